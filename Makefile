@@ -1,0 +1,31 @@
+# Two commands matter: `make demo` and `make test`. Both work on a fresh checkout with Rust, a C toolchain and Debian's
+# package manager.
+
+CARGO ?= cargo
+
+.PHONY: demo test lint doc book bench soak clean
+
+demo: ## The main job on simulated vrouters, in a terminal: Ctrl-C ends it
+	$(CARGO) run --release --quiet --bin derived-statsd -- demo $(DEMO_ARGS)
+
+test: ## Every test, with the points at which a test may kill the daemon
+	$(CARGO) test --workspace --all-features
+
+lint: ## Formatting, lints, docs, and what the core may depend on
+	.ci/lint
+
+doc: ## The API documentation
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps
+
+book: ## The book, in target/book
+	command -v mdbook >/dev/null || $(CARGO) install --locked mdbook --no-default-features
+	mdbook build docs
+
+bench: ## Micro-benchmarks, then the whole job with its records per core-second and bytes per object
+	$(CARGO) bench -p benches
+
+soak: ## The fault runs with many more seeds
+	DERIVED_STATSD_FAULT_SEEDS=1000 $(CARGO) test --workspace --all-features --test faults
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,95 @@
+//! `derived-statsd run`: the engine behind an HTTP server, until a signal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tracing::{info, warn};
+
+use crate::clock::{Clock, SystemClock};
+use crate::engine::{Engine, EngineSettings};
+use crate::http::{HttpSettings, Server, Shared};
+
+/// The whole program's settings.
+#[derive(Clone, Debug)]
+pub(crate) struct AppSettings {
+    pub engine: EngineSettings,
+    pub http: HttpSettings,
+    /// How long stopping may take.
+    pub grace: Duration,
+}
+
+/// Runs until SIGTERM or SIGINT, or until a part fails for good. A second signal ends the process at once.
+///
+/// # Errors
+///
+/// When it cannot start, or a part failed.
+pub(crate) fn run(settings: AppSettings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.context("start the async runtime")?.block_on(serve(settings))
+}
+
+async fn serve(settings: AppSettings) -> anyhow::Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let server = Server::bind(settings.http).await?;
+    let engine = Engine::start(settings.engine, Arc::clone(&clock))?;
+    let (stop, stopping) = watch::channel(false);
+    let shared = shared(&engine, clock, stopping, settings.http);
+    info!(address = %server.address(), "Listening.");
+    let serving = tokio::spawn(server.serve(shared));
+    let mut failed = engine.failed.clone();
+    let failure = tokio::select! {
+        signal = stop_signal() => { info!(signal = signal?, "Stopping."); false }
+        _ = failed.wait_for(|failed| *failed) => true,
+    };
+    tokio::spawn(exit_on_second_signal());
+    stop.send_replace(true);
+    if tokio::time::timeout(settings.grace, serving).await.is_err() {
+        warn!("Some requests did not end in time and are cut off.");
+    }
+    let grace = settings.grace;
+    tokio::task::spawn_blocking(move || engine.stop(grace)).await.context("stop the engine")?;
+    anyhow::ensure!(!failure, "a part failed for good; the log says which");
+    info!("Stopped.");
+    Ok(())
+}
+
+/// What the handlers share, for a running engine.
+pub(crate) fn shared(
+    engine: &Engine,
+    clock: Arc<dyn Clock>,
+    stopping: watch::Receiver<bool>,
+    http: HttpSettings,
+) -> Arc<Shared> {
+    Arc::new(Shared {
+        log: Arc::clone(&engine.log),
+        clock,
+        intake: engine.intake.clone(),
+        view: Arc::clone(&engine.view),
+        events: Arc::clone(&engine.events),
+        telemetry: Arc::clone(&engine.telemetry),
+        registry: engine.telemetry.registry(Arc::clone(&engine.log)),
+        ready: engine.ready.clone(),
+        stopping,
+        places: Semaphore::new(http.max_in_flight),
+    })
+}
+
+/// The name of the first signal that asks to stop.
+pub(crate) async fn stop_signal() -> anyhow::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
+
+async fn exit_on_second_signal() {
+    if stop_signal().await.is_ok() {
+        warn!("Second signal: ending at once. What is not committed is done again at the next start.");
+        std::process::exit(1);
+    }
+}

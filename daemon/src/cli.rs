@@ -1,0 +1,205 @@
+//! The command line: what can be asked of the program.
+//!
+//! Usage errors end with exit code 2 (clap's), a bad annotation too, a bad configuration with 64, a failed start
+//! with 1; see `docs/src/reference/tools.md`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use derived_stats::{Annotation, AnnotationError, Context, MetricKind, Periods, Spec, ValueType};
+
+use crate::config::Sources;
+
+/// The period of the struct that the tools assume around an annotation, in seconds: that of the built-in proxy types.
+pub(crate) const ASSUMED_PERIOD_SECONDS: u32 = 60;
+
+/// Streaming aggregation of Contrail metrics: proxy UVEs from annotations, durable, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "derived-statsd", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon.
+    Run(ConfigArgs),
+    /// Feed files of samples to the log as fast as it takes them, then stop.
+    Replay(ReplayArgs),
+    /// Start with simulated vrouters and show their anomaly on this terminal.
+    Demo(DemoArgs),
+    /// Print the results log as NDJSON.
+    Results(ResultsArgs),
+    /// Check a configuration and print every problem with its remedy.
+    Validate(ValidateArgs),
+    /// Say in words what an annotation computes.
+    Explain(ExplainArgs),
+    /// Run a pipeline over NDJSON events from standard input, one answer line for each.
+    Eval(EvalArgs),
+}
+
+/// Where the configuration comes from. Later ones win: defaults, collector's file, our file, environment, flags.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ConfigArgs {
+    /// Our TOML file, or an existing contrail-collector.conf (recognised by `.conf`).
+    #[arg(long, alias = "conf_file", value_name = "FILE", env = "DERIVED_STATSD_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// An existing contrail-collector.conf, whatever its name.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) collector_conf: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// Single settings on the command line.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    /// One setting, such as `--set http.listen=127.0.0.1:9000`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The streams and their proxy types, as the original's flag; a repetition adds to it.
+    #[arg(long = "DEFAULT.uve_proxy_list", value_name = "LIST")]
+    pub(crate) uve_proxy_list: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// These flags and the process's environment, as the loader wants them.
+    pub(crate) fn sources(&self) -> Sources {
+        Sources {
+            file: self.config.clone(),
+            collector_file: self.collector_conf.clone(),
+            environment: std::env::vars_os().collect(),
+            uve_proxy_list: self.overrides.uve_proxy_list.clone(),
+            set: self.overrides.set.clone(),
+        }
+    }
+}
+
+/// Arguments of `replay`.
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// Files of samples, one a line, plain or compressed (.gz, .zst).
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// At the end, close the windows that are still open and write their results. Without it they stay open, as samples
+    /// of the same time may still come.
+    #[arg(long)]
+    pub(crate) close_windows: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// Arguments of `demo`.
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Stop after this long, such as 90s; without it, run until Ctrl-C.
+    #[arg(long = "for", value_name = "DURATION", value_parser = crate::config::duration::parse)]
+    pub(crate) duration: Option<std::time::Duration>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// Arguments of `results`.
+#[derive(Args, Debug)]
+pub(crate) struct ResultsArgs {
+    /// The offset of the first result to print.
+    #[arg(long, value_name = "OFFSET", default_value_t = 0)]
+    pub(crate) from: u64,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// Arguments of `validate`.
+#[derive(Args, Debug)]
+pub(crate) struct ValidateArgs {
+    /// The file to check: TOML, or a contrail-collector.conf.
+    #[arg(value_name = "CONFIG")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// Arguments of `explain`.
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// Print one JSON object instead of words.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+}
+
+/// Arguments of `eval`.
+#[derive(Args, Debug)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+}
+
+/// An annotation and what its struct would say about the metric.
+#[derive(Args, Debug)]
+pub(crate) struct PipelineArgs {
+    /// The element type of the samples.
+    #[arg(long = "type", value_enum, default_value_t = TypeArg::U64)]
+    pub(crate) value: TypeArg,
+    /// What the samples are: plain values, a cumulative counter (agg), or differences already (diff).
+    #[arg(long, value_enum, default_value_t = MetricArg::Plain)]
+    pub(crate) metric: MetricArg,
+    /// The metric is a map of values; every key has a pipeline of its own.
+    #[arg(long)]
+    pub(crate) mstats: bool,
+    /// Such as `1.DSSum-raw:DSAnomaly:EWM:0.1`.
+    pub(crate) annotation: String,
+}
+
+/// The element types, as the command line spells them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TypeArg {
+    F64,
+    I64,
+    U64,
+}
+
+/// The kinds of metric, as the command line spells them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum MetricArg {
+    Agg,
+    Diff,
+    Plain,
+}
+
+impl PipelineArgs {
+    /// Compiles the annotation: inline where it has no period or `0-`, else within a struct of
+    /// [`ASSUMED_PERIOD_SECONDS`].
+    pub(crate) fn compile(&self) -> Result<Spec, AnnotationError> {
+        let annotation = Annotation::parse(&self.annotation)?;
+        let periods = match annotation.period() {
+            Some(period) if period.every() > 0 => Periods::Every { seconds: ASSUMED_PERIOD_SECONDS },
+            _ => Periods::Plain,
+        };
+        let (value, metric) = (self.value.into(), self.metric.into());
+        Spec::compile(&annotation, Context { value, metric, periods, registry: None })
+    }
+}
+
+impl From<TypeArg> for ValueType {
+    fn from(value: TypeArg) -> Self {
+        match value {
+            TypeArg::F64 => Self::F64,
+            TypeArg::I64 => Self::I64,
+            TypeArg::U64 => Self::U64,
+        }
+    }
+}
+
+impl From<MetricArg> for MetricKind {
+    fn from(metric: MetricArg) -> Self {
+        match metric {
+            MetricArg::Agg => Self::Agg,
+            MetricArg::Diff => Self::Diff,
+            MetricArg::Plain => Self::Plain,
+        }
+    }
+}

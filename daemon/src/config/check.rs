@@ -1,0 +1,169 @@
+//! Checks of values that their types alone cannot make.
+
+use std::time::Duration;
+
+use super::duration;
+use super::layers::Layers;
+use crate::config::Config;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const HOUR: Duration = Duration::from_secs(3600);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Beyond this many partitions of a stream the bookkeeping per partition outweighs what they share.
+const MAX_PARTITIONS: u16 = 1024;
+
+/// More threads than any machine has cores for.
+const MAX_THREADS: usize = 1024;
+
+/// Checks all values and notes what is out of range.
+pub(super) fn values(config: &Config, layers: &mut Layers) {
+    let mut checks = Checks(layers);
+    let aggregation = &config.aggregation;
+    if let Some(period) = aggregation.period {
+        checks.range("aggregation.period", period, 1, 86_400);
+    }
+    checks.durations("aggregation.allowed_lateness", aggregation.allowed_lateness, Duration::ZERO, DAY);
+    checks.durations("aggregation.allowed_skew", aggregation.allowed_skew, Duration::ZERO, DAY);
+    checks.durations("aggregation.idle_timeout", aggregation.idle_timeout, MILLISECOND, DAY);
+    checks.at_least("aggregation.max_objects_per_partition", aggregation.max_objects_per_partition, 1);
+    checks.cluster_id(&aggregation.cluster_id);
+    checks.at_least("http.max_body_bytes", config.http.max_body_bytes, 1);
+    checks.at_least("http.max_in_flight", config.http.max_in_flight, 1);
+    checks.log(config);
+    checks.durations("shutdown.grace", config.shutdown.grace, Duration::ZERO, HOUR);
+    checks.range("workers.threads", config.workers.threads, 0, MAX_THREADS);
+}
+
+/// What an operator should know although it stops nothing.
+pub(super) fn notices(config: &Config) -> Vec<String> {
+    let mut notices = Vec::new();
+    if !config.http.listen.ip().is_loopback() {
+        notices.push(format!(
+            "http.listen: {} is open to other machines, and there is no authentication; put a firewall or proxy before it",
+            config.http.listen
+        ));
+    }
+    let aggregation = &config.aggregation;
+    if aggregation.allowed_skew > aggregation.allowed_lateness {
+        notices.push(format!(
+            "aggregation.allowed_skew ({}) is above allowed_lateness ({}): one fast clock can make the others' samples late",
+            duration::print(aggregation.allowed_skew),
+            duration::print(aggregation.allowed_lateness)
+        ));
+    }
+    notices
+}
+
+struct Checks<'l>(&'l mut Layers);
+
+impl Checks<'_> {
+    fn log(&mut self, config: &Config) {
+        let (log, retention) = (&config.log, &config.log.retention);
+        self.range("log.partitions", log.partitions, 1, MAX_PARTITIONS);
+        self.durations("log.commit_interval", log.commit_interval, MILLISECOND, HOUR);
+        if log.data_dir.as_os_str().is_empty() {
+            self.refuse("log.data_dir", "the path is empty; name a directory");
+        }
+        if retention.results_hard_limit_bytes < retention.max_results_bytes {
+            let least = format!(
+                "{} is below log.retention.max_results_bytes ({}); raise it",
+                retention.results_hard_limit_bytes, retention.max_results_bytes
+            );
+            self.refuse("log.retention.results_hard_limit_bytes", &least);
+        }
+        self.at_least("log.retention.max_idempotency_keys", retention.max_idempotency_keys, 1);
+        self.at_least("log.retention.max_backlog_bytes", retention.max_backlog_bytes, 1);
+    }
+
+    /// The cluster's name becomes part of topic names.
+    fn cluster_id(&mut self, id: &str) {
+        let legal = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+        if let Some(bad) = id.chars().find(|&character| !legal(character)) {
+            let message = format!("{bad:?} cannot be part of a topic name; use letters, digits, `.`, `_` and `-`");
+            self.refuse("aggregation.cluster_id", &message);
+        }
+    }
+
+    fn at_least<N: PartialOrd + std::fmt::Display>(&mut self, key: &str, value: N, least: N) {
+        if value < least {
+            self.refuse(key, &format!("{value} is too small; set at least {least}"));
+        }
+    }
+
+    fn range<N: PartialOrd + std::fmt::Display>(&mut self, key: &str, value: N, least: N, most: N) {
+        if value < least || value > most {
+            self.refuse(key, &format!("{value} is out of range; set {least} to {most}"));
+        }
+    }
+
+    fn durations(&mut self, key: &str, value: Duration, least: Duration, most: Duration) {
+        if value < least || value > most {
+            let [value, least, most] = [value, least, most].map(duration::print);
+            self.refuse(key, &format!("\"{value}\" is out of range; set \"{least}\" to \"{most}\""));
+        }
+    }
+
+    fn refuse(&mut self, key: &str, message: &str) {
+        let place = self.0.place(key);
+        self.0.refuse(place, format!("`{key}`: {message}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::problem::Place;
+
+    fn problems(key: &str, text: &str) -> Vec<String> {
+        let mut layers = Layers::default();
+        layers.set_text(key, text, Place::Flag("--set"));
+        let config = layers.config();
+        values(&config, &mut layers);
+        layers.problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_in_range_and_need_no_notice() {
+        let mut layers = Layers::default();
+        values(&Config::default(), &mut layers);
+        assert_eq!(layers.problems, []);
+        assert_eq!(notices(&Config::default()), [""; 0]);
+    }
+
+    #[test]
+    fn the_ends_of_each_range_are_taken_and_what_is_beyond_is_refused() {
+        let cases = [
+            ("aggregation.period", "1", true),
+            ("aggregation.period", "0", false),
+            ("aggregation.period", "86400", true),
+            ("aggregation.period", "86401", false),
+            ("aggregation.allowed_lateness", "0s", true),
+            ("aggregation.allowed_lateness", "25h", false),
+            ("aggregation.allowed_skew", "2d", false),
+            ("aggregation.idle_timeout", "0s", false),
+            ("aggregation.max_objects_per_partition", "0", false),
+            ("aggregation.cluster_id", "a b", false),
+            ("aggregation.cluster_id", "a-B_1.c", true),
+            ("http.max_body_bytes", "0", false),
+            ("http.max_in_flight", "0", false),
+            ("log.partitions", "0", false),
+            ("log.partitions", "1024", true),
+            ("log.partitions", "1025", false),
+            ("log.commit_interval", "0s", false),
+            ("log.commit_interval", "1h", true),
+            ("log.data_dir", "", false),
+            ("log.retention.results_hard_limit_bytes", "5", false),
+            ("log.retention.max_idempotency_keys", "0", false),
+            ("log.retention.max_backlog_bytes", "0", false),
+            ("shutdown.grace", "0s", true),
+            ("shutdown.grace", "61m", false),
+            ("workers.threads", "1025", false),
+        ];
+        for (key, text, taken) in cases {
+            let problems = problems(key, text);
+            assert_eq!(problems.is_empty(), taken, "{key} = {text}: {problems:?}");
+            assert!(problems.iter().all(|problem| problem.contains(&format!("`{key}`"))), "{problems:?}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Settings from the environment: `DERIVED_STATSD_<SECTION>__<KEY>`, such as `DERIVED_STATSD_HTTP__LISTEN`.
+//!
+//! Two underscores stand for the dot, since keys hold single ones. A variable with our prefix that names no key is an
+//! error: a slip in a deployment must not start a daemon with defaults.
+
+use std::ffi::OsString;
+
+use super::layers::Layers;
+use super::problem::Place;
+
+const PREFIX: &str = "DERIVED_STATSD_";
+
+/// Variables with our prefix that are no settings: the configuration file of the command line, and the faults to
+/// inject in builds that can.
+const OTHERS: &[&str] = &[
+    "DERIVED_STATSD_CONFIG",
+    #[cfg(feature = "fault-points")]
+    crate::fault::KILL_AT,
+    #[cfg(feature = "fault-points")]
+    "DERIVED_STATSD_FAULT_SEEDS",
+];
+
+/// Lays the settings of the environment over those so far.
+pub(super) fn read(variables: &[(OsString, OsString)], layers: &mut Layers) {
+    let ours = variables.iter().filter_map(|(name, value)| {
+        let name = name.to_str()?;
+        (name.starts_with(PREFIX) && !OTHERS.contains(&name)).then_some((name, value))
+    });
+    let mut ours: Vec<_> = ours.collect();
+    ours.sort();
+    for (name, value) in ours {
+        let place = Place::Variable(name.to_owned());
+        let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
+        match value.to_str() {
+            Some(value) => layers.set_text(&key, value, place),
+            None => layers.refuse(place, "the value is not UTF-8; write it as UTF-8"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_one(name: &str, value: &str) -> Layers {
+        let mut layers = Layers::default();
+        read(&[(name.into(), value.into())], &mut layers);
+        layers
+    }
+
+    #[test]
+    fn two_underscores_part_section_and_key() {
+        let config = read_one("DERIVED_STATSD_LOG__RETENTION__MAX_INPUT_BYTES", "7").config();
+        assert_eq!(config.log.retention.max_input_bytes, 7);
+        let config = read_one("DERIVED_STATSD_AGGREGATION__ALLOWED_SKEW", "1s").config();
+        assert_eq!(config.aggregation.allowed_skew.as_secs(), 1);
+    }
+
+    #[test]
+    fn a_variable_that_names_no_key_is_an_error_and_a_foreign_one_is_not() {
+        let problems = read_one("DERIVED_STATSD_HTTP_LISTEN", "x").problems;
+        let text: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        let expected = "environment variable DERIVED_STATSD_HTTP_LISTEN: unknown key `http_listen`; did you mean \
+                        `http.listen`?";
+        assert_eq!(text, [expected]);
+        assert!(read_one("DERIVED_STATS_HTTP__LISTEN", "x").problems.is_empty());
+        assert!(read_one("DERIVED_STATSD_CONFIG", "/etc/x.toml").problems.is_empty());
+    }
+}

@@ -1,0 +1,117 @@
+//! The keys that exist, read off the types themselves.
+//!
+//! A deserializer that holds no data: a struct tells it the names of its fields before it asks for values. So the list
+//! for "did you mean" cannot differ from what is really accepted, and needs no upkeep.
+
+use std::cell::RefCell;
+
+use serde::de::value::{Error, StrDeserializer};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor};
+use serde::forward_to_deserialize_any;
+
+use crate::config::Config;
+
+/// Every key as a dotted path, such as `http.listen`, in the order of the types.
+pub(super) fn all() -> Vec<String> {
+    let mut keys = Vec::new();
+    collect(&mut Vec::new(), &mut keys);
+    keys
+}
+
+/// Whether `path` is a section: a table with keys of its own.
+pub(super) fn is_section(path: &[&str]) -> bool {
+    fields(path).is_some()
+}
+
+/// The names of the keys in the section at `path`; `None` if it is a value or does not exist.
+pub(super) fn fields(path: &[&str]) -> Option<&'static [&'static str]> {
+    let found = RefCell::new(None);
+    // The probe always ends in an error: it has no values to give.
+    let _ = Config::deserialize(Probe { path, found: &found });
+    found.into_inner()
+}
+
+fn collect(path: &mut Vec<&'static str>, keys: &mut Vec<String>) {
+    let Some(fields) = fields(path) else {
+        keys.push(path.join("."));
+        return;
+    };
+    for field in fields {
+        path.push(field);
+        collect(path, keys);
+        path.pop();
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Probe<'p> {
+    /// The way that is left to go.
+    path: &'p [&'p str],
+    found: &'p RefCell<Option<&'static [&'static str]>>,
+}
+
+impl<'de> Deserializer<'de> for Probe<'_> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Error> {
+        Err(Error::custom("a value, not a section"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match self.path.split_first() {
+            Some((field, _)) if !fields.contains(field) => Err(Error::custom("no such key")),
+            Some(_) => visitor.visit_map(self),
+            None => {
+                *self.found.borrow_mut() = Some(fields);
+                Err(Error::custom("found"))
+            }
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+/// A table with one key: the next step of the way.
+impl<'de> MapAccess<'de> for Probe<'_> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        let Some(step) = self.path.first() else { return Ok(None) };
+        let key: StrDeserializer<'_, Error> = step.into_deserializer();
+        seed.deserialize(key).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        seed.deserialize(Probe { path: self.path.get(1..).unwrap_or_default(), found: self.found })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_found_at_every_depth() {
+        let keys = all();
+        for key in ["http.listen", "sinks.file.path", "log.retention.max_input_bytes", "aggregation.period"] {
+            assert!(keys.iter().any(|known| known == key), "{key} is missing in {keys:?}");
+        }
+        assert!(!keys.iter().any(|key| key == "http" || key == "sinks.file"), "a section is no key: {keys:?}");
+    }
+
+    #[test]
+    fn sections_are_told_from_values_and_from_nothing() {
+        assert!(is_section(&[]));
+        assert!(is_section(&["sinks", "file"]));
+        assert!(!is_section(&["http", "listen"]));
+        assert!(!is_section(&["http", "lisen"]));
+    }
+}

@@ -1,0 +1,174 @@
+//! Settings laid over each other, later ones on top.
+//!
+//! Every setting is tried alone before it is merged, so that one bad value does not hide the next, and its place is
+//! remembered, so that a check of the whole can still point at it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::keys;
+use super::problem::{Place, Problem};
+use crate::config::Config;
+
+/// What has been set so far, and what could not be.
+#[derive(Debug, Default)]
+pub(super) struct Layers {
+    table: Table,
+    places: BTreeMap<String, Place>,
+    /// In the order found.
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Layers {
+    /// Sets the existing key `path` to `value`.
+    pub(super) fn set(&mut self, path: &[&str], value: Value, place: Place) {
+        match try_alone(path, &value) {
+            Ok(()) => self.merge(path, value, place),
+            Err(error) => self.refuse(place, format!("`{}`: {error}", path.join("."))),
+        }
+    }
+
+    /// Sets `key`, a dotted path, to what `text` says: the text itself where the key takes texts, else a TOML value,
+    /// else the only element of a list. That spares quotes on the command line and in the environment.
+    pub(super) fn set_text(&mut self, key: &str, text: &str, place: Place) {
+        let path: Vec<_> = key.split('.').collect();
+        if keys::is_section(&path) {
+            return self.refuse(place, format!("`{key}` is a section; name one of its keys"));
+        }
+        if !exists(&path) {
+            return self.refuse(place, unknown(&path));
+        }
+        let plain = Value::String(text.to_owned());
+        let list = Value::Array(vec![plain.clone()]);
+        let parsed = toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
+        let fitting = [Some(&plain), parsed.as_ref(), Some(&list)].into_iter().flatten();
+        let fitting = fitting.into_iter().find(|value| try_alone(&path, value).is_ok()).cloned();
+        let value = fitting.or(parsed).unwrap_or(plain);
+        self.set(&path, value, place);
+    }
+
+    /// Notes a problem.
+    pub(super) fn refuse(&mut self, place: Place, message: impl Into<String>) {
+        self.problems.push(Problem::new(place, message));
+    }
+
+    /// Where `key` was set last.
+    pub(super) fn place(&self, key: &str) -> Place {
+        self.places.get(key).cloned().unwrap_or(Place::Default)
+    }
+
+    /// The configuration of all good settings.
+    pub(super) fn config(&mut self) -> Config {
+        Config::deserialize(Value::Table(self.table.clone())).unwrap_or_else(|error| {
+            // Each setting was taken alone, and no type looks at two; reported all the same rather than assumed.
+            self.refuse(Place::Default, one_line(&error));
+            Config::default()
+        })
+    }
+
+    fn merge(&mut self, path: &[&str], value: Value, place: Place) {
+        let Some((last, sections)) = path.split_last() else { return };
+        let mut table = &mut self.table;
+        for section in sections {
+            let entry = table.entry((*section).to_owned()).or_insert_with(|| Value::Table(Table::new()));
+            let Value::Table(inner) = entry else { return };
+            table = inner;
+        }
+        table.insert((*last).to_owned(), value);
+        self.places.insert(path.join("."), place);
+    }
+}
+
+/// Whether the key or section exists.
+pub(super) fn exists(path: &[&str]) -> bool {
+    let Some((last, sections)) = path.split_last() else { return true };
+    keys::fields(sections).is_some_and(|fields| fields.contains(last))
+}
+
+/// The message for a key that does not exist.
+pub(super) fn unknown(path: &[&str]) -> String {
+    let key = path.join(".");
+    let known = keys::all();
+    let known = || known.iter().map(String::as_str);
+    let leaf = path.last().copied().unwrap_or_default();
+    // A right name in the wrong section is likelier than a slip in a similar one.
+    let moved = known().find(|known| known.rsplit('.').next() == Some(leaf));
+    match moved.or_else(|| nearest_section(path)).or_else(|| derived_stats::annotation::nearest(&key, known())) {
+        Some(nearest) => format!("unknown key `{key}`; did you mean `{nearest}`?"),
+        None => format!("unknown key `{key}`; the keys are listed in derived-statsd.example.toml"),
+    }
+}
+
+/// A section at the top with nearly this name.
+fn nearest_section<'k>(path: &[&str]) -> Option<&'k str> {
+    let [name] = path else { return None };
+    derived_stats::annotation::nearest(name, keys::fields(&[])?.iter().copied())
+}
+
+/// Whether the key takes the value, whatever the others are.
+fn try_alone(path: &[&str], value: &Value) -> Result<(), String> {
+    let nested = path.iter().rev().fold(value.clone(), |inner, name| {
+        Value::Table(Table::from_iter([((*name).to_owned(), inner)]))
+    });
+    Config::deserialize(nested).map(drop).map_err(|error| one_line(&error))
+}
+
+/// The message without the names of Rust's types.
+fn one_line(error: &toml::de::Error) -> String {
+    let mut message = error.message().trim_end().replace('\n', "; ");
+    for name in ["usize", "u64", "u32", "u16"] {
+        if let Some(start) = message.strip_suffix(&format!("expected {name}")) {
+            message = format!("{start}expected a whole number, 0 or more");
+        }
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(key: &str, text: &str) -> Layers {
+        let mut layers = Layers::default();
+        layers.set_text(key, text, Place::Flag("--set"));
+        layers
+    }
+
+    #[test]
+    fn a_text_becomes_what_its_key_takes() {
+        assert_eq!(set("aggregation.cluster_id", "12").config().aggregation.cluster_id, "12");
+        assert_eq!(set("aggregation.period", "5").config().aggregation.period, Some(5));
+        assert_eq!(set("http.listen", "0.0.0.0:80").config().http.listen.port(), 80);
+        assert_eq!(set("aggregation.schema_files", "a b.sandesh").config().aggregation.schema_files.len(), 1);
+        assert_eq!(set("aggregation.schema_files", r#"["a", "b"]"#).config().aggregation.schema_files.len(), 2);
+    }
+
+    #[test]
+    fn a_problem_names_key_and_remedy() {
+        let cases = [
+            ("http.lisen", "x", "unknown key `http.lisen`; did you mean `http.listen`?"),
+            ("listen", "x", "unknown key `listen`; did you mean `http.listen`?"),
+            ("log.listen", "x", "unknown key `log.listen`; did you mean `http.listen`?"),
+            ("htpp", "x", "unknown key `htpp`; did you mean `http`?"),
+            ("http", "x", "`http` is a section; name one of its keys"),
+            ("zzzzz", "x", "unknown key `zzzzz`; the keys are listed in derived-statsd.example.toml"),
+            (
+                "http.max_body_bytes",
+                "-1",
+                "`http.max_body_bytes`: invalid value: integer `-1`, expected a whole number, 0 or more",
+            ),
+            (
+                "http.listen",
+                "localhost",
+                "`http.listen`: expected a numeric address and port such as \"127.0.0.1:8081\" or \"[::1]:8081\", \
+                 found \"localhost\"",
+            ),
+        ];
+        for (key, text, message) in cases {
+            let found: Vec<_> = set(key, text).problems.iter().map(ToString::to_string).collect();
+            assert_eq!(found, [format!("flag --set: {message}")], "{key}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! From the sources to one checked configuration.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::layers::Layers;
+use super::problem::{Place, Problem, Problems};
+use super::streams::Streams;
+use super::{check, collector, environment, file, flags};
+use crate::config::Config;
+
+/// The extension by which the collector's file is known.
+const COLLECTOR_EXTENSION: &str = "conf";
+
+/// Where settings may come from, as the command line and the environment have it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    /// Our file, or the collector's if it ends in `.conf`.
+    pub file: Option<PathBuf>,
+    /// The collector's file, whatever its name.
+    pub collector_file: Option<PathBuf>,
+    /// The whole environment; only our variables are looked at.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Values of `--DEFAULT.uve_proxy_list`.
+    pub uve_proxy_list: Vec<String>,
+    /// Values of `--set`.
+    pub set: Vec<String>,
+}
+
+/// All that can be said about the sources, good and bad.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    /// The configuration of all good settings.
+    pub config: Config,
+    /// The compiled streams, unless there is a problem with them.
+    pub streams: Option<Streams>,
+    /// What an operator should know although it stops nothing, one sentence each.
+    pub notices: Vec<String>,
+    /// What must be mended.
+    pub problems: Vec<Problem>,
+    layers: Layers,
+}
+
+impl Survey {
+    /// Adds a problem with the setting `key`, at the place where it was set.
+    pub(crate) fn refuse(&mut self, key: &str, message: &str) {
+        self.problems.push(Problem::new(self.layers.place(key), format!("`{key}`: {message}")));
+    }
+}
+
+/// A configuration to run with.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub config: Config,
+    pub streams: Streams,
+    /// What an operator should know, to be logged once logging runs.
+    pub notices: Vec<String>,
+}
+
+/// Reads and checks everything.
+///
+/// # Errors
+///
+/// All problems at once, each with its place and remedy.
+pub(crate) fn load(sources: &Sources) -> Result<Loaded, Problems> {
+    let Survey { config, streams, notices, problems, .. } = survey(sources);
+    match streams {
+        Some(streams) if problems.is_empty() => Ok(Loaded { config, streams, notices }),
+        _ => Err(Problems(problems)),
+    }
+}
+
+/// Reads and checks everything, whatever is wrong with it.
+pub(crate) fn survey(sources: &Sources) -> Survey {
+    let mut layers = Layers::default();
+    let mut notices = Vec::new();
+    let is_collectors = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == COLLECTOR_EXTENSION);
+    let collectors = sources.file.iter().filter(is_collectors).chain(&sources.collector_file);
+    for path in collectors {
+        if let Some(text) = text(path, &mut layers) {
+            notices.extend(collector::read(path, &text, &mut layers));
+        }
+    }
+    if let Some(path) = sources.file.as_ref().filter(|path| !is_collectors(path))
+        && let Some(text) = text(path, &mut layers)
+    {
+        file::read(path, &text, &mut layers);
+    }
+    environment::read(&sources.environment, &mut layers);
+    flags::read(&sources.set, &sources.uve_proxy_list, &mut layers);
+
+    let config = layers.config();
+    check::values(&config, &mut layers);
+    let streams = Streams::build(&config.aggregation, &mut layers);
+    notices.extend(check::notices(&config));
+    let problems = std::mem::take(&mut layers.problems);
+    Survey { config, streams, notices, problems, layers }
+}
+
+fn text(path: &Path, layers: &mut Layers) -> Option<String> {
+    let place = Place::File { path: path.to_owned(), line: 0, column: 0 };
+    match std::fs::read_to_string(path) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            layers.refuse(place, format!("the file cannot be read ({error}); name a readable UTF-8 file"));
+            None
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Simulated vrouters: each posts, once a period, the flow counts of the networks it has VMs of.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use derived_stats::{Number, ValueType};
+use proxy_uve::{StreamName, wire};
+
+use crate::clock::Clock;
+
+const NETWORKS: u64 = 300;
+const VROUTERS: u64 = 24;
+/// How many vrouters have VMs of a network.
+const HOSTS_OF_A_NETWORK: u64 = 3;
+/// Periods before the trouble: the warm-up of EWM 0.1 is 10.
+const CALM_PERIODS: u64 = 13;
+const TROUBLED_PERIODS: u64 = 3;
+/// How many times the flows of the troubled network are.
+const TROUBLE: u64 = 8;
+
+/// What is simulated. The same seed gives the same values.
+#[derive(Clone, Debug)]
+pub(super) struct Simulation {
+    seed: u64,
+    period: Duration,
+}
+
+impl Simulation {
+    pub(super) fn seeded(seed: u64, period: Duration) -> Self {
+        Self { seed, period }
+    }
+
+    /// The network that gets into trouble.
+    pub(super) fn troubled_network(&self) -> String {
+        network(self.troubled())
+    }
+
+    fn troubled(&self) -> u64 {
+        mix(self.seed) % NETWORKS
+    }
+
+    /// The flow count that a vrouter sees of a network in a period, counted from the start.
+    fn flows(&self, network: u64, vrouter: u64, attribute: u64, period: u64) -> u64 {
+        let usual = 20 + mix(self.seed ^ network << 8 ^ attribute) % 180;
+        let noise = mix(self.seed ^ network << 40 ^ vrouter << 32 ^ attribute << 24 ^ period) % (usual / 5 + 1);
+        let troubled = network == self.troubled()
+            && (CALM_PERIODS..CALM_PERIODS + TROUBLED_PERIODS).contains(&(period % (4 * CALM_PERIODS)));
+        (usual + noise) * if troubled { TROUBLE } else { 1 }
+    }
+
+    /// What one vrouter posts in a period: a line for each network and attribute.
+    fn body(&self, vrouter: u64, period: u64, at: u64, streams: &[StreamName]) -> anyhow::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        let networks = (0..NETWORKS).filter(|network| (network + VROUTERS - vrouter) % (VROUTERS / HOSTS_OF_A_NETWORK) == 0);
+        for network_number in networks {
+            for (attribute, stream) in (0..).zip(streams) {
+                body.extend_from_slice(b"ObjectVNTable:");
+                body.extend_from_slice(network(network_number).as_bytes());
+                body.push(b'\t');
+                let flows = self.flows(network_number, vrouter, attribute, period);
+                wire::encode_xml(stream, ValueType::U64, at, Number::U64(flows), &mut body)?;
+                body.push(b'\n');
+            }
+        }
+        Ok(body)
+    }
+}
+
+impl fmt::Display for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.period.as_secs();
+        write!(
+            f,
+            "{NETWORKS} Virtual Networks on {VROUTERS} vrouters, periods of {seconds} s; {} gets {TROUBLE} times its \
+             flows after about {} s",
+            self.troubled_network(),
+            CALM_PERIODS * seconds,
+        )
+    }
+}
+
+fn network(number: u64) -> String {
+    format!("default-domain:tenant-{:02}:vn-{number:03}", number % 20)
+}
+
+/// SplitMix64: enough for flow counts, and the same everywhere.
+fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// The thread that plays all vrouters in turn.
+pub(super) struct Vrouters(JoinHandle<anyhow::Result<()>>);
+
+impl Vrouters {
+    pub(super) fn start(
+        simulation: Simulation,
+        address: SocketAddr,
+        clock: Arc<dyn Clock>,
+        stop: Arc<AtomicBool>,
+    ) -> anyhow::Result<Self> {
+        let play = move || play(&simulation, address, &*clock, &stop);
+        Ok(Self(thread::Builder::new().name("vrouters".to_owned()).spawn(play).context("start the vrouters")?))
+    }
+
+    pub(super) fn join(self) -> anyhow::Result<()> {
+        self.0.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the simulated vrouters panicked")))
+    }
+}
+
+fn play(simulation: &Simulation, address: SocketAddr, clock: &dyn Clock, stop: &AtomicBool) -> anyhow::Result<()> {
+    let attributes = ["egress_flow_count", "ingress_flow_count"];
+    let streams: Vec<_> =
+        attributes.iter().map(|attribute| StreamName::new("UveVirtualNetworkAgent", attribute)).collect::<Result<_, _>>()?;
+    let agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().new_agent();
+    let url = format!("http://{address}/api/v1/samples");
+    let pause = simulation.period / u32::try_from(VROUTERS).unwrap_or(u32::MAX);
+    let micros = u64::try_from(simulation.period.as_micros()).unwrap_or(u64::MAX).max(1);
+    let first = clock.now_micros() / micros;
+    let mut turn = 0;
+    while !stop.load(Ordering::Acquire) {
+        let (vrouter, at) = (turn % VROUTERS, clock.now_micros());
+        let body = simulation.body(vrouter, (at / micros).saturating_sub(first), at, &streams)?;
+        let sent = agent.post(&url).header("content-type", "text/plain").send(&body[..]);
+        sent.context("post samples to the demo's own server")?;
+        turn += 1;
+        thread::sleep(pause);
+    }
+    Ok(())
+}

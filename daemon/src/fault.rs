@@ -1,0 +1,91 @@
+//! Named points at which a test kills the process, as `kill -9` or a power cut would.
+//!
+//! With the feature `fault-points`, [`point`] sends the own process SIGKILL when the variable
+//! `DERIVED_STATSD_KILL_AT=name:n` names this point and it is reached for the n-th time (from 1). No destructor,
+//! no flush and no `atexit` runs, which is the whole point. Without the feature it is an empty inline function, so
+//! that the product carries neither the variable nor the system call.
+
+/// The environment variable that arms one point: `name:n`.
+#[cfg(feature = "fault-points")]
+pub(crate) const KILL_AT: &str = "DERIVED_STATSD_KILL_AT";
+
+/// Every point there is, for tests that kill at each of them in turn.
+///
+/// `*.before`: nothing is written yet. `*.mid`: written to the operating system, not yet synced to the disk, not
+/// yet answered. `*.after`: durable, not yet answered to the caller. `restore.mid`: the state is read half.
+pub(crate) const POINTS: [&str; 9] = [
+    "append.before",
+    "append.mid",
+    "append.after",
+    "commit.before",
+    "commit.mid",
+    "commit.after",
+    "retention.before",
+    "retention.mid",
+    "restore.mid",
+];
+
+/// Dies here if this point is armed and its turn has come.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub(crate) fn point(_name: &str) {}
+
+/// Dies here if this point is armed and its turn has come.
+#[cfg(feature = "fault-points")]
+pub(crate) fn point(name: &str) {
+    use std::sync::atomic::Ordering;
+    debug_assert!(POINTS.contains(&name), "the fault point {name} is not in the list");
+    let Some(armed) = armed() else { return };
+    if armed.name == name && armed.hits.fetch_add(1, Ordering::SeqCst) + 1 == armed.at {
+        // The signal cannot be caught; abort is for the case that the kernel refuses it.
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        std::process::abort();
+    }
+}
+
+#[cfg(feature = "fault-points")]
+struct Armed {
+    name: String,
+    at: u64,
+    hits: std::sync::atomic::AtomicU64,
+}
+
+#[cfg(feature = "fault-points")]
+fn armed() -> Option<&'static Armed> {
+    static ARMED: std::sync::OnceLock<Option<Armed>> = std::sync::OnceLock::new();
+    ARMED.get_or_init(|| parse(&std::env::var(KILL_AT).ok()?)).as_ref()
+}
+
+#[cfg(feature = "fault-points")]
+fn parse(text: &str) -> Option<Armed> {
+    let (name, at) = text.rsplit_once(':')?;
+    let at = at.parse().ok().filter(|at| *at > 0)?;
+    POINTS.contains(&name).then(|| Armed { name: name.to_owned(), at, hits: Default::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_has_its_own_name() {
+        let mut names = POINTS.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), POINTS.len());
+    }
+
+    #[test]
+    fn an_unarmed_point_lets_the_process_live() {
+        POINTS.iter().for_each(|name| point(name));
+    }
+
+    #[cfg(feature = "fault-points")]
+    #[test]
+    fn only_a_known_name_with_a_positive_count_arms_a_point() {
+        assert!(parse("append.mid:2").is_some_and(|armed| armed.name == "append.mid" && armed.at == 2));
+        for text in ["append.mid", "append.mid:0", "append.mid:x", "nowhere:1", ""] {
+            assert!(parse(text).is_none(), "{text} armed a point");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The HTTP server: samples in, proxy UVEs out.
+//!
+//! | route | what |
+//! |---|---|
+//! | `POST /api/v1/samples` | takes samples; answers once they are durable ([`samples`]) |
+//! | `GET /api/v1/results/stream` | results as server-sent events ([`stream`]) |
+//! | `GET /api/v1/partitions` | where each partition stands |
+//! | `GET /analytics/uves` and below | the UVEs as Contrail's analytics API shows them ([`uves`]) |
+//! | `GET /healthz`, `/readyz`, `/metrics` | for whoever watches over the process ([`status`]) |
+
+mod samples;
+mod status;
+mod stream;
+mod uves;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::clock::Clock;
+use crate::intake::Intake;
+use crate::log::Log;
+use crate::sink::EventHub;
+use crate::telemetry::Telemetry;
+use crate::view::UveView;
+
+/// What the handlers share.
+pub(crate) struct Shared {
+    pub log: Arc<dyn Log>,
+    pub clock: Arc<dyn Clock>,
+    pub intake: Intake,
+    pub view: Arc<UveView>,
+    pub events: Arc<EventHub>,
+    pub telemetry: Arc<Telemetry>,
+    pub registry: Registry,
+    /// True once the partitions are restored and the view has caught up.
+    pub ready: watch::Receiver<bool>,
+    /// True when the process is on its way out.
+    pub stopping: watch::Receiver<bool>,
+    /// Places for requests with samples: bounds what slow or many clients can cost.
+    pub places: Semaphore,
+}
+
+/// Limits of the server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HttpSettings {
+    pub listen: SocketAddr,
+    /// The largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Requests with samples that are worked on at once.
+    pub max_in_flight: usize,
+    /// How long a request may take in all, reading its body included.
+    pub request_timeout: Duration,
+}
+
+/// A server that is bound and does not serve yet.
+pub(crate) struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    settings: HttpSettings,
+}
+
+impl Server {
+    /// Binds the address.
+    ///
+    /// # Errors
+    ///
+    /// When it is taken or not ours; the text names the setting.
+    pub(crate) async fn bind(settings: HttpSettings) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(settings.listen).await;
+        let listener = listener.with_context(|| format!("listen on {}; change http.listen", settings.listen))?;
+        let address = listener.local_addr().context("read the address that was bound")?;
+        Ok(Self { listener, address, settings })
+    }
+
+    /// The address that was bound: the port is known even if 0 was asked for.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stopping` turns true, then finishes the requests under way.
+    pub(crate) async fn serve(self, shared: Arc<Shared>) -> anyhow::Result<()> {
+        let mut stopping = shared.stopping.clone();
+        let stop = async move {
+            // An error means that the sender is gone, which is the end as well.
+            let _ = stopping.wait_for(|stop| *stop).await;
+        };
+        let router = router(shared, self.settings);
+        axum::serve(self.listener, router).with_graceful_shutdown(stop).await.context("serve HTTP")
+    }
+}
+
+fn router(shared: Arc<Shared>, settings: HttpSettings) -> Router {
+    let timeout = settings.request_timeout;
+    let limited = Router::new()
+        .route("/api/v1/samples", post(samples::post))
+        .layer(DefaultBodyLimit::max(settings.max_body_bytes))
+        .layer(middleware::from_fn(move |request: Request, next: Next| within(timeout, request, next)))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), in_place));
+    Router::new()
+        .merge(limited)
+        .route("/api/v1/results/stream", get(stream::get))
+        .route("/api/v1/partitions", get(status::partitions))
+        .route("/analytics/uves", get(uves::types))
+        .route("/analytics/uves/{uve_type}", get(uves::list))
+        .route("/analytics/uves/{uve_type}/{*name}", get(uves::one))
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz))
+        .route("/metrics", get(status::metrics))
+        .fallback(unknown)
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
+        .with_state(shared)
+}
+
+/// Answers 429 when all places are taken, before the body is read.
+async fn in_place(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    match shared.places.try_acquire() {
+        Ok(_place) => next.run(request).await,
+        Err(_) => {
+            let text = "as many requests as http.max_in_flight allows are under way; try again in a second";
+            ([(header::RETRY_AFTER, "1")], problem(StatusCode::TOO_MANY_REQUESTS, text)).into_response()
+        }
+    }
+}
+
+/// Ends a request that takes too long: a client that sends its body a byte at a time holds no place for ever.
+async fn within(timeout: Duration, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => problem(StatusCode::REQUEST_TIMEOUT, "the request took too long; send smaller batches"),
+    }
+}
+
+async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let response = next.run(request).await;
+    shared.telemetry.answered(&path, response.status().as_u16());
+    response
+}
+
+async fn unknown() -> Response {
+    problem(StatusCode::NOT_FOUND, "there is nothing here; see /analytics/uves and /api/v1/samples")
+}
+
+/// An answer that is an error: `{"error": …}`.
+fn problem(status: StatusCode, text: &str) -> Response {
+    json(status, &serde_json::json!({ "error": text }))
+}
+
+fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

@@ -1,0 +1,146 @@
+//! `POST /api/v1/samples`: takes a batch of samples.
+//!
+//! The body is one sample a line, in either form of [`intake`](crate::intake). The answer comes when all accepted lines
+//! are on disk, and names the lines that were not accepted:
+//!
+//! ```json
+//! {"accepted":2,"rejected":1,"errors":[{"line":3,"error":"no stream `flows` is configured; …"}]}
+//! ```
+//!
+//! | status | meaning |
+//! |---|---|
+//! | 200 | every line accepted |
+//! | 207 | some lines accepted, some rejected |
+//! | 400 | no line accepted, or a bad `Idempotency-Key` |
+//! | 408, 413 | too slow, or larger than the limit |
+//! | 409 | the `Idempotency-Key` was used for another body |
+//! | 429 | the log waits for its workers; try again after `Retry-After` seconds |
+//! | 503 | the disk refused, or the daemon is stopping |
+//!
+//! A batch is all or nothing on disk. With an `Idempotency-Key` header a client that did not hear the answer sends
+//! the batch again: it is counted once, and the answer is the first one.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::http::{Shared, json, problem};
+use crate::log::{AppendBatch, Appended, Idempotency, LogError};
+
+/// Rejected lines that are named; the rest are counted.
+const MAX_NAMED: usize = 100;
+
+/// The longest `Idempotency-Key`.
+const MAX_KEY_BYTES: usize = 255;
+
+/// What became of a batch. Stored with the idempotency key.
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Outcome {
+    accepted: u64,
+    rejected: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Rejection>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Rejection {
+    /// Counted from 1.
+    line: u64,
+    error: String,
+}
+
+/// Takes a batch.
+pub(super) async fn post(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let key = match idempotency_key(&headers) {
+        Ok(key) => key,
+        Err(response) => return *response,
+    };
+    if *shared.stopping.borrow() {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping; send the batch again in a moment");
+    }
+    // Decoding and waiting for the disk both block.
+    let for_log = Arc::clone(&shared);
+    match tokio::task::spawn_blocking(move || append(&for_log, &body, key)).await {
+        Ok(Ok(outcome)) => answer(&outcome),
+        Ok(Err(error)) => failed(&error),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the batch could not be processed; nothing of it is stored"),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Box<Response>> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if !key.is_empty() && key.len() <= MAX_KEY_BYTES => Ok(Some(key.to_owned())),
+        _ => {
+            let text = "an Idempotency-Key has 1 to 255 visible ASCII characters; a UUID is a good one";
+            Err(Box::new(problem(StatusCode::BAD_REQUEST, text)))
+        }
+    }
+}
+
+fn append(shared: &Shared, body: &[u8], key: Option<String>) -> Result<Outcome, LogError> {
+    let mut batch = AppendBatch::new(shared.clock.now_micros());
+    let mut outcome = read_lines(shared, body, &mut batch);
+    if let Some(key) = key {
+        // Plain data into memory: serialising has no way to fail.
+        let stored = serde_json::to_vec(&outcome).unwrap_or_default();
+        batch = batch.idempotent(Idempotency { key, body_crc: crc32fast::hash(body), outcome: stored });
+    } else if batch.is_empty() {
+        return Ok(outcome);
+    }
+    match shared.log.append(batch)? {
+        Appended::Written(_) => shared.telemetry.ingested(outcome.accepted, outcome.rejected),
+        Appended::Duplicate { outcome: stored } => outcome = serde_json::from_slice(&stored).unwrap_or(outcome),
+    }
+    Ok(outcome)
+}
+
+fn read_lines(shared: &Shared, body: &[u8], batch: &mut AppendBatch) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut scratch = Vec::new();
+    for (number, line) in (1..).zip(body.split(|&byte| byte == b'\n')) {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        match shared.intake.push(line, batch, &mut scratch) {
+            Ok(()) => outcome.accepted += 1,
+            Err(error) => {
+                outcome.rejected += 1;
+                if outcome.errors.len() < MAX_NAMED {
+                    outcome.errors.push(Rejection { line: number, error: error.to_string() });
+                }
+            }
+        }
+    }
+    outcome
+}
+
+fn answer(outcome: &Outcome) -> Response {
+    let status = match (outcome.accepted, outcome.rejected) {
+        (_, 0) => StatusCode::OK,
+        (0, _) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::MULTI_STATUS,
+    };
+    json(status, outcome)
+}
+
+fn failed(error: &LogError) -> Response {
+    let (status, retry_after) = match error {
+        LogError::Full { retry_after, .. } => (StatusCode::TOO_MANY_REQUESTS, retry_after.as_secs().max(1)),
+        LogError::IdempotencyConflict { .. } => (StatusCode::CONFLICT, 0),
+        LogError::InvalidArgument { .. } => (StatusCode::BAD_REQUEST, 0),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, 1),
+    };
+    let response = problem(status, &error.to_string());
+    if retry_after == 0 {
+        return response;
+    }
+    ([(header::RETRY_AFTER, retry_after.to_string())], response).into_response()
+}

@@ -1,0 +1,121 @@
+//! `GET /api/v1/results/stream`: results as server-sent events.
+//!
+//! Each event's `id` is the offset in the results log and its data one line of [`result_line`](crate::result_line). A
+//! client that reconnects sends `Last-Event-ID`, as browsers do, and goes on after it as long as the log retains it;
+//! a new one hears what comes from now on, or with `?from=OFFSET` from there. A client that reads too slowly is read
+//! to from the log again, so it misses nothing.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::IntoResponse;
+use futures_core::Stream;
+use serde::Deserialize;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use crate::http::Shared;
+use crate::log::LogError;
+
+/// Events on their way to one client.
+const QUEUE: usize = 256;
+
+/// How much is read from the log at a time for a client that is behind.
+const READ_BYTES: usize = 256 * 1024;
+
+/// The query of the stream.
+#[derive(Debug, Deserialize)]
+pub(super) struct From {
+    from: Option<u64>,
+}
+
+/// Starts a stream.
+pub(super) async fn get(State(shared): State<Arc<Shared>>, Query(query): Query<From>, headers: HeaderMap) -> Response {
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse::<u64>().ok());
+    let from = last.map(|last| last.saturating_add(1)).or(query.from);
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    tokio::spawn(feed(shared, from, sender));
+    Sse::new(Receiver(receiver)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
+}
+
+/// Sends a client everything from `from` on, until it leaves or the daemon stops.
+async fn feed(shared: Arc<Shared>, from: Option<u64>, sender: mpsc::Sender<Event>) {
+    let mut live = shared.events.subscribe();
+    let mut next = from;
+    let mut stopping = shared.stopping.clone();
+    loop {
+        if let Some(from) = next {
+            match catch_up(&shared, from, &sender).await {
+                Some(reached) => next = Some(reached),
+                None => return,
+            }
+        }
+        let received = tokio::select! {
+            received = live.recv() => received,
+            () = sender.closed() => return,
+            _ = stopping.wait_for(|stop| *stop) => return,
+        };
+        match received {
+            // Read from the log meanwhile.
+            Ok(event) if next.is_some_and(|next| event.offset < next) => {}
+            Ok(event) => {
+                next = Some(event.offset + 1);
+                if send(&sender, event.offset, &event.line).await.is_none() {
+                    return;
+                }
+            }
+            Err(RecvError::Lagged(missed)) => debug!(missed, "A reader of the event stream is read to from the log."),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Reads the log from `from` to its end; `None` when the client is gone.
+async fn catch_up(shared: &Arc<Shared>, from: u64, sender: &mpsc::Sender<Event>) -> Option<u64> {
+    let mut next = from;
+    loop {
+        let log = Arc::clone(&shared.log);
+        let read = tokio::task::spawn_blocking(move || log.read_results(next, READ_BYTES)).await.ok()?;
+        let batch = match read {
+            Ok(batch) => batch,
+            // Ahead of the log or behind its retention: go on with what there is.
+            Err(LogError::OffsetOutOfRange { bounds, .. }) => {
+                next = next.clamp(bounds.first, bounds.next);
+                continue;
+            }
+            Err(_) => return None,
+        };
+        if batch.is_empty() {
+            return Some(next);
+        }
+        next = batch.next_offset();
+        for record in batch.records() {
+            send(sender, record.offset, record.payload).await?;
+        }
+    }
+}
+
+async fn send(sender: &mpsc::Sender<Event>, offset: u64, line: &[u8]) -> Option<()> {
+    let event = Event::default().id(offset.to_string()).data(String::from_utf8_lossy(line));
+    sender.send(event).await.ok()
+}
+
+/// The queue of one client as the stream that the response reads.
+struct Receiver(mpsc::Receiver<Event>);
+
+impl Stream for Receiver {
+    type Item = Result<Event, Infallible>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.0.poll_recv(context).map(|event| event.map(Ok))
+    }
+}

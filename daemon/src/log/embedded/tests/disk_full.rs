@@ -1,0 +1,99 @@
+//! A full disk: errors while it lasts, and the log goes on by itself when there is space again.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::*;
+
+/// A small memory file system; unmounted when dropped.
+struct SmallDisk {
+    path: PathBuf,
+    _dir: TempDir,
+}
+
+impl SmallDisk {
+    /// `None` where mounting is not allowed.
+    fn mount(mib: u32) -> Option<Self> {
+        let dir = dir();
+        let path = dir.path().join("disk");
+        std::fs::create_dir(&path).unwrap();
+        let size = format!("size={mib}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).output();
+        let mounted = mounted.is_ok_and(|output| output.status.success());
+        mounted.then_some(Self { path, _dir: dir })
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.path).status();
+    }
+}
+
+/// Appends until `failures` appends have failed; returns how many were acknowledged, and the first error.
+///
+/// Cutting a torn write off may free a little space, so some may get through between the failures.
+fn append_until_it_fails(log: &EmbeddedLog, payload: &str, failures: usize) -> (usize, LogError) {
+    let (mut acknowledged, mut errors) = (0, Vec::new());
+    while errors.len() < failures {
+        match log.append(batch(1, P, &[payload])) {
+            Ok(_) => acknowledged += 1,
+            Err(error) => {
+                assert!(error.is_temporary(), "{error}");
+                errors.push(error);
+            }
+        }
+        assert!(acknowledged < 1_000, "the disk never gets full");
+    }
+    assert!(payloads(log, P, 0).len() >= acknowledged, "reading goes on");
+    (acknowledged, errors.remove(0))
+}
+
+#[test]
+fn a_full_disk_fails_the_write_and_the_log_goes_on_when_there_is_space_again() {
+    // The space is smaller than a write buffer: the journal, not a background flush, meets the end of it.
+    let Some(disk) = SmallDisk::mount(8) else {
+        println!("not checked: a small file system can only be mounted by root");
+        return;
+    };
+    let data = disk.path.join("data");
+    let log = EmbeddedLog::open(&data, LogConfig::default()).unwrap();
+    let ballast = disk.path.join("ballast");
+    std::fs::write(&ballast, vec![1; 4 * 1024 * 1024]).unwrap();
+    log.restore(P).unwrap();
+    let (acknowledged, error) = append_until_it_fails(&log, &"x".repeat(100_000), 4);
+    assert!(error.is_disk_full() && error.outcome_is_unknown(), "{error}");
+    assert!(acknowledged > 10);
+
+    std::fs::remove_file(&ballast).unwrap();
+    append(&log, 2, P, &["space again"]);
+    let read = payloads(&log, P, 0);
+    // Each failed append may be there all the same.
+    assert!((acknowledged + 1..=acknowledged + 5).contains(&read.len()), "{} of {acknowledged}", read.len());
+    assert_eq!(read.last().unwrap(), "space again");
+    let refused = log.commit(vec![commit(P, 1, "s", &["r"])], 1);
+    assert!(matches!(refused, Err(LogError::NotRestored { .. })), "a commit after a failure without a restore");
+    restore_and_commit(&log, vec![commit(P, 1, "s", &["r"])], 1);
+    assert!(log.stats().unwrap().reopened >= 1);
+    drop(log);
+    let log = EmbeddedLog::open(&data, LogConfig::default()).unwrap();
+    assert_eq!((payloads(&log, P, 0), results(&log)), (read, vec!["r".to_owned()]));
+}
+
+/// The writes reach the journal, but a flush in the background finds no space: the store dies silently.
+#[test]
+fn a_background_flush_on_a_full_disk_neither_hangs_nor_loses_anything() {
+    let Some(disk) = SmallDisk::mount(40) else {
+        println!("not checked: a small file system can only be mounted by root");
+        return;
+    };
+    let log = EmbeddedLog::open(&disk.path.join("data"), LogConfig::default()).unwrap();
+    let ballast = disk.path.join("ballast");
+    std::fs::write(&ballast, vec![1; 20 * 1024 * 1024]).unwrap();
+    let (acknowledged, _) = append_until_it_fails(&log, &"x".repeat(200_000), 20);
+    std::fs::remove_file(&ballast).unwrap();
+    let again = (0..10).find(|_| log.append(batch(1, P, &["space again"])).is_ok());
+    assert!(again.is_some(), "the log does not go on");
+    let read = payloads(&log, P, 0);
+    assert!(read.len() > acknowledged && read.last().unwrap() == "space again");
+}

@@ -1,0 +1,186 @@
+//! What stands after a restart or a crash.
+
+use super::*;
+
+#[test]
+fn a_commit_is_restored_with_cursor_meta_and_only_its_live_chunks() {
+    let dir = dir();
+    let log = open(&dir);
+    append(&log, 1, P, &["a", "b"]);
+    assert_eq!(log.restore(P).unwrap(), None);
+    let mut first = commit(P, 1, "one", &["r1"]);
+    first.chunks.push((2, Some(b"two".to_vec())));
+    first.chunks.push((3, Some(b"three".to_vec())));
+    log.commit(vec![first], 2).unwrap();
+    let mut second = commit(P, 2, "one again", &["r2"]);
+    second.chunks.push((2, None));
+    log.commit(vec![second], 3).unwrap();
+    drop(log);
+
+    let log = open(&dir);
+    let restored = log.restore(P).unwrap().unwrap();
+    assert_eq!((restored.cursor, &restored.meta[..]), (2, &b"meta"[..]));
+    assert_eq!(restored.chunks, [(1, b"one again".to_vec()), (3, b"three".to_vec())]);
+    assert_eq!(results(&log), ["r1", "r2"]);
+    assert_eq!(log.restore(Q).unwrap(), None);
+}
+
+#[test]
+fn a_commit_needs_a_restore_first_and_a_cursor_within_the_input() {
+    let dir = dir();
+    let log = open(&dir);
+    append(&log, 1, P, &["a", "b"]);
+    let refused = log.commit(vec![commit(P, 1, "s", &["r"])], 1);
+    assert!(matches!(refused, Err(LogError::NotRestored { partition: P })));
+    restore_and_commit(&log, vec![commit(P, 1, "s", &[])], 1);
+    for cursor in [0, 3] {
+        // The good partition of the same call must not be written either.
+        log.restore(Q).unwrap();
+        let refused = log.commit(vec![commit(Q, 0, "q", &["r"]), commit(P, cursor, "s", &["r"])], 1);
+        assert!(matches!(refused, Err(LogError::CursorOutOfRange { low: 1, high: 2, .. })));
+    }
+    assert_eq!((results(&log).len(), log.restore(Q).unwrap()), (0, None));
+    drop(log);
+    let log = open(&dir);
+    let refused = log.commit(vec![commit(P, 2, "s", &[])], 1);
+    assert!(matches!(refused, Err(LogError::NotRestored { partition: P })), "a restore counts for one opening");
+}
+
+#[test]
+fn a_reset_drops_state_and_cursor_and_lets_the_partition_start_over() {
+    let dir = dir();
+    let log = open(&dir);
+    append(&log, 1, P, &["a", "b"]);
+    restore_and_commit(&log, vec![commit(P, 2, "s", &[])], 1);
+    assert_eq!(log.stats().unwrap().backlog_bytes, 0);
+    log.reset_state(P).unwrap();
+    assert!(log.stats().unwrap().backlog_bytes > 0);
+    assert_eq!(log.restore(P).unwrap(), None);
+    log.commit(vec![commit(P, 1, "again", &[])], 1).unwrap();
+    drop(log);
+    assert_eq!(open(&dir).restore(P).unwrap().unwrap().chunks, [(1, b"again".to_vec())]);
+}
+
+#[test]
+fn what_was_read_but_not_committed_is_read_again() {
+    let dir = dir();
+    let log = open(&dir);
+    append(&log, 1, P, &["a", "b", "c"]);
+    restore_and_commit(&log, vec![commit(P, 1, "after a", &["r"])], 1);
+    assert_eq!(payloads(&log, P, 1), ["b", "c"]);
+    drop(log);
+    let log = open(&dir);
+    let restored = log.restore(P).unwrap().unwrap();
+    assert_eq!(payloads(&log, P, restored.cursor), ["b", "c"]);
+    assert_eq!(results(&log), ["r"]);
+}
+
+#[test]
+fn a_copy_taken_while_the_log_is_open_holds_every_acknowledged_write() {
+    let (dir, copy) = (dir(), dir());
+    let log = open(&dir);
+    log.restore(P).unwrap();
+    let mut expected = Vec::new();
+    for round in 0..20 {
+        let name = format!("record {round}");
+        append(&log, round, P, &[&name]);
+        log.commit(vec![commit(P, round + 1, &name, &[&name])], round).unwrap();
+        expected.push(name);
+    }
+    let crashed = copy.path().join("data");
+    copy_dir(dir.path(), &crashed);
+    let copied = EmbeddedLog::open(&crashed, LogConfig::default()).unwrap();
+    assert_eq!(payloads(&copied, P, 0), expected);
+    assert_eq!(results(&copied), expected);
+    assert_eq!(copied.restore(P).unwrap().unwrap().cursor, 20);
+}
+
+/// Cuts the journal at every seventh byte of its last KiB. A torn end is what a power cut leaves of a write that was
+/// never acknowledged, so the witness is the one of before.
+#[test]
+fn a_journal_torn_anywhere_in_its_tail_holds_every_write_before_the_torn_one() {
+    let (dir, copy) = (dir(), dir());
+    let log = open(&dir);
+    log.restore(P).unwrap();
+    let (mut ends, mut witnesses) = (Vec::new(), Vec::new());
+    for round in 0..12 {
+        let name = format!("record {round} {}", "x".repeat(60));
+        append(&log, round, P, &[&name]);
+        log.commit(vec![commit(P, round + 1, &name, &[&name])], round).unwrap();
+        ends.push(journal(dir.path()).1);
+        witnesses.push(std::fs::read(dir.path().join("acknowledged")).unwrap());
+    }
+    let used = *ends.last().unwrap();
+    let taken = copy.path().join("taken");
+    copy_dir(dir.path(), &taken);
+    for cut in (used - 1024..used).step_by(7) {
+        let crashed = copy.path().join(cut.to_string());
+        copy_dir(&taken, &crashed);
+        let whole = ends.iter().filter(|end| **end <= cut).count();
+        std::fs::write(crashed.join("acknowledged"), &witnesses[whole - 1]).unwrap();
+        let (path, _) = journal(&crashed);
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_len(cut as u64).unwrap();
+        // A preallocated journal is torn by zeros, a reopened one by its end.
+        if cut % 2 == 0 {
+            file.set_len(used as u64 + 4096).unwrap();
+        }
+        let log = EmbeddedLog::open(&crashed, LogConfig::default()).unwrap();
+        let (records, results) = (payloads(&log, P, 0).len(), results(&log).len());
+        let cursor = log.restore(P).unwrap().unwrap().cursor as usize;
+        // The append of the torn round may have survived, its commit not.
+        assert!((whole..=whole + 1).contains(&records), "cut at {cut}: {records} records of {whole}");
+        assert_eq!((results, cursor), (whole, whole), "cut at {cut}");
+        append(&log, 99, P, &["goes on"]);
+        assert_eq!(payloads(&log, P, 0).len(), records + 1);
+        std::fs::remove_dir_all(&crashed).unwrap();
+    }
+}
+
+#[test]
+fn a_second_opening_is_refused_until_the_first_is_closed() {
+    let dir = dir();
+    let log = open(&dir);
+    let error = open_error(dir.path());
+    assert!(matches!(&error, LogError::Locked { path } if path == dir.path()), "{error}");
+    drop(log);
+    open(&dir);
+}
+
+#[test]
+fn a_directory_of_another_version_or_of_something_else_is_refused() {
+    let later = dir();
+    drop(open(&later));
+    std::fs::write(later.path().join("VERSION"), "derived-statsd log 2\n").unwrap();
+    let error = open_error(later.path());
+    assert!(matches!(&error, LogError::UnknownVersion { found, known: 1, .. } if found.contains("log 2")), "{error}");
+    let foreign = dir();
+    std::fs::write(foreign.path().join("thesis.txt"), "precious").unwrap();
+    let error = open_error(foreign.path());
+    assert!(matches!(&error, LogError::UnknownVersion { found, .. } if found.contains("thesis.txt")), "{error}");
+}
+
+#[test]
+fn a_store_whose_creation_was_cut_short_is_created_anew() {
+    let dir = dir();
+    drop(open(&dir));
+    std::fs::remove_file(dir.path().join("store/version")).unwrap();
+    std::fs::remove_file(dir.path().join("acknowledged")).unwrap();
+    append(&open(&dir), 1, P, &["a"]);
+    assert_eq!(payloads(&open(&dir), P, 0), ["a"]);
+}
+
+#[test]
+fn sinks_keep_their_positions_until_they_are_removed() {
+    let dir = dir();
+    let log = open(&dir);
+    assert_eq!(log.sink_position("influx").unwrap(), None);
+    let position = SinkPosition { next: 5, detail: b"batch 9".to_vec() };
+    log.set_sink_position("influx", position.clone()).unwrap();
+    drop(log);
+    let log = open(&dir);
+    assert_eq!(log.sink_position("influx").unwrap(), Some(position));
+    log.remove_sink("influx").unwrap();
+    drop(log);
+    assert_eq!(open(&dir).sink_position("influx").unwrap(), None);
+}

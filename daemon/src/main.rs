@@ -1,0 +1,78 @@
+//! `derived-statsd`: the daemon and its tools in one binary.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | done, or stopped in order |
+//! | 1 | the start or the work failed |
+//! | 2 | a bad annotation or a wrong argument |
+//! | 64 | a bad configuration |
+
+mod app;
+mod cli;
+mod clock;
+mod config;
+mod demo;
+mod engine;
+mod fault;
+mod http;
+mod intake;
+mod log;
+mod logging;
+mod replay;
+mod result_line;
+mod results;
+mod settings;
+mod sink;
+mod telemetry;
+mod tools;
+mod view;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command, ConfigArgs};
+use crate::config::Loaded;
+
+/// `EX_USAGE` of sysexits.h, by which service managers know not to try again.
+const BAD_CONFIGURATION: u8 = 64;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Eval(args) => tools::eval::run(&args),
+        Command::Explain(args) => tools::explain::run(&args),
+        Command::Validate(args) => tools::validate::run(&args, BAD_CONFIGURATION),
+        Command::Run(args) => configured(&args, |loaded| app::run(settings::app(&loaded))),
+        Command::Replay(args) => configured(&args.config, |loaded| {
+            replay::run(settings::engine(&loaded), &args.files, args.close_windows)
+        }),
+        Command::Demo(args) => configured(&args.config, |loaded| demo::run(loaded, args.duration)),
+        Command::Results(args) => configured(&args.config, |Loaded { config, .. }| {
+            results::run(&config.log.data_dir, config.log.retention, args.from)
+        }),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Loads the configuration, starts logging, and does `work`.
+fn configured(args: &ConfigArgs, work: impl FnOnce(Loaded) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    let loaded = match config::load(&args.sources()) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return Ok(ExitCode::from(BAD_CONFIGURATION));
+        }
+    };
+    if let Err(error) = logging::start(loaded.config.logging.format) {
+        eprintln!("{error:#}");
+        return Ok(ExitCode::from(BAD_CONFIGURATION));
+    }
+    for notice in &loaded.notices {
+        tracing::warn!("{notice}");
+    }
+    work(loaded).map(|()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,78 @@
+//! One result as one line of JSON: the form of the results log, the file sink and the event stream.
+//!
+//! ```json
+//! {"key":"ObjectVNTable:default-domain:demo:vn1","uve":"AggProxySum-UveVirtualNetworkAgent-egress_flow_count",
+//!  "start":1488000000000000,"end":1488000060000000,
+//!  "data":{"deleted":false,"proxy":"UveVirtualNetworkAgent-egress_flow_count","value":{"value":36}}}
+//! ```
+//!
+//! (without the line breaks). `start` and `end` bound the window in microseconds since the epoch; `data` is what the
+//! object's UVE shows under the name `uve`.
+
+use std::io::Write as _;
+
+use proxy_uve::ResultRow;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Appends the line of a result, without a line feed.
+pub(crate) fn encode(row: &ResultRow<'_>, out: &mut Vec<u8>) {
+    // A key is UTF-8, or the table refused it. Writing to memory has no way to fail.
+    let key = String::from_utf8_lossy(row.key);
+    out.extend_from_slice(b"{\"key\":");
+    let _ = serde_json::to_writer(&mut *out, &*key);
+    out.extend_from_slice(b",\"uve\":");
+    let _ = serde_json::to_writer(&mut *out, row.uve_name);
+    let _ = write!(out, ",\"start\":{},\"end\":{},\"data\":", row.start, row.end);
+    out.extend_from_slice(row.json);
+    out.push(b'}');
+}
+
+/// A line read back, borrowing from it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ResultLine<'l> {
+    /// `table:name`.
+    #[serde(borrow)]
+    pub key: std::borrow::Cow<'l, str>,
+    /// `<Type>-<Struct>-<attribute>`.
+    #[serde(borrow)]
+    pub uve: std::borrow::Cow<'l, str>,
+    /// Start of the window, microseconds since the epoch.
+    pub start: u64,
+    /// End of the window.
+    pub end: u64,
+    /// The structure.
+    #[serde(borrow)]
+    pub data: &'l RawValue,
+}
+
+impl<'l> ResultLine<'l> {
+    /// Reads a line that [`encode`] wrote.
+    pub(crate) fn parse(line: &'l [u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_reads_back_as_it_was_written() {
+        let row = ResultRow {
+            key: "ObjectVNTable:a \"quoted\"\n name".as_bytes(),
+            uve_name: "AggProxySum-UveVirtualNetworkAgent-egress_flow_count",
+            start: 60_000_000,
+            end: 120_000_000,
+            deleted: false,
+            json: br#"{"deleted":false,"proxy":"p","value":{"value":36}}"#,
+        };
+        let mut line = Vec::new();
+        encode(&row, &mut line);
+        assert!(!line.contains(&b'\n'), "a line holds no line feed");
+        let read = ResultLine::parse(&line).expect("it was just written");
+        assert_eq!(read.key.as_bytes(), row.key);
+        assert_eq!((&*read.uve, read.start, read.end), (row.uve_name, row.start, row.end));
+        assert_eq!(read.data.get().as_bytes(), row.json);
+    }
+}

@@ -1,0 +1,94 @@
+//! Sinks: readers of the results log, each with a cursor of its own.
+//!
+//! A sink that is down or slow lags; it loses nothing and stops nobody. Its position is stored in the log after what
+//! it delivered is safe, so after a restart it goes on where it was.
+
+mod events;
+mod file;
+mod to_view;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::log::{Log, LogError, RecordBatch};
+
+pub(crate) use self::events::{Event, EventHub};
+pub(crate) use self::file::FileSink;
+pub(crate) use self::to_view::ViewSink;
+
+/// How much of the results a sink reads at a time.
+const READ_BYTES: usize = 1024 * 1024;
+
+/// How long a sink sleeps at most when there is nothing new.
+const IDLE_WAIT: Duration = Duration::from_millis(200);
+
+/// How long a sink waits before it tries again what failed.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+
+/// What a sink does with results.
+pub(crate) trait Sink: Send {
+    /// The name under which the position is shown.
+    fn name(&self) -> &str;
+
+    /// The first result it wants.
+    fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64>;
+
+    /// Takes the results in order. After an error the same batch comes again.
+    fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()>;
+}
+
+/// Runs a sink. Told to stop, it first delivers what is there. `progress` hears the next offset after each batch.
+pub(crate) fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &AtomicBool, progress: impl Fn(&str, u64)) {
+    let Some(mut next) = retry(stop, || sink.start(&**log)) else {
+        return;
+    };
+    let mut generation = 0;
+    loop {
+        let Some(batch) = retry(stop, || read(&sink, &**log, next)) else {
+            return;
+        };
+        if batch.is_empty() {
+            progress(sink.name(), next);
+            if stop.load(Ordering::Acquire) {
+                return;
+            }
+            generation = log.wait_for_results(generation, IDLE_WAIT);
+            continue;
+        }
+        if retry(stop, || sink.deliver(&**log, &batch)).is_none() {
+            return;
+        }
+        next = batch.next_offset();
+        progress(sink.name(), next);
+    }
+}
+
+fn read(sink: &impl Sink, log: &dyn Log, next: u64) -> anyhow::Result<RecordBatch> {
+    match log.read_results(next, READ_BYTES) {
+        Err(LogError::OffsetOutOfRange { bounds, .. }) => {
+            warn!(sink = sink.name(), from = next, to = bounds.first, "Results were deleted before this sink read them; raise results_hard_limit_bytes if it has to catch up after longer.");
+            Ok(log.read_results(bounds.first, READ_BYTES)?)
+        }
+        batch => Ok(batch?),
+    }
+}
+
+/// Tries until it works; `None` if told to stop before.
+fn retry<T>(stop: &AtomicBool, mut attempt: impl FnMut() -> anyhow::Result<T>) -> Option<T> {
+    loop {
+        match attempt() {
+            Ok(done) => return Some(done),
+            Err(error) if stop.load(Ordering::Acquire) => {
+                warn!(error = %format!("{error:#}"), "Stopped before this worked; it is tried again at the next start.");
+                return None;
+            }
+            Err(error) => {
+                warn!(error = %format!("{error:#}"), "A sink failed; trying again.");
+                std::thread::sleep(RETRY_WAIT);
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Results as a file of JSON lines.
+//!
+//! The position in the log and the length of the file are stored together. After a crash the file is cut back to the
+//! stored length and the results from the stored position are written again, so it holds every result exactly once.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::log::{Log, RecordBatch, SinkPosition};
+use crate::sink::Sink;
+
+/// Appends results to a file.
+pub(crate) struct FileSink {
+    path: PathBuf,
+    file: Option<File>,
+    length: u64,
+}
+
+impl FileSink {
+    /// The name under which its position is stored.
+    pub(crate) const NAME: &'static str = "file";
+
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, file: None, length: 0 }
+    }
+
+    fn append(&mut self, batch: &RecordBatch) -> std::io::Result<u64> {
+        let file = self.file.as_mut().ok_or(std::io::ErrorKind::NotFound)?;
+        // A delivery that failed half-way left a tail behind.
+        file.set_len(self.length)?;
+        file.seek(SeekFrom::Start(self.length))?;
+        let mut writer = BufWriter::with_capacity(256 * 1024, &*file);
+        let mut length = self.length;
+        for record in batch.records() {
+            writer.write_all(record.payload)?;
+            writer.write_all(b"\n")?;
+            length += record.payload.len() as u64 + 1;
+        }
+        writer.flush()?;
+        drop(writer);
+        file.sync_data()?;
+        Ok(length)
+    }
+}
+
+impl Sink for FileSink {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
+        let position = log.sink_position(Self::NAME)?;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(&self.path);
+        let file = file.with_context(|| format!("open {}; check sinks.file.path", self.path.display()))?;
+        let on_disk = file.metadata()?.len();
+        let (next, length) = match position {
+            None => (log.results_bounds()?.first, on_disk),
+            Some(SinkPosition { next, detail }) => {
+                let length = detail.try_into().map(u64::from_le_bytes).unwrap_or(0);
+                // A shorter file is another file: begin at its end, and let the results go on.
+                (next, length.min(on_disk))
+            }
+        };
+        self.length = length;
+        self.file = Some(file);
+        // Registers a new sink: from now on results are kept until it has them.
+        log.set_sink_position(Self::NAME, SinkPosition { next, detail: length.to_le_bytes().to_vec() })?;
+        Ok(next)
+    }
+
+    fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
+        let length = self.append(batch).with_context(|| format!("write {}", self.path.display()))?;
+        let position = SinkPosition { next: batch.next_offset(), detail: length.to_le_bytes().to_vec() };
+        log.set_sink_position(Self::NAME, position).context("store the position of the file sink")?;
+        self.length = length;
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! What the daemon says about itself, in Prometheus' terms.
+//!
+//! Counters are added to once for a batch or a commit, never for a sample. What the tables and the log know already
+//! (fates, objects, sizes) is not counted a second time: it is read when somebody scrapes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use proxy_uve::{Fate, Fates};
+
+use crate::log::{Log, PartitionId};
+
+/// Where a partition stands, as its worker last said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PartitionStatus {
+    pub stream: String,
+    pub cursor: u64,
+    pub objects: usize,
+    /// Microseconds since the epoch.
+    pub watermark: u64,
+    pub fates: Fates,
+}
+
+/// The counters and the last known state of the partitions.
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    commits: Counter,
+    commit_seconds: Histogram,
+    results: Counter,
+    log_failures: Counter,
+    accepted: Counter,
+    rejected: Counter,
+    requests: Family<Vec<(&'static str, String)>, Counter>,
+    partitions: Mutex<BTreeMap<PartitionId, PartitionStatus>>,
+    sinks: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            commits: Counter::default(),
+            // 1 ms to 8 s: below is a fast disk, above is a fault.
+            commit_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            results: Counter::default(),
+            log_failures: Counter::default(),
+            accepted: Counter::default(),
+            rejected: Counter::default(),
+            requests: Family::default(),
+            partitions: Mutex::default(),
+            sinks: Mutex::default(),
+        }
+    }
+}
+
+impl Telemetry {
+    pub(crate) fn committed(&self, results: u64, took: Duration) {
+        self.commits.inc();
+        self.commit_seconds.observe(took.as_secs_f64());
+        self.results.inc_by(results);
+    }
+
+    pub(crate) fn log_failed(&self) {
+        self.log_failures.inc();
+    }
+
+    pub(crate) fn ingested(&self, accepted: u64, rejected: u64) {
+        self.accepted.inc_by(accepted);
+        self.rejected.inc_by(rejected);
+    }
+
+    pub(crate) fn answered(&self, path: &str, status: u16) {
+        let labels = vec![("path", path.to_owned()), ("status", status.to_string())];
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn set_partition(&self, id: PartitionId, status: PartitionStatus) {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, status);
+    }
+
+    /// The next result that a sink will deliver.
+    pub(crate) fn set_sink(&self, name: &str, next: u64) {
+        self.sinks.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), next);
+    }
+
+    pub(crate) fn partitions(&self) -> BTreeMap<PartitionId, PartitionStatus> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The registry with everything in it.
+    pub(crate) fn registry(self: &Arc<Self>, log: Arc<dyn Log>) -> Registry {
+        let mut registry = Registry::with_prefix("derived_statsd");
+        let counters = [
+            ("commits", "Commits of results, state and cursor", &self.commits),
+            ("results", "Results committed", &self.results),
+            ("log_failures", "Times the log failed a worker", &self.log_failures),
+            ("samples_accepted", "Samples taken by HTTP and durable", &self.accepted),
+            ("samples_rejected", "Lines refused by HTTP", &self.rejected),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(name, help, counter.clone());
+        }
+        registry.register("http_requests", "Requests answered", self.requests.clone());
+        let help = "Time that a commit took to be durable";
+        registry.register_with_unit("commit", help, Unit::Seconds, self.commit_seconds.clone());
+        registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log }));
+        registry
+    }
+}
+
+/// What is read at a scrape.
+struct Gathered {
+    telemetry: Arc<Telemetry>,
+    log: Arc<dyn Log>,
+}
+
+impl fmt::Debug for Gathered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gathered")
+    }
+}
+
+/// The partitions of one stream, added up.
+#[derive(Default)]
+struct StreamTotals {
+    fates: BTreeMap<&'static str, u64>,
+    objects: u64,
+    oldest_watermark: Option<u64>,
+}
+
+impl Gathered {
+    fn by_stream(&self) -> BTreeMap<String, StreamTotals> {
+        let mut streams: BTreeMap<String, StreamTotals> = BTreeMap::new();
+        for status in self.telemetry.partitions().into_values() {
+            let totals = streams.entry(status.stream).or_default();
+            for fate in Fate::ALL {
+                *totals.fates.entry(fate.name()).or_default() += status.fates.count(fate);
+            }
+            totals.objects += status.objects as u64;
+            if status.watermark > 0 {
+                let oldest = totals.oldest_watermark.unwrap_or(u64::MAX);
+                totals.oldest_watermark = Some(oldest.min(status.watermark));
+            }
+        }
+        streams
+    }
+}
+
+impl Collector for Gathered {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let streams = self.by_stream();
+        let counter = ConstCounter::new(0u64);
+        let kind = counter.metric_type();
+        let mut records = encoder.encode_descriptor("records", "Records by what became of them", None, kind)?;
+        for (stream, totals) in &streams {
+            for (fate, count) in &totals.fates {
+                let labels = [("stream", stream.as_str()), ("fate", fate)];
+                ConstCounter::new(*count).encode(records.encode_family(&labels)?)?;
+            }
+        }
+        let kind = ConstGauge::new(0u64).metric_type();
+        let mut objects = encoder.encode_descriptor("objects", "Objects with state", None, kind)?;
+        for (stream, totals) in &streams {
+            ConstGauge::new(totals.objects).encode(objects.encode_family(&[("stream", stream.as_str())])?)?;
+        }
+        let help = "Event time up to which every partition of the stream has closed its windows";
+        let mut watermark = encoder.encode_descriptor("watermark", help, Some(&Unit::Seconds), kind)?;
+        for (stream, totals) in &streams {
+            let seconds = totals.oldest_watermark.unwrap_or(0) as f64 / 1e6;
+            ConstGauge::new(seconds).encode(watermark.encode_family(&[("stream", stream.as_str())])?)?;
+        }
+        self.encode_log(&mut encoder)?;
+        self.encode_sinks(&mut encoder)
+    }
+}
+
+impl Gathered {
+    fn encode_log(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        // A log that cannot be read says so in its own errors; a scrape just lacks its sizes.
+        let Ok(stats) = self.log.stats() else {
+            return Ok(());
+        };
+        let backlog: u64 = stats.partitions.iter().map(|partition| partition.backlog_bytes).sum();
+        let gauges = [
+            ("log_backlog", "Input that is durable and not applied yet", backlog),
+            ("log_input", "Input kept, applied or not", stats.partitions.iter().map(|partition| partition.bytes).sum()),
+            ("log_disk", "What the log's files take", stats.disk_bytes),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, Some(&Unit::Bytes), gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_sinks(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Ok(bounds) = self.log.results_bounds() else {
+            return Ok(());
+        };
+        let kind = ConstGauge::new(0u64).metric_type();
+        let mut lag = encoder.encode_descriptor("sink_lag_results", "Results a sink has not delivered", None, kind)?;
+        let sinks = self.telemetry.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        for (sink, next) in sinks.iter() {
+            ConstGauge::new(bounds.next.saturating_sub(*next)).encode(lag.encode_family(&[("sink", sink.as_str())])?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! Lines of bounded length.
+
+use std::io::{self, BufRead};
+
+/// The longest line taken, in bytes without its end: 1 MiB.
+pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// What [`next`] found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Line {
+    /// The input has ended.
+    End,
+    /// A line is in the buffer. The last one may lack its line break.
+    Full,
+    /// A line was longer than [`MAX_LINE_BYTES`]; it was skipped, and the buffer says nothing.
+    TooLong,
+}
+
+/// Reads the next line into `line`, which never holds more than the limit.
+pub(super) fn next(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
+    line.clear();
+    let mut length = 0;
+    loop {
+        let available = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            available => available?,
+        };
+        if available.is_empty() && length == 0 {
+            return Ok(Line::End);
+        }
+        let end = available.iter().position(|&byte| byte == b'\n');
+        let part = &available[..end.unwrap_or(available.len())];
+        if length + part.len() <= MAX_LINE_BYTES {
+            line.extend_from_slice(part);
+        }
+        length = length.saturating_add(part.len());
+        let ended = end.is_some() || available.is_empty();
+        let used = part.len() + usize::from(end.is_some());
+        input.consume(used);
+        if ended {
+            return Ok(if length <= MAX_LINE_BYTES { Line::Full } else { Line::TooLong });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    fn all(text: &[u8], buffer: usize) -> Vec<(Line, usize)> {
+        let mut input = BufReader::with_capacity(buffer, text);
+        let mut line = Vec::new();
+        let mut found = Vec::new();
+        loop {
+            match next(&mut input, &mut line).expect("memory can be read") {
+                Line::End => return found,
+                kind => found.push((kind, line.len())),
+            }
+            assert!(line.len() <= MAX_LINE_BYTES);
+        }
+    }
+
+    #[test]
+    fn lines_end_at_breaks_and_at_the_end_whatever_the_buffer() {
+        for buffer in [1, 2, 3, 100] {
+            let lines = all(b"ab\n\nc", buffer);
+            assert_eq!(lines, [(Line::Full, 2), (Line::Full, 0), (Line::Full, 1)], "buffer of {buffer}");
+            assert_eq!(all(b"", buffer), []);
+            assert_eq!(all(b"\n", buffer), [(Line::Full, 0)]);
+        }
+    }
+
+    #[test]
+    fn a_line_at_the_limit_is_taken_and_one_beyond_it_is_skipped() {
+        let text = [vec![b'a'; MAX_LINE_BYTES], vec![b'b'; MAX_LINE_BYTES + 1], b"c".to_vec()].join(&b'\n');
+        let kinds: Vec<_> = all(&text, 4096).into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, [Line::Full, Line::TooLong, Line::Full]);
+    }
+}

@@ -1,0 +1,184 @@
+//! One partition in the hands of a worker: its table, and where it stands in the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxy_uve::{Record, Table};
+use tracing::{error, info};
+
+use crate::fault;
+use crate::log::{Log, LogError, PartitionCommit, PartitionId, RecordBatch, RecordBuffer};
+use crate::result_line;
+use crate::telemetry::PartitionStatus;
+use crate::worker::{StreamPlan, WorkerSettings};
+
+/// A partition, restored and ready to go on.
+pub(crate) struct Assignment {
+    id: PartitionId,
+    stream: Arc<StreamPlan>,
+    table: Table,
+    /// The next input offset to apply.
+    cursor: u64,
+    committed_cursor: u64,
+    /// The watermark of the last commit: closing by the clock moves it without any input.
+    committed_watermark: u64,
+    last_commit: Duration,
+    /// When the last record came, by the monotonic clock.
+    last_input: Duration,
+}
+
+impl Assignment {
+    /// Restores the partition from the log, or starts it anew if nothing was ever committed.
+    ///
+    /// A state that is damaged or cannot be read is dropped as a whole, and the partition replays its retained input:
+    /// results may then come again, but none is computed from half a state.
+    pub(crate) fn restore(
+        log: &dyn Log,
+        id: PartitionId,
+        stream: Arc<StreamPlan>,
+        settings: &WorkerSettings,
+        now: Duration,
+    ) -> Result<Self, LogError> {
+        let restored = match log.restore(id) {
+            Err(error @ LogError::CorruptState { .. }) => {
+                Self::start_over(log, id, &error)?;
+                None
+            }
+            restored => restored?,
+        };
+        let (table, cursor) = match restored {
+            None => (Self::fresh(log, id, &stream, settings)?, log.bounds(id)?.first),
+            Some(restored) => {
+                fault::point("restore.mid");
+                let chunks = restored.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
+                match Table::restore(Arc::clone(&stream.plan), settings.table, &restored.meta, chunks) {
+                    Ok(table) => (table, restored.cursor),
+                    Err(error) => {
+                        Self::start_over(log, id, &error)?;
+                        (Self::fresh(log, id, &stream, settings)?, log.bounds(id)?.first)
+                    }
+                }
+            }
+        };
+        let committed_watermark = table.watermark();
+        info!(partition = %id, stream = %stream.name, cursor, objects = table.objects(), "Partition restored.");
+        Ok(Self {
+            id,
+            stream,
+            table,
+            cursor,
+            committed_cursor: cursor,
+            committed_watermark,
+            last_commit: now,
+            last_input: now,
+        })
+    }
+
+    fn fresh(
+        log: &dyn Log,
+        id: PartitionId,
+        stream: &StreamPlan,
+        settings: &WorkerSettings,
+    ) -> Result<Table, LogError> {
+        // Tells the log that this worker owns the partition now, after a reset as well.
+        log.restore(id)?;
+        Ok(Table::new(Arc::clone(&stream.plan), settings.table))
+    }
+
+    fn start_over(log: &dyn Log, id: PartitionId, error: &dyn std::error::Error) -> Result<(), LogError> {
+        error!(partition = %id, %error, "The saved state cannot be used; the partition replays its retained input.");
+        log.reset_state(id)
+    }
+
+    pub(crate) fn id(&self) -> PartitionId {
+        self.id
+    }
+
+    pub(crate) fn stream(&self) -> Arc<StreamPlan> {
+        Arc::clone(&self.stream)
+    }
+
+    pub(crate) fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    pub(crate) fn pending_result_bytes(&self) -> usize {
+        self.table.pending_results().1
+    }
+
+    /// Applies what was read. `now` is monotonic.
+    pub(crate) fn apply(&mut self, batch: &RecordBatch, now: Duration) {
+        for record in batch.records() {
+            self.table.ingest(&Record {
+                position: record.offset,
+                arrived: record.appended_at,
+                key: record.key,
+                payload: record.payload,
+            });
+        }
+        self.cursor = batch.next_offset();
+        self.last_input = now;
+    }
+
+    /// Records before `first` are gone.
+    pub(crate) fn skip_to(&mut self, first: u64) {
+        self.cursor = first;
+        if let Some(newest) = self.table.newest_timestamp() {
+            self.table.mark_gap(newest.saturating_add(1));
+        }
+    }
+
+    /// Lets time pass for a partition that was read to its end. Event time goes on from the newest timestamp at the
+    /// speed of the monotonic clock: neither a step of the wall clock nor a replay of old data can close a window
+    /// too early.
+    pub(crate) fn pass_idle_time(&mut self, now: Duration, settings: &WorkerSettings) {
+        let idle = now.saturating_sub(self.last_input);
+        let Some(newest) = self.table.newest_timestamp().filter(|_| idle >= settings.idle_timeout) else {
+            return;
+        };
+        let idle = u64::try_from(idle.as_micros()).unwrap_or(u64::MAX);
+        self.table.advance(newest.saturating_add(idle).saturating_sub(settings.table.allowed_lateness));
+    }
+
+    /// Closes every window that has samples: the end of a replay.
+    pub(crate) fn close_all(&mut self) {
+        if let Some(newest) = self.table.newest_timestamp() {
+            let longest = self.table.plan().longest_window();
+            self.table.advance((newest - newest % longest).saturating_add(longest));
+        }
+    }
+
+    /// Whether there is something to commit: results always, progress after `interval`, anything if `all`.
+    pub(crate) fn is_due(&self, all: bool, now: Duration, interval: Duration) -> bool {
+        let moved = self.cursor != self.committed_cursor || self.table.watermark() != self.committed_watermark;
+        self.table.pending_results().0 > 0 || (moved && (all || now.saturating_sub(self.last_commit) >= interval))
+    }
+
+    /// What changed since the last commit. The caller commits it, or restores the partition.
+    pub(crate) fn prepare_commit(&mut self, now: Duration) -> Result<PartitionCommit, LogError> {
+        let mut results = RecordBuffer::default();
+        let mut line = Vec::new();
+        for row in self.table.drain() {
+            line.clear();
+            result_line::encode(&row, &mut line);
+            results.push(row.key, &line)?;
+        }
+        self.table.clear_results();
+        let snapshot = self.table.snapshot();
+        self.committed_cursor = self.cursor;
+        self.committed_watermark = self.table.watermark();
+        self.last_commit = now;
+        let (partition, cursor) = (self.id, self.cursor);
+        Ok(PartitionCommit { partition, cursor, meta: snapshot.meta, chunks: snapshot.chunks, results })
+    }
+
+    pub(crate) fn status(&self) -> PartitionStatus {
+        PartitionStatus {
+            stream: self.stream.name.clone(),
+            cursor: self.cursor,
+            objects: self.table.objects(),
+            watermark: self.table.watermark(),
+            fates: *self.table.fates(),
+        }
+    }
+}

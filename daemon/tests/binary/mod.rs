@@ -1,0 +1,45 @@
+//! Runs the real binary.
+
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+/// What a run left behind.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// The binary with an environment in which nothing configures it.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("DERIVED_STATSD_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).env_remove("RUST_LOG");
+    command
+}
+
+/// Runs to the end with `input` on standard input.
+pub(crate) fn run(arguments: &[&str], input: impl Into<Vec<u8>>) -> Run {
+    finish(command(arguments), input)
+}
+
+/// The same with a prepared command.
+pub(crate) fn finish(mut command: Command, input: impl Into<Vec<u8>>) -> Run {
+    let input = input.into();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut stdin = child.stdin.take().expect("standard input is a pipe");
+    // In a thread: the answers would fill their pipe while the events wait in theirs. A binary that ends early closes it.
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().expect("the binary ends");
+    let _ = writer.join().expect("the writer does not panic");
+    let text = |bytes| String::from_utf8(bytes).expect("the output is UTF-8");
+    Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}

@@ -1,0 +1,131 @@
+//! The configuration of `run`: what is refused, how it is named, and with which code the daemon ends.
+
+mod binary;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use binary::{Run, command, finish};
+use tempfile::TempDir;
+
+/// A directory with one configuration file.
+struct Fixture {
+    directory: TempDir,
+    file: PathBuf,
+}
+
+impl Fixture {
+    fn new(name: &str, text: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for tests");
+        let file = directory.path().join(name);
+        std::fs::write(&file, text).expect("a file for tests");
+        Self { directory, file }
+    }
+
+    fn validate(&self) -> Command {
+        let mut command = command(&["validate", self.file.to_str().expect("UTF-8")]);
+        // So that the default, which needs rights, never is the problem.
+        command.arg("--set").arg(format!("log.data_dir={}", self.directory.path().display()));
+        command
+    }
+
+    /// What a run prints, without the path of the directory.
+    fn shown(&self, command: Command) -> Run {
+        let mut run = finish(command, "");
+        let path = format!("{}/", self.directory.path().display());
+        run.stderr = run.stderr.replace(&path, "");
+        run.stdout = run.stdout.replace(&path, "");
+        run
+    }
+}
+
+fn refusal(name: &str, text: &str) -> String {
+    let fixture = Fixture::new(name, text);
+    let run = fixture.shown(fixture.validate());
+    assert_eq!((run.code, run.stdout.as_str()), (Some(64), ""), "{text}");
+    run.stderr
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place_and_the_nearest_one() {
+    insta::assert_snapshot!(refusal("a.toml", "[http]\nlisen = \"127.0.0.1:1\"\n"), @"");
+    insta::assert_snapshot!(refusal("a.toml", "\n[htpp]\nlisten = \"127.0.0.1:1\"\n"), @"");
+    insta::assert_snapshot!(refusal("a.toml", "[log]\nlisten = \"127.0.0.1:1\"\n"), @"");
+}
+
+#[test]
+fn run_refuses_a_bad_configuration_with_64() {
+    let fixture = Fixture::new("a.toml", "[http]\nlisen = 1\n");
+    for flag in ["--config", "--conf_file"] {
+        let run = fixture.shown(command(&["run", flag, fixture.file.to_str().expect("UTF-8")]));
+        assert_eq!(run.code, Some(64), "{flag}");
+        assert_eq!(run.stderr, "a.toml:2:1: unknown key `http.lisen`; did you mean `http.listen`?\n");
+    }
+    let run = fixture.shown(command(&["run", "--config", "/nonexistent.toml"]));
+    assert_eq!(run.code, Some(64));
+    assert!(run.stderr.starts_with("/nonexistent.toml: the file cannot be read"), "{}", run.stderr);
+}
+
+#[test]
+fn bad_logging_filters_are_refused_with_64() {
+    let mut command = command(&["run"]);
+    command.env("RUST_LOG", "info,=,=");
+    let run = finish(command, "");
+    assert_eq!(run.code, Some(64), "{}", run.stderr);
+    assert!(run.stderr.starts_with("environment variable RUST_LOG:"), "{}", run.stderr);
+}
+
+#[test]
+fn a_variable_that_names_no_key_is_refused() {
+    let fixture = Fixture::new("a.toml", "");
+    let mut command = fixture.validate();
+    command.env("DERIVED_STATSD_HTTP__LISEN", "127.0.0.1:1");
+    let run = fixture.shown(command);
+    assert_eq!(run.code, Some(64));
+    insta::assert_snapshot!(run.stderr, @"");
+}
+
+#[test]
+fn later_sources_win() {
+    // Each source is wrong in its own way; what is complained about is what is in force.
+    let file = "[aggregation]\nuve_proxy_list = \"FromFile\"\n";
+    let fixture = Fixture::new("a.toml", file);
+    let from_file = fixture.shown(fixture.validate()).stderr;
+    assert!(from_file.starts_with("a.toml:2:1:") && from_file.contains("FromFile"), "{from_file}");
+
+    let mut command = fixture.validate();
+    command.env("DERIVED_STATSD_AGGREGATION__UVE_PROXY_LIST", "FromEnvironment");
+    let from_environment = fixture.shown(command).stderr;
+    let expected = "environment variable DERIVED_STATSD_AGGREGATION__UVE_PROXY_LIST:";
+    assert!(from_environment.starts_with(expected), "{from_environment}");
+    assert!(!from_environment.contains("FromFile"), "{from_environment}");
+
+    let mut command = fixture.validate();
+    command.env("DERIVED_STATSD_AGGREGATION__UVE_PROXY_LIST", "FromEnvironment");
+    command.args(["--DEFAULT.uve_proxy_list", "FromFlag"]);
+    let from_flag = fixture.shown(command).stderr;
+    assert!(from_flag.starts_with("flag --DEFAULT.uve_proxy_list:"), "{from_flag}");
+    assert!(from_flag.contains("FromFlag") && !from_flag.contains("FromEnvironment"), "{from_flag}");
+}
+
+#[test]
+fn the_originals_flag_replaces_the_list_and_adds_up_when_repeated() {
+    let fixture = Fixture::new("a.toml", "");
+    let mut command = fixture.validate();
+    for stream in ["A-a:AggProxySum", "B-b:AggProxySum", "C-c:AggProxySum"] {
+        command.args(["--DEFAULT.uve_proxy_list", stream]);
+    }
+    let run = fixture.shown(command);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "a.toml: ok: 3 streams with 1 proxy type (AggProxySum), period 60 s\n"));
+}
+
+#[test]
+fn a_collectors_file_is_taken_and_its_other_keys_are_named_in_one_line() {
+    let text = "[DEFAULT]\nhostip=10.0.0.1\npartitions=30\nkafka_broker_list=10.0.0.1:9092\n\
+                uve_proxy_list=A-a:AggProxySum\n[COLLECTOR]\nport=8086\n";
+    let fixture = Fixture::new("contrail-collector.conf", text);
+    let run = fixture.shown(fixture.validate());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    insta::assert_snapshot!(run.stdout, @"");
+    insta::assert_snapshot!(run.stderr, @"");
+}

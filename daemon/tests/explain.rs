@@ -1,0 +1,75 @@
+//! `derived-statsd explain`.
+
+mod binary;
+
+use serde_json::{Value, json};
+
+fn explain(arguments: &[&str]) -> String {
+    let arguments: Vec<_> = [&["explain"], arguments].concat();
+    let run = binary::run(&arguments, "");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+    run.stdout
+}
+
+fn facts(arguments: &[&str]) -> Value {
+    serde_json::from_str(&explain(&[&["--json"], arguments].concat())).expect("JSON")
+}
+
+#[test]
+fn the_seeds_pipeline_in_words() {
+    insta::assert_snapshot!(explain(&["1.DSSum-raw:DSAnomaly:EWM:0.1"]), @"");
+}
+
+#[test]
+fn a_window_over_a_counter_in_words() {
+    insta::assert_snapshot!(explain(&["--metric", "agg", "--mstats", "tsm.count:DSAvg:3600"]), @"");
+}
+
+#[test]
+fn the_facts_as_json() {
+    let facts = facts(&["--type", "i64", "2.DSAvg-raw:DSAnomaly:EWM:0.2"]);
+    assert_eq!(facts["period"], json!({"every": 2, "struct_seconds": 60, "aggregate": "DSAvg"}));
+    assert_eq!(facts["moments"]["warm_up"], 5);
+    assert_eq!(facts["moments"]["sigma_bound"], 2.0);
+    assert_eq!((&facts["type"], &facts["metric"]), (&json!("i64"), &json!("plain")));
+    assert!(facts["state_bytes"].as_u64().is_some_and(|bytes| bytes <= 64), "{facts}");
+}
+
+#[test]
+fn what_silence_means_depends_on_the_shape() {
+    for (annotation, silence) in [
+        ("raw:DSSum", "no_report"),
+        ("0-raw:DSAnomaly:EWM:0.1", "no_report"),
+        ("1-raw:DSSum", "no_result"),
+        ("1.DSSum-raw:DSAnomaly:EWM:0.1", "zero_once"),
+    ] {
+        assert_eq!(facts(&[annotation])["silence"], silence, "{annotation}");
+    }
+}
+
+#[test]
+fn a_window_has_at_most_256_buckets() {
+    for range in ["1", "60", "3600", "86400", "4294967295"] {
+        let facts = facts(&[&format!("raw:DSSum:{range}")]);
+        let (seconds, bucket) = (&facts["window"]["seconds"], &facts["window"]["bucket_micros"]);
+        let buckets = seconds.as_u64().unwrap() * 1_000_000 / bucket.as_u64().unwrap();
+        assert!((128..=256).contains(&buckets), "{range}: {buckets} buckets");
+    }
+    assert_eq!(facts(&["raw:DSSum:0"]).get("window"), None, "0 is no range");
+}
+
+#[test]
+fn every_algorithm_has_words() {
+    for annotation in ["raw:DSNone", "raw:DSNon0", "raw:DSChange", "raw:DSNull", "raw:DSEWM:0.5", "3-raw:DSSum", "raw:DSAvg"] {
+        let text = explain(&[annotation]);
+        assert!(text.starts_with(&format!("annotation  {annotation}\n")), "{text}");
+        assert!(!text.contains("registered"), "{text}");
+    }
+}
+
+#[test]
+fn a_bad_annotation_is_shown_with_its_caret_and_exits_2() {
+    let run = binary::run(&["explain", "1-raw:DSAnomaly:EWM:0.1"], "");
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    insta::assert_snapshot!(run.stderr, @"");
+}

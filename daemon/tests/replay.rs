@@ -1,0 +1,139 @@
+//! Recorded files through the real binary.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use support::{Random, command, results};
+use tempfile::TempDir;
+
+const MINUTE: u64 = 60_000_000;
+const START: u64 = 1_488_000_000_000_000;
+const ATTRIBUTES: [&str; 2] = ["ingress_flow_count", "egress_flow_count"];
+
+/// Window sums by object, UVE name and window start.
+type Sums = BTreeMap<(String, u64), u64>;
+
+/// Writes `records` Contrail messages over `networks` and ten minutes, and adds them up.
+fn write_messages(path: &Path, records: u64, networks: u64) -> Sums {
+    let mut file = flate2::write::GzEncoder::new(std::fs::File::create(path).unwrap(), flate2::Compression::fast());
+    let mut random = Random(1);
+    let mut sums = Sums::new();
+    for index in 0..records {
+        let at = START + index * 10 * MINUTE / records;
+        let (network, attribute, value) = (random.below(networks), ATTRIBUTES[random.below(2) as usize], random.below(500));
+        let key = format!("ObjectVNTable:default-domain:tenant-{:03}:vn-{network:05}", network % 100);
+        writeln!(file, "{key}\t<{attribute} type=\"u64\" identifier=\"5\" timestamp=\"{at}\">{value}</{attribute}>").unwrap();
+        *sums.entry((format!("{key} {attribute}"), at - at % MINUTE)).or_default() += value;
+    }
+    file.finish().unwrap();
+    sums
+}
+
+/// What the results log says the sums are. Every window once.
+fn read_sums(lines: &[String]) -> Sums {
+    let mut sums = Sums::new();
+    for line in lines {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let uve = line["uve"].as_str().unwrap();
+        let Some(stream) = uve.strip_prefix("AggProxySum-UveVirtualNetworkAgent-") else { continue };
+        if let Some(sum) = line["data"]["value"]["value"].as_u64() {
+            let object = format!("{} {stream}", line["key"].as_str().unwrap());
+            let before = sums.insert((object, line["start"].as_u64().unwrap()), sum);
+            assert_eq!(before, None, "a window is there twice: {line}");
+        }
+    }
+    sums
+}
+
+fn replay(data: &Path, settings: &[&str], files: &[&Path]) -> String {
+    let output = command("replay", data, settings).arg("--close-windows").args(files).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    stderr
+}
+
+#[test]
+fn a_million_messages_give_the_sums_of_a_recomputation() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("messages.tsv.gz");
+    let expected = write_messages(&file, 1_000_000, 10_000);
+    let data = directory.path().join("log");
+    let stderr = replay(&data, &[], &[&file]);
+    assert!(stderr.contains("1000000 records"), "{stderr}");
+    assert_eq!(read_sums(&results(&data)), expected);
+}
+
+#[test]
+fn plain_gzip_and_zstd_files_are_the_same() {
+    let directory = TempDir::new().unwrap();
+    let gzip = directory.path().join("a.gz");
+    let expected = write_messages(&gzip, 2_000, 50);
+    let mut text = Vec::new();
+    let mut reader = flate2::read::GzDecoder::new(std::fs::File::open(&gzip).unwrap());
+    std::io::copy(&mut reader, &mut text).unwrap();
+    let (plain, zstandard) = (directory.path().join("a.tsv"), directory.path().join("a.zst"));
+    std::fs::write(&plain, &text).unwrap();
+    std::fs::write(&zstandard, zstd::encode_all(&text[..], 3).unwrap()).unwrap();
+    for file in [gzip, plain, zstandard] {
+        let data = TempDir::new().unwrap();
+        replay(data.path(), &[], &[&file]);
+        assert_eq!(read_sums(&results(data.path())), expected, "of {}", file.display());
+    }
+}
+
+#[test]
+fn bad_lines_are_named_with_their_place_and_the_rest_is_replayed() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("mixed.ndjson");
+    let good = support::line("a", "egress_flow_count", START, 7);
+    std::fs::write(&file, format!("{good}broken\n{good}{}\n{good}", "x".repeat(200_000))).unwrap();
+    let data = TempDir::new().unwrap();
+    let stderr = replay(data.path(), &[], &[&file]);
+    assert!(stderr.contains("mixed.ndjson:2:") && stderr.contains("mixed.ndjson:4:"), "{stderr}");
+    assert!(stderr.contains("3 records") && stderr.contains("2 bad lines"), "{stderr}");
+    assert_eq!(read_sums(&results(data.path())).into_values().collect::<Vec<_>>(), [21]);
+}
+
+#[test]
+fn a_million_keys_meet_a_limit_of_ten_thousand() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("keys.ndjson");
+    let mut out = std::io::BufWriter::new(std::fs::File::create(&file).unwrap());
+    for key in 0..1_000_000u64 {
+        out.write_all(support::line(&format!("vn{key}"), "egress_flow_count", START + key, 1).as_bytes()).unwrap();
+    }
+    out.into_inner().unwrap();
+    let settings = ["log.partitions=1", "aggregation.max_objects_per_partition=10000"];
+    let data = directory.path().join("log");
+    replay(&data, &settings, &[&file]);
+    let sums = read_sums(&results(&data));
+    assert_eq!((sums.len(), sums.values().sum::<u64>()), (10_000, 10_000));
+}
+
+#[test]
+fn a_missing_file_is_named_before_anything_is_replayed() {
+    let data = TempDir::new().unwrap();
+    let output = command("replay", &data.path().join("log"), &[]).arg("/no/such/file").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such/file"));
+    assert!(!data.path().join("log").exists(), "the log was opened for nothing");
+}
+
+#[test]
+fn the_demo_finds_its_anomaly() {
+    // Short periods: the detector is warm after ten, the trouble starts in the thirteenth.
+    let output = Command::new(env!("CARGO_BIN_EXE_derived-statsd"))
+        .args(["demo", "--for", "22s", "--set", "aggregation.period=1"])
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    let announced = stdout.lines().find(|line| line.starts_with("ANOMALY"));
+    let troubled = stdout.lines().find_map(|line| line.split("virtual-network/").nth(1)).unwrap();
+    let troubled = troubled.trim_end_matches("?flat");
+    assert!(announced.is_some_and(|line| line.contains(troubled)), "{stdout}");
+}

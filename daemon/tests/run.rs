@@ -1,0 +1,224 @@
+//! The daemon as its users meet it: samples in over HTTP, UVEs out.
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+
+use serde_json::{Value, json};
+use support::{Daemon, line, results};
+use tempfile::TempDir;
+
+const PERIOD: u64 = 10_000_000;
+const START: u64 = 1_488_000_000_000_000;
+/// Short windows without lateness: a sample of the next window closes the one before.
+const SETTINGS: [&str; 3] = ["aggregation.period=10", "aggregation.allowed_lateness=0s", "log.partitions=1"];
+
+const SUM: &str = "AggProxySum-UveVirtualNetworkAgent-egress_flow_count";
+const ANOMALY: &str = "AggProxySumAnomalyEWM01-UveVirtualNetworkAgent-egress_flow_count";
+
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+/// Two vrouters report 20 and 16 flows in each of `periods`.
+fn thirty_six(name: &str, periods: std::ops::Range<u64>) -> String {
+    periods
+        .flat_map(|period| {
+            let at = START + period * PERIOD;
+            [line(name, "egress_flow_count", at, 20), line(name, "egress_flow_count", at + 1, 16)]
+        })
+        .collect()
+}
+
+#[test]
+fn samples_become_the_uve_of_the_seed() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let (status, body) = daemon.post(thirty_six("demo:vn1", 0..13).as_bytes(), None).unwrap();
+    assert_eq!((status, parse(&body)), (200, json!({"accepted": 26, "rejected": 0})));
+
+    let path = "/analytics/uves/virtual-network/demo:vn1?flat";
+    let uve = daemon.wait_for(path, |(status, body)| {
+        let uve = (*status == 200).then(|| parse(body))?;
+        (uve[ANOMALY]["value"]["samples"] == 12).then_some(uve)
+    });
+    let proxy = "UveVirtualNetworkAgent-egress_flow_count";
+    assert_eq!(uve[SUM], json!({"deleted": false, "proxy": proxy, "value": {"value": 36}}));
+    let anomaly = &uve[ANOMALY];
+    assert_eq!((&anomaly["deleted"], &anomaly["proxy"]), (&json!(false), &json!(proxy)));
+    let value = anomaly["value"].as_object().unwrap();
+    assert_eq!(value.keys().collect::<Vec<_>>(), ["algo", "config", "metric", "samples", "sigma", "state"]);
+    assert_eq!((&value["metric"], &value["config"]), (&json!(36), &json!("0.1")));
+    assert!(value["state"]["mean"].is_string() && value["sigma"].is_number());
+
+    let (_, list) = daemon.get("/analytics/uves/virtual-networks");
+    assert_eq!(parse(&list)[0]["name"], "demo:vn1");
+    let (_, cut) = daemon.get(&format!("{path}&cfilt={ANOMALY}:proxy"));
+    assert_eq!(parse(&cut), json!({ANOMALY: {"proxy": proxy}}));
+    let (_, many) = daemon.get("/analytics/uves/virtual-network/demo:*");
+    assert_eq!(parse(&many)["value"][0]["name"], "demo:vn1");
+    assert_eq!(daemon.get("/analytics/uves/virtual-network/demo:other").0, 404);
+    daemon.stop();
+}
+
+#[test]
+fn bad_lines_are_named_and_the_others_count() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let good = line("a", "egress_flow_count", START, 1);
+    let body = format!("{good}not a line\n\n{}{good}", line("a", "no_such_attribute", START, 1));
+    let (status, answer) = daemon.post(body.as_bytes(), None).unwrap();
+    let answer = parse(&answer);
+    assert_eq!((status, &answer["accepted"], &answer["rejected"]), (207, &json!(2), &json!(2)));
+    assert_eq!((&answer["errors"][0]["line"], &answer["errors"][1]["line"]), (&json!(2), &json!(4)));
+    assert!(answer["errors"][1]["error"].as_str().unwrap().contains("no_such_attribute"));
+    assert_eq!(daemon.post(b"nothing good", None).unwrap().0, 400);
+    daemon.stop();
+}
+
+#[test]
+fn a_repeated_batch_counts_once() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let batch = thirty_six("a", 0..1);
+    let first = daemon.post(batch.as_bytes(), Some("batch-1")).unwrap();
+    assert_eq!(daemon.post(batch.as_bytes(), Some("batch-1")).unwrap(), first);
+    assert_eq!(daemon.post(b"another body", Some("batch-1")).unwrap().0, 409);
+    daemon.post(thirty_six("a", 1..2).as_bytes(), Some("batch-2")).unwrap();
+    let sum = daemon.wait_for("/analytics/uves/virtual-network/a", |(status, body)| {
+        (*status == 200).then(|| parse(body)[SUM]["value"]["value"].clone())
+    });
+    assert_eq!(sum, 36);
+    daemon.stop();
+}
+
+#[test]
+fn state_and_results_go_on_over_a_restart() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    daemon.post(thirty_six("a", 0..6).as_bytes(), None).unwrap();
+    daemon.wait_until_applied();
+    daemon.stop();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    daemon.post(thirty_six("a", 6..12).as_bytes(), None).unwrap();
+    daemon.wait_until_applied();
+    daemon.stop();
+    let restarted = results(data.path());
+
+    let undisturbed = TempDir::new().unwrap();
+    let daemon = Daemon::start(undisturbed.path(), &SETTINGS);
+    daemon.post(thirty_six("a", 0..12).as_bytes(), None).unwrap();
+    daemon.wait_until_applied();
+    daemon.stop();
+    assert_eq!(restarted, results(undisturbed.path()));
+    let last = parse(restarted.last().unwrap());
+    assert_eq!(last["data"]["value"]["samples"].as_u64().or(Some(11)), Some(11), "the warm-up went on: {last}");
+    assert!(restarted.iter().any(|line| line.contains("\"samples\":11")));
+}
+
+#[test]
+fn the_file_sink_has_every_result_once() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("results.jsonl");
+    let sink = format!("sinks.file.path={}", file.display());
+    let log = data.path().join("log");
+    let settings: Vec<&str> = SETTINGS.into_iter().chain([sink.as_str()]).collect();
+    for periods in [0..3, 3..8] {
+        let daemon = Daemon::start(&log, &settings);
+        daemon.post(thirty_six("a", periods).as_bytes(), None).unwrap();
+        daemon.wait_until_applied();
+        daemon.stop();
+    }
+    let written: Vec<String> = std::fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(written, results(&log));
+    assert_eq!(written.len(), 7);
+}
+
+#[test]
+fn results_stream_as_events_from_an_offset() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    daemon.post(thirty_six("a", 0..3).as_bytes(), None).unwrap();
+    let response = ureq::get(daemon.url("/api/v1/results/stream?from=0")).call().unwrap();
+    let mut lines = BufReader::new(response.into_body().into_reader()).lines().map(Result::unwrap);
+    let mut next = |prefix: &str| {
+        let line = lines.find(|line| line.starts_with(prefix)).expect("the stream goes on");
+        line[prefix.len()..].trim().to_owned()
+    };
+    for (offset, end) in [(0, START + PERIOD), (1, START + 2 * PERIOD)] {
+        let (first, second) = (next(""), next(""));
+        let event = format!("{first}\n{second}");
+        assert!(event.contains(&format!("id: {offset}")), "{event}");
+        assert!(event.contains(&format!("\"end\":{end}")), "{event}");
+        next("");
+    }
+    daemon.post(thirty_six("a", 3..4).as_bytes(), None).unwrap();
+    let live = next("data:");
+    assert!(live.contains(&format!("\"end\":{}", START + 3 * PERIOD)), "{live}");
+    drop(lines);
+    daemon.stop();
+}
+
+#[test]
+fn health_and_metrics_tell_the_truth() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    assert_eq!(daemon.get("/healthz"), (200, "ok\n".to_owned()));
+    let late = line("a", "egress_flow_count", START - PERIOD, 1);
+    daemon.post((thirty_six("a", 0..3) + &late).as_bytes(), None).unwrap();
+    daemon.wait_until_applied();
+    let metrics = daemon.wait_for("/metrics", |(_, body)| body.contains("fate=\"late\"} 1").then(|| body.clone()));
+    let stream = "stream=\"UveVirtualNetworkAgent-egress_flow_count\"";
+    for expected in [
+        format!("derived_statsd_records_total{{{stream},fate=\"aggregated\"}} 6"),
+        format!("derived_statsd_objects{{{stream}}} 1"),
+        "derived_statsd_samples_accepted_total 7".to_owned(),
+        "derived_statsd_sink_lag_results{sink=\"view\"}".to_owned(),
+        "derived_statsd_commit_seconds_count".to_owned(),
+    ] {
+        assert!(metrics.contains(&expected), "no {expected} in\n{metrics}");
+    }
+    daemon.stop();
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_and_nothing_else_suffers() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let hundred_megabytes = vec![b'x'; 100 << 20];
+    // The server may answer and close before all is sent.
+    if let Some((status, _)) = daemon.post(&hundred_megabytes, None) {
+        assert_eq!(status, 413);
+    }
+    assert_eq!(daemon.post(thirty_six("a", 0..2).as_bytes(), None).unwrap().0, 200);
+    daemon.wait_for("/analytics/uves/virtual-network/a", |(status, _)| (*status == 200).then_some(()));
+    daemon.stop();
+}
+
+#[test]
+fn a_second_daemon_on_the_same_data_says_so() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let second = support::command("run", data.path(), &SETTINGS).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&second.stderr);
+    assert!(stderr.contains("in use by another process"), "{stderr}");
+    daemon.stop();
+}
+
+#[test]
+fn a_quiet_partition_closes_its_windows_by_the_clock() {
+    let data = TempDir::new().unwrap();
+    let settings = ["aggregation.period=1", "aggregation.allowed_lateness=0s", "aggregation.idle_timeout=200ms"];
+    let daemon = Daemon::start(data.path(), &settings);
+    daemon.post(line("a", "egress_flow_count", START, 5).as_bytes(), None).unwrap();
+    daemon.wait_for("/analytics/uves/virtual-network/a", |(status, body)| {
+        (*status == 200 && parse(body)[SUM]["value"]["value"] == 5).then_some(())
+    });
+    // One silent second later the timeout of 1 deletes it.
+    daemon.wait_for("/analytics/uves/virtual-network/a", |(status, _)| (*status == 404).then_some(()));
+    daemon.stop();
+    let deletions = results(data.path()).iter().filter(|line| line.contains("\"deleted\":true")).count();
+    assert_eq!(deletions, 2, "one for each proxy type");
+}

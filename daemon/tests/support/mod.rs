@@ -1,0 +1,182 @@
+//! The real binary, started and stopped by a test, on loopback and in a temporary directory.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How long a test waits for something that takes milliseconds on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon that runs. Killed when dropped.
+pub struct Daemon {
+    child: Child,
+    address: String,
+    stderr: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// An answer: status and body.
+pub type Answer = (u16, String);
+
+/// The command with the data directory and a free port, and with `settings` set.
+pub fn command(subcommand: &str, data: &Path, settings: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+    command.arg(subcommand).arg("--set").arg(format!("log.data_dir={}", data.display()));
+    command.args(["--set", "http.listen=127.0.0.1:0"]);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    command.env("RUST_LOG", "info").env("NO_COLOR", "1");
+    command
+}
+
+impl Daemon {
+    /// Starts a daemon and waits until it listens.
+    pub fn start(data: &Path, settings: &[&str]) -> Self {
+        Self::spawn(command("run", data, settings)).expect("the daemon starts")
+    }
+
+    /// Starts `command`; `None` if the process ends before it listens.
+    pub fn spawn(mut command: Command) -> Option<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let mut line = String::new();
+        let address = loop {
+            line.clear();
+            if lines.read_line(&mut line).unwrap() == 0 {
+                child.wait().unwrap();
+                return None;
+            }
+            stderr.lock().unwrap().push_str(&line);
+            if let Some((_, rest)) = line.split_once("address=") {
+                break rest.split_whitespace().next().unwrap().to_owned();
+            }
+        };
+        let kept = Arc::clone(&stderr);
+        let reader = thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                let mut kept = kept.lock().unwrap();
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        });
+        Some(Self { child, address, stderr, reader: Some(reader) })
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        answer(agent().get(self.url(path)).call()).expect("the daemon answers")
+    }
+
+    /// Posts a batch; `None` if the connection broke.
+    pub fn post(&self, body: &[u8], idempotency_key: Option<&str>) -> Option<Answer> {
+        let mut request = agent().post(self.url("/api/v1/samples")).header("content-type", "text/plain");
+        if let Some(key) = idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        answer(request.send(body))
+    }
+
+    /// Asks until `check` gives something.
+    pub fn wait_for<T>(&self, path: &str, check: impl Fn(&Answer) -> Option<T>) -> T {
+        let step = Duration::from_millis(20);
+        for _ in 0..PATIENCE.as_millis() / step.as_millis() {
+            if let Some(found) = check(&self.get(path)) {
+                return found;
+            }
+            thread::sleep(step);
+        }
+        panic!("waited in vain for {path}: {:?}\n{}", self.get(path), self.stderr());
+    }
+
+    /// Waits until everything that was appended is applied.
+    pub fn wait_until_applied(&self) {
+        self.wait_for("/api/v1/partitions", |(_, body)| {
+            let partitions: Vec<serde_json::Value> = serde_json::from_str(body).ok()?;
+            (!partitions.is_empty() && partitions.iter().all(|partition| partition["lag"] == 0)).then_some(())
+        });
+    }
+
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Sends a signal by its number's name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let status = self.child.wait().unwrap();
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        status
+    }
+
+    /// Stops in order and demands that it works.
+    pub fn stop(mut self) -> String {
+        self.signal("TERM");
+        let status = self.wait();
+        assert!(status.success(), "stopping gave {status}:\n{}", self.stderr());
+        self.stderr()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().new_agent()
+}
+
+fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option<Answer> {
+    let mut response = response.ok()?;
+    let status = response.status().as_u16();
+    Some((status, response.body_mut().read_to_string().ok()?))
+}
+
+/// The results log of a data directory that no daemon has open.
+pub fn results(data: &Path) -> Vec<String> {
+    let output = command("results", data, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// A line of `POST /api/v1/samples`.
+pub fn line(key: &str, attribute: &str, at: u64, value: u64) -> String {
+    format!("{{\"key\":\"ObjectVNTable:{key}\",\"attr\":\"{attribute}\",\"ts\":{at},\"value\":{value}}}\n")
+}
+
+/// SplitMix64.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound
+    }
+}

@@ -1,0 +1,115 @@
+//! `derived-statsd validate`: all problems at once.
+
+mod binary;
+
+use binary::{Run, command, finish};
+use tempfile::TempDir;
+
+/// Validates `text` in a directory with other files; the directory is cut from what is shown.
+fn validate(text: &str, files: &[(&str, &str)]) -> Run {
+    let directory = TempDir::new().expect("a directory for tests");
+    let path = directory.path().to_str().expect("UTF-8");
+    for (name, text) in files {
+        std::fs::write(directory.path().join(name), text).expect("a file for tests");
+    }
+    std::fs::write(directory.path().join("a.toml"), text.replace("$DIR", path)).expect("a file for tests");
+    let mut run = finish(command(&["validate", &format!("{path}/a.toml")]), "");
+    run.stderr = run.stderr.replace(&format!("{path}/"), "");
+    run.stdout = run.stdout.replace(&format!("{path}/"), "");
+    run
+}
+
+fn problems(text: &str, files: &[(&str, &str)]) -> String {
+    let run = validate(text, files);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(64), ""), "{}", run.stderr);
+    run.stderr
+}
+
+#[test]
+fn the_example_file_is_good() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/derived-statsd.example.toml");
+    let directory = TempDir::new().expect("a directory for tests");
+    let mut command = command(&["validate", example]);
+    command.arg("--set").arg(format!("log.data_dir={}", directory.path().display()));
+    let run = finish(command, "");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    let expected = ": ok: 2 streams with 2 proxy types (AggProxySum, AggProxySumAnomalyEWM01), period 60 s\n";
+    assert!(run.stdout.ends_with(expected), "{}", run.stdout);
+}
+
+#[test]
+fn every_problem_of_the_file_is_printed_in_its_order() {
+    let text = r#"
+colour = "red"
+[aggregation]
+allowed_lateness = "2 weeks"
+period = 0
+[http]
+listen = "localhost"
+max_body_bytes = -1
+max_in_flight = 0
+[log]
+data_dir = "$DIR"
+partitions = 70000
+retention = 5
+[sinks.fil]
+path = "x"
+"#;
+    insta::assert_snapshot!(problems(text, &[]), @"");
+}
+
+#[test]
+fn every_syntax_error_is_printed() {
+    insta::assert_snapshot!(problems("[http\nlisten = \nx = 1\n", &[]), @"");
+}
+
+#[test]
+fn files_of_proxy_types_and_the_list_are_checked() {
+    let good = "[log]\ndata_dir = \"$DIR\"\n[aggregation]\n";
+    let broken = "struct Mine {\n  1: string nam (kee=\"\")\n}\n";
+    let text = format!("{good}schema_files = [\"$DIR/mine.sandesh\", \"$DIR/absent.sandesh\"]\n");
+    let shown = problems(&text, &[("mine.sandesh", broken)]);
+    assert!(shown.contains("mine.sandesh:2:"), "{shown}");
+    assert!(shown.contains("absent.sandesh cannot be read"), "{shown}");
+
+    let text = format!("{good}uve_proxy_list = \"A-a:AggProxySun B-b:AggProxySum B-b:AggProxySum\"\n");
+    insta::assert_snapshot!(problems(&text, &[]), @"");
+}
+
+#[test]
+fn own_proxy_types_can_be_listed() {
+    let own = r#"
+struct Mine {
+  1: string name (key="")
+  2: string proxy
+  3: optional bool deleted
+  4: optional u64 raw (hidden="yes")
+  5: optional u64 value (stats="1-raw:DSAvg")
+} (period="45")
+"#;
+    let text = "[log]\ndata_dir = \"$DIR\"\n[aggregation]\nschema_files = [\"$DIR/mine.sandesh\"]\nperiod = 5\n\
+                uve_proxy_list = \"A-a:Mine:AggProxySum\"\n";
+    let run = validate(text, &[("mine.sandesh", own)]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert_eq!(run.stdout, "a.toml: ok: 1 stream with 2 proxy types (AggProxySum, Mine), period 5 s, 45 s\n");
+}
+
+#[test]
+fn directories_are_checked_and_not_made() {
+    let text = "[log]\ndata_dir = \"$DIR/file/data\"\n[sinks.file]\npath = \"$DIR/absent/results.jsonl\"\n";
+    insta::assert_snapshot!(problems(text, &[("file", "")]), @"");
+    let directory = TempDir::new().expect("a directory for tests");
+    let data = directory.path().join("a/b");
+    let file = directory.path().join("a.toml");
+    std::fs::write(&file, format!("[log]\ndata_dir = {data:?}\n")).expect("a file for tests");
+    let run = finish(command(&["validate", file.to_str().expect("UTF-8")]), "");
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(!directory.path().join("a").exists(), "validate made a directory");
+}
+
+#[test]
+fn what_is_open_to_others_is_noted() {
+    let run = validate("[log]\ndata_dir = \"$DIR\"\n[http]\nlisten = \"0.0.0.0:8081\"\n", &[]);
+    assert_eq!(run.code, Some(0));
+    assert!(run.stderr.starts_with("note: http.listen: 0.0.0.0:8081 is open to other machines"), "{}", run.stderr);
+}

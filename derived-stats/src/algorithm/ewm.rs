@@ -1,0 +1,255 @@
+//! Exponentially weighted mean and variance: the recursion behind `DSEWM` and `DSAnomaly:EWM`.
+//!
+//! For a sample x, with d = x - mean:
+//!
+//! ```text
+//! variance <- (1-a) * (variance + a*d*d)        (1)
+//! mean     <- (1-a) * mean + a*x                (2)
+//! sigma     = (x - mean) / sqrt(variance), 0 where variance is 0   (3)
+//! ```
+//!
+//! This is the incremental form of T. Finch, "Incremental calculation of weighted mean and variance" (2009), section
+//! 9, in the order and association of `derived_stats_algo.h`, so every bit agrees with the original: no fused
+//! multiply-add, `d*d` and not `pow`. Its properties are kept too, because alarms are tuned to them:
+//!
+//! * mean and variance start at 0, so a flat series scores `sqrt((1-a)/a)` at first and needs about 1/a samples;
+//! * (3) uses the mean that already holds x, hence |sigma| <= sqrt((1-a)/a): 3 for 0.1, and a threshold above that
+//!   can never fire;
+//! * on a flat series the mean stops a few ulp short while the variance goes on decaying, so sigma settles at
+//!   1/sqrt(1-a) (1.054 for 0.1) instead of 0.
+//!
+//! A double beyond 1e150 has no finite square; the original's variance is then infinite for ever. Here such a sample
+//! counts as that bound, and the result carries an error ([`TOO_LARGE`](crate::TOO_LARGE)).
+
+use crate::algorithm::{Algorithm, Sample, UpdateError};
+use crate::number::Numeric;
+use crate::report::{EwmResult, Output, Report, TOO_LARGE};
+use crate::saved::{RestoreError, Words};
+
+/// The largest sample by size that the moments take as it is: the square of twice as much is far within a double.
+const LARGEST: f64 = 1e150;
+
+/// The largest variance that samples of [`LARGEST`] can make, (2*1e150)^2, with room for rounding.
+const LARGEST_VARIANCE: f64 = 4.1e300;
+
+/// The weight of the newest sample: more than 0, at most 1, and not so small that 1/alpha leaves 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Alpha(f64);
+
+/// Why a text is not a weight.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AlphaError {
+    /// Not a plain decimal number.
+    #[error("alpha is a decimal number such as 0.1, without sign, blank or other text")]
+    NotDecimal,
+    /// Outside (0, 1].
+    #[error("alpha is more than 0 and at most 1")]
+    OutOfRange,
+}
+
+impl Alpha {
+    /// Reads `digits[.digits][e[+-]digits]`. The original's `strtod` also takes blanks, signs, hexadecimal and any
+    /// trailing text; a slip there changes every later result, so it is an error here.
+    ///
+    /// # Errors
+    ///
+    /// [`AlphaError`] for another form or a value outside (0, 1].
+    pub fn parse(text: &str) -> Result<Self, AlphaError> {
+        if !is_decimal(text) {
+            return Err(AlphaError::NotDecimal);
+        }
+        text.parse().map_err(|_| AlphaError::NotDecimal).and_then(Self::new)
+    }
+
+    /// Takes a weight.
+    ///
+    /// # Errors
+    ///
+    /// [`AlphaError::OutOfRange`] outside (0, 1], or below 2^-64.
+    pub fn new(alpha: f64) -> Result<Self, AlphaError> {
+        // `as u64` of 2^64 or more would be undefined in the original, and no one waits for 2^64 samples.
+        let warm_up_fits = 1.0 / alpha < 18_446_744_073_709_551_616.0;
+        if alpha > 0.0 && alpha <= 1.0 && warm_up_fits { Ok(Self(alpha)) } else { Err(AlphaError::OutOfRange) }
+    }
+
+    /// The weight.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+
+    /// Samples before a detector is ready: 1/alpha, truncated.
+    pub fn warm_up(self) -> u64 {
+        (1.0 / self.0) as u64
+    }
+}
+
+fn is_decimal(text: &str) -> bool {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (text, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits(whole)
+        && fraction.is_none_or(digits)
+        && exponent.is_none_or(|text| digits(text.strip_prefix(['+', '-']).unwrap_or(text)))
+}
+
+/// Mean and variance of one series.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Moments {
+    pub(super) samples: u64,
+    pub(super) mean: f64,
+    pub(super) variance: f64,
+}
+
+impl Moments {
+    pub(super) fn update(&mut self, alpha: Alpha, x: f64) {
+        let a = alpha.0;
+        self.samples = self.samples.saturating_add(1);
+        let x = within(x);
+        let d = x - self.mean;
+        self.variance = (1.0 - a) * (self.variance + a * (d * d)); // (1)
+        self.mean = ((1.0 - a) * self.mean) + (a * x); // (2)
+    }
+
+    pub(super) fn stddev(&self) -> f64 {
+        self.variance.sqrt()
+    }
+
+    /// (3): the distance of `x`, the newest sample, from the mean that already holds it.
+    pub(super) fn sigma(&self, x: f64) -> f64 {
+        let stddev = self.stddev();
+        if stddev == 0.0 { 0.0 } else { (within(x) - self.mean) / stddev }
+    }
+
+    pub(super) fn save(&self, words: &mut Vec<u64>) {
+        words.extend([self.samples, self.mean.to_bits(), self.variance.to_bits()]);
+    }
+
+    pub(super) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
+        let samples = words.next("samples")?;
+        let mean: f64 = words.finite("mean")?;
+        if mean.abs() > 2.0 * LARGEST {
+            return Err(RestoreError::invalid("mean", mean.to_bits()));
+        }
+        let variance: f64 = words.finite("variance")?;
+        if !(0.0..=LARGEST_VARIANCE).contains(&variance) {
+            return Err(RestoreError::invalid("variance", variance.to_bits()));
+        }
+        Ok(Self { samples, mean, variance })
+    }
+}
+
+fn within(x: f64) -> f64 {
+    x.clamp(-LARGEST, LARGEST)
+}
+
+/// What is wrong with a result whose newest sample is `x`.
+pub(super) fn too_large(x: f64) -> Option<&'static str> {
+    (x.abs() > LARGEST).then_some(TOO_LARGE)
+}
+
+/// `DSEWM:alpha` (deprecated in Contrail, kept for its annotations): the moments, without warm-up.
+///
+/// ```
+/// use derived_stats::{Number, Output, Pipeline};
+///
+/// let mut load = Pipeline::inline("raw:DSEWM:0.8")?;
+/// load.update(0, Number::U64(197))?;
+/// let Some(Output::Ewm(result)) = load.report(0).forced() else { unreachable!() };
+/// assert_eq!((result.mean, result.stddev), (157.60000000000002, 78.8));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ewm {
+    alpha: Alpha,
+}
+
+/// The moments and the newest sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct EwmState {
+    moments: Moments,
+    newest: f64,
+}
+
+impl Ewm {
+    /// Moments with weight `alpha`.
+    pub fn new(alpha: Alpha) -> Self {
+        Self { alpha }
+    }
+}
+
+impl<T: Numeric> Algorithm<T> for Ewm {
+    type State = EwmState;
+
+    fn start(&self) -> EwmState {
+        EwmState::default()
+    }
+
+    fn update(&self, state: &mut EwmState, sample: Sample<T>) -> Result<(), UpdateError> {
+        state.newest = sample.value.to_f64();
+        state.moments.update(self.alpha, state.newest);
+        Ok(())
+    }
+
+    fn report(&self, state: &EwmState, _now: u64) -> Report<Output<'_>> {
+        let EwmState { moments, newest } = state;
+        Report::Value(Output::Ewm(EwmResult {
+            samples: moments.samples,
+            error: too_large(*newest),
+            mean: moments.mean,
+            stddev: moments.stddev(),
+            sigma: moments.sigma(*newest),
+        }))
+    }
+
+    fn save(&self, state: &EwmState, words: &mut Vec<u64>) {
+        state.moments.save(words);
+        words.push(state.newest.to_bits());
+    }
+
+    fn restore(&self, words: &mut Words<'_>) -> Result<EwmState, RestoreError> {
+        Ok(EwmState { moments: Moments::restore(words)?, newest: words.finite("newest sample")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_is_strict_decimal_text() {
+        for text in ["0.1", "1", "1.0", "1e-5", "0.999999", "1E-2"] {
+            assert!(Alpha::parse(text).is_ok(), "{text} was refused");
+        }
+        for text in ["", " 0.1", "0.1x", "+0.5", "-0.1", ".1", "1.", "0x1p-1", "nan", "inf", "0,5", "1e", "1e-"] {
+            assert_eq!(Alpha::parse(text), Err(AlphaError::NotDecimal), "of {text:?}");
+        }
+        for text in ["0", "0.0", "1.1", "2", "4.9e-324", "1e-400"] {
+            assert_eq!(Alpha::parse(text), Err(AlphaError::OutOfRange), "of {text:?}");
+        }
+    }
+
+    #[test]
+    fn the_warm_up_is_the_truncated_inverse() {
+        for (alpha, samples) in [(0.1, 10), (0.3, 3), (1.0, 1), (0.999999, 1), (1e-5, 99_999)] {
+            assert_eq!(Alpha::new(alpha).expect("in range").warm_up(), samples, "of {alpha}");
+        }
+    }
+
+    #[test]
+    fn huge_samples_leave_finite_moments_and_a_bounded_score() {
+        let alpha = Alpha::new(0.5).expect("in range");
+        let mut moments = Moments::default();
+        for x in [f64::MAX, f64::MIN, f64::MAX, 3.0, 1e149] {
+            moments.update(alpha, x);
+            assert!(moments.mean.is_finite() && moments.variance <= LARGEST_VARIANCE, "after {x:e}: {moments:?}");
+            assert!(moments.sigma(x).abs() <= 1.0, "sigma is {} after {x:e}", moments.sigma(x));
+        }
+    }
+}

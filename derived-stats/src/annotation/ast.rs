@@ -1,0 +1,293 @@
+//! The parts of an annotation and where each stands in the text.
+//!
+//! **Equality ignores spans and the original text**: two annotations are equal when they say the same,
+//! so `raw:DSSum:` equals `raw:DSSum` and `01-raw:DSSum` equals `1-raw:DSSum`. `Display` prints the
+//! canonical form (no leading zeros, no trailing `:`), and parsing that gives an equal annotation.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::AnnotationError;
+use super::kind::ErrorKind;
+use super::parse::{self, Limits};
+use super::piece::{Arguments, Ident, Span};
+
+/// An annotation whose form is right: `[period[.PRE]-]attribute…:ALGORITHM[:arguments]`.
+///
+/// Its names and arguments are not checked against anything yet. Equality ignores spans and the text.
+#[derive(Clone, Debug)]
+pub struct Annotation {
+    pub(super) text: Box<str>,
+    pub(super) period: Option<Period>,
+    pub(super) source: Source,
+    pub(super) algorithm: Call,
+}
+
+impl Annotation {
+    /// Parses an annotation of at most 1024 bytes.
+    ///
+    /// # Errors
+    ///
+    /// The first fault from the left, as one of the kinds in the first half of [`ErrorKind`].
+    pub fn parse(text: &str) -> Result<Self, AnnotationError> {
+        Self::parse_with(text, &Limits::default())
+    }
+
+    /// Parses an annotation within other limits.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub fn parse_with(text: &str, limits: &Limits) -> Result<Self, AnnotationError> {
+        parse::parse(text, limits)
+    }
+
+    /// The text as it was written; every span is a part of it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The period, unless left out, in which case the struct decides.
+    #[must_use]
+    pub fn period(&self) -> Option<&Period> {
+        self.period.as_ref()
+    }
+
+    /// Where the samples come from.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// What is computed from them.
+    #[must_use]
+    pub fn algorithm(&self) -> &Call {
+        &self.algorithm
+    }
+
+    /// An error in this annotation, for faults found after parsing.
+    ///
+    /// A span that does not fit the text is cut to fit.
+    ///
+    /// ```
+    /// use derived_stats::annotation::{Annotation, ErrorKind};
+    ///
+    /// let annotation = Annotation::parse("raw:DSSum:abc")?;
+    /// let arguments = annotation.algorithm().arguments();
+    /// let kind = ErrorKind::BadRange { text: arguments.as_str().to_owned() };
+    /// assert_eq!(annotation.error_at(arguments.span(), kind).span().range(), 10..13);
+    /// # Ok::<(), derived_stats::annotation::AnnotationError>(())
+    /// ```
+    #[must_use]
+    pub fn error_at(&self, span: Span, kind: ErrorKind) -> AnnotationError {
+        AnnotationError::new(kind, &self.text, span)
+    }
+}
+
+impl FromStr for Annotation {
+    type Err = AnnotationError;
+
+    fn from_str(text: &str) -> Result<Self, AnnotationError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Annotation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(period) = &self.period {
+            write!(f, "{period}-")?;
+        }
+        write!(f, "{}:{}", self.source, self.algorithm)
+    }
+}
+
+impl PartialEq for Annotation {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.period, &self.source, &self.algorithm) == (&other.period, &other.source, &other.algorithm)
+    }
+}
+
+impl Eq for Annotation {}
+
+/// The prefix `period[.PRE]`. Equality ignores the span.
+#[derive(Clone, Debug)]
+pub struct Period {
+    pub(super) every: u32,
+    pub(super) pre: Option<Ident>,
+    pub(super) span: Span,
+}
+
+impl Period {
+    /// Act at every so many periods of the struct; 0 means at every sample instead.
+    #[must_use]
+    pub fn every(&self) -> u32 {
+        self.every
+    }
+
+    /// The aggregation inside one period.
+    #[must_use]
+    pub fn pre(&self) -> Option<&Ident> {
+        self.pre.as_ref()
+    }
+
+    /// The prefix without its `-`.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.every)?;
+        self.pre.as_ref().map_or(Ok(()), |pre| write!(f, ".{pre}"))
+    }
+}
+
+impl PartialEq for Period {
+    fn eq(&self, other: &Self) -> bool {
+        (self.every, &self.pre) == (other.every, &other.pre)
+    }
+}
+
+impl Eq for Period {}
+
+/// The path `attribute[.component[.subcomponent]]`.
+///
+/// A subcomponent is only ever there together with a component.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Source {
+    pub(super) attribute: Ident,
+    pub(super) component: Option<Ident>,
+    pub(super) subcomponent: Option<Ident>,
+}
+
+impl Source {
+    /// The attribute of the struct.
+    #[must_use]
+    pub fn attribute(&self) -> &Ident {
+        &self.attribute
+    }
+
+    /// The component of the attribute.
+    #[must_use]
+    pub fn component(&self) -> Option<&Ident> {
+        self.component.as_ref()
+    }
+
+    /// The component of the component.
+    #[must_use]
+    pub fn subcomponent(&self) -> Option<&Ident> {
+        self.subcomponent.as_ref()
+    }
+
+    /// The names from the attribute inwards; one to three.
+    pub fn names(&self) -> impl Iterator<Item = &Ident> {
+        std::iter::once(&self.attribute).chain(&self.component).chain(&self.subcomponent)
+    }
+
+    /// The whole path.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        let last = self.subcomponent.as_ref().or(self.component.as_ref());
+        self.attribute.span().to(last.unwrap_or(&self.attribute).span())
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.attribute)?;
+        self.names().skip(1).try_for_each(|name| write!(f, ".{name}"))
+    }
+}
+
+/// An algorithm and its arguments, `ALGORITHM[:arguments]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Call {
+    pub(super) name: Ident,
+    pub(super) arguments: Arguments,
+}
+
+impl Call {
+    /// The name of the algorithm.
+    #[must_use]
+    pub fn name(&self) -> &Ident {
+        &self.name
+    }
+
+    /// The text after the name; empty when absent.
+    #[must_use]
+    pub fn arguments(&self) -> &Arguments {
+        &self.arguments
+    }
+
+    /// Name and arguments.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.name.span().to(self.arguments.span())
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.name)?;
+        if self.arguments.is_empty() { Ok(()) } else { write!(f, ":{}", self.arguments) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Annotation {
+        Annotation::parse(text).unwrap()
+    }
+
+    #[test]
+    fn equality_looks_at_what_is_said_and_not_where() {
+        assert_eq!(parsed("raw:DSSum:"), parsed("raw:DSSum"));
+        assert_eq!(parsed("01.DSSum-raw:DSSum"), parsed("1.DSSum-raw:DSSum"));
+        let said = parsed("1.DSSum-fz.inner.value:DSAnomaly:EWM:0.1");
+        let others = [
+            "fz.inner.value:DSAnomaly:EWM:0.1",
+            "2.DSSum-fz.inner.value:DSAnomaly:EWM:0.1",
+            "1-fz.inner.value:DSAnomaly:EWM:0.1",
+            "1.DSAvg-fz.inner.value:DSAnomaly:EWM:0.1",
+            "1.DSSum-fy.inner.value:DSAnomaly:EWM:0.1",
+            "1.DSSum-fz.value:DSAnomaly:EWM:0.1",
+            "1.DSSum-fz.inner.valve:DSAnomaly:EWM:0.1",
+            "1.DSSum-fz.inner.value:DSEWM:EWM:0.1",
+            "1.DSSum-fz.inner.value:DSAnomaly:EWM:0.10",
+        ];
+        for other in others {
+            assert_ne!(said, parsed(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn printing_is_canonical() {
+        let cases = [
+            ("007.DSSum-a.b.c:DSAnomaly:EWM:0.1", "7.DSSum-a.b.c:DSAnomaly:EWM:0.1"),
+            ("0-a:DSSum:", "0-a:DSSum"),
+            ("a:DSSum", "a:DSSum"),
+            ("a:Mine: 1", "a:Mine: 1"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parsed(text).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn later_faults_point_into_the_text_as_written() {
+        let annotation = parsed("raw:dssum:");
+        let name = annotation.algorithm().name();
+        let kind = ErrorKind::UnknownAlgorithm { name: name.to_string(), nearest: Some("DSSum".to_owned()) };
+        insta::assert_snapshot!(annotation.error_at(name.span(), kind), @r"
+        annotation error:
+            raw:dssum:
+                ^^^^^
+        unknown algorithm `dssum`; did you mean `DSSum`?
+        ");
+    }
+}

@@ -1,0 +1,402 @@
+//! What can be wrong with an annotation: one variant for each mistake a user can make.
+//!
+//! The `Display` of a kind is the sentence under the carets; it names what was expected or the remedy.
+//! The first half is raised by the parser, the second when an annotation is compiled against a struct.
+
+use thiserror::Error;
+
+use super::fault::{NameFault, PeriodFault};
+use super::printable::quoted;
+
+/// The mistake in an annotation, with the data to act on it.
+///
+/// In order of the annotation's parts; first what the parser finds, then what compiling finds.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Nothing, or only blanks.
+    #[error(
+        "the annotation is empty; expected \
+         `[period[.PRE]-]attribute[.component[.subcomponent]]:ALGORITHM[:arguments]`, \
+         such as `raw:DSSum`"
+    )]
+    Empty,
+
+    /// More text than [`Limits::max_length`](super::Limits::max_length).
+    #[error("the annotation has {length} bytes where at most {limit} are allowed; shorten it")]
+    TooLong {
+        /// Length of the text in bytes.
+        length: usize,
+        /// The most that is allowed, in bytes.
+        limit: usize,
+    },
+
+    /// A control character anywhere, such as the line break at the end of a line from a file.
+    #[error("the control character `{}` is not allowed; remove it", character.escape_default())]
+    ControlCharacter {
+        /// The first one found.
+        character: char,
+    },
+
+    /// The text before the first `-` is not a period.
+    #[error("{}{}", fault.sentence(text), did_you_mean(suggestion.as_deref()))]
+    BadPeriod {
+        /// What stands in the period's place.
+        text: String,
+        /// What is wrong with it.
+        fault: PeriodFault,
+        /// The prefix that was probably meant, such as `1.DSSum-`.
+        suggestion: Option<String>,
+    },
+
+    /// A `.` after the period and nothing before the `-`: `1.-raw:DSSum`.
+    #[error(
+        "expected the name of a pre-aggregation between `.` and `-`, as in `{period}.DSSum-`; \
+         without one, write `{period}-`"
+    )]
+    EmptyPre {
+        /// The period as written.
+        period: String,
+    },
+
+    /// The text between the period's `.` and `-` is not one name: `1.5-raw:DSSum`, `1.DSSum.x-raw:…`.
+    #[error(
+        "{} is not a pre-aggregation: {fault}; expected a whole period, `.` and one name, \
+         as in `1.DSSum-`",
+        quoted(text)
+    )]
+    BadPre {
+        /// What stands in the name's place.
+        text: String,
+        /// What is wrong with it.
+        fault: NameFault,
+    },
+
+    /// A pre-aggregation with arguments: `1.DSSum:60-raw:…`. It always covers one period.
+    #[error(
+        "a pre-aggregation takes no arguments, it covers one period; remove {}",
+        quoted(&format!(":{arguments}"))
+    )]
+    PreHasArguments {
+        /// Name of the pre-aggregation.
+        pre: String,
+        /// The text that was meant as its arguments.
+        arguments: String,
+    },
+
+    /// No attribute: `:DSSum`, `1-:DSSum`, `.count:DSSum`.
+    #[error("expected the name of an attribute here, as in `raw:DSSum`")]
+    EmptyAttribute,
+
+    /// An attribute, component or subcomponent that is not a name.
+    #[error("{} is not the name of an attribute or component: {fault}", quoted(name))]
+    BadAttribute {
+        /// What stands in the name's place.
+        name: String,
+        /// What is wrong with it.
+        fault: NameFault,
+    },
+
+    /// A `.` with no component after it: `fz.:DSSum`.
+    #[error("expected the name of a component after the `.`; without one, remove the `.`")]
+    EmptyComponent,
+
+    /// More than attribute, component and subcomponent.
+    #[error(
+        "the path has {found} names where at most three are allowed, \
+         `attribute.component.subcomponent`; remove the rest"
+    )]
+    TooManyComponents {
+        /// Number of names in the path.
+        found: usize,
+    },
+
+    /// No `:` at all, so nothing says what to compute.
+    #[error("expected `:` and the name of an algorithm after the attribute, as in `raw:DSSum`")]
+    MissingAlgorithm,
+
+    /// Nothing between the first `:` and the second, or the end.
+    #[error("expected the name of an algorithm after the `:`, such as `DSSum`")]
+    EmptyAlgorithm,
+
+    /// An algorithm that is not a name, such as one with a blank before it.
+    #[error("{} is not the name of an algorithm: {fault}", quoted(name))]
+    BadAlgorithm {
+        /// What stands in the name's place.
+        name: String,
+        /// What is wrong with it.
+        fault: NameFault,
+    },
+
+    /// The text does not follow the grammar in a way that no other kind describes.
+    ///
+    /// Kept so that a later grammar can never meet an unexplained failure with a panic.
+    #[error(
+        "expected `[period[.PRE]-]attribute[.component[.subcomponent]]:ALGORITHM[:arguments]`, \
+         such as `raw:DSSum`"
+    )]
+    Malformed,
+
+    /// No algorithm has this name.
+    #[error("unknown algorithm {}{}", quoted(name), did_you_mean(nearest.as_deref()))]
+    UnknownAlgorithm {
+        /// The name as written.
+        name: String,
+        /// The known name it resembles.
+        nearest: Option<String>,
+    },
+
+    /// No algorithm of this name can aggregate inside a period.
+    #[error(
+        "{} cannot aggregate a period; expected {}{}",
+        quoted(name), one_of(allowed), did_you_mean(nearest.as_deref())
+    )]
+    UnknownPre {
+        /// The name as written.
+        name: String,
+        /// The allowed name it resembles.
+        nearest: Option<String>,
+        /// Every name that is allowed.
+        allowed: Vec<String>,
+    },
+
+    /// A pre-aggregation with period 0: there is no period to aggregate.
+    #[error(
+        "period 0 acts on every sample, so there is nothing for {} to aggregate; \
+         write `1.{pre}-`, or `0-` to act on every sample",
+        quoted(pre)
+    )]
+    PreNeedsPeriod {
+        /// Name of the pre-aggregation.
+        pre: String,
+    },
+
+    /// A pre-aggregation in front of an algorithm that is not DSAnomaly.
+    #[error("a pre-aggregation feeds only DSAnomaly, not {}; remove the `.` and the name after it", quoted(algorithm))]
+    PreWithoutAnomaly {
+        /// The algorithm as written.
+        algorithm: String,
+    },
+
+    /// DSAnomaly with periods but nothing that makes one value of each period.
+    #[error(
+        "DSAnomaly judges one value per period and needs a pre-aggregation to make it; \
+         write `{period}.DSSum-` before the attribute"
+    )]
+    NeedsPre {
+        /// The period in force, which the remedy repeats.
+        period: u32,
+    },
+
+    /// An algorithm that works on single samples only, in a struct with periods.
+    #[error("{} cannot be periodic; write `0-` before the attribute to compute it at every sample", quoted(algorithm))]
+    NotPeriodic {
+        /// The algorithm as written.
+        algorithm: String,
+    },
+
+    /// A period in a struct that has none.
+    #[error(
+        "the struct has no period, so period {period} has no meaning; remove the text up to `-`, \
+         or give the struct a period"
+    )]
+    PeriodInPlainStruct {
+        /// The period as written.
+        period: u32,
+    },
+
+    /// The struct has no attribute or component of this name.
+    #[error("unknown attribute {}{}", quoted(name), did_you_mean(nearest.as_deref()))]
+    UnknownAttribute {
+        /// The name as written.
+        name: String,
+        /// The existing name it resembles.
+        nearest: Option<String>,
+    },
+
+    /// The attribute is a struct, so the number inside it must be named.
+    #[error("{} is a struct; name one of its numeric components, as in `{name}.count`", quoted(name))]
+    NeedsComponent {
+        /// The name as written.
+        name: String,
+    },
+
+    /// The attribute holds text or another type that cannot be computed with.
+    #[error("{} is not numeric; name an attribute or component that is", quoted(name))]
+    NotNumeric {
+        /// The name as written.
+        name: String,
+    },
+
+    /// A result is computed from itself or from another result, which are never sampled.
+    #[error("{} is itself a computed result; name an attribute that is sampled", quoted(name))]
+    SelfReference {
+        /// The name as written.
+        name: String,
+    },
+
+    /// Arguments for an algorithm that takes none.
+    #[error("{} takes no arguments; remove the text after it", quoted(algorithm))]
+    UnexpectedArguments {
+        /// The algorithm as written.
+        algorithm: String,
+    },
+
+    /// No arguments for an algorithm that needs some.
+    #[error("{} needs arguments; write `{algorithm}:{example}`", quoted(algorithm))]
+    MissingArguments {
+        /// The algorithm as written.
+        algorithm: String,
+        /// Arguments that would do, such as `EWM:0.1`.
+        example: String,
+    },
+
+    /// DSAnomaly with a detector that does not exist.
+    #[error(
+        "unknown detector {}; expected `EWM` with its alpha, as in `DSAnomaly:EWM:0.1`{}",
+        quoted(name), did_you_mean(nearest.as_deref())
+    )]
+    UnknownAnomaly {
+        /// The name as written.
+        name: String,
+        /// The known name it resembles.
+        nearest: Option<String>,
+    },
+
+    /// A smoothing factor that is not a decimal number above 0 and at most 1.
+    #[error("expected alpha, a decimal number above 0 and at most 1 such as `0.1`, found {}", found(text))]
+    BadAlpha {
+        /// What was written in its place.
+        text: String,
+    },
+
+    /// A range that is not a whole number of seconds from 0 (no range) to 4294967295.
+    #[error("expected a range in whole seconds, 0 (no range) to 4294967295, found {}", found(text))]
+    BadRange {
+        /// What was written in its place.
+        text: String,
+    },
+
+    /// A sliding window longer than the struct's period, in which it starts anew: it would never fill.
+    #[error(
+        "a window of {range} s never fills, because every period of {period} s starts a new one; \
+         use at most {period}, or write `0-` before the attribute to slide over all samples"
+    )]
+    RangeOverPeriod {
+        /// The window in seconds.
+        range: u64,
+        /// The struct's period in seconds.
+        period: u64,
+    },
+
+    /// A fault reported by an algorithm that the embedding program registered.
+    #[error("{message}")]
+    Custom {
+        /// One lower-case sentence that names the remedy.
+        message: String,
+    },
+}
+
+fn did_you_mean(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!("; did you mean {}?", quoted(name)))
+}
+
+fn one_of(names: &[String]) -> String {
+    match names {
+        [] => "no pre-aggregation".to_owned(),
+        [name] => quoted(name),
+        [first @ .., last] => {
+            let first: Vec<_> = first.iter().map(|name| quoted(name)).collect();
+            format!("{} or {}", first.join(", "), quoted(last))
+        }
+    }
+}
+
+fn found(text: &str) -> String {
+    if text.is_empty() { "nothing".to_owned() } else { quoted(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(text: &str) -> String {
+        text.to_owned()
+    }
+
+    fn sentences(kinds: impl IntoIterator<Item = ErrorKind>) -> String {
+        kinds.into_iter().map(|kind| format!("{kind}\n")).collect()
+    }
+
+    #[test]
+    fn unknown_names_are_quoted_with_the_nearest_known_one() {
+        let nearest = Some(owned("DSSum"));
+        let allowed = ["DSSum", "DSAvg", "DSNone"].map(owned).to_vec();
+        insta::assert_snapshot!(sentences([
+            ErrorKind::UnknownAlgorithm { name: owned("dssum"), nearest: nearest.clone() },
+            ErrorKind::UnknownAlgorithm { name: owned("xyz"), nearest: None },
+            ErrorKind::UnknownPre { name: owned("DSsuum"), nearest, allowed },
+            ErrorKind::UnknownPre { name: owned("X"), nearest: None, allowed: vec![owned("DSSum")] },
+            ErrorKind::UnknownPre { name: owned("X"), nearest: None, allowed: vec![] },
+            ErrorKind::UnknownAttribute { name: owned("rwa"), nearest: Some(owned("raw")) },
+            ErrorKind::UnknownAnomaly { name: owned("EMW"), nearest: Some(owned("EWM")) },
+        ]), @r"
+        unknown algorithm `dssum`; did you mean `DSSum`?
+        unknown algorithm `xyz`
+        `DSsuum` cannot aggregate a period; expected `DSSum`, `DSAvg` or `DSNone`; did you mean `DSSum`?
+        `X` cannot aggregate a period; expected `DSSum`
+        `X` cannot aggregate a period; expected no pre-aggregation
+        unknown attribute `rwa`; did you mean `raw`?
+        unknown detector `EMW`; expected `EWM` with its alpha, as in `DSAnomaly:EWM:0.1`; did you mean `EWM`?
+        ");
+    }
+
+    #[test]
+    fn a_prefix_that_does_not_suit_names_one_that_does() {
+        insta::assert_snapshot!(sentences([
+            ErrorKind::PreNeedsPeriod { pre: owned("DSSum") },
+            ErrorKind::PreWithoutAnomaly { algorithm: owned("DSSum") },
+            ErrorKind::NeedsPre { period: 2 },
+            ErrorKind::NotPeriodic { algorithm: owned("DSNull") },
+            ErrorKind::PeriodInPlainStruct { period: 3 },
+        ]), @r"
+        period 0 acts on every sample, so there is nothing for `DSSum` to aggregate; write `1.DSSum-`, or `0-` to act on every sample
+        a pre-aggregation feeds only DSAnomaly, not `DSSum`; remove the `.` and the name after it
+        DSAnomaly judges one value per period and needs a pre-aggregation to make it; write `2.DSSum-` before the attribute
+        `DSNull` cannot be periodic; write `0-` before the attribute to compute it at every sample
+        the struct has no period, so period 3 has no meaning; remove the text up to `-`, or give the struct a period
+        ");
+    }
+
+    #[test]
+    fn an_attribute_that_does_not_suit_says_what_would() {
+        insta::assert_snapshot!(sentences([
+            ErrorKind::NeedsComponent { name: owned("fz") },
+            ErrorKind::NotNumeric { name: owned("name") },
+            ErrorKind::SelfReference { name: owned("value") },
+        ]), @r"
+        `fz` is a struct; name one of its numeric components, as in `fz.count`
+        `name` is not numeric; name an attribute or component that is
+        `value` is itself a computed result; name an attribute that is sampled
+        ");
+    }
+
+    #[test]
+    fn bad_arguments_say_which_are_expected() {
+        insta::assert_snapshot!(sentences([
+            ErrorKind::UnexpectedArguments { algorithm: owned("DSNone") },
+            ErrorKind::MissingArguments { algorithm: owned("DSAnomaly"), example: owned("EWM:0.1") },
+            ErrorKind::BadAlpha { text: owned("2") },
+            ErrorKind::BadAlpha { text: owned("") },
+            ErrorKind::BadRange { text: owned("-1") },
+            ErrorKind::Custom { message: owned("expected two numbers") },
+        ]), @r"
+        `DSNone` takes no arguments; remove the text after it
+        `DSAnomaly` needs arguments; write `DSAnomaly:EWM:0.1`
+        expected alpha, a decimal number above 0 and at most 1 such as `0.1`, found `2`
+        expected alpha, a decimal number above 0 and at most 1 such as `0.1`, found nothing
+        expected a range in whole seconds, 0 (no range) to 4294967295, found `-1`
+        expected two numbers
+        ");
+    }
+}

@@ -1,0 +1,99 @@
+//! The known name that a misspelt one was probably meant to be.
+//!
+//! Names are compared without regard to case by the *optimal string alignment* distance: insertions,
+//! deletions, replacements and swaps of neighbours cost one each, which is how typing goes wrong.
+//! A third of the name's length may differ, at least one character: a wider net proposes `DSAvg` for
+//! anything that starts with `DS`. A name that only lacks a prefix (`sum` for `DSSum`) counts as near too.
+
+/// Shorter endings fit too many names to be a hint.
+const SHORTEST_ENDING: usize = 3;
+
+/// The candidate nearest to `name`, or `None` when none is reasonably near.
+///
+/// Of equally near candidates the first wins, so the answer is as deterministic as the order of the
+/// candidates. The cost is proportional to the length of the name times that of each candidate that is
+/// about as long; meant for error paths.
+///
+/// ```
+/// use derived_stats::annotation::nearest;
+///
+/// let known = ["DSSum", "DSAvg", "DSAnomaly"];
+/// assert_eq!(nearest("dssum", known), Some("DSSum"));
+/// assert_eq!(nearest("DSAnomly", known), Some("DSAnomaly"));
+/// assert_eq!(nearest("xyz", known), None);
+/// ```
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = name.to_lowercase();
+    candidates
+        .into_iter()
+        .filter_map(|candidate| {
+            let distance = near_distance(&wanted, &candidate.to_lowercase())?;
+            Some((distance, candidate))
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// The distance of two lower-case names, if it is small enough to propose one for the other.
+fn near_distance(wanted: &str, candidate: &str) -> Option<usize> {
+    let (length, other) = (wanted.chars().count(), candidate.chars().count());
+    let allowed = (length / 3).max(1);
+    if length >= SHORTEST_ENDING && candidate.ends_with(wanted) {
+        return Some(other - length);
+    }
+    if length.abs_diff(other) > allowed {
+        return None;
+    }
+    let distance = strsim::osa_distance(wanted, candidate);
+    // With nothing in common but the length, one letter is as good as another.
+    (distance <= allowed && distance < length).then_some(distance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    const KNOWN: [&str; 8] = ["DSNone", "DSNull", "DSSum", "DSAvg", "DSChange", "DSNon0", "DSEWM", "DSAnomaly"];
+
+    #[test]
+    fn slips_find_the_name_that_was_meant() {
+        let cases = [
+            ("dssum", Some("DSSum")),
+            ("DSSUM", Some("DSSum")),
+            ("DSsuum", Some("DSSum")),
+            ("DSusm", Some("DSSum")),
+            ("SSum", Some("DSSum")),
+            ("sum", Some("DSSum")),
+            ("anomaly", Some("DSAnomaly")),
+            ("DSAnomalie", Some("DSAnomaly")),
+            ("DSEMW", Some("DSEWM")),
+            ("DSNul", Some("DSNull")),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(nearest(name, KNOWN), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn unlike_names_find_nothing() {
+        for name in ["", "x", "xyz", "DSMax", "DSSet", "DSXYZ", "DSPercentile", "DS", "Mittelwert", "é"] {
+            assert_eq!(nearest(name, KNOWN), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_equally_near_candidates_wins() {
+        assert_eq!(nearest("DSNun", ["DSNon", "DSNul"]), Some("DSNon"));
+        assert_eq!(nearest("DSNun", ["DSNul", "DSNon"]), Some("DSNul"));
+    }
+
+    #[test]
+    fn the_nearest_wins_wherever_it_stands() {
+        assert_eq!(nearest("DSChance", ["DSChants", "DSChange"]), Some("DSChange"));
+    }
+
+    #[test]
+    fn no_candidates_give_nothing() {
+        assert_eq!(nearest("DSSum", []), None);
+    }
+}

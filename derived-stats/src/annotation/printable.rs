@@ -1,0 +1,53 @@
+//! Text from users made safe to print.
+//!
+//! An annotation in an error message may hold line breaks, terminal escapes, right-to-left marks or
+//! combining characters. Each would garble the message or shift the carets under it, so it is shown as
+//! an escape such as `\n` or `\u{202e}`. Every other character is shown as it is, quotes included.
+
+/// Quoted names in messages end here: the caret line already shows where the full text stands.
+const LONGEST_QUOTE: usize = 60;
+
+/// How one character is shown.
+///
+/// Columns are counted in characters, so double-width characters (East Asian ones) make the carets
+/// after them fall short; measuring them would need tables that no valid name can profit from.
+pub(super) fn printable(character: char) -> impl Iterator<Item = char> {
+    let plain = matches!(character, '\'' | '"' | '\\');
+    let escaped = (!plain).then(|| character.escape_debug());
+    plain.then_some(character).into_iter().chain(escaped.into_iter().flatten())
+}
+
+/// The text between backquotes, escaped, and cut when it is long.
+pub(super) fn quoted(text: &str) -> String {
+    let mut characters = text.chars();
+    let shown: String = characters.by_ref().take(LONGEST_QUOTE).flat_map(printable).collect();
+    let rest = if characters.next().is_some() { "…" } else { "" };
+    format!("`{shown}{rest}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn quoting_escapes_what_would_garble_a_message_and_nothing_else() {
+        let cases = [
+            ("raw", "`raw`"),
+            ("it's \"é\" \\", "`it's \"é\" \\`"),
+            ("a\nb", "`a\\nb`"),
+            ("\u{1b}[31m", "`\\u{1b}[31m`"),
+            ("\u{202e}", "`\\u{202e}`"),
+            ("e\u{301}", "`e\\u{301}`"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(quoted(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn quoting_cuts_long_text() {
+        let quote = quoted(&"x".repeat(1000));
+        assert_eq!(quote, format!("`{}…`", "x".repeat(60)));
+        assert_eq!(quoted(&"x".repeat(60)), format!("`{}`", "x".repeat(60)));
+    }
+}

@@ -1,0 +1,90 @@
+//! Annotations such as `1.DSSum-raw:DSAnomaly:EWM:0.1`, compiled into streaming aggregation pipelines.
+//!
+//! That one says: sum the samples of each period, then feed each period's sum to an exponentially weighted mean
+//! detector with alpha 0.1. The language and the numbers are those of Contrail's DerivedStats, bit for bit.
+//!
+//! This crate does no I/O, reads no clock, starts no thread and logs nothing. It is not a metrics registry, and it
+//! does not know objects, windows or wire formats: `proxy-uve` does.
+//!
+//! ```
+//! use derived_stats::{Number, Output, Pipeline};
+//!
+//! let mut flows = Pipeline::inline("1.DSSum-raw:DSAnomaly:EWM:0.5")?;
+//! for period in 1..=2u64 {
+//!     flows.update(period, Number::U64(20))?; // from one vrouter
+//!     flows.update(period, Number::U64(16))?; // from another
+//!     flows.close_period(period);
+//! }
+//! let Some(Output::Anomaly(result)) = flows.report(2).forced() else { unreachable!() };
+//! assert_eq!((result.samples, result.metric, result.mean), (2, Some(36), 27.0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The parts
+//!
+//! * [`annotation`]: text to a typed value with spans, and back; errors with a caret.
+//! * [`Spec`] and [`State`]: a compiled annotation, shared, and the small state of one object.
+//! * [`Pipeline`] and [`MapPipeline`]: both in one, for a scalar and for a map of them (`mstats`).
+//! * [`algorithm`]: the menu, one type each with its formula, and the trait for your own; [`Registry`] names them.
+//! * [`column`]: many objects under one spec, side by side.
+//!
+//! # Determinism
+//!
+//! The same calls give the same bytes, on every platform with IEEE-754 doubles: time is an argument, maps are
+//! ordered, sums are made in order of arrival, and no fused multiply-add is used.
+//!
+//! # Panics and errors
+//!
+//! Nothing here panics on any input. What a caller can get wrong is an error that says what to change; a refused
+//! sample leaves the state as it was.
+//!
+//! # Floating point
+//!
+//! NaN and infinities are refused at the door ([`ValueError`]). Integers are exact: they never pass through a double
+//! on their way to a sum, and a sum that leaves its type stops at the bound and carries an error in every result.
+//! The moments of a detector are doubles; integers above 2^53 are rounded when they reach it.
+//!
+//! # Saved state
+//!
+//! [`SavedState`] holds a version, the pipeline's text and 64-bit words, and goes through any serde format. Restored
+//! at any point it continues bit for bit. Restoring checks all of it.
+//!
+//! # Input safety
+//!
+//! Annotations are limited to 1024 bytes ([`annotation::Limits`]). A ranged window holds at most 256 buckets. The keys
+//! of a [`MapPipeline`] are as many as its caller sends and does not delete: bound them before they get here.
+
+#![deny(missing_docs)]
+
+mod accumulator;
+pub mod algorithm;
+pub mod annotation;
+pub mod column;
+mod custom;
+mod map;
+mod menu;
+mod number;
+mod pipeline;
+mod registry;
+mod report;
+mod saved;
+mod spec;
+mod stage;
+mod text;
+mod wide;
+
+pub use self::algorithm::{Algorithm, Sample, UpdateError};
+pub use self::annotation::{Annotation, AnnotationError};
+pub use self::map::{MapError, MapPipeline};
+pub use self::number::{Number, Numeric, ValueError, ValueType};
+pub use self::pipeline::Pipeline;
+pub use self::registry::{RegisterError, Registry};
+pub use self::report::{AnomalyResult, EwmResult, NullResult, NumberResult, OVERFLOW, Output, Report, TOO_LARGE};
+pub use self::saved::{RestoreError, STATE_VERSION, SavedState, Words};
+pub use self::spec::{Context, MetricKind, Periods, Silence, Spec, State};
+pub use self::text::six_digits;
+
+/// The examples of the README run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

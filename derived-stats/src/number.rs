@@ -1,0 +1,317 @@
+//! Sample values: exact integers and finite floats.
+//!
+//! The original is a C++ template over the element type of the raw attribute. Here the type is a run-time
+//! property of a pipeline ([`ValueType`]), while the arithmetic stays monomorphic behind [`Numeric`]: integers
+//! are never rounded through a double, and an overflow is reported instead of wrapping.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::wide::Wide;
+
+/// The element type of a raw metric.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ValueType {
+    /// Finite IEEE-754 doubles.
+    F64,
+    /// Signed integers, -2^63 to 2^63-1.
+    I64,
+    /// Unsigned integers, 0 to 2^64-1. The default: what Contrail counters are.
+    U64,
+}
+
+impl fmt::Display for ValueType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F64 => "f64",
+            Self::I64 => "i64",
+            Self::U64 => "u64",
+        })
+    }
+}
+
+/// One value, with its type.
+///
+/// Two numbers are equal when type and value are: `U64(1) != F64(1.0)`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Number {
+    /// An unsigned integer.
+    U64(u64),
+    /// A signed integer.
+    I64(i64),
+    /// A double. Pipelines refuse NaN and infinities.
+    F64(f64),
+}
+
+impl Number {
+    /// The type this value has.
+    pub fn value_type(self) -> ValueType {
+        match self {
+            Self::F64(_) => ValueType::F64,
+            Self::I64(_) => ValueType::I64,
+            Self::U64(_) => ValueType::U64,
+        }
+    }
+
+    /// The nearest double. Integers above 2^53 are rounded to even.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::F64(value) => value,
+            Self::I64(value) => value as f64,
+            Self::U64(value) => value as f64,
+        }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::F64(value) => write!(f, "{value:?}"),
+            Self::I64(value) => write!(f, "{value}"),
+            Self::U64(value) => write!(f, "{value}"),
+        }
+    }
+}
+
+/// Why a value cannot be a sample of a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// NaN or an infinity: it would poison every later result.
+    #[error("the value {value} is not finite; send finite numbers only")]
+    NotFinite {
+        /// The refused value.
+        value: f64,
+    },
+    /// The number is outside what the pipeline's type can hold exactly.
+    #[error("the value {value} does not fit the type {expected} of this metric")]
+    WrongType {
+        /// The refused value.
+        value: Number,
+        /// What the pipeline was compiled for.
+        expected: ValueType,
+    },
+}
+
+/// An element type of the pipelines: `u64`, `i64` or `f64`.
+///
+/// Sealed in effect: [`Number`] has no other variants, and the provided algorithms are written for these three.
+pub trait Numeric: Wide + Copy + PartialEq + PartialOrd + fmt::Debug + Default + Send + Sync + 'static {
+    /// The run-time name of this type.
+    const TYPE: ValueType;
+
+    /// Wraps the value.
+    fn into_number(self) -> Number;
+
+    /// Takes a number that this type holds exactly.
+    ///
+    /// An `i64` pipeline takes unsigned values up to 2^63-1, an `f64` pipeline takes every integer (rounded above
+    /// 2^53, as the original's cast does). A fraction never enters an integer pipeline.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::NotFinite`] for NaN and infinities, [`ValueError::WrongType`] when the value does not fit.
+    fn from_number(number: Number) -> Result<Self, ValueError>;
+
+    /// The nearest double.
+    fn to_f64(self) -> f64;
+
+    /// The sum, and whether it left the range of the type (then the sum is the nearest bound).
+    fn saturating_sum(self, other: Self) -> (Self, bool);
+
+    /// The difference, and whether it left the range of the type (then it is the nearest bound).
+    fn saturating_difference(self, other: Self) -> (Self, bool);
+
+    /// The mean of `sum` over `count` samples, truncated towards zero for integers; `count` is at least 1.
+    fn quotient(sum: Self, count: u64) -> Self;
+
+    /// The bits, for saved state.
+    fn to_bits(self) -> u64;
+
+    /// The inverse of [`to_bits`](Self::to_bits).
+    fn from_bits(bits: u64) -> Self;
+}
+
+impl Numeric for u64 {
+    const TYPE: ValueType = ValueType::U64;
+
+    fn into_number(self) -> Number {
+        Number::U64(self)
+    }
+
+    fn from_number(number: Number) -> Result<Self, ValueError> {
+        match number {
+            Number::U64(value) => Ok(value),
+            Number::I64(value) => Self::try_from(value).map_err(|_| wrong_type(number, Self::TYPE)),
+            Number::F64(value) => Err(not_an_integer(value, Self::TYPE)),
+        }
+    }
+
+    fn to_f64(self) -> f64 {
+        self as f64
+    }
+
+    fn saturating_sum(self, other: Self) -> (Self, bool) {
+        match self.checked_add(other) {
+            Some(sum) => (sum, false),
+            None => (Self::MAX, true),
+        }
+    }
+
+    fn saturating_difference(self, other: Self) -> (Self, bool) {
+        match self.checked_sub(other) {
+            Some(difference) => (difference, false),
+            None => (0, true),
+        }
+    }
+
+    fn quotient(sum: Self, count: u64) -> Self {
+        sum / count.max(1)
+    }
+
+    fn to_bits(self) -> u64 {
+        self
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        bits
+    }
+}
+
+impl Numeric for i64 {
+    const TYPE: ValueType = ValueType::I64;
+
+    fn into_number(self) -> Number {
+        Number::I64(self)
+    }
+
+    fn from_number(number: Number) -> Result<Self, ValueError> {
+        match number {
+            Number::I64(value) => Ok(value),
+            Number::U64(value) => Self::try_from(value).map_err(|_| wrong_type(number, Self::TYPE)),
+            Number::F64(value) => Err(not_an_integer(value, Self::TYPE)),
+        }
+    }
+
+    fn to_f64(self) -> f64 {
+        self as f64
+    }
+
+    fn saturating_sum(self, other: Self) -> (Self, bool) {
+        match self.checked_add(other) {
+            Some(sum) => (sum, false),
+            None => (self.saturating_add(other), true),
+        }
+    }
+
+    fn saturating_difference(self, other: Self) -> (Self, bool) {
+        match self.checked_sub(other) {
+            Some(difference) => (difference, false),
+            None => (self.saturating_sub(other), true),
+        }
+    }
+
+    fn quotient(sum: Self, count: u64) -> Self {
+        // More than 2^63 samples cannot have been counted; the clamp only spares a panic path.
+        sum / Self::try_from(count.max(1)).unwrap_or(Self::MAX)
+    }
+
+    fn to_bits(self) -> u64 {
+        self as u64
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        bits as Self
+    }
+}
+
+impl Numeric for f64 {
+    const TYPE: ValueType = ValueType::F64;
+
+    fn into_number(self) -> Number {
+        Number::F64(self)
+    }
+
+    fn from_number(number: Number) -> Result<Self, ValueError> {
+        let value = number.as_f64();
+        if value.is_finite() { Ok(value) } else { Err(ValueError::NotFinite { value }) }
+    }
+
+    fn to_f64(self) -> f64 {
+        self
+    }
+
+    fn saturating_sum(self, other: Self) -> (Self, bool) {
+        clamp_finite(self + other)
+    }
+
+    fn saturating_difference(self, other: Self) -> (Self, bool) {
+        clamp_finite(self - other)
+    }
+
+    fn quotient(sum: Self, count: u64) -> Self {
+        sum / count.max(1) as Self
+    }
+
+    fn to_bits(self) -> u64 {
+        Self::to_bits(self)
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        Self::from_bits(bits)
+    }
+}
+
+/// Two finite doubles can add up to an infinity; like an integer overflow it stops at the bound and is reported.
+fn clamp_finite(value: f64) -> (f64, bool) {
+    if value.is_finite() { (value, false) } else { (f64::MAX.copysign(value), true) }
+}
+
+fn wrong_type(value: Number, expected: ValueType) -> ValueError {
+    ValueError::WrongType { value, expected }
+}
+
+fn not_an_integer(value: f64, expected: ValueType) -> ValueError {
+    if value.is_finite() {
+        wrong_type(Number::F64(value), expected)
+    } else {
+        ValueError::NotFinite { value }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_never_pass_through_doubles() {
+        let odd = (1 << 53) + 1;
+        assert_eq!(u64::from_number(Number::U64(odd)), Ok(odd));
+        assert_eq!(i64::from_number(Number::U64(odd)), Ok(odd as i64));
+    }
+
+    #[test]
+    fn values_outside_the_type_are_refused() {
+        assert!(u64::from_number(Number::I64(-1)).is_err());
+        assert!(i64::from_number(Number::U64(u64::MAX)).is_err());
+        assert!(u64::from_number(Number::F64(1.0)).is_err());
+        assert!(f64::from_number(Number::F64(f64::NAN)).is_err());
+        assert!(matches!(u64::from_number(Number::F64(f64::INFINITY)), Err(ValueError::NotFinite { .. })));
+    }
+
+    #[test]
+    fn sums_stop_at_the_bound_and_say_so() {
+        assert_eq!(u64::MAX.saturating_sum(1), (u64::MAX, true));
+        assert_eq!(i64::MIN.saturating_sum(-1), (i64::MIN, true));
+        assert_eq!(f64::MAX.saturating_sum(f64::MAX), (f64::MAX, true));
+        assert_eq!(3u64.saturating_sum(4), (7, false));
+    }
+
+    #[test]
+    fn a_mean_of_negative_integers_truncates_towards_zero() {
+        assert_eq!(i64::quotient(-10, 3), -3);
+    }
+}

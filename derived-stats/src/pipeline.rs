@@ -1,0 +1,131 @@
+//! A spec and a state in one: the convenience for embedding a single metric.
+
+use std::sync::Arc;
+
+use crate::algorithm::UpdateError;
+use crate::annotation::AnnotationError;
+use crate::number::{Number, ValueType};
+use crate::report::{Output, Report};
+use crate::saved::{RestoreError, SavedState};
+use crate::spec::{Context, Silence, Spec, State};
+
+/// One metric's pipeline.
+///
+/// Feed it with [`update`](Self::update); read an inline pipeline with [`report`](Self::report) whenever you like, and
+/// end the periods of a periodic one with [`close_period`](Self::close_period).
+///
+/// ```
+/// use derived_stats::{Number, Output, Pipeline};
+///
+/// let mut flows = Pipeline::inline("1.DSSum-raw:DSAnomaly:EWM:0.1")?;
+/// let minute = 60_000_000;
+/// for period in 0..30u64 {
+///     let flows_of_vrouter_b = if period == 29 { 90 } else { 16 };
+///     flows.update(period * minute, Number::U64(20))?;
+///     flows.update(period * minute + 5, Number::U64(flows_of_vrouter_b))?;
+///     if let Some(Output::Anomaly(result)) = flows.close_period((period + 1) * minute).and_then(|r| r.forced()) {
+///         assert_eq!(result.sigma > 2.5, period == 29, "period {period}: {result:?}");
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    spec: Arc<Spec>,
+    state: State,
+    silence: Silence,
+    /// Periods of the struct that ended, for pipelines that act on every n-th.
+    periods: u64,
+}
+
+impl Pipeline {
+    /// A pipeline of `u64` samples, with periods as the annotation is written.
+    ///
+    /// # Errors
+    ///
+    /// An annotation error, which shows the place.
+    pub fn inline(annotation: &str) -> Result<Self, AnnotationError> {
+        Ok(Self::new(Arc::new(Spec::parse(annotation, Context::new(ValueType::U64))?)))
+    }
+
+    /// A pipeline with a state of its own under a shared spec.
+    pub fn new(spec: Arc<Spec>) -> Self {
+        let state = spec.start();
+        Self { spec, state, silence: Silence::default(), periods: 0 }
+    }
+
+    /// The same pipeline with another rule for periods without samples.
+    #[must_use]
+    pub fn with_silence(mut self, silence: Silence) -> Self {
+        self.silence = silence;
+        self
+    }
+
+    /// The compiled annotation.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Takes a sample of time `at`, in microseconds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Spec::update`].
+    pub fn update(&mut self, at: u64, value: Number) -> Result<(), UpdateError> {
+        self.spec.update(&mut self.state, at, value)
+    }
+
+    /// The result at time `now`; see [`Spec::report`].
+    pub fn report(&self, now: u64) -> Report<Output<'_>> {
+        self.spec.report(&self.state, now)
+    }
+
+    /// The valid result, where it is a number; as of the newest sample.
+    pub fn number(&self) -> Option<Number> {
+        match self.report(0).forced()? {
+            Output::Number(result) => Some(result.value),
+            _ => None,
+        }
+    }
+
+    /// The result of the open period so far; see [`Spec::running`].
+    pub fn running(&self, now: u64) -> Option<Report<Output<'_>>> {
+        self.spec.running(&self.state, now)
+    }
+
+    /// Ends a period of the struct at time `now`. A pipeline that acts on every n-th period answers `None` at the
+    /// others; see [`Spec::close`].
+    pub fn close_period(&mut self, now: u64) -> Option<Report<Output<'_>>> {
+        self.periods = self.periods.wrapping_add(1);
+        let every = u64::from(self.spec.every());
+        if every == 0 || !self.periods.is_multiple_of(every) {
+            return None;
+        }
+        self.spec.close(&mut self.state, now, self.silence)
+    }
+
+    /// Whether the newest or the open period had samples; see [`Spec::is_active`].
+    pub fn is_active(&self) -> bool {
+        self.spec.is_active(&self.state)
+    }
+
+    /// Saves state and position within the n periods.
+    pub fn save(&self) -> SavedState {
+        let mut saved = self.spec.save(&self.state);
+        saved.words.push(self.periods);
+        saved
+    }
+
+    /// Takes over a saved state of the same annotation.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError`]; the pipeline is then unchanged.
+    pub fn restore(&mut self, saved: &SavedState) -> Result<(), RestoreError> {
+        let (&periods, words) = saved.words.split_last().ok_or(RestoreError::TooShort { field: "periods" })?;
+        let state = SavedState { words: words.to_vec(), ..saved.clone() };
+        self.state = self.spec.restore(&state)?;
+        self.periods = periods;
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! Saved state: data that outlives the process.
+//!
+//! A state is saved as a list of 64-bit words: integers as they are, doubles as their bits. Restoring it therefore
+//! continues bit for bit, in any serde format, also in one that rounds decimal texts. The words are bound to the
+//! pipeline that wrote them by its text, and to the layout by a version; both are checked, and so is every value.
+
+use serde::{Deserialize, Serialize};
+
+use crate::number::Numeric;
+
+/// The version of the word layout. Raised when an algorithm's words change; every version stays readable.
+pub const STATE_VERSION: u16 = 1;
+
+/// The state of one pipeline, ready for any serde format.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedState {
+    /// The layout of `words`.
+    pub version: u16,
+    /// The pipeline that wrote it: [`Spec::fingerprint`](crate::Spec::fingerprint).
+    pub pipeline: String,
+    /// The state.
+    pub words: Vec<u64>,
+}
+
+/// Why a saved state cannot be restored. Nothing is restored in part.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// A value that no sequence of samples leads to.
+    #[error("the saved field `{field}` holds the impossible value {word:#x}")]
+    Invalid {
+        /// Which part of the state.
+        field: &'static str,
+        /// The bits found.
+        word: u64,
+    },
+    /// More words than the pipeline has.
+    #[error("the saved state has {extra} words too many")]
+    TooLong {
+        /// How many are left over.
+        extra: usize,
+    },
+    /// The words end early.
+    #[error("the saved state ends before its field `{field}`")]
+    TooShort {
+        /// The first field that is missing.
+        field: &'static str,
+    },
+    /// Written by a version of this crate that is newer than this one.
+    #[error("the saved state has version {found}, this build reads up to {}", STATE_VERSION)]
+    Version {
+        /// The version found.
+        found: u16,
+    },
+    /// The state of another pipeline.
+    #[error("the saved state belongs to the pipeline `{found}`, not to `{expected}`")]
+    WrongPipeline {
+        /// The pipeline that is to be restored.
+        expected: String,
+        /// The pipeline that wrote the state.
+        found: String,
+    },
+}
+
+impl RestoreError {
+    /// The error for a word that cannot be.
+    pub fn invalid(field: &'static str, word: u64) -> Self {
+        Self::Invalid { field, word }
+    }
+}
+
+/// A reader of saved words, front to back.
+#[derive(Debug)]
+pub struct Words<'w> {
+    words: &'w [u64],
+}
+
+impl<'w> Words<'w> {
+    /// Reads `words` from the first.
+    pub fn new(words: &'w [u64]) -> Self {
+        Self { words }
+    }
+
+    /// The next word; `field` names it in errors.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError::TooShort`] at the end.
+    pub fn next(&mut self, field: &'static str) -> Result<u64, RestoreError> {
+        let (&word, rest) = self.words.split_first().ok_or(RestoreError::TooShort { field })?;
+        self.words = rest;
+        Ok(word)
+    }
+
+    /// The next word as a truth value.
+    ///
+    /// # Errors
+    ///
+    /// At the end, or for a word other than 0 and 1.
+    pub fn flag(&mut self, field: &'static str) -> Result<bool, RestoreError> {
+        match self.next(field)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            word => Err(RestoreError::invalid(field, word)),
+        }
+    }
+
+    /// The next word as a value of the element type.
+    ///
+    /// # Errors
+    ///
+    /// At the end, or for a NaN or an infinity.
+    pub fn finite<T: Numeric>(&mut self, field: &'static str) -> Result<T, RestoreError> {
+        let word = self.next(field)?;
+        let value = T::from_bits(word);
+        if value.to_f64().is_finite() { Ok(value) } else { Err(RestoreError::invalid(field, word)) }
+    }
+
+    /// The words that were not read.
+    pub fn rest(&self) -> &'w [u64] {
+        self.words
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError::TooLong`] if words are left.
+    pub fn finish(self) -> Result<(), RestoreError> {
+        match self.words.len() {
+            0 => Ok(()),
+            extra => Err(RestoreError::TooLong { extra }),
+        }
+    }
+}

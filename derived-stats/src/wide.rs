@@ -1,0 +1,141 @@
+//! Sums over a window that later shrinks again.
+//!
+//! A ranged window adds and subtracts, so a sum that leaves the range of its type for a while must come back exact.
+//! Integers therefore accumulate in 128 bits (2^64 samples of 2^64 fit); doubles in themselves.
+
+use crate::saved::{RestoreError, Words};
+
+/// The accumulator of an element type. Implemented for the three element types only.
+pub trait Wide: Sized {
+    /// Holds any sum of a window exactly (integers) or in the type itself (doubles).
+    type Sum: Copy + PartialEq + std::fmt::Debug + Send + Sync + 'static;
+
+    /// The empty sum.
+    const ZERO: Self::Sum;
+
+    /// The value as a sum of one.
+    fn widen(self) -> Self::Sum;
+    /// Adds.
+    fn wide_sum(left: Self::Sum, right: Self::Sum) -> Self::Sum;
+    /// Subtracts.
+    fn wide_difference(left: Self::Sum, right: Self::Sum) -> Self::Sum;
+    /// The sum in the element type: the nearest bound and `true` if it does not fit.
+    fn narrow(sum: Self::Sum) -> (Self, bool);
+    /// The mean, truncated towards zero for integers.
+    fn wide_quotient(sum: Self::Sum, count: u64) -> (Self, bool);
+    /// Appends the exact sum to saved state.
+    fn save_wide(sum: Self::Sum, words: &mut Vec<u64>);
+    /// Reads back what [`save_wide`](Self::save_wide) wrote.
+    ///
+    /// # Errors
+    ///
+    /// When the words end early or are not finite.
+    fn restore_wide(words: &mut Words<'_>) -> Result<Self::Sum, RestoreError>;
+}
+
+impl Wide for u64 {
+    type Sum = u128;
+
+    const ZERO: u128 = 0;
+
+    fn widen(self) -> u128 {
+        u128::from(self)
+    }
+
+    fn wide_sum(left: u128, right: u128) -> u128 {
+        left.wrapping_add(right)
+    }
+
+    fn wide_difference(left: u128, right: u128) -> u128 {
+        left.wrapping_sub(right)
+    }
+
+    fn narrow(sum: u128) -> (Self, bool) {
+        Self::try_from(sum).map_or((Self::MAX, true), |sum| (sum, false))
+    }
+
+    fn wide_quotient(sum: u128, count: u64) -> (Self, bool) {
+        Self::narrow(sum / u128::from(count.max(1)))
+    }
+
+    fn save_wide(sum: u128, words: &mut Vec<u64>) {
+        words.extend([sum as Self, (sum >> 64) as Self]);
+    }
+
+    fn restore_wide(words: &mut Words<'_>) -> Result<u128, RestoreError> {
+        let low = words.next("sum")?;
+        Ok(u128::from(words.next("sum")?) << 64 | u128::from(low))
+    }
+}
+
+impl Wide for i64 {
+    type Sum = i128;
+
+    const ZERO: i128 = 0;
+
+    fn widen(self) -> i128 {
+        i128::from(self)
+    }
+
+    fn wide_sum(left: i128, right: i128) -> i128 {
+        left.wrapping_add(right)
+    }
+
+    fn wide_difference(left: i128, right: i128) -> i128 {
+        left.wrapping_sub(right)
+    }
+
+    fn narrow(sum: i128) -> (Self, bool) {
+        match Self::try_from(sum) {
+            Ok(sum) => (sum, false),
+            Err(_) => (if sum < 0 { Self::MIN } else { Self::MAX }, true),
+        }
+    }
+
+    fn wide_quotient(sum: i128, count: u64) -> (Self, bool) {
+        Self::narrow(sum / i128::from(count.max(1)))
+    }
+
+    fn save_wide(sum: i128, words: &mut Vec<u64>) {
+        u64::save_wide(sum as u128, words);
+    }
+
+    fn restore_wide(words: &mut Words<'_>) -> Result<i128, RestoreError> {
+        u64::restore_wide(words).map(|sum| sum as i128)
+    }
+}
+
+impl Wide for f64 {
+    type Sum = Self;
+
+    const ZERO: Self = 0.0;
+
+    fn widen(self) -> Self {
+        self
+    }
+
+    // An infinity would become NaN when its sample leaves; the bound is wrong too, but recovers and is reported.
+    fn wide_sum(left: Self, right: Self) -> Self {
+        (left + right).clamp(Self::MIN, Self::MAX)
+    }
+
+    fn wide_difference(left: Self, right: Self) -> Self {
+        (left - right).clamp(Self::MIN, Self::MAX)
+    }
+
+    fn narrow(sum: Self) -> (Self, bool) {
+        (sum, sum.abs() == Self::MAX)
+    }
+
+    fn wide_quotient(sum: Self, count: u64) -> (Self, bool) {
+        Self::narrow(sum / count.max(1) as Self)
+    }
+
+    fn save_wide(sum: Self, words: &mut Vec<u64>) {
+        words.push(sum.to_bits());
+    }
+
+    fn restore_wide(words: &mut Words<'_>) -> Result<Self, RestoreError> {
+        words.finite("sum")
+    }
+}

@@ -1,0 +1,105 @@
+//! What is run: the crate through its public calls, and the model, behind one small trait.
+
+use std::sync::Arc;
+
+use derived_stats::{
+    Annotation, AnnotationError, Context, MetricKind, Number, Pipeline, Silence, Spec, State, ValueType,
+};
+
+use crate::record::{Said, said};
+
+/// One metric of one object.
+pub(crate) trait Subject {
+    /// Takes a sample; the name of the error if it is refused.
+    fn update(&mut self, at: u64, value: Number) -> Option<String>;
+    /// Ends a period.
+    fn close(&mut self, now: u64, silence: Silence) -> Option<Said>;
+    fn is_active(&self) -> bool;
+    fn report(&self, now: u64) -> Said;
+    fn running(&self, now: u64) -> Option<Said>;
+}
+
+/// Compiles an annotation for samples of type `kind`.
+pub(crate) fn compile(annotation: &str, kind: ValueType, is_agg: bool) -> Result<Arc<Spec>, AnnotationError> {
+    let metric = if is_agg { MetricKind::Agg } else { MetricKind::Plain };
+    let context = Context { metric, ..Context::new(kind) };
+    Spec::compile(&Annotation::parse(annotation)?, context).map(Arc::new)
+}
+
+/// The first word of the `Debug` form: the variant.
+pub(crate) fn variant(error: &impl std::fmt::Debug) -> String {
+    format!("{error:?}").chars().take_while(char::is_ascii_alphanumeric).collect()
+}
+
+/// The crate, spec and state apart.
+pub(crate) struct BySpec {
+    spec: Arc<Spec>,
+    state: State,
+}
+
+impl BySpec {
+    pub(crate) fn new(spec: Arc<Spec>) -> Self {
+        let state = spec.start();
+        Self { spec, state }
+    }
+}
+
+impl Subject for BySpec {
+    fn update(&mut self, at: u64, value: Number) -> Option<String> {
+        self.spec.update(&mut self.state, at, value).err().map(|error| variant(&error))
+    }
+
+    fn close(&mut self, now: u64, silence: Silence) -> Option<Said> {
+        self.spec.close(&mut self.state, now, silence).map(said)
+    }
+
+    fn is_active(&self) -> bool {
+        self.spec.is_active(&self.state)
+    }
+
+    fn report(&self, now: u64) -> Said {
+        said(self.spec.report(&self.state, now))
+    }
+
+    fn running(&self, now: u64) -> Option<Said> {
+        self.spec.running(&self.state, now).map(said)
+    }
+}
+
+/// The crate, spec and state in one.
+pub(crate) struct ByPipeline(Option<Pipeline>);
+
+impl ByPipeline {
+    pub(crate) fn new(spec: Arc<Spec>) -> Self {
+        Self(Some(Pipeline::new(spec)))
+    }
+
+    fn pipeline(&self) -> &Pipeline {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Subject for ByPipeline {
+    fn update(&mut self, at: u64, value: Number) -> Option<String> {
+        self.0.as_mut().unwrap().update(at, value).err().map(|error| variant(&error))
+    }
+
+    fn close(&mut self, now: u64, silence: Silence) -> Option<Said> {
+        let mut pipeline = self.0.take().unwrap().with_silence(silence);
+        let report = pipeline.close_period(now).map(said);
+        self.0 = Some(pipeline);
+        report
+    }
+
+    fn is_active(&self) -> bool {
+        self.pipeline().is_active()
+    }
+
+    fn report(&self, now: u64) -> Said {
+        said(self.pipeline().report(now))
+    }
+
+    fn running(&self, now: u64) -> Option<Said> {
+        self.pipeline().running(now).map(said)
+    }
+}

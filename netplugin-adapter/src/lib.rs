@@ -1,0 +1,1 @@
+//! Contiv Netplugin statistics.

@@ -1,0 +1,166 @@
+//! The place of a fault in a text: line, column, the line itself and carets under it.
+//!
+//! What every error with a caret here is printed from. Columns count characters, from 1, so that an editor finds
+//! them; carets stand right whatever the line holds, because what could garble a terminal is escaped and its width
+//! counted.
+
+use std::fmt;
+use std::ops::Range;
+
+const INDENT: &str = "    ";
+/// How far a long line is shown before the fault, in bytes.
+const SHOWN_BEFORE: usize = 80;
+/// How far a long line is shown from the start of the fault on, in bytes.
+const SHOWN_AFTER: usize = 120;
+/// Quoted text in messages ends here: the line above the carets shows more of it.
+const LONGEST_QUOTE: usize = 60;
+
+/// A place in a text, ready to be shown.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Excerpt {
+    /// From 1.
+    pub(crate) line: usize,
+    /// From 1, in characters.
+    pub(crate) column: usize,
+    shown: String,
+    carets: String,
+}
+
+impl Excerpt {
+    /// The place of `span`, in bytes of `text`. A span that does not fit the text is made to fit; of one that covers
+    /// several lines the first is shown.
+    pub(crate) fn new(text: &str, span: Range<usize>) -> Self {
+        let start = floor_char_boundary(text, span.start);
+        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+        let end = floor_char_boundary(text, span.end.clamp(start, line_end));
+        let line = text[line_start..line_end].trim_end_matches('\r');
+        let (shown, carets) = underline(line, start - line_start..end - line_start);
+        Self {
+            line: 1 + text[..line_start].matches('\n').count(),
+            column: 1 + text[line_start..start].chars().count(),
+            shown,
+            carets,
+        }
+    }
+}
+
+/// Two indented lines, the text and the carets, each with its line break.
+impl fmt::Display for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{INDENT}{}", self.shown)?;
+        writeln!(f, "{INDENT}{}", self.carets)
+    }
+}
+
+fn underline(line: &str, span: Range<usize>) -> (String, String) {
+    let from = floor_char_boundary(line, span.start.saturating_sub(SHOWN_BEFORE));
+    let to = floor_char_boundary(line, span.start.saturating_add(SHOWN_AFTER));
+    let indent = if from == 0 { line.len() - line.trim_start_matches([' ', '\t']).len() } else { 0 };
+    let (mut shown, mut carets) = (String::new(), String::new());
+    if from > 0 {
+        shown.push('…');
+        carets.push(' ');
+    }
+    for (offset, character) in line[from..to].char_indices() {
+        let offset = from + offset;
+        if offset < indent.min(span.start) {
+            continue;
+        }
+        let before = shown.len();
+        show(character, &mut shown);
+        let width = shown[before..].chars().count();
+        let mark = if span.contains(&offset) { '^' } else { ' ' };
+        if offset < span.end.max(span.start) {
+            carets.extend(std::iter::repeat_n(mark, width));
+        }
+    }
+    if to < line.len() {
+        shown.push('…');
+    }
+    if span.is_empty() {
+        carets.push('^');
+    }
+    (shown, carets)
+}
+
+/// A tab is one blank, other characters that would garble the output are escaped.
+fn show(character: char, shown: &mut String) {
+    match character {
+        '\t' => shown.push(' '),
+        '\'' | '"' | '\\' => shown.push(character),
+        _ => shown.extend(character.escape_debug()),
+    }
+}
+
+/// The text between backquotes, escaped, and cut when it is long.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut quote = String::from("`");
+    for character in characters.by_ref().take(LONGEST_QUOTE) {
+        show(character, &mut quote);
+    }
+    if characters.next().is_some() {
+        quote.push('…');
+    }
+    quote.push('`');
+    quote
+}
+
+/// The end of a sentence about an unknown name.
+pub(crate) fn did_you_mean(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!("; did you mean {}?", quoted(name)))
+}
+
+/// The start of the character that holds byte `index`, or the end of the text.
+fn floor_char_boundary(text: &str, index: usize) -> usize {
+    if index >= text.len() {
+        return text.len();
+    }
+    (0..=index).rev().find(|&index| text.is_char_boundary(index)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn place(text: &str, span: Range<usize>) -> String {
+        let excerpt = Excerpt::new(text, span);
+        format!("{}:{}\n{excerpt}", excerpt.line, excerpt.column)
+    }
+
+    #[test]
+    fn carets_stand_under_the_span_whatever_the_width_of_the_characters() {
+        let cases = [
+            ("abc", 1..2, "1:2\n    abc\n     ^\n"),
+            ("abc\n  def\nghi", 6..8, "2:3\n    def\n    ^^\n"),
+            ("\té\u{1b}x", 4..5, "1:4\n    é\\u{1b}x\n           ^\n"),
+            ("é:ü", 3..5, "1:3\n    é:ü\n      ^\n"),
+            ("abc\r\ndef", 3..3, "1:4\n    abc\n       ^\n"),
+            ("abc\ndef", 2..7, "1:3\n    abc\n      ^\n"),
+            ("", 5..9, "1:1\n    \n    ^\n"),
+            ("abc\n", 4..4, "2:1\n    \n    ^\n"),
+        ];
+        for (text, span, expected) in cases {
+            assert_eq!(place(text, span.clone()), expected, "{text:?} {span:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_surroundings_of_a_long_line_are_shown() {
+        let line = format!("{}!{}", "a".repeat(500), "b".repeat(500));
+        let (shown, carets) = underline(&line, 500..501);
+        assert_eq!(shown, format!("…{}!{}…", "a".repeat(80), "b".repeat(119)));
+        assert_eq!(carets, format!("{}^", " ".repeat(81)));
+    }
+
+    proptest! {
+        #[test]
+        fn property_any_span_of_any_text_can_be_shown(text in any::<String>(), start in 0usize..80, end in 0usize..80) {
+            let shown = Excerpt::new(&text, start..end).to_string();
+            prop_assert_eq!(shown.lines().count(), 2);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Contrail's proxy UVEs: proxy types, wire formats, event-time windows and per-partition tables.
+//!
+//! A proxy UVE is what an operator gets for asking for an aggregation of a raw metric per object: the samples of one
+//! Virtual Network come from many vrouters, meet in one partition of a log, and are summed, averaged or judged there.
+//!
+//! This crate knows neither Kafka nor HTTP, starts no thread and reads no clock: time comes in with the records. What
+//! a pipeline computes is `derived-stats`'; what runs a table is the daemon's.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use proxy_uve::schema::Schema;
+//! use proxy_uve::{Plan, Record, Table, TableSettings};
+//! use proxy_uve::stream::StreamName;
+//!
+//! let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?;
+//! let schema = Schema::builtin();
+//! let types = [Arc::clone(schema.get("AggProxySum").expect("built in"))];
+//! let mut table = Table::new(Arc::new(Plan::new(stream, &types)), TableSettings::default());
+//!
+//! let minute = 60_000_000;
+//! let key = b"ObjectVNTable:default-domain:demo:vn1";
+//! for (position, (at, flows)) in [(minute, 20), (minute + 5, 16), (3 * minute, 1)].into_iter().enumerate() {
+//!     let payload = format!("<egress_flow_count type=\"u64\" timestamp=\"{at}\">{flows}</egress_flow_count>");
+//!     table.ingest(&Record { position: position as u64, arrived: at, key, payload: payload.as_bytes() });
+//! }
+//! let first = table.drain().next().expect("the first minute is over");
+//! assert_eq!(first.uve_name, "AggProxySum-UveVirtualNetworkAgent-egress_flow_count");
+//! let json = std::str::from_utf8(first.json)?;
+//! assert!(json.ends_with(r#""value":{"value":36}}"#), "{json}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The parts
+//!
+//! * [`schema`]: proxy types as data, in Sandesh struct syntax; two are built in.
+//! * [`proxy_list`]: which types run on which stream; [`stream`]: streams and their topics.
+//! * [`wire`]: payloads; [`key`]: object keys and their partitions.
+//! * [`Plan`] and [`Table`]: what is computed, and the objects of one partition.
+//!
+//! # Determinism
+//!
+//! The same records in the same order give the same results, byte for byte, at any speed, and across any number of
+//! snapshots and restores: windows follow the timestamps of the samples, never a clock.
+//!
+//! # Panics and errors
+//!
+//! Nothing panics on any record, payload, schema or snapshot. Records never fail: each has a [`Fate`], and the fates
+//! add up to the records.
+//!
+//! # Input safety
+//!
+//! Keys, payloads, schema files and the number of objects are limited ([`TableSettings`], [`wire::MAX_PAYLOAD_LENGTH`]);
+//! open windows are bounded by the allowed lateness and skew.
+
+#![deny(missing_docs)]
+
+mod excerpt;
+pub mod key;
+pub mod proxy_list;
+pub mod schema;
+pub mod stream;
+mod table;
+pub mod wire;
+
+pub use self::key::{ObjectKey, partition, table_of_uve_type, uve_type_of_table};
+pub use self::stream::StreamName;
+pub use self::table::{
+    CHUNK_SLOTS, DecodedRecord, Fate, Fates, Plan, Record, ResultRow, Snapshot, SnapshotError, Table, TableSettings,
+};

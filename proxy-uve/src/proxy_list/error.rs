@@ -1,0 +1,131 @@
+//! Errors that show the list and underline the fault.
+
+use std::fmt;
+use std::ops::Range;
+
+use thiserror::Error;
+
+use crate::excerpt::{Excerpt, did_you_mean, quoted};
+use crate::stream::StreamNameError;
+
+/// What can be wrong with a list: one variant for each mistake a user can make.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum ProxyListErrorKind {
+    /// The stream of an entry is not `Struct-attribute`.
+    #[error("{0}; streams and their types stand as `Struct-attribute:Type:Type`, with blanks between them")]
+    BadStream(StreamNameError),
+    /// Two entries for one stream.
+    #[error("the stream {} has an entry already, at {first}; add its types there", quoted(stream))]
+    DuplicateStream {
+        /// The stream.
+        stream: String,
+        /// `line:column` of the other entry.
+        first: String,
+    },
+    /// One type twice in an entry.
+    #[error("the type {} is there twice; keep one", quoted(name))]
+    DuplicateType {
+        /// Its name.
+        name: String,
+    },
+    /// Nothing between two `:`, or after the last.
+    #[error("expected the name of a proxy type after the `:`, such as `AggProxySum`")]
+    EmptyType,
+    /// A stream without types.
+    #[error("expected `:` and a proxy type after the stream, such as `:AggProxySum`")]
+    MissingType,
+    /// A type that the schema does not have.
+    #[error("unknown proxy type {}{}", quoted(name), did_you_mean(nearest.as_deref()))]
+    UnknownType {
+        /// The name as written.
+        name: String,
+        /// The known name it resembles.
+        nearest: Option<String>,
+    },
+}
+
+/// One fault of a list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ProxyListError {
+    kind: ProxyListErrorKind,
+    start: usize,
+    excerpt: Excerpt,
+}
+
+impl ProxyListError {
+    pub(super) fn new(kind: ProxyListErrorKind, text: &str, span: Range<usize>) -> Self {
+        Self { kind, start: span.start, excerpt: Excerpt::new(text, span) }
+    }
+
+    /// `line:column`
+    pub(super) fn place(text: &str, at: usize) -> String {
+        let excerpt = Excerpt::new(text, at..at);
+        format!("{}:{}", excerpt.line, excerpt.column)
+    }
+
+    /// What is wrong.
+    pub fn kind(&self) -> &ProxyListErrorKind {
+        &self.kind
+    }
+
+    /// The line of the fault, from 1.
+    pub fn line(&self) -> usize {
+        self.excerpt.line
+    }
+
+    /// The column of the fault, from 1, in characters.
+    pub fn column(&self) -> usize {
+        self.excerpt.column
+    }
+}
+
+impl std::error::Error for ProxyListError {}
+
+impl fmt::Display for ProxyListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "uve_proxy_list error at {}:{}:", self.line(), self.column())?;
+        write!(f, "{}{}", self.excerpt, self.kind)
+    }
+}
+
+/// Every fault of a list, in the order of their places. Never empty.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ProxyListErrors(Vec<ProxyListError>);
+
+impl ProxyListErrors {
+    /// `Ok` if there are none.
+    pub(super) fn check(mut errors: Vec<ProxyListError>) -> Result<(), Self> {
+        errors.sort_by_key(|error| error.start);
+        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+    }
+
+    /// The faults.
+    pub fn errors(&self) -> &[ProxyListError] {
+        &self.0
+    }
+}
+
+impl std::error::Error for ProxyListErrors {}
+
+/// One after the other, with an empty line between.
+impl fmt::Display for ProxyListErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n\n")?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl<'e> IntoIterator for &'e ProxyListErrors {
+    type Item = &'e ProxyListError;
+    type IntoIter = std::slice::Iter<'e, ProxyListError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}

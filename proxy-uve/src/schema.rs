@@ -1,0 +1,184 @@
+//! Proxy types are data: structs in Sandesh syntax, as Contrail writes them.
+//!
+//! ```text
+//! struct AggProxySumAnomalyEWM01 {
+//!   1: string name (key="")
+//!   2: string proxy
+//!   3: optional bool deleted
+//!   4: optional u64 raw (hidden="yes")
+//!   5: optional derived_stats_results.AnomalyResult value (stats="1.DSSum-raw:DSAnomaly:EWM:0.1", tags="proxy")
+//! } (period="60", timeout="1")
+//! ```
+//!
+//! | annotation | on | meaning | values |
+//! |---|---|---|---|
+//! | `period` | struct | length of a period; without it every result is inline | whole seconds, 1 to 86400 |
+//! | `timeout` | struct | silent periods until the proxy UVE is deleted | 0 (never, the default) and up |
+//! | `silence` | struct | what a silent period means to a detector | `once` (the default), `zero`, `skip` |
+//! | `key` | field | this is the object's name; on one `string` | any text, ignored |
+//! | `hidden` | field | not sent; on the raw value, allowed on results | `yes` |
+//! | `metric` | raw value | samples of a counter, or differences | `agg`, `diff` |
+//! | `stats` | result | the [annotation](derived_stats::annotation) to compute | |
+//! | `mstats` | result | one for each key of a map: refused for now | |
+//! | `tags` | result | text fields to index by | names with `,` between |
+//!
+//! Comments are `// …`, `# …` and `/* … */`; commas and semicolons between fields are optional. A proxy type has one
+//! `string` key, `string proxy`, `optional bool deleted`, one hidden number (`i16`, `i32`, `i64`, `u16`, `u32`, `u64`
+//! or `double`) that all `stats` name, and at least one result. Structs without any annotation are types for fields.
+//! `include`, `namespace` and `uve sandesh` are read over, so files of Contrail can be used as they are.
+//!
+//! # Input safety
+//!
+//! Files are limited to 1 MiB. Nothing in the grammar nests; cost grows with the length of the file.
+
+mod ast;
+mod check;
+mod error;
+mod kind;
+mod parse;
+mod proxy_type;
+mod source;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use derived_stats::Registry;
+
+pub use self::error::{SchemaError, SchemaErrors};
+pub use self::kind::SchemaErrorKind;
+pub use self::proxy_type::{ProxyType, RawField, ResultAttribute};
+use self::source::Source;
+
+/// A compiled set of proxy types, by name.
+///
+/// ```
+/// use proxy_uve::schema::Schema;
+///
+/// let schema = Schema::builtin();
+/// let sum = schema.get("AggProxySum").expect("built in");
+/// assert_eq!((sum.period_seconds, sum.timeout), (60, 1));
+/// assert_eq!(sum.attributes[0].spec.annotation().text(), "1-raw:DSSum");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Schema {
+    types: BTreeMap<String, Entry>,
+}
+
+/// A type, and where its definition stands.
+#[derive(Clone, Debug)]
+struct Entry {
+    proxy_type: Arc<ProxyType>,
+    source: Arc<Source>,
+    definition: usize,
+}
+
+impl Schema {
+    /// `AggProxySum` and `AggProxySumAnomalyEWM01`, as the original has them: period 60 s, timeout 1.
+    /// Parsed and compiled at each call, which takes well under a millisecond: keep the result.
+    pub fn builtin() -> Self {
+        // A test holds that this file has no faults.
+        Self::parse("builtin.sandesh", include_str!("schema/builtin.sandesh")).unwrap_or_default()
+    }
+
+    /// Parses and compiles a file. `file_name` is only shown in errors.
+    ///
+    /// # Errors
+    ///
+    /// Every fault of the file.
+    pub fn parse(file_name: &str, text: &str) -> Result<Self, SchemaErrors> {
+        Self::parse_with(file_name, text, &Registry::new())
+    }
+
+    /// The same, with algorithms of the embedding program.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub fn parse_with(file_name: &str, text: &str, registry: &Registry) -> Result<Self, SchemaErrors> {
+        let (source, mut errors) = Source::parse(file_name, text, registry);
+        let source = Arc::new(source);
+        let mut types = BTreeMap::new();
+        for definition in source.proxy_types() {
+            let (proxy_type, faults) = check::compile(&source, definition, None);
+            errors.extend(faults);
+            if let Some(proxy_type) = proxy_type {
+                let name = proxy_type.name.clone();
+                types.insert(name, Entry { proxy_type: Arc::new(proxy_type), source: Arc::clone(&source), definition });
+            }
+        }
+        SchemaErrors::check(errors)?;
+        Ok(Self { types })
+    }
+
+    /// Adds the types of another schema.
+    ///
+    /// # Errors
+    ///
+    /// A name that both have, for each of them: an error that names both places. Nothing is then added.
+    pub fn extend(&mut self, other: Self) -> Result<(), SchemaErrors> {
+        let mut errors = Vec::new();
+        for (name, entry) in &other.types {
+            if let Some(own) = self.types.get(name) {
+                let kind = SchemaErrorKind::DuplicateType { name: name.clone(), first: own.place() };
+                errors.push(entry.source.error(kind, entry.source.name_span(entry.definition)));
+            }
+        }
+        SchemaErrors::check(errors)?;
+        self.types.extend(other.types);
+        Ok(())
+    }
+
+    /// A copy in which every type that has a period has this one instead, in seconds: for demonstrations, where
+    /// nobody wants to wait for minutes. Extend the built-in types *after* this to change theirs only.
+    ///
+    /// # Errors
+    ///
+    /// A period that is not 1 to 86400, or that is too short for a window of some type: the error points at the
+    /// definition.
+    pub fn with_period(&self, seconds: u32) -> Result<Self, SchemaErrors> {
+        let (mut types, mut errors) = (BTreeMap::new(), Vec::new());
+        for (name, entry) in &self.types {
+            let (proxy_type, faults) = check::compile(&entry.source, entry.definition, Some(seconds));
+            errors.extend(faults);
+            if let Some(proxy_type) = proxy_type {
+                types.insert(name.clone(), Entry { proxy_type: Arc::new(proxy_type), ..entry.clone() });
+            }
+        }
+        SchemaErrors::check(errors)?;
+        Ok(Self { types })
+    }
+
+    /// The type of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<ProxyType>> {
+        self.types.get(name).map(|entry| &entry.proxy_type)
+    }
+
+    /// All types, in the order of their names.
+    pub fn types(&self) -> impl Iterator<Item = &Arc<ProxyType>> {
+        self.types.values().map(|entry| &entry.proxy_type)
+    }
+
+    /// The names of all types, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.types.keys().map(String::as_str)
+    }
+}
+
+impl Entry {
+    /// `file:line:column` of the definition.
+    fn place(&self) -> String {
+        self.source.place(self.source.name_span(self.definition))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_file_has_no_faults() {
+        let schema = Schema::parse("builtin.sandesh", include_str!("schema/builtin.sandesh"));
+        let names: Vec<_> = schema.unwrap().names().map(str::to_owned).collect();
+        assert_eq!(names, ["AggProxySum", "AggProxySumAnomalyEWM01"]);
+    }
+}

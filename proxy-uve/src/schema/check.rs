@@ -1,0 +1,213 @@
+//! From a definition to a proxy type: everything the syntax cannot say.
+//!
+//! A definition is checked to its end, whatever is found on the way, so that all of its faults come out together.
+
+mod notes;
+mod results;
+mod settings;
+
+use derived_stats::{MetricKind, ValueType};
+
+use self::notes::Notes;
+use self::settings::Settings;
+use super::ast::{Definition, Field, Word};
+use super::error::SchemaError;
+use super::kind::SchemaErrorKind;
+use super::proxy_type::{ProxyType, RawField};
+use super::source::{Kind, Source};
+
+/// Compiles one definition of a file, with another period if one is given. The type is there exactly if there are no
+/// errors, and the file had none in this definition.
+pub(super) fn compile(source: &Source, index: usize, period: Option<u32>) -> (Option<ProxyType>, Vec<SchemaError>) {
+    let Some(definition) = source.definition(index) else {
+        return (None, Vec::new());
+    };
+    let mut check = Check { source, definition, errors: Vec::new() };
+    let proxy_type = check.proxy_type(period);
+    let proxy_type = proxy_type.filter(|_| check.errors.is_empty() && !definition.broken);
+    (proxy_type, check.errors)
+}
+
+/// One definition under check.
+struct Check<'s> {
+    source: &'s Source,
+    definition: &'s Definition,
+    errors: Vec<SchemaError>,
+}
+
+/// A field with what its annotations say and what its type comes down to; `None` for an unknown type.
+struct Noted<'s> {
+    field: &'s Field,
+    kind: Option<Kind>,
+    notes: Notes<'s>,
+}
+
+impl Noted<'_> {
+    fn name(&self) -> &str {
+        &self.field.name.text
+    }
+
+    /// Whether this is one of the fields that every proxy type has: the key, `proxy` and `deleted`.
+    fn is_of_every_type(&self) -> bool {
+        self.notes.key.is_some() || matches!(self.name(), "proxy" | "deleted")
+    }
+
+    fn is_result(&self) -> bool {
+        self.notes.stats.is_some() || self.notes.mstats.is_some()
+    }
+}
+
+impl<'s> Check<'s> {
+    fn proxy_type(&mut self, period: Option<u32>) -> Option<ProxyType> {
+        let settings = self.settings(period);
+        self.duplicates();
+        let fields: Vec<Noted<'s>> = self.definition.fields.iter().map(|field| self.noted(field)).collect();
+        self.key(&fields);
+        self.proxy(&fields);
+        self.deleted(&fields);
+        let raw = self.raw(&fields);
+        self.unused(&fields, raw);
+        let raw_field = raw.map(raw_field);
+        let attributes = self.results(&fields, raw_field.as_ref(), &settings);
+        let Settings { period, timeout, silence, .. } = settings;
+        let (name, period_seconds) = (self.definition.name.text.clone(), period.unwrap_or(0));
+        Some(ProxyType { name, period_seconds, timeout, silence, raw: raw_field?, attributes })
+    }
+
+    fn error(&mut self, kind: SchemaErrorKind, at: &Word) {
+        self.errors.push(self.source.error(kind, at.span.clone()));
+    }
+
+    /// Something that ought to be there: said of the struct, unless a part of it could not be read.
+    fn missing(&mut self, kind: SchemaErrorKind) {
+        if !self.definition.broken {
+            self.error(kind, &self.definition.name);
+        }
+    }
+
+    fn duplicates(&mut self) {
+        let fields = &self.definition.fields;
+        let mut numbers: Vec<Option<u16>> = Vec::new();
+        for (index, field) in fields.iter().enumerate() {
+            let number = field.number.text.parse().ok().filter(|number| (1..=32767).contains(number));
+            if number.is_none() {
+                self.error(SchemaErrorKind::BadNumber { text: field.number.text.clone() }, &field.number);
+            }
+            if let Some((number, first)) = number.zip(numbers.iter().position(|&other| other == number)) {
+                let name = fields[first].name.text.clone();
+                self.error(SchemaErrorKind::DuplicateNumber { number, name }, &field.number);
+            }
+            numbers.push(number);
+            if fields[..index].iter().any(|other| other.name.text == field.name.text) {
+                self.error(SchemaErrorKind::DuplicateField { name: field.name.text.clone() }, &field.name);
+            }
+        }
+    }
+
+    fn noted(&mut self, field: &'s Field) -> Noted<'s> {
+        let kind = match self.source.kind(&field.ty) {
+            Ok(kind) => Some(kind),
+            Err(unknown) => {
+                let (name, nearest) = (unknown.text.clone(), self.source.nearest_type(&unknown.text));
+                self.error(SchemaErrorKind::UnknownType { name, nearest }, unknown);
+                None
+            }
+        };
+        Noted { field, kind, notes: self.notes(field) }
+    }
+
+    fn key(&mut self, fields: &[Noted<'s>]) {
+        let mut keys = fields.iter().filter(|noted| noted.notes.key.is_some());
+        let Some(key) = keys.next() else {
+            return self.missing(SchemaErrorKind::MissingKey);
+        };
+        self.expect_type(key, Kind::String, "string");
+        for other in keys {
+            let first = key.name().to_owned();
+            self.error(SchemaErrorKind::SeveralKeys { first }, &other.field.name);
+        }
+    }
+
+    fn proxy(&mut self, fields: &[Noted<'s>]) {
+        match fields.iter().find(|noted| noted.name() == "proxy") {
+            Some(proxy) => self.expect_type(proxy, Kind::String, "string"),
+            None => self.missing(SchemaErrorKind::MissingField { field: "2: string proxy" }),
+        }
+    }
+
+    fn deleted(&mut self, fields: &[Noted<'s>]) {
+        match fields.iter().find(|noted| noted.name() == "deleted") {
+            Some(deleted) if deleted.field.optional => self.expect_type(deleted, Kind::Bool, "optional bool"),
+            Some(deleted) => {
+                let (name, expected) = ("deleted".to_owned(), "optional bool");
+                self.error(SchemaErrorKind::WrongType { name, expected }, deleted.field.ty.whole());
+            }
+            None => self.missing(SchemaErrorKind::MissingField { field: "3: optional bool deleted" }),
+        }
+    }
+
+    fn expect_type(&mut self, noted: &Noted<'s>, kind: Kind, expected: &'static str) {
+        if noted.kind.is_some_and(|found| found != kind) {
+            let name = noted.name().to_owned();
+            self.error(SchemaErrorKind::WrongType { name, expected }, noted.field.ty.whole());
+        }
+    }
+
+    /// The one field that samples fill: a number or, refused for now, a map, without `stats`.
+    fn raw<'n>(&mut self, fields: &'n [Noted<'s>]) -> Option<&'n Noted<'s>> {
+        let is_raw = |noted: &&Noted<'_>| {
+            let fits = matches!(noted.kind, Some(Kind::Map | Kind::Number(_)) | None);
+            fits && !noted.is_result() && !noted.is_of_every_type()
+        };
+        let candidates = || fields.iter().filter(is_raw);
+        let hidden = candidates().find(|noted| noted.notes.hidden.is_some());
+        let Some(raw) = hidden.or_else(|| candidates().next()) else {
+            self.missing(SchemaErrorKind::MissingRaw);
+            return None;
+        };
+        for other in candidates().filter(|other| !std::ptr::eq(*other, raw)) {
+            let first = raw.name().to_owned();
+            self.error(SchemaErrorKind::SeveralRaws { first }, &other.field.name);
+        }
+        if raw.notes.hidden.is_none() {
+            self.error(SchemaErrorKind::RawNotHidden { name: raw.name().to_owned() }, &raw.field.name);
+        }
+        if raw.kind == Some(Kind::Map) {
+            self.error(SchemaErrorKind::MapRaw, raw.field.ty.whole());
+        }
+        Some(raw)
+    }
+
+    /// Fields that are none of the above, and annotations where they mean nothing.
+    fn unused(&mut self, fields: &[Noted<'s>], raw: Option<&Noted<'s>>) {
+        let raw = raw.map(Noted::name);
+        for noted in fields {
+            let is_raw = raw == Some(noted.name());
+            let number_or_map = matches!(noted.kind, Some(Kind::Map | Kind::Number(_)) | None);
+            if !noted.is_of_every_type() && !noted.is_result() && !number_or_map {
+                let name = noted.name().to_owned();
+                self.error(SchemaErrorKind::UnusedField { name }, &noted.field.name);
+            }
+            if let Some((word, _)) = noted.notes.metric.filter(|_| !is_raw) {
+                self.misplaced(word, "the raw value");
+            }
+            if let Some(word) = noted.notes.tags.filter(|_| !noted.is_result()) {
+                self.misplaced(word, "a result");
+            }
+        }
+    }
+
+    fn misplaced(&mut self, annotation: &super::ast::Annotation, place: &'static str) {
+        let name = annotation.name.text.clone();
+        self.error(SchemaErrorKind::MisplacedAnnotation { name, place }, &annotation.name);
+    }
+}
+
+fn raw_field(raw: &Noted<'_>) -> RawField {
+    let value = match raw.kind {
+        Some(Kind::Number(value)) => value,
+        _ => ValueType::U64,
+    };
+    let metric = raw.notes.metric.map_or(MetricKind::Plain, |(_, metric)| metric);
+    RawField { name: raw.name().to_owned(), value, metric }
+}

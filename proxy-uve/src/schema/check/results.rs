@@ -1,0 +1,153 @@
+//! The results of a struct: annotations compiled against its raw value.
+
+use std::sync::Arc;
+
+use derived_stats::annotation::{Annotation, AnnotationError, ErrorKind, nearest};
+use derived_stats::{Context, MetricKind, Spec, ValueType};
+
+use super::super::ast::Word;
+use super::super::kind::SchemaErrorKind;
+use super::super::proxy_type::{RawField, ResultAttribute};
+use super::super::source::Kind;
+use super::settings::Settings;
+use super::{Check, Noted};
+
+/// Algorithms whose result is a struct, by the last part of its name.
+const STRUCT_RESULTS: [(&str, &str, &str); 3] = [
+    ("DSAnomaly", "AnomalyResult", "an `AnomalyResult`"),
+    ("DSEWM", "EWMResult", "an `EWMResult`"),
+    ("DSNull", "NullResult", "a `NullResult`"),
+];
+
+impl<'s> Check<'s> {
+    /// All results. Without raw value the annotations are still parsed and checked as far as that goes.
+    pub(super) fn results(
+        &mut self,
+        fields: &[Noted<'s>],
+        raw: Option<&RawField>,
+        settings: &Settings,
+    ) -> Vec<ResultAttribute> {
+        let mut results = Vec::new();
+        for noted in fields.iter().filter(|noted| noted.is_result()) {
+            if let Some(mstats) = noted.notes.mstats {
+                self.error(SchemaErrorKind::MapRaw, &mstats.name);
+            }
+            let stats = noted.notes.stats.and_then(|stats| self.value(stats, "stats=\"1-raw:DSSum\""));
+            let tags = self.tags(noted, fields);
+            let Some(spec) = stats.and_then(|stats| self.spec(stats, fields, raw, settings)) else {
+                continue;
+            };
+            let result_type = noted.field.ty.whole();
+            self.result_type(&spec, result_type);
+            results.push(ResultAttribute {
+                name: noted.name().to_owned(),
+                spec: Arc::new(spec),
+                hidden: noted.notes.hidden.is_some(),
+                tags,
+                result_type: result_type.text.clone(),
+            });
+        }
+        if !fields.iter().any(Noted::is_result) {
+            self.missing(SchemaErrorKind::NoResults);
+        }
+        results
+    }
+
+    fn spec(
+        &mut self,
+        stats: &Word,
+        fields: &[Noted<'s>],
+        raw: Option<&RawField>,
+        settings: &Settings,
+    ) -> Option<Spec> {
+        let value = raw.map_or(ValueType::U64, |raw| raw.value);
+        let metric = raw.map_or(MetricKind::Plain, |raw| raw.metric);
+        let context = Context { value, metric, periods: settings.periods, registry: Some(&self.source.registry) };
+        let compiled = Annotation::parse(&stats.text).and_then(|annotation| {
+            check_source(&annotation, fields, raw)?;
+            Spec::compile(&annotation, context)
+        });
+        match compiled {
+            Ok(spec) => self.within_reason(spec, stats, settings),
+            Err(error) => {
+                self.annotation_error(&error, stats);
+                None
+            }
+        }
+    }
+
+    /// Maps an error of an annotation to its place in the file: quoted text holds no escapes, so bytes are bytes.
+    fn annotation_error(&mut self, error: &AnnotationError, stats: &Word) {
+        let (start, span) = (stats.span.start, error.span());
+        let kind = SchemaErrorKind::Annotation(Box::new(error.kind().clone()));
+        self.errors.push(self.source.error(kind, start + span.start..start + span.end));
+    }
+
+    /// Windows are kept in 64 bits of microseconds.
+    fn within_reason(&mut self, spec: Spec, stats: &Word, settings: &Settings) -> Option<Spec> {
+        let (every, seconds) = (spec.every(), settings.period.unwrap_or(0));
+        if every.checked_mul(seconds).is_none() {
+            self.error(SchemaErrorKind::PeriodsTooLong { every, seconds }, stats);
+            return None;
+        }
+        Some(spec)
+    }
+
+    /// The original generates C++ that does not compile when algorithm and type differ here.
+    fn result_type(&mut self, spec: &Spec, written: &Word) {
+        let algorithm = spec.annotation().algorithm().name().as_str();
+        let last = written.text.rsplit('.').next().unwrap_or_default();
+        let given = STRUCT_RESULTS.iter().find(|(name, _, _)| *name == algorithm);
+        let expected = match given {
+            Some((_, name, expected)) if *name != last => expected,
+            None if STRUCT_RESULTS.iter().any(|(_, name, _)| *name == last) => "a number",
+            _ => return,
+        };
+        let (algorithm, found) = (algorithm.to_owned(), written.text.clone());
+        self.error(SchemaErrorKind::WrongResult { algorithm, expected, found }, written);
+    }
+
+    fn tags(&mut self, noted: &Noted<'s>, fields: &[Noted<'s>]) -> Vec<String> {
+        let value = noted.notes.tags.and_then(|tags| self.value(tags, "tags=\"proxy\""));
+        let Some(value) = value else {
+            return Vec::new();
+        };
+        let is_text = |noted: &&Noted<'_>| noted.kind == Some(Kind::String);
+        let known: Vec<&str> = fields.iter().filter(is_text).map(Noted::name).collect();
+        let tags: Vec<&str> = value.text.split(',').map(str::trim).collect();
+        for tag in tags.iter().filter(|tag| !known.contains(tag)) {
+            let nearest = nearest(tag, known.iter().copied()).map(str::to_owned);
+            self.error(SchemaErrorKind::UnknownTag { name: (*tag).to_owned(), nearest }, value);
+        }
+        tags.into_iter().map(str::to_owned).collect()
+    }
+}
+
+/// The source of an annotation must be the raw value, the whole of it.
+fn check_source(annotation: &Annotation, fields: &[Noted<'_>], raw: Option<&RawField>) -> Result<(), AnnotationError> {
+    let source = annotation.source();
+    let (attribute, name) = (source.attribute(), source.attribute().as_str().to_owned());
+    let field = fields.iter().find(|noted| noted.name() == name);
+    let kind = match field {
+        None => {
+            let nearest = nearest(&name, fields.iter().map(Noted::name)).map(str::to_owned);
+            ErrorKind::UnknownAttribute { name, nearest }
+        }
+        Some(field) if field.is_result() => ErrorKind::SelfReference { name },
+        Some(Noted { kind: Some(Kind::Bool | Kind::List | Kind::String), .. }) => ErrorKind::NotNumeric { name },
+        Some(Noted { kind: Some(Kind::Struct), .. }) => ErrorKind::NeedsComponent { name },
+        Some(_) => return check_component(annotation, raw),
+    };
+    Err(annotation.error_at(attribute.span(), kind))
+}
+
+/// A number has no components.
+fn check_component(annotation: &Annotation, raw: Option<&RawField>) -> Result<(), AnnotationError> {
+    match annotation.source().component().filter(|_| raw.is_some()) {
+        None => Ok(()),
+        Some(component) => {
+            let kind = ErrorKind::UnknownAttribute { name: component.as_str().to_owned(), nearest: None };
+            Err(annotation.error_at(component.span(), kind))
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Closing windows.
+
+use std::sync::Arc;
+
+use derived_stats::Silence;
+use derived_stats::column::RunningColumn;
+
+use crate::table::bits::Bits;
+use crate::table::group::Turn;
+use crate::table::plan::{GroupPlan, Plan, Reading};
+use crate::table::results::Subject;
+use crate::table::{CHUNK_SLOTS, Table};
+
+/// With `silence="zero"` every silent window feeds every detector, so none can be skipped. A jump in time closes at
+/// most this many of them (a week of minutes); the rest would only repeat what a detector's mean has long reached.
+const MAX_ZERO_WINDOWS: u64 = 10_080;
+
+/// A window on its way out.
+struct Closing {
+    group: usize,
+    start: u64,
+    end: u64,
+    /// The start of the longest window that ends here: that of the group, or of a lane of several periods.
+    oldest: u64,
+    touched: Bits,
+    /// The windows of the group's lanes that end here, by lane; a lane without samples has none.
+    columns: Vec<(usize, Option<RunningColumn>)>,
+}
+
+impl Table {
+    /// Closes every window that ends at or before the watermark, in the order of their ends.
+    pub(super) fn close_due(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        while let Some((end, group)) = self.next_due(&plan) {
+            let closing = self.begin_close(&plan, group, end);
+            let quiet = closing.touched.is_empty();
+            self.close(&plan, &closing);
+            self.finish_close(closing);
+            self.groups[group].quiet = if quiet { self.groups[group].quiet.saturating_add(1) } else { 0 };
+            self.skip_uneventful(&plan, group);
+        }
+        let watermark = self.progress.watermark;
+        self.lanes.iter_mut().for_each(|lane| lane.discard_until(watermark));
+    }
+
+    /// The group whose next window ends first, among those that are due.
+    fn next_due(&self, plan: &Plan) -> Option<(u64, usize)> {
+        let ends = self.groups.iter().zip(&plan.groups).enumerate().filter_map(|(index, (group, plan))| {
+            Some((group.next_start()?.checked_add(plan.period)?, index))
+        });
+        ends.filter(|&(end, _)| end <= self.progress.watermark).min()
+    }
+
+    fn begin_close(&mut self, plan: &Plan, group: usize, end: u64) -> Closing {
+        let start = end - plan.groups[group].period;
+        let touched = self.groups[group].take(start).unwrap_or_default();
+        let lanes = plan.groups[group].lanes.iter().copied().filter(|&lane| self.lanes[lane].ends_at(end));
+        let lanes: Vec<usize> = lanes.collect();
+        let longest = lanes.iter().map(|&lane| plan.lanes[lane].window).max();
+        let oldest = longest.map_or(start, |window| start.min(end.saturating_sub(window)));
+        let columns = lanes.into_iter().map(|lane| (lane, self.lanes[lane].take_ending(end))).collect();
+        Closing { group, start, end, oldest, touched, columns }
+    }
+
+    fn close(&mut self, plan: &Plan, closing: &Closing) {
+        self.groups[closing.group].closed_to = Some(closing.end);
+        for slot in 0..self.slots.len() {
+            let touched = closing.touched.contains(slot);
+            match self.groups[closing.group].turn(&plan.groups[closing.group], slot, touched) {
+                Turn::Absent => continue,
+                Turn::Alive => self.send_results(plan, closing, slot),
+                Turn::Deleted => self.delete(plan, closing, slot),
+            }
+            self.dirty.insert(slot / CHUNK_SLOTS);
+        }
+    }
+
+    fn subject<'t>(&'t self, plan: &Plan, closing: &Closing, slot: usize, type_index: usize) -> Subject<'t> {
+        Subject {
+            key: self.slots.key(slot),
+            type_index,
+            proxy: &self.proxy,
+            start: closing.start,
+            end: closing.end,
+            partial: closing.oldest < self.progress.covered_from && self.is_partial(plan, closing, type_index),
+        }
+    }
+
+    /// Whether any window whose result the type shows now was covered in part only.
+    fn is_partial(&self, plan: &Plan, closing: &Closing, type_index: usize) -> bool {
+        let lanes = plan.types[type_index].attributes.iter().map(|attribute| match attribute.reading {
+            Reading::Detector(index) => plan.detectors[index].lane,
+            Reading::Lane(lane) => lane,
+        });
+        let ending = lanes.filter(|&lane| closing.column_of(lane).is_some());
+        let starts = ending.map(|lane| closing.end.saturating_sub(plan.lanes[lane].window));
+        starts.min().unwrap_or(closing.start) < self.progress.covered_from
+    }
+
+    fn send_results(&mut self, plan: &Plan, closing: &Closing, slot: usize) {
+        let silence = plan.groups[closing.group].silence;
+        for &type_index in &plan.groups[closing.group].types {
+            // The results are written while detectors are borrowed, so they leave the table for as long.
+            let mut results = std::mem::take(&mut self.results);
+            let mut row = results.begin(self.subject(plan, closing, slot, type_index), false);
+            for attribute in &plan.types[type_index].attributes {
+                let report = match attribute.reading {
+                    Reading::Lane(lane) => closing.column(lane).and_then(|column| column.report(slot, closing.end)),
+                    Reading::Detector(index) => {
+                        let (detectors, lane) = (&mut self.detectors[index], plan.detectors[index].lane);
+                        match closing.column_of(lane) {
+                            None => None,
+                            Some(None) => detectors.close_silent(slot, silence),
+                            Some(Some(column)) => detectors.close(slot, column, closing.end, silence),
+                        }
+                    }
+                };
+                if let Some(report) = report {
+                    row.attribute(&attribute.name, report);
+                }
+            }
+            row.finish();
+            self.results = results;
+        }
+    }
+
+    /// Ends an object's proxy UVEs: one last row each, without value, and everything about it is forgotten. One that
+    /// has samples in later windows already begins anew with those; what follows the log and not the windows, a
+    /// counter's reading and an inline state, goes on.
+    fn delete(&mut self, plan: &Plan, closing: &Closing, slot: usize) {
+        for &type_index in &plan.groups[closing.group].types {
+            let mut results = std::mem::take(&mut self.results);
+            let subject = Subject { partial: false, ..self.subject(plan, closing, slot, type_index) };
+            results.begin(subject, true).finish();
+            self.results = results;
+        }
+        if self.groups[closing.group].has_open_samples(slot) {
+            self.clear_detectors(plan, closing.group, slot);
+        } else {
+            self.forget(plan, closing.group, slot);
+        }
+        if self.groups.iter().all(|group| group.is_done_with(slot)) {
+            self.slots.remove(slot);
+        }
+    }
+
+    /// Drops all that a group has of an object: who has neither a life nor open samples in a group has no state there
+    /// either, and the slot can go to another object.
+    pub(super) fn forget(&mut self, plan: &Plan, group: usize, slot: usize) {
+        self.clear_detectors(plan, group, slot);
+        let inline = self.inline.iter_mut().zip(&plan.inline).filter(|(_, inline)| inline.group == group);
+        for state in inline.filter_map(|(states, _)| states.get_mut(slot)) {
+            *state = None;
+        }
+        for &lane in &plan.groups[group].lanes {
+            self.lanes[lane].clear(slot);
+        }
+    }
+
+    fn clear_detectors(&mut self, plan: &Plan, group: usize, slot: usize) {
+        for (detectors, detector) in self.detectors.iter_mut().zip(&plan.detectors) {
+            if plan.groups[group].lanes.contains(&detector.lane) {
+                detectors.clear(slot);
+            }
+        }
+    }
+
+    fn finish_close(&mut self, closing: Closing) {
+        for (lane, column) in closing.columns {
+            if let Some(column) = column {
+                self.lanes[lane].recycle(column);
+            }
+        }
+        self.groups[closing.group].recycle(closing.touched);
+        if let Some(slots) = self.slots.shrink() {
+            self.shrink(slots);
+        }
+    }
+
+    fn shrink(&mut self, slots: usize) {
+        self.groups.iter_mut().for_each(|group| group.shrink(slots));
+        self.lanes.iter_mut().for_each(|lane| lane.shrink(slots));
+        self.detectors.iter_mut().for_each(|detectors| detectors.shrink(slots));
+        for states in &mut self.inline {
+            states.truncate(slots);
+            states.shrink_to_fit();
+        }
+    }
+
+    /// After a silent window, passes over those that follow and would do nothing: a sample that comes a year later
+    /// does not close half a million windows one by one.
+    fn skip_uneventful(&mut self, plan: &Plan, index: usize) {
+        #[cfg(test)]
+        if self.never_skips {
+            return;
+        }
+        let (group, group_plan) = (&mut self.groups[index], &plan.groups[index]);
+        let Some(closed_to) = group.closed_to.filter(|_| group.alive > 0 && group.quiet > 0) else {
+            return;
+        };
+        let until = group.open.front().map_or(self.progress.watermark, |&(start, _)| start.min(self.progress.watermark));
+        let silent = until.saturating_sub(closed_to) / group_plan.period;
+        let at_most = match group_plan.silence {
+            Silence::Once | Silence::Skip => before_lanes_end(plan, group_plan, closed_to, group.quiet),
+            Silence::Zero => silent.min(group.longest_life(group_plan)).saturating_sub(MAX_ZERO_WINDOWS),
+        };
+        let skipped = silent.min(at_most).min(group.uneventful(group_plan));
+        if skipped > 0 {
+            group.skip(skipped);
+            group.closed_to = Some(closed_to + skipped * group_plan.period);
+            (0..self.slots.len().div_ceil(CHUNK_SLOTS)).for_each(|chunk| self.dirty.insert(chunk));
+        }
+    }
+}
+
+/// How many windows after `closed_to` pass before a lane of several periods ends one that may hold samples. After twice
+/// its length in silence, which is `quiet` windows, it has surely closed a whole one without samples: no limit.
+fn before_lanes_end(plan: &Plan, group: &GroupPlan, closed_to: u64, quiet: u32) -> u64 {
+    let windows = group.lanes.iter().map(|&lane| plan.lanes[lane].window);
+    let waiting = windows.filter(|&window| window > group.period && u64::from(quiet) < 2 * (window / group.period));
+    let until_end = waiting.map(|window| ((window - closed_to % window) / group.period).saturating_sub(1));
+    until_end.min().unwrap_or(u64::MAX)
+}
+
+impl Closing {
+    /// `None` if no window of the lane ends here, `Some(None)` if one does but had no samples at all.
+    fn column_of(&self, lane: usize) -> Option<Option<&RunningColumn>> {
+        self.columns.iter().find(|&&(index, _)| index == lane).map(|(_, column)| column.as_ref())
+    }
+
+    fn column(&self, lane: usize) -> Option<&RunningColumn> {
+        self.column_of(lane).flatten()
+    }
+}

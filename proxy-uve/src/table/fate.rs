@@ -1,0 +1,120 @@
+//! What became of each record.
+//!
+//! The conservation law: every record handed to a table has exactly one fate, so the fates of a table add up to its
+//! records. A loss can therefore be read off a counter, by reason.
+
+use serde::{Deserialize, Serialize};
+
+/// What a table did with a record.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Fate {
+    /// Part of at least one open window, or of an inline result.
+    Aggregated,
+    /// Its log position was applied before.
+    Duplicate,
+    /// Its timestamp is further ahead of its arrival than the allowed skew.
+    Future,
+    /// All its windows are closed: it is older than the watermark.
+    Late,
+    /// The key is not `table:name`.
+    MalformedKey,
+    /// The payload is not a sample.
+    MalformedPayload,
+    /// The value does not fit the raw type of any proxy type.
+    MalformedValue,
+    /// A new object beyond the limit of the partition.
+    OverLimit,
+    /// The pipelines refused the value: time went back within a ranged window, or a difference overflowed.
+    Refused,
+}
+
+impl Fate {
+    /// All fates, in the order of their names.
+    pub const ALL: [Self; 9] = [
+        Self::Aggregated,
+        Self::Duplicate,
+        Self::Future,
+        Self::Late,
+        Self::MalformedKey,
+        Self::MalformedPayload,
+        Self::MalformedValue,
+        Self::OverLimit,
+        Self::Refused,
+    ];
+
+    /// The name in metrics and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aggregated => "aggregated",
+            Self::Duplicate => "duplicate",
+            Self::Future => "future",
+            Self::Late => "late",
+            Self::MalformedKey => "malformed_key",
+            Self::MalformedPayload => "malformed_payload",
+            Self::MalformedValue => "malformed_value",
+            Self::OverLimit => "over_limit",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// How many records had each fate. Part of the snapshot, so that the law holds over restarts.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Fates {
+    /// See [`Fate::Aggregated`].
+    pub aggregated: u64,
+    /// See [`Fate::Duplicate`].
+    pub duplicate: u64,
+    /// See [`Fate::Future`].
+    pub future: u64,
+    /// See [`Fate::Late`].
+    pub late: u64,
+    /// See [`Fate::MalformedKey`].
+    pub malformed_key: u64,
+    /// See [`Fate::MalformedPayload`].
+    pub malformed_payload: u64,
+    /// See [`Fate::MalformedValue`].
+    pub malformed_value: u64,
+    /// See [`Fate::OverLimit`].
+    pub over_limit: u64,
+    /// See [`Fate::Refused`].
+    pub refused: u64,
+}
+
+impl Fates {
+    /// The count of one fate.
+    pub fn count(&self, fate: Fate) -> u64 {
+        match fate {
+            Fate::Aggregated => self.aggregated,
+            Fate::Duplicate => self.duplicate,
+            Fate::Future => self.future,
+            Fate::Late => self.late,
+            Fate::MalformedKey => self.malformed_key,
+            Fate::MalformedPayload => self.malformed_payload,
+            Fate::MalformedValue => self.malformed_value,
+            Fate::OverLimit => self.over_limit,
+            Fate::Refused => self.refused,
+        }
+    }
+
+    /// All records: the sum over all fates.
+    pub fn total(&self) -> u64 {
+        Fate::ALL.iter().map(|&fate| self.count(fate)).sum()
+    }
+
+    pub(crate) fn add(&mut self, fate: Fate) {
+        let count = match fate {
+            Fate::Aggregated => &mut self.aggregated,
+            Fate::Duplicate => &mut self.duplicate,
+            Fate::Future => &mut self.future,
+            Fate::Late => &mut self.late,
+            Fate::MalformedKey => &mut self.malformed_key,
+            Fate::MalformedPayload => &mut self.malformed_payload,
+            Fate::MalformedValue => &mut self.malformed_value,
+            Fate::OverLimit => &mut self.over_limit,
+            Fate::Refused => &mut self.refused,
+        };
+        *count += 1;
+    }
+}

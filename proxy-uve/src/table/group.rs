@@ -1,0 +1,213 @@
+//! The life of objects: who had samples when, who is silent for how long.
+
+use std::collections::VecDeque;
+
+use crate::table::bits::Bits;
+use crate::table::plan::GroupPlan;
+
+/// One object's life in a group. An object that is not alive has no proxy UVE.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Life {
+    pub(crate) alive: bool,
+    /// Silent periods in a row.
+    pub(crate) silent: u32,
+}
+
+/// What the end of a window means to an object.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Turn {
+    /// Never seen, or deleted before.
+    Absent,
+    /// Silent for as long as the timeout says: the proxy UVE is deleted now.
+    Deleted,
+    /// Alive; had samples in the window, or did not.
+    Alive,
+}
+
+/// The windows and lives of the proxy types that share period, timeout and silence.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    /// Which objects had samples, for each open window, oldest first.
+    pub(crate) open: VecDeque<(u64, Bits)>,
+    pub(crate) lives: Vec<Life>,
+    /// How many lives are alive.
+    pub(crate) alive: usize,
+    /// The end of the newest closed window; `None` before the first.
+    pub(crate) closed_to: Option<u64>,
+    /// Windows without any sample that were closed one after the other.
+    pub(crate) quiet: u32,
+    spare: Option<Bits>,
+}
+
+impl Group {
+    /// Notes a sample of time `at`.
+    #[inline]
+    pub(crate) fn touch(&mut self, plan: &GroupPlan, slot: usize, at: u64) {
+        self.window_at(at - at % plan.period).insert(slot);
+    }
+
+    /// The set of the window that starts at `start`, opened if need be.
+    pub(crate) fn window_at(&mut self, start: u64) -> &mut Bits {
+        let after = self.open.iter().rposition(|&(open, _)| open <= start);
+        let index = match after {
+            Some(index) if self.open[index].0 == start => index,
+            _ => {
+                let index = after.map_or(0, |index| index + 1);
+                self.open.insert(index, (start, self.spare.take().unwrap_or_default()));
+                index
+            }
+        };
+        &mut self.open[index].1
+    }
+
+    /// The start of the oldest window that is not closed and matters: the next one in line while objects live, else
+    /// the oldest with samples.
+    pub(crate) fn next_start(&self) -> Option<u64> {
+        let oldest = self.open.front().map(|&(start, _)| start);
+        match self.closed_to {
+            Some(closed_to) if self.alive > 0 => Some(closed_to),
+            _ => oldest,
+        }
+    }
+
+    /// Takes out the window that starts at `start`, if it was opened.
+    pub(crate) fn take(&mut self, start: u64) -> Option<Bits> {
+        let &(oldest, _) = self.open.front()?;
+        if oldest == start { self.open.pop_front().map(|(_, bits)| bits) } else { None }
+    }
+
+    pub(crate) fn recycle(&mut self, mut bits: Bits) {
+        bits.clear();
+        self.spare = Some(bits);
+    }
+
+    /// Moves an object's life past the end of a window.
+    #[inline]
+    pub(crate) fn turn(&mut self, plan: &GroupPlan, slot: usize, touched: bool) -> Turn {
+        if slot >= self.lives.len() {
+            if !touched {
+                return Turn::Absent;
+            }
+            self.lives.resize(slot + 1, Life::default());
+        }
+        let life = &mut self.lives[slot];
+        if touched {
+            self.alive += usize::from(!life.alive);
+            *life = Life { alive: true, silent: 0 };
+            return Turn::Alive;
+        }
+        if !life.alive {
+            return Turn::Absent;
+        }
+        life.silent = life.silent.saturating_add(1);
+        if plan.timeout > 0 && life.silent >= plan.timeout {
+            *life = Life::default();
+            self.alive -= 1;
+            return Turn::Deleted;
+        }
+        Turn::Alive
+    }
+
+    /// How many windows from now on, all of them silent, would change no life and feed no detector: after one silent
+    /// window, those before the next deletion.
+    pub(crate) fn uneventful(&self, plan: &GroupPlan) -> u64 {
+        let alive = self.lives.iter().filter(|life| life.alive);
+        let until_deletion = alive.map(|life| match plan.timeout {
+            0 => u64::MAX,
+            timeout => u64::from(timeout.saturating_sub(life.silent).saturating_sub(1)),
+        });
+        until_deletion.min().unwrap_or(u64::MAX)
+    }
+
+    /// How many silent windows it takes until no object lives.
+    pub(crate) fn longest_life(&self, plan: &GroupPlan) -> u64 {
+        let alive = self.lives.iter().filter(|life| life.alive);
+        let until_deletion = alive.map(|life| match plan.timeout {
+            0 => u64::MAX,
+            timeout => u64::from(timeout.saturating_sub(life.silent).max(1)),
+        });
+        until_deletion.max().unwrap_or(0)
+    }
+
+    /// Lets `windows` uneventful windows pass.
+    pub(crate) fn skip(&mut self, windows: u64) {
+        let silent = u32::try_from(windows).unwrap_or(u32::MAX);
+        self.quiet = self.quiet.saturating_add(silent);
+        for life in self.lives.iter_mut().filter(|life| life.alive) {
+            life.silent = life.silent.saturating_add(silent);
+        }
+    }
+
+    /// Whether an object has neither a life nor samples in an open window.
+    pub(crate) fn is_done_with(&self, slot: usize) -> bool {
+        let alive = self.lives.get(slot).is_some_and(|life| life.alive);
+        !alive && !self.has_open_samples(slot)
+    }
+
+    pub(crate) fn has_open_samples(&self, slot: usize) -> bool {
+        self.open.iter().any(|(_, bits)| bits.contains(slot))
+    }
+
+    pub(crate) fn shrink(&mut self, slots: usize) {
+        self.lives.truncate(slots);
+        self.lives.shrink_to_fit();
+        self.spare = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use derived_stats::Silence;
+
+    use super::*;
+
+    fn plan(timeout: u32) -> GroupPlan {
+        GroupPlan { period: 60, timeout, silence: Silence::Once, lanes: vec![], types: vec![], id: 0 }
+    }
+
+    #[test]
+    fn an_object_is_deleted_once_after_exactly_timeout_silent_periods() {
+        for timeout in 1..4 {
+            let plan = plan(timeout);
+            let mut group = Group::default();
+            assert_eq!(group.turn(&plan, 3, true), Turn::Alive);
+            for silent in 1..timeout {
+                assert_eq!(group.turn(&plan, 3, false), Turn::Alive, "{silent} silent periods of {timeout}");
+            }
+            assert_eq!(group.turn(&plan, 3, false), Turn::Deleted);
+            assert_eq!(group.turn(&plan, 3, false), Turn::Absent);
+        }
+    }
+
+    #[test]
+    fn without_timeout_an_object_lives_for_ever() {
+        let plan = plan(0);
+        let mut group = Group::default();
+        group.turn(&plan, 0, true);
+        for _ in 0..1000 {
+            assert_eq!(group.turn(&plan, 0, false), Turn::Alive);
+        }
+        assert_eq!(group.uneventful(&plan), u64::MAX);
+    }
+
+    #[test]
+    fn skipping_uneventful_windows_is_the_same_as_closing_them() {
+        let plan = plan(10);
+        let (mut one_by_one, mut skipped) = (Group::default(), Group::default());
+        for group in [&mut one_by_one, &mut skipped] {
+            group.turn(&plan, 0, true);
+            group.turn(&plan, 1, true);
+            group.turn(&plan, 0, false);
+            group.turn(&plan, 1, true);
+        }
+        let windows = skipped.uneventful(&plan);
+        assert_eq!(windows, 8);
+        skipped.skip(windows);
+        for _ in 0..windows {
+            assert_eq!(one_by_one.turn(&plan, 0, false), Turn::Alive);
+            one_by_one.turn(&plan, 1, false);
+        }
+        assert_eq!(one_by_one.lives, skipped.lives);
+        assert_eq!(skipped.turn(&plan, 0, false), Turn::Deleted);
+    }
+}

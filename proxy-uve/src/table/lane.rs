@@ -1,0 +1,117 @@
+//! The open windows of one lane.
+
+use std::collections::VecDeque;
+
+use derived_stats::column::{CounterColumn, RunningColumn};
+use derived_stats::{MetricKind, Number, UpdateError};
+
+use crate::table::plan::LanePlan;
+
+/// What the windows that are open have accumulated. There are as many as the lateness and skew allow: two or three.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    window: u64,
+    /// By start, oldest first.
+    pub(crate) open: VecDeque<(u64, RunningColumn)>,
+    /// A closed window's column, emptied, for the next one: windows come and go, their memory stays.
+    spare: Option<RunningColumn>,
+    /// Before its first window a lane has no column to copy.
+    empty: RunningColumn,
+    pub(crate) counters: Option<CounterColumn>,
+}
+
+impl Lane {
+    /// `None` for an inline spec, which no lane has.
+    pub(crate) fn new(plan: &LanePlan) -> Option<Self> {
+        let agg = plan.spec.metric() == MetricKind::Agg;
+        Some(Self {
+            window: plan.window,
+            open: VecDeque::new(),
+            spare: None,
+            empty: RunningColumn::new(&plan.spec)?,
+            counters: agg.then(|| CounterColumn::new(&plan.spec)),
+        })
+    }
+
+    /// Adds a sample to the window of its time.
+    #[inline]
+    pub(crate) fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError> {
+        let value = match &mut self.counters {
+            None => value,
+            Some(counters) => counters.difference(slot, value)?,
+        };
+        self.window_at(at - at % self.window).update(slot, at, value)
+    }
+
+    /// The column of the window that starts at `start`, opened if need be.
+    pub(crate) fn window_at(&mut self, start: u64) -> &mut RunningColumn {
+        // The newest window is the usual one, so search from the back.
+        let after = self.open.iter().rposition(|&(open, _)| open <= start);
+        let index = match after {
+            Some(index) if self.open[index].0 == start => index,
+            _ => {
+                let index = after.map_or(0, |index| index + 1);
+                let column = self.spare.take().unwrap_or_else(|| self.empty.clone());
+                self.open.insert(index, (start, column));
+                index
+            }
+        };
+        &mut self.open[index].1
+    }
+
+    /// Takes out the window that ends at `end`, if it was opened.
+    ///
+    /// One that ended earlier was passed over because no object lived at its end; it holds nothing.
+    pub(crate) fn take_ending(&mut self, end: u64) -> Option<RunningColumn> {
+        while let Some(&(start, _)) = self.open.front() {
+            let ends = start.saturating_add(self.window);
+            if ends > end {
+                break;
+            }
+            let (_, column) = self.open.pop_front()?;
+            if ends == end {
+                return Some(column);
+            }
+            self.recycle(column);
+        }
+        None
+    }
+
+    /// Whether a window of this lane ends at `end`.
+    pub(crate) fn ends_at(&self, end: u64) -> bool {
+        end.is_multiple_of(self.window)
+    }
+
+    /// Takes back a column that was read.
+    pub(crate) fn recycle(&mut self, mut column: RunningColumn) {
+        column.reset();
+        self.spare = Some(column);
+    }
+
+    /// Drops the windows that ended at or before `watermark` and were passed over: only refused samples opened them.
+    pub(crate) fn discard_until(&mut self, watermark: u64) {
+        while self.open.front().is_some_and(|&(start, _)| start.saturating_add(self.window) <= watermark) {
+            self.open.pop_front();
+        }
+    }
+
+    /// Forgets an object: its cell in every open window, and its counter's reading.
+    pub(crate) fn clear(&mut self, slot: usize) {
+        for (_, column) in &mut self.open {
+            column.clear(slot);
+        }
+        if let Some(counters) = &mut self.counters {
+            counters.clear(slot);
+        }
+    }
+
+    pub(crate) fn shrink(&mut self, slots: usize) {
+        for (_, column) in &mut self.open {
+            column.shrink(slots);
+        }
+        self.spare = None;
+        if let Some(counters) = &mut self.counters {
+            counters.shrink(slots);
+        }
+    }
+}

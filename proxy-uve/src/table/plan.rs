@@ -1,0 +1,185 @@
+//! What a table computes: the proxy types of one stream, arranged so that nothing is done twice.
+//!
+//! * A *group* is the proxy types with the same period, timeout and rule for silence. They open, close and expire
+//!   together, so an object's life is kept once for all of them.
+//! * A *lane* is what an open window accumulates. Attributes that accumulate the same (both built-in types sum the
+//!   same samples) share a lane; a lane with `N-` has windows of N periods.
+//! * Each *attribute* reads a lane, directly or through a detector of its own; an inline one has a state of its own.
+
+use std::sync::Arc;
+
+use derived_stats::{Silence, Spec};
+
+use crate::schema::ProxyType;
+use crate::stream::StreamName;
+
+/// The compiled form of one entry of a proxy list. Shared by the tables of all partitions.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) stream: StreamName,
+    pub(crate) groups: Vec<GroupPlan>,
+    pub(crate) lanes: Vec<LanePlan>,
+    pub(crate) types: Vec<TypePlan>,
+    /// The specs with a detector behind their lane, in the order of [`Reading::Detector`].
+    pub(crate) detectors: Vec<DetectorPlan>,
+    /// The specs of inline attributes, in the order of [`Reading::Inline`].
+    pub(crate) inline: Vec<InlinePlan>,
+}
+
+#[derive(Debug)]
+pub(crate) struct GroupPlan {
+    /// Length of a window in microseconds.
+    pub(crate) period: u64,
+    /// Silent periods before deletion; 0 for never.
+    pub(crate) timeout: u32,
+    pub(crate) silence: Silence,
+    pub(crate) lanes: Vec<usize>,
+    pub(crate) types: Vec<usize>,
+    /// Identifies the group's part of a snapshot.
+    pub(crate) id: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct LanePlan {
+    pub(crate) spec: Arc<Spec>,
+    /// Length of a window in microseconds: a multiple of the group's period.
+    pub(crate) window: u64,
+    pub(crate) id: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct DetectorPlan {
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) lane: usize,
+    pub(crate) id: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct InlinePlan {
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) group: usize,
+    pub(crate) type_index: usize,
+    pub(crate) name: String,
+    pub(crate) hidden: bool,
+    pub(crate) id: u32,
+}
+
+/// One proxy type.
+#[derive(Debug)]
+pub(crate) struct TypePlan {
+    /// `<Type>-<Struct>-<attribute>`, as the object's UVE shows it.
+    pub(crate) uve_name: String,
+    /// The periodic attributes that are sent.
+    pub(crate) attributes: Vec<AttributePlan>,
+}
+
+#[derive(Debug)]
+pub(crate) struct AttributePlan {
+    pub(crate) name: String,
+    pub(crate) reading: Reading,
+}
+
+/// Where an attribute's result comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reading {
+    /// The value of a window, shown as `{"value": …}`.
+    Lane(usize),
+    /// A detector that saw the window.
+    Detector(usize),
+}
+
+impl Plan {
+    /// Arranges `types` for the samples of `stream`. Types are told apart by name, attributes by order.
+    pub fn new(stream: StreamName, types: &[Arc<ProxyType>]) -> Self {
+        let mut plan = Self {
+            stream,
+            groups: Vec::new(),
+            lanes: Vec::new(),
+            types: Vec::new(),
+            detectors: Vec::new(),
+            inline: Vec::new(),
+        };
+        for proxy_type in types {
+            plan.add(proxy_type);
+        }
+        plan
+    }
+
+    /// The stream whose samples this is for.
+    pub fn stream(&self) -> &StreamName {
+        &self.stream
+    }
+
+    /// The names under which results appear in an object's UVE, `<Type>-<Struct>-<attribute>`.
+    pub fn uve_names(&self) -> impl Iterator<Item = &str> {
+        self.types.iter().map(|plan| plan.uve_name.as_str())
+    }
+
+    /// The longest window, in microseconds; windows of all lengths are aligned to the epoch.
+    pub fn longest_window(&self) -> u64 {
+        let lanes = self.lanes.iter().map(|lane| lane.window);
+        lanes.chain(self.groups.iter().map(|group| group.period)).max().unwrap_or(1)
+    }
+
+    fn add(&mut self, proxy_type: &ProxyType) {
+        let group = self.group(proxy_type);
+        let type_index = self.types.len();
+        let uve_name = format!("{}-{}", proxy_type.name, self.stream);
+        self.types.push(TypePlan { uve_name, attributes: Vec::new() });
+        self.groups[group].types.push(type_index);
+        for attribute in &proxy_type.attributes {
+            let label = format!("{} {} {}", proxy_type.name, attribute.name, attribute.spec);
+            let spec = Arc::clone(&attribute.spec);
+            let name = attribute.name.clone();
+            if !spec.is_periodic() {
+                let (id, hidden) = (section_id(&label), attribute.hidden);
+                self.inline.push(InlinePlan { spec, group, type_index, name, hidden, id });
+                continue;
+            }
+            let lane = self.lane(group, &spec);
+            let reading = if spec.restarts_with_period() {
+                Reading::Lane(lane)
+            } else {
+                self.detectors.push(DetectorPlan { spec, lane, id: section_id(&label) });
+                Reading::Detector(self.detectors.len() - 1)
+            };
+            if !attribute.hidden {
+                self.types[type_index].attributes.push(AttributePlan { name, reading });
+            }
+        }
+    }
+
+    fn group(&mut self, proxy_type: &ProxyType) -> usize {
+        // A type without period has inline results only. Its windows produce nothing; they are there so that an
+        // object has a life like every other.
+        let period = u64::from(match proxy_type.period_seconds { 0 => INLINE_PERIOD_SECONDS, seconds => seconds }) * 1_000_000;
+        let (timeout, silence) = (proxy_type.timeout, proxy_type.silence);
+        let same = |group: &GroupPlan| (group.period, group.timeout, group.silence) == (period, timeout, silence);
+        self.groups.iter().position(same).unwrap_or_else(|| {
+            let id = section_id(&format!("{} {period} {timeout} {silence:?}", self.stream));
+            self.groups.push(GroupPlan { period, timeout, silence, lanes: Vec::new(), types: Vec::new(), id });
+            self.groups.len() - 1
+        })
+    }
+
+    fn lane(&mut self, group: usize, spec: &Arc<Spec>) -> usize {
+        let window = self.groups[group].period * u64::from(spec.every());
+        let shared = self.groups[group].lanes.iter().copied().find(|&lane| self.lanes[lane].spec.shares_running(spec));
+        shared.unwrap_or_else(|| {
+            let id = section_id(&format!("{} {window} {spec}", self.groups[group].id));
+            self.lanes.push(LanePlan { spec: Arc::clone(spec), window, id });
+            let lane = self.lanes.len() - 1;
+            self.groups[group].lanes.push(lane);
+            lane
+        })
+    }
+}
+
+/// The windows of a type without period.
+const INLINE_PERIOD_SECONDS: u32 = 60;
+
+/// The number of a named part in a snapshot. Parts are found by it after a change of configuration: those that are
+/// still there keep their state.
+fn section_id(name: &str) -> u32 {
+    crc32fast::hash(name.as_bytes())
+}

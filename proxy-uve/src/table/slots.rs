@@ -1,0 +1,205 @@
+//! Object keys and their dense numbers.
+//!
+//! An object is known by its key only at the door; everywhere else it is a *slot*, an index into the table's columns.
+//! The key bytes live once, in an arena, so an object costs its key, 12 bytes to find it in the arena and about 6 in
+//! the index. A freed slot is used again, the lowest first: which slot an object gets depends only on the order of
+//! the samples, never on hashing, so results come in the same order after every restart.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+/// Below this much garbage the arena is left alone.
+const COMPACT_BYTES: usize = 64 * 1024;
+
+/// Keys and slots, in both directions.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    index: HashTable<u32>,
+    spans: Vec<Span>,
+    arena: Vec<u8>,
+    /// Bytes of the arena that belong to no slot.
+    garbage: usize,
+    free: BinaryHeap<Reverse<u32>>,
+    /// A fixed seed: the index is never iterated, so an attacker gains only collisions, and the keys of a partition
+    /// are bounded in number.
+    hasher: FixedState,
+}
+
+/// Where a slot's key is in the arena; empty for a free slot.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: usize,
+    len: u32,
+}
+
+impl Slots {
+    /// The slots in use or free: columns have this length at most.
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// The objects known.
+    pub(crate) fn objects(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
+        self.index.find(self.hasher.hash_one(key), |&slot| self.key(slot as usize) == key).map(|&slot| slot as usize)
+    }
+
+    /// The slot of a key that is not known yet. `key` is not empty.
+    pub(crate) fn insert(&mut self, key: &[u8]) -> usize {
+        let slot = match self.free.pop() {
+            Some(Reverse(slot)) => slot,
+            None => {
+                self.spans.push(Span::default());
+                (self.spans.len() - 1) as u32
+            }
+        };
+        self.put(slot, key);
+        slot as usize
+    }
+
+    /// Gives a key the slot it had when it was saved. `false` if the slot or the key is taken.
+    pub(crate) fn restore(&mut self, slot: usize, key: &[u8]) -> bool {
+        if slot >= self.spans.len() {
+            self.spans.resize(slot + 1, Span::default());
+        }
+        if self.spans[slot].len > 0 || self.find(key).is_some() {
+            return false;
+        }
+        self.put(slot as u32, key);
+        true
+    }
+
+    /// Ends a restore: the slots that no key took are free. Free ones after the last key need not be known: they are
+    /// used after all others, in order, which is what a table without them does.
+    pub(crate) fn finish_restore(&mut self) {
+        let free = self.spans.iter().enumerate().filter(|(_, span)| span.len == 0);
+        self.free = free.map(|(slot, _)| Reverse(slot as u32)).collect();
+    }
+
+    fn put(&mut self, slot: u32, key: &[u8]) {
+        self.spans[slot as usize] = Span { start: self.arena.len(), len: key.len() as u32 };
+        self.arena.extend_from_slice(key);
+        let Self { index, spans, arena, hasher, .. } = self;
+        let key_of = |slot: u32| key_at(arena, spans[slot as usize]);
+        index.insert_unique(hasher.hash_one(key), slot, |&slot| hasher.hash_one(key_of(slot)));
+    }
+
+    /// The key of a slot; empty for a free one.
+    pub(crate) fn key(&self, slot: usize) -> &[u8] {
+        self.spans.get(slot).map_or(&[], |&span| key_at(&self.arena, span))
+    }
+
+    /// Frees a slot.
+    pub(crate) fn remove(&mut self, slot: usize) {
+        let hash = self.hasher.hash_one(self.key(slot));
+        let Ok(entry) = self.index.find_entry(hash, |&other| other as usize == slot) else {
+            return;
+        };
+        entry.remove();
+        let Span { start, len } = std::mem::take(&mut self.spans[slot]);
+        if start + len as usize == self.arena.len() {
+            self.arena.truncate(start);
+        } else {
+            self.garbage += len as usize;
+        }
+        self.free.push(Reverse(slot as u32));
+    }
+
+    /// Gives memory back after many slots were freed. The new number of slots, if it is lower: columns shrink to it.
+    pub(crate) fn shrink(&mut self) -> Option<usize> {
+        if self.garbage > COMPACT_BYTES && self.garbage * 2 > self.arena.len() {
+            self.compact();
+        }
+        let used = self.spans.iter().rposition(|span| span.len > 0).map_or(0, |last| last + 1);
+        if used * 2 > self.spans.len() || self.spans.len() < 1024 {
+            return None;
+        }
+        self.spans.truncate(used);
+        self.spans.shrink_to_fit();
+        self.free.retain(|&Reverse(slot)| (slot as usize) < used);
+        self.free.shrink_to_fit();
+        let Self { index, spans, arena, hasher, .. } = self;
+        index.shrink_to_fit(|&slot| hasher.hash_one(key_at(arena, spans[slot as usize])));
+        Some(used)
+    }
+
+    fn compact(&mut self) {
+        let mut arena = Vec::with_capacity(self.arena.len() - self.garbage);
+        for span in self.spans.iter_mut().filter(|span| span.len > 0) {
+            let start = arena.len();
+            arena.extend_from_slice(key_at(&self.arena, *span));
+            span.start = start;
+        }
+        self.arena = arena;
+        self.garbage = 0;
+    }
+
+    /// Bytes of memory held.
+    pub(crate) fn memory(&self) -> usize {
+        self.arena.capacity()
+            + self.spans.capacity() * size_of::<Span>()
+            + self.index.allocation_size()
+            + self.free.capacity() * size_of::<u32>()
+    }
+}
+
+fn key_at(arena: &[u8], span: Span) -> &[u8] {
+    &arena[span.start..span.start + span.len as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_free_slot_is_used_first() {
+        let mut slots = Slots::default();
+        for key in ["a", "b", "c"] {
+            slots.insert(key.as_bytes());
+        }
+        slots.remove(2);
+        slots.remove(0);
+        assert_eq!((slots.insert(b"d"), slots.insert(b"e")), (0, 2));
+        assert_eq!(slots.find(b"b"), Some(1));
+        assert_eq!(slots.find(b"a"), None);
+    }
+
+    #[test]
+    fn churn_holds_its_size() {
+        let mut slots = Slots::default();
+        let mut peak = 0;
+        for n in 0..200_000u32 {
+            slots.insert(format!("ObjectVNTable:default-domain:tenant:vn-{n:08}").as_bytes());
+            if n >= 1000 {
+                let old = format!("ObjectVNTable:default-domain:tenant:vn-{:08}", n - 1000);
+                let slot = slots.find(old.as_bytes()).expect("inserted 1000 turns ago");
+                slots.remove(slot);
+                slots.shrink();
+            }
+            peak = peak.max(slots.memory());
+        }
+        assert_eq!(slots.objects(), 1000);
+        assert!(peak < 400_000, "1000 objects took {peak} bytes");
+    }
+
+    #[test]
+    fn a_drop_in_numbers_gives_memory_back() {
+        let mut slots = Slots::default();
+        for n in 0..10_000u32 {
+            slots.insert(&n.to_be_bytes());
+        }
+        for slot in 100..10_000 {
+            slots.remove(slot);
+        }
+        assert_eq!(slots.shrink(), Some(100));
+        assert_eq!(slots.insert(b"new"), 100);
+        assert_eq!(slots.find(&99u32.to_be_bytes()), Some(99));
+    }
+}

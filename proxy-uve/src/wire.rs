@@ -1,0 +1,98 @@
+//! Payloads: one sample as XML, the original's form, or as JSON.
+//!
+//! | form | example |
+//! |---|---|
+//! | XML | `<egress_flow_count type="u64" timestamp="1490306665057644">31</egress_flow_count>` |
+//! | JSON | `{"ts":1490306665057644,"value":31,"source":"compute-7"}` |
+//!
+//! The first byte that is not blank tells them apart. Times are UTC microseconds, 0 included. A value is a decimal
+//! number: digits alone are an integer of at most 64 bits, kept exactly; a fraction or an exponent makes it a double.
+//! Whether the number suits the metric is for the table to say; the `type` attribute is not read, as the original
+//! does not read it either. Where the original takes text for 0, cuts fractions and wraps what is negative or too
+//! large, a payload here is an error that the caller counts.
+//!
+//! # Input safety
+//!
+//! Payloads are limited to [`MAX_PAYLOAD_LENGTH`]; cost is proportional to the length, and nothing panics on any
+//! input. An ordinary payload is decoded without allocating.
+
+mod encode;
+mod error;
+mod json;
+mod number;
+mod stored;
+mod xml;
+
+use std::borrow::Cow;
+
+use derived_stats::Number;
+
+pub use self::encode::{encode_json, encode_xml};
+pub use self::error::{Format, WireError};
+pub use self::stored::encode_stored;
+
+/// The longest payload that [`decode`] takes, in bytes. Real ones have a hundred.
+pub const MAX_PAYLOAD_LENGTH: usize = 64 * 1024;
+
+/// One decoded payload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WireSample<'p> {
+    /// When the sample was taken: UTC microseconds.
+    pub timestamp: u64,
+    /// The value. Integers from 0 up are always [`Number::U64`], negative ones [`Number::I64`]; doubles are finite.
+    pub value: Number,
+    /// Who took it, such as the name of a vrouter. Only JSON says so.
+    pub source: Option<Cow<'p, str>>,
+    /// The name of the XML element, which is the attribute of the stream. JSON has none.
+    pub element: Option<Cow<'p, str>>,
+}
+
+/// Decodes a payload of at most [`MAX_PAYLOAD_LENGTH`] bytes.
+///
+/// ```
+/// use derived_stats::Number;
+/// use proxy_uve::wire::decode;
+///
+/// let sample = decode(br#"<egress_flow_count type="u64" timestamp="1490306665057644">31</egress_flow_count>"#)?;
+/// assert_eq!((sample.timestamp, sample.value), (1490306665057644, Number::U64(31)));
+/// assert_eq!(sample.element.as_deref(), Some("egress_flow_count"));
+///
+/// let sample = decode(br#"{"ts": 1490306665057644, "value": -0.5, "source": "compute-7"}"#)?;
+/// assert_eq!((sample.value, sample.source.as_deref()), (Number::F64(-0.5), Some("compute-7")));
+/// # Ok::<(), proxy_uve::wire::WireError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`WireError`] for a payload that is not one sample.
+pub fn decode(payload: &[u8]) -> Result<WireSample<'_>, WireError> {
+    decode_within(payload, MAX_PAYLOAD_LENGTH)
+}
+
+/// The same with another limit, in bytes.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_within(payload: &[u8], limit: usize) -> Result<WireSample<'_>, WireError> {
+    if payload.len() > limit {
+        return Err(WireError::TooLong { length: payload.len(), limit });
+    }
+    if payload.first() == Some(&stored::MARK) {
+        return stored::decode(payload);
+    }
+    let first = payload.iter().find(|byte| !is_blank(**byte)).copied();
+    let decode = match first {
+        Some(b'<') => xml::decode,
+        Some(b'{') => json::decode,
+        Some(first) => return Err(WireError::UnknownFormat { first }),
+        None => return Err(WireError::Empty),
+    };
+    let text = std::str::from_utf8(payload).map_err(|error| WireError::NotUtf8 { at: error.valid_up_to() })?;
+    decode(text)
+}
+
+/// White space in both formats.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}

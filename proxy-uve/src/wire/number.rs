@@ -1,0 +1,109 @@
+//! Decimal text to numbers, without loss.
+//!
+//! `-?digits[.digits][e[+-]digits]`. Neither `strtoul`, as the original has it, nor `str::parse` alone: the one
+//! takes a prefix of anything, the other takes `+5`, `.5`, `inf` and `NaN`.
+
+use derived_stats::Number;
+
+use super::error::{Format, WireError};
+
+/// A value. Leading zeros are digits; `-0` is an integer, the 0 of `i64`.
+pub(super) fn value(text: &str) -> Result<Number, WireError> {
+    let magnitude = text.strip_prefix('-').unwrap_or(text);
+    if is_digits(magnitude) {
+        // Only too many digits are left to fail.
+        let number =
+            if magnitude.len() == text.len() { text.parse().map(Number::U64) } else { text.parse().map(Number::I64) };
+        return number.map_err(|_| WireError::TooLarge { text: text.to_owned() });
+    }
+    if !is_decimal(magnitude) {
+        return Err(WireError::NotANumber { text: text.to_owned() });
+    }
+    match text.parse::<f64>() {
+        Ok(double) if double.is_finite() => Ok(Number::F64(double)),
+        Ok(_) => Err(WireError::TooLarge { text: text.to_owned() }),
+        Err(_) => Err(WireError::NotANumber { text: text.to_owned() }),
+    }
+}
+
+/// A time in microseconds.
+pub(super) fn timestamp(text: &str, format: Format) -> Result<u64, WireError> {
+    let micros = if is_digits(text) { text.parse().ok() } else { None };
+    micros.ok_or_else(|| WireError::BadTimestamp { format, text: text.to_owned() })
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `digits[.digits][e[+-]digits]`
+fn is_decimal(magnitude: &str) -> bool {
+    let (mantissa, exponent) = match magnitude.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (magnitude, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    let exponent = exponent.map(|text| text.strip_prefix(['+', '-']).unwrap_or(text));
+    is_digits(whole) && fraction.is_none_or(is_digits) && exponent.is_none_or(is_digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_exact_to_the_last_of_their_bits() {
+        let cases = [
+            ("0", Number::U64(0)),
+            ("007", Number::U64(7)),
+            ("18446744073709551615", Number::U64(u64::MAX)),
+            ("-0", Number::I64(0)),
+            ("-9", Number::I64(-9)),
+            ("-9223372036854775808", Number::I64(i64::MIN)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(value(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_or_an_exponent_makes_a_double() {
+        let cases =
+            [("36.9", 36.9), ("-0.0", -0.0), ("1e3", 1000.0), ("1E-2", 0.01), ("2.5e+1", 25.0), ("1e-999", 0.0)];
+        for (text, expected) in cases {
+            let Ok(Number::F64(double)) = value(text) else { panic!("{text}") };
+            assert_eq!(double.to_bits(), f64::to_bits(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_too_large() {
+        for text in ["18446744073709551616", "-9223372036854775809", "1e309", "-1e309", &"9".repeat(1000)] {
+            assert_eq!(value(text), Err(WireError::TooLarge { text: text.to_owned() }));
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_a_number() {
+        let cases = [
+            "", "-", "+5", "--5", ".5", "5.", "-.5", "1e", "1e+", "e5", "0x10", "1_000", "1,5", "1.2.3", "1e2e3",
+            "inf", "-inf", "NaN", "nan", " 5", "5 ", "٣", "5a", "abc",
+        ];
+        for text in cases {
+            assert_eq!(value(text), Err(WireError::NotANumber { text: text.to_owned() }));
+        }
+    }
+
+    #[test]
+    fn a_time_is_digits_within_64_bits() {
+        assert_eq!(timestamp("0", Format::Xml), Ok(0));
+        assert_eq!(timestamp("18446744073709551615", Format::Json), Ok(u64::MAX));
+        for text in ["", "-1", "+1", "1.0", "1e3", " 1", "18446744073709551616"] {
+            let expected = WireError::BadTimestamp { format: Format::Json, text: text.to_owned() };
+            assert_eq!(timestamp(text, Format::Json), Err(expected));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The XML form: one element, its name the attribute of the stream, its text the value.
+//!
+//! Only the first element is read, as in the original: what follows its end tag is not looked at. Two readers agree
+//! on what they both read: [`plain`] takes the one shape that producers send, in one pass and without allocating;
+//! what it does not know it leaves to [`general`], which reads all of XML and says what is wrong.
+
+mod general;
+mod plain;
+
+use std::borrow::Cow;
+
+use super::error::{Format, WireError};
+use super::{WireSample, is_blank, number};
+
+/// What both readers find in a payload.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Parts<'p> {
+    element: Cow<'p, str>,
+    timestamp: Option<Cow<'p, str>>,
+    /// All character data of the element, blanks included.
+    text: Cow<'p, str>,
+}
+
+pub(super) fn decode(text: &str) -> Result<WireSample<'_>, WireError> {
+    let parts = match plain::read(text) {
+        Some(parts) => parts,
+        None => general::read(text)?,
+    };
+    let timestamp = parts.timestamp.ok_or(WireError::MissingTimestamp { format: Format::Xml })?;
+    // The original's number reader skips blanks before the digits and ignores what comes after them.
+    let value = parts.text.trim_matches(|character: char| u8::try_from(character).is_ok_and(is_blank));
+    Ok(WireSample {
+        timestamp: number::timestamp(&timestamp, Format::Xml)?,
+        value: number::value(value)?,
+        source: None,
+        element: Some(parts.element),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use derived_stats::Number;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn xml_is_read_as_xml_readers_do() {
+        let cases = [
+            (r#"<e timestamp="7">36</e>"#, Number::U64(36)),
+            ("<e timestamp='7'>36</e>", Number::U64(36)),
+            (r#" <e  timestamp = "7" > 36 </e > "#, Number::U64(36)),
+            ("<e\n\ttimestamp=\"7\"\r\n>\t-9\n</e>", Number::I64(-9)),
+            (r#"<?xml version="1.0"?><!-- c --><e timestamp="7">36</e>"#, Number::U64(36)),
+            (r#"<!DOCTYPE e><e timestamp="7">36</e>"#, Number::U64(36)),
+            (r#"<e timestamp="7"><![CDATA[44]]></e>"#, Number::U64(44)),
+            (r#"<e timestamp="7"><!-- c -->3<!-- c -->6<?p i?></e>"#, Number::U64(36)),
+            (r#"<e timestamp="7">&#51;&#x36;</e>"#, Number::U64(36)),
+            (r#"<e timestamp="&#55;" note="a&b<c">36</e>"#, Number::U64(36)),
+            (r#"<e timestamp="7">36</e><e timestamp="8">99</e>"#, Number::U64(36)),
+            (r#"<e timestamp="7">36</e>garbage <"#, Number::U64(36)),
+            (r#"<e type="string" timestamp="7">1e3</e>"#, Number::F64(1000.0)),
+        ];
+        for (text, value) in cases {
+            let expected = WireSample { timestamp: 7, value, source: None, element: Some("e".into()) };
+            assert_eq!(decode(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn faults_are_told_apart() {
+        let cases = [
+            ("<e>36</e>", "missing_timestamp"),
+            ("<e Timestamp='7'>36</e>", "missing_timestamp"),
+            ("<e timestamp=''>36</e>", "bad_timestamp"),
+            ("<e timestamp=' 7'>36</e>", "bad_timestamp"),
+            ("<e timestamp='7' timestamp='7'>36</e>", "duplicate"),
+            ("<e timestamp='7' a='1' a='1'>36</e>", "duplicate"),
+            ("<e timestamp='7'></e>", "not_a_number"),
+            ("<e timestamp='7'/>", "not_a_number"),
+            ("<e timestamp='7'>3 6</e>", "not_a_number"),
+            ("<e timestamp='7'>&lt;</e>", "not_a_number"),
+            ("<e timestamp='7'><v>36</v></e>", "nested_element"),
+            ("<e timestamp='7'><v/></e>", "nested_element"),
+            ("<e timestamp='7'>&nbsp;</e>", "malformed"),
+            ("<e timestamp='&nbsp;'>36</e>", "malformed"),
+            ("<e timestamp='7'>36</f>", "malformed"),
+            ("<e timestamp='7'>36", "malformed"),
+            ("<e timestamp='7'", "malformed"),
+            ("<e timestamp=7>36</e>", "malformed"),
+            ("<e timestamp>36</e>", "malformed"),
+            ("<", "malformed"),
+            ("<>36</>", "malformed"),
+            ("<!-- c -->", "malformed"),
+            ("<!-- c -->x<e timestamp='7'>36</e>", "malformed"),
+            ("<!-- c --></e>", "malformed"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(decode(text).map_err(|error| error.label()), Err(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_producers_send_is_read_without_allocating() {
+        let sample = decode(r#"<egress_flow_count type="u64" timestamp="7">36</egress_flow_count>"#).unwrap();
+        assert!(matches!(sample.element, Some(Cow::Borrowed("egress_flow_count"))));
+    }
+
+    /// Pieces that make up payloads, so that most of them are nearly right.
+    fn almost_a_payload() -> impl Strategy<Value = String> {
+        let pieces = prop::sample::select(vec![
+            "<e",
+            "<f",
+            ">",
+            "/>",
+            "</e>",
+            "</f>",
+            " ",
+            "\n",
+            " timestamp=\"7\"",
+            " type=\"u64\"",
+            " a='1'",
+            "36",
+            "-1.5",
+            "é",
+            "&lt;",
+            "&",
+            "<!--c-->",
+            "<![CDATA[4]]>",
+            "\"",
+            "=",
+            "\u{1}",
+            "\r",
+            "]]>",
+            "x",
+            ":",
+        ]);
+        prop::collection::vec(pieces, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    fn ordinary_payload() -> impl Strategy<Value = String> {
+        let attribute = "[a-z_:][a-z0-9_.-]{0,4}=\"[ -~&&[^\"<&]]{0,5}\"";
+        ("[A-Za-z_][A-Za-z0-9_.-]{0,8}", prop::collection::vec(attribute, 0..10), "[ -~&&[^<&>]]{0,9}", "[ \n]{0,2}")
+            .prop_map(|(name, attributes, text, rest)| {
+                let attributes: String = attributes.iter().map(|attribute| format!(" {attribute}")).collect();
+                format!("<{name}{attributes}>{text}</{name}>{rest}")
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn property_both_readers_agree_on_what_the_plain_one_reads(
+            text in prop_oneof![ordinary_payload(), almost_a_payload()],
+        ) {
+            if let Some(parts) = plain::read(&text) {
+                prop_assert_eq!(general::read(&text), Ok(parts));
+            }
+        }
+
+        #[test]
+        fn property_the_plain_reader_reads_every_ordinary_payload(
+            name in "[A-Za-z_][A-Za-z0-9_]{0,40}",
+            timestamp: u64,
+            value: i64,
+        ) {
+            let text = format!(r#"<{name} type="u64" identifier="5" timestamp="{timestamp}">{value}</{name}>"#);
+            prop_assert!(plain::read(&text).is_some());
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What a table must give, by sorting and folding: no windows that open and close, no slots, no columns.
+
+use std::collections::BTreeMap;
+
+use derived_stats::{Number, OVERFLOW, Silence, six_digits};
+use proxy_uve::Fates;
+
+use crate::workload::{Algorithm, Case, KEYS, Raw, SECOND, Step, Type};
+
+const PROXY: &str = "UveVirtualNetworkAgent-egress_flow_count";
+
+/// A sample that counts in a group.
+#[derive(Clone, Copy)]
+struct Taken {
+    at: u64,
+    value: Number,
+}
+
+/// Types that share period, timeout and silence live and die together.
+struct Group<'c> {
+    period: u64,
+    timeout: u64,
+    silence: Silence,
+    types: Vec<&'c Type>,
+    /// By key, in the order of the log.
+    taken: BTreeMap<usize, Vec<Taken>>,
+}
+
+pub(crate) struct Outcome {
+    pub(crate) fates: Fates,
+    /// As `workload::taken` shows them, sorted.
+    pub(crate) rows: Vec<String>,
+    /// The samples that type `AggProxySum` saw, in windows that are over.
+    pub(crate) summed: u128,
+}
+
+fn accepts(of: &Type, value: Number) -> bool {
+    of.raw == Raw::F64 || matches!(value, Number::U64(_))
+}
+
+pub(crate) fn outcome(case: &Case) -> Outcome {
+    let mut groups = groups(case);
+    let (mut fates, mut rows) = (Fates::default(), Vec::new());
+    let (mut newest, mut watermark, mut covered_from) = (None, 0, 0);
+    for step in &case.steps {
+        let (key, at, value) = match *step {
+            Step::Advance { to } => {
+                watermark = watermark.max(to);
+                continue;
+            }
+            Step::Sample { key, at, value } => (key, at, value),
+        };
+        if !case.types.iter().any(|of| accepts(of, value)) {
+            fates.malformed_value += 1;
+            continue;
+        }
+        covered_from = if newest.is_none() { at } else { covered_from };
+        newest = newest.max(Some(at));
+        watermark = watermark.max(newest.unwrap_or(0).saturating_sub(case.lateness));
+        let mut open = groups.iter_mut().filter(|group| at / group.period * group.period + group.period > watermark).peekable();
+        if open.peek().is_none() {
+            fates.late += 1;
+            continue;
+        }
+        let mut aggregated = false;
+        for group in open.filter(|group| group.types.iter().any(|of| accepts(of, value))) {
+            aggregated = true;
+            group.taken.entry(key).or_default().push(Taken { at, value });
+            rows.extend(group.types.iter().filter(|of| of.period == 0 && accepts(of, value)).map(|of| {
+                row(of, key, [at, at], "false", &format!(",\"now\":{value}"))
+            }));
+        }
+        *if aggregated { &mut fates.aggregated } else { &mut fates.refused } += 1;
+    }
+    let mut summed = 0;
+    for group in &groups {
+        for (&key, taken) in &group.taken {
+            rows.extend(Fold { group, key, taken, covered_from }.rows(watermark));
+            if group.types.iter().any(|of| of.name == "AggProxySum") {
+                let over = taken.iter().filter(|sample| sample.at / group.period * group.period + group.period <= watermark);
+                summed += over.filter_map(|sample| integer(sample.value)).map(u128::from).sum::<u128>();
+            }
+        }
+    }
+    rows.sort();
+    Outcome { fates, rows, summed }
+}
+
+fn groups(case: &Case) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for of in &case.types {
+        let period = if of.period == 0 { 60 } else { of.period } * SECOND;
+        let same = |group: &&mut Group<'_>| (group.period, group.timeout, group.silence) == (period, of.timeout, of.silence);
+        match groups.iter_mut().find(same) {
+            Some(group) => group.types.push(of),
+            None => groups.push(Group {
+                period,
+                timeout: of.timeout,
+                silence: of.silence,
+                types: vec![of],
+                taken: BTreeMap::new(),
+            }),
+        }
+    }
+    groups
+}
+
+fn integer(value: Number) -> Option<u64> {
+    if let Number::U64(value) = value { Some(value) } else { None }
+}
+
+fn row(of: &Type, key: usize, [start, end]: [u64; 2], deleted: &str, rest: &str) -> String {
+    let Type { name, .. } = of;
+    let json = format!("{{\"deleted\":{deleted},\"proxy\":\"{PROXY}\"{rest}}}");
+    format!("{end} {start} {} {name}-{PROXY} {json}", KEYS[key])
+}
+
+/// One object in one group.
+struct Fold<'c> {
+    group: &'c Group<'c>,
+    key: usize,
+    taken: &'c [Taken],
+    covered_from: u64,
+}
+
+impl Fold<'_> {
+    /// Window after window up to the watermark.
+    fn rows(&self, watermark: u64) -> Vec<String> {
+        let (period, timeout) = (self.group.period, self.group.timeout);
+        let mut rows = Vec::new();
+        let mut detectors: BTreeMap<(&str, &str), Detector> = BTreeMap::new();
+        let mut silent = None;
+        let first = self.taken.iter().map(|sample| sample.at / period).min().unwrap_or(u64::MAX / period);
+        for window in first..watermark / period {
+            let (start, end) = (window * period, (window + 1) * period);
+            let touched = self.within(start, end).next().is_some();
+            silent = if touched { Some(0) } else { silent.map(|silent: u64| silent + 1) };
+            match silent {
+                None => {}
+                Some(silent) if timeout > 0 && silent >= timeout => {
+                    let types = self.group.types.iter();
+                    rows.extend(types.map(|of| row(of, self.key, [start, end], "true", "")));
+                    detectors.clear();
+                    return [rows, self.after(end, watermark)].concat();
+                }
+                Some(_) => {
+                    let types = self.group.types.iter();
+                    rows.extend(types.filter_map(|of| self.row(of, start, end, &mut detectors)));
+                }
+            }
+        }
+        rows
+    }
+
+    /// After a deletion an object is a new one.
+    fn after(&self, end: u64, watermark: u64) -> Vec<String> {
+        let taken: Vec<Taken> = self.taken.iter().copied().filter(|sample| sample.at >= end).collect();
+        if taken.is_empty() { Vec::new() } else { Fold { taken: &taken, ..*self }.rows(watermark) }
+    }
+
+    fn within(&self, start: u64, end: u64) -> impl Iterator<Item = &Taken> {
+        self.taken.iter().filter(move |sample| (start..end).contains(&sample.at))
+    }
+
+    fn row<'t>(&self, of: &'t Type, start: u64, end: u64, detectors: &mut BTreeMap<(&'t str, &'t str), Detector>) -> Option<String> {
+        let (mut fields, mut partial) = (String::new(), false);
+        for &(name, every, algorithm) in &of.attributes {
+            let window = every * self.group.period;
+            if every == 0 || !end.is_multiple_of(window) {
+                continue;
+            }
+            partial |= end - window < self.covered_from;
+            let value = self.value(of, algorithm, end - window, end);
+            let result = match algorithm {
+                Algorithm::AverageDetector | Algorithm::SumDetector => {
+                    detectors.entry((of.name, name)).or_default().close(value, self.group.silence)
+                }
+                _ => value.map(|(value, overflowed)| {
+                    let error = if overflowed { format!(",\"error\":\"{OVERFLOW}\"") } else { String::new() };
+                    format!("{{\"value\":{}{error}}}", serde_json::to_string(&value).unwrap())
+                }),
+            };
+            if let Some(result) = result {
+                fields += &format!(",\"{name}\":{result}");
+            }
+        }
+        let partial = if partial || (start < self.covered_from && !fields.is_empty()) { ",\"partial\":true" } else { "" };
+        (!fields.is_empty()).then(|| row(of, self.key, [start, end], "false", &format!("{partial}{fields}")))
+    }
+
+    /// What a window of a type has accumulated, and whether it is the bound of an overflow.
+    fn value(&self, of: &Type, algorithm: Algorithm, start: u64, end: u64) -> Option<(Number, bool)> {
+        if of.raw == Raw::F64 {
+            let values: Vec<f64> = self.within(start, end).map(|sample| sample.value.as_f64()).collect();
+            let sum = values.iter().copied().reduce(|sum, value| sum + value)?;
+            let mean = matches!(algorithm, Algorithm::Average | Algorithm::AverageDetector);
+            return Some((Number::F64(if mean { sum / values.len() as f64 } else { sum }), false));
+        }
+        let values = self.integers(of.raw, start, end);
+        let sum = values.iter().copied().map(u128::from).sum::<u128>();
+        let bound = sum.min(u128::from(u64::MAX)) as u64;
+        let value = match algorithm {
+            Algorithm::Average | Algorithm::AverageDetector => bound.checked_div(values.len() as u64)?,
+            Algorithm::Newest => *values.last()?,
+            Algorithm::Sum | Algorithm::SumDetector => values.first().map(|_| bound)?,
+        };
+        Some((Number::U64(value), algorithm != Algorithm::Newest && sum > u128::from(bound)))
+    }
+
+    /// The samples of a window in the order of the log; of a counter, the differences.
+    fn integers(&self, raw: Raw, start: u64, end: u64) -> Vec<u64> {
+        let mut before = 0;
+        let readings = self.taken.iter().filter_map(|sample| Some((sample.at, integer(sample.value)?)));
+        let values = readings.map(|(at, value)| {
+            let last = std::mem::replace(&mut before, value);
+            (at, if raw == Raw::Counter && value >= last { value - last } else { value })
+        });
+        values.filter(|(at, _)| (start..end).contains(at)).map(|(_, value)| value).collect()
+    }
+}
+
+/// `DSAnomaly:EWM:0.5`
+#[derive(Default)]
+struct Detector {
+    samples: u64,
+    mean: f64,
+    variance: f64,
+    from_samples: bool,
+}
+
+impl Detector {
+    fn close(&mut self, value: Option<(Number, bool)>, silence: Silence) -> Option<String> {
+        let zero = match silence {
+            Silence::Once => self.from_samples,
+            Silence::Skip => false,
+            Silence::Zero => self.samples > 0,
+        };
+        self.from_samples = value.is_some();
+        let (value, overflowed) = value.or_else(|| zero.then_some((Number::U64(0), false)))?;
+        let (x, d) = (value.as_f64(), value.as_f64() - self.mean);
+        self.samples += 1;
+        self.variance = 0.5 * (self.variance + 0.5 * (d * d));
+        self.mean = 0.5 * self.mean + 0.5 * x;
+        let stddev = self.variance.sqrt();
+        let sigma = if stddev == 0.0 { 0.0 } else { (x - self.mean) / stddev };
+        if self.samples < 2 {
+            return None;
+        }
+        let error = if overflowed { format!(",\"error\":\"{OVERFLOW}\"") } else { String::new() };
+        let state = format!("{{\"mean\":\"{}\",\"stddev\":\"{}\"}}", six_digits(self.mean), six_digits(stddev));
+        let sigma = serde_json::to_string(&sigma).unwrap();
+        let head = format!("\"samples\":{},\"algo\":\"EWM\",\"config\":\"0.5\"{error}", self.samples);
+        Some(format!("{{{head},\"state\":{state},\"sigma\":{sigma},\"metric\":{value}}}"))
+    }
+}

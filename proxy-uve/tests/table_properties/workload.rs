@@ -1,0 +1,218 @@
+//! Random proxy types and random records.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use derived_stats::{Number, Silence};
+use proptest::prelude::*;
+use proxy_uve::schema::Schema;
+use proxy_uve::stream::StreamName;
+use proxy_uve::{DecodedRecord, Plan, Table, TableSettings};
+
+pub(crate) const SECOND: u64 = 1_000_000;
+
+/// When the first record is due: a multiple of every window here.
+pub(crate) const START: u64 = 86_400 * SECOND;
+
+/// What the raw value is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Raw {
+    Counter,
+    F64,
+    U64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Algorithm {
+    Average,
+    /// Of the average of each window.
+    AverageDetector,
+    Newest,
+    Sum,
+    /// Of the sum of each window.
+    SumDetector,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Type {
+    pub(crate) name: &'static str,
+    /// In seconds; 0 for inline.
+    pub(crate) period: u64,
+    pub(crate) timeout: u64,
+    pub(crate) silence: Silence,
+    pub(crate) raw: Raw,
+    /// Every so many periods.
+    pub(crate) attributes: Vec<(&'static str, u64, Algorithm)>,
+}
+
+/// All that a case draws from. A lane of N periods is never longer than the timeout and one more: see the note on
+/// deletion in `main.rs`.
+pub(crate) fn types() -> Vec<Type> {
+    use Algorithm::{Average, AverageDetector, Newest, Sum, SumDetector};
+    let of = |name, period, timeout, silence, raw, attributes: &[_]| Type {
+        name,
+        period,
+        timeout,
+        silence,
+        raw,
+        attributes: attributes.to_vec(),
+    };
+    vec![
+        of("AggProxySum", 60, 1, Silence::Once, Raw::U64, &[("value", 1, Sum)]),
+        of("Ewm", 60, 1, Silence::Once, Raw::U64, &[("value", 1, SumDetector)]),
+        of("Pairs", 60, 1, Silence::Once, Raw::U64, &[("sum", 2, Sum), ("last", 1, Newest), ("judged", 2, AverageDetector)]),
+        of("Patient", 60, 3, Silence::Once, Raw::U64, &[("mean", 1, Average), ("sum", 3, Sum), ("judged", 3, SumDetector)]),
+        of("Zero", 60, 4, Silence::Zero, Raw::U64, &[("judged", 1, SumDetector), ("wide", 5, SumDetector)]),
+        of("ZeroForEver", 120, 0, Silence::Zero, Raw::U64, &[("judged", 1, AverageDetector), ("wide", 3, SumDetector)]),
+        of("Skip", 30, 2, Silence::Skip, Raw::U64, &[("judged", 1, SumDetector), ("mean", 3, Average)]),
+        of("Counter", 60, 0, Silence::Once, Raw::Counter, &[("sum", 1, Sum), ("sum4", 4, Sum), ("judged", 1, SumDetector)]),
+        of("Float", 60, 1, Silence::Once, Raw::F64, &[("sum", 1, Sum), ("mean", 2, Average)]),
+        of("Inline", 0, 0, Silence::Once, Raw::U64, &[("now", 0, Newest)]),
+    ]
+}
+
+/// The definition in Sandesh.
+fn definition(of: &Type) -> String {
+    let (raw, metric) = match of.raw {
+        Raw::Counter => ("u64", ", metric=\"agg\""),
+        Raw::F64 => ("double", ""),
+        Raw::U64 => ("u64", ""),
+    };
+    let mut text = format!("struct {} {{\n 1: string name (key=\"\")\n 2: string proxy\n 3: optional bool deleted\n", of.name);
+    writeln!(text, " 4: optional {raw} raw (hidden=\"yes\"{metric})").unwrap();
+    for (number, (name, every, algorithm)) in of.attributes.iter().enumerate() {
+        let (result, stats) = match algorithm {
+            Algorithm::Average => (raw, format!("{every}-raw:DSAvg")),
+            Algorithm::AverageDetector => ("r.AnomalyResult", format!("{every}.DSAvg-raw:DSAnomaly:EWM:0.5")),
+            Algorithm::Newest => (raw, format!("{every}-raw:DSNone")),
+            Algorithm::Sum => (raw, format!("{every}-raw:DSSum")),
+            Algorithm::SumDetector => ("r.AnomalyResult", format!("{every}.DSSum-raw:DSAnomaly:EWM:0.5")),
+        };
+        writeln!(text, " {}: optional {result} {name} (stats=\"{stats}\")", number + 5).unwrap();
+    }
+    let silence = format!("{:?}", of.silence).to_lowercase();
+    match of.period {
+        0 => text + "}\n",
+        period => format!("{text}}} (period=\"{period}\", timeout=\"{}\", silence=\"{silence}\")\n", of.timeout),
+    }
+}
+
+pub(crate) fn plan(types: &[Type]) -> Arc<Plan> {
+    let text = "struct AnomalyResult { 1: u64 samples }\n".to_owned() + &types.iter().map(definition).collect::<String>();
+    let text = text.replace("r.AnomalyResult", "derived_stats_results.AnomalyResult");
+    let schema = Schema::parse("random.sandesh", &text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+    let types: Vec<_> = types.iter().map(|of| Arc::clone(schema.get(of.name).unwrap())).collect();
+    Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap(), &types))
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// The owner says that time has come so far.
+    Advance { to: u64 },
+    Sample { key: usize, at: u64, value: Number },
+}
+
+/// Something to do, relative to the newest time so far: in seconds on, and in parts of the lateness back.
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Advance { on: u64 },
+    Sample { key: usize, on: u64, back: u64, value: Number },
+}
+
+pub(crate) const KEYS: [&str; 6] = ["T:a", "T:b", "T:c", "U:a", "ObjectVNTable:default-domain:demo:vn1", "alone"];
+
+fn moves() -> impl Strategy<Value = Move> {
+    let on = prop_oneof![8 => 0..20u64, 3 => 20..100u64, 1 => 100..2000u64];
+    let value = prop_oneof![
+        12 => (0..5000u64).prop_map(Number::U64),
+        1 => Just(Number::U64(u64::MAX)),
+        1 => (-1000..0i64).prop_map(Number::I64),
+        1 => (-10.0..10.0).prop_map(Number::F64),
+    ];
+    let sample = (0..KEYS.len(), on.clone(), prop_oneof![3 => Just(0), 2 => 0..=120u64], value);
+    let sample = sample.prop_map(|(key, on, back, value)| Move::Sample { key, on, back, value });
+    prop_oneof![9 => sample, 1 => on.prop_map(|on| Move::Advance { on })]
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) types: Vec<Type>,
+    /// In microseconds.
+    pub(crate) lateness: u64,
+    pub(crate) steps: Vec<Step>,
+}
+
+pub(crate) fn cases() -> impl Strategy<Value = Case> {
+    let chosen = proptest::sample::subsequence(types(), 1..=types().len()).prop_shuffle();
+    let lateness = prop_oneof![Just(0), Just(30), Just(60), Just(100), Just(180)];
+    (chosen, lateness, proptest::collection::vec(moves(), 1..160)).prop_map(|(types, lateness, moves)| {
+        let mut newest = START;
+        let steps = moves.iter().map(|step| match *step {
+            Move::Advance { on } => Step::Advance { to: newest + on * SECOND },
+            Move::Sample { key, on, back, value } => {
+                newest += on * SECOND + 1;
+                // A little more than the lateness, so that some are late.
+                Step::Sample { key, at: newest - lateness * SECOND * back / 100, value }
+            }
+        });
+        Case { types, lateness: lateness * SECOND, steps: steps.collect() }
+    })
+}
+
+impl Case {
+    pub(crate) fn settings(&self) -> TableSettings {
+        TableSettings { allowed_lateness: self.lateness, ..TableSettings::default() }
+    }
+
+    pub(crate) fn table(&self) -> Table {
+        Table::new(plan(&self.types), self.settings())
+    }
+}
+
+/// Does one step, `position` in the log.
+pub(crate) fn apply(table: &mut Table, position: usize, step: Step) {
+    match step {
+        Step::Advance { to } => table.advance(to),
+        Step::Sample { key, at, value } => {
+            let (position, key) = (position as u64, KEYS[key].as_bytes());
+            table.ingest_batch(&[DecodedRecord { position, arrived: at, key, at, value }]);
+        }
+    }
+}
+
+/// A result as text.
+pub(crate) fn taken(table: &mut Table) -> Vec<String> {
+    let row = |row: proxy_uve::ResultRow<'_>| {
+        let (key, json) = (String::from_utf8_lossy(row.key), String::from_utf8_lossy(row.json));
+        format!("{} {} {} {} {json}", row.end, row.start, key, row.uve_name)
+    };
+    let rows = table.drain().map(row).collect();
+    table.clear_results();
+    rows
+}
+
+/// The newest meta part and the newest form of each chunk, as a log keeps them.
+#[derive(Clone, Default)]
+pub(crate) struct Saved {
+    pub(crate) meta: Vec<u8>,
+    pub(crate) chunks: BTreeMap<u32, Vec<u8>>,
+}
+
+impl Saved {
+    pub(crate) fn take(&mut self, table: &mut Table) {
+        let snapshot = table.snapshot();
+        self.meta = snapshot.meta;
+        for (chunk, bytes) in snapshot.chunks {
+            match bytes {
+                None => drop(self.chunks.remove(&chunk)),
+                Some(bytes) => drop(self.chunks.insert(chunk, bytes)),
+            }
+        }
+    }
+
+    pub(crate) fn restore(&self, plan: Arc<Plan>, settings: TableSettings) -> Table {
+        let chunks = self.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
+        Table::restore(plan, settings, &self.meta, chunks).unwrap()
+    }
+}

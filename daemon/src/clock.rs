@@ -4,6 +4,7 @@
 //! The wall clock may step in either direction; nobody may rely on it being monotone. Whoever needs order
 //! clamps (the log does so for `appended_at`), whoever measures a span uses [`Clock::monotonic`].
 
+#[cfg(test)]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -49,12 +50,14 @@ impl Clock for SystemClock {
 }
 
 /// A clock that a test sets by hand; the wall clock and the monotonic clock move independently.
+#[cfg(test)]
 #[derive(Debug, Default)]
 pub(crate) struct ManualClock {
     wall_micros: AtomicU64,
     monotonic_micros: AtomicU64,
 }
 
+#[cfg(test)]
 impl ManualClock {
     /// A clock that shows `wall_micros` and whose monotonic time is zero.
     pub(crate) fn at(wall_micros: u64) -> Self {
@@ -74,6 +77,7 @@ impl ManualClock {
     }
 }
 
+#[cfg(test)]
 impl Clock for ManualClock {
     fn now_micros(&self) -> u64 {
         self.wall_micros.load(Ordering::Relaxed)

@@ -13,6 +13,7 @@ pub(crate) const KILL_AT: &str = "DERIVED_STATSD_KILL_AT";
 ///
 /// `*.before`: nothing is written yet. `*.mid`: written to the operating system, not yet synced to the disk, not
 /// yet answered. `*.after`: durable, not yet answered to the caller. `restore.mid`: the state is read half.
+#[cfg(any(test, feature = "fault-points"))]
 pub(crate) const POINTS: [&str; 9] = [
     "append.before",
     "append.mid",

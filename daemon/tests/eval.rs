@@ -54,7 +54,7 @@ fn the_seeds_pipeline_is_ready_after_ten_periods() {
     let events: Vec<_> = events.iter().map(String::as_str).collect();
     let answers = answers("1.DSSum-raw:DSAnomaly:EWM:0.1", &events);
     assert!(answers[26].starts_with(r#"{"report":"not_ready","result":{"samples":9,"#), "{}", answers[26]);
-    let expected = r#"{"report":"ok","result":{"samples":10,"algo":"EWM","config":"0.1","state":{"mean":"23.4476","stddev":"17.1576"},"sigma":0.7316396204543205,"metric":36}}"#;
+    let expected = r#"{"report":"ok","result":{"samples":10,"algo":"EWM","config":"0.1","state":{"mean":"23.4476","stddev":"17.1559"},"sigma":0.7316692782860497,"metric":36}}"#;
     assert_eq!(answers[29], expected);
 }
 
@@ -95,8 +95,12 @@ fn a_map_answers_by_key() {
 
 #[test]
 fn a_periodic_map_answers_at_the_period() {
-    let events =
-        [r#"{"at":1,"values":{"a":1,"b":2}}"#, r#"{"at":2,"values":{"b":2}}"#, r#"{"period":true}"#, r#"{"period":true}"#];
+    let events = [
+        r#"{"at":1,"values":{"a":1,"b":2}}"#,
+        r#"{"at":2,"values":{"b":2}}"#,
+        r#"{"period":true}"#,
+        r#"{"period":true}"#,
+    ];
     let none = r#"{"report":"none","results":{}}"#;
     let sums = r#"{"results":{"a":{"report":"ok","result":1},"b":{"report":"ok","result":4}}}"#;
     assert_eq!(answers("--mstats 1-tsm:DSSum", &events), [none, none, sums, none]);
@@ -153,19 +157,53 @@ fn a_bad_event_is_an_error_line_and_changes_nothing() {
     assert_eq!(answers[4], r#"{"report":"ok","result":2}"#);
 }
 
+/// Arguments, a bad event, and its error.
+const REFUSED: &[(&str, &str, &str)] = &[
+    (
+        "raw:DSSum",
+        r#"{"at":1,"value":5.0}"#,
+        "`value` is 5.0, which is not written as an integer, and the type is u64; write digits only, or choose --type f64",
+    ),
+    (
+        "--type i64 raw:DSSum",
+        r#"{"at":1,"value":1e3}"#,
+        "`value` is 1e3, which is not written as an integer, and the type is i64; write digits only, or choose --type f64",
+    ),
+    (
+        "raw:DSSum",
+        r#"{"at":1,"value":-1}"#,
+        "`value` is -1, which does not fit the type u64; send 0 to 18446744073709551615, or choose --type i64",
+    ),
+    (
+        "--type f64 raw:DSSum",
+        r#"{"at":1,"value":1e400}"#,
+        "`value` is 1e400, too large for an f64; expected a finite number",
+    ),
+    (
+        "raw:DSSum",
+        r#"{"at":1,"values":{"a":1}}"#,
+        "the pipeline takes one `value`; start with --mstats for maps of `values`",
+    ),
+    (
+        "--mstats raw:DSSum",
+        r#"{"at":1,"value":1}"#,
+        "the pipeline takes a map of `values`; start without --mstats for one `value`",
+    ),
+    (
+        "raw:DSSum",
+        r#"{"at":1,"vlaue":1}"#,
+        "unknown field `vlaue`, expected one of `at`, `value`, `values`, `deleted`, `period` at column 15; expected {\"at\":USEC,\"value\":N}, {\"at\":USEC,\"values\":{\"KEY\":N},\"deleted\":[\"KEY\"]} or {\"period\":true}",
+    ),
+    (
+        "--type f64 raw:DSSum",
+        r#"{"at":1,"value":NaN}"#,
+        "expected value at column 17; expected {\"at\":USEC,\"value\":N}, {\"at\":USEC,\"values\":{\"KEY\":N},\"deleted\":[\"KEY\"]} or {\"period\":true}",
+    ),
+];
+
 #[test]
 fn an_error_says_what_is_wrong_and_what_is_right() {
-    let cases = [
-        ("raw:DSSum", r#"{"at":1,"value":5.0}"#, "`value` is 5.0, which is not written as an integer, and the type is u64; write digits only, or choose --type f64"),
-        ("--type i64 raw:DSSum", r#"{"at":1,"value":1e3}"#, "`value` is 1e3, which is not written as an integer, and the type is i64; write digits only, or choose --type f64"),
-        ("raw:DSSum", r#"{"at":1,"value":-1}"#, "`value` is -1, which does not fit the type u64; send 0 to 18446744073709551615, or choose --type i64"),
-        ("--type f64 raw:DSSum", r#"{"at":1,"value":1e400}"#, "`value` is 1e400, too large for an f64; expected a finite number"),
-        ("raw:DSSum", r#"{"at":1,"values":{"a":1}}"#, "the pipeline takes one `value`; start with --mstats for maps of `values`"),
-        ("--mstats raw:DSSum", r#"{"at":1,"value":1}"#, "the pipeline takes a map of `values`; start without --mstats for one `value`"),
-        ("raw:DSSum", r#"{"at":1,"vlaue":1}"#, "unknown field `vlaue`, expected one of `at`, `value`, `values`, `deleted`, `period` at column 15; expected {\"at\":USEC,\"value\":N}, {\"at\":USEC,\"values\":{\"KEY\":N},\"deleted\":[\"KEY\"]} or {\"period\":true}"),
-        ("--type f64 raw:DSSum", r#"{"at":1,"value":NaN}"#, "expected value at column 17; expected {\"at\":USEC,\"value\":N}, {\"at\":USEC,\"values\":{\"KEY\":N},\"deleted\":[\"KEY\"]} or {\"period\":true}"),
-    ];
-    for (arguments, event, expected) in cases {
+    for (arguments, event, expected) in REFUSED {
         assert_eq!(error(arguments, event), expected, "{arguments}: {event}");
     }
     let back = answers("raw:DSSum:1", &[r#"{"at":9000000,"value":1}"#, r#"{"at":1,"value":1}"#]);
@@ -200,7 +238,8 @@ fn the_newest_time_is_the_time_of_a_report() {
 fn a_bad_annotation_is_shown_with_its_caret_and_exits_2() {
     let run = run(&["eval", "raw:DSSumm"], "");
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
-    let expected = "annotation error:\n    raw:DSSumm\n        ^^^^^^\nunknown algorithm `DSSumm`; did you mean `DSSum`?\n";
+    let expected =
+        "annotation error:\n    raw:DSSumm\n        ^^^^^^\nunknown algorithm `DSSumm`; did you mean `DSSum`?\n";
     assert_eq!(run.stderr, expected);
     for annotation in ["raw:DSAnomaly:EWM:2", "1-raw:DSAnomaly:EWM:0.1", "", "1-raw:DSSum:61"] {
         let run = binary::run(&["eval", annotation], "");

@@ -89,9 +89,9 @@ fn report(code: &Value) -> &'static str {
 /// The original's result without the fields that only say the bits of others.
 fn plain(result: &Value) -> Value {
     match result {
-        Value::Object(fields) => {
-            Value::Object(fields.iter().filter(|(name, _)| !name.ends_with("bits")).map(|(n, v)| (n.clone(), v.clone())).collect())
-        }
+        Value::Object(fields) => Value::Object(
+            fields.iter().filter(|(name, _)| !name.ends_with("bits")).map(|(n, v)| (n.clone(), v.clone())).collect(),
+        ),
         result => result.clone(),
     }
 }

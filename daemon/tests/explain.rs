@@ -17,12 +17,32 @@ fn facts(arguments: &[&str]) -> Value {
 
 #[test]
 fn the_seeds_pipeline_in_words() {
-    insta::assert_snapshot!(explain(&["1.DSSum-raw:DSAnomaly:EWM:0.1"]), @"");
+    insta::assert_snapshot!(explain(&["1.DSSum-raw:DSAnomaly:EWM:0.1"]), @r#"
+    annotation  1.DSSum-raw:DSAnomaly:EWM:0.1
+    input       u64 values of `raw`, taken as they come
+    reports     at the end of every period of the struct, which is 60 s for the built-in types
+    aggregate   DSSum: the sum of all samples in the period
+    computes    DSAnomaly: how many deviations (sigma) the newest value is away from an exponentially weighted mean; unchanged while this and the previous |sigma| are below 0.5
+    alpha       0.1: the weight of the newest value
+    warm-up     not ready before 10 values (1/alpha), 600 s with the built-in types
+    bound       |sigma| stays at or below 3.0000 (sqrt((1-alpha)/alpha)), since the newest value is part of the mean; on a perfectly flat series rounding may let it settle at 1.0541
+    silence     the first period without samples counts as 0, later ones are nothing (a struct may say otherwise with silence="zero" or "skip")
+    state       at most 64 bytes for each object
+    "#);
 }
 
 #[test]
 fn a_window_over_a_counter_in_words() {
-    insta::assert_snapshot!(explain(&["--metric", "agg", "--mstats", "tsm.count:DSAvg:3600"]), @"");
+    insta::assert_snapshot!(explain(&["--metric", "agg", "--mstats", "tsm.count:DSAvg:3600"]), @r"
+    annotation  tsm.count:DSAvg:3600
+    input       u64 values of `tsm.count`, readings of a counter, of which the differences count; the first one counts whole, and one that fell is a reset and counts whole
+    keys        each key of the map has a pipeline of its own; a key with the delete mark is dropped, an empty map drops all
+    reports     after every sample (inline; in a struct with a period, a missing period means `1-`)
+    computes    DSAvg: the mean of the last 3600 s, cut to a whole number for integers
+    window      slides in buckets of 16777216 us; not ready before 3600 s have passed since the first sample, and samples must come in order of buckets
+    silence     no sample, no report
+    state       at most 7120 bytes for each key
+    ");
 }
 
 #[test]
@@ -60,7 +80,9 @@ fn a_window_has_at_most_256_buckets() {
 
 #[test]
 fn every_algorithm_has_words() {
-    for annotation in ["raw:DSNone", "raw:DSNon0", "raw:DSChange", "raw:DSNull", "raw:DSEWM:0.5", "3-raw:DSSum", "raw:DSAvg"] {
+    for annotation in
+        ["raw:DSNone", "raw:DSNon0", "raw:DSChange", "raw:DSNull", "raw:DSEWM:0.5", "3-raw:DSSum", "raw:DSAvg"]
+    {
         let text = explain(&[annotation]);
         assert!(text.starts_with(&format!("annotation  {annotation}\n")), "{text}");
         assert!(!text.contains("registered"), "{text}");
@@ -71,5 +93,10 @@ fn every_algorithm_has_words() {
 fn a_bad_annotation_is_shown_with_its_caret_and_exits_2() {
     let run = binary::run(&["explain", "1-raw:DSAnomaly:EWM:0.1"], "");
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
-    insta::assert_snapshot!(run.stderr, @"");
+    insta::assert_snapshot!(run.stderr, @r"
+    annotation error:
+        1-raw:DSAnomaly:EWM:0.1
+              ^^^^^^^^^
+    DSAnomaly judges one value per period and needs a pre-aggregation to make it; write `1.DSSum-` before the attribute
+    ");
 }

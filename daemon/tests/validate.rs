@@ -55,12 +55,27 @@ retention = 5
 [sinks.fil]
 path = "x"
 "#;
-    insta::assert_snapshot!(problems(text, &[]), @"");
+    insta::assert_snapshot!(problems(text, &[]), @r#"
+    a.toml:2:1: unknown key `colour`; the keys are listed in derived-statsd.example.toml
+    a.toml:4:1: `aggregation.allowed_lateness`: expected a duration such as "500ms" or "30s" (a whole number and us, ms, s, m, h or d), found "2 weeks"
+    a.toml:5:1: `aggregation.period`: 0 is out of range; set 1 to 86400
+    a.toml:7:1: `http.listen`: expected a numeric address and port such as "127.0.0.1:8081" or "[::1]:8081", found "localhost"
+    a.toml:8:1: `http.max_body_bytes`: invalid value: integer `-1`, expected a whole number, 0 or more
+    a.toml:9:1: `http.max_in_flight`: 0 is too small; set at least 1
+    a.toml:12:1: `log.partitions`: invalid value: integer `70000`, expected a whole number, 0 to 65535
+    a.toml:13:1: `log.retention` is a section; write `[log.retention]` and its keys below it
+    a.toml:14:8: unknown key `sinks.fil`; did you mean `sinks.file`?
+    a.toml: 9 problems
+    "#);
 }
 
 #[test]
 fn every_syntax_error_is_printed() {
-    insta::assert_snapshot!(problems("[http\nlisten = \nx = 1\n", &[]), @"");
+    insta::assert_snapshot!(problems("[http]\nlisten = \nmax_body_bytes = 1x\n", &[]), @r"
+    a.toml:2:10: this is not TOML: string values must be quoted, expected literal string
+    a.toml:3:18: this is not TOML: string values must be quoted, expected literal string
+    a.toml: 2 problems
+    ");
 }
 
 #[test]
@@ -73,7 +88,17 @@ fn files_of_proxy_types_and_the_list_are_checked() {
     assert!(shown.contains("absent.sandesh cannot be read"), "{shown}");
 
     let text = format!("{good}uve_proxy_list = \"A-a:AggProxySun B-b:AggProxySum B-b:AggProxySum\"\n");
-    insta::assert_snapshot!(problems(&text, &[]), @"");
+    insta::assert_snapshot!(problems(&text, &[]), @r"
+    a.toml:4:1: `aggregation.uve_proxy_list`: uve_proxy_list error at 1:5:
+        A-a:AggProxySun B-b:AggProxySum B-b:AggProxySum
+            ^^^^^^^^^^^
+    unknown proxy type `AggProxySun`; did you mean `AggProxySum`?
+    a.toml:4:1: `aggregation.uve_proxy_list`: uve_proxy_list error at 1:33:
+        A-a:AggProxySun B-b:AggProxySum B-b:AggProxySum
+                                        ^^^
+    the stream `B-b` has an entry already, at 1:17; add its types there
+    a.toml: 2 problems
+    ");
 }
 
 #[test]
@@ -97,7 +122,11 @@ struct Mine {
 #[test]
 fn directories_are_checked_and_not_made() {
     let text = "[log]\ndata_dir = \"$DIR/file/data\"\n[sinks.file]\npath = \"$DIR/absent/results.jsonl\"\n";
-    insta::assert_snapshot!(problems(text, &[("file", "")]), @"");
+    insta::assert_snapshot!(problems(text, &[("file", "")]), @r"
+    a.toml:2:1: `log.data_dir`: file is not a directory; name another path
+    a.toml:4:1: `sinks.file.path`: the directory absent does not exist; make it or name another path
+    a.toml: 2 problems
+    ");
     let directory = TempDir::new().expect("a directory for tests");
     let data = directory.path().join("a/b");
     let file = directory.path().join("a.toml");

@@ -26,7 +26,7 @@
 //! * [`Spec`] and [`State`]: a compiled annotation, shared, and the small state of one object.
 //! * [`Pipeline`] and [`MapPipeline`]: both in one, for a scalar and for a map of them (`mstats`).
 //! * [`algorithm`]: the menu, one type each with its formula, and the trait for your own; [`Registry`] names them.
-//! * [`column`]: many objects under one spec, side by side.
+//! * [`mod@column`]: many objects under one spec, side by side.
 //!
 //! # Determinism
 //!

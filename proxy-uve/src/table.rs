@@ -46,7 +46,7 @@ pub use self::plan::Plan;
 pub use self::results::ResultRow;
 use self::results::{Results, Subject};
 pub use self::settings::TableSettings;
-use self::slots::Slots;
+use self::slots::{MAX_KEY_BYTES, Slots};
 pub use self::snapshot::{CHUNK_SLOTS, Snapshot, SnapshotError};
 
 /// A record of the partition's log.
@@ -175,7 +175,7 @@ impl Table {
     }
 
     fn judge(&mut self, record: &DecodedRecord<'_>) -> Fate {
-        if ObjectKey::parse_within(record.key, self.settings.max_key_bytes).is_err() {
+        if ObjectKey::parse_within(record.key, self.settings.max_key_bytes.min(MAX_KEY_BYTES)).is_err() {
             return Fate::MalformedKey;
         }
         if record.at > record.arrived.saturating_add(self.settings.allowed_skew) {

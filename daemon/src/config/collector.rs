@@ -117,10 +117,7 @@ partitions=5
         assert_eq!(config.log.partitions, 30);
         assert_eq!(config.http.listen.to_string(), "127.0.0.1:8089");
         assert_eq!(config.kafka.brokers, "10.0.0.1:9092 10.0.0.2:9092");
-        assert_eq!(
-            config.aggregation.uve_proxy_list,
-            "UveVirtualNetworkAgent-egress_flow_count:AggProxySum"
-        );
+        assert_eq!(config.aggregation.uve_proxy_list, "UveVirtualNetworkAgent-egress_flow_count:AggProxySum");
         assert_eq!(notices.len(), 2, "{notices:?}");
         assert_eq!(
             notices[0],
@@ -138,7 +135,7 @@ partitions=5
             found,
             [
                 "c.conf:2: `http_server_port`: expected a port, 0 to 65535, found `http`",
-                "c.conf:3: `log.partitions`: invalid type: string \"many\", expected a whole number, 0 or more",
+                "c.conf:3: `log.partitions`: invalid type: string \"many\", expected a whole number, 0 to 65535",
             ]
         );
     }

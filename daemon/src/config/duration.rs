@@ -23,7 +23,9 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let unit = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, micros)| *micros);
     let micros = number.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
     micros.map(Duration::from_micros).ok_or_else(|| {
-        format!("expected a duration such as \"500ms\" or \"30s\" (a whole number and us, ms, s, m, h or d), found {text:?}")
+        format!(
+            "expected a duration such as \"500ms\" or \"30s\" (a whole number and us, ms, s, m, h or d), found {text:?}"
+        )
     })
 }
 
@@ -45,9 +47,14 @@ mod tests {
 
     #[test]
     fn one_number_and_one_unit_make_a_duration() {
-        for (text, micros) in
-            [("0s", 0), ("1us", 1), ("500ms", 500_000), ("30s", 30_000_000), ("2m", 120_000_000), ("1d", 86_400_000_000)]
-        {
+        for (text, micros) in [
+            ("0s", 0),
+            ("1us", 1),
+            ("500ms", 500_000),
+            ("30s", 30_000_000),
+            ("2m", 120_000_000),
+            ("1d", 86_400_000_000),
+        ] {
             assert_eq!(parse(text), Ok(Duration::from_micros(micros)), "{text}");
             assert_eq!(print(Duration::from_micros(micros)), text);
         }

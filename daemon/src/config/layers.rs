@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use derived_stats::annotation::nearest;
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -42,7 +43,8 @@ impl Layers {
         }
         let plain = Value::String(text.to_owned());
         let list = Value::Array(vec![plain.clone()]);
-        let parsed = toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
+        let parsed =
+            toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
         let fitting = [Some(&plain), parsed.as_ref(), Some(&list)].into_iter().flatten();
         let fitting = fitting.into_iter().find(|value| try_alone(&path, value).is_ok()).cloned();
         let value = fitting.or(parsed).unwrap_or(plain);
@@ -90,37 +92,43 @@ pub(super) fn exists(path: &[&str]) -> bool {
 /// The message for a key that does not exist.
 pub(super) fn unknown(path: &[&str]) -> String {
     let key = path.join(".");
-    let known = keys::all();
-    let known = || known.iter().map(String::as_str);
-    let leaf = path.last().copied().unwrap_or_default();
-    // A right name in the wrong section is likelier than a slip in a similar one.
-    let moved = known().find(|known| known.rsplit('.').next() == Some(leaf));
-    match moved.or_else(|| nearest_section(path)).or_else(|| derived_stats::annotation::nearest(&key, known())) {
-        Some(nearest) => format!("unknown key `{key}`; did you mean `{nearest}`?"),
+    match sibling(path).or_else(|| elsewhere(path)) {
+        Some(meant) => format!("unknown key `{key}`; did you mean `{meant}`?"),
         None => format!("unknown key `{key}`; the keys are listed in derived-statsd.example.toml"),
     }
 }
 
-/// A section at the top with nearly this name.
-fn nearest_section<'k>(path: &[&str]) -> Option<&'k str> {
-    let [name] = path else { return None };
-    derived_stats::annotation::nearest(name, keys::fields(&[])?.iter().copied())
+/// The key of the same section that was probably meant.
+fn sibling(path: &[&str]) -> Option<String> {
+    let (leaf, section) = path.split_last()?;
+    let nearest = nearest(leaf, keys::fields(section)?.iter().copied())?;
+    Some([section, &[nearest]].concat().join("."))
+}
+
+/// The key of another section that was probably meant: the same name, or a similar path.
+fn elsewhere(path: &[&str]) -> Option<String> {
+    let known = keys::all();
+    let same = known.iter().find(|key| key.rsplit('.').next() == path.last().copied()).map(String::as_str);
+    same.or_else(|| nearest(&path.join("."), known.iter().map(String::as_str))).map(str::to_owned)
 }
 
 /// Whether the key takes the value, whatever the others are.
 fn try_alone(path: &[&str], value: &Value) -> Result<(), String> {
-    let nested = path.iter().rev().fold(value.clone(), |inner, name| {
-        Value::Table(Table::from_iter([((*name).to_owned(), inner)]))
-    });
+    let nested = path
+        .iter()
+        .rev()
+        .fold(value.clone(), |inner, name| Value::Table(Table::from_iter([((*name).to_owned(), inner)])));
     Config::deserialize(nested).map(drop).map_err(|error| one_line(&error))
 }
 
 /// The message without the names of Rust's types.
 fn one_line(error: &toml::de::Error) -> String {
     let mut message = error.message().trim_end().replace('\n', "; ");
-    for name in ["usize", "u64", "u32", "u16"] {
+    for (name, range) in
+        [("usize", "0 or more"), ("u64", "0 or more"), ("u32", "0 to 4294967295"), ("u16", "0 to 65535")]
+    {
         if let Some(start) = message.strip_suffix(&format!("expected {name}")) {
-            message = format!("{start}expected a whole number, 0 or more");
+            message = format!("{start}expected a whole number, {range}");
         }
     }
     message
@@ -152,6 +160,8 @@ mod tests {
             ("listen", "x", "unknown key `listen`; did you mean `http.listen`?"),
             ("log.listen", "x", "unknown key `log.listen`; did you mean `http.listen`?"),
             ("htpp", "x", "unknown key `htpp`; did you mean `http`?"),
+            ("sinks.fil", "x", "unknown key `sinks.fil`; did you mean `sinks.file`?"),
+            ("path", "x", "unknown key `path`; did you mean `sinks.file.path`?"),
             ("http", "x", "`http` is a section; name one of its keys"),
             ("zzzzz", "x", "unknown key `zzzzz`; the keys are listed in derived-statsd.example.toml"),
             (

@@ -66,7 +66,7 @@ pub(crate) fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let Survey { config, streams, notices, problems, .. } = survey(sources);
     match streams {
         Some(streams) if problems.is_empty() => Ok(Loaded { config, streams, notices }),
-        _ => Err(Problems(problems)),
+        _ => Err(Problems::new(problems)),
     }
 }
 

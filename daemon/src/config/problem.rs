@@ -30,7 +30,7 @@ impl fmt::Display for Place {
 }
 
 /// One thing that is wrong, with its place and remedy.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Problem {
     place: Place,
     message: String,
@@ -50,7 +50,20 @@ impl fmt::Display for Problem {
 
 /// All that is wrong, in the order of places; at least one.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Problems(pub(crate) Vec<Problem>);
+pub(crate) struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Puts them in order: files by line, then the environment, then flags; those of one place as they were found.
+    pub(crate) fn new(mut problems: Vec<Problem>) -> Self {
+        problems.sort_by(|one, other| one.place.cmp(&other.place));
+        Self(problems)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
 
 impl std::error::Error for Problems {}
 

@@ -33,7 +33,10 @@ impl Streams {
                 Err(error) => {
                     let place = layers.place(FILES);
                     let name = path.display();
-                    layers.refuse(place, format!("`{FILES}`: {name} cannot be read ({error}); name a readable UTF-8 file"));
+                    layers.refuse(
+                        place,
+                        format!("`{FILES}`: {name} cannot be read ({error}); name a readable UTF-8 file"),
+                    );
                     continue;
                 }
             };

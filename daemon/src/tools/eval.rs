@@ -49,9 +49,9 @@ fn answer_all(mut session: Session, mut input: impl BufRead, mut output: impl Wr
                 Ok(event) => session.answer(event, &mut answers),
                 Err(error) => answers.error(&error),
             },
-            Line::TooLong => answers.error(&format!(
-                "the line has more than {MAX_LINE_BYTES} bytes; send the map in several events"
-            )),
+            Line::TooLong => {
+                answers.error(&format!("the line has more than {MAX_LINE_BYTES} bytes; send the map in several events"))
+            }
         }
         output.write_all(answers.line())?;
         output.flush()?;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use rustix::fs::Access;
 
 use crate::cli::ValidateArgs;
-use crate::config::{self, Sources, Streams, Survey};
+use crate::config::{self, Problems, Sources, Streams, Survey};
 
 /// Prints the verdict: problems on standard error and exit code `bad`, or a summary on standard output.
 ///
@@ -34,11 +34,8 @@ pub(crate) fn run(args: &ValidateArgs, bad: u8) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         _ => {
-            survey.problems.sort();
-            for problem in &survey.problems {
-                eprintln!("{problem}");
-            }
-            eprintln!("{}: {}", args.file.display(), count(survey.problems.len(), "problem"));
+            let problems = Problems::new(survey.problems);
+            eprintln!("{problems}\n{}: {}", args.file.display(), count(problems.len(), "problem"));
             Ok(ExitCode::from(bad))
         }
     }
@@ -91,8 +88,9 @@ fn can_make_directory(path: &Path) -> Result<(), String> {
     if !nearest.is_dir() {
         return Err(format!("{} is not a directory; name another path", nearest.display()));
     }
-    allowed(&nearest, Access::WRITE_OK | Access::EXEC_OK)
-        .map_err(|error| format!("{} is not writable ({error}); change its owner or name another path", nearest.display()))
+    allowed(&nearest, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        format!("{} is not writable ({error}); change its owner or name another path", nearest.display())
+    })
 }
 
 /// Whether `path` is a file for appending, or could be made in its directory.
@@ -111,8 +109,9 @@ fn can_append(path: &Path) -> Result<(), String> {
     if !parent.is_dir() {
         return Err(format!("the directory {} does not exist; make it or name another path", parent.display()));
     }
-    allowed(parent, Access::WRITE_OK | Access::EXEC_OK)
-        .map_err(|error| format!("{} is not writable ({error}); change its owner or name another path", parent.display()))
+    allowed(parent, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        format!("{} is not writable ({error}); change its owner or name another path", parent.display())
+    })
 }
 
 fn allowed(path: &Path, access: Access) -> rustix::io::Result<()> {

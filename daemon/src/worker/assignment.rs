@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_uve::{Record, Table};
-use tracing::{error, info};
+use tracing::{debug, error};
 
 use crate::fault;
 use crate::log::{Log, LogError, PartitionCommit, PartitionId, RecordBatch, RecordBuffer};
@@ -61,7 +61,7 @@ impl Assignment {
             }
         };
         let committed_watermark = table.watermark();
-        info!(partition = %id, stream = %stream.name, cursor, objects = table.objects(), "Partition restored.");
+        debug!(partition = %id, stream = %stream.name, cursor, objects = table.objects(), "Partition restored.");
         Ok(Self {
             id,
             stream,

@@ -162,7 +162,8 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
 
     fn restore(&self, words: &mut Words<'_>) -> Result<AnomalyState<T>, RestoreError> {
         let moments = Moments::restore(words)?;
-        let newest = words.finite("newest sample")?;
+        let newest: T = words.finite("newest sample")?;
+        moments.check_newest(newest.to_f64())?;
         let flags = words.next("flags")?;
         if flags > 7 {
             return Err(RestoreError::invalid("flags", flags));

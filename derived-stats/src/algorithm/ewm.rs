@@ -143,6 +143,14 @@ impl Moments {
         }
         Ok(Self { samples, mean, variance })
     }
+
+    /// Refuses a restored newest sample that these moments cannot hold: its score would be infinite.
+    pub(super) fn check_newest(&self, newest: f64) -> Result<(), RestoreError> {
+        if self.sigma(newest).is_finite() {
+            return Ok(());
+        }
+        Err(RestoreError::invalid("newest sample", newest.to_bits()))
+    }
 }
 
 fn within(x: f64) -> f64 {
@@ -214,7 +222,9 @@ impl<T: Numeric> Algorithm<T> for Ewm {
     }
 
     fn restore(&self, words: &mut Words<'_>) -> Result<EwmState, RestoreError> {
-        Ok(EwmState { moments: Moments::restore(words)?, newest: words.finite("newest sample")? })
+        let state = EwmState { moments: Moments::restore(words)?, newest: words.finite("newest sample")? };
+        state.moments.check_newest(state.newest)?;
+        Ok(state)
     }
 }
 

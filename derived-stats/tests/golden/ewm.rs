@@ -24,7 +24,7 @@ const DEVIATIONS: [Deviation; 2] = [
 ];
 
 const REFUSED: [Refused; 3] = [
-    // Alpha is strict decimal text in (0, 1]: not `.1`, ` 0.1`, `0.1x`, `+0.5`, `1.`, `0,5`, `nan`, `1/2`, `4.9e-324`, ...
+    // Alpha is strict decimal text in (0, 1]: not `.1`, ` 0.1`, `0.1x`, `+0.5`, `1.`, `0,5`, `nan`, `1/2`.
     Refused {
         kind: "BadAlpha",
         records: &[

@@ -17,10 +17,11 @@
 //! the vectors run as `i64`. Fields that are undefined in the original (uninitialised, or a cast out of range) are
 //! left out: the code of the first `DSChange`, the `metric` of doubles that are negative or huge.
 //!
-//! Deliberate deviations are the lists `DEVIATIONS` and `REFUSED` in each module; `docs/src/reference/deviations.md` says
-//! what the original does and why we do otherwise. Each list is held in three ways (see [`verdict`]): our results
-//! equal a plain model of what we should do; they differ from the original's; and with the original's accident
-//! switched on, the model equals the original, so a listed record deviates in nothing else.
+//! Deliberate deviations are the lists `DEVIATIONS` and `REFUSED` in each module;
+//! `docs/src/reference/deviations.md` says what the original does and why we do otherwise. Each list is held in three
+//! ways (see [`verdict`]): our results equal a plain model of what we should do; they differ from the original's; and
+//! with the original's accident switched on, the model equals the original, so a listed record deviates in nothing
+//! else.
 //!
 //! Return codes of `Flush` are compared for scalar aggregates only; elsewhere the original's is always true.
 

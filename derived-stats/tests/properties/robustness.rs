@@ -1,7 +1,7 @@
 //! Nothing panics, whatever is written, sent or restored, and what comes out is finite.
 
 use derived_stats::{
-    Context, MetricKind, Number, Periods, Pipeline, SavedState, Silence, Spec, UpdateError, ValueType,
+    Context, MetricKind, Number, Periods, Pipeline, RestoreError, SavedState, Silence, Spec, UpdateError, ValueType,
 };
 use proptest::prelude::*;
 
@@ -159,6 +159,8 @@ proptest! {
         saved.words = words;
         saved.words.push(periods);
         if pipeline.restore(&saved).is_ok() {
+            let saved = pipeline.save();
+            prop_assert_eq!(pipeline.restore(&saved), Ok(()));
             prop_assert_eq!(pipeline.save(), saved);
         } else {
             prop_assert_eq!(&pipeline, &Pipeline::new(spec));
@@ -183,6 +185,16 @@ proptest! {
             object.apply(event);
         }
     }
+}
+
+/// Before the check the score of this state was infinite.
+#[test]
+fn a_saved_newest_sample_far_outside_the_moments_is_refused() {
+    let spec = compile("raw:DSAnomaly:EWM:0.5", ValueType::F64, MetricKind::Plain);
+    let words = vec![1, 1, (-5e149f64).to_bits(), 1, (-7e189f64).to_bits(), 1];
+    let saved = SavedState { words, ..spec.save(&spec.start()) };
+    let refused = matches!(spec.restore(&saved), Err(RestoreError::Invalid { field: "newest sample", .. }));
+    assert!(refused, "{:?}", spec.restore(&saved));
 }
 
 #[test]

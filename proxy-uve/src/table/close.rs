@@ -232,3 +232,78 @@ impl Closing {
         self.column_of(lane).flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use derived_stats::Number;
+
+    use super::*;
+    use crate::schema::Schema;
+    use crate::stream::StreamName;
+    use crate::table::{DecodedRecord, TableSettings};
+
+    const SECOND: u64 = 1_000_000;
+
+    /// Two types with the sum and the detector of each period and of every so many.
+    fn table(settings: [&str; 2], every: u64) -> Table {
+        let definition = |(name, settings): (&str, &str)| {
+            format!(
+                "struct {name} {{ 1: string name (key=\"\") 2: string proxy 3: optional bool deleted
+                4: optional u64 raw (hidden=\"yes\")
+                5: optional u64 sum (stats=\"1-raw:DSSum\")
+                6: optional u64 sums (stats=\"{every}-raw:DSSum\")
+                7: optional derived_stats_results.AnomalyResult value (stats=\"1.DSSum-raw:DSAnomaly:EWM:0.5\")
+                8: optional derived_stats_results.AnomalyResult values (stats=\"{every}.DSSum-raw:DSAnomaly:EWM:0.5\")
+                }} ({settings})\n"
+            )
+        };
+        let text: String = ["A", "B"].into_iter().zip(settings).map(definition).collect();
+        let schema = Schema::parse("test.sandesh", &text).unwrap();
+        let types: Vec<_> = schema.types().cloned().collect();
+        let plan = Plan::new(StreamName::new("S", "a").unwrap(), &types);
+        Table::new(Arc::new(plan), TableSettings { allowed_lateness: 90 * SECOND, ..TableSettings::default() })
+    }
+
+    /// Everything that came out, and what is left.
+    fn outcome(mut table: Table, seed: u64, steps: usize) -> (Vec<String>, crate::table::Snapshot) {
+        let mut state = seed;
+        let mut random = |bound: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % bound
+        };
+        let (mut rows, mut now) = (Vec::new(), 86_400 * SECOND);
+        for position in 0..steps {
+            now += match random(8) {
+                0 => random(3000) * 60 * SECOND,
+                1 => random(20) * 60 * SECOND,
+                _ => random(60) * SECOND,
+            };
+            let (key, at) = ([b"k:0", b"k:1", b"k:2"][random(3) as usize], now - random(90) * SECOND);
+            let value = Number::U64(random(1000));
+            table.ingest_batch(&[DecodedRecord { position: position as u64, arrived: now, key, at, value }]);
+            let row = |row: crate::table::ResultRow<'_>| format!("{} {:?} {}", row.end, row.key, String::from_utf8_lossy(row.json));
+            rows.extend(table.drain().map(row));
+            table.clear_results();
+        }
+        (rows, table.snapshot())
+    }
+
+    #[test]
+    fn passing_over_windows_is_the_same_as_closing_them_one_by_one() {
+        let lives = ["timeout=\"0\"", "timeout=\"1\"", "timeout=\"4\"", "timeout=\"500\"", "timeout=\"4294967295\""];
+        let silences = ["once", "skip", "zero"];
+        for seed in 0..90 {
+            let of = |n: u64| (lives[(seed + n) as usize % 5], silences[(seed / 5 + n) as usize % 3]);
+            let [first, second] = [0, 1].map(|n| {
+                let (life, silence) = of(n);
+                format!("period=\"{}\", {life}, silence=\"{silence}\"", 60 * (n + 1))
+            });
+            let settings = [first.as_str(), second.as_str()];
+            let every = [2, 3, 7, 40][(seed % 4) as usize];
+            let mut one_by_one = table(settings, every);
+            one_by_one.never_skips = true;
+            let expected = outcome(one_by_one, seed, 60);
+            assert!(outcome(table(settings, every), seed, 60) == expected, "seed {seed}: {settings:?}, every {every}");
+        }
+    }
+}

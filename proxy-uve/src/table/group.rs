@@ -6,11 +6,29 @@ use crate::table::bits::Bits;
 use crate::table::plan::GroupPlan;
 
 /// One object's life in a group. An object that is not alive has no proxy UVE.
+///
+/// 0 for an object that is not alive, else one more than its silent periods in a row: there are as many lives as
+/// objects.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Life {
-    pub(crate) alive: bool,
-    /// Silent periods in a row.
-    pub(crate) silent: u32,
+pub(crate) struct Life(u32);
+
+/// The most silent periods that a life counts, and so the longest timeout.
+pub(crate) const MAX_SILENT: u32 = u32::MAX - 1;
+
+impl Life {
+    /// Alive, and silent for so many periods; they stop at [`MAX_SILENT`].
+    pub(crate) fn after(silent: u32) -> Self {
+        Self(silent.saturating_add(1))
+    }
+
+    pub(crate) fn is_alive(self) -> bool {
+        self.0 > 0
+    }
+
+    /// Silent periods in a row; 0 for an object that is not alive.
+    pub(crate) fn silent(self) -> u32 {
+        self.0.saturating_sub(1)
+    }
 }
 
 /// What the end of a window means to an object.
@@ -92,15 +110,15 @@ impl Group {
         }
         let life = &mut self.lives[slot];
         if touched {
-            self.alive += usize::from(!life.alive);
-            *life = Life { alive: true, silent: 0 };
+            self.alive += usize::from(!life.is_alive());
+            *life = Life::after(0);
             return Turn::Alive;
         }
-        if !life.alive {
+        if !life.is_alive() {
             return Turn::Absent;
         }
-        life.silent = life.silent.saturating_add(1);
-        if plan.timeout > 0 && life.silent >= plan.timeout {
+        *life = Life::after(life.silent() + 1);
+        if plan.timeout > 0 && life.silent() >= plan.timeout {
             *life = Life::default();
             self.alive -= 1;
             return Turn::Deleted;
@@ -111,20 +129,20 @@ impl Group {
     /// How many windows from now on, all of them silent, would change no life and feed no detector: after one silent
     /// window, those before the next deletion.
     pub(crate) fn uneventful(&self, plan: &GroupPlan) -> u64 {
-        let alive = self.lives.iter().filter(|life| life.alive);
+        let alive = self.lives.iter().filter(|life| life.is_alive());
         let until_deletion = alive.map(|life| match plan.timeout {
             0 => u64::MAX,
-            timeout => u64::from(timeout.saturating_sub(life.silent).saturating_sub(1)),
+            timeout => u64::from(timeout.saturating_sub(life.silent()).saturating_sub(1)),
         });
         until_deletion.min().unwrap_or(u64::MAX)
     }
 
     /// How many silent windows it takes until no object lives.
     pub(crate) fn longest_life(&self, plan: &GroupPlan) -> u64 {
-        let alive = self.lives.iter().filter(|life| life.alive);
+        let alive = self.lives.iter().filter(|life| life.is_alive());
         let until_deletion = alive.map(|life| match plan.timeout {
             0 => u64::MAX,
-            timeout => u64::from(timeout.saturating_sub(life.silent).max(1)),
+            timeout => u64::from(timeout.saturating_sub(life.silent()).max(1)),
         });
         until_deletion.max().unwrap_or(0)
     }
@@ -133,14 +151,14 @@ impl Group {
     pub(crate) fn skip(&mut self, windows: u64) {
         let silent = u32::try_from(windows).unwrap_or(u32::MAX);
         self.quiet = self.quiet.saturating_add(silent);
-        for life in self.lives.iter_mut().filter(|life| life.alive) {
-            life.silent = life.silent.saturating_add(silent);
+        for life in self.lives.iter_mut().filter(|life| life.is_alive()) {
+            *life = Life::after(life.silent().saturating_add(silent));
         }
     }
 
     /// Whether an object has neither a life nor samples in an open window.
     pub(crate) fn is_done_with(&self, slot: usize) -> bool {
-        let alive = self.lives.get(slot).is_some_and(|life| life.alive);
+        let alive = self.lives.get(slot).is_some_and(|life| life.is_alive());
         !alive && !self.has_open_samples(slot)
     }
 

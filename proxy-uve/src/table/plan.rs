@@ -12,6 +12,7 @@ use derived_stats::{Silence, Spec};
 
 use crate::schema::ProxyType;
 use crate::stream::StreamName;
+use crate::table::group::MAX_SILENT;
 
 /// The compiled form of one entry of a proxy list. Shared by the tables of all partitions.
 #[derive(Debug)]
@@ -153,7 +154,7 @@ impl Plan {
         // A type without period has inline results only. Its windows produce nothing; they are there so that an
         // object has a life like every other.
         let period = u64::from(match proxy_type.period_seconds { 0 => INLINE_PERIOD_SECONDS, seconds => seconds }) * 1_000_000;
-        let (timeout, silence) = (proxy_type.timeout, proxy_type.silence);
+        let (timeout, silence) = (proxy_type.timeout.min(MAX_SILENT), proxy_type.silence);
         let same = |group: &GroupPlan| (group.period, group.timeout, group.silence) == (period, timeout, silence);
         self.groups.iter().position(same).unwrap_or_else(|| {
             let id = section_id(&format!("{} {period} {timeout} {silence:?}", self.stream));

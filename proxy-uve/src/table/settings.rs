@@ -11,7 +11,7 @@ pub struct TableSettings {
     pub allowed_skew: u64,
     /// Objects at most; a further one is refused and counted. Default 1,000,000, about 200 MB.
     pub max_objects: usize,
-    /// The longest key taken, in bytes. Default 1024.
+    /// The longest key taken, in bytes; at most 16,777,215. Default 1024.
     pub max_key_bytes: usize,
     /// The longest payload taken, in bytes. Default 65,536.
     pub max_payload_bytes: usize,

@@ -1,7 +1,7 @@
 //! Object keys and their dense numbers.
 //!
 //! An object is known by its key only at the door; everywhere else it is a *slot*, an index into the table's columns.
-//! The key bytes live once, in an arena, so an object costs its key, 12 bytes to find it in the arena and about 6 in
+//! The key bytes live once, in an arena, so an object costs its key, 8 bytes to find it in the arena and about 6 in
 //! the index. A freed slot is used again, the lowest first: which slot an object gets depends only on the order of
 //! the samples, never on hashing, so results come in the same order after every restart.
 
@@ -29,11 +29,31 @@ pub(crate) struct Slots {
     hasher: FixedState,
 }
 
-/// Where a slot's key is in the arena; empty for a free slot.
+/// The longest key that there is room for, in bytes: 16 MiB.
+pub(crate) const MAX_KEY_BYTES: usize = (1 << Span::LEN_BITS) - 1;
+
+/// Where a slot's key is in the arena, and its length in the lower 24 bits; length 0 for a free slot.
 #[derive(Clone, Copy, Debug, Default)]
-struct Span {
-    start: usize,
-    len: u32,
+struct Span(u64);
+
+impl Span {
+    const LEN_BITS: u32 = 24;
+
+    fn new(start: usize, len: usize) -> Self {
+        Self((start as u64) << Self::LEN_BITS | len as u64)
+    }
+
+    fn start(self) -> usize {
+        (self.0 >> Self::LEN_BITS) as usize
+    }
+
+    fn len(self) -> usize {
+        self.0 as usize & MAX_KEY_BYTES
+    }
+
+    fn is_free(self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl Slots {
@@ -51,7 +71,7 @@ impl Slots {
         self.index.find(self.hasher.hash_one(key), |&slot| self.key(slot as usize) == key).map(|&slot| slot as usize)
     }
 
-    /// The slot of a key that is not known yet. `key` is not empty.
+    /// The slot of a key that is not known yet. `key` is not empty, and no longer than [`MAX_KEY_BYTES`].
     pub(crate) fn insert(&mut self, key: &[u8]) -> usize {
         let slot = match self.free.pop() {
             Some(Reverse(slot)) => slot,
@@ -69,7 +89,7 @@ impl Slots {
         if slot >= self.spans.len() {
             self.spans.resize(slot + 1, Span::default());
         }
-        if self.spans[slot].len > 0 || self.find(key).is_some() {
+        if !self.spans[slot].is_free() || self.find(key).is_some() {
             return false;
         }
         self.put(slot as u32, key);
@@ -79,12 +99,16 @@ impl Slots {
     /// Ends a restore: the slots that no key took are free. Free ones after the last key need not be known: they are
     /// used after all others, in order, which is what a table without them does.
     pub(crate) fn finish_restore(&mut self) {
-        let free = self.spans.iter().enumerate().filter(|(_, span)| span.len == 0);
+        let free = self.spans.iter().enumerate().filter(|(_, span)| span.is_free());
         self.free = free.map(|(slot, _)| Reverse(slot as u32)).collect();
     }
 
     fn put(&mut self, slot: u32, key: &[u8]) {
-        self.spans[slot as usize] = Span { start: self.arena.len(), len: key.len() as u32 };
+        self.spans[slot as usize] = Span::new(self.arena.len(), key.len());
+        // Keys are most of what an object takes: an eighth more room at a time, not twice as much.
+        if self.arena.capacity() - self.arena.len() < key.len() {
+            self.arena.reserve_exact(key.len().max(self.arena.len() / 8).max(1024));
+        }
         self.arena.extend_from_slice(key);
         let Self { index, spans, arena, hasher, .. } = self;
         let key_of = |slot: u32| key_at(arena, spans[slot as usize]);
@@ -103,11 +127,11 @@ impl Slots {
             return;
         };
         entry.remove();
-        let Span { start, len } = std::mem::take(&mut self.spans[slot]);
-        if start + len as usize == self.arena.len() {
-            self.arena.truncate(start);
+        let span = std::mem::take(&mut self.spans[slot]);
+        if span.start() + span.len() == self.arena.len() {
+            self.arena.truncate(span.start());
         } else {
-            self.garbage += len as usize;
+            self.garbage += span.len();
         }
         self.free.push(Reverse(slot as u32));
     }
@@ -117,7 +141,7 @@ impl Slots {
         if self.garbage > COMPACT_BYTES && self.garbage * 2 > self.arena.len() {
             self.compact();
         }
-        let used = self.spans.iter().rposition(|span| span.len > 0).map_or(0, |last| last + 1);
+        let used = self.spans.iter().rposition(|span| !span.is_free()).map_or(0, |last| last + 1);
         if used * 2 > self.spans.len() || self.spans.len() < 1024 {
             return None;
         }
@@ -132,17 +156,18 @@ impl Slots {
 
     fn compact(&mut self) {
         let mut arena = Vec::with_capacity(self.arena.len() - self.garbage);
-        for span in self.spans.iter_mut().filter(|span| span.len > 0) {
+        for span in self.spans.iter_mut().filter(|span| !span.is_free()) {
             let start = arena.len();
             arena.extend_from_slice(key_at(&self.arena, *span));
-            span.start = start;
+            *span = Span::new(start, arena.len() - start);
         }
         self.arena = arena;
         self.garbage = 0;
     }
 
     /// Bytes of memory held.
-    pub(crate) fn memory(&self) -> usize {
+    #[cfg(test)]
+    fn memory(&self) -> usize {
         self.arena.capacity()
             + self.spans.capacity() * size_of::<Span>()
             + self.index.allocation_size()
@@ -151,7 +176,7 @@ impl Slots {
 }
 
 fn key_at(arena: &[u8], span: Span) -> &[u8] {
-    &arena[span.start..span.start + span.len as usize]
+    &arena[span.start()..span.start() + span.len()]
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! chunk   := version:u8 keys section*
-//! keys    := count:u16 (len:u32 bytes)*            one for each slot; len 0 is a free slot
+//! keys    := count:u16 (len:u32 bytes)*            one for each slot up to the last used; len 0 is a free one
 //! section := kind:u8 id:u32 start:u64 words:u32 word:u64*
 //! words   := (slot-in-chunk, words of the state)*
 //! ```
@@ -24,6 +24,7 @@ use derived_stats::{RestoreError, Words};
 use serde::{Deserialize, Serialize};
 
 use crate::table::group::{Group, Life};
+use crate::table::slots::MAX_KEY_BYTES;
 use crate::table::{Fates, Plan, Progress, Table, TableSettings};
 
 /// Slots in a chunk. A chunk is written whole when one of its objects changed: small enough for that to be cheap, large
@@ -164,7 +165,7 @@ impl Table {
                 return Err(SnapshotError::Meta { reason: "a window closed at a time when none ends".to_owned() });
             }
             group.closed_to = closed_to;
-            group.alive = group.lives.iter().filter(|life| life.alive).count();
+            group.alive = group.lives.iter().filter(|life| life.is_alive()).count();
         }
         Ok(())
     }
@@ -187,10 +188,10 @@ impl Table {
     }
 
     fn encode_chunk(&self, chunk: usize) -> Option<Vec<u8>> {
-        let slots = chunk * CHUNK_SLOTS..((chunk + 1) * CHUNK_SLOTS).min(self.slots.len());
-        if slots.clone().all(|slot| self.slots.key(slot).is_empty()) {
-            return None;
-        }
+        let first = chunk * CHUNK_SLOTS;
+        let is_used = |slot: &usize| !self.slots.key(*slot).is_empty();
+        let last = (first..(first + CHUNK_SLOTS).min(self.slots.len())).rev().find(is_used)?;
+        let slots = first..last + 1;
         let mut out = vec![VERSION];
         out.extend((slots.len() as u16).to_le_bytes());
         for slot in slots.clone() {
@@ -198,7 +199,7 @@ impl Table {
             out.extend((key.len() as u32).to_le_bytes());
             out.extend(key);
         }
-        let used: Vec<usize> = slots.filter(|&slot| !self.slots.key(slot).is_empty()).collect();
+        let used: Vec<usize> = slots.filter(is_used).collect();
         let mut writer = SectionWriter { out, used: &used, words: Vec::new() };
         self.encode_groups(&mut writer);
         self.encode_columns(&mut writer);
@@ -208,8 +209,8 @@ impl Table {
     fn encode_groups(&self, writer: &mut SectionWriter<'_>) {
         for (group, plan) in self.groups.iter().zip(&self.plan.groups) {
             writer.section(kind::LIVES, plan.id, 0, |slot, words| {
-                let life = group.lives.get(slot).filter(|life| life.alive)?;
-                words.push(u64::from(life.silent));
+                let life = group.lives.get(slot).filter(|life| life.is_alive())?;
+                words.push(u64::from(life.silent()));
                 Some(())
             });
             for (start, touched) in &group.open {
@@ -260,6 +261,9 @@ impl Table {
         for slot in first..first + count {
             let len = u32::from_le_bytes(reader.array("key length")?) as usize;
             let key = reader.take(len, "key")?;
+            if len > MAX_KEY_BYTES {
+                return Err(reader.inconsistent("a key is longer than keys can be"));
+            }
             if !key.is_empty() && !self.slots.restore(slot, key) {
                 return Err(reader.inconsistent("a key is there twice"));
             }
@@ -320,7 +324,7 @@ impl Table {
                     let silent = words.next("silent periods")?;
                     let silent = u32::try_from(silent).map_err(|_| RestoreError::invalid("silent periods", silent))?;
                     lives.resize(lives.len().max(slot + 1), Life::default());
-                    lives[slot] = Life { alive: true, silent };
+                    lives[slot] = Life::after(silent);
                     Ok(())
                 })
             }

@@ -27,6 +27,45 @@ struct Deviation {
 }
 
 const DEVIATIONS: &[Deviation] = &[
+    Deviation {
+        reason: "the message of a deletion has no value: the zero of the silent period is no result that anybody should see",
+        quirks: &[Quirk::DeletedWithValue],
+        records: &[
+            "life-00003", "life-00091", "life-00093", "life-00095", "life-00097", "life-00099", "life-00101", "life-00143",
+            "life-00145", "life-00163", "life-00193", "life-00203", "life-00209", "life-00213", "life-00217",
+        ],
+    },
+    Deviation {
+        reason: "a partition that moves takes its objects along: nothing is deleted, forgotten or read twice",
+        quirks: &[Quirk::ClearForgets],
+        records: &[
+            "life-00023", "life-00161", "life-00165", "life-00167", "life-00173", "life-00177", "life-00181", "life-00185",
+            "life-00187", "life-00191", "life-00195", "life-00197", "life-00199", "life-00205", "life-00207", "life-00211",
+        ],
+    },
+    Deviation {
+        reason: "a partition that moves takes its objects along, and the message of a deletion has no value",
+        quirks: &[Quirk::ClearForgets, Quirk::DeletedWithValue],
+        records: &[
+            "life-00011", "life-00159", "life-00169", "life-00171", "life-00179", "life-00189", "life-00201", "life-00215",
+        ],
+    },
+    Deviation {
+        reason: "an object is deleted once, after exactly `timeout` silent periods, whatever the phase of the process",
+        quirks: &[Quirk::PhasedTimeout],
+        records: &[
+            "life-00103", "life-00105", "life-00107", "life-00109", "life-00111", "life-00113", "life-00123", "life-00125",
+            "life-00153",
+        ],
+    },
+    Deviation {
+        reason: "the same, and the message of the deletion has no value",
+        quirks: &[Quirk::DeletedWithValue, Quirk::PhasedTimeout],
+        records: &[
+            "life-00115", "life-00117", "life-00119", "life-00121", "life-00127", "life-00129", "life-00131", "life-00133",
+            "life-00135", "life-00137", "life-00147", "life-00149", "life-00155", "life-00157",
+        ],
+    },
 ];
 
 /// Scenarios of one message each, about its payload or key: see `payloads.rs`.
@@ -59,12 +98,9 @@ fn tables_and_model_and_original_agree_or_differ_where_we_decided_so() {
     }
     println!("lifecycle: {same} records as the original, {deviating} deviate");
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
-    assert_eq!(same + deviating, DEVIATIONS.iter().map(|deviation| deviation.records.len()).sum::<usize>() + same);
-    assert_eq!(same + deviating, RECORDS);
+    let in_lists: usize = DEVIATIONS.iter().map(|deviation| deviation.records.len()).sum();
+    assert_eq!((same, deviating), (23, in_lists), "is the file cut off?");
 }
-
-/// Records that are not about a payload.
-const RECORDS: usize = 86;
 
 fn fault(faults: &mut Vec<String>, place: &str, names: [&str; 2], sides: [&Sent; 2]) {
     if sides[0] != sides[1] {

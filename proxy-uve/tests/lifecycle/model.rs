@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use derived_stats::six_digits;
 use serde_json::{Value, json};
 
-use crate::record::{Sent, line, number, text};
+use crate::record::{Sent, is_old, line, number, text};
 
 /// What the original does otherwise.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -122,6 +122,9 @@ impl<'q> Model<'q> {
             return Vec::new();
         }
         self.positions.insert(partition, position);
+        if is_old(event) {
+            return Vec::new();
+        }
         let payload = text(event, "payload");
         let value = payload.split(['>', '<']).nth(2).unwrap().parse().unwrap();
         self.sample(partition, text(event, "key"), value)

@@ -26,6 +26,11 @@ pub(crate) fn events(record: &Value) -> &[Value] {
     record["events"].as_array().unwrap_or_else(|| panic!("no events in {record}"))
 }
 
+/// Whether a message is past the 60 s that the original allows. Those of the scenarios are 61 s old.
+pub(crate) fn is_old(message: &Value) -> bool {
+    text(message, "payload").contains(&format!("\"{}\"", number(message, "now").saturating_sub(61_000_000)))
+}
+
 /// The types that a scenario runs.
 pub(crate) fn types(record: &Value) -> Vec<&str> {
     let scenario = text(record, "scenario");

@@ -9,6 +9,7 @@ mod oracle;
 mod restarts;
 mod workload;
 
+use derived_stats::Number;
 use proptest::prelude::*;
 
 use crate::workload::{Case, SECOND, Step, apply, cases, taken};
@@ -25,7 +26,7 @@ fn run(case: &Case) -> (Vec<String>, proxy_uve::Table) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn property_a_table_gives_what_sorting_and_folding_gives(case in cases()) {
@@ -33,9 +34,9 @@ proptest! {
         rows.sort();
         let expected = oracle::outcome(&case);
         prop_assert_eq!(table.fates(), &expected.fates);
-        let missing: Vec<_> = expected.rows.iter().filter(|row| !rows.contains(row)).collect();
-        let surplus: Vec<_> = rows.iter().filter(|row| !expected.rows.contains(row)).collect();
-        prop_assert!(rows == expected.rows, "missing {missing:#?}\nsurplus {surplus:#?}");
+        let first = (0..).find(|&index| rows.get(index) != expected.rows.get(index) || index > rows.len());
+        let index = first.unwrap_or_default();
+        prop_assert!(rows == expected.rows, "row {index}: {:#?}, not {:#?}", rows.get(index), expected.rows.get(index));
     }
 
     #[test]
@@ -47,14 +48,21 @@ proptest! {
 
     #[test]
     fn property_no_record_and_no_sample_is_lost(mut case in cases()) {
-        case.steps.push(Step::Advance { to: 3 * workload::START });
+        let newest = case.steps.iter().map(|step| match *step {
+            Step::Advance { to: at } | Step::Sample { at, .. } => at,
+        });
+        let end = newest.max().unwrap_or_default() + 600 * SECOND;
+        case.steps.push(Step::Advance { to: end });
+        for step in &mut case.steps {
+            if let Step::Sample { value, .. } = step && *value == Number::U64(u64::MAX) {
+                *value = Number::U64(1 << 60);
+            }
+        }
         let (rows, table) = run(&case);
         let samples = case.steps.iter().filter(|step| matches!(step, Step::Sample { .. })).count();
         prop_assert_eq!(table.fates().total(), samples as u64);
         let sums = rows.iter().filter(|row| row.contains(" AggProxySum-"));
-        let has_overflow = rows.iter().any(|row| row.contains("\"error\""));
         let value = |row: &String| Some(row.split("\"value\":{\"value\":").nth(1)?.trim_end_matches('}').parse::<u128>().unwrap());
-        prop_assume!(!has_overflow);
         prop_assert_eq!(sums.filter_map(value).sum::<u128>(), oracle::outcome(&case).summed);
     }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::workload::{Saved, apply, cases, plan, taken};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn property_restarts_change_no_byte(case in cases(), restarts in proptest::collection::vec(any::<(bool, bool)>(), 160)) {

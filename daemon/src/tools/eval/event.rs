@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 
 use super::number;
 
-const FORMS: &str = r#"expected {"at":USEC,"value":N}, {"at":USEC,"values":{"KEY":N},"deleted":["KEY"]} or {"period":true}"#;
+const FORMS: &str =
+    r#"expected {"at":USEC,"value":N}, {"at":USEC,"values":{"KEY":N},"deleted":["KEY"]} or {"period":true}"#;
 
 /// One line.
 #[derive(Debug)]

@@ -26,8 +26,7 @@ enum Metric {
 impl Session {
     /// A pipeline before its first event; with `mstats` one for each key.
     pub(super) fn new(spec: Arc<Spec>, mstats: bool) -> Self {
-        let metric =
-            if mstats { Metric::Map(MapPipeline::new(spec)) } else { Metric::Scalar(Pipeline::new(spec)) };
+        let metric = if mstats { Metric::Map(MapPipeline::new(spec)) } else { Metric::Scalar(Pipeline::new(spec)) };
         Self { metric, newest: 0 }
     }
 

@@ -1,0 +1,124 @@
+//! What objects cost, and that the sample path allocates nothing.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use allocation_counter::{AllocationInfo, measure};
+use proxy_uve::schema::Schema;
+use proxy_uve::stream::StreamName;
+use proxy_uve::{Fate, Plan, Record, Table, TableSettings};
+
+const MINUTE: u64 = 60_000_000;
+const START: u64 = 1000 * MINUTE;
+
+/// Bytes of an object with a key of 50 bytes, both built-in types and three open windows.
+const BYTES_PER_OBJECT: i64 = 200;
+
+fn table(settings: TableSettings) -> Table {
+    let schema = Schema::builtin();
+    let types: Vec<_> = schema.types().cloned().collect();
+    let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
+    Table::new(Arc::new(Plan::new(stream, &types)), settings)
+}
+
+/// A producer that allocates nothing either.
+struct Producer {
+    key: String,
+    payload: String,
+    position: u64,
+}
+
+impl Producer {
+    fn new() -> Self {
+        Self { key: String::with_capacity(100), payload: String::with_capacity(200), position: 0 }
+    }
+
+    fn send(&mut self, table: &mut Table, object: u64, at: u64) {
+        self.key.clear();
+        write!(self.key, "ObjectVNTable:default-domain:tenant-0001:vn-{object:06}").unwrap();
+        assert_eq!(self.key.len(), 50);
+        self.payload.clear();
+        write!(self.payload, "<egress_flow_count type=\"u64\" timestamp=\"{at}\">36</egress_flow_count>").unwrap();
+        self.position += 1;
+        let (key, payload) = (self.key.as_bytes(), self.payload.as_bytes());
+        let fate = table.ingest(&Record { position: self.position, arrived: at, key, payload });
+        assert_eq!(fate, Fate::Aggregated);
+    }
+}
+
+/// Every object in each of six windows.
+fn three_open_windows(table: &mut Table, objects: u64) {
+    let mut producer = Producer::new();
+    for minute in 0..6 {
+        for object in 0..objects {
+            producer.send(table, object, START + minute * MINUTE);
+        }
+        table.clear_results();
+    }
+}
+
+fn live_bytes(work: impl FnOnce()) -> i64 {
+    let AllocationInfo { bytes_current, .. } = measure(work);
+    bytes_current
+}
+
+#[test]
+fn an_object_takes_at_most_200_bytes() {
+    let objects = 100_000;
+    let mut table = table(TableSettings { allowed_lateness: 3 * MINUTE / 2, ..TableSettings::default() });
+    let bytes = live_bytes(|| three_open_windows(&mut table, objects)) / objects as i64;
+    assert_eq!((table.objects() as u64, table.watermark()), (objects, START + 7 * MINUTE / 2));
+    println!("{bytes} bytes for each of {objects} objects");
+    assert!(bytes <= BYTES_PER_OBJECT, "{bytes} bytes for each object");
+}
+
+#[test]
+fn a_sample_allocates_nothing() {
+    let mut table = table(TableSettings::default());
+    let mut producer = Producer::new();
+    for minute in 0..3 {
+        (0..1000).for_each(|object| producer.send(&mut table, object, START + minute * MINUTE));
+        table.clear_results();
+    }
+    let info = measure(|| {
+        for n in 0..10_000 {
+            producer.send(&mut table, n % 1000, START + 2 * MINUTE + n);
+        }
+    });
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+#[test]
+fn memory_comes_back_when_objects_expire() {
+    let mut table = table(TableSettings::default());
+    let bytes = live_bytes(|| {
+        three_open_windows(&mut table, 100_000);
+        table.advance(START + 20 * MINUTE);
+        table.clear_results();
+    });
+    assert_eq!(table.objects(), 0);
+    assert!(bytes < 1_000_000, "an empty table holds {bytes} bytes");
+}
+
+#[test]
+fn churn_of_keys_does_not_grow_a_table() {
+    let settings = TableSettings { max_objects: 50_000, ..TableSettings::default() };
+    let mut table = table(settings);
+    let mut producer = Producer::new();
+    let mut sizes = Vec::new();
+    let mut size = 0;
+    // 10,000 new objects in each of 30 periods; they expire one period later.
+    for minute in 0..30 {
+        size += live_bytes(|| {
+            for object in minute * 10_000..(minute + 1) * 10_000 {
+                producer.send(&mut table, object, START + minute * MINUTE);
+            }
+            table.clear_results();
+            drop(table.snapshot());
+        });
+        sizes.push(size);
+    }
+    assert!(table.objects() <= 30_000, "{} objects", table.objects());
+    let (early, late) = (sizes[5], sizes[29]);
+    assert!(late <= early * 5 / 4, "{early} bytes after 60,000 keys, {late} after 300,000: {sizes:?}");
+}

@@ -90,7 +90,14 @@ fn close(c: &mut Criterion) {
     let objects = 100_000;
     group.throughput(Throughput::Elements(objects));
     group.bench_function(BenchmarkId::from_parameter(objects), |b| {
-        b.iter_batched(|| filled(objects), |mut table| { table.advance(START + MINUTE); table }, BatchSize::PerIteration);
+        b.iter_batched(
+            || filled(objects),
+            |mut table| {
+                table.advance(START + MINUTE);
+                table
+            },
+            BatchSize::PerIteration,
+        );
     });
     group.finish();
 }

@@ -2,7 +2,7 @@
 //!
 //! Each section is a struct with one `impl Default`, which is the only place of its default values. Sources are laid
 //! over each other key by key, later ones win: defaults, an existing `contrail-collector.conf`, our TOML file,
-//! the environment, flags ([`load`]). A key that does not exist is an error wherever it comes from.
+//! the environment, flags ([`load()`]). A key that does not exist is an error wherever it comes from.
 //!
 //! Durations are texts such as `"500ms"` or `"30s"`. The reference for operators is
 //! `docs/src/reference/configuration.md`, the example file `derived-statsd.example.toml`; tests hold both to the keys
@@ -30,7 +30,7 @@ use serde::Deserialize;
 use crate::log::LogConfig;
 
 pub(crate) use self::load::{Loaded, Sources, Survey, load, survey};
-pub(crate) use self::problem::{Problem, Problems};
+pub(crate) use self::problem::Problems;
 pub(crate) use self::streams::Streams;
 
 /// Everything that can be configured.

@@ -125,7 +125,8 @@ impl Engine {
         let mut shares = vec![BTreeMap::new(); settings.threads];
         for (&stream, plan) in streams {
             for partition in 0..settings.partitions {
-                let share = (usize::from(stream) * usize::from(settings.partitions) + usize::from(partition)) % settings.threads;
+                let share = (usize::from(stream) * usize::from(settings.partitions) + usize::from(partition))
+                    % settings.threads;
                 shares[share].insert(PartitionId::new(stream, partition), Arc::clone(plan));
             }
         }
@@ -199,7 +200,10 @@ impl Engine {
         self.log.wake_all();
         let sinks = self.sinks.wait(&*self.clock, deadline);
         if !(workers && sinks) {
-            warn!(grace_seconds = grace.as_secs_f64(), "Not everything ended in time; what is missing is done again at the next start.");
+            warn!(
+                grace_seconds = grace.as_secs_f64(),
+                "Not everything ended in time; what is missing is done again at the next start."
+            );
         }
         workers && sinks
     }
@@ -268,7 +272,10 @@ fn keep_house(log: &dyn Log, clock: &dyn Clock, stop: &AtomicBool) {
         last = clock.monotonic();
         match log.enforce_retention(clock.now_micros()) {
             Ok(retained) if retained.results_dropped > 0 => {
-                error!(dropped = retained.results_dropped, "Results were deleted that a sink had not read: results_hard_limit_bytes is reached.");
+                error!(
+                    dropped = retained.results_dropped,
+                    "Results were deleted that a sink had not read: results_hard_limit_bytes is reached."
+                );
             }
             Ok(_) => {}
             Err(error) => warn!(%error, "Old data could not be deleted; trying again."),

@@ -36,10 +36,10 @@ use std::time::Duration;
 pub(crate) use self::config::LogConfig;
 pub(crate) use self::embedded::EmbeddedLog;
 pub(crate) use self::error::LogError;
-pub(crate) use self::frame::{MAX_RECORD_BYTES, RecordBuffer};
+pub(crate) use self::frame::RecordBuffer;
 pub(crate) use self::types::{
-    AppendBatch, Appended, Bounds, Idempotency, LogStats, PartitionCommit, PartitionId, PartitionStats, RecordBatch,
-    Restored, Retained, SinkPosition, StoredRecord, Written,
+    AppendBatch, Appended, Bounds, Idempotency, LogStats, PartitionCommit, PartitionId, RecordBatch, Restored,
+    Retained, SinkPosition,
 };
 
 /// A durable log of inputs, results and states. See the module for the rules.

@@ -44,9 +44,9 @@ fn main() -> ExitCode {
         Command::Explain(args) => tools::explain::run(&args),
         Command::Validate(args) => tools::validate::run(&args, BAD_CONFIGURATION),
         Command::Run(args) => configured(&args, |loaded| app::run(settings::app(&loaded))),
-        Command::Replay(args) => configured(&args.config, |loaded| {
-            replay::run(settings::engine(&loaded), &args.files, args.close_windows)
-        }),
+        Command::Replay(args) => {
+            configured(&args.config, |loaded| replay::run(settings::engine(&loaded), &args.files, args.close_windows))
+        }
         Command::Demo(args) => configured(&args.config, |loaded| demo::run(loaded, args.duration)),
         Command::Results(args) => configured(&args.config, |Loaded { config, .. }| {
             results::run(&config.log.data_dir, config.log.retention, args.from)

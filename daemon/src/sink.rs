@@ -69,7 +69,12 @@ pub(crate) fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &AtomicBool, pr
 fn read(sink: &impl Sink, log: &dyn Log, next: u64) -> anyhow::Result<RecordBatch> {
     match log.read_results(next, READ_BYTES) {
         Err(LogError::OffsetOutOfRange { bounds, .. }) => {
-            warn!(sink = sink.name(), from = next, to = bounds.first, "Results were deleted before this sink read them; raise results_hard_limit_bytes if it has to catch up after longer.");
+            warn!(
+                sink = sink.name(),
+                from = next,
+                to = bounds.first,
+                "Results were deleted before this sink read them; raise results_hard_limit_bytes if it has to catch up after longer."
+            );
             Ok(log.read_results(bounds.first, READ_BYTES)?)
         }
         batch => Ok(batch?),

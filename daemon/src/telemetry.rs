@@ -209,7 +209,8 @@ impl Gathered {
         let mut lag = encoder.encode_descriptor("sink_lag_results", "Results a sink has not delivered", None, kind)?;
         let sinks = self.telemetry.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         for (sink, next) in sinks.iter() {
-            ConstGauge::new(bounds.next.saturating_sub(*next)).encode(lag.encode_family(&[("sink", sink.as_str())])?)?;
+            ConstGauge::new(bounds.next.saturating_sub(*next))
+                .encode(lag.encode_family(&[("sink", sink.as_str())])?)?;
         }
         Ok(())
     }

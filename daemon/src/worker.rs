@@ -77,7 +77,8 @@ impl Worker {
         let assignments = partitions
             .into_iter()
             .map(|(id, stream)| {
-                Assignment::restore(&*log, id, stream, &settings, now).with_context(|| format!("restore partition {id}"))
+                Assignment::restore(&*log, id, stream, &settings, now)
+                    .with_context(|| format!("restore partition {id}"))
             })
             .collect::<anyhow::Result<_>>()?;
         Ok(Self { log, clock, settings, telemetry, assignments, control })
@@ -140,7 +141,8 @@ impl Worker {
         let now = self.clock.monotonic();
         let interval = self.settings.commit_interval;
         let due = self.assignments.iter_mut().filter(|assignment| assignment.is_due(all, now, interval));
-        let commits: Vec<PartitionCommit> = due.map(|assignment| assignment.prepare_commit(now)).collect::<Result<_, _>>()?;
+        let commits: Vec<PartitionCommit> =
+            due.map(|assignment| assignment.prepare_commit(now)).collect::<Result<_, _>>()?;
         if commits.is_empty() {
             return Ok(());
         }
@@ -151,9 +153,15 @@ impl Worker {
         Ok(())
     }
 
-    /// After a failure nothing in memory can be trusted to be what the log has.
+    /// After a failure nothing in memory can be trusted to be what the log has: a failed write may be on disk.
     fn recover(&mut self, failure: &anyhow::Error) {
-        error!(error = %format!("{failure:#}"), "The log failed; the partitions are restored from it and go on.");
+        let remedy = match failure.downcast_ref::<LogError>() {
+            Some(error) if error.is_disk_full() => "Free space on the disk of log.data_dir.",
+            Some(error) if error.outcome_is_unknown() => "Check the disk of log.data_dir.",
+            _ => "See the error.",
+        };
+        let error = format!("{failure:#}");
+        error!(%error, "The log failed; the partitions are restored from it and go on. {remedy}");
         self.telemetry.log_failed();
         while !self.control.stop.load(Ordering::Acquire) {
             std::thread::sleep(RETRY_WAIT);

@@ -204,7 +204,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
 #[test]
 fn an_error_says_what_is_wrong_and_what_is_right() {
     for (arguments, event, expected) in REFUSED {
-        assert_eq!(error(arguments, event), expected, "{arguments}: {event}");
+        assert_eq!(error(arguments, event), *expected, "{arguments}: {event}");
     }
     let back = answers("raw:DSSum:1", &[r#"{"at":9000000,"value":1}"#, r#"{"at":1,"value":1}"#]);
     assert!(back[1].contains("the sample at 1 us is older than the newest"), "{back:?}");
@@ -224,14 +224,29 @@ fn a_line_over_the_limit_is_an_error_and_the_next_one_is_read() {
 }
 
 #[test]
-fn the_newest_time_is_the_time_of_a_report() {
-    // A window of 2 s that began at 0 is full at 2 s, and a read ages it.
+fn a_window_is_ready_when_full_and_forgets_what_left() {
+    // A window of 2 s that began at 0 is full at 2 s, without its first bucket.
     let events = [0, 1, 2, 5].map(|second| format!(r#"{{"at":{},"value":1}}"#, second * 1_000_000));
     let events: Vec<_> = events.iter().map(String::as_str).collect();
     let answers = answers("raw:DSSum:2", &events);
     assert_eq!(answers[1], r#"{"report":"not_ready"}"#);
     assert_eq!(answers[2], r#"{"report":"ok","result":2}"#);
     assert_eq!(answers[3], r#"{"report":"ok","result":1}"#);
+}
+
+#[test]
+fn the_newest_time_of_any_key_ages_the_windows_of_all() {
+    let events = [
+        r#"{"at":0,"values":{"a":1}}"#,
+        r#"{"at":3000000,"values":{"a":1}}"#,
+        r#"{"at":9000000,"values":{"b":1}}"#,
+        r#"{"period":true}"#,
+    ];
+    let inline = answers("--mstats tsm:DSSum:2", &events);
+    assert_eq!(inline[1], r#"{"results":{"a":{"report":"ok","result":1}}}"#);
+    let aged = r#"{"results":{"a":{"report":"ok","result":0},"b":{"report":"not_ready"}}}"#;
+    assert_eq!(inline[2], aged);
+    assert_eq!(answers("--mstats 1-tsm:DSSum:2", &events)[3], aged);
 }
 
 #[test]

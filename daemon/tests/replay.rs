@@ -1,5 +1,7 @@
 //! Recorded files through the real binary.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -24,9 +26,11 @@ fn write_messages(path: &Path, records: u64, networks: u64) -> Sums {
     let mut sums = Sums::new();
     for index in 0..records {
         let at = START + index * 10 * MINUTE / records;
-        let (network, attribute, value) = (random.below(networks), ATTRIBUTES[random.below(2) as usize], random.below(500));
+        let (network, attribute, value) =
+            (random.below(networks), ATTRIBUTES[random.below(2) as usize], random.below(500));
         let key = format!("ObjectVNTable:default-domain:tenant-{:03}:vn-{network:05}", network % 100);
-        writeln!(file, "{key}\t<{attribute} type=\"u64\" identifier=\"5\" timestamp=\"{at}\">{value}</{attribute}>").unwrap();
+        writeln!(file, "{key}\t<{attribute} type=\"u64\" identifier=\"5\" timestamp=\"{at}\">{value}</{attribute}>")
+            .unwrap();
         *sums.entry((format!("{key} {attribute}"), at - at % MINUTE)).or_default() += value;
     }
     file.finish().unwrap();

@@ -1,5 +1,7 @@
 //! The daemon as its users meet it: samples in over HTTP, UVEs out.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::io::{BufRead as _, BufReader};

@@ -117,6 +117,10 @@ struct Mine {
     let run = validate(text, &[("mine.sandesh", own)]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     assert_eq!(run.stdout, "a.toml: ok: 1 stream with 2 proxy types (AggProxySum, Mine), period 5 s, 45 s\n");
+
+    let run = validate(&text.replace("A-a:Mine:", "A-a:"), &[("mine.sandesh", own)]);
+    let note = "note: the proxy type `Mine` runs on no stream; list it in aggregation.uve_proxy_list\n";
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), note));
 }
 
 #[test]

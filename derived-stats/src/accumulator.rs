@@ -5,8 +5,8 @@
 //! [`stage`](crate::stage).
 
 use crate::algorithm::{
-    Algorithm, Average, Change, Newest, NonZero, Range, RangeAverage, RangeState, RangeSum,
-    Sample, Sum, Tally, UpdateError,
+    Algorithm, Average, Change, Newest, NonZero, Range, RangeAverage, RangeState, RangeSum, Sample, Sum, Tally,
+    UpdateError,
 };
 use crate::custom::{CustomAlgorithm, CustomState};
 use crate::number::Numeric;
@@ -96,7 +96,6 @@ impl<T: Numeric> Accumulator<T> {
 
     pub(crate) fn save(&self, state: &Accumulated<T>, words: &mut Vec<u64>) {
         match state {
-            
             Accumulated::Custom(state) => {
                 if let Self::Custom(algorithm) = self {
                     algorithm.save(state, words);

@@ -57,7 +57,9 @@ pub struct Sample<T> {
 #[non_exhaustive]
 pub enum UpdateError {
     /// The difference of a counter left the range of its type. The new reading is remembered.
-    #[error("the counter moved from {from} to {to}, a difference its type cannot hold; the next difference counts from {to}")]
+    #[error(
+        "the counter moved from {from} to {to}, a difference its type cannot hold; the next difference counts from {to}"
+    )]
     DifferenceOverflow {
         /// The last reading.
         from: Number,
@@ -68,7 +70,9 @@ pub enum UpdateError {
     #[error("this state belongs to another pipeline; start one with `Spec::start` of the spec that updates it")]
     ForeignState,
     /// A ranged window takes samples in order of their bucket. The state counts how many were refused.
-    #[error("the sample at {at} us is older than the newest at {newest} us; send samples of a ranged sum in order of time")]
+    #[error(
+        "the sample at {at} us is older than the newest at {newest} us; send samples of a ranged sum in order of time"
+    )]
     TimeWentBack {
         /// The time of the refused sample.
         at: u64,

@@ -78,9 +78,14 @@ impl RunningColumn {
         each!(&self.0, |column| column.is_empty(slot))
     }
 
-    /// The result of the window at its end `now`; `None` without a sample.
+    /// The result of the window at its end `now`; `None` without a sample. A closed window is always worth sending, so
+    /// a repeated value or a zero is a value here, as in the original.
     pub fn report(&self, slot: usize, now: u64) -> Option<Report<Output<'_>>> {
-        each!(&self.0, |column| column.report(slot, now))
+        let report = each!(&self.0, |column| column.report(slot, now))?;
+        Some(match report {
+            Report::Unchanged(output) => Report::Value(output),
+            report => report,
+        })
     }
 
     /// Empties the object's window.
@@ -120,7 +125,9 @@ impl<T: Numeric> Running<T> {
             Shape::Periodic(accumulator) | Shape::Detector { pre: accumulator, .. } => accumulator.clone(),
         };
         let cells = match accumulator {
-            Accumulator::Custom(_) | Accumulator::RangeAverage(_) | Accumulator::RangeSum(_) => Cells::Others(Vec::new()),
+            Accumulator::Custom(_) | Accumulator::RangeAverage(_) | Accumulator::RangeSum(_) => {
+                Cells::Others(Vec::new())
+            }
             _ => Cells::Tallies(Vec::new()),
         };
         Some(Self { accumulator, cells })
@@ -296,12 +303,7 @@ impl<T: Numeric> Detectors<T> {
     }
 
     #[inline]
-    fn close(
-        &mut self,
-        slot: usize,
-        value: Option<Option<(T, bool)>>,
-        silence: Silence,
-    ) -> Option<Report<Output<'_>>> {
+    fn close(&mut self, slot: usize, value: Option<Option<(T, bool)>>, silence: Silence) -> Option<Report<Output<'_>>> {
         let state = grown_with(&mut self.states, slot, AnomalyState::start);
         close_detector(&self.detector, state, value, silence).then(|| self.detector.judge(state))
     }
@@ -326,7 +328,9 @@ impl<T: Numeric> Detectors<T> {
 
 /// The last reading of each object's cumulative counter.
 #[derive(Clone, Debug)]
-pub struct CounterColumn(Typed<Vec<Option<f64>>, Vec<Option<i64>>, Vec<Option<u64>>>);
+pub struct CounterColumn(Typed<Readings<f64>, Readings<i64>, Readings<u64>>);
+
+type Readings<T> = Vec<Option<T>>;
 
 impl CounterColumn {
     /// An empty column of the spec's element type.
@@ -338,13 +342,20 @@ impl CounterColumn {
         })
     }
 
-    /// The difference to the object's last reading, by the rule of [`MetricKind::Agg`](crate::MetricKind::Agg).
+    /// Gives `take` the difference to the object's last reading, by the rule of
+    /// [`MetricKind::Agg`](crate::MetricKind::Agg). If `take` refuses it, the last reading stays, and the next
+    /// difference holds this one too.
     ///
     /// # Errors
     ///
-    /// [`UpdateError`] when the value is no reading or the difference does not fit.
-    pub fn difference(&mut self, slot: usize, reading: Number) -> Result<Number, UpdateError> {
-        each!(&mut self.0, |column| typed_difference(grown(column, slot), reading))
+    /// [`UpdateError`] when the value is no reading or the difference does not fit, and what `take` says.
+    pub fn update(
+        &mut self,
+        slot: usize,
+        reading: Number,
+        take: impl FnOnce(Number) -> Result<(), UpdateError>,
+    ) -> Result<(), UpdateError> {
+        each!(&mut self.0, |column| update_reading(grown(column, slot), reading, take))
     }
 
     /// The object starts anew: its next reading is a whole difference.
@@ -380,8 +391,17 @@ impl CounterColumn {
     }
 }
 
-fn typed_difference<T: Numeric>(last: &mut Option<T>, reading: Number) -> Result<Number, UpdateError> {
-    difference(last, T::from_number(reading)?).map(T::into_number)
+fn update_reading<T: Numeric>(
+    last: &mut Option<T>,
+    reading: Number,
+    take: impl FnOnce(Number) -> Result<(), UpdateError>,
+) -> Result<(), UpdateError> {
+    let before = *last;
+    let taken = take(difference(last, T::from_number(reading)?)?.into_number());
+    if taken.is_err() {
+        *last = before;
+    }
+    taken
 }
 
 #[inline]

@@ -12,8 +12,7 @@ use crate::number::Numeric;
 use crate::registry::Registry;
 use crate::stage::Stage;
 
-const BUILT_IN: [&str; 8] =
-    ["DSAnomaly", "DSAvg", "DSChange", "DSEWM", "DSNon0", "DSNone", "DSNull", "DSSum"];
+const BUILT_IN: [&str; 8] = ["DSAnomaly", "DSAvg", "DSChange", "DSEWM", "DSNon0", "DSNone", "DSNull", "DSSum"];
 
 /// What can make the one value of a period for a detector.
 const PRE: [&str; 3] = ["DSAvg", "DSNone", "DSSum"];
@@ -149,8 +148,7 @@ fn alpha(annotation: &Annotation, text: &str, example: &str) -> Result<Alpha, An
 
 fn missing(annotation: &Annotation, example: &str) -> AnnotationError {
     let call = annotation.algorithm();
-    let kind =
-        ErrorKind::MissingArguments { algorithm: call.name().as_str().to_owned(), example: example.to_owned() };
+    let kind = ErrorKind::MissingArguments { algorithm: call.name().as_str().to_owned(), example: example.to_owned() };
     annotation.error_at(call.name().span(), kind)
 }
 

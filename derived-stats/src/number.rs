@@ -275,11 +275,7 @@ fn wrong_type(value: Number, expected: ValueType) -> ValueError {
 }
 
 fn not_an_integer(value: f64, expected: ValueType) -> ValueError {
-    if value.is_finite() {
-        wrong_type(Number::F64(value), expected)
-    } else {
-        ValueError::NotFinite { value }
-    }
+    if value.is_finite() { wrong_type(Number::F64(value), expected) } else { ValueError::NotFinite { value } }
 }
 
 #[cfg(test)]

@@ -87,9 +87,11 @@ impl Registry {
     /// `None` if the name is not registered, else what its builder says of the arguments.
     pub(crate) fn build<T: Numeric>(&self, name: &str, arguments: &str) -> Option<Result<CustomAlgorithm<T>, String>> {
         let built = self.builders.get(name)?.build(arguments);
-        Some(built.and_then(|typed| {
-            typed.pick::<T>().ok_or_else(|| format!("`{name}` has no form for {} samples", T::TYPE))
-        }))
+        Some(
+            built.and_then(|typed| {
+                typed.pick::<T>().ok_or_else(|| format!("`{name}` has no form for {} samples", T::TYPE))
+            }),
+        )
     }
 }
 
@@ -113,8 +115,7 @@ struct Typed {
 
 impl Typed {
     fn pick<T: Numeric>(self) -> Option<CustomAlgorithm<T>> {
-        let candidates: [Box<dyn std::any::Any>; 3] =
-            [Box::new(self.f64), Box::new(self.i64), Box::new(self.u64)];
+        let candidates: [Box<dyn std::any::Any>; 3] = [Box::new(self.f64), Box::new(self.i64), Box::new(self.u64)];
         candidates.into_iter().find_map(|candidate| candidate.downcast().ok()).map(|algorithm| *algorithm)
     }
 }

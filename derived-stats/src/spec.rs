@@ -96,7 +96,8 @@ type TypedShape = Typed<Shape<f64>, Shape<i64>, Shape<u64>>;
 /// The state of one object under a [`Spec`]: at most 64 bytes beside what ranged windows and registered algorithms
 /// allocate.
 ///
-/// Only the spec that started a state can use it; another one answers [`UpdateError::ForeignState`].
+/// Only the spec that started a state can use it. A spec of another form answers [`UpdateError::ForeignState`]; one
+/// whose states look the same (all tallies do) would take it for its own, so keep states with their specs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State(pub(crate) Typed<ShapeState<f64>, ShapeState<i64>, ShapeState<u64>>);
 

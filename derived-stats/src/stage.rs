@@ -1,9 +1,7 @@
 //! Any algorithm of the menu, as an inline pipeline runs it.
 
 use crate::accumulator::{Accumulated, Accumulator};
-use crate::algorithm::{
-    Algorithm, Anomaly, AnomalyState, Ewm, EwmState, Null, NullState, Sample, UpdateError,
-};
+use crate::algorithm::{Algorithm, Anomaly, AnomalyState, Ewm, EwmState, Null, NullState, Sample, UpdateError};
 use crate::number::Numeric;
 use crate::report::{Output, Report};
 use crate::saved::{RestoreError, Words};

@@ -65,7 +65,7 @@ const OTHER_PERIOD: [(&str, u32); 1] = [("ann-00098", 2_147_483_648)];
 
 /// What compiling says of records that misbehave in the original: (id, in a struct with period, in one without).
 const JUDGED: [(&str, &str, &str); 23] = [
-    ("ann-00004", "RangeOverPeriod", "-"),                                // raw:DSSum:3600
+    ("ann-00004", "RangeOverPeriod", "-"),                       // raw:DSSum:3600
     ("ann-00010", "NotPeriodic", "-"),                           // raw:DSNull:
     ("ann-00013", "NotPeriodic", "-"),                           // raw:DSEWM:0.1
     ("ann-00014", "NeedsPre", "-"),                              // raw:DSAnomaly:EWM:0.1
@@ -76,7 +76,7 @@ const JUDGED: [(&str, &str, &str); 23] = [
     ("ann-00022", "BadAlpha", "BadAlpha"),                       // raw:DSAnomaly:EWM:2
     ("ann-00026", "NotPeriodic", "-"),                           // x:DSNull:
     ("ann-00029", "UnexpectedArguments", "PeriodInPlainStruct"), // 2-raw:DSNone:3
-    ("ann-00032", "RangeOverPeriod", "PeriodInPlainStruct"),              // 60-raw:DSSum:300
+    ("ann-00032", "RangeOverPeriod", "PeriodInPlainStruct"),     // 60-raw:DSSum:300
     ("ann-00038", "PreNeedsPeriod", "PreNeedsPeriod"),           // 0.DSSum-raw:DSAnomaly:EWM:0.1
     ("ann-00040", "PreWithoutAnomaly", "PeriodInPlainStruct"),   // 1.DSSum-raw:DSSum
     ("ann-00041", "PreWithoutAnomaly", "PeriodInPlainStruct"),   // 1.DSSum-raw:DSAvg:3

@@ -115,7 +115,10 @@ fn a_type_whose_timeout_changed_starts_anew_and_the_others_go_on() {
     taken(&mut table);
     let mut after = load(&plan(&changed), &save(&mut table)).unwrap();
     feed(&mut after, 30..32, &["k:1"]);
-    let judged: Vec<_> = { after.advance(32 * MINUTE); taken(&mut after) };
+    let judged: Vec<_> = {
+        after.advance(32 * MINUTE);
+        taken(&mut after)
+    };
     let samples: Vec<_> = judged.iter().filter(|row| row.contains("Judged-S-a")).collect();
     assert!(samples.len() == 1 && samples[0].contains("\"samples\":2"), "{judged:#?}");
 }

@@ -93,6 +93,9 @@ pub(crate) fn survey(sources: &Sources) -> Survey {
     check::values(&config, &mut layers);
     let streams = Streams::build(&config.aggregation, &mut layers);
     notices.extend(check::notices(&config));
+    for name in streams.iter().flat_map(Streams::unused_types) {
+        notices.push(format!("the proxy type `{name}` runs on no stream; list it in aggregation.uve_proxy_list"));
+    }
     let problems = std::mem::take(&mut layers.problems);
     Survey { config, streams, notices, problems, layers }
 }

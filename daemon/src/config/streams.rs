@@ -66,6 +66,13 @@ impl Streams {
         self.proxies.entries().len()
     }
 
+    /// Types that are defined and run on no stream, the built-in ones aside.
+    pub(crate) fn unused_types(&self) -> impl Iterator<Item = &str> {
+        let built_in = Schema::builtin();
+        let is_used = |name: &str| self.proxy_types().any(|used| used.name == name);
+        self.schema.names().filter(move |name| built_in.get(name).is_none() && !is_used(name))
+    }
+
     /// The proxy type of each stream and type, repeated where streams share one.
     pub(crate) fn proxy_types(&self) -> impl Iterator<Item = &ProxyType> {
         self.proxies.entries().iter().flat_map(|entry| &entry.types).map(Arc::as_ref)

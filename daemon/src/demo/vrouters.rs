@@ -56,7 +56,8 @@ impl Simulation {
     /// What one vrouter posts in a period: a line for each network and attribute.
     fn body(&self, vrouter: u64, period: u64, at: u64, streams: &[StreamName]) -> anyhow::Result<Vec<u8>> {
         let mut body = Vec::new();
-        let networks = (0..NETWORKS).filter(|network| (network + VROUTERS - vrouter) % (VROUTERS / HOSTS_OF_A_NETWORK) == 0);
+        let networks =
+            (0..NETWORKS).filter(|network| (network + VROUTERS - vrouter) % (VROUTERS / HOSTS_OF_A_NETWORK) == 0);
         for network_number in networks {
             for (attribute, stream) in (0..).zip(streams) {
                 body.extend_from_slice(b"ObjectVNTable:");
@@ -117,8 +118,10 @@ impl Vrouters {
 
 fn play(simulation: &Simulation, address: SocketAddr, clock: &dyn Clock, stop: &AtomicBool) -> anyhow::Result<()> {
     let attributes = ["egress_flow_count", "ingress_flow_count"];
-    let streams: Vec<_> =
-        attributes.iter().map(|attribute| StreamName::new("UveVirtualNetworkAgent", attribute)).collect::<Result<_, _>>()?;
+    let streams: Vec<_> = attributes
+        .iter()
+        .map(|attribute| StreamName::new("UveVirtualNetworkAgent", attribute))
+        .collect::<Result<_, _>>()?;
     let agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().new_agent();
     let url = format!("http://{address}/api/v1/samples");
     let pause = simulation.period / u32::try_from(VROUTERS).unwrap_or(u32::MAX);

@@ -67,7 +67,9 @@ pub(super) async fn post(State(shared): State<Arc<Shared>>, headers: HeaderMap, 
     match tokio::task::spawn_blocking(move || append(&for_log, &body, key)).await {
         Ok(Ok(outcome)) => answer(&outcome),
         Ok(Err(error)) => failed(&error),
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the batch could not be processed; nothing of it is stored"),
+        Err(_) => {
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "the batch could not be processed; nothing of it is stored")
+        }
     }
 }
 
@@ -136,7 +138,8 @@ fn failed(error: &LogError) -> Response {
         LogError::Full { retry_after, .. } => (StatusCode::TOO_MANY_REQUESTS, retry_after.as_secs().max(1)),
         LogError::IdempotencyConflict { .. } => (StatusCode::CONFLICT, 0),
         LogError::InvalidArgument { .. } => (StatusCode::BAD_REQUEST, 0),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, 1),
+        error if error.is_temporary() => (StatusCode::SERVICE_UNAVAILABLE, 1),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, 0),
     };
     let response = problem(status, &error.to_string());
     if retry_after == 0 {

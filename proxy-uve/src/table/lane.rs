@@ -36,11 +36,17 @@ impl Lane {
     /// Adds a sample to the window of its time.
     #[inline]
     pub(crate) fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError> {
-        let value = match &mut self.counters {
-            None => value,
-            Some(counters) => counters.difference(slot, value)?,
-        };
-        self.window_at(at - at % self.window).update(slot, at, value)
+        let start = at - at % self.window;
+        // Out of the lane while its windows are borrowed.
+        match self.counters.take() {
+            None => self.window_at(start).update(slot, at, value),
+            Some(mut counters) => {
+                let window = self.window_at(start);
+                let updated = counters.update(slot, value, |difference| window.update(slot, at, difference));
+                self.counters = Some(counters);
+                updated
+            }
+        }
     }
 
     /// The column of the window that starts at `start`, opened if need be.

@@ -153,7 +153,10 @@ impl Plan {
     fn group(&mut self, proxy_type: &ProxyType) -> usize {
         // A type without period has inline results only. Its windows produce nothing; they are there so that an
         // object has a life like every other.
-        let period = u64::from(match proxy_type.period_seconds { 0 => INLINE_PERIOD_SECONDS, seconds => seconds }) * 1_000_000;
+        let period = u64::from(match proxy_type.period_seconds {
+            0 => INLINE_PERIOD_SECONDS,
+            seconds => seconds,
+        }) * 1_000_000;
         let (timeout, silence) = (proxy_type.timeout.min(MAX_SILENT), proxy_type.silence);
         let same = |group: &GroupPlan| (group.period, group.timeout, group.silence) == (period, timeout, silence);
         self.groups.iter().position(same).unwrap_or_else(|| {

@@ -146,7 +146,8 @@ impl Table {
 
     fn encode_meta(&self) -> Vec<u8> {
         let Progress { position, newest, watermark, covered_from, fates } = self.progress;
-        let groups = self.groups.iter().zip(&self.plan.groups).map(|(group, plan)| (plan.id, group.closed_to)).collect();
+        let groups =
+            self.groups.iter().zip(&self.plan.groups).map(|(group, plan)| (plan.id, group.closed_to)).collect();
         let meta = Meta { version: VERSION, position, newest, watermark, covered_from, fates, groups };
         // Plain data into memory: serialising has no way to fail.
         serde_json::to_vec(&meta).unwrap_or_default()
@@ -280,7 +281,8 @@ impl Table {
         let start = u64::from_le_bytes(reader.array("section start")?);
         let count = u32::from_le_bytes(reader.array("section length")?) as usize;
         let bytes = reader.take(count.saturating_mul(8), "section")?;
-        let words: Vec<u64> = bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default())).collect();
+        let words: Vec<u64> =
+            bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default())).collect();
         if self.is_misaligned(kind, id, start) {
             return Err(reader.inconsistent("a window starts where none does"));
         }
@@ -314,12 +316,20 @@ impl Table {
 
     /// What puts the states of a section back; `None` if the configuration has no such column.
     fn column_for(&mut self, kind: u8, id: u32, start: u64) -> Option<Restore<'_>> {
-        let plan = &*self.plan;
-        let group = || plan.groups.iter().position(|group| group.id == id);
-        let lane = || plan.lanes.iter().position(|lane| lane.id == id);
+        match kind {
+            kind::LIVES | kind::TOUCHED => self.group_section(kind, id, start),
+            kind::RUNNING | kind::COUNTER => self.lane_section(kind, id, start),
+            kind::DETECTOR | kind::INLINE => self.attribute_section(kind, id),
+            _ => None,
+        }
+    }
+
+    fn group_section(&mut self, kind: u8, id: u32, start: u64) -> Option<Restore<'_>> {
+        let index = self.plan.groups.iter().position(|group| group.id == id)?;
+        let group = &mut self.groups[index];
         Some(match kind {
             kind::LIVES => {
-                let lives = &mut self.groups[group()?].lives;
+                let lives = &mut group.lives;
                 Box::new(move |slot, words| {
                     let silent = words.next("silent periods")?;
                     let silent = u32::try_from(silent).map_err(|_| RestoreError::invalid("silent periods", silent))?;
@@ -328,27 +338,40 @@ impl Table {
                     Ok(())
                 })
             }
-            kind::TOUCHED => {
-                let touched = self.groups[group()?].window_at(start);
+            _ => {
+                let touched = group.window_at(start);
                 Box::new(move |slot, _| {
                     touched.insert(slot);
                     Ok(())
                 })
             }
+        })
+    }
+
+    fn lane_section(&mut self, kind: u8, id: u32, start: u64) -> Option<Restore<'_>> {
+        let index = self.plan.lanes.iter().position(|lane| lane.id == id)?;
+        let lane = &mut self.lanes[index];
+        Some(match kind {
             kind::RUNNING => {
-                let column = self.lanes[lane()?].window_at(start);
+                let column = lane.window_at(start);
                 Box::new(move |slot, words| column.restore(slot, words))
             }
-            kind::COUNTER => {
-                let counters = self.lanes[lane()?].counters.as_mut()?;
+            _ => {
+                let counters = lane.counters.as_mut()?;
                 Box::new(move |slot, words| counters.restore(slot, words))
             }
+        })
+    }
+
+    fn attribute_section(&mut self, kind: u8, id: u32) -> Option<Restore<'_>> {
+        let plan = &*self.plan;
+        Some(match kind {
             kind::DETECTOR => {
                 let index = plan.detectors.iter().position(|detector| detector.id == id)?;
                 let detectors = &mut self.detectors[index];
                 Box::new(move |slot, words| detectors.restore(slot, words))
             }
-            kind::INLINE => {
+            _ => {
                 let index = plan.inline.iter().position(|inline| inline.id == id)?;
                 let (states, spec) = (&mut self.inline[index], &plan.inline[index].spec);
                 Box::new(move |slot, words| {
@@ -357,7 +380,6 @@ impl Table {
                     Ok(())
                 })
             }
-            _ => return None,
         })
     }
 }

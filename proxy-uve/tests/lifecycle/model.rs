@@ -181,7 +181,9 @@ impl Object {
         let mut fields = json!({});
         for &(name, kind) in attributes {
             let result = match kind {
-                Attribute::Sum { every } if period.is_multiple_of(every) => self.running.remove(name).map(|sum| json!(sum)),
+                Attribute::Sum { every } if period.is_multiple_of(every) => {
+                    self.running.remove(name).map(|sum| json!(sum))
+                }
                 Attribute::Detector { every, alpha, text } if period.is_multiple_of(every) => {
                     let sum = self.running.remove(name);
                     self.detectors.entry(name).or_default().close(sum, alpha, text)

@@ -35,8 +35,7 @@ pub(crate) fn is_old(message: &Value) -> bool {
 pub(crate) fn types(record: &Value) -> Vec<&str> {
     let scenario = text(record, "scenario");
     let direct = scenario.split('-').find(|part| part.starts_with("Lc"));
-    let mut types: Vec<&str> =
-        direct.map_or_else(|| text(record, "conf").split(':').collect(), |name| vec![name]);
+    let mut types: Vec<&str> = direct.map_or_else(|| text(record, "conf").split(':').collect(), |name| vec![name]);
     types.dedup();
     types
 }

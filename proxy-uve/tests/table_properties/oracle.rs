@@ -39,45 +39,27 @@ fn accepts(of: &Type, value: Number) -> bool {
 }
 
 pub(crate) fn outcome(case: &Case) -> Outcome {
-    let mut groups = groups(case);
-    let (mut fates, mut rows) = (Fates::default(), Vec::new());
-    let (mut newest, mut watermark, mut covered_from) = (None, 0, 0);
+    let mut scan = Scan {
+        groups: groups(case),
+        fates: Fates::default(),
+        rows: Vec::new(),
+        newest: None,
+        watermark: 0,
+        covered_from: 0,
+    };
     for step in &case.steps {
-        let (key, at, value) = match *step {
-            Step::Advance { to } => {
-                watermark = watermark.max(to);
-                continue;
-            }
-            Step::Sample { key, at, value } => (key, at, value),
-        };
-        if !case.types.iter().any(|of| accepts(of, value)) {
-            fates.malformed_value += 1;
-            continue;
+        match *step {
+            Step::Advance { to } => scan.watermark = scan.watermark.max(to),
+            Step::Sample { key, at, value } => scan.sample(case, key, Taken { at, value }),
         }
-        covered_from = if newest.is_none() { at } else { covered_from };
-        newest = newest.max(Some(at));
-        watermark = watermark.max(newest.unwrap_or(0).saturating_sub(case.lateness));
-        let mut open = groups.iter_mut().filter(|group| at / group.period * group.period + group.period > watermark).peekable();
-        if open.peek().is_none() {
-            fates.late += 1;
-            continue;
-        }
-        let mut aggregated = false;
-        for group in open.filter(|group| group.types.iter().any(|of| accepts(of, value))) {
-            aggregated = true;
-            group.taken.entry(key).or_default().push(Taken { at, value });
-            rows.extend(group.types.iter().filter(|of| of.period == 0 && accepts(of, value)).map(|of| {
-                row(of, key, [at, at], "false", &format!(",\"now\":{value}"))
-            }));
-        }
-        *if aggregated { &mut fates.aggregated } else { &mut fates.refused } += 1;
     }
+    let Scan { groups, fates, mut rows, watermark, covered_from, .. } = scan;
     let mut summed = 0;
     for group in &groups {
         for (&key, taken) in &group.taken {
             rows.extend(Fold { group, key, taken, covered_from }.rows(watermark));
             if group.types.iter().any(|of| of.name == "AggProxySum") {
-                let over = taken.iter().filter(|sample| sample.at / group.period * group.period + group.period <= watermark);
+                let over = taken.iter().filter(|sample| group.end(sample.at) <= watermark);
                 summed += over.filter_map(|sample| integer(sample.value)).map(u128::from).sum::<u128>();
             }
         }
@@ -86,11 +68,57 @@ pub(crate) fn outcome(case: &Case) -> Outcome {
     Outcome { fates, rows, summed }
 }
 
+impl Group<'_> {
+    /// The end of the window that holds `at`.
+    fn end(&self, at: u64) -> u64 {
+        at / self.period * self.period + self.period
+    }
+}
+
+/// The first pass: who counts where.
+struct Scan<'c> {
+    groups: Vec<Group<'c>>,
+    fates: Fates,
+    /// Inline results.
+    rows: Vec<String>,
+    newest: Option<u64>,
+    watermark: u64,
+    covered_from: u64,
+}
+
+impl Scan<'_> {
+    fn sample(&mut self, case: &Case, key: usize, sample: Taken) {
+        let Taken { at, value } = sample;
+        if !case.types.iter().any(|of| accepts(of, value)) {
+            self.fates.malformed_value += 1;
+            return;
+        }
+        self.covered_from = if self.newest.is_none() { at } else { self.covered_from };
+        self.newest = self.newest.max(Some(at));
+        self.watermark = self.watermark.max(self.newest.unwrap_or(0).saturating_sub(case.lateness));
+        let watermark = self.watermark;
+        let mut open = self.groups.iter_mut().filter(|group| group.end(at) > watermark).peekable();
+        if open.peek().is_none() {
+            self.fates.late += 1;
+            return;
+        }
+        let mut fate = &mut self.fates.refused;
+        for group in open.filter(|group| group.types.iter().any(|of| accepts(of, value))) {
+            fate = &mut self.fates.aggregated;
+            group.taken.entry(key).or_default().push(sample);
+            let inline = group.types.iter().filter(|of| of.period == 0 && accepts(of, value));
+            self.rows.extend(inline.map(|of| row(of, key, [at, at], "false", &format!(",\"now\":{value}"))));
+        }
+        *fate += 1;
+    }
+}
+
 fn groups(case: &Case) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for of in &case.types {
         let period = if of.period == 0 { 60 } else { of.period } * SECOND;
-        let same = |group: &&mut Group<'_>| (group.period, group.timeout, group.silence) == (period, of.timeout, of.silence);
+        let same =
+            |group: &&mut Group<'_>| (group.period, group.timeout, group.silence) == (period, of.timeout, of.silence);
         match groups.iter_mut().find(same) {
             Some(group) => group.types.push(of),
             None => groups.push(Group {
@@ -162,7 +190,13 @@ impl Fold<'_> {
         self.taken.iter().filter(move |sample| (start..end).contains(&sample.at))
     }
 
-    fn row<'t>(&self, of: &'t Type, start: u64, end: u64, detectors: &mut BTreeMap<(&'t str, &'t str), Detector>) -> Option<String> {
+    fn row<'t>(
+        &self,
+        of: &'t Type,
+        start: u64,
+        end: u64,
+        detectors: &mut BTreeMap<(&'t str, &'t str), Detector>,
+    ) -> Option<String> {
         let (mut fields, mut partial) = (String::new(), false);
         for &(name, every, algorithm) in &of.attributes {
             let window = every * self.group.period;
@@ -184,7 +218,8 @@ impl Fold<'_> {
                 fields += &format!(",\"{name}\":{result}");
             }
         }
-        let partial = if partial || (start < self.covered_from && !fields.is_empty()) { ",\"partial\":true" } else { "" };
+        let partial =
+            if partial || (start < self.covered_from && !fields.is_empty()) { ",\"partial\":true" } else { "" };
         (!fields.is_empty()).then(|| row(of, self.key, [start, end], "false", &format!("{partial}{fields}")))
     }
 

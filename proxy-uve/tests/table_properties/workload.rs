@@ -61,12 +61,33 @@ pub(crate) fn types() -> Vec<Type> {
     vec![
         of("AggProxySum", 60, 1, Silence::Once, Raw::U64, &[("value", 1, Sum)]),
         of("Ewm", 60, 1, Silence::Once, Raw::U64, &[("value", 1, SumDetector)]),
-        of("Pairs", 60, 1, Silence::Once, Raw::U64, &[("sum", 2, Sum), ("last", 1, Newest), ("judged", 2, AverageDetector)]),
-        of("Patient", 60, 3, Silence::Once, Raw::U64, &[("mean", 1, Average), ("sum", 3, Sum), ("judged", 3, SumDetector)]),
+        of(
+            "Pairs",
+            60,
+            1,
+            Silence::Once,
+            Raw::U64,
+            &[("sum", 2, Sum), ("last", 1, Newest), ("judged", 2, AverageDetector)],
+        ),
+        of(
+            "Patient",
+            60,
+            3,
+            Silence::Once,
+            Raw::U64,
+            &[("mean", 1, Average), ("sum", 3, Sum), ("judged", 3, SumDetector)],
+        ),
         of("Zero", 60, 4, Silence::Zero, Raw::U64, &[("judged", 1, SumDetector), ("wide", 5, SumDetector)]),
         of("ZeroForEver", 120, 0, Silence::Zero, Raw::U64, &[("judged", 1, AverageDetector), ("wide", 3, SumDetector)]),
         of("Skip", 30, 2, Silence::Skip, Raw::U64, &[("judged", 1, SumDetector), ("mean", 3, Average)]),
-        of("Counter", 60, 0, Silence::Once, Raw::Counter, &[("sum", 1, Sum), ("sum4", 4, Sum), ("judged", 1, SumDetector)]),
+        of(
+            "Counter",
+            60,
+            0,
+            Silence::Once,
+            Raw::Counter,
+            &[("sum", 1, Sum), ("sum4", 4, Sum), ("judged", 1, SumDetector)],
+        ),
         of("Float", 60, 1, Silence::Once, Raw::F64, &[("sum", 1, Sum), ("mean", 2, Average)]),
         of("Inline", 0, 0, Silence::Once, Raw::U64, &[("now", 0, Newest)]),
     ]
@@ -79,7 +100,8 @@ fn definition(of: &Type) -> String {
         Raw::F64 => ("double", ""),
         Raw::U64 => ("u64", ""),
     };
-    let mut text = format!("struct {} {{\n 1: string name (key=\"\")\n 2: string proxy\n 3: optional bool deleted\n", of.name);
+    let mut text =
+        format!("struct {} {{\n 1: string name (key=\"\")\n 2: string proxy\n 3: optional bool deleted\n", of.name);
     writeln!(text, " 4: optional {raw} raw (hidden=\"yes\"{metric})").unwrap();
     for (number, (name, every, algorithm)) in of.attributes.iter().enumerate() {
         let (result, stats) = match algorithm {
@@ -99,7 +121,8 @@ fn definition(of: &Type) -> String {
 }
 
 pub(crate) fn plan(types: &[Type]) -> Arc<Plan> {
-    let text = "struct AnomalyResult { 1: u64 samples }\n".to_owned() + &types.iter().map(definition).collect::<String>();
+    let text =
+        "struct AnomalyResult { 1: u64 samples }\n".to_owned() + &types.iter().map(definition).collect::<String>();
     let text = text.replace("r.AnomalyResult", "derived_stats_results.AnomalyResult");
     let schema = Schema::parse("random.sandesh", &text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
     let types: Vec<_> = types.iter().map(|of| Arc::clone(schema.get(of.name).unwrap())).collect();
@@ -109,8 +132,14 @@ pub(crate) fn plan(types: &[Type]) -> Arc<Plan> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     /// The owner says that time has come so far.
-    Advance { to: u64 },
-    Sample { key: usize, at: u64, value: Number },
+    Advance {
+        to: u64,
+    },
+    Sample {
+        key: usize,
+        at: u64,
+        value: Number,
+    },
 }
 
 /// Something to do, relative to the newest time so far: in seconds on, and in parts of the lateness back.

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::log::types::Written;
 use crate::log::*;
 
 const P: PartitionId = PartitionId::new(0, 0);

@@ -1,0 +1,139 @@
+//! A disk that is full, and files that are damaged.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::{Daemon, Random, command, line, results};
+use tempfile::TempDir;
+
+const PERIOD: u64 = 10_000_000;
+const START: u64 = 1_488_000_000_000_000;
+const SETTINGS: [&str; 4] =
+    ["aggregation.period=10", "aggregation.allowed_lateness=0s", "log.partitions=1", "log.commit_interval=20ms"];
+
+fn batch(window: u64) -> String {
+    (0..20).map(|vn| line(&format!("vn{vn}"), "egress_flow_count", START + window * PERIOD, vn + window)).collect()
+}
+
+/// A small file system of its own; unmounted when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None` where mounting is not allowed.
+    fn mount(at: &Path, size: &str) -> Option<Self> {
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(at).status();
+        status.is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A daemon that a failed test left is gone by now, so this works; if not, the directory cannot be removed.
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_batches_and_goes_on_when_there_is_space() {
+    let directory = TempDir::new().unwrap();
+    let Some(disk) = SmallDisk::mount(directory.path(), "size=96m") else {
+        eprintln!("NOT TESTED: mounting a small file system needs root");
+        return;
+    };
+    let data = disk.0.join("log");
+    let daemon = Daemon::start(&data, &SETTINGS);
+    assert_eq!(daemon.post(batch(0).as_bytes(), Some("0")).unwrap().0, 200);
+
+    let ballast = disk.0.join("ballast");
+    // Fills what is left; the copy ends with the same complaint.
+    let _ = Command::new("dd").args(["if=/dev/zero", "bs=64k"]).arg(format!("of={}", ballast.display())).output();
+    let bulk: String = (0..40_000).map(|vn| line(&format!("bulk{vn}"), "egress_flow_count", START, 1)).collect();
+    let refused = (0..50).find_map(|attempt| {
+        let (status, body) = daemon.post(bulk.as_bytes(), Some(&format!("bulk{attempt}")))?;
+        (status != 200).then_some((attempt, status, body))
+    });
+    let (attempt, status, body) = refused.expect("the disk was never full");
+    assert_eq!(status, 503, "{body}");
+    assert_eq!(daemon.get("/healthz").0, 200);
+
+    std::fs::remove_file(&ballast).unwrap();
+    let key = format!("bulk{attempt}");
+    let accepted = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        daemon.post(bulk.as_bytes(), Some(&key)).is_some_and(|(status, _)| status == 200)
+    });
+    assert!(accepted, "the daemon did not go on:\n{}", daemon.stderr());
+    assert_eq!(daemon.post(batch(1).as_bytes(), Some("1")).unwrap().0, 200);
+    daemon.wait_until_applied();
+    daemon.stop();
+
+    // Each attempt that was answered counts once, the refused one too, after it was sent again.
+    let sum = results(&data).into_iter().find(|line| line.contains("bulk0\"") && line.contains("AggProxySum-"));
+    let wanted = format!("{{\"value\":{}}}", attempt + 1);
+    assert!(sum.as_ref().is_some_and(|line| line.contains(&wanted)), "wanted {wanted} in {sum:?}");
+}
+
+/// The files of a directory and below, with content.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.metadata().unwrap().len() > 0 {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+}
+
+#[test]
+fn damaged_files_are_refused_or_change_nothing() {
+    let directory = TempDir::new().unwrap();
+    let (log, undisturbed) = (directory.path().join("log"), directory.path().join("undisturbed"));
+    let daemon = Daemon::start(&log, &SETTINGS);
+    for window in 0..4 {
+        daemon.post(batch(window).as_bytes(), None).unwrap();
+    }
+    daemon.wait_until_applied();
+    daemon.stop();
+    let go_on = |data: &Path| {
+        let daemon = Daemon::spawn(command("run", data, &SETTINGS))?;
+        let (status, _) = daemon.post(batch(4).as_bytes(), None)?;
+        (status == 200).then(|| daemon.wait_until_applied())?;
+        daemon.stop();
+        Some(results(data))
+    };
+    copy(&log, &undisturbed);
+    let expected = go_on(&undisturbed).expect("nothing is wrong with this copy");
+
+    let mut random = Random(3);
+    let (mut refused, mut unharmed) = (0, 0);
+    for case in 0..24 {
+        let data = directory.path().join(format!("case-{case}"));
+        copy(&log, &data);
+        let files = files(&data);
+        let file = &files[random.below(files.len() as u64) as usize];
+        let mut bytes = std::fs::read(file).unwrap();
+        let at = random.below(bytes.len() as u64) as usize;
+        bytes[at] ^= 1 << random.below(8);
+        std::fs::write(file, bytes).unwrap();
+        match go_on(&data) {
+            None => refused += 1,
+            Some(results) => {
+                assert_eq!(results, expected, "case {case}: bit flipped in {} at {at}", file.display());
+                unharmed += 1;
+            }
+        }
+    }
+    assert!(refused > 0, "no flip was noticed in {unharmed} cases");
+}

@@ -1,0 +1,55 @@
+//! The decoded body as flat points, ready for a sink or a pipeline.
+
+use crate::stats::ServiceStats;
+
+/// What one endpoint received from and sent to one provider of one service, since its flows were installed.
+///
+/// The counters are cumulative and fall back when flows are installed again or the node restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point<'a> {
+    /// The endpoint, a container of the node that was asked.
+    pub endpoint_ip: &'a str,
+    /// The service's virtual address.
+    pub service_ip: &'a str,
+    /// The provider behind the service, or the service's address for what cannot be told apart by provider.
+    pub provider_ip: &'a str,
+    /// Bytes the endpoint received.
+    pub bytes_in: u64,
+    /// Bytes the endpoint sent.
+    pub bytes_out: u64,
+    /// Packets the endpoint received.
+    pub packets_in: u64,
+    /// Packets the endpoint sent.
+    pub packets_out: u64,
+}
+
+/// Every point of `stats`, each (endpoint, service, provider) once, sorted by these addresses as text.
+///
+/// Borrows all texts; allocates nothing.
+///
+/// ```
+/// use netplugin_adapter::{Limits, decode, points};
+///
+/// // Two providers: what the endpoint sent is a point of the service itself.
+/// let body = br#"[{"EndpointIP": "11.1.1.2", "SvcStats": {"100.1.1.3": {"ProvStats": {
+///     "10.1.1.7": {"BytesIn": 10}, "10.1.1.8": {"BytesIn": 20}, "11.1.1.2": {"BytesOut": 5}}}}}]"#;
+/// let stats = decode(body, &Limits::default())?;
+/// let merged: Vec<_> = points(&stats).map(|point| (point.provider_ip, point.bytes_in, point.bytes_out)).collect();
+/// assert_eq!(merged, [("10.1.1.7", 10, 0), ("10.1.1.8", 20, 0), ("100.1.1.3", 0, 5)]);
+/// # Ok::<(), netplugin_adapter::DecodeError>(())
+/// ```
+pub fn points(stats: &ServiceStats) -> impl Iterator<Item = Point<'_>> {
+    stats.endpoints.iter().flat_map(|endpoint| {
+        endpoint.services.iter().flat_map(|service| {
+            service.flows.iter().map(|flow| Point {
+                endpoint_ip: &endpoint.ip,
+                service_ip: &service.ip,
+                provider_ip: &flow.provider_ip,
+                bytes_in: flow.counters.bytes_in,
+                bytes_out: flow.counters.bytes_out,
+                packets_in: flow.counters.packets_in,
+                packets_out: flow.counters.packets_out,
+            })
+        })
+    })
+}

@@ -1,5 +1,7 @@
 //! What objects cost, and that the sample path allocates nothing.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
+
 use std::fmt::Write;
 use std::sync::Arc;
 

@@ -1,6 +1,8 @@
 //! Snapshots across changes of configuration, and snapshots that are damaged. That restarts change nothing is a
 //! property of random records: see `table_properties`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

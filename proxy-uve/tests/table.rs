@@ -1,5 +1,7 @@
 //! Tables at their edges: the life of objects, jumps and bounds of time, limits, and what becomes of bad records.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
+
 use std::sync::Arc;
 
 use derived_stats::Number;

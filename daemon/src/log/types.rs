@@ -77,7 +77,7 @@ impl AppendBatch {
     /// Adds a record to the end of `partition`; records of one partition keep their order.
     ///
     /// # Errors
-    /// [`LogError::InvalidArgument`] if the record is larger than [`MAX_RECORD_BYTES`](super::MAX_RECORD_BYTES) or the
+    /// [`LogError::InvalidArgument`] if the record is larger than [`MAX_RECORD_BYTES`](super::frame::MAX_RECORD_BYTES) or the
     /// partition is the reserved one; the batch is as before.
     pub(crate) fn push(&mut self, partition: PartitionId, key: &[u8], payload: &[u8]) -> Result<(), LogError> {
         if partition.stream == u16::MAX {

@@ -10,6 +10,8 @@
 //! Same everywhere, and therefore in no list: `deleted` is always there, also when it is false; results of detectors
 //! come after the warm-up and then with every period, `SKIP` or not; the first silent period feeds one zero.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
+
 mod model;
 mod payloads;
 mod record;

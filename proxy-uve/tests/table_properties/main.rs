@@ -5,6 +5,8 @@
 //! has it: a window that forgets can do so only before samples from after the deletion are in it. The types here keep
 //! out of that corner.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
+
 mod oracle;
 mod restarts;
 mod workload;

@@ -198,7 +198,7 @@ impl Fold<'_> {
         detectors: &mut BTreeMap<(&'t str, &'t str), Detector>,
     ) -> Option<String> {
         let (mut fields, mut partial) = (String::new(), false);
-        for &(name, every, algorithm) in &of.attributes {
+        for &(name, every, algorithm) in of.attributes {
             let window = every * self.group.period;
             if every == 0 || !end.is_multiple_of(window) {
                 continue;

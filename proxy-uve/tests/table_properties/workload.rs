@@ -10,6 +10,10 @@ use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
 use proxy_uve::{DecodedRecord, Plan, Table, TableSettings};
 
+use Algorithm::{Average, AverageDetector, Newest, Sum, SumDetector};
+use Raw::{Counter, F64, U64};
+use Silence::{Once, Skip, Zero};
+
 pub(crate) const SECOND: u64 = 1_000_000;
 
 /// When the first record is due: a multiple of every window here.
@@ -43,73 +47,51 @@ pub(crate) struct Type {
     pub(crate) silence: Silence,
     pub(crate) raw: Raw,
     /// Every so many periods.
-    pub(crate) attributes: Vec<(&'static str, u64, Algorithm)>,
+    pub(crate) attributes: &'static [(&'static str, u64, Algorithm)],
 }
 
 /// All that a case draws from. A lane of N periods is never longer than the timeout and one more: see the note on
 /// deletion in `main.rs`.
-pub(crate) fn types() -> Vec<Type> {
-    use Algorithm::{Average, AverageDetector, Newest, Sum, SumDetector};
-    let of = |name, period, timeout, silence, raw, attributes: &[_]| Type {
-        name,
-        period,
-        timeout,
-        silence,
-        raw,
-        attributes: attributes.to_vec(),
-    };
-    vec![
-        of("AggProxySum", 60, 1, Silence::Once, Raw::U64, &[("value", 1, Sum)]),
-        of("Ewm", 60, 1, Silence::Once, Raw::U64, &[("value", 1, SumDetector)]),
-        of(
-            "Pairs",
-            60,
-            1,
-            Silence::Once,
-            Raw::U64,
-            &[("sum", 2, Sum), ("last", 1, Newest), ("judged", 2, AverageDetector)],
-        ),
-        of(
-            "Patient",
-            60,
-            3,
-            Silence::Once,
-            Raw::U64,
-            &[("mean", 1, Average), ("sum", 3, Sum), ("judged", 3, SumDetector)],
-        ),
-        of("Zero", 60, 4, Silence::Zero, Raw::U64, &[("judged", 1, SumDetector), ("wide", 5, SumDetector)]),
-        of("ZeroForEver", 120, 0, Silence::Zero, Raw::U64, &[("judged", 1, AverageDetector), ("wide", 3, SumDetector)]),
-        of("Skip", 30, 2, Silence::Skip, Raw::U64, &[("judged", 1, SumDetector), ("mean", 3, Average)]),
-        of(
-            "Counter",
-            60,
-            0,
-            Silence::Once,
-            Raw::Counter,
-            &[("sum", 1, Sum), ("sum4", 4, Sum), ("judged", 1, SumDetector)],
-        ),
-        of("Float", 60, 1, Silence::Once, Raw::F64, &[("sum", 1, Sum), ("mean", 2, Average)]),
-        of("Inline", 0, 0, Silence::Once, Raw::U64, &[("now", 0, Newest)]),
-    ]
+const TYPES: [Type; 10] = [
+    of("AggProxySum", [60, 1], Once, U64, &[("value", 1, Sum)]),
+    of("Ewm", [60, 1], Once, U64, &[("value", 1, SumDetector)]),
+    of("Pairs", [60, 1], Once, U64, &[("sum", 2, Sum), ("last", 1, Newest), ("judged", 2, AverageDetector)]),
+    of("Patient", [60, 3], Once, U64, &[("mean", 1, Average), ("sum", 3, Sum), ("judged", 3, SumDetector)]),
+    of("Zero", [60, 4], Zero, U64, &[("judged", 1, SumDetector), ("wide", 5, SumDetector)]),
+    of("ZeroForEver", [120, 0], Zero, U64, &[("judged", 1, AverageDetector), ("wide", 3, SumDetector)]),
+    of("Skip", [30, 2], Skip, U64, &[("judged", 1, SumDetector), ("mean", 3, Average)]),
+    of("Counter", [60, 0], Once, Counter, &[("sum", 1, Sum), ("sum4", 4, Sum), ("judged", 1, SumDetector)]),
+    of("Float", [60, 1], Once, F64, &[("sum", 1, Sum), ("mean", 2, Average)]),
+    of("Inline", [0, 0], Once, U64, &[("now", 0, Newest)]),
+];
+
+const fn of(
+    name: &'static str,
+    [period, timeout]: [u64; 2],
+    silence: Silence,
+    raw: Raw,
+    attributes: &'static [(&'static str, u64, Algorithm)],
+) -> Type {
+    Type { name, period, timeout, silence, raw, attributes }
 }
 
 /// The definition in Sandesh.
 fn definition(of: &Type) -> String {
     let (raw, metric) = match of.raw {
-        Raw::Counter => ("u64", ", metric=\"agg\""),
-        Raw::F64 => ("double", ""),
-        Raw::U64 => ("u64", ""),
+        Counter => ("u64", ", metric=\"agg\""),
+        F64 => ("double", ""),
+        U64 => ("u64", ""),
     };
     let mut text =
         format!("struct {} {{\n 1: string name (key=\"\")\n 2: string proxy\n 3: optional bool deleted\n", of.name);
     writeln!(text, " 4: optional {raw} raw (hidden=\"yes\"{metric})").unwrap();
     for (number, (name, every, algorithm)) in of.attributes.iter().enumerate() {
         let (result, stats) = match algorithm {
-            Algorithm::Average => (raw, format!("{every}-raw:DSAvg")),
-            Algorithm::AverageDetector => ("r.AnomalyResult", format!("{every}.DSAvg-raw:DSAnomaly:EWM:0.5")),
-            Algorithm::Newest => (raw, format!("{every}-raw:DSNone")),
-            Algorithm::Sum => (raw, format!("{every}-raw:DSSum")),
-            Algorithm::SumDetector => ("r.AnomalyResult", format!("{every}.DSSum-raw:DSAnomaly:EWM:0.5")),
+            Average => (raw, format!("{every}-raw:DSAvg")),
+            AverageDetector => ("r.AnomalyResult", format!("{every}.DSAvg-raw:DSAnomaly:EWM:0.5")),
+            Newest => (raw, format!("{every}-raw:DSNone")),
+            Sum => (raw, format!("{every}-raw:DSSum")),
+            SumDetector => ("r.AnomalyResult", format!("{every}.DSSum-raw:DSAnomaly:EWM:0.5")),
         };
         writeln!(text, " {}: optional {result} {name} (stats=\"{stats}\")", number + 5).unwrap();
     }
@@ -173,7 +155,7 @@ pub(crate) struct Case {
 }
 
 pub(crate) fn cases() -> impl Strategy<Value = Case> {
-    let chosen = proptest::sample::subsequence(types(), 1..=types().len()).prop_shuffle();
+    let chosen = proptest::sample::subsequence(TYPES.to_vec(), 1..=TYPES.len()).prop_shuffle();
     let lateness = prop_oneof![Just(0), Just(30), Just(60), Just(100), Just(180)];
     (chosen, lateness, proptest::collection::vec(moves(), 1..160)).prop_map(|(types, lateness, moves)| {
         let mut newest = START;

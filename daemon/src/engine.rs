@@ -4,7 +4,7 @@
 //! disk, and the tables need no locks because each belongs to one worker.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -84,6 +84,7 @@ impl Engine {
         let directory = &settings.data_dir;
         let log = EmbeddedLog::open(directory, settings.log.clone());
         let log: Arc<dyn Log> = Arc::new(log.with_context(|| format!("open the log in {}", directory.display()))?);
+        keep_partitions(directory, settings.partitions)?;
         let mut streams = BTreeMap::new();
         for plan in &settings.plans {
             let name = plan.stream().to_string();
@@ -259,6 +260,24 @@ impl Readiness {
             info!("Ready: all partitions are restored and the view has caught up.");
             self.ready.send_replace(true);
         }
+    }
+}
+
+/// Holds the number of partitions to what the log was made with: with another number an object's samples would go to
+/// another partition than its state.
+fn keep_partitions(directory: &Path, partitions: u16) -> anyhow::Result<()> {
+    let file = directory.join("PARTITIONS");
+    match std::fs::read_to_string(&file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::write(&file, format!("{partitions}\n")).with_context(|| format!("write {}", file.display()))
+        }
+        Err(error) => Err(error).with_context(|| format!("read {}", file.display())),
+        Ok(text) if text.trim() == partitions.to_string() => Ok(()),
+        Ok(text) => anyhow::bail!(
+            "the log in {} was made with log.partitions={}, not {partitions}; set that, or use another log.data_dir",
+            directory.display(),
+            text.trim(),
+        ),
     }
 }
 

@@ -199,6 +199,25 @@ fn a_body_over_the_limit_is_refused_and_nothing_else_suffers() {
 }
 
 #[test]
+fn a_full_backlog_is_answered_with_429_and_a_time_to_wait() {
+    let data = TempDir::new().unwrap();
+    // Nothing is applied for good before an hour is over, so the first batch already fills the backlog.
+    let full = ["log.retention.max_backlog_bytes=100", "log.commit_interval=1h"];
+    let settings: Vec<&str> = SETTINGS.into_iter().chain(full).collect();
+    let daemon = Daemon::start(data.path(), &settings);
+    let batch = thirty_six("a", 0..1);
+    assert_eq!(daemon.post(batch.as_bytes(), None).unwrap().0, 200);
+    let (status, body) = daemon.post(batch.as_bytes(), None).unwrap();
+    assert_eq!(status, 429, "{body}");
+    assert!(body.contains("max_backlog_bytes"), "{body}");
+    daemon.stop();
+    // Stopping committed; there is room again.
+    let daemon = Daemon::start(data.path(), &settings);
+    assert_eq!(daemon.post(batch.as_bytes(), None).unwrap().0, 200);
+    daemon.stop();
+}
+
+#[test]
 fn a_second_daemon_on_the_same_data_says_so() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(data.path(), &SETTINGS);
@@ -207,6 +226,16 @@ fn a_second_daemon_on_the_same_data_says_so() {
     let stderr = String::from_utf8_lossy(&second.stderr);
     assert!(stderr.contains("in use by another process"), "{stderr}");
     daemon.stop();
+}
+
+#[test]
+fn another_number_of_partitions_is_refused() {
+    let data = TempDir::new().unwrap();
+    Daemon::start(data.path(), &["log.partitions=4"]).stop();
+    let other = support::command("run", data.path(), &["log.partitions=8"]).output().unwrap();
+    assert_eq!(other.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&other.stderr);
+    assert!(stderr.contains("made with log.partitions=4"), "{stderr}");
 }
 
 #[test]

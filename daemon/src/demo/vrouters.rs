@@ -56,8 +56,8 @@ impl Simulation {
     /// What one vrouter posts in a period: a line for each network and attribute.
     fn body(&self, vrouter: u64, period: u64, at: u64, streams: &[StreamName]) -> anyhow::Result<Vec<u8>> {
         let mut body = Vec::new();
-        let networks =
-            (0..NETWORKS).filter(|network| (network + VROUTERS - vrouter) % (VROUTERS / HOSTS_OF_A_NETWORK) == 0);
+        let networks = (0..NETWORKS)
+            .filter(|network| (network + VROUTERS - vrouter).is_multiple_of(VROUTERS / HOSTS_OF_A_NETWORK));
         for network_number in networks {
             for (attribute, stream) in (0..).zip(streams) {
                 body.extend_from_slice(b"ObjectVNTable:");

@@ -87,6 +87,7 @@ impl AppendBatch {
     }
 
     /// The number of records.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> u64 {
         self.partitions.values().map(RecordBuffer::len).sum()
     }
@@ -155,6 +156,7 @@ impl RecordBatch {
     }
 
     /// The number of records.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> u64 {
         self.next_offset() - self.from
     }

@@ -131,7 +131,7 @@ fn a_missing_file_is_named_before_anything_is_replayed() {
 fn the_demo_finds_its_anomaly() {
     // Short periods: the detector is warm after ten, the trouble starts in the thirteenth.
     let output = Command::new(env!("CARGO_BIN_EXE_derived-statsd"))
-        .args(["demo", "--for", "22s", "--set", "aggregation.period=1"])
+        .args(["demo", "--for", "22s", "--set", "aggregation.period=1", "--set", "http.listen=127.0.0.1:0"])
         .output()
         .unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);

@@ -160,8 +160,11 @@ impl Table {
         if stream_time <= self.progress.watermark {
             return;
         }
-        self.progress.watermark = stream_time;
-        self.close_due();
+        let before = std::mem::replace(&mut self.progress.watermark, stream_time);
+        // Every window that ended by then is closed, so only one that ends in between can be due.
+        if self.plan.groups.iter().any(|group| before / group.period != stream_time / group.period) {
+            self.close_due();
+        }
     }
 
     /// Says that records up to time `until` (microseconds) may be missing: the log was cut off, or a source lost

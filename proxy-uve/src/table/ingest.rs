@@ -5,7 +5,6 @@ use std::sync::Arc;
 use derived_stats::{Number, Report, UpdateError};
 
 use crate::key::ObjectKey;
-use crate::table::plan::Plan;
 use crate::table::results::Subject;
 use crate::table::slots::MAX_KEY_BYTES;
 use crate::table::{CHUNK_SLOTS, DecodedRecord, Fate, Record, Table};
@@ -93,33 +92,37 @@ impl Table {
 
     /// Adds the sample to every lane and inline attribute of the group. An error if none of them took it.
     fn apply_to_group(&mut self, index: usize, slot: usize, record: &DecodedRecord<'_>) -> Result<(), UpdateError> {
-        let plan = Arc::clone(&self.plan);
+        let Self { plan, lanes, inline, groups, .. } = self;
         let mut outcome = Err(UpdateError::ForeignState);
         for &lane in &plan.groups[index].lanes {
-            let updated = self.lanes[lane].update(slot, record.at, record.value);
+            let updated = lanes[lane].update(slot, record.at, record.value);
             outcome = if outcome.is_ok() { outcome } else { updated };
         }
-        for (attribute, inline) in plan.inline.iter().enumerate().filter(|(_, inline)| inline.group == index) {
-            let states = &mut self.inline[attribute];
+        for (states, plan) in inline.iter_mut().zip(&plan.inline).filter(|(_, plan)| plan.group == index) {
             if states.len() <= slot {
                 states.resize(slot + 1, None);
             }
-            let state = states[slot].get_or_insert_with(|| inline.spec.start());
-            let updated = inline.spec.update(state, record.at, record.value);
+            let state = states[slot].get_or_insert_with(|| plan.spec.start());
+            let updated = plan.spec.update(state, record.at, record.value);
             outcome = if outcome.is_ok() { outcome } else { updated };
         }
         if outcome.is_ok() {
-            self.groups[index].touch(&plan.groups[index], slot, record.at);
-            self.emit_inline(&plan, index, slot, record);
-        } else if self.groups[index].is_done_with(slot) {
+            groups[index].touch(&plan.groups[index], slot, record.at);
+            self.emit_inline(index, slot, record);
+        } else if groups[index].is_done_with(slot) {
             // A refused first sample leaves nothing behind, for whom the slot goes to next.
+            let plan = Arc::clone(&self.plan);
             self.forget(&plan, index, slot);
         }
         outcome
     }
 
     /// Sends the inline results of a sample: those that are new, as the original sends them.
-    fn emit_inline(&mut self, plan: &Plan, group: usize, slot: usize, record: &DecodedRecord<'_>) {
+    fn emit_inline(&mut self, group: usize, slot: usize, record: &DecodedRecord<'_>) {
+        let plan = &*self.plan;
+        if plan.inline.is_empty() {
+            return;
+        }
         for type_index in plan.groups[group].types.iter().copied() {
             let of_type = plan.inline.iter().enumerate().filter(|(_, inline)| inline.type_index == type_index);
             let mut shown = of_type.filter(|(_, inline)| !inline.hidden).peekable();

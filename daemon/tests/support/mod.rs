@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+pub(crate) mod campaign;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -43,7 +45,12 @@ impl Daemon {
     }
 
     /// Starts `command`; `None` if the process ends before it listens.
-    pub(crate) fn spawn(mut command: Command) -> Option<Self> {
+    pub(crate) fn spawn(command: Command) -> Option<Self> {
+        Self::try_spawn(command).ok()
+    }
+
+    /// Starts `command`; how it ended and what it said, if it ends before it listens.
+    pub(crate) fn try_spawn(mut command: Command) -> Result<Self, (ExitStatus, String)> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let stderr = Arc::new(Mutex::new(String::new()));
@@ -51,8 +58,8 @@ impl Daemon {
         let address = loop {
             line.clear();
             if lines.read_line(&mut line).unwrap() == 0 {
-                child.wait().unwrap();
-                return None;
+                let said = stderr.lock().unwrap().clone();
+                return Err((child.wait().unwrap(), said));
             }
             stderr.lock().unwrap().push_str(&line);
             if let Some((_, rest)) = line.split_once("address=") {
@@ -67,7 +74,7 @@ impl Daemon {
                 kept.push('\n');
             }
         });
-        Some(Self { child, address, stderr, reader: Some(reader) })
+        Ok(Self { child, address, stderr, reader: Some(reader) })
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -103,7 +110,9 @@ impl Daemon {
     pub(crate) fn wait_until_applied(&self) {
         self.wait_for("/api/v1/partitions", |(_, body)| {
             let partitions: Vec<serde_json::Value> = serde_json::from_str(body).ok()?;
-            (!partitions.is_empty() && partitions.iter().all(|partition| partition["lag"] == 0)).then_some(())
+            (!partitions.is_empty()
+                && partitions.iter().all(|partition| partition["lag"] == 0 && partition["closing"] == false))
+            .then_some(())
         });
     }
 

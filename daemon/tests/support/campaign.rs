@@ -1,0 +1,137 @@
+//! A run over batches that must end in the same results whatever happens to the daemon on the way.
+//!
+//! A batch whose answer was not heard is sent again under the same idempotency key, to a daemon that is started anew;
+//! one that was answered is never sent again, so what the daemon loses of it stays lost and is seen.
+
+use std::path::Path;
+
+use super::{Daemon, Random, command, line};
+
+const PERIOD: u64 = 10_000_000;
+const START: u64 = 1_488_000_000_000_000;
+const WINDOWS: u64 = 8;
+const BATCHES_PER_WINDOW: u64 = 3;
+
+/// One stream, one partition: then the whole results log has one order, and is compared as a whole.
+pub(crate) const ONE_PARTITION: [&str; 6] = [
+    "aggregation.period=10",
+    "aggregation.allowed_lateness=5s",
+    "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySumAnomalyEWM01:AggProxySum",
+    "log.partitions=1",
+    "log.commit_interval=20ms",
+    "workers.threads=1",
+];
+
+/// Two streams of four partitions: results of different partitions have no order among each other.
+pub(crate) const MANY_PARTITIONS: [&str; 5] = [
+    "aggregation.period=10",
+    "aggregation.allowed_lateness=5s",
+    "log.partitions=4",
+    "log.commit_interval=20ms",
+    "workers.threads=2",
+];
+
+/// Lines, and the idempotency key they are sent under.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    pub key: String,
+    pub body: String,
+}
+
+/// The input of a run: a few networks that come and go, samples out of order within the lateness.
+pub(crate) fn batches(seed: u64) -> Vec<Batch> {
+    let batch = |index: u64| {
+        let mut random = Random(seed * 1000 + index);
+        let mut body = String::new();
+        for _ in 0..40 {
+            let at = START + index * PERIOD / BATCHES_PER_WINDOW + random.below(PERIOD / 3);
+            let network = random.below(12);
+            if network < 3 && (index / BATCHES_PER_WINDOW) % 3 == 1 {
+                continue;
+            }
+            let attribute = ["egress_flow_count", "ingress_flow_count"][random.below(2) as usize];
+            body += &line(&format!("vn{network}"), attribute, at, random.below(100));
+        }
+        Batch { key: format!("batch-{index}"), body }
+    };
+    (0..WINDOWS * BATCHES_PER_WINDOW).map(batch).collect()
+}
+
+/// Sends batches until the daemon, armed to die at `point`, does. How many of them it answered.
+pub(crate) fn run_into_death(data: &Path, settings: &[&str], batches: &[Batch], point: &str) -> usize {
+    let mut command = command("run", data, settings);
+    command.env("DERIVED_STATSD_KILL_AT", point);
+    let mut daemon = Daemon::spawn(command).expect("it dies later");
+    let answered = batches.iter().position(|batch| daemon.post(batch.body.as_bytes(), Some(&batch.key)).is_none());
+    let answered = answered.unwrap_or_else(|| panic!("no death at {point}, so nothing was proved"));
+    assert!(!daemon.wait().success(), "it ended, but not by the fault at {point}");
+    answered
+}
+
+/// Sends everything, starting the daemon anew whenever it dies. How often it died.
+pub(crate) fn run(data: &Path, settings: &[&str], batches: &[Batch], kill_at: Option<&str>) -> u32 {
+    let mut kill_at = kill_at;
+    let mut deaths = 0;
+    let mut start = || loop {
+        let mut command = command("run", data, settings);
+        let armed = kill_at.take();
+        if let Some(point) = armed {
+            command.env("DERIVED_STATSD_KILL_AT", point);
+        }
+        match Daemon::try_spawn(command) {
+            Ok(daemon) => return daemon,
+            Err(_) if armed.is_some() => deaths += 1,
+            Err((status, messages)) => panic!("the daemon does not start, {status}:\n{messages}"),
+        }
+    };
+    let mut daemon = start();
+    let mut died = 0;
+    for batch in batches {
+        while daemon.post(batch.body.as_bytes(), Some(&batch.key)).is_none() {
+            daemon.wait();
+            died += 1;
+            daemon = start();
+        }
+    }
+    // The fault may strike a worker after the last answer.
+    loop {
+        if daemon.is_running() && applied(&daemon) {
+            daemon.stop();
+            return deaths + died;
+        }
+        if !daemon.is_running() {
+            died += 1;
+            daemon = start();
+        }
+    }
+}
+
+fn applied(daemon: &Daemon) -> bool {
+    let Ok(mut response) = ureq::get(daemon.url("/api/v1/partitions")).call() else {
+        return false;
+    };
+    let Ok(body) = response.body_mut().read_to_string() else {
+        return false;
+    };
+    let partitions: Vec<serde_json::Value> = serde_json::from_str(&body).unwrap_or_default();
+    !partitions.is_empty() && partitions.iter().all(|partition| partition["lag"] == 0 && partition["closing"] == false)
+}
+
+/// The results of each object, in order: what is comparable when partitions have no common order.
+pub(crate) fn by_object(mut lines: Vec<String>) -> Vec<String> {
+    let object = |line: &String| line.split_once("\"start\"").map(|(head, _)| head.to_owned());
+    lines.sort_by_key(object);
+    lines
+}
+
+/// Fails unless the results are those of the undisturbed run, line by line.
+pub(crate) fn assert_same(got: &[String], expected: &[String], case: &str) {
+    let different = got.iter().zip(expected).find(|(got, expected)| got != expected);
+    assert_eq!(different, None, "{case}");
+    assert_eq!(got.len(), expected.len(), "{case}");
+}
+
+/// How many seeds a fault test takes: `DERIVED_STATSD_FAULT_SEEDS`, else `otherwise`.
+pub(crate) fn seeds(otherwise: u64) -> u64 {
+    std::env::var("DERIVED_STATSD_FAULT_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}

@@ -1,0 +1,196 @@
+//! A write torn by a power cut: the daemon goes on without it, and only without it.
+//!
+//! The real daemon dies at `append.mid`: the operating system has its last write, the disk may not, and nobody was
+//! answered. What a power cut leaves of such a write is made by hand, by cutting or zeroing the journal inside of it.
+//! The daemon must start, take the unanswered batch again under its key, and end with the results of an undisturbed
+//! run, byte for byte. Batches that were answered are not sent again. One byte further back stands an acknowledged
+//! write; a journal that lacks it must be refused.
+//!
+//! `DERIVED_STATSD_FAULT_SEEDS` sets the number of deaths (6 by default), each with several tears.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use support::campaign::{
+    Batch, MANY_PARTITIONS, ONE_PARTITION, assert_same, batches, by_object, run, run_into_death, seeds,
+};
+use support::{Daemon, Random, command, results};
+use tempfile::TempDir;
+
+/// The store ends every write with these bytes. That none of them stands inside a write is checked where it matters:
+/// the last of them must end the journal, and a cut behind the one before must be no loss.
+const END_OF_WRITE: &[u8] = b"FJL\x03";
+
+/// The length of a hole. A block is longer, but so would the writes be that have one inside.
+const HOLE_BYTES: u64 = 64;
+
+/// What follows the bytes that reached the disk.
+#[derive(Clone, Copy, Debug)]
+enum Tear {
+    /// Nothing: the file's new length did not reach the disk either.
+    Cut,
+    /// Zeros: a preallocated journal keeps its length.
+    Zeroed,
+    /// Bytes that did not reach the disk, and then the rest, which did: blocks are not written in order.
+    Hole,
+}
+
+/// A data directory that a daemon left when it died in the middle of a write.
+struct Remains {
+    directory: TempDir,
+    /// Where in the journal the write stands that nobody was answered for.
+    unanswered: Range<u64>,
+    /// How many batches were answered.
+    answered: usize,
+}
+
+impl Remains {
+    fn of_a_death(settings: &[&str], batches: &[Batch], hit: u64) -> Self {
+        let directory = TempDir::new().unwrap();
+        let data = directory.path().join("data");
+        let answered = run_into_death(&data, settings, batches, &format!("append.mid:{hit}"));
+        let path = journal(&data);
+        let bytes = without_zeros(std::fs::read(&path).unwrap());
+        let ends: Vec<usize> = (0..bytes.len()).filter(|&end| bytes[..end + 1].ends_with(END_OF_WRITE)).collect();
+        let [.., before, last] = ends[..] else { panic!("{} writes in the journal", ends.len()) };
+        assert_eq!(last + 1, bytes.len(), "the journal does not end with a whole write");
+        // Small copies: a preallocated journal is 64 MiB of zeros.
+        std::fs::write(&path, &bytes).unwrap();
+        Self { directory, unanswered: before as u64 + 1..last as u64 + 1, answered }
+    }
+
+    /// A copy whose journal holds the first `kept` bytes.
+    fn torn(&self, kept: u64, tear: Tear) -> TempDir {
+        let copy = TempDir::new().unwrap();
+        copy_directory(&self.directory.path().join("data"), copy.path());
+        let file = File::options().write(true).open(journal(copy.path())).unwrap();
+        file.set_len(kept).unwrap();
+        if matches!(tear, Tear::Zeroed | Tear::Hole) {
+            file.set_len(self.unanswered.end + 64 * 1024).unwrap();
+        }
+        if matches!(tear, Tear::Hole) {
+            let bytes = std::fs::read(journal(&self.directory.path().join("data"))).unwrap();
+            let rest = (kept + HOLE_BYTES).min(self.unanswered.end);
+            file.write_all_at(&bytes[rest as usize..], rest).unwrap();
+        }
+        copy
+    }
+}
+
+/// The newest journal of the store.
+fn journal(data: &Path) -> PathBuf {
+    let paths = std::fs::read_dir(data.join("store")).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|it| it == "jnl")).max().unwrap()
+}
+
+fn without_zeros(mut bytes: Vec<u8>) -> Vec<u8> {
+    let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    bytes.truncate(used);
+    bytes
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_directory(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Both ends of the torn write, one byte inside of each, and two places in between.
+fn cuts(write: &Range<u64>, random: &mut Random) -> [u64; 6] {
+    let length = write.end - write.start;
+    [0, 1, random.below(length), random.below(length), length - 1, length].map(|kept| write.start + kept)
+}
+
+#[test]
+fn a_last_write_torn_anywhere_changes_no_byte_of_the_results() {
+    let configurations: [&[&str]; 2] = [&ONE_PARTITION, &MANY_PARTITIONS];
+    let input = batches(11);
+    let expected = configurations.map(|settings| {
+        let data = TempDir::new().unwrap();
+        run(data.path(), settings, &input, None);
+        by_object(results(data.path()))
+    });
+    assert!(expected.iter().all(|results| results.len() > 50), "the input gives too few results to prove anything");
+    for seed in 0..seeds(6) {
+        let mut random = Random(seed);
+        let which = (seed % 2) as usize;
+        let hit = 1 + random.below(input.len() as u64);
+        let remains = Remains::of_a_death(configurations[which], &input, hit);
+        for (index, kept) in cuts(&remains.unanswered, &mut random).into_iter().enumerate() {
+            let tear = [Tear::Cut, Tear::Zeroed][(seed as usize / 2 + index) % 2];
+            let case = format!("seed {seed}, killed at append.mid:{hit}, {kept} of {:?}: {tear:?}", remains.unanswered);
+            println!("{case}");
+            let data = remains.torn(kept, tear);
+            assert_eq!(run(data.path(), configurations[which], &input[remains.answered..], None), 0, "{case}");
+            assert_same(&by_object(results(data.path())), &expected[which], &case);
+        }
+    }
+}
+
+/// A hole in a value leaves a write whole in form and wrong in content. The store does not tell it from a bad disk, so
+/// the daemon may refuse to start; what it may not do is to go on with it, or to lose what was answered.
+#[test]
+fn a_last_write_with_a_hole_is_refused_or_changes_nothing() {
+    let input = batches(13);
+    let undisturbed = TempDir::new().unwrap();
+    run(undisturbed.path(), &ONE_PARTITION, &input, None);
+    let expected = results(undisturbed.path());
+    let remains = Remains::of_a_death(&ONE_PARTITION, &input, 14);
+    let (mut refused, mut unharmed) = (0, 0);
+    for kept in cuts(&remains.unanswered, &mut Random(13)) {
+        let case = format!("a hole at {kept} of {:?}", remains.unanswered);
+        let data = remains.torn(kept, Tear::Hole);
+        match Daemon::try_spawn(command("run", data.path(), &ONE_PARTITION)) {
+            Ok(daemon) => {
+                drop(daemon);
+                run(data.path(), &ONE_PARTITION, &input[remains.answered..], None);
+                assert_same(&results(data.path()), &expected, &case);
+                unharmed += 1;
+            }
+            Err((status, stderr)) => {
+                assert_eq!(status.code(), Some(1), "{case}:\n{stderr}");
+                assert!(stderr.contains("do not pass their checks"), "{case}:\n{stderr}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(unharmed > 0, "{refused} holes were refused, even the one behind the write");
+}
+
+#[test]
+fn a_journal_that_lacks_an_acknowledged_write_is_refused_until_the_loss_is_accepted() {
+    let input = batches(12);
+    let remains = Remains::of_a_death(&ONE_PARTITION, &input, 9);
+    let acknowledged = remains.unanswered.start;
+    let tears = [(1, Tear::Cut), (1, Tear::Zeroed), (20, Tear::Cut), (300, Tear::Zeroed), (2000, Tear::Cut)];
+    for (missing, tear) in tears {
+        let case = format!("without the last {missing} bytes that were acknowledged: {tear:?}");
+        let data = remains.torn(acknowledged - missing, tear);
+        let started = Daemon::try_spawn(command("run", data.path(), &ONE_PARTITION));
+        let Err((status, stderr)) = started else { panic!("{case}: it started") };
+        assert_eq!(status.code(), Some(1), "{case}:\n{stderr}");
+        let witness = data.path().join("acknowledged");
+        let remedy = format!("restore a copy, or delete the file {} to accept the loss", witness.display());
+        assert!(stderr.contains("was acknowledged: its journal was cut or damaged"), "{case}:\n{stderr}");
+        assert!(stderr.contains(&remedy), "{case}:\n{stderr}");
+
+        std::fs::remove_file(witness).unwrap();
+        let daemon = Daemon::start(data.path(), &ONE_PARTITION);
+        let next = &input[remains.answered];
+        assert!(daemon.post(next.body.as_bytes(), Some(&next.key)).is_some_and(|(status, _)| status < 300), "{case}");
+        daemon.stop();
+    }
+}

@@ -6,7 +6,7 @@ use std::ops::Range;
 use derived_stats::annotation::nearest;
 use derived_stats::{Registry, ValueType};
 
-use super::ast::{Definition, File, Type, Word};
+use super::ast::{Definition, Field, File, Type, Word};
 use super::error::SchemaError;
 use super::kind::SchemaErrorKind;
 use super::parse;
@@ -125,6 +125,19 @@ impl Source {
             Type::Map(..) => Kind::Map,
             Type::Named(name) => self.named(&name.text).unwrap_or(Kind::Struct),
         })
+    }
+
+    /// The fields of a type that is a struct of this file.
+    pub(super) fn fields(&self, ty: &Type) -> Option<&[Field]> {
+        let mut ty = ty;
+        for _ in 0..LONGEST_CHAIN {
+            let Type::Named(name) = ty else { return None };
+            if let Some(&index) = self.structs.get(&name.text) {
+                return self.definition(index).map(|definition| &definition.fields[..]);
+            }
+            ty = &self.file.aliases.iter().find(|alias| alias.name.text == name.text)?.ty;
+        }
+        None
     }
 
     fn named(&self, name: &str) -> Option<Kind> {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use derived_stats::annotation::{Annotation, AnnotationError, ErrorKind, nearest};
+use derived_stats::annotation::{Annotation, AnnotationError, ErrorKind, Ident, nearest};
 use derived_stats::{Context, MetricKind, Spec, ValueType};
 
-use super::super::ast::Word;
+use super::super::ast::{Type, Word};
 use super::super::kind::SchemaErrorKind;
 use super::super::proxy_type::{RawField, ResultAttribute};
-use super::super::source::Kind;
+use super::super::source::{Kind, Source};
 use super::settings::Settings;
 use super::{Check, Noted};
 
@@ -64,7 +64,7 @@ impl<'s> Check<'s> {
         let metric = raw.map_or(MetricKind::Plain, |raw| raw.metric);
         let context = Context { value, metric, periods: settings.periods, registry: Some(&self.source.registry) };
         let compiled = Annotation::parse(&stats.text).and_then(|annotation| {
-            check_source(&annotation, fields, raw)?;
+            check_source(&annotation, self.source, fields, raw)?;
             Spec::compile(&annotation, context)
         });
         match compiled {
@@ -124,9 +124,14 @@ impl<'s> Check<'s> {
 }
 
 /// The source of an annotation must be the raw value, the whole of it.
-fn check_source(annotation: &Annotation, fields: &[Noted<'_>], raw: Option<&RawField>) -> Result<(), AnnotationError> {
-    let source = annotation.source();
-    let (attribute, name) = (source.attribute(), source.attribute().as_str().to_owned());
+fn check_source(
+    annotation: &Annotation,
+    source: &Source,
+    fields: &[Noted<'_>],
+    raw: Option<&RawField>,
+) -> Result<(), AnnotationError> {
+    let attribute = annotation.source().attribute();
+    let name = attribute.as_str().to_owned();
     let field = fields.iter().find(|noted| noted.name() == name);
     let kind = match field {
         None => {
@@ -135,19 +140,48 @@ fn check_source(annotation: &Annotation, fields: &[Noted<'_>], raw: Option<&RawF
         }
         Some(field) if field.is_result() => ErrorKind::SelfReference { name },
         Some(Noted { kind: Some(Kind::Bool | Kind::List | Kind::String), .. }) => ErrorKind::NotNumeric { name },
-        Some(Noted { kind: Some(Kind::Struct), .. }) => ErrorKind::NeedsComponent { name },
+        Some(Noted { kind: Some(Kind::Struct), field, .. }) => return check_path(annotation, source, &field.ty),
         Some(_) => return check_component(annotation, raw),
     };
     Err(annotation.error_at(attribute.span(), kind))
 }
 
 /// A number has no components.
+/// Follows an attribute that is a struct to its component, as far as the types are of this file. That a struct cannot be
+/// the raw value is a fault of the field and told there, so nothing more is wrong with a component that is a number.
+fn check_path(annotation: &Annotation, source: &Source, ty: &Type) -> Result<(), AnnotationError> {
+    let mut path = annotation.source().names();
+    let (mut name, mut ty) = (path.next(), ty);
+    while let Some(ident) = name {
+        let text = ident.as_str().to_owned();
+        let next = path.next();
+        let (at, kind) = match (source.kind(ty), source.fields(ty), next) {
+            (Ok(Kind::Struct), _, None) => (ident, ErrorKind::NeedsComponent { name: text }),
+            (Ok(Kind::Struct), None, Some(_)) => return Ok(()),
+            (Ok(Kind::Struct), Some(fields), Some(component)) => {
+                if let Some(field) = fields.iter().find(|field| field.name.text == component.as_str()) {
+                    (name, ty) = (next, &field.ty);
+                    continue;
+                }
+                let nearest = nearest(component.as_str(), fields.iter().map(|field| field.name.text.as_str()));
+                (component, unknown(component, nearest))
+            }
+            (Ok(Kind::Number(_)) | Err(_), _, None) => return Ok(()),
+            (Ok(Kind::Number(_)) | Err(_), _, Some(component)) => (component, unknown(component, None)),
+            _ => (ident, ErrorKind::NotNumeric { name: text }),
+        };
+        return Err(annotation.error_at(at.span(), kind));
+    }
+    Ok(())
+}
+
+fn unknown(ident: &Ident, nearest: Option<&str>) -> ErrorKind {
+    ErrorKind::UnknownAttribute { name: ident.as_str().to_owned(), nearest: nearest.map(str::to_owned) }
+}
+
 fn check_component(annotation: &Annotation, raw: Option<&RawField>) -> Result<(), AnnotationError> {
     match annotation.source().component().filter(|_| raw.is_some()) {
         None => Ok(()),
-        Some(component) => {
-            let kind = ErrorKind::UnknownAttribute { name: component.as_str().to_owned(), nearest: None };
-            Err(annotation.error_at(component.span(), kind))
-        }
+        Some(component) => Err(annotation.error_at(component.span(), unknown(component, None))),
     }
 }

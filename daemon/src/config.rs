@@ -1,8 +1,9 @@
 //! The configuration: what can be set, its defaults, and where settings come from.
 //!
-//! Each section is a struct with one `impl Default`, which is the only place of its default values. Sources are laid
-//! over each other key by key, later ones win: defaults, an existing `contrail-collector.conf`, our TOML file,
-//! the environment, flags ([`load()`]). A key that does not exist is an error wherever it comes from.
+//! Each section is a struct with one `impl Default`, which is the only place of its default values; what a table has a
+//! default for by itself is taken from there. Sources are laid over each other key by key, later ones win: defaults, an
+//! existing `contrail-collector.conf`, our TOML file, the environment, flags ([`load()`]). A key that does not exist is
+//! an error wherever it comes from.
 //!
 //! Durations are texts such as `"500ms"` or `"30s"`. The reference for operators is
 //! `docs/src/reference/configuration.md`, the example file `derived-statsd.example.toml`; tests hold both to the keys
@@ -25,6 +26,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use proxy_uve::TableSettings;
 use serde::Deserialize;
 
 use crate::log::LogConfig;
@@ -91,14 +93,15 @@ pub(crate) struct Aggregation {
 
 impl Default for Aggregation {
     fn default() -> Self {
+        let table = TableSettings::default();
         Self {
             uve_proxy_list: proxy_uve::proxy_list::DEFAULT_PROXY_LIST.to_owned(),
             schema_files: Vec::new(),
             period: None,
-            allowed_lateness: Duration::from_secs(30),
-            allowed_skew: Duration::from_secs(10),
+            allowed_lateness: Duration::from_micros(table.allowed_lateness),
+            allowed_skew: Duration::from_micros(table.allowed_skew),
             idle_timeout: Duration::from_secs(60),
-            max_objects_per_partition: 1_000_000,
+            max_objects_per_partition: table.max_objects,
             cluster_id: String::new(),
         }
     }

@@ -3,7 +3,7 @@
 //! The HTTP server, `replay` and the demo are users of it. Threads rather than tasks: they compute and wait for the
 //! disk, and the tables need no locks because each belongs to one worker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,6 +56,8 @@ pub(crate) struct Engine {
     pub failed: watch::Receiver<bool>,
     pub control: Arc<Control>,
     clock: Arc<dyn Clock>,
+    /// The numbers of the configured streams: nobody applies the input of others, which older settings left behind.
+    streams: BTreeSet<u16>,
     stop_sinks: Arc<AtomicBool>,
     workers: Threads,
     sinks: Threads,
@@ -106,6 +108,7 @@ impl Engine {
             failed,
             control: Arc::default(),
             clock,
+            streams: streams.keys().copied().collect(),
             stop_sinks: Arc::default(),
             workers: Threads::new(),
             sinks: Threads::new(),
@@ -185,10 +188,11 @@ impl Engine {
         })
     }
 
-    /// Whether everything in the log is applied, and its results are committed.
+    /// Whether everything in the log that is of a configured stream is applied, and its results are committed.
     pub(crate) fn is_drained(&self) -> anyhow::Result<bool> {
         let stats = self.log.stats()?;
-        Ok(stats.partitions.iter().all(|partition| partition.cursor.unwrap_or(0) >= partition.bounds.next))
+        let mut configured = stats.partitions.iter().filter(|it| self.streams.contains(&it.partition.stream));
+        Ok(configured.all(|partition| partition.cursor.unwrap_or(0) >= partition.bounds.next))
     }
 
     /// Stops: the workers commit what they have, then the sinks deliver it. `false` if that took longer than `grace`.

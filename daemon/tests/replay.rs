@@ -7,9 +7,10 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use support::{Random, command, results};
+use support::{Daemon, Random, command, results};
 use tempfile::TempDir;
 
 const MINUTE: u64 = 60_000_000;
@@ -116,6 +117,31 @@ fn a_million_keys_meet_a_limit_of_ten_thousand() {
     replay(&data, &settings, &[&file]);
     let sums = read_sums(&results(&data));
     assert_eq!((sums.len(), sums.values().sum::<u64>()), (10_000, 10_000));
+}
+
+#[test]
+fn a_replay_does_not_wait_for_a_stream_that_is_no_longer_configured() {
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().join("log");
+    let only = |stream: &str| format!("aggregation.uve_proxy_list=UveVirtualNetworkAgent-{stream}:AggProxySum");
+    // Killed before its first commit, the daemon leaves input that nobody has applied.
+    let mut command = command("run", &data, &[&only("ingress_flow_count")]);
+    command.env("DERIVED_STATSD_KILL_AT", "commit.before:1");
+    let mut daemon = Daemon::spawn(command).expect("it dies later");
+    daemon.post(support::line("a", "ingress_flow_count", START, 7).as_bytes(), None).unwrap();
+    assert!(!daemon.wait().success(), "the input was applied");
+
+    let file = directory.path().join("egress.ndjson");
+    std::fs::write(&file, support::line("a", "egress_flow_count", START, 8)).unwrap();
+    let mut replay = support::command("replay", &data, &[&only("egress_flow_count")]);
+    let mut replay = replay.arg("--close-windows").arg(&file).stderr(Stdio::null()).spawn().unwrap();
+    let ended = (0..200).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        replay.try_wait().unwrap()
+    });
+    replay.kill().unwrap();
+    assert!(ended.expect("the replay waits for ever").success());
+    assert_eq!(read_sums(&results(&data)).into_values().collect::<Vec<_>>(), [8]);
 }
 
 #[test]

@@ -75,6 +75,10 @@ fn bad_lines_are_named_and_the_others_count() {
     assert_eq!((&answer["errors"][0]["line"], &answer["errors"][1]["line"]), (&json!(2), &json!(4)));
     assert!(answer["errors"][1]["error"].as_str().unwrap().contains("no_such_attribute"));
     assert_eq!(daemon.post(b"nothing good", None).unwrap().0, 400);
+    let metrics = daemon.get("/metrics").1;
+    for expected in ["derived_statsd_samples_accepted_total 2", "derived_statsd_samples_rejected_total 3"] {
+        assert!(metrics.contains(expected), "no {expected} in\n{metrics}");
+    }
     daemon.stop();
 }
 
@@ -134,6 +138,33 @@ fn the_file_sink_has_every_result_once() {
     let written: Vec<String> = std::fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect();
     assert_eq!(written, results(&log));
     assert_eq!(written.len(), 7);
+}
+
+#[test]
+fn a_file_sink_that_was_cut_short_is_told_of_and_goes_on_at_its_end() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("results.jsonl");
+    let sink = format!("sinks.file.path={}", file.display());
+    let log = data.path().join("log");
+    let settings: Vec<&str> = SETTINGS.into_iter().chain([sink.as_str()]).collect();
+    let run = |periods| {
+        let daemon = Daemon::start(&log, &settings);
+        daemon.post(thirty_six("a", periods).as_bytes(), None).unwrap();
+        daemon.wait_until_applied();
+        daemon.stop()
+    };
+    assert!(!run(0..3).contains("shorter"));
+    let before = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "").unwrap();
+
+    let messages = run(3..5);
+    let warning = messages.lines().find(|line| line.contains("WARN") && line.contains("shorter")).expect(&messages);
+    for part in [format!("path={}", file.display()), format!("stored={}", before.len()), "found=0".to_owned()] {
+        assert!(warning.contains(&part), "no {part} in {warning}");
+    }
+    let after = std::fs::read_to_string(&file).unwrap();
+    let written: Vec<String> = before.lines().chain(after.lines()).map(str::to_owned).collect();
+    assert_eq!(written, results(&log), "nothing is written twice, and nothing new is missing");
 }
 
 #[test]

@@ -94,6 +94,7 @@ fn append(shared: &Shared, body: &[u8], key: Option<String>) -> Result<Outcome, 
         let stored = serde_json::to_vec(&outcome).unwrap_or_default();
         batch = batch.idempotent(Idempotency { key, body_crc: crc32fast::hash(body), outcome: stored });
     } else if batch.is_empty() {
+        shared.telemetry.ingested(outcome.accepted, outcome.rejected);
         return Ok(outcome);
     }
     match shared.log.append(batch)? {

@@ -8,6 +8,7 @@ use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use tracing::warn;
 
 use crate::log::{Log, RecordBatch, SinkPosition};
 use crate::sink::Sink;
@@ -60,9 +61,18 @@ impl Sink for FileSink {
         let (next, length) = match position {
             None => (log.results_bounds()?.first, on_disk),
             Some(SinkPosition { next, detail }) => {
-                let length = detail.try_into().map(u64::from_le_bytes).unwrap_or(0);
+                let stored = detail.try_into().map(u64::from_le_bytes).unwrap_or(0);
+                if on_disk < stored {
+                    warn!(
+                        path = %self.path.display(),
+                        stored,
+                        found = on_disk,
+                        "The file of results is shorter than it was left: it was replaced or cut. New results go to its \
+                         end; those that it lacks are not written again."
+                    );
+                }
                 // A shorter file is another file: begin at its end, and let the results go on.
-                (next, length.min(on_disk))
+                (next, stored.min(on_disk))
             }
         };
         self.length = length;

@@ -82,7 +82,7 @@ pub use self::registry::{RegisterError, Registry};
 pub use self::report::{AnomalyResult, EwmResult, NullResult, NumberResult, OVERFLOW, Output, Report, TOO_LARGE};
 pub use self::saved::{RestoreError, STATE_VERSION, SavedState, Words};
 pub use self::spec::{Context, MetricKind, Periods, Silence, Spec, State};
-pub use self::text::six_digits;
+pub use self::text::{is_decimal, six_digits, write_six_digits};
 
 /// The examples of the README run as tests.
 #[cfg(doctest)]

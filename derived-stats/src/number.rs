@@ -103,6 +103,9 @@ pub trait Numeric: Wide + Copy + PartialEq + PartialOrd + fmt::Debug + Default +
     /// The run-time name of this type.
     const TYPE: ValueType;
 
+    /// What changes no value that it is added to, bit for bit: 0, for a double -0.0.
+    const NEUTRAL: Self;
+
     /// Wraps the value.
     fn into_number(self) -> Number;
 
@@ -137,6 +140,7 @@ pub trait Numeric: Wide + Copy + PartialEq + PartialOrd + fmt::Debug + Default +
 
 impl Numeric for u64 {
     const TYPE: ValueType = ValueType::U64;
+    const NEUTRAL: Self = 0;
 
     fn into_number(self) -> Number {
         Number::U64(self)
@@ -183,6 +187,7 @@ impl Numeric for u64 {
 
 impl Numeric for i64 {
     const TYPE: ValueType = ValueType::I64;
+    const NEUTRAL: Self = 0;
 
     fn into_number(self) -> Number {
         Number::I64(self)
@@ -230,6 +235,7 @@ impl Numeric for i64 {
 
 impl Numeric for f64 {
     const TYPE: ValueType = ValueType::F64;
+    const NEUTRAL: Self = -0.0;
 
     fn into_number(self) -> Number {
         Number::F64(self)

@@ -32,6 +32,22 @@ impl<O> Report<O> {
         }
     }
 
+    /// The same without taking it.
+    pub fn valid(&self) -> Option<&O> {
+        match self {
+            Self::NotReady(_) => None,
+            Self::Unchanged(output) | Self::Value(output) => Some(output),
+        }
+    }
+
+    /// Whatever result there is, without taking it.
+    pub fn output(&self) -> Option<&O> {
+        match self {
+            Self::NotReady(output) => output.as_ref(),
+            Self::Unchanged(output) | Self::Value(output) => Some(output),
+        }
+    }
+
     /// Whatever result there is, valid or not.
     pub fn any(self) -> Option<O> {
         match self {

@@ -1,4 +1,31 @@
-//! Numbers as the original prints them.
+//! Numbers as text: the one form in which they are taken, and the form in which the original prints them.
+
+/// Whether a text is a plain decimal number: `digits[.digits][e[+-]digits]`, in ASCII, without a sign before it.
+///
+/// Neither `strtod`, as the original has it, nor `str::parse` alone is so strict: the one takes blanks, signs,
+/// hexadecimal and a prefix of anything, the other takes `+5`, `.5`, `inf` and `NaN`. What is a plain decimal,
+/// `str::parse::<f64>` takes; whether it is finite is still to be asked.
+///
+/// ```
+/// use derived_stats::is_decimal;
+///
+/// assert!(["0", "36.9", "1e-3", "2.5E+1"].into_iter().all(is_decimal));
+/// assert!(!["", "-1", "+5", ".5", "5.", "1e", "0x10", "inf", " 5"].into_iter().any(is_decimal));
+/// ```
+pub fn is_decimal(text: &str) -> bool {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (text, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits(whole)
+        && fraction.is_none_or(digits)
+        && exponent.is_none_or(|text| digits(text.strip_prefix(['+', '-']).unwrap_or(text)))
+}
 
 /// Six significant digits, as C's `printf("%g")`: the text of `state` in an anomaly result.
 ///
@@ -12,36 +39,112 @@
 /// assert_eq!(six_digits(1.5e16), "1.5e+16");
 /// ```
 pub fn six_digits(value: f64) -> String {
-    if value.is_nan() {
-        return if value.is_sign_negative() { "-nan" } else { "nan" }.to_owned();
+    let mut text = Vec::new();
+    write_six_digits(value, &mut text);
+    // ASCII digits are UTF-8.
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Appends what [`six_digits`] gives, without allocating for ordinary values.
+pub fn write_six_digits(value: f64, out: &mut Vec<u8>) {
+    if value.is_sign_negative() {
+        out.push(b'-');
     }
-    if value.is_infinite() {
-        return if value < 0.0 { "-inf" } else { "inf" }.to_owned();
-    }
-    // Rust's `{:.5e}` rounds to six significant digits exactly as printf does, and names the exponent after rounding.
-    let scientific = format!("{value:.5e}");
-    let Some((mantissa, exponent)) = scientific.split_once('e') else {
-        return scientific;
-    };
-    let Ok(exponent) = exponent.parse::<i32>() else {
-        return scientific;
-    };
-    if (-4..6).contains(&exponent) {
-        let decimals = usize::try_from(5 - exponent).unwrap_or(0);
-        without_trailing_zeros(&format!("{value:.decimals$}")).to_owned()
+    let size = value.abs();
+    if size.is_nan() {
+        out.extend_from_slice(b"nan");
+    } else if size.is_infinite() {
+        out.extend_from_slice(b"inf");
+    } else if size == 0.0 {
+        out.push(b'0');
     } else {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        format!("{}e{sign}{:02}", without_trailing_zeros(mantissa), exponent.abs())
+        let (digits, exponent) = quick_digits(size).or_else(|| exact_digits(size)).unwrap_or_default();
+        write_general(digits, exponent, out);
     }
 }
 
-fn without_trailing_zeros(text: &str) -> &str {
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+/// The six digits of a positive number as an integer, and the exponent of the first, when arithmetic in doubles is
+/// surely right: one rounding moves the scaled number by less than 1e-9, so farther than that from the middle between
+/// two integers the nearest one is known.
+fn quick_digits(size: f64) -> Option<(u32, i32)> {
+    if !(POWERS[0]..1e15).contains(&size) {
+        return None;
+    }
+    let exponent = POWERS.partition_point(|&power| power <= size) as i32 + LOWEST_POWER - 1;
+    let scaled = match 5 - exponent {
+        down @ ..0 => size / POWERS[(-down - LOWEST_POWER) as usize],
+        up => size * SCALES[up as usize],
+    };
+    let whole = scaled.trunc();
+    let rest = scaled - whole;
+    if (rest - 0.5).abs() < 1e-6 {
+        return None;
+    }
+    match whole as u32 + u32::from(rest > 0.5) {
+        1_000_000 => Some((100_000, exponent + 1)),
+        digits => Some((digits, exponent)),
+    }
+}
+
+/// The exponent of the first of [`POWERS`].
+const LOWEST_POWER: i32 = -5;
+
+const POWERS: [f64; 21] = [
+    1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+];
+
+/// Exact in a double, as all powers of ten up to 22 are.
+const SCALES: [f64; 11] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
+
+/// The same by way of text: Rust's `{:.5e}` rounds to six significant digits exactly as printf does, and names the
+/// exponent after rounding.
+fn exact_digits(size: f64) -> Option<(u32, i32)> {
+    let scientific = format!("{size:.5e}");
+    let (mantissa, exponent) = scientific.split_once('e')?;
+    Some((mantissa.replace('.', "").parse().ok()?, exponent.parse().ok()?))
+}
+
+/// Writes a number in printf's general form: fixed for exponents of -4 to 5, scientific beyond, no trailing zeros.
+fn write_general(digits: u32, exponent: i32, out: &mut Vec<u8>) {
+    let mut text = [b'0'; 6];
+    let mut rest = digits;
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let used = text.iter().rposition(|&digit| digit != b'0').map_or(1, |last| last + 1);
+    match exponent {
+        0..6 => {
+            let whole = exponent as usize + 1;
+            out.extend_from_slice(&text[..whole]);
+            write_fraction(text.get(whole..used).unwrap_or_default(), out);
+        }
+        -4..0 => {
+            out.extend_from_slice(b"0.");
+            out.extend(std::iter::repeat_n(b'0', (-exponent - 1) as usize));
+            out.extend_from_slice(&text[..used]);
+        }
+        _ => {
+            out.push(text[0]);
+            write_fraction(&text[1..used], out);
+            let sign = if exponent < 0 { '-' } else { '+' };
+            out.extend_from_slice(format!("e{sign}{:02}", exponent.abs()).as_bytes());
+        }
+    }
+}
+
+fn write_fraction(digits: &[u8], out: &mut Vec<u8>) {
+    if !digits.is_empty() {
+        out.push(b'.');
+        out.extend_from_slice(digits);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::six_digits;
+    use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn the_form_is_that_of_printf() {
@@ -62,6 +165,19 @@ mod tests {
         ];
         for (value, text) in cases {
             assert_eq!(six_digits(value), text, "of {value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn property_the_quick_way_gives_the_digits_of_the_exact_one(mantissa in 1.0..10.0, exponent in -6i32..16, cut in 4i32..9) {
+            let value: f64 = mantissa * 10f64.powi(exponent);
+            // Also numbers with few digits, whose sixth is often followed by a 5 alone.
+            let scale = 10f64.powi(cut - exponent);
+            for value in [value, (value * scale).round() / scale] {
+                let quick = quick_digits(value);
+                prop_assert!(quick.is_none() || quick == exact_digits(value), "{value:?}");
+            }
         }
     }
 }

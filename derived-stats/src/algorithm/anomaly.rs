@@ -41,6 +41,8 @@ pub struct AnomalyState<T> {
     newest: T,
     /// Whether the sample before the newest was quiet. At first it is: its sigma counts as 0.
     was_quiet: bool,
+    /// Whether the newest sample is quiet: kept, so that the next one need not judge it again.
+    is_quiet: bool,
     /// Whether the newest sample was the bound of an overflowed sum.
     overflowed: bool,
     /// Whether the newest sample stood for samples, not for a silent period.
@@ -53,6 +55,7 @@ impl<T: Numeric> AnomalyState<T> {
             moments: Moments::default(),
             newest: T::default(),
             was_quiet: true,
+            is_quiet: true,
             overflowed: false,
             from_samples: false,
         }
@@ -75,8 +78,8 @@ impl<T: Numeric> AnomalyState<T> {
         self.moments.sigma(self.newest.to_f64())
     }
 
-    fn is_quiet(&self) -> bool {
-        self.sigma().abs() < QUIET_SIGMA
+    fn judge_newest(&mut self) {
+        self.is_quiet = self.sigma().abs() < QUIET_SIGMA;
     }
 }
 
@@ -88,12 +91,12 @@ impl Anomaly {
 
     /// Takes the value of a period that had samples, and whether it is the bound of an overflowed sum.
     pub(crate) fn feed<T: Numeric>(&self, state: &mut AnomalyState<T>, value: T, overflowed: bool) {
-        // Before the first sample sigma is 0, hence quiet, whatever `newest` holds.
-        state.was_quiet = state.is_quiet();
+        state.was_quiet = state.is_quiet;
         state.from_samples = true;
         state.moments.update(self.alpha, value.to_f64());
         state.newest = value;
         state.overflowed = overflowed;
+        state.judge_newest();
     }
 
     /// Takes a silent period as the value 0.
@@ -107,7 +110,7 @@ impl Anomaly {
         let samples = state.moments.samples;
         if samples < self.warm_up {
             Report::NotReady(Some(output))
-        } else if samples > self.warm_up && state.was_quiet && state.is_quiet() {
+        } else if samples > self.warm_up && state.was_quiet && state.is_quiet {
             Report::Unchanged(output)
         } else {
             Report::Value(output)
@@ -169,7 +172,10 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
             return Err(RestoreError::invalid("flags", flags));
         }
         let flag = |bit: u64| flags & bit == bit;
-        Ok(AnomalyState { moments, newest, was_quiet: flag(1), overflowed: flag(2), from_samples: flag(4) })
+        let (was_quiet, overflowed, from_samples) = (flag(1), flag(2), flag(4));
+        let mut state = AnomalyState { moments, newest, was_quiet, is_quiet: true, overflowed, from_samples };
+        state.judge_newest();
+        Ok(state)
     }
 }
 

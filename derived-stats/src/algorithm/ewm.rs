@@ -25,6 +25,7 @@ use crate::algorithm::{Algorithm, Sample, UpdateError};
 use crate::number::Numeric;
 use crate::report::{EwmResult, Output, Report, TOO_LARGE};
 use crate::saved::{RestoreError, Words};
+use crate::text::is_decimal;
 
 /// The largest sample by size that the moments take as it is: the square of twice as much is far within a double.
 const LARGEST: f64 = 1e150;
@@ -49,7 +50,7 @@ pub enum AlphaError {
 }
 
 impl Alpha {
-    /// Reads `digits[.digits][e[+-]digits]`. The original's `strtod` also takes blanks, signs, hexadecimal and any
+    /// Reads a [plain decimal](is_decimal). The original's `strtod` also takes blanks, signs, hexadecimal and any
     /// trailing text; a slip there changes every later result, so it is an error here.
     ///
     /// # Errors
@@ -82,21 +83,6 @@ impl Alpha {
     pub fn warm_up(self) -> u64 {
         (1.0 / self.0) as u64
     }
-}
-
-fn is_decimal(text: &str) -> bool {
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (text, None),
-    };
-    let (whole, fraction) = match mantissa.split_once('.') {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (mantissa, None),
-    };
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits(whole)
-        && fraction.is_none_or(digits)
-        && exponent.is_none_or(|text| digits(text.strip_prefix(['+', '-']).unwrap_or(text)))
 }
 
 /// Mean and variance of one series.

@@ -24,8 +24,10 @@ impl<T: Numeric> Tally<T> {
     /// Adds `value` to the sum; marks the tally if the sum leaves the range of the type and stops at the bound.
     #[inline]
     pub fn add(&mut self, value: T) {
-        // The first value is taken, not added to zero: -0.0 keeps its sign, as in the original.
-        let (sum, overflowed) = if self.is_empty() { (value, false) } else { self.value.saturating_sum(value) };
+        // The first value is added to what changes no value, so that -0.0 keeps its sign, as in the original. Chosen,
+        // not jumped over: half of all first samples would be mispredicted.
+        let before = if self.is_empty() { T::NEUTRAL } else { self.value };
+        let (sum, overflowed) = before.saturating_sum(value);
         self.value = sum;
         self.marked |= overflowed;
         self.count();

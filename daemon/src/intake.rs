@@ -9,14 +9,16 @@
 //!
 //! `attr` is an attribute, or `stream` the whole `Struct-attribute` where two structs have an attribute of that name.
 //! A line is decoded and checked here, so that its sender learns what is wrong with it; what the log stores has
-//! passed, in the shortest form that the tables read.
+//! passed, in the shortest form that the tables read. How lines are read is [`line`]'s; this adds what only the
+//! configuration tells: which stream is meant.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proxy_uve::ObjectKey;
-use proxy_uve::wire::{self, WireSample};
-use serde::Deserialize;
+use proxy_uve::wire::line::{self, LineForm, Metric};
+use proxy_uve::wire::{WireSample, encode_stored};
 
 use crate::log::{AppendBatch, LogError, PartitionId};
 
@@ -24,9 +26,19 @@ use crate::log::{AppendBatch, LogError, PartitionId};
 #[derive(Clone, Debug)]
 pub(crate) struct Intake {
     by_stream: HashMap<String, u16>,
-    /// Attributes that name one stream, or more than one.
-    by_attribute: HashMap<String, Option<u16>>,
+    attributes: Vec<Attribute>,
+    /// Where in `attributes` each one is.
+    by_attribute: HashMap<Vec<u8>, usize>,
+    /// Where in `attributes` the last line's is: mostly the next line has the same one, and is spared the hashing.
+    last_attribute: Arc<AtomicUsize>,
     partitions: u16,
+}
+
+/// An attribute, and the stream that it names; `None` if it is in more than one.
+#[derive(Clone, Debug)]
+struct Attribute {
+    name: Vec<u8>,
+    stream: Option<u16>,
 }
 
 /// Why a line was not taken. The text names the remedy.
@@ -34,49 +46,36 @@ pub(crate) struct Intake {
 pub(crate) enum LineError {
     #[error("the attribute `{attribute}` is in more than one stream; say which with \"stream\":\"Struct-attribute\"")]
     AmbiguousAttribute { attribute: String },
-    #[error("the line is not JSON of the right form: {reason}")]
-    Json { reason: String },
     #[error("the key is no `table:name`: {reason}")]
     Key { reason: String },
     #[error(transparent)]
+    Line(#[from] line::LineError),
+    #[error(transparent)]
     Log(#[from] LogError),
-    #[error("the line has neither \"attr\" nor \"stream\"; add one")]
-    NoStream,
-    #[error("the line has no tab between key and XML element; write key, tab, element")]
-    NoTab,
     #[error("no stream `{name}` is configured; add it to uve_proxy_list, or correct the name")]
     UnknownStream { name: String },
-    #[error("the sample cannot be read: {0}")]
-    Wire(#[from] wire::WireError),
-}
-
-/// The fields of a JSON line that are not the sample's own.
-#[derive(Deserialize)]
-struct Envelope<'l> {
-    #[serde(borrow)]
-    key: Cow<'l, str>,
-    #[serde(borrow, default)]
-    attr: Option<Cow<'l, str>>,
-    #[serde(borrow, default)]
-    stream: Option<Cow<'l, str>>,
-}
-
-/// One line, understood.
-struct Line<'l> {
-    stream: u16,
-    key: Cow<'l, [u8]>,
-    sample: WireSample<'l>,
 }
 
 impl Intake {
     /// For `streams`, by name and number, of `partitions` each.
     pub(crate) fn new<'s>(streams: impl IntoIterator<Item = (&'s str, u16)>, partitions: u16) -> Self {
-        let mut intake = Self { by_stream: HashMap::new(), by_attribute: HashMap::new(), partitions };
+        let mut intake = Self {
+            by_stream: HashMap::new(),
+            attributes: Vec::new(),
+            by_attribute: HashMap::new(),
+            last_attribute: Arc::default(),
+            partitions,
+        };
         for (name, id) in streams {
             intake.by_stream.insert(name.to_owned(), id);
-            let attribute = name.split_once('-').map_or(name, |(_, attribute)| attribute);
-            let known = intake.by_attribute.entry(attribute.to_owned());
-            known.and_modify(|stream| *stream = None).or_insert(Some(id));
+            let attribute = name.split_once('-').map_or(name, |(_, attribute)| attribute).as_bytes();
+            match intake.attributes.iter_mut().find(|known| known.name == attribute) {
+                Some(known) => known.stream = None,
+                None => {
+                    intake.by_attribute.insert(attribute.to_owned(), intake.attributes.len());
+                    intake.attributes.push(Attribute { name: attribute.to_owned(), stream: Some(id) });
+                }
+            }
         }
         intake
     }
@@ -87,55 +86,57 @@ impl Intake {
     ///
     /// What is wrong with the line; the batch is then as before.
     pub(crate) fn push(&self, line: &[u8], batch: &mut AppendBatch, scratch: &mut Vec<u8>) -> Result<(), LineError> {
-        let line = self.read(line)?;
-        ObjectKey::parse(&line.key).map_err(|error| LineError::Key { reason: error.to_string() })?;
-        let partition = proxy_uve::partition(&line.key, u32::from(self.partitions));
+        if let Some((plain, taken)) = line::plain(LineForm::of(line), line)
+            && taken == line.len()
+        {
+            let stream = self.stream_of(plain.attribute)?;
+            let sample = WireSample { timestamp: plain.timestamp, value: plain.value, source: None, element: None };
+            return self.add(stream, plain.key, &sample, batch, scratch);
+        }
+        let line = line::decode(line)?;
+        let stream = match &line.metric {
+            Metric::Attribute(attribute) => self.stream_of(attribute.as_bytes())?,
+            Metric::Stream(stream) => self.stream(stream)?,
+        };
+        let sample = WireSample { timestamp: line.timestamp, value: line.value, source: line.source, element: None };
+        self.add(stream, &line.key, &sample, batch, scratch)
+    }
+
+    fn add(
+        &self,
+        stream: u16,
+        key: &[u8],
+        sample: &WireSample<'_>,
+        batch: &mut AppendBatch,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), LineError> {
+        ObjectKey::parse(key).map_err(|error| LineError::Key { reason: error.to_string() })?;
+        let partition = proxy_uve::partition(key, u32::from(self.partitions));
         scratch.clear();
-        wire::encode_stored(&line.sample, scratch);
-        let id = PartitionId::new(line.stream, u16::try_from(partition).unwrap_or(0));
-        Ok(batch.push(id, &line.key, scratch)?)
-    }
-
-    fn read<'l>(&self, line: &'l [u8]) -> Result<Line<'l>, LineError> {
-        if line.first() == Some(&b'{') { self.read_json(line) } else { self.read_tabbed(line) }
-    }
-
-    fn read_json<'l>(&self, line: &'l [u8]) -> Result<Line<'l>, LineError> {
-        let sample = wire::decode(line)?;
-        let envelope: Envelope<'l> =
-            serde_json::from_slice(line).map_err(|error| LineError::Json { reason: error.to_string() })?;
-        let stream = match (&envelope.stream, &envelope.attr) {
-            (Some(stream), _) => self.stream(stream)?,
-            (None, Some(attribute)) => self.stream_of(attribute)?,
-            (None, None) => return Err(LineError::NoStream),
-        };
-        let key = match envelope.key {
-            Cow::Borrowed(key) => Cow::Borrowed(key.as_bytes()),
-            Cow::Owned(key) => Cow::Owned(key.into_bytes()),
-        };
-        Ok(Line { stream, key, sample })
-    }
-
-    fn read_tabbed<'l>(&self, line: &'l [u8]) -> Result<Line<'l>, LineError> {
-        let tab = line.iter().position(|&byte| byte == b'\t').ok_or(LineError::NoTab)?;
-        let sample = wire::decode(&line[tab + 1..])?;
-        let stream = match &sample.element {
-            Some(element) => self.stream_of(element)?,
-            None => return Err(LineError::NoStream),
-        };
-        Ok(Line { stream, key: Cow::Borrowed(&line[..tab]), sample })
+        encode_stored(sample, scratch);
+        let id = PartitionId::new(stream, u16::try_from(partition).unwrap_or(0));
+        Ok(batch.push(id, key, scratch)?)
     }
 
     fn stream(&self, name: &str) -> Result<u16, LineError> {
         self.by_stream.get(name).copied().ok_or_else(|| LineError::UnknownStream { name: name.to_owned() })
     }
 
-    fn stream_of(&self, attribute: &str) -> Result<u16, LineError> {
-        match self.by_attribute.get(attribute) {
-            Some(Some(stream)) => Ok(*stream),
-            Some(None) => Err(LineError::AmbiguousAttribute { attribute: attribute.to_owned() }),
-            None => Err(LineError::UnknownStream { name: attribute.to_owned() }),
+    fn stream_of(&self, attribute: &[u8]) -> Result<u16, LineError> {
+        let shown = || String::from_utf8_lossy(attribute).into_owned();
+        let known = self.attribute(attribute).ok_or_else(|| LineError::UnknownStream { name: shown() })?;
+        known.stream.ok_or_else(|| LineError::AmbiguousAttribute { attribute: shown() })
+    }
+
+    fn attribute(&self, name: &[u8]) -> Option<&Attribute> {
+        // Any place is right as long as the name there is the one: threads need not agree on it.
+        let last = self.attributes.get(self.last_attribute.load(Ordering::Relaxed));
+        if let Some(last) = last.filter(|last| last.name == name) {
+            return Some(last);
         }
+        let place = *self.by_attribute.get(name)?;
+        self.last_attribute.store(place, Ordering::Relaxed);
+        self.attributes.get(place)
     }
 }
 
@@ -171,6 +172,11 @@ mod tests {
             (r#"{"attr":"flows","ts":1,"value":2}"#, "key"),
             (r#"{"key":"T:a","attr":"flows","ts":1,"value":"x"}"#, "sample"),
             (r#"{"key":":a","attr":"flows","ts":1,"value":1}"#, "table"),
+            (r#"{"key":7,"attr":"flows","ts":1,"value":1}"#, "must be a string"),
+            (r#"{"key":"T:a","attr":"flows","ts":1,"value":1} x"#, "malformed JSON"),
+            (r#"{"key":"T:a","stream":"Agent-x","ts":1,"value":1}"#, "no stream `Agent-x`"),
+            ("T:a\t<nothing timestamp=\"1\">2</nothing>", "no stream `nothing`"),
+            ("T:a\t{\"ts\":1,\"value\":2}", "XML element"),
             ("no tab here", "tab"),
             ("T:a\t<flows>2</flows>", "timestamp"),
         ];
@@ -178,5 +184,33 @@ mod tests {
             let error = push(line).expect_err(line).to_string();
             assert!(error.contains(part), "{line} gave: {error}");
         }
+    }
+
+    #[test]
+    fn an_attribute_names_its_stream_whichever_came_before() {
+        let intake = Intake::new([("Agent-flows", 0), ("Agent-bytes", 1), ("Config-bytes", 2), ("Agent-x", 3)], 4);
+        for (attribute, expected) in [("flows", 0), ("x", 3), ("x", 3), ("flows", 0), ("x", 3)] {
+            assert_eq!(intake.stream_of(attribute.as_bytes()).ok(), Some(expected), "{attribute}");
+            assert!(matches!(intake.stream_of(b"bytes"), Err(LineError::AmbiguousAttribute { .. })));
+            assert!(matches!(intake.stream_of(b"flow"), Err(LineError::UnknownStream { .. })));
+        }
+    }
+
+    #[test]
+    fn the_same_sample_is_stored_the_same_in_every_form() {
+        let intake = Intake::new([("Agent-flows", 0)], 4);
+        let lines = [
+            r#"{"key":"T:a","attr":"flows","ts":1,"value":2}"#,
+            r#"{ "key": "T:a", "stream": "Agent-flows", "ts": 1, "value": 2 }"#,
+            "T:a\t<flows timestamp=\"1\">2</flows>",
+            "T:a\t<flows timestamp='1'>2</flows>",
+        ];
+        let stored = lines.map(|line| {
+            let mut scratch = Vec::new();
+            intake.push(line.as_bytes(), &mut AppendBatch::new(0), &mut scratch).expect(line);
+            scratch
+        });
+        assert_eq!(stored[0].len(), 18, "no text left to parse");
+        assert!(stored.windows(2).all(|pair| pair[0] == pair[1]), "{stored:?}");
     }
 }

@@ -19,7 +19,9 @@
 mod encode;
 mod error;
 mod json;
+pub mod line;
 mod number;
+mod scan;
 mod stored;
 mod xml;
 
@@ -75,9 +77,7 @@ pub fn decode(payload: &[u8]) -> Result<WireSample<'_>, WireError> {
 ///
 /// As [`decode`].
 pub fn decode_within(payload: &[u8], limit: usize) -> Result<WireSample<'_>, WireError> {
-    if payload.len() > limit {
-        return Err(WireError::TooLong { length: payload.len(), limit });
-    }
+    check_length(payload, limit)?;
     if payload.first() == Some(&stored::MARK) {
         return stored::decode(payload);
     }
@@ -88,8 +88,18 @@ pub fn decode_within(payload: &[u8], limit: usize) -> Result<WireSample<'_>, Wir
         Some(first) => return Err(WireError::UnknownFormat { first }),
         None => return Err(WireError::Empty),
     };
-    let text = std::str::from_utf8(payload).map_err(|error| WireError::NotUtf8 { at: error.valid_up_to() })?;
-    decode(text)
+    decode(payload)
+}
+
+fn check_length(payload: &[u8], limit: usize) -> Result<(), WireError> {
+    if payload.len() > limit {
+        return Err(WireError::TooLong { length: payload.len(), limit });
+    }
+    Ok(())
+}
+
+fn text_of(payload: &[u8]) -> Result<&str, WireError> {
+    std::str::from_utf8(payload).map_err(|error| WireError::NotUtf8 { at: error.valid_up_to() })
 }
 
 /// White space in both formats.

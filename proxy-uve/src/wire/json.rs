@@ -1,4 +1,4 @@
-//! The JSON form: one flat object, read without building it.
+//! The JSON form: one flat object, read without building it. A payload and a line of a file share this reader.
 //!
 //! Fields may come in any order. Unknown ones are skipped, whatever they hold, so that producers may add their own; a
 //! known one that is there twice is refused. Numbers are taken as text and read as those of XML are: a JSON reader of
@@ -11,42 +11,69 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::{Format, WireError};
-use super::{WireSample, number};
+use super::{WireSample, number, text_of};
 
-pub(super) fn decode(text: &str) -> Result<WireSample<'_>, WireError> {
-    let fields: Fields<'_> = serde_json::from_str(text).map_err(malformed)?;
-    if let Some(name) = fields.duplicate {
-        return Err(WireError::Duplicate { name: name.to_owned() });
-    }
-    let timestamp = fields.ts.ok_or(WireError::MissingTimestamp { format: Format::Json })?;
-    let value = fields.value.ok_or(WireError::MissingValue)?;
-    Ok(WireSample {
-        timestamp: number::timestamp(timestamp, Format::Json)?,
-        value: number::value(value)?,
-        source: fields.source.map_or(Ok(None), source)?,
-        element: None,
-    })
+pub(super) fn decode(payload: &[u8]) -> Result<WireSample<'_>, WireError> {
+    read(text_of(payload)?)?.sample()
+}
+
+/// The fields of an object, without a look at their values.
+pub(super) fn read(text: &str) -> Result<Fields<'_>, WireError> {
+    serde_json::from_str(text).map_err(malformed)
 }
 
 /// The text of the known fields.
 #[derive(Default)]
-struct Fields<'p> {
+pub(super) struct Fields<'p> {
     ts: Option<&'p str>,
     value: Option<&'p str>,
     source: Option<&'p str>,
     duplicate: Option<&'static str>,
+    /// What only a line knows; in a payload it is as good as unknown.
+    pub(super) envelope: Envelope<'p>,
+}
+
+/// The text of the fields that say whose the sample is.
+#[derive(Default)]
+pub(super) struct Envelope<'p> {
+    pub(super) key: Option<&'p str>,
+    pub(super) attr: Option<&'p str>,
+    pub(super) stream: Option<&'p str>,
+    pub(super) duplicate: Option<&'static str>,
 }
 
 impl<'p> Fields<'p> {
-    fn set(&mut self, key: Key, text: &'p str) {
-        let (field, name) = match key {
-            Key::Source => (&mut self.source, "source"),
-            Key::Ts => (&mut self.ts, "ts"),
-            Key::Value => (&mut self.value, "value"),
-            Key::Unknown => return,
+    /// The sample's own fields, each there once.
+    pub(super) fn sample(&self) -> Result<WireSample<'p>, WireError> {
+        if let Some(name) = self.duplicate {
+            return Err(WireError::Duplicate { name: name.to_owned() });
+        }
+        let timestamp = self.ts.ok_or(WireError::MissingTimestamp { format: Format::Json })?;
+        let value = self.value.ok_or(WireError::MissingValue)?;
+        let source = self
+            .source
+            .map_or(Ok(None), |text| string(text).map_err(|NotAString| WireError::BadSource { text: text.to_owned() }));
+        Ok(WireSample {
+            timestamp: number::timestamp(timestamp, Format::Json)?,
+            value: number::value(value)?,
+            source: source?,
+            element: None,
+        })
+    }
+
+    fn set(&mut self, field: Name, text: &'p str) {
+        let envelope = &mut self.envelope;
+        let (slot, duplicate, name) = match field {
+            Name::Attr => (&mut envelope.attr, &mut envelope.duplicate, "attr"),
+            Name::Key => (&mut envelope.key, &mut envelope.duplicate, "key"),
+            Name::Source => (&mut self.source, &mut self.duplicate, "source"),
+            Name::Stream => (&mut envelope.stream, &mut envelope.duplicate, "stream"),
+            Name::Ts => (&mut self.ts, &mut self.duplicate, "ts"),
+            Name::Value => (&mut self.value, &mut self.duplicate, "value"),
+            Name::Unknown => return,
         };
-        if field.replace(text).is_some() {
-            self.duplicate = Some(name);
+        if slot.replace(text).is_some() {
+            *duplicate = Some(name);
         }
     }
 }
@@ -68,12 +95,12 @@ impl<'p> Visitor<'p> for FieldsVisitor {
 
     fn visit_map<A: MapAccess<'p>>(self, mut map: A) -> Result<Fields<'p>, A::Error> {
         let mut fields = Fields::default();
-        while let Some(key) = map.next_key()? {
-            match key {
-                Key::Unknown => {
+        while let Some(name) = map.next_key()? {
+            match name {
+                Name::Unknown => {
                     map.next_value::<IgnoredAny>()?;
                 }
-                key => fields.set(key, map.next_value::<&RawValue>()?.get()),
+                name => fields.set(name, map.next_value::<&RawValue>()?.get()),
             }
         }
         Ok(fields)
@@ -81,40 +108,50 @@ impl<'p> Visitor<'p> for FieldsVisitor {
 }
 
 #[derive(Clone, Copy)]
-enum Key {
+enum Name {
+    Attr,
+    Key,
     Source,
+    Stream,
     Ts,
     Unknown,
     Value,
 }
 
-impl<'p> Deserialize<'p> for Key {
+impl<'p> Deserialize<'p> for Name {
     fn deserialize<D: Deserializer<'p>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_identifier(KeyVisitor)
+        deserializer.deserialize_identifier(NameVisitor)
     }
 }
 
-struct KeyVisitor;
+struct NameVisitor;
 
-impl Visitor<'_> for KeyVisitor {
-    type Value = Key;
+impl Visitor<'_> for NameVisitor {
+    type Value = Name;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a field")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Key, E> {
+    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
         Ok(match name {
-            "source" => Key::Source,
-            "ts" => Key::Ts,
-            "value" => Key::Value,
-            _ => Key::Unknown,
+            "attr" => Name::Attr,
+            "key" => Name::Key,
+            "source" => Name::Source,
+            "stream" => Name::Stream,
+            "ts" => Name::Ts,
+            "value" => Name::Value,
+            _ => Name::Unknown,
         })
     }
 }
 
+/// The text of a value is not that of a string.
+#[derive(Debug)]
+pub(super) struct NotAString;
+
 /// A string of JSON; `null` is none. Borrowed unless it holds escapes.
-fn source(text: &str) -> Result<Option<Cow<'_, str>>, WireError> {
+pub(super) fn string(text: &str) -> Result<Option<Cow<'_, str>>, NotAString> {
     if text == "null" {
         return Ok(None);
     }
@@ -122,10 +159,7 @@ fn source(text: &str) -> Result<Option<Cow<'_, str>>, WireError> {
     if let Some(plain) = plain {
         return Ok(Some(Cow::Borrowed(plain)));
     }
-    match serde_json::from_str(text) {
-        Ok(source) => Ok(Some(Cow::Owned(source))),
-        Err(_) => Err(WireError::BadSource { text: text.to_owned() }),
-    }
+    serde_json::from_str(text).map(|text| Some(Cow::Owned(text))).map_err(|_| NotAString)
 }
 
 fn malformed(error: serde_json::Error) -> WireError {
@@ -155,13 +189,13 @@ mod tests {
             (r#"{"t\u0073":1,"value":1,"source":"a\"\u00e9"}"#, sample(1, Number::U64(1), Some("a\"é"))),
         ];
         for (text, expected) in cases {
-            assert_eq!(decode(text), Ok(expected), "{text}");
+            assert_eq!(decode(text.as_bytes()), Ok(expected), "{text}");
         }
     }
 
     #[test]
     fn a_source_without_escapes_is_borrowed() {
-        let sample = decode(r#"{"ts":1,"value":1,"source":"compute-é"}"#).unwrap();
+        let sample = decode(r#"{"ts":1,"value":1,"source":"compute-é"}"#.as_bytes()).unwrap();
         assert!(matches!(sample.source, Some(Cow::Borrowed("compute-é"))));
     }
 
@@ -194,7 +228,7 @@ mod tests {
             (r#"{}"#, "missing_timestamp"),
         ];
         for (text, expected) in cases {
-            assert_eq!(decode(text).map_err(|error| error.label()), Err(expected), "{text}");
+            assert_eq!(decode(text.as_bytes()).map_err(|error| error.label()), Err(expected), "{text}");
         }
     }
 }

@@ -1,9 +1,8 @@
 //! Decimal text to numbers, without loss.
 //!
-//! `-?digits[.digits][e[+-]digits]`. Neither `strtoul`, as the original has it, nor `str::parse` alone: the one
-//! takes a prefix of anything, the other takes `+5`, `.5`, `inf` and `NaN`.
+//! A [plain decimal](is_decimal) with or without `-` before it: that function says why no other form is taken.
 
-use derived_stats::Number;
+use derived_stats::{Number, is_decimal};
 
 use super::error::{Format, WireError};
 
@@ -34,20 +33,6 @@ pub(super) fn timestamp(text: &str, format: Format) -> Result<u64, WireError> {
 
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// `digits[.digits][e[+-]digits]`
-fn is_decimal(magnitude: &str) -> bool {
-    let (mantissa, exponent) = match magnitude.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (magnitude, None),
-    };
-    let (whole, fraction) = match mantissa.split_once('.') {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (mantissa, None),
-    };
-    let exponent = exponent.map(|text| text.strip_prefix(['+', '-']).unwrap_or(text));
-    is_digits(whole) && fraction.is_none_or(is_digits) && exponent.is_none_or(is_digits)
 }
 
 #[cfg(test)]

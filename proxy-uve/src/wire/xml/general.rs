@@ -1,7 +1,5 @@
 //! All of XML, by a library: entities, CDATA, comments, declarations, and faults in words.
 
-use std::borrow::Cow;
-
 use quick_xml::events::attributes::{AttrError, Attribute};
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
@@ -9,16 +7,12 @@ use quick_xml::{Reader, XmlVersion};
 use super::super::error::{Format, WireError};
 use super::Parts;
 
-pub(super) fn read(text: &str) -> Result<Parts<'_>, WireError> {
+pub(super) fn read(text: &str) -> Result<Parts, WireError> {
     let mut reader = Reader::from_str(text);
     let (start, is_empty) = first_element(&mut reader)?;
     let timestamp = timestamp(&start)?;
     let text = if is_empty { String::new() } else { character_data(&mut reader)? };
-    Ok(Parts {
-        element: Cow::Owned(start.name().as_ref().to_owned()),
-        timestamp: timestamp.map(Cow::Owned),
-        text: Cow::Owned(text),
-    })
+    Ok(Parts { element: start.name().as_ref().to_owned(), timestamp, text })
 }
 
 /// The start tag of the first element, and whether it is the end tag too.

@@ -1,94 +1,97 @@
-//! The shape that producers send, `<name a="v" …>text</name>`, and nothing but blanks around it.
+//! The shape that producers send, `<name a="v" …>number</name>`, decoded as it is read.
 //!
-//! One pass over ASCII, without allocating; a general reader keeps a stack of names and costs several times as much.
-//! Whatever needs more than that (quotes of the other kind, entities, comments, more attributes, a fault) is not read
-//! here: `None` sends it to the general reader, so there is one place that explains faults.
+//! One pass over ASCII, without allocating; a general reader keeps a stack of names and costs many times as much.
+//! Whatever needs more than that (quotes of the other kind, entities, comments, more attributes, a number in another
+//! spelling, a fault) is not read here: `None` sends it to the general reader, so there is one place that explains
+//! faults. The same scanner reads payloads and whole lines.
 
-use std::borrow::Cow;
+use derived_stats::Number;
 
-use super::super::is_blank;
-use super::Parts;
+use super::super::scan::{literal, micros, name, until_quote, value};
 
 /// More attributes than this are not plain; it bounds the search for duplicates.
 const MOST_ATTRIBUTES: usize = 8;
 
-pub(super) fn read(text: &str) -> Option<Parts<'_>> {
-    let mut scanner = Scanner { text, at: 0 };
-    scanner.skip(is_blank);
-    scanner.expect("<")?;
-    let element = scanner.name()?;
-    let timestamp = attributes(&mut scanner)?;
-    let text = scanner.skip(is_plain_text);
-    scanner.expect("</")?;
-    scanner.expect(element)?;
-    scanner.expect(">")?;
-    scanner.skip(is_blank);
-    scanner.is_at_end().then_some(Parts {
-        element: Cow::Borrowed(element),
-        timestamp: timestamp.map(Cow::Borrowed),
-        text: Cow::Borrowed(text),
-    })
+/// An element with a time and a value.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Element<'t> {
+    /// ASCII.
+    pub(in super::super) name: &'t [u8],
+    pub(in super::super) timestamp: u64,
+    pub(in super::super) value: Number,
 }
 
-/// The attributes up to the `>`; gives the timestamp.
-fn attributes<'p>(scanner: &mut Scanner<'p>) -> Option<Option<&'p str>> {
-    let mut names = [""; MOST_ATTRIBUTES];
+/// Reads the element that `text` begins with and gives the text after its end tag.
+#[inline(always)]
+pub(in super::super) fn element(text: &[u8]) -> Option<(Element<'_>, &[u8])> {
+    let (name, rest) = name(text.strip_prefix(b"<")?)?;
+    let (timestamp, rest) = attributes(rest)?;
+    let (value, rest) = value(skip_spaces(rest))?;
+    let rest = literal(skip_spaces(rest), b"</")?;
+    let rest = rest.strip_prefix(name)?.strip_prefix(b">")?;
+    Some((Element { name, timestamp, value }, rest))
+}
+
+/// The attributes up to the `>`; gives the timestamp and the text after the `>`.
+#[inline(always)]
+fn attributes(text: &[u8]) -> Option<(u64, &[u8])> {
+    match usual_attributes(text) {
+        Some(found) => Some(found),
+        None => other_attributes(text),
+    }
+}
+
+/// In the order in which producers write them, so that nothing has to be looked for.
+#[inline(always)]
+fn usual_attributes(text: &[u8]) -> Option<(u64, &[u8])> {
+    let rest = match literal(text, b" type=\"u64\"") {
+        Some(rest) => rest,
+        None => literal(text, b" type=\"").map_or(Some(text), quoted)?,
+    };
+    let rest = literal(rest, b" identifier=\"").map_or(Some(rest), quoted)?;
+    let (timestamp, rest) = micros(literal(rest, b" timestamp=\"")?)?;
+    Some((timestamp, literal(rest, b"\">")?))
+}
+
+/// Any order and names. Names that begin alike are taken for the same one: it is for the general reader to look closer.
+#[inline(never)]
+fn other_attributes(text: &[u8]) -> Option<(u64, &[u8])> {
+    let mut starts = [0; MOST_ATTRIBUTES];
     let mut timestamp = None;
+    let mut rest = text;
     for count in 0..=MOST_ATTRIBUTES {
-        if scanner.expect(">").is_some() {
-            return Some(timestamp);
+        if let Some(after) = rest.strip_prefix(b">") {
+            return Some((timestamp?, after));
         }
-        scanner.expect(" ")?;
-        let name = scanner.name()?;
-        if names[..count].contains(&name) {
+        let (name, after) = name(rest.strip_prefix(b" ")?)?;
+        let start = name.iter().take(8).fold(0, |start, &byte| (start << 8) | u64::from(byte));
+        if starts.iter().take(count).any(|&earlier| earlier == start) {
             return None;
         }
-        *names.get_mut(count)? = name;
-        scanner.expect("=\"")?;
-        let value = scanner.skip(is_plain_value);
-        scanner.expect("\"")?;
-        if name == "timestamp" {
-            timestamp = Some(value);
-        }
+        *starts.get_mut(count)? = start;
+        let value = literal(after, b"=\"")?;
+        rest = if name == b"timestamp" {
+            let (micros, after) = micros(value)?;
+            timestamp = Some(micros);
+            after.strip_prefix(b"\"")?
+        } else {
+            quoted(value)?
+        };
     }
     None
 }
 
-struct Scanner<'p> {
-    text: &'p str,
-    at: usize,
+/// Passes a value, whatever it is, and its `"`.
+#[inline(always)]
+fn quoted(text: &[u8]) -> Option<&[u8]> {
+    until_quote(text)?.1.strip_prefix(b"\"")
 }
 
-impl<'p> Scanner<'p> {
-    /// Passes `expected` if it comes next.
-    fn expect(&mut self, expected: &str) -> Option<()> {
-        let rest = self.text.as_bytes().get(self.at..)?;
-        rest.starts_with(expected.as_bytes()).then(|| self.at += expected.len())
+/// Passes spaces. Mostly there are none.
+#[inline(always)]
+fn skip_spaces(mut text: &[u8]) -> &[u8] {
+    while let Some(rest) = text.strip_prefix(b" ") {
+        text = rest;
     }
-
-    /// Passes the bytes that fit, all of them ASCII, and gives them.
-    fn skip(&mut self, fits: impl Fn(u8) -> bool) -> &'p str {
-        let start = self.at;
-        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
-        self.at += rest.iter().position(|&byte| !fits(byte)).unwrap_or(rest.len());
-        self.text.get(start..self.at).unwrap_or_default()
-    }
-
-    fn name(&mut self) -> Option<&'p str> {
-        let first = *self.text.as_bytes().get(self.at)?;
-        let starts_a_name = first.is_ascii_alphabetic() || first == b'_';
-        starts_a_name.then(|| self.skip(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')))
-    }
-
-    fn is_at_end(&self) -> bool {
-        self.at >= self.text.len()
-    }
-}
-
-fn is_plain_text(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && !matches!(byte, b'<' | b'>' | b'&')
-}
-
-fn is_plain_value(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'<' | b'&')
+    text
 }

@@ -47,10 +47,15 @@ pub(crate) fn engine(loaded: &Loaded) -> EngineSettings {
     }
 }
 
+/// Objects that a record closes: a window of a million is through after as many records as come in a second, and none
+/// of them takes longer than some tens of microseconds.
+const CLOSE_PER_RECORD: usize = 64;
+
 fn table(aggregation: &Aggregation) -> TableSettings {
     TableSettings {
         allowed_lateness: micros(aggregation.allowed_lateness),
         allowed_skew: micros(aggregation.allowed_skew),
+        close_per_record: CLOSE_PER_RECORD,
         max_objects: aggregation.max_objects_per_partition,
         ..TableSettings::default()
     }

@@ -24,6 +24,8 @@ use crate::log::{Log, PartitionId};
 pub(crate) struct PartitionStatus {
     pub stream: String,
     pub cursor: u64,
+    /// A window is closing; its results come with the next records, or soon if none come.
+    pub closing: bool,
     pub objects: usize,
     /// Microseconds since the epoch.
     pub watermark: u64,

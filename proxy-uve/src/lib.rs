@@ -66,5 +66,6 @@ pub mod wire;
 pub use self::key::{ObjectKey, partition, table_of_uve_type, uve_type_of_table};
 pub use self::stream::StreamName;
 pub use self::table::{
-    CHUNK_SLOTS, DecodedRecord, Fate, Fates, Plan, Record, ResultRow, Snapshot, SnapshotError, Table, TableSettings,
+    AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Fates, Plan, Record, ResultBuffer, ResultRow, ResultSink,
+    Snapshot, SnapshotError, Subject, Table, TableSettings,
 };

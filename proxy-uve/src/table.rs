@@ -16,9 +16,11 @@
 //!
 //! *One sample's way:* position checked against the last one applied; payload decoded; key split; time checked
 //! against arrival and watermark; due windows closed; key turned into a slot; value added to the slot's cell in each
-//! lane's open window. At the close of a window: one pass over the slots moves every life, feeds detectors, and
-//! encodes results.
+//! lane's open window. At the close of a window: one pass over the slots, 64 at a time, moves every life, feeds
+//! detectors, and encodes results. Many samples at a time go the same way [by column](Table::ingest_batch), which is
+//! several times faster once the objects do not fit the caches.
 
+mod batch;
 mod bits;
 mod close;
 mod fate;
@@ -28,6 +30,7 @@ mod lane;
 mod plan;
 mod results;
 mod settings;
+mod sink;
 mod slots;
 mod snapshot;
 
@@ -37,13 +40,14 @@ use derived_stats::column::DetectorColumn;
 use derived_stats::{Number, State};
 
 use self::bits::Bits;
+use self::close::Closing;
 pub use self::fate::{Fate, Fates};
 use self::group::Group;
 use self::lane::Lane;
 pub use self::plan::Plan;
-pub use self::results::ResultRow;
-use self::results::Results;
+pub use self::results::{ResultBuffer, ResultRow};
 pub use self::settings::TableSettings;
+pub use self::sink::{AttributeResult, ResultSink, Subject};
 use self::slots::Slots;
 pub use self::snapshot::{CHUNK_SLOTS, Snapshot, SnapshotError};
 
@@ -76,9 +80,9 @@ pub struct DecodedRecord<'r> {
     pub value: Number,
 }
 
-/// The objects of one stream in one partition.
+/// The objects of one stream in one partition. Results go to `S`, by default rows of JSON to be drained.
 #[derive(Debug)]
-pub struct Table {
+pub struct Table<S = ResultBuffer> {
     plan: Arc<Plan>,
     settings: TableSettings,
     /// The `proxy` field of every result.
@@ -90,7 +94,11 @@ pub struct Table {
     /// States of inline attributes, by attribute and slot.
     inline: Vec<Vec<Option<State>>>,
     progress: Progress,
-    results: Results,
+    /// The window that is on its way out, unless it went at once.
+    closing: Option<Closing>,
+    /// Whether every record takes the same plain way, so that batches can go by column.
+    takes_columns: bool,
+    sink: S,
     /// Chunks that changed since the last snapshot.
     dirty: Bits,
     /// Closes every window by itself, to hold the shortcut to.
@@ -113,21 +121,46 @@ struct Progress {
 }
 
 impl Table {
-    /// An empty table.
+    /// An empty table whose results wait as rows of JSON to be drained.
     pub fn new(plan: Arc<Plan>, settings: TableSettings) -> Self {
-        let lanes = plan.lanes.iter().filter_map(Lane::new).collect();
+        Self::with_sink(plan, settings, ResultBuffer::default())
+    }
+
+    /// The results since the last call of [`clear_results`](Self::clear_results), in a fixed order.
+    pub fn drain(&self) -> impl Iterator<Item = ResultRow<'_>> {
+        let types = &self.plan.types;
+        self.sink.rows().map(|(index, row)| ResultRow { uve_name: &types[index].uve_name, ..row })
+    }
+
+    /// How many results wait to be drained, and their bytes.
+    pub fn pending_results(&self) -> (usize, usize) {
+        (self.sink.len(), self.sink.bytes())
+    }
+
+    /// Forgets the results that [`drain`](Self::drain) gave.
+    pub fn clear_results(&mut self) {
+        self.sink.clear();
+    }
+}
+
+impl<S: ResultSink> Table<S> {
+    /// An empty table whose results go to `sink`.
+    pub fn with_sink(plan: Arc<Plan>, settings: TableSettings, sink: S) -> Self {
+        let lanes: Vec<Lane> = plan.lanes.iter().filter_map(Lane::new).collect();
         let detectors = plan.detectors.iter().filter_map(|detector| DetectorColumn::new(&detector.spec)).collect();
         Self {
             proxy: plan.stream.to_string(),
             groups: plan.groups.iter().map(|_| Group::default()).collect(),
             inline: plan.inline.iter().map(|_| Vec::new()).collect(),
+            takes_columns: plan.has_one_value_type() && lanes.iter().all(Lane::takes_every_value),
             lanes,
             detectors,
             plan,
             settings,
             slots: Slots::default(),
             progress: Progress::default(),
-            results: Results::default(),
+            closing: None,
+            sink,
             dirty: Bits::default(),
             #[cfg(test)]
             never_skips: false,
@@ -135,36 +168,29 @@ impl Table {
     }
 
     /// Applies a record and closes the windows that it makes due. Amortised constant time; a record that closes a
-    /// window costs a pass over the objects.
+    /// window costs a pass over the objects, or its [share](TableSettings::close_per_record) of it.
     ///
     /// Records come in the order of the log. The fate is counted.
     pub fn ingest(&mut self, record: &Record<'_>) -> Fate {
         let fate = self.judge_record(record);
-        self.progress.fates.add(fate);
+        self.count(fate);
         fate
     }
 
-    /// Applies records whose payloads are decoded, in order. What [`ingest`](Self::ingest) does without the decoding.
-    pub fn ingest_batch(&mut self, records: &[DecodedRecord<'_>]) {
-        for record in records {
-            let fate = if self.is_new(record.position) { self.judge(record) } else { Fate::Duplicate };
-            self.progress.fates.add(fate);
-        }
-    }
-
-    /// Moves the watermark forward to `stream_time` (microseconds) and closes the windows that end at or before it.
+    /// Moves the watermark forward to `stream_time` (microseconds) and closes the windows that end at or before it,
+    /// all of them at once.
     ///
     /// The samples themselves do this while they flow. The owner calls it for a partition that it knows to be idle:
     /// it has read the log to its end, and so much time has passed since. A time in the past changes nothing.
     pub fn advance(&mut self, stream_time: u64) {
-        if stream_time <= self.progress.watermark {
-            return;
+        if self.move_watermark(stream_time) {
+            self.finish_closing();
         }
-        let before = std::mem::replace(&mut self.progress.watermark, stream_time);
-        // Every window that ended by then is closed, so only one that ends in between can be due.
-        if self.plan.groups.iter().any(|group| before / group.period != stream_time / group.period) {
-            self.close_due();
-        }
+    }
+
+    /// Whether a window is closing: some of its results are out, the others come with the next records.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_some()
     }
 
     /// Says that records up to time `until` (microseconds) may be missing: the log was cut off, or a source lost
@@ -173,20 +199,14 @@ impl Table {
         self.progress.covered_from = self.progress.covered_from.max(until);
     }
 
-    /// The results since the last call of [`clear_results`](Self::clear_results), in a fixed order.
-    pub fn drain(&self) -> impl Iterator<Item = ResultRow<'_>> {
-        let types = &self.plan.types;
-        self.results.rows().map(|(index, row)| ResultRow { uve_name: &types[index].uve_name, ..row })
+    /// Where results go.
+    pub fn sink(&self) -> &S {
+        &self.sink
     }
 
-    /// How many results wait to be drained, and their bytes.
-    pub fn pending_results(&self) -> (usize, usize) {
-        (self.results.len(), self.results.bytes())
-    }
-
-    /// Forgets the results that [`drain`](Self::drain) gave.
-    pub fn clear_results(&mut self) {
-        self.results.clear();
+    /// The same, to take out what came.
+    pub fn sink_mut(&mut self) -> &mut S {
+        &mut self.sink
     }
 
     /// What became of the records so far. The sum of all fates is the number of records.

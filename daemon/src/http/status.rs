@@ -58,6 +58,7 @@ pub(super) async fn partitions(State(shared): State<Arc<Shared>>) -> Response {
                 "partition": id.partition,
                 "cursor": status.cursor,
                 "lag": next.saturating_sub(status.cursor),
+                "closing": status.closing,
                 "watermark": status.watermark,
                 "objects": status.objects,
                 "records": fates,

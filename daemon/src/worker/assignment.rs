@@ -12,6 +12,9 @@ use crate::result_line;
 use crate::telemetry::PartitionStatus;
 use crate::worker::{StreamPlan, WorkerSettings};
 
+/// After this long without records, a window that is closing waits for no more of them.
+const CLOSING_PAUSE: Duration = Duration::from_millis(500);
+
 /// A partition, restored and ready to go on.
 pub(crate) struct Assignment {
     id: PartitionId,
@@ -108,14 +111,12 @@ impl Assignment {
 
     /// Applies what was read. `now` is monotonic.
     pub(crate) fn apply(&mut self, batch: &RecordBatch, now: Duration) {
-        for record in batch.records() {
-            self.table.ingest(&Record {
-                position: record.offset,
-                arrived: record.appended_at,
-                key: record.key,
-                payload: record.payload,
-            });
-        }
+        self.table.ingest_payloads(batch.records().map(|record| Record {
+            position: record.offset,
+            arrived: record.appended_at,
+            key: record.key,
+            payload: record.payload,
+        }));
         self.cursor = batch.next_offset();
         self.last_input = now;
     }
@@ -133,6 +134,9 @@ impl Assignment {
     /// too early.
     pub(crate) fn pass_idle_time(&mut self, now: Duration, settings: &WorkerSettings) {
         let idle = now.saturating_sub(self.last_input);
+        if self.table.is_closing() && idle >= CLOSING_PAUSE {
+            self.table.advance(self.table.watermark());
+        }
         let Some(newest) = self.table.newest_timestamp().filter(|_| idle >= settings.idle_timeout) else {
             return;
         };
@@ -149,7 +153,13 @@ impl Assignment {
     }
 
     /// Whether there is something to commit: results always, progress after `interval`, anything if `all`.
+    ///
+    /// Never while a window is closing, as the state then is that of two moments; what is not committed is read again.
+    /// The records that come end it, and if none comes the partition is idle soon.
     pub(crate) fn is_due(&self, all: bool, now: Duration, interval: Duration) -> bool {
+        if self.table.is_closing() {
+            return false;
+        }
         let moved = self.cursor != self.committed_cursor || self.table.watermark() != self.committed_watermark;
         self.table.pending_results().0 > 0 || (moved && (all || now.saturating_sub(self.last_commit) >= interval))
     }
@@ -176,6 +186,7 @@ impl Assignment {
         PartitionStatus {
             stream: self.stream.name.clone(),
             cursor: self.cursor,
+            closing: self.table.is_closing(),
             objects: self.table.objects(),
             watermark: self.table.watermark(),
             fates: *self.table.fates(),

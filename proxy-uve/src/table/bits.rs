@@ -19,6 +19,12 @@ impl Bits {
         self.0.get(slot / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)
     }
 
+    /// The members `64 * word` to `64 * word + 63`, one bit each.
+    #[inline]
+    pub(crate) fn word(&self, word: usize) -> u64 {
+        self.0.get(word).copied().unwrap_or(0)
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

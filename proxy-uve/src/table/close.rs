@@ -1,4 +1,9 @@
 //! Closing windows.
+//!
+//! A window that is due leaves the open ones at once, with all that it has, so samples go on into the next. Then its
+//! objects are gone through, 64 at a time: lives turn, detectors are fed, results go to the sink. All of that happens
+//! in the call that made the window due, or, for [`TableSettings::close_per_record`](super::TableSettings), spread over
+//! the records that follow.
 
 use std::sync::Arc;
 
@@ -6,41 +11,81 @@ use derived_stats::Silence;
 use derived_stats::column::RunningColumn;
 
 use crate::table::bits::Bits;
-use crate::table::group::Turn;
-use crate::table::plan::{GroupPlan, Plan, Reading};
-use crate::table::results::Subject;
-use crate::table::{CHUNK_SLOTS, Table};
+use crate::table::plan::{AttributePlan, GroupPlan, Plan, Reading};
+use crate::table::{AttributeResult, CHUNK_SLOTS, ResultSink, Subject, Table};
 
 /// With `silence="zero"` every silent window feeds every detector, so none can be skipped. A jump in time closes at
 /// most this many of them (a week of minutes); the rest would only repeat what a detector's mean has long reached.
 const MAX_ZERO_WINDOWS: u64 = 10_080;
 
+/// Slots that are closed together.
+const WORD: usize = 64;
+
 /// A window on its way out.
-struct Closing {
+#[derive(Debug)]
+pub(super) struct Closing {
     group: usize,
     start: u64,
     end: u64,
     /// The start of the longest window that ends here: that of the group, or of a lane of several periods.
     oldest: u64,
     touched: Bits,
+    quiet: bool,
     /// The windows of the group's lanes that end here, by lane; a lane without samples has none.
     columns: Vec<(usize, Option<RunningColumn>)>,
+    /// The next slots to close, in words of 64.
+    next: usize,
+    /// Which of the 64 objects at hand had their detector fed, by detector.
+    fed: Vec<u64>,
 }
 
-impl Table {
-    /// Closes every window that ends at or before the watermark, in the order of their ends.
-    pub(super) fn close_due(&mut self) {
-        let plan = Arc::clone(&self.plan);
-        while let Some((end, group)) = self.next_due(&plan) {
-            let closing = self.begin_close(&plan, group, end);
-            let quiet = closing.touched.is_empty();
-            self.close(&plan, &closing);
-            self.finish_close(closing);
-            self.groups[group].quiet = if quiet { self.groups[group].quiet.saturating_add(1) } else { 0 };
-            self.skip_uneventful(&plan, group);
+impl<S: ResultSink> Table<S> {
+    /// Moves the watermark forward, and begins to close what that makes due. Whether there is anything to close.
+    pub(super) fn move_watermark(&mut self, stream_time: u64) -> bool {
+        let makes_due = self.makes_due(stream_time);
+        if makes_due {
+            // One window at a time.
+            self.finish_closing();
         }
+        self.progress.watermark = self.progress.watermark.max(stream_time);
+        if makes_due {
+            self.begin_next();
+        }
+        if self.settings.close_per_record == usize::MAX {
+            self.finish_closing();
+        }
+        self.closing.is_some()
+    }
+
+    /// Whether a window may end between the watermark and `stream_time`: every one that ended before is closed.
+    pub(super) fn makes_due(&self, stream_time: u64) -> bool {
         let watermark = self.progress.watermark;
-        self.lanes.iter_mut().for_each(|lane| lane.discard_until(watermark));
+        let passes_end = |period: u64| watermark / period != stream_time / period;
+        stream_time > watermark && self.plan.groups.iter().any(|group| passes_end(group.period))
+    }
+
+    /// Closes every window that is due to its end.
+    pub(super) fn finish_closing(&mut self) {
+        while self.closing.is_some() {
+            self.close_words(usize::MAX);
+        }
+    }
+
+    /// Closes the share of one record.
+    pub(super) fn close_some(&mut self) {
+        self.close_words(self.settings.close_per_record.div_ceil(WORD));
+    }
+
+    /// Takes the next window that is due out of the open ones, in the order of their ends.
+    fn begin_next(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        match self.next_due(&plan) {
+            Some((end, group)) => self.closing = Some(self.begin_close(&plan, group, end)),
+            None => {
+                let watermark = self.progress.watermark;
+                self.lanes.iter_mut().for_each(|lane| lane.discard_until(watermark));
+            }
+        }
     }
 
     /// The group whose next window ends first, among those that are due.
@@ -62,30 +107,91 @@ impl Table {
         let longest = lanes.iter().map(|&lane| plan.lanes[lane].window).max();
         let oldest = longest.map_or(start, |window| start.min(end.saturating_sub(window)));
         let columns = lanes.into_iter().map(|lane| (lane, self.lanes[lane].take_ending(end))).collect();
-        Closing { group, start, end, oldest, touched, columns }
+        self.groups[group].closed_to = Some(end);
+        let (quiet, fed) = (touched.is_empty(), vec![0; plan.detectors.len()]);
+        Closing { group, start, end, oldest, touched, quiet, columns, next: 0, fed }
     }
 
-    fn close(&mut self, plan: &Plan, closing: &Closing) {
-        self.groups[closing.group].closed_to = Some(closing.end);
-        for slot in 0..self.slots.len() {
-            let touched = closing.touched.contains(slot);
-            match self.groups[closing.group].turn(&plan.groups[closing.group], slot, touched) {
-                Turn::Absent => continue,
-                Turn::Alive => self.send_results(plan, closing, slot),
-                Turn::Deleted => self.delete(plan, closing, slot),
+    /// Closes the next `words` times 64 objects of the window at hand; after the last one, begins with the next window.
+    fn close_words(&mut self, words: usize) {
+        let Some(mut closing) = self.closing.take() else {
+            return;
+        };
+        let plan = Arc::clone(&self.plan);
+        let last = self.slots.len().div_ceil(WORD);
+        for word in closing.next..last.min(closing.next.saturating_add(words)) {
+            self.close_word(&plan, &mut closing, word);
+            closing.next = word + 1;
+        }
+        if closing.next < last {
+            self.closing = Some(closing);
+            return;
+        }
+        let (group, quiet) = (closing.group, closing.quiet);
+        self.finish_close(closing);
+        self.groups[group].quiet = if quiet { self.groups[group].quiet.saturating_add(1) } else { 0 };
+        self.skip_uneventful(&plan, group);
+        self.begin_next();
+    }
+
+    fn close_word(&mut self, plan: &Plan, closing: &mut Closing, word: usize) {
+        let (group, group_plan) = (&mut self.groups[closing.group], &plan.groups[closing.group]);
+        let turns = group.turn(group_plan, word, closing.touched.word(word));
+        let present = turns.alive | turns.deleted;
+        if present == 0 {
+            return;
+        }
+        let first = word * WORD;
+        self.dirty.insert(first / CHUNK_SLOTS);
+        for (index, detector) in plan.detectors.iter().enumerate() {
+            if let Some(running) = column_of(&closing.columns, detector.lane) {
+                let detectors = &mut self.detectors[index];
+                closing.fed[index] = detectors.close_many(first, turns.alive, running, closing.end, group_plan.silence);
             }
-            self.dirty.insert(slot / CHUNK_SLOTS);
+        }
+        for bit in (0..WORD).filter(|bit| present >> bit & 1 == 1) {
+            match turns.alive >> bit & 1 {
+                1 => self.send_results(plan, closing, first + bit),
+                _ => self.delete(plan, closing, first + bit),
+            }
         }
     }
 
-    fn subject<'t>(&'t self, plan: &Plan, closing: &Closing, slot: usize, type_index: usize) -> Subject<'t> {
-        Subject {
-            key: self.slots.key(slot),
-            type_index,
-            proxy: &self.proxy,
-            start: closing.start,
-            end: closing.end,
-            partial: closing.oldest < self.progress.covered_from && self.is_partial(plan, closing, type_index),
+    fn send_results(&mut self, plan: &Plan, closing: &Closing, slot: usize) {
+        for &type_index in &plan.groups[closing.group].types {
+            let subject = Subject {
+                key: self.slots.key(slot),
+                type_index,
+                proxy: &self.proxy,
+                start: closing.start,
+                end: closing.end,
+                partial: closing.oldest < self.progress.covered_from && self.is_partial(plan, closing, type_index),
+                deleted: false,
+            };
+            self.sink.begin(&subject);
+            for attribute in &plan.types[type_index].attributes {
+                let (lane, report) = match attribute.reading {
+                    Reading::Lane(lane) => {
+                        let column = closing.column(lane);
+                        (lane, column.and_then(|column| column.report(slot, closing.end)))
+                    }
+                    Reading::Detector(index) => {
+                        let lane = plan.detectors[index].lane;
+                        let is_fed = closing.column_of(lane).is_some() && closing.fed[index] >> (slot % WORD) & 1 == 1;
+                        (lane, if is_fed { self.detectors[index].judge(slot) } else { None })
+                    }
+                };
+                if let Some(report) = report {
+                    let AttributePlan { name, .. } = attribute;
+                    let start = closing.end.saturating_sub(plan.lanes[lane].window);
+                    let column = closing.column(lane).filter(|column| !column.is_empty(slot));
+                    let accumulated = column.and_then(|column| column.value(slot, closing.end));
+                    let silent = column.is_none();
+                    let result = AttributeResult { name, report, start, accumulated, silent, inline: false };
+                    self.sink.attribute(&subject, &result);
+                }
+            }
+            self.sink.end(&subject);
         }
     }
 
@@ -100,51 +206,37 @@ impl Table {
         starts.min().unwrap_or(closing.start) < self.progress.covered_from
     }
 
-    fn send_results(&mut self, plan: &Plan, closing: &Closing, slot: usize) {
-        let silence = plan.groups[closing.group].silence;
-        for &type_index in &plan.groups[closing.group].types {
-            // The results are written while detectors are borrowed, so they leave the table for as long.
-            let mut results = std::mem::take(&mut self.results);
-            let mut row = results.begin(self.subject(plan, closing, slot, type_index), false);
-            for attribute in &plan.types[type_index].attributes {
-                let report = match attribute.reading {
-                    Reading::Lane(lane) => closing.column(lane).and_then(|column| column.report(slot, closing.end)),
-                    Reading::Detector(index) => {
-                        let (detectors, lane) = (&mut self.detectors[index], plan.detectors[index].lane);
-                        match closing.column_of(lane) {
-                            None => None,
-                            Some(None) => detectors.close_silent(slot, silence),
-                            Some(Some(column)) => detectors.close(slot, column, closing.end, silence),
-                        }
-                    }
-                };
-                if let Some(report) = report {
-                    row.attribute(&attribute.name, report);
-                }
-            }
-            row.finish();
-            self.results = results;
-        }
-    }
-
     /// Ends an object's proxy UVEs: one last row each, without value, and everything about it is forgotten. One that
     /// has samples in later windows already begins anew with those; what follows the log and not the windows, a
     /// counter's reading and an inline state, goes on.
     fn delete(&mut self, plan: &Plan, closing: &Closing, slot: usize) {
         for &type_index in &plan.groups[closing.group].types {
-            let mut results = std::mem::take(&mut self.results);
-            let subject = Subject { partial: false, ..self.subject(plan, closing, slot, type_index) };
-            results.begin(subject, true).finish();
-            self.results = results;
+            let &Closing { start, end, .. } = closing;
+            let key = self.slots.key(slot);
+            let subject = Subject { key, type_index, proxy: &self.proxy, start, end, partial: false, deleted: true };
+            self.sink.begin(&subject);
+            self.sink.end(&subject);
         }
         if self.groups[closing.group].has_open_samples(slot) {
             self.clear_detectors(plan, closing.group, slot);
         } else {
             self.forget(plan, closing.group, slot);
         }
-        if self.groups.iter().all(|group| group.is_done_with(slot)) {
+        if self.is_done_with(slot) {
             self.slots.remove(slot);
         }
+    }
+
+    /// Whether no group has anything of the object.
+    pub(super) fn is_done_with(&self, slot: usize) -> bool {
+        (0..self.groups.len()).all(|group| self.group_is_done_with(group, slot))
+    }
+
+    /// Whether a group has neither a life nor samples of the object, not even in the window that is closing.
+    pub(super) fn group_is_done_with(&self, group: usize, slot: usize) -> bool {
+        let waits =
+            |closing: &Closing| closing.group == group && slot / WORD >= closing.next && closing.touched.contains(slot);
+        self.groups[group].is_done_with(slot) && !self.closing.as_ref().is_some_and(waits)
     }
 
     /// Drops all that a group has of an object: who has neither a life nor open samples in a group has no state there
@@ -229,12 +321,16 @@ fn before_lanes_end(plan: &Plan, group: &GroupPlan, closed_to: u64, quiet: u32) 
 impl Closing {
     /// `None` if no window of the lane ends here, `Some(None)` if one does but had no samples at all.
     fn column_of(&self, lane: usize) -> Option<Option<&RunningColumn>> {
-        self.columns.iter().find(|&&(index, _)| index == lane).map(|(_, column)| column.as_ref())
+        column_of(&self.columns, lane)
     }
 
     fn column(&self, lane: usize) -> Option<&RunningColumn> {
         self.column_of(lane).flatten()
     }
+}
+
+fn column_of(columns: &[(usize, Option<RunningColumn>)], lane: usize) -> Option<Option<&RunningColumn>> {
+    columns.iter().find(|&&(index, _)| index == lane).map(|(_, column)| column.as_ref())
 }
 
 #[cfg(test)]

@@ -103,7 +103,12 @@ impl Fates {
         Fate::ALL.iter().map(|&fate| self.count(fate)).sum()
     }
 
-    pub(crate) fn add(&mut self, fate: Fate) {
+    /// Adds the counts of another table.
+    pub fn add_all(&mut self, other: &Self) {
+        Fate::ALL.iter().for_each(|&fate| self.add(fate, other.count(fate)));
+    }
+
+    pub(crate) fn add(&mut self, fate: Fate, records: u64) {
         let count = match fate {
             Fate::Aggregated => &mut self.aggregated,
             Fate::Duplicate => &mut self.duplicate,
@@ -115,6 +120,6 @@ impl Fates {
             Fate::OverLimit => &mut self.over_limit,
             Fate::Refused => &mut self.refused,
         };
-        *count += 1;
+        *count += records;
     }
 }

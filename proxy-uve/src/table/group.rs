@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use derived_stats::column::Update;
+
 use crate::table::bits::Bits;
 use crate::table::plan::GroupPlan;
 
@@ -25,21 +27,31 @@ impl Life {
         self.0 > 0
     }
 
+    /// The life after one more window.
+    fn turned(self, touched: bool, timeout: u32) -> Self {
+        if touched {
+            return Self::after(0);
+        }
+        if !self.is_alive() {
+            return self;
+        }
+        let silent = self.silent() + 1;
+        if timeout > 0 && silent >= timeout { Self::default() } else { Self::after(silent) }
+    }
+
     /// Silent periods in a row; 0 for an object that is not alive.
     pub(crate) fn silent(self) -> u32 {
         self.0.saturating_sub(1)
     }
 }
 
-/// What the end of a window means to an object.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Turn {
-    /// Never seen, or deleted before.
-    Absent,
+/// What the end of a window means to 64 objects, one bit each.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Turns {
+    /// Had samples in the window, or are silent for less than the timeout.
+    pub(crate) alive: u64,
     /// Silent for as long as the timeout says: the proxy UVE is deleted now.
-    Deleted,
-    /// Alive; had samples in the window, or did not.
-    Alive,
+    pub(crate) deleted: u64,
 }
 
 /// The windows and lives of the proxy types that share period, timeout and silence.
@@ -62,6 +74,12 @@ impl Group {
     #[inline]
     pub(crate) fn touch(&mut self, plan: &GroupPlan, slot: usize, at: u64) {
         self.window_at(at - at % plan.period).insert(slot);
+    }
+
+    /// Notes samples of the window that starts at `start`.
+    pub(crate) fn touch_all(&mut self, start: u64, updates: &[Update]) {
+        let touched = self.window_at(start);
+        updates.iter().for_each(|update| touched.insert(update.slot as usize));
     }
 
     /// The set of the window that starts at `start`, opened if need be.
@@ -99,31 +117,25 @@ impl Group {
         self.spare = Some(bits);
     }
 
-    /// Moves an object's life past the end of a window.
-    #[inline]
-    pub(crate) fn turn(&mut self, plan: &GroupPlan, slot: usize, touched: bool) -> Turn {
-        if slot >= self.lives.len() {
-            if !touched {
-                return Turn::Absent;
-            }
-            self.lives.resize(slot + 1, Life::default());
+    /// Moves the lives of 64 objects, from slot `64 * word` on, past the end of a window in which those of `touched` had
+    /// samples.
+    pub(crate) fn turn(&mut self, plan: &GroupPlan, word: usize, touched: u64) -> Turns {
+        let first = word * 64;
+        let end = first + 64 - touched.leading_zeros() as usize;
+        if touched != 0 && end > self.lives.len() {
+            self.lives.resize(end, Life::default());
         }
-        let life = &mut self.lives[slot];
-        if touched {
-            self.alive += usize::from(!life.is_alive());
-            *life = Life::after(0);
-            return Turn::Alive;
+        let mut turns = Turns::default();
+        let end = self.lives.len().min(first + 64);
+        for (bit, life) in self.lives.get_mut(first..end).unwrap_or_default().iter_mut().enumerate() {
+            let before = *life;
+            *life = before.turned(touched >> bit & 1 == 1, plan.timeout);
+            turns.alive |= u64::from(life.is_alive()) << bit;
+            turns.deleted |= u64::from(before.is_alive() && !life.is_alive()) << bit;
+            self.alive += usize::from(life.is_alive());
+            self.alive -= usize::from(before.is_alive());
         }
-        if !life.is_alive() {
-            return Turn::Absent;
-        }
-        *life = Life::after(life.silent() + 1);
-        if plan.timeout > 0 && life.silent() >= plan.timeout {
-            *life = Life::default();
-            self.alive -= 1;
-            return Turn::Deleted;
-        }
-        Turn::Alive
+        turns
     }
 
     /// How many windows from now on, all of them silent, would change no life and feed no detector: after one silent
@@ -183,17 +195,21 @@ mod tests {
         GroupPlan { period: 60, timeout, silence: Silence::Once, lanes: vec![], types: vec![], id: 0 }
     }
 
+    const ALIVE: Turns = Turns { alive: 1, deleted: 0 };
+    const DELETED: Turns = Turns { alive: 0, deleted: 1 };
+
     #[test]
     fn an_object_is_deleted_once_after_exactly_timeout_silent_periods() {
         for timeout in 1..4 {
             let plan = plan(timeout);
             let mut group = Group::default();
-            assert_eq!(group.turn(&plan, 3, true), Turn::Alive);
+            assert_eq!(group.turn(&plan, 3, 1), ALIVE);
             for silent in 1..timeout {
-                assert_eq!(group.turn(&plan, 3, false), Turn::Alive, "{silent} silent periods of {timeout}");
+                assert_eq!(group.turn(&plan, 3, 0), ALIVE, "{silent} silent periods of {timeout}");
             }
-            assert_eq!(group.turn(&plan, 3, false), Turn::Deleted);
-            assert_eq!(group.turn(&plan, 3, false), Turn::Absent);
+            assert_eq!(group.turn(&plan, 3, 0), DELETED);
+            assert_eq!(group.turn(&plan, 3, 0), Turns::default());
+            assert_eq!(group.alive, 0);
         }
     }
 
@@ -201,9 +217,9 @@ mod tests {
     fn without_timeout_an_object_lives_for_ever() {
         let plan = plan(0);
         let mut group = Group::default();
-        group.turn(&plan, 0, true);
+        group.turn(&plan, 0, 1);
         for _ in 0..1000 {
-            assert_eq!(group.turn(&plan, 0, false), Turn::Alive);
+            assert_eq!(group.turn(&plan, 0, 0), ALIVE);
         }
         assert_eq!(group.uneventful(&plan), u64::MAX);
     }
@@ -213,19 +229,16 @@ mod tests {
         let plan = plan(10);
         let (mut one_by_one, mut skipped) = (Group::default(), Group::default());
         for group in [&mut one_by_one, &mut skipped] {
-            group.turn(&plan, 0, true);
-            group.turn(&plan, 1, true);
-            group.turn(&plan, 0, false);
-            group.turn(&plan, 1, true);
+            group.turn(&plan, 0, 0b11);
+            group.turn(&plan, 0, 0b10);
         }
         let windows = skipped.uneventful(&plan);
         assert_eq!(windows, 8);
         skipped.skip(windows);
         for _ in 0..windows {
-            assert_eq!(one_by_one.turn(&plan, 0, false), Turn::Alive);
-            one_by_one.turn(&plan, 1, false);
+            assert_eq!(one_by_one.turn(&plan, 0, 0), Turns { alive: 0b11, deleted: 0 });
         }
         assert_eq!(one_by_one.lives, skipped.lives);
-        assert_eq!(skipped.turn(&plan, 0, false), Turn::Deleted);
+        assert_eq!(skipped.turn(&plan, 0, 0), Turns { alive: 0b10, deleted: 0b01 });
     }
 }

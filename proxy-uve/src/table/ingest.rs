@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use derived_stats::{Number, Report, UpdateError};
+use derived_stats::{Report, UpdateError};
 
 use crate::key::ObjectKey;
-use crate::table::results::Subject;
 use crate::table::slots::MAX_KEY_BYTES;
-use crate::table::{CHUNK_SLOTS, DecodedRecord, Fate, Record, Table};
+use crate::table::{AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Record, ResultSink, Subject, Table};
 use crate::wire;
 
-impl Table {
+impl<S: ResultSink> Table<S> {
     pub(super) fn judge_record(&mut self, record: &Record<'_>) -> Fate {
         if !self.is_new(record.position) {
             return Fate::Duplicate;
@@ -19,7 +18,15 @@ impl Table {
             return Fate::MalformedPayload;
         };
         let &Record { position, arrived, key, .. } = record;
-        self.judge(&DecodedRecord { position, arrived, key, at: sample.timestamp, value: sample.value })
+        self.judge(&DecodedRecord { position, arrived, key, at: sample.timestamp, value: sample.value }, None)
+    }
+
+    /// Counts a record that was judged, and does its share of the window that is closing.
+    pub(super) fn count(&mut self, fate: Fate) {
+        self.progress.fates.add(fate, 1);
+        if self.closing.is_some() {
+            self.close_some();
+        }
     }
 
     /// Whether the position is past all that were applied; it is then the newest.
@@ -31,32 +38,38 @@ impl Table {
         new
     }
 
-    pub(super) fn judge(&mut self, record: &DecodedRecord<'_>) -> Fate {
-        if ObjectKey::parse_within(record.key, self.settings.max_key_bytes.min(MAX_KEY_BYTES)).is_err() {
+    /// Applies a record. `slot` is its object's, if that is known.
+    pub(super) fn judge(&mut self, record: &DecodedRecord<'_>, slot: Option<usize>) -> Fate {
+        if slot.is_none() && !self.is_key(record.key) {
             return Fate::MalformedKey;
         }
         if record.at > record.arrived.saturating_add(self.settings.allowed_skew) {
             return Fate::Future;
         }
-        if !self.accepts(record.value) {
+        if !self.plan.accepts(record.value) {
             return Fate::MalformedValue;
         }
         self.note_time(record.at);
         if !self.is_open_at(record.at) {
             return Fate::Late;
         }
-        let slot = match self.slots.find(record.key) {
-            Some(slot) => slot,
-            None if self.slots.objects() >= self.settings.max_objects => return Fate::OverLimit,
-            None => self.slots.insert(record.key),
-        };
-        self.apply(slot, record)
+        // Closing windows may have taken the slot away.
+        let slot = slot.filter(|&slot| self.slots.key(slot) == record.key).or_else(|| self.slot(record.key));
+        match slot {
+            Some(slot) => self.apply(slot, record),
+            None => Fate::OverLimit,
+        }
     }
 
-    /// Whether any proxy type can take the value.
-    fn accepts(&self, value: Number) -> bool {
-        let lanes = self.plan.lanes.iter().map(|lane| &lane.spec);
-        lanes.chain(self.plan.inline.iter().map(|inline| &inline.spec)).any(|spec| spec.accepts(value))
+    pub(super) fn is_key(&self, key: &[u8]) -> bool {
+        ObjectKey::parse_within(key, self.settings.max_key_bytes.min(MAX_KEY_BYTES)).is_ok()
+    }
+
+    /// The slot of an object, which gets one if it is new; `None` if there are as many objects as are allowed.
+    pub(super) fn slot(&mut self, key: &[u8]) -> Option<usize> {
+        let known = self.slots.find(key);
+        let has_room = self.slots.objects() < self.settings.max_objects;
+        known.or_else(|| has_room.then(|| self.slots.insert(key)))
     }
 
     fn note_time(&mut self, at: u64) {
@@ -65,7 +78,7 @@ impl Table {
         }
         let newest = self.progress.newest.map_or(at, |newest| newest.max(at));
         self.progress.newest = Some(newest);
-        self.advance(newest.saturating_sub(self.settings.allowed_lateness));
+        self.move_watermark(newest.saturating_sub(self.settings.allowed_lateness));
     }
 
     fn is_open_at(&self, at: u64) -> bool {
@@ -83,7 +96,7 @@ impl Table {
                 }
             }
         }
-        if outcome == Fate::Refused && self.groups.iter().all(|group| group.is_done_with(slot)) {
+        if outcome == Fate::Refused && self.is_done_with(slot) {
             self.slots.remove(slot);
         }
         self.dirty.insert(slot / CHUNK_SLOTS);
@@ -109,7 +122,7 @@ impl Table {
         if outcome.is_ok() {
             groups[index].touch(&plan.groups[index], slot, record.at);
             self.emit_inline(index, slot, record);
-        } else if groups[index].is_done_with(slot) {
+        } else if self.group_is_done_with(index, slot) {
             // A refused first sample leaves nothing behind, for whom the slot goes to next.
             let plan = Arc::clone(&self.plan);
             self.forget(&plan, index, slot);
@@ -136,21 +149,25 @@ impl Table {
                 start: record.at,
                 end: record.at,
                 partial: false,
+                deleted: false,
             };
-            let mut row = self.results.begin(subject, false);
+            self.sink.begin(&subject);
             for (attribute, inline) in shown {
                 let state = self.inline[attribute].get(slot).and_then(Option::as_ref);
                 let report = state.map(|state| inline.spec.report(state, record.at));
-                if let Some(Report::Value(output)) = report {
-                    row.inline_attribute(&inline.name, &output);
+                if let Some(report @ Report::Value(_)) = report {
+                    let name = &inline.name;
+                    let (start, accumulated, silent) = (record.at, None, false);
+                    let result = AttributeResult { name, report, start, accumulated, silent, inline: true };
+                    self.sink.attribute(&subject, &result);
                 }
             }
-            row.finish();
+            self.sink.end(&subject);
         }
     }
 }
 
 /// The end of the window that holds `at`. The last one, which 64 bits cut short, never closes.
-fn window_end(at: u64, period: u64) -> u64 {
+pub(super) fn window_end(at: u64, period: u64) -> u64 {
     (at - at % period).saturating_add(period)
 }

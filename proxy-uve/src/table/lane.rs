@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use derived_stats::column::{CounterColumn, RunningColumn};
+use derived_stats::column::{CounterColumn, RunningColumn, Update};
 use derived_stats::{MetricKind, Number, UpdateError};
 
+use crate::table::batch::by_window;
 use crate::table::plan::LanePlan;
 
 /// What the windows that are open have accumulated. There are as many as the lateness and skew allow: two or three.
@@ -47,6 +48,19 @@ impl Lane {
                 updated
             }
         }
+    }
+
+    /// Adds many samples of a lane [without counters](Self::takes_every_value), each to the window of its time.
+    pub(crate) fn update_all(&mut self, updates: &[Update]) {
+        for (start, updates) in by_window(updates, self.window) {
+            let taken = self.window_at(start).update_all(updates);
+            debug_assert!(taken.is_ok(), "the values were checked");
+        }
+    }
+
+    /// Whether no sample can be refused whose value has the lane's type.
+    pub(crate) fn takes_every_value(&self) -> bool {
+        self.counters.is_none() && self.empty.takes_every_value()
     }
 
     /// The column of the window that starts at `start`, opened if need be.

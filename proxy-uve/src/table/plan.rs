@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use derived_stats::{Silence, Spec};
+use derived_stats::{Number, Silence, Spec};
 
 use crate::schema::ProxyType;
 use crate::stream::StreamName;
@@ -120,6 +120,25 @@ impl Plan {
     pub fn longest_window(&self) -> u64 {
         let lanes = self.lanes.iter().map(|lane| lane.window);
         lanes.chain(self.groups.iter().map(|group| group.period)).max().unwrap_or(1)
+    }
+
+    /// Whether any proxy type can take the value.
+    pub fn accepts(&self, value: Number) -> bool {
+        let lanes = self.lanes.iter().map(|lane| &lane.spec);
+        lanes.chain(self.inline.iter().map(|inline| &inline.spec)).any(|spec| spec.accepts(value))
+    }
+
+    /// The first end of a window after `time`, both in microseconds: between two of them no window becomes due.
+    pub fn next_window_end(&self, time: u64) -> u64 {
+        let ends = self.groups.iter().map(|group| (time - time % group.period).saturating_add(group.period));
+        ends.min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether all results are of windows, and made of values of one type.
+    pub(crate) fn has_one_value_type(&self) -> bool {
+        let mut types = self.lanes.iter().map(|lane| lane.spec.value_type());
+        let first = types.next();
+        self.inline.is_empty() && first.is_some() && types.all(|value_type| Some(value_type) == first)
     }
 
     fn add(&mut self, proxy_type: &ProxyType) {

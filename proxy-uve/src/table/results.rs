@@ -1,7 +1,9 @@
-//! Results on their way out: encoded once, straight into one buffer.
+//! Results as UVEs show them: JSON, encoded once, straight into one buffer.
 
-use derived_stats::{Output, Report};
+use derived_stats::{AnomalyResult, Number, Output, write_six_digits};
 use serde::Serialize;
+
+use crate::table::sink::{AttributeResult, ResultSink, Subject};
 
 /// One change of one proxy UVE.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,9 +29,13 @@ const KEEP_BYTES: usize = 64 * 1024;
 
 /// The rows that were not drained yet.
 #[derive(Debug, Default)]
-pub(crate) struct Results {
+pub struct ResultBuffer {
+    /// For each row its key and its JSON.
     bytes: Vec<u8>,
     rows: Vec<Row>,
+    /// Attributes of the row in the making, and where it begins.
+    attributes: usize,
+    from: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,19 +48,57 @@ struct Row {
     end: u64,
 }
 
-/// What a row is about.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Subject<'p> {
-    pub(crate) key: &'p [u8],
-    pub(crate) type_index: usize,
-    /// The stream, as the `proxy` field shows it.
-    pub(crate) proxy: &'p str,
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-    pub(crate) partial: bool,
+impl ResultSink for ResultBuffer {
+    fn begin(&mut self, subject: &Subject<'_>) {
+        self.from = self.bytes.len();
+        self.attributes = 0;
+        self.bytes.extend_from_slice(subject.key);
+        self.text(if subject.deleted { "{\"deleted\":true,\"proxy\":\"" } else { "{\"deleted\":false,\"proxy\":\"" });
+        // Names of streams and attributes are identifiers: nothing in them to escape.
+        self.text(subject.proxy);
+        self.text("\"");
+        if subject.partial {
+            self.text(",\"partial\":true");
+        }
+    }
+
+    /// Writes a result that is valid: of a window, a number as `{"value": …}`, a detector's as its object; an inline
+    /// one bare.
+    fn attribute(&mut self, _: &Subject<'_>, result: &AttributeResult<'_>) {
+        let Some(output) = result.report.valid() else {
+            return;
+        };
+        self.attributes += 1;
+        self.text(",\"");
+        self.text(result.name);
+        self.text("\":");
+        match output {
+            Output::Number(number) if !result.inline => {
+                self.text("{\"value\":");
+                self.number(number.value);
+                self.error(number.error());
+                self.text("}");
+            }
+            Output::Anomaly(anomaly) => self.anomaly(anomaly),
+            output => self.json(output),
+        }
+    }
+
+    /// Keeps the row if it says something: an attribute, or the deletion.
+    fn end(&mut self, subject: &Subject<'_>) {
+        if self.attributes == 0 && !subject.deleted {
+            self.bytes.truncate(self.from);
+            return;
+        }
+        self.text("}");
+        let &Subject { deleted, start, end, type_index, key, .. } = subject;
+        let (key_end, json_end) = (self.from + key.len(), self.bytes.len());
+        self.rows.push(Row { key_end, json_end, type_index: type_index as u32, deleted, start, end });
+    }
 }
 
-impl Results {
+impl ResultBuffer {
+    /// Rows waiting to be drained.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
@@ -62,16 +106,6 @@ impl Results {
     /// Bytes waiting to be drained.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// Begins a row. It becomes one with [`RowWriter::finish`], and leaves no trace otherwise.
-    pub(crate) fn begin<'b>(&'b mut self, subject: Subject<'_>, deleted: bool) -> RowWriter<'b> {
-        let (from, Subject { key, start, end, type_index, .. }) = (self.bytes.len(), subject);
-        self.bytes.extend_from_slice(key);
-        let row = Row { key_end: self.bytes.len(), json_end: 0, type_index: type_index as u32, deleted, start, end };
-        let mut writer = RowWriter { results: self, from, row, attributes: 0 };
-        writer.head(subject, deleted);
-        writer
     }
 
     pub(crate) fn rows(&self) -> impl Iterator<Item = (usize, ResultRow<'_>)> {
@@ -90,53 +124,27 @@ impl Results {
         self.bytes.shrink_to(KEEP_BYTES);
         self.rows.shrink_to(KEEP_BYTES / size_of::<Row>());
     }
-}
 
-/// A row in the making.
-pub(crate) struct RowWriter<'b> {
-    results: &'b mut Results,
-    from: usize,
-    row: Row,
-    attributes: usize,
-}
-
-impl RowWriter<'_> {
-    fn head(&mut self, subject: Subject<'_>, deleted: bool) {
-        self.text(if deleted { "{\"deleted\":true,\"proxy\":" } else { "{\"deleted\":false,\"proxy\":" });
-        self.json(subject.proxy);
-        if subject.partial {
-            self.text(",\"partial\":true");
+    /// What `AnomalyResult` serialises to, without going through a serialiser: most results are one.
+    fn anomaly(&mut self, result: &AnomalyResult<'_>) {
+        self.text("{\"samples\":");
+        self.number(Number::U64(result.samples));
+        self.text(",\"algo\":");
+        self.json(result.algo);
+        self.text(",\"config\":");
+        self.json(result.config);
+        self.error(result.error);
+        self.text(",\"state\":{\"mean\":\"");
+        write_six_digits(result.mean, &mut self.bytes);
+        self.text("\",\"stddev\":\"");
+        write_six_digits(result.stddev, &mut self.bytes);
+        self.text("\"},\"sigma\":");
+        self.number(Number::F64(result.sigma));
+        if let Some(metric) = result.metric {
+            self.text(",\"metric\":");
+            self.number(Number::U64(metric));
         }
-    }
-
-    /// Writes the result of a window: a number as `{"value": …}`, a detector's as its object.
-    pub(crate) fn attribute(&mut self, name: &str, report: Report<Output<'_>>) {
-        let Some(output) = report.forced() else {
-            return;
-        };
-        self.name(name);
-        match &output {
-            Output::Number(number) => {
-                self.text("{\"value\":");
-                self.json(&number.value);
-                self.error(number.error());
-                self.text("}");
-            }
-            output => self.json(output),
-        }
-    }
-
-    /// Writes an inline result, which is bare.
-    pub(crate) fn inline_attribute(&mut self, name: &str, output: &Output<'_>) {
-        self.name(name);
-        self.json(output);
-    }
-
-    fn name(&mut self, name: &str) {
-        self.attributes += 1;
-        self.text(",");
-        self.json(name);
-        self.text(":");
+        self.text("}");
     }
 
     fn error(&mut self, error: Option<&str>) {
@@ -146,24 +154,46 @@ impl RowWriter<'_> {
         }
     }
 
+    fn number(&mut self, number: Number) {
+        match number {
+            Number::F64(value) => self.json(&value),
+            Number::I64(value) => self.text(itoa::Buffer::new().format(value)),
+            Number::U64(value) => self.text(itoa::Buffer::new().format(value)),
+        }
+    }
+
     fn text(&mut self, text: &str) {
-        self.results.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.extend_from_slice(text.as_bytes());
     }
 
     fn json<V: Serialize + ?Sized>(&mut self, value: &V) {
         // Writing numbers and strings into memory has no way to fail.
-        let written = serde_json::to_writer(&mut self.results.bytes, value);
+        let written = serde_json::to_writer(&mut self.bytes, value);
         debug_assert!(written.is_ok(), "a result is plain data");
     }
+}
 
-    /// Keeps the row if it says something: an attribute, or the deletion.
-    pub(crate) fn finish(mut self) {
-        if self.attributes == 0 && !self.row.deleted {
-            self.results.bytes.truncate(self.from);
-            return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detectors_result_is_written_as_it_serialises() {
+        let plain = AnomalyResult {
+            samples: 7,
+            algo: "EWM",
+            config: "0.1",
+            error: None,
+            mean: 1234.5678,
+            stddev: 0.1,
+            sigma: -2.5e-7,
+            metric: Some(u64::MAX),
+        };
+        let odd = AnomalyResult { config: "0.\"1", error: Some("over\n"), mean: -1e20, metric: None, ..plain };
+        for result in [plain, odd] {
+            let mut buffer = ResultBuffer::default();
+            buffer.anomaly(&result);
+            assert_eq!(String::from_utf8(buffer.bytes), Ok(serde_json::to_string(&result).unwrap()));
         }
-        self.text("}");
-        self.row.json_end = self.results.bytes.len();
-        self.results.rows.push(self.row);
     }
 }

@@ -8,6 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::hash::BuildHasher;
+use std::hint::black_box;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -28,6 +29,12 @@ pub(crate) struct Slots {
     /// are bounded in number.
     hasher: FixedState,
 }
+
+/// Keys that are looked up together, at most.
+pub(crate) const BATCH: usize = 64;
+
+/// No slot.
+pub(crate) const UNKNOWN: u32 = u32::MAX;
 
 /// The longest key that there is room for, in bytes: 16 MiB.
 pub(crate) const MAX_KEY_BYTES: usize = (1 << Span::LEN_BITS) - 1;
@@ -68,7 +75,44 @@ impl Slots {
     }
 
     pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
-        self.index.find(self.hasher.hash_one(key), |&slot| self.key(slot as usize) == key).map(|&slot| slot as usize)
+        self.find_hashed(self.hasher.hash_one(key), key).map(|slot| slot as usize)
+    }
+
+    fn find_hashed(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        self.index.find(hash, |&slot| self.key(slot as usize) == key).copied()
+    }
+
+    /// Where each of `keys` is: its slot, or [`UNKNOWN`]. Changes nothing; right until a slot is removed.
+    ///
+    /// A look-up waits for memory four times, each time for the outcome of the one before: index, entry, span, key. Done
+    /// key by key that is all there is to do. Here each step is a loop of its own, so short that the processor is many
+    /// keys ahead of the one that it waits for, and waits for all of them at once.
+    pub(crate) fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]> + Clone, slots: &mut [u32]) {
+        let mut hashes = [0; BATCH];
+        for (hash, key) in hashes.iter_mut().zip(keys.clone()) {
+            *hash = self.hasher.hash_one(key);
+        }
+        for (slot, &hash) in slots.iter_mut().zip(&hashes) {
+            // The first entry with the right tag: nearly always the right one.
+            *slot = self.index.find(hash, |_| true).copied().unwrap_or(UNKNOWN);
+        }
+        let mut spans = [Span::default(); BATCH];
+        for (span, &slot) in spans.iter_mut().zip(slots.iter()) {
+            *span = self.spans.get(slot as usize).copied().unwrap_or_default();
+        }
+        self.touch(&spans[..slots.len()]);
+        for (((slot, span), key), &hash) in slots.iter_mut().zip(spans).zip(keys).zip(&hashes) {
+            if *slot != UNKNOWN && key_at(&self.arena, span) != key {
+                *slot = self.find_hashed(hash, key).unwrap_or(UNKNOWN);
+            }
+        }
+    }
+
+    /// Reads the ends of keys for nothing but to have them in the cache.
+    fn touch(&self, spans: &[Span]) {
+        let byte = |at: usize| self.arena.get(at).copied().unwrap_or(0);
+        let ends = |span: &Span| byte(span.start()) ^ byte(span.start() + span.len() - span.len().min(1));
+        black_box(spans.iter().map(ends).fold(0, |sum: u8, ends| sum ^ ends));
     }
 
     /// The slot of a key that is not known yet. `key` is not empty, and no longer than [`MAX_KEY_BYTES`].

@@ -27,7 +27,7 @@ use derived_stats::RestoreError;
 use serde::{Deserialize, Serialize};
 
 use crate::table::group::Group;
-use crate::table::{Fates, Plan, Progress, Table, TableSettings};
+use crate::table::{Fates, Plan, Progress, ResultSink, Table, TableSettings};
 
 /// Slots in a chunk. A chunk is written whole when one of its objects changed: small enough for that to be cheap, large
 /// enough that a million objects are a few thousand chunks.
@@ -111,15 +111,6 @@ mod kind {
 }
 
 impl Table {
-    /// What changed since the last snapshot, all of it for a new table. The cost is that of the changed chunks.
-    ///
-    /// The results are not part of it: drain them first, and store both together.
-    pub fn snapshot(&mut self) -> Snapshot {
-        let dirty = std::mem::take(&mut self.dirty);
-        let chunks = dirty.iter().map(|chunk| (chunk as u32, self.encode_chunk(chunk))).collect();
-        Snapshot { meta: self.encode_meta(), chunks }
-    }
-
     /// The table that a sequence of snapshots describes: the newest meta part and the newest form of each chunk.
     ///
     /// # Errors
@@ -144,6 +135,19 @@ impl Table {
         table.take_meta(&meta)?;
         table.forget_orphans();
         Ok(table)
+    }
+}
+
+impl<S: ResultSink> Table<S> {
+    /// What changed since the last snapshot, all of it for a new table. The cost is that of the changed chunks.
+    ///
+    /// The results are not part of it: drain them first, and store both together. A window that is
+    /// [closing](Self::is_closing) is closed to its end, which may take a while: wait until it is, if that matters.
+    pub fn snapshot(&mut self) -> Snapshot {
+        self.finish_closing();
+        let dirty = std::mem::take(&mut self.dirty);
+        let chunks = dirty.iter().map(|chunk| (chunk as u32, self.encode_chunk(chunk))).collect();
+        Snapshot { meta: self.encode_meta(), chunks }
     }
 
     fn encode_meta(&self) -> Vec<u8> {

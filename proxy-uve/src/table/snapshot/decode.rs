@@ -2,12 +2,12 @@
 
 use derived_stats::{RestoreError, Words};
 
-use crate::table::Table;
 use crate::table::group::Life;
 use crate::table::slots::MAX_KEY_BYTES;
 use crate::table::snapshot::{CHUNK_SLOTS, SnapshotError, VERSION, kind};
+use crate::table::{ResultSink, Table};
 
-impl Table {
+impl<S: ResultSink> Table<S> {
     /// Puts the objects of a chunk into their slots.
     pub(super) fn decode_chunk(&mut self, chunk: u32, bytes: &[u8]) -> Result<(), SnapshotError> {
         let mut reader = Reader { chunk, bytes };

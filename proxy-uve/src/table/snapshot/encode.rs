@@ -1,9 +1,9 @@
 //! A chunk, written.
 
-use crate::table::Table;
 use crate::table::snapshot::{CHUNK_SLOTS, VERSION, kind};
+use crate::table::{ResultSink, Table};
 
-impl Table {
+impl<S: ResultSink> Table<S> {
     /// The chunk's bytes; `None` if none of its slots holds an object.
     pub(super) fn encode_chunk(&self, chunk: usize) -> Option<Vec<u8>> {
         let first = chunk * CHUNK_SLOTS;

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use derived_stats::{Annotation, AnnotationError, Context, MetricKind, Periods, Spec, ValueType};
 
+use proxy_uve::wire::line::LineForm;
+
 use crate::config::Sources;
 
 /// The period of the struct that the tools assume around an annotation, in seconds: that of the built-in proxy types.
@@ -28,6 +30,8 @@ pub(crate) enum Command {
     Run(ConfigArgs),
     /// Feed files of samples to the log as fast as it takes them, then stop.
     Replay(ReplayArgs),
+    /// Aggregate recorded files without a log: what would this annotation have said?
+    Aggregate(AggregateArgs),
     /// Start with simulated vrouters and show their anomaly on this terminal.
     Demo(DemoArgs),
     /// Print the results log as NDJSON.
@@ -89,6 +93,65 @@ pub(crate) struct ReplayArgs {
     pub(crate) close_windows: bool,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+}
+
+/// Arguments of `aggregate`.
+#[derive(Args, Debug)]
+pub(crate) struct AggregateArgs {
+    /// Files of records, one a line, plain or compressed (.gz, .zst); `-` is standard input. Several are read side by
+    /// side, in the order of their records' time.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The form of the lines: `{"ts":µs,"key":…,"attr":…,"value":…}`, or key, tab, Contrail's XML element. Without it
+    /// the first byte of each line tells.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<FormatArg>,
+    /// What to compute of the `value` of each key and attribute, such as `1.DSSum-value:DSAnomaly:EWM:0.1`. Without it,
+    /// the proxy types of the schema.
+    #[arg(long, conflicts_with = "schema")]
+    pub(crate) annotation: Option<String>,
+    /// The annotation's period.
+    #[arg(long, value_name = "SECONDS", default_value_t = ASSUMED_PERIOD_SECONDS,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) period: u32,
+    /// The annotation's element type: f64 takes every number and is exact for integers up to 2^53, u64 and i64 are exact
+    /// for all of theirs.
+    #[arg(long = "type", value_enum, default_value_t = TypeArg::F64)]
+    pub(crate) value_type: TypeArg,
+    /// Proxy types in Sandesh syntax to run instead of the built-in ones.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) schema: Option<PathBuf>,
+    /// How far behind the newest record a record may be and still count, as aggregation.allowed_lateness of the daemon.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = crate::config::duration::parse)]
+    pub(crate) allowed_lateness: std::time::Duration,
+    /// Threads at work; the rows are the same for any number. Up to 16.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) threads: usize,
+    /// Where the rows go: CSV, or JSON lines if it ends in .ndjson; without it, CSV to standard output.
+    #[arg(long, value_name = "OUT")]
+    pub(crate) out: Option<PathBuf>,
+    /// Begin the CSV with the names of its columns.
+    #[arg(long)]
+    pub(crate) header: bool,
+    /// Stop at the first bad line. Without it, bad lines are counted, the first ten named, and left out.
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// The forms of a recorded line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum FormatArg {
+    Ndjson,
+    Contrail,
+}
+
+impl From<FormatArg> for LineForm {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Ndjson => Self::Json,
+            FormatArg::Contrail => Self::Tabbed,
+        }
+    }
 }
 
 /// Arguments of `demo`.

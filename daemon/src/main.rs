@@ -7,6 +7,7 @@
 //! | 2 | a bad annotation or a wrong argument |
 //! | 64 | a bad configuration |
 
+mod aggregate;
 mod app;
 mod cli;
 mod clock;
@@ -18,6 +19,7 @@ mod http;
 mod intake;
 mod log;
 mod logging;
+mod recorded;
 mod replay;
 mod result_line;
 mod results;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => {
             configured(&args.config, |loaded| replay::run(settings::engine(&loaded), &args.files, args.close_windows))
         }
+        Command::Aggregate(args) => aggregate::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Demo(args) => configured(&args.config, |loaded| demo::run(loaded, args.duration)),
         Command::Results(args) => configured(&args.config, |Loaded { config, .. }| {
             results::run(&config.log.data_dir, config.log.retention, args.from)

@@ -1,0 +1,122 @@
+//! `derived-statsd aggregate FILE…`: proxy types over recorded files, without a log.
+//!
+//! What would this annotation have said about last week? The same decoders and tables as the daemon's answer it, from
+//! files to rows:
+//!
+//! ```text
+//! files ─► blocks of lines ─► batches of records by shard ─► tables ─► rows, window by window
+//!          blocks, merge       batch                         shard     rows, ordered
+//!                              └───────────── pipeline: threads take turns ────────────┘
+//! ```
+//!
+//! *One order.* The watermark follows the timestamps of all records together, in the order of the files, so which
+//! record is late does not depend on how the work is divided. Objects are spread over a fixed number of shards, each
+//! of which sees its records in order, and rows come out by shard: the output is the same for any number of threads.
+
+mod batch;
+mod blocks;
+mod merge;
+mod ordered;
+mod pipeline;
+mod rows;
+mod shard;
+mod what;
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::ProgressBar;
+use proxy_uve::TableSettings;
+
+use crate::aggregate::batch::AttributeNames;
+use crate::aggregate::blocks::Blocks;
+use crate::aggregate::ordered::Ordered;
+use crate::aggregate::pipeline::{Outcome, Pipeline};
+use crate::aggregate::rows::RowFormat;
+use crate::cli::AggregateArgs;
+use crate::clock::{Clock as _, SystemClock};
+use crate::recorded;
+
+/// Aggregates the files as the arguments say.
+///
+/// # Errors
+///
+/// When the arguments do not fit together, a file cannot be read or written, and with `--strict` at a bad line.
+pub(crate) fn run(args: &AggregateArgs) -> anyhow::Result<()> {
+    let clock = SystemClock::new();
+    let what = what::What::of(args)?;
+    let progress = recorded::progress_bar(&args.files)?;
+    let settings = TableSettings {
+        allowed_lateness: micros(args.allowed_lateness),
+        max_objects: usize::MAX,
+        ..TableSettings::default()
+    };
+    let format = RowFormat::new(args.out.as_deref(), &what);
+    let mut output = open_output(args.out.as_deref())?;
+    if args.header {
+        output.write_all(format.header(&what).as_bytes())?;
+    }
+    let pipeline = Pipeline {
+        blocks: Blocks::open(&args.files, args.format, &progress)?,
+        names: AttributeNames::default(),
+        what: &what,
+        settings,
+        format,
+        form: args.format.map(Into::into),
+        output: Ordered::new(output),
+        files: &args.files,
+        strict: args.strict,
+        progress: &progress,
+    };
+    let outcome = pipeline.run(args.threads)?;
+    progress.finish_and_clear();
+    summarise(&outcome, args.allowed_lateness, clock.monotonic(), &progress);
+    Ok(())
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn open_output(path: Option<&Path>) -> anyhow::Result<Box<dyn Write + Send>> {
+    Ok(match path {
+        None => Box::new(std::io::stdout()),
+        Some(path) => Box::new(File::create(path).with_context(|| format!("create {}", path.display()))?),
+    })
+}
+
+/// Says on standard error what was done and what was not.
+fn summarise(outcome: &Outcome, lateness: Duration, took: Duration, progress: &ProgressBar) {
+    let Outcome { records, bad_lines, objects, rows, fates } = outcome;
+    let seconds = took.as_secs_f64();
+    let rate = *records as f64 / seconds.max(f64::EPSILON);
+    progress.suspend(|| {
+        eprintln!("{records} records of {objects} objects gave {rows} rows in {seconds:.1} s ({rate:.0} records/s)");
+        if *bad_lines > 0 {
+            eprintln!("{bad_lines} bad lines were left out");
+        }
+        if fates.late > 0 {
+            let lateness = crate::config::duration::print(lateness);
+            eprintln!(
+                "{} records came more than {lateness} behind the newest one and were left out; if the files are not in \
+                 the order of time, raise --allowed-lateness",
+                fates.late
+            );
+        }
+        let other = fates.total() - fates.aggregated - fates.late;
+        if other > 0 {
+            eprintln!("{other} records were refused by the pipeline");
+        }
+    });
+}
+
+/// For messages: the file's name, and standard input's.
+fn shown(path: &Path) -> String {
+    match path.as_os_str() == recorded::STDIN {
+        true => "standard input".to_owned(),
+        false => PathBuf::from(path).display().to_string(),
+    }
+}

@@ -1,0 +1,196 @@
+//! Results as rows: CSV, or JSON lines.
+//!
+//! | result | row |
+//! |---|---|
+//! | of a detector | `key,attr,window,metric,samples,mean,stddev,sigma` |
+//! | a number | `key,attr,window,value` |
+//! | of `DSNull` | `key,attr,window,value,samples` |
+//!
+//! `window` is the start of the window in microseconds, for an inline result the time of its sample. With more than one
+//! result an object (a schema, or the built-in types) each row begins with `Type.attribute`. Doubles are printed with as
+//! many digits as bring the same double back; a whole number is printed as one. A warm-up has rows, silence has none.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use derived_stats::{Number, Output};
+use proxy_uve::{AttributeResult, ResultSink, Subject};
+use serde::Serialize;
+
+use crate::aggregate::what::What;
+
+/// Above this, not every double is a whole number that the digits of an integer show.
+const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
+
+/// How rows are written.
+#[derive(Clone, Debug)]
+pub(crate) struct RowFormat {
+    is_json: bool,
+    type_names: Option<Arc<[String]>>,
+}
+
+impl RowFormat {
+    /// As the name of the output says: JSON lines for `.ndjson`, `.jsonl` and `.json`, else CSV.
+    pub(crate) fn new(out: Option<&Path>, what: &What) -> Self {
+        let extension = out.and_then(Path::extension).and_then(|extension| extension.to_str());
+        let is_json = matches!(extension, Some("ndjson" | "jsonl" | "json"));
+        Self { is_json, type_names: what.type_names.clone().map(Into::into) }
+    }
+
+    /// The first line of a CSV file; nothing for JSON.
+    pub(crate) fn header(&self, what: &What) -> String {
+        if self.is_json {
+            return String::new();
+        }
+        let result = if self.type_names.is_some() { "result," } else { "" };
+        let columns = if what.is_detector { "metric,samples,mean,stddev,sigma" } else { "value" };
+        format!("{result}key,attr,window,{columns}\n")
+    }
+}
+
+/// The rows of one attribute in one shard.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    format: RowFormat,
+    /// The attribute as it stands in a row.
+    attribute: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) count: u64,
+}
+
+impl Rows {
+    pub(crate) fn new(format: RowFormat, attribute: &str) -> Self {
+        let mut text = Vec::new();
+        match format.is_json {
+            true => json(&mut text, attribute),
+            false => field(&mut text, attribute.as_bytes()),
+        }
+        Self { format, attribute: text, bytes: Vec::new(), count: 0 }
+    }
+
+    fn csv(&mut self, subject: &Subject<'_>, result: &AttributeResult<'_>, output: &Output<'_>) {
+        let out = &mut self.bytes;
+        if let Some(names) = &self.format.type_names {
+            field(out, names[subject.type_index].as_bytes());
+            out.extend_from_slice(b".");
+            field(out, result.name.as_bytes());
+            out.push(b',');
+        }
+        field(out, subject.key);
+        out.push(b',');
+        out.extend_from_slice(&self.attribute);
+        out.push(b',');
+        number(out, Number::U64(result.start));
+        out.push(b',');
+        values(output, result.accumulated, |index, _, value| {
+            if index > 0 {
+                out.push(b',');
+            }
+            number(out, value);
+        });
+        out.push(b'\n');
+    }
+
+    fn json(&mut self, subject: &Subject<'_>, result: &AttributeResult<'_>, output: &Output<'_>) {
+        let out = &mut self.bytes;
+        out.push(b'{');
+        if let Some(names) = &self.format.type_names {
+            out.extend_from_slice(b"\"result\":");
+            json(out, &format!("{}.{}", names[subject.type_index], result.name));
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"key\":");
+        json(out, &*String::from_utf8_lossy(subject.key));
+        out.extend_from_slice(b",\"attr\":");
+        out.extend_from_slice(&self.attribute);
+        out.extend_from_slice(b",\"window\":");
+        number(out, Number::U64(result.start));
+        values(output, result.accumulated, |_, name, value| {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":");
+            number(out, value);
+        });
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+impl ResultSink for Rows {
+    fn begin(&mut self, _: &Subject<'_>) {}
+
+    fn attribute(&mut self, subject: &Subject<'_>, result: &AttributeResult<'_>) {
+        let Some(output) = result.report.output().filter(|_| !result.silent) else {
+            return;
+        };
+        match self.format.is_json {
+            true => self.json(subject, result, output),
+            false => self.csv(subject, result, output),
+        }
+        self.count += 1;
+    }
+
+    fn end(&mut self, _: &Subject<'_>) {}
+}
+
+/// The numbers of a result in the order of their columns.
+fn values(output: &Output<'_>, accumulated: Option<Number>, mut put: impl FnMut(usize, &str, Number)) {
+    match output {
+        Output::Anomaly(result) => {
+            let metric = accumulated.or(result.metric.map(Number::U64));
+            put(0, "metric", metric.unwrap_or(Number::U64(0)));
+            put(1, "samples", Number::U64(result.samples));
+            put(2, "mean", Number::F64(result.mean));
+            put(3, "stddev", Number::F64(result.stddev));
+            put(4, "sigma", Number::F64(result.sigma));
+        }
+        Output::Ewm(result) => {
+            put(0, "metric", accumulated.unwrap_or(Number::U64(0)));
+            put(1, "samples", Number::U64(result.samples));
+            put(2, "mean", Number::F64(result.mean));
+            put(3, "stddev", Number::F64(result.stddev));
+            put(4, "sigma", Number::F64(result.sigma));
+        }
+        Output::Null(result) => {
+            put(0, "value", result.value);
+            put(1, "samples", Number::U64(result.samples));
+        }
+        Output::Number(result) => put(0, "value", result.value),
+        // Only an embedding program's own algorithms have other results.
+        _ => {}
+    }
+}
+
+#[inline]
+fn number(out: &mut Vec<u8>, number: Number) {
+    match number {
+        Number::U64(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+        Number::I64(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+        Number::F64(value) if value.abs() < EXACT_INTEGERS && (value as i64 as f64).to_bits() == value.to_bits() => {
+            out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
+        }
+        Number::F64(value) => json(out, &value),
+    }
+}
+
+/// A field of CSV, in quotes where RFC 4180 wants them.
+#[inline]
+fn field(out: &mut Vec<u8>, text: &[u8]) {
+    if !text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
+        out.extend_from_slice(text);
+        return;
+    }
+    out.push(b'"');
+    for &byte in text {
+        if byte == b'"' {
+            out.push(b'"');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
+fn json<V: Serialize + ?Sized>(out: &mut Vec<u8>, value: &V) {
+    // Writing numbers and strings into memory has no way to fail.
+    let written = serde_json::to_writer(&mut *out, value);
+    debug_assert!(written.is_ok(), "a result is plain data");
+}

@@ -1,0 +1,246 @@
+//! `derived-statsd aggregate` against an independent recomputation, by any number of threads, in every form of input.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod binary;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const MINUTE: u64 = 60_000_000;
+const START: u64 = 1_488_000_000_000_000;
+const ALPHA: f64 = 0.1;
+const DETECTOR: [&str; 4] = ["--annotation", "1.DSSum-value:DSAnomaly:EWM:0.1", "--period", "60"];
+
+#[derive(Clone)]
+struct Record {
+    at: u64,
+    key: String,
+    attribute: &'static str,
+    value: u64,
+}
+
+/// Records of 10 minutes in the order of time, some objects of which are silent for a while.
+fn records(count: u64) -> Vec<Record> {
+    let mut state = 7u64;
+    let mut random = move |bound: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % bound
+    };
+    let record = |index| {
+        let at = START + index * 10 * MINUTE / count;
+        let minute = (at - START) / MINUTE;
+        // Object n misses the minutes that n divides.
+        let object =
+            std::iter::repeat_with(|| random(500)).find(|&object| object < 20 || minute % (object % 7 + 2) != 1);
+        let key = format!("ObjectVNTable:default-domain:tenant:vn-{:06}", object.unwrap());
+        let attribute = ["egress_flow_count", "ingress_flow_count"][random(2) as usize];
+        Record { at, key, attribute, value: random(1000) }
+    };
+    (0..count).map(record).collect()
+}
+
+fn ndjson(records: &[Record]) -> String {
+    let line = |text: &mut String, Record { at, key, attribute, value }: &Record| {
+        writeln!(text, r#"{{"ts":{at},"key":"{key}","attr":"{attribute}","value":{value}}}"#).unwrap();
+    };
+    records.iter().fold(String::new(), |mut text, record| {
+        line(&mut text, record);
+        text
+    })
+}
+
+fn contrail(records: &[Record]) -> String {
+    records.iter().fold(String::new(), |mut text, Record { at, key, attribute, value }| {
+        writeln!(text, "{key}\t<{attribute} type=\"u64\" identifier=\"5\" timestamp=\"{at}\">{value}</{attribute}>")
+            .unwrap();
+        text
+    })
+}
+
+/// What the rows have to say, by key, attribute and window: sum, samples, mean, standard deviation, sigma.
+type Expected = BTreeMap<(String, String, u64), (u64, u64, f64, f64, f64)>;
+
+/// The ten lines that the program has to agree with.
+fn recompute(records: &[Record]) -> Expected {
+    let mut sums: BTreeMap<(String, String), BTreeMap<u64, u64>> = BTreeMap::new();
+    for Record { at, key, attribute, value } in records {
+        let windows = sums.entry((key.clone(), (*attribute).to_owned())).or_default();
+        *windows.entry(at - at % MINUTE).or_default() += value;
+    }
+    let mut expected = Expected::new();
+    for ((key, attribute), windows) in sums {
+        let (mut samples, mut mean, mut variance, mut was_silent) = (0, 0.0, 0.0, true);
+        for window in (START - START % MINUTE..START + 11 * MINUTE).step_by(MINUTE as usize) {
+            // The first silent period is a zero, later ones are nothing.
+            let sum = windows.get(&window).copied();
+            if sum.is_none() && was_silent {
+                continue;
+            }
+            was_silent = sum.is_none();
+            let x = sum.unwrap_or(0) as f64;
+            samples += 1;
+            variance = (1.0 - ALPHA) * (variance + ALPHA * ((x - mean) * (x - mean)));
+            mean = (1.0 - ALPHA) * mean + ALPHA * x;
+            let stddev = f64::sqrt(variance);
+            let sigma = if stddev == 0.0 { 0.0 } else { (x - mean) / stddev };
+            if let Some(sum) = sum {
+                expected.insert((key.clone(), attribute.clone(), window), (sum, samples, mean, stddev, sigma));
+            }
+        }
+    }
+    expected
+}
+
+fn parsed(csv: &str) -> Expected {
+    let row = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [key, attribute, window, sum, samples, mean, stddev, sigma] = fields[..] else { panic!("{line}") };
+        let value = (sum.parse().unwrap(), samples.parse().unwrap());
+        let (mean, stddev, sigma) = (mean.parse().unwrap(), stddev.parse().unwrap(), sigma.parse().unwrap());
+        ((key.to_owned(), attribute.to_owned(), window.parse().unwrap()), (value.0, value.1, mean, stddev, sigma))
+    };
+    let rows: Vec<_> = csv.lines().map(row).collect();
+    let count = rows.len();
+    let expected: Expected = rows.into_iter().collect();
+    assert_eq!(expected.len(), count, "a row is there twice");
+    expected
+}
+
+fn aggregate(arguments: &[&str], files: &[PathBuf]) -> Output {
+    binary::command(&["aggregate"]).args(arguments).args(files).output().unwrap()
+}
+
+/// The rows of a run that has to succeed.
+fn rows(arguments: &[&str], files: &[PathBuf]) -> String {
+    let output = aggregate(arguments, files);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn file(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = directory.join(name);
+    std::fs::write(&path, content).unwrap();
+    path
+}
+
+fn compressed(program: &str, path: &Path) -> Vec<u8> {
+    let output = Command::new(program).args(["-c", "-q"]).arg(path).output().unwrap();
+    assert!(output.status.success());
+    output.stdout
+}
+
+#[test]
+fn rows_equal_a_recomputation_for_any_form_number_of_threads_and_division_into_files() {
+    let directory = TempDir::new().unwrap();
+    let records = records(60_000);
+    let expected = recompute(&records);
+    assert!(expected.len() > 5000);
+    let plain = file(directory.path(), "plain", ndjson(&records));
+    let first = rows(&DETECTOR, &[plain.clone()]);
+    assert_eq!(parsed(&first), expected);
+
+    let gzip = file(directory.path(), "gzip", compressed("gzip", &plain));
+    let xml = file(directory.path(), "xml", contrail(&records));
+    for (name, files) in [("plain", &plain), ("gzip", &gzip), ("contrail", &xml)] {
+        for threads in ["1", "2", "3", "16"] {
+            let again = rows(&[&DETECTOR[..], &["--threads", threads]].concat(), &[files.clone()]);
+            assert!(again == first, "{name} by {threads} threads differs");
+        }
+    }
+    // Two collectors with the same hours, and one that follows.
+    let (half, rest) = records.split_at(40_000);
+    let [odd, even] = [0, 1].map(|remainder| half.iter().skip(remainder).step_by(2).cloned().collect::<Vec<_>>());
+    let parts = [("later", rest), ("odd", &odd[..]), ("even", &even[..])]
+        .map(|(name, records)| file(directory.path(), name, ndjson(records)));
+    assert_eq!(parsed(&rows(&DETECTOR, &parts)), expected);
+}
+
+#[test]
+fn fields_stand_in_any_order_and_a_pipe_will_do() {
+    let lines = "{ \"value\": 1.5, \"attr\": \"a,b\", \"note\": [1], \"key\": \"T:\\\"x\\\"\", \"ts\": 60000000 }\r\n\n\
+                 {\"ts\":60000001,\"key\":\"T:\\\"x\\\"\",\"attr\":\"a,b\",\"value\":-0.25}";
+    let mut child = binary::command(&["aggregate"])
+        .args(["--annotation", "1-value:DSSum", "--header", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let expected = "key,attr,window,value\n\"T:\"\"x\"\"\",\"a,b\",60000000,1.25\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn bad_lines_are_named_counted_and_left_out() {
+    let directory = TempDir::new().unwrap();
+    let good = r#"{"ts":1,"key":"T:a","attr":"x","value":2}"#;
+    let lines = [
+        good,
+        "no record",
+        good,
+        r#"{"ts":1,"key":"T:a","attr":"x"}"#,
+        r#"{"ts":1,"key":"","attr":"x","value":2}"#,
+        good,
+    ];
+    let path = file(directory.path(), "lines", lines.join("\n"));
+    let arguments = ["--annotation", "1-value:DSSum"];
+    let output = aggregate(&arguments, &[path.clone()]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "T:a,x,0,6\n");
+    for part in ["lines:2: ", "lines:4: ", "lines:5: ", "3 bad lines"] {
+        assert!(stderr.contains(part), "`{part}` is not in:\n{stderr}");
+    }
+    let output = aggregate(&["--annotation", "1-value:DSSum", "--strict"], &[path]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && stderr.contains("lines:2: ") && !stderr.contains("lines:4"), "{stderr}");
+}
+
+#[test]
+fn late_records_are_left_out_and_said() {
+    let directory = TempDir::new().unwrap();
+    let line = |at: u64| format!("{{\"ts\":{at},\"key\":\"T:a\",\"attr\":\"x\",\"value\":1}}\n");
+    let path = file(directory.path(), "lines", [0, 200 * 1_000_000, 1].map(line).concat());
+    let arguments = ["--annotation", "1-value:DSSum"];
+    let output = aggregate(&arguments, &[path.clone()]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "T:a,x,0,1\nT:a,x,180000000,1\n");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--allowed-lateness"));
+    let all = rows(&["--annotation", "1-value:DSSum", "--allowed-lateness", "10m"], &[path]);
+    assert_eq!(all, "T:a,x,0,2\nT:a,x,180000000,1\n");
+}
+
+#[test]
+fn the_built_in_types_and_json_rows() {
+    let directory = TempDir::new().unwrap();
+    let path = file(directory.path(), "lines", r#"{"ts":1,"key":"T:a","attr":"x","value":7}"#);
+    let out = directory.path().join("rows.ndjson");
+    rows(&["--out", out.to_str().unwrap()], &[path]);
+    let text = std::fs::read_to_string(out).unwrap();
+    let expected = "{\"result\":\"AggProxySum.value\",\"key\":\"T:a\",\"attr\":\"x\",\"window\":0,\"value\":7}\n\
+        {\"result\":\"AggProxySumAnomalyEWM01.value\",\"key\":\"T:a\",\"attr\":\"x\",\"window\":0,\"metric\":7,\"samples\":1,";
+    assert!(text.starts_with(expected), "{text}");
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_explained() {
+    let nothing = PathBuf::from("/dev/null");
+    let cases: [(&[&str], &str); 3] = [
+        (&["--annotation", "1.DSSum-raw:DSAnomaly:EWM:0.1"], "write `value`"),
+        (&["--annotation", "1.DSSum-value:DSAnomal:EWM:0.1"], "DSAnomaly"),
+        (&["--annotation", "1-value:DSSum", "--period", "0"], "period"),
+    ];
+    for (arguments, part) in cases {
+        let output = aggregate(arguments, &[nothing.clone()]);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && stderr.contains(part), "{arguments:?}: {stderr}");
+    }
+    let output = aggregate(&DETECTOR, &[PathBuf::from("/nowhere/at all")]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/at all"));
+}

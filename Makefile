@@ -3,12 +3,13 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test lint doc book bench soak clean
+.PHONY: demo test lint doc book bench compare soak clean
 
 demo: ## The main job on simulated vrouters, in a terminal: Ctrl-C ends it
 	$(CARGO) run --release --quiet --bin derived-statsd -- demo $(DEMO_ARGS)
 
 test: ## Every test, with the points at which a test may kill the daemon
+	.ci/setup
 	$(CARGO) test --workspace --all-features
 
 lint: ## Formatting, lints, docs, and what the core may depend on
@@ -24,8 +25,11 @@ book: ## The book, in target/book
 bench: ## Micro-benchmarks, then the whole job with its records per core-second and bytes per object
 	$(CARGO) bench -p benches
 
+compare: ## The same job on this project and its peers, with a table of ratios; see docs/src/design/compare.md
+	benches/compare $(COMPARE_ARGS)
+
 soak: ## The fault runs with many more seeds
-	DERIVED_STATSD_FAULT_SEEDS=1000 $(CARGO) test --workspace --all-features --test faults
+	DERIVED_STATSD_FAULT_SEEDS=1000 $(CARGO) test --workspace --all-features --test faults --test torn
 
 clean:
 	$(CARGO) clean

@@ -5,8 +5,8 @@
 //! spec has a detector, and one [`CounterColumn`] if the metric is a cumulative counter. Closing a window is then one
 //! pass over arrays, and an object costs its states: 16 bytes for a sum in a window, 40 for a detector.
 //!
-//! Specs whose windows accumulate the same ([`Spec::shares_running`]) can share a running column: the sum of a
-//! period is made once, however many results are derived from it.
+//! Specs whose windows accumulate the same ([`Spec::shares_running`](crate::Spec::shares_running)) can share a running
+//! column: the sum of a period is made once, however many results are derived from it.
 //!
 //! Slots beyond the end of a column are empty; a column grows to the slot that is written.
 

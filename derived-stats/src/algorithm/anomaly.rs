@@ -90,6 +90,7 @@ impl Anomaly {
     }
 
     /// Takes the value of a period that had samples, and whether it is the bound of an overflowed sum.
+    #[inline]
     pub(crate) fn feed<T: Numeric>(&self, state: &mut AnomalyState<T>, value: T, overflowed: bool) {
         state.was_quiet = state.is_quiet;
         state.from_samples = true;

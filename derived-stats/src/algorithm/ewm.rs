@@ -94,6 +94,7 @@ pub(super) struct Moments {
 }
 
 impl Moments {
+    #[inline]
     pub(super) fn update(&mut self, alpha: Alpha, x: f64) {
         let a = alpha.0;
         self.samples = self.samples.saturating_add(1);

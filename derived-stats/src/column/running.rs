@@ -110,7 +110,12 @@ impl RunningColumn {
 
     /// Empties every window and keeps the memory, for the next window.
     pub fn reset(&mut self) {
-        each!(&mut self.0, |column| column.reset());
+        self.clear_many(0, usize::MAX);
+    }
+
+    /// Empties the windows of `count` objects from slot `first` on, and keeps their memory.
+    pub fn clear_many(&mut self, first: usize, count: usize) {
+        each!(&mut self.0, |column| column.clear_many(first, count));
     }
 
     /// Gives back memory beyond `slots`. Later slots become empty.
@@ -225,10 +230,15 @@ impl<T: Numeric> Running<T> {
         }
     }
 
-    fn reset(&mut self) {
+    fn clear_many(&mut self, first: usize, count: usize) {
+        fn part<C>(cells: &mut [C], first: usize, count: usize) -> &mut [C] {
+            let first = first.min(cells.len());
+            let end = first.saturating_add(count).min(cells.len());
+            &mut cells[first..end]
+        }
         match &mut self.cells {
-            Cells::Tallies(tallies) => tallies.fill(Tally::default()),
-            Cells::Others(cells) => cells.fill(None),
+            Cells::Tallies(tallies) => part(tallies, first, count).fill(Tally::default()),
+            Cells::Others(cells) => part(cells, first, count).fill(None),
         }
     }
 

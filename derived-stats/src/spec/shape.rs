@@ -261,6 +261,7 @@ impl<T: Numeric> ShapeState<T> {
 
 /// Feeds a detector at the end of a period: with `value` if there were samples (0 if they gave no value), else as
 /// `silence` says. Whether it was fed.
+#[inline]
 pub(crate) fn close_detector<T: Numeric>(
     detector: &Anomaly,
     state: &mut AnomalyState<T>,

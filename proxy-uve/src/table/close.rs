@@ -122,6 +122,10 @@ impl<S: ResultSink> Table<S> {
         for word in closing.next..last.min(closing.next.saturating_add(words)) {
             self.close_word(&plan, &mut closing, word);
             closing.next = word + 1;
+            // For the next window, while the cells are at hand.
+            for column in closing.columns.iter_mut().filter_map(|(_, column)| column.as_mut()) {
+                column.clear_many(word * WORD, WORD);
+            }
         }
         if closing.next < last {
             self.closing = Some(closing);
@@ -149,7 +153,8 @@ impl<S: ResultSink> Table<S> {
                 closing.fed[index] = detectors.close_many(first, turns.alive, running, closing.end, group_plan.silence);
             }
         }
-        for bit in (0..WORD).filter(|bit| present >> bit & 1 == 1) {
+        let seen = if S::WANTS_RESULTS { present } else { turns.deleted };
+        for bit in (0..WORD).filter(|bit| seen >> bit & 1 == 1) {
             match turns.alive >> bit & 1 {
                 1 => self.send_results(plan, closing, first + bit),
                 _ => self.delete(plan, closing, first + bit),
@@ -263,7 +268,7 @@ impl<S: ResultSink> Table<S> {
     fn finish_close(&mut self, closing: Closing) {
         for (lane, column) in closing.columns {
             if let Some(column) = column {
-                self.lanes[lane].recycle(column);
+                self.lanes[lane].recycle(column, closing.next * WORD);
             }
         }
         self.groups[closing.group].recycle(closing.touched);

@@ -92,7 +92,7 @@ impl Lane {
             if ends == end {
                 return Some(column);
             }
-            self.recycle(column);
+            self.recycle(column, 0);
         }
         None
     }
@@ -102,9 +102,9 @@ impl Lane {
         end.is_multiple_of(self.window)
     }
 
-    /// Takes back a column that was read.
-    pub(crate) fn recycle(&mut self, mut column: RunningColumn) {
-        column.reset();
+    /// Takes back a column that was read and whose slots below `cleared` are empty.
+    pub(crate) fn recycle(&mut self, mut column: RunningColumn, cleared: usize) {
+        column.clear_many(cleared, usize::MAX);
         self.spare = Some(column);
     }
 

@@ -44,6 +44,9 @@ pub struct AttributeResult<'p> {
 /// of its own implements this instead and encodes results straight into its output. A sink is called in the midst of a
 /// close: it cannot fail, and what it has to say it says when it is asked.
 pub trait ResultSink {
+    /// Whether results are made at all. Without it a table only moves its state.
+    const WANTS_RESULTS: bool = true;
+
     /// A proxy UVE begins.
     fn begin(&mut self, subject: &Subject<'_>);
 
@@ -56,6 +59,8 @@ pub trait ResultSink {
 
 /// Takes nothing, for measurements and for tables that are only a state.
 impl ResultSink for () {
+    const WANTS_RESULTS: bool = false;
+
     fn begin(&mut self, _: &Subject<'_>) {}
 
     fn attribute(&mut self, _: &Subject<'_>, _: &AttributeResult<'_>) {}

@@ -24,7 +24,8 @@ mod what;
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -36,18 +37,28 @@ use crate::aggregate::blocks::Blocks;
 use crate::aggregate::ordered::Ordered;
 use crate::aggregate::pipeline::{Outcome, Pipeline};
 use crate::aggregate::rows::RowFormat;
+use crate::aggregate::what::What;
 use crate::cli::AggregateArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::recorded;
+
+/// The exit code of a bad annotation or schema, as of any wrong argument.
+const BAD_ARGUMENT: u8 = 2;
 
 /// Aggregates the files as the arguments say.
 ///
 /// # Errors
 ///
-/// When the arguments do not fit together, a file cannot be read or written, and with `--strict` at a bad line.
-pub(crate) fn run(args: &AggregateArgs) -> anyhow::Result<()> {
+/// When a file cannot be read or written, and with `--strict` at a bad line.
+pub(crate) fn run(args: &AggregateArgs) -> anyhow::Result<ExitCode> {
     let clock = SystemClock::new();
-    let what = what::What::of(args)?;
+    let what = match What::of(args) {
+        Ok(what) => what,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return Ok(ExitCode::from(BAD_ARGUMENT));
+        }
+    };
     let progress = recorded::progress_bar(&args.files)?;
     let settings = TableSettings {
         allowed_lateness: micros(args.allowed_lateness),
@@ -74,7 +85,7 @@ pub(crate) fn run(args: &AggregateArgs) -> anyhow::Result<()> {
     let outcome = pipeline.run(args.threads)?;
     progress.finish_and_clear();
     summarise(&outcome, args.allowed_lateness, clock.monotonic(), &progress);
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -117,6 +128,6 @@ fn summarise(outcome: &Outcome, lateness: Duration, took: Duration, progress: &P
 fn shown(path: &Path) -> String {
     match path.as_os_str() == recorded::STDIN {
         true => "standard input".to_owned(),
-        false => PathBuf::from(path).display().to_string(),
+        false => path.display().to_string(),
     }
 }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use derived_stats::{Annotation, AnnotationError, Context, MetricKind, Periods, Spec, ValueType};
+use derived_stats::{Annotation, AnnotationError, Context, MetricKind, Periods, Silence, Spec, ValueType};
 
 use proxy_uve::wire::line::LineForm;
 
@@ -118,6 +118,10 @@ pub(crate) struct AggregateArgs {
     /// for all of theirs.
     #[arg(long = "type", value_enum, default_value_t = TypeArg::F64)]
     pub(crate) value_type: TypeArg,
+    /// What a period without samples means to the annotation's detector: the first one of a row is a zero (once), each is
+    /// one (zero), or none is (skip).
+    #[arg(long, value_enum, default_value_t = SilenceArg::Once)]
+    pub(crate) silence: SilenceArg,
     /// Proxy types in Sandesh syntax to run instead of the built-in ones.
     #[arg(long, value_name = "FILE")]
     pub(crate) schema: Option<PathBuf>,
@@ -136,6 +140,24 @@ pub(crate) struct AggregateArgs {
     /// Stop at the first bad line. Without it, bad lines are counted, the first ten named, and left out.
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+/// The meanings of a silent period, as the command line spells them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SilenceArg {
+    Once,
+    Skip,
+    Zero,
+}
+
+impl From<SilenceArg> for Silence {
+    fn from(silence: SilenceArg) -> Self {
+        match silence {
+            SilenceArg::Once => Self::Once,
+            SilenceArg::Skip => Self::Skip,
+            SilenceArg::Zero => Self::Zero,
+        }
+    }
 }
 
 /// The forms of a recorded line.

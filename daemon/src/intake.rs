@@ -9,7 +9,7 @@
 //!
 //! `attr` is an attribute, or `stream` the whole `Struct-attribute` where two structs have an attribute of that name.
 //! A line is decoded and checked here, so that its sender learns what is wrong with it; what the log stores has
-//! passed, in the shortest form that the tables read. How lines are read is [`line`]'s; this adds what only the
+//! passed, in the shortest form that the tables read. How lines are read is [`mod@line`]'s; this adds what only the
 //! configuration tells: which stream is meant.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proxy_uve::ObjectKey;
-use proxy_uve::wire::line::{self, LineForm, Metric};
+use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
 use proxy_uve::wire::{WireSample, encode_stored};
 
 use crate::log::{AppendBatch, LogError, PartitionId};
@@ -80,7 +80,35 @@ impl Intake {
         intake
     }
 
-    /// Adds the record of one line to `batch`. `scratch` is reused from line to line.
+    /// Adds the record of the first line of `text`, which is not empty. How many bytes the line takes with its line
+    /// break, and what became of it; nothing of a blank one. `scratch` is reused from line to line.
+    pub(crate) fn push_first(
+        &self,
+        text: &[u8],
+        batch: &mut AppendBatch,
+        scratch: &mut Vec<u8>,
+    ) -> (usize, Option<Result<(), LineError>>) {
+        // The usual shape says itself where it ends.
+        if let Some((plain, taken)) = line::plain(LineForm::of(text), text) {
+            return (taken, Some(self.push_plain(&plain, batch, scratch)));
+        }
+        let taken = text.iter().position(|&byte| byte == b'\n').map_or(text.len(), |end| end + 1);
+        let line = text[..taken].trim_ascii();
+        (taken, (!line.is_empty()).then(|| self.push(line, batch, scratch)))
+    }
+
+    fn push_plain(
+        &self,
+        line: &PlainLine<'_>,
+        batch: &mut AppendBatch,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), LineError> {
+        let stream = self.stream_of(line.attribute)?;
+        let sample = WireSample { timestamp: line.timestamp, value: line.value, source: None, element: None };
+        self.add(stream, line.key, &sample, batch, scratch)
+    }
+
+    /// Adds the record of one line to `batch`, as [`push_first`](Self::push_first).
     ///
     /// # Errors
     ///
@@ -89,9 +117,7 @@ impl Intake {
         if let Some((plain, taken)) = line::plain(LineForm::of(line), line)
             && taken == line.len()
         {
-            let stream = self.stream_of(plain.attribute)?;
-            let sample = WireSample { timestamp: plain.timestamp, value: plain.value, source: None, element: None };
-            return self.add(stream, plain.key, &sample, batch, scratch);
+            return self.push_plain(&plain, batch, scratch);
         }
         let line = line::decode(line)?;
         let stream = match &line.metric {

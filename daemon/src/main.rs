@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => {
             configured(&args.config, |loaded| replay::run(settings::engine(&loaded), &args.files, args.close_windows))
         }
-        Command::Aggregate(args) => aggregate::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Aggregate(args) => aggregate::run(&args),
         Command::Demo(args) => configured(&args.config, |loaded| demo::run(loaded, args.duration)),
         Command::Results(args) => configured(&args.config, |Loaded { config, .. }| {
             results::run(&config.log.data_dir, config.log.retention, args.from)

@@ -4,8 +4,7 @@
 //! has lost nothing that it reported as stored. Lines are as for `POST /api/v1/samples`, files plain, .gz or .zst by
 //! their content.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Cursor, Read};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,12 +12,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{Engine, EngineSettings};
 use crate::intake::Intake;
 use crate::log::{AppendBatch, Log, LogError};
+use crate::recorded;
 
 /// Bytes of lines appended at a time: large enough to make a sync cheap.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -48,10 +48,9 @@ struct Tally {
 ///
 /// When a file cannot be read or the log fails. Bad lines are no error: they are named and counted.
 pub(crate) fn run(settings: EngineSettings, files: &[PathBuf], close_windows: bool) -> anyhow::Result<()> {
-    let total = files.iter().map(|path| size(path)).sum::<anyhow::Result<u64>>()?;
+    let progress = recorded::progress_bar(files)?;
     let clock = Arc::new(SystemClock::new());
     let engine = Engine::start(settings, Arc::clone(&clock) as Arc<dyn Clock>)?;
-    let progress = progress_bar(total);
     let mut feeder = Feeder {
         log: &*engine.log,
         intake: &engine.intake,
@@ -73,17 +72,6 @@ pub(crate) fn run(settings: EngineSettings, files: &[PathBuf], close_windows: bo
     eprintln!("{} records in {seconds:.1} s ({rate:.0}/s), {} bad lines", tally.accepted, tally.rejected);
     anyhow::ensure!(engine.stop(STOP_GRACE), "the workers did not end in time; run it again, nothing is lost");
     Ok(())
-}
-
-fn size(path: &Path) -> anyhow::Result<u64> {
-    let metadata = std::fs::metadata(path).with_context(|| format!("read {}", path.display()))?;
-    Ok(metadata.len())
-}
-
-fn progress_bar(total: u64) -> ProgressBar {
-    let template = "{bar:40} {bytes}/{total_bytes} {binary_bytes_per_sec}, {eta} left {msg}";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(total).with_style(style)
 }
 
 fn wait_for_workers(engine: &Engine, close_windows: bool) -> anyhow::Result<()> {
@@ -112,8 +100,7 @@ struct Feeder<'e> {
 
 impl Feeder<'_> {
     fn file(&mut self, path: &Path) -> anyhow::Result<()> {
-        let file = self.progress.wrap_read(File::open(path)?);
-        let mut reader = BufReader::with_capacity(256 * 1024, decompressed(file)?);
+        let mut reader = BufReader::with_capacity(256 * 1024, recorded::open(path, &self.progress)?);
         let mut line = Vec::new();
         for number in 1u64.. {
             line.clear();
@@ -169,20 +156,6 @@ impl Feeder<'_> {
         }
         Ok(self.tally)
     }
-}
-
-/// The content, whichever of the three forms the file has by its first bytes.
-fn decompressed<'f>(mut file: impl Read + 'f) -> anyhow::Result<Box<dyn Read + 'f>> {
-    let mut magic = Vec::new();
-    file.by_ref().take(4).read_to_end(&mut magic)?;
-    let is_gzip = magic.starts_with(&[0x1f, 0x8b]);
-    let is_zstd = magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
-    let whole = Cursor::new(magic).chain(file);
-    Ok(match (is_gzip, is_zstd) {
-        (true, _) => Box::new(flate2::read::MultiGzDecoder::new(whole)),
-        (_, true) => Box::new(zstd::Decoder::new(whole)?),
-        _ => Box::new(whole),
-    })
 }
 
 /// Reads past the end of the line without keeping it.

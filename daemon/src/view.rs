@@ -6,8 +6,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::result_line::ResultLine;
@@ -15,14 +17,33 @@ use crate::result_line::ResultLine;
 /// The attributes of one structure, by name.
 type Structure = BTreeMap<Box<str>, Box<RawValue>>;
 
-/// All proxy UVEs, by table, object name and UVE name.
+/// All proxy UVEs.
+///
+/// Far more results come than are read, so a structure is kept as the text that came, and taken apart only for a reader,
+/// or when a result brings other attributes than the one before it.
 #[derive(Debug, Default)]
 pub(crate) struct UveView {
     tables: RwLock<Tables>,
 }
 
-type Tables = HashMap<Box<str>, Objects>;
-type Objects = BTreeMap<Box<str>, BTreeMap<Box<str>, Structure>>;
+#[derive(Debug, Default)]
+struct Tables {
+    by_name: HashMap<Box<str>, Objects>,
+    /// The UVE names, and the sets of attributes, that results came with: a handful, so they are looked through.
+    uves: Vec<Box<str>>,
+    shapes: Vec<Vec<Box<str>>>,
+}
+
+/// The UVEs of each object, by the object's name.
+type Objects = HashMap<Box<str>, Vec<Uve>>;
+
+#[derive(Debug)]
+struct Uve {
+    /// Place of its name in `uves`, and of its attributes in `shapes`.
+    name: u32,
+    shape: u32,
+    text: Box<str>,
+}
 
 /// Which structures and attributes a reader wants: Contrail's `cfilt`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,89 +82,185 @@ impl UveView {
     /// Takes over one result.
     pub(crate) fn apply(&self, line: &ResultLine<'_>) -> serde_json::Result<()> {
         let (table, name) = split_key(&line.key);
-        let data: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(line.data.get())?;
-        let deleted = data.get("deleted").is_some_and(|value| value.get() == "true");
+        let news: News<'_> = serde_json::from_str(line.data.get())?;
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        if deleted {
-            remove(&mut tables, table, name, &line.uve);
+        if news.deleted {
+            tables.remove(table, name, &line.uve);
             return Ok(());
         }
-        let structure = slot(&mut tables, table, name, &line.uve);
-        // Holds for one window only, unlike the attributes.
-        structure.remove("partial");
-        structure.extend(data.into_iter().map(|(attribute, value)| (attribute.into(), value.to_owned())));
-        Ok(())
+        tables.put(table, name, &line.uve, &news.attributes, line.data.get())
     }
 
     /// The structures of one object that pass the filter; `None` if there is no such object or nothing passes.
     pub(crate) fn object(&self, table: &str, name: &str, filter: &Filter) -> Option<UveDocument> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        let document = filtered(tables.get(table)?.get(name)?, filter);
+        let document = tables.filtered(tables.by_name.get(table)?.get(name)?, filter);
         (!document.is_empty()).then_some(document)
     }
 
     /// The objects of a table whose names begin with `prefix`, in order, with what passes the filter.
     pub(crate) fn objects(&self, table: &str, prefix: &str, filter: &Filter) -> Vec<(Box<str>, UveDocument)> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(objects) = tables.get(table) else {
-            return Vec::new();
-        };
-        let from = objects.range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
-        from.take_while(|(name, _)| name.starts_with(prefix))
-            .map(|(name, uves)| (name.clone(), filtered(uves, filter)))
-            .filter(|(_, document)| !document.is_empty())
-            .collect()
+        let objects = tables.by_name.get(table).into_iter().flatten();
+        let wanted = objects.filter(|(name, _)| name.starts_with(prefix));
+        let documents = wanted.map(|(name, uves)| (name.clone(), tables.filtered(uves, filter)));
+        let mut documents: Vec<_> = documents.filter(|(_, document)| !document.is_empty()).collect();
+        drop(tables);
+        documents.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        documents
     }
 
     /// The names of a table's objects, in order.
     pub(crate) fn names(&self, table: &str) -> Vec<Box<str>> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        tables.get(table).map(|objects| objects.keys().cloned().collect()).unwrap_or_default()
+        let mut names: Vec<_> = tables.by_name.get(table).into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        drop(tables);
+        names.sort_unstable();
+        names
     }
 
     /// The tables that have objects, in order.
     pub(crate) fn tables(&self) -> Vec<Box<str>> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<_> = tables.keys().cloned().collect();
+        let mut names: Vec<_> = tables.by_name.keys().cloned().collect();
         names.sort();
         names
     }
 }
 
+impl Tables {
+    fn put(
+        &mut self,
+        table: &str,
+        name: &str,
+        uve: &str,
+        attributes: &[Cow<'_, str>],
+        text: &str,
+    ) -> serde_json::Result<()> {
+        let (uve, shape) = (number(&mut self.uves, uve), shape_number(&mut self.shapes, attributes));
+        // Looked up before it is inserted: nearly every result is about an object that is there.
+        if !self.by_name.contains_key(table) {
+            self.by_name.insert(table.into(), Objects::default());
+        }
+        let objects = self.by_name.entry(table.into()).or_default();
+        let Some(uves) = objects.get_mut(name) else {
+            objects.insert(name.into(), vec![Uve { name: uve, shape, text: text.into() }]);
+            return Ok(());
+        };
+        let Some(known) = uves.iter_mut().find(|known| known.name == uve) else {
+            uves.push(Uve { name: uve, shape, text: text.into() });
+            return Ok(());
+        };
+        if known.shape == shape {
+            known.text = text.into();
+            return Ok(());
+        }
+        let merged = merged(&known.text, text)?;
+        if merged.len() == attributes.len() {
+            // Nothing of what stood there is left.
+            *known = Uve { name: uve, shape, text: text.into() };
+            return Ok(());
+        }
+        let names: Vec<Cow<'_, str>> = merged.keys().map(|name| Cow::Borrowed(&**name)).collect();
+        let shape = shape_number(&mut self.shapes, &names);
+        *known = Uve { name: uve, shape, text: serde_json::to_string(&merged)?.into() };
+        Ok(())
+    }
+
+    fn remove(&mut self, table: &str, name: &str, uve: &str) {
+        let number = self.uves.iter().position(|known| **known == *uve);
+        let Some(objects) = self.by_name.get_mut(table) else {
+            return;
+        };
+        let Some(uves) = objects.get_mut(name) else {
+            return;
+        };
+        uves.retain(|known| Some(known.name as usize) != number);
+        if uves.is_empty() {
+            objects.remove(name);
+        }
+    }
+
+    fn filtered(&self, uves: &[Uve], filter: &Filter) -> UveDocument {
+        let named = uves.iter().map(|uve| (&self.uves[uve.name as usize], &uve.text));
+        let wanted = named.filter(|(name, _)| filter.wants(name));
+        let cut = wanted.map(|(name, text)| {
+            // What is kept was read before.
+            let structure: Structure = serde_json::from_str(text).unwrap_or_default();
+            let attributes = structure.into_iter().filter(|(attribute, _)| filter.wants_attribute(name, attribute));
+            (name.clone(), attributes.collect::<Structure>())
+        });
+        cut.filter(|(_, structure)| !structure.is_empty()).collect()
+    }
+}
+
+/// What stood there with what is new. That a window was partial holds for that window only, unlike the attributes.
+fn merged(known: &str, news: &str) -> serde_json::Result<Structure> {
+    let mut structure: Structure = serde_json::from_str(known)?;
+    structure.remove("partial");
+    structure.extend(serde_json::from_str::<Structure>(news)?);
+    Ok(structure)
+}
+
+fn number(names: &mut Vec<Box<str>>, name: &str) -> u32 {
+    let known = names.iter().position(|known| **known == *name);
+    known.unwrap_or_else(|| {
+        names.push(name.into());
+        names.len() - 1
+    }) as u32
+}
+
+fn shape_number(shapes: &mut Vec<Vec<Box<str>>>, attributes: &[Cow<'_, str>]) -> u32 {
+    let same = |shape: &&Vec<Box<str>>| shape.iter().map(|name| &**name).eq(attributes.iter().map(|name| &**name));
+    let known = shapes.iter().position(|shape| same(&shape));
+    known.unwrap_or_else(|| {
+        shapes.push(attributes.iter().map(|name| (&**name).into()).collect());
+        shapes.len() - 1
+    }) as u32
+}
+
+/// What has to be known of a result before it is kept.
+struct News<'l> {
+    deleted: bool,
+    /// The names, in their order.
+    attributes: Vec<Cow<'l, str>>,
+}
+
+impl<'l> Deserialize<'l> for News<'l> {
+    fn deserialize<D: Deserializer<'l>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(NewsVisitor)
+    }
+}
+
+struct NewsVisitor;
+
+impl<'l> Visitor<'l> for NewsVisitor {
+    type Value = News<'l>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the structure of a UVE")
+    }
+
+    fn visit_map<A: MapAccess<'l>>(self, mut map: A) -> Result<News<'l>, A::Error> {
+        let mut news = News { deleted: false, attributes: Vec::with_capacity(4) };
+        while let Some(Name(name)) = map.next_key()? {
+            match &*name {
+                "deleted" => news.deleted = map.next_value()?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+            news.attributes.push(name);
+        }
+        Ok(news)
+    }
+}
+
+/// A text that is borrowed where it can be.
+#[derive(serde::Deserialize)]
+struct Name<'l>(#[serde(borrow)] Cow<'l, str>);
+
 /// The table and the name; a key without colon is both.
 pub(crate) fn split_key(key: &str) -> (&str, &str) {
     key.split_once(':').unwrap_or((key, key))
-}
-
-fn slot<'t>(tables: &'t mut Tables, table: &str, name: &str, uve: &str) -> &'t mut Structure {
-    // Looked up before it is inserted: nearly every result is about an object that is there.
-    if !tables.contains_key(table) {
-        tables.insert(table.into(), Objects::default());
-    }
-    let objects = tables.entry(table.into()).or_default();
-    objects.entry(name.into()).or_default().entry(uve.into()).or_default()
-}
-
-fn remove(tables: &mut Tables, table: &str, name: &str, uve: &str) {
-    let Some(objects) = tables.get_mut(table) else {
-        return;
-    };
-    let Some(uves) = objects.get_mut(name) else {
-        return;
-    };
-    uves.remove(uve);
-    if uves.is_empty() {
-        objects.remove(name);
-    }
-}
-
-fn filtered(uves: &BTreeMap<Box<str>, Structure>, filter: &Filter) -> UveDocument {
-    let wanted = uves.iter().filter(|(uve, _)| filter.wants(uve));
-    let cut = wanted.map(|(uve, structure)| {
-        let attributes = structure.iter().filter(|(attribute, _)| filter.wants_attribute(uve, attribute));
-        (uve.clone(), attributes.map(|(name, value)| (name.clone(), value.clone())).collect::<Structure>())
-    });
-    cut.filter(|(_, structure)| !structure.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -183,6 +300,21 @@ mod tests {
         assert_eq!(json(&view, "a", "P-S-a:sum"), r#"{"P-S-a":{"sum":2}}"#);
         assert_eq!(json(&view, "a", "Other"), "null");
         assert_eq!(json(&view, "a", "Other,P-S-a"), r#"{"P-S-a":{"deleted":false,"sum":2,"value":1}}"#);
+    }
+
+    #[test]
+    fn attributes_that_come_by_turns_are_all_kept() {
+        let view = UveView::default();
+        for (row, shown) in [
+            (r#"{"deleted":false,"a":1}"#, r#"{"P-S-a":{"a":1,"deleted":false}}"#),
+            (r#"{"deleted":false,"b":2}"#, r#"{"P-S-a":{"a":1,"b":2,"deleted":false}}"#),
+            (r#"{"deleted":false,"b":3}"#, r#"{"P-S-a":{"a":1,"b":3,"deleted":false}}"#),
+            (r#"{"deleted":false,"a":4,"b":4}"#, r#"{"P-S-a":{"a":4,"b":4,"deleted":false}}"#),
+            (r#"{"deleted":false,"a":5}"#, r#"{"P-S-a":{"a":5,"b":4,"deleted":false}}"#),
+        ] {
+            apply(&view, "x", row);
+            assert_eq!(json(&view, "x", ""), shown, "after {row}");
+        }
     }
 
     #[test]

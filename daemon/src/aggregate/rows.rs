@@ -136,7 +136,7 @@ impl ResultSink for Rows {
 fn values(output: &Output<'_>, accumulated: Option<Number>, mut put: impl FnMut(usize, &str, Number)) {
     match output {
         Output::Anomaly(result) => {
-            let metric = accumulated.or(result.metric.map(Number::U64));
+            let metric = accumulated.or_else(|| result.metric.map(Number::U64));
             put(0, "metric", metric.unwrap_or(Number::U64(0)));
             put(1, "samples", Number::U64(result.samples));
             put(2, "mean", Number::F64(result.mean));

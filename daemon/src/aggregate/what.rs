@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use derived_stats::{Annotation, Context, MetricKind, Periods, Silence, Spec, ValueType};
+use derived_stats::{Annotation, Context, MetricKind, Periods, Spec, ValueType};
 use proxy_uve::schema::{ProxyType, RawField, ResultAttribute, Schema};
 use proxy_uve::{Plan, StreamName};
 
@@ -31,7 +31,7 @@ impl What {
     /// With place and remedy, when an annotation or a schema is wrong.
     pub(crate) fn of(args: &AggregateArgs) -> anyhow::Result<Self> {
         let types = match (&args.annotation, &args.schema) {
-            (Some(text), None) => vec![Arc::new(annotated(text, args.period, args.value_type.into())?)],
+            (Some(text), None) => vec![Arc::new(annotated(text, args)?)],
             (None, Some(path)) => {
                 let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
                 let schema = Schema::parse(&path.display().to_string(), &text).map_err(|errors| anyhow!("{errors}"))?;
@@ -52,7 +52,8 @@ impl What {
 }
 
 /// A proxy type with the annotation as its only result. Its objects live for ever.
-fn annotated(text: &str, period_seconds: u32, value: ValueType) -> anyhow::Result<ProxyType> {
+fn annotated(text: &str, args: &AggregateArgs) -> anyhow::Result<ProxyType> {
+    let (period_seconds, value) = (args.period, ValueType::from(args.value_type));
     let annotation = Annotation::parse(text).map_err(|error| anyhow!("{error}"))?;
     let source = annotation.source();
     if source.component().is_some() || source.attribute().as_str() != NUMBER {
@@ -74,7 +75,7 @@ fn annotated(text: &str, period_seconds: u32, value: ValueType) -> anyhow::Resul
         name: "Annotation".to_owned(),
         period_seconds,
         timeout: 0,
-        silence: Silence::default(),
+        silence: args.silence.into(),
         raw: RawField { name: NUMBER.to_owned(), value, metric },
         attributes: vec![result],
     })

@@ -107,20 +107,21 @@ fn append(shared: &Shared, body: &[u8], key: Option<String>) -> Result<Outcome, 
 fn read_lines(shared: &Shared, body: &[u8], batch: &mut AppendBatch) -> Outcome {
     let mut outcome = Outcome::default();
     let mut scratch = Vec::new();
-    for (number, line) in (1..).zip(body.split(|&byte| byte == b'\n')) {
-        let line = line.trim_ascii();
-        if line.is_empty() {
-            continue;
-        }
-        match shared.intake.push(line, batch, &mut scratch) {
-            Ok(()) => outcome.accepted += 1,
-            Err(error) => {
+    let (mut rest, mut line) = (body, 1);
+    while !rest.is_empty() {
+        let (taken, pushed) = shared.intake.push_first(rest, batch, &mut scratch);
+        match pushed {
+            None => {}
+            Some(Ok(())) => outcome.accepted += 1,
+            Some(Err(error)) => {
                 outcome.rejected += 1;
                 if outcome.errors.len() < MAX_NAMED {
-                    outcome.errors.push(Rejection { line: number, error: error.to_string() });
+                    outcome.errors.push(Rejection { line, error: error.to_string() });
                 }
             }
         }
+        rest = &rest[taken..];
+        line += 1;
     }
     outcome
 }

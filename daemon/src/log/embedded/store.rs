@@ -33,8 +33,9 @@ use crate::log::error::LogError;
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// The journal is kept until all of it is in tables; 64 MiB is the least the store accepts.
 const MAX_JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
-/// One thread flushes while the other compacts.
-const WORKER_THREADS: usize = 2;
+/// With more than one, the first hands every compaction back to the queue until another takes it, and spins as long as
+/// that one is busy: a tenth of the daemon's processor time. Compactions of a log are short, flushes can wait for them.
+const WORKER_THREADS: usize = 1;
 /// Writers wait below the counts at which the store would make them wait (4 and 30), see the module.
 const MAX_PENDING_FLUSHES: usize = 2;
 const MAX_RUNS: usize = 16;

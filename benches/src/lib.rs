@@ -1,4 +1,6 @@
-//! Seeded input for the benchmarks: the same bytes on every machine.
+//! Seeded input for the benchmarks, the same bytes on every machine, and the job on which systems are compared.
+
+pub mod job;
 
 use std::sync::Arc;
 
@@ -57,12 +59,17 @@ pub fn settings() -> TableSettings {
 pub struct SplitMix64(pub u64);
 
 impl SplitMix64 {
-    /// A number below `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
+    /// The next 64 random bits.
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((u128::from(z ^ (z >> 31)) * u128::from(bound)) >> 64) as u64
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.draw()) * u128::from(bound)) >> 64) as u64
     }
 }

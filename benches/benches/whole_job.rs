@@ -10,6 +10,9 @@ use proxy_uve::{Record, Table};
 
 const OBJECTS: u64 = 100_000;
 
+/// Records handed over at a time, as a worker does with what it reads.
+const CHUNK: usize = 4096;
+
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 fn main() {
     let count = std::env::var("RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000_000);
@@ -31,8 +34,13 @@ fn main() {
 fn run(records: &[Generated]) -> (Table, usize) {
     let mut table = Table::new(plan(), settings());
     let mut results = 0;
-    for (position, record) in (0..).zip(records) {
-        table.ingest(&Record { position, arrived: record.at, key: &record.key, payload: &record.payload });
+    for (chunk, records) in (0..).zip(records.chunks(CHUNK)) {
+        table.ingest_payloads((chunk * CHUNK as u64..).zip(records).map(|(position, record)| Record {
+            position,
+            arrived: record.at,
+            key: &record.key,
+            payload: &record.payload,
+        }));
         if table.pending_results().0 > 0 {
             results += table.drain().count();
             table.clear_results();

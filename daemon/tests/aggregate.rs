@@ -147,7 +147,9 @@ fn rows_equal_a_recomputation_for_any_form_number_of_threads_and_division_into_f
 
     let gzip = file(directory.path(), "gzip", compressed("gzip", &plain));
     let xml = file(directory.path(), "xml", contrail(&records));
-    for (name, files) in [("plain", &plain), ("gzip", &gzip), ("contrail", &xml)] {
+    let zstd = zstd::encode_all(std::fs::File::open(&xml).unwrap(), 1).unwrap();
+    let zstd = file(directory.path(), "zstd", zstd);
+    for (name, files) in [("plain", &plain), ("gzip", &gzip), ("contrail", &xml), ("zstd", &zstd)] {
         for threads in ["1", "2", "3", "16"] {
             let again = rows(&[&DETECTOR[..], &["--threads", threads]].concat(), std::slice::from_ref(files));
             assert!(again == first, "{name} by {threads} threads differs");
@@ -226,6 +228,19 @@ fn the_built_in_types_and_json_rows() {
     let expected = "{\"result\":\"AggProxySum.value\",\"key\":\"T:a\",\"attr\":\"x\",\"window\":0,\"value\":7}\n\
         {\"result\":\"AggProxySumAnomalyEWM01.value\",\"key\":\"T:a\",\"attr\":\"x\",\"window\":0,\"metric\":7,\"samples\":1,";
     assert!(text.starts_with(expected), "{text}");
+}
+
+#[test]
+fn a_schema_brings_its_own_types() {
+    let directory = TempDir::new().unwrap();
+    let schema = "struct Mine {\n 1: string name (key=\"\")\n 2: string proxy\n 3: optional bool deleted\n \
+                  4: optional u64 raw (hidden=\"yes\")\n 5: optional u64 mean (stats=\"1-raw:DSAvg\")\n} (period=\"60\")";
+    let schema = file(directory.path(), "mine.sandesh", schema);
+    let line = |value: i32| format!("{{\"ts\":1,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
+    let path = file(directory.path(), "lines", [7, 9, -9].map(line).concat());
+    let output = aggregate(&["--header", "--schema", schema.to_str().unwrap()], &[path]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "result,key,attr,window,value\nMine.mean,T:a,x,0,8\n");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("lines:3: the value -9 does not fit"));
 }
 
 #[test]

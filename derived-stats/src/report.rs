@@ -32,19 +32,12 @@ impl<O> Report<O> {
         }
     }
 
-    /// The same without taking it.
-    pub fn valid(&self) -> Option<&O> {
+    /// The same report about the result where it stands.
+    pub fn as_ref(&self) -> Report<&O> {
         match self {
-            Self::NotReady(_) => None,
-            Self::Unchanged(output) | Self::Value(output) => Some(output),
-        }
-    }
-
-    /// Whatever result there is, without taking it.
-    pub fn output(&self) -> Option<&O> {
-        match self {
-            Self::NotReady(output) => output.as_ref(),
-            Self::Unchanged(output) | Self::Value(output) => Some(output),
+            Self::NotReady(output) => Report::NotReady(output.as_ref()),
+            Self::Unchanged(output) => Report::Unchanged(output),
+            Self::Value(output) => Report::Value(output),
         }
     }
 

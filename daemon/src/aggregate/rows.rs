@@ -119,7 +119,7 @@ impl ResultSink for Rows {
     fn begin(&mut self, _: &Subject<'_>) {}
 
     fn attribute(&mut self, subject: &Subject<'_>, result: &AttributeResult<'_>) {
-        let Some(output) = result.report.output().filter(|_| !result.silent) else {
+        let Some(output) = result.report.as_ref().any().filter(|_| !result.silent) else {
             return;
         };
         match self.format.is_json {

@@ -77,11 +77,6 @@ impl DetectorColumn {
         })
     }
 
-    /// Ends a window in which no object had samples; see [`close`](Self::close).
-    pub fn close_silent(&mut self, slot: usize, silence: Silence) -> Option<Report<Output<'_>>> {
-        each!(&mut self.0, |column| column.close(slot, None, silence))
-    }
-
     /// The object starts anew.
     pub fn clear(&mut self, slot: usize) {
         each!(&mut self.0, |column| column.clear(slot));

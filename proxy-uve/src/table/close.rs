@@ -30,7 +30,6 @@ pub(super) struct Closing {
     /// The start of the longest window that ends here: that of the group, or of a lane of several periods.
     oldest: u64,
     touched: Bits,
-    quiet: bool,
     /// The windows of the group's lanes that end here, by lane; a lane without samples has none.
     columns: Vec<(usize, Option<RunningColumn>)>,
     /// The next slots to close, in words of 64.
@@ -108,8 +107,8 @@ impl<S: ResultSink> Table<S> {
         let oldest = longest.map_or(start, |window| start.min(end.saturating_sub(window)));
         let columns = lanes.into_iter().map(|lane| (lane, self.lanes[lane].take_ending(end))).collect();
         self.groups[group].closed_to = Some(end);
-        let (quiet, fed) = (touched.is_empty(), vec![0; plan.detectors.len()]);
-        Closing { group, start, end, oldest, touched, quiet, columns, next: 0, fed }
+        let fed = vec![0; plan.detectors.len()];
+        Closing { group, start, end, oldest, touched, columns, next: 0, fed }
     }
 
     /// Closes the next `words` times 64 objects of the window at hand; after the last one, begins with the next window.
@@ -131,7 +130,7 @@ impl<S: ResultSink> Table<S> {
             self.closing = Some(closing);
             return;
         }
-        let (group, quiet) = (closing.group, closing.quiet);
+        let (group, quiet) = (closing.group, closing.touched.is_empty());
         self.finish_close(closing);
         self.groups[group].quiet = if quiet { self.groups[group].quiet.saturating_add(1) } else { 0 };
         self.skip_uneventful(&plan, group);
@@ -175,15 +174,12 @@ impl<S: ResultSink> Table<S> {
             };
             self.sink.begin(&subject);
             for attribute in &plan.types[type_index].attributes {
-                let (lane, report) = match attribute.reading {
-                    Reading::Lane(lane) => {
-                        let column = closing.column(lane);
-                        (lane, column.and_then(|column| column.report(slot, closing.end)))
-                    }
+                let lane = plan.lane_of(attribute.reading);
+                let report = match attribute.reading {
+                    Reading::Lane(_) => closing.column(lane).and_then(|column| column.report(slot, closing.end)),
                     Reading::Detector(index) => {
-                        let lane = plan.detectors[index].lane;
                         let is_fed = closing.column_of(lane).is_some() && closing.fed[index] >> (slot % WORD) & 1 == 1;
-                        (lane, if is_fed { self.detectors[index].judge(slot) } else { None })
+                        if is_fed { self.detectors[index].judge(slot) } else { None }
                     }
                 };
                 if let Some(report) = report {
@@ -202,10 +198,7 @@ impl<S: ResultSink> Table<S> {
 
     /// Whether any window whose result the type shows now was covered in part only.
     fn is_partial(&self, plan: &Plan, closing: &Closing, type_index: usize) -> bool {
-        let lanes = plan.types[type_index].attributes.iter().map(|attribute| match attribute.reading {
-            Reading::Detector(index) => plan.detectors[index].lane,
-            Reading::Lane(lane) => lane,
-        });
+        let lanes = plan.types[type_index].attributes.iter().map(|attribute| plan.lane_of(attribute.reading));
         let ending = lanes.filter(|&lane| closing.column_of(lane).is_some());
         let starts = ending.map(|lane| closing.end.saturating_sub(plan.lanes[lane].window));
         starts.min().unwrap_or(closing.start) < self.progress.covered_from

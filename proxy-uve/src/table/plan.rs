@@ -134,6 +134,14 @@ impl Plan {
         ends.min().unwrap_or(u64::MAX)
     }
 
+    /// The lane that an attribute reads, directly or through its detector.
+    pub(crate) fn lane_of(&self, reading: Reading) -> usize {
+        match reading {
+            Reading::Detector(index) => self.detectors[index].lane,
+            Reading::Lane(lane) => lane,
+        }
+    }
+
     /// Whether all results are of windows, and made of values of one type.
     pub(crate) fn has_one_value_type(&self) -> bool {
         let mut types = self.lanes.iter().map(|lane| lane.spec.value_type());

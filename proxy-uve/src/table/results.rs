@@ -65,7 +65,7 @@ impl ResultSink for ResultBuffer {
     /// Writes a result that is valid: of a window, a number as `{"value": …}`, a detector's as its object; an inline
     /// one bare.
     fn attribute(&mut self, _: &Subject<'_>, result: &AttributeResult<'_>) {
-        let Some(output) = result.report.valid() else {
+        let Some(output) = result.report.as_ref().forced() else {
             return;
         };
         self.attributes += 1;

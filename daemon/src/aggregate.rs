@@ -29,8 +29,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use indicatif::ProgressBar;
 use proxy_uve::TableSettings;
+use proxy_uve::wire::line::LineForm;
 
 use crate::aggregate::batch::AttributeNames;
 use crate::aggregate::blocks::Blocks;
@@ -39,7 +39,7 @@ use crate::aggregate::pipeline::{Outcome, Pipeline};
 use crate::aggregate::rows::RowFormat;
 use crate::aggregate::what::What;
 use crate::cli::AggregateArgs;
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock as _, SystemClock, micros};
 use crate::recorded;
 
 /// The exit code of a bad annotation or schema, as of any wrong argument.
@@ -59,6 +59,7 @@ pub(crate) fn run(args: &AggregateArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(BAD_ARGUMENT));
         }
     };
+    let form = args.format.map(LineForm::from);
     let progress = recorded::progress_bar(&args.files)?;
     let settings = TableSettings {
         allowed_lateness: micros(args.allowed_lateness),
@@ -71,12 +72,12 @@ pub(crate) fn run(args: &AggregateArgs) -> anyhow::Result<ExitCode> {
         output.write_all(format.header(&what).as_bytes())?;
     }
     let pipeline = Pipeline {
-        blocks: Blocks::open(&args.files, args.format, &progress)?,
+        blocks: Blocks::open(&args.files, form, &progress)?,
         names: AttributeNames::default(),
         what: &what,
         settings,
         format,
-        form: args.format.map(Into::into),
+        form,
         output: Ordered::new(output),
         files: &args.files,
         strict: args.strict,
@@ -84,12 +85,8 @@ pub(crate) fn run(args: &AggregateArgs) -> anyhow::Result<ExitCode> {
     };
     let outcome = pipeline.run(args.threads)?;
     progress.finish_and_clear();
-    summarise(&outcome, args.allowed_lateness, clock.monotonic(), &progress);
+    summarise(&outcome, args.allowed_lateness, clock.monotonic());
     Ok(ExitCode::SUCCESS)
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn open_output(path: Option<&Path>) -> anyhow::Result<Box<dyn Write + Send>> {
@@ -100,28 +97,26 @@ fn open_output(path: Option<&Path>) -> anyhow::Result<Box<dyn Write + Send>> {
 }
 
 /// Says on standard error what was done and what was not.
-fn summarise(outcome: &Outcome, lateness: Duration, took: Duration, progress: &ProgressBar) {
+fn summarise(outcome: &Outcome, lateness: Duration, took: Duration) {
     let Outcome { records, bad_lines, objects, rows, fates } = outcome;
     let seconds = took.as_secs_f64();
     let rate = *records as f64 / seconds.max(f64::EPSILON);
-    progress.suspend(|| {
-        eprintln!("{records} records of {objects} objects gave {rows} rows in {seconds:.1} s ({rate:.0} records/s)");
-        if *bad_lines > 0 {
-            eprintln!("{bad_lines} bad lines were left out");
-        }
-        if fates.late > 0 {
-            let lateness = crate::config::duration::print(lateness);
-            eprintln!(
-                "{} records came more than {lateness} behind the newest one and were left out; if the files are not in \
-                 the order of time, raise --allowed-lateness",
-                fates.late
-            );
-        }
-        let other = fates.total() - fates.aggregated - fates.late;
-        if other > 0 {
-            eprintln!("{other} records were refused by the pipeline");
-        }
-    });
+    eprintln!("{records} records of {objects} objects gave {rows} rows in {seconds:.1} s ({rate:.0} records/s)");
+    if *bad_lines > 0 {
+        eprintln!("{bad_lines} bad lines were left out");
+    }
+    if fates.late > 0 {
+        let lateness = crate::config::duration::print(lateness);
+        eprintln!(
+            "{} records came more than {lateness} behind the newest one and were left out; if the files are not in \
+             the order of time, raise --allowed-lateness",
+            fates.late
+        );
+    }
+    let other = fates.total() - fates.aggregated - fates.late;
+    if other > 0 {
+        eprintln!("{other} records were refused by the pipeline");
+    }
 }
 
 /// For messages: the file's name, and standard input's.

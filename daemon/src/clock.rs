@@ -8,6 +8,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// A span in microseconds; the longest that 64 bits hold for one that is longer.
+pub(crate) fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// A source of time.
 pub(crate) trait Clock: Send + Sync {
     /// The wall clock in microseconds since 1970-01-01 UTC; 0 if the clock stands before that. May step back.
@@ -40,8 +45,7 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     fn now_micros(&self) -> u64 {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
+        micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
     }
 
     fn monotonic(&self) -> Duration {
@@ -66,7 +70,7 @@ impl ManualClock {
 
     /// Lets both clocks go on by `span`.
     pub(crate) fn advance(&self, span: Duration) {
-        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let micros = micros(span);
         self.wall_micros.fetch_add(micros, Ordering::Relaxed);
         self.monotonic_micros.fetch_add(micros, Ordering::Relaxed);
     }

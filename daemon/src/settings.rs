@@ -6,6 +6,7 @@ use std::time::Duration;
 use proxy_uve::{Plan, TableSettings};
 
 use crate::app::AppSettings;
+use crate::clock::micros;
 use crate::config::{Aggregation, Loaded, Streams};
 use crate::engine::EngineSettings;
 use crate::http::HttpSettings;
@@ -59,10 +60,6 @@ fn table(aggregation: &Aggregation) -> TableSettings {
         max_objects: aggregation.max_objects_per_partition,
         ..TableSettings::default()
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn plans(streams: &Streams) -> Vec<Arc<Plan>> {

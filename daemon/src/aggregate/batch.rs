@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use derived_stats::Number;
-use proxy_uve::wire::line::{self, LineForm, Metric};
+use proxy_uve::key::MAX_KEY_LENGTH;
+use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
 use proxy_uve::{ObjectKey, Plan};
 
 use crate::aggregate::blocks::Block;
@@ -18,11 +19,8 @@ const MAX_ATTRIBUTES: usize = 4096;
 /// Names that are compared one by one before a map is asked.
 const LOOKED_THROUGH: usize = 8;
 
-/// The longest key, in bytes.
-const MAX_KEY_BYTES: usize = 1024;
-
-/// Bad lines whose text is kept, for each batch.
-const MAX_NAMED: usize = 10;
+/// Bad lines that are named; the rest are counted.
+pub(crate) const MAX_NAMED: usize = 10;
 
 /// A record, without the borrow of its key.
 #[derive(Clone, Copy, Debug)]
@@ -133,13 +131,13 @@ impl<'p> Decoder<'p> {
     #[inline]
     fn plain(
         &mut self,
-        line: &line::PlainLine<'_>,
+        line: &PlainLine<'_>,
         key_start: usize,
         due: &mut DueAt<'_>,
         batch: &mut Batch,
     ) -> Result<(), String> {
         // Such a key is ASCII: what is left to check is cheap.
-        if line.key.is_empty() || line.key[0] == b':' || line.key.len() > MAX_KEY_BYTES {
+        if line.key.is_empty() || line.key[0] == b':' || line.key.len() > MAX_KEY_LENGTH {
             check_key(line.key)?;
         }
         let attribute = self.attribute(line.attribute)?;
@@ -174,12 +172,10 @@ impl<'p> Decoder<'p> {
         let name = match &line.metric {
             Metric::Attribute(name) | Metric::Stream(name) => name,
         };
-        let attribute = self.attribute(name.as_bytes())?;
-        self.check_value(line.value)?;
-        let key_start = (text_len + batch.unescaped.len()) as u32;
-        batch.unescaped.extend_from_slice(&line.key);
-        let (at, value, key_len) = (line.timestamp, line.value, line.key.len() as u16);
-        batch.push(Entry { at, value, key_start, key_len, attribute }, shard_of(&line.key), due);
+        let (key, attribute) = (&*line.key, name.as_bytes());
+        let plain = PlainLine { key, attribute, timestamp: line.timestamp, value: line.value };
+        self.plain(&plain, text_len + batch.unescaped.len(), due, batch)?;
+        batch.unescaped.extend_from_slice(key);
         Ok(())
     }
 
@@ -255,7 +251,7 @@ impl<'p> DueAt<'p> {
 }
 
 fn check_key(key: &[u8]) -> Result<(), String> {
-    ObjectKey::parse_within(key, MAX_KEY_BYTES).map(|_| ()).map_err(|error| error.to_string())
+    ObjectKey::parse(key).map(|_| ()).map_err(|error| error.to_string())
 }
 
 /// The shard of a key: from a few of its bytes, as it only has to spread the work.

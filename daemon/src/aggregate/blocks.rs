@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
+use proxy_uve::wire::line::LineForm;
 
 use crate::aggregate::merge::Merge;
 use crate::aggregate::shown;
-use crate::cli::FormatArg;
 use crate::recorded;
 
 /// Bytes of a block: enough records for every shard to make batches of them, and small enough for the second-level
@@ -45,7 +45,7 @@ impl Blocks {
     /// # Errors
     ///
     /// When one of them cannot be read.
-    pub(crate) fn open(files: &[PathBuf], format: Option<FormatArg>, progress: &ProgressBar) -> anyhow::Result<Self> {
+    pub(crate) fn open(files: &[PathBuf], form: Option<LineForm>, progress: &ProgressBar) -> anyhow::Result<Self> {
         let mut lines = Vec::new();
         for path in files {
             lines.push(Lines { name: shown(path), source: recorded::open(path, progress)?, rest: Vec::new() });
@@ -53,7 +53,7 @@ impl Blocks {
         if lines.len() == 1 {
             return Ok(Self::One(lines.remove(0)));
         }
-        Ok(Self::Many(Merge::new(lines, format.map(Into::into))?))
+        Ok(Self::Many(Merge::new(lines, form)?))
     }
 
     /// Fills `block`, whose memory is used again. `false` at the end.

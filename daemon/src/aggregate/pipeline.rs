@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use proxy_uve::wire::line::LineForm;
 use proxy_uve::{Fates, TableSettings};
 
-use crate::aggregate::batch::{AttributeNames, Batch, Decoder, SHARDS};
+use crate::aggregate::batch::{AttributeNames, Batch, Decoder, MAX_NAMED, SHARDS};
 use crate::aggregate::blocks::{Blocks, Origin};
 use crate::aggregate::ordered::Ordered;
 use crate::aggregate::rows::RowFormat;
@@ -26,9 +26,6 @@ use crate::aggregate::what::What;
 
 /// Batches that are decoded and not yet applied by all, for each thread.
 const AHEAD: u64 = 2;
-
-/// Bad lines that are named.
-const MAX_NAMED: u64 = 10;
 
 /// What becomes of a run.
 #[derive(Debug, Default)]
@@ -323,7 +320,7 @@ impl<'a> Report<'a> {
                 bail!("{file}:{line}: {}", bad.reason);
             }
             self.bad_lines += 1;
-            if self.bad_lines <= MAX_NAMED {
+            if self.bad_lines <= MAX_NAMED as u64 {
                 self.progress.suspend(|| eprintln!("{file}:{line}: {}", bad.reason));
             }
         }

@@ -36,7 +36,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 
 /// The text of a duration in its largest whole unit.
 pub(crate) fn print(duration: Duration) -> String {
-    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let micros = crate::clock::micros(duration);
     let whole = UNITS.iter().rev().find(|(_, unit)| micros.is_multiple_of(*unit) && (micros > 0 || *unit == 1_000_000));
     whole.map_or_else(|| format!("{micros}us"), |(name, unit)| format!("{}{name}", micros / unit))
 }

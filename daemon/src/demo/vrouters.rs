@@ -125,7 +125,7 @@ fn play(simulation: &Simulation, address: SocketAddr, clock: &dyn Clock, stop: &
     let agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().new_agent();
     let url = format!("http://{address}/api/v1/samples");
     let pause = simulation.period / u32::try_from(VROUTERS).unwrap_or(u32::MAX);
-    let micros = u64::try_from(simulation.period.as_micros()).unwrap_or(u64::MAX).max(1);
+    let micros = crate::clock::micros(simulation.period).max(1);
     let first = clock.now_micros() / micros;
     let mut turn = 0;
     while !stop.load(Ordering::Acquire) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use proxy_uve::{Record, Table};
 use tracing::{debug, error};
 
+use crate::clock::micros;
 use crate::fault;
 use crate::log::{Log, LogError, PartitionCommit, PartitionId, RecordBatch, RecordBuffer};
 use crate::result_line;
@@ -140,8 +141,7 @@ impl Assignment {
         let Some(newest) = self.table.newest_timestamp().filter(|_| idle >= settings.idle_timeout) else {
             return;
         };
-        let idle = u64::try_from(idle.as_micros()).unwrap_or(u64::MAX);
-        self.table.advance(newest.saturating_add(idle).saturating_sub(settings.table.allowed_lateness));
+        self.table.advance(newest.saturating_add(micros(idle)).saturating_sub(settings.table.allowed_lateness));
     }
 
     /// Closes every window that has samples: the end of a replay.

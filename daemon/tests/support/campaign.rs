@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::{Daemon, Random, command, line};
+use super::{Daemon, Random, command, is_applied, line};
 
 const PERIOD: u64 = 10_000_000;
 const START: u64 = 1_488_000_000_000_000;
@@ -110,11 +110,7 @@ fn applied(daemon: &Daemon) -> bool {
     let Ok(mut response) = ureq::get(daemon.url("/api/v1/partitions")).call() else {
         return false;
     };
-    let Ok(body) = response.body_mut().read_to_string() else {
-        return false;
-    };
-    let partitions: Vec<serde_json::Value> = serde_json::from_str(&body).unwrap_or_default();
-    !partitions.is_empty() && partitions.iter().all(|partition| partition["lag"] == 0 && partition["closing"] == false)
+    response.body_mut().read_to_string().is_ok_and(|body| is_applied(&body))
 }
 
 /// The results of each object, in order: what is comparable when partitions have no common order.

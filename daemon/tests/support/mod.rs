@@ -108,12 +108,7 @@ impl Daemon {
 
     /// Waits until everything that was appended is applied.
     pub(crate) fn wait_until_applied(&self) {
-        self.wait_for("/api/v1/partitions", |(_, body)| {
-            let partitions: Vec<serde_json::Value> = serde_json::from_str(body).ok()?;
-            (!partitions.is_empty()
-                && partitions.iter().all(|partition| partition["lag"] == 0 && partition["closing"] == false))
-            .then_some(())
-        });
+        self.wait_for("/api/v1/partitions", |(_, body)| is_applied(body).then_some(()));
     }
 
     pub(crate) fn stderr(&self) -> String {
@@ -154,6 +149,12 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whether the answer of `/api/v1/partitions` says that everything is applied, and no window still closing.
+pub(crate) fn is_applied(partitions: &str) -> bool {
+    let partitions: Vec<serde_json::Value> = serde_json::from_str(partitions).unwrap_or_default();
+    !partitions.is_empty() && partitions.iter().all(|partition| partition["lag"] == 0 && partition["closing"] == false)
 }
 
 fn agent() -> ureq::Agent {

@@ -11,11 +11,14 @@ use tracing::{info, warn};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{Engine, EngineSettings};
 use crate::http::{HttpSettings, Server, Shared};
+use crate::poller::{self, PollerSettings};
 
 /// The whole program's settings.
 #[derive(Clone, Debug)]
 pub(crate) struct AppSettings {
     pub engine: EngineSettings,
+    /// The poller of the analytics API, if it is on.
+    pub poller: Option<PollerSettings>,
     pub http: HttpSettings,
     /// How long stopping may take.
     pub grace: Duration,
@@ -34,7 +37,10 @@ pub(crate) fn run(settings: AppSettings) -> anyhow::Result<()> {
 async fn serve(settings: AppSettings) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let server = Server::bind(settings.http).await?;
-    let engine = Engine::start(settings.engine, Arc::clone(&clock))?;
+    let mut engine = Engine::start(&settings.engine, Arc::clone(&clock))?;
+    if let Some(poller) = settings.poller {
+        start_poller(&mut engine, poller)?;
+    }
     let (stop, stopping) = watch::channel(false);
     let shared = shared(&engine, clock, stopping, settings.http);
     info!(address = %server.address(), "Listening.");
@@ -56,6 +62,12 @@ async fn serve(settings: AppSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn start_poller(engine: &mut Engine, settings: PollerSettings) -> anyhow::Result<()> {
+    let (intake, log, clock) = (engine.intake.clone(), Arc::clone(&engine.log), Arc::clone(&engine.clock));
+    let counters = engine.telemetry.poller.clone();
+    engine.add_helper("opserver", move |stop| poller::run(settings, intake, log, clock, counters, stop))
+}
+
 /// What the handlers share, for a running engine.
 pub(crate) fn shared(
     engine: &Engine,
@@ -65,15 +77,16 @@ pub(crate) fn shared(
 ) -> Arc<Shared> {
     Arc::new(Shared {
         log: Arc::clone(&engine.log),
+        places: Arc::clone(&engine.places),
         clock,
         intake: engine.intake.clone(),
         view: Arc::clone(&engine.view),
         events: Arc::clone(&engine.events),
         telemetry: Arc::clone(&engine.telemetry),
-        registry: engine.telemetry.registry(Arc::clone(&engine.log)),
+        registry: engine.telemetry.registry(Arc::clone(&engine.log), engine.local.clone()),
         ready: engine.ready.clone(),
         stopping,
-        places: Semaphore::new(http.max_in_flight),
+        permits: Semaphore::new(http.max_in_flight),
     })
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Print the results log as NDJSON.
     Results(ResultsArgs),
+    /// Say which Kafka topics there are, are missing or are wrong; create those that are missing.
+    Topics(TopicsArgs),
     /// Check a configuration and print every problem with its remedy.
     Validate(ValidateArgs),
     /// Say in words what an annotation computes.
@@ -192,6 +194,19 @@ pub(crate) struct ResultsArgs {
     /// The offset of the first result to print.
     #[arg(long, value_name = "OFFSET", default_value_t = 0)]
     pub(crate) from: u64,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// Arguments of `topics`.
+#[derive(Args, Debug)]
+pub(crate) struct TopicsArgs {
+    /// Create what is missing, input topics too.
+    #[arg(long)]
+    pub(crate) create: bool,
+    /// Print one JSON object for each topic instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }

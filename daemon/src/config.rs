@@ -16,9 +16,11 @@ pub(crate) mod duration;
 mod environment;
 mod file;
 mod flags;
+mod kafka;
 mod keys;
 mod layers;
 mod load;
+mod opserver;
 mod problem;
 mod streams;
 
@@ -31,7 +33,9 @@ use serde::Deserialize;
 
 use crate::log::LogConfig;
 
+pub(crate) use self::kafka::{Kafka, LogKind};
 pub(crate) use self::load::{Loaded, Sources, Survey, load, survey};
+pub(crate) use self::opserver::{Opserver, PolledSamples, authority as opserver_authority};
 pub(crate) use self::problem::Problems;
 pub(crate) use self::streams::Streams;
 
@@ -43,12 +47,14 @@ pub(crate) struct Config {
     pub aggregation: Aggregation,
     /// The HTTP server.
     pub http: Http,
-    /// Kafka. Read already, used later.
+    /// The Kafka cluster, for `log.kind = "kafka"`.
     pub kafka: Kafka,
     /// Where everything durable is kept.
     pub log: LogSection,
     /// What the daemon prints about itself.
     pub logging: Logging,
+    /// Contrail's analytics API, polled for samples.
+    pub opserver: Opserver,
     /// How it ends.
     pub shutdown: Shutdown,
     /// Where results go beside the API.
@@ -133,19 +139,13 @@ impl Default for Http {
     }
 }
 
-/// `[kafka]`: kept for the Kafka log; the embedded log is used until then.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Kafka {
-    /// Brokers as `host:port`, separated by blanks or commas. Default empty: no Kafka. Set from `kafka_broker_list`
-    /// of a collector's file; not used yet.
-    pub brokers: String,
-}
-
-/// `[log]`: the embedded log.
+/// `[log]`: where samples, results and states are kept.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LogSection {
+    /// `"embedded"`: in `data_dir`, by this daemon alone. `"kafka"`: in topics of the cluster of `[kafka]`, by all daemons of
+    /// a group; all other keys of this section are then without effect. Default `"embedded"`.
+    pub kind: LogKind,
     /// The directory of the log. Default `"/var/lib/derived-statsd"`. One process at a time; it is made if it does not
     /// exist.
     pub data_dir: PathBuf,
@@ -163,6 +163,7 @@ pub(crate) struct LogSection {
 impl Default for LogSection {
     fn default() -> Self {
         Self {
+            kind: LogKind::default(),
             data_dir: PathBuf::from("/var/lib/derived-statsd"),
             partitions: 8,
             commit_interval: Duration::from_secs(1),

@@ -49,7 +49,7 @@ pub(crate) fn run(mut loaded: Loaded, duration: Option<Duration>) -> anyhow::Res
     aggregation.allowed_lateness = Duration::from_millis(500);
     aggregation.allowed_skew = Duration::from_millis(250);
     loaded.config.log.data_dir = directory.path().to_owned();
-    let settings = settings::app(&loaded);
+    let settings = settings::app(&loaded)?;
     let period = Duration::from_secs(seconds.into());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.context("start the async runtime")?.block_on(show(settings, period, duration))
@@ -59,7 +59,7 @@ async fn show(settings: AppSettings, period: Duration, duration: Option<Duration
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let server = Server::bind(settings.http).await?;
     let address = server.address();
-    let mut engine = Engine::start(settings.engine, Arc::clone(&clock))?;
+    let mut engine = Engine::start(&settings.engine, Arc::clone(&clock))?;
     let board = Arc::new(Board::default());
     engine.add_sink(BoardSink::new(Arc::clone(&board)), |_| ())?;
     let (stop, stopping) = watch::channel(false);

@@ -13,8 +13,10 @@ pub(crate) const KILL_AT: &str = "DERIVED_STATSD_KILL_AT";
 ///
 /// `*.before`: nothing is written yet. `*.mid`: written to the operating system, not yet synced to the disk, not
 /// yet answered. `*.after`: durable, not yet answered to the caller. `restore.mid`: the state is read half.
+/// `transaction.*` are those of a commit on Kafka: `mid` when results and states are on the brokers, `late` when the
+/// offsets are too, and only the end of the transaction is missing.
 #[cfg(any(test, feature = "fault-points"))]
-pub(crate) const POINTS: [&str; 9] = [
+pub(crate) const POINTS: [&str; 13] = [
     "append.before",
     "append.mid",
     "append.after",
@@ -24,6 +26,10 @@ pub(crate) const POINTS: [&str; 9] = [
     "retention.before",
     "retention.mid",
     "restore.mid",
+    "transaction.before",
+    "transaction.mid",
+    "transaction.late",
+    "transaction.after",
 ];
 
 /// Dies here if this point is armed and its turn has come.

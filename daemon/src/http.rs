@@ -31,6 +31,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::Clock;
 use crate::intake::Intake;
 use crate::log::Log;
+use crate::places::Places;
 use crate::sink::EventHub;
 use crate::telemetry::Telemetry;
 use crate::view::UveView;
@@ -38,6 +39,7 @@ use crate::view::UveView;
 /// What the handlers share.
 pub(crate) struct Shared {
     pub log: Arc<dyn Log>,
+    pub places: Arc<dyn Places>,
     pub clock: Arc<dyn Clock>,
     pub intake: Intake,
     pub view: Arc<UveView>,
@@ -49,7 +51,7 @@ pub(crate) struct Shared {
     /// True when the process is on its way out.
     pub stopping: watch::Receiver<bool>,
     /// Places for requests with samples: bounds what slow or many clients can cost.
-    pub places: Semaphore,
+    pub permits: Semaphore,
 }
 
 /// Limits of the server.
@@ -125,8 +127,8 @@ fn router(shared: Arc<Shared>, settings: HttpSettings) -> Router {
 
 /// Answers 429 when all places are taken, before the body is read.
 async fn in_place(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    match shared.places.try_acquire() {
-        Ok(_place) => next.run(request).await,
+    match shared.permits.try_acquire() {
+        Ok(_permit) => next.run(request).await,
         Err(_) => {
             let text = "as many requests as http.max_in_flight allows are under way; try again in a second";
             ([(header::RETRY_AFTER, "1")], problem(StatusCode::TOO_MANY_REQUESTS, text)).into_response()

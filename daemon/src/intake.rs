@@ -16,9 +16,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use proxy_uve::ObjectKey;
 use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
-use proxy_uve::wire::{WireSample, encode_stored};
+use proxy_uve::wire::{WireSample, encode_json, encode_stored, encode_xml};
+use proxy_uve::{ObjectKey, StreamName};
 
 use crate::log::{AppendBatch, LogError, PartitionId};
 
@@ -32,6 +32,18 @@ pub(crate) struct Intake {
     /// Where in `attributes` the last line's is: mostly the next line has the same one, and is spared the hashing.
     last_attribute: Arc<AtomicUsize>,
     partitions: u16,
+    form: PayloadForm,
+    /// The streams by number.
+    names: HashMap<u16, StreamName>,
+}
+
+/// How the log gets a sample.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum PayloadForm {
+    /// Decoded, as only our own tables read it: the log is ours.
+    Stored,
+    /// As Contrail's collectors publish it, in XML: others read the log too. JSON where the sample names its source.
+    Published,
 }
 
 /// An attribute, and the stream that it names; `None` if it is in more than one.
@@ -58,17 +70,24 @@ pub(crate) enum LineError {
 
 impl Intake {
     /// For `streams`, by name and number, of `partitions` each.
-    pub(crate) fn new<'s>(streams: impl IntoIterator<Item = (&'s str, u16)>, partitions: u16) -> Self {
+    pub(crate) fn new<'s>(
+        streams: impl IntoIterator<Item = (&'s StreamName, u16)>,
+        partitions: u16,
+        form: PayloadForm,
+    ) -> Self {
         let mut intake = Self {
             by_stream: HashMap::new(),
             attributes: Vec::new(),
             by_attribute: HashMap::new(),
             last_attribute: Arc::default(),
             partitions,
+            form,
+            names: HashMap::new(),
         };
         for (name, id) in streams {
-            intake.by_stream.insert(name.to_owned(), id);
-            let attribute = name.split_once('-').map_or(name, |(_, attribute)| attribute).as_bytes();
+            intake.by_stream.insert(name.to_string(), id);
+            intake.names.insert(id, name.clone());
+            let attribute = name.attribute().as_bytes();
             match intake.attributes.iter_mut().find(|known| known.name == attribute) {
                 Some(known) => known.stream = None,
                 None => {
@@ -139,9 +158,22 @@ impl Intake {
         ObjectKey::parse(key).map_err(|error| LineError::Key { reason: error.to_string() })?;
         let partition = proxy_uve::partition(key, u32::from(self.partitions));
         scratch.clear();
-        encode_stored(sample, scratch);
+        self.encode(stream, sample, scratch);
         let id = PartitionId::new(stream, u16::try_from(partition).unwrap_or(0));
         Ok(batch.push(id, key, scratch)?)
+    }
+
+    fn encode(&self, stream: u16, sample: &WireSample<'_>, out: &mut Vec<u8>) {
+        let WireSample { timestamp, value, source, .. } = sample;
+        // A sample that was decoded is finite, which is all that could be wrong.
+        let _ = match (self.form, source, self.names.get(&stream)) {
+            (PayloadForm::Published, None, Some(name)) => encode_xml(name, value.value_type(), *timestamp, *value, out),
+            (PayloadForm::Published, source, _) => encode_json(*timestamp, *value, source.as_deref(), out),
+            (PayloadForm::Stored, ..) => {
+                encode_stored(sample, out);
+                Ok(())
+            }
+        };
     }
 
     fn stream(&self, name: &str) -> Result<u16, LineError> {
@@ -170,9 +202,17 @@ impl Intake {
 mod tests {
     use super::*;
 
+    fn intake(streams: &[&str], form: PayloadForm) -> Intake {
+        let name = |text: &&str| {
+            let (structure, attribute) = text.split_once('-').unwrap();
+            StreamName::new(structure, attribute).unwrap()
+        };
+        let names: Vec<StreamName> = streams.iter().map(name).collect();
+        Intake::new(names.iter().zip(0..), 4, form)
+    }
+
     fn push(line: &str) -> Result<u64, LineError> {
-        let streams = [("Agent-flows", 0), ("Agent-bytes", 1), ("Config-bytes", 2)];
-        let intake = Intake::new(streams, 4);
+        let intake = intake(&["Agent-flows", "Agent-bytes", "Config-bytes"], PayloadForm::Stored);
         let mut batch = AppendBatch::new(0);
         intake.push(line.as_bytes(), &mut batch, &mut Vec::new()).map(|()| batch.len())
     }
@@ -214,7 +254,7 @@ mod tests {
 
     #[test]
     fn an_attribute_names_its_stream_whichever_came_before() {
-        let intake = Intake::new([("Agent-flows", 0), ("Agent-bytes", 1), ("Config-bytes", 2), ("Agent-x", 3)], 4);
+        let intake = intake(&["Agent-flows", "Agent-bytes", "Config-bytes", "Agent-x"], PayloadForm::Stored);
         for (attribute, expected) in [("flows", 0), ("x", 3), ("x", 3), ("flows", 0), ("x", 3)] {
             assert_eq!(intake.stream_of(attribute.as_bytes()).ok(), Some(expected), "{attribute}");
             assert!(matches!(intake.stream_of(b"bytes"), Err(LineError::AmbiguousAttribute { .. })));
@@ -224,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_same_sample_is_stored_the_same_in_every_form() {
-        let intake = Intake::new([("Agent-flows", 0)], 4);
+        let intake = intake(&["Agent-flows"], PayloadForm::Stored);
         let lines = [
             r#"{"key":"T:a","attr":"flows","ts":1,"value":2}"#,
             r#"{ "key": "T:a", "stream": "Agent-flows", "ts": 1, "value": 2 }"#,
@@ -238,5 +278,24 @@ mod tests {
         });
         assert_eq!(stored[0].len(), 18, "no text left to parse");
         assert!(stored.windows(2).all(|pair| pair[0] == pair[1]), "{stored:?}");
+    }
+
+    #[test]
+    fn what_is_published_is_the_originals_element_and_json_where_a_source_is_named() {
+        let intake = intake(&["Agent-flows"], PayloadForm::Published);
+        let cases = [
+            (r#"{"key":"T:a","attr":"flows","ts":1,"value":2}"#, r#"<flows type="u64" timestamp="1">2</flows>"#),
+            (r#"{"key":"T:a","attr":"flows","ts":1,"value":-2}"#, r#"<flows type="i64" timestamp="1">-2</flows>"#),
+            (
+                r#"{"key":"T:a","attr":"flows","ts":1,"value":2,"source":"cmp1"}"#,
+                r#"{"ts":1,"value":2,"source":"cmp1"}"#,
+            ),
+        ];
+        for (line, published) in cases {
+            let mut batch = AppendBatch::new(0);
+            intake.push(line.as_bytes(), &mut batch, &mut Vec::new()).expect(line);
+            let (_, key, payload) = batch.records().next().expect(line);
+            assert_eq!((key, std::str::from_utf8(payload)), (&b"T:a"[..], Ok(published)));
+        }
     }
 }

@@ -17,8 +17,11 @@ mod engine;
 mod fault;
 mod http;
 mod intake;
+mod kafka;
 mod log;
 mod logging;
+mod places;
+mod poller;
 mod recorded;
 mod replay;
 mod result_line;
@@ -45,12 +48,13 @@ fn main() -> ExitCode {
         Command::Eval(args) => tools::eval::run(&args),
         Command::Explain(args) => tools::explain::run(&args),
         Command::Validate(args) => tools::validate::run(&args, BAD_CONFIGURATION),
-        Command::Run(args) => configured(&args, |loaded| app::run(settings::app(&loaded))),
+        Command::Run(args) => configured(&args, |loaded| app::run(settings::app(&loaded)?)),
         Command::Replay(args) => {
-            configured(&args.config, |loaded| replay::run(settings::engine(&loaded), &args.files, args.close_windows))
+            configured(&args.config, |loaded| replay::run(&settings::engine(&loaded)?, &args.files, args.close_windows))
         }
         Command::Aggregate(args) => aggregate::run(&args),
         Command::Demo(args) => configured(&args.config, |loaded| demo::run(loaded, args.duration)),
+        Command::Topics(args) => configured(&args.config, |loaded| kafka::topics::command::run(&args, &loaded)),
         Command::Results(args) => configured(&args.config, |Loaded { config, .. }| {
             results::run(&config.log.data_dir, config.log.retention, args.from)
         }),

@@ -1,7 +1,7 @@
 //! `derived-statsd replay FILE…`: feeds recorded samples to the log as fast as it takes them.
 //!
-//! It opens the data directory itself, so no daemon may run on it, and runs the same workers: a replay that is killed
-//! has lost nothing that it reported as stored. Lines are as for `POST /api/v1/samples`, files plain, .gz or .zst by
+//! With the embedded log it opens the data directory itself, so no daemon may run on it, and runs the same workers: a replay that is killed
+//! has lost nothing that it reported as stored. On Kafka it only publishes: the daemons of the group do the work. Lines are as for `POST /api/v1/samples`, files plain, .gz or .zst by
 //! their content.
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -15,8 +15,9 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 
 use crate::clock::{Clock, SystemClock};
-use crate::engine::{Engine, EngineSettings};
+use crate::engine::{Engine, EngineSettings, LogSettings};
 use crate::intake::Intake;
+use crate::kafka;
 use crate::log::{AppendBatch, Log, LogError};
 use crate::recorded;
 
@@ -47,14 +48,45 @@ struct Tally {
 /// # Errors
 ///
 /// When a file cannot be read or the log fails. Bad lines are no error: they are named and counted.
-pub(crate) fn run(settings: EngineSettings, files: &[PathBuf], close_windows: bool) -> anyhow::Result<()> {
+pub(crate) fn run(settings: &EngineSettings, files: &[PathBuf], close_windows: bool) -> anyhow::Result<()> {
     let progress = recorded::progress_bar(files)?;
-    let clock = Arc::new(SystemClock::new());
-    let engine = Engine::start(settings, Arc::clone(&clock) as Arc<dyn Clock>)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let tally = match &settings.log {
+        LogSettings::Kafka(own) => {
+            anyhow::ensure!(
+                !close_windows,
+                "--close-windows needs the embedded log: on Kafka the group closes windows"
+            );
+            let (log, intake) = kafka::engine::publisher(&settings.plans, own, &clock)?;
+            feed(&*log, &intake, &*clock, &progress, files)?
+        }
+        LogSettings::Embedded(_) => {
+            let engine = Engine::start(settings, Arc::clone(&clock))?;
+            let tally = feed(&*engine.log, &engine.intake, &*clock, &progress, files)?;
+            progress.set_message("applying");
+            wait_for_workers(&engine, close_windows)?;
+            anyhow::ensure!(engine.stop(STOP_GRACE), "the workers did not end in time; run it again, nothing is lost");
+            tally
+        }
+    };
+    progress.finish_and_clear();
+    let seconds = clock.monotonic().as_secs_f64();
+    let rate = tally.accepted as f64 / seconds.max(f64::EPSILON);
+    eprintln!("{} records in {seconds:.1} s ({rate:.0}/s), {} bad lines", tally.accepted, tally.rejected);
+    Ok(())
+}
+
+fn feed(
+    log: &dyn Log,
+    intake: &Intake,
+    clock: &dyn Clock,
+    progress: &ProgressBar,
+    files: &[PathBuf],
+) -> anyhow::Result<Tally> {
     let mut feeder = Feeder {
-        log: &*engine.log,
-        intake: &engine.intake,
-        clock: &*clock,
+        log,
+        intake,
+        clock,
         progress: progress.clone(),
         batch: AppendBatch::new(clock.now_micros()),
         scratch: Vec::new(),
@@ -63,15 +95,7 @@ pub(crate) fn run(settings: EngineSettings, files: &[PathBuf], close_windows: bo
     for path in files {
         feeder.file(path).with_context(|| format!("replay {}", path.display()))?;
     }
-    let tally = feeder.finish()?;
-    progress.set_message("applying");
-    wait_for_workers(&engine, close_windows)?;
-    progress.finish_and_clear();
-    let seconds = clock.monotonic().as_secs_f64();
-    let rate = tally.accepted as f64 / seconds.max(f64::EPSILON);
-    eprintln!("{} records in {seconds:.1} s ({rate:.0}/s), {} bad lines", tally.accepted, tally.rejected);
-    anyhow::ensure!(engine.stop(STOP_GRACE), "the workers did not end in time; run it again, nothing is lost");
-    Ok(())
+    feeder.finish()
 }
 
 fn wait_for_workers(engine: &Engine, close_windows: bool) -> anyhow::Result<()> {

@@ -3,23 +3,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_uve::{Plan, TableSettings};
+use proxy_uve::{Plan, StreamName, TableSettings};
 
 use crate::app::AppSettings;
 use crate::clock::micros;
-use crate::config::{Aggregation, Loaded, Streams};
-use crate::engine::EngineSettings;
+use crate::config::{Aggregation, Config, Loaded, LogKind, Streams};
+use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
 use crate::http::HttpSettings;
+use crate::kafka::client::Connection;
+use crate::kafka::engine::KafkaSettings;
+use crate::kafka::names::Names;
+use crate::poller::PollerSettings;
 use crate::worker::WorkerSettings;
 
 /// How long a request may take in all: enough for the largest body over a slow line.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Settings of the whole program.
-pub(crate) fn app(loaded: &Loaded) -> AppSettings {
+///
+/// # Errors
+///
+/// As [`engine`].
+pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
     let http = &loaded.config.http;
-    AppSettings {
-        engine: engine(loaded),
+    Ok(AppSettings {
+        engine: engine(loaded)?,
+        poller: PollerSettings::new(&loaded.config.opserver, streams(loaded))?,
         http: HttpSettings {
             listen: http.listen,
             max_body_bytes: http.max_body_bytes,
@@ -27,25 +36,53 @@ pub(crate) fn app(loaded: &Loaded) -> AppSettings {
             request_timeout: REQUEST_TIMEOUT,
         },
         grace: loaded.config.shutdown.grace,
-    }
+    })
 }
 
 /// Settings of what runs behind the server.
-pub(crate) fn engine(loaded: &Loaded) -> EngineSettings {
+///
+/// # Errors
+///
+/// When a file that the settings name cannot be read.
+pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
     let config = &loaded.config;
-    EngineSettings {
-        data_dir: config.log.data_dir.clone(),
-        log: config.log.retention.clone(),
+    let (log, commit_interval) = match config.log.kind {
+        LogKind::Embedded => (LogSettings::Embedded(embedded(config)), config.log.commit_interval),
+        LogKind::Kafka => (LogSettings::Kafka(Box::new(kafka(config)?)), config.kafka.commit_interval),
+    };
+    Ok(EngineSettings {
+        log,
         plans: plans(&loaded.streams),
-        partitions: config.log.partitions,
         threads: config.workers.threads(),
         worker: WorkerSettings {
             table: table(&config.aggregation),
             idle_timeout: config.aggregation.idle_timeout,
-            commit_interval: config.log.commit_interval,
+            commit_interval,
         },
         result_file: config.sinks.file.path.clone(),
-    }
+    })
+}
+
+fn embedded(config: &Config) -> EmbeddedSettings {
+    let log = &config.log;
+    EmbeddedSettings { data_dir: log.data_dir.clone(), log: log.retention.clone(), partitions: log.partitions }
+}
+
+fn kafka(config: &Config) -> anyhow::Result<KafkaSettings> {
+    let instance = || {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        match config.http.listen.port() {
+            // Any free port tells daemons of one host apart only when it is known, which is later than this.
+            0 => format!("{host}-pid{}", std::process::id()),
+            port => format!("{host}-{port}"),
+        }
+    };
+    Ok(KafkaSettings {
+        connection: Connection::new(&config.kafka)?,
+        names: Names::new(&config.kafka, &config.aggregation, instance),
+        refresh_interval: config.kafka.refresh_interval,
+        replication: config.kafka.replication,
+    })
 }
 
 /// Objects that a record closes: a window of a million is through after as many records as come in a second, and none
@@ -60,6 +97,10 @@ fn table(aggregation: &Aggregation) -> TableSettings {
         max_objects: aggregation.max_objects_per_partition,
         ..TableSettings::default()
     }
+}
+
+fn streams(loaded: &Loaded) -> impl Iterator<Item = StreamName> {
+    loaded.streams.proxies.entries().iter().map(|entry| entry.stream.clone())
 }
 
 fn plans(streams: &Streams) -> Vec<Arc<Plan>> {

@@ -40,8 +40,9 @@ pub(crate) trait Sink: Send {
     fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()>;
 }
 
-/// Runs a sink. Told to stop, it first delivers what is there. `progress` hears the next offset after each batch.
-pub(crate) fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &AtomicBool, progress: impl Fn(&str, u64)) {
+/// Runs a sink. Told to stop, it first delivers what is there. `progress` hears the next
+/// offset after each batch, and whether that is the end.
+pub(crate) fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &AtomicBool, progress: impl Fn(&str, u64, bool)) {
     let Some(mut next) = retry(stop, || sink.start(&**log)) else {
         return;
     };
@@ -51,7 +52,7 @@ pub(crate) fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &AtomicBool, pr
             return;
         };
         if batch.is_empty() {
-            progress(sink.name(), next);
+            progress(sink.name(), next, true);
             if stop.load(Ordering::Acquire) {
                 return;
             }
@@ -62,7 +63,7 @@ pub(crate) fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &AtomicBool, pr
             return;
         }
         next = batch.next_offset();
-        progress(sink.name(), next);
+        progress(sink.name(), next, false);
     }
 }
 

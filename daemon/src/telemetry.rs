@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -17,13 +18,16 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use proxy_uve::{Fate, Fates};
 
-use crate::log::{Log, PartitionId};
+use crate::log::{Log, PartitionId, PartitionLog};
+use crate::poller::PollerTelemetry;
 
 /// Where a partition stands, as its worker last said.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PartitionStatus {
     pub stream: String,
     pub cursor: u64,
+    /// The same by input partition, where the partition has more than one.
+    pub cursors: BTreeMap<u16, u64>,
     /// A window is closing; its results come with the next records, or soon if none come.
     pub closing: bool,
     pub objects: usize,
@@ -32,9 +36,48 @@ pub(crate) struct PartitionStatus {
     pub fates: Fates,
 }
 
+/// Counts what a restore has done.
+#[derive(Clone, Debug)]
+pub(crate) struct RestoreProgress(Arc<Restore>);
+
+#[derive(Debug, Default)]
+struct Restore {
+    partitions: u64,
+    done: AtomicU64,
+    records: AtomicU64,
+    expected: AtomicU64,
+}
+
+impl Restore {
+    fn numbers(&self) -> [u64; 4] {
+        let [done, records, expected] =
+            [&self.done, &self.records, &self.expected].map(|it| it.load(Ordering::Relaxed));
+        [done, self.partitions, records, expected]
+    }
+}
+
+impl RestoreProgress {
+    /// State records to read.
+    pub(crate) fn expect(&self, records: u64) {
+        self.0.expected.store(records, Ordering::Relaxed);
+    }
+
+    /// State records read.
+    pub(crate) fn read(&self, records: u64) {
+        self.0.records.store(records, Ordering::Relaxed);
+    }
+
+    /// A partition is restored.
+    pub(crate) fn one_done(&self) {
+        self.0.done.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// The counters and the last known state of the partitions.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
+    /// Those of the poller of the analytics API.
+    pub poller: PollerTelemetry,
     commits: Counter,
     commit_seconds: Histogram,
     results: Counter,
@@ -42,6 +85,10 @@ pub(crate) struct Telemetry {
     accepted: Counter,
     rejected: Counter,
     requests: Family<Vec<(&'static str, String)>, Counter>,
+    rebalances: Counter,
+    dead_letters: Counter,
+    restore_seconds: Histogram,
+    restores: Mutex<Vec<Weak<Restore>>>,
     partitions: Mutex<BTreeMap<PartitionId, PartitionStatus>>,
     sinks: Mutex<BTreeMap<String, u64>>,
 }
@@ -49,6 +96,7 @@ pub(crate) struct Telemetry {
 impl Default for Telemetry {
     fn default() -> Self {
         Self {
+            poller: PollerTelemetry::default(),
             commits: Counter::default(),
             // 1 ms to 8 s: below is a fast disk, above is a fault.
             commit_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
@@ -57,6 +105,11 @@ impl Default for Telemetry {
             accepted: Counter::default(),
             rejected: Counter::default(),
             requests: Family::default(),
+            rebalances: Counter::default(),
+            dead_letters: Counter::default(),
+            // 10 ms to 80 s: below is next to nothing to restore.
+            restore_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 14)),
+            restores: Mutex::default(),
             partitions: Mutex::default(),
             sinks: Mutex::default(),
         }
@@ -84,6 +137,42 @@ impl Telemetry {
         self.requests.get_or_create(&labels).inc();
     }
 
+    /// The group gave this process partitions, or took some.
+    pub(crate) fn rebalanced(&self) {
+        self.rebalances.inc();
+    }
+
+    /// Records went to the dead letters.
+    pub(crate) fn set_aside(&self, records: u64) {
+        self.dead_letters.inc_by(records);
+    }
+
+    /// So many partitions are being restored; they count as such until the last handle is dropped.
+    pub(crate) fn restoring(&self, partitions: usize) -> RestoreProgress {
+        let restore = Arc::new(Restore { partitions: partitions as u64, ..Restore::default() });
+        let mut restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner);
+        restores.retain(|restore| restore.strong_count() > 0);
+        restores.push(Arc::downgrade(&restore));
+        RestoreProgress(restore)
+    }
+
+    /// A restore came to its end.
+    pub(crate) fn restored(&self, took: Duration) {
+        self.restore_seconds.observe(took.as_secs_f64());
+    }
+
+    /// How far the restores under way are, added up: partitions done and in all, state records read and in all. `None`
+    /// while there are none.
+    pub(crate) fn restores(&self) -> Option<[u64; 4]> {
+        let restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = restores.iter().filter_map(Weak::upgrade).map(|restore| restore.numbers());
+        sum.reduce(|left, right| std::array::from_fn(|index| left[index] + right[index]))
+    }
+
+    pub(crate) fn remove_partition(&self, id: PartitionId) {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
     pub(crate) fn set_partition(&self, id: PartitionId, status: PartitionStatus) {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, status);
     }
@@ -98,7 +187,7 @@ impl Telemetry {
     }
 
     /// The registry with everything in it.
-    pub(crate) fn registry(self: &Arc<Self>, log: Arc<dyn Log>) -> Registry {
+    pub(crate) fn registry(self: &Arc<Self>, log: Arc<dyn Log>, local: Option<Arc<dyn PartitionLog>>) -> Registry {
         let mut registry = Registry::with_prefix("derived_statsd");
         let counters = [
             ("commits", "Commits of results, state and cursor", &self.commits),
@@ -106,14 +195,19 @@ impl Telemetry {
             ("log_failures", "Times the log failed a worker", &self.log_failures),
             ("samples_accepted", "Samples taken by HTTP and durable", &self.accepted),
             ("samples_rejected", "Lines refused by HTTP", &self.rejected),
+            ("rebalances", "Changes of this process's share of the group's partitions", &self.rebalances),
+            ("dead_letters", "Records that are no samples and were set aside", &self.dead_letters),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
+        self.poller.register(&mut registry);
         registry.register("http_requests", "Requests answered", self.requests.clone());
         let help = "Time that a commit took to be durable";
         registry.register_with_unit("commit", help, Unit::Seconds, self.commit_seconds.clone());
-        registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log }));
+        let help = "Time from a partition's assignment to its state being restored";
+        registry.register_with_unit("restore", help, Unit::Seconds, self.restore_seconds.clone());
+        registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log, local }));
         registry
     }
 }
@@ -122,6 +216,7 @@ impl Telemetry {
 struct Gathered {
     telemetry: Arc<Telemetry>,
     log: Arc<dyn Log>,
+    local: Option<Arc<dyn PartitionLog>>,
 }
 
 impl fmt::Debug for Gathered {
@@ -187,7 +282,7 @@ impl Collector for Gathered {
 impl Gathered {
     fn encode_log(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         // A log that cannot be read says so in its own errors; a scrape just lacks its sizes.
-        let Ok(stats) = self.log.stats() else {
+        let Some(Ok(stats)) = self.local.as_ref().map(|log| log.stats()) else {
             return Ok(());
         };
         let backlog: u64 = stats.partitions.iter().map(|partition| partition.backlog_bytes).sum();

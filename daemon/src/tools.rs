@@ -19,7 +19,7 @@ fn refuse(error: &AnnotationError) -> ExitCode {
 }
 
 /// Prints a text; a reader that has gone away (`| head`) is not an error.
-fn print(text: &str) -> io::Result<()> {
+pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     quiet_if_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }

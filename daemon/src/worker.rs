@@ -20,10 +20,10 @@ use anyhow::Context as _;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::log::{Log, LogError, PartitionCommit, PartitionId};
+use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog};
 use crate::telemetry::Telemetry;
 
-pub(crate) use self::assignment::Assignment;
+pub(crate) use self::assignment::{Assignment, CLOSING_PAUSE};
 pub(crate) use self::settings::{StreamPlan, WorkerSettings};
 
 /// How much of a partition is read and applied at a time. Large enough to make the read cheap, small enough that the
@@ -41,7 +41,7 @@ const RETRY_WAIT: Duration = Duration::from_secs(1);
 
 /// Owns the tables of its partitions.
 pub(crate) struct Worker {
-    log: Arc<dyn Log>,
+    log: Arc<dyn PartitionLog>,
     clock: Arc<dyn Clock>,
     settings: WorkerSettings,
     telemetry: Arc<Telemetry>,
@@ -66,7 +66,7 @@ impl Worker {
     /// When the log cannot be read. A damaged state is no error: the partition starts over from the oldest retained
     /// input, and says so.
     pub(crate) fn new(
-        log: Arc<dyn Log>,
+        log: Arc<dyn PartitionLog>,
         clock: Arc<dyn Clock>,
         settings: WorkerSettings,
         telemetry: Arc<Telemetry>,

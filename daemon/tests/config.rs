@@ -142,8 +142,8 @@ fn a_collectors_file_is_taken_and_its_other_keys_are_named_in_one_line() {
     let run = fixture.shown(fixture.validate());
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     insta::assert_snapshot!(run.stdout, @r"contrail-collector.conf: ok: 1 stream with 1 proxy type (AggProxySum), period 60 s");
-    insta::assert_snapshot!(run.stderr, @r"
+    insta::assert_snapshot!(run.stderr, @r#"
     note: contrail-collector.conf: ignored the keys DEFAULT.hostip, COLLECTOR.port
-    note: contrail-collector.conf: kafka_broker_list is read, but this version has no Kafka log; the embedded log is used
-    ");
+    note: contrail-collector.conf: kafka_broker_list is taken; the embedded log is used unless log.kind is "kafka"
+    "#);
 }

@@ -43,6 +43,7 @@ use self::bits::Bits;
 use self::close::Closing;
 pub use self::fate::{Fate, Fates};
 use self::group::Group;
+pub use self::ingest::RecordFault;
 use self::lane::Lane;
 pub use self::plan::Plan;
 pub use self::results::{ResultBuffer, ResultRow};

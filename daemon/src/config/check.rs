@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use proxy_uve::table_of_uve_type;
+
 use super::duration;
 use super::layers::Layers;
-use crate::config::Config;
+use super::opserver;
+use crate::config::{Config, LogKind};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Beyond this many partitions of a stream the bookkeeping per partition outweighs what they share.
@@ -27,10 +31,12 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
     checks.durations("aggregation.allowed_skew", aggregation.allowed_skew, Duration::ZERO, DAY);
     checks.durations("aggregation.idle_timeout", aggregation.idle_timeout, MILLISECOND, DAY);
     checks.at_least("aggregation.max_objects_per_partition", aggregation.max_objects_per_partition, 1);
-    checks.cluster_id(&aggregation.cluster_id);
+    checks.topic_part("aggregation.cluster_id", &aggregation.cluster_id);
     checks.at_least("http.max_body_bytes", config.http.max_body_bytes, 1);
     checks.at_least("http.max_in_flight", config.http.max_in_flight, 1);
     checks.log(config);
+    checks.kafka(config);
+    checks.opserver(config);
     checks.durations("shutdown.grace", config.shutdown.grace, Duration::ZERO, HOUR);
     checks.range("workers.threads", config.workers.threads, 0, MAX_THREADS);
 }
@@ -76,12 +82,57 @@ impl Checks<'_> {
         self.at_least("log.retention.max_backlog_bytes", retention.max_backlog_bytes, 1);
     }
 
-    /// The cluster's name becomes part of topic names.
-    fn cluster_id(&mut self, id: &str) {
+    fn kafka(&mut self, config: &Config) {
+        let kafka = &config.kafka;
+        self.range("kafka.partitions", kafka.partitions, 1, MAX_PARTITIONS);
+        self.durations("kafka.commit_interval", kafka.commit_interval, 100 * MILLISECOND, HOUR);
+        self.durations("kafka.session_timeout", kafka.session_timeout, SECOND, HOUR / 2);
+        self.durations("kafka.transaction_timeout", kafka.transaction_timeout, SECOND, HOUR / 4);
+        self.durations("kafka.refresh_interval", kafka.refresh_interval, 100 * MILLISECOND, HOUR);
+        self.topic_part("kafka.topic_prefix", kafka.topic_prefix.as_deref().unwrap_or_default());
+        if config.log.kind == LogKind::Kafka && kafka.brokers.trim().is_empty() {
+            self.refuse("kafka.brokers", "log.kind is \"kafka\", but no broker is named; set it to `host:port`");
+        }
+        if kafka.security.has_user() && kafka.user.is_none() {
+            self.refuse(
+                "kafka.user",
+                "kafka.security asks for a user; set it, and kafka.password or kafka.password_file",
+            );
+        }
+        for property in kafka.properties.iter().filter(|property| !property.contains('=')) {
+            self.refuse("kafka.properties", &format!("{property:?} has no `=`; write `name=value`"));
+        }
+    }
+
+    fn opserver(&mut self, config: &Config) {
+        let section = &config.opserver;
+        for server in &section.servers {
+            match opserver::authority(server) {
+                Err(message) => self.refuse("opserver.servers", &message),
+                Ok(authority) if *authority.as_str() == config.http.listen.to_string() => {
+                    self.refuse("opserver.servers", &format!("{server:?} is this daemon's own http.listen"));
+                }
+                Ok(_) => {}
+            }
+        }
+        for uve_type in section.uve_types.iter().filter(|uve_type| table_of_uve_type(uve_type).is_none()) {
+            let message = format!("Contrail has no type of UVE `{uve_type}`; write one as `virtual-network`");
+            self.refuse("opserver.uve_types", &message);
+        }
+        self.durations("opserver.interval", section.interval, SECOND, DAY);
+        self.durations("opserver.timeout", section.timeout, 100 * MILLISECOND, HOUR);
+        self.at_least("opserver.max_body_bytes", section.max_body_bytes, 1);
+        if section.user.is_some() != section.password_file.is_some() {
+            self.refuse("opserver.user", "user and password_file go together; set both or none");
+        }
+    }
+
+    /// What becomes part of topic names.
+    fn topic_part(&mut self, key: &str, part: &str) {
         let legal = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
-        if let Some(bad) = id.chars().find(|&character| !legal(character)) {
+        if let Some(bad) = part.chars().find(|&character| !legal(character)) {
             let message = format!("{bad:?} cannot be part of a topic name; use letters, digits, `.`, `_` and `-`");
-            self.refuse("aggregation.cluster_id", &message);
+            self.refuse(key, &message);
         }
     }
 
@@ -145,6 +196,13 @@ mod tests {
             ("aggregation.max_objects_per_partition", "0", false),
             ("aggregation.cluster_id", "a b", false),
             ("aggregation.cluster_id", "a-B_1.c", true),
+            ("kafka.partitions", "1025", false),
+            ("kafka.commit_interval", "99ms", false),
+            ("kafka.session_timeout", "31m", false),
+            ("kafka.transaction_timeout", "999ms", false),
+            ("kafka.refresh_interval", "2h", false),
+            ("kafka.topic_prefix", "a b", false),
+            ("kafka.properties", "[\"a\"]", false),
             ("http.max_body_bytes", "0", false),
             ("http.max_in_flight", "0", false),
             ("log.partitions", "0", false),
@@ -160,7 +218,27 @@ mod tests {
             ("shutdown.grace", "61m", false),
             ("workers.threads", "1025", false),
         ];
-        for (key, text, taken) in cases {
+        check_all(&cases);
+    }
+
+    #[test]
+    fn what_the_poller_cannot_do_is_refused() {
+        check_all(&[
+            ("opserver.servers", "http://10.0.0.5:8081 b", true),
+            ("opserver.servers", "https://10.0.0.5:8081", false),
+            ("opserver.servers", "127.0.0.1:8081", false),
+            ("opserver.uve_types", "virtual-network vrouter", true),
+            ("opserver.uve_types", "ObjectVNTable", false),
+            ("opserver.interval", "999ms", false),
+            ("opserver.interval", "1d", true),
+            ("opserver.timeout", "99ms", false),
+            ("opserver.max_body_bytes", "0", false),
+            ("opserver.user", "me", false),
+        ]);
+    }
+
+    fn check_all(cases: &[(&str, &str, bool)]) {
+        for &(key, text, taken) in cases {
             let problems = problems(key, text);
             assert_eq!(problems.is_empty(), taken, "{key} = {text}: {problems:?}");
             assert!(problems.iter().all(|problem| problem.contains(&format!("`{key}`"))), "{problems:?}");

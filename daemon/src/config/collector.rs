@@ -71,7 +71,7 @@ fn notices(path: &Path, ignored: &[String], brokers: bool) -> Vec<String> {
     }
     if brokers {
         notices.push(format!(
-            "{}: kafka_broker_list is read, but this version has no Kafka log; the embedded log is used",
+            "{}: kafka_broker_list is taken; the embedded log is used unless log.kind is \"kafka\"",
             path.display()
         ));
     }

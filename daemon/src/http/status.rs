@@ -5,10 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use proxy_uve::Fate;
-use serde_json::{Map, Value};
 
 use crate::http::{Shared, json, problem};
+use crate::places::Place;
 
 /// The process lives.
 pub(super) async fn healthz() -> &'static str {
@@ -20,11 +19,17 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     if *shared.stopping.borrow() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
-    if *shared.ready.borrow() {
-        "ready\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "restoring\n").into_response()
+    let restores = shared.telemetry.restores();
+    if *shared.ready.borrow() && restores.is_none() {
+        return "ready\n".into_response();
     }
+    let text = match restores {
+        None => "starting\n".to_owned(),
+        Some([done, partitions, records, expected]) => {
+            format!("restoring: {done} of {partitions} partitions, {records} of at most {expected} state records\n")
+        }
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 /// Prometheus' scrape.
@@ -45,25 +50,10 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
 
 /// Where each partition stands.
 pub(super) async fn partitions(State(shared): State<Arc<Shared>>) -> Response {
-    let partitions: Vec<Value> = shared
-        .telemetry
-        .partitions()
-        .into_iter()
-        .map(|(id, status)| {
-            let next = shared.log.bounds(id).map_or(status.cursor, |bounds| bounds.next);
-            let fates: Map<_, _> =
-                Fate::ALL.iter().map(|&fate| (fate.name().to_owned(), status.fates.count(fate).into())).collect();
-            serde_json::json!({
-                "stream": status.stream,
-                "partition": id.partition,
-                "cursor": status.cursor,
-                "lag": next.saturating_sub(status.cursor),
-                "closing": status.closing,
-                "watermark": status.watermark,
-                "objects": status.objects,
-                "records": fates,
-            })
-        })
-        .collect();
-    json(StatusCode::OK, &partitions)
+    // Others may have to be asked.
+    match tokio::task::spawn_blocking(move || shared.places.places()).await {
+        Ok(Ok(places)) => json(StatusCode::OK, &places.iter().map(Place::to_json).collect::<Vec<_>>()),
+        Ok(Err(error)) => problem(StatusCode::SERVICE_UNAVAILABLE, &format!("{error:#}")),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the partitions could not be looked at"),
+    }
 }

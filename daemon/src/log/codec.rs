@@ -8,7 +8,7 @@ const VERSION: u8 = 1;
 const HEADER_LEN: usize = 5;
 
 /// The parts of a payload joined, with version and checksum in front, for storing under `key`.
-pub(super) fn seal(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn seal(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let size: usize = parts.iter().map(|part| part.len()).sum();
     let mut sealed = Vec::with_capacity(HEADER_LEN + size);
     sealed.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
@@ -19,7 +19,7 @@ pub(super) fn seal(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The payload of a value that was stored under `key`, or why it cannot be trusted.
-pub(super) fn open<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], String> {
+pub(crate) fn open<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], String> {
     let Some((header, payload)) = sealed.split_first_chunk::<HEADER_LEN>() else {
         return Err(format!("{} bytes are too short for a stored value", sealed.len()));
     };
@@ -35,7 +35,7 @@ pub(super) fn open<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], String>
 }
 
 /// The checksum that [`seal`] stored, as an identity of the value.
-pub(super) fn stored_checksum(sealed: &[u8]) -> u32 {
+pub(crate) fn stored_checksum(sealed: &[u8]) -> u32 {
     sealed.get(1..HEADER_LEN).and_then(|crc| crc.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
@@ -50,22 +50,22 @@ fn checksum(key: &[u8], payload: &[u8]) -> u32 {
 
 /// Reads the fixed-width numbers of a payload front to back.
 #[derive(Debug)]
-pub(super) struct Fields<'a>(pub &'a [u8]);
+pub(crate) struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Fields<'a> {
-    pub(super) fn u64(&mut self) -> Result<u64, String> {
+    pub(crate) fn u64(&mut self) -> Result<u64, String> {
         let (number, rest) = self.0.split_first_chunk().ok_or("a stored number is cut short")?;
         self.0 = rest;
         Ok(u64::from_le_bytes(*number))
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, String> {
+    pub(crate) fn u32(&mut self) -> Result<u32, String> {
         let (number, rest) = self.0.split_first_chunk().ok_or("a stored number is cut short")?;
         self.0 = rest;
         Ok(u32::from_le_bytes(*number))
     }
 
-    pub(super) fn rest(self) -> &'a [u8] {
+    pub(crate) fn rest(self) -> &'a [u8] {
         self.0
     }
 }

@@ -40,13 +40,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::fault;
-use crate::log::Log;
 use crate::log::config::LogConfig;
 use crate::log::error::LogError;
 use crate::log::types::{
     AppendBatch, Appended, Bounds, LogStats, PartitionCommit, PartitionId, PartitionStats, RecordBatch, Restored,
     Retained, SinkPosition,
 };
+use crate::log::{Log, PartitionLog};
 
 use self::directory::Directory;
 use self::tables::Partition;
@@ -72,16 +72,6 @@ impl EmbeddedLog {
 }
 
 impl Log for EmbeddedLog {
-    fn stream_id(&self, name: &str) -> Result<u16, LogError> {
-        if let Some(number) = self.writer.lock()?.tables().streams.get(name) {
-            return Ok(*number);
-        }
-        match self.writer.submit(Request::RegisterStream(name.to_owned()))? {
-            Answer::Stream(number) => Ok(number),
-            answer => Err(wrong_answer(&answer)),
-        }
-    }
-
     fn append(&self, mut batch: AppendBatch) -> Result<Appended, LogError> {
         fault::point("append.before");
         batch.partitions.values_mut().for_each(|records| records.finish());
@@ -90,6 +80,47 @@ impl Log for EmbeddedLog {
                 fault::point("append.after");
                 Ok(appended)
             }
+            answer => Err(wrong_answer(&answer)),
+        }
+    }
+
+    fn read_results(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
+        self.writer.read(PartitionId::RESULTS, from, max_bytes)
+    }
+
+    fn results_bounds(&self) -> Result<Bounds, LogError> {
+        Ok(self.writer.bounds(PartitionId::RESULTS))
+    }
+
+    fn sink_position(&self, sink: &str) -> Result<Option<SinkPosition>, LogError> {
+        Ok(self.writer.lock()?.tables().sinks.get(sink).cloned())
+    }
+
+    fn set_sink_position(&self, sink: &str, position: SinkPosition) -> Result<(), LogError> {
+        self.writer.submit(Request::SetSink(sink.to_owned(), position)).map(drop)
+    }
+
+    fn remove_sink(&self, sink: &str) -> Result<(), LogError> {
+        self.writer.submit(Request::RemoveSink(sink.to_owned())).map(drop)
+    }
+
+    fn wait_for_results(&self, seen: u64, timeout: Duration) -> u64 {
+        self.writer.results.wait(seen, timeout)
+    }
+
+    fn wake_all(&self) {
+        self.writer.records.raise();
+        self.writer.results.raise();
+    }
+}
+
+impl PartitionLog for EmbeddedLog {
+    fn stream_id(&self, name: &str) -> Result<u16, LogError> {
+        if let Some(number) = self.writer.lock()?.tables().streams.get(name) {
+            return Ok(*number);
+        }
+        match self.writer.submit(Request::RegisterStream(name.to_owned()))? {
+            Answer::Stream(number) => Ok(number),
             answer => Err(wrong_answer(&answer)),
         }
     }
@@ -114,28 +145,8 @@ impl Log for EmbeddedLog {
         self.writer.submit(Request::ResetState(partition)).map(drop)
     }
 
-    fn read_results(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
-        self.writer.read(PartitionId::RESULTS, from, max_bytes)
-    }
-
-    fn sink_position(&self, sink: &str) -> Result<Option<SinkPosition>, LogError> {
-        Ok(self.writer.lock()?.tables().sinks.get(sink).cloned())
-    }
-
-    fn set_sink_position(&self, sink: &str, position: SinkPosition) -> Result<(), LogError> {
-        self.writer.submit(Request::SetSink(sink.to_owned(), position)).map(drop)
-    }
-
-    fn remove_sink(&self, sink: &str) -> Result<(), LogError> {
-        self.writer.submit(Request::RemoveSink(sink.to_owned())).map(drop)
-    }
-
     fn bounds(&self, partition: PartitionId) -> Result<Bounds, LogError> {
         Ok(self.writer.bounds(partition))
-    }
-
-    fn results_bounds(&self) -> Result<Bounds, LogError> {
-        Ok(self.writer.bounds(PartitionId::RESULTS))
     }
 
     fn stats(&self) -> Result<LogStats, LogError> {
@@ -172,15 +183,6 @@ impl Log for EmbeddedLog {
 
     fn wait_for_records(&self, seen: u64, timeout: Duration) -> u64 {
         self.writer.records.wait(seen, timeout)
-    }
-
-    fn wait_for_results(&self, seen: u64, timeout: Duration) -> u64 {
-        self.writer.results.wait(seen, timeout)
-    }
-
-    fn wake_all(&self) {
-        self.writer.records.raise();
-        self.writer.results.raise();
     }
 }
 

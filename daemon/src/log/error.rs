@@ -12,6 +12,10 @@ use crate::log::types::{Bounds, PartitionId};
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum LogError {
+    /// The Kafka cluster did not do what it was asked.
+    #[error("cannot {operation}: {reason}; check the brokers of kafka.brokers and what this user may do there")]
+    Cluster { operation: String, reason: String },
+
     /// A stored input or result frame fails its checksum, or a frame is missing between two others.
     #[error(
         "frame at offset {offset} of {place} is damaged: {reason}; \
@@ -116,7 +120,7 @@ impl LogError {
 
     /// Whether waiting and trying again can help: the backlog may drain, space may return.
     pub(crate) fn is_temporary(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::Io { .. } | Self::Unavailable { .. })
+        matches!(self, Self::Cluster { .. } | Self::Full { .. } | Self::Io { .. } | Self::Unavailable { .. })
     }
 
     pub(crate) fn invalid(what: impl Into<String>) -> Self {

@@ -82,6 +82,11 @@ impl RecordBuffer {
         self.frames.iter().map(|frame| u64::from(frame.count)).sum()
     }
 
+    /// The records, as key and payload, in order.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.frames.iter().flat_map(|frame| Records::new(&frame.bytes[HEADER_LEN..]))
+    }
+
     /// Whether there are no records.
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()

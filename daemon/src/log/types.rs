@@ -86,6 +86,20 @@ impl AppendBatch {
         self.partitions.entry(partition).or_default().push(key, payload)
     }
 
+    /// The records, with the partition each goes to.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (PartitionId, &[u8], &[u8])> {
+        let partitions = self.partitions.iter();
+        partitions.flat_map(|(id, records)| records.records().map(move |(key, payload)| (*id, key, payload)))
+    }
+
+    pub(crate) fn appended_at(&self) -> u64 {
+        self.appended_at
+    }
+
+    pub(crate) fn idempotency(&self) -> Option<&Idempotency> {
+        self.idempotency.as_ref()
+    }
+
     /// The number of records.
     #[cfg(test)]
     pub(crate) fn len(&self) -> u64 {
@@ -131,34 +145,100 @@ pub(crate) struct StoredRecord<'a> {
     pub payload: &'a [u8],
 }
 
-/// A run of records without gaps. It owns the bytes; the records borrow from it.
+/// A run of records in order. It owns the bytes; the records borrow from it.
 #[derive(Debug)]
 pub(crate) struct RecordBatch {
-    pub(super) frames: Vec<Frame>,
-    pub(super) from: u64,
+    run: Run,
+    from: u64,
+}
+
+/// How the records of a batch are kept.
+#[derive(Debug)]
+enum Run {
+    /// As they were stored; the offsets have no gaps.
+    Frames(Vec<Frame>),
+    /// One by one; the offsets may have gaps.
+    Loose { records: Vec<Loose>, bytes: Vec<u8> },
+}
+
+/// Where a record's key and payload are: one after the other.
+#[derive(Debug)]
+struct Loose {
+    offset: u64,
+    appended_at: u64,
+    key: usize,
+    payload: usize,
+    end: usize,
 }
 
 impl RecordBatch {
+    /// Stored frames, read for the record at `from` and those after it.
+    pub(super) fn stored(frames: Vec<Frame>, from: u64) -> Self {
+        Self { run: Run::Frames(frames), from }
+    }
+
+    /// Nothing yet, from offset `from` on.
+    pub(crate) fn loose(from: u64) -> Self {
+        Self { run: Run::Loose { records: Vec::new(), bytes: Vec::new() }, from }
+    }
+
+    /// Adds a record to a batch of loose ones.
+    pub(crate) fn push(&mut self, offset: u64, appended_at: u64, key: &[u8], payload: &[u8]) {
+        if let Run::Loose { records, bytes } = &mut self.run {
+            let start = bytes.len();
+            bytes.extend_from_slice(key);
+            bytes.extend_from_slice(payload);
+            records.push(Loose { offset, appended_at, key: start, payload: start + key.len(), end: bytes.len() });
+        }
+    }
+
     /// The records, in order, from the asked offset on.
     pub(crate) fn records(&self) -> impl Iterator<Item = StoredRecord<'_>> {
         let from = self.from;
-        self.frames.iter().flat_map(Frame::records).skip_while(move |record| record.offset < from)
+        let (frames, loose) = match &self.run {
+            Run::Frames(frames) => (frames.as_slice(), None),
+            Run::Loose { records, bytes } => (&[][..], Some((records, bytes))),
+        };
+        let loose = loose.into_iter().flat_map(|(records, bytes)| records.iter().map(|it| it.in_bytes(bytes)));
+        frames.iter().flat_map(Frame::records).skip_while(move |record| record.offset < from).chain(loose)
     }
 
     /// The offset to read from next.
     pub(crate) fn next_offset(&self) -> u64 {
-        self.frames.last().map_or(self.from, Frame::end)
+        let end = match &self.run {
+            Run::Frames(frames) => frames.last().map(Frame::end),
+            Run::Loose { records, .. } => records.last().map(|record| record.offset + 1),
+        };
+        end.unwrap_or(self.from)
     }
 
     /// Whether the end of the log was reached.
     pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        match &self.run {
+            Run::Frames(frames) => frames.is_empty(),
+            Run::Loose { records, .. } => records.is_empty(),
+        }
+    }
+
+    /// The bytes of keys and payloads of loose records.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.run {
+            Run::Frames(frames) => frames.iter().map(Frame::len).sum(),
+            Run::Loose { bytes, .. } => bytes.len(),
+        }
     }
 
     /// The number of records.
     #[cfg(test)]
     pub(crate) fn len(&self) -> u64 {
         self.next_offset() - self.from
+    }
+}
+
+impl Loose {
+    fn in_bytes<'b>(&self, bytes: &'b [u8]) -> StoredRecord<'b> {
+        let Self { offset, appended_at, key, payload, end } = *self;
+        StoredRecord { offset, appended_at, key: &bytes[key..payload], payload: &bytes[payload..end] }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One partition in the hands of a worker: its table, and where it stands in the log.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,13 @@ use tracing::{debug, error};
 
 use crate::clock::micros;
 use crate::fault;
-use crate::log::{Log, LogError, PartitionCommit, PartitionId, RecordBatch, RecordBuffer};
+use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog, RecordBatch, RecordBuffer};
 use crate::result_line;
 use crate::telemetry::PartitionStatus;
 use crate::worker::{StreamPlan, WorkerSettings};
 
 /// After this long without records, a window that is closing waits for no more of them.
-const CLOSING_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const CLOSING_PAUSE: Duration = Duration::from_millis(500);
 
 /// A partition, restored and ready to go on.
 pub(crate) struct Assignment {
@@ -37,7 +38,7 @@ impl Assignment {
     /// A state that is damaged or cannot be read is dropped as a whole, and the partition replays its retained input:
     /// results may then come again, but none is computed from half a state.
     pub(crate) fn restore(
-        log: &dyn Log,
+        log: &dyn PartitionLog,
         id: PartitionId,
         stream: Arc<StreamPlan>,
         settings: &WorkerSettings,
@@ -79,7 +80,7 @@ impl Assignment {
     }
 
     fn fresh(
-        log: &dyn Log,
+        log: &dyn PartitionLog,
         id: PartitionId,
         stream: &StreamPlan,
         settings: &WorkerSettings,
@@ -89,7 +90,7 @@ impl Assignment {
         Ok(Table::new(Arc::clone(&stream.plan), settings.table))
     }
 
-    fn start_over(log: &dyn Log, id: PartitionId, error: &dyn std::error::Error) -> Result<(), LogError> {
+    fn start_over(log: &dyn PartitionLog, id: PartitionId, error: &dyn std::error::Error) -> Result<(), LogError> {
         error!(partition = %id, %error, "The saved state cannot be used; the partition replays its retained input.");
         log.reset_state(id)
     }
@@ -186,6 +187,7 @@ impl Assignment {
         PartitionStatus {
             stream: self.stream.name.clone(),
             cursor: self.cursor,
+            cursors: BTreeMap::new(),
             closing: self.table.is_closing(),
             objects: self.table.objects(),
             watermark: self.table.watermark(),

@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+pub(crate) mod broker;
 pub(crate) mod campaign;
+pub(crate) mod group;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

@@ -2,12 +2,27 @@
 
 use std::sync::Arc;
 
-use derived_stats::{Report, UpdateError};
+use derived_stats::{Number, Report, UpdateError};
 
-use crate::key::ObjectKey;
+use crate::key::{KeyError, ObjectKey};
 use crate::table::slots::MAX_KEY_BYTES;
 use crate::table::{AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Record, ResultSink, Subject, Table};
-use crate::wire;
+use crate::wire::{self, WireError};
+
+/// Why a record is no sample.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordFault {
+    /// Its key names no object.
+    #[error("the key is no `table:name`: {0}")]
+    Key(KeyError),
+    /// Its payload is not of a known form.
+    #[error("the payload is no sample: {0}")]
+    Payload(WireError),
+    /// No proxy type takes its value.
+    #[error("the value {0} does not fit the raw type of any proxy type")]
+    Value(Number),
+}
 
 impl<S: ResultSink> Table<S> {
     pub(super) fn judge_record(&mut self, record: &Record<'_>) -> Fate {
@@ -58,6 +73,20 @@ impl<S: ResultSink> Table<S> {
         match slot {
             Some(slot) => self.apply(slot, record),
             None => Fate::OverLimit,
+        }
+    }
+
+    /// Why the table will never take such a record: its key, its payload or its value is none. `None` for a sample,
+    /// whatever its time.
+    ///
+    /// For whoever sets such records aside: [`ingest`](Self::ingest) only counts them. Costs a decoding.
+    pub fn fault(&self, key: &[u8], payload: &[u8]) -> Option<RecordFault> {
+        let limit = self.settings.max_key_bytes.min(MAX_KEY_BYTES);
+        match (wire::decode_within(payload, self.settings.max_payload_bytes), ObjectKey::parse_within(key, limit)) {
+            (Err(error), _) => Some(RecordFault::Payload(error)),
+            (_, Err(error)) => Some(RecordFault::Key(error)),
+            (Ok(sample), Ok(_)) if !self.plan.accepts(sample.value) => Some(RecordFault::Value(sample.value)),
+            _ => None,
         }
     }
 

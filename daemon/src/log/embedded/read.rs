@@ -23,7 +23,7 @@ impl Writer {
             let frames = read_frames(opened(&store)?, place, from, bounds, max_bytes);
             frames.map_err(|error| self.unless_deleted_meanwhile(place, from, error))?
         };
-        Ok(RecordBatch { frames, from })
+        Ok(RecordBatch::stored(frames, from))
     }
 
     /// Retention does not wait for readers: a frame that it deleted between two steps is no damage.

@@ -6,9 +6,9 @@
 
 use crate::fault;
 use crate::log::codec::{self, Fields};
+use crate::log::digests::Digests;
 use crate::log::embedded::load::bytes_before;
 use crate::log::embedded::store::{Space, Store};
-use crate::log::embedded::tables::Digests;
 use crate::log::embedded::writer::{Locked, Stage};
 use crate::log::error::LogError;
 use crate::log::keys;

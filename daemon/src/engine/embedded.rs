@@ -1,0 +1,149 @@
+//! The engine on the embedded log: all partitions are this process's, each always with the same worker.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+use crate::clock::Clock;
+use crate::engine::{Engine, EngineSettings, Readiness};
+use crate::intake::{Intake, PayloadForm};
+use crate::log::{EmbeddedLog, Log, LogConfig, PartitionId, PartitionLog};
+use crate::places::LocalPlaces;
+use crate::telemetry::Telemetry;
+use crate::worker::{StreamPlan, Worker};
+
+/// How often old data is looked for.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Where the log is, and its shape.
+#[derive(Clone, Debug)]
+pub(crate) struct EmbeddedSettings {
+    pub data_dir: PathBuf,
+    pub log: LogConfig,
+    /// Partitions of each stream, at least 1.
+    pub partitions: u16,
+}
+
+/// Opens the log and starts everything.
+pub(super) fn start(
+    settings: &EngineSettings,
+    own: &EmbeddedSettings,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Engine> {
+    let directory = &own.data_dir;
+    let log = EmbeddedLog::open(directory, own.log.clone());
+    let log = Arc::new(log.with_context(|| format!("open the log in {}", directory.display()))?);
+    keep_partitions(directory, own.partitions)?;
+    let mut streams = BTreeMap::new();
+    for plan in &settings.plans {
+        let name = plan.stream().to_string();
+        let id = log.stream_id(&name).with_context(|| format!("register the stream {name}"))?;
+        streams.insert(id, Arc::new(StreamPlan { name, plan: Arc::clone(plan) }));
+    }
+    let named = streams.iter().map(|(&id, stream)| (stream.plan.stream(), id));
+    let intake = Intake::new(named, own.partitions, PayloadForm::Stored);
+    let telemetry: Arc<Telemetry> = Arc::default();
+    let places = LocalPlaces { log: Arc::clone(&log) as Arc<dyn PartitionLog>, telemetry: Arc::clone(&telemetry) };
+    // Every worker and the view must be ready.
+    let (readiness, ready) = Readiness::new(settings.threads + 1);
+    let shared = Arc::clone(&log) as Arc<dyn Log>;
+    let mut engine = Engine::new(shared, Arc::new(places), telemetry, intake, ready, clock);
+    engine.local = Some(Arc::clone(&log) as Arc<dyn PartitionLog>);
+    engine.streams = streams.keys().copied().collect();
+    start_workers(&mut engine, settings, own, &streams, &readiness)?;
+    engine.start_sinks(settings, &readiness)?;
+    let (clock, stop) = (Arc::clone(&engine.clock), Arc::clone(&engine.stop_sinks));
+    engine.sinks.spawn("retention".to_owned(), move || keep_house(&*log, &*clock, &stop))?;
+    Ok(engine)
+}
+
+fn start_workers(
+    engine: &mut Engine,
+    settings: &EngineSettings,
+    own: &EmbeddedSettings,
+    streams: &BTreeMap<u16, Arc<StreamPlan>>,
+    readiness: &Arc<Readiness>,
+) -> anyhow::Result<()> {
+    let failed: Arc<watch::Sender<bool>> = Arc::clone(&engine.failure);
+    for (number, share) in shares(settings, own, streams).into_iter().enumerate() {
+        let Some(log) = engine.local.clone() else { continue };
+        let (clock, control) = (Arc::clone(&engine.clock), Arc::clone(&engine.control));
+        let (telemetry, worker_settings) = (Arc::clone(&engine.telemetry), settings.worker.clone());
+        let (readiness, failed) = (Arc::clone(readiness), Arc::clone(&failed));
+        engine.workers.spawn(format!("worker-{number}"), move || {
+            match Worker::new(log, clock, worker_settings, telemetry, share, control) {
+                Ok(worker) => {
+                    readiness.one_more();
+                    worker.run();
+                }
+                Err(error) => {
+                    error!(error = %format!("{error:#}"), "A worker cannot start.");
+                    failed.send_replace(true);
+                }
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// The partitions of each worker.
+fn shares(
+    settings: &EngineSettings,
+    own: &EmbeddedSettings,
+    streams: &BTreeMap<u16, Arc<StreamPlan>>,
+) -> Vec<BTreeMap<PartitionId, Arc<StreamPlan>>> {
+    let mut shares = vec![BTreeMap::new(); settings.threads];
+    for (&stream, plan) in streams {
+        for partition in 0..own.partitions {
+            let share = (usize::from(stream) * usize::from(own.partitions) + usize::from(partition)) % settings.threads;
+            shares[share].insert(PartitionId::new(stream, partition), Arc::clone(plan));
+        }
+    }
+    shares
+}
+
+/// Holds the number of partitions to what the log was made with: with another number an object's samples would go to
+/// another partition than its state.
+fn keep_partitions(directory: &Path, partitions: u16) -> anyhow::Result<()> {
+    let file = directory.join("PARTITIONS");
+    match std::fs::read_to_string(&file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::write(&file, format!("{partitions}\n")).with_context(|| format!("write {}", file.display()))
+        }
+        Err(error) => Err(error).with_context(|| format!("read {}", file.display())),
+        Ok(text) if text.trim() == partitions.to_string() => Ok(()),
+        Ok(text) => anyhow::bail!(
+            "the log in {} was made with log.partitions={}, not {partitions}; set that, or use another log.data_dir",
+            directory.display(),
+            text.trim(),
+        ),
+    }
+}
+
+fn keep_house(log: &dyn PartitionLog, clock: &dyn Clock, stop: &AtomicBool) {
+    let mut last = clock.monotonic();
+    while !stop.load(Ordering::Acquire) {
+        thread::sleep(Duration::from_millis(100));
+        if clock.monotonic().saturating_sub(last) < RETENTION_INTERVAL {
+            continue;
+        }
+        last = clock.monotonic();
+        match log.enforce_retention(clock.now_micros()) {
+            Ok(retained) if retained.results_dropped > 0 => {
+                error!(
+                    dropped = retained.results_dropped,
+                    "Results were deleted that a sink had not read: results_hard_limit_bytes is reached."
+                );
+            }
+            Ok(_) => {}
+            Err(error) => warn!(%error, "Old data could not be deleted; trying again."),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What things are called on the cluster: topics, the group, transactions.
+//!
+//! | topic | holds | partitions |
+//! |---|---|---|
+//! | `<prefix>agg-<Struct>-<attribute>` | samples, as Contrail's collectors publish them | any number |
+//! | `<prefix>state-<Struct>-<attribute>` | states, compacted | as many as the input had when this was created |
+//! | `<prefix>results` | results, of all streams in one order | 1 |
+//! | `<prefix>dead-letters` | records that are no samples | 1 |
+//!
+//! The prefix is `<cluster_id>-uve-`, as the original's, so with an empty cluster id all names begin with `-`.
+
+use crate::config::{Aggregation, Kafka};
+
+/// The names of one group of daemons.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Names {
+    prefix: String,
+    /// The consumer group.
+    pub group: String,
+    /// This daemon's name in it.
+    pub instance: String,
+}
+
+impl Names {
+    /// The names as configured; `otherwise` names the instance if the configuration does not.
+    pub(crate) fn new(kafka: &Kafka, aggregation: &Aggregation, otherwise: impl FnOnce() -> String) -> Self {
+        let cluster = &aggregation.cluster_id;
+        let group = kafka.group_id.clone().unwrap_or_else(|| match cluster.as_str() {
+            "" => "derived-statsd".to_owned(),
+            cluster => format!("{cluster}-derived-statsd"),
+        });
+        Self {
+            prefix: kafka.topic_prefix.clone().unwrap_or_else(|| format!("{cluster}-uve-")),
+            group,
+            instance: kafka.instance.clone().unwrap_or_else(otherwise),
+        }
+    }
+
+    /// The topic of a stream's samples.
+    pub(crate) fn input(&self, stream: &str) -> String {
+        format!("{}agg-{stream}", self.prefix)
+    }
+
+    /// The topic of a stream's states.
+    pub(crate) fn state(&self, stream: &str) -> String {
+        format!("{}state-{stream}", self.prefix)
+    }
+
+    /// The topic of all results.
+    pub(crate) fn results(&self) -> String {
+        format!("{}results", self.prefix)
+    }
+
+    /// The topic of what could not be read.
+    pub(crate) fn dead_letters(&self) -> String {
+        format!("{}dead-letters", self.prefix)
+    }
+
+    /// The identity of a worker's transactions. The same over restarts, so that a worker that starts ends what the one
+    /// before it left open.
+    pub(crate) fn transactional_id(&self, worker: usize) -> String {
+        format!("{}-{}-{worker}", self.group, self.instance)
+    }
+
+    /// The group under which a sink of this daemon keeps its position.
+    pub(crate) fn sink_group(&self, sink: &str) -> String {
+        format!("{}-sink-{sink}-{}", self.group, self.instance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(cluster_id: &str, kafka: &Kafka) -> Names {
+        let aggregation = Aggregation { cluster_id: cluster_id.to_owned(), ..Aggregation::default() };
+        Names::new(kafka, &aggregation, || "host-8081".to_owned())
+    }
+
+    #[test]
+    fn the_names_are_the_originals_and_carry_the_cluster_id() {
+        let plain = names("", &Kafka::default());
+        assert_eq!(plain.input("UveVirtualNetworkAgent-a"), "-uve-agg-UveVirtualNetworkAgent-a");
+        assert_eq!((plain.group.as_str(), plain.results().as_str()), ("derived-statsd", "-uve-results"));
+        let north = names("north", &Kafka::default());
+        assert_eq!(north.input("S-a"), "north-uve-agg-S-a");
+        assert_eq!(north.state("S-a"), "north-uve-state-S-a");
+        assert_eq!(north.group, "north-derived-statsd");
+        assert_eq!(north.transactional_id(1), "north-derived-statsd-host-8081-1");
+    }
+
+    #[test]
+    fn what_is_configured_wins() {
+        let kafka = Kafka {
+            group_id: Some("g".to_owned()),
+            topic_prefix: Some("p.".to_owned()),
+            instance: Some("i".to_owned()),
+            ..Kafka::default()
+        };
+        let names = names("north", &kafka);
+        assert_eq!(
+            (names.dead_letters().as_str(), names.sink_group("file").as_str()),
+            ("p.dead-letters", "g-sink-file-i")
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! One shard in the hands of a worker: its table, and where it stands in each of its input partitions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxy_uve::{Fate, Record, Table};
+use tracing::error;
+
+use crate::clock::micros;
+use crate::kafka::member::{DeadLetter, Incoming, ShardCommit};
+use crate::kafka::merge::Merge;
+use crate::kafka::state::{self, Head, Saved};
+use crate::log::{Digests, LogError, PartitionId, RecordBuffer};
+use crate::result_line;
+use crate::telemetry::PartitionStatus;
+use crate::worker::{CLOSING_PAUSE, StreamPlan, WorkerSettings};
+
+/// Results and dead letters beyond this are committed at once.
+const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long the first result waits for others that go into the same transaction: windows of a worker's partitions close
+/// within moments of each other, and a transaction costs about as much for all of them as for one.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// The fates of records that will never be samples.
+const POISON: [Fate; 3] = [Fate::MalformedKey, Fate::MalformedPayload, Fate::MalformedValue];
+
+/// See the module.
+pub(crate) struct Shard {
+    id: PartitionId,
+    stream: Arc<StreamPlan>,
+    table: Table,
+    head: Head,
+    digests: Digests,
+    /// State records to write besides what changed: the deletion of what could not be used.
+    erased: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    merge: Merge,
+    dead_letters: Vec<DeadLetter>,
+    dead_letter_bytes: usize,
+    committed: Committed,
+    /// When the first result came that is not committed.
+    results_since: Option<Duration>,
+    /// When the last record came, by the monotonic clock.
+    last_input: Duration,
+}
+
+/// What the last commit said.
+#[derive(Clone, Debug, Default)]
+struct Committed {
+    cursors: BTreeMap<u16, u64>,
+    watermark: u64,
+    at: Duration,
+}
+
+impl Shard {
+    /// A shard as it was saved; not read from yet. `erased` are state records that must go.
+    pub(crate) fn new(
+        id: PartitionId,
+        stream: Arc<StreamPlan>,
+        table: Table,
+        saved: Saved,
+        erased: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    ) -> Self {
+        let committed =
+            Committed { cursors: saved.head.cursors.clone(), watermark: table.watermark(), at: Duration::ZERO };
+        Self {
+            id,
+            stream,
+            table,
+            head: saved.head,
+            digests: saved.digests,
+            erased,
+            merge: Merge::default(),
+            dead_letters: Vec::new(),
+            dead_letter_bytes: 0,
+            committed,
+            results_since: None,
+            last_input: Duration::ZERO,
+        }
+    }
+
+    /// Begins at `now`: where to read each of `sources` from. Those that were not known before begin with their oldest
+    /// record.
+    pub(crate) fn begin(&mut self, sources: &[PartitionId], now: Duration) -> Vec<(PartitionId, Option<u64>)> {
+        self.committed.at = now;
+        self.last_input = now;
+        sources.iter().map(|source| (*source, self.head.cursors.get(&source.partition).copied())).collect()
+    }
+
+    pub(crate) fn objects(&self) -> usize {
+        self.table.objects()
+    }
+
+    /// Where it stands in its input partitions; those that showed no record yet are not among them.
+    pub(crate) fn cursors(&self) -> Vec<(PartitionId, u64)> {
+        let place = |(partition, next): (&u16, &u64)| (PartitionId { partition: *partition, ..self.id }, *next);
+        self.head.cursors.iter().map(place).collect()
+    }
+
+    /// Applies a run of records of one input partition, of which there are `sources`.
+    pub(crate) fn apply(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, now: Duration) {
+        self.last_input = now;
+        if sources <= 1 && self.merge.is_empty() {
+            self.ingest(source.partition, records);
+        } else {
+            self.merge.push(source.partition, records);
+        }
+        self.note_results(now);
+    }
+
+    /// Applies what waits for its turn among several input partitions. `dry` are those that have nothing to wait for.
+    pub(crate) fn settle(&mut self, sources: &[PartitionId], dry: &BTreeSet<PartitionId>, now: Duration) {
+        let id = self.id;
+        let all = || sources.iter().map(|source| source.partition);
+        let is_dry = |partition| dry.contains(&PartitionId { partition, ..id });
+        while let Some((partition, held)) = self.merge.pop(all(), is_dry) {
+            self.ingest(partition, &[held.incoming()]);
+        }
+        self.note_results(now);
+    }
+
+    /// Whether records wait for those of another input partition.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.merge.is_empty()
+    }
+
+    /// Whether no more of this input partition can be held.
+    pub(crate) fn is_full(&self, source: PartitionId) -> bool {
+        self.merge.is_full(source.partition)
+    }
+
+    fn ingest(&mut self, partition: u16, records: &[Incoming<'_>]) {
+        let next = self.head.cursors.get(&partition).copied().unwrap_or(0);
+        // A partition that is read anew may bring again what was applied.
+        let records = &records[records.partition_point(|record| record.offset < next)..];
+        let Some(last) = records.last() else { return };
+        let poison = self.poison();
+        let position = self.head.position;
+        self.table.ingest_payloads(records.iter().zip(position..).map(|(record, position)| Record {
+            position,
+            arrived: record.at,
+            key: record.key,
+            payload: record.payload,
+        }));
+        self.head.position += records.len() as u64;
+        self.head.cursors.insert(partition, last.offset + 1);
+        if self.poison() != poison {
+            self.set_aside(partition, records);
+        }
+    }
+
+    fn poison(&self) -> u64 {
+        POISON.iter().map(|fate| self.table.fates().count(*fate)).sum()
+    }
+
+    /// Finds the records that are no samples; their number is known to have grown.
+    fn set_aside(&mut self, partition: u16, records: &[Incoming<'_>]) {
+        for record in records {
+            let Some(fault) = self.table.fault(record.key, record.payload) else { continue };
+            self.dead_letter_bytes += record.key.len() + record.payload.len();
+            self.dead_letters.push(DeadLetter {
+                source: PartitionId { partition, ..self.id },
+                offset: record.offset,
+                reason: fault.to_string(),
+                key: record.key.to_vec(),
+                payload: record.payload.to_vec(),
+            });
+        }
+    }
+
+    /// Records of an input partition before `first` are gone.
+    pub(crate) fn skip_to(&mut self, source: PartitionId, first: u64) {
+        let cursor = self.head.cursors.insert(source.partition, first);
+        error!(
+            stream = %self.stream.name, partition = source.partition, from = cursor, to = first,
+            "Input was deleted before it was applied; the results that lack it are marked partial."
+        );
+        if let Some(newest) = self.table.newest_timestamp() {
+            self.table.mark_gap(newest.saturating_add(1));
+        }
+    }
+
+    /// How long the shard has had no record.
+    pub(crate) fn idle(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.last_input)
+    }
+
+    /// A window that is closing waits for no more records to do so.
+    pub(crate) fn finish_closing(&mut self, now: Duration) {
+        if self.table.is_closing() && self.idle(now) >= CLOSING_PAUSE {
+            self.table.advance(self.table.watermark());
+            self.note_results(now);
+        }
+    }
+
+    /// Lets time pass for a shard of which the cluster has nothing more: event time goes on from the newest timestamp
+    /// at the speed of the monotonic clock.
+    pub(crate) fn pass_idle_time(&mut self, now: Duration, settings: &WorkerSettings) {
+        let Some(newest) = self.table.newest_timestamp() else { return };
+        let reached = newest.saturating_add(micros(self.idle(now)));
+        self.table.advance(reached.saturating_sub(settings.table.allowed_lateness));
+        self.note_results(now);
+    }
+
+    fn note_results(&mut self, now: Duration) {
+        if self.results_since.is_none() && (self.table.pending_results().0 > 0 || !self.dead_letters.is_empty()) {
+            self.results_since = Some(now);
+        }
+    }
+
+    /// Whether there is something to commit: results after a moment, progress after the interval, anything if `all`.
+    /// Never while a window is closing, as the state then is that of two moments.
+    pub(crate) fn is_due(&self, all: bool, now: Duration, interval: Duration) -> bool {
+        if self.table.is_closing() {
+            return false;
+        }
+        if let Some(since) = self.results_since {
+            return all || now.saturating_sub(since) >= LINGER || self.is_heavy();
+        }
+        let moved = self.head.cursors != self.committed.cursors
+            || self.table.watermark() != self.committed.watermark
+            || !self.erased.is_empty();
+        moved && (all || now.saturating_sub(self.committed.at) >= interval)
+    }
+
+    /// Whether results and dead letters take so much memory that they should go.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.table.pending_results().1 + self.dead_letter_bytes > MAX_PENDING_BYTES
+    }
+
+    /// What changed since the last commit. The caller commits it, or restores the shard.
+    pub(crate) fn prepare_commit(&mut self, owner: &str, now: Duration) -> Result<ShardCommit, LogError> {
+        let mut results = RecordBuffer::default();
+        let mut line = Vec::new();
+        for row in self.table.drain() {
+            line.clear();
+            result_line::encode(&row, &mut line);
+            results.push(row.key, &line)?;
+        }
+        self.table.clear_results();
+        let snapshot = self.table.snapshot();
+        self.head.sequence += 1;
+        self.head.meta = snapshot.meta;
+        let mut state = std::mem::take(&mut self.erased);
+        state.extend(state::encode(&self.head, snapshot.chunks, &mut self.digests));
+        self.committed = Committed { cursors: self.head.cursors.clone(), watermark: self.table.watermark(), at: now };
+        self.results_since = None;
+        self.dead_letter_bytes = 0;
+        let (offsets, note) = (self.offsets(), self.note(owner));
+        Ok(ShardCommit {
+            shard: self.id,
+            state,
+            results,
+            dead_letters: std::mem::take(&mut self.dead_letters),
+            offsets,
+            note,
+        })
+    }
+
+    /// The cursors; before the first record, the shard's own partition from its beginning.
+    fn offsets(&self) -> Vec<(PartitionId, u64)> {
+        let cursors = self.cursors();
+        if cursors.is_empty() { vec![(self.id, 0)] } else { cursors }
+    }
+
+    fn note(&self, owner: &str) -> String {
+        let (watermark, objects) = (self.table.watermark(), self.table.objects());
+        serde_json::json!({ "owner": owner, "watermark": watermark, "objects": objects }).to_string()
+    }
+
+    pub(crate) fn status(&self) -> PartitionStatus {
+        PartitionStatus {
+            stream: self.stream.name.clone(),
+            cursor: self.head.cursors.get(&self.id.partition).copied().unwrap_or(0),
+            cursors: self.head.cursors.clone(),
+            closing: self.table.is_closing(),
+            objects: self.table.objects(),
+            watermark: self.table.watermark(),
+            fates: *self.table.fates(),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The records of a state topic: a *head* and *chunks* for each shard, each sealed with a checksum.
+//!
+//! | key | value |
+//! |---|---|
+//! | `h` | sequence u64, position u64, chunks u32, digest u64, sources u32, (partition u32, next offset u64)…, table's meta |
+//! | `c` and the chunk's number, big-endian | sequence u64, chunk |
+//!
+//! The topic is compacted, so each key's last value stays. A transaction writes the changed chunks and the head, which
+//! holds number and digest of all live chunks: should the broker have lost or deleted one (a topic without compaction
+//! does), nothing is half loaded.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::log::Digests;
+use crate::log::codec::{self, Fields};
+
+const HEAD: &[u8] = b"h";
+const CHUNK: u8 = b'c';
+
+/// What is known of a shard besides its table's chunks.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Head {
+    /// Counts the commits of the shard.
+    pub sequence: u64,
+    /// How many records were applied in all: the position of the next one in the table's terms.
+    pub position: u64,
+    /// The next offset to apply, by input partition.
+    pub cursors: BTreeMap<u16, u64>,
+    pub meta: Vec<u8>,
+}
+
+/// A state read back.
+#[derive(Debug, Default)]
+pub(crate) struct Saved {
+    pub head: Head,
+    pub chunks: Vec<(u32, Vec<u8>)>,
+    pub digests: Digests,
+}
+
+/// The records of one shard as they were read: the last value of each key.
+pub(crate) type StateRecords = HashMap<Vec<u8>, Vec<u8>>;
+
+/// The records that bring the state topic from the last commit to this one. `digests` are those of all chunks, before
+/// and then after.
+pub(crate) fn encode(
+    head: &Head,
+    chunks: Vec<(u32, Option<Vec<u8>>)>,
+    digests: &mut Digests,
+) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let mut records = Vec::with_capacity(chunks.len() + 1);
+    for (chunk, bytes) in chunks {
+        let key = chunk_key(chunk);
+        let sealed = bytes.map(|bytes| codec::seal(&key, &[&head.sequence.to_le_bytes(), &bytes]));
+        digests.set(chunk, sealed.as_deref().map(codec::stored_checksum));
+        records.push((key, sealed));
+    }
+    let mut sources = (head.cursors.len() as u32).to_le_bytes().to_vec();
+    for (partition, next) in &head.cursors {
+        sources.extend(u32::from(*partition).to_le_bytes());
+        sources.extend(next.to_le_bytes());
+    }
+    let numbers = [head.sequence.to_le_bytes(), head.position.to_le_bytes()].concat();
+    let live = [&digests.count().to_le_bytes()[..], &digests.sum().to_le_bytes()].concat();
+    records.push((HEAD.to_vec(), Some(codec::seal(HEAD, &[&numbers, &live, &sources, &head.meta]))));
+    records
+}
+
+/// The records that delete a whole state.
+pub(crate) fn erase(records: &StateRecords) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    records.keys().map(|key| (key.clone(), None)).collect()
+}
+
+/// The state that the records tell of; `None` if nothing was ever committed.
+///
+/// # Errors
+///
+/// What does not fit; nothing is half loaded.
+pub(crate) fn decode(records: &StateRecords) -> Result<Option<Saved>, String> {
+    let Some(sealed) = records.get(HEAD) else {
+        return match records.len() {
+            0 => Ok(None),
+            chunks => Err(format!("there are {chunks} chunks without a head")),
+        };
+    };
+    let head = codec::open(HEAD, sealed).map_err(|reason| format!("its head is damaged: {reason}"))?;
+    let mut fields = Fields(head);
+    let mut saved = Saved::default();
+    (saved.head.sequence, saved.head.position) = (fields.u64()?, fields.u64()?);
+    let (count, sum) = (fields.u32()?, fields.u64()?);
+    for _ in 0..fields.u32()? {
+        let partition = u16::try_from(fields.u32()?).map_err(|_| "a partition's number is impossible")?;
+        saved.head.cursors.insert(partition, fields.u64()?);
+    }
+    saved.head.meta = fields.rest().to_vec();
+    read_chunks(records, &mut saved)?;
+    if (count, sum) != (saved.digests.count(), saved.digests.sum()) {
+        let found = saved.digests.count();
+        return Err(format!(
+            "it has {found} chunks that are not the {count} it was written with; is the topic compacted?"
+        ));
+    }
+    Ok(Some(saved))
+}
+
+fn read_chunks(records: &StateRecords, saved: &mut Saved) -> Result<(), String> {
+    for (key, sealed) in records {
+        let Some(chunk) = parse_chunk_key(key) else { continue };
+        let bytes = codec::open(key, sealed).and_then(|payload| {
+            let mut fields = Fields(payload);
+            fields.u64().map(|_sequence| fields.rest().to_vec())
+        });
+        let bytes = bytes.map_err(|reason| format!("chunk {chunk} is damaged: {reason}"))?;
+        saved.digests.set(chunk, Some(codec::stored_checksum(sealed)));
+        saved.chunks.push((chunk, bytes));
+    }
+    saved.chunks.sort_unstable_by_key(|(chunk, _)| *chunk);
+    Ok(())
+}
+
+fn chunk_key(chunk: u32) -> Vec<u8> {
+    let mut key = vec![CHUNK];
+    key.extend(chunk.to_be_bytes());
+    key
+}
+
+fn parse_chunk_key(key: &[u8]) -> Option<u32> {
+    let number = key.strip_prefix(&[CHUNK])?;
+    Some(u32::from_be_bytes(number.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(sequence: u64) -> Head {
+        Head { sequence, position: 9, cursors: [(7, 100), (37, 0)].into(), meta: b"meta".to_vec() }
+    }
+
+    fn apply(records: &mut StateRecords, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
+        for (key, value) in changes {
+            match value {
+                Some(value) => drop(records.insert(key, value)),
+                None => drop(records.remove(&key)),
+            }
+        }
+    }
+
+    fn two_commits() -> StateRecords {
+        let (mut records, mut digests) = (StateRecords::default(), Digests::default());
+        let first = vec![(0, Some(b"a".to_vec())), (1, Some(b"b".to_vec()))];
+        apply(&mut records, encode(&head(1), first, &mut digests));
+        apply(&mut records, encode(&head(2), vec![(0, None), (300, Some(b"c".to_vec()))], &mut digests));
+        records
+    }
+
+    #[test]
+    fn the_last_form_of_everything_comes_back() {
+        let saved = decode(&two_commits()).unwrap().unwrap();
+        assert_eq!(saved.head, head(2));
+        assert_eq!(saved.chunks, [(1, b"b".to_vec()), (300, b"c".to_vec())]);
+        assert_eq!(decode(&StateRecords::default()).unwrap().map(|saved| saved.head), None);
+    }
+
+    #[test]
+    fn a_state_that_lacks_a_chunk_or_mixes_times_is_refused() {
+        let whole = two_commits();
+        for key in whole.keys() {
+            let mut records = whole.clone();
+            records.remove(key);
+            assert!(decode(&records).is_err(), "without {key:?}");
+        }
+        let (mut older, mut digests) = (whole, Digests::default());
+        let changes = encode(&head(1), vec![(1, Some(b"b".to_vec()))], &mut digests);
+        let chunk = changes.into_iter().next().unwrap();
+        older.insert(chunk.0, chunk.1.unwrap());
+        assert!(decode(&older).unwrap_err().contains("compacted"));
+    }
+
+    #[test]
+    fn an_erased_state_is_none() {
+        let mut records = two_commits();
+        let changes = erase(&records);
+        apply(&mut records, changes);
+        assert!(decode(&records).unwrap().is_none());
+    }
+}

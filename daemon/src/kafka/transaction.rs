@@ -1,0 +1,232 @@
+//! One transaction: results, states, dead letters and offsets, all or nothing.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
+use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::topic_partition_list::Offset;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::util::Timeout;
+use tracing::{debug, warn};
+
+use crate::fault;
+use crate::kafka::client;
+use crate::kafka::group::InputTopics;
+use crate::kafka::member::{DeadLetter, MemberError, ShardCommit};
+use crate::kafka::names::Names;
+use crate::log::PartitionId;
+
+/// How long the client may take for one step; the transaction's own timeout is the broker's.
+const STEP: Timeout = Timeout::After(Duration::from_secs(60));
+
+/// How long is waited for acknowledgements before they are counted again.
+const POLL: Duration = Duration::from_millis(5);
+
+/// The producer of one worker.
+pub(crate) struct Transactions {
+    config: ClientConfig,
+    names: Names,
+    /// None before the first commit, and after a failure that leaves it unusable.
+    producer: Option<BaseProducer<Deliveries>>,
+}
+
+impl Transactions {
+    pub(crate) fn new(config: ClientConfig, names: &Names) -> Self {
+        Self { config, names: names.clone(), producer: None }
+    }
+
+    /// Commits; on any failure nothing took effect.
+    pub(crate) fn commit<C: ConsumerContext>(
+        &mut self,
+        consumer: &BaseConsumer<C>,
+        topics: &InputTopics,
+        commits: &[ShardCommit],
+    ) -> Result<(), MemberError> {
+        fault::point("transaction.before");
+        let producer = match self.producer.take() {
+            Some(producer) => producer,
+            None => self.start().map_err(|error| aborted(&error))?,
+        };
+        match self.attempt(&producer, consumer, topics, commits) {
+            Ok(()) => {
+                self.producer = Some(producer);
+                fault::point("transaction.after");
+                Ok(())
+            }
+            Err(error) => {
+                if give_back(&producer) {
+                    self.producer = Some(producer);
+                }
+                Err(aborted(&error))
+            }
+        }
+    }
+
+    /// A producer that ended what its predecessor of the same name left open.
+    fn start(&self) -> Result<BaseProducer<Deliveries>, KafkaError> {
+        let producer = BaseProducer::from_config_and_context(&self.config, Deliveries::default())?;
+        producer.init_transactions(STEP)?;
+        Ok(producer)
+    }
+
+    fn attempt<C: ConsumerContext>(
+        &self,
+        producer: &BaseProducer<Deliveries>,
+        consumer: &BaseConsumer<C>,
+        topics: &InputTopics,
+        commits: &[ShardCommit],
+    ) -> Result<(), KafkaError> {
+        producer.begin_transaction()?;
+        let writer = Writer { producer, names: &self.names, topics };
+        commits.iter().try_for_each(|commit| writer.write(commit))?;
+        writer.wait()?;
+        fault::point("transaction.mid");
+        let Some(group) = consumer.group_metadata() else {
+            return Err(KafkaError::Canceled);
+        };
+        // After all the rest is on the brokers: see `group`.
+        retried(|| producer.send_offsets_to_transaction(&offsets(topics, commits)?, &group, STEP))?;
+        fault::point("transaction.late");
+        retried(|| producer.commit_transaction(STEP))
+    }
+}
+
+/// Writes into the open transaction.
+struct Writer<'w> {
+    producer: &'w BaseProducer<Deliveries>,
+    names: &'w Names,
+    topics: &'w InputTopics,
+}
+
+impl Writer<'_> {
+    fn write(&self, commit: &ShardCommit) -> Result<(), KafkaError> {
+        let stream = self.topics.stream(commit.shard.stream);
+        let (state, results) = (self.names.state(stream), self.names.results());
+        for (key, value) in &commit.state {
+            let record = BaseRecord::to(&state).key(key.as_slice()).partition(i32::from(commit.shard.partition));
+            self.send(match value {
+                Some(value) => record.payload(value.as_slice()),
+                None => record,
+            })?;
+        }
+        for (key, payload) in commit.results.records() {
+            self.send(BaseRecord::to(&results).key(key).payload(payload).partition(0))?;
+        }
+        commit.dead_letters.iter().try_for_each(|letter| self.set_aside(letter))
+    }
+
+    fn set_aside(&self, letter: &DeadLetter) -> Result<(), KafkaError> {
+        let topic = self.names.dead_letters();
+        let (partition, offset) = (letter.source.partition.to_string(), letter.offset.to_string());
+        let facts = [
+            ("reason", letter.reason.as_str()),
+            ("topic", self.topics.name(letter.source.stream)),
+            ("partition", &partition),
+            ("offset", &offset),
+        ];
+        let headers = facts.iter().fold(OwnedHeaders::new_with_capacity(facts.len()), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(*value) })
+        });
+        let record = BaseRecord::to(&topic).key(letter.key.as_slice()).payload(letter.payload.as_slice());
+        self.send(record.partition(0).headers(headers))
+    }
+
+    /// Queues a record; while the queue is full, waits for acknowledgements.
+    fn send(&self, record: BaseRecord<'_, [u8], [u8]>) -> Result<(), KafkaError> {
+        let mut record = record;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    self.producer.poll(POLL);
+                    record = back;
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until the brokers have everything. Shorter than the client's own flush, which moves in steps of 100 ms.
+    fn wait(&self) -> Result<(), KafkaError> {
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(POLL);
+        }
+        match self.producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The next offset of each input partition, with the note of its shard.
+fn offsets(topics: &InputTopics, commits: &[ShardCommit]) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for commit in commits {
+        for (source, next) in &commit.offsets {
+            let PartitionId { stream, partition } = *source;
+            let mut place = list.add_partition(topics.name(stream), i32::from(partition));
+            place.set_offset(Offset::Offset(next.cast_signed()))?;
+            place.set_metadata(&commit.note);
+        }
+    }
+    Ok(list)
+}
+
+/// Repeats a step as long as the client says that it may be repeated.
+fn retried(mut step: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+    loop {
+        match step() {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && !error.txn_requires_abort() => {
+                debug!(%error, "A step of a transaction is tried again.");
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Aborts what is open; whether the producer can go on.
+fn give_back(producer: &BaseProducer<Deliveries>) -> bool {
+    let done = retried(|| producer.abort_transaction(STEP));
+    producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Err(error) = &done {
+        warn!(%error, "A transaction could not be aborted; the broker does it after kafka.transaction_timeout.");
+    }
+    done.is_ok() && producer.client().fatal_error().is_none()
+}
+
+fn aborted(error: &KafkaError) -> MemberError {
+    MemberError::Aborted { reason: error.to_string() }
+}
+
+/// Keeps the first failure of a delivery.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries {
+    failed: Mutex<Option<KafkaError>>,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        debug!(%error, reason, "Kafka's client.");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
+        }
+    }
+}

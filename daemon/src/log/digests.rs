@@ -1,0 +1,45 @@
+//! Tells whether the chunks of a state are all there, and of one time.
+//!
+//! Their digest stands in the head that is written with them, so that a chunk that is missing, left over, or older than
+//! its head is noticed when the state is read back.
+
+use std::collections::BTreeMap;
+
+/// The chunks of a restored partition by id, with the checksum each was stored with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Digests {
+    chunks: BTreeMap<u32, u32>,
+    sum: u64,
+}
+
+impl Digests {
+    pub(crate) fn set(&mut self, chunk: u32, checksum: Option<u32>) {
+        let old = match checksum {
+            Some(checksum) => self.chunks.insert(chunk, checksum),
+            None => self.chunks.remove(&chunk),
+        };
+        // A sum, so that one chunk can be exchanged without looking at the others.
+        self.sum = self.sum.wrapping_sub(old.map_or(0, |old| mix(chunk, old)));
+        self.sum = self.sum.wrapping_add(checksum.map_or(0, |new| mix(chunk, new)));
+    }
+
+    pub(crate) fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.chunks.len() as u32
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.chunks.keys().copied()
+    }
+}
+
+/// Spreads (chunk, checksum) over 64 bits (the finaliser of splitmix64), so that sums of different sets differ.
+fn mix(chunk: u32, checksum: u32) -> u64 {
+    let mut z = (u64::from(chunk) << 32 | u64::from(checksum)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

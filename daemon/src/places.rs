@@ -1,0 +1,93 @@
+//! Where the partitions stand, whoever works on them: what `GET /api/v1/partitions` answers.
+
+use std::sync::Arc;
+
+use proxy_uve::{Fate, Fates};
+use serde_json::{Map, Value, json};
+
+use crate::log::PartitionLog;
+use crate::telemetry::Telemetry;
+
+/// One partition of an input.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    pub stream: String,
+    pub partition: u16,
+    /// The worker that has it, among all of a group; `None` if nobody does, or if all are in this process.
+    pub owner: Option<String>,
+    /// The next offset to apply.
+    pub cursor: u64,
+    /// Records that are there and not applied.
+    pub lag: u64,
+    /// Microseconds since the epoch.
+    pub watermark: u64,
+    pub objects: u64,
+    /// What only the worker itself knows; `None` if it is in another process.
+    pub own: Option<Own>,
+}
+
+/// What the process knows of a partition that is its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own {
+    /// A window is closing.
+    pub closing: bool,
+    pub fates: Fates,
+}
+
+impl Place {
+    /// As the API shows it.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut shown = json!({
+            "stream": self.stream,
+            "partition": self.partition,
+            "cursor": self.cursor,
+            "lag": self.lag,
+            "watermark": self.watermark,
+            "objects": self.objects,
+        });
+        if let Some(owner) = &self.owner {
+            shown["owner"] = owner.as_str().into();
+        }
+        if let Some(Own { closing, fates }) = self.own {
+            let counts = Fate::ALL.iter().map(|&fate| (fate.name().to_owned(), fates.count(fate).into()));
+            shown["closing"] = closing.into();
+            shown["records"] = counts.collect::<Map<_, _>>().into();
+        }
+        shown
+    }
+}
+
+/// Knows where the partitions stand.
+pub(crate) trait Places: Send + Sync {
+    /// All of them, in order.
+    ///
+    /// # Errors
+    ///
+    /// When whoever knows cannot be asked.
+    fn places(&self) -> anyhow::Result<Vec<Place>>;
+}
+
+/// The partitions of a log that nobody else works on.
+pub(crate) struct LocalPlaces {
+    pub log: Arc<dyn PartitionLog>,
+    pub telemetry: Arc<Telemetry>,
+}
+
+impl Places for LocalPlaces {
+    fn places(&self) -> anyhow::Result<Vec<Place>> {
+        let place = |(id, status): (crate::log::PartitionId, crate::telemetry::PartitionStatus)| {
+            let next = self.log.bounds(id).map_or(status.cursor, |bounds| bounds.next);
+            Place {
+                stream: status.stream,
+                partition: id.partition,
+                owner: None,
+                cursor: status.cursor,
+                lag: next.saturating_sub(status.cursor),
+                watermark: status.watermark,
+                objects: status.objects as u64,
+                own: Some(Own { closing: status.closing, fates: status.fates }),
+            }
+        };
+        Ok(self.telemetry.partitions().into_iter().map(place).collect())
+    }
+}

@@ -1,0 +1,395 @@
+//! Answers of the analytics API to readings. Which forms there are is told in [the module above](super).
+//!
+//! Every object is read by itself, and so is every value: what is not understood is counted and spoils nothing else.
+//! Only an answer that is no JSON, such as one that was cut, or that has no list of objects, is refused whole.
+//!
+//! # Input safety
+//!
+//! Nothing panics on any input, and nothing recurses deeper than `serde_json` allows (128).
+
+use std::sync::Arc;
+
+use derived_stats::Number;
+use proxy_uve::{ObjectKey, StreamName};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::telemetry::Rejected;
+
+/// The longest name of a source; Contrail's are `host:type:module:instance`.
+const MAX_SOURCE_BYTES: usize = 1024;
+
+/// The value of an attribute as one source had it, or as the API added it up.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Reading {
+    /// `table:name`.
+    pub key: Arc<str>,
+    /// Where in the configured streams this one is.
+    pub stream: usize,
+    /// `None` where the answer does not tell.
+    pub source: Option<Arc<str>>,
+    pub value: Number,
+}
+
+/// What an answer is read for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'q> {
+    pub table: &'q str,
+    pub streams: &'q [StreamName],
+    /// The generator that alone was asked for.
+    pub source: Option<&'q Arc<str>>,
+}
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow)]
+    value: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Uve {
+    name: String,
+    value: serde_json::Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+/// Gives every reading of the answer `body`, and the reason for each value that is none, to `take`.
+///
+/// # Errors
+///
+/// When it is no answer to a request for objects; nothing of it is given then.
+pub(super) fn decode(
+    body: &[u8],
+    question: Question<'_>,
+    mut take: impl FnMut(Result<Reading, Rejected>),
+) -> Result<(), serde_json::Error> {
+    let page: Page<'_> = serde_json::from_slice(body)?;
+    for object in page.value {
+        let Ok(uve) = serde_json::from_str::<Uve>(object.get()) else {
+            take(Err(Rejected::Object));
+            continue;
+        };
+        let key = format!("{}:{}", question.table, uve.name);
+        if ObjectKey::parse(key.as_bytes()).is_err() {
+            take(Err(Rejected::Object));
+            continue;
+        }
+        let key = Arc::from(key);
+        for (stream, name) in question.streams.iter().enumerate() {
+            let Some(structure) = uve.value.get(name.struct_name()) else { continue };
+            let Some(structure) = structure.as_object() else {
+                take(Err(Rejected::Form));
+                continue;
+            };
+            if let Some(attribute) = structure.get(name.attribute()) {
+                values(attribute, question.source, |value| {
+                    take(value.map(|(source, value)| Reading { key: Arc::clone(&key), stream, source, value }));
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The names in a list of links, such as the answer to `/analytics/uves/generators`.
+///
+/// # Errors
+///
+/// When it is no list.
+pub(super) fn names(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+    let links: Vec<&RawValue> = serde_json::from_slice(body)?;
+    let links = links.into_iter().filter_map(|link| serde_json::from_str::<Named>(link.get()).ok());
+    Ok(links.map(|link| link.name).collect())
+}
+
+type Sourced = (Option<Arc<str>>, Number);
+
+/// The values of one attribute: a scalar, or a list of `[value, source, source…]`.
+fn values(attribute: &Value, asked: Option<&Arc<str>>, mut take: impl FnMut(Result<Sourced, Rejected>)) {
+    let Value::Array(alternatives) = attribute else {
+        return take(scalar(attribute).map(|value| (asked.cloned(), value)));
+    };
+    for alternative in alternatives {
+        let Some((value, sources)) = alternative.as_array().and_then(|parts| parts.split_first()) else {
+            // A list of something else than alternatives: one attribute that is no number.
+            return take(Err(Rejected::Form));
+        };
+        match scalar(value) {
+            Err(reason) => take(Err(reason)),
+            Ok(_) if sources.is_empty() => take(Err(Rejected::Source)),
+            Ok(value) => sources.iter().for_each(|name| take(source(name).map(|source| (Some(source), value)))),
+        }
+    }
+}
+
+fn source(name: &Value) -> Result<Arc<str>, Rejected> {
+    let name = name.as_str().filter(|name| name.len() <= MAX_SOURCE_BYTES).ok_or(Rejected::Source)?;
+    // Old releases put a lone `:` before the name.
+    if name.bytes().all(|byte| byte == b':') { Err(Rejected::Source) } else { Ok(Arc::from(name)) }
+}
+
+/// A number, its text, or an element that holds its text.
+fn scalar(value: &Value) -> Result<Number, Rejected> {
+    match value {
+        Value::Object(element) => match element.get("#text") {
+            Some(Value::String(text)) => from_text(text),
+            Some(Value::Null) => Err(Rejected::Empty),
+            Some(_) => Err(Rejected::Form),
+            None if element.contains_key("@type") => Err(Rejected::Empty),
+            None => Err(Rejected::Form),
+        },
+        Value::String(text) => from_text(text),
+        Value::Number(number) => {
+            let whole = number.as_u64().map(Number::U64).or_else(|| number.as_i64().map(Number::I64));
+            whole.or_else(|| number.as_f64().map(Number::F64)).ok_or(Rejected::Number)
+        }
+        Value::Null => Err(Rejected::Empty),
+        Value::Bool(_) | Value::Array(_) => Err(Rejected::Form),
+    }
+}
+
+/// A whole number that fits stays exact; one that does not is refused rather than rounded.
+fn from_text(text: &str) -> Result<Number, Rejected> {
+    let text = text.trim();
+    if text.contains(['.', 'e', 'E']) {
+        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+        return number.map(Number::F64).ok_or(Rejected::Number);
+    }
+    if let Ok(number) = text.parse() {
+        return Ok(Number::U64(number));
+    }
+    text.parse().map(Number::I64).map_err(|_| Rejected::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const VROUTER: &str = "cmp1:Compute:contrail-vrouter-agent:0";
+
+    fn streams() -> Vec<StreamName> {
+        let names = ["egress_flow_count", "ingress_flow_count"];
+        names.map(|name| StreamName::new("UveVirtualNetworkAgent", name).unwrap()).to_vec()
+    }
+
+    /// What comes of `body`: `stream source value` of each reading, or the reason against it.
+    fn read_from(body: &str, source: Option<&Arc<str>>) -> Vec<String> {
+        let mut found = Vec::new();
+        let question = Question { table: "ObjectVNTable", streams: &streams(), source };
+        decode(body.as_bytes(), question, |reading| {
+            found.push(match reading {
+                Ok(Reading { key, stream, source, value }) => {
+                    format!("{key} {stream} {} {value:?}", source.as_deref().unwrap_or("-"))
+                }
+                Err(reason) => reason.label().to_owned(),
+            });
+        })
+        .unwrap();
+        found
+    }
+
+    fn read(body: &str) -> Vec<String> {
+        read_from(body, None)
+    }
+
+    /// A whole answer with one object that has `value` as its number of ingress flows.
+    fn page(value: &Value) -> String {
+        let value = json!({"UveVirtualNetworkAgent": {"ingress_flow_count": value}});
+        json!({"value": [{"name": "default-domain:demo:vn1", "value": value}]}).to_string()
+    }
+
+    fn value(value: Value) -> Vec<String> {
+        let found = read(&page(&value)).into_iter();
+        found.map(|line| line.replace("ObjectVNTable:default-domain:demo:vn1 1 ", "")).collect()
+    }
+
+    /// As `dyn_http_get` writes it: objects with a comma and a blank between them.
+    #[test]
+    fn a_flat_answer_has_the_sum_of_all_sources_of_each_object() {
+        let body = r#"{"value": [{"name": "default-domain:demo:vn1", "value": {"UveVirtualNetworkAgent": {"ingress_flow_count": 31, "egress_flow_count": 58}}}, {"name": "default-domain:admin:vn 2", "value": {"UveVirtualNetworkAgent": {"ingress_flow_count": 0}}}]}"#;
+        assert_eq!(
+            read(body),
+            [
+                "ObjectVNTable:default-domain:demo:vn1 0 - U64(58)",
+                "ObjectVNTable:default-domain:demo:vn1 1 - U64(31)",
+                "ObjectVNTable:default-domain:admin:vn 2 1 - U64(0)",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_answer_about_one_generator_names_it() {
+        let body = page(&json!(31));
+        let found = read_from(&body, Some(&Arc::from(VROUTER)));
+        assert_eq!(found, [format!("ObjectVNTable:default-domain:demo:vn1 1 {VROUTER} U64(31)")]);
+    }
+
+    #[test]
+    fn values_that_differ_come_with_their_sources_and_equal_ones_with_several() {
+        let flat = json!([[31, "a:Compute:m:0"], [7, "b:Compute:m:0", "c:Compute:m:0"]]);
+        let expected = ["a:Compute:m:0 U64(31)", "b:Compute:m:0 U64(7)", "c:Compute:m:0 U64(7)"];
+        assert_eq!(value(flat), expected);
+        let element = |text: &str| json!({"@type": "u32", "#text": text});
+        let full = json!([[element("31"), "a:Compute:m:0"], [element("7"), "b:Compute:m:0", "c:Compute:m:0"]]);
+        assert_eq!(value(full), expected);
+    }
+
+    #[test]
+    fn one_source_alone_is_a_list_too_and_a_sum_is_an_element() {
+        assert_eq!(value(json!([[{"@type": "i32", "#text": "3"}, VROUTER]])), [format!("{VROUTER} U64(3)")]);
+        assert_eq!(value(json!({"@type": "u32", "@aggtype": "sum", "#text": "31"})), ["- U64(31)"]);
+    }
+
+    #[test]
+    fn numbers_are_exact_in_every_form() {
+        let cases = [
+            (json!("31"), "- U64(31)"),
+            (json!(" 31\n"), "- U64(31)"),
+            (json!("18446744073709551615"), "- U64(18446744073709551615)"),
+            (json!(18_446_744_073_709_551_615_u64), "- U64(18446744073709551615)"),
+            (json!(-5), "- I64(-5)"),
+            (json!("-5"), "- I64(-5)"),
+            (json!(2.5), "- F64(2.5)"),
+            (json!("2.5"), "- F64(2.5)"),
+            (json!({"@type": "double", "#text": "-1e3"}), "- F64(-1000.0)"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(value(text.clone()), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_says_why() {
+        let cases = [
+            (json!(null), "empty"),
+            (json!({"@type": "u32"}), "empty"),
+            (json!({"@type": "u32", "#text": null}), "empty"),
+            (json!(""), "number"),
+            (json!("many"), "number"),
+            (json!("NaN"), "number"),
+            (json!("inf"), "number"),
+            (json!("1e999"), "number"),
+            (json!("18446744073709551616"), "number"),
+            (json!(true), "form"),
+            (json!({}), "form"),
+            (json!({"#text": {"#text": "1"}}), "form"),
+            (json!({"list": {"element": ["1"]}}), "form"),
+            (json!(["1", "2"]), "form"),
+            (json!([[]]), "form"),
+            (json!([[[31, "a"], "b"]]), "form"),
+            (json!([[31]]), "source"),
+            (json!([[31, 7]]), "source"),
+            (json!([[31, ""]]), "source"),
+            (json!([[31, "x".repeat(1025)]]), "source"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(value(text.clone()), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bad_value_or_object_spoils_no_other() {
+        assert_eq!(value(json!([[31, "a"], ["x", "b"], [3, "c"]])), ["a U64(31)", "number", "c U64(3)"]);
+        assert_eq!(value(json!([[{"#text": "3"}, ":", "a:Schema"]])), ["source", "a:Schema U64(3)"]);
+        let good = r#"{"name":"a:b:c","value":{"UveVirtualNetworkAgent":{"egress_flow_count":1}}}"#;
+        let deep = "[".repeat(300) + &"]".repeat(300);
+        let bad = [
+            r#"7"#.to_owned(),
+            "null".to_owned(),
+            r#"{"value":{}}"#.to_owned(),
+            r#"{"name":7,"value":{}}"#.to_owned(),
+            r#"{"name":"x","value":[]}"#.to_owned(),
+            format!(r#"{{"name":"x","value":{{"UveVirtualNetworkAgent":{deep}}}}}"#),
+            format!(r#"{{"name":"{}","value":{{}}}}"#, "x".repeat(100_000)),
+        ];
+        for bad in bad {
+            let body = format!("{{\"value\":[{good},{bad},{good}]}}");
+            let one = "ObjectVNTable:a:b:c 0 - U64(1)";
+            assert_eq!(read(&body), [one, "object", one], "{}", &bad[..bad.len().min(80)]);
+        }
+        assert_eq!(read(r#"{"value":[{"name":"x","value":{"UveVirtualNetworkAgent":[1]}}]}"#), ["form", "form"]);
+    }
+
+    #[test]
+    fn objects_without_the_attribute_give_nothing() {
+        let body = r#"{"value":[{"name":"a","value":{}},{"name":"b","value":{"UveVirtualNetworkConfig":{"x":1}}}]}"#;
+        assert_eq!(read(body), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused_whole() {
+        let whole = page(&json!(31));
+        let question = Question { table: "ObjectVNTable", streams: &streams(), source: None };
+        for body in
+            ["", "[]", "{}", "null", r#"{"value":null}"#, "<html>", &whole[..whole.len() - 1], "{\"value\":[\u{0}"]
+        {
+            assert!(decode(body.as_bytes(), question, |_| panic!("{body} gave something")).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn links_give_their_names() {
+        let body = format!(r#"[{{"href":"http://x","name":"{VROUTER}"}}, 7, {{"name":"b"}}]"#);
+        assert_eq!(names(body.as_bytes()).unwrap(), [VROUTER, "b"]);
+        assert!(names(b"{}").is_err());
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[0-9.e:-]{0,8}".prop_map(Value::from),
+            "\\PC{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 40, 5, |inner| {
+            let names = prop_oneof![
+                Just("#text".to_owned()),
+                Just("@type".to_owned()),
+                Just("name".to_owned()),
+                Just("value".to_owned())
+            ];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(names, inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn property_any_json_as_a_value_gives_readings_or_reasons(json in any_json()) {
+            for reading in value(json) {
+                prop_assert!(!reading.is_empty());
+            }
+        }
+
+        #[test]
+        fn property_any_json_as_an_answer_never_panics(json in any_json()) {
+            let question = Question { table: "ObjectVNTable", streams: &streams(), source: None };
+            let _ = decode(json.to_string().as_bytes(), question, |_| ());
+            let _ = names(json.to_string().as_bytes());
+        }
+
+        #[test]
+        fn property_any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let question = Question { table: "ObjectVNTable", streams: &streams(), source: None };
+            let _ = decode(&bytes, question, |_| ());
+        }
+
+        #[test]
+        fn property_a_number_in_text_is_the_number(number in any::<i64>()) {
+            prop_assert_eq!(value(json!(number.to_string())), value(json!(number)));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Which readings differ from the poll before.
+//!
+//! One entry for each series (object, stream and source), bounded in number: a series beyond the bound is refused, as
+//! objects are. A series that was not seen in the last few polls is forgotten, so that one that comes back after long
+//! counts as changed, and sources that are gone take no memory.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use derived_stats::Number;
+
+use super::answer::Reading;
+use super::telemetry::Rejected;
+
+/// Polls after which a series that does not come is forgotten: a server that just restarted may lack some for a while.
+const REMEMBERED_POLLS: u64 = 3;
+
+/// What the last polls said.
+#[derive(Debug)]
+pub(super) struct Changes {
+    known: HashMap<Box<str>, Known>,
+    poll: u64,
+    limit: usize,
+    scratch: String,
+}
+
+#[derive(Debug)]
+struct Known {
+    value: Number,
+    /// The number of the poll that said so.
+    seen: u64,
+}
+
+impl Changes {
+    /// Remembers `limit` series at most.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { known: HashMap::new(), poll: 0, limit, scratch: String::new() }
+    }
+
+    /// Begins the next poll.
+    pub(super) fn next_poll(&mut self) {
+        self.poll += 1;
+        let oldest = self.poll.saturating_sub(REMEMBERED_POLLS);
+        self.known.retain(|_, known| known.seen >= oldest);
+    }
+
+    /// Whether the reading differs from the last one of its series, which it becomes.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected::Capacity`] if it is a new series and there is no room for one.
+    pub(super) fn is_change(&mut self, reading: &Reading) -> Result<bool, Rejected> {
+        self.scratch.clear();
+        let source = reading.source.as_deref().unwrap_or_default();
+        // Writing to a string does not fail.
+        let _ = write!(self.scratch, "{}\0{}\0{source}", reading.stream, reading.key);
+        let now = Known { value: reading.value, seen: self.poll };
+        if let Some(known) = self.known.get_mut(self.scratch.as_str()) {
+            return Ok(std::mem::replace(known, now).value != reading.value);
+        }
+        if self.known.len() >= self.limit {
+            return Err(Rejected::Capacity);
+        }
+        self.known.insert(self.scratch.as_str().into(), now);
+        Ok(true)
+    }
+
+    /// Forgets everything: the next poll finds all changed.
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn reading(key: &str, stream: usize, source: Option<&str>, value: u64) -> Reading {
+        Reading { key: Arc::from(key), stream, source: source.map(Arc::from), value: Number::U64(value) }
+    }
+
+    #[test]
+    fn the_first_value_and_every_other_one_is_a_change() {
+        let mut changes = Changes::new(10);
+        let found = [5, 5, 6, 6, 5].map(|value| {
+            changes.next_poll();
+            changes.is_change(&reading("T:a", 0, Some("s"), value))
+        });
+        assert_eq!(found, [Ok(true), Ok(false), Ok(true), Ok(false), Ok(true)]);
+    }
+
+    #[test]
+    fn object_stream_and_source_each_make_a_series() {
+        let mut changes = Changes::new(10);
+        for other in
+            [("T:a", 0, None), ("T:b", 0, None), ("T:a", 1, None), ("T:a", 0, Some("s")), ("T:a", 0, Some("t"))]
+        {
+            let (key, stream, source) = other;
+            assert_eq!(changes.is_change(&reading(key, stream, source, 5)), Ok(true), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_series_is_remembered_over_two_polls_without_it_and_forgotten_after_three() {
+        for (without, changed) in [(2, false), (3, true)] {
+            let mut changes = Changes::new(10);
+            changes.next_poll();
+            assert_eq!(changes.is_change(&reading("T:a", 0, None, 5)), Ok(true));
+            (0..=without).for_each(|_| changes.next_poll());
+            assert_eq!(changes.is_change(&reading("T:a", 0, None, 5)), Ok(changed), "{without} polls");
+        }
+    }
+
+    #[test]
+    fn beyond_the_bound_only_new_series_are_refused_and_room_returns() {
+        let mut changes = Changes::new(1);
+        changes.next_poll();
+        assert_eq!(changes.is_change(&reading("T:a", 0, None, 5)), Ok(true));
+        assert_eq!(changes.is_change(&reading("T:b", 0, None, 5)), Err(Rejected::Capacity));
+        assert_eq!(changes.is_change(&reading("T:a", 0, None, 6)), Ok(true));
+        (0..=REMEMBERED_POLLS).for_each(|_| changes.next_poll());
+        assert_eq!(changes.is_change(&reading("T:b", 0, None, 5)), Ok(true));
+        changes.forget();
+        assert_eq!(changes.is_change(&reading("T:b", 0, None, 5)), Ok(true));
+    }
+}

@@ -1,0 +1,405 @@
+//! The poller against servers on loopback, with a clock set by hand.
+
+mod fake;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use derived_stats::Number;
+use prometheus_client::registry::Registry;
+use proxy_uve::{StreamName, wire};
+use tempfile::TempDir;
+
+use self::fake::{Fake, Reply};
+use super::*;
+use crate::clock::{ManualClock, SystemClock};
+use crate::intake::PayloadForm;
+use crate::log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
+
+const INTERVAL: Duration = Duration::from_secs(60);
+/// In the middle of an interval.
+const START: u64 = 100 * 60_000_000 + 30_000_000;
+/// When the first poll is due.
+const FIRST: u64 = 101 * 60_000_000;
+const PARTITION: PartitionId = PartitionId::new(0, 0);
+
+fn stream() -> StreamName {
+    StreamName::new("UveVirtualNetworkAgent", "ingress_flow_count").unwrap()
+}
+
+fn settings(servers: &[&Fake]) -> PollerSettings {
+    PollerSettings {
+        servers: servers.iter().map(|server| format!("http://{}", server.address)).collect(),
+        uve_types: vec![("virtual-network".to_owned(), "ObjectVNTable")],
+        streams: vec![stream()],
+        modules: Vec::new(),
+        interval: INTERVAL,
+        timeout: Duration::from_secs(10),
+        max_body_bytes: 100_000,
+        samples: PolledSamples::Changes,
+        credentials: None,
+    }
+}
+
+/// What a server does instead of giving a good answer.
+type Misbehave = fn(String) -> Reply;
+
+/// An answer with a flat value for each object.
+fn page(values: &[(&str, &str)]) -> String {
+    let objects = values.iter().map(|(name, value)| {
+        format!(r#"{{"name": "{name}", "value": {{"UveVirtualNetworkAgent": {{"ingress_flow_count": {value}}}}}}}"#)
+    });
+    format!(r#"{{"value": [{}]}}"#, objects.collect::<Vec<_>>().join(", "))
+}
+
+/// A running poller and all it touches.
+struct Rig {
+    clock: Arc<ManualClock>,
+    log: Arc<EmbeddedLog>,
+    telemetry: PollerTelemetry,
+    stop: &'static AtomicBool,
+    thread: Option<JoinHandle<()>>,
+    _directory: TempDir,
+}
+
+impl Rig {
+    fn start(settings: PollerSettings) -> Self {
+        Self::with_log(settings, LogConfig::default())
+    }
+
+    fn with_log(settings: PollerSettings, config: LogConfig) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let log = Arc::new(EmbeddedLog::open(directory.path(), config).unwrap());
+        let id = log.stream_id(&stream().to_string()).unwrap();
+        assert_eq!(id, PARTITION.stream);
+        let intake = Intake::new([(&stream(), id)], 1, PayloadForm::Stored);
+        let (clock, telemetry) = (Arc::new(ManualClock::at(START)), PollerTelemetry::default());
+        // A few bytes for each test.
+        let stop: &'static AtomicBool = Box::leak(Box::default());
+        let (appender, by_hand) = (Arc::<EmbeddedLog>::clone(&log), Arc::<ManualClock>::clone(&clock));
+        // Made here, so that it knows the time before the test moves it.
+        let poller = Poller::new(settings, intake, appender, by_hand, telemetry.clone(), stop);
+        let thread = thread::spawn(move || poller.run());
+        Self { clock, log, telemetry, stop, thread: Some(thread), _directory: directory }
+    }
+
+    /// Lets the next beat come.
+    fn beat(&self) {
+        let now = self.clock.now_micros();
+        self.clock.advance(Duration::from_micros(60_000_000 - now % 60_000_000));
+    }
+
+    /// Lets the next beat come and waits for the poll to succeed.
+    fn poll(&self) {
+        let before = self.count(r#"opserver_polls_total{outcome="ok"}"#);
+        self.beat();
+        eventually(|| self.count(r#"opserver_polls_total{outcome="ok"}"#) > before, "the poll is done");
+    }
+
+    /// What a scrape says of a metric.
+    fn count(&self, metric: &str) -> u64 {
+        let mut registry = Registry::default();
+        self.telemetry.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(metric));
+        line.map_or(0, |value| value.trim().parse().unwrap())
+    }
+
+    /// `object source value` of each sample at time `at`, in order.
+    fn samples_at(&self, at: u64) -> Vec<String> {
+        let batch = self.log.read(PARTITION, 0, 1 << 30).unwrap();
+        let samples = batch.records().filter_map(|record| {
+            let sample = wire::decode(record.payload).unwrap();
+            let (key, source) = (String::from_utf8_lossy(record.key), sample.source.as_deref().unwrap_or("-"));
+            (sample.timestamp == at).then(|| format!("{key} {source} {:?}", sample.value))
+        });
+        samples.collect()
+    }
+
+    /// All samples that there are.
+    fn samples(&self) -> usize {
+        self.log.read(PARTITION, 0, 1 << 30).unwrap().records().count()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(thread::panicking() || ended.is_none_or(|ended| ended.is_ok()), "the poller panicked");
+    }
+}
+
+/// Waits for what happens on other threads; ten seconds at most.
+fn eventually(condition: impl Fn() -> bool, what: &str) {
+    for _ in 0..1000 {
+        if condition() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it did not happen that {what}");
+}
+
+/// A server whose answers are `pages`, one after the other, and then the last one for ever.
+fn in_turn(pages: Vec<String>) -> Fake {
+    let mut turn = 0;
+    Fake::of_bodies(move || {
+        turn += 1;
+        pages[(turn - 1).min(pages.len() - 1)].clone()
+    })
+}
+
+#[test]
+fn changes_become_samples_with_the_time_of_the_poll() {
+    let server = in_turn(vec![
+        page(&[("d:p:a", "1"), ("d:p:b", "2")]),
+        page(&[("d:p:a", "1"), ("d:p:b", "3")]),
+        page(&[("d:p:a", "1"), ("d:p:b", "3")]),
+        page(&[("d:p:a", "0"), ("d:p:c", "null"), ("d:p:d", "true")]),
+    ]);
+    let rig = Rig::start(settings(&[&server]));
+    for _ in 0..4 {
+        rig.poll();
+    }
+    assert_eq!(rig.samples_at(FIRST), ["ObjectVNTable:d:p:a - U64(1)", "ObjectVNTable:d:p:b - U64(2)"]);
+    assert_eq!(rig.samples_at(FIRST + 60_000_000), ["ObjectVNTable:d:p:b - U64(3)"]);
+    assert_eq!(rig.samples_at(FIRST + 180_000_000), ["ObjectVNTable:d:p:a - U64(0)"]);
+    assert_eq!((rig.samples(), rig.count("opserver_samples_total")), (4, 4));
+    assert_eq!(rig.count(r#"opserver_rejected_total{reason="empty"}"#), 1);
+    assert_eq!(rig.count(r#"opserver_rejected_total{reason="form"}"#), 1);
+}
+
+#[test]
+fn all_values_are_samples_at_each_poll_if_asked_for() {
+    let server = in_turn(vec![page(&[("d:p:a", r#"[[1, "x:C:m:0", "y:C:m:0"], [2, "z:C:m:0"]]"#)])]);
+    let rig = Rig::start(PollerSettings { samples: PolledSamples::All, ..settings(&[&server]) });
+    rig.poll();
+    rig.poll();
+    let expected =
+        ["x:C:m:0 U64(1)", "y:C:m:0 U64(1)", "z:C:m:0 U64(2)"].map(|rest| format!("ObjectVNTable:d:p:a {rest}"));
+    assert_eq!(rig.samples_at(FIRST), expected);
+    assert_eq!(rig.samples_at(FIRST + 60_000_000), expected);
+}
+
+#[test]
+fn another_server_takes_over_whatever_is_wrong_with_the_first() {
+    let good = page(&[("d:p:a", "1")]);
+    let cases: [(&str, Misbehave); 6] = [
+        ("timeout", |_| Reply::Hang),
+        ("status", |_| Reply::Status(500)),
+        ("status", |_| Reply::Status(302)),
+        ("transport", Reply::Cut),
+        ("answer", |_| Reply::Body("<html>".to_owned())),
+        ("too_large", |good| Reply::Body(good + &" ".repeat(100_000))),
+    ];
+    for (reason, play) in cases {
+        let answer = good.clone();
+        let bad = Fake::start(move |_| play(answer.clone()));
+        let other = in_turn(vec![good.clone()]);
+        let rig = Rig::start(PollerSettings { timeout: Duration::from_millis(300), ..settings(&[&bad, &other]) });
+        rig.poll();
+        assert_eq!(rig.samples_at(FIRST), ["ObjectVNTable:d:p:a - U64(1)"], "{reason}");
+        let failures = format!("opserver_server_failures_total{{reason=\"{reason}\"}}");
+        assert_eq!(rig.count(&failures), 1, "{reason}");
+        rig.poll();
+        assert_eq!((bad.requests().len(), other.requests().len()), (1, 2), "{reason}: the one that works is kept");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_tried_again_within_the_beat() {
+    let healthy = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&healthy);
+    let server = Fake::start(move |_| match asked.load(Ordering::Acquire) {
+        true => Reply::Body(page(&[("d:p:a", "1")])),
+        false => Reply::Status(503),
+    });
+    let rig = Rig::start(settings(&[&server]));
+    rig.beat();
+    eventually(|| rig.count(r#"opserver_server_failures_total{reason="status"}"#) == 1, "it has failed");
+    thread::sleep(3 * STOP_INTERVAL);
+    assert_eq!(server.requests().len(), 1, "it rests");
+    healthy.store(true, Ordering::Release);
+    rig.clock.advance(Duration::from_secs(1));
+    eventually(|| rig.count("opserver_samples_total") == 1, "the second attempt works");
+    assert_eq!(rig.samples_at(FIRST + 1_000_000).len(), 1);
+    assert_eq!(rig.count(r#"opserver_polls_total{outcome="failed"}"#), 0);
+}
+
+#[test]
+fn a_beat_without_an_answer_counts_as_failed_and_the_next_one_is_tried() {
+    let first = AtomicBool::new(true);
+    let server = Fake::start(move |_| match first.swap(false, Ordering::AcqRel) {
+        true => Reply::Status(500),
+        false => Reply::Body(page(&[("d:p:a", "1")])),
+    });
+    let rig = Rig::start(settings(&[&server]));
+    rig.beat();
+    eventually(|| rig.count(r#"opserver_server_failures_total{reason="status"}"#) == 1, "it has failed");
+    rig.poll();
+    assert_eq!(rig.count(r#"opserver_polls_total{outcome="failed"}"#), 1);
+    assert_eq!((rig.samples(), rig.samples_at(FIRST + 60_000_000).len()), (1, 1));
+}
+
+#[test]
+fn beats_that_pass_during_a_poll_are_skipped_and_no_two_polls_run_at_once() {
+    let (go, going) = mpsc::channel::<()>();
+    let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, highest) = (Arc::clone(&under_way), Arc::clone(&most));
+    let server = Fake::of_bodies(move || {
+        highest.fetch_max(counted.fetch_add(1, Ordering::AcqRel) + 1, Ordering::AcqRel);
+        let _ = going.recv();
+        counted.fetch_sub(1, Ordering::AcqRel);
+        page(&[("d:p:a", "1")])
+    });
+    let rig = Rig::start(PollerSettings { samples: PolledSamples::All, ..settings(&[&server]) });
+    rig.beat();
+    eventually(|| server.requests().len() == 1, "it is asked");
+    rig.clock.advance(3 * INTERVAL);
+    thread::sleep(3 * STOP_INTERVAL);
+    assert_eq!(server.requests().len(), 1);
+    go.send(()).unwrap();
+    go.send(()).unwrap();
+    eventually(|| rig.count("opserver_samples_total") == 2, "the late poll and the next one are done");
+    assert_eq!(rig.count(r#"opserver_polls_total{outcome="missed"}"#), 2);
+    assert_eq!((rig.samples_at(FIRST).len(), rig.samples_at(FIRST + 180_000_000).len()), (1, 1));
+    assert_eq!(most.load(Ordering::Acquire), 1);
+}
+
+#[test]
+fn a_stop_is_heard_at_once_while_a_server_hangs() {
+    let server = Fake::start(|_| Reply::Hang);
+    let mut rig = Rig::start(settings(&[&server]));
+    rig.beat();
+    eventually(|| server.requests().len() == 1, "it is asked");
+    let clock = SystemClock::new();
+    rig.stop.store(true, Ordering::Release);
+    rig.thread.take().unwrap().join().unwrap();
+    assert!(clock.monotonic() < Duration::from_millis(200), "it took {:?}", clock.monotonic());
+}
+
+#[test]
+fn told_to_stop_before_it_begins_it_asks_nobody() {
+    let server = Fake::start(|_| Reply::Status(500));
+    let directory = tempfile::tempdir().unwrap();
+    let log = Arc::new(EmbeddedLog::open(directory.path(), LogConfig::default()).unwrap());
+    let stop = AtomicBool::new(true);
+    let clock = Arc::new(ManualClock::at(START));
+    run(settings(&[&server]), Intake::new([], 1, PayloadForm::Stored), log, clock, PollerTelemetry::default(), &stop);
+    assert_eq!(server.requests(), [""; 0]);
+}
+
+#[test]
+fn the_wall_clock_may_step_back() {
+    let server = in_turn(vec![page(&[("d:p:a", "1")])]);
+    let rig = Rig::start(PollerSettings { samples: PolledSamples::All, ..settings(&[&server]) });
+    rig.poll();
+    let hour_before = FIRST - 3_600_000_000;
+    rig.clock.set_wall(hour_before);
+    eventually(|| rig.count("opserver_samples_total") == 2, "the poll does not wait an hour");
+    assert_eq!(rig.samples_at(hour_before).len(), 1);
+    assert_eq!(rig.count(r#"opserver_polls_total{outcome="missed"}"#), 0);
+}
+
+#[test]
+fn generators_of_a_module_are_asked_one_by_one_and_named_in_the_samples() {
+    let server = Fake::start(|path| {
+        Reply::Body(match path {
+            "/analytics/uves/generators" => r#"[{"href": "x", "name": "c1:Compute:contrail-vrouter-agent:0"},
+                {"name": "c1:Compute:contrail-vrouter-nodemgr:0"}, {"name": "c2:Compute:contrail-vrouter-agent:0"}]"#
+                .to_owned(),
+            path if path.ends_with("&sfilt=c1&mfilt=Compute:contrail-vrouter-agent:0") => page(&[("d:p:a", "1")]),
+            path if path.ends_with("&sfilt=c2&mfilt=Compute:contrail-vrouter-agent:0") => page(&[("d:p:a", "2")]),
+            _ => return Reply::Status(404),
+        })
+    });
+    let rig = Rig::start(PollerSettings { modules: vec!["contrail-vrouter-agent".to_owned()], ..settings(&[&server]) });
+    rig.poll();
+    let expected = ["c1:Compute:contrail-vrouter-agent:0 U64(1)", "c2:Compute:contrail-vrouter-agent:0 U64(2)"];
+    assert_eq!(rig.samples_at(FIRST), expected.map(|rest| format!("ObjectVNTable:d:p:a {rest}")));
+}
+
+#[test]
+fn half_a_poll_is_none() {
+    let served = AtomicUsize::new(0);
+    let server = Fake::start(move |path| match (path, served.fetch_add(1, Ordering::AcqRel)) {
+        ("/analytics/uves/generators", _) => Reply::Body(r#"[{"name":"a:b:m:0"},{"name":"c:d:m:0"}]"#.to_owned()),
+        (_, 1) => Reply::Body(page(&[("d:p:a", "1")])),
+        (_, _) => Reply::Status(500),
+    });
+    let rig = Rig::start(PollerSettings { modules: vec!["m".to_owned()], ..settings(&[&server]) });
+    rig.beat();
+    eventually(|| server.requests().len() == 3, "the second generator is asked");
+    rig.beat();
+    eventually(|| rig.count(r#"opserver_polls_total{outcome="failed"}"#) == 1, "the beat has failed");
+    assert_eq!(rig.samples(), 0);
+}
+
+#[test]
+fn the_user_goes_with_the_request_only_if_there_is_one() {
+    for (credentials, expected) in [(None, false), (Some(settings::Credentials::new("me", "hunter2")), true)] {
+        let server = in_turn(vec![page(&[])]);
+        let rig = Rig::start(PollerSettings { credentials, ..settings(&[&server]) });
+        rig.poll();
+        let head = server.requests().remove(0);
+        let path = "GET /analytics/uves/virtual-network/*?cfilt=UveVirtualNetworkAgent:ingress_flow_count HTTP/1.1";
+        assert!(head.starts_with(path), "{head}");
+        assert_eq!(head.to_lowercase().contains("authorization:"), expected, "{head}");
+        assert_eq!(head.contains("Basic bWU6aHVudGVyMg=="), expected, "{head}");
+    }
+}
+
+#[test]
+fn a_full_log_is_waited_for_and_a_stop_ends_the_wait() {
+    let mut turn = 0;
+    let server = Fake::of_bodies(move || {
+        turn += 1;
+        page(&[("d:p:a", &turn.to_string())])
+    });
+    let config = LogConfig { max_backlog_bytes: 1, ..LogConfig::default() };
+    let rig = Rig::with_log(settings(&[&server]), config);
+    rig.poll();
+    rig.beat();
+    eventually(|| server.requests().len() == 2, "it is asked again");
+    thread::sleep(3 * STOP_INTERVAL);
+    assert_eq!(rig.samples(), 1, "the log is full");
+    apply_all(&rig.log);
+    rig.clock.advance(Duration::from_secs(5));
+    eventually(|| rig.count("opserver_samples_total") == 2, "the sample goes once there is room");
+    assert_eq!(rig.samples(), 2);
+    rig.beat();
+    eventually(|| server.requests().len() == 3, "it is asked once more");
+    // Dropping the rig waits for the thread.
+}
+
+/// Applies all input, as a worker does.
+fn apply_all(log: &EmbeddedLog) {
+    log.restore(PARTITION).unwrap();
+    let cursor = log.read(PARTITION, 0, 1 << 30).unwrap().next_offset();
+    let commit = PartitionCommit {
+        partition: PARTITION,
+        cursor,
+        meta: Vec::new(),
+        chunks: Vec::new(),
+        results: RecordBuffer::default(),
+    };
+    log.commit(vec![commit], 0).unwrap();
+}
+
+#[test]
+fn many_samples_go_in_several_batches_and_all_arrive() {
+    let server = Fake::of_bodies(|| {
+        let names: Vec<_> = (0..30_000).map(|number| format!("d:p:network-{number}")).collect();
+        page(&names.iter().map(|name| (name.as_str(), "7")).collect::<Vec<_>>())
+    });
+    let rig = Rig::start(PollerSettings { max_body_bytes: 10_000_000, ..settings(&[&server]) });
+    rig.poll();
+    let samples = rig.samples_at(FIRST);
+    assert_eq!((samples.len(), rig.count("opserver_samples_total")), (30_000, 30_000));
+    assert_eq!(samples[29_999], format!("ObjectVNTable:d:p:network-29999 - {:?}", Number::U64(7)));
+}

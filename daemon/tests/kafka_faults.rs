@@ -1,0 +1,211 @@
+//! Faults that a group must survive, with real daemons on a real broker: after each, the committed results are those of an
+//! undisturbed run, every object and window once, to the last byte.
+//!
+//! Every run shows that its fault happened. The seed is in the output; `DERIVED_STATSD_FAULT_SEEDS` sets how many there
+//! are of each kind (one by default), `DERIVED_STATSD_FAULT_SAMPLES` the samples in a window (the soak takes more).
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::thread;
+use std::time::Duration;
+
+use support::broker::Broker;
+use support::campaign::seeds;
+use support::group::{Group, Input};
+use support::{Daemon, Random};
+
+const PARTITIONS: u16 = 6;
+const WINDOWS: u64 = 12;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn input(seed: u64) -> Input {
+    let samples = std::env::var("DERIVED_STATSD_FAULT_SAMPLES").ok().and_then(|text| text.parse().ok());
+    Input::new(seed, PARTITIONS, WINDOWS, samples.unwrap_or(4_000), 300)
+}
+
+/// Publishes the input in slices; after each, `disturb` does what it likes.
+fn publish(group: &Group<'_>, input: &Input, slices: usize, mut disturb: impl FnMut(usize)) {
+    for (number, slice) in input.samples.chunks(input.samples.len().div_ceil(slices)).enumerate() {
+        group.publish(slice);
+        disturb(number);
+    }
+}
+
+fn verify(group: &Group<'_>, input: &Input, case: &str) {
+    let expected = input.expected();
+    let mut results = group.results();
+    results.wait(input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, case);
+}
+
+fn pause(random: &mut Random) {
+    thread::sleep(Duration::from_millis(100 + random.below(900)));
+}
+
+/// Kills a daemon without warning and starts it anew.
+fn kill_and_restart(group: &Group<'_>, daemons: &mut [Daemon], index: usize) {
+    daemons[index].signal("KILL");
+    assert!(!daemons[index].wait().success(), "the daemon was killed");
+    daemons[index] = group.daemon(NAMES[index]);
+}
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+#[test]
+fn daemons_killed_in_rotation_lose_and_repeat_nothing() {
+    let broker = Broker::start();
+    for seed in 0..seeds(1) {
+        println!("seed {seed}: kills in rotation");
+        let (input, mut random) = (input(seed), Random(seed));
+        let group = Group::new(&broker, &format!("kills{seed}"), PARTITIONS);
+        let mut daemons = NAMES.map(|name| group.daemon(name));
+        publish(&group, &input, 6, |number| {
+            pause(&mut random);
+            kill_and_restart(&group, &mut daemons, number % NAMES.len());
+        });
+        verify(&group, &input, &format!("seed {seed}, kills in rotation"));
+    }
+}
+
+#[test]
+fn a_kill_at_any_step_of_a_transaction_loses_and_repeats_nothing() {
+    let broker = Broker::start();
+    let points = ["transaction.before", "transaction.mid", "transaction.late", "transaction.after", "restore.mid"];
+    for seed in 0..seeds(1) * points.len() as u64 {
+        let (point, hit) = (points[(seed % points.len() as u64) as usize], 1 + Random(seed).below(3));
+        let hit = if point == "restore.mid" { 1 } else { hit };
+        println!("seed {seed}: killed at {point}:{hit}");
+        let input = input(seed);
+        let group = Group::new(&broker, &format!("points{seed}"), PARTITIONS);
+        let mut armed = group.command("run", "a", &[]);
+        armed.env("DERIVED_STATSD_KILL_AT", format!("{point}:{hit}"));
+        let mut dying = Daemon::spawn(armed).expect("it dies later");
+        publish(&group, &input, 2, |_| thread::sleep(Duration::from_millis(300)));
+        assert!(!dying.wait().success(), "seed {seed}: it ended, but not by the fault at {point}:{hit}");
+        let _daemon = group.daemon("b");
+        verify(&group, &input, &format!("seed {seed}, killed at {point}:{hit}"));
+    }
+}
+
+#[test]
+fn a_daemon_frozen_for_longer_than_its_session_writes_nothing_that_counts() {
+    let broker = Broker::start();
+    for seed in 0..seeds(1) {
+        println!("seed {seed}: frozen");
+        let (input, mut random) = (input(seed), Random(seed));
+        let group = Group::new(&broker, &format!("frozen{seed}"), PARTITIONS);
+        let daemons = [group.daemon("a"), group.daemon("b")];
+        let mut frozen = false;
+        publish(&group, &input, 4, |number| {
+            pause(&mut random);
+            if number == 1 {
+                daemons[0].signal("STOP");
+                frozen = true;
+                // The session is three seconds; the other one must have taken over, which it shows.
+                daemons[1].wait_for("/metrics", |(_, body)| (rebalances(body) >= 2).then_some(()));
+            }
+        });
+        assert!(frozen);
+        daemons[0].signal("CONT");
+        verify(&group, &input, &format!("seed {seed}, frozen"));
+        daemons[0].wait_for("/metrics", |(_, body)| (rebalances(body) >= 2).then_some(()));
+        let [zombie, other] = daemons;
+        let said = zombie.stop();
+        assert!(said.contains("Partitions lost"), "the zombie was not told: nothing was proved\n{said}");
+        other.stop();
+    }
+}
+
+fn rebalances(metrics: &str) -> u64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix("derived_statsd_rebalances_total "));
+    line.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn daemons_that_come_and_go_hand_over_every_state() {
+    let broker = Broker::start();
+    for seed in 0..seeds(1) {
+        println!("seed {seed}: 1 -> 3 -> 2");
+        let (input, mut random) = (input(seed), Random(seed));
+        let group = Group::new(&broker, &format!("rescale{seed}"), PARTITIONS);
+        let mut daemons = vec![group.daemon("a")];
+        publish(&group, &input, 4, |number| {
+            pause(&mut random);
+            match number {
+                0 => daemons.extend([group.daemon("b"), group.daemon("c")]),
+                2 => drop(daemons.remove(0).stop()),
+                _ => {}
+            }
+        });
+        verify(&group, &input, &format!("seed {seed}, 1 -> 3 -> 2"));
+        let owners = owners(&daemons[0]);
+        assert_eq!(owners, ["b/0", "c/0"], "both daemons that are left have a share");
+    }
+}
+
+fn owners(daemon: &Daemon) -> Vec<String> {
+    let places = places(&daemon.get("/api/v1/partitions").1);
+    let mut owners: Vec<_> = places.iter().map(|place| place["owner"].as_str().unwrap().to_owned()).collect();
+    owners.sort();
+    owners.dedup();
+    owners
+}
+
+#[test]
+fn a_broker_that_is_away_for_a_while_costs_time_and_nothing_else() {
+    let mut broker = Broker::start();
+    let seconds = if seeds(1) > 1 { 60 } else { 10 };
+    let input = input(1);
+    let expected = input.expected();
+    let group = Group::new(&broker, "outage", PARTITIONS);
+    let daemons = [group.daemon("a"), group.daemon("b")];
+    let half = input.samples.len() / 2;
+    group.publish(&input.samples[..half]);
+    thread::sleep(Duration::from_secs(1));
+    let group = group.detach();
+    broker.stop();
+    thread::sleep(Duration::from_secs(seconds));
+    broker.restart();
+    let group = group.attach(&broker);
+    group.publish(&input.samples[half..]);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "the broker was away");
+    for daemon in daemons {
+        let said = daemon.stop();
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn a_topic_that_grows_keeps_every_object_whole() {
+    let broker = Broker::start();
+    let input = input(2);
+    let group = Group::new(&broker, "growth", PARTITIONS);
+    let mut daemons = vec![group.daemon("a"), group.daemon("b")];
+    publish(&group, &input, 4, |number| match number {
+        1 => {
+            for attribute in ["egress_flow_count", "ingress_flow_count"] {
+                broker.grow_topic(&group.topic(&format!("agg-UveVirtualNetworkAgent-{attribute}")), 2 * PARTITIONS);
+            }
+            // Producers look for new partitions every few minutes, daemons every few seconds.
+            daemons[0].wait_for("/api/v1/partitions", |(_, body)| (places(body).len() == 24).then_some(()));
+            group.publish_to(2 * PARTITIONS);
+        }
+        // What comes now waits in old and new partitions until the daemons are back, and must be read side by side.
+        2 => daemons.drain(..).for_each(|daemon| drop(daemon.stop())),
+        3 => daemons.push(group.daemon("c")),
+        _ => {}
+    });
+    verify(&group, &input, "grown from 6 to 12 partitions");
+    let places = places(&daemons[0].get("/api/v1/partitions").1);
+    let used =
+        places.iter().filter(|place| place["partition"].as_u64() >= Some(6) && place["cursor"].as_u64() > Some(0));
+    assert!(used.count() > 0, "no record came to a new partition: nothing was proved");
+}
+
+fn places(body: &str) -> Vec<serde_json::Value> {
+    serde_json::from_str(body).unwrap_or_default()
+}

@@ -83,7 +83,7 @@ pub(crate) fn shared(
         view: Arc::clone(&engine.view),
         events: Arc::clone(&engine.events),
         telemetry: Arc::clone(&engine.telemetry),
-        registry: engine.telemetry.registry(Arc::clone(&engine.log), engine.local.clone()),
+        registry: engine.telemetry.registry(Arc::clone(&engine.log), engine.local.clone(), Arc::clone(&engine.places)),
         ready: engine.ready.clone(),
         stopping,
         permits: Semaphore::new(http.max_in_flight),

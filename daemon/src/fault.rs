@@ -1,22 +1,32 @@
-//! Named points at which a test kills the process, as `kill -9` or a power cut would.
+//! Named points at which a test kills or freezes the process, as `kill -9`, a power cut or a starved machine would.
 //!
 //! With the feature `fault-points`, [`point`] sends the own process SIGKILL when the variable
-//! `DERIVED_STATSD_KILL_AT=name:n` names this point and it is reached for the n-th time (from 1). No destructor,
-//! no flush and no `atexit` runs, which is the whole point. Without the feature it is an empty inline function, so
-//! that the product carries neither the variable nor the system call.
+//! `DERIVED_STATSD_KILL_AT=name:n` names this point and it is reached for the n-th time (from 1); with
+//! `DERIVED_STATSD_STOP_AT`, SIGSTOP, until somebody sends SIGCONT. No destructor, no flush and no `atexit` runs, which is
+//! the whole point. `DERIVED_STATSD_WITHOUT` leaves out a safeguard by its name ([`is_without`]): a test that such a
+//! build passes proves nothing. Without the feature all of this is empty inline functions, so that the product carries
+//! neither variables nor system calls.
 
-/// The environment variable that arms one point: `name:n`.
+/// The environment variable that arms one point to kill: `name:n`.
 #[cfg(feature = "fault-points")]
 pub(crate) const KILL_AT: &str = "DERIVED_STATSD_KILL_AT";
+
+/// The same, to freeze.
+#[cfg(feature = "fault-points")]
+pub(crate) const STOP_AT: &str = "DERIVED_STATSD_STOP_AT";
+
+/// The environment variable that names a safeguard to leave out: `fencing` or `transactions`.
+#[cfg(feature = "fault-points")]
+pub(crate) const WITHOUT: &str = "DERIVED_STATSD_WITHOUT";
 
 /// Every point there is, for tests that kill at each of them in turn.
 ///
 /// `*.before`: nothing is written yet. `*.mid`: written to the operating system, not yet synced to the disk, not
 /// yet answered. `*.after`: durable, not yet answered to the caller. `restore.mid`: the state is read half.
-/// `transaction.*` are those of a commit on Kafka: `mid` when results and states are on the brokers, `late` when the
+/// `transaction.*` are those of a commit on Kafka: `results` as `before`, if it carries results, `mid` when results and states are on the brokers, `late` when the
 /// offsets are too, and only the end of the transaction is missing.
 #[cfg(any(test, feature = "fault-points"))]
-pub(crate) const POINTS: [&str; 13] = [
+pub(crate) const POINTS: [&str; 14] = [
     "append.before",
     "append.mid",
     "append.after",
@@ -27,6 +37,7 @@ pub(crate) const POINTS: [&str; 13] = [
     "retention.mid",
     "restore.mid",
     "transaction.before",
+    "transaction.results",
     "transaction.mid",
     "transaction.late",
     "transaction.after",
@@ -37,17 +48,38 @@ pub(crate) const POINTS: [&str; 13] = [
 #[inline(always)]
 pub(crate) fn point(_name: &str) {}
 
-/// Dies here if this point is armed and its turn has come.
+/// Dies or freezes here if this point is armed and its turn has come.
 #[cfg(feature = "fault-points")]
 pub(crate) fn point(name: &str) {
-    use std::sync::atomic::Ordering;
+    use rustix::process::Signal;
     debug_assert!(POINTS.contains(&name), "the fault point {name} is not in the list");
-    let Some(armed) = armed() else { return };
-    if armed.name == name && armed.hits.fetch_add(1, Ordering::SeqCst) + 1 == armed.at {
+    let [kill, stop] = armed();
+    if kill.as_ref().is_some_and(|armed| armed.is_hit(name)) {
+        raise(Signal::KILL);
         // The signal cannot be caught; abort is for the case that the kernel refuses it.
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         std::process::abort();
     }
+    if stop.as_ref().is_some_and(|armed| armed.is_hit(name)) {
+        raise(Signal::STOP);
+    }
+}
+
+/// Whether a safeguard is to be left out.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub(crate) fn is_without(_safeguard: &str) -> bool {
+    false
+}
+
+/// Whether a safeguard is to be left out.
+#[cfg(feature = "fault-points")]
+pub(crate) fn is_without(safeguard: &str) -> bool {
+    std::env::var(WITHOUT).is_ok_and(|named| named == safeguard)
+}
+
+#[cfg(feature = "fault-points")]
+fn raise(signal: rustix::process::Signal) {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
 }
 
 #[cfg(feature = "fault-points")]
@@ -58,9 +90,17 @@ struct Armed {
 }
 
 #[cfg(feature = "fault-points")]
-fn armed() -> Option<&'static Armed> {
-    static ARMED: std::sync::OnceLock<Option<Armed>> = std::sync::OnceLock::new();
-    ARMED.get_or_init(|| parse(&std::env::var(KILL_AT).ok()?)).as_ref()
+impl Armed {
+    fn is_hit(&self, name: &str) -> bool {
+        use std::sync::atomic::Ordering;
+        self.name == name && self.hits.fetch_add(1, Ordering::SeqCst) + 1 == self.at
+    }
+}
+
+#[cfg(feature = "fault-points")]
+fn armed() -> &'static [Option<Armed>; 2] {
+    static ARMED: std::sync::OnceLock<[Option<Armed>; 2]> = std::sync::OnceLock::new();
+    ARMED.get_or_init(|| [KILL_AT, STOP_AT].map(|variable| parse(&std::env::var(variable).ok()?)))
 }
 
 #[cfg(feature = "fault-points")]

@@ -55,9 +55,9 @@ fn main() -> ExitCode {
         Command::Aggregate(args) => aggregate::run(&args),
         Command::Demo(args) => configured(&args.config, |loaded| demo::run(loaded, args.duration)),
         Command::Topics(args) => configured(&args.config, |loaded| kafka::topics::command::run(&args, &loaded)),
-        Command::Results(args) => configured(&args.config, |Loaded { config, .. }| {
-            results::run(&config.log.data_dir, config.log.retention, args.from)
-        }),
+        Command::Results(args) => {
+            configured(&args.config, |loaded| results::run(&settings::log(&loaded.config)?, args.from))
+        }
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -46,12 +46,12 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
 /// When a file that the settings name cannot be read.
 pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
     let config = &loaded.config;
-    let (log, commit_interval) = match config.log.kind {
-        LogKind::Embedded => (LogSettings::Embedded(embedded(config)), config.log.commit_interval),
-        LogKind::Kafka => (LogSettings::Kafka(Box::new(kafka(config)?)), config.kafka.commit_interval),
+    let commit_interval = match config.log.kind {
+        LogKind::Embedded => config.log.commit_interval,
+        LogKind::Kafka => config.kafka.commit_interval,
     };
     Ok(EngineSettings {
-        log,
+        log: log(config)?,
         plans: plans(&loaded.streams),
         threads: config.workers.threads(),
         worker: WorkerSettings {
@@ -60,6 +60,18 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
             commit_interval,
         },
         result_file: config.sinks.file.path.clone(),
+    })
+}
+
+/// Which log, and where.
+///
+/// # Errors
+///
+/// As [`engine`].
+pub(crate) fn log(config: &Config) -> anyhow::Result<LogSettings> {
+    Ok(match config.log.kind {
+        LogKind::Embedded => LogSettings::Embedded(embedded(config)),
+        LogKind::Kafka => LogSettings::Kafka(Box::new(kafka(config)?)),
     })
 }
 

@@ -19,6 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 use proxy_uve::{Fate, Fates};
 
 use crate::log::{Log, PartitionId, PartitionLog};
+use crate::places::Places;
 use crate::poller::PollerTelemetry;
 
 /// Where a partition stands, as its worker last said.
@@ -187,7 +188,12 @@ impl Telemetry {
     }
 
     /// The registry with everything in it.
-    pub(crate) fn registry(self: &Arc<Self>, log: Arc<dyn Log>, local: Option<Arc<dyn PartitionLog>>) -> Registry {
+    pub(crate) fn registry(
+        self: &Arc<Self>,
+        log: Arc<dyn Log>,
+        local: Option<Arc<dyn PartitionLog>>,
+        places: Arc<dyn Places>,
+    ) -> Registry {
         let mut registry = Registry::with_prefix("derived_statsd");
         let counters = [
             ("commits", "Commits of results, state and cursor", &self.commits),
@@ -207,7 +213,7 @@ impl Telemetry {
         registry.register_with_unit("commit", help, Unit::Seconds, self.commit_seconds.clone());
         let help = "Time from a partition's assignment to its state being restored";
         registry.register_with_unit("restore", help, Unit::Seconds, self.restore_seconds.clone());
-        registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log, local }));
+        registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log, local, places }));
         registry
     }
 }
@@ -217,6 +223,7 @@ struct Gathered {
     telemetry: Arc<Telemetry>,
     log: Arc<dyn Log>,
     local: Option<Arc<dyn PartitionLog>>,
+    places: Arc<dyn Places>,
 }
 
 impl fmt::Debug for Gathered {
@@ -274,12 +281,31 @@ impl Collector for Gathered {
             let seconds = totals.oldest_watermark.unwrap_or(0) as f64 / 1e6;
             ConstGauge::new(seconds).encode(watermark.encode_family(&[("stream", stream.as_str())])?)?;
         }
+        self.encode_lag(&mut encoder)?;
         self.encode_log(&mut encoder)?;
         self.encode_sinks(&mut encoder)
     }
 }
 
 impl Gathered {
+    /// The lag of the partitions that this process works on: over all daemons of a group it adds up.
+    fn encode_lag(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        // A cluster that does not answer says so in the log; a scrape just lacks the lag.
+        let Ok(places) = self.places.places() else {
+            return Ok(());
+        };
+        let mut streams: BTreeMap<String, u64> = BTreeMap::new();
+        for place in places.into_iter().filter(|place| place.own.is_some()) {
+            *streams.entry(place.stream).or_default() += place.lag;
+        }
+        let help = "Records that are there and not applied, of the partitions of this process";
+        let mut lag = encoder.encode_descriptor("lag_records", help, None, ConstGauge::new(0u64).metric_type())?;
+        for (stream, records) in &streams {
+            ConstGauge::new(*records).encode(lag.encode_family(&[("stream", stream.as_str())])?)?;
+        }
+        Ok(())
+    }
+
     fn encode_log(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         // A log that cannot be read says so in its own errors; a scrape just lacks its sizes.
         let Some(Ok(stats)) = self.local.as_ref().map(|log| log.stats()) else {

@@ -1,4 +1,5 @@
-//! Daemons that share the work on a real Kafka broker.
+//! Daemons that share the work on a real Kafka broker: what they give, who may ask whom, and what they do with an input
+//! that is not as it should be.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -7,25 +8,148 @@ mod support;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use support::broker::Broker;
+use support::broker::{Broker, Isolation};
 use support::group::{Group, Input};
+use support::{Daemon, is_applied, line};
 
 static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where the samples of these tests begin.
+const START: u64 = 1_488_000_000_000_000;
+const SECOND: u64 = 1_000_000;
+
+const EGRESS: &str = "agg-UveVirtualNetworkAgent-egress_flow_count";
+
+fn wait_until_applied(daemon: &Daemon, records: u64) {
+    daemon.wait_for("/api/v1/partitions", |(_, body)| {
+        let places: Vec<serde_json::Value> = serde_json::from_str(body).unwrap_or_default();
+        let applied: u64 = places.iter().filter_map(|place| place["cursor"].as_u64()).sum();
+        (is_applied(body) && applied >= records).then_some(())
+    });
+}
+
 #[test]
-fn one_daemon_gives_every_result_once_and_shows_it() {
-    let group = Group::new(&BROKER, "one", 4);
+fn two_daemons_give_every_result_once_and_each_knows_who_has_what() {
+    let group = Group::new(&BROKER, "two", 4);
     let input = Input::new(1, 4, 6, 400, 20);
     let expected = input.expected();
-    let daemon = group.daemon("a");
+    let daemons = [group.daemon("a"), group.daemon("b")];
     group.publish(&input.samples);
     let mut results = group.results();
     results.wait(&input, expected.len(), PATIENCE);
-    input.assert_results(results.lines, &expected, "one daemon");
-    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
-    println!("{}", daemon.get("/api/v1/partitions").1);
-    println!("{}", daemon.get("/analytics/uves/virtual-network/default-domain:demo:vn1").1);
-    println!("{}", daemon.stop());
+    input.assert_results(results.lines, &expected, "two daemons");
+    for daemon in &daemons {
+        daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+        let places: Vec<serde_json::Value> = serde_json::from_str(&daemon.get("/api/v1/partitions").1).unwrap();
+        assert_eq!(places.len(), 8, "four partitions of two streams, whoever has them");
+        assert!(places.iter().all(|place| place["owner"].is_string() && place["lag"] == 0), "{places:?}");
+    }
+}
+
+#[test]
+fn samples_come_in_at_any_daemon_by_http_and_by_replay() {
+    let group = Group::new(&BROKER, "door", 3);
+    let daemons = [group.daemon("a"), group.daemon("b")];
+    daemons[1].wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let body: String = (0..10).map(|second| line("vn1", "egress_flow_count", START + second * SECOND, 5)).collect();
+    let (status, answer) = daemons[1].post(body.as_bytes(), None).unwrap();
+    assert_eq!((status, answer.as_str()), (200, r#"{"accepted":10,"rejected":0}"#));
+    let (status, answer) = daemons[1].post(body.as_bytes(), Some("key")).unwrap();
+    assert_eq!(status, 400, "{answer}");
+    assert!(answer.contains("Idempotency-Key"), "{answer}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("more.ndjson");
+    std::fs::write(&file, line("vn1", "egress_flow_count", START + 16 * SECOND, 7)).unwrap();
+    let output = group.command("replay", "replay", &[]).arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let shown = daemons[0]
+        .wait_for("/analytics/uves/virtual-network/vn1", |(status, body)| (*status == 200).then(|| body.clone()));
+    assert!(shown.contains(r#""value":{"value":50}"#), "{shown}");
+
+    // What was published is the original's: key, element, partition.
+    let records = BROKER.read_all(&group.topic(EGRESS), Isolation::Committed);
+    assert_eq!(records.len(), 11);
+    let key = b"ObjectVNTable:vn1";
+    let partition = proxy_uve::partition(key, 3) as i32;
+    assert!(records.iter().all(|it| it.key.as_deref() == Some(key) && it.partition == partition), "{records:?}");
+    let payload = format!(r#"<egress_flow_count type="u64" timestamp="{START}">5</egress_flow_count>"#);
+    assert_eq!(records[0].payload.as_deref(), Some(payload.as_bytes()));
+}
+
+#[test]
+fn what_is_no_sample_goes_to_the_dead_letters_and_the_rest_goes_on() {
+    let group = Group::new(&BROKER, "poison", 1);
+    let good = |second: u64| format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND);
+    let records = [
+        ("ObjectVNTable:a", good(0)),
+        ("ObjectVNTable:a", "<egress_flow_count>".to_owned()),
+        (":a", good(1)),
+        ("ObjectVNTable:a", format!(r#"{{"ts":{START},"value":-1}}"#)),
+        ("ObjectVNTable:a", good(2)),
+    ];
+    BROKER.produce(&group.topic(EGRESS), records.iter().map(|(key, payload)| (0, *key, payload.clone())));
+    let daemon = group.daemon("a");
+    wait_until_applied(&daemon, 5);
+    let letters = support::wait_until("three dead letters", || {
+        let letters = BROKER.read_all(&group.topic("dead-letters"), Isolation::Committed);
+        (letters.len() >= 3).then_some(letters)
+    });
+    let header = |index: usize, name: &str| {
+        let headers: &Vec<(String, Vec<u8>)> = &letters[index].headers;
+        headers.iter().find(|(key, _)| key == name).map(|(_, value)| String::from_utf8(value.clone()).unwrap()).unwrap()
+    };
+    for (index, (offset, reason)) in [("1", "no sample"), ("2", "key"), ("3", "raw type")].into_iter().enumerate() {
+        assert_eq!(header(index, "offset"), offset);
+        assert_eq!((header(index, "topic"), header(index, "partition")), (group.topic(EGRESS), "0".to_owned()));
+        assert!(header(index, "reason").contains(reason), "{}", header(index, "reason"));
+        assert_eq!(letters[index].payload.as_deref(), Some(records[index + 1].1.as_bytes()));
+    }
+    let metrics = daemon.get("/metrics").1;
+    assert!(metrics.contains("derived_statsd_dead_letters_total 3"), "{metrics}");
+    daemon.stop();
+    let again = group.daemon("a");
+    wait_until_applied(&again, 5);
+    again.stop();
+    assert_eq!(BROKER.read_all(&group.topic("dead-letters"), Isolation::Committed).len(), 3, "each once");
+}
+
+#[test]
+fn input_that_was_deleted_unread_is_skipped_and_the_results_that_lack_it_say_so() {
+    let group = Group::new(&BROKER, "deleted", 1);
+    let sample =
+        |second: u64| (0, "ObjectVNTable:a".to_owned(), format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND));
+    BROKER.produce(&group.topic(EGRESS), (0..5).map(sample));
+    let daemon = group.daemon("a");
+    wait_until_applied(&daemon, 5);
+    daemon.stop();
+    BROKER.produce(&group.topic(EGRESS), (5..60).map(sample));
+    BROKER.delete_before(&group.topic(EGRESS), 0, 40);
+    let daemon = group.daemon("a");
+    daemon.wait_until_said("Input was deleted before it was applied");
+    wait_until_applied(&daemon, 60);
+    let results = support::wait_until("results of the last windows", || {
+        let results = BROKER.read_all(&group.topic("results"), Isolation::Committed);
+        let lines: Vec<_> = results.into_iter().map(|it| String::from_utf8(it.payload.unwrap()).unwrap()).collect();
+        lines.iter().any(|line| line.contains(&format!("\"end\":{}", START + 50 * SECOND))).then_some(lines)
+    });
+    let whole = results.iter().filter(|line| line.contains(&format!("\"start\":{}", START + 50 * SECOND)));
+    assert!(whole.clone().all(|line| !line.contains("partial")), "{results:?}");
+    let cut = results.iter().find(|line| line.contains(&format!("\"start\":{START},"))).unwrap();
+    assert!(cut.contains(r#""partial":true"#), "{cut}");
+}
+
+#[test]
+fn a_topic_that_appears_later_is_picked_up() {
+    let group = Group::bare(&BROKER, "later", 2);
+    let daemon = group.daemon("a");
+    BROKER.create_topic(&group.topic(EGRESS), 2, &[]);
+    daemon.wait_for("/api/v1/partitions", |(_, body)| body.contains("\"partition\":1").then_some(()));
+    let sample =
+        |second: u64| (0, "ObjectVNTable:a".to_owned(), format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND));
+    BROKER.produce(&group.topic(EGRESS), (0..60).map(sample));
+    wait_until_applied(&daemon, 60);
+    daemon.wait_for("/analytics/uves/virtual-network/a", |(status, _)| (*status == 200).then_some(()));
 }

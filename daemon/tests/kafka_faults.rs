@@ -51,6 +51,9 @@ fn kill_and_restart(group: &Group<'_>, daemons: &mut [Daemon], index: usize) {
     daemons[index] = group.daemon(NAMES[index]);
 }
 
+/// What librdkafka says to a member that the group gave up.
+const SESSION_IS_OVER: &str = "Consumer group session timed out";
+
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 #[test]
@@ -113,9 +116,81 @@ fn a_daemon_frozen_for_longer_than_its_session_writes_nothing_that_counts() {
         daemons[0].wait_for("/metrics", |(_, body)| (rebalances(body) >= 2).then_some(()));
         let [zombie, other] = daemons;
         let said = zombie.stop();
-        assert!(said.contains("Partitions lost"), "the zombie was not told: nothing was proved\n{said}");
+        assert!(said.contains(SESSION_IS_OVER), "the zombie was not told: nothing was proved\n{said}");
         other.stop();
     }
+}
+
+/// One daemon freezes just before it writes a transaction; another one takes its partitions over and does its work; then
+/// the first one wakes up and goes on writing.
+fn wake_a_zombie(broker: &Broker, cluster_id: &str, safeguards: Option<&str>) -> (Input, Vec<String>) {
+    let input = input(3);
+    let group = Group::new(broker, cluster_id, PARTITIONS);
+    let mut command = group.command("run", "zombie", &[]);
+    command.env("DERIVED_STATSD_STOP_AT", "transaction.results:2");
+    if let Some(left_out) = safeguards {
+        command.env("DERIVED_STATSD_WITHOUT", left_out);
+    }
+    let zombie = Daemon::spawn(command).expect("it freezes later");
+    let (head, tail) = input.samples.split_at(input.samples.len() / 2);
+    for slice in head.chunks(head.len() / 4) {
+        group.publish(slice);
+        thread::sleep(Duration::from_millis(700));
+    }
+    zombie.wait_until_frozen();
+    let other = group.daemon("b");
+    group.publish(tail);
+    let mut results = group.results();
+    results.wait(&input, input.expected().len(), PATIENCE);
+    zombie.signal("CONT");
+    zombie.wait_until_said(SESSION_IS_OVER);
+    if safeguards.is_none() {
+        zombie.wait_until_said("Nothing of a transaction took effect");
+    }
+    // What it wrote after it woke up, if anything, is there when it is gone.
+    zombie.stop();
+    other.stop();
+    let mut results = group.results();
+    results.wait(&input, usize::MAX, Duration::from_secs(3));
+    (input, results.lines)
+}
+
+#[test]
+fn a_zombie_that_goes_on_writing_is_fenced() {
+    let broker = Broker::start();
+    let (input, results) = wake_a_zombie(&broker, "zombie", None);
+    input.assert_results(results, &input.expected(), "a zombie woke up");
+}
+
+#[test]
+fn without_fencing_the_zombie_is_found_out() {
+    let broker = Broker::start();
+    let (input, results) = wake_a_zombie(&broker, "unfenced", Some("fencing"));
+    assert!(
+        !input.are_results(results, &input.expected()),
+        "fencing was off, and nothing was wrong: the test is blind"
+    );
+}
+
+#[test]
+fn without_transactions_a_kill_is_found_out() {
+    let broker = Broker::start();
+    let input = input(4);
+    let group = Group::new(&broker, "torn", PARTITIONS);
+    let mut armed = group.command("run", "a", &[]);
+    armed.env("DERIVED_STATSD_WITHOUT", "transactions").env("DERIVED_STATSD_KILL_AT", "transaction.mid:2");
+    let mut dying = Daemon::spawn(armed).expect("it dies later");
+    publish(&group, &input, 2, |_| thread::sleep(Duration::from_millis(1500)));
+    assert!(!dying.wait().success(), "it did not die");
+    let _daemon = group.daemon("b");
+    let mut results = group.results();
+    let expected = input.expected();
+    results.wait(&input, expected.len(), PATIENCE);
+    results.wait(&input, usize::MAX, Duration::from_secs(3));
+    assert!(
+        !input.are_results(results.lines, &expected),
+        "transactions were off, and nothing was wrong: the test is blind"
+    );
 }
 
 fn rebalances(metrics: &str) -> u64 {

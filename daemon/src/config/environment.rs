@@ -17,6 +17,14 @@ const OTHERS: &[&str] = &[
     #[cfg(feature = "fault-points")]
     crate::fault::KILL_AT,
     #[cfg(feature = "fault-points")]
+    crate::fault::STOP_AT,
+    #[cfg(feature = "fault-points")]
+    crate::fault::WITHOUT,
+    #[cfg(feature = "fault-points")]
+    "DERIVED_STATSD_FAULT_SAMPLES",
+    #[cfg(feature = "fault-points")]
+    "DERIVED_STATSD_FAULT_SEED",
+    #[cfg(feature = "fault-points")]
     "DERIVED_STATSD_FAULT_SEEDS",
 ];
 

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::duration;
 
@@ -164,14 +165,21 @@ impl Sasl {
 }
 
 /// A text that is never shown.
-#[derive(Clone, Deserialize, PartialEq)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Secret(String);
 
 impl Secret {
     /// The text, for the one place that needs it.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The error of a string says what was found instead: a password of digits without quotes, say.
+        let text = String::deserialize(deserializer);
+        text.map(Self).map_err(|_| D::Error::custom("expected a text; put it in quotes"))
     }
 }
 
@@ -190,6 +198,12 @@ mod tests {
         let kafka: Kafka = toml::from_str("password = \"hunter2\"\nkey_password = \"hunter3\"").unwrap();
         assert!(!format!("{kafka:?}").contains("hunter"), "{kafka:?}");
         assert_eq!(kafka.password.map(|secret| secret.reveal().to_owned()).as_deref(), Some("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_that_is_no_text_is_not_in_the_error() {
+        let error = toml::from_str::<toml::Table>("password = 80915723").unwrap().try_into::<Kafka>().unwrap_err();
+        assert_eq!(error.message(), "expected a text; put it in quotes");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Layers, later ones win: what we think best for a kind of client, the user's `kafka.properties`, and last what
 //! exactly-once rests on, which nobody may change.
 
+use std::fs::File;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -33,7 +34,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the file of the password cannot be read.
+    /// When the file of the password, of a key or of certificates cannot be read.
     pub(crate) fn new(kafka: &Kafka) -> anyhow::Result<Self> {
         let brokers: Vec<&str> =
             kafka.brokers.split([',', ' ', '\t', '\n']).map(str::trim).filter(|broker| !broker.is_empty()).collect();
@@ -41,12 +42,14 @@ impl Connection {
         base.set("bootstrap.servers", brokers.join(","));
         base.set("security.protocol", kafka.security.protocol());
         let paths = [
-            ("ssl.ca.location", &kafka.ca_file),
-            ("ssl.certificate.location", &kafka.certificate_file),
-            ("ssl.key.location", &kafka.key_file),
+            ("ssl.ca.location", "ca_file", &kafka.ca_file),
+            ("ssl.certificate.location", "certificate_file", &kafka.certificate_file),
+            ("ssl.key.location", "key_file", &kafka.key_file),
         ];
-        for (property, path) in paths {
+        for (property, key, path) in paths {
             if let Some(path) = path {
+                // librdkafka would name neither the setting nor the file.
+                File::open(path).with_context(|| format!("read kafka.{key} {}", path.display()))?;
                 base.set(property, path.to_string_lossy());
             }
         }
@@ -264,9 +267,11 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_of_the_password_is_named() {
-        let kafka = toml::from_str("security = \"sasl_ssl\"\nuser = \"u\"\npassword_file = \"/nowhere/x\"").unwrap();
-        let error = Connection::new(&kafka).map(drop).unwrap_err();
-        assert!(format!("{error:#}").contains("/nowhere/x"), "{error:#}");
+    fn a_missing_file_is_named_with_its_setting() {
+        for key in ["password_file", "ca_file", "certificate_file", "key_file"] {
+            let text = format!("security = \"sasl_ssl\"\nuser = \"u\"\n{key} = \"/nowhere/x\"");
+            let error = Connection::new(&toml::from_str(&text).unwrap()).map(drop).unwrap_err();
+            assert!(format!("{error:#}").starts_with(&format!("read kafka.{key} /nowhere/x: ")), "{error:#}");
+        }
     }
 }

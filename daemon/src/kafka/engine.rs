@@ -115,6 +115,11 @@ pub(crate) fn publisher(
     Ok((streams.log(own, clock)?, streams.intake()))
 }
 
+/// Only what reads results: for `results`.
+pub(crate) fn reader(own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
+    Streams::new(&[], own).log(own, clock)
+}
+
 fn add_worker(
     engine: &mut Engine,
     settings: &EngineSettings,

@@ -7,6 +7,9 @@
 //! an owner that was declared dead and wakes up writes nothing that counts. The offsets are sent *after* everything else
 //! is on the brokers: whoever takes over and looks at the state's end sees at least that something is under way.
 //!
+//! An expelled member that has lost both its generation and its name would pass for a program outside the group, which
+//! the broker lets in. The client then says that the assignment is lost; so it is asked after the metadata was taken.
+//!
 //! # Why a rebalance waits for us
 //!
 //! librdkafka asks for a call of `assign` or `unassign` and does not go on before it came. The callback only notes what
@@ -26,6 +29,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use tracing::{debug, warn};
 
+use crate::fault;
 use crate::kafka::client::{self, Connection, Isolation, Spoken};
 use crate::kafka::member::{Change, Incoming, Member, MemberError, ShardCommit};
 use crate::kafka::names::Names;
@@ -49,6 +53,8 @@ pub(crate) struct Group {
     topics: Arc<InputTopics>,
     /// What the consumer is told to read.
     reading: BTreeSet<PartitionId>,
+    /// Whether the group has given this member's partitions to others, and the member has not answered that yet.
+    is_expelled: bool,
 }
 
 /// The input topics by the numbers of their streams.
@@ -112,7 +118,14 @@ impl Group {
         let clerk = connection.reader(&names.group, Isolation::Committed);
         let clerk = BaseConsumer::from_config_and_context(&clerk, Spoken)?;
         let transactions = Transactions::new(connection.transactional(&names.transactional_id(worker)), names);
-        Ok(Self { consumer, clerk, transactions, topics, reading: BTreeSet::new() })
+        Ok(Self { consumer, clerk, transactions, topics, reading: BTreeSet::new(), is_expelled: false })
+    }
+
+    /// Whether the group has expelled this member. The client forgets it with the next call that changes what is read, so
+    /// it is asked before each.
+    fn is_expelled(&mut self) -> bool {
+        self.is_expelled |= self.consumer.assignment_lost();
+        self.is_expelled
     }
 
     fn is_cooperative(&self) -> bool {
@@ -175,6 +188,7 @@ impl Member for Group {
     }
 
     fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
+        self.is_expelled();
         self.consumer.context().progress.forget();
         let anew: Vec<_> = starts.iter().map(|(id, _)| *id).filter(|id| self.reading.contains(id)).collect();
         if self.is_cooperative() {
@@ -191,6 +205,7 @@ impl Member for Group {
     }
 
     fn stop_reading(&mut self, partitions: &[PartitionId]) -> Result<(), MemberError> {
+        self.is_expelled();
         let read: Vec<_> = partitions.iter().copied().filter(|id| self.reading.remove(id)).collect();
         if read.is_empty() {
             return Ok(());
@@ -210,6 +225,7 @@ impl Member for Group {
     }
 
     fn accept(&mut self) -> Result<(), MemberError> {
+        self.is_expelled = false;
         // Nothing yet: a partition is read once its state is restored. The group only wants the call.
         let done = match self.is_cooperative() {
             true => self.consumer.incremental_assign(&TopicPartitionList::new()),
@@ -219,6 +235,7 @@ impl Member for Group {
     }
 
     fn give_up(&mut self, read: &[PartitionId]) -> Result<(), MemberError> {
+        self.is_expelled = false;
         let read: Vec<_> = read.iter().copied().filter(|id| self.reading.remove(id)).collect();
         let done = if self.is_cooperative() {
             self.consumer.incremental_unassign(&self.topics.list(read.iter().map(|id| (*id, Offset::Invalid))))
@@ -230,6 +247,9 @@ impl Member for Group {
     }
 
     fn commit(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError> {
+        if self.is_expelled() && !fault::is_without("fencing") {
+            return Err(MemberError::Aborted { reason: "the group has given the partitions to others".to_owned() });
+        }
         self.transactions.commit(&self.consumer, &self.topics, commits)
     }
 

@@ -51,9 +51,12 @@ pub(crate) struct Restored {
     pub shard: Box<Shard>,
 }
 
+/// Shards that are asked for, each under a ticket.
+pub(crate) type Asked = Vec<(PartitionId, u64)>;
+
 /// Asks for shards and takes them when they are ready.
 pub(crate) struct Restorer {
-    requests: Sender<Vec<(PartitionId, u64)>>,
+    requests: Sender<Asked>,
     restored: Receiver<Restored>,
 }
 
@@ -78,14 +81,14 @@ impl Restorer {
 
     /// One without a thread: a test takes the requests and answers them when it likes.
     #[cfg(test)]
-    pub(crate) fn by_hand() -> (Self, Receiver<Vec<(PartitionId, u64)>>, Sender<Restored>) {
+    pub(crate) fn by_hand() -> (Self, Receiver<Asked>, Sender<Restored>) {
         let (requests, asked) = channel();
         let (done, restored) = channel();
         (Self { requests, restored }, asked, done)
     }
 
     /// Asks for these.
-    pub(crate) fn ask(&self, shards: Vec<(PartitionId, u64)>) {
+    pub(crate) fn ask(&self, shards: Asked) {
         // The thread outlives the restorer.
         let _ = self.requests.send(shards);
     }
@@ -103,7 +106,7 @@ struct Restoring<S> {
 }
 
 impl<S: StateStore> Restoring<S> {
-    fn run(mut self, asked: &Receiver<Vec<(PartitionId, u64)>>) {
+    fn run(mut self, asked: &Receiver<Asked>) {
         while let Ok(mut shards) = asked.recv() {
             // What was asked meanwhile goes along: one reading for all partitions of a stream.
             shards.extend(asked.try_iter().flatten());

@@ -98,6 +98,11 @@ impl Shard {
         self.head.cursors.iter().map(place).collect()
     }
 
+    /// The next offset to apply of one input partition; none if it showed no record yet.
+    pub(crate) fn cursor(&self, source: PartitionId) -> Option<u64> {
+        self.head.cursors.get(&source.partition).copied()
+    }
+
     /// Applies a run of records of one input partition, of which there are `sources`.
     pub(crate) fn apply(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, now: Duration) {
         self.last_input = now;
@@ -169,9 +174,11 @@ impl Shard {
         }
     }
 
-    /// Records of an input partition before `first` are gone.
+    /// Records of an input partition before `first` are gone. One that showed no record yet begins there without a word,
+    /// as it would have.
     pub(crate) fn skip_to(&mut self, source: PartitionId, first: u64) {
-        let cursor = self.head.cursors.insert(source.partition, first);
+        let Some(cursor) = self.cursor(source) else { return };
+        self.head.cursors.insert(source.partition, first);
         error!(
             stream = %self.stream.name, partition = source.partition, from = cursor, to = first,
             "Input was deleted before it was applied; the results that lack it are marked partial."

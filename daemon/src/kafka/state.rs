@@ -170,7 +170,7 @@ mod tests {
             assert!(decode(&records).is_err(), "without {key:?}");
         }
         let (mut older, mut digests) = (whole, Digests::default());
-        let changes = encode(&head(1), vec![(1, Some(b"b".to_vec()))], &mut digests);
+        let changes = encode(&head(1), vec![(1, Some(b"x".to_vec()))], &mut digests);
         let chunk = changes.into_iter().next().unwrap();
         older.insert(chunk.0, chunk.1.unwrap());
         assert!(decode(&older).unwrap_err().contains("compacted"));

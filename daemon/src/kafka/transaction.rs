@@ -7,7 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
@@ -17,7 +17,7 @@ use rdkafka::util::Timeout;
 use tracing::{debug, warn};
 
 use crate::fault;
-use crate::kafka::client;
+use crate::kafka::client::{self, Spoken};
 use crate::kafka::group::InputTopics;
 use crate::kafka::member::{DeadLetter, MemberError, ShardCommit};
 use crate::kafka::names::Names;
@@ -50,6 +50,9 @@ impl Transactions {
         commits: &[ShardCommit],
     ) -> Result<(), MemberError> {
         fault::point("transaction.before");
+        if commits.iter().any(|commit| !commit.results.is_empty()) {
+            fault::point("transaction.results");
+        }
         let producer = match self.producer.take() {
             Some(producer) => producer,
             None => self.start().map_err(|error| aborted(&error))?,
@@ -71,7 +74,12 @@ impl Transactions {
 
     /// A producer that ended what its predecessor of the same name left open.
     fn start(&self) -> Result<BaseProducer<Deliveries>, KafkaError> {
-        let producer = BaseProducer::from_config_and_context(&self.config, Deliveries::default())?;
+        let mut config = self.config.clone();
+        if fault::is_without("transactions") {
+            config.remove("transactional.id");
+            return BaseProducer::from_config_and_context(&config, Deliveries::default());
+        }
+        let producer = BaseProducer::from_config_and_context(&config, Deliveries::default())?;
         producer.init_transactions(STEP)?;
         Ok(producer)
     }
@@ -83,18 +91,63 @@ impl Transactions {
         topics: &InputTopics,
         commits: &[ShardCommit],
     ) -> Result<(), KafkaError> {
+        if fault::is_without("transactions") {
+            return self.attempt_without(producer, consumer, topics, commits);
+        }
         producer.begin_transaction()?;
         let writer = Writer { producer, names: &self.names, topics };
-        commits.iter().try_for_each(|commit| writer.write(commit))?;
+        for commit in commits {
+            writer.write_state(commit)?;
+            writer.write_results(commit)?;
+        }
         writer.wait()?;
         fault::point("transaction.mid");
-        let Some(group) = consumer.group_metadata() else {
+        let Some(group) = self.group_metadata(consumer)? else {
             return Err(KafkaError::Canceled);
         };
+        if consumer.assignment_lost() && !fault::is_without("fencing") {
+            return Err(KafkaError::Canceled);
+        }
         // After all the rest is on the brokers: see `group`.
         retried(|| producer.send_offsets_to_transaction(&offsets(topics, commits)?, &group, STEP))?;
         fault::point("transaction.late");
         retried(|| producer.commit_transaction(STEP))
+    }
+}
+
+/// The ways without a safeguard, which only a test takes: see [`fault`].
+impl Transactions {
+    /// What the broker knows this worker by. One that does not say so is let in whatever its generation.
+    fn group_metadata<C: ConsumerContext>(
+        &self,
+        consumer: &BaseConsumer<C>,
+    ) -> Result<Option<ConsumerGroupMetadata>, KafkaError> {
+        if !fault::is_without("fencing") {
+            return Ok(consumer.group_metadata());
+        }
+        let mut config = self.config.clone();
+        config.remove("transactional.id");
+        config.set("group.id", &self.names.group);
+        let outsider: BaseConsumer<Spoken> = BaseConsumer::from_config_and_context(&config, Spoken)?;
+        Ok(outsider.group_metadata())
+    }
+
+    fn attempt_without<C: ConsumerContext>(
+        &self,
+        producer: &BaseProducer<Deliveries>,
+        consumer: &BaseConsumer<C>,
+        topics: &InputTopics,
+        commits: &[ShardCommit],
+    ) -> Result<(), KafkaError> {
+        let writer = Writer { producer, names: &self.names, topics };
+        commits.iter().try_for_each(|commit| writer.write_results(commit))?;
+        writer.wait()?;
+        if commits.iter().any(|commit| !commit.results.is_empty()) {
+            fault::point("transaction.mid");
+        }
+        commits.iter().try_for_each(|commit| writer.write_state(commit))?;
+        writer.wait()?;
+        consumer.commit(&offsets(topics, commits)?, CommitMode::Sync)
     }
 }
 
@@ -106,9 +159,8 @@ struct Writer<'w> {
 }
 
 impl Writer<'_> {
-    fn write(&self, commit: &ShardCommit) -> Result<(), KafkaError> {
-        let stream = self.topics.stream(commit.shard.stream);
-        let (state, results) = (self.names.state(stream), self.names.results());
+    fn write_state(&self, commit: &ShardCommit) -> Result<(), KafkaError> {
+        let state = self.names.state(self.topics.stream(commit.shard.stream));
         for (key, value) in &commit.state {
             let record = BaseRecord::to(&state).key(key.as_slice()).partition(i32::from(commit.shard.partition));
             self.send(match value {
@@ -116,6 +168,11 @@ impl Writer<'_> {
                 None => record,
             })?;
         }
+        Ok(())
+    }
+
+    fn write_results(&self, commit: &ShardCommit) -> Result<(), KafkaError> {
+        let results = self.names.results();
         for (key, payload) in commit.results.records() {
             self.send(BaseRecord::to(&results).key(key).payload(payload).partition(0))?;
         }

@@ -98,6 +98,14 @@ struct Working {
     sources: Vec<PartitionId>,
 }
 
+impl Working {
+    /// The next offset of each of its input partitions. One that showed no record yet may be out of range too: its oldest
+    /// record, from which it was to begin, may be deleted before it is read.
+    fn cursors(&self) -> impl Iterator<Item = (PartitionId, u64)> {
+        self.sources.iter().map(|source| (*source, self.shard.cursor(*source).unwrap_or(0)))
+    }
+}
+
 impl<M: Member> Worker<M> {
     pub(crate) fn new(parts: Parts<M>) -> Self {
         Self {
@@ -136,6 +144,8 @@ impl<M: Member> Worker<M> {
     ///
     /// When the cluster did not answer; nothing is lost, and the next turn tries again.
     pub(crate) fn turn(&mut self) -> Result<(), MemberError> {
+        // Before records move the time on: those of new partitions would be late.
+        self.read_new_partitions()?;
         let change = self.take_records()?;
         match change {
             Some(Change::Assigned(sources)) => self.assigned(sources)?,
@@ -277,7 +287,6 @@ impl<M: Member> Worker<M> {
     fn look(&mut self, now: Duration) -> Result<(), MemberError> {
         self.claim();
         self.note_ready();
-        self.read_new_partitions()?;
         self.skip_what_is_gone()?;
         self.pass_idle_time(now)?;
         self.publish();
@@ -300,7 +309,7 @@ impl<M: Member> Worker<M> {
     }
 
     fn skip_what_is_gone(&mut self) -> Result<(), MemberError> {
-        let cursors: Vec<_> = self.working().flat_map(|working| working.shard.cursors()).collect();
+        let cursors: Vec<_> = self.working().flat_map(Working::cursors).collect();
         let gone = self.member.out_of_range(&cursors)?;
         for (source, first) in &gone {
             if let Some(shard) = self.topology.shard_of(*source)

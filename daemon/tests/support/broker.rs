@@ -44,6 +44,7 @@ pub(crate) struct Broker {
     libs: PathBuf,
     compiler: Compiler,
     bootstrap: String,
+    secure: String,
     running: Option<Running>,
 }
 
@@ -62,19 +63,30 @@ impl Broker {
     /// The same, with lines for `server.properties` that are added to those of every broker. A line that says again
     /// what one above it says counts.
     pub(crate) fn start_with(compiler: Compiler, settings: &str) -> Self {
+        Self::start_listening(compiler, false, settings)
+    }
+
+    /// The same with one more listener, called `SECURE`; what it asks of clients is up to `settings`.
+    pub(crate) fn start_secured(settings: &str) -> Self {
+        Self::start_listening(Compiler::Quick, true, settings)
+    }
+
+    fn start_listening(compiler: Compiler, secured: bool, settings: &str) -> Self {
         let libs = jars();
         let folder = TempDir::new().unwrap();
         let log = folder.path().join("log");
         copy_folder(&libs.with_file_name("storage"), &log);
-        let (port, controller) = free_ports();
+        let [port, controller, secure] = free_ports();
+        let third = if secured { format!(",SECURE://127.0.0.1:{secure}") } else { String::new() };
         let own = format!(
-            "listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+            "listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{third}\n\
              controller.quorum.voters=1@127.0.0.1:{controller}\n\
              log.dirs={}\n",
             log.display()
         );
         fs::write(folder.path().join("server.properties"), [SETTINGS, &own, settings].join("\n")).unwrap();
-        let mut broker = Self { folder, libs, compiler, bootstrap: format!("127.0.0.1:{port}"), running: None };
+        let (bootstrap, secure) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{secure}"));
+        let mut broker = Self { folder, libs, compiler, bootstrap, secure, running: None };
         broker.restart();
         broker
     }
@@ -82,6 +94,21 @@ impl Broker {
     /// What a client calls `bootstrap.servers`.
     pub(crate) fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// The same of the listener that [`start_secured`](Self::start_secured) adds.
+    pub(crate) fn secure_bootstrap(&self) -> &str {
+        &self.secure
+    }
+
+    /// Runs a tool of Kafka's by the name of its class, as an administrator on the plain listener.
+    pub(crate) fn tool(&self, class: &str, arguments: &[&str]) {
+        let mut java = Command::new("java");
+        java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.apache.logging.log4j.level=ERROR", "-cp"]);
+        java.arg(class_path(&self.libs)).args([class, "--bootstrap-server", &self.bootstrap]).args(arguments);
+        let output = java.stdin(Stdio::null()).output().expect("java starts");
+        let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{class} ended with {}:\n{said}", output.status);
     }
 
     /// The process id of the JVM.
@@ -229,15 +256,17 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Two ports that are free, below those that the system gives to connections going out: one of those might be taken by
-/// a client, even by one that tries to reach this very broker, while the broker is stopped.
-fn free_ports() -> (u16, u16) {
-    let mut free = (0..).filter_map(|attempt: u64| {
-        let port = 20_000 + u16::try_from(RandomState::new().hash_one(attempt) % 12_000).unwrap();
-        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|_| port)
+/// Ports that are free, below those that the system gives to connections going out: one of those might be taken by a
+/// client, even by one that tries to reach this very broker, while the broker is stopped.
+fn free_ports() -> [u16; 3] {
+    let held = [(); 3].map(|()| {
+        let free = (0..).find_map(|attempt: u64| {
+            let port = 20_000 + u16::try_from(RandomState::new().hash_one(attempt) % 12_000).unwrap();
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()
+        });
+        free.unwrap()
     });
-    let first = free.next().unwrap();
-    (first, free.find(|port| *port != first).unwrap())
+    held.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// Waits for the end of its standard input, that is of this process; then kills the broker and removes its folder.

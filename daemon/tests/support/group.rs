@@ -132,6 +132,11 @@ impl Input {
         assert_eq!(found, sums.len(), "each object and window with samples has one sum");
     }
 
+    /// Whether the results are those of [`expected`](Self::expected), each once.
+    pub(crate) fn are_results(&self, found: Vec<String>, expected: &[String]) -> bool {
+        self.comparable(found) == expected
+    }
+
     /// Fails unless the results are those of [`expected`](Self::expected), each once.
     pub(crate) fn assert_results(&self, found: Vec<String>, expected: &[String], case: &str) {
         let found = self.comparable(found);
@@ -164,12 +169,17 @@ impl Detached {
 impl<'b> Group<'b> {
     /// Makes the topics.
     pub(crate) fn new(broker: &'b Broker, cluster_id: &str, partitions: u16) -> Self {
-        let (folder, believed) = (TempDir::new().unwrap(), Cell::new(partitions));
-        let own = Detached { cluster_id: cluster_id.to_owned(), partitions, believed, folder };
-        let group = Self { broker, own };
+        let group = Self::bare(broker, cluster_id, partitions);
         let output = group.command("topics", "topics", &[]).arg("--create").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         group
+    }
+
+    /// Without any topic.
+    pub(crate) fn bare(broker: &'b Broker, cluster_id: &str, partitions: u16) -> Self {
+        let (folder, believed) = (TempDir::new().unwrap(), Cell::new(partitions));
+        let own = Detached { cluster_id: cluster_id.to_owned(), partitions, believed, folder };
+        Self { broker, own }
     }
 
     /// Lets go of the broker, so that it can be stopped.

@@ -140,6 +140,28 @@ impl Daemon {
         self.stderr()
     }
 
+    /// Waits until the process has stopped itself, as it does at a fault point that freezes.
+    pub(crate) fn wait_until_frozen(&self) {
+        let status = format!("/proc/{}/stat", self.child.id());
+        wait_until("the daemon is frozen", || {
+            let status = std::fs::read_to_string(&status).unwrap();
+            status.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T')).then_some(())
+        });
+    }
+
+    /// Waits until its messages hold a text; all of them.
+    pub(crate) fn wait_until_said(&self, text: &str) -> String {
+        let step = Duration::from_millis(20);
+        for _ in 0..PATIENCE.as_millis() / step.as_millis() {
+            let said = self.stderr();
+            if said.contains(text) {
+                return said;
+            }
+            thread::sleep(step);
+        }
+        panic!("waited in vain for {text:?} in\n{}", self.stderr());
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -151,6 +173,18 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits until `check` gives something.
+pub(crate) fn wait_until<T>(what: &str, check: impl Fn() -> Option<T>) -> T {
+    let step = Duration::from_millis(20);
+    for _ in 0..PATIENCE.as_millis() / step.as_millis() {
+        if let Some(found) = check() {
+            return found;
+        }
+        thread::sleep(step);
+    }
+    panic!("waited in vain: {what}");
 }
 
 /// Whether the answer of `/api/v1/partitions` says that everything is applied, and no window still closing.

@@ -128,13 +128,17 @@ impl Coordinator {
             client.knows_expulsion = true;
             for change in client.arriving.drain(..) {
                 if let Change::Assigned(never_given) = change {
-                    never_given.iter().for_each(|id| drop(client.owned.remove(&id.partition)));
+                    never_given.iter().for_each(|id| {
+                        client.owned.remove(&id.partition);
+                    });
                 }
             }
             let mut lost = client.owned.clone();
             for told in client.waiting.iter().chain(&client.asked) {
                 if let Change::Revoked(going) | Change::Lost(going) = told {
-                    going.iter().for_each(|id| drop(lost.remove(&id.partition)));
+                    going.iter().for_each(|id| {
+                        lost.remove(&id.partition);
+                    });
                 }
             }
             client.waiting.push_back(Change::Lost(ids(&lost)));
@@ -167,7 +171,9 @@ impl Coordinator {
     pub(super) fn given_up(&mut self, number: usize) {
         let client = &mut self.clients[number];
         if let Some(Change::Revoked(gone) | Change::Lost(gone)) = client.asked.take() {
-            gone.iter().for_each(|id| drop(client.owned.remove(&id.partition)));
+            gone.iter().for_each(|id| {
+                client.owned.remove(&id.partition);
+            });
             self.wants_rebalance |= client.is_member;
         }
     }

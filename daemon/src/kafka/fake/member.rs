@@ -30,7 +30,7 @@ impl FakeMember {
 
     /// A place between two steps. An error if the worker does not live to see the next one.
     fn pause_here(&self) -> Result<(), MemberError> {
-        if self.world.is_wild() && self.world.random.once_in(40) {
+        if self.world.is_wild() && self.world.random.once_in(25) {
             self.world.freeze(self.client);
         }
         if self.world.is_wild() && self.world.random.once_in(400) {
@@ -124,7 +124,7 @@ impl Member for FakeMember {
 
     fn stop_reading(&mut self, partitions: &[PartitionId]) -> Result<(), MemberError> {
         let client = &mut self.world.coordinator.borrow_mut().clients[self.client];
-        partitions.iter().for_each(|id| drop(client.reading.remove(&id.partition)));
+        client.reading.retain(|partition, _| !partitions.iter().any(|id| id.partition == *partition));
         Ok(())
     }
 

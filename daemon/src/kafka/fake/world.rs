@@ -20,7 +20,7 @@ use crate::kafka::fake::coordinator::Coordinator;
 use crate::kafka::fake::member::FakeMember;
 use crate::kafka::fake::random::Random;
 use crate::kafka::fake::{Mutation, Tally};
-use crate::kafka::restore::{Materials, Restored, Restorer};
+use crate::kafka::restore::{Asked, Materials, Restored, Restorer};
 use crate::kafka::state::StateRecords;
 use crate::kafka::topology::{Shape, Topology};
 use crate::kafka::worker::{Parts, Worker};
@@ -72,7 +72,7 @@ struct Actor {
     name: usize,
     /// Not there while it takes its turn, and when it is no more.
     worker: Option<Worker<FakeMember>>,
-    asked: Receiver<Vec<(PartitionId, u64)>>,
+    asked: Receiver<Asked>,
     done: Sender<Restored>,
     pending: Vec<Pending>,
     topology: Arc<Topology>,
@@ -91,6 +91,8 @@ pub(super) struct World {
     pub materials: Materials,
     /// Records that were deleted and that nobody may have applied, by partition and offset.
     pub uncertain: RefCell<BTreeSet<(u16, u64)>>,
+    /// Shards of which offsets were deleted that were not committed: a worker cannot know that they held no record.
+    pub gaps: RefCell<BTreeSet<u16>>,
     actors: RefCell<Vec<Actor>>,
     settings: WorkerSettings,
     steps: Cell<u32>,
@@ -142,6 +144,7 @@ impl World {
             tally: RefCell::default(),
             materials: Materials { streams: vec![stream()], table, telemetry, clock: own },
             uncertain: RefCell::default(),
+            gaps: RefCell::default(),
             actors: RefCell::default(),
             settings: WorkerSettings {
                 table,
@@ -172,12 +175,12 @@ impl World {
     fn step(self: &Rc<Self>) {
         self.steps.set(self.steps.get().saturating_sub(1));
         match self.random.below(1000) {
-            0..350 => self.turn_of_any(),
-            350..530 => self.produce(),
-            530..680 => self.pass(Duration::from_millis(self.random.between(50, 600))),
-            680..740 => self.pass(Duration::from_millis(self.random.between(4000, 12_000))),
-            740..860 => self.restore_any(),
-            860..920 => self.coordinate(),
+            0..320 => self.turn_of_any(),
+            320..480 => self.produce(),
+            480..640 => self.pass(Duration::from_millis(self.random.between(50, 600))),
+            640..690 => self.pass(Duration::from_millis(self.random.between(4000, 12_000))),
+            690..830 => self.restore_any(),
+            830..920 => self.coordinate(),
             920..950 => self.brokers.borrow_mut().settle_all(),
             950..965 => self.freeze_any(),
             965..971 => self.kill_any(),
@@ -339,7 +342,7 @@ impl World {
     }
 
     fn some_time(&self) -> Duration {
-        Duration::from_millis(self.random.between(200, 25_000))
+        Duration::from_millis(self.random.between(200, 90_000))
     }
 
     /// The worker stands still where it is, in the middle of a commit; the world goes on.
@@ -460,6 +463,9 @@ impl World {
         let unread =
             input.sent.iter().map(|it| it.offset).filter(|it| (input.first.max(committed)..first).contains(it));
         let unread: Vec<u64> = unread.collect();
+        if first > committed {
+            self.gaps.borrow_mut().insert(partition as u16 % SHARDS);
+        }
         input.first = first;
         self.tally.borrow_mut().cuts += u64::from(!unread.is_empty());
         self.uncertain.borrow_mut().extend(unread.into_iter().map(|offset| (partition as u16, offset)));

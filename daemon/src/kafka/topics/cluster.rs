@@ -96,7 +96,7 @@ impl Cluster {
     }
 
     fn unreachable(&self) -> String {
-        fault::unreachable(&self.brokers, self.consumer.context().last().as_deref())
+        fault::unreachable(&self.brokers, self.consumer.context().last().as_ref())
     }
 }
 
@@ -166,12 +166,12 @@ fn unusable(error: &KafkaError) -> anyhow::Error {
     anyhow::anyhow!("Kafka's client cannot be made: {error}; check the section [kafka], kafka.properties above all")
 }
 
-/// Keeps the last reason why a broker could not be reached: the calls themselves only say that time is over.
+/// Keeps the last reason why a broker could not be reached, with its code: the calls themselves only say that time is over.
 #[derive(Debug, Default)]
-struct Heard(Mutex<Option<String>>);
+struct Heard(Mutex<Option<(Code, String)>>);
 
 impl Heard {
-    fn last(&self) -> Option<String> {
+    fn last(&self) -> Option<(Code, String)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -184,8 +184,8 @@ impl ClientContext for Heard {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "Kafka's client.");
         // That all are away follows each reason for it, and says less.
-        if error.rdkafka_error_code() != Some(Code::AllBrokersDown) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        if let Some(code) = error.rdkafka_error_code().filter(|code| *code != Code::AllBrokersDown) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
         }
     }
 }
@@ -220,7 +220,8 @@ mod tests {
         let heard = Heard::default();
         heard.error(KafkaError::Global(Code::BrokerTransportFailure), "a:1/bootstrap: Connection refused");
         heard.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
-        assert_eq!(heard.last().as_deref(), Some("a:1/bootstrap: Connection refused"));
+        let expected = (Code::BrokerTransportFailure, "a:1/bootstrap: Connection refused".to_owned());
+        assert_eq!(heard.last(), Some(expected));
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(crate) fn explain(operation: Operation, topic: &str, code: Code, reached: &s
         | Code::OperationTimedOut
         | Code::RequestTimedOut
         | Code::Resolve
+        | Code::SSL
         | Code::SaslAuthenticationFailed
         | Code::TimedOutQueue => anyhow::anyhow!("{what}: {reached}"),
         code => anyhow::anyhow!("{what}: {code}; the brokers' own messages say more"),
@@ -59,12 +60,24 @@ fn forbidden(operation: Operation, topic: &str) -> anyhow::Error {
     anyhow::anyhow!("the user may not {operation} topic {topic}: grant {right} on it{otherwise}")
 }
 
-/// That no broker answers, and why, if the client said so.
-pub(crate) fn unreachable(brokers: &str, heard: Option<&str>) -> String {
-    let why = heard.map(|heard| format!(" ({heard})")).unwrap_or_default();
-    format!(
-        "no broker of kafka.brokers = \"{brokers}\" answers{why}; check that they run, the addresses, and kafka.security"
-    )
+/// That no broker lets us in, why, and what to look at. `heard` is the last that the client said of a broker, if it did.
+pub(crate) fn unreachable(brokers: &str, heard: Option<&(Code, String)>) -> String {
+    let why = heard.map(|(_, reason)| format!(" ({reason})")).unwrap_or_default();
+    match heard.map(|(code, _)| code) {
+        Some(Code::Authentication) => format!(
+            "the authentication at kafka.brokers = \"{brokers}\" failed{why}; check kafka.user, kafka.password or \
+             kafka.password_file, and kafka.sasl"
+        ),
+        Some(Code::SSL) => format!(
+            "no connection to kafka.brokers = \"{brokers}\" can be secured{why}; check that kafka.ca_file has the authority \
+             that signed the brokers' certificates, that those are for the names in kafka.brokers, and \
+             kafka.certificate_file if the brokers ask for one"
+        ),
+        _ => format!(
+            "no broker of kafka.brokers = \"{brokers}\" answers{why}; check that they run, the addresses, and \
+             kafka.security"
+        ),
+    }
 }
 
 /// The code in an error of the client; it gives none for operations of an administrator.
@@ -111,9 +124,23 @@ mod tests {
                  addresses, and kafka.security",
             ),
         ];
+        let refused = (Code::BrokerTransportFailure, "refused".to_owned());
         for (operation, code, expected) in cases {
-            let said = explain(operation, "t", code, &unreachable("a:1", Some("refused"))).to_string();
+            let said = explain(operation, "t", code, &unreachable("a:1", Some(&refused))).to_string();
             assert_eq!(said, expected, "{operation:?} {code:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_not_let_in_is_told_which_settings_to_look_at() {
+        for (code, settings) in [
+            (Code::Authentication, "; check kafka.user, kafka.password or kafka.password_file, and kafka.sasl"),
+            (Code::SSL, "; check that kafka.ca_file has the authority"),
+            (Code::BrokerTransportFailure, "; check that they run, the addresses, and kafka.security"),
+        ] {
+            let said = unreachable("a:1", Some(&(code, "why".to_owned())));
+            assert!(said.contains("kafka.brokers = \"a:1\"") && said.contains(" (why)"), "{said}");
+            assert!(said.contains(settings), "{said}");
         }
     }
 

@@ -77,6 +77,14 @@ impl Broker {
         self.wait_for_partitions(name, partitions);
     }
 
+    /// Deletes the records of a partition before an offset, as retention does.
+    pub(crate) fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+        let deleted = block_on(self.admin().delete_records(&list, &options())).unwrap();
+        deleted.elements().iter().for_each(|it| it.error().unwrap());
+    }
+
     /// Appends records of partition, key and payload, each once and in this order within its partition. Returns when
     /// the broker has them all.
     pub(crate) fn produce<K: AsRef<[u8]>, P: AsRef<[u8]>>(

@@ -28,8 +28,11 @@ bench: ## Micro-benchmarks, then the whole job with its records per core-second 
 compare: ## The same job on this project and its peers, with a table of ratios; see docs/src/design/compare.md
 	benches/compare $(COMPARE_ARGS)
 
-soak: ## The fault runs with many more seeds
+soak: ## The fault runs with many more seeds, and on Kafka with a million samples each
 	DERIVED_STATSD_FAULT_SEEDS=1000 $(CARGO) test --workspace --all-features --test faults --test torn
+	DERIVED_STATSD_FAULT_SEEDS=20000 $(CARGO) test -p daemon --all-features --bin derived-statsd kafka::fake
+	DERIVED_STATSD_FAULT_SEEDS=10 DERIVED_STATSD_FAULT_SAMPLES=85000 \
+		$(CARGO) test -p daemon --all-features --test kafka_faults -- --test-threads=1
 
 clean:
 	$(CARGO) clean

@@ -153,3 +153,20 @@ fn a_topic_that_appears_later_is_picked_up() {
     wait_until_applied(&daemon, 60);
     daemon.wait_for("/analytics/uves/virtual-network/a", |(status, _)| (*status == 200).then_some(()));
 }
+
+#[test]
+fn a_quiet_partition_is_closed_by_the_clock_once_the_brokers_have_nothing_more() {
+    let group = Group::new(&BROKER, "quiet", 2);
+    let daemon = group.daemon_with("a", &["aggregation.idle_timeout=2s"]);
+    let key = "ObjectVNTable:quiet";
+    let partition = proxy_uve::partition(key.as_bytes(), 2) as i32;
+    let sample = |second: u64| (partition, key, format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND));
+    BROKER.produce(&group.topic(EGRESS), (0..5).map(sample));
+    let results = support::wait_until("the results of the only window", || {
+        let results = BROKER.read_all(&group.topic("results"), Isolation::Committed);
+        (!results.is_empty()).then_some(results)
+    });
+    let first = String::from_utf8(results[0].payload.clone().unwrap()).unwrap();
+    assert!(first.contains(&format!("\"start\":{START},")) && first.contains("5"), "{first}");
+    wait_until_applied(&daemon, 5);
+}

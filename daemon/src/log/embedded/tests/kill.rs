@@ -48,7 +48,8 @@ fn said(output: &Output, line: &str) -> usize {
 
 #[test]
 fn a_kill_at_any_point_loses_nothing_and_counts_nothing_twice() {
-    for name in fault::POINTS {
+    // The others are those of a log on Kafka.
+    for name in fault::POINTS.into_iter().filter(|name| !name.starts_with("transaction.")) {
         for hit in 1..=3 {
             let case = format!("{name}:{hit}");
             let dir = dir();

@@ -1,6 +1,8 @@
 //! Seeded input for the benchmarks, the same bytes on every machine, and the job on which systems are compared.
 
 pub mod job;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 
 use std::sync::Arc;
 

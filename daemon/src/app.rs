@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
 
@@ -36,6 +36,8 @@ pub(crate) fn run(settings: AppSettings) -> anyhow::Result<()> {
 
 async fn serve(settings: AppSettings) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    // Before anybody can know that it runs: who then stops it wants an orderly stop.
+    let mut signals = StopSignals::listen()?;
     let server = Server::bind(settings.http).await?;
     let mut engine = Engine::start(&settings.engine, Arc::clone(&clock))?;
     if let Some(poller) = settings.poller {
@@ -47,10 +49,10 @@ async fn serve(settings: AppSettings) -> anyhow::Result<()> {
     let serving = tokio::spawn(server.serve(shared));
     let mut failed = engine.failed.clone();
     let failure = tokio::select! {
-        signal = stop_signal() => { info!(signal = signal?, "Stopping."); false }
+        signal = signals.next() => { info!(signal, "Stopping."); false }
         _ = failed.wait_for(|failed| *failed) => true,
     };
-    tokio::spawn(exit_on_second_signal());
+    tokio::spawn(exit_on_second_signal(signals));
     stop.send_replace(true);
     if tokio::time::timeout(settings.grace, serving).await.is_err() {
         warn!("Some requests did not end in time and are cut off.");
@@ -90,19 +92,31 @@ pub(crate) fn shared(
     })
 }
 
-/// The name of the first signal that asks to stop.
-pub(crate) async fn stop_signal() -> anyhow::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// The signals that ask to stop. From the moment that they are listened for, none ends the process by itself.
+pub(crate) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-async fn exit_on_second_signal() {
-    if stop_signal().await.is_ok() {
-        warn!("Second signal: ending at once. What is not committed is done again at the next start.");
-        std::process::exit(1);
+impl StopSignals {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
+        })
     }
+
+    /// The name of the next one.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+async fn exit_on_second_signal(mut signals: StopSignals) {
+    signals.next().await;
+    warn!("Second signal: ending at once. What is not committed is done again at the next start.");
+    std::process::exit(1);
 }

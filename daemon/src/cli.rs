@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Results(ResultsArgs),
     /// Say which Kafka topics there are, are missing or are wrong; create those that are missing.
     Topics(TopicsArgs),
+    /// Show where the partitions of a running daemon stand, again and again.
+    Top(TopArgs),
     /// Check a configuration and print every problem with its remedy.
     Validate(ValidateArgs),
     /// Say in words what an annotation computes.
@@ -209,6 +211,23 @@ pub(crate) struct TopicsArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+}
+
+/// Arguments of `top`.
+#[derive(Args, Debug)]
+pub(crate) struct TopArgs {
+    /// Where a daemon's HTTP server is.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    pub(crate) url: String,
+    /// How often to look, at least 100ms.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = crate::config::duration::parse)]
+    pub(crate) interval: std::time::Duration,
+    /// Print one table and stop.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// All partitions, not only as many as the terminal has lines for.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// Arguments of `validate`.

@@ -18,7 +18,7 @@ use proxy_uve::proxy_list::{DEFAULT_PROXY_LIST, ProxyList};
 use proxy_uve::schema::Schema;
 use tokio::sync::watch;
 
-use crate::app::{self, AppSettings};
+use crate::app::{self, AppSettings, StopSignals};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Loaded, Streams};
 use crate::engine::Engine;
@@ -83,13 +83,13 @@ async fn wait(board: &Board, engine: &Engine, duration: Option<Duration>) -> any
     let live = std::io::stdout().is_terminal();
     let mut frames = tokio::time::interval(FRAME);
     let over = tokio::time::sleep(duration.unwrap_or(Duration::MAX / 4));
-    let signal = app::stop_signal();
-    tokio::pin!(over, signal);
+    let mut signals = StopSignals::listen()?;
+    tokio::pin!(over);
     loop {
         tokio::select! {
             _ = frames.tick() => print!("{}", board.draw(live, engine)),
             () = &mut over => return Ok(()),
-            signal = &mut signal => return signal.map(|_| ()),
+            _ = signals.next() => return Ok(()),
         }
     }
 }

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Eval(args) => tools::eval::run(&args),
         Command::Explain(args) => tools::explain::run(&args),
+        Command::Top(args) => tools::top::run(&args),
         Command::Validate(args) => tools::validate::run(&args, BAD_CONFIGURATION),
         Command::Run(args) => configured(&args, |loaded| app::run(settings::app(&loaded)?)),
         Command::Replay(args) => {

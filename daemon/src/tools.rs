@@ -1,7 +1,8 @@
-//! The tools beside the daemon: `eval`, `explain` and `validate`. They open no log and no port.
+//! The tools beside the daemon: `eval`, `explain`, `top` and `validate`. They open no log and no port.
 
 pub(crate) mod eval;
 pub(crate) mod explain;
+pub(crate) mod top;
 pub(crate) mod validate;
 
 use std::io::{self, Write};

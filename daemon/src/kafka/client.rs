@@ -86,8 +86,10 @@ impl Connection {
             ("client.id", client_id),
             ("heartbeat.interval.ms", &heartbeat),
             ("partition.assignment.strategy", "cooperative-sticky"),
-            // Bounds the memory of what is fetched ahead.
-            ("queued.max.messages.kbytes", "32768"),
+            // Bound the memory of what is fetched ahead: batches of XML unpack to many times what they were fetched as.
+            ("fetch.max.bytes", "4194304"),
+            ("fetch.message.max.bytes", "262144"),
+            ("queued.max.messages.kbytes", "4096"),
             ("session.timeout.ms", &session),
             ("topic.metadata.refresh.interval.ms", &refresh),
         ];
@@ -126,7 +128,7 @@ impl Connection {
             ("linger.ms", "5"),
             ("message.max.bytes", largest.as_str()),
             ("queue.buffering.max.messages", "1000000"),
-            ("queue.buffering.max.kbytes", "262144"),
+            ("queue.buffering.max.kbytes", "32768"),
         ];
         let fixed = [
             ("enable.idempotence", "true"),

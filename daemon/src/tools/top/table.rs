@@ -1,0 +1,226 @@
+//! From two answers to lines: a head line with the sums, then the partitions, those farthest behind first.
+//!
+//! Lines are cut to the width, as one that wraps would be two for who draws over them.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::look::{Look, Row};
+use super::utc::utc;
+
+/// The narrowest that names of streams are cut to when the terminal is narrow.
+const NARROWEST_NAME: usize = 12;
+const TITLES: [&str; 9] =
+    ["stream", "partition", "owner", "cursor", "lag", "records/s", "watermark", "objects", "closing"];
+/// Columns of names; the others hold numbers and stand to the right.
+const NAMES: [usize; 4] = [0, 2, 6, 8];
+const UNKNOWN: &str = "-";
+
+/// How much there is room for; `None` is no end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub width: Option<usize>,
+    /// One line of it is left to the cursor.
+    pub height: Option<usize>,
+}
+
+/// The table of `newest`; how fast it went since `before`. `problem` is why there is nothing newer.
+pub(super) fn lines(before: Option<&Look>, newest: Option<&Look>, problem: Option<&str>, size: Size) -> Vec<String> {
+    let mut lines = Vec::new();
+    match newest {
+        None => lines.push(problem.unwrap_or_default().to_owned()),
+        Some(newest) => {
+            let rates = rates(before, newest);
+            let head = head(newest, &rates);
+            lines.push(problem.map_or_else(|| head.clone(), |problem| format!("{problem} (before: {head})")));
+            table(newest, &rates, size, &mut lines);
+        }
+    }
+    lines.iter().map(|line| cut(line, size.width.unwrap_or(usize::MAX))).collect()
+}
+
+/// Records a second by stream and partition, of those that were there before and have not begun anew.
+type Rates<'l> = BTreeMap<(&'l str, u16), u64>;
+
+fn rates<'l>(before: Option<&'l Look>, newest: &'l Look) -> Rates<'l> {
+    let Some(before) = before else { return Rates::new() };
+    let cursors: BTreeMap<_, _> = before.rows.iter().map(|row| (id(row), row.cursor)).collect();
+    let elapsed = u128::from(newest.at.saturating_sub(before.at)).max(1);
+    let rate = |row: &'l Row| {
+        let records = row.cursor.checked_sub(*cursors.get(&id(row))?)?;
+        let rate = (u128::from(records) * 1_000_000 + elapsed / 2) / elapsed;
+        Some((id(row), u64::try_from(rate).unwrap_or(u64::MAX)))
+    };
+    newest.rows.iter().filter_map(rate).collect()
+}
+
+fn id(row: &Row) -> (&str, u16) {
+    (&row.stream, row.partition)
+}
+
+fn head(look: &Look, rates: &Rates<'_>) -> String {
+    let owned = look.rows.iter().filter(|row| row.is_owned()).count();
+    let sum = |of: fn(&Row) -> u64| look.rows.iter().map(of).fold(0, u64::saturating_add);
+    let rate = match rates.values().copied().reduce(u64::saturating_add) {
+        Some(rate) => rate.to_string(),
+        None => UNKNOWN.to_owned(),
+    };
+    format!(
+        "{} partitions ({owned} owned, {} unowned), lag {}, {rate} records/s, {} objects",
+        look.rows.len(),
+        look.rows.len() - owned,
+        sum(|row| row.lag),
+        sum(|row| row.objects),
+    )
+}
+
+fn table(look: &Look, rates: &Rates<'_>, size: Size, lines: &mut Vec<String>) {
+    let mut rows: Vec<&Row> = look.rows.iter().collect();
+    rows.sort_by_key(|row| (Reverse(row.lag), id(row)));
+    // Beside the rows there are the head line, the titles, and the cursor's line; and one that counts the hidden.
+    let room = size.height.map_or(usize::MAX, |height| height.saturating_sub(3));
+    let shown = if rows.len() <= room { rows.len() } else { room.saturating_sub(1) };
+    let mut cells = vec![TITLES.map(str::to_owned)];
+    cells.extend(rows[..shown].iter().map(|row| row_cells(row, rates.get(&id(row)).copied())));
+    let mut widths: [usize; TITLES.len()] =
+        std::array::from_fn(|column| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    let too_wide =
+        (widths.iter().sum::<usize>() + 2 * (TITLES.len() - 1)).saturating_sub(size.width.unwrap_or(usize::MAX));
+    widths[0] = widths[0].saturating_sub(too_wide).max(widths[0].min(NARROWEST_NAME));
+    lines.extend(cells.iter().map(|row| line(row, &widths)));
+    if shown < rows.len() {
+        lines.push(format!("… and {} more", rows.len() - shown));
+    }
+}
+
+fn row_cells(row: &Row, rate: Option<u64>) -> [String; TITLES.len()] {
+    let owner = match &row.owner {
+        Some(owner) => owner.as_str(),
+        None if row.is_owned() => "itself",
+        None => UNKNOWN,
+    };
+    let closing = match row.closing {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => UNKNOWN,
+    };
+    [
+        row.stream.clone(),
+        row.partition.to_string(),
+        owner.to_owned(),
+        row.cursor.to_string(),
+        row.lag.to_string(),
+        rate.map_or_else(|| UNKNOWN.to_owned(), |rate| rate.to_string()),
+        if row.watermark == 0 { UNKNOWN.to_owned() } else { utc(row.watermark) },
+        row.objects.to_string(),
+        closing.to_owned(),
+    ]
+}
+
+fn line(row: &[String; TITLES.len()], widths: &[usize; TITLES.len()]) -> String {
+    let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, &width))| {
+        let cell = cut(cell, width);
+        if NAMES.contains(&column) { format!("{cell:width$}") } else { format!("{cell:>width$}") }
+    });
+    cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+/// At most `width` characters on one line; others could move the cursor.
+fn cut(text: &str, width: usize) -> String {
+    let plain = |character: char| if character.is_control() { ' ' } else { character };
+    if text.chars().count() <= width {
+        return text.chars().map(plain).collect();
+    }
+    text.chars().take(width.saturating_sub(1)).map(plain).chain((width > 0).then_some('…')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Size = Size { width: None, height: None };
+
+    fn row(partition: u16, owner: Option<&str>, cursor: u64, lag: u64) -> Row {
+        Row {
+            stream: "UveVirtualNetworkAgent-egress_flow_count".to_owned(),
+            partition,
+            owner: owner.map(str::to_owned),
+            cursor,
+            lag,
+            watermark: if cursor == 0 { 0 } else { 1_488_000_000_000_000 },
+            objects: 10 * u64::from(partition),
+            closing: (partition == 1).then_some(true),
+        }
+    }
+
+    fn looks() -> [Look; 2] {
+        let before = vec![row(0, Some("a/0"), 100, 0), row(1, Some("b/0"), 50, 0), row(2, None, 0, 7)];
+        let newest = vec![
+            row(0, Some("a/0"), 1100, 3),
+            row(1, Some("b/0"), 20, 0),
+            row(2, None, 0, 7),
+            row(3, Some("b/0"), 9, 3),
+        ];
+        [Look { at: 1_000_000, rows: before }, Look { at: 3_000_000, rows: newest }]
+    }
+
+    fn text(before: Option<&Look>, newest: Option<&Look>, problem: Option<&str>, size: Size) -> String {
+        lines(before, newest, problem, size).join("\n")
+    }
+
+    #[test]
+    fn those_farthest_behind_come_first_with_their_speed() {
+        let [before, newest] = looks();
+        insta::assert_snapshot!(text(Some(&before), Some(&newest), None, ALL), @"
+        4 partitions (3 owned, 1 unowned), lag 13, 500 records/s, 60 objects
+        stream                                    partition  owner  cursor  lag  records/s  watermark             objects  closing
+        UveVirtualNetworkAgent-egress_flow_count          2  -           0    7          0  -                          20  -
+        UveVirtualNetworkAgent-egress_flow_count          0  a/0      1100    3        500  2017-02-25T05:20:00Z        0  -
+        UveVirtualNetworkAgent-egress_flow_count          3  b/0         9    3          -  2017-02-25T05:20:00Z       30  -
+        UveVirtualNetworkAgent-egress_flow_count          1  b/0        20    0          -  2017-02-25T05:20:00Z       10  yes
+        ");
+    }
+
+    #[test]
+    fn a_small_terminal_shows_what_it_has_room_for_and_counts_the_rest() {
+        let [before, newest] = looks();
+        let size = Size { width: Some(90), height: Some(6) };
+        insta::assert_snapshot!(text(Some(&before), Some(&newest), None, size), @"
+        4 partitions (3 owned, 1 unowned), lag 13, 500 records/s, 60 objects
+        stream        partition  owner  cursor  lag  records/s  watermark             objects  cl…
+        UveVirtualN…          2  -           0    7          0  -                          20  -
+        UveVirtualN…          0  a/0      1100    3        500  2017-02-25T05:20:00Z        0  -
+        … and 2 more
+        ");
+        for (width, height) in (0..120).flat_map(|width| (0..9).map(move |height| (width, height))) {
+            let lines =
+                lines(Some(&before), Some(&newest), Some("away"), Size { width: Some(width), height: Some(height) });
+            assert!(lines.len() < height.max(4), "{width}x{height}: {lines:?}");
+            assert!(lines.iter().all(|line| line.chars().count() <= width), "{width}x{height}: {lines:?}");
+        }
+    }
+
+    #[test]
+    fn without_an_earlier_answer_there_is_no_speed() {
+        let [_, newest] = looks();
+        let head = lines(None, Some(&newest), None, ALL).remove(0);
+        assert_eq!(head, "4 partitions (3 owned, 1 unowned), lag 13, - records/s, 60 objects");
+    }
+
+    #[test]
+    fn a_problem_stands_in_the_head_line_above_the_last_answer() {
+        let [before, newest] = looks();
+        let shown = lines(Some(&before), Some(&newest), Some("no answer"), ALL);
+        assert!(shown[0].starts_with("no answer (before: 4 partitions"), "{shown:?}");
+        assert_eq!(shown.len(), 6);
+        assert_eq!(lines(None, None, Some("no answer"), ALL), ["no answer"]);
+    }
+
+    #[test]
+    fn what_a_daemon_says_cannot_move_the_cursor() {
+        let mut hostile = row(0, Some("\x1b[2J"), 1, 1);
+        hostile.stream = "a\nb".to_owned();
+        let shown = lines(None, Some(&Look { at: 0, rows: vec![hostile] }), Some("\x07"), ALL);
+        assert!(!shown.iter().any(|line| line.contains(char::is_control)), "{shown:?}");
+    }
+}

@@ -1,0 +1,37 @@
+//! `derived-statsd top` against a daemon.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod binary;
+mod support;
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use support::{Daemon, line};
+use tempfile::TempDir;
+
+#[test]
+fn one_table_of_a_daemon_that_runs() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &["log.partitions=1"]);
+    let samples: String = (0..5).map(|at| line("vn1", "egress_flow_count", 1_488_000_000_000_000 + at, 1)).collect();
+    daemon.post(samples.as_bytes(), None).unwrap();
+    daemon.wait_until_applied();
+    let run = binary::run(&["top", "--once", "--url", &daemon.url("/")], "");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines[0], "2 partitions (2 owned, 0 unowned), lag 0, - records/s, 1 objects");
+    let row: Vec<_> = lines[2].split_whitespace().collect();
+    // The watermark is behind the newest sample by the allowed lateness.
+    let stream = "UveVirtualNetworkAgent-egress_flow_count";
+    assert_eq!(row, [stream, "0", "itself", "5", "0", "-", "2017-02-25T05:19:30Z", "1", "no"]);
+    assert_eq!(lines.len(), 4);
+}
+
+#[test]
+fn without_a_daemon_one_table_is_an_error_that_names_the_address() {
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let run = binary::run(&["top", "--once", "--url", &format!("http://{closed}")], "");
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+    assert!(run.stderr.contains(&format!("no answer from http://{closed}/api/v1/partitions")), "{run:?}");
+}

@@ -49,6 +49,26 @@ fn two_daemons_give_every_result_once_and_each_knows_who_has_what() {
 }
 
 #[test]
+fn an_eager_group_gives_every_result_once_too() {
+    let group = Group::new(&BROKER, "eager", 4);
+    let input = Input::new(5, 4, 6, 400, 20);
+    let expected = input.expected();
+    let eager = ["kafka.properties=[\"partition.assignment.strategy=range\"]"];
+    let first = group.daemon_with("a", &eager);
+    group.publish(&input.samples[..1200]);
+    wait_until_applied(&first, 1000);
+    let second = group.daemon_with("b", &eager);
+    group.publish(&input.samples[1200..]);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "an eager group");
+    for daemon in [first, second] {
+        assert!(daemon.get("/metrics").1.contains("derived_statsd_records_total"), "both live");
+        daemon.stop();
+    }
+}
+
+#[test]
 fn samples_come_in_at_any_daemon_by_http_and_by_replay() {
     let group = Group::new(&BROKER, "door", 3);
     let daemons = [group.daemon("a"), group.daemon("b")];

@@ -266,7 +266,11 @@ fn a_topic_that_grows_keeps_every_object_whole() {
                 broker.grow_topic(&group.topic(&format!("agg-UveVirtualNetworkAgent-{attribute}")), 2 * PARTITIONS);
             }
             // Producers look for new partitions every few minutes, daemons every few seconds.
-            daemons[0].wait_for("/api/v1/partitions", |(_, body)| (places(body).len() == 24).then_some(()));
+            for daemon in &daemons {
+                daemon.wait_for("/api/v1/partitions", |(_, body)| (places(body).len() == 24).then_some(()));
+            }
+            // Workers hear of it with their next turn.
+            thread::sleep(Duration::from_millis(300));
             group.publish_to(2 * PARTITIONS);
         }
         // What comes now waits in old and new partitions until the daemons are back, and must be read side by side.

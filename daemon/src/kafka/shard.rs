@@ -23,6 +23,9 @@ const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
 /// within moments of each other, and a transaction costs about as much for all of them as for one.
 const LINGER: Duration = Duration::from_millis(200);
 
+/// Answers that lie further apart say nothing about the time between them.
+const MAX_UNCONFIRMED: Duration = Duration::from_secs(5);
+
 /// The fates of records that will never be samples.
 const POISON: [Fate; 3] = [Fate::MalformedKey, Fate::MalformedPayload, Fate::MalformedValue];
 
@@ -43,6 +46,14 @@ pub(crate) struct Shard {
     results_since: Option<Duration>,
     /// When the last record came, by the monotonic clock.
     last_input: Duration,
+    quiet: Option<Quiet>,
+}
+
+/// A time through which the cluster said again and again that it had nothing more.
+#[derive(Clone, Copy, Debug)]
+struct Quiet {
+    since: Duration,
+    confirmed: Duration,
 }
 
 /// What the last commit said.
@@ -77,6 +88,7 @@ impl Shard {
             committed,
             results_since: None,
             last_input: Duration::ZERO,
+            quiet: None,
         }
     }
 
@@ -106,6 +118,7 @@ impl Shard {
     /// Applies a run of records of one input partition, of which there are `sources`.
     pub(crate) fn apply(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, now: Duration) {
         self.last_input = now;
+        self.quiet = None;
         if sources <= 1 && self.merge.is_empty() {
             self.ingest(source.partition, records);
         } else {
@@ -201,11 +214,17 @@ impl Shard {
         }
     }
 
-    /// Lets time pass for a shard of which the cluster has nothing more: event time goes on from the newest timestamp
-    /// at the speed of the monotonic clock.
-    pub(crate) fn pass_idle_time(&mut self, now: Duration, settings: &WorkerSettings) {
-        let Some(newest) = self.table.newest_timestamp() else { return };
-        let reached = newest.saturating_add(micros(self.idle(now)));
+    /// Lets time pass for a shard of which the cluster said just now that it has nothing more. When that has been so for
+    /// long enough, event time goes on from the newest timestamp at the speed of the monotonic clock.
+    ///
+    /// Only time that is covered by such answers counts: while the brokers were away, producers could not send either.
+    pub(crate) fn pass_quiet_time(&mut self, now: Duration, settings: &WorkerSettings) {
+        let known = self.quiet.filter(|quiet| now.saturating_sub(quiet.confirmed) <= MAX_UNCONFIRMED);
+        let since = known.map_or(now, |quiet| quiet.since);
+        self.quiet = Some(Quiet { since, confirmed: now });
+        let quiet = now.saturating_sub(since);
+        let Some(newest) = self.table.newest_timestamp().filter(|_| quiet >= settings.idle_timeout) else { return };
+        let reached = newest.saturating_add(micros(quiet));
         self.table.advance(reached.saturating_sub(settings.table.allowed_lateness));
         self.note_results(now);
     }

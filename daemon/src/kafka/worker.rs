@@ -325,7 +325,7 @@ impl<M: Member> Worker<M> {
     /// Lets time pass for the shards of which the cluster, asked now, has nothing more.
     fn pass_idle_time(&mut self, now: Duration) -> Result<(), MemberError> {
         let Self { member, shards, settings, paused, .. } = self;
-        let is_quiet = |shard: &Shard| shard.is_waiting() || shard.idle(now) >= settings.idle_timeout;
+        let is_quiet = |shard: &Shard| shard.is_waiting() || shard.idle(now) >= LOOK_INTERVAL;
         let quiet = shards.values().filter_map(Slot::working).filter(|it| is_quiet(&it.shard));
         let asked: Vec<_> = quiet.flat_map(|it| &it.sources).filter(|it| !paused.contains(it)).copied().collect();
         let dry = member.at_end(&asked)?;
@@ -334,7 +334,7 @@ impl<M: Member> Worker<M> {
             if shard.is_waiting() {
                 shard.settle(sources, &dry, now);
             } else if is_quiet(shard) && sources.iter().all(|source| dry.contains(source)) {
-                shard.pass_idle_time(now, settings);
+                shard.pass_quiet_time(now, settings);
             }
             balance(member, shard, sources, paused)?;
         }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::log::error::LogError;
 use crate::log::frame::{Frame, RecordBuffer, Records};
 
-/// A partition of the input: a stream (numbered by [`stream_id`](super::Log::stream_id)) and a partition of it.
+/// A partition of the input: a stream (numbered by [`stream_id`](super::PartitionLog::stream_id)) and a partition of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PartitionId {
     /// The number of the stream; 65,535 is reserved.

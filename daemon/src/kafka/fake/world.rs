@@ -198,8 +198,9 @@ impl World {
             self.start();
         }
         self.actors.borrow_mut().iter_mut().for_each(|actor| actor.frozen_until = Duration::ZERO);
-        for round in 0..100 {
-            let pace = if round < 60 { 500 } else { 10_000 };
+        for round in 0..150 {
+            // Then faster, but so that a quiet partition is confirmed to be so often enough.
+            let pace = if round < 60 { 500 } else { 4_500 };
             self.pass(Duration::from_millis(pace));
             self.brokers.borrow_mut().settle_all();
             for actor in self.live() {

@@ -25,7 +25,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// What the client said, as words. `reached` is what is known of the brokers, see [`unreachable`].
+/// What the client said, as words. `reached` is what is known of the brokers, see [`unreachable()`].
 pub(crate) fn explain(operation: Operation, topic: &str, code: Code, reached: &str) -> anyhow::Error {
     let what = format!("cannot {operation} topic {topic}");
     match code {

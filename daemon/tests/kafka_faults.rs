@@ -247,6 +247,9 @@ fn a_broker_that_is_away_for_a_while_costs_time_and_nothing_else() {
     group.publish(&input.samples[half..]);
     let mut results = group.results();
     results.wait(&input, expected.len(), PATIENCE);
+    if !input.are_results(results.lines.clone(), &expected) {
+        daemons.iter().for_each(|daemon| println!("{}\n{}", daemon.stderr(), daemon.get("/api/v1/partitions").1));
+    }
     input.assert_results(results.lines, &expected, "the broker was away");
     for daemon in daemons {
         let said = daemon.stop();
@@ -257,7 +260,9 @@ fn a_broker_that_is_away_for_a_while_costs_time_and_nothing_else() {
 #[test]
 fn a_topic_that_grows_keeps_every_object_whole() {
     let broker = Broker::start();
-    let input = input(2);
+    // Never more than that: the more samples, the faster time passes in this test, and what a publisher writes to one
+    // partition milliseconds before the other must be within the lateness.
+    let input = Input::new(2, PARTITIONS, WINDOWS, 4_000, 300);
     let group = Group::new(&broker, "growth", PARTITIONS);
     let mut daemons = vec![group.daemon("a"), group.daemon("b")];
     publish(&group, &input, 4, |number| match number {

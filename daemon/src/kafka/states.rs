@@ -9,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
 use tracing::info;
 
 use crate::clock::Clock;
@@ -106,6 +107,8 @@ impl StateTopics {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(missing.remove(&(partition as u16))),
+                // Of connections; the client makes them anew, and what is really amiss shows in nothing coming.
+                Some(Err(error)) if is_about_connections(&error) => {}
                 Some(Err(error)) => return Err(error),
                 None if self.clock.monotonic().saturating_sub(last) > TIMEOUT => return Err(KafkaError::Canceled),
                 None => {}
@@ -123,7 +126,9 @@ impl StateStore for StateTopics {
         progress: &RestoreProgress,
     ) -> Result<BTreeMap<u16, StateRecords>, String> {
         let topic = self.topics.get(usize::from(stream)).ok_or("there is no such stream")?;
+        // What they said while nothing was read, such as for all the time that the brokers were away.
         client::drain(&self.uncommitted);
+        client::drain(&self.committed);
         let said = |error: KafkaError| format!("{topic}: {error}");
         let mut ends = ends(&self.uncommitted, topic, partitions.iter().copied()).map_err(said)?;
         progress.expect(ends.values().sum());
@@ -141,6 +146,11 @@ impl StateStore for StateTopics {
             std::thread::sleep(LOOK);
         }
     }
+}
+
+fn is_about_connections(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
+    matches!(error.rdkafka_error_code(), Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve))
 }
 
 /// The ends of partitions, as `client` sees them.

@@ -15,7 +15,7 @@
 //! librdkafka asks for a call of `assign` or `unassign` and does not go on before it came. The callback only notes what
 //! is asked; the worker finishes its transaction and then makes the call.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub(crate) struct Group {
     topics: Arc<InputTopics>,
     /// What the consumer is told to read.
     reading: BTreeSet<PartitionId>,
+    /// Where each was last told to begin: its position until its first record came.
+    starts: BTreeMap<PartitionId, Option<u64>>,
     /// Whether the group has given this member's partitions to others, and the member has not answered that yet.
     is_expelled: bool,
 }
@@ -118,7 +120,15 @@ impl Group {
         let clerk = connection.reader(&names.group, Isolation::Committed);
         let clerk = BaseConsumer::from_config_and_context(&clerk, Spoken)?;
         let transactions = Transactions::new(connection.transactional(&names.transactional_id(worker)), names);
-        Ok(Self { consumer, clerk, transactions, topics, reading: BTreeSet::new(), is_expelled: false })
+        Ok(Self {
+            consumer,
+            clerk,
+            transactions,
+            topics,
+            reading: BTreeSet::new(),
+            starts: BTreeMap::new(),
+            is_expelled: false,
+        })
     }
 
     /// Whether the group has expelled this member. The client forgets it with the next call that changes what is read, so
@@ -157,7 +167,10 @@ impl Group {
         let start_of = |id: &PartitionId| {
             let asked = starts.iter().find(|(asked, _)| asked == id);
             let (topic, number) = (self.topics.name(id.stream), i32::from(id.partition));
-            let position = || positions.find_partition(topic, number).map_or(Offset::Beginning, |it| it.offset());
+            let position = || match positions.find_partition(topic, number).map(|it| it.offset()) {
+                Some(reached @ Offset::Offset(_)) => reached,
+                _ => start(self.starts.get(id).copied().flatten()),
+            };
             asked.map_or_else(position, |(_, offset)| start(*offset))
         };
         let list = self.topics.list(self.reading.iter().map(|id| (*id, start_of(id))));
@@ -194,6 +207,7 @@ impl Member for Group {
         if self.is_cooperative() {
             self.stop_reading(&anew)?;
         }
+        self.starts.extend(starts.iter().copied());
         self.reading.extend(starts.iter().map(|(id, _)| *id));
         let done = if self.is_cooperative() {
             let list = self.topics.list(starts.iter().map(|(id, offset)| (*id, start(*offset))));

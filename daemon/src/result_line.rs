@@ -11,9 +11,11 @@
 
 use std::io::Write as _;
 
-use proxy_uve::ResultRow;
+use proxy_uve::{ResultRow, Table};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::log::{LogError, RecordBuffer};
 
 /// Appends the line of a result, without a line feed.
 pub(crate) fn encode(row: &ResultRow<'_>, out: &mut Vec<u8>) {
@@ -26,6 +28,23 @@ pub(crate) fn encode(row: &ResultRow<'_>, out: &mut Vec<u8>) {
     let _ = write!(out, ",\"start\":{},\"end\":{},\"data\":", row.start, row.end);
     out.extend_from_slice(row.json);
     out.push(b'}');
+}
+
+/// Takes the results out of a table, each as its line under its object's key.
+///
+/// # Errors
+///
+/// [`LogError::InvalidArgument`] if one is too large for the log; the table then still has them all.
+pub(crate) fn take(table: &mut Table) -> Result<RecordBuffer, LogError> {
+    let mut results = RecordBuffer::default();
+    let mut line = Vec::new();
+    for row in table.drain() {
+        line.clear();
+        encode(&row, &mut line);
+        results.push(row.key, &line)?;
+    }
+    table.clear_results();
+    Ok(results)
 }
 
 /// A line read back, borrowing from it.

@@ -12,12 +12,16 @@ use rdkafka::config::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 
 use crate::clock::micros;
 use crate::config::Kafka;
 
 /// The largest message that we write: a chunk of state, or a sample with a long key.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long an answer of the brokers may take.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What all our clients have in common.
 #[derive(Clone)]
@@ -195,6 +199,11 @@ fn password(kafka: &Kafka) -> anyhow::Result<String> {
         }
         (None, None) => anyhow::bail!("kafka.security asks for a password; set kafka.password or kafka.password_file"),
     }
+}
+
+/// Whether an offset that was asked for is no longer, or not yet, there.
+pub(crate) fn is_out_of_range(error: &KafkaError) -> bool {
+    matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange))
 }
 
 /// Empties the queue of a client that is only asked and never read from: what it has to say about the brokers would else

@@ -30,7 +30,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use tracing::{debug, warn};
 
 use crate::fault;
-use crate::kafka::client::{self, Connection, Isolation, Spoken};
+use crate::kafka::client::{self, Connection, Isolation, Spoken, TIMEOUT};
 use crate::kafka::member::{Change, Incoming, Member, MemberError, ShardCommit};
 use crate::kafka::names::Names;
 use crate::kafka::progress::Progress;
@@ -39,9 +39,6 @@ use crate::log::PartitionId;
 
 /// Messages that are taken from the client's queue before they are applied: enough to apply them by the column.
 const BATCH: usize = 1024;
-
-/// How long an answer of the brokers may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A member of the group.
 pub(crate) struct Group {
@@ -354,10 +351,7 @@ impl ClientContext for GroupContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         // The only way in which the client says that an offset is gone.
-        if matches!(
-            error.rdkafka_error_code(),
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
-        ) {
+        if client::is_out_of_range(&error) {
             self.set_out_of_range(true);
         }
         debug!(%error, reason, "Kafka's client.");

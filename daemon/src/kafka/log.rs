@@ -9,14 +9,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::clock::Clock;
-use crate::kafka::client::{Connection, Isolation, Spoken};
+use crate::kafka::client::{Connection, Isolation, Spoken, TIMEOUT};
 use crate::kafka::front_door::FrontDoor;
 use crate::kafka::names::Names;
 use crate::kafka::results::Results;
 use crate::log::{AppendBatch, Appended, Bounds, Log, LogError, RecordBatch, SinkPosition};
-
-/// How long an answer of the brokers may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(crate) struct KafkaLog {

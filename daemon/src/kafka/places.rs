@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -13,16 +12,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::Deserialize;
 
-use crate::kafka::client::{self, Isolation, Spoken};
+use crate::kafka::client::{self, Isolation, Spoken, TIMEOUT};
 use crate::kafka::engine::KafkaSettings;
 use crate::kafka::group::InputTopics;
 use crate::kafka::topology::Topology;
 use crate::log::PartitionId;
 use crate::places::{Own, Place, Places};
 use crate::telemetry::{PartitionStatus, Telemetry};
-
-/// How long an answer of the brokers may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(crate) struct GroupPlaces {

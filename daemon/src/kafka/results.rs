@@ -11,15 +11,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message as _, Timestamp};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rdkafka::types::RDKafkaErrorCode;
 
 use crate::clock::Clock;
-use crate::kafka::client::{Connection, Isolation, Spoken};
+use crate::kafka::client::{self, Connection, Isolation, Spoken, TIMEOUT};
 use crate::kafka::names::Names;
 use crate::log::{Bounds, LogError, RecordBatch};
-
-/// How long an answer of the brokers may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a reader at the end waits for more.
 const WAIT: Duration = Duration::from_millis(100);
@@ -140,12 +136,8 @@ impl Results {
     }
 
     fn read_failed(&self, from: u64, error: &KafkaError) -> LogError {
-        let is_gone = matches!(
-            error.rdkafka_error_code(),
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
-        );
         match self.bounds() {
-            Ok(bounds) if is_gone => {
+            Ok(bounds) if client::is_out_of_range(error) => {
                 LogError::OffsetOutOfRange { place: "the results".to_owned(), asked: from, bounds }
             }
             _ => self.failed(error),

@@ -11,7 +11,7 @@ use crate::clock::micros;
 use crate::kafka::member::{DeadLetter, Incoming, ShardCommit};
 use crate::kafka::merge::Merge;
 use crate::kafka::state::{self, Head, Saved};
-use crate::log::{Digests, LogError, PartitionId, RecordBuffer};
+use crate::log::{Digests, LogError, PartitionId};
 use crate::result_line;
 use crate::telemetry::PartitionStatus;
 use crate::worker::{CLOSING_PAUSE, StreamPlan, WorkerSettings};
@@ -257,14 +257,7 @@ impl Shard {
 
     /// What changed since the last commit. The caller commits it, or restores the shard.
     pub(crate) fn prepare_commit(&mut self, owner: &str, now: Duration) -> Result<ShardCommit, LogError> {
-        let mut results = RecordBuffer::default();
-        let mut line = Vec::new();
-        for row in self.table.drain() {
-            line.clear();
-            result_line::encode(&row, &mut line);
-            results.push(row.key, &line)?;
-        }
-        self.table.clear_results();
+        let results = result_line::take(&mut self.table)?;
         let snapshot = self.table.snapshot();
         self.head.sequence += 1;
         self.head.meta = snapshot.meta;

@@ -13,14 +13,11 @@ use rdkafka::types::RDKafkaErrorCode;
 use tracing::info;
 
 use crate::clock::Clock;
-use crate::kafka::client::{self, Connection, Isolation, Spoken};
+use crate::kafka::client::{self, Connection, Isolation, Spoken, TIMEOUT};
 use crate::kafka::names::Names;
 use crate::kafka::restore::StateStore;
 use crate::kafka::state::StateRecords;
 use crate::telemetry::RestoreProgress;
-
-/// How long an answer of the brokers may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often is looked whether open transactions have ended.
 const LOOK: Duration = Duration::from_millis(50);

@@ -9,7 +9,7 @@ use tracing::{debug, error};
 
 use crate::clock::micros;
 use crate::fault;
-use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog, RecordBatch, RecordBuffer};
+use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog, RecordBatch};
 use crate::result_line;
 use crate::telemetry::PartitionStatus;
 use crate::worker::{StreamPlan, WorkerSettings};
@@ -167,14 +167,7 @@ impl Assignment {
 
     /// What changed since the last commit. The caller commits it, or restores the partition.
     pub(crate) fn prepare_commit(&mut self, now: Duration) -> Result<PartitionCommit, LogError> {
-        let mut results = RecordBuffer::default();
-        let mut line = Vec::new();
-        for row in self.table.drain() {
-            line.clear();
-            result_line::encode(&row, &mut line);
-            results.push(row.key, &line)?;
-        }
-        self.table.clear_results();
+        let results = result_line::take(&mut self.table)?;
         let snapshot = self.table.snapshot();
         self.committed_cursor = self.cursor;
         self.committed_watermark = self.table.watermark();

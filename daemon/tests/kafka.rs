@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -28,6 +29,12 @@ fn wait_until_applied(daemon: &Daemon, records: u64) {
         let applied: u64 = places.iter().filter_map(|place| place["cursor"].as_u64()).sum();
         (is_applied(body) && applied >= records).then_some(())
     });
+}
+
+/// Who has a partition, by the answer of the partitions API.
+fn owners(partitions: &str) -> BTreeSet<String> {
+    let places: Vec<serde_json::Value> = serde_json::from_str(partitions).unwrap_or_default();
+    places.iter().filter_map(|place| place["owner"].as_str()).map(ToOwned::to_owned).collect()
 }
 
 #[test]
@@ -58,12 +65,13 @@ fn an_eager_group_gives_every_result_once_too() {
     group.publish(&input.samples[..1200]);
     wait_until_applied(&first, 1000);
     let second = group.daemon_with("b", &eager);
+    second.wait_for("/api/v1/partitions", |(_, body)| owners(body).iter().eq(["a/0", "b/0"]).then_some(()));
     group.publish(&input.samples[1200..]);
     let mut results = group.results();
     results.wait(&input, expected.len(), PATIENCE);
     input.assert_results(results.lines, &expected, "an eager group");
     for daemon in [first, second] {
-        assert!(daemon.get("/metrics").1.contains("derived_statsd_records_total"), "both live");
+        assert!(daemon.get("/metrics").1.contains("derived_statsd_records_total"), "both had their share");
         daemon.stop();
     }
 }

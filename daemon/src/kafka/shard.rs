@@ -42,6 +42,8 @@ pub(crate) struct Shard {
     dead_letters: Vec<DeadLetter>,
     dead_letter_bytes: usize,
     committed: Committed,
+    /// Whether the group's offsets name this owner. Until then every daemon shows the one before.
+    is_announced: bool,
     /// When the first result came that is not committed.
     results_since: Option<Duration>,
     /// When the last record came, by the monotonic clock.
@@ -86,6 +88,7 @@ impl Shard {
             dead_letters: Vec::new(),
             dead_letter_bytes: 0,
             committed,
+            is_announced: false,
             results_since: None,
             last_input: Duration::ZERO,
             quiet: None,
@@ -235,14 +238,17 @@ impl Shard {
         }
     }
 
-    /// Whether there is something to commit: results after a moment, progress after the interval, anything if `all`.
-    /// Never while a window is closing, as the state then is that of two moments.
+    /// Whether there is something to commit: results and a new owner after a moment, progress after the interval, anything
+    /// if `all`. Never while a window is closing, as the state then is that of two moments.
     pub(crate) fn is_due(&self, all: bool, now: Duration, interval: Duration) -> bool {
         if self.table.is_closing() {
             return false;
         }
         if let Some(since) = self.results_since {
             return all || now.saturating_sub(since) >= LINGER || self.is_heavy();
+        }
+        if !self.is_announced && !all && now.saturating_sub(self.committed.at) >= LINGER {
+            return true;
         }
         let moved = self.head.cursors != self.committed.cursors
             || self.table.watermark() != self.committed.watermark
@@ -264,6 +270,7 @@ impl Shard {
         let mut state = std::mem::take(&mut self.erased);
         state.extend(state::encode(&self.head, snapshot.chunks, &mut self.digests));
         self.committed = Committed { cursors: self.head.cursors.clone(), watermark: self.table.watermark(), at: now };
+        self.is_announced = true;
         self.results_since = None;
         self.dead_letter_bytes = 0;
         let (offsets, note) = (self.offsets(), self.note(owner));

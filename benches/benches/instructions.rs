@@ -9,9 +9,11 @@
 
 use std::hint::black_box;
 
+use benches::netplugin::{NODE, body};
 use benches::{Generated, MINUTE, START, plan, records, settings};
 use derived_stats::{Annotation, AnnotationError, Context, Number, Spec, ValueType};
 use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
+use netplugin_adapter::{Limits, NodeCounters, ServiceStats, decode, encode_record, points};
 use proxy_uve::wire::line::{LineForm, plain};
 use proxy_uve::{DecodedRecord, ResultBuffer, ResultSink, Table, wire};
 
@@ -79,6 +81,27 @@ fn parse(text: &'static str) -> usize {
     (0..PARSES).filter(|_| black_box(compiled(black_box(text))).is_ok()).count()
 }
 
+// A node's statistics to points and to a record of them.
+#[library_benchmark]
+#[bench::node(setup = node_body)]
+fn netplugin_record(body: &'static str) -> Vec<u8> {
+    let mut record = Vec::with_capacity(body.len());
+    if let Ok(stats) = decode(black_box(body.as_bytes()), &Limits::default()) {
+        encode_record("192.168.2.10", START, points(&stats), &mut record);
+    }
+    record
+}
+
+// Increases from one scrape to the next.
+#[library_benchmark]
+#[bench::node(setup = known_node)]
+fn netplugin_observe((mut counters, stats): (NodeCounters, ServiceStats)) -> (NodeCounters, ServiceStats) {
+    counters.observe(START + MINUTE, black_box(&stats), |increase| {
+        black_box(increase);
+    });
+    (counters, stats)
+}
+
 /// A table with every object in its open window, and what comes next.
 fn open_table() -> (Table<()>, &'static [DecodedRecord<'static>]) {
     let mut table = Table::with_sink(plan(), settings(), ());
@@ -139,6 +162,18 @@ fn compiled(text: &str) -> Result<Spec, AnnotationError> {
     Spec::compile(&Annotation::parse(text)?, Context::new(ValueType::U64))
 }
 
+fn node_body() -> &'static str {
+    body(NODE, 1).leak()
+}
+
+/// The counters of a node after its first scrape, and what the second one says.
+fn known_node() -> (NodeCounters, ServiceStats) {
+    let read = |scrapes| decode(body(NODE, scrapes).as_bytes(), &Limits::default()).expect("a good body");
+    let mut counters = NodeCounters::default();
+    counters.observe(START, &read(0), |_| {});
+    (counters, read(1))
+}
+
 fn xml_payloads() -> &'static [Vec<u8>] {
     records(TEXTS, OBJECTS, 1).into_iter().map(|record| record.payload).collect::<Vec<_>>().leak()
 }
@@ -149,10 +184,11 @@ fn json_payloads() -> &'static [Vec<u8>] {
 }
 
 library_benchmark_group!(name = table, benchmarks = [update, close, encode]);
+library_benchmark_group!(name = netplugin, benchmarks = [netplugin_record, netplugin_observe]);
 library_benchmark_group!(name = text, benchmarks = [decode_lines, decode_payloads, parse]);
 main!(
     config = LibraryBenchmarkConfig::default()
         .env("GLIBC_TUNABLES", PLAIN_CPU)
         .tool(Callgrind::with_args(["--cache-sim=no"])),
-    library_benchmark_groups = [table, text]
+    library_benchmark_groups = [table, netplugin, text]
 );

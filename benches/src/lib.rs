@@ -3,6 +3,7 @@
 pub mod job;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod netplugin;
 
 use std::sync::Arc;
 

@@ -56,7 +56,10 @@ pub struct Rejected {
 #[non_exhaustive]
 pub enum Reason {
     /// An address is missing, too long or not plain text.
-    #[error("{place} has the address `{found}`, expected 1 to {max} visible ASCII characters", max = crate::MAX_ADDRESS_LENGTH)]
+    #[error(
+        "{place} has the address `{found}`, expected 1 to {max} visible ASCII characters, no quote or backslash",
+        max = crate::MAX_ADDRESS_LENGTH
+    )]
     Address {
         /// Where.
         place: String,

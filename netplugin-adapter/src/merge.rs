@@ -3,31 +3,82 @@
 //! Netplugin records both directions under the source address. What a provider sent back is under the provider, what
 //! the endpoint sent is under the endpoint, and for which provider is not recorded. With one provider there is no
 //! doubt, and the two are one flow. With more, the endpoint's entry becomes a flow with the service's address as its
-//! provider: a copy to each would be summed by whoever sums, a share by proportion would be a guess.
+//! provider: a copy to each would be summed by whoever sums, a share by proportion would be a guess. Should the service's
+//! address be a provider too, it is added there: a second flow of that name would be the same pair twice.
 //!
 //! All four counters of the own entry follow that rule, its *In* too although it is nearly always 0: then the sum over
 //! the flows is the sum over the entries for every counter.
 
-use crate::stats::{Counters, Flow};
+use crate::stats::Counters;
+use crate::tree::Service;
 
-/// Adds the endpoint's `own` entry to the flows of its providers.
-///
-/// `providers` is sorted by address without duplicates, and so is the result. The error names the counter whose sum
-/// leaves 64 bits.
-pub(crate) fn merge(
-    service_ip: &str,
-    own: Option<Counters>,
-    mut providers: Vec<Flow>,
-) -> Result<Vec<Flow>, &'static str> {
-    let Some(own) = own else { return Ok(providers) };
-    if let [only] = providers.as_mut_slice() {
-        only.counters = only.counters.plus(own)?;
-        return Ok(providers);
+/// The endpoint's own entry of a service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Own<'a> {
+    /// Where it is among the entries.
+    pub(crate) index: usize,
+    /// The provider it goes to.
+    pub(crate) provider_ip: &'a str,
+    counters: Counters,
+}
+
+/// The endpoint's own entry and where it goes; `None` when there is none.
+pub(crate) fn own(service: Service<'_, Counters>) -> Option<Own<'_>> {
+    let index = service.position(service.endpoint_ip)?;
+    let (_, &counters) = service.entry(index)?;
+    let other = if service.len() == 2 { service.entry(1 - index) } else { None };
+    let provider_ip = other.map_or(service.ip, |(ip, _)| ip);
+    Some(Own { index, provider_ip, counters })
+}
+
+/// Whether the flows stay within 64 bits; the error names the counter that does not.
+pub(crate) fn check(service: Service<'_, Counters>) -> Result<(), &'static str> {
+    let Some(own) = own(service) else { return Ok(()) };
+    let goes_to = service.position(own.provider_ip).filter(|&index| index != own.index);
+    match goes_to.and_then(|index| service.entry(index)) {
+        Some((_, counters)) => counters.plus(own.counters).map(|_| ()),
+        None => Ok(()),
     }
-    match providers.binary_search_by(|flow| (*flow.provider_ip).cmp(service_ip)) {
-        // A provider under the service's own address: a second flow of that name would be the same pair twice.
-        Ok(at) => providers[at].counters = providers[at].counters.plus(own)?,
-        Err(at) => providers.insert(at, Flow { provider_ip: service_ip.into(), counters: own }),
+}
+
+/// What flowed between the endpoint and each provider, sorted by provider, each once.
+pub(crate) fn flows(service: Service<'_, Counters>) -> impl Iterator<Item = (&str, Counters)> {
+    Flows { service, next: 0, own: own(service), own_is_due: true }
+}
+
+struct Flows<'a> {
+    service: Service<'a, Counters>,
+    next: usize,
+    own: Option<Own<'a>>,
+    /// The own entry was not yet given.
+    own_is_due: bool,
+}
+
+impl<'a> Iterator for Flows<'a> {
+    type Item = (&'a str, Counters);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.own.is_some_and(|own| own.index == self.next) {
+            self.next += 1;
+        }
+        let entry = self.service.entry(self.next);
+        let due = self.own.filter(|_| self.own_is_due);
+        match (entry, due) {
+            (Some((ip, &counters)), Some(own)) if ip == own.provider_ip => {
+                self.next += 1;
+                self.own_is_due = false;
+                // The decoder has refused sums that leave 64 bits.
+                Some((ip, counters.plus(own.counters).unwrap_or(counters)))
+            }
+            (Some((ip, &counters)), due) if due.is_none_or(|own| ip < own.provider_ip) => {
+                self.next += 1;
+                Some((ip, counters))
+            }
+            (_, Some(own)) => {
+                self.own_is_due = false;
+                Some((own.provider_ip, own.counters))
+            }
+            (_, None) => None,
+        }
     }
-    Ok(providers)
 }

@@ -1,6 +1,8 @@
 //! The decoded body as flat points, ready for a sink or a pipeline.
 
-use crate::stats::ServiceStats;
+use crate::merge::flows;
+use crate::stats::{Counters, ServiceStats};
+use crate::tree::{Endpoint, Service};
 
 /// What one endpoint received from and sent to one provider of one service, since its flows were installed.
 ///
@@ -39,17 +41,22 @@ pub struct Point<'a> {
 /// # Ok::<(), netplugin_adapter::DecodeError>(())
 /// ```
 pub fn points(stats: &ServiceStats) -> impl Iterator<Item = Point<'_>> {
-    stats.endpoints.iter().flat_map(|endpoint| {
-        endpoint.services.iter().flat_map(|service| {
-            service.flows.iter().map(|flow| Point {
-                endpoint_ip: &endpoint.ip,
-                service_ip: &service.ip,
-                provider_ip: &flow.provider_ip,
-                bytes_in: flow.counters.bytes_in,
-                bytes_out: flow.counters.bytes_out,
-                packets_in: flow.counters.packets_in,
-                packets_out: flow.counters.packets_out,
-            })
-        })
+    stats.tree.services().flat_map(points_of_service)
+}
+
+/// The points of one endpoint, found by binary search; none when it is not among the good ones.
+pub fn points_of<'s>(stats: &'s ServiceStats, endpoint_ip: &str) -> impl Iterator<Item = Point<'s>> + use<'s> {
+    stats.tree.endpoint(endpoint_ip).into_iter().flat_map(Endpoint::services).flat_map(points_of_service)
+}
+
+fn points_of_service(service: Service<'_, Counters>) -> impl Iterator<Item = Point<'_>> {
+    flows(service).map(move |(provider_ip, counters)| Point {
+        endpoint_ip: service.endpoint_ip,
+        service_ip: service.ip,
+        provider_ip,
+        bytes_in: counters.bytes_in,
+        bytes_out: counters.bytes_out,
+        packets_in: counters.packets_in,
+        packets_out: counters.packets_out,
     })
 }

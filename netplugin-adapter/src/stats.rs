@@ -1,21 +1,29 @@
-//! A decoded body: endpoints, their services, and for each service what flowed to and from whom.
+//! A decoded body: the endpoints with the entries of their services, and those that were set aside.
 //!
-//! The entries are merged while they are decoded, so a value of these types is always within 64 bits, sorted and free
-//! of duplicates. Each list is sorted by address as text: the order of the points needs no further work.
+//! The entries are kept as they came, not merged: each is one counter of Netplugin's that rises until it is reset, which
+//! a merged one is not. That their sums stay within 64 bits was seen to while decoding.
 
 use crate::error::Rejected;
+use crate::point::points;
+use crate::tree::Tree;
 
 /// What one node's Netplugin says about its endpoints. [`points`](crate::points) lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceStats {
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) tree: Tree<Counters>,
     pub(crate) rejected: Vec<Rejected>,
 }
 
 impl ServiceStats {
     /// The addresses of the good endpoints, sorted as text, each once. One may be without points.
     pub fn endpoint_ips(&self) -> impl Iterator<Item = &str> {
-        self.endpoints.iter().map(|endpoint| &*endpoint.ip)
+        self.tree.endpoints().map(|endpoint| endpoint.ip())
+    }
+
+    /// How many points [`points`](crate::points) gives, which it goes through for that.
+    #[must_use]
+    pub fn point_count(&self) -> usize {
+        points(self).count()
     }
 
     /// The endpoints set aside: in the order of the body, then those listed twice.
@@ -23,25 +31,12 @@ impl ServiceStats {
     pub fn rejected(&self) -> &[Rejected] {
         &self.rejected
     }
-}
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    pub(crate) ip: Box<str>,
-    pub(crate) services: Vec<Service>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Service {
-    pub(crate) ip: Box<str>,
-    pub(crate) flows: Vec<Flow>,
-}
-
-/// Traffic of an endpoint through a service with one provider, or with all of them under the service's address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Flow {
-    pub(crate) provider_ip: Box<str>,
-    pub(crate) counters: Counters,
+    /// About how many bytes this takes on the heap; the texts of [`rejected`](Self::rejected) are not counted.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.tree.heap_bytes() + size_of::<Rejected>() * self.rejected.capacity()
+    }
 }
 
 /// Netplugin's `Datapath`, as the endpoint sees it. Cumulative.
@@ -61,6 +56,16 @@ impl Counters {
             bytes_out: self.bytes_out.checked_add(other.bytes_out).ok_or("BytesOut")?,
             packets_in: self.packets_in.checked_add(other.packets_in).ok_or("PacketsIn")?,
             packets_out: self.packets_out.checked_add(other.packets_out).ok_or("PacketsOut")?,
+        })
+    }
+
+    /// What came on top of `before`; `None` when one of the four is below it.
+    pub(crate) fn minus(self, before: Self) -> Option<Self> {
+        Some(Self {
+            bytes_in: self.bytes_in.checked_sub(before.bytes_in)?,
+            bytes_out: self.bytes_out.checked_sub(before.bytes_out)?,
+            packets_in: self.packets_in.checked_sub(before.packets_in)?,
+            packets_out: self.packets_out.checked_sub(before.packets_out)?,
         })
     }
 }

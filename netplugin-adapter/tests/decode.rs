@@ -106,6 +106,8 @@ fn one_bad_endpoint_never_spoils_the_others() {
         ("service without address", r#"{"SvcStats":{"":{}}}"#, "address"),
         ("provider without address", r#"{"SvcStats":{"s":{"ProvStats":{"":{}}}}}"#, "address"),
         ("address with a space", r#"{"SvcStats":{"a b":{}}}"#, "address"),
+        ("address with a quote", r#"{"SvcStats":{"a\"b":{}}}"#, "address"),
+        ("address with a backslash", r#"{"SvcStats":{"s":{"ProvStats":{"a\\b":{}}}}}"#, "address"),
         ("address with a line end", r#"{"SvcStats":{"s":{"ProvStats":{"a\nb":{}}}}}"#, "address"),
         ("no character", r#"{"SvcStats":{"\ud800":{}}}"#, "address"),
         ("service twice", r#"{"SvcStats":{"s":{},"t":{},"s":{}}}"#, "duplicate"),
@@ -222,12 +224,12 @@ fn errors_name_the_place_and_what_was_expected() {
     insta::assert_snapshot!(said(&read(body)), @r#"
     a: service s, provider p has BytesIn `"-5"`, expected a whole number from 0 to 18446744073709551615
     b: the endpoint is listed under `b` but calls itself `c`, expected the same address
-    d: a key in SvcStats of the endpoint has the address `s t`, expected 1 to 64 visible ASCII characters
+    d: a key in SvcStats of the endpoint has the address `s t`, expected 1 to 64 visible ASCII characters, no quote or backslash
     e: service s has two counts of BytesIn whose sum is above 18446744073709551615, expected real traffic
     f: ProvStats of service s is `"off"`, expected an object
     g: service s, provider p is listed twice, expected every address once
     h: service s is `1`, expected an object
-    i: a key in SvcStats of the endpoint has the address ``, expected 1 to 64 visible ASCII characters
+    i: a key in SvcStats of the endpoint has the address ``, expected 1 to 64 visible ASCII characters, no quote or backslash
     j: the endpoint is `[]`, expected an object
     "#);
 }

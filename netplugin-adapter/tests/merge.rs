@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use netplugin_adapter::{Limits, Point, ServiceStats, decode, points};
+use netplugin_adapter::{Limits, Point, ServiceStats, decode, points, points_of};
 use proptest::prelude::*;
 
 /// BytesIn, BytesOut, PacketsIn, PacketsOut.
@@ -120,6 +120,33 @@ fn every_service_of_an_endpoint_has_its_points() {
     assert_eq!(pairs, [("S1", "P"), ("S2", "P")]);
 }
 
+#[test]
+fn an_endpoint_may_have_the_address_of_its_service() {
+    let large = u64::MAX;
+    let stats = read(&format!(
+        r#"{{"S":{{"SvcStats":{{"S":{{"ProvStats":{{{}}}}}}}}}}}"#,
+        json_of_entry("S", [0, large, 0, 1])
+    ));
+    let points: Vec<_> = points(&stats).map(|point| (point.provider_ip, counts(&point))).collect();
+    assert_eq!(points, [("S", [0, large, 0, 1])]);
+}
+
+#[test]
+fn an_endpoint_that_is_not_there_has_no_points() {
+    let stats = read(r#"{"b":{"SvcStats":{"s":{"ProvStats":{"p":{}}}}},"c":{"SvcStats":1}}"#);
+    for ip in ["", "a", "bb", "c"] {
+        assert_eq!(points_of(&stats, ip).count(), 0, "{ip}");
+    }
+    assert_eq!(points_of(&stats, "b").count(), 1);
+}
+
+#[test]
+fn an_entry_takes_about_fifty_bytes() {
+    let entries: Vec<_> = (0..100).map(|index| json_of_entry(&format!("10.1.1.{index}"), [1; 4])).collect();
+    let stats = read(&format!(r#"{{"E":{{"SvcStats":{{"S":{{"ProvStats":{{{}}}}}}}}}}}"#, entries.join(",")));
+    assert!((48 * 100..52 * 100).contains(&stats.heap_bytes()), "{}", stats.heap_bytes());
+}
+
 /// Endpoint -> service -> entry -> counters.
 type Model = BTreeMap<String, BTreeMap<String, BTreeMap<String, Counts>>>;
 
@@ -195,6 +222,14 @@ proptest! {
     }
 
     #[test]
+    fn property_the_points_of_each_endpoint_are_those_among_all(model in model()) {
+        let stats = read(&body(&model, false, true));
+        let each: Vec<_> = model.keys().flat_map(|ip| points_of(&stats, ip)).collect();
+        prop_assert_eq!(&each, &points(&stats).collect::<Vec<_>>());
+        prop_assert_eq!(stats.point_count(), each.len());
+    }
+
+    #[test]
     fn property_the_merge_conserves_every_counter_of_every_service(model in model(), list: bool) {
         let mut sums: BTreeMap<(&str, &str), [u128; 4]> = BTreeMap::new();
         for (endpoint, services) in &model {
@@ -228,6 +263,22 @@ proptest! {
         let first = read(&body(&model, false, false));
         for (list, backwards) in [(false, true), (true, false), (true, true)] {
             prop_assert_eq!(&read(&body(&model, list, backwards)), &first);
+        }
+    }
+
+    #[test]
+    fn property_bodies_that_differ_are_not_equal(one in model(), other in model()) {
+        prop_assert_eq!(read(&body(&one, false, false)) == read(&body(&other, false, false)), one == other);
+    }
+
+    #[test]
+    fn property_one_more_packet_makes_a_difference(model in model(), flow: prop::sample::Index) {
+        let mut other = model.clone();
+        let mut entries: Vec<_> = other.values_mut().flat_map(BTreeMap::values_mut).flat_map(BTreeMap::values_mut).collect();
+        if !entries.is_empty() {
+            let at = flow.index(entries.len());
+            entries[at][2] += 1;
+            prop_assert_ne!(read(&body(&other, false, false)), read(&body(&model, false, false)));
         }
     }
 

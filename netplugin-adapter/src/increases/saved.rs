@@ -1,0 +1,210 @@
+//! The counters of a node as bytes, and back.
+//!
+//! ```text
+//! saved    := version:u8 last? unread endpoint*       a node never seen has a `known` of 0 and nothing more
+//! last     := known:u8 time:number
+//! unread   := count:number text*
+//! endpoint := text count:number service*              begun by the count of endpoints
+//! service  := text count:number entry*
+//! entry    := text bytes_in bytes_out packets_in packets_out age
+//! text     := length:number byte*
+//! number   := seven bits a byte, the lowest first, the highest bit set on all but the last
+//! ```
+//!
+//! `age` is how long before `last` an entry was seen: 0 for most. The addresses of a level rise: what is in another order
+//! was not written here. Checksums are the log's part.
+
+use super::{NodeCounters, Remembered};
+use crate::decode::is_address;
+use crate::stats::Counters;
+use crate::tree::{MAX_SIZE, Tree};
+
+const VERSION: u8 = 1;
+
+/// Why bytes are no saved counters. Nothing is restored in part.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CountersError {
+    /// Whole, but not what was saved.
+    #[error("the saved counters of the node are inconsistent: {what}")]
+    Inconsistent {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// They end too early.
+    #[error("the saved counters of the node are cut short at `{field}`")]
+    Truncated {
+        /// What was to be read.
+        field: &'static str,
+    },
+    /// Written by another version of this crate.
+    #[error("the saved counters of the node have version {found}, this build reads version {}", VERSION)]
+    Version {
+        /// The version found.
+        found: u8,
+    },
+}
+
+impl NodeCounters {
+    /// Appends the state as bytes for [`load`](Self::load). The same state gives the same bytes.
+    pub fn save(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        let Some(last) = self.last else { return out.push(0) };
+        out.push(1);
+        push_number(last, out);
+        push_number(self.unread.len() as u64, out);
+        for ip in &self.unread {
+            push_text(ip, out);
+        }
+        push_number(self.entries.endpoint_count() as u64, out);
+        for endpoint in self.entries.endpoints() {
+            push_text(endpoint.ip(), out);
+            push_number(endpoint.service_count() as u64, out);
+            for service in endpoint.services() {
+                push_text(service.ip, out);
+                push_number(service.len() as u64, out);
+                for (ip, remembered) in service.entries() {
+                    push_text(ip, out);
+                    let Counters { bytes_in, bytes_out, packets_in, packets_out } = remembered.counters;
+                    let age = last.saturating_sub(remembered.seen);
+                    for number in [bytes_in, bytes_out, packets_in, packets_out, age] {
+                        push_number(number, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What [`save`](Self::save) wrote. Takes memory in proportion to the bytes, whatever they say.
+    ///
+    /// # Errors
+    ///
+    /// [`CountersError`] when the bytes are anything else, or more than was saved.
+    pub fn load(bytes: &[u8]) -> Result<Self, CountersError> {
+        if bytes.len() > MAX_SIZE {
+            return Err(CountersError::Inconsistent { what: "there are more bytes than a node has" });
+        }
+        let mut saved = Saved { bytes };
+        let version = saved.byte("version")?;
+        if version != VERSION {
+            return Err(CountersError::Version { found: version });
+        }
+        let counters = match saved.byte("known")? {
+            0 => Self::default(),
+            1 => saved.known()?,
+            _ => return Err(CountersError::Inconsistent { what: "a node is neither known nor new" }),
+        };
+        if saved.bytes.is_empty() {
+            Ok(counters)
+        } else {
+            Err(CountersError::Inconsistent { what: "bytes are left over" })
+        }
+    }
+}
+
+fn push_number(mut number: u64, out: &mut Vec<u8>) {
+    while number > 0x7F {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn push_text(text: &str, out: &mut Vec<u8>) {
+    push_number(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// What is left to read.
+struct Saved<'b> {
+    bytes: &'b [u8],
+}
+
+impl<'b> Saved<'b> {
+    fn known(&mut self) -> Result<NodeCounters, CountersError> {
+        let last = self.number("time")?;
+        let mut unread: Vec<Box<str>> = Vec::new();
+        self.each("unread", |_, ip| {
+            unread.push(ip.into());
+            Ok(())
+        })?;
+        let mut entries = Tree::default();
+        self.each("endpoints", |saved, ip| saved.endpoint(ip, last, &mut entries))?;
+        entries.finish(|_| {});
+        Ok(NodeCounters { last: Some(last), unread, entries })
+    }
+
+    fn endpoint(&mut self, ip: &str, last: u64, tree: &mut Tree<Remembered>) -> Result<(), CountersError> {
+        let mark = tree.mark();
+        self.each("services", |saved, ip| saved.service(ip, last, tree))?;
+        tree.close_endpoint(ip, mark).map_err(|_| TWICE)
+    }
+
+    fn service(&mut self, ip: &str, last: u64, tree: &mut Tree<Remembered>) -> Result<(), CountersError> {
+        let mark = tree.mark();
+        self.each("entries", |saved, ip| {
+            let counters = Counters {
+                bytes_in: saved.number("bytes_in")?,
+                bytes_out: saved.number("bytes_out")?,
+                packets_in: saved.number("packets_in")?,
+                packets_out: saved.number("packets_out")?,
+            };
+            let age = saved.number("age")?;
+            let seen = last.checked_sub(age).ok_or(CountersError::Inconsistent { what: "an entry is too old" })?;
+            tree.push_entry(ip, Remembered { counters, seen });
+            Ok(())
+        })?;
+        tree.close_service(ip, mark).map_err(|_| TWICE)
+    }
+
+    /// A count and as many items, each of which begins with an address above the one before.
+    fn each(
+        &mut self,
+        field: &'static str,
+        mut item: impl FnMut(&mut Self, &'b str) -> Result<(), CountersError>,
+    ) -> Result<(), CountersError> {
+        let mut before = "";
+        for _ in 0..self.number(field)? {
+            let ip = self.address()?;
+            if ip <= before {
+                return Err(TWICE);
+            }
+            item(self, ip)?;
+            before = ip;
+        }
+        Ok(())
+    }
+
+    fn address(&mut self) -> Result<&'b str, CountersError> {
+        let length = self.number("length")?;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let (text, rest) = self.bytes.split_at_checked(length).ok_or(CountersError::Truncated { field: "address" })?;
+        self.bytes = rest;
+        let address = str::from_utf8(text).ok().filter(|text| is_address(text));
+        address.ok_or(CountersError::Inconsistent { what: "an address is none" })
+    }
+
+    fn number(&mut self, field: &'static str) -> Result<u64, CountersError> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte(field)?;
+            let bits = u64::from(byte & 0x7F);
+            if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
+                break;
+            }
+            number |= bits << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(CountersError::Inconsistent { what: "a number has too many bytes" })
+    }
+
+    fn byte(&mut self, field: &'static str) -> Result<u8, CountersError> {
+        let (&byte, rest) = self.bytes.split_first().ok_or(CountersError::Truncated { field })?;
+        self.bytes = rest;
+        Ok(byte)
+    }
+}
+
+const TWICE: CountersError = CountersError::Inconsistent { what: "addresses do not rise" };

@@ -1,0 +1,452 @@
+//! Increases of a node's counters: each rule, the saved state, and the sum of them all against the traffic itself.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+
+use netplugin_adapter::{CountersError, FORGET_AFTER, Limits, NodeCounters, ServiceStats, decode};
+use proptest::prelude::*;
+
+/// BytesIn, BytesOut, PacketsIn, PacketsOut.
+type Counts = [u64; 4];
+
+/// Endpoint, service, provider and what flowed.
+type Seen = (String, String, String, Counts);
+
+fn read(body: &str) -> ServiceStats {
+    decode(body.as_bytes(), &Limits::default()).unwrap()
+}
+
+fn observe(counters: &mut NodeCounters, at: u64, body: &str) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    counters.observe(at, &read(body), |i| {
+        let counts = [i.bytes_in, i.bytes_out, i.packets_in, i.packets_out];
+        seen.push((i.endpoint_ip.to_owned(), i.service_ip.to_owned(), i.provider_ip.to_owned(), counts));
+    });
+    seen
+}
+
+/// A body with these entries of endpoint `e` and service `s`.
+fn body(entries: &[(&str, Counts)]) -> String {
+    let entries = entries.iter().map(|(ip, counts)| entry(ip, *counts)).collect::<Vec<_>>().join(",");
+    format!(r#"{{"e":{{"SvcStats":{{"s":{{"ProvStats":{{{entries}}}}}}}}}}}"#)
+}
+
+fn entry(ip: &str, [a, b, c, d]: Counts) -> String {
+    format!(r#""{ip}":{{"BytesIn":{a},"BytesOut":{b},"PacketsIn":{c},"PacketsOut":{d}}}"#)
+}
+
+/// Increases of endpoint `e` and service `s`.
+fn of(expected: &[(&str, Counts)]) -> Vec<Seen> {
+    expected.iter().map(|(ip, counts)| ("e".to_owned(), "s".to_owned(), (*ip).to_owned(), *counts)).collect()
+}
+
+#[test]
+fn a_second_scrape_gives_what_changed_by_the_rule_for_each_entry() {
+    type Entries<'a> = &'a [(&'a str, Counts)];
+    let table: [(&str, Entries<'_>, Entries<'_>, Entries<'_>); 11] = [
+        ("nothing flowed", &[("p", [1, 2, 3, 4])], &[("p", [1, 2, 3, 4])], &[]),
+        ("all rose", &[("p", [1, 2, 3, 4])], &[("p", [11, 22, 33, 44])], &[("p", [10, 20, 30, 40])]),
+        ("one rose", &[("p", [1, 2, 3, 4])], &[("p", [1, 2, 3, 5])], &[("p", [0, 0, 0, 1])]),
+        ("the largest", &[("p", [0; 4])], &[("p", [u64::MAX; 4])], &[("p", [u64::MAX; 4])]),
+        ("all fell", &[("p", [9, 9, 9, 9])], &[("p", [1, 2, 3, 4])], &[("p", [1, 2, 3, 4])]),
+        ("all fell to zero", &[("p", [9, 9, 9, 9])], &[("p", [0; 4])], &[]),
+        ("one fell, so all were reset", &[("p", [9, 9, 9, 9])], &[("p", [12, 9, 9, 8])], &[("p", [12, 9, 9, 8])]),
+        ("a new entry", &[("p", [9, 9, 9, 9])], &[("p", [9; 4]), ("q", [5, 6, 7, 8])], &[("q", [5, 6, 7, 8])]),
+        ("an entry went", &[("p", [9, 9, 9, 9]), ("q", [1; 4])], &[("p", [9; 4])], &[]),
+        (
+            "the own entry beside one provider",
+            &[("e", [0, 1, 0, 1]), ("p", [1, 0, 1, 0])],
+            &[("e", [0, 3, 0, 2]), ("p", [5, 0, 2, 0])],
+            &[("p", [0, 2, 0, 1]), ("p", [4, 0, 1, 0])],
+        ),
+        (
+            "the own entry when a second provider appears",
+            &[("e", [0, 1, 0, 1]), ("p", [1, 0, 1, 0])],
+            &[("e", [0, 3, 0, 2]), ("p", [5, 0, 2, 0]), ("q", [1, 0, 1, 0])],
+            &[("s", [0, 2, 0, 1]), ("p", [4, 0, 1, 0]), ("q", [1, 0, 1, 0])],
+        ),
+    ];
+    for (name, first, second, expected) in table {
+        let mut counters = NodeCounters::default();
+        assert_eq!(observe(&mut counters, 10, &body(first)), [], "{name}: the first scrape");
+        assert_eq!(observe(&mut counters, 20, &body(second)), of(expected), "{name}");
+    }
+}
+
+#[test]
+fn the_own_entry_alone_is_the_services() {
+    let mut counters = NodeCounters::default();
+    observe(&mut counters, 10, &body(&[("e", [0, 1, 0, 1])]));
+    assert_eq!(observe(&mut counters, 20, &body(&[("e", [0, 9, 0, 2])])), of(&[("s", [0, 8, 0, 1])]));
+}
+
+#[test]
+fn a_first_scrape_without_endpoints_makes_the_node_known() {
+    let mut counters = NodeCounters::default();
+    assert_eq!(counters.last(), None);
+    observe(&mut counters, 0, "null");
+    assert_eq!(counters.last(), Some(0));
+    assert_eq!(observe(&mut counters, 1, &body(&[("p", [1; 4])])), of(&[("p", [1; 4])]));
+}
+
+#[test]
+fn an_entry_that_comes_back_goes_on_or_was_reset() {
+    for (back, expected) in [([15; 4], [5; 4]), ([3; 4], [3; 4])] {
+        let mut counters = NodeCounters::default();
+        observe(&mut counters, 10, &body(&[("p", [10; 4]), ("q", [1; 4])]));
+        observe(&mut counters, 20, &body(&[("q", [1; 4])]));
+        observe(&mut counters, 9 + FORGET_AFTER, "null");
+        assert_eq!(observe(&mut counters, 2 * FORGET_AFTER, &body(&[("p", back)])), of(&[("p", expected)]));
+    }
+}
+
+#[test]
+fn an_entry_absent_for_an_hour_is_new() {
+    let mut counters = NodeCounters::default();
+    observe(&mut counters, 10, &body(&[("p", [10; 4])]));
+    observe(&mut counters, 10 + FORGET_AFTER, "null");
+    assert_eq!(counters.entry_count(), 0);
+    assert_eq!(observe(&mut counters, 20 + FORGET_AFTER, &body(&[("p", [15; 4])])), of(&[("p", [15; 4])]));
+}
+
+#[test]
+fn a_scrape_that_is_not_later_changes_nothing() {
+    let mut counters = NodeCounters::default();
+    observe(&mut counters, 10, &body(&[("p", [10; 4])]));
+    let before = counters.clone();
+    for at in [10, 9, 0] {
+        assert_eq!(observe(&mut counters, at, &body(&[("p", [50; 4])])), []);
+        assert_eq!(counters, before);
+    }
+    assert_eq!(observe(&mut counters, 11, &body(&[("p", [11; 4])])), of(&[("p", [1; 4])]));
+}
+
+const REJECTED: &str = r#"{"e":{"SvcStats":1}}"#;
+
+#[test]
+fn a_rejected_endpoint_is_neither_changed_nor_forgotten() {
+    let mut counters = NodeCounters::default();
+    observe(&mut counters, 10, &body(&[("p", [10; 4])]));
+    observe(&mut counters, 20 + FORGET_AFTER, REJECTED);
+    observe(&mut counters, 20 + 2 * FORGET_AFTER, REJECTED);
+    let seen = observe(&mut counters, 21 + 2 * FORGET_AFTER, &body(&[("p", [15; 4]), ("q", [1; 4])]));
+    assert_eq!(seen, of(&[("p", [5; 4]), ("q", [1; 4])]));
+}
+
+#[test]
+fn an_endpoint_rejected_in_the_first_scrape_has_its_own_first_scrape() {
+    let mut counters = NodeCounters::default();
+    observe(&mut counters, 10, REJECTED);
+    observe(&mut counters, 20, "null");
+    assert_eq!(observe(&mut counters, 30, &body(&[("p", [10; 4])])), []);
+    assert_eq!(
+        observe(&mut counters, 40, &body(&[("p", [11; 4]), ("q", [2; 4])])),
+        of(&[("p", [1; 4]), ("q", [2; 4])])
+    );
+    // One that is rejected when it appears later is new all the same.
+    let mut counters = NodeCounters::default();
+    observe(&mut counters, 10, "null");
+    observe(&mut counters, 20, REJECTED);
+    assert_eq!(observe(&mut counters, 30, &body(&[("p", [10; 4])])), of(&[("p", [10; 4])]));
+}
+
+#[test]
+fn increases_come_in_the_order_of_addresses() {
+    let both = |count: u64| {
+        let services = |ip: &str| format!(r#""{ip}":{{"ProvStats":{{{}}}}}"#, entry("p", [count; 4]));
+        let endpoint = format!(r#"{{"SvcStats":{{{},{}}}}}"#, services("s2"), services("s1"));
+        format!(r#"{{"b":{endpoint},"a":{endpoint}}}"#)
+    };
+    let mut counters = NodeCounters::default();
+    observe(&mut counters, 10, &both(1));
+    let seen = observe(&mut counters, 20, &both(2));
+    let pairs: Vec<_> = seen.iter().map(|(endpoint, service, ..)| (&**endpoint, &**service)).collect();
+    assert_eq!(pairs, [("a", "s1"), ("a", "s2"), ("b", "s1"), ("b", "s2")]);
+}
+
+fn saved(counters: &NodeCounters) -> Vec<u8> {
+    let mut out = Vec::new();
+    counters.save(&mut out);
+    out
+}
+
+#[test]
+fn the_saved_form_is_pinned() {
+    assert_eq!(saved(&NodeCounters::default()), [1, 0]);
+    let mut counters = NodeCounters::default();
+    observe(&mut counters, 300, r#"{"u":1}"#);
+    observe(&mut counters, 301, &body(&[("p", [1, 200, 3, u64::MAX])]));
+    observe(&mut counters, 303, "null");
+    let mut expected = vec![1, 1, 0xAF, 2, 1, 1, b'u', 1, 1, b'e', 1, 1, b's', 1, 1, b'p', 1, 200, 1, 3];
+    expected.extend([0xFF; 9]);
+    expected.extend([1, 2]);
+    assert_eq!(saved(&counters), expected);
+    assert_eq!(NodeCounters::load(&expected), Ok(counters));
+}
+
+#[test]
+fn a_rejected_endpoint_without_an_address_can_be_saved() {
+    let mut counters = NodeCounters::default();
+    observe(&mut counters, 10, r#"{"no address":{},"b":1,"a":{"EndpointIP":1},"a":{"EndpointIP":1}}"#);
+    assert_eq!(saved(&counters), [1, 1, 10, 2, 1, b'a', 1, b'b', 0]);
+    assert_eq!(NodeCounters::load(&saved(&counters)), Ok(counters));
+}
+
+#[test]
+fn what_was_not_saved_is_refused() {
+    let truncated = |field| Err(CountersError::Truncated { field });
+    let inconsistent = |what| Err(CountersError::Inconsistent { what });
+    let table: [(&str, &[u8], Result<NodeCounters, CountersError>); 12] = [
+        ("nothing", &[], truncated("version")),
+        ("a later version", &[2, 0], Err(CountersError::Version { found: 2 })),
+        ("neither known nor new", &[1, 2], inconsistent("a node is neither known nor new")),
+        ("more than was saved", &[1, 0, 0], inconsistent("bytes are left over")),
+        ("cut short in a number", &[1, 1, 0x80], truncated("time")),
+        ("a number of 65 bits", &[&[1, 1][..], &[0xFF; 9], &[2]].concat(), inconsistent("a number has too many bytes")),
+        ("a number of needless bytes", &[1, 1, 0x81, 0, 0, 0], inconsistent("a number has too many bytes")),
+        ("a text longer than all", &[1, 1, 5, 1, 9, b'u'], truncated("address")),
+        ("an empty address", &[1, 1, 5, 1, 0, 0], inconsistent("an address is none")),
+        ("endpoints twice", &[1, 1, 5, 0, 2, 1, b'e', 0, 1, b'e', 0], inconsistent("addresses do not rise")),
+        ("endless endpoints", &[1, 1, 5, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F, 1, b'e', 0], truncated("length")),
+        (
+            "older than the world",
+            &[1, 1, 5, 0, 1, 1, b'e', 1, 1, b's', 1, 1, b'p', 0, 0, 0, 0, 6],
+            inconsistent("an entry is too old"),
+        ),
+    ];
+    for (name, bytes, expected) in table {
+        assert_eq!(NodeCounters::load(bytes), expected, "{name}");
+    }
+}
+
+#[test]
+fn an_entry_takes_about_sixty_bytes() {
+    let entries: Vec<_> = (0..100).map(|index| entry(&format!("10.1.1.{index}"), [1_000_000; 4])).collect();
+    let body = format!(r#"{{"e":{{"SvcStats":{{"s":{{"ProvStats":{{{}}}}}}}}}}}"#, entries.join(","));
+    let mut counters = NodeCounters::default();
+    observe(&mut counters, 10, &body);
+    observe(&mut counters, 20, &body);
+    assert!(counters.heap_bytes() < 62 * 100, "{}", counters.heap_bytes());
+    assert!(saved(&counters).len() < 25 * 100, "{}", saved(&counters).len());
+}
+
+/// An entry of the switch, as the traffic itself knows it.
+#[derive(Debug, Clone, Default)]
+struct Flow {
+    /// What the switch shows.
+    counters: Counts,
+    /// What flowed since the entry was last shown, or since the reset after that.
+    unseen: Counts,
+    /// What the switch showed when it was last scraped, and when.
+    shown: Option<(Counts, u64)>,
+    is_installed: bool,
+}
+
+/// What happens between scrapes, to the flow of this index, and how a scrape goes.
+#[derive(Debug, Clone)]
+enum Step {
+    Install(usize),
+    Reload,
+    Remove(usize),
+    Reset(usize),
+    Scrape { minutes: u64, reject_endpoint: Option<usize> },
+    Traffic(usize, Counts),
+}
+
+const FLOWS: usize = 8;
+
+/// Two endpoints, two services, two entries.
+fn addresses(flow: usize) -> [&'static str; 3] {
+    [["e1", "e2"][flow / 4], ["s1", "s2"][flow / 2 % 2], ["e1", "p1"][flow % 2]]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let count = || prop_oneof![3 => 0..3u64, 1 => 0..1_000_000u64];
+    prop_oneof![
+        2 => (0..FLOWS).prop_map(Step::Install),
+        1 => Just(Step::Reload),
+        1 => (0..FLOWS).prop_map(Step::Remove),
+        1 => (0..FLOWS).prop_map(Step::Reset),
+        4 => (prop_oneof![4 => 0..2u64, 1 => 0..90u64], prop::option::weighted(0.2, 0..2usize))
+            .prop_map(|(minutes, reject_endpoint)| Step::Scrape { minutes, reject_endpoint }),
+        8 => (0..FLOWS, [count(), count(), count(), count()]).prop_map(|(flow, counts)| Step::Traffic(flow, counts)),
+    ]
+}
+
+fn add(sum: &mut Counts, counts: Counts) {
+    sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+}
+
+/// The switch and all who watch it: what is expected of each entry.
+#[derive(Debug, Default)]
+struct World {
+    flows: [Flow; FLOWS],
+    is_known: bool,
+    /// Endpoints that could not be read in the first scrape.
+    unread: [bool; 2],
+    at: u64,
+    expected: BTreeMap<[String; 3], Counts>,
+}
+
+impl World {
+    fn body(&self, reject_endpoint: Option<usize>) -> String {
+        let mut endpoints = Vec::new();
+        for (endpoint, flows) in self.flows.chunks(4).enumerate() {
+            let mut services = Vec::new();
+            for (service, flows) in flows.chunks(2).enumerate() {
+                let shown = flows.iter().enumerate().filter(|(_, flow)| flow.is_installed);
+                let entries: Vec<_> = shown
+                    .map(|(entry_, flow)| entry(addresses(endpoint * 4 + service * 2 + entry_)[2], flow.counters))
+                    .collect();
+                services.push(format!(r#""s{}":{{"ProvStats":{{{}}}}}"#, service + 1, entries.join(",")));
+            }
+            let bad = if reject_endpoint == Some(endpoint) { r#","EndpointIP":7"# } else { "" };
+            endpoints.push(format!(r#""e{}":{{"SvcStats":{{{}}}{bad}}}"#, endpoint + 1, services.join(",")));
+        }
+        format!("{{{}}}", endpoints.join(","))
+    }
+
+    /// What the scrape at `self.at` makes visible.
+    fn show(&mut self, reject_endpoint: Option<usize>) {
+        for index in 0..FLOWS {
+            let endpoint = index / 4;
+            let is_rejected = reject_endpoint == Some(endpoint);
+            let flow = &mut self.flows[index];
+            let forgotten = |(_, at): (Counts, u64)| self.at - at >= FORGET_AFTER;
+            if !is_rejected && !flow.is_installed && flow.shown.is_some_and(forgotten) {
+                flow.shown = None;
+            }
+            if is_rejected || !flow.is_installed {
+                continue;
+            }
+            let visible = match flow.shown {
+                Some((shown, _)) if flow.counters.iter().zip(shown).all(|(now, then)| *now >= then) => {
+                    // Should there have been a reset, it cannot be seen.
+                    std::array::from_fn(|of| flow.counters[of] - shown[of])
+                }
+                Some(_) => flow.unseen,
+                None if self.is_known && !self.unread[endpoint] => flow.counters,
+                None => [0; 4],
+            };
+            add(self.expected.entry(addresses(index).map(str::to_owned)).or_default(), visible);
+            flow.shown = Some((flow.counters, self.at));
+            flow.unseen = [0; 4];
+        }
+        for endpoint in 0..2 {
+            let is_rejected = reject_endpoint == Some(endpoint);
+            self.unread[endpoint] = is_rejected && (self.unread[endpoint] || !self.is_known);
+        }
+        self.is_known = true;
+    }
+}
+
+/// Runs the schedule; `saves` says after which steps the state is saved and loaded, beside [`Step::Reload`].
+fn run(steps: &[Step], reload: bool) -> (World, Vec<(u64, Seen)>, NodeCounters) {
+    let (mut world, mut counters, mut seen) =
+        (World { at: 1, ..World::default() }, NodeCounters::default(), Vec::new());
+    for step in steps {
+        match step {
+            Step::Install(flow) => world.flows[*flow].is_installed = true,
+            Step::Remove(flow) => world.flows[*flow].is_installed = false,
+            Step::Reset(flow) => (world.flows[*flow].counters, world.flows[*flow].unseen) = ([0; 4], [0; 4]),
+            Step::Traffic(flow, counts) => {
+                add(&mut world.flows[*flow].counters, *counts);
+                add(&mut world.flows[*flow].unseen, *counts);
+            }
+            Step::Reload if reload => counters = NodeCounters::load(&saved(&counters)).unwrap(),
+            Step::Reload => {}
+            Step::Scrape { minutes, reject_endpoint } => {
+                world.at += minutes * 60_000_000 + 1;
+                world.show(*reject_endpoint);
+                let body = world.body(*reject_endpoint);
+                seen.extend(observe(&mut counters, world.at, &body).into_iter().map(|seen| (world.at, seen)));
+            }
+        }
+    }
+    (world, seen, counters)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn property_the_sum_of_increases_is_the_traffic_that_was_visible(steps in prop::collection::vec(step(), 0..80)) {
+        let (world, seen, _) = run(&steps, true);
+        let mut sums: BTreeMap<(String, String), Counts> = BTreeMap::new();
+        for (_, (endpoint, service, _, counts)) in seen {
+            prop_assert_ne!(counts, [0; 4]);
+            add(sums.entry((endpoint, service)).or_default(), counts);
+        }
+        let mut expected: BTreeMap<(String, String), Counts> = BTreeMap::new();
+        for ([endpoint, service, _], counts) in world.expected {
+            if counts != [0; 4] {
+                add(expected.entry((endpoint, service)).or_default(), counts);
+            }
+        }
+        prop_assert_eq!(sums, expected);
+    }
+
+    #[test]
+    fn property_saving_and_loading_anywhere_changes_nothing(steps in prop::collection::vec(step(), 0..80)) {
+        let (_, with, last_with) = run(&steps, true);
+        let (_, without, last_without) = run(&steps, false);
+        prop_assert_eq!(with, without);
+        prop_assert_eq!(saved(&last_with), saved(&last_without));
+        prop_assert_eq!(last_with, last_without);
+    }
+
+    #[test]
+    fn property_traffic_that_is_never_lost_from_sight_is_counted_whole(
+        rounds in prop::collection::vec(prop::collection::vec((0..FLOWS, any::<[u16; 4]>()), 0..8), 1..20),
+    ) {
+        let mut traffic = [[0; 4]; FLOWS];
+        let mut steps: Vec<_> = (0..FLOWS).map(Step::Install).collect();
+        steps.push(Step::Scrape { minutes: 0, reject_endpoint: None });
+        for (flow, counts) in rounds.iter().flatten() {
+            add(&mut traffic[*flow], counts.map(u64::from));
+        }
+        for round in &rounds {
+            steps.extend(round.iter().map(|(flow, counts)| Step::Traffic(*flow, counts.map(u64::from))));
+            steps.push(Step::Scrape { minutes: 1, reject_endpoint: None });
+        }
+        let (_, seen, _) = run(&steps, false);
+        let mut sum = [0; 4];
+        seen.iter().for_each(|(_, (.., counts))| add(&mut sum, *counts));
+        let mut whole = [0; 4];
+        traffic.iter().for_each(|counts| add(&mut whole, *counts));
+        prop_assert_eq!(sum, whole);
+    }
+
+    #[test]
+    fn property_arbitrary_bytes_are_loaded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        let _ = NodeCounters::load(&bytes);
+        let known = [&[1, 1][..], &bytes].concat();
+        if let Ok(counters) = NodeCounters::load(&known) {
+            prop_assert_eq!(saved(&counters), known);
+        }
+    }
+
+    #[test]
+    fn property_a_damaged_state_is_loaded_or_refused(
+        steps in prop::collection::vec(step(), 20..60),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut: prop::sample::Index,
+        is_cut: bool,
+    ) {
+        let (_, _, counters) = run(&steps, false);
+        let mut bytes = saved(&counters);
+        if is_cut {
+            bytes.truncate(cut.index(bytes.len()));
+            prop_assert!(NodeCounters::load(&bytes).is_err());
+        } else {
+            for (index, byte) in damage {
+                let at = index.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Ok(counters) = NodeCounters::load(&bytes) {
+                prop_assert_eq!(saved(&counters), bytes);
+            }
+        }
+    }
+}

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
 
 use crate::clock::{Clock, SystemClock};
+use crate::contiv::{self, Latest, LegacyServer, LegacySettings, ScraperSettings};
 use crate::engine::{Engine, EngineSettings};
 use crate::http::{HttpSettings, Server, Shared};
 use crate::poller::{self, PollerSettings};
@@ -19,6 +20,10 @@ pub(crate) struct AppSettings {
     pub engine: EngineSettings,
     /// The poller of the analytics API, if it is on.
     pub poller: Option<PollerSettings>,
+    /// The scraper of Contiv's nodes, if it is on.
+    pub contiv: Option<ScraperSettings>,
+    /// The server for Contiv's page, if it is on.
+    pub legacy: Option<LegacySettings>,
     pub http: HttpSettings,
     /// How long stopping may take.
     pub grace: Duration,
@@ -43,9 +48,21 @@ async fn serve(settings: AppSettings) -> anyhow::Result<()> {
     if let Some(poller) = settings.poller {
         start_poller(&mut engine, poller)?;
     }
+    let latest: Arc<Latest> = Arc::default();
+    if let Some(scraper) = settings.contiv {
+        start_scraper(&mut engine, scraper, &latest)?;
+    }
     let (stop, stopping) = watch::channel(false);
-    let shared = shared(&engine, clock, stopping, settings.http);
+    let page = match settings.legacy {
+        Some(settings) => Some(LegacyServer::bind(&settings, latest, Arc::clone(&clock)).await?),
+        None => None,
+    };
+    let shared = shared(&engine, clock, stopping.clone(), settings.http);
     info!(address = %server.address(), "Listening.");
+    if let Some(page) = page {
+        info!(address = %page.address(), "Listening for Contiv's page.");
+        tokio::spawn(page.serve(stopping));
+    }
     let serving = tokio::spawn(server.serve(shared));
     let mut failed = engine.failed.clone();
     let failure = tokio::select! {
@@ -68,6 +85,28 @@ fn start_poller(engine: &mut Engine, settings: PollerSettings) -> anyhow::Result
     let (intake, log, clock) = (engine.intake.clone(), Arc::clone(&engine.log), Arc::clone(&engine.clock));
     let counters = engine.telemetry.poller.clone();
     engine.add_helper("opserver", move |stop| poller::run(settings, intake, log, clock, counters, stop))
+}
+
+/// Scrapes Contiv's nodes into the engine's log.
+///
+/// # Errors
+///
+/// When the log is shared with other daemons, or no thread can be started.
+pub(crate) fn start_scraper(
+    engine: &mut Engine,
+    settings: ScraperSettings,
+    latest: &Arc<Latest>,
+) -> anyhow::Result<()> {
+    let log = engine.local.clone().context("Contiv's nodes are scraped into the embedded log only; see log.kind")?;
+    let parts = contiv::Parts {
+        settings,
+        log,
+        intake: engine.intake.clone(),
+        clock: Arc::clone(&engine.clock),
+        telemetry: engine.telemetry.contiv.clone(),
+        latest: Arc::clone(latest),
+    };
+    engine.add_helper("contiv", move |stop| contiv::run(parts, stop))
 }
 
 /// What the handlers share, for a running engine.

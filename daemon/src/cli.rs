@@ -34,6 +34,10 @@ pub(crate) enum Command {
     Aggregate(AggregateArgs),
     /// Start with simulated vrouters and show their anomaly on this terminal.
     Demo(DemoArgs),
+    /// Serve a simulated cluster on loopback, to be scraped.
+    Simulate(crate::tools::simulate::SimulateArgs),
+    /// Print a Telegraf configuration that reads Contiv's traffic from this daemon.
+    TelegrafConfig(crate::tools::telegraf_config::TelegrafConfigArgs),
     /// Print the results log as NDJSON.
     Results(ResultsArgs),
     /// Say which Kafka topics there are, are missing or are wrong; create those that are missing.

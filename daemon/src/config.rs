@@ -12,13 +12,16 @@
 mod address;
 mod check;
 mod collector;
+mod contiv;
 pub(crate) mod duration;
 mod environment;
 mod file;
 mod flags;
+mod influxdb;
 mod kafka;
 mod keys;
 mod layers;
+mod list;
 mod load;
 mod opserver;
 mod problem;
@@ -33,9 +36,12 @@ use serde::Deserialize;
 
 use crate::log::LogConfig;
 
-pub(crate) use self::kafka::{Kafka, LogKind};
+pub(crate) use self::address::authority;
+pub(crate) use self::contiv::{Contiv, ETCD_PORT, NETMASTER_PORT};
+pub(crate) use self::influxdb::{InfluxDb, Precision, ServerPart, base as influxdb_base, server_parts};
+pub(crate) use self::kafka::{Kafka, LogKind, Secret};
 pub(crate) use self::load::{Loaded, Sources, Survey, load, survey};
-pub(crate) use self::opserver::{Opserver, PolledSamples, authority as opserver_authority};
+pub(crate) use self::opserver::{Opserver, PORT as OPSERVER_PORT, PolledSamples};
 pub(crate) use self::problem::Problems;
 pub(crate) use self::streams::Streams;
 
@@ -45,6 +51,8 @@ pub(crate) use self::streams::Streams;
 pub(crate) struct Config {
     /// What is aggregated.
     pub aggregation: Aggregation,
+    /// Contiv's nodes, scraped for the traffic of their endpoints.
+    pub contiv: Contiv,
     /// The HTTP server.
     pub http: Http,
     /// The Kafka cluster, for `log.kind = "kafka"`.
@@ -213,6 +221,8 @@ impl Default for Shutdown {
 pub(crate) struct Sinks {
     /// A file of JSON lines.
     pub file: FileSink,
+    /// An InfluxDB.
+    pub influxdb: InfluxDb,
 }
 
 /// `[sinks.file]`.

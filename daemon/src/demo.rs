@@ -1,10 +1,12 @@
 //! `derived-statsd demo`: the main job, to be seen, without any service.
 //!
 //! The real engine and the real HTTP server on a temporary directory; simulated vrouters post Contrail's XML to it
-//! over loopback, and one Virtual Network gets far more flows for a while. A table on the terminal shows the networks
-//! whose sigma is the largest, and the anomaly is announced when the detector finds it.
+//! over loopback, and one Virtual Network gets far more flows for a while. Beside them a simulated Contiv cluster is
+//! scraped, and one service gets far more traffic. A table on the terminal shows the objects whose sigma is the largest,
+//! and an anomaly is announced when the detector finds it.
 
 mod board;
+mod contiv;
 mod vrouters;
 
 use std::io::IsTerminal as _;
@@ -26,6 +28,7 @@ use crate::http::Server;
 use crate::settings;
 
 use self::board::{Board, BoardSink};
+use self::contiv::Contiv;
 use self::vrouters::{Simulation, Vrouters};
 
 /// How often the table is drawn.
@@ -43,7 +46,8 @@ pub(crate) fn run(mut loaded: Loaded, duration: Option<Duration>) -> anyhow::Res
     let directory = tempfile::tempdir().context("make a temporary directory")?;
     let seconds = loaded.config.aggregation.period.unwrap_or(PERIOD_SECONDS);
     let schema = Schema::builtin().with_period(seconds).context("shorten the built-in types")?;
-    loaded.streams = Streams { proxies: ProxyList::parse(DEFAULT_PROXY_LIST, &schema)?, schema };
+    let proxies = format!("{DEFAULT_PROXY_LIST} {}", contiv::PROXIES);
+    loaded.streams = Streams { proxies: ProxyList::parse(&proxies, &schema)?, schema };
     let aggregation = &mut loaded.config.aggregation;
     // Samples come a moment after their time, from one clock.
     aggregation.allowed_lateness = Duration::from_millis(500);
@@ -63,9 +67,10 @@ async fn show(settings: AppSettings, period: Duration, duration: Option<Duration
     let board = Arc::new(Board::default());
     engine.add_sink(BoardSink::new(Arc::clone(&board)), |_| ())?;
     let (stop, stopping) = watch::channel(false);
+    let contiv = contiv::start(&mut engine, period, &clock, stopping.clone()).await?;
     let serving = tokio::spawn(server.serve(app::shared(&engine, Arc::clone(&clock), stopping, settings.http)));
     let simulation = Simulation::seeded(7, period);
-    announce(address, &simulation);
+    announce(address, &simulation, &contiv, period);
 
     let enough = Arc::new(AtomicBool::new(false));
     let vrouters = Vrouters::start(simulation, address, Arc::clone(&clock), Arc::clone(&enough))?;
@@ -94,11 +99,12 @@ async fn wait(board: &Board, engine: &Engine, duration: Option<Duration>) -> any
     }
 }
 
-fn announce(address: SocketAddr, simulation: &Simulation) {
+fn announce(address: SocketAddr, simulation: &Simulation, contiv: &Contiv, period: Duration) {
     println!("derived-statsd demo: {simulation}");
     println!("  all networks   http://{address}/analytics/uves/virtual-networks");
     println!("  one network    http://{address}/analytics/uves/virtual-network/{}?flat", simulation.troubled_network());
     println!("  live results   curl -N http://{address}/api/v1/results/stream");
     println!("  metrics        http://{address}/metrics");
+    contiv.announce(period);
     println!("Ctrl-C ends it.\n");
 }

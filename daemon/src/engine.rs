@@ -24,7 +24,7 @@ use crate::intake::Intake;
 use crate::kafka::engine::KafkaSettings;
 use crate::log::{Log, PartitionLog};
 use crate::places::Places;
-use crate::sink::{self, EventHub, FileSink, Sink, ViewSink};
+use crate::sink::{self, EventHub, FileSink, InfluxSettings, InfluxSink, Sink, ViewSink};
 use crate::telemetry::Telemetry;
 use crate::view::UveView;
 use crate::worker::{Control, WorkerSettings};
@@ -44,6 +44,8 @@ pub(crate) struct EngineSettings {
     pub worker: WorkerSettings,
     /// The file that results are appended to.
     pub result_file: Option<PathBuf>,
+    /// The InfluxDB that results are written to.
+    pub influxdb: Option<InfluxSettings>,
 }
 
 /// The log to work on.
@@ -144,9 +146,15 @@ impl Engine {
             }
         })?;
         if let Some(path) = &settings.result_file {
-            self.add_sink(FileSink::new(path.clone()), |_| ())
+            self.add_sink(FileSink::new(path.clone()), |_| ())?;
         } else {
-            self.log.remove_sink(FileSink::NAME).context("forget the file sink")
+            self.log.remove_sink(FileSink::NAME).context("forget the file sink")?;
+        }
+        if let Some(own) = &settings.influxdb {
+            let (clock, stop) = (Arc::clone(&self.clock), Arc::clone(&self.stop_sinks));
+            self.add_sink(InfluxSink::new(own.clone(), clock, self.telemetry.influxdb.clone(), stop), |_| ())
+        } else {
+            self.log.remove_sink(InfluxSink::NAME).context("forget the InfluxDB sink")
         }
     }
 
@@ -158,9 +166,10 @@ impl Engine {
     ) -> anyhow::Result<()> {
         let (log, stop, telemetry) = (Arc::clone(&self.log), Arc::clone(&self.stop_sinks), Arc::clone(&self.telemetry));
         let name = sink.name().to_owned();
+        telemetry.expect_sink(&name);
         self.sinks.spawn(name, move || {
             sink::run(sink, &log, &stop, |name, next, at_end| {
-                telemetry.set_sink(name, next);
+                telemetry.set_sink(name, next, at_end);
                 progress(at_end);
             });
         })

@@ -147,7 +147,8 @@ impl Intake {
         self.add(stream, &line.key, &sample, batch, scratch)
     }
 
-    fn add(
+    /// Adds the record of a sample of the stream of that number, as [`push`](Self::push).
+    pub(crate) fn add(
         &self,
         stream: u16,
         key: &[u8],
@@ -176,7 +177,12 @@ impl Intake {
         };
     }
 
-    fn stream(&self, name: &str) -> Result<u16, LineError> {
+    /// The number of a stream.
+    ///
+    /// # Errors
+    ///
+    /// When it is not configured.
+    pub(crate) fn stream(&self, name: &str) -> Result<u16, LineError> {
         self.by_stream.get(name).copied().ok_or_else(|| LineError::UnknownStream { name: name.to_owned() })
     }
 

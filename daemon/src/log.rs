@@ -103,6 +103,15 @@ pub(crate) trait PartitionLog: Log {
     /// IO error the outcome is unknown and every partition must be restored.
     fn commit(&self, commits: Vec<PartitionCommit>, committed_at: u64) -> Result<(), LogError>;
 
+    /// Writes what a source learnt at once: what it remembers (`commit`, of a partition without input, so its cursor is 0),
+    /// its results, and the samples for other partitions; returns when it is on disk. So a source that is killed goes on
+    /// where its samples end.
+    ///
+    /// # Errors
+    /// As [`Log::append`] and [`PartitionLog::commit`]; [`LogError::Full`] writes nothing and leaves the partition
+    /// restored.
+    fn commit_source(&self, commit: PartitionCommit, samples: AppendBatch) -> Result<(), LogError>;
+
     /// The last committed state of a partition, every chunk verified; `None` if nothing was ever committed.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod app;
 mod cli;
 mod clock;
 mod config;
+mod contiv;
 mod demo;
 mod engine;
 mod fault;
@@ -26,6 +27,7 @@ mod recorded;
 mod replay;
 mod result_line;
 mod results;
+mod servers;
 mod settings;
 mod sink;
 mod telemetry;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Eval(args) => tools::eval::run(&args),
         Command::Explain(args) => tools::explain::run(&args),
+        Command::Simulate(args) => tools::simulate::run(&args),
+        Command::TelegrafConfig(args) => tools::telegraf_config::run(&args),
         Command::Top(args) => tools::top::run(&args),
         Command::Validate(args) => tools::validate::run(&args, BAD_CONFIGURATION),
         Command::Run(args) => configured(&args, |loaded| app::run(settings::app(&loaded)?)),

@@ -45,7 +45,6 @@ mod changes;
 mod client;
 mod handover;
 mod questions;
-mod servers;
 mod settings;
 mod telemetry;
 #[cfg(test)]
@@ -62,14 +61,14 @@ use self::answer::{Question, Reading};
 use self::changes::Changes;
 use self::client::{Client, FetchError, STOP_INTERVAL};
 use self::handover::Handover;
-use self::servers::{Servers, random_share};
 use self::telemetry::{Outcome, Rejected};
 use crate::clock::{Clock, micros};
 use crate::config::PolledSamples;
 use crate::intake::Intake;
 use crate::log::Log;
+use crate::servers::{Servers, random_share};
 
-pub(crate) use self::settings::PollerSettings;
+pub(crate) use self::settings::{Credentials, PollerSettings};
 pub(crate) use self::telemetry::PollerTelemetry;
 
 /// Series that are remembered to tell changes: about 200 MB of them.

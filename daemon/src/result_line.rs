@@ -8,6 +8,9 @@
 //!
 //! (without the line breaks). `start` and `end` bound the window in microseconds since the epoch; `data` is what the
 //! object's UVE shows under the name `uve`.
+//!
+//! A scrape of a Contiv node stands among the results as a line of another form, told by its beginning ([`is_scrape`]):
+//! [`netplugin_adapter::ScrapeRecord`].
 
 use std::io::Write as _;
 
@@ -47,6 +50,11 @@ pub(crate) fn take(table: &mut Table) -> Result<RecordBuffer, LogError> {
     Ok(results)
 }
 
+/// Whether a line is a scrape of a Contiv node rather than a result.
+pub(crate) fn is_scrape(line: &[u8]) -> bool {
+    line.starts_with(b"{\"scrape\":")
+}
+
 /// A line read back, borrowing from it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ResultLine<'l> {
@@ -56,6 +64,8 @@ pub(crate) struct ResultLine<'l> {
     /// `<Type>-<Struct>-<attribute>`.
     #[serde(borrow)]
     pub uve: std::borrow::Cow<'l, str>,
+    /// Start of the window, in microseconds since the epoch.
+    pub start: u64,
     /// The structure.
     #[serde(borrow)]
     pub data: &'l RawValue,

@@ -11,7 +11,7 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// The servers and how they do.
 #[derive(Debug)]
-pub(super) struct Servers {
+pub(crate) struct Servers {
     list: Vec<Server>,
     /// The one to ask first.
     current: usize,
@@ -27,44 +27,50 @@ struct Server {
 }
 
 impl Servers {
-    pub(super) fn new(bases: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn new(bases: impl IntoIterator<Item = String>) -> Self {
         let server = |base| Server { base, failures: 0, rests_until: Duration::ZERO };
         Self { list: bases.into_iter().map(server).collect(), current: 0 }
     }
 
     /// The first server, from the one that answered last on, that does not rest at monotonic time `now`.
-    pub(super) fn next(&self, now: Duration) -> Option<usize> {
+    pub(crate) fn next(&self, now: Duration) -> Option<usize> {
         let count = self.list.len();
         (0..count).map(|step| (self.current + step) % count).find(|&index| self.list[index].rests_until <= now)
     }
 
     /// `http://host:port` of a server.
-    pub(super) fn base(&self, index: usize) -> &str {
+    pub(crate) fn base(&self, index: usize) -> &str {
         &self.list[index].base
     }
 
     /// Notes that it answered. Whether it had failed before.
-    pub(super) fn worked(&mut self, index: usize) -> bool {
+    pub(crate) fn worked(&mut self, index: usize) -> bool {
         self.current = index;
         std::mem::take(&mut self.list[index].failures) > 0
     }
 
-    /// Notes that it failed, and lets it rest from `now` on: half its time, and a `share` (0 to 1) of the other half.
-    pub(super) fn failed(&mut self, index: usize, now: Duration, share: f64) {
+    /// Notes that it failed, and lets it rest from `now` on.
+    pub(crate) fn failed(&mut self, index: usize, now: Duration, share: f64) {
         let server = &mut self.list[index];
-        let rest = FIRST_REST.saturating_mul(1 << server.failures.min(16)).min(LONGEST_REST);
+        server.rests_until = now + rest(server.failures, share);
         server.failures = server.failures.saturating_add(1);
-        server.rests_until = now + rest.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0);
     }
 
     /// When the first of them has rested.
-    pub(super) fn rested_at(&self) -> Duration {
+    pub(crate) fn rested_at(&self) -> Duration {
         self.list.iter().map(|server| server.rests_until).min().unwrap_or(Duration::MAX)
     }
 }
 
+/// How long somebody rests who failed before so many times in a row: half the time, and a `share` (0 to 1) of the other
+/// half.
+pub(crate) fn rest(failures: u32, share: f64) -> Duration {
+    let longest = FIRST_REST.saturating_mul(1 << failures.min(16)).min(LONGEST_REST);
+    longest.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0)
+}
+
 /// A share from 0 to 1 that nobody can foretell; good enough to spread daemons.
-pub(super) fn random_share() -> f64 {
+pub(crate) fn random_share() -> f64 {
     (RandomState::new().hash_one(0) >> 11) as f64 / (1_u64 << 53) as f64
 }
 

@@ -8,12 +8,14 @@ use proxy_uve::{Plan, StreamName, TableSettings};
 use crate::app::AppSettings;
 use crate::clock::micros;
 use crate::config::{Aggregation, Config, Loaded, LogKind, Streams};
+use crate::contiv::{LegacySettings, ScraperSettings};
 use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
 use crate::http::HttpSettings;
 use crate::kafka::client::Connection;
 use crate::kafka::engine::KafkaSettings;
 use crate::kafka::names::Names;
 use crate::poller::PollerSettings;
+use crate::sink::InfluxSettings;
 use crate::worker::WorkerSettings;
 
 /// How long a request may take in all: enough for the largest body over a slow line.
@@ -29,6 +31,8 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
     Ok(AppSettings {
         engine: engine(loaded)?,
         poller: PollerSettings::new(&loaded.config.opserver, streams(loaded))?,
+        contiv: ScraperSettings::new(&loaded.config.contiv)?,
+        legacy: LegacySettings::new(&loaded.config.contiv)?,
         http: HttpSettings {
             listen: http.listen,
             max_body_bytes: http.max_body_bytes,
@@ -60,6 +64,7 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
             commit_interval,
         },
         result_file: config.sinks.file.path.clone(),
+        influxdb: InfluxSettings::new(&config.sinks.influxdb)?,
     })
 }
 
@@ -94,6 +99,7 @@ fn kafka(config: &Config) -> anyhow::Result<KafkaSettings> {
         names: Names::new(&config.kafka, &config.aggregation, instance),
         refresh_interval: config.kafka.refresh_interval,
         replication: config.kafka.replication,
+        max_sink_lag: config.kafka.max_sink_lag,
     })
 }
 

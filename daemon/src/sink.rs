@@ -5,6 +5,7 @@
 
 mod events;
 mod file;
+mod influxdb;
 mod to_view;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::log::{Log, LogError, RecordBatch};
 
 pub(crate) use self::events::{Event, EventHub};
 pub(crate) use self::file::FileSink;
+pub(crate) use self::influxdb::{InfluxSettings, InfluxSink, InfluxTelemetry};
 pub(crate) use self::to_view::ViewSink;
 
 /// How much of the results a sink reads at a time.
@@ -38,22 +40,39 @@ pub(crate) trait Sink: Send {
 
     /// Takes the results in order. After an error the same batch comes again.
     fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()>;
+
+    /// There is nothing new; `stopping`: nothing more will come. For a sink that gathers results before it delivers them.
+    /// Called a few times a second, and again after an error.
+    fn idle(&mut self, _log: &dyn Log, _stopping: bool) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// The first result that is not delivered, when `next` is the next to take. Less for a sink that gathers.
+    fn delivered(&self, next: u64) -> u64 {
+        next
+    }
 }
 
-/// Runs a sink. Told to stop, it first delivers what is there. `progress` hears the next
-/// offset after each batch, and whether that is the end.
+/// Runs a sink. Told to stop, it first delivers what is there. `progress` hears the next offset to deliver after each
+/// batch, and whether that is the end.
 pub(crate) fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &AtomicBool, progress: impl Fn(&str, u64, bool)) {
     let Some(mut next) = retry(stop, || sink.start(&**log)) else {
         return;
     };
     let mut generation = 0;
     loop {
+        // Before the read, so that what was written before the stop is seen.
+        let stopping = stop.load(Ordering::Acquire);
         let Some(batch) = retry(stop, || read(&sink, &**log, next)) else {
             return;
         };
         if batch.is_empty() {
-            progress(sink.name(), next, true);
-            if stop.load(Ordering::Acquire) {
+            if retry(stop, || sink.idle(&**log, stopping)).is_none() {
+                return;
+            }
+            let delivered = sink.delivered(next);
+            progress(sink.name(), delivered, delivered == next);
+            if stopping {
                 return;
             }
             generation = log.wait_for_results(generation, IDLE_WAIT);
@@ -63,7 +82,7 @@ pub(crate) fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &AtomicBool, pr
             return;
         }
         next = batch.next_offset();
-        progress(sink.name(), next, false);
+        progress(sink.name(), sink.delivered(next), false);
     }
 }
 

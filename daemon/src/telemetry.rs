@@ -13,14 +13,16 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use proxy_uve::{Fate, Fates};
 
+use crate::contiv::ScraperTelemetry;
 use crate::log::{Log, PartitionId, PartitionLog};
 use crate::places::Places;
 use crate::poller::PollerTelemetry;
+use crate::sink::InfluxTelemetry;
 
 /// Where a partition stands, as its worker last said.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +37,15 @@ pub(crate) struct PartitionStatus {
     /// Microseconds since the epoch.
     pub watermark: u64,
     pub fates: Fates,
+}
+
+/// Where a sink stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SinkPlace {
+    /// The next result it will deliver; none before it has started.
+    pub next: Option<u64>,
+    /// It had delivered all there was, at some time since this was asked before.
+    pub was_at_end: bool,
 }
 
 /// Counts what a restore has done.
@@ -79,6 +90,10 @@ impl RestoreProgress {
 pub(crate) struct Telemetry {
     /// Those of the poller of the analytics API.
     pub poller: PollerTelemetry,
+    /// Those of the scraper of Contiv's nodes.
+    pub contiv: ScraperTelemetry,
+    /// Those of the InfluxDB sink.
+    pub influxdb: InfluxTelemetry,
     commits: Counter,
     commit_seconds: Histogram,
     results: Counter,
@@ -88,16 +103,19 @@ pub(crate) struct Telemetry {
     requests: Family<Vec<(&'static str, String)>, Counter>,
     rebalances: Counter,
     dead_letters: Counter,
+    input_paused: Gauge,
     restore_seconds: Histogram,
     restores: Mutex<Vec<Weak<Restore>>>,
     partitions: Mutex<BTreeMap<PartitionId, PartitionStatus>>,
-    sinks: Mutex<BTreeMap<String, u64>>,
+    sinks: Mutex<BTreeMap<String, SinkPlace>>,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
         Self {
             poller: PollerTelemetry::default(),
+            contiv: ScraperTelemetry::default(),
+            influxdb: InfluxTelemetry::default(),
             commits: Counter::default(),
             // 1 ms to 8 s: below is a fast disk, above is a fault.
             commit_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
@@ -108,6 +126,7 @@ impl Default for Telemetry {
             requests: Family::default(),
             rebalances: Counter::default(),
             dead_letters: Counter::default(),
+            input_paused: Gauge::default(),
             // 10 ms to 80 s: below is next to nothing to restore.
             restore_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 14)),
             restores: Mutex::default(),
@@ -178,9 +197,30 @@ impl Telemetry {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, status);
     }
 
-    /// The next result that a sink will deliver.
-    pub(crate) fn set_sink(&self, name: &str, next: u64) {
-        self.sinks.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), next);
+    /// Whether all input waits for a sink.
+    pub(crate) fn set_input_paused(&self, is: bool) {
+        self.input_paused.set(i64::from(is));
+    }
+
+    /// There is a sink of this name; it has not started yet.
+    pub(crate) fn expect_sink(&self, name: &str) {
+        self.sinks.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default();
+    }
+
+    /// The next result that a sink will deliver, and whether there is none yet.
+    pub(crate) fn set_sink(&self, name: &str, next: u64, at_end: bool) {
+        let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = sinks.entry(name.to_owned()).or_default();
+        place.next = Some(next);
+        place.was_at_end |= at_end;
+    }
+
+    /// Where each sink stands. Whoever asks is the only one to do so: see [`SinkPlace::was_at_end`].
+    pub(crate) fn take_sinks(&self) -> BTreeMap<String, SinkPlace> {
+        let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = sinks.clone();
+        sinks.values_mut().for_each(|place| place.was_at_end = false);
+        places
     }
 
     pub(crate) fn partitions(&self) -> BTreeMap<PartitionId, PartitionStatus> {
@@ -208,6 +248,10 @@ impl Telemetry {
             registry.register(name, help, counter.clone());
         }
         self.poller.register(&mut registry);
+        self.contiv.register(&mut registry);
+        self.influxdb.register(&mut registry);
+        let help = "Whether all input of this process waits for a sink that lags; on Kafka only";
+        registry.register("input_paused", help, self.input_paused.clone());
         registry.register("http_requests", "Requests answered", self.requests.clone());
         let help = "Time that a commit took to be durable";
         registry.register_with_unit("commit", help, Unit::Seconds, self.commit_seconds.clone());
@@ -331,9 +375,8 @@ impl Gathered {
         let kind = ConstGauge::new(0u64).metric_type();
         let mut lag = encoder.encode_descriptor("sink_lag_results", "Results a sink has not delivered", None, kind)?;
         let sinks = self.telemetry.sinks.lock().unwrap_or_else(PoisonError::into_inner);
-        for (sink, next) in sinks.iter() {
-            ConstGauge::new(bounds.next.saturating_sub(*next))
-                .encode(lag.encode_family(&[("sink", sink.as_str())])?)?;
+        for (sink, next) in sinks.iter().filter_map(|(sink, place)| Some((sink, place.next?))) {
+            ConstGauge::new(bounds.next.saturating_sub(next)).encode(lag.encode_family(&[("sink", sink.as_str())])?)?;
         }
         Ok(())
     }

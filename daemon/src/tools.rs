@@ -1,7 +1,9 @@
-//! The tools beside the daemon: `eval`, `explain`, `top` and `validate`. They open no log and no port.
+//! The tools beside the daemon. They open no log, and but for `simulate` no port.
 
 pub(crate) mod eval;
 pub(crate) mod explain;
+pub(crate) mod simulate;
+pub(crate) mod telegraf_config;
 pub(crate) mod top;
 pub(crate) mod validate;
 

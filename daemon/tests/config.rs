@@ -57,7 +57,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_one() {
     a.toml: 1 problem
     ");
     insta::assert_snapshot!(refusal("a.toml", "[log]\nlisten = \"127.0.0.1:1\"\n"), @r"
-    a.toml:2:1: unknown key `log.listen`; did you mean `http.listen`?
+    a.toml:2:1: unknown key `log.listen`; did you mean `contiv.listen` or `http.listen`?
     a.toml: 1 problem
     ");
 }

@@ -70,8 +70,11 @@ fn an_eager_group_gives_every_result_once_too() {
     let mut results = group.results();
     results.wait(&input, expected.len(), PATIENCE);
     input.assert_results(results.lines, &expected, "an eager group");
-    for daemon in [first, second] {
+    // Both, before one goes: then the other one gives up everything for a moment.
+    for daemon in [&first, &second] {
         assert!(daemon.get("/metrics").1.contains("derived_statsd_records_total"), "both had their share");
+    }
+    for daemon in [first, second] {
         daemon.stop();
     }
 }
@@ -197,4 +200,55 @@ fn a_quiet_partition_is_closed_by_the_clock_once_the_brokers_have_nothing_more()
     let first = String::from_utf8(results[0].payload.clone().unwrap()).unwrap();
     assert!(first.contains(&format!("\"start\":{START},")) && first.contains("5"), "{first}");
     wait_until_applied(&daemon, 5);
+}
+
+/// Records that are there and not applied, of the partitions of one daemon.
+fn lag(metrics: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.starts_with("derived_statsd_lag_records{"));
+    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+}
+
+#[test]
+fn input_waits_for_a_sink_that_lags_and_then_every_result_is_there_once() {
+    let group = Group::new(&BROKER, "lagging", 4);
+    let input = Input::new(6, 4, 6, 400, 20);
+    let expected = input.expected();
+    let folder = tempfile::tempdir().unwrap();
+    // The sink cannot even open its file: the directory is missing.
+    let (directory, file) = (folder.path().join("later"), folder.path().join("later/results"));
+    let path = format!("sinks.file.path={}", file.display());
+    let lagging = group.daemon_with("a", &[&path, "kafka.max_sink_lag=50", "aggregation.idle_timeout=2s"]);
+    let other = group.daemon("b");
+    other.wait_for("/api/v1/partitions", |(_, body)| owners(body).iter().eq(["a/0", "b/0"]).then_some(()));
+
+    let (head, tail) = input.samples.split_at(input.samples.len() / 2);
+    let (tail, end) = tail.split_at(tail.len() / 2);
+    group.publish(head);
+    lagging.wait_until_said("A sink lags: all input partitions of this daemon are paused");
+    assert!(lagging.get("/metrics").1.contains("derived_statsd_input_paused 1"));
+    other.wait_for("/metrics", |(_, body)| (lag(body) == 0 && body.contains("input_paused 0")).then_some(()));
+    // Its partitions go to the daemon that waits, and wait too.
+    other.stop();
+    lagging.wait_for("/api/v1/partitions", |(_, body)| owners(body).iter().eq(["a/0"]).then_some(()));
+    group.publish(tail);
+    // If this time were quiet, windows would be closed to which samples are still to come.
+    std::thread::sleep(Duration::from_secs(15));
+    let waiting = lag(&lagging.get("/metrics").1);
+    assert!(waiting >= tail.len() as u64, "{waiting} of {} samples wait", tail.len());
+
+    // What is given away while it waits, and comes back when it does not, is read.
+    let other = group.daemon("b");
+    other.wait_for("/api/v1/partitions", |(_, body)| owners(body).iter().eq(["a/0", "b/0"]).then_some(()));
+    std::fs::create_dir(&directory).unwrap();
+    lagging.wait_until_said("The sink has caught up; the input goes on.");
+    other.stop();
+    group.publish(end);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "input waited for a sink");
+    lagging.wait_for("/metrics", |(_, body)| (lag(body) == 0 && body.contains("input_paused 0")).then_some(()));
+    support::wait_until("every result in the file", || {
+        let lines = std::fs::read_to_string(&file).ok()?.lines().map(str::to_owned).collect();
+        input.are_results(lines, &expected).then_some(())
+    });
 }

@@ -162,8 +162,10 @@ fn the_demo_finds_its_anomaly() {
         .unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
-    let announced = stdout.lines().find(|line| line.starts_with("ANOMALY"));
-    let troubled = stdout.lines().find_map(|line| line.split("virtual-network/").nth(1)).unwrap();
-    let troubled = troubled.trim_end_matches("?flat");
-    assert!(announced.is_some_and(|line| line.contains(troubled)), "{stdout}");
+    let announced = |troubled: &str| stdout.lines().any(|line| line.starts_with("ANOMALY") && line.contains(troubled));
+    let network = stdout.lines().find_map(|line| line.split("virtual-network/").nth(1)).unwrap();
+    assert!(announced(network.trim_end_matches("?flat")), "{stdout}");
+    let service = stdout.lines().find_map(|line| line.split("the service ").nth(1)).unwrap();
+    let service = service.split(' ').next().unwrap();
+    assert!(announced(&format!("ContivService:{service} BytesOut")), "{stdout}");
 }

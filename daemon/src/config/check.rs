@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use proxy_uve::table_of_uve_type;
 
-use super::duration;
+use super::address::authority;
 use super::layers::Layers;
-use super::opserver;
+use super::{contiv, duration, opserver};
 use crate::config::{Config, LogKind};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -20,6 +20,9 @@ const MAX_PARTITIONS: u16 = 1024;
 /// More threads than any machine has cores for.
 const MAX_THREADS: usize = 1024;
 
+/// More than any server takes in one request.
+const MAX_BATCH_LINES: usize = 1_000_000;
+
 /// Checks all values and notes what is out of range.
 pub(super) fn values(config: &Config, layers: &mut Layers) {
     let mut checks = Checks(layers);
@@ -32,11 +35,13 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
     checks.durations("aggregation.idle_timeout", aggregation.idle_timeout, MILLISECOND, DAY);
     checks.at_least("aggregation.max_objects_per_partition", aggregation.max_objects_per_partition, 1);
     checks.topic_part("aggregation.cluster_id", &aggregation.cluster_id);
+    checks.contiv(config);
     checks.at_least("http.max_body_bytes", config.http.max_body_bytes, 1);
     checks.at_least("http.max_in_flight", config.http.max_in_flight, 1);
     checks.log(config);
     checks.kafka(config);
     checks.opserver(config);
+    checks.influxdb(config);
     checks.durations("shutdown.grace", config.shutdown.grace, Duration::ZERO, HOUR);
     checks.range("workers.threads", config.workers.threads, 0, MAX_THREADS);
 }
@@ -49,6 +54,9 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
             "http.listen: {} is open to other machines, and there is no authentication; put a firewall or proxy before it",
             config.http.listen
         ));
+    }
+    if config.sinks.influxdb.sends_secret_in_clear() {
+        notices.push("sinks.influxdb.url: with http anybody on the way can read the secret; use https".to_owned());
     }
     let aggregation = &config.aggregation;
     if aggregation.allowed_skew > aggregation.allowed_lateness {
@@ -107,7 +115,7 @@ impl Checks<'_> {
     fn opserver(&mut self, config: &Config) {
         let section = &config.opserver;
         for server in &section.servers {
-            match opserver::authority(server) {
+            match authority(server, opserver::PORT) {
                 Err(message) => self.refuse("opserver.servers", &message),
                 Ok(authority) if *authority.as_str() == config.http.listen.to_string() => {
                     self.refuse("opserver.servers", &format!("{server:?} is this daemon's own http.listen"));
@@ -124,6 +132,47 @@ impl Checks<'_> {
         self.at_least("opserver.max_body_bytes", section.max_body_bytes, 1);
         if section.user.is_some() != section.password_file.is_some() {
             self.refuse("opserver.user", "user and password_file go together; set both or none");
+        }
+    }
+
+    fn contiv(&mut self, config: &Config) {
+        let section = &config.contiv;
+        self.servers("contiv.nodes", &section.nodes, section.netplugin_port);
+        self.servers("contiv.etcd", &section.etcd, contiv::ETCD_PORT);
+        self.servers("contiv.netmaster", section.netmaster.as_slice(), contiv::NETMASTER_PORT);
+        self.at_least("contiv.netplugin_port", section.netplugin_port, 1);
+        self.durations("contiv.interval", section.interval, SECOND, DAY);
+        if section.interval.subsec_nanos() > 0 {
+            self.refuse("contiv.interval", "the points' times are whole seconds; set whole seconds");
+        }
+        self.durations("contiv.jitter", section.jitter, Duration::ZERO, section.interval / 2);
+        self.durations("contiv.timeout", section.timeout, 100 * MILLISECOND, HOUR);
+        self.durations("contiv.discovery_interval", section.discovery_interval, SECOND, DAY);
+        self.durations("contiv.netmaster_cache", section.netmaster_cache, Duration::ZERO, HOUR);
+        self.range("contiv.concurrency", section.concurrency, 1, MAX_THREADS);
+        self.at_least("contiv.max_body_bytes", section.max_body_bytes, 1);
+        if section.is_on() && config.log.kind == LogKind::Kafka {
+            let message = "Contiv's nodes are scraped into the embedded log only; run a daemon of its own for them";
+            self.refuse("log.kind", message);
+        }
+    }
+
+    fn servers(&mut self, key: &str, servers: &[String], port: u16) {
+        for server in servers {
+            if let Err(message) = authority(server, port) {
+                self.refuse(key, &message);
+            }
+        }
+    }
+
+    fn influxdb(&mut self, config: &Config) {
+        let section = &config.sinks.influxdb;
+        self.range("sinks.influxdb.batch_lines", section.batch_lines, 1, MAX_BATCH_LINES);
+        self.at_least("sinks.influxdb.batch_bytes", section.batch_bytes, 1024);
+        self.durations("sinks.influxdb.flush_interval", section.flush_interval, Duration::ZERO, HOUR);
+        self.durations("sinks.influxdb.timeout", section.timeout, 100 * MILLISECOND, HOUR);
+        for (key, message) in section.problems() {
+            self.refuse(&format!("sinks.influxdb.{key}"), &message);
         }
     }
 
@@ -234,6 +283,41 @@ mod tests {
             ("opserver.timeout", "99ms", false),
             ("opserver.max_body_bytes", "0", false),
             ("opserver.user", "me", false),
+        ]);
+    }
+
+    #[test]
+    fn what_the_scraper_cannot_do_is_refused() {
+        check_all(&[
+            ("contiv.nodes", "10.0.0.5 n2:91", true),
+            ("contiv.nodes", "https://n1", false),
+            ("contiv.etcd", "n1/v2", false),
+            ("contiv.netmaster", "me@n1", false),
+            ("contiv.netmaster", "n1", true),
+            ("contiv.netplugin_port", "0", false),
+            ("contiv.interval", "1500ms", false),
+            ("contiv.interval", "2s", true),
+            ("contiv.jitter", "6s", false),
+            ("contiv.timeout", "99ms", false),
+            ("contiv.concurrency", "0", false),
+            ("contiv.max_body_bytes", "0", false),
+            ("contiv.listen", "0.0.0.0:4000", true),
+        ]);
+    }
+
+    #[test]
+    fn what_the_influxdb_sink_cannot_do_is_refused() {
+        check_all(&[
+            ("sinks.influxdb.url", "http://10.0.0.5:8086", true),
+            ("sinks.influxdb.url", "10.0.0.5:8086", false),
+            ("sinks.influxdb.batch_lines", "0", false),
+            ("sinks.influxdb.batch_lines", "1000001", false),
+            ("sinks.influxdb.batch_bytes", "1023", false),
+            ("sinks.influxdb.flush_interval", "0s", true),
+            ("sinks.influxdb.flush_interval", "2h", false),
+            ("sinks.influxdb.timeout", "99ms", false),
+            ("sinks.influxdb.precision", "m", false),
+            ("sinks.influxdb.precision", "ns", true),
         ]);
     }
 

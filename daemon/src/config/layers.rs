@@ -105,11 +105,14 @@ fn sibling(path: &[&str]) -> Option<String> {
     Some([section, &[nearest]].concat().join("."))
 }
 
-/// The key of another section that was probably meant: the same name, or a similar path.
+/// The key of another section that was probably meant: the same name, in all sections that have it, or a similar path.
 fn elsewhere(path: &[&str]) -> Option<String> {
     let known = keys::all();
-    let same = known.iter().find(|key| key.rsplit('.').next() == path.last().copied()).map(String::as_str);
-    same.or_else(|| nearest(&path.join("."), known.iter().map(String::as_str))).map(str::to_owned)
+    let same: Vec<_> = known.iter().filter(|key| key.rsplit('.').next() == path.last().copied()).cloned().collect();
+    if same.is_empty() {
+        return nearest(&path.join("."), known.iter().map(String::as_str)).map(str::to_owned);
+    }
+    Some(same.join("` or `"))
 }
 
 /// Whether the key takes the value, whatever the others are.
@@ -157,8 +160,8 @@ mod tests {
     fn a_problem_names_key_and_remedy() {
         let cases = [
             ("http.lisen", "x", "unknown key `http.lisen`; did you mean `http.listen`?"),
-            ("listen", "x", "unknown key `listen`; did you mean `http.listen`?"),
-            ("log.listen", "x", "unknown key `log.listen`; did you mean `http.listen`?"),
+            ("listen", "x", "unknown key `listen`; did you mean `contiv.listen` or `http.listen`?"),
+            ("log.listen", "x", "unknown key `log.listen`; did you mean `contiv.listen` or `http.listen`?"),
             ("htpp", "x", "unknown key `htpp`; did you mean `http`?"),
             ("sinks.fil", "x", "unknown key `sinks.fil`; did you mean `sinks.file`?"),
             ("path", "x", "unknown key `path`; did you mean `sinks.file.path`?"),

@@ -13,7 +13,7 @@ use crate::sink::Sink;
 
 /// Periods in a sparkline.
 const HISTORY: usize = 24;
-/// Networks shown.
+/// Objects shown.
 const LOUDEST: usize = 5;
 /// From this distance on a result is announced. The most that EWM 0.1 can reach is 3.
 const ALARM_SIGMA: f64 = 2.5;
@@ -95,7 +95,8 @@ impl Board {
         let alarming = sigma.abs() >= ALARM_SIGMA;
         if alarming && !std::mem::replace(&mut series.alarmed, alarming) {
             let mean = state.map(|state| state.mean).unwrap_or_default();
-            seen.announcements.push(format!("ANOMALY {name}: {metric} flows, sigma {sigma:.2} (mean {mean})"));
+            let unit = if attribute.contains("Bytes") { "bytes" } else { "flows" };
+            seen.announcements.push(format!("ANOMALY {name}: {metric} {unit}, sigma {sigma:.2} (mean {mean})"));
         } else {
             series.alarmed = alarming;
         }
@@ -119,7 +120,7 @@ impl Series {
 }
 
 impl Seen {
-    /// Appends the networks farthest from their mean; how many lines that are.
+    /// Appends the objects farthest from their mean; how many lines that are.
     fn loudest(&self, text: &mut String) -> usize {
         let mut series: Vec<_> = self.series.iter().collect();
         series.sort_by(|(_, a), (_, b)| b.sigma.abs().total_cmp(&a.sigma.abs()));

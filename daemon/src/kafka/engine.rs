@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::engine::{Engine, EngineSettings, Readiness};
 use crate::intake::{Intake, PayloadForm};
+use crate::kafka::backpressure::{Backpressure, SinkWatch};
 use crate::kafka::client::Connection;
 use crate::kafka::front_door::FrontDoor;
 use crate::kafka::group::{Group, InputTopics};
@@ -43,6 +44,8 @@ pub(crate) struct KafkaSettings {
     pub refresh_interval: Duration,
     /// Copies of the topics that the daemon makes; 0 for the broker's default.
     pub replication: u16,
+    /// Results that a sink may lag behind before input waits for it; 0 for any number.
+    pub max_sink_lag: u64,
 }
 
 impl fmt::Debug for KafkaSettings {
@@ -59,6 +62,7 @@ struct Streams {
     names: Vec<String>,
     topics: Arc<InputTopics>,
     topology: Arc<Topology>,
+    backpressure: Arc<Backpressure>,
 }
 
 impl Streams {
@@ -67,7 +71,7 @@ impl Streams {
         let plans: Vec<_> = plans.iter().map(|plan| Arc::new(named(plan))).collect();
         let names: Vec<String> = plans.iter().map(|stream| stream.name.clone()).collect();
         let topics = Arc::new(InputTopics::new(&own.names, &names));
-        Self { plans, names, topics, topology: Arc::default() }
+        Self { plans, names, topics, topology: Arc::default(), backpressure: Arc::default() }
     }
 
     fn intake(&self) -> Intake {
@@ -98,6 +102,11 @@ pub(crate) fn start(settings: &EngineSettings, own: &KafkaSettings, clock: Arc<d
         add_worker(&mut engine, settings, own, &streams, &readiness, worker)?;
     }
     engine.start_sinks(settings, &readiness)?;
+    if own.max_sink_lag > 0 {
+        let (log, telemetry) = (Arc::clone(&engine.log), Arc::clone(&engine.telemetry));
+        let watch = SinkWatch::new(log, telemetry, Arc::clone(&streams.backpressure), own.max_sink_lag);
+        engine.add_helper("backpressure", move |stop| watch.run(stop))?;
+    }
     let watch = Watch { topics, topology: streams.topology, own: own.clone(), shown: Vec::new() };
     engine.add_helper("topics", move |stop| watch.run(stop))?;
     Ok(engine)
@@ -143,6 +152,7 @@ fn add_worker(
         member,
         restorer: Restorer::start(store, materials).context("start a thread that restores")?,
         topology: Arc::clone(&streams.topology),
+        backpressure: Arc::clone(&streams.backpressure),
         clock: Arc::clone(&engine.clock),
         settings: settings.worker.clone(),
         telemetry: Arc::clone(&engine.telemetry),
@@ -197,7 +207,8 @@ impl Watch {
     }
 }
 
-fn rest(pause: Duration, stop: &AtomicBool) {
+/// Waits, but not for longer than until told to stop.
+pub(super) fn rest(pause: Duration, stop: &AtomicBool) {
     let mut left = pause;
     while left > Duration::ZERO && !stop.load(Ordering::Acquire) {
         let step = left.min(STEP);

@@ -55,6 +55,7 @@ struct Tally {
     freezes: u64,
     freezes_in_commits: u64,
     growths: u64,
+    holds: u64,
     kills: u64,
     results: u64,
     timed_out: u64,
@@ -64,7 +65,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn numbers(&self) -> [(&'static str, u64); 13] {
+    fn numbers(&self) -> [(&'static str, u64); 14] {
         [
             ("commits", self.commits),
             ("cuts of unread input", self.cuts),
@@ -73,6 +74,7 @@ impl Tally {
             ("freezes", self.freezes),
             ("freezes in a commit", self.freezes_in_commits),
             ("growths", self.growths),
+            ("times input waited for a sink", self.holds),
             ("kills", self.kills),
             ("results", self.results),
             ("transactions timed out", self.timed_out),

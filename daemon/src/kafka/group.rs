@@ -52,6 +52,11 @@ pub(crate) struct Group {
     reading: BTreeSet<PartitionId>,
     /// Where each was last told to begin: its position until its first record came.
     starts: BTreeMap<PartitionId, Option<u64>>,
+    /// What the client was told to pause. It keeps that to itself even of a partition that it reads no more, and would
+    /// still know when the partition comes back.
+    paused: BTreeSet<PartitionId>,
+    /// Whether the group has given this member a partition since it was last asked for a call.
+    was_given: bool,
     /// Whether the group has given this member's partitions to others, and the member has not answered that yet.
     is_expelled: bool,
 }
@@ -124,6 +129,8 @@ impl Group {
             topics,
             reading: BTreeSet::new(),
             starts: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            was_given: false,
             is_expelled: false,
         })
     }
@@ -194,7 +201,9 @@ impl Member for Group {
             }
             first = end;
         }
-        Ok(self.next_change())
+        let change = self.next_change();
+        self.was_given |= matches!(&change, Some(Change::Assigned(given)) if !given.is_empty());
+        Ok(change)
     }
 
     fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
@@ -203,6 +212,9 @@ impl Member for Group {
         let anew: Vec<_> = starts.iter().map(|(id, _)| *id).filter(|id| self.reading.contains(id)).collect();
         if self.is_cooperative() {
             self.stop_reading(&anew)?;
+        }
+        for (id, _) in starts.iter().filter(|(id, _)| self.paused.contains(id)).copied().collect::<Vec<_>>() {
+            self.pause(id, false)?;
         }
         self.starts.extend(starts.iter().copied());
         self.reading.extend(starts.iter().map(|(id, _)| *id));
@@ -232,7 +244,15 @@ impl Member for Group {
     fn pause(&mut self, partition: PartitionId, pause: bool) -> Result<(), MemberError> {
         let list = self.topics.list([(partition, Offset::Invalid)]);
         let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        done.map_err(|error| unreachable("pausing a partition", &error))
+        done.map_err(|error| unreachable("pausing a partition", &error))?;
+        // What was fetched ahead is dropped, and fetched again after the pause: what was reported is out of date.
+        self.consumer.context().progress.forget();
+        if pause {
+            self.paused.insert(partition);
+        } else {
+            self.paused.remove(&partition);
+        }
+        Ok(())
     }
 
     fn accept(&mut self) -> Result<(), MemberError> {
@@ -242,7 +262,11 @@ impl Member for Group {
             true => self.consumer.incremental_assign(&TopicPartitionList::new()),
             false => self.consumer.assign(&TopicPartitionList::new()),
         };
-        done.map_err(|error| unreachable("taking partitions", &error))
+        done.map_err(|error| unreachable("taking partitions", &error))?;
+        if std::mem::take(&mut self.was_given) {
+            self.transactions.prepare();
+        }
+        Ok(())
     }
 
     fn give_up(&mut self, read: &[PartitionId]) -> Result<(), MemberError> {

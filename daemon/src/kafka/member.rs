@@ -77,7 +77,8 @@ pub(crate) trait Member {
         apply: &mut dyn FnMut(PartitionId, &[Incoming<'_>]),
     ) -> Result<Option<Change>, MemberError>;
 
-    /// Begins to read these partitions, each at its offset, or at its oldest record. Reading one anew moves it.
+    /// Begins to read these partitions, each at its offset, or at its oldest record. Reading one anew moves it. None of
+    /// them is paused then.
     fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError>;
 
     /// Reads these no more.

@@ -33,13 +33,28 @@ const POLL: Duration = Duration::from_millis(5);
 pub(crate) struct Transactions {
     config: ClientConfig,
     names: Names,
-    /// None before the first commit, and after a failure that leaves it unusable.
+    /// None before partitions are given, and after a failure that leaves it unusable.
     producer: Option<BaseProducer<Deliveries>>,
 }
 
 impl Transactions {
     pub(crate) fn new(config: ClientConfig, names: &Names) -> Self {
         Self { config, names: names.clone(), producer: None }
+    }
+
+    /// Gets ready for the first commit: that takes up to some seconds, which results would wait for. Whatever the producer
+    /// of the same name before this one left open is aborted now, and it is fenced.
+    ///
+    /// To be called when the member was given partitions, not before: until then a process of the same name that is being
+    /// replaced may be committing what it had of them. A failure is no matter, as the commit tries again.
+    pub(crate) fn prepare(&mut self) {
+        if self.producer.is_some() {
+            return;
+        }
+        match self.start() {
+            Ok(producer) => self.producer = Some(producer),
+            Err(error) => debug!(%error, "The producer is not ready yet; the first commit tries again."),
+        }
     }
 
     /// Commits; on any failure nothing took effect.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
+use crate::kafka::backpressure::Backpressure;
 use crate::kafka::member::{Change, Member, MemberError, ShardCommit};
 use crate::kafka::restore::{Restored, Restorer};
 use crate::kafka::shard::Shard;
@@ -38,6 +39,7 @@ pub(crate) struct Parts<M> {
     pub member: M,
     pub restorer: Restorer,
     pub topology: Arc<Topology>,
+    pub backpressure: Arc<Backpressure>,
     pub clock: Arc<dyn Clock>,
     pub settings: WorkerSettings,
     pub telemetry: Arc<Telemetry>,
@@ -53,6 +55,7 @@ pub(crate) struct Worker<M> {
     member: M,
     restorer: Restorer,
     topology: Arc<Topology>,
+    backpressure: Arc<Backpressure>,
     clock: Arc<dyn Clock>,
     settings: WorkerSettings,
     telemetry: Arc<Telemetry>,
@@ -112,6 +115,7 @@ impl<M: Member> Worker<M> {
             member: parts.member,
             restorer: parts.restorer,
             topology: parts.topology,
+            backpressure: parts.backpressure,
             clock: parts.clock,
             settings: parts.settings,
             telemetry: parts.telemetry,
@@ -216,7 +220,7 @@ impl<M: Member> Worker<M> {
         let starts = shard.begin(&sources, self.clock.monotonic());
         self.shards.insert(id, Slot::Working(Working { shard, sources }));
         self.note_ready();
-        self.member.read_from(&starts)
+        self.read_from(&starts)
     }
 
     fn note_ready(&mut self) {
@@ -305,7 +309,18 @@ impl<M: Member> Worker<M> {
                 working.sources = sources;
             }
         }
-        if starts.is_empty() { Ok(()) } else { self.member.read_from(&starts) }
+        if starts.is_empty() { Ok(()) } else { self.read_from(&starts) }
+    }
+
+    /// Begins to read these anew, or lets them wait at once while all input does.
+    fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
+        self.member.read_from(starts)?;
+        let waits = self.backpressure.is_on();
+        for (source, _) in starts {
+            self.paused.remove(source);
+            hold(&mut self.member, *source, waits, &mut self.paused)?;
+        }
+        Ok(())
     }
 
     fn skip_what_is_gone(&mut self) -> Result<(), MemberError> {
@@ -319,12 +334,14 @@ impl<M: Member> Worker<M> {
             }
         }
         let starts: Vec<_> = gone.into_iter().map(|(source, first)| (source, Some(first))).collect();
-        if starts.is_empty() { Ok(()) } else { self.member.read_from(&starts) }
+        if starts.is_empty() { Ok(()) } else { self.read_from(&starts) }
     }
 
-    /// Lets time pass for the shards of which the cluster, asked now, has nothing more.
+    /// Lets time pass for the shards of which the cluster, asked now, has nothing more. Of a source that is paused this is
+    /// not asked, so a shard that waits for a sink is not quiet.
     fn pass_idle_time(&mut self, now: Duration) -> Result<(), MemberError> {
-        let Self { member, shards, settings, paused, .. } = self;
+        let Self { member, shards, settings, paused, backpressure, .. } = self;
+        let waits = backpressure.is_on();
         let is_quiet = |shard: &Shard| shard.is_waiting() || shard.idle(now) >= LOOK_INTERVAL;
         let quiet = shards.values().filter_map(Slot::working).filter(|it| is_quiet(&it.shard));
         let asked: Vec<_> = quiet.flat_map(|it| &it.sources).filter(|it| !paused.contains(it)).copied().collect();
@@ -336,7 +353,9 @@ impl<M: Member> Worker<M> {
             } else if is_quiet(shard) && sources.iter().all(|source| dry.contains(source)) {
                 shard.pass_quiet_time(now, settings);
             }
-            balance(member, shard, sources, paused)?;
+            for source in sources.iter() {
+                hold(member, *source, waits || shard.is_full(*source), paused)?;
+            }
         }
         Ok(())
     }
@@ -429,23 +448,21 @@ impl<M: Member> Worker<M> {
     }
 }
 
-/// Pauses the input partitions of a shard that are far ahead of its others, and lets them go on when they are not.
-fn balance(
+/// Pauses an input partition, because it is far ahead of the others of its shard or all wait for a sink, or lets it go on.
+fn hold(
     member: &mut impl Member,
-    shard: &Shard,
-    sources: &[PartitionId],
+    source: PartitionId,
+    waits: bool,
     paused: &mut BTreeSet<PartitionId>,
 ) -> Result<(), MemberError> {
-    for source in sources {
-        let full = shard.is_full(*source);
-        if full != paused.contains(source) {
-            member.pause(*source, full)?;
-            if full {
-                paused.insert(*source)
-            } else {
-                paused.remove(source)
-            };
-        }
+    if waits == paused.contains(&source) {
+        return Ok(());
+    }
+    member.pause(source, waits)?;
+    if waits {
+        paused.insert(source);
+    } else {
+        paused.remove(&source);
     }
     Ok(())
 }

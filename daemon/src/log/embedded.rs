@@ -137,6 +137,12 @@ impl PartitionLog for EmbeddedLog {
         Ok(())
     }
 
+    fn commit_source(&self, mut commit: PartitionCommit, mut samples: AppendBatch) -> Result<(), LogError> {
+        commit.results.finish();
+        samples.partitions.values_mut().for_each(|records| records.finish());
+        self.writer.submit(Request::CommitSource(commit, samples)).map(drop)
+    }
+
     fn restore(&self, partition: PartitionId) -> Result<Option<Restored>, LogError> {
         self.writer.lock()?.restore(partition)
     }

@@ -37,7 +37,7 @@ impl PollerSettings {
         section: &config::Opserver,
         streams: impl IntoIterator<Item = StreamName>,
     ) -> anyhow::Result<Option<Self>> {
-        let authorities = section.servers.iter().map(|server| config::opserver_authority(server));
+        let authorities = section.servers.iter().map(|server| config::authority(server, config::OPSERVER_PORT));
         let authorities = authorities.collect::<Result<Vec<_>, _>>().map_err(anyhow::Error::msg);
         let authorities = authorities.context("opserver.servers")?;
         if authorities.is_empty() {
@@ -77,11 +77,11 @@ impl Credentials {
         Ok(Self::new(user, password))
     }
 
-    pub(super) fn new(user: &str, password: &str) -> Self {
+    pub(crate) fn new(user: &str, password: &str) -> Self {
         Self(format!("Basic {}", base64(format!("{user}:{password}").as_bytes())))
     }
 
-    pub(super) fn header(&self) -> &str {
+    pub(crate) fn header(&self) -> &str {
         &self.0
     }
 }

@@ -342,7 +342,7 @@ fn half_a_poll_is_none() {
 
 #[test]
 fn the_user_goes_with_the_request_only_if_there_is_one() {
-    for (credentials, expected) in [(None, false), (Some(settings::Credentials::new("me", "hunter2")), true)] {
+    for (credentials, expected) in [(None, false), (Some(Credentials::new("me", "hunter2")), true)] {
         let server = in_turn(vec![page(&[])]);
         let rig = Rig::start(PollerSettings { credentials, ..settings(&[&server]) });
         rig.poll();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::log::{Log, RecordBatch};
-use crate::result_line::ResultLine;
+use crate::result_line::{ResultLine, is_scrape};
 use crate::sink::{Event, EventHub, Sink};
 use crate::view::UveView;
 
@@ -15,9 +15,20 @@ pub(crate) struct ViewSink {
     pub events: Arc<EventHub>,
 }
 
+impl ViewSink {
+    /// Its name among the sinks.
+    pub(crate) const NAME: &'static str = "view";
+
+    fn apply(&self, offset: u64, line: &[u8]) {
+        if let Err(error) = ResultLine::parse(line).and_then(|line| self.view.apply(&line)) {
+            warn!(offset, %error, "A stored result cannot be read; the view goes on without it.");
+        }
+    }
+}
+
 impl Sink for ViewSink {
     fn name(&self) -> &str {
-        "view"
+        Self::NAME
     }
 
     fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
@@ -26,9 +37,8 @@ impl Sink for ViewSink {
 
     fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
         for record in batch.records() {
-            let applied = ResultLine::parse(record.payload).and_then(|line| self.view.apply(&line));
-            if let Err(error) = applied {
-                warn!(offset = record.offset, %error, "A stored result cannot be read; the view goes on without it.");
+            if !is_scrape(record.payload) {
+                self.apply(record.offset, record.payload);
             }
             self.events.send(|| Event { offset: record.offset, line: record.payload.into() });
         }

@@ -5,7 +5,11 @@
 
 pub(crate) mod broker;
 pub(crate) mod campaign;
+pub(crate) mod contiv;
+pub(crate) mod dashboards;
 pub(crate) mod group;
+pub(crate) mod influxdb;
+pub(crate) mod strict_influxdb;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

@@ -15,6 +15,7 @@ use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
 use crate::clock::{Clock, ManualClock};
+use crate::kafka::backpressure::Backpressure;
 use crate::kafka::fake::brokers::{Brokers, Input, SHARDS, Sent};
 use crate::kafka::fake::coordinator::Coordinator;
 use crate::kafka::fake::member::FakeMember;
@@ -76,6 +77,7 @@ struct Actor {
     done: Sender<Restored>,
     pending: Vec<Pending>,
     topology: Arc<Topology>,
+    backpressure: Arc<Backpressure>,
     control: Arc<Control>,
     frozen_until: Duration,
 }
@@ -186,7 +188,8 @@ impl World {
             965..971 => self.kill_any(),
             971..980 => self.start(),
             980..984 => self.stop_any(),
-            984..988 => self.coordinator.borrow_mut().ask_for_rebalance(1),
+            984..986 => self.hold_any(),
+            986..988 => self.coordinator.borrow_mut().ask_for_rebalance(1),
             988..992 => self.grow(),
             992..996 => self.cut(),
             _ => self.expel_frozen(),
@@ -198,7 +201,11 @@ impl World {
             self.start();
         }
         self.actors.borrow_mut().iter_mut().for_each(|actor| actor.frozen_until = Duration::ZERO);
-        for round in 0..150 {
+        for round in 0..165 {
+            if round == 75 {
+                // Later than if the time before were taken for quiet.
+                self.actors.borrow().iter().for_each(|actor| actor.backpressure.set(false));
+            }
             // Then faster, but so that a quiet partition is confirmed to be so often enough.
             let pace = if round < 60 { 500 } else { 4_500 };
             self.pass(Duration::from_millis(pace));
@@ -342,6 +349,14 @@ impl World {
         self.tally.borrow_mut().freezes += 1;
     }
 
+    /// A sink of the process lags, or has caught up.
+    fn hold_any(&self) {
+        let Some(actor) = self.any_live() else { return };
+        let backpressure = &self.actors.borrow()[actor].backpressure;
+        backpressure.set(!backpressure.is_on());
+        self.tally.borrow_mut().holds += u64::from(backpressure.is_on());
+    }
+
     fn some_time(&self) -> Duration {
         Duration::from_millis(self.random.between(200, 90_000))
     }
@@ -412,11 +427,12 @@ impl World {
         let (restorer, asked, done) = Restorer::by_hand();
         let topology: Arc<Topology> = Arc::default();
         topology.set(vec![self.shape()]);
-        let control: Arc<Control> = Arc::default();
+        let (backpressure, control): (Arc<Backpressure>, Arc<Control>) = Default::default();
         let worker = Worker::new(Parts {
             member: FakeMember { world: Rc::clone(self), client, name, is_ready: false },
             restorer,
             topology: Arc::clone(&topology),
+            backpressure: Arc::clone(&backpressure),
             clock: Arc::clone(&self.materials.clock),
             settings: self.settings.clone(),
             telemetry: Arc::clone(&self.materials.telemetry),
@@ -434,6 +450,7 @@ impl World {
             done,
             pending,
             topology,
+            backpressure,
             control,
             frozen_until,
         });

@@ -7,7 +7,7 @@ use crate::log::embedded::store::Space;
 use crate::log::embedded::writer::Stage;
 use crate::log::error::LogError;
 use crate::log::keys;
-use crate::log::types::{AppendBatch, Appended, PartitionId, SinkPosition, Written};
+use crate::log::types::{AppendBatch, Appended, PartitionCommit, PartitionId, SinkPosition, Written};
 
 /// The longest name of a stream or a sink.
 const MAX_NAME_BYTES: usize = 255;
@@ -31,6 +31,13 @@ impl Stage<'_> {
         }
         self.touched.inputs |= !offsets.is_empty();
         Ok(Appended::Written(Written { offsets, appended_at }))
+    }
+
+    pub(super) fn commit_source(&mut self, commit: PartitionCommit, samples: AppendBatch) -> Result<(), LogError> {
+        // What can refuse the samples comes first, so that nothing is left behind.
+        self.check_backlog(samples.bytes())?;
+        self.commit(vec![commit], samples.appended_at)?;
+        self.append(samples).map(drop)
     }
 
     /// A batch larger than the limit is taken when nothing else waits: it could never be taken otherwise.

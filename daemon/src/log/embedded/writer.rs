@@ -29,6 +29,7 @@ use crate::log::types::{AppendBatch, Appended, Bounds, PartitionCommit, Partitio
 pub(super) enum Request {
     Append(AppendBatch),
     Commit(Vec<PartitionCommit>, u64),
+    CommitSource(PartitionCommit, AppendBatch),
     RegisterStream(String),
     RemoveSink(String),
     ResetState(PartitionId),
@@ -278,6 +279,7 @@ impl Stage<'_> {
         match request {
             Request::Append(batch) => self.append(batch).map(Answer::Appended),
             Request::Commit(commits, at) => self.commit(commits, at).map(|()| Answer::Done),
+            Request::CommitSource(commit, samples) => self.commit_source(commit, samples).map(|()| Answer::Done),
             Request::RegisterStream(name) => self.register_stream(name).map(Answer::Stream),
             Request::RemoveSink(name) => self.remove_sink(&name).map(|()| Answer::Done),
             Request::ResetState(partition) => self.reset_state(partition).map(|()| Answer::Done),

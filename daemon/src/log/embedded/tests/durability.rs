@@ -47,6 +47,37 @@ fn a_commit_needs_a_restore_first_and_a_cursor_within_the_input() {
 }
 
 #[test]
+fn a_source_writes_what_it_remembers_its_results_and_its_samples_at_once() {
+    let dir = dir();
+    let log = open(&dir);
+    log.restore(Q).unwrap();
+    log.commit_source(commit(Q, 0, "seen", &["r"]), batch(1, P, &["a", "b"])).unwrap();
+    drop(log);
+    let log = open(&dir);
+    let restored = log.restore(Q).unwrap().unwrap();
+    assert_eq!((restored.cursor, restored.chunks), (0, vec![(1, b"seen".to_vec())]));
+    assert_eq!((results(&log), payloads(&log, P, 0)), (vec!["r".to_owned()], vec!["a".to_owned(), "b".to_owned()]));
+    let refused = log.commit_source(commit(P, 0, "s", &["r"]), batch(2, P, &["c"]));
+    assert!(matches!(refused, Err(LogError::NotRestored { partition: P })));
+    assert_eq!((results(&log).len(), payloads(&log, P, 0).len()), (1, 2), "nothing of it is there");
+}
+
+#[test]
+fn a_full_log_refuses_all_that_a_source_writes() {
+    let dir = dir();
+    let log = EmbeddedLog::open(dir.path(), LogConfig { max_backlog_bytes: 1, ..LogConfig::default() }).unwrap();
+    log.restore(Q).unwrap();
+    log.commit_source(commit(Q, 0, "first", &["r"]), batch(1, P, &["a"])).unwrap();
+    let refused = log.commit_source(commit(Q, 0, "second", &["r"]), batch(2, P, &["b"]));
+    assert!(matches!(refused, Err(LogError::Full { .. })));
+    assert_eq!((results(&log).len(), payloads(&log, P, 0).len()), (1, 1));
+    log.restore(P).unwrap();
+    log.commit(vec![commit(P, 1, "s", &[])], 3).unwrap();
+    log.commit_source(commit(Q, 0, "second", &["r"]), batch(4, P, &["b"])).unwrap();
+    assert_eq!(log.restore(Q).unwrap().unwrap().chunks, [(1, b"second".to_vec())]);
+}
+
+#[test]
 fn a_reset_drops_state_and_cursor_and_lets_the_partition_start_over() {
     let dir = dir();
     let log = open(&dir);

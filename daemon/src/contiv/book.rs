@@ -1,0 +1,244 @@
+//! What is remembered of each node, and what a scrape becomes: points for the sinks, increases for the pipelines.
+//!
+//! All of it is written at once, with what is remembered for the next scrape. So a kill neither loses traffic nor counts
+//! any twice: the next scrape goes on from the counters of the last one that was written.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use derived_stats::Number;
+use netplugin_adapter::{Increase, NodeCounters, ServiceStats, encode_record, points};
+use proxy_uve::wire::WireSample;
+use tracing::{error, warn};
+
+use crate::intake::Intake;
+use crate::log::{AppendBatch, LogError, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
+
+/// The name under which the log keeps what is remembered.
+const SOURCE: &str = "source:contiv";
+
+/// Points of one record of the results.
+const RECORD_POINTS: usize = 5_000;
+
+/// A node that was not seen for so long, in microseconds, is forgotten.
+const FORGET_AFTER: u64 = 24 * 3600 * 1_000_000;
+
+/// What a node said at a time.
+#[derive(Clone, Debug)]
+pub(super) struct Scrape {
+    pub node: Arc<str>,
+    /// µs UTC, a multiple of the interval.
+    pub at: u64,
+    pub stats: Arc<ServiceStats>,
+}
+
+/// See the module.
+pub(super) struct Book {
+    log: Arc<dyn PartitionLog>,
+    intake: Intake,
+    place: PartitionId,
+    nodes: BTreeMap<Arc<str>, Remembered>,
+    streams: Vec<Stream>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    chunk: u32,
+    counters: NodeCounters,
+}
+
+/// A stream that is fed: which of the three addresses of an increase it is about, and which counter.
+#[derive(Clone, Copy)]
+struct Stream {
+    number: u16,
+    table: &'static str,
+    address: for<'i> fn(&Increase<'i>) -> &'i str,
+    counter: fn(&Increase<'_>) -> u64,
+}
+
+type Address = for<'i> fn(&Increase<'i>) -> &'i str;
+type Counter = fn(&Increase<'_>) -> u64;
+
+/// The structures of the streams, which are their objects' tables too.
+const TABLES: [(&str, Address); 3] = [
+    ("ContivEndpoint", |increase| increase.endpoint_ip),
+    ("ContivProvider", |increase| increase.provider_ip),
+    ("ContivService", |increase| increase.service_ip),
+];
+
+/// Their attributes.
+const COUNTERS: [(&str, Counter); 4] = [
+    ("BytesIn", |increase| increase.bytes_in),
+    ("BytesOut", |increase| increase.bytes_out),
+    ("PacketsIn", |increase| increase.packets_in),
+    ("PacketsOut", |increase| increase.packets_out),
+];
+
+/// What a write put into the log.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Noted {
+    pub points: u64,
+    pub samples: u64,
+}
+
+impl Book {
+    /// Opens the book as it was left; nodes that were last seen long before `now` (µs UTC) are forgotten.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be used.
+    pub(super) fn open(log: Arc<dyn PartitionLog>, intake: Intake, now: u64) -> Result<Self, LogError> {
+        let place = PartitionId::new(log.stream_id(SOURCE)?, 0);
+        let streams = streams(&intake);
+        let mut book = Self { log, intake, place, nodes: BTreeMap::new(), streams };
+        book.restore()?;
+        book.forget(now)?;
+        Ok(book)
+    }
+
+    /// Reads back what was written last. What cannot be read is left behind: the next scrape of that node is its first.
+    pub(super) fn restore(&mut self) -> Result<(), LogError> {
+        self.nodes.clear();
+        let restored = match self.log.restore(self.place) {
+            Err(LogError::CorruptState { reason, .. }) => {
+                error!(%reason, "What was remembered of Contiv's nodes is damaged; their next scrape counts as the first.");
+                self.log.reset_state(self.place)?;
+                None
+            }
+            restored => restored?,
+        };
+        for (chunk, bytes) in restored.map(|restored| restored.chunks).unwrap_or_default() {
+            match decode(&bytes) {
+                Some((node, counters)) => {
+                    self.nodes.insert(node, Remembered { chunk, counters });
+                }
+                None => {
+                    warn!(chunk, "What was remembered of a node cannot be read; its next scrape counts as the first.")
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, now: u64) -> Result<(), LogError> {
+        let is_old = |it: &Remembered| it.counters.last().is_some_and(|at| at.saturating_add(FORGET_AFTER) < now);
+        let chunks: Vec<_> = self.nodes.values().filter(|it| is_old(it)).map(|it| (it.chunk, None)).collect();
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        self.nodes.retain(|_, it| !is_old(it));
+        self.write(chunks, RecordBuffer::default(), AppendBatch::new(now))
+    }
+
+    /// Notes scrapes that came by `now` (µs UTC).
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot take them. The book is then as before, if need be after [`restore`](Self::restore) worked:
+    /// the next scrapes bring the same traffic.
+    pub(super) fn note(&mut self, scrapes: &[Scrape], now: u64) -> Result<Noted, LogError> {
+        let noted = self.try_note(scrapes, now);
+        if noted.is_err() {
+            self.restore()?;
+        }
+        noted
+    }
+
+    fn try_note(&mut self, scrapes: &[Scrape], now: u64) -> Result<Noted, LogError> {
+        let mut noted = Noted::default();
+        let mut chunks: BTreeMap<u32, Option<Vec<u8>>> = BTreeMap::new();
+        let mut results = RecordBuffer::default();
+        let mut samples = AppendBatch::new(now);
+        for scrape in scrapes {
+            noted.points += push_points(scrape, &mut results)?;
+            let (chunk, bytes) = self.count(scrape, &mut samples, &mut noted)?;
+            chunks.insert(chunk, Some(bytes));
+        }
+        self.write(chunks.into_iter().collect(), results, samples)?;
+        Ok(noted)
+    }
+
+    fn write(
+        &self,
+        chunks: Vec<(u32, Option<Vec<u8>>)>,
+        results: RecordBuffer,
+        samples: AppendBatch,
+    ) -> Result<(), LogError> {
+        let commit = PartitionCommit { partition: self.place, cursor: 0, meta: Vec::new(), chunks, results };
+        self.log.commit_source(commit, samples)
+    }
+
+    /// Adds the increases since the last scrape to `samples`; what is to be remembered of the node now.
+    fn count(
+        &mut self,
+        scrape: &Scrape,
+        samples: &mut AppendBatch,
+        noted: &mut Noted,
+    ) -> Result<(u32, Vec<u8>), LogError> {
+        let Self { nodes, streams, intake, .. } = self;
+        let free = || (0..).find(|chunk| nodes.values().all(|it| it.chunk != *chunk)).unwrap_or(u32::MAX);
+        let chunk = nodes.get(&scrape.node).map_or_else(free, |it| it.chunk);
+        let fresh = || Remembered { chunk, counters: NodeCounters::default() };
+        let counters = &mut nodes.entry(Arc::clone(&scrape.node)).or_insert_with(fresh).counters;
+        let mut sums: BTreeMap<(usize, String), u64> = BTreeMap::new();
+        counters.observe(scrape.at, &scrape.stats, |increase| {
+            for (index, stream) in streams.iter().enumerate() {
+                let value = (stream.counter)(&increase);
+                if value > 0 {
+                    let key = format!("{}:{}", stream.table, (stream.address)(&increase));
+                    let sum = sums.entry((index, key)).or_default();
+                    *sum = sum.saturating_add(value);
+                }
+            }
+        });
+        let mut scratch = Vec::new();
+        for ((index, key), sum) in sums {
+            let sample = WireSample { timestamp: scrape.at, value: Number::U64(sum), source: None, element: None };
+            match intake.add(streams[index].number, key.as_bytes(), &sample, samples, &mut scratch) {
+                Ok(()) => noted.samples += 1,
+                Err(crate::intake::LineError::Log(error)) => return Err(error),
+                Err(error) => warn!(%key, %error, "An increase is refused."),
+            }
+        }
+        Ok((chunk, encode(&scrape.node, counters)))
+    }
+}
+
+/// The streams that are configured of those that can be fed.
+fn streams(intake: &Intake) -> Vec<Stream> {
+    let pairs = TABLES.into_iter().flat_map(|table| COUNTERS.into_iter().map(move |counter| (table, counter)));
+    let known = pairs.filter_map(|((table, address), (name, counter))| {
+        let number = intake.stream(&format!("{table}-{name}")).ok()?;
+        Some(Stream { number, table, address, counter })
+    });
+    known.collect()
+}
+
+/// Adds a scrape's points to the results; how many.
+fn push_points(scrape: &Scrape, results: &mut RecordBuffer) -> Result<u64, LogError> {
+    let mut points = points(&scrape.stats).peekable();
+    let (mut line, mut count) = (Vec::new(), 0);
+    while points.peek().is_some() {
+        line.clear();
+        encode_record(&scrape.node, scrape.at, points.by_ref().take(RECORD_POINTS).inspect(|_| count += 1), &mut line);
+        results.push(scrape.node.as_bytes(), &line)?;
+    }
+    Ok(count)
+}
+
+/// A node's chunk: the length of its name, its name, its counters.
+fn encode(node: &str, counters: &NodeCounters) -> Vec<u8> {
+    let mut bytes = (node.len() as u32).to_le_bytes().to_vec();
+    bytes.extend_from_slice(node.as_bytes());
+    counters.save(&mut bytes);
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<(Arc<str>, NodeCounters)> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (node, counters) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some((std::str::from_utf8(node).ok()?.into(), NodeCounters::load(counters).ok()?))
+}

@@ -1,0 +1,113 @@
+//! The book on a real log.
+
+use netplugin_adapter::{Limits, ScrapeRecord, decode};
+use proxy_uve::StreamName;
+use tempfile::TempDir;
+
+use super::*;
+use crate::intake::PayloadForm;
+use crate::log::{EmbeddedLog, Log as _, LogConfig};
+
+const SECOND: u64 = 1_000_000;
+const SERVICE: PartitionId = PartitionId::new(0, 0);
+
+fn log(directory: &TempDir) -> Arc<EmbeddedLog> {
+    let log = EmbeddedLog::open(directory.path(), LogConfig::default()).unwrap();
+    assert_eq!(log.stream_id("ContivService-BytesIn").unwrap(), SERVICE.stream);
+    Arc::new(log)
+}
+
+fn book(log: &Arc<EmbeddedLog>, now: u64) -> Book {
+    let stream = StreamName::new("ContivService", "BytesIn").unwrap();
+    let intake = Intake::new([(&stream, SERVICE.stream)], 1, PayloadForm::Stored);
+    Book::open(Arc::clone(log) as Arc<dyn PartitionLog>, intake, now).unwrap()
+}
+
+/// What a node says whose two endpoints have got so many bytes from one service.
+fn scrape(node: &str, at: u64, bytes: [u64; 2]) -> Scrape {
+    let [one, two] = bytes;
+    let endpoint = |ip: &str, bytes: u64| {
+        format!(r#""{ip}":{{"SvcStats":{{"9.9.9.9":{{"ProvStats":{{"7.7.7.7":{{"BytesIn":{bytes}}}}}}}}}}}"#)
+    };
+    let body = format!("{{{},{}}}", endpoint("1.1.1.1", one), endpoint("1.1.1.2", two));
+    let stats = decode(body.as_bytes(), &Limits::default()).unwrap();
+    Scrape { node: node.into(), at: at * SECOND, stats: Arc::new(stats) }
+}
+
+/// The samples in the log, by time and value.
+fn samples(log: &EmbeddedLog) -> Vec<(u64, Number)> {
+    let batch = log.read(SERVICE, 0, usize::MAX).unwrap();
+    let sample = |payload: &[u8]| {
+        let sample = proxy_uve::wire::decode(payload).unwrap();
+        (sample.timestamp / SECOND, sample.value)
+    };
+    batch.records().map(|record| sample(record.payload)).collect()
+}
+
+/// The points in the results: node, time and number of each record.
+fn records(log: &EmbeddedLog) -> Vec<(String, u64, usize)> {
+    let batch = log.read_results(0, usize::MAX).unwrap();
+    let record = |payload: &[u8]| {
+        let record = ScrapeRecord::parse(payload).unwrap();
+        (record.node.to_string(), record.at / SECOND, record.points.len())
+    };
+    batch.records().map(|it| record(it.payload)).collect()
+}
+
+#[test]
+fn a_scrape_becomes_points_and_the_increase_of_each_service() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = log(&directory);
+    let mut book = book(&log, 0);
+    let first = book.note(&[scrape("a", 10, [100, 200]), scrape("b", 10, [5, 5])], 1).unwrap();
+    assert_eq!(first, Noted { points: 4, samples: 0 }, "nobody knows when the first counters began");
+    let second = book.note(&[scrape("a", 20, [110, 230])], 2).unwrap();
+    assert_eq!(second, Noted { points: 2, samples: 1 });
+    assert_eq!(samples(&log), [(20, Number::U64(40))]);
+    let expected = [("a", 10, 2), ("b", 10, 2), ("a", 20, 2)].map(|(node, at, points)| (node.to_owned(), at, points));
+    assert_eq!(records(&log), expected);
+}
+
+#[test]
+fn after_a_restart_the_increases_go_on_where_they_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = log(&directory);
+    let mut before = book(&log, 0);
+    before.note(&[scrape("a", 10, [100, 200]), scrape("b", 10, [1, 1])], 1).unwrap();
+    before.note(&[scrape("a", 20, [101, 200])], 2).unwrap();
+    let mut after = book(&log, 21 * SECOND);
+    after.note(&[scrape("a", 30, [111, 200]), scrape("b", 30, [2, 1])], 3).unwrap();
+    assert_eq!(samples(&log), [(20, Number::U64(1)), (30, Number::U64(10)), (30, Number::U64(1))]);
+}
+
+#[test]
+fn a_node_that_was_away_for_a_day_begins_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = log(&directory);
+    book(&log, 0).note(&[scrape("old", 10, [100, 200])], 1).unwrap();
+    book(&log, FORGET_AFTER + 9 * SECOND).note(&[scrape("new", 20, [1, 1])], 2).unwrap();
+    let now = FORGET_AFTER + 11 * SECOND;
+    let mut book = book(&log, now);
+    assert_eq!(book.nodes.keys().map(|node| &**node).collect::<Vec<_>>(), ["new"]);
+    assert_eq!(book.note(&[scrape("old", now / SECOND, [101, 200])], now).unwrap().samples, 0);
+}
+
+#[test]
+fn a_log_that_refuses_loses_no_traffic() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = LogConfig { max_backlog_bytes: 1, ..LogConfig::default() };
+    let log = Arc::new(EmbeddedLog::open(directory.path(), config).unwrap());
+    assert_eq!(log.stream_id("ContivService-BytesIn").unwrap(), SERVICE.stream);
+    let mut book = book(&log, 0);
+    book.note(&[scrape("a", 10, [0, 0])], 1).unwrap();
+    book.note(&[scrape("a", 20, [1, 0])], 2).unwrap();
+    let refused = book.note(&[scrape("a", 30, [11, 0])], 3);
+    assert!(matches!(refused, Err(LogError::Full { .. })), "one sample waits already");
+    log.restore(SERVICE).unwrap();
+    let results = RecordBuffer::default();
+    log.commit(vec![PartitionCommit { partition: SERVICE, cursor: 1, meta: vec![], chunks: vec![], results }], 4)
+        .unwrap();
+    book.note(&[scrape("a", 40, [111, 0])], 5).unwrap();
+    assert_eq!(samples(&log), [(20, Number::U64(1)), (40, Number::U64(110))]);
+    assert_eq!(records(&log).len(), 3, "the refused scrape left nothing");
+}

@@ -1,0 +1,192 @@
+//! Requests to the server, each on a thread of its own, so that a server that hangs does not hold up a stop.
+//!
+//! After a stop a request may still take [`STOP_PATIENCE`]: what is gathered should go out, if the server is well. One
+//! that is given up ends by itself at its timeout, and nobody waits for it; should it have worked, the same lines are sent
+//! again at the next start and change nothing. No redirect is followed and no proxy of the environment is asked.
+
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ureq::http::Response;
+use ureq::{Agent, Body};
+
+use super::answer::{Answer, NoAnswer};
+use super::delivery::{Remote, Stopped};
+use super::settings::{Api, InfluxSettings};
+
+/// How long a stop may go unnoticed.
+const STOP_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long a request may go on after a stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How much of an answer is read. It is a sentence; with partial writes one for each bad line.
+const ANSWER_BYTES: u64 = 256 * 1024;
+
+/// Text that compresses tenfold at the lowest level; the higher ones cost several times as much for little.
+const LEVEL: Compression = Compression::fast();
+
+/// See the module.
+pub(super) struct Client {
+    agent: Agent,
+    write_url: String,
+    query_url: String,
+    authorization: Option<String>,
+    create: Option<String>,
+    gzip: bool,
+    stop: Arc<AtomicBool>,
+}
+
+impl Client {
+    pub(super) fn new(settings: &InfluxSettings, stop: Arc<AtomicBool>) -> Self {
+        let config = Agent::config_builder().timeout_global(Some(settings.timeout)).http_status_as_error(false);
+        let config = config.max_redirects(0).proxy(None).tls_config(settings.tls.clone());
+        let config = config.user_agent(concat!("derived-statsd/", env!("CARGO_PKG_VERSION")));
+        let create = match &settings.api {
+            Api::V1 { database, .. } => Some(create_database(database)),
+            Api::V2 { .. } => None,
+        };
+        Self {
+            agent: config.build().new_agent(),
+            write_url: settings.write_url(),
+            query_url: format!("{}/query", settings.base),
+            authorization: settings.authorization.as_ref().map(|secret| secret.reveal().to_owned()),
+            create,
+            gzip: settings.gzip,
+            stop,
+        }
+    }
+
+    /// Sends a body and waits for the answer.
+    fn post(&self, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Answer, NoAnswer> {
+        let mut request = self.agent.post(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let (sender, answer) = mpsc::sync_channel(1);
+        // Nobody listens any more after a stop.
+        let exchange = move || drop(sender.send(request.send(&body[..]).and_then(read)));
+        let started = thread::Builder::new().name("influxdb-post".to_owned()).spawn(exchange);
+        started.map_err(|error| NoAnswer::Transport(format!("no thread could be started: {error}")))?;
+        let mut patience = STOP_PATIENCE;
+        loop {
+            match answer.recv_timeout(STOP_INTERVAL) {
+                Ok(answer) => return answer.map_err(no_answer),
+                // The thread ended without an answer, which only a panic does.
+                Err(RecvTimeoutError::Disconnected) => return Err(NoAnswer::Timeout),
+                Err(RecvTimeoutError::Timeout) if !self.stop.load(Ordering::Acquire) => {}
+                Err(RecvTimeoutError::Timeout) if patience.is_zero() => return Err(NoAnswer::Stopped),
+                Err(RecvTimeoutError::Timeout) => patience = patience.saturating_sub(STOP_INTERVAL),
+            }
+        }
+    }
+}
+
+impl Remote for Client {
+    fn write(&mut self, lines: &[u8]) -> Result<Answer, NoAnswer> {
+        let plain = ("content-type", "text/plain; charset=utf-8");
+        if self.gzip {
+            self.post(&self.write_url, &[plain, ("content-encoding", "gzip")], compressed(lines))
+        } else {
+            self.post(&self.write_url, &[plain], lines.to_vec())
+        }
+    }
+
+    fn create_database(&mut self) -> Result<Answer, NoAnswer> {
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        let statement = self.create.clone().unwrap_or_default();
+        self.post(&self.query_url, &[form], format!("q={}", percent(&statement)).into_bytes())
+    }
+
+    fn wait(&mut self, time: Duration) -> Result<(), Stopped> {
+        let mut left = time;
+        while !self.stop.load(Ordering::Acquire) {
+            if left.is_zero() {
+                return Ok(());
+            }
+            let step = left.min(STOP_INTERVAL);
+            thread::sleep(step);
+            left -= step;
+        }
+        Err(Stopped)
+    }
+}
+
+fn read(mut response: Response<Body>) -> Result<Answer, ureq::Error> {
+    let mut body = Vec::new();
+    response.body_mut().as_reader().take(ANSWER_BYTES).read_to_end(&mut body)?;
+    let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+    Ok(Answer {
+        status: response.status().as_u16(),
+        retry_after: retry_after.map(str::to_owned),
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
+}
+
+fn no_answer(error: ureq::Error) -> NoAnswer {
+    match error {
+        ureq::Error::Timeout(_) => NoAnswer::Timeout,
+        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => NoAnswer::Timeout,
+        error => {
+            let text = error.to_string();
+            let hint = if text.contains("certificate") { "; see sinks.influxdb.ca_file" } else { "" };
+            NoAnswer::Transport(text + hint)
+        }
+    }
+}
+
+fn compressed(lines: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(lines.len() / 8), LEVEL);
+    // Writing to memory has no way to fail.
+    let _ = encoder.write_all(lines);
+    encoder.finish().unwrap_or_default()
+}
+
+/// The statement that makes a database; InfluxQL's way to quote a name.
+fn create_database(name: &str) -> String {
+    let name = name.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+    format!("CREATE DATABASE \"{name}\"")
+}
+
+/// A text as a part of a URL or a form (RFC 3986, section 2.1).
+pub(super) fn percent(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_quoted_for_where_they_stand() {
+        assert_eq!(percent("a b&c=d/é~"), "a%20b%26c%3Dd%2F%C3%A9~");
+        assert_eq!(create_database(r#"tele"gr\af"#), r#"CREATE DATABASE "tele\"gr\\af""#);
+    }
+
+    #[test]
+    fn what_is_compressed_is_the_lines() {
+        let lines = "m f=1i 1\n".repeat(1000);
+        let mut back = String::new();
+        let packed = compressed(lines.as_bytes());
+        flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut back).unwrap();
+        assert_eq!(back, lines);
+        assert!(packed.len() < lines.len() / 10);
+    }
+}

@@ -1,0 +1,143 @@
+//! The server on the port of the former Python server, of a real daemon that scrapes the simulated cluster.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod binary;
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use netplugin_adapter::{Limits, decode, points};
+use serde_json::{Value, json};
+use support::{Daemon, wait_until};
+use tempfile::TempDir;
+
+/// A simulated cluster in a process of its own, whose time stands still. Killed when dropped.
+struct Cluster {
+    child: Child,
+    addresses: Value,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let mut command = binary::command(&["simulate", "contiv", "--endpoints", "30", "--interval", "1h"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { child, addresses: serde_json::from_str(&line).unwrap() }
+    }
+
+    fn address(&self, name: &str) -> &str {
+        self.addresses[name].as_str().unwrap()
+    }
+
+    /// All pairs, from what the nodes themselves answer.
+    fn pairs(&self) -> Vec<Value> {
+        let mut pairs = Vec::new();
+        for node in self.addresses["nodes"].as_array().unwrap() {
+            let url = format!("http://{}:{}/svcstats", node.as_str().unwrap(), self.addresses["netplugin_port"]);
+            let body = ureq::get(&url).call().unwrap().body_mut().read_to_vec().unwrap();
+            let stats = decode(&body, &Limits::default()).unwrap();
+            pairs.extend(points(&stats).map(|point| {
+                json!({
+                    "EndpointIP": point.endpoint_ip, "ServiceIP": point.service_ip, "ProviderIP": point.provider_ip,
+                    "BytesIn": point.bytes_in, "BytesOut": point.bytes_out,
+                    "PacketsIn": point.packets_in, "PacketsOut": point.packets_out,
+                })
+            }));
+        }
+        pairs
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The server for Contiv's page, which is another one than that of the daemon's API.
+struct Page(String);
+
+impl Page {
+    fn of(daemon: &Daemon) -> Self {
+        let said = daemon.wait_until_said("Listening for Contiv's page.");
+        let line = said.lines().find(|line| line.contains("Contiv's page")).unwrap();
+        Self(line.split_once("address=").unwrap().1.split_whitespace().next().unwrap().to_owned())
+    }
+
+    fn get(&self, path: &str) -> (u16, Value) {
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let agent = config.timeout_global(Some(Duration::from_secs(60))).build().new_agent();
+        let mut response = agent.get(format!("http://{}{path}", self.0)).call().unwrap();
+        assert_eq!(response.headers()["content-type"], "application/json", "{path}");
+        let status = response.status().as_u16();
+        (status, serde_json::from_slice(&response.body_mut().read_to_vec().unwrap()).unwrap())
+    }
+}
+
+fn start(cluster: &Cluster, data: &TempDir) -> Daemon {
+    let settings = [
+        format!("contiv.etcd={}", cluster.address("etcd")),
+        format!("contiv.netplugin_port={}", cluster.addresses["netplugin_port"]),
+        format!("contiv.netmaster={}", cluster.address("netmaster")),
+        "contiv.netmaster_cache=0s".to_owned(),
+        "contiv.listen=127.0.0.1:0".to_owned(),
+        "contiv.interval=1s".to_owned(),
+        "contiv.jitter=0s".to_owned(),
+        "log.partitions=1".to_owned(),
+    ];
+    Daemon::start(data.path(), &settings.each_ref().map(String::as_str))
+}
+
+#[test]
+fn every_pair_of_the_nodes_that_etcd_names_is_there() {
+    let (cluster, data) = (Cluster::start(), TempDir::new().unwrap());
+    let expected = cluster.pairs();
+    let endpoints: std::collections::BTreeSet<_> =
+        expected.iter().map(|pair| pair["EndpointIP"].as_str().unwrap()).collect();
+    assert_eq!(endpoints.len(), 30);
+    let daemon = start(&cluster, &data);
+    let page = Page::of(&daemon);
+    let all = wait_until("all nodes are scraped", || {
+        let (status, all) = page.get("/?all");
+        assert_eq!(status, 200);
+        (all.as_array().unwrap().len() >= expected.len()).then_some(all)
+    });
+    // The nodes come in the order of their addresses, here as there.
+    assert_eq!(all, Value::from(expected.clone()));
+    for endpoint in endpoints {
+        let of_it: Value = expected.iter().filter(|pair| pair["EndpointIP"] == endpoint).cloned().collect();
+        assert_eq!(page.get(&format!("/{endpoint}?all")), (200, of_it.clone()));
+        let (status, first) = page.get(&format!("/{endpoint}"));
+        assert_eq!((status, &first["EndpointIP"]), (200, &Value::from(endpoint)));
+        let same_pair =
+            |pair: &&Value| ["ServiceIP", "ProviderIP", "BytesIn"].iter().all(|key| pair[key] == first[key]);
+        assert!(of_it.as_array().unwrap().iter().any(|pair| same_pair(&pair)), "{first} is none of {of_it}");
+    }
+    assert_eq!(page.get("/11.9.9.9").0, 404);
+    daemon.stop();
+}
+
+#[test]
+fn services_are_those_of_netmaster_until_it_is_down() {
+    let (cluster, data) = (Cluster::start(), TempDir::new().unwrap());
+    let daemon = start(&cluster, &data);
+    let page = Page::of(&daemon);
+    let (status, structure) = page.get("/visualization/services");
+    assert_eq!(status, 200);
+    assert_eq!(structure["children_struct"]["topLevel"], json!(["default:app-svc", "default:app-db", "default:svc-2"]));
+    assert_eq!(structure["children_struct"]["default:app-db"], json!(["10.1.1.5", "10.1.1.6", "10.1.1.7", "10.1.1.8"]));
+    assert_eq!(structure["ancestors_struct"]["10.1.1.5"], json!(["default:app-db"]));
+    assert_eq!(structure["labels"]["10.1.1.5"]["tier"], "db");
+    assert_eq!(structure["serviceSelectors"]["default:app-db"]["tier"], "db");
+    let netmaster = cluster.address("netmaster").to_owned();
+    drop(cluster);
+    let (status, answer) = page.get("/services");
+    let reason = answer["error"].as_str().unwrap();
+    assert!(status == 502 && reason.contains(&netmaster) && reason.contains("contiv.netmaster"), "{status} {reason}");
+    daemon.stop();
+}

@@ -1,0 +1,174 @@
+//! The Grafana dashboards of the book ask for what exists: metrics that the daemon shows, measurements, tags and fields that
+//! it writes. That InfluxDB understands the queries is shown where it runs.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use support::dashboards::{self, Dashboard};
+use support::{Daemon, command, line};
+use tempfile::TempDir;
+
+/// Telegraf's names, which the InfluxDB sink's own tests hold it to.
+const CONTIV: [&str; 8] =
+    ["httpjson_svcstats", "EndpointIP", "ProviderIP", "ServiceIP", "BytesIn", "BytesOut", "PacketsIn", "PacketsOut"];
+
+/// The tags of results.
+const TAGS: [&str; 3] = ["name", "proxy", "table"];
+
+/// The pieces of a text that are of these characters.
+fn words(text: &str, is_of_word: impl Fn(char) -> bool) -> impl Iterator<Item = &str> {
+    text.split(move |character| !is_of_word(character)).filter(|word| !word.is_empty())
+}
+
+/// What a text has between double quotes.
+fn quoted(text: &str) -> BTreeSet<&str> {
+    text.split('"').skip(1).step_by(2).collect()
+}
+
+fn ids(dashboard: &Dashboard) -> Vec<u64> {
+    dashboard.panels().iter().map(|panel| panel["id"].as_u64().unwrap()).collect()
+}
+
+/// Every data source that something in `json` names.
+fn sources(json: &Value, found: &mut BTreeSet<String>) {
+    match json {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if name == "datasource" {
+                    found.insert(format!("{} {}", value["type"].as_str().unwrap(), value["uid"].as_str().unwrap()));
+                }
+                sources(value, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| sources(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_dashboard_can_be_imported_anywhere() {
+    let all = dashboards::all();
+    assert_eq!(all.iter().map(|it| it.file.as_str()).collect::<Vec<_>>(), ["contiv.json", "contrail.json"]);
+    for dashboard in all {
+        let Dashboard { file, json } = &dashboard;
+        assert!(json["id"].is_null() && json["uid"].is_null(), "{file} has an identity of its own");
+        assert!(json["schemaVersion"].as_u64().unwrap() >= 41, "{file}");
+        let mut found = BTreeSet::new();
+        sources(json, &mut found);
+        let chosen = ["influxdb ${influxdb}", "prometheus ${prometheus}"].map(str::to_owned);
+        assert_eq!(found, BTreeSet::from(chosen), "{file} names a data source that not everybody has");
+        let own: BTreeSet<_> = ids(&dashboard).into_iter().collect();
+        assert_eq!(own.len(), dashboard.panels().len(), "{file} has two panels of one id");
+        for panel in dashboard.panels() {
+            let place = &panel["gridPos"];
+            assert!(place["x"].as_u64().unwrap() + place["w"].as_u64().unwrap() <= 24, "{file}: {}", panel["title"]);
+            let targets = panel["targets"].as_array().map_or(0, Vec::len);
+            assert!(targets > 0 || panel["type"] == "row", "{file}: {} shows nothing", panel["title"]);
+        }
+    }
+}
+
+#[test]
+fn every_variable_of_a_query_is_one_of_the_dashboard() {
+    for dashboard in dashboards::all() {
+        for query in dashboard.influxql("time > now() - 1h") {
+            // The dollar that is left is the end of a pattern.
+            let left = query.text.replace("$/", "/");
+            assert!(!left.contains('$'), "{}: {left}", query.place);
+        }
+    }
+}
+
+/// The metrics of the reference, each with whether it has labels.
+fn reference() -> BTreeMap<String, bool> {
+    let page = include_str!("../../docs/src/reference/metrics.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
+    let names = |cells: Vec<&str>| {
+        let has_labels = !cells[2].is_empty();
+        let names = cells[1].split('`').skip(1).step_by(2);
+        names.map(|name| (format!("derived_statsd_{name}"), has_labels)).collect::<Vec<_>>()
+    };
+    cells.flat_map(names).collect()
+}
+
+#[test]
+fn every_metric_of_a_dashboard_is_in_the_reference_and_shown_by_the_daemon() {
+    let data = TempDir::new().unwrap();
+    // Nobody has to be there for their counters to be.
+    let daemon = Daemon::start(data.path(), &["contiv.nodes=127.0.0.1:1", "sinks.influxdb.url=http://127.0.0.1:1"]);
+    let metrics = daemon.get("/metrics").1;
+    let (mut shown, reference) = (BTreeSet::new(), reference());
+    for described in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = described.split_once(' ').unwrap();
+        shown.insert(if kind == "counter" { format!("{name}_total") } else { name.to_owned() });
+    }
+    let mut asked = 0;
+    for query in dashboards::all().iter().flat_map(Dashboard::promql) {
+        let is_of_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        for word in words(&query.text, is_of_name).filter(|word| word.starts_with("derived_statsd_")) {
+            // A part of a histogram.
+            let name = ["_bucket", "_count", "_sum"].iter().find_map(|part| word.strip_suffix(part)).unwrap_or(word);
+            let has_labels = reference.get(name).unwrap_or_else(|| panic!("{}: {name} is not known", query.place));
+            // One with labels is shown when there is something to tell.
+            assert!(*has_labels || shown.contains(name), "{}: there is no {name} in\n{metrics}", query.place);
+            asked += 1;
+        }
+    }
+    assert!(asked > 20, "only {asked} metrics were looked at");
+}
+
+/// The names of the fields that a result gives: the way to each number, as the InfluxDB sink writes it.
+fn fields(json: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match json {
+        Value::Object(parts) => {
+            for (name, value) in parts {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}_{name}") };
+                fields(value, &path, found);
+            }
+        }
+        _ => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+/// The measurements and fields of both built-in types, off results of the real binary.
+fn results() -> BTreeSet<String> {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("samples");
+    let samples = (0..20u64)
+        .map(|minute| line("vn1", "egress_flow_count", 1_488_000_000_000_000 + minute * 60_000_000, minute % 7));
+    std::fs::write(&file, samples.collect::<String>()).unwrap();
+    let log = data.path().join("log");
+    assert!(command("replay", &log, &[]).arg(&file).status().unwrap().success());
+    let mut found = BTreeSet::new();
+    for line in support::results(&log) {
+        let result: Value = serde_json::from_str(&line).unwrap();
+        found.insert(result["uve"].as_str().unwrap().split_once('-').unwrap().0.to_owned());
+        fields(&result["data"], "", &mut found);
+    }
+    found
+}
+
+#[test]
+fn every_measurement_tag_and_field_of_a_dashboard_is_written_by_the_daemon() {
+    let results = results();
+    let known: BTreeSet<&str> = CONTIV.into_iter().chain(TAGS).chain(results.iter().map(String::as_str)).collect();
+    let queries: Vec<_> = dashboards::all().iter().flat_map(|it| it.influxql("time > now() - 1h")).collect();
+    for query in &queries {
+        // A name that the query gives itself.
+        let given: BTreeSet<&str> = query.text.split(" AS ").skip(1).flat_map(|rest| rest.split('"').nth(1)).collect();
+        for name in quoted(&query.text).difference(&given) {
+            assert!(known.contains(name), "{}: nobody writes {name:?}; known are {known:?}", query.place);
+        }
+        let unquoted = words(&query.text, |character| character.is_ascii_alphanumeric() || character == '_');
+        let from = unquoted.collect::<Vec<_>>().windows(2).any(|pair| pair[0] == "FROM");
+        assert!(from, "{}: {}", query.place, query.text);
+    }
+    assert!(queries.len() > 15, "only {} queries were looked at", queries.len());
+}

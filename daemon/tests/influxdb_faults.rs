@@ -1,0 +1,206 @@
+//! Everything that a server may answer, and whether all lines get there: against a server that is stricter than any real
+//! one and fails by script.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "the tests measure how long the daemon waits")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::strict_influxdb::{BUCKET, Next, ORG, StrictInfluxDb, TOKEN};
+use support::{Daemon, line, wait_until};
+use tempfile::TempDir;
+
+const PERIOD: u64 = 10_000_000;
+const START: u64 = 1_488_000_000_000_000;
+const OBJECTS: u64 = 10;
+
+fn start(data: &Path, url: &str, settings: &[&str]) -> Daemon {
+    let token = data.join("token");
+    fs::write(&token, format!("{TOKEN}\n")).unwrap();
+    let own = [
+        "aggregation.period=10".to_owned(),
+        "aggregation.allowed_lateness=0s".to_owned(),
+        "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySum".to_owned(),
+        "log.partitions=1".to_owned(),
+        "sinks.influxdb.version=2".to_owned(),
+        "sinks.influxdb.flush_interval=0s".to_owned(),
+        "sinks.influxdb.timeout=500ms".to_owned(),
+        format!("sinks.influxdb.url={url}"),
+        format!("sinks.influxdb.org={ORG}"),
+        format!("sinks.influxdb.bucket={BUCKET}"),
+        format!("sinks.influxdb.token_file={}", token.display()),
+    ];
+    let own: Vec<_> = own.iter().map(String::as_str).chain(settings.iter().copied()).collect();
+    Daemon::start(&data.join("log"), &own)
+}
+
+/// One sample for each object in each of `periods`; a period's sums come with the samples of the next one.
+fn post(daemon: &Daemon, periods: std::ops::Range<u64>) {
+    let of = |period: u64| (0..OBJECTS).map(move |object| (period, object));
+    let sample = |(period, object): (u64, u64)| {
+        line(&format!("o{object}"), "egress_flow_count", START + period * PERIOD, 1_000 * period + object)
+    };
+    let body: String = periods.flat_map(of).map(sample).collect();
+    assert_eq!(daemon.post(body.as_bytes(), None).unwrap().0, 200);
+}
+
+/// Waits until the sums of `periods` are there, each once and no other.
+fn wait_for_sums(server: &StrictInfluxDb, periods: std::ops::Range<u64>) {
+    let of = |period: u64| (0..OBJECTS).map(move |object| (period, object));
+    let place = |(period, object): (u64, u64)| {
+        let series =
+            format!("AggProxySum,name=o{object},proxy=UveVirtualNetworkAgent-egress_flow_count,table=ObjectVNTable");
+        ((series, (START + period * PERIOD).cast_signed()), format!("{}i", 1_000 * period + object))
+    };
+    let expected: BTreeMap<_, _> = periods.flat_map(of).map(place).collect();
+    wait_until("the sums are complete", || (server.values("AggProxySum", "value_value") == expected).then_some(()));
+}
+
+/// What the server does, as which outcome it counts, and what is said.
+fn troubles() -> impl Iterator<Item = (Next, &'static str, &'static str)> {
+    [
+        (
+            Next::Answer(401, None, r#"{"code":"unauthorized","message":"unauthorized access"}"#),
+            "auth",
+            "sinks.influxdb.token_file",
+        ),
+        (Next::Answer(403, None, ""), "auth", "sinks.influxdb.token_file"),
+        (
+            Next::Answer(404, None, r#"{"code":"not found","message":"bucket not found"}"#),
+            "not_found",
+            "org and bucket",
+        ),
+        (Next::Answer(413, None, "too large"), "too_large", ""),
+        (Next::Answer(429, Some("1"), ""), "busy", "trying again"),
+        (Next::Answer(503, Some("Thu, 23 Mar 2017 22:04:25 GMT"), ""), "busy", "trying again"),
+        (Next::Answer(500, None, "out of luck"), "server_error", "out of luck"),
+        (Next::Answer(302, None, ""), "unexpected", "sinks.influxdb.url"),
+        (Next::Answer(200, None, "<html>Welcome</html>"), "unexpected", ""),
+        (Next::Hang, "timeout", "sinks.influxdb.timeout"),
+        (Next::CutRequest, "transport", ""),
+        (Next::CutAnswer, "transport", ""),
+        (Next::Answer(400, None, r#"{"message":"unable to parse 'x': by accident"}"#), "refused", ""),
+    ]
+    .into_iter()
+}
+
+#[test]
+fn after_every_kind_of_trouble_all_points_are_there() {
+    let (data, server) = (TempDir::new().unwrap(), StrictInfluxDb::start());
+    let daemon = start(data.path(), server.url(), &[]);
+    post(&daemon, 0..2);
+    wait_for_sums(&server, 0..1);
+    for (period, (trouble, outcome, said)) in (2..).zip(troubles()) {
+        let counted = |metrics: &str| {
+            let name = format!("derived_statsd_influxdb_requests_total{{outcome=\"{outcome}\"}} ");
+            metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok()).unwrap_or(0)
+        };
+        let before = counted(&daemon.get("/metrics").1);
+        server.script([trouble.clone()]);
+        post(&daemon, period..period + 1);
+        wait_for_sums(&server, 0..period);
+        daemon.wait_for("/metrics", |(_, metrics)| (counted(metrics) == before + 1).then_some(()));
+        assert!(daemon.stderr().contains(said), "{trouble:?}: no {said:?} in\n{}", daemon.stderr());
+    }
+    let said = daemon.stop();
+    assert!(!said.contains(TOKEN), "{said}");
+    assert!(server.requests().iter().all(|request| request.is_gzip));
+}
+
+#[test]
+fn a_wait_that_the_server_asks_for_is_kept_and_a_stop_ends_it() {
+    let (data, server) = (TempDir::new().unwrap(), StrictInfluxDb::start());
+    let daemon = start(data.path(), server.url(), &[]);
+    server.script([Next::Answer(429, Some("2"), "")]);
+    post(&daemon, 0..2);
+    wait_for_sums(&server, 0..1);
+    let requests = server.requests();
+    let waited = requests[1].at - requests[0].at;
+    assert!((Duration::from_secs(2)..Duration::from_secs(10)).contains(&waited), "{waited:?}");
+    server.script([Next::Answer(503, Some("300"), "")]);
+    post(&daemon, 2..3);
+    wait_until("the server was asked", || server.is_played().then_some(()));
+    let began = Instant::now();
+    daemon.stop();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // It goes on at the next start.
+    let daemon = start(data.path(), server.url(), &[]);
+    wait_for_sums(&server, 0..2);
+    daemon.stop();
+}
+
+#[test]
+fn a_server_that_hangs_does_not_hold_up_a_stop() {
+    let (data, server) = (TempDir::new().unwrap(), StrictInfluxDb::start());
+    let daemon = start(data.path(), server.url(), &["sinks.influxdb.timeout=1h"]);
+    server.script([Next::Hang]);
+    post(&daemon, 0..2);
+    wait_until("the server was asked", || server.is_played().then_some(()));
+    let began = Instant::now();
+    daemon.stop();
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
+#[test]
+fn requests_are_no_larger_than_they_may_be_and_plain_when_asked() {
+    let (data, server) = (TempDir::new().unwrap(), StrictInfluxDb::start());
+    let settings = ["sinks.influxdb.batch_lines=4", "sinks.influxdb.gzip=false", "sinks.influxdb.flush_interval=1h"];
+    let daemon = start(data.path(), server.url(), &settings);
+    post(&daemon, 0..4);
+    daemon.wait_until_applied();
+    daemon.stop();
+    wait_for_sums(&server, 0..3);
+    let requests = server.requests();
+    assert!(
+        requests.iter().all(|request| request.lines <= 4 && !request.is_gzip && request.status == 204),
+        "{requests:?}"
+    );
+    assert_eq!(requests.len(), 8, "thirty lines in fours: {requests:?}");
+}
+
+#[test]
+fn over_tls_the_servers_certificate_must_be_of_a_known_authority() {
+    let folder = TempDir::new().unwrap();
+    make_certificates(folder.path());
+    let path = |name: &str| folder.path().join(name);
+    let server = StrictInfluxDb::start_tls(&path("server.pem"), &path("server.key"));
+    let data = TempDir::new().unwrap();
+    let stranger = format!("sinks.influxdb.ca_file={}", path("stranger.pem").display());
+    for settings in [&[][..], &[stranger.as_str()]] {
+        let daemon = start(data.path(), server.url(), settings);
+        post(&daemon, 0..2);
+        daemon.wait_until_said("see sinks.influxdb.ca_file");
+        daemon.stop();
+    }
+    assert_eq!(server.requests().len(), 0);
+    let authority = format!("sinks.influxdb.ca_file={}", path("authority.pem").display());
+    let daemon = start(data.path(), server.url(), &[&authority]);
+    wait_for_sums(&server, 0..1);
+    daemon.stop();
+}
+
+/// Two authorities, and a certificate for the server that the first has signed.
+fn make_certificates(folder: &Path) {
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    for authority in ["authority", "stranger"] {
+        let files = format!("-keyout {authority}.key -out {authority}.pem");
+        openssl(folder, &format!("req -x509 {key} -days 2 -subj /CN={authority} {files}"));
+    }
+    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
+    openssl(folder, &format!("req {key} -subj /CN=server -keyout server.key -out server.csr"));
+    let authority = "-CA authority.pem -CAkey authority.key -CAcreateserial";
+    openssl(folder, &format!("x509 -req -in server.csr {authority} -days 2 -extfile names -out server.pem"));
+}
+
+fn openssl(folder: &Path, arguments: &str) {
+    let mut openssl = Command::new("openssl");
+    openssl.args(arguments.split(' ')).current_dir(folder).stdin(Stdio::null());
+    let output = openssl.output().expect("openssl is there");
+    assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+}

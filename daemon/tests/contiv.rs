@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::contiv::{Cluster, Etcd, Netplugin};
 use support::influxdb::InfluxDb;
-use support::{Daemon, Random, command, results, wait_until};
+use support::{Daemon, Random, command, dashboards, results, wait_until};
 use tempfile::TempDir;
 
 /// The four counters of each endpoint, service and provider.
@@ -161,6 +161,25 @@ fn points_in_influxdb(influxdb: &InfluxDb) -> BTreeMap<(u64, [String; 3]), [u64;
     points
 }
 
+/// InfluxDB understands the queries of all dashboards, and finds something for those about Contiv.
+fn assert_dashboards_show_something(influxdb: &InfluxDb) {
+    for dashboard in dashboards::all() {
+        for query in dashboard.influxql("time > now() - 1h") {
+            let answer = influxdb.query("telegraf", &query.text);
+            assert!(answer[0]["error"].is_null(), "{}: {answer}", query.text);
+            // That nothing is beyond the limit is an answer too.
+            let may_be_empty = query.place.contains("beyond");
+            let is_about_contiv = query.text.contains("Contiv") || query.text.contains("httpjson_svcstats");
+            assert!(
+                !is_about_contiv || may_be_empty || answer[0]["series"].is_array(),
+                "{}: {}",
+                query.place,
+                query.text
+            );
+        }
+    }
+}
+
 #[test]
 fn an_influxdb_that_is_away_for_a_while_has_every_point_in_the_end() {
     let cluster = Cluster::start(&["--nodes", "3", "--endpoints", "12", "--interval", "1s"]);
@@ -176,6 +195,7 @@ fn an_influxdb_that_is_away_for_a_while_has_every_point_in_the_end() {
     // The traffic of the services has an anomaly score of its own once the detector is warm.
     let detector = "SELECT count(value_sigma) FROM AggProxySumAnomalyEWM01 WHERE \"table\"='ContivService'";
     wait_until("the detector's results", || influxdb.row(detector));
+    assert_dashboards_show_something(&influxdb);
     // A stop delivers what is there.
     daemon.stop();
     let expected = points_in_results(data.path());

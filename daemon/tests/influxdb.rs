@@ -132,19 +132,20 @@ fn a_server_that_is_away_or_hangs_has_everything_in_the_end() {
 fn a_daemon_that_is_killed_again_and_again_misses_and_doubles_nothing() {
     let (data, influxdb) = (TempDir::new().unwrap(), InfluxDb::start());
     let url = format!("sinks.influxdb.url={}", influxdb.url());
-    let settings = [url.as_str(), "sinks.influxdb.batch_lines=7", "sinks.influxdb.flush_interval=10ms"];
+    // So that a kill finds lines gathered as often as under way.
+    let settings = [url.as_str(), "sinks.influxdb.batch_lines=100000", "sinks.influxdb.flush_interval=300ms"];
     let mut random = support::Random(5);
-    for round in 0..6 {
+    for round in 0..10 {
         let mut daemon = start(data.path(), &settings);
         post(&daemon, 50 * round..50 * (round + 1));
-        std::thread::sleep(Duration::from_millis(random.below(400)));
+        std::thread::sleep(Duration::from_millis(random.below(700)));
         daemon.signal("KILL");
         daemon.wait();
     }
     let daemon = start(data.path(), &settings);
-    wait_for_sums(&influxdb, 0..299);
+    wait_for_sums(&influxdb, 0..499);
     daemon.stop();
-    assert_eq!(influxdb.row(TOTALS), Some(expected(0..299)));
+    assert_eq!(influxdb.row(TOTALS), Some(expected(0..499)));
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(crate) struct SimulatedSettings {
     pub listen: SocketAddr,
     /// The nodes' port; 0 is any.
     pub netplugin_port: u16,
-    /// How often the cluster goes on by a tick by itself; without it, only by [`Simulated::advance`].
+    /// How often the cluster goes on by a tick by itself; without it, it stands still.
     pub interval: Option<Duration>,
     /// Decides which requests meet which fault; without it, none does.
     pub faults: Option<u64>,

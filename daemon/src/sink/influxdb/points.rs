@@ -5,7 +5,7 @@
 //!   `PacketsIn` and `PacketsOut`, at the time of the scrape. Contiv's page groups by every tag, so the last two must be
 //!   the same for an endpoint at all times.
 //! * A result of a proxy UVE gives one point: the measurement is the proxy type, tags are `table` and `name` of the
-//!   object and `proxy`, the struct and attribute that were aggregated; the fields are the numbers ([`fields`]), the time
+//!   object and `proxy`, the struct and attribute that were aggregated; the fields are the numbers ([`super::fields`]), the time
 //!   is the window's start. Results of one sample each (inline) have its time: of two at the same microsecond the later
 //!   one stays.
 

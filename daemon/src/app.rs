@@ -84,7 +84,7 @@ async fn serve(settings: AppSettings) -> anyhow::Result<()> {
 fn start_poller(engine: &mut Engine, settings: PollerSettings) -> anyhow::Result<()> {
     let (intake, log, clock) = (engine.intake.clone(), Arc::clone(&engine.log), Arc::clone(&engine.clock));
     let counters = engine.telemetry.poller.clone();
-    engine.add_helper("opserver", move |stop| poller::run(settings, intake, log, clock, counters, stop))
+    engine.add_source("opserver", move |stop| poller::run(settings, intake, log, clock, counters, stop))
 }
 
 /// Scrapes Contiv's nodes into the engine's log.
@@ -106,7 +106,7 @@ pub(crate) fn start_scraper(
         telemetry: engine.telemetry.contiv.clone(),
         latest: Arc::clone(latest),
     };
-    engine.add_helper("contiv", move |stop| contiv::run(parts, stop))
+    engine.add_source("contiv", move |stop| contiv::run(parts, stop))
 }
 
 /// What the handlers share, for a running engine.

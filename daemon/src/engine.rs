@@ -127,6 +127,17 @@ impl Engine {
         self.workers.spawn(name, body)
     }
 
+    /// Runs something that brings samples and ends when the flag is set, with the workers: what it wrote last, the sinks
+    /// deliver.
+    pub(crate) fn add_source(
+        &mut self,
+        name: &str,
+        body: impl FnOnce(&AtomicBool) + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let control = Arc::clone(&self.control);
+        self.workers.spawn(name.to_owned(), move || body(&control.stop))
+    }
+
     /// Runs something that ends when the flag is set, after the workers have ended.
     pub(crate) fn add_helper(
         &mut self,

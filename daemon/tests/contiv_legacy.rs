@@ -2,61 +2,29 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod binary;
 mod support;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use netplugin_adapter::{Limits, decode, points};
 use serde_json::{Value, json};
+use support::contiv::{COUNTERS, Cluster};
 use support::{Daemon, wait_until};
 use tempfile::TempDir;
 
-/// A simulated cluster in a process of its own, whose time stands still. Killed when dropped.
-struct Cluster {
-    child: Child,
-    addresses: Value,
+/// A cluster whose time stands still.
+fn cluster() -> Cluster {
+    Cluster::start(&["--endpoints", "30", "--interval", "1h"])
 }
 
-impl Cluster {
-    fn start() -> Self {
-        let mut command = binary::command(&["simulate", "contiv", "--endpoints", "30", "--interval", "1h"]);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, addresses: serde_json::from_str(&line).unwrap() }
-    }
-
-    fn address(&self, name: &str) -> &str {
-        self.addresses[name].as_str().unwrap()
-    }
-
-    /// All pairs, from what the nodes themselves answer.
-    fn pairs(&self) -> Vec<Value> {
-        let mut pairs = Vec::new();
-        for node in self.addresses["nodes"].as_array().unwrap() {
-            let url = format!("http://{}:{}/svcstats", node.as_str().unwrap(), self.addresses["netplugin_port"]);
-            let body = ureq::get(&url).call().unwrap().body_mut().read_to_vec().unwrap();
-            let stats = decode(&body, &Limits::default()).unwrap();
-            pairs.extend(points(&stats).map(|point| {
-                json!({
-                    "EndpointIP": point.endpoint_ip, "ServiceIP": point.service_ip, "ProviderIP": point.provider_ip,
-                    "BytesIn": point.bytes_in, "BytesOut": point.bytes_out,
-                    "PacketsIn": point.packets_in, "PacketsOut": point.packets_out,
-                })
-            }));
-        }
-        pairs
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// All pairs, from what the nodes themselves answer.
+fn pairs(cluster: &Cluster) -> Vec<Value> {
+    let points = cluster.nodes().into_iter().flat_map(|node| cluster.points(&node));
+    let pair = |([endpoint, service, provider], counters): ([String; 3], [u64; 4])| {
+        let mut pair = json!({ "EndpointIP": endpoint, "ServiceIP": service, "ProviderIP": provider });
+        COUNTERS.into_iter().zip(counters).for_each(|(name, count)| pair[name] = count.into());
+        pair
+    };
+    points.map(pair).collect()
 }
 
 /// The server for Contiv's page, which is another one than that of the daemon's API.
@@ -82,7 +50,7 @@ impl Page {
 fn start(cluster: &Cluster, data: &TempDir) -> Daemon {
     let settings = [
         format!("contiv.etcd={}", cluster.address("etcd")),
-        format!("contiv.netplugin_port={}", cluster.addresses["netplugin_port"]),
+        format!("contiv.netplugin_port={}", cluster.port()),
         format!("contiv.netmaster={}", cluster.address("netmaster")),
         "contiv.netmaster_cache=0s".to_owned(),
         "contiv.listen=127.0.0.1:0".to_owned(),
@@ -95,8 +63,8 @@ fn start(cluster: &Cluster, data: &TempDir) -> Daemon {
 
 #[test]
 fn every_pair_of_the_nodes_that_etcd_names_is_there() {
-    let (cluster, data) = (Cluster::start(), TempDir::new().unwrap());
-    let expected = cluster.pairs();
+    let (cluster, data) = (cluster(), TempDir::new().unwrap());
+    let expected = pairs(&cluster);
     let endpoints: std::collections::BTreeSet<_> =
         expected.iter().map(|pair| pair["EndpointIP"].as_str().unwrap()).collect();
     assert_eq!(endpoints.len(), 30);
@@ -124,7 +92,7 @@ fn every_pair_of_the_nodes_that_etcd_names_is_there() {
 
 #[test]
 fn services_are_those_of_netmaster_until_it_is_down() {
-    let (cluster, data) = (Cluster::start(), TempDir::new().unwrap());
+    let (cluster, data) = (cluster(), TempDir::new().unwrap());
     let daemon = start(&cluster, &data);
     let page = Page::of(&daemon);
     let (status, structure) = page.get("/visualization/services");

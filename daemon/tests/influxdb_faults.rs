@@ -9,11 +9,10 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::strict_influxdb::{BUCKET, Next, ORG, StrictInfluxDb, TOKEN};
-use support::{Daemon, line, wait_until};
+use support::{Daemon, certificates, line, wait_until};
 use tempfile::TempDir;
 
 const PERIOD: u64 = 10_000_000;
@@ -167,7 +166,7 @@ fn requests_are_no_larger_than_they_may_be_and_plain_when_asked() {
 #[test]
 fn over_tls_the_servers_certificate_must_be_of_a_known_authority() {
     let folder = TempDir::new().unwrap();
-    make_certificates(folder.path());
+    certificates::make(folder.path(), "server");
     let path = |name: &str| folder.path().join(name);
     let server = StrictInfluxDb::start_tls(&path("server.pem"), &path("server.key"));
     let data = TempDir::new().unwrap();
@@ -183,24 +182,4 @@ fn over_tls_the_servers_certificate_must_be_of_a_known_authority() {
     let daemon = start(data.path(), server.url(), &[&authority]);
     wait_for_sums(&server, 0..1);
     daemon.stop();
-}
-
-/// Two authorities, and a certificate for the server that the first has signed.
-fn make_certificates(folder: &Path) {
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    for authority in ["authority", "stranger"] {
-        let files = format!("-keyout {authority}.key -out {authority}.pem");
-        openssl(folder, &format!("req -x509 {key} -days 2 -subj /CN={authority} {files}"));
-    }
-    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
-    openssl(folder, &format!("req {key} -subj /CN=server -keyout server.key -out server.csr"));
-    let authority = "-CA authority.pem -CAkey authority.key -CAcreateserial";
-    openssl(folder, &format!("x509 -req -in server.csr {authority} -days 2 -extfile names -out server.pem"));
-}
-
-fn openssl(folder: &Path, arguments: &str) {
-    let mut openssl = Command::new("openssl");
-    openssl.args(arguments.split(' ')).current_dir(folder).stdin(Stdio::null());
-    let output = openssl.output().expect("openssl is there");
-    assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }

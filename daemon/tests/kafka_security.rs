@@ -8,13 +8,13 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::LazyLock;
 use std::thread;
 
 use binary::{Run, finish};
 use support::broker::Broker;
-use support::{Daemon, command};
+use support::{Daemon, certificates, command};
 use tempfile::TempDir;
 
 /// Of the user `ds`, for PLAIN as for SCRAM. Of digits, as TOML would take such for a number.
@@ -33,7 +33,7 @@ static SECURED: LazyLock<Secured> = LazyLock::new(Secured::start);
 impl Secured {
     fn start() -> Self {
         let folder = TempDir::new().unwrap();
-        make_certificates(folder.path());
+        certificates::make(folder.path(), "broker");
         let keys = ["broker.key", "broker.pem"].map(|name| fs::read_to_string(folder.path().join(name)).unwrap());
         let broker_pem = folder.path().join("keystore.pem");
         fs::write(&broker_pem, keys.concat()).unwrap();
@@ -60,26 +60,6 @@ impl Secured {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
-}
-
-/// Two authorities, and a certificate for the broker that the first has signed.
-fn make_certificates(folder: &Path) {
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    for authority in ["authority", "stranger"] {
-        let files = format!("-keyout {authority}.key -out {authority}.pem");
-        openssl(folder, &format!("req -x509 {key} -days 2 -subj /CN={authority} {files}"));
-    }
-    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
-    openssl(folder, &format!("req {key} -subj /CN=broker -keyout broker.key -out broker.csr"));
-    let authority = "-CA authority.pem -CAkey authority.key -CAcreateserial";
-    openssl(folder, &format!("x509 -req -in broker.csr {authority} -days 2 -extfile names -out broker.pem"));
-}
-
-fn openssl(folder: &Path, arguments: &str) {
-    let mut openssl = Command::new("openssl");
-    openssl.args(arguments.split(' ')).current_dir(folder).stdin(Stdio::null());
-    let output = openssl.output().expect("openssl is there");
-    assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// How a client says who it is.

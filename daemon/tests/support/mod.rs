@@ -5,6 +5,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod campaign;
+pub(crate) mod certificates;
 pub(crate) mod contiv;
 pub(crate) mod dashboards;
 pub(crate) mod group;

@@ -7,7 +7,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use support::contiv::{Cluster, Etcd, Netplugin};
@@ -234,7 +234,7 @@ fn a_kill_at_any_point_of_a_scrape_loses_no_traffic_and_counts_none_twice() {
         "aggregation.uve_proxy_list=ContivService-BytesIn:AggProxySum",
         "aggregation.period=1",
         "aggregation.allowed_lateness=0s",
-        "aggregation.idle_timeout=1500ms",
+        "aggregation.idle_timeout=5s",
         "log.commit_interval=100ms",
     ];
     let settings = [&FAST[..], &settings, &[&nodes]].concat();
@@ -249,9 +249,7 @@ fn a_kill_at_any_point_of_a_scrape_loses_no_traffic_and_counts_none_twice() {
         }
     };
     for point in ["append.mid:2", "commit.mid:2", "commit.mid:5", "append.mid:1", "commit.mid:9"] {
-        let mut run = command("run", data.path(), &settings);
-        run.env("DERIVED_STATSD_KILL_AT", point);
-        let mut daemon = Daemon::spawn(run).expect("it listens before it is killed");
+        let mut daemon = Daemon::doomed(command("run", data.path(), &settings), point);
         while daemon.is_running() {
             raise(1);
         }
@@ -261,8 +259,9 @@ fn a_kill_at_any_point_of_a_scrape_loses_no_traffic_and_counts_none_twice() {
     raise(10);
     let scrapes = metric(&daemon, "contiv_scrapes_total");
     wait_for_metric(&daemon, "contiv_scrapes_total", scrapes + 2);
-    // Windows close by the clock after the traffic has ended.
-    thread::sleep(Duration::from_secs(4));
+    // The last traffic is in one of the next two scrapes, and its windows close by the clock.
+    let ended = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    wait_for_metric(&daemon, "watermark_seconds", ended + 3);
     daemon.stop();
     for service in SERVICES {
         assert_eq!(derived(data.path(), service), netplugin.bytes(service), "{service}");

@@ -70,14 +70,11 @@ fn a_kill_during_retention_loses_nothing_that_is_needed() {
     let eager: Vec<&str> = ONE_PARTITION.into_iter().chain(["log.retention.max_input_bytes=0"]).collect();
     for point in ["retention.before:1", "retention.mid:1"] {
         let data = TempDir::new().unwrap();
-        let mut command = command("run", data.path(), &eager);
-        command.env("DERIVED_STATSD_KILL_AT", point);
-        let mut daemon = Daemon::spawn(command).expect("it dies later");
-        let (first, second) = input.split_at(input.len() / 2);
-        for batch in first {
-            daemon.post(batch.body.as_bytes(), Some(&batch.key)).expect("it dies later");
-        }
-        // The daemon looks for old data every ten seconds.
+        let mut daemon = Daemon::doomed(command("run", data.path(), &eager), point);
+        // The daemon looks for old data every ten seconds, so that it dies after half of the input as a rule.
+        let half = &input[..input.len() / 2];
+        let died_at = half.iter().position(|batch| daemon.post(batch.body.as_bytes(), Some(&batch.key)).is_none());
+        let second = &input[died_at.unwrap_or(half.len())..];
         let status = daemon.wait();
         assert!(!status.success(), "the fault at {point} did not happen");
         run(data.path(), &eager, second, None);

@@ -82,9 +82,7 @@ fn a_kill_at_any_step_of_a_transaction_loses_and_repeats_nothing() {
         println!("seed {seed}: killed at {point}:{hit}");
         let input = input(seed);
         let group = Group::new(&broker, &format!("points{seed}"), PARTITIONS);
-        let mut armed = group.command("run", "a", &[]);
-        armed.env("DERIVED_STATSD_KILL_AT", format!("{point}:{hit}"));
-        let mut dying = Daemon::spawn(armed).expect("it dies later");
+        let mut dying = Daemon::doomed(group.command("run", "a", &[]), &format!("{point}:{hit}"));
         publish(&group, &input, 2, |_| thread::sleep(Duration::from_millis(300)));
         assert!(!dying.wait().success(), "seed {seed}: it ended, but not by the fault at {point}:{hit}");
         let _daemon = group.daemon("b");
@@ -178,8 +176,8 @@ fn without_transactions_a_kill_is_found_out() {
     let input = input(4);
     let group = Group::new(&broker, "torn", PARTITIONS);
     let mut armed = group.command("run", "a", &[]);
-    armed.env("DERIVED_STATSD_WITHOUT", "transactions").env("DERIVED_STATSD_KILL_AT", "transaction.mid:2");
-    let mut dying = Daemon::spawn(armed).expect("it dies later");
+    armed.env("DERIVED_STATSD_WITHOUT", "transactions");
+    let mut dying = Daemon::doomed(armed, "transaction.mid:2");
     publish(&group, &input, 2, |_| thread::sleep(Duration::from_millis(1500)));
     assert!(!dying.wait().success(), "it did not die");
     let _daemon = group.daemon("b");

@@ -125,9 +125,7 @@ fn a_replay_does_not_wait_for_a_stream_that_is_no_longer_configured() {
     let data = directory.path().join("log");
     let only = |stream: &str| format!("aggregation.uve_proxy_list=UveVirtualNetworkAgent-{stream}:AggProxySum");
     // Killed before its first commit, the daemon leaves input that nobody has applied.
-    let mut command = command("run", &data, &[&only("ingress_flow_count")]);
-    command.env("DERIVED_STATSD_KILL_AT", "commit.before:1");
-    let mut daemon = Daemon::spawn(command).expect("it dies later");
+    let mut daemon = Daemon::doomed(command("run", &data, &[&only("ingress_flow_count")]), "commit.before:1");
     daemon.post(support::line("a", "ingress_flow_count", START, 7).as_bytes(), None).unwrap();
     assert!(!daemon.wait().success(), "the input was applied");
 

@@ -59,9 +59,7 @@ pub(crate) fn batches(seed: u64) -> Vec<Batch> {
 
 /// Sends batches until the daemon, armed to die at `point`, does. How many of them it answered.
 pub(crate) fn run_into_death(data: &Path, settings: &[&str], batches: &[Batch], point: &str) -> usize {
-    let mut command = command("run", data, settings);
-    command.env("DERIVED_STATSD_KILL_AT", point);
-    let mut daemon = Daemon::spawn(command).expect("it dies later");
+    let mut daemon = Daemon::doomed(command("run", data, settings), point);
     let answered = batches.iter().position(|batch| daemon.post(batch.body.as_bytes(), Some(&batch.key)).is_none());
     let answered = answered.unwrap_or_else(|| panic!("no death at {point}, so nothing was proved"));
     assert!(!daemon.wait().success(), "it ended, but not by the fault at {point}");

@@ -13,6 +13,7 @@ pub(crate) mod influxdb;
 pub(crate) mod strict_influxdb;
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -57,22 +58,42 @@ impl Daemon {
     }
 
     /// Starts `command`; how it ended and what it said, if it ends before it listens.
-    pub(crate) fn try_spawn(mut command: Command) -> Result<Self, (ExitStatus, String)> {
+    pub(crate) fn try_spawn(command: Command) -> Result<Self, (ExitStatus, String)> {
+        let mut daemon = Self::launch(command);
+        if daemon.address.is_empty() {
+            return Err((daemon.wait(), daemon.stderr()));
+        }
+        Ok(daemon)
+    }
+
+    /// Starts `command`, to be killed at a fault point. That may strike before it listens; then the daemon is dead already.
+    pub(crate) fn doomed(mut command: Command, point: &str) -> Self {
+        command.env("DERIVED_STATSD_KILL_AT", point);
+        let mut daemon = Self::launch(command);
+        if daemon.address.is_empty() {
+            let status = daemon.wait();
+            assert!(status.signal().is_some(), "no death at {point}, but {status}:\n{}", daemon.stderr());
+        }
+        daemon
+    }
+
+    /// Starts `command`, and waits until it listens or ends. Without an address, it has ended.
+    fn launch(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let stderr = Arc::new(Mutex::new(String::new()));
-        let mut line = String::new();
-        let address = loop {
-            line.clear();
+        let mut said = String::new();
+        let mut address = String::new();
+        while address.is_empty() {
+            let mut line = String::new();
             if lines.read_line(&mut line).unwrap() == 0 {
-                let said = stderr.lock().unwrap().clone();
-                return Err((child.wait().unwrap(), said));
+                break;
             }
-            stderr.lock().unwrap().push_str(&line);
             if let Some((_, rest)) = line.split_once("address=") {
-                break rest.split_whitespace().next().unwrap().to_owned();
+                address = rest.split_whitespace().next().unwrap().to_owned();
             }
-        };
+            said.push_str(&line);
+        }
+        let stderr = Arc::new(Mutex::new(said));
         let kept = Arc::clone(&stderr);
         let reader = thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
@@ -81,7 +102,7 @@ impl Daemon {
                 kept.push('\n');
             }
         });
-        Ok(Self { child, address, stderr, reader: Some(reader) })
+        Self { child, address, stderr, reader: Some(reader) }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -52,6 +52,10 @@ use self::directory::Directory;
 use self::tables::Partition;
 use self::writer::{Answer, Request, Writer};
 
+/// How often, and how many times, a log that somebody else has open is tried again: for a second.
+const LOCK_POLL: Duration = Duration::from_millis(10);
+const LOCK_TRIES: u32 = 100;
+
 /// The [`Log`] in a local directory. See the module.
 pub(crate) struct EmbeddedLog {
     writer: Writer,
@@ -59,12 +63,23 @@ pub(crate) struct EmbeddedLog {
 }
 
 impl EmbeddedLog {
-    /// Opens the log in `path`, creating it if the directory is empty or missing.
+    /// Opens the log in `path`, creating it if the directory is empty or missing. Whoever has it open may be just ending, as
+    /// at a restart, and is waited for a moment.
     ///
     /// # Errors
-    /// [`LogError::Locked`] if another process has it open, [`LogError::UnknownVersion`], [`LogError::Damaged`] or
+    /// [`LogError::Locked`] if another process has it open and keeps it, [`LogError::UnknownVersion`], [`LogError::Damaged`] or
     /// [`LogError::LostTail`] if its files are not in order.
     pub(crate) fn open(path: &Path, config: LogConfig) -> Result<Self, LogError> {
+        for _ in 0..LOCK_TRIES {
+            match Self::open_now(path, config.clone()) {
+                Err(LogError::Locked { .. }) => std::thread::sleep(LOCK_POLL),
+                opened => return opened,
+            }
+        }
+        Self::open_now(path, config)
+    }
+
+    fn open_now(path: &Path, config: LogConfig) -> Result<Self, LogError> {
         let directory = Directory::open(path)?;
         let disk = directory.store_path();
         Ok(Self { writer: Writer::open(directory, config)?, disk })

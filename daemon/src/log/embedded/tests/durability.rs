@@ -179,6 +179,18 @@ fn a_second_opening_is_refused_until_the_first_is_closed() {
 }
 
 #[test]
+fn one_that_is_just_ending_is_waited_for() {
+    let dir = dir();
+    let log = open(&dir);
+    let ending = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        drop(log);
+    });
+    open(&dir);
+    ending.join().unwrap();
+}
+
+#[test]
 fn a_directory_of_another_version_or_of_something_else_is_refused() {
     let later = dir();
     drop(open(&later));

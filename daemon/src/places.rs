@@ -71,6 +71,8 @@ pub(crate) trait Places: Send + Sync {
 pub(crate) struct LocalPlaces {
     pub log: Arc<dyn PartitionLog>,
     pub telemetry: Arc<Telemetry>,
+    /// How many there are. Until all are restored nothing is told: who waits for lag 0 would take some for all.
+    pub partitions: usize,
 }
 
 impl Places for LocalPlaces {
@@ -88,6 +90,33 @@ impl Places for LocalPlaces {
                 own: Some(Own { closing: status.closing, fates: status.fates }),
             }
         };
-        Ok(self.telemetry.partitions().into_iter().map(place).collect())
+        let known = self.telemetry.partitions();
+        anyhow::ensure!(
+            known.len() >= self.partitions,
+            "{} of {} partitions are restored; `GET /readyz` tells when all are",
+            known.len(),
+            self.partitions
+        );
+        Ok(known.into_iter().map(place).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{EmbeddedLog, LogConfig, PartitionId};
+    use crate::telemetry::PartitionStatus;
+
+    #[test]
+    fn nothing_is_told_before_all_partitions_are_restored() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = Arc::new(EmbeddedLog::open(directory.path(), LogConfig::default()).unwrap());
+        let telemetry: Arc<Telemetry> = Arc::default();
+        let local = LocalPlaces { log, telemetry: Arc::clone(&telemetry), partitions: 2 };
+        telemetry.set_partition(PartitionId::new(0, 0), PartitionStatus::default());
+        let error = local.places().unwrap_err();
+        assert_eq!(error.to_string(), "1 of 2 partitions are restored; `GET /readyz` tells when all are");
+        telemetry.set_partition(PartitionId::new(0, 1), PartitionStatus::default());
+        assert_eq!(local.places().unwrap().len(), 2);
     }
 }

@@ -81,7 +81,9 @@ impl Worker {
                     .with_context(|| format!("restore partition {id}"))
             })
             .collect::<anyhow::Result<_>>()?;
-        Ok(Self { log, clock, settings, telemetry, assignments, control })
+        let worker = Self { log, clock, settings, telemetry, assignments, control };
+        worker.publish();
+        Ok(worker)
     }
 
     /// Works until told to stop, then commits what it has.

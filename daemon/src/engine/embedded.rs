@@ -50,7 +50,11 @@ pub(super) fn start(
     let named = streams.iter().map(|(&id, stream)| (stream.plan.stream(), id));
     let intake = Intake::new(named, own.partitions, PayloadForm::Stored);
     let telemetry: Arc<Telemetry> = Arc::default();
-    let places = LocalPlaces { log: Arc::clone(&log) as Arc<dyn PartitionLog>, telemetry: Arc::clone(&telemetry) };
+    let places = LocalPlaces {
+        log: Arc::clone(&log) as Arc<dyn PartitionLog>,
+        telemetry: Arc::clone(&telemetry),
+        partitions: streams.len() * usize::from(own.partitions),
+    };
     // Every worker and the view must be ready.
     let (readiness, ready) = Readiness::new(settings.threads + 1);
     let shared = Arc::clone(&log) as Arc<dyn Log>;

@@ -1,6 +1,7 @@
 //! Contiv end to end: real daemons scrape simulated nodes into a real InfluxDB, and Contiv's page gets its answers.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "a test waits for windows that the wall clock closes")]
 
 mod support;
 

@@ -131,7 +131,7 @@ fn a_replay_does_not_wait_for_a_stream_that_is_no_longer_configured() {
 
     let file = directory.path().join("egress.ndjson");
     std::fs::write(&file, support::line("a", "egress_flow_count", START, 8)).unwrap();
-    let mut replay = support::command("replay", &data, &[&only("egress_flow_count")]);
+    let mut replay = command("replay", &data, &[&only("egress_flow_count")]);
     let mut replay = replay.arg("--close-windows").arg(&file).stderr(Stdio::null()).spawn().unwrap();
     let ended = (0..200).find_map(|_| {
         std::thread::sleep(Duration::from_millis(100));

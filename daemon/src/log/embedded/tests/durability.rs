@@ -183,7 +183,7 @@ fn one_that_is_just_ending_is_waited_for() {
     let dir = dir();
     let log = open(&dir);
     let ending = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(100));
         drop(log);
     });
     open(&dir);

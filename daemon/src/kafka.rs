@@ -35,6 +35,7 @@ mod results;
 mod shard;
 mod state;
 mod states;
+mod together;
 pub(crate) mod topics;
 mod topology;
 mod transaction;

@@ -6,7 +6,8 @@
 //!  "data":{"deleted":false,"proxy":"UveVirtualNetworkAgent-egress_flow_count","value":{"value":36}}}
 //! ```
 //!
-//! (without the line breaks). `start` and `end` bound the window in microseconds since the epoch; `data` is what the
+//! (without the line breaks). A record of the results log holds one such line, on Kafka several with line feeds between
+//! them ([`lines`]). `start` and `end` bound the window in microseconds since the epoch; `data` is what the
 //! object's UVE shows under the name `uve`.
 //!
 //! A scrape of a Contiv node stands among the results as a line of another form, told by its beginning ([`is_scrape`]):
@@ -48,6 +49,11 @@ pub(crate) fn take(table: &mut Table) -> Result<RecordBuffer, LogError> {
     }
     table.clear_results();
     Ok(results)
+}
+
+/// The lines of a record of the results log: one, or on Kafka as many as were put together.
+pub(crate) fn lines(record: &[u8]) -> impl Iterator<Item = &[u8]> {
+    record.split(|byte| *byte == b'\n')
 }
 
 /// Whether a line is a scrape of a Contiv node rather than a result.

@@ -100,6 +100,7 @@ fn kafka(config: &Config) -> anyhow::Result<KafkaSettings> {
         refresh_interval: config.kafka.refresh_interval,
         replication: config.kafka.replication,
         max_sink_lag: config.kafka.max_sink_lag,
+        results_message_bytes: config.kafka.results_message_bytes,
     })
 }
 

@@ -373,7 +373,12 @@ impl Gathered {
             return Ok(());
         };
         let kind = ConstGauge::new(0u64).metric_type();
-        let mut lag = encoder.encode_descriptor("sink_lag_results", "Results a sink has not delivered", None, kind)?;
+        let mut lag = encoder.encode_descriptor(
+            "sink_lag_results",
+            "Records of the results log that a sink has not delivered",
+            None,
+            kind,
+        )?;
         let sinks = self.telemetry.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         for (sink, next) in sinks.iter().filter_map(|(sink, place)| Some((sink, place.next?))) {
             ConstGauge::new(bounds.next.saturating_sub(next)).encode(lag.encode_family(&[("sink", sink.as_str())])?)?;

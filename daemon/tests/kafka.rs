@@ -6,6 +6,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -49,10 +50,50 @@ fn two_daemons_give_every_result_once_and_each_knows_who_has_what() {
     input.assert_results(results.lines, &expected, "two daemons");
     for daemon in &daemons {
         daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
-        let places: Vec<serde_json::Value> = serde_json::from_str(&daemon.get("/api/v1/partitions").1).unwrap();
-        assert_eq!(places.len(), 8, "four partitions of two streams, whoever has them");
-        assert!(places.iter().all(|place| place["owner"].is_string() && place["lag"] == 0), "{places:?}");
+        // Four partitions of two streams, whoever has them.
+        daemon.wait_for("/api/v1/partitions", |(_, body)| {
+            let places: Vec<serde_json::Value> = serde_json::from_str(body).ok()?;
+            let is_known = |place: &serde_json::Value| place["owner"].is_string() && place["lag"] == 0;
+            (places.len() == 8 && places.iter().all(is_known)).then_some(())
+        });
     }
+}
+
+/// Reads `count` events: their ids and data.
+fn events(daemon: &Daemon, last: Option<&str>, count: usize) -> Vec<(String, String)> {
+    let mut request = ureq::get(daemon.url("/api/v1/results/stream?from=0"));
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    let lines = BufReader::new(request.call().unwrap().into_body().into_reader()).lines().map(Result::unwrap);
+    let mut events = vec![(String::new(), String::new())];
+    for line in lines {
+        let event = events.last_mut().unwrap();
+        match line.split_once(": ") {
+            Some(("id", id)) => id.clone_into(&mut event.0),
+            Some(("data", data)) => data.clone_into(&mut event.1),
+            _ if event.1.is_empty() => {}
+            _ if events.len() == count => break,
+            _ => events.push(Default::default()),
+        }
+    }
+    events
+}
+
+#[test]
+fn a_reader_of_the_event_stream_goes_on_in_the_middle_of_a_message() {
+    let group = Group::new(&BROKER, "events", 1);
+    let input = Input::new(7, 1, 2, 100, 20);
+    let daemon = group.daemon("a");
+    group.publish(&input.samples);
+    let mut results = group.results();
+    results.wait(&input, input.expected().len(), PATIENCE);
+
+    let all = events(&daemon, None, results.lines.len());
+    assert_eq!(all.iter().map(|(_, line)| line).collect::<Vec<_>>(), results.lines.iter().collect::<Vec<_>>());
+    let inside = 2 + all.iter().position(|(id, _)| id.contains('.')).expect("a message holds several results");
+    let rest = events(&daemon, Some(&all[inside].0), all.len() - inside - 1);
+    assert_eq!(rest, all[inside + 1..]);
 }
 
 #[test]
@@ -217,7 +258,7 @@ fn input_waits_for_a_sink_that_lags_and_then_every_result_is_there_once() {
     // The sink cannot even open its file: the directory is missing.
     let (directory, file) = (folder.path().join("later"), folder.path().join("later/results"));
     let path = format!("sinks.file.path={}", file.display());
-    let lagging = group.daemon_with("a", &[&path, "kafka.max_sink_lag=50", "aggregation.idle_timeout=2s"]);
+    let lagging = group.daemon_with("a", &[&path, "kafka.max_sink_lag=2", "aggregation.idle_timeout=2s"]);
     let other = group.daemon("b");
     other.wait_for("/api/v1/partitions", |(_, body)| owners(body).iter().eq(["a/0", "b/0"]).then_some(()));
 

@@ -146,7 +146,7 @@ fn wake_a_zombie(broker: &Broker, cluster_id: &str, safeguards: Option<&str>) ->
         zombie.wait_until_said("Nothing of a transaction took effect");
     }
     // What it wrote after it woke up, if anything, is there when it is gone.
-    zombie.stop();
+    println!("the zombie said:\n{}", zombie.stop());
     other.stop();
     let mut results = group.results();
     results.wait(&input, usize::MAX, Duration::from_secs(3));

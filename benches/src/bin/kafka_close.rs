@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, bail};
 use benches::kafka::{Publisher, TIMEOUT, number, read, seconds};
 use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::Offset;
 
 fn main() -> Result<()> {
@@ -34,12 +35,14 @@ fn main() -> Result<()> {
     let (mut seen, mut first, mut half) = (0, 0.0, 0.0);
     while seen < objects {
         match reader.consumer.poll(TIMEOUT) {
-            Some(Ok(_)) => {
-                seen += 1;
-                match seen {
-                    1 => first = seconds() - began,
-                    _ if seen == objects / 2 => half = seconds() - began,
-                    _ => {}
+            Some(Ok(message)) => {
+                let before = seen;
+                seen += results_in(message.payload().unwrap_or_default());
+                if before == 0 {
+                    first = seconds() - began;
+                }
+                if before < objects / 2 && seen >= objects / 2 {
+                    half = seconds() - began;
                 }
             }
             Some(Err(KafkaError::PartitionEOF(_))) => {}
@@ -50,6 +53,11 @@ fn main() -> Result<()> {
     let last = seconds() - began;
     println!("results={seen} published={published:.3} first={first:.3} half={half:.3} last={last:.3}");
     Ok(())
+}
+
+/// A message holds a result a line.
+fn results_in(message: &[u8]) -> u64 {
+    message.split(|byte| *byte == b'\n').count() as u64
 }
 
 /// The first object of each partition.

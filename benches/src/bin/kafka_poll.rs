@@ -59,7 +59,11 @@ struct Window {
 }
 
 fn add(payload: &[u8], windows: &mut BTreeMap<u64, Window>) -> Result<()> {
-    let text = std::str::from_utf8(payload).context("read a result")?;
+    let text = std::str::from_utf8(payload).context("read results")?;
+    text.lines().try_for_each(|line| add_line(line, windows))
+}
+
+fn add_line(text: &str, windows: &mut BTreeMap<u64, Window>) -> Result<()> {
     let start = number_after(text, "\"start\":").with_context(|| format!("a result without a start: {text}"))?;
     let value = number_after(text, "\"value\":{\"value\":").unwrap_or(0);
     if value > 0 {

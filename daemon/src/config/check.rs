@@ -17,6 +17,9 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// Beyond this many partitions of a stream the bookkeeping per partition outweighs what they share.
 const MAX_PARTITIONS: u16 = 1024;
 
+/// What brokers take for a message as they come.
+const MAX_RESULTS_MESSAGE_BYTES: usize = 1024 * 1024;
+
 /// More threads than any machine has cores for.
 const MAX_THREADS: usize = 1024;
 
@@ -93,6 +96,7 @@ impl Checks<'_> {
     fn kafka(&mut self, config: &Config) {
         let kafka = &config.kafka;
         self.range("kafka.partitions", kafka.partitions, 1, MAX_PARTITIONS);
+        self.range("kafka.results_message_bytes", kafka.results_message_bytes, 0, MAX_RESULTS_MESSAGE_BYTES);
         self.durations("kafka.commit_interval", kafka.commit_interval, 100 * MILLISECOND, HOUR);
         self.durations("kafka.session_timeout", kafka.session_timeout, SECOND, HOUR / 2);
         self.durations("kafka.transaction_timeout", kafka.transaction_timeout, SECOND, HOUR / 4);
@@ -246,6 +250,8 @@ mod tests {
             ("aggregation.cluster_id", "a b", false),
             ("aggregation.cluster_id", "a-B_1.c", true),
             ("kafka.partitions", "1025", false),
+            ("kafka.results_message_bytes", "0", true),
+            ("kafka.results_message_bytes", "1048577", false),
             ("kafka.commit_interval", "99ms", false),
             ("kafka.session_timeout", "31m", false),
             ("kafka.transaction_timeout", "999ms", false),

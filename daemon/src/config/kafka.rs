@@ -40,9 +40,12 @@ pub(crate) struct Kafka {
     /// How often topics are looked at for new partitions, new topics and lag. Default `"5s"`, from `"100ms"` to `"1h"`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub refresh_interval: Duration,
-    /// How many results a durable sink of this daemon may lag behind before all input of the daemon is paused; it goes on
-    /// when the sink has caught up with half of them. Default 5,000,000; 0: never pause.
+    /// How many messages of the results topic a durable sink of this daemon may lag behind before all input of the daemon
+    /// is paused; it goes on when the sink has caught up with half of them. Default 1,000,000; 0: never pause.
     pub max_sink_lag: u64,
+    /// How many bytes of results go into one message of the results topic, a line each. Default 65,536, up to 1,048,576; 0:
+    /// every result is a message of its own, keyed by its object.
+    pub results_message_bytes: usize,
     /// Partitions that `derived-statsd topics --create` gives each input topic. Default 30, Contrail's own number.
     pub partitions: u16,
     /// Copies of each partition that it asks for. Default 0: what the broker's `default.replication.factor` says.
@@ -82,7 +85,8 @@ impl Default for Kafka {
             session_timeout: Duration::from_secs(10),
             transaction_timeout: Duration::from_secs(15),
             refresh_interval: Duration::from_secs(5),
-            max_sink_lag: 5_000_000,
+            max_sink_lag: 1_000_000,
+            results_message_bytes: 64 * 1024,
             partitions: 30,
             replication: 0,
             security: Security::default(),

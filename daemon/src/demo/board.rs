@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::engine::Engine;
 use crate::log::{Log, RecordBatch};
-use crate::result_line::ResultLine;
+use crate::result_line::{ResultLine, lines};
 use crate::sink::Sink;
 
 /// Periods in a sparkline.
@@ -153,9 +153,7 @@ impl Sink for BoardSink {
 
     fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
         for record in batch.records() {
-            if let Ok(line) = ResultLine::parse(record.payload) {
-                self.0.take(&line);
-            }
+            lines(record.payload).flat_map(ResultLine::parse).for_each(|line| self.0.take(&line));
         }
         Ok(())
     }

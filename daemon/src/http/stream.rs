@@ -1,7 +1,7 @@
 //! `GET /api/v1/results/stream`: results as server-sent events.
 //!
-//! Each event's `id` is the offset in the results log and its data one line of [`result_line`](crate::result_line). A
-//! client that reconnects sends `Last-Event-ID`, as browsers do, and goes on after it as long as the log retains it;
+//! Each event's data is one line of [`result_line`](crate::result_line), and its `id` says where that stands: the offset in
+//! the results log, and behind a dot the line, where it is not the record's first. A client that reconnects sends `Last-Event-ID`, as browsers do, and goes on after it as long as the log retains it;
 //! a new one hears what comes from now on, or with `?from=OFFSET` from there. A client that reads too slowly is read
 //! to from the log again, so it misses nothing.
 
@@ -22,6 +22,8 @@ use tracing::debug;
 
 use crate::http::Shared;
 use crate::log::LogError;
+use crate::result_line;
+use crate::sink::ResultPlace;
 
 /// Events on their way to one client.
 const QUEUE: usize = 256;
@@ -37,24 +39,26 @@ pub(super) struct From {
 
 /// Starts a stream.
 pub(super) async fn get(State(shared): State<Arc<Shared>>, Query(query): Query<From>, headers: HeaderMap) -> Response {
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse::<u64>().ok());
-    let from = last.map(|last| last.saturating_add(1)).or(query.from);
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let from = last.map(ResultPlace::next).or_else(|| query.from.map(ResultPlace::of_record));
     let (sender, receiver) = mpsc::channel(QUEUE);
     tokio::spawn(feed(shared, from, sender));
     Sse::new(Receiver(receiver)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
 }
 
 /// Sends a client everything from `from` on, until it leaves or the daemon stops.
-async fn feed(shared: Arc<Shared>, from: Option<u64>, sender: mpsc::Sender<Event>) {
+async fn feed(shared: Arc<Shared>, from: Option<ResultPlace>, sender: mpsc::Sender<Event>) {
     let mut live = shared.events.subscribe();
     let mut next = from;
     let mut stopping = shared.stopping.clone();
+    let mut is_behind = true;
     loop {
-        if let Some(from) = next {
+        if is_behind && let Some(from) = next {
             match catch_up(&shared, from, &sender).await {
                 Some(reached) => next = Some(reached),
                 None => return,
             }
+            is_behind = false;
         }
         let received = tokio::select! {
             received = live.recv() => received,
@@ -63,30 +67,33 @@ async fn feed(shared: Arc<Shared>, from: Option<u64>, sender: mpsc::Sender<Event
         };
         match received {
             // Read from the log meanwhile.
-            Ok(event) if next.is_some_and(|next| event.offset < next) => {}
+            Ok(event) if next.is_some_and(|next| event.place < next) => {}
             Ok(event) => {
-                next = Some(event.offset + 1);
-                if send(&sender, event.offset, &event.line).await.is_none() {
+                next = Some(event.place.next());
+                if send(&sender, event.place, &event.line).await.is_none() {
                     return;
                 }
             }
-            Err(RecvError::Lagged(missed)) => debug!(missed, "A reader of the event stream is read to from the log."),
+            Err(RecvError::Lagged(missed)) => {
+                debug!(missed, "A reader of the event stream is read to from the log.");
+                is_behind = true;
+            }
             Err(RecvError::Closed) => return,
         }
     }
 }
 
 /// Reads the log from `from` to its end; `None` when the client is gone.
-async fn catch_up(shared: &Arc<Shared>, from: u64, sender: &mpsc::Sender<Event>) -> Option<u64> {
+async fn catch_up(shared: &Arc<Shared>, from: ResultPlace, sender: &mpsc::Sender<Event>) -> Option<ResultPlace> {
     let mut next = from;
     loop {
         let log = Arc::clone(&shared.log);
-        let read = tokio::task::spawn_blocking(move || log.read_results(next, READ_BYTES)).await.ok()?;
+        let read = tokio::task::spawn_blocking(move || log.read_results(next.record, READ_BYTES)).await.ok()?;
         let batch = match read {
             Ok(batch) => batch,
             // Ahead of the log or behind its retention: go on with what there is.
             Err(LogError::OffsetOutOfRange { bounds, .. }) => {
-                next = next.clamp(bounds.first, bounds.next);
+                next = ResultPlace::of_record(next.record.clamp(bounds.first, bounds.next));
                 continue;
             }
             Err(_) => return None,
@@ -94,15 +101,20 @@ async fn catch_up(shared: &Arc<Shared>, from: u64, sender: &mpsc::Sender<Event>)
         if batch.is_empty() {
             return Some(next);
         }
-        next = batch.next_offset();
         for record in batch.records() {
-            send(sender, record.offset, record.payload).await?;
+            for (number, line) in result_line::lines(record.payload).enumerate() {
+                let place = ResultPlace { record: record.offset, line: number };
+                if place >= next {
+                    send(sender, place, line).await?;
+                }
+            }
         }
+        next = ResultPlace::of_record(batch.next_offset());
     }
 }
 
-async fn send(sender: &mpsc::Sender<Event>, offset: u64, line: &[u8]) -> Option<()> {
-    let event = Event::default().id(offset.to_string()).data(String::from_utf8_lossy(line));
+async fn send(sender: &mpsc::Sender<Event>, place: ResultPlace, line: &[u8]) -> Option<()> {
+    let event = Event::default().id(place.to_string()).data(String::from_utf8_lossy(line));
     sender.send(event).await.ok()
 }
 

@@ -66,7 +66,7 @@ pub(crate) struct SinkWatch {
 }
 
 impl SinkWatch {
-    /// One that lets the input wait while a sink lags by more than `max_lag` results.
+    /// One that lets the input wait while a sink lags by more than `max_lag` messages.
     pub(crate) fn new(
         log: Arc<dyn Log>,
         telemetry: Arc<Telemetry>,

@@ -44,8 +44,10 @@ pub(crate) struct KafkaSettings {
     pub refresh_interval: Duration,
     /// Copies of the topics that the daemon makes; 0 for the broker's default.
     pub replication: u16,
-    /// Results that a sink may lag behind before input waits for it; 0 for any number.
+    /// Messages of the results topic that a sink may lag behind before input waits for it; 0 for any number.
     pub max_sink_lag: u64,
+    /// How many bytes of results go into one message.
+    pub results_message_bytes: usize,
 }
 
 impl fmt::Debug for KafkaSettings {
@@ -137,7 +139,8 @@ fn add_worker(
     readiness: &Arc<Readiness>,
     number: usize,
 ) -> anyhow::Result<()> {
-    let member = Group::join(&own.connection, &own.names, Arc::clone(&streams.topics), number)
+    let topics = Arc::clone(&streams.topics);
+    let member = Group::join(&own.connection, &own.names, topics, number, own.results_message_bytes)
         .context("join the consumer group; check the [kafka] settings")?;
     let store = StateTopics::new(&own.connection, &own.names, &streams.names, Arc::clone(&engine.clock))
         .context("start a client; check the [kafka] settings")?;

@@ -114,6 +114,7 @@ impl Group {
         names: &Names,
         topics: Arc<InputTopics>,
         worker: usize,
+        results_message_bytes: usize,
     ) -> KafkaResult<Self> {
         let config = connection.member(&names.group, &format!("{}/{worker}", names.instance));
         let context = GroupContext { topics: Arc::clone(&topics), ..GroupContext::default() };
@@ -121,7 +122,8 @@ impl Group {
         consumer.subscribe(&topics.names.iter().map(String::as_str).collect::<Vec<_>>())?;
         let clerk = connection.reader(&names.group, Isolation::Committed);
         let clerk = BaseConsumer::from_config_and_context(&clerk, Spoken)?;
-        let transactions = Transactions::new(connection.transactional(&names.transactional_id(worker)), names);
+        let config = connection.transactional(&names.transactional_id(worker));
+        let transactions = Transactions::new(config, names, results_message_bytes);
         Ok(Self {
             consumer,
             clerk,

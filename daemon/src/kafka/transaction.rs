@@ -21,6 +21,7 @@ use crate::kafka::client::{self, Spoken};
 use crate::kafka::group::InputTopics;
 use crate::kafka::member::{DeadLetter, MemberError, ShardCommit};
 use crate::kafka::names::Names;
+use crate::kafka::together::put_together;
 use crate::log::PartitionId;
 
 /// How long the client may take for one step; the transaction's own timeout is the broker's.
@@ -33,13 +34,15 @@ const POLL: Duration = Duration::from_millis(5);
 pub(crate) struct Transactions {
     config: ClientConfig,
     names: Names,
+    /// How many bytes of results go into one message.
+    message_bytes: usize,
     /// None before partitions are given, and after a failure that leaves it unusable.
     producer: Option<BaseProducer<Deliveries>>,
 }
 
 impl Transactions {
-    pub(crate) fn new(config: ClientConfig, names: &Names) -> Self {
-        Self { config, names: names.clone(), producer: None }
+    pub(crate) fn new(config: ClientConfig, names: &Names, message_bytes: usize) -> Self {
+        Self { config, names: names.clone(), message_bytes, producer: None }
     }
 
     /// Gets ready for the first commit: that takes up to some seconds, which results would wait for. Whatever the producer
@@ -99,6 +102,10 @@ impl Transactions {
         Ok(producer)
     }
 
+    fn writer<'w>(&'w self, producer: &'w BaseProducer<Deliveries>, topics: &'w InputTopics) -> Writer<'w> {
+        Writer { producer, names: &self.names, topics, message_bytes: self.message_bytes }
+    }
+
     fn attempt<C: ConsumerContext>(
         &self,
         producer: &BaseProducer<Deliveries>,
@@ -110,7 +117,7 @@ impl Transactions {
             return self.attempt_without(producer, consumer, topics, commits);
         }
         producer.begin_transaction()?;
-        let writer = Writer { producer, names: &self.names, topics };
+        let writer = self.writer(producer, topics);
         for commit in commits {
             writer.write_state(commit)?;
             writer.write_results(commit)?;
@@ -154,7 +161,7 @@ impl Transactions {
         topics: &InputTopics,
         commits: &[ShardCommit],
     ) -> Result<(), KafkaError> {
-        let writer = Writer { producer, names: &self.names, topics };
+        let writer = self.writer(producer, topics);
         commits.iter().try_for_each(|commit| writer.write_results(commit))?;
         writer.wait()?;
         if commits.iter().any(|commit| !commit.results.is_empty()) {
@@ -171,6 +178,7 @@ struct Writer<'w> {
     producer: &'w BaseProducer<Deliveries>,
     names: &'w Names,
     topics: &'w InputTopics,
+    message_bytes: usize,
 }
 
 impl Writer<'_> {
@@ -187,10 +195,14 @@ impl Writer<'_> {
     }
 
     fn write_results(&self, commit: &ShardCommit) -> Result<(), KafkaError> {
-        let results = self.names.results();
-        for (key, payload) in commit.results.records() {
-            self.send(BaseRecord::to(&results).key(key).payload(payload).partition(0))?;
-        }
+        let topic = self.names.results();
+        put_together(commit.results.records(), self.message_bytes, |key, lines| {
+            let record = BaseRecord::to(&topic).payload(lines).partition(0);
+            self.send(match key {
+                Some(key) => record.key(key),
+                None => record,
+            })
+        })?;
         commit.dead_letters.iter().try_for_each(|letter| self.set_aside(letter))
     }
 

@@ -1,5 +1,8 @@
 //! The live end of the results: one channel that every reader of the event stream hears.
 
+use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
@@ -10,9 +13,46 @@ const CAPACITY: usize = 16 * 1024;
 /// One result, as the event stream sends it.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
-    /// Its offset in the results log: the event's id, with which a client that reconnects goes on.
-    pub offset: u64,
+    pub place: ResultPlace,
     pub line: Arc<[u8]>,
+}
+
+/// Where a result stands: the offset of its record in the results log, and its line in that record, from 0. As a text, it
+/// is the id of the event, with which a client that reconnects goes on: `17`, or for a further line `17.3`.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct ResultPlace {
+    pub record: u64,
+    pub line: usize,
+}
+
+impl ResultPlace {
+    /// Before the first line of a record.
+    pub(crate) fn of_record(record: u64) -> Self {
+        Self { record, line: 0 }
+    }
+
+    /// Behind this result.
+    pub(crate) fn next(self) -> Self {
+        Self { line: self.line.saturating_add(1), ..self }
+    }
+}
+
+impl fmt::Display for ResultPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}", self.record),
+            line => write!(f, "{}.{line}", self.record),
+        }
+    }
+}
+
+impl FromStr for ResultPlace {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (record, line) = text.split_once('.').unwrap_or((text, "0"));
+        Ok(Self { record: record.parse()?, line: line.parse()? })
+    }
 }
 
 /// Hands results to whoever listens.
@@ -37,5 +77,19 @@ impl EventHub {
     /// Listens from now on.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.0.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_as_it_is_shown() {
+        let [first, fourth] = [0, 3].map(|line| ResultPlace { record: 17, line });
+        assert_eq!([first.to_string(), fourth.to_string()], ["17", "17.3"]);
+        assert_eq!([first, fourth].map(|place| place.to_string().parse()), [Ok(first), Ok(fourth)]);
+        assert!("17.".parse::<ResultPlace>().is_err() && "-1".parse::<ResultPlace>().is_err());
+        assert!(first < fourth && fourth.next() < ResultPlace::of_record(18));
     }
 }

@@ -28,6 +28,7 @@ use self::delivery::{Delivery, Remote};
 use self::points::Points;
 use crate::clock::Clock;
 use crate::log::{Log, RecordBatch, SinkPosition};
+use crate::result_line;
 use crate::sink::Sink;
 
 pub(crate) use self::settings::InfluxSettings;
@@ -86,12 +87,14 @@ impl InfluxSink {
         }
     }
 
-    fn gather(&mut self, offset: u64, result: &[u8]) {
-        match self.points.add(result, &mut self.batch) {
-            Ok(capped) => self.telemetry.capped(capped),
-            Err(error) => {
-                self.telemetry.unreadable();
-                warn!(offset, %error, "A stored result cannot be read; InfluxDB does without it.");
+    fn gather(&mut self, offset: u64, record: &[u8]) {
+        for line in result_line::lines(record) {
+            match self.points.add(line, &mut self.batch) {
+                Ok(capped) => self.telemetry.capped(capped),
+                Err(error) => {
+                    self.telemetry.unreadable();
+                    warn!(offset, %error, "A stored result cannot be read; InfluxDB does without it.");
+                }
             }
         }
         self.gathered = offset + 1;

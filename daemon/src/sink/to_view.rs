@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::log::{Log, RecordBatch};
-use crate::result_line::{ResultLine, is_scrape};
-use crate::sink::{Event, EventHub, Sink};
+use crate::result_line::{ResultLine, is_scrape, lines};
+use crate::sink::{Event, EventHub, ResultPlace, Sink};
 use crate::view::UveView;
 
 /// Applies results to the view. It lives in memory, so it begins with the oldest result there is.
@@ -37,10 +37,13 @@ impl Sink for ViewSink {
 
     fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
         for record in batch.records() {
-            if !is_scrape(record.payload) {
-                self.apply(record.offset, record.payload);
+            for (number, line) in lines(record.payload).enumerate() {
+                if !is_scrape(line) {
+                    self.apply(record.offset, line);
+                }
+                let place = ResultPlace { record: record.offset, line: number };
+                self.events.send(|| Event { place, line: line.into() });
             }
-            self.events.send(|| Event { offset: record.offset, line: record.payload.into() });
         }
         Ok(())
     }

@@ -263,7 +263,8 @@ impl Results {
         while left > 0 && after > 0 {
             match self.consumer.poll(step) {
                 Some(Ok(message)) => {
-                    self.lines.push(String::from_utf8(message.payload().unwrap().to_vec()).unwrap());
+                    let lines = std::str::from_utf8(message.payload().unwrap()).unwrap();
+                    self.lines.extend(lines.lines().map(str::to_owned));
                     continue;
                 }
                 Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) | None => {}

@@ -61,6 +61,8 @@ pub(crate) fn point(name: &str) {
     }
     if stop.as_ref().is_some_and(|armed| armed.is_hit(name)) {
         raise(Signal::STOP);
+        // Another thread may be the one that takes the signal; until then this one must not pass the point.
+        std::thread::sleep(std::time::Duration::from_secs(1));
     }
 }
 

@@ -9,6 +9,7 @@
 //! and the restored cursor tells.
 
 mod assignment;
+mod closing;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,8 @@ use crate::clock::Clock;
 use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog};
 use crate::telemetry::Telemetry;
 
-pub(crate) use self::assignment::{Assignment, CLOSING_PAUSE};
+pub(crate) use self::assignment::Assignment;
+pub(crate) use self::closing::Closing;
 pub(crate) use self::settings::{StreamPlan, WorkerSettings};
 
 /// How much of a partition is read and applied at a time. Large enough to make the read cheap, small enough that the
@@ -107,6 +109,7 @@ impl Worker {
         let mut progressed = false;
         for index in 0..self.assignments.len() {
             progressed |= self.read(index)?;
+            self.assignments[index].finish_closing(self.clock.monotonic());
             if self.assignments[index].pending_result_bytes() > MAX_PENDING_RESULT_BYTES {
                 self.commit(false)?;
             }

@@ -130,6 +130,9 @@ impl Connection {
         let ours = [
             ("compression.type", "lz4"),
             ("linger.ms", "5"),
+            // Five requests may be under way to a partition, and while they are, the client's thread looks for more to
+            // send without a pause. All results go to one partition, so requests are large.
+            ("batch.size", largest.as_str()),
             ("message.max.bytes", largest.as_str()),
             ("queue.buffering.max.messages", "1000000"),
             ("queue.buffering.max.kbytes", "32768"),

@@ -14,14 +14,14 @@ use crate::kafka::state::{self, Head, Saved};
 use crate::log::{Digests, LogError, PartitionId};
 use crate::result_line;
 use crate::telemetry::PartitionStatus;
-use crate::worker::{CLOSING_PAUSE, StreamPlan, WorkerSettings};
+use crate::worker::{Closing, StreamPlan, WorkerSettings};
 
 /// Results and dead letters beyond this are committed at once.
 const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long the first result waits for others that go into the same transaction: windows of a worker's partitions close
 /// within moments of each other, and a transaction costs about as much for all of them as for one.
-const LINGER: Duration = Duration::from_millis(200);
+pub(crate) const LINGER: Duration = Duration::from_millis(200);
 
 /// Answers that lie further apart say nothing about the time between them.
 const MAX_UNCONFIRMED: Duration = Duration::from_secs(5);
@@ -34,6 +34,7 @@ pub(crate) struct Shard {
     id: PartitionId,
     stream: Arc<StreamPlan>,
     table: Table,
+    closing: Closing,
     head: Head,
     digests: Digests,
     /// State records to write besides what changed: the deletion of what could not be used.
@@ -81,6 +82,7 @@ impl Shard {
             id,
             stream,
             table,
+            closing: Closing::default(),
             head: saved.head,
             digests: saved.digests,
             erased,
@@ -209,12 +211,13 @@ impl Shard {
         now.saturating_sub(self.last_input)
     }
 
-    /// A window that is closing waits for no more records to do so.
-    pub(crate) fn finish_closing(&mut self, now: Duration) {
-        if self.table.is_closing() && self.idle(now) >= CLOSING_PAUSE {
-            self.table.advance(self.table.watermark());
+    /// Closes the rest of a window that has been closing for long enough; whether it did.
+    pub(crate) fn finish_closing(&mut self, now: Duration) -> bool {
+        let finished = self.closing.finish(&mut self.table, now);
+        if finished {
             self.note_results(now);
         }
+        finished
     }
 
     /// Lets time pass for a shard of which the cluster said just now that it has nothing more. When that has been so for
@@ -238,14 +241,14 @@ impl Shard {
         }
     }
 
-    /// Whether there is something to commit: results and a new owner after a moment, progress after the interval, anything
-    /// if `all`. Never while a window is closing, as the state then is that of two moments.
-    pub(crate) fn is_due(&self, all: bool, now: Duration, interval: Duration) -> bool {
+    /// Whether there is something to commit: results after `linger`, a new owner after a moment, progress after the
+    /// interval, anything if `all`. Never while a window is closing, as the state then is that of two moments.
+    pub(crate) fn is_due(&self, all: bool, now: Duration, linger: Duration, interval: Duration) -> bool {
         if self.table.is_closing() {
             return false;
         }
         if let Some(since) = self.results_since {
-            return all || now.saturating_sub(since) >= LINGER || self.is_heavy();
+            return all || now.saturating_sub(since) >= linger || self.pending_bytes() > MAX_PENDING_BYTES;
         }
         if !self.is_announced && !all && now.saturating_sub(self.committed.at) >= LINGER {
             return true;
@@ -256,9 +259,9 @@ impl Shard {
         moved && (all || now.saturating_sub(self.committed.at) >= interval)
     }
 
-    /// Whether results and dead letters take so much memory that they should go.
-    pub(crate) fn is_heavy(&self) -> bool {
-        self.table.pending_results().1 + self.dead_letter_bytes > MAX_PENDING_BYTES
+    /// What results and dead letters take that are not committed.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.table.pending_results().1 + self.dead_letter_bytes
     }
 
     /// What changed since the last commit. The caller commits it, or restores the shard.

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::kafka::backpressure::Backpressure;
 use crate::kafka::member::{Change, Member, MemberError, ShardCommit};
 use crate::kafka::restore::{Restored, Restorer};
-use crate::kafka::shard::Shard;
+use crate::kafka::shard::{LINGER, Shard};
 use crate::kafka::topology::Topology;
 use crate::log::{LogError, PartitionId};
 use crate::telemetry::Telemetry;
@@ -161,6 +161,7 @@ impl<M: Member> Worker<M> {
             self.take_up(restored)?;
         }
         let now = self.clock.monotonic();
+        self.finish_closing(now);
         if now.saturating_sub(self.last_look) >= LOOK_INTERVAL {
             self.last_look = now;
             self.look(now)?;
@@ -248,7 +249,7 @@ impl<M: Member> Worker<M> {
         for (id, slot) in &mut self.shards {
             if let Slot::Working(working) = slot
                 && going.contains(id)
-                && working.shard.is_due(true, now, Duration::ZERO)
+                && working.shard.is_due(true, now, Duration::ZERO, Duration::ZERO)
                 && let Ok(commit) = working.shard.prepare_commit(&self.owner, now)
             {
                 commits.push(commit);
@@ -347,7 +348,6 @@ impl<M: Member> Worker<M> {
         let asked: Vec<_> = quiet.flat_map(|it| &it.sources).filter(|it| !paused.contains(it)).copied().collect();
         let dry = member.at_end(&asked)?;
         for Working { shard, sources } in shards.values_mut().filter_map(Slot::working_mut) {
-            shard.finish_closing(now);
             if shard.is_waiting() {
                 shard.settle(sources, &dry, now);
             } else if is_quiet(shard) && sources.iter().all(|source| dry.contains(source)) {
@@ -360,6 +360,25 @@ impl<M: Member> Worker<M> {
         Ok(())
     }
 
+    /// Ends windows that have been closing for long enough, as long as their results fit into one transaction: it goes
+    /// first, and its results are out while the others are made.
+    fn finish_closing(&mut self, now: Duration) {
+        let mut pending = self.pending_bytes();
+        for Working { shard, .. } in self.shards.values_mut().filter_map(Slot::working_mut) {
+            let before = shard.pending_bytes();
+            if shard.finish_closing(now) {
+                pending += (shard.pending_bytes() - before) as u64;
+                if pending > TRANSACTION_BYTES {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn pending_bytes(&self) -> u64 {
+        self.working().map(|it| it.shard.pending_bytes() as u64).sum()
+    }
+
     fn working(&self) -> impl Iterator<Item = &Working> {
         self.shards.values().filter_map(Slot::working)
     }
@@ -368,9 +387,10 @@ impl<M: Member> Worker<M> {
     /// restored.
     fn commit(&mut self, all: bool) {
         let now = self.clock.monotonic();
+        let linger = if self.pending_bytes() > TRANSACTION_BYTES { Duration::ZERO } else { LINGER };
         let interval = self.settings.commit_interval;
         let (mut commits, mut bytes, mut failed) = (Vec::new(), 0, Vec::new());
-        let due = |slot: &Slot| matches!(slot, Slot::Working(it) if it.shard.is_due(all, now, interval));
+        let due = |slot: &Slot| matches!(slot, Slot::Working(it) if it.shard.is_due(all, now, linger, interval));
         let ids: Vec<_> = self.shards.iter().filter(|(_, slot)| due(slot)).map(|(id, _)| *id).collect();
         for id in ids {
             let Some(Slot::Working(working)) = self.shards.get_mut(&id) else { continue };

@@ -12,16 +12,14 @@ use crate::fault;
 use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog, RecordBatch};
 use crate::result_line;
 use crate::telemetry::PartitionStatus;
-use crate::worker::{StreamPlan, WorkerSettings};
-
-/// After this long without records, a window that is closing waits for no more of them.
-pub(crate) const CLOSING_PAUSE: Duration = Duration::from_millis(500);
+use crate::worker::{Closing, StreamPlan, WorkerSettings};
 
 /// A partition, restored and ready to go on.
 pub(crate) struct Assignment {
     id: PartitionId,
     stream: Arc<StreamPlan>,
     table: Table,
+    closing: Closing,
     /// The next input offset to apply.
     cursor: u64,
     committed_cursor: u64,
@@ -71,6 +69,7 @@ impl Assignment {
             id,
             stream,
             table,
+            closing: Closing::default(),
             cursor,
             committed_cursor: cursor,
             committed_watermark,
@@ -131,14 +130,16 @@ impl Assignment {
         }
     }
 
+    /// Closes the rest of a window that has been closing for long enough.
+    pub(crate) fn finish_closing(&mut self, now: Duration) {
+        self.closing.finish(&mut self.table, now);
+    }
+
     /// Lets time pass for a partition that was read to its end. Event time goes on from the newest timestamp at the
     /// speed of the monotonic clock: neither a step of the wall clock nor a replay of old data can close a window
     /// too early.
     pub(crate) fn pass_idle_time(&mut self, now: Duration, settings: &WorkerSettings) {
         let idle = now.saturating_sub(self.last_input);
-        if self.table.is_closing() && idle >= CLOSING_PAUSE {
-            self.table.advance(self.table.watermark());
-        }
         let Some(newest) = self.table.newest_timestamp().filter(|_| idle >= settings.idle_timeout) else {
             return;
         };
@@ -156,7 +157,7 @@ impl Assignment {
     /// Whether there is something to commit: results always, progress after `interval`, anything if `all`.
     ///
     /// Never while a window is closing, as the state then is that of two moments; what is not committed is read again.
-    /// The records that come end it, and if none comes the partition is idle soon.
+    /// The records that come end it, or [`Closing`] does soon.
     pub(crate) fn is_due(&self, all: bool, now: Duration, interval: Duration) -> bool {
         if self.table.is_closing() {
             return false;

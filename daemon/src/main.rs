@@ -21,6 +21,7 @@ mod intake;
 mod kafka;
 mod log;
 mod logging;
+mod outbound;
 mod places;
 mod poller;
 mod recorded;

@@ -68,7 +68,7 @@ use crate::intake::Intake;
 use crate::log::Log;
 use crate::servers::{Servers, random_share};
 
-pub(crate) use self::settings::{Credentials, PollerSettings};
+pub(crate) use self::settings::PollerSettings;
 pub(crate) use self::telemetry::PollerTelemetry;
 
 /// Series that are remembered to tell changes: about 200 MB of them.

@@ -1,11 +1,10 @@
 //! One GET of one of Contiv's services, blocking.
-//!
-//! The timeout is for all of it, from the look-up of the name to the last byte. No redirect is followed and no proxy of the
-//! environment is asked: the server is one of the configured, or none.
 
 use std::time::Duration;
 
 use ureq::Agent;
+
+use crate::outbound::agent_config;
 
 /// Gets answers of bounded size in bounded time. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -54,9 +53,8 @@ const MAX_ERROR_TEXT: u64 = 200;
 
 impl Getter {
     pub(crate) fn new(timeout: Duration, max_body_bytes: usize) -> Self {
-        let config = Agent::config_builder().timeout_global(Some(timeout)).max_redirects(0).proxy(None);
         // The nodes are asked seconds apart: a connection would mostly be closed by then.
-        let config = config.http_status_as_error(false).max_idle_connections(0);
+        let config = agent_config(timeout).http_status_as_error(false).max_idle_connections(0);
         Self { agent: config.build().new_agent(), max_body_bytes }
     }
 

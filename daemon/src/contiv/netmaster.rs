@@ -7,7 +7,6 @@
 //! A service that Netmaster lists but refuses to inspect is left out and named in the log: it may just have been deleted.
 //! Any other failure fails the whole, as half a structure would be taken for all of it.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use tracing::warn;
 
 use super::get::{GetError, Getter};
 use crate::clock::Clock;
+use crate::outbound::percent_encoded;
 
 /// Inspections under way at a time.
 const CONCURRENCY: usize = 8;
@@ -114,7 +114,8 @@ impl Netmaster {
             while under_way.len() < CONCURRENCY
                 && let Some((place, service)) = waiting.next()
             {
-                let url = format!("{}/api/v1/inspect/serviceLBs/{}/", self.base, escaped(&service.to_string()));
+                let name = percent_encoded(&service.to_string(), b":");
+                let url = format!("{}/api/v1/inspect/serviceLBs/{name}/", self.base);
                 let getter = self.getter.clone();
                 under_way.spawn(async move { (place, get(getter, url.clone()).await, url) });
             }
@@ -146,20 +147,6 @@ async fn get(getter: Getter, url: String) -> Result<Vec<u8>, GetError> {
 
 fn unanswered(url: &str) -> String {
     format!("no good answer from {url}; check contiv.netmaster and that Netmaster runs")
-}
-
-/// `tenant:service` as a part of a path.
-fn escaped(name: &str) -> String {
-    let mut path = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
-            path.push(byte.into());
-        } else {
-            // Writing into memory cannot fail.
-            let _ = write!(path, "%{byte:02X}");
-        }
-    }
-    path
 }
 
 #[cfg(test)]

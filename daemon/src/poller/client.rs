@@ -1,8 +1,6 @@
 //! One GET after the other, each on a thread of its own, so that a server that hangs does not hold up a stop.
 //!
-//! A request that is given up ends by itself at its timeout; nobody waits for it. The timeout is for all of it, from the
-//! look-up of the name to the last byte. No redirect is followed and no proxy of the environment is asked: the server
-//! is one of the configured, or none.
+//! A request that is given up ends by itself at its timeout; nobody waits for it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -11,7 +9,8 @@ use std::time::Duration;
 
 use ureq::Agent;
 
-use super::settings::{Credentials, PollerSettings};
+use super::settings::PollerSettings;
+use crate::outbound::{Authorization, agent_config};
 
 /// How long a stop may go unnoticed.
 pub(super) const STOP_INTERVAL: Duration = Duration::from_millis(50);
@@ -20,7 +19,7 @@ pub(super) const STOP_INTERVAL: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Client<'s> {
     agent: Agent,
-    credentials: Option<Credentials>,
+    authorization: Option<Authorization>,
     max_body_bytes: usize,
     stop: &'s AtomicBool,
 }
@@ -72,10 +71,9 @@ impl From<ureq::Error> for FetchError {
 
 impl<'s> Client<'s> {
     pub(super) fn new(settings: &PollerSettings, stop: &'s AtomicBool) -> Self {
-        let config = Agent::config_builder().timeout_global(Some(settings.timeout)).max_redirects(0).proxy(None);
         Self {
-            agent: config.build().new_agent(),
-            credentials: settings.credentials.clone(),
+            agent: agent_config(settings.timeout).build().new_agent(),
+            authorization: settings.authorization.clone(),
             max_body_bytes: settings.max_body_bytes,
             stop,
         }
@@ -89,8 +87,8 @@ impl<'s> Client<'s> {
     pub(super) fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
         let (sender, answer) = mpsc::sync_channel(1);
         let mut request = self.agent.get(url).header("accept", "application/json");
-        if let Some(credentials) = &self.credentials {
-            request = request.header("authorization", credentials.header());
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization.header());
         }
         let limit = self.max_body_bytes as u64;
         let body = move || {

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use proxy_uve::StreamName;
 
+use crate::outbound::percent_encoded;
+
 /// Where the generators are listed.
 pub(super) const GENERATORS: &str = "/analytics/uves/generators";
 
@@ -27,17 +29,8 @@ pub(super) fn is_of_module(generator: &str, modules: &[String]) -> bool {
     generator.split(':').nth(2).is_some_and(|module| modules.iter().any(|wanted| wanted == module))
 }
 
-/// A text as a part of a URL: what is neither unreserved (RFC 3986, section 2.3) nor a colon is percent-encoded.
 fn encoded(text: &str) -> String {
-    let mut url = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            let _ = write!(url, "%{byte:02X}");
-        }
-    }
-    url
+    percent_encoded(text, b":")
 }
 
 #[cfg(test)]

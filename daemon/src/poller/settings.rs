@@ -1,6 +1,5 @@
 //! What the poller is told.
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use anyhow::Context as _;
 use proxy_uve::{StreamName, table_of_uve_type};
 
 use crate::config::{self, PolledSamples};
+use crate::outbound::Authorization;
 
 /// How and what to poll.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct PollerSettings {
     pub timeout: Duration,
     pub max_body_bytes: usize,
     pub samples: PolledSamples,
-    pub credentials: Option<Credentials>,
+    pub authorization: Option<Authorization>,
 }
 
 impl PollerSettings {
@@ -45,8 +45,8 @@ impl PollerSettings {
         }
         let tables = section.uve_types.iter();
         let tables = tables.filter_map(|uve_type| Some((uve_type.clone(), table_of_uve_type(uve_type)?)));
-        let credentials = match (&section.user, &section.password_file) {
-            (Some(user), Some(path)) => Some(Credentials::read(user, path)?),
+        let authorization = match (&section.user, &section.password_file) {
+            (Some(user), Some(path)) => Some(authorization(user, path)?),
             _ => None,
         };
         Ok(Some(Self {
@@ -58,68 +58,23 @@ impl PollerSettings {
             timeout: section.timeout,
             max_body_bytes: section.max_body_bytes,
             samples: section.samples,
-            credentials,
+            authorization,
         }))
     }
 }
 
-/// A user and a password, as the header of HTTP's basic authentication (RFC 7617). Never shown.
-#[derive(Clone)]
-pub(crate) struct Credentials(String);
-
-impl Credentials {
-    fn read(user: &str, path: &Path) -> anyhow::Result<Self> {
-        anyhow::ensure!(!user.contains(':'), "opserver.user: a user of basic authentication holds no `:`");
-        let text = std::fs::read_to_string(path);
-        let text = text.with_context(|| format!("read opserver.password_file {}", path.display()))?;
-        let password = text.strip_suffix('\n').unwrap_or(&text);
-        let password = password.strip_suffix('\r').unwrap_or(password);
-        Ok(Self::new(user, password))
-    }
-
-    pub(crate) fn new(user: &str, password: &str) -> Self {
-        Self(format!("Basic {}", base64(format!("{user}:{password}").as_bytes())))
-    }
-
-    pub(crate) fn header(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
-/// RFC 4648, section 4. One header of one request is not worth a dependency.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let mut bits = [0; 4];
-        bits[1..=group.len()].copy_from_slice(group);
-        let bits = u32::from_be_bytes(bits);
-        for place in 0..4 {
-            let index = (bits >> (18 - 6 * place)) & 63;
-            text.push(if place > group.len() { '=' } else { char::from(ALPHABET[index as usize]) });
-        }
-    }
-    text
+fn authorization(user: &str, path: &Path) -> anyhow::Result<Authorization> {
+    anyhow::ensure!(!user.contains(':'), "opserver.user: a user of basic authentication holds no `:`");
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("read opserver.password_file {}", path.display()))?;
+    let password = text.strip_suffix('\n').unwrap_or(&text);
+    let password = password.strip_suffix('\r').unwrap_or(password);
+    Ok(Authorization::basic(user, password))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        let cases =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("\u{ff}~", "w79+")];
-        for (text, expected) in cases {
-            assert_eq!(base64(text.as_bytes()), expected, "{text}");
-        }
-    }
 
     #[test]
     fn a_password_comes_from_its_file_without_the_line_break_and_is_never_shown() {
@@ -133,7 +88,7 @@ mod tests {
             ..config::Opserver::default()
         };
         let settings = PollerSettings::new(&section, []).unwrap().unwrap();
-        assert_eq!(settings.credentials.as_ref().unwrap().header(), "Basic bWU6aHVudGVyMg==");
+        assert_eq!(settings.authorization.as_ref().unwrap().header(), "Basic bWU6aHVudGVyMg==");
         let shown = format!("{settings:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("bWU6"), "{shown}");
         std::fs::remove_file(&path).unwrap();

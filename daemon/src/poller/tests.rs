@@ -18,6 +18,7 @@ use super::*;
 use crate::clock::{ManualClock, SystemClock};
 use crate::intake::PayloadForm;
 use crate::log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
+use crate::outbound::Authorization;
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// In the middle of an interval.
@@ -40,7 +41,7 @@ fn settings(servers: &[&Fake]) -> PollerSettings {
         timeout: Duration::from_secs(10),
         max_body_bytes: 100_000,
         samples: PolledSamples::Changes,
-        credentials: None,
+        authorization: None,
     }
 }
 
@@ -342,9 +343,9 @@ fn half_a_poll_is_none() {
 
 #[test]
 fn the_user_goes_with_the_request_only_if_there_is_one() {
-    for (credentials, expected) in [(None, false), (Some(Credentials::new("me", "hunter2")), true)] {
+    for (authorization, expected) in [(None, false), (Some(Authorization::basic("me", "hunter2")), true)] {
         let server = in_turn(vec![page(&[])]);
-        let rig = Rig::start(PollerSettings { credentials, ..settings(&[&server]) });
+        let rig = Rig::start(PollerSettings { authorization, ..settings(&[&server]) });
         rig.poll();
         let head = server.requests().remove(0);
         let path = "GET /analytics/uves/virtual-network/*?cfilt=UveVirtualNetworkAgent:ingress_flow_count HTTP/1.1";

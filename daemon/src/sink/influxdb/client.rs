@@ -2,7 +2,7 @@
 //!
 //! After a stop a request may still take [`STOP_PATIENCE`]: what is gathered should go out, if the server is well. One
 //! that is given up ends by itself at its timeout, and nobody waits for it; should it have worked, the same lines are sent
-//! again at the next start and change nothing. No redirect is followed and no proxy of the environment is asked.
+//! again at the next start and change nothing.
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use ureq::{Agent, Body};
 use super::answer::{Answer, NoAnswer};
 use super::delivery::{Remote, Stopped};
 use super::settings::{Api, InfluxSettings};
+use crate::outbound::{Authorization, agent_config, percent_encoded};
 
 /// How long a stop may go unnoticed.
 const STOP_INTERVAL: Duration = Duration::from_millis(50);
@@ -37,7 +38,7 @@ pub(super) struct Client {
     agent: Agent,
     write_url: String,
     query_url: String,
-    authorization: Option<String>,
+    authorization: Option<Authorization>,
     create: Option<String>,
     gzip: bool,
     stop: Arc<AtomicBool>,
@@ -45,8 +46,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(settings: &InfluxSettings, stop: Arc<AtomicBool>) -> Self {
-        let config = Agent::config_builder().timeout_global(Some(settings.timeout)).http_status_as_error(false);
-        let config = config.max_redirects(0).proxy(None).tls_config(settings.tls.clone());
+        let config = agent_config(settings.timeout).http_status_as_error(false).tls_config(settings.tls.clone());
         let config = config.user_agent(concat!("derived-statsd/", env!("CARGO_PKG_VERSION")));
         let create = match &settings.api {
             Api::V1 { database, .. } => Some(create_database(database)),
@@ -56,7 +56,7 @@ impl Client {
             agent: config.build().new_agent(),
             write_url: settings.write_url(),
             query_url: format!("{}/query", settings.base),
-            authorization: settings.authorization.as_ref().map(|secret| secret.reveal().to_owned()),
+            authorization: settings.authorization.clone(),
             create,
             gzip: settings.gzip,
             stop,
@@ -70,7 +70,7 @@ impl Client {
             request = request.header(*name, *value);
         }
         if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
+            request = request.header("authorization", authorization.header());
         }
         let (sender, answer) = mpsc::sync_channel(1);
         // Nobody listens any more after a stop.
@@ -103,8 +103,8 @@ impl Remote for Client {
 
     fn create_database(&mut self) -> Result<Answer, NoAnswer> {
         let form = ("content-type", "application/x-www-form-urlencoded");
-        let statement = self.create.clone().unwrap_or_default();
-        self.post(&self.query_url, &[form], format!("q={}", percent(&statement)).into_bytes())
+        let statement = percent_encoded(self.create.as_deref().unwrap_or_default(), b"");
+        self.post(&self.query_url, &[form], format!("q={statement}").into_bytes())
     }
 
     fn wait(&mut self, time: Duration) -> Result<(), Stopped> {
@@ -157,26 +157,12 @@ fn create_database(name: &str) -> String {
     format!("CREATE DATABASE \"{name}\"")
 }
 
-/// A text as a part of a URL or a form (RFC 3986, section 2.1).
-pub(super) fn percent(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_quoted_for_where_they_stand() {
-        assert_eq!(percent("a b&c=d/é~"), "a%20b%26c%3Dd%2F%C3%A9~");
+    fn the_name_of_a_database_is_quoted() {
         assert_eq!(create_database(r#"tele"gr\af"#), r#"CREATE DATABASE "tele\"gr\\af""#);
     }
 

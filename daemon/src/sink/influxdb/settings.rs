@@ -1,6 +1,5 @@
 //! What the sink is told.
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,9 +7,8 @@ use anyhow::Context as _;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::batch::Limits;
-use super::client::percent;
 use crate::config::{self, InfluxDb, Precision, Secret, ServerPart};
-use crate::poller::Credentials;
+use crate::outbound::{Authorization, percent_encoded};
 
 /// Where the systems keep the certificates of the authorities that they trust, all in one file.
 const SYSTEM_AUTHORITIES: [&str; 4] = [
@@ -26,7 +24,7 @@ pub(crate) struct InfluxSettings {
     /// The URL without a slash at its end.
     pub(super) base: String,
     pub(super) api: Api,
-    pub(super) authorization: Option<Header>,
+    pub(super) authorization: Option<Authorization>,
     pub(super) gzip: bool,
     pub(super) precision: Precision,
     pub(super) limits: Limits,
@@ -42,22 +40,6 @@ pub(crate) struct InfluxSettings {
 pub(super) enum Api {
     V1 { database: String, retention_policy: Option<String> },
     V2 { org: Option<String>, bucket: String },
-}
-
-/// The value of a header that lets us in. Never shown.
-#[derive(Clone)]
-pub(super) struct Header(String);
-
-impl Header {
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Header {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
 }
 
 impl InfluxSettings {
@@ -109,7 +91,7 @@ impl InfluxSettings {
             (Precision::Us, Api::V2 { .. }) => "us",
         };
         let given = parameters.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let given: String = given.map(|(name, value)| format!("{name}={}&", percent(value))).collect();
+        let given: String = given.map(|(name, value)| format!("{name}={}&", percent_encoded(value, b""))).collect();
         format!("{}/{path}?{given}precision={precision}", self.base)
     }
 
@@ -130,11 +112,11 @@ impl InfluxSettings {
     }
 }
 
-fn authorization(section: &InfluxDb) -> anyhow::Result<Option<Header>> {
+fn authorization(section: &InfluxDb) -> anyhow::Result<Option<Authorization>> {
     if section.version == 1 {
         let password = secret(section.password.as_ref(), section.password_file.as_deref(), "password_file")?;
         let given = section.user.as_deref().zip(password);
-        return Ok(given.map(|(user, password)| Header(Credentials::new(user, &password).header().to_owned())));
+        return Ok(given.map(|(user, password)| Authorization::basic(user, &password)));
     }
     let token = secret(section.token.as_ref(), section.token_file.as_deref(), "token_file")?;
     let is_legal = |token: &String| token.bytes().all(|byte| byte.is_ascii_graphic());
@@ -142,7 +124,7 @@ fn authorization(section: &InfluxDb) -> anyhow::Result<Option<Header>> {
         token.as_ref().is_none_or(is_legal),
         "sinks.influxdb.token_file: a token holds visible ASCII characters only"
     );
-    Ok(token.map(|token| Header(format!("Token {token}"))))
+    Ok(token.map(|token| Authorization::token(&token)))
 }
 
 fn secret(given: Option<&Secret>, file: Option<&Path>, key: &str) -> anyhow::Result<Option<String>> {
@@ -226,7 +208,7 @@ mod tests {
             (format!("{v2}token = \"hunter2\""), "Token hunter2"),
         ] {
             let settings = settings(&text);
-            assert_eq!(settings.authorization.as_ref().map(Header::reveal), Some(expected), "{text}");
+            assert_eq!(settings.authorization.as_ref().map(Authorization::header), Some(expected), "{text}");
             let shown = format!("{settings:?}");
             assert!(!shown.contains("hunter2") && !shown.contains("bWU6"), "{shown}");
         }

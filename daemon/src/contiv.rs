@@ -43,14 +43,15 @@ use crate::clock::{Clock, micros};
 use crate::intake::Intake;
 use crate::log::{LogError, PartitionLog};
 use crate::servers::random_share;
+use crate::stop::{self, STOP_INTERVAL};
 
 pub(crate) use self::latest::Latest;
 pub(crate) use self::legacy::{LegacyServer, LegacySettings};
 pub(crate) use self::settings::ScraperSettings;
 pub(crate) use self::telemetry::ScraperTelemetry;
 
-/// How long a stop may go unnoticed.
-const STOP_INTERVAL: Duration = Duration::from_millis(50);
+/// How long to wait before what is remembered is read again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// How long the first answer waits for others that go into the same write.
 const LINGER: Duration = Duration::from_millis(200);
@@ -75,10 +76,9 @@ pub(crate) fn run(parts: Parts, stop: &AtomicBool) {
             Ok(book) => break book,
             Err(error) => warn!(%error, "What is remembered of Contiv's nodes cannot be read; trying again."),
         }
-        if stop.load(Ordering::Acquire) {
+        if !stop::rest(RETRY, stop) {
             return;
         }
-        thread::sleep(STOP_INTERVAL * 10);
     };
     Scraper::new(parts, book).run(stop);
 }

@@ -31,6 +31,7 @@ mod results;
 mod servers;
 mod settings;
 mod sink;
+mod stop;
 mod telemetry;
 mod tools;
 mod view;

@@ -59,7 +59,7 @@ use tracing::{error, info, warn};
 
 use self::answer::{Question, Reading};
 use self::changes::Changes;
-use self::client::{Client, FetchError, STOP_INTERVAL};
+use self::client::{Client, FetchError};
 use self::handover::Handover;
 use self::telemetry::{Outcome, Rejected};
 use crate::clock::{Clock, micros};
@@ -67,6 +67,7 @@ use crate::config::PolledSamples;
 use crate::intake::Intake;
 use crate::log::Log;
 use crate::servers::{Servers, random_share};
+use crate::stop::STOP_INTERVAL;
 
 pub(crate) use self::settings::PollerSettings;
 pub(crate) use self::telemetry::PollerTelemetry;

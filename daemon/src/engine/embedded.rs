@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,6 +15,7 @@ use crate::engine::{Engine, EngineSettings, Readiness};
 use crate::intake::{Intake, PayloadForm};
 use crate::log::{EmbeddedLog, Log, LogConfig, PartitionId, PartitionLog};
 use crate::places::LocalPlaces;
+use crate::stop;
 use crate::telemetry::Telemetry;
 use crate::worker::{StreamPlan, Worker};
 
@@ -132,13 +132,7 @@ fn keep_partitions(directory: &Path, partitions: u16) -> anyhow::Result<()> {
 }
 
 fn keep_house(log: &dyn PartitionLog, clock: &dyn Clock, stop: &AtomicBool) {
-    let mut last = clock.monotonic();
-    while !stop.load(Ordering::Acquire) {
-        thread::sleep(Duration::from_millis(100));
-        if clock.monotonic().saturating_sub(last) < RETENTION_INTERVAL {
-            continue;
-        }
-        last = clock.monotonic();
+    while stop::rest(RETENTION_INTERVAL, stop) {
         match log.enforce_retention(clock.now_micros()) {
             Ok(retained) if retained.results_dropped > 0 => {
                 error!(

@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use crate::kafka::engine::rest;
 use crate::log::{Bounds, Log, LogError};
 use crate::sink::ViewSink;
+use crate::stop;
 use crate::telemetry::{SinkPlace, Telemetry};
 
 /// How often the lag is looked at: a look is one question to the brokers.
@@ -82,7 +82,7 @@ impl SinkWatch {
             if let Err(error) = self.look() {
                 debug!(%error, "The lag of the sinks is not known; the input goes on as it did.");
             }
-            rest(LOOK_INTERVAL, stop);
+            stop::rest(LOOK_INTERVAL, stop);
         }
     }
 

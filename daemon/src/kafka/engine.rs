@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -26,14 +25,12 @@ use crate::kafka::topics::{StreamTopics, Topics};
 use crate::kafka::topology::{Shape, Topology};
 use crate::kafka::worker::{Parts, Worker};
 use crate::log::Log;
+use crate::stop;
 use crate::telemetry::Telemetry;
 use crate::worker::StreamPlan;
 
 /// How long to wait before the cluster is asked again after it did not answer.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// How often a thread that waits looks whether it should end.
-const STEP: Duration = Duration::from_millis(50);
 
 /// Where the cluster is, and what things are called there.
 #[derive(Clone)]
@@ -192,7 +189,7 @@ impl Watch {
                     RETRY
                 }
             };
-            rest(pause, stop);
+            stop::rest(pause, stop);
         }
     }
 
@@ -207,16 +204,6 @@ impl Watch {
             warn!("{problem}");
         }
         self.shown = problems;
-    }
-}
-
-/// Waits, but not for longer than until told to stop.
-pub(super) fn rest(pause: Duration, stop: &AtomicBool) {
-    let mut left = pause;
-    while left > Duration::ZERO && !stop.load(Ordering::Acquire) {
-        let step = left.min(STEP);
-        thread::sleep(step);
-        left -= step;
     }
 }
 

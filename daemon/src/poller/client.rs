@@ -2,18 +2,14 @@
 //!
 //! A request that is given up ends by itself at its timeout; nobody waits for it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ureq::Agent;
 
 use super::settings::PollerSettings;
 use crate::outbound::{Authorization, agent_config};
-
-/// How long a stop may go unnoticed.
-pub(super) const STOP_INTERVAL: Duration = Duration::from_millis(50);
+use crate::stop::{self, Unfinished};
 
 /// Gets answers.
 #[derive(Debug)]
@@ -85,7 +81,6 @@ impl<'s> Client<'s> {
     ///
     /// [`FetchError`], of which [`FetchError::Stopped`] comes at once when told to stop.
     pub(super) fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let (sender, answer) = mpsc::sync_channel(1);
         let mut request = self.agent.get(url).header("accept", "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization.header());
@@ -98,19 +93,12 @@ impl<'s> Client<'s> {
                 status => Err(FetchError::Status(status)),
             }
         };
-        // Nobody listens any more after a stop.
-        let fetch = move || drop(sender.send(body()));
-        thread::Builder::new().name("opserver-get".to_owned()).spawn(fetch).map_err(FetchError::Thread)?;
-        loop {
-            if self.stop.load(Ordering::Acquire) {
-                return Err(FetchError::Stopped);
-            }
-            match answer.recv_timeout(STOP_INTERVAL) {
-                Ok(answer) => return answer,
-                Err(RecvTimeoutError::Timeout) => {}
-                // The thread ended without an answer, which only a panic does.
-                Err(RecvTimeoutError::Disconnected) => return Err(FetchError::Timeout),
-            }
-        }
+        stop::aside("opserver-get", self.stop, Duration::ZERO, body).unwrap_or_else(|unfinished| {
+            Err(match unfinished {
+                Unfinished::Died => FetchError::Timeout,
+                Unfinished::Stopped => FetchError::Stopped,
+                Unfinished::Thread(error) => FetchError::Thread(error),
+            })
+        })
     }
 }

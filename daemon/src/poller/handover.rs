@@ -15,11 +15,11 @@ use serde::Serialize;
 use tracing::debug;
 
 use super::answer::Reading;
-use super::client::STOP_INTERVAL;
 use super::telemetry::{PollerTelemetry, Rejected};
 use crate::clock::Clock;
 use crate::intake::Intake;
 use crate::log::{AppendBatch, Log, LogError};
+use crate::stop::STOP_INTERVAL;
 
 /// The size at which a batch goes.
 const BATCH_BYTES: u64 = 1024 * 1024 - 64 * 1024;
@@ -114,7 +114,7 @@ impl Handover<'_> {
         }
     }
 
-    /// `false` if told to stop.
+    /// By the daemon's clock. `false` if told to stop.
     fn wait_until(&self, deadline: Duration) -> bool {
         while !self.stop.load(Ordering::Acquire) {
             let left = deadline.saturating_sub(self.clock.monotonic());

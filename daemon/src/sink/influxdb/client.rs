@@ -6,9 +6,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use flate2::Compression;
@@ -20,9 +18,7 @@ use super::answer::{Answer, NoAnswer};
 use super::delivery::{Remote, Stopped};
 use super::settings::{Api, InfluxSettings};
 use crate::outbound::{Authorization, agent_config, percent_encoded};
-
-/// How long a stop may go unnoticed.
-const STOP_INTERVAL: Duration = Duration::from_millis(50);
+use crate::stop::{self, Unfinished};
 
 /// How long a request may go on after a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -72,22 +68,14 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization.header());
         }
-        let (sender, answer) = mpsc::sync_channel(1);
-        // Nobody listens any more after a stop.
-        let exchange = move || drop(sender.send(request.send(&body[..]).and_then(read)));
-        let started = thread::Builder::new().name("influxdb-post".to_owned()).spawn(exchange);
-        started.map_err(|error| NoAnswer::Transport(format!("no thread could be started: {error}")))?;
-        let mut patience = STOP_PATIENCE;
-        loop {
-            match answer.recv_timeout(STOP_INTERVAL) {
-                Ok(answer) => return answer.map_err(no_answer),
-                // The thread ended without an answer, which only a panic does.
-                Err(RecvTimeoutError::Disconnected) => return Err(NoAnswer::Timeout),
-                Err(RecvTimeoutError::Timeout) if !self.stop.load(Ordering::Acquire) => {}
-                Err(RecvTimeoutError::Timeout) if patience.is_zero() => return Err(NoAnswer::Stopped),
-                Err(RecvTimeoutError::Timeout) => patience = patience.saturating_sub(STOP_INTERVAL),
-            }
-        }
+        let exchange = move || request.send(&body[..]).and_then(read).map_err(no_answer);
+        stop::aside("influxdb-post", &self.stop, STOP_PATIENCE, exchange).unwrap_or_else(|unfinished| {
+            Err(match unfinished {
+                Unfinished::Died => NoAnswer::Timeout,
+                Unfinished::Stopped => NoAnswer::Stopped,
+                Unfinished::Thread(error) => NoAnswer::Transport(format!("no thread could be started: {error}")),
+            })
+        })
     }
 }
 
@@ -108,16 +96,7 @@ impl Remote for Client {
     }
 
     fn wait(&mut self, time: Duration) -> Result<(), Stopped> {
-        let mut left = time;
-        while !self.stop.load(Ordering::Acquire) {
-            if left.is_zero() {
-                return Ok(());
-            }
-            let step = left.min(STOP_INTERVAL);
-            thread::sleep(step);
-            left -= step;
-        }
-        Err(Stopped)
+        stop::rest(time, &self.stop).then_some(()).ok_or(Stopped)
     }
 }
 

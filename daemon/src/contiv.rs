@@ -39,10 +39,10 @@ use self::discovery::Discovery;
 use self::get::{GetError, Getter};
 use self::schedule::Schedule;
 use self::settings::Node;
+use crate::backoff::random_share;
 use crate::clock::{Clock, micros};
 use crate::intake::Intake;
 use crate::log::{LogError, PartitionLog};
-use crate::servers::random_share;
 use crate::stop::{self, STOP_INTERVAL};
 
 pub(crate) use self::latest::Latest;

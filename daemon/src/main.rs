@@ -9,6 +9,7 @@
 
 mod aggregate;
 mod app;
+mod backoff;
 mod cli;
 mod clock;
 mod config;

@@ -62,11 +62,12 @@ use self::changes::Changes;
 use self::client::{Client, FetchError};
 use self::handover::Handover;
 use self::telemetry::{Outcome, Rejected};
+use crate::backoff::random_share;
 use crate::clock::{Clock, micros};
 use crate::config::PolledSamples;
 use crate::intake::Intake;
 use crate::log::Log;
-use crate::servers::{Servers, random_share};
+use crate::servers::Servers;
 use crate::stop::STOP_INTERVAL;
 
 pub(crate) use self::settings::PollerSettings;

@@ -1,13 +1,11 @@
-//! Which server is asked: the one that answered last, until it fails; one that failed rests for a while.
-//!
-//! The rest doubles with each failure in a row up to [`LONGEST_REST`], and is between half of that and all of it, so
-//! that daemons that lost a server together do not come back to it together.
+//! Which server is asked: the one that answered last, until it fails; one that failed rests for a while ([`REST`]).
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
-const FIRST_REST: Duration = Duration::from_secs(1);
-const LONGEST_REST: Duration = Duration::from_secs(60);
+use crate::backoff::Backoff;
+
+/// How long somebody rests who failed.
+pub(crate) const REST: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
 /// The servers and how they do.
 #[derive(Debug)]
@@ -52,7 +50,7 @@ impl Servers {
     /// Notes that it failed, and lets it rest from `now` on.
     pub(crate) fn failed(&mut self, index: usize, now: Duration, share: f64) {
         let server = &mut self.list[index];
-        server.rests_until = now + rest(server.failures, share);
+        server.rests_until = now + REST.after(server.failures, share);
         server.failures = server.failures.saturating_add(1);
     }
 
@@ -60,18 +58,6 @@ impl Servers {
     pub(crate) fn rested_at(&self) -> Duration {
         self.list.iter().map(|server| server.rests_until).min().unwrap_or(Duration::MAX)
     }
-}
-
-/// How long somebody rests who failed before so many times in a row: half the time, and a `share` (0 to 1) of the other
-/// half.
-pub(crate) fn rest(failures: u32, share: f64) -> Duration {
-    let longest = FIRST_REST.saturating_mul(1 << failures.min(16)).min(LONGEST_REST);
-    longest.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0)
-}
-
-/// A share from 0 to 1 that nobody can foretell; good enough to spread daemons.
-pub(crate) fn random_share() -> f64 {
-    (RandomState::new().hash_one(0) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]
@@ -113,12 +99,5 @@ mod tests {
         servers.worked(0);
         servers.failed(0, seconds(0), 0.0);
         assert_eq!(servers.rested_at(), Duration::from_millis(500), "half at least");
-    }
-
-    #[test]
-    fn shares_are_from_0_to_1_and_differ() {
-        let shares: Vec<_> = (0..100).map(|_| random_share()).collect();
-        assert!(shares.iter().all(|share| (0.0..1.0).contains(share)), "{shares:?}");
-        assert!(shares.iter().any(|share| share != &shares[0]));
     }
 }

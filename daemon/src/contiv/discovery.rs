@@ -13,7 +13,8 @@ use tracing::{debug, warn};
 use super::get::Getter;
 use super::settings::{Node, ScraperSettings};
 use super::telemetry::ScraperTelemetry;
-use crate::servers::{Servers, random_share};
+use crate::backoff::random_share;
+use crate::servers::Servers;
 
 /// Where Netplugin registers itself.
 const PATH: &str = "/v2/keys/contiv.io/service/netplugin/?recursive=true&sorted=true";

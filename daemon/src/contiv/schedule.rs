@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::settings::Node;
-use crate::servers::rest;
+use crate::servers::REST;
 
 /// See the module. Times are those of the monotonic clock.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Schedule {
     pub(super) fn failed(&mut self, name: &str, now: Duration, share: f64) -> bool {
         let Some(state) = self.nodes.get_mut(name) else { return false };
         let flight = std::mem::replace(&mut state.flight, Flight::None);
-        state.rests_until = now + rest(state.failures, share);
+        state.rests_until = now + REST.after(state.failures, share);
         state.failures = state.failures.saturating_add(1);
         state.due = Some(state.due.unwrap_or(Duration::ZERO).max(state.rests_until));
         let had_worked = state.failures == 1;

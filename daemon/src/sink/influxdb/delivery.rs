@@ -15,11 +15,10 @@ use tracing::{error, info, warn};
 use super::answer::{self, Answer, Dropped, Fault, Hindrance, NoAnswer, Outcome};
 use super::batch::{Batch, Limits};
 use super::telemetry::InfluxTelemetry;
+use crate::backoff::{Backoff, random_share};
 use crate::clock::Clock;
-use crate::servers::random_share;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const PAUSE: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
 
 /// How often at most the same kind of trouble is told of.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
@@ -163,11 +162,9 @@ impl Delivery {
         self.pause(Fault::NotFound, None, &text).map(|()| false)
     }
 
-    /// Tells what is the matter and waits: what the server asked for, or longer with each fault in a row; half of it at
-    /// least, so that daemons that lost a server together do not come back to it together.
+    /// Tells what is the matter and waits: what the server asked for, or longer with each fault in a row.
     fn pause(&mut self, fault: Fault, asked: Option<Duration>, text: &str) -> Result<(), Stopped> {
-        let longest = FIRST_PAUSE.saturating_mul(1 << self.faults.min(16)).min(LONGEST_PAUSE);
-        let pause = asked.unwrap_or_else(|| longest.mul_f64(0.5 + random_share() / 2.0));
+        let pause = asked.unwrap_or_else(|| PAUSE.after(self.faults, random_share()));
         self.faults = self.faults.saturating_add(1);
         if self.tells(fault.label()) {
             self.is_told = true;

@@ -125,7 +125,7 @@ fn pauses_double_up_to_half_a_minute_and_begin_anew_after_an_answer() {
     }
     rig.server.with(|state| state.script.push_back(Err(NoAnswer::Timeout)));
     rig.send(&["b"]).unwrap();
-    assert!(rig.server.with(|state| state.waits[0]) <= FIRST_PAUSE);
+    assert!(rig.server.with(|state| state.waits[0]) <= PAUSE.first);
 }
 
 #[test]

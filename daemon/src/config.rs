@@ -25,6 +25,7 @@ mod list;
 mod load;
 mod opserver;
 mod problem;
+mod secret;
 mod streams;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,10 +40,11 @@ use crate::log::LogConfig;
 pub(crate) use self::address::authority;
 pub(crate) use self::contiv::{Contiv, ETCD_PORT, NETMASTER_PORT};
 pub(crate) use self::influxdb::{InfluxDb, Precision, ServerPart, base as influxdb_base, server_parts};
-pub(crate) use self::kafka::{Kafka, LogKind, Secret};
+pub(crate) use self::kafka::{Kafka, LogKind};
 pub(crate) use self::load::{Loaded, Sources, Survey, load, survey};
 pub(crate) use self::opserver::{Opserver, PORT as OPSERVER_PORT, PolledSamples};
 pub(crate) use self::problem::Problems;
+pub(crate) use self::secret::Secret;
 pub(crate) use self::streams::Streams;
 
 /// Everything that can be configured.

@@ -7,7 +7,7 @@ use axum::http::Uri;
 use serde::Deserialize;
 
 use super::duration;
-use super::kafka::Secret;
+use super::secret::Secret;
 
 /// `[sinks.influxdb]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]

@@ -1,13 +1,12 @@
 //! `[kafka]`: how the daemon finds a Kafka cluster and what it does there. Used with `log.kind = "kafka"`.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::duration;
+use super::secret::Secret;
 
 /// `[kafka]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -172,47 +171,9 @@ impl Sasl {
     }
 }
 
-/// A text that is never shown.
-#[derive(Clone, PartialEq)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    /// The text, for the one place that needs it.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // The error of a string says what was found instead: a password of digits without quotes, say.
-        let text = String::deserialize(deserializer);
-        text.map(Self).map_err(|_| D::Error::custom("expected a text; put it in quotes"))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_is_not_in_the_debug_text_of_the_configuration() {
-        let kafka: Kafka = toml::from_str("password = \"hunter2\"\nkey_password = \"hunter3\"").unwrap();
-        assert!(!format!("{kafka:?}").contains("hunter"), "{kafka:?}");
-        assert_eq!(kafka.password.map(|secret| secret.reveal().to_owned()).as_deref(), Some("hunter2"));
-    }
-
-    #[test]
-    fn a_secret_that_is_no_text_is_not_in_the_error() {
-        let error = toml::from_str::<toml::Table>("password = 80915723").unwrap().try_into::<Kafka>().unwrap_err();
-        assert_eq!(error.message(), "expected a text; put it in quotes");
-    }
 
     #[test]
     fn the_words_of_the_file_are_those_of_librdkafka() {

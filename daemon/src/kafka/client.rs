@@ -15,7 +15,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::clock::micros;
-use crate::config::Kafka;
+use crate::config::{Kafka, Secret};
 
 /// The largest message that we write: a chunk of state, or a sample with a long key.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
@@ -63,7 +63,7 @@ impl Connection {
         if kafka.security.has_user() {
             base.set("sasl.mechanism", kafka.sasl.mechanism());
             base.set("sasl.username", kafka.user.as_deref().unwrap_or_default());
-            base.set("sasl.password", password(kafka)?);
+            base.set("sasl.password", password(kafka)?.reveal());
         }
         let properties = kafka.properties.iter().filter_map(|property| property.split_once('='));
         let milliseconds = |span| micros(span) / 1000;
@@ -192,14 +192,10 @@ impl Isolation {
     }
 }
 
-fn password(kafka: &Kafka) -> anyhow::Result<String> {
+fn password(kafka: &Kafka) -> anyhow::Result<Secret> {
     match (&kafka.password, &kafka.password_file) {
-        (Some(password), _) => Ok(password.reveal().to_owned()),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path);
-            let text = text.with_context(|| format!("read kafka.password_file {}", path.display()))?;
-            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-        }
+        (Some(password), _) => Ok(password.clone()),
+        (None, Some(path)) => Secret::from_file(path, "kafka.password_file"),
         (None, None) => anyhow::bail!("kafka.security asks for a password; set kafka.password or kafka.password_file"),
     }
 }

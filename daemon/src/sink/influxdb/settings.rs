@@ -116,22 +116,22 @@ fn authorization(section: &InfluxDb) -> anyhow::Result<Option<Authorization>> {
     if section.version == 1 {
         let password = secret(section.password.as_ref(), section.password_file.as_deref(), "password_file")?;
         let given = section.user.as_deref().zip(password);
-        return Ok(given.map(|(user, password)| Authorization::basic(user, &password)));
+        return Ok(given.map(|(user, password)| Authorization::basic(user, password.reveal())));
     }
     let token = secret(section.token.as_ref(), section.token_file.as_deref(), "token_file")?;
-    let is_legal = |token: &String| token.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_legal = |token: &Secret| token.reveal().bytes().all(|byte| byte.is_ascii_graphic());
     anyhow::ensure!(
         token.as_ref().is_none_or(is_legal),
         "sinks.influxdb.token_file: a token holds visible ASCII characters only"
     );
-    Ok(token.map(|token| Authorization::token(&token)))
+    Ok(token.map(|token| Authorization::token(token.reveal())))
 }
 
-fn secret(given: Option<&Secret>, file: Option<&Path>, key: &str) -> anyhow::Result<Option<String>> {
-    let Some(path) = file else { return Ok(given.map(|secret| secret.reveal().to_owned())) };
-    let text = std::fs::read_to_string(path);
-    let text = text.with_context(|| format!("read sinks.influxdb.{key} {}", path.display()))?;
-    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+fn secret(given: Option<&Secret>, file: Option<&Path>, key: &str) -> anyhow::Result<Option<Secret>> {
+    match file {
+        Some(path) => Secret::from_file(path, &format!("sinks.influxdb.{key}")).map(Some),
+        None => Ok(given.cloned()),
+    }
 }
 
 /// Trusts the authorities of the system and of the file. Where a system has none, as small images do, and there is no

@@ -37,7 +37,7 @@ use serde::Deserialize;
 
 use crate::log::LogConfig;
 
-pub(crate) use self::address::authority;
+pub(crate) use self::address::authorities;
 pub(crate) use self::contiv::{Contiv, ETCD_PORT, NETMASTER_PORT};
 pub(crate) use self::influxdb::{InfluxDb, Precision, ServerPart, base as influxdb_base, server_parts};
 pub(crate) use self::kafka::{Kafka, LogKind};

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use anyhow::Context as _;
 use axum::http::uri::Authority;
 use serde::de::{Deserialize, Deserializer, Error};
 
@@ -41,6 +42,16 @@ pub(crate) fn authority(server: &str, port: u16) -> Result<Authority, String> {
         host if host == authority.as_str() => format!("{host}:{port}").parse().map_err(|_| refuse()),
         _ => authority.port_u16().is_some().then_some(authority).ok_or_else(refuse),
     }
+}
+
+/// The [`authority`] of each server in a list. `key` is the setting that has the list, for the error.
+///
+/// # Errors
+///
+/// What is wrong with the first that is none.
+pub(crate) fn authorities(servers: &[String], port: u16, key: &'static str) -> anyhow::Result<Vec<Authority>> {
+    let authorities = servers.iter().map(|server| authority(server, port)).collect::<Result<_, _>>();
+    authorities.map_err(anyhow::Error::msg).context(key)
 }
 
 #[cfg(test)]

@@ -56,17 +56,15 @@ impl LegacySettings {
     /// When Netmaster's address is none.
     pub(crate) fn new(section: &config::Contiv) -> anyhow::Result<Option<Self>> {
         let Some(listen) = section.listen else { return Ok(None) };
-        let netmaster = section.netmaster.as_deref().map(|server| {
-            let authority = config::authority(server, config::NETMASTER_PORT);
-            let authority = authority.map_err(anyhow::Error::msg).context("contiv.netmaster")?;
-            Ok::<_, anyhow::Error>(NetmasterSettings {
-                base: format!("http://{authority}"),
-                timeout: section.timeout,
-                max_body_bytes: section.max_body_bytes,
-                cache: section.netmaster_cache,
-            })
+        let server = section.netmaster.as_slice();
+        let server = config::authorities(server, config::NETMASTER_PORT, "contiv.netmaster")?;
+        let netmaster = server.first().map(|server| NetmasterSettings {
+            base: format!("http://{server}"),
+            timeout: section.timeout,
+            max_body_bytes: section.max_body_bytes,
+            cache: section.netmaster_cache,
         });
-        Ok(Some(Self { listen, netmaster: netmaster.transpose()? }))
+        Ok(Some(Self { listen, netmaster }))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::http::uri::Authority;
 
 use crate::config;
@@ -56,14 +55,11 @@ impl ScraperSettings {
             return Ok(None);
         }
         let port = section.netplugin_port;
-        let nodes = section.nodes.iter().map(|node| Ok(Node::new(&config::authority(node, port)?, port)));
-        let nodes = nodes.collect::<Result<_, String>>().map_err(anyhow::Error::msg).context("contiv.nodes")?;
-        let etcd =
-            section.etcd.iter().map(|server| Ok(format!("http://{}", config::authority(server, config::ETCD_PORT)?)));
-        let etcd = etcd.collect::<Result<_, String>>().map_err(anyhow::Error::msg).context("contiv.etcd")?;
+        let nodes = config::authorities(&section.nodes, port, "contiv.nodes")?;
+        let etcd = config::authorities(&section.etcd, config::ETCD_PORT, "contiv.etcd")?;
         Ok(Some(Self {
-            nodes,
-            etcd,
+            nodes: nodes.iter().map(|address| Node::new(address, port)).collect(),
+            etcd: etcd.iter().map(|address| format!("http://{address}")).collect(),
             netplugin_port: port,
             interval: section.interval,
             jitter: section.jitter,

@@ -37,9 +37,7 @@ impl PollerSettings {
         section: &config::Opserver,
         streams: impl IntoIterator<Item = StreamName>,
     ) -> anyhow::Result<Option<Self>> {
-        let authorities = section.servers.iter().map(|server| config::authority(server, config::OPSERVER_PORT));
-        let authorities = authorities.collect::<Result<Vec<_>, _>>().map_err(anyhow::Error::msg);
-        let authorities = authorities.context("opserver.servers")?;
+        let authorities = config::authorities(&section.servers, config::OPSERVER_PORT, "opserver.servers")?;
         if authorities.is_empty() {
             return Ok(None);
         }

@@ -32,6 +32,7 @@ mod results;
 mod servers;
 mod settings;
 mod sink;
+mod splitmix;
 mod stop;
 mod telemetry;
 mod tools;

@@ -27,6 +27,8 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::splitmix::mix;
+
 /// How often another port is tried when one is taken on some node's address.
 const PORTS_TRIED: usize = 16;
 
@@ -268,14 +270,6 @@ async fn etcd(State(world): State<Arc<World>>) -> Response {
 
 fn json(body: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body.into()).into_response()
-}
-
-/// SplitMix64: enough to choose faults, and the same everywhere.
-fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use derived_stats::{Number, ValueType};
 use proxy_uve::{StreamName, wire};
 
 use crate::clock::Clock;
+use crate::splitmix::mix;
 
 const NETWORKS: u64 = 300;
 const VROUTERS: u64 = 24;
@@ -87,14 +88,6 @@ impl fmt::Display for Simulation {
 
 fn network(number: u64) -> String {
     format!("default-domain:tenant-{:02}:vn-{number:03}", number % 20)
-}
-
-/// SplitMix64: enough for flow counts, and the same everywhere.
-fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 /// The thread that plays all vrouters in turn.

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::splitmix::mix;
+
 /// The chunks of a restored partition by id, with the checksum each was stored with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Digests {
@@ -19,8 +21,8 @@ impl Digests {
             None => self.chunks.remove(&chunk),
         };
         // A sum, so that one chunk can be exchanged without looking at the others.
-        self.sum = self.sum.wrapping_sub(old.map_or(0, |old| mix(chunk, old)));
-        self.sum = self.sum.wrapping_add(checksum.map_or(0, |new| mix(chunk, new)));
+        self.sum = self.sum.wrapping_sub(old.map_or(0, |old| spread(chunk, old)));
+        self.sum = self.sum.wrapping_add(checksum.map_or(0, |new| spread(chunk, new)));
     }
 
     pub(crate) fn sum(&self) -> u64 {
@@ -36,10 +38,7 @@ impl Digests {
     }
 }
 
-/// Spreads (chunk, checksum) over 64 bits (the finaliser of splitmix64), so that sums of different sets differ.
-fn mix(chunk: u32, checksum: u32) -> u64 {
-    let mut z = (u64::from(chunk) << 32 | u64::from(checksum)).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+/// Spreads (chunk, checksum) over 64 bits, so that sums of different sets differ.
+fn spread(chunk: u32, checksum: u32) -> u64 {
+    mix(u64::from(chunk) << 32 | u64::from(checksum))
 }

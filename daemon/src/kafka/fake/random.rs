@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use crate::splitmix::{GAMMA, mix};
+
 /// SplitMix64: small, and every seed is a good one.
 pub(super) struct Random(Cell<u64>);
 
@@ -11,11 +13,9 @@ impl Random {
     }
 
     fn next(&self) -> u64 {
-        let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.0.set(state);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        let state = self.0.get();
+        self.0.set(state.wrapping_add(GAMMA));
+        mix(state)
     }
 
     /// A number below `bound`; 0 if there is none.

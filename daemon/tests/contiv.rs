@@ -7,13 +7,11 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use support::contiv::{Cluster, Etcd, Netplugin};
 use support::influxdb::InfluxDb;
-use support::{Daemon, Random, command, dashboards, results, wait_until};
+use support::{Daemon, dashboards, results, wait_until};
 use tempfile::TempDir;
 
 /// The four counters of each endpoint, service and provider.
@@ -220,14 +218,19 @@ fn an_influxdb_that_is_away_for_a_while_has_every_point_in_the_end() {
 }
 
 /// The sum of a service's windows.
+#[cfg(feature = "fault-points")]
 fn derived(data: &Path, service: &str) -> u64 {
     let of_service = |line: &String| line.contains("AggProxySum-ContivService-BytesIn") && line.contains(service);
     let value = |line: String| serde_json::from_str::<Value>(&line).unwrap()["data"]["value"]["value"].as_u64();
     results(data).into_iter().filter(of_service).filter_map(value).sum()
 }
 
+#[cfg(feature = "fault-points")]
 #[test]
 fn a_kill_at_any_point_of_a_scrape_loses_no_traffic_and_counts_none_twice() {
+    use std::thread;
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
     const SERVICES: [&str; 2] = ["100.1.1.3", "100.1.1.4"];
     let (netplugin, data) = (Netplugin::start(&SERVICES), TempDir::new().unwrap());
     let nodes = format!("contiv.nodes={}", netplugin.address());
@@ -242,7 +245,7 @@ fn a_kill_at_any_point_of_a_scrape_loses_no_traffic_and_counts_none_twice() {
     let daemon = Daemon::start(data.path(), &settings);
     wait_for_metric(&daemon, "contiv_scrapes_total", 1);
     drop(daemon);
-    let mut random = Random(5);
+    let mut random = support::Random(5);
     let mut raise = |rounds: u64| {
         for _ in 0..rounds {
             SERVICES.iter().for_each(|service| netplugin.add(service, random.below(10_000)));
@@ -250,7 +253,7 @@ fn a_kill_at_any_point_of_a_scrape_loses_no_traffic_and_counts_none_twice() {
         }
     };
     for point in ["append.mid:2", "commit.mid:2", "commit.mid:5", "append.mid:1", "commit.mid:9"] {
-        let mut daemon = Daemon::doomed(command("run", data.path(), &settings), point);
+        let mut daemon = Daemon::doomed(support::command("run", data.path(), &settings), point);
         while daemon.is_running() {
             raise(1);
         }

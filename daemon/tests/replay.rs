@@ -7,10 +7,9 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
-use support::{Daemon, Random, command, results};
+use support::{Random, command, results};
 use tempfile::TempDir;
 
 const MINUTE: u64 = 60_000_000;
@@ -119,8 +118,14 @@ fn a_million_keys_meet_a_limit_of_ten_thousand() {
     assert_eq!((sums.len(), sums.values().sum::<u64>()), (10_000, 10_000));
 }
 
+#[cfg(feature = "fault-points")]
 #[test]
 fn a_replay_does_not_wait_for_a_stream_that_is_no_longer_configured() {
+    use std::process::Stdio;
+    use std::time::Duration;
+
+    use support::Daemon;
+
     let directory = TempDir::new().unwrap();
     let data = directory.path().join("log");
     let only = |stream: &str| format!("aggregation.uve_proxy_list=UveVirtualNetworkAgent-{stream}:AggProxySum");

@@ -100,7 +100,7 @@ fn feed(
 
 fn wait_for_workers(engine: &Engine, close_windows: bool) -> anyhow::Result<()> {
     if close_windows {
-        // Takes effect for each partition once its input is applied; the last commit comes with the stop.
+        // Takes effect with the stop, before the last commit.
         engine.control.close_windows.store(true, Ordering::Release);
     }
     // Only commits tell what is applied, and stopping makes the last one: so what counts here is that workers live.

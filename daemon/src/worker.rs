@@ -56,7 +56,7 @@ pub(crate) struct Worker {
 pub(crate) struct Control {
     /// Commit and end.
     pub stop: AtomicBool,
-    /// Once the input is applied, close every window that has samples.
+    /// Before that, apply what is left of the input and close every window that has samples.
     pub close_windows: AtomicBool,
 }
 
@@ -99,9 +99,17 @@ impl Worker {
                 Err(error) => self.recover(&error),
             }
         }
-        if let Err(error) = self.commit(true) {
+        if let Err(error) = self.end() {
             warn!(error = %format!("{error:#}"), "The last commit failed; its input is read again at the next start.");
         }
+    }
+
+    fn end(&mut self) -> anyhow::Result<()> {
+        if self.control.close_windows.load(Ordering::Acquire) {
+            while self.turn()? {}
+            self.assignments.iter_mut().for_each(Assignment::close_all);
+        }
+        self.commit(true)
     }
 
     /// Reads and applies once for each partition. Whether there was anything.
@@ -132,9 +140,6 @@ impl Worker {
         };
         if batch.is_empty() {
             assignment.pass_idle_time(self.clock.monotonic(), &self.settings);
-            if self.control.close_windows.load(Ordering::Acquire) {
-                assignment.close_all();
-            }
             return Ok(false);
         }
         assignment.apply(&batch, self.clock.monotonic());
@@ -195,3 +200,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

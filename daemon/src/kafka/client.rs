@@ -17,6 +17,10 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::clock::micros;
 use crate::config::{Kafka, Secret};
 
+/// How long a consumer that has enough fetched ahead waits before it fetches more. Its own second would let a worker stand
+/// still: it goes through what may be fetched ahead in some tens of milliseconds.
+const FETCH_PAUSE_MS: &str = "5";
+
 /// The largest message that we write: a chunk of state, or a sample with a long key.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -93,6 +97,7 @@ impl Connection {
             // Bound the memory of what is fetched ahead: batches of XML unpack to many times what they were fetched as.
             ("fetch.max.bytes", "4194304"),
             ("fetch.message.max.bytes", "262144"),
+            ("fetch.queue.backoff.ms", FETCH_PAUSE_MS),
             ("queued.max.messages.kbytes", "4096"),
             ("session.timeout.ms", &session),
             ("topic.metadata.refresh.interval.ms", &refresh),
@@ -120,7 +125,12 @@ impl Connection {
             ("group.id", group),
             ("isolation.level", isolation.name()),
         ];
-        self.finish(&[("queued.max.messages.kbytes", "16384"), ("fetch.wait.max.ms", "100")], &fixed)
+        let ours = [
+            ("fetch.queue.backoff.ms", FETCH_PAUSE_MS),
+            ("fetch.wait.max.ms", "100"),
+            ("queued.max.messages.kbytes", "16384"),
+        ];
+        self.finish(&ours, &fixed)
     }
 
     /// The producer of a worker's transactions.

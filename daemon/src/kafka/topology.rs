@@ -7,6 +7,8 @@
 //! object are in one of the two, whoever wrote them when. Nothing is lost and no window is split. This holds for
 //! multiples only; other growth is reported.
 
+use std::iter::StepBy;
+use std::ops::Range;
 use std::sync::{PoisonError, RwLock};
 
 use crate::log::PartitionId;
@@ -60,9 +62,17 @@ impl Topology {
 
     /// The input partitions of a shard.
     pub(crate) fn sources(&self, shard: PartitionId) -> Vec<PartitionId> {
+        self.inputs(shard).map(|partition| PartitionId { partition, ..shard }).collect()
+    }
+
+    /// How many these are.
+    pub(crate) fn source_count(&self, shard: PartitionId) -> usize {
+        self.inputs(shard).len()
+    }
+
+    fn inputs(&self, shard: PartitionId) -> StepBy<Range<u16>> {
         let Shape { inputs, shards } = self.shape(shard.stream);
-        let all = (shard.partition..inputs).step_by(usize::from(shards.max(1)));
-        all.map(|partition| PartitionId { partition, ..shard }).collect()
+        (shard.partition..inputs).step_by(usize::from(shards.max(1)))
     }
 }
 

@@ -302,6 +302,9 @@ impl<M: Member> Worker<M> {
         let mut starts = Vec::new();
         for (id, slot) in &mut self.shards {
             let Slot::Working(working) = slot else { continue };
+            if self.topology.source_count(*id) == working.sources.len() {
+                continue;
+            }
             let sources = self.topology.sources(*id);
             let new: Vec<_> = sources.iter().copied().filter(|source| !working.sources.contains(source)).collect();
             if !new.is_empty() {
@@ -313,8 +316,19 @@ impl<M: Member> Worker<M> {
         if starts.is_empty() { Ok(()) } else { self.read_from(&starts) }
     }
 
-    /// Begins to read these anew, or lets them wait at once while all input does.
+    /// Begins to read these anew. If that fails some may be read and others not: all their shards start over, so that none
+    /// is forgotten.
     fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
+        let begun = self.begin_reading(starts);
+        if begun.is_err() {
+            let shards: BTreeSet<_> = starts.iter().filter_map(|(source, _)| self.topology.shard_of(*source)).collect();
+            self.start_over(&shards.into_iter().collect::<Vec<_>>());
+        }
+        begun
+    }
+
+    /// As far as it goes; while all input waits these do so, too.
+    fn begin_reading(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
         self.member.read_from(starts)?;
         let waits = self.backpressure.is_on();
         for (source, _) in starts {

@@ -112,9 +112,10 @@ impl Member for FakeMember {
     }
 
     fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
-        let brokers = self.world.brokers.borrow();
-        let client = &mut self.world.coordinator.borrow_mut().clients[self.client];
         for (id, offset) in starts {
+            self.ask("reading")?;
+            let brokers = self.world.brokers.borrow();
+            let client = &mut self.world.coordinator.borrow_mut().clients[self.client];
             let oldest = brokers.inputs[usize::from(id.partition)].first;
             client.reading.insert(id.partition, offset.unwrap_or(oldest));
             client.paused.remove(&id.partition);

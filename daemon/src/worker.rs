@@ -9,7 +9,6 @@
 //! and the restored cursor tells.
 
 mod assignment;
-mod closing;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -25,12 +24,15 @@ use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog};
 use crate::telemetry::Telemetry;
 
 pub(crate) use self::assignment::Assignment;
-pub(crate) use self::closing::Closing;
 pub(crate) use self::settings::{StreamPlan, WorkerSettings};
 
 /// How much of a partition is read and applied at a time. Large enough to make the read cheap, small enough that the
 /// partitions of a worker take turns within milliseconds.
 const READ_BYTES: usize = 256 * 1024;
+
+/// How many objects of a closing window a worker closes before it looks at the input again, besides those that the records
+/// take along: some tens of milliseconds.
+pub(crate) const CLOSED_IN_TURN: usize = 32 * 1024;
 
 /// Results waiting in a table beyond this are committed before more input is applied.
 const MAX_PENDING_RESULT_BYTES: usize = 16 * 1024 * 1024;
@@ -117,7 +119,7 @@ impl Worker {
         let mut progressed = false;
         for index in 0..self.assignments.len() {
             progressed |= self.read(index)?;
-            self.assignments[index].finish_closing(self.clock.monotonic());
+            progressed |= self.assignments[index].close_more();
             if self.assignments[index].pending_result_bytes() > MAX_PENDING_RESULT_BYTES {
                 self.commit(false)?;
             }

@@ -189,6 +189,35 @@ impl<S: ResultSink> Table<S> {
         }
     }
 
+    /// Closes up to `objects` further objects of the windows that are due, in steps of 64, where
+    /// [`TableSettings::close_per_record`] leaves them to the records that come: for an owner who has time for more,
+    /// or whose records do not come. Returns what is left of `objects` when no window is closing any more; 0 says that
+    /// one may be. An object costs what it costs in [`advance`](Self::advance), some tens of nanoseconds and its result.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// use proxy_uve::schema::Schema;
+    /// use proxy_uve::{Plan, Record, StreamName, Table, TableSettings};
+    ///
+    /// let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
+    /// let types = [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())];
+    /// let settings = TableSettings { close_per_record: 64, ..TableSettings::default() };
+    /// let mut table = Table::new(Arc::new(Plan::new(stream, &types)), settings);
+    /// for (position, object) in (0..1000).chain([0]).enumerate() {
+    ///     let (key, ts) = (format!("ObjectVNTable:vn{object}"), if position < 1000 { 0 } else { 120_000_000 });
+    ///     let payload = format!(r#"{{"ts":{ts},"value":7}}"#);
+    ///     let (key, payload) = (key.as_bytes(), payload.as_bytes());
+    ///     table.ingest_payloads([Record { position: position as u64, arrived: ts, key, payload }]);
+    /// }
+    /// assert!(table.is_closing());
+    /// assert_eq!(table.close_more(128), 0);
+    /// assert!(table.is_closing() && table.close_more(1_000_000) > 0);
+    /// assert_eq!(table.drain().filter(|row| row.json.ends_with(br#""value":{"value":7}}"#)).count(), 1000);
+    /// ```
+    pub fn close_more(&mut self, objects: usize) -> usize {
+        self.close_objects(objects)
+    }
+
     /// Whether a window is closing: some of its results are out, the others come with the next records.
     pub fn is_closing(&self) -> bool {
         self.closing.is_some()

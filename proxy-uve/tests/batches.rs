@@ -78,12 +78,19 @@ fn taken(table: &mut Table) -> Vec<String> {
 }
 
 /// All rows of the samples in batches, whose sizes are those of `sizes` again and again.
-fn rows(mut table: Table, samples: &[Sample], sizes: &[usize]) -> (Vec<String>, Table) {
+fn rows(table: Table, samples: &[Sample], sizes: &[usize]) -> (Vec<String>, Table) {
+    rows_closing(table, samples, sizes, 0)
+}
+
+/// The same; after each batch the owner closes so many more objects.
+fn rows_closing(mut table: Table, samples: &[Sample], sizes: &[usize], more: usize) -> (Vec<String>, Table) {
     let records: Vec<_> = samples.iter().map(decoded).collect();
     let (mut rest, mut rows) = (records.as_slice(), Vec::new());
     for &size in sizes.iter().cycle() {
         let (batch, after) = rest.split_at(size.min(rest.len()));
         table.ingest_batch(batch);
+        let left = table.close_more(more);
+        assert!(left == 0 || !table.is_closing(), "{left} of {more} are left, and a window is closing");
         rows.extend(taken(&mut table));
         rest = after;
         if rest.is_empty() {
@@ -121,12 +128,14 @@ proptest! {
     fn property_windows_that_close_bit_by_bit_give_the_same_results(
         samples in samples(400, 1500),
         schema in 0..SCHEMAS.len(),
+        size in 1..50usize,
+        more in prop_oneof![Just(0), Just(1), 64..300usize],
     ) {
         let samples: Vec<_> = samples;
         // At the limit of objects it matters when a slot becomes free.
         let settings = |close_per_record| TableSettings { max_objects: 10_000, ..settings(close_per_record) };
         let (mut expected, at_once) = rows(table(SCHEMAS[schema], settings(usize::MAX)), &samples, &[1]);
-        let (mut got, bit_by_bit) = rows(table(SCHEMAS[schema], settings(1)), &samples, &[1]);
+        let (mut got, bit_by_bit) = rows_closing(table(SCHEMAS[schema], settings(1)), &samples, &[size], more);
         expected.sort();
         got.sort();
         prop_assert_eq!(at_once.fates(), bit_by_bit.fates());

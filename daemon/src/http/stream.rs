@@ -1,6 +1,6 @@
 //! `GET /api/v1/results/stream`: results as server-sent events.
 //!
-//! Each event's data is one line of [`result_line`](crate::result_line), and its `id` says where that stands: the offset in
+//! Each event's data is one line of [`result_line`], and its `id` says where that stands: the offset in
 //! the results log, and behind a dot the line, where it is not the record's first. A client that reconnects sends `Last-Event-ID`, as browsers do, and goes on after it as long as the log retains it;
 //! a new one hears what comes from now on, or with `?from=OFFSET` from there. A client that reads too slowly is read
 //! to from the log again, so it misses nothing.

@@ -14,7 +14,7 @@ use crate::kafka::state::{self, Head, Saved};
 use crate::log::{Digests, LogError, PartitionId};
 use crate::result_line;
 use crate::telemetry::PartitionStatus;
-use crate::worker::{Closing, StreamPlan, WorkerSettings};
+use crate::worker::{StreamPlan, WorkerSettings};
 
 /// Results and dead letters beyond this are committed at once.
 const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
@@ -34,7 +34,6 @@ pub(crate) struct Shard {
     id: PartitionId,
     stream: Arc<StreamPlan>,
     table: Table,
-    closing: Closing,
     head: Head,
     digests: Digests,
     /// State records to write besides what changed: the deletion of what could not be used.
@@ -82,7 +81,6 @@ impl Shard {
             id,
             stream,
             table,
-            closing: Closing::default(),
             head: saved.head,
             digests: saved.digests,
             erased,
@@ -211,13 +209,16 @@ impl Shard {
         now.saturating_sub(self.last_input)
     }
 
-    /// Closes the rest of a window that has been closing for long enough; whether it did.
-    pub(crate) fn finish_closing(&mut self, now: Duration) -> bool {
-        let finished = self.closing.finish(&mut self.table, now);
-        if finished {
-            self.note_results(now);
-        }
-        finished
+    /// Whether a window is closing bit by bit.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.table.is_closing()
+    }
+
+    /// Closes up to so many more objects of it; what is left of the number.
+    pub(crate) fn close_more(&mut self, objects: usize, now: Duration) -> usize {
+        let left = self.table.close_more(objects);
+        self.note_results(now);
+        left
     }
 
     /// Lets time pass for a shard of which the cluster said just now that it has nothing more. When that has been so for

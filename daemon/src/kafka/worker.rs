@@ -20,7 +20,7 @@ use crate::kafka::shard::{LINGER, Shard};
 use crate::kafka::topology::Topology;
 use crate::log::{LogError, PartitionId};
 use crate::telemetry::Telemetry;
-use crate::worker::{Control, WorkerSettings};
+use crate::worker::{CLOSED_IN_TURN, Control, WorkerSettings};
 
 /// How long a worker waits for records at most before it looks at the clock.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
@@ -161,7 +161,7 @@ impl<M: Member> Worker<M> {
             self.take_up(restored)?;
         }
         let now = self.clock.monotonic();
-        self.finish_closing(now);
+        self.close_windows(now);
         if now.saturating_sub(self.last_look) >= LOOK_INTERVAL {
             self.last_look = now;
             self.look(now)?;
@@ -171,8 +171,9 @@ impl<M: Member> Worker<M> {
     }
 
     fn take_records(&mut self) -> Result<Option<Change>, MemberError> {
+        let wait = if self.is_closing() { Duration::ZERO } else { IDLE_WAIT };
         let Self { member, shards, topology, clock, .. } = self;
-        member.poll(IDLE_WAIT, &mut |source, records| {
+        member.poll(wait, &mut |source, records| {
             let shard = topology.shard_of(source).and_then(|id| shards.get_mut(&id));
             // Of a shard that is not worked on nothing is read; what is still on its way is read again.
             if let Some(Slot::Working(Working { shard, sources })) = shard {
@@ -241,7 +242,8 @@ impl<M: Member> Worker<M> {
         self.release(sources)
     }
 
-    /// Commits what these have, closing windows included: the last chance to do so.
+    /// Commits what these have: the last chance to do so. Of a partition whose window is closing the next owner reads again
+    /// what came since the last commit.
     fn finish(&mut self, sources: &[PartitionId]) {
         let now = self.clock.monotonic();
         let going: BTreeSet<_> = sources.iter().copied().collect();
@@ -374,19 +376,35 @@ impl<M: Member> Worker<M> {
         Ok(())
     }
 
-    /// Ends windows that have been closing for long enough, as long as their results fit into one transaction: it goes
-    /// first, and its results are out while the others are made.
-    fn finish_closing(&mut self, now: Duration) {
+    /// Closes more of the windows that are closing, one shard after the other, as long as their results fit into one
+    /// transaction: it goes first, and its results are out while the others are made.
+    fn close_windows(&mut self, now: Duration) {
+        let mut left = CLOSED_IN_TURN;
         let mut pending = self.pending_bytes();
         for Working { shard, .. } in self.shards.values_mut().filter_map(Slot::working_mut) {
+            if !shard.is_closing() {
+                continue;
+            }
             let before = shard.pending_bytes();
-            if shard.finish_closing(now) {
-                pending += (shard.pending_bytes() - before) as u64;
-                if pending > TRANSACTION_BYTES {
-                    return;
-                }
+            left = shard.close_more(left, now);
+            pending += (shard.pending_bytes() - before) as u64;
+            if left == 0 || pending > TRANSACTION_BYTES {
+                return;
             }
         }
+    }
+
+    /// How long results wait for others. While windows close at full speed, all that fit go into one transaction.
+    fn linger(&self) -> Duration {
+        match self.is_closing() {
+            _ if self.pending_bytes() > TRANSACTION_BYTES => Duration::ZERO,
+            true => Duration::MAX,
+            false => LINGER,
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.working().any(|it| it.shard.is_closing())
     }
 
     fn pending_bytes(&self) -> u64 {
@@ -401,8 +419,7 @@ impl<M: Member> Worker<M> {
     /// restored.
     fn commit(&mut self, all: bool) {
         let now = self.clock.monotonic();
-        let linger = if self.pending_bytes() > TRANSACTION_BYTES { Duration::ZERO } else { LINGER };
-        let interval = self.settings.commit_interval;
+        let (linger, interval) = (self.linger(), self.settings.commit_interval);
         let (mut commits, mut bytes, mut failed) = (Vec::new(), 0, Vec::new());
         let due = |slot: &Slot| matches!(slot, Slot::Working(it) if it.shard.is_due(all, now, linger, interval));
         let ids: Vec<_> = self.shards.iter().filter(|(_, slot)| due(slot)).map(|(id, _)| *id).collect();

@@ -12,14 +12,13 @@ use crate::fault;
 use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog, RecordBatch};
 use crate::result_line;
 use crate::telemetry::PartitionStatus;
-use crate::worker::{Closing, StreamPlan, WorkerSettings};
+use crate::worker::{CLOSED_IN_TURN, StreamPlan, WorkerSettings};
 
 /// A partition, restored and ready to go on.
 pub(crate) struct Assignment {
     id: PartitionId,
     stream: Arc<StreamPlan>,
     table: Table,
-    closing: Closing,
     /// The next input offset to apply.
     cursor: u64,
     committed_cursor: u64,
@@ -69,7 +68,6 @@ impl Assignment {
             id,
             stream,
             table,
-            closing: Closing::default(),
             cursor,
             committed_cursor: cursor,
             committed_watermark,
@@ -130,9 +128,11 @@ impl Assignment {
         }
     }
 
-    /// Closes the rest of a window that has been closing for long enough.
-    pub(crate) fn finish_closing(&mut self, now: Duration) {
-        self.closing.finish(&mut self.table, now);
+    /// Closes more of a window that is closing; whether there was one.
+    pub(crate) fn close_more(&mut self) -> bool {
+        let is_closing = self.table.is_closing();
+        self.table.close_more(CLOSED_IN_TURN);
+        is_closing
     }
 
     /// Lets time pass for a partition that was read to its end. Event time goes on from the newest timestamp at the
@@ -157,7 +157,7 @@ impl Assignment {
     /// Whether there is something to commit: results always, progress after `interval`, anything if `all`.
     ///
     /// Never while a window is closing, as the state then is that of two moments; what is not committed is read again.
-    /// The records that come end it, or [`Closing`] does soon.
+    /// The records that come end it, or [`close_more`](Self::close_more) does.
     pub(crate) fn is_due(&self, all: bool, now: Duration, interval: Duration) -> bool {
         if self.table.is_closing() {
             return false;

@@ -111,14 +111,26 @@ impl<S: ResultSink> Table<S> {
         Closing { group, start, end, oldest, touched, columns, next: 0, fed }
     }
 
-    /// Closes the next `words` times 64 objects of the window at hand; after the last one, begins with the next window.
-    fn close_words(&mut self, words: usize) {
+    /// Closes up to so many objects of the windows that are due; what is left of the number when all are closed.
+    pub(super) fn close_objects(&mut self, objects: usize) -> usize {
+        let mut words = objects.div_ceil(WORD);
+        while words > 0 && self.closing.is_some() {
+            // A window without objects is a step, too.
+            words = words.saturating_sub(self.close_words(words).max(1));
+        }
+        words.saturating_mul(WORD)
+    }
+
+    /// Closes the next `words` times 64 objects of the window at hand; after the last one, begins with the next window. How
+    /// many words that took.
+    fn close_words(&mut self, words: usize) -> usize {
         let Some(mut closing) = self.closing.take() else {
-            return;
+            return 0;
         };
         let plan = Arc::clone(&self.plan);
         let last = self.slots.len().div_ceil(WORD);
-        for word in closing.next..last.min(closing.next.saturating_add(words)) {
+        let from = closing.next;
+        for word in from..last.min(from.saturating_add(words)) {
             self.close_word(&plan, &mut closing, word);
             closing.next = word + 1;
             // For the next window, while the cells are at hand.
@@ -126,15 +138,17 @@ impl<S: ResultSink> Table<S> {
                 column.clear_many(word * WORD, WORD);
             }
         }
+        let taken = closing.next - from;
         if closing.next < last {
             self.closing = Some(closing);
-            return;
+            return taken;
         }
         let (group, quiet) = (closing.group, closing.touched.is_empty());
         self.finish_close(closing);
         self.groups[group].quiet = if quiet { self.groups[group].quiet.saturating_add(1) } else { 0 };
         self.skip_uneventful(&plan, group);
         self.begin_next();
+        taken
     }
 
     fn close_word(&mut self, plan: &Plan, closing: &mut Closing, word: usize) {

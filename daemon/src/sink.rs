@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::log::{Log, LogError, RecordBatch};
 
-pub(crate) use self::events::{Event, EventHub, ResultPlace};
+pub(crate) use self::events::{Event, EventHub, ResultPlace, results};
 pub(crate) use self::file::FileSink;
 pub(crate) use self::influxdb::{InfluxSettings, InfluxSink, InfluxTelemetry};
 pub(crate) use self::to_view::ViewSink;

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use crate::engine::Engine;
 use crate::log::{Log, RecordBatch};
-use crate::result_line::{ResultLine, lines};
-use crate::sink::Sink;
+use crate::result_line::ResultLine;
+use crate::sink::{Sink, results};
 
 /// Periods in a sparkline.
 const HISTORY: usize = 24;
@@ -152,9 +152,7 @@ impl Sink for BoardSink {
     }
 
     fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
-        for record in batch.records() {
-            lines(record.payload).flat_map(ResultLine::parse).for_each(|line| self.0.take(&line));
-        }
+        results(batch).flat_map(|(_, line)| ResultLine::parse(line)).for_each(|line| self.0.take(&line));
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! `GET /api/v1/results/stream`: results as server-sent events.
 //!
-//! Each event's data is one line of [`result_line`], and its `id` says where that stands: the offset in
-//! the results log, and behind a dot the line, where it is not the record's first. A client that reconnects sends `Last-Event-ID`, as browsers do, and goes on after it as long as the log retains it;
-//! a new one hears what comes from now on, or with `?from=OFFSET` from there. A client that reads too slowly is read
-//! to from the log again, so it misses nothing.
+//! Each event's data is one line of [`result_line`](crate::result_line), and its `id` says where that stands
+//! ([`ResultPlace`]). A client that reconnects sends `Last-Event-ID`, as browsers do, and goes on after it as long as the
+//! log retains it; a new one hears what comes from now on, or with `?from=OFFSET` from there. A client that reads too
+//! slowly is read to from the log again, so it misses nothing.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,8 +22,7 @@ use tracing::debug;
 
 use crate::http::Shared;
 use crate::log::LogError;
-use crate::result_line;
-use crate::sink::ResultPlace;
+use crate::sink::{ResultPlace, results};
 
 /// Events on their way to one client.
 const QUEUE: usize = 256;
@@ -101,13 +100,8 @@ async fn catch_up(shared: &Arc<Shared>, from: ResultPlace, sender: &mpsc::Sender
         if batch.is_empty() {
             return Some(next);
         }
-        for record in batch.records() {
-            for (number, line) in result_line::lines(record.payload).enumerate() {
-                let place = ResultPlace { record: record.offset, line: number };
-                if place >= next {
-                    send(sender, place, line).await?;
-                }
-            }
+        for (place, line) in results(&batch).filter(|(place, _)| *place >= next) {
+            send(sender, place, line).await?;
         }
         next = ResultPlace::of_record(batch.next_offset());
     }

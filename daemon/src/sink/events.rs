@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
+use crate::log::RecordBatch;
+use crate::result_line::lines;
+
 /// Results a slow reader may be behind before it is told that it missed some.
 const CAPACITY: usize = 16 * 1024;
 
@@ -53,6 +56,14 @@ impl FromStr for ResultPlace {
         let (record, line) = text.split_once('.').unwrap_or((text, "0"));
         Ok(Self { record: record.parse()?, line: line.parse()? })
     }
+}
+
+/// The results of a batch in order, each with its place.
+pub(crate) fn results(batch: &RecordBatch) -> impl Iterator<Item = (ResultPlace, &[u8])> {
+    batch.records().flat_map(|record| {
+        let place = move |line| ResultPlace { record: record.offset, line };
+        lines(record.payload).enumerate().map(move |(number, line)| (place(number), line))
+    })
 }
 
 /// Hands results to whoever listens.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::log::{Log, RecordBatch};
-use crate::result_line::{ResultLine, is_scrape, lines};
-use crate::sink::{Event, EventHub, ResultPlace, Sink};
+use crate::result_line::{ResultLine, is_scrape};
+use crate::sink::{Event, EventHub, ResultPlace, Sink, results};
 use crate::view::UveView;
 
 /// Applies results to the view. It lives in memory, so it begins with the oldest result there is.
@@ -19,9 +19,9 @@ impl ViewSink {
     /// Its name among the sinks.
     pub(crate) const NAME: &'static str = "view";
 
-    fn apply(&self, offset: u64, line: &[u8]) {
+    fn apply(&self, place: ResultPlace, line: &[u8]) {
         if let Err(error) = ResultLine::parse(line).and_then(|line| self.view.apply(&line)) {
-            warn!(offset, %error, "A stored result cannot be read; the view goes on without it.");
+            warn!(offset = place.record, %error, "A stored result cannot be read; the view goes on without it.");
         }
     }
 }
@@ -36,14 +36,11 @@ impl Sink for ViewSink {
     }
 
     fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
-        for record in batch.records() {
-            for (number, line) in lines(record.payload).enumerate() {
-                if !is_scrape(line) {
-                    self.apply(record.offset, line);
-                }
-                let place = ResultPlace { record: record.offset, line: number };
-                self.events.send(|| Event { place, line: line.into() });
+        for (place, line) in results(batch) {
+            if !is_scrape(line) {
+                self.apply(place, line);
             }
+            self.events.send(|| Event { place, line: line.into() });
         }
         Ok(())
     }

@@ -96,28 +96,25 @@ impl Arguments {
         self.text.is_empty()
     }
 
-    /// The text before the first `:` and, if there is a `:`, the text after it, both with their spans.
+    /// The parts between `:`, each with its own span; an empty text has none.
     ///
     /// ```
     /// use derived_stats::annotation::Annotation;
     ///
     /// let annotation = Annotation::parse("raw:DSAnomaly:EWM:0.1")?;
-    /// let (detector, alpha) = annotation.algorithm().arguments().split_first();
-    /// assert_eq!(detector.as_str(), "EWM");
-    /// assert_eq!(alpha.map(|alpha| alpha.span().range()), Some(18..21));
+    /// let parts: Vec<_> = annotation.algorithm().arguments().parts().collect();
+    /// assert_eq!(parts.len(), 2);
+    /// assert_eq!(parts[0].as_str(), "EWM");
+    /// assert_eq!((parts[1].as_str(), parts[1].span().range()), ("0.1", 18..21));
     /// # Ok::<(), derived_stats::annotation::AnnotationError>(())
     /// ```
-    #[must_use]
-    pub fn split_first(&self) -> (Self, Option<Self>) {
-        let Some((first, rest)) = self.text.split_once(':') else {
-            return (self.clone(), None);
-        };
-        let Span { start, end } = self.span;
-        let first_end = start + first.len();
-        (
-            Self { text: first.into(), span: Span { start, end: first_end } },
-            Some(Self { text: rest.into(), span: Span { start: end - rest.len(), end } }),
-        )
+    pub fn parts(&self) -> impl Iterator<Item = Self> {
+        let mut start = self.span.start;
+        self.text.split(':').filter(|_| !self.is_empty()).map(move |text| {
+            let span = Span { start, end: start + text.len() };
+            start = span.end + 1;
+            Self { text: text.into(), span }
+        })
     }
 }
 
@@ -141,22 +138,23 @@ mod tests {
     use crate::annotation::Annotation;
 
     #[test]
-    fn arguments_split_at_their_first_colon() {
-        let cases = [
-            ("", "", None),
-            ("EWM", "EWM", None),
-            ("EWM:", "EWM", Some("")),
-            (":0.1", "", Some("0.1")),
-            ("é:0.1:x", "é", Some("0.1:x")),
+    fn arguments_split_into_the_parts_between_colons() {
+        let cases: [(&str, &[&str]); 7] = [
+            ("", &[]),
+            ("EWM", &["EWM"]),
+            ("EWM:", &["EWM", ""]),
+            (":0.1", &["", "0.1"]),
+            (":", &["", ""]),
+            ("é:0.1:x", &["é", "0.1", "x"]),
+            ("a::b", &["a", "", "b"]),
         ];
-        for (arguments, first, rest) in cases {
+        for (arguments, expected) in cases {
             let annotation = Annotation::parse(&format!("raw:DSAnomaly:{arguments}")).unwrap();
-            let cut = |part: &Arguments| annotation.text()[part.span().range()].to_owned();
-            let (found, tail) = annotation.algorithm().arguments().split_first();
-            assert_eq!(found.as_str(), first, "{arguments}");
-            assert_eq!(cut(&found), first, "{arguments}");
-            assert_eq!(tail.as_ref().map(Arguments::as_str), rest, "{arguments}");
-            assert_eq!(tail.as_ref().map(cut).as_deref(), rest, "{arguments}");
+            let parts: Vec<_> = annotation.algorithm().arguments().parts().collect();
+            let texts: Vec<_> = parts.iter().map(Arguments::as_str).collect();
+            let cuts: Vec<_> = parts.iter().map(|part| &annotation.text()[part.span().range()]).collect();
+            assert_eq!(texts, expected, "{arguments:?}");
+            assert_eq!(cuts, expected, "{arguments:?}");
         }
     }
 }

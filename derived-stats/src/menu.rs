@@ -20,6 +20,9 @@ const PRE: [&str; 3] = ["DSAvg", "DSNone", "DSSum"];
 /// The name of the detector behind `DSAnomaly`.
 const DETECTORS: [&str; 1] = ["EWM"];
 
+const ALPHA: &str = "alpha, a decimal number above 0 and at most 1 such as `0.1`";
+const RANGE: &str = "a range in whole seconds, 0 (no range) to 4294967295";
+
 pub(crate) fn is_built_in(name: &str) -> bool {
     BUILT_IN.contains(&name)
 }
@@ -112,7 +115,7 @@ fn range(annotation: &Annotation) -> Result<Option<Range>, AnnotationError> {
         Some(seconds) => Range::from_seconds(seconds).map(Some).map_err(|_| ()),
         None => Err(()),
     }
-    .map_err(|()| annotation.error_at(arguments.span(), ErrorKind::BadRange { text: text.to_owned() }))
+    .map_err(|()| annotation.error_at(arguments.span(), bad(RANGE, text)))
 }
 
 fn anomaly(annotation: &Annotation) -> Result<Anomaly, AnnotationError> {
@@ -127,7 +130,12 @@ fn anomaly(annotation: &Annotation) -> Result<Anomaly, AnnotationError> {
     if !DETECTORS.contains(&name) {
         let start = annotation.algorithm().arguments().span().start;
         let span = Span { start, end: start + name.len() };
-        let kind = ErrorKind::UnknownAnomaly { name: name.to_owned(), nearest: owned(nearest(name, DETECTORS)) };
+        let kind = ErrorKind::UnknownDetector {
+            name: name.to_owned(),
+            nearest: owned(nearest(name, DETECTORS)),
+            allowed: DETECTORS.map(str::to_owned).to_vec(),
+            example: "DSAnomaly:EWM:0.1".to_owned(),
+        };
         return Err(annotation.error_at(span, kind));
     }
     Ok(Anomaly::new(alpha(annotation, config, "EWM:0.1")?, config))
@@ -142,8 +150,12 @@ fn alpha(annotation: &Annotation, text: &str, example: &str) -> Result<Alpha, An
     Alpha::parse(text).map_err(|_| {
         let end = arguments.span().end;
         let span = Span { start: end - text.len(), end };
-        annotation.error_at(span, ErrorKind::BadAlpha { text: text.to_owned() })
+        annotation.error_at(span, bad(ALPHA, text))
     })
+}
+
+fn bad(expected: &str, text: &str) -> ErrorKind {
+    ErrorKind::BadArgument { expected: expected.to_owned(), text: text.to_owned() }
 }
 
 fn missing(annotation: &Annotation, example: &str) -> AnnotationError {

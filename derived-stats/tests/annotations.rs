@@ -65,29 +65,29 @@ const OTHER_PERIOD: [(&str, u32); 1] = [("ann-00098", 2_147_483_648)];
 
 /// What compiling says of records that misbehave in the original: (id, in a struct with period, in one without).
 const JUDGED: [(&str, &str, &str); 23] = [
-    ("ann-00004", "RangeOverPeriod", "-"),                       // raw:DSSum:3600
-    ("ann-00010", "NotPeriodic", "-"),                           // raw:DSNull:
-    ("ann-00013", "NotPeriodic", "-"),                           // raw:DSEWM:0.1
-    ("ann-00014", "NeedsPre", "-"),                              // raw:DSAnomaly:EWM:0.1
-    ("ann-00016", "BadAlpha", "BadAlpha"),                       // raw:DSAnomaly:EWM
-    ("ann-00017", "BadAlpha", "BadAlpha"),                       // raw:DSAnomaly:EWM:
-    ("ann-00019", "MissingArguments", "MissingArguments"),       // raw:DSAnomaly
-    ("ann-00020", "UnknownAnomaly", "UnknownAnomaly"),           // raw:DSAnomaly:Null
-    ("ann-00022", "BadAlpha", "BadAlpha"),                       // raw:DSAnomaly:EWM:2
-    ("ann-00026", "NotPeriodic", "-"),                           // x:DSNull:
-    ("ann-00029", "UnexpectedArguments", "PeriodInPlainStruct"), // 2-raw:DSNone:3
-    ("ann-00032", "RangeOverPeriod", "PeriodInPlainStruct"),     // 60-raw:DSSum:300
-    ("ann-00038", "PreNeedsPeriod", "PreNeedsPeriod"),           // 0.DSSum-raw:DSAnomaly:EWM:0.1
-    ("ann-00040", "PreWithoutAnomaly", "PeriodInPlainStruct"),   // 1.DSSum-raw:DSSum
-    ("ann-00041", "PreWithoutAnomaly", "PeriodInPlainStruct"),   // 1.DSSum-raw:DSAvg:3
-    ("ann-00076", "-", "PeriodInPlainStruct"),                   // 1.DSSum-dif:DSAnomaly:EWM:0.1
-    ("ann-00098", "-", "PeriodInPlainStruct"),                   // 2147483648-raw:DSSum
-    ("ann-00106", "UnknownAlgorithm", "UnknownAlgorithm"),       // raw:dssum
-    ("ann-00107", "UnknownAlgorithm", "UnknownAlgorithm"),       // raw:DSPercentile:95
-    ("ann-00118", "BadRange", "BadRange"),                       // raw:DSSum:-1
-    ("ann-00119", "BadRange", "BadRange"),                       // raw:DSSum:abc
-    ("ann-00121", "BadAlpha", "PeriodInPlainStruct"),            // 1.DSSum-raw:DSAnomaly:EWM:-0.1
-    ("ann-00122", "BadAlpha", "PeriodInPlainStruct"),            // 1.DSSum-raw:DSAnomaly:EWM:0
+    ("ann-00004", "RangeOverPeriod", "-"),                        // raw:DSSum:3600
+    ("ann-00010", "NotPeriodic", "-"),                            // raw:DSNull:
+    ("ann-00013", "NotPeriodic", "-"),                            // raw:DSEWM:0.1
+    ("ann-00014", "NeedsPre", "-"),                               // raw:DSAnomaly:EWM:0.1
+    ("ann-00016", "BadArgument", "BadArgument"),                  // raw:DSAnomaly:EWM
+    ("ann-00017", "BadArgument", "BadArgument"),                  // raw:DSAnomaly:EWM:
+    ("ann-00019", "MissingArguments", "MissingArguments"),        // raw:DSAnomaly
+    ("ann-00020", "UnknownDetector", "UnknownDetector"),          // raw:DSAnomaly:Null
+    ("ann-00022", "BadArgument", "BadArgument"),                  // raw:DSAnomaly:EWM:2
+    ("ann-00026", "NotPeriodic", "-"),                            // x:DSNull:
+    ("ann-00029", "UnexpectedArguments", "PeriodInPlainStruct"),  // 2-raw:DSNone:3
+    ("ann-00032", "RangeOverPeriod", "PeriodInPlainStruct"),      // 60-raw:DSSum:300
+    ("ann-00038", "PreNeedsPeriod", "PreNeedsPeriod"),            // 0.DSSum-raw:DSAnomaly:EWM:0.1
+    ("ann-00040", "ChainWithoutDetector", "PeriodInPlainStruct"), // 1.DSSum-raw:DSSum
+    ("ann-00041", "ChainWithoutDetector", "PeriodInPlainStruct"), // 1.DSSum-raw:DSAvg:3
+    ("ann-00076", "-", "PeriodInPlainStruct"),                    // 1.DSSum-dif:DSAnomaly:EWM:0.1
+    ("ann-00098", "-", "PeriodInPlainStruct"),                    // 2147483648-raw:DSSum
+    ("ann-00106", "UnknownAlgorithm", "UnknownAlgorithm"),        // raw:dssum
+    ("ann-00107", "UnknownAlgorithm", "UnknownAlgorithm"),        // raw:DSPercentile:95
+    ("ann-00118", "BadArgument", "BadArgument"),                  // raw:DSSum:-1
+    ("ann-00119", "BadArgument", "BadArgument"),                  // raw:DSSum:abc
+    ("ann-00121", "BadArgument", "PeriodInPlainStruct"),          // 1.DSSum-raw:DSAnomaly:EWM:-0.1
+    ("ann-00122", "BadArgument", "PeriodInPlainStruct"),          // 1.DSSum-raw:DSAnomaly:EWM:0
 ];
 
 const ACCEPTED: &str = "-";

@@ -75,7 +75,8 @@ impl Annotation {
     ///
     /// let annotation = Annotation::parse("raw:DSSum:abc")?;
     /// let arguments = annotation.algorithm().arguments();
-    /// let kind = ErrorKind::BadRange { text: arguments.as_str().to_owned() };
+    /// let expected = "a range in seconds".to_owned();
+    /// let kind = ErrorKind::BadArgument { expected, text: arguments.as_str().to_owned() };
     /// assert_eq!(annotation.error_at(arguments.span(), kind).span().range(), 10..13);
     /// # Ok::<(), derived_stats::annotation::AnnotationError>(())
     /// ```

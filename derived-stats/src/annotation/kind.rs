@@ -6,7 +6,7 @@
 use thiserror::Error;
 
 use super::fault::{NameFault, PeriodFault};
-use super::printable::quoted;
+use super::printable::{did_you_mean, found, one_of, quoted};
 
 /// The mistake in an annotation, with the data to act on it.
 ///
@@ -149,7 +149,7 @@ pub enum ErrorKind {
     /// No algorithm of this name can aggregate inside a period.
     #[error(
         "{} cannot aggregate a period; expected {}{}",
-        quoted(name), one_of(allowed), did_you_mean(nearest.as_deref())
+        quoted(name), one_of(allowed, "no pre-aggregation"), did_you_mean(nearest.as_deref())
     )]
     UnknownPre {
         /// The name as written.
@@ -171,9 +171,20 @@ pub enum ErrorKind {
         pre: String,
     },
 
-    /// A pre-aggregation in front of an algorithm that is not DSAnomaly.
-    #[error("a pre-aggregation feeds only DSAnomaly, not {}; remove the `.` and the name after it", quoted(algorithm))]
-    PreWithoutAnomaly {
+    /// A pre-aggregation in front of an algorithm that is not a detector.
+    #[error(
+        "a pre-aggregation feeds only a detector (`DSAnomaly`), not {}; \
+         remove the text between the period and the `-`",
+        quoted(algorithm)
+    )]
+    ChainWithoutDetector {
+        /// The algorithm as written.
+        algorithm: String,
+    },
+
+    /// A link that is not the last of its chain, or feeds a detector, and gives more than one number.
+    #[error("{} gives no single value, so nothing can follow it in a chain; name one that does", quoted(algorithm))]
+    NoValue {
         /// The algorithm as written.
         algorithm: String,
     },
@@ -251,30 +262,38 @@ pub enum ErrorKind {
         example: String,
     },
 
-    /// DSAnomaly with a detector that does not exist.
+    /// More arguments than the algorithm takes: `raw:DSSum:60:1`.
+    #[error("{} takes at most {most} argument{}; remove the rest", quoted(algorithm), if *most == 1 { "" } else { "s" })]
+    TooManyArguments {
+        /// The algorithm as written.
+        algorithm: String,
+        /// The most that it takes.
+        most: usize,
+    },
+
+    /// An argument that is not what its position requires, such as an alpha of `2`.
+    #[error("expected {expected}, found {}", found(text))]
+    BadArgument {
+        /// What the argument must be, with its range.
+        expected: String,
+        /// The argument as written.
+        text: String,
+    },
+
+    /// A detector that does not exist.
     #[error(
-        "unknown detector {}; expected `EWM` with its alpha, as in `DSAnomaly:EWM:0.1`{}",
-        quoted(name), did_you_mean(nearest.as_deref())
+        "unknown detector {}; expected {}, as in `{example}`{}",
+        quoted(name), one_of(allowed, "no detector"), did_you_mean(nearest.as_deref())
     )]
-    UnknownAnomaly {
+    UnknownDetector {
         /// The name as written.
         name: String,
-        /// The known name it resembles.
+        /// The allowed name it resembles.
         nearest: Option<String>,
-    },
-
-    /// A smoothing factor that is not a decimal number above 0 and at most 1.
-    #[error("expected alpha, a decimal number above 0 and at most 1 such as `0.1`, found {}", found(text))]
-    BadAlpha {
-        /// What was written in its place.
-        text: String,
-    },
-
-    /// A range that is not a whole number of seconds from 0 (no range) to 4294967295.
-    #[error("expected a range in whole seconds, 0 (no range) to 4294967295, found {}", found(text))]
-    BadRange {
-        /// What was written in its place.
-        text: String,
+        /// Every name that is allowed.
+        allowed: Vec<String>,
+        /// A complete call, such as `DSAnomaly:EWM:0.1`.
+        example: String,
     },
 
     /// A sliding window longer than the struct's period, in which it starts anew: it would never fill.
@@ -297,28 +316,12 @@ pub enum ErrorKind {
     },
 }
 
-fn did_you_mean(name: Option<&str>) -> String {
-    name.map_or_else(String::new, |name| format!("; did you mean {}?", quoted(name)))
-}
-
-fn one_of(names: &[String]) -> String {
-    match names {
-        [] => "no pre-aggregation".to_owned(),
-        [name] => quoted(name),
-        [first @ .., last] => {
-            let first: Vec<_> = first.iter().map(|name| quoted(name)).collect();
-            format!("{} or {}", first.join(", "), quoted(last))
-        }
-    }
-}
-
-fn found(text: &str) -> String {
-    if text.is_empty() { "nothing".to_owned() } else { quoted(text) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ALPHA: &str = "alpha, a decimal number above 0 and at most 1 such as `0.1`";
+    const RANGE: &str = "a range in whole seconds, 0 (no range) to 4294967295";
 
     fn owned(text: &str) -> String {
         text.to_owned()
@@ -339,7 +342,18 @@ mod tests {
             ErrorKind::UnknownPre { name: owned("X"), nearest: None, allowed: vec![owned("DSSum")] },
             ErrorKind::UnknownPre { name: owned("X"), nearest: None, allowed: vec![] },
             ErrorKind::UnknownAttribute { name: owned("rwa"), nearest: Some(owned("raw")) },
-            ErrorKind::UnknownAnomaly { name: owned("EMW"), nearest: Some(owned("EWM")) },
+            ErrorKind::UnknownDetector {
+                name: owned("EMW"),
+                nearest: Some(owned("EWM")),
+                allowed: vec![owned("EWM"), owned("MAD")],
+                example: owned("DSAnomaly:EWM:0.1"),
+            },
+            ErrorKind::UnknownDetector {
+                name: owned("X"),
+                nearest: None,
+                allowed: vec![],
+                example: owned("DSAnomaly:EWM:0.1"),
+            },
         ]), @r"
         unknown algorithm `dssum`; did you mean `DSSum`?
         unknown algorithm `xyz`
@@ -347,7 +361,8 @@ mod tests {
         `X` cannot aggregate a period; expected `DSSum`
         `X` cannot aggregate a period; expected no pre-aggregation
         unknown attribute `rwa`; did you mean `raw`?
-        unknown detector `EMW`; expected `EWM` with its alpha, as in `DSAnomaly:EWM:0.1`; did you mean `EWM`?
+        unknown detector `EMW`; expected `EWM` or `MAD`, as in `DSAnomaly:EWM:0.1`; did you mean `EWM`?
+        unknown detector `X`; expected no detector, as in `DSAnomaly:EWM:0.1`
         ");
     }
 
@@ -355,13 +370,15 @@ mod tests {
     fn a_prefix_that_does_not_suit_names_one_that_does() {
         insta::assert_snapshot!(sentences([
             ErrorKind::PreNeedsPeriod { pre: owned("DSSum") },
-            ErrorKind::PreWithoutAnomaly { algorithm: owned("DSSum") },
+            ErrorKind::ChainWithoutDetector { algorithm: owned("DSSum") },
+            ErrorKind::NoValue { algorithm: owned("DSEWM") },
             ErrorKind::NeedsPre { period: 2 },
             ErrorKind::NotPeriodic { algorithm: owned("DSNull") },
             ErrorKind::PeriodInPlainStruct { period: 3 },
         ]), @r"
         period 0 acts on every sample, so there is nothing for `DSSum` to aggregate; write `1.DSSum-`, or `0-` to act on every sample
-        a pre-aggregation feeds only DSAnomaly, not `DSSum`; remove the `.` and the name after it
+        a pre-aggregation feeds only a detector (`DSAnomaly`), not `DSSum`; remove the text between the period and the `-`
+        `DSEWM` gives no single value, so nothing can follow it in a chain; name one that does
         DSAnomaly judges one value per period and needs a pre-aggregation to make it; write `2.DSSum-` before the attribute
         `DSNull` cannot be periodic; write `0-` before the attribute to compute it at every sample
         the struct has no period, so period 3 has no meaning; remove the text up to `-`, or give the struct a period
@@ -386,13 +403,17 @@ mod tests {
         insta::assert_snapshot!(sentences([
             ErrorKind::UnexpectedArguments { algorithm: owned("DSNone") },
             ErrorKind::MissingArguments { algorithm: owned("DSAnomaly"), example: owned("EWM:0.1") },
-            ErrorKind::BadAlpha { text: owned("2") },
-            ErrorKind::BadAlpha { text: owned("") },
-            ErrorKind::BadRange { text: owned("-1") },
+            ErrorKind::TooManyArguments { algorithm: owned("DSSum"), most: 1 },
+            ErrorKind::TooManyArguments { algorithm: owned("DSHoltWinters"), most: 3 },
+            ErrorKind::BadArgument { expected: owned(ALPHA), text: owned("2") },
+            ErrorKind::BadArgument { expected: owned(ALPHA), text: owned("") },
+            ErrorKind::BadArgument { expected: owned(RANGE), text: owned("-1") },
             ErrorKind::Custom { message: owned("expected two numbers") },
         ]), @r"
         `DSNone` takes no arguments; remove the text after it
         `DSAnomaly` needs arguments; write `DSAnomaly:EWM:0.1`
+        `DSSum` takes at most 1 argument; remove the rest
+        `DSHoltWinters` takes at most 3 arguments; remove the rest
         expected alpha, a decimal number above 0 and at most 1 such as `0.1`, found `2`
         expected alpha, a decimal number above 0 and at most 1 such as `0.1`, found nothing
         expected a range in whole seconds, 0 (no range) to 4294967295, found `-1`

@@ -25,6 +25,28 @@ pub(super) fn quoted(text: &str) -> String {
     format!("`{shown}{rest}`")
 }
 
+/// The proposal at the end of a sentence; nothing without a name.
+pub(super) fn did_you_mean(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!("; did you mean {}?", quoted(name)))
+}
+
+/// The names as a choice, `none` without names.
+pub(super) fn one_of(names: &[String], none: &str) -> String {
+    match names {
+        [] => none.to_owned(),
+        [name] => quoted(name),
+        [first @ .., last] => {
+            let first: Vec<_> = first.iter().map(|name| quoted(name)).collect();
+            format!("{} or {}", first.join(", "), quoted(last))
+        }
+    }
+}
+
+/// The text that was found, which may be empty.
+pub(super) fn found(text: &str) -> String {
+    if text.is_empty() { "nothing".to_owned() } else { quoted(text) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::quoted;

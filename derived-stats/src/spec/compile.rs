@@ -39,7 +39,7 @@ pub(super) fn shape<T: Numeric>(
             Ok(Shape::Detector { pre, detector })
         }
         (Some(pre), _) => {
-            let kind = ErrorKind::PreWithoutAnomaly { algorithm: call.name().as_str().to_owned() };
+            let kind = ErrorKind::ChainWithoutDetector { algorithm: call.name().as_str().to_owned() };
             Err(annotation.error_at(pre.span(), kind))
         }
         (None, stage) if every == 0 => Ok(Shape::Inline(stage)),

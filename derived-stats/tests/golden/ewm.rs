@@ -26,7 +26,7 @@ const DEVIATIONS: [Deviation; 2] = [
 const REFUSED: [Refused; 3] = [
     // Alpha is strict decimal text in (0, 1]: not `.1`, ` 0.1`, `0.1x`, `+0.5`, `1.`, `0,5`, `nan`, `1/2`.
     Refused {
-        kind: "BadAlpha",
+        kind: "BadArgument",
         records: &[
             "ewm-00325",
             "ewm-00327",
@@ -55,7 +55,7 @@ const REFUSED: [Refused; 3] = [
     Refused { kind: "MissingArguments", records: &["ewm-00373"] },
     // `ewm:0.1`, ` EWM:0.1`, `:`, `:0.1`, `FOO`, `FOO:bar:baz`, `DSAnomaly:EWM:0.1`, `EWMA:0.1`.
     Refused {
-        kind: "UnknownAnomaly",
+        kind: "UnknownDetector",
         records: &[
             "ewm-00375",
             "ewm-00377",

@@ -103,11 +103,11 @@ const DEVIATIONS: [Deviation; 2] = [
 const REFUSED: [Refused; 2] = [
     // `EWM:0`, `EWM:2`.
     Refused {
-        kind: "BadAlpha",
+        kind: "BadArgument",
         records: &["per-00009", "per-00011", "per-00463", "per-00465", "per-00693", "per-00695"],
     },
     // `DSAnomaly:Null`.
-    Refused { kind: "UnknownAnomaly", records: &["per-00027", "per-00481", "per-00711"] },
+    Refused { kind: "UnknownDetector", records: &["per-00027", "per-00481", "per-00711"] },
 ];
 
 pub(crate) const VERDICT: Verdict<'_> =

@@ -45,7 +45,7 @@ const REFUSED: [Refused; 3] = [
     },
     // `DSEWM:0` and `0.0`, `-0`, `abc`, `-0.1`, `1.5`, `nan`, `inf`, `0.1x`, ` 0.3`.
     Refused {
-        kind: "BadAlpha",
+        kind: "BadArgument",
         records: &[
             "simple-00373",
             "simple-00375",

@@ -112,7 +112,7 @@ const DEVIATIONS: [Deviation; 4] = [
 const REFUSED: [Refused; 1] = [
     // A range is whole seconds in digits: not `abc`, `1.5`, `3abc`, ` 3`, `+3`, `0x10`, `60s`, `-0`.
     Refused {
-        kind: "BadRange",
+        kind: "BadArgument",
         records: &[
             "sum-00665",
             "sum-00667",

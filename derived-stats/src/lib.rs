@@ -56,6 +56,8 @@
 
 #![deny(missing_docs)]
 
+extern crate alloc;
+
 mod accumulator;
 pub mod algorithm;
 pub mod annotation;

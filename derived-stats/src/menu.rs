@@ -7,7 +7,7 @@ use crate::accumulator::Accumulator;
 use crate::algorithm::{
     Alpha, Anomaly, Average, Change, Ewm, Newest, NonZero, Null, Range, RangeAverage, RangeSum, Sum,
 };
-use crate::annotation::{Annotation, AnnotationError, ErrorKind, Span, nearest};
+use crate::annotation::{Annotation, AnnotationError, Call, ErrorKind, Span, nearest};
 use crate::number::Numeric;
 use crate::registry::Registry;
 use crate::stage::Stage;
@@ -54,24 +54,26 @@ pub(crate) fn stage<T: Numeric>(
 }
 
 /// The aggregate that a detector sees of each period.
-pub(crate) fn pre<T: Numeric>(
-    annotation: &Annotation,
-    name: &str,
-    span: Span,
-) -> Result<Accumulator<T>, AnnotationError> {
-    match name {
-        "DSAvg" => Ok(Accumulator::Average(Average)),
-        "DSNone" => Ok(Accumulator::Newest(Newest)),
-        "DSSum" => Ok(Accumulator::Sum(Sum)),
-        _ => Err(annotation.error_at(
-            span,
-            ErrorKind::UnknownPre {
+pub(crate) fn pre<T: Numeric>(annotation: &Annotation, link: &Call) -> Result<Accumulator<T>, AnnotationError> {
+    let (name, arguments) = (link.name().as_str(), link.arguments());
+    let accumulator = match name {
+        "DSAvg" => Accumulator::Average(Average),
+        "DSNone" => Accumulator::Newest(Newest),
+        "DSSum" => Accumulator::Sum(Sum),
+        _ => {
+            let kind = ErrorKind::UnknownPre {
                 name: name.to_owned(),
                 nearest: owned(nearest(name, PRE)),
                 allowed: PRE.map(str::to_owned).to_vec(),
-            },
-        )),
+            };
+            return Err(annotation.error_at(link.name().span(), kind));
+        }
+    };
+    if arguments.is_empty() {
+        return Ok(accumulator);
     }
+    let kind = ErrorKind::UnexpectedArguments { algorithm: name.to_owned() };
+    Err(annotation.error_at(arguments.span(), kind))
 }
 
 fn registered<T: Numeric>(

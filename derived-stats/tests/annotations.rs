@@ -28,9 +28,8 @@ use serde_json::{Value, json};
 const RECORDS: usize = 82;
 
 /// Records whose fault is one of form, and the kind of error that says so.
-const REFUSED: [(&str, &str); 29] = [
+const REFUSED: [(&str, &str); 27] = [
     ("ann-00043", "EmptyPre"),          // 1.-raw:DSAnomaly:EWM:0.1
-    ("ann-00044", "BadPre"),            // 1.DSSum.x-raw:DSAnomaly:EWM:0.1
     ("ann-00046", "BadPeriod"),         // DSSum-raw:DSAnomaly:EWM:0.1
     ("ann-00047", "PreHasArguments"),   // 1.DSSum:60-raw:DSAnomaly:EWM:0.1
     ("ann-00055", "TooManyComponents"), // fz.inner.value.deep:DSSum
@@ -51,7 +50,6 @@ const REFUSED: [(&str, &str); 29] = [
     ("ann-00095", "BadPeriod"),         // 0x2-raw:DSSum
     ("ann-00097", "BadPeriod"),         // 99999999999-raw:DSSum
     ("ann-00100", "BadPre"),            // 1.5-raw:DSSum
-    ("ann-00101", "BadPre"),            // 1.DSSum.DSAvg-raw:DSAnomaly:EWM:0.1
     ("ann-00103", "BadAttribute"),      //  raw:DSSum
     ("ann-00104", "BadAlgorithm"),      // raw: DSSum
     ("ann-00109", "BadPeriod"),         // raw-x:DSSum
@@ -64,7 +62,7 @@ const REFUSED: [(&str, &str); 29] = [
 const OTHER_PERIOD: [(&str, u32); 1] = [("ann-00098", 2_147_483_648)];
 
 /// What compiling says of records that misbehave in the original: (id, in a struct with period, in one without).
-const JUDGED: [(&str, &str, &str); 23] = [
+const JUDGED: [(&str, &str, &str); 25] = [
     ("ann-00004", "RangeOverPeriod", "-"),                        // raw:DSSum:3600
     ("ann-00010", "NotPeriodic", "-"),                            // raw:DSNull:
     ("ann-00013", "NotPeriodic", "-"),                            // raw:DSEWM:0.1
@@ -80,8 +78,10 @@ const JUDGED: [(&str, &str, &str); 23] = [
     ("ann-00038", "PreNeedsPeriod", "PreNeedsPeriod"),            // 0.DSSum-raw:DSAnomaly:EWM:0.1
     ("ann-00040", "ChainWithoutDetector", "PeriodInPlainStruct"), // 1.DSSum-raw:DSSum
     ("ann-00041", "ChainWithoutDetector", "PeriodInPlainStruct"), // 1.DSSum-raw:DSAvg:3
+    ("ann-00044", "UnknownPre", "PeriodInPlainStruct"),           // 1.DSSum.x-raw:DSAnomaly:EWM:0.1
     ("ann-00076", "-", "PeriodInPlainStruct"),                    // 1.DSSum-dif:DSAnomaly:EWM:0.1
     ("ann-00098", "-", "PeriodInPlainStruct"),                    // 2147483648-raw:DSSum
+    ("ann-00101", "ChainTooLong", "PeriodInPlainStruct"),         // 1.DSSum.DSAvg-raw:DSAnomaly:EWM:0.1
     ("ann-00106", "UnknownAlgorithm", "UnknownAlgorithm"),        // raw:dssum
     ("ann-00107", "UnknownAlgorithm", "UnknownAlgorithm"),        // raw:DSPercentile:95
     ("ann-00118", "BadArgument", "BadArgument"),                  // raw:DSSum:-1
@@ -119,13 +119,18 @@ fn variant(kind: &impl std::fmt::Debug) -> String {
     format!("{kind:?}").chars().take_while(char::is_ascii_alphanumeric).collect()
 }
 
+/// The names of the chain, as they are written between the period's `.` and its `-`.
+fn chain(period: &Period) -> String {
+    period.chain().iter().map(|link| link.name().as_str()).collect::<Vec<_>>().join(".")
+}
+
 /// The parts as the records name them.
 fn parts(annotation: &Annotation) -> Value {
     let name = |ident: Option<&Ident>| ident.map_or("", Ident::as_str).to_owned();
     let (period, source) = (annotation.period(), annotation.source());
     json!({
         "period": period.map(Period::every),
-        "prealgo": name(period.and_then(|period| period.pre())),
+        "prealgo": period.map_or_else(String::new, chain),
         "raw": source.attribute().as_str(),
         "comp": name(source.component()),
         "subcomp": name(source.subcomponent()),

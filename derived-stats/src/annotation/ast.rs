@@ -4,15 +4,19 @@
 //! so `raw:DSSum:` equals `raw:DSSum` and `01-raw:DSSum` equals `1-raw:DSSum`. `Display` prints the
 //! canonical form (no leading zeros, no trailing `:`), and parsing that gives an equal annotation.
 
-use std::fmt;
-use std::str::FromStr;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+#[cfg(feature = "parser")]
+use core::str::FromStr;
 
 use super::error::AnnotationError;
 use super::kind::ErrorKind;
+#[cfg(feature = "parser")]
 use super::parse::{self, Limits};
 use super::piece::{Arguments, Ident, Span};
 
-/// An annotation whose form is right: `[period[.PRE]-]attribute…:ALGORITHM[:arguments]`.
+/// An annotation whose form is right: `[period[.PRE]…-]attribute…:ALGORITHM[:arguments]`.
 ///
 /// Its names and arguments are not checked against anything yet. Equality ignores spans and the text.
 #[derive(Clone, Debug)]
@@ -29,6 +33,7 @@ impl Annotation {
     /// # Errors
     ///
     /// The first fault from the left, as one of the kinds in the first half of [`ErrorKind`].
+    #[cfg(feature = "parser")]
     pub fn parse(text: &str) -> Result<Self, AnnotationError> {
         Self::parse_with(text, &Limits::default())
     }
@@ -38,6 +43,7 @@ impl Annotation {
     /// # Errors
     ///
     /// As [`parse`](Self::parse).
+    #[cfg(feature = "parser")]
     pub fn parse_with(text: &str, limits: &Limits) -> Result<Self, AnnotationError> {
         parse::parse(text, limits)
     }
@@ -86,6 +92,7 @@ impl Annotation {
     }
 }
 
+#[cfg(feature = "parser")]
 impl FromStr for Annotation {
     type Err = AnnotationError;
 
@@ -111,11 +118,11 @@ impl PartialEq for Annotation {
 
 impl Eq for Annotation {}
 
-/// The prefix `period[.PRE]`. Equality ignores the span.
+/// The prefix `period[.PRE]…`. Equality ignores the span.
 #[derive(Clone, Debug)]
 pub struct Period {
     pub(super) every: u32,
-    pub(super) pre: Option<Ident>,
+    pub(super) chain: Vec<Call>,
     pub(super) span: Span,
 }
 
@@ -126,10 +133,20 @@ impl Period {
         self.every
     }
 
-    /// The aggregation inside one period.
+    /// The aggregations inside one period, in the order of the values: each takes the values of the one before.
+    ///
+    /// ```
+    /// use derived_stats::annotation::Annotation;
+    ///
+    /// let annotation = Annotation::parse("1.DSPercentile(99).DSChange-raw:DSAnomaly:EWM:0.1")?;
+    /// let [percentile, change] = annotation.period().expect("it has a period").chain() else { unreachable!() };
+    /// assert_eq!((percentile.name().as_str(), percentile.arguments().as_str()), ("DSPercentile", "99"));
+    /// assert!(change.arguments().is_empty());
+    /// # Ok::<(), derived_stats::annotation::AnnotationError>(())
+    /// ```
     #[must_use]
-    pub fn pre(&self) -> Option<&Ident> {
-        self.pre.as_ref()
+    pub fn chain(&self) -> &[Call] {
+        &self.chain
     }
 
     /// The prefix without its `-`.
@@ -142,13 +159,16 @@ impl Period {
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.every)?;
-        self.pre.as_ref().map_or(Ok(()), |pre| write!(f, ".{pre}"))
+        self.chain.iter().try_for_each(|Call { name, arguments, .. }| match arguments.as_str() {
+            "" => write!(f, ".{name}"),
+            arguments => write!(f, ".{name}({arguments})"),
+        })
     }
 }
 
 impl PartialEq for Period {
     fn eq(&self, other: &Self) -> bool {
-        (self.every, &self.pre) == (other.every, &other.pre)
+        (self.every, &self.chain) == (other.every, &other.chain)
     }
 }
 
@@ -185,7 +205,7 @@ impl Source {
 
     /// The names from the attribute inwards; one to three.
     pub fn names(&self) -> impl Iterator<Item = &Ident> {
-        std::iter::once(&self.attribute).chain(&self.component).chain(&self.subcomponent)
+        core::iter::once(&self.attribute).chain(&self.component).chain(&self.subcomponent)
     }
 
     /// The whole path.
@@ -203,11 +223,14 @@ impl fmt::Display for Source {
     }
 }
 
-/// An algorithm and its arguments, `ALGORITHM[:arguments]`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// A name and its arguments: the algorithm, `ALGORITHM[:arguments]`, or a link of a chain, `PRE[(arguments)]`.
+///
+/// `Display` prints the form of the algorithm; [`Period`] prints its links. Equality ignores the span.
+#[derive(Clone, Debug)]
 pub struct Call {
     pub(super) name: Ident,
     pub(super) arguments: Arguments,
+    pub(super) span: Span,
 }
 
 impl Call {
@@ -217,16 +240,16 @@ impl Call {
         &self.name
     }
 
-    /// The text after the name; empty when absent.
+    /// The text after the name or between the parentheses; empty when absent.
     #[must_use]
     pub fn arguments(&self) -> &Arguments {
         &self.arguments
     }
 
-    /// Name and arguments.
+    /// Name and arguments, with the parentheses.
     #[must_use]
     pub fn span(&self) -> Span {
-        self.name.span().to(self.arguments.span())
+        self.span
     }
 }
 
@@ -236,6 +259,14 @@ impl fmt::Display for Call {
         if self.arguments.is_empty() { Ok(()) } else { write!(f, ":{}", self.arguments) }
     }
 }
+
+impl PartialEq for Call {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.arguments) == (&other.name, &other.arguments)
+    }
+}
+
+impl Eq for Call {}
 
 #[cfg(test)]
 mod tests {
@@ -249,12 +280,15 @@ mod tests {
     fn equality_looks_at_what_is_said_and_not_where() {
         assert_eq!(parsed("raw:DSSum:"), parsed("raw:DSSum"));
         assert_eq!(parsed("01.DSSum-raw:DSSum"), parsed("1.DSSum-raw:DSSum"));
+        assert_eq!(parsed("1.DSSum().DSX(a)-raw:DSSum"), parsed("1.DSSum.DSX(a)-raw:DSSum"));
         let said = parsed("1.DSSum-fz.inner.value:DSAnomaly:EWM:0.1");
         let others = [
             "fz.inner.value:DSAnomaly:EWM:0.1",
             "2.DSSum-fz.inner.value:DSAnomaly:EWM:0.1",
             "1-fz.inner.value:DSAnomaly:EWM:0.1",
             "1.DSAvg-fz.inner.value:DSAnomaly:EWM:0.1",
+            "1.DSSum(1)-fz.inner.value:DSAnomaly:EWM:0.1",
+            "1.DSSum.DSSum-fz.inner.value:DSAnomaly:EWM:0.1",
             "1.DSSum-fy.inner.value:DSAnomaly:EWM:0.1",
             "1.DSSum-fz.value:DSAnomaly:EWM:0.1",
             "1.DSSum-fz.inner.valve:DSAnomaly:EWM:0.1",
@@ -271,6 +305,7 @@ mod tests {
         let cases = [
             ("007.DSSum-a.b.c:DSAnomaly:EWM:0.1", "7.DSSum-a.b.c:DSAnomaly:EWM:0.1"),
             ("0-a:DSSum:", "0-a:DSSum"),
+            ("01.X().Y( a:b.c-d )-a:DSSum", "1.X.Y( a:b.c-d )-a:DSSum"),
             ("a:DSSum", "a:DSSum"),
             ("a:Mine: 1", "a:Mine: 1"),
         ];

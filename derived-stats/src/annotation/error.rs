@@ -14,7 +14,9 @@
 //! column is one character shown, after escaping; a fault without width (something is missing) gets
 //! one caret where the missing text belongs. Of a long annotation only the surroundings are shown.
 
-use std::fmt;
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
 
 use super::kind::ErrorKind;
 use super::piece::Span;
@@ -63,7 +65,7 @@ impl AnnotationError {
     }
 }
 
-impl std::error::Error for AnnotationError {}
+impl core::error::Error for AnnotationError {}
 
 impl fmt::Display for AnnotationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,9 +92,9 @@ fn underline(input: &str, span: Span) -> (String, String) {
         let width = text[before..].chars().count();
         let offset = from + offset;
         if span.range().contains(&offset) {
-            carets.extend(std::iter::repeat_n('^', width));
+            carets.extend(core::iter::repeat_n('^', width));
         } else if offset < span.start {
-            carets.extend(std::iter::repeat_n(' ', width));
+            carets.extend(core::iter::repeat_n(' ', width));
         }
     }
     if to < input.len() {

@@ -1,9 +1,13 @@
-//! What keeps a piece of text from being the period or the name that its place asks for.
+//! Why a part of an annotation is not what its position requires.
 //!
-//! Details of [`ErrorKind`](super::ErrorKind): the same slip can happen in several parts.
+//! Details of [`ErrorKind`](super::ErrorKind): the same mistake can occur in several parts.
 
-use std::fmt;
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
 
+use super::piece::Span;
 use super::printable::quoted;
 
 /// Why a text is not a period.
@@ -19,7 +23,7 @@ pub enum PeriodFault {
 }
 
 impl PeriodFault {
-    /// What is wrong with `text` in the period's place.
+    /// The error message for `text` where a period is expected.
     pub(super) fn sentence(self, text: &str) -> String {
         match self {
             Self::Missing => "expected a period before the first `-`, digits such as `1`; \
@@ -32,6 +36,40 @@ impl PeriodFault {
             Self::TooLarge => {
                 format!("period {} is too large; at most {} is allowed", quoted(text), u32::MAX)
             }
+        }
+    }
+}
+
+/// Why the parentheses after the name of a pre-aggregation are wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ParenthesesFault {
+    /// A `(` inside the parentheses.
+    Nested,
+    /// Text between the `)` and the `.` or `-` that must follow it.
+    TextAfter,
+    /// No `)` follows the `(`.
+    Unclosed,
+}
+
+impl ParenthesesFault {
+    /// The error message for the pre-aggregation `link`, where `text` is the part that is wrong.
+    pub(super) fn sentence(self, link: &str, text: &str) -> String {
+        match self {
+            Self::Nested => format!(
+                "expected `)` after the arguments of {}, found {}; \
+                 arguments in parentheses cannot hold parentheses, remove the inner ones",
+                quoted(link),
+                quoted(text)
+            ),
+            Self::TextAfter => {
+                format!("expected `.` or `-` after the `)` of {}, found {}", quoted(link), quoted(text))
+            }
+            Self::Unclosed => format!(
+                "the {} after {} is not closed; expected `)` before the `-` that ends the period",
+                quoted(text),
+                quoted(link)
+            ),
         }
     }
 }
@@ -50,11 +88,36 @@ pub enum NameFault {
     LeadingDigit,
 }
 
+impl NameFault {
+    /// The first fault of a text that is not empty, and its span in that text.
+    pub(super) fn find(text: &str) -> Option<(Self, Span)> {
+        let is_legal = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        if text.starts_with(|character: char| character.is_ascii_digit()) {
+            return Some((Self::LeadingDigit, run(text, 0, |character| character.is_ascii_digit())));
+        }
+        let (at, character) = text.char_indices().find(|&(_, character)| !is_legal(character))?;
+        if character.is_whitespace() {
+            return Some((Self::Blank, run(text, at, char::is_whitespace)));
+        }
+        Some((Self::IllegalCharacter(character), Span { start: at, end: at + character.len_utf8() }))
+    }
+}
+
+/// The characters from `start` on that are `alike`.
+fn run(text: &str, start: usize, alike: fn(char) -> bool) -> Span {
+    let rest = &text[start..];
+    let length = rest.find(|character| !alike(character)).unwrap_or(rest.len());
+    Span { start, end: start + length }
+}
+
 impl fmt::Display for NameFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Blank => f.write_str("remove the blank"),
             Self::IllegalCharacter('-') => f.write_str("`-` has no place in it, its one use is to end a period"),
+            Self::IllegalCharacter('(') => {
+                f.write_str("`(` has no place in it, only pre-aggregations take arguments in parentheses")
+            }
             Self::IllegalCharacter(character) => write!(
                 f,
                 "{} has no place in it, a name is made of letters, digits and `_`",

@@ -3,10 +3,13 @@
 //! The `Display` of a kind is the sentence under the carets; it names what was expected or the remedy.
 //! The first half is raised by the parser, the second when an annotation is compiled against a struct.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use thiserror::Error;
 
-use super::fault::{NameFault, PeriodFault};
-use super::printable::{did_you_mean, found, one_of, quoted};
+use super::fault::{NameFault, ParenthesesFault, PeriodFault};
+use super::printable::{did_you_mean, found, in_parentheses, one_of, quoted};
 
 /// The mistake in an annotation, with the data to act on it.
 ///
@@ -17,12 +20,12 @@ pub enum ErrorKind {
     /// Nothing, or only blanks.
     #[error(
         "the annotation is empty; expected \
-         `[period[.PRE]-]attribute[.component[.subcomponent]]:ALGORITHM[:arguments]`, \
+         `[period[.PRE]…-]attribute[.component[.subcomponent]]:ALGORITHM[:arguments]`, \
          such as `raw:DSSum`"
     )]
     Empty,
 
-    /// More text than [`Limits::max_length`](super::Limits::max_length).
+    /// More text than `Limits::max_length`.
     #[error("the annotation has {length} bytes where at most {limit} are allowed; shorten it")]
     TooLong {
         /// Length of the text in bytes.
@@ -59,29 +62,49 @@ pub enum ErrorKind {
         period: String,
     },
 
-    /// The text between the period's `.` and `-` is not one name: `1.5-raw:DSSum`, `1.DSSum.x-raw:…`.
+    /// No name where a chain has a link: `1.DSSum.-raw:…`, `1.(60)-raw:…`.
+    #[error("expected the name of a pre-aggregation after the `.`, as in `1.DSSum.DSChange-`")]
+    EmptyLink,
+
+    /// A text after the period's `.` that is not a name: `1.5-raw:DSSum`.
     #[error(
-        "{} is not a pre-aggregation: {fault}; expected a whole period, `.` and one name, \
-         as in `1.DSSum-`",
+        "{} is not a pre-aggregation: {fault}; expected a whole period, `.` and a name, as in `1.DSSum-`",
         quoted(text)
     )]
     BadPre {
-        /// What stands in the name's place.
+        /// The text at the position of the name.
         text: String,
         /// What is wrong with it.
         fault: NameFault,
     },
 
-    /// A pre-aggregation with arguments: `1.DSSum:60-raw:…`. It always covers one period.
-    #[error(
-        "a pre-aggregation takes no arguments, it covers one period; remove {}",
-        quoted(&format!(":{arguments}"))
-    )]
-    PreHasArguments {
+    /// Wrong parentheses after the name of a pre-aggregation: `1.DSX(60-raw:…`.
+    #[error("{}", fault.sentence(link, text))]
+    BadParentheses {
         /// Name of the pre-aggregation.
-        pre: String,
-        /// The text that was meant as its arguments.
+        link: String,
+        /// The text that the error points at.
+        text: String,
+        /// What is wrong.
+        fault: ParenthesesFault,
+    },
+
+    /// Arguments of a pre-aggregation after a `:`: `1.DSSum:60-raw:…`.
+    #[error("the arguments of a pre-aggregation belong in parentheses; write {}", in_parentheses(prefix, arguments))]
+    PreHasArguments {
+        /// The text before the `:`, such as `1.DSSum`.
+        prefix: String,
+        /// The text between the `:` and the `-`.
         arguments: String,
+    },
+
+    /// More pre-aggregations than `Limits::max_chain`, or than the algorithm takes.
+    #[error("the chain has {found} pre-aggregations and the limit is {limit}; remove the rest")]
+    ChainTooLong {
+        /// Number of pre-aggregations in the chain.
+        found: usize,
+        /// The most that is allowed.
+        limit: usize,
     },
 
     /// No attribute: `:DSSum`, `1-:DSSum`, `.count:DSSum`.
@@ -132,7 +155,7 @@ pub enum ErrorKind {
     ///
     /// Kept so that a later grammar can never meet an unexplained failure with a panic.
     #[error(
-        "expected `[period[.PRE]-]attribute[.component[.subcomponent]]:ALGORITHM[:arguments]`, \
+        "expected `[period[.PRE]…-]attribute[.component[.subcomponent]]:ALGORITHM[:arguments]`, \
          such as `raw:DSSum`"
     )]
     Malformed,

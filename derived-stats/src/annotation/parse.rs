@@ -32,11 +32,16 @@ pub struct Limits {
     /// 0 refuses everything. Parsing time and the size of errors grow in proportion. Raise it only
     /// for an algorithm of your own that takes long arguments.
     pub max_length: usize,
+    /// Most pre-aggregations in the chain of one annotation. Default 4.
+    ///
+    /// 0 refuses every pre-aggregation. Each one costs state and time per object: raise it only for
+    /// annotations that you write yourself.
+    pub max_chain: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_length: 1024 }
+        Self { max_length: 1024, max_chain: 4 }
     }
 }
 
@@ -45,8 +50,9 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Annotation, Annotatio
     if text.len() > limits.max_length {
         return Err(too_long(text, limits.max_length));
     }
-    matched(text).ok_or_else(|| {
-        let (kind, span) = diagnose(text).unwrap_or((ErrorKind::Malformed, Span { start: 0, end: text.len() }));
+    matched(text, limits.max_chain).ok_or_else(|| {
+        let (kind, span) =
+            diagnose(text, limits.max_chain).unwrap_or((ErrorKind::Malformed, Span { start: 0, end: text.len() }));
         AnnotationError::new(kind, text, span)
     })
 }
@@ -65,26 +71,35 @@ mod grammar {
     pub(super) struct Grammar;
 }
 
-/// The tree, if the grammar matches and the period fits its type.
-fn matched(text: &str) -> Option<Annotation> {
+/// The tree, if the grammar matches, the period fits its type and the chain its limit.
+fn matched(text: &str, max_chain: usize) -> Option<Annotation> {
     let mut parts = Grammar::parse(Rule::annotation, text).ok()?.next()?.into_inner().peekable();
     let period = match parts.next_if(|part| part.as_rule() == Rule::period) {
-        Some(part) => Some(period(part)?),
+        Some(part) => Some(period(part).filter(|period| period.chain.len() <= max_chain)?),
         None => None,
     };
     let source = source(parts.next()?.into_inner())?;
     let name = ident(&parts.next()?);
     let arguments = parts
         .next_if(|part| part.as_rule() == Rule::arguments)
-        .map_or_else(|| no_arguments(text), |part| arguments(&part));
-    Some(Annotation { text: text.into(), period, source, algorithm: Call { name, arguments } })
+        .map_or_else(|| no_arguments(text.len()), |part| arguments(&part));
+    let span = name.span.to(arguments.span);
+    Some(Annotation { text: text.into(), period, source, algorithm: Call { name, arguments, span } })
 }
 
 fn period(part: Pair<'_, Rule>) -> Option<Period> {
     let span = span(&part);
     let mut parts = part.into_inner();
     let every = parts.next()?.as_str().parse().ok()?;
-    Some(Period { every, pre: parts.next().map(|part| ident(&part)), span })
+    Some(Period { every, chain: parts.map(link).collect::<Option<_>>()?, span })
+}
+
+fn link(part: Pair<'_, Rule>) -> Option<Call> {
+    let span = span(&part);
+    let mut parts = part.into_inner();
+    let name = ident(&parts.next()?);
+    let arguments = parts.next().map_or_else(|| no_arguments(span.end), |part| arguments(&part));
+    Some(Call { name, arguments, span })
 }
 
 fn source(parts: Pairs<'_, Rule>) -> Option<Source> {
@@ -100,8 +115,8 @@ fn arguments(part: &Pair<'_, Rule>) -> Arguments {
     Arguments { text: part.as_str().into(), span: span(part) }
 }
 
-fn no_arguments(text: &str) -> Arguments {
-    Arguments { text: "".into(), span: Span { start: text.len(), end: text.len() } }
+fn no_arguments(end: usize) -> Arguments {
+    Arguments { text: "".into(), span: Span { start: end, end } }
 }
 
 fn span(part: &Pair<'_, Rule>) -> Span {
@@ -119,7 +134,7 @@ mod tests {
     fn parts(text: &str) -> String {
         let annotation = Annotation::parse(text).unwrap();
         let period = annotation.period().map(ToString::to_string).unwrap_or_default();
-        let Call { name, arguments } = annotation.algorithm();
+        let Call { name, arguments, .. } = annotation.algorithm();
         format!("{period}|{}|{name}|{arguments}", annotation.source())
     }
 
@@ -138,6 +153,12 @@ mod tests {
             ("fz.count:DSNon0", "|fz.count|DSNon0|"),
             ("_a1.B_2:Z_9", "|_a1.B_2|Z_9|"),
             ("raw:Mine: a-b.c:1,é", "|raw|Mine| a-b.c:1,é"),
+            ("raw:Mine:(a", "|raw|Mine|(a"),
+            ("1.DSPercentile(99)-raw:DSAnomaly:EWM:0.1", "1.DSPercentile(99)|raw|DSAnomaly|EWM:0.1"),
+            ("1.DSSum.DSChange-raw:DSAnomaly:EWM:0.1", "1.DSSum.DSChange|raw|DSAnomaly|EWM:0.1"),
+            ("1.DSX(a:b).DSSum-raw:DSSum", "1.DSX(a:b).DSSum|raw|DSSum|"),
+            ("1.DSSum()-raw:DSSum", "1.DSSum|raw|DSSum|"),
+            ("1.X( a-b.c:1,é ).Y()-raw:Mine:f(x)", "1.X( a-b.c:1,é ).Y|raw|Mine|f(x)"),
         ];
         for (text, expected) in cases {
             assert_eq!(parts(text), expected, "{text}");
@@ -146,13 +167,18 @@ mod tests {
 
     #[test]
     fn spans_cut_each_part_out_of_the_text() {
-        let text = "12.DSSum-fz.inner.value:DSAnomaly:EWM:é";
+        let text = "12.DSSum.DSX(é:-1).DSY()-fz.inner.value:DSAnomaly:EWM:é";
         let annotation = Annotation::parse(text).unwrap();
         let period = annotation.period().unwrap();
         let (source, call) = (annotation.source(), annotation.algorithm());
         let cases = [
-            (period.span(), "12.DSSum"),
-            (period.pre().unwrap().span(), "DSSum"),
+            (period.span(), "12.DSSum.DSX(é:-1).DSY()"),
+            (period.chain()[0].span(), "DSSum"),
+            (period.chain()[0].name().span(), "DSSum"),
+            (period.chain()[1].span(), "DSX(é:-1)"),
+            (period.chain()[1].name().span(), "DSX"),
+            (period.chain()[1].arguments().span(), "é:-1"),
+            (period.chain()[2].span(), "DSY()"),
             (source.span(), "fz.inner.value"),
             (source.attribute().span(), "fz"),
             (source.component().unwrap().span(), "inner"),
@@ -177,8 +203,44 @@ mod tests {
     }
 
     #[test]
+    fn absent_arguments_of_a_link_stand_after_its_name_or_between_its_parentheses() {
+        let annotation = Annotation::parse("1.A.B()-raw:DSSum").unwrap();
+        let spans = annotation.period().unwrap().chain().iter().map(|link| link.arguments().span());
+        assert_eq!(spans.collect::<Vec<_>>(), [Span { start: 3, end: 3 }, Span { start: 6, end: 6 }]);
+    }
+
+    #[test]
+    fn the_chain_limit_counts_links() {
+        let text = "1.A.B(x.y)-raw:DSSum";
+        for max_chain in 0..4 {
+            let limits = Limits { max_chain, ..Limits::default() };
+            let parsed = Annotation::parse_with(text, &limits);
+            assert_eq!(parsed.is_ok(), max_chain >= 2, "{max_chain}");
+            let surplus = [1..10, 3..10];
+            if let Err(error) = parsed {
+                assert_eq!(error.kind(), &ErrorKind::ChainTooLong { found: 2, limit: max_chain });
+                assert_eq!(error.span().range(), surplus[max_chain], "{max_chain}");
+            }
+        }
+        assert!(Annotation::parse("1.A.B.C.D-raw:DSSum").is_ok());
+        assert!(Annotation::parse("1.A.B.C.D.E-raw:DSSum").is_err());
+    }
+
+    #[test]
+    fn a_long_chain_needs_no_stack() {
+        let limits = Limits { max_length: 1_000_000, max_chain: 100_000 };
+        let text = format!("1{}-raw:DSSum", ".A(1)".repeat(100_000));
+        let annotation = Annotation::parse_with(&text, &limits).unwrap();
+        assert_eq!(annotation.period().unwrap().chain().len(), 100_000);
+        let open = format!("1{}-raw:DSSum", ".A(".repeat(100_000));
+        assert_eq!(Annotation::parse_with(&open, &limits).unwrap_err().span().range(), 6..7);
+        let surplus = Limits { max_chain: 99_999, ..limits };
+        assert_eq!(Annotation::parse_with(&text, &surplus).unwrap_err().span().range(), 499_996..500_001);
+    }
+
+    #[test]
     fn the_length_limit_counts_bytes_and_bounds_the_error() {
-        let limits = Limits { max_length: 11 };
+        let limits = Limits { max_length: 11, ..Limits::default() };
         assert!(Annotation::parse_with("raw:Mine:é", &limits).is_ok());
         let error = Annotation::parse_with("raw:Mine:éé", &limits).unwrap_err();
         assert_eq!(error.kind(), &ErrorKind::TooLong { length: 13, limit: 11 });
@@ -195,28 +257,29 @@ mod tests {
         assert!(Annotation::parse(&format!("a{longest}")).is_err());
     }
 
-    fn here(text: String) -> Ident {
-        Ident { text: text.into(), span: Span { start: 0, end: 0 } }
-    }
+    const NOWHERE: Span = Span { start: 0, end: 0 };
 
     fn any_ident() -> impl Strategy<Value = Ident> {
-        "[A-Za-z_][A-Za-z0-9_]{0,12}".prop_map(here)
+        "[A-Za-z_][A-Za-z0-9_]{0,12}".prop_map(|text| Ident { text: text.into(), span: NOWHERE })
+    }
+
+    fn any_call(arguments: &'static str) -> impl Strategy<Value = Call> {
+        (any_ident(), arguments).prop_map(|(name, text)| Call {
+            name,
+            arguments: Arguments { text: text.into(), span: NOWHERE },
+            span: NOWHERE,
+        })
     }
 
     fn any_annotation() -> impl Strategy<Value = Annotation> {
-        let nowhere = Span { start: 0, end: 0 };
-        let period = (any::<u32>(), proptest::option::of(any_ident())).prop_map(move |(every, pre)| Period {
-            every,
-            pre,
-            span: nowhere,
-        });
+        let links = proptest::collection::vec(any_call("[:\\-. a-z0-9éß]{0,8}|[^\\p{C}()]{0,8}"), 0..=4);
+        let period = (any::<u32>(), links).prop_map(|(every, chain)| Period { every, chain, span: NOWHERE });
         let components = proptest::option::of((any_ident(), proptest::option::of(any_ident())));
         let source = (any_ident(), components).prop_map(|(attribute, components)| {
             let (component, subcomponent) = components.unzip();
             Source { attribute, component, subcomponent: subcomponent.flatten() }
         });
-        let call = (any_ident(), "[:\\-. a-z0-9éß\u{301}]{0,20}|\\PC{0,20}")
-            .prop_map(move |(name, text)| Call { name, arguments: Arguments { text: text.into(), span: nowhere } });
+        let call = any_call("[:\\-.() a-z0-9éß\u{301}]{0,20}|\\PC{0,20}");
         (proptest::option::of(period), source, call).prop_map(|(period, source, algorithm)| Annotation {
             text: "".into(),
             period,
@@ -227,7 +290,7 @@ mod tests {
 
     /// Text that is nearly an annotation, so that every branch of the parser is met.
     fn almost_an_annotation() -> impl Strategy<Value = String> {
-        "([0-9]{0,11}|DSSum|[ +]1|1[,_. ]DSSum)(\\.|\\.DSSum|\\.5)?-?[a-zé .\\-1]{0,6}(\\.[a-z]{0,2}){0,4}:?[ A-Za-z0-9]{0,6}(:[0-9:.\\- \n\u{85}]{0,5})?"
+        "([0-9]{0,11}|DSSum|[ +]1|1[,_. ]DSSum)(\\.|\\.DSSum|\\.5|\\.[a-z]{0,2}\\(?[a-z:.\\-()]{0,4}\\)?){0,6}-?[a-zé .\\-1]{0,6}(\\.[a-z]{0,2}){0,4}:?[ A-Za-z0-9]{0,6}(:[0-9:.\\- \n\u{85}]{0,5})?"
     }
 
     fn parses_or_explains(text: &str) -> Result<(), TestCaseError> {
@@ -245,20 +308,40 @@ mod tests {
         Ok(())
     }
 
-    /// Every text of up to six characters out of those that mean something to the grammar.
+    /// Every text of up to `length` characters out of those that mean something to the grammar.
+    fn short_texts(length: usize) -> Vec<String> {
+        let mut all = vec![String::new()];
+        let mut from = 0;
+        for _ in 0..length {
+            let longer = |text: &String| ["1", "a", ".", "-", ":", " ", "(", ")"].map(|next| format!("{text}{next}"));
+            let next: Vec<_> = all[from..].iter().flat_map(longer).collect();
+            from = all.len();
+            all.extend(next);
+        }
+        all
+    }
+
     #[test]
     fn grammar_and_diagnosis_agree_on_every_short_text() {
-        let mut texts = vec![String::new()];
-        for length in 0..=6 {
-            for text in &texts {
-                assert_eq!(matched(text).is_none(), diagnose(text).is_some(), "{text:?}");
-            }
-            if length < 6 {
-                let longer = |text: &String| ["1", "a", ".", "-", ":", " "].map(|next| format!("{text}{next}"));
-                texts = texts.iter().flat_map(longer).collect();
+        let texts = short_texts(6);
+        assert_eq!(texts.len(), 299_593);
+        for text in texts {
+            assert_eq!(matched(&text, 1).is_none(), diagnose(&text, 1).is_some(), "{text:?}");
+        }
+    }
+
+    /// The texts above are too short for a chain in a whole annotation.
+    #[test]
+    fn grammar_and_diagnosis_agree_on_every_short_chain() {
+        let mut accepted = 0;
+        for text in short_texts(5) {
+            for text in [format!("1.a{text}-a:a"), format!("1.a(1{text}a:a:1)")] {
+                let tree = matched(&text, 2);
+                assert_eq!(tree.is_none(), diagnose(&text, 2).is_some(), "{text:?}");
+                accepted += usize::from(tree.is_some());
             }
         }
-        assert_eq!(texts.len(), 46_656);
+        assert!(accepted > 500, "only {accepted} of the texts have the right form");
     }
 
     proptest! {
@@ -282,7 +365,7 @@ mod tests {
             almost in almost_an_annotation(),
         ) {
             for text in [text, almost] {
-                prop_assert_eq!(matched(&text).is_none(), diagnose(&text).is_some(), "{:?}", text);
+                prop_assert_eq!(matched(&text, 2).is_none(), diagnose(&text, 2).is_some(), "{:?}", text);
             }
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! Equality of names and arguments is that of their text; where it stands does not matter.
 
-use std::fmt;
-use std::ops::Range;
+use alloc::boxed::Box;
+use core::fmt;
+use core::ops::Range;
 
 /// A part of the annotation's text, in bytes, end excluded.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -68,7 +69,7 @@ impl PartialEq for Ident {
 
 impl Eq for Ident {}
 
-/// The arguments of an algorithm, or a part of them. Equality ignores the span.
+/// The arguments of a call, or a part of them. Equality ignores the span.
 ///
 /// Raw text without control characters; the algorithm gives it meaning.
 #[derive(Clone, Debug)]
@@ -84,7 +85,7 @@ impl Arguments {
         &self.text
     }
 
-    /// Where it stands; the end of the annotation when there is none.
+    /// Where it stands; where there is none, the end of the name or of the annotation, or between the parentheses.
     #[must_use]
     pub fn span(&self) -> Span {
         self.span

@@ -4,6 +4,11 @@
 //! combining characters. Each would garble the message or shift the carets under it, so it is shown as
 //! an escape such as `\n` or `\u{202e}`. Every other character is shown as it is, quotes included.
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 /// Quoted names in messages end here: the caret line already shows where the full text stands.
 const LONGEST_QUOTE: usize = 60;
 
@@ -39,6 +44,17 @@ pub(super) fn one_of(names: &[String], none: &str) -> String {
             let first: Vec<_> = first.iter().map(|name| quoted(name)).collect();
             format!("{} or {}", first.join(", "), quoted(last))
         }
+    }
+}
+
+/// The prefix of a period with `arguments` after its last name, as the grammar requires it.
+pub(super) fn in_parentheses(prefix: &str, arguments: &str) -> String {
+    match arguments {
+        "" => quoted(&format!("{prefix}-")),
+        _ if arguments.contains(['(', ')']) => {
+            format!("{}, where the arguments hold no parentheses", quoted(&format!("{prefix}(…)-")))
+        }
+        _ => quoted(&format!("{prefix}({arguments})-")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::accumulator::Accumulator;
 use crate::algorithm::Range;
-use crate::annotation::{Annotation, AnnotationError, ErrorKind};
+use crate::annotation::{Annotation, AnnotationError, Call, ErrorKind, Span};
 use crate::menu;
 use crate::number::Numeric;
 use crate::spec::{Context, Periods, Shape};
@@ -27,20 +27,17 @@ pub(super) fn shape<T: Numeric>(
     context: Context<'_>,
 ) -> Result<Shape<T>, AnnotationError> {
     let stage = menu::stage(annotation, context.registry)?;
-    let pre = annotation.period().and_then(|period| period.pre());
+    let chain = annotation.period().map_or(&[][..], |period| period.chain());
     let call = annotation.algorithm();
-    match (pre, stage) {
+    match (chain.first(), stage) {
         (Some(pre), _) if every == 0 => {
-            let kind = ErrorKind::PreNeedsPeriod { pre: pre.as_str().to_owned() };
-            Err(annotation.error_at(pre.span(), kind))
+            let kind = ErrorKind::PreNeedsPeriod { pre: pre.name().as_str().to_owned() };
+            Err(annotation.error_at(pre.name().span(), kind))
         }
-        (Some(pre), Stage::Anomaly(detector)) => {
-            let pre = menu::pre(annotation, pre.as_str(), pre.span())?;
-            Ok(Shape::Detector { pre, detector })
-        }
+        (Some(_), Stage::Anomaly(detector)) => Ok(Shape::Detector { pre: only_link(annotation, chain)?, detector }),
         (Some(pre), _) => {
             let kind = ErrorKind::ChainWithoutDetector { algorithm: call.name().as_str().to_owned() };
-            Err(annotation.error_at(pre.span(), kind))
+            Err(annotation.error_at(pre.name().span(), kind))
         }
         (None, stage) if every == 0 => Ok(Shape::Inline(stage)),
         (None, Stage::Accumulator(accumulator)) => {
@@ -55,6 +52,17 @@ pub(super) fn shape<T: Numeric>(
             Err(annotation.error_at(call.name().span(), kind))
         }
     }
+}
+
+/// The pre-aggregation of a detector; more than one is not supported.
+fn only_link<T: Numeric>(annotation: &Annotation, chain: &[Call]) -> Result<Accumulator<T>, AnnotationError> {
+    let links = chain.iter().map(|link| menu::pre(annotation, link)).collect::<Result<Vec<_>, _>>()?;
+    <[_; 1]>::try_from(links).map(|[link]| link).map_err(|links| {
+        let start = chain.get(1).map_or(0, |link| link.span().start);
+        let end = chain.last().map_or(0, |link| link.span().end);
+        let kind = ErrorKind::ChainTooLong { found: links.len(), limit: 1 };
+        annotation.error_at(Span { start, end }, kind)
+    })
 }
 
 /// Every period starts a new window, so one that is longer than the struct's period never fills.

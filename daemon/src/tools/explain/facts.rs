@@ -79,7 +79,7 @@ impl Facts {
     pub(super) fn of(spec: &Spec, mstats: bool) -> Self {
         let annotation = spec.annotation();
         let algorithm = annotation.algorithm();
-        let pre = annotation.period().and_then(|period| period.pre());
+        let chain = annotation.period().map(|period| period.chain()).unwrap_or_default();
         let range = range(spec);
         Self {
             annotation: annotation.to_string(),
@@ -90,7 +90,7 @@ impl Facts {
             period: spec.is_periodic().then(|| Period {
                 every: spec.every(),
                 struct_seconds: ASSUMED_PERIOD_SECONDS,
-                aggregate: pre.map(|pre| pre.as_str().to_owned()),
+                aggregate: chain.first().map(|link| link.name().as_str().to_owned()),
             }),
             algorithm: algorithm.name().as_str().to_owned(),
             window: range.map(|range| Window { seconds: range.seconds(), bucket_micros: range.bucket_micros() }),

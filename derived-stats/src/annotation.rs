@@ -40,6 +40,8 @@
 //! # Ok::<(), derived_stats::annotation::AnnotationError>(())
 //! ```
 //!
+//! Without the parser, [`Annotation::new`] builds an annotation of parts.
+//!
 //! # Input safety
 //!
 //! Annotations may come from users. [`Limits`] bounds the length (1024 bytes by default) and the chain (4
@@ -47,6 +49,7 @@
 //! never panics, and an error's text escapes what could garble a terminal or a log.
 
 mod ast;
+mod build;
 #[cfg(feature = "parser")]
 mod diagnose;
 mod error;
@@ -59,6 +62,7 @@ mod piece;
 mod printable;
 
 pub use ast::{Annotation, Call, Period, Source};
+pub use build::PartError;
 pub use error::AnnotationError;
 pub use fault::{NameFault, ParenthesesFault, PeriodFault};
 pub use kind::ErrorKind;

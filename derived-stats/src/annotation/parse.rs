@@ -257,35 +257,21 @@ mod tests {
         assert!(Annotation::parse(&format!("a{longest}")).is_err());
     }
 
-    const NOWHERE: Span = Span { start: 0, end: 0 };
-
     fn any_ident() -> impl Strategy<Value = Ident> {
-        "[A-Za-z_][A-Za-z0-9_]{0,12}".prop_map(|text| Ident { text: text.into(), span: NOWHERE })
+        "[A-Za-z_][A-Za-z0-9_]{0,12}".prop_map(|text| Ident::new(&text).unwrap())
     }
 
     fn any_call(arguments: &'static str) -> impl Strategy<Value = Call> {
-        (any_ident(), arguments).prop_map(|(name, text)| Call {
-            name,
-            arguments: Arguments { text: text.into(), span: NOWHERE },
-            span: NOWHERE,
-        })
+        (any_ident(), arguments).prop_map(|(name, text)| Call::new(name, Arguments::new(&text).unwrap()))
     }
 
     fn any_annotation() -> impl Strategy<Value = Annotation> {
         let links = proptest::collection::vec(any_call("[:\\-. a-z0-9éß]{0,8}|[^\\p{C}()]{0,8}"), 0..=4);
-        let period = (any::<u32>(), links).prop_map(|(every, chain)| Period { every, chain, span: NOWHERE });
-        let components = proptest::option::of((any_ident(), proptest::option::of(any_ident())));
-        let source = (any_ident(), components).prop_map(|(attribute, components)| {
-            let (component, subcomponent) = components.unzip();
-            Source { attribute, component, subcomponent: subcomponent.flatten() }
-        });
+        let period = (any::<u32>(), links).prop_map(|(every, chain)| Period::new(every, chain).unwrap());
+        let source = proptest::collection::vec(any_ident(), 1..=3).prop_map(|names| Source::new(names).unwrap());
         let call = any_call("[:\\-.() a-z0-9éß\u{301}]{0,20}|\\PC{0,20}");
-        (proptest::option::of(period), source, call).prop_map(|(period, source, algorithm)| Annotation {
-            text: "".into(),
-            period,
-            source,
-            algorithm,
-        })
+        (proptest::option::of(period), source, call)
+            .prop_map(|(period, source, algorithm)| Annotation::new(period, source, algorithm))
     }
 
     /// Text that is nearly an annotation, so that every branch of the parser is met.
@@ -348,6 +334,14 @@ mod tests {
         #[test]
         fn property_printing_then_parsing_gives_the_same_annotation(annotation in any_annotation()) {
             prop_assert_eq!(Annotation::parse(&annotation.to_string()), Ok(annotation));
+        }
+
+        /// `Debug` shows text and spans, which equality ignores.
+        #[test]
+        fn property_a_built_annotation_is_its_text_parsed_spans_included(annotation in any_annotation()) {
+            prop_assert_eq!(annotation.text(), annotation.to_string());
+            let parsed = Annotation::parse(annotation.text()).unwrap();
+            prop_assert_eq!(format!("{annotation:?}"), format!("{parsed:?}"));
         }
 
         #[test]

@@ -119,6 +119,13 @@ impl Arguments {
     }
 }
 
+/// No arguments.
+impl Default for Arguments {
+    fn default() -> Self {
+        Self { text: "".into(), span: Span { start: 0, end: 0 } }
+    }
+}
+
 impl fmt::Display for Arguments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

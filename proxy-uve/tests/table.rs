@@ -308,6 +308,7 @@ fn every_record_has_its_fate() {
         (b"k:1", at(HOUR - MINUTE - 1, "1"), Fate::Late),
         (b"", at(HOUR, "1"), Fate::MalformedKey),
         (b":1", at(HOUR, "1"), Fate::MalformedKey),
+        (b"k", at(HOUR, "1"), Fate::MalformedKey),
         (b"k:\xff", at(HOUR, "1"), Fate::MalformedKey),
         (long_key.as_bytes(), at(HOUR, "1"), Fate::MalformedKey),
         (b"k:1", String::new(), Fate::MalformedPayload),
@@ -320,11 +321,14 @@ fn every_record_has_its_fate() {
     ];
     for (key, payload, fate) in &cases {
         assert_eq!(feed.record(key, HOUR, payload.as_bytes()), *fate, "{payload:.80}");
+        let is_malformed = matches!(fate, Fate::MalformedKey | Fate::MalformedPayload | Fate::MalformedValue);
+        let fault = feed.table.fault(key, payload.as_bytes());
+        assert_eq!(fault.is_some(), is_malformed, "{:?} {payload:.80}: {fault:?}", key.escape_ascii().to_string());
     }
     let fates = *feed.table.fates();
     assert_eq!(fates.total(), cases.len() as u64);
     let again =
-        feed.table.ingest(&Record { position: 17, arrived: HOUR, key: b"k:1", payload: at(HOUR, "1").as_bytes() });
+        feed.table.ingest(&Record { position: 18, arrived: HOUR, key: b"k:1", payload: at(HOUR, "1").as_bytes() });
     assert_eq!((again, feed.table.fates().duplicate), (Fate::Duplicate, 1));
 }
 
@@ -334,8 +338,9 @@ fn limits_of_keys_and_payloads_are_settings() {
     let mut feed = Feed::new(table_of("", settings));
     let blank = " ".repeat(100_000);
     let payload = format!("{{\"ts\":{HOUR},{blank}\"value\":1}}");
-    assert_eq!(feed.record("k".repeat(4000).as_bytes(), HOUR, payload.as_bytes()), Fate::Aggregated);
-    assert_eq!(feed.record("k".repeat(4001).as_bytes(), HOUR, payload.as_bytes()), Fate::MalformedKey);
+    let key = |length: usize| format!("k:{}", "x".repeat(length - 2));
+    assert_eq!(feed.record(key(4000).as_bytes(), HOUR, payload.as_bytes()), Fate::Aggregated);
+    assert_eq!(feed.record(key(4001).as_bytes(), HOUR, payload.as_bytes()), Fate::MalformedKey);
 }
 
 #[test]

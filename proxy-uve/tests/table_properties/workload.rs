@@ -131,7 +131,7 @@ enum Move {
     Sample { key: usize, on: u64, back: u64, value: Number },
 }
 
-pub(crate) const KEYS: [&str; 6] = ["T:a", "T:b", "T:c", "U:a", "ObjectVNTable:default-domain:demo:vn1", "alone"];
+pub(crate) const KEYS: [&str; 6] = ["T:a", "T:b", "T:c", "U:a", "ObjectVNTable:default-domain:demo:vn1", "U:"];
 
 fn moves() -> impl Strategy<Value = Move> {
     let on = prop_oneof![8 => 0..20u64, 3 => 20..100u64, 1 => 100..2000u64];

@@ -103,7 +103,7 @@ fn rows_closing(mut table: Table, samples: &[Sample], sizes: &[usize], more: usi
 }
 
 fn settings(close_per_record: usize) -> TableSettings {
-    TableSettings { close_per_record, max_objects: 700, ..TableSettings::default() }
+    TableSettings::default().with_close_per_record(close_per_record).with_max_objects(700)
 }
 
 proptest! {
@@ -133,7 +133,7 @@ proptest! {
     ) {
         let samples: Vec<_> = samples;
         // At the limit of objects it matters when a slot becomes free.
-        let settings = |close_per_record| TableSettings { max_objects: 10_000, ..settings(close_per_record) };
+        let settings = |close_per_record| settings(close_per_record).with_max_objects(10_000);
         let (mut expected, at_once) = rows(table(SCHEMAS[schema], settings(usize::MAX)), &samples, &[1]);
         let (mut got, bit_by_bit) = rows_closing(table(SCHEMAS[schema], settings(1)), &samples, &[size], more);
         expected.sort();

@@ -94,7 +94,7 @@ impl<S: ResultSink> Table<S> {
         for (record, &slot) in records.iter().zip(slots) {
             let is_plain = record.position > position
                 && record.at >= open_from
-                && record.at <= record.arrived.saturating_add(self.settings.allowed_skew)
+                && record.at <= record.arrived.saturating_add(self.allowed_skew)
                 && self.plan.lanes[0].spec.accepts(record.value)
                 // A known key was checked when it became known.
                 && (slot != UNKNOWN || self.is_key(record.key));
@@ -104,7 +104,7 @@ impl<S: ResultSink> Table<S> {
             position = record.position;
             newest = newest.max(record.at);
         }
-        (!self.makes_due(newest.saturating_sub(self.settings.allowed_lateness))).then_some(newest)
+        (!self.makes_due(newest.saturating_sub(self.allowed_lateness))).then_some(newest)
     }
 
     /// From when on every group's window is open.
@@ -115,7 +115,7 @@ impl<S: ResultSink> Table<S> {
     }
 
     fn apply_columns(&mut self, records: &[DecodedRecord<'_>], slots: &[u32], newest: u64) {
-        let watermark = newest.saturating_sub(self.settings.allowed_lateness);
+        let watermark = newest.saturating_sub(self.allowed_lateness);
         self.progress.watermark = self.progress.watermark.max(watermark);
         self.progress.newest = Some(newest);
         self.progress.position = records.last().map(|record| record.position);

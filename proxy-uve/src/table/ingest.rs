@@ -58,7 +58,7 @@ impl<S: ResultSink> Table<S> {
         if slot.is_none() && !self.is_key(record.key) {
             return Fate::MalformedKey;
         }
-        if record.at > record.arrived.saturating_add(self.settings.allowed_skew) {
+        if record.at > record.arrived.saturating_add(self.allowed_skew) {
             return Fate::Future;
         }
         if !self.plan.accepts(record.value) {
@@ -107,7 +107,7 @@ impl<S: ResultSink> Table<S> {
         }
         let newest = self.progress.newest.map_or(at, |newest| newest.max(at));
         self.progress.newest = Some(newest);
-        self.move_watermark(newest.saturating_sub(self.settings.allowed_lateness));
+        self.move_watermark(newest.saturating_sub(self.allowed_lateness));
     }
 
     fn is_open_at(&self, at: u64) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use derived_stats::{Number, Silence};
 use proptest::prelude::*;
@@ -173,7 +174,7 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
 
 impl Case {
     pub(crate) fn settings(&self) -> TableSettings {
-        TableSettings { allowed_lateness: self.lateness, ..TableSettings::default() }
+        TableSettings::default().with_allowed_lateness(Duration::from_micros(self.lateness))
     }
 
     pub(crate) fn table(&self) -> Table {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a table did with a record.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum Fate {
     /// Part of at least one open window, or of an inline result.
     Aggregated,
@@ -30,7 +31,7 @@ pub enum Fate {
 
 impl Fate {
     /// All fates, in the order of their names.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: &'static [Self] = &[
         Self::Aggregated,
         Self::Duplicate,
         Self::Future,
@@ -61,6 +62,7 @@ impl Fate {
 /// How many records had each fate. Part of the snapshot, so that the law holds over restarts.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Fates {
     /// See [`Fate::Aggregated`].
     pub aggregated: u64,

@@ -75,9 +75,17 @@ fn the_longest_window_takes_samples() {
     }
 }
 
+fn check(cases: impl IntoIterator<Item = (ProxyTypeBuilder, &'static str)>) {
+    for (builder, expected) in cases {
+        let error = error(builder);
+        let sentence = error.split_once("`: ").map(|(_, sentence)| sentence);
+        assert_eq!(sentence, Some(expected), "{error}");
+    }
+}
+
 #[test]
-fn faults_name_part_and_remedy() {
-    let cases: [(ProxyTypeBuilder, &str); 16] = [
+fn faults_of_a_type_name_part_and_remedy() {
+    check([
         (
             builder("1T"),
             "the type is named `1T`, which is not an identifier; use letters, digits and `_`, not starting with a digit",
@@ -103,6 +111,12 @@ fn faults_name_part_and_remedy() {
             builder("T").silence(Silence::Skip).result("v", "raw:DSSum"),
             "the rule for silence counts periods, and the type has none; set a period or remove it",
         ),
+    ]);
+}
+
+#[test]
+fn faults_of_a_result_name_it_and_the_remedy() {
+    check([
         (sum(1, DAY).result("value", "1-raw:DSAvg"), "two fields are named `value`; rename one of them"),
         (sum(1, DAY).result("raw", "1-raw:DSAvg"), "two fields are named `raw`; rename one of them"),
         (
@@ -121,12 +135,7 @@ fn faults_name_part_and_remedy() {
             sum(1, DAY).raw("flows"),
             "the result `value` reads `raw`, but samples fill `flows`; write `flows` in its annotation",
         ),
-    ];
-    for (builder, expected) in cases {
-        let error = error(builder);
-        let sentence = error.split_once("`: ").map(|(_, sentence)| sentence);
-        assert_eq!(sentence, Some(expected), "{error}");
-    }
+    ]);
     let unknown = error(sum(1, DAY).result("x", "1-raw:DSum"));
     assert!(unknown.starts_with("proxy type `Wide`: the annotation of the result `x` is wrong: "), "{unknown}");
 }

@@ -110,6 +110,21 @@ impl Fates {
         Fate::ALL.iter().for_each(|&fate| self.add(fate, other.count(fate)));
     }
 
+    /// The records that came after `earlier`, an earlier state of the same counts.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            aggregated: self.aggregated - earlier.aggregated,
+            duplicate: self.duplicate - earlier.duplicate,
+            future: self.future - earlier.future,
+            late: self.late - earlier.late,
+            malformed_key: self.malformed_key - earlier.malformed_key,
+            malformed_payload: self.malformed_payload - earlier.malformed_payload,
+            malformed_value: self.malformed_value - earlier.malformed_value,
+            over_limit: self.over_limit - earlier.over_limit,
+            refused: self.refused - earlier.refused,
+        }
+    }
+
     pub(crate) fn add(&mut self, fate: Fate, records: u64) {
         let count = match fate {
             Fate::Aggregated => &mut self.aggregated,

@@ -25,6 +25,29 @@ pub enum RecordFault {
 }
 
 impl<S: ResultSink> Table<S> {
+    /// Applies a record whose payload is decoded, as [`ingest`](Self::ingest) does.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use proxy_uve::{schema::Schema, Plan, StreamName, Table, TableSettings};
+    /// use derived_stats::Number;
+    /// use proxy_uve::{DecodedRecord, Fate};
+    ///
+    /// # let types = [Arc::clone(Schema::builtin().get("AggProxySum").expect("built in"))];
+    /// # let plan = Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?, &types));
+    /// let mut table = Table::new(plan, TableSettings::default());
+    /// let at = 60_000_000;
+    /// let record = DecodedRecord { position: 0, arrived: at, key: b"ObjectVNTable:demo", at, value: Number::U64(18) };
+    /// assert_eq!(table.ingest_decoded(&record), Fate::Aggregated);
+    /// assert_eq!(table.ingest_decoded(&record), Fate::Duplicate, "its position was applied");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ingest_decoded(&mut self, record: &DecodedRecord<'_>) -> Fate {
+        let fate = if self.is_new(record.position) { self.judge(record, None) } else { Fate::Duplicate };
+        self.count(fate);
+        fate
+    }
+
     pub(super) fn judge_record(&mut self, record: &Record<'_>) -> Fate {
         if !self.is_new(record.position) {
             return Fate::Duplicate;

@@ -10,7 +10,7 @@ use benches::{MINUTE, START, SplitMix64, plan, settings};
 use derived_stats::Number;
 use proxy_uve::schema::Schema;
 use proxy_uve::wire::encode_xml;
-use proxy_uve::{AttributeResult, DecodedRecord, Plan, Record, ResultSink, StreamName, Subject, Table, TableSettings};
+use proxy_uve::{AttributeResult, DecodedRecord, Plan, Record, ResultSink, StreamName, Subject, Table};
 
 /// Records that are made, then timed, at a time.
 const CHUNK: usize = 65_536;
@@ -178,7 +178,7 @@ fn close_json(keys: &Keys) -> f64 {
 
 /// How long batches of 64 records take while the window of all objects closes beside them: on average and at worst.
 fn pause(keys: &Keys) -> (f64, f64) {
-    let settings = TableSettings { close_per_record: 64, ..settings() };
+    let settings = settings().with_close_per_record(64);
     let mut table = Table::new(plan(), settings);
     let mut position = 0;
     for minute in 0..12 {

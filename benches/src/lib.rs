@@ -6,6 +6,7 @@ pub mod kafka;
 pub mod netplugin;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};
@@ -54,7 +55,7 @@ pub fn plan() -> Arc<Plan> {
 
 /// The default settings without lateness, as records in order need none.
 pub fn settings() -> TableSettings {
-    TableSettings { allowed_lateness: 0, max_objects: usize::MAX, ..TableSettings::default() }
+    TableSettings::default().with_allowed_lateness(Duration::ZERO).with_max_objects(usize::MAX)
 }
 
 /// A small generator of reproducible random numbers (Steele, Lea, Flood 2014).

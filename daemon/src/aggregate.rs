@@ -39,7 +39,7 @@ use crate::aggregate::pipeline::{Outcome, Pipeline};
 use crate::aggregate::rows::RowFormat;
 use crate::aggregate::what::What;
 use crate::cli::AggregateArgs;
-use crate::clock::{Clock as _, SystemClock, micros};
+use crate::clock::{Clock as _, SystemClock};
 use crate::recorded;
 
 /// The exit code of a bad annotation or schema, as of any wrong argument.
@@ -61,11 +61,7 @@ pub(crate) fn run(args: &AggregateArgs) -> anyhow::Result<ExitCode> {
     };
     let form = args.format.map(LineForm::from);
     let progress = recorded::progress_bar(&args.files)?;
-    let settings = TableSettings {
-        allowed_lateness: micros(args.allowed_lateness),
-        max_objects: usize::MAX,
-        ..TableSettings::default()
-    };
+    let settings = TableSettings::default().with_allowed_lateness(args.allowed_lateness).with_max_objects(usize::MAX);
     let format = RowFormat::new(args.out.as_deref(), &what);
     let mut output = open_output(args.out.as_deref())?;
     if args.header {

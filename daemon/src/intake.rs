@@ -244,6 +244,7 @@ mod tests {
             (r#"{"attr":"flows","ts":1,"value":2}"#, "key"),
             (r#"{"key":"T:a","attr":"flows","ts":1,"value":"x"}"#, "sample"),
             (r#"{"key":":a","attr":"flows","ts":1,"value":1}"#, "table"),
+            (r#"{"key":"vn1","attr":"flows","ts":1,"value":1}"#, "no `:` between table and name"),
             (r#"{"key":7,"attr":"flows","ts":1,"value":1}"#, "must be a string"),
             (r#"{"key":"T:a","attr":"flows","ts":1,"value":1} x"#, "malformed JSON"),
             (r#"{"key":"T:a","stream":"Agent-x","ts":1,"value":1}"#, "no stream `Agent-x`"),

@@ -90,14 +90,12 @@ mod tests {
 
     #[test]
     fn a_line_reads_back_as_it_was_written() {
-        let row = ResultRow {
-            key: "ObjectVNTable:a \"quoted\"\n name".as_bytes(),
-            uve_name: "AggProxySum-UveVirtualNetworkAgent-egress_flow_count",
-            start: 60_000_000,
-            end: 120_000_000,
-            deleted: false,
-            json: br#"{"deleted":false,"proxy":"p","value":{"value":36}}"#,
-        };
+        let row = ResultRow::new(
+            "ObjectVNTable:a \"quoted\"\n name".as_bytes(),
+            "AggProxySum-UveVirtualNetworkAgent-egress_flow_count",
+            60_000_000..120_000_000,
+            br#"{"deleted":false,"proxy":"p","value":{"value":36}}"#,
+        );
         let mut line = Vec::new();
         encode(&row, &mut line);
         assert!(!line.contains(&b'\n'), "a line holds no line feed");

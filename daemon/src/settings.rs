@@ -6,7 +6,6 @@ use std::time::Duration;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
 use crate::app::AppSettings;
-use crate::clock::micros;
 use crate::config::{Aggregation, Config, Loaded, LogKind, Streams};
 use crate::contiv::{LegacySettings, ScraperSettings};
 use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
@@ -109,13 +108,11 @@ fn kafka(config: &Config) -> anyhow::Result<KafkaSettings> {
 const CLOSE_PER_RECORD: usize = 64;
 
 fn table(aggregation: &Aggregation) -> TableSettings {
-    TableSettings {
-        allowed_lateness: micros(aggregation.allowed_lateness),
-        allowed_skew: micros(aggregation.allowed_skew),
-        close_per_record: CLOSE_PER_RECORD,
-        max_objects: aggregation.max_objects_per_partition,
-        ..TableSettings::default()
-    }
+    TableSettings::default()
+        .with_allowed_lateness(aggregation.allowed_lateness)
+        .with_allowed_skew(aggregation.allowed_skew)
+        .with_close_per_record(CLOSE_PER_RECORD)
+        .with_max_objects(aggregation.max_objects_per_partition)
 }
 
 fn streams(loaded: &Loaded) -> impl Iterator<Item = StreamName> {

@@ -289,7 +289,7 @@ impl Gathered {
         let mut streams: BTreeMap<String, StreamTotals> = BTreeMap::new();
         for status in self.telemetry.partitions().into_values() {
             let totals = streams.entry(status.stream).or_default();
-            for fate in Fate::ALL {
+            for &fate in Fate::ALL {
                 *totals.fates.entry(fate.name()).or_default() += status.fates.count(fate);
             }
             totals.objects += status.objects as u64;

@@ -258,7 +258,7 @@ impl<'l> Visitor<'l> for NewsVisitor {
 #[derive(serde::Deserialize)]
 struct Name<'l>(#[serde(borrow)] Cow<'l, str>);
 
-/// The table and the name; a key without colon is both.
+/// The table and the name. A key without `:` is both: the results log may be older than the rule that refuses one.
 pub(crate) fn split_key(key: &str) -> (&str, &str) {
     key.split_once(':').unwrap_or((key, key))
 }

@@ -1,8 +1,8 @@
 //! Keys of messages: which object a sample belongs to, and which partition holds the object.
 //!
 //! A key is `table:name`, such as `ObjectVNTable:default-domain:admin:vn1`. The table ends at the first `:`, the
-//! name may hold more of them. Where the original aborts the process (an empty key or table, a null key), a key here
-//! is an error that the caller counts.
+//! name may hold more of them. Where the original aborts the process (an empty key or table, a null key), and for a key
+//! without `:`, there is an error here that the caller counts.
 
 mod uve_type;
 
@@ -46,6 +46,9 @@ pub enum KeyError {
     /// A `:` at the start. The original aborts.
     #[error("the key has no table before its first `:`; expected `table:name`")]
     EmptyTable,
+    /// No `:` at all. The original takes the whole key for table and name.
+    #[error("the key has no `:` between table and name; expected `table:name`")]
+    NoColon,
     /// The key is not text.
     #[error("the key is not UTF-8 from byte {at} on; expected `table:name` in UTF-8")]
     NotUtf8 {
@@ -68,6 +71,7 @@ impl KeyError {
         match self {
             Self::Empty => "key_empty",
             Self::EmptyTable => "key_empty_table",
+            Self::NoColon => "key_no_colon",
             Self::NotUtf8 { .. } => "key_not_utf8",
             Self::TooLong { .. } => "key_too_long",
         }
@@ -76,8 +80,6 @@ impl KeyError {
 
 impl<'k> ObjectKey<'k> {
     /// Reads a key of at most [`MAX_KEY_LENGTH`] bytes. Allocates nothing.
-    ///
-    /// A key without `:` is table and name at once, as in the original; it is then the same object as `key:key`.
     ///
     /// # Errors
     ///
@@ -100,7 +102,7 @@ impl<'k> ObjectKey<'k> {
         }
         let text = std::str::from_utf8(key).map_err(|error| KeyError::NotUtf8 { at: error.valid_up_to() })?;
         match text.split_once(':') {
-            None => Ok(Self { table: text, name: text }),
+            None => Err(KeyError::NoColon),
             Some(("", _)) => Err(KeyError::EmptyTable),
             Some((table, name)) => Ok(Self { table, name }),
         }
@@ -144,7 +146,6 @@ mod tests {
             ("ObjectVNTable:default-domain:admin:vn1", "ObjectVNTable", "default-domain:admin:vn1"),
             ("T::x", "T", ":x"),
             ("T:", "T", ""),
-            ("T", "T", "T"),
             ("é:ü", "é", "ü"),
         ];
         for (key, table, name) in cases {
@@ -153,18 +154,19 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_crash_the_original_are_errors() {
-        let cases: [(&[u8], KeyError); 5] = [
+    fn keys_that_name_no_object_are_errors() {
+        let cases: [(&[u8], KeyError); 6] = [
             (b"", KeyError::Empty),
             (b":", KeyError::EmptyTable),
             (b":vn1", KeyError::EmptyTable),
+            (b"vn1", KeyError::NoColon),
             (b"T:\xff\xfe", KeyError::NotUtf8 { at: 2 }),
             (&[b'a'; 1025], KeyError::TooLong { length: 1025, limit: 1024 }),
         ];
         for (key, expected) in cases {
             assert_eq!(ObjectKey::parse(key), Err(expected), "{key:?}");
         }
-        assert!(ObjectKey::parse(&[b'a'; 1024]).is_ok());
+        assert_eq!(ObjectKey::parse(&[b'a'; 1024]), Err(KeyError::NoColon), "the length is right");
     }
 
     #[test]

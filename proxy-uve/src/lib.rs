@@ -63,6 +63,9 @@ pub mod stream;
 mod table;
 pub mod wire;
 
+/// The library of algorithms, in the version that this crate's types are made of.
+pub use derived_stats;
+
 pub use self::key::{ObjectKey, partition, table_of_uve_type, uve_type_of_table};
 pub use self::stream::StreamName;
 pub use self::table::{

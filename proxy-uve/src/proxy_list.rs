@@ -35,7 +35,7 @@ UveVirtualNetworkAgent-ingress_flow_count:AggProxySumAnomalyEWM01:AggProxySum";
 /// let list = ProxyList::parse(DEFAULT_PROXY_LIST, &Schema::builtin())?;
 /// let entry = &list.entries()[0];
 /// assert_eq!(entry.stream.attribute(), "egress_flow_count");
-/// assert_eq!(entry.types[0].name, "AggProxySumAnomalyEWM01");
+/// assert_eq!(entry.types[0].name(), "AggProxySumAnomalyEWM01");
 /// assert_eq!(list.to_string(), DEFAULT_PROXY_LIST);
 /// # Ok::<(), proxy_uve::proxy_list::ProxyListErrors>(())
 /// ```
@@ -113,7 +113,7 @@ impl fmt::Display for ProxyList {
 impl fmt::Display for ProxyEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.stream)?;
-        self.types.iter().try_for_each(|proxy_type| write!(f, ":{}", proxy_type.name))
+        self.types.iter().try_for_each(|proxy_type| write!(f, ":{}", proxy_type.name()))
     }
 }
 
@@ -167,7 +167,7 @@ impl Parser<'_> {
             self.error(ProxyListErrorKind::UnknownType { name: name.to_owned(), nearest }, span);
             return None;
         };
-        if before.iter().any(|other| other.name == name) {
+        if before.iter().any(|other| other.name() == name) {
             self.error(ProxyListErrorKind::DuplicateType { name: name.to_owned() }, span);
             return None;
         }

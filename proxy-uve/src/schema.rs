@@ -1,4 +1,5 @@
-//! Proxy types are data: structs in Sandesh syntax, as Contrail writes them.
+//! Proxy types are data: structs in Sandesh syntax, as Contrail writes them. A program can define them in code as well,
+//! with [`ProxyType::builder`].
 //!
 //! ```text
 //! struct AggProxySumAnomalyEWM01 {
@@ -46,7 +47,9 @@ use derived_stats::Registry;
 
 pub use self::error::{SchemaError, SchemaErrors};
 pub use self::kind::SchemaErrorKind;
-pub use self::proxy_type::{ProxyType, RawField, ResultAttribute};
+pub use self::proxy_type::{
+    ProxyType, ProxyTypeBuilder, ProxyTypeError, ProxyTypeErrorKind, RawField, ResultAttribute,
+};
 use self::source::Source;
 
 /// A compiled set of proxy types, by name.
@@ -56,8 +59,8 @@ use self::source::Source;
 ///
 /// let schema = Schema::builtin();
 /// let sum = schema.get("AggProxySum").expect("built in");
-/// assert_eq!((sum.period_seconds, sum.timeout), (60, 1));
-/// assert_eq!(sum.attributes[0].spec.annotation().text(), "1-raw:DSSum");
+/// assert_eq!((sum.period_seconds(), sum.timeout()), (Some(60), 1));
+/// assert_eq!(sum.attributes()[0].spec.annotation().text(), "1-raw:DSSum");
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
@@ -102,7 +105,7 @@ impl Schema {
             let (proxy_type, faults) = check::compile(&source, definition, None);
             errors.extend(faults);
             if let Some(proxy_type) = proxy_type {
-                let name = proxy_type.name.clone();
+                let name = proxy_type.name().to_owned();
                 types.insert(name, Entry { proxy_type: Arc::new(proxy_type), source: Arc::clone(&source), definition });
             }
         }

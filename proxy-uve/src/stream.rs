@@ -121,6 +121,11 @@ impl StreamNameError {
     }
 }
 
+/// Whether a name is an identifier of Sandesh, `[A-Za-z_][A-Za-z0-9_]*`.
+pub(crate) fn is_identifier(name: &str) -> bool {
+    !name.is_empty() && check_identifier(name, 0).is_ok()
+}
+
 fn check_identifier(text: &str, start: usize) -> Result<(), StreamNameError> {
     let bad = text.char_indices().find(|(at, character)| {
         let leading_digit = *at == 0 && character.is_ascii_digit();

@@ -48,6 +48,7 @@ use self::lane::Lane;
 pub use self::plan::Plan;
 pub use self::results::{ResultBuffer, ResultRow};
 pub use self::settings::TableSettings;
+use self::settings::micros;
 pub use self::sink::{AttributeResult, ResultSink, Subject};
 use self::slots::Slots;
 pub use self::snapshot::{CHUNK_SLOTS, Snapshot, SnapshotError};
@@ -86,6 +87,9 @@ pub struct DecodedRecord<'r> {
 pub struct Table<S = ResultBuffer> {
     plan: Arc<Plan>,
     settings: TableSettings,
+    /// Of the settings, in microseconds.
+    allowed_lateness: u64,
+    allowed_skew: u64,
     /// The `proxy` field of every result.
     proxy: String,
     slots: Slots,
@@ -157,6 +161,8 @@ impl<S: ResultSink> Table<S> {
             lanes,
             detectors,
             plan,
+            allowed_lateness: micros(settings.allowed_lateness),
+            allowed_skew: micros(settings.allowed_skew),
             settings,
             slots: Slots::default(),
             progress: Progress::default(),
@@ -178,13 +184,13 @@ impl<S: ResultSink> Table<S> {
         fate
     }
 
-    /// Moves the watermark forward to `stream_time` (microseconds) and closes the windows that end at or before it,
+    /// Moves the watermark forward to `stream_time_micros` (microseconds since the epoch) and closes the windows that end at or before it,
     /// all of them at once.
     ///
     /// The samples themselves do this while they flow. The owner calls it for a partition that it knows to be idle:
     /// it has read the log to its end, and so much time has passed since. A time in the past changes nothing.
-    pub fn advance(&mut self, stream_time: u64) {
-        if self.move_watermark(stream_time) {
+    pub fn advance(&mut self, stream_time_micros: u64) {
+        if self.move_watermark(stream_time_micros) {
             self.finish_closing();
         }
     }
@@ -201,7 +207,7 @@ impl<S: ResultSink> Table<S> {
     ///
     /// let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
     /// let types = [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())];
-    /// let settings = TableSettings { close_per_record: 64, ..TableSettings::default() };
+    /// let settings = TableSettings::default().with_close_per_record(64);
     /// let mut table = Table::new(Arc::new(Plan::new(stream, &types)), settings);
     /// for (position, object) in (0..1000).chain([0]).enumerate() {
     ///     let (key, ts) = (format!("ObjectVNTable:vn{object}"), if position < 1000 { 0 } else { 120_000_000 });
@@ -223,10 +229,10 @@ impl<S: ResultSink> Table<S> {
         self.closing.is_some()
     }
 
-    /// Says that records up to time `until` (microseconds) may be missing: the log was cut off, or a source lost
-    /// some. Results of windows that start earlier carry `"partial": true`.
-    pub fn mark_gap(&mut self, until: u64) {
-        self.progress.covered_from = self.progress.covered_from.max(until);
+    /// Marks records up to the time `until_micros` (microseconds since the epoch) as possibly missing: the log was cut
+    /// off, or a source lost some. Results of windows that start earlier carry `"partial": true`.
+    pub fn mark_gap(&mut self, until_micros: u64) {
+        self.progress.covered_from = self.progress.covered_from.max(until_micros);
     }
 
     /// Where results go.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use derived_stats::Number;
 use proptest::prelude::*;
 use proxy_uve::schema::Schema;
-use proxy_uve::{DecodedRecord, Fate, Plan, ResultRow, StreamName, Table, TableSettings};
+use proxy_uve::{DecodedRecord, Fate, Plan, Record, ResultRow, StreamName, Table, TableSettings};
 
 const SECOND: u64 = 1_000_000;
 const START: u64 = 86_400 * SECOND;
@@ -103,7 +103,7 @@ fn rows_closing(mut table: Table, samples: &[Sample], sizes: &[usize], more: usi
 }
 
 fn settings(close_per_record: usize) -> TableSettings {
-    TableSettings { close_per_record, max_objects: 700, ..TableSettings::default() }
+    TableSettings::default().with_close_per_record(close_per_record).with_max_objects(700)
 }
 
 proptest! {
@@ -125,6 +125,46 @@ proptest! {
     }
 
     #[test]
+    fn property_a_batch_reports_what_its_records_have_one_by_one(
+        samples in samples(400, 1500),
+        size in 1..200usize,
+        schema in 0..SCHEMAS.len(),
+    ) {
+        let (mut single, mut batched) = (table(SCHEMAS[schema], settings(100)), table(SCHEMAS[schema], settings(100)));
+        for samples in samples.chunks(size) {
+            let records: Vec<_> = samples.iter().map(decoded).collect();
+            let expected: Vec<Fate> = records.iter().map(|record| single.ingest_decoded(record)).collect();
+            let mut fates = vec![Fate::Aggregated; records.len()];
+            let counts = batched.ingest_batch_with(&records, |index, fate| fates[index] = fate);
+            prop_assert_eq!(&fates, &expected);
+            for &fate in Fate::ALL {
+                let found = expected.iter().filter(|&&other| other == fate).count();
+                prop_assert_eq!(counts.count(fate), found as u64, "{:?}", fate);
+            }
+        }
+    }
+
+    #[test]
+    fn property_payloads_report_as_single_records_do(samples in samples(400, 1500), size in 1..200usize) {
+        let (mut single, mut batched) = (table("", settings(100)), table("", settings(100)));
+        let payload = |sample: &Sample| match sample.position % 90 {
+            7 => b"<a>no time</a>".to_vec(),
+            _ => format!("{{\"ts\":{},\"value\":{}}}", sample.at, sample.value).into_bytes(),
+        };
+        let payloads: Vec<Vec<u8>> = samples.iter().map(payload).collect();
+        let records: Vec<Record<'_>> = samples.iter().zip(&payloads).map(|(sample, payload)| {
+            Record { position: sample.position, arrived: sample.arrived, key: sample.key.as_bytes(), payload }
+        }).collect();
+        for records in records.chunks(size) {
+            let expected: Vec<Fate> = records.iter().map(|record| single.ingest(record)).collect();
+            let mut fates = vec![Fate::Aggregated; records.len()];
+            let counts = batched.ingest_payloads_with(records.iter().copied(), |index, fate| fates[index] = fate);
+            prop_assert_eq!(fates, expected);
+            prop_assert_eq!(counts.total(), records.len() as u64);
+        }
+    }
+
+    #[test]
     fn property_windows_that_close_bit_by_bit_give_the_same_results(
         samples in samples(400, 1500),
         schema in 0..SCHEMAS.len(),
@@ -133,7 +173,7 @@ proptest! {
     ) {
         let samples: Vec<_> = samples;
         // At the limit of objects it matters when a slot becomes free.
-        let settings = |close_per_record| TableSettings { max_objects: 10_000, ..settings(close_per_record) };
+        let settings = |close_per_record| settings(close_per_record).with_max_objects(10_000);
         let (mut expected, at_once) = rows(table(SCHEMAS[schema], settings(usize::MAX)), &samples, &[1]);
         let (mut got, bit_by_bit) = rows_closing(table(SCHEMAS[schema], settings(1)), &samples, &[size], more);
         expected.sort();
@@ -162,4 +202,20 @@ fn a_closing_window_takes_its_share_of_each_record_and_no_more() {
         assert_eq!(table.is_closing(), done < 10);
     }
     assert_eq!(table.fates().count(Fate::Aggregated), 650);
+}
+
+#[test]
+fn an_object_beyond_the_limit_is_reported_from_a_batch_without_other_faults() {
+    let mut table = table("", settings(64).with_max_objects(10));
+    let sample = |position: u64| {
+        let key = format!("ObjectVNTable:vn{}", position % 13);
+        Sample { position, key, at: START, arrived: START, value: Number::U64(1) }
+    };
+    let samples: Vec<_> = (0..200).map(sample).collect();
+    let records: Vec<_> = samples.iter().map(decoded).collect();
+    let mut reported = Vec::new();
+    let fates = table.ingest_batch_with(&records, |index, fate| reported.push((index, fate)));
+    let expected: Vec<_> = (0..200).filter(|index| index % 13 >= 10).map(|index| (index, Fate::OverLimit)).collect();
+    assert_eq!(reported, expected);
+    assert_eq!((fates.over_limit, fates.total()), (45, 200));
 }

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
 use proxy_uve::schema::Schema;
@@ -67,7 +68,7 @@ fn live_bytes(work: impl FnOnce()) -> i64 {
 #[test]
 fn an_object_takes_at_most_200_bytes() {
     let objects = 100_000;
-    let mut table = table(TableSettings { allowed_lateness: 3 * MINUTE / 2, ..TableSettings::default() });
+    let mut table = table(TableSettings::default().with_allowed_lateness(Duration::from_secs(90)));
     let bytes = live_bytes(|| three_open_windows(&mut table, objects)) / objects as i64;
     assert_eq!((table.objects() as u64, table.watermark()), (objects, START + 7 * MINUTE / 2));
     println!("{bytes} bytes for each of {objects} objects");
@@ -104,7 +105,7 @@ fn memory_comes_back_when_objects_expire() {
 
 #[test]
 fn five_million_keys_pass_through_a_table_that_stays_as_it_is() {
-    let settings = TableSettings { max_objects: 200_000, ..TableSettings::default() };
+    let settings = TableSettings::default().with_max_objects(200_000);
     let mut table = table(settings);
     let mut producer = Producer::new();
     let mut sizes = Vec::new();

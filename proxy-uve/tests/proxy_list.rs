@@ -16,9 +16,7 @@ fn the_default_is_that_of_the_original() {
     let entries: Vec<_> = list
         .entries()
         .iter()
-        .map(|entry| {
-            (entry.stream.to_string(), entry.types.iter().map(|found| found.name.as_str()).collect::<Vec<_>>())
-        })
+        .map(|entry| (entry.stream.to_string(), entry.types.iter().map(|found| found.name()).collect::<Vec<_>>()))
         .collect();
     let types = vec!["AggProxySumAnomalyEWM01", "AggProxySum"];
     assert_eq!(

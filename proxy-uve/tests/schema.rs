@@ -46,15 +46,18 @@ fn the_built_in_types_are_those_of_the_original() {
     let types: Vec<_> = schema.types().collect();
     assert_eq!(schema.names().collect::<Vec<_>>(), ["AggProxySum", "AggProxySumAnomalyEWM01"]);
     for (proxy_type, annotation) in types.iter().zip(["1-raw:DSSum", "1.DSSum-raw:DSAnomaly:EWM:0.1"]) {
-        assert_eq!((proxy_type.period_seconds, proxy_type.timeout, proxy_type.silence), (60, 1, Silence::Once));
-        assert_eq!(proxy_type.raw.name, "raw");
-        assert_eq!((proxy_type.raw.value, proxy_type.raw.metric), (ValueType::U64, MetricKind::Plain));
-        let [value] = &proxy_type.attributes[..] else { panic!("{proxy_type:?}") };
+        assert_eq!(
+            (proxy_type.period_seconds(), proxy_type.timeout(), proxy_type.silence()),
+            (Some(60), 1, Silence::Once)
+        );
+        assert_eq!(proxy_type.raw().name, "raw");
+        assert_eq!((proxy_type.raw().value, proxy_type.raw().metric), (ValueType::U64, MetricKind::Plain));
+        let [value] = proxy_type.attributes() else { panic!("{proxy_type:?}") };
         assert_eq!((value.name.as_str(), value.hidden, &value.tags[..]), ("value", false, &["proxy".to_owned()][..]));
         assert_eq!(value.spec.annotation().text(), annotation);
         assert_eq!(value.spec.every(), 1);
     }
-    assert_eq!(types[1].attributes[0].result_type, "derived_stats_results.AnomalyResult");
+    assert_eq!(types[1].attributes()[0].result_type, "derived_stats_results.AnomalyResult");
 }
 
 #[test]
@@ -71,13 +74,13 @@ fn every_part_of_a_definition_is_found() {
             7: optional i64 last (stats="0-count:DSNon0")
         } (period="45", timeout="3", silence="zero")"##;
     let found = compiled(text);
-    assert_eq!((found.period_seconds, found.timeout, found.silence), (45, 3, Silence::Zero));
+    assert_eq!((found.period_seconds(), found.timeout(), found.silence()), (Some(45), 3, Silence::Zero));
     assert_eq!(
-        (found.raw.name.as_str(), found.raw.value, found.raw.metric),
+        (found.raw().name.as_str(), found.raw().value, found.raw().metric),
         ("count", ValueType::I64, MetricKind::Agg)
     );
     let attributes: Vec<_> = found
-        .attributes
+        .attributes()
         .iter()
         .map(|attribute| (attribute.name.as_str(), attribute.spec.every(), attribute.hidden, attribute.tags.len()))
         .collect();
@@ -88,8 +91,8 @@ fn every_part_of_a_definition_is_found() {
 #[test]
 fn a_struct_without_period_has_inline_results_only() {
     let found = compiled(&definition("4: double raw (hidden=\"yes\")\n5: double value (stats=\"raw:DSSum:60\")", ""));
-    assert_eq!((found.period_seconds, found.timeout), (0, 0));
-    assert_eq!(found.raw.value, ValueType::F64);
+    assert_eq!((found.period_seconds(), found.timeout()), (None, 0));
+    assert_eq!(found.raw().value, ValueType::F64);
     assert!(found.is_inline());
 }
 
@@ -106,7 +109,7 @@ fn every_width_of_number_has_its_element_type() {
     ];
     for (width, value) in cases {
         let fields = format!("4: {width} raw (hidden=\"yes\")\n{SUM}");
-        assert_eq!(compiled(&definition(&fields, PERIOD)).raw.value, value, "{width}");
+        assert_eq!(compiled(&definition(&fields, PERIOD)).raw().value, value, "{width}");
     }
 }
 
@@ -122,7 +125,7 @@ fn files_in_the_style_of_contrail_are_read() {
         )
     );
     let found = compiled(&text);
-    assert_eq!((found.raw.value, found.attributes[0].result_type.as_str()), (ValueType::U64, "both_values"));
+    assert_eq!((found.raw().value, found.attributes()[0].result_type.as_str()), (ValueType::U64, "both_values"));
     assert_eq!(
         Schema::parse("my.sandesh", &text).unwrap().names().collect::<Vec<_>>(),
         ["T"],
@@ -245,8 +248,8 @@ fn annotations_of_the_struct_are_checked() {
     for longest in ["1", "86400"] {
         let annotations = format!("(period=\"{longest}\", timeout=\"4294967295\", silence=\"skip\")");
         let found = compiled(&definition(&format!("{RAW}\n{SUM}"), &annotations));
-        assert_eq!((found.period_seconds.to_string(), found.timeout), (longest.to_owned(), u32::MAX));
-        assert_eq!(found.silence, Silence::Skip);
+        assert_eq!((found.period_seconds(), found.timeout()), (Some(longest.parse().unwrap()), u32::MAX));
+        assert_eq!(found.silence(), Silence::Skip);
     }
 }
 
@@ -463,9 +466,9 @@ fn another_period_compiles_every_type_anew() {
     let schema = Schema::parse("my.sandesh", &format!("{windowed}{plain}")).unwrap();
 
     let faster = schema.with_period(40).unwrap();
-    assert_eq!(faster.get("T").unwrap().period_seconds, 40);
-    assert_eq!(faster.get("P").unwrap().period_seconds, 0, "a struct without period has none to change");
-    assert_eq!(schema.get("T").unwrap().period_seconds, 60);
+    assert_eq!(faster.get("T").unwrap().period_seconds(), Some(40));
+    assert_eq!(faster.get("P").unwrap().period_seconds(), None, "a struct without period has none to change");
+    assert_eq!(schema.get("T").unwrap().period_seconds(), Some(60));
 
     let errors = schema.with_period(10).unwrap_err();
     let [error] = errors.errors() else { panic!("{errors}") };

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use derived_stats::Number;
 use proxy_uve::schema::Schema;
@@ -36,7 +37,7 @@ fn type_of(name: &str, raw: &str, settings: &str, attributes: &[(&str, &str)]) -
 }
 
 fn in_order() -> TableSettings {
-    TableSettings { allowed_lateness: 0, ..TableSettings::default() }
+    TableSettings::default().with_allowed_lateness(Duration::ZERO)
 }
 
 struct Feed {
@@ -111,7 +112,7 @@ fn a_detector_and_a_counter_start_anew_after_a_deletion() {
 #[test]
 fn a_counter_that_comes_back_before_its_deletion_closes_goes_on() {
     let text = type_of("T", "u64 ,metric=\"agg\"", "(period=\"60\", timeout=\"1\")", &[("u64", "1-raw:DSSum")]);
-    let mut feed = Feed::new(table_of(&text, TableSettings { allowed_lateness: 5 * MINUTE, ..in_order() }));
+    let mut feed = Feed::new(table_of(&text, in_order().with_allowed_lateness(Duration::from_secs(300))));
     for (minute, reading) in [(1, 1000), (3, 1500), (4, 1600)] {
         feed.sample("k:1", minute * MINUTE, reading);
     }
@@ -206,8 +207,8 @@ fn time_ends_without_overflow() {
         "(period=\"60\")",
         &[("u64", "1-raw:DSSum"), ("u64", "7-raw:DSSum"), ("u64", "0-raw:DSSum")],
     );
-    for lateness in [0, 1, 30_000_000, u64::MAX] {
-        let settings = TableSettings { allowed_lateness: lateness, allowed_skew: u64::MAX, ..TableSettings::default() };
+    for lateness in [Duration::ZERO, Duration::from_micros(1), Duration::from_secs(30), Duration::MAX] {
+        let settings = TableSettings::default().with_allowed_lateness(lateness).with_allowed_skew(Duration::MAX);
         let mut feed = Feed::new(table_of(&text, settings));
         feed.sample("k:1", 3 * MINUTE, 1);
         for at in [u64::MAX - HOUR, u64::MAX - MINUTE, u64::MAX - 1, u64::MAX, u64::MAX] {
@@ -224,7 +225,7 @@ fn time_ends_without_overflow() {
 
 #[test]
 fn a_window_longer_than_the_lateness_stays_open_to_its_end() {
-    let settings = TableSettings { allowed_lateness: MINUTE, ..TableSettings::default() };
+    let settings = TableSettings::default().with_allowed_lateness(Duration::from_secs(60));
     let mut feed = Feed::new(table_of(&sums("T", "(period=\"3600\")"), settings));
     feed.sample("k:1", 2 * HOUR, 1);
     feed.sample("k:1", 3 * HOUR - 1, 2);
@@ -255,8 +256,7 @@ fn a_sample_can_be_late_for_one_period_and_not_for_another() {
 #[test]
 fn windows_that_were_not_read_from_their_start_are_partial() {
     let text = type_of("T", "u64", "(period=\"60\")", &[("u64", "1-raw:DSSum"), ("u64", "3-raw:DSSum")]);
-    let mut feed =
-        Feed::new(table_of(&text, TableSettings { allowed_lateness: 10 * MINUTE, ..TableSettings::default() }));
+    let mut feed = Feed::new(table_of(&text, TableSettings::default().with_allowed_lateness(Duration::from_secs(600))));
     feed.sample("k:1", 12 * MINUTE + 1, 1);
     feed.sample("k:1", 11 * MINUTE, 1);
     let partial =
@@ -277,7 +277,7 @@ fn windows_that_were_not_read_from_their_start_are_partial() {
 
 #[test]
 fn a_million_keys_against_a_limit_stay_within_it() {
-    let settings = TableSettings { max_objects: 10_000, ..TableSettings::default() };
+    let settings = TableSettings::default().with_max_objects(10_000);
     let mut table = table_of("", settings);
     let used = allocation_counter::measure(|| {
         for position in 0..1_000_000 {
@@ -308,6 +308,7 @@ fn every_record_has_its_fate() {
         (b"k:1", at(HOUR - MINUTE - 1, "1"), Fate::Late),
         (b"", at(HOUR, "1"), Fate::MalformedKey),
         (b":1", at(HOUR, "1"), Fate::MalformedKey),
+        (b"k", at(HOUR, "1"), Fate::MalformedKey),
         (b"k:\xff", at(HOUR, "1"), Fate::MalformedKey),
         (long_key.as_bytes(), at(HOUR, "1"), Fate::MalformedKey),
         (b"k:1", String::new(), Fate::MalformedPayload),
@@ -320,22 +321,26 @@ fn every_record_has_its_fate() {
     ];
     for (key, payload, fate) in &cases {
         assert_eq!(feed.record(key, HOUR, payload.as_bytes()), *fate, "{payload:.80}");
+        let is_malformed = matches!(fate, Fate::MalformedKey | Fate::MalformedPayload | Fate::MalformedValue);
+        let fault = feed.table.fault(key, payload.as_bytes());
+        assert_eq!(fault.is_some(), is_malformed, "{:?} {payload:.80}: {fault:?}", key.escape_ascii().to_string());
     }
     let fates = *feed.table.fates();
     assert_eq!(fates.total(), cases.len() as u64);
     let again =
-        feed.table.ingest(&Record { position: 17, arrived: HOUR, key: b"k:1", payload: at(HOUR, "1").as_bytes() });
+        feed.table.ingest(&Record { position: 18, arrived: HOUR, key: b"k:1", payload: at(HOUR, "1").as_bytes() });
     assert_eq!((again, feed.table.fates().duplicate), (Fate::Duplicate, 1));
 }
 
 #[test]
 fn limits_of_keys_and_payloads_are_settings() {
-    let settings = TableSettings { max_key_bytes: 4000, max_payload_bytes: 200_000, ..TableSettings::default() };
+    let settings = TableSettings::default().with_max_key_bytes(4000).with_max_payload_bytes(200_000);
     let mut feed = Feed::new(table_of("", settings));
     let blank = " ".repeat(100_000);
     let payload = format!("{{\"ts\":{HOUR},{blank}\"value\":1}}");
-    assert_eq!(feed.record("k".repeat(4000).as_bytes(), HOUR, payload.as_bytes()), Fate::Aggregated);
-    assert_eq!(feed.record("k".repeat(4001).as_bytes(), HOUR, payload.as_bytes()), Fate::MalformedKey);
+    let key = |length: usize| format!("k:{}", "x".repeat(length - 2));
+    assert_eq!(feed.record(key(4000).as_bytes(), HOUR, payload.as_bytes()), Fate::Aggregated);
+    assert_eq!(feed.record(key(4001).as_bytes(), HOUR, payload.as_bytes()), Fate::MalformedKey);
 }
 
 #[test]

@@ -87,6 +87,7 @@ impl Batch {
 pub(crate) struct Decoder<'p> {
     plan: &'p Plan,
     form: Option<LineForm>,
+    /// In microseconds.
     allowed_lateness: u64,
     names: &'p AttributeNames,
     /// What this thread knows of the names: the first few in a row, which is faster to look through.
@@ -233,6 +234,7 @@ impl Batch {
 /// From which timestamp on the next window is due.
 pub(crate) struct DueAt<'p> {
     plan: &'p Plan,
+    /// In microseconds.
     allowed_lateness: u64,
     pub(crate) next: u64,
 }

@@ -23,6 +23,7 @@ use crate::aggregate::rows::RowFormat;
 use crate::aggregate::shard::{Common, Shard};
 use crate::aggregate::shown;
 use crate::aggregate::what::What;
+use crate::clock::micros;
 
 /// Batches that are decoded and not yet applied by all, for each thread.
 const AHEAD: u64 = 2;
@@ -230,7 +231,7 @@ impl<'a> Worker<'a> {
         Self {
             crew,
             index,
-            decoder: Decoder::new(plan, crew.form, settings.allowed_lateness, names),
+            decoder: Decoder::new(plan, crew.form, micros(settings.allowed_lateness), names),
             shards: (index..SHARDS).step_by(threads).map(|shard| Shard::new(crew.common, shard)).collect(),
             rows: Vec::new(),
             report,

@@ -7,6 +7,7 @@ use proxy_uve::{DecodedRecord, Fates, Plan, Table, TableSettings};
 
 use crate::aggregate::batch::{AttributeNames, Batch, DueAt, Entry};
 use crate::aggregate::rows::{RowFormat, Rows};
+use crate::clock::micros;
 
 /// What all shards have in common.
 #[derive(Clone, Copy)]
@@ -43,7 +44,7 @@ struct Attribute {
 
 impl<'p> Shard<'p> {
     pub(crate) fn new(common: Common<'p>, index: usize) -> Self {
-        let due = DueAt::new(common.plan, common.settings.allowed_lateness);
+        let due = DueAt::new(common.plan, micros(common.settings.allowed_lateness));
         Self {
             common,
             index,
@@ -76,7 +77,7 @@ impl<'p> Shard<'p> {
             self.ingest(batch, &entries[from..to], rows);
             self.due.pass(mark.newest);
             self.newest = self.newest.max(Some(mark.newest));
-            self.advance(mark.newest.saturating_sub(self.common.settings.allowed_lateness), rows);
+            self.advance(self.common.settings.watermark(mark.newest), rows);
             emit(self.moments, rows)?;
             self.moments += 1;
             from = to;
@@ -130,7 +131,7 @@ impl<'p> Shard<'p> {
             let mut table = Table::with_sink(Arc::clone(plan), settings, rows);
             // Late for all is late for the first record of an attribute, too.
             if let Some(newest) = self.newest {
-                table.advance(newest.saturating_sub(settings.allowed_lateness));
+                table.advance(settings.watermark(newest));
             }
             self.attributes.insert(at, Attribute { name, table, position: 0 });
         }

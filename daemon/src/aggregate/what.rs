@@ -1,10 +1,10 @@
 //! What to compute: the annotation or the schema of the command line, compiled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use derived_stats::{Annotation, Context, MetricKind, Periods, Spec, ValueType};
-use proxy_uve::schema::{ProxyType, RawField, ResultAttribute, Schema};
+use proxy_uve::schema::{ProxyType, ProxyTypeErrorKind, Schema};
 use proxy_uve::{Plan, StreamName};
 
 use crate::cli::AggregateArgs;
@@ -41,8 +41,8 @@ impl What {
             (Some(_), Some(_)) => bail!("give --annotation or --schema, not both"),
         };
         let stream = StreamName::new("Recorded", NUMBER).context("name the stream")?;
-        let names = types.iter().map(|proxy_type| proxy_type.name.clone()).collect();
-        let attributes = types.iter().flat_map(|proxy_type| &proxy_type.attributes);
+        let names = types.iter().map(|proxy_type| proxy_type.name().to_owned()).collect();
+        let attributes = types.iter().flat_map(|proxy_type| proxy_type.attributes());
         Ok(Self {
             is_detector: attributes.clone().all(|attribute| !attribute.spec.restarts_with_period()),
             plan: Arc::new(Plan::new(stream, &types)),
@@ -53,30 +53,14 @@ impl What {
 
 /// A proxy type with the annotation as its only result. Its objects live for ever.
 fn annotated(text: &str, args: &AggregateArgs) -> anyhow::Result<ProxyType> {
-    let (period_seconds, value) = (args.period, ValueType::from(args.value_type));
-    let annotation = Annotation::parse(text).map_err(|error| anyhow!("{error}"))?;
-    let source = annotation.source();
-    if source.component().is_some() || source.attribute().as_str() != NUMBER {
-        bail!(
-            "the annotation {text} does not read `{NUMBER}`, where the number of a record is; write `{NUMBER}` for it"
-        );
-    }
-    let metric = MetricKind::Plain;
-    let context = Context { value, metric, periods: Periods::Every { seconds: period_seconds }, registry: None };
-    let spec = Spec::compile(&annotation, context).map_err(|error| anyhow!("{error}"))?;
-    let result = ResultAttribute {
-        name: NUMBER.to_owned(),
-        spec: Arc::new(spec),
-        hidden: false,
-        tags: Vec::new(),
-        result_type: String::new(),
-    };
-    Ok(ProxyType {
-        name: "Annotation".to_owned(),
-        period_seconds,
-        timeout: 0,
-        silence: args.silence.into(),
-        raw: RawField { name: NUMBER.to_owned(), value, metric },
-        attributes: vec![result],
+    let builder = ProxyType::builder("Annotation", args.value_type.into())
+        .raw(NUMBER)
+        .period(Duration::from_secs(args.period.into()))
+        .silence(args.silence.into())
+        .result("result", text);
+    builder.build().map_err(|error| match error.kind() {
+        // There is one annotation, so its own text and carets are enough.
+        ProxyTypeErrorKind::Annotation { error, .. } => anyhow!("{error}"),
+        kind => anyhow!("--annotation {text} --period {}: {kind}", args.period),
     })
 }

@@ -69,7 +69,7 @@ impl Streams {
     /// Types that are defined and run on no stream, the built-in ones aside.
     pub(crate) fn unused_types(&self) -> impl Iterator<Item = &str> {
         let built_in = Schema::builtin();
-        let is_used = |name: &str| self.proxy_types().any(|used| used.name == name);
+        let is_used = |name: &str| self.proxy_types().any(|used| used.name() == name);
         self.schema.names().filter(move |name| built_in.get(name).is_none() && !is_used(name))
     }
 

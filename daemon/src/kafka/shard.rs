@@ -232,7 +232,7 @@ impl Shard {
         let quiet = now.saturating_sub(since);
         let Some(newest) = self.table.newest_timestamp().filter(|_| quiet >= settings.idle_timeout) else { return };
         let reached = newest.saturating_add(micros(quiet));
-        self.table.advance(reached.saturating_sub(settings.table.allowed_lateness));
+        self.table.advance(settings.table.watermark(reached));
         self.note_results(now);
     }
 

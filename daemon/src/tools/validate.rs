@@ -42,15 +42,14 @@ pub(crate) fn run(args: &ValidateArgs, bad: u8) -> anyhow::Result<ExitCode> {
 }
 
 fn summary(file: &Path, streams: &Streams) -> String {
-    let mut periods: Vec<_> = streams.proxy_types().map(|proxy_type| proxy_type.period_seconds).collect();
+    let mut periods: Vec<_> = streams.proxy_types().map(|proxy_type| proxy_type.period_seconds()).collect();
     periods.sort_unstable();
     periods.dedup();
     let periods: Vec<_> = periods
         .iter()
-        .map(|seconds| if *seconds == 0 { "inline".to_owned() } else { format!("{seconds} s") })
+        .map(|seconds| seconds.map_or_else(|| "inline".to_owned(), |seconds| format!("{seconds} s")))
         .collect();
-    let names: std::collections::BTreeSet<_> =
-        streams.proxy_types().map(|proxy_type| proxy_type.name.as_str()).collect();
+    let names: std::collections::BTreeSet<_> = streams.proxy_types().map(|proxy_type| proxy_type.name()).collect();
     let names: Vec<_> = names.into_iter().collect();
     format!(
         "{}: ok: {} with {} ({}), period {}\n",

@@ -143,7 +143,7 @@ impl Assignment {
         let Some(newest) = self.table.newest_timestamp().filter(|_| idle >= settings.idle_timeout) else {
             return;
         };
-        self.table.advance(newest.saturating_add(micros(idle)).saturating_sub(settings.table.allowed_lateness));
+        self.table.advance(settings.table.watermark(newest.saturating_add(micros(idle))));
     }
 
     /// Closes every window that has samples: the end of a replay.

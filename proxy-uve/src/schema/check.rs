@@ -24,7 +24,6 @@ pub(super) fn compile(source: &Source, index: usize, period: Option<u32>) -> (Op
     };
     let mut check = Check { source, definition, errors: Vec::new() };
     let proxy_type = check.proxy_type(period);
-    let proxy_type = proxy_type.filter(|_| check.errors.is_empty() && !definition.broken);
     (proxy_type, check.errors)
 }
 
@@ -70,8 +69,21 @@ impl<'s> Check<'s> {
         let raw_field = raw.map(raw_field);
         let attributes = self.results(&fields, raw_field.as_ref(), &settings);
         let Settings { period, timeout, silence, .. } = settings;
-        let (name, period_seconds) = (self.definition.name.text.clone(), period.unwrap_or(0));
-        Some(ProxyType { name, period_seconds, timeout, silence, raw: raw_field?, attributes })
+        let name = self.definition.name.text.clone();
+        let proxy_type = ProxyType { name, period_seconds: period, timeout, silence, raw: raw_field?, attributes };
+        if self.errors.is_empty() && !self.definition.broken { self.checked(proxy_type) } else { None }
+    }
+
+    /// The checks that do not depend on how a type was written, once its text has no faults.
+    fn checked(&mut self, proxy_type: ProxyType) -> Option<ProxyType> {
+        let kind = match proxy_type.checked() {
+            Ok(proxy_type) => return Some(proxy_type),
+            Err(error) => error.kind().clone(),
+        };
+        let named = |field: &&Field| kind.result() == Some(&field.name.text);
+        let at = self.definition.fields.iter().find(named).map_or(&self.definition.name, |field| &field.name);
+        self.error(SchemaErrorKind::ProxyType(Box::new(kind)), at);
+        None
     }
 
     fn error(&mut self, kind: SchemaErrorKind, at: &Word) {

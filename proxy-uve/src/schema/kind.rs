@@ -5,6 +5,7 @@
 use derived_stats::annotation::ErrorKind;
 use thiserror::Error;
 
+use super::proxy_type::ProxyTypeErrorKind;
 use crate::excerpt::{did_you_mean, quoted};
 
 /// The mistake in a definition, with the data to act on it.
@@ -198,6 +199,9 @@ pub enum SchemaErrorKind {
         /// The period of the struct, in seconds.
         seconds: u32,
     },
+    /// A fault that the checks of every proxy type find, those that are built in code included.
+    #[error("{0}")]
+    ProxyType(Box<ProxyTypeErrorKind>),
     /// A fault in the text of `stats`, as the compiler of annotations tells it.
     #[error("{0}")]
     Annotation(Box<ErrorKind>),

@@ -8,7 +8,7 @@ use derived_stats::Number;
 use derived_stats::column::Update;
 
 use crate::table::slots::{BATCH, UNKNOWN};
-use crate::table::{CHUNK_SLOTS, DecodedRecord, Fate, Record, ResultSink, Table};
+use crate::table::{CHUNK_SLOTS, DecodedRecord, Fate, Fates, Record, ResultSink, Table};
 use crate::wire;
 
 impl<S: ResultSink> Table<S> {
@@ -29,57 +29,117 @@ impl<S: ResultSink> Table<S> {
     /// let sample = |position, at| {
     ///     DecodedRecord { position, arrived: at, key: b"ObjectVNTable:demo", at, value: Number::U64(18) }
     /// };
-    /// table.ingest_batch(&[sample(0, 60_000_000), sample(1, 61_000_000), sample(2, 180_000_000)]);
+    /// let fates = table.ingest_batch(&[sample(0, 60_000_000), sample(1, 61_000_000), sample(2, 180_000_000)]);
+    /// assert_eq!(fates.aggregated, 3);
     /// let first = table.drain().next().expect("the first minute is over");
     /// assert!(first.json.ends_with(br#""value":{"value":36}}"#));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn ingest_batch(&mut self, records: &[DecodedRecord<'_>]) {
-        for records in records.chunks(BATCH) {
-            let mut slots = [UNKNOWN; BATCH];
-            let slots = &mut slots[..records.len()];
-            self.slots.look_ahead(records.iter().map(|record| record.key), slots);
-            match self.smooth_sailing(records, slots) {
-                Some(newest) => self.apply_columns(records, slots, newest),
-                None => self.apply_one_by_one(records, slots),
-            }
-        }
+    ///
+    /// Returns how many of these records had each fate; [`fates`](Self::fates) counts all of them so far.
+    pub fn ingest_batch(&mut self, records: &[DecodedRecord<'_>]) -> Fates {
+        self.ingest_batch_with(records, |_, _| {})
+    }
+
+    /// The same, and calls `not_aggregated` with the index in `records` and the fate of each record that has another
+    /// fate than [`Fate::Aggregated`], in order: to log, count or store what is late or refused.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use proxy_uve::{schema::Schema, Plan, StreamName, Table, TableSettings};
+    /// use derived_stats::Number;
+    /// use proxy_uve::{DecodedRecord, Fate};
+    ///
+    /// # let types = [Arc::clone(Schema::builtin().get("AggProxySum").expect("built in"))];
+    /// # let plan = Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?, &types));
+    /// let mut table = Table::new(plan, TableSettings::default());
+    /// let sample = |position, at| {
+    ///     DecodedRecord { position, arrived: 600_000_000, key: b"ObjectVNTable:demo", at, value: Number::U64(18) }
+    /// };
+    /// let mut late = Vec::new();
+    /// table.ingest_batch_with(&[sample(0, 600_000_000), sample(1, 60_000_000)], |index, fate| late.push((index, fate)));
+    /// assert_eq!(late, [(1, Fate::Late)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ingest_batch_with(
+        &mut self,
+        records: &[DecodedRecord<'_>],
+        mut not_aggregated: impl FnMut(usize, Fate),
+    ) -> Fates {
+        let before = self.progress.fates;
+        self.apply_batch(records, &mut not_aggregated);
+        self.progress.fates.since(&before)
     }
 
     /// Applies records with their payloads, in order: decodes them and goes on as [`ingest_batch`](Self::ingest_batch).
-    pub fn ingest_payloads<'r>(&mut self, records: impl IntoIterator<Item = Record<'r>>) {
-        const NONE: DecodedRecord<'_> =
-            DecodedRecord { position: 0, arrived: 0, key: b"", at: 0, value: Number::U64(0) };
-        let (mut batch, mut filled) = ([NONE; BATCH], 0);
-        for Record { position, arrived, key, payload } in records {
-            match wire::decode_within(payload, self.settings.max_payload_bytes) {
-                Ok(sample) => {
-                    let (at, value) = (sample.timestamp, sample.value);
-                    batch[filled] = DecodedRecord { position, arrived, key, at, value };
-                    filled += 1;
-                }
-                Err(_) => {
-                    self.ingest_batch(&batch[..filled]);
-                    filled = 0;
-                    let fate = if self.is_new(position) { Fate::MalformedPayload } else { Fate::Duplicate };
-                    self.count(fate);
-                }
-            }
-            if filled == BATCH {
-                self.ingest_batch(&batch);
-                filled = 0;
-            }
-        }
-        self.ingest_batch(&batch[..filled]);
+    pub fn ingest_payloads<'r>(&mut self, records: impl IntoIterator<Item = Record<'r>>) -> Fates {
+        self.ingest_payloads_with(records, |_, _| {})
     }
 
-    fn apply_one_by_one(&mut self, records: &[DecodedRecord<'_>], slots: &[u32]) {
-        for (record, &slot) in records.iter().zip(slots) {
+    /// The same, and calls `not_aggregated` as [`ingest_batch_with`](Self::ingest_batch_with) does; the index counts the
+    /// records from 0.
+    pub fn ingest_payloads_with<'r>(
+        &mut self,
+        records: impl IntoIterator<Item = Record<'r>>,
+        mut not_aggregated: impl FnMut(usize, Fate),
+    ) -> Fates {
+        const NONE: DecodedRecord<'_> =
+            DecodedRecord { position: 0, arrived: 0, key: b"", at: 0, value: Number::U64(0) };
+        let before = self.progress.fates;
+        // The records at hand are consecutive: one that cannot be decoded ends a batch.
+        let (mut batch, mut filled, mut first) = ([NONE; BATCH], 0, 0);
+        for Record { position, arrived, key, payload } in records {
+            let decoded = wire::decode_within(payload, self.settings.max_payload_bytes);
+            if let Ok(sample) = &decoded {
+                let (at, value) = (sample.timestamp, sample.value);
+                batch[filled] = DecodedRecord { position, arrived, key, at, value };
+                filled += 1;
+            }
+            if filled < BATCH && decoded.is_ok() {
+                continue;
+            }
+            self.apply_batch(&batch[..filled], &mut |index, fate| not_aggregated(first + index, fate));
+            first += filled;
+            filled = 0;
+            if decoded.is_err() {
+                let fate = if self.is_new(position) { Fate::MalformedPayload } else { Fate::Duplicate };
+                self.count(fate);
+                not_aggregated(first, fate);
+                first += 1;
+            }
+        }
+        self.apply_batch(&batch[..filled], &mut |index, fate| not_aggregated(first + index, fate));
+        self.progress.fates.since(&before)
+    }
+
+    fn apply_batch(&mut self, records: &[DecodedRecord<'_>], not_aggregated: &mut impl FnMut(usize, Fate)) {
+        for (batch, records) in records.chunks(BATCH).enumerate() {
+            let mut slots = [UNKNOWN; BATCH];
+            let slots = &mut slots[..records.len()];
+            self.slots.look_ahead(records.iter().map(|record| record.key), slots);
+            let mut not_aggregated = |index: usize, fate: Fate| not_aggregated(batch * BATCH + index, fate);
+            match self.smooth_sailing(records, slots) {
+                Some(newest) => self.apply_columns(records, slots, newest, &mut not_aggregated),
+                None => self.apply_one_by_one(records, slots, &mut not_aggregated),
+            }
+        }
+    }
+
+    fn apply_one_by_one(
+        &mut self,
+        records: &[DecodedRecord<'_>],
+        slots: &[u32],
+        not_aggregated: &mut impl FnMut(usize, Fate),
+    ) {
+        for (index, (record, &slot)) in records.iter().zip(slots).enumerate() {
             let fate = match self.is_new(record.position) {
                 true => self.judge(record, (slot != UNKNOWN).then_some(slot as usize)),
                 false => Fate::Duplicate,
             };
             self.count(fate);
+            if fate != Fate::Aggregated {
+                not_aggregated(index, fate);
+            }
         }
     }
 
@@ -94,7 +154,7 @@ impl<S: ResultSink> Table<S> {
         for (record, &slot) in records.iter().zip(slots) {
             let is_plain = record.position > position
                 && record.at >= open_from
-                && record.at <= record.arrived.saturating_add(self.settings.allowed_skew)
+                && record.at <= record.arrived.saturating_add(self.allowed_skew)
                 && self.plan.lanes[0].spec.accepts(record.value)
                 // A known key was checked when it became known.
                 && (slot != UNKNOWN || self.is_key(record.key));
@@ -104,7 +164,7 @@ impl<S: ResultSink> Table<S> {
             position = record.position;
             newest = newest.max(record.at);
         }
-        (!self.makes_due(newest.saturating_sub(self.settings.allowed_lateness))).then_some(newest)
+        (!self.makes_due(newest.saturating_sub(self.allowed_lateness))).then_some(newest)
     }
 
     /// From when on every group's window is open.
@@ -114,19 +174,28 @@ impl<S: ResultSink> Table<S> {
         starts.max().unwrap_or(watermark)
     }
 
-    fn apply_columns(&mut self, records: &[DecodedRecord<'_>], slots: &[u32], newest: u64) {
-        let watermark = newest.saturating_sub(self.settings.allowed_lateness);
+    fn apply_columns(
+        &mut self,
+        records: &[DecodedRecord<'_>],
+        slots: &[u32],
+        newest: u64,
+        not_aggregated: &mut impl FnMut(usize, Fate),
+    ) {
+        let watermark = newest.saturating_sub(self.allowed_lateness);
         self.progress.watermark = self.progress.watermark.max(watermark);
         self.progress.newest = Some(newest);
         self.progress.position = records.last().map(|record| record.position);
 
         let mut updates = [Update { slot: 0, at: 0, value: Number::U64(0) }; BATCH];
         let mut known = 0;
-        for (record, &slot) in records.iter().zip(slots) {
+        for (index, (record, &slot)) in records.iter().zip(slots).enumerate() {
             let slot = if slot == UNKNOWN { self.slot(record.key) } else { Some(slot as usize) };
-            if let Some(slot) = slot {
-                updates[known] = Update { slot: slot as u32, at: record.at, value: record.value };
-                known += 1;
+            match slot {
+                Some(slot) => {
+                    updates[known] = Update { slot: slot as u32, at: record.at, value: record.value };
+                    known += 1;
+                }
+                None => not_aggregated(index, Fate::OverLimit),
             }
         }
         let updates = &updates[..known];

@@ -347,6 +347,8 @@ fn column_of(columns: &[(usize, Option<RunningColumn>)], lane: usize) -> Option<
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use derived_stats::Number;
 
     use super::*;
@@ -373,7 +375,7 @@ mod tests {
         let schema = Schema::parse("test.sandesh", &text).unwrap();
         let types: Vec<_> = schema.types().cloned().collect();
         let plan = Plan::new(StreamName::new("S", "a").unwrap(), &types);
-        Table::new(Arc::new(plan), TableSettings { allowed_lateness: 90 * SECOND, ..TableSettings::default() })
+        Table::new(Arc::new(plan), TableSettings::default().with_allowed_lateness(Duration::from_secs(90)))
     }
 
     /// Everything that came out, and what is left.

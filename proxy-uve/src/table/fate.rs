@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a table did with a record.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
 pub enum Fate {
     /// Part of at least one open window, or of an inline result.
     Aggregated,
@@ -30,7 +31,7 @@ pub enum Fate {
 
 impl Fate {
     /// All fates, in the order of their names.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: &'static [Self] = &[
         Self::Aggregated,
         Self::Duplicate,
         Self::Future,
@@ -61,6 +62,7 @@ impl Fate {
 /// How many records had each fate. Part of the snapshot, so that the law holds over restarts.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Fates {
     /// See [`Fate::Aggregated`].
     pub aggregated: u64,
@@ -106,6 +108,21 @@ impl Fates {
     /// Adds the counts of another table.
     pub fn add_all(&mut self, other: &Self) {
         Fate::ALL.iter().for_each(|&fate| self.add(fate, other.count(fate)));
+    }
+
+    /// The records that came after `earlier`, an earlier state of the same counts.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            aggregated: self.aggregated - earlier.aggregated,
+            duplicate: self.duplicate - earlier.duplicate,
+            future: self.future - earlier.future,
+            late: self.late - earlier.late,
+            malformed_key: self.malformed_key - earlier.malformed_key,
+            malformed_payload: self.malformed_payload - earlier.malformed_payload,
+            malformed_value: self.malformed_value - earlier.malformed_value,
+            over_limit: self.over_limit - earlier.over_limit,
+            refused: self.refused - earlier.refused,
+        }
     }
 
     pub(crate) fn add(&mut self, fate: Fate, records: u64) {

@@ -25,6 +25,29 @@ pub enum RecordFault {
 }
 
 impl<S: ResultSink> Table<S> {
+    /// Applies a record whose payload is decoded, as [`ingest`](Self::ingest) does.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use proxy_uve::{schema::Schema, Plan, StreamName, Table, TableSettings};
+    /// use derived_stats::Number;
+    /// use proxy_uve::{DecodedRecord, Fate};
+    ///
+    /// # let types = [Arc::clone(Schema::builtin().get("AggProxySum").expect("built in"))];
+    /// # let plan = Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?, &types));
+    /// let mut table = Table::new(plan, TableSettings::default());
+    /// let at = 60_000_000;
+    /// let record = DecodedRecord { position: 0, arrived: at, key: b"ObjectVNTable:demo", at, value: Number::U64(18) };
+    /// assert_eq!(table.ingest_decoded(&record), Fate::Aggregated);
+    /// assert_eq!(table.ingest_decoded(&record), Fate::Duplicate, "its position was applied");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ingest_decoded(&mut self, record: &DecodedRecord<'_>) -> Fate {
+        let fate = if self.is_new(record.position) { self.judge(record, None) } else { Fate::Duplicate };
+        self.count(fate);
+        fate
+    }
+
     pub(super) fn judge_record(&mut self, record: &Record<'_>) -> Fate {
         if !self.is_new(record.position) {
             return Fate::Duplicate;
@@ -58,7 +81,7 @@ impl<S: ResultSink> Table<S> {
         if slot.is_none() && !self.is_key(record.key) {
             return Fate::MalformedKey;
         }
-        if record.at > record.arrived.saturating_add(self.settings.allowed_skew) {
+        if record.at > record.arrived.saturating_add(self.allowed_skew) {
             return Fate::Future;
         }
         if !self.plan.accepts(record.value) {
@@ -107,7 +130,7 @@ impl<S: ResultSink> Table<S> {
         }
         let newest = self.progress.newest.map_or(at, |newest| newest.max(at));
         self.progress.newest = Some(newest);
-        self.move_watermark(newest.saturating_sub(self.settings.allowed_lateness));
+        self.move_watermark(newest.saturating_sub(self.allowed_lateness));
     }
 
     fn is_open_at(&self, at: u64) -> bool {

@@ -152,11 +152,11 @@ impl Plan {
     fn add(&mut self, proxy_type: &ProxyType) {
         let group = self.group(proxy_type);
         let type_index = self.types.len();
-        let uve_name = format!("{}-{}", proxy_type.name, self.stream);
+        let uve_name = format!("{}-{}", proxy_type.name(), self.stream);
         self.types.push(TypePlan { uve_name, attributes: Vec::new() });
         self.groups[group].types.push(type_index);
-        for attribute in &proxy_type.attributes {
-            let label = format!("{} {} {}", proxy_type.name, attribute.name, attribute.spec);
+        for attribute in proxy_type.attributes() {
+            let label = format!("{} {} {}", proxy_type.name(), attribute.name, attribute.spec);
             let spec = Arc::clone(&attribute.spec);
             let name = attribute.name.clone();
             if !spec.is_periodic() {
@@ -180,11 +180,8 @@ impl Plan {
     fn group(&mut self, proxy_type: &ProxyType) -> usize {
         // A type without period has inline results only. Its windows produce nothing; they are there so that an
         // object has a life like every other.
-        let period = u64::from(match proxy_type.period_seconds {
-            0 => INLINE_PERIOD_SECONDS,
-            seconds => seconds,
-        }) * 1_000_000;
-        let (timeout, silence) = (proxy_type.timeout.min(MAX_SILENT), proxy_type.silence);
+        let period = u64::from(proxy_type.period_seconds().unwrap_or(INLINE_PERIOD_SECONDS)) * 1_000_000;
+        let (timeout, silence) = (proxy_type.timeout().min(MAX_SILENT), proxy_type.silence());
         let same = |group: &GroupPlan| (group.period, group.timeout, group.silence) == (period, timeout, silence);
         self.groups.iter().position(same).unwrap_or_else(|| {
             let id = section_id(&format!("{} {period} {timeout} {silence:?}", self.stream));

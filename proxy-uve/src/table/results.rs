@@ -1,5 +1,7 @@
 //! Results as UVEs show them: JSON, encoded once, straight into one buffer.
 
+use std::ops::Range;
+
 use derived_stats::{AnomalyResult, Number, Output, write_six_digits};
 use serde::Serialize;
 
@@ -7,6 +9,7 @@ use crate::table::sink::{AttributeResult, ResultSink, Subject};
 
 /// One change of one proxy UVE.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ResultRow<'r> {
     /// The object, `table:name`, as it came.
     pub key: &'r [u8],
@@ -21,6 +24,13 @@ pub struct ResultRow<'r> {
     /// The structure as the UVE shows it: one JSON object with `deleted`, `proxy`, and the attributes that changed;
     /// `partial` is true when the window was not covered from its start.
     pub json: &'r [u8],
+}
+
+impl<'r> ResultRow<'r> {
+    /// A row that is not of a deletion, for tests of what takes rows. `window` is its start and its end in microseconds.
+    pub fn new(key: &'r [u8], uve_name: &'r str, window: Range<u64>, json: &'r [u8]) -> Self {
+        Self { key, uve_name, start: window.start, end: window.end, deleted: false, json }
+    }
 }
 
 /// What a drained buffer keeps for the next results. The end of a window makes half a kilobyte for each object, more

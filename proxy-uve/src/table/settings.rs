@@ -1,14 +1,26 @@
-//! What an operator may choose about a table.
+//! Time and size limits that the owner of a table chooses.
+
+use std::time::Duration;
 
 /// Time and size limits of a table.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use proxy_uve::TableSettings;
+///
+/// let settings = TableSettings::default().with_allowed_lateness(Duration::from_secs(5)).with_max_objects(10_000);
+/// assert_eq!(settings.watermark(60_000_000), 55_000_000);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct TableSettings {
-    /// How far behind the newest timestamp a sample may be and still count, in microseconds. A window closes this long
-    /// after its end, in event time: more forgives slower sources, less gives results sooner. Default 30 s.
-    pub allowed_lateness: u64,
-    /// How far ahead of its arrival a timestamp may be, in microseconds. Beyond it the record is refused: one clock
-    /// that is hours ahead would close every other source's windows. Keep it below the lateness. Default 10 s.
-    pub allowed_skew: u64,
+    /// How far behind the newest timestamp a sample may be and still count, in whole microseconds. A window closes this
+    /// long after its end, in event time: more forgives slower sources, less gives results sooner. Default 30 s.
+    pub allowed_lateness: Duration,
+    /// How far ahead of its arrival a timestamp may be, in whole microseconds. Beyond it the record is refused: one
+    /// clock that is hours ahead would close every other source's windows. Keep it below the lateness. Default 10 s.
+    pub allowed_skew: Duration,
     /// How many objects each record closes while a window is closing, rounded up to 64. A window of a million objects
     /// takes a while to close; spread over the records that come meanwhile, none of them waits for more than its share.
     /// Which results there are does not depend on it, their order may. Default all: every result is there when the
@@ -25,12 +37,60 @@ pub struct TableSettings {
 impl Default for TableSettings {
     fn default() -> Self {
         Self {
-            allowed_lateness: 30_000_000,
-            allowed_skew: 10_000_000,
+            allowed_lateness: Duration::from_secs(30),
+            allowed_skew: Duration::from_secs(10),
             close_per_record: usize::MAX,
             max_objects: 1_000_000,
             max_key_bytes: 1024,
             max_payload_bytes: 64 * 1024,
         }
     }
+}
+
+impl TableSettings {
+    /// The same with another [`allowed_lateness`](Self::allowed_lateness).
+    #[must_use]
+    pub const fn with_allowed_lateness(self, allowed_lateness: Duration) -> Self {
+        Self { allowed_lateness, ..self }
+    }
+
+    /// The same with another [`allowed_skew`](Self::allowed_skew).
+    #[must_use]
+    pub const fn with_allowed_skew(self, allowed_skew: Duration) -> Self {
+        Self { allowed_skew, ..self }
+    }
+
+    /// The same with another [`close_per_record`](Self::close_per_record).
+    #[must_use]
+    pub const fn with_close_per_record(self, close_per_record: usize) -> Self {
+        Self { close_per_record, ..self }
+    }
+
+    /// The same with another [`max_objects`](Self::max_objects).
+    #[must_use]
+    pub const fn with_max_objects(self, max_objects: usize) -> Self {
+        Self { max_objects, ..self }
+    }
+
+    /// The same with another [`max_key_bytes`](Self::max_key_bytes).
+    #[must_use]
+    pub const fn with_max_key_bytes(self, max_key_bytes: usize) -> Self {
+        Self { max_key_bytes, ..self }
+    }
+
+    /// The same with another [`max_payload_bytes`](Self::max_payload_bytes).
+    #[must_use]
+    pub const fn with_max_payload_bytes(self, max_payload_bytes: usize) -> Self {
+        Self { max_payload_bytes, ..self }
+    }
+
+    /// The watermark once the timestamp `newest` was seen: the allowed lateness before it. Both in microseconds.
+    pub fn watermark(&self, newest: u64) -> u64 {
+        newest.saturating_sub(micros(self.allowed_lateness))
+    }
+}
+
+/// Whole microseconds; the longest that 64 bits hold for a longer time.
+pub(super) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,9 +1,12 @@
 //! Where the results of a table go.
 
+use std::ops::Range;
+
 use derived_stats::{Number, Output, Report};
 
 /// What a result is about: one proxy UVE of one object, at the end of a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Subject<'p> {
     /// The object, `table:name`, as it came.
     pub key: &'p [u8],
@@ -23,6 +26,7 @@ pub struct Subject<'p> {
 
 /// One attribute of a proxy UVE.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct AttributeResult<'p> {
     /// Its name, such as `value`: letters, digits and `_`.
     pub name: &'p str,
@@ -38,7 +42,48 @@ pub struct AttributeResult<'p> {
     pub inline: bool,
 }
 
+impl<'p> Subject<'p> {
+    /// A subject that is neither partial nor deleted, for tests of a [`ResultSink`]. `window` is its start and its end
+    /// in microseconds.
+    pub fn new(key: &'p [u8], type_index: usize, proxy: &'p str, window: Range<u64>) -> Self {
+        let Range { start, end } = window;
+        Self { key, type_index, proxy, start, end, partial: false, deleted: false }
+    }
+}
+
+impl<'p> AttributeResult<'p> {
+    /// The result of a window that starts at `start` (microseconds) and had samples, for tests of a [`ResultSink`].
+    pub fn new(name: &'p str, report: Report<Output<'p>>, start: u64, accumulated: Option<Number>) -> Self {
+        Self { name, report, start, accumulated, silent: false, inline: false }
+    }
+}
+
 /// Takes the results of a table, one proxy UVE after the other, in an order that depends on the records alone.
+///
+/// ```
+/// use derived_stats::{Number, Report};
+/// use proxy_uve::{AttributeResult, ResultSink, Subject};
+///
+/// /// The sum of everything that is sent.
+/// #[derive(Default)]
+/// struct Total(f64);
+///
+/// impl ResultSink for Total {
+///     fn begin(&mut self, _: &Subject<'_>) {}
+///
+///     fn attribute(&mut self, _: &Subject<'_>, result: &AttributeResult<'_>) {
+///         self.0 += result.accumulated.map_or(0.0, Number::as_f64);
+///     }
+///
+///     fn end(&mut self, _: &Subject<'_>) {}
+/// }
+///
+/// let (mut sink, minute) = (Total::default(), 60_000_000..120_000_000);
+/// let subject = Subject::new(b"T:a", 0, "Agent-flows", minute.clone());
+/// let sum = AttributeResult::new("sum", Report::NotReady(None), minute.start, Some(Number::U64(36)));
+/// sink.attribute(&subject, &sum);
+/// assert_eq!(sink.0, 36.0);
+/// ```
 ///
 /// [`ResultBuffer`](crate::ResultBuffer) makes rows of JSON of them, which is what a UVE shows. A program with a format
 /// of its own implements this instead and encodes results straight into its output. A sink is called in the midst of a

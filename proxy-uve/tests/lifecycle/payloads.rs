@@ -11,7 +11,8 @@ type Expected = (&'static str, Fate, Option<u64>, bool);
 
 const EXPECTED: &[Expected] = &[
     ("key-double-colon", Fate::Aggregated, Some(36), true),
-    ("key-no-colon", Fate::Aggregated, Some(36), true),
+    // The original takes the whole key for table and name.
+    ("key-no-colon", Fate::MalformedKey, None, false),
     ("key-normal", Fate::Aggregated, Some(36), true),
     ("payload-cdata", Fate::Aggregated, Some(44), true),
     ("payload-comment-inside", Fate::Aggregated, Some(36), true),

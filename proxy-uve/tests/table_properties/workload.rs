@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use derived_stats::{Number, Silence};
 use proptest::prelude::*;
@@ -131,7 +132,7 @@ enum Move {
     Sample { key: usize, on: u64, back: u64, value: Number },
 }
 
-pub(crate) const KEYS: [&str; 6] = ["T:a", "T:b", "T:c", "U:a", "ObjectVNTable:default-domain:demo:vn1", "alone"];
+pub(crate) const KEYS: [&str; 6] = ["T:a", "T:b", "T:c", "U:a", "ObjectVNTable:default-domain:demo:vn1", "U:"];
 
 fn moves() -> impl Strategy<Value = Move> {
     let on = prop_oneof![8 => 0..20u64, 3 => 20..100u64, 1 => 100..2000u64];
@@ -173,7 +174,7 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
 
 impl Case {
     pub(crate) fn settings(&self) -> TableSettings {
-        TableSettings { allowed_lateness: self.lateness, ..TableSettings::default() }
+        TableSettings::default().with_allowed_lateness(Duration::from_micros(self.lateness))
     }
 
     pub(crate) fn table(&self) -> Table {

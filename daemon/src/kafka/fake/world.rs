@@ -134,7 +134,7 @@ impl World {
 
     fn build(random: Random, mutation: Mutation, kinds: Kinds, wall: u64, steps: u32) -> Rc<Self> {
         let clock = Arc::new(ManualClock::at(wall));
-        let table = TableSettings { close_per_record: kinds.close_per_record, ..TableSettings::default() };
+        let table = TableSettings::default().with_close_per_record(kinds.close_per_record);
         let telemetry: Arc<Telemetry> = Arc::default();
         let own: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         Rc::new(Self {

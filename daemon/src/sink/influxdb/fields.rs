@@ -203,7 +203,7 @@ mod tests {
     fn types(schema: &Schema, samples: &[&str]) -> BTreeMap<String, BTreeSet<char>> {
         let types: Vec<_> = schema.types().cloned().collect();
         let plan = Arc::new(Plan::new(StreamName::new("A", "b").unwrap(), &types));
-        let mut table = Table::new(plan, TableSettings { allowed_lateness: 0, ..TableSettings::default() });
+        let mut table = Table::new(plan, TableSettings::default().with_allowed_lateness(std::time::Duration::ZERO));
         let mut found = BTreeMap::<_, BTreeSet<_>>::new();
         for (position, sample) in (1..).zip(samples.iter().cycle().take(200)) {
             // Every tenth comes late enough for a deletion.

@@ -7,7 +7,7 @@ use derived_stats::{Context, MetricKind, Spec, ValueType};
 
 use super::super::ast::{Type, Word};
 use super::super::kind::SchemaErrorKind;
-use super::super::proxy_type::{RawField, ResultAttribute};
+use super::super::proxy_type::{RawField, ResultAttribute, window_fits};
 use super::super::source::{Kind, Source};
 use super::settings::Settings;
 use super::{Check, Noted};
@@ -86,7 +86,7 @@ impl<'s> Check<'s> {
     /// Windows are kept in 64 bits of microseconds.
     fn within_reason(&mut self, spec: Spec, stats: &Word, settings: &Settings) -> Option<Spec> {
         let (every, seconds) = (spec.every(), settings.period.unwrap_or(0));
-        if every.checked_mul(seconds).is_none() {
+        if !window_fits(every, seconds) {
             self.error(SchemaErrorKind::PeriodsTooLong { every, seconds }, stats);
             return None;
         }

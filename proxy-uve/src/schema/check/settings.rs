@@ -1,16 +1,14 @@
 //! The annotations of a struct: period, timeout, silence.
 
-use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use derived_stats::annotation::nearest;
 use derived_stats::{Periods, Silence};
 
 use super::super::ast::Annotation;
 use super::super::kind::SchemaErrorKind;
+use super::super::proxy_type::check_period;
 use super::Check;
-
-/// A day: a longer period would keep results back for longer than anybody looks.
-const PERIODS: RangeInclusive<u32> = 1..=86_400;
 
 const NAMES: [&str; 3] = ["period", "silence", "timeout"];
 
@@ -55,7 +53,8 @@ impl Check<'_> {
     fn period(&mut self, annotation: &Annotation, instead: Option<u32>) -> Option<u32> {
         let value = self.value(annotation, "period=\"60\"")?;
         let text = instead.map_or_else(|| value.text.clone(), |instead| instead.to_string());
-        let period = whole(&text).filter(|period| PERIODS.contains(period));
+        let seconds = whole(&text).map(|seconds| Duration::from_secs(seconds.into()));
+        let period = seconds.and_then(|period| check_period(Some(period)).ok().flatten());
         if period.is_none() {
             let expected = "a period in whole seconds, 1 to 86400";
             self.error(SchemaErrorKind::BadValue { expected, text, nearest: None }, value);

@@ -10,14 +10,35 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use derived_stats::entry::{Argument, ArgumentKind, Built, Entry, Field, NumberKind, Role, Roles, Unit};
 use derived_stats::{
-    Algorithm, Context, Number, Numeric, Output, Pipeline, Registry, Report, RestoreError, Sample, Spec, UpdateError,
-    ValueType, Words,
+    Algorithm, Context, Number, Numeric, Output, Pipeline, Record, Registry, Report, RestoreError, Sample, Spec,
+    UpdateError, ValueType, WordWriter, Words,
 };
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 
-/// The parameters: what the annotation says, checked once.
+/// Everything that the rest of the program must know: name, roles, arguments, fields of the result.
+static PEAK: Entry =
+    Entry::new("DSPeak", Roles::AGGREGATE, "the largest sample, halved for every half-life", |given| {
+        let seconds = given.whole(0).unwrap_or(60);
+        Ok(Built::aggregate(Peak { half_life_micros: seconds * MICROS_PER_SECOND }))
+    })
+    .arguments(&[Argument::required(
+        "half-life",
+        ArgumentKind::Whole { least: 1, most: 86_400 },
+        "a half-life in whole seconds, 1 to 86400",
+        "60",
+    )])
+    .structured(
+        "PeakResult",
+        &[
+            Field::number("peak", NumberKind::F64, Unit::Metric, "the faded peak").role_of(Role::Value),
+            Field::number("age_seconds", NumberKind::U64, Unit::Seconds, "seconds since the peak came"),
+        ],
+    );
+
+/// The parameters, checked once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Peak {
     half_life_micros: u64,
@@ -30,14 +51,6 @@ struct PeakState {
 }
 
 impl Peak {
-    /// Reads the text after `DSPeak:`. The error is shown under the annotation, with carets at this text.
-    fn parse(arguments: &str) -> Result<Self, String> {
-        match arguments.parse::<u32>() {
-            Ok(seconds) if seconds > 0 => Ok(Self { half_life_micros: u64::from(seconds) * MICROS_PER_SECOND }),
-            _ => Err(format!("`{arguments}` is no half-life; write whole seconds, as in `DSPeak:60`")),
-        }
-    }
-
     /// What is left of a peak at `now`. Halving a double is exact, so this is the same on every machine.
     fn faded(&self, (peak, at): (f64, u64), now: u64) -> f64 {
         let halvings = now.saturating_sub(at) / self.half_life_micros;
@@ -52,6 +65,10 @@ impl<T: Numeric> Algorithm<T> for Peak {
         PeakState::default()
     }
 
+    fn is_empty(&self, state: &PeakState) -> bool {
+        state.peak.is_none()
+    }
+
     fn update(&self, state: &mut PeakState, sample: Sample<T>) -> Result<(), UpdateError> {
         let value = sample.value.to_f64();
         if state.peak.is_none_or(|peak| value >= self.faded(peak, sample.at)) {
@@ -60,18 +77,25 @@ impl<T: Numeric> Algorithm<T> for Peak {
         Ok(())
     }
 
-    fn report(&self, state: &PeakState, now: u64) -> Report<Output<'_>> {
+    fn report(&self, state: &PeakState, now: u64) -> Report<Record> {
         match state.peak {
             None => Report::NotReady(None),
             Some(peak) => {
                 let age = now.saturating_sub(peak.1) / MICROS_PER_SECOND;
-                let fields = [("peak", Number::F64(self.faded(peak, now))), ("age_seconds", Number::U64(age))];
-                Report::Value(Output::Record(fields.map(|(name, value)| (name.into(), value)).into()))
+                Report::Value(Record::new([Number::F64(self.faded(peak, now)), Number::U64(age)]))
             }
         }
     }
 
-    fn save(&self, state: &PeakState, words: &mut Vec<u64>) {
+    fn takes_every_sample(&self) -> bool {
+        true
+    }
+
+    fn words(&self) -> Option<usize> {
+        Some(3)
+    }
+
+    fn save(&self, state: &PeakState, words: &mut WordWriter<'_>) {
         words.extend(state.peak.map_or([0; 3], |(value, at)| [1, value.to_bits(), at]));
     }
 
@@ -84,16 +108,13 @@ impl<T: Numeric> Algorithm<T> for Peak {
 
 /// The field `peak` of a report.
 fn peak(report: Report<Output<'_>>) -> Option<f64> {
-    match report.forced()? {
-        Output::Record(fields) => fields.iter().find(|(name, _)| name == "peak").map(|(_, value)| value.as_f64()),
-        _ => None,
-    }
+    report.forced()?.number("peak").map(Number::as_f64)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut registry = Registry::new();
-    registry.register("DSPeak", Peak::parse)?;
-    let context = Context { registry: Some(&registry), ..Context::new(ValueType::U64) };
+    registry.register(&PEAK)?;
+    let context = Context::new(ValueType::U64).with_registry(&registry);
 
     // Inline: the report fades while no sample comes.
     let spec = Arc::new(Spec::parse("raw:DSPeak:60", context)?);
@@ -119,6 +140,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         let closed = periods.close_period((minute + 1) * 60 * MICROS_PER_SECOND).and_then(peak);
         assert_eq!(closed, Some(value as f64 / 2.0), "one half-life after its sample");
     }
+
+    // Before a detector: each period's peak is scored against those before it.
+    let mut scores = Pipeline::new(Arc::new(Spec::parse("1.DSPeak(60)-raw:DSAnomaly:EWM:0.5", context)?));
+    for minute in 1..=3 {
+        scores.update(minute * 60 * MICROS_PER_SECOND, Number::U64(80))?;
+        scores.close_period((minute + 1) * 60 * MICROS_PER_SECOND);
+    }
+    let scored = scores.report(0).forced().ok_or("ready after two periods")?;
+    assert_eq!(scored.value(), Some(Number::F64(40.0)));
 
     // A slip in the annotation is shown where it stands.
     let Err(error) = Spec::parse("raw:DSPeak:soon", context) else {

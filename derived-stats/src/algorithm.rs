@@ -1,8 +1,8 @@
-//! The contract of an aggregation algorithm, and the fixed menu that implements it.
+//! The contract of an algorithm, and the algorithms of the menu.
 //!
 //! An algorithm value holds *parameters* only (a range, an alpha), checked when it is built and shared by every
 //! object; what one object accumulates is the associated [`State`](Algorithm::State). A million objects are a million
-//! small states beside one algorithm.
+//! small states beside one algorithm. Each algorithm is one file, with its menu [`Entry`](crate::entry::Entry).
 //!
 //! | annotation | type | result |
 //! |---|---|---|
@@ -15,22 +15,24 @@
 //! | `DSEWM:alpha` | [`Ewm`] | exponentially weighted mean and deviation |
 //! | `DSAnomaly:EWM:alpha` | [`Anomaly`] | the same, with warm-up and a score |
 
-mod anomaly;
-mod average;
-mod change;
-mod ewm;
-mod newest;
-mod non_zero;
-mod null;
+pub(crate) mod anomaly;
+pub(crate) mod average;
+pub(crate) mod change;
+pub(crate) mod ewm;
+pub(crate) mod newest;
+pub(crate) mod non_zero;
+pub(crate) mod null;
 mod range;
-mod sum;
+pub(crate) mod sum;
 mod tally;
 
-use std::fmt;
+#[cfg(test)]
+use alloc::vec::Vec;
+use core::fmt;
 
 use crate::number::{Number, Numeric, ValueError};
-use crate::report::{Output, Report};
-use crate::saved::{RestoreError, Words};
+use crate::record::{Flaw, Record, Report};
+use crate::saved::{RestoreError, WordWriter, Words};
 
 pub use self::anomaly::{Anomaly, AnomalyState};
 pub use self::average::{Average, RangeAverage};
@@ -50,9 +52,20 @@ pub struct Sample<T> {
     pub at: u64,
     /// The value, finite.
     pub value: T,
+    /// Whether the value is the bound of its type because the true one did not fit: the sum of a period can be, a
+    /// sample as it came cannot.
+    pub overflowed: bool,
 }
 
-/// Why a sample was not taken. The state is as if it had never come, unless a variant says otherwise.
+impl<T> Sample<T> {
+    /// A value as it came.
+    #[inline]
+    pub fn new(at: u64, value: T) -> Self {
+        Self { at, value, overflowed: false }
+    }
+}
+
+/// Why a sample was refused. The state is as if it had never come, unless a variant states otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
@@ -84,32 +97,89 @@ pub enum UpdateError {
     Value(#[from] ValueError),
 }
 
+/// Why two states cannot be merged. Both are as before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// The algorithm has no exact merge.
+    #[error("this algorithm cannot merge states; aggregate all samples in one place")]
+    NotMergeable,
+}
+
+/// The number that stands for a result, for what follows in a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured {
+    /// The number.
+    pub number: Number,
+    /// Whether it is the bound of its type because the true one did not fit.
+    pub overflowed: bool,
+}
+
 /// An aggregation over samples of type `T`.
 ///
 /// The built-in algorithms implement this trait, and so can an embedding program: implement it for all three types
-/// (`impl<T: Numeric> Algorithm<T> for Mine`) and give it a name with
-/// [`Registry::register`](crate::Registry::register).
+/// (`impl<T: Numeric> Algorithm<T> for Mine`), write an [`Entry`](crate::entry::Entry), and pass that to
+/// [`Registry::register`](crate::Registry::register). It then runs like a built-in one, in the same columns and at the
+/// same speed.
 ///
 /// Reads never change state, and time only comes in as an argument.
 pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
-    /// What one object accumulates.
+    /// What one object accumulates. It lies in a column beside those of other objects: keep it small and flat.
     type State: Clone + fmt::Debug + PartialEq + Send + Sync + 'static;
 
     /// The state before the first sample.
     fn start(&self) -> Self::State;
 
+    /// Whether no sample was taken since the start.
+    fn is_empty(&self, state: &Self::State) -> bool;
+
     /// Takes a sample.
     ///
     /// # Errors
     ///
-    /// When the sample cannot be taken; the state is then unchanged.
+    /// When the sample is refused; the state is then unchanged.
     fn update(&self, state: &mut Self::State, sample: Sample<T>) -> Result<(), UpdateError>;
 
-    /// The result at time `now`, in microseconds, at or after the newest sample.
-    fn report(&self, state: &Self::State, now: u64) -> Report<Output<'_>>;
+    /// The result at time `now`, in microseconds, at or after the newest sample. Its numbers are those of the entry's
+    /// fields, in their order.
+    fn report(&self, state: &Self::State, now: u64) -> Report<Record>;
 
-    /// Appends the exact state to `words`.
-    fn save(&self, state: &Self::State, words: &mut Vec<u64>);
+    /// The number that stands for the result: the one at index `value` of the report. The default makes the whole
+    /// report; an algorithm that ends a million periods at once gives it directly.
+    #[inline]
+    fn value(&self, state: &Self::State, now: u64, value: usize) -> Option<Measured> {
+        let record = self.report(state, now).forced()?;
+        Some(Measured { number: record.get(value)?, overflowed: record.flaw() == Some(Flaw::Overflow) })
+    }
+
+    /// Whether every finite sample is taken, whatever its time and the state. Batches then need no way back.
+    fn takes_every_sample(&self) -> bool {
+        false
+    }
+
+    /// Adds what `from` accumulated to `into`, for algorithms whose entry claims that they merge.
+    ///
+    /// # Errors
+    ///
+    /// [`MergeError::NotMergeable`] for all others.
+    fn merge(&self, into: &mut Self::State, from: &Self::State) -> Result<(), MergeError> {
+        let _ = (into, from);
+        Err(MergeError::NotMergeable)
+    }
+
+    /// The number of words of every saved state, if it is the same for all and small. A single object's
+    /// [`State`](crate::State) then holds the words in place, without a box.
+    fn words(&self) -> Option<usize> {
+        None
+    }
+
+    /// The most bytes that a state allocates beyond its own size.
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+
+    /// Writes the exact state.
+    fn save(&self, state: &Self::State, words: &mut WordWriter<'_>);
 
     /// Reads back what [`save`](Self::save) wrote.
     ///
@@ -117,4 +187,36 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
     ///
     /// When the words end early or hold a value that no sequence of samples leads to.
     fn restore(&self, words: &mut Words<'_>) -> Result<Self::State, RestoreError>;
+
+    /// Reads words that an older `version` of this algorithm's entry wrote.
+    ///
+    /// # Errors
+    ///
+    /// As [`restore`](Self::restore). The default knows no older version.
+    fn migrate(&self, version: u16, words: &mut Words<'_>) -> Result<Self::State, RestoreError> {
+        let _ = words;
+        Err(RestoreError::UnknownAlgorithmVersion { found: version })
+    }
+}
+
+/// An algorithm that scores one value a period against what it has learnt.
+///
+/// The value comes through [`update`](Algorithm::update). Whether a period without samples counts as the value 0 is not
+/// the detector's affair: the pipeline around it decides by its rule for [`Silence`](crate::Silence), and keeps whether
+/// the newest period had samples. The score, the expected value and the band are the fields of its entry that have
+/// these [roles](crate::entry::Role).
+pub trait Detector<T: Numeric>: Algorithm<T> {
+    /// A period passed that gave no value: it had no samples, and the rule for silence makes no 0 of it. The default does
+    /// nothing; a detector with a season moves on in it.
+    fn pass_silence(&self, state: &mut Self::State) {
+        let _ = state;
+    }
+}
+
+/// The words of a state, for tests.
+#[cfg(test)]
+pub(crate) fn saved<T: Numeric, A: Algorithm<T>>(algorithm: &A, state: &A::State) -> Vec<u64> {
+    let mut words = Vec::new();
+    algorithm.save(state, &mut WordWriter::new(&mut words));
+    words
 }

@@ -1,146 +1,149 @@
 //! Many objects under one spec, side by side.
 //!
-//! An engine that keeps windows open in event time holds three kinds of column for a periodic spec, each indexed by a
-//! dense object number (a *slot*): one [`RunningColumn`] for each window that is open, one [`DetectorColumn`] if the
-//! spec has a detector, and one [`CounterColumn`] if the metric is a cumulative counter. Closing a window is then one
-//! pass over arrays, and an object costs its states: 16 bytes for a sum in a window, 40 for a detector.
+//! An engine that keeps windows open in event time holds, for each periodic spec, columns that are indexed by a dense
+//! object number (a *slot*): one [`WindowColumn`] for each window that is open, one [`DownstreamColumn`] if something
+//! follows the window (a chain, a detector), and one [`CounterColumn`] if the metric is a cumulative counter. An inline
+//! spec has one [`InlineColumn`]. Closing a window is one pass over arrays, 64 slots at a time, and an object costs its
+//! states: 16 bytes for a sum in a window, 32 for the detector `EWM`.
 //!
-//! Specs whose windows accumulate the same ([`Spec::shares_running`](crate::Spec::shares_running)) can share a running
+//! Built-in and registered algorithms lie in the same kind of column: plain arrays of their states. The algorithm is
+//! looked up once for a batch of samples and once for 64 slots at a close.
+//!
+//! Specs whose windows accumulate the same ([`Spec::shares_window`](crate::Spec::shares_window)) can share a window
 //! column: the sum of a period is made once, however many results are derived from it.
 //!
 //! Slots beyond the end of a column are empty; a column grows to the slot that is written.
+//!
+//! ```
+//! use derived_stats::column::{DownstreamColumn, Update, WindowColumn};
+//! use derived_stats::{Context, Number, Silence, Spec, ValueType};
+//!
+//! let spec = Spec::parse("1.DSSum-raw:DSAnomaly:EWM:0.5", Context::new(ValueType::U64))?;
+//! let mut window = WindowColumn::new(&spec).expect("a periodic spec");
+//! let mut detectors = DownstreamColumn::new(&spec).expect("a spec with a detector");
+//! for period in 0..2 {
+//!     // Two samples of the object in slot 7, one of the object in slot 9.
+//!     let sample = |slot, value| Update { slot, at: period, value: Number::U64(value) };
+//!     window.update_all(&[sample(7, 20), sample(7, 16), sample(9, 1)])?;
+//!     // All objects of slots 0 to 63 that are alive.
+//!     let alive = 1 << 7 | 1 << 9;
+//!     let fed = detectors.close_many(0, alive, Some(&window), period, Silence::Once);
+//!     assert_eq!(fed, alive);
+//!     window.reset();
+//! }
+//! let result = detectors.report(7).and_then(|report| report.forced()).expect("EWM:0.5 is ready after two periods");
+//! assert_eq!((result.number("metric"), result.number("mean")), (Some(Number::U64(36)), Some(Number::F64(27.0))));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod counter;
-mod detector;
-mod running;
+mod downstream;
+mod inline;
+mod typed;
+mod values;
+mod window;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::algorithm::UpdateError;
+use crate::number::Number;
+use crate::record::{Record, Report};
+use crate::saved::{RestoreError, Words};
 
 pub use self::counter::CounterColumn;
-pub use self::detector::DetectorColumn;
-pub use self::running::{Refused, RunningColumn, Update};
+pub(crate) use self::counter::restore_number;
+pub use self::downstream::DownstreamColumn;
+pub use self::inline::InlineColumn;
+pub(crate) use self::typed::TypedColumn;
+pub use self::values::Reports;
+pub(crate) use self::values::Values;
+pub use self::window::WindowColumn;
 
-/// Runs the same code for whichever element type a column has.
-macro_rules! each {
-    ($typed:expr, |$column:ident| $call:expr) => {
-        match $typed {
-            Typed::F64($column) => $call,
-            Typed::I64($column) => $call,
-            Typed::U64($column) => $call,
-        }
-    };
+/// Slots that are closed together.
+pub const WORD: usize = 64;
+
+/// A sample on its way to the slot of its object.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Update {
+    /// The object.
+    pub slot: u32,
+    /// The time of the sample in microseconds.
+    pub at: u64,
+    /// The sample.
+    pub value: Number,
 }
 
-/// Makes the column that a spec's element type asks for, if its shape has one.
-macro_rules! column_of {
-    ($spec:expr, $make:path) => {
-        match $spec.shape() {
-            Typed::F64(shape) => $make(shape).map(Typed::F64),
-            Typed::I64(shape) => $make(shape).map(Typed::I64),
-            Typed::U64(shape) => $make(shape).map(Typed::U64),
-        }
-    };
+/// Why a batch of samples was taken in part only.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("sample {index} of the batch was refused: {error}")]
+pub struct Refused {
+    /// The sample that was refused, by its index in the batch: those before it were taken, those after it were not.
+    pub index: usize,
+    /// What is wrong with it.
+    #[source]
+    pub error: UpdateError,
 }
 
-use {column_of, each};
+/// A column of states, whatever the algorithm.
+pub(crate) trait Column: fmt::Debug + Send + Sync {
+    /// A column with the same states.
+    fn boxed_clone(&self) -> Box<dyn Column>;
 
+    /// An empty column of the same algorithm.
+    fn empty_clone(&self) -> Box<dyn Column>;
+
+    /// Takes a sample.
+    fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError>;
+
+    /// Takes samples in order, up to the first that is refused.
+    fn update_all(&mut self, updates: &[Update]) -> Result<(), Refused>;
+
+    /// Takes the values of the slots whose bit is set, which are of the column's type. The set bits of the answer are
+    /// those that were taken.
+    fn feed(&mut self, word: usize, slots: u64, at: u64, values: &Values) -> u64;
+
+    /// A period passed for these slots without a value.
+    fn pass_silence(&mut self, word: usize, slots: u64);
+
+    /// The numbers that stand for the results of the slots whose bit is set.
+    fn values(&self, word: usize, slots: u64, now: u64, values: &mut Values);
+
+    /// Which of the slots have taken a sample.
+    fn occupied(&self, word: usize, slots: u64) -> u64;
+
+    /// Whether the slot has taken no sample.
+    fn is_empty(&self, slot: usize) -> bool;
+
+    /// The result of a slot.
+    fn report(&self, slot: usize, now: u64) -> Report<Record>;
+
+    /// The results of the slots whose bit is set.
+    fn reports(&self, word: usize, slots: u64, now: u64, reports: &mut Reports);
+
+    /// Empties `count` slots from `first` on.
+    fn clear_many(&mut self, first: usize, count: usize);
+
+    /// Makes room for so many slots in all.
+    fn reserve(&mut self, slots: usize);
+
+    /// Forgets the slots from `slots` on and gives their memory back.
+    fn shrink(&mut self, slots: usize);
+
+    /// Appends the words of a slot's state.
+    fn save(&self, slot: usize, words: &mut Vec<u64>);
+
+    /// Reads back what a `version` of the algorithm saved.
+    fn restore(&mut self, slot: usize, version: u16, words: &mut Words<'_>) -> Result<(), RestoreError>;
+}
+
+/// Indexes of the set bits, from the lowest.
 #[inline]
-fn grown<C: Default>(cells: &mut Vec<C>, slot: usize) -> &mut C {
-    grown_with(cells, slot, C::default)
-}
-
-#[inline]
-fn grown_with<C>(cells: &mut Vec<C>, slot: usize, start: impl FnMut() -> C) -> &mut C {
-    if slot >= cells.len() {
-        cells.resize_with(slot + 1, start);
-    }
-    &mut cells[slot]
-}
-
-fn empty<C: Default>(cells: &mut [C], slot: usize) {
-    if let Some(cell) = cells.get_mut(slot) {
-        *cell = C::default();
-    }
-}
-
-fn cut<C>(cells: &mut Vec<C>, slots: usize) {
-    cells.truncate(slots);
-    cells.shrink_to_fit();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::number::{Number, ValueType};
-    use crate::spec::{Context, Silence, Spec};
-
-    fn spec(annotation: &str) -> Spec {
-        Spec::parse(annotation, Context::new(ValueType::U64)).expect("a good annotation")
-    }
-
-    #[test]
-    fn columns_give_what_single_states_give() {
-        let spec = spec("1.DSSum-raw:DSAnomaly:EWM:0.5");
-        let mut running = RunningColumn::new(&spec).expect("a periodic spec");
-        let mut detectors = DetectorColumn::new(&spec).expect("a spec with a detector");
-        let mut state = spec.start();
-        for period in 0..20u64 {
-            if period % 7 != 3 && period % 7 != 4 {
-                let value = Number::U64(period * 31 % 17);
-                running.update(5, period, value).expect("a u64");
-                spec.update(&mut state, period, value).expect("a u64");
-            }
-            let alone = spec.close(&mut state, period, Silence::Once);
-            assert_eq!(detectors.close(5, &running, period, Silence::Once), alone, "in period {period}");
-            running.reset();
-        }
-    }
-
-    #[test]
-    fn many_at_once_is_the_same_as_one_by_one() {
-        let annotations =
-            ["1.DSSum-raw:DSAnomaly:EWM:0.5", "1.DSNone-raw:DSAnomaly:EWM:0.1", "1.DSAvg-raw:DSAnomaly:EWM:0.3"];
-        for (annotation, silence) in annotations.into_iter().zip([Silence::Once, Silence::Zero, Silence::Skip]) {
-            let spec = spec(annotation);
-            let mut single = (RunningColumn::new(&spec).unwrap(), DetectorColumn::new(&spec).unwrap());
-            let mut many = single.clone();
-            for period in 0..40u64 {
-                let update = |n: u64| Update { slot: (n * period % 90) as u32, at: period, value: Number::U64(n % 7) };
-                let updates: Vec<_> = (0..50).map(update).collect();
-                for &Update { slot, at, value } in &updates {
-                    single.0.update(slot as usize, at, value).unwrap();
-                }
-                many.0.update_all(&updates).unwrap();
-                let alive = [u64::MAX << (period % 9), u64::MAX >> (period % 50 + 14)];
-                for slot in (0..114).filter(|slot| alive[slot / 64] >> (slot % 64) & 1 == 1) {
-                    single.1.close(slot, &single.0, period, silence);
-                }
-                for (first, alive) in [0, 64].into_iter().zip(alive) {
-                    many.1.close_many(first, alive, Some(&many.0), period, silence);
-                }
-                (0..128).for_each(|slot| {
-                    assert_eq!(many.1.judge(slot), single.1.judge(slot), "{annotation}, slot {slot}, period {period}");
-                });
-                single.0.reset();
-                many.0.reset();
-            }
-        }
-    }
-
-    #[test]
-    fn a_batch_stops_at_the_sample_that_is_refused() {
-        let mut column = RunningColumn::new(&spec("1-raw:DSSum")).unwrap();
-        let update = |slot, value| Update { slot, at: 0, value };
-        let updates = [update(0, Number::U64(1)), update(1, Number::F64(0.5)), update(2, Number::U64(1))];
-        let refused = column.update_all(&updates).unwrap_err();
-        assert_eq!(refused.index, 1);
-        assert_eq!([0, 1, 2].map(|slot| column.is_empty(slot)), [false, true, true]);
-    }
-
-    #[test]
-    fn specs_share_what_they_accumulate_alike() {
-        let sum = spec("1-raw:DSSum");
-        assert!(sum.shares_running(&spec("1.DSSum-raw:DSAnomaly:EWM:0.1")));
-        assert!(!sum.shares_running(&spec("1-raw:DSAvg")));
-        assert!(!sum.shares_running(&spec("2-raw:DSSum")), "another period");
-        assert!(!sum.shares_running(&spec("1-other:DSSum")), "another metric");
-    }
+pub(crate) fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let bit = set.trailing_zeros() as usize;
+        set &= set.wrapping_sub(1);
+        (bit < WORD).then_some(bit)
+    })
 }

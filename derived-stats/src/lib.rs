@@ -7,16 +7,16 @@
 //! does not know objects, windows or wire formats: `proxy-uve` does.
 //!
 //! ```
-//! use derived_stats::{Number, Output, Pipeline};
+//! use derived_stats::{Number, Pipeline};
 //!
-//! let mut flows = Pipeline::inline("1.DSSum-raw:DSAnomaly:EWM:0.5")?;
+//! let mut flows = Pipeline::parse("1.DSSum-raw:DSAnomaly:EWM:0.5")?;
 //! for period in 1..=2u64 {
 //!     flows.update(period, Number::U64(20))?; // from one vrouter
 //!     flows.update(period, Number::U64(16))?; // from another
 //!     flows.close_period(period);
 //! }
-//! let Some(Output::Anomaly(result)) = flows.report(2).forced() else { unreachable!() };
-//! assert_eq!((result.samples, result.metric, result.mean), (2, Some(36), 27.0));
+//! let result = flows.report(2).forced().expect("EWM:0.5 is ready after two periods");
+//! assert_eq!((result.value(), result.number("mean")), (Some(Number::U64(36)), Some(Number::F64(27.0))));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -54,36 +54,41 @@
 //! Annotations are limited to 1024 bytes ([`annotation::Limits`]). A ranged window holds at most 256 buckets. The keys
 //! of a [`MapPipeline`] are as many as its caller sends and does not delete: bound them before they get here.
 
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![deny(missing_docs)]
 
 extern crate alloc;
 
-mod accumulator;
 pub mod algorithm;
 pub mod annotation;
 pub mod column;
-mod custom;
+pub mod entry;
+mod link;
 mod map;
+mod math;
 mod menu;
 mod number;
 mod pipeline;
+mod record;
 mod registry;
-mod report;
 mod saved;
 mod spec;
-mod stage;
+mod state;
 mod text;
 mod wide;
 
-pub use self::algorithm::{Algorithm, Sample, UpdateError};
+pub use self::algorithm::{Algorithm, Detector, Measured, MergeError, Sample, UpdateError};
 pub use self::annotation::{Annotation, AnnotationError};
+pub use self::entry::Entry;
 pub use self::map::{MapError, MapPipeline};
+pub use self::menu::{DETECTOR_CALL, menu};
 pub use self::number::{Number, Numeric, ValueError, ValueType};
 pub use self::pipeline::Pipeline;
+pub use self::record::{DescribedField, Description, FieldValue, Flaw, OVERFLOW, Output, Record, Report, TOO_LARGE};
 pub use self::registry::{RegisterError, Registry};
-pub use self::report::{AnomalyResult, EwmResult, NullResult, NumberResult, OVERFLOW, Output, Report, TOO_LARGE};
-pub use self::saved::{RestoreError, STATE_VERSION, SavedState, Words};
-pub use self::spec::{Context, MetricKind, Periods, Silence, Spec, State};
+pub use self::saved::{RestoreError, STATE_VERSION, SavedState, WordWriter, Words};
+pub use self::spec::{Context, MetricKind, Periods, Silence, Spec, SpecLink};
+pub use self::state::State;
 pub use self::text::{is_decimal, six_digits, write_six_digits};
 
 /// The examples of the README run as tests.

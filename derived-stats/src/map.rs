@@ -6,13 +6,16 @@
 //! be fed zeros, for ever), and the rule for silence holds for each key (a key used to get zeros while any other key
 //! was active).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::algorithm::UpdateError;
 use crate::number::Number;
-use crate::report::{Output, Report};
-use crate::spec::{MetricKind, Silence, Spec, State};
+use crate::record::{Output, Report};
+use crate::spec::{MetricKind, Silence, Spec};
+use crate::state::State;
 
 /// A pipeline per key, under one spec. Keys are kept in order of their bytes, so results come in a stable order.
 ///
@@ -96,7 +99,7 @@ impl MapPipeline {
         deleted: impl IntoIterator<Item = &'k str>,
     ) -> Result<(), MapError> {
         self.seen = true;
-        let deleted: std::collections::BTreeSet<&str> = deleted.into_iter().collect();
+        let deleted: BTreeSet<&str> = deleted.into_iter().collect();
         let mut values = values.into_iter().peekable();
         if values.peek().is_none() && deleted.is_empty() {
             self.clear();

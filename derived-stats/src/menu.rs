@@ -1,169 +1,209 @@
-//! From the names of an annotation to algorithms.
-//!
-//! This is where the second half of an annotation's errors comes from: names that do not exist, arguments that an
-//! algorithm cannot take, and combinations that the original's compiler accepts but then miscompiles.
+//! The menu: one line for each algorithm, and the way from the names of an annotation to entries.
 
-use crate::accumulator::Accumulator;
-use crate::algorithm::{
-    Alpha, Anomaly, Average, Change, Ewm, Newest, NonZero, Null, Range, RangeAverage, RangeSum, Sum,
-};
-use crate::annotation::{Annotation, AnnotationError, Call, ErrorKind, Span, nearest};
-use crate::number::Numeric;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::algorithm::{anomaly, average, change, ewm, newest, non_zero, null, sum};
+use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Span, nearest};
+use crate::entry::{ArgumentError, Built, Entry, Given};
 use crate::registry::Registry;
-use crate::stage::Stage;
 
-const BUILT_IN: [&str; 8] = ["DSAnomaly", "DSAvg", "DSChange", "DSEWM", "DSNon0", "DSNone", "DSNull", "DSSum"];
+/// Every built-in algorithm.
+static MENU: [&Entry; 8] = [
+    &anomaly::ENTRY,
+    &average::ENTRY,
+    &change::ENTRY,
+    &ewm::ENTRY,
+    &newest::ENTRY,
+    &non_zero::ENTRY,
+    &null::ENTRY,
+    &sum::ENTRY,
+];
 
-/// What can make the one value of a period for a detector.
-const PRE: [&str; 3] = ["DSAvg", "DSNone", "DSSum"];
+/// The name in annotations behind which the name of a detector stands: `DSAnomaly:EWM:0.1`.
+pub const DETECTOR_CALL: &str = "DSAnomaly";
 
-/// The name of the detector behind `DSAnomaly`.
-const DETECTORS: [&str; 1] = ["EWM"];
-
-const ALPHA: &str = "alpha, a decimal number above 0 and at most 1 such as `0.1`";
-const RANGE: &str = "a range in whole seconds, 0 (no range) to 4294967295";
-
-pub(crate) fn is_built_in(name: &str) -> bool {
-    BUILT_IN.contains(&name)
+/// The built-in algorithms.
+pub fn menu() -> &'static [&'static Entry] {
+    &MENU
 }
 
-/// The algorithm that an annotation calls, with its arguments checked.
-pub(crate) fn stage<T: Numeric>(
+/// A name of an annotation, resolved: the entry, and its arguments checked.
+pub(crate) struct Resolved<'a> {
+    pub(crate) entry: &'static Entry,
+    pub(crate) given: Given<'a>,
+    pub(crate) built: Built,
+    /// The arguments as they were written, one text each.
+    pub(crate) texts: Vec<&'a str>,
+    /// Name and arguments in canonical form.
+    pub(crate) call: String,
+    /// The arguments, or their place.
+    pub(crate) span: Span,
+}
+
+/// The algorithm that an annotation calls.
+pub(crate) fn algorithm<'a>(
     annotation: &Annotation,
+    call: &'a Call,
     registry: Option<&Registry>,
-) -> Result<Stage<T>, AnnotationError> {
-    let call = annotation.algorithm();
-    let stage = match call.name().as_str() {
-        "DSAnomaly" => Stage::Anomaly(anomaly(annotation)?),
-        "DSAvg" => Stage::Accumulator(match range(annotation)? {
-            None => Accumulator::Average(Average),
-            Some(range) => Accumulator::RangeAverage(RangeAverage::new(range)),
-        }),
-        "DSChange" => Stage::Accumulator(Accumulator::Change(without_arguments(annotation, Change)?)),
-        "DSEWM" => Stage::Ewm(Ewm::new(alpha(annotation, call.arguments().as_str(), "0.1")?)),
-        "DSNon0" => Stage::Accumulator(Accumulator::NonZero(without_arguments(annotation, NonZero)?)),
-        "DSNone" => Stage::Accumulator(Accumulator::Newest(without_arguments(annotation, Newest)?)),
-        "DSNull" => Stage::Null(without_arguments(annotation, Null)?),
-        "DSSum" => Stage::Accumulator(match range(annotation)? {
-            None => Accumulator::Sum(Sum),
-            Some(range) => Accumulator::RangeSum(RangeSum::new(range)),
-        }),
-        name => Stage::Accumulator(registered(annotation, name, registry)?),
-    };
-    Ok(stage)
-}
-
-/// The aggregate that a detector sees of each period.
-pub(crate) fn pre<T: Numeric>(annotation: &Annotation, link: &Call) -> Result<Accumulator<T>, AnnotationError> {
-    let (name, arguments) = (link.name().as_str(), link.arguments());
-    let accumulator = match name {
-        "DSAvg" => Accumulator::Average(Average),
-        "DSNone" => Accumulator::Newest(Newest),
-        "DSSum" => Accumulator::Sum(Sum),
-        _ => {
-            let kind = ErrorKind::UnknownPre {
-                name: name.to_owned(),
-                nearest: owned(nearest(name, PRE)),
-                allowed: PRE.map(str::to_owned).to_vec(),
-            };
-            return Err(annotation.error_at(link.name().span(), kind));
-        }
-    };
-    if arguments.is_empty() {
-        return Ok(accumulator);
+) -> Result<Resolved<'a>, AnnotationError> {
+    let name = call.name().as_str();
+    if name == DETECTOR_CALL {
+        return detector(annotation, call, registry);
     }
-    let kind = ErrorKind::UnexpectedArguments { algorithm: name.to_owned() };
-    Err(annotation.error_at(arguments.span(), kind))
-}
-
-fn registered<T: Numeric>(
-    annotation: &Annotation,
-    name: &str,
-    registry: Option<&Registry>,
-) -> Result<Accumulator<T>, AnnotationError> {
-    let call = annotation.algorithm();
-    let arguments = call.arguments();
-    match registry.and_then(|registry| registry.build(name, arguments.as_str())) {
-        Some(Ok(algorithm)) => Ok(Accumulator::Custom(algorithm)),
-        Some(Err(message)) => Err(annotation.error_at(arguments.span(), ErrorKind::Custom { message })),
+    let known = || entries(registry).filter(|entry| !entry.roles().detector);
+    match known().find(|entry| entry.name() == name) {
+        Some(entry) => resolve(annotation, call, entry, Text::of(call.arguments())),
         None => {
-            let known = BUILT_IN.into_iter().chain(registry.into_iter().flat_map(Registry::names));
-            let nearest = owned(nearest(name, known));
-            let name_span = call.name().span();
-            Err(annotation.error_at(name_span, ErrorKind::UnknownAlgorithm { name: name.to_owned(), nearest }))
+            let names = known().map(Entry::name).chain([DETECTOR_CALL]);
+            let kind = ErrorKind::UnknownAlgorithm { name: name.to_owned(), nearest: owned(nearest(name, names)) };
+            Err(annotation.error_at(call.name().span(), kind))
         }
     }
 }
 
-fn without_arguments<A>(annotation: &Annotation, algorithm: A) -> Result<A, AnnotationError> {
-    let call = annotation.algorithm();
-    if call.arguments().as_str().is_empty() {
-        return Ok(algorithm);
+/// A link of a chain: an algorithm that makes one value of a period.
+pub(crate) fn pre_aggregation<'a>(
+    annotation: &Annotation,
+    call: &'a Call,
+    registry: Option<&Registry>,
+) -> Result<Resolved<'a>, AnnotationError> {
+    let name = call.name().as_str();
+    let allowed = || entries(registry).filter(|entry| entry.roles().pre_aggregation);
+    match allowed().find(|entry| entry.name() == name) {
+        Some(entry) => resolve(annotation, call, entry, Text::of(call.arguments())),
+        None => {
+            let (nearest, allowed) = (owned(nearest(name, allowed().map(Entry::name))), names(allowed()));
+            let kind = ErrorKind::UnknownPre { name: name.to_owned(), nearest, allowed };
+            Err(annotation.error_at(call.name().span(), kind))
+        }
     }
-    let kind = ErrorKind::UnexpectedArguments { algorithm: call.name().as_str().to_owned() };
-    Err(annotation.error_at(call.arguments().span(), kind))
 }
 
-/// `None` for no range, which is written by leaving it out or as 0.
-fn range(annotation: &Annotation) -> Result<Option<Range>, AnnotationError> {
-    let arguments = annotation.algorithm().arguments();
-    let text = arguments.as_str();
-    if text.is_empty() {
-        return Ok(None);
+/// `DSAnomaly:NAME[:arguments]`.
+fn detector<'a>(
+    annotation: &Annotation,
+    call: &'a Call,
+    registry: Option<&Registry>,
+) -> Result<Resolved<'a>, AnnotationError> {
+    let detectors = || entries(registry).filter(|entry| entry.roles().detector);
+    let whole = Text::of(call.arguments());
+    if whole.text.is_empty() {
+        let example = detectors().next().map(example).unwrap_or_default();
+        let kind = ErrorKind::MissingArguments { algorithm: call.name().as_str().to_owned(), example };
+        return Err(annotation.error_at(call.name().span(), kind));
     }
-    let seconds = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    match seconds.and_then(|text| text.parse::<u64>().ok()) {
-        Some(0) => Ok(None),
-        Some(seconds) => Range::from_seconds(seconds).map(Some).map_err(|_| ()),
-        None => Err(()),
+    let (name, rest) = whole.split_first();
+    match detectors().find(|entry| entry.name() == name.text) {
+        Some(entry) => resolve(annotation, call, entry, rest),
+        None => {
+            let example = detectors().next().map(example).unwrap_or_default();
+            let (nearest, allowed) = (nearest(name.text, detectors().map(Entry::name)), names(detectors()));
+            let (name, span) = (name.text.to_owned(), name.span());
+            let kind = ErrorKind::UnknownDetector { name, nearest: owned(nearest), allowed, example };
+            Err(annotation.error_at(span, kind))
+        }
     }
-    .map_err(|()| annotation.error_at(arguments.span(), bad(RANGE, text)))
 }
 
-fn anomaly(annotation: &Annotation) -> Result<Anomaly, AnnotationError> {
-    let text = annotation.algorithm().arguments().as_str();
-    let (name, config) = match text.split_once(':') {
-        Some((name, config)) => (name, config),
-        None => (text, ""),
-    };
-    if text.is_empty() {
-        return Err(missing(annotation, "EWM:0.1"));
+/// Checks the arguments of an entry, and builds it.
+fn resolve<'a>(
+    annotation: &Annotation,
+    call: &Call,
+    entry: &'static Entry,
+    arguments: Text<'a>,
+) -> Result<Resolved<'a>, AnnotationError> {
+    let algorithm = || call.name().as_str().to_owned();
+    let taken = entry.argument_list();
+    if taken.is_empty() && !arguments.text.is_empty() {
+        return Err(annotation.error_at(arguments.span(), ErrorKind::UnexpectedArguments { algorithm: algorithm() }));
     }
-    if !DETECTORS.contains(&name) {
-        let start = annotation.algorithm().arguments().span().start;
-        let span = Span { start, end: start + name.len() };
-        let kind = ErrorKind::UnknownDetector {
-            name: name.to_owned(),
-            nearest: owned(nearest(name, DETECTORS)),
-            allowed: DETECTORS.map(str::to_owned).to_vec(),
-            example: "DSAnomaly:EWM:0.1".to_owned(),
+    let parts = arguments.split(taken.len());
+    let texts: Vec<&str> = parts.iter().map(|part| part.text).collect();
+    let checked = Given::check(taken, &texts).and_then(|given| Ok((entry.build(&given)?, given)));
+    let (built, given) = checked.map_err(|error| {
+        let nothing_written = call.arguments().is_empty();
+        match error {
+            ArgumentError::Missing { .. } if nothing_written => {
+                let kind = ErrorKind::MissingArguments { algorithm: algorithm(), example: entry.example() };
+                annotation.error_at(call.name().span(), kind)
+            }
+            ArgumentError::Missing { index, .. } => {
+                let expected = taken.get(index).map(|argument| argument.expected()).unwrap_or_default().to_owned();
+                let kind = ErrorKind::BadArgument { expected, text: String::new() };
+                annotation.error_at(arguments.end(), kind)
+            }
+            ArgumentError::Bad { index, expected } => {
+                let part = parts.get(index).copied().unwrap_or(arguments);
+                let kind = ErrorKind::BadArgument { expected, text: part.text.to_owned() };
+                annotation.error_at(part.span(), kind)
+            }
+            ArgumentError::Other { message } => annotation.error_at(arguments.span(), ErrorKind::Custom { message }),
+        }
+    })?;
+    let canonical = given.canonical();
+    let separator = if canonical.is_empty() { "" } else { ":" };
+    let call = alloc::format!("{}{separator}{canonical}", entry.name());
+    Ok(Resolved { entry, given, built, texts, call, span: arguments.span() })
+}
+
+/// Arguments, or a part of them, and where they stand.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    text: &'a str,
+    start: usize,
+}
+
+impl<'a> Text<'a> {
+    fn of(arguments: &'a Arguments) -> Self {
+        Self { text: arguments.as_str(), start: arguments.span().start }
+    }
+
+    fn span(self) -> Span {
+        Span { start: self.start, end: self.start + self.text.len() }
+    }
+
+    fn end(self) -> Span {
+        let end = self.start + self.text.len();
+        Span { start: end, end }
+    }
+
+    /// The text before the first `:` and that after it, which is empty without a `:`.
+    fn split_first(self) -> (Self, Self) {
+        let at = self.text.find(':').unwrap_or(self.text.len());
+        let rest = (at + 1).min(self.text.len());
+        (Self { text: &self.text[..at], ..self }, Self { text: &self.text[rest..], start: self.start + rest })
+    }
+
+    /// Cut at each `:`, into `most` parts at most: the last one takes the rest. An empty text has none.
+    fn split(self, most: usize) -> Vec<Self> {
+        let mut start = self.start;
+        let texts = self.text.splitn(most, ':').filter(|_| !self.text.is_empty());
+        let part = |text: &'a str| {
+            let part = Self { text, start };
+            start += text.len() + 1;
+            part
         };
-        return Err(annotation.error_at(span, kind));
+        texts.map(part).collect()
     }
-    Ok(Anomaly::new(alpha(annotation, config, "EWM:0.1")?, config))
 }
 
-/// Reads `text`, the last part of the arguments, as a weight.
-fn alpha(annotation: &Annotation, text: &str, example: &str) -> Result<Alpha, AnnotationError> {
-    let arguments = annotation.algorithm().arguments();
-    if arguments.as_str().is_empty() {
-        return Err(missing(annotation, example));
-    }
-    Alpha::parse(text).map_err(|_| {
-        let end = arguments.span().end;
-        let span = Span { start: end - text.len(), end };
-        annotation.error_at(span, bad(ALPHA, text))
-    })
+fn entries(registry: Option<&Registry>) -> impl Iterator<Item = &'static Entry> {
+    MENU.into_iter().chain(registry.into_iter().flat_map(Registry::entries))
 }
 
-fn bad(expected: &str, text: &str) -> ErrorKind {
-    ErrorKind::BadArgument { expected: expected.to_owned(), text: text.to_owned() }
+fn names<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<String> {
+    let mut names: Vec<String> = entries.map(|entry| entry.name().to_owned()).collect();
+    names.sort();
+    names
 }
 
-fn missing(annotation: &Annotation, example: &str) -> AnnotationError {
-    let call = annotation.algorithm();
-    let kind = ErrorKind::MissingArguments { algorithm: call.name().as_str().to_owned(), example: example.to_owned() };
-    annotation.error_at(call.name().span(), kind)
+/// A detector's name with arguments that would do.
+fn example(entry: &Entry) -> String {
+    let arguments = entry.example();
+    let separator = if arguments.is_empty() { "" } else { ":" };
+    alloc::format!("{}{separator}{arguments}", entry.name())
 }
 
 fn owned(name: Option<&str>) -> Option<String> {

@@ -4,15 +4,13 @@
 //! property of a pipeline ([`ValueType`]), while the arithmetic stays monomorphic behind [`Numeric`]: integers
 //! are never rounded through a double, and an overflow is reported instead of wrapping.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+use core::fmt;
 
 use crate::wide::Wide;
 
 /// The element type of a raw metric.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum ValueType {
     /// Finite IEEE-754 doubles.
     F64,
@@ -35,8 +33,8 @@ impl fmt::Display for ValueType {
 /// One value, with its type.
 ///
 /// Two numbers are equal when type and value are: `U64(1) != F64(1.0)`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(untagged))]
 pub enum Number {
     /// An unsigned integer.
     U64(u64),
@@ -53,6 +51,26 @@ impl Number {
             Self::F64(_) => ValueType::F64,
             Self::I64(_) => ValueType::I64,
             Self::U64(_) => ValueType::U64,
+        }
+    }
+
+    /// The bits of the value in its own type: those of a double, an integer as it is.
+    #[inline]
+    pub fn bits(self) -> u64 {
+        match self {
+            Self::F64(value) => value.to_bits(),
+            Self::I64(value) => value as u64,
+            Self::U64(value) => value,
+        }
+    }
+
+    /// The value of a type that has these bits; the inverse of [`bits`](Self::bits).
+    #[inline]
+    pub fn from_bits(value_type: ValueType, bits: u64) -> Self {
+        match value_type {
+            ValueType::F64 => Self::F64(f64::from_bits(bits)),
+            ValueType::I64 => Self::I64(bits as i64),
+            ValueType::U64 => Self::U64(bits),
         }
     }
 

@@ -1,13 +1,19 @@
 //! A spec and a state in one: the convenience for embedding a single metric.
 
-use std::sync::Arc;
+use alloc::sync::Arc;
 
 use crate::algorithm::UpdateError;
+#[cfg(feature = "parser")]
 use crate::annotation::AnnotationError;
-use crate::number::{Number, ValueType};
-use crate::report::{Output, Report};
+use crate::number::Number;
+#[cfg(feature = "parser")]
+use crate::number::ValueType;
+use crate::record::{Output, Report};
 use crate::saved::{RestoreError, SavedState};
-use crate::spec::{Context, Silence, Spec, State};
+#[cfg(feature = "parser")]
+use crate::spec::Context;
+use crate::spec::{Silence, Spec};
+use crate::state::State;
 
 /// One metric's pipeline.
 ///
@@ -15,16 +21,18 @@ use crate::spec::{Context, Silence, Spec, State};
 /// end the periods of a periodic one with [`close_period`](Self::close_period).
 ///
 /// ```
-/// use derived_stats::{Number, Output, Pipeline};
+/// use derived_stats::entry::Role;
+/// use derived_stats::{Number, Pipeline};
 ///
-/// let mut flows = Pipeline::inline("1.DSSum-raw:DSAnomaly:EWM:0.1")?;
+/// let mut flows = Pipeline::parse("1.DSSum-raw:DSAnomaly:EWM:0.1")?;
 /// let minute = 60_000_000;
 /// for period in 0..30u64 {
 ///     let flows_of_vrouter_b = if period == 29 { 90 } else { 16 };
 ///     flows.update(period * minute, Number::U64(20))?;
 ///     flows.update(period * minute + 5, Number::U64(flows_of_vrouter_b))?;
-///     if let Some(Output::Anomaly(result)) = flows.close_period((period + 1) * minute).and_then(|r| r.forced()) {
-///         assert_eq!(result.sigma > 2.5, period == 29, "period {period}: {result:?}");
+///     if let Some(result) = flows.close_period((period + 1) * minute).and_then(|report| report.forced()) {
+///         let score = result.role(Role::Score).map_or(0.0, Number::as_f64);
+///         assert_eq!(score > 2.5, period == 29, "period {period}: {result:?}");
 ///     }
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -39,12 +47,13 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline of `u64` samples, with periods as the annotation is written.
+    /// A pipeline of `u64` samples: periodic if the annotation names a period, else inline.
     ///
     /// # Errors
     ///
-    /// An annotation error, which shows the place.
-    pub fn inline(annotation: &str) -> Result<Self, AnnotationError> {
+    /// An annotation error, which points at the mistake.
+    #[cfg(feature = "parser")]
+    pub fn parse(annotation: &str) -> Result<Self, AnnotationError> {
         Ok(Self::new(Arc::new(Spec::parse(annotation, Context::new(ValueType::U64))?)))
     }
 
@@ -80,12 +89,9 @@ impl Pipeline {
         self.spec.report(&self.state, now)
     }
 
-    /// The valid result, where it is a number; as of the newest sample.
+    /// The number that stands for the valid result, as of the newest sample; `None` where no single one does.
     pub fn number(&self) -> Option<Number> {
-        match self.report(0).forced()? {
-            Output::Number(result) => Some(result.value),
-            _ => None,
-        }
+        self.report(0).forced()?.value()
     }
 
     /// The result of the open period so far; see [`Spec::running`].
@@ -123,7 +129,8 @@ impl Pipeline {
     /// [`RestoreError`]; the pipeline is then unchanged.
     pub fn restore(&mut self, saved: &SavedState) -> Result<(), RestoreError> {
         let (&periods, words) = saved.words.split_last().ok_or(RestoreError::TooShort { field: "periods" })?;
-        let state = SavedState { words: words.to_vec(), ..saved.clone() };
+        let mut state = saved.clone();
+        state.words = words.to_vec();
         self.state = self.spec.restore(&state)?;
         self.periods = periods;
         Ok(())

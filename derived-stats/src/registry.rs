@@ -1,25 +1,22 @@
-//! Names for algorithms of the embedding program.
+//! Algorithms of the embedding program, beside the menu.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
 
-use crate::algorithm::Algorithm;
-use crate::custom::CustomAlgorithm;
-use crate::number::Numeric;
+use crate::entry::Entry;
+use crate::menu::{DETECTOR_CALL, menu};
 
-/// Algorithms by name, beside the built-in menu.
+/// Algorithms of the embedding program.
 ///
-/// A registered name can be used wherever an annotation takes an algorithm: inline, and as the aggregate of a period.
-/// The built-in names cannot be replaced.
-///
-/// See `examples/register.rs` for a whole one.
-#[derive(Clone, Default)]
+/// A registered algorithm is used wherever its entry's roles allow, in annotations, proxy types and the tools of the
+/// daemon. The built-in names cannot be replaced. See `examples/register.rs` for a whole one.
+#[derive(Clone, Debug, Default)]
 pub struct Registry {
-    builders: BTreeMap<String, Arc<dyn Builder>>,
+    entries: Vec<&'static Entry>,
 }
 
-/// Why a name cannot be registered.
+/// Why an entry cannot be registered.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
@@ -44,99 +41,43 @@ pub enum RegisterError {
 }
 
 impl Registry {
-    /// A registry without names of its own.
+    /// A registry without entries.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Registers `name`. `build` makes the algorithm from the text after the name's colon (empty if there is none);
-    /// its error becomes the text of an annotation error that points at the arguments.
+    /// Registers an algorithm under its entry's name.
     ///
     /// # Errors
     ///
     /// [`RegisterError`] when the name is taken or cannot be written in an annotation.
-    pub fn register<A, E>(
-        &mut self,
-        name: &str,
-        build: impl Fn(&str) -> Result<A, E> + Send + Sync + 'static,
-    ) -> Result<(), RegisterError>
-    where
-        A: Algorithm<u64> + Algorithm<i64> + Algorithm<f64> + Clone,
-        E: fmt::Display,
-    {
-        let name = name.to_owned();
-        if crate::menu::is_built_in(&name) {
+    pub fn register(&mut self, entry: &'static Entry) -> Result<(), RegisterError> {
+        let name = entry.name().to_owned();
+        if name == DETECTOR_CALL || menu().iter().any(|built_in| built_in.name() == name) {
             return Err(RegisterError::BuiltIn { name });
         }
         if !is_name(&name) {
             return Err(RegisterError::NotAName { name });
         }
-        if self.builders.contains_key(&name) {
+        if self.entries.iter().any(|taken| taken.name() == name) {
             return Err(RegisterError::Taken { name });
         }
-        let build = move |arguments: &str| build(arguments).map_err(|error| error.to_string());
-        self.builders.insert(name, Arc::new(Build(build)));
+        self.entries.push(entry);
         Ok(())
     }
 
-    /// The registered names, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.builders.keys().map(String::as_str)
+    /// The registered entries, in the order in which they came.
+    pub fn entries(&self) -> impl Iterator<Item = &'static Entry> {
+        self.entries.iter().copied()
     }
 
-    /// `None` if the name is not registered, else what its builder says of the arguments.
-    pub(crate) fn build<T: Numeric>(&self, name: &str, arguments: &str) -> Option<Result<CustomAlgorithm<T>, String>> {
-        let built = self.builders.get(name)?.build(arguments);
-        Some(
-            built.and_then(|typed| {
-                typed.pick::<T>().ok_or_else(|| format!("`{name}` has no form for {} samples", T::TYPE))
-            }),
-        )
-    }
-}
-
-impl fmt::Debug for Registry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.names()).finish()
+    /// The registered names, in the order in which they came.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.entries().map(Entry::name)
     }
 }
 
 fn is_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-/// An algorithm for each element type: which one is wanted is known only to the caller of the trait object.
-struct Typed {
-    f64: CustomAlgorithm<f64>,
-    i64: CustomAlgorithm<i64>,
-    u64: CustomAlgorithm<u64>,
-}
-
-impl Typed {
-    fn pick<T: Numeric>(self) -> Option<CustomAlgorithm<T>> {
-        let candidates: [Box<dyn std::any::Any>; 3] = [Box::new(self.f64), Box::new(self.i64), Box::new(self.u64)];
-        candidates.into_iter().find_map(|candidate| candidate.downcast().ok()).map(|algorithm| *algorithm)
-    }
-}
-
-trait Builder: Send + Sync {
-    fn build(&self, arguments: &str) -> Result<Typed, String>;
-}
-
-struct Build<F>(F);
-
-impl<A, F> Builder for Build<F>
-where
-    A: Algorithm<u64> + Algorithm<i64> + Algorithm<f64> + Clone,
-    F: Fn(&str) -> Result<A, String> + Send + Sync,
-{
-    fn build(&self, arguments: &str) -> Result<Typed, String> {
-        let algorithm = (self.0)(arguments)?;
-        Ok(Typed {
-            f64: CustomAlgorithm::new(algorithm.clone()),
-            i64: CustomAlgorithm::new(algorithm.clone()),
-            u64: CustomAlgorithm::new(algorithm),
-        })
-    }
 }

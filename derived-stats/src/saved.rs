@@ -2,23 +2,28 @@
 //!
 //! A state is saved as a list of 64-bit words: integers as they are, doubles as their bits. Restoring it therefore
 //! continues bit for bit, in any serde format, also in one that rounds decimal texts. The words are bound to the
-//! pipeline that wrote them by its text, and to the layout by a version; both are checked, and so is every value.
+//! pipeline that wrote them by its text, to the layout by a version, and to each algorithm's words by the version in
+//! its entry. A newer program reads every older version; an older program refuses a newer one.
 
-use serde::{Deserialize, Serialize};
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::number::Numeric;
 
-/// The version of the word layout. Raised when an algorithm's words change; every version stays readable.
-pub const STATE_VERSION: u16 = 1;
+/// The version of the layout around the algorithms' words. Raised when that layout changes; every version from 2 on stays
+/// readable (version 1 was never released).
+pub const STATE_VERSION: u16 = 2;
 
 /// The state of one pipeline, ready for any serde format.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 pub struct SavedState {
     /// The layout of `words`.
     pub version: u16,
-    /// The pipeline that wrote it: [`Spec::fingerprint`](crate::Spec::fingerprint).
+    /// The pipeline that wrote it: [`Spec::identity`](crate::Spec::identity).
     pub pipeline: String,
+    /// The version of each algorithm's words, in the order of the pipeline.
+    pub algorithms: Vec<u16>,
     /// The state.
     pub words: Vec<u64>,
 }
@@ -27,6 +32,19 @@ pub struct SavedState {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
+    /// Written by a version of an algorithm that is newer than this build's.
+    #[error(
+        "the saved state of `{algorithm}` has version {found}, this build reads up to {known}; run the newer program, or \
+         delete the state to start anew"
+    )]
+    AlgorithmVersion {
+        /// The algorithm.
+        algorithm: String,
+        /// The version found.
+        found: u16,
+        /// The newest version that this build reads.
+        known: u16,
+    },
     /// A value that no sequence of samples leads to.
     #[error("the saved field `{field}` holds the impossible value {word:#x}")]
     Invalid {
@@ -47,8 +65,18 @@ pub enum RestoreError {
         /// The first field that is missing.
         field: &'static str,
     },
-    /// Written by a version of this crate that is newer than this one.
-    #[error("the saved state has version {found}, this build reads up to {}", STATE_VERSION)]
+    /// An older version that the algorithm has no way to read.
+    #[error("the algorithm cannot read version {found} of its saved state; delete the state to start anew")]
+    UnknownAlgorithmVersion {
+        /// The version found.
+        found: u16,
+    },
+    /// A layout of another version than those that this build reads.
+    #[error(
+        "the saved state has version {found}, this build reads version {}; run the program that wrote it, or delete the \
+         state to start anew",
+        STATE_VERSION
+    )]
     Version {
         /// The version found.
         found: u16,
@@ -64,9 +92,54 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
-    /// The error for a word that cannot be.
+    /// The error for an impossible word.
     pub fn invalid(field: &'static str, word: u64) -> Self {
         Self::Invalid { field, word }
+    }
+}
+
+/// Takes the words of a state, front to back.
+#[derive(Debug)]
+pub struct WordWriter<'w> {
+    out: Out<'w>,
+}
+
+#[derive(Debug)]
+enum Out<'w> {
+    /// Words at their place; the second part counts those written.
+    Place(&'w mut [u64], usize),
+    List(&'w mut Vec<u64>),
+}
+
+impl<'w> WordWriter<'w> {
+    /// Appends to a list.
+    pub fn new(words: &'w mut Vec<u64>) -> Self {
+        Self { out: Out::List(words) }
+    }
+
+    /// Overwrites words from the first on; what does not fit is left out.
+    pub(crate) fn at(words: &'w mut [u64]) -> Self {
+        Self { out: Out::Place(words, 0) }
+    }
+
+    /// Writes a word.
+    #[inline]
+    pub fn push(&mut self, word: u64) {
+        match &mut self.out {
+            Out::List(words) => words.push(word),
+            Out::Place(words, written) => {
+                if let Some(place) = words.get_mut(*written) {
+                    *place = word;
+                }
+                *written += 1;
+            }
+        }
+    }
+
+    /// Writes words.
+    #[inline]
+    pub fn extend(&mut self, words: impl IntoIterator<Item = u64>) {
+        words.into_iter().for_each(|word| self.push(word));
     }
 }
 

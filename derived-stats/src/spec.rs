@@ -2,104 +2,35 @@
 //!
 //! Compiling resolves names, checks arguments and fixes the element type, once. A [`Spec`] is then only read, by any
 //! number of threads; what belongs to one object is its [`State`].
+//!
+//! | form | annotation | a sample goes | a result comes |
+//! |---|---|---|---|
+//! | inline | `raw:ALGO`, `0-raw:ALGO` | to the algorithm | after every sample |
+//! | window | `1-raw:ALGO` | to the algorithm of this period | when the period closes; then the algorithm starts anew |
+//! | chain | `1.A.B-raw:DSAnomaly:…` | to `A` of this period | when the period closes: its value passes through `B` and the detector, which live on |
+//!
+//! In front of any of them stands the differencing of a cumulative counter, when the metric is one.
 
 mod compile;
-mod shape;
+mod context;
+mod difference;
+mod link;
+mod run;
+mod save;
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
 
 use crate::algorithm::UpdateError;
 use crate::annotation::{Annotation, AnnotationError};
 use crate::number::{Number, Numeric, ValueType};
-use crate::registry::Registry;
-use crate::report::{Output, Report};
-use crate::saved::{RestoreError, STATE_VERSION, SavedState, Words};
+use crate::record::{Description, Output, Report};
+use crate::state::{Layout, State};
 
-pub(crate) use self::shape::{Shape, ShapeState, close_detector, difference};
-
-/// What the samples of a metric are.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MetricKind {
-    /// Readings of a cumulative counter (`metric="agg"`): the pipeline sees differences, the first one from 0. A
-    /// counter that falls was reset: the difference is its new value.
-    Agg,
-    /// Differences already (`metric="diff"`): taken as they come.
-    Diff,
-    /// Values to take as they come.
-    #[default]
-    Plain,
-}
-
-/// The struct around an annotation, which decides what a missing period means.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Periods {
-    /// No struct: a period in the annotation makes the pipeline periodic, none makes it inline.
-    #[default]
-    AsWritten,
-    /// A struct with `period="…"`: a missing period means 1.
-    Every {
-        /// The struct's period in seconds, at least 1.
-        seconds: u32,
-    },
-    /// A struct without period: a missing period means 0, and any other is an error.
-    Plain,
-}
-
-/// What [`Spec::compile`] must know beside the annotation.
-#[derive(Clone, Copy, Debug)]
-pub struct Context<'r> {
-    /// The element type of the raw metric.
-    pub value: ValueType,
-    /// What its samples are.
-    pub metric: MetricKind,
-    /// The struct's period.
-    pub periods: Periods,
-    /// Algorithms of the embedding program.
-    pub registry: Option<&'r Registry>,
-}
-
-impl Context<'static> {
-    /// Plain samples of type `value`, periods as written.
-    pub fn new(value: ValueType) -> Self {
-        Self { value, metric: MetricKind::Plain, periods: Periods::AsWritten, registry: None }
-    }
-}
-
-/// What a period without samples means to a detector.
-///
-/// Sums and other aggregates have no result for such a period under any of these.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Silence {
-    /// The first silent period is a 0, later ones are nothing: what the original does.
-    #[default]
-    Once,
-    /// Silence is never a value.
-    Skip,
-    /// Every silent period is a 0.
-    Zero,
-}
-
-/// One of the three element types' versions of the same thing.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Typed<F, I, U> {
-    F64(F),
-    I64(I),
-    U64(U),
-}
-
-type TypedShape = Typed<Shape<f64>, Shape<i64>, Shape<u64>>;
-
-/// The state of one object under a [`Spec`]: at most 64 bytes beside what ranged windows and registered algorithms
-/// allocate.
-///
-/// Only the spec that started a state can use it. A spec of another form answers [`UpdateError::ForeignState`]; one
-/// whose states look the same (all tallies do) would take it for its own, so keep states with their specs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct State(pub(crate) Typed<ShapeState<f64>, ShapeState<i64>, ShapeState<u64>>);
+pub use self::context::{Context, MetricKind, Periods, Silence};
+pub(crate) use self::difference::difference;
+pub use self::link::SpecLink;
 
 /// A compiled annotation.
 ///
@@ -117,24 +48,34 @@ pub struct State(pub(crate) Typed<ShapeState<f64>, ShapeState<i64>, ShapeState<u
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Spec {
     annotation: Annotation,
+    value_type: ValueType,
     metric: MetricKind,
     every: u32,
-    shape: TypedShape,
+    form: Form,
+    layout: Layout,
+    /// The word of a counter's reading.
+    reading: Option<usize>,
+    /// The state of an object before its first sample.
+    start: State,
 }
 
-/// Calls the same code for a spec and a state of the same element type, `$other` if they differ.
-macro_rules! matched {
-    ($spec:expr, $state:expr, |$shape:ident, $object:ident| $call:expr, $other:expr) => {
-        match ($spec, $state) {
-            (Typed::F64($shape), Typed::F64($object)) => $call,
-            (Typed::I64($shape), Typed::I64($object)) => $call,
-            (Typed::U64($shape), Typed::U64($object)) => $call,
-            _ => $other,
-        }
-    };
+/// How the links are arranged.
+#[derive(Clone, Debug, PartialEq)]
+enum Form {
+    Inline(Arc<SpecLink>),
+    Window {
+        link: Arc<SpecLink>,
+        /// The word that holds when the newest period closed.
+        closed_at: usize,
+    },
+    Chain {
+        window: Arc<SpecLink>,
+        /// In order; the last one is a detector.
+        downstream: Arc<[Arc<SpecLink>]>,
+    },
 }
 
 impl Spec {
@@ -143,24 +84,19 @@ impl Spec {
     /// # Errors
     ///
     /// As [`Annotation::parse`] and [`compile`](Self::compile).
+    #[cfg(feature = "parser")]
     pub fn parse(text: &str, context: Context<'_>) -> Result<Self, AnnotationError> {
         Self::compile(&Annotation::parse(text)?, context)
     }
 
-    /// Compiles an annotation for metrics as `context` says.
+    /// Compiles an annotation for metrics of a `context`.
     ///
     /// # Errors
     ///
     /// An error that points into the annotation: an unknown name, arguments that the algorithm cannot take, or a
     /// combination that cannot work, such as a detector that sees no value of a period.
     pub fn compile(annotation: &Annotation, context: Context<'_>) -> Result<Self, AnnotationError> {
-        let every = compile::every(annotation, context.periods)?;
-        let shape = match context.value {
-            ValueType::F64 => Typed::F64(compile::shape(annotation, every, context)?),
-            ValueType::I64 => Typed::I64(compile::shape(annotation, every, context)?),
-            ValueType::U64 => Typed::U64(compile::shape(annotation, every, context)?),
-        };
-        Ok(Self { annotation: annotation.clone(), metric: context.metric, every, shape })
+        compile::spec(annotation, context)
     }
 
     /// The annotation this was compiled from.
@@ -170,11 +106,7 @@ impl Spec {
 
     /// The element type of the samples.
     pub fn value_type(&self) -> ValueType {
-        match self.shape {
-            Typed::F64(_) => ValueType::F64,
-            Typed::I64(_) => ValueType::I64,
-            Typed::U64(_) => ValueType::U64,
-        }
+        self.value_type
     }
 
     /// What the samples are.
@@ -194,25 +126,91 @@ impl Spec {
 
     /// Whether each period starts anew: periodic, and without a detector that remembers earlier ones.
     pub fn restarts_with_period(&self) -> bool {
-        match &self.shape {
-            Typed::F64(shape) => matches!(shape, Shape::Periodic(_)),
-            Typed::I64(shape) => matches!(shape, Shape::Periodic(_)),
-            Typed::U64(shape) => matches!(shape, Shape::Periodic(_)),
+        matches!(self.form, Form::Window { .. })
+    }
+
+    /// The links in the order in which values pass them; never empty.
+    pub fn links(&self) -> impl Iterator<Item = &SpecLink> {
+        let (first, rest): (_, &[Arc<SpecLink>]) = match &self.form {
+            Form::Inline(link) | Form::Window { link, .. } => (link, &[]),
+            Form::Chain { window, downstream } => (window, downstream),
+        };
+        core::iter::once(&**first).chain(rest.iter().map(|link| &**link))
+    }
+
+    /// The link whose result is that of the pipeline.
+    pub fn result_link(&self) -> &SpecLink {
+        match &self.form {
+            Form::Inline(link) | Form::Window { link, .. } => link,
+            Form::Chain { window, downstream } => downstream.last().unwrap_or(window),
         }
     }
 
-    /// What binds a saved state to its pipeline: annotation, element type and metric kind.
-    pub fn fingerprint(&self) -> String {
-        self.to_string()
+    /// What the results mean.
+    pub fn description(&self) -> &Description {
+        self.result_link().description()
+    }
+
+    pub(crate) fn inline_link(&self) -> Option<&Arc<SpecLink>> {
+        match &self.form {
+            Form::Inline(link) => Some(link),
+            Form::Chain { .. } | Form::Window { .. } => None,
+        }
+    }
+
+    pub(crate) fn window_link(&self) -> Option<&Arc<SpecLink>> {
+        match &self.form {
+            Form::Inline(_) => None,
+            Form::Window { link, .. } | Form::Chain { window: link, .. } => Some(link),
+        }
+    }
+
+    pub(crate) fn downstream_links(&self) -> Arc<[Arc<SpecLink>]> {
+        match &self.form {
+            Form::Chain { downstream, .. } => Arc::clone(downstream),
+            Form::Inline(_) | Form::Window { .. } => Arc::new([]),
+        }
+    }
+
+    /// What accumulates in an open window: the first link with its arguments, the element type and the kind of metric.
+    /// Two specs with the same text here (and windows of the same length over the same metric) accumulate the same.
+    /// `None` for an inline spec.
+    pub fn window_identity(&self) -> Option<String> {
+        Some(alloc::format!("{} {}{}", self.window_link()?.call(), self.value_type, self.metric.suffix()))
+    }
+
+    /// What accumulates behind the window: all links with their arguments, the element type and the kind of metric.
+    /// `None` if nothing follows the window.
+    pub fn downstream_identity(&self) -> Option<String> {
+        match &self.form {
+            Form::Chain { .. } => Some(self.calls()),
+            Form::Inline(_) | Form::Window { .. } => None,
+        }
+    }
+
+    /// What an inline pipeline accumulates; `None` for a periodic one.
+    pub fn inline_identity(&self) -> Option<String> {
+        self.inline_link().map(|_| self.calls())
+    }
+
+    fn calls(&self) -> String {
+        let mut text = String::new();
+        for link in self.links() {
+            text.push_str(link.call());
+            text.push(' ');
+        }
+        alloc::format!("{text}{}{}", self.value_type, self.metric.suffix())
+    }
+
+    /// What binds a saved state to its pipeline: period, source, links with their arguments in canonical form, element
+    /// type and metric kind. `EWM:0.10` and `EWM:0.1` are the same.
+    pub fn identity(&self) -> String {
+        alloc::format!("{}-{} {}", self.every, self.annotation.source(), self.calls())
     }
 
     /// The state of an object before its first sample.
     pub fn start(&self) -> State {
-        State(match &self.shape {
-            Typed::F64(shape) => Typed::F64(shape.start(self.metric)),
-            Typed::I64(shape) => Typed::I64(shape.start(self.metric)),
-            Typed::U64(shape) => Typed::U64(shape.start(self.metric)),
-        })
+        self.start.clone()
     }
 
     /// Gives the state a sample of time `at`, in microseconds. Constant time, no allocation (a ranged window allocates
@@ -220,131 +218,96 @@ impl Spec {
     ///
     /// # Errors
     ///
-    /// [`UpdateError`] when the sample cannot be taken; the state is as before, except for counts of refused samples.
+    /// [`UpdateError`] when the sample is refused; the state is as before, except for counts of refused samples.
     pub fn update(&self, state: &mut State, at: u64, value: Number) -> Result<(), UpdateError> {
-        matched!(
-            &self.shape,
-            &mut state.0,
-            |shape, object| shape.update(object, at, value),
-            Err(UpdateError::ForeignState)
-        )
+        run::update(self, state, at, value)
     }
 
     /// Whether a value has the type of the samples, or one that converts to it exactly; see
     /// [`Numeric::from_number`](crate::Numeric::from_number).
     pub fn accepts(&self, value: Number) -> bool {
-        match self.shape {
-            Typed::F64(_) => f64::from_number(value).is_ok(),
-            Typed::I64(_) => i64::from_number(value).is_ok(),
-            Typed::U64(_) => u64::from_number(value).is_ok(),
+        match self.value_type {
+            ValueType::F64 => f64::from_number(value).is_ok(),
+            ValueType::I64 => i64::from_number(value).is_ok(),
+            ValueType::U64 => u64::from_number(value).is_ok(),
         }
     }
 
     /// The result at time `now`: of the samples so far (inline), or of the newest closed period.
     pub fn report(&self, state: &State, now: u64) -> Report<Output<'_>> {
-        matched!(&self.shape, &state.0, |shape, object| shape.report(object, now), Report::NotReady(None))
+        run::report(self, state, now).map(|record| Output::new(self.description(), record))
     }
 
     /// The result of the period that is still open, as far as it has come; `None` for inline pipelines, detectors and
     /// periods without samples.
     pub fn running(&self, state: &State, now: u64) -> Option<Report<Output<'_>>> {
-        matched!(&self.shape, &state.0, |shape, object| shape.running(object, now), None)
+        Some(run::running(self, state, now)?.map(|record| Output::new(self.description(), record)))
     }
 
     /// Ends a period at time `now`. Gives the period's result, or `None` if there was nothing to flush: no sample in
-    /// it and, for a detector, a silence that is no value. Inline pipelines have no periods and always answer `None`.
+    /// it and, for a detector, a silence that is not a value. Inline pipelines have no periods and always answer `None`.
     ///
     /// A pipeline that acts on every n-th period is closed by its caller at every n-th.
     pub fn close(&self, state: &mut State, now: u64, silence: Silence) -> Option<Report<Output<'_>>> {
-        matched!(&self.shape, &mut state.0, |shape, object| shape.close(object, now, silence), None)
+        Some(run::close(self, state, now, silence)?.map(|record| Output::new(self.description(), record)))
     }
 
     /// Whether the newest or the open period had samples; for an inline pipeline, whether there was any sample.
     pub fn is_active(&self, state: &State) -> bool {
-        matched!(&self.shape, &state.0, |shape, object| shape.is_active(object), false)
+        run::is_active(self, state)
     }
 
-    /// Saves the state.
-    pub fn save(&self, state: &State) -> SavedState {
-        let mut words = Vec::new();
-        self.save_words(state, &mut words);
-        SavedState { version: STATE_VERSION, pipeline: self.fingerprint(), words }
-    }
-
-    /// Appends the words of the state, for callers that keep version and pipeline elsewhere.
-    pub fn save_words(&self, state: &State, words: &mut Vec<u64>) {
-        matched!(&self.shape, &state.0, |shape, object| shape.save(object, words), {});
-    }
-
-    /// Restores a state; it continues bit for bit where the saved one stood.
-    ///
-    /// # Errors
-    ///
-    /// [`RestoreError`] for a state of another pipeline or version, or with impossible content.
-    pub fn restore(&self, saved: &SavedState) -> Result<State, RestoreError> {
-        if saved.version != STATE_VERSION {
-            return Err(RestoreError::Version { found: saved.version });
-        }
-        let expected = self.fingerprint();
-        if saved.pipeline != expected {
-            return Err(RestoreError::WrongPipeline { expected, found: saved.pipeline.clone() });
-        }
-        let mut words = Words::new(&saved.words);
-        let state = self.restore_words(&mut words)?;
-        words.finish()?;
-        Ok(state)
-    }
-
-    /// Reads back what [`save_words`](Self::save_words) wrote.
-    ///
-    /// # Errors
-    ///
-    /// [`RestoreError`] for impossible content or a short read.
-    pub fn restore_words(&self, words: &mut Words<'_>) -> Result<State, RestoreError> {
-        Ok(State(match &self.shape {
-            Typed::F64(shape) => Typed::F64(shape.restore(self.metric, words)?),
-            Typed::I64(shape) => Typed::I64(shape.restore(self.metric, words)?),
-            Typed::U64(shape) => Typed::U64(shape.restore(self.metric, words)?),
-        }))
+    /// The bytes that one object takes at most: the state and what it allocates.
+    pub fn state_bytes(&self) -> usize {
+        let cells = match self.form {
+            Form::Window { .. } => 2,
+            Form::Chain { .. } | Form::Inline(_) => 1,
+        };
+        let heap = self.links().map(SpecLink::heap_bytes).sum::<usize>();
+        size_of::<State>() + self.layout.heap_bytes() + cells * heap
     }
 
     /// Whether the windows of both specs accumulate the same, so that one
-    /// [`RunningColumn`](crate::column::RunningColumn) serves both.
-    pub fn shares_running(&self, other: &Self) -> bool {
-        let alike = self.metric == other.metric
-            && self.every == other.every
-            && self.annotation.source() == other.annotation.source();
-        alike && matched!(&self.shape, &other.shape, |left, right| left.accumulates_like(right), false)
-    }
-
-    pub(crate) fn shape(&self) -> &TypedShape {
-        &self.shape
+    /// [`WindowColumn`](crate::column::WindowColumn) serves both.
+    pub fn shares_window(&self, other: &Self) -> bool {
+        let entry = |spec: &Self| spec.window_link().map(|link| core::ptr::from_ref(link.entry()));
+        self.every == other.every
+            && self.annotation.source() == other.annotation.source()
+            && entry(self).is_some()
+            && entry(self) == entry(other)
+            && self.window_identity() == other.window_identity()
     }
 
     /// Whether [`report`](Self::report) has something to show, ready or not.
     pub(crate) fn has_report(&self, state: &State) -> bool {
-        matched!(&self.shape, &state.0, |shape, object| shape.has_report(object), false)
+        run::has_report(self, state)
     }
 
     /// Drops what a deleted map key had; `false` if nothing is left of it.
     pub(crate) fn forget(&self, state: &mut State) -> bool {
-        matched!(&self.shape, &mut state.0, |shape, object| shape.forget(object), false)
+        run::forget(self, state)
     }
 
     /// The same, but a counter keeps its reading.
     pub(crate) fn forget_samples(&self, state: &mut State) {
-        matched!(&self.shape, &mut state.0, |shape, object| shape.forget_samples(object), {});
+        run::forget_samples(self, state);
+    }
+}
+
+/// Equal if both compute the same from the same source.
+impl PartialEq for Spec {
+    fn eq(&self, other: &Self) -> bool {
+        self.annotation == other.annotation
+            && self.value_type == other.value_type
+            && self.metric == other.metric
+            && self.every == other.every
+            && self.form == other.form
     }
 }
 
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.annotation, self.value_type())?;
-        match self.metric {
-            MetricKind::Agg => f.write_str(" agg"),
-            // A difference is taken as it comes: the states are interchangeable.
-            MetricKind::Diff | MetricKind::Plain => Ok(()),
-        }
+        write!(f, "{} {}{}", self.annotation, self.value_type, self.metric.suffix())
     }
 }
 
@@ -352,20 +315,40 @@ impl fmt::Display for Spec {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_state_of_the_seeds_pipeline_fits_64_bytes() {
-        assert!(size_of::<State>() <= 64, "a state has {} bytes", size_of::<State>());
+    fn spec(annotation: &str, value: ValueType) -> Spec {
+        Spec::parse(annotation, Context::new(value)).expect("a good annotation")
     }
 
     #[test]
     fn a_state_of_another_spec_is_refused() {
-        let sum = Spec::parse("raw:DSSum", Context::new(ValueType::U64)).expect("a good annotation");
-        let null = Spec::parse("raw:DSNull", Context::new(ValueType::U64)).expect("a good annotation");
-        let float = Spec::parse("raw:DSSum", Context::new(ValueType::F64)).expect("a good annotation");
-        for other in [null, float] {
+        let sum = spec("raw:DSSum", ValueType::U64);
+        for other in
+            [spec("raw:DSNull", ValueType::U64), spec("raw:DSSum", ValueType::F64), spec("raw:DSAvg", ValueType::U64)]
+        {
             let mut state = other.start();
             assert_eq!(sum.update(&mut state, 0, Number::U64(1)), Err(UpdateError::ForeignState));
             assert_eq!(sum.report(&state, 0), Report::NotReady(None));
         }
+    }
+
+    #[test]
+    fn specs_share_windows_that_accumulate_alike() {
+        let sum = spec("1-raw:DSSum", ValueType::U64);
+        assert!(sum.shares_window(&spec("1.DSSum-raw:DSAnomaly:EWM:0.1", ValueType::U64)));
+        assert!(!sum.shares_window(&spec("1-raw:DSAvg", ValueType::U64)));
+        assert!(!sum.shares_window(&spec("2-raw:DSSum", ValueType::U64)), "another period");
+        assert!(!sum.shares_window(&spec("1-other:DSSum", ValueType::U64)), "another metric");
+        assert!(!sum.shares_window(&spec("1-raw:DSSum", ValueType::F64)), "another type");
+        assert!(!sum.shares_window(&spec("1-raw:DSSum:1", ValueType::U64)), "another window");
+        assert!(!spec("raw:DSSum", ValueType::U64).shares_window(&spec("raw:DSSum", ValueType::U64)), "no window");
+    }
+
+    #[test]
+    fn the_identity_is_what_accumulates() {
+        let seed = spec("1.DSSum-raw:DSAnomaly:EWM:0.10", ValueType::U64);
+        assert_eq!(seed.identity(), "1-raw DSSum EWM:0.1 u64");
+        assert_eq!(seed.window_identity().as_deref(), Some("DSSum u64"));
+        assert_eq!(seed.downstream_identity().as_deref(), Some("DSSum EWM:0.1 u64"));
+        assert_eq!(spec("1-raw:DSSum:007", ValueType::F64).identity(), "1-raw DSSum:7 f64");
     }
 }

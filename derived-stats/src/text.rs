@@ -1,5 +1,9 @@
 //! Numbers as text: the one form in which they are taken, and the form in which the original prints them.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 /// Whether a text is a plain decimal number: `digits[.digits][e[+-]digits]`, in ASCII, without a sign before it.
 ///
 /// Neither `strtod`, as the original has it, nor `str::parse` alone is so strict: the one takes blanks, signs,
@@ -121,7 +125,7 @@ fn write_general(digits: u32, exponent: i32, out: &mut Vec<u8>) {
         }
         -4..0 => {
             out.extend_from_slice(b"0.");
-            out.extend(std::iter::repeat_n(b'0', (-exponent - 1) as usize));
+            out.extend(core::iter::repeat_n(b'0', (-exponent - 1) as usize));
             out.extend_from_slice(&text[..used]);
         }
         _ => {

@@ -3,12 +3,12 @@
 //! A ranged window adds and subtracts, so a sum that leaves the range of its type for a while must come back exact.
 //! Integers therefore accumulate in 128 bits (2^64 samples of 2^64 fit); doubles in themselves.
 
-use crate::saved::{RestoreError, Words};
+use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The accumulator of an element type. Implemented for the three element types only.
 pub trait Wide: Sized {
     /// Holds any sum of a window exactly (integers) or in the type itself (doubles).
-    type Sum: Copy + PartialEq + std::fmt::Debug + Send + Sync + 'static;
+    type Sum: Copy + PartialEq + core::fmt::Debug + Send + Sync + 'static;
 
     /// The empty sum.
     const ZERO: Self::Sum;
@@ -24,7 +24,7 @@ pub trait Wide: Sized {
     /// The mean, truncated towards zero for integers.
     fn wide_quotient(sum: Self::Sum, count: u64) -> (Self, bool);
     /// Appends the exact sum to saved state.
-    fn save_wide(sum: Self::Sum, words: &mut Vec<u64>);
+    fn save_wide(sum: Self::Sum, words: &mut WordWriter<'_>);
     /// Reads back what [`save_wide`](Self::save_wide) wrote.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Wide for u64 {
         Self::narrow(sum / u128::from(count.max(1)))
     }
 
-    fn save_wide(sum: u128, words: &mut Vec<u64>) {
+    fn save_wide(sum: u128, words: &mut WordWriter<'_>) {
         words.extend([sum as Self, (sum >> 64) as Self]);
     }
 
@@ -96,7 +96,7 @@ impl Wide for i64 {
         Self::narrow(sum / i128::from(count.max(1)))
     }
 
-    fn save_wide(sum: i128, words: &mut Vec<u64>) {
+    fn save_wide(sum: i128, words: &mut WordWriter<'_>) {
         u64::save_wide(sum as u128, words);
     }
 
@@ -131,7 +131,7 @@ impl Wide for f64 {
         Self::narrow(sum / count.max(1) as Self)
     }
 
-    fn save_wide(sum: Self, words: &mut Vec<u64>) {
+    fn save_wide(sum: Self, words: &mut WordWriter<'_>) {
         words.push(sum.to_bits());
     }
 

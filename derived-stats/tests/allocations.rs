@@ -44,7 +44,7 @@ fn specs(annotation: &str) -> Vec<Spec> {
     let mut specs = Vec::new();
     for value in [ValueType::F64, ValueType::I64, ValueType::U64] {
         for metric in [MetricKind::Agg, MetricKind::Plain] {
-            specs.push(Spec::compile(&annotation, Context { metric, ..Context::new(value) }).unwrap());
+            specs.push(Spec::compile(&annotation, Context::new(value).with_metric(metric)).unwrap());
         }
     }
     specs
@@ -83,7 +83,7 @@ fn samples_and_reports_allocate_nothing() {
         for spec in specs(annotation) {
             let mut state = spec.start();
             spec.update(&mut state, 0, sample(&spec, 0)).unwrap();
-            assert_eq!(allocations(|| feed(&spec, &mut state, 0)), 0, "{}", spec.fingerprint());
+            assert_eq!(allocations(|| feed(&spec, &mut state, 0)), 0, "{}", spec.identity());
         }
     }
 }
@@ -104,7 +104,7 @@ fn closing_periods_allocates_nothing() {
                     black_box(spec.close(&mut state, period, *silence));
                 }
             });
-            assert_eq!(count, 0, "{}", spec.fingerprint());
+            assert_eq!(count, 0, "{}", spec.identity());
         }
     }
 }
@@ -116,19 +116,19 @@ fn a_window_in_a_period_allocates_only_when_the_period_starts() {
         for period in 0..3 {
             let from = period * SAMPLES;
             let start = allocations(|| spec.update(&mut state, from * SECOND / 100, sample(&spec, from)).unwrap());
-            assert_eq!(start, 2, "its box and its buckets, of {}", spec.fingerprint());
-            assert_eq!(allocations(|| feed(&spec, &mut state, from)), 0, "{}", spec.fingerprint());
+            assert_eq!(start, 2, "its box and its buckets, of {}", spec.identity());
+            assert_eq!(allocations(|| feed(&spec, &mut state, from)), 0, "{}", spec.identity());
             let close = allocations(|| {
                 black_box(spec.close(&mut state, (from + SAMPLES) * SECOND / 100, Silence::Once));
             });
-            assert_eq!(close, 0, "{}", spec.fingerprint());
+            assert_eq!(close, 0, "{}", spec.identity());
         }
     }
 }
 
 #[test]
 fn a_pipeline_allocates_nothing_either() {
-    let mut flows = Pipeline::inline("1.DSSum-raw:DSAnomaly:EWM:0.1").unwrap();
+    let mut flows = Pipeline::parse("1.DSSum-raw:DSAnomaly:EWM:0.1").unwrap();
     let count = allocations(|| {
         for period in 0..SAMPLES {
             flows.update(period, Number::U64(period)).unwrap();

@@ -193,7 +193,7 @@ fn context(annotation: &Annotation, periods: Periods) -> Context<'static> {
         "fz" | "tsm" | "value" | "x" | "z" => (ValueType::I64, MetricKind::Plain),
         _ => (ValueType::U64, MetricKind::Plain),
     };
-    Context { metric, periods, ..Context::new(value) }
+    Context::new(value).with_metric(metric).with_periods(periods)
 }
 
 /// The kind of error that compiling gives, or [`ACCEPTED`].

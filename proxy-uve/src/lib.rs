@@ -56,6 +56,7 @@
 #![deny(missing_docs)]
 
 mod excerpt;
+pub mod json;
 pub mod key;
 pub mod proxy_list;
 pub mod schema;

@@ -36,8 +36,8 @@ mod snapshot;
 
 use std::sync::Arc;
 
-use derived_stats::column::DetectorColumn;
-use derived_stats::{Number, State};
+use derived_stats::Number;
+use derived_stats::column::{DownstreamColumn, InlineColumn, Reports};
 
 use self::bits::Bits;
 use self::close::Closing;
@@ -95,9 +95,10 @@ pub struct Table<S = ResultBuffer> {
     slots: Slots,
     groups: Vec<Group>,
     lanes: Vec<Lane>,
-    detectors: Vec<DetectorColumn>,
-    /// States of inline attributes, by attribute and slot.
-    inline: Vec<Vec<Option<State>>>,
+    detectors: Vec<DownstreamColumn>,
+    inline: Vec<InlineColumn>,
+    /// The reports of 64 objects at the end of a window, by attribute: a buffer.
+    reports: Vec<Reports>,
     progress: Progress,
     /// The window that is on its way out, unless it went at once.
     closing: Option<Closing>,
@@ -152,11 +153,12 @@ impl<S: ResultSink> Table<S> {
     /// An empty table whose results go to `sink`.
     pub fn with_sink(plan: Arc<Plan>, settings: TableSettings, sink: S) -> Self {
         let lanes: Vec<Lane> = plan.lanes.iter().filter_map(Lane::new).collect();
-        let detectors = plan.detectors.iter().filter_map(|detector| DetectorColumn::new(&detector.spec)).collect();
+        let detectors = plan.detectors.iter().filter_map(|detector| DownstreamColumn::new(&detector.spec)).collect();
         Self {
             proxy: plan.stream.to_string(),
             groups: plan.groups.iter().map(|_| Group::default()).collect(),
-            inline: plan.inline.iter().map(|_| Vec::new()).collect(),
+            inline: plan.inline.iter().filter_map(|inline| InlineColumn::new(&inline.spec)).collect(),
+            reports: Vec::new(),
             takes_columns: plan.has_one_value_type() && lanes.iter().all(Lane::takes_every_value),
             lanes,
             detectors,

@@ -1,6 +1,7 @@
 //! Definitions of proxy types: what they compile to, and every mistake with its place.
 
 use derived_stats::algorithm::Sum;
+use derived_stats::entry::{Built, Entry, Roles};
 use derived_stats::{MetricKind, Registry, Silence, ValueType};
 use proptest::prelude::*;
 use proxy_uve::schema::{ProxyType, Schema, SchemaErrorKind};
@@ -481,12 +482,14 @@ fn another_period_compiles_every_type_anew() {
     }
 }
 
+static MINE: Entry = Entry::new("Mine", Roles::AGGREGATE, "the sum of all samples", |_| Ok(Built::aggregate(Sum)));
+
 #[test]
 fn algorithms_of_the_embedding_program_can_be_named() {
     let text = with_result("5: u64 value (stats=\"raw:Mine\")");
     assert_eq!(faults(&text), ["6:26 unknown algorithm `Mine`"]);
     let mut registry = Registry::new();
-    registry.register("Mine", |_: &str| Ok::<_, String>(Sum)).unwrap();
+    registry.register(&MINE).unwrap();
     let schema = Schema::parse_with("my.sandesh", &text, &registry).unwrap();
     assert!(schema.with_period(5).is_ok(), "it is known when types are compiled anew, too");
 }

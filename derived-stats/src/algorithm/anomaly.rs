@@ -3,132 +3,186 @@
 //! Adds to the moments of [`ewm`](super::ewm) what makes them a detector: a warm-up of 1/alpha samples in which there is
 //! no result, and the judgement that two samples in a row within half a standard deviation are not worth sending.
 
-use crate::algorithm::ewm::{Moments, too_large};
-use crate::algorithm::{Algorithm, Alpha, Sample, UpdateError};
-use crate::number::{Number, Numeric};
-use crate::report::{AnomalyResult, OVERFLOW, Output, Report};
-use crate::saved::{RestoreError, Words};
+use alloc::borrow::Cow;
+
+use crate::algorithm::ewm::{ALPHA, Moments, NEWEST, SIGMA, alpha, explain_moments, flaw};
+use crate::algorithm::{Algorithm, Alpha, Detector, Measured, Sample, UpdateError};
+use crate::entry::{Built, Entry, Explanation, Field, Given, NumberKind, Role, Roles, TextSource, Unit};
+use crate::number::{Number, Numeric, ValueType};
+use crate::record::{Record, Report};
+use crate::saved::{RestoreError, WordWriter, Words};
+
+/// The menu entry of the detector `EWM`.
+pub(crate) static ENTRY: Entry =
+    Entry::new("EWM", Roles::DETECTOR, SUMMARY, |given| Ok(Built::detector(Anomaly::new(alpha(given)?))))
+        .arguments(&[ALPHA])
+        .structured_by("AnomalyResult", fields)
+        .explained(explain);
+
+const SUMMARY: &str = "how many deviations (sigma) the newest value is away from an exponentially weighted mean; \
+                       unchanged while this and the previous |sigma| are below 0.5";
 
 /// Below this distance, in standard deviations, a sample is quiet.
 const QUIET_SIGMA: f64 = 0.5;
 
-/// The name of the only detector of the menu, in annotations and results.
-const ALGO: &str = "EWM";
+/// The largest count that fits beside the flags: a sample every microsecond for nine years.
+const MAX_SAMPLES: u64 = (1 << 48) - 1;
 
-/// The detector's parameter, and its text as results show it.
+const SAMPLES: Field = Field::number("samples", NumberKind::U64, Unit::Samples, "values seen by the detector");
+const ALGO: Field = Field::text("algo", TextSource::Literal("EWM"), "the detector");
+const CONFIG: Field = Field::text("config", TextSource::Argument(0), "its argument, as written");
+const MEAN: Field = Field::number("mean", NumberKind::F64, Unit::Metric, "the weighted mean")
+    .role_of(Role::Expected)
+    .in_group("state")
+    .six_digits();
+const STDDEV: Field = Field::number("stddev", NumberKind::F64, Unit::Metric, "the weighted standard deviation")
+    .in_group("state")
+    .six_digits();
+const METRIC: Field = Field::number(
+    "metric",
+    NumberKind::U64,
+    Unit::Metric,
+    "the newest value as the original's u64: negatives appear as 2^64 minus their size, fractions are cut",
+);
+
+/// The fields of Contrail's `AnomalyResult`.
+static OF_U64: [Field; 8] = [SAMPLES, ALGO, CONFIG, Field::error(), MEAN, STDDEV, SIGMA, METRIC.role_of(Role::Value)];
+
+/// The same with the newest value in its own type: the original's `metric` cannot hold it.
+static OF_OTHERS: [Field; 9] =
+    [SAMPLES, ALGO, CONFIG, Field::error(), MEAN, STDDEV, SIGMA, METRIC.without_column(), NEWEST];
+
+fn fields(_: &Given<'_>, metric: ValueType) -> Cow<'static, [Field]> {
+    Cow::Borrowed(match metric {
+        ValueType::U64 => &OF_U64,
+        ValueType::F64 | ValueType::I64 => &OF_OTHERS,
+    })
+}
+
+fn explain(given: &Given<'_>, seconds: Option<u64>) -> Explanation {
+    let Ok(warm_up) = alpha(given).map(Alpha::warm_up) else {
+        return Explanation::new(SUMMARY);
+    };
+    let time = seconds.map_or_else(Default::default, |seconds| {
+        alloc::format!(", {} s with the built-in types", warm_up.saturating_mul(seconds))
+    });
+    let mut explanation = explain_moments(Explanation::new(SUMMARY), given);
+    let line = ("warm-up", alloc::format!("not ready before {warm_up} values (1/alpha){time}"));
+    explanation.lines.insert(1, line);
+    explanation.fact("moments", "warm_up", Number::U64(warm_up))
+}
+
+/// The detector's parameter.
+///
+/// 32 bytes an object. For a million objects a close costs some 10 ns each.
 ///
 /// ```
-/// use derived_stats::{Number, Output, Pipeline};
+/// use derived_stats::entry::Role;
+/// use derived_stats::{Number, Pipeline};
 ///
 /// // Behind `1.DSSum-` it would see the sum of each period; inline it scores every sample.
-/// let mut flows = Pipeline::inline("raw:DSAnomaly:EWM:0.8")?;
+/// let mut flows = Pipeline::parse("raw:DSAnomaly:EWM:0.8")?;
 /// flows.update(0, Number::U64(197))?;
-/// let Some(Output::Anomaly(result)) = flows.report(0).forced() else { unreachable!() };
-/// assert_eq!((result.samples, result.metric, result.sigma), (1, Some(197), 0.4999999999999997));
+/// let result = flows.report(0).forced().expect("ready after 1/0.8 samples");
+/// assert_eq!(result.number("samples"), Some(Number::U64(1)));
+/// assert_eq!(result.role(Role::Score), Some(Number::F64(0.4999999999999997)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Anomaly {
     alpha: Alpha,
     warm_up: u64,
-    config: Box<str>,
 }
 
-/// The detector's state of one object: 40 bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// The detector's state of one object: 32 bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AnomalyState<T> {
     moments: Moments,
     newest: T,
+    /// The count has 48 bits, in two parts so that it shares a word with the flags.
+    samples_low: u32,
+    samples_high: u16,
     /// Whether the sample before the newest was quiet. At first it is: its sigma counts as 0.
     was_quiet: bool,
-    /// Whether the newest sample is quiet: kept, so that the next one need not judge it again.
-    is_quiet: bool,
-    /// Whether the newest sample was the bound of an overflowed sum.
-    overflowed: bool,
-    /// Whether the newest sample stood for samples, not for a silent period.
-    from_samples: bool,
+    newest_is: NewestIs,
 }
 
-impl<T: Numeric> AnomalyState<T> {
-    pub(crate) fn start() -> Self {
-        Self {
-            moments: Moments::default(),
-            newest: T::default(),
-            was_quiet: true,
-            is_quiet: true,
-            overflowed: false,
-            from_samples: false,
+/// What is kept of the newest sample.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+enum NewestIs {
+    Loud,
+    LoudBound,
+    Quiet,
+    QuietBound,
+}
+
+impl NewestIs {
+    #[inline]
+    fn new(quiet: bool, overflowed: bool) -> Self {
+        match (quiet, overflowed) {
+            (false, false) => Self::Loud,
+            (false, true) => Self::LoudBound,
+            (true, false) => Self::Quiet,
+            (true, true) => Self::QuietBound,
         }
     }
 
-    pub(crate) fn is_started(&self) -> bool {
-        self.moments.samples > 0
+    /// Whether its sigma is small: kept, so that the next sample need not compute it again.
+    #[inline]
+    fn is_quiet(self) -> bool {
+        matches!(self, Self::Quiet | Self::QuietBound)
     }
 
-    pub(crate) fn is_from_samples(&self) -> bool {
-        self.from_samples
+    /// Whether it is the bound of an overflowed sum.
+    #[inline]
+    fn is_bound(self) -> bool {
+        matches!(self, Self::LoudBound | Self::QuietBound)
+    }
+}
+
+impl<T: Numeric> AnomalyState<T> {
+    #[inline]
+    fn samples(&self) -> u64 {
+        u64::from(self.samples_high) << 32 | u64::from(self.samples_low)
     }
 
-    /// A period passed that gave the detector nothing.
-    pub(crate) fn note_silence(&mut self) {
-        self.from_samples = false;
+    #[inline]
+    fn set_samples(&mut self, samples: u64) {
+        self.samples_low = samples as u32;
+        self.samples_high = (samples >> 32) as u16;
     }
 
+    #[inline]
     fn sigma(&self) -> f64 {
         self.moments.sigma(self.newest.to_f64())
-    }
-
-    fn judge_newest(&mut self) {
-        self.is_quiet = self.sigma().abs() < QUIET_SIGMA;
     }
 }
 
 impl Anomaly {
-    /// A detector with weight `alpha`; results show `config` as its text.
-    pub fn new(alpha: Alpha, config: &str) -> Self {
-        Self { alpha, warm_up: alpha.warm_up(), config: config.into() }
+    /// A detector with weight `alpha`.
+    pub fn new(alpha: Alpha) -> Self {
+        Self { alpha, warm_up: alpha.warm_up() }
     }
 
-    /// Takes the value of a period that had samples, and whether it is the bound of an overflowed sum.
-    #[inline]
-    pub(crate) fn feed<T: Numeric>(&self, state: &mut AnomalyState<T>, value: T, overflowed: bool) {
-        state.was_quiet = state.is_quiet;
-        state.from_samples = true;
-        state.moments.update(self.alpha, value.to_f64());
-        state.newest = value;
-        state.overflowed = overflowed;
-        state.judge_newest();
-    }
-
-    /// Takes a silent period as the value 0.
-    pub(crate) fn feed_silence<T: Numeric>(&self, state: &mut AnomalyState<T>) {
-        self.feed(state, T::default(), false);
-        state.from_samples = false;
-    }
-
-    pub(crate) fn judge<T: Numeric>(&self, state: &AnomalyState<T>) -> Report<Output<'_>> {
-        let output = Output::Anomaly(self.result(state));
-        let samples = state.moments.samples;
-        if samples < self.warm_up {
-            Report::NotReady(Some(output))
-        } else if samples > self.warm_up && state.was_quiet && state.is_quiet {
-            Report::Unchanged(output)
-        } else {
-            Report::Value(output)
-        }
-    }
-
-    fn result<T: Numeric>(&self, state: &AnomalyState<T>) -> AnomalyResult<'_> {
-        AnomalyResult {
-            samples: state.moments.samples,
-            algo: ALGO,
-            config: &self.config,
-            error: state.overflowed.then_some(OVERFLOW).or_else(|| too_large(state.newest.to_f64())),
-            mean: state.moments.mean,
-            stddev: state.moments.stddev(),
-            sigma: state.sigma(),
-            metric: (state.moments.samples > 0).then(|| metric(state.newest.into_number())),
-        }
+    fn record<T: Numeric>(state: &AnomalyState<T>) -> Record {
+        let (samples, newest) = (state.samples(), state.newest.into_number());
+        let numbers = [
+            Number::U64(samples),
+            Number::F64(state.moments.mean),
+            Number::F64(state.moments.stddev()),
+            Number::F64(state.sigma()),
+            Number::U64(metric(newest)),
+        ];
+        let record = match T::TYPE {
+            ValueType::U64 => Record::new(numbers),
+            ValueType::F64 | ValueType::I64 => {
+                let [samples, mean, stddev, sigma, metric] = numbers;
+                Record::new([samples, mean, stddev, sigma, metric, newest])
+            }
+        };
+        let record = if samples == 0 { record.without(4).without(5) } else { record };
+        record.flawed(flaw(state.newest.to_f64(), state.newest_is.is_bound()))
     }
 }
 
@@ -145,57 +199,109 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
     type State = AnomalyState<T>;
 
     fn start(&self) -> AnomalyState<T> {
-        AnomalyState::start()
+        AnomalyState {
+            moments: Moments::default(),
+            newest: T::default(),
+            samples_low: 0,
+            samples_high: 0,
+            was_quiet: true,
+            newest_is: NewestIs::Quiet,
+        }
     }
 
+    #[inline]
+    fn is_empty(&self, state: &AnomalyState<T>) -> bool {
+        state.samples_low == 0 && state.samples_high == 0
+    }
+
+    #[inline]
     fn update(&self, state: &mut AnomalyState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
-        self.feed(state, sample.value, false);
+        state.was_quiet = state.newest_is.is_quiet();
+        state.set_samples((state.samples() + 1).min(MAX_SAMPLES));
+        state.moments.update(self.alpha, sample.value.to_f64());
+        state.newest = sample.value;
+        state.newest_is = NewestIs::new(state.sigma().abs() < QUIET_SIGMA, sample.overflowed);
         Ok(())
     }
 
-    fn report(&self, state: &AnomalyState<T>, _now: u64) -> Report<Output<'_>> {
-        self.judge(state)
+    #[inline]
+    fn report(&self, state: &AnomalyState<T>, _now: u64) -> Report<Record> {
+        let (record, samples) = (Self::record(state), state.samples());
+        if samples < self.warm_up {
+            Report::NotReady(Some(record))
+        } else if samples > self.warm_up && state.was_quiet && state.newest_is.is_quiet() {
+            Report::Unchanged(record)
+        } else {
+            Report::Value(record)
+        }
     }
 
-    fn save(&self, state: &AnomalyState<T>, words: &mut Vec<u64>) {
+    #[inline]
+    fn value(&self, state: &AnomalyState<T>, _now: u64, _value: usize) -> Option<Measured> {
+        let measured = Measured { number: state.newest.into_number(), overflowed: state.newest_is.is_bound() };
+        (state.samples() >= self.warm_up.max(1)).then_some(measured)
+    }
+
+    fn takes_every_sample(&self) -> bool {
+        true
+    }
+
+    fn words(&self) -> Option<usize> {
+        Some(4)
+    }
+
+    fn save(&self, state: &AnomalyState<T>, words: &mut WordWriter<'_>) {
         state.moments.save(words);
-        let flags = [state.was_quiet, state.overflowed, state.from_samples];
-        let flags = flags.iter().rev().fold(0, |bits, &flag| bits << 1 | u64::from(flag));
-        words.extend([state.newest.to_bits(), flags]);
+        let flags = u64::from(state.newest_is.is_bound()) << 1 | u64::from(state.was_quiet);
+        words.extend([state.newest.to_bits(), state.samples() << 2 | flags]);
     }
 
     fn restore(&self, words: &mut Words<'_>) -> Result<AnomalyState<T>, RestoreError> {
         let moments = Moments::restore(words)?;
         let newest: T = words.finite("newest sample")?;
         moments.check_newest(newest.to_f64())?;
-        let flags = words.next("flags")?;
-        if flags > 7 {
-            return Err(RestoreError::invalid("flags", flags));
+        let packed = words.next("samples")?;
+        if packed >> 2 > MAX_SAMPLES {
+            return Err(RestoreError::invalid("samples", packed));
         }
-        let flag = |bit: u64| flags & bit == bit;
-        let (was_quiet, overflowed, from_samples) = (flag(1), flag(2), flag(4));
-        let mut state = AnomalyState { moments, newest, was_quiet, is_quiet: true, overflowed, from_samples };
-        state.judge_newest();
+        let mut state = AnomalyState { moments, newest, was_quiet: packed & 1 != 0, ..self.start() };
+        state.set_samples(packed >> 2);
+        // Before the first sample nothing was loud.
+        let quiet = packed >> 2 == 0 || state.sigma().abs() < QUIET_SIGMA;
+        state.newest_is = NewestIs::new(quiet, packed & 2 != 0);
         Ok(state)
     }
 }
 
+impl<T: Numeric> Detector<T> for Anomaly {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algorithm::saved;
 
     fn detector(alpha: &str) -> Anomaly {
-        Anomaly::new(Alpha::parse(alpha).expect("a good alpha"), alpha)
+        Anomaly::new(Alpha::parse(alpha).expect("a good alpha"))
+    }
+
+    fn feed<T: Numeric>(detector: &Anomaly, state: &mut AnomalyState<T>, value: T) {
+        detector.update(state, Sample::new(0, value)).expect("every value is taken");
+    }
+
+    #[test]
+    fn a_state_is_32_bytes() {
+        assert_eq!(size_of::<AnomalyState<u64>>(), 32);
     }
 
     #[test]
     fn the_first_report_comes_when_the_warm_up_is_over() {
         let detector = detector("0.1");
-        let mut state = AnomalyState::start();
-        for n in 1..=10u64 {
-            detector.feed(&mut state, 36u64, false);
-            let ready = !matches!(detector.judge(&state), Report::NotReady(_));
+        let mut state = detector.start();
+        for n in 1..=10 {
+            feed(&detector, &mut state, 36u64);
+            let ready = !matches!(detector.report(&state, 0), Report::NotReady(_));
             assert_eq!(ready, n == 10, "after {n} samples");
+            assert_eq!(detector.value(&state, 0, 4).is_some(), ready, "after {n} samples");
         }
     }
 
@@ -203,17 +309,43 @@ mod tests {
     fn a_flat_series_settles_above_one_sigma() {
         // The rounding stall of the original: 36 for ever scores 1.054, never 0, and so is never called unchanged.
         let detector = detector("0.1");
-        let mut state = AnomalyState::start();
+        let mut state = detector.start();
         for _ in 0..2000 {
-            detector.feed(&mut state, 36u64, false);
+            feed(&detector, &mut state, 36u64);
         }
         assert!((state.sigma() - 1.0 / 0.9f64.sqrt()).abs() < 1e-3, "sigma is {}", state.sigma());
-        assert!(matches!(detector.judge(&state), Report::Value(_)));
+        assert!(matches!(detector.report(&state, 0), Report::Value(_)));
     }
 
     #[test]
     fn a_negative_metric_shows_as_the_original_casts_it() {
         assert_eq!(metric(Number::I64(-1)), u64::MAX);
         assert_eq!(metric(Number::F64(2.9)), 2);
+    }
+
+    #[test]
+    fn the_value_keeps_the_type_that_the_metric_loses() {
+        let detector = detector("0.5");
+        let mut state: AnomalyState<f64> = detector.start();
+        feed(&detector, &mut state, 0.9);
+        let record = detector.report(&state, 0).any().expect("shown in the warm-up too");
+        assert_eq!((record.get(4), record.get(5)), (Some(Number::U64(0)), Some(Number::F64(0.9))));
+    }
+
+    #[test]
+    fn words_that_no_samples_lead_to_are_refused() {
+        let detector = detector("0.5");
+        let mut state: AnomalyState<u64> = detector.start();
+        feed(&detector, &mut state, 3);
+        let words = saved(&detector, &state);
+        let restored = Algorithm::<u64>::restore(&detector, &mut Words::new(&words));
+        assert_eq!(restored, Ok(state));
+        for (index, word) in [(0, f64::NAN.to_bits()), (0, 1e151f64.to_bits()), (1, (-1.0f64).to_bits()), (3, u64::MAX)]
+        {
+            let mut words = words.clone();
+            words[index] = word;
+            let restored = Algorithm::<u64>::restore(&detector, &mut Words::new(&words));
+            assert!(matches!(restored, Err(RestoreError::Invalid { .. })), "word {index} as {word:#x}: {restored:?}");
+        }
     }
 }

@@ -3,17 +3,36 @@
 //! The mean of integers is an integer, truncated towards zero. The original divides a negative sum by an unsigned
 //! count and reports garbage; here negatives are right.
 
-use crate::algorithm::{Algorithm, Range, RangeState, Sample, Tally, UpdateError};
-use crate::number::Numeric;
-use crate::report::{NumberResult, Output, Report};
-use crate::saved::{RestoreError, Words};
+use crate::algorithm::range::{RANGE, explain_window, window};
+use crate::algorithm::{Algorithm, Measured, MergeError, Range, RangeState, Sample, Tally, UpdateError};
+use crate::entry::{Built, Claims, Entry, Roles};
+use crate::number::{Number, Numeric};
+use crate::record::{Flaw, Record, Report};
+use crate::saved::{RestoreError, WordWriter, Words};
+
+/// The menu entry of `DSAvg`.
+pub(crate) static ENTRY: Entry = Entry::new("DSAvg", Roles::AGGREGATE, "the mean of all samples", |given| {
+    Ok(match window(given)? {
+        None => Built::aggregate(Average),
+        Some(range) => Built::aggregate(RangeAverage::new(range)).with_window(range.seconds()),
+    })
+})
+.arguments(&[RANGE])
+.explained(|given, _| {
+    let mut explanation = explain_window(given, "the mean of all samples", "the mean of the last");
+    explanation.sentence.push_str(", cut to a whole number for integers");
+    explanation
+})
+.claims(Claims { merges: true, order_insensitive: true, within_samples: true, scales: true });
 
 /// The mean of all samples.
+///
+/// 16 bytes an object.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};
 ///
-/// let mut load = Pipeline::inline("raw:DSAvg")?;
+/// let mut load = Pipeline::parse("raw:DSAvg")?;
 /// load.update(0, Number::U64(10))?;
 /// load.update(1, Number::U64(13))?;
 /// assert_eq!(load.number(), Some(Number::U64(11)));
@@ -22,27 +41,58 @@ use crate::saved::{RestoreError, Words};
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Average;
 
+impl Average {
+    fn mean<T: Numeric>(state: &Tally<T>) -> Number {
+        T::quotient(state.value(), state.samples()).into_number()
+    }
+}
+
 impl<T: Numeric> Algorithm<T> for Average {
     type State = Tally<T>;
 
+    #[inline]
     fn start(&self) -> Tally<T> {
         Tally::default()
     }
 
+    #[inline]
+    fn is_empty(&self, state: &Tally<T>) -> bool {
+        state.is_empty()
+    }
+
+    #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {
-        state.add(sample.value);
+        state.add(sample);
         Ok(())
     }
 
-    fn report(&self, state: &Tally<T>, _now: u64) -> Report<Output<'_>> {
+    fn report(&self, state: &Tally<T>, _now: u64) -> Report<Record> {
         if state.is_empty() {
             return Report::NotReady(None);
         }
-        let value = T::quotient(state.value(), state.samples()).into_number();
-        Report::Value(Output::Number(NumberResult { value, overflowed: state.is_marked() }))
+        Report::Value(state.record(Self::mean(state)))
     }
 
-    fn save(&self, state: &Tally<T>, words: &mut Vec<u64>) {
+    #[inline]
+    fn value(&self, state: &Tally<T>, _now: u64, _value: usize) -> Option<Measured> {
+        let measured = || Measured { number: Self::mean(state), overflowed: state.is_overflowed() };
+        (!state.is_empty()).then(measured)
+    }
+
+    fn takes_every_sample(&self) -> bool {
+        true
+    }
+
+    fn merge(&self, into: &mut Tally<T>, from: &Tally<T>) -> Result<(), MergeError> {
+        into.add_all(from);
+        Ok(())
+    }
+
+    fn words(&self) -> Option<usize> {
+        Some(Tally::<T>::WORDS)
+    }
+
+    fn save(&self, state: &Tally<T>, words: &mut WordWriter<'_>) {
         state.save(words);
     }
 
@@ -70,48 +120,61 @@ impl RangeAverage {
 }
 
 impl<T: Numeric> Algorithm<T> for RangeAverage {
-    type State = Box<RangeState<T>>;
+    type State = RangeState<T>;
 
-    fn start(&self) -> Self::State {
-        Box::new(RangeState::new(self.range))
+    fn start(&self) -> RangeState<T> {
+        RangeState::default()
     }
 
-    fn update(&self, state: &mut Self::State, sample: Sample<T>) -> Result<(), UpdateError> {
+    fn is_empty(&self, state: &RangeState<T>) -> bool {
+        state.is_empty()
+    }
+
+    fn update(&self, state: &mut RangeState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
         state.update(self.range, sample)
     }
 
-    fn report(&self, state: &Self::State, now: u64) -> Report<Output<'_>> {
+    fn report(&self, state: &RangeState<T>, now: u64) -> Report<Record> {
         match state.window(self.range, now) {
             Some(window) if window.samples > 0 => {
                 let (value, overflowed) = window.mean();
-                Report::Value(Output::Number(NumberResult { value: value.into_number(), overflowed }))
+                Report::Value(Record::new([value.into_number()]).flawed(overflowed.then_some(Flaw::Overflow)))
             }
             _ => Report::NotReady(None),
         }
     }
 
-    fn save(&self, state: &Self::State, words: &mut Vec<u64>) {
+    fn heap_bytes(&self) -> usize {
+        RangeState::<T>::heap_bytes(self.range)
+    }
+
+    fn save(&self, state: &RangeState<T>, words: &mut WordWriter<'_>) {
         state.save(words);
     }
 
-    fn restore(&self, words: &mut Words<'_>) -> Result<Self::State, RestoreError> {
-        RangeState::restore(self.range, words).map(Box::new)
+    fn restore(&self, words: &mut Words<'_>) -> Result<RangeState<T>, RestoreError> {
+        RangeState::restore(self.range, words)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::number::Number;
 
     #[test]
     fn the_mean_of_negative_samples_is_negative() {
         let mut state: Tally<i64> = Average.start();
         for value in [-3i64, -3, -4] {
-            Average.update(&mut state, Sample { at: 0, value }).expect("any i64 is a sample");
+            Average.update(&mut state, Sample::new(0, value)).expect("any i64 is a sample");
         }
         let report = Algorithm::<i64>::report(&Average, &state, 0);
-        let expected = NumberResult { value: Number::I64(-3), overflowed: false };
-        assert_eq!(report, Report::Value(Output::Number(expected)));
+        assert_eq!(report, Report::Value(Record::new([Number::I64(-3)])));
+    }
+
+    #[test]
+    fn an_average_without_samples_is_not_ready() {
+        let state: Tally<u64> = Average.start();
+        assert_eq!(Algorithm::<u64>::report(&Average, &state, 0), Report::NotReady(None));
+        assert_eq!(Algorithm::<u64>::value(&Average, &state, 0, 0), None);
     }
 }

@@ -2,18 +2,26 @@
 //!
 //! The original compares its first sample with an uninitialised value; here the first sample is always new.
 
-use crate::algorithm::newest::number;
-use crate::algorithm::{Algorithm, Sample, Tally, UpdateError};
+use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError};
+use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::Numeric;
-use crate::report::{Output, Report};
-use crate::saved::{RestoreError, Words};
+use crate::record::{Record, Report};
+use crate::saved::{RestoreError, WordWriter, Words};
+
+/// The menu entry of `DSChange`.
+pub(crate) static ENTRY: Entry = Entry::new("DSChange", Roles::AGGREGATE, SUMMARY, |_| Ok(Built::aggregate(Change)))
+    .claims(Claims { merges: false, order_insensitive: false, within_samples: true, scales: true });
+
+const SUMMARY: &str = "the newest sample, unchanged while it equals the one before";
 
 /// Passes the newest sample through and calls a repetition unchanged.
+///
+/// 16 bytes an object.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline, Report};
 ///
-/// let mut peers = Pipeline::inline("raw:DSChange")?;
+/// let mut peers = Pipeline::parse("raw:DSChange")?;
 /// peers.update(0, Number::U64(4))?;
 /// assert!(matches!(peers.report(0), Report::Value(_)));
 /// peers.update(1, Number::U64(4))?;
@@ -26,24 +34,45 @@ pub struct Change;
 impl<T: Numeric> Algorithm<T> for Change {
     type State = Tally<T>;
 
+    #[inline]
     fn start(&self) -> Tally<T> {
         Tally::default()
     }
 
+    #[inline]
+    fn is_empty(&self, state: &Tally<T>) -> bool {
+        state.is_empty()
+    }
+
+    #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {
-        state.replace(sample.value);
+        state.replace(sample);
         Ok(())
     }
 
-    fn report(&self, state: &Tally<T>, _now: u64) -> Report<Output<'_>> {
-        match number(state.value()) {
-            _ if state.is_empty() => Report::NotReady(None),
-            output if state.is_marked() => Report::Unchanged(output),
-            output => Report::Value(output),
+    fn report(&self, state: &Tally<T>, _now: u64) -> Report<Record> {
+        let record = state.record(state.value().into_number());
+        match (state.is_empty(), state.is_repeated()) {
+            (true, _) => Report::NotReady(None),
+            (false, true) => Report::Unchanged(record),
+            (false, false) => Report::Value(record),
         }
     }
 
-    fn save(&self, state: &Tally<T>, words: &mut Vec<u64>) {
+    #[inline]
+    fn value(&self, state: &Tally<T>, _now: u64, _value: usize) -> Option<Measured> {
+        state.measured()
+    }
+
+    fn takes_every_sample(&self) -> bool {
+        true
+    }
+
+    fn words(&self) -> Option<usize> {
+        Some(Tally::<T>::WORDS)
+    }
+
+    fn save(&self, state: &Tally<T>, words: &mut WordWriter<'_>) {
         state.save(words);
     }
 
@@ -59,7 +88,7 @@ mod tests {
     #[test]
     fn the_first_sample_is_new_even_if_it_is_zero() {
         let mut state = Change.start();
-        Change.update(&mut state, Sample { at: 0, value: 0u64 }).expect("any u64 is a sample");
+        Change.update(&mut state, Sample::new(0, 0u64)).expect("any u64 is a sample");
         assert!(matches!(Algorithm::<u64>::report(&Change, &state, 0), Report::Value(_)));
     }
 }

@@ -22,10 +22,82 @@
 //! counts as that bound, and the result carries an error ([`TOO_LARGE`](crate::TOO_LARGE)).
 
 use crate::algorithm::{Algorithm, Sample, UpdateError};
-use crate::number::Numeric;
-use crate::report::{EwmResult, Output, Report, TOO_LARGE};
-use crate::saved::{RestoreError, Words};
+use crate::entry::{
+    Argument, ArgumentError, ArgumentKind, Built, Entry, Explanation, Field, Given, NumberKind, Role, Roles, Unit,
+};
+use crate::math::sqrt;
+use crate::number::{Number, Numeric};
+use crate::record::{Flaw, Record, Report};
+use crate::saved::{RestoreError, WordWriter, Words};
 use crate::text::is_decimal;
+
+/// The menu entry of `DSEWM`.
+pub(crate) static ENTRY: Entry =
+    Entry::new("DSEWM", Roles::INLINE, "exponentially weighted mean and deviation", |given| {
+        Ok(Built::aggregate(Ewm::new(alpha(given)?)))
+    })
+    .arguments(&[ALPHA])
+    .structured(
+        "EWMResult",
+        &[
+            Field::number("samples", NumberKind::U64, Unit::Samples, "samples seen"),
+            Field::error(),
+            Field::number("mean", NumberKind::F64, Unit::Metric, "the weighted mean").role_of(Role::Expected),
+            Field::number("stddev", NumberKind::F64, Unit::Metric, "the weighted standard deviation"),
+            SIGMA,
+            NEWEST,
+        ],
+    )
+    .explained(|given, _| {
+        let sentence = "exponentially weighted mean and deviation, and the newest value's distance (sigma)";
+        explain_moments(Explanation::new(sentence), given)
+    });
+
+/// The weight of the newest sample, as an argument.
+pub(crate) const ALPHA: Argument = Argument::required(
+    "alpha",
+    ArgumentKind::Decimal { above: 0.0, most: 1.0 },
+    "alpha, a decimal number above 0 and at most 1 such as `0.1`",
+    "0.1",
+);
+
+/// The distance of the newest sample from the mean.
+pub(crate) const SIGMA: Field = Field::number(
+    "sigma",
+    NumberKind::F64,
+    Unit::Deviations,
+    "distance of the newest sample from the mean, at most sqrt((1-alpha)/alpha) by size",
+)
+.role_of(Role::Score);
+
+/// The newest sample in its own type.
+pub(crate) const NEWEST: Field =
+    Field::number("value", NumberKind::Metric, Unit::Metric, "the newest sample").role_of(Role::Value).column("metric");
+
+/// Reads the argument [`ALPHA`].
+pub(crate) fn alpha(given: &Given<'_>) -> Result<Alpha, ArgumentError> {
+    let alpha = given.decimal(0).and_then(|alpha| Alpha::new(alpha).ok());
+    alpha.ok_or_else(|| ArgumentError::Bad { index: 0, expected: ALPHA.expected().into() })
+}
+
+/// Adds what `explain` prints about a weighted mean.
+pub(crate) fn explain_moments(explanation: Explanation, given: &Given<'_>) -> Explanation {
+    let Ok(alpha) = alpha(given).map(Alpha::get) else {
+        return explanation;
+    };
+    let kept = 1.0 - alpha;
+    let (bound, flat) = (sqrt(kept / alpha), if kept > 0.0 { 1.0 / sqrt(kept) } else { 0.0 });
+    let bound_text = alloc::format!(
+        "|sigma| stays at or below {bound:.4} (sqrt((1-alpha)/alpha)), since the newest value is part of the mean; on a \
+         perfectly flat series rounding may let it settle at {flat:.4}"
+    );
+    explanation
+        .line("alpha", alloc::format!("{alpha}: the weight of the newest value"))
+        .line("bound", bound_text)
+        .fact("moments", "alpha", Number::F64(alpha))
+        .fact("moments", "sigma_bound", Number::F64(bound))
+        .fact("moments", "flat_sigma", Number::F64(flat))
+}
 
 /// The largest sample by size that the moments take as it is: the square of twice as much is far within a double.
 const LARGEST: f64 = 1e150;
@@ -88,7 +160,6 @@ impl Alpha {
 /// Mean and variance of one series.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Moments {
-    pub(super) samples: u64,
     pub(super) mean: f64,
     pub(super) variance: f64,
 }
@@ -97,29 +168,29 @@ impl Moments {
     #[inline]
     pub(super) fn update(&mut self, alpha: Alpha, x: f64) {
         let a = alpha.0;
-        self.samples = self.samples.saturating_add(1);
         let x = within(x);
         let d = x - self.mean;
         self.variance = (1.0 - a) * (self.variance + a * (d * d)); // (1)
         self.mean = ((1.0 - a) * self.mean) + (a * x); // (2)
     }
 
+    #[inline]
     pub(super) fn stddev(&self) -> f64 {
-        self.variance.sqrt()
+        sqrt(self.variance)
     }
 
     /// (3): the distance of `x`, the newest sample, from the mean that already holds it.
+    #[inline]
     pub(super) fn sigma(&self, x: f64) -> f64 {
         let stddev = self.stddev();
         if stddev == 0.0 { 0.0 } else { (within(x) - self.mean) / stddev }
     }
 
-    pub(super) fn save(&self, words: &mut Vec<u64>) {
-        words.extend([self.samples, self.mean.to_bits(), self.variance.to_bits()]);
+    pub(super) fn save(&self, words: &mut WordWriter<'_>) {
+        words.extend([self.mean.to_bits(), self.variance.to_bits()]);
     }
 
     pub(super) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
-        let samples = words.next("samples")?;
         let mean: f64 = words.finite("mean")?;
         if mean.abs() > 2.0 * LARGEST {
             return Err(RestoreError::invalid("mean", mean.to_bits()));
@@ -128,7 +199,7 @@ impl Moments {
         if !(0.0..=LARGEST_VARIANCE).contains(&variance) {
             return Err(RestoreError::invalid("variance", variance.to_bits()));
         }
-        Ok(Self { samples, mean, variance })
+        Ok(Self { mean, variance })
     }
 
     /// Refuses a restored newest sample that these moments cannot hold: its score would be infinite.
@@ -140,24 +211,32 @@ impl Moments {
     }
 }
 
+#[inline]
 fn within(x: f64) -> f64 {
     x.clamp(-LARGEST, LARGEST)
 }
 
 /// What is wrong with a result whose newest sample is `x`.
-pub(super) fn too_large(x: f64) -> Option<&'static str> {
-    (x.abs() > LARGEST).then_some(TOO_LARGE)
+#[inline]
+pub(super) fn flaw(x: f64, overflowed: bool) -> Option<Flaw> {
+    if overflowed {
+        return Some(Flaw::Overflow);
+    }
+    (x.abs() > LARGEST).then_some(Flaw::TooLarge)
 }
 
 /// `DSEWM:alpha` (deprecated in Contrail, kept for its annotations): the moments, without warm-up.
 ///
-/// ```
-/// use derived_stats::{Number, Output, Pipeline};
+/// 32 bytes an object.
 ///
-/// let mut load = Pipeline::inline("raw:DSEWM:0.8")?;
+/// ```
+/// use derived_stats::{Number, Pipeline};
+///
+/// let mut load = Pipeline::parse("raw:DSEWM:0.8")?;
 /// load.update(0, Number::U64(197))?;
-/// let Some(Output::Ewm(result)) = load.report(0).forced() else { unreachable!() };
-/// assert_eq!((result.mean, result.stddev), (157.60000000000002, 78.8));
+/// let result = load.report(0).forced().expect("a result after every sample");
+/// assert_eq!(result.number("mean"), Some(Number::F64(157.60000000000002)));
+/// assert_eq!(result.number("stddev"), Some(Number::F64(78.8)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -165,11 +244,12 @@ pub struct Ewm {
     alpha: Alpha,
 }
 
-/// The moments and the newest sample.
+/// The moments, the count and the newest sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct EwmState {
+pub struct EwmState<T> {
     moments: Moments,
-    newest: f64,
+    samples: u64,
+    newest: T,
 }
 
 impl Ewm {
@@ -180,37 +260,57 @@ impl Ewm {
 }
 
 impl<T: Numeric> Algorithm<T> for Ewm {
-    type State = EwmState;
+    type State = EwmState<T>;
 
-    fn start(&self) -> EwmState {
+    fn start(&self) -> EwmState<T> {
         EwmState::default()
     }
 
-    fn update(&self, state: &mut EwmState, sample: Sample<T>) -> Result<(), UpdateError> {
-        state.newest = sample.value.to_f64();
-        state.moments.update(self.alpha, state.newest);
+    fn is_empty(&self, state: &EwmState<T>) -> bool {
+        state.samples == 0
+    }
+
+    fn update(&self, state: &mut EwmState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
+        state.newest = sample.value;
+        state.samples = state.samples.saturating_add(1);
+        state.moments.update(self.alpha, state.newest.to_f64());
         Ok(())
     }
 
-    fn report(&self, state: &EwmState, _now: u64) -> Report<Output<'_>> {
-        let EwmState { moments, newest } = state;
-        Report::Value(Output::Ewm(EwmResult {
-            samples: moments.samples,
-            error: too_large(*newest),
-            mean: moments.mean,
-            stddev: moments.stddev(),
-            sigma: moments.sigma(*newest),
-        }))
+    /// Without samples, the moments are 0 and there is no newest one: so the original shows it.
+    fn report(&self, state: &EwmState<T>, _now: u64) -> Report<Record> {
+        let EwmState { moments, samples, newest } = state;
+        let record = Record::new([
+            Number::U64(*samples),
+            Number::F64(moments.mean),
+            Number::F64(moments.stddev()),
+            Number::F64(moments.sigma(newest.to_f64())),
+            newest.into_number(),
+        ]);
+        let record = if *samples == 0 { record.without(4) } else { record };
+        Report::Value(record.flawed(flaw(newest.to_f64(), false)))
     }
 
-    fn save(&self, state: &EwmState, words: &mut Vec<u64>) {
+    fn takes_every_sample(&self) -> bool {
+        true
+    }
+
+    fn words(&self) -> Option<usize> {
+        Some(4)
+    }
+
+    fn save(&self, state: &EwmState<T>, words: &mut WordWriter<'_>) {
         state.moments.save(words);
-        words.push(state.newest.to_bits());
+        words.extend([state.samples, state.newest.to_bits()]);
     }
 
-    fn restore(&self, words: &mut Words<'_>) -> Result<EwmState, RestoreError> {
-        let state = EwmState { moments: Moments::restore(words)?, newest: words.finite("newest sample")? };
-        state.moments.check_newest(state.newest)?;
+    fn restore(&self, words: &mut Words<'_>) -> Result<EwmState<T>, RestoreError> {
+        let state: EwmState<T> = EwmState {
+            moments: Moments::restore(words)?,
+            samples: words.next("samples")?,
+            newest: words.finite("newest sample")?,
+        };
+        state.moments.check_newest(state.newest.to_f64())?;
         Ok(state)
     }
 }

@@ -1,16 +1,25 @@
 //! `DSNone`: no aggregation, the newest sample.
 
-use crate::algorithm::{Algorithm, Sample, Tally, UpdateError};
+use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError};
+use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::Numeric;
-use crate::report::{NumberResult, Output, Report};
-use crate::saved::{RestoreError, Words};
+use crate::record::{Record, Report};
+use crate::saved::{RestoreError, WordWriter, Words};
+
+/// The menu entry of `DSNone`.
+pub(crate) static ENTRY: Entry = Entry::new("DSNone", Roles::AGGREGATE, "the newest sample", |_| {
+    Ok(Built::aggregate(Newest))
+})
+.claims(Claims { merges: false, order_insensitive: false, within_samples: true, scales: true });
 
 /// Passes the newest sample through.
+///
+/// 16 bytes an object.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};
 ///
-/// let mut queue = Pipeline::inline("raw:DSNone")?;
+/// let mut queue = Pipeline::parse("raw:DSNone")?;
 /// queue.update(0, Number::U64(5))?;
 /// queue.update(1, Number::U64(3))?;
 /// assert_eq!(queue.number(), Some(Number::U64(3)));
@@ -19,28 +28,46 @@ use crate::saved::{RestoreError, Words};
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Newest;
 
-/// The result of the algorithms that show the newest sample.
-pub(super) fn number<'s, T: Numeric>(value: T) -> Output<'s> {
-    Output::Number(NumberResult { value: value.into_number(), overflowed: false })
-}
-
 impl<T: Numeric> Algorithm<T> for Newest {
     type State = Tally<T>;
 
+    #[inline]
     fn start(&self) -> Tally<T> {
         Tally::default()
     }
 
+    #[inline]
+    fn is_empty(&self, state: &Tally<T>) -> bool {
+        state.is_empty()
+    }
+
+    #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {
-        state.replace(sample.value);
+        state.replace(sample);
         Ok(())
     }
 
-    fn report(&self, state: &Tally<T>, _now: u64) -> Report<Output<'_>> {
-        if state.is_empty() { Report::NotReady(None) } else { Report::Value(number(state.value())) }
+    fn report(&self, state: &Tally<T>, _now: u64) -> Report<Record> {
+        if state.is_empty() {
+            return Report::NotReady(None);
+        }
+        Report::Value(state.record(state.value().into_number()))
     }
 
-    fn save(&self, state: &Tally<T>, words: &mut Vec<u64>) {
+    #[inline]
+    fn value(&self, state: &Tally<T>, _now: u64, _value: usize) -> Option<Measured> {
+        state.measured()
+    }
+
+    fn takes_every_sample(&self) -> bool {
+        true
+    }
+
+    fn words(&self) -> Option<usize> {
+        Some(Tally::<T>::WORDS)
+    }
+
+    fn save(&self, state: &Tally<T>, words: &mut WordWriter<'_>) {
         state.save(words);
     }
 

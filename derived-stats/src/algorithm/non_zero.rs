@@ -1,17 +1,26 @@
 //! `DSNon0`: the newest sample, worth sending only while it is not zero.
 
-use crate::algorithm::newest::number;
-use crate::algorithm::{Algorithm, Sample, Tally, UpdateError};
+use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError};
+use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::Numeric;
-use crate::report::{Output, Report};
-use crate::saved::{RestoreError, Words};
+use crate::record::{Record, Report};
+use crate::saved::{RestoreError, WordWriter, Words};
+
+/// The menu entry of `DSNon0`.
+pub(crate) static ENTRY: Entry =
+    Entry::new("DSNon0", Roles::AGGREGATE, "the newest sample, unchanged while it is 0", |_| {
+        Ok(Built::aggregate(NonZero))
+    })
+    .claims(Claims { merges: false, order_insensitive: false, within_samples: true, scales: true });
 
 /// Passes the newest sample through and calls a zero unchanged.
+///
+/// 16 bytes an object.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline, Report};
 ///
-/// let mut drops = Pipeline::inline("raw:DSNon0")?;
+/// let mut drops = Pipeline::parse("raw:DSNon0")?;
 /// drops.update(0, Number::U64(0))?;
 /// assert!(matches!(drops.report(0), Report::Unchanged(_)));
 /// drops.update(1, Number::U64(2))?;
@@ -24,24 +33,45 @@ pub struct NonZero;
 impl<T: Numeric> Algorithm<T> for NonZero {
     type State = Tally<T>;
 
+    #[inline]
     fn start(&self) -> Tally<T> {
         Tally::default()
     }
 
+    #[inline]
+    fn is_empty(&self, state: &Tally<T>) -> bool {
+        state.is_empty()
+    }
+
+    #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {
-        state.replace(sample.value);
+        state.replace(sample);
         Ok(())
     }
 
-    fn report(&self, state: &Tally<T>, _now: u64) -> Report<Output<'_>> {
+    fn report(&self, state: &Tally<T>, _now: u64) -> Report<Record> {
+        let record = state.record(state.value().into_number());
         match state.value() {
             _ if state.is_empty() => Report::NotReady(None),
-            value if value == T::default() => Report::Unchanged(number(value)),
-            value => Report::Value(number(value)),
+            value if value == T::default() => Report::Unchanged(record),
+            _ => Report::Value(record),
         }
     }
 
-    fn save(&self, state: &Tally<T>, words: &mut Vec<u64>) {
+    #[inline]
+    fn value(&self, state: &Tally<T>, _now: u64, _value: usize) -> Option<Measured> {
+        state.measured()
+    }
+
+    fn takes_every_sample(&self) -> bool {
+        true
+    }
+
+    fn words(&self) -> Option<usize> {
+        Some(Tally::<T>::WORDS)
+    }
+
+    fn save(&self, state: &Tally<T>, words: &mut WordWriter<'_>) {
         state.save(words);
     }
 
@@ -57,7 +87,7 @@ mod tests {
     #[test]
     fn negative_zero_is_zero() {
         let mut state = NonZero.start();
-        NonZero.update(&mut state, Sample { at: 0, value: -0.0f64 }).expect("finite");
+        NonZero.update(&mut state, Sample::new(0, -0.0f64)).expect("finite");
         assert!(matches!(Algorithm::<f64>::report(&NonZero, &state, 0), Report::Unchanged(_)));
     }
 }

@@ -1,19 +1,34 @@
 //! `DSNull`: the newest sample and the number of samples, for trying out the plumbing.
 
 use crate::algorithm::{Algorithm, Sample, UpdateError};
-use crate::number::Numeric;
-use crate::report::{NullResult, Output, Report};
-use crate::saved::{RestoreError, Words};
+use crate::entry::{Built, Entry, Field, NumberKind, Role, Roles, Unit};
+use crate::number::{Number, Numeric};
+use crate::record::{Flaw, Record, Report};
+use crate::saved::{RestoreError, WordWriter, Words};
+
+/// The menu entry of `DSNull`.
+pub(crate) static ENTRY: Entry =
+    Entry::new("DSNull", Roles::INLINE, "the newest sample and the number of samples", |_| Ok(Built::aggregate(Null)))
+        .structured(
+            "NullResult",
+            &[
+                Field::number("samples", NumberKind::U64, Unit::Samples, "samples seen"),
+                Field::number("value", NumberKind::Metric, Unit::Metric, "the newest sample").role_of(Role::Value),
+            ],
+        );
 
 /// Counts samples and shows the newest.
 ///
-/// ```
-/// use derived_stats::{Number, Output, Pipeline};
+/// 16 bytes an object.
 ///
-/// let mut probe = Pipeline::inline("raw:DSNull")?;
+/// ```
+/// use derived_stats::{Number, Pipeline};
+///
+/// let mut probe = Pipeline::parse("raw:DSNull")?;
 /// probe.update(0, Number::U64(5))?;
-/// let Some(Output::Null(result)) = probe.report(0).forced() else { unreachable!() };
-/// assert_eq!((result.samples, result.value), (1, Number::U64(5)));
+/// let result = probe.report(0).forced().expect("a result after every sample");
+/// assert_eq!(result.number("samples"), Some(Number::U64(1)));
+/// assert_eq!(result.value(), Some(Number::U64(5)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -22,6 +37,7 @@ pub struct Null;
 /// The newest sample and the count.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct NullState<T> {
+    /// The count, and in the lowest bit whether the sample is the bound of its type.
     samples: u64,
     value: T,
 }
@@ -33,20 +49,33 @@ impl<T: Numeric> Algorithm<T> for Null {
         NullState::default()
     }
 
+    fn is_empty(&self, state: &NullState<T>) -> bool {
+        state.samples == 0
+    }
+
     fn update(&self, state: &mut NullState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
-        state.samples = state.samples.saturating_add(1);
+        state.samples = (state.samples >> 1).saturating_add(1).min(u64::MAX >> 1) << 1 | u64::from(sample.overflowed);
         state.value = sample.value;
         Ok(())
     }
 
-    fn report(&self, state: &NullState<T>, _now: u64) -> Report<Output<'_>> {
+    fn report(&self, state: &NullState<T>, _now: u64) -> Report<Record> {
         if state.samples == 0 {
             return Report::NotReady(None);
         }
-        Report::Value(Output::Null(NullResult { samples: state.samples, value: state.value.into_number() }))
+        let record = Record::new([Number::U64(state.samples >> 1), state.value.into_number()]);
+        Report::Value(record.flawed((state.samples & 1 == 1).then_some(Flaw::Overflow)))
     }
 
-    fn save(&self, state: &NullState<T>, words: &mut Vec<u64>) {
+    fn takes_every_sample(&self) -> bool {
+        true
+    }
+
+    fn words(&self) -> Option<usize> {
+        Some(2)
+    }
+
+    fn save(&self, state: &NullState<T>, words: &mut WordWriter<'_>) {
         words.extend([state.samples, state.value.to_bits()]);
     }
 

@@ -9,13 +9,48 @@
 //! Buckets rather than samples bound the memory; adding and subtracting rather than re-adding bounds the cost of an
 //! update (amortised constant). The price with doubles is that rounding errors stay after their sample has left.
 
-use std::collections::VecDeque;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use crate::algorithm::{Algorithm, Sample, UpdateError};
-use crate::number::{Numeric, ValueType};
-use crate::report::{NumberResult, Output, Report};
-use crate::saved::{RestoreError, Words};
+use crate::entry::{Argument, ArgumentError, ArgumentKind, Explanation, Given};
+use crate::number::{Number, Numeric, ValueType};
+use crate::record::{Flaw, Record, Report};
+use crate::saved::{RestoreError, WordWriter, Words};
 use crate::wide::Wide;
+
+/// The length of a sliding window, as an argument.
+pub(crate) const RANGE: Argument = Argument::optional(
+    "range",
+    ArgumentKind::Whole { least: 0, most: u32::MAX as u64 },
+    "a range in whole seconds, 0 (no range) to 4294967295",
+    "3600",
+);
+
+/// Reads the argument [`RANGE`]; `None` for no range, which is written by leaving it out or as 0.
+pub(crate) fn window(given: &Given<'_>) -> Result<Option<Range>, ArgumentError> {
+    match given.whole(0) {
+        None | Some(0) => Ok(None),
+        Some(seconds) => Range::from_seconds(seconds).map(Some).map_err(ArgumentError::other),
+    }
+}
+
+/// What `explain` prints of an algorithm that may have a window: `whole` without, else `windowed` and its length.
+pub(crate) fn explain_window(given: &Given<'_>, whole: &str, windowed: &str) -> Explanation {
+    let Ok(Some(range)) = window(given) else {
+        return Explanation::new(whole);
+    };
+    let (seconds, bucket) = (range.seconds(), range.bucket_micros());
+    let line = alloc::format!(
+        "slides in buckets of {bucket} us; not ready before {seconds} s have passed since the first sample, and samples \
+         must come in order of buckets"
+    );
+    Explanation::new(alloc::format!("{windowed} {seconds} s"))
+        .line("window", line)
+        .fact("window", "seconds", Number::U64(seconds))
+        .fact("window", "bucket_micros", Number::U64(bucket))
+}
 
 /// The most buckets a window can have: 2^8, by the choice of their width.
 const MAX_BUCKETS: usize = 256;
@@ -81,16 +116,19 @@ struct Bucket<T: Wide> {
     samples: u64,
 }
 
-/// The buckets of one object's window: about 6 KiB when busy, so it lives in a box of its own.
+/// One object's window: 8 bytes, and about 6 KiB on the heap from the first sample on when busy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RangeState<T: Numeric>(Option<Box<Buckets<T>>>);
+
 #[derive(Clone, Debug, PartialEq)]
-pub struct RangeState<T: Numeric> {
-    /// Oldest first; capacity is reserved at the start so that no sample allocates.
+struct Buckets<T: Numeric> {
+    /// Oldest first; capacity is reserved at the start so that no later sample allocates.
     buckets: VecDeque<Bucket<T>>,
     /// The sum over `buckets`, kept by adding and subtracting.
     sum: T::Sum,
     samples: u64,
     /// The bucket of the first sample ever.
-    first: Option<u64>,
+    first: u64,
     /// The bucket of the newest sample.
     newest: u64,
     /// Samples refused because time went back.
@@ -115,39 +153,66 @@ impl<T: Numeric> Window<T> {
 }
 
 impl<T: Numeric> RangeState<T> {
-    pub(crate) fn new(range: Range) -> Self {
-        let capacity = usize::try_from(range.micros >> range.shift).unwrap_or(MAX_BUCKETS).min(MAX_BUCKETS) + 1;
-        Self {
-            buckets: VecDeque::with_capacity(capacity),
-            sum: T::ZERO,
-            samples: 0,
-            first: None,
-            newest: 0,
-            refused: 0,
-        }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     /// How many samples were refused because their bucket was older than the newest.
     pub fn refused(&self) -> u64 {
-        self.refused
+        self.0.as_ref().map_or(0, |window| window.refused)
     }
 
     /// How many buckets hold samples now: at most 256.
     pub fn buckets(&self) -> usize {
-        self.buckets.len()
+        self.0.as_ref().map_or(0, |window| window.buckets.len())
+    }
+
+    /// The most that a window of `range` allocates.
+    pub(crate) fn heap_bytes(range: Range) -> usize {
+        size_of::<Buckets<T>>() + capacity(range) * size_of::<Bucket<T>>()
     }
 
     pub(crate) fn update(&mut self, range: Range, sample: Sample<T>) -> Result<(), UpdateError> {
         let bucket = range.bucket(sample.at);
-        if self.first.is_some() && bucket < self.newest {
-            self.refused = self.refused.saturating_add(1);
-            return Err(UpdateError::TimeWentBack { at: sample.at, newest: self.newest });
+        let window = self.0.get_or_insert_with(|| Box::new(Buckets::new(range, bucket)));
+        if bucket < window.newest {
+            window.refused = window.refused.saturating_add(1);
+            return Err(UpdateError::TimeWentBack { at: sample.at, newest: window.newest });
         }
-        self.first.get_or_insert(bucket);
-        self.newest = bucket;
-        self.add(bucket, sample.value);
-        self.expire(range, bucket);
+        window.newest = bucket;
+        window.add(bucket, sample.value);
+        window.expire(range, bucket);
         Ok(())
+    }
+
+    /// The window that ends at `now`; `None` until one whole range has passed since the first sample.
+    pub(crate) fn window(&self, range: Range, now: u64) -> Option<Window<T>> {
+        self.0.as_ref()?.window(range, now)
+    }
+
+    pub(crate) fn save(&self, words: &mut WordWriter<'_>) {
+        words.push(u64::from(self.0.is_some()));
+        if let Some(window) = &self.0 {
+            window.save(words);
+        }
+    }
+
+    pub(crate) fn restore(range: Range, words: &mut Words<'_>) -> Result<Self, RestoreError> {
+        match words.flag("window")? {
+            false => Ok(Self(None)),
+            true => Ok(Self(Some(Box::new(Buckets::restore(range, words)?)))),
+        }
+    }
+}
+
+fn capacity(range: Range) -> usize {
+    usize::try_from(range.micros >> range.shift).unwrap_or(MAX_BUCKETS).min(MAX_BUCKETS) + 1
+}
+
+impl<T: Numeric> Buckets<T> {
+    fn new(range: Range, first: u64) -> Self {
+        let buckets = VecDeque::with_capacity(capacity(range));
+        Self { buckets, sum: T::ZERO, samples: 0, first, newest: first, refused: 0 }
     }
 
     fn add(&mut self, bucket: u64, value: T) {
@@ -177,10 +242,9 @@ impl<T: Numeric> RangeState<T> {
         }
     }
 
-    /// The window that ends at `now`; `None` until one whole range has passed since the first sample.
-    pub(crate) fn window(&self, range: Range, now: u64) -> Option<Window<T>> {
+    fn window(&self, range: Range, now: u64) -> Option<Window<T>> {
         let now = range.bucket(now).max(self.newest);
-        if now < range.end_of(self.first?) {
+        if now < range.end_of(self.first) {
             return None;
         }
         let mut window = Window { sum: self.sum, samples: self.samples };
@@ -191,10 +255,8 @@ impl<T: Numeric> RangeState<T> {
         Some(window)
     }
 
-    pub(crate) fn save(&self, words: &mut Vec<u64>) {
-        let first = self.first.map_or([0, 0], |first| [1, first]);
-        words.extend(first);
-        words.extend([self.newest, self.refused]);
+    fn save(&self, words: &mut WordWriter<'_>) {
+        words.extend([self.first, self.newest, self.refused]);
         T::save_wide(self.sum, words);
         words.push(self.buckets.len() as u64);
         for bucket in &self.buckets {
@@ -203,19 +265,17 @@ impl<T: Numeric> RangeState<T> {
         }
     }
 
-    pub(crate) fn restore(range: Range, words: &mut Words<'_>) -> Result<Self, RestoreError> {
-        let mut state = Self::new(range);
-        let seen = words.flag("first bucket")?;
+    fn restore(range: Range, words: &mut Words<'_>) -> Result<Self, RestoreError> {
         let first = words.next("first bucket")?;
-        state.first = seen.then_some(first);
-        state.newest = words.next("newest bucket")?;
-        if range.bucket(first) != first || range.bucket(state.newest) != state.newest || first > state.newest {
+        let newest = words.next("newest bucket")?;
+        if range.bucket(first) != first || range.bucket(newest) != newest || first > newest {
             return Err(RestoreError::invalid("first bucket", first));
         }
-        state.refused = words.next("refused samples")?;
-        state.sum = T::restore_wide(words)?;
-        state.restore_buckets(range, words)?;
-        Ok(state)
+        let mut window = Self { newest, ..Self::new(range, first) };
+        window.refused = words.next("refused samples")?;
+        window.sum = T::restore_wide(words)?;
+        window.restore_buckets(range, words)?;
+        Ok(window)
     }
 
     fn restore_buckets(&mut self, range: Range, words: &mut Words<'_>) -> Result<(), RestoreError> {
@@ -227,7 +287,7 @@ impl<T: Numeric> RangeState<T> {
         for _ in 0..count {
             let (start, samples) = (words.next("bucket start")?, words.next("bucket samples")?);
             let follows = self.buckets.back().is_none_or(|newest| newest.start < start);
-            if !follows || start > self.newest || range.bucket(start) != start || self.first.is_none() {
+            if !follows || start > self.newest || range.bucket(start) != start {
                 return Err(RestoreError::invalid("bucket start", start));
             }
             if samples == 0 || samples > MAX_SAMPLES {
@@ -241,7 +301,7 @@ impl<T: Numeric> RangeState<T> {
         // The sum of doubles also holds the rounding errors of buckets that have left.
         if T::TYPE != ValueType::F64 && sum != self.sum {
             let mut bits = Vec::new();
-            T::save_wide(self.sum, &mut bits);
+            T::save_wide(self.sum, &mut WordWriter::new(&mut bits));
             return Err(RestoreError::invalid("sum", bits.first().copied().unwrap_or_default()));
         }
         Ok(())
@@ -255,7 +315,7 @@ impl<T: Numeric> RangeState<T> {
 /// ```
 /// use derived_stats::{Number, Pipeline};
 ///
-/// let mut bytes = Pipeline::inline("raw:DSSum:60")?;
+/// let mut bytes = Pipeline::parse("raw:DSSum:60")?;
 /// for second in 0..=60 {
 ///     bytes.update(second * 1_000_000, Number::U64(1))?;
 /// }
@@ -280,30 +340,38 @@ impl RangeSum {
 }
 
 impl<T: Numeric> Algorithm<T> for RangeSum {
-    type State = Box<RangeState<T>>;
+    type State = RangeState<T>;
 
-    fn start(&self) -> Self::State {
-        Box::new(RangeState::new(self.range))
+    fn start(&self) -> RangeState<T> {
+        RangeState::default()
     }
 
-    fn update(&self, state: &mut Self::State, sample: Sample<T>) -> Result<(), UpdateError> {
+    fn is_empty(&self, state: &RangeState<T>) -> bool {
+        state.is_empty()
+    }
+
+    fn update(&self, state: &mut RangeState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
         state.update(self.range, sample)
     }
 
-    fn report(&self, state: &Self::State, now: u64) -> Report<Output<'_>> {
+    fn report(&self, state: &RangeState<T>, now: u64) -> Report<Record> {
         let Some(window) = state.window(self.range, now) else {
             return Report::NotReady(None);
         };
         let (value, overflowed) = window.total();
-        Report::Value(Output::Number(NumberResult { value: value.into_number(), overflowed }))
+        Report::Value(Record::new([value.into_number()]).flawed(overflowed.then_some(Flaw::Overflow)))
     }
 
-    fn save(&self, state: &Self::State, words: &mut Vec<u64>) {
+    fn heap_bytes(&self) -> usize {
+        RangeState::<T>::heap_bytes(self.range)
+    }
+
+    fn save(&self, state: &RangeState<T>, words: &mut WordWriter<'_>) {
         state.save(words);
     }
 
-    fn restore(&self, words: &mut Words<'_>) -> Result<Self::State, RestoreError> {
-        RangeState::restore(self.range, words).map(Box::new)
+    fn restore(&self, words: &mut Words<'_>) -> Result<RangeState<T>, RestoreError> {
+        RangeState::restore(self.range, words)
     }
 }
 
@@ -312,15 +380,14 @@ mod tests {
     use super::*;
 
     fn state(seconds: u64) -> (Range, RangeState<u64>) {
-        let range = Range::from_seconds(seconds).expect("a small range");
-        (range, RangeState::new(range))
+        (Range::from_seconds(seconds).expect("a small range"), RangeState::default())
     }
 
     #[test]
     fn a_day_keeps_at_most_256_buckets() {
         let (range, mut state) = state(86_400);
         for second in 0..200_000u64 {
-            state.update(range, Sample { at: second * 1_000_000, value: 1 }).expect("time goes forward");
+            state.update(range, Sample::new(second * 1_000_000, 1)).expect("time goes forward");
             assert!(state.buckets() <= MAX_BUCKETS, "{} buckets after {second} s", state.buckets());
         }
     }
@@ -329,7 +396,7 @@ mod tests {
     fn a_quiet_object_loses_its_sum_on_read() {
         let (range, mut state) = state(1);
         for at in [0, 1_100_000] {
-            state.update(range, Sample { at, value: 7 }).expect("time goes forward");
+            state.update(range, Sample::new(at, 7)).expect("time goes forward");
         }
         assert_eq!(state.window(range, 1_100_000).map(|w| w.sum), Some(7));
         assert_eq!(state.window(range, 9_000_000).map(|w| w.sum), Some(0));
@@ -339,27 +406,27 @@ mod tests {
     #[test]
     fn time_zero_is_a_time() {
         let (range, mut state) = state(1);
-        state.update(range, Sample { at: 0, value: 1 }).expect("the first sample");
-        state.update(range, Sample { at: 999_999, value: 1 }).expect("time goes forward");
+        state.update(range, Sample::new(0, 1)).expect("the first sample");
+        state.update(range, Sample::new(999_999, 1)).expect("time goes forward");
         assert!(state.window(range, 999_999).is_some(), "the range counts from time 0");
     }
 
     #[test]
     fn a_sample_of_an_older_bucket_is_refused_and_counted() {
         let (range, mut state) = state(1);
-        state.update(range, Sample { at: 5_000_000, value: 1 }).expect("the first sample");
-        let before = state.sum;
-        assert!(state.update(range, Sample { at: 4_000_000, value: 1 }).is_err());
-        assert_eq!((state.sum, state.refused()), (before, 1));
+        state.update(range, Sample::new(5_000_000, 1)).expect("the first sample");
+        let before = state.0.as_ref().map(|window| window.sum);
+        assert!(state.update(range, Sample::new(4_000_000, 1)).is_err());
+        assert_eq!((state.0.as_ref().map(|window| window.sum), state.refused()), (before, 1));
     }
 
     #[test]
     fn a_window_that_overflowed_recovers_when_the_large_sample_leaves() {
         let (range, mut state) = state(1);
         for (at, value) in [(0, u64::MAX), (1, 5)] {
-            state.update(range, Sample { at, value }).expect("time goes forward");
+            state.update(range, Sample::new(at, value)).expect("time goes forward");
         }
-        state.update(range, Sample { at: 2_000_000, value: 3 }).expect("time goes forward");
+        state.update(range, Sample::new(2_000_000, 3)).expect("time goes forward");
         assert_eq!(state.window(range, 2_000_000).map(|w| w.total()), Some((3, false)));
     }
 }

@@ -1,44 +1,59 @@
-//! The small state that most algorithms share: one value, a count, a mark.
+//! The small state that most algorithms share: one value, a count, two marks.
 
-use crate::number::Numeric;
-use crate::saved::{RestoreError, Words};
+use crate::algorithm::{Measured, Sample};
+use crate::number::{Number, Numeric};
+use crate::record::{Flaw, Record};
+use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The largest count that fits: a sample every microsecond for nine years.
 const MAX_SAMPLES: u64 = (1 << 48) - 1;
 
-/// A value, the number of samples behind it, and a mark: 16 bytes.
+/// A value, the number of samples behind it, and two marks: 16 bytes.
 ///
-/// What the value and the mark mean is the algorithm's: a sum and whether it overflowed (`DSSum`, `DSAvg`), or the
-/// newest sample and whether it repeated the one before (`DSChange`). One layout for all keeps a pipeline's state
-/// without a tag of its own.
+/// The value is a sum (`DSSum`, `DSAvg`) or the newest sample (`DSNone`, `DSNon0`, `DSChange`). One mark is set when it
+/// is the bound of its type because the true value did not fit, the other when the newest sample repeated the one before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tally<T> {
     value: T,
-    /// The count has 48 bits, in two parts so that it shares a word with the mark.
+    /// The count has 48 bits, in two parts so that it shares a word with the marks.
     samples_low: u32,
     samples_high: u16,
-    marked: bool,
+    repeated: bool,
+    overflowed: bool,
 }
 
 impl<T: Numeric> Tally<T> {
-    /// Adds `value` to the sum; marks the tally if the sum leaves the range of the type and stops at the bound.
+    /// Adds a sample to the sum, which stops at the bound of the type.
     #[inline]
-    pub fn add(&mut self, value: T) {
+    pub fn add(&mut self, sample: Sample<T>) {
         // The first value is added to what changes no value, so that -0.0 keeps its sign, as in the original. Chosen,
         // not jumped over: half of all first samples would be mispredicted.
         let before = if self.is_empty() { T::NEUTRAL } else { self.value };
-        let (sum, overflowed) = before.saturating_sum(value);
+        let (sum, overflowed) = before.saturating_sum(sample.value);
         self.value = sum;
-        self.marked |= overflowed;
-        self.count();
+        self.overflowed |= overflowed | sample.overflowed;
+        self.count(1);
     }
 
-    /// Replaces the value, and marks the tally if it is the same again.
+    /// Replaces the value by that of a sample.
     #[inline]
-    pub fn replace(&mut self, value: T) {
-        self.marked = !self.is_empty() && self.value == value;
-        self.value = value;
-        self.count();
+    pub fn replace(&mut self, sample: Sample<T>) {
+        self.repeated = !self.is_empty() && self.value == sample.value;
+        self.value = sample.value;
+        self.overflowed = sample.overflowed;
+        self.count(1);
+    }
+
+    /// Adds the sum of other samples.
+    pub fn add_all(&mut self, other: &Self) {
+        if other.is_empty() {
+            return;
+        }
+        let before = if self.is_empty() { T::NEUTRAL } else { self.value };
+        let (sum, overflowed) = before.saturating_sum(other.value);
+        self.value = sum;
+        self.overflowed |= overflowed | other.overflowed;
+        self.count(other.samples());
     }
 
     /// Whether there was no sample yet.
@@ -59,15 +74,34 @@ impl<T: Numeric> Tally<T> {
         self.value
     }
 
-    /// Whether the sum overflowed, or the newest sample repeated the one before.
+    /// Whether the value is the bound of its type because the true one did not fit.
     #[inline]
-    pub fn is_marked(&self) -> bool {
-        self.marked
+    pub fn is_overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// Whether the newest sample repeated the one before.
+    #[inline]
+    pub fn is_repeated(&self) -> bool {
+        self.repeated
+    }
+
+    /// A result that is `number`, flawed if the value overflowed.
+    #[inline]
+    pub(crate) fn record(&self, number: Number) -> Record {
+        Record::new([number]).flawed(self.overflowed.then_some(Flaw::Overflow))
+    }
+
+    /// The value, if there was a sample.
+    #[inline]
+    pub(crate) fn measured(&self) -> Option<Measured> {
+        let measured = Measured { number: self.value.into_number(), overflowed: self.overflowed };
+        (!self.is_empty()).then_some(measured)
     }
 
     #[inline]
-    fn count(&mut self) {
-        self.set_samples((self.samples() + 1).min(MAX_SAMPLES));
+    fn count(&mut self, samples: u64) {
+        self.set_samples((self.samples() + samples).min(MAX_SAMPLES));
     }
 
     #[inline]
@@ -76,24 +110,31 @@ impl<T: Numeric> Tally<T> {
         self.samples_high = (samples >> 32) as u16;
     }
 
-    pub(crate) fn save(&self, words: &mut Vec<u64>) {
-        words.extend([self.value.to_bits(), self.samples() << 1 | u64::from(self.marked)]);
+    /// The words of a saved tally.
+    pub(crate) const WORDS: usize = 2;
+
+    pub(crate) fn save(&self, words: &mut WordWriter<'_>) {
+        let marks = u64::from(self.overflowed) << 1 | u64::from(self.repeated);
+        words.extend([self.value.to_bits(), self.samples() << 2 | marks]);
     }
 
     pub(crate) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
         let value = words.finite("value")?;
         let packed = words.next("samples")?;
-        if packed >> 1 > MAX_SAMPLES {
+        if packed >> 2 > MAX_SAMPLES {
             return Err(RestoreError::invalid("samples", packed));
         }
-        let mut tally = Self { value, marked: packed & 1 == 1, ..Self::default() };
-        tally.set_samples(packed >> 1);
+        let (repeated, overflowed) = (packed & 1 != 0, packed & 2 != 0);
+        let mut tally = Self { value, repeated, overflowed, ..Self::default() };
+        tally.set_samples(packed >> 2);
         Ok(tally)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     #[test]
@@ -106,10 +147,42 @@ mod tests {
     fn the_count_carries_into_its_upper_part_and_stops_at_the_end() {
         let mut tally = Tally::<u64>::default();
         tally.set_samples(u64::from(u32::MAX));
-        tally.add(0);
+        tally.add(Sample::new(0, 0));
         assert_eq!(tally.samples(), 1 << 32);
         tally.set_samples(MAX_SAMPLES);
-        tally.add(0);
+        tally.add(Sample::new(0, 0));
         assert_eq!(tally.samples(), MAX_SAMPLES);
+    }
+
+    #[test]
+    fn a_saved_count_beyond_the_largest_is_refused() {
+        let mut words = Vec::new();
+        let mut tally = Tally::<u64>::default();
+        tally.set_samples(MAX_SAMPLES);
+        tally.save(&mut WordWriter::new(&mut words));
+        assert_eq!(Tally::restore(&mut Words::new(&words)), Ok(tally));
+        words[1] = (MAX_SAMPLES + 1) << 2;
+        let refused = Tally::<u64>::restore(&mut Words::new(&words));
+        assert_eq!(refused, Err(RestoreError::invalid("samples", words[1])));
+    }
+
+    #[test]
+    fn each_mark_is_saved() {
+        for (repeated, overflowed) in [(false, false), (true, false), (false, true), (true, true)] {
+            let tally = Tally { value: 3u64, samples_low: 1, samples_high: 0, repeated, overflowed };
+            let mut words = Vec::new();
+            tally.save(&mut WordWriter::new(&mut words));
+            assert_eq!(Tally::restore(&mut Words::new(&words)), Ok(tally));
+        }
+    }
+
+    #[test]
+    fn an_overflow_before_the_tally_stays_one() {
+        let mut tally = Tally::default();
+        tally.add(Sample { at: 0, value: u64::MAX, overflowed: true });
+        tally.add(Sample::new(1, 0));
+        assert!(tally.is_overflowed());
+        tally.replace(Sample::new(2, 5));
+        assert!(!tally.is_overflowed(), "the newest sample is as it came");
     }
 }

@@ -1,25 +1,26 @@
 //! The last readings of many counters.
 
-use super::{cut, each, empty, grown};
+use alloc::vec::Vec;
+
 use crate::algorithm::UpdateError;
-use crate::number::{Number, Numeric};
+use crate::number::{Number, Numeric, ValueType};
 use crate::saved::{RestoreError, Words};
-use crate::spec::{Spec, Typed, difference};
+use crate::spec::{Spec, difference};
 
 /// The last reading of each object's cumulative counter.
 #[derive(Clone, Debug)]
-pub struct CounterColumn(Typed<Readings<f64>, Readings<i64>, Readings<u64>>);
-
-type Readings<T> = Vec<Option<T>>;
+pub struct CounterColumn {
+    value_type: ValueType,
+    readings: Vec<Option<Number>>,
+}
 
 impl CounterColumn {
+    /// The version of the words that [`save`](Self::save) writes.
+    pub const VERSION: u16 = 1;
+
     /// An empty column of the spec's element type.
     pub fn new(spec: &Spec) -> Self {
-        Self(match spec.shape() {
-            Typed::F64(_) => Typed::F64(Vec::new()),
-            Typed::I64(_) => Typed::I64(Vec::new()),
-            Typed::U64(_) => Typed::U64(Vec::new()),
-        })
+        Self { value_type: spec.value_type(), readings: Vec::new() }
     }
 
     /// Gives `take` the difference to the object's last reading, by the rule of
@@ -28,32 +29,47 @@ impl CounterColumn {
     ///
     /// # Errors
     ///
-    /// [`UpdateError`] when the value is no reading or the difference does not fit, and what `take` says.
+    /// [`UpdateError`] when the value is not a reading, when the difference does not fit, and the error of `take`.
     pub fn update(
         &mut self,
         slot: usize,
         reading: Number,
         take: impl FnOnce(Number) -> Result<(), UpdateError>,
     ) -> Result<(), UpdateError> {
-        each!(&mut self.0, |column| update_reading(grown(column, slot), reading, take))
+        if slot >= self.readings.len() {
+            self.readings.resize(slot + 1, None);
+        }
+        let last = &mut self.readings[slot];
+        let before = *last;
+        let taken = take(difference(self.value_type, last, reading)?);
+        if taken.is_err() {
+            *last = before;
+        }
+        taken
     }
 
     /// The object starts anew: its next reading is a whole difference.
     pub fn clear(&mut self, slot: usize) {
-        each!(&mut self.0, |column| empty(column, slot));
+        if let Some(reading) = self.readings.get_mut(slot) {
+            *reading = None;
+        }
+    }
+
+    /// Makes room for so many slots in all.
+    pub fn reserve(&mut self, slots: usize) {
+        self.readings.reserve_exact(slots.saturating_sub(self.readings.len()));
     }
 
     /// Gives back memory beyond `slots`.
     pub fn shrink(&mut self, slots: usize) {
-        each!(&mut self.0, |column| cut(column, slots));
+        self.readings.truncate(slots);
+        self.readings.shrink_to_fit();
     }
 
     /// Appends the words of the object's reading.
     pub fn save(&self, slot: usize, words: &mut Vec<u64>) {
-        each!(&self.0, |column| {
-            let reading = column.get(slot).copied().flatten();
-            words.extend(reading.map_or([0, 0], |reading| [1, Numeric::to_bits(reading)]));
-        });
+        let reading = self.readings.get(slot).copied().flatten();
+        words.extend(reading.map_or([0, 0], |reading| [1, reading.bits()]));
     }
 
     /// Reads back what [`save`](Self::save) wrote.
@@ -63,23 +79,21 @@ impl CounterColumn {
     /// [`RestoreError`]; the slot is then unchanged.
     pub fn restore(&mut self, slot: usize, words: &mut Words<'_>) -> Result<(), RestoreError> {
         let seen = words.flag("counter reading")?;
-        each!(&mut self.0, |column| {
-            let reading = words.finite("counter reading")?;
-            *grown(column, slot) = seen.then_some(reading);
-        });
+        let reading = restore_number(self.value_type, words)?;
+        if slot >= self.readings.len() {
+            self.readings.resize(slot + 1, None);
+        }
+        self.readings[slot] = seen.then_some(reading);
         Ok(())
     }
 }
 
-fn update_reading<T: Numeric>(
-    last: &mut Option<T>,
-    reading: Number,
-    take: impl FnOnce(Number) -> Result<(), UpdateError>,
-) -> Result<(), UpdateError> {
-    let before = *last;
-    let taken = take(difference(last, T::from_number(reading)?)?.into_number());
-    if taken.is_err() {
-        *last = before;
-    }
-    taken
+/// Reads a counter's reading of this type.
+pub(crate) fn restore_number(value_type: ValueType, words: &mut Words<'_>) -> Result<Number, RestoreError> {
+    const FIELD: &str = "counter reading";
+    Ok(match value_type {
+        ValueType::F64 => words.finite::<f64>(FIELD)?.into_number(),
+        ValueType::I64 => words.finite::<i64>(FIELD)?.into_number(),
+        ValueType::U64 => words.finite::<u64>(FIELD)?.into_number(),
+    })
 }

@@ -1,83 +1,162 @@
-//! Which shape an annotation has, and whether it can work.
+//! From an annotation to a spec: which form it has, and whether it can work.
 
-use crate::accumulator::Accumulator;
-use crate::algorithm::Range;
-use crate::annotation::{Annotation, AnnotationError, Call, ErrorKind, Span};
-use crate::menu;
-use crate::number::Numeric;
-use crate::spec::{Context, Periods, Shape};
-use crate::stage::Stage;
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::annotation::{Annotation, AnnotationError, Call, ErrorKind};
+use crate::menu::{self, Resolved};
+use crate::number::ValueType;
+use crate::record::Description;
+use crate::spec::{Context, Form, MetricKind, Periods, Spec, SpecLink};
+use crate::state::Layout;
+
+/// Compiles an annotation.
+pub(super) fn spec(annotation: &Annotation, context: Context<'_>) -> Result<Spec, AnnotationError> {
+    let every = every(annotation, context.periods)?;
+    let compiler = Compiler { annotation, context, every };
+    let mut layout = Layout::default();
+    let reading = (context.metric == MetricKind::Agg).then(|| layout.word());
+    let form = compiler.form(&mut layout)?;
+    let Context { value: value_type, metric, .. } = context;
+    let annotation = annotation.clone();
+    let start = layout.state(0);
+    let mut spec = Spec { annotation, value_type, metric, every, form, layout, reading, start };
+    spec.start = start_state(&spec);
+    Ok(spec)
+}
 
 /// The period in force: 0 for inline.
-pub(super) fn every(annotation: &Annotation, periods: Periods) -> Result<u32, AnnotationError> {
-    let written = annotation.period().map(|period| period.every());
-    match (periods, annotation.period()) {
-        (Periods::Plain, Some(period)) if period.every() > 0 => {
-            let kind = ErrorKind::PeriodInPlainStruct { period: period.every() };
-            Err(annotation.error_at(period.span(), kind))
-        }
+fn every(annotation: &Annotation, periods: Periods) -> Result<u32, AnnotationError> {
+    let written = annotation.period().map(crate::annotation::Period::every);
+    match (periods, written) {
         (Periods::Every { .. }, None) => Ok(1),
-        _ => Ok(written.unwrap_or(0)),
+        (Periods::AsWritten | Periods::Plain, None) => Ok(0),
+        (Periods::Plain, Some(period @ 1..)) => {
+            let span = annotation.period().map_or(annotation.source().span(), crate::annotation::Period::span);
+            Err(annotation.error_at(span, ErrorKind::PeriodInPlainStruct { period }))
+        }
+        (_, Some(period)) => Ok(period),
     }
 }
 
-pub(super) fn shape<T: Numeric>(
-    annotation: &Annotation,
-    every: u32,
-    context: Context<'_>,
-) -> Result<Shape<T>, AnnotationError> {
-    let stage = menu::stage(annotation, context.registry)?;
-    let chain = annotation.period().map_or(&[][..], |period| period.chain());
-    let call = annotation.algorithm();
-    match (chain.first(), stage) {
-        (Some(pre), _) if every == 0 => {
-            let kind = ErrorKind::PreNeedsPeriod { pre: pre.name().as_str().to_owned() };
-            Err(annotation.error_at(pre.name().span(), kind))
-        }
-        (Some(_), Stage::Anomaly(detector)) => Ok(Shape::Detector { pre: only_link(annotation, chain)?, detector }),
-        (Some(pre), _) => {
-            let kind = ErrorKind::ChainWithoutDetector { algorithm: call.name().as_str().to_owned() };
-            Err(annotation.error_at(pre.name().span(), kind))
-        }
-        (None, stage) if every == 0 => Ok(Shape::Inline(stage)),
-        (None, Stage::Accumulator(accumulator)) => {
-            window_fits(annotation, &accumulator, context.periods)?;
-            Ok(Shape::Periodic(accumulator))
-        }
-        (None, Stage::Anomaly(_)) => {
-            Err(annotation.error_at(call.name().span(), ErrorKind::NeedsPre { period: every }))
-        }
-        (None, Stage::Ewm(_) | Stage::Null(_)) => {
-            let kind = ErrorKind::NotPeriodic { algorithm: call.name().as_str().to_owned() };
-            Err(annotation.error_at(call.name().span(), kind))
-        }
-    }
-}
-
-/// The pre-aggregation of a detector; more than one is not supported.
-fn only_link<T: Numeric>(annotation: &Annotation, chain: &[Call]) -> Result<Accumulator<T>, AnnotationError> {
-    let links = chain.iter().map(|link| menu::pre(annotation, link)).collect::<Result<Vec<_>, _>>()?;
-    <[_; 1]>::try_from(links).map(|[link]| link).map_err(|links| {
-        let start = chain.get(1).map_or(0, |link| link.span().start);
-        let end = chain.last().map_or(0, |link| link.span().end);
-        let kind = ErrorKind::ChainTooLong { found: links.len(), limit: 1 };
-        annotation.error_at(Span { start, end }, kind)
-    })
-}
-
-/// Every period starts a new window, so one that is longer than the struct's period never fills.
-fn window_fits<T: Numeric>(
-    annotation: &Annotation,
-    accumulator: &Accumulator<T>,
-    periods: Periods,
-) -> Result<(), AnnotationError> {
-    let (Periods::Every { seconds }, Some(range)) = (periods, accumulator.range().map(Range::seconds)) else {
-        return Ok(());
+/// The state before the first sample: all cells started.
+fn start_state(spec: &Spec) -> crate::state::State {
+    let mut state = spec.layout.state(tag(&spec.identity()));
+    let links: Vec<&SpecLink> = spec.links().collect();
+    let cells: Vec<&SpecLink> = match spec.form {
+        Form::Window { .. } => alloc::vec![links[0], links[0]],
+        Form::Chain { .. } | Form::Inline(_) => links,
     };
-    if range <= u64::from(seconds) {
-        return Ok(());
+    for (index, link) in cells.into_iter().enumerate() {
+        state.start_cell(&spec.layout, index, link.link());
     }
-    let arguments = annotation.algorithm().arguments();
-    let kind = ErrorKind::RangeOverPeriod { range, period: u64::from(seconds) };
-    Err(annotation.error_at(arguments.span(), kind))
+    state
+}
+
+/// FNV-1a: tells the states of different specs apart.
+fn tag(identity: &str) -> u32 {
+    identity.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+struct Compiler<'a> {
+    annotation: &'a Annotation,
+    context: Context<'a>,
+    every: u32,
+}
+
+impl Compiler<'_> {
+    fn form(&self, layout: &mut Layout) -> Result<Form, AnnotationError> {
+        let chain = self.annotation.period().map(|period| period.chain()).unwrap_or_default();
+        let last = self.annotation.algorithm();
+        match chain.split_first() {
+            Some((first, later)) => self.chain(first, later, layout),
+            None => {
+                let resolved = menu::algorithm(self.annotation, last, self.context.registry)?;
+                if self.every == 0 {
+                    let link = self.link(&resolved, self.context.value);
+                    layout.cell(link.link());
+                    return Ok(Form::Inline(Arc::new(link)));
+                }
+                self.window(&resolved, layout)
+            }
+        }
+    }
+
+    /// `1-raw:ALGO`.
+    fn window(&self, resolved: &Resolved<'_>, layout: &mut Layout) -> Result<Form, AnnotationError> {
+        let call = self.annotation.algorithm();
+        let (entry, algorithm) = (resolved.entry, call.name().as_str().to_owned());
+        if !entry.roles().period {
+            let kind = match entry.roles().detector {
+                true => ErrorKind::NeedsPre { period: self.every },
+                false => ErrorKind::NotPeriodic { algorithm },
+            };
+            return Err(self.annotation.error_at(call.name().span(), kind));
+        }
+        self.window_fits(resolved)?;
+        let link = self.link(resolved, self.context.value);
+        let closed_at = layout.word();
+        layout.cell(link.link());
+        layout.cell(link.link());
+        Ok(Form::Window { link: Arc::new(link), closed_at })
+    }
+
+    /// `1.FIRST.LATER-raw:DSAnomaly:…`.
+    fn chain(&self, first: &Call, later: &[Call], layout: &mut Layout) -> Result<Form, AnnotationError> {
+        let registry = self.context.registry;
+        if self.every == 0 {
+            let kind = ErrorKind::PreNeedsPeriod { pre: first.name().as_str().to_owned() };
+            return Err(self.annotation.error_at(first.name().span(), kind));
+        }
+        let last = menu::algorithm(self.annotation, self.annotation.algorithm(), registry)?;
+        if !last.entry.roles().detector {
+            let kind =
+                ErrorKind::ChainWithoutDetector { algorithm: self.annotation.algorithm().name().as_str().to_owned() };
+            return Err(self.annotation.error_at(first.name().span(), kind));
+        }
+        let window = menu::pre_aggregation(self.annotation, first, registry)?;
+        self.window_fits(&window)?;
+        let window = self.link(&window, self.context.value);
+        layout.cell(window.link());
+        let mut value_type = value_type_of(&window, self.context.value);
+        let mut downstream = Vec::with_capacity(later.len() + 1);
+        for call in later {
+            let link = self.link(&menu::pre_aggregation(self.annotation, call, registry)?, value_type);
+            value_type = value_type_of(&link, value_type);
+            layout.cell(link.link());
+            downstream.push(Arc::new(link));
+        }
+        let detector = self.link(&last, value_type);
+        layout.cell(detector.link());
+        downstream.push(Arc::new(detector));
+        Ok(Form::Chain { window: Arc::new(window), downstream: downstream.into() })
+    }
+
+    fn link(&self, resolved: &Resolved<'_>, value_type: ValueType) -> SpecLink {
+        let Resolved { entry, given, built, call, .. } = resolved;
+        let written: Box<[Box<str>]> = resolved.texts.iter().map(|text| Box::from(*text)).collect();
+        let text_at = |index: usize| written.get(index).cloned().unwrap_or_default();
+        let description = Description::new(entry, entry.fields(given, value_type), value_type, text_at);
+        let link = built.link(entry, value_type, description.value_index());
+        SpecLink { entry, call: call.as_str().into(), written, value_type, description, link }
+    }
+
+    /// Every period starts a new window, so one that is longer than the struct's period never fills.
+    fn window_fits(&self, resolved: &Resolved<'_>) -> Result<(), AnnotationError> {
+        let (Periods::Every { seconds }, Some(range)) = (self.context.periods, resolved.built.window_seconds()) else {
+            return Ok(());
+        };
+        if range <= u64::from(seconds) {
+            return Ok(());
+        }
+        let kind = ErrorKind::RangeOverPeriod { range, period: u64::from(seconds) };
+        Err(self.annotation.error_at(resolved.span, kind))
+    }
+}
+
+/// The type of a link's value. An entry for a pre-aggregation has one.
+fn value_type_of(link: &SpecLink, otherwise: ValueType) -> ValueType {
+    link.description().value_type().unwrap_or(otherwise)
 }

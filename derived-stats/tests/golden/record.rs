@@ -87,22 +87,22 @@ pub(crate) fn said(report: Report<Output<'_>>) -> Said {
 }
 
 fn shown(output: &Output<'_>) -> String {
-    match output {
-        Output::Number(result) => with_error(number_text(result.value), result.error()),
-        Output::Null(result) => format!("n={} value={}", result.samples, number_text(result.value)),
-        Output::Ewm(result) => {
-            let text = format!("n={} {}", result.samples, moments(result.mean, result.stddev, result.sigma));
-            with_error(text, result.error)
+    let number = |name: &str| output.number(name).unwrap_or_else(|| panic!("no {name} in {output:?}"));
+    let double = |name: &str| number(name).as_f64();
+    let moments = || moments(double("mean"), double("stddev"), double("sigma"));
+    let text = match output.description().algorithm() {
+        "DSNull" => format!("n={} value={}", number("samples"), number_text(number("value"))),
+        "DSEWM" => format!("n={} {}", number("samples"), moments()),
+        "EWM" => {
+            let constant = |name: &str| output.description().field(name).and_then(|field| field.constant()).unwrap();
+            let head = format!("n={} algo={} config={}", number("samples"), constant("algo"), constant("config"));
+            let state = format!("state={}/{}", six_digits(double("mean")), six_digits(double("stddev")));
+            let metric = output.number("metric").map_or(String::new(), |metric| format!(" metric={metric}"));
+            format!("{head} {state} {}{metric}", moments())
         }
-        Output::Anomaly(result) => {
-            let head = format!("n={} algo={} config={}", result.samples, result.algo, result.config);
-            let state = format!("state={}/{}", six_digits(result.mean), six_digits(result.stddev));
-            let moments = moments(result.mean, result.stddev, result.sigma);
-            let metric = result.metric.map_or(String::new(), |metric| format!(" metric={metric}"));
-            with_error(format!("{head} {state} {moments}{metric}"), result.error)
-        }
-        other => panic!("no vector has a result like {other:?}"),
-    }
+        _ => number_text(output.value().unwrap()),
+    };
+    with_error(text, output.error())
 }
 
 pub(crate) fn with_error(text: String, error: Option<&str>) -> String {

@@ -90,7 +90,7 @@ fn run(spec: &Spec, state: &mut derived_stats::State, events: &[Value]) -> Vec<S
 }
 
 fn compile(annotation: &str, value: ValueType, metric: MetricKind) -> Arc<Spec> {
-    let context = Context { metric, ..Context::new(value) };
+    let context = Context::new(value).with_metric(metric);
     Arc::new(Spec::compile(&Annotation::parse(annotation).unwrap(), context).unwrap())
 }
 

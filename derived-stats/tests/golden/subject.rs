@@ -22,7 +22,7 @@ pub(crate) trait Subject {
 /// Compiles an annotation for samples of type `kind`.
 pub(crate) fn compile(annotation: &str, kind: ValueType, is_agg: bool) -> Result<Arc<Spec>, AnnotationError> {
     let metric = if is_agg { MetricKind::Agg } else { MetricKind::Plain };
-    let context = Context { metric, ..Context::new(kind) };
+    let context = Context::new(kind).with_metric(metric);
     Spec::compile(&Annotation::parse(annotation)?, context).map(Arc::new)
 }
 

@@ -160,7 +160,7 @@ fn buckets<T: Numeric>(record: &Value, range: Range) -> Vec<u64> {
     let mut state = Algorithm::<T>::start(&window);
     let steps = items(record, "steps").iter().map(|step| {
         let value = T::from_number(number(&step["x"], T::TYPE)).unwrap();
-        window.update(&mut state, Sample { at: step["t"].as_u64().unwrap(), value }).unwrap();
+        window.update(&mut state, Sample::new(step["t"].as_u64().unwrap(), value)).unwrap();
         state.buckets() as u64
     });
     steps.collect()

@@ -43,7 +43,7 @@ pub(crate) enum Event {
 }
 
 pub(crate) fn compile(annotation: &str, value: ValueType, metric: MetricKind) -> Arc<Spec> {
-    let context = Context { metric, ..Context::new(value) };
+    let context = Context::new(value).with_metric(metric);
     Arc::new(Spec::compile(&Annotation::parse(annotation).unwrap(), context).unwrap())
 }
 
@@ -140,13 +140,11 @@ impl Object {
     }
 }
 
-/// Every double in a report is finite.
+/// Every number in a report is finite.
 pub(crate) fn is_finite(report: Report<Output<'_>>) -> bool {
-    match report.any() {
-        Some(Output::Anomaly(result)) => [result.mean, result.stddev, result.sigma].iter().all(|x| x.is_finite()),
-        Some(Output::Ewm(result)) => [result.mean, result.stddev, result.sigma].iter().all(|x| x.is_finite()),
-        Some(Output::Null(result)) => result.value.as_f64().is_finite(),
-        Some(Output::Number(result)) => result.value.as_f64().is_finite(),
-        _ => true,
-    }
+    let numbers = |output: Output<'_>| {
+        (0..output.record().len())
+            .all(|index| output.record().get(index).is_none_or(|number| number.as_f64().is_finite()))
+    };
+    report.any().is_none_or(numbers)
 }

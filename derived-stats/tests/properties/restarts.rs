@@ -55,11 +55,11 @@ proptest! {
     fn property_a_state_of_another_pipeline_is_refused(one in any_spec(), other in any_spec()) {
         let saved = one.save(&one.start());
         let restored = other.restore(&saved);
-        if one.fingerprint() == other.fingerprint() {
+        if one.identity() == other.identity() {
             prop_assert_eq!(restored.unwrap(), other.start());
         } else {
             let refused = matches!(restored, Err(RestoreError::WrongPipeline { .. }));
-            prop_assert!(refused, "{} took the state of {}", other.fingerprint(), one.fingerprint());
+            prop_assert!(refused, "{} took the state of {}", other.identity(), one.identity());
         }
     }
 

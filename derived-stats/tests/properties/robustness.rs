@@ -108,7 +108,7 @@ proptest! {
         periods in periods(),
         silence in silence(),
     ) {
-        let context = Context { metric, periods, ..Context::new(value) };
+        let context = Context::new(value).with_metric(metric).with_periods(periods);
         if let Ok(spec) = Spec::parse(&text, context) {
             survives(&mut Object::new(spec.into(), silence), &events)?;
         }
@@ -191,7 +191,7 @@ proptest! {
 #[test]
 fn a_saved_newest_sample_far_outside_the_moments_is_refused() {
     let spec = compile("raw:DSAnomaly:EWM:0.5", ValueType::F64, MetricKind::Plain);
-    let words = vec![1, 1, (-5e149f64).to_bits(), 1, (-7e189f64).to_bits(), 1];
+    let words = vec![0, (-5e149f64).to_bits(), 1, (-7e189f64).to_bits(), 1 << 2];
     let saved = SavedState { words, ..spec.save(&spec.start()) };
     let refused = matches!(spec.restore(&saved), Err(RestoreError::Invalid { field: "newest sample", .. }));
     assert!(refused, "{:?}", spec.restore(&saved));

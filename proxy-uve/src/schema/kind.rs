@@ -187,7 +187,7 @@ pub enum SchemaErrorKind {
         /// The algorithm.
         algorithm: String,
         /// What it gives.
-        expected: &'static str,
+        expected: String,
         /// The type as written.
         found: String,
     },

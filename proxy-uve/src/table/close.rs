@@ -7,19 +7,16 @@
 
 use std::sync::Arc;
 
-use derived_stats::Silence;
-use derived_stats::column::RunningColumn;
+use derived_stats::column::{Reports, WORD, WindowColumn};
+use derived_stats::{Output, Silence};
 
 use crate::table::bits::Bits;
-use crate::table::plan::{AttributePlan, GroupPlan, Plan, Reading};
+use crate::table::plan::{GroupPlan, Plan, Reading};
 use crate::table::{AttributeResult, CHUNK_SLOTS, ResultSink, Subject, Table};
 
 /// With `silence="zero"` every silent window feeds every detector, so none can be skipped. A jump in time closes at
 /// most this many of them (a week of minutes); the rest would only repeat what a detector's mean has long reached.
 const MAX_ZERO_WINDOWS: u64 = 10_080;
-
-/// Slots that are closed together.
-const WORD: usize = 64;
 
 /// A window on its way out.
 #[derive(Debug)]
@@ -31,7 +28,7 @@ pub(super) struct Closing {
     oldest: u64,
     touched: Bits,
     /// The windows of the group's lanes that end here, by lane; a lane without samples has none.
-    columns: Vec<(usize, Option<RunningColumn>)>,
+    columns: Vec<(usize, Option<WindowColumn>)>,
     /// The next slots to close, in words of 64.
     next: usize,
     /// Which of the 64 objects at hand had their detector fed, by detector.
@@ -163,14 +160,41 @@ impl<S: ResultSink> Table<S> {
         for (index, detector) in plan.detectors.iter().enumerate() {
             if let Some(running) = column_of(&closing.columns, detector.lane) {
                 let detectors = &mut self.detectors[index];
-                closing.fed[index] = detectors.close_many(first, turns.alive, running, closing.end, group_plan.silence);
+                closing.fed[index] = detectors.close_many(word, turns.alive, running, closing.end, group_plan.silence);
             }
+        }
+        if S::WANTS_RESULTS {
+            self.fill_reports(plan, closing, word, turns.alive);
         }
         let seen = if S::WANTS_RESULTS { present } else { turns.deleted };
         for bit in (0..WORD).filter(|bit| seen >> bit & 1 == 1) {
             match turns.alive >> bit & 1 {
                 1 => self.send_results(plan, closing, first + bit),
                 _ => self.delete(plan, closing, first + bit),
+            }
+        }
+    }
+
+    /// Makes the reports of 64 objects, attribute by attribute.
+    fn fill_reports(&mut self, plan: &Plan, closing: &Closing, word: usize, alive: u64) {
+        let types = &plan.groups[closing.group].types;
+        for attribute in types.iter().flat_map(|&type_index| &plan.types[type_index].attributes) {
+            if attribute.index >= self.reports.len() {
+                self.reports.resize_with(attribute.index + 1, Reports::new);
+            }
+            let reports = &mut self.reports[attribute.index];
+            reports.clear();
+            match attribute.reading {
+                Reading::Lane(lane) => {
+                    if let Some(column) = closing.column(lane) {
+                        column.reports(word, alive, closing.end, reports);
+                    }
+                }
+                Reading::Detector(index) => {
+                    if closing.column_of(plan.detectors[index].lane).is_some() {
+                        self.detectors[index].reports(word, closing.fed[index], closing.end, reports);
+                    }
+                }
             }
         }
     }
@@ -188,21 +212,12 @@ impl<S: ResultSink> Table<S> {
             };
             self.sink.begin(&subject);
             for attribute in &plan.types[type_index].attributes {
-                let lane = plan.lane_of(attribute.reading);
-                let report = match attribute.reading {
-                    Reading::Lane(_) => closing.column(lane).and_then(|column| column.report(slot, closing.end)),
-                    Reading::Detector(index) => {
-                        let is_fed = closing.column_of(lane).is_some() && closing.fed[index] >> (slot % WORD) & 1 == 1;
-                        if is_fed { self.detectors[index].judge(slot) } else { None }
-                    }
-                };
-                if let Some(report) = report {
-                    let AttributePlan { name, .. } = attribute;
+                if let Some(report) = self.reports[attribute.index].get(slot % WORD) {
+                    let lane = plan.lane_of(attribute.reading);
                     let start = closing.end.saturating_sub(plan.lanes[lane].window);
-                    let column = closing.column(lane).filter(|column| !column.is_empty(slot));
-                    let accumulated = column.and_then(|column| column.value(slot, closing.end));
-                    let silent = column.is_none();
-                    let result = AttributeResult { name, report, start, accumulated, silent, inline: false };
+                    let silent = closing.column(lane).is_none_or(|column| column.is_empty(slot));
+                    let report = report.map(|record| Output::new(attribute.description(), record));
+                    let result = AttributeResult { name: &attribute.name, report, start, silent, inline: false };
                     self.sink.attribute(&subject, &result);
                 }
             }
@@ -255,9 +270,8 @@ impl<S: ResultSink> Table<S> {
     /// either, and the slot can go to another object.
     pub(super) fn forget(&mut self, plan: &Plan, group: usize, slot: usize) {
         self.clear_detectors(plan, group, slot);
-        let inline = self.inline.iter_mut().zip(&plan.inline).filter(|(_, inline)| inline.group == group);
-        for state in inline.filter_map(|(states, _)| states.get_mut(slot)) {
-            *state = None;
+        for (states, _) in self.inline.iter_mut().zip(&plan.inline).filter(|(_, inline)| inline.group == group) {
+            states.clear(slot);
         }
         for &lane in &plan.groups[group].lanes {
             self.lanes[lane].clear(slot);
@@ -288,10 +302,7 @@ impl<S: ResultSink> Table<S> {
         self.groups.iter_mut().for_each(|group| group.shrink(slots));
         self.lanes.iter_mut().for_each(|lane| lane.shrink(slots));
         self.detectors.iter_mut().for_each(|detectors| detectors.shrink(slots));
-        for states in &mut self.inline {
-            states.truncate(slots);
-            states.shrink_to_fit();
-        }
+        self.inline.iter_mut().for_each(|states| states.shrink(slots));
     }
 
     /// After a silent window, passes over those that follow and would do nothing: a sample that comes a year later
@@ -332,16 +343,16 @@ fn before_lanes_end(plan: &Plan, group: &GroupPlan, closed_to: u64, quiet: u32) 
 
 impl Closing {
     /// `None` if no window of the lane ends here, `Some(None)` if one does but had no samples at all.
-    fn column_of(&self, lane: usize) -> Option<Option<&RunningColumn>> {
+    fn column_of(&self, lane: usize) -> Option<Option<&WindowColumn>> {
         column_of(&self.columns, lane)
     }
 
-    fn column(&self, lane: usize) -> Option<&RunningColumn> {
+    fn column(&self, lane: usize) -> Option<&WindowColumn> {
         self.column_of(lane).flatten()
     }
 }
 
-fn column_of(columns: &[(usize, Option<RunningColumn>)], lane: usize) -> Option<Option<&RunningColumn>> {
+fn column_of(columns: &[(usize, Option<WindowColumn>)], lane: usize) -> Option<Option<&WindowColumn>> {
     columns.iter().find(|&&(index, _)| index == lane).map(|(_, column)| column.as_ref())
 }
 

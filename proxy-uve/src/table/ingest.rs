@@ -163,12 +163,8 @@ impl<S: ResultSink> Table<S> {
             let updated = lanes[lane].update(slot, record.at, record.value);
             outcome = if outcome.is_ok() { outcome } else { updated };
         }
-        for (states, plan) in inline.iter_mut().zip(&plan.inline).filter(|(_, plan)| plan.group == index) {
-            if states.len() <= slot {
-                states.resize(slot + 1, None);
-            }
-            let state = states[slot].get_or_insert_with(|| plan.spec.start());
-            let updated = plan.spec.update(state, record.at, record.value);
+        for (states, _) in inline.iter_mut().zip(&plan.inline).filter(|(_, plan)| plan.group == index) {
+            let updated = states.update(slot, record.at, record.value);
             outcome = if outcome.is_ok() { outcome } else { updated };
         }
         if outcome.is_ok() {
@@ -205,12 +201,10 @@ impl<S: ResultSink> Table<S> {
             };
             self.sink.begin(&subject);
             for (attribute, inline) in shown {
-                let state = self.inline[attribute].get(slot).and_then(Option::as_ref);
-                let report = state.map(|state| inline.spec.report(state, record.at));
+                let report = self.inline[attribute].report(slot, record.at);
                 if let Some(report @ Report::Value(_)) = report {
-                    let name = &inline.name;
-                    let (start, accumulated, silent) = (record.at, None, false);
-                    let result = AttributeResult { name, report, start, accumulated, silent, inline: true };
+                    let (name, start) = (&inline.name, record.at);
+                    let result = AttributeResult { name, report, start, silent: false, inline: true };
                     self.sink.attribute(&subject, &result);
                 }
             }

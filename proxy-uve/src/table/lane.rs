@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use derived_stats::column::{CounterColumn, RunningColumn, Update};
+use derived_stats::column::{CounterColumn, Update, WindowColumn};
 use derived_stats::{MetricKind, Number, UpdateError};
 
 use crate::table::batch::by_window;
@@ -13,11 +13,11 @@ use crate::table::plan::LanePlan;
 pub(crate) struct Lane {
     window: u64,
     /// By start, oldest first.
-    pub(crate) open: VecDeque<(u64, RunningColumn)>,
+    pub(crate) open: VecDeque<(u64, WindowColumn)>,
     /// A closed window's column, emptied, for the next one: windows come and go, their memory stays.
-    spare: Option<RunningColumn>,
+    spare: Option<WindowColumn>,
     /// Before its first window a lane has no column to copy.
-    empty: RunningColumn,
+    empty: WindowColumn,
     pub(crate) counters: Option<CounterColumn>,
 }
 
@@ -29,7 +29,7 @@ impl Lane {
             window: plan.window,
             open: VecDeque::new(),
             spare: None,
-            empty: RunningColumn::new(&plan.spec)?,
+            empty: WindowColumn::new(&plan.spec)?,
             counters: agg.then(|| CounterColumn::new(&plan.spec)),
         })
     }
@@ -64,14 +64,14 @@ impl Lane {
     }
 
     /// The column of the window that starts at `start`, opened if need be.
-    pub(crate) fn window_at(&mut self, start: u64) -> &mut RunningColumn {
+    pub(crate) fn window_at(&mut self, start: u64) -> &mut WindowColumn {
         // The newest window is the usual one, so search from the back.
         let after = self.open.iter().rposition(|&(open, _)| open <= start);
         let index = match after {
             Some(index) if self.open[index].0 == start => index,
             _ => {
                 let index = after.map_or(0, |index| index + 1);
-                let column = self.spare.take().unwrap_or_else(|| self.empty.clone());
+                let column = self.spare.take().unwrap_or_else(|| self.empty.empty_clone());
                 self.open.insert(index, (start, column));
                 index
             }
@@ -82,7 +82,7 @@ impl Lane {
     /// Takes out the window that ends at `end`, if it was opened.
     ///
     /// One that ended earlier was passed over because no object lived at its end; it holds nothing.
-    pub(crate) fn take_ending(&mut self, end: u64) -> Option<RunningColumn> {
+    pub(crate) fn take_ending(&mut self, end: u64) -> Option<WindowColumn> {
         while let Some(&(start, _)) = self.open.front() {
             let ends = start.saturating_add(self.window);
             if ends > end {
@@ -103,7 +103,7 @@ impl Lane {
     }
 
     /// Takes back a column that was read and whose slots below `cleared` are empty.
-    pub(crate) fn recycle(&mut self, mut column: RunningColumn, cleared: usize) {
+    pub(crate) fn recycle(&mut self, mut column: WindowColumn, cleared: usize) {
         column.clear_many(cleared, usize::MAX);
         self.spare = Some(column);
     }

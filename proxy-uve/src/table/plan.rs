@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use derived_stats::{Number, Silence, Spec};
+use derived_stats::{Description, Number, Silence, Spec};
 
 use crate::schema::ProxyType;
 use crate::stream::StreamName;
@@ -77,7 +77,17 @@ pub(crate) struct TypePlan {
 #[derive(Debug)]
 pub(crate) struct AttributePlan {
     pub(crate) name: String,
+    spec: Arc<Spec>,
     pub(crate) reading: Reading,
+    /// Its index among all attributes of its group.
+    pub(crate) index: usize,
+}
+
+impl AttributePlan {
+    /// What its results mean.
+    pub(crate) fn description(&self) -> &Description {
+        self.spec.description()
+    }
 }
 
 /// Where an attribute's result comes from.
@@ -172,9 +182,20 @@ impl Plan {
                 Reading::Detector(self.detectors.len() - 1)
             };
             if !attribute.hidden {
-                self.types[type_index].attributes.push(AttributePlan { name, reading });
+                let index = self.attributes_of(group);
+                self.types[type_index].attributes.push(AttributePlan {
+                    name,
+                    spec: Arc::clone(&attribute.spec),
+                    reading,
+                    index,
+                });
             }
         }
+    }
+
+    /// How many attributes the types of a group have so far.
+    fn attributes_of(&self, group: usize) -> usize {
+        self.groups[group].types.iter().map(|&type_index| self.types[type_index].attributes.len()).sum()
     }
 
     fn group(&mut self, proxy_type: &ProxyType) -> usize {
@@ -192,7 +213,7 @@ impl Plan {
 
     fn lane(&mut self, group: usize, spec: &Arc<Spec>) -> usize {
         let window = self.groups[group].period * u64::from(spec.every());
-        let shared = self.groups[group].lanes.iter().copied().find(|&lane| self.lanes[lane].spec.shares_running(spec));
+        let shared = self.groups[group].lanes.iter().copied().find(|&lane| self.lanes[lane].spec.shares_window(spec));
         shared.unwrap_or_else(|| {
             let id = section_id(&format!("{} {window} {spec}", self.groups[group].id));
             self.lanes.push(LanePlan { spec: Arc::clone(spec), window, id });

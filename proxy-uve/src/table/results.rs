@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use derived_stats::{AnomalyResult, Number, Output, write_six_digits};
-use serde::Serialize;
-
+use crate::json;
 use crate::table::sink::{AttributeResult, ResultSink, Subject};
 
 /// One change of one proxy UVE.
@@ -82,16 +80,7 @@ impl ResultSink for ResultBuffer {
         self.text(",\"");
         self.text(result.name);
         self.text("\":");
-        match output {
-            Output::Number(number) if !result.inline => {
-                self.text("{\"value\":");
-                self.number(number.value);
-                self.error(number.error());
-                self.text("}");
-            }
-            Output::Anomaly(anomaly) => self.anomaly(anomaly),
-            output => self.json(output),
-        }
+        json::write_output(output, result.inline, &mut self.bytes);
     }
 
     /// Keeps the row if it says something: an attribute, or the deletion.
@@ -135,75 +124,7 @@ impl ResultBuffer {
         self.rows.shrink_to(KEEP_BYTES / size_of::<Row>());
     }
 
-    /// What `AnomalyResult` serialises to, without going through a serialiser: most results are one.
-    fn anomaly(&mut self, result: &AnomalyResult<'_>) {
-        self.text("{\"samples\":");
-        self.number(Number::U64(result.samples));
-        self.text(",\"algo\":");
-        self.json(result.algo);
-        self.text(",\"config\":");
-        self.json(result.config);
-        self.error(result.error);
-        self.text(",\"state\":{\"mean\":\"");
-        write_six_digits(result.mean, &mut self.bytes);
-        self.text("\",\"stddev\":\"");
-        write_six_digits(result.stddev, &mut self.bytes);
-        self.text("\"},\"sigma\":");
-        self.number(Number::F64(result.sigma));
-        if let Some(metric) = result.metric {
-            self.text(",\"metric\":");
-            self.number(Number::U64(metric));
-        }
-        self.text("}");
-    }
-
-    fn error(&mut self, error: Option<&str>) {
-        if let Some(error) = error {
-            self.text(",\"error\":");
-            self.json(error);
-        }
-    }
-
-    fn number(&mut self, number: Number) {
-        match number {
-            Number::F64(value) => self.json(&value),
-            Number::I64(value) => self.text(itoa::Buffer::new().format(value)),
-            Number::U64(value) => self.text(itoa::Buffer::new().format(value)),
-        }
-    }
-
     fn text(&mut self, text: &str) {
         self.bytes.extend_from_slice(text.as_bytes());
-    }
-
-    fn json<V: Serialize + ?Sized>(&mut self, value: &V) {
-        // Writing numbers and strings into memory has no way to fail.
-        let written = serde_json::to_writer(&mut self.bytes, value);
-        debug_assert!(written.is_ok(), "a result is plain data");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_detectors_result_is_written_as_it_serialises() {
-        let plain = AnomalyResult {
-            samples: 7,
-            algo: "EWM",
-            config: "0.1",
-            error: None,
-            mean: 1234.5678,
-            stddev: 0.1,
-            sigma: -2.5e-7,
-            metric: Some(u64::MAX),
-        };
-        let odd = AnomalyResult { config: "0.\"1", error: Some("over\n"), mean: -1e20, metric: None, ..plain };
-        for result in [plain, odd] {
-            let mut buffer = ResultBuffer::default();
-            buffer.anomaly(&result);
-            assert_eq!(String::from_utf8(buffer.bytes), Ok(serde_json::to_string(&result).unwrap()));
-        }
     }
 }

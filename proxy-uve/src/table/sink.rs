@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use derived_stats::{Number, Output, Report};
+use derived_stats::{Output, Report};
 
 /// What a result is about: one proxy UVE of one object, at the end of a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,12 +30,10 @@ pub struct Subject<'p> {
 pub struct AttributeResult<'p> {
     /// Its name, such as `value`: letters, digits and `_`.
     pub name: &'p str,
-    /// What its pipeline says; detectors also in their warm-up.
+    /// The report of its pipeline; of detectors also during their warm-up.
     pub report: Report<Output<'p>>,
     /// Start of the attribute's window in microseconds: before [`Subject::start`] if it spans several periods.
     pub start: u64,
-    /// What was accumulated in the window, in the metric's type; `None` if there was nothing, and for an inline result.
-    pub accumulated: Option<Number>,
     /// The object had no sample in the window.
     pub silent: bool,
     /// The result of one sample, not of a window.
@@ -53,15 +51,15 @@ impl<'p> Subject<'p> {
 
 impl<'p> AttributeResult<'p> {
     /// The result of a window that starts at `start` (microseconds) and had samples, for tests of a [`ResultSink`].
-    pub fn new(name: &'p str, report: Report<Output<'p>>, start: u64, accumulated: Option<Number>) -> Self {
-        Self { name, report, start, accumulated, silent: false, inline: false }
+    pub fn new(name: &'p str, report: Report<Output<'p>>, start: u64) -> Self {
+        Self { name, report, start, silent: false, inline: false }
     }
 }
 
 /// Takes the results of a table, one proxy UVE after the other, in an order that depends on the records alone.
 ///
 /// ```
-/// use derived_stats::{Number, Report};
+/// use derived_stats::{Context, Number, Output, Record, Report, Spec, ValueType};
 /// use proxy_uve::{AttributeResult, ResultSink, Subject};
 ///
 /// /// The sum of everything that is sent.
@@ -72,7 +70,8 @@ impl<'p> AttributeResult<'p> {
 ///     fn begin(&mut self, _: &Subject<'_>) {}
 ///
 ///     fn attribute(&mut self, _: &Subject<'_>, result: &AttributeResult<'_>) {
-///         self.0 += result.accumulated.map_or(0.0, Number::as_f64);
+///         let value = result.report.as_ref().forced().and_then(|output| output.value());
+///         self.0 += value.map_or(0.0, Number::as_f64);
 ///     }
 ///
 ///     fn end(&mut self, _: &Subject<'_>) {}
@@ -80,7 +79,9 @@ impl<'p> AttributeResult<'p> {
 ///
 /// let (mut sink, minute) = (Total::default(), 60_000_000..120_000_000);
 /// let subject = Subject::new(b"T:a", 0, "Agent-flows", minute.clone());
-/// let sum = AttributeResult::new("sum", Report::NotReady(None), minute.start, Some(Number::U64(36)));
+/// let spec = Spec::parse("1-raw:DSSum", Context::new(ValueType::U64)).unwrap();
+/// let output = Output::new(spec.description(), Record::new([Number::U64(36)]));
+/// let sum = AttributeResult::new("sum", Report::Value(output), minute.start);
 /// sink.attribute(&subject, &sum);
 /// assert_eq!(sink.0, 36.0);
 /// ```

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use derived_stats::annotation::{Annotation, AnnotationError, ErrorKind, Ident, nearest};
-use derived_stats::{Context, MetricKind, Spec, ValueType};
+use derived_stats::entry::ResultType;
+use derived_stats::{Context, Entry, MetricKind, Spec, ValueType, menu};
 
 use super::super::ast::{Type, Word};
 use super::super::kind::SchemaErrorKind;
@@ -11,13 +12,6 @@ use super::super::proxy_type::{RawField, ResultAttribute, window_fits};
 use super::super::source::{Kind, Source};
 use super::settings::Settings;
 use super::{Check, Noted};
-
-/// Algorithms whose result is a struct, by the last part of its name.
-const STRUCT_RESULTS: [(&str, &str, &str); 3] = [
-    ("DSAnomaly", "AnomalyResult", "an `AnomalyResult`"),
-    ("DSEWM", "EWMResult", "an `EWMResult`"),
-    ("DSNull", "NullResult", "a `NullResult`"),
-];
 
 impl<'s> Check<'s> {
     /// All results. Without raw value the annotations are still parsed and checked as far as that goes.
@@ -62,7 +56,8 @@ impl<'s> Check<'s> {
     ) -> Option<Spec> {
         let value = raw.map_or(ValueType::U64, |raw| raw.value);
         let metric = raw.map_or(MetricKind::Plain, |raw| raw.metric);
-        let context = Context { value, metric, periods: settings.periods, registry: Some(&self.source.registry) };
+        let context = Context::new(value).with_metric(metric).with_periods(settings.periods);
+        let context = context.with_registry(&self.source.registry);
         let compiled = Annotation::parse(&stats.text).and_then(|annotation| {
             check_source(&annotation, self.source, fields, raw)?;
             Spec::compile(&annotation, context)
@@ -95,16 +90,22 @@ impl<'s> Check<'s> {
 
     /// The original generates C++ that does not compile when algorithm and type differ here.
     fn result_type(&mut self, spec: &Spec, written: &Word) {
-        let algorithm = spec.annotation().algorithm().name().as_str();
         let last = written.text.rsplit('.').next().unwrap_or_default();
-        let given = STRUCT_RESULTS.iter().find(|(name, _, _)| *name == algorithm);
-        let expected = match given {
-            Some((_, name, expected)) if *name != last => expected,
-            None if STRUCT_RESULTS.iter().any(|(_, name, _)| *name == last) => "a number",
-            _ => return,
+        let expected = match spec.description().result_type() {
+            ResultType::Struct(name) if name != last => with_article(name),
+            ResultType::Number if self.is_struct_result(last) => "a number".to_owned(),
+            ResultType::Number | ResultType::Struct(_) => return,
         };
-        let (algorithm, found) = (algorithm.to_owned(), written.text.clone());
+        let algorithm = spec.annotation().algorithm().name().as_str().to_owned();
+        let found = written.text.clone();
         self.error(SchemaErrorKind::WrongResult { algorithm, expected, found }, written);
+    }
+
+    /// Whether any algorithm has a result that is a struct of this name.
+    fn is_struct_result(&self, name: &str) -> bool {
+        let entries = menu().iter().copied().chain(self.source.registry.entries());
+        let is_it = |result| matches!(result, ResultType::Struct(result) if result == name);
+        entries.map(Entry::result_type).any(is_it)
     }
 
     fn tags(&mut self, noted: &Noted<'s>, fields: &[Noted<'s>]) -> Vec<String> {
@@ -121,6 +122,11 @@ impl<'s> Check<'s> {
         }
         tags.into_iter().map(str::to_owned).collect()
     }
+}
+
+fn with_article(name: &str) -> String {
+    let article = if name.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
+    format!("{article} `{name}`")
 }
 
 /// The source of an annotation must be the raw value, the whole of it.
@@ -146,7 +152,6 @@ fn check_source(
     Err(annotation.error_at(attribute.span(), kind))
 }
 
-/// A number has no components.
 /// Follows an attribute that is a struct to its component, as far as the types are of this file. That a struct cannot be
 /// the raw value is a fault of the field and told there, so nothing more is wrong with a component that is a number.
 fn check_path(annotation: &Annotation, source: &Source, ty: &Type) -> Result<(), AnnotationError> {
@@ -179,6 +184,7 @@ fn unknown(ident: &Ident, nearest: Option<&str>) -> ErrorKind {
     ErrorKind::UnknownAttribute { name: ident.as_str().to_owned(), nearest: nearest.map(str::to_owned) }
 }
 
+/// A number has no components.
 fn check_component(annotation: &Annotation, raw: Option<&RawField>) -> Result<(), AnnotationError> {
     match annotation.source().component().filter(|_| raw.is_some()) {
         None => Ok(()),

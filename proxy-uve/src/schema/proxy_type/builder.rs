@@ -122,7 +122,7 @@ impl ProxyTypeBuilder {
 
     fn compiled(&self, written: &Written, periods: Periods) -> Result<ResultAttribute, ProxyTypeErrorKind> {
         let RawField { value, metric, .. } = self.raw;
-        let context = Context { value, metric, periods, registry: Some(&self.registry) };
+        let context = Context::new(value).with_metric(metric).with_periods(periods).with_registry(&self.registry);
         let Written { name, annotation, hidden } = written;
         let spec = Annotation::parse(annotation).and_then(|annotation| Spec::compile(&annotation, context));
         let spec = spec.map_err(|error| ProxyTypeErrorKind::Annotation { result: name.clone(), error })?;

@@ -115,7 +115,8 @@ impl<S: ResultSink> Table<S> {
         Some(match kind {
             kind::RUNNING => {
                 let column = lane.window_at(start);
-                Box::new(move |slot, words| column.restore(slot, words))
+                let versions = column.versions();
+                Box::new(move |slot, words| column.restore(slot, &versions, words))
             }
             _ => {
                 let counters = lane.counters.as_mut()?;
@@ -130,16 +131,14 @@ impl<S: ResultSink> Table<S> {
             kind::DETECTOR => {
                 let index = plan.detectors.iter().position(|detector| detector.id == id)?;
                 let detectors = &mut self.detectors[index];
-                Box::new(move |slot, words| detectors.restore(slot, words))
+                let versions = detectors.versions();
+                Box::new(move |slot, words| detectors.restore(slot, &versions, words))
             }
             _ => {
                 let index = plan.inline.iter().position(|inline| inline.id == id)?;
-                let (states, spec) = (&mut self.inline[index], &plan.inline[index].spec);
-                Box::new(move |slot, words| {
-                    states.resize(states.len().max(slot + 1), None);
-                    states[slot] = Some(spec.restore_words(words)?);
-                    Ok(())
-                })
+                let states = &mut self.inline[index];
+                let versions = states.versions();
+                Box::new(move |slot, words| states.restore(slot, &versions, words))
             }
         })
     }

@@ -59,8 +59,7 @@ impl<S: ResultSink> Table<S> {
         }
         for (states, plan) in self.inline.iter().zip(&self.plan.inline) {
             writer.section(kind::INLINE, plan.id, 0, |slot, words| {
-                plan.spec.save_words(states.get(slot)?.as_ref()?, words);
-                Some(())
+                (!states.is_empty(slot)).then(|| states.save(slot, words))
             });
         }
     }

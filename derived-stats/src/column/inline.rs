@@ -1,0 +1,116 @@
+//! The inline pipelines of many objects: a result after every sample.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::algorithm::UpdateError;
+use crate::column::{Column, CounterColumn};
+use crate::number::Number;
+use crate::record::{Output, Report};
+use crate::saved::{RestoreError, Words};
+use crate::spec::{MetricKind, Spec, SpecLink};
+
+/// The inline pipeline of each object, with the differencing of a counter where the metric is one.
+#[derive(Debug)]
+pub struct InlineColumn {
+    link: Arc<SpecLink>,
+    counters: Option<CounterColumn>,
+    cells: Box<dyn Column>,
+}
+
+impl Clone for InlineColumn {
+    fn clone(&self) -> Self {
+        let (link, counters) = (Arc::clone(&self.link), self.counters.clone());
+        Self { link, counters, cells: self.cells.boxed_clone() }
+    }
+}
+
+impl InlineColumn {
+    /// An empty column for `spec`; `None` if that is periodic.
+    pub fn new(spec: &Spec) -> Option<Self> {
+        let link = spec.inline_link()?;
+        let counters = (spec.metric() == MetricKind::Agg).then(|| CounterColumn::new(spec));
+        Some(Self { cells: link.column(), link: Arc::clone(link), counters })
+    }
+
+    /// Makes room for so many slots in all.
+    pub fn reserve(&mut self, slots: usize) {
+        self.cells.reserve(slots);
+        if let Some(counters) = &mut self.counters {
+            counters.reserve(slots);
+        }
+    }
+
+    /// Takes a sample of time `at`. Constant time; allocates only to grow.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`] as [`Spec::update`]; the object is then unchanged.
+    pub fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError> {
+        let Self { counters, cells, .. } = self;
+        match counters {
+            None => cells.update(slot, at, value),
+            Some(counters) => counters.update(slot, value, |difference| cells.update(slot, at, difference)),
+        }
+    }
+
+    /// Whether the object had no sample.
+    pub fn is_empty(&self, slot: usize) -> bool {
+        self.cells.is_empty(slot)
+    }
+
+    /// The result of the samples so far, at time `now`; `None` without samples.
+    pub fn report(&self, slot: usize, now: u64) -> Option<Report<Output<'_>>> {
+        if self.is_empty(slot) {
+            return None;
+        }
+        Some(self.cells.report(slot, now).map(|record| Output::new(self.link.description(), record)))
+    }
+
+    /// The object starts anew.
+    pub fn clear(&mut self, slot: usize) {
+        self.cells.clear_many(slot, 1);
+        if let Some(counters) = &mut self.counters {
+            counters.clear(slot);
+        }
+    }
+
+    /// Gives back memory beyond `slots`. Later slots start anew.
+    pub fn shrink(&mut self, slots: usize) {
+        self.cells.shrink(slots);
+        if let Some(counters) = &mut self.counters {
+            counters.shrink(slots);
+        }
+    }
+
+    /// The versions of the words that [`save`](Self::save) writes; keep them with the words.
+    pub fn versions(&self) -> Vec<u16> {
+        alloc::vec![self.link.state_version()]
+    }
+
+    /// Appends the words of the object.
+    pub fn save(&self, slot: usize, words: &mut Vec<u64>) {
+        if let Some(counters) = &self.counters {
+            counters.save(slot, words);
+        }
+        self.cells.save(slot, words);
+    }
+
+    /// Reads back what [`save`](Self::save) wrote in `versions`.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError`]; the object then starts anew.
+    pub fn restore(&mut self, slot: usize, versions: &[u16], words: &mut Words<'_>) -> Result<(), RestoreError> {
+        let &[version] = versions else {
+            return Err(RestoreError::invalid("number of versions", versions.len() as u64));
+        };
+        let counters = self.counters.as_mut().map_or(Ok(()), |counters| counters.restore(slot, words));
+        let restored = counters.and_then(|()| self.cells.restore(slot, version, words));
+        if restored.is_err() {
+            self.clear(slot);
+        }
+        restored
+    }
+}

@@ -1,0 +1,181 @@
+//! The one column for all algorithms: an array of states.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::hint::black_box;
+
+use crate::algorithm::{Algorithm, Sample, UpdateError};
+use crate::column::{Column, Refused, Reports, Update, Values, WORD, bits};
+use crate::link::Shared;
+use crate::number::{Number, Numeric};
+use crate::record::{Record, Report};
+use crate::saved::{RestoreError, WordWriter, Words};
+
+/// The states of many objects under one algorithm.
+#[derive(Debug)]
+pub(crate) struct TypedColumn<T: Numeric, A: Algorithm<T>> {
+    shared: Arc<Shared<T, A>>,
+    cells: Vec<A::State>,
+}
+
+impl<T: Numeric, A: Algorithm<T>> TypedColumn<T, A> {
+    pub(crate) fn new(shared: Arc<Shared<T, A>>) -> Self {
+        Self { shared, cells: Vec::new() }
+    }
+
+    #[inline]
+    fn grow(&mut self, slots: usize) {
+        if slots > self.cells.len() {
+            let algorithm = &self.shared.algorithm;
+            self.cells.resize_with(slots, || algorithm.start());
+        }
+    }
+
+    /// The cells of a word, as far as the column goes.
+    #[inline]
+    fn word(&self, word: usize) -> &[A::State] {
+        let end = self.cells.len().min((word + 1) * WORD);
+        self.cells.get(word * WORD..end).unwrap_or_default()
+    }
+
+    /// The cells of a word that `slots` needs, with room for them.
+    #[inline]
+    fn grown_word(&mut self, word: usize, slots: u64) -> &mut [A::State] {
+        let (first, used) = (word * WORD, WORD - slots.leading_zeros() as usize);
+        self.grow(first + used);
+        &mut self.cells[first..first + used]
+    }
+
+    /// Reads the cells for nothing but to have them in the cache: the loop is so short that the processor runs far ahead
+    /// and waits for many of them at once.
+    #[inline]
+    fn touch(&self, updates: &[Update]) {
+        let algorithm = &self.shared.algorithm;
+        let is_empty = |update: &&Update| algorithm.is_empty(&self.cells[update.slot as usize]);
+        black_box(updates.iter().filter(is_empty).count());
+    }
+}
+
+impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
+    fn boxed_clone(&self) -> Box<dyn Column> {
+        Box::new(Self { shared: Arc::clone(&self.shared), cells: self.cells.clone() })
+    }
+
+    fn empty_clone(&self) -> Box<dyn Column> {
+        Box::new(Self::new(Arc::clone(&self.shared)))
+    }
+
+    fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError> {
+        let value = T::from_number(value)?;
+        self.grow(slot + 1);
+        self.shared.algorithm.update(&mut self.cells[slot], Sample::new(at, value))
+    }
+
+    fn update_all(&mut self, updates: &[Update]) -> Result<(), Refused> {
+        if let Some(last) = updates.iter().map(|update| update.slot as usize).max() {
+            self.grow(last + 1);
+        }
+        self.touch(updates);
+        let Self { shared, cells } = self;
+        for (index, update) in updates.iter().enumerate() {
+            let refused = |error| Refused { index, error };
+            let value = T::from_number(update.value).map_err(|error| refused(error.into()))?;
+            let sample = Sample::new(update.at, value);
+            shared.algorithm.update(&mut cells[update.slot as usize], sample).map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    fn feed(&mut self, word: usize, slots: u64, at: u64, values: &Values) -> u64 {
+        if slots == 0 {
+            return 0;
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut taken = 0;
+        for (bit, cell) in self.grown_word(word, slots).iter_mut().enumerate() {
+            if slots >> bit & 1 == 1 {
+                let value = T::from_bits(values.bits[bit]);
+                let sample = Sample { at, value, overflowed: values.overflowed >> bit & 1 == 1 };
+                taken |= u64::from(shared.algorithm.update(cell, sample).is_ok()) << bit;
+            }
+        }
+        taken
+    }
+
+    fn pass_silence(&mut self, word: usize, slots: u64) {
+        let Some(pass_silence) = self.shared.pass_silence.filter(|_| slots != 0) else {
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        pass_silence(&shared.algorithm, self.grown_word(word, slots), slots);
+    }
+
+    fn values(&self, word: usize, slots: u64, now: u64, values: &mut Values) {
+        (values.valued, values.overflowed) = (0, 0);
+        for (bit, cell) in self.word(word).iter().enumerate() {
+            if slots >> bit & 1 == 1
+                && let Some(measured) = self.shared.value(cell, now)
+            {
+                values.set(bit, measured);
+            }
+        }
+    }
+
+    fn occupied(&self, word: usize, slots: u64) -> u64 {
+        let (algorithm, cells) = (&self.shared.algorithm, self.word(word));
+        let is_occupied = |bit: &usize| cells.get(*bit).is_some_and(|cell| !algorithm.is_empty(cell));
+        bits(slots).filter(is_occupied).fold(0, |occupied, bit| occupied | 1 << bit)
+    }
+
+    #[inline]
+    fn is_empty(&self, slot: usize) -> bool {
+        self.cells.get(slot).is_none_or(|cell| self.shared.algorithm.is_empty(cell))
+    }
+
+    fn report(&self, slot: usize, now: u64) -> Report<Record> {
+        match self.cells.get(slot) {
+            Some(cell) => self.shared.algorithm.report(cell, now),
+            None => self.shared.algorithm.report(&self.shared.algorithm.start(), now),
+        }
+    }
+
+    fn reports(&self, word: usize, slots: u64, now: u64, reports: &mut Reports) {
+        let cells = self.word(word);
+        for bit in bits(slots) {
+            if let Some(cell) = cells.get(bit) {
+                reports.set(bit, self.shared.algorithm.report(cell, now));
+            }
+        }
+    }
+
+    fn clear_many(&mut self, first: usize, count: usize) {
+        let first = first.min(self.cells.len());
+        let end = first.saturating_add(count).min(self.cells.len());
+        self.cells[first..end].fill(self.shared.algorithm.start());
+    }
+
+    fn reserve(&mut self, slots: usize) {
+        self.cells.reserve_exact(slots.saturating_sub(self.cells.len()));
+    }
+
+    fn shrink(&mut self, slots: usize) {
+        self.cells.truncate(slots);
+        self.cells.shrink_to_fit();
+    }
+
+    fn save(&self, slot: usize, words: &mut Vec<u64>) {
+        let (algorithm, mut writer) = (&self.shared.algorithm, WordWriter::new(words));
+        match self.cells.get(slot) {
+            Some(cell) => algorithm.save(cell, &mut writer),
+            None => algorithm.save(&algorithm.start(), &mut writer),
+        }
+    }
+
+    fn restore(&mut self, slot: usize, version: u16, words: &mut Words<'_>) -> Result<(), RestoreError> {
+        let state = self.shared.restore(version, words)?;
+        self.grow(slot + 1);
+        self.cells[slot] = state;
+        Ok(())
+    }
+}

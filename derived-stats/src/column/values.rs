@@ -1,0 +1,106 @@
+//! What passes between columns, for 64 slots at a time.
+
+use alloc::boxed::Box;
+
+use crate::algorithm::Measured;
+use crate::column::WORD;
+use crate::record::{Record, Report};
+
+/// The values of up to 64 slots, as bits of the type that the link's value has.
+#[derive(Debug)]
+pub(crate) struct Values {
+    /// Which slots have a value.
+    pub(crate) valued: u64,
+    /// Which values are the bound of their type.
+    pub(crate) overflowed: u64,
+    pub(crate) bits: [u64; WORD],
+}
+
+impl Values {
+    pub(crate) fn new() -> Self {
+        Self { valued: 0, overflowed: 0, bits: [0; WORD] }
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, bit: usize, measured: Measured) {
+        self.bits[bit] = measured.number.bits();
+        self.valued |= 1 << bit;
+        self.overflowed |= u64::from(measured.overflowed) << bit;
+    }
+
+    /// Makes the values of `slots` 0, which has the same bits in every type.
+    pub(crate) fn set_zero(&mut self, slots: u64) {
+        super::bits(slots).for_each(|bit| self.bits[bit] = 0);
+        self.valued |= slots;
+        self.overflowed &= !slots;
+    }
+}
+
+/// The reports of up to 64 slots: a buffer that is used again and again.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    ready: u64,
+    unchanged: u64,
+    shown: u64,
+    records: Box<[Record; WORD]>,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Self { ready: 0, unchanged: 0, shown: 0, records: Box::new([Record::new([]); WORD]) }
+    }
+}
+
+impl Reports {
+    /// An empty buffer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The report of the slot with this index within its 64; `None` if there is none.
+    #[inline]
+    pub fn get(&self, bit: usize) -> Option<Report<Record>> {
+        let is_in = |set: u64| set >> bit & 1 == 1;
+        let record = *self.records.get(bit)?;
+        match (is_in(self.shown), is_in(self.ready), is_in(self.unchanged)) {
+            (false, _, _) => None,
+            (true, false, _) if record.is_empty() => Some(Report::NotReady(None)),
+            (true, false, _) => Some(Report::NotReady(Some(record))),
+            (true, true, true) => Some(Report::Unchanged(record)),
+            (true, true, false) => Some(Report::Value(record)),
+        }
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        (self.ready, self.unchanged, self.shown) = (0, 0, 0);
+    }
+
+    /// Of a closed period a repetition is worth sending.
+    pub(crate) fn of_closed_period(&mut self) {
+        self.unchanged = 0;
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, bit: usize, report: Report<Record>) {
+        let mask = 1 << bit;
+        self.shown |= mask;
+        let record = match report {
+            Report::NotReady(record) => {
+                self.ready &= !mask;
+                record.unwrap_or_else(|| Record::new([]))
+            }
+            Report::Unchanged(record) => {
+                self.ready |= mask;
+                self.unchanged |= mask;
+                record
+            }
+            Report::Value(record) => {
+                self.ready |= mask;
+                self.unchanged &= !mask;
+                record
+            }
+        };
+        self.records[bit] = record;
+    }
+}

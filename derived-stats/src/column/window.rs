@@ -1,0 +1,155 @@
+//! The open windows of many objects.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::algorithm::UpdateError;
+use crate::column::{Column, Refused, Reports, Update, Values};
+use crate::number::Number;
+use crate::record::{Output, Report};
+use crate::saved::{RestoreError, Words};
+use crate::spec::{Spec, SpecLink};
+
+/// What each object has accumulated in one open window.
+#[derive(Debug)]
+pub struct WindowColumn {
+    link: Arc<SpecLink>,
+    cells: Box<dyn Column>,
+}
+
+impl Clone for WindowColumn {
+    fn clone(&self) -> Self {
+        Self { link: Arc::clone(&self.link), cells: self.cells.boxed_clone() }
+    }
+}
+
+impl WindowColumn {
+    /// An empty column for the windows of `spec`; `None` for an inline spec, which has no windows.
+    pub fn new(spec: &Spec) -> Option<Self> {
+        let link = spec.window_link()?;
+        Some(Self { cells: link.column(), link: Arc::clone(link) })
+    }
+
+    /// An empty column of the same windows, for another window.
+    #[must_use]
+    pub fn empty_clone(&self) -> Self {
+        Self { link: Arc::clone(&self.link), cells: self.cells.empty_clone() }
+    }
+
+    /// Makes room for so many slots in all, so that growing to them does not reallocate.
+    pub fn reserve(&mut self, slots: usize) {
+        self.cells.reserve(slots);
+    }
+
+    /// Adds a sample of time `at` to the object's window. Constant time; allocates only to grow.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`] as [`Spec::update`]; the window is then unchanged.
+    #[inline]
+    pub fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError> {
+        self.cells.update(slot, at, value)
+    }
+
+    /// Adds many samples, in order: as [`update`](Self::update) for each, in one pass that looks the algorithm up once.
+    /// The cells of different objects are fetched from memory side by side, so a batch of a few dozen costs a fraction
+    /// of as many single updates when the column is larger than the caches.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] at the first sample that cannot be taken.
+    #[inline]
+    pub fn update_all(&mut self, updates: &[Update]) -> Result<(), Refused> {
+        self.cells.update_all(updates)
+    }
+
+    /// Whether every value of the spec's type is taken, so that a checked value cannot be [`Refused`]. Ranged windows,
+    /// for one, refuse a sample for its time.
+    pub fn takes_every_value(&self) -> bool {
+        self.link.takes_every_sample()
+    }
+
+    /// The window's value at its end `now`; `None` without samples, or if they give no value.
+    pub fn value(&self, slot: usize, now: u64) -> Option<Number> {
+        if self.is_empty(slot) {
+            return None;
+        }
+        self.cells.report(slot, now).forced()?.get(self.link.description().value_index()?)
+    }
+
+    /// Whether the object had no sample in this window.
+    #[inline]
+    pub fn is_empty(&self, slot: usize) -> bool {
+        self.cells.is_empty(slot)
+    }
+
+    /// Which of 64 slots, from slot `64 * word` on, had samples in this window.
+    pub fn occupied(&self, word: usize, slots: u64) -> u64 {
+        self.cells.occupied(word, slots)
+    }
+
+    /// The result of the window at its end `now`; `None` without a sample. A closed window is always worth sending, so
+    /// a repeated value or a zero is a value here, as in the original.
+    pub fn report(&self, slot: usize, now: u64) -> Option<Report<Output<'_>>> {
+        if self.is_empty(slot) {
+            return None;
+        }
+        let report = self.cells.report(slot, now).of_closed_period();
+        Some(report.map(|record| Output::new(self.link.description(), record)))
+    }
+
+    /// The results of up to 64 slots from slot `64 * word` on, as [`report`](Self::report) gives them one by one. Slots
+    /// without samples have none.
+    pub fn reports(&self, word: usize, slots: u64, now: u64, reports: &mut Reports) {
+        reports.clear();
+        self.cells.reports(word, self.cells.occupied(word, slots), now, reports);
+        reports.of_closed_period();
+    }
+
+    pub(super) fn values(&self, word: usize, slots: u64, now: u64, values: &mut Values) {
+        self.cells.values(word, slots, now, values);
+    }
+
+    /// Empties the object's window.
+    pub fn clear(&mut self, slot: usize) {
+        self.cells.clear_many(slot, 1);
+    }
+
+    /// Empties every window and keeps the memory, for the next window.
+    pub fn reset(&mut self) {
+        self.clear_many(0, usize::MAX);
+    }
+
+    /// Empties the windows of `count` objects from slot `first` on, and keeps their memory.
+    pub fn clear_many(&mut self, first: usize, count: usize) {
+        self.cells.clear_many(first, count);
+    }
+
+    /// Gives back memory beyond `slots`. Later slots become empty.
+    pub fn shrink(&mut self, slots: usize) {
+        self.cells.shrink(slots);
+    }
+
+    /// The versions of the words that [`save`](Self::save) writes; keep them with the words.
+    pub fn versions(&self) -> Vec<u16> {
+        alloc::vec![self.link.state_version()]
+    }
+
+    /// Appends the words of the object's window.
+    pub fn save(&self, slot: usize, words: &mut Vec<u64>) {
+        self.cells.save(slot, words);
+    }
+
+    /// Reads back what [`save`](Self::save) wrote in `versions`.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError`]; the slot is then unchanged.
+    pub fn restore(&mut self, slot: usize, versions: &[u16], words: &mut Words<'_>) -> Result<(), RestoreError> {
+        let &[version] = versions else {
+            return Err(RestoreError::invalid("number of versions", versions.len() as u64));
+        };
+        self.cells.restore(slot, version, words)
+    }
+}

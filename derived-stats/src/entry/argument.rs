@@ -1,0 +1,252 @@
+//! The arguments of an algorithm: what it takes, and what an annotation gave.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::text::is_decimal;
+
+/// One argument that an algorithm takes.
+#[derive(Debug)]
+pub struct Argument {
+    name: &'static str,
+    kind: ArgumentKind,
+    expected: &'static str,
+    example: &'static str,
+    required: bool,
+}
+
+/// The form of an argument.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ArgumentKind {
+    /// A [plain decimal](crate::is_decimal) within bounds.
+    Decimal {
+        /// The lower bound.
+        above: f64,
+        /// The upper bound, included.
+        most: f64,
+    },
+    /// Any text; the algorithm reads it.
+    Text,
+    /// Decimal digits within bounds.
+    Whole {
+        /// The lower bound, included.
+        least: u64,
+        /// The upper bound, included.
+        most: u64,
+    },
+}
+
+impl Argument {
+    /// An argument that must be written. `expected` completes the sentence "expected …" of an error and names form and
+    /// range; `example` is a text that would do.
+    pub const fn required(
+        name: &'static str,
+        kind: ArgumentKind,
+        expected: &'static str,
+        example: &'static str,
+    ) -> Self {
+        Self { name, kind, expected, example, required: true }
+    }
+
+    /// An argument that may be left out.
+    pub const fn optional(
+        name: &'static str,
+        kind: ArgumentKind,
+        expected: &'static str,
+        example: &'static str,
+    ) -> Self {
+        Self { name, kind, expected, example, required: false }
+    }
+
+    /// Its name in tables and explanations.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its form.
+    pub fn kind(&self) -> ArgumentKind {
+        self.kind
+    }
+
+    /// What an error names as expected.
+    pub fn expected(&self) -> &'static str {
+        self.expected
+    }
+
+    /// A text that would do.
+    pub fn example(&self) -> &'static str {
+        self.example
+    }
+
+    /// Whether it must be written.
+    pub fn is_required(&self) -> bool {
+        self.required
+    }
+
+    /// The value of a written argument; `None` if the text does not have the form or leaves the bounds.
+    fn read(&self, text: &str) -> Option<Value> {
+        match self.kind {
+            ArgumentKind::Text => Some(Value::Text),
+            ArgumentKind::Whole { least, most } => {
+                let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                let value = text.parse().ok().filter(|_| digits)?;
+                (least..=most).contains(&value).then_some(Value::Whole(value))
+            }
+            ArgumentKind::Decimal { above, most } => {
+                let value: f64 = text.parse().ok().filter(|_| is_decimal(text))?;
+                (value > above && value <= most).then_some(Value::Decimal(value))
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Value {
+    Decimal(f64),
+    Text,
+    Whole(u64),
+}
+
+/// The arguments that an annotation gives to an algorithm, checked against the entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given<'a> {
+    values: Vec<Option<(&'a str, Value)>>,
+}
+
+/// Why arguments do not suit an algorithm.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArgumentError {
+    /// An argument has another form or is out of range.
+    #[error("expected {expected}")]
+    Bad {
+        /// Its index.
+        index: usize,
+        /// What was expected: form and range.
+        expected: String,
+    },
+    /// An argument that must be written is not.
+    #[error("the argument {name} is missing; write for example `{example}`")]
+    Missing {
+        /// Its index.
+        index: usize,
+        /// Its name.
+        name: &'static str,
+        /// A text that would do.
+        example: &'static str,
+    },
+    /// An error of the algorithm's own, a lower-case sentence with the remedy.
+    #[error("{message}")]
+    Other {
+        /// The sentence.
+        message: String,
+    },
+}
+
+impl ArgumentError {
+    /// An error of the algorithm's own: a lower-case sentence that names the remedy.
+    pub fn other(message: impl fmt::Display) -> Self {
+        Self::Other { message: message.to_string() }
+    }
+}
+
+impl<'a> Given<'a> {
+    /// Checks the written texts, one for each argument from the first on, against what an algorithm takes. There are at
+    /// most as many texts as arguments; an empty text stands for an argument that is left out.
+    ///
+    /// # Errors
+    ///
+    /// The first argument that is missing, has another form or is out of range.
+    pub fn check(taken: &'static [Argument], texts: &[&'a str]) -> Result<Self, ArgumentError> {
+        let mut values = Vec::with_capacity(taken.len());
+        for (index, argument) in taken.iter().enumerate() {
+            let text = texts.get(index).copied().unwrap_or_default();
+            if text.is_empty() && !argument.required {
+                values.push(None);
+                continue;
+            }
+            if index >= texts.len() {
+                let Argument { name, example, .. } = *argument;
+                return Err(ArgumentError::Missing { index, name, example });
+            }
+            let bad = || ArgumentError::Bad { index, expected: argument.expected.to_string() };
+            let value = argument.read(text).ok_or_else(bad)?;
+            values.push(Some((text, value)));
+        }
+        Ok(Self { values })
+    }
+
+    /// The argument at `index` as it was written; `None` if it was left out.
+    pub fn text(&self, index: usize) -> Option<&'a str> {
+        self.values.get(index).copied().flatten().map(|(text, _)| text)
+    }
+
+    /// The value of a [whole](ArgumentKind::Whole) argument.
+    pub fn whole(&self, index: usize) -> Option<u64> {
+        match self.values.get(index).copied().flatten()? {
+            (_, Value::Whole(value)) => Some(value),
+            (_, Value::Decimal(_) | Value::Text) => None,
+        }
+    }
+
+    /// The value of a [decimal](ArgumentKind::Decimal) argument.
+    pub fn decimal(&self, index: usize) -> Option<f64> {
+        match self.values.get(index).copied().flatten()? {
+            (_, Value::Decimal(value)) => Some(value),
+            (_, Value::Text | Value::Whole(_)) => None,
+        }
+    }
+
+    /// The canonical text: what has the same meaning has the same text. Trailing arguments that were left out, or that
+    /// are 0 where 0 means the same, are not part of it.
+    pub(crate) fn canonical(&self) -> String {
+        let texts: Vec<String> = self
+            .values
+            .iter()
+            .map(|value| match value {
+                None => String::new(),
+                Some((_, Value::Decimal(value))) => value.to_string(),
+                Some((text, Value::Text)) => (*text).to_string(),
+                Some((_, Value::Whole(value))) => value.to_string(),
+            })
+            .collect();
+        texts.join(":").trim_end_matches(':').to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static TAKEN: [Argument; 3] = [
+        Argument::required("alpha", ArgumentKind::Decimal { above: 0.0, most: 1.0 }, "alpha, 0 to 1", "0.1"),
+        Argument::optional("count", ArgumentKind::Whole { least: 1, most: 9 }, "a count, 1 to 9", "3"),
+        Argument::optional("note", ArgumentKind::Text, "a text", "x"),
+    ];
+
+    #[test]
+    fn arguments_are_checked_by_form_and_range() {
+        let bad = |texts: &[&'static str]| Given::check(&TAKEN, texts).expect_err("a bad argument");
+        let at = |index, expected: &str| ArgumentError::Bad { index, expected: expected.to_string() };
+        assert_eq!(bad(&["0"]), at(0, "alpha, 0 to 1"));
+        assert_eq!(bad(&["1.1"]), at(0, "alpha, 0 to 1"));
+        assert_eq!(bad(&["+0.1"]), at(0, "alpha, 0 to 1"));
+        assert_eq!(bad(&["1", "0"]), at(1, "a count, 1 to 9"));
+        assert_eq!(bad(&["1", "10"]), at(1, "a count, 1 to 9"));
+        assert_eq!(bad(&[]), ArgumentError::Missing { index: 0, name: "alpha", example: "0.1" });
+        let given = Given::check(&TAKEN, &["1", "9", "a:b"]).expect("good arguments");
+        assert_eq!((given.decimal(0), given.whole(1), given.text(2)), (Some(1.0), Some(9), Some("a:b")));
+        assert_eq!((given.whole(0), given.decimal(1), given.text(3)), (None, None, None));
+    }
+
+    #[test]
+    fn the_canonical_text_has_one_form_for_one_meaning() {
+        let canonical = |texts: &[&'static str]| Given::check(&TAKEN, texts).expect("good arguments").canonical();
+        assert_eq!(canonical(&["0.10", "03"]), "0.1:3");
+        assert_eq!(canonical(&["1e-1"]), "0.1");
+        assert_eq!(canonical(&["0.1", "", "x"]), "0.1::x");
+        assert_eq!(canonical(&["0.1", ""]), "0.1");
+    }
+}

@@ -1,0 +1,89 @@
+//! From a checked algorithm to what runs, for the element type at hand.
+
+use alloc::sync::Arc;
+
+use crate::algorithm::{Algorithm, Detector};
+use crate::entry::Entry;
+use crate::link::{Link, TypedLink};
+use crate::number::ValueType;
+
+/// An algorithm with its parameters, ready for any element type.
+#[derive(Clone, Debug)]
+pub struct Built {
+    links: Arc<dyn Links>,
+    seconds: Option<u64>,
+}
+
+impl Built {
+    /// An algorithm that takes samples.
+    pub fn aggregate<A>(algorithm: A) -> Self
+    where
+        A: Algorithm<f64> + Algorithm<i64> + Algorithm<u64> + Clone,
+    {
+        Self { links: Arc::new(Aggregate(algorithm)), seconds: None }
+    }
+
+    /// A detector.
+    pub fn detector<D>(detector: D) -> Self
+    where
+        D: Detector<f64> + Detector<i64> + Detector<u64> + Clone,
+    {
+        Self { links: Arc::new(Detecting(detector)), seconds: None }
+    }
+
+    /// The same for a window of so many seconds. In a struct it must not be longer than the struct's period, in which
+    /// it starts anew: it would never fill.
+    #[must_use]
+    pub fn with_window(mut self, seconds: u64) -> Self {
+        self.seconds = Some(seconds);
+        self
+    }
+
+    /// The length of its window in seconds, if it has one.
+    pub(crate) fn window_seconds(&self) -> Option<u64> {
+        self.seconds
+    }
+
+    /// What runs for samples of this type. `value` is the index of the number that stands for the result.
+    pub(crate) fn link(&self, entry: &'static Entry, value_type: ValueType, value: Option<usize>) -> Arc<dyn Link> {
+        self.links.link(entry, value_type, value)
+    }
+}
+
+trait Links: core::fmt::Debug + Send + Sync {
+    fn link(&self, entry: &'static Entry, value_type: ValueType, value: Option<usize>) -> Arc<dyn Link>;
+}
+
+#[derive(Debug)]
+struct Aggregate<A>(A);
+
+impl<A> Links for Aggregate<A>
+where
+    A: Algorithm<f64> + Algorithm<i64> + Algorithm<u64> + Clone,
+{
+    fn link(&self, entry: &'static Entry, value_type: ValueType, value: Option<usize>) -> Arc<dyn Link> {
+        let algorithm = self.0.clone();
+        match value_type {
+            ValueType::F64 => Arc::new(TypedLink::<f64, A>::aggregate(entry, algorithm, value)),
+            ValueType::I64 => Arc::new(TypedLink::<i64, A>::aggregate(entry, algorithm, value)),
+            ValueType::U64 => Arc::new(TypedLink::<u64, A>::aggregate(entry, algorithm, value)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Detecting<D>(D);
+
+impl<D> Links for Detecting<D>
+where
+    D: Detector<f64> + Detector<i64> + Detector<u64> + Clone,
+{
+    fn link(&self, entry: &'static Entry, value_type: ValueType, value: Option<usize>) -> Arc<dyn Link> {
+        let detector = self.0.clone();
+        match value_type {
+            ValueType::F64 => Arc::new(TypedLink::<f64, D>::detector(entry, detector, value)),
+            ValueType::I64 => Arc::new(TypedLink::<i64, D>::detector(entry, detector, value)),
+            ValueType::U64 => Arc::new(TypedLink::<u64, D>::detector(entry, detector, value)),
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The fields of a result.
+
+use crate::number::ValueType;
+
+/// One field of a result: its name and what it means.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Field {
+    name: &'static str,
+    kind: FieldKind,
+    unit: Unit,
+    role: Option<Role>,
+    form: Form,
+    group: Option<&'static str>,
+    column: Option<&'static str>,
+    meaning: &'static str,
+}
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum FieldKind {
+    /// The error text of a flawed result; absent otherwise.
+    Flaw,
+    /// A number of the record.
+    Number(NumberKind),
+    /// A text that is the same in every result of a pipeline.
+    Text(TextSource),
+}
+
+/// The type of a numeric field.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum NumberKind {
+    /// A double.
+    F64,
+    /// A signed integer.
+    I64,
+    /// The element type of the metric.
+    Metric,
+    /// An unsigned integer.
+    U64,
+}
+
+impl NumberKind {
+    /// The element type of the numbers for a metric of type `metric`.
+    pub fn value_type(self, metric: ValueType) -> ValueType {
+        match self {
+            Self::F64 => ValueType::F64,
+            Self::I64 => ValueType::I64,
+            Self::Metric => metric,
+            Self::U64 => ValueType::U64,
+        }
+    }
+}
+
+/// Where a constant text comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum TextSource {
+    /// The argument at this index, as it was written.
+    Argument(usize),
+    /// This text.
+    Literal(&'static str),
+}
+
+/// What a number counts or measures.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Unit {
+    /// Multiples of a standard deviation.
+    Deviations,
+    /// The unit of the metric.
+    Metric,
+    /// Without unit.
+    None,
+    /// Samples, or periods behind a pre-aggregation.
+    Samples,
+    /// Seconds.
+    Seconds,
+}
+
+impl Unit {
+    /// The name in tables; `None` for a number without unit.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Deviations => Some("standard deviations"),
+            Self::Metric => Some("unit of the metric"),
+            Self::None => None,
+            Self::Samples => Some("samples"),
+            Self::Seconds => Some("seconds"),
+        }
+    }
+}
+
+/// What a field is to those that do not know the algorithm: a detector, a chart, an alarm.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Role {
+    /// What a detector expected the newest value to be.
+    Expected,
+    /// The upper bound of the band in which a value is ordinary.
+    High,
+    /// The lower bound of that band.
+    Low,
+    /// How unusual the newest value is; more is more, by size.
+    Score,
+    /// The number that stands for the result: what the next link of a chain, or a detector, sees. Of a detector's result,
+    /// the newest value that it took.
+    Value,
+}
+
+/// How JSON shows a number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Form {
+    /// As a number.
+    Plain,
+    /// As a text of six significant digits, as C's `%g`: Contrail's `state`.
+    SixDigits,
+}
+
+impl Field {
+    /// The one field of an algorithm whose result is a number of the metric's type.
+    pub const VALUE: Self =
+        Self::number("value", NumberKind::Metric, Unit::Metric, "the result").role_of(Role::Value).column("value");
+
+    /// A number. It has a column of its own name in CSV.
+    pub const fn number(name: &'static str, kind: NumberKind, unit: Unit, meaning: &'static str) -> Self {
+        Self {
+            name,
+            kind: FieldKind::Number(kind),
+            unit,
+            role: None,
+            form: Form::Plain,
+            group: None,
+            column: Some(name),
+            meaning,
+        }
+    }
+
+    /// A text that is the same in every result of a pipeline. CSV leaves it out.
+    pub const fn text(name: &'static str, source: TextSource, meaning: &'static str) -> Self {
+        let mut field = Self::number(name, NumberKind::U64, Unit::None, meaning).without_column();
+        field.kind = FieldKind::Text(source);
+        field
+    }
+
+    /// The place of the error text among the fields.
+    pub const fn error() -> Self {
+        let mut field = Self::number("error", NumberKind::U64, Unit::None, "what is wrong with the result");
+        field.kind = FieldKind::Flaw;
+        field.without_column()
+    }
+
+    /// The same field with a role.
+    #[must_use]
+    pub const fn role_of(mut self, role: Role) -> Self {
+        self.role = Some(role);
+        self
+    }
+
+    /// The same field inside the object `group`, which holds all consecutive fields of that group.
+    #[must_use]
+    pub const fn in_group(mut self, group: &'static str) -> Self {
+        self.group = Some(group);
+        self
+    }
+
+    /// The same field, shown as a text of six significant digits.
+    #[must_use]
+    pub const fn six_digits(mut self) -> Self {
+        self.form = Form::SixDigits;
+        self
+    }
+
+    /// The same field under another name in CSV.
+    #[must_use]
+    pub const fn column(mut self, name: &'static str) -> Self {
+        self.column = Some(name);
+        self
+    }
+
+    /// The same field, left out of CSV.
+    #[must_use]
+    pub const fn without_column(mut self) -> Self {
+        self.column = None;
+        self
+    }
+
+    /// Its name: letters, digits and `_`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it holds.
+    pub fn kind(&self) -> FieldKind {
+        self.kind
+    }
+
+    /// The unit of its numbers.
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    /// What it is to those that do not know the algorithm.
+    pub fn role(&self) -> Option<Role> {
+        self.role
+    }
+
+    /// How JSON shows it.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The object in which JSON shows it.
+    pub fn group(&self) -> Option<&'static str> {
+        self.group
+    }
+
+    /// The name of its column in CSV; `None` if it has none.
+    pub fn csv_column(&self) -> Option<&'static str> {
+        self.column
+    }
+
+    /// What it means, in a few words.
+    pub fn meaning(&self) -> &'static str {
+        self.meaning
+    }
+}

@@ -1,0 +1,270 @@
+//! One link of a pipeline: an algorithm with its parameters for one element type, behind an object-safe trait.
+//!
+//! [`Algorithm`] has an associated state type, so it cannot be a trait object as it is. A [`Link`] gives out what holds
+//! states: [columns](crate::column), in which the states of many objects lie side by side and the dispatch is paid once
+//! for many of them, and [cells](Cell), the place of one object's state within a [`State`](crate::State).
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::fmt;
+use core::marker::PhantomData;
+
+use crate::algorithm::{Algorithm, Detector, Measured, Sample, UpdateError};
+use crate::column::{Column, TypedColumn};
+use crate::entry::Entry;
+use crate::number::{Number, Numeric};
+use crate::record::{Record, Report};
+use crate::saved::{RestoreError, WordWriter, Words};
+
+/// A link, whatever its algorithm and element type.
+pub(crate) trait Link: fmt::Debug + Send + Sync {
+    /// An empty column of states.
+    fn column(&self) -> Box<dyn Column>;
+
+    /// Whether every finite sample of its type is taken.
+    fn takes_every_sample(&self) -> bool;
+
+    /// The words of every saved state, if they are as many for all: the state then stands in words.
+    fn words(&self) -> Option<usize>;
+
+    /// The most bytes that a state takes beside its words.
+    fn heap_bytes(&self) -> usize;
+
+    /// Puts a cell into the state before the first sample.
+    fn reset(&self, cell: CellMut<'_>);
+
+    /// The state before the first sample, for a link whose states do not stand in words.
+    fn start_boxed(&self) -> Box<dyn BoxedState>;
+
+    /// Whether no sample was taken.
+    fn is_empty(&self, cell: Cell<'_>) -> bool;
+
+    /// Takes a sample.
+    fn update(&self, cell: CellMut<'_>, at: u64, measured: Measured) -> Result<(), UpdateError>;
+
+    /// A period passed without a value.
+    fn pass_silence(&self, cell: CellMut<'_>);
+
+    /// The result.
+    fn report(&self, cell: Cell<'_>, now: u64) -> Report<Record>;
+
+    /// The number that stands for the result.
+    fn value(&self, cell: Cell<'_>, now: u64) -> Option<Measured>;
+
+    /// Appends the saved words.
+    fn save(&self, cell: Cell<'_>, words: &mut Vec<u64>);
+
+    /// Reads back what a `version` of the algorithm saved.
+    fn restore(&self, cell: CellMut<'_>, version: u16, words: &mut Words<'_>) -> Result<(), RestoreError>;
+}
+
+/// One object's state of one link.
+#[derive(Clone, Copy)]
+pub(crate) enum Cell<'s> {
+    Boxed(&'s dyn BoxedState),
+    Words(&'s [u64]),
+}
+
+/// The same, to change.
+pub(crate) enum CellMut<'s> {
+    Boxed(&'s mut dyn BoxedState),
+    Words(&'s mut [u64]),
+}
+
+/// A state that does not stand in words.
+pub(crate) trait BoxedState: Any + fmt::Debug + Send + Sync {
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    fn boxed_clone(&self) -> Box<dyn BoxedState>;
+    fn equals(&self, other: &dyn BoxedState) -> bool;
+}
+
+impl<S: Any + Clone + fmt::Debug + PartialEq + Send + Sync> BoxedState for S {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn boxed_clone(&self) -> Box<dyn BoxedState> {
+        Box::new(self.clone())
+    }
+
+    fn equals(&self, other: &dyn BoxedState) -> bool {
+        other.as_any().downcast_ref::<S>() == Some(self)
+    }
+}
+
+/// What links and columns of one algorithm share.
+#[derive(Debug)]
+pub(crate) struct Shared<T: Numeric, A: Algorithm<T>> {
+    pub(crate) entry: &'static Entry,
+    pub(crate) algorithm: A,
+    /// The index of the number that stands for the result.
+    value: Option<usize>,
+    /// How a detector passes over periods without value: states from the first on, for each set bit.
+    pub(crate) pass_silence: Option<fn(&A, &mut [A::State], u64)>,
+    element: PhantomData<fn() -> T>,
+}
+
+impl<T: Numeric, A: Algorithm<T>> Shared<T, A> {
+    /// The number that stands for the result.
+    #[inline]
+    pub(crate) fn value(&self, state: &A::State, now: u64) -> Option<Measured> {
+        self.algorithm.value(state, now, self.value?)
+    }
+
+    /// Reads a state that a `version` of the algorithm saved.
+    pub(crate) fn restore(&self, version: u16, words: &mut Words<'_>) -> Result<A::State, RestoreError> {
+        let known = self.entry.state_version();
+        match version {
+            _ if version == known => self.algorithm.restore(words),
+            _ if version < known => self.algorithm.migrate(version, words),
+            found => Err(RestoreError::AlgorithmVersion { algorithm: self.entry.name().into(), found, known }),
+        }
+    }
+}
+
+/// The link of an algorithm for samples of type `T`.
+#[derive(Debug)]
+pub(crate) struct TypedLink<T: Numeric, A: Algorithm<T>>(Arc<Shared<T, A>>);
+
+impl<T: Numeric, A: Algorithm<T>> TypedLink<T, A> {
+    /// A link that takes samples; `value` is the index of the number that stands for its result.
+    pub(crate) fn aggregate(entry: &'static Entry, algorithm: A, value: Option<usize>) -> Self {
+        Self(Arc::new(Shared { entry, algorithm, value, pass_silence: None, element: PhantomData }))
+    }
+
+    fn put(&self, cell: CellMut<'_>, state: A::State) {
+        match cell {
+            CellMut::Words(words) => self.0.algorithm.save(&state, &mut WordWriter::at(words)),
+            CellMut::Boxed(place) => {
+                if let Some(place) = place.as_any_mut().downcast_mut() {
+                    *place = state;
+                }
+            }
+        }
+    }
+
+    fn read<R>(&self, cell: Cell<'_>, read: impl FnOnce(&A::State) -> R) -> Option<R> {
+        match cell {
+            Cell::Boxed(state) => state.as_any().downcast_ref().map(read),
+            Cell::Words(words) => self.0.algorithm.restore(&mut Words::new(words)).ok().map(|state| read(&state)),
+        }
+    }
+}
+
+impl<T: Numeric, D: Detector<T>> TypedLink<T, D> {
+    /// The link of a detector.
+    pub(crate) fn detector(entry: &'static Entry, detector: D, value: Option<usize>) -> Self {
+        let pass_silence: fn(&D, &mut [D::State], u64) = |detector, states, slots| {
+            for (bit, state) in states.iter_mut().enumerate() {
+                if slots >> bit & 1 == 1 {
+                    detector.pass_silence(state);
+                }
+            }
+        };
+        let (algorithm, pass_silence) = (detector, Some(pass_silence));
+        Self(Arc::new(Shared { entry, algorithm, value, pass_silence, element: PhantomData }))
+    }
+}
+
+impl<T: Numeric, A: Algorithm<T>> Link for TypedLink<T, A> {
+    fn column(&self) -> Box<dyn Column> {
+        Box::new(TypedColumn::new(Arc::clone(&self.0)))
+    }
+
+    fn takes_every_sample(&self) -> bool {
+        self.0.algorithm.takes_every_sample()
+    }
+
+    fn words(&self) -> Option<usize> {
+        self.0.algorithm.words()
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let boxed = if self.words().is_none() { size_of::<A::State>() + size_of::<Box<dyn BoxedState>>() } else { 0 };
+        boxed + self.0.algorithm.heap_bytes()
+    }
+
+    fn reset(&self, cell: CellMut<'_>) {
+        self.put(cell, self.0.algorithm.start());
+    }
+
+    fn start_boxed(&self) -> Box<dyn BoxedState> {
+        Box::new(self.0.algorithm.start())
+    }
+
+    fn is_empty(&self, cell: Cell<'_>) -> bool {
+        self.read(cell, |state| self.0.algorithm.is_empty(state)).unwrap_or(true)
+    }
+
+    fn update(&self, cell: CellMut<'_>, at: u64, measured: Measured) -> Result<(), UpdateError> {
+        let algorithm = &self.0.algorithm;
+        let sample = Sample { at, value: T::from_number(measured.number)?, overflowed: measured.overflowed };
+        match cell {
+            CellMut::Boxed(state) => {
+                let state = state.as_any_mut().downcast_mut().ok_or(UpdateError::ForeignState)?;
+                algorithm.update(state, sample)
+            }
+            CellMut::Words(words) => {
+                let state = algorithm.restore(&mut Words::new(words));
+                let mut state = state.map_err(|_| UpdateError::ForeignState)?;
+                algorithm.update(&mut state, sample)?;
+                algorithm.save(&state, &mut WordWriter::at(words));
+                Ok(())
+            }
+        }
+    }
+
+    fn pass_silence(&self, cell: CellMut<'_>) {
+        let (algorithm, Some(pass_silence)) = (&self.0.algorithm, self.0.pass_silence) else {
+            return;
+        };
+        match cell {
+            CellMut::Boxed(state) => {
+                if let Some(state) = state.as_any_mut().downcast_mut() {
+                    pass_silence(algorithm, core::slice::from_mut(state), 1);
+                }
+            }
+            CellMut::Words(words) => {
+                if let Ok(mut state) = algorithm.restore(&mut Words::new(words)) {
+                    pass_silence(algorithm, core::slice::from_mut(&mut state), 1);
+                    algorithm.save(&state, &mut WordWriter::at(words));
+                }
+            }
+        }
+    }
+
+    fn report(&self, cell: Cell<'_>, now: u64) -> Report<Record> {
+        self.read(cell, |state| self.0.algorithm.report(state, now)).unwrap_or(Report::NotReady(None))
+    }
+
+    fn value(&self, cell: Cell<'_>, now: u64) -> Option<Measured> {
+        self.read(cell, |state| self.0.value(state, now)).flatten()
+    }
+
+    fn save(&self, cell: Cell<'_>, words: &mut Vec<u64>) {
+        match cell {
+            // Words are the saved form.
+            Cell::Words(stored) => words.extend_from_slice(stored),
+            boxed @ Cell::Boxed(_) => {
+                self.read(boxed, |state| self.0.algorithm.save(state, &mut WordWriter::new(words)));
+            }
+        }
+    }
+
+    fn restore(&self, cell: CellMut<'_>, version: u16, words: &mut Words<'_>) -> Result<(), RestoreError> {
+        self.put(cell, self.0.restore(version, words)?);
+        Ok(())
+    }
+}
+
+/// A value as it came, on its way into a link.
+pub(crate) fn as_it_came(number: Number) -> Measured {
+    Measured { number, overflowed: false }
+}

@@ -1,0 +1,13 @@
+//! Square roots with and without the standard library: both round correctly, so the bits are the same.
+
+#[cfg(feature = "std")]
+#[inline]
+pub(crate) fn sqrt(value: f64) -> f64 {
+    value.sqrt()
+}
+
+#[cfg(not(feature = "std"))]
+#[inline]
+pub(crate) fn sqrt(value: f64) -> f64 {
+    libm::sqrt(value)
+}

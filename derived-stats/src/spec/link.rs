@@ -1,0 +1,90 @@
+//! One compiled link: an entry with its arguments, ready for the element type that reaches it.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::column::Column;
+use crate::entry::{Entry, Explanation, Given};
+use crate::link::Link;
+use crate::number::ValueType;
+use crate::record::Description;
+
+/// One link of a compiled pipeline.
+#[derive(Clone, Debug)]
+pub struct SpecLink {
+    pub(super) entry: &'static Entry,
+    /// The arguments as they were written, one text each.
+    pub(super) written: Box<[Box<str>]>,
+    /// Name and arguments in canonical form.
+    pub(super) call: Box<str>,
+    pub(super) value_type: ValueType,
+    pub(super) description: Description,
+    pub(super) link: Arc<dyn Link>,
+}
+
+impl SpecLink {
+    /// The menu's entry.
+    pub fn entry(&self) -> &'static Entry {
+        self.entry
+    }
+
+    /// Name and arguments in canonical form, such as `DSSum:60`: what has the same meaning has the same text.
+    pub fn call(&self) -> &str {
+        &self.call
+    }
+
+    /// The arguments as they were written.
+    pub fn arguments(&self) -> impl Iterator<Item = &str> {
+        self.written.iter().map(|text| &**text)
+    }
+
+    /// The element type that reaches this link.
+    pub fn value_type(&self) -> ValueType {
+        self.value_type
+    }
+
+    /// What its results mean.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The version of its state's words.
+    pub fn state_version(&self) -> u16 {
+        self.entry.state_version()
+    }
+
+    /// What `explain` prints of it; `seconds` is the length of the period that its values are of.
+    pub fn explain(&self, seconds: Option<u64>) -> Explanation {
+        let texts: Vec<&str> = self.arguments().collect();
+        // The arguments were checked when this was compiled.
+        match Given::check(self.entry.argument_list(), &texts) {
+            Ok(given) => self.entry.explain(&given, seconds),
+            Err(_) => Explanation::new(String::from(self.entry.summary())),
+        }
+    }
+
+    pub(crate) fn takes_every_sample(&self) -> bool {
+        self.link.takes_every_sample()
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.link.heap_bytes()
+    }
+
+    pub(crate) fn column(&self) -> Box<dyn Column> {
+        self.link.column()
+    }
+
+    pub(crate) fn link(&self) -> &dyn Link {
+        &*self.link
+    }
+}
+
+/// Equal if entry, arguments and element type are.
+impl PartialEq for SpecLink {
+    fn eq(&self, other: &Self) -> bool {
+        (self.entry, &self.call, self.value_type) == (other.entry, &other.call, other.value_type)
+    }
+}

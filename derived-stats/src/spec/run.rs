@@ -1,0 +1,219 @@
+//! What happens to one object's state: samples come, periods end.
+//!
+//! The same rules hold for many objects in [columns](crate::column); a property test holds the two together.
+
+use crate::algorithm::{Measured, UpdateError};
+use crate::link::as_it_came;
+use crate::number::Number;
+use crate::record::{Record, Report};
+use crate::spec::{Form, MetricKind, Silence, Spec, difference};
+use crate::state::{Flag, State};
+
+/// The cell of the samples that come: the algorithm of an inline pipeline, or the open window.
+pub(super) const SAMPLES: usize = 0;
+/// The cell of the newest closed window, for a result that is that of the window.
+pub(super) const CLOSED: usize = 1;
+/// The cell of the first link behind the window.
+pub(super) const DOWNSTREAM: usize = 1;
+
+impl Spec {
+    /// Whether the state was started by this spec.
+    fn owns(&self, state: &State) -> bool {
+        state.tag() == self.start.tag()
+    }
+
+    fn samples_are_empty(&self, state: &State) -> bool {
+        self.first().link().is_empty(state.cell(&self.layout, SAMPLES))
+    }
+
+    /// The link that samples reach.
+    pub(super) fn first(&self) -> &super::SpecLink {
+        match &self.form {
+            Form::Inline(link) | Form::Window { link, .. } | Form::Chain { window: link, .. } => link,
+        }
+    }
+
+    pub(super) fn reading_of(&self, state: &State) -> Option<Number> {
+        let index = self.reading.filter(|_| state.flag(Flag::Reading))?;
+        Some(Number::from_bits(self.value_type, state.word(index)))
+    }
+
+    pub(super) fn set_reading(&self, state: &mut State, reading: Option<Number>) {
+        if let Some(index) = self.reading {
+            state.set_flag(Flag::Reading, reading.is_some());
+            state.set_word(index, reading.map_or(0, Number::bits));
+        }
+    }
+}
+
+pub(super) fn update(spec: &Spec, state: &mut State, at: u64, value: Number) -> Result<(), UpdateError> {
+    if !spec.owns(state) {
+        return Err(UpdateError::ForeignState);
+    }
+    match spec.metric {
+        MetricKind::Diff | MetricKind::Plain => accept(spec, state, at, value),
+        MetricKind::Agg => {
+            let before = spec.reading_of(state);
+            let mut reading = before;
+            let difference = difference(spec.value_type, &mut reading, value);
+            spec.set_reading(state, reading);
+            let taken = accept(spec, state, at, difference?);
+            if taken.is_err() {
+                spec.set_reading(state, before);
+            }
+            taken
+        }
+    }
+}
+
+fn accept(spec: &Spec, state: &mut State, at: u64, value: Number) -> Result<(), UpdateError> {
+    spec.first().link().update(state.cell_mut(&spec.layout, SAMPLES), at, as_it_came(value))
+}
+
+pub(super) fn report(spec: &Spec, state: &State, now: u64) -> Report<Record> {
+    if !spec.owns(state) {
+        return Report::NotReady(None);
+    }
+    match &spec.form {
+        Form::Inline(link) => link.link().report(state.cell(&spec.layout, SAMPLES), now),
+        Form::Window { link, closed_at } => {
+            let closed = state.cell(&spec.layout, CLOSED);
+            if link.link().is_empty(closed) {
+                return Report::NotReady(None);
+            }
+            link.link().report(closed, state.word(*closed_at)).of_closed_period()
+        }
+        Form::Chain { downstream, .. } => {
+            let last = downstream.len() - 1;
+            downstream[last].link().report(state.cell(&spec.layout, DOWNSTREAM + last), now)
+        }
+    }
+}
+
+pub(super) fn running(spec: &Spec, state: &State, now: u64) -> Option<Report<Record>> {
+    match &spec.form {
+        Form::Window { link, .. } if spec.owns(state) && !spec.samples_are_empty(state) => {
+            Some(link.link().report(state.cell(&spec.layout, SAMPLES), now))
+        }
+        Form::Chain { .. } | Form::Inline(_) | Form::Window { .. } => None,
+    }
+}
+
+pub(super) fn close(spec: &Spec, state: &mut State, now: u64, silence: Silence) -> Option<Report<Record>> {
+    if !spec.owns(state) {
+        return None;
+    }
+    match &spec.form {
+        Form::Inline(_) => None,
+        Form::Window { link, closed_at } => close_window(spec, state, now, (link, *closed_at)),
+        Form::Chain { .. } => close_chain(spec, state, now, silence),
+    }
+}
+
+fn close_window(
+    spec: &Spec,
+    state: &mut State,
+    now: u64,
+    (link, closed_at): (&super::SpecLink, usize),
+) -> Option<Report<Record>> {
+    state.move_cell(&spec.layout, SAMPLES, CLOSED, link.link());
+    state.set_word(closed_at, now);
+    let closed = state.cell(&spec.layout, CLOSED);
+    if link.link().is_empty(closed) {
+        return None;
+    }
+    let report = link.link().report(closed, now).of_closed_period();
+    if matches!(report, Report::NotReady(_)) {
+        state.start_cell(&spec.layout, CLOSED, link.link());
+    }
+    Some(report)
+}
+
+fn close_chain(spec: &Spec, state: &mut State, now: u64, silence: Silence) -> Option<Report<Record>> {
+    let Form::Chain { window, downstream } = &spec.form else {
+        return None;
+    };
+    let sampled = !spec.samples_are_empty(state);
+    let value = window.link().value(state.cell(&spec.layout, SAMPLES), now);
+    state.start_cell(&spec.layout, SAMPLES, window.link());
+
+    let started = || u64::from(!downstream[0].link().is_empty(state.cell(&spec.layout, DOWNSTREAM)));
+    let is_zero = silence.zeros(u64::from(!sampled), u64::from(state.flag(Flag::FromSamples)), started) == 1;
+    state.set_flag(Flag::FromSamples, sampled);
+    let zero = as_it_came(Number::from_bits(window.description().value_type().unwrap_or(spec.value_type), 0));
+    let value = if is_zero { Some(zero) } else { value.filter(|_| sampled) };
+
+    let last = downstream.len() - 1;
+    let fed = value.and_then(|value| pass(spec, state, now, value));
+    if !sampled && !is_zero {
+        downstream[last].link().pass_silence(state.cell_mut(&spec.layout, DOWNSTREAM + last));
+    }
+    fed.map(|()| downstream[last].link().report(state.cell(&spec.layout, DOWNSTREAM + last), now))
+}
+
+/// Passes a value through the links behind the window; `None` if it did not reach the last one.
+fn pass(spec: &Spec, state: &mut State, now: u64, value: Measured) -> Option<()> {
+    let Form::Chain { downstream, .. } = &spec.form else {
+        return None;
+    };
+    let mut value = value;
+    for (index, link) in downstream.iter().enumerate() {
+        link.link().update(state.cell_mut(&spec.layout, DOWNSTREAM + index), now, value).ok()?;
+        if index + 1 < downstream.len() {
+            value = link.link().value(state.cell(&spec.layout, DOWNSTREAM + index), now)?;
+        }
+    }
+    Some(())
+}
+
+pub(super) fn is_active(spec: &Spec, state: &State) -> bool {
+    if !spec.owns(state) {
+        return false;
+    }
+    let open = !spec.samples_are_empty(state);
+    match &spec.form {
+        Form::Inline(_) => open,
+        Form::Window { link, .. } => open || !link.link().is_empty(state.cell(&spec.layout, CLOSED)),
+        Form::Chain { .. } => open || state.flag(Flag::FromSamples),
+    }
+}
+
+/// Whether [`report`] has something to show.
+pub(super) fn has_report(spec: &Spec, state: &State) -> bool {
+    if !spec.owns(state) {
+        return false;
+    }
+    match &spec.form {
+        Form::Inline(_) => !spec.samples_are_empty(state),
+        Form::Window { link, .. } => !link.link().is_empty(state.cell(&spec.layout, CLOSED)),
+        Form::Chain { downstream, .. } => {
+            let last = downstream.len() - 1;
+            !downstream[last].link().is_empty(state.cell(&spec.layout, DOWNSTREAM + last))
+        }
+    }
+}
+
+/// Drops what a deleted map key had, all but the result of its closed period, which stays until the next close.
+/// `false` if nothing is left.
+pub(super) fn forget(spec: &Spec, state: &mut State) -> bool {
+    spec.set_reading(state, None);
+    match &spec.form {
+        Form::Window { link, .. } => {
+            state.start_cell(&spec.layout, SAMPLES, link.link());
+            has_report(spec, state)
+        }
+        Form::Chain { .. } | Form::Inline(_) => false,
+    }
+}
+
+/// Drops what [`forget`] drops, but for the reading of a counter.
+pub(super) fn forget_samples(spec: &Spec, state: &mut State) {
+    let reading = spec.reading_of(state);
+    match &spec.form {
+        Form::Window { link, .. } => state.start_cell(&spec.layout, SAMPLES, link.link()),
+        Form::Chain { .. } | Form::Inline(_) => {
+            *state = spec.start();
+            spec.set_reading(state, reading);
+        }
+    }
+}

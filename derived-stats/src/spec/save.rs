@@ -1,0 +1,103 @@
+//! Saving one object's state and reading it back.
+//!
+//! ```text
+//! words := [reading-seen reading] flags [closed-at] cell*
+//! ```
+//!
+//! The reading stands there for a counter only, `closed-at` for a result that is that of a window.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use crate::column::restore_number;
+use crate::number::Number;
+use crate::saved::{RestoreError, STATE_VERSION, SavedState, Words};
+use crate::spec::run::{CLOSED, DOWNSTREAM, SAMPLES};
+use crate::spec::{Form, Spec, SpecLink};
+use crate::state::{Flag, State};
+
+impl Spec {
+    /// Saves the state.
+    pub fn save(&self, state: &State) -> SavedState {
+        let mut words = Vec::new();
+        self.save_words(state, &mut words);
+        SavedState { version: STATE_VERSION, pipeline: self.identity(), algorithms: self.versions(), words }
+    }
+
+    /// The versions of the words that [`save_words`](Self::save_words) writes; keep them with the words.
+    pub fn versions(&self) -> Vec<u16> {
+        self.links().map(SpecLink::state_version).collect()
+    }
+
+    /// Appends the words of the state, for callers that keep versions and identity elsewhere.
+    pub fn save_words(&self, state: &State, words: &mut Vec<u64>) {
+        if self.reading.is_some() {
+            let reading = self.reading_of(state);
+            words.extend(reading.map_or([0, 0], |reading| [1, Number::bits(reading)]));
+        }
+        words.push(u64::from(state.flag(Flag::FromSamples)));
+        if let Form::Window { closed_at, .. } = self.form {
+            words.push(state.word(closed_at));
+        }
+        for (index, link, _) in self.cells() {
+            link.link().save(state.cell(&self.layout, index), words);
+        }
+    }
+
+    /// Restores a state; it continues bit for bit where the saved one stood. Words of older versions of an algorithm
+    /// are migrated.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError`] for a state of another pipeline or of a newer version, or with impossible content.
+    pub fn restore(&self, saved: &SavedState) -> Result<State, RestoreError> {
+        if saved.version != STATE_VERSION {
+            return Err(RestoreError::Version { found: saved.version });
+        }
+        let expected = self.identity();
+        if saved.pipeline != expected {
+            return Err(RestoreError::WrongPipeline { expected, found: saved.pipeline.to_string() });
+        }
+        let mut words = Words::new(&saved.words);
+        let state = self.restore_words(&saved.algorithms, &mut words)?;
+        words.finish()?;
+        Ok(state)
+    }
+
+    /// Reads back what [`save_words`](Self::save_words) wrote in `versions`.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError`] for impossible content, a newer version or a short read.
+    pub fn restore_words(&self, versions: &[u16], words: &mut Words<'_>) -> Result<State, RestoreError> {
+        if versions.len() != self.links().count() {
+            return Err(RestoreError::invalid("number of versions", versions.len() as u64));
+        }
+        let mut state = self.start();
+        if self.reading.is_some() {
+            let seen = words.flag("counter reading")?;
+            let reading = restore_number(self.value_type, words)?;
+            self.set_reading(&mut state, seen.then_some(reading));
+        }
+        state.set_flag(Flag::FromSamples, words.flag("samples in the newest period")?);
+        if let Form::Window { closed_at, .. } = self.form {
+            state.set_word(closed_at, words.next("end of the closed period")?);
+        }
+        for (index, link, version) in self.cells() {
+            link.link().restore(state.cell_mut(&self.layout, index), versions[version], words)?;
+        }
+        Ok(state)
+    }
+
+    /// The cells of a state, each with its link and that link's index.
+    fn cells(&self) -> impl Iterator<Item = (usize, &SpecLink, usize)> {
+        let (first, closed): (_, Option<&SpecLink>) = match &self.form {
+            Form::Inline(link) => (link, None),
+            Form::Window { link, .. } => (link, Some(link)),
+            Form::Chain { window, .. } => (window, None),
+        };
+        let closed = closed.map(|link| (CLOSED, link, 0));
+        let downstream = self.links().enumerate().skip(1).map(|(index, link)| (DOWNSTREAM + index - 1, link, index));
+        core::iter::once((SAMPLES, &**first, 0)).chain(closed).chain(downstream)
+    }
+}

@@ -1,0 +1,187 @@
+//! Results as JSON, written straight into a buffer.
+//!
+//! The form is the original's: a number of a window as `{"value": …}`, an inline one bare, a struct as an object with
+//! the entry's field names. Serialising an [`Output`] gives the same; this does not go through a serialiser.
+
+use derived_stats::entry::{Form, ResultType};
+use derived_stats::{FieldValue, Number, Output, write_six_digits};
+
+/// One field of a result, on its way to JSON.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JsonField<'f> {
+    /// Its name: letters, digits and `_`.
+    pub name: &'f str,
+    /// The object in which it stands together with its neighbours of the same group.
+    pub group: Option<&'f str>,
+    /// How its number is shown.
+    pub form: Form,
+    /// What it holds.
+    pub value: FieldValue<'f>,
+}
+
+/// Appends a result. `inline` is the result of one sample, not of a window.
+pub fn write_output(output: &Output<'_>, inline: bool, out: &mut Vec<u8>) {
+    let is_number = output.description().result_type() == ResultType::Number;
+    if let Some(number) = output.value().filter(|_| is_number) {
+        return write_number_result(number, output.error(), inline, out);
+    }
+    write_fields(
+        output.fields().map(|(field, value)| JsonField {
+            name: field.name(),
+            group: field.group(),
+            form: field.form(),
+            value,
+        }),
+        out,
+    );
+}
+
+/// Appends a result that is one number, with what is wrong with it.
+pub fn write_number_result(number: Number, error: Option<&str>, inline: bool, out: &mut Vec<u8>) {
+    if inline {
+        return write_number(number, out);
+    }
+    out.extend_from_slice(b"{\"value\":");
+    write_number(number, out);
+    if let Some(error) = error {
+        out.extend_from_slice(b",\"error\":");
+        write_text(error, out);
+    }
+    out.push(b'}');
+}
+
+/// Appends a result that is a struct.
+pub fn write_fields<'f>(fields: impl Iterator<Item = JsonField<'f>>, out: &mut Vec<u8>) {
+    let (mut group, mut before) = (None, b'{');
+    for field in fields {
+        if field.group != group {
+            if group.is_some() {
+                out.push(b'}');
+            }
+            group = field.group;
+            if let Some(name) = group {
+                write_name(before, name, out);
+                before = b'{';
+            }
+        }
+        write_name(before, field.name, out);
+        write_value(&field, out);
+        before = b',';
+    }
+    if before == b'{' {
+        out.push(b'{');
+    }
+    out.extend_from_slice(if group.is_some() { b"}}" } else { b"}" });
+}
+
+/// A brace or a comma, and the name. Names are identifiers: nothing in them to escape.
+#[inline]
+fn write_name(before: u8, name: &str, out: &mut Vec<u8>) {
+    out.reserve(name.len() + 4);
+    out.extend_from_slice(&[before, b'"']);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+#[inline]
+fn write_value(field: &JsonField<'_>, out: &mut Vec<u8>) {
+    match (field.value, field.form) {
+        (FieldValue::Number(number), Form::SixDigits) => {
+            out.push(b'"');
+            write_six_digits(number.as_f64(), out);
+            out.push(b'"');
+        }
+        (FieldValue::Number(number), _) => write_number(number, out),
+        (FieldValue::Text(text), _) => write_text(text, out),
+        // Another kind of value has no form in JSON yet.
+        _ => out.extend_from_slice(b"null"),
+    }
+}
+
+/// Appends a number: an integer as it is, a double so that it reads back to the same bits.
+#[inline]
+pub fn write_number(number: Number, out: &mut Vec<u8>) {
+    match number {
+        Number::F64(value) => write_json(&value, out),
+        Number::I64(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+        Number::U64(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+    }
+}
+
+/// Appends a text in quotes.
+#[inline]
+pub fn write_text(text: &str, out: &mut Vec<u8>) {
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        write_json(text, out);
+    }
+}
+
+fn write_json<V: serde::Serialize + ?Sized>(value: &V, out: &mut Vec<u8>) {
+    // Writing numbers and texts into memory has no way to fail.
+    let written = serde_json::to_writer(out, value);
+    debug_assert!(written.is_ok(), "a result is plain data");
+}
+
+#[cfg(test)]
+mod tests {
+    use derived_stats::{Context, Flaw, Record, Spec, ValueType};
+
+    use super::*;
+
+    fn written(annotation: &str, value: ValueType, record: Record) -> (String, String) {
+        let spec = Spec::parse(annotation, Context::new(value)).unwrap();
+        let output = Output::new(spec.description(), record);
+        let mut out = Vec::new();
+        write_output(&output, true, &mut out);
+        (String::from_utf8(out).unwrap(), serde_json::to_string(&output).unwrap())
+    }
+
+    #[test]
+    fn a_result_is_written_as_it_serialises() {
+        let [samples, mean, stddev, sigma] =
+            [Number::U64(7), Number::F64(1234.5678), Number::F64(0.1), Number::F64(-2.5e-7)];
+        let of_u64 = Record::new([samples, mean, stddev, sigma, Number::U64(u64::MAX)]);
+        let of_f64 = Record::new([samples, Number::F64(-1e20), stddev, sigma, Number::U64(0), Number::F64(0.9)]);
+        for (annotation, value, record) in [
+            ("raw:DSAnomaly:EWM:0.1", ValueType::U64, of_u64),
+            ("raw:DSAnomaly:EWM:0.1", ValueType::U64, of_u64.flawed(Some(Flaw::Overflow)).without(4)),
+            ("raw:DSAnomaly:EWM:0.10", ValueType::F64, of_f64),
+            ("raw:DSEWM:0.5", ValueType::F64, Record::new([samples, mean, stddev, sigma, Number::F64(0.5)])),
+            ("raw:DSNull", ValueType::I64, Record::new([samples, Number::I64(-3)])),
+            ("raw:DSSum", ValueType::F64, Record::new([Number::F64(36.0)])),
+            ("raw:DSSum", ValueType::U64, Record::new([Number::U64(36)])),
+        ] {
+            let (written, serialised) = written(annotation, value, record);
+            assert_eq!(written, serialised, "{annotation} {value}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_a_window_is_an_object() {
+        let mut out = Vec::new();
+        write_number_result(Number::U64(36), None, false, &mut out);
+        write_number_result(Number::U64(u64::MAX), Some("too \"large\""), false, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, r#"{"value":36}{"value":18446744073709551615,"error":"too \"large\""}"#);
+    }
+
+    #[test]
+    fn groups_open_and_close() {
+        let field =
+            |name, group| JsonField { name, group, form: Form::Plain, value: FieldValue::Number(Number::U64(1)) };
+        let shown = |fields: &[JsonField<'_>]| {
+            let mut out = Vec::new();
+            write_fields(fields.iter().copied(), &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown(&[]), "{}");
+        assert_eq!(shown(&[field("a", Some("g")), field("b", Some("g"))]), r#"{"g":{"a":1,"b":1}}"#);
+        assert_eq!(shown(&[field("a", Some("g")), field("b", Some("h"))]), r#"{"g":{"a":1},"h":{"b":1}}"#);
+        assert_eq!(shown(&[field("x", None), field("a", Some("g")), field("y", None)]), r#"{"x":1,"g":{"a":1},"y":1}"#);
+    }
+}

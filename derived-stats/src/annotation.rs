@@ -44,7 +44,7 @@
 //!
 //! # Input safety
 //!
-//! Annotations may come from users. [`Limits`] bounds the length (1024 bytes by default) and the chain (4
+//! Annotations may come from users. `Limits` bounds the length (1024 bytes by default) and the chain (4
 //! pre-aggregations); the grammar itself bounds everything else. Parsing is linear in the length, does not recurse and
 //! never panics, and an error's text escapes what could garble a terminal or a log.
 

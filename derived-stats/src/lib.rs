@@ -51,8 +51,17 @@
 //!
 //! # Input safety
 //!
-//! Annotations are limited to 1024 bytes ([`annotation::Limits`]). A ranged window holds at most 256 buckets. The keys
-//! of a [`MapPipeline`] are as many as its caller sends and does not delete: bound them before they get here.
+//! Annotations are limited to 1024 bytes and 4 pre-aggregations (`annotation::Limits`). A ranged window holds at most
+//! 256 buckets. The keys of a [`MapPipeline`] are as many as its caller sends and does not delete: bound them before
+//! they get here.
+//!
+//! # Crate features
+//!
+//! * `parser` (default): text to annotations. Without it there is no `Annotation::parse`, `Spec::parse` and
+//!   `Pipeline::parse`, and [`annotation::nearest`] finds nothing; annotations are built in code
+//!   ([`Annotation::new`]). Needs `std`.
+//! * `serde` (default): results and saved states through any serde format.
+//! * `std` (default): without it the crate needs `alloc` only, and builds for bare metal and WebAssembly.
 
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![deny(missing_docs)]

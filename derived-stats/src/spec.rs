@@ -312,6 +312,7 @@ impl fmt::Display for Spec {
 }
 
 #[cfg(test)]
+#[cfg(feature = "parser")]
 mod tests {
     use super::*;
 

@@ -79,12 +79,13 @@ fn quick_digits(size: f64) -> Option<(u32, i32)> {
         down @ ..0 => size / POWERS[(-down - LOWEST_POWER) as usize],
         up => size * SCALES[up as usize],
     };
-    let whole = scaled.trunc();
-    let rest = scaled - whole;
+    // Below 2^53, so the integer part is exact.
+    let digits = scaled as u32;
+    let rest = scaled - f64::from(digits);
     if (rest - 0.5).abs() < 1e-6 {
         return None;
     }
-    match whole as u32 + u32::from(rest > 0.5) {
+    match digits + u32::from(rest > 0.5) {
         1_000_000 => Some((100_000, exponent + 1)),
         digits => Some((digits, exponent)),
     }

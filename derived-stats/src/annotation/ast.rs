@@ -269,6 +269,7 @@ impl PartialEq for Call {
 impl Eq for Call {}
 
 #[cfg(test)]
+#[cfg(feature = "parser")]
 mod tests {
     use super::*;
 

@@ -141,6 +141,7 @@ impl PartialEq for Arguments {
 impl Eq for Arguments {}
 
 #[cfg(test)]
+#[cfg(feature = "parser")]
 mod tests {
     use super::*;
     use crate::annotation::Annotation;

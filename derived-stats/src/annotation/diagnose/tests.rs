@@ -439,6 +439,7 @@ fn the_first_fault_from_the_left_is_reported() {
         ("1.A.B.C.D.5-raw:DSSum", 9..11),
         ("1.A.5.C.D.E-raw:DSSum", 4..5),
         ("99999999999.X(-raw:DSSum", 0..11),
+        ("1(a-b(c-d:e", 0..3),
     ];
     for (text, expected) in cases {
         assert_eq!(Annotation::parse(text).unwrap_err().span().range(), expected, "{text}");

@@ -5,6 +5,7 @@
 //! | of a detector | `key,attr,window,metric,samples,mean,stddev,sigma` |
 //! | a number | `key,attr,window,value` |
 //! | of `DSNull` | `key,attr,window,value,samples` |
+//! | of a registered algorithm | `key,attr,window` and its fields, in the algorithm's order |
 //!
 //! `window` is the start of the window in microseconds, for an inline result the time of its sample. With more than one
 //! result an object (a schema, or the built-in types) each row begins with `Type.attribute`. Doubles are printed with as
@@ -106,9 +107,9 @@ impl Rows {
         out.extend_from_slice(b",\"window\":");
         number(out, Number::U64(result.start));
         values(output, result.accumulated, |_, name, value| {
-            out.extend_from_slice(b",\"");
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"\":");
+            out.push(b',');
+            json(out, name);
+            out.push(b':');
             number(out, value);
         });
         out.extend_from_slice(b"}\n");
@@ -155,7 +156,12 @@ fn values(output: &Output<'_>, accumulated: Option<Number>, mut put: impl FnMut(
             put(1, "samples", Number::U64(result.samples));
         }
         Output::Number(result) => put(0, "value", result.value),
-        // Only an embedding program's own algorithms have other results.
+        Output::Record(fields) => {
+            for (index, (name, value)) in fields.iter().enumerate() {
+                put(index, name, *value);
+            }
+        }
+        // `Output` may grow; the crates of this workspace have no other form.
         _ => {}
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use derived_stats::{Annotation, Context, MetricKind, Periods, Spec, ValueType};
+use derived_stats::{Annotation, Context, MetricKind, Periods, Registry, Spec, ValueType};
 use proxy_uve::schema::{ProxyType, RawField, ResultAttribute, Schema};
 use proxy_uve::{Plan, StreamName};
 
@@ -29,13 +29,13 @@ impl What {
     /// # Errors
     ///
     /// With place and remedy, when an annotation or a schema is wrong.
-    pub(crate) fn of(args: &AggregateArgs) -> anyhow::Result<Self> {
+    pub(crate) fn of(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<Self> {
         let types = match (&args.annotation, &args.schema) {
-            (Some(text), None) => vec![Arc::new(annotated(text, args)?)],
+            (Some(text), None) => vec![Arc::new(annotated(text, args, registry)?)],
             (None, Some(path)) => {
                 let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-                let schema = Schema::parse(&path.display().to_string(), &text).map_err(|errors| anyhow!("{errors}"))?;
-                schema.types().cloned().collect()
+                let schema = Schema::parse_with(&path.display().to_string(), &text, registry);
+                schema.map_err(|errors| anyhow!("{errors}"))?.types().cloned().collect()
             }
             (None, None) => Schema::builtin().types().cloned().collect(),
             (Some(_), Some(_)) => bail!("give --annotation or --schema, not both"),
@@ -52,7 +52,7 @@ impl What {
 }
 
 /// A proxy type with the annotation as its only result. Its objects live for ever.
-fn annotated(text: &str, args: &AggregateArgs) -> anyhow::Result<ProxyType> {
+fn annotated(text: &str, args: &AggregateArgs, registry: &Registry) -> anyhow::Result<ProxyType> {
     let (period_seconds, value) = (args.period, ValueType::from(args.value_type));
     let annotation = Annotation::parse(text).map_err(|error| anyhow!("{error}"))?;
     let source = annotation.source();
@@ -62,7 +62,8 @@ fn annotated(text: &str, args: &AggregateArgs) -> anyhow::Result<ProxyType> {
         );
     }
     let metric = MetricKind::Plain;
-    let context = Context { value, metric, periods: Periods::Every { seconds: period_seconds }, registry: None };
+    let periods = Periods::Every { seconds: period_seconds };
+    let context = Context { value, metric, periods, registry: Some(registry) };
     let spec = Spec::compile(&annotation, context).map_err(|error| anyhow!("{error}"))?;
     let result = ResultAttribute {
         name: NUMBER.to_owned(),

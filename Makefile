@@ -30,7 +30,7 @@ compare: ## The same job on this project and its peers, with a table of ratios; 
 
 soak: ## The fault runs with many more seeds, and on Kafka with a million samples each
 	DERIVED_STATSD_FAULT_SEEDS=1000 $(CARGO) test --workspace --all-features --test faults --test torn
-	DERIVED_STATSD_FAULT_SEEDS=20000 $(CARGO) test -p daemon --all-features --bin derived-statsd kafka::fake
+	DERIVED_STATSD_FAULT_SEEDS=20000 $(CARGO) test -p daemon --all-features --lib kafka::fake
 	DERIVED_STATSD_FAULT_SEEDS=10 DERIVED_STATSD_FAULT_SAMPLES=85000 \
 		$(CARGO) test -p daemon --all-features --test kafka_faults -- --test-threads=1
 

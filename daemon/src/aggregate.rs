@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use derived_stats::Registry;
 use proxy_uve::TableSettings;
 use proxy_uve::wire::line::LineForm;
 
@@ -45,14 +46,14 @@ use crate::recorded;
 /// The exit code of a bad annotation or schema, as of any wrong argument.
 const BAD_ARGUMENT: u8 = 2;
 
-/// Aggregates the files as the arguments say.
+/// Aggregates the files as the arguments say, with the algorithms of `registry` beside the built-in ones.
 ///
 /// # Errors
 ///
 /// When a file cannot be read or written, and with `--strict` at a bad line.
-pub(crate) fn run(args: &AggregateArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
     let clock = SystemClock::new();
-    let what = match What::of(args) {
+    let what = match What::of(args, registry) {
         Ok(what) => what,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use derived_stats::{Annotation, AnnotationError, Context, MetricKind, Periods, Silence, Spec, ValueType};
+use derived_stats::{Annotation, AnnotationError, Context, MetricKind, Periods, Registry, Silence, Spec, ValueType};
 
 use proxy_uve::wire::line::LineForm;
 
@@ -294,16 +294,16 @@ pub(crate) enum MetricArg {
 }
 
 impl PipelineArgs {
-    /// Compiles the annotation: inline where it has no period or `0-`, else within a struct of
-    /// [`ASSUMED_PERIOD_SECONDS`].
-    pub(crate) fn compile(&self) -> Result<Spec, AnnotationError> {
+    /// Compiles the annotation with the algorithms of `registry`: inline where it has no period or `0-`, else within a
+    /// struct of [`ASSUMED_PERIOD_SECONDS`].
+    pub(crate) fn compile(&self, registry: &Registry) -> Result<Spec, AnnotationError> {
         let annotation = Annotation::parse(&self.annotation)?;
         let periods = match annotation.period() {
             Some(period) if period.every() > 0 => Periods::Every { seconds: ASSUMED_PERIOD_SECONDS },
             _ => Periods::Plain,
         };
         let (value, metric) = (self.value.into(), self.metric.into());
-        Spec::compile(&annotation, Context { value, metric, periods, registry: None })
+        Spec::compile(&annotation, Context::new(value).with_metric(metric).with_periods(periods).with_registry(registry))
     }
 }
 

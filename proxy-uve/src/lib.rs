@@ -73,3 +73,8 @@ pub use self::table::{
     AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Fates, Plan, Record, RecordFault, ResultBuffer, ResultRow,
     ResultSink, Snapshot, SnapshotError, Subject, Table, TableSettings,
 };
+
+/// The examples of the README run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

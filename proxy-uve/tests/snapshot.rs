@@ -156,6 +156,7 @@ fn a_type_that_comes_back_later_does_not_find_its_old_state() {
     taken(&mut back);
     back.advance(40 * MINUTE);
     let rows = taken(&mut back);
+    assert!(!rows.is_empty());
     assert!(rows.iter().all(|row| !row.contains(" Sum-S-a ")), "{rows:#?}");
 }
 
@@ -198,20 +199,27 @@ fn a_snapshot_cut_short_anywhere_is_an_error() {
 #[test]
 fn a_snapshot_with_a_flipped_byte_gives_an_error_or_a_table_that_works() {
     let (plan, (meta, chunks)) = small();
+    let (mut errors, mut tables) = (0, 0);
+    let mut count = |saved| match is_harmless(&plan, &saved) {
+        true => tables += 1,
+        false => errors += 1,
+    };
     for index in 0..meta.len() {
         for mask in [1, 2, 4, 8, 16, 32, 64, 128, 255] {
             let mut flipped = meta.clone();
             flipped[index] ^= mask;
-            is_harmless(&plan, &(flipped, chunks.clone()));
+            count((flipped, chunks.clone()));
         }
     }
     for index in 0..chunks[&0].len() {
         for mask in [1, 16, 128, 255] {
             let mut flipped = chunks.clone();
             flipped.get_mut(&0).unwrap()[index] ^= mask;
-            is_harmless(&plan, &(meta.clone(), flipped));
+            count((meta.clone(), flipped));
         }
     }
+    // Names and counts are checked; a flip in a sum or a time gives another value that is valid.
+    assert!(errors > 0 && tables > 0, "{errors} errors, {tables} tables");
 }
 
 #[test]

@@ -2,9 +2,11 @@
 //!
 //! | result | row |
 //! |---|---|
-//! | of a detector | `key,attr,window,metric,samples,mean,stddev,sigma` |
+//! | of a detector, of `DSEWM` | `key,attr,window,metric,samples,mean,stddev,sigma` |
 //! | a number | `key,attr,window,value` |
 //! | of `DSNull` | `key,attr,window,value,samples` |
+//!
+//! In general: the number that stands for the result, then the others, by the columns of the algorithm's entry.
 //!
 //! `window` is the start of the window in microseconds, for an inline result the time of its sample. With more than one
 //! result an object (a schema, or the built-in types) each row begins with `Type.attribute`. Doubles are printed with as
@@ -13,7 +15,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use derived_stats::{Number, Output};
+use derived_stats::{DescribedField, Description, Number, Output};
 use proxy_uve::{AttributeResult, ResultSink, Subject};
 use serde::Serialize;
 
@@ -43,7 +45,8 @@ impl RowFormat {
             return String::new();
         }
         let result = if self.type_names.is_some() { "result," } else { "" };
-        let columns = if what.is_detector { "metric,samples,mean,stddev,sigma" } else { "value" };
+        // Results of several kinds have rows of several kinds, each of which begins with its value.
+        let columns = what.columns.as_ref().map_or_else(|| "value".to_owned(), |columns| columns.join(","));
         format!("{result}key,attr,window,{columns}\n")
     }
 }
@@ -56,6 +59,8 @@ pub(crate) struct Rows {
     attribute: Vec<u8>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) count: u64,
+    /// Results without a number for each of their columns, which have no row.
+    pub(crate) incomplete: u64,
 }
 
 impl Rows {
@@ -65,7 +70,7 @@ impl Rows {
             true => json(&mut text, attribute),
             false => field(&mut text, attribute.as_bytes()),
         }
-        Self { format, attribute: text, bytes: Vec::new(), count: 0 }
+        Self { format, attribute: text, bytes: Vec::new(), count: 0, incomplete: 0 }
     }
 
     fn csv(&mut self, subject: &Subject<'_>, result: &AttributeResult<'_>, output: &Output<'_>) {
@@ -82,12 +87,12 @@ impl Rows {
         out.push(b',');
         number(out, Number::U64(result.start));
         out.push(b',');
-        values(output, result.accumulated, |index, _, value| {
+        for (index, (_, value)) in values(output).enumerate() {
             if index > 0 {
                 out.push(b',');
             }
             number(out, value);
-        });
+        }
         out.push(b'\n');
     }
 
@@ -105,12 +110,12 @@ impl Rows {
         out.extend_from_slice(&self.attribute);
         out.extend_from_slice(b",\"window\":");
         number(out, Number::U64(result.start));
-        values(output, result.accumulated, |_, name, value| {
-            out.extend_from_slice(b",\"");
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"\":");
+        for (name, value) in values(output) {
+            out.push(b',');
+            json(out, name);
+            out.push(b':');
             number(out, value);
-        });
+        }
         out.extend_from_slice(b"}\n");
     }
 }
@@ -122,6 +127,11 @@ impl ResultSink for Rows {
         let Some(output) = result.report.as_ref().any().filter(|_| !result.silent) else {
             return;
         };
+        if values(output).count() < columns(output.description()).count() {
+            // A cell without a number would be taken for something else.
+            self.incomplete += 1;
+            return;
+        }
         match self.format.is_json {
             true => self.json(subject, result, output),
             false => self.csv(subject, result, output),
@@ -132,32 +142,17 @@ impl ResultSink for Rows {
     fn end(&mut self, _: &Subject<'_>) {}
 }
 
+/// The numbers of a result that have a column, the one that stands for the result first: index in the record, and name.
+pub(crate) fn columns(description: &Description) -> impl Iterator<Item = (usize, &'static str)> {
+    let is_value = |field: &&DescribedField| field.index().is_some() && field.index() == description.value_index();
+    let first = description.fields().iter().filter(is_value);
+    let others = description.fields().iter().filter(move |field| !is_value(field));
+    first.chain(others).filter_map(|field| Some((field.index()?, field.field().csv_column()?)))
+}
+
 /// The numbers of a result in the order of their columns.
-fn values(output: &Output<'_>, accumulated: Option<Number>, mut put: impl FnMut(usize, &str, Number)) {
-    match output {
-        Output::Anomaly(result) => {
-            let metric = accumulated.or_else(|| result.metric.map(Number::U64));
-            put(0, "metric", metric.unwrap_or(Number::U64(0)));
-            put(1, "samples", Number::U64(result.samples));
-            put(2, "mean", Number::F64(result.mean));
-            put(3, "stddev", Number::F64(result.stddev));
-            put(4, "sigma", Number::F64(result.sigma));
-        }
-        Output::Ewm(result) => {
-            put(0, "metric", accumulated.unwrap_or(Number::U64(0)));
-            put(1, "samples", Number::U64(result.samples));
-            put(2, "mean", Number::F64(result.mean));
-            put(3, "stddev", Number::F64(result.stddev));
-            put(4, "sigma", Number::F64(result.sigma));
-        }
-        Output::Null(result) => {
-            put(0, "value", result.value);
-            put(1, "samples", Number::U64(result.samples));
-        }
-        Output::Number(result) => put(0, "value", result.value),
-        // Only an embedding program's own algorithms have other results.
-        _ => {}
-    }
+fn values<'o>(output: &'o Output<'_>) -> impl Iterator<Item = (&'static str, Number)> + 'o {
+    columns(output.description()).filter_map(|(index, name)| Some((name, output.record().get(index)?)))
 }
 
 #[inline]

@@ -106,7 +106,9 @@ impl<'p> Shard<'p> {
             }
         }
         for (attribute, records) in self.attributes.iter_mut().zip(&records) {
-            attribute.with_output(rows, |table| table.ingest_batch(records));
+            attribute.with_output(rows, |table| {
+                table.ingest_batch(records);
+            });
         }
     }
 

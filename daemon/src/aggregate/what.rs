@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use derived_stats::{Description, Registry};
 use proxy_uve::schema::{ProxyType, ProxyTypeErrorKind, Schema};
 use proxy_uve::{Plan, StreamName};
 
+use crate::aggregate::rows::columns;
 use crate::cli::AggregateArgs;
 
 /// The field of a record that holds its number.
@@ -19,8 +21,8 @@ pub(crate) struct What {
     pub(crate) plan: Arc<Plan>,
     /// The names of the types, if rows have to say which result they are of.
     pub(crate) type_names: Option<Vec<String>>,
-    /// Whether all results are those of detectors.
-    pub(crate) is_detector: bool,
+    /// The columns of the results, if they are the same for all.
+    pub(crate) columns: Option<Vec<&'static str>>,
 }
 
 impl What {
@@ -29,13 +31,13 @@ impl What {
     /// # Errors
     ///
     /// With place and remedy, when an annotation or a schema is wrong.
-    pub(crate) fn of(args: &AggregateArgs) -> anyhow::Result<Self> {
+    pub(crate) fn of(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<Self> {
         let types = match (&args.annotation, &args.schema) {
-            (Some(text), None) => vec![Arc::new(annotated(text, args)?)],
+            (Some(text), None) => vec![Arc::new(annotated(text, args, registry)?)],
             (None, Some(path)) => {
                 let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-                let schema = Schema::parse(&path.display().to_string(), &text).map_err(|errors| anyhow!("{errors}"))?;
-                schema.types().cloned().collect()
+                let schema = Schema::parse_with(&path.display().to_string(), &text, registry);
+                schema.map_err(|errors| anyhow!("{errors}"))?.types().cloned().collect()
             }
             (None, None) => Schema::builtin().types().cloned().collect(),
             (Some(_), Some(_)) => bail!("give --annotation or --schema, not both"),
@@ -43,20 +45,35 @@ impl What {
         let stream = StreamName::new("Recorded", NUMBER).context("name the stream")?;
         let names = types.iter().map(|proxy_type| proxy_type.name().to_owned()).collect();
         let attributes = types.iter().flat_map(|proxy_type| proxy_type.attributes());
+        let columns: Vec<Vec<&'static str>> =
+            attributes.map(|attribute| column_names(attribute.spec.description())).collect::<anyhow::Result<_>>()?;
+        let alike = columns.windows(2).all(|pair| pair[0] == pair[1]);
         Ok(Self {
-            is_detector: attributes.clone().all(|attribute| !attribute.spec.restarts_with_period()),
+            columns: columns.into_iter().next().filter(|_| alike),
             plan: Arc::new(Plan::new(stream, &types)),
             type_names: args.annotation.is_none().then_some(names),
         })
     }
 }
 
+/// The names of the columns of a result.
+fn column_names(description: &Description) -> anyhow::Result<Vec<&'static str>> {
+    let names: Vec<_> = columns(description).map(|(_, name)| name).collect();
+    anyhow::ensure!(
+        !names.is_empty(),
+        "the result of {} has no number with a column; choose an algorithm that has one",
+        description.algorithm()
+    );
+    Ok(names)
+}
+
 /// A proxy type with the annotation as its only result. Its objects live for ever.
-fn annotated(text: &str, args: &AggregateArgs) -> anyhow::Result<ProxyType> {
+fn annotated(text: &str, args: &AggregateArgs, registry: &Registry) -> anyhow::Result<ProxyType> {
     let builder = ProxyType::builder("Annotation", args.value_type.into())
         .raw(NUMBER)
         .period(Duration::from_secs(args.period.into()))
         .silence(args.silence.into())
+        .registry(registry)
         .result("result", text);
     builder.build().map_err(|error| match error.kind() {
         // There is one annotation, so its own text and carets are enough.

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use derived_stats::Registry;
+
 use super::layers::Layers;
 use super::problem::{Place, Problem, Problems};
 use super::streams::Streams;
@@ -57,21 +59,21 @@ pub(crate) struct Loaded {
     pub notices: Vec<String>,
 }
 
-/// Reads and checks everything.
+/// Reads and checks everything; schema files may name the algorithms of `registry`.
 ///
 /// # Errors
 ///
 /// All problems at once, each with its place and remedy.
-pub(crate) fn load(sources: &Sources) -> Result<Loaded, Problems> {
-    let Survey { config, streams, notices, problems, .. } = survey(sources);
+pub(crate) fn load(sources: &Sources, registry: &Registry) -> Result<Loaded, Problems> {
+    let Survey { config, streams, notices, problems, .. } = survey(sources, registry);
     match streams {
         Some(streams) if problems.is_empty() => Ok(Loaded { config, streams, notices }),
         _ => Err(Problems::new(problems)),
     }
 }
 
-/// Reads and checks everything, whatever is wrong with it.
-pub(crate) fn survey(sources: &Sources) -> Survey {
+/// Reads and checks everything as [`load`] does, whatever is wrong with it.
+pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     let mut layers = Layers::default();
     let mut notices = Vec::new();
     let is_collectors = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == COLLECTOR_EXTENSION);
@@ -91,7 +93,7 @@ pub(crate) fn survey(sources: &Sources) -> Survey {
 
     let config = layers.config();
     check::values(&config, &mut layers);
-    let streams = Streams::build(&config.aggregation, &mut layers);
+    let streams = Streams::build(&config.aggregation, registry, &mut layers);
     notices.extend(check::notices(&config));
     for name in streams.iter().flat_map(Streams::unused_types) {
         notices.push(format!("the proxy type `{name}` runs on no stream; list it in aggregation.uve_proxy_list"));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use derived_stats::Registry;
 use proxy_uve::proxy_list::ProxyList;
 use proxy_uve::schema::{ProxyType, Schema, SchemaErrors};
 
@@ -23,8 +24,8 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// Compiles; `None` if there is a problem, which is then noted.
-    pub(super) fn build(aggregation: &Aggregation, layers: &mut Layers) -> Option<Self> {
+    /// Compiles, with the algorithms of `registry` in the files; `None` if there is a problem, which is then noted.
+    pub(super) fn build(aggregation: &Aggregation, registry: &Registry, layers: &mut Layers) -> Option<Self> {
         let before = layers.problems.len();
         let mut schema = built_in(aggregation.period, layers);
         for path in &aggregation.schema_files {
@@ -40,7 +41,7 @@ impl Streams {
                     continue;
                 }
             };
-            let own = Schema::parse(&path.display().to_string(), &text);
+            let own = Schema::parse_with(&path.display().to_string(), &text, registry);
             if let Err(errors) = own.and_then(|own| schema.extend(own)) {
                 refuse_file(path, &errors, layers);
             }

@@ -17,6 +17,8 @@ use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use derived_stats::Registry;
+
 use self::answer::Answers;
 use self::event::Event;
 use self::lines::{Line, MAX_LINE_BYTES};
@@ -28,8 +30,8 @@ use crate::cli::EvalArgs;
 /// # Errors
 ///
 /// When standard input cannot be read or standard output not written. A reader that has gone away is not an error.
-pub(crate) fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
-    let spec = match args.pipeline.compile() {
+pub(crate) fn run(args: &EvalArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
+    let spec = match args.pipeline.compile(registry) {
         Ok(spec) => Arc::new(spec),
         Err(error) => return Ok(super::refuse(&error)),
     };

@@ -8,6 +8,8 @@ mod words;
 
 use std::process::ExitCode;
 
+use derived_stats::Registry;
+
 use self::facts::Facts;
 use crate::cli::ExplainArgs;
 
@@ -16,8 +18,8 @@ use crate::cli::ExplainArgs;
 /// # Errors
 ///
 /// When standard output cannot be written.
-pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let spec = match args.pipeline.compile() {
+pub(crate) fn run(args: &ExplainArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
+    let spec = match args.pipeline.compile(registry) {
         Ok(spec) => spec,
         Err(error) => return Ok(super::refuse(&error)),
     };

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use derived_stats::Registry;
 use rustix::fs::Access;
 
 use crate::cli::ValidateArgs;
@@ -16,14 +17,15 @@ use crate::config::{self, Problems, Sources, Streams, Survey};
 /// # Errors
 ///
 /// When standard output cannot be written.
-pub(crate) fn run(args: &ValidateArgs, bad: u8) -> anyhow::Result<ExitCode> {
-    let mut survey = config::survey(&Sources {
+pub(crate) fn run(args: &ValidateArgs, registry: &Registry, bad: u8) -> anyhow::Result<ExitCode> {
+    let sources = Sources {
         file: Some(args.file.clone()),
         environment: std::env::vars_os().collect(),
         uve_proxy_list: args.overrides.uve_proxy_list.clone(),
         set: args.overrides.set.clone(),
         ..Sources::default()
-    });
+    };
+    let mut survey = config::survey(&sources, registry);
     check_files(&mut survey);
     for notice in &survey.notices {
         eprintln!("note: {notice}");

@@ -12,6 +12,7 @@ pub(crate) mod group;
 pub(crate) mod influxdb;
 pub(crate) mod strict_influxdb;
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -36,7 +37,12 @@ pub(crate) type Answer = (u16, String);
 
 /// The command with the data directory and a free port, and with `settings` set.
 pub(crate) fn command(subcommand: &str, data: &Path, settings: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+    command_of(env!("CARGO_BIN_EXE_derived-statsd"), subcommand, data, settings)
+}
+
+/// The same of another program.
+pub(crate) fn command_of(program: impl AsRef<OsStr>, subcommand: &str, data: &Path, settings: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.arg(subcommand).arg("--set").arg(format!("log.data_dir={}", data.display()));
     command.args(["--set", "http.listen=127.0.0.1:0"]);
     for setting in settings {

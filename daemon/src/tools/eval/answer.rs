@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use derived_stats::entry::ResultType;
 use derived_stats::{Output, Report};
 use serde::Serialize;
 
@@ -24,8 +25,8 @@ impl<'o> Answer<'o> {
             Report::NotReady(output) => output.as_ref(),
             Report::Unchanged(output) | Report::Value(output) => Some(output),
         };
-        let number = result.filter(|output| matches!(output, Output::Number(_)));
-        Self { report: report.name(), result, error: number.and_then(Output::error) }
+        let number = result.filter(|output| output.description().result_type() == ResultType::Number);
+        Self { report: report.name(), result, error: number.and_then(|output| output.error()) }
     }
 }
 

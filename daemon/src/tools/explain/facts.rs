@@ -1,12 +1,13 @@
 //! The facts about a pipeline, as `--json` prints them.
 
-use derived_stats::algorithm::{Alpha, Range, RangeState};
-use derived_stats::{MetricKind, Spec, State, ValueType};
+use std::collections::BTreeMap;
+
+use derived_stats::{MetricKind, Number, Spec, SpecLink, ValueType};
 use serde::Serialize;
 
 use crate::cli::ASSUMED_PERIOD_SECONDS;
 
-/// Everything `explain` says.
+/// Everything `explain` prints.
 #[derive(Debug, Serialize)]
 pub(super) struct Facts {
     /// In canonical form.
@@ -22,13 +23,18 @@ pub(super) struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub period: Option<Period>,
     pub algorithm: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window: Option<Window>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub moments: Option<Moments>,
+    /// Numbers of the algorithm, by group and name.
+    #[serde(flatten)]
+    pub groups: BTreeMap<&'static str, BTreeMap<&'static str, Number>>,
     pub silence: Silence,
     /// What one object (or key) takes at most, in bytes, allocated windows included.
     pub state_bytes: usize,
+    /// What the links of the pipeline compute, in words.
+    #[serde(skip)]
+    pub links: Vec<Link>,
+    /// Further lines about the last link: label and text.
+    #[serde(skip)]
+    pub lines: Vec<(&'static str, String)>,
 }
 
 /// When a periodic pipeline reports.
@@ -38,29 +44,16 @@ pub(super) struct Period {
     pub every: u32,
     /// The period that is assumed for the struct, in seconds.
     pub struct_seconds: u32,
-    /// The aggregate that makes one value of each period for a detector.
+    /// The pre-aggregations that make one value of each period for a detector, joined by `.`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aggregate: Option<String>,
 }
 
-/// The sliding window of a ranged algorithm.
-#[derive(Debug, Serialize)]
-pub(super) struct Window {
-    pub seconds: u64,
-    pub bucket_micros: u64,
-}
-
-/// The parameters of a weighted mean.
-#[derive(Debug, Serialize)]
-pub(super) struct Moments {
-    pub alpha: f64,
-    /// Values until the first result that counts; absent where every result counts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warm_up: Option<u64>,
-    /// What |sigma| cannot exceed, rounding aside.
-    pub sigma_bound: f64,
-    /// Where |sigma| settles on a series that is perfectly flat, for the alphas whose mean stalls short of it.
-    pub flat_sigma: f64,
+/// One link of the pipeline: its name, and what it computes.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub name: String,
+    pub sentence: String,
 }
 
 /// What a time without samples means.
@@ -78,9 +71,17 @@ pub(super) enum Silence {
 impl Facts {
     pub(super) fn of(spec: &Spec, mstats: bool) -> Self {
         let annotation = spec.annotation();
-        let algorithm = annotation.algorithm();
+        let algorithm = annotation.algorithm().name().as_str().to_owned();
+        let seconds = spec.is_periodic().then(|| u64::from(spec.every()) * u64::from(ASSUMED_PERIOD_SECONDS));
+        let last = spec.result_link().explain(seconds);
+        let mut groups: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for (group, name, number) in last.facts {
+            groups.entry(group).or_default().insert(name, number);
+        }
         let chain = annotation.period().map(|period| period.chain()).unwrap_or_default();
-        let range = range(spec);
+        let aggregates: Vec<String> = chain.iter().map(|call| call.name().as_str().to_owned()).collect();
+        let names = aggregates.iter().cloned().chain([algorithm.clone()]);
+        let link = |(link, name): (&SpecLink, String)| Link { name, sentence: link.explain(seconds).sentence };
         Self {
             annotation: annotation.to_string(),
             source: annotation.source().to_string(),
@@ -90,60 +91,18 @@ impl Facts {
             period: spec.is_periodic().then(|| Period {
                 every: spec.every(),
                 struct_seconds: ASSUMED_PERIOD_SECONDS,
-                aggregate: chain.first().map(|link| link.name().as_str().to_owned()),
+                aggregate: (!aggregates.is_empty()).then(|| aggregates.join(".")),
             }),
-            algorithm: algorithm.name().as_str().to_owned(),
-            window: range.map(|range| Window { seconds: range.seconds(), bucket_micros: range.bucket_micros() }),
-            moments: moments(spec),
+            groups,
             silence: match (spec.is_periodic(), spec.restarts_with_period()) {
                 (false, _) => Silence::NoReport,
                 (true, true) => Silence::NoResult,
                 (true, false) => Silence::ZeroOnce,
             },
-            state_bytes: state_bytes(spec, range),
+            state_bytes: spec.state_bytes(),
+            links: spec.links().zip(names).map(link).collect(),
+            lines: last.lines,
+            algorithm,
         }
     }
-}
-
-/// The window, where the algorithm has one.
-fn range(spec: &Spec) -> Option<Range> {
-    let call = spec.annotation().algorithm();
-    matches!(call.name().as_str(), "DSSum" | "DSAvg").then_some(())?;
-    Range::from_seconds(call.arguments().as_str().parse().ok()?).ok()
-}
-
-fn moments(spec: &Spec) -> Option<Moments> {
-    let call = spec.annotation().algorithm();
-    let text = match call.name().as_str() {
-        "DSAnomaly" => call.arguments().as_str().split_once(':')?.1,
-        "DSEWM" => call.arguments().as_str(),
-        _ => return None,
-    };
-    let alpha = Alpha::parse(text).ok()?;
-    let kept = 1.0 - alpha.get();
-    Some(Moments {
-        alpha: alpha.get(),
-        warm_up: (call.name().as_str() == "DSAnomaly").then(|| alpha.warm_up()),
-        sigma_bound: (kept / alpha.get()).sqrt(),
-        flat_sigma: if kept > 0.0 { 1.0 / kept.sqrt() } else { 0.0 },
-    })
-}
-
-/// The plain state, what the differencing of a counter adds, and the buckets of a busy window.
-fn state_bytes(spec: &Spec, range: Option<Range>) -> usize {
-    let counter = match spec.metric() {
-        MetricKind::Agg => size_of::<State>() + size_of::<Option<u64>>(),
-        MetricKind::Diff | MetricKind::Plain => 0,
-    };
-    // A bucket has its start, its count and its sum; sums of integers have 128 bits.
-    let (window, bucket) = match spec.value_type() {
-        ValueType::F64 => (size_of::<RangeState<f64>>(), size_of::<(u64, u64, f64)>()),
-        ValueType::I64 => (size_of::<RangeState<i64>>(), size_of::<(u64, u64, i128)>()),
-        ValueType::U64 => (size_of::<RangeState<u64>>(), size_of::<(u64, u64, u128)>()),
-    };
-    let windows = range.map_or(0, |range| {
-        let buckets = range.seconds().saturating_mul(1_000_000) / range.bucket_micros();
-        window + bucket * (usize::try_from(buckets).unwrap_or(usize::MAX).min(256) + 1)
-    });
-    size_of::<State>() + counter + windows
 }

@@ -83,6 +83,7 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
     let outcome = pipeline.run(args.threads)?;
     progress.finish_and_clear();
     summarise(&outcome, args.allowed_lateness, clock.monotonic());
+    anyhow::ensure!(outcome.incomplete == 0, "the output is incomplete; choose an algorithm whose results are whole");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -95,10 +96,13 @@ fn open_output(path: Option<&Path>) -> anyhow::Result<Box<dyn Write + Send>> {
 
 /// Says on standard error what was done and what was not.
 fn summarise(outcome: &Outcome, lateness: Duration, took: Duration) {
-    let Outcome { records, bad_lines, objects, rows, fates } = outcome;
+    let Outcome { records, bad_lines, objects, rows, incomplete, fates } = outcome;
     let seconds = took.as_secs_f64();
     let rate = *records as f64 / seconds.max(f64::EPSILON);
     eprintln!("{records} records of {objects} objects gave {rows} rows in {seconds:.1} s ({rate:.0} records/s)");
+    if *incomplete > 0 {
+        eprintln!("{incomplete} results lack a number for one of their columns and have no row");
+    }
     if *bad_lines > 0 {
         eprintln!("{bad_lines} bad lines were left out");
     }

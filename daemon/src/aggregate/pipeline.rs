@@ -35,6 +35,8 @@ pub(crate) struct Outcome {
     pub(crate) bad_lines: u64,
     pub(crate) objects: usize,
     pub(crate) rows: u64,
+    /// Results that lack a number for one of their columns and have no row.
+    pub(crate) incomplete: u64,
     pub(crate) fates: Fates,
 }
 
@@ -142,6 +144,7 @@ impl Outcome {
         self.bad_lines += part.bad_lines;
         self.objects += part.objects;
         self.rows += part.rows;
+        self.incomplete += part.incomplete;
         self.fates.add_all(&part.fates);
     }
 }
@@ -246,8 +249,9 @@ impl<'a> Worker<'a> {
         if let Some(report) = &self.report {
             outcome.bad_lines = report.bad_lines;
         }
-        for (objects, rows, fates) in self.shards.iter().flat_map(Shard::totals) {
-            outcome.add(&Outcome { records: fates.total(), bad_lines: 0, objects, rows, fates: *fates });
+        for (objects, sink, fates) in self.shards.iter().flat_map(Shard::totals) {
+            let (rows, incomplete) = (sink.count, sink.incomplete);
+            outcome.add(&Outcome { records: fates.total(), bad_lines: 0, objects, rows, incomplete, fates: *fates });
         }
         Ok(outcome)
     }

@@ -155,9 +155,9 @@ impl<'p> Shard<'p> {
         self.moments
     }
 
-    /// How many objects and rows there were, and what became of the records.
-    pub(crate) fn totals(&self) -> impl Iterator<Item = (usize, u64, &Fates)> {
-        self.attributes.iter().map(|Attribute { table, .. }| (table.objects(), table.sink().count, table.fates()))
+    /// The objects, the sink with its counts, and the fates of the records, for each attribute.
+    pub(crate) fn totals(&self) -> impl Iterator<Item = (usize, &Rows, &Fates)> {
+        self.attributes.iter().map(|Attribute { table, .. }| (table.objects(), table.sink(), table.fates()))
     }
 }
 

@@ -70,8 +70,8 @@ pub use derived_stats;
 pub use self::key::{ObjectKey, partition, table_of_uve_type, uve_type_of_table};
 pub use self::stream::StreamName;
 pub use self::table::{
-    AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Fates, Plan, Record, RecordFault, ResultBuffer, ResultRow,
-    ResultSink, Snapshot, SnapshotError, Subject, Table, TableSettings,
+    AttributeDescription, AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Fates, Plan, Record, RecordFault,
+    ResultBuffer, ResultRow, ResultSink, Snapshot, SnapshotError, Subject, Table, TableSettings, UveDescription,
 };
 
 /// The examples of the README run as tests.

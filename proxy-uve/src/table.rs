@@ -33,6 +33,7 @@ mod settings;
 mod sink;
 mod slots;
 mod snapshot;
+mod uve;
 
 use std::sync::Arc;
 
@@ -52,6 +53,7 @@ use self::settings::micros;
 pub use self::sink::{AttributeResult, ResultSink, Subject};
 use self::slots::Slots;
 pub use self::snapshot::{CHUNK_SLOTS, Snapshot, SnapshotError};
+pub use self::uve::{AttributeDescription, UveDescription};
 
 /// A record of the partition's log.
 #[derive(Clone, Copy, Debug)]

@@ -27,7 +27,7 @@ use derived_stats::RestoreError;
 use serde::{Deserialize, Serialize};
 
 use crate::table::group::Group;
-use crate::table::{Fates, Plan, Progress, ResultSink, Table, TableSettings};
+use crate::table::{Fates, Plan, Progress, ResultBuffer, ResultSink, Table, TableSettings};
 
 /// Slots in a chunk. A chunk is written whole when one of its objects changed: small enough for that to be cheap, large
 /// enough that a million objects are a few thousand chunks.
@@ -122,12 +122,29 @@ impl Table {
         meta: &[u8],
         chunks: impl IntoIterator<Item = (u32, &'c [u8])>,
     ) -> Result<Self, SnapshotError> {
+        Self::restore_with_sink(plan, settings, ResultBuffer::default(), meta, chunks)
+    }
+}
+
+impl<S: ResultSink> Table<S> {
+    /// The same as [`Table::restore`], for a table whose results go to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError`] if any part cannot be read.
+    pub fn restore_with_sink<'c>(
+        plan: Arc<Plan>,
+        settings: TableSettings,
+        sink: S,
+        meta: &[u8],
+        chunks: impl IntoIterator<Item = (u32, &'c [u8])>,
+    ) -> Result<Self, SnapshotError> {
         let meta: Meta =
             serde_json::from_slice(meta).map_err(|error| SnapshotError::Meta { reason: error.to_string() })?;
         if meta.version != VERSION {
             return Err(SnapshotError::Version { found: meta.version });
         }
-        let mut table = Self::new(plan, settings);
+        let mut table = Self::with_sink(plan, settings, sink);
         for (chunk, bytes) in chunks {
             table.decode_chunk(chunk, bytes)?;
         }
@@ -136,9 +153,7 @@ impl Table {
         table.forget_orphans();
         Ok(table)
     }
-}
 
-impl<S: ResultSink> Table<S> {
     /// What changed since the last snapshot, all of it for a new table. The cost is that of the changed chunks.
     ///
     /// The results are not part of it: drain them first, and store both together. A window that is

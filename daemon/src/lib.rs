@@ -60,9 +60,9 @@ mod poller;
 mod program;
 mod recorded;
 mod replay;
-#[allow(dead_code, unused_imports, reason = "tables and sinks use it from the next commit on")]
 mod result_block;
 mod result_line;
+mod result_record;
 mod results;
 mod servers;
 mod settings;

@@ -203,6 +203,14 @@ impl Record {
         }
     }
 
+    /// Whether every number is there and the result has no flaw.
+    #[inline]
+    pub fn is_whole(&self) -> bool {
+        const LOW: u32 = 0x5555_5555;
+        let present = (self.types | self.types >> 1) & LOW;
+        self.flaw.is_none() && present == LOW & ((1 << (2 * u32::from(self.len))) - 1)
+    }
+
     /// How many numbers there are, absent ones included.
     pub fn len(&self) -> usize {
         usize::from(self.len)
@@ -539,6 +547,16 @@ mod tests {
         );
         assert_eq!(record.without(1).get(1), None);
         assert_eq!((record.without(1).get(2), record.without(1).len()), (Some(numbers[2]), 3));
+    }
+
+    #[test]
+    fn a_record_is_whole_with_all_numbers_and_without_flaw() {
+        for numbers in [vec![], vec![Number::U64(0)], vec![Number::I64(0); 9], vec![Number::F64(0.0); 10]] {
+            let record = Record::from_numbers(numbers.iter().copied().map(Some)).expect("at most ten");
+            assert!(record.is_whole(), "{record:?}");
+            assert!(!record.flawed(Some(Flaw::TooLarge)).is_whole());
+            (0..numbers.len()).for_each(|index| assert!(!record.without(index).is_whole(), "{record:?} without {index}"));
+        }
     }
 
     #[test]

@@ -217,7 +217,8 @@ impl<S: ResultSink> Table<S> {
                     let start = closing.end.saturating_sub(plan.lanes[lane].window);
                     let silent = closing.column(lane).is_none_or(|column| column.is_empty(slot));
                     let report = report.map(|record| Output::new(attribute.description(), record));
-                    let result = AttributeResult { name: &attribute.name, report, start, silent, inline: false };
+                    let (name, template) = (&attribute.name, Some(&attribute.template));
+                    let result = AttributeResult { name, report, start, silent, inline: false, template };
                     self.sink.attribute(&subject, &result);
                 }
             }

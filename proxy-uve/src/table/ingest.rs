@@ -204,7 +204,7 @@ impl<S: ResultSink> Table<S> {
                 let report = self.inline[attribute].report(slot, record.at);
                 if let Some(report @ Report::Value(_)) = report {
                     let (name, start) = (&inline.name, record.at);
-                    let result = AttributeResult { name, report, start, silent: false, inline: true };
+                    let result = AttributeResult { name, report, start, silent: false, inline: true, template: None };
                     self.sink.attribute(&subject, &result);
                 }
             }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use derived_stats::{Description, Number, Silence, Spec};
 
+use crate::json::JsonTemplate;
 use crate::schema::ProxyType;
 use crate::stream::StreamName;
 use crate::table::group::MAX_SILENT;
@@ -78,6 +79,7 @@ pub(crate) struct TypePlan {
 pub(crate) struct AttributePlan {
     pub(crate) name: String,
     spec: Arc<Spec>,
+    pub(crate) template: JsonTemplate,
     pub(crate) reading: Reading,
     /// Its index among all attributes of its group.
     pub(crate) index: usize,
@@ -183,12 +185,8 @@ impl Plan {
             };
             if !attribute.hidden {
                 let index = self.attributes_of(group);
-                self.types[type_index].attributes.push(AttributePlan {
-                    name,
-                    spec: Arc::clone(&attribute.spec),
-                    reading,
-                    index,
-                });
+                let (spec, template) = (Arc::clone(&attribute.spec), JsonTemplate::new(attribute.spec.description()));
+                self.types[type_index].attributes.push(AttributePlan { name, spec, template, reading, index });
             }
         }
     }

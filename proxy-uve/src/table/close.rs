@@ -336,6 +336,20 @@ impl Closing {
         column_of(&self.columns, lane)
     }
 
+    /// The end and the column of a lane's window, while the object's result of it waits.
+    pub(super) fn waiting(&self, lane: usize, slot: usize) -> Option<(u64, &RunningColumn)> {
+        let column = self.column(lane).filter(|_| slot / WORD >= self.next)?;
+        Some((self.end, column))
+    }
+
+    /// Forgets an object's samples.
+    pub(super) fn remove(&mut self, slot: usize) {
+        self.touched.remove(slot);
+        for column in self.columns.iter_mut().filter_map(|(_, column)| column.as_mut()) {
+            column.clear(slot);
+        }
+    }
+
     fn column(&self, lane: usize) -> Option<&RunningColumn> {
         self.column_of(lane).flatten()
     }

@@ -189,6 +189,16 @@ impl Group {
         self.open.iter().any(|(_, bits)| bits.contains(slot))
     }
 
+    /// Forgets an object: its life, and its samples in open windows. A window that this leaves empty goes, as if it had
+    /// never been opened.
+    pub(crate) fn remove(&mut self, slot: usize) {
+        if let Some(life) = self.lives.get_mut(slot) {
+            self.alive -= usize::from(life.is_alive());
+            *life = Life::default();
+        }
+        self.open.retain_mut(|(_, touched)| !(touched.remove(slot) && touched.is_empty()));
+    }
+
     pub(crate) fn shrink(&mut self, slots: usize) {
         self.lives.truncate(slots);
         self.lives.shrink_to_fit();

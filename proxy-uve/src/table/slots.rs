@@ -164,6 +164,11 @@ impl Slots {
         self.spans.get(slot).map_or(&[], |&span| key_at(&self.arena, span))
     }
 
+    /// The keys in the order of their slots.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.spans.iter().filter(|span| !span.is_free()).map(|&span| key_at(&self.arena, span))
+    }
+
     /// Frees a slot.
     pub(crate) fn remove(&mut self, slot: usize) {
         let hash = self.hasher.hash_one(self.key(slot));

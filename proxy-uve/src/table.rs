@@ -101,6 +101,8 @@ pub struct Table<S = ResultBuffer> {
     /// States of inline attributes, by attribute and slot.
     inline: Vec<Vec<Option<State>>>,
     progress: Progress,
+    /// The first end of a window after the watermark; earlier while nothing has closed since the table was made.
+    next_end: u64,
     /// The window that is on its way out, unless it went at once.
     closing: Option<Closing>,
     /// Whether every record takes the same plain way, so that batches can go by column.
@@ -168,6 +170,7 @@ impl<S: ResultSink> Table<S> {
             settings,
             slots: Slots::default(),
             progress: Progress::default(),
+            next_end: 0,
             closing: None,
             sink,
             dirty: Bits::default(),
@@ -181,9 +184,7 @@ impl<S: ResultSink> Table<S> {
     ///
     /// Records come in the order of the log. The fate is counted.
     pub fn ingest(&mut self, record: &Record<'_>) -> Fate {
-        let fate = self.judge_record(record);
-        self.count(fate);
-        fate
+        self.apply_record(record)
     }
 
     /// Moves the watermark forward to `stream_time_micros` (microseconds since the epoch) and closes the windows that end at or before it,

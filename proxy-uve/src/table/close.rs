@@ -48,6 +48,7 @@ impl<S: ResultSink> Table<S> {
         }
         self.progress.watermark = self.progress.watermark.max(stream_time);
         if makes_due {
+            self.next_end = self.plan.next_window_end(self.progress.watermark);
             self.begin_next();
         }
         if self.settings.close_per_record == usize::MAX {
@@ -58,9 +59,7 @@ impl<S: ResultSink> Table<S> {
 
     /// Whether a window may end between the watermark and `stream_time`: every one that ended before is closed.
     pub(super) fn makes_due(&self, stream_time: u64) -> bool {
-        let watermark = self.progress.watermark;
-        let passes_end = |period: u64| watermark / period != stream_time / period;
-        stream_time > watermark && self.plan.groups.iter().any(|group| passes_end(group.period))
+        stream_time > self.progress.watermark && stream_time >= self.next_end
     }
 
     /// Closes every window that is due to its end.

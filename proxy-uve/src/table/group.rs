@@ -73,7 +73,11 @@ impl Group {
     /// Notes a sample of time `at`.
     #[inline]
     pub(crate) fn touch(&mut self, plan: &GroupPlan, slot: usize, at: u64) {
-        self.window_at(at - at % plan.period).insert(slot);
+        match self.open.back_mut() {
+            // Most samples are of the newest window: no division for them.
+            Some((newest, touched)) if at.wrapping_sub(*newest) < plan.period => touched.insert(slot),
+            _ => self.window_at(at - at % plan.period).insert(slot),
+        }
     }
 
     /// Notes samples of the window that starts at `start`.

@@ -70,8 +70,8 @@ pub use derived_stats;
 pub use self::key::{ObjectKey, partition, table_of_uve_type, uve_type_of_table};
 pub use self::stream::StreamName;
 pub use self::table::{
-    AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Fates, Plan, Record, RecordFault, ResultBuffer, ResultRow,
-    ResultSink, Snapshot, SnapshotError, Subject, Table, TableSettings,
+    AttributeResult, AttributeView, CHUNK_SLOTS, DecodedRecord, Fate, Fates, ObjectView, OpenWindow, Plan, Record,
+    RecordFault, ResultBuffer, ResultRow, ResultSink, Snapshot, SnapshotError, Subject, Table, TableSettings, TypeView,
 };
 
 /// The examples of the README run as tests.

@@ -27,6 +27,7 @@ mod fate;
 mod group;
 mod ingest;
 mod lane;
+mod object;
 mod plan;
 mod results;
 mod settings;
@@ -45,6 +46,7 @@ pub use self::fate::{Fate, Fates};
 use self::group::Group;
 pub use self::ingest::RecordFault;
 use self::lane::Lane;
+pub use self::object::{AttributeView, ObjectView, OpenWindow, TypeView};
 pub use self::plan::Plan;
 pub use self::results::{ResultBuffer, ResultRow};
 pub use self::settings::TableSettings;
@@ -100,6 +102,8 @@ pub struct Table<S = ResultBuffer> {
     /// The reports of 64 objects at the end of a window, by attribute: a buffer.
     reports: Vec<Reports>,
     progress: Progress,
+    /// The first end of a window after the watermark; earlier while nothing has closed since the table was made.
+    next_end: u64,
     /// The window that is on its way out, unless it went at once.
     closing: Option<Closing>,
     /// Whether every record takes the same plain way, so that batches can go by column.
@@ -168,6 +172,7 @@ impl<S: ResultSink> Table<S> {
             settings,
             slots: Slots::default(),
             progress: Progress::default(),
+            next_end: 0,
             closing: None,
             sink,
             dirty: Bits::default(),
@@ -181,9 +186,7 @@ impl<S: ResultSink> Table<S> {
     ///
     /// Records come in the order of the log. The fate is counted.
     pub fn ingest(&mut self, record: &Record<'_>) -> Fate {
-        let fate = self.judge_record(record);
-        self.count(fate);
-        fate
+        self.apply_record(record)
     }
 
     /// Moves the watermark forward to `stream_time_micros` (microseconds since the epoch) and closes the windows that end at or before it,

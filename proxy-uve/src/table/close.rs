@@ -45,6 +45,7 @@ impl<S: ResultSink> Table<S> {
         }
         self.progress.watermark = self.progress.watermark.max(stream_time);
         if makes_due {
+            self.next_end = self.plan.next_window_end(self.progress.watermark);
             self.begin_next();
         }
         if self.settings.close_per_record == usize::MAX {
@@ -55,9 +56,7 @@ impl<S: ResultSink> Table<S> {
 
     /// Whether a window may end between the watermark and `stream_time`: every one that ended before is closed.
     pub(super) fn makes_due(&self, stream_time: u64) -> bool {
-        let watermark = self.progress.watermark;
-        let passes_end = |period: u64| watermark / period != stream_time / period;
-        stream_time > watermark && self.plan.groups.iter().any(|group| passes_end(group.period))
+        stream_time > self.progress.watermark && stream_time >= self.next_end
     }
 
     /// Closes every window that is due to its end.
@@ -346,6 +345,20 @@ impl Closing {
     /// `None` if no window of the lane ends here, `Some(None)` if one does but had no samples at all.
     fn column_of(&self, lane: usize) -> Option<Option<&WindowColumn>> {
         column_of(&self.columns, lane)
+    }
+
+    /// The end and the column of a lane's window, while the object's result of it waits.
+    pub(super) fn waiting(&self, lane: usize, slot: usize) -> Option<(u64, &WindowColumn)> {
+        let column = self.column(lane).filter(|_| slot / WORD >= self.next)?;
+        Some((self.end, column))
+    }
+
+    /// Forgets an object's samples.
+    pub(super) fn remove(&mut self, slot: usize) {
+        self.touched.remove(slot);
+        for column in self.columns.iter_mut().filter_map(|(_, column)| column.as_mut()) {
+            column.clear(slot);
+        }
     }
 
     fn column(&self, lane: usize) -> Option<&WindowColumn> {

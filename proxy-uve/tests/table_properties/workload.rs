@@ -118,6 +118,10 @@ pub(crate) enum Step {
     Advance {
         to: u64,
     },
+    /// The owner forgets an object.
+    Remove {
+        key: usize,
+    },
     Sample {
         key: usize,
         at: u64,
@@ -129,6 +133,7 @@ pub(crate) enum Step {
 #[derive(Clone, Copy, Debug)]
 enum Move {
     Advance { on: u64 },
+    Remove { key: usize },
     Sample { key: usize, on: u64, back: u64, value: Number },
 }
 
@@ -144,7 +149,8 @@ fn moves() -> impl Strategy<Value = Move> {
     ];
     let sample = (0..KEYS.len(), on.clone(), prop_oneof![3 => Just(0), 2 => 0..=120u64], value);
     let sample = sample.prop_map(|(key, on, back, value)| Move::Sample { key, on, back, value });
-    prop_oneof![9 => sample, 1 => on.prop_map(|on| Move::Advance { on })]
+    let remove = (0..KEYS.len()).prop_map(|key| Move::Remove { key });
+    prop_oneof![18 => sample, 2 => on.prop_map(|on| Move::Advance { on }), 1 => remove]
 }
 
 #[derive(Clone, Debug)]
@@ -162,6 +168,7 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
         let mut newest = START;
         let steps = moves.iter().map(|step| match *step {
             Move::Advance { on } => Step::Advance { to: newest + on * SECOND },
+            Move::Remove { key } => Step::Remove { key },
             Move::Sample { key, on, back, value } => {
                 newest += on * SECOND + 1;
                 // A little more than the lateness, so that some are late.
@@ -186,6 +193,11 @@ impl Case {
 pub(crate) fn apply(table: &mut Table, position: usize, step: Step) {
     match step {
         Step::Advance { to } => table.advance(to),
+        Step::Remove { key } => {
+            let is_known = table.object(KEYS[key].as_bytes()).is_some();
+            assert_eq!(table.remove(KEYS[key].as_bytes()), is_known);
+            assert!(table.keys().all(|other| other != KEYS[key].as_bytes()));
+        }
         Step::Sample { key, at, value } => {
             let (position, key) = (position as u64, KEYS[key].as_bytes());
             table.ingest_batch(&[DecodedRecord { position, arrived: at, key, at, value }]);

@@ -66,6 +66,7 @@ pub mod wire;
 pub use self::key::{ObjectKey, partition, table_of_uve_type, uve_type_of_table};
 pub use self::stream::StreamName;
 pub use self::table::{
-    AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Fates, Plan, Record, RecordFault, ResultBuffer, ResultRow,
-    ResultSink, Snapshot, SnapshotError, Subject, Table, TableSettings,
+    AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Fates, Plan, Record, RecordFault, RestoreOutcome, RestoreReport,
+    RestoredState, ResultBuffer, ResultRow, ResultSink, Snapshot, SnapshotError, SnapshotPart, StateKind, Subject,
+    Table, TableSettings,
 };

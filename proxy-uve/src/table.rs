@@ -25,6 +25,7 @@ mod bits;
 mod close;
 mod fate;
 mod group;
+mod identity;
 mod ingest;
 mod lane;
 mod plan;
@@ -50,7 +51,9 @@ pub use self::results::{ResultBuffer, ResultRow};
 pub use self::settings::TableSettings;
 pub use self::sink::{AttributeResult, ResultSink, Subject};
 use self::slots::Slots;
-pub use self::snapshot::{CHUNK_SLOTS, Snapshot, SnapshotError};
+pub use self::snapshot::{
+    CHUNK_SLOTS, RestoreOutcome, RestoreReport, RestoredState, Snapshot, SnapshotError, SnapshotPart, StateKind,
+};
 
 /// A record of the partition's log.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +98,8 @@ pub struct Table<S = ResultBuffer> {
     /// States of inline attributes, by attribute and slot.
     inline: Vec<Vec<Option<State>>>,
     progress: Progress,
+    /// The latest time from which a lane is covered that was new in a restore; 0 if none was.
+    lanes_covered_from: u64,
     /// The window that is on its way out, unless it went at once.
     closing: Option<Closing>,
     /// Whether every record takes the same plain way, so that batches can go by column.
@@ -160,6 +165,7 @@ impl<S: ResultSink> Table<S> {
             settings,
             slots: Slots::default(),
             progress: Progress::default(),
+            lanes_covered_from: 0,
             closing: None,
             sink,
             dirty: Bits::default(),

@@ -163,6 +163,7 @@ impl Materials {
         let table = |saved: &Saved| {
             let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
             Table::restore(Arc::clone(&plan.plan), settings, &saved.head.meta, chunks)
+                .map(|(table, _)| table)
                 .map_err(|error| error.to_string())
         };
         let fresh = || Table::new(Arc::clone(&plan.plan), settings);

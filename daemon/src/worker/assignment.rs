@@ -54,7 +54,7 @@ impl Assignment {
                 fault::point("restore.mid");
                 let chunks = restored.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
                 match Table::restore(Arc::clone(&stream.plan), settings.table, &restored.meta, chunks) {
-                    Ok(table) => (table, restored.cursor),
+                    Ok((table, _)) => (table, restored.cursor),
                     Err(error) => {
                         Self::start_over(log, id, &error)?;
                         (Self::fresh(log, id, &stream, settings)?, log.bounds(id)?.first)

@@ -224,6 +224,6 @@ impl Saved {
 
     pub(crate) fn restore(&self, plan: Arc<Plan>, settings: TableSettings) -> Table {
         let chunks = self.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
-        Table::restore(plan, settings, &self.meta, chunks).unwrap()
+        Table::restore(plan, settings, &self.meta, chunks).unwrap().0
     }
 }

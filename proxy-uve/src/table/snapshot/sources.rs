@@ -158,10 +158,10 @@ impl<'p> Sources<'p> {
 }
 
 /// Orders saved groups by how well they stand in for `group`: itself first, then those of its period, then those that no
-/// group of the plan equals, as one of those had its types before, then those of its rule for silence, then those whose
-/// objects live longest, as they have all objects that the others have.
+/// group of the plan equals, as one of those had its types before, then those of its timeout, whose objects live as long,
+/// then those whose objects live longest, as they have all objects that the others have.
 fn rank(groups: &[GroupKey], group: GroupKey, saved: GroupKey) -> impl Ord + use<> {
     let longevity = saved.timeout.checked_sub(1).unwrap_or(u32::MAX);
-    let alike = (saved != group, saved.period != group.period, groups.contains(&saved), saved.silence != group.silence);
-    (alike, Reverse(longevity), saved.period, saved.silence as u8)
+    let alike = (saved != group, saved.period != group.period, groups.contains(&saved), saved.timeout != group.timeout);
+    (alike, Reverse(longevity), saved.silence != group.silence, saved.period, saved.silence as u8)
 }

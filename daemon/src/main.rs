@@ -27,6 +27,7 @@ mod places;
 mod poller;
 mod recorded;
 mod replay;
+mod restored;
 mod result_line;
 mod results;
 mod servers;

@@ -36,7 +36,7 @@ impl Assignment {
     /// Restores the partition from the log, or starts it anew if nothing was ever committed.
     ///
     /// A state that is damaged or cannot be read is dropped as a whole, and the partition replays its retained input:
-    /// results may then come again, but none is computed from half a state.
+    /// results may then come again, but none is computed from half a state. The state of a newer program is an error.
     pub(crate) fn restore(
         log: &dyn PartitionLog,
         id: PartitionId,
@@ -58,6 +58,10 @@ impl Assignment {
                 let chunks = restored.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
                 match Table::restore(Arc::clone(&stream.plan), settings.table, &restored.meta, chunks) {
                     Ok((table, report)) => (table, Some(RestoredStates::from(&report)), restored.cursor),
+                    // To start over would destroy what the newer program can still read.
+                    Err(error) if error.is_from_newer_program() => {
+                        return Err(LogError::NewerState { partition: id, reason: error.to_string() });
+                    }
                     Err(error) => {
                         Self::start_over(log, id, &error)?;
                         (Self::fresh(log, id, &stream, settings)?, None, log.bounds(id)?.first)

@@ -111,6 +111,22 @@ pub enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// Whether a newer program wrote the snapshot, and can still read it: to discard it would lose what is not lost.
+    pub fn is_from_newer_program(&self) -> bool {
+        match self {
+            Self::StateVersion { .. } => true,
+            Self::Version { found, .. } => *found > VERSION,
+            Self::Checksum { .. }
+            | Self::Inconsistent { .. }
+            | Self::Meta { .. }
+            | Self::State { .. }
+            | Self::Stream { .. }
+            | Self::Truncated { .. } => false,
+        }
+    }
+}
+
 fn version_remedy(found: u8) -> &'static str {
     if found > VERSION {
         "run the newer program, or discard the snapshot"

@@ -347,9 +347,9 @@ mod tests {
     #[test]
     fn the_identity_is_what_accumulates() {
         let seed = spec("1.DSSum-raw:DSAnomaly:EWM:0.10", ValueType::U64);
-        assert_eq!(seed.identity(), "1-raw DSSum EWM:0.1 u64");
+        assert_eq!(seed.identity(), "1-raw DSSum DSAnomaly:EWM:0.1 u64");
         assert_eq!(seed.window_identity().as_deref(), Some("DSSum u64"));
-        assert_eq!(seed.downstream_identity().as_deref(), Some("DSSum EWM:0.1 u64"));
+        assert_eq!(seed.downstream_identity().as_deref(), Some("DSSum DSAnomaly:EWM:0.1 u64"));
         assert_eq!(spec("1-raw:DSSum:007", ValueType::F64).identity(), "1-raw DSSum:7 f64");
     }
 }

@@ -25,6 +25,7 @@ mod bits;
 mod close;
 mod fate;
 mod group;
+mod identity;
 mod ingest;
 mod lane;
 mod object;
@@ -53,7 +54,9 @@ pub use self::settings::TableSettings;
 use self::settings::micros;
 pub use self::sink::{AttributeResult, ResultSink, Subject};
 use self::slots::Slots;
-pub use self::snapshot::{CHUNK_SLOTS, Snapshot, SnapshotError};
+pub use self::snapshot::{
+    CHUNK_SLOTS, RestoreOutcome, RestoreReport, RestoredState, Snapshot, SnapshotError, SnapshotPart, StateKind,
+};
 
 /// A record of the partition's log.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +107,8 @@ pub struct Table<S = ResultBuffer> {
     progress: Progress,
     /// The first end of a window after the watermark; earlier while nothing has closed since the table was made.
     next_end: u64,
+    /// The latest time from which a lane is covered that was new in a restore; 0 if none was.
+    lanes_covered_from: u64,
     /// The window that is on its way out, unless it went at once.
     closing: Option<Closing>,
     /// Whether every record takes the same plain way, so that batches can go by column.
@@ -173,6 +178,7 @@ impl<S: ResultSink> Table<S> {
             slots: Slots::default(),
             progress: Progress::default(),
             next_end: 0,
+            lanes_covered_from: 0,
             closing: None,
             sink,
             dirty: Bits::default(),

@@ -165,21 +165,16 @@ impl Anomaly {
         Self { alpha, warm_up: alpha.warm_up() }
     }
 
+    #[inline]
     fn record<T: Numeric>(state: &AnomalyState<T>) -> Record {
         let (samples, newest) = (state.samples(), state.newest.into_number());
-        let numbers = [
-            Number::U64(samples),
-            Number::F64(state.moments.mean),
-            Number::F64(state.moments.stddev()),
-            Number::F64(state.sigma()),
-            Number::U64(metric(newest)),
-        ];
+        let stddev = state.moments.stddev();
+        let (mean, sigma) =
+            (Number::F64(state.moments.mean), Number::F64(state.moments.sigma_of(newest.as_f64(), stddev)));
+        let (count, stddev, metric) = (Number::U64(samples), Number::F64(stddev), Number::U64(metric(newest)));
         let record = match T::TYPE {
-            ValueType::U64 => Record::new(numbers),
-            ValueType::F64 | ValueType::I64 => {
-                let [samples, mean, stddev, sigma, metric] = numbers;
-                Record::new([samples, mean, stddev, sigma, metric, newest])
-            }
+            ValueType::U64 => Record::new([count, mean, stddev, sigma, metric]),
+            ValueType::F64 | ValueType::I64 => Record::new([count, mean, stddev, sigma, metric, newest]),
         };
         let record = if samples == 0 { record.without(4).without(5) } else { record };
         record.flawed(flaw(state.newest.to_f64(), state.newest_is.is_bound()))

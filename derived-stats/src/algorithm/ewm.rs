@@ -182,7 +182,12 @@ impl Moments {
     /// (3): the distance of `x`, the newest sample, from the mean that already holds it.
     #[inline]
     pub(super) fn sigma(&self, x: f64) -> f64 {
-        let stddev = self.stddev();
+        self.sigma_of(x, self.stddev())
+    }
+
+    /// The same for who has the standard deviation already.
+    #[inline]
+    pub(super) fn sigma_of(&self, x: f64, stddev: f64) -> f64 {
         if stddev == 0.0 { 0.0 } else { (within(x) - self.mean) / stddev }
     }
 

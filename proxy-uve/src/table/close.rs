@@ -206,7 +206,7 @@ impl<S: ResultSink> Table<S> {
                 proxy: &self.proxy,
                 start: closing.start,
                 end: closing.end,
-                partial: closing.oldest < self.progress.covered_from && self.is_partial(plan, closing, type_index),
+                partial: self.may_be_partial(closing) && self.is_partial(plan, closing, type_index),
                 deleted: false,
             };
             self.sink.begin(&subject);
@@ -225,12 +225,19 @@ impl<S: ResultSink> Table<S> {
         }
     }
 
+    /// Whether any window that ends may be partial: the quick answer for all types.
+    fn may_be_partial(&self, closing: &Closing) -> bool {
+        closing.oldest < self.progress.covered_from.max(self.lanes_covered_from)
+    }
+
     /// Whether any window whose result the type shows now was covered in part only.
     fn is_partial(&self, plan: &Plan, closing: &Closing, type_index: usize) -> bool {
-        let lanes = plan.types[type_index].attributes.iter().map(|attribute| plan.lane_of(attribute.reading));
-        let ending = lanes.filter(|&lane| closing.column_of(lane).is_some());
-        let starts = ending.map(|lane| closing.end.saturating_sub(plan.lanes[lane].window));
-        starts.min().unwrap_or(closing.start) < self.progress.covered_from
+        let mut lanes = plan.types[type_index].attributes.iter().map(|attribute| plan.lane_of(attribute.reading));
+        lanes.any(|lane| {
+            let covered_from = self.progress.covered_from.max(self.lanes[lane].covered_from);
+            let start = closing.end.saturating_sub(plan.lanes[lane].window);
+            closing.column_of(lane).is_some() && start < covered_from
+        })
     }
 
     /// Ends an object's proxy UVEs: one last row each, without value, and everything about it is forgotten. One that

@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     fn plan(timeout: u32) -> GroupPlan {
-        GroupPlan { period: 60, timeout, silence: Silence::Once, lanes: vec![], types: vec![], id: 0 }
+        GroupPlan { period: 60, timeout, silence: Silence::Once, lanes: vec![], types: vec![], identity: String::new() }
     }
 
     const ALIVE: Turns = Turns { alive: 1, deleted: 0 };

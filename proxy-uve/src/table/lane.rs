@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use derived_stats::column::{CounterColumn, Update, WindowColumn};
-use derived_stats::{MetricKind, Number, UpdateError};
+use derived_stats::{Number, UpdateError};
 
 use crate::table::batch::by_window;
 use crate::table::plan::LanePlan;
@@ -19,18 +19,21 @@ pub(crate) struct Lane {
     /// Before its first window a lane has no column to copy.
     empty: WindowColumn,
     pub(crate) counters: Option<CounterColumn>,
+    /// Windows that start earlier are partial, because the lane was not there from their start: it was new in a restore.
+    /// 0 for a lane as old as its table. Microseconds.
+    pub(crate) covered_from: u64,
 }
 
 impl Lane {
     /// `None` for an inline spec, which no lane has.
     pub(crate) fn new(plan: &LanePlan) -> Option<Self> {
-        let agg = plan.spec.metric() == MetricKind::Agg;
         Some(Self {
             window: plan.window,
             open: VecDeque::new(),
             spare: None,
             empty: WindowColumn::new(&plan.spec)?,
-            counters: agg.then(|| CounterColumn::new(&plan.spec)),
+            counters: plan.has_counters().then(|| CounterColumn::new(&plan.spec)),
+            covered_from: 0,
         })
     }
 

@@ -7,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 
+mod changes;
 mod oracle;
 mod restarts;
 mod workload;

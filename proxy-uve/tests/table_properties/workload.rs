@@ -9,7 +9,7 @@ use derived_stats::{Number, Silence};
 use proptest::prelude::*;
 use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
-use proxy_uve::{DecodedRecord, Plan, Table, TableSettings};
+use proxy_uve::{DecodedRecord, Plan, RestoreReport, Table, TableSettings};
 
 use Algorithm::{Average, AverageDetector, Newest, Sum, SumDetector};
 use Raw::{Counter, F64, U64};
@@ -47,13 +47,15 @@ pub(crate) struct Type {
     pub(crate) timeout: u64,
     pub(crate) silence: Silence,
     pub(crate) raw: Raw,
+    /// The weight of its detectors.
+    pub(crate) alpha: &'static str,
     /// Every so many periods.
     pub(crate) attributes: &'static [(&'static str, u64, Algorithm)],
 }
 
 /// All that a case draws from. A lane of N periods is never longer than the timeout and one more: see the note on
 /// deletion in `main.rs`.
-const TYPES: [Type; 10] = [
+pub(crate) const TYPES: [Type; 10] = [
     of("AggProxySum", [60, 1], Once, U64, &[("value", 1, Sum)]),
     of("Ewm", [60, 1], Once, U64, &[("value", 1, SumDetector)]),
     of("Pairs", [60, 1], Once, U64, &[("sum", 2, Sum), ("last", 1, Newest), ("judged", 2, AverageDetector)]),
@@ -73,7 +75,7 @@ const fn of(
     raw: Raw,
     attributes: &'static [(&'static str, u64, Algorithm)],
 ) -> Type {
-    Type { name, period, timeout, silence, raw, attributes }
+    Type { name, period, timeout, silence, raw, alpha: "0.5", attributes }
 }
 
 /// The definition in Sandesh.
@@ -89,10 +91,10 @@ fn definition(of: &Type) -> String {
     for (number, (name, every, algorithm)) in of.attributes.iter().enumerate() {
         let (result, stats) = match algorithm {
             Average => (raw, format!("{every}-raw:DSAvg")),
-            AverageDetector => ("r.AnomalyResult", format!("{every}.DSAvg-raw:DSAnomaly:EWM:0.5")),
+            AverageDetector => ("r.AnomalyResult", format!("{every}.DSAvg-raw:DSAnomaly:EWM:{}", of.alpha)),
             Newest => (raw, format!("{every}-raw:DSNone")),
             Sum => (raw, format!("{every}-raw:DSSum")),
-            SumDetector => ("r.AnomalyResult", format!("{every}.DSSum-raw:DSAnomaly:EWM:0.5")),
+            SumDetector => ("r.AnomalyResult", format!("{every}.DSSum-raw:DSAnomaly:EWM:{}", of.alpha)),
         };
         writeln!(text, " {}: optional {result} {name} (stats=\"{stats}\")", number + 5).unwrap();
     }
@@ -235,7 +237,7 @@ impl Saved {
         }
     }
 
-    pub(crate) fn restore(&self, plan: Arc<Plan>, settings: TableSettings) -> Table {
+    pub(crate) fn restore(&self, plan: Arc<Plan>, settings: TableSettings) -> (Table, RestoreReport) {
         let chunks = self.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
         Table::restore(plan, settings, &self.meta, chunks).unwrap()
     }

@@ -301,8 +301,8 @@ mod tests {
             slots.remove(numbers[n]);
         }
         slots.shrink();
-        for n in 0..3000 {
-            let expected = if n % 4 == 0 { Some(numbers[n]) } else { None };
+        for (n, &number) in numbers.iter().enumerate() {
+            let expected = (n % 4 == 0).then_some(number);
             assert_eq!(slots.find(key(n).as_bytes()), expected, "{n}");
             let (mut found, key) = ([UNKNOWN], key(n));
             slots.look_ahead(std::iter::once(key.as_bytes()), &mut found);

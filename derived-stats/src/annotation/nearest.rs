@@ -10,6 +10,8 @@ const SHORTEST_ENDING: usize = 3;
 
 /// The candidate nearest to `name`, or `None` when none is reasonably near.
 ///
+/// Without the feature `parser`, a candidate must be the name but for case, or end with it.
+///
 /// Of equally near candidates the first wins, so the answer is as deterministic as the order of the
 /// candidates. The cost is proportional to the length of the name times that of each candidate that is
 /// about as long; meant for error paths.
@@ -44,9 +46,20 @@ fn near_distance(wanted: &str, candidate: &str) -> Option<usize> {
     if length.abs_diff(other) > allowed {
         return None;
     }
-    let distance = strsim::osa_distance(wanted, candidate);
+    let distance = edits(wanted, candidate)?;
     // With nothing in common but the length, one letter is as good as another.
     (distance <= allowed && distance < length).then_some(distance)
+}
+
+#[cfg(feature = "parser")]
+fn edits(wanted: &str, candidate: &str) -> Option<usize> {
+    Some(strsim::osa_distance(wanted, candidate))
+}
+
+/// Without the parser there is no typing to go wrong: only the case may differ.
+#[cfg(not(feature = "parser"))]
+fn edits(wanted: &str, candidate: &str) -> Option<usize> {
+    (wanted == candidate).then_some(0)
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ mod wide;
 pub use self::algorithm::{Algorithm, Detector, Measured, MergeError, Sample, UpdateError};
 pub use self::annotation::{Annotation, AnnotationError};
 pub use self::entry::Entry;
-pub use self::map::{MapError, MapPipeline};
+pub use self::map::{MapError, MapPipeline, SavedMap};
 pub use self::menu::{DETECTOR_CALL, menu};
 pub use self::number::{Number, Numeric, ValueError, ValueType};
 pub use self::pipeline::Pipeline;

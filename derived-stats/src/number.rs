@@ -74,6 +74,15 @@ impl Number {
         }
     }
 
+    /// Whether it is neither NaN nor an infinity. Every integer is finite.
+    #[inline]
+    pub fn is_finite(self) -> bool {
+        match self {
+            Self::F64(value) => value.is_finite(),
+            Self::I64(_) | Self::U64(_) => true,
+        }
+    }
+
     /// The nearest double. Integers above 2^53 are rounded to even.
     pub fn as_f64(self) -> f64 {
         match self {

@@ -5,6 +5,7 @@
 //! pipeline that wrote them by its text, to the layout by a version, and to each algorithm's words by the version in
 //! its entry. A newer program reads every older version; an older program refuses a newer one.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -44,6 +45,15 @@ pub enum RestoreError {
         found: u16,
         /// The newest version that this build reads.
         known: u16,
+    },
+    /// The words of a key of a map.
+    #[error("key `{key}`: {error}")]
+    InKey {
+        /// The key.
+        key: String,
+        /// What is wrong with them.
+        #[source]
+        error: Box<Self>,
     },
     /// A value that no sequence of samples leads to.
     #[error("the saved field `{field}` holds the impossible value {word:#x}")]

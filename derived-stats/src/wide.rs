@@ -19,6 +19,8 @@ pub trait Wide: Sized {
     fn wide_sum(left: Self::Sum, right: Self::Sum) -> Self::Sum;
     /// Subtracts.
     fn wide_difference(left: Self::Sum, right: Self::Sum) -> Self::Sum;
+    /// Whether the sum is the bound at which it stopped. From then on it holds nothing but that, until it is added anew.
+    fn is_bound(sum: Self::Sum) -> bool;
     /// The sum in the element type: the nearest bound and `true` if it does not fit.
     fn narrow(sum: Self::Sum) -> (Self, bool);
     /// The mean, truncated towards zero for integers.
@@ -48,6 +50,10 @@ impl Wide for u64 {
 
     fn wide_difference(left: u128, right: u128) -> u128 {
         left.wrapping_sub(right)
+    }
+
+    fn is_bound(_sum: u128) -> bool {
+        false
     }
 
     fn narrow(sum: u128) -> (Self, bool) {
@@ -85,6 +91,10 @@ impl Wide for i64 {
         left.wrapping_sub(right)
     }
 
+    fn is_bound(_sum: i128) -> bool {
+        false
+    }
+
     fn narrow(sum: i128) -> (Self, bool) {
         match Self::try_from(sum) {
             Ok(sum) => (sum, false),
@@ -114,21 +124,30 @@ impl Wide for f64 {
         self
     }
 
-    // An infinity would become NaN when its sample leaves; the bound is wrong too, but recovers and is reported.
+    // An infinity would become NaN when its sample leaves. The bound is reported, and keeps what is added to it from
+    // making an ordinary number of it.
     fn wide_sum(left: Self, right: Self) -> Self {
-        (left + right).clamp(Self::MIN, Self::MAX)
+        match (Self::is_bound(left), Self::is_bound(right)) {
+            (true, _) => left,
+            (false, true) => right,
+            (false, false) => (left + right).clamp(Self::MIN, Self::MAX),
+        }
     }
 
     fn wide_difference(left: Self, right: Self) -> Self {
         (left - right).clamp(Self::MIN, Self::MAX)
     }
 
+    fn is_bound(sum: Self) -> bool {
+        sum.abs() == Self::MAX
+    }
+
     fn narrow(sum: Self) -> (Self, bool) {
-        (sum, sum.abs() == Self::MAX)
+        (sum, Self::is_bound(sum))
     }
 
     fn wide_quotient(sum: Self, count: u64) -> (Self, bool) {
-        Self::narrow(sum / count.max(1) as Self)
+        (sum / count.max(1) as Self, Self::is_bound(sum))
     }
 
     fn save_wide(sum: Self, words: &mut WordWriter<'_>) {

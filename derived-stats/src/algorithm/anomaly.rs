@@ -1,5 +1,12 @@
 //! `DSAnomaly:EWM:alpha`: an exponentially weighted mean detector.
 //!
+//! | | |
+//! |---|---|
+//! | source | `DSAnomaly` and `EWM` in `derived_stats_algo.h` of Contrail's sandesh library |
+//! | formula, units, range, error | those of [`ewm`](super::ewm) |
+//! | memory | 32 bytes an object |
+//! | cost | constant for each value, with a square root and a division; once more for each result |
+//!
 //! Adds to the moments of [`ewm`](super::ewm) what makes them a detector: a warm-up of 1/alpha samples in which there is
 //! no result, and the judgement that two samples in a row within half a standard deviation are not worth sending.
 
@@ -325,6 +332,23 @@ mod tests {
         feed(&detector, &mut state, 0.9);
         let record = detector.report(&state, 0).any().expect("shown in the warm-up too");
         assert_eq!((record.get(4), record.get(5)), (Some(Number::U64(0)), Some(Number::F64(0.9))));
+    }
+
+    #[test]
+    fn a_count_stops_at_the_largest_that_is_saved() {
+        let detector = detector("0.5");
+        let mut state: AnomalyState<u64> = detector.start();
+        feed(&detector, &mut state, 3);
+        state.set_samples(MAX_SAMPLES - 1);
+        for _ in 0..2 {
+            feed(&detector, &mut state, 3);
+            assert_eq!(state.samples(), MAX_SAMPLES);
+        }
+        let mut words = saved(&detector, &state);
+        let restore = |words: &[u64]| Algorithm::<u64>::restore(&detector, &mut Words::new(words));
+        assert_eq!(restore(&words), Ok(state));
+        words[3] = (MAX_SAMPLES + 1) << 2;
+        assert_eq!(restore(&words), Err(RestoreError::invalid("samples", words[3])));
     }
 
     #[test]

@@ -1,5 +1,21 @@
 //! `DSAvg[:range]`: the mean of all samples, or of those of the last `range` seconds.
 //!
+//! ```text
+//! mean = (x1 + x2 + ... + xn) / n
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | source | `DSAvg` in `derived_stats_algo.h` of Contrail's sandesh library |
+//! | unit and type | those of the metric |
+//! | range | from the smallest to the largest sample |
+//! | error | integers: cut to a whole number; doubles: that of the sum, divided by n, and one rounding |
+//! | memory | 16 bytes an object; over a window 8 bytes and up to 8 KiB |
+//! | cost | constant for each sample, a division for each result; over a window amortised constant |
+//!
+//! Sum and count are kept, and not a running mean, because the sum of integers is exact. If it leaves the type, the mean
+//! is that of the bound and carries an error; over a window integers are added in 128 bits and cannot.
+//!
 //! The mean of integers is an integer, truncated towards zero. The original divides a negative sum by an unsigned
 //! count and reports garbage; here negatives are right.
 
@@ -142,6 +158,11 @@ impl<T: Numeric> Algorithm<T> for RangeAverage {
             }
             _ => Report::NotReady(None),
         }
+    }
+
+    fn merge(&self, into: &mut RangeState<T>, from: &RangeState<T>) -> Result<(), MergeError> {
+        into.merge(self.range, from);
+        Ok(())
     }
 
     fn heap_bytes(&self) -> usize {

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::algorithm::UpdateError;
+use crate::algorithm::{MergeError, UpdateError};
 use crate::column::{Column, Refused, Reports, Update, Values};
 use crate::number::Number;
 use crate::record::{Output, Report};
@@ -109,6 +109,35 @@ impl WindowColumn {
 
     pub(super) fn values(&self, word: usize, slots: u64, now: u64, values: &mut Values) {
         self.cells.values(word, slots, now, values);
+    }
+
+    /// Adds what object `other` accumulated in another column to the object's window, as if its samples had come here:
+    /// for samples that were aggregated in several places. Exact for integers; sums of doubles may round otherwise than
+    /// in one pass.
+    ///
+    /// ```
+    /// use derived_stats::column::WindowColumn;
+    /// use derived_stats::{Context, Number, Spec, ValueType};
+    ///
+    /// let spec = Spec::parse("1-raw:DSAvg", Context::new(ValueType::U64))?;
+    /// let mut here = WindowColumn::new(&spec).expect("a periodic spec");
+    /// let mut there = here.empty_clone();
+    /// here.update(0, 0, Number::U64(2))?;
+    /// there.update(0, 0, Number::U64(8))?;
+    /// here.merge(0, &there, 0)?;
+    /// assert_eq!(here.value(0, 0), Some(Number::U64(5)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`MergeError`] if the windows accumulate different things, or the entry of their algorithm does not claim to
+    /// [merge](crate::entry::Claims::merges); the window is then unchanged.
+    pub fn merge(&mut self, slot: usize, from: &Self, other: usize) -> Result<(), MergeError> {
+        if self.link != from.link {
+            return Err(MergeError::Foreign);
+        }
+        self.cells.merge(slot, &*from.cells, other)
     }
 
     /// Empties the object's window.

@@ -34,7 +34,7 @@ fn every(annotation: &Annotation, periods: Periods) -> Result<u32, AnnotationErr
         (Periods::Every { .. }, None) => Ok(1),
         (Periods::AsWritten | Periods::Plain, None) => Ok(0),
         (Periods::Plain, Some(period @ 1..)) => {
-            let span = annotation.period().map_or(annotation.source().span(), crate::annotation::Period::span);
+            let span = annotation.period().map_or_else(|| annotation.source().span(), crate::annotation::Period::span);
             Err(annotation.error_at(span, ErrorKind::PeriodInPlainStruct { period }))
         }
         (_, Some(period)) => Ok(period),

@@ -51,17 +51,23 @@ impl Spec {
     ///
     /// [`RestoreError`] for a state of another pipeline or of a newer version, or with impossible content.
     pub fn restore(&self, saved: &SavedState) -> Result<State, RestoreError> {
-        if saved.version != STATE_VERSION {
-            return Err(RestoreError::Version { found: saved.version });
-        }
-        let expected = self.identity();
-        if saved.pipeline != expected {
-            return Err(RestoreError::WrongPipeline { expected, found: saved.pipeline.to_string() });
-        }
+        self.check_saved(saved.version, &saved.pipeline)?;
         let mut words = Words::new(&saved.words);
         let state = self.restore_words(&saved.algorithms, &mut words)?;
         words.finish()?;
         Ok(state)
+    }
+
+    /// Refuses a saved state of another layout or another pipeline.
+    pub(crate) fn check_saved(&self, version: u16, pipeline: &str) -> Result<(), RestoreError> {
+        if version != STATE_VERSION {
+            return Err(RestoreError::Version { found: version });
+        }
+        let expected = self.identity();
+        if pipeline != expected {
+            return Err(RestoreError::WrongPipeline { expected, found: pipeline.to_string() });
+        }
+        Ok(())
     }
 
     /// Reads back what [`save_words`](Self::save_words) wrote in `versions`.

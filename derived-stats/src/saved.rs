@@ -112,9 +112,26 @@ impl<'w> Words<'w> {
     ///
     /// At the end, or for a NaN or an infinity.
     pub fn finite<T: Numeric>(&mut self, field: &'static str) -> Result<T, RestoreError> {
-        let word = self.next(field)?;
-        let value = T::from_bits(word);
-        if value.to_f64().is_finite() { Ok(value) } else { Err(RestoreError::invalid(field, word)) }
+        finite(field, self.next(field)?)
+    }
+
+    /// A flag and the word that it is about; `None` if the flag is 0, and the word with it.
+    ///
+    /// # Errors
+    ///
+    /// At the end, for a flag other than 0 and 1, or for a word other than 0 behind a flag of 0.
+    pub(crate) fn optional(&mut self, field: &'static str) -> Result<Option<u64>, RestoreError> {
+        let (is_present, word) = (self.flag(field)?, self.next(field)?);
+        if is_present || word == 0 { Ok(is_present.then_some(word)) } else { Err(RestoreError::invalid(field, word)) }
+    }
+
+    /// The same about a value of the element type.
+    ///
+    /// # Errors
+    ///
+    /// As [`optional`](Self::optional), and for a NaN or an infinity.
+    pub(crate) fn optional_finite<T: Numeric>(&mut self, field: &'static str) -> Result<Option<T>, RestoreError> {
+        self.optional(field)?.map(|word| finite(field, word)).transpose()
     }
 
     /// The words that were not read.
@@ -133,4 +150,9 @@ impl<'w> Words<'w> {
             extra => Err(RestoreError::TooLong { extra }),
         }
     }
+}
+
+fn finite<T: Numeric>(field: &'static str, word: u64) -> Result<T, RestoreError> {
+    let value = T::from_bits(word);
+    if value.to_f64().is_finite() { Ok(value) } else { Err(RestoreError::invalid(field, word)) }
 }

@@ -205,10 +205,9 @@ impl<T: Numeric> RangeState<T> {
 
     pub(crate) fn restore(range: Range, words: &mut Words<'_>) -> Result<Self, RestoreError> {
         let mut state = Self::new(range);
-        let seen = words.flag("first bucket")?;
-        let first = words.next("first bucket")?;
-        state.first = seen.then_some(first);
+        state.first = words.optional("first bucket")?;
         state.newest = words.next("newest bucket")?;
+        let first = state.first.unwrap_or_default();
         if range.bucket(first) != first || range.bucket(state.newest) != state.newest || first > state.newest {
             return Err(RestoreError::invalid("first bucket", first));
         }

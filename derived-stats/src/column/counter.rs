@@ -62,10 +62,9 @@ impl CounterColumn {
     ///
     /// [`RestoreError`]; the slot is then unchanged.
     pub fn restore(&mut self, slot: usize, words: &mut Words<'_>) -> Result<(), RestoreError> {
-        let seen = words.flag("counter reading")?;
         each!(&mut self.0, |column| {
-            let reading = words.finite("counter reading")?;
-            *grown(column, slot) = seen.then_some(reading);
+            let reading = words.optional_finite("counter reading")?;
+            *grown(column, slot) = reading;
         });
         Ok(())
     }

@@ -222,10 +222,9 @@ impl<T: Numeric> Shape<T> {
         if metric != MetricKind::Agg {
             return self.restore_plain(words);
         }
-        let seen = words.flag("counter reading")?;
-        let reading = words.finite("counter reading")?;
+        let reading = words.optional_finite("counter reading")?;
         let state = self.restore_plain(words)?;
-        Ok(ShapeState::Counter(Box::new(Counter { reading: seen.then_some(reading), state })))
+        Ok(ShapeState::Counter(Box::new(Counter { reading, state })))
     }
 
     fn restore_plain(&self, words: &mut Words<'_>) -> Result<ShapeState<T>, RestoreError> {
@@ -327,5 +326,7 @@ fn restore_closed<T: Numeric>(
     words: &mut Words<'_>,
 ) -> Result<Option<Closed<T>>, RestoreError> {
     let at = words.next("end of the closed period")?;
-    Ok(restore_option(accumulator, words)?.map(|accumulated| Closed { at, accumulated }))
+    let closed = restore_option(accumulator, words)?.map(|accumulated| Closed { at, accumulated });
+    // The end of no period is not a time.
+    if closed.is_none() && at != 0 { Err(RestoreError::invalid("end of the closed period", at)) } else { Ok(closed) }
 }

@@ -151,11 +151,8 @@ impl<T: Numeric> RangeState<T> {
     }
 
     fn add(&mut self, bucket: u64, value: T) {
-        self.sum = if self.samples == 0 && self.buckets.is_empty() && self.sum == T::ZERO {
-            value.widen()
-        } else {
-            T::wide_sum(self.sum, value.widen())
-        };
+        // The first value is not added to anything, so that -0.0 keeps its sign.
+        self.sum = if self.buckets.is_empty() { value.widen() } else { T::wide_sum(self.sum, value.widen()) };
         self.samples += 1;
         match self.buckets.back_mut() {
             Some(newest) if newest.start == bucket => {
@@ -360,5 +357,139 @@ mod tests {
         }
         state.update(range, Sample { at: 2_000_000, value: 3 }).expect("time goes forward");
         assert_eq!(state.window(range, 2_000_000).map(|w| w.total()), Some((3, false)));
+    }
+
+    #[test]
+    fn a_range_is_whole_seconds_in_at_most_256_buckets() {
+        for seconds in [0, 1 << 32, u64::MAX] {
+            assert_eq!(Range::from_seconds(seconds), Err(RangeError), "{seconds}");
+        }
+        for (seconds, bucket_micros) in [(1, 4096), (2, 8192), (60, 262_144), (u64::from(u32::MAX), 1 << 44)] {
+            let range = Range::from_seconds(seconds).expect("a good range");
+            assert_eq!((range.seconds(), range.bucket_micros()), (seconds, bucket_micros));
+            assert!(bucket_micros * 256 >= range.micros && bucket_micros * 128 < range.micros, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_leaves_when_the_bucket_of_its_start_plus_the_range_is_reached() {
+        let (range, mut state) = state(1);
+        // 1 s after the start of the bucket at 8192 us is in the bucket at 1,007,616 us.
+        for (at, value) in [(8192 + 100, 5), (12_288, 7)] {
+            state.update(range, Sample { at, value }).expect("time goes forward");
+        }
+        let window = |now| state.window(range, now).map(|window| (window.sum, window.samples));
+        assert_eq!(window(1_007_615), None, "one whole range has not passed");
+        assert_eq!(window(1_007_616), Some((7, 1)));
+        assert_eq!(window(1_011_711), Some((7, 1)));
+        assert_eq!(window(1_011_712), Some((0, 0)));
+    }
+
+    #[test]
+    fn samples_of_one_bucket_share_it() {
+        let (range, mut state) = state(1);
+        for (at, buckets) in [(0, 1), (4095, 1), (4096, 2), (4096, 2), (999_424, 2)] {
+            state.update(range, Sample { at, value: 1 }).expect("time goes forward");
+            assert_eq!(state.buckets(), buckets, "at {at}");
+        }
+        assert_eq!((state.sum, state.samples), (3, 3));
+        assert_eq!(
+            state.update(range, Sample { at: 9, value: 1 }),
+            Err(UpdateError::TimeWentBack { at: 9, newest: 999_424 })
+        );
+    }
+
+    fn saved(seconds: &[u64]) -> (Range, Vec<u64>) {
+        let (range, mut state) = state(1);
+        for &at in seconds {
+            state.update(range, Sample { at, value: 9 }).expect("time goes forward");
+        }
+        let mut words = Vec::new();
+        state.save(&mut words);
+        (range, words)
+    }
+
+    #[test]
+    fn a_saved_window_comes_back_and_no_other_does() {
+        // first flag, first, newest, refused, sum (2), buckets, then start, samples, sum (2) of each.
+        let (range, good) = saved(&[4096, 8192, 8193]);
+        assert_eq!(good, [1, 4096, 8192, 0, 27, 0, 2, 4096, 1, 9, 0, 8192, 2, 18, 0]);
+        let restore = |words: &[u64]| RangeState::<u64>::restore(range, &mut Words::new(words));
+        let mut words = Vec::new();
+        restore(&good).expect("what was saved").save(&mut words);
+        assert_eq!(words, good);
+        let cases = [
+            (0, 2, "first bucket"),
+            (1, 4097, "first bucket"),
+            (1, 12_288, "first bucket"),
+            (2, 8193, "first bucket"),
+            (2, 4096, "bucket start"),
+            (4, 28, "sum"),
+            (5, 1, "sum"),
+            (6, 257, "buckets"),
+            (7, 4095, "bucket start"),
+            (7, 8192, "bucket start"),
+            (8, 0, "bucket samples"),
+            (8, 1 << 48, "bucket samples"),
+            (11, 4096, "bucket start"),
+            (11, 12_288, "bucket start"),
+            (14, 1, "sum"),
+        ];
+        for (position, word, expected) in cases {
+            let mut words = good.clone();
+            words[position] = word;
+            let field = match restore(&words) {
+                Err(RestoreError::Invalid { field, .. }) => field,
+                other => panic!("word {position} as {word}: {other:?}"),
+            };
+            assert_eq!(field, expected, "word {position} as {word}");
+        }
+        let mut words = good.clone();
+        words[8] = (1 << 48) - 1;
+        words[3] = 5;
+        assert_eq!(restore(&words).map(|state| (state.samples, state.refused())), Ok(((1 << 48) + 1, 5)));
+        let mut absent = vec![0, 0, 8192, 0, 27, 0, 2];
+        absent.extend(&good[7..]);
+        assert!(restore(&absent).is_err(), "buckets without a first one");
+    }
+
+    #[test]
+    fn a_saved_window_may_have_256_buckets() {
+        let (range, full) = saved(&(0..256).map(|bucket| bucket * 4096).collect::<Vec<_>>());
+        assert_eq!(full[6], 244, "the range is not a whole number of buckets");
+        let words = |buckets: u64| {
+            let mut words = vec![1, 0, 4096 * buckets, 0, 9 * buckets, 0, buckets];
+            words.extend((0..buckets).flat_map(|bucket| [bucket * 4096, 1, 9, 0]));
+            words
+        };
+        let restore = |buckets| RangeState::<u64>::restore(range, &mut Words::new(&words(buckets)));
+        assert_eq!(restore(256).map(|state| state.buckets()), Ok(256));
+        assert!(restore(257).is_err());
+    }
+
+    #[test]
+    fn only_the_first_sample_decides_the_sign_of_zero() {
+        let range = Range::from_seconds(1).expect("a good range");
+        for (values, expected) in [([-0.0, -0.0], -0.0f64), ([0.0, -0.0], 0.0), ([-0.0, 0.0], 0.0), ([-0.0, 2.5], 2.5)]
+        {
+            let mut state = RangeState::<f64>::new(range);
+            for (at, value) in [0, 500_000].into_iter().zip(values) {
+                state.update(range, Sample { at, value }).expect("time goes forward");
+            }
+            assert_eq!(state.sum.to_bits(), expected.to_bits(), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn the_sum_of_doubles_keeps_the_rounding_of_samples_that_have_left() {
+        let range = Range::from_seconds(1).expect("a good range");
+        let mut state = RangeState::<f64>::new(range);
+        for (at, value) in [(0, 1e17), (500_000, 1.0), (1_200_000, 1.0)] {
+            state.update(range, Sample { at, value }).expect("time goes forward");
+        }
+        assert_eq!((state.sum, state.samples), (0.0, 2), "both 1s were lost beside 1e17");
+        let mut words = Vec::new();
+        state.save(&mut words);
+        assert_eq!(RangeState::restore(range, &mut Words::new(&words)), Ok(state));
     }
 }

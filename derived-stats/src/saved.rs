@@ -156,3 +156,53 @@ fn finite<T: Numeric>(field: &'static str, word: u64) -> Result<T, RestoreError>
     let value = T::from_bits(word);
     if value.to_f64().is_finite() { Ok(value) } else { Err(RestoreError::invalid(field, word)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invalid<V>(field: &'static str, word: u64) -> Result<V, RestoreError> {
+        Err(RestoreError::Invalid { field, word })
+    }
+
+    #[test]
+    fn words_are_read_from_the_first_to_the_last() {
+        let mut words = Words::new(&[7, 8, 9]);
+        assert_eq!((words.next("a"), words.rest()), (Ok(7), &[8, 9][..]));
+        assert_eq!((words.next("b"), words.next("c")), (Ok(8), Ok(9)));
+        assert_eq!(words.next("d"), Err(RestoreError::TooShort { field: "d" }));
+        assert_eq!(words.finish(), Ok(()));
+        assert_eq!(Words::new(&[7, 8]).finish(), Err(RestoreError::TooLong { extra: 2 }));
+    }
+
+    #[test]
+    fn a_flag_is_0_or_1() {
+        assert_eq!(Words::new(&[0]).flag("f"), Ok(false));
+        assert_eq!(Words::new(&[1]).flag("f"), Ok(true));
+        assert_eq!(Words::new(&[2]).flag("f"), invalid("f", 2));
+        assert_eq!(Words::new(&[]).flag("f"), Err(RestoreError::TooShort { field: "f" }));
+    }
+
+    #[test]
+    fn a_double_is_finite_and_every_integer_is_good() {
+        assert_eq!(Words::new(&[2.5f64.to_bits()]).finite("v"), Ok(2.5));
+        for double in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(Words::new(&[double.to_bits()]).finite::<f64>("v"), invalid("v", double.to_bits()));
+        }
+        assert_eq!(Words::new(&[u64::MAX]).finite("v"), Ok(u64::MAX));
+        assert_eq!(Words::new(&[u64::MAX]).finite("v"), Ok(-1i64));
+    }
+
+    #[test]
+    fn what_is_absent_is_0() {
+        assert_eq!(Words::new(&[1, 7]).optional("o"), Ok(Some(7)));
+        assert_eq!(Words::new(&[1, 0]).optional("o"), Ok(Some(0)));
+        assert_eq!(Words::new(&[0, 0]).optional("o"), Ok(None));
+        assert_eq!(Words::new(&[0, 7]).optional("o"), invalid("o", 7));
+        assert_eq!(Words::new(&[2, 7]).optional("o"), invalid("o", 2));
+        assert_eq!(Words::new(&[1, 2.5f64.to_bits()]).optional_finite("o"), Ok(Some(2.5)));
+        assert_eq!(Words::new(&[0, 0]).optional_finite::<f64>("o"), Ok(None));
+        let nan = f64::NAN.to_bits();
+        assert_eq!(Words::new(&[1, nan]).optional_finite::<f64>("o"), invalid("o", nan));
+    }
+}

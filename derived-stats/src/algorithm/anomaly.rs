@@ -216,4 +216,78 @@ mod tests {
         assert_eq!(metric(Number::I64(-1)), u64::MAX);
         assert_eq!(metric(Number::F64(2.9)), 2);
     }
+
+    fn saved(detector: &Anomaly, state: &AnomalyState<f64>) -> Vec<u64> {
+        let mut words = Vec::new();
+        detector.save(state, &mut words);
+        words
+    }
+
+    #[test]
+    fn two_quiet_samples_in_a_row_after_the_warm_up_are_unchanged() {
+        let detector = detector("0.5");
+        let mut state = AnomalyState::start();
+        for value in [0.0, 100.0, 0.0, 100.0] {
+            detector.feed(&mut state, value, false);
+            assert!(!matches!(detector.judge(&state), Report::Unchanged(_)), "{value} is far from the mean");
+        }
+        // The mean itself scores 0.
+        let mean = state.moments.mean;
+        detector.feed(&mut state, mean, false);
+        assert!(matches!(detector.judge(&state), Report::Value(_)), "the first quiet sample is shown");
+        detector.feed(&mut state, mean, false);
+        assert!(matches!(detector.judge(&state), Report::Unchanged(_)));
+        detector.feed(&mut state, mean + 1e6, false);
+        assert!(matches!(detector.judge(&state), Report::Value(_)), "a sample that is not quiet is shown at once");
+    }
+
+    #[test]
+    fn silence_is_not_a_sample_but_counts_as_one_when_it_is_fed() {
+        let detector = detector("0.5");
+        let mut state = AnomalyState::<f64>::start();
+        assert!(!state.is_started() && !state.is_from_samples());
+        detector.feed(&mut state, 7.0, false);
+        assert!(state.is_started() && state.is_from_samples());
+        state.note_silence();
+        assert!(state.is_started() && !state.is_from_samples());
+        detector.feed(&mut state, 7.0, false);
+        detector.feed_silence(&mut state);
+        assert!(!state.is_from_samples());
+        assert_eq!((state.moments.samples, state.newest), (3, 0.0));
+    }
+
+    #[test]
+    fn saved_flags_are_exact_and_others_are_refused() {
+        let detector = detector("0.5");
+        let start = AnomalyState::start();
+        assert_eq!(saved(&detector, &start), [0, 0, 0, 0, 1], "a start counts as quiet");
+        let mut overflowed = start;
+        detector.feed(&mut overflowed, 5.0, true);
+        assert_eq!(saved(&detector, &overflowed).last(), Some(&0b111));
+        let mut moved = overflowed;
+        detector.feed(&mut moved, -400.0, false);
+        detector.feed(&mut moved, 400.0, false);
+        assert_eq!(saved(&detector, &moved).last(), Some(&0b100));
+        for state in [start, overflowed, moved] {
+            let words = saved(&detector, &state);
+            assert_eq!(detector.restore(&mut Words::new(&words)), Ok(state));
+        }
+        for flags in [8, u64::MAX] {
+            let words = [0, 0, 0, 0, flags];
+            let refused: Result<AnomalyState<f64>, _> = detector.restore(&mut Words::new(&words));
+            assert_eq!(refused, Err(RestoreError::invalid("flags", flags)));
+        }
+    }
+
+    #[test]
+    fn an_overflowed_or_too_large_sample_carries_its_error() {
+        let detector = detector("0.5");
+        let errors = [(5.0, true), (1e200, false), (5.0, false)].map(|(value, overflowed)| {
+            let mut state = AnomalyState::start();
+            detector.feed(&mut state, value, overflowed);
+            detector.result(&state).error
+        });
+        assert_eq!(errors, [Some(OVERFLOW), Some(crate::report::TOO_LARGE), None]);
+        assert_eq!(detector.result(&AnomalyState::<u64>::start()).metric, None);
+    }
 }

@@ -249,4 +249,88 @@ mod tests {
             assert!(moments.sigma(x).abs() <= 1.0, "sigma is {} after {x:e}", moments.sigma(x));
         }
     }
+
+    fn restored(samples: u64, mean: f64, variance: f64) -> Result<Moments, RestoreError> {
+        Moments::restore(&mut Words::new(&[samples, mean.to_bits(), variance.to_bits()]))
+    }
+
+    #[test]
+    fn a_weight_may_be_so_small_that_the_warm_up_just_fits_64_bits() {
+        let smallest = 1.0 / 18_446_744_073_709_551_616.0;
+        assert_eq!(Alpha::new(smallest), Err(AlphaError::OutOfRange));
+        assert_eq!(Alpha::new(smallest * 2.0).map(Alpha::warm_up), Ok(1 << 63));
+        assert_eq!(Alpha::new(1.0).map(Alpha::get), Ok(1.0));
+        for alpha in [0.0, -0.5, 1.0f64.next_up(), f64::NAN, f64::NEG_INFINITY] {
+            assert_eq!(Alpha::new(alpha), Err(AlphaError::OutOfRange), "{alpha}");
+        }
+    }
+
+    #[test]
+    fn moments_follow_the_recursion() {
+        let alpha = Alpha::new(0.25).expect("in range");
+        let mut moments = Moments::default();
+        moments.update(alpha, 8.0);
+        // d = 8: variance = 0.75 * 0.25 * 64, mean = 0.25 * 8.
+        assert_eq!(moments, Moments { samples: 1, mean: 2.0, variance: 12.0 });
+        moments.update(alpha, 4.0);
+        // d = 2: variance = 0.75 * (12 + 0.25 * 4), mean = 0.75 * 2 + 0.25 * 4.
+        assert_eq!(moments, Moments { samples: 2, mean: 2.5, variance: 9.75 });
+        assert_eq!(moments.sigma(4.0), 1.5 / 9.75f64.sqrt());
+        assert_eq!(Moments { variance: 0.0, ..moments }.sigma(4.0), 0.0, "without variance there is no score");
+    }
+
+    #[test]
+    fn a_sample_at_the_bound_is_taken_as_it_is_and_one_beyond_it_counts_as_the_bound() {
+        let alpha = Alpha::new(1.0).expect("in range");
+        for (x, mean, error) in [
+            (LARGEST, LARGEST, None),
+            (LARGEST.next_up(), LARGEST, Some(TOO_LARGE)),
+            (-LARGEST, -LARGEST, None),
+            (f64::MIN, -LARGEST, Some(TOO_LARGE)),
+        ] {
+            let mut moments = Moments::default();
+            moments.update(alpha, x);
+            assert_eq!((moments.mean, too_large(x)), (mean, error), "{x:e}");
+        }
+    }
+
+    #[test]
+    fn saved_moments_are_refused_exactly_where_no_samples_lead_to_them() {
+        let good = [(0.0, 0.0), (2.0 * LARGEST, 0.0), (-2.0 * LARGEST, LARGEST_VARIANCE), (-7.5, 2.5)];
+        for (mean, variance) in good {
+            assert_eq!(restored(3, mean, variance), Ok(Moments { samples: 3, mean, variance }));
+        }
+        let bad = [(2.0 * LARGEST).next_up(), f64::MIN, f64::NAN, f64::INFINITY];
+        for mean in bad {
+            assert_eq!(restored(3, mean, 1.0), Err(RestoreError::invalid("mean", mean.to_bits())), "{mean:e}");
+        }
+        for variance in [LARGEST_VARIANCE.next_up(), -f64::MIN_POSITIVE, f64::NAN, f64::INFINITY] {
+            let expected = Err(RestoreError::invalid("variance", variance.to_bits()));
+            assert_eq!(restored(3, 1.0, variance), expected, "{variance:e}");
+        }
+    }
+
+    #[test]
+    fn a_saved_state_comes_back_and_goes_on_alike() {
+        let ewm = Ewm::new(Alpha::new(0.25).expect("in range"));
+        let mut state = EwmState::default();
+        for value in [8.0, 4.0] {
+            Algorithm::<f64>::update(&ewm, &mut state, Sample { at: 0, value }).expect("a finite sample");
+        }
+        let mut words = Vec::new();
+        Algorithm::<f64>::save(&ewm, &state, &mut words);
+        assert_eq!(words, [2, 2.5f64.to_bits(), 9.75f64.to_bits(), 4.0f64.to_bits()]);
+        assert_eq!(Algorithm::<f64>::restore(&ewm, &mut Words::new(&words)), Ok(state));
+        let Report::Value(Output::Ewm(result)) = Algorithm::<f64>::report(&ewm, &state, 0) else {
+            panic!("there is always a result")
+        };
+        assert_eq!((result.samples, result.mean, result.stddev, result.error), (2, 2.5, 9.75f64.sqrt(), None));
+        // The score of this newest sample would be infinite.
+        words[2] = f64::MIN_POSITIVE.to_bits();
+        words[3] = 1e150f64.to_bits();
+        assert!(Algorithm::<f64>::restore(&ewm, &mut Words::new(&words)).is_ok(), "1e150 over 1e-154 is finite");
+        words[2] = f64::from_bits(1).to_bits();
+        let refused = Algorithm::<f64>::restore(&ewm, &mut Words::new(&words));
+        assert_eq!(refused, Err(RestoreError::invalid("newest sample", 1e150f64.to_bits())));
+    }
 }

@@ -112,4 +112,39 @@ mod tests {
         tally.add(0);
         assert_eq!(tally.samples(), MAX_SAMPLES);
     }
+
+    fn restored(words: &[u64]) -> Result<Tally<u64>, RestoreError> {
+        Tally::restore(&mut Words::new(words))
+    }
+
+    #[test]
+    fn a_repeated_value_marks_and_another_one_clears_the_mark() {
+        let mut tally = Tally::<u64>::default();
+        let marks = [0, 0, 7, 7, 7, 8].map(|value| {
+            tally.replace(value);
+            tally.is_marked()
+        });
+        assert_eq!(marks, [false, true, false, true, true, false]);
+        assert_eq!((tally.value(), tally.samples()), (8, 6));
+    }
+
+    #[test]
+    fn a_saved_tally_comes_back_with_value_count_and_mark() {
+        for (value, samples, mark) in [(0, 0, 0), (7, 1, 0), (7, 2, 1), (u64::MAX, MAX_SAMPLES, 1), (7, 1 << 32, 0)] {
+            let words = [value, samples << 1 | mark];
+            let tally = restored(&words).expect("a possible tally");
+            assert_eq!((tally.value(), tally.samples(), tally.is_marked()), (value, samples, mark == 1));
+            let mut saved = Vec::new();
+            tally.save(&mut saved);
+            assert_eq!(saved, words);
+        }
+    }
+
+    #[test]
+    fn a_saved_count_that_does_not_fit_is_refused() {
+        for packed in [(MAX_SAMPLES + 1) << 1, u64::MAX] {
+            assert_eq!(restored(&[7, packed]), Err(RestoreError::invalid("samples", packed)));
+        }
+        assert_eq!(restored(&[7]), Err(RestoreError::TooShort { field: "samples" }));
+    }
 }

@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test lint doc book bench compare soak fuzz clean
+.PHONY: demo test lint doc book bench compare soak fuzz mutants clean
 
 demo: ## The main job on simulated vrouters, in a terminal: Ctrl-C ends it
 	$(CARGO) run --release --quiet --bin derived-statsd -- demo $(DEMO_ARGS)
@@ -36,6 +36,11 @@ soak: ## The fault runs with many more seeds, and on Kafka with a million sample
 
 fuzz: ## Every fuzz target for its share of half an hour; with libFuzzer if nightly Rust and cargo-fuzz are installed
 	.ci/fuzz $(or $(FUZZ_ARGS),1800)
+
+mutants: ## Which changes of the core no test notices: hours; MUTANTS_ARGS="-f derived-stats/src/text.rs" for one file
+	cargo mutants --version >/dev/null || $(CARGO) install --locked cargo-mutants
+	mkdir -p target
+	$(CARGO) mutants -p derived-stats --output target $(MUTANTS_ARGS)
 
 clean:
 	$(CARGO) clean

@@ -242,6 +242,18 @@ mod tests {
     }
 
     #[test]
+    fn the_result_that_ends_the_warm_up_is_shown_even_if_it_is_quiet() {
+        let detector = detector("0.5");
+        let mut state = detector.start();
+        let shown = [(); 3].map(|()| {
+            detector.update(&mut state, Sample { at: 0, value: 0u64 }).expect("any u64 is a sample");
+            detector.judge(&state).name()
+        });
+        assert_eq!(shown, ["not_ready", "ok", "unchanged"]);
+        assert_eq!(detector.result(&state).metric, Some(0));
+    }
+
+    #[test]
     fn silence_is_not_a_sample_but_counts_as_one_when_it_is_fed() {
         let detector = detector("0.5");
         let mut state = AnomalyState::<f64>::start();

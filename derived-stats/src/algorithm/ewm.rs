@@ -259,7 +259,7 @@ mod tests {
         let smallest = 1.0 / 18_446_744_073_709_551_616.0;
         assert_eq!(Alpha::new(smallest), Err(AlphaError::OutOfRange));
         assert_eq!(Alpha::new(smallest * 2.0).map(Alpha::warm_up), Ok(1 << 63));
-        assert_eq!(Alpha::new(1.0).map(Alpha::get), Ok(1.0));
+        assert_eq!([1.0, 0.25].map(|alpha| Alpha::new(alpha).map(Alpha::get)), [Ok(1.0), Ok(0.25)]);
         for alpha in [0.0, -0.5, 1.0f64.next_up(), f64::NAN, f64::NEG_INFINITY] {
             assert_eq!(Alpha::new(alpha), Err(AlphaError::OutOfRange), "{alpha}");
         }

@@ -454,6 +454,20 @@ mod tests {
     }
 
     #[test]
+    fn a_ranged_sum_is_of_the_window_and_comes_back_from_saved_words() {
+        let algorithm = RangeSum::new(Range::from_seconds(1).expect("a good range"));
+        let mut state: Box<RangeState<u64>> = algorithm.start();
+        for (at, value) in [(0, 100), (1_500_000, 10), (1_600_000, 13)] {
+            algorithm.update(&mut state, Sample { at, value }).expect("time goes forward");
+        }
+        let expected = NumberResult { value: crate::number::Number::U64(23), overflowed: false };
+        assert_eq!(algorithm.report(&state, 1_600_000), Report::Value(Output::Number(expected)));
+        let mut words = Vec::new();
+        algorithm.save(&state, &mut words);
+        assert_eq!(algorithm.restore(&mut Words::new(&words)), Ok(state));
+    }
+
+    #[test]
     fn a_saved_window_may_have_256_buckets() {
         let (range, full) = saved(&(0..256).map(|bucket| bucket * 4096).collect::<Vec<_>>());
         assert_eq!(full[6], 244, "the range is not a whole number of buckets");

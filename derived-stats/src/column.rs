@@ -54,7 +54,7 @@ use crate::record::{Record, Report};
 use crate::saved::{RestoreError, Words};
 
 pub use self::counter::CounterColumn;
-pub(crate) use self::counter::restore_number;
+pub(crate) use self::counter::restore_reading;
 pub use self::downstream::DownstreamColumn;
 pub use self::inline::InlineColumn;
 pub(crate) use self::typed::TypedColumn;

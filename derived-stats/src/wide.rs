@@ -158,3 +158,66 @@ impl Wide for f64 {
         words.finite("sum")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn restored<T: Wide>(sum: T::Sum) -> T::Sum {
+        let mut words = Vec::new();
+        T::save_wide(sum, &mut WordWriter::new(&mut words));
+        let mut reader = Words::new(&words);
+        let sum = T::restore_wide(&mut reader).expect("what was saved");
+        assert_eq!(reader.finish(), Ok(()));
+        sum
+    }
+
+    #[test]
+    fn integers_add_up_beyond_their_type_and_come_back() {
+        let large = u64::wide_sum(u64::MAX.widen(), u64::MAX.widen());
+        assert_eq!((large, u64::narrow(large)), ((1 << 65) - 2, (u64::MAX, true)));
+        assert_eq!(u64::narrow(u64::wide_difference(large, u64::MAX.widen())), (u64::MAX, false));
+        let low = i64::wide_sum(i64::MIN.widen(), (-3i64).widen());
+        assert_eq!((low, i64::narrow(low)), (i128::from(i64::MIN) - 3, (i64::MIN, true)));
+        assert_eq!(i64::narrow(i64::wide_difference(low, i64::MIN.widen())), (-3, false));
+        let high = i64::wide_sum(i64::MAX.widen(), 1i64.widen());
+        assert_eq!(i64::narrow(high), (i64::MAX, true));
+    }
+
+    #[test]
+    fn doubles_stop_at_the_bound_and_report_it() {
+        assert_eq!((f64::wide_sum(2.5, 4.0), f64::wide_difference(2.5, 4.0)), (6.5, -1.5));
+        assert_eq!((f64::wide_sum(f64::MAX, f64::MAX), f64::wide_difference(f64::MIN, f64::MAX)), (f64::MAX, f64::MIN));
+        assert_eq!(
+            (f64::narrow(f64::MAX), f64::narrow(f64::MIN), f64::narrow(2.5)),
+            ((f64::MAX, true), (f64::MIN, true), (2.5, false))
+        );
+        assert_eq!(2.5f64.widen(), 2.5);
+    }
+
+    #[test]
+    fn a_mean_is_that_of_the_exact_sum() {
+        assert_eq!(u64::wide_quotient(u128::from(u64::MAX) * 3, 3), (u64::MAX, false));
+        assert_eq!(u64::wide_quotient(u128::from(u64::MAX) * 3, 2), (u64::MAX, true));
+        assert_eq!((u64::wide_quotient(11, 3), u64::wide_quotient(11, 0)), ((3, false), (11, false)));
+        assert_eq!((i64::wide_quotient(-11, 3), i64::wide_quotient(-11, 0)), ((-3, false), (-11, false)));
+        assert_eq!(i64::wide_quotient(i128::from(i64::MIN) * 4, 2), (i64::MIN, true));
+        assert_eq!((f64::wide_quotient(11.0, 4), f64::wide_quotient(11.0, 0)), ((2.75, false), (11.0, false)));
+    }
+
+    #[test]
+    fn a_saved_sum_comes_back_with_every_bit() {
+        for sum in [0, 7, u128::from(u64::MAX) + 7, u128::MAX - 1, 0x0123_4567_89ab_cdef_0fed_cba9_8765_4321] {
+            assert_eq!(restored::<u64>(sum), sum);
+        }
+        for sum in [0, -7, i128::MIN, i128::MAX] {
+            assert_eq!(restored::<i64>(sum), sum);
+        }
+        for sum in [-0.0, 2.5, f64::MAX] {
+            assert_eq!(restored::<f64>(sum).to_bits(), sum.to_bits());
+        }
+        let infinite = [f64::INFINITY.to_bits()];
+        assert!(f64::restore_wide(&mut Words::new(&infinite)).is_err());
+        assert_eq!(u64::restore_wide(&mut Words::new(&[1])), Err(RestoreError::TooShort { field: "sum" }));
+    }
+}

@@ -367,4 +367,33 @@ mod tests {
             assert!(matches!(restored, Err(RestoreError::Invalid { .. })), "word {index} as {word:#x}: {restored:?}");
         }
     }
+
+    #[test]
+    fn two_quiet_samples_in_a_row_after_the_warm_up_are_unchanged() {
+        let detector = detector("0.5");
+        let mut state: AnomalyState<f64> = detector.start();
+        for value in [0.0, 100.0, 0.0, 100.0] {
+            feed(&detector, &mut state, value);
+            assert!(!matches!(detector.report(&state, 0), Report::Unchanged(_)), "{value} is far from the mean");
+        }
+        // The mean itself scores 0.
+        let mean = state.moments.mean;
+        feed(&detector, &mut state, mean);
+        assert!(matches!(detector.report(&state, 0), Report::Value(_)), "the first quiet sample is shown");
+        feed(&detector, &mut state, mean);
+        assert!(matches!(detector.report(&state, 0), Report::Unchanged(_)));
+        feed(&detector, &mut state, mean + 1e6);
+        assert!(matches!(detector.report(&state, 0), Report::Value(_)), "a sample that is not quiet is shown at once");
+    }
+
+    #[test]
+    fn the_result_that_ends_the_warm_up_is_shown_even_if_it_is_quiet() {
+        let detector = detector("0.5");
+        let mut state: AnomalyState<u64> = detector.start();
+        let shown = [(); 3].map(|()| {
+            feed(&detector, &mut state, 0);
+            detector.report(&state, 0).name()
+        });
+        assert_eq!(shown, ["not_ready", "ok", "unchanged"]);
+    }
 }

@@ -181,6 +181,45 @@ impl<T: Numeric> Algorithm<T> for RangeAverage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algorithm::saved;
+
+    fn number(value: u64) -> Report<Record> {
+        Report::Value(Record::new([Number::U64(value)]))
+    }
+
+    fn after<A: Algorithm<u64>>(algorithm: &A, samples: &[(u64, u64)]) -> A::State {
+        let mut state = algorithm.start();
+        for &(at, value) in samples {
+            algorithm.update(&mut state, Sample::new(at, value)).expect("time goes forward");
+        }
+        state
+    }
+
+    /// The state is saved and restored to the same.
+    fn comes_back<A: Algorithm<u64>>(algorithm: &A, state: &A::State) {
+        let words = saved(algorithm, state);
+        let mut reader = Words::new(&words);
+        assert_eq!(algorithm.restore(&mut reader).as_ref(), Ok(state));
+        assert_eq!(reader.finish(), Ok(()));
+    }
+
+    #[test]
+    fn a_mean_is_of_all_samples_and_comes_back_from_saved_words() {
+        assert_eq!(Algorithm::<u64>::report(&Average, &Algorithm::<u64>::start(&Average), 0), Report::NotReady(None));
+        let state = after(&Average, &[(0, 10), (1, 13)]);
+        assert_eq!(Algorithm::<u64>::report(&Average, &state, 1), number(11));
+        comes_back(&Average, &state);
+    }
+
+    #[test]
+    fn a_ranged_mean_is_of_the_samples_in_the_window_and_comes_back_from_saved_words() {
+        let algorithm = RangeAverage::new(Range::from_seconds(1).expect("a good range"));
+        let state = after(&algorithm, &[(0, 100), (1_500_000, 10), (1_600_000, 13)]);
+        let report = |now| Algorithm::<u64>::report(&algorithm, &state, now);
+        assert_eq!(report(1_600_000), number(11));
+        assert_eq!(report(9_000_000), Report::NotReady(None), "an empty window has no mean");
+        comes_back(&algorithm, &state);
+    }
 
     #[test]
     fn the_mean_of_negative_samples_is_negative() {

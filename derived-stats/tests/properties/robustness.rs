@@ -206,6 +206,23 @@ fn a_saved_newest_sample_far_outside_the_moments_is_refused() {
     assert!(refused, "{:?}", spec.restore(&saved));
 }
 
+/// Before the check these words were ignored, and the restored state saved others.
+#[test]
+fn a_word_about_something_that_is_absent_must_be_zero() {
+    let cases = [
+        ("raw:DSSum", MetricKind::Agg, 1, "counter reading"),
+        ("1-raw:DSSum", MetricKind::Plain, 1, "end of the closed period"),
+    ];
+    for (annotation, metric, position, expected) in cases {
+        let spec = compile(annotation, ValueType::U64, metric);
+        let mut saved = spec.save(&spec.start());
+        assert!(spec.restore(&saved).is_ok(), "{annotation}");
+        saved.words[position] = 1 << 20;
+        let refused = spec.restore(&saved);
+        assert_eq!(refused.err(), Some(RestoreError::Invalid { field: expected, word: 1 << 20 }), "{annotation}");
+    }
+}
+
 #[test]
 fn a_counter_keeps_its_reading_when_a_window_refuses_the_sample() {
     let spec = compile("raw:DSSum:1", ValueType::U64, MetricKind::Agg);

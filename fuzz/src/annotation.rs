@@ -21,7 +21,7 @@ fn compile(annotation: &Annotation) {
     for value in [ValueType::F64, ValueType::I64, ValueType::U64] {
         for metric in [MetricKind::Agg, MetricKind::Diff, MetricKind::Plain] {
             for periods in [Periods::AsWritten, Periods::Plain, Periods::Every { seconds: 60 }] {
-                let context = Context { metric, periods, ..Context::new(value) };
+                let context = Context::new(value).with_metric(metric).with_periods(periods);
                 match Spec::compile(annotation, context) {
                     Ok(spec) => {
                         let state = spec.start();

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use arbitrary::{Result, Unstructured};
 use derived_stats::{Context, MetricKind, Number, Output, Report, SavedState, Silence, Spec, State, ValueType};
 
-const ANNOTATIONS: [&str; 22] = [
+const ANNOTATIONS: [&str; 24] = [
     "raw:DSSum",
     "raw:DSAvg",
     "raw:DSNone",
@@ -28,6 +28,8 @@ const ANNOTATIONS: [&str; 22] = [
     "1.DSNone-raw:DSAnomaly:EWM:1",
     "2-raw:DSSum",
     "2.DSSum-raw:DSAnomaly:EWM:0.5",
+    "1.DSSum.DSChange-raw:DSAnomaly:EWM:0.5",
+    "1.DSSum(1).DSAvg(2)-raw:DSAnomaly:EWM:0.5",
 ];
 
 static SPECS: LazyLock<Vec<Spec>> = LazyLock::new(|| {
@@ -35,7 +37,7 @@ static SPECS: LazyLock<Vec<Spec>> = LazyLock::new(|| {
     for annotation in ANNOTATIONS {
         for value in [ValueType::F64, ValueType::I64, ValueType::U64] {
             for metric in [MetricKind::Agg, MetricKind::Plain] {
-                let context = Context { metric, ..Context::new(value) };
+                let context = Context::new(value).with_metric(metric);
                 specs.push(Spec::parse(annotation, context).expect("a good annotation"));
             }
         }
@@ -126,13 +128,9 @@ fn check_reports(spec: &Spec, state: &State, now: u64) {
 }
 
 fn check_report(spec: &Spec, report: Report<Output<'_>>) {
-    let finite = match report.clone().any() {
-        Some(Output::Anomaly(result)) => [result.mean, result.stddev, result.sigma].iter().all(|x| x.is_finite()),
-        Some(Output::Ewm(result)) => [result.mean, result.stddev, result.sigma].iter().all(|x| x.is_finite()),
-        Some(Output::Null(result)) => result.value.as_f64().is_finite(),
-        Some(Output::Number(result)) => result.value.as_f64().is_finite(),
-        Some(other) => panic!("{spec} gives an unknown result: {other:?}"),
-        None => true,
-    };
+    let finite = report.any().is_none_or(|output| {
+        let record = output.record();
+        (0..record.len()).filter_map(|index| record.get(index)).all(Number::is_finite)
+    });
     assert!(finite, "{spec} reports {report:?}");
 }

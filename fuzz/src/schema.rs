@@ -14,8 +14,8 @@ pub fn schema(data: &[u8]) {
     }
     let names: Vec<_> = schema.names().map(str::to_owned).collect();
     for (name, proxy_type) in names.iter().zip(schema.types()) {
-        assert_eq!(*name, proxy_type.name);
-        assert!(!proxy_type.attributes.is_empty(), "{name} computes nothing");
+        assert_eq!(*name, proxy_type.name());
+        assert!(!proxy_type.attributes().is_empty(), "{name} computes nothing");
     }
     match schema.extend(schema.clone()) {
         Ok(()) => assert!(names.is_empty(), "a type was added twice"),

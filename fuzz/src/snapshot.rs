@@ -6,9 +6,12 @@ use std::sync::{Arc, LazyLock};
 use arbitrary::{Result, Unstructured};
 use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
-use proxy_uve::{Plan, Record, Snapshot, Table, TableSettings};
+use proxy_uve::{Plan, Record, Snapshot, SnapshotError, Table, TableSettings};
 
 const SECOND: u64 = 1_000_000;
+/// The version of a part, and the length of version and checksum.
+const VERSION: u8 = 2;
+const HEAD: usize = 5;
 const START: u64 = 86_400 * SECOND;
 
 /// All kinds of column: windows of one and of several periods, detectors, inline and ranged attributes, counters.
@@ -71,9 +74,9 @@ impl Original {
         Self { plan, meta, chunks }
     }
 
-    fn restore(&self, meta: &[u8], chunks: &Chunks) -> std::result::Result<Table, proxy_uve::SnapshotError> {
+    fn restore(&self, meta: &[u8], chunks: &Chunks) -> std::result::Result<Table, SnapshotError> {
         let chunks = chunks.iter().map(|(&chunk, bytes)| (chunk, bytes.as_slice()));
-        Table::restore(Arc::clone(&self.plan), TableSettings::default(), meta, chunks)
+        Table::restore(Arc::clone(&self.plan), TableSettings::default(), meta, chunks).map(|(table, _)| table)
     }
 }
 
@@ -95,9 +98,9 @@ fn run(input: &mut Unstructured<'_>) -> Result<()> {
     match input.arbitrary::<u8>()? {
         0..64 => {
             let chunk = input.arbitrary::<u8>()?;
-            chunks.insert(chunk.into(), input.bytes(input.len())?.to_vec());
+            chunks.insert(chunk.into(), sealed(input.bytes(input.len())?));
         }
-        64..96 => meta = input.bytes(input.len())?.to_vec(),
+        64..96 => meta = sealed(input.bytes(input.len())?),
         96..=255 => {
             for _ in 0..input.int_in_range(0..=3)? {
                 let part = if input.ratio(1, 4)? { &mut meta } else { chunks.values_mut().next().expect("one chunk") };
@@ -120,6 +123,25 @@ fn run(input: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The version and the checksum before a body: without them, nothing behind them is ever read.
+fn sealed(body: &[u8]) -> Vec<u8> {
+    let mut part = vec![VERSION, 0, 0, 0, 0];
+    part.extend_from_slice(body);
+    seal(&mut part);
+    part
+}
+
+/// Writes the checksum that fits the rest of a part.
+fn seal(part: &mut [u8]) {
+    if let Some((head, body)) = part.split_at_mut_checked(HEAD) {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&head[..1]);
+        hasher.update(body);
+        head[1..].copy_from_slice(&hasher.finalize().to_le_bytes());
+    }
+}
+
+/// Mostly with a checksum that fits.
 fn damage(part: &mut Vec<u8>, input: &mut Unstructured<'_>) -> Result<()> {
     if part.is_empty() {
         return Ok(());
@@ -130,6 +152,9 @@ fn damage(part: &mut Vec<u8>, input: &mut Unstructured<'_>) -> Result<()> {
         128..224 => part[at] = input.arbitrary()?,
         224..240 => part.truncate(at),
         240..=255 => part.insert(at, input.arbitrary()?),
+    }
+    if input.ratio(7, 8)? {
+        seal(part);
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use derived_stats::Registry;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -119,11 +120,11 @@ proptest! {
             uve_proxy_list: Vec::new(),
             set,
         };
-        let survey = survey(&sources);
+        let survey = survey(&sources, &Registry::new());
         for problem in &survey.problems {
             prop_assert!(!problem.to_string().ends_with(": "), "a problem without a message: {problem}");
         }
-        match load(&sources) {
+        match load(&sources, &Registry::new()) {
             Ok(loaded) => {
                 prop_assert_eq!(survey.problems, []);
                 prop_assert_eq!(loaded.config, survey.config);
@@ -144,12 +145,12 @@ proptest! {
         let path = directory.path().join("c.toml");
         write(&path, format!("{key} = {value}\n").as_bytes());
         let file = Sources { file: Some(path), ..Sources::default() };
-        if let (Ok(from_file), true) = (load(&file), keys::all().contains(&key)) {
-            prop_assert_eq!(load(&variable).map(|loaded| loaded.config).ok(), load(&flag).map(|loaded| loaded.config).ok());
+        if let (Ok(from_file), true) = (load(&file, &Registry::new()), keys::all().contains(&key)) {
+            prop_assert_eq!(load(&variable, &Registry::new()).map(|loaded| loaded.config).ok(), load(&flag, &Registry::new()).map(|loaded| loaded.config).ok());
             // Quotes are spared on the command line: there the text itself may be the value.
             let is_text = value.starts_with(['"', '\'']);
             if !is_text {
-                prop_assert_eq!(load(&flag).map(|loaded| loaded.config).ok(), Some(from_file.config));
+                prop_assert_eq!(load(&flag, &Registry::new()).map(|loaded| loaded.config).ok(), Some(from_file.config));
             }
         }
     }

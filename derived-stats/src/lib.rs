@@ -47,7 +47,7 @@
 //! # Saved state
 //!
 //! [`SavedState`] holds a version, the pipeline's text and 64-bit words, and goes through any serde format. Restored
-//! at any point it continues bit for bit. Restoring checks all of it.
+//! at any point it continues bit for bit. Restoring checks all of it. [`SavedMap`] is the same for a [`MapPipeline`].
 //!
 //! # Input safety
 //!

@@ -8,6 +8,7 @@
 use std::hint::black_box;
 
 use allocation_counter::measure;
+use derived_stats::column::{CounterColumn, DownstreamColumn, InlineColumn, WindowColumn};
 use derived_stats::entry::{Argument, ArgumentKind, Entry};
 use derived_stats::{
     Annotation, Context, DETECTOR_CALL, MetricKind, Number, Pipeline, Silence, Spec, State, ValueType, menu,
@@ -155,6 +156,90 @@ fn a_pipeline_allocates_nothing_either() {
         }
     });
     assert_eq!(count, 0);
+}
+
+/// Two periods, so that a result that is that of its window has both windows.
+#[test]
+fn an_object_takes_the_bytes_that_its_spec_names() {
+    let entries = menu().iter().filter(|entry| entry.roles().period);
+    let windows = entries.flat_map(|entry| calls(entry)).map(|call| format!("1-raw:{call}"));
+    for annotation in inline().into_iter().chain(periodic()).chain(windows) {
+        for spec in specs(&annotation) {
+            let mut kept = None;
+            let allocated = measure(|| {
+                let mut state = spec.start();
+                feed(&spec, &mut state, 0);
+                spec.close(&mut state, SAMPLES * SECOND / 100, Silence::Once);
+                feed(&spec, &mut state, SAMPLES);
+                kept = Some(state);
+            });
+            drop(kept);
+            assert_eq!(allocated.bytes_max as usize + size_of::<State>(), spec.state_bytes(), "{}", spec.identity());
+        }
+    }
+}
+
+const SLOTS: usize = 200;
+
+#[test]
+fn reserved_columns_allocate_nothing_as_they_grow_and_give_back_what_they_shrink() {
+    for annotation in inline().iter().chain(&periodic()) {
+        for spec in specs(annotation).iter().filter(|spec| !has_range(spec)) {
+            let mut kept = None;
+            let grown = measure(|| kept = Some(Columns::new(spec, SLOTS)));
+            let mut columns = kept.unwrap();
+            let used = allocations(|| (0..SLOTS).for_each(|slot| columns.fill(spec, slot)));
+            assert_eq!(used, 0, "{}", spec.identity());
+            let shrunk = measure(|| columns.shrink(SLOTS / 2));
+            let given_back = -shrunk.bytes_current;
+            assert!(given_back * 3 > grown.bytes_current, "{given_back} of {grown:?} of {}", spec.identity());
+        }
+    }
+}
+
+/// Whether a link has a window, which allocates for each object.
+fn has_range(spec: &Spec) -> bool {
+    spec.links().any(|link| link.explain(None).facts.iter().any(|(group, ..)| *group == "window"))
+}
+
+/// The columns of a spec.
+struct Columns {
+    counters: CounterColumn,
+    downstream: Option<DownstreamColumn>,
+    inline: Option<InlineColumn>,
+    window: Option<WindowColumn>,
+}
+
+impl Columns {
+    fn new(spec: &Spec, slots: usize) -> Self {
+        let mut columns = Self {
+            counters: CounterColumn::new(spec),
+            downstream: DownstreamColumn::new(spec),
+            inline: InlineColumn::new(spec),
+            window: WindowColumn::new(spec),
+        };
+        columns.counters.reserve(slots);
+        columns.downstream.iter_mut().for_each(|column| column.reserve(slots));
+        columns.inline.iter_mut().for_each(|column| column.reserve(slots));
+        columns.window.iter_mut().for_each(|column| column.reserve(slots));
+        columns
+    }
+
+    fn fill(&mut self, spec: &Spec, slot: usize) {
+        self.counters.update(slot, sample(spec, 1), |_| Ok(())).unwrap();
+        self.inline.iter_mut().for_each(|column| column.update(slot, 0, sample(spec, 1)).unwrap());
+        self.window.iter_mut().for_each(|column| column.update(slot, 0, sample(spec, 1)).unwrap());
+        if let (Some(downstream), Some(window)) = (&mut self.downstream, &self.window) {
+            downstream.close(slot, window, 0, Silence::Once);
+        }
+    }
+
+    fn shrink(&mut self, slots: usize) {
+        self.counters.shrink(slots);
+        self.downstream.iter_mut().for_each(|column| column.shrink(slots));
+        self.inline.iter_mut().for_each(|column| column.shrink(slots));
+        self.window.iter_mut().for_each(|column| column.shrink(slots));
+    }
 }
 
 #[test]

@@ -182,3 +182,20 @@ impl WindowColumn {
         self.cells.restore(slot, version, words)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Context, ValueType};
+
+    #[test]
+    fn only_windows_that_refuse_no_time_take_every_value() {
+        for (annotation, takes) in [("1-raw:DSSum", true), ("1-raw:DSSum:1", false)] {
+            let spec = Spec::parse(annotation, Context::new(ValueType::U64)).expect("a good annotation");
+            let mut window = WindowColumn::new(&spec).expect("a periodic spec");
+            window.update(0, 1_000_000, Number::U64(1)).expect("the first sample");
+            assert_eq!(window.update(0, 0, Number::U64(1)).is_ok(), takes, "{annotation}");
+            assert_eq!(window.takes_every_value(), takes, "{annotation}");
+        }
+    }
+}

@@ -142,7 +142,7 @@ impl Columns {
 
     /// The same objects in new columns, from the last to the first.
     fn restarted(&self, spec: &Spec) -> Self {
-        let mut new = Self::new(spec);
+        let mut new = Self { window: self.window.as_ref().map(WindowColumn::empty_clone), ..Self::new(spec) };
         for slot in SLOTS.iter().rev().map(|slot| *slot as usize) {
             let mut words = Vec::new();
             if let (Some(old), Some(new)) = (&self.counters, &mut new.counters) {
@@ -217,6 +217,12 @@ impl Both {
             let state = self.states.get_mut(&slot).unwrap();
             // A NaN in an error is not equal to itself.
             prop_assert_eq!(show(taken), show(self.spec.update(state, self.now, value)));
+            let takes_all = self.columns.window.as_ref().is_some_and(WindowColumn::takes_every_value);
+            let is_difference = self.columns.counters.is_some();
+            prop_assert!(
+                taken.is_ok() || !takes_all || is_difference || !self.spec.accepts(value),
+                "{value} is refused"
+            );
             updates.push(Update { slot, at: self.now, value });
             errors.push(taken.err());
         }
@@ -246,6 +252,11 @@ impl Both {
             prop_assert_eq!(fed & !slots, 0, "an object was fed whose period did not end");
             self.compare_closed(&before, word, slots, fed)?;
             self.empty_windows(word, slots);
+        }
+        if let (Some(window), [u64::MAX, u64::MAX, u64::MAX]) = (&mut self.columns.window, slots) {
+            // All at once gives what word by word gave.
+            window.clone_from(before.window.as_ref().unwrap());
+            window.reset();
         }
         self.compare_single_closes(&before, slots)
     }

@@ -24,6 +24,7 @@ use crate::intake::Intake;
 use crate::kafka::engine::KafkaSettings;
 use crate::log::{Log, PartitionLog};
 use crate::places::Places;
+use crate::result_line::LineReader;
 use crate::sink::{self, EventHub, FileSink, InfluxSettings, InfluxSink, Sink, ViewSink};
 use crate::telemetry::Telemetry;
 use crate::view::UveView;
@@ -149,7 +150,8 @@ impl Engine {
     }
 
     pub(crate) fn start_sinks(&mut self, settings: &EngineSettings, readiness: &Arc<Readiness>) -> anyhow::Result<()> {
-        let view = ViewSink { view: Arc::clone(&self.view), events: Arc::clone(&self.events) };
+        let lines = || LineReader::new(&settings.plans);
+        let view = ViewSink::new(Arc::clone(&self.view), Arc::clone(&self.events), lines());
         let (readiness, caught_up) = (Arc::clone(readiness), AtomicBool::new(false));
         self.add_sink(view, move |at_end| {
             if at_end && !caught_up.swap(true, Ordering::AcqRel) {
@@ -163,7 +165,8 @@ impl Engine {
         }
         if let Some(own) = &settings.influxdb {
             let (clock, stop) = (Arc::clone(&self.clock), Arc::clone(&self.stop_sinks));
-            self.add_sink(InfluxSink::new(own.clone(), clock, self.telemetry.influxdb.clone(), stop), |_| ())
+            let telemetry = self.telemetry.influxdb.clone();
+            self.add_sink(InfluxSink::new(own.clone(), lines(), clock, telemetry, stop), |_| ())
         } else {
             self.log.remove_sink(InfluxSink::NAME).context("forget the InfluxDB sink")
         }

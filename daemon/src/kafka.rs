@@ -14,10 +14,11 @@
 //! * [`engine`]: starts it all. [`topics`]: what must exist. [`topology`]: how many partitions, and which belong together.
 //! * [`worker`], [`shard`], [`merge`], [`state`], [`restore`], [`backpressure`]: no librdkafka in them; [`member`] and
 //!   [`restore::StateStore`] stand between, so that the tests can drive them with a group coordinator of their own.
-//! * [`group`], [`transaction`], [`together`], [`progress`], [`states`]: the real cluster, for workers.
+//! * [`group`], [`transaction`], [`batching`], [`progress`], [`states`]: the real cluster, for workers.
 //! * [`mod@log`], [`results`], [`front_door`], [`places`]: the real cluster, for everybody else. [`client`]: how it is connected to.
 
 mod backpressure;
+mod batching;
 pub(crate) mod client;
 pub(crate) mod engine;
 #[cfg(test)]
@@ -35,7 +36,6 @@ mod results;
 mod shard;
 mod state;
 mod states;
-mod together;
 pub(crate) mod topics;
 mod topology;
 mod transaction;

@@ -1,4 +1,4 @@
-//! `derived-statsd results`: prints the results log, one JSON line each.
+//! `derived-statsd results`: prints the results log, one JSON line for each result.
 
 use std::io::{BufWriter, Write as _};
 use std::sync::Arc;
@@ -9,10 +9,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::engine::LogSettings;
 use crate::kafka;
 use crate::log::{EmbeddedLog, Log};
+use crate::result_record::RecordReader;
 
 const READ_BYTES: usize = 1024 * 1024;
 
-/// Prints the results from offset `from` on; from the oldest retained one if that is later.
+/// Prints the results from offset `from` of the results log on; from the oldest retained one if that is later. An offset
+/// counts blocks, on Kafka messages: each holds many results.
 ///
 /// # Errors
 ///
@@ -34,6 +36,7 @@ fn print(log: &dyn Log, from: u64) -> anyhow::Result<()> {
     let bounds = log.results_bounds()?;
     let mut next = from.max(bounds.first).min(bounds.next);
     let mut out = BufWriter::new(std::io::stdout().lock());
+    let (mut reader, mut lines) = (RecordReader::default(), Vec::new());
     loop {
         let batch = log.read_results(next, READ_BYTES)?;
         if batch.is_empty() {
@@ -41,8 +44,13 @@ fn print(log: &dyn Log, from: u64) -> anyhow::Result<()> {
         }
         next = batch.next_offset();
         for record in batch.records() {
-            out.write_all(record.payload)?;
-            out.write_all(b"\n")?;
+            lines.clear();
+            let read = reader.each(record.offset, record.payload, |_, result| {
+                result.write_line(&mut lines);
+                lines.push(b'\n');
+            });
+            read.with_context(|| format!("read the results at offset {}", record.offset))?;
+            out.write_all(&lines)?;
         }
     }
 }

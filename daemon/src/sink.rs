@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::log::{Log, LogError, RecordBatch};
 
-pub(crate) use self::events::{Event, EventHub, ResultPlace, results};
+pub(crate) use self::events::{Event, EventHub, ResultPlace};
 pub(crate) use self::file::FileSink;
 pub(crate) use self::influxdb::{InfluxSettings, InfluxSink, InfluxTelemetry};
 pub(crate) use self::to_view::ViewSink;
@@ -35,10 +35,10 @@ pub(crate) trait Sink: Send {
     /// The name under which the position is shown.
     fn name(&self) -> &str;
 
-    /// The first result it wants.
+    /// The first record of the results log that it wants.
     fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64>;
 
-    /// Takes the results in order. After an error the same batch comes again.
+    /// Takes records of the results log in order. After an error the same batch comes again.
     fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()>;
 
     /// There is nothing new; `stopping`: nothing more will come. For a sink that gathers results before it delivers them.
@@ -47,7 +47,7 @@ pub(crate) trait Sink: Send {
         Ok(())
     }
 
-    /// The first result that is not delivered, when `next` is the next to take. Less for a sink that gathers.
+    /// The first record of which not all is delivered, when `next` is the next to take. Less for a sink that gathers.
     fn delivered(&self, next: u64) -> u64 {
         next
     }

@@ -1,26 +1,26 @@
 //! The proxy UVEs as they stand: what the read endpoints answer from.
 //!
-//! The view reads the results log like any other sink and keeps, for each object and UVE name, the newest form of each
+//! The view reads the results log like any other sink and keeps, for each object and UVE name, the newest result of each
 //! attribute: a result carries only what changed. It lives in memory and is rebuilt at the start from the results
 //! that the log retains.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::sync::{PoisonError, RwLock};
+mod object;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
 use serde_json::value::RawValue;
 
-use crate::result_line::ResultLine;
+use crate::result_block::{Row, UveShape};
+
+use self::object::{Object, Scratch};
 
 /// The attributes of one structure, by name.
 type Structure = BTreeMap<Box<str>, Box<RawValue>>;
 
 /// All proxy UVEs.
 ///
-/// Far more results come than are read, so a structure is kept as the text that came, and taken apart only for a reader,
-/// or when a result brings other attributes than the one before it.
+/// Far more results come than are read, so numbers are kept as they came, and JSON is made for a reader only.
 #[derive(Debug, Default)]
 pub(crate) struct UveView {
     tables: RwLock<Tables>,
@@ -29,21 +29,13 @@ pub(crate) struct UveView {
 #[derive(Debug, Default)]
 struct Tables {
     by_name: HashMap<Box<str>, Objects>,
-    /// The UVE names, and the sets of attributes, that results came with: a handful, so they are looked through.
-    uves: Vec<Box<str>>,
-    shapes: Vec<Vec<Box<str>>>,
+    /// What the numbers mean: a handful, so they are searched one by one.
+    shapes: Vec<Arc<UveShape>>,
+    scratch: Scratch,
 }
 
 /// The UVEs of each object, by the object's name.
-type Objects = HashMap<Box<str>, Vec<Uve>>;
-
-#[derive(Debug)]
-struct Uve {
-    /// Place of its name in `uves`, and of its attributes in `shapes`.
-    name: u32,
-    shape: u32,
-    text: Box<str>,
-}
+type Objects = HashMap<Box<str>, Object>;
 
 /// Which structures and attributes a reader wants: Contrail's `cfilt`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,15 +72,9 @@ pub(crate) type UveDocument = BTreeMap<Box<str>, Structure>;
 
 impl UveView {
     /// Takes over one result.
-    pub(crate) fn apply(&self, line: &ResultLine<'_>) -> serde_json::Result<()> {
-        let (table, name) = split_key(&line.key);
-        let news: News<'_> = serde_json::from_str(line.data.get())?;
+    pub(crate) fn apply(&self, row: &Row<'_>) {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        if news.deleted {
-            tables.remove(table, name, &line.uve);
-            return Ok(());
-        }
-        tables.put(table, name, &line.uve, &news.attributes, line.data.get())
+        tables.apply(row);
     }
 
     /// The structures of one object that pass the filter; `None` if there is no such object or nothing passes.
@@ -129,134 +115,69 @@ impl UveView {
 }
 
 impl Tables {
-    fn put(
-        &mut self,
-        table: &str,
-        name: &str,
-        uve: &str,
-        attributes: &[Cow<'_, str>],
-        text: &str,
-    ) -> serde_json::Result<()> {
-        let (uve, shape) = (number(&mut self.uves, uve), shape_number(&mut self.shapes, attributes));
+    fn apply(&mut self, row: &Row<'_>) {
+        let (table, name) = split_key(row.key);
+        let shape = shape_number(&mut self.shapes, row.shape);
+        if row.deleted {
+            self.remove(table, name, &row.shape.uve);
+            return;
+        }
         // Looked up before it is inserted: nearly every result is about an object that is there.
         if !self.by_name.contains_key(table) {
             self.by_name.insert(table.into(), Objects::default());
         }
         let objects = self.by_name.entry(table.into()).or_default();
-        let Some(uves) = objects.get_mut(name) else {
-            objects.insert(name.into(), vec![Uve { name: uve, shape, text: text.into() }]);
-            return Ok(());
-        };
-        let Some(known) = uves.iter_mut().find(|known| known.name == uve) else {
-            uves.push(Uve { name: uve, shape, text: text.into() });
-            return Ok(());
-        };
-        if known.shape == shape {
-            known.text = text.into();
-            return Ok(());
+        if !objects.contains_key(name) {
+            objects.insert(name.into(), Object::default());
         }
-        let merged = merged(&known.text, text)?;
-        if merged.len() == attributes.len() {
-            // Nothing of what stood there is left.
-            *known = Uve { name: uve, shape, text: text.into() };
-            return Ok(());
+        if let Some(object) = objects.get_mut(name) {
+            object.apply(&self.shapes, shape, row, &mut self.scratch);
         }
-        let names: Vec<Cow<'_, str>> = merged.keys().map(|name| Cow::Borrowed(&**name)).collect();
-        let shape = shape_number(&mut self.shapes, &names);
-        *known = Uve { name: uve, shape, text: serde_json::to_string(&merged)?.into() };
-        Ok(())
     }
 
     fn remove(&mut self, table: &str, name: &str, uve: &str) {
-        let number = self.uves.iter().position(|known| **known == *uve);
         let Some(objects) = self.by_name.get_mut(table) else {
             return;
         };
-        let Some(uves) = objects.get_mut(name) else {
+        let Some(object) = objects.get_mut(name) else {
             return;
         };
-        uves.retain(|known| Some(known.name as usize) != number);
-        if uves.is_empty() {
+        object.remove(&self.shapes, uve, &mut self.scratch);
+        if object.is_empty() {
             objects.remove(name);
         }
     }
 
-    fn filtered(&self, uves: &[Uve], filter: &Filter) -> UveDocument {
-        let named = uves.iter().map(|uve| (&self.uves[uve.name as usize], &uve.text));
-        let wanted = named.filter(|(name, _)| filter.wants(name));
-        let cut = wanted.map(|(name, text)| {
-            // What is kept was read before.
-            let structure: Structure = serde_json::from_str(text).unwrap_or_default();
-            let attributes = structure.into_iter().filter(|(attribute, _)| filter.wants_attribute(name, attribute));
-            (name.clone(), attributes.collect::<Structure>())
-        });
-        cut.filter(|(_, structure)| !structure.is_empty()).collect()
-    }
-}
-
-/// What stood there with what is new. That a window was partial holds for that window only, unlike the attributes.
-fn merged(known: &str, news: &str) -> serde_json::Result<Structure> {
-    let mut structure: Structure = serde_json::from_str(known)?;
-    structure.remove("partial");
-    structure.extend(serde_json::from_str::<Structure>(news)?);
-    Ok(structure)
-}
-
-fn number(names: &mut Vec<Box<str>>, name: &str) -> u32 {
-    let known = names.iter().position(|known| **known == *name);
-    known.unwrap_or_else(|| {
-        names.push(name.into());
-        names.len() - 1
-    }) as u32
-}
-
-fn shape_number(shapes: &mut Vec<Vec<Box<str>>>, attributes: &[Cow<'_, str>]) -> u32 {
-    let same = |shape: &&Vec<Box<str>>| shape.iter().map(|name| &**name).eq(attributes.iter().map(|name| &**name));
-    let known = shapes.iter().position(|shape| same(&shape));
-    known.unwrap_or_else(|| {
-        shapes.push(attributes.iter().map(|name| (&**name).into()).collect());
-        shapes.len() - 1
-    }) as u32
-}
-
-/// What has to be known of a result before it is kept.
-struct News<'l> {
-    deleted: bool,
-    /// The names, in their order.
-    attributes: Vec<Cow<'l, str>>,
-}
-
-impl<'l> Deserialize<'l> for News<'l> {
-    fn deserialize<D: Deserializer<'l>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(NewsVisitor)
-    }
-}
-
-struct NewsVisitor;
-
-impl<'l> Visitor<'l> for NewsVisitor {
-    type Value = News<'l>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the structure of a UVE")
-    }
-
-    fn visit_map<A: MapAccess<'l>>(self, mut map: A) -> Result<News<'l>, A::Error> {
-        let mut news = News { deleted: false, attributes: Vec::with_capacity(4) };
-        while let Some(Name(name)) = map.next_key()? {
-            match &*name {
-                "deleted" => news.deleted = map.next_value()?,
-                _ => drop(map.next_value::<IgnoredAny>()?),
+    fn filtered(&self, object: &Object, filter: &Filter) -> UveDocument {
+        let mut document = UveDocument::new();
+        object.uves(&self.shapes).filter(|uve| filter.wants(&uve.shape.uve)).for_each(|uve| {
+            let mut structure = Structure::new();
+            let mut text = Vec::new();
+            uve.members(&self.shapes, |name, write| {
+                if filter.wants_attribute(&uve.shape.uve, name) {
+                    text.clear();
+                    write(&mut text);
+                    let text = String::from_utf8_lossy(&text).into_owned();
+                    structure.extend(RawValue::from_string(text).ok().map(|value| (name.into(), value)));
+                }
+            });
+            if !structure.is_empty() {
+                document.insert(uve.shape.uve.clone(), structure);
             }
-            news.attributes.push(name);
-        }
-        Ok(news)
+        });
+        document
     }
 }
 
-/// A text that is borrowed where it can be.
-#[derive(serde::Deserialize)]
-struct Name<'l>(#[serde(borrow)] Cow<'l, str>);
+/// The number of a shape, which is added if it is new.
+fn shape_number(shapes: &mut Vec<Arc<UveShape>>, shape: &Arc<UveShape>) -> usize {
+    let same = shapes.iter().position(|known| Arc::ptr_eq(known, shape));
+    let equal = || shapes.iter().position(|known| known == shape);
+    same.or_else(equal).unwrap_or_else(|| {
+        shapes.push(Arc::clone(shape));
+        shapes.len() - 1
+    })
+}
 
 /// The table and the name. A key without `:` is both: the results log may be older than the rule that refuses one.
 pub(crate) fn split_key(key: &str) -> (&str, &str) {
@@ -265,11 +186,15 @@ pub(crate) fn split_key(key: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use derived_stats::{Number, Record};
+
     use super::*;
+    use crate::result_block::{BlockReader, BlockSink, MAX_BLOCK_BYTES, sample};
+    use crate::result_line::LineReader;
 
     fn apply(view: &UveView, name: &str, data: &str) {
         let line = format!(r#"{{"key":"T:{name}","uve":"P-S-a","start":0,"end":60,"data":{data}}}"#);
-        view.apply(&ResultLine::parse(line.as_bytes()).expect("a good line")).expect("good data");
+        view.apply(&LineReader::default().row(line.as_bytes()).expect("a good line"));
     }
 
     fn json(view: &UveView, name: &str, filter: &str) -> String {
@@ -323,5 +248,59 @@ mod tests {
         apply(&view, "a", r#"{"deleted":false,"partial":true,"value":1}"#);
         apply(&view, "a", r#"{"deleted":false,"value":2}"#);
         assert_eq!(json(&view, "a", ""), r#"{"P-S-a":{"deleted":false,"value":2}}"#);
+    }
+
+    /// Both built-in results of objects with keys of 50 bytes.
+    fn blocks(objects: u64, round: u64) -> Vec<Vec<u8>> {
+        let plan = sample::plan();
+        let mut sink = BlockSink::new(&plan, MAX_BLOCK_BYTES);
+        for object in 0..objects {
+            let key = format!("ObjectVNTable:default-domain:demo-project:vn{object:06}");
+            assert_eq!(key.len(), 50);
+            let sum = 1000 * round + object;
+            let numbers = [
+                Number::U64(40 + round),
+                Number::F64(sum as f64 / 3.0),
+                Number::F64(0.1 * sum as f64),
+                Number::F64(1.7),
+                Number::U64(sum),
+            ];
+            sample::send(&plan, &mut sink, 0, &key, Some(Record::new([Number::U64(sum)])));
+            sample::send(&plan, &mut sink, 1, &key, Some(Record::new(numbers)));
+        }
+        sink.take().unwrap().records().map(|(_, block)| block.to_vec()).collect()
+    }
+
+    fn apply_blocks(view: &UveView, reader: &mut BlockReader, blocks: &[Vec<u8>]) {
+        for block in blocks {
+            let mut rows = reader.rows(block).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                view.apply(&row);
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_takes_at_most_300_bytes() {
+        const OBJECTS: u64 = 20_000;
+        let rounds = [blocks(OBJECTS, 0), blocks(OBJECTS, 1), blocks(OBJECTS, 2)];
+        let (view, mut reader) = (UveView::default(), BlockReader::default());
+        let first = allocation_counter::measure(|| apply_blocks(&view, &mut reader, &rounds[0]));
+        let later = allocation_counter::measure(|| {
+            rounds[1..].iter().for_each(|blocks| apply_blocks(&view, &mut reader, blocks));
+        });
+        assert_eq!(view.names("ObjectVNTable").len() as u64, OBJECTS);
+        let bytes = (first.bytes_current + later.bytes_current) / OBJECTS as i64;
+        assert!(bytes > 100 && bytes <= 300, "{bytes} bytes an object");
+    }
+
+    #[test]
+    fn a_structure_shows_what_the_line_of_the_result_does() {
+        let (view, mut reader) = (UveView::default(), BlockReader::default());
+        apply_blocks(&view, &mut reader, &blocks(1, 3));
+        let name = "default-domain:demo-project:vn000000";
+        let document = view.object("ObjectVNTable", name, &Filter::default()).expect("it is there");
+        let document = serde_json::to_string(&document).expect("plain data");
+        insta::assert_snapshot!(document, @r##"{"AggProxySum-A-b":{"deleted":false,"proxy":"A-b","value":{"value":3000}},"AggProxySumAnomalyEWM01-A-b":{"deleted":false,"proxy":"A-b","value":{"samples":43,"algo":"EWM","config":"0.1","state":{"mean":"1000","stddev":"300"},"sigma":1.7,"metric":3000}}}"##);
     }
 }

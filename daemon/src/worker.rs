@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog};
+use crate::result_block::declared_rows;
 use crate::telemetry::Telemetry;
 
 pub(crate) use self::assignment::Assignment;
@@ -158,7 +159,8 @@ impl Worker {
         if commits.is_empty() {
             return Ok(());
         }
-        let results: u64 = commits.iter().map(|commit| commit.results.len()).sum();
+        let records = commits.iter().flat_map(|commit| commit.results.records());
+        let results: u64 = records.map(|(_, record)| declared_rows(record)).sum();
         self.log.commit(commits, self.clock.now_micros()).context("commit results and state")?;
         let took = self.clock.monotonic().saturating_sub(now);
         self.telemetry.committed(results, took);

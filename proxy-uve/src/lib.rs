@@ -76,9 +76,10 @@ pub use derived_stats;
 pub use self::key::{ObjectKey, partition, table_of_uve_type, uve_type_of_table};
 pub use self::stream::StreamName;
 pub use self::table::{
-    AttributeResult, AttributeView, CHUNK_SLOTS, DecodedRecord, Fate, Fates, ObjectView, OpenWindow, Plan, Record,
-    RecordFault, RestoreOutcome, RestoreReport, RestoredState, ResultBuffer, ResultRow, ResultSink, Snapshot,
-    SnapshotError, SnapshotPart, StateKind, Subject, Table, TableSettings, TypeView,
+    AttributeDescription, AttributeResult, AttributeView, CHUNK_SLOTS, DecodedRecord, Fate, Fates, ObjectView,
+    OpenWindow, Plan, Record, RecordFault, RestoreOutcome, RestoreReport, RestoredState, ResultBuffer, ResultRow,
+    ResultSink, Snapshot, SnapshotError, SnapshotPart, StateKind, Subject, Table, TableSettings, TypeView,
+    UveDescription,
 };
 
 /// The examples of the README run as tests.

@@ -35,6 +35,7 @@ mod settings;
 mod sink;
 mod slots;
 mod snapshot;
+mod uve;
 
 use std::sync::Arc;
 
@@ -57,6 +58,7 @@ use self::slots::Slots;
 pub use self::snapshot::{
     CHUNK_SLOTS, RestoreOutcome, RestoreReport, RestoredState, Snapshot, SnapshotError, SnapshotPart, StateKind,
 };
+pub use self::uve::{AttributeDescription, UveDescription};
 
 /// A record of the partition's log.
 #[derive(Clone, Copy, Debug)]

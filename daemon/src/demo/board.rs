@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Deserialize;
+use derived_stats::entry::Role;
+use derived_stats::{Number, six_digits};
 
 use crate::engine::Engine;
 use crate::log::{Log, RecordBatch};
-use crate::result_line::ResultLine;
-use crate::sink::{Sink, results};
+use crate::result_block::Row;
+use crate::result_record::{RecordReader, Stored};
+use crate::sink::Sink;
 
 /// Periods in a sparkline.
 const HISTORY: usize = 24;
@@ -39,25 +41,6 @@ struct Series {
     alarmed: bool,
 }
 
-/// The part of a detector's result that the table shows.
-#[derive(Deserialize)]
-struct Data {
-    value: Option<Value>,
-    proxy: String,
-}
-
-#[derive(Deserialize)]
-struct Value {
-    sigma: Option<f64>,
-    metric: Option<u64>,
-    state: Option<State>,
-}
-
-#[derive(Deserialize)]
-struct State {
-    mean: String,
-}
-
 impl Board {
     /// The table as text; on a terminal it replaces the one before.
     pub(super) fn draw(&self, live: bool, engine: &Engine) -> String {
@@ -79,22 +62,25 @@ impl Board {
         text
     }
 
-    fn take(&self, line: &ResultLine<'_>) {
-        let Ok(data) = serde_json::from_str::<Data>(line.data.get()) else {
-            return;
-        };
+    fn take(&self, row: &Row<'_>) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.results += 1;
-        let Some(Value { sigma: Some(sigma), metric: Some(metric), state }) = data.value else {
+        let Some((result, record)) = row.attributes().find(|(attribute, _)| &*attribute.name == "value") else {
             return;
         };
-        let attribute = data.proxy.split_once('-').map_or(data.proxy.as_str(), |(_, attribute)| attribute).to_owned();
-        let name = format!("{} {attribute}", line.key);
+        let number = |role| result.of_role(role, record);
+        let (Some(sigma), Some(Number::U64(metric))) = (number(Role::Score), number(Role::Value)) else {
+            return;
+        };
+        let sigma = sigma.as_f64();
+        let proxy = &*row.shape.proxy;
+        let attribute = proxy.split_once('-').map_or(proxy, |(_, attribute)| attribute);
+        let name = format!("{} {attribute}", row.key);
         let series = seen.series.entry(name.clone()).or_default();
         series.take(metric, sigma);
         let alarming = sigma.abs() >= ALARM_SIGMA;
         if alarming && !std::mem::replace(&mut series.alarmed, alarming) {
-            let mean = state.map(|state| state.mean).unwrap_or_default();
+            let mean = number(Role::Expected).map(|mean| six_digits(mean.as_f64())).unwrap_or_default();
             let unit = if attribute.contains("Bytes") { "bytes" } else { "flows" };
             seen.announcements.push(format!("ANOMALY {name}: {metric} {unit}, sigma {sigma:.2} (mean {mean})"));
         } else {
@@ -134,11 +120,14 @@ impl Seen {
 }
 
 /// Feeds the board.
-pub(super) struct BoardSink(Arc<Board>);
+pub(super) struct BoardSink {
+    board: Arc<Board>,
+    reader: RecordReader,
+}
 
 impl BoardSink {
     pub(super) fn new(board: Arc<Board>) -> Self {
-        Self(board)
+        Self { board, reader: RecordReader::default() }
     }
 }
 
@@ -152,7 +141,14 @@ impl Sink for BoardSink {
     }
 
     fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
-        results(batch).flat_map(|(_, line)| ResultLine::parse(line)).for_each(|line| self.0.take(&line));
+        let Self { board, reader } = self;
+        for record in batch.records() {
+            reader.each(record.offset, record.payload, |_, result| match result {
+                Stored::Row(row) => board.take(&row),
+                // Of the demo's own log, these are scrapes.
+                Stored::Line(_) => {}
+            })?;
+        }
         Ok(())
     }
 }

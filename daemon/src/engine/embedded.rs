@@ -136,7 +136,7 @@ fn keep_house(log: &dyn PartitionLog, clock: &dyn Clock, stop: &AtomicBool) {
         match log.enforce_retention(clock.now_micros()) {
             Ok(retained) if retained.results_dropped > 0 => {
                 error!(
-                    dropped = retained.results_dropped,
+                    dropped_records = retained.results_dropped,
                     "Results were deleted that a sink had not read: results_hard_limit_bytes is reached."
                 );
             }

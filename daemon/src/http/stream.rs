@@ -1,6 +1,6 @@
 //! `GET /api/v1/results/stream`: results as server-sent events.
 //!
-//! Each event's data is one line of [`result_line`](crate::result_line), and its `id` says where that stands
+//! Each event's data is one line of [`result_line`](crate::result_line), and its `id` is where that stands
 //! ([`ResultPlace`]). A client that reconnects sends `Last-Event-ID`, as browsers do, and goes on after it as long as the
 //! log retains it; a new one hears what comes from now on, or with `?from=OFFSET` from there. A client that reads too
 //! slowly is read to from the log again, so it misses nothing.
@@ -18,11 +18,12 @@ use futures_core::Stream;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::http::Shared;
-use crate::log::LogError;
-use crate::sink::{ResultPlace, results};
+use crate::log::{LogError, RecordBatch};
+use crate::result_record::RecordReader;
+use crate::sink::ResultPlace;
 
 /// Events on their way to one client.
 const QUEUE: usize = 256;
@@ -85,6 +86,7 @@ async fn feed(shared: Arc<Shared>, from: Option<ResultPlace>, sender: mpsc::Send
 /// Reads the log from `from` to its end; `None` when the client is gone.
 async fn catch_up(shared: &Arc<Shared>, from: ResultPlace, sender: &mpsc::Sender<Event>) -> Option<ResultPlace> {
     let mut next = from;
+    let mut reader = RecordReader::default();
     loop {
         let log = Arc::clone(&shared.log);
         let read = tokio::task::spawn_blocking(move || log.read_results(next.record, READ_BYTES)).await.ok()?;
@@ -100,11 +102,27 @@ async fn catch_up(shared: &Arc<Shared>, from: ResultPlace, sender: &mpsc::Sender
         if batch.is_empty() {
             return Some(next);
         }
-        for (place, line) in results(&batch).filter(|(place, _)| *place >= next) {
-            send(sender, place, line).await?;
+        for (place, line) in lines(&mut reader, &batch).into_iter().filter(|(place, _)| *place >= next) {
+            send(sender, place, &line).await?;
         }
         next = ResultPlace::of_record(batch.next_offset());
     }
+}
+
+/// The results of a batch as lines, in order.
+fn lines(reader: &mut RecordReader, batch: &RecordBatch) -> Vec<(ResultPlace, Vec<u8>)> {
+    let mut lines = Vec::new();
+    for record in batch.records() {
+        let read = reader.each(record.offset, record.payload, |number, result| {
+            let mut line = Vec::new();
+            result.write_line(&mut line);
+            lines.push((ResultPlace { record: record.offset, line: number }, line));
+        });
+        if let Err(error) = read {
+            warn!(offset = record.offset, %error, "The event stream leaves out results that cannot be read.");
+        }
+    }
+    lines
 }
 
 async fn send(sender: &mpsc::Sender<Event>, place: ResultPlace, line: &[u8]) -> Option<()> {

@@ -23,6 +23,7 @@ use crate::kafka::shard::Shard;
 use crate::kafka::state::{self, Saved, StateRecords};
 use crate::log::PartitionId;
 use crate::restored::RestoredStates;
+use crate::result_block::{BlockSink, MAX_BLOCK_BYTES};
 use crate::telemetry::{RestoreProgress, Telemetry};
 use crate::worker::StreamPlan;
 
@@ -161,12 +162,13 @@ impl Materials {
     /// The shard that these records tell of; a new one if they cannot be used.
     pub(crate) fn build(&self, id: PartitionId, plan: &Arc<StreamPlan>, records: &StateRecords) -> Shard {
         let settings = self.table;
+        let sink = || BlockSink::new(&plan.plan, MAX_BLOCK_BYTES);
         let table = |saved: &Saved| {
             let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
-            Table::restore(Arc::clone(&plan.plan), settings, &saved.head.meta, chunks)
+            Table::restore_with_sink(Arc::clone(&plan.plan), settings, sink(), &saved.head.meta, chunks)
                 .map_err(|error| error.to_string())
         };
-        let fresh = || Table::new(Arc::clone(&plan.plan), settings);
+        let fresh = || Table::with_sink(Arc::clone(&plan.plan), settings, sink());
         let restored =
             state::decode(records).and_then(|saved| saved.map(|saved| Ok((table(&saved)?, saved))).transpose());
         match restored {

@@ -13,7 +13,7 @@ use crate::kafka::merge::Merge;
 use crate::kafka::state::{self, Head, Saved};
 use crate::log::{Digests, LogError, PartitionId};
 use crate::restored::RestoredStates;
-use crate::result_line;
+use crate::result_block::BlockSink;
 use crate::telemetry::PartitionStatus;
 use crate::worker::{StreamPlan, WorkerSettings};
 
@@ -34,7 +34,7 @@ const POISON: [Fate; 3] = [Fate::MalformedKey, Fate::MalformedPayload, Fate::Mal
 pub(crate) struct Shard {
     id: PartitionId,
     stream: Arc<StreamPlan>,
-    table: Table,
+    table: Table<BlockSink>,
     /// What the restore did with the saved states; `None` if there were none to use.
     restored: Option<RestoredStates>,
     head: Head,
@@ -74,7 +74,7 @@ impl Shard {
     pub(crate) fn new(
         id: PartitionId,
         stream: Arc<StreamPlan>,
-        table: Table,
+        table: Table<BlockSink>,
         saved: Saved,
         erased: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     ) -> Self {
@@ -246,7 +246,7 @@ impl Shard {
     }
 
     fn note_results(&mut self, now: Duration) {
-        if self.results_since.is_none() && (self.table.pending_results().0 > 0 || !self.dead_letters.is_empty()) {
+        if self.results_since.is_none() && (self.table.sink().rows() > 0 || !self.dead_letters.is_empty()) {
             self.results_since = Some(now);
         }
     }
@@ -271,12 +271,12 @@ impl Shard {
 
     /// What results and dead letters take that are not committed.
     pub(crate) fn pending_bytes(&self) -> usize {
-        self.table.pending_results().1 + self.dead_letter_bytes
+        self.table.sink().bytes() + self.dead_letter_bytes
     }
 
     /// What changed since the last commit. The caller commits it, or restores the shard.
     pub(crate) fn prepare_commit(&mut self, owner: &str, now: Duration) -> Result<ShardCommit, LogError> {
-        let results = result_line::take(&mut self.table)?;
+        let results = self.table.sink_mut().take()?;
         let snapshot = self.table.snapshot();
         self.head.sequence += 1;
         self.head.meta = snapshot.meta;

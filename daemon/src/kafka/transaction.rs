@@ -17,12 +17,13 @@ use rdkafka::util::Timeout;
 use tracing::{debug, warn};
 
 use crate::fault;
+use crate::kafka::batching::LineBatches;
 use crate::kafka::client::{self, Spoken};
 use crate::kafka::group::InputTopics;
 use crate::kafka::member::{DeadLetter, MemberError, ShardCommit};
 use crate::kafka::names::Names;
-use crate::kafka::together::put_together;
 use crate::log::PartitionId;
+use crate::result_record::{RecordReader, Stored};
 
 /// How long the client may take for one step; the transaction's own timeout is the broker's.
 const STEP: Timeout = Timeout::After(Duration::from_secs(60));
@@ -195,15 +196,37 @@ impl Writer<'_> {
     }
 
     fn write_results(&self, commit: &ShardCommit) -> Result<(), KafkaError> {
+        self.write_lines(commit)?;
+        commit.dead_letters.iter().try_for_each(|letter| self.set_aside(letter))
+    }
+
+    /// Writes results as lines of JSON.
+    fn write_lines(&self, commit: &ShardCommit) -> Result<(), KafkaError> {
         let topic = self.names.results();
-        put_together(commit.results.records(), self.message_bytes, |key, lines| {
+        let mut messages = LineBatches::new(self.message_bytes, |key: Option<&[u8]>, lines: &[u8]| {
             let record = BaseRecord::to(&topic).payload(lines).partition(0);
             self.send(match key {
                 Some(key) => record.key(key),
                 None => record,
             })
-        })?;
-        commit.dead_letters.iter().try_for_each(|letter| self.set_aside(letter))
+        });
+        let mut reader = RecordReader::default();
+        for (_, block) in commit.results.records() {
+            let mut sent = Ok(());
+            let read = reader.each(0, block, |_, result| {
+                let key = match &result {
+                    Stored::Row(row) => row.key,
+                    Stored::Line(_) => "",
+                };
+                if sent.is_ok() {
+                    sent = messages.add(key.as_bytes(), |out| result.write_line(out));
+                }
+            });
+            // The block is of this build: its version is known.
+            read.map_err(|_| KafkaError::Canceled)?;
+            sent?;
+        }
+        messages.finish()
     }
 
     fn set_aside(&self, letter: &DeadLetter) -> Result<(), KafkaError> {

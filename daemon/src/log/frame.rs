@@ -78,6 +78,7 @@ impl RecordBuffer {
     }
 
     /// The number of records.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> u64 {
         self.frames.iter().map(|frame| u64::from(frame.count)).sum()
     }

@@ -7,9 +7,6 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-use crate::log::RecordBatch;
-use crate::result_line::lines;
-
 /// Results a slow reader may be behind before it is told that it missed some.
 const CAPACITY: usize = 16 * 1024;
 
@@ -20,8 +17,8 @@ pub(crate) struct Event {
     pub line: Arc<[u8]>,
 }
 
-/// Where a result stands: the offset of its record in the results log, and its line in that record, from 0. As a text, it
-/// is the id of the event, with which a client that reconnects goes on: `17`, or for a further line `17.3`.
+/// Where a result stands: the offset of its record in the results log, and its number in that record, from 0. As a text, it
+/// is the id of the event, with which a client that reconnects goes on: `17`, or for a further result of the record `17.3`.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct ResultPlace {
     pub record: u64,
@@ -29,7 +26,7 @@ pub(crate) struct ResultPlace {
 }
 
 impl ResultPlace {
-    /// Before the first line of a record.
+    /// Before the first result of a record.
     pub(crate) fn of_record(record: u64) -> Self {
         Self { record, line: 0 }
     }
@@ -56,14 +53,6 @@ impl FromStr for ResultPlace {
         let (record, line) = text.split_once('.').unwrap_or((text, "0"));
         Ok(Self { record: record.parse()?, line: line.parse()? })
     }
-}
-
-/// The results of a batch in order, each with its place.
-pub(crate) fn results(batch: &RecordBatch) -> impl Iterator<Item = (ResultPlace, &[u8])> {
-    batch.records().flat_map(|record| {
-        let place = move |line| ResultPlace { record: record.offset, line };
-        lines(record.payload).enumerate().map(move |(number, line)| (place(number), line))
-    })
 }
 
 /// Hands results to whoever listens.

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use tracing::warn;
 
 use crate::log::{Log, RecordBatch, SinkPosition};
+use crate::result_record::RecordReader;
 use crate::sink::Sink;
 
 /// Appends results to a file.
@@ -18,6 +19,9 @@ pub(crate) struct FileSink {
     path: PathBuf,
     file: Option<File>,
     length: u64,
+    reader: RecordReader,
+    /// The lines of a record: a buffer.
+    lines: Vec<u8>,
 }
 
 impl FileSink {
@@ -25,20 +29,26 @@ impl FileSink {
     pub(crate) const NAME: &'static str = "file";
 
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, file: None, length: 0 }
+        Self { path, file: None, length: 0, reader: RecordReader::default(), lines: Vec::new() }
     }
 
-    fn append(&mut self, batch: &RecordBatch) -> std::io::Result<u64> {
-        let file = self.file.as_mut().ok_or(std::io::ErrorKind::NotFound)?;
+    fn append(&mut self, batch: &RecordBatch) -> anyhow::Result<u64> {
+        let Self { file, reader, lines, .. } = self;
+        let file = file.as_mut().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
         // A delivery that failed half-way left a tail behind.
         file.set_len(self.length)?;
         file.seek(SeekFrom::Start(self.length))?;
         let mut writer = BufWriter::with_capacity(256 * 1024, &*file);
         let mut length = self.length;
         for record in batch.records() {
-            writer.write_all(record.payload)?;
-            writer.write_all(b"\n")?;
-            length += record.payload.len() as u64 + 1;
+            lines.clear();
+            let read = reader.each(record.offset, record.payload, |_, result| {
+                result.write_line(lines);
+                lines.push(b'\n');
+            });
+            read.with_context(|| format!("read the results at offset {}", record.offset))?;
+            writer.write_all(lines)?;
+            length += lines.len() as u64;
         }
         writer.flush()?;
         drop(writer);

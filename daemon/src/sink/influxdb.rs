@@ -28,7 +28,8 @@ use self::delivery::{Delivery, Remote};
 use self::points::Points;
 use crate::clock::Clock;
 use crate::log::{Log, RecordBatch, SinkPosition};
-use crate::result_line;
+use crate::result_line::LineReader;
+use crate::result_record::RecordReader;
 use crate::sink::Sink;
 
 pub(crate) use self::settings::InfluxSettings;
@@ -37,13 +38,14 @@ pub(crate) use self::telemetry::InfluxTelemetry;
 /// Writes results to InfluxDB.
 pub(crate) struct InfluxSink {
     settings: InfluxSettings,
+    records: RecordReader,
     points: Points,
     delivery: Delivery,
     telemetry: InfluxTelemetry,
     clock: Arc<dyn Clock>,
-    /// Lines of the results before `gathered` that are not delivered.
+    /// Lines of the records before `gathered` that are not delivered.
     batch: Batch,
-    /// The next result to gather, the next to deliver, and the position in the log.
+    /// The next record to gather, the next to deliver, and the position in the log.
     gathered: u64,
     delivered: u64,
     stored: u64,
@@ -55,26 +57,29 @@ impl InfluxSink {
     /// The name under which its position is stored.
     pub(crate) const NAME: &'static str = "influxdb";
 
-    /// A sink whose waits end when `stop` is set.
+    /// A sink that reads lines of the log with `lines`, and whose waits end when `stop` is set.
     pub(crate) fn new(
         settings: InfluxSettings,
+        lines: LineReader,
         clock: Arc<dyn Clock>,
         telemetry: InfluxTelemetry,
         stop: Arc<AtomicBool>,
     ) -> Self {
         let client = Client::new(&settings, stop);
-        Self::with_remote(settings, Box::new(client), clock, telemetry)
+        Self::with_remote(settings, lines, Box::new(client), clock, telemetry)
     }
 
     fn with_remote(
         settings: InfluxSettings,
+        lines: LineReader,
         remote: Box<dyn Remote>,
         clock: Arc<dyn Clock>,
         telemetry: InfluxTelemetry,
     ) -> Self {
         let (credentials, target) = (settings.credentials(), settings.target());
         Self {
-            points: Points::new(settings.host.clone(), settings.server.clone(), settings.precision),
+            records: RecordReader::default(),
+            points: Points::new(settings.host.clone(), settings.server.clone(), settings.precision, lines),
             delivery: Delivery::new(remote, Arc::clone(&clock), telemetry.clone(), credentials, target),
             settings,
             telemetry,
@@ -87,18 +92,19 @@ impl InfluxSink {
         }
     }
 
-    fn gather(&mut self, offset: u64, record: &[u8]) {
-        for line in result_line::lines(record) {
-            match self.points.add(line, &mut self.batch) {
-                Ok(capped) => self.telemetry.capped(capped),
-                Err(error) => {
-                    self.telemetry.unreadable();
-                    warn!(offset, %error, "A stored result cannot be read; InfluxDB does without it.");
-                }
+    fn gather(&mut self, offset: u64, record: &[u8]) -> anyhow::Result<()> {
+        let Self { records, points, batch, telemetry, .. } = self;
+        let read = records.each(offset, record, |_, result| match points.add(&result, batch) {
+            Ok(capped) => telemetry.capped(capped),
+            Err(error) => {
+                telemetry.unreadable();
+                warn!(offset, %error, "A stored result cannot be read; it does not go to InfluxDB.");
             }
-        }
+        });
+        read.with_context(|| format!("read the results at offset {offset}"))?;
         self.gathered = offset + 1;
         self.waits_since.get_or_insert_with(|| self.clock.monotonic());
+        Ok(())
     }
 
     fn is_due(&self) -> bool {
@@ -148,7 +154,7 @@ impl Sink for InfluxSink {
             if record.offset < self.gathered {
                 continue;
             }
-            self.gather(record.offset, record.payload);
+            self.gather(record.offset, record.payload)?;
             if self.batch.is_full(self.settings.limits) {
                 self.flush(log)?;
             }

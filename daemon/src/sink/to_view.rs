@@ -1,28 +1,30 @@
-//! The sink behind the read endpoints: it keeps the view up to date and tells the event stream.
+//! The sink behind the read endpoints: it keeps the view up to date and sends results to the event stream.
 
 use std::sync::Arc;
 
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::log::{Log, RecordBatch};
-use crate::result_line::{ResultLine, is_scrape};
-use crate::sink::{Event, EventHub, ResultPlace, Sink, results};
+use crate::result_line::{LineReader, is_scrape};
+use crate::result_record::{RecordReader, Stored};
+use crate::sink::{Event, EventHub, ResultPlace, Sink};
 use crate::view::UveView;
 
 /// Applies results to the view. It lives in memory, so it begins with the oldest result there is.
 pub(crate) struct ViewSink {
-    pub view: Arc<UveView>,
-    pub events: Arc<EventHub>,
+    view: Arc<UveView>,
+    events: Arc<EventHub>,
+    records: RecordReader,
+    lines: LineReader,
 }
 
 impl ViewSink {
     /// Its name among the sinks.
     pub(crate) const NAME: &'static str = "view";
 
-    fn apply(&self, place: ResultPlace, line: &[u8]) {
-        if let Err(error) = ResultLine::parse(line).and_then(|line| self.view.apply(&line)) {
-            warn!(offset = place.record, %error, "A stored result cannot be read; the view goes on without it.");
-        }
+    /// A sink that reads lines with `lines`.
+    pub(crate) fn new(view: Arc<UveView>, events: Arc<EventHub>, lines: LineReader) -> Self {
+        Self { view, events, records: RecordReader::default(), lines }
     }
 }
 
@@ -36,11 +38,29 @@ impl Sink for ViewSink {
     }
 
     fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
-        for (place, line) in results(batch) {
-            if !is_scrape(line) {
-                self.apply(place, line);
+        let Self { view, events, records, lines } = self;
+        for record in batch.records() {
+            let offset = record.offset;
+            let read = records.each(offset, record.payload, |number, result| {
+                match &result {
+                    Stored::Row(row) => view.apply(row),
+                    Stored::Line(line) if is_scrape(line) => {}
+                    Stored::Line(line) => match lines.row(line) {
+                        Ok(row) => view.apply(&row),
+                        Err(error) => {
+                            warn!(offset, %error, "A stored result cannot be read; the view goes on without it.");
+                        }
+                    },
+                }
+                events.send(|| {
+                    let mut line = Vec::new();
+                    result.write_line(&mut line);
+                    Event { place: ResultPlace { record: offset, line: number }, line: line.into() }
+                });
+            });
+            if let Err(error) = read {
+                error!(offset, %error, "Stored results cannot be read; the view goes on without them.");
             }
-            self.events.send(|| Event { place, line: line.into() });
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::clock::micros;
 use crate::fault;
 use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog, RecordBatch};
 use crate::restored::RestoredStates;
-use crate::result_line;
+use crate::result_block::{BlockSink, MAX_BLOCK_BYTES};
 use crate::telemetry::PartitionStatus;
 use crate::worker::{CLOSED_IN_TURN, StreamPlan, WorkerSettings};
 
@@ -19,7 +19,7 @@ use crate::worker::{CLOSED_IN_TURN, StreamPlan, WorkerSettings};
 pub(crate) struct Assignment {
     id: PartitionId,
     stream: Arc<StreamPlan>,
-    table: Table,
+    table: Table<BlockSink>,
     /// What the restore did with the saved states; `None` if there were none to use.
     restored: Option<RestoredStates>,
     /// The next input offset to apply.
@@ -56,7 +56,8 @@ impl Assignment {
             Some(restored) => {
                 fault::point("restore.mid");
                 let chunks = restored.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
-                match Table::restore(Arc::clone(&stream.plan), settings.table, &restored.meta, chunks) {
+                let (plan, sink) = (Arc::clone(&stream.plan), BlockSink::new(&stream.plan, MAX_BLOCK_BYTES));
+                match Table::restore_with_sink(plan, settings.table, sink, &restored.meta, chunks) {
                     Ok((table, report)) => (table, Some(RestoredStates::from(&report)), restored.cursor),
                     // To start over would destroy what the newer program can still read.
                     Err(error) if error.is_from_newer_program() => {
@@ -92,10 +93,11 @@ impl Assignment {
         id: PartitionId,
         stream: &StreamPlan,
         settings: &WorkerSettings,
-    ) -> Result<Table, LogError> {
+    ) -> Result<Table<BlockSink>, LogError> {
         // Tells the log that this worker owns the partition now, after a reset as well.
         log.restore(id)?;
-        Ok(Table::new(Arc::clone(&stream.plan), settings.table))
+        let sink = BlockSink::new(&stream.plan, MAX_BLOCK_BYTES);
+        Ok(Table::with_sink(Arc::clone(&stream.plan), settings.table, sink))
     }
 
     fn start_over(log: &dyn PartitionLog, id: PartitionId, error: &dyn std::error::Error) -> Result<(), LogError> {
@@ -116,7 +118,7 @@ impl Assignment {
     }
 
     pub(crate) fn pending_result_bytes(&self) -> usize {
-        self.table.pending_results().1
+        self.table.sink().bytes()
     }
 
     /// Applies what was read. `now` is monotonic.
@@ -174,12 +176,12 @@ impl Assignment {
             return false;
         }
         let moved = self.cursor != self.committed_cursor || self.table.watermark() != self.committed_watermark;
-        self.table.pending_results().0 > 0 || (moved && (all || now.saturating_sub(self.last_commit) >= interval))
+        self.table.sink().rows() > 0 || (moved && (all || now.saturating_sub(self.last_commit) >= interval))
     }
 
     /// What changed since the last commit. The caller commits it, or restores the partition.
     pub(crate) fn prepare_commit(&mut self, now: Duration) -> Result<PartitionCommit, LogError> {
-        let results = result_line::take(&mut self.table)?;
+        let results = self.table.sink_mut().take()?;
         let snapshot = self.table.snapshot();
         self.committed_cursor = self.cursor;
         self.committed_watermark = self.table.watermark();

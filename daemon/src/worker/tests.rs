@@ -6,6 +6,7 @@ use proxy_uve::{Plan, StreamName, TableSettings};
 use super::*;
 use crate::clock::SystemClock;
 use crate::log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, PartitionCommit, RecordBuffer};
+use crate::result_record::RecordReader;
 
 const PARTITIONS: u16 = 2;
 
@@ -61,6 +62,14 @@ fn a_replay_that_is_told_to_stop_at_once_closes_its_windows_all_the_same() {
     control.stop.store(true, Ordering::Release);
     worker(&log, &control).run();
     let results = log.read_results(0, usize::MAX).unwrap();
-    let sums = results.records().filter(|record| record.payload.ends_with(br#""value":{"value":7}}}"#)).count();
-    assert_eq!(sums, usize::from(PARTITIONS));
+    let (mut reader, mut sums) = (RecordReader::default(), 0);
+    for record in results.records() {
+        let read = reader.each(record.offset, record.payload, |_, result| {
+            let mut line = Vec::new();
+            result.write_line(&mut line);
+            sums += u16::from(line.ends_with(br#""value":{"value":7}}}"#));
+        });
+        read.unwrap();
+    }
+    assert_eq!(sums, PARTITIONS);
 }

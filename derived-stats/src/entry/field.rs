@@ -119,6 +119,52 @@ pub enum Form {
     SixDigits,
 }
 
+impl Role {
+    /// A stable number, for binary forms of a result. 0 stands for no role.
+    pub fn code(role: Option<Self>) -> u8 {
+        match role {
+            None => 0,
+            Some(Self::Expected) => 1,
+            Some(Self::High) => 2,
+            Some(Self::Low) => 3,
+            Some(Self::Score) => 4,
+            Some(Self::Value) => 5,
+        }
+    }
+
+    /// The inverse of [`code`](Self::code); `None` for a number that no role has.
+    pub fn from_code(code: u8) -> Option<Option<Self>> {
+        Some(match code {
+            0 => None,
+            1 => Some(Self::Expected),
+            2 => Some(Self::High),
+            3 => Some(Self::Low),
+            4 => Some(Self::Score),
+            5 => Some(Self::Value),
+            _ => return None,
+        })
+    }
+}
+
+impl Form {
+    /// A stable number, for binary forms of a result.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Plain => 0,
+            Self::SixDigits => 1,
+        }
+    }
+
+    /// The inverse of [`code`](Self::code); `None` for a number that no form has.
+    pub fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Plain),
+            1 => Some(Self::SixDigits),
+            _ => None,
+        }
+    }
+}
+
 impl Field {
     /// The one field of an algorithm whose result is a number of the metric's type.
     pub const VALUE: Self =
@@ -225,5 +271,23 @@ impl Field {
     /// What it means, in a few words.
     pub fn meaning(&self) -> &'static str {
         self.meaning
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_and_forms_have_stable_numbers() {
+        let roles =
+            [None, Some(Role::Expected), Some(Role::High), Some(Role::Low), Some(Role::Score), Some(Role::Value)];
+        for (code, role) in (0..).zip(roles) {
+            assert_eq!((Role::code(role), Role::from_code(code)), (code, Some(role)));
+        }
+        for (code, form) in [(0, Form::Plain), (1, Form::SixDigits)] {
+            assert_eq!((form.code(), Form::from_code(code)), (code, Some(form)));
+        }
+        assert_eq!((Role::from_code(6), Form::from_code(2)), (None, None));
     }
 }

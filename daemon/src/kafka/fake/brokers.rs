@@ -9,6 +9,7 @@ use crate::kafka::fake::Mutation;
 use crate::kafka::member::{DeadLetter, ShardCommit};
 use crate::kafka::state::StateRecords;
 use crate::log::PartitionId;
+use crate::result_record::RecordReader;
 
 /// Partitions of the state topic, and of the input before it is grown.
 pub(super) const SHARDS: u16 = 4;
@@ -124,7 +125,15 @@ impl Brokers {
             state.push(StateRecord { transaction, key: key.clone(), value: value.clone() });
         }
         let inside = (self.mutation != Mutation::ResultsOutside).then_some(transaction);
-        self.results.extend(commit.results.records().map(|(_, line)| (inside, line.to_vec())));
+        let mut reader = RecordReader::default();
+        for (_, record) in commit.results.records() {
+            let read = reader.each(0, record, |_, result| {
+                let mut line = Vec::new();
+                result.write_line(&mut line);
+                self.results.push((inside, line));
+            });
+            read.unwrap();
+        }
         self.dead_letters.extend(commit.dead_letters.iter().map(|letter| (transaction, letter.clone())));
     }
 

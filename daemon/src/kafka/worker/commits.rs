@@ -10,6 +10,7 @@ use super::slot::{Slot, Working};
 use crate::kafka::member::{Member, MemberError, ShardCommit};
 use crate::kafka::shard::LINGER;
 use crate::log::{LogError, PartitionId};
+use crate::result_block::declared_rows;
 use crate::worker::CLOSED_IN_TURN;
 
 /// States and results that go into one transaction, about.
@@ -138,7 +139,8 @@ impl<M: Member> Worker<M> {
         }
         let began = self.clock.monotonic();
         self.member.commit(commits)?;
-        let results = commits.iter().map(|commit| commit.results.len()).sum();
+        let records = commits.iter().flat_map(|commit| commit.results.records());
+        let results = records.map(|(_, record)| declared_rows(record)).sum();
         let dead_letters = commits.iter().map(|commit| commit.dead_letters.len() as u64).sum();
         self.telemetry.committed(results, self.clock.monotonic().saturating_sub(began));
         self.telemetry.set_aside(dead_letters);

@@ -1,125 +1,54 @@
 //! The numbers of a result as the fields of a point.
 //!
-//! Numbers and booleans are fields, named by the way to them: `{"value":{"samples":7}}` is `value_samples=7i`. Texts and
-//! lists are left out, except in the object `state`, in which Contrail prints numbers as texts: these are floats.
+//! A field is named by attribute, group and field: `value`, `state`, `mean` give `value_state_mean`. A number that JSON
+//! shows bare has the attribute's name, one that it shows as `{"value": …}` has `value` behind it. Texts are left out;
+//! the booleans `deleted` and, for a window that was not covered from its start, `partial` are in.
 //!
-//! A field must be of one type in all points, or InfluxDB refuses the later ones. The type comes from how the number is
-//! printed, which is the type that the proxy type computes with: integers never have a fraction or an exponent, floats
-//! always have one (36.0, 1e21), whatever their value. A result is never a map of values (the schema refuses those);
-//! should there be one it would be a field for each key, as any object.
+//! A field must be of one type in all points, or InfluxDB refuses the later ones. The type is that of the field in the
+//! proxy type: integers are integers, doubles are floats whatever their value, and what Contrail prints as a text of six
+//! digits (`state`) is a float, with all its digits.
 
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use derived_stats::entry::Form;
+use derived_stats::{FieldValue, Number};
 
 use super::line::{Line, Value};
+use crate::result_block::Row;
 
-/// Adds the fields of one object to a line.
-pub(super) struct Fields<'f, 'b> {
-    line: &'f mut Line<'b>,
-    /// The way to the value that is read.
-    path: &'f mut String,
-    /// Whether texts are numbers here.
-    in_state: bool,
-}
-
-impl<'f, 'b> Fields<'f, 'b> {
-    /// Reads the object `json` into `line`; `path` is a buffer to use.
-    pub(super) fn read(json: &str, line: &'f mut Line<'b>, path: &'f mut String) -> serde_json::Result<()> {
+/// Adds the fields of a result to a line; `path` is a buffer to use.
+pub(super) fn add(row: &Row<'_>, line: &mut Line<'_>, path: &mut String) {
+    line.field("deleted", Value::Boolean(row.deleted));
+    if row.partial {
+        line.field("partial", Value::Boolean(true));
+    }
+    for (attribute, record) in row.attributes() {
         path.clear();
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        Self { line, path, in_state: false }.deserialize(&mut deserializer)?;
-        deserializer.end()
-    }
-
-    fn add<E>(self, value: Value) -> Result<(), E> {
-        self.line.field(self.path, value);
-        Ok(())
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Fields<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Fields<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a result")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.add(Value::Boolean(value))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.add(Value::Float(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.add(Value::Integer(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.add(Value::Unsigned(value))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        match text.parse() {
-            Ok(value) if self.in_state => self.add(Value::Float(value)),
-            _ => Ok(()),
+        path.push_str(&attribute.name);
+        if let Some(number) = attribute.bare_number(record) {
+            if !attribute.inline {
+                path.push_str("_value");
+            }
+            line.field(path, value(number, Form::Plain));
+            continue;
         }
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        let Self { line, path, in_state } = self;
         let length = path.len();
-        while let Some(is_state) = object.next_key_seed(Step(path))? {
-            object.next_value_seed(Fields { line, path, in_state: in_state || is_state })?;
+        for (field, content) in attribute.present(record) {
+            let FieldValue::Number(number) = content else { continue };
+            for part in [field.group.as_deref(), Some(&*field.name)].into_iter().flatten() {
+                path.push('_');
+                path.push_str(part);
+            }
+            line.field(path, value(number, field.form));
             path.truncate(length);
         }
-        Ok(())
     }
 }
 
-/// Reads a name and appends it to the way; whether it is `state`.
-struct Step<'p>(&'p mut String);
-
-impl<'de> DeserializeSeed<'de> for Step<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Step<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<bool, E> {
-        if !self.0.is_empty() {
-            self.0.push('_');
-        }
-        self.0.push_str(name);
-        Ok(name == "state")
+fn value(number: Number, form: Form) -> Value {
+    match (number, form) {
+        (number, Form::SixDigits) => Value::Float(number.as_f64()),
+        (Number::F64(value), _) => Value::Float(value),
+        (Number::I64(value), _) => Value::Integer(value),
+        (Number::U64(value), _) => Value::Unsigned(value),
     }
 }
 
@@ -128,49 +57,74 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::sync::Arc;
 
+    use derived_stats::Record as Numbers;
     use proxy_uve::schema::Schema;
     use proxy_uve::{Fate, Plan, Record, StreamName, Table, TableSettings};
 
     use super::*;
     use crate::config::Precision;
+    use crate::log::RecordBuffer;
+    use crate::result_block::{BlockReader, BlockSink, MAX_BLOCK_BYTES, sample};
+    use crate::result_line::LineReader;
 
-    fn fields(json: &str) -> String {
+    fn of_row(row: &Row<'_>) -> String {
         let mut out = Vec::new();
         let mut line = Line::begin(&mut out, "m");
-        Fields::read(json, &mut line, &mut "left over".to_owned()).unwrap();
+        add(row, &mut line, &mut "left over".to_owned());
         line.end(0, Precision::Us);
         let text = String::from_utf8(out).unwrap();
         text.trim_end_matches(" 0\n").trim_start_matches("m ").to_owned()
     }
 
+    /// The fields of all results, separated by commas.
+    fn fields(blocks: &RecordBuffer) -> String {
+        let (mut reader, mut found) = (BlockReader::default(), Vec::new());
+        for (_, block) in blocks.records() {
+            let mut rows = reader.rows(block).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                found.push(of_row(&row));
+            }
+        }
+        found.join(",")
+    }
+
     #[test]
-    fn numbers_and_booleans_are_fields_by_the_way_to_them() {
-        let cases = [
+    fn numbers_are_fields_by_attribute_group_and_field_and_texts_are_left_out() {
+        let plan = sample::plan();
+        let mut sink = BlockSink::new(&plan, MAX_BLOCK_BYTES);
+        let [mean, stddev, sigma] = [1234.5678, 1e-5, 2.0].map(Number::F64);
+        let numbers = [Number::U64(7), mean, stddev, sigma, Number::U64(u64::MAX)];
+        sample::send(&plan, &mut sink, 1, "T:a", Some(Numbers::new(numbers)));
+        assert_eq!(
+            fields(&sink.take().unwrap()),
+            "deleted=false,value_samples=7i,value_state_mean=1234.5678,value_state_stddev=1e-5,value_sigma=2.0,\
+             value_metric=9223372036854775807i"
+        );
+        sample::send(&plan, &mut sink, 0, "T:a", Some(Numbers::new([Number::U64(36)])));
+        assert_eq!(fields(&sink.take().unwrap()), "deleted=false,value_value=36i");
+        sample::send(&plan, &mut sink, 0, "T:a", None);
+        assert_eq!(fields(&sink.take().unwrap()), "deleted=true");
+    }
+
+    #[test]
+    fn a_line_has_the_same_fields_but_for_the_digits_that_it_lacks() {
+        let of_line = |data: &str| {
+            let line = format!(r#"{{"key":"T:a","uve":"P-S-a","start":0,"end":60,"data":{data}}}"#);
+            of_row(&LineReader::default().row(line.as_bytes()).unwrap())
+        };
+        for (data, expected) in [
             (r#"{"deleted":false,"proxy":"A-b","value":{"value":36}}"#, "deleted=false,value_value=36i"),
             (r#"{"deleted":true,"proxy":"A-b"}"#, "deleted=true"),
             (
                 r#"{"partial":true,"inline":-7,"a":{"b":{"c":1.0}},"d":1e21}"#,
-                "partial=true,inline=-7i,a_b_c=1.0,d=1e21",
+                "deleted=false,partial=true,inline=-7i,a_b_c=1.0,d=1e21",
             ),
-            (r#"{"text":"5","none":null,"list":[1,{"x":2}],"last":-0.0}"#, "last=-0.0"),
             (
-                r#"{"value":{"config":"0.1","state":{"mean":"36","stddev":"1e-05"},"sigma":2.0,"metric":18446744073709551615}}"#,
-                "value_state_mean=36.0,value_state_stddev=1e-5,value_sigma=2.0,value_metric=9223372036854775807i",
+                r#"{"value":{"config":"0.1","state":{"mean":"1234.57","stddev":"1e-05"},"sigma":2.0,"metric":1}}"#,
+                "deleted=false,value_state_mean=1234.57,value_state_stddev=1e-5,value_sigma=2.0,value_metric=1i",
             ),
-            (r#"{"value":{"state":{"mean":"nan","stddev":"?"},"samples":1}}"#, "value_samples=1i"),
-            (r#"{"a\"b":{"c d":true}}"#, r#"a"b_c\ d=true"#),
-        ];
-        for (json, expected) in cases {
-            assert_eq!(fields(json), expected, "{json}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_json_is_an_error() {
-        let mut out = Vec::new();
-        for json in ["{\"a\":1", "{\"a\":1} x", "{a}"] {
-            let mut line = Line::begin(&mut out, "m");
-            assert!(Fields::read(json, &mut line, &mut String::new()).is_err(), "{json}");
+        ] {
+            assert_eq!(of_line(data), expected, "{data}");
         }
     }
 
@@ -203,7 +157,9 @@ mod tests {
     fn types(schema: &Schema, samples: &[&str]) -> BTreeMap<String, BTreeSet<char>> {
         let types: Vec<_> = schema.types().cloned().collect();
         let plan = Arc::new(Plan::new(StreamName::new("A", "b").unwrap(), &types));
-        let mut table = Table::new(plan, TableSettings::default().with_allowed_lateness(std::time::Duration::ZERO));
+        let sink = BlockSink::new(&plan, MAX_BLOCK_BYTES);
+        let settings = TableSettings::default().with_allowed_lateness(std::time::Duration::ZERO);
+        let mut table = Table::with_sink(plan, settings, sink);
         let mut found = BTreeMap::<_, BTreeSet<_>>::new();
         for (position, sample) in (1..).zip(samples.iter().cycle().take(200)) {
             // Every tenth comes late enough for a deletion.
@@ -212,18 +168,15 @@ mod tests {
             let record = Record { position, arrived: at, key: b"T:a", payload: payload.as_bytes() };
             assert_eq!(table.ingest(&record), Fate::Aggregated, "{sample}");
             table.advance(at);
-            for row in table.drain() {
-                for field in fields(std::str::from_utf8(row.json).unwrap()).split(',') {
-                    let (name, value) = field.split_once('=').unwrap();
-                    let kind = match value {
-                        "true" | "false" => 'b',
-                        value if value.ends_with('i') => 'i',
-                        _ => 'f',
-                    };
-                    found.entry(name.to_owned()).or_default().insert(kind);
-                }
+            for field in fields(&table.sink_mut().take().unwrap()).split(',').filter(|field| !field.is_empty()) {
+                let (name, value) = field.split_once('=').unwrap();
+                let kind = match value {
+                    "true" | "false" => 'b',
+                    value if value.ends_with('i') => 'i',
+                    _ => 'f',
+                };
+                found.entry(name.to_owned()).or_default().insert(kind);
             }
-            table.clear_results();
         }
         found
     }
@@ -268,15 +221,5 @@ mod tests {
             "value_value {'i'}",
         ];
         assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn a_map_would_be_a_field_for_each_key_but_proxy_types_have_none() {
-        assert_eq!(fields(r#"{"value":{"a":{"value":1},"b":{"value":2}}}"#), "value_a_value=1i,value_b_value=2i");
-        let text = "struct T { 1: string name (key=\"\") 2: string proxy 3: optional bool deleted \
-                    4: optional map<string,u64> raw (hidden=\"yes\") 5: optional map<string,u64> value (mstats=\"1-raw:DSSum\") } \
-                    (period=\"1\")";
-        let refused = Schema::parse("test.sandesh", text).unwrap_err().to_string();
-        assert!(refused.contains("not a map"), "{refused}");
     }
 }

@@ -1,4 +1,4 @@
-//! From a line of the results log to points.
+//! From a stored result to points.
 //!
 //! * A scrape of a Contiv node gives a point of `httpjson_svcstats`, Telegraf's name, for each endpoint, service and
 //!   provider: tags `EndpointIP`, `ProviderIP`, `ServiceIP`, `host` and `server`, integers `BytesIn`, `BytesOut`,
@@ -12,17 +12,21 @@
 use netplugin_adapter::{Point, ScrapeRecord};
 
 use crate::config::{Precision, ServerPart};
-use crate::result_line::{ResultLine, is_scrape};
+use crate::result_block::Row;
+use crate::result_line::{LineError, LineReader, is_scrape};
+use crate::result_record::Stored;
 
 use super::batch::Batch;
-use super::fields::Fields;
+use super::fields;
 use super::line::{Line, Value};
 
 /// Why a result gives no point.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
-    #[error("it is not of a form that is known ({0})")]
-    Form(#[from] serde_json::Error),
+    #[error("it is not a scrape of a known form ({0})")]
+    Scrape(#[from] serde_json::Error),
+    #[error(transparent)]
+    Line(#[from] LineError),
     #[error("its name {0:?} is not `type-struct-attribute`, or its key {1:?} not `table:name`")]
     Name(String, String),
 }
@@ -33,13 +37,15 @@ pub(super) struct Points {
     host: String,
     server: Vec<ServerPart>,
     precision: Precision,
+    lines: LineReader,
     /// A buffer, for the tag `server` and the names of fields.
     text: String,
 }
 
 impl Points {
-    pub(super) fn new(host: String, server: Vec<ServerPart>, precision: Precision) -> Self {
-        Self { host, server, precision, text: String::new() }
+    /// Points of results whose lines are read with `lines`.
+    pub(super) fn new(host: String, server: Vec<ServerPart>, precision: Precision, lines: LineReader) -> Self {
+        Self { host, server, precision, lines, text: String::new() }
     }
 
     /// Adds the points of one result to `batch`; how many integers were too large.
@@ -47,11 +53,14 @@ impl Points {
     /// # Errors
     ///
     /// When the result cannot be read; then `batch` is as before.
-    pub(super) fn add(&mut self, result: &[u8], batch: &mut Batch) -> Result<u64, Unreadable> {
-        if !is_scrape(result) {
-            return self.add_result(&ResultLine::parse(result)?, batch);
-        }
-        let scrape = ScrapeRecord::parse(result)?;
+    pub(super) fn add(&mut self, result: &Stored<'_>, batch: &mut Batch) -> Result<u64, Unreadable> {
+        let Self { lines, text, precision, .. } = self;
+        let line = match result {
+            Stored::Row(row) => return add_row(row, *precision, text, batch),
+            Stored::Line(line) if !is_scrape(line) => return add_row(&lines.row(line)?, *precision, text, batch),
+            Stored::Line(line) => line,
+        };
+        let scrape = ScrapeRecord::parse(line)?;
         let capped = scrape.points.iter().map(|point| self.add_point(&scrape, point, batch));
         Ok(capped.sum())
     }
@@ -80,22 +89,22 @@ impl Points {
         });
         capped.unwrap_or(0)
     }
+}
 
-    fn add_result(&mut self, result: &ResultLine<'_>, batch: &mut Batch) -> Result<u64, Unreadable> {
-        let unnamed = || Unreadable::Name(result.uve.clone().into_owned(), result.key.clone().into_owned());
-        let (proxy_type, proxy) = result.uve.split_once('-').ok_or_else(unnamed)?;
-        let (table, name) = result.key.split_once(':').ok_or_else(unnamed)?;
-        let (precision, path) = (self.precision, &mut self.text);
-        batch.add(|out| {
-            let mut line = Line::begin(out, proxy_type);
-            line.tag("name", name);
-            line.tag("proxy", proxy);
-            line.tag("table", table);
-            Fields::read(result.data.get(), &mut line, path)?;
-            // No field at all is no point: a result always says whether it is deleted.
-            Ok(line.end(result.start, precision).unwrap_or(0))
-        })
-    }
+/// Adds the point of a result; `text` is a buffer.
+fn add_row(row: &Row<'_>, precision: Precision, text: &mut String, batch: &mut Batch) -> Result<u64, Unreadable> {
+    let unnamed = || Unreadable::Name(row.shape.uve.to_string(), row.key.to_owned());
+    let (proxy_type, proxy) = row.shape.uve.split_once('-').ok_or_else(unnamed)?;
+    let (table, name) = row.key.split_once(':').ok_or_else(unnamed)?;
+    let capped = batch.add(|out| {
+        let mut line = Line::begin(out, proxy_type);
+        line.tag("name", name);
+        line.tag("proxy", proxy);
+        line.tag("table", table);
+        fields::add(row, &mut line, text);
+        line.end(row.start, precision)
+    });
+    Ok(capped.unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -105,10 +114,10 @@ mod tests {
 
     fn add(result: &str) -> (String, Result<u64, Unreadable>) {
         let server = crate::config::server_parts(&InfluxDb::default().server).unwrap();
-        let mut points = Points::new("stats 1".to_owned(), server, Precision::S);
+        let mut points = Points::new("stats 1".to_owned(), server, Precision::S, LineReader::default());
         let mut batch = Batch::default();
         batch.add(|out| out.extend_from_slice(b"before\n"));
-        let added = points.add(result.as_bytes(), &mut batch);
+        let added = points.add(&Stored::Line(result.as_bytes()), &mut batch);
         let text = String::from_utf8(batch.text(&(0..batch.len())).to_vec()).unwrap();
         (text.strip_prefix("before\n").unwrap().to_owned(), added)
     }
@@ -159,6 +168,7 @@ mod tests {
             r#"{"key":"no table","uve":"T-A-b","start":1,"end":2,"data":{"deleted":true}}"#,
             r#"{"key":"T:n","uve":"NoDash","start":1,"end":2,"data":{"deleted":true}}"#,
             r#"{"key":"T:n","uve":"T-A-b","end":2,"data":{"deleted":true}}"#,
+            r#"{"key":"T:n","uve":"T-A-b","start":1,"end":2,"data":{"deleted":false,"value":[1]}}"#,
         ] {
             let (lines, added) = add(result);
             assert_eq!((lines.as_str(), added.is_err()), ("", true), "{result}");

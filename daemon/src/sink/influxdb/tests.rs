@@ -70,14 +70,21 @@ impl Rig {
         let section = toml::from_str(&format!("url = \"http://a\"\n{settings}")).unwrap();
         let settings = InfluxSettings::new(&section).unwrap().unwrap();
         let remote = Box::new(server.clone());
-        let sink = InfluxSink::with_remote(settings, remote, Arc::clone(&clock) as Arc<dyn Clock>, telemetry.clone());
+        let sink = InfluxSink::with_remote(
+            settings,
+            LineReader::default(),
+            remote,
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            telemetry.clone(),
+        );
         Self { log, server, clock, telemetry, sink, next: 0, _folder: folder }
     }
 
     /// The same sink after a kill.
     fn restart(&mut self) {
         let (settings, clock) = (self.sink.settings.clone(), Arc::clone(&self.clock) as Arc<dyn Clock>);
-        self.sink = InfluxSink::with_remote(settings, Box::new(self.server.clone()), clock, self.telemetry.clone());
+        let (lines, remote) = (LineReader::default(), Box::new(self.server.clone()));
+        self.sink = InfluxSink::with_remote(settings, lines, remote, clock, self.telemetry.clone());
         self.next = self.sink.start(&self.log).unwrap();
     }
 
@@ -113,7 +120,7 @@ fn results(values: std::ops::Range<u64>) -> Vec<String> {
 }
 
 fn lines(values: std::ops::Range<u64>) -> String {
-    values.map(|value| format!("S,name=n,proxy=A-b,table=T value={value}i {value}\n")).collect()
+    values.map(|value| format!("S,name=n,proxy=A-b,table=T deleted=false,value={value}i {value}\n")).collect()
 }
 
 #[test]
@@ -201,7 +208,7 @@ fn what_cannot_be_read_is_counted_and_passed_over() {
     rig.append(&["not a result".to_owned(), result(1), result(u64::MAX / 2 + 1)]);
     rig.turn().unwrap();
     rig.sink.idle(&rig.log, true).unwrap();
-    let capped = format!("S,name=n,proxy=A-b,table=T value={0}i {0}\n", i64::MAX);
+    let capped = format!("S,name=n,proxy=A-b,table=T deleted=false,value={0}i {0}\n", i64::MAX);
     assert_eq!(rig.server.requests(), [lines(1..2) + &capped]);
     assert_eq!((rig.telemetry.results(), rig.stored()), ((1, 1), Some(3)));
     // Nothing but what cannot be read moves the position as well.

@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test lint doc book bench compare soak clean
+.PHONY: demo test lint doc book bench compare soak fuzz mutants clean
 
 demo: ## The main job on simulated vrouters, in a terminal: Ctrl-C ends it
 	$(CARGO) run --release --quiet --bin derived-statsd -- demo $(DEMO_ARGS)
@@ -33,6 +33,14 @@ soak: ## The fault runs with many more seeds, and on Kafka with a million sample
 	DERIVED_STATSD_FAULT_SEEDS=20000 $(CARGO) test -p daemon --all-features --lib kafka::fake
 	DERIVED_STATSD_FAULT_SEEDS=10 DERIVED_STATSD_FAULT_SAMPLES=85000 \
 		$(CARGO) test -p daemon --all-features --test kafka_faults -- --test-threads=1
+
+fuzz: ## Every fuzz target for its share of half an hour; with libFuzzer if nightly Rust and cargo-fuzz are installed
+	.ci/fuzz $(or $(FUZZ_ARGS),1800)
+
+mutants: ## Which changes of the core no test notices: hours; MUTANTS_ARGS="-f derived-stats/src/text.rs" for one file
+	cargo mutants --version >/dev/null || $(CARGO) install --locked cargo-mutants
+	mkdir -p target
+	$(CARGO) mutants -p derived-stats --output target $(MUTANTS_ARGS)
 
 clean:
 	$(CARGO) clean

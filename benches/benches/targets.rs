@@ -214,6 +214,6 @@ fn snapshot(keys: &Keys) -> (f64, f64) {
     let (save, snapshot) = timed(|| table.snapshot());
     let chunks = || snapshot.chunks.iter().filter_map(|(chunk, bytes)| Some((*chunk, bytes.as_deref()?)));
     let (restore, restored) = timed(|| Table::restore(plan(), settings(), &snapshot.meta, chunks()));
-    assert_eq!(restored.map(|table| table.objects() as u64), Ok(keys.count));
+    assert_eq!(restored.map(|(table, _)| table.objects() as u64), Ok(keys.count));
     (keys.count as f64 * 1000.0 / save, keys.count as f64 * 1000.0 / restore)
 }

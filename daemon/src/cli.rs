@@ -303,7 +303,10 @@ impl PipelineArgs {
             _ => Periods::Plain,
         };
         let (value, metric) = (self.value.into(), self.metric.into());
-        Spec::compile(&annotation, Context::new(value).with_metric(metric).with_periods(periods).with_registry(registry))
+        Spec::compile(
+            &annotation,
+            Context::new(value).with_metric(metric).with_periods(periods).with_registry(registry),
+        )
     }
 }
 

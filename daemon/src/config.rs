@@ -25,6 +25,8 @@ mod list;
 mod load;
 mod opserver;
 mod problem;
+#[cfg(test)]
+mod robustness;
 mod secret;
 mod streams;
 

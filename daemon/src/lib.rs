@@ -60,6 +60,7 @@ mod poller;
 mod program;
 mod recorded;
 mod replay;
+mod restored;
 mod result_block;
 mod result_line;
 mod result_record;

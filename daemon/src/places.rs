@@ -6,6 +6,7 @@ use proxy_uve::{Fate, Fates};
 use serde_json::{Map, Value, json};
 
 use crate::log::PartitionLog;
+use crate::restored::RestoredStates;
 use crate::telemetry::Telemetry;
 
 /// One partition of an input.
@@ -27,11 +28,13 @@ pub(crate) struct Place {
 }
 
 /// What the process knows of a partition that is its own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Own {
     /// A window is closing.
     pub closing: bool,
     pub fates: Fates,
+    /// What the last restore did.
+    pub restored: Option<RestoredStates>,
 }
 
 impl Place {
@@ -48,10 +51,13 @@ impl Place {
         if let Some(owner) = &self.owner {
             shown["owner"] = owner.as_str().into();
         }
-        if let Some(Own { closing, fates }) = self.own {
+        if let Some(Own { closing, fates, restored }) = &self.own {
             let counts = Fate::ALL.iter().map(|&fate| (fate.name().to_owned(), fates.count(fate).into()));
-            shown["closing"] = closing.into();
+            shown["closing"] = (*closing).into();
             shown["records"] = counts.collect::<Map<_, _>>().into();
+            if let Some(restored) = restored {
+                shown["restored"] = restored.to_json();
+            }
         }
         shown
     }
@@ -87,7 +93,7 @@ impl Places for LocalPlaces {
                 lag: next.saturating_sub(status.cursor),
                 watermark: status.watermark,
                 objects: status.objects as u64,
-                own: Some(Own { closing: status.closing, fates: status.fates }),
+                own: Some(Own { closing: status.closing, fates: status.fates, restored: status.restored }),
             }
         };
         let known = self.telemetry.partitions();

@@ -22,6 +22,7 @@ use crate::contiv::ScraperTelemetry;
 use crate::log::{Log, PartitionId, PartitionLog};
 use crate::places::Places;
 use crate::poller::PollerTelemetry;
+use crate::restored::RestoredStates;
 use crate::sink::InfluxTelemetry;
 
 /// Where a partition stands, as its worker last said.
@@ -37,6 +38,8 @@ pub(crate) struct PartitionStatus {
     /// Microseconds since the epoch.
     pub watermark: u64,
     pub fates: Fates,
+    /// What its last restore did; `None` for a partition that had no saved state, or none that could be used.
+    pub restored: Option<RestoredStates>,
 }
 
 /// Where a sink stands.

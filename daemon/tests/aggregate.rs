@@ -259,3 +259,26 @@ fn arguments_that_make_no_sense_are_explained() {
     let output = aggregate(&DETECTOR, &[PathBuf::from("/nowhere/at all")]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/at all"));
 }
+
+/// The rows of an inline annotation had the columns of a detector: an invented metric of 0, or a value too few.
+#[test]
+fn inline_results_have_the_columns_of_their_algorithm() {
+    let input = "{\"ts\":1000000,\"key\":\"T:a\",\"attr\":\"x\",\"value\":0.5}\n\
+                 {\"ts\":2000000,\"key\":\"T:a\",\"attr\":\"x\",\"value\":2}\n";
+    for (annotation, expected) in [
+        ("0-value:DSSum", "key,attr,window,value\nT:a,x,1000000,0.5\nT:a,x,2000000,2.5\n"),
+        ("0-value:DSNull", "key,attr,window,value,samples\nT:a,x,1000000,0.5,1\nT:a,x,2000000,2,2\n"),
+        (
+            "0-value:DSEWM:0.5",
+            "key,attr,window,metric,samples,mean,stddev,sigma\nT:a,x,1000000,0.5,1,0.25,0.25,1\n\
+             T:a,x,2000000,2,2,1.125,0.8926785535678562,0.9801960588196068\n",
+        ),
+        (
+            "0-value:DSAnomaly:EWM:1",
+            "key,attr,window,metric,samples,mean,stddev,sigma\nT:a,x,1000000,0.5,1,0.5,0,0\nT:a,x,2000000,2,2,2,0,0\n",
+        ),
+    ] {
+        let run = binary::run(&["aggregate", "--header", "--annotation", annotation, "-"], input);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(0), expected), "{annotation}: {}", run.stderr);
+    }
+}

@@ -98,7 +98,8 @@ fn explain_names_it_and_its_errors_point_at_the_arguments() {
     let facts: Value = serde_json::from_str(&output(&["explain", "--json", "1-raw:CountAbove:100"], "")).unwrap();
     assert_eq!((&facts["annotation"], &facts["algorithm"]), (&json!("1-raw:CountAbove:100"), &json!("CountAbove")));
     let words = output(&["explain", "1-raw:CountAbove:100"], "");
-    assert!(words.contains("CountAbove: a registered algorithm"), "{words}");
+    let computes = "computes    CountAbove: how many samples are above a limit, and how many samples there are";
+    assert!(words.contains(computes), "{words}");
 
     let bad = run(&["explain", "raw:CountAbove:many"], "");
     assert_eq!(bad.code, Some(2));
@@ -106,6 +107,26 @@ fn explain_names_it_and_its_errors_point_at_the_arguments() {
     assert!(bad.stderr.contains(expected), "{}", bad.stderr);
     let misspelt = run(&["explain", "raw:CountAbov:100"], "");
     assert!(misspelt.stderr.contains("did you mean `CountAbove`?"), "{}", misspelt.stderr);
+}
+
+#[test]
+fn it_runs_inline_and_before_a_detector() {
+    let events = "{\"at\":1,\"value\":101}\n{\"at\":2,\"value\":100}\n{\"at\":3,\"value\":500}\n{\"period\":true}\n";
+    let inline = output(&["eval", "raw:CountAbove:100"], events);
+    let expected = r#"{"report":"ok","result":{"above":2,"samples":3}}"#;
+    assert_eq!(inline.lines().nth(2), Some(expected), "{inline}");
+    let scored = output(&["eval", "1.CountAbove(100)-raw:DSAnomaly:EWM:1"], events);
+    let last: Value = serde_json::from_str(scored.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["report"], &last["result"]["metric"]), (&json!("ok"), &json!(2)), "{scored}");
+    let words = output(&["explain", "1.CountAbove(100)-raw:DSAnomaly:EWM:1"], "");
+    assert!(words.contains("aggregate   CountAbove: how many samples are above a limit"), "{words}");
+}
+
+#[test]
+fn the_header_names_its_columns() {
+    let arguments = ["aggregate", "--header", "--period", "10", "--annotation", "1-value:CountAbove:100", "-"];
+    let text = output(&arguments, &samples());
+    assert_eq!(text.lines().next(), Some("key,attr,window,above,samples"));
 }
 
 #[test]

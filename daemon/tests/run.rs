@@ -121,6 +121,66 @@ fn state_and_results_go_on_over_a_restart() {
     assert_eq!(last["data"]["value"]["samples"], 11, "the warm-up started anew: {last}");
 }
 
+/// The first report of a period, or the second.
+fn half(period: u64, second: bool) -> String {
+    let (value, late) = if second { (16, 1) } else { (20, 0) };
+    line("a", "egress_flow_count", START + period * PERIOD + late, value)
+}
+
+#[test]
+fn a_change_of_the_proxy_list_loses_no_window_and_names_what_it_drops_and_starts() {
+    let detector = "detector 10s DSSum DSAnomaly:EWM:0.1 u64 silence=once";
+    let dropped = format!("{detector} (1 objects)");
+    // The types from one period on, and what the restore says in API and log.
+    let runs: [(&str, u64, Value); 5] = [
+        ("AggProxySum:AggProxySumAnomalyEWM01", 0, Value::Null),
+        ("AggProxySumAnomalyEWM01:AggProxySum", 12, json!({"kept": 4, "dropped": [], "started": []})),
+        ("AggProxySumAnomalyEWM01", 14, json!({"kept": 4, "dropped": [], "started": []})),
+        ("AggProxySum", 16, json!({"kept": 3, "dropped": [dropped], "started": []})),
+        ("AggProxySum:AggProxySumAnomalyEWM01", 18, json!({"kept": 3, "dropped": [], "started": [detector]})),
+    ];
+    let data = TempDir::new().unwrap();
+    for (index, (types, from, restored)) in runs.iter().enumerate() {
+        let list = format!("aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:{types}");
+        let settings: Vec<&str> = SETTINGS.into_iter().chain([list.as_str()]).collect();
+        let daemon = Daemon::start(data.path(), &settings);
+        daemon.wait_until_applied();
+        assert_eq!(&parse(&daemon.get("/api/v1/partitions").1)[0]["restored"], restored, "{types}");
+        // Each run ends in the middle of a period.
+        let to = runs.get(index + 1).map_or(20, |(_, from, _)| *from);
+        let rest = if *from > 0 { half(*from, true) } else { thirty_six("a", 0..1) };
+        let samples = rest + &thirty_six("a", from + 1..to) + &half(to, false);
+        assert_eq!(daemon.post(samples.as_bytes(), None).unwrap().0, 200);
+        daemon.wait_until_applied();
+        let log = daemon.stop();
+        let (info, warning) = ("The saved state was restored.", "The configuration changed since the state was saved");
+        let is_changed = restored["dropped"] != json!([]) || restored["started"] != json!([]);
+        let expected = if restored.is_null() { (0, 0) } else { (usize::from(!is_changed), usize::from(is_changed)) };
+        assert_eq!((log.matches(info).count(), log.matches(warning).count()), expected, "{types}:\n{log}");
+        assert_eq!(log.contains(detector), !restored.is_null() && is_changed, "{types}:\n{log}");
+    }
+    every_window_is_whole(data.path());
+}
+
+/// The results over the runs with changing proxy lists.
+fn every_window_is_whole(data: &std::path::Path) {
+    let results: Vec<Value> = results(data).iter().map(|line| parse(line)).collect();
+    let ends = |uve: &str| -> Vec<u64> {
+        let of_uve = results.iter().filter(|result| result["uve"] == uve);
+        of_uve.map(|result| (result["end"].as_u64().unwrap() - START) / PERIOD).collect()
+    };
+    assert_eq!(ends(SUM), (1..15).chain(17..=20).collect::<Vec<_>>(), "not while the list is without the type");
+    assert_eq!(ends(ANOMALY), (10..=16).collect::<Vec<_>>(), "ready after ten periods, and not again since the change");
+    for result in &results {
+        let value = &result["data"]["value"];
+        let sum = if result["uve"] == SUM { &value["value"] } else { &value["metric"] };
+        assert_eq!(sum, 36, "half a window, or a period of silence that there was not: {result}");
+        assert!(value["sigma"].as_f64().is_none_or(|sigma| sigma >= 0.0), "a false anomaly: {result}");
+        // The log begins in the middle of the first window.
+        assert!(result["data"]["partial"].is_null(), "{result}");
+    }
+}
+
 #[test]
 fn the_file_sink_has_every_result_once() {
     let data = TempDir::new().unwrap();

@@ -4,16 +4,18 @@
 //! object; what one object accumulates is the associated [`State`](Algorithm::State). A million objects are a million
 //! small states beside one algorithm. Each algorithm is one file, with its menu [`Entry`](crate::entry::Entry).
 //!
-//! | annotation | type | result |
-//! |---|---|---|
-//! | `DSSum[:range]` | [`Sum`], [`RangeSum`] | sum of all samples, or of the last `range` seconds |
-//! | `DSAvg[:range]` | [`Average`], [`RangeAverage`] | mean of the same |
-//! | `DSNone` | [`Newest`] | the newest sample |
-//! | `DSNon0` | [`NonZero`] | the newest sample, unchanged while 0 |
-//! | `DSChange` | [`Change`] | the newest sample, unchanged while equal to the one before |
-//! | `DSNull` | [`Null`] | newest sample and count |
-//! | `DSEWM:alpha` | [`Ewm`] | exponentially weighted mean and deviation |
-//! | `DSAnomaly:EWM:alpha` | [`Anomaly`] | the same, with warm-up and a score |
+//! | annotation | where | type | result |
+//! |---|---|---|---|
+//! | `DSSum[:range]` | inline, period, pre | [`Sum`], [`RangeSum`] | sum of all samples, or of the last `range` seconds |
+//! | `DSAvg[:range]` | inline, period, pre | [`Average`], [`RangeAverage`] | mean of the same |
+//! | `DSNone` | inline, period, pre | [`Newest`] | the newest sample |
+//! | `DSNon0` | inline, period, pre | [`NonZero`] | the newest sample, unchanged while 0 |
+//! | `DSChange` | inline, period, pre | [`Change`] | the newest sample, unchanged while equal to the one before |
+//! | `DSNull` | inline | [`Null`] | newest sample and count |
+//! | `DSEWM:alpha` | inline | [`Ewm`] | exponentially weighted mean and deviation |
+//! | `DSAnomaly:EWM:alpha` | inline, detector | [`Anomaly`] | the same, with warm-up and a score |
+//!
+//! *Where* names the [roles](crate::entry::Roles); `pre` is a pre-aggregation.
 
 pub(crate) mod anomaly;
 pub(crate) mod average;
@@ -41,8 +43,8 @@ pub use self::ewm::{Alpha, AlphaError, Ewm, EwmState};
 pub use self::newest::Newest;
 pub use self::non_zero::NonZero;
 pub use self::null::{Null, NullState};
-pub use self::range::{Range, RangeError, RangeState, RangeSum};
-pub use self::sum::Sum;
+pub use self::range::{Range, RangeError, RangeState};
+pub use self::sum::{RangeSum, Sum};
 pub use self::tally::Tally;
 
 /// One value at one time.
@@ -101,6 +103,9 @@ pub enum UpdateError {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MergeError {
+    /// The states accumulate different things: another algorithm, arguments or element type.
+    #[error("the states belong to different pipelines; merge windows of specs that share them (`Spec::shares_window`)")]
+    Foreign,
     /// The algorithm has no exact merge.
     #[error("this algorithm cannot merge states; aggregate all samples in one place")]
     NotMergeable,
@@ -161,7 +166,7 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`MergeError::NotMergeable`] for all others.
+    /// [`MergeError::NotMergeable`] for all others; `into` is then unchanged.
     fn merge(&self, into: &mut Self::State, from: &Self::State) -> Result<(), MergeError> {
         let _ = (into, from);
         Err(MergeError::NotMergeable)

@@ -45,15 +45,16 @@ mod window;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::any::Any;
 use core::fmt;
 
-use crate::algorithm::UpdateError;
+use crate::algorithm::{MergeError, UpdateError};
 use crate::number::Number;
 use crate::record::{Record, Report};
 use crate::saved::{RestoreError, Words};
 
 pub use self::counter::CounterColumn;
-pub(crate) use self::counter::restore_number;
+pub(crate) use self::counter::restore_reading;
 pub use self::downstream::DownstreamColumn;
 pub use self::inline::InlineColumn;
 pub(crate) use self::typed::TypedColumn;
@@ -87,7 +88,7 @@ pub struct Refused {
 }
 
 /// A column of states, whatever the algorithm.
-pub(crate) trait Column: fmt::Debug + Send + Sync {
+pub(crate) trait Column: Any + fmt::Debug + Send + Sync {
     /// A column with the same states.
     fn boxed_clone(&self) -> Box<dyn Column>;
 
@@ -121,6 +122,9 @@ pub(crate) trait Column: fmt::Debug + Send + Sync {
 
     /// The results of the slots whose bit is set.
     fn reports(&self, word: usize, slots: u64, now: u64, reports: &mut Reports);
+
+    /// Adds what slot `other` of a column of the same algorithm accumulated to a slot.
+    fn merge(&mut self, slot: usize, from: &dyn Column, other: usize) -> Result<(), MergeError>;
 
     /// Empties `count` slots from `first` on.
     fn clear_many(&mut self, first: usize, count: usize);

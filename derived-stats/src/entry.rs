@@ -65,11 +65,12 @@ pub enum ResultType {
 /// What an algorithm claims about its arithmetic. The property suite holds each claim.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Claims {
-    /// [`Algorithm::merge`](crate::Algorithm::merge) of two states equals one pass over both inputs.
+    /// [`Algorithm::merge`](crate::Algorithm::merge) of two states equals one pass over both inputs, for all arguments.
+    /// Sums of doubles may round otherwise.
     pub merges: bool,
-    /// For integers, the order of the samples makes no difference.
+    /// For integers, the order of the samples makes no difference, as long as no partial sum leaves the type.
     pub order_insensitive: bool,
-    /// Every value lies between the smallest and the largest sample.
+    /// Every value lies between the smallest and the largest sample, but for rounding of doubles and marked overflows.
     pub within_samples: bool,
     /// Samples that are all multiplied by a power of two multiply every value by it (doubles, away from the limits).
     pub scales: bool,

@@ -47,7 +47,7 @@
 //! # Saved state
 //!
 //! [`SavedState`] holds a version, the pipeline's text and 64-bit words, and goes through any serde format. Restored
-//! at any point it continues bit for bit. Restoring checks all of it.
+//! at any point it continues bit for bit. Restoring checks all of it. [`SavedMap`] is the same for a [`MapPipeline`].
 //!
 //! # Input safety
 //!
@@ -89,7 +89,7 @@ mod wide;
 pub use self::algorithm::{Algorithm, Detector, Measured, MergeError, Sample, UpdateError};
 pub use self::annotation::{Annotation, AnnotationError};
 pub use self::entry::Entry;
-pub use self::map::{MapError, MapPipeline};
+pub use self::map::{MapError, MapPipeline, SavedMap};
 pub use self::menu::{DETECTOR_CALL, menu};
 pub use self::number::{Number, Numeric, ValueError, ValueType};
 pub use self::pipeline::Pipeline;

@@ -99,6 +99,9 @@ impl<S: Any + Clone + fmt::Debug + PartialEq + Send + Sync> BoxedState for S {
     }
 }
 
+/// Passes over a period without value: states from the first on, for each set bit.
+type PassSilence<A, S> = fn(&A, &mut [S], u64);
+
 /// What links and columns of one algorithm share.
 #[derive(Debug)]
 pub(crate) struct Shared<T: Numeric, A: Algorithm<T>> {
@@ -106,16 +109,17 @@ pub(crate) struct Shared<T: Numeric, A: Algorithm<T>> {
     pub(crate) algorithm: A,
     /// The index of the number that stands for the result.
     value: Option<usize>,
-    /// How a detector passes over periods without value: states from the first on, for each set bit.
-    pub(crate) pass_silence: Option<fn(&A, &mut [A::State], u64)>,
+    /// How a detector passes over periods without value.
+    pub(crate) pass_silence: Option<PassSilence<A, A::State>>,
     element: PhantomData<fn() -> T>,
 }
 
 impl<T: Numeric, A: Algorithm<T>> Shared<T, A> {
-    /// The number that stands for the result.
+    /// The number that stands for the result. A NaN or an infinity, which a registered algorithm might give, is no
+    /// value: it would poison every link behind.
     #[inline]
     pub(crate) fn value(&self, state: &A::State, now: u64) -> Option<Measured> {
-        self.algorithm.value(state, now, self.value?)
+        self.algorithm.value(state, now, self.value?).filter(|measured| measured.number.is_finite())
     }
 
     /// Reads a state that a `version` of the algorithm saved.
@@ -161,7 +165,7 @@ impl<T: Numeric, A: Algorithm<T>> TypedLink<T, A> {
 impl<T: Numeric, D: Detector<T>> TypedLink<T, D> {
     /// The link of a detector.
     pub(crate) fn detector(entry: &'static Entry, detector: D, value: Option<usize>) -> Self {
-        let pass_silence: fn(&D, &mut [D::State], u64) = |detector, states, slots| {
+        let pass_silence: PassSilence<D, D::State> = |detector, states, slots| {
             for (bit, state) in states.iter_mut().enumerate() {
                 if slots >> bit & 1 == 1 {
                     detector.pass_silence(state);
@@ -267,4 +271,109 @@ impl<T: Numeric, A: Algorithm<T>> Link for TypedLink<T, A> {
 /// A value as it came, on its way into a link.
 pub(crate) fn as_it_came(number: Number) -> Measured {
     Measured { number, overflowed: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::String;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::entry::{Argument, Built, Roles};
+    use crate::menu::{DETECTOR_CALL, menu};
+    use crate::number::ValueType;
+    use crate::{Context, Registry, Silence, Spec};
+
+    /// An inline pipeline of every entry, with all its arguments.
+    fn specs() -> Vec<Spec> {
+        let mut specs = Vec::new();
+        for entry in menu().iter().filter(|entry| entry.roles().inline) {
+            let arguments: String =
+                entry.argument_list().iter().map(|argument| format!(":{}", Argument::example(argument))).collect();
+            let detector = if entry.roles().detector { format!("{DETECTOR_CALL}:") } else { String::new() };
+            for value in [ValueType::F64, ValueType::I64, ValueType::U64] {
+                for arguments in [&arguments, ""] {
+                    // Without arguments, where they may be left out.
+                    let annotation = format!("raw:{detector}{}{arguments}", entry.name());
+                    specs.extend(Spec::parse(&annotation, Context::new(value)));
+                }
+            }
+        }
+        specs
+    }
+
+    proptest! {
+        #[test]
+        fn property_the_number_of_words_is_that_of_every_saved_state(samples in prop::collection::vec(any::<u64>(), 0..20)) {
+            let specs = specs();
+            prop_assert!(specs.len() >= 3 * menu().iter().filter(|entry| entry.roles().inline).count());
+            for spec in specs {
+                let link = spec.inline_link().expect("an inline spec").link();
+                let mut column = link.column();
+                for (at, bits) in samples.iter().enumerate() {
+                    // Not every bit pattern is a sample.
+                    let _ = column.update(0, at as u64 * 1_000_000, Number::from_bits(spec.value_type(), *bits));
+                }
+                let mut words = Vec::new();
+                column.save(0, &mut words);
+                prop_assert_eq!(link.words().unwrap_or(words.len()), words.len(), "{}", spec);
+            }
+        }
+    }
+
+    /// Divides the newest sample by itself: a value that is no number for 0, which a registered algorithm might give.
+    #[derive(Clone, Debug)]
+    struct Ratio;
+
+    static RATIO: Entry = Entry::new("DSRatio", Roles::AGGREGATE, "a ratio", |_| Ok(Built::aggregate(Ratio)));
+
+    impl<T: Numeric> Algorithm<T> for Ratio {
+        type State = Option<T>;
+
+        fn start(&self) -> Option<T> {
+            None
+        }
+
+        fn is_empty(&self, state: &Option<T>) -> bool {
+            state.is_none()
+        }
+
+        fn update(&self, state: &mut Option<T>, sample: Sample<T>) -> Result<(), UpdateError> {
+            *state = Some(sample.value);
+            Ok(())
+        }
+
+        fn report(&self, state: &Option<T>, _now: u64) -> Report<Record> {
+            match state {
+                None => Report::NotReady(None),
+                Some(value) => Report::Value(Record::new([Number::F64(value.to_f64() / value.to_f64())])),
+            }
+        }
+
+        fn save(&self, _state: &Option<T>, _words: &mut WordWriter<'_>) {}
+
+        fn restore(&self, _words: &mut Words<'_>) -> Result<Option<T>, RestoreError> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_does_not_reach_the_next_link() {
+        use crate::column::{DownstreamColumn, WindowColumn};
+
+        let mut registry = Registry::new();
+        registry.register(&RATIO).expect("a new name");
+        let context = Context::new(ValueType::F64).with_registry(&registry);
+        let spec = Spec::parse("1.DSRatio-raw:DSAnomaly:EWM:1", context).expect("a good annotation");
+        let (mut state, mut window) = (spec.start(), WindowColumn::new(&spec).expect("a periodic spec"));
+        let mut downstream = DownstreamColumn::new(&spec).expect("a spec with a detector");
+        for (sample, is_fed) in [(0.0, false), (2.0, true)] {
+            spec.update(&mut state, 0, Number::F64(sample)).expect("a finite sample");
+            window.update(0, 0, Number::F64(sample)).expect("a finite sample");
+            assert_eq!(spec.close(&mut state, 0, Silence::Once).is_some(), is_fed, "{sample}");
+            assert_eq!(downstream.close(0, &window, 0, Silence::Once).is_some(), is_fed, "{sample}");
+        }
+    }
 }

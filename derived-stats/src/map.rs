@@ -8,12 +8,20 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::algorithm::UpdateError;
+#[cfg(feature = "parser")]
+use crate::annotation::AnnotationError;
 use crate::number::Number;
+#[cfg(feature = "parser")]
+use crate::number::ValueType;
 use crate::record::{Output, Report};
+use crate::saved::{RestoreError, STATE_VERSION, Words};
+#[cfg(feature = "parser")]
+use crate::spec::Context;
 use crate::spec::{MetricKind, Silence, Spec};
 use crate::state::State;
 
@@ -53,7 +61,35 @@ pub struct MapError {
     pub error: UpdateError,
 }
 
+/// The state of a map of pipelines, ready for any serde format.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
+pub struct SavedMap {
+    /// The layout of the words, [`STATE_VERSION`] as that of a [`SavedState`](crate::SavedState).
+    pub version: u16,
+    /// The pipeline that wrote it: [`Spec::identity`].
+    pub pipeline: String,
+    /// The version of each algorithm's words, in the order of the pipeline.
+    pub algorithms: Vec<u16>,
+    /// Periods of the struct that ended.
+    pub periods: u64,
+    /// Whether a map, even an empty one, came in the open period.
+    pub seen: bool,
+    /// The words of each key.
+    pub keys: BTreeMap<String, Vec<u64>>,
+}
+
 impl MapPipeline {
+    /// An empty map of pipelines of `u64` samples: periodic if the annotation names a period, else inline.
+    ///
+    /// # Errors
+    ///
+    /// An annotation error, which points at the mistake.
+    #[cfg(feature = "parser")]
+    pub fn parse(annotation: &str) -> Result<Self, AnnotationError> {
+        Ok(Self::new(Arc::new(Spec::parse(annotation, Context::new(ValueType::U64))?)))
+    }
+
     /// An empty map of pipelines.
     pub fn new(spec: Arc<Spec>) -> Self {
         Self { spec, keys: BTreeMap::new(), silence: Silence::default(), periods: 0, seen: false }
@@ -144,6 +180,18 @@ impl MapPipeline {
         }
     }
 
+    /// The result of a key at time `now`, as [`reports`](Self::reports) gives it; `None` for a key without one.
+    pub fn report(&self, key: &str, now: u64) -> Option<Report<Output<'_>>> {
+        let state = self.keys.get(key).filter(|state| self.spec.has_report(state))?;
+        Some(self.spec.report(state, now))
+    }
+
+    /// The number that stands for the valid result of a key, as of its newest sample; see
+    /// [`Pipeline::number`](crate::Pipeline::number).
+    pub fn number(&self, key: &str) -> Option<Number> {
+        self.report(key, 0)?.forced()?.value()
+    }
+
     /// The result of each key at time `now`; see [`Spec::report`].
     pub fn reports(&self, now: u64) -> impl Iterator<Item = (&str, Report<Output<'_>>)> {
         let active = self.keys.iter().filter(|(_, state)| self.spec.has_report(state));
@@ -158,7 +206,7 @@ impl MapPipeline {
     /// Ends a period of the struct for every key; see [`Pipeline::close_period`](crate::Pipeline::close_period). Gives
     /// the keys that had something to flush.
     pub fn close_period(&mut self, now: u64) -> Vec<(&str, Report<Output<'_>>)> {
-        self.periods += 1;
+        self.periods = self.periods.wrapping_add(1);
         let every = u64::from(self.spec.every());
         if every == 0 || !self.periods.is_multiple_of(every) {
             return Vec::new();
@@ -168,6 +216,59 @@ impl MapPipeline {
         let (spec, silence) = (&self.spec, self.silence);
         let keys = self.keys.iter_mut();
         keys.filter_map(|(key, state)| Some((&**key, spec.close(state, now, silence)?))).collect()
+    }
+
+    /// Saves every key, and the position within the n periods.
+    ///
+    /// ```
+    /// use derived_stats::{MapPipeline, Number};
+    ///
+    /// let mut flows = MapPipeline::parse("tsm:DSSum")?;
+    /// flows.update(0, [("blue", Number::U64(3))], [])?;
+    /// let mut restarted = MapPipeline::parse("tsm:DSSum")?;
+    /// restarted.restore(&flows.save())?;
+    /// restarted.update(1, [("blue", Number::U64(4))], [])?;
+    /// assert_eq!(restarted.number("blue"), Some(Number::U64(7)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn save(&self) -> SavedMap {
+        let words = |state: &State| {
+            let mut words = Vec::new();
+            self.spec.save_words(state, &mut words);
+            words
+        };
+        SavedMap {
+            version: STATE_VERSION,
+            pipeline: self.spec.identity(),
+            algorithms: self.spec.versions(),
+            periods: self.periods,
+            seen: self.seen,
+            keys: self.keys.iter().map(|(key, state)| (key.to_string(), words(state))).collect(),
+        }
+    }
+
+    /// Takes over a saved map of the same annotation; every key continues bit for bit.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError`], in [`RestoreError::InKey`] for the words of a key; the map is then unchanged.
+    pub fn restore(&mut self, saved: &SavedMap) -> Result<(), RestoreError> {
+        self.spec.check_saved(saved.version, &saved.pipeline)?;
+        let restored = |(key, words): (&String, &Vec<u64>)| {
+            let in_key = |error| RestoreError::InKey { key: key.clone(), error: Box::new(error) };
+            let state = self.restore_key(&saved.algorithms, words).map_err(in_key)?;
+            Ok((key.as_str().into(), state))
+        };
+        self.keys = saved.keys.iter().map(restored).collect::<Result<_, _>>()?;
+        (self.periods, self.seen) = (saved.periods, saved.seen);
+        Ok(())
+    }
+
+    fn restore_key(&self, versions: &[u16], words: &[u64]) -> Result<State, RestoreError> {
+        let mut words = Words::new(words);
+        let state = self.spec.restore_words(versions, &mut words)?;
+        words.finish()?;
+        Ok(state)
     }
 
     /// A key whose last period had no samples is as good as new, unless it holds a counter's reading or a detector.

@@ -23,6 +23,8 @@ static MENU: [&Entry; 8] = [
 
 /// The name in annotations behind which the name of a detector stands: `DSAnomaly:EWM:0.1`.
 pub const DETECTOR_CALL: &str = "DSAnomaly";
+/// The same with what follows it.
+const DETECTOR_PREFIX: &str = "DSAnomaly:";
 
 /// The built-in algorithms.
 pub fn menu() -> &'static [&'static Entry] {
@@ -144,7 +146,8 @@ fn resolve<'a>(
     })?;
     let canonical = given.canonical();
     let separator = if canonical.is_empty() { "" } else { ":" };
-    let call = alloc::format!("{}{separator}{canonical}", entry.name());
+    let family = if entry.roles().detector { DETECTOR_PREFIX } else { "" };
+    let call = alloc::format!("{family}{}{separator}{canonical}", entry.name());
     Ok(Resolved { entry, given, built, texts, call, span: arguments.span() })
 }
 

@@ -74,6 +74,15 @@ impl Number {
         }
     }
 
+    /// Whether it is neither NaN nor an infinity. Every integer is finite.
+    #[inline]
+    pub fn is_finite(self) -> bool {
+        match self {
+            Self::F64(value) => value.is_finite(),
+            Self::I64(_) | Self::U64(_) => true,
+        }
+    }
+
     /// The nearest double. Integers above 2^53 are rounded to even.
     pub fn as_f64(self) -> f64 {
         match self {
@@ -333,5 +342,69 @@ mod tests {
     #[test]
     fn a_mean_of_negative_integers_truncates_towards_zero() {
         assert_eq!(i64::quotient(-10, 3), -3);
+    }
+
+    #[test]
+    fn a_number_is_shown_so_that_its_type_can_be_read_back() {
+        let cases =
+            [(Number::U64(7), "7"), (Number::I64(-7), "-7"), (Number::F64(7.0), "7.0"), (Number::F64(-0.0), "-0.0")];
+        for (number, text) in cases {
+            assert_eq!(number.to_string(), text);
+        }
+        let types = [ValueType::F64, ValueType::I64, ValueType::U64].map(|value| value.to_string());
+        assert_eq!(types, ["f64", "i64", "u64"]);
+    }
+
+    #[test]
+    fn doubles_take_the_nearest_of_every_integer() {
+        let cases = [
+            (Number::U64(5), 5.0),
+            (Number::I64(-5), -5.0),
+            (Number::F64(2.5), 2.5),
+            (Number::U64((1 << 53) + 1), 9_007_199_254_740_992.0),
+        ];
+        for (number, double) in cases {
+            assert_eq!(number.as_f64(), double, "{number}");
+            assert_eq!(f64::from_number(number), Ok(double), "{number}");
+        }
+        assert_eq!((7u64.to_f64(), (-7i64).to_f64(), 7.5f64.to_f64()), (7.0, -7.0, 7.5));
+    }
+
+    #[test]
+    fn differences_stop_at_the_bound_and_report_it() {
+        assert_eq!(9u64.saturating_difference(4), (5, false));
+        assert_eq!(4u64.saturating_difference(9), (0, true));
+        assert_eq!((-9i64).saturating_difference(4), (-13, false));
+        assert_eq!(i64::MIN.saturating_difference(1), (i64::MIN, true));
+        assert_eq!(i64::MAX.saturating_difference(-1), (i64::MAX, true));
+        assert_eq!(9.5f64.saturating_difference(4.0), (5.5, false));
+        assert_eq!(f64::MIN.saturating_difference(f64::MAX), (f64::MIN, true));
+    }
+
+    #[test]
+    fn sums_within_the_type_are_plain_sums() {
+        assert_eq!((-3i64).saturating_sum(-4), (-7, false));
+        assert_eq!(3.5f64.saturating_sum(4.0), (7.5, false));
+        assert_eq!(f64::MIN.saturating_sum(f64::MIN), (f64::MIN, true));
+    }
+
+    #[test]
+    fn a_mean_divides_and_of_nothing_is_the_sum() {
+        assert_eq!((u64::quotient(11, 3), i64::quotient(11, 3), f64::quotient(11.0, 4)), (3, 3, 2.75));
+        assert_eq!((u64::quotient(11, 0), i64::quotient(11, 0), f64::quotient(11.0, 0)), (11, 11, 11.0));
+    }
+
+    #[test]
+    fn bits_and_neutral_elements_are_exact() {
+        fn round_trip<T: Numeric>(value: T) {
+            assert_eq!(T::from_bits(value.to_bits()), value);
+            assert_eq!(Numeric::to_bits(T::NEUTRAL.saturating_sum(value).0), value.to_bits());
+            assert_eq!(T::from_number(value.into_number()), Ok(value));
+        }
+        [0, 7, u64::MAX].into_iter().for_each(round_trip::<u64>);
+        [0, -7, i64::MIN, i64::MAX].into_iter().for_each(round_trip::<i64>);
+        [0.0, -0.0, -7.5, f64::MAX, f64::MIN_POSITIVE].into_iter().for_each(round_trip::<f64>);
+        // Neither 0 nor 1, which a constant would give.
+        assert_eq!((Numeric::to_bits(-2i64), Numeric::to_bits(7u64)), (u64::MAX - 1, 7));
     }
 }

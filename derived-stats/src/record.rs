@@ -145,14 +145,17 @@ impl Record {
     pub const MAX_NUMBERS: usize = 10;
 
     /// A result with these numbers. More than [`MAX_NUMBERS`](Self::MAX_NUMBERS) do not compile.
-    #[inline]
+    #[inline(always)]
     pub fn new<const N: usize>(numbers: [Number; N]) -> Self {
         const { assert!(N <= Self::MAX_NUMBERS, "a result has at most 10 numbers") };
         let mut record = Self { bits: [0; Self::MAX_NUMBERS], types: 0, len: N as u8, flaw: None };
-        for (index, number) in numbers.into_iter().enumerate() {
-            let (tag, bits) = to_bits(number);
+        // Not an iterator: this unrolls, and then the types are constants.
+        let mut index = 0;
+        while index < N {
+            let (tag, bits) = to_bits(numbers[index]);
             record.bits[index] = bits;
             record.types |= tag << (2 * index);
+            index += 1;
         }
         record
     }
@@ -203,6 +206,14 @@ impl Record {
         }
     }
 
+    /// Whether every number is there and the result has no flaw.
+    #[inline]
+    pub fn is_whole(&self) -> bool {
+        const LOW: u32 = 0x5555_5555;
+        let present = (self.types | self.types >> 1) & LOW;
+        self.flaw.is_none() && present == LOW & ((1 << (2 * u32::from(self.len))) - 1)
+    }
+
     /// How many numbers there are, absent ones included.
     pub fn len(&self) -> usize {
         usize::from(self.len)
@@ -220,7 +231,7 @@ impl Record {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn to_bits(number: Number) -> (u32, u64) {
     match number {
         Number::U64(value) => (1, value),
@@ -539,6 +550,17 @@ mod tests {
         );
         assert_eq!(record.without(1).get(1), None);
         assert_eq!((record.without(1).get(2), record.without(1).len()), (Some(numbers[2]), 3));
+    }
+
+    #[test]
+    fn a_record_is_whole_with_all_numbers_and_without_flaw() {
+        for numbers in [vec![], vec![Number::U64(0)], vec![Number::I64(0); 9], vec![Number::F64(0.0); 10]] {
+            let record = Record::from_numbers(numbers.iter().copied().map(Some)).expect("at most ten");
+            assert!(record.is_whole(), "{record:?}");
+            assert!(!record.flawed(Some(Flaw::TooLarge)).is_whole());
+            (0..numbers.len())
+                .for_each(|index| assert!(!record.without(index).is_whole(), "{record:?} without {index}"));
+        }
     }
 
     #[test]

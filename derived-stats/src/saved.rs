@@ -5,6 +5,7 @@
 //! pipeline that wrote them by its text, to the layout by a version, and to each algorithm's words by the version in
 //! its entry. A newer program reads every older version; an older program refuses a newer one.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -44,6 +45,15 @@ pub enum RestoreError {
         found: u16,
         /// The newest version that this build reads.
         known: u16,
+    },
+    /// The words of a key of a map.
+    #[error("key `{key}`: {error}")]
+    InKey {
+        /// The key.
+        key: String,
+        /// What is wrong with them.
+        #[source]
+        error: Box<Self>,
     },
     /// A value that no sequence of samples leads to.
     #[error("the saved field `{field}` holds the impossible value {word:#x}")]
@@ -185,9 +195,26 @@ impl<'w> Words<'w> {
     ///
     /// At the end, or for a NaN or an infinity.
     pub fn finite<T: Numeric>(&mut self, field: &'static str) -> Result<T, RestoreError> {
-        let word = self.next(field)?;
-        let value = T::from_bits(word);
-        if value.to_f64().is_finite() { Ok(value) } else { Err(RestoreError::invalid(field, word)) }
+        finite(field, self.next(field)?)
+    }
+
+    /// A flag and the word that it is about; `None` if the flag is 0, and the word with it.
+    ///
+    /// # Errors
+    ///
+    /// At the end, for a flag other than 0 and 1, or for a word other than 0 behind a flag of 0.
+    pub(crate) fn optional(&mut self, field: &'static str) -> Result<Option<u64>, RestoreError> {
+        let (is_present, word) = (self.flag(field)?, self.next(field)?);
+        if is_present || word == 0 { Ok(is_present.then_some(word)) } else { Err(RestoreError::invalid(field, word)) }
+    }
+
+    /// The same about a value of the element type.
+    ///
+    /// # Errors
+    ///
+    /// As [`optional`](Self::optional), and for a NaN or an infinity.
+    pub(crate) fn optional_finite<T: Numeric>(&mut self, field: &'static str) -> Result<Option<T>, RestoreError> {
+        self.optional(field)?.map(|word| finite(field, word)).transpose()
     }
 
     /// The words that were not read.
@@ -205,5 +232,60 @@ impl<'w> Words<'w> {
             0 => Ok(()),
             extra => Err(RestoreError::TooLong { extra }),
         }
+    }
+}
+
+fn finite<T: Numeric>(field: &'static str, word: u64) -> Result<T, RestoreError> {
+    let value = T::from_bits(word);
+    if value.to_f64().is_finite() { Ok(value) } else { Err(RestoreError::invalid(field, word)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invalid<V>(field: &'static str, word: u64) -> Result<V, RestoreError> {
+        Err(RestoreError::Invalid { field, word })
+    }
+
+    #[test]
+    fn words_are_read_from_the_first_to_the_last() {
+        let mut words = Words::new(&[7, 8, 9]);
+        assert_eq!((words.next("a"), words.rest()), (Ok(7), &[8, 9][..]));
+        assert_eq!((words.next("b"), words.next("c")), (Ok(8), Ok(9)));
+        assert_eq!(words.next("d"), Err(RestoreError::TooShort { field: "d" }));
+        assert_eq!(words.finish(), Ok(()));
+        assert_eq!(Words::new(&[7, 8]).finish(), Err(RestoreError::TooLong { extra: 2 }));
+    }
+
+    #[test]
+    fn a_flag_is_0_or_1() {
+        assert_eq!(Words::new(&[0]).flag("f"), Ok(false));
+        assert_eq!(Words::new(&[1]).flag("f"), Ok(true));
+        assert_eq!(Words::new(&[2]).flag("f"), invalid("f", 2));
+        assert_eq!(Words::new(&[]).flag("f"), Err(RestoreError::TooShort { field: "f" }));
+    }
+
+    #[test]
+    fn a_double_is_finite_and_every_integer_is_good() {
+        assert_eq!(Words::new(&[2.5f64.to_bits()]).finite("v"), Ok(2.5));
+        for double in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(Words::new(&[double.to_bits()]).finite::<f64>("v"), invalid("v", double.to_bits()));
+        }
+        assert_eq!(Words::new(&[u64::MAX]).finite("v"), Ok(u64::MAX));
+        assert_eq!(Words::new(&[u64::MAX]).finite("v"), Ok(-1i64));
+    }
+
+    #[test]
+    fn what_is_absent_is_0() {
+        assert_eq!(Words::new(&[1, 7]).optional("o"), Ok(Some(7)));
+        assert_eq!(Words::new(&[1, 0]).optional("o"), Ok(Some(0)));
+        assert_eq!(Words::new(&[0, 0]).optional("o"), Ok(None));
+        assert_eq!(Words::new(&[0, 7]).optional("o"), invalid("o", 7));
+        assert_eq!(Words::new(&[2, 7]).optional("o"), invalid("o", 2));
+        assert_eq!(Words::new(&[1, 2.5f64.to_bits()]).optional_finite("o"), Ok(Some(2.5)));
+        assert_eq!(Words::new(&[0, 0]).optional_finite::<f64>("o"), Ok(None));
+        let nan = f64::NAN.to_bits();
+        assert_eq!(Words::new(&[1, nan]).optional_finite::<f64>("o"), invalid("o", nan));
     }
 }

@@ -315,6 +315,9 @@ impl fmt::Display for Spec {
 #[cfg(feature = "parser")]
 mod tests {
     use super::*;
+    use crate::algorithm::Sum;
+    use crate::entry::{Built, Entry, Field, NumberKind, Roles, Unit};
+    use crate::registry::Registry;
 
     fn spec(annotation: &str, value: ValueType) -> Spec {
         Spec::parse(annotation, Context::new(value)).expect("a good annotation")
@@ -344,12 +347,35 @@ mod tests {
         assert!(!spec("raw:DSSum", ValueType::U64).shares_window(&spec("raw:DSSum", ValueType::U64)), "no window");
     }
 
+    static PERIODIC: Entry =
+        Entry::new("Periodic", Roles { inline: false, ..Roles::AGGREGATE }, "a sum", |_| Ok(Built::aggregate(Sum)));
+    static VALUELESS: Entry = Entry::new("Valueless", Roles::AGGREGATE, "a sum", |_| Ok(Built::aggregate(Sum)))
+        .structured("Sums", &[Field::number("sum", NumberKind::Metric, Unit::Metric, "a sum")]);
+
+    #[test]
+    fn an_algorithm_stands_only_where_its_entry_allows() {
+        let mut registry = Registry::new();
+        registry.register(&PERIODIC).expect("a free name");
+        registry.register(&VALUELESS).expect("a free name");
+        let context = Context::new(ValueType::U64).with_registry(&registry);
+        assert!(Spec::parse("1-raw:Periodic", context).is_ok());
+        let refused = |annotation| Spec::parse(annotation, context).expect_err("not allowed").to_string();
+        insta::assert_snapshot!(refused("raw:Periodic"), @r"
+        annotation error:
+            raw:Periodic
+                ^^^^^^^^
+        `Periodic` needs a period; write `1-` before the attribute
+        ");
+        let error = refused("1.DSSum.Valueless-raw:DSAnomaly:EWM:0.1");
+        assert!(error.contains("            ^^^^^^^^^\n`Valueless`"), "{error}");
+    }
+
     #[test]
     fn the_identity_is_what_accumulates() {
         let seed = spec("1.DSSum-raw:DSAnomaly:EWM:0.10", ValueType::U64);
-        assert_eq!(seed.identity(), "1-raw DSSum EWM:0.1 u64");
+        assert_eq!(seed.identity(), "1-raw DSSum DSAnomaly:EWM:0.1 u64");
         assert_eq!(seed.window_identity().as_deref(), Some("DSSum u64"));
-        assert_eq!(seed.downstream_identity().as_deref(), Some("DSSum EWM:0.1 u64"));
+        assert_eq!(seed.downstream_identity().as_deref(), Some("DSSum DSAnomaly:EWM:0.1 u64"));
         assert_eq!(spec("1-raw:DSSum:007", ValueType::F64).identity(), "1-raw DSSum:7 f64");
     }
 }

@@ -167,9 +167,54 @@ mod tests {
             (-2.5, "-2.5"),
             (f64::NAN, "nan"),
             (f64::NEG_INFINITY, "-inf"),
+            // Ties go to the even digit, as in printf.
+            (100_001.5, "100002"),
+            (100_002.5, "100002"),
+            (1_234_565.0, "1.23456e+06"),
+            (1_234_575.0, "1.23458e+06"),
+            // Rounding may carry into the next power of ten.
+            (99_999.96, "100000"),
+            (9.999_996, "10"),
+            (123_456.7, "123457"),
+            (0.000_123_456_7, "0.000123457"),
+            (0.01, "0.01"),
+            (0.020_5, "0.0205"),
+            (1e15, "1e+15"),
+            (1.5e-300, "1.5e-300"),
+            (120_000.0, "120000"),
         ];
         for (value, text) in cases {
             assert_eq!(six_digits(value), text, "of {value}");
+        }
+    }
+
+    #[test]
+    fn a_plain_decimal_has_digits_wherever_there_may_be_some() {
+        for text in ["0", "36", "36.9", "1e3", "1E+3", "1.5e-3", "007"] {
+            assert!(is_decimal(text), "{text}");
+        }
+        for text in
+            ["", "-1", "+1", ".5", "5.", "x.5", "5.x", "x", "1e", "1e+", "1ex", "1.5ex", "xe1", "1e1.5", "1.2.3"]
+        {
+            assert!(!is_decimal(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn ordinary_numbers_go_the_quick_way_and_ties_do_not() {
+        let cases = [
+            (36.9, Some((369_000, 1))),
+            (1e-5, Some((100_000, -5))),
+            (1e14, Some((100_000, 14))),
+            (123_456.0, Some((123_456, 5))),
+            (1_234_567.0, Some((123_457, 6))),
+            (9.999_996, Some((100_000, 1))),
+            (100_001.5, None),
+            (9.9e-6, None),
+            (1e15, None),
+        ];
+        for (size, expected) in cases {
+            assert_eq!(quick_digits(size), expected, "{size}");
         }
     }
 

@@ -19,6 +19,8 @@ pub trait Wide: Sized {
     fn wide_sum(left: Self::Sum, right: Self::Sum) -> Self::Sum;
     /// Subtracts.
     fn wide_difference(left: Self::Sum, right: Self::Sum) -> Self::Sum;
+    /// Whether the sum is the bound at which it stopped. From then on it holds nothing but that, until it is added anew.
+    fn is_bound(sum: Self::Sum) -> bool;
     /// The sum in the element type: the nearest bound and `true` if it does not fit.
     fn narrow(sum: Self::Sum) -> (Self, bool);
     /// The mean, truncated towards zero for integers.
@@ -48,6 +50,10 @@ impl Wide for u64 {
 
     fn wide_difference(left: u128, right: u128) -> u128 {
         left.wrapping_sub(right)
+    }
+
+    fn is_bound(_sum: u128) -> bool {
+        false
     }
 
     fn narrow(sum: u128) -> (Self, bool) {
@@ -85,6 +91,10 @@ impl Wide for i64 {
         left.wrapping_sub(right)
     }
 
+    fn is_bound(_sum: i128) -> bool {
+        false
+    }
+
     fn narrow(sum: i128) -> (Self, bool) {
         match Self::try_from(sum) {
             Ok(sum) => (sum, false),
@@ -114,21 +124,30 @@ impl Wide for f64 {
         self
     }
 
-    // An infinity would become NaN when its sample leaves; the bound is wrong too, but recovers and is reported.
+    // An infinity would become NaN when its sample leaves. The bound is reported, and keeps what is added to it from
+    // making an ordinary number of it.
     fn wide_sum(left: Self, right: Self) -> Self {
-        (left + right).clamp(Self::MIN, Self::MAX)
+        match (Self::is_bound(left), Self::is_bound(right)) {
+            (true, _) => left,
+            (false, true) => right,
+            (false, false) => (left + right).clamp(Self::MIN, Self::MAX),
+        }
     }
 
     fn wide_difference(left: Self, right: Self) -> Self {
         (left - right).clamp(Self::MIN, Self::MAX)
     }
 
+    fn is_bound(sum: Self) -> bool {
+        sum.abs() == Self::MAX
+    }
+
     fn narrow(sum: Self) -> (Self, bool) {
-        (sum, sum.abs() == Self::MAX)
+        (sum, Self::is_bound(sum))
     }
 
     fn wide_quotient(sum: Self, count: u64) -> (Self, bool) {
-        Self::narrow(sum / count.max(1) as Self)
+        (sum / count.max(1) as Self, Self::is_bound(sum))
     }
 
     fn save_wide(sum: Self, words: &mut WordWriter<'_>) {
@@ -137,5 +156,68 @@ impl Wide for f64 {
 
     fn restore_wide(words: &mut Words<'_>) -> Result<Self, RestoreError> {
         words.finite("sum")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn restored<T: Wide>(sum: T::Sum) -> T::Sum {
+        let mut words = Vec::new();
+        T::save_wide(sum, &mut WordWriter::new(&mut words));
+        let mut reader = Words::new(&words);
+        let sum = T::restore_wide(&mut reader).expect("what was saved");
+        assert_eq!(reader.finish(), Ok(()));
+        sum
+    }
+
+    #[test]
+    fn integers_add_up_beyond_their_type_and_come_back() {
+        let large = u64::wide_sum(u64::MAX.widen(), u64::MAX.widen());
+        assert_eq!((large, u64::narrow(large)), ((1 << 65) - 2, (u64::MAX, true)));
+        assert_eq!(u64::narrow(u64::wide_difference(large, u64::MAX.widen())), (u64::MAX, false));
+        let low = i64::wide_sum(i64::MIN.widen(), (-3i64).widen());
+        assert_eq!((low, i64::narrow(low)), (i128::from(i64::MIN) - 3, (i64::MIN, true)));
+        assert_eq!(i64::narrow(i64::wide_difference(low, i64::MIN.widen())), (-3, false));
+        let high = i64::wide_sum(i64::MAX.widen(), 1i64.widen());
+        assert_eq!(i64::narrow(high), (i64::MAX, true));
+    }
+
+    #[test]
+    fn doubles_stop_at_the_bound_and_report_it() {
+        assert_eq!((f64::wide_sum(2.5, 4.0), f64::wide_difference(2.5, 4.0)), (6.5, -1.5));
+        assert_eq!((f64::wide_sum(f64::MAX, f64::MAX), f64::wide_difference(f64::MIN, f64::MAX)), (f64::MAX, f64::MIN));
+        assert_eq!(
+            (f64::narrow(f64::MAX), f64::narrow(f64::MIN), f64::narrow(2.5)),
+            ((f64::MAX, true), (f64::MIN, true), (2.5, false))
+        );
+        assert_eq!(2.5f64.widen(), 2.5);
+    }
+
+    #[test]
+    fn a_mean_is_that_of_the_exact_sum() {
+        assert_eq!(u64::wide_quotient(u128::from(u64::MAX) * 3, 3), (u64::MAX, false));
+        assert_eq!(u64::wide_quotient(u128::from(u64::MAX) * 3, 2), (u64::MAX, true));
+        assert_eq!((u64::wide_quotient(11, 3), u64::wide_quotient(11, 0)), ((3, false), (11, false)));
+        assert_eq!((i64::wide_quotient(-11, 3), i64::wide_quotient(-11, 0)), ((-3, false), (-11, false)));
+        assert_eq!(i64::wide_quotient(i128::from(i64::MIN) * 4, 2), (i64::MIN, true));
+        assert_eq!((f64::wide_quotient(11.0, 4), f64::wide_quotient(11.0, 0)), ((2.75, false), (11.0, false)));
+    }
+
+    #[test]
+    fn a_saved_sum_comes_back_with_every_bit() {
+        for sum in [0, 7, u128::from(u64::MAX) + 7, u128::MAX - 1, 0x0123_4567_89ab_cdef_0fed_cba9_8765_4321] {
+            assert_eq!(restored::<u64>(sum), sum);
+        }
+        for sum in [0, -7, i128::MIN, i128::MAX] {
+            assert_eq!(restored::<i64>(sum), sum);
+        }
+        for sum in [-0.0, 2.5, f64::MAX] {
+            assert_eq!(restored::<f64>(sum).to_bits(), sum.to_bits());
+        }
+        let infinite = [f64::INFINITY.to_bits()];
+        assert!(f64::restore_wide(&mut Words::new(&infinite)).is_err());
+        assert_eq!(u64::restore_wide(&mut Words::new(&[1])), Err(RestoreError::TooShort { field: "sum" }));
     }
 }

@@ -8,36 +8,56 @@
 use std::hint::black_box;
 
 use allocation_counter::measure;
-use derived_stats::{Annotation, Context, MetricKind, Number, Pipeline, Silence, Spec, State, ValueType};
+use derived_stats::column::{CounterColumn, DownstreamColumn, InlineColumn, WindowColumn};
+use derived_stats::entry::{Argument, ArgumentKind, Entry};
+use derived_stats::{
+    Annotation, Context, DETECTOR_CALL, MetricKind, Number, Pipeline, Silence, Spec, State, ValueType, menu,
+};
 
 const SECOND: u64 = 1_000_000;
 
 /// More than a window of 2 s has buckets at the step used here, so that buckets come and go.
 const SAMPLES: u64 = 2_000;
 
-const INLINE: [&str; 10] = [
-    "raw:DSSum",
-    "raw:DSAvg",
-    "raw:DSNone",
-    "raw:DSNon0",
-    "raw:DSChange",
-    "raw:DSNull",
-    "raw:DSEWM:0.1",
-    "raw:DSAnomaly:EWM:0.1",
-    "raw:DSSum:2",
-    "raw:DSAvg:2",
-];
+/// A call of an entry in an annotation, without and with the arguments that may be left out.
+fn calls(entry: &Entry) -> Vec<String> {
+    let call = |arguments: Vec<String>| {
+        let detector = if entry.roles().detector { format!("{DETECTOR_CALL}:") } else { String::new() };
+        [vec![format!("{detector}{}", entry.name())], arguments].concat().join(":")
+    };
+    let all = entry.argument_list();
+    let required = all.iter().filter(|argument| argument.is_required()).map(text).collect();
+    let mut calls = vec![call(required), call(all.iter().map(text).collect())];
+    calls.dedup();
+    calls
+}
 
-const PERIODIC: [&str; 8] = [
-    "1-raw:DSSum",
-    "1-raw:DSAvg",
-    "1-raw:DSNone",
-    "1-raw:DSNon0",
-    "1-raw:DSChange",
-    "1.DSSum-raw:DSAnomaly:EWM:0.1",
-    "1.DSAvg-raw:DSAnomaly:EWM:0.1",
-    "1.DSNone-raw:DSAnomaly:EWM:0.1",
-];
+/// A window of 2 s if it is one, so that buckets come and go.
+fn text(argument: &Argument) -> String {
+    match argument.kind() {
+        ArgumentKind::Whole { least, most } => 2.clamp(least, most).to_string(),
+        _ => argument.example().to_owned(),
+    }
+}
+
+fn inline() -> Vec<String> {
+    let entries = menu().iter().filter(|entry| entry.roles().inline);
+    entries.flat_map(|entry| calls(entry)).map(|call| format!("raw:{call}")).collect()
+}
+
+/// Every algorithm of a period, and every detector behind every pre-aggregation, without windows.
+fn periodic() -> Vec<String> {
+    let first = |entry: &&Entry| calls(entry).remove(0);
+    let mut annotations: Vec<String> =
+        menu().iter().filter(|entry| entry.roles().period).map(|entry| format!("1-raw:{}", first(entry))).collect();
+    for detector in menu().iter().filter(|entry| entry.roles().detector) {
+        for pre in menu().iter().filter(|entry| entry.roles().pre_aggregation) {
+            annotations.push(format!("1.{}-raw:{}", pre.name(), first(detector)));
+            annotations.push(format!("1.{0}.{0}-raw:{1}", pre.name(), first(detector)));
+        }
+    }
+    annotations
+}
 
 fn specs(annotation: &str) -> Vec<Spec> {
     let annotation = Annotation::parse(annotation).unwrap();
@@ -79,7 +99,7 @@ fn the_counter_counts() {
 
 #[test]
 fn samples_and_reports_allocate_nothing() {
-    for annotation in INLINE.iter().chain(&PERIODIC) {
+    for annotation in inline().iter().chain(&periodic()) {
         for spec in specs(annotation) {
             let mut state = spec.start();
             spec.update(&mut state, 0, sample(&spec, 0)).unwrap();
@@ -90,7 +110,7 @@ fn samples_and_reports_allocate_nothing() {
 
 #[test]
 fn closing_periods_allocates_nothing() {
-    for annotation in PERIODIC {
+    for annotation in &periodic() {
         for (spec, silence) in
             specs(annotation).iter().zip([Silence::Once, Silence::Skip, Silence::Zero].iter().cycle())
         {
@@ -136,6 +156,90 @@ fn a_pipeline_allocates_nothing_either() {
         }
     });
     assert_eq!(count, 0);
+}
+
+/// Two periods, so that a result that is that of its window has both windows.
+#[test]
+fn an_object_takes_the_bytes_that_its_spec_names() {
+    let entries = menu().iter().filter(|entry| entry.roles().period);
+    let windows = entries.flat_map(|entry| calls(entry)).map(|call| format!("1-raw:{call}"));
+    for annotation in inline().into_iter().chain(periodic()).chain(windows) {
+        for spec in specs(&annotation) {
+            let mut kept = None;
+            let allocated = measure(|| {
+                let mut state = spec.start();
+                feed(&spec, &mut state, 0);
+                spec.close(&mut state, SAMPLES * SECOND / 100, Silence::Once);
+                feed(&spec, &mut state, SAMPLES);
+                kept = Some(state);
+            });
+            drop(kept);
+            assert_eq!(allocated.bytes_max as usize + size_of::<State>(), spec.state_bytes(), "{}", spec.identity());
+        }
+    }
+}
+
+const SLOTS: usize = 200;
+
+#[test]
+fn reserved_columns_allocate_nothing_as_they_grow_and_give_back_what_they_shrink() {
+    for annotation in inline().iter().chain(&periodic()) {
+        for spec in specs(annotation).iter().filter(|spec| !has_range(spec)) {
+            let mut kept = None;
+            let grown = measure(|| kept = Some(Columns::new(spec, SLOTS)));
+            let mut columns = kept.unwrap();
+            let used = allocations(|| (0..SLOTS).for_each(|slot| columns.fill(spec, slot)));
+            assert_eq!(used, 0, "{}", spec.identity());
+            let shrunk = measure(|| columns.shrink(SLOTS / 2));
+            let given_back = -shrunk.bytes_current;
+            assert!(given_back * 3 > grown.bytes_current, "{given_back} of {grown:?} of {}", spec.identity());
+        }
+    }
+}
+
+/// Whether a link has a window, which allocates for each object.
+fn has_range(spec: &Spec) -> bool {
+    spec.links().any(|link| link.explain(None).facts.iter().any(|(group, ..)| *group == "window"))
+}
+
+/// The columns of a spec.
+struct Columns {
+    counters: CounterColumn,
+    downstream: Option<DownstreamColumn>,
+    inline: Option<InlineColumn>,
+    window: Option<WindowColumn>,
+}
+
+impl Columns {
+    fn new(spec: &Spec, slots: usize) -> Self {
+        let mut columns = Self {
+            counters: CounterColumn::new(spec),
+            downstream: DownstreamColumn::new(spec),
+            inline: InlineColumn::new(spec),
+            window: WindowColumn::new(spec),
+        };
+        columns.counters.reserve(slots);
+        columns.downstream.iter_mut().for_each(|column| column.reserve(slots));
+        columns.inline.iter_mut().for_each(|column| column.reserve(slots));
+        columns.window.iter_mut().for_each(|column| column.reserve(slots));
+        columns
+    }
+
+    fn fill(&mut self, spec: &Spec, slot: usize) {
+        self.counters.update(slot, sample(spec, 1), |_| Ok(())).unwrap();
+        self.inline.iter_mut().for_each(|column| column.update(slot, 0, sample(spec, 1)).unwrap());
+        self.window.iter_mut().for_each(|column| column.update(slot, 0, sample(spec, 1)).unwrap());
+        if let (Some(downstream), Some(window)) = (&mut self.downstream, &self.window) {
+            downstream.close(slot, window, 0, Silence::Once);
+        }
+    }
+
+    fn shrink(&mut self, slots: usize) {
+        self.counters.shrink(slots);
+        self.downstream.iter_mut().for_each(|column| column.shrink(slots));
+        self.inline.iter_mut().for_each(|column| column.shrink(slots));
+        self.window.iter_mut().for_each(|column| column.shrink(slots));
+    }
 }
 
 #[test]

@@ -81,7 +81,7 @@ const JUDGED: [(&str, &str, &str); 25] = [
     ("ann-00044", "UnknownPre", "PeriodInPlainStruct"),           // 1.DSSum.x-raw:DSAnomaly:EWM:0.1
     ("ann-00076", "-", "PeriodInPlainStruct"),                    // 1.DSSum-dif:DSAnomaly:EWM:0.1
     ("ann-00098", "-", "PeriodInPlainStruct"),                    // 2147483648-raw:DSSum
-    ("ann-00101", "ChainTooLong", "PeriodInPlainStruct"),         // 1.DSSum.DSAvg-raw:DSAnomaly:EWM:0.1
+    ("ann-00101", "-", "PeriodInPlainStruct"),                    // 1.DSSum.DSAvg-raw:DSAnomaly:EWM:0.1
     ("ann-00106", "UnknownAlgorithm", "UnknownAlgorithm"),        // raw:dssum
     ("ann-00107", "UnknownAlgorithm", "UnknownAlgorithm"),        // raw:DSPercentile:95
     ("ann-00118", "BadArgument", "BadArgument"),                  // raw:DSSum:-1

@@ -4,7 +4,7 @@
 //! the entry's field names. Serialising an [`Output`] gives the same; this does not go through a serialiser.
 
 use derived_stats::entry::{Form, ResultType};
-use derived_stats::{FieldValue, Number, Output, write_six_digits};
+use derived_stats::{Description, FieldValue, Number, Output, Record, write_six_digits};
 
 /// One field of a result, on its way to JSON.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,26 +52,92 @@ pub fn write_number_result(number: Number, error: Option<&str>, inline: bool, ou
 
 /// Appends a result that is a struct.
 pub fn write_fields<'f>(fields: impl Iterator<Item = JsonField<'f>>, out: &mut Vec<u8>) {
-    let (mut group, mut before) = (None, b'{');
-    for field in fields {
-        if field.group != group {
-            if group.is_some() {
+    let fields = fields.map(|field| (field.name, field.group, field));
+    write_object(fields, out, |field, out| write_value(&field, out));
+}
+
+/// Appends an object whose members come as name, group and what `write` needs to write the value.
+fn write_object<'f, V>(
+    fields: impl Iterator<Item = (&'f str, Option<&'f str>, V)>,
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(V, &mut Vec<u8>),
+) {
+    let (mut open, mut before) = (None, b'{');
+    for (name, group, value) in fields {
+        if group != open {
+            if open.is_some() {
                 out.push(b'}');
             }
-            group = field.group;
-            if let Some(name) = group {
-                write_name(before, name, out);
+            open = group;
+            if let Some(group) = group {
+                write_name(before, group, out);
                 before = b'{';
             }
         }
-        write_name(before, field.name, out);
-        write_value(&field, out);
+        write_name(before, name, out);
+        write(value, out);
         before = b',';
     }
     if before == b'{' {
         out.push(b'{');
     }
-    out.extend_from_slice(if group.is_some() { b"}}" } else { b"}" });
+    out.extend_from_slice(if open.is_some() { b"}}" } else { b"}" });
+}
+
+/// The texts between the numbers of a result, the same in every whole one: made once for a pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonTemplate {
+    numbers: Vec<Slot>,
+    end: Vec<u8>,
+}
+
+/// A number's place in a template.
+#[derive(Clone, Debug, PartialEq)]
+struct Slot {
+    before: Vec<u8>,
+    index: usize,
+    form: Form,
+}
+
+impl JsonTemplate {
+    /// The template for results of a window with this description.
+    pub fn new(description: &Description) -> Self {
+        let (mut numbers, mut out) = (Vec::new(), Vec::new());
+        let mut slot = |index, form, out: &mut Vec<u8>| {
+            let quote: &[u8] = if form == Form::SixDigits { b"\"" } else { b"" };
+            out.extend_from_slice(quote);
+            numbers.push(Slot { before: std::mem::take(out), index, form });
+            out.extend_from_slice(quote);
+        };
+        if let (ResultType::Number, Some(index)) = (description.result_type(), description.value_index()) {
+            write_object([("value", None, index)].into_iter(), &mut out, |index, out| slot(index, Form::Plain, out));
+            return Self { numbers, end: out };
+        }
+        let shown = description.fields().iter().filter(|field| field.index().is_some() || field.constant().is_some());
+        let members = shown.map(|field| (field.field().name(), field.field().group(), field));
+        write_object(members, &mut out, |field, out| match (field.index(), field.constant()) {
+            (Some(index), _) => slot(index, field.field().form(), out),
+            (None, text) => write_text(text.unwrap_or_default(), out),
+        });
+        Self { numbers, end: out }
+    }
+
+    /// Appends a result of a window; `false`, and nothing appended, if it is not [whole](Record::is_whole).
+    pub fn write(&self, record: &Record, out: &mut Vec<u8>) -> bool {
+        if !record.is_whole() {
+            return false;
+        }
+        for Slot { before, index, form } in &self.numbers {
+            out.extend_from_slice(before);
+            match (record.get(*index), form) {
+                (Some(number), Form::SixDigits) => write_six_digits(number.as_f64(), out),
+                (Some(number), _) => write_number(number, out),
+                (None, _) => {}
+            }
+        }
+        out.extend_from_slice(&self.end);
+        true
+    }
 }
 
 /// A brace or a comma, and the name. Names are identifiers: nothing in them to escape.
@@ -158,7 +224,18 @@ mod tests {
         ] {
             let (written, serialised) = written(annotation, value, record);
             assert_eq!(written, serialised, "{annotation} {value}");
+            templated(annotation, value, record);
         }
+    }
+
+    /// A template writes what goes without it, or nothing.
+    fn templated(annotation: &str, value: ValueType, record: Record) {
+        let spec = Spec::parse(annotation, Context::new(value)).unwrap();
+        let (mut plain, mut templated) = (Vec::new(), Vec::new());
+        write_output(&Output::new(spec.description(), record), false, &mut plain);
+        let is_written = JsonTemplate::new(spec.description()).write(&record, &mut templated);
+        assert_eq!(is_written, record.is_whole(), "{annotation} {value}");
+        assert_eq!(templated, if is_written { plain } else { Vec::new() }, "{annotation} {value}");
     }
 
     #[test]

@@ -48,6 +48,12 @@
 //! Nothing panics on any record, payload, schema or snapshot. Records never fail: each has a [`Fate`], and the fates
 //! add up to the records.
 //!
+//! # Saved state
+//!
+//! A [`Snapshot`] names each state by what accumulates, so it survives a change of the proxy types as far as its states
+//! still mean the same; [`Table::restore`] [reports](RestoreReport) what was kept, dropped and started anew. Every part
+//! has a version and a checksum.
+//!
 //! # Input safety
 //!
 //! Keys, payloads, schema files and the number of objects are limited ([`TableSettings`], [`wire::MAX_PAYLOAD_LENGTH`]);
@@ -70,8 +76,10 @@ pub use derived_stats;
 pub use self::key::{ObjectKey, partition, table_of_uve_type, uve_type_of_table};
 pub use self::stream::StreamName;
 pub use self::table::{
-    AttributeDescription, AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Fates, Plan, Record, RecordFault,
-    ResultBuffer, ResultRow, ResultSink, Snapshot, SnapshotError, Subject, Table, TableSettings, UveDescription,
+    AttributeDescription, AttributeResult, AttributeView, CHUNK_SLOTS, DecodedRecord, Fate, Fates, ObjectView,
+    OpenWindow, Plan, Record, RecordFault, RestoreOutcome, RestoreReport, RestoredState, ResultBuffer, ResultRow,
+    ResultSink, Snapshot, SnapshotError, SnapshotPart, StateKind, Subject, Table, TableSettings, TypeView,
+    UveDescription,
 };
 
 /// The examples of the README run as tests.

@@ -25,8 +25,10 @@ mod bits;
 mod close;
 mod fate;
 mod group;
+mod identity;
 mod ingest;
 mod lane;
+mod object;
 mod plan;
 mod results;
 mod settings;
@@ -46,13 +48,16 @@ pub use self::fate::{Fate, Fates};
 use self::group::Group;
 pub use self::ingest::RecordFault;
 use self::lane::Lane;
+pub use self::object::{AttributeView, ObjectView, OpenWindow, TypeView};
 pub use self::plan::Plan;
 pub use self::results::{ResultBuffer, ResultRow};
 pub use self::settings::TableSettings;
 use self::settings::micros;
 pub use self::sink::{AttributeResult, ResultSink, Subject};
 use self::slots::Slots;
-pub use self::snapshot::{CHUNK_SLOTS, Snapshot, SnapshotError};
+pub use self::snapshot::{
+    CHUNK_SLOTS, RestoreOutcome, RestoreReport, RestoredState, Snapshot, SnapshotError, SnapshotPart, StateKind,
+};
 pub use self::uve::{AttributeDescription, UveDescription};
 
 /// A record of the partition's log.
@@ -102,6 +107,10 @@ pub struct Table<S = ResultBuffer> {
     /// The reports of 64 objects at the end of a window, by attribute: a buffer.
     reports: Vec<Reports>,
     progress: Progress,
+    /// The first end of a window after the watermark; earlier while nothing has closed since the table was made.
+    next_end: u64,
+    /// The latest time from which a lane is covered that was new in a restore; 0 if none was.
+    lanes_covered_from: u64,
     /// The window that is on its way out, unless it went at once.
     closing: Option<Closing>,
     /// Whether every record takes the same plain way, so that batches can go by column.
@@ -170,6 +179,8 @@ impl<S: ResultSink> Table<S> {
             settings,
             slots: Slots::default(),
             progress: Progress::default(),
+            next_end: 0,
+            lanes_covered_from: 0,
             closing: None,
             sink,
             dirty: Bits::default(),
@@ -183,9 +194,7 @@ impl<S: ResultSink> Table<S> {
     ///
     /// Records come in the order of the log. The fate is counted.
     pub fn ingest(&mut self, record: &Record<'_>) -> Fate {
-        let fate = self.judge_record(record);
-        self.count(fate);
-        fate
+        self.apply_record(record)
     }
 
     /// Moves the watermark forward to `stream_time_micros` (microseconds since the epoch) and closes the windows that end at or before it,

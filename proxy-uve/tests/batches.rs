@@ -137,11 +137,14 @@ proptest! {
             let mut fates = vec![Fate::Aggregated; records.len()];
             let counts = batched.ingest_batch_with(&records, |index, fate| fates[index] = fate);
             prop_assert_eq!(&fates, &expected);
+            prop_assert_eq!(taken(&mut batched), taken(&mut single));
+            prop_assert_eq!(batched.watermark(), single.watermark());
             for &fate in Fate::ALL {
                 let found = expected.iter().filter(|&&other| other == fate).count();
                 prop_assert_eq!(counts.count(fate), found as u64, "{:?}", fate);
             }
         }
+        prop_assert_eq!(batched.snapshot(), single.snapshot());
     }
 
     #[test]

@@ -1,23 +1,26 @@
 //! `CountAbove:<limit>`: how many samples are above a limit, and how many samples there are.
 
 use derived_stats::entry::{Argument, ArgumentError, ArgumentKind, Built, Entry, Field, NumberKind, Role, Roles, Unit};
-use derived_stats::{
-    Algorithm, Number, Numeric, Record, Report, RestoreError, Sample, UpdateError, WordWriter, Words,
-};
+use derived_stats::{Algorithm, Number, Numeric, Record, Report, RestoreError, Sample, UpdateError, WordWriter, Words};
 
 /// Everything that the daemon must know of it.
 pub(crate) static ENTRY: Entry = Entry::new("CountAbove", Roles::AGGREGATE, SUMMARY, |given| {
     let text = given.text(0).unwrap_or_default();
     match text.parse::<f64>() {
         Ok(limit) if limit.is_finite() => Ok(Built::aggregate(CountAbove { limit })),
-        _ => Err(ArgumentError::other(format!("`{text}` is not a limit; write a finite number, as in `CountAbove:100`"))),
+        _ => {
+            Err(ArgumentError::other(format!("`{text}` is not a limit; write a finite number, as in `CountAbove:100`")))
+        }
     }
 })
 .arguments(&[Argument::required("limit", ArgumentKind::Text, "a finite number", "100")])
-.structured("CountAboveResult", &[
-    Field::number("above", NumberKind::U64, Unit::Samples, "samples above the limit").role_of(Role::Value),
-    Field::number("samples", NumberKind::U64, Unit::Samples, "all samples"),
-]);
+.structured(
+    "CountAboveResult",
+    &[
+        Field::number("above", NumberKind::U64, Unit::Samples, "samples above the limit").role_of(Role::Value),
+        Field::number("samples", NumberKind::U64, Unit::Samples, "all samples"),
+    ],
+);
 
 const SUMMARY: &str = "how many samples are above a limit, and how many samples there are";
 

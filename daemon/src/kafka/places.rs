@@ -86,7 +86,11 @@ impl GroupPlaces {
             lag: offset(ends).unwrap_or(0).saturating_sub(cursor.unwrap_or(0)),
             watermark: status.map_or(note.watermark, |status| status.watermark),
             objects: status.map_or(note.objects, |status| status.objects as u64),
-            own: status.map(|status| Own { closing: status.closing, fates: status.fates }),
+            own: status.map(|status| Own {
+                closing: status.closing,
+                fates: status.fates,
+                restored: status.restored.clone(),
+            }),
         }
     }
 }

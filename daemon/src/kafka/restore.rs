@@ -22,6 +22,7 @@ use crate::fault;
 use crate::kafka::shard::Shard;
 use crate::kafka::state::{self, Saved, StateRecords};
 use crate::log::PartitionId;
+use crate::restored::RestoredStates;
 use crate::result_block::BlockSink;
 use crate::telemetry::{RestoreProgress, Telemetry};
 use crate::worker::StreamPlan;
@@ -170,12 +171,15 @@ impl Materials {
                 .map_err(|error| error.to_string())
         };
         let fresh = || Table::with_sink(Arc::clone(&plan.plan), settings, sink());
-        let restored = state::decode(records).and_then(|saved| match saved {
-            None => Ok((fresh(), Saved::default())),
-            Some(saved) => table(&saved).map(|table| (table, saved)),
-        });
+        let restored =
+            state::decode(records).and_then(|saved| saved.map(|saved| Ok((table(&saved)?, saved))).transpose());
         match restored {
-            Ok((table, saved)) => Shard::new(id, Arc::clone(plan), table, saved, Vec::new()),
+            Ok(None) => Shard::new(id, Arc::clone(plan), fresh(), Saved::default(), Vec::new()),
+            Ok(Some(((table, report), saved))) => {
+                let states = RestoredStates::from(&report);
+                states.log(id, &plan.name);
+                Shard::new(id, Arc::clone(plan), table, saved, Vec::new()).restored(states)
+            }
             Err(reason) => {
                 error!(
                     stream = %plan.name, partition = id.partition, %reason,

@@ -12,6 +12,7 @@ use crate::kafka::member::{DeadLetter, Incoming, ShardCommit};
 use crate::kafka::merge::Merge;
 use crate::kafka::state::{self, Head, Saved};
 use crate::log::{Digests, LogError, PartitionId};
+use crate::restored::RestoredStates;
 use crate::result_block::BlockSink;
 use crate::telemetry::PartitionStatus;
 use crate::worker::{StreamPlan, WorkerSettings};
@@ -34,6 +35,8 @@ pub(crate) struct Shard {
     id: PartitionId,
     stream: Arc<StreamPlan>,
     table: Table<BlockSink>,
+    /// What the restore did with the saved states; `None` if there were none to use.
+    restored: Option<RestoredStates>,
     head: Head,
     digests: Digests,
     /// State records to write besides what changed: the deletion of what could not be used.
@@ -81,6 +84,7 @@ impl Shard {
             id,
             stream,
             table,
+            restored: None,
             head: saved.head,
             digests: saved.digests,
             erased,
@@ -93,6 +97,11 @@ impl Shard {
             last_input: Duration::ZERO,
             quiet: None,
         }
+    }
+
+    /// The shard with what its restore did with the saved states.
+    pub(crate) fn restored(self, states: RestoredStates) -> Self {
+        Self { restored: Some(states), ..self }
     }
 
     /// Begins at `now`: where to read each of `sources` from. Those that were not known before begin with their oldest
@@ -308,6 +317,7 @@ impl Shard {
             objects: self.table.objects(),
             watermark: self.table.watermark(),
             fates: *self.table.fates(),
+            restored: self.restored.clone(),
         }
     }
 }

@@ -83,6 +83,10 @@ pub(crate) enum LogError {
     )]
     LostTail { path: PathBuf, witness: PathBuf, found: u64, acknowledged: u64 },
 
+    /// The state of a partition was written by a newer program. It is left as it is.
+    #[error("the saved state of partition {partition} cannot be read by this program and is left as it is: {reason}")]
+    NewerState { partition: PartitionId, reason: String },
+
     /// A commit without a restore since the log was opened or last failed.
     #[error("partition {partition} must be restored before it can commit")]
     NotRestored { partition: PartitionId },

@@ -64,17 +64,95 @@ fn answer_all(mut session: Session, mut input: impl BufRead, mut output: impl Wr
 mod tests {
     use derived_stats::{Context, Spec, ValueType};
     use proptest::prelude::*;
+    use proptest::sample::{Index, select};
 
     use super::*;
 
     fn answers(annotation: &str, mstats: bool, input: &[u8]) -> String {
-        let spec = Spec::parse(annotation, Context::new(ValueType::U64)).expect("a good annotation");
+        answers_of(ValueType::U64, annotation, mstats, input)
+    }
+
+    fn answers_of(value: ValueType, annotation: &str, mstats: bool, input: &[u8]) -> String {
+        let spec = Spec::parse(annotation, Context::new(value)).expect("a good annotation");
         let mut output = Vec::new();
         answer_all(Session::new(Arc::new(spec), mstats), input, &mut output).expect("memory takes everything");
         String::from_utf8(output).expect("JSON is UTF-8")
     }
 
+    /// Parts of events, so that most lines are nearly right.
+    const PARTS: [&str; 24] = [
+        "{",
+        "}",
+        ",",
+        "\"at\":",
+        "\"value\":",
+        "\"values\":",
+        "\"deleted\":",
+        "\"period\":",
+        "true",
+        "false",
+        "null",
+        "0",
+        "1",
+        "-1",
+        "1.5",
+        "1e999",
+        "18446744073709551615",
+        "18446744073709551616",
+        "\"k\"",
+        "\"k\":",
+        "[",
+        "]",
+        " ",
+        "\"\\ud800\"",
+    ];
+
+    fn good_line() -> impl Strategy<Value = String> {
+        let time = prop_oneof![4 => 0..5_000_000u64, 1 => any::<u64>()];
+        let value = prop_oneof![4 => (0..50u64).prop_map(|value| value.to_string()), 1 => "-?[0-9]{1,20}(\\.5)?"];
+        prop_oneof![
+            4 => (time, value).prop_map(|(at, value)| format!(r#"{{"at":{at},"value":{value}}}"#)),
+            1 => Just(r#"{"period":true}"#.to_owned()),
+            1 => Just(r#"{"at":7,"values":{"k":1,"l":2},"deleted":["k"]}"#.to_owned()),
+        ]
+    }
+
+    /// Good lines, good lines with one part put over them somewhere, and parts alone.
+    fn near_miss() -> impl Strategy<Value = String> {
+        let damaged = (good_line(), any::<Index>(), select(&PARTS[..])).prop_map(|(mut line, at, part)| {
+            line.insert_str(at.index(line.len()), part);
+            line
+        });
+        let shuffled = prop::collection::vec(select(&PARTS[..]), 1..10).prop_map(|parts| parts.concat());
+        prop_oneof![4 => good_line(), 2 => damaged, 1 => shuffled]
+            .prop_filter("a blank line", |line| !line.trim().is_empty())
+    }
+
     proptest! {
+        #[test]
+        fn property_a_line_that_is_refused_changes_no_later_answer(
+            lines in prop::collection::vec(near_miss(), 0..20),
+            annotation in select(vec!["raw:DSSum", "raw:DSSum:2", "1-raw:DSAvg", "raw:DSAnomaly:EWM:0.5", "raw:DSNull"]),
+            value in select(vec![ValueType::F64, ValueType::I64, ValueType::U64]),
+        ) {
+            let output = answers_of(value, annotation, false, lines.join("\n").as_bytes());
+            prop_assert_eq!(output.lines().count(), lines.len());
+            let is_refused = |answer: &str| answer.starts_with(r#"{"error":"#);
+            let taken: Vec<_> = lines.iter().zip(output.lines()).filter(|(_, answer)| !is_refused(answer)).collect();
+            let (good, expected): (Vec<_>, Vec<_>) = taken.into_iter().map(|(line, answer)| (line.as_str(), answer)).unzip();
+            let again = answers_of(value, annotation, false, good.join("\n").as_bytes());
+            prop_assert_eq!(again.lines().collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn property_near_misses_of_maps_get_one_line_of_json_each(lines in prop::collection::vec(near_miss(), 0..20)) {
+            let output = answers("raw:DSSum", true, lines.join("\n").as_bytes());
+            prop_assert_eq!(output.lines().count(), lines.len());
+            for line in output.lines() {
+                prop_assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{}", line);
+            }
+        }
+
         #[test]
         fn property_any_bytes_get_one_line_of_json_for_each_line_that_is_not_blank(
             input in proptest::collection::vec(any::<u8>(), 0..200),

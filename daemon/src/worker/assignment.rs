@@ -10,6 +10,7 @@ use tracing::{debug, error};
 use crate::clock::micros;
 use crate::fault;
 use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog, RecordBatch};
+use crate::restored::RestoredStates;
 use crate::result_block::{BlockSink, MAX_BLOCK_BYTES};
 use crate::telemetry::PartitionStatus;
 use crate::worker::{CLOSED_IN_TURN, StreamPlan, WorkerSettings};
@@ -19,6 +20,8 @@ pub(crate) struct Assignment {
     id: PartitionId,
     stream: Arc<StreamPlan>,
     table: Table<BlockSink>,
+    /// What the restore did with the saved states; `None` if there were none to use.
+    restored: Option<RestoredStates>,
     /// The next input offset to apply.
     cursor: u64,
     committed_cursor: u64,
@@ -33,7 +36,7 @@ impl Assignment {
     /// Restores the partition from the log, or starts it anew if nothing was ever committed.
     ///
     /// A state that is damaged or cannot be read is dropped as a whole, and the partition replays its retained input:
-    /// results may then come again, but none is computed from half a state.
+    /// results may then come again, but none is computed from half a state. The state of a newer program is an error.
     pub(crate) fn restore(
         log: &dyn PartitionLog,
         id: PartitionId,
@@ -48,27 +51,35 @@ impl Assignment {
             }
             restored => restored?,
         };
-        let (table, cursor) = match restored {
-            None => (Self::fresh(log, id, &stream, settings)?, log.bounds(id)?.first),
+        let (table, report, cursor) = match restored {
+            None => (Self::fresh(log, id, &stream, settings)?, None, log.bounds(id)?.first),
             Some(restored) => {
                 fault::point("restore.mid");
                 let chunks = restored.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
                 let (plan, sink) = (Arc::clone(&stream.plan), BlockSink::new(&stream.plan, MAX_BLOCK_BYTES));
                 match Table::restore_with_sink(plan, settings.table, sink, &restored.meta, chunks) {
-                    Ok(table) => (table, restored.cursor),
+                    Ok((table, report)) => (table, Some(RestoredStates::from(&report)), restored.cursor),
+                    // To start over would destroy what the newer program can still read.
+                    Err(error) if error.is_from_newer_program() => {
+                        return Err(LogError::NewerState { partition: id, reason: error.to_string() });
+                    }
                     Err(error) => {
                         Self::start_over(log, id, &error)?;
-                        (Self::fresh(log, id, &stream, settings)?, log.bounds(id)?.first)
+                        (Self::fresh(log, id, &stream, settings)?, None, log.bounds(id)?.first)
                     }
                 }
             }
         };
         let committed_watermark = table.watermark();
+        if let Some(report) = &report {
+            report.log(id, &stream.name);
+        }
         debug!(partition = %id, stream = %stream.name, cursor, objects = table.objects(), "Partition restored.");
         Ok(Self {
             id,
             stream,
             table,
+            restored: report,
             cursor,
             committed_cursor: cursor,
             committed_watermark,
@@ -188,6 +199,7 @@ impl Assignment {
             objects: self.table.objects(),
             watermark: self.table.watermark(),
             fates: *self.table.fates(),
+            restored: self.restored.clone(),
         }
     }
 }

@@ -5,12 +5,16 @@ use proxy_uve::{Plan, StreamName, TableSettings};
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::log::{AppendBatch, EmbeddedLog, Log as _, LogConfig};
+use crate::log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, PartitionCommit, RecordBuffer};
 use crate::result_record::RecordReader;
 
 const PARTITIONS: u16 = 2;
 
 fn worker(log: &Arc<EmbeddedLog>, control: &Arc<Control>) -> Worker {
+    try_worker(log, control).unwrap()
+}
+
+fn try_worker(log: &Arc<EmbeddedLog>, control: &Arc<Control>) -> anyhow::Result<Worker> {
     let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
     let schema = Schema::builtin();
     let types = [Arc::clone(schema.get("AggProxySum").unwrap())];
@@ -23,7 +27,23 @@ fn worker(log: &Arc<EmbeddedLog>, control: &Arc<Control>) -> Worker {
     };
     let partitions = (0..PARTITIONS).map(|partition| (PartitionId::new(0, partition), Arc::clone(&plan))).collect();
     let log: Arc<dyn PartitionLog> = Arc::clone(log) as Arc<dyn PartitionLog>;
-    Worker::new(log, Arc::new(SystemClock::new()), settings, Arc::default(), partitions, Arc::clone(control)).unwrap()
+    Worker::new(log, Arc::new(SystemClock::new()), settings, Arc::default(), partitions, Arc::clone(control))
+}
+
+#[test]
+fn the_state_of_a_newer_program_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Arc::new(EmbeddedLog::open(directory.path(), LogConfig::default()).unwrap());
+    log.stream_id("UveVirtualNetworkAgent-egress_flow_count").unwrap();
+    let partition = PartitionId::new(0, 1);
+    let meta = vec![200; 20];
+    log.restore(partition).unwrap();
+    let (chunks, results) = (Vec::new(), RecordBuffer::default());
+    log.commit(vec![PartitionCommit { partition, cursor: 0, meta: meta.clone(), chunks, results }], 0).unwrap();
+    let error = format!("{:#}", try_worker(&log, &Arc::default()).map(|_| ()).unwrap_err());
+    let expected = "format version 200, this build reads version 2: run the newer program, or discard the snapshot";
+    assert!(error.starts_with("restore partition 0/1: ") && error.ends_with(expected), "{error}");
+    assert_eq!(log.restore(partition).unwrap().map(|restored| restored.meta), Some(meta));
 }
 
 #[test]

@@ -1,5 +1,12 @@
 //! `DSAnomaly:EWM:alpha`: an exponentially weighted mean detector.
 //!
+//! | | |
+//! |---|---|
+//! | source | `DSAnomaly` and `EWM` in `derived_stats_algo.h` of Contrail's sandesh library |
+//! | formula, units, range, error | those of [`ewm`](super::ewm) |
+//! | memory | 32 bytes an object |
+//! | cost | constant for each value, with a square root and a division; once more for each result |
+//!
 //! Adds to the moments of [`ewm`](super::ewm) what makes them a detector: a warm-up of 1/alpha samples in which there is
 //! no result, and the judgement that two samples in a row within half a standard deviation are not worth sending.
 
@@ -165,21 +172,16 @@ impl Anomaly {
         Self { alpha, warm_up: alpha.warm_up() }
     }
 
+    #[inline]
     fn record<T: Numeric>(state: &AnomalyState<T>) -> Record {
         let (samples, newest) = (state.samples(), state.newest.into_number());
-        let numbers = [
-            Number::U64(samples),
-            Number::F64(state.moments.mean),
-            Number::F64(state.moments.stddev()),
-            Number::F64(state.sigma()),
-            Number::U64(metric(newest)),
-        ];
+        let stddev = state.moments.stddev();
+        let (mean, sigma) =
+            (Number::F64(state.moments.mean), Number::F64(state.moments.sigma_of(newest.as_f64(), stddev)));
+        let (count, stddev, metric) = (Number::U64(samples), Number::F64(stddev), Number::U64(metric(newest)));
         let record = match T::TYPE {
-            ValueType::U64 => Record::new(numbers),
-            ValueType::F64 | ValueType::I64 => {
-                let [samples, mean, stddev, sigma, metric] = numbers;
-                Record::new([samples, mean, stddev, sigma, metric, newest])
-            }
+            ValueType::U64 => Record::new([count, mean, stddev, sigma, metric]),
+            ValueType::F64 | ValueType::I64 => Record::new([count, mean, stddev, sigma, metric, newest]),
         };
         let record = if samples == 0 { record.without(4).without(5) } else { record };
         record.flawed(flaw(state.newest.to_f64(), state.newest_is.is_bound()))
@@ -333,6 +335,23 @@ mod tests {
     }
 
     #[test]
+    fn a_count_stops_at_the_largest_that_is_saved() {
+        let detector = detector("0.5");
+        let mut state: AnomalyState<u64> = detector.start();
+        feed(&detector, &mut state, 3);
+        state.set_samples(MAX_SAMPLES - 1);
+        for _ in 0..2 {
+            feed(&detector, &mut state, 3);
+            assert_eq!(state.samples(), MAX_SAMPLES);
+        }
+        let mut words = saved(&detector, &state);
+        let restore = |words: &[u64]| Algorithm::<u64>::restore(&detector, &mut Words::new(words));
+        assert_eq!(restore(&words), Ok(state));
+        words[3] = (MAX_SAMPLES + 1) << 2;
+        assert_eq!(restore(&words), Err(RestoreError::invalid("samples", words[3])));
+    }
+
+    #[test]
     fn words_that_no_samples_lead_to_are_refused() {
         let detector = detector("0.5");
         let mut state: AnomalyState<u64> = detector.start();
@@ -347,5 +366,34 @@ mod tests {
             let restored = Algorithm::<u64>::restore(&detector, &mut Words::new(&words));
             assert!(matches!(restored, Err(RestoreError::Invalid { .. })), "word {index} as {word:#x}: {restored:?}");
         }
+    }
+
+    #[test]
+    fn two_quiet_samples_in_a_row_after_the_warm_up_are_unchanged() {
+        let detector = detector("0.5");
+        let mut state: AnomalyState<f64> = detector.start();
+        for value in [0.0, 100.0, 0.0, 100.0] {
+            feed(&detector, &mut state, value);
+            assert!(!matches!(detector.report(&state, 0), Report::Unchanged(_)), "{value} is far from the mean");
+        }
+        // The mean itself scores 0.
+        let mean = state.moments.mean;
+        feed(&detector, &mut state, mean);
+        assert!(matches!(detector.report(&state, 0), Report::Value(_)), "the first quiet sample is shown");
+        feed(&detector, &mut state, mean);
+        assert!(matches!(detector.report(&state, 0), Report::Unchanged(_)));
+        feed(&detector, &mut state, mean + 1e6);
+        assert!(matches!(detector.report(&state, 0), Report::Value(_)), "a sample that is not quiet is shown at once");
+    }
+
+    #[test]
+    fn the_result_that_ends_the_warm_up_is_shown_even_if_it_is_quiet() {
+        let detector = detector("0.5");
+        let mut state: AnomalyState<u64> = detector.start();
+        let shown = [(); 3].map(|()| {
+            feed(&detector, &mut state, 0);
+            detector.report(&state, 0).name()
+        });
+        assert_eq!(shown, ["not_ready", "ok", "unchanged"]);
     }
 }

@@ -1,5 +1,21 @@
 //! `DSAvg[:range]`: the mean of all samples, or of those of the last `range` seconds.
 //!
+//! ```text
+//! mean = (x1 + x2 + ... + xn) / n
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | source | `DSAvg` in `derived_stats_algo.h` of Contrail's sandesh library |
+//! | unit and type | those of the metric |
+//! | range | from the smallest to the largest sample |
+//! | error | integers: cut to a whole number; doubles: that of the sum, divided by n, and one rounding |
+//! | memory | 16 bytes an object; over a window 8 bytes and up to 8 KiB |
+//! | cost | constant for each sample, a division for each result; over a window amortised constant |
+//!
+//! Sum and count are kept, and not a running mean, because the sum of integers is exact. If it leaves the type, the mean
+//! is that of the bound and carries an error; over a window integers are added in 128 bits and cannot.
+//!
 //! The mean of integers is an integer, truncated towards zero. The original divides a negative sum by an unsigned
 //! count and reports garbage; here negatives are right.
 
@@ -144,6 +160,11 @@ impl<T: Numeric> Algorithm<T> for RangeAverage {
         }
     }
 
+    fn merge(&self, into: &mut RangeState<T>, from: &RangeState<T>) -> Result<(), MergeError> {
+        into.merge(self.range, from);
+        Ok(())
+    }
+
     fn heap_bytes(&self) -> usize {
         RangeState::<T>::heap_bytes(self.range)
     }
@@ -160,6 +181,45 @@ impl<T: Numeric> Algorithm<T> for RangeAverage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algorithm::saved;
+
+    fn number(value: u64) -> Report<Record> {
+        Report::Value(Record::new([Number::U64(value)]))
+    }
+
+    fn after<A: Algorithm<u64>>(algorithm: &A, samples: &[(u64, u64)]) -> A::State {
+        let mut state = algorithm.start();
+        for &(at, value) in samples {
+            algorithm.update(&mut state, Sample::new(at, value)).expect("time goes forward");
+        }
+        state
+    }
+
+    /// The state is saved and restored to the same.
+    fn comes_back<A: Algorithm<u64>>(algorithm: &A, state: &A::State) {
+        let words = saved(algorithm, state);
+        let mut reader = Words::new(&words);
+        assert_eq!(algorithm.restore(&mut reader).as_ref(), Ok(state));
+        assert_eq!(reader.finish(), Ok(()));
+    }
+
+    #[test]
+    fn a_mean_is_of_all_samples_and_comes_back_from_saved_words() {
+        assert_eq!(Algorithm::<u64>::report(&Average, &Algorithm::<u64>::start(&Average), 0), Report::NotReady(None));
+        let state = after(&Average, &[(0, 10), (1, 13)]);
+        assert_eq!(Algorithm::<u64>::report(&Average, &state, 1), number(11));
+        comes_back(&Average, &state);
+    }
+
+    #[test]
+    fn a_ranged_mean_is_of_the_samples_in_the_window_and_comes_back_from_saved_words() {
+        let algorithm = RangeAverage::new(Range::from_seconds(1).expect("a good range"));
+        let state = after(&algorithm, &[(0, 100), (1_500_000, 10), (1_600_000, 13)]);
+        let report = |now| Algorithm::<u64>::report(&algorithm, &state, now);
+        assert_eq!(report(1_600_000), number(11));
+        assert_eq!(report(9_000_000), Report::NotReady(None), "an empty window has no mean");
+        comes_back(&algorithm, &state);
+    }
 
     #[test]
     fn the_mean_of_negative_samples_is_negative() {

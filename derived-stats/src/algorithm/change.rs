@@ -1,5 +1,17 @@
 //! `DSChange`: the newest sample, worth sending only when it differs from the one before.
 //!
+//! ```text
+//! value = xn, unchanged while xn = x(n-1)
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | source | `DSChange` in `derived_stats_algo.h` of Contrail's sandesh library |
+//! | unit, type and range | those of the metric |
+//! | error | none |
+//! | memory | 16 bytes an object |
+//! | cost | constant for each sample |
+//!
 //! The original compares its first sample with an uninitialised value; here the first sample is always new.
 
 use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError};

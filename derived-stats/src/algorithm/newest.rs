@@ -1,4 +1,16 @@
 //! `DSNone`: no aggregation, the newest sample.
+//!
+//! ```text
+//! value = xn
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | source | `DSNone` in `derived_stats_algo.h` of Contrail's sandesh library |
+//! | unit, type and range | those of the metric |
+//! | error | none |
+//! | memory | 16 bytes an object |
+//! | cost | constant for each sample |
 
 use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError};
 use crate::entry::{Built, Claims, Entry, Roles};

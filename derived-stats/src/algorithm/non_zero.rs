@@ -1,4 +1,16 @@
 //! `DSNon0`: the newest sample, worth sending only while it is not zero.
+//!
+//! ```text
+//! value = xn, unchanged while xn = 0
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | source | `DSNon0` in `derived_stats_algo.h` of Contrail's sandesh library |
+//! | unit, type and range | those of the metric |
+//! | error | none |
+//! | memory | 16 bytes an object |
+//! | cost | constant for each sample |
 
 use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError};
 use crate::entry::{Built, Claims, Entry, Roles};

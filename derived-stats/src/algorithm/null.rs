@@ -1,4 +1,16 @@
 //! `DSNull`: the newest sample and the number of samples, for trying out the plumbing.
+//!
+//! ```text
+//! value = xn, samples = n
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | source | `DSNull` in `derived_stats_algo.h` of Contrail's sandesh library |
+//! | unit, type and range | those of the metric |
+//! | error | none |
+//! | memory | 16 bytes an object |
+//! | cost | constant for each sample |
 
 use crate::algorithm::{Algorithm, Sample, UpdateError};
 use crate::entry::{Built, Entry, Field, NumberKind, Role, Roles, Unit};

@@ -1,5 +1,16 @@
 //! `DSSum:range`: the sum of the last `range` seconds, in at most 256 buckets.
 //!
+//! ```text
+//! sum(now) = the sum of the x of all buckets b with bucket(b + range) > now
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | unit and type | those of the metric; `range` in seconds |
+//! | error | time: up to one bucket, 1/256 to 1/128 of the range; integers: none; doubles: two roundings for each sample |
+//! | memory | 8 bytes an object, and from the first sample on up to 257 buckets of 32 bytes (24 for doubles) |
+//! | cost | amortised constant for each sample; a read passes over the buckets that have left since the newest sample |
+//!
 //! Time is cut into buckets of 2^s microseconds, s the least with 2^(s+8) >= range; a bucket leaves the window when
 //! the bucket that holds its start plus the range is reached. The rule is the original's (`derived_stats_algo.h`),
 //! without its defects: above 1073 s it overflowed an `int` and kept thousands of buckets; it aged only on update, so
@@ -7,18 +18,20 @@
 //! Here time 0 is a time, a read ages too, and a sample of an older bucket is refused and counted.
 //!
 //! Buckets rather than samples bound the memory; adding and subtracting rather than re-adding bounds the cost of an
-//! update (amortised constant). The price with doubles is that rounding errors stay after their sample has left.
+//! update (amortised constant). The price with doubles is that rounding errors stay after their sample has left. A sum of
+//! doubles that reached the bound of the type has lost what it was; it is added anew from the buckets that are left.
+
+mod buckets;
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
-use crate::algorithm::{Algorithm, Sample, UpdateError};
+use crate::algorithm::{Sample, UpdateError};
 use crate::entry::{Argument, ArgumentError, ArgumentKind, Explanation, Given};
-use crate::number::{Number, Numeric, ValueType};
-use crate::record::{Flaw, Record, Report};
+use crate::number::{Number, Numeric};
 use crate::saved::{RestoreError, WordWriter, Words};
-use crate::wide::Wide;
+
+use self::buckets::Buckets;
+pub(crate) use self::buckets::Window;
 
 /// The length of a sliding window, as an argument.
 pub(crate) const RANGE: Argument = Argument::optional(
@@ -51,12 +64,6 @@ pub(crate) fn explain_window(given: &Given<'_>, whole: &str, windowed: &str) -> 
         .fact("window", "seconds", Number::U64(seconds))
         .fact("window", "bucket_micros", Number::U64(bucket))
 }
-
-/// The most buckets a window can have: 2^8, by the choice of their width.
-const MAX_BUCKETS: usize = 256;
-
-/// The most samples a saved bucket can have: one every microsecond for nine years.
-const MAX_SAMPLES: u64 = (1 << 48) - 1;
 
 /// A window of whole seconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -109,48 +116,9 @@ impl Range {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Bucket<T: Wide> {
-    start: u64,
-    sum: T::Sum,
-    samples: u64,
-}
-
-/// One object's window: 8 bytes, and about 6 KiB on the heap from the first sample on when busy.
+/// One object's window: 8 bytes, and up to 8 KiB on the heap from the first sample on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RangeState<T: Numeric>(Option<Box<Buckets<T>>>);
-
-#[derive(Clone, Debug, PartialEq)]
-struct Buckets<T: Numeric> {
-    /// Oldest first; capacity is reserved at the start so that no later sample allocates.
-    buckets: VecDeque<Bucket<T>>,
-    /// The sum over `buckets`, kept by adding and subtracting.
-    sum: T::Sum,
-    samples: u64,
-    /// The bucket of the first sample ever.
-    first: u64,
-    /// The bucket of the newest sample.
-    newest: u64,
-    /// Samples refused because time went back.
-    refused: u64,
-}
-
-/// What the window holds at one time.
-pub(crate) struct Window<T: Wide> {
-    pub(crate) sum: T::Sum,
-    pub(crate) samples: u64,
-}
-
-impl<T: Numeric> Window<T> {
-    pub(crate) fn total(&self) -> (T, bool) {
-        T::narrow(self.sum)
-    }
-
-    /// The truncated mean of the exact sum. `samples` is at least 1.
-    pub(crate) fn mean(&self) -> (T, bool) {
-        T::wide_quotient(self.sum, self.samples)
-    }
-}
 
 impl<T: Numeric> RangeState<T> {
     pub(crate) fn is_empty(&self) -> bool {
@@ -159,35 +127,37 @@ impl<T: Numeric> RangeState<T> {
 
     /// How many samples were refused because their bucket was older than the newest.
     pub fn refused(&self) -> u64 {
-        self.0.as_ref().map_or(0, |window| window.refused)
+        self.0.as_ref().map_or(0, |window| window.refused())
     }
 
     /// How many buckets hold samples now: at most 256.
     pub fn buckets(&self) -> usize {
-        self.0.as_ref().map_or(0, |window| window.buckets.len())
+        self.0.as_ref().map_or(0, |window| window.len())
     }
 
     /// The most that a window of `range` allocates.
     pub(crate) fn heap_bytes(range: Range) -> usize {
-        size_of::<Buckets<T>>() + capacity(range) * size_of::<Bucket<T>>()
+        Buckets::<T>::heap_bytes(range)
     }
 
     pub(crate) fn update(&mut self, range: Range, sample: Sample<T>) -> Result<(), UpdateError> {
         let bucket = range.bucket(sample.at);
         let window = self.0.get_or_insert_with(|| Box::new(Buckets::new(range, bucket)));
-        if bucket < window.newest {
-            window.refused = window.refused.saturating_add(1);
-            return Err(UpdateError::TimeWentBack { at: sample.at, newest: window.newest });
-        }
-        window.newest = bucket;
-        window.add(bucket, sample.value);
-        window.expire(range, bucket);
-        Ok(())
+        window.update(range, bucket, sample)
     }
 
     /// The window that ends at `now`; `None` until one whole range has passed since the first sample.
     pub(crate) fn window(&self, range: Range, now: u64) -> Option<Window<T>> {
         self.0.as_ref()?.window(range, now)
+    }
+
+    /// Adds the samples of another window, as if they had come in order of time among those of this one.
+    pub(crate) fn merge(&mut self, range: Range, from: &Self) {
+        match (&mut self.0, &from.0) {
+            (_, None) => {}
+            (Some(window), Some(from)) => window.merge(range, from),
+            (window @ None, Some(from)) => *window = Some(from.clone()),
+        }
     }
 
     pub(crate) fn save(&self, words: &mut WordWriter<'_>) {
@@ -205,182 +175,23 @@ impl<T: Numeric> RangeState<T> {
     }
 }
 
-fn capacity(range: Range) -> usize {
-    usize::try_from(range.micros >> range.shift).unwrap_or(MAX_BUCKETS).min(MAX_BUCKETS) + 1
-}
-
-impl<T: Numeric> Buckets<T> {
-    fn new(range: Range, first: u64) -> Self {
-        let buckets = VecDeque::with_capacity(capacity(range));
-        Self { buckets, sum: T::ZERO, samples: 0, first, newest: first, refused: 0 }
-    }
-
-    fn add(&mut self, bucket: u64, value: T) {
-        self.sum = if self.samples == 0 && self.buckets.is_empty() && self.sum == T::ZERO {
-            value.widen()
-        } else {
-            T::wide_sum(self.sum, value.widen())
-        };
-        self.samples += 1;
-        match self.buckets.back_mut() {
-            Some(newest) if newest.start == bucket => {
-                newest.sum = T::wide_sum(newest.sum, value.widen());
-                newest.samples += 1;
-            }
-            _ => self.buckets.push_back(Bucket { start: bucket, sum: value.widen(), samples: 1 }),
-        }
-    }
-
-    fn expire(&mut self, range: Range, now: u64) {
-        while let Some(oldest) = self.buckets.front() {
-            if range.end_of(oldest.start) > now {
-                break;
-            }
-            self.sum = T::wide_difference(self.sum, oldest.sum);
-            self.samples -= oldest.samples;
-            self.buckets.pop_front();
-        }
-    }
-
-    fn window(&self, range: Range, now: u64) -> Option<Window<T>> {
-        let now = range.bucket(now).max(self.newest);
-        if now < range.end_of(self.first) {
-            return None;
-        }
-        let mut window = Window { sum: self.sum, samples: self.samples };
-        for bucket in self.buckets.iter().take_while(|bucket| range.end_of(bucket.start) <= now) {
-            window.sum = T::wide_difference(window.sum, bucket.sum);
-            window.samples -= bucket.samples;
-        }
-        Some(window)
-    }
-
-    fn save(&self, words: &mut WordWriter<'_>) {
-        words.extend([self.first, self.newest, self.refused]);
-        T::save_wide(self.sum, words);
-        words.push(self.buckets.len() as u64);
-        for bucket in &self.buckets {
-            words.extend([bucket.start, bucket.samples]);
-            T::save_wide(bucket.sum, words);
-        }
-    }
-
-    fn restore(range: Range, words: &mut Words<'_>) -> Result<Self, RestoreError> {
-        let first = words.next("first bucket")?;
-        let newest = words.next("newest bucket")?;
-        if range.bucket(first) != first || range.bucket(newest) != newest || first > newest {
-            return Err(RestoreError::invalid("first bucket", first));
-        }
-        let mut window = Self { newest, ..Self::new(range, first) };
-        window.refused = words.next("refused samples")?;
-        window.sum = T::restore_wide(words)?;
-        window.restore_buckets(range, words)?;
-        Ok(window)
-    }
-
-    fn restore_buckets(&mut self, range: Range, words: &mut Words<'_>) -> Result<(), RestoreError> {
-        let mut sum = T::ZERO;
-        let count = words.next("buckets")?;
-        if count > MAX_BUCKETS as u64 {
-            return Err(RestoreError::invalid("buckets", count));
-        }
-        for _ in 0..count {
-            let (start, samples) = (words.next("bucket start")?, words.next("bucket samples")?);
-            let follows = self.buckets.back().is_none_or(|newest| newest.start < start);
-            if !follows || start > self.newest || range.bucket(start) != start {
-                return Err(RestoreError::invalid("bucket start", start));
-            }
-            if samples == 0 || samples > MAX_SAMPLES {
-                return Err(RestoreError::invalid("bucket samples", samples));
-            }
-            let bucket = Bucket { start, samples, sum: T::restore_wide(words)? };
-            sum = T::wide_sum(sum, bucket.sum);
-            self.samples += samples;
-            self.buckets.push_back(bucket);
-        }
-        // The sum of doubles also holds the rounding errors of buckets that have left.
-        if T::TYPE != ValueType::F64 && sum != self.sum {
-            let mut bits = Vec::new();
-            T::save_wide(self.sum, &mut WordWriter::new(&mut bits));
-            return Err(RestoreError::invalid("sum", bits.first().copied().unwrap_or_default()));
-        }
-        Ok(())
-    }
-}
-
-/// The sum of the samples of the last `range` seconds.
-///
-/// Not ready until one whole range has passed since the first sample.
-///
-/// ```
-/// use derived_stats::{Number, Pipeline};
-///
-/// let mut bytes = Pipeline::parse("raw:DSSum:60")?;
-/// for second in 0..=60 {
-///     bytes.update(second * 1_000_000, Number::U64(1))?;
-/// }
-/// assert_eq!(bytes.number(), Some(Number::U64(60)));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RangeSum {
-    range: Range,
-}
-
-impl RangeSum {
-    /// A sum over the window of `range`.
-    pub fn new(range: Range) -> Self {
-        Self { range }
-    }
-
-    /// The window.
-    pub fn range(&self) -> Range {
-        self.range
-    }
-}
-
-impl<T: Numeric> Algorithm<T> for RangeSum {
-    type State = RangeState<T>;
-
-    fn start(&self) -> RangeState<T> {
-        RangeState::default()
-    }
-
-    fn is_empty(&self, state: &RangeState<T>) -> bool {
-        state.is_empty()
-    }
-
-    fn update(&self, state: &mut RangeState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
-        state.update(self.range, sample)
-    }
-
-    fn report(&self, state: &RangeState<T>, now: u64) -> Report<Record> {
-        let Some(window) = state.window(self.range, now) else {
-            return Report::NotReady(None);
-        };
-        let (value, overflowed) = window.total();
-        Report::Value(Record::new([value.into_number()]).flawed(overflowed.then_some(Flaw::Overflow)))
-    }
-
-    fn heap_bytes(&self) -> usize {
-        RangeState::<T>::heap_bytes(self.range)
-    }
-
-    fn save(&self, state: &RangeState<T>, words: &mut WordWriter<'_>) {
-        state.save(words);
-    }
-
-    fn restore(&self, words: &mut Words<'_>) -> Result<RangeState<T>, RestoreError> {
-        RangeState::restore(self.range, words)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
+    use super::buckets::MAX_BUCKETS;
     use super::*;
 
     fn state(seconds: u64) -> (Range, RangeState<u64>) {
         (Range::from_seconds(seconds).expect("a small range"), RangeState::default())
+    }
+
+    /// The saved words, without the number of refused samples.
+    fn words(state: &RangeState<u64>) -> Vec<u64> {
+        let mut words = Vec::new();
+        state.save(&mut WordWriter::new(&mut words));
+        words[3] = 0;
+        words
     }
 
     #[test]
@@ -415,9 +226,9 @@ mod tests {
     fn a_sample_of_an_older_bucket_is_refused_and_counted() {
         let (range, mut state) = state(1);
         state.update(range, Sample::new(5_000_000, 1)).expect("the first sample");
-        let before = state.0.as_ref().map(|window| window.sum);
+        let before = words(&state);
         assert!(state.update(range, Sample::new(4_000_000, 1)).is_err());
-        assert_eq!((state.0.as_ref().map(|window| window.sum), state.refused()), (before, 1));
+        assert_eq!((words(&state), state.refused()), (before, 1));
     }
 
     #[test]
@@ -428,5 +239,137 @@ mod tests {
         }
         state.update(range, Sample::new(2_000_000, 3)).expect("time goes forward");
         assert_eq!(state.window(range, 2_000_000).map(|w| w.total()), Some((3, false)));
+    }
+
+    fn doubles(samples: &[(u64, f64)]) -> (Range, RangeState<f64>) {
+        let range = Range::from_seconds(1).expect("a small range");
+        let mut state = RangeState::default();
+        for &(at, value) in samples {
+            state.update(range, Sample::new(at, value)).expect("time goes forward");
+        }
+        (range, state)
+    }
+
+    #[test]
+    fn doubles_that_overflowed_are_marked_until_they_leave() {
+        let samples = [(0, f64::MAX), (500_000, f64::MAX), (900_000, -f64::MAX), (1_200_000, 3.0)];
+        let (range, state) = doubles(&samples[..2]);
+        let window = state.window(range, 1_000_000).expect("a full window");
+        assert_eq!(window.total(), (f64::MAX, true), "what is left is the bound itself");
+        let (range, state) = doubles(&samples);
+        let marked = |now| state.window(range, now).map(|window| (window.total().1, window.mean().1));
+        assert_eq!(marked(1_200_000), Some((true, true)), "two bounds of other signs do not make a sum");
+        let total = |now| state.window(range, now).map(|window| window.total());
+        assert_eq!(total(2_000_000), Some((3.0, false)), "a read forgets them");
+        let (range, mut state) = doubles(&samples);
+        state.update(range, Sample::new(2_300_000, 4.0)).expect("time goes forward");
+        assert_eq!(state.window(range, 2_300_000).map(|window| window.total()), Some((4.0, false)), "so does a sample");
+    }
+
+    #[test]
+    fn a_bound_of_an_overflowed_sum_is_marked_until_it_leaves() {
+        let range = Range::from_seconds(1).expect("a small range");
+        let mut state = RangeState::default();
+        for (at, overflowed) in [(0, false), (500_000, true), (1_100_000, false)] {
+            state.update(range, Sample { at, value: 4u64, overflowed }).expect("time goes forward");
+        }
+        let mut words = Vec::new();
+        state.save(&mut WordWriter::new(&mut words));
+        assert_eq!(RangeState::restore(range, &mut Words::new(&words)).as_ref(), Ok(&state));
+        let marks = |now| state.window(range, now).map(|window| (window.total(), window.mean()));
+        assert_eq!(marks(1_100_000), Some(((8, true), (4, true))));
+        assert_eq!(marks(1_600_000), Some(((4, false), (4, false))));
+    }
+
+    #[test]
+    fn merged_windows_are_those_of_all_samples_in_order() {
+        let all = [(0, 1), (10_000, 2), (10_001, 3), (400_000, 4), (1_200_000, 5), (1_300_000, 6)];
+        let (range, mut whole) = state(1);
+        let (_, mut left) = state(1);
+        let (_, mut right) = state(1);
+        for (index, (at, value)) in all.into_iter().enumerate() {
+            whole.update(range, Sample::new(at, value)).expect("time goes forward");
+            let part = if index % 2 == 0 { &mut left } else { &mut right };
+            part.update(range, Sample::new(at, value)).expect("time goes forward");
+        }
+        assert!(right.update(range, Sample::new(0, 1)).is_err());
+        let mut empty = RangeState::default();
+        empty.merge(range, &left);
+        assert_eq!(empty, left);
+        left.merge(range, &RangeState::default());
+        assert_eq!(left, empty);
+        left.merge(range, &right);
+        assert_eq!((left.refused(), whole.refused()), (1, 0));
+        assert_eq!(words(&left), words(&whole));
+    }
+
+    /// A sample in each of three buckets of a window of 1 s, whose buckets are of 2^12 us.
+    fn three_buckets() -> (Range, Vec<u64>) {
+        let (range, mut state) = state(1);
+        for at in [0, 1 << 12, 2 << 12] {
+            state.update(range, Sample::new(at, 5)).expect("time goes forward");
+        }
+        let mut words = Vec::new();
+        state.save(&mut WordWriter::new(&mut words));
+        (range, words)
+    }
+
+    #[test]
+    fn saved_windows_that_no_samples_lead_to_are_refused() {
+        let (range, words) = three_buckets();
+        // has-window, first, newest, refused, sum (2 words), number of buckets; then start, samples, sum (2) of each.
+        assert_eq!(words, [1, 0, 8192, 0, 15, 0, 3, 0, 1, 5, 0, 4096, 1, 5, 0, 8192, 1, 5, 0]);
+        let most = (1 << 48) - 1;
+        let cases = [
+            (0, 2, Some("window")),
+            (1, 1, Some("first bucket")),
+            (1, 8192, None),
+            (1, 12_288, Some("first bucket")),
+            (2, 8193, Some("first bucket")),
+            (2, 12_288, None),
+            (2, 4096, Some("bucket start")),
+            (3, u64::MAX, None),
+            (4, 14, Some("sum")),
+            (5, 1, Some("sum")),
+            (6, 257, Some("buckets")),
+            (7, 1, Some("bucket start")),
+            (7, 4096, Some("bucket start")),
+            (11, 0, Some("bucket start")),
+            (15, 12_288, Some("bucket start")),
+            (8, 0, Some("bucket samples")),
+            (8, most, None),
+            (8, most + 1, Some("bucket samples")),
+            (8, 1 << 63, Some("bucket samples")),
+            (8, 1 << 63 | 1, None),
+            (9, 6, Some("sum")),
+        ];
+        for (index, word, field) in cases {
+            let mut words = words.clone();
+            words[index] = word;
+            let restored = RangeState::<u64>::restore(range, &mut Words::new(&words));
+            let refused = match restored {
+                Err(RestoreError::Invalid { field, .. }) => Some(field),
+                Err(error) => panic!("word {index} as {word}: {error}"),
+                Ok(_) => None,
+            };
+            assert_eq!(refused, field, "word {index} as {word}");
+        }
+        let short = RangeState::<u64>::restore(range, &mut Words::new(&words[..words.len() - 1]));
+        assert_eq!(short.err(), Some(RestoreError::TooShort { field: "sum" }));
+    }
+
+    #[test]
+    fn a_window_of_the_most_buckets_is_saved() {
+        let (range, mut state) = state(1 << 24);
+        let width = range.bucket_micros();
+        for bucket in 0..1000 {
+            state.update(range, Sample::new(bucket * width, 1)).expect("time goes forward");
+            let mut words = Vec::new();
+            state.save(&mut WordWriter::new(&mut words));
+            assert_eq!(RangeState::restore(range, &mut Words::new(&words)).as_ref(), Ok(&state), "bucket {bucket}");
+        }
+        let (bucket, most) = (size_of::<[u64; 4]>(), MAX_BUCKETS + 1);
+        let bytes = RangeState::<u64>::heap_bytes(range);
+        assert!((state.buckets() * bucket..most * bucket + 200).contains(&bytes), "{bytes} bytes");
     }
 }

@@ -1,14 +1,27 @@
 //! `DSSum[:range]`: the sum of all samples, or of those of the last `range` seconds.
 //!
-//! Integers are exact. The original wraps modulo 2^64; here the sum stops at the bound of the type and every later
-//! result carries an error, because a wrapped total looks like an ordinary small number. Doubles are added in order of
+//! ```text
+//! sum = x1 + x2 + ... + xn
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | source | `DSSum` in `derived_stats_algo.h` of Contrail's sandesh library |
+//! | unit and type | those of the metric |
+//! | range | that of the type: u64, i64, finite doubles |
+//! | error | integers: none; doubles: at most `n * 2^-53 * (abs(x1) + ... + abs(xn))` |
+//! | memory | 16 bytes an object; over a window 8 bytes and up to 8 KiB |
+//! | cost | constant for each sample; over a window amortised constant |
+//!
+//! Integers are exact. The original wraps modulo 2^64; here the sum stops at the bound of the type, stays there, and
+//! every later result carries an error, because a wrapped total looks like an ordinary small number. Doubles are added in order of
 //! arrival. The sum over a window is [`RangeSum`].
 
-use crate::algorithm::range::{RANGE, RangeSum, explain_window, window};
-use crate::algorithm::{Algorithm, Measured, MergeError, Sample, Tally, UpdateError};
+use crate::algorithm::range::{RANGE, explain_window, window};
+use crate::algorithm::{Algorithm, Measured, MergeError, Range, RangeState, Sample, Tally, UpdateError};
 use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::Numeric;
-use crate::record::{Record, Report};
+use crate::record::{Flaw, Record, Report};
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The menu entry of `DSSum`.
@@ -92,10 +105,81 @@ impl<T: Numeric> Algorithm<T> for Sum {
     }
 }
 
+/// The sum of the samples of the last `range` seconds.
+///
+/// Not ready until one whole range has passed since the first sample.
+///
+/// ```
+/// use derived_stats::{Number, Pipeline};
+///
+/// let mut bytes = Pipeline::parse("raw:DSSum:60")?;
+/// for second in 0..=60 {
+///     bytes.update(second * 1_000_000, Number::U64(1))?;
+/// }
+/// assert_eq!(bytes.number(), Some(Number::U64(60)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RangeSum {
+    range: Range,
+}
+
+impl RangeSum {
+    /// A sum over the window of `range`.
+    pub fn new(range: Range) -> Self {
+        Self { range }
+    }
+
+    /// The window.
+    pub fn range(&self) -> Range {
+        self.range
+    }
+}
+
+impl<T: Numeric> Algorithm<T> for RangeSum {
+    type State = RangeState<T>;
+
+    fn start(&self) -> RangeState<T> {
+        RangeState::default()
+    }
+
+    fn is_empty(&self, state: &RangeState<T>) -> bool {
+        state.is_empty()
+    }
+
+    fn update(&self, state: &mut RangeState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
+        state.update(self.range, sample)
+    }
+
+    fn report(&self, state: &RangeState<T>, now: u64) -> Report<Record> {
+        let Some(window) = state.window(self.range, now) else {
+            return Report::NotReady(None);
+        };
+        let (value, overflowed) = window.total();
+        Report::Value(Record::new([value.into_number()]).flawed(overflowed.then_some(Flaw::Overflow)))
+    }
+
+    fn merge(&self, into: &mut RangeState<T>, from: &RangeState<T>) -> Result<(), MergeError> {
+        into.merge(self.range, from);
+        Ok(())
+    }
+
+    fn heap_bytes(&self) -> usize {
+        RangeState::<T>::heap_bytes(self.range)
+    }
+
+    fn save(&self, state: &RangeState<T>, words: &mut WordWriter<'_>) {
+        state.save(words);
+    }
+
+    fn restore(&self, words: &mut Words<'_>) -> Result<RangeState<T>, RestoreError> {
+        RangeState::restore(self.range, words)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Flaw;
 
     #[test]
     fn an_overflow_stays_at_the_bound_and_is_named() {

@@ -23,16 +23,24 @@ pub struct Tally<T> {
 }
 
 impl<T: Numeric> Tally<T> {
-    /// Adds a sample to the sum, which stops at the bound of the type.
+    /// Adds a sample to the sum, which stops at the bound of the type and stays there.
     #[inline]
     pub fn add(&mut self, sample: Sample<T>) {
         // The first value is added to what changes no value, so that -0.0 keeps its sign, as in the original. Chosen,
         // not jumped over: half of all first samples would be mispredicted.
         let before = if self.is_empty() { T::NEUTRAL } else { self.value };
-        let (sum, overflowed) = before.saturating_sum(sample.value);
-        self.value = sum;
-        self.overflowed |= overflowed | sample.overflowed;
+        self.accumulate(before, sample.value, sample.overflowed);
         self.count(1);
+    }
+
+    /// Once the sum or what is added is the bound of an overflow, the sum stays at that bound: what the true sum is, and
+    /// whether it came back into the type, is not known.
+    #[inline]
+    fn accumulate(&mut self, before: T, value: T, is_bound: bool) {
+        let (sum, overflowed) = before.saturating_sum(value);
+        let sum = if is_bound { value } else { sum };
+        self.value = if self.overflowed { self.value } else { sum };
+        self.overflowed |= overflowed | is_bound;
     }
 
     /// Replaces the value by that of a sample.
@@ -50,9 +58,7 @@ impl<T: Numeric> Tally<T> {
             return;
         }
         let before = if self.is_empty() { T::NEUTRAL } else { self.value };
-        let (sum, overflowed) = before.saturating_sum(other.value);
-        self.value = sum;
-        self.overflowed |= overflowed | other.overflowed;
+        self.accumulate(before, other.value, other.overflowed);
         self.count(other.samples());
     }
 
@@ -161,6 +167,7 @@ mod tests {
         tally.set_samples(MAX_SAMPLES);
         tally.save(&mut WordWriter::new(&mut words));
         assert_eq!(Tally::restore(&mut Words::new(&words)), Ok(tally));
+        assert_eq!(words[1], MAX_SAMPLES << 2);
         words[1] = (MAX_SAMPLES + 1) << 2;
         let refused = Tally::<u64>::restore(&mut Words::new(&words));
         assert_eq!(refused, Err(RestoreError::invalid("samples", words[1])));
@@ -174,6 +181,37 @@ mod tests {
             tally.save(&mut WordWriter::new(&mut words));
             assert_eq!(Tally::restore(&mut Words::new(&words)), Ok(tally));
         }
+    }
+
+    #[test]
+    fn a_sum_that_left_its_type_stays_at_the_bound() {
+        let sum = |samples: &[(i64, bool)]| {
+            let mut tally = Tally::default();
+            samples.iter().for_each(|&(value, overflowed)| tally.add(Sample { at: 0, value, overflowed }));
+            (tally.value(), tally.is_overflowed())
+        };
+        assert_eq!(sum(&[(i64::MAX, false), (1, false), (-5, false)]), (i64::MAX, true));
+        assert_eq!(sum(&[(i64::MIN, false), (-1, false), (5, false)]), (i64::MIN, true));
+        assert_eq!(sum(&[(-5, false), (i64::MAX, true)]), (i64::MAX, true), "a bound before the sum");
+        assert_eq!(sum(&[(i64::MAX, false), (-5, false)]), (i64::MAX - 5, false));
+    }
+
+    #[test]
+    fn merged_sums_stay_at_the_bound_too() {
+        let tally = |value: i64, overflowed| {
+            let mut tally = Tally::default();
+            tally.add(Sample { at: 0, value, overflowed });
+            tally
+        };
+        let merged = |mut into: Tally<i64>, from| {
+            into.add_all(&from);
+            (into.value(), into.is_overflowed(), into.samples())
+        };
+        assert_eq!(merged(tally(i64::MAX, true), tally(-5, false)), (i64::MAX, true, 2));
+        assert_eq!(merged(tally(-5, false), tally(i64::MAX, true)), (i64::MAX, true, 2));
+        assert_eq!(merged(tally(i64::MAX, false), tally(1, false)), (i64::MAX, true, 2));
+        assert_eq!(merged(tally(2, false), tally(1, false)), (3, false, 2));
+        assert_eq!(merged(tally(2, false), Tally::default()), (2, false, 1));
     }
 
     #[test]

@@ -229,6 +229,13 @@ pub enum ErrorKind {
         algorithm: String,
     },
 
+    /// An algorithm that needs a period, without one.
+    #[error("{} needs a period; write `1-` before the attribute", quoted(algorithm))]
+    NotInline {
+        /// The algorithm as written.
+        algorithm: String,
+    },
+
     /// A period in a struct that has none.
     #[error(
         "the struct has no period, so period {period} has no meaning; remove the text up to `-`, \
@@ -283,15 +290,6 @@ pub enum ErrorKind {
         algorithm: String,
         /// Arguments that would do, such as `EWM:0.1`.
         example: String,
-    },
-
-    /// More arguments than the algorithm takes: `raw:DSSum:60:1`.
-    #[error("{} takes at most {most} argument{}; remove the rest", quoted(algorithm), if *most == 1 { "" } else { "s" })]
-    TooManyArguments {
-        /// The algorithm as written.
-        algorithm: String,
-        /// The most that it takes.
-        most: usize,
     },
 
     /// An argument that is not what its position requires, such as an alpha of `2`.
@@ -426,8 +424,6 @@ mod tests {
         insta::assert_snapshot!(sentences([
             ErrorKind::UnexpectedArguments { algorithm: owned("DSNone") },
             ErrorKind::MissingArguments { algorithm: owned("DSAnomaly"), example: owned("EWM:0.1") },
-            ErrorKind::TooManyArguments { algorithm: owned("DSSum"), most: 1 },
-            ErrorKind::TooManyArguments { algorithm: owned("DSHoltWinters"), most: 3 },
             ErrorKind::BadArgument { expected: owned(ALPHA), text: owned("2") },
             ErrorKind::BadArgument { expected: owned(ALPHA), text: owned("") },
             ErrorKind::BadArgument { expected: owned(RANGE), text: owned("-1") },
@@ -435,8 +431,6 @@ mod tests {
         ]), @r"
         `DSNone` takes no arguments; remove the text after it
         `DSAnomaly` needs arguments; write `DSAnomaly:EWM:0.1`
-        `DSSum` takes at most 1 argument; remove the rest
-        `DSHoltWinters` takes at most 3 arguments; remove the rest
         expected alpha, a decimal number above 0 and at most 1 such as `0.1`, found `2`
         expected alpha, a decimal number above 0 and at most 1 such as `0.1`, found nothing
         expected a range in whole seconds, 0 (no range) to 4294967295, found `-1`

@@ -103,6 +103,19 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_prefix_counts_its_letters() {
+        assert_eq!(nearest("active", ["actiyx", "Xactive"]), Some("Xactive"), "one letter is nearer than two");
+        assert_eq!(nearest("sum", ["DSSum", "Sun"]), Some("Sun"), "two letters are farther than one");
+        assert_eq!(nearest("sum", ["LongSum", "DSSum"]), Some("DSSum"));
+    }
+
+    #[test]
+    fn one_letter_is_not_near_another() {
+        assert_eq!(nearest("x", ["y"]), None);
+        assert_eq!(nearest("x", ["X"]), Some("X"));
+    }
+
+    #[test]
     fn no_candidates_give_nothing() {
         assert_eq!(nearest("DSSum", []), None);
     }

@@ -78,22 +78,21 @@ impl CounterColumn {
     ///
     /// [`RestoreError`]; the slot is then unchanged.
     pub fn restore(&mut self, slot: usize, words: &mut Words<'_>) -> Result<(), RestoreError> {
-        let seen = words.flag("counter reading")?;
-        let reading = restore_number(self.value_type, words)?;
+        let reading = restore_reading(self.value_type, words)?;
         if slot >= self.readings.len() {
             self.readings.resize(slot + 1, None);
         }
-        self.readings[slot] = seen.then_some(reading);
+        self.readings[slot] = reading;
         Ok(())
     }
 }
 
-/// Reads a counter's reading of this type.
-pub(crate) fn restore_number(value_type: ValueType, words: &mut Words<'_>) -> Result<Number, RestoreError> {
+/// Reads a counter's reading of this type, which may be absent.
+pub(crate) fn restore_reading(value_type: ValueType, words: &mut Words<'_>) -> Result<Option<Number>, RestoreError> {
     const FIELD: &str = "counter reading";
     Ok(match value_type {
-        ValueType::F64 => words.finite::<f64>(FIELD)?.into_number(),
-        ValueType::I64 => words.finite::<i64>(FIELD)?.into_number(),
-        ValueType::U64 => words.finite::<u64>(FIELD)?.into_number(),
+        ValueType::F64 => words.optional_finite::<f64>(FIELD)?.map(Numeric::into_number),
+        ValueType::I64 => words.optional_finite::<i64>(FIELD)?.map(Numeric::into_number),
+        ValueType::U64 => words.optional_finite::<u64>(FIELD)?.map(Numeric::into_number),
     })
 }

@@ -80,7 +80,7 @@ impl DownstreamColumn {
             // Samples nearly always give a value; where they do not, they are still no silence.
             values.valued | window.occupied(word, slots & !values.valued)
         });
-        let zeros = silence.zeros(slots & !sampled, self.from_samples(word), || self.started(word, slots));
+        let zeros = silence.zeros(slots & !sampled, self.sampled_before(word), || self.started(word, slots));
         values.set_zero(zeros);
         self.note_samples(word, slots, sampled);
         let fed = self.pass(word, slots & values.valued, now, &mut values);
@@ -104,7 +104,8 @@ impl DownstreamColumn {
         slots
     }
 
-    fn from_samples(&self, word: usize) -> u64 {
+    /// Which slots had samples in the newest closed window.
+    fn sampled_before(&self, word: usize) -> u64 {
         self.from_samples.get(word).copied().unwrap_or_default()
     }
 
@@ -167,7 +168,7 @@ impl DownstreamColumn {
 
     /// Appends the words of the object's links.
     pub fn save(&self, slot: usize, words: &mut Vec<u64>) {
-        words.push(self.from_samples(slot / WORD) >> (slot % WORD) & 1);
+        words.push(self.sampled_before(slot / WORD) >> (slot % WORD) & 1);
         self.columns.iter().for_each(|column| column.save(slot, words));
     }
 

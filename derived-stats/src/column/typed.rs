@@ -3,9 +3,10 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::any::Any;
 use core::hint::black_box;
 
-use crate::algorithm::{Algorithm, Sample, UpdateError};
+use crate::algorithm::{Algorithm, MergeError, Sample, UpdateError};
 use crate::column::{Column, Refused, Reports, Update, Values, WORD, bits};
 use crate::link::Shared;
 use crate::number::{Number, Numeric};
@@ -114,7 +115,9 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
     fn values(&self, word: usize, slots: u64, now: u64, values: &mut Values) {
         (values.valued, values.overflowed) = (0, 0);
         for (bit, cell) in self.word(word).iter().enumerate() {
+            // A registered algorithm may show a value before the first sample; it is none of the period.
             if slots >> bit & 1 == 1
+                && !self.shared.algorithm.is_empty(cell)
                 && let Some(measured) = self.shared.value(cell, now)
             {
                 values.set(bit, measured);
@@ -147,6 +150,15 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
                 reports.set(bit, self.shared.algorithm.report(cell, now));
             }
         }
+    }
+
+    fn merge(&mut self, slot: usize, from: &dyn Column, other: usize) -> Result<(), MergeError> {
+        let from: &dyn Any = from;
+        let from: &Self = from.downcast_ref().ok_or(MergeError::Foreign)?;
+        let shared = Arc::clone(&self.shared);
+        let empty = shared.algorithm.start();
+        self.grow(slot + 1);
+        shared.algorithm.merge(&mut self.cells[slot], from.cells.get(other).unwrap_or(&empty))
     }
 
     fn clear_many(&mut self, first: usize, count: usize) {

@@ -104,3 +104,44 @@ impl Reports {
         self.records[bit] = record;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::number::Number;
+
+    #[test]
+    fn a_buffer_gives_back_each_report_until_it_is_cleared() {
+        let record = Record::new([Number::U64(1)]);
+        let kinds =
+            [Report::NotReady(None), Report::NotReady(Some(record)), Report::Unchanged(record), Report::Value(record)];
+        let mut reports = Reports::new();
+        // Over each other, so that no bit of an older report is left.
+        for first in kinds {
+            for second in kinds {
+                for bit in [0, 63] {
+                    reports.set(bit, first);
+                    reports.set(bit, second);
+                    assert_eq!(reports.get(bit), Some(second), "after {first:?}");
+                }
+            }
+        }
+        assert_eq!((reports.get(1), reports.get(64)), (None, None));
+        reports.set(5, Report::Unchanged(record));
+        reports.of_closed_period();
+        assert_eq!(reports.get(5), Some(Report::Value(record)));
+        reports.clear();
+        assert_eq!([0, 5, 63].map(|bit| reports.get(bit)), [None; 3]);
+    }
+
+    #[test]
+    fn zeros_replace_values_and_their_marks() {
+        let mut values = Values::new();
+        for bit in [0, 3, 63] {
+            values.set(bit, Measured { number: Number::U64(7), overflowed: true });
+        }
+        values.set_zero(1 << 3 | 1 << 5);
+        assert_eq!((values.valued, values.overflowed), (1 | 1 << 3 | 1 << 5 | 1 << 63, 1 | 1 << 63));
+        assert_eq!([0, 3, 5, 63].map(|bit| values.bits[bit]), [7, 0, 0, 7]);
+    }
+}

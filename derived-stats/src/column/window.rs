@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::algorithm::UpdateError;
+use crate::algorithm::{MergeError, UpdateError};
 use crate::column::{Column, Refused, Reports, Update, Values};
 use crate::number::Number;
 use crate::record::{Output, Report};
@@ -111,6 +111,35 @@ impl WindowColumn {
         self.cells.values(word, slots, now, values);
     }
 
+    /// Adds what object `other` accumulated in another column to the object's window, as if its samples had come here:
+    /// for samples that were aggregated in several places. Exact for integers; sums of doubles may round otherwise than
+    /// in one pass.
+    ///
+    /// ```
+    /// use derived_stats::column::WindowColumn;
+    /// use derived_stats::{Context, Number, Spec, ValueType};
+    ///
+    /// let spec = Spec::parse("1-raw:DSAvg", Context::new(ValueType::U64))?;
+    /// let mut here = WindowColumn::new(&spec).expect("a periodic spec");
+    /// let mut there = here.empty_clone();
+    /// here.update(0, 0, Number::U64(2))?;
+    /// there.update(0, 0, Number::U64(8))?;
+    /// here.merge(0, &there, 0)?;
+    /// assert_eq!(here.value(0, 0), Some(Number::U64(5)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`MergeError`] if the windows accumulate different things, or the entry of their algorithm does not claim to
+    /// [merge](crate::entry::Claims::merges); the window is then unchanged.
+    pub fn merge(&mut self, slot: usize, from: &Self, other: usize) -> Result<(), MergeError> {
+        if self.link != from.link {
+            return Err(MergeError::Foreign);
+        }
+        self.cells.merge(slot, &*from.cells, other)
+    }
+
     /// Empties the object's window.
     pub fn clear(&mut self, slot: usize) {
         self.cells.clear_many(slot, 1);
@@ -151,5 +180,22 @@ impl WindowColumn {
             return Err(RestoreError::invalid("number of versions", versions.len() as u64));
         };
         self.cells.restore(slot, version, words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Context, ValueType};
+
+    #[test]
+    fn only_windows_that_refuse_no_time_take_every_value() {
+        for (annotation, takes) in [("1-raw:DSSum", true), ("1-raw:DSSum:1", false)] {
+            let spec = Spec::parse(annotation, Context::new(ValueType::U64)).expect("a good annotation");
+            let mut window = WindowColumn::new(&spec).expect("a periodic spec");
+            window.update(0, 1_000_000, Number::U64(1)).expect("the first sample");
+            assert_eq!(window.update(0, 0, Number::U64(1)).is_ok(), takes, "{annotation}");
+            assert_eq!(window.takes_every_value(), takes, "{annotation}");
+        }
     }
 }

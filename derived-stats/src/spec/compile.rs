@@ -34,7 +34,7 @@ fn every(annotation: &Annotation, periods: Periods) -> Result<u32, AnnotationErr
         (Periods::Every { .. }, None) => Ok(1),
         (Periods::AsWritten | Periods::Plain, None) => Ok(0),
         (Periods::Plain, Some(period @ 1..)) => {
-            let span = annotation.period().map_or(annotation.source().span(), crate::annotation::Period::span);
+            let span = annotation.period().map_or_else(|| annotation.source().span(), crate::annotation::Period::span);
             Err(annotation.error_at(span, ErrorKind::PeriodInPlainStruct { period }))
         }
         (_, Some(period)) => Ok(period),
@@ -75,6 +75,7 @@ impl Compiler<'_> {
             None => {
                 let resolved = menu::algorithm(self.annotation, last, self.context.registry)?;
                 if self.every == 0 {
+                    self.runs_inline(&resolved)?;
                     let link = self.link(&resolved, self.context.value);
                     layout.cell(link.link());
                     return Ok(Form::Inline(Arc::new(link)));
@@ -82,6 +83,15 @@ impl Compiler<'_> {
                 self.window(&resolved, layout)
             }
         }
+    }
+
+    fn runs_inline(&self, resolved: &Resolved<'_>) -> Result<(), AnnotationError> {
+        if resolved.entry.roles().inline {
+            return Ok(());
+        }
+        let name = self.annotation.algorithm().name();
+        let kind = ErrorKind::NotInline { algorithm: name.as_str().to_owned() };
+        Err(self.annotation.error_at(name.span(), kind))
     }
 
     /// `1-raw:ALGO`.
@@ -116,15 +126,15 @@ impl Compiler<'_> {
                 ErrorKind::ChainWithoutDetector { algorithm: self.annotation.algorithm().name().as_str().to_owned() };
             return Err(self.annotation.error_at(first.name().span(), kind));
         }
-        let window = menu::pre_aggregation(self.annotation, first, registry)?;
-        self.window_fits(&window)?;
-        let window = self.link(&window, self.context.value);
+        let resolved = menu::pre_aggregation(self.annotation, first, registry)?;
+        self.window_fits(&resolved)?;
+        let window = self.link(&resolved, self.context.value);
         layout.cell(window.link());
-        let mut value_type = value_type_of(&window, self.context.value);
+        let mut value_type = self.value_type_of(&window, first)?;
         let mut downstream = Vec::with_capacity(later.len() + 1);
         for call in later {
             let link = self.link(&menu::pre_aggregation(self.annotation, call, registry)?, value_type);
-            value_type = value_type_of(&link, value_type);
+            value_type = self.value_type_of(&link, call)?;
             layout.cell(link.link());
             downstream.push(Arc::new(link));
         }
@@ -143,6 +153,14 @@ impl Compiler<'_> {
         SpecLink { entry, call: call.as_str().into(), written, value_type, description, link }
     }
 
+    /// The type of the value that a link of a chain passes on.
+    fn value_type_of(&self, link: &SpecLink, call: &Call) -> Result<ValueType, AnnotationError> {
+        link.description().value_type().ok_or_else(|| {
+            let kind = ErrorKind::NoValue { algorithm: call.name().as_str().to_owned() };
+            self.annotation.error_at(call.name().span(), kind)
+        })
+    }
+
     /// Every period starts a new window, so one that is longer than the struct's period never fills.
     fn window_fits(&self, resolved: &Resolved<'_>) -> Result<(), AnnotationError> {
         let (Periods::Every { seconds }, Some(range)) = (self.context.periods, resolved.built.window_seconds()) else {
@@ -154,9 +172,4 @@ impl Compiler<'_> {
         let kind = ErrorKind::RangeOverPeriod { range, period: u64::from(seconds) };
         Err(self.annotation.error_at(resolved.span, kind))
     }
-}
-
-/// The type of a link's value. An entry for a pre-aggregation has one.
-fn value_type_of(link: &SpecLink, otherwise: ValueType) -> ValueType {
-    link.description().value_type().unwrap_or(otherwise)
 }

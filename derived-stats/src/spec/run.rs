@@ -117,14 +117,15 @@ fn close_window(
     (link, closed_at): (&super::SpecLink, usize),
 ) -> Option<Report<Record>> {
     state.move_cell(&spec.layout, SAMPLES, CLOSED, link.link());
-    state.set_word(closed_at, now);
+    state.set_word(closed_at, 0);
     let closed = state.cell(&spec.layout, CLOSED);
     if link.link().is_empty(closed) {
         return None;
     }
     let report = link.link().report(closed, now).of_closed_period();
-    if matches!(report, Report::NotReady(_)) {
-        state.start_cell(&spec.layout, CLOSED, link.link());
+    match report {
+        Report::NotReady(_) => state.start_cell(&spec.layout, CLOSED, link.link()),
+        Report::Unchanged(_) | Report::Value(_) => state.set_word(closed_at, now),
     }
     Some(report)
 }

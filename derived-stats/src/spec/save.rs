@@ -9,7 +9,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::column::restore_number;
+use crate::column::restore_reading;
 use crate::number::Number;
 use crate::saved::{RestoreError, STATE_VERSION, SavedState, Words};
 use crate::spec::run::{CLOSED, DOWNSTREAM, SAMPLES};
@@ -51,17 +51,23 @@ impl Spec {
     ///
     /// [`RestoreError`] for a state of another pipeline or of a newer version, or with impossible content.
     pub fn restore(&self, saved: &SavedState) -> Result<State, RestoreError> {
-        if saved.version != STATE_VERSION {
-            return Err(RestoreError::Version { found: saved.version });
-        }
-        let expected = self.identity();
-        if saved.pipeline != expected {
-            return Err(RestoreError::WrongPipeline { expected, found: saved.pipeline.to_string() });
-        }
+        self.check_saved(saved.version, &saved.pipeline)?;
         let mut words = Words::new(&saved.words);
         let state = self.restore_words(&saved.algorithms, &mut words)?;
         words.finish()?;
         Ok(state)
+    }
+
+    /// Refuses a saved state of another layout or another pipeline.
+    pub(crate) fn check_saved(&self, version: u16, pipeline: &str) -> Result<(), RestoreError> {
+        if version != STATE_VERSION {
+            return Err(RestoreError::Version { found: version });
+        }
+        let expected = self.identity();
+        if pipeline != expected {
+            return Err(RestoreError::WrongPipeline { expected, found: pipeline.to_string() });
+        }
+        Ok(())
     }
 
     /// Reads back what [`save_words`](Self::save_words) wrote in `versions`.
@@ -75,9 +81,7 @@ impl Spec {
         }
         let mut state = self.start();
         if self.reading.is_some() {
-            let seen = words.flag("counter reading")?;
-            let reading = restore_number(self.value_type, words)?;
-            self.set_reading(&mut state, seen.then_some(reading));
+            self.set_reading(&mut state, restore_reading(self.value_type, words)?);
         }
         state.set_flag(Flag::FromSamples, words.flag("samples in the newest period")?);
         if let Form::Window { closed_at, .. } = self.form {
@@ -86,7 +90,20 @@ impl Spec {
         for (index, link, version) in self.cells() {
             link.link().restore(state.cell_mut(&self.layout, index), versions[version], words)?;
         }
+        self.check_closed(&state)?;
         Ok(state)
+    }
+
+    /// A period that never closed has no end.
+    fn check_closed(&self, state: &State) -> Result<(), RestoreError> {
+        let Form::Window { link, closed_at } = &self.form else {
+            return Ok(());
+        };
+        match state.word(*closed_at) {
+            0 => Ok(()),
+            _ if !link.link().is_empty(state.cell(&self.layout, CLOSED)) => Ok(()),
+            end => Err(RestoreError::invalid("end of the closed period", end)),
+        }
     }
 
     /// The cells of a state, each with its link and that link's index.

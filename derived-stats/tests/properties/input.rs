@@ -1,37 +1,12 @@
 //! Pipelines and what happens to them, drawn at random.
 
+use std::fmt;
 use std::sync::Arc;
 
-use derived_stats::{Annotation, Context, MetricKind, Number, Output, Report, Silence, Spec, State, ValueType};
+use derived_stats::{MetricKind, Number, Output, Report, Silence, Spec, State, ValueType};
 use proptest::prelude::*;
 
-pub(crate) const INLINE: [&str; 10] = [
-    "raw:DSSum",
-    "raw:DSAvg",
-    "raw:DSNone",
-    "raw:DSNon0",
-    "raw:DSChange",
-    "raw:DSNull",
-    "raw:DSEWM:0.3",
-    "raw:DSAnomaly:EWM:0.5",
-    "raw:DSSum:2",
-    "raw:DSAvg:2",
-];
-
-pub(crate) const PERIODIC: [&str; 10] = [
-    "1-raw:DSSum",
-    "1-raw:DSAvg",
-    "1-raw:DSNone",
-    "1-raw:DSNon0",
-    "1-raw:DSChange",
-    "1-raw:DSSum:2",
-    "1-raw:DSAvg:2",
-    "1.DSSum-raw:DSAnomaly:EWM:0.5",
-    "1.DSAvg-raw:DSAnomaly:EWM:0.3",
-    "1.DSNone-raw:DSAnomaly:EWM:1",
-];
-
-const EVERY_SECOND: [&str; 2] = ["2-raw:DSSum", "2.DSSum-raw:DSAnomaly:EWM:0.5"];
+use crate::shapes::{Shape, shapes};
 
 const SECOND: u64 = 1_000_000;
 
@@ -40,11 +15,6 @@ const SECOND: u64 = 1_000_000;
 pub(crate) enum Event {
     Close,
     Sample { at: u64, value: Number },
-}
-
-pub(crate) fn compile(annotation: &str, value: ValueType, metric: MetricKind) -> Arc<Spec> {
-    let context = Context::new(value).with_metric(metric);
-    Arc::new(Spec::compile(&Annotation::parse(annotation).unwrap(), context).unwrap())
 }
 
 pub(crate) fn value_type() -> impl Strategy<Value = ValueType> {
@@ -59,13 +29,8 @@ pub(crate) fn silence() -> impl Strategy<Value = Silence> {
     prop::sample::select(vec![Silence::Once, Silence::Skip, Silence::Zero])
 }
 
-pub(crate) fn spec(annotations: Vec<&'static str>) -> impl Strategy<Value = Arc<Spec>> {
-    let annotation = prop::sample::select(annotations);
-    (annotation, value_type(), metric()).prop_map(|(annotation, value, metric)| compile(annotation, value, metric))
-}
-
 pub(crate) fn any_spec() -> impl Strategy<Value = Arc<Spec>> {
-    spec([&INLINE[..], &PERIODIC, &EVERY_SECOND].concat())
+    prop::sample::select(shapes()).prop_flat_map(|shape| shape.specs())
 }
 
 /// A finite sample: mostly small, sometimes at the ends of the type.
@@ -73,10 +38,15 @@ pub(crate) fn sample(value: ValueType) -> BoxedStrategy<Number> {
     match value {
         ValueType::F64 => {
             let any = any::<f64>().prop_filter("finite", |value| value.is_finite());
-            prop_oneof![4 => -1e3..1e3, 1 => any, 1 => Just(-0.0)].prop_map(Number::F64).boxed()
+            let bounds = prop::sample::select(vec![f64::MAX, f64::MIN]);
+            prop_oneof![8 => -1e3..1e3, 2 => any, 1 => Just(-0.0), 1 => bounds].prop_map(Number::F64).boxed()
         }
-        ValueType::I64 => prop_oneof![4 => -50..50i64, 1 => any::<i64>()].prop_map(Number::I64).boxed(),
-        ValueType::U64 => prop_oneof![4 => 0..50u64, 1 => any::<u64>()].prop_map(Number::U64).boxed(),
+        ValueType::I64 => {
+            prop_oneof![4 => -50..50i64, 1 => any::<i64>(), 1 => Just(i64::MAX)].prop_map(Number::I64).boxed()
+        }
+        ValueType::U64 => {
+            prop_oneof![4 => 0..50u64, 1 => any::<u64>(), 1 => Just(u64::MAX)].prop_map(Number::U64).boxed()
+        }
     }
 }
 
@@ -99,11 +69,31 @@ pub(crate) fn events(value: ValueType, most: usize) -> impl Strategy<Value = Vec
 }
 
 /// A pipeline and what happens to it.
-pub(crate) fn story() -> impl Strategy<Value = (Arc<Spec>, Vec<Event>)> {
-    any_spec().prop_flat_map(|spec| {
+#[derive(Clone)]
+pub(crate) struct Story {
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) silence: Silence,
+    pub(crate) events: Vec<Event>,
+}
+
+impl fmt::Debug for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} under {:?}: {:?}", self.spec, self.silence, self.events)
+    }
+}
+
+/// What happens to pipelines of a shape.
+pub(crate) fn stories(shape: &Shape) -> BoxedStrategy<Story> {
+    let tell = |spec: Arc<Spec>| {
         let events = events(spec.value_type(), 60);
-        (Just(spec), events)
-    })
+        (silence(), events).prop_map(move |(silence, events)| Story { spec: spec.clone(), silence, events })
+    };
+    shape.specs().prop_flat_map(tell).boxed()
+}
+
+/// The same, of any shape.
+pub(crate) fn story() -> impl Strategy<Value = Story> {
+    prop::sample::select(shapes()).prop_flat_map(|shape| stories(&shape))
 }
 
 /// One object, and everything that can be seen of it as text: `Debug` shows every bit of a double.
@@ -147,4 +137,15 @@ pub(crate) fn is_finite(report: Report<Output<'_>>) -> bool {
             .all(|index| output.record().get(index).is_none_or(|number| number.as_f64().is_finite()))
     };
     report.any().is_none_or(numbers)
+}
+
+/// A sample of any type, finite or not.
+pub(crate) fn any_number() -> impl Strategy<Value = Number> {
+    let special = prop::sample::select(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.5]);
+    prop_oneof![
+        special.prop_map(Number::F64),
+        any::<i64>().prop_map(Number::I64),
+        any::<u64>().prop_map(Number::U64),
+        any::<f64>().prop_map(Number::F64),
+    ]
 }

@@ -1,10 +1,20 @@
 //! What holds for every sequence of samples, periods and restarts, for every algorithm, type and kind of metric.
+//!
+//! The algorithms are those of the menu and two that an embedding program might register ([`registered`]); the tests
+//! reach them through their entries ([`shapes`]), so a new entry of the menu is tested without a line here.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 
+mod chains;
+mod claims;
+mod columns;
+mod docs;
 mod input;
 mod maps;
 mod means;
+mod registered;
 mod restarts;
 mod robustness;
+mod shapes;
+mod versions;
 mod windows;

@@ -1,69 +1,192 @@
-//! A map of metrics is each of its keys alone.
+//! A map of metrics is a pipeline for each of its keys.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-use derived_stats::{MapPipeline, Number, Pipeline, Spec};
+use derived_stats::{MapPipeline, MetricKind, Number, Pipeline, SavedMap, Silence, Spec};
 use proptest::prelude::*;
 
-use crate::input::{INLINE, PERIODIC, sample, silence, spec};
+use crate::input::{sample, silence};
+use crate::shapes::{Shape, for_each, shapes};
 
 const KEYS: [&str; 4] = ["", "blue", "green", "red"];
 
-/// A map of some of the keys, or the end of a period.
-type Happening = Option<BTreeMap<&'static str, Number>>;
-
-fn story() -> impl Strategy<Value = (Arc<Spec>, Vec<Happening>)> {
-    spec([&INLINE[..], &PERIODIC].concat()).prop_flat_map(|spec| {
-        let keys = prop::sample::select(KEYS.to_vec());
-        let values = prop::collection::btree_map(keys, sample(spec.value_type()), 1..4);
-        let happening = prop_oneof![3 => values.prop_map(Some), 1 => Just(None)];
-        (Just(spec), prop::collection::vec(happening, 0..40))
-    })
+#[derive(Clone, Debug)]
+enum Happening {
+    /// The end of a period.
+    Close,
+    /// A map, which may be empty, with the keys that carry the delete mark.
+    Map(BTreeMap<&'static str, Number>, Vec<&'static str>),
+    Restart,
 }
 
-proptest! {
-    #[test]
-    fn property_a_map_without_deletions_is_its_keys_alone((spec, story) in story(), silence in silence()) {
-        let mut map = MapPipeline::new(spec.clone()).with_silence(silence);
-        let mut alone: BTreeMap<&str, Pipeline> = BTreeMap::new();
-        for (step, happening) in story.iter().enumerate() {
-            let now = step as u64 * 300_000;
-            match happening {
-                Some(values) => {
-                    let taken = map.update(now, values.iter().map(|(key, value)| (*key, *value)), []);
-                    let new = || Pipeline::new(spec.clone()).with_silence(silence);
-                    let mut refused = false;
-                    for (key, value) in values {
-                        refused |= alone.entry(key).or_insert_with(new).update(now, *value).is_err();
-                    }
-                    prop_assert_eq!(taken.is_err(), refused);
-                }
-                None => {
-                    let closed: BTreeMap<_, _> =
-                        map.close_period(now).into_iter().map(|(key, report)| (key, format!("{report:?}"))).collect();
-                    let expected = alone.iter_mut().filter_map(|(key, pipeline)| {
-                        Some((*key, format!("{:?}", pipeline.close_period(now)?)))
-                    });
-                    prop_assert_eq!(closed, expected.collect());
-                }
-            }
-            same_results(&map, &alone, now)?;
-        }
+#[derive(Clone)]
+struct Story {
+    spec: Arc<Spec>,
+    silence: Silence,
+    happenings: Vec<Happening>,
+}
+
+impl fmt::Debug for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} under {:?}: {:?}", self.spec, self.silence, self.happenings)
     }
 }
 
-fn same_results(map: &MapPipeline, alone: &BTreeMap<&str, Pipeline>, now: u64) -> Result<(), TestCaseError> {
+fn stories(shape: &Shape) -> BoxedStrategy<Story> {
+    let tell = |spec: Arc<Spec>| {
+        let key = || prop::sample::select(KEYS.to_vec());
+        let values = prop::collection::btree_map(key(), sample(spec.value_type()), 0..4);
+        let deleted = prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(key(), 1..3)];
+        let happening = prop_oneof![
+            6 => (values, deleted).prop_map(|(values, deleted)| Happening::Map(values, deleted)),
+            3 => Just(Happening::Close),
+            1 => Just(Happening::Restart),
+        ];
+        (silence(), prop::collection::vec(happening, 0..40)).prop_map(move |(silence, happenings)| Story {
+            spec: spec.clone(),
+            silence,
+            happenings,
+        })
+    };
+    shape.specs().prop_flat_map(tell).boxed()
+}
+
+/// What a map should be: a pipeline for each key that it has had.
+///
+/// A deleted key starts anew. The result of its newest closed period stays, because a period that ended is not taken
+/// back: so that pipeline is kept aside, and gets no more samples, until the next period ends.
+struct Model {
+    spec: Arc<Spec>,
+    silence: Silence,
+    keys: BTreeMap<&'static str, Pipeline>,
+    shown: BTreeMap<&'static str, Pipeline>,
+    periods: u64,
+}
+
+impl Model {
+    fn new(story: &Story) -> Self {
+        let Story { spec, silence, .. } = story;
+        Self { spec: spec.clone(), silence: *silence, keys: BTreeMap::new(), shown: BTreeMap::new(), periods: 0 }
+    }
+
+    /// A pipeline that is as far within the n periods as the map is.
+    fn pipeline(&self) -> Pipeline {
+        let mut pipeline = Pipeline::new(self.spec.clone()).with_silence(self.silence);
+        let mut saved = pipeline.save();
+        *saved.words.last_mut().unwrap() = self.periods;
+        pipeline.restore(&saved).unwrap();
+        pipeline
+    }
+
+    /// Whether any sample was refused.
+    fn update(&mut self, at: u64, values: &BTreeMap<&'static str, Number>, deleted: &[&'static str]) -> bool {
+        if values.is_empty() && deleted.is_empty() {
+            self.keys.keys().copied().collect::<Vec<_>>().into_iter().for_each(|key| self.empty(key));
+        }
+        deleted.iter().for_each(|key| self.delete(key));
+        let mut refused = false;
+        for (key, value) in values.iter().filter(|(key, _)| !deleted.contains(key)) {
+            let new = self.pipeline();
+            refused |= self.keys.entry(key).or_insert(new).update(at, *value).is_err();
+        }
+        refused
+    }
+
+    fn delete(&mut self, key: &'static str) {
+        if let Some(pipeline) = self.keys.remove(key)
+            && self.spec.restarts_with_period()
+            && !self.shown.contains_key(key)
+        {
+            self.shown.insert(key, pipeline);
+        }
+    }
+
+    /// An empty map: as a deletion, but a counter goes on from its reading.
+    fn empty(&mut self, key: &'static str) {
+        let reading = self.keys.get(key).map(|pipeline| pipeline.save().words[..2].to_vec());
+        self.delete(key);
+        if self.spec.metric() == MetricKind::Agg
+            && let Some(reading) = reading
+        {
+            let mut pipeline = self.pipeline();
+            let mut saved = pipeline.save();
+            saved.words[..2].copy_from_slice(&reading);
+            pipeline.restore(&saved).unwrap();
+            self.keys.insert(key, pipeline);
+        }
+    }
+
+    fn close(&mut self, now: u64) -> BTreeMap<&'static str, String> {
+        self.periods += 1;
+        if self.periods.is_multiple_of(self.spec.every().max(1).into()) {
+            self.shown.clear();
+        }
+        let keys = self.keys.iter_mut();
+        keys.filter_map(|(key, pipeline)| Some((*key, format!("{:?}", pipeline.close_period(now)?)))).collect()
+    }
+
+    fn report(&self, key: &str, now: u64) -> Option<String> {
+        let pipeline = self.shown.get(key).or_else(|| self.keys.get(key))?;
+        if !self.spec.is_periodic() && !pipeline.is_active() {
+            return None;
+        }
+        pipeline.report(now).forced().map(|_| format!("{:?}", pipeline.report(now)))
+    }
+
+    fn running(&self, key: &str, now: u64) -> Option<String> {
+        Some(format!("{:?}", self.keys.get(key)?.running(now)?))
+    }
+}
+
+fn through_json(map: &MapPipeline) -> SavedMap {
+    serde_json::from_str(&serde_json::to_string(&map.save()).unwrap()).unwrap()
+}
+
+fn same_results(map: &MapPipeline, model: &Model, now: u64) -> Result<(), TestCaseError> {
     let reports: BTreeMap<_, _> = map.reports(now).collect();
     let running: BTreeMap<_, _> = map.running(now).collect();
-    for (key, pipeline) in alone {
-        match reports.get(key) {
-            Some(report) => prop_assert_eq!(format!("{report:?}"), format!("{:?}", pipeline.report(now))),
-            None => prop_assert!(pipeline.report(now).forced().is_none(), "key {} is missing", key),
-        }
+    for key in KEYS {
+        let report = reports.get(key).filter(|report| report.forced().is_some());
+        prop_assert_eq!(report.map(|report| format!("{report:?}")), model.report(key, now), "key {:?}", key);
         let open = running.get(key).map(|report| format!("{report:?}"));
-        prop_assert_eq!(open, pipeline.running(now).map(|report| format!("{report:?}")));
+        prop_assert_eq!(open, model.running(key, now), "key {:?}", key);
     }
-    prop_assert!(reports.keys().chain(running.keys()).all(|key| alone.contains_key(key)), "a key from nowhere");
+    prop_assert!(reports.keys().chain(running.keys()).all(|key| KEYS.contains(key)), "a key from nowhere");
     Ok(())
+}
+
+#[test]
+fn property_a_map_is_a_pipeline_for_each_key() {
+    for_each(shapes(), stories, |story| {
+        let mut map = MapPipeline::new(story.spec.clone()).with_silence(story.silence);
+        let mut model = Model::new(&story);
+        for (step, happening) in story.happenings.iter().enumerate() {
+            let now = step as u64 * 300_000;
+            match happening {
+                Happening::Close => {
+                    let closed = map.close_period(now).into_iter();
+                    let closed: BTreeMap<_, _> = closed.map(|(key, report)| (key, format!("{report:?}"))).collect();
+                    prop_assert_eq!(closed, model.close(now));
+                }
+                Happening::Map(values, deleted) => {
+                    let values = || values.iter().map(|(key, value)| (*key, *value));
+                    let taken = map.update(now, values(), deleted.iter().copied());
+                    prop_assert_eq!(taken.is_err(), model.update(now, &values().collect(), deleted));
+                }
+                Happening::Restart => {
+                    let saved = through_json(&map);
+                    let mut restarted = MapPipeline::new(story.spec.clone()).with_silence(story.silence);
+                    restarted.restore(&saved).unwrap();
+                    prop_assert_eq!(&restarted, &map);
+                    prop_assert_eq!(restarted.is_active(), map.is_active());
+                    prop_assert_eq!(restarted.save(), saved);
+                    map = restarted;
+                }
+            }
+            same_results(&map, &model, now)?;
+        }
+        Ok(())
+    });
 }

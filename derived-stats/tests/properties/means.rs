@@ -1,10 +1,13 @@
-//! Bounds that means and scores keep.
+//! Weighted means against exact arithmetic, and the bound of the score.
 
 use derived_stats::entry::Role;
 use derived_stats::{MetricKind, Number, ValueType};
+use num_rational::BigRational;
+use num_traits::{Signed, Zero};
 use proptest::prelude::*;
 
-use crate::input::{compile, sample, value_type};
+use crate::input::{sample, value_type};
+use crate::shapes::compile;
 
 fn series() -> impl Strategy<Value = (ValueType, Vec<Number>)> {
     value_type().prop_flat_map(|value| (Just(value), prop::collection::vec(sample(value), 1..60)))
@@ -18,24 +21,66 @@ fn without_underflow(sample: Number) -> Number {
     }
 }
 
+/// The recursion of the weighted moments without rounding. Weight and samples are doubles, which are rationals.
+#[derive(Debug)]
+struct Exact {
+    alpha: BigRational,
+    mean: BigRational,
+    variance: BigRational,
+}
+
+fn rational(value: f64) -> BigRational {
+    BigRational::from_float(value).unwrap()
+}
+
+impl Exact {
+    fn new(alpha: f64) -> Self {
+        Self { alpha: rational(alpha), mean: Zero::zero(), variance: Zero::zero() }
+    }
+
+    fn update(&mut self, x: f64) {
+        let (x, kept) = (rational(x), rational(1.0) - &self.alpha);
+        let distance = &x - &self.mean;
+        self.variance = &kept * (&self.variance + &self.alpha * &distance * &distance);
+        self.mean = kept * &self.mean + &self.alpha * x;
+    }
+}
+
+/// With u = 2^-53, n samples of size M at most: each update of the mean rounds four times (1-a, both products, their sum),
+/// each time a number of at most M, and what was wrong before shrinks. So the mean is within 4*n*u*M.
+const MEAN_ROUNDINGS: f64 = 4.0;
+
+/// The distance d is at most 2M and off by the mean's error and its own rounding, (4n+2)*u*M, so d*d by at most
+/// 2*2M*(4n+2)*u*M + 4*u*M^2; the other four roundings of an update are of at most 4M^2. That is less than (16n+32)*u*M^2 a
+/// sample, and what was wrong before shrinks: 16*n*(n+2)*u*M^2 in all.
+const VARIANCE_ROUNDINGS: f64 = 16.0;
+
+const UNIT: f64 = f64::EPSILON / 2.0;
+
+/// Mean and variance as they are saved: an inline state is a word of flags, then the words of the algorithm.
+fn moments(words: &[u64]) -> (f64, f64) {
+    (f64::from_bits(words[1]), f64::from_bits(words[2]))
+}
+
 proptest! {
     #[test]
-    fn property_an_average_lies_between_the_least_and_the_greatest_sample((value, samples) in series()) {
-        let spec = compile("raw:DSAvg", value, MetricKind::Plain);
-        let mut state = spec.start();
-        for (count, sample) in samples.iter().enumerate() {
-            spec.update(&mut state, 0, *sample).unwrap();
-            let result = spec.report(&state, 0).forced().expect("an average");
-            if result.error().is_some() {
-                // The sum stopped at the bound, and the result says so.
-                continue;
-            }
-            let seen = samples[..=count].iter().map(|sample| sample.as_f64());
-            let (least, most) = seen.fold((f64::MAX, f64::MIN), |(least, most), x| (least.min(x), most.max(x)));
-            // Each addition of doubles may round by half an ulp; a mean of integers is exact but for its conversion.
-            let slack = least.abs().max(most.abs()) * (count + 2) as f64 * f64::EPSILON;
-            let mean = result.value().expect("a mean").as_f64();
-            prop_assert!(least - slack <= mean && mean <= most + slack, "{mean} is not within {least}..{most}");
+    fn property_weighted_moments_are_as_near_to_the_exact_ones_as_their_rounding(
+        samples in prop::collection::vec(prop_oneof![-1e3..1e3, Just(36.0), Just(0.0), -1e9..1e9], 1..30),
+        alpha in prop_oneof![Just(1.0), Just(0.1), Just(0.5), 1e-3..1.0],
+        call in prop::sample::select(vec!["DSEWM", "DSAnomaly:EWM"]),
+    ) {
+        let spec = compile(&format!("raw:{call}:{alpha}"), ValueType::F64, MetricKind::Plain);
+        let (mut state, mut exact) = (spec.start(), Exact::new(alpha));
+        let size = rational(samples.iter().copied().map(f64::abs).fold(0.0, f64::max));
+        for (count, x) in samples.into_iter().enumerate() {
+            spec.update(&mut state, 0, Number::F64(x)).unwrap();
+            exact.update(x);
+            let (mean, variance) = moments(&spec.save(&state).words);
+            let count = (count + 1) as f64;
+            let bound = rational(MEAN_ROUNDINGS * count * UNIT) * &size;
+            prop_assert!((rational(mean) - &exact.mean).abs() <= bound, "the mean {mean} after {count} samples");
+            let bound = rational(VARIANCE_ROUNDINGS * count * (count + 2.0) * UNIT) * &size * &size;
+            prop_assert!((rational(variance) - &exact.variance).abs() <= bound, "the variance {variance} after {count}");
         }
     }
 

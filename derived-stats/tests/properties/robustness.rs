@@ -1,28 +1,22 @@
 //! Nothing panics, whatever is written, sent or restored, and what comes out is finite.
 
+use derived_stats::entry::Entry;
 use derived_stats::{
-    Context, MetricKind, Number, Periods, Pipeline, RestoreError, SavedState, Silence, Spec, UpdateError, ValueType,
+    Context, DETECTOR_CALL, MapPipeline, MetricKind, Number, Periods, Pipeline, RestoreError, SavedMap, SavedState,
+    Spec, UpdateError, ValueType,
 };
 use proptest::prelude::*;
 
-use crate::input::{Event, Object, compile, is_finite, metric, sample, silence, story, value_type};
+use crate::input::{Event, Object, Story, any_number, is_finite, metric, sample, silence, stories, story, value_type};
+use crate::registered::REGISTRY;
+use crate::shapes::{Shape, compile, entries, for_each, shapes};
 
 /// Annotations put together from good and bad pieces.
 fn annotation() -> impl Strategy<Value = String> {
     let period =
         prop::sample::select(vec!["", "0-", "1-", "3-", "1.DSSum-", "1.DSAvg-", "1.DSFoo-", "4294967295-", "x-"]);
-    let name = prop::sample::select(vec![
-        "DSSum",
-        "DSAvg",
-        "DSNone",
-        "DSNon0",
-        "DSChange",
-        "DSNull",
-        "DSEWM",
-        "DSAnomaly",
-        "DSFoo",
-        "",
-    ]);
+    let names = entries().map(Entry::name).chain([DETECTOR_CALL, "DSFoo", ""]);
+    let name = prop::sample::select(names.collect::<Vec<_>>());
     let arguments = prop::sample::select(vec![
         "",
         ":",
@@ -108,7 +102,7 @@ proptest! {
         periods in periods(),
         silence in silence(),
     ) {
-        let context = Context::new(value).with_metric(metric).with_periods(periods);
+        let context = Context::new(value).with_metric(metric).with_periods(periods).with_registry(&REGISTRY);
         if let Ok(spec) = Spec::parse(&text, context) {
             survives(&mut Object::new(spec.into(), silence), &events)?;
         }
@@ -116,7 +110,7 @@ proptest! {
 
     #[test]
     fn property_arbitrary_words_give_an_error_or_a_state_that_works(
-        (spec, _) in story(),
+        Story { spec, .. } in story(),
         words in words(),
         silence in silence(),
         events in wild_events(ValueType::U64),
@@ -129,8 +123,7 @@ proptest! {
 
     #[test]
     fn property_one_changed_word_gives_an_error_or_a_state_that_works(
-        (spec, events) in story(),
-        silence in silence(),
+        Story { spec, silence, events } in story(),
         position in any::<prop::sample::Index>(),
         word in prop_oneof![any::<u64>(), 0..3u64, Just(u64::MAX), any::<f64>().prop_map(f64::to_bits)],
         later in wild_events(ValueType::U64),
@@ -150,7 +143,7 @@ proptest! {
 
     #[test]
     fn property_a_pipeline_takes_arbitrary_words_or_stays_as_it_was(
-        (spec, _) in story(),
+        Story { spec, .. } in story(),
         words in words(),
         periods in prop_oneof![any::<u64>(), Just(u64::MAX)],
     ) {
@@ -169,22 +162,38 @@ proptest! {
             prop_assert!(pipeline.close_period(now).is_none_or(is_finite));
         }
     }
+}
 
-    #[test]
-    fn property_a_refused_sample_leaves_everything_as_it_was(
-        (spec, events) in story(),
-        value in prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(0.5)],
-    ) {
-        let mut object = Object::new(spec, Silence::Once);
-        for event in &events {
-            let before = object.seen();
-            let refused = object.spec.update(&mut object.state, object.now, Number::F64(value));
-            if refused.is_err() {
-                prop_assert_eq!(object.seen(), before);
+#[test]
+fn property_every_shape_survives_whatever_comes_at_any_time() {
+    let input = |shape: &Shape| {
+        shape.specs().prop_flat_map(|spec| {
+            let events = wild_events(spec.value_type());
+            (silence(), events).prop_map(move |(silence, events)| Story { spec: spec.clone(), silence, events })
+        })
+    };
+    for_each(shapes(), input, |Story { spec, silence, events }| survives(&mut Object::new(spec, silence), &events));
+}
+
+#[test]
+fn property_a_refused_sample_leaves_everything_as_it_was() {
+    for_each(
+        shapes(),
+        |shape| (stories(shape), any_number()),
+        |(Story { spec, silence, events }, value)| {
+            let mut object = Object::new(spec, silence);
+            for event in &events {
+                if !value.as_f64().is_finite() || !object.spec.accepts(value) {
+                    let before = (object.seen(), object.state.clone());
+                    let refused = object.spec.update(&mut object.state, object.now, value);
+                    prop_assert!(matches!(refused, Err(UpdateError::Value(_))), "{value} was taken: {refused:?}");
+                    prop_assert_eq!((object.seen(), object.state.clone()), before);
+                }
+                object.apply(event);
             }
-            object.apply(event);
-        }
-    }
+            Ok(())
+        },
+    );
 }
 
 /// Before the check the score of this state was infinite.
@@ -197,6 +206,23 @@ fn a_saved_newest_sample_far_outside_the_moments_is_refused() {
     assert!(refused, "{:?}", spec.restore(&saved));
 }
 
+/// Before the check these words were ignored, and the restored state saved others.
+#[test]
+fn a_word_about_something_that_is_absent_must_be_zero() {
+    let cases = [
+        ("raw:DSSum", MetricKind::Agg, 1, "counter reading"),
+        ("1-raw:DSSum", MetricKind::Plain, 1, "end of the closed period"),
+    ];
+    for (annotation, metric, position, expected) in cases {
+        let spec = compile(annotation, ValueType::U64, metric);
+        let mut saved = spec.save(&spec.start());
+        assert!(spec.restore(&saved).is_ok(), "{annotation}");
+        saved.words[position] = 1 << 20;
+        let refused = spec.restore(&saved);
+        assert_eq!(refused.err(), Some(RestoreError::Invalid { field: expected, word: 1 << 20 }), "{annotation}");
+    }
+}
+
 #[test]
 fn a_counter_keeps_its_reading_when_a_window_refuses_the_sample() {
     let spec = compile("raw:DSSum:1", ValueType::U64, MetricKind::Agg);
@@ -207,4 +233,49 @@ fn a_counter_keeps_its_reading_when_a_window_refuses_the_sample() {
     assert_eq!(update(7_000_000, 17), Ok(()));
     let report = format!("{:?}", spec.report(&state, 7_000_000));
     assert!(report.contains("U64(7)"), "the refused 3 and the 4 after it are missing in {report}");
+}
+
+/// Before the check a map that was restored with the last number of periods panicked at the next one.
+#[test]
+fn a_map_takes_any_number_of_periods() {
+    let mut map = MapPipeline::new(compile("2-raw:DSSum", ValueType::U64, MetricKind::Plain));
+    let mut saved = map.save();
+    saved.periods = u64::MAX;
+    map.restore(&saved).unwrap();
+    assert!(map.close_period(0).is_empty());
+    assert_eq!(map.save().periods, 0);
+}
+
+#[test]
+fn a_map_that_cannot_be_restored_stays_as_it_was_and_names_the_key() {
+    let new = |annotation| MapPipeline::new(compile(annotation, ValueType::U64, MetricKind::Plain));
+    let mut map = new("1-raw:DSSum");
+    map.update(0, [("blue", Number::U64(3)), ("red", Number::U64(4))], []).unwrap();
+    let (before, saved) = (map.clone(), map.save());
+    let mut broken = saved.clone();
+    broken.keys.get_mut("red").unwrap().push(0);
+    let error = map.restore(&broken).unwrap_err();
+    assert_eq!(
+        error,
+        RestoreError::InKey { key: "red".to_owned(), error: Box::new(RestoreError::TooLong { extra: 1 }) }
+    );
+    assert_eq!(error.to_string(), "key `red`: the saved state has 1 words too many");
+    assert_eq!(map.restore(&SavedMap { version: 1, ..saved.clone() }), Err(RestoreError::Version { found: 1 }));
+    assert_eq!(map, before);
+    assert!(matches!(new("1-raw:DSAvg").restore(&saved), Err(RestoreError::WrongPipeline { .. })));
+    assert!(matches!(
+        map.restore(&SavedMap { algorithms: vec![2], ..saved }),
+        Err(RestoreError::InKey { error, .. }) if matches!(*error, RestoreError::AlgorithmVersion { found: 2, known: 1, .. })
+    ));
+    assert_eq!(map, before);
+}
+
+#[test]
+fn a_map_gives_one_key_as_it_gives_all() {
+    let mut map = MapPipeline::parse("1-raw:DSSum").unwrap();
+    map.update(0, [("blue", Number::U64(3))], []).unwrap();
+    assert!((map.report("blue", 0).is_none(), map.number("blue")) == (true, None), "the period is open");
+    map.close_period(1);
+    assert_eq!(map.report("blue", 1), map.reports(1).next().map(|(_, report)| report));
+    assert_eq!((map.number("blue"), map.number("red")), (Some(Number::U64(3)), None));
 }

@@ -3,7 +3,8 @@
 use derived_stats::{MetricKind, Number, OVERFLOW, Output, Report, ValueType};
 use proptest::prelude::*;
 
-use crate::input::{compile, sample};
+use crate::input::sample;
+use crate::shapes::compile;
 
 const SECOND: u64 = 1_000_000;
 

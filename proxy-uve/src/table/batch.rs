@@ -102,9 +102,7 @@ impl<S: ResultSink> Table<S> {
             first += filled;
             filled = 0;
             if decoded.is_err() {
-                let fate = if self.is_new(position) { Fate::MalformedPayload } else { Fate::Duplicate };
-                self.count(fate);
-                not_aggregated(first, fate);
+                not_aggregated(first, self.refuse_payload(position));
                 first += 1;
             }
         }
@@ -133,7 +131,13 @@ impl<S: ResultSink> Table<S> {
     ) {
         for (index, (record, &slot)) in records.iter().zip(slots).enumerate() {
             let fate = match self.is_new(record.position) {
-                true => self.judge(record, (slot != UNKNOWN).then_some(slot as usize)),
+                // The slot may have gone to another object since the look-up, or the object got one.
+                true => {
+                    let slot = (slot != UNKNOWN).then_some(slot as usize);
+                    let slot = slot.filter(|&slot| self.slots.key(slot) == record.key);
+                    let slot = slot.or_else(|| self.slots.find(record.key));
+                    self.judge(record, slot)
+                }
                 false => Fate::Duplicate,
             };
             self.count(fate);

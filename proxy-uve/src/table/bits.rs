@@ -14,6 +14,15 @@ impl Bits {
         self.0[word] |= 1 << (slot % 64);
     }
 
+    /// Whether the slot was a member.
+    pub(crate) fn remove(&mut self, slot: usize) -> bool {
+        let was = self.contains(slot);
+        if was {
+            self.0[slot / 64] &= !(1 << (slot % 64));
+        }
+        was
+    }
+
     #[inline]
     pub(crate) fn contains(&self, slot: usize) -> bool {
         self.0.get(slot / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)

@@ -45,6 +45,7 @@ impl<S: ResultSink> Table<S> {
         }
         self.progress.watermark = self.progress.watermark.max(stream_time);
         if makes_due {
+            self.next_end = self.plan.next_window_end(self.progress.watermark);
             self.begin_next();
         }
         if self.settings.close_per_record == usize::MAX {
@@ -55,9 +56,7 @@ impl<S: ResultSink> Table<S> {
 
     /// Whether a window may end between the watermark and `stream_time`: every one that ended before is closed.
     pub(super) fn makes_due(&self, stream_time: u64) -> bool {
-        let watermark = self.progress.watermark;
-        let passes_end = |period: u64| watermark / period != stream_time / period;
-        stream_time > watermark && self.plan.groups.iter().any(|group| passes_end(group.period))
+        stream_time > self.progress.watermark && stream_time >= self.next_end
     }
 
     /// Closes every window that is due to its end.
@@ -207,7 +206,7 @@ impl<S: ResultSink> Table<S> {
                 proxy: &self.proxy,
                 start: closing.start,
                 end: closing.end,
-                partial: closing.oldest < self.progress.covered_from && self.is_partial(plan, closing, type_index),
+                partial: self.may_be_partial(closing) && self.is_partial(plan, closing, type_index),
                 deleted: false,
             };
             self.sink.begin(&subject);
@@ -217,7 +216,8 @@ impl<S: ResultSink> Table<S> {
                     let start = closing.end.saturating_sub(plan.lanes[lane].window);
                     let silent = closing.column(lane).is_none_or(|column| column.is_empty(slot));
                     let report = report.map(|record| Output::new(attribute.description(), record));
-                    let result = AttributeResult { name: &attribute.name, report, start, silent, inline: false };
+                    let (name, template) = (&attribute.name, Some(&attribute.template));
+                    let result = AttributeResult { name, report, start, silent, inline: false, template };
                     self.sink.attribute(&subject, &result);
                 }
             }
@@ -225,12 +225,19 @@ impl<S: ResultSink> Table<S> {
         }
     }
 
+    /// Whether any window that ends may be partial: the quick answer for all types.
+    fn may_be_partial(&self, closing: &Closing) -> bool {
+        closing.oldest < self.progress.covered_from.max(self.lanes_covered_from)
+    }
+
     /// Whether any window whose result the type shows now was covered in part only.
     fn is_partial(&self, plan: &Plan, closing: &Closing, type_index: usize) -> bool {
-        let lanes = plan.types[type_index].attributes.iter().map(|attribute| plan.lane_of(attribute.reading));
-        let ending = lanes.filter(|&lane| closing.column_of(lane).is_some());
-        let starts = ending.map(|lane| closing.end.saturating_sub(plan.lanes[lane].window));
-        starts.min().unwrap_or(closing.start) < self.progress.covered_from
+        let mut lanes = plan.types[type_index].attributes.iter().map(|attribute| plan.lane_of(attribute.reading));
+        lanes.any(|lane| {
+            let covered_from = self.progress.covered_from.max(self.lanes[lane].covered_from);
+            let start = closing.end.saturating_sub(plan.lanes[lane].window);
+            closing.column_of(lane).is_some() && start < covered_from
+        })
     }
 
     /// Ends an object's proxy UVEs: one last row each, without value, and everything about it is forgotten. One that
@@ -345,6 +352,20 @@ impl Closing {
     /// `None` if no window of the lane ends here, `Some(None)` if one does but had no samples at all.
     fn column_of(&self, lane: usize) -> Option<Option<&WindowColumn>> {
         column_of(&self.columns, lane)
+    }
+
+    /// The end and the column of a lane's window, while the object's result of it waits.
+    pub(super) fn waiting(&self, lane: usize, slot: usize) -> Option<(u64, &WindowColumn)> {
+        let column = self.column(lane).filter(|_| slot / WORD >= self.next)?;
+        Some((self.end, column))
+    }
+
+    /// Forgets an object's samples.
+    pub(super) fn remove(&mut self, slot: usize) {
+        self.touched.remove(slot);
+        for column in self.columns.iter_mut().filter_map(|(_, column)| column.as_mut()) {
+            column.clear(slot);
+        }
     }
 
     fn column(&self, lane: usize) -> Option<&WindowColumn> {

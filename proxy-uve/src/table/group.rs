@@ -73,7 +73,11 @@ impl Group {
     /// Notes a sample of time `at`.
     #[inline]
     pub(crate) fn touch(&mut self, plan: &GroupPlan, slot: usize, at: u64) {
-        self.window_at(at - at % plan.period).insert(slot);
+        match self.open.back_mut() {
+            // Most samples are of the newest window: no division for them.
+            Some((newest, touched)) if at.wrapping_sub(*newest) < plan.period => touched.insert(slot),
+            _ => self.window_at(at - at % plan.period).insert(slot),
+        }
     }
 
     /// Notes samples of the window that starts at `start`.
@@ -189,6 +193,16 @@ impl Group {
         self.open.iter().any(|(_, bits)| bits.contains(slot))
     }
 
+    /// Forgets an object: its life, and its samples in open windows. A window that this leaves empty goes, as if it had
+    /// never been opened.
+    pub(crate) fn remove(&mut self, slot: usize) {
+        if let Some(life) = self.lives.get_mut(slot) {
+            self.alive -= usize::from(life.is_alive());
+            *life = Life::default();
+        }
+        self.open.retain_mut(|(_, touched)| !(touched.remove(slot) && touched.is_empty()));
+    }
+
     pub(crate) fn shrink(&mut self, slots: usize) {
         self.lives.truncate(slots);
         self.lives.shrink_to_fit();
@@ -203,7 +217,7 @@ mod tests {
     use super::*;
 
     fn plan(timeout: u32) -> GroupPlan {
-        GroupPlan { period: 60, timeout, silence: Silence::Once, lanes: vec![], types: vec![], id: 0 }
+        GroupPlan { period: 60, timeout, silence: Silence::Once, lanes: vec![], types: vec![], identity: String::new() }
     }
 
     const ALIVE: Turns = Turns { alive: 1, deleted: 0 };

@@ -6,7 +6,7 @@ use derived_stats::{Number, Report, UpdateError};
 
 use crate::key::{KeyError, ObjectKey};
 use crate::table::slots::MAX_KEY_BYTES;
-use crate::table::{AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Record, ResultSink, Subject, Table};
+use crate::table::{AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Progress, Record, ResultSink, Subject, Table};
 use crate::wire::{self, WireError};
 
 /// Why a record is no sample.
@@ -43,20 +43,70 @@ impl<S: ResultSink> Table<S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ingest_decoded(&mut self, record: &DecodedRecord<'_>) -> Fate {
-        let fate = if self.is_new(record.position) { self.judge(record, None) } else { Fate::Duplicate };
+        let slot = self.slots.find(record.key);
+        if let Some(slot) = slot.filter(|_| self.is_plain(record)) {
+            self.apply_plain(slot, record);
+            return Fate::Aggregated;
+        }
+        let fate = if self.is_new(record.position) { self.judge(record, slot) } else { Fate::Duplicate };
         self.count(fate);
         fate
     }
 
-    pub(super) fn judge_record(&mut self, record: &Record<'_>) -> Fate {
-        if !self.is_new(record.position) {
-            return Fate::Duplicate;
-        }
-        let Ok(sample) = wire::decode_within(record.payload, self.settings.max_payload_bytes) else {
-            return Fate::MalformedPayload;
+    /// Whether a record of a known object takes the fast path: new, of the type that every lane takes, its windows open,
+    /// none of them closing or due.
+    fn is_plain(&self, record: &DecodedRecord<'_>) -> bool {
+        let Progress { position: Some(position), newest: Some(newest), watermark, .. } = self.progress else {
+            return false;
         };
-        let &Record { position, arrived, key, .. } = record;
-        self.judge(&DecodedRecord { position, arrived, key, at: sample.timestamp, value: sample.value }, None)
+        self.takes_columns
+            && self.closing.is_none()
+            && record.position > position
+            && record.at >= watermark
+            && record.at < u64::MAX
+            && record.at <= record.arrived.saturating_add(self.allowed_skew)
+            && self.plan.lanes[0].spec.accepts(record.value)
+            && (record.at <= newest || !self.makes_due(record.at.saturating_sub(self.allowed_lateness)))
+    }
+
+    /// Applies a [plain](Self::is_plain) record. The less there is to do for one, the more records the processor has in
+    /// flight while it waits for the memory of the first.
+    fn apply_plain(&mut self, slot: usize, record: &DecodedRecord<'_>) {
+        let Progress { position, newest, watermark, fates, .. } = &mut self.progress;
+        *position = Some(record.position);
+        *newest = (*newest).max(Some(record.at));
+        *watermark = (*watermark).max(record.at.saturating_sub(self.allowed_lateness));
+        fates.aggregated += 1;
+        for lane in &mut self.lanes {
+            let taken = lane.update(slot, record.at, record.value);
+            debug_assert!(taken.is_ok(), "the value was checked");
+        }
+        for (group, plan) in self.groups.iter_mut().zip(&self.plan.groups) {
+            group.touch(plan, slot, record.at);
+        }
+        self.dirty.insert(slot / CHUNK_SLOTS);
+    }
+
+    /// Decodes a record and applies it.
+    pub(super) fn apply_record(&mut self, record: &Record<'_>) -> Fate {
+        let &Record { position, arrived, key, payload } = record;
+        match wire::decode_within(payload, self.settings.max_payload_bytes) {
+            Ok(sample) => self.ingest_decoded(&DecodedRecord {
+                position,
+                arrived,
+                key,
+                at: sample.timestamp,
+                value: sample.value,
+            }),
+            Err(_) => self.refuse_payload(position),
+        }
+    }
+
+    /// Counts a record whose payload cannot be decoded.
+    pub(super) fn refuse_payload(&mut self, position: u64) -> Fate {
+        let fate = if self.is_new(position) { Fate::MalformedPayload } else { Fate::Duplicate };
+        self.count(fate);
+        fate
     }
 
     /// Counts a record that was judged, and does its share of the window that is closing.
@@ -76,8 +126,9 @@ impl<S: ResultSink> Table<S> {
         new
     }
 
-    /// Applies a record. `slot` is its object's, if that is known.
+    /// Applies a record of the object in `slot`, which is none for an object without a slot.
     pub(super) fn judge(&mut self, record: &DecodedRecord<'_>, slot: Option<usize>) -> Fate {
+        // A known key was checked when it became known.
         if slot.is_none() && !self.is_key(record.key) {
             return Fate::MalformedKey;
         }
@@ -87,13 +138,12 @@ impl<S: ResultSink> Table<S> {
         if !self.plan.accepts(record.value) {
             return Fate::MalformedValue;
         }
-        self.note_time(record.at);
+        // Windows that close may take the slot away.
+        let slot = if self.note_time(record.at) { None } else { slot };
         if !self.is_open_at(record.at) {
             return Fate::Late;
         }
-        // Closing windows may have taken the slot away.
-        let slot = slot.filter(|&slot| self.slots.key(slot) == record.key).or_else(|| self.slot(record.key));
-        match slot {
+        match slot.or_else(|| self.slot(record.key)) {
             Some(slot) => self.apply(slot, record),
             None => Fate::OverLimit,
         }
@@ -124,24 +174,35 @@ impl<S: ResultSink> Table<S> {
         known.or_else(|| has_room.then(|| self.slots.insert(key)))
     }
 
-    fn note_time(&mut self, at: u64) {
-        if self.progress.newest.is_none() {
-            self.progress.covered_from = self.progress.covered_from.max(at);
+    /// Moves time on. Whether windows may have closed.
+    fn note_time(&mut self, at: u64) -> bool {
+        match self.progress.newest {
+            Some(newest) if newest >= at => return false,
+            Some(_) => {}
+            None => self.progress.covered_from = self.progress.covered_from.max(at),
         }
-        let newest = self.progress.newest.map_or(at, |newest| newest.max(at));
-        self.progress.newest = Some(newest);
-        self.move_watermark(newest.saturating_sub(self.allowed_lateness));
+        self.progress.newest = Some(at);
+        let watermark = at.saturating_sub(self.allowed_lateness);
+        let makes_due = self.makes_due(watermark);
+        self.move_watermark(watermark);
+        makes_due
     }
 
     fn is_open_at(&self, at: u64) -> bool {
+        self.plan.groups.iter().any(|group| self.is_open(at, group.period))
+    }
+
+    /// Whether the window of `period` that holds `at` is not closed.
+    fn is_open(&self, at: u64, period: u64) -> bool {
         let watermark = self.progress.watermark;
-        self.plan.groups.iter().any(|group| window_end(at, group.period) > watermark)
+        // A window ends after all its times but the last one of all: no division for most samples.
+        (at >= watermark && at < u64::MAX) || window_end(at, period) > watermark
     }
 
     fn apply(&mut self, slot: usize, record: &DecodedRecord<'_>) -> Fate {
         let mut outcome = Fate::Refused;
         for index in 0..self.groups.len() {
-            if window_end(record.at, self.plan.groups[index].period) > self.progress.watermark {
+            if self.is_open(record.at, self.plan.groups[index].period) {
                 match self.apply_to_group(index, slot, record) {
                     Ok(()) => outcome = Fate::Aggregated,
                     Err(_) => continue,
@@ -204,7 +265,7 @@ impl<S: ResultSink> Table<S> {
                 let report = self.inline[attribute].report(slot, record.at);
                 if let Some(report @ Report::Value(_)) = report {
                     let (name, start) = (&inline.name, record.at);
-                    let result = AttributeResult { name, report, start, silent: false, inline: true };
+                    let result = AttributeResult { name, report, start, silent: false, inline: true, template: None };
                     self.sink.attribute(&subject, &result);
                 }
             }

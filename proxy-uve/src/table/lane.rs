@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use derived_stats::column::{CounterColumn, Update, WindowColumn};
-use derived_stats::{MetricKind, Number, UpdateError};
+use derived_stats::{Number, UpdateError};
 
 use crate::table::batch::by_window;
 use crate::table::plan::LanePlan;
@@ -19,30 +19,33 @@ pub(crate) struct Lane {
     /// Before its first window a lane has no column to copy.
     empty: WindowColumn,
     pub(crate) counters: Option<CounterColumn>,
+    /// Windows that start earlier are partial, because the lane was not there from their start: it was new in a restore.
+    /// 0 for a lane as old as its table. Microseconds.
+    pub(crate) covered_from: u64,
 }
 
 impl Lane {
     /// `None` for an inline spec, which no lane has.
     pub(crate) fn new(plan: &LanePlan) -> Option<Self> {
-        let agg = plan.spec.metric() == MetricKind::Agg;
         Some(Self {
             window: plan.window,
             open: VecDeque::new(),
             spare: None,
             empty: WindowColumn::new(&plan.spec)?,
-            counters: agg.then(|| CounterColumn::new(&plan.spec)),
+            counters: plan.has_counters().then(|| CounterColumn::new(&plan.spec)),
+            covered_from: 0,
         })
     }
 
     /// Adds a sample to the window of its time.
     #[inline]
     pub(crate) fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError> {
-        let start = at - at % self.window;
+        let index = self.index_of(at);
         // Out of the lane while its windows are borrowed.
         match self.counters.take() {
-            None => self.window_at(start).update(slot, at, value),
+            None => self.open[index].1.update(slot, at, value),
             Some(mut counters) => {
-                let window = self.window_at(start);
+                let window = &mut self.open[index].1;
                 let updated = counters.update(slot, value, |difference| window.update(slot, at, difference));
                 self.counters = Some(counters);
                 updated
@@ -63,11 +66,25 @@ impl Lane {
         self.counters.is_none() && self.empty.takes_every_value()
     }
 
+    /// The open window that holds `at`, opened if need be.
+    fn index_of(&mut self, at: u64) -> usize {
+        // Most samples are of the newest window: no division for them.
+        match self.open.back() {
+            Some(&(newest, _)) if at.wrapping_sub(newest) < self.window => self.open.len() - 1,
+            _ => self.index_at(at - at % self.window),
+        }
+    }
+
     /// The column of the window that starts at `start`, opened if need be.
     pub(crate) fn window_at(&mut self, start: u64) -> &mut WindowColumn {
+        let index = self.index_at(start);
+        &mut self.open[index].1
+    }
+
+    fn index_at(&mut self, start: u64) -> usize {
         // The newest window is the usual one, so search from the back.
         let after = self.open.iter().rposition(|&(open, _)| open <= start);
-        let index = match after {
+        match after {
             Some(index) if self.open[index].0 == start => index,
             _ => {
                 let index = after.map_or(0, |index| index + 1);
@@ -75,8 +92,7 @@ impl Lane {
                 self.open.insert(index, (start, column));
                 index
             }
-        };
-        &mut self.open[index].1
+        }
     }
 
     /// Takes out the window that ends at `end`, if it was opened.

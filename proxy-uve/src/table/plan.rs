@@ -4,15 +4,20 @@
 //!   together, so an object's life is kept once for all of them.
 //! * A *lane* is what an open window accumulates. Attributes that accumulate the same (both built-in types sum the
 //!   same samples) share a lane; a lane with `N-` has windows of N periods.
-//! * Each *attribute* reads a lane, directly or through a detector of its own; an inline one has a state of its own.
+//! * Each *attribute* reads a lane, directly or through a detector, which attributes with the same annotation share; an
+//!   inline one has a state of its own.
+//!
+//! The [names of state](identity) decide what is the same, here as in a snapshot.
 
 use std::sync::Arc;
 
-use derived_stats::{Description, Number, Silence, Spec};
+use derived_stats::{Description, MetricKind, Number, Silence, Spec};
 
+use crate::json::JsonTemplate;
 use crate::schema::ProxyType;
 use crate::stream::StreamName;
 use crate::table::group::MAX_SILENT;
+use crate::table::identity::{self, GroupKey};
 
 /// The compiled form of one entry of a proxy list. Shared by the tables of all partitions.
 #[derive(Debug)]
@@ -36,23 +41,26 @@ pub(crate) struct GroupPlan {
     pub(crate) silence: Silence,
     pub(crate) lanes: Vec<usize>,
     pub(crate) types: Vec<usize>,
-    /// Identifies the group's part of a snapshot.
-    pub(crate) id: u32,
+    /// The name of its state.
+    pub(crate) identity: String,
 }
 
 #[derive(Debug)]
 pub(crate) struct LanePlan {
     pub(crate) spec: Arc<Spec>,
+    pub(crate) group: usize,
     /// Length of a window in microseconds: a multiple of the group's period.
     pub(crate) window: u64,
-    pub(crate) id: u32,
+    /// The name of its state.
+    pub(crate) identity: String,
 }
 
 #[derive(Debug)]
 pub(crate) struct DetectorPlan {
     pub(crate) spec: Arc<Spec>,
     pub(crate) lane: usize,
-    pub(crate) id: u32,
+    /// The name of its state.
+    pub(crate) identity: String,
 }
 
 #[derive(Debug)]
@@ -62,7 +70,8 @@ pub(crate) struct InlinePlan {
     pub(crate) type_index: usize,
     pub(crate) name: String,
     pub(crate) hidden: bool,
-    pub(crate) id: u32,
+    /// The name of its state.
+    pub(crate) identity: String,
 }
 
 /// One proxy type.
@@ -78,6 +87,7 @@ pub(crate) struct TypePlan {
 pub(crate) struct AttributePlan {
     pub(crate) name: String,
     spec: Arc<Spec>,
+    pub(crate) template: JsonTemplate,
     pub(crate) reading: Reading,
     /// Its index among all attributes of its group.
     pub(crate) index: usize,
@@ -166,29 +176,23 @@ impl Plan {
         self.types.push(TypePlan { uve_name, attributes: Vec::new() });
         self.groups[group].types.push(type_index);
         for attribute in proxy_type.attributes() {
-            let label = format!("{} {} {}", proxy_type.name(), attribute.name, attribute.spec);
             let spec = Arc::clone(&attribute.spec);
             let name = attribute.name.clone();
             if !spec.is_periodic() {
-                let (id, hidden) = (section_id(&label), attribute.hidden);
-                self.inline.push(InlinePlan { spec, group, type_index, name, hidden, id });
+                let (identity, hidden) = (identity::inline(&spec), attribute.hidden);
+                self.inline.push(InlinePlan { spec, group, type_index, name, hidden, identity });
                 continue;
             }
             let lane = self.lane(group, &spec);
             let reading = if spec.restarts_with_period() {
                 Reading::Lane(lane)
             } else {
-                self.detectors.push(DetectorPlan { spec, lane, id: section_id(&label) });
-                Reading::Detector(self.detectors.len() - 1)
+                Reading::Detector(self.detector(lane, spec))
             };
             if !attribute.hidden {
                 let index = self.attributes_of(group);
-                self.types[type_index].attributes.push(AttributePlan {
-                    name,
-                    spec: Arc::clone(&attribute.spec),
-                    reading,
-                    index,
-                });
+                let (spec, template) = (Arc::clone(&attribute.spec), JsonTemplate::new(attribute.spec.description()));
+                self.types[type_index].attributes.push(AttributePlan { name, spec, template, reading, index });
             }
         }
     }
@@ -205,30 +209,48 @@ impl Plan {
         let (timeout, silence) = (proxy_type.timeout().min(MAX_SILENT), proxy_type.silence());
         let same = |group: &GroupPlan| (group.period, group.timeout, group.silence) == (period, timeout, silence);
         self.groups.iter().position(same).unwrap_or_else(|| {
-            let id = section_id(&format!("{} {period} {timeout} {silence:?}", self.stream));
-            self.groups.push(GroupPlan { period, timeout, silence, lanes: Vec::new(), types: Vec::new(), id });
+            let (lanes, types, identity) = (Vec::new(), Vec::new(), identity::group(period));
+            self.groups.push(GroupPlan { period, timeout, silence, lanes, types, identity });
             self.groups.len() - 1
         })
     }
 
     fn lane(&mut self, group: usize, spec: &Arc<Spec>) -> usize {
         let window = self.groups[group].period * u64::from(spec.every());
-        let shared = self.groups[group].lanes.iter().copied().find(|&lane| self.lanes[lane].spec.shares_window(spec));
+        let identity = identity::window(window, spec);
+        let shared = self.groups[group].lanes.iter().copied().find(|&lane| self.lanes[lane].identity == identity);
         shared.unwrap_or_else(|| {
-            let id = section_id(&format!("{} {window} {spec}", self.groups[group].id));
-            self.lanes.push(LanePlan { spec: Arc::clone(spec), window, id });
+            self.lanes.push(LanePlan { spec: Arc::clone(spec), group, window, identity });
             let lane = self.lanes.len() - 1;
             self.groups[group].lanes.push(lane);
             lane
         })
     }
+
+    fn detector(&mut self, lane: usize, spec: Arc<Spec>) -> usize {
+        let LanePlan { group, window, .. } = self.lanes[lane];
+        let identity = identity::detector(window, &spec, self.groups[group].silence);
+        let same = |detector: &DetectorPlan| detector.lane == lane && detector.identity == identity;
+        self.detectors.iter().position(same).unwrap_or_else(|| {
+            self.detectors.push(DetectorPlan { spec, lane, identity });
+            self.detectors.len() - 1
+        })
+    }
+}
+
+impl LanePlan {
+    /// Whether the samples are readings of a cumulative counter, so that the last of each object is kept.
+    pub(crate) fn has_counters(&self) -> bool {
+        self.spec.metric() == MetricKind::Agg
+    }
+}
+
+impl GroupPlan {
+    pub(crate) fn key(&self) -> GroupKey {
+        let &Self { period, timeout, silence, .. } = self;
+        GroupKey { period, timeout, silence }
+    }
 }
 
 /// The windows of a type without period.
 const INLINE_PERIOD_SECONDS: u32 = 60;
-
-/// The number of a named part in a snapshot. Parts are found by it after a change of configuration: those that are
-/// still there keep their state.
-fn section_id(name: &str) -> u32 {
-    crc32fast::hash(name.as_bytes())
-}

@@ -80,7 +80,9 @@ impl ResultSink for ResultBuffer {
         self.text(",\"");
         self.text(result.name);
         self.text("\":");
-        json::write_output(output, result.inline, &mut self.bytes);
+        if !result.template.is_some_and(|template| template.write(output.record(), &mut self.bytes)) {
+            json::write_output(output, result.inline, &mut self.bytes);
+        }
     }
 
     /// Keeps the row if it says something: an attribute, or the deletion.

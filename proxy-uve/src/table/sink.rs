@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use derived_stats::{Output, Report};
 
+use crate::json::JsonTemplate;
+
 /// What a result is about: one proxy UVE of one object, at the end of a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -38,6 +40,8 @@ pub struct AttributeResult<'p> {
     pub silent: bool,
     /// The result of one sample, not of a window.
     pub inline: bool,
+    /// The texts between its numbers, for a result of a window.
+    pub(crate) template: Option<&'p JsonTemplate>,
 }
 
 impl<'p> Subject<'p> {
@@ -52,7 +56,7 @@ impl<'p> Subject<'p> {
 impl<'p> AttributeResult<'p> {
     /// The result of a window that starts at `start` (microseconds) and had samples, for tests of a [`ResultSink`].
     pub fn new(name: &'p str, report: Report<Output<'p>>, start: u64) -> Self {
-        Self { name, report, start, silent: false, inline: false }
+        Self { name, report, start, silent: false, inline: false, template: None }
     }
 }
 

@@ -2,18 +2,18 @@
 //!
 //! A [plain decimal](is_decimal) with or without `-` before it: that function says why no other form is taken.
 
+use std::num::ParseIntError;
+
 use derived_stats::{Number, is_decimal};
 
 use super::error::{Format, WireError};
 
-/// A value. Leading zeros are digits; `-0` is an integer, the 0 of `i64`.
+/// A value. Leading zeros are digits; `-0` is the integer 0, unsigned like every integer that is not negative.
 pub(super) fn value(text: &str) -> Result<Number, WireError> {
     let magnitude = text.strip_prefix('-').unwrap_or(text);
     if is_digits(magnitude) {
         // Only too many digits are left to fail.
-        let number =
-            if magnitude.len() == text.len() { text.parse().map(Number::U64) } else { text.parse().map(Number::I64) };
-        return number.map_err(|_| WireError::TooLarge { text: text.to_owned() });
+        return integer(text).map_err(|_| WireError::TooLarge { text: text.to_owned() });
     }
     if !is_decimal(magnitude) {
         return Err(WireError::NotANumber { text: text.to_owned() });
@@ -23,6 +23,13 @@ pub(super) fn value(text: &str) -> Result<Number, WireError> {
         Ok(_) => Err(WireError::TooLarge { text: text.to_owned() }),
         Err(_) => Err(WireError::NotANumber { text: text.to_owned() }),
     }
+}
+
+fn integer(text: &str) -> Result<Number, ParseIntError> {
+    if !text.starts_with('-') {
+        return text.parse().map(Number::U64);
+    }
+    text.parse().map(|value| if value == 0 { Number::U64(0) } else { Number::I64(value) })
 }
 
 /// A time in microseconds.
@@ -45,7 +52,9 @@ mod tests {
             ("0", Number::U64(0)),
             ("007", Number::U64(7)),
             ("18446744073709551615", Number::U64(u64::MAX)),
-            ("-0", Number::I64(0)),
+            // It used to be signed: encoding it and decoding that gave another sample.
+            ("-0", Number::U64(0)),
+            ("-00", Number::U64(0)),
             ("-9", Number::I64(-9)),
             ("-9223372036854775808", Number::I64(i64::MIN)),
         ];

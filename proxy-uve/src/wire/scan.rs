@@ -159,7 +159,8 @@ fn longer_value(text: &[u8]) -> Option<(Number, &[u8])> {
         let double = (whole * POWERS[places] + part) as f64 / POWERS[places] as f64;
         return Some((Number::F64(if is_negative { -double } else { double }), rest));
     }
-    let number = if is_negative { Number::I64(0i64.checked_sub_unsigned(whole)?) } else { Number::U64(whole) };
+    let number =
+        if is_negative && whole > 0 { Number::I64(0i64.checked_sub_unsigned(whole)?) } else { Number::U64(whole) };
     Some((number, rest))
 }
 

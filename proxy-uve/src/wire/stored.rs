@@ -48,6 +48,8 @@ pub(super) fn decode(payload: &[u8]) -> Result<WireSample<'_>, WireError> {
     let (timestamp, bits) = (word(2), word(10));
     let value = match payload[1] {
         0 => Number::U64(bits),
+        // As everywhere in this module, what is not negative is unsigned: samples are equal however they came.
+        1 if i64::from_bits(bits) >= 0 => Number::U64(bits),
         1 => Number::I64(i64::from_bits(bits)),
         2 if f64::from_bits(bits).is_finite() => Number::F64(f64::from_bits(bits)),
         _ => return Err(broken()),
@@ -66,6 +68,17 @@ mod tests {
             let mut stored = Vec::new();
             encode_stored(&sample, &mut stored);
             assert_eq!((stored.len(), decode(&stored)), (LENGTH, Ok(sample)));
+        }
+    }
+
+    #[test]
+    fn an_integer_that_is_not_negative_comes_back_unsigned() {
+        // It used to come back signed, unlike the same sample as text.
+        for value in [0, 7, i64::MAX] {
+            let sample = |value| WireSample { timestamp: 1, value, source: None, element: None };
+            let mut stored = Vec::new();
+            encode_stored(&sample(Number::I64(value)), &mut stored);
+            assert_eq!(decode(&stored), Ok(sample(Number::U64(value.unsigned_abs()))));
         }
     }
 

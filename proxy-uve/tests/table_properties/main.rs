@@ -7,12 +7,14 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 
+mod changes;
 mod oracle;
 mod restarts;
 mod workload;
 
 use derived_stats::Number;
 use proptest::prelude::*;
+use proxy_uve::OpenWindow;
 
 use crate::workload::{Case, SECOND, Step, apply, cases, taken};
 
@@ -42,6 +44,23 @@ proptest! {
     }
 
     #[test]
+    fn property_objects_show_what_their_open_windows_hold(case in cases()) {
+        let (_, table) = run(&case);
+        let mut shown = Vec::new();
+        for view in table.keys().filter_map(|key| table.object(key)) {
+            let key = String::from_utf8_lossy(view.key);
+            for (of, attribute) in view.types.iter().flat_map(|of| of.attributes.iter().map(move |attribute| (of, attribute))) {
+                let window = |window: &OpenWindow| {
+                    format!("{key} {} {} {} {:?}", of.uve_name, attribute.name, window.start, window.value)
+                };
+                shown.extend(attribute.open.iter().map(window));
+            }
+        }
+        shown.sort();
+        prop_assert_eq!(shown, oracle::outcome(&case).open);
+    }
+
+    #[test]
     fn property_results_come_in_the_order_of_their_windows(case in cases()) {
         let (rows, _) = run(&Case { types: case.types.iter().filter(|of| of.period > 0).cloned().collect(), ..case });
         let ends: Vec<u64> = rows.iter().map(|row| row.split(' ').next().unwrap().parse().unwrap()).collect();
@@ -52,6 +71,7 @@ proptest! {
     fn property_no_record_and_no_sample_is_lost(mut case in cases()) {
         let newest = case.steps.iter().map(|step| match *step {
             Step::Advance { to: at } | Step::Sample { at, .. } => at,
+            Step::Remove { .. } => 0,
         });
         let end = newest.max().unwrap_or_default() + 600 * SECOND;
         case.steps.push(Step::Advance { to: end });

@@ -32,6 +32,8 @@ pub(crate) struct Outcome {
     pub(crate) rows: Vec<String>,
     /// The samples that type `AggProxySum` saw, in windows that are over.
     pub(crate) summed: u128,
+    /// What windows hold that are not over, sorted: key, proxy UVE, attribute, start, value.
+    pub(crate) open: Vec<String>,
 }
 
 fn accepts(of: &Type, value: Number) -> bool {
@@ -43,6 +45,7 @@ pub(crate) fn outcome(case: &Case) -> Outcome {
         groups: groups(case),
         fates: Fates::default(),
         rows: Vec::new(),
+        summed: 0,
         newest: None,
         watermark: 0,
         covered_from: 0,
@@ -50,22 +53,15 @@ pub(crate) fn outcome(case: &Case) -> Outcome {
     for step in &case.steps {
         match *step {
             Step::Advance { to } => scan.watermark = scan.watermark.max(to),
+            Step::Remove { key } => scan.remove(key),
             Step::Sample { key, at, value } => scan.sample(case, key, Taken { at, value }),
         }
     }
-    let Scan { groups, fates, mut rows, watermark, covered_from, .. } = scan;
-    let mut summed = 0;
-    for group in &groups {
-        for (&key, taken) in &group.taken {
-            rows.extend(Fold { group, key, taken, covered_from }.rows(watermark));
-            if group.types.iter().any(|of| of.name == "AggProxySum") {
-                let over = taken.iter().filter(|sample| group.end(sample.at) <= watermark);
-                summed += over.filter_map(|sample| integer(sample.value)).map(u128::from).sum::<u128>();
-            }
-        }
-    }
-    rows.sort();
-    Outcome { fates, rows, summed }
+    let mut open = scan.open();
+    open.sort();
+    (0..KEYS.len()).for_each(|key| scan.remove(key));
+    scan.rows.sort();
+    Outcome { fates: scan.fates, rows: scan.rows, summed: scan.summed, open }
 }
 
 impl Group<'_> {
@@ -79,14 +75,38 @@ impl Group<'_> {
 struct Scan<'c> {
     groups: Vec<Group<'c>>,
     fates: Fates,
-    /// Inline results.
+    /// Inline results, and those of objects that are gone.
     rows: Vec<String>,
+    summed: u128,
     newest: Option<u64>,
     watermark: u64,
     covered_from: u64,
 }
 
 impl Scan<'_> {
+    /// The object's windows until now are folded; later samples make a new object.
+    fn remove(&mut self, key: usize) {
+        let (watermark, covered_from) = (self.watermark, self.covered_from);
+        for group in &mut self.groups {
+            let Some(taken) = group.taken.remove(&key) else { continue };
+            self.rows.extend(Fold { group, key, taken: &taken, covered_from }.rows(watermark));
+            if group.types.iter().any(|of| of.name == "AggProxySum") {
+                let over = taken.iter().filter(|sample| group.end(sample.at) <= watermark);
+                self.summed += over.filter_map(|sample| integer(sample.value)).map(u128::from).sum::<u128>();
+            }
+        }
+    }
+
+    fn open(&self) -> Vec<String> {
+        let mut open = Vec::new();
+        for group in &self.groups {
+            for (&key, taken) in &group.taken {
+                open.extend(Fold { group, key, taken, covered_from: 0 }.open(self.watermark));
+            }
+        }
+        open
+    }
+
     fn sample(&mut self, case: &Case, key: usize, sample: Taken) {
         let Taken { at, value } = sample;
         if !case.types.iter().any(|of| accepts(of, value)) {
@@ -178,6 +198,23 @@ impl Fold<'_> {
             }
         }
         rows
+    }
+
+    fn open(&self, watermark: u64) -> Vec<String> {
+        let mut open = Vec::new();
+        for of in &self.group.types {
+            for &(name, every, algorithm) in of.attributes.iter().filter(|(_, every, _)| *every > 0) {
+                let window = every * self.group.period;
+                let of_window = |sample: &Taken| sample.at / window * window;
+                let taken = self.taken.iter().filter(|sample| accepts(of, sample.value));
+                let starts: std::collections::BTreeSet<u64> = taken.map(of_window).collect();
+                for start in starts.into_iter().filter(|start| start + window > watermark) {
+                    let value = self.value(of, algorithm, start, start + window).map(|(value, _)| value);
+                    open.push(format!("{} {}-{PROXY} {name} {start} {value:?}", KEYS[self.key], of.name));
+                }
+            }
+        }
+        open
     }
 
     /// After a deletion an object is a new one.

@@ -20,7 +20,9 @@ proptest! {
                 saved.take(&mut restarted);
             }
             if restart {
-                restarted = saved.restore(plan.clone(), case.settings());
+                let (table, report) = saved.restore(plan.clone(), case.settings());
+                prop_assert!(report.is_unchanged(), "{}", report);
+                restarted = table;
             }
             prop_assert_eq!(undisturbed.fates(), restarted.fates());
             let of = |table: &proxy_uve::Table| (table.watermark(), table.position(), table.newest_timestamp(), table.objects());

@@ -9,7 +9,7 @@ use derived_stats::{Number, Silence};
 use proptest::prelude::*;
 use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
-use proxy_uve::{DecodedRecord, Plan, Table, TableSettings};
+use proxy_uve::{DecodedRecord, Plan, RestoreReport, Table, TableSettings};
 
 use Algorithm::{Average, AverageDetector, Newest, Sum, SumDetector};
 use Raw::{Counter, F64, U64};
@@ -47,13 +47,15 @@ pub(crate) struct Type {
     pub(crate) timeout: u64,
     pub(crate) silence: Silence,
     pub(crate) raw: Raw,
+    /// The weight of its detectors.
+    pub(crate) alpha: &'static str,
     /// Every so many periods.
     pub(crate) attributes: &'static [(&'static str, u64, Algorithm)],
 }
 
 /// All that a case draws from. A lane of N periods is never longer than the timeout and one more: see the note on
 /// deletion in `main.rs`.
-const TYPES: [Type; 10] = [
+pub(crate) const TYPES: [Type; 10] = [
     of("AggProxySum", [60, 1], Once, U64, &[("value", 1, Sum)]),
     of("Ewm", [60, 1], Once, U64, &[("value", 1, SumDetector)]),
     of("Pairs", [60, 1], Once, U64, &[("sum", 2, Sum), ("last", 1, Newest), ("judged", 2, AverageDetector)]),
@@ -73,7 +75,7 @@ const fn of(
     raw: Raw,
     attributes: &'static [(&'static str, u64, Algorithm)],
 ) -> Type {
-    Type { name, period, timeout, silence, raw, attributes }
+    Type { name, period, timeout, silence, raw, alpha: "0.5", attributes }
 }
 
 /// The definition in Sandesh.
@@ -89,10 +91,10 @@ fn definition(of: &Type) -> String {
     for (number, (name, every, algorithm)) in of.attributes.iter().enumerate() {
         let (result, stats) = match algorithm {
             Average => (raw, format!("{every}-raw:DSAvg")),
-            AverageDetector => ("r.AnomalyResult", format!("{every}.DSAvg-raw:DSAnomaly:EWM:0.5")),
+            AverageDetector => ("r.AnomalyResult", format!("{every}.DSAvg-raw:DSAnomaly:EWM:{}", of.alpha)),
             Newest => (raw, format!("{every}-raw:DSNone")),
             Sum => (raw, format!("{every}-raw:DSSum")),
-            SumDetector => ("r.AnomalyResult", format!("{every}.DSSum-raw:DSAnomaly:EWM:0.5")),
+            SumDetector => ("r.AnomalyResult", format!("{every}.DSSum-raw:DSAnomaly:EWM:{}", of.alpha)),
         };
         writeln!(text, " {}: optional {result} {name} (stats=\"{stats}\")", number + 5).unwrap();
     }
@@ -118,6 +120,10 @@ pub(crate) enum Step {
     Advance {
         to: u64,
     },
+    /// The owner forgets an object.
+    Remove {
+        key: usize,
+    },
     Sample {
         key: usize,
         at: u64,
@@ -129,6 +135,7 @@ pub(crate) enum Step {
 #[derive(Clone, Copy, Debug)]
 enum Move {
     Advance { on: u64 },
+    Remove { key: usize },
     Sample { key: usize, on: u64, back: u64, value: Number },
 }
 
@@ -144,7 +151,8 @@ fn moves() -> impl Strategy<Value = Move> {
     ];
     let sample = (0..KEYS.len(), on.clone(), prop_oneof![3 => Just(0), 2 => 0..=120u64], value);
     let sample = sample.prop_map(|(key, on, back, value)| Move::Sample { key, on, back, value });
-    prop_oneof![9 => sample, 1 => on.prop_map(|on| Move::Advance { on })]
+    let remove = (0..KEYS.len()).prop_map(|key| Move::Remove { key });
+    prop_oneof![18 => sample, 2 => on.prop_map(|on| Move::Advance { on }), 1 => remove]
 }
 
 #[derive(Clone, Debug)]
@@ -162,6 +170,7 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
         let mut newest = START;
         let steps = moves.iter().map(|step| match *step {
             Move::Advance { on } => Step::Advance { to: newest + on * SECOND },
+            Move::Remove { key } => Step::Remove { key },
             Move::Sample { key, on, back, value } => {
                 newest += on * SECOND + 1;
                 // A little more than the lateness, so that some are late.
@@ -186,6 +195,11 @@ impl Case {
 pub(crate) fn apply(table: &mut Table, position: usize, step: Step) {
     match step {
         Step::Advance { to } => table.advance(to),
+        Step::Remove { key } => {
+            let is_known = table.object(KEYS[key].as_bytes()).is_some();
+            assert_eq!(table.remove(KEYS[key].as_bytes()), is_known);
+            assert!(table.keys().all(|other| other != KEYS[key].as_bytes()));
+        }
         Step::Sample { key, at, value } => {
             let (position, key) = (position as u64, KEYS[key].as_bytes());
             table.ingest_batch(&[DecodedRecord { position, arrived: at, key, at, value }]);
@@ -223,7 +237,7 @@ impl Saved {
         }
     }
 
-    pub(crate) fn restore(&self, plan: Arc<Plan>, settings: TableSettings) -> Table {
+    pub(crate) fn restore(&self, plan: Arc<Plan>, settings: TableSettings) -> (Table, RestoreReport) {
         let chunks = self.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
         Table::restore(plan, settings, &self.meta, chunks).unwrap()
     }

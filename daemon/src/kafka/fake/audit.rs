@@ -93,7 +93,7 @@ fn each_shard_counts_every_record(world: &World, found: &mut Vec<String>) {
             false => {
                 let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
                 let plan = world.materials.streams[0].plan.clone();
-                *Table::restore(plan, world.materials.table, &saved.head.meta, chunks).unwrap().fates()
+                *Table::restore(plan, world.materials.table, &saved.head.meta, chunks).unwrap().0.fates()
             }
         };
         if !(sent - uncertain..=sent).contains(&fates.total()) {

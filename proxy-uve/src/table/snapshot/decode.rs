@@ -4,26 +4,48 @@ use derived_stats::{RestoreError, Words};
 
 use crate::table::group::Life;
 use crate::table::slots::MAX_KEY_BYTES;
-use crate::table::snapshot::{CHUNK_SLOTS, SnapshotError, VERSION, kind};
+use crate::table::snapshot::columns::Column;
+use crate::table::snapshot::sources::Sources;
+use crate::table::snapshot::{CHUNK_SLOTS, SlotSet, SnapshotError, SnapshotPart, StateKind, kind_of_code, seal};
 use crate::table::{ResultSink, Table};
+
+/// The first version that is newer than the one that can be read.
+fn newer<'v>(found: &'v [u16], readable: &'v [u16]) -> Option<(&'v u16, &'v u16)> {
+    found.iter().zip(readable).find(|(found, readable)| found > readable)
+}
+
+/// One section of a chunk.
+struct Section {
+    /// The versions of the words, one for each link of the pipeline.
+    versions: Vec<u16>,
+    /// Start of the window in microseconds; 0 for what is not of a window.
+    start: u64,
+    /// The first slot of the chunk.
+    first: usize,
+    /// The slots with a state.
+    slots: SlotSet,
+    /// The words of the states, in the order of the slots.
+    words: Vec<u64>,
+}
 
 impl<S: ResultSink> Table<S> {
     /// Puts the objects of a chunk into their slots.
-    pub(super) fn decode_chunk(&mut self, chunk: u32, bytes: &[u8]) -> Result<(), SnapshotError> {
-        let mut reader = Reader { chunk, bytes };
-        let version = reader.array::<1>("version")?[0];
-        if version != VERSION {
-            return Err(SnapshotError::Version { found: version });
-        }
+    pub(super) fn decode_chunk(
+        &mut self,
+        sources: &mut Sources<'_>,
+        chunk: u32,
+        bytes: &[u8],
+    ) -> Result<(), SnapshotError> {
+        let part = SnapshotPart::Chunk(chunk);
+        let mut reader = Reader { part, bytes: seal::open(part, bytes)? };
         let first = chunk as usize * CHUNK_SLOTS;
         let count = usize::from(u16::from_le_bytes(reader.array("key count")?));
         if count > CHUNK_SLOTS || first + count > u32::MAX as usize {
             return Err(reader.inconsistent("it has more slots than a table"));
         }
         for slot in first..first + count {
-            let len = u32::from_le_bytes(reader.array("key length")?) as usize;
-            let key = reader.take(len, "key")?;
-            if len > MAX_KEY_BYTES {
+            let key = reader.bytes("key length", "key")?;
+            if key.len() > MAX_KEY_BYTES {
                 return Err(reader.inconsistent("a key is longer than keys can be"));
             }
             if !key.is_empty() && !self.slots.restore(slot, key) {
@@ -31,67 +53,79 @@ impl<S: ResultSink> Table<S> {
             }
         }
         while !reader.bytes.is_empty() {
-            self.decode_section(&mut reader, first)?;
+            self.decode_section(sources, &mut reader, chunk)?;
         }
         Ok(())
     }
 
-    fn decode_section(&mut self, reader: &mut Reader<'_>, first: usize) -> Result<(), SnapshotError> {
-        let kind = reader.array::<1>("section kind")?[0];
-        let id = u32::from_le_bytes(reader.array("section id")?);
-        let start = u64::from_le_bytes(reader.array("section start")?);
-        let count = u32::from_le_bytes(reader.array("section length")?) as usize;
-        let bytes = reader.take(count.saturating_mul(8), "section")?;
-        let words: Vec<u64> =
-            bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default())).collect();
-        if self.is_misaligned(kind, id, start) {
-            return Err(reader.inconsistent("a window starts where none does"));
+    fn decode_section(
+        &mut self,
+        sources: &mut Sources<'_>,
+        reader: &mut Reader<'_>,
+        chunk: u32,
+    ) -> Result<(), SnapshotError> {
+        let kind = kind_of_code(reader.array::<1>("section kind")?[0]);
+        let kind = kind.ok_or_else(|| reader.inconsistent("a section has an unknown kind"))?;
+        let versions = reader.versions()?;
+        let identity = reader.bytes("identity length", "identity")?;
+        let group = reader.bytes("group length", "group")?;
+        let section = reader.section(chunk as usize * CHUNK_SLOTS, versions)?;
+        let is_free = |slot: usize| self.slots.key(section.first + slot).is_empty();
+        if section.slots.iter().any(is_free) {
+            return Err(reader.inconsistent("a state belongs to a slot without object"));
         }
-        let Some(mut column) = self.column_for(kind, id, start) else {
-            // Written anew without it, so that it does not come back with a later configuration.
-            self.dirty.insert(reader.chunk as usize);
-            return Ok(());
+        let Some(saved) = sources.find(kind, identity, group) else {
+            return Err(reader.inconsistent("a section is of a column that the meta part does not list"));
         };
-        let mut rest = words.as_slice();
-        while let Some((&offset, state)) = rest.split_first() {
-            if offset >= CHUNK_SLOTS as u64 {
-                return Err(reader.inconsistent("a state belongs to a slot of another chunk"));
+        sources.count(saved, chunk, &section.slots);
+        if !sources.is_as_saved(saved) {
+            // Written anew, so that the next snapshot has the columns of this configuration and no others.
+            self.dirty.insert(chunk as usize);
+        }
+        for target in sources.targets(saved) {
+            let column = sources.columns[target].clone();
+            if let Some((&found, &readable)) = newer(&section.versions, &column.versions) {
+                let (part, identity) = (reader.part, column.identity.to_owned());
+                return Err(SnapshotError::StateVersion { part, kind, identity, found, readable });
             }
-            let mut words = Words::new(state);
-            let restored = column(first + offset as usize, &mut words);
-            restored.map_err(|error| SnapshotError::State { chunk: reader.chunk, error })?;
-            rest = words.rest();
+            if self.is_misaligned(&column, section.start) {
+                return Err(reader.inconsistent("a window starts where none does"));
+            }
+            if let Err(error) = self.restore_section(&column, &section) {
+                sources.fail(reader.part, target, error)?;
+            }
         }
         Ok(())
     }
 
-    /// Whether the section is of a window that its column cannot have.
-    fn is_misaligned(&self, kind: u8, id: u32, start: u64) -> bool {
-        let length = match kind {
-            kind::RUNNING => self.plan.lanes.iter().find(|lane| lane.id == id).map(|lane| lane.window),
-            kind::TOUCHED => self.plan.groups.iter().find(|group| group.id == id).map(|group| group.period),
-            _ => None,
+    /// Whether `start` is not the start of a window of the column.
+    fn is_misaligned(&self, column: &Column<'_>, start: u64) -> bool {
+        let length = match column.kind {
+            StateKind::Touched => self.plan.groups[column.index].period,
+            StateKind::Window => self.plan.lanes[column.index].window,
+            StateKind::Counter | StateKind::Detector | StateKind::Inline | StateKind::Liveness => return start != 0,
         };
-        length.is_some_and(|length| !start.is_multiple_of(length))
+        !start.is_multiple_of(length)
     }
 
-    /// What puts the states of a section back; `None` if the configuration has no such column.
-    fn column_for(&mut self, kind: u8, id: u32, start: u64) -> Option<Restore<'_>> {
-        match kind {
-            kind::LIVES | kind::TOUCHED => self.group_section(kind, id, start),
-            kind::RUNNING | kind::COUNTER => self.lane_section(kind, id, start),
-            kind::DETECTOR | kind::INLINE => self.attribute_section(kind, id),
-            _ => None,
-        }
-    }
-
-    fn group_section(&mut self, kind: u8, id: u32, start: u64) -> Option<Restore<'_>> {
-        let index = self.plan.groups.iter().position(|group| group.id == id)?;
-        let group = &mut self.groups[index];
-        Some(match kind {
-            kind::LIVES => {
-                let lives = &mut group.lives;
-                Box::new(move |slot, words| {
+    fn restore_section(&mut self, column: &Column<'_>, section: &Section) -> Result<(), RestoreError> {
+        let index = column.index;
+        match column.kind {
+            StateKind::Counter => match &mut self.lanes[index].counters {
+                Some(counters) => section.each(|slot, words| counters.restore(slot, words)),
+                None => Ok(()),
+            },
+            StateKind::Detector => {
+                let detectors = &mut self.detectors[index];
+                section.each(|slot, words| detectors.restore(slot, &section.versions, words))
+            }
+            StateKind::Inline => {
+                let states = &mut self.inline[index];
+                section.each(|slot, words| states.restore(slot, &section.versions, words))
+            }
+            StateKind::Liveness => {
+                let lives = &mut self.groups[index].lives;
+                section.each(|slot, words| {
                     let silent = words.next("silent periods")?;
                     let silent = u32::try_from(silent).map_err(|_| RestoreError::invalid("silent periods", silent))?;
                     lives.resize(lives.len().max(slot + 1), Life::default());
@@ -99,73 +133,80 @@ impl<S: ResultSink> Table<S> {
                     Ok(())
                 })
             }
-            _ => {
-                let touched = group.window_at(start);
-                Box::new(move |slot, _| {
+            StateKind::Touched => {
+                let touched = self.groups[index].window_at(section.start);
+                section.each(|slot, _| {
                     touched.insert(slot);
                     Ok(())
                 })
             }
-        })
-    }
-
-    fn lane_section(&mut self, kind: u8, id: u32, start: u64) -> Option<Restore<'_>> {
-        let index = self.plan.lanes.iter().position(|lane| lane.id == id)?;
-        let lane = &mut self.lanes[index];
-        Some(match kind {
-            kind::RUNNING => {
-                let column = lane.window_at(start);
-                let versions = column.versions();
-                Box::new(move |slot, words| column.restore(slot, &versions, words))
+            StateKind::Window => {
+                let window = self.lanes[index].window_at(section.start);
+                section.each(|slot, words| window.restore(slot, &section.versions, words))
             }
-            _ => {
-                let counters = lane.counters.as_mut()?;
-                Box::new(move |slot, words| counters.restore(slot, words))
-            }
-        })
-    }
-
-    fn attribute_section(&mut self, kind: u8, id: u32) -> Option<Restore<'_>> {
-        let plan = &*self.plan;
-        Some(match kind {
-            kind::DETECTOR => {
-                let index = plan.detectors.iter().position(|detector| detector.id == id)?;
-                let detectors = &mut self.detectors[index];
-                let versions = detectors.versions();
-                Box::new(move |slot, words| detectors.restore(slot, &versions, words))
-            }
-            _ => {
-                let index = plan.inline.iter().position(|inline| inline.id == id)?;
-                let states = &mut self.inline[index];
-                let versions = states.versions();
-                Box::new(move |slot, words| states.restore(slot, &versions, words))
-            }
-        })
+        }
     }
 }
 
-/// Puts the state of one slot back.
-type Restore<'t> = Box<dyn FnMut(usize, &mut Words<'_>) -> Result<(), RestoreError> + 't>;
+impl Section {
+    /// Gives the words of each slot's state to `restore`.
+    fn each(
+        &self,
+        mut restore: impl FnMut(usize, &mut Words<'_>) -> Result<(), RestoreError>,
+    ) -> Result<(), RestoreError> {
+        let mut words = Words::new(&self.words);
+        for slot in self.slots.iter() {
+            restore(self.first + slot, &mut words)?;
+        }
+        words.finish()
+    }
+}
 
 struct Reader<'b> {
-    chunk: u32,
+    part: SnapshotPart,
     bytes: &'b [u8],
 }
 
 impl<'b> Reader<'b> {
     fn take(&mut self, len: usize, field: &'static str) -> Result<&'b [u8], SnapshotError> {
-        let (taken, rest) =
-            self.bytes.split_at_checked(len).ok_or(SnapshotError::Truncated { chunk: self.chunk, field })?;
+        let truncated = SnapshotError::Truncated { part: self.part, field };
+        let (taken, rest) = self.bytes.split_at_checked(len).ok_or(truncated)?;
         self.bytes = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], SnapshotError> {
-        let truncated = SnapshotError::Truncated { chunk: self.chunk, field };
+        let truncated = SnapshotError::Truncated { part: self.part, field };
         self.take(N, field)?.try_into().map_err(|_| truncated)
     }
 
+    /// Bytes behind their length.
+    fn bytes(&mut self, length: &'static str, field: &'static str) -> Result<&'b [u8], SnapshotError> {
+        let length = u32::from_le_bytes(self.array(length)?) as usize;
+        self.take(length, field)
+    }
+
+    /// What follows the name of a section.
+    /// The versions of a section's words.
+    fn versions(&mut self) -> Result<Vec<u16>, SnapshotError> {
+        let count = self.array::<1>("number of versions")?[0];
+        (0..count).map(|_| Ok(u16::from_le_bytes(self.array("section version")?))).collect()
+    }
+
+    fn section(&mut self, first: usize, versions: Vec<u16>) -> Result<Section, SnapshotError> {
+        let start = u64::from_le_bytes(self.array("section start")?);
+        let mut slots = [0; CHUNK_SLOTS / 64];
+        for word in &mut slots {
+            *word = u64::from_le_bytes(self.array("section slots")?);
+        }
+        let count = u32::from_le_bytes(self.array("section length")?) as usize;
+        let bytes = self.take(count.saturating_mul(8), "section")?;
+        let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+        let words = bytes.chunks_exact(8).map(word).collect();
+        Ok(Section { versions, start, first, slots: SlotSet::new(slots), words })
+    }
+
     fn inconsistent(&self, what: &'static str) -> SnapshotError {
-        SnapshotError::Inconsistent { chunk: self.chunk, what }
+        SnapshotError::Inconsistent { part: self.part, what }
     }
 }

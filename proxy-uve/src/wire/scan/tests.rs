@@ -68,7 +68,7 @@ fn numbers_in_another_spelling_are_left_to_others() {
 fn numbers_are_exact_at_their_limits() {
     let cases = [
         ("0", Number::U64(0)),
-        ("-0", Number::I64(0)),
+        ("-0", Number::U64(0)),
         ("9999999", Number::U64(9_999_999)),
         ("99999999", Number::U64(99_999_999)),
         ("18446744073709551615", Number::U64(u64::MAX)),

@@ -1,0 +1,233 @@
+//! What each entry claims about its arithmetic.
+
+use std::fmt;
+use std::sync::Arc;
+
+use derived_stats::column::WindowColumn;
+use derived_stats::entry::{Claims, Entry};
+use derived_stats::{MergeError, MetricKind, Number, Report, Spec, ValueType};
+use proptest::prelude::*;
+
+use crate::input::sample;
+use crate::shapes::{Shape, compile, entries, for_each};
+
+const SECOND: u64 = 1_000_000;
+
+/// A spec, and samples of it in order of time, some of them of the same time.
+#[derive(Clone)]
+struct Series {
+    spec: Arc<Spec>,
+    samples: Vec<(u64, Number)>,
+}
+
+impl fmt::Debug for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?}", self.spec, self.samples)
+    }
+}
+
+impl Series {
+    fn end(&self) -> u64 {
+        self.samples.last().map_or(0, |(at, _)| *at)
+    }
+}
+
+/// Rounding of sums of doubles: each of at most four operations for a sample (added to its bucket and the window, and
+/// subtracted again) errs by at most an ulp of a partial sum, which is at most the number of samples times the largest
+/// size. Also covers the conversion of exact integers for a comparison.
+fn tolerance(samples: &[(u64, Number)]) -> f64 {
+    let count = samples.len() as f64;
+    let largest = samples.iter().map(|(_, value)| value.as_f64().abs()).fold(0.0, f64::max);
+    largest * f64::EPSILON * 4.0 * count * count
+}
+
+fn series(
+    shape: &Shape,
+    types: Vec<ValueType>,
+    samples: fn(ValueType) -> BoxedStrategy<Number>,
+) -> BoxedStrategy<Series> {
+    (shape.annotations(), prop::sample::select(types))
+        .prop_flat_map(move |(annotation, value)| {
+            let step = prop_oneof![3 => Just(0), 3 => 0..SECOND / 2, 1 => 0..3 * SECOND];
+            let spec = compile(&annotation, value, MetricKind::Plain);
+            prop::collection::vec((step, samples(value)), 1..40).prop_map(move |steps| {
+                let mut now = 0;
+                let at = |(step, value)| {
+                    now += step;
+                    (now, value)
+                };
+                Series { spec: spec.clone(), samples: steps.into_iter().map(at).collect() }
+            })
+        })
+        .boxed()
+}
+
+/// Samples whose sums stay within the type.
+fn small(value: ValueType) -> BoxedStrategy<Number> {
+    match value {
+        ValueType::F64 => prop_oneof![4 => -1e3..1e3, 1 => Just(0.0)].prop_map(Number::F64).boxed(),
+        ValueType::I64 => prop_oneof![-9..9i64, -1 << 40..1i64 << 40].prop_map(Number::I64).boxed(),
+        ValueType::U64 => prop_oneof![0..9u64, 0..1u64 << 40].prop_map(Number::U64).boxed(),
+    }
+}
+
+const ALL: [ValueType; 3] = [ValueType::F64, ValueType::I64, ValueType::U64];
+const INTEGERS: [ValueType; 2] = [ValueType::I64, ValueType::U64];
+
+fn claiming(claim: fn(Claims) -> bool) -> impl Iterator<Item = &'static Entry> {
+    entries().filter(move |entry| claim(entry.claim_list()))
+}
+
+/// Reports at the end, and when windows have moved on.
+fn reports(series: &Series, samples: &[(u64, Number)]) -> Vec<String> {
+    let mut state = series.spec.start();
+    for (at, value) in samples {
+        series.spec.update(&mut state, *at, *value).unwrap();
+    }
+    let times = [0, SECOND / 2, 2 * SECOND, 9 * SECOND].map(|later| series.end() + later);
+    times.map(|now| format!("{:?}", series.spec.report(&state, now))).to_vec()
+}
+
+#[test]
+fn property_the_order_of_integers_makes_no_difference_where_claimed() {
+    let shapes = claiming(|claims| claims.order_insensitive).map(Shape::inline);
+    let input = |shape: &_| {
+        series(shape, INTEGERS.to_vec(), small).prop_flat_map(|series| {
+            let shuffled = Just(series.samples.clone()).prop_shuffle();
+            (Just(series), shuffled)
+        })
+    };
+    for_each(shapes, input, |(series, mut shuffled)| {
+        // Within the same time only: samples of a window come in order of time.
+        shuffled.sort_by_key(|(at, _)| *at);
+        prop_assert_eq!(reports(&series, &series.samples), reports(&series, &shuffled));
+        let at_once = |samples: &[(u64, Number)]| samples.iter().map(|(_, value)| (0, *value)).collect::<Vec<_>>();
+        let reversed: Vec<_> = series.samples.iter().rev().copied().collect();
+        prop_assert_eq!(reports(&series, &at_once(&series.samples)), reports(&series, &at_once(&reversed)));
+        Ok(())
+    });
+}
+
+#[test]
+fn property_values_lie_within_the_samples_where_claimed() {
+    let shapes = claiming(|claims| claims.within_samples).map(Shape::inline);
+    for_each(
+        shapes,
+        |shape| series(shape, ALL.to_vec(), sample),
+        |series| {
+            let mut state = series.spec.start();
+            for (count, (at, value)) in series.samples.iter().enumerate() {
+                series.spec.update(&mut state, *at, *value).unwrap();
+                let seen = || series.samples[..=count].iter().map(|(_, value)| value.as_f64());
+                let (least, most) = (seen().fold(f64::MAX, f64::min), seen().fold(f64::MIN, f64::max));
+                // A sum of sizes that overflows is no bound at all, and is skipped as what it is compared with is flawed.
+                let slack = tolerance(&series.samples);
+                for now in [*at, at + SECOND, at + 9 * SECOND] {
+                    let Some(output) =
+                        series.spec.report(&state, now).forced().filter(|output| output.error().is_none())
+                    else {
+                        continue;
+                    };
+                    let found = output.value().unwrap().as_f64();
+                    prop_assert!(least - slack <= found && found <= most + slack, "{found} is not in {least}..{most}");
+                }
+            }
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn property_a_power_of_two_scales_values_where_claimed() {
+    let shapes = claiming(|claims| claims.scales).map(Shape::inline);
+    let input = |shape: &_| (series(shape, vec![ValueType::F64], small), -40..40i32);
+    for_each(shapes, input, |(series, power)| {
+        let factor = 2f64.powi(power);
+        let [mut state, mut scaled] = [series.spec.start(), series.spec.start()];
+        for (at, value) in &series.samples {
+            series.spec.update(&mut state, *at, *value).unwrap();
+            series.spec.update(&mut scaled, *at, Number::F64(value.as_f64() * factor)).unwrap();
+            for now in [*at, at + SECOND] {
+                let value = |state| {
+                    let report = series.spec.report(state, now);
+                    (report.name(), report.forced().and_then(|output| output.value()).map(Number::as_f64))
+                };
+                let ((name, found), (expected_name, expected)) = (value(&scaled), value(&state));
+                prop_assert_eq!(name, expected_name);
+                prop_assert_eq!(found.map(f64::to_bits), expected.map(|value| (value * factor).to_bits()));
+            }
+        }
+        Ok(())
+    });
+}
+
+/// A series whose samples are dealt to two places.
+fn dealt(shape: &Shape) -> impl Strategy<Value = (Series, Vec<bool>)> + use<> {
+    series(shape, ALL.to_vec(), small).prop_flat_map(|series| {
+        let hands = prop::collection::vec(any::<bool>(), series.samples.len());
+        (Just(series), hands)
+    })
+}
+
+/// The windows of the whole, and of each place.
+fn windows(series: &Series, hands: &[bool]) -> [WindowColumn; 3] {
+    let mut windows = [(); 3].map(|()| WindowColumn::new(&series.spec).unwrap());
+    for ((at, value), hand) in series.samples.iter().zip(hands) {
+        windows[0].update(3, *at, *value).unwrap();
+        windows[1 + usize::from(*hand)].update(if *hand { 70 } else { 3 }, *at, *value).unwrap();
+    }
+    windows
+}
+
+fn value(report: Option<Report<derived_stats::Output<'_>>>) -> Option<(&'static str, Option<Number>)> {
+    report.map(|report| (report.name(), report.forced().and_then(|output| output.value())))
+}
+
+#[test]
+fn property_merged_windows_equal_one_pass_where_claimed() {
+    let shapes = claiming(|claims| claims.merges).filter(|entry| entry.roles().period).map(Shape::per_period);
+    for_each(shapes, dealt, |(series, hands)| {
+        let [whole, mut left, right] = windows(&series, &hands);
+        prop_assert_eq!(left.merge(3, &right, 70), Ok(()));
+        prop_assert_eq!(whole.is_empty(3), left.is_empty(3));
+        for later in [0, SECOND / 2, 2 * SECOND, 9 * SECOND] {
+            let now = series.end() + later;
+            let (merged, expected) = (value(left.report(3, now)), value(whole.report(3, now)));
+            if series.spec.value_type() == ValueType::F64 {
+                let number =
+                    |value: Option<(_, Option<Number>)>| value.and_then(|(_, value)| value).map(Number::as_f64);
+                prop_assert_eq!(merged.map(|(name, _)| name), expected.map(|(name, _)| name));
+                let error = (number(merged).unwrap_or(0.0) - number(expected).unwrap_or(0.0)).abs();
+                prop_assert!(error <= tolerance(&series.samples), "{:?} for {:?}", merged, expected);
+            } else {
+                prop_assert_eq!(merged, expected);
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn property_windows_that_do_not_merge_are_left_as_they_were() {
+    let others = entries().filter(|entry| entry.roles().period && !entry.claim_list().merges);
+    for_each(others.map(Shape::per_period), dealt, |(series, hands)| {
+        let [_, mut left, right] = windows(&series, &hands);
+        let words = |column: &WindowColumn| {
+            let mut words = Vec::new();
+            column.save(3, &mut words);
+            words
+        };
+        let before = words(&left);
+        prop_assert_eq!(left.merge(3, &right, 70), Err(MergeError::NotMergeable));
+        prop_assert_eq!(words(&left), before);
+        Ok(())
+    });
+}
+
+#[test]
+fn windows_of_other_specs_do_not_merge() {
+    let window = |annotation| WindowColumn::new(&compile(annotation, ValueType::U64, MetricKind::Plain)).unwrap();
+    for other in ["1-raw:DSAvg", "1-raw:DSSum:60"] {
+        assert_eq!(window("1-raw:DSSum").merge(0, &window(other), 0), Err(MergeError::Foreign), "of {other}");
+    }
+}

@@ -1,0 +1,422 @@
+//! Columns of many objects give what a spec and a state for each object give, bit for bit.
+//!
+//! Objects come, fall silent, are deleted and come again; periods end for any of them; columns shrink, grow and restart.
+//! After every operation each object's words equal those of its own state: no object influences another.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use derived_stats::column::{
+    CounterColumn, DownstreamColumn, InlineColumn, Refused, Reports, Update, WORD, WindowColumn,
+};
+use derived_stats::{MetricKind, Number, Record, Report, Silence, Spec, State, UpdateError, Words};
+use proptest::prelude::*;
+
+use crate::input::{any_number, sample, silence};
+use crate::shapes::{for_each, shapes};
+
+/// At both ends of words, and in words of their own.
+const SLOTS: [u32; 11] = [0, 1, 5, 62, 63, 64, 65, 127, 128, 130, 191];
+
+const WORDS: usize = 3;
+
+const SECOND: u64 = 1_000_000;
+
+#[derive(Clone, Debug)]
+enum Operation {
+    /// Samples, given one by one and also as a batch that is cut here.
+    Samples(Vec<(u32, u64, Number)>, prop::sample::Index),
+    /// The end of a period for the objects of the set bits.
+    Close([u64; WORDS]),
+    Delete(u32),
+    Reserve(usize),
+    Restart,
+    Shrink(usize),
+}
+
+/// A spec and what happens to its objects.
+#[derive(Clone)]
+struct Case {
+    spec: Arc<Spec>,
+    silence: Silence,
+    operations: Vec<Operation>,
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} under {:?}: {:#?}", self.spec, self.silence, self.operations)
+    }
+}
+
+fn cases(spec: Arc<Spec>) -> impl Strategy<Value = Case> {
+    let slot = || prop::sample::select(SLOTS.to_vec());
+    let step = prop_oneof![4 => 0..SECOND / 4, 1 => Just(0), 1 => 0..3 * SECOND];
+    let value = prop_oneof![9 => sample(spec.value_type()), 1 => any_number()];
+    let samples = prop::collection::vec((slot(), step, value), 1..12);
+    let word = || prop_oneof![3 => Just(u64::MAX), 2 => any::<u64>(), 1 => Just(0)];
+    let operation = prop_oneof![
+        6 => (samples, any::<prop::sample::Index>()).prop_map(|(samples, cut)| Operation::Samples(samples, cut)),
+        6 => [word(), word(), word()].prop_map(Operation::Close),
+        2 => slot().prop_map(Operation::Delete),
+        1 => (0..300usize).prop_map(Operation::Reserve),
+        1 => Just(Operation::Restart),
+        1 => (0..200usize).prop_map(Operation::Shrink),
+    ];
+    (silence(), prop::collection::vec(operation, 1..30)).prop_map(move |(silence, operations)| Case {
+        spec: spec.clone(),
+        silence,
+        operations,
+    })
+}
+
+/// All columns that a spec has.
+#[derive(Clone)]
+struct Columns {
+    counters: Option<CounterColumn>,
+    downstream: Option<DownstreamColumn>,
+    inline: Option<InlineColumn>,
+    window: Option<WindowColumn>,
+}
+
+impl Columns {
+    fn new(spec: &Spec) -> Self {
+        let counts = spec.is_periodic() && spec.metric() == MetricKind::Agg;
+        Self {
+            counters: counts.then(|| CounterColumn::new(spec)),
+            downstream: DownstreamColumn::new(spec),
+            inline: InlineColumn::new(spec),
+            window: WindowColumn::new(spec),
+        }
+    }
+
+    fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError> {
+        match (&mut self.inline, &mut self.counters, &mut self.window) {
+            (Some(inline), ..) => inline.update(slot, at, value),
+            (None, Some(counters), Some(window)) => {
+                counters.update(slot, value, |difference| window.update(slot, at, difference))
+            }
+            (None, None, Some(window)) => window.update(slot, at, value),
+            (None, _, None) => panic!("a spec is inline or has windows"),
+        }
+    }
+
+    fn delete(&mut self, slot: usize) {
+        self.counters.iter_mut().for_each(|column| column.clear(slot));
+        self.downstream.iter_mut().for_each(|column| column.clear(slot));
+        self.inline.iter_mut().for_each(|column| column.clear(slot));
+        self.window.iter_mut().for_each(|column| column.clear(slot));
+    }
+
+    fn reserve(&mut self, slots: usize) {
+        self.counters.iter_mut().for_each(|column| column.reserve(slots));
+        self.downstream.iter_mut().for_each(|column| column.reserve(slots));
+        self.inline.iter_mut().for_each(|column| column.reserve(slots));
+        self.window.iter_mut().for_each(|column| column.reserve(slots));
+    }
+
+    fn shrink(&mut self, slots: usize) {
+        self.counters.iter_mut().for_each(|column| column.shrink(slots));
+        self.downstream.iter_mut().for_each(|column| column.shrink(slots));
+        self.inline.iter_mut().for_each(|column| column.shrink(slots));
+        self.window.iter_mut().for_each(|column| column.shrink(slots));
+    }
+
+    /// The words of an object, in the order of [`Spec::save_words`]; those of a closed window are left out.
+    fn words(&self, spec: &Spec, slot: usize) -> Vec<u64> {
+        let mut words = Vec::new();
+        if let Some(inline) = &self.inline {
+            inline.save(slot, &mut words);
+            words.insert(if spec.metric() == MetricKind::Agg { 2 } else { 0 }, 0);
+            return words;
+        }
+        self.counters.iter().for_each(|column| column.save(slot, &mut words));
+        let mut downstream = Vec::new();
+        self.downstream.iter().for_each(|column| column.save(slot, &mut downstream));
+        let (flag, links) = downstream.split_at(downstream.len().min(1));
+        words.extend(flag);
+        self.window.iter().for_each(|column| column.save(slot, &mut words));
+        words.extend(links);
+        words
+    }
+
+    /// The same objects in new columns, from the last to the first.
+    fn restarted(&self, spec: &Spec) -> Self {
+        let mut new = Self { window: self.window.as_ref().map(WindowColumn::empty_clone), ..Self::new(spec) };
+        for slot in SLOTS.iter().rev().map(|slot| *slot as usize) {
+            let mut words = Vec::new();
+            if let (Some(old), Some(new)) = (&self.counters, &mut new.counters) {
+                old.save(slot, &mut words);
+                restored(&mut words, |words| new.restore(slot, words));
+            }
+            if let (Some(old), Some(new)) = (&self.downstream, &mut new.downstream) {
+                old.save(slot, &mut words);
+                restored(&mut words, |words| new.restore(slot, &old.versions(), words));
+            }
+            if let (Some(old), Some(new)) = (&self.inline, &mut new.inline) {
+                old.save(slot, &mut words);
+                restored(&mut words, |words| new.restore(slot, &old.versions(), words));
+            }
+            if let (Some(old), Some(new)) = (&self.window, &mut new.window) {
+                old.save(slot, &mut words);
+                restored(&mut words, |words| new.restore(slot, &old.versions(), words));
+            }
+        }
+        new
+    }
+}
+
+fn restored<E: fmt::Debug>(words: &mut Vec<u64>, restore: impl FnOnce(&mut Words<'_>) -> Result<(), E>) {
+    let mut reader = Words::new(words);
+    restore(&mut reader).unwrap();
+    reader.finish().unwrap();
+    words.clear();
+}
+
+/// The columns, and a state for each object.
+struct Both {
+    spec: Arc<Spec>,
+    silence: Silence,
+    now: u64,
+    columns: Columns,
+    states: BTreeMap<u32, State>,
+}
+
+impl Both {
+    fn new(spec: &Arc<Spec>, silence: Silence) -> Self {
+        let states = SLOTS.map(|slot| (slot, spec.start())).into();
+        Self { spec: spec.clone(), silence, now: 0, columns: Columns::new(spec), states }
+    }
+
+    fn apply(&mut self, operation: &Operation) -> Result<(), TestCaseError> {
+        match operation {
+            Operation::Close(slots) => return self.close(*slots),
+            Operation::Delete(slot) => {
+                self.columns.delete(*slot as usize);
+                self.states.insert(*slot, self.spec.start());
+            }
+            Operation::Reserve(slots) => self.columns.reserve(*slots),
+            Operation::Restart => self.columns = self.columns.restarted(&self.spec),
+            Operation::Samples(samples, cut) => return self.samples(samples, *cut),
+            Operation::Shrink(slots) => {
+                self.columns.shrink(*slots);
+                for (_, state) in self.states.range_mut(u32::try_from(*slots).unwrap()..) {
+                    *state = self.spec.start();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn samples(&mut self, samples: &[(u32, u64, Number)], cut: prop::sample::Index) -> Result<(), TestCaseError> {
+        let mut batched = self.columns.window.clone().filter(|_| self.columns.counters.is_none());
+        let (mut updates, mut errors) = (Vec::new(), Vec::new());
+        for &(slot, step, value) in samples {
+            self.now += step;
+            let taken = self.columns.update(slot as usize, self.now, value);
+            let state = self.states.get_mut(&slot).unwrap();
+            // A NaN in an error is not equal to itself.
+            prop_assert_eq!(show(taken), show(self.spec.update(state, self.now, value)));
+            let takes_all = self.columns.window.as_ref().is_some_and(WindowColumn::takes_every_value);
+            let is_difference = self.columns.counters.is_some();
+            prop_assert!(
+                taken.is_ok() || !takes_all || is_difference || !self.spec.accepts(value),
+                "{value} is refused"
+            );
+            updates.push(Update { slot, at: self.now, value });
+            errors.push(taken.err());
+        }
+        if let (Some(batched), Some(window)) = (&mut batched, &self.columns.window) {
+            let (left, right) = updates.split_at(cut.index(updates.len() + 1));
+            batch(batched, left, &errors)?;
+            batch(batched, right, &errors[left.len()..])?;
+            for slot in SLOTS {
+                prop_assert_eq!(window_words(batched, slot), window_words(window, slot), "slot {} of a batch", slot);
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, slots: [u64; WORDS]) -> Result<(), TestCaseError> {
+        self.now += SECOND / 8;
+        let before = self.columns.clone();
+        for (word, slots) in slots.into_iter().enumerate() {
+            let fed = match (&mut self.columns.downstream, &self.columns.window) {
+                (Some(downstream), window) => {
+                    // Without samples the window can be left out.
+                    let window = window.as_ref().filter(|window| window.occupied(word, slots) != 0);
+                    downstream.close_many(word, slots, window, self.now, self.silence)
+                }
+                (None, _) => 0,
+            };
+            prop_assert_eq!(fed & !slots, 0, "an object was fed whose period did not end");
+            self.compare_closed(&before, word, slots, fed)?;
+            self.empty_windows(word, slots);
+        }
+        if let (Some(window), [u64::MAX, u64::MAX, u64::MAX]) = (&mut self.columns.window, slots) {
+            // All at once gives what word by word gave.
+            window.clone_from(before.window.as_ref().unwrap());
+            window.reset();
+        }
+        self.compare_single_closes(&before, slots)
+    }
+
+    /// What the columns gave for the closed periods against what each state gives.
+    fn compare_closed(&mut self, before: &Columns, word: usize, slots: u64, fed: u64) -> Result<(), TestCaseError> {
+        let mut reports = Reports::new();
+        match (&self.columns.downstream, &before.window) {
+            (Some(downstream), _) => downstream.reports(word, slots, self.now, &mut reports),
+            (None, Some(window)) => window.reports(word, slots, self.now, &mut reports),
+            (None, None) => {}
+        }
+        for slot in closed(word, slots) {
+            let (bit, state) = (slot as usize % WORD, self.states.get_mut(&slot).unwrap());
+            let expected = self.spec.close(state, self.now, self.silence).map(record);
+            let (found, single) = match (&self.columns.downstream, &before.window) {
+                (Some(downstream), _) => {
+                    let is_fed = fed >> bit & 1 == 1;
+                    let report = downstream.report(slot as usize);
+                    prop_assert_eq!(show(report.map(record)), show(reports.get(bit)), "slot {}", slot);
+                    let found = if is_fed { reports.get(bit) } else { None };
+                    (found, found)
+                }
+                (None, Some(window)) => (reports.get(bit), window.report(slot as usize, self.now).map(record)),
+                (None, None) => (None, None),
+            };
+            prop_assert_eq!(show(found), show(expected), "slot {} in a pass", slot);
+            prop_assert_eq!(show(single), show(expected), "slot {} alone", slot);
+        }
+        Ok(())
+    }
+
+    fn empty_windows(&mut self, word: usize, slots: u64) {
+        let Some(window) = &mut self.columns.window else {
+            return;
+        };
+        if slots == u64::MAX {
+            window.clear_many(word * WORD, WORD);
+        } else {
+            (0..WORD).filter(|bit| slots >> bit & 1 == 1).for_each(|bit| window.clear(word * WORD + bit));
+        }
+    }
+
+    /// Closing objects one by one gives what closing them together gave.
+    fn compare_single_closes(&self, before: &Columns, slots: [u64; WORDS]) -> Result<(), TestCaseError> {
+        let (Some(mut single), Some(window)) = (before.downstream.clone(), &before.window) else {
+            return Ok(());
+        };
+        for (word, slots) in slots.into_iter().enumerate() {
+            for slot in closed(word, slots) {
+                let report = single.close(slot as usize, window, self.now, self.silence).map(record);
+                let expected = self.columns.downstream.as_ref().and_then(|column| column.report(slot as usize));
+                prop_assert!(report.is_none() || show(report) == show(expected.map(record)), "slot {slot}");
+            }
+        }
+        for slot in SLOTS {
+            let (mut one, mut many) = (Vec::new(), Vec::new());
+            single.save(slot as usize, &mut one);
+            self.columns.downstream.iter().for_each(|column| column.save(slot as usize, &mut many));
+            prop_assert_eq!(one, many, "slot {} closed alone", slot);
+        }
+        Ok(())
+    }
+
+    /// Every bit of every object, and what can be seen of it.
+    fn compare(&self) -> Result<(), TestCaseError> {
+        for (&slot, state) in &self.states {
+            let mut expected = Vec::new();
+            self.spec.save_words(state, &mut expected);
+            let words = self.columns.words(&self.spec, slot as usize);
+            if self.spec.restarts_with_period() {
+                // Without its closed period, which no column holds.
+                let reading = if self.spec.metric() == MetricKind::Agg { 2 } else { 0 };
+                let window = &expected[reading + 2..];
+                prop_assert_eq!(&words[..reading], &expected[..reading], "the counter of slot {}", slot);
+                prop_assert!(window.starts_with(&words[reading..]), "slot {slot} has {words:?}, not {window:?}");
+            } else {
+                prop_assert_eq!(words, expected, "slot {}", slot);
+            }
+            self.compare_reports(slot, state)?;
+        }
+        Ok(())
+    }
+
+    fn compare_reports(&self, slot: u32, state: &State) -> Result<(), TestCaseError> {
+        let slot = slot as usize;
+        if let Some(inline) = &self.columns.inline {
+            prop_assert_eq!(inline.is_empty(slot), !self.spec.is_active(state));
+            for now in [self.now, self.now + SECOND] {
+                let report = inline.report(slot, now).map(record);
+                if !inline.is_empty(slot) {
+                    prop_assert_eq!(show(report), show(Some(record(self.spec.report(state, now)))), "slot {}", slot);
+                }
+            }
+        }
+        if let Some(window) = &self.columns.window {
+            let is_occupied = window.occupied(slot / WORD, u64::MAX) >> (slot % WORD) & 1 == 1;
+            prop_assert_eq!(is_occupied, !window.is_empty(slot));
+            let value = window.report(slot, self.now).and_then(|report| report.forced()?.value());
+            prop_assert_eq!(window.value(slot, self.now), value, "slot {}", slot);
+            if self.spec.restarts_with_period() {
+                let running = self.spec.running(state, self.now).map(|report| record(report).any());
+                let report = window.report(slot, self.now).map(|report| record(report).any());
+                prop_assert_eq!(show(report), show(running), "slot {}", slot);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn window_words(window: &WindowColumn, slot: u32) -> Vec<u64> {
+    let mut words = Vec::new();
+    window.save(slot as usize, &mut words);
+    words
+}
+
+/// Gives a batch, and goes on behind each sample that is refused; they are those that were refused one by one.
+fn batch(window: &mut WindowColumn, updates: &[Update], errors: &[Option<UpdateError>]) -> Result<(), TestCaseError> {
+    let mut from = 0;
+    loop {
+        match window.update_all(&updates[from..]) {
+            Ok(()) => {
+                prop_assert!(errors[from..updates.len()].iter().all(Option::is_none), "a batch took a bad sample");
+                return Ok(());
+            }
+            Err(Refused { index, error }) => {
+                prop_assert!(errors[from..from + index].iter().all(Option::is_none), "a batch took a bad sample");
+                prop_assert_eq!(show(Some(error)), show(errors[from + index]));
+                from += index + 1;
+            }
+        }
+    }
+}
+
+/// Those of the suite's objects that are among the slots.
+fn closed(word: usize, slots: u64) -> impl Iterator<Item = u32> {
+    SLOTS.into_iter().filter(move |slot| *slot as usize / WORD == word && slots >> (*slot as usize % WORD) & 1 == 1)
+}
+
+fn record(report: Report<derived_stats::Output<'_>>) -> Report<Record> {
+    report.map(|output| *output.record())
+}
+
+/// Every bit: `Debug` shows the sign of a zero, which `==` does not.
+fn show(report: impl fmt::Debug) -> String {
+    format!("{report:?}")
+}
+
+#[test]
+fn property_columns_are_one_state_for_each_object() {
+    for_each(
+        shapes(),
+        |shape| shape.specs().prop_flat_map(cases),
+        |case| {
+            let mut both = Both::new(&case.spec, case.silence);
+            for operation in &case.operations {
+                both.apply(operation)?;
+                both.compare()?;
+            }
+            Ok(())
+        },
+    );
+}

@@ -1,0 +1,156 @@
+//! Every place in which every algorithm may stand, from the entries alone.
+//!
+//! Nothing here names an algorithm: an entry of the menu is in the suite because it is in the menu. Arguments are made
+//! from the entry's own list. Where none can be made, or the algorithm refuses what its list allows, the suite fails and
+//! names the entry.
+
+use std::fmt;
+use std::sync::Arc;
+
+use derived_stats::entry::{Argument, ArgumentKind, Entry};
+use derived_stats::{Context, DETECTOR_CALL, MetricKind, Registry, Spec, ValueType, menu};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::registered::REGISTRY;
+
+/// The algorithms of an annotation, without their arguments.
+#[derive(Clone)]
+pub(crate) struct Shape {
+    every: u32,
+    chain: Vec<&'static Entry>,
+    last: &'static Entry,
+}
+
+/// Every built-in entry and those of the suite's registry.
+pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
+    menu().iter().copied().chain(REGISTRY.entries())
+}
+
+/// Every shape: inline, per period, and each detector behind each chain of one or two pre-aggregations.
+pub(crate) fn shapes() -> Vec<Shape> {
+    let mut shapes: Vec<Shape> = entries().filter(|entry| entry.roles().inline).map(Shape::inline).collect();
+    for entry in entries().filter(|entry| entry.roles().period) {
+        shapes.extend([1, 2].map(|every| Shape { every, chain: Vec::new(), last: entry }));
+    }
+    let pre = || entries().filter(|entry| entry.roles().pre_aggregation);
+    for last in entries().filter(|entry| entry.roles().detector) {
+        for first in pre() {
+            shapes.push(Shape { every: 1, chain: vec![first], last });
+            shapes.extend(pre().map(|later| Shape { every: 1, chain: vec![first, later], last }));
+        }
+    }
+    shapes
+}
+
+impl Shape {
+    pub(crate) fn inline(entry: &'static Entry) -> Self {
+        Self { every: 0, chain: Vec::new(), last: entry }
+    }
+
+    pub(crate) fn per_period(entry: &'static Entry) -> Self {
+        Self { every: 1, chain: Vec::new(), last: entry }
+    }
+
+    pub(crate) fn is_chain(&self) -> bool {
+        !self.chain.is_empty()
+    }
+
+    /// Annotations of this shape with arguments of all kinds.
+    pub(crate) fn annotations(&self) -> BoxedStrategy<String> {
+        let (every, last) = (self.every, self.last);
+        let chain: Vec<_> = self.chain.iter().map(|entry| (Just(entry.name()), arguments(entry))).collect();
+        (chain, arguments(last))
+            .prop_map(move |(chain, arguments)| {
+                let mut text = if every == 0 { String::new() } else { every.to_string() };
+                for (name, arguments) in chain {
+                    text += &if arguments.is_empty() { format!(".{name}") } else { format!(".{name}({arguments})") };
+                }
+                let period = if every == 0 { "" } else { "-" };
+                let detector = if last.roles().detector { format!("{DETECTOR_CALL}:") } else { String::new() };
+                let separator = if arguments.is_empty() { "" } else { ":" };
+                format!("{text}{period}raw:{detector}{}{separator}{arguments}", last.name())
+            })
+            .boxed()
+    }
+
+    /// Specs of this shape, for every element type and kind of metric.
+    pub(crate) fn specs(&self) -> BoxedStrategy<Arc<Spec>> {
+        let types = prop::sample::select(vec![ValueType::F64, ValueType::I64, ValueType::U64]);
+        let metrics = prop::sample::select(vec![MetricKind::Agg, MetricKind::Diff, MetricKind::Plain]);
+        (self.annotations(), types, metrics).prop_map(|(text, value, metric)| compile(&text, value, metric)).boxed()
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.every)?;
+        self.chain.iter().try_for_each(|entry| write!(f, ".{}", entry.name()))?;
+        write!(f, "-raw:{}", self.last.name())
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Compiles an annotation of built-in and registered algorithms.
+pub(crate) fn compile(annotation: &str, value: ValueType, metric: MetricKind) -> Arc<Spec> {
+    compile_with(&REGISTRY, annotation, value, metric)
+}
+
+pub(crate) fn compile_with(registry: &Registry, annotation: &str, value: ValueType, metric: MetricKind) -> Arc<Spec> {
+    let context = Context::new(value).with_metric(metric).with_registry(registry);
+    Arc::new(Spec::parse(annotation, context).unwrap_or_else(|error| panic!("the entry's own arguments fail: {error}")))
+}
+
+/// Runs a property for each shape, so that none is left to chance. `PROPTEST_CASES` is divided among them.
+pub(crate) fn for_each<S: Strategy>(
+    shapes: impl IntoIterator<Item = Shape>,
+    input: impl Fn(&Shape) -> S,
+    property: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
+    let mut count = 0;
+    for shape in shapes {
+        let config =
+            Config { cases: (Config::default().cases / 5).max(1), failure_persistence: None, ..Config::default() };
+        if let Err(error) = TestRunner::new(config).run(&input(&shape), &property) {
+            panic!("{shape}: {error}");
+        }
+        count += 1;
+    }
+    assert!(count > 0, "no entry was tested");
+}
+
+/// The arguments of an entry in all forms that its list allows.
+fn arguments(entry: &'static Entry) -> BoxedStrategy<String> {
+    let texts: Vec<_> = entry.argument_list().iter().map(|argument| texts(entry, argument)).collect();
+    texts.prop_map(|texts| texts.join(":").trim_end_matches(':').to_owned()).boxed()
+}
+
+fn texts(entry: &'static Entry, argument: &'static Argument) -> BoxedStrategy<String> {
+    let given = match argument.kind() {
+        ArgumentKind::Decimal { above, most } => decimals(above, most),
+        ArgumentKind::Text if argument.example().is_empty() => {
+            panic!("the argument {} of {} has no example to test with", argument.name(), entry.name())
+        }
+        ArgumentKind::Text => Just(argument.example().to_owned()).boxed(),
+        ArgumentKind::Whole { least, most } => wholes(least, most),
+        kind => panic!("the suite makes no {kind:?} for the argument {} of {}", argument.name(), entry.name()),
+    };
+    if argument.is_required() { given } else { prop_oneof![Just(String::new()), given].boxed() }
+}
+
+/// Mostly small, so that windows fill and seasons pass; the bounds too.
+fn wholes(least: u64, most: u64) -> BoxedStrategy<String> {
+    let small = least..=most.min(least.saturating_add(4));
+    prop_oneof![6 => small, 1 => Just(most), 1 => least..=most].prop_map(|value| value.to_string()).boxed()
+}
+
+/// Mostly far from the lower bound, where weights would need more samples than a test has.
+fn decimals(above: f64, most: f64) -> BoxedStrategy<String> {
+    let inside = (0.1..1.0).prop_map(move |part| above + (most - above) * part);
+    prop_oneof![6 => inside, 1 => Just(most), 1 => Just(above.next_up())].prop_map(|value| value.to_string()).boxed()
+}

@@ -1,0 +1,33 @@
+//! The bodies of the fuzz targets: each takes any bytes and panics when the project breaks a promise about them.
+//!
+//! Two programs run them: the binaries of cargo-fuzz in `fuzz_targets/`, which need a nightly toolchain, and
+//! `tests/smoke.rs`, which needs none. `.ci/fuzz` takes the first where it can.
+//!
+//! | target | input | promise |
+//! |---|---|---|
+//! | [`annotation`] | text | parses and prints back equal, or the error lies in the text; what compiles has a start |
+//! | [`schema`] | Sandesh text | types with a period take another one, or each error has its line |
+//! | [`proxy_list`] | text | prints back equal, or each error has its line |
+//! | [`wire_xml`], [`wire_json`] | payload | a finite sample that encodes and decodes back equal, or an error |
+//! | [`wire_lines`] | block of lines | the fast and the general decoder agree on every line |
+//! | [`netplugin_body`] | body of `/svcstats` | sorted points, each in the endpoint that lists it, or an error |
+//! | [`saved_state`] | words | saves the words that it was restored from, and every later result is finite |
+//! | [`snapshot`] | meta part and chunks | a table that goes on, writes JSON and restores from its own snapshot |
+
+#![forbid(unsafe_code)]
+
+mod annotation;
+mod netplugin;
+mod proxy_list;
+mod saved_state;
+mod schema;
+mod snapshot;
+mod wire;
+
+pub use self::annotation::annotation;
+pub use self::netplugin::netplugin_body;
+pub use self::proxy_list::proxy_list;
+pub use self::saved_state::saved_state;
+pub use self::schema::schema;
+pub use self::snapshot::snapshot;
+pub use self::wire::{wire_json, wire_lines, wire_xml};

@@ -1,0 +1,156 @@
+//! Single objects: what a table holds of one, and forgetting it.
+
+use std::sync::Arc;
+
+use derived_stats::column::WindowColumn;
+use derived_stats::{Number, Output, Report};
+
+use crate::table::plan::{Reading, TypePlan};
+use crate::table::{CHUNK_SLOTS, ResultSink, Table};
+
+/// What a table holds of one object at the moment. Nothing is sent or changed by looking at it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ObjectView<'t> {
+    /// The object, `table:name`, as it came.
+    pub key: &'t [u8],
+    /// Its proxy UVEs, in the order of the plan's types.
+    pub types: Vec<TypeView<'t>>,
+}
+
+/// One proxy UVE of an object.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TypeView<'t> {
+    /// `<Type>-<Struct>-<attribute>`.
+    pub uve_name: &'t str,
+    /// The proxy UVE exists: a window with samples of the object closed, and since then it was silent for less than the
+    /// timeout. False for an object whose first window is still open.
+    pub is_alive: bool,
+    /// Closed windows in a row without samples of the object, up to the newest closed one; 0 if it is not alive.
+    pub silent_periods: u32,
+    /// The attributes that are sent: periodic ones in the order of the definition, then inline ones.
+    pub attributes: Vec<AttributeView<'t>>,
+}
+
+/// One attribute of a proxy UVE.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AttributeView<'t> {
+    /// Its name, such as `value`.
+    pub name: &'t str,
+    /// The windows that hold samples of the object and whose result was not sent yet, oldest first. Empty for an inline
+    /// attribute.
+    pub open: Vec<OpenWindow>,
+    /// The report of the attribute's detector after the last window that it was fed, or of an inline attribute after its
+    /// last sample. `None` before that, and for an attribute without either.
+    pub last: Option<Report<Output<'t>>>,
+}
+
+/// What a window has accumulated so far.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct OpenWindow {
+    /// Its start in microseconds since the epoch.
+    pub start: u64,
+    /// Its end (exclusive) in microseconds since the epoch.
+    pub end: u64,
+    /// The value at the newest timestamp of the table, in the metric's type; `None` if the samples give none.
+    pub value: Option<Number>,
+}
+
+impl<S: ResultSink> Table<S> {
+    /// What the table holds of an object; `None` for a key without samples, or one that was deleted. Costs a look-up and
+    /// a few allocations for each type and attribute.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use proxy_uve::{schema::Schema, Plan, StreamName, Table, TableSettings};
+    /// use derived_stats::Number;
+    /// use proxy_uve::DecodedRecord;
+    ///
+    /// # let types = [Arc::clone(Schema::builtin().get("AggProxySum").expect("built in"))];
+    /// # let plan = Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?, &types));
+    /// let mut table = Table::new(plan, TableSettings::default());
+    /// let (key, at) = (b"ObjectVNTable:demo", 60_000_000);
+    /// table.ingest_decoded(&DecodedRecord { position: 0, arrived: at, key, at, value: Number::U64(18) });
+    /// let view = table.object(key).expect("it has a sample");
+    /// assert_eq!(view.types[0].attributes[0].open[0].value, Some(Number::U64(18)));
+    /// assert_eq!(table.keys().collect::<Vec<_>>(), [key]);
+    /// assert!(table.remove(key) && table.object(key).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn object(&self, key: &[u8]) -> Option<ObjectView<'_>> {
+        let slot = self.slots.find(key)?;
+        let types = self.plan.types.iter().enumerate();
+        let types = types.map(|(index, plan)| self.type_view(index, plan, slot)).collect();
+        Some(ObjectView { key: self.slots.key(slot), types })
+    }
+
+    /// The keys of all objects, in the order of their slots: that of their first samples, where a freed slot goes to the
+    /// next new object. The same after a restore.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.slots.keys()
+    }
+
+    /// Forgets an object with everything about it: lives, open windows, detectors, counter readings, inline states.
+    /// Whether there was such an object.
+    ///
+    /// Sends nothing, not even `deleted: true`: the caller knows. Samples that come later make a new object. The next
+    /// [`snapshot`](Self::snapshot) is without it. Costs a look-up, and a pass over the open windows of each group for
+    /// one bit of each object.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        let Some(slot) = self.slots.find(key) else {
+            return false;
+        };
+        let plan = Arc::clone(&self.plan);
+        for group in 0..self.groups.len() {
+            self.forget(&plan, group, slot);
+            self.groups[group].remove(slot);
+        }
+        if let Some(closing) = &mut self.closing {
+            closing.remove(slot);
+        }
+        self.slots.remove(slot);
+        self.dirty.insert(slot / CHUNK_SLOTS);
+        true
+    }
+
+    fn type_view<'t>(&'t self, type_index: usize, plan: &'t TypePlan, slot: usize) -> TypeView<'t> {
+        let group = self.plan.groups.iter().position(|group| group.types.contains(&type_index));
+        let life = group.and_then(|group| self.groups[group].lives.get(slot).copied()).unwrap_or_default();
+        let periodic = plan.attributes.iter().map(|attribute| {
+            let last = match attribute.reading {
+                Reading::Detector(index) => self.detectors[index].report(slot),
+                Reading::Lane(_) => None,
+            };
+            let open = self.open_windows(self.plan.lane_of(attribute.reading), slot);
+            AttributeView { name: &attribute.name, open, last }
+        });
+        let inline = self.plan.inline.iter().zip(&self.inline);
+        let inline = inline.filter(|(inline, _)| inline.type_index == type_index && !inline.hidden);
+        let inline = inline.map(|(inline, states)| {
+            let last = states.report(slot, self.progress.newest.unwrap_or(0));
+            AttributeView { name: &inline.name, open: Vec::new(), last }
+        });
+        TypeView {
+            uve_name: &plan.uve_name,
+            is_alive: life.is_alive(),
+            silent_periods: life.silent(),
+            attributes: periodic.chain(inline).collect(),
+        }
+    }
+
+    fn open_windows(&self, lane: usize, slot: usize) -> Vec<OpenWindow> {
+        let (length, newest) = (self.plan.lanes[lane].window, self.progress.newest.unwrap_or(0));
+        let closing = self.closing.as_ref().and_then(|closing| closing.waiting(lane, slot));
+        let closing = closing.map(|(end, column)| (end.saturating_sub(length), column));
+        let open = self.lanes[lane].open.iter().map(|(start, column)| (*start, column));
+        let with_samples = closing.into_iter().chain(open).filter(|(_, column)| !column.is_empty(slot));
+        let window = |(start, column): (u64, &WindowColumn)| {
+            let end = start.saturating_add(length);
+            OpenWindow { start, end, value: column.value(slot, newest.min(end)) }
+        };
+        with_samples.map(window).collect()
+    }
+}

@@ -1,0 +1,73 @@
+//! The columns of a plan as a snapshot has them.
+
+use derived_stats::column::CounterColumn;
+
+use crate::table::identity::GroupKey;
+use crate::table::plan::Plan;
+use crate::table::snapshot::StateKind;
+
+/// The version of the words of liveness and touched sets.
+const LIVENESS_VERSION: u16 = 1;
+
+/// A column of the plan.
+#[derive(Clone, Debug)]
+pub(super) struct Column<'p> {
+    pub(super) kind: StateKind,
+    /// The column among those of its kind: a group for liveness and touched sets, a lane for windows and counters.
+    pub(super) index: usize,
+    pub(super) identity: &'p str,
+    pub(super) group: GroupKey,
+    /// The versions of its words, one for each link whose state they are, and the newest that can be read.
+    pub(super) versions: Vec<u16>,
+}
+
+impl Column<'_> {
+    /// Whether both are the same state: inline attributes with one annotation have one each, but their states are equal.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (self.kind, self.identity, self.group) == (other.kind, other.identity, other.group)
+    }
+}
+
+/// All columns, in an order that depends on the plan alone.
+pub(super) fn columns(plan: &Plan) -> Vec<Column<'_>> {
+    let mut columns = Vec::new();
+    for (index, group) in plan.groups.iter().enumerate() {
+        for kind in [StateKind::Liveness, StateKind::Touched] {
+            let (identity, group) = (group.identity.as_str(), group.key());
+            columns.push(Column { kind, index, identity, group, versions: vec![LIVENESS_VERSION] });
+        }
+    }
+    for (index, lane) in plan.lanes.iter().enumerate() {
+        let (identity, group) = (lane.identity.as_str(), plan.groups[lane.group].key());
+        let versions = lane.spec.versions().into_iter().take(1).collect();
+        columns.push(Column { kind: StateKind::Window, index, identity, group, versions });
+        if lane.has_counters() {
+            let versions = vec![CounterColumn::VERSION];
+            columns.push(Column { kind: StateKind::Counter, index, identity, group, versions });
+        }
+    }
+    for (index, detector) in plan.detectors.iter().enumerate() {
+        let group = plan.groups[plan.lanes[detector.lane].group].key();
+        let (kind, identity) = (StateKind::Detector, detector.identity.as_str());
+        // The first link's state is that of the window.
+        let versions = detector.spec.versions().into_iter().skip(1).collect();
+        columns.push(Column { kind, index, identity, group, versions });
+    }
+    for (index, inline) in plan.inline.iter().enumerate() {
+        let (group, versions) = (plan.groups[inline.group].key(), inline.spec.versions());
+        let (kind, identity) = (StateKind::Inline, inline.identity.as_str());
+        columns.push(Column { kind, index, identity, group, versions });
+    }
+    columns
+}
+
+/// The same without those whose state another one has as well: what a snapshot holds.
+pub(super) fn distinct_columns(plan: &Plan) -> Vec<Column<'_>> {
+    let mut distinct: Vec<Column<'_>> = Vec::new();
+    for column in columns(plan) {
+        if !distinct.iter().any(|other| other.is_same(&column)) {
+            distinct.push(column);
+        }
+    }
+    distinct
+}

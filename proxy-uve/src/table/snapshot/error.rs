@@ -1,0 +1,136 @@
+//! Why a snapshot cannot be restored.
+
+use std::fmt;
+
+use derived_stats::RestoreError;
+
+use crate::table::snapshot::{StateKind, VERSION};
+
+/// A part of a snapshot, each of which is stored by itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum SnapshotPart {
+    /// The chunk with this number.
+    Chunk(u32),
+    /// Progress, counters and the list of columns.
+    Meta,
+}
+
+impl fmt::Display for SnapshotPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chunk(number) => write!(f, "chunk {number}"),
+            Self::Meta => f.write_str("the meta part"),
+        }
+    }
+}
+
+/// Why a snapshot cannot be restored. Nothing is restored in part; where no other remedy is named, the table is computed
+/// anew from the log.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The bytes are not those that were written.
+    #[error(
+        "{part} of the snapshot is damaged: its checksum does not match; restore a copy of it, or discard the snapshot"
+    )]
+    Checksum {
+        /// The damaged part.
+        part: SnapshotPart,
+    },
+    /// A chunk whose checksum is right contradicts itself or the meta part.
+    #[error("{part} of the snapshot is inconsistent: {what}")]
+    Inconsistent {
+        /// The part.
+        part: SnapshotPart,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The meta part cannot be read.
+    #[error("the meta part of the snapshot cannot be read: {reason}")]
+    Meta {
+        /// The decoder's message.
+        reason: String,
+    },
+    /// The liveness of an object is impossible.
+    #[error("{part} of the snapshot holds an impossible {kind} state")]
+    State {
+        /// The part.
+        part: SnapshotPart,
+        /// The kind of state.
+        kind: StateKind,
+        /// What is wrong with it.
+        #[source]
+        error: RestoreError,
+    },
+    /// The state of a column was written by a newer version of its algorithm.
+    #[error(
+        "the {kind} state `{identity}` in {part} of the snapshot has version {found}, this build reads up to {readable}: \
+         run the newer program, or start this aggregation anew by taking the proxy types that use it out of the \
+         configuration for one start"
+    )]
+    StateVersion {
+        /// The part.
+        part: SnapshotPart,
+        /// The kind of state.
+        kind: StateKind,
+        /// What accumulates.
+        identity: String,
+        /// The version found.
+        found: u16,
+        /// The newest version that this build reads.
+        readable: u16,
+    },
+    /// A snapshot of another stream's table.
+    #[error("the snapshot is of stream `{found}`, not of `{expected}`: give each stream's table its own snapshots")]
+    Stream {
+        /// The stream of the plan.
+        expected: String,
+        /// The stream of the snapshot.
+        found: String,
+    },
+    /// A part is cut short, or claims to be longer than it is.
+    #[error("{part} of the snapshot is cut short at `{field}`")]
+    Truncated {
+        /// The part.
+        part: SnapshotPart,
+        /// What was to be read.
+        field: &'static str,
+    },
+    /// Written in another format.
+    #[error(
+        "{part} of the snapshot has format version {found}, this build reads version {}: {}",
+        VERSION,
+        version_remedy(*found)
+    )]
+    Version {
+        /// The part.
+        part: SnapshotPart,
+        /// The version found.
+        found: u8,
+    },
+}
+
+impl SnapshotError {
+    /// Whether a newer program wrote the snapshot, and can still read it: to discard it would lose what is not lost.
+    pub fn is_from_newer_program(&self) -> bool {
+        match self {
+            Self::StateVersion { .. } => true,
+            Self::Version { found, .. } => *found > VERSION,
+            Self::Checksum { .. }
+            | Self::Inconsistent { .. }
+            | Self::Meta { .. }
+            | Self::State { .. }
+            | Self::Stream { .. }
+            | Self::Truncated { .. } => false,
+        }
+    }
+}
+
+fn version_remedy(found: u8) -> &'static str {
+    if found > VERSION {
+        "run the newer program, or discard the snapshot"
+    } else {
+        "no release wrote that version, discard the snapshot"
+    }
+}

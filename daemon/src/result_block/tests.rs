@@ -143,10 +143,15 @@ proptest! {
     }
 
     #[test]
-    fn property_no_bytes_make_a_reader_panic(bytes: Vec<u8>, rows in 0..9u32) {
-        let _ = read(&plan("u64"), &mut BlockReader::default(), &bytes);
-        let headed = [&[MAGIC, VERSION][..], &rows.to_le_bytes(), &bytes].concat();
-        let _ = read(&plan("u64"), &mut BlockReader::default(), &headed);
+    fn property_no_bytes_make_a_reader_panic(bytes: Vec<u8>, rows in 0..9u8, cut: prop::sample::Index) {
+        let (plan, mut block) = one_block();
+        let _ = read(&plan, &mut BlockReader::default(), &bytes);
+        // Behind the header, and behind any part of a block: its definition among them.
+        block[2] = rows;
+        let headed = [&block[..HEADER_LEN], &bytes].concat();
+        let _ = read(&plan, &mut BlockReader::default(), &headed);
+        let grown = [&block[..cut.index(block.len())], &bytes].concat();
+        let _ = read(&plan, &mut BlockReader::default(), &grown);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use derived_stats::{Number, Record};
 use proptest::prelude::*;
 
 use super::*;
-use crate::result_block::{BlockReader, sample};
+use crate::result_block::{BlockReader, Shown, sample};
 
 /// The lines of a block.
 fn written(block: &[u8]) -> Vec<String> {
@@ -40,9 +40,11 @@ fn a_row_is_the_line_that_it_was_in_json() {
     sample::send(&plan, &mut sink, 1, "T:b", Some(Record::new(odd)));
     sample::send(&plan, &mut sink, 0, "T:b", None);
     let lines = written(&sample::first_block(&mut sink));
-    insta::assert_snapshot!(lines.join("\n"), @r##"{"key":"T:a \"quoted\"\n name","uve":"AggProxySum-A-b","start":0,"end":60,"data":{"deleted":false,"proxy":"A-b","value":{"value":36}}}
-{"key":"T:b","uve":"AggProxySumAnomalyEWM01-A-b","start":0,"end":60,"data":{"deleted":false,"proxy":"A-b","value":{"samples":7,"algo":"EWM","config":"0.1","state":{"mean":"1234.57","stddev":"0.1"},"sigma":-2.5,"metric":9}}}
-{"key":"T:b","uve":"AggProxySum-A-b","start":0,"end":60,"data":{"deleted":true,"proxy":"A-b"}}"##);
+    insta::assert_snapshot!(lines.join("\n"), @r##"
+    {"key":"T:a \"quoted\"\n name","uve":"AggProxySum-A-b","start":0,"end":60,"data":{"deleted":false,"proxy":"A-b","value":{"value":36}}}
+    {"key":"T:b","uve":"AggProxySumAnomalyEWM01-A-b","start":0,"end":60,"data":{"deleted":false,"proxy":"A-b","value":{"samples":7,"algo":"EWM","config":"0.1","state":{"mean":"1234.57","stddev":"0.1"},"sigma":-2.5,"metric":9}}}
+    {"key":"T:b","uve":"AggProxySum-A-b","start":0,"end":60,"data":{"deleted":true,"proxy":"A-b"}}
+    "##);
     assert!(lines.iter().all(|line| !line.contains('\n')), "a line holds no line feed");
 }
 
@@ -54,12 +56,13 @@ fn a_line_of_a_configured_type_has_its_types() {
         let data = format!(r#"{{"deleted":false,"proxy":"A-b","value":{value}}}"#);
         let line = format!(r#"{{"key":"T:a","uve":"AggProxySum-A-b","start":0,"end":60,"data":{data}}}"#);
         let row = reader.row(line.as_bytes()).unwrap();
-        (row.shape.attributes.len(), row.values[0].1.get(0), row.shape.attributes[0].numbers())
+        let attribute = &row.shape.attributes[0];
+        (attribute.shown, row.values[0].1.get(0), attribute.numbers())
     };
-    assert_eq!(read(r#"{"value":36}"#), (1, Some(Number::U64(36)), 1));
+    assert_eq!(read(r#"{"value":36}"#), (Shown::Number, Some(Number::U64(36)), 1));
     // Not of the type: by the printed form.
-    assert_eq!(read(r#"{"value":-36}"#), (1, Some(Number::I64(-36)), 1));
-    assert_eq!(read(r#"{"value":1,"more":2.0}"#), (1, Some(Number::U64(1)), 2));
+    assert_eq!(read(r#"{"value":-36}"#), (Shown::Struct, Some(Number::I64(-36)), 1));
+    assert_eq!(read(r#"{"value":1,"more":2.0}"#), (Shown::Struct, Some(Number::U64(1)), 2));
 }
 
 #[test]

@@ -61,10 +61,10 @@ fn the_seeds_pipeline_is_ready_after_ten_periods() {
 /// The original's `metric` is an unsigned integer: a latency of 0.9 is 0 in it.
 #[test]
 fn a_detector_shows_its_value_in_the_type_of_the_metric() {
-    let run = run(&["eval", "--type", "f64", "raw:DSAnomaly:EWM:1"], "{\"at\":1,\"value\":0.9}\n");
-    assert!(run.stdout.contains(r#""metric":0,"value":0.9}"#), "{}", run.stdout);
-    let run = run(&["eval", "--type", "i64", "raw:DSAnomaly:EWM:1"], "{\"at\":1,\"value\":-3}\n");
-    assert!(run.stdout.contains(r#""metric":18446744073709551613,"value":-3}"#), "{}", run.stdout);
+    let shown = run(&["eval", "--type", "f64", "raw:DSAnomaly:EWM:1"], "{\"at\":1,\"value\":0.9}\n");
+    assert!(shown.stdout.contains(r#""metric":0,"value":0.9}"#), "{}", shown.stdout);
+    let shown = run(&["eval", "--type", "i64", "raw:DSAnomaly:EWM:1"], "{\"at\":1,\"value\":-3}\n");
+    assert!(shown.stdout.contains(r#""metric":18446744073709551613,"value":-3}"#), "{}", shown.stdout);
 }
 
 #[test]

@@ -42,7 +42,7 @@ use crate::log::LogConfig;
 pub(crate) use self::address::authorities;
 pub(crate) use self::contiv::{Contiv, ETCD_PORT, NETMASTER_PORT};
 pub(crate) use self::influxdb::{InfluxDb, Precision, ServerPart, base as influxdb_base, server_parts};
-pub(crate) use self::kafka::{Kafka, LogKind};
+pub(crate) use self::kafka::{Kafka, LogKind, ResultsFormat};
 pub(crate) use self::load::{Loaded, Sources, Survey, load, survey};
 pub(crate) use self::opserver::{Opserver, PORT as OPSERVER_PORT, PolledSamples};
 pub(crate) use self::problem::Problems;

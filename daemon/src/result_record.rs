@@ -18,6 +18,14 @@ pub(crate) enum Stored<'r> {
 }
 
 impl Stored<'_> {
+    /// The object of a row; nothing for a line, whose object its reader finds.
+    pub(crate) fn key(&self) -> &str {
+        match self {
+            Self::Line(_) => "",
+            Self::Row(row) => row.key,
+        }
+    }
+
     /// Appends the result as a line of JSON, without line feed; a stored line as it is.
     pub(crate) fn write_line(&self, out: &mut Vec<u8>) {
         match self {

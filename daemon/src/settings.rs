@@ -11,7 +11,7 @@ use crate::contiv::{LegacySettings, ScraperSettings};
 use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
 use crate::http::HttpSettings;
 use crate::kafka::client::Connection;
-use crate::kafka::engine::KafkaSettings;
+use crate::kafka::engine::{KafkaSettings, ResultMessages};
 use crate::kafka::names::Names;
 use crate::poller::PollerSettings;
 use crate::sink::InfluxSettings;
@@ -99,7 +99,7 @@ fn kafka(config: &Config) -> anyhow::Result<KafkaSettings> {
         refresh_interval: config.kafka.refresh_interval,
         replication: config.kafka.replication,
         max_sink_lag: config.kafka.max_sink_lag,
-        results_message_bytes: config.kafka.results_message_bytes,
+        results: ResultMessages { format: config.kafka.results_format, bytes: config.kafka.results_message_bytes },
     })
 }
 

@@ -295,3 +295,67 @@ fn input_waits_for_a_sink_that_lags_and_then_every_result_is_there_once() {
         input.are_results(lines, &expected).then_some(())
     });
 }
+
+#[test]
+fn results_in_binary_are_read_as_those_in_json_and_both_may_stand_in_one_topic() {
+    let group = Group::new(&BROKER, "binary", 2);
+    let input = Input::new(7, 2, 6, 200, 20);
+    let expected = input.expected();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("results");
+    let path = format!("sinks.file.path={}", file.display());
+    let (head, tail) = input.samples.split_at(input.samples.len() / 2);
+
+    let daemon = group.daemon_with("a", &["kafka.results_format=binary", &path]);
+    group.publish(head);
+    daemon.wait_for("/metrics", |(_, body)| (lag(body) == 0 && results_total(body) > 0).then_some(()));
+    daemon.stop();
+    let is_block = |message: &Vec<u8>| message[0] == 0xB5;
+    let messages = || -> Vec<_> {
+        let messages = BROKER.read_all(&group.topic("results"), Isolation::Committed);
+        messages.into_iter().map(|message| message.payload.unwrap()).collect()
+    };
+    let blocks = messages().len();
+    assert!(blocks > 0 && messages().iter().all(is_block));
+
+    let daemon = group.daemon_with("a", &["kafka.results_format=json", "aggregation.idle_timeout=2s", &path]);
+    group.publish(tail);
+    support::wait_until("every result in the file, whatever its form in the topic", || {
+        let lines = std::fs::read_to_string(&file).ok()?.lines().map(str::to_owned).collect();
+        input.are_results(lines, &expected).then_some(())
+    });
+    let (in_binary, in_json): (Vec<_>, Vec<_>) = messages().into_iter().partition(is_block);
+    assert!(in_binary.len() == blocks && !in_json.is_empty());
+    let lines = in_json.iter().map(|message| message.split(|byte| *byte == b'\n').count()).sum::<usize>();
+    assert!(lines < expected.len(), "the blocks hold results, too");
+    let uve = daemon.get("/analytics/uves/virtual-network/*").1;
+    assert!(uve.contains("AggProxySum-UveVirtualNetworkAgent-egress_flow_count"), "{uve}");
+    daemon.stop();
+}
+
+#[test]
+fn a_result_alone_in_a_binary_message_has_the_key_of_its_object() {
+    let group = Group::new(&BROKER, "alone", 1);
+    let settings = ["kafka.results_format=binary", "kafka.results_message_bytes=0", "aggregation.idle_timeout=2s"];
+    let daemon = group.daemon_with("a", &settings);
+    let key = "ObjectVNTable:alone";
+    let sample = |second: u64| (0, key.to_owned(), format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND));
+    BROKER.produce(&group.topic(EGRESS), (0..25).map(sample));
+    let results = support::wait_until("results", || {
+        let results = BROKER.read_all(&group.topic("results"), Isolation::Committed);
+        (results.len() > 1).then_some(results)
+    });
+    for result in &results {
+        let payload = result.payload.as_deref().unwrap();
+        assert_eq!(
+            (payload[0], &payload[2..6], result.key.as_deref()),
+            (0xB5, &[1, 0, 0, 0][..], Some(key.as_bytes()))
+        );
+    }
+    daemon.stop();
+}
+
+fn results_total(metrics: &str) -> u64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix("derived_statsd_results_total "));
+    line.and_then(|count| count.parse().ok()).unwrap_or(0)
+}

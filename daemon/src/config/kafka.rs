@@ -42,8 +42,11 @@ pub(crate) struct Kafka {
     /// How many messages of the results topic a durable sink of this daemon may lag behind before all input of the daemon
     /// is paused; it goes on when the sink has caught up with half of them. Default 1,000,000; 0: never pause.
     pub max_sink_lag: u64,
-    /// How many bytes of results go into one message of the results topic, a line each. Default 65,536, up to 1,048,576; 0:
-    /// every result is a message of its own, keyed by its object.
+    /// How results stand in the results topic: `"json"`, a line each, for readers other than the daemons; or `"binary"`,
+    /// blocks with types, which cost a fraction of the bytes. Daemons read both. Default `"json"`.
+    pub results_format: ResultsFormat,
+    /// How many bytes of results go into one message of the results topic. Default 65,536, up to 1,048,576; 0: every result
+    /// is a message of its own, keyed by its object.
     pub results_message_bytes: usize,
     /// Partitions that `derived-statsd topics --create` gives each input topic. Default 30, Contrail's own number.
     pub partitions: u16,
@@ -85,6 +88,7 @@ impl Default for Kafka {
             transaction_timeout: Duration::from_secs(15),
             refresh_interval: Duration::from_secs(5),
             max_sink_lag: 1_000_000,
+            results_format: ResultsFormat::default(),
             results_message_bytes: 64 * 1024,
             partitions: 30,
             replication: 0,
@@ -111,6 +115,17 @@ pub(crate) enum LogKind {
     Embedded,
     /// In topics of a Kafka cluster.
     Kafka,
+}
+
+/// The form of results in the results topic.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ResultsFormat {
+    /// Blocks: numbers with their types.
+    Binary,
+    /// Lines of JSON.
+    #[default]
+    Json,
 }
 
 /// How connections are protected; librdkafka's `security.protocol`.

@@ -10,6 +10,7 @@ use proxy_uve::Plan;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
+use crate::config::ResultsFormat;
 use crate::engine::{Engine, EngineSettings, Readiness};
 use crate::intake::{Intake, PayloadForm};
 use crate::kafka::backpressure::{Backpressure, SinkWatch};
@@ -25,6 +26,7 @@ use crate::kafka::topics::{StreamTopics, Topics};
 use crate::kafka::topology::{Shape, Topology};
 use crate::kafka::worker::{Parts, Worker};
 use crate::log::Log;
+use crate::result_block::MAX_BLOCK_BYTES;
 use crate::stop;
 use crate::telemetry::Telemetry;
 use crate::worker::StreamPlan;
@@ -43,14 +45,31 @@ pub(crate) struct KafkaSettings {
     pub replication: u16,
     /// Messages of the results topic that a sink may lag behind before input waits for it; 0 for any number.
     pub max_sink_lag: u64,
-    /// How many bytes of results go into one message.
-    pub results_message_bytes: usize,
+    pub results: ResultMessages,
 }
 
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The connection holds secrets.
         f.debug_struct("KafkaSettings").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+/// The messages of the results topic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResultMessages {
+    pub format: ResultsFormat,
+    /// How many bytes of results go into one.
+    pub bytes: usize,
+}
+
+impl ResultMessages {
+    /// The size of the blocks that a table makes: with the binary format a block is a message.
+    pub(crate) fn block_bytes(self) -> usize {
+        match self.format {
+            ResultsFormat::Binary => self.bytes,
+            ResultsFormat::Json => MAX_BLOCK_BYTES,
+        }
     }
 }
 
@@ -137,13 +156,14 @@ fn add_worker(
     number: usize,
 ) -> anyhow::Result<()> {
     let topics = Arc::clone(&streams.topics);
-    let member = Group::join(&own.connection, &own.names, topics, number, own.results_message_bytes)
+    let member = Group::join(&own.connection, &own.names, topics, number, own.results)
         .context("join the consumer group; check the [kafka] settings")?;
     let store = StateTopics::new(&own.connection, &own.names, &streams.names, Arc::clone(&engine.clock))
         .context("start a client; check the [kafka] settings")?;
     let materials = Materials {
         streams: streams.plans.clone(),
         table: settings.worker.table,
+        block_bytes: own.results.block_bytes(),
         telemetry: Arc::clone(&engine.telemetry),
         clock: Arc::clone(&engine.clock),
     };

@@ -31,6 +31,7 @@ use tracing::{debug, warn};
 
 use crate::fault;
 use crate::kafka::client::{self, Connection, Isolation, Spoken, TIMEOUT};
+use crate::kafka::engine::ResultMessages;
 use crate::kafka::member::{Change, Incoming, Member, MemberError, ShardCommit};
 use crate::kafka::names::Names;
 use crate::kafka::progress::Progress;
@@ -114,7 +115,7 @@ impl Group {
         names: &Names,
         topics: Arc<InputTopics>,
         worker: usize,
-        results_message_bytes: usize,
+        results: ResultMessages,
     ) -> KafkaResult<Self> {
         let config = connection.member(&names.group, &format!("{}/{worker}", names.instance));
         let context = GroupContext { topics: Arc::clone(&topics), ..GroupContext::default() };
@@ -123,7 +124,7 @@ impl Group {
         let clerk = connection.reader(&names.group, Isolation::Committed);
         let clerk = BaseConsumer::from_config_and_context(&clerk, Spoken)?;
         let config = connection.transactional(&names.transactional_id(worker));
-        let transactions = Transactions::new(config, names, results_message_bytes);
+        let transactions = Transactions::new(config, names, results);
         Ok(Self {
             consumer,
             clerk,

@@ -23,7 +23,7 @@ use crate::kafka::shard::Shard;
 use crate::kafka::state::{self, Saved, StateRecords};
 use crate::log::PartitionId;
 use crate::restored::RestoredStates;
-use crate::result_block::{BlockSink, MAX_BLOCK_BYTES};
+use crate::result_block::BlockSink;
 use crate::telemetry::{RestoreProgress, Telemetry};
 use crate::worker::StreamPlan;
 
@@ -67,6 +67,8 @@ pub(crate) struct Restorer {
 pub(crate) struct Materials {
     pub streams: Vec<Arc<StreamPlan>>,
     pub table: TableSettings,
+    /// The size of the blocks of results.
+    pub block_bytes: usize,
     pub telemetry: Arc<Telemetry>,
     pub clock: Arc<dyn Clock>,
 }
@@ -162,7 +164,7 @@ impl Materials {
     /// The shard that these records tell of; a new one if they cannot be used.
     pub(crate) fn build(&self, id: PartitionId, plan: &Arc<StreamPlan>, records: &StateRecords) -> Shard {
         let settings = self.table;
-        let sink = || BlockSink::new(&plan.plan, MAX_BLOCK_BYTES);
+        let sink = || BlockSink::new(&plan.plan, self.block_bytes);
         let table = |saved: &Saved| {
             let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
             Table::restore_with_sink(Arc::clone(&plan.plan), settings, sink(), &saved.head.meta, chunks)

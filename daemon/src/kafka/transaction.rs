@@ -1,5 +1,7 @@
 //! One transaction: results, states, dead letters and offsets, all or nothing.
 
+mod writer;
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,41 +11,37 @@ use rdkafka::TopicPartitionList;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use rdkafka::topic_partition_list::Offset;
-use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 use tracing::{debug, warn};
 
 use crate::fault;
-use crate::kafka::batching::LineBatches;
 use crate::kafka::client::{self, Spoken};
+use crate::kafka::engine::ResultMessages;
 use crate::kafka::group::InputTopics;
-use crate::kafka::member::{DeadLetter, MemberError, ShardCommit};
+use crate::kafka::member::{MemberError, ShardCommit};
 use crate::kafka::names::Names;
 use crate::log::PartitionId;
-use crate::result_record::{RecordReader, Stored};
+
+use self::writer::Writer;
 
 /// How long the client may take for one step; the transaction's own timeout is the broker's.
 const STEP: Timeout = Timeout::After(Duration::from_secs(60));
-
-/// How long is waited for acknowledgements before they are counted again.
-const POLL: Duration = Duration::from_millis(5);
 
 /// The producer of one worker.
 pub(crate) struct Transactions {
     config: ClientConfig,
     names: Names,
-    /// How many bytes of results go into one message.
-    message_bytes: usize,
+    results: ResultMessages,
     /// None before partitions are given, and after a failure that leaves it unusable.
     producer: Option<BaseProducer<Deliveries>>,
 }
 
 impl Transactions {
-    pub(crate) fn new(config: ClientConfig, names: &Names, message_bytes: usize) -> Self {
-        Self { config, names: names.clone(), message_bytes, producer: None }
+    pub(crate) fn new(config: ClientConfig, names: &Names, results: ResultMessages) -> Self {
+        Self { config, names: names.clone(), results, producer: None }
     }
 
     /// Gets ready for the first commit: that takes up to some seconds, which results would wait for. Whatever the producer
@@ -104,7 +102,7 @@ impl Transactions {
     }
 
     fn writer<'w>(&'w self, producer: &'w BaseProducer<Deliveries>, topics: &'w InputTopics) -> Writer<'w> {
-        Writer { producer, names: &self.names, topics, message_bytes: self.message_bytes }
+        Writer { producer, names: &self.names, topics, results: self.results }
     }
 
     fn attempt<C: ConsumerContext>(
@@ -171,104 +169,6 @@ impl Transactions {
         commits.iter().try_for_each(|commit| writer.write_state(commit))?;
         writer.wait()?;
         consumer.commit(&offsets(topics, commits)?, CommitMode::Sync)
-    }
-}
-
-/// Writes into the open transaction.
-struct Writer<'w> {
-    producer: &'w BaseProducer<Deliveries>,
-    names: &'w Names,
-    topics: &'w InputTopics,
-    message_bytes: usize,
-}
-
-impl Writer<'_> {
-    fn write_state(&self, commit: &ShardCommit) -> Result<(), KafkaError> {
-        let state = self.names.state(self.topics.stream(commit.shard.stream));
-        for (key, value) in &commit.state {
-            let record = BaseRecord::to(&state).key(key.as_slice()).partition(i32::from(commit.shard.partition));
-            self.send(match value {
-                Some(value) => record.payload(value.as_slice()),
-                None => record,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn write_results(&self, commit: &ShardCommit) -> Result<(), KafkaError> {
-        self.write_lines(commit)?;
-        commit.dead_letters.iter().try_for_each(|letter| self.set_aside(letter))
-    }
-
-    /// Writes results as lines of JSON.
-    fn write_lines(&self, commit: &ShardCommit) -> Result<(), KafkaError> {
-        let topic = self.names.results();
-        let mut messages = LineBatches::new(self.message_bytes, |key: Option<&[u8]>, lines: &[u8]| {
-            let record = BaseRecord::to(&topic).payload(lines).partition(0);
-            self.send(match key {
-                Some(key) => record.key(key),
-                None => record,
-            })
-        });
-        let mut reader = RecordReader::default();
-        for (_, block) in commit.results.records() {
-            let mut sent = Ok(());
-            let read = reader.each(0, block, |_, result| {
-                let key = match &result {
-                    Stored::Row(row) => row.key,
-                    Stored::Line(_) => "",
-                };
-                if sent.is_ok() {
-                    sent = messages.add(key.as_bytes(), |out| result.write_line(out));
-                }
-            });
-            // The block is of this build: its version is known.
-            read.map_err(|_| KafkaError::Canceled)?;
-            sent?;
-        }
-        messages.finish()
-    }
-
-    fn set_aside(&self, letter: &DeadLetter) -> Result<(), KafkaError> {
-        let topic = self.names.dead_letters();
-        let (partition, offset) = (letter.source.partition.to_string(), letter.offset.to_string());
-        let facts = [
-            ("reason", letter.reason.as_str()),
-            ("topic", self.topics.name(letter.source.stream)),
-            ("partition", &partition),
-            ("offset", &offset),
-        ];
-        let headers = facts.iter().fold(OwnedHeaders::new_with_capacity(facts.len()), |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(*value) })
-        });
-        let record = BaseRecord::to(&topic).key(letter.key.as_slice()).payload(letter.payload.as_slice());
-        self.send(record.partition(0).headers(headers))
-    }
-
-    /// Queues a record; while the queue is full, waits for acknowledgements.
-    fn send(&self, record: BaseRecord<'_, [u8], [u8]>) -> Result<(), KafkaError> {
-        let mut record = record;
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    self.producer.poll(POLL);
-                    record = back;
-                }
-                Err((error, _)) => return Err(error),
-            }
-        }
-    }
-
-    /// Waits until the brokers have everything. Shorter than the client's own flush, which moves in steps of 100 ms.
-    fn wait(&self) -> Result<(), KafkaError> {
-        while self.producer.in_flight_count() > 0 {
-            self.producer.poll(POLL);
-        }
-        match self.producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
     }
 }
 

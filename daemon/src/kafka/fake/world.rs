@@ -26,6 +26,7 @@ use crate::kafka::state::StateRecords;
 use crate::kafka::topology::{Shape, Topology};
 use crate::kafka::worker::{Parts, Worker};
 use crate::log::PartitionId;
+use crate::result_block::MAX_BLOCK_BYTES;
 use crate::telemetry::Telemetry;
 use crate::worker::{Control, StreamPlan, WorkerSettings};
 
@@ -144,7 +145,13 @@ impl World {
             brokers: RefCell::new(Brokers::new(Arc::clone(&clock), mutation)),
             coordinator: RefCell::new(Coordinator::new(kinds.is_eager)),
             tally: RefCell::default(),
-            materials: Materials { streams: vec![stream()], table, telemetry, clock: own },
+            materials: Materials {
+                streams: vec![stream()],
+                table,
+                block_bytes: MAX_BLOCK_BYTES,
+                telemetry,
+                clock: own,
+            },
             uncertain: RefCell::default(),
             gaps: RefCell::default(),
             actors: RefCell::default(),

@@ -52,7 +52,7 @@ impl<T: Numeric> Tally<T> {
     pub fn replace(&mut self, sample: Sample<T>) {
         let repeated = !self.is_empty() && self.value == sample.value;
         self.value = sample.value;
-        let marks = OVERFLOWED * u64::from(sample.overflowed) | REPEATED * u64::from(repeated);
+        let marks = (OVERFLOWED * u64::from(sample.overflowed)) | (REPEATED * u64::from(repeated));
         self.packed = self.packed & !(OVERFLOWED | REPEATED) | marks;
         self.count(1);
     }
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn each_mark_is_saved() {
         for (repeated, overflowed) in [(false, false), (true, false), (false, true), (true, true)] {
-            let packed = SAMPLE | OVERFLOWED * u64::from(overflowed) | REPEATED * u64::from(repeated);
+            let packed = SAMPLE | (OVERFLOWED * u64::from(overflowed)) | (REPEATED * u64::from(repeated));
             let tally = Tally { value: 3u64, packed };
             let mut words = Vec::new();
             tally.save(&mut WordWriter::new(&mut words));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use allocation_counter::measure;
 use benches::{MINUTE, START, SplitMix64, settings};
-use derived_stats::column::{DetectorColumn, RunningColumn, Update};
+use derived_stats::column::{DownstreamColumn, Reports, Update, WORD, WindowColumn};
 use derived_stats::{Context, Number, Silence, Spec, State, ValueType};
 use foldhash::fast::FixedState;
 use proxy_uve::schema::Schema;
@@ -216,16 +216,18 @@ impl Way for States {
 
 /// Columns with updates in batches of `B`.
 struct Columns<const B: usize> {
-    running: RunningColumn,
-    detectors: DetectorColumn,
+    running: WindowColumn,
+    detectors: DownstreamColumn,
+    reports: Reports,
     slots: usize,
 }
 
 impl<const B: usize> Columns<B> {
     fn new() -> Self {
         let spec = spec();
-        let running = RunningColumn::new(&spec).expect("a periodic spec");
-        Self { running, detectors: DetectorColumn::new(&spec).expect("a spec with a detector"), slots: 0 }
+        let running = WindowColumn::new(&spec).expect("a periodic spec");
+        let detectors = DownstreamColumn::new(&spec).expect("a spec with a detector");
+        Self { running, detectors, reports: Reports::new(), slots: 0 }
     }
 }
 
@@ -243,11 +245,12 @@ impl<const B: usize> Way for Columns<B> {
     }
 
     fn close(&mut self, end: u64) {
-        for first in (0..self.slots).step_by(64) {
-            let here = (self.slots - first).min(64);
-            self.detectors.close_many(first, u64::MAX >> (64 - here), Some(&self.running), end, Silence::Once);
-            (first..first + here).for_each(|slot| _ = black_box(self.detectors.judge(slot)));
-            self.running.clear_many(first, here);
+        for word in 0..self.slots.div_ceil(WORD) {
+            let here = u64::MAX >> (WORD - (self.slots - word * WORD).min(WORD));
+            let fed = self.detectors.close_many(word, here, Some(&self.running), end, Silence::Once);
+            self.detectors.reports(word, fed, end, &mut self.reports);
+            (0..WORD).for_each(|bit| _ = black_box(self.reports.get(bit)));
+            self.running.clear_many(word * WORD, WORD);
         }
     }
 }

@@ -271,11 +271,12 @@ fn inline_results_have_the_columns_of_their_algorithm() {
         (
             "0-value:DSEWM:0.5",
             "key,attr,window,metric,samples,mean,stddev,sigma\nT:a,x,1000000,0.5,1,0.25,0.25,1\n\
-             T:a,x,2000000,2,2,1.125,0.8926785535678562,0.9801960588196068\n",
+             T:a,x,2000000,2,2,1.125,0.8926785535678563,0.9801960588196068\n",
         ),
         (
             "0-value:DSAnomaly:EWM:1",
-            "key,attr,window,metric,samples,mean,stddev,sigma\nT:a,x,1000000,0.5,1,0.5,0,0\nT:a,x,2000000,2,2,2,0,0\n",
+            // The second sample in a row without a distance is unchanged, and not worth a row.
+            "key,attr,window,metric,samples,mean,stddev,sigma\nT:a,x,1000000,0.5,1,0.5,0,0\n",
         ),
     ] {
         let run = binary::run(&["aggregate", "--header", "--annotation", annotation, "-"], input);

@@ -41,7 +41,7 @@ fn a_window_over_a_counter_in_words() {
     computes    DSAvg: the mean of the last 3600 s, cut to a whole number for integers
     window      slides in buckets of 16777216 us; not ready before 3600 s have passed since the first sample, and samples must come in order of buckets
     silence     no sample, no report
-    state       at most 7120 bytes for each key
+    state       at most 7112 bytes for each key
     ");
 }
 

@@ -385,7 +385,7 @@ impl DescribedField {
 
 /// A result: a record and its description, which it borrows from the spec. Making one allocates nothing.
 ///
-/// Serialises as the original's JSON: a bare number, or an object with the original's field names.
+/// Serialises as the original's JSON: a bare number, or an object with the original's fields and no others.
 #[derive(Clone, Copy)]
 pub struct Output<'s> {
     description: &'s Description,
@@ -492,7 +492,7 @@ mod serialize {
                 return value.serialize(serializer);
             }
             let mut map = serializer.serialize_map(None)?;
-            let mut fields = self.fields().peekable();
+            let mut fields = self.fields().filter(|(field, _)| field.is_original()).peekable();
             while let Some((field, value)) = fields.next() {
                 let Some(group) = field.group() else {
                     map.serialize_entry(field.name(), &Shown { field, value })?;

@@ -1,7 +1,8 @@
 //! Results as JSON, written straight into a buffer.
 //!
 //! The form is the original's: a number of a window as `{"value": …}`, an inline one bare, a struct as an object with
-//! the entry's field names. Serialising an [`Output`] gives the same; this does not go through a serialiser.
+//! the entry's field names. Serialising an [`Output`] gives the same without the fields that the original does not have; this
+//! does not go through a serialiser.
 
 use derived_stats::entry::{Form, ResultType};
 use derived_stats::{Description, FieldValue, Number, Output, Record, write_six_digits};
@@ -223,9 +224,21 @@ mod tests {
             ("raw:DSSum", ValueType::U64, Record::new([Number::U64(36)])),
         ] {
             let (written, serialised) = written(annotation, value, record);
-            assert_eq!(written, serialised, "{annotation} {value}");
+            let original = written.replace(",\"value\":0.9}", "}").replace(",\"value\":0.5}", "}");
+            assert_eq!(original, serialised, "{annotation} {value}");
             templated(annotation, value, record);
         }
+    }
+
+    /// The original's `metric` is an unsigned integer: a latency of 0.9 is 0 in it.
+    #[test]
+    fn a_detectors_value_stands_beside_a_metric_that_cannot_hold_it() {
+        let doubles = [Number::U64(7), Number::F64(0.5), Number::F64(0.1), Number::F64(2.0)];
+        let [samples, mean, stddev, sigma] = doubles;
+        let record = Record::new([samples, mean, stddev, sigma, Number::U64(0), Number::F64(0.9)]);
+        let (written, serialised) = written("raw:DSAnomaly:EWM:0.1", ValueType::F64, record);
+        assert!(written.ends_with(r#""metric":0,"value":0.9}"#), "{written}");
+        assert!(serialised.ends_with(r#""metric":0}"#), "the original's form: {serialised}");
     }
 
     /// A template writes what goes without it, or nothing.

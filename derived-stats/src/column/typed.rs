@@ -93,15 +93,20 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
             return 0;
         }
         let shared = Arc::clone(&self.shared);
-        let mut taken = 0;
-        for (bit, cell) in self.grown_word(word, slots).iter_mut().enumerate() {
-            if slots >> bit & 1 == 1 {
-                let value = T::from_bits(values.bits[bit]);
-                let sample = Sample { at, value, overflowed: values.overflowed >> bit & 1 == 1 };
-                taken |= u64::from(shared.algorithm.update(cell, sample).is_ok()) << bit;
-            }
+        // Counted are the refused ones: an algorithm that never refuses costs nothing here.
+        let mut refused = 0;
+        let mut feed = |bit: usize, cell: &mut A::State| {
+            let value = T::from_bits(values.bits[bit]);
+            let sample = Sample { at, value, overflowed: values.overflowed >> bit & 1 == 1 };
+            refused |= u64::from(shared.algorithm.update(cell, sample).is_err()) << bit;
+        };
+        let cells = self.grown_word(word, slots);
+        if slots == u64::MAX {
+            cells.iter_mut().enumerate().for_each(|(bit, cell)| feed(bit, cell));
+        } else {
+            bits(slots).for_each(|bit| feed(bit, &mut cells[bit]));
         }
-        taken
+        slots & !refused
     }
 
     fn pass_silence(&mut self, word: usize, slots: u64) {
@@ -113,16 +118,19 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
     }
 
     fn values(&self, word: usize, slots: u64, now: u64, values: &mut Values) {
-        (values.valued, values.overflowed) = (0, 0);
-        for (bit, cell) in self.word(word).iter().enumerate() {
+        let (mut valued, mut overflowed) = (0, 0);
+        // All cells, and masked afterwards: the usual word has every slot.
+        for (bit, (cell, place)) in self.word(word).iter().zip(&mut values.bits).enumerate() {
             // A registered algorithm may show a value before the first sample; it is none of the period.
-            if slots >> bit & 1 == 1
-                && !self.shared.algorithm.is_empty(cell)
+            if !self.shared.algorithm.is_empty(cell)
                 && let Some(measured) = self.shared.value(cell, now)
             {
-                values.set(bit, measured);
+                *place = measured.number.bits();
+                valued |= 1 << bit;
+                overflowed |= u64::from(measured.overflowed) << bit;
             }
         }
+        (values.valued, values.overflowed) = (valued & slots, overflowed & slots);
     }
 
     fn occupied(&self, word: usize, slots: u64) -> u64 {

@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 
-use crate::algorithm::Measured;
 use crate::column::WORD;
 use crate::record::{Record, Report};
 
@@ -19,13 +18,6 @@ pub(crate) struct Values {
 impl Values {
     pub(crate) fn new() -> Self {
         Self { valued: 0, overflowed: 0, bits: [0; WORD] }
-    }
-
-    #[inline]
-    pub(crate) fn set(&mut self, bit: usize, measured: Measured) {
-        self.bits[bit] = measured.number.bits();
-        self.valued |= 1 << bit;
-        self.overflowed |= u64::from(measured.overflowed) << bit;
     }
 
     /// Makes the values of `slots` 0, which has the same bits in every type.
@@ -138,7 +130,9 @@ mod tests {
     fn zeros_replace_values_and_their_marks() {
         let mut values = Values::new();
         for bit in [0, 3, 63] {
-            values.set(bit, Measured { number: Number::U64(7), overflowed: true });
+            values.bits[bit] = 7;
+            values.valued |= 1 << bit;
+            values.overflowed |= 1 << bit;
         }
         values.set_zero(1 << 3 | 1 << 5);
         assert_eq!((values.valued, values.overflowed), (1 | 1 << 3 | 1 << 5 | 1 << 63, 1 | 1 << 63));

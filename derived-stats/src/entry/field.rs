@@ -12,6 +12,7 @@ pub struct Field {
     form: Form,
     group: Option<&'static str>,
     column: Option<&'static str>,
+    is_original: bool,
     meaning: &'static str,
 }
 
@@ -180,6 +181,7 @@ impl Field {
             form: Form::Plain,
             group: None,
             column: Some(name),
+            is_original: true,
             meaning,
         }
     }
@@ -216,6 +218,14 @@ impl Field {
     #[must_use]
     pub const fn six_digits(mut self) -> Self {
         self.form = Form::SixDigits;
+        self
+    }
+
+    /// The same field, as one that the original's result does not have: an [`Output`](crate::Output) serialises without
+    /// it, for readers that know the original's fields only.
+    #[must_use]
+    pub const fn beyond_original(mut self) -> Self {
+        self.is_original = false;
         self
     }
 
@@ -261,6 +271,11 @@ impl Field {
     /// The object in which JSON shows it.
     pub fn group(&self) -> Option<&'static str> {
         self.group
+    }
+
+    /// Whether the original's result has it.
+    pub fn is_original(&self) -> bool {
+        self.is_original
     }
 
     /// The name of its column in CSV; `None` if it has none.

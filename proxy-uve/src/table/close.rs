@@ -18,6 +18,14 @@ use crate::table::{AttributeResult, CHUNK_SLOTS, ResultSink, Subject, Table};
 /// most this many of them (a week of minutes); the rest would only repeat what a detector's mean has long reached.
 const MAX_ZERO_WINDOWS: u64 = 10_080;
 
+/// The reports of 64 objects for one attribute.
+#[derive(Debug, Default)]
+pub(super) struct AttributeReports {
+    reports: Reports,
+    /// Which of the objects had samples in the attribute's window.
+    sampled: u64,
+}
+
 /// A window on its way out.
 #[derive(Debug)]
 pub(super) struct Closing {
@@ -179,20 +187,21 @@ impl<S: ResultSink> Table<S> {
         let types = &plan.groups[closing.group].types;
         for attribute in types.iter().flat_map(|&type_index| &plan.types[type_index].attributes) {
             if attribute.index >= self.reports.len() {
-                self.reports.resize_with(attribute.index + 1, Reports::new);
+                self.reports.resize_with(attribute.index + 1, AttributeReports::default);
             }
-            let reports = &mut self.reports[attribute.index];
+            let AttributeReports { reports, sampled } = &mut self.reports[attribute.index];
             reports.clear();
-            match attribute.reading {
-                Reading::Lane(lane) => {
-                    if let Some(column) = closing.column(lane) {
-                        column.reports(word, alive, closing.end, reports);
-                    }
+            let column = closing.column_of(attribute.lane);
+            match (column, attribute.reading) {
+                (None, _) => {}
+                (Some(column), Reading::Lane(_)) => {
+                    // Without samples there is no report.
+                    *sampled = alive;
+                    column.into_iter().for_each(|column| column.reports(word, alive, closing.end, reports));
                 }
-                Reading::Detector(index) => {
-                    if closing.column_of(plan.detectors[index].lane).is_some() {
-                        self.detectors[index].reports(word, closing.fed[index], closing.end, reports);
-                    }
+                (Some(column), Reading::Detector(index)) => {
+                    *sampled = column.map_or(0, |column| column.occupied(word, alive));
+                    self.detectors[index].reports(word, closing.fed[index], closing.end, reports);
                 }
             }
         }
@@ -211,10 +220,10 @@ impl<S: ResultSink> Table<S> {
             };
             self.sink.begin(&subject);
             for attribute in &plan.types[type_index].attributes {
-                if let Some(report) = self.reports[attribute.index].get(slot % WORD) {
-                    let lane = plan.lane_of(attribute.reading);
-                    let start = closing.end.saturating_sub(plan.lanes[lane].window);
-                    let silent = closing.column(lane).is_none_or(|column| column.is_empty(slot));
+                let AttributeReports { reports, sampled } = &self.reports[attribute.index];
+                if let Some(report) = reports.get(slot % WORD) {
+                    let start = closing.end.saturating_sub(attribute.window);
+                    let silent = sampled >> (slot % WORD) & 1 == 0;
                     let report = report.map(|record| Output::new(attribute.description(), record));
                     let (name, template) = (&attribute.name, Some(&attribute.template));
                     let result = AttributeResult { name, report, start, silent, inline: false, template };

@@ -89,6 +89,9 @@ pub(crate) struct AttributePlan {
     spec: Arc<Spec>,
     pub(crate) template: JsonTemplate,
     pub(crate) reading: Reading,
+    /// The lane that it reads, directly or through its detector, and the length of that lane's windows in microseconds.
+    pub(crate) lane: usize,
+    pub(crate) window: u64,
     /// Its index among all attributes of its group.
     pub(crate) index: usize,
 }
@@ -192,7 +195,9 @@ impl Plan {
             if !attribute.hidden {
                 let index = self.attributes_of(group);
                 let (spec, template) = (Arc::clone(&attribute.spec), JsonTemplate::new(attribute.spec.description()));
-                self.types[type_index].attributes.push(AttributePlan { name, spec, template, reading, index });
+                let window = self.lanes[lane].window;
+                let attribute = AttributePlan { name, spec, template, reading, lane, window, index };
+                self.types[type_index].attributes.push(attribute);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use derived_stats::{Description, Flaw, Number, Output, Record, Report};
 use proptest::prelude::*;
 use proxy_uve::schema::Schema;
-use proxy_uve::{AttributeResult, Plan, ResultSink as _, StreamName, Subject};
+use proxy_uve::{AttributeResult, Fate, Plan, ResultSink as _, StreamName, Subject, Table, TableSettings};
 
 use super::*;
 
@@ -256,4 +256,37 @@ fn a_result_of_a_known_type_takes_tens_of_bytes_and_no_allocation() {
     sink.take().unwrap();
     let measured = allocation_counter::measure(|| rounds(&mut sink, 1000));
     assert_eq!(measured.count_total, 0, "{measured:?}");
+}
+
+#[test]
+fn every_form_of_result_is_the_json_that_a_table_makes_itself() {
+    for (element, values) in [("u64", ["20", "0", "18446744073709551615"]), ("double", ["0.5", "36", "-1e300"])] {
+        let plan = Arc::new(plan(element));
+        let settings = TableSettings::default().with_allowed_lateness(std::time::Duration::ZERO);
+        let mut rows = Table::new(Arc::clone(&plan), settings);
+        let mut blocks = Table::with_sink(Arc::clone(&plan), settings, BlockSink::new(&plan, MAX_BLOCK_BYTES));
+        for (position, value) in (1..).zip(values.iter().cycle().take(150)) {
+            // Every tenth comes late enough for a deletion.
+            let at = 1_000_000 * (position + position / 10 * 5) + 5;
+            let payload = format!("{{\"ts\":{at},\"value\":{value}}}");
+            let record = proxy_uve::Record { position, arrived: at, key: b"T:a", payload: payload.as_bytes() };
+            assert_eq!((rows.ingest(&record), blocks.ingest(&record)), (Fate::Aggregated, Fate::Aggregated));
+        }
+        let expected = rows.drain().map(|row| {
+            let (uve, start, end) = (row.uve_name, row.start, row.end);
+            let data = std::str::from_utf8(row.json).unwrap();
+            format!(r#"{{"key":"T:a","uve":"{uve}","start":{start},"end":{end},"data":{data}}}"#)
+        });
+        let (mut reader, mut found) = (BlockReader::default(), Vec::new());
+        for (_, block) in blocks.sink_mut().take().unwrap().records() {
+            let mut rows = reader.rows(block).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let mut line = Vec::new();
+                crate::result_line::write(&row, &mut line);
+                found.push(String::from_utf8(line).unwrap());
+            }
+        }
+        assert!(found.len() > 300, "{} results of {element}", found.len());
+        assert_eq!(found, expected.collect::<Vec<_>>());
+    }
 }

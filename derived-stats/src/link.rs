@@ -273,7 +273,7 @@ pub(crate) fn as_it_came(number: Number) -> Measured {
     Measured { number, overflowed: false }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "parser"))]
 mod tests {
     use alloc::format;
     use alloc::string::String;

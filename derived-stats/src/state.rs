@@ -202,7 +202,7 @@ impl State {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "parser"))]
 mod tests {
     use super::*;
     use crate::{Context, Number, Silence, Spec, ValueType};

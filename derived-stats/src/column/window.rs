@@ -183,7 +183,7 @@ impl WindowColumn {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "parser"))]
 mod tests {
     use super::*;
     use crate::{Context, ValueType};

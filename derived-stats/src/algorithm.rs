@@ -33,7 +33,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::number::{Number, Numeric, ValueError};
-use crate::record::{Flaw, Record, Report};
+use crate::record::Record;
+use crate::report::{Flaw, Report};
 use crate::saved::{RestoreError, WordWriter, Words};
 
 pub use self::anomaly::{Anomaly, AnomalyState};

@@ -50,7 +50,8 @@ use core::fmt;
 
 use crate::algorithm::{MergeError, UpdateError};
 use crate::number::Number;
-use crate::record::{Record, Report};
+use crate::record::Record;
+use crate::report::Report;
 use crate::saved::{RestoreError, Words};
 
 pub use self::counter::CounterColumn;

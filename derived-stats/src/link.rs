@@ -15,7 +15,8 @@ use crate::algorithm::{Algorithm, Detector, Measured, Sample, UpdateError};
 use crate::column::{Column, TypedColumn};
 use crate::entry::Entry;
 use crate::number::{Number, Numeric};
-use crate::record::{Record, Report};
+use crate::record::Record;
+use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// A link, whatever its algorithm and element type.

@@ -8,7 +8,8 @@ use crate::annotation::AnnotationError;
 use crate::number::Number;
 #[cfg(feature = "parser")]
 use crate::number::ValueType;
-use crate::record::{Output, Report};
+use crate::output::Output;
+use crate::report::Report;
 use crate::saved::{RestoreError, SavedState};
 #[cfg(feature = "parser")]
 use crate::spec::Context;

@@ -24,8 +24,10 @@ use core::fmt;
 
 use crate::algorithm::UpdateError;
 use crate::annotation::{Annotation, AnnotationError};
+use crate::description::Description;
 use crate::number::{Number, Numeric, ValueType};
-use crate::record::{Description, Output, Report};
+use crate::output::Output;
+use crate::report::Report;
 use crate::state::{Layout, State};
 
 pub use self::context::{Context, MetricKind, Periods, Silence};

@@ -16,7 +16,8 @@ use crate::algorithm::ewm::{ALPHA, Moments, NEWEST, SIGMA, alpha, explain_moment
 use crate::algorithm::{Algorithm, Alpha, Detector, Measured, Sample, UpdateError};
 use crate::entry::{Built, Entry, Explanation, Field, Given, NumberKind, Role, Roles, TextSource, Unit};
 use crate::number::{Number, Numeric, ValueType};
-use crate::record::{Record, Report};
+use crate::record::Record;
+use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The menu entry of the detector `EWM`.

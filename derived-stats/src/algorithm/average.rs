@@ -23,7 +23,8 @@ use crate::algorithm::range::{RANGE, explain_window, window};
 use crate::algorithm::{Algorithm, Measured, MergeError, Range, RangeState, Sample, Tally, UpdateError};
 use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::{Number, Numeric};
-use crate::record::{Flaw, Record, Report};
+use crate::record::Record;
+use crate::report::{Flaw, Report};
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The menu entry of `DSAvg`.

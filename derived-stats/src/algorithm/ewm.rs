@@ -35,7 +35,8 @@ use crate::entry::{
 };
 use crate::math::sqrt;
 use crate::number::{Number, Numeric};
-use crate::record::{Flaw, Record, Report};
+use crate::record::Record;
+use crate::report::{Flaw, Report};
 use crate::saved::{RestoreError, WordWriter, Words};
 use crate::text::is_decimal;
 

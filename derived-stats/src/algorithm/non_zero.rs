@@ -15,7 +15,8 @@
 use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError};
 use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::Numeric;
-use crate::record::{Record, Report};
+use crate::record::Record;
+use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The menu entry of `DSNon0`.

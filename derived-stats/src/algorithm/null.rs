@@ -15,7 +15,8 @@
 use crate::algorithm::{Algorithm, Sample, UpdateError};
 use crate::entry::{Built, Entry, Field, NumberKind, Role, Roles, Unit};
 use crate::number::{Number, Numeric};
-use crate::record::{Flaw, Record, Report};
+use crate::record::Record;
+use crate::report::{Flaw, Report};
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The menu entry of `DSNull`.

@@ -2,7 +2,8 @@
 
 use crate::algorithm::{Measured, Sample};
 use crate::number::{Number, Numeric};
-use crate::record::{Flaw, Record};
+use crate::record::Record;
+use crate::report::Flaw;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The largest count that fits: a sample every microsecond for nine years.

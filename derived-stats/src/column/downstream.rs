@@ -5,7 +5,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::column::{Column, Reports, Values, WORD, WindowColumn};
-use crate::record::{Output, Report};
+use crate::output::Output;
+use crate::report::Report;
 use crate::saved::{RestoreError, Words};
 use crate::spec::{Silence, Spec, SpecLink};
 

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use crate::algorithm::UpdateError;
 use crate::column::{Column, CounterColumn};
 use crate::number::Number;
-use crate::record::{Output, Report};
+use crate::output::Output;
+use crate::report::Report;
 use crate::saved::{RestoreError, Words};
 use crate::spec::{MetricKind, Spec, SpecLink};
 

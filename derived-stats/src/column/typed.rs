@@ -10,7 +10,8 @@ use crate::algorithm::{Algorithm, MergeError, Sample, UpdateError};
 use crate::column::{Column, Refused, Reports, Update, Values, WORD, bits};
 use crate::link::Shared;
 use crate::number::{Number, Numeric};
-use crate::record::{Record, Report};
+use crate::record::Record;
+use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The states of many objects under one algorithm.

@@ -3,7 +3,8 @@
 use alloc::boxed::Box;
 
 use crate::column::WORD;
-use crate::record::{Record, Report};
+use crate::record::Record;
+use crate::report::Report;
 
 /// The values of up to 64 slots, as bits of the type that the link's value has.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::annotation::{Annotation, AnnotationError, Call, ErrorKind};
+use crate::description::Description;
 use crate::menu::{self, Resolved};
 use crate::number::ValueType;
-use crate::record::Description;
 use crate::spec::{Context, Form, MetricKind, Periods, Spec, SpecLink};
 use crate::state::Layout;
 

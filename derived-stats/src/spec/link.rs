@@ -6,10 +6,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::column::Column;
+use crate::description::Description;
 use crate::entry::{Entry, Explanation, Given};
 use crate::link::Link;
 use crate::number::ValueType;
-use crate::record::Description;
 
 /// One link of a compiled pipeline.
 #[derive(Clone, Debug)]

@@ -5,7 +5,8 @@
 use crate::algorithm::{Measured, UpdateError};
 use crate::link::as_it_came;
 use crate::number::Number;
-use crate::record::{Record, Report};
+use crate::record::Record;
+use crate::report::Report;
 use crate::spec::{Form, MetricKind, Silence, Spec, difference};
 use crate::state::{Flag, State};
 

@@ -1,0 +1,151 @@
+//! What the numbers of a result mean.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+
+use crate::entry::{Entry, Field, FieldKind, ResultType, Role, TextSource};
+use crate::number::{Number, ValueType};
+use crate::record::Record;
+
+/// What the numbers of a pipeline's results mean: the entry's fields for these arguments and this element type.
+///
+/// Compiled once with the [`Spec`](crate::Spec), shared by all results.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    algorithm: Cow<'static, str>,
+    result_type: ResultType,
+    fields: Box<[DescribedField]>,
+    /// The index in a record of the number that stands for the result.
+    value: Option<usize>,
+}
+
+/// A field with what the arguments and the element type decide.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescribedField {
+    field: Field,
+    content: Content,
+}
+
+/// Where a field's content comes from.
+#[derive(Clone, Debug, PartialEq)]
+enum Content {
+    /// The flaw of the result.
+    Flaw,
+    /// The number at this index of the record.
+    Number(usize, ValueType),
+    /// The same text in every result.
+    Text(Box<str>),
+}
+
+/// What one field of a result holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum FieldValue<'s> {
+    /// A number.
+    Number(Number),
+    /// A text: a constant of the pipeline, or the error of a flawed result.
+    Text(&'s str),
+}
+
+impl Description {
+    pub(crate) fn new(
+        entry: &'static Entry,
+        fields: Cow<'static, [Field]>,
+        metric: ValueType,
+        written: impl Fn(usize) -> Box<str>,
+    ) -> Self {
+        let mut numbers = 0;
+        let fields: Box<[DescribedField]> = fields
+            .iter()
+            .map(|field| {
+                let content = match field.kind() {
+                    FieldKind::Flaw => Content::Flaw,
+                    FieldKind::Text(TextSource::Literal(text)) => Content::Text(text.into()),
+                    FieldKind::Text(TextSource::Argument(index)) => Content::Text(written(index)),
+                    FieldKind::Number(kind) => {
+                        numbers += 1;
+                        Content::Number(numbers - 1, kind.value_type(metric))
+                    }
+                };
+                DescribedField { field: *field, content }
+            })
+            .collect();
+        let value = fields.iter().find(|field| field.field.role() == Some(Role::Value)).and_then(DescribedField::index);
+        Self { algorithm: entry.name().into(), result_type: entry.result_type(), fields, value }
+    }
+
+    /// The algorithm, as annotations name it.
+    pub fn algorithm(&self) -> &str {
+        &self.algorithm
+    }
+
+    /// Whether results are bare numbers or structs, as Sandesh declares them.
+    pub fn result_type(&self) -> ResultType {
+        self.result_type
+    }
+
+    /// The fields, in the order in which results show them.
+    pub fn fields(&self) -> &[DescribedField] {
+        &self.fields
+    }
+
+    /// The index in a [`Record`] of the number that stands for the result; `None` if no single one does.
+    pub fn value_index(&self) -> Option<usize> {
+        self.value
+    }
+
+    /// The type of that number.
+    pub fn value_type(&self) -> Option<ValueType> {
+        self.of_role(Role::Value).and_then(DescribedField::value_type)
+    }
+
+    /// The first field with a role.
+    pub fn of_role(&self, role: Role) -> Option<&DescribedField> {
+        self.fields.iter().find(|field| field.field.role() == Some(role))
+    }
+
+    /// The field of this name.
+    pub fn field(&self, name: &str) -> Option<&DescribedField> {
+        self.fields.iter().find(|field| field.field.name() == name)
+    }
+}
+
+impl DescribedField {
+    /// The entry's field: name, unit, role, meaning.
+    pub fn field(&self) -> &Field {
+        &self.field
+    }
+
+    /// The type of its numbers; `None` for a text.
+    pub fn value_type(&self) -> Option<ValueType> {
+        match self.content {
+            Content::Number(_, value_type) => Some(value_type),
+            Content::Flaw | Content::Text(_) => None,
+        }
+    }
+
+    /// Its text, if that is the same in every result.
+    pub fn constant(&self) -> Option<&str> {
+        match &self.content {
+            Content::Text(text) => Some(text),
+            Content::Flaw | Content::Number(..) => None,
+        }
+    }
+
+    /// The index of its number in a [`Record`]; `None` for a text.
+    pub fn index(&self) -> Option<usize> {
+        match self.content {
+            Content::Number(index, _) => Some(index),
+            Content::Flaw | Content::Text(_) => None,
+        }
+    }
+
+    /// What the field holds in `record`; `None` where it is absent.
+    pub fn value_in<'s>(&'s self, record: &Record) -> Option<FieldValue<'s>> {
+        match &self.content {
+            Content::Flaw => record.flaw().map(|flaw| FieldValue::Text(flaw.text())),
+            Content::Number(index, _) => record.get(*index).map(FieldValue::Number),
+            Content::Text(text) => Some(FieldValue::Text(text)),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A result: numbers and what they mean.
+
+use core::fmt;
+
+use crate::description::{Description, FieldValue};
+use crate::entry::{Field, Role};
+use crate::number::Number;
+use crate::record::Record;
+use crate::report::Flaw;
+
+#[cfg(feature = "serde")]
+mod serialize;
+
+/// A result: a record and its description, which it borrows from the spec. Making one allocates nothing.
+///
+/// Serialises as the original's JSON: a bare number, or an object with the original's fields and no others.
+#[derive(Clone, Copy)]
+pub struct Output<'s> {
+    description: &'s Description,
+    record: Record,
+}
+
+impl<'s> Output<'s> {
+    /// Puts a record beside its description.
+    #[inline]
+    pub fn new(description: &'s Description, record: Record) -> Self {
+        Self { description, record }
+    }
+
+    /// What the numbers mean.
+    pub fn description(&self) -> &'s Description {
+        self.description
+    }
+
+    /// The numbers.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The number that stands for the result: what a detector behind it sees. `None` if no single one does.
+    pub fn value(&self) -> Option<Number> {
+        self.record.get(self.description.value_index()?)
+    }
+
+    /// The number of the field `name`.
+    ///
+    /// ```
+    /// use derived_stats::{Number, Pipeline};
+    ///
+    /// let mut load = Pipeline::parse("raw:DSEWM:0.5")?;
+    /// load.update(0, Number::U64(8))?;
+    /// let result = load.report(0).forced().expect("a result after every sample");
+    /// assert_eq!(result.number("mean"), Some(Number::F64(4.0)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn number(&self, name: &str) -> Option<Number> {
+        match self.description.field(name)?.value_in(&self.record)? {
+            FieldValue::Number(number) => Some(number),
+            FieldValue::Text(_) => None,
+        }
+    }
+
+    /// The number of the first field with a role, such as a detector's score.
+    pub fn role(&self, role: Role) -> Option<Number> {
+        self.record.get(self.description.of_role(role)?.index()?)
+    }
+
+    /// The fields that are present, in the order in which results show them.
+    pub fn fields(&self) -> impl Iterator<Item = (&'s Field, FieldValue<'s>)> + use<'s> {
+        let Self { description, record } = *self;
+        description.fields().iter().filter_map(move |field| Some((field.field(), field.value_in(&record)?)))
+    }
+
+    /// What is wrong with the result although there is one: [`OVERFLOW`](crate::OVERFLOW) or [`TOO_LARGE`](crate::TOO_LARGE).
+    pub fn error(&self) -> Option<&'static str> {
+        self.record.flaw().map(Flaw::text)
+    }
+}
+
+/// Equal if the visible content is.
+impl PartialEq for Output<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.description.algorithm() == other.description.algorithm()
+            && self.record.flaw() == other.record.flaw()
+            && self
+                .fields()
+                .map(|(field, value)| (field.name(), value))
+                .eq(other.fields().map(|(field, value)| (field.name(), value)))
+    }
+}
+
+impl fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct(self.description.algorithm());
+        for (field, value) in self.fields() {
+            match value {
+                FieldValue::Number(number) => shown.field(field.name(), &number),
+                FieldValue::Text(text) => shown.field(field.name(), &text),
+            };
+        }
+        shown.finish()
+    }
+}

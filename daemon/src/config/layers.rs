@@ -31,8 +31,9 @@ impl Layers {
         }
     }
 
-    /// Sets `key`, a dotted path, to what `text` says: the text itself where the key takes texts, else a TOML value,
-    /// else the only element of a list. That spares quotes on the command line and in the environment.
+    /// Sets `key`, a dotted path, to what `text` says: a TOML list where the key takes lists, else the text itself where
+    /// it takes texts, else another TOML value, else the only element of a list. That spares quotes on the command line
+    /// and in the environment.
     pub(super) fn set_text(&mut self, key: &str, text: &str, place: Place) {
         let path: Vec<_> = key.split('.').collect();
         if keys::is_section(&path) {
@@ -45,7 +46,9 @@ impl Layers {
         let list = Value::Array(vec![plain.clone()]);
         let parsed =
             toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
-        let fitting = [Some(&plain), parsed.as_ref(), Some(&list)].into_iter().flatten();
+        // First: a key that takes a list or a text would take `["a", "b"]` for one text as well.
+        let parsed_list = parsed.as_ref().filter(|value| value.is_array());
+        let fitting = [parsed_list, Some(&plain), parsed.as_ref(), Some(&list)].into_iter().flatten();
         let fitting = fitting.into_iter().find(|value| try_alone(&path, value).is_ok()).cloned();
         let value = fitting.or(parsed).unwrap_or(plain);
         self.set(&path, value, place);
@@ -154,6 +157,16 @@ mod tests {
         assert_eq!(set("http.listen", "0.0.0.0:80").config().http.listen.port(), 80);
         assert_eq!(set("aggregation.schema_files", "a b.sandesh").config().aggregation.schema_files.len(), 1);
         assert_eq!(set("aggregation.schema_files", r#"["a", "b"]"#).config().aggregation.schema_files.len(), 2);
+        assert_eq!(set("aggregation.cluster_id", "[]").config().aggregation.cluster_id, "[]");
+    }
+
+    #[test]
+    fn a_key_of_a_list_or_a_text_takes_both() {
+        for text in [r#"["a:1", "b:2"]"#, "a:1 b:2", r#"['a:1, b:2']"#] {
+            let expected: &[&str] = if text.starts_with("['") { &["a:1, b:2"] } else { &["a:1", "b:2"] };
+            assert_eq!(set("opserver.servers", text).config().opserver.servers, expected, "{text}");
+        }
+        assert_eq!(set("opserver.servers", "[]").config().opserver.servers, [""; 0]);
     }
 
     #[test]

@@ -10,7 +10,65 @@ use crate::menu::{DETECTOR_CALL, menu};
 /// Algorithms of the embedding program.
 ///
 /// A registered algorithm is used wherever its entry's roles allow, in annotations, proxy types and the tools of the
-/// daemon. The built-in names cannot be replaced. See `examples/register.rs` for a whole one.
+/// daemon. The built-in names cannot be replaced. See `examples/register.rs` for one with arguments.
+///
+/// ```
+/// # #[cfg(feature = "parser")] {
+/// use derived_stats::entry::{Built, Entry, Roles};
+/// use derived_stats::{
+///     Algorithm, Context, Number, Numeric, Pipeline, Record, Registry, Report, RestoreError, Sample, Spec, UpdateError,
+///     ValueType, WordWriter, Words,
+/// };
+///
+/// #[derive(Clone, Copy, Debug)]
+/// struct First;
+///
+/// static FIRST: Entry =
+///     Entry::new("DSFirst", Roles::AGGREGATE, "the first sample", |_| Ok(Built::aggregate(First)));
+///
+/// impl<T: Numeric> Algorithm<T> for First {
+///     type State = Option<T>;
+///
+///     fn start(&self) -> Option<T> {
+///         None
+///     }
+///
+///     fn is_empty(&self, state: &Option<T>) -> bool {
+///         state.is_none()
+///     }
+///
+///     fn update(&self, state: &mut Option<T>, sample: Sample<T>) -> Result<(), UpdateError> {
+///         state.get_or_insert(sample.value);
+///         Ok(())
+///     }
+///
+///     fn report(&self, state: &Option<T>, _now: u64) -> Report<Record> {
+///         match state {
+///             None => Report::NotReady(None),
+///             Some(first) => Report::Value(Record::new([first.into_number()])),
+///         }
+///     }
+///
+///     fn save(&self, state: &Option<T>, words: &mut WordWriter<'_>) {
+///         words.extend(state.iter().map(|first| first.to_bits()));
+///     }
+///
+///     fn restore(&self, words: &mut Words<'_>) -> Result<Option<T>, RestoreError> {
+///         if words.rest().is_empty() { Ok(None) } else { Ok(Some(words.finite("first")?)) }
+///     }
+/// }
+///
+/// let mut registry = Registry::new();
+/// registry.register(&FIRST).unwrap();
+/// let spec = Spec::parse("1-raw:DSFirst", Context::new(ValueType::U64).with_registry(&registry)).unwrap();
+/// let mut flows = Pipeline::new(spec.into());
+/// for value in [7, 9] {
+///     flows.update(0, Number::U64(value)).unwrap();
+/// }
+/// let result = flows.close_period(60_000_000).and_then(|report| report.forced()).unwrap();
+/// assert_eq!(result.value(), Some(Number::U64(7)));
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     entries: Vec<&'static Entry>,

@@ -94,6 +94,62 @@ impl Schema {
 
     /// The same, with algorithms of the embedding program.
     ///
+    /// ```
+    /// use proxy_uve::derived_stats::entry::{Built, Entry, Roles};
+    /// use proxy_uve::derived_stats::{
+    ///     Algorithm, Numeric, Record, Registry, Report, RestoreError, Sample, UpdateError, WordWriter, Words,
+    /// };
+    /// use proxy_uve::schema::Schema;
+    ///
+    /// #[derive(Clone, Copy, Debug)]
+    /// struct First;
+    ///
+    /// static FIRST: Entry =
+    ///     Entry::new("DSFirst", Roles::AGGREGATE, "the first sample", |_| Ok(Built::aggregate(First)));
+    ///
+    /// impl<T: Numeric> Algorithm<T> for First {
+    ///     type State = Option<T>;
+    ///     // ...
+    /// #     fn start(&self) -> Option<T> {
+    /// #         None
+    /// #     }
+    /// #     fn is_empty(&self, state: &Option<T>) -> bool {
+    /// #         state.is_none()
+    /// #     }
+    /// #     fn update(&self, state: &mut Option<T>, sample: Sample<T>) -> Result<(), UpdateError> {
+    /// #         state.get_or_insert(sample.value);
+    /// #         Ok(())
+    /// #     }
+    /// #     fn report(&self, state: &Option<T>, _now: u64) -> Report<Record> {
+    /// #         match state {
+    /// #             None => Report::NotReady(None),
+    /// #             Some(first) => Report::Value(Record::new([first.into_number()])),
+    /// #         }
+    /// #     }
+    /// #     fn save(&self, state: &Option<T>, words: &mut WordWriter<'_>) {
+    /// #         words.extend(state.iter().map(|first| first.to_bits()));
+    /// #     }
+    /// #     fn restore(&self, words: &mut Words<'_>) -> Result<Option<T>, RestoreError> {
+    /// #         if words.rest().is_empty() { Ok(None) } else { Ok(Some(words.finite("first")?)) }
+    /// #     }
+    /// }
+    ///
+    /// let mut registry = Registry::new();
+    /// registry.register(&FIRST).unwrap();
+    /// let text = r#"
+    ///     struct AggProxyFirst {
+    ///       1: string name (key="")
+    ///       2: string proxy
+    ///       3: optional bool deleted
+    ///       4: optional u64 raw (hidden="yes")
+    ///       5: optional u64 value (stats="1-raw:DSFirst", tags="proxy")
+    ///     } (period="60", timeout="1")
+    /// "#;
+    /// let schema = Schema::parse_with("mine.sandesh", text, &registry).unwrap();
+    /// assert!(schema.get("AggProxyFirst").is_some());
+    /// assert!(Schema::parse("mine.sandesh", text).unwrap_err().to_string().contains("`DSFirst`"));
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`parse`](Self::parse).

@@ -161,7 +161,38 @@ impl Table {
 }
 
 impl<S: ResultSink> Table<S> {
-    /// An empty table whose results go to `sink`.
+    /// An empty table whose results go to `sink`. Costs no more than the sink: nothing is kept to be drained.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use proxy_uve::derived_stats::Number;
+    /// use proxy_uve::schema::Schema;
+    /// use proxy_uve::{AttributeResult, Plan, Record, ResultSink, StreamName, Subject, Table, TableSettings};
+    ///
+    /// #[derive(Default)]
+    /// struct Sums(Vec<(Vec<u8>, f64)>);
+    ///
+    /// impl ResultSink for Sums {
+    ///     fn begin(&mut self, _: &Subject<'_>) {}
+    ///
+    ///     fn attribute(&mut self, subject: &Subject<'_>, result: &AttributeResult<'_>) {
+    ///         let sum = result.report.as_ref().forced().and_then(|output| output.value());
+    ///         self.0.extend(sum.map(|sum| (subject.key.to_vec(), sum.as_f64())));
+    ///     }
+    ///
+    ///     fn end(&mut self, _: &Subject<'_>) {}
+    /// }
+    ///
+    /// let stream = StreamName::new("Agent", "flows").unwrap();
+    /// let types = [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())];
+    /// let mut table = Table::with_sink(Arc::new(Plan::new(stream, &types)), TableSettings::default(), Sums::default());
+    /// for (position, at) in [60_000_000, 180_000_000].into_iter().enumerate() {
+    ///     let payload = format!(r#"<flows type="u64" timestamp="{at}">8</flows>"#);
+    ///     table.ingest(&Record { position: position as u64, arrived: at, key: b"T:a", payload: payload.as_bytes() });
+    /// }
+    /// assert_eq!(table.sink().0, [(b"T:a".to_vec(), 8.0)]);
+    /// ```
     pub fn with_sink(plan: Arc<Plan>, settings: TableSettings, sink: S) -> Self {
         let lanes: Vec<Lane> = plan.lanes.iter().filter_map(Lane::new).collect();
         let detectors = plan.detectors.iter().filter_map(|detector| DownstreamColumn::new(&detector.spec)).collect();

@@ -7,6 +7,11 @@
 //! end of the state topic *with* open transactions, asked now, lies behind all that may still take effect; and once the
 //! end *without* open transactions has reached it, everything that took effect can be read. The broker aborts what was
 //! left open after `kafka.transaction_timeout`; a worker that starts again under its old name does it at once.
+//!
+//! # The state of a newer program
+//!
+//! While a group is upgraded, a shard may come to a member of the older program. To replay its input would erase what
+//! the newer one can still read: the shard waits until the group gives it to another member.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,14 +19,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use proxy_uve::{Table, TableSettings};
+use proxy_uve::{RestoreReport, SnapshotError, Table, TableSettings};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::fault;
 use crate::kafka::shard::Shard;
 use crate::kafka::state::{self, Saved, StateRecords};
-use crate::log::PartitionId;
+use crate::log::{LogError, PartitionId};
 use crate::restored::RestoredStates;
 use crate::result_block::BlockSink;
 use crate::telemetry::{RestoreProgress, Telemetry};
@@ -146,7 +151,13 @@ impl<S: StateStore> Restoring<S> {
         let mut objects = 0;
         for (&partition, &ticket) in tickets {
             let id = PartitionId::new(stream, partition);
-            let shard = self.materials.build(id, &plan, &records.remove(&partition).unwrap_or_default());
+            let shard = match self.materials.build(id, &plan, &records.remove(&partition).unwrap_or_default()) {
+                Ok(shard) => shard,
+                Err(error) => {
+                    error!(stream = %plan.name, %error, "The partition waits until the group gives it to a newer program.");
+                    continue;
+                }
+            };
             objects += shard.objects();
             progress.one_done();
             if self.done.send(Restored { id, ticket, shard: Box::new(shard) }).is_err() {
@@ -162,31 +173,97 @@ impl<S: StateStore> Restoring<S> {
 
 impl Materials {
     /// The shard that these records tell of; a new one if they cannot be used.
-    pub(crate) fn build(&self, id: PartitionId, plan: &Arc<StreamPlan>, records: &StateRecords) -> Shard {
-        let settings = self.table;
-        let sink = || BlockSink::new(&plan.plan, self.block_bytes);
-        let table = |saved: &Saved| {
-            let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
-            Table::restore_with_sink(Arc::clone(&plan.plan), settings, sink(), &saved.head.meta, chunks)
-                .map_err(|error| error.to_string())
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::NewerState`], which is the only state that is not given up.
+    pub(crate) fn build(
+        &self,
+        id: PartitionId,
+        plan: &Arc<StreamPlan>,
+        records: &StateRecords,
+    ) -> Result<Shard, LogError> {
+        let fresh = || Table::with_sink(Arc::clone(&plan.plan), self.table, self.sink(plan));
+        let reason = match state::decode(records) {
+            Ok(None) => return Ok(Shard::new(id, Arc::clone(plan), fresh(), Saved::default(), Vec::new())),
+            Ok(Some(saved)) => match self.table(plan, &saved) {
+                Ok((table, report)) => {
+                    let states = RestoredStates::from(&report);
+                    states.log(id, &plan.name);
+                    return Ok(Shard::new(id, Arc::clone(plan), table, saved, Vec::new()).restored(states));
+                }
+                Err(error) if error.is_from_newer_program() => {
+                    return Err(LogError::NewerState { partition: id, reason: error.to_string() });
+                }
+                Err(error) => error.to_string(),
+            },
+            Err(reason) => reason,
         };
-        let fresh = || Table::with_sink(Arc::clone(&plan.plan), settings, sink());
-        let restored =
-            state::decode(records).and_then(|saved| saved.map(|saved| Ok((table(&saved)?, saved))).transpose());
-        match restored {
-            Ok(None) => Shard::new(id, Arc::clone(plan), fresh(), Saved::default(), Vec::new()),
-            Ok(Some(((table, report), saved))) => {
-                let states = RestoredStates::from(&report);
-                states.log(id, &plan.name);
-                Shard::new(id, Arc::clone(plan), table, saved, Vec::new()).restored(states)
-            }
-            Err(reason) => {
-                error!(
-                    stream = %plan.name, partition = id.partition, %reason,
-                    "The saved state cannot be used; the partition replays its retained input."
-                );
-                Shard::new(id, Arc::clone(plan), fresh(), Saved::default(), state::erase(records))
-            }
+        error!(
+            stream = %plan.name, partition = id.partition, %reason,
+            "The saved state cannot be used; the partition replays its retained input."
+        );
+        Ok(Shard::new(id, Arc::clone(plan), fresh(), Saved::default(), state::erase(records)))
+    }
+
+    fn table(&self, plan: &StreamPlan, saved: &Saved) -> Result<(Table<BlockSink>, RestoreReport), SnapshotError> {
+        let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
+        Table::restore_with_sink(Arc::clone(&plan.plan), self.table, self.sink(plan), &saved.head.meta, chunks)
+    }
+
+    fn sink(&self, plan: &StreamPlan) -> BlockSink {
+        BlockSink::new(&plan.plan, self.block_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proxy_uve::schema::Schema;
+    use proxy_uve::{Plan, StreamName};
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::kafka::state::Head;
+    use crate::log::Digests;
+
+    /// Partition 0 has the state of a newer program, 1 a damaged one, 2 none.
+    struct Store;
+
+    impl StateStore for Store {
+        fn read(
+            &mut self,
+            _: u16,
+            partitions: &[u16],
+            _: &RestoreProgress,
+        ) -> Result<BTreeMap<u16, StateRecords>, String> {
+            let head = |version| Head { meta: vec![version; 20], ..Head::default() };
+            let written = |version| state::encode(&head(version), Vec::new(), &mut Digests::default());
+            let records = |version: u8| written(version).into_iter().filter_map(|(key, value)| Some((key, value?)));
+            let all = [(0, records(200).collect()), (1, records(2).collect()), (2, StateRecords::default())];
+            Ok(all.into_iter().filter(|(partition, _)| partitions.contains(partition)).collect())
         }
+    }
+
+    #[test]
+    fn the_state_of_a_newer_program_waits_for_one_and_holds_up_nothing() {
+        let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
+        let types = [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())];
+        let plan = StreamPlan { name: stream.to_string(), plan: Arc::new(Plan::new(stream, &types)) };
+        let materials = Materials {
+            streams: vec![Arc::new(plan)],
+            table: TableSettings::default(),
+            block_bytes: 1024,
+            telemetry: Arc::default(),
+            clock: Arc::new(SystemClock::new()),
+        };
+        let Restorer { requests, restored } = Restorer::start(Store, materials).unwrap();
+        requests.send((0..3).map(|partition| (PartitionId::new(0, partition), 7)).collect()).unwrap();
+        drop(requests);
+        // The thread ends when it has done all that was asked.
+        let mut restored = restored.iter().collect::<Vec<_>>();
+        let found: Vec<_> = restored.iter().map(|it| (it.id.partition, it.ticket)).collect();
+        assert_eq!(found, [(1, 7), (2, 7)]);
+        let erased = restored[0].shard.prepare_commit("worker", Duration::ZERO).unwrap().state;
+        assert!(erased.iter().any(|(key, value)| key == b"h" && value.is_some()), "the damaged one starts anew");
     }
 }

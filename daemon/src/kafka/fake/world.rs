@@ -329,7 +329,8 @@ impl World {
                 *stage = Stage::Read(brokers.state(id.partition));
             }
             Stage::Read(records) => {
-                let shard = Box::new(self.materials.build(*id, &self.materials.streams[0], records));
+                let built = self.materials.build(*id, &self.materials.streams[0], records);
+                let shard = Box::new(built.expect("there is one program"));
                 let _ = done.send(Restored { id: *id, ticket: *ticket, shard });
                 pending.swap_remove(chosen);
             }

@@ -296,7 +296,8 @@ impl Spec {
     }
 }
 
-/// Equal if both compute the same from the same source.
+/// Equal if both were compiled from equal annotations in equal contexts; [`identity`](Spec::identity) compares what
+/// accumulates.
 impl PartialEq for Spec {
     fn eq(&self, other: &Self) -> bool {
         self.annotation == other.annotation
@@ -379,5 +380,6 @@ mod tests {
         assert_eq!(seed.window_identity().as_deref(), Some("DSSum u64"));
         assert_eq!(seed.downstream_identity().as_deref(), Some("DSSum DSAnomaly:EWM:0.1 u64"));
         assert_eq!(spec("1-raw:DSSum:007", ValueType::F64).identity(), "1-raw DSSum:7 f64");
+        assert_eq!(spec("1-raw:DSSum:0", ValueType::F64).identity(), "1-raw DSSum f64");
     }
 }

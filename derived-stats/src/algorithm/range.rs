@@ -39,7 +39,8 @@ pub(crate) const RANGE: Argument = Argument::optional(
     ArgumentKind::Whole { least: 0, most: u32::MAX as u64 },
     "a range in whole seconds, 0 (no range) to 4294967295",
     "3600",
-);
+)
+.absent_is(0);
 
 /// Reads the argument [`RANGE`]; `None` for no range, which is written by leaving it out or as 0.
 pub(crate) fn window(given: &Given<'_>) -> Result<Option<Range>, ArgumentError> {

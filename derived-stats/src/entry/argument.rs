@@ -14,6 +14,8 @@ pub struct Argument {
     expected: &'static str,
     example: &'static str,
     required: bool,
+    /// The value that means the same as leaving it out.
+    absent: Option<u64>,
 }
 
 /// The form of an argument.
@@ -47,7 +49,7 @@ impl Argument {
         expected: &'static str,
         example: &'static str,
     ) -> Self {
-        Self { name, kind, expected, example, required: true }
+        Self { name, kind, expected, example, required: true, absent: None }
     }
 
     /// An argument that may be left out.
@@ -57,7 +59,13 @@ impl Argument {
         expected: &'static str,
         example: &'static str,
     ) -> Self {
-        Self { name, kind, expected, example, required: false }
+        Self { name, kind, expected, example, required: false, absent: None }
+    }
+
+    /// Makes this whole number mean the same as leaving the argument out.
+    pub const fn absent_is(mut self, value: u64) -> Self {
+        self.absent = Some(value);
+        self
     }
 
     /// Its name in tables and explanations.
@@ -88,7 +96,7 @@ impl Argument {
     /// The value of a written argument; `None` if the text does not have the form or leaves the bounds.
     fn read(&self, text: &str) -> Option<Value> {
         match self.kind {
-            ArgumentKind::Text => Some(Value::Text),
+            ArgumentKind::Text => (!text.is_empty()).then_some(Value::Text),
             ArgumentKind::Whole { least, most } => {
                 let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
                 let value = text.parse().ok().filter(|_| digits)?;
@@ -173,12 +181,13 @@ impl<'a> Given<'a> {
             }
             let bad = || ArgumentError::Bad { index, expected: argument.expected.to_string() };
             let value = argument.read(text).ok_or_else(bad)?;
-            values.push(Some((text, value)));
+            let is_left_out = argument.absent.is_some_and(|absent| value == Value::Whole(absent));
+            values.push((!is_left_out).then_some((text, value)));
         }
         Ok(Self { values })
     }
 
-    /// The argument at `index` as it was written; `None` if it was left out.
+    /// The argument at `index` as it was written; `None` if it was left out, or is what stands for that.
     pub fn text(&self, index: usize) -> Option<&'a str> {
         self.values.get(index).copied().flatten().map(|(text, _)| text)
     }
@@ -199,11 +208,11 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// The canonical text: what has the same meaning has the same text. Trailing arguments that were left out, or that
-    /// are 0 where 0 means the same, are not part of it.
+    /// The canonical text: what has the same meaning has the same text. Trailing arguments that were left out are not
+    /// part of it.
     pub(crate) fn canonical(&self) -> String {
-        let texts: Vec<String> = self
-            .values
+        let written = self.values.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        let texts: Vec<String> = self.values[..written]
             .iter()
             .map(|value| match value {
                 None => String::new(),
@@ -212,7 +221,7 @@ impl<'a> Given<'a> {
                 Some((_, Value::Whole(value))) => value.to_string(),
             })
             .collect();
-        texts.join(":").trim_end_matches(':').to_string()
+        texts.join(":")
     }
 }
 
@@ -222,7 +231,7 @@ mod tests {
 
     static TAKEN: [Argument; 3] = [
         Argument::required("alpha", ArgumentKind::Decimal { above: 0.0, most: 1.0 }, "alpha, 0 to 1", "0.1"),
-        Argument::optional("count", ArgumentKind::Whole { least: 1, most: 9 }, "a count, 1 to 9", "3"),
+        Argument::optional("count", ArgumentKind::Whole { least: 0, most: 9 }, "a count, 0 to 9", "3").absent_is(0),
         Argument::optional("note", ArgumentKind::Text, "a text", "x"),
     ];
 
@@ -233,8 +242,8 @@ mod tests {
         assert_eq!(bad(&["0"]), at(0, "alpha, 0 to 1"));
         assert_eq!(bad(&["1.1"]), at(0, "alpha, 0 to 1"));
         assert_eq!(bad(&["+0.1"]), at(0, "alpha, 0 to 1"));
-        assert_eq!(bad(&["1", "0"]), at(1, "a count, 1 to 9"));
-        assert_eq!(bad(&["1", "10"]), at(1, "a count, 1 to 9"));
+        assert_eq!(bad(&["1", "-1"]), at(1, "a count, 0 to 9"));
+        assert_eq!(bad(&["1", "10"]), at(1, "a count, 0 to 9"));
         assert_eq!(bad(&[]), ArgumentError::Missing { index: 0, name: "alpha", example: "0.1" });
         let given = Given::check(&TAKEN, &["1", "9", "a:b"]).expect("good arguments");
         assert_eq!((given.decimal(0), given.whole(1), given.text(2)), (Some(1.0), Some(9), Some("a:b")));
@@ -248,5 +257,8 @@ mod tests {
         assert_eq!(canonical(&["1e-1"]), "0.1");
         assert_eq!(canonical(&["0.1", "", "x"]), "0.1::x");
         assert_eq!(canonical(&["0.1", ""]), "0.1");
+        assert_eq!(canonical(&["0.1", "", "a:"]), "0.1::a:");
+        assert_eq!(canonical(&["0.1", "0", "a"]), "0.1::a");
+        assert_eq!(canonical(&["0.1", "0"]), "0.1");
     }
 }

@@ -19,7 +19,7 @@ pub(super) const DOWNSTREAM: usize = 1;
 
 impl Spec {
     /// Whether the state was started by this spec.
-    fn owns(&self, state: &State) -> bool {
+    pub(super) fn owns(&self, state: &State) -> bool {
         state.tag() == self.start.tag()
     }
 

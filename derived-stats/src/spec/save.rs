@@ -17,7 +17,7 @@ use crate::spec::{Form, Spec, SpecLink};
 use crate::state::{Flag, State};
 
 impl Spec {
-    /// Saves the state.
+    /// Saves the state. A state of another spec is saved as the one before the first sample.
     pub fn save(&self, state: &State) -> SavedState {
         let mut words = Vec::new();
         self.save_words(state, &mut words);
@@ -29,8 +29,10 @@ impl Spec {
         self.links().map(SpecLink::state_version).collect()
     }
 
-    /// Appends the words of the state, for callers that keep versions and identity elsewhere.
+    /// Appends the words of the state, as [`save`](Self::save) has them, for callers that keep versions and identity
+    /// elsewhere.
     pub fn save_words(&self, state: &State, words: &mut Vec<u64>) {
+        let state = if self.owns(state) { state } else { &self.start };
         if self.reading.is_some() {
             let reading = self.reading_of(state);
             words.extend(reading.map_or([0, 0], |reading| [1, Number::bits(reading)]));

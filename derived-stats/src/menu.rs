@@ -119,7 +119,8 @@ fn resolve<'a>(
     let algorithm = || call.name().as_str().to_owned();
     let taken = entry.argument_list();
     if taken.is_empty() && !arguments.text.is_empty() {
-        return Err(annotation.error_at(arguments.span(), ErrorKind::UnexpectedArguments { algorithm: algorithm() }));
+        return Err(annotation
+            .error_at(arguments.span(), ErrorKind::UnexpectedArguments { algorithm: entry.name().to_owned() }));
     }
     let parts = arguments.split(taken.len());
     let texts: Vec<&str> = parts.iter().map(|part| part.text).collect();

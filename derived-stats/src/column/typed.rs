@@ -165,6 +165,9 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
         let from: &dyn Any = from;
         let from: &Self = from.downcast_ref().ok_or(MergeError::Foreign)?;
         let shared = Arc::clone(&self.shared);
+        if !shared.entry.claim_list().merges {
+            return Err(MergeError::NotMergeable);
+        }
         let empty = shared.algorithm.start();
         self.grow(slot + 1);
         shared.algorithm.merge(&mut self.cells[slot], from.cells.get(other).unwrap_or(&empty))

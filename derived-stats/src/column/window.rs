@@ -76,7 +76,8 @@ impl WindowColumn {
         if self.is_empty(slot) {
             return None;
         }
-        self.cells.report(slot, now).forced()?.get(self.link.description().value_index()?)
+        let value = self.cells.report(slot, now).forced()?.get(self.link.description().value_index()?);
+        value.filter(|number| number.is_finite())
     }
 
     /// Whether the object had no sample in this window.

@@ -68,7 +68,11 @@ impl<T> Sample<T> {
     }
 }
 
-/// Why a sample was refused. The state is as if it had never come, unless a variant states otherwise.
+/// Why a sample was refused. The state is as if it had never come, with two exceptions: [`DifferenceOverflow`] keeps the
+/// new reading, and [`TimeWentBack`] counts the refused sample.
+///
+/// [`DifferenceOverflow`]: Self::DifferenceOverflow
+/// [`TimeWentBack`]: Self::TimeWentBack
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
@@ -146,8 +150,10 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
     /// When the sample is refused; the state is then unchanged.
     fn update(&self, state: &mut Self::State, sample: Sample<T>) -> Result<(), UpdateError>;
 
-    /// The result at time `now`, in microseconds, at or after the newest sample. Its numbers are those of the entry's
-    /// fields, in their order.
+    /// The result at time `now`, in microseconds. Its numbers are those of the entry's fields, in their order.
+    ///
+    /// `now` can be before the newest sample, and is 0 where the caller wants the result as of that sample: take the later
+    /// of the two, and subtract with `saturating_sub`.
     fn report(&self, state: &Self::State, now: u64) -> Report<Record>;
 
     /// The number that stands for the result: the one at index `value` of the report. The default makes the whole
@@ -175,6 +181,10 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
 
     /// The number of words of every saved state, if it is the same for all and small. A single object's
     /// [`State`](crate::State) then holds the words in place, without a box.
+    ///
+    /// With `Some(n)`, [`save`](Self::save) writes exactly `n` words, and [`restore`](Self::restore) takes all that it can
+    /// write, those before the first sample included: the state is read and written that way at each sample. Keep both
+    /// cheap.
     fn words(&self) -> Option<usize> {
         None
     }
@@ -191,7 +201,7 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When the words end early or hold a value that no sequence of samples leads to.
+    /// When the words end early, or hold a value that neither the start nor a sequence of samples leads to.
     fn restore(&self, words: &mut Words<'_>) -> Result<Self::State, RestoreError>;
 
     /// Reads words that an older `version` of this algorithm's entry wrote.

@@ -2,8 +2,18 @@
 //!
 //! An algorithm is one file: parameters, state, [`Algorithm`](crate::Algorithm), documentation, tests, and one static
 //! [`Entry`]. From the entries follow name resolution and its error texts, argument checks, the check of proxy types,
-//! `explain`, the encodings of results (JSON, CSV, InfluxDB, Prometheus), and the property suite. Nothing else in the
-//! program names an algorithm.
+//! `explain`, the encodings of results (JSON, CSV, InfluxDB), and the property suite.
+//!
+//! To add a built-in algorithm:
+//!
+//! 1. write `algorithm/<name>.rs`;
+//! 2. add its `mod`, its `pub use` and its row of the table to `algorithm.rs`;
+//! 3. add its entry to `MENU` in `menu.rs`;
+//! 4. add its row to `docs/src/reference/annotations.md`;
+//! 5. add a pipeline for each of its roles to `PIPELINES` in `tests/golden/states.rs`, and write the files with
+//!    `cargo test -p derived-stats --test golden -- --ignored record_`.
+//!
+//! Tests fail for a forgotten step.
 //!
 //! ```
 //! use derived_stats::entry::Entry;

@@ -36,12 +36,13 @@
 //! # Panics and errors
 //!
 //! Nothing here panics on any input. What a caller can get wrong is an error that says what to change; a refused
-//! sample leaves the state as it was.
+//! sample leaves the state as it was, but for what [`UpdateError`] names.
 //!
 //! # Floating point
 //!
-//! NaN and infinities are refused at the door ([`ValueError`]). Integers are exact: they never pass through a double
-//! on their way to a sum, and a sum that leaves its type stops at the bound and carries an error in every result.
+//! NaN and infinities are refused at the boundary ([`ValueError`]). Integers are exact: they never pass through a double
+//! on their way to a sum, and a sum that leaves its type stops at the bound and carries an error in every result
+//! ([`Output::error`]; a result that JSON shows as a bare number has no room for it).
 //! The moments of a detector are doubles; integers above 2^53 are rounded when they reach it.
 //!
 //! # Saved state

@@ -2,7 +2,7 @@
 //!
 //! [`Algorithm`] has an associated state type, so it cannot be a trait object as it is. A [`Link`] gives out what holds
 //! states: [columns](crate::column), in which the states of many objects lie side by side and the dispatch is paid once
-//! for many of them, and [cells](Cell), the place of one object's state within a [`State`](crate::State).
+//! for many of them, and [cells](Cell), the location of one object's state within a [`State`](crate::State).
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

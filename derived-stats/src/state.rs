@@ -5,13 +5,15 @@ use alloc::vec::Vec;
 
 use crate::link::{BoxedState, Cell, CellMut, Link};
 
-/// The words that a state holds in place: as many as the seed's pipeline needs.
+/// The words that a state holds without allocating: what `1.DSSum-raw:DSAnomaly:EWM:0.1` needs.
 const WORDS: usize = 6;
 
-/// The state of one object under a [`Spec`](crate::Spec): 64 bytes, beside what windows over a range and algorithms
-/// with states of variable size allocate.
+/// The state of one object under a [`Spec`](crate::Spec): 64 bytes.
 ///
-/// Only the spec that started a state can use it; another one answers
+/// It allocates if its pipeline needs more than six words (a longer chain, a detector behind a counter), for windows over
+/// a range, and for algorithms whose states have no fixed number of words.
+///
+/// Only a spec of the same [`identity`](crate::Spec::identity) can use a state; another one answers
 /// [`UpdateError::ForeignState`](crate::UpdateError::ForeignState).
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {

@@ -12,13 +12,13 @@
 //! *Event time.* A sample belongs to the window of its own timestamp. The *watermark* is the newest timestamp seen
 //! minus the allowed lateness; a window closes when the watermark reaches its end, and a sample whose windows are all
 //! closed is late. So the same records give the same results at any speed, and after any restart. A partition that
-//! has gone quiet cannot move its own watermark: then the owner says with [`Table::advance`] how far time has come.
+//! has gone quiet cannot move its own watermark: then the owner moves it with [`Table::advance`].
 //!
-//! *One sample's way:* position checked against the last one applied; payload decoded; key split; time checked
-//! against arrival and watermark; due windows closed; key turned into a slot; value added to the slot's cell in each
-//! lane's open window. At the close of a window: one pass over the slots, 64 at a time, moves every life, feeds
-//! detectors, and encodes results. Many samples at a time go the same way [by column](Table::ingest_batch), which is
-//! several times faster once the objects do not fit the caches.
+//! *How a sample is applied:* its position is checked against the last one applied; payload decoded; key split; time
+//! checked against arrival and watermark; due windows closed; key turned into a slot; value added to the slot's cell in
+//! each lane's open window. At the close of a window: one pass over the slots, 64 at a time, counts the idle periods of
+//! every object, feeds detectors, and encodes results. Many samples at a time go the same way [by
+//! column](Table::ingest_batch), which is several times faster once the objects do not fit the caches.
 
 mod batch;
 mod bits;
@@ -63,10 +63,10 @@ pub use self::uve::{AttributeDescription, UveDescription};
 /// A record of the partition's log.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'r> {
-    /// Its place in the log; a position at or below one already applied is a duplicate.
+    /// Its offset in the log; a position at or below one already applied is a duplicate.
     pub position: u64,
-    /// When the log took it, in microseconds since the epoch. Stored with the record, so that a replay judges as the
-    /// first reading did.
+    /// When the log took it, in microseconds since the epoch. Stored with the record, so that a replay classifies the
+    /// record as the first run did.
     pub arrived: u64,
     /// `table:name`.
     pub key: &'r [u8],
@@ -94,7 +94,7 @@ pub struct DecodedRecord<'r> {
 pub struct Table<S = ResultBuffer> {
     plan: Arc<Plan>,
     settings: TableSettings,
-    /// Of the settings, in microseconds.
+    /// The settings of these names, in microseconds.
     allowed_lateness: u64,
     allowed_skew: u64,
     /// The `proxy` field of every result.
@@ -113,7 +113,7 @@ pub struct Table<S = ResultBuffer> {
     lanes_covered_from: u64,
     /// The window that is on its way out, unless it went at once.
     closing: Option<Closing>,
-    /// Whether every record takes the same plain way, so that batches can go by column.
+    /// Whether every record takes the same path, so that batches can go by column.
     takes_columns: bool,
     sink: S,
     /// Chunks that changed since the last snapshot.

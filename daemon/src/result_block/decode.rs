@@ -70,7 +70,7 @@ impl BlockReader {
             self.shapes.clear();
         }
         self.dictionary.clear();
-        Ok(Rows { block: self, reader, key: "", window: (0, 0), left: u32::from_le_bytes(rows) })
+        Ok(Rows { block: self, reader, before: None, left: u32::from_le_bytes(rows) })
     }
 }
 
@@ -80,8 +80,7 @@ pub(crate) struct Rows<'r> {
     block: &'r mut BlockReader,
     reader: Reader<'r>,
     /// Key and window of the row before.
-    key: &'r str,
-    window: (u64, u64),
+    before: Option<(&'r str, (u64, u64))>,
     /// Rows that the header declares beyond those read.
     left: u32,
 }
@@ -91,7 +90,7 @@ impl Rows<'_> {
     ///
     /// # Errors
     ///
-    /// [`BlockError`] if the block is damaged here; it has no rows to give after that.
+    /// [`BlockError`] if the block is damaged here. There are no rows behind that: do not call it again.
     pub(crate) fn next(&mut self) -> Result<Option<Row<'_>>, BlockError> {
         loop {
             if self.reader.is_at_end() {
@@ -138,13 +137,20 @@ impl Rows<'_> {
         if flags & !flag::ALL != 0 {
             return Err(reader.damaged("flags", flags.to_string(), "0 to 15"));
         }
-        if flags & flag::SAME_KEY == 0 {
-            self.key = reader.text("key")?;
-        }
-        if flags & flag::SAME_WINDOW == 0 {
-            let start = reader.varint("start")?;
-            self.window = (start, start.wrapping_add(reader.varint("length")?));
-        }
+        let key = match (flags & flag::SAME_KEY, self.before) {
+            (0, _) => reader.text("key")?,
+            (_, Some((key, _))) => key,
+            (_, None) => return Err(reader.damaged("flags", flags.to_string(), "a key in the first row")),
+        };
+        let (start, end) = match (flags & flag::SAME_WINDOW, self.before) {
+            (0, _) => {
+                let start = reader.varint("start")?;
+                (start, start.wrapping_add(reader.varint("length")?))
+            }
+            (_, Some((_, window))) => window,
+            (_, None) => return Err(reader.damaged("flags", flags.to_string(), "a window in the first row")),
+        };
+        self.before = Some((key, (start, end)));
         self.block.values.clear();
         loop {
             let number = reader.varint("attribute")?;
@@ -155,7 +161,6 @@ impl Rows<'_> {
             };
             self.block.values.push((index, read_value(reader, attribute.numbers())?));
         }
-        let ((start, end), key) = (self.window, self.key);
         let (deleted, partial) = (flags & flag::DELETED != 0, flags & flag::PARTIAL != 0);
         Ok(Row { key, shape, start, end, deleted, partial, values: &self.block.values })
     }

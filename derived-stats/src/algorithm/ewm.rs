@@ -16,8 +16,10 @@
 //! | memory | 32 bytes an object |
 //! | cost | constant for each sample; a square root and a division for each result |
 //!
-//! A property test holds the error against exact arithmetic. This is the incremental form of T. Finch, "Incremental calculation of weighted mean and variance" (2009), section
-//! 9, in the order and association of `derived_stats_algo.h`, so every bit agrees with the original: no fused
+//! A property test holds the error against exact arithmetic.
+//!
+//! This is the incremental form of T. Finch, "Incremental calculation of weighted mean and variance" (2009), section 9,
+//! in the order and association of `derived_stats_algo.h`, so every bit agrees with the original: no fused
 //! multiply-add, `d*d` and not `pow`. Its properties are kept too, because alarms are tuned to them:
 //!
 //! * mean and variance start at 0, so a flat series scores `sqrt((1-a)/a)` at first and needs about 1/a samples;

@@ -14,8 +14,8 @@
 //! | cost | constant for each sample; over a window amortised constant |
 //!
 //! Integers are exact. The original wraps modulo 2^64; here the sum stops at the bound of the type, stays there, and
-//! every later result carries an error, because a wrapped total looks like an ordinary small number. Doubles are added in order of
-//! arrival. The sum over a window is [`RangeSum`].
+//! every later result carries an error, because a wrapped total looks like an ordinary small number. Doubles are added
+//! in order of arrival. The sum over a window is [`RangeSum`].
 
 use crate::algorithm::range::{RANGE, explain_window, window};
 use crate::algorithm::{Algorithm, Measured, MergeError, Range, RangeState, Sample, Tally, UpdateError};

@@ -1,4 +1,4 @@
-//! What stands around an annotation: the metric's type and kind, and the struct's period.
+//! The context of an annotation: the metric's type and kind, and the struct's period.
 
 use crate::number::ValueType;
 use crate::registry::Registry;

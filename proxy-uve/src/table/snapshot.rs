@@ -78,22 +78,28 @@ struct SavedGroup {
     closed_to: Option<u64>,
 }
 
-/// The kinds of section as they are written.
-const KIND_CODES: [(StateKind, u8); 6] = [
-    (StateKind::Counter, 6),
-    (StateKind::Detector, 4),
-    (StateKind::Inline, 5),
-    (StateKind::Liveness, 1),
-    (StateKind::Touched, 2),
-    (StateKind::Window, 3),
-];
-
+/// A kind of section as it is written.
 fn kind_code(kind: StateKind) -> u8 {
-    KIND_CODES.iter().find(|(known, _)| *known == kind).map_or(0, |&(_, code)| code)
+    match kind {
+        StateKind::Liveness => 1,
+        StateKind::Touched => 2,
+        StateKind::Window => 3,
+        StateKind::Detector => 4,
+        StateKind::Inline => 5,
+        StateKind::Counter => 6,
+    }
 }
 
 fn kind_of_code(code: u8) -> Option<StateKind> {
-    KIND_CODES.iter().find(|(_, known)| *known == code).map(|&(kind, _)| kind)
+    const KINDS: [StateKind; 6] = [
+        StateKind::Liveness,
+        StateKind::Touched,
+        StateKind::Window,
+        StateKind::Detector,
+        StateKind::Inline,
+        StateKind::Counter,
+    ];
+    KINDS.into_iter().find(|kind| kind_code(*kind) == code)
 }
 
 impl<S: ResultSink> Table<S> {

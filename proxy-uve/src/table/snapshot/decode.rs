@@ -186,13 +186,13 @@ impl<'b> Reader<'b> {
         self.take(length, field)
     }
 
-    /// What follows the name of a section.
     /// The versions of a section's words.
     fn versions(&mut self) -> Result<Vec<u16>, SnapshotError> {
         let count = self.array::<1>("number of versions")?[0];
         (0..count).map(|_| Ok(u16::from_le_bytes(self.array("section version")?))).collect()
     }
 
+    /// The rest of a section, after kind, versions and name.
     fn section(&mut self, first: usize, versions: Vec<u16>) -> Result<Section, SnapshotError> {
         let start = u64::from_le_bytes(self.array("section start")?);
         let mut slots = [0; CHUNK_SLOTS / 64];

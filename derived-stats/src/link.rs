@@ -14,7 +14,7 @@ use core::marker::PhantomData;
 use crate::algorithm::{Algorithm, Detector, Measured, Sample, UpdateError};
 use crate::column::{Column, TypedColumn};
 use crate::entry::Entry;
-use crate::number::{Number, Numeric};
+use crate::number::{Number, Numeric, ValueType};
 use crate::record::Record;
 use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
@@ -108,19 +108,22 @@ type PassSilence<A, S> = fn(&A, &mut [S], u64);
 pub(crate) struct Shared<T: Numeric, A: Algorithm<T>> {
     pub(crate) entry: &'static Entry,
     pub(crate) algorithm: A,
-    /// The index of the number that stands for the result.
-    value: Option<usize>,
+    /// The index of the number that stands for the result, and the type of its field.
+    pub(crate) value_field: Option<(usize, ValueType)>,
     /// How a detector passes over periods without value.
     pub(crate) pass_silence: Option<PassSilence<A, A::State>>,
     element: PhantomData<fn() -> T>,
 }
 
 impl<T: Numeric, A: Algorithm<T>> Shared<T, A> {
-    /// The number that stands for the result. A NaN or an infinity, which a registered algorithm might give, is no
-    /// value: it would poison every link behind.
+    /// The number that stands for the result, in the type of its field: columns pass it on as bits of that type. A
+    /// registered algorithm might give a number that the type does not hold, a NaN or an infinity. It is not passed on,
+    /// because it would poison every link behind.
     #[inline]
     pub(crate) fn value(&self, state: &A::State, now: u64) -> Option<Measured> {
-        self.algorithm.value(state, now, self.value?).filter(|measured| measured.number.is_finite())
+        let (index, value_type) = self.value_field?;
+        let Measured { number, overflowed } = self.algorithm.value(state, now, index)?;
+        Some(Measured { number: number.to_type(value_type)?, overflowed })
     }
 
     /// Reads a state that a `version` of the algorithm saved.
@@ -139,9 +142,9 @@ impl<T: Numeric, A: Algorithm<T>> Shared<T, A> {
 pub(crate) struct TypedLink<T: Numeric, A: Algorithm<T>>(Arc<Shared<T, A>>);
 
 impl<T: Numeric, A: Algorithm<T>> TypedLink<T, A> {
-    /// A link that takes samples; `value` is the index of the number that stands for its result.
-    pub(crate) fn aggregate(entry: &'static Entry, algorithm: A, value: Option<usize>) -> Self {
-        Self(Arc::new(Shared { entry, algorithm, value, pass_silence: None, element: PhantomData }))
+    /// A link that takes samples; `value` is the index of the number that stands for its result, and its type.
+    pub(crate) fn aggregate(entry: &'static Entry, algorithm: A, value: Option<(usize, ValueType)>) -> Self {
+        Self(Arc::new(Shared { entry, algorithm, value_field: value, pass_silence: None, element: PhantomData }))
     }
 
     fn put(&self, cell: CellMut<'_>, state: A::State) {
@@ -165,7 +168,7 @@ impl<T: Numeric, A: Algorithm<T>> TypedLink<T, A> {
 
 impl<T: Numeric, D: Detector<T>> TypedLink<T, D> {
     /// The link of a detector.
-    pub(crate) fn detector(entry: &'static Entry, detector: D, value: Option<usize>) -> Self {
+    pub(crate) fn detector(entry: &'static Entry, detector: D, value: Option<(usize, ValueType)>) -> Self {
         let pass_silence: PassSilence<D, D::State> = |detector, states, slots| {
             for (bit, state) in states.iter_mut().enumerate() {
                 if slots >> bit & 1 == 1 {
@@ -174,7 +177,7 @@ impl<T: Numeric, D: Detector<T>> TypedLink<T, D> {
             }
         };
         let (algorithm, pass_silence) = (detector, Some(pass_silence));
-        Self(Arc::new(Shared { entry, algorithm, value, pass_silence, element: PhantomData }))
+        Self(Arc::new(Shared { entry, algorithm, value_field: value, pass_silence, element: PhantomData }))
     }
 }
 
@@ -284,7 +287,6 @@ mod tests {
     use super::*;
     use crate::entry::{Argument, Built, Roles};
     use crate::menu::{DETECTOR_CALL, menu};
-    use crate::number::ValueType;
     use crate::{Context, Registry, Silence, Spec};
 
     /// An inline pipeline of every entry, with all its arguments.
@@ -357,6 +359,76 @@ mod tests {
 
         fn restore(&self, _words: &mut Words<'_>) -> Result<Option<T>, RestoreError> {
             Ok(None)
+        }
+    }
+
+    /// Halves the newest sample, as an integer or not, whatever its entry declares.
+    #[derive(Clone, Debug)]
+    struct Half(fn(f64) -> Number);
+
+    static HALF: [Entry; 3] = [
+        Entry::new("DSHalf", Roles::AGGREGATE, "a half", |_| Ok(Built::aggregate(Half(Number::F64)))),
+        Entry::new("DSHalfI", Roles::AGGREGATE, "a half", |_| {
+            Ok(Built::aggregate(Half(|half| Number::I64(half as i64))))
+        }),
+        Entry::new("DSHalfU", Roles::AGGREGATE, "a half", |_| {
+            Ok(Built::aggregate(Half(|half| Number::U64(half as u64))))
+        }),
+    ];
+
+    impl<T: Numeric> Algorithm<T> for Half {
+        type State = Option<T>;
+
+        fn start(&self) -> Option<T> {
+            None
+        }
+
+        fn is_empty(&self, state: &Option<T>) -> bool {
+            state.is_none()
+        }
+
+        fn update(&self, state: &mut Option<T>, sample: Sample<T>) -> Result<(), UpdateError> {
+            *state = Some(sample.value);
+            Ok(())
+        }
+
+        fn report(&self, state: &Option<T>, _now: u64) -> Report<Record> {
+            let half = state.map(|value| Record::new([(self.0)(value.to_f64() / 2.0)]));
+            half.map_or(Report::NotReady(None), Report::Value)
+        }
+
+        fn save(&self, _state: &Option<T>, _words: &mut WordWriter<'_>) {}
+
+        fn restore(&self, _words: &mut Words<'_>) -> Result<Option<T>, RestoreError> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_type_than_its_field_is_converted_or_not_passed_on() {
+        use crate::column::{DownstreamColumn, WindowColumn};
+
+        let mut registry = Registry::new();
+        HALF.iter().for_each(|entry| registry.register(entry).expect("a new name"));
+        let cases = [
+            ("DSHalf", Number::U64(6), None),
+            ("DSHalf", Number::F64(7.0), Some(Number::F64(3.5))),
+            ("DSHalfI", Number::F64(-6.0), Some(Number::F64(-3.0))),
+            ("DSHalfI", Number::U64(6), Some(Number::U64(3))),
+            ("DSHalfU", Number::F64(6.0), Some(Number::F64(3.0))),
+            ("DSHalfU", Number::I64(6), Some(Number::I64(3))),
+        ];
+        for (name, sample, half) in cases {
+            let context = Context::new(sample.value_type()).with_registry(&registry);
+            let spec = Spec::parse(&format!("1.{name}-raw:DSAnomaly:EWM:1"), context).expect("a good annotation");
+            let (mut state, mut window) = (spec.start(), WindowColumn::new(&spec).expect("a periodic spec"));
+            let mut downstream = DownstreamColumn::new(&spec).expect("a spec with a detector");
+            spec.update(&mut state, 0, sample).expect("a finite sample");
+            window.update(0, 0, sample).expect("a finite sample");
+            assert_eq!(window.value(0, 0), half, "{name} of {sample:?}");
+            let closed = [spec.close(&mut state, 0, Silence::Once), downstream.close(0, &window, 0, Silence::Once)];
+            let values = closed.map(|report| report.and_then(Report::forced)?.value());
+            assert_eq!(values, [half; 2], "{name} of {sample:?}");
         }
     }
 

@@ -83,6 +83,16 @@ impl Number {
         }
     }
 
+    /// The same value as a number of another type; `None` where [`Numeric::from_number`] refuses it.
+    #[inline]
+    pub(crate) fn to_type(self, value_type: ValueType) -> Option<Self> {
+        match value_type {
+            ValueType::F64 => f64::from_number(self).map(Self::F64).ok(),
+            ValueType::I64 => i64::from_number(self).map(Self::I64).ok(),
+            ValueType::U64 => u64::from_number(self).map(Self::U64).ok(),
+        }
+    }
+
     /// The nearest double. Integers above 2^53 are rounded to even.
     pub fn as_f64(self) -> f64 {
         match self {

@@ -119,14 +119,20 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
     }
 
     fn values(&self, word: usize, slots: u64, now: u64, values: &mut Values) {
+        // Read once, and not for each cell as `Shared::value` does.
+        let Some((index, value_type)) = self.shared.value_field else {
+            (values.valued, values.overflowed) = (0, 0);
+            return;
+        };
         let (mut valued, mut overflowed) = (0, 0);
         // All cells, and masked afterwards: the usual word has every slot.
         for (bit, (cell, place)) in self.word(word).iter().zip(&mut values.bits).enumerate() {
             // A registered algorithm may show a value before the first sample; it is none of the period.
             if !self.shared.algorithm.is_empty(cell)
-                && let Some(measured) = self.shared.value(cell, now)
+                && let Some(measured) = self.shared.algorithm.value(cell, now, index)
+                && let Some(number) = measured.number.to_type(value_type)
             {
-                *place = measured.number.bits();
+                *place = number.bits();
                 valued |= 1 << bit;
                 overflowed |= u64::from(measured.overflowed) << bit;
             }

@@ -76,8 +76,9 @@ impl WindowColumn {
         if self.is_empty(slot) {
             return None;
         }
-        let value = self.cells.report(slot, now).forced()?.get(self.link.description().value_index()?);
-        value.filter(|number| number.is_finite())
+        let description = self.link.description();
+        let number = self.cells.report(slot, now).forced()?.get(description.value_index()?)?;
+        number.to_type(description.value_type()?)
     }
 
     /// Whether the object had no sample in this window.

@@ -44,14 +44,19 @@ impl Built {
         self.seconds
     }
 
-    /// What runs for samples of this type. `value` is the index of the number that stands for the result.
-    pub(crate) fn link(&self, entry: &'static Entry, value_type: ValueType, value: Option<usize>) -> Arc<dyn Link> {
+    /// What runs for samples of this type. `value` is the index and the type of the number that stands for the result.
+    pub(crate) fn link(
+        &self,
+        entry: &'static Entry,
+        value_type: ValueType,
+        value: Option<(usize, ValueType)>,
+    ) -> Arc<dyn Link> {
         self.links.link(entry, value_type, value)
     }
 }
 
 trait Links: core::fmt::Debug + Send + Sync {
-    fn link(&self, entry: &'static Entry, value_type: ValueType, value: Option<usize>) -> Arc<dyn Link>;
+    fn link(&self, entry: &'static Entry, value_type: ValueType, value: Option<(usize, ValueType)>) -> Arc<dyn Link>;
 }
 
 #[derive(Debug)]
@@ -61,7 +66,7 @@ impl<A> Links for Aggregate<A>
 where
     A: Algorithm<f64> + Algorithm<i64> + Algorithm<u64> + Clone,
 {
-    fn link(&self, entry: &'static Entry, value_type: ValueType, value: Option<usize>) -> Arc<dyn Link> {
+    fn link(&self, entry: &'static Entry, value_type: ValueType, value: Option<(usize, ValueType)>) -> Arc<dyn Link> {
         let algorithm = self.0.clone();
         match value_type {
             ValueType::F64 => Arc::new(TypedLink::<f64, A>::aggregate(entry, algorithm, value)),
@@ -78,7 +83,7 @@ impl<D> Links for Detecting<D>
 where
     D: Detector<f64> + Detector<i64> + Detector<u64> + Clone,
 {
-    fn link(&self, entry: &'static Entry, value_type: ValueType, value: Option<usize>) -> Arc<dyn Link> {
+    fn link(&self, entry: &'static Entry, value_type: ValueType, value: Option<(usize, ValueType)>) -> Arc<dyn Link> {
         let detector = self.0.clone();
         match value_type {
             ValueType::F64 => Arc::new(TypedLink::<f64, D>::detector(entry, detector, value)),

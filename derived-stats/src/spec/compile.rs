@@ -149,7 +149,7 @@ impl Compiler<'_> {
         let written: Box<[Box<str>]> = resolved.texts.iter().map(|text| Box::from(*text)).collect();
         let text_at = |index: usize| written.get(index).cloned().unwrap_or_default();
         let description = Description::new(entry, entry.fields(given, value_type), value_type, text_at);
-        let link = built.link(entry, value_type, description.value_index());
+        let link = built.link(entry, value_type, description.value_index().zip(description.value_type()));
         SpecLink { entry, call: call.as_str().into(), written, value_type, description, link }
     }
 

@@ -274,8 +274,8 @@ impl MapPipeline {
 
     /// A key whose last period had no samples is as good as new, unless it holds a counter's reading or a detector.
     fn drop_idle_keys(&mut self) {
-        if self.spec.restarts_with_period() && self.spec.metric() != MetricKind::Agg {
-            self.keys.retain(|_, state| self.spec.is_active(state));
+        if self.spec.restarts_with_period() {
+            self.keys.retain(|_, state| self.spec.is_active(state) || self.spec.has_reading(state));
         }
     }
 }

@@ -285,6 +285,11 @@ impl Spec {
         run::has_report(self, state)
     }
 
+    /// Whether the state holds the last reading of a counter.
+    pub(crate) fn has_reading(&self, state: &State) -> bool {
+        self.reading_of(state).is_some()
+    }
+
     /// Drops what a deleted map key had; `false` if nothing is left of it.
     pub(crate) fn forget(&self, state: &mut State) -> bool {
         run::forget(self, state)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use derived_stats::{MapPipeline, MetricKind, Number, Pipeline, SavedMap, Silence, Spec};
+use derived_stats::{Context, MapPipeline, MetricKind, Number, Pipeline, SavedMap, Silence, Spec, ValueType};
 use proptest::prelude::*;
 
 use crate::input::{sample, silence};
@@ -189,4 +189,19 @@ fn property_a_map_is_a_pipeline_for_each_key() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn a_deleted_key_is_gone_after_the_period_whose_result_it_kept() {
+    for metric in [MetricKind::Agg, MetricKind::Diff, MetricKind::Plain] {
+        let context = Context::new(ValueType::U64).with_metric(metric);
+        let mut map = MapPipeline::new(Arc::new(Spec::parse("1-raw:DSSum", context).unwrap()));
+        map.update(0, [("blue", Number::U64(3))], []).unwrap();
+        map.close_period(1);
+        map.update(2, [], ["blue"]).unwrap();
+        assert!(map.report("blue", 2).is_some(), "{metric:?}: a period that ended is not taken back");
+        map.close_period(3);
+        map.close_period(4);
+        assert_eq!(map.len(), 0, "{metric:?}");
+    }
 }

@@ -272,6 +272,9 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
         // Before the first sample nothing was loud.
         let quiet = packed >> 2 == 0 || state.sigma().abs() < QUIET_SIGMA;
         state.newest_is = NewestIs::new(quiet, packed & 2 != 0);
+        if packed >> 2 == 0 && state != self.start() {
+            return Err(RestoreError::invalid("samples", packed));
+        }
         Ok(state)
     }
 }

@@ -331,6 +331,9 @@ impl<T: Numeric> Algorithm<T> for Ewm {
             newest: words.finite("newest sample")?,
         };
         state.moments.check_newest(state.newest.to_f64())?;
+        if state.samples == 0 && state != EwmState::default() {
+            return Err(RestoreError::invalid("samples", 0));
+        }
         Ok(state)
     }
 }

@@ -93,6 +93,11 @@ impl<T: Numeric> Algorithm<T> for Null {
     }
 
     fn restore(&self, words: &mut Words<'_>) -> Result<NullState<T>, RestoreError> {
-        Ok(NullState { samples: words.next("samples")?, value: words.finite("value")? })
+        let state = NullState { samples: words.next("samples")?, value: words.finite("value")? };
+        // Without samples there is no mark and no value.
+        if state.samples < 2 && state != NullState::default() {
+            return Err(RestoreError::invalid("samples", state.samples));
+        }
+        Ok(state)
     }
 }

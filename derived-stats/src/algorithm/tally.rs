@@ -128,10 +128,13 @@ impl<T: Numeric> Tally<T> {
     pub(crate) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
         let value = words.finite("value")?;
         let packed = words.next("samples")?;
-        if packed / SAMPLE > MAX_SAMPLES {
+        let tally = Self { value, packed };
+        // Without samples there is neither a value nor a mark.
+        let is_impossible = tally.is_empty() && tally != Self::default();
+        if packed / SAMPLE > MAX_SAMPLES || is_impossible {
             return Err(RestoreError::invalid("samples", packed));
         }
-        Ok(Self { value, packed })
+        Ok(tally)
     }
 }
 

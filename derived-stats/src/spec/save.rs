@@ -85,7 +85,12 @@ impl Spec {
         if self.reading.is_some() {
             self.set_reading(&mut state, restore_reading(self.value_type, words)?);
         }
-        state.set_flag(Flag::FromSamples, words.flag("samples in the newest period")?);
+        const SAMPLED: &str = "samples in the newest period";
+        let sampled = words.flag(SAMPLED)?;
+        if sampled && !matches!(self.form, Form::Chain { .. }) {
+            return Err(RestoreError::invalid(SAMPLED, 1));
+        }
+        state.set_flag(Flag::FromSamples, sampled);
         if let Form::Window { closed_at, .. } = self.form {
             state.set_word(closed_at, words.next("end of the closed period")?);
         }

@@ -224,6 +224,26 @@ fn a_word_about_something_that_is_absent_must_be_zero() {
 }
 
 #[test]
+fn a_saved_state_without_samples_holds_nothing_else() {
+    const WORDS: [u64; 7] = [1, 2, 3, 5, 1 << 40, u64::MAX, 1.5f64.to_bits()];
+    for annotation in
+        ["raw:DSSum", "raw:DSChange", "raw:DSNull", "raw:DSEWM:0.5", "raw:DSAnomaly:EWM:0.5", "raw:DSSum:3"]
+    {
+        for value in [ValueType::F64, ValueType::I64, ValueType::U64] {
+            let spec = Spec::parse(annotation, Context::new(value)).unwrap();
+            let fresh = spec.save(&spec.start());
+            for (index, word) in (0..fresh.words.len()).flat_map(|index| WORDS.map(|word| (index, word))) {
+                let mut saved = fresh.clone();
+                saved.words[index] = word;
+                if let Ok(state) = spec.restore(&saved) {
+                    assert!(spec.is_active(&state) || state == spec.start(), "{spec}: word {index} as {word}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_counter_keeps_its_reading_when_a_window_refuses_the_sample() {
     let spec = compile("raw:DSSum:1", ValueType::U64, MetricKind::Agg);
     let mut state = spec.start();

@@ -212,6 +212,8 @@ fn a_damaged_block_is_refused_with_offset_and_field() {
     insta::assert_snapshot!(refused(&|block| block[2] = 0), @r##"the block of results is damaged before byte 142, in `rows`: found one more row, expected the end"##);
     insta::assert_snapshot!(refused(&|block| block[last] = 9), @r##"the block of results is damaged before byte 159, in `attribute`: found 9, expected an attribute of the entry"##);
     insta::assert_snapshot!(refused(&|block| block[last - 3] = 3), @r##"the block of results is damaged before byte 156, in `flaw`: found 3, expected a known flaw"##);
+    insta::assert_snapshot!(refused(&|block| block[142] |= flag::SAME_KEY), @r##"the block of results is damaged before byte 143, in `flags`: found 4, expected a key in the first row"##);
+    insta::assert_snapshot!(refused(&|block| block[142] |= flag::SAME_WINDOW), @r##"the block of results is damaged before byte 147, in `flags`: found 8, expected a window in the first row"##);
     insta::assert_snapshot!(refused(&|block| block.truncate(last)), @r##"the block of results is damaged before byte 158, in `attribute`: found 0 bytes to the end, expected more"##);
     insta::assert_snapshot!(refused(&|block| block.push(0)), @r##"the block of results is damaged before byte 160, in `definition`: found 0 bytes to the end, expected more"##);
 }

@@ -151,6 +151,9 @@ fn is_about_connections(error: &KafkaError) -> bool {
 }
 
 /// The ends of partitions, as `client` sees them.
+///
+/// The client remembers for minutes which partitions a topic has. What it got from a broker that was stopping, or before
+/// the topic grew, lacks some: it is told to ask anew, so that another try does not fail for the same reason.
 pub(crate) fn ends<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     topic: &str,
@@ -160,7 +163,16 @@ pub(crate) fn ends<C: ConsumerContext>(
     for partition in partitions {
         list.add_partition_offset(topic, i32::from(partition), Offset::End)?;
     }
-    let ends = client.offsets_for_times(list, TIMEOUT)?;
+    let ends = client.offsets_for_times(list, TIMEOUT).and_then(|ends| offsets(&ends));
+    if let Err(error) = &ends
+        && error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition)
+    {
+        client.fetch_metadata(Some(topic), TIMEOUT)?;
+    }
+    ends
+}
+
+fn offsets(ends: &TopicPartitionList) -> Result<BTreeMap<u16, u64>, KafkaError> {
     let end = |it: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match (it.error(), it.offset()) {
         (Ok(()), Offset::Offset(end)) => Ok((it.partition() as u16, end.unsigned_abs())),
         (Err(error), _) => Err(error),

@@ -326,57 +326,30 @@ mod tests {
         }
     }
 
-    /// Divides the newest sample by itself: a value that is no number for 0, which a registered algorithm might give.
+    /// A number made of the newest sample, whatever its entry declares.
     #[derive(Clone, Debug)]
-    struct Ratio;
+    struct OfNewest(fn(f64) -> Number);
 
-    static RATIO: Entry = Entry::new("DSRatio", Roles::AGGREGATE, "a ratio", |_| Ok(Built::aggregate(Ratio)));
+    /// The newest sample divided by itself: NaN for 0, which a registered algorithm might give.
+    #[expect(clippy::eq_op, reason = "NaN for 0, else 1")]
+    static RATIO: Entry = Entry::new("DSRatio", Roles::AGGREGATE, "a ratio", |_| {
+        Ok(Built::aggregate(OfNewest(|value| Number::F64(value / value))))
+    });
 
-    impl<T: Numeric> Algorithm<T> for Ratio {
-        type State = Option<T>;
-
-        fn start(&self) -> Option<T> {
-            None
-        }
-
-        fn is_empty(&self, state: &Option<T>) -> bool {
-            state.is_none()
-        }
-
-        fn update(&self, state: &mut Option<T>, sample: Sample<T>) -> Result<(), UpdateError> {
-            *state = Some(sample.value);
-            Ok(())
-        }
-
-        fn report(&self, state: &Option<T>, _now: u64) -> Report<Record> {
-            match state {
-                None => Report::NotReady(None),
-                Some(value) => Report::Value(Record::new([Number::F64(value.to_f64() / value.to_f64())])),
-            }
-        }
-
-        fn save(&self, _state: &Option<T>, _words: &mut WordWriter<'_>) {}
-
-        fn restore(&self, _words: &mut Words<'_>) -> Result<Option<T>, RestoreError> {
-            Ok(None)
-        }
-    }
-
-    /// Halves the newest sample, as an integer or not, whatever its entry declares.
-    #[derive(Clone, Debug)]
-    struct Half(fn(f64) -> Number);
-
+    /// Half of it, as an integer or not.
     static HALF: [Entry; 3] = [
-        Entry::new("DSHalf", Roles::AGGREGATE, "a half", |_| Ok(Built::aggregate(Half(Number::F64)))),
+        Entry::new("DSHalf", Roles::AGGREGATE, "a half", |_| {
+            Ok(Built::aggregate(OfNewest(|value| Number::F64(value / 2.0))))
+        }),
         Entry::new("DSHalfI", Roles::AGGREGATE, "a half", |_| {
-            Ok(Built::aggregate(Half(|half| Number::I64(half as i64))))
+            Ok(Built::aggregate(OfNewest(|value| Number::I64((value / 2.0) as i64))))
         }),
         Entry::new("DSHalfU", Roles::AGGREGATE, "a half", |_| {
-            Ok(Built::aggregate(Half(|half| Number::U64(half as u64))))
+            Ok(Built::aggregate(OfNewest(|value| Number::U64((value / 2.0) as u64))))
         }),
     ];
 
-    impl<T: Numeric> Algorithm<T> for Half {
+    impl<T: Numeric> Algorithm<T> for OfNewest {
         type State = Option<T>;
 
         fn start(&self) -> Option<T> {
@@ -393,8 +366,8 @@ mod tests {
         }
 
         fn report(&self, state: &Option<T>, _now: u64) -> Report<Record> {
-            let half = state.map(|value| Record::new([(self.0)(value.to_f64() / 2.0)]));
-            half.map_or(Report::NotReady(None), Report::Value)
+            let record = state.map(|value| Record::new([(self.0)(value.to_f64())]));
+            record.map_or(Report::NotReady(None), Report::Value)
         }
 
         fn save(&self, _state: &Option<T>, _words: &mut WordWriter<'_>) {}

@@ -102,7 +102,7 @@ impl Record {
         usize::from(self.len)
     }
 
-    /// Whether there is no number.
+    /// Whether it has no numbers.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

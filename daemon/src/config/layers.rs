@@ -31,7 +31,7 @@ impl Layers {
         }
     }
 
-    /// Sets `key`, a dotted path, to what `text` says: a TOML list where the key takes lists, else the text itself where
+    /// Sets `key`, a dotted path, to the value of `text`: a TOML list where the key takes lists, else the text itself where
     /// it takes texts, else another TOML value, else the only element of a list. That spares quotes on the command line
     /// and in the environment.
     pub(super) fn set_text(&mut self, key: &str, text: &str, place: Place) {

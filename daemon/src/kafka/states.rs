@@ -153,7 +153,7 @@ fn is_about_connections(error: &KafkaError) -> bool {
 /// The ends of partitions, as `client` sees them.
 ///
 /// The client remembers for minutes which partitions a topic has. What it got from a broker that was stopping, or before
-/// the topic grew, lacks some: it is told to ask anew, so that another try does not fail for the same reason.
+/// the topic grew, lacks some: the list is fetched again, so that the next try does not fail for the same reason.
 pub(crate) fn ends<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     topic: &str,

@@ -170,7 +170,7 @@ impl<S: ResultSink> Table<S> {
     /// The slot of an object, which gets one if it is new; `None` if there are as many objects as are allowed.
     pub(super) fn slot(&mut self, key: &[u8]) -> Option<usize> {
         let known = self.slots.find(key);
-        let has_room = self.slots.objects() < self.settings.max_objects;
+        let has_room = self.slots.objects() < self.settings.max_objects && self.slots.has_room_for(key);
         known.or_else(|| has_room.then(|| self.slots.insert(key)))
     }
 

@@ -1,8 +1,8 @@
 //! Object keys and their dense numbers.
 //!
 //! An object is known by its key only at the door; everywhere else it is a *slot*, an index into the table's columns.
-//! The key bytes live once, in an arena, so an object costs its key, 8 bytes to find it in the arena and 10 to 20 in
-//! the index, which grows by doubling. A freed slot is used again, the lowest first: which slot an object gets depends only on the order of
+//! The key bytes live once, in an arena, behind their length, so an object costs its key, 8 bytes to find it in the arena
+//! and 10 to 20 in the index, which grows by doubling. A freed slot is used again, the lowest first: which slot an object gets depends only on the order of
 //! the samples, never on hashing, so results come in the same order after every restart.
 
 use std::cmp::Reverse;
@@ -20,7 +20,8 @@ const COMPACT_BYTES: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     index: HashTable<Entry>,
-    spans: Vec<Span>,
+    /// Where the key of each slot is.
+    starts: Vec<Start>,
     arena: Vec<u8>,
     /// Bytes of the arena that belong to no slot.
     garbage: usize,
@@ -37,56 +38,53 @@ pub(crate) const BATCH: usize = 64;
 pub(crate) const UNKNOWN: u32 = u32::MAX;
 
 /// The longest key that there is room for, in bytes: 16 MiB.
-pub(crate) const MAX_KEY_BYTES: usize = (1 << Span::LEN_BITS) - 1;
+pub(crate) const MAX_KEY_BYTES: usize = (1 << 24) - 1;
 
-/// Where a slot's key is in the arena, and its length in the lower 24 bits; length 0 for a free slot.
-#[derive(Clone, Copy, Debug, Default)]
-struct Span(u64);
+/// Where a key begins in the arena, in units of [`ALIGN`]; 0 for a free slot, as a length stands before every key.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Start(u32);
 
-/// A slot, and where its key begins in the arena, in units of [`ALIGN`]: a look-up can read the key without reading the
-/// span before. Memory that is not in a cache takes longer than all else that a look-up does.
+/// A slot, and where its key begins: a look-up need not read [`Slots::starts`] in between. Memory that is not in a cache
+/// takes longer than all else that a look-up does.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     slot: u32,
-    /// [`FAR`] for a key beyond what 32 bits reach, 16 GiB: then only the span knows.
-    start: u32,
+    start: Start,
 }
 
-/// Keys begin at multiples of so many bytes.
+/// Keys begin at multiples of so many bytes, and have their length in as many bytes before them.
 const ALIGN: usize = 4;
 
-const FAR: u32 = u32::MAX;
+/// What keys and lengths may take: what a [`Start`] can name, 16 GiB.
+const MAX_ARENA_BYTES: usize = (u32::MAX as usize).saturating_mul(ALIGN);
 
 impl Entry {
-    fn new(slot: u32, span: Span) -> Self {
-        Self { slot, start: u32::try_from(span.start() / ALIGN).unwrap_or(FAR) }
-    }
+    /// That of no key.
+    const NONE: Self = Self { slot: UNKNOWN, start: Start(0) };
 }
 
-impl Span {
-    const LEN_BITS: u32 = 24;
-
-    fn new(start: usize, len: usize) -> Self {
-        Self((start as u64) << Self::LEN_BITS | len as u64)
-    }
-
-    fn start(self) -> usize {
-        (self.0 >> Self::LEN_BITS) as usize
-    }
-
-    fn len(self) -> usize {
-        self.0 as usize & MAX_KEY_BYTES
-    }
-
+impl Start {
     fn is_free(self) -> bool {
-        self.len() == 0
+        self.0 == 0
+    }
+
+    /// The first byte of the key.
+    #[inline]
+    fn byte(self) -> usize {
+        self.0 as usize * ALIGN
+    }
+
+    /// The first byte of its length. That of a free slot is beyond every arena.
+    #[inline]
+    fn len_byte(self) -> usize {
+        self.byte().wrapping_sub(ALIGN)
     }
 }
 
 impl Slots {
     /// The slots in use or free: columns have this length at most.
     pub(crate) fn len(&self) -> usize {
-        self.spans.len()
+        self.starts.len()
     }
 
     /// The objects known.
@@ -99,71 +97,79 @@ impl Slots {
     }
 
     fn find_hashed(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        self.index.find(hash, |&entry| self.is_key_of(entry, key)).map(|entry| entry.slot)
+        self.index.find(hash, |entry| self.is_at(entry.start, key)).map(|entry| entry.slot)
     }
 
-    /// Whether the entry is that of `key`: the bytes where it begins, and its length.
-    fn is_key_of(&self, entry: Entry, key: &[u8]) -> bool {
-        if entry.start == FAR {
-            return self.key(entry.slot as usize) == key;
-        }
-        let start = entry.start as usize * ALIGN;
-        self.arena.get(start..start + key.len()) == Some(key)
-            && self.spans.get(entry.slot as usize).is_some_and(|span| span.len() == key.len())
+    /// Whether `key` begins there. Its length stands before it: both are in one line of the cache.
+    #[inline]
+    fn is_at(&self, start: Start, key: &[u8]) -> bool {
+        let Some((len, rest)) = self.arena.get(start.len_byte()..).and_then(|rest| rest.split_first_chunk()) else {
+            return false;
+        };
+        u32::from_le_bytes(*len) as usize == key.len() && rest.get(..key.len()) == Some(key)
     }
 
     /// Where each of `keys` is: its slot, or [`UNKNOWN`]. Changes nothing; right until a slot is removed.
     ///
-    /// A look-up waits for memory four times, each time for the outcome of the one before: index, entry, span, key. Done
-    /// key by key that is all there is to do. Here each step is a loop of its own, so short that the processor is many
-    /// keys ahead of the one that it waits for, and waits for all of them at once.
+    /// A look-up waits for memory three times, each time for the outcome of the one before: index, entry, key. Done key by
+    /// key that is all there is to do. Here each step is a loop of its own, so short that the processor is many keys ahead
+    /// of the one that it waits for, and waits for all of them at once.
     pub(crate) fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]> + Clone, slots: &mut [u32]) {
         let mut hashes = [0; BATCH];
         for (hash, key) in hashes.iter_mut().zip(keys.clone()) {
             *hash = self.hasher.hash_one(key);
         }
-        for (slot, &hash) in slots.iter_mut().zip(&hashes) {
+        let mut entries = [Entry::NONE; BATCH];
+        let entries = &mut entries[..slots.len()];
+        for (entry, &hash) in entries.iter_mut().zip(&hashes) {
             // The first entry with the right tag: nearly always the right one.
-            *slot = self.index.find(hash, |_| true).map_or(UNKNOWN, |entry| entry.slot);
+            *entry = self.index.find(hash, |_| true).copied().unwrap_or(Entry::NONE);
         }
-        let mut spans = [Span::default(); BATCH];
-        for (span, &slot) in spans.iter_mut().zip(slots.iter()) {
-            *span = self.spans.get(slot as usize).copied().unwrap_or_default();
-        }
-        self.touch(&spans[..slots.len()]);
-        for (((slot, span), key), &hash) in slots.iter_mut().zip(spans).zip(keys).zip(&hashes) {
-            if *slot != UNKNOWN && key_at(&self.arena, span) != key {
-                *slot = self.find_hashed(hash, key).unwrap_or(UNKNOWN);
-            }
+        self.touch(entries, keys.clone());
+        for (((slot, &entry), key), &hash) in slots.iter_mut().zip(&*entries).zip(keys).zip(&hashes) {
+            *slot = match entry.slot {
+                UNKNOWN => UNKNOWN,
+                slot if self.is_at(entry.start, key) => slot,
+                _ => self.find_hashed(hash, key).unwrap_or(UNKNOWN),
+            };
         }
     }
 
     /// Reads the ends of keys for nothing but to have them in the cache.
-    fn touch(&self, spans: &[Span]) {
+    fn touch<'k>(&self, entries: &[Entry], keys: impl Iterator<Item = &'k [u8]>) {
         let byte = |at: usize| self.arena.get(at).copied().unwrap_or(0);
-        let ends = |span: &Span| byte(span.start()) ^ byte(span.start() + span.len() - span.len().min(1));
-        black_box(spans.iter().map(ends).fold(0, |sum: u8, ends| sum ^ ends));
+        let ends = |(entry, key): (&Entry, &[u8])| {
+            let start = entry.start.byte();
+            byte(start) ^ byte(start + key.len())
+        };
+        black_box(entries.iter().zip(keys).map(ends).fold(0, |sum: u8, ends| sum ^ ends));
     }
 
-    /// The slot of a key that is not known yet. `key` is not empty, and no longer than [`MAX_KEY_BYTES`].
+    /// Whether the arena has room for one more key.
+    pub(crate) fn has_room_for(&self, key: &[u8]) -> bool {
+        self.arena.len() + key.len() + 2 * ALIGN <= MAX_ARENA_BYTES
+    }
+
+    /// The slot of a key that is not known yet. `key` is not empty, no longer than [`MAX_KEY_BYTES`], and
+    /// [has room](Self::has_room_for).
     pub(crate) fn insert(&mut self, key: &[u8]) -> usize {
         let slot = match self.free.pop() {
             Some(Reverse(slot)) => slot,
             None => {
-                self.spans.push(Span::default());
-                (self.spans.len() - 1) as u32
+                self.starts.push(Start::default());
+                (self.starts.len() - 1) as u32
             }
         };
         self.put(slot, key);
         slot as usize
     }
 
-    /// Gives a key the slot it had when it was saved. `false` if the slot or the key is taken.
+    /// Gives a key the slot it had when it was saved. `false` if the slot or the key is taken, or there is no room.
     pub(crate) fn restore(&mut self, slot: usize, key: &[u8]) -> bool {
-        if slot >= self.spans.len() {
-            self.spans.resize(slot + 1, Span::default());
+        if slot >= self.starts.len() {
+            self.starts.resize(slot + 1, Start::default());
         }
-        if !self.spans[slot].is_free() || self.find(key).is_some() {
+        if !self.starts[slot].is_free() || self.find(key).is_some() || !self.has_room_for(key) {
             return false;
         }
         self.put(slot as u32, key);
@@ -173,33 +179,32 @@ impl Slots {
     /// Ends a restore: the slots that no key took are free. Free ones after the last key need not be known: they are
     /// used after all others, in order, which is what a table without them does.
     pub(crate) fn finish_restore(&mut self) {
-        let free = self.spans.iter().enumerate().filter(|(_, span)| span.is_free());
+        let free = self.starts.iter().enumerate().filter(|(_, start)| start.is_free());
         self.free = free.map(|(slot, _)| Reverse(slot as u32)).collect();
     }
 
     fn put(&mut self, slot: u32, key: &[u8]) {
         // Keys are most of what an object takes: an eighth more room at a time, not twice as much.
-        let needed = key.len() + ALIGN;
+        let needed = key.len() + 2 * ALIGN;
         if self.arena.capacity() - self.arena.len() < needed {
             self.arena.reserve_exact(needed.max(self.arena.len() / 8).max(1024));
         }
-        self.garbage += pad(&mut self.arena);
-        self.spans[slot as usize] = Span::new(self.arena.len(), key.len());
-        self.arena.extend_from_slice(key);
-        let Self { index, spans, arena, hasher, .. } = self;
-        let key_of = |entry: &Entry| key_at(arena, spans[entry.slot as usize]);
-        let entry = Entry::new(slot, spans[slot as usize]);
-        index.insert_unique(hasher.hash_one(key), entry, |entry| hasher.hash_one(key_of(entry)));
+        let (start, padding) = append(&mut self.arena, key);
+        self.garbage += padding;
+        self.starts[slot as usize] = start;
+        let Self { index, arena, hasher, .. } = self;
+        let hash_of = |entry: &Entry| hasher.hash_one(key_at(arena, entry.start));
+        index.insert_unique(hasher.hash_one(key), Entry { slot, start }, hash_of);
     }
 
     /// The key of a slot; empty for a free one.
     pub(crate) fn key(&self, slot: usize) -> &[u8] {
-        self.spans.get(slot).map_or(&[], |&span| key_at(&self.arena, span))
+        self.starts.get(slot).map_or(&[], |&start| key_at(&self.arena, start))
     }
 
     /// The keys in the order of their slots.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
-        self.spans.iter().filter(|span| !span.is_free()).map(|&span| key_at(&self.arena, span))
+        self.starts.iter().filter(|start| !start.is_free()).map(|&start| key_at(&self.arena, start))
     }
 
     /// Frees a slot.
@@ -209,11 +214,12 @@ impl Slots {
             return;
         };
         entry.remove();
-        let span = std::mem::take(&mut self.spans[slot]);
-        if span.start() + span.len() == self.arena.len() {
-            self.arena.truncate(span.start());
+        let start = std::mem::take(&mut self.starts[slot]);
+        let len = key_at(&self.arena, start).len();
+        if start.byte() + len == self.arena.len() {
+            self.arena.truncate(start.len_byte());
         } else {
-            self.garbage += span.len();
+            self.garbage += ALIGN + len;
         }
         self.free.push(Reverse(slot as u32));
     }
@@ -223,16 +229,16 @@ impl Slots {
         if self.garbage > COMPACT_BYTES && self.garbage * 2 > self.arena.len() {
             self.compact();
         }
-        let used = self.spans.iter().rposition(|span| !span.is_free()).map_or(0, |last| last + 1);
-        if used * 2 > self.spans.len() || self.spans.len() < 1024 {
+        let used = self.starts.iter().rposition(|start| !start.is_free()).map_or(0, |last| last + 1);
+        if used * 2 > self.starts.len() || self.starts.len() < 1024 {
             return None;
         }
-        self.spans.truncate(used);
-        self.spans.shrink_to_fit();
+        self.starts.truncate(used);
+        self.starts.shrink_to_fit();
         self.free.retain(|&Reverse(slot)| (slot as usize) < used);
         self.free.shrink_to_fit();
-        let Self { index, spans, arena, hasher, .. } = self;
-        index.shrink_to_fit(|entry| hasher.hash_one(key_at(arena, spans[entry.slot as usize])));
+        let Self { index, arena, hasher, .. } = self;
+        index.shrink_to_fit(|entry| hasher.hash_one(key_at(arena, entry.start)));
         Some(used)
     }
 
@@ -240,16 +246,15 @@ impl Slots {
         let padding = self.objects() * (ALIGN - 1);
         let mut arena = Vec::with_capacity((self.arena.len() - self.garbage + padding).min(self.arena.len()));
         let mut garbage = 0;
-        for span in self.spans.iter_mut().filter(|span| !span.is_free()) {
-            garbage += pad(&mut arena);
-            let start = arena.len();
-            arena.extend_from_slice(key_at(&self.arena, *span));
-            *span = Span::new(start, arena.len() - start);
+        for start in self.starts.iter_mut().filter(|start| !start.is_free()) {
+            let (moved, padding) = append(&mut arena, key_at(&self.arena, *start));
+            *start = moved;
+            garbage += padding;
         }
         self.arena = arena;
         self.garbage = garbage;
         for entry in self.index.iter_mut() {
-            *entry = Entry::new(entry.slot, self.spans[entry.slot as usize]);
+            entry.start = self.starts[entry.slot as usize];
         }
     }
 
@@ -257,22 +262,29 @@ impl Slots {
     #[cfg(test)]
     fn memory(&self) -> usize {
         self.arena.capacity()
-            + self.spans.capacity() * size_of::<Span>()
+            + self.starts.capacity() * size_of::<Start>()
             + self.index.allocation_size()
             + self.free.capacity() * size_of::<u32>()
     }
 }
 
-/// Fills the arena up to where a key may begin. How many bytes that takes.
-fn pad(arena: &mut Vec<u8>) -> usize {
-    let padded = arena.len().next_multiple_of(ALIGN);
-    let padding = padded - arena.len();
-    arena.resize(padded, 0);
-    padding
+/// Appends a key behind its length: where it is, and how many bytes are lost before it.
+fn append(arena: &mut Vec<u8>, key: &[u8]) -> (Start, usize) {
+    let used = arena.len();
+    arena.resize(used.next_multiple_of(ALIGN), 0);
+    let padding = arena.len() - used;
+    arena.extend_from_slice(&(key.len() as u32).to_le_bytes());
+    let start = Start((arena.len() / ALIGN) as u32);
+    arena.extend_from_slice(key);
+    (start, padding)
 }
 
-fn key_at(arena: &[u8], span: Span) -> &[u8] {
-    &arena[span.start()..span.start() + span.len()]
+/// The key that begins there; empty where none does.
+fn key_at(arena: &[u8], start: Start) -> &[u8] {
+    let Some((len, rest)) = arena.get(start.len_byte()..).and_then(|rest| rest.split_first_chunk()) else {
+        return &[];
+    };
+    rest.get(..u32::from_le_bytes(*len) as usize).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ fn main() {
     row("a `Vec` of structs, by hand", objects, ByHand::new);
     row("columns, one by one", objects, |_| Columns::<1>::new());
     row("columns, batches of 256", objects, |_| Columns::<BATCH>::new());
-    row("`Spec` with a `Vec<State>`", objects, States::new);
+    row("`Spec` with a `Vec<State>`, one by one", objects, States::<1>::new);
+    row("`Spec` with a `Vec<State>`, batches of 256", objects, States::<BATCH>::new);
     row("a hash map with boxed keys, by hand", objects, |_| Mapped::default());
     row("`Table`, single records", objects, |_| Objects::<1>::new());
     row("`Table`, batches of 256", objects, |_| Objects::<BATCH>::new());
@@ -188,20 +189,26 @@ fn spec() -> Spec {
     Spec::parse(ANNOTATION, Context::new(ValueType::U64)).expect("a good annotation")
 }
 
-struct States {
+/// States with updates in batches of `B`.
+struct States<const B: usize> {
     spec: Spec,
     states: Vec<State>,
 }
 
-impl States {
+impl<const B: usize> States<B> {
     fn new(objects: usize) -> Self {
         let spec = spec();
         Self { states: (0..objects).map(|_| spec.start()).collect(), spec }
     }
 }
 
-impl Way for States {
+impl<const B: usize> Way for States<B> {
     fn update(&mut self, input: &Input) {
+        if B > 1 {
+            let (spec, states) = (&self.spec, &mut self.states);
+            let update = |batch| spec.update_all(states, batch).expect("values of u64");
+            return input.updates.chunks(B).for_each(update);
+        }
         for &Update { slot, at, value } in &input.updates {
             self.spec.update(&mut self.states[slot as usize], at, value).expect("a u64");
         }

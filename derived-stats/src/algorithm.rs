@@ -89,6 +89,12 @@ pub enum UpdateError {
     /// The state was made by another spec.
     #[error("this state belongs to another pipeline; start one with `Spec::start` of the spec that updates it")]
     ForeignState,
+    /// A batch for the states of many objects names a slot without a state.
+    #[error("there is no state for slot {slot}; add states with `Spec::start` before the batch")]
+    NoState {
+        /// The slot.
+        slot: u32,
+    },
     /// A ranged window takes samples in order of their bucket. The state counts how many were refused.
     #[error(
         "the sample at {at} us is older than the newest at {newest} us; send samples of a ranged sum in order of time"
@@ -179,14 +185,26 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
         Err(MergeError::NotMergeable)
     }
 
-    /// The number of words of every saved state, if it is the same for all and small. A single object's
-    /// [`State`](crate::State) then holds the words in place, without a box.
-    ///
-    /// With `Some(n)`, [`save`](Self::save) writes exactly `n` words, and [`restore`](Self::restore) takes all that it can
-    /// write, those before the first sample included: the state is read and written that way at each sample. Keep both
-    /// cheap.
+    /// The number of words that hold any state, if there is one and it is small. A single object's
+    /// [`State`](crate::State) then holds those words in place, without a box: it [loads](Self::load) the state for each
+    /// sample and [stores](Self::store) it afterwards.
     fn words(&self) -> Option<usize> {
         None
+    }
+
+    /// The state that [`store`](Self::store) wrote into the words. Nothing else writes there, so nothing needs a check.
+    ///
+    /// The default is [`restore`](Self::restore), with its checks. An algorithm with [words](Self::words) that
+    /// overrides both costs a few instructions a sample.
+    #[inline]
+    fn load(&self, words: &[u64]) -> Self::State {
+        self.restore(&mut Words::new(words)).unwrap_or_else(|_| self.start())
+    }
+
+    /// Writes the state into as many words as [`words`](Self::words) says. The default is [`save`](Self::save).
+    #[inline]
+    fn store(&self, state: &Self::State, words: &mut [u64]) {
+        self.save(state, &mut WordWriter::at(words));
     }
 
     /// The most bytes that a state allocates beyond its own size.

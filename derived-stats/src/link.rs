@@ -27,7 +27,7 @@ pub(crate) trait Link: fmt::Debug + Send + Sync {
     /// Whether every finite sample of its type is taken.
     fn takes_every_sample(&self) -> bool;
 
-    /// The words of every saved state, if they are as many for all: the state then stands in words.
+    /// The words that hold a state, if there is such a number: the state then lies in words.
     fn words(&self) -> Option<usize>;
 
     /// The most bytes that a state takes beside its words.
@@ -36,7 +36,7 @@ pub(crate) trait Link: fmt::Debug + Send + Sync {
     /// Puts a cell into the state before the first sample.
     fn reset(&self, cell: CellMut<'_>);
 
-    /// The state before the first sample, for a link whose states do not stand in words.
+    /// The state before the first sample, for a link whose states do not lie in words.
     fn start_boxed(&self) -> Box<dyn BoxedState>;
 
     /// Whether no sample was taken.
@@ -45,14 +45,20 @@ pub(crate) trait Link: fmt::Debug + Send + Sync {
     /// Takes a sample.
     fn update(&self, cell: CellMut<'_>, at: u64, measured: Measured) -> Result<(), UpdateError>;
 
+    /// Ends the cell's period: what it came to. The cell is then as before its first sample.
+    fn take(&self, cell: CellMut<'_>, now: u64) -> Taken;
+
+    /// Takes a value, and gives the one that stands for the result then; `None` if it was refused or there is none.
+    fn pass(&self, cell: CellMut<'_>, now: u64, measured: Measured) -> Option<Measured>;
+
+    /// Takes a value, and gives the result then; `None` if it was refused.
+    fn score(&self, cell: CellMut<'_>, now: u64, measured: Measured) -> Option<Report<Record>>;
+
     /// A period passed without a value.
     fn pass_silence(&self, cell: CellMut<'_>);
 
     /// The result.
     fn report(&self, cell: Cell<'_>, now: u64) -> Report<Record>;
-
-    /// The number that stands for the result.
-    fn value(&self, cell: Cell<'_>, now: u64) -> Option<Measured>;
 
     /// Appends the saved words.
     fn save(&self, cell: Cell<'_>, words: &mut Vec<u64>);
@@ -74,7 +80,16 @@ pub(crate) enum CellMut<'s> {
     Words(&'s mut [u64]),
 }
 
-/// A state that does not stand in words.
+/// What a period came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// Whether it had samples.
+    pub(crate) is_sampled: bool,
+    /// The number that stands for its result.
+    pub(crate) value: Option<Measured>,
+}
+
+/// A state that does not lie in words.
 pub(crate) trait BoxedState: Any + fmt::Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
@@ -147,9 +162,10 @@ impl<T: Numeric, A: Algorithm<T>> TypedLink<T, A> {
         Self(Arc::new(Shared { entry, algorithm, value_field: value, pass_silence: None, element: PhantomData }))
     }
 
+    #[inline]
     fn put(&self, cell: CellMut<'_>, state: A::State) {
         match cell {
-            CellMut::Words(words) => self.0.algorithm.save(&state, &mut WordWriter::at(words)),
+            CellMut::Words(words) => self.0.algorithm.store(&state, words),
             CellMut::Boxed(place) => {
                 if let Some(place) = place.as_any_mut().downcast_mut() {
                     *place = state;
@@ -158,11 +174,32 @@ impl<T: Numeric, A: Algorithm<T>> TypedLink<T, A> {
         }
     }
 
+    /// Reads the state of a cell; `None` for a cell of another algorithm.
+    #[inline]
     fn read<R>(&self, cell: Cell<'_>, read: impl FnOnce(&A::State) -> R) -> Option<R> {
         match cell {
             Cell::Boxed(state) => state.as_any().downcast_ref().map(read),
-            Cell::Words(words) => self.0.algorithm.restore(&mut Words::new(words)).ok().map(|state| read(&state)),
+            Cell::Words(words) => Some(read(&self.0.algorithm.load(words))),
         }
+    }
+
+    /// Changes the state of a cell; `None` for a cell of another algorithm.
+    #[inline]
+    fn change<R>(&self, cell: CellMut<'_>, change: impl FnOnce(&mut A::State) -> R) -> Option<R> {
+        match cell {
+            CellMut::Boxed(state) => state.as_any_mut().downcast_mut().map(change),
+            CellMut::Words(words) => {
+                let mut state = self.0.algorithm.load(words);
+                let changed = change(&mut state);
+                self.0.algorithm.store(&state, words);
+                Some(changed)
+            }
+        }
+    }
+
+    #[inline]
+    fn sample(at: u64, measured: Measured) -> Result<Sample<T>, UpdateError> {
+        Ok(Sample { at, value: T::from_number(measured.number)?, overflowed: measured.overflowed })
     }
 }
 
@@ -212,39 +249,42 @@ impl<T: Numeric, A: Algorithm<T>> Link for TypedLink<T, A> {
     }
 
     fn update(&self, cell: CellMut<'_>, at: u64, measured: Measured) -> Result<(), UpdateError> {
+        let sample = Self::sample(at, measured)?;
+        let updated = self.change(cell, |state| self.0.algorithm.update(state, sample));
+        updated.unwrap_or(Err(UpdateError::ForeignState))
+    }
+
+    fn take(&self, cell: CellMut<'_>, now: u64) -> Taken {
         let algorithm = &self.0.algorithm;
-        let sample = Sample { at, value: T::from_number(measured.number)?, overflowed: measured.overflowed };
-        match cell {
-            CellMut::Boxed(state) => {
-                let state = state.as_any_mut().downcast_mut().ok_or(UpdateError::ForeignState)?;
-                algorithm.update(state, sample)
-            }
-            CellMut::Words(words) => {
-                let state = algorithm.restore(&mut Words::new(words));
-                let mut state = state.map_err(|_| UpdateError::ForeignState)?;
-                algorithm.update(&mut state, sample)?;
-                algorithm.save(&state, &mut WordWriter::at(words));
-                Ok(())
-            }
-        }
+        let taken = self.change(cell, |state| {
+            let taken = Taken { is_sampled: !algorithm.is_empty(state), value: self.0.value(state, now) };
+            *state = algorithm.start();
+            taken
+        });
+        taken.unwrap_or(Taken { is_sampled: false, value: None })
+    }
+
+    fn pass(&self, cell: CellMut<'_>, now: u64, measured: Measured) -> Option<Measured> {
+        let sample = Self::sample(now, measured).ok()?;
+        let passed = self.change(cell, |state| {
+            self.0.algorithm.update(state, sample).ok()?;
+            self.0.value(state, now)
+        });
+        passed.flatten()
+    }
+
+    fn score(&self, cell: CellMut<'_>, now: u64, measured: Measured) -> Option<Report<Record>> {
+        let sample = Self::sample(now, measured).ok()?;
+        let scored = self.change(cell, |state| {
+            self.0.algorithm.update(state, sample).ok()?;
+            Some(self.0.algorithm.report(state, now))
+        });
+        scored.flatten()
     }
 
     fn pass_silence(&self, cell: CellMut<'_>) {
-        let (algorithm, Some(pass_silence)) = (&self.0.algorithm, self.0.pass_silence) else {
-            return;
-        };
-        match cell {
-            CellMut::Boxed(state) => {
-                if let Some(state) = state.as_any_mut().downcast_mut() {
-                    pass_silence(algorithm, core::slice::from_mut(state), 1);
-                }
-            }
-            CellMut::Words(words) => {
-                if let Ok(mut state) = algorithm.restore(&mut Words::new(words)) {
-                    pass_silence(algorithm, core::slice::from_mut(&mut state), 1);
-                    algorithm.save(&state, &mut WordWriter::at(words));
-                }
-            }
+        if let Some(pass_silence) = self.0.pass_silence {
+            self.change(cell, |state| pass_silence(&self.0.algorithm, core::slice::from_mut(state), 1));
         }
     }
 
@@ -252,18 +292,8 @@ impl<T: Numeric, A: Algorithm<T>> Link for TypedLink<T, A> {
         self.read(cell, |state| self.0.algorithm.report(state, now)).unwrap_or(Report::NotReady(None))
     }
 
-    fn value(&self, cell: Cell<'_>, now: u64) -> Option<Measured> {
-        self.read(cell, |state| self.0.value(state, now)).flatten()
-    }
-
     fn save(&self, cell: Cell<'_>, words: &mut Vec<u64>) {
-        match cell {
-            // Words are the saved form.
-            Cell::Words(stored) => words.extend_from_slice(stored),
-            boxed @ Cell::Boxed(_) => {
-                self.read(boxed, |state| self.0.algorithm.save(state, &mut WordWriter::new(words)));
-            }
-        }
+        self.read(cell, |state| self.0.algorithm.save(state, &mut WordWriter::new(words)));
     }
 
     fn restore(&self, cell: CellMut<'_>, version: u16, words: &mut Words<'_>) -> Result<(), RestoreError> {
@@ -309,19 +339,29 @@ mod tests {
 
     proptest! {
         #[test]
-        fn property_the_number_of_words_is_that_of_every_saved_state(samples in prop::collection::vec(any::<u64>(), 0..20)) {
+        fn property_a_state_in_words_is_the_state_in_a_column(samples in prop::collection::vec(any::<u64>(), 0..20)) {
             let specs = specs();
             prop_assert!(specs.len() >= 3 * menu().iter().filter(|entry| entry.roles().inline).count());
             for spec in specs {
                 let link = spec.inline_link().expect("an inline spec").link();
-                let mut column = link.column();
-                for (at, bits) in samples.iter().enumerate() {
-                    // Not every bit pattern is a sample.
-                    let _ = column.update(0, at as u64 * 1_000_000, Number::from_bits(spec.value_type(), *bits));
+                let (mut column, mut stored) = (link.column(), alloc::vec![0; link.words().unwrap_or_default()]);
+                if link.words().is_some() {
+                    link.reset(CellMut::Words(&mut stored));
                 }
-                let mut words = Vec::new();
-                column.save(0, &mut words);
-                prop_assert_eq!(link.words().unwrap_or(words.len()), words.len(), "{}", spec);
+                for (at, bits) in samples.iter().enumerate() {
+                    let (at, value) = (at as u64 * 1_000_000, Number::from_bits(spec.value_type(), *bits));
+                    // Not every bit pattern is a sample.
+                    let taken = column.update(0, at, value).is_ok();
+                    if link.words().is_some() {
+                        prop_assert_eq!(link.update(CellMut::Words(&mut stored), at, as_it_came(value)).is_ok(), taken);
+                    }
+                }
+                let (mut of_column, mut of_words) = (Vec::new(), Vec::new());
+                column.save(0, &mut of_column);
+                link.save(Cell::Words(&stored), &mut of_words);
+                if link.words().is_some() {
+                    prop_assert_eq!(of_words, of_column, "{}", spec);
+                }
             }
         }
     }

@@ -24,6 +24,7 @@ use core::fmt;
 
 use crate::algorithm::UpdateError;
 use crate::annotation::{Annotation, AnnotationError};
+use crate::column::{Refused, Update};
 use crate::description::Description;
 use crate::number::{Number, Numeric, ValueType};
 use crate::output::Output;
@@ -225,6 +226,30 @@ impl Spec {
         run::update(self, state, at, value)
     }
 
+    /// Gives samples to the states of many objects, in order, as [`update`](Self::update) one by one: the slot of each is
+    /// the index of its state. Several times faster once the states do not fit the caches, because it waits for many of
+    /// them at once.
+    ///
+    /// ```
+    /// use derived_stats::column::Update;
+    /// use derived_stats::{Context, Number, Spec, ValueType};
+    ///
+    /// let spec = Spec::parse("raw:DSSum", Context::new(ValueType::U64))?;
+    /// let mut states = vec![spec.start(); 2];
+    /// let sample = |slot, value| Update { slot, at: 0, value: Number::U64(value) };
+    /// spec.update_all(&mut states, &[sample(0, 20), sample(1, 1), sample(0, 16)])?;
+    /// assert_eq!(spec.report(&states[0], 0).forced().and_then(|sum| sum.value()), Some(Number::U64(36)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first sample that is refused, [`UpdateError::NoState`] for a slot beyond the states. Those before it were
+    /// taken, those after it were not.
+    pub fn update_all(&self, states: &mut [State], updates: &[Update]) -> Result<(), Refused> {
+        run::update_all(self, states, updates)
+    }
+
     /// Whether a value has the type of the samples, or one that converts to it exactly; see
     /// [`Numeric::from_number`](crate::Numeric::from_number).
     pub fn accepts(&self, value: Number) -> bool {
@@ -322,6 +347,8 @@ impl fmt::Display for Spec {
 #[cfg(test)]
 #[cfg(feature = "parser")]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
     use crate::algorithm::Sum;
     use crate::entry::{Built, Entry, Field, NumberKind, Roles, Unit};
@@ -340,6 +367,28 @@ mod tests {
             let mut state = other.start();
             assert_eq!(sum.update(&mut state, 0, Number::U64(1)), Err(UpdateError::ForeignState));
             assert_eq!(sum.report(&state, 0), Report::NotReady(None));
+        }
+    }
+
+    #[test]
+    fn a_batch_for_many_states_is_taken_up_to_the_first_sample_that_is_refused() {
+        let spec = spec("raw:DSSum", ValueType::U64);
+        let sample = |slot, value| Update { slot, at: 0, value };
+        let sums = |states: &[State]| states.iter().map(|state| spec.report(state, 0).forced()?.value()).collect();
+        let ones: Vec<Update> = (0..130).map(|slot| sample(slot % 3, Number::U64(1))).collect();
+        for (last, error) in
+            [(sample(3, Number::U64(1)), Some(UpdateError::NoState { slot: 3 })), (sample(0, Number::F64(0.5)), None)]
+        {
+            let (mut one_by_one, mut batch) = (alloc::vec![spec.start(); 3], alloc::vec![spec.start(); 3]);
+            for one in &ones {
+                spec.update(&mut one_by_one[one.slot as usize], 0, one.value).expect("a u64");
+            }
+            let updates: Vec<Update> = ones.iter().copied().chain([last, sample(0, Number::U64(9))]).collect();
+            let refused = spec.update_all(&mut batch, &updates).expect_err("the last but one");
+            assert_eq!(refused.index, 130);
+            assert!(error.is_none_or(|error| refused.error == error), "{refused}");
+            let (expected, found): (Vec<Option<Number>>, Vec<Option<Number>>) = (sums(&one_by_one), sums(&batch));
+            assert_eq!(found, expected);
         }
     }
 

@@ -16,6 +16,7 @@ const WORDS: usize = 6;
 /// Only a spec of the same [`identity`](crate::Spec::identity) can use a state; another one answers
 /// [`UpdateError::ForeignState`](crate::UpdateError::ForeignState).
 #[derive(Clone, Debug, PartialEq)]
+#[repr(align(64))]
 pub struct State {
     /// Which spec it belongs to.
     tag: u32,
@@ -75,6 +76,7 @@ enum Place {
 
 impl Layout {
     /// Adds a cell for a state of `link`.
+    #[inline]
     pub(crate) fn cell(&mut self, link: &dyn Link) {
         match link.words() {
             Some(len) => {
@@ -114,6 +116,7 @@ impl Layout {
 }
 
 impl State {
+    #[inline]
     pub(crate) fn tag(&self) -> u32 {
         self.tag
     }
@@ -127,6 +130,7 @@ impl State {
     }
 
     /// The words, wherever they are.
+    #[inline]
     fn words(&self) -> &[u64] {
         match &self.spill {
             Some(spill) if !spill.words.is_empty() => &spill.words,
@@ -134,6 +138,7 @@ impl State {
         }
     }
 
+    #[inline]
     fn words_mut(&mut self) -> &mut [u64] {
         match &mut self.spill {
             Some(spill) if !spill.words.is_empty() => &mut spill.words,
@@ -152,6 +157,7 @@ impl State {
     }
 
     /// The cell at `index`.
+    #[inline]
     pub(crate) fn cell(&self, layout: &Layout, index: usize) -> Cell<'_> {
         match layout.cells.get(index) {
             Some(&Place::Words { start, len }) => Cell::Words(self.words().get(start..start + len).unwrap_or_default()),
@@ -164,6 +170,7 @@ impl State {
     }
 
     /// The cell at `index`, to change.
+    #[inline]
     pub(crate) fn cell_mut(&mut self, layout: &Layout, index: usize) -> CellMut<'_> {
         match layout.cells.get(index) {
             Some(&Place::Words { start, len }) => {

@@ -107,58 +107,28 @@ pub struct Anomaly {
 pub struct AnomalyState<T> {
     moments: Moments,
     newest: T,
-    /// The count has 48 bits, in two parts so that it shares a word with the flags.
-    samples_low: u32,
-    samples_high: u16,
-    /// Whether the sample before the newest was quiet. At first it is: its sigma counts as 0.
-    was_quiet: bool,
-    newest_is: NewestIs,
+    /// The count above the three marks.
+    packed: u64,
 }
 
-/// What is kept of the newest sample.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u8)]
-enum NewestIs {
-    Loud,
-    LoudBound,
-    Quiet,
-    QuietBound,
-}
-
-impl NewestIs {
-    #[inline]
-    fn new(quiet: bool, overflowed: bool) -> Self {
-        match (quiet, overflowed) {
-            (false, false) => Self::Loud,
-            (false, true) => Self::LoudBound,
-            (true, false) => Self::Quiet,
-            (true, true) => Self::QuietBound,
-        }
-    }
-
-    /// Whether its sigma is small: kept, so that the next sample need not compute it again.
-    #[inline]
-    fn is_quiet(self) -> bool {
-        matches!(self, Self::Quiet | Self::QuietBound)
-    }
-
-    /// Whether it is the bound of an overflowed sum.
-    #[inline]
-    fn is_bound(self) -> bool {
-        matches!(self, Self::LoudBound | Self::QuietBound)
-    }
-}
+/// The sample before the newest scored a small sigma. At first it did: its sigma counts as 0.
+const WAS_QUIET: u64 = 1;
+/// The newest sample is the bound of an overflowed sum.
+const BOUND: u64 = 2;
+/// The newest sample scored a small sigma: kept, so that the next one need not compute it again.
+const QUIET: u64 = 4;
+/// One sample.
+const SAMPLE: u64 = 8;
 
 impl<T: Numeric> AnomalyState<T> {
     #[inline]
     fn samples(&self) -> u64 {
-        u64::from(self.samples_high) << 32 | u64::from(self.samples_low)
+        self.packed / SAMPLE
     }
 
     #[inline]
-    fn set_samples(&mut self, samples: u64) {
-        self.samples_low = samples as u32;
-        self.samples_high = (samples >> 32) as u16;
+    fn has(&self, mark: u64) -> bool {
+        self.packed & mark != 0
     }
 
     #[inline]
@@ -185,8 +155,13 @@ impl Anomaly {
             ValueType::F64 | ValueType::I64 => Record::new([count, mean, stddev, sigma, metric, newest]),
         };
         let record = if samples == 0 { record.without(4).without(5) } else { record };
-        record.flawed(flaw(state.newest.to_f64(), state.newest_is.is_bound()))
+        record.flawed(flaw(state.newest.to_f64(), state.has(BOUND)))
     }
+}
+
+#[inline]
+fn mark(mark: u64, is_set: bool) -> u64 {
+    mark * u64::from(is_set)
 }
 
 /// The original's cast to u64. A double outside the range, undefined there, stops at the bound.
@@ -202,28 +177,21 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
     type State = AnomalyState<T>;
 
     fn start(&self) -> AnomalyState<T> {
-        AnomalyState {
-            moments: Moments::default(),
-            newest: T::default(),
-            samples_low: 0,
-            samples_high: 0,
-            was_quiet: true,
-            newest_is: NewestIs::Quiet,
-        }
+        AnomalyState { moments: Moments::default(), newest: T::default(), packed: QUIET | WAS_QUIET }
     }
 
     #[inline]
     fn is_empty(&self, state: &AnomalyState<T>) -> bool {
-        state.samples_low == 0 && state.samples_high == 0
+        state.packed < SAMPLE
     }
 
     #[inline]
     fn update(&self, state: &mut AnomalyState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
-        state.was_quiet = state.newest_is.is_quiet();
-        state.set_samples((state.samples() + 1).min(MAX_SAMPLES));
         state.moments.update(self.alpha, sample.value.to_f64());
         state.newest = sample.value;
-        state.newest_is = NewestIs::new(state.sigma().abs() < QUIET_SIGMA, sample.overflowed);
+        let is_quiet = state.sigma().abs() < QUIET_SIGMA;
+        let marks = mark(QUIET, is_quiet) | mark(BOUND, sample.overflowed) | mark(WAS_QUIET, state.has(QUIET));
+        state.packed = ((state.samples() + 1).min(MAX_SAMPLES) * SAMPLE) | marks;
         Ok(())
     }
 
@@ -232,7 +200,7 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
         let (record, samples) = (Self::record(state), state.samples());
         if samples < self.warm_up {
             Report::NotReady(Some(record))
-        } else if samples > self.warm_up && state.was_quiet && state.newest_is.is_quiet() {
+        } else if samples > self.warm_up && state.has(WAS_QUIET) && state.has(QUIET) {
             Report::Unchanged(record)
         } else {
             Report::Value(record)
@@ -241,7 +209,7 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
 
     #[inline]
     fn value(&self, state: &AnomalyState<T>, _now: u64, _value: usize) -> Option<Measured> {
-        let measured = Measured { number: state.newest.into_number(), overflowed: state.newest_is.is_bound() };
+        let measured = Measured { number: state.newest.into_number(), overflowed: state.has(BOUND) };
         (state.samples() >= self.warm_up.max(1)).then_some(measured)
     }
 
@@ -253,10 +221,26 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
         Some(4)
     }
 
+    #[inline]
+    fn load(&self, words: &[u64]) -> AnomalyState<T> {
+        let &[mean, variance, newest, packed] = words else {
+            return self.start();
+        };
+        AnomalyState { moments: Moments::from_bits(mean, variance), newest: T::from_bits(newest), packed }
+    }
+
+    #[inline]
+    fn store(&self, state: &AnomalyState<T>, words: &mut [u64]) {
+        if let [mean, variance, newest, packed] = words {
+            [*mean, *variance] = state.moments.bits();
+            (*newest, *packed) = (state.newest.to_bits(), state.packed);
+        }
+    }
+
+    /// Whether the newest sample is quiet follows from the moments: it is not saved.
     fn save(&self, state: &AnomalyState<T>, words: &mut WordWriter<'_>) {
         state.moments.save(words);
-        let flags = u64::from(state.newest_is.is_bound()) << 1 | u64::from(state.was_quiet);
-        words.extend([state.newest.to_bits(), state.samples() << 2 | flags]);
+        words.extend([state.newest.to_bits(), state.samples() << 2 | state.packed & (BOUND | WAS_QUIET)]);
     }
 
     fn restore(&self, words: &mut Words<'_>) -> Result<AnomalyState<T>, RestoreError> {
@@ -267,12 +251,12 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
         if packed >> 2 > MAX_SAMPLES {
             return Err(RestoreError::invalid("samples", packed));
         }
-        let mut state = AnomalyState { moments, newest, was_quiet: packed & 1 != 0, ..self.start() };
-        state.set_samples(packed >> 2);
+        let samples = packed >> 2;
         // Before the first sample nothing was loud.
-        let quiet = packed >> 2 == 0 || state.sigma().abs() < QUIET_SIGMA;
-        state.newest_is = NewestIs::new(quiet, packed & 2 != 0);
-        if packed >> 2 == 0 && state != self.start() {
+        let is_quiet = samples == 0 || moments.sigma(newest.to_f64()).abs() < QUIET_SIGMA;
+        let saved = packed & (BOUND | WAS_QUIET);
+        let state = AnomalyState { moments, newest, packed: (samples * SAMPLE) | mark(QUIET, is_quiet) | saved };
+        if samples == 0 && state != self.start() {
             return Err(RestoreError::invalid("samples", packed));
         }
         Ok(state)
@@ -343,7 +327,7 @@ mod tests {
         let detector = detector("0.5");
         let mut state: AnomalyState<u64> = detector.start();
         feed(&detector, &mut state, 3);
-        state.set_samples(MAX_SAMPLES - 1);
+        state.packed += (MAX_SAMPLES - 1 - state.samples()) * SAMPLE;
         for _ in 0..2 {
             feed(&detector, &mut state, 3);
             assert_eq!(state.samples(), MAX_SAMPLES);

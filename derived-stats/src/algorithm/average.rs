@@ -109,6 +109,16 @@ impl<T: Numeric> Algorithm<T> for Average {
         Some(Tally::<T>::WORDS)
     }
 
+    #[inline]
+    fn load(&self, words: &[u64]) -> Tally<T> {
+        Tally::load(words)
+    }
+
+    #[inline]
+    fn store(&self, state: &Tally<T>, words: &mut [u64]) {
+        state.store(words);
+    }
+
     fn save(&self, state: &Tally<T>, words: &mut WordWriter<'_>) {
         state.save(words);
     }

@@ -206,8 +206,18 @@ impl Moments {
         if stddev == 0.0 { 0.0 } else { (within(x) - self.mean) / stddev }
     }
 
+    #[inline]
+    pub(super) fn bits(&self) -> [u64; 2] {
+        [self.mean.to_bits(), self.variance.to_bits()]
+    }
+
+    #[inline]
+    pub(super) fn from_bits(mean: u64, variance: u64) -> Self {
+        Self { mean: f64::from_bits(mean), variance: f64::from_bits(variance) }
+    }
+
     pub(super) fn save(&self, words: &mut WordWriter<'_>) {
-        words.extend([self.mean.to_bits(), self.variance.to_bits()]);
+        words.extend(self.bits());
     }
 
     pub(super) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
@@ -317,6 +327,22 @@ impl<T: Numeric> Algorithm<T> for Ewm {
 
     fn words(&self) -> Option<usize> {
         Some(4)
+    }
+
+    #[inline]
+    fn load(&self, words: &[u64]) -> EwmState<T> {
+        let &[mean, variance, samples, newest] = words else {
+            return self.start();
+        };
+        EwmState { moments: Moments::from_bits(mean, variance), samples, newest: T::from_bits(newest) }
+    }
+
+    #[inline]
+    fn store(&self, state: &EwmState<T>, words: &mut [u64]) {
+        if let [mean, variance, samples, newest] = words {
+            [*mean, *variance] = state.moments.bits();
+            (*samples, *newest) = (state.samples, state.newest.to_bits());
+        }
     }
 
     fn save(&self, state: &EwmState<T>, words: &mut WordWriter<'_>) {

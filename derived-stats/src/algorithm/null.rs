@@ -88,6 +88,21 @@ impl<T: Numeric> Algorithm<T> for Null {
         Some(2)
     }
 
+    #[inline]
+    fn load(&self, words: &[u64]) -> NullState<T> {
+        let &[samples, value] = words else {
+            return self.start();
+        };
+        NullState { samples, value: T::from_bits(value) }
+    }
+
+    #[inline]
+    fn store(&self, state: &NullState<T>, words: &mut [u64]) {
+        if let [samples, value] = words {
+            (*samples, *value) = (state.samples, state.value.to_bits());
+        }
+    }
+
     fn save(&self, state: &NullState<T>, words: &mut WordWriter<'_>) {
         words.extend([state.samples, state.value.to_bits()]);
     }

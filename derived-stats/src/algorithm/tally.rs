@@ -118,8 +118,23 @@ impl<T: Numeric> Tally<T> {
         self.packed += SAMPLE * samples.min(room);
     }
 
-    /// The words of a saved tally.
+    /// The words of a tally.
     pub(crate) const WORDS: usize = 2;
+
+    #[inline]
+    pub(crate) fn load(words: &[u64]) -> Self {
+        let &[value, packed] = words else {
+            return Self::default();
+        };
+        Self { value: T::from_bits(value), packed }
+    }
+
+    #[inline]
+    pub(crate) fn store(&self, words: &mut [u64]) {
+        if let [value, packed] = words {
+            (*value, *packed) = (self.value.to_bits(), self.packed);
+        }
+    }
 
     pub(crate) fn save(&self, words: &mut WordWriter<'_>) {
         words.extend([self.value.to_bits(), self.packed]);

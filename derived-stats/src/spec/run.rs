@@ -2,8 +2,11 @@
 //!
 //! The same rules hold for many objects in [columns](crate::column); a property test holds the two together.
 
+use core::hint::black_box;
+
 use crate::algorithm::{Measured, UpdateError};
-use crate::link::as_it_came;
+use crate::column::{Refused, Update};
+use crate::link::{Taken, as_it_came};
 use crate::number::Number;
 use crate::record::Record;
 use crate::report::Report;
@@ -19,6 +22,7 @@ pub(super) const DOWNSTREAM: usize = 1;
 
 impl Spec {
     /// Whether the state was started by this spec.
+    #[inline]
     pub(super) fn owns(&self, state: &State) -> bool {
         state.tag() == self.start.tag()
     }
@@ -28,6 +32,7 @@ impl Spec {
     }
 
     /// The link that samples reach.
+    #[inline]
     pub(super) fn first(&self) -> &super::SpecLink {
         match &self.form {
             Form::Inline(link) | Form::Window { link, .. } | Form::Chain { window: link, .. } => link,
@@ -47,6 +52,7 @@ impl Spec {
     }
 }
 
+#[inline]
 pub(super) fn update(spec: &Spec, state: &mut State, at: u64, value: Number) -> Result<(), UpdateError> {
     if !spec.owns(state) {
         return Err(UpdateError::ForeignState);
@@ -67,6 +73,29 @@ pub(super) fn update(spec: &Spec, state: &mut State, at: u64, value: Number) -> 
     }
 }
 
+/// Updates whose states are fetched together.
+const AHEAD: usize = 64;
+
+pub(super) fn update_all(spec: &Spec, states: &mut [State], updates: &[Update]) -> Result<(), Refused> {
+    for (chunk, updates) in updates.chunks(AHEAD).enumerate() {
+        touch(spec, states, updates);
+        for (index, &Update { slot, at, value }) in updates.iter().enumerate() {
+            let state = states.get_mut(slot as usize).ok_or(UpdateError::NoState { slot });
+            let taken = state.and_then(|state| update(spec, state, at, value));
+            taken.map_err(|error| Refused { index: chunk * AHEAD + index, error })?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the states for nothing but to have them in the cache: the loop is so short that the processor runs far ahead and
+/// waits for many of them at once.
+fn touch(spec: &Spec, states: &[State], updates: &[Update]) {
+    let is_own = |update: &&Update| states.get(update.slot as usize).is_some_and(|state| spec.owns(state));
+    black_box(updates.iter().filter(is_own).count());
+}
+
+#[inline]
 fn accept(spec: &Spec, state: &mut State, at: u64, value: Number) -> Result<(), UpdateError> {
     spec.first().link().update(state.cell_mut(&spec.layout, SAMPLES), at, as_it_came(value))
 }
@@ -135,37 +164,33 @@ fn close_chain(spec: &Spec, state: &mut State, now: u64, silence: Silence) -> Op
     let Form::Chain { window, downstream } = &spec.form else {
         return None;
     };
-    let sampled = !spec.samples_are_empty(state);
-    let value = window.link().value(state.cell(&spec.layout, SAMPLES), now);
-    state.start_cell(&spec.layout, SAMPLES, window.link());
-
+    let Taken { is_sampled, value } = window.link().take(state.cell_mut(&spec.layout, SAMPLES), now);
     let started = || u64::from(!downstream[0].link().is_empty(state.cell(&spec.layout, DOWNSTREAM)));
-    let is_zero = silence.zeros(u64::from(!sampled), u64::from(state.flag(Flag::FromSamples)), started) == 1;
-    state.set_flag(Flag::FromSamples, sampled);
-    let zero = as_it_came(Number::from_bits(window.description().value_type().unwrap_or(spec.value_type), 0));
-    let value = if is_zero { Some(zero) } else { value.filter(|_| sampled) };
-
-    let last = downstream.len() - 1;
-    let fed = value.and_then(|value| pass(spec, state, now, value));
-    if !sampled && !is_zero {
-        downstream[last].link().pass_silence(state.cell_mut(&spec.layout, DOWNSTREAM + last));
+    let is_zero = silence.zeros(u64::from(!is_sampled), u64::from(state.flag(Flag::FromSamples)), started) == 1;
+    state.set_flag(Flag::FromSamples, is_sampled);
+    if is_zero {
+        let value_type = window.description().value_type().unwrap_or(spec.value_type);
+        return pass(spec, state, now, as_it_came(Number::from_bits(value_type, 0)));
     }
-    fed.map(|()| downstream[last].link().report(state.cell(&spec.layout, DOWNSTREAM + last), now))
+    if is_sampled {
+        return pass(spec, state, now, value?);
+    }
+    let last = downstream.len() - 1;
+    downstream[last].link().pass_silence(state.cell_mut(&spec.layout, DOWNSTREAM + last));
+    None
 }
 
-/// Passes a value through the links behind the window; `None` if it did not reach the last one.
-fn pass(spec: &Spec, state: &mut State, now: u64, value: Measured) -> Option<()> {
+/// Passes a value through the links behind the window: the last one's result, if the value reached it.
+fn pass(spec: &Spec, state: &mut State, now: u64, value: Measured) -> Option<Report<Record>> {
     let Form::Chain { downstream, .. } = &spec.form else {
         return None;
     };
+    let (last, middle) = downstream.split_last()?;
     let mut value = value;
-    for (index, link) in downstream.iter().enumerate() {
-        link.link().update(state.cell_mut(&spec.layout, DOWNSTREAM + index), now, value).ok()?;
-        if index + 1 < downstream.len() {
-            value = link.link().value(state.cell(&spec.layout, DOWNSTREAM + index), now)?;
-        }
+    for (index, link) in middle.iter().enumerate() {
+        value = link.link().pass(state.cell_mut(&spec.layout, DOWNSTREAM + index), now, value)?;
     }
-    Some(())
+    last.link().score(state.cell_mut(&spec.layout, DOWNSTREAM + middle.len()), now, value)
 }
 
 pub(super) fn is_active(spec: &Spec, state: &State) -> bool {

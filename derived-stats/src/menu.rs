@@ -213,3 +213,53 @@ fn example(entry: &Entry) -> String {
 fn owned(name: Option<&str>) -> Option<String> {
     name.map(str::to_owned)
 }
+
+#[cfg(test)]
+#[cfg(feature = "parser")]
+mod tests {
+    use super::*;
+    use crate::algorithm::Sum;
+    use crate::entry::{Argument, ArgumentKind, Roles};
+    use crate::number::ValueType;
+    use crate::spec::{Context, Spec};
+
+    static TRIPLE: Entry = Entry::new("Triple", Roles::AGGREGATE, "a sum", |given| match given.text(0) {
+        Some("odd") => Err(ArgumentError::other("write another note")),
+        _ => Ok(Built::aggregate(Sum)),
+    })
+    .arguments(&[
+        Argument::required("note", ArgumentKind::Text, "a note", "x"),
+        Argument::required("count", ArgumentKind::Whole { least: 1, most: 9 }, "a count, 1 to 9", "3"),
+        Argument::optional("last", ArgumentKind::Whole { least: 1, most: 9 }, "a last count, 1 to 9", "3"),
+    ]);
+
+    #[test]
+    fn an_error_points_to_the_part_that_is_wrong() {
+        let mut registry = Registry::new();
+        registry.register(&TRIPLE).expect("a free name");
+        let context = Context::new(ValueType::U64).with_registry(&registry);
+        let cases = [
+            ("raw:DSsum", 4..9),
+            ("1.DSsum-raw:DSAnomaly:EWM:0.1", 2..7),
+            ("raw:DSNone:3", 11..12),
+            ("raw:DSSum:1:2", 10..13),
+            ("1.DSSum(é)-raw:DSAnomaly:EWM:0.1", 8..10),
+            ("raw:DSAnomaly", 4..13),
+            ("raw:DSAnomaly:EMW:0.1", 14..17),
+            ("raw:DSAnomaly:EMW", 14..17),
+            ("raw:DSAnomaly:EWM:2.5", 18..21),
+            // Nothing is written where an argument must be: the end.
+            ("raw:DSAnomaly:EWM", 17..17),
+            ("raw:DSAnomaly:EWM:", 18..18),
+            ("raw:Triple", 4..10),
+            ("raw:Triple:abc", 14..14),
+            ("raw:Triple:abc:10:1", 15..17),
+            ("raw:Triple:abc:5:0:7", 17..20),
+            ("raw:Triple:odd:5", 11..16),
+        ];
+        for (annotation, range) in cases {
+            let error = Spec::parse(annotation, context).expect_err("a wrong part");
+            assert_eq!(error.span().range(), range, "{error}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::annotation::Ident;
 use crate::entry::Entry;
 use crate::menu::{DETECTOR_CALL, menu};
 
@@ -114,7 +115,7 @@ impl Registry {
         if name == DETECTOR_CALL || menu().iter().any(|built_in| built_in.name() == name) {
             return Err(RegisterError::BuiltIn { name });
         }
-        if !is_name(&name) {
+        if Ident::new(&name).is_err() {
             return Err(RegisterError::NotAName { name });
         }
         if self.entries.iter().any(|taken| taken.name() == name) {
@@ -135,7 +136,32 @@ impl Registry {
     }
 }
 
-fn is_name(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithm::Sum;
+    use crate::entry::{Built, Roles};
+
+    const fn named(name: &'static str) -> Entry {
+        Entry::new(name, Roles::AGGREGATE, "a sum", |_| Ok(Built::aggregate(Sum)))
+    }
+
+    #[test]
+    fn a_registered_name_is_free_and_can_be_written_in_an_annotation() {
+        static FREE: [Entry; 3] = [named("DSMedian"), named("_1"), named("x")];
+        static BUILT_IN: [Entry; 3] = [named("DSAnomaly"), named("DSSum"), named("EWM")];
+        static NO_NAMES: [Entry; 5] = [named(""), named("9x"), named("a-b"), named("a b"), named("é")];
+        let mut registry = Registry::new();
+        assert_eq!(FREE.each_ref().map(|entry| registry.register(entry)), [const { Ok(()) }; 3]);
+        for entry in &FREE {
+            assert_eq!(registry.register(entry), Err(RegisterError::Taken { name: entry.name().to_owned() }));
+        }
+        for entry in &BUILT_IN {
+            assert_eq!(registry.register(entry), Err(RegisterError::BuiltIn { name: entry.name().to_owned() }));
+        }
+        for entry in &NO_NAMES {
+            assert_eq!(registry.register(entry), Err(RegisterError::NotAName { name: entry.name().to_owned() }));
+        }
+        assert!(registry.names().eq(["DSMedian", "_1", "x"]));
+    }
 }

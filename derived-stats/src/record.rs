@@ -140,6 +140,14 @@ mod tests {
     }
 
     #[test]
+    fn a_record_without_a_number_that_it_cannot_have_is_the_same() {
+        let record = Record::new([Number::U64(7); Record::MAX_NUMBERS]);
+        for index in [Record::MAX_NUMBERS, usize::MAX] {
+            assert_eq!((record.without(index), record.get(index)), (record, None));
+        }
+    }
+
+    #[test]
     fn a_record_is_whole_with_all_numbers_and_without_flaw() {
         for numbers in [vec![], vec![Number::U64(0)], vec![Number::I64(0); 9], vec![Number::F64(0.0); 10]] {
             let record = Record::from_numbers(numbers.iter().copied().map(Some)).expect("at most ten");

@@ -101,3 +101,34 @@ impl fmt::Debug for Output<'_> {
         shown.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Entry;
+    use crate::menu::menu;
+    use crate::number::ValueType;
+
+    fn described(algorithm: &str) -> Description {
+        let entry: &'static Entry = menu().iter().find(|entry| entry.name() == algorithm).expect("built in");
+        let fields = [Field::VALUE].to_vec();
+        Description::new(entry, fields.into(), ValueType::U64, |_| Default::default())
+    }
+
+    #[test]
+    fn outputs_are_equal_if_algorithm_flaw_and_fields_are() {
+        let (sum, average) = (described("DSSum"), described("DSAvg"));
+        let (seven, eight) = (Record::new([Number::U64(7)]), Record::new([Number::U64(8)]));
+        let output = Output::new(&sum, seven);
+        assert_eq!(output, Output::new(&sum.clone(), seven));
+        let others = [
+            Output::new(&average, seven),
+            Output::new(&sum, eight),
+            Output::new(&sum, seven.flawed(Some(Flaw::Overflow))),
+            Output::new(&sum, seven.without(0)),
+        ];
+        for other in others {
+            assert_ne!(output, other);
+        }
+    }
+}

@@ -80,14 +80,15 @@ fn quick_digits(size: f64) -> Option<(u32, i32)> {
         up => size * SCALES[up as usize],
     };
     // Below 2^53, so the integer part is exact.
-    let digits = scaled as u32;
-    let rest = scaled - f64::from(digits);
-    if (rest - 0.5).abs() < 1e-6 {
-        return None;
-    }
-    match digits + u32::from(rest > 0.5) {
+    let whole = scaled as u32;
+    let digits = match scaled - f64::from(whole) {
+        ..0.499_999 => whole,
+        0.500_001.. => whole + 1,
+        _ => return None,
+    };
+    match digits {
         1_000_000 => Some((100_000, exponent + 1)),
-        digits => Some((digits, exponent)),
+        _ => Some((digits, exponent)),
     }
 }
 
@@ -132,8 +133,8 @@ fn write_general(digits: u32, exponent: i32, out: &mut Vec<u8>) {
         _ => {
             out.push(text[0]);
             write_fraction(&text[1..used], out);
-            let sign = if exponent < 0 { '-' } else { '+' };
-            out.extend_from_slice(format!("e{sign}{:02}", exponent.abs()).as_bytes());
+            // A sign always, and at least two digits.
+            out.extend_from_slice(format!("e{exponent:+03}").as_bytes());
         }
     }
 }
@@ -209,7 +210,11 @@ mod tests {
             (123_456.0, Some((123_456, 5))),
             (1_234_567.0, Some((123_457, 6))),
             (9.999_996, Some((100_000, 1))),
+            (100_001.499_998, Some((100_001, 5))),
+            (100_001.499_999_5, None),
             (100_001.5, None),
+            (100_001.500_000_5, None),
+            (100_001.500_002, Some((100_002, 5))),
             (9.9e-6, None),
             (1e15, None),
         ];

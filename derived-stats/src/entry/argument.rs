@@ -243,6 +243,7 @@ mod tests {
         assert_eq!(bad(&["1.1"]), at(0, "alpha, 0 to 1"));
         assert_eq!(bad(&["+0.1"]), at(0, "alpha, 0 to 1"));
         assert_eq!(bad(&["1", "-1"]), at(1, "a count, 0 to 9"));
+        assert_eq!(bad(&["1", "+1"]), at(1, "a count, 0 to 9"));
         assert_eq!(bad(&["1", "10"]), at(1, "a count, 0 to 9"));
         assert_eq!(bad(&[]), ArgumentError::Missing { index: 0, name: "alpha", example: "0.1" });
         let given = Given::check(&TAKEN, &["1", "9", "a:b"]).expect("good arguments");

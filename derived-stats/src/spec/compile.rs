@@ -173,3 +173,13 @@ impl Compiler<'_> {
         Err(self.annotation.error_at(resolved.span, kind))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tag_is_fnv_1a() {
+        assert_eq!(["", "a", "foobar"].map(tag), [0x811c_9dc5, 0xe40c_292c, 0xbf9c_f968]);
+    }
+}

@@ -115,3 +115,22 @@ impl Silence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_period_is_a_0_where_the_rule_makes_it_one() {
+        let (silent, from_samples, started) = (0b0111, 0b1010, 0b1100);
+        let zeros = |silence: Silence| silence.zeros(silent, from_samples, || started);
+        assert_eq!([Silence::Once, Silence::Skip, Silence::Zero].map(zeros), [0b0010, 0, 0b0100]);
+    }
+
+    #[test]
+    fn without_silence_no_slot_is_searched_for_values() {
+        for silence in [Silence::Once, Silence::Skip, Silence::Zero] {
+            assert_eq!(silence.zeros(0, u64::MAX, || unreachable!("no slot is silent")), 0);
+        }
+    }
+}

@@ -30,3 +30,32 @@ fn typed<T: Numeric>(last: &mut Option<Number>, reading: Number) -> Result<Numbe
         (_, true) => Err(UpdateError::DifferenceOverflow { from: before.into_number(), to: reading.into_number() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_counts_from_its_last_reading_and_from_0_after_a_reset() {
+        let readings = [7, 7, 9, 3, 4].map(Number::U64);
+        let mut last = None;
+        let differences = readings.map(|reading| difference(ValueType::U64, &mut last, reading));
+        assert_eq!(differences, [7, 0, 2, 3, 1].map(|difference| Ok(Number::U64(difference))));
+        assert_eq!(last, Some(Number::U64(4)));
+    }
+
+    #[test]
+    fn a_difference_beyond_the_type_is_an_error_and_the_reading_counts() {
+        let (from, to) = (Number::I64(i64::MIN), Number::I64(i64::MAX));
+        let mut last = Some(from);
+        let overflow = Err(UpdateError::DifferenceOverflow { from, to });
+        assert_eq!((difference(ValueType::I64, &mut last, to), last), (overflow, Some(to)));
+    }
+
+    #[test]
+    fn a_reading_of_another_type_is_refused_and_does_not_count() {
+        let mut last = Some(Number::U64(7));
+        assert!(difference(ValueType::U64, &mut last, Number::F64(8.5)).is_err());
+        assert_eq!(last, Some(Number::U64(7)));
+    }
+}

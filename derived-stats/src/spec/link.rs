@@ -88,3 +88,23 @@ impl PartialEq for SpecLink {
         (self.entry, &self.call, self.value_type) == (other.entry, &other.call, other.value_type)
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "parser")]
+mod tests {
+    use super::*;
+    use crate::spec::{Context, Spec};
+
+    #[test]
+    fn links_are_equal_if_entry_arguments_and_type_are() {
+        let link = |annotation: &str, value: ValueType| {
+            let spec = Spec::parse(annotation, Context::new(value)).expect("a good annotation");
+            spec.links().next().expect("a spec has a link").clone()
+        };
+        let sum = link("raw:DSSum:5", ValueType::U64);
+        assert_eq!(sum, link("1.DSSum(05)-other:DSAnomaly:EWM:0.1", ValueType::U64));
+        assert_ne!(sum, link("raw:DSAvg:5", ValueType::U64));
+        assert_ne!(sum, link("raw:DSSum:6", ValueType::U64));
+        assert_ne!(sum, link("raw:DSSum:5", ValueType::I64));
+    }
+}

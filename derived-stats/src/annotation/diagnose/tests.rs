@@ -445,3 +445,11 @@ fn the_first_fault_from_the_left_is_reported() {
         assert_eq!(Annotation::parse(text).unwrap_err().span().range(), expected, "{text}");
     }
 }
+
+#[test]
+fn what_was_written_for_a_colon_is_underlined_as_a_whole() {
+    for (text, range) in [("raw;DSSum", 3..4), ("raw  DSSum", 3..5), ("é;; DSSum", 2..5), ("raw= = DSSum =", 3..7)] {
+        let error = Annotation::parse(text).unwrap_err();
+        assert_eq!((error.kind(), error.span().range()), (&ErrorKind::MissingAlgorithm, range), "{error}");
+    }
+}

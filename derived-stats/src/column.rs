@@ -12,6 +12,9 @@
 //! Specs whose windows accumulate the same ([`Spec::shares_window`](crate::Spec::shares_window)) can share a window
 //! column: the sum of a period is made once, however many results are derived from it.
 //!
+//! A metric that is a map, with a value for each key, has one [`MapColumn`]: it puts those columns together for the keys
+//! of each object.
+//!
 //! Slots beyond the end of a column are empty; a column grows to the slot that is written.
 //!
 //! ```
@@ -39,6 +42,7 @@
 mod counter;
 mod downstream;
 mod inline;
+mod map;
 mod typed;
 mod values;
 mod window;
@@ -58,6 +62,7 @@ pub use self::counter::CounterColumn;
 pub(crate) use self::counter::restore_reading;
 pub use self::downstream::DownstreamColumn;
 pub use self::inline::InlineColumn;
+pub use self::map::MapColumn;
 pub(crate) use self::typed::TypedColumn;
 pub use self::values::Reports;
 pub(crate) use self::values::Values;
@@ -132,6 +137,12 @@ pub(crate) trait Column: Any + fmt::Debug + Send + Sync {
 
     /// Makes room for so many slots in all.
     fn reserve(&mut self, slots: usize);
+
+    /// Moves the states of these slots here from a column of the same algorithm, where they start anew.
+    fn take(&mut self, word: usize, slots: u64, from: &mut dyn Column);
+
+    /// The bytes that the states take: those of the array, and those that states which took samples may allocate.
+    fn bytes(&self) -> usize;
 
     /// Forgets the slots from `slots` on and gives their memory back.
     fn shrink(&mut self, slots: usize);

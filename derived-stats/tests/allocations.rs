@@ -6,12 +6,14 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use allocation_counter::measure;
-use derived_stats::column::{CounterColumn, DownstreamColumn, InlineColumn, WindowColumn};
+use derived_stats::column::{CounterColumn, DownstreamColumn, InlineColumn, MapColumn, WindowColumn};
 use derived_stats::entry::{Argument, ArgumentKind, Entry};
 use derived_stats::{
-    Annotation, Context, DETECTOR_CALL, MetricKind, Number, Pipeline, Silence, Spec, State, ValueType, menu,
+    Annotation, Context, DETECTOR_CALL, MetricKind, Number, Output, Pipeline, Report, Silence, Spec, State, ValueType,
+    menu,
 };
 
 const SECOND: u64 = 1_000_000;
@@ -239,6 +241,61 @@ impl Columns {
         self.downstream.iter_mut().for_each(|column| column.shrink(slots));
         self.inline.iter_mut().for_each(|column| column.shrink(slots));
         self.window.iter_mut().for_each(|column| column.shrink(slots));
+    }
+}
+
+const KEYS: [&str; 3] = ["blue", "green", "red"];
+
+fn maps(spec: &Spec, column: &mut MapColumn, n: u64) {
+    for slot in 0..SLOTS {
+        column.update(slot, n * SECOND, KEYS.map(|key| (key, sample(spec, n))), []).unwrap();
+    }
+}
+
+fn see(_slot: usize, _key: &str, report: Report<Output<'_>>) {
+    black_box(report);
+}
+
+#[test]
+fn maps_of_known_keys_and_their_periods_allocate_nothing() {
+    for annotation in inline().iter().chain(&periodic()) {
+        for spec in specs(annotation).into_iter().filter(|spec| !has_range(spec)) {
+            let mut column = MapColumn::new(Arc::new(spec.clone()));
+            let mut periods = |from: u64| {
+                for n in from..from + 5 {
+                    maps(&spec, &mut column, n);
+                    column.close_many(n as usize % 3, u64::MAX, n, Silence::Zero, see);
+                    column.close_all(n, Silence::Zero, see);
+                }
+            };
+            periods(0);
+            assert_eq!(allocations(|| periods(5)), 0, "{}", spec.identity());
+        }
+    }
+}
+
+/// The names stand in a search tree, whose nodes are not counted.
+#[test]
+fn a_column_of_maps_has_the_bytes_that_it_names() {
+    const NODES: usize = 1_000;
+    let entries = menu().iter().filter(|entry| entry.roles().period);
+    let windows = entries.flat_map(|entry| calls(entry)).map(|call| format!("1-raw:{call}"));
+    for annotation in inline().into_iter().chain(periodic()).chain(windows) {
+        for spec in specs(&annotation) {
+            let (shared, mut kept) = (Arc::new(spec.clone()), None);
+            let allocated = measure(|| {
+                let mut column = MapColumn::new(shared);
+                for n in 0..3 {
+                    maps(&spec, &mut column, n);
+                    column.close(2, n * SECOND, Silence::Once, |_, _, _| {});
+                    column.close_all(n * SECOND, Silence::Once, |_, _, _| {});
+                }
+                maps(&spec, &mut column, 3);
+                kept = Some(column);
+            });
+            let (found, named) = (allocated.bytes_current as usize, kept.unwrap().bytes());
+            assert!(found.abs_diff(named) < NODES, "{found} bytes, not {named}, of {}", spec.identity());
+        }
     }
 }
 

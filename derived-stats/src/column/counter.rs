@@ -48,6 +48,11 @@ impl CounterColumn {
         taken
     }
 
+    /// Whether the object has a last reading.
+    pub(super) fn has_reading(&self, slot: usize) -> bool {
+        self.readings.get(slot).is_some_and(Option::is_some)
+    }
+
     /// The object starts anew: its next reading is a whole difference.
     pub fn clear(&mut self, slot: usize) {
         if let Some(reading) = self.readings.get_mut(slot) {
@@ -64,6 +69,11 @@ impl CounterColumn {
     pub fn shrink(&mut self, slots: usize) {
         self.readings.truncate(slots);
         self.readings.shrink_to_fit();
+    }
+
+    /// The bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        self.readings.capacity() * size_of::<Option<Number>>()
     }
 
     /// Appends the words of the object's reading.

@@ -106,7 +106,7 @@ impl DownstreamColumn {
     }
 
     /// Which slots had samples in the newest closed window.
-    fn sampled_before(&self, word: usize) -> u64 {
+    pub(super) fn sampled_before(&self, word: usize) -> u64 {
         self.from_samples.get(word).copied().unwrap_or_default()
     }
 
@@ -123,12 +123,14 @@ impl DownstreamColumn {
         *noted = *noted & !slots | sampled & slots;
     }
 
-    /// The result of the object as it stands; `None` if it was never fed.
+    /// The result of the object as of its newest value, that is [at time](crate::Algorithm::report) 0; `None` if it was
+    /// never fed.
     pub fn report(&self, slot: usize) -> Option<Report<Output<'_>>> {
         self.report_at(slot, 0)
     }
 
-    fn report_at(&self, slot: usize, now: u64) -> Option<Report<Output<'_>>> {
+    /// The result of the object at time `now`, in microseconds; `None` if it was never fed.
+    pub fn report_at(&self, slot: usize, now: u64) -> Option<Report<Output<'_>>> {
         let (link, column) = (self.links.last()?, self.columns.last()?);
         if column.is_empty(slot) {
             return None;
@@ -160,6 +162,12 @@ impl DownstreamColumn {
             *last &= (1 << (slots % WORD)) - 1;
         }
         self.from_samples.shrink_to_fit();
+    }
+
+    /// The bytes that it has allocated; for states that allocate themselves, the most that they can.
+    pub fn bytes(&self) -> usize {
+        let links: usize = self.columns.iter().map(|column| column.bytes()).sum();
+        links + self.from_samples.capacity() * size_of::<u64>()
     }
 
     /// The versions of the words that [`save`](Self::save) writes; keep them with the words.

@@ -30,9 +30,13 @@ impl Clone for InlineColumn {
 impl InlineColumn {
     /// An empty column for `spec`; `None` if that is periodic.
     pub fn new(spec: &Spec) -> Option<Self> {
-        let link = spec.inline_link()?;
+        spec.inline_link().map(|link| Self::of_link(spec, link))
+    }
+
+    /// An empty column for one link of `spec`.
+    pub(super) fn of_link(spec: &Spec, link: &Arc<SpecLink>) -> Self {
         let counters = (spec.metric() == MetricKind::Agg).then(|| CounterColumn::new(spec));
-        Some(Self { cells: link.column(), link: Arc::clone(link), counters })
+        Self { cells: link.column(), link: Arc::clone(link), counters }
     }
 
     /// Makes room for so many slots in all.
@@ -69,6 +73,11 @@ impl InlineColumn {
         Some(self.cells.report(slot, now).map(|record| Output::new(self.link.description(), record)))
     }
 
+    /// The object starts anew, but a counter keeps its reading.
+    pub(super) fn clear_samples(&mut self, slot: usize) {
+        self.cells.clear_many(slot, 1);
+    }
+
     /// The object starts anew.
     pub fn clear(&mut self, slot: usize) {
         self.cells.clear_many(slot, 1);
@@ -83,6 +92,11 @@ impl InlineColumn {
         if let Some(counters) = &mut self.counters {
             counters.shrink(slots);
         }
+    }
+
+    /// The bytes that it has allocated; for states that allocate themselves, the most that they can.
+    pub fn bytes(&self) -> usize {
+        self.cells.bytes() + self.counters.as_ref().map_or(0, CounterColumn::bytes)
     }
 
     /// The versions of the words that [`save`](Self::save) writes; keep them with the words.

@@ -185,6 +185,21 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
         self.cells[first..end].fill(self.shared.algorithm.start());
     }
 
+    fn take(&mut self, word: usize, slots: u64, from: &mut dyn Column) {
+        let from: &mut dyn Any = from;
+        if let Some(from) = from.downcast_mut::<Self>() {
+            let start = self.shared.algorithm.start();
+            let (to, from) = (self.grown_word(word, slots), from.grown_word(word, slots));
+            bits(slots).for_each(|bit| to[bit] = core::mem::replace(&mut from[bit], start.clone()));
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let (algorithm, heap) = (&self.shared.algorithm, self.shared.algorithm.heap_bytes());
+        let allocates = |cell: &&A::State| heap > 0 && !algorithm.is_empty(cell);
+        self.cells.capacity() * size_of::<A::State>() + self.cells.iter().filter(allocates).count() * heap
+    }
+
     fn reserve(&mut self, slots: usize) {
         self.cells.reserve_exact(slots.saturating_sub(self.cells.len()));
     }

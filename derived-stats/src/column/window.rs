@@ -95,11 +95,7 @@ impl WindowColumn {
     /// The result of the window at its end `now`; `None` without a sample. A closed window is always worth sending, so
     /// a repeated value or a zero is a value here, as in the original.
     pub fn report(&self, slot: usize, now: u64) -> Option<Report<Output<'_>>> {
-        if self.is_empty(slot) {
-            return None;
-        }
-        let report = self.cells.report(slot, now).of_closed_period();
-        Some(report.map(|record| Output::new(self.link.description(), record)))
+        Some(self.running(slot, now)?.of_closed_period())
     }
 
     /// The results of up to 64 slots from slot `64 * word` on, as [`report`](Self::report) gives them one by one. Slots
@@ -108,6 +104,19 @@ impl WindowColumn {
         reports.clear();
         self.cells.reports(word, self.cells.occupied(word, slots), now, reports);
         reports.of_closed_period();
+    }
+
+    /// The result of the open window so far, which can be a repetition; `None` without a sample.
+    pub(super) fn running(&self, slot: usize, now: u64) -> Option<Report<Output<'_>>> {
+        if self.is_empty(slot) {
+            return None;
+        }
+        Some(self.cells.report(slot, now).map(|record| Output::new(self.link.description(), record)))
+    }
+
+    /// Moves the windows of these slots here from a column of the same windows, where they are empty afterwards.
+    pub(super) fn take(&mut self, word: usize, slots: u64, from: &mut Self) {
+        self.cells.take(word, slots, &mut *from.cells);
     }
 
     pub(super) fn values(&self, word: usize, slots: u64, now: u64, values: &mut Values) {
@@ -161,6 +170,11 @@ impl WindowColumn {
     /// Gives back memory beyond `slots`. Later slots become empty.
     pub fn shrink(&mut self, slots: usize) {
         self.cells.shrink(slots);
+    }
+
+    /// The bytes that it has allocated; for states that allocate themselves, the most that they can.
+    pub fn bytes(&self) -> usize {
+        self.cells.bytes()
     }
 
     /// The versions of the words that [`save`](Self::save) writes; keep them with the words.

@@ -2,6 +2,7 @@
 //!
 //! The same rules hold for many objects in [columns](crate::column); a property test holds the two together.
 
+use alloc::sync::Arc;
 use core::hint::black_box;
 
 use crate::algorithm::{Measured, UpdateError};
@@ -10,7 +11,7 @@ use crate::link::{Taken, as_it_came};
 use crate::number::Number;
 use crate::record::Record;
 use crate::report::Report;
-use crate::spec::{Form, MetricKind, Silence, Spec, difference};
+use crate::spec::{Form, MetricKind, Silence, Spec, SpecLink, difference};
 use crate::state::{Flag, State};
 
 /// The cell of the samples that come: the algorithm of an inline pipeline, or the open window.
@@ -33,7 +34,7 @@ impl Spec {
 
     /// The link that samples reach.
     #[inline]
-    pub(super) fn first(&self) -> &super::SpecLink {
+    pub(crate) fn first(&self) -> &Arc<SpecLink> {
         match &self.form {
             Form::Inline(link) | Form::Window { link, .. } | Form::Chain { window: link, .. } => link,
         }
@@ -144,7 +145,7 @@ fn close_window(
     spec: &Spec,
     state: &mut State,
     now: u64,
-    (link, closed_at): (&super::SpecLink, usize),
+    (link, closed_at): (&SpecLink, usize),
 ) -> Option<Report<Record>> {
     state.move_cell(&spec.layout, SAMPLES, CLOSED, link.link());
     state.set_word(closed_at, 0);

@@ -10,6 +10,7 @@ mod claims;
 mod columns;
 mod docs;
 mod input;
+mod map_columns;
 mod maps;
 mod means;
 mod registered;

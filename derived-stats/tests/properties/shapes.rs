@@ -114,14 +114,38 @@ pub(crate) fn for_each<S: Strategy>(
 ) {
     let mut count = 0;
     for shape in shapes {
-        let config =
-            Config { cases: (Config::default().cases / 5).max(1), failure_persistence: None, ..Config::default() };
-        if let Err(error) = TestRunner::new(config).run(&input(&shape), &property) {
-            panic!("{shape}: {error}");
-        }
+        run(Config::default().cases / 5, &input(&shape), &property, &shape);
         count += 1;
     }
     assert!(count > 0, "no entry was tested");
+}
+
+/// Runs a property for each shape with each element type and each kind of metric.
+pub(crate) fn for_each_metric<S: Strategy>(
+    input: impl Fn(Arc<Spec>) -> S + Clone,
+    property: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
+    for shape in shapes() {
+        for value in [ValueType::F64, ValueType::I64, ValueType::U64] {
+            for metric in [MetricKind::Agg, MetricKind::Diff, MetricKind::Plain] {
+                let specs = shape.annotations().prop_map(move |text| compile(&text, value, metric));
+                let name = format!("{shape} of {value} as {metric:?}");
+                run(Config::default().cases / 40, &specs.prop_flat_map(input.clone()), &property, &name);
+            }
+        }
+    }
+}
+
+fn run<S: Strategy>(
+    cases: u32,
+    input: &S,
+    property: impl Fn(S::Value) -> Result<(), TestCaseError>,
+    name: &impl fmt::Display,
+) {
+    let config = Config { cases: cases.max(1), failure_persistence: None, ..Config::default() };
+    if let Err(error) = TestRunner::new(config).run(input, property) {
+        panic!("{name}: {error}");
+    }
 }
 
 /// The arguments of an entry in all forms that its list allows.

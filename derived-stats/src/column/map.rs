@@ -1,0 +1,352 @@
+//! The maps of many objects: a pipeline for each key of each object.
+
+mod cells;
+mod names;
+mod periodic;
+mod saved;
+mod slots;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::algorithm::UpdateError;
+use crate::column::{WORD, bits};
+use crate::map::{self, Keys, MapError};
+use crate::number::Number;
+use crate::output::Output;
+use crate::report::Report;
+use crate::spec::{MetricKind, Silence, Spec};
+
+use self::cells::Cells;
+use self::names::Names;
+use self::slots::Slots;
+
+/// The maps of many objects under one spec: what a [`MapPipeline`](crate::MapPipeline) for each object does, bit for bit.
+///
+/// An object has a slot, as in every column. Its keys are kept in order of their bytes, so results come in a stable
+/// order. The states of all keys of all objects lie side by side in the columns of a plain metric, in the lowest free
+/// slot of their own.
+///
+/// # Cost
+///
+/// A key of an object takes its states (16 bytes for a sum in a window, and as many for the closed one; 32 for the
+/// detector `EWM`) and 24 bytes for its entry. A name is held once, however many objects use it.
+/// [`bytes`](Self::bytes) has the total. A sample of a key takes time logarithmic in the keys of its object; a new key
+/// also moves the entries of the keys behind it. A close passes over the keys of the objects that it closes; closing all
+/// objects at once is cheaper than closing them in parts, because the keys of an object need not lie side by side.
+///
+/// The keys are as many as the caller sends and does not delete: bound them before they get here.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use derived_stats::column::MapColumn;
+/// use derived_stats::{Context, Number, Silence, Spec, ValueType};
+///
+/// let spec = Spec::parse("1-raw:DSSum", Context::new(ValueType::U64))?;
+/// let mut tenants = MapColumn::new(Arc::new(spec));
+/// // The object in slot 7 has two tenants, the one in slot 9 has one.
+/// tenants.update(7, 0, [("blue", Number::U64(20)), ("red", Number::U64(1))], [])?;
+/// tenants.update(7, 1, [("blue", Number::U64(16))], [])?;
+/// tenants.update(9, 1, [("blue", Number::U64(5))], [])?;
+/// let mut sums = Vec::new();
+/// tenants.close_all(60_000_000, Silence::Once, |slot, key, report| {
+///     sums.push((slot, key.to_owned(), report.forced().and_then(|output| output.value())));
+/// });
+/// let sum = |slot, key: &str, sum| (slot, key.to_owned(), Some(Number::U64(sum)));
+/// assert_eq!(sums, [sum(7, "blue", 36), sum(7, "red", 1), sum(9, "blue", 5)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct MapColumn {
+    spec: Arc<Spec>,
+    /// By slot.
+    objects: Vec<Object>,
+    store: Store,
+    /// The inner slots that are being closed: a buffer.
+    closing: Vec<usize>,
+}
+
+/// The map of one object.
+#[derive(Clone, Debug, Default)]
+struct Object {
+    /// In order of the bytes of their names.
+    keys: Vec<Key>,
+    /// Whether a map, even an empty one, came in the open period.
+    seen: bool,
+}
+
+/// A key of an object.
+#[derive(Clone, Debug)]
+struct Key {
+    name: Arc<str>,
+    /// The slot of its states.
+    inner: usize,
+}
+
+/// What the keys of all objects share.
+#[derive(Clone, Debug)]
+struct Store {
+    names: Names,
+    /// The inner slots that keys own.
+    slots: Slots,
+    cells: Cells,
+}
+
+impl Object {
+    /// The index of a key, or the one at which it belongs.
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.keys.binary_search_by(|key| (*key.name).cmp(name))
+    }
+}
+
+impl Store {
+    /// Forgets a key.
+    fn release(&mut self, key: &Key) {
+        self.cells.clear(key.inner);
+        self.slots.release(key.inner);
+        self.names.release(&key.name);
+    }
+
+    /// Keeps those keys for which `keep` is true.
+    fn retain(&mut self, object: &mut Object, mut keep: impl FnMut(&mut Cells, usize) -> bool) {
+        object.keys.retain(|key| {
+            let is_kept = keep(&mut self.cells, key.inner);
+            if !is_kept {
+                self.release(key);
+            }
+            is_kept
+        });
+    }
+}
+
+impl MapColumn {
+    /// An empty column.
+    pub fn new(spec: Arc<Spec>) -> Self {
+        let store = Store { names: Names::default(), slots: Slots::default(), cells: Cells::new(&spec) };
+        Self { spec, objects: Vec::new(), store, closing: Vec::new() }
+    }
+
+    /// The compiled annotation.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Takes the object's map of time `at`, in microseconds: its values, and which of its keys carry the delete mark.
+    /// The rules are those of [`MapPipeline::update`](crate::MapPipeline::update): a key that is missing keeps what it
+    /// has, a key with the mark is dropped, and an empty map drops all keys.
+    ///
+    /// # Errors
+    ///
+    /// The first sample that its pipeline refused. All other keys are updated all the same.
+    pub fn update<'k>(
+        &mut self,
+        slot: usize,
+        at: u64,
+        values: impl IntoIterator<Item = (&'k str, Number)>,
+        deleted: impl IntoIterator<Item = &'k str>,
+    ) -> Result<(), MapError> {
+        self.object_mut(slot).seen = true;
+        let Self { spec, objects, store, .. } = self;
+        map::update(&mut ObjectKeys { spec, object: &mut objects[slot], store }, at, values, deleted)
+    }
+
+    fn object_mut(&mut self, slot: usize) -> &mut Object {
+        if slot >= self.objects.len() {
+            self.objects.resize_with(slot + 1, Object::default);
+        }
+        &mut self.objects[slot]
+    }
+
+    /// Ends the open period of an object at time `now`, in microseconds; see [`close_many`](Self::close_many).
+    pub fn close(
+        &mut self,
+        slot: usize,
+        now: u64,
+        silence: Silence,
+        flushed: impl FnMut(usize, &str, Report<Output<'_>>),
+    ) {
+        self.close_many(slot / WORD, 1 << (slot % WORD), now, silence, flushed);
+    }
+
+    /// Ends the open periods of up to 64 objects at time `now`, in microseconds: bit `i` of `slots` stands for slot
+    /// `64 * word + i`. Calls `flushed` with slot, key and result of each key that had something to flush, in this
+    /// order, as [`MapPipeline::close_period`](crate::MapPipeline::close_period) gives them. An inline pipeline has no
+    /// periods.
+    ///
+    /// A pipeline that acts on every n-th period is closed by its caller at every n-th.
+    pub fn close_many(
+        &mut self,
+        word: usize,
+        slots: u64,
+        now: u64,
+        silence: Silence,
+        mut flushed: impl FnMut(usize, &str, Report<Output<'_>>),
+    ) {
+        let (first, end) = (word.saturating_mul(WORD), self.objects.len());
+        let closed = || bits(slots).map(|bit| first.saturating_add(bit)).take_while(|slot| *slot < end);
+        closed().for_each(|slot| self.end_period(slot));
+        let mut inner = core::mem::take(&mut self.closing);
+        inner.clear();
+        inner.extend(closed().flat_map(|slot| &self.objects[slot].keys).map(|key| key.inner));
+        inner.sort_unstable();
+        for same in inner.chunk_by(|left, right| left / WORD == right / WORD) {
+            let slots = same.iter().fold(0, |slots, slot| slots | 1 << (slot % WORD));
+            self.store.cells.close(same[0] / WORD, slots, now, silence);
+        }
+        self.closing = inner;
+        closed().for_each(|slot| self.flush(slot, now, &mut flushed));
+    }
+
+    /// Ends the open periods of all objects; see [`close_many`](Self::close_many).
+    pub fn close_all(&mut self, now: u64, silence: Silence, mut flushed: impl FnMut(usize, &str, Report<Output<'_>>)) {
+        let closed = 0..self.objects.len();
+        closed.clone().for_each(|slot| self.end_period(slot));
+        let Store { cells, slots, .. } = &mut self.store;
+        slots.words().iter().enumerate().for_each(|(word, slots)| cells.close(word, *slots, now, silence));
+        closed.for_each(|slot| self.flush(slot, now, &mut flushed));
+    }
+
+    /// The next map is the first of its period, and keys without samples since the last close go.
+    fn end_period(&mut self, slot: usize) {
+        if self.spec.is_periodic() {
+            self.objects[slot].seen = false;
+            self.store.retain(&mut self.objects[slot], |cells, inner| !cells.is_idle(inner));
+        }
+    }
+
+    fn flush(&mut self, slot: usize, now: u64, flushed: &mut impl FnMut(usize, &str, Report<Output<'_>>)) {
+        let cells = &mut self.store.cells;
+        for key in &self.objects[slot].keys {
+            let Some(report) = cells.flushed(key.inner, now) else {
+                continue;
+            };
+            let is_valid = report.forced().is_some();
+            flushed(slot, &key.name, report);
+            if !is_valid {
+                cells.drop_unready(key.inner);
+            }
+        }
+    }
+
+    fn keys_of(&self, slot: usize) -> &[Key] {
+        self.objects.get(slot).map_or(&[], |object| &object.keys)
+    }
+
+    /// The keys of the object that have a state, in order of their bytes.
+    pub fn keys(&self, slot: usize) -> impl ExactSizeIterator<Item = &str> {
+        self.keys_of(slot).iter().map(|key| &*key.name)
+    }
+
+    /// Whether a map, even an empty one, came in the object's open period, or its newest period had samples; for an
+    /// inline pipeline, whether any map came at all.
+    pub fn is_active(&self, slot: usize) -> bool {
+        let has_samples = || self.keys_of(slot).iter().any(|key| self.store.cells.is_active(key.inner));
+        self.objects.get(slot).is_some_and(|object| object.seen) || has_samples()
+    }
+
+    /// The result of a key of the object at time `now`, as [`reports`](Self::reports) gives it; `None` without one.
+    pub fn report(&self, slot: usize, key: &str, now: u64) -> Option<Report<Output<'_>>> {
+        let object = self.objects.get(slot)?;
+        self.store.cells.report(object.keys[object.find(key).ok()?].inner, now)
+    }
+
+    /// The result of each key of the object at time `now`, in microseconds; see [`Spec::report`].
+    pub fn reports(&self, slot: usize, now: u64) -> impl Iterator<Item = (&str, Report<Output<'_>>)> {
+        let report = move |key: &'_ Key| self.store.cells.report(key.inner, now);
+        self.keys_of(slot).iter().filter_map(move |key| Some((&*key.name, report(key)?)))
+    }
+
+    /// The open period of each key of the object; see [`Spec::running`].
+    pub fn running(&self, slot: usize, now: u64) -> impl Iterator<Item = (&str, Report<Output<'_>>)> {
+        let running = move |key: &'_ Key| self.store.cells.running(key.inner, now);
+        self.keys_of(slot).iter().filter_map(move |key| Some((&*key.name, running(key)?)))
+    }
+
+    /// The object starts anew, without keys.
+    pub fn clear(&mut self, slot: usize) {
+        if let Some(object) = self.objects.get_mut(slot) {
+            object.keys.iter().for_each(|key| self.store.release(key));
+            *object = Object::default();
+        }
+    }
+
+    /// Makes room for `slots` objects and `keys` keys of all objects together.
+    pub fn reserve(&mut self, slots: usize, keys: usize) {
+        self.objects.reserve_exact(slots.saturating_sub(self.objects.len()));
+        self.store.slots.reserve(keys);
+        self.store.cells.reserve(keys);
+    }
+
+    /// Gives back memory: that of objects beyond `slots`, which start anew, and that of keys that were dropped.
+    pub fn shrink(&mut self, slots: usize) {
+        (slots..self.objects.len()).for_each(|slot| self.clear(slot));
+        self.objects.truncate(slots);
+        self.objects.shrink_to_fit();
+        self.objects.iter_mut().for_each(|object| object.keys.shrink_to_fit());
+        self.closing = Vec::new();
+        self.store.slots.shrink();
+        self.store.cells.shrink(self.store.slots.end());
+    }
+
+    /// The bytes that it has allocated; for states that allocate themselves, the most that they can. What the search
+    /// tree over the names holds beside its entries is not counted.
+    pub fn bytes(&self) -> usize {
+        let keys: usize = self.objects.iter().map(|object| object.keys.capacity()).sum();
+        let objects = self.objects.capacity() * size_of::<Object>() + keys * size_of::<Key>();
+        let Store { names, slots, cells } = &self.store;
+        objects + self.closing.capacity() * size_of::<usize>() + names.bytes() + slots.bytes() + cells.bytes()
+    }
+}
+
+impl fmt::Debug for MapColumn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { spec, objects, store, .. } = self;
+        let spec = spec.identity();
+        f.debug_struct("MapColumn").field("spec", &spec).field("objects", objects).field("store", store).finish()
+    }
+}
+
+/// The keys of one object.
+struct ObjectKeys<'c> {
+    spec: &'c Spec,
+    object: &'c mut Object,
+    store: &'c mut Store,
+}
+
+impl Keys for ObjectKeys<'_> {
+    fn update(&mut self, at: u64, key: &str, value: Number) -> Result<(), UpdateError> {
+        let Store { names, slots, cells } = self.store;
+        match self.object.find(key) {
+            Ok(index) => cells.update(self.object.keys[index].inner, at, value),
+            Err(index) => {
+                let inner = slots.take();
+                let taken = cells.update(inner, at, value);
+                if taken.is_ok() {
+                    self.object.keys.insert(index, Key { name: names.take(key), inner });
+                } else {
+                    cells.clear(inner);
+                    slots.release(inner);
+                }
+                taken
+            }
+        }
+    }
+
+    fn delete(&mut self, key: &str) {
+        if let Ok(index) = self.object.find(key)
+            && !self.store.cells.forget(self.object.keys[index].inner)
+        {
+            self.store.release(&self.object.keys.remove(index));
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.spec.metric() == MetricKind::Agg {
+            self.object.keys.iter().for_each(|key| self.store.cells.forget_samples(key.inner));
+        } else {
+            self.store.retain(self.object, Cells::forget);
+        }
+    }
+}

@@ -33,7 +33,23 @@ impl fmt::Display for ValueType {
 /// One value, with its type.
 ///
 /// Two numbers are equal when type and value are: `U64(1) != F64(1.0)`.
+///
+/// More variants may come. Code outside of this crate branches on [`value_type`](Self::value_type), and reads the value
+/// with [`bits`](Self::bits) or [`as_f64`](Self::as_f64):
+///
+/// ```
+/// use derived_stats::{Number, ValueType};
+///
+/// let text = |number: Number| match number.value_type() {
+///     ValueType::F64 => format!("{:.1}", number.as_f64()),
+///     ValueType::I64 => number.bits().cast_signed().to_string(),
+///     ValueType::U64 => number.bits().to_string(),
+/// };
+/// let numbers = [Number::F64(0.25), Number::I64(-3), Number::U64(u64::MAX)];
+/// assert_eq!(numbers.map(text), ["0.2", "-3", "18446744073709551615"]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(untagged))]
 pub enum Number {
     /// An unsigned integer.

@@ -5,7 +5,11 @@
 /// The original's three return codes (`DSR_OK`, `DSR_SKIP`, `DSR_INVALID`). The result travels in all three where the
 /// algorithm has one, because only the caller knows whether it forces: a full resynchronisation sends an unchanged
 /// value too, and a display may show a detector that is still warming up.
+///
+/// More variants may come. [`forced`](Self::forced) and [`any`](Self::any) take the result out, [`map`](Self::map) changes
+/// it, [`name`](Self::name) has the state.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Report<O> {
     /// Too few samples for a result. Holds what there is so far, if the algorithm shows it.
     NotReady(Option<O>),

@@ -5,7 +5,7 @@
 //! does not go through a serialiser.
 
 use derived_stats::entry::{Form, ResultType};
-use derived_stats::{Description, FieldValue, Number, Output, Record, write_six_digits};
+use derived_stats::{Description, FieldValue, Number, Output, Record, ValueType, write_six_digits};
 
 /// One field of a result, on its way to JSON.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -168,10 +168,11 @@ fn write_value(field: &JsonField<'_>, out: &mut Vec<u8>) {
 /// Appends a number: an integer as it is, a double so that it reads back to the same bits.
 #[inline]
 pub fn write_number(number: Number, out: &mut Vec<u8>) {
-    match number {
-        Number::F64(value) => write_json(&value, out),
-        Number::I64(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
-        Number::U64(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+    let bits = number.bits();
+    match number.value_type() {
+        ValueType::F64 => write_json(&number.as_f64(), out),
+        ValueType::I64 => out.extend_from_slice(itoa::Buffer::new().format(bits.cast_signed()).as_bytes()),
+        ValueType::U64 => out.extend_from_slice(itoa::Buffer::new().format(bits).as_bytes()),
     }
 }
 
@@ -196,7 +197,7 @@ fn write_json<V: serde::Serialize + ?Sized>(value: &V, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use derived_stats::{Context, Flaw, Record, Spec, ValueType};
+    use derived_stats::{Context, Flaw, Record, Spec};
 
     use super::*;
 

@@ -15,7 +15,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use derived_stats::{DescribedField, Description, Number, Output};
+use derived_stats::{DescribedField, Description, Number, Output, ValueType};
 use proxy_uve::{AttributeResult, ResultSink, Subject};
 use serde::Serialize;
 
@@ -157,13 +157,14 @@ fn values<'o>(output: &'o Output<'_>) -> impl Iterator<Item = (&'static str, Num
 
 #[inline]
 fn number(out: &mut Vec<u8>, number: Number) {
-    match number {
-        Number::U64(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
-        Number::I64(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
-        Number::F64(value) if value.abs() < EXACT_INTEGERS && (value as i64 as f64).to_bits() == value.to_bits() => {
+    let (bits, value) = (number.bits(), number.as_f64());
+    match number.value_type() {
+        ValueType::U64 => out.extend_from_slice(itoa::Buffer::new().format(bits).as_bytes()),
+        ValueType::I64 => out.extend_from_slice(itoa::Buffer::new().format(bits.cast_signed()).as_bytes()),
+        ValueType::F64 if value.abs() < EXACT_INTEGERS && (value as i64 as f64).to_bits() == bits => {
             out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
         }
-        Number::F64(value) => json(out, &value),
+        ValueType::F64 => json(out, &value),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The numbers of one attribute's result.
 
-use derived_stats::{Flaw, Number, Record};
+use derived_stats::{Flaw, Number, Record, ValueType};
 
 use crate::result_block::bytes::{BlockError, Reader, put_varint};
 
@@ -8,18 +8,19 @@ use crate::result_block::bytes::{BlockError, Reader, put_varint};
 #[inline]
 pub(crate) fn put_value(out: &mut Vec<u8>, record: &Record, numbers: usize) {
     out.push(Flaw::code(record.flaw()));
-    let code = |index| match record.get(index) {
+    let code = |index| match record.get(index).map(Number::value_type) {
         None => 0u64,
-        Some(Number::U64(_)) => 1,
-        Some(Number::I64(_)) => 2,
-        Some(Number::F64(_)) => 3,
+        Some(ValueType::U64) => 1,
+        Some(ValueType::I64) => 2,
+        Some(ValueType::F64) => 3,
     };
     put_varint(out, (0..numbers).map(|index| code(index) << (2 * index)).sum());
     for number in (0..numbers).filter_map(|index| record.get(index)) {
-        match number {
-            Number::U64(value) => put_varint(out, value),
-            Number::I64(value) => put_varint(out, (value << 1 ^ value >> 63) as u64),
-            Number::F64(value) => out.extend_from_slice(&value.to_bits().to_le_bytes()),
+        let (bits, signed) = (number.bits(), number.bits().cast_signed());
+        match number.value_type() {
+            ValueType::U64 => put_varint(out, bits),
+            ValueType::I64 => put_varint(out, (signed << 1 ^ signed >> 63).cast_unsigned()),
+            ValueType::F64 => out.extend_from_slice(&bits.to_le_bytes()),
         }
     }
 }

@@ -107,7 +107,7 @@ fn typed(value: &Printed<'_>, value_type: ValueType, form: Form) -> Option<Numbe
         (ValueType::F64, number) => Some(Number::F64(number.as_f64())),
         (ValueType::I64, Number::U64(value)) => Some(Number::I64(value.try_into().ok()?)),
         (ValueType::I64, Number::I64(_)) | (ValueType::U64, Number::U64(_)) => Some(number),
-        // Six digits show the nearest double of an integer, too.
-        (ValueType::I64 | ValueType::U64, Number::F64(_)) | (ValueType::U64, Number::I64(_)) => None,
+        // Six digits show the nearest double of an integer, too; a negative number is not unsigned.
+        (ValueType::I64 | ValueType::U64, _) => None,
     }
 }

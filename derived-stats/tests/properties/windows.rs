@@ -65,10 +65,10 @@ fn naive(rule: &Rule, samples: &[(u64, Number)], now: u64) -> Option<Vec<Number>
 }
 
 fn exact(value: Number) -> i128 {
-    match value {
-        Number::I64(value) => value.into(),
-        Number::U64(value) => value.into(),
-        Number::F64(value) => panic!("{value} is no integer"),
+    match value.value_type() {
+        ValueType::I64 => value.bits().cast_signed().into(),
+        ValueType::U64 => value.bits().into(),
+        ValueType::F64 => panic!("{value} is no integer"),
     }
 }
 

@@ -7,7 +7,7 @@
 //! A front door that has decoded a payload to check it writes this instead of the text. A sample that names its source
 //! keeps the JSON form, the only one that can say it.
 
-use derived_stats::{Number, Numeric as _};
+use derived_stats::{Number, Numeric as _, ValueType};
 
 use super::{WireError, WireSample, encode_json};
 
@@ -31,14 +31,14 @@ pub fn encode_stored(sample: &WireSample<'_>, out: &mut Vec<u8>) {
     if sample.source.is_some() && encode_json(sample.timestamp, sample.value, sample.source.as_deref(), out).is_ok() {
         return;
     }
-    let (kind, bits) = match sample.value {
-        Number::U64(value) => (0, value),
-        Number::I64(value) => (1, value as u64),
-        Number::F64(value) => (2, value.to_bits()),
+    let kind = match sample.value.value_type() {
+        ValueType::U64 => 0,
+        ValueType::I64 => 1,
+        ValueType::F64 => 2,
     };
     out.extend([MARK, kind]);
     out.extend(sample.timestamp.to_le_bytes());
-    out.extend(bits.to_le_bytes());
+    out.extend(sample.value.bits().to_le_bytes());
 }
 
 pub(super) fn decode(payload: &[u8]) -> Result<WireSample<'_>, WireError> {

@@ -9,7 +9,7 @@
 //! digits (`state`) is a float, with all its digits.
 
 use derived_stats::entry::Form;
-use derived_stats::{FieldValue, Number};
+use derived_stats::{FieldValue, Number, ValueType};
 
 use super::line::{Line, Value};
 use crate::result_block::Row;
@@ -44,11 +44,10 @@ pub(super) fn add(row: &Row<'_>, line: &mut Line<'_>, path: &mut String) {
 }
 
 fn value(number: Number, form: Form) -> Value {
-    match (number, form) {
-        (number, Form::SixDigits) => Value::Float(number.as_f64()),
-        (Number::F64(value), _) => Value::Float(value),
-        (Number::I64(value), _) => Value::Integer(value),
-        (Number::U64(value), _) => Value::Unsigned(value),
+    match (number.value_type(), form) {
+        (_, Form::SixDigits) | (ValueType::F64, _) => Value::Float(number.as_f64()),
+        (ValueType::I64, _) => Value::Integer(number.bits().cast_signed()),
+        (ValueType::U64, _) => Value::Unsigned(number.bits()),
     }
 }
 

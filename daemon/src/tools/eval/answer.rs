@@ -21,10 +21,7 @@ impl<'o> Answer<'o> {
     const NONE: Self = Self { report: "none", result: None, error: None };
 
     fn of(report: &'o Report<Output<'o>>) -> Self {
-        let result = match report {
-            Report::NotReady(output) => output.as_ref(),
-            Report::Unchanged(output) | Report::Value(output) => Some(output),
-        };
+        let result = report.as_ref().any();
         let number = result.filter(|output| output.description().result_type() == ResultType::Number);
         Self { report: report.name(), result, error: number.and_then(|output| output.error()) }
     }

@@ -13,10 +13,10 @@ pub(super) enum Exact {
 
 impl Exact {
     pub(super) fn of(value: Number) -> Self {
-        match value {
-            Number::F64(value) => Self::Float(value),
-            Number::I64(value) => Self::Int(value.into()),
-            Number::U64(value) => Self::Int(value.into()),
+        match value.value_type() {
+            ValueType::F64 => Self::Float(value.as_f64()),
+            ValueType::I64 => Self::Int(value.bits().cast_signed().into()),
+            ValueType::U64 => Self::Int(value.bits().into()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The recursion of the detector.
 
-use derived_stats::{Number, OVERFLOW, TOO_LARGE, six_digits};
+use derived_stats::{Number, OVERFLOW, TOO_LARGE, ValueType, six_digits};
 
 use super::quirk::{Quirk, Quirks};
 use crate::record::{Said, moments, with_error};
@@ -57,11 +57,8 @@ impl Moments {
         let text = match self.newest {
             None => text,
             Some((value, overflowed)) => {
-                let metric = match value {
-                    Number::F64(value) => value as u64,
-                    Number::I64(value) => value as u64,
-                    Number::U64(value) => value,
-                };
+                let is_double = value.value_type() == ValueType::F64;
+                let metric = if is_double { value.as_f64() as u64 } else { value.bits() };
                 let too_large = (value.as_f64().abs() > self.largest).then_some(TOO_LARGE);
                 with_error(format!("{text} metric={metric}"), overflowed.then_some(OVERFLOW).or(too_large))
             }

@@ -398,7 +398,7 @@ const RESULTS: &[(&str, &str, &[&str])] = &[
     (
         "alpha",
         "5: x.AnomalyResult value (stats=\"1.DSSum-raw:DSAnomaly:EWM:2\")",
-        &["6:60 expected alpha, a decimal number above 0 and at most 1 such as `0.1`, found `2`"],
+        &["6:60 expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`, found `2`"],
     ),
     (
         "a number for a struct",

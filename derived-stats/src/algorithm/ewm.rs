@@ -68,7 +68,7 @@ pub(crate) static ENTRY: Entry =
 pub(crate) const ALPHA: Argument = Argument::required(
     "alpha",
     ArgumentKind::Decimal { above: WARM_UP_FITS, most: 1.0 },
-    "alpha, a decimal number above 0 and at most 1 such as `0.1`",
+    "alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`",
     "0.1",
 );
 
@@ -133,8 +133,8 @@ pub enum AlphaError {
     /// Not a plain decimal number.
     #[error("alpha is a decimal number such as 0.1, without sign, blank or other text")]
     NotDecimal,
-    /// Outside (0, 1].
-    #[error("alpha is more than 0 and at most 1")]
+    /// Not above 2^-64, or above 1.
+    #[error("alpha is more than 2^-64 (5.4e-20) and at most 1")]
     OutOfRange,
 }
 
@@ -144,7 +144,7 @@ impl Alpha {
     ///
     /// # Errors
     ///
-    /// [`AlphaError`] for another form or a value outside (0, 1].
+    /// [`AlphaError`] for another form, or a value that is not above 2^-64 or is above 1.
     pub fn parse(text: &str) -> Result<Self, AlphaError> {
         if !is_decimal(text) {
             return Err(AlphaError::NotDecimal);
@@ -156,7 +156,7 @@ impl Alpha {
     ///
     /// # Errors
     ///
-    /// [`AlphaError::OutOfRange`] outside (0, 1], or at 2^-64 and below.
+    /// [`AlphaError::OutOfRange`] above 1, or at 2^-64 and below.
     pub fn new(alpha: f64) -> Result<Self, AlphaError> {
         if alpha > WARM_UP_FITS && alpha <= 1.0 { Ok(Self(alpha)) } else { Err(AlphaError::OutOfRange) }
     }
@@ -380,6 +380,15 @@ mod tests {
         for text in ["0", "0.0", "1.1", "2", "4.9e-324", "1e-400"] {
             assert_eq!(Alpha::parse(text), Err(AlphaError::OutOfRange), "of {text:?}");
         }
+    }
+
+    #[test]
+    fn an_error_names_the_bounds_of_alpha() {
+        for (alpha, is_taken) in [("5.4e-20", false), ("5.5e-20", true), ("1", true)] {
+            assert_eq!(Alpha::parse(alpha).is_ok(), is_taken, "{alpha}");
+        }
+        assert_eq!(AlphaError::OutOfRange.to_string(), "alpha is more than 2^-64 (5.4e-20) and at most 1");
+        assert!(ALPHA.expected().contains("above 2^-64 (5.4e-20) and at most 1"), "{}", ALPHA.expected());
     }
 
     #[test]

@@ -341,7 +341,7 @@ pub enum ErrorKind {
 mod tests {
     use super::*;
 
-    const ALPHA: &str = "alpha, a decimal number above 0 and at most 1 such as `0.1`";
+    const ALPHA: &str = "alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`";
     const RANGE: &str = "a range in whole seconds, 0 (no range) to 4294967295";
 
     fn owned(text: &str) -> String {
@@ -431,8 +431,8 @@ mod tests {
         ]), @r"
         `DSNone` takes no arguments; remove the text after it
         `DSAnomaly` needs arguments; write `DSAnomaly:EWM:0.1`
-        expected alpha, a decimal number above 0 and at most 1 such as `0.1`, found `2`
-        expected alpha, a decimal number above 0 and at most 1 such as `0.1`, found nothing
+        expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`, found `2`
+        expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`, found nothing
         expected a range in whole seconds, 0 (no range) to 4294967295, found `-1`
         expected two numbers
         ");

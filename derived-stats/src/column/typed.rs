@@ -37,8 +37,8 @@ impl<T: Numeric, A: Algorithm<T>> TypedColumn<T, A> {
     /// The cells of a word, as far as the column goes.
     #[inline]
     fn word(&self, word: usize) -> &[A::State] {
-        let end = self.cells.len().min((word + 1) * WORD);
-        self.cells.get(word * WORD..end).unwrap_or_default()
+        let rest = self.cells.get(word.saturating_mul(WORD)..).unwrap_or_default();
+        &rest[..rest.len().min(WORD)]
     }
 
     /// The cells of a word that `slots` needs, with room for them.

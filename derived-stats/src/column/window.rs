@@ -203,7 +203,32 @@ impl WindowColumn {
 #[cfg(all(test, feature = "parser"))]
 mod tests {
     use super::*;
-    use crate::{Context, ValueType};
+    use crate::column::DownstreamColumn;
+    use crate::{Context, Silence, ValueType};
+
+    #[test]
+    fn words_beyond_the_end_are_empty() {
+        let spec = Spec::parse("1.DSSum-raw:DSAnomaly:EWM:1", Context::new(ValueType::U64)).expect("a good annotation");
+        let mut window = WindowColumn::new(&spec).expect("a periodic spec");
+        let mut detectors = DownstreamColumn::new(&spec).expect("a spec with a detector");
+        window.update(0, 0, Number::U64(1)).expect("a good sample");
+        detectors.close(0, &window, 0, Silence::Once);
+        for word in [1, (1 << 58) - 1, 1 << 58, usize::MAX] {
+            assert_eq!(window.occupied(word, u64::MAX), 0, "{word}");
+            let mut reports = Reports::new();
+            window.reports(word, u64::MAX, 0, &mut reports);
+            assert!((0..64).all(|bit| reports.get(bit).is_none()), "{word}");
+            detectors.reports(word, u64::MAX, 0, &mut reports);
+            assert!((0..64).all(|bit| reports.get(bit).is_none()), "{word}");
+        }
+        for slot in [64, 1 << 58, usize::MAX] {
+            assert!(window.is_empty(slot) && window.value(slot, 0).is_none() && window.report(slot, 0).is_none());
+            assert!(detectors.report(slot).is_none() && detectors.report_at(slot, 0).is_none());
+            window.clear_many(slot, slot);
+            detectors.clear(slot);
+        }
+        assert_eq!((window.occupied(0, u64::MAX), detectors.report(0).is_some()), (1, true));
+    }
 
     #[test]
     fn only_windows_that_refuse_no_time_take_every_value() {

@@ -351,7 +351,7 @@ mod tests {
 
     use super::*;
     use crate::algorithm::Sum;
-    use crate::entry::{Built, Entry, Field, NumberKind, Roles, Unit};
+    use crate::entry::{Argument, ArgumentKind, Built, Entry, Field, NumberKind, Roles, Unit};
     use crate::registry::Registry;
 
     fn spec(annotation: &str, value: ValueType) -> Spec {
@@ -402,6 +402,31 @@ mod tests {
         assert!(!sum.shares_window(&spec("1-raw:DSSum", ValueType::F64)), "another type");
         assert!(!sum.shares_window(&spec("1-raw:DSSum:1", ValueType::U64)), "another window");
         assert!(!spec("raw:DSSum", ValueType::U64).shares_window(&spec("raw:DSSum", ValueType::U64)), "no window");
+    }
+
+    static NOTE: Entry = Entry::new("Note", Roles::AGGREGATE, "a sum", |_| Ok(Built::aggregate(Sum)))
+        .arguments(&[Argument::optional("note", ArgumentKind::Text, "a text", "x")]);
+
+    #[test]
+    fn a_text_argument_imitates_no_other_pipeline() {
+        let mut registry = Registry::new();
+        registry.register(&NOTE).expect("a free name");
+        let context = Context::new(ValueType::U64).with_registry(&registry);
+        let spec = |annotation: &str| Spec::parse(annotation, context).expect("a good annotation");
+        let chain = |chain: &str| spec(&alloc::format!("1.{chain}-raw:DSAnomaly:EWM:0.1"));
+        for (one, other) in [
+            ("Note(a Note:b)", "Note(a).Note(b)"),
+            (r"Note(a\ Note:b)", r"Note(a\).Note(b)"),
+            (r"Note(a\ b)", "Note(a b)"),
+        ] {
+            assert_ne!(chain(one).identity(), chain(other).identity());
+            assert_ne!(chain(one).downstream_identity(), chain(other).downstream_identity());
+        }
+        let mut agg = context;
+        agg.metric = MetricKind::Agg;
+        let counter = Spec::parse("1-raw:Note:a u64", agg).expect("a good annotation");
+        assert_ne!(spec("1-raw:Note:a u64 agg").window_identity(), counter.window_identity());
+        assert_eq!(spec("raw:Note:a:b").identity(), "0-raw Note:a:b u64");
     }
 
     static PERIODIC: Entry =

@@ -209,7 +209,7 @@ impl<'a> Given<'a> {
     }
 
     /// The canonical text: what has the same meaning has the same text. Trailing arguments that were left out are not
-    /// part of it.
+    /// part of it. A blank or a backslash within a text has a backslash before it.
     pub(crate) fn canonical(&self) -> String {
         let written = self.values.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         let texts: Vec<String> = self.values[..written]
@@ -217,7 +217,8 @@ impl<'a> Given<'a> {
             .map(|value| match value {
                 None => String::new(),
                 Some((_, Value::Decimal(value))) => value.to_string(),
-                Some((text, Value::Text)) => (*text).to_string(),
+                // Calls are joined by blanks; escaped ones let no argument imitate another call.
+                Some((text, Value::Text)) => text.replace('\\', r"\\").replace(' ', r"\ "),
                 Some((_, Value::Whole(value))) => value.to_string(),
             })
             .collect();
@@ -261,5 +262,6 @@ mod tests {
         assert_eq!(canonical(&["0.1", "", "a:"]), "0.1::a:");
         assert_eq!(canonical(&["0.1", "0", "a"]), "0.1::a");
         assert_eq!(canonical(&["0.1", "0"]), "0.1");
+        assert_eq!(canonical(&["0.1", "0", r"a b\c"]), r"0.1::a\ b\\c");
     }
 }

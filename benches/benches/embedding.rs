@@ -14,7 +14,7 @@ use derived_stats::column::{DownstreamColumn, Reports, Update, WORD, WindowColum
 use derived_stats::{Context, Number, Silence, Spec, State, ValueType};
 use foldhash::fast::FixedState;
 use proxy_uve::schema::Schema;
-use proxy_uve::{AttributeResult, DecodedRecord, Plan, ResultSink, StreamName, Subject, Table};
+use proxy_uve::{AttributeResult, DecodedRecord, Plan, Position, ResultSink, StreamName, Subject, Table};
 
 const ANNOTATION: &str = "1.DSSum-raw:DSAnomaly:EWM:0.1";
 const ALPHA: f64 = 0.1;
@@ -294,7 +294,7 @@ impl<const B: usize> Way for Objects<B> {
         let mut position = self.position;
         let mut records = input.iter().map(|(key, &Update { at, value, .. })| {
             position += 1;
-            DecodedRecord { position, arrived: at, key, at, value }
+            DecodedRecord { position: Position::new(position), arrived: at, key, at, value }
         });
         if B == 1 {
             records.for_each(|record| _ = black_box(self.table.ingest_decoded(&record)));

@@ -15,7 +15,7 @@ use derived_stats::{Annotation, AnnotationError, Context, Number, Spec, ValueTyp
 use gungraun::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use netplugin_adapter::{Limits, NodeCounters, ServiceStats, decode, encode_record, points};
 use proxy_uve::wire::line::{LineForm, plain};
-use proxy_uve::{DecodedRecord, ResultBuffer, ResultSink, Table, wire};
+use proxy_uve::{DecodedRecord, Position, ResultBuffer, ResultSink, Table, wire};
 
 const OBJECTS: u64 = 1_000;
 const UPDATES: u64 = 4_096;
@@ -127,14 +127,15 @@ fn fill<S: ResultSink>(table: &mut Table<S>, minute: u64) {
     for object in 0..OBJECTS {
         let key = format!("ObjectVNTable:default-domain:tenant-{:04}:vn-{object:06}", object % 1000);
         let at = START + minute * MINUTE;
-        let (position, value) = (minute * OBJECTS + object, Number::U64(10 + 7 * (object + minute) % 250));
+        let position = Position::new(minute * OBJECTS + object);
+        let value = Number::U64(10 + 7 * (object + minute) % 250);
         table.ingest_batch(&[DecodedRecord { position, arrived: at, key: key.as_bytes(), at, value }]);
     }
 }
 
 fn decoded(position: u64, sample: &'static Generated) -> DecodedRecord<'static> {
     let Generated { key, at, value, .. } = sample;
-    DecodedRecord { position, arrived: *at, key, at: *at, value: Number::U64(*value) }
+    DecodedRecord { position: Position::new(position), arrived: *at, key, at: *at, value: Number::U64(*value) }
 }
 
 fn block(form: LineForm) -> (LineForm, &'static [u8]) {

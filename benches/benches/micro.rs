@@ -5,7 +5,7 @@ use std::hint::black_box;
 use benches::{MINUTE, START, plan, records, settings};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use derived_stats::{Context, Number, Silence, Spec, ValueType};
-use proxy_uve::{DecodedRecord, Record, Table, wire};
+use proxy_uve::{DecodedRecord, Position, Record, Table, wire};
 
 fn spec(annotation: &str) -> Spec {
     Spec::parse(annotation, Context::new(ValueType::U64)).expect("a good annotation")
@@ -58,7 +58,7 @@ fn table(c: &mut Criterion) {
             b.iter_batched(
                 fresh,
                 |mut table| {
-                    for (position, record) in (0..).zip(records) {
+                    for (position, record) in (0..).map(Position::new).zip(records) {
                         let (key, payload) = (&record.key[..], &record.payload[..]);
                         table.ingest(&Record { position, arrived: record.at, key, payload });
                     }
@@ -75,7 +75,7 @@ fn table(c: &mut Criterion) {
 /// A table of `objects`, all with a sample in the minute that is open.
 fn filled(objects: u64) -> Table {
     let mut table = Table::new(plan(), settings());
-    for (position, object) in (0..).zip(0..objects) {
+    for (position, object) in (0..).map(Position::new).zip(0..objects) {
         let key = format!("ObjectVNTable:default-domain:tenant-{:04}:vn-{object:06}", object % 1000);
         let value = Number::U64(object);
         let record = DecodedRecord { position, arrived: START, key: key.as_bytes(), at: START, value };

@@ -10,7 +10,7 @@ use benches::{MINUTE, START, SplitMix64, plan, settings};
 use derived_stats::Number;
 use proxy_uve::schema::Schema;
 use proxy_uve::wire::encode_xml;
-use proxy_uve::{AttributeResult, DecodedRecord, Plan, Record, ResultSink, StreamName, Subject, Table};
+use proxy_uve::{AttributeResult, DecodedRecord, Plan, Position, Record, ResultSink, StreamName, Subject, Table};
 
 /// Records that are made, then timed, at a time.
 const CHUNK: usize = 65_536;
@@ -90,7 +90,7 @@ fn fill<S: ResultSink>(keys: &Keys, table: &mut Table<S>, at: u64, from: u64) {
         let objects = start..(start + CHUNK as u64).min(keys.count);
         let records: Vec<_> = objects
             .map(|object| DecodedRecord {
-                position: from + object + 1,
+                position: Position::new(from + object + 1),
                 arrived: at,
                 key: keys.key(object),
                 at,
@@ -106,7 +106,7 @@ fn per_record(keys: &Keys, table: &mut Table, round: impl Fn(&Keys, &mut Table, 
     let mut random = SplitMix64(keys.count);
     let times = (0..ROUNDS).map(|_| {
         let chunk = keys.random(&mut random, CHUNK);
-        let position = table.position().unwrap_or(0) + 1;
+        let position = table.position().map_or(0, Position::get) + 1;
         round(keys, table, &chunk, position) / CHUNK as f64
     });
     times.fold(f64::INFINITY, f64::min)
@@ -114,6 +114,7 @@ fn per_record(keys: &Keys, table: &mut Table, round: impl Fn(&Keys, &mut Table, 
 
 fn decoded(keys: &Keys, table: &mut Table, chunk: &[u8], position: u64) -> f64 {
     let records: Vec<_> = (position..)
+        .map(Position::new)
         .zip(chunk.chunks_exact(keys.len))
         .map(|(position, key)| DecodedRecord { position, arrived: START, key, at: START, value: Number::U64(7) })
         .collect();
@@ -127,6 +128,7 @@ fn payloads(keys: &Keys, table: &mut Table, chunk: &[u8], position: u64) -> f64 
     let size = payload.len();
     let payloads = payload.repeat(CHUNK);
     let records: Vec<_> = (position..)
+        .map(Position::new)
         .zip(chunk.chunks_exact(keys.len).zip(payloads.chunks_exact(size)))
         .map(|(position, (key, payload))| Record { position, arrived: START, key, payload })
         .collect();
@@ -193,7 +195,7 @@ fn pause(keys: &Keys) -> (f64, f64) {
     let mut times = Vec::new();
     while times.is_empty() || table.is_closing() {
         let record = |n: u64| {
-            let position = position + n + 1;
+            let position = Position::new(position + n + 1);
             DecodedRecord { position, arrived: at, key: keys.key(n % keys.count), at, value: Number::U64(1) }
         };
         let records: Vec<_> = (0..64).map(record).collect();

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use benches::{Generated, plan, records, settings};
-use proxy_uve::{Record, Table};
+use proxy_uve::{Position, Record, Table};
 
 const OBJECTS: u64 = 100_000;
 
@@ -36,7 +36,7 @@ fn run(records: &[Generated]) -> (Table, usize) {
     let mut results = 0;
     for (chunk, records) in (0..).zip(records.chunks(CHUNK)) {
         table.ingest_payloads((chunk * CHUNK as u64..).zip(records).map(|(position, record)| Record {
-            position,
+            position: Position::new(position),
             arrived: record.at,
             key: &record.key,
             payload: &record.payload,

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use arbitrary::{Result, Unstructured};
 use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
-use proxy_uve::{Plan, Record, Snapshot, SnapshotError, Table, TableSettings};
+use proxy_uve::{Plan, Position, Record, Snapshot, SnapshotError, Table, TableSettings};
 
 const SECOND: u64 = 1_000_000;
 /// The version of a part, and the length of version and checksum.
@@ -81,7 +81,7 @@ impl Original {
 }
 
 fn ingest(table: &mut Table, key: &str, at: u64, value: u64) {
-    let position = table.position().map_or(0, |position| position.saturating_add(1));
+    let position = Position::new(table.position().map_or(0, |position| position.get().saturating_add(1)));
     let payload = format!(r#"{{"ts":{at},"value":{value}}}"#);
     table.ingest(&Record { position, arrived: at, key: key.as_bytes(), payload: payload.as_bytes() });
 }

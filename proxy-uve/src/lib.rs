@@ -10,7 +10,7 @@
 //! use std::sync::Arc;
 //!
 //! use proxy_uve::schema::Schema;
-//! use proxy_uve::{Plan, Record, Table, TableSettings};
+//! use proxy_uve::{Plan, Position, Record, Table, TableSettings};
 //! use proxy_uve::stream::StreamName;
 //!
 //! let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?;
@@ -20,9 +20,9 @@
 //!
 //! let minute = 60_000_000;
 //! let key = b"ObjectVNTable:default-domain:demo:vn1";
-//! for (position, (at, flows)) in [(minute, 20), (minute + 5, 16), (3 * minute, 1)].into_iter().enumerate() {
+//! for (position, (at, flows)) in (0..).zip([(minute, 20), (minute + 5, 16), (3 * minute, 1)]) {
 //!     let payload = format!("<egress_flow_count type=\"u64\" timestamp=\"{at}\">{flows}</egress_flow_count>");
-//!     table.ingest(&Record { position: position as u64, arrived: at, key, payload: payload.as_bytes() });
+//!     table.ingest(&Record { position: Position::new(position), arrived: at, key, payload: payload.as_bytes() });
 //! }
 //! let first = table.drain().next().expect("the first minute is over");
 //! assert_eq!(first.uve_name, "AggProxySum-UveVirtualNetworkAgent-egress_flow_count");
@@ -64,6 +64,7 @@
 mod excerpt;
 pub mod json;
 pub mod key;
+mod position;
 pub mod proxy_list;
 pub mod schema;
 pub mod stream;
@@ -74,6 +75,7 @@ pub mod wire;
 pub use derived_stats;
 
 pub use self::key::{ObjectKey, partition, table_of_uve_type, uve_type_of_table};
+pub use self::position::Position;
 pub use self::stream::StreamName;
 pub use self::table::{
     AttributeDescription, AttributeResult, AttributeView, CHUNK_SLOTS, DecodedRecord, Fate, Fates, ObjectView,

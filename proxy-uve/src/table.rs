@@ -59,12 +59,13 @@ pub use self::snapshot::{
     CHUNK_SLOTS, RestoreOutcome, RestoreReport, RestoredState, Snapshot, SnapshotError, SnapshotPart, StateKind,
 };
 pub use self::uve::{AttributeDescription, UveDescription};
+use crate::position::Position;
 
 /// A record of the partition's log.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'r> {
     /// Its offset in the log; a position at or below one already applied is a duplicate.
-    pub position: u64,
+    pub position: Position,
     /// When the log took it, in microseconds since the epoch. Stored with the record, so that a replay classifies the
     /// record as the first run did.
     pub arrived: u64,
@@ -78,7 +79,7 @@ pub struct Record<'r> {
 #[derive(Clone, Copy, Debug)]
 pub struct DecodedRecord<'r> {
     /// See [`Record::position`].
-    pub position: u64,
+    pub position: Position,
     /// See [`Record::arrived`].
     pub arrived: u64,
     /// See [`Record::key`].
@@ -127,7 +128,7 @@ pub struct Table<S = ResultBuffer> {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Progress {
     /// The newest position applied.
-    position: Option<u64>,
+    position: Option<Position>,
     /// The newest timestamp accepted.
     newest: Option<u64>,
     /// Every window that ends at or before this is closed.
@@ -168,7 +169,9 @@ impl<S: ResultSink> Table<S> {
     ///
     /// use proxy_uve::derived_stats::Number;
     /// use proxy_uve::schema::Schema;
-    /// use proxy_uve::{AttributeResult, Plan, Record, ResultSink, StreamName, Subject, Table, TableSettings};
+    /// use proxy_uve::{
+    ///     AttributeResult, Plan, Position, Record, ResultSink, StreamName, Subject, Table, TableSettings,
+    /// };
     ///
     /// #[derive(Default)]
     /// struct Sums(Vec<(Vec<u8>, f64)>);
@@ -187,9 +190,9 @@ impl<S: ResultSink> Table<S> {
     /// let stream = StreamName::new("Agent", "flows").unwrap();
     /// let types = [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())];
     /// let mut table = Table::with_sink(Arc::new(Plan::new(stream, &types)), TableSettings::default(), Sums::default());
-    /// for (position, at) in [60_000_000, 180_000_000].into_iter().enumerate() {
+    /// for (position, at) in (0..).map(Position::new).zip([60_000_000, 180_000_000]) {
     ///     let payload = format!(r#"<flows type="u64" timestamp="{at}">8</flows>"#);
-    ///     table.ingest(&Record { position: position as u64, arrived: at, key: b"T:a", payload: payload.as_bytes() });
+    ///     table.ingest(&Record { position, arrived: at, key: b"T:a", payload: payload.as_bytes() });
     /// }
     /// assert_eq!(table.sink().0, [(b"T:a".to_vec(), 8.0)]);
     /// ```
@@ -247,17 +250,17 @@ impl<S: ResultSink> Table<S> {
     /// ```
     /// # use std::sync::Arc;
     /// use proxy_uve::schema::Schema;
-    /// use proxy_uve::{Plan, Record, StreamName, Table, TableSettings};
+    /// use proxy_uve::{Plan, Position, Record, StreamName, Table, TableSettings};
     ///
     /// let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
     /// let types = [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())];
     /// let settings = TableSettings::default().with_close_per_record(64);
     /// let mut table = Table::new(Arc::new(Plan::new(stream, &types)), settings);
-    /// for (position, object) in (0..1000).chain([0]).enumerate() {
+    /// for (position, object) in (0..).zip((0..1000).chain([0])) {
     ///     let (key, ts) = (format!("ObjectVNTable:vn{object}"), if position < 1000 { 0 } else { 120_000_000 });
     ///     let payload = format!(r#"{{"ts":{ts},"value":7}}"#);
     ///     let (key, payload) = (key.as_bytes(), payload.as_bytes());
-    ///     table.ingest_payloads([Record { position: position as u64, arrived: ts, key, payload }]);
+    ///     table.ingest_payloads([Record { position: Position::new(position), arrived: ts, key, payload }]);
     /// }
     /// assert!(table.is_closing());
     /// assert_eq!(table.close_more(128), 0);
@@ -300,7 +303,7 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// The newest position applied; `None` before the first record.
-    pub fn position(&self) -> Option<u64> {
+    pub fn position(&self) -> Option<Position> {
         self.progress.position
     }
 

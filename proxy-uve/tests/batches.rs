@@ -8,7 +8,7 @@ use std::sync::Arc;
 use derived_stats::Number;
 use proptest::prelude::*;
 use proxy_uve::schema::Schema;
-use proxy_uve::{DecodedRecord, Fate, Plan, Record, ResultRow, StreamName, Table, TableSettings};
+use proxy_uve::{DecodedRecord, Fate, Plan, Position, Record, ResultRow, StreamName, Table, TableSettings};
 
 const SECOND: u64 = 1_000_000;
 const START: u64 = 86_400 * SECOND;
@@ -64,7 +64,7 @@ fn samples(keys: u32, count: usize) -> impl Strategy<Value = Vec<Sample>> {
 
 fn decoded(sample: &Sample) -> DecodedRecord<'_> {
     let &Sample { position, ref key, at, arrived, value } = sample;
-    DecodedRecord { position, arrived, key: key.as_bytes(), at, value }
+    DecodedRecord { position: Position::new(position), arrived, key: key.as_bytes(), at, value }
 }
 
 fn taken(table: &mut Table) -> Vec<String> {
@@ -156,7 +156,8 @@ proptest! {
         };
         let payloads: Vec<Vec<u8>> = samples.iter().map(payload).collect();
         let records: Vec<Record<'_>> = samples.iter().zip(&payloads).map(|(sample, payload)| {
-            Record { position: sample.position, arrived: sample.arrived, key: sample.key.as_bytes(), payload }
+            let (position, key) = (Position::new(sample.position), sample.key.as_bytes());
+            Record { position, arrived: sample.arrived, key, payload }
         }).collect();
         for records in records.chunks(size) {
             let expected: Vec<Fate> = records.iter().map(|record| single.ingest(record)).collect();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use allocation_counter::{AllocationInfo, measure};
 use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
-use proxy_uve::{Fate, Plan, Record, Table, TableSettings};
+use proxy_uve::{Fate, Plan, Position, Record, Table, TableSettings};
 
 const MINUTE: u64 = 60_000_000;
 const START: u64 = 1000 * MINUTE;
@@ -43,8 +43,8 @@ impl Producer {
         self.payload.clear();
         write!(self.payload, "<egress_flow_count type=\"u64\" timestamp=\"{at}\">36</egress_flow_count>").unwrap();
         self.position += 1;
-        let (key, payload) = (self.key.as_bytes(), self.payload.as_bytes());
-        let fate = table.ingest(&Record { position: self.position, arrived: at, key, payload });
+        let (position, key, payload) = (Position::new(self.position), self.key.as_bytes(), self.payload.as_bytes());
+        let fate = table.ingest(&Record { position, arrived: at, key, payload });
         assert_eq!(fate, Fate::Aggregated);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use derived_stats::{Number, Report, ValueType};
 use proxy_uve::schema::ProxyType;
-use proxy_uve::{DecodedRecord, ObjectView, Plan, StreamName, Table, TableSettings};
+use proxy_uve::{DecodedRecord, ObjectView, Plan, Position, StreamName, Table, TableSettings};
 
 const MINUTE: u64 = 60_000_000;
 
@@ -29,7 +29,7 @@ fn in_order() -> TableSettings {
 }
 
 fn send(table: &mut Table, key: &str, at: u64, value: u64) {
-    let position = table.position().map_or(0, |position| position + 1);
+    let position = Position::new(table.position().map_or(0, |position| position.get() + 1));
     table.ingest_decoded(&DecodedRecord { position, arrived: at, key: key.as_bytes(), at, value: Number::U64(value) });
 }
 

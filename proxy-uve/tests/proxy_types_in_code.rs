@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use derived_stats::{MetricKind, Number, Silence, ValueType};
 use proxy_uve::schema::{ProxyType, ProxyTypeBuilder, Schema};
-use proxy_uve::{DecodedRecord, Fate, Plan, StreamName, Table, TableSettings};
+use proxy_uve::{DecodedRecord, Fate, Plan, Position, StreamName, Table, TableSettings};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -67,8 +67,8 @@ fn the_longest_window_takes_samples() {
         let wide = Arc::new(sum(every, Duration::from_secs(seconds)).build().unwrap());
         let plan = Arc::new(Plan::new(StreamName::new("S", "a").unwrap(), &[wide]));
         let mut table = Table::new(plan, TableSettings::default());
-        for (position, at) in [0, 1 << 50, u64::MAX].into_iter().enumerate() {
-            let (position, value) = (position as u64, Number::U64(1));
+        for (position, at) in (0..).map(Position::new).zip([0, 1 << 50, u64::MAX]) {
+            let value = Number::U64(1);
             table.ingest_batch(&[DecodedRecord { position, arrived: at, key: b"T:a", at, value }]);
         }
         assert_eq!(table.fates().count(Fate::Aggregated), 3, "{every} periods of {seconds} s");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
-use proxy_uve::{CHUNK_SLOTS, Plan, Record, RestoreReport, SnapshotError, Table, TableSettings};
+use proxy_uve::{CHUNK_SLOTS, Plan, Position, Record, RestoreReport, SnapshotError, Table, TableSettings};
 
 const MINUTE: u64 = 60_000_000;
 
@@ -45,11 +45,11 @@ const ALL: &str = "5: optional u64 sum (stats=\"2-raw:DSSum\")
 fn feed(table: &mut Table, minutes: std::ops::Range<u64>, keys: &[&str]) {
     for minute in minutes {
         for key in keys {
-            let position = table.position().map_or(0, |position| position + 1);
+            let position = table.position().map_or(0, |position| position.get() + 1);
             let at = minute * MINUTE + position % 7;
             let payload = format!("{{\"ts\":{at},\"value\":{}}}", minute * 10);
             let (key, payload) = (key.as_bytes(), payload.as_bytes());
-            table.ingest(&Record { position, arrived: at, key, payload });
+            table.ingest(&Record { position: Position::new(position), arrived: at, key, payload });
         }
     }
 }
@@ -112,7 +112,8 @@ fn feed_halves(table: &mut Table, halves: std::ops::Range<u64>) {
     for half in halves {
         let at = half * MINUTE / 2 + MINUTE / 6;
         let payload = format!("{{\"ts\":{at},\"value\":20}}");
-        table.ingest(&Record { position: half, arrived: at, key: b"k:1", payload: payload.as_bytes() });
+        let (position, payload) = (Position::new(half), payload.as_bytes());
+        table.ingest(&Record { position, arrived: at, key: b"k:1", payload });
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
-use proxy_uve::{Plan, Record, Table, TableSettings};
+use proxy_uve::{Plan, Position, Record, Table, TableSettings};
 
 const MINUTE: u64 = 60_000_000;
 
@@ -60,7 +60,7 @@ fn plan() -> Arc<Plan> {
 fn feed(table: &mut Table, seconds: std::ops::Range<u64>) {
     for second in seconds.step_by(11) {
         for object in (0..5).filter(|object| second < 600 || second % 5 >= *object) {
-            let position = table.position().map_or(0, |position| position + 1);
+            let position = Position::new(table.position().map_or(0, |position| position.get() + 1));
             let at = 1000 * MINUTE + second * 1_000_000 + object;
             let (key, value) = (format!("ObjectVNTable:vn{object}"), second * (object + 1) % 1013);
             let payload = format!("{{\"ts\":{at},\"value\":{value}}}");

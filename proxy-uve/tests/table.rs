@@ -8,7 +8,7 @@ use std::time::Duration;
 use derived_stats::Number;
 use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
-use proxy_uve::{DecodedRecord, Fate, Plan, Record, Table, TableSettings};
+use proxy_uve::{DecodedRecord, Fate, Plan, Position, Record, Table, TableSettings};
 
 const MINUTE: u64 = 60_000_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -57,7 +57,7 @@ impl Feed {
 
     fn record(&mut self, key: &[u8], arrived: u64, payload: &[u8]) -> Fate {
         self.position += 1;
-        self.table.ingest(&Record { position: self.position, arrived, key, payload })
+        self.table.ingest(&Record { position: Position::new(self.position), arrived, key, payload })
     }
 
     /// Advances, and gives what came: `minute key type json`, without the proxy.
@@ -283,6 +283,7 @@ fn a_million_keys_against_a_limit_stay_within_it() {
         for position in 0..1_000_000 {
             let key = format!("ObjectVNTable:default-domain:tenant:vn-{position:08}");
             let (at, key) = (HOUR, key.as_bytes());
+            let position = Position::new(position);
             table.ingest_batch(&[DecodedRecord { position, arrived: at, key, at, value: Number::U64(1) }]);
         }
     });
@@ -327,8 +328,8 @@ fn every_record_has_its_fate() {
     }
     let fates = *feed.table.fates();
     assert_eq!(fates.total(), cases.len() as u64);
-    let again =
-        feed.table.ingest(&Record { position: 18, arrived: HOUR, key: b"k:1", payload: at(HOUR, "1").as_bytes() });
+    let (position, payload) = (Position::new(18), at(HOUR, "1"));
+    let again = feed.table.ingest(&Record { position, arrived: HOUR, key: b"k:1", payload: payload.as_bytes() });
     assert_eq!((again, feed.table.fates().duplicate), (Fate::Duplicate, 1));
 }
 
@@ -352,7 +353,7 @@ fn a_refused_value_opens_nothing() {
         for n in 0..100_000u64 {
             feed.table.advance(HOUR + (n + 1) * MINUTE - 1_000_000);
             let (key, at) = (format!("k:{n}"), HOUR + n * MINUTE);
-            let (position, key) = (n + 10, key.as_bytes());
+            let (position, key) = (Position::new(n + 10), key.as_bytes());
             feed.table.ingest_batch(&[DecodedRecord { position, arrived: at, key, at, value: Number::I64(-1) }]);
         }
         feed.table.clear_results();

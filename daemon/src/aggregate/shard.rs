@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use proxy_uve::{DecodedRecord, Fates, Plan, Table, TableSettings};
+use proxy_uve::{DecodedRecord, Fates, Plan, Position, Table, TableSettings};
 
 use crate::aggregate::batch::{AttributeNames, Batch, DueAt, Entry};
 use crate::aggregate::rows::{RowFormat, Rows};
@@ -100,7 +100,7 @@ impl<'p> Shard<'p> {
                 let (key, attribute) = (batch.key(entry), &mut self.attributes[usize::from(place)]);
                 attribute.position += 1;
                 let &Entry { at, value, .. } = entry;
-                let position = attribute.position;
+                let position = Position::new(attribute.position);
                 // Nothing says when a recorded sample arrived; nothing is ahead of its time.
                 records[usize::from(place)].push(DecodedRecord { position, arrived: at, key, at, value });
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_uve::{Fate, Record, Table};
+use proxy_uve::{Fate, Position, Record, Table};
 use tracing::error;
 
 use crate::clock::micros;
@@ -168,7 +168,7 @@ impl Shard {
         let poison = self.poison();
         let position = self.head.position;
         self.table.ingest_payloads(records.iter().zip(position..).map(|(record, position)| Record {
-            position,
+            position: Position::new(position),
             arrived: record.at,
             key: record.key,
             payload: record.payload,

@@ -271,7 +271,8 @@ fn every_form_of_result_is_the_json_that_a_table_makes_itself() {
             // Every tenth comes late enough for a deletion.
             let at = 1_000_000 * (position + position / 10 * 5) + 5;
             let payload = format!("{{\"ts\":{at},\"value\":{value}}}");
-            let record = proxy_uve::Record { position, arrived: at, key: b"T:a", payload: payload.as_bytes() };
+            let (position, payload) = (proxy_uve::Position::new(position), payload.as_bytes());
+            let record = proxy_uve::Record { position, arrived: at, key: b"T:a", payload };
             assert_eq!((rows.ingest(&record), blocks.ingest(&record)), (Fate::Aggregated, Fate::Aggregated));
         }
         let expected = rows.drain().map(|row| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_uve::{Record, Table};
+use proxy_uve::{Position, Record, Table};
 use tracing::{debug, error};
 
 use crate::clock::micros;
@@ -133,7 +133,7 @@ impl Assignment {
     /// Applies what was read. `now` is monotonic.
     pub(crate) fn apply(&mut self, batch: &RecordBatch, now: Duration) {
         self.table.ingest_payloads(batch.records().map(|record| Record {
-            position: record.offset,
+            position: Position::new(record.offset),
             arrived: record.appended_at,
             key: record.key,
             payload: record.payload,

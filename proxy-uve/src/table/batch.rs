@@ -7,6 +7,7 @@
 use derived_stats::Number;
 use derived_stats::column::Update;
 
+use crate::position::Position;
 use crate::table::slots::{BATCH, UNKNOWN};
 use crate::table::{CHUNK_SLOTS, DecodedRecord, Fate, Fates, Record, ResultSink, Table};
 use crate::wire;
@@ -21,12 +22,13 @@ impl<S: ResultSink> Table<S> {
     /// # use std::sync::Arc;
     /// # use proxy_uve::{schema::Schema, Plan, StreamName, Table, TableSettings};
     /// use derived_stats::Number;
-    /// use proxy_uve::DecodedRecord;
+    /// use proxy_uve::{DecodedRecord, Position};
     ///
     /// # let types = [Arc::clone(Schema::builtin().get("AggProxySum").expect("built in"))];
     /// # let plan = Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?, &types));
     /// let mut table = Table::new(plan, TableSettings::default());
     /// let sample = |position, at| {
+    ///     let position = Position::new(position);
     ///     DecodedRecord { position, arrived: at, key: b"ObjectVNTable:demo", at, value: Number::U64(18) }
     /// };
     /// let fates = table.ingest_batch(&[sample(0, 60_000_000), sample(1, 61_000_000), sample(2, 180_000_000)]);
@@ -48,12 +50,13 @@ impl<S: ResultSink> Table<S> {
     /// # use std::sync::Arc;
     /// # use proxy_uve::{schema::Schema, Plan, StreamName, Table, TableSettings};
     /// use derived_stats::Number;
-    /// use proxy_uve::{DecodedRecord, Fate};
+    /// use proxy_uve::{DecodedRecord, Fate, Position};
     ///
     /// # let types = [Arc::clone(Schema::builtin().get("AggProxySum").expect("built in"))];
     /// # let plan = Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?, &types));
     /// let mut table = Table::new(plan, TableSettings::default());
     /// let sample = |position, at| {
+    ///     let position = Position::new(position);
     ///     DecodedRecord { position, arrived: 600_000_000, key: b"ObjectVNTable:demo", at, value: Number::U64(18) }
     /// };
     /// let mut late = Vec::new();
@@ -84,7 +87,7 @@ impl<S: ResultSink> Table<S> {
         mut not_aggregated: impl FnMut(usize, Fate),
     ) -> Fates {
         const NONE: DecodedRecord<'_> =
-            DecodedRecord { position: 0, arrived: 0, key: b"", at: 0, value: Number::U64(0) };
+            DecodedRecord { position: Position::new(0), arrived: 0, key: b"", at: 0, value: Number::U64(0) };
         let before = self.progress.fates;
         // The records at hand are consecutive: one that cannot be decoded ends a batch.
         let (mut batch, mut filled, mut first) = ([NONE; BATCH], 0, 0);

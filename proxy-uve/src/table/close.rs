@@ -393,6 +393,7 @@ mod tests {
     use derived_stats::Number;
 
     use super::*;
+    use crate::position::Position;
     use crate::schema::Schema;
     use crate::stream::StreamName;
     use crate::table::{DecodedRecord, TableSettings};
@@ -420,14 +421,14 @@ mod tests {
     }
 
     /// Everything that came out, and what is left.
-    fn outcome(mut table: Table, seed: u64, steps: usize) -> (Vec<String>, crate::table::Snapshot) {
+    fn outcome(mut table: Table, seed: u64, steps: u64) -> (Vec<String>, crate::table::Snapshot) {
         let mut state = seed;
         let mut random = |bound: u64| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) % bound
         };
         let (mut rows, mut now) = (Vec::new(), 86_400 * SECOND);
-        for position in 0..steps {
+        for position in (0..steps).map(Position::new) {
             now += match random(8) {
                 0 => random(3000) * 60 * SECOND,
                 1 => random(20) * 60 * SECOND,
@@ -435,7 +436,7 @@ mod tests {
             };
             let (key, at) = ([b"k:0", b"k:1", b"k:2"][random(3) as usize], now - random(90) * SECOND);
             let value = Number::U64(random(1000));
-            table.ingest_batch(&[DecodedRecord { position: position as u64, arrived: now, key, at, value }]);
+            table.ingest_batch(&[DecodedRecord { position, arrived: now, key, at, value }]);
             let row = |row: crate::table::ResultRow<'_>| {
                 format!("{} {:?} {}", row.end, row.key, String::from_utf8_lossy(row.json))
             };

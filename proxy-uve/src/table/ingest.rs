@@ -5,6 +5,7 @@ use std::sync::Arc;
 use derived_stats::{Number, Report, UpdateError};
 
 use crate::key::{KeyError, ObjectKey};
+use crate::position::Position;
 use crate::table::slots::MAX_KEY_BYTES;
 use crate::table::{AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Progress, Record, ResultSink, Subject, Table};
 use crate::wire::{self, WireError};
@@ -31,13 +32,14 @@ impl<S: ResultSink> Table<S> {
     /// # use std::sync::Arc;
     /// # use proxy_uve::{schema::Schema, Plan, StreamName, Table, TableSettings};
     /// use derived_stats::Number;
-    /// use proxy_uve::{DecodedRecord, Fate};
+    /// use proxy_uve::{DecodedRecord, Fate, Position};
     ///
     /// # let types = [Arc::clone(Schema::builtin().get("AggProxySum").expect("built in"))];
     /// # let plan = Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?, &types));
     /// let mut table = Table::new(plan, TableSettings::default());
     /// let at = 60_000_000;
-    /// let record = DecodedRecord { position: 0, arrived: at, key: b"ObjectVNTable:demo", at, value: Number::U64(18) };
+    /// let (position, key) = (Position::new(0), b"ObjectVNTable:demo");
+    /// let record = DecodedRecord { position, arrived: at, key, at, value: Number::U64(18) };
     /// assert_eq!(table.ingest_decoded(&record), Fate::Aggregated);
     /// assert_eq!(table.ingest_decoded(&record), Fate::Duplicate, "its position was applied");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -103,7 +105,7 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// Counts a record whose payload cannot be decoded.
-    pub(super) fn refuse_payload(&mut self, position: u64) -> Fate {
+    pub(super) fn refuse_payload(&mut self, position: Position) -> Fate {
         let fate = if self.is_new(position) { Fate::MalformedPayload } else { Fate::Duplicate };
         self.count(fate);
         fate
@@ -118,7 +120,7 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// Whether the position is past all that were applied; it is then the newest.
-    pub(super) fn is_new(&mut self, position: u64) -> bool {
+    pub(super) fn is_new(&mut self, position: Position) -> bool {
         let new = self.progress.position.is_none_or(|newest| position > newest);
         if new {
             self.progress.position = Some(position);

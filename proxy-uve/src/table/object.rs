@@ -67,13 +67,14 @@ impl<S: ResultSink> Table<S> {
     /// # use std::sync::Arc;
     /// # use proxy_uve::{schema::Schema, Plan, StreamName, Table, TableSettings};
     /// use derived_stats::Number;
-    /// use proxy_uve::DecodedRecord;
+    /// use proxy_uve::{DecodedRecord, Position};
     ///
     /// # let types = [Arc::clone(Schema::builtin().get("AggProxySum").expect("built in"))];
     /// # let plan = Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?, &types));
     /// let mut table = Table::new(plan, TableSettings::default());
     /// let (key, at) = (b"ObjectVNTable:demo", 60_000_000);
-    /// table.ingest_decoded(&DecodedRecord { position: 0, arrived: at, key, at, value: Number::U64(18) });
+    /// let position = Position::new(0);
+    /// table.ingest_decoded(&DecodedRecord { position, arrived: at, key, at, value: Number::U64(18) });
     /// let view = table.object(key).expect("it has a sample");
     /// assert_eq!(view.types[0].attributes[0].open[0].value, Some(Number::U64(18)));
     /// assert_eq!(table.keys().collect::<Vec<_>>(), [key]);

@@ -37,6 +37,7 @@ pub use self::error::{SnapshotError, SnapshotPart};
 pub use self::report::{RestoreOutcome, RestoreReport, RestoredState, StateKind};
 use self::slot_set::SlotSet;
 use self::sources::SavedColumn;
+use crate::position::Position;
 use crate::table::identity::GroupKey;
 use crate::table::{Fates, Progress, ResultSink, Table};
 
@@ -61,7 +62,7 @@ pub struct Snapshot {
 #[serde(deny_unknown_fields)]
 struct Meta {
     stream: String,
-    position: Option<u64>,
+    position: Option<Position>,
     newest: Option<u64>,
     watermark: u64,
     covered_from: u64,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
-use proxy_uve::{Fate, ObjectKey, Plan, Record, Table, TableSettings};
+use proxy_uve::{Fate, ObjectKey, Plan, Position, Record, Table, TableSettings};
 use serde_json::Value;
 
 use crate::record::{Sent, is_old, line, number, text, types};
@@ -93,7 +93,8 @@ impl Tables {
             table.advance(START);
             table
         });
-        self.fates.push(table.ingest(&Record { position, arrived, key: key.as_bytes(), payload: payload.as_bytes() }));
+        let (position, key, payload) = (Position::new(position), key.as_bytes(), payload.as_bytes());
+        self.fates.push(table.ingest(&Record { position, arrived, key, payload }));
         self.take()
     }
 

@@ -9,7 +9,7 @@ use derived_stats::{Number, Silence};
 use proptest::prelude::*;
 use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
-use proxy_uve::{DecodedRecord, Plan, RestoreReport, Table, TableSettings};
+use proxy_uve::{DecodedRecord, Plan, Position, RestoreReport, Table, TableSettings};
 
 use Algorithm::{Average, AverageDetector, Newest, Sum, SumDetector};
 use Raw::{Counter, F64, U64};
@@ -201,7 +201,7 @@ pub(crate) fn apply(table: &mut Table, position: usize, step: Step) {
             assert!(table.keys().all(|other| other != KEYS[key].as_bytes()));
         }
         Step::Sample { key, at, value } => {
-            let (position, key) = (position as u64, KEYS[key].as_bytes());
+            let (position, key) = (Position::new(position as u64), KEYS[key].as_bytes());
             table.ingest_batch(&[DecodedRecord { position, arrived: at, key, at, value }]);
         }
     }

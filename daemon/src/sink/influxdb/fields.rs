@@ -58,7 +58,7 @@ mod tests {
 
     use derived_stats::Record as Numbers;
     use proxy_uve::schema::Schema;
-    use proxy_uve::{Fate, Plan, Record, StreamName, Table, TableSettings};
+    use proxy_uve::{Fate, Plan, Position, Record, StreamName, Table, TableSettings};
 
     use super::*;
     use crate::config::Precision;
@@ -164,7 +164,8 @@ mod tests {
             // Every tenth comes late enough for a deletion.
             let at = 1_000_000 * (position + position / 10 * 5) + 5;
             let payload = format!("{{\"ts\":{at},\"value\":{sample}}}");
-            let record = Record { position, arrived: at, key: b"T:a", payload: payload.as_bytes() };
+            let (position, payload) = (Position::new(position), payload.as_bytes());
+            let record = Record { position, arrived: at, key: b"T:a", payload };
             assert_eq!(table.ingest(&record), Fate::Aggregated, "{sample}");
             table.advance(at);
             for field in fields(&table.sink_mut().take().unwrap()).split(',').filter(|field| !field.is_empty()) {

@@ -27,6 +27,7 @@ mod fate;
 mod group;
 mod identity;
 mod ingest;
+mod keys;
 mod lane;
 mod object;
 mod plan;
@@ -35,29 +36,25 @@ mod settings;
 mod sink;
 mod slots;
 mod snapshot;
+mod stream_state;
 mod uve;
 
 use std::sync::Arc;
 
 use derived_stats::Number;
-use derived_stats::column::{DownstreamColumn, InlineColumn};
 
-use self::bits::Bits;
-use self::close::{AttributeReports, Closing};
 pub use self::fate::{Fate, Fates};
-use self::group::Group;
 pub use self::ingest::RecordFault;
-use self::lane::Lane;
 pub use self::object::{AttributeView, ObjectView, OpenWindow, TypeView};
 pub use self::plan::Plan;
 pub use self::results::{ResultBuffer, ResultRow};
 pub use self::settings::TableSettings;
-use self::settings::micros;
 pub use self::sink::{AttributeResult, ResultSink, Subject};
 use self::slots::Slots;
 pub use self::snapshot::{
     CHUNK_SLOTS, RestoreOutcome, RestoreReport, RestoredState, Snapshot, SnapshotError, SnapshotPart, StateKind,
 };
+use self::stream_state::StreamState;
 pub use self::uve::{AttributeDescription, UveDescription};
 use crate::position::Position;
 
@@ -93,49 +90,8 @@ pub struct DecodedRecord<'r> {
 /// The objects of one stream in one partition. Results go to `S`, by default rows of JSON to be drained.
 #[derive(Debug)]
 pub struct Table<S = ResultBuffer> {
-    plan: Arc<Plan>,
-    settings: TableSettings,
-    /// The settings of these names, in microseconds.
-    allowed_lateness: u64,
-    allowed_skew: u64,
-    /// The `proxy` field of every result.
-    proxy: String,
+    stream: StreamState<S>,
     slots: Slots,
-    groups: Vec<Group>,
-    lanes: Vec<Lane>,
-    detectors: Vec<DownstreamColumn>,
-    inline: Vec<InlineColumn>,
-    /// The reports of 64 objects at the end of a window, by attribute: a buffer.
-    reports: Vec<AttributeReports>,
-    progress: Progress,
-    /// The first end of a window after the watermark; earlier while nothing has closed since the table was made.
-    next_end: u64,
-    /// The latest time from which a lane is covered that was new in a restore; 0 if none was.
-    lanes_covered_from: u64,
-    /// The window that is on its way out, unless it went at once.
-    closing: Option<Closing>,
-    /// Whether every record takes the same path, so that batches can go by column.
-    takes_columns: bool,
-    sink: S,
-    /// Chunks that changed since the last snapshot.
-    dirty: Bits,
-    /// Closes every window by itself, to hold the shortcut to.
-    #[cfg(test)]
-    never_skips: bool,
-}
-
-/// Where the table stands in the log and in time.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Progress {
-    /// The newest position applied.
-    position: Option<Position>,
-    /// The newest timestamp accepted.
-    newest: Option<u64>,
-    /// Every window that ends at or before this is closed.
-    watermark: u64,
-    /// Records were read without a gap from this time on; windows that start earlier are partial.
-    covered_from: u64,
-    fates: Fates,
 }
 
 impl Table {
@@ -146,18 +102,17 @@ impl Table {
 
     /// The results since the last call of [`clear_results`](Self::clear_results), in a fixed order.
     pub fn drain(&self) -> impl Iterator<Item = ResultRow<'_>> {
-        let types = &self.plan.types;
-        self.sink.rows().map(|(index, row)| ResultRow { uve_name: &types[index].uve_name, ..row })
+        self.stream.drain()
     }
 
     /// How many results wait to be drained, and their bytes.
     pub fn pending_results(&self) -> (usize, usize) {
-        (self.sink.len(), self.sink.bytes())
+        self.stream.pending_results()
     }
 
     /// Forgets the results that [`drain`](Self::drain) gave.
     pub fn clear_results(&mut self) {
-        self.sink.clear();
+        self.stream.sink.clear();
     }
 }
 
@@ -197,30 +152,7 @@ impl<S: ResultSink> Table<S> {
     /// assert_eq!(table.sink().0, [(b"T:a".to_vec(), 8.0)]);
     /// ```
     pub fn with_sink(plan: Arc<Plan>, settings: TableSettings, sink: S) -> Self {
-        let lanes: Vec<Lane> = plan.lanes.iter().filter_map(Lane::new).collect();
-        let detectors = plan.detectors.iter().filter_map(|detector| DownstreamColumn::new(&detector.spec)).collect();
-        Self {
-            proxy: plan.stream.to_string(),
-            groups: plan.groups.iter().map(|_| Group::default()).collect(),
-            inline: plan.inline.iter().filter_map(|inline| InlineColumn::new(&inline.spec)).collect(),
-            reports: Vec::new(),
-            takes_columns: plan.has_one_value_type() && lanes.iter().all(Lane::takes_every_value),
-            lanes,
-            detectors,
-            plan,
-            allowed_lateness: micros(settings.allowed_lateness),
-            allowed_skew: micros(settings.allowed_skew),
-            settings,
-            slots: Slots::default(),
-            progress: Progress::default(),
-            next_end: 0,
-            lanes_covered_from: 0,
-            closing: None,
-            sink,
-            dirty: Bits::default(),
-            #[cfg(test)]
-            never_skips: false,
-        }
+        Self { stream: StreamState::new(plan, settings, sink), slots: Slots::default() }
     }
 
     /// Applies a record and closes the windows that it makes due. Amortised constant time; a record that closes a
@@ -228,18 +160,16 @@ impl<S: ResultSink> Table<S> {
     ///
     /// Records come in the order of the log. The fate is counted.
     pub fn ingest(&mut self, record: &Record<'_>) -> Fate {
-        self.apply_record(record)
+        self.stream.ingest(&mut self.slots, record)
     }
 
-    /// Moves the watermark forward to `stream_time_micros` (microseconds since the epoch) and closes the windows that end at or before it,
-    /// all of them at once.
+    /// Moves the watermark forward to `stream_time_micros` (microseconds since the epoch) and closes the windows that
+    /// end at or before it, all of them at once.
     ///
     /// The samples themselves do this while they flow. The owner calls it for a partition that it knows to be idle:
     /// it has read the log to its end, and so much time has passed since. A time in the past changes nothing.
     pub fn advance(&mut self, stream_time_micros: u64) {
-        if self.move_watermark(stream_time_micros) {
-            self.finish_closing();
-        }
+        self.stream.advance(&mut self.slots, stream_time_micros);
     }
 
     /// Closes up to `objects` further objects of the windows that are due, in steps of 64, where
@@ -268,33 +198,33 @@ impl<S: ResultSink> Table<S> {
     /// assert_eq!(table.drain().filter(|row| row.json.ends_with(br#""value":{"value":7}}"#)).count(), 1000);
     /// ```
     pub fn close_more(&mut self, objects: usize) -> usize {
-        self.close_objects(objects)
+        self.stream.close_objects(&mut self.slots, objects)
     }
 
     /// Whether a window is closing: some of its results are out, the others come with the next records.
     pub fn is_closing(&self) -> bool {
-        self.closing.is_some()
+        self.stream.closing.is_some()
     }
 
     /// Marks records up to the time `until_micros` (microseconds since the epoch) as possibly missing: the log was cut
     /// off, or a source lost some. Results of windows that start earlier carry `"partial": true`.
     pub fn mark_gap(&mut self, until_micros: u64) {
-        self.progress.covered_from = self.progress.covered_from.max(until_micros);
+        self.stream.mark_gap(until_micros);
     }
 
     /// Where results go.
     pub fn sink(&self) -> &S {
-        &self.sink
+        &self.stream.sink
     }
 
     /// The same, to take out what came.
     pub fn sink_mut(&mut self) -> &mut S {
-        &mut self.sink
+        &mut self.stream.sink
     }
 
     /// What became of the records so far. The sum of all fates is the number of records.
     pub fn fates(&self) -> &Fates {
-        &self.progress.fates
+        &self.stream.progress.fates
     }
 
     /// How many objects have a slot.
@@ -304,21 +234,21 @@ impl<S: ResultSink> Table<S> {
 
     /// The newest position applied; `None` before the first record.
     pub fn position(&self) -> Option<Position> {
-        self.progress.position
+        self.stream.progress.position
     }
 
     /// Every window that ends at or before this time is closed. Microseconds since the epoch.
     pub fn watermark(&self) -> u64 {
-        self.progress.watermark
+        self.stream.progress.watermark
     }
 
     /// The newest timestamp accepted, in microseconds; `None` before the first sample.
     pub fn newest_timestamp(&self) -> Option<u64> {
-        self.progress.newest
+        self.stream.progress.newest
     }
 
     /// What the table computes.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        &self.stream.plan
     }
 }

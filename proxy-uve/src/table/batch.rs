@@ -8,7 +8,9 @@ use derived_stats::Number;
 use derived_stats::column::Update;
 
 use crate::position::Position;
-use crate::table::slots::{BATCH, UNKNOWN};
+use crate::table::keys::Keys;
+use crate::table::slots::{BATCH, Slots, UNKNOWN};
+use crate::table::stream_state::StreamState;
 use crate::table::{CHUNK_SLOTS, DecodedRecord, Fate, Fates, Record, ResultSink, Table};
 use crate::wire;
 
@@ -67,11 +69,9 @@ impl<S: ResultSink> Table<S> {
     pub fn ingest_batch_with(
         &mut self,
         records: &[DecodedRecord<'_>],
-        mut not_aggregated: impl FnMut(usize, Fate),
+        not_aggregated: impl FnMut(usize, Fate),
     ) -> Fates {
-        let before = self.progress.fates;
-        self.apply_batch(records, &mut not_aggregated);
-        self.progress.fates.since(&before)
+        self.stream.ingest_batch(&mut self.slots, records, not_aggregated)
     }
 
     /// Applies records with their payloads, in order: decodes them and goes on as [`ingest_batch`](Self::ingest_batch).
@@ -83,6 +83,28 @@ impl<S: ResultSink> Table<S> {
     /// records from 0.
     pub fn ingest_payloads_with<'r>(
         &mut self,
+        records: impl IntoIterator<Item = Record<'r>>,
+        not_aggregated: impl FnMut(usize, Fate),
+    ) -> Fates {
+        self.stream.ingest_payloads(&mut self.slots, records, not_aggregated)
+    }
+}
+
+impl<S: ResultSink> StreamState<S> {
+    pub(super) fn ingest_batch(
+        &mut self,
+        keys: &mut impl Keys,
+        records: &[DecodedRecord<'_>],
+        mut not_aggregated: impl FnMut(usize, Fate),
+    ) -> Fates {
+        let before = self.progress.fates;
+        self.apply_batch(keys, records, &mut not_aggregated);
+        self.progress.fates.since(&before)
+    }
+
+    pub(super) fn ingest_payloads<'r>(
+        &mut self,
+        keys: &mut impl Keys,
         records: impl IntoIterator<Item = Record<'r>>,
         mut not_aggregated: impl FnMut(usize, Fate),
     ) -> Fates {
@@ -101,33 +123,39 @@ impl<S: ResultSink> Table<S> {
             if filled < BATCH && decoded.is_ok() {
                 continue;
             }
-            self.apply_batch(&batch[..filled], &mut |index, fate| not_aggregated(first + index, fate));
+            self.apply_batch(keys, &batch[..filled], &mut |index, fate| not_aggregated(first + index, fate));
             first += filled;
             filled = 0;
             if decoded.is_err() {
-                not_aggregated(first, self.refuse_payload(position));
+                not_aggregated(first, self.refuse_payload(keys, position));
                 first += 1;
             }
         }
-        self.apply_batch(&batch[..filled], &mut |index, fate| not_aggregated(first + index, fate));
+        self.apply_batch(keys, &batch[..filled], &mut |index, fate| not_aggregated(first + index, fate));
         self.progress.fates.since(&before)
     }
 
-    fn apply_batch(&mut self, records: &[DecodedRecord<'_>], not_aggregated: &mut impl FnMut(usize, Fate)) {
+    fn apply_batch(
+        &mut self,
+        keys: &mut impl Keys,
+        records: &[DecodedRecord<'_>],
+        not_aggregated: &mut impl FnMut(usize, Fate),
+    ) {
         for (batch, records) in records.chunks(BATCH).enumerate() {
             let mut slots = [UNKNOWN; BATCH];
             let slots = &mut slots[..records.len()];
-            self.slots.look_ahead(records.iter().map(|record| record.key), slots);
+            keys.slots().look_ahead(records.iter().map(|record| record.key), slots);
             let mut not_aggregated = |index: usize, fate: Fate| not_aggregated(batch * BATCH + index, fate);
             match self.smooth_sailing(records, slots) {
-                Some(newest) => self.apply_columns(records, slots, newest, &mut not_aggregated),
-                None => self.apply_one_by_one(records, slots, &mut not_aggregated),
+                Some(newest) => self.apply_columns(keys.slots_mut(), records, slots, newest, &mut not_aggregated),
+                None => self.apply_one_by_one(keys, records, slots, &mut not_aggregated),
             }
         }
     }
 
     fn apply_one_by_one(
         &mut self,
+        keys: &mut impl Keys,
         records: &[DecodedRecord<'_>],
         slots: &[u32],
         not_aggregated: &mut impl FnMut(usize, Fate),
@@ -137,13 +165,13 @@ impl<S: ResultSink> Table<S> {
                 // The slot may have gone to another object since the look-up, or the object got one.
                 true => {
                     let slot = (slot != UNKNOWN).then_some(slot as usize);
-                    let slot = slot.filter(|&slot| self.slots.key(slot) == record.key);
-                    let slot = slot.or_else(|| self.slots.find(record.key));
-                    self.judge(record, slot)
+                    let slot = slot.filter(|&slot| keys.slots().key(slot) == record.key);
+                    let slot = slot.or_else(|| keys.slots().find(record.key));
+                    self.judge(keys, record, slot)
                 }
                 false => Fate::Duplicate,
             };
-            self.count(fate);
+            self.count(keys, fate);
             if fate != Fate::Aggregated {
                 not_aggregated(index, fate);
             }
@@ -183,6 +211,7 @@ impl<S: ResultSink> Table<S> {
 
     fn apply_columns(
         &mut self,
+        keys: &mut Slots,
         records: &[DecodedRecord<'_>],
         slots: &[u32],
         newest: u64,
@@ -196,7 +225,7 @@ impl<S: ResultSink> Table<S> {
         let mut updates = [Update { slot: 0, at: 0, value: Number::U64(0) }; BATCH];
         let mut known = 0;
         for (index, (record, &slot)) in records.iter().zip(slots).enumerate() {
-            let slot = if slot == UNKNOWN { self.slot(record.key) } else { Some(slot as usize) };
+            let slot = if slot == UNKNOWN { self.slot(keys, record.key) } else { Some(slot as usize) };
             match slot {
                 Some(slot) => {
                     updates[known] = Update { slot: slot as u32, at: record.at, value: record.value };

@@ -11,8 +11,11 @@ use derived_stats::column::{Reports, WORD, WindowColumn};
 use derived_stats::{Output, Silence};
 
 use crate::table::bits::Bits;
+use crate::table::keys::Keys;
 use crate::table::plan::{GroupPlan, Plan, Reading};
-use crate::table::{AttributeResult, CHUNK_SLOTS, ResultSink, Subject, Table};
+use crate::table::slots::Slots;
+use crate::table::stream_state::StreamState;
+use crate::table::{AttributeResult, CHUNK_SLOTS, ResultSink, Subject};
 
 /// With `silence="zero"` every silent window feeds every detector, so none can be skipped. A jump in time closes at
 /// most this many of them (a week of minutes); the rest would only repeat what a detector's mean has long reached.
@@ -43,13 +46,13 @@ pub(super) struct Closing {
     fed: Vec<u64>,
 }
 
-impl<S: ResultSink> Table<S> {
+impl<S: ResultSink> StreamState<S> {
     /// Moves the watermark forward, and begins to close what that makes due. Whether there is anything to close.
-    pub(super) fn move_watermark(&mut self, stream_time: u64) -> bool {
+    pub(super) fn move_watermark(&mut self, keys: &mut impl Keys, stream_time: u64) -> bool {
         let makes_due = self.makes_due(stream_time);
         if makes_due {
             // One window at a time.
-            self.finish_closing();
+            self.finish_closing(keys);
         }
         self.progress.watermark = self.progress.watermark.max(stream_time);
         if makes_due {
@@ -57,7 +60,7 @@ impl<S: ResultSink> Table<S> {
             self.begin_next();
         }
         if self.settings.close_per_record == usize::MAX {
-            self.finish_closing();
+            self.finish_closing(keys);
         }
         self.closing.is_some()
     }
@@ -68,15 +71,15 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// Closes every window that is due to its end.
-    pub(super) fn finish_closing(&mut self) {
+    pub(super) fn finish_closing(&mut self, keys: &mut impl Keys) {
         while self.closing.is_some() {
-            self.close_words(usize::MAX);
+            self.close_words(keys, usize::MAX);
         }
     }
 
     /// Closes the share of one record.
-    pub(super) fn close_some(&mut self) {
-        self.close_words(self.settings.close_per_record.div_ceil(WORD));
+    pub(super) fn close_some(&mut self, keys: &mut impl Keys) {
+        self.close_words(keys, self.settings.close_per_record.div_ceil(WORD));
     }
 
     /// Takes the next window that is due out of the open ones, in the order of their ends.
@@ -116,26 +119,26 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// Closes up to so many objects of the windows that are due; what is left of the number when all are closed.
-    pub(super) fn close_objects(&mut self, objects: usize) -> usize {
+    pub(super) fn close_objects(&mut self, keys: &mut impl Keys, objects: usize) -> usize {
         let mut words = objects.div_ceil(WORD);
         while words > 0 && self.closing.is_some() {
             // A window without objects is a step, too.
-            words = words.saturating_sub(self.close_words(words).max(1));
+            words = words.saturating_sub(self.close_words(keys, words).max(1));
         }
         words.saturating_mul(WORD)
     }
 
     /// Closes the next `words` times 64 objects of the window at hand; after the last one, begins with the next window. How
     /// many words that took.
-    fn close_words(&mut self, words: usize) -> usize {
+    fn close_words(&mut self, keys: &mut impl Keys, words: usize) -> usize {
         let Some(mut closing) = self.closing.take() else {
             return 0;
         };
         let plan = Arc::clone(&self.plan);
-        let last = self.slots.len().div_ceil(WORD);
+        let last = keys.slots().len().div_ceil(WORD);
         let from = closing.next;
         for word in from..last.min(from.saturating_add(words)) {
-            self.close_word(&plan, &mut closing, word);
+            self.close_word(keys, &plan, &mut closing, word);
             closing.next = word + 1;
             // For the next window, while the cells are at hand.
             for column in closing.columns.iter_mut().filter_map(|(_, column)| column.as_mut()) {
@@ -148,14 +151,14 @@ impl<S: ResultSink> Table<S> {
             return taken;
         }
         let (group, quiet) = (closing.group, closing.touched.is_empty());
-        self.finish_close(closing);
+        self.finish_close(keys, closing);
         self.groups[group].quiet = if quiet { self.groups[group].quiet.saturating_add(1) } else { 0 };
-        self.skip_uneventful(&plan, group);
+        self.skip_uneventful(keys.slots(), &plan, group);
         self.begin_next();
         taken
     }
 
-    fn close_word(&mut self, plan: &Plan, closing: &mut Closing, word: usize) {
+    fn close_word(&mut self, keys: &mut impl Keys, plan: &Plan, closing: &mut Closing, word: usize) {
         let (group, group_plan) = (&mut self.groups[closing.group], &plan.groups[closing.group]);
         let turns = group.turn(group_plan, word, closing.touched.word(word));
         let present = turns.alive | turns.deleted;
@@ -176,8 +179,8 @@ impl<S: ResultSink> Table<S> {
         let seen = if S::WANTS_RESULTS { present } else { turns.deleted };
         for bit in (0..WORD).filter(|bit| seen >> bit & 1 == 1) {
             match turns.alive >> bit & 1 {
-                1 => self.send_results(plan, closing, first + bit),
-                _ => self.delete(plan, closing, first + bit),
+                1 => self.send_results(keys.slots().key(first + bit), plan, closing, first + bit),
+                _ => self.delete(keys, plan, closing, first + bit),
             }
         }
     }
@@ -207,10 +210,10 @@ impl<S: ResultSink> Table<S> {
         }
     }
 
-    fn send_results(&mut self, plan: &Plan, closing: &Closing, slot: usize) {
+    fn send_results(&mut self, key: &[u8], plan: &Plan, closing: &Closing, slot: usize) {
         for &type_index in &plan.groups[closing.group].types {
             let subject = Subject {
-                key: self.slots.key(slot),
+                key,
                 type_index,
                 proxy: &self.proxy,
                 start: closing.start,
@@ -252,10 +255,10 @@ impl<S: ResultSink> Table<S> {
     /// Ends an object's proxy UVEs: one last row each, without value, and everything about it is forgotten. One that
     /// has samples in later windows already begins anew with those; what follows the log and not the windows, a
     /// counter's reading and an inline state, goes on.
-    fn delete(&mut self, plan: &Plan, closing: &Closing, slot: usize) {
+    fn delete(&mut self, keys: &mut impl Keys, plan: &Plan, closing: &Closing, slot: usize) {
         for &type_index in &plan.groups[closing.group].types {
             let &Closing { start, end, .. } = closing;
-            let key = self.slots.key(slot);
+            let key = keys.slots().key(slot);
             let subject = Subject { key, type_index, proxy: &self.proxy, start, end, partial: false, deleted: true };
             self.sink.begin(&subject);
             self.sink.end(&subject);
@@ -266,7 +269,7 @@ impl<S: ResultSink> Table<S> {
             self.forget(plan, closing.group, slot);
         }
         if self.is_done_with(slot) {
-            self.slots.remove(slot);
+            keys.free(slot);
         }
     }
 
@@ -302,19 +305,20 @@ impl<S: ResultSink> Table<S> {
         }
     }
 
-    fn finish_close(&mut self, closing: Closing) {
+    fn finish_close(&mut self, keys: &mut impl Keys, closing: Closing) {
         for (lane, column) in closing.columns {
             if let Some(column) = column {
                 self.lanes[lane].recycle(column, closing.next * WORD);
             }
         }
         self.groups[closing.group].recycle(closing.touched);
-        if let Some(slots) = self.slots.shrink() {
+        if let Some(slots) = keys.shrink() {
             self.shrink(slots);
         }
     }
 
-    fn shrink(&mut self, slots: usize) {
+    /// Gives memory back: no slot from `slots` on holds an object.
+    pub(super) fn shrink(&mut self, slots: usize) {
         self.groups.iter_mut().for_each(|group| group.shrink(slots));
         self.lanes.iter_mut().for_each(|lane| lane.shrink(slots));
         self.detectors.iter_mut().for_each(|detectors| detectors.shrink(slots));
@@ -323,7 +327,7 @@ impl<S: ResultSink> Table<S> {
 
     /// After a silent window, passes over those that follow and would do nothing: a sample that comes a year later
     /// does not close half a million windows one by one.
-    fn skip_uneventful(&mut self, plan: &Plan, index: usize) {
+    fn skip_uneventful(&mut self, slots: &Slots, plan: &Plan, index: usize) {
         #[cfg(test)]
         if self.never_skips {
             return;
@@ -343,7 +347,7 @@ impl<S: ResultSink> Table<S> {
         if skipped > 0 {
             group.skip(skipped);
             group.closed_to = Some(closed_to + skipped * group_plan.period);
-            (0..self.slots.len().div_ceil(CHUNK_SLOTS)).for_each(|chunk| self.dirty.insert(chunk));
+            (0..slots.len().div_ceil(CHUNK_SLOTS)).for_each(|chunk| self.dirty.insert(chunk));
         }
     }
 }
@@ -396,7 +400,7 @@ mod tests {
     use crate::position::Position;
     use crate::schema::Schema;
     use crate::stream::StreamName;
-    use crate::table::{DecodedRecord, TableSettings};
+    use crate::table::{DecodedRecord, Table, TableSettings};
 
     const SECOND: u64 = 1_000_000;
 
@@ -459,7 +463,7 @@ mod tests {
             let settings = [first.as_str(), second.as_str()];
             let every = [2, 3, 7, 40][(seed % 4) as usize];
             let mut one_by_one = table(settings, every);
-            one_by_one.never_skips = true;
+            one_by_one.stream.never_skips = true;
             let expected = outcome(one_by_one, seed, 60);
             assert!(outcome(table(settings, every), seed, 60) == expected, "seed {seed}: {settings:?}, every {every}");
         }

@@ -6,8 +6,10 @@ use derived_stats::{Number, Report, UpdateError};
 
 use crate::key::{KeyError, ObjectKey};
 use crate::position::Position;
-use crate::table::slots::MAX_KEY_BYTES;
-use crate::table::{AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Progress, Record, ResultSink, Subject, Table};
+use crate::table::keys::Keys;
+use crate::table::slots::{MAX_KEY_BYTES, Slots};
+use crate::table::stream_state::{Progress, StreamState};
+use crate::table::{AttributeResult, CHUNK_SLOTS, DecodedRecord, Fate, Record, ResultSink, Subject, Table};
 use crate::wire::{self, WireError};
 
 /// Why a record is no sample.
@@ -45,13 +47,27 @@ impl<S: ResultSink> Table<S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ingest_decoded(&mut self, record: &DecodedRecord<'_>) -> Fate {
-        let slot = self.slots.find(record.key);
+        self.stream.ingest_decoded(&mut self.slots, record)
+    }
+
+    /// Why the table will never take such a record: its key, its payload or its value is none. `None` for a sample,
+    /// whatever its time.
+    ///
+    /// For whoever sets such records aside: [`ingest`](Self::ingest) only counts them. Costs a decoding.
+    pub fn fault(&self, key: &[u8], payload: &[u8]) -> Option<RecordFault> {
+        self.stream.fault(key, payload)
+    }
+}
+
+impl<S: ResultSink> StreamState<S> {
+    pub(super) fn ingest_decoded(&mut self, keys: &mut impl Keys, record: &DecodedRecord<'_>) -> Fate {
+        let slot = keys.slots().find(record.key);
         if let Some(slot) = slot.filter(|_| self.is_plain(record)) {
             self.apply_plain(slot, record);
             return Fate::Aggregated;
         }
-        let fate = if self.is_new(record.position) { self.judge(record, slot) } else { Fate::Duplicate };
-        self.count(fate);
+        let fate = if self.is_new(record.position) { self.judge(keys, record, slot) } else { Fate::Duplicate };
+        self.count(keys, fate);
         fate
     }
 
@@ -90,32 +106,29 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// Decodes a record and applies it.
-    pub(super) fn apply_record(&mut self, record: &Record<'_>) -> Fate {
+    pub(super) fn ingest(&mut self, keys: &mut impl Keys, record: &Record<'_>) -> Fate {
         let &Record { position, arrived, key, payload } = record;
         match wire::decode_within(payload, self.settings.max_payload_bytes) {
-            Ok(sample) => self.ingest_decoded(&DecodedRecord {
-                position,
-                arrived,
-                key,
-                at: sample.timestamp,
-                value: sample.value,
-            }),
-            Err(_) => self.refuse_payload(position),
+            Ok(sample) => {
+                let (at, value) = (sample.timestamp, sample.value);
+                self.ingest_decoded(keys, &DecodedRecord { position, arrived, key, at, value })
+            }
+            Err(_) => self.refuse_payload(keys, position),
         }
     }
 
     /// Counts a record whose payload cannot be decoded.
-    pub(super) fn refuse_payload(&mut self, position: Position) -> Fate {
+    pub(super) fn refuse_payload(&mut self, keys: &mut impl Keys, position: Position) -> Fate {
         let fate = if self.is_new(position) { Fate::MalformedPayload } else { Fate::Duplicate };
-        self.count(fate);
+        self.count(keys, fate);
         fate
     }
 
     /// Counts a record that was judged, and does its share of the window that is closing.
-    pub(super) fn count(&mut self, fate: Fate) {
+    pub(super) fn count(&mut self, keys: &mut impl Keys, fate: Fate) {
         self.progress.fates.add(fate, 1);
         if self.closing.is_some() {
-            self.close_some();
+            self.close_some(keys);
         }
     }
 
@@ -129,7 +142,7 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// Applies a record of the object in `slot`, which is none for an object without a slot.
-    pub(super) fn judge(&mut self, record: &DecodedRecord<'_>, slot: Option<usize>) -> Fate {
+    pub(super) fn judge(&mut self, keys: &mut impl Keys, record: &DecodedRecord<'_>, slot: Option<usize>) -> Fate {
         // A known key was checked when it became known.
         if slot.is_none() && !self.is_key(record.key) {
             return Fate::MalformedKey;
@@ -141,21 +154,17 @@ impl<S: ResultSink> Table<S> {
             return Fate::MalformedValue;
         }
         // Windows that close may take the slot away.
-        let slot = if self.note_time(record.at) { None } else { slot };
+        let slot = if self.note_time(keys, record.at) { None } else { slot };
         if !self.is_open_at(record.at) {
             return Fate::Late;
         }
-        match slot.or_else(|| self.slot(record.key)) {
-            Some(slot) => self.apply(slot, record),
+        match slot.or_else(|| self.slot(keys.slots_mut(), record.key)) {
+            Some(slot) => self.apply(keys, slot, record),
             None => Fate::OverLimit,
         }
     }
 
-    /// Why the table will never take such a record: its key, its payload or its value is none. `None` for a sample,
-    /// whatever its time.
-    ///
-    /// For whoever sets such records aside: [`ingest`](Self::ingest) only counts them. Costs a decoding.
-    pub fn fault(&self, key: &[u8], payload: &[u8]) -> Option<RecordFault> {
+    pub(super) fn fault(&self, key: &[u8], payload: &[u8]) -> Option<RecordFault> {
         let limit = self.settings.max_key_bytes.min(MAX_KEY_BYTES);
         match (wire::decode_within(payload, self.settings.max_payload_bytes), ObjectKey::parse_within(key, limit)) {
             (Err(error), _) => Some(RecordFault::Payload(error)),
@@ -170,14 +179,14 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// The slot of an object, which gets one if it is new; `None` if there are as many objects as are allowed.
-    pub(super) fn slot(&mut self, key: &[u8]) -> Option<usize> {
-        let known = self.slots.find(key);
-        let has_room = self.slots.objects() < self.settings.max_objects && self.slots.has_room_for(key);
-        known.or_else(|| has_room.then(|| self.slots.insert(key)))
+    pub(super) fn slot(&self, slots: &mut Slots, key: &[u8]) -> Option<usize> {
+        let known = slots.find(key);
+        let has_room = slots.objects() < self.settings.max_objects && slots.has_room_for(key);
+        known.or_else(|| has_room.then(|| slots.insert(key)))
     }
 
     /// Moves time on. Whether windows may have closed.
-    fn note_time(&mut self, at: u64) -> bool {
+    fn note_time(&mut self, keys: &mut impl Keys, at: u64) -> bool {
         match self.progress.newest {
             Some(newest) if newest >= at => return false,
             Some(_) => {}
@@ -186,7 +195,7 @@ impl<S: ResultSink> Table<S> {
         self.progress.newest = Some(at);
         let watermark = at.saturating_sub(self.allowed_lateness);
         let makes_due = self.makes_due(watermark);
-        self.move_watermark(watermark);
+        self.move_watermark(keys, watermark);
         makes_due
     }
 
@@ -201,7 +210,7 @@ impl<S: ResultSink> Table<S> {
         (at >= watermark && at < u64::MAX) || window_end(at, period) > watermark
     }
 
-    fn apply(&mut self, slot: usize, record: &DecodedRecord<'_>) -> Fate {
+    fn apply(&mut self, keys: &mut impl Keys, slot: usize, record: &DecodedRecord<'_>) -> Fate {
         let mut outcome = Fate::Refused;
         for index in 0..self.groups.len() {
             if self.is_open(record.at, self.plan.groups[index].period) {
@@ -212,7 +221,7 @@ impl<S: ResultSink> Table<S> {
             }
         }
         if outcome == Fate::Refused && self.is_done_with(slot) {
-            self.slots.remove(slot);
+            keys.free(slot);
         }
         self.dirty.insert(slot / CHUNK_SLOTS);
         outcome

@@ -6,6 +6,8 @@ use derived_stats::column::WindowColumn;
 use derived_stats::{Number, Output, Report};
 
 use crate::table::plan::{Reading, TypePlan};
+use crate::table::slots::Slots;
+use crate::table::stream_state::StreamState;
 use crate::table::{CHUNK_SLOTS, ResultSink, Table};
 
 /// What a table holds of one object at the moment. Nothing is sent or changed by looking at it.
@@ -82,10 +84,7 @@ impl<S: ResultSink> Table<S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn object(&self, key: &[u8]) -> Option<ObjectView<'_>> {
-        let slot = self.slots.find(key)?;
-        let types = self.plan.types.iter().enumerate();
-        let types = types.map(|(index, plan)| self.type_view(index, plan, slot)).collect();
-        Some(ObjectView { key: self.slots.key(slot), types })
+        self.slots.find(key).map(|slot| self.stream.object(&self.slots, slot))
     }
 
     /// The keys of all objects, in the order of their slots: that of their first samples, where a freed slot goes to the
@@ -104,6 +103,22 @@ impl<S: ResultSink> Table<S> {
         let Some(slot) = self.slots.find(key) else {
             return false;
         };
+        self.stream.remove(slot);
+        self.slots.remove(slot);
+        true
+    }
+}
+
+impl<S: ResultSink> StreamState<S> {
+    /// What the state holds of the object in a slot.
+    pub(super) fn object<'t>(&'t self, slots: &'t Slots, slot: usize) -> ObjectView<'t> {
+        let types = self.plan.types.iter().enumerate();
+        let types = types.map(|(index, plan)| self.type_view(index, plan, slot)).collect();
+        ObjectView { key: slots.key(slot), types }
+    }
+
+    /// Forgets the object in a slot.
+    pub(super) fn remove(&mut self, slot: usize) {
         let plan = Arc::clone(&self.plan);
         for group in 0..self.groups.len() {
             self.forget(&plan, group, slot);
@@ -112,9 +127,7 @@ impl<S: ResultSink> Table<S> {
         if let Some(closing) = &mut self.closing {
             closing.remove(slot);
         }
-        self.slots.remove(slot);
         self.dirty.insert(slot / CHUNK_SLOTS);
-        true
     }
 
     fn type_view<'t>(&'t self, type_index: usize, plan: &'t TypePlan, slot: usize) -> TypeView<'t> {

@@ -39,7 +39,9 @@ use self::slot_set::SlotSet;
 use self::sources::SavedColumn;
 use crate::position::Position;
 use crate::table::identity::GroupKey;
-use crate::table::{Fates, Progress, ResultSink, Table};
+use crate::table::keys::Keys;
+use crate::table::stream_state::{Progress, StreamState};
+use crate::table::{Fates, ResultSink, Table};
 
 /// Slots in a chunk. A chunk is written whole when one of its objects changed: small enough for that to be cheap, large
 /// enough that a million objects are a few thousand chunks.
@@ -109,16 +111,22 @@ impl<S: ResultSink> Table<S> {
     /// The results are not part of it: drain them first, and store both together. A window that is
     /// [closing](Self::is_closing) is closed to its end, which may take a while: wait until it is, if that matters.
     pub fn snapshot(&mut self) -> Snapshot {
-        self.finish_closing();
+        self.stream.snapshot(&mut self.slots)
+    }
+}
+
+impl<S: ResultSink> StreamState<S> {
+    pub(super) fn snapshot(&mut self, keys: &mut impl Keys) -> Snapshot {
+        self.finish_closing(keys);
         let dirty = std::mem::take(&mut self.dirty);
-        let columns = columns::distinct_columns(&self.plan);
-        let chunks = dirty.iter().map(|chunk| (chunk as u32, self.encode_chunk(&columns, chunk))).collect();
+        let (columns, slots) = (columns::distinct_columns(&self.plan), keys.slots());
+        let chunks = dirty.iter().map(|chunk| (chunk as u32, self.encode_chunk(slots, &columns, chunk))).collect();
         Snapshot { meta: self.encode_meta(&columns), chunks }
     }
 
     fn encode_meta(&self, columns: &[columns::Column<'_>]) -> Vec<u8> {
         let Progress { position, newest, watermark, covered_from, fates } = self.progress;
-        let group = |(group, plan): (&crate::table::Group, &crate::table::plan::GroupPlan)| SavedGroup {
+        let group = |(group, plan): (&crate::table::group::Group, &crate::table::plan::GroupPlan)| SavedGroup {
             group: plan.key(),
             closed_to: group.closed_to,
         };

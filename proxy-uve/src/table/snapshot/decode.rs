@@ -2,12 +2,13 @@
 
 use derived_stats::{RestoreError, Words};
 
+use crate::table::ResultSink;
 use crate::table::group::Life;
-use crate::table::slots::MAX_KEY_BYTES;
+use crate::table::slots::{MAX_KEY_BYTES, Slots};
 use crate::table::snapshot::columns::Column;
 use crate::table::snapshot::sources::Sources;
 use crate::table::snapshot::{CHUNK_SLOTS, SlotSet, SnapshotError, SnapshotPart, StateKind, kind_of_code, seal};
-use crate::table::{ResultSink, Table};
+use crate::table::stream_state::StreamState;
 
 /// The first version that is newer than the one that can be read.
 fn newer<'v>(found: &'v [u16], readable: &'v [u16]) -> Option<(&'v u16, &'v u16)> {
@@ -28,10 +29,11 @@ struct Section {
     words: Vec<u64>,
 }
 
-impl<S: ResultSink> Table<S> {
+impl<S: ResultSink> StreamState<S> {
     /// Puts the objects of a chunk into their slots.
     pub(super) fn decode_chunk(
         &mut self,
+        slots: &mut Slots,
         sources: &mut Sources<'_>,
         chunk: u32,
         bytes: &[u8],
@@ -48,18 +50,19 @@ impl<S: ResultSink> Table<S> {
             if key.len() > MAX_KEY_BYTES {
                 return Err(reader.inconsistent("a key is longer than keys can be"));
             }
-            if !key.is_empty() && !self.slots.restore(slot, key) {
+            if !key.is_empty() && !slots.restore(slot, key) {
                 return Err(reader.inconsistent("a key is there twice"));
             }
         }
         while !reader.bytes.is_empty() {
-            self.decode_section(sources, &mut reader, chunk)?;
+            self.decode_section(slots, sources, &mut reader, chunk)?;
         }
         Ok(())
     }
 
     fn decode_section(
         &mut self,
+        slots: &Slots,
         sources: &mut Sources<'_>,
         reader: &mut Reader<'_>,
         chunk: u32,
@@ -70,7 +73,7 @@ impl<S: ResultSink> Table<S> {
         let identity = reader.bytes("identity length", "identity")?;
         let group = reader.bytes("group length", "group")?;
         let section = reader.section(chunk as usize * CHUNK_SLOTS, versions)?;
-        let is_free = |slot: usize| self.slots.key(section.first + slot).is_empty();
+        let is_free = |slot: usize| slots.key(section.first + slot).is_empty();
         if section.slots.iter().any(is_free) {
             return Err(reader.inconsistent("a state belongs to a slot without object"));
         }

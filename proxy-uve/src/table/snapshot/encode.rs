@@ -1,20 +1,22 @@
 //! A chunk, written.
 
+use crate::table::ResultSink;
+use crate::table::slots::Slots;
 use crate::table::snapshot::columns::Column;
 use crate::table::snapshot::{CHUNK_SLOTS, SlotSet, StateKind, kind_code, seal};
-use crate::table::{ResultSink, Table};
+use crate::table::stream_state::StreamState;
 
-impl<S: ResultSink> Table<S> {
+impl<S: ResultSink> StreamState<S> {
     /// The chunk's bytes; `None` if none of its slots holds an object.
-    pub(super) fn encode_chunk(&self, columns: &[Column<'_>], chunk: usize) -> Option<Vec<u8>> {
+    pub(super) fn encode_chunk(&self, all: &Slots, columns: &[Column<'_>], chunk: usize) -> Option<Vec<u8>> {
         let first = chunk * CHUNK_SLOTS;
-        let is_used = |slot: &usize| !self.slots.key(*slot).is_empty();
-        let last = (first..(first + CHUNK_SLOTS).min(self.slots.len())).rev().find(is_used)?;
+        let is_used = |slot: &usize| !all.key(*slot).is_empty();
+        let last = (first..(first + CHUNK_SLOTS).min(all.len())).rev().find(is_used)?;
         let slots = first..last + 1;
         let mut out = seal::begin();
         out.extend((slots.len() as u16).to_le_bytes());
         for slot in slots.clone() {
-            let key = self.slots.key(slot);
+            let key = all.key(slot);
             out.extend((key.len() as u32).to_le_bytes());
             out.extend(key);
         }

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use derived_stats::column::DownstreamColumn;
 
 use crate::table::group::Group;
+use crate::table::keys::Keys;
 use crate::table::plan::Plan;
+use crate::table::slots::Slots;
 use crate::table::snapshot::sources::Sources;
 use crate::table::snapshot::{CHUNK_SLOTS, Meta, RestoreReport, SnapshotError, SnapshotPart, StateKind, seal};
-use crate::table::{Progress, ResultBuffer, ResultSink, Table, TableSettings};
+use crate::table::stream_state::{Progress, StreamState};
+use crate::table::{ResultBuffer, ResultSink, Table, TableSettings};
 
 impl Table {
     /// The table that a sequence of snapshots describes (the newest meta part and the newest form of each chunk), and
@@ -66,21 +69,59 @@ impl<S: ResultSink> Table<S> {
         meta: &[u8],
         chunks: impl IntoIterator<Item = (u32, &'c [u8])>,
     ) -> Result<(Self, RestoreReport), SnapshotError> {
-        let meta = Meta::decode(meta, &plan)?;
-        let mut sources = Sources::new(&plan, &meta.columns);
-        let mut table = Self::with_sink(Arc::clone(&plan), settings, sink);
+        let mut slots = Slots::default();
+        let mut restore = Restore::new(&plan, settings, sink, meta)?;
         for (chunk, bytes) in chunks {
-            table.decode_chunk(&mut sources, chunk, bytes)?;
+            restore.add_chunk(&mut slots, chunk, bytes)?;
         }
-        table.slots.finish_restore();
-        table.take_meta(&meta, &sources)?;
-        table.start_failed_anew(&plan, &sources);
-        table.mark_new_lanes(&sources);
-        table.take_in_objects(&plan, &sources);
-        table.forget_orphans(&plan);
-        Ok((table, sources.report()))
+        slots.finish_restore();
+        let (mut stream, report) = restore.finish(&slots)?;
+        stream.forget_orphans(&mut slots);
+        Ok((Self { stream, slots }, report))
+    }
+}
+
+/// The restore of one stream's state.
+pub(in crate::table) struct Restore<'p, S> {
+    stream: StreamState<S>,
+    meta: Meta,
+    sources: Sources<'p>,
+}
+
+impl<'p, S: ResultSink> Restore<'p, S> {
+    pub(in crate::table) fn new(
+        plan: &'p Arc<Plan>,
+        settings: TableSettings,
+        sink: S,
+        meta: &[u8],
+    ) -> Result<Self, SnapshotError> {
+        let meta = Meta::decode(meta, plan)?;
+        let sources = Sources::new(plan, &meta.columns);
+        Ok(Self { stream: StreamState::new(Arc::clone(plan), settings, sink), meta, sources })
     }
 
+    pub(in crate::table) fn add_chunk(
+        &mut self,
+        slots: &mut Slots,
+        chunk: u32,
+        bytes: &[u8],
+    ) -> Result<(), SnapshotError> {
+        self.stream.decode_chunk(slots, &mut self.sources, chunk, bytes)
+    }
+
+    /// The state after the last chunk, still with the [orphans](StreamState::forget_orphans).
+    pub(in crate::table) fn finish(self, slots: &Slots) -> Result<(StreamState<S>, RestoreReport), SnapshotError> {
+        let Self { mut stream, meta, sources } = self;
+        let plan = Arc::clone(&stream.plan);
+        stream.take_meta(&meta, &sources)?;
+        stream.start_failed_anew(slots, &plan, &sources);
+        stream.mark_new_lanes(&sources);
+        stream.take_in_objects(slots, &plan, &sources);
+        Ok((stream, sources.report()))
+    }
+}
+
+impl<S: ResultSink> StreamState<S> {
     fn take_meta(&mut self, meta: &Meta, sources: &Sources<'_>) -> Result<(), SnapshotError> {
         let &Meta { position, newest, watermark, covered_from, fates, .. } = meta;
         self.progress = Progress { position, newest, watermark, covered_from, fates };
@@ -101,13 +142,13 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// Empties the columns whose saved state cannot be read.
-    fn start_failed_anew(&mut self, plan: &Plan, sources: &Sources<'_>) {
+    fn start_failed_anew(&mut self, slots: &Slots, plan: &Plan, sources: &Sources<'_>) {
         for (_, column) in sources.columns.iter().enumerate().filter(|&(target, _)| sources.has_failed(target)) {
             let index = column.index;
             match column.kind {
                 StateKind::Counter => {
                     if let Some(counters) = &mut self.lanes[index].counters {
-                        (0..self.slots.len()).for_each(|slot| counters.clear(slot));
+                        (0..slots.len()).for_each(|slot| counters.clear(slot));
                     }
                 }
                 StateKind::Detector => {
@@ -115,12 +156,12 @@ impl<S: ResultSink> Table<S> {
                         self.detectors[index] = detectors;
                     }
                 }
-                StateKind::Inline => (0..self.slots.len()).for_each(|slot| self.inline[index].clear(slot)),
+                StateKind::Inline => (0..slots.len()).for_each(|slot| self.inline[index].clear(slot)),
                 StateKind::Window => self.lanes[index].open.clear(),
                 // Without them there is no table: see `Sources::fail`.
                 StateKind::Liveness | StateKind::Touched => {}
             }
-            self.mark_all_dirty();
+            self.mark_all_dirty(slots);
         }
     }
 
@@ -138,7 +179,7 @@ impl<S: ResultSink> Table<S> {
 
     /// Gives a life to the objects whose states come from a group that does not count the lives of this one: those of
     /// `2-raw:DSSum` with a period of a minute go on with `1-raw:DSSum` and one of two minutes.
-    fn take_in_objects(&mut self, plan: &Plan, sources: &Sources<'_>) {
+    fn take_in_objects(&mut self, slots: &Slots, plan: &Plan, sources: &Sources<'_>) {
         let now = self.progress.newest.unwrap_or(0).max(self.progress.watermark);
         for (index, group) in plan.groups.iter().enumerate() {
             let lives = sources.source(StateKind::Liveness, index).map(|saved| saved.group);
@@ -152,12 +193,12 @@ impl<S: ResultSink> Table<S> {
                 }
                 for (start, column) in &self.lanes[lane].open {
                     let last_period = start.saturating_add(window - group.period);
-                    let with_samples = (0..self.slots.len()).filter(|&slot| !column.is_empty(slot));
+                    let with_samples = (0..slots.len()).filter(|&slot| !column.is_empty(slot));
                     touched.extend(with_samples.map(|slot| (last_period, slot)));
                 }
             }
             if lives.is_none() {
-                let with_state = (0..self.slots.len()).filter(|&slot| self.has_lasting_state(plan, index, slot));
+                let with_state = (0..slots.len()).filter(|&slot| self.has_lasting_state(plan, index, slot));
                 touched.extend(with_state.map(|slot| (now - now % group.period, slot)));
             }
             for (start, slot) in touched {
@@ -177,23 +218,24 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// Drops the states and frees the objects that a change of configuration left without a life.
-    fn forget_orphans(&mut self, plan: &Plan) {
-        for slot in 0..self.slots.len() {
+    pub(in crate::table) fn forget_orphans(&mut self, keys: &mut impl Keys) {
+        let plan = Arc::clone(&self.plan);
+        for slot in 0..keys.slots().len() {
             for group in 0..self.groups.len() {
                 if self.groups[group].is_done_with(slot) {
-                    self.forget(plan, group, slot);
+                    self.forget(&plan, group, slot);
                 }
             }
             let orphan = self.groups.iter().all(|group| group.is_done_with(slot));
-            if orphan && !self.slots.key(slot).is_empty() {
-                self.slots.remove(slot);
+            if orphan && !keys.slots().key(slot).is_empty() {
+                keys.free(slot);
                 self.dirty.insert(slot / CHUNK_SLOTS);
             }
         }
     }
 
-    fn mark_all_dirty(&mut self) {
-        (0..self.slots.len().div_ceil(CHUNK_SLOTS)).for_each(|chunk| self.dirty.insert(chunk));
+    fn mark_all_dirty(&mut self, slots: &Slots) {
+        (0..slots.len().div_ceil(CHUNK_SLOTS)).for_each(|chunk| self.dirty.insert(chunk));
     }
 }
 

@@ -1,0 +1,40 @@
+//! The key map as the state of one stream uses it: for itself, or shared with the states of other streams.
+
+use crate::table::slots::Slots;
+
+/// The keys and slots of objects. A call is resolved at compile time: a table of one stream pays nothing for those of
+/// several.
+pub(super) trait Keys {
+    /// The keys, to look up.
+    fn slots(&self) -> &Slots;
+
+    /// The keys, to add to them.
+    fn slots_mut(&mut self) -> &mut Slots;
+
+    /// Frees a slot of which the caller holds nothing any more, unless another stream does.
+    fn free(&mut self, slot: usize);
+
+    /// Gives memory back after many slots were freed. The new number of slots, if it is lower: the caller's columns
+    /// shrink to it.
+    fn shrink(&mut self) -> Option<usize>;
+}
+
+impl Keys for Slots {
+    #[inline]
+    fn slots(&self) -> &Slots {
+        self
+    }
+
+    #[inline]
+    fn slots_mut(&mut self) -> &mut Slots {
+        self
+    }
+
+    fn free(&mut self, slot: usize) {
+        self.remove(slot);
+    }
+
+    fn shrink(&mut self) -> Option<usize> {
+        Self::shrink(self)
+    }
+}

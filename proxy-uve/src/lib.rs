@@ -36,7 +36,8 @@
 //! * [`schema`]: proxy types as data, in Sandesh struct syntax; two are built in.
 //! * [`proxy_list`]: which types run on which stream; [`stream`]: streams and their topics.
 //! * [`wire`]: payloads; [`key`]: object keys and their partitions.
-//! * [`Plan`] and [`Table`]: what is computed, and the objects of one partition.
+//! * [`Plan`] and [`Table`]: what is computed, and the objects of one partition; [`TableSet`]: the same for several
+//!   streams with the same objects.
 //!
 //! # Determinism
 //!
@@ -78,10 +79,10 @@ pub use self::key::{ObjectKey, partition, table_of_uve_type, uve_type_of_table};
 pub use self::position::Position;
 pub use self::stream::StreamName;
 pub use self::table::{
-    AttributeDescription, AttributeResult, AttributeView, CHUNK_SLOTS, DecodedRecord, Fate, Fates, ObjectView,
-    OpenWindow, Plan, Record, RecordFault, RestoreOutcome, RestoreReport, RestoredState, ResultBuffer, ResultRow,
-    ResultSink, Snapshot, SnapshotError, SnapshotPart, StateKind, Subject, Table, TableSettings, TypeView,
-    UveDescription,
+    AttributeDescription, AttributeResult, AttributeView, CHUNK_SLOTS, DecodedRecord, Fate, Fates, Metric, MetricMut,
+    ObjectView, OpenWindow, Plan, Record, RecordFault, RestoreOutcome, RestoreReport, RestoredState, ResultBuffer,
+    ResultRow, ResultSink, SavedMetric, SetRestoreError, Snapshot, SnapshotError, SnapshotPart, StateKind, Subject,
+    Table, TableSet, TableSettings, TypeView, UveDescription,
 };
 
 /// The examples of the README run as tests.

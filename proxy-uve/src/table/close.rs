@@ -273,6 +273,11 @@ impl<S: ResultSink> StreamState<S> {
         }
     }
 
+    /// Whether the object is alive or has samples in any group.
+    pub(super) fn holds(&self, slot: usize) -> bool {
+        !self.is_done_with(slot)
+    }
+
     /// Whether no group has anything of the object.
     pub(super) fn is_done_with(&self, slot: usize) -> bool {
         (0..self.groups.len()).all(|group| self.group_is_done_with(group, slot))

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! chunk   := version:u8 checksum:u32 keys section*
-//! keys    := count:u16 text*                       one for each slot up to the last used; an empty one is a free slot
+//! keys    := count:u16 text*                       one for each slot up to the last used; empty for a slot without object
 //! section := kind:u8 versions:u8 version:u16* identity:text group:text start:u64 slots:u64*4 words:u32 word:u64*
 //! text    := length:u32 byte*
 //! meta    := version:u8 checksum:u32 JSON
@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::error::{SnapshotError, SnapshotPart};
 pub use self::report::{RestoreOutcome, RestoreReport, RestoredState, StateKind};
+pub(in crate::table) use self::restore::Restore;
 use self::slot_set::SlotSet;
 use self::sources::SavedColumn;
 use crate::position::Position;
@@ -60,7 +61,7 @@ pub struct Snapshot {
     pub chunks: Vec<(u32, Option<Vec<u8>>)>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Meta {
     stream: String,

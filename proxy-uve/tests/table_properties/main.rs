@@ -10,6 +10,7 @@
 mod changes;
 mod oracle;
 mod restarts;
+mod sets;
 mod workload;
 
 use derived_stats::Number;

@@ -9,7 +9,7 @@ use derived_stats::{Number, Silence};
 use proptest::prelude::*;
 use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
-use proxy_uve::{DecodedRecord, Plan, Position, RestoreReport, Table, TableSettings};
+use proxy_uve::{DecodedRecord, Plan, Position, RestoreReport, Snapshot, Table, TableSettings};
 
 use Algorithm::{Average, AverageDetector, Newest, Sum, SumDetector};
 use Raw::{Counter, F64, U64};
@@ -106,12 +106,17 @@ fn definition(of: &Type) -> String {
 }
 
 pub(crate) fn plan(types: &[Type]) -> Arc<Plan> {
+    plan_of("egress_flow_count", types)
+}
+
+/// A plan for the samples of an attribute.
+pub(crate) fn plan_of(attribute: &str, types: &[Type]) -> Arc<Plan> {
     let text =
         "struct AnomalyResult { 1: u64 samples }\n".to_owned() + &types.iter().map(definition).collect::<String>();
     let text = text.replace("r.AnomalyResult", "derived_stats_results.AnomalyResult");
     let schema = Schema::parse("random.sandesh", &text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
     let types: Vec<_> = types.iter().map(|of| Arc::clone(schema.get(of.name).unwrap())).collect();
-    Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap(), &types))
+    Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", attribute).unwrap(), &types))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -208,12 +213,14 @@ pub(crate) fn apply(table: &mut Table, position: usize, step: Step) {
 }
 
 /// A result as text.
+pub(crate) fn text(row: &proxy_uve::ResultRow<'_>) -> String {
+    let (key, json) = (String::from_utf8_lossy(row.key), String::from_utf8_lossy(row.json));
+    format!("{} {} {} {} {json}", row.end, row.start, key, row.uve_name)
+}
+
+/// The results as text.
 pub(crate) fn taken(table: &mut Table) -> Vec<String> {
-    let row = |row: proxy_uve::ResultRow<'_>| {
-        let (key, json) = (String::from_utf8_lossy(row.key), String::from_utf8_lossy(row.json));
-        format!("{} {} {} {} {json}", row.end, row.start, key, row.uve_name)
-    };
-    let rows = table.drain().map(row).collect();
+    let rows = table.drain().map(|row| text(&row)).collect();
     table.clear_results();
     rows
 }
@@ -227,7 +234,10 @@ pub(crate) struct Saved {
 
 impl Saved {
     pub(crate) fn take(&mut self, table: &mut Table) {
-        let snapshot = table.snapshot();
+        self.add(table.snapshot());
+    }
+
+    pub(crate) fn add(&mut self, snapshot: Snapshot) {
         self.meta = snapshot.meta;
         for (chunk, bytes) in snapshot.chunks {
             match bytes {
@@ -237,8 +247,11 @@ impl Saved {
         }
     }
 
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()))
+    }
+
     pub(crate) fn restore(&self, plan: Arc<Plan>, settings: TableSettings) -> (Table, RestoreReport) {
-        let chunks = self.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
-        Table::restore(plan, settings, &self.meta, chunks).unwrap()
+        Table::restore(plan, settings, &self.meta, self.chunks()).unwrap()
     }
 }

@@ -3,6 +3,7 @@
 use derived_stats::{RestoreError, Words};
 
 use crate::table::ResultSink;
+use crate::table::bits::Bits;
 use crate::table::group::Life;
 use crate::table::slots::{MAX_KEY_BYTES, Slots};
 use crate::table::snapshot::columns::Column;
@@ -30,10 +31,11 @@ struct Section {
 }
 
 impl<S: ResultSink> StreamState<S> {
-    /// Puts the objects of a chunk into their slots.
+    /// Puts the objects of a chunk into their slots, and these into `named`.
     pub(super) fn decode_chunk(
         &mut self,
         slots: &mut Slots,
+        named: &mut Bits,
         sources: &mut Sources<'_>,
         chunk: u32,
         bytes: &[u8],
@@ -50,19 +52,19 @@ impl<S: ResultSink> StreamState<S> {
             if key.len() > MAX_KEY_BYTES {
                 return Err(reader.inconsistent("a key is longer than keys can be"));
             }
-            if !key.is_empty() && !slots.restore(slot, key) {
-                return Err(reader.inconsistent("a key is there twice"));
+            if !key.is_empty() {
+                reader.name(slots, named, slot, key)?;
             }
         }
         while !reader.bytes.is_empty() {
-            self.decode_section(slots, sources, &mut reader, chunk)?;
+            self.decode_section(named, sources, &mut reader, chunk)?;
         }
         Ok(())
     }
 
     fn decode_section(
         &mut self,
-        slots: &Slots,
+        named: &Bits,
         sources: &mut Sources<'_>,
         reader: &mut Reader<'_>,
         chunk: u32,
@@ -73,7 +75,7 @@ impl<S: ResultSink> StreamState<S> {
         let identity = reader.bytes("identity length", "identity")?;
         let group = reader.bytes("group length", "group")?;
         let section = reader.section(chunk as usize * CHUNK_SLOTS, versions)?;
-        let is_free = |slot: usize| slots.key(section.first + slot).is_empty();
+        let is_free = |slot: usize| !named.contains(section.first + slot);
         if section.slots.iter().any(is_free) {
             return Err(reader.inconsistent("a state belongs to a slot without object"));
         }
@@ -207,6 +209,28 @@ impl<'b> Reader<'b> {
         let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
         let words = bytes.chunks_exact(8).map(word).collect();
         Ok(Section { versions, start, first, slots: SlotSet::new(slots), words })
+    }
+
+    /// Gives a slot to a key, which another stream may have given it before.
+    fn name(&self, slots: &mut Slots, named: &mut Bits, slot: usize, key: &[u8]) -> Result<(), SnapshotError> {
+        let part = self.part;
+        if !slots.restore(slot, key) {
+            let text = |key: &[u8]| key.escape_ascii().to_string();
+            // This stream's own slots come first: what it contradicts is itself.
+            match (slots.key(slot), slots.find(key)) {
+                _ if named.contains(slot) => return Err(self.inconsistent("a key is there twice")),
+                (_, Some(known)) if known == slot => {}
+                (_, Some(known)) if named.contains(known) => return Err(self.inconsistent("a key is there twice")),
+                (_, Some(other_slot)) => {
+                    return Err(SnapshotError::KeySlots { part, key: text(key), slot, other_slot });
+                }
+                (other_key, None) => {
+                    return Err(SnapshotError::SlotKeys { part, slot, key: text(key), other_key: text(other_key) });
+                }
+            }
+        }
+        named.insert(slot);
+        Ok(())
     }
 
     fn inconsistent(&self, what: &'static str) -> SnapshotError {

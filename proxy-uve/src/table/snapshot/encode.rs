@@ -7,20 +7,20 @@ use crate::table::snapshot::{CHUNK_SLOTS, SlotSet, StateKind, kind_code, seal};
 use crate::table::stream_state::StreamState;
 
 impl<S: ResultSink> StreamState<S> {
-    /// The chunk's bytes; `None` if none of its slots holds an object.
-    pub(super) fn encode_chunk(&self, all: &Slots, columns: &[Column<'_>], chunk: usize) -> Option<Vec<u8>> {
+    /// The chunk's bytes; `None` if none of its slots holds an object of the stream. Keys that only other streams hold are
+    /// left out: they may go before the chunk changes again.
+    pub(super) fn encode_chunk(&self, keys: &Slots, columns: &[Column<'_>], chunk: usize) -> Option<Vec<u8>> {
         let first = chunk * CHUNK_SLOTS;
-        let is_used = |slot: &usize| !all.key(*slot).is_empty();
-        let last = (first..(first + CHUNK_SLOTS).min(all.len())).rev().find(is_used)?;
-        let slots = first..last + 1;
+        let slots = first..(first + CHUNK_SLOTS).min(keys.len());
+        let used: Vec<usize> = slots.filter(|&slot| self.holds(slot)).collect();
+        let last = *used.last()?;
         let mut out = seal::begin();
-        out.extend((slots.len() as u16).to_le_bytes());
-        for slot in slots.clone() {
-            let key = all.key(slot);
+        out.extend(((last + 1 - first) as u16).to_le_bytes());
+        for slot in first..=last {
+            let key = if self.holds(slot) { keys.key(slot) } else { &[] };
             out.extend((key.len() as u32).to_le_bytes());
             out.extend(key);
         }
-        let used: Vec<usize> = slots.filter(is_used).collect();
         let mut writer = SectionWriter { out, used: &used, words: Vec::new() };
         for column in columns {
             self.encode_column(&mut writer, column);

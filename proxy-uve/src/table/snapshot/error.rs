@@ -46,11 +46,41 @@ pub enum SnapshotError {
         /// What is wrong.
         what: &'static str,
     },
+    /// Two metrics of a set give one key to different slots: their snapshots are not of one moment.
+    #[error(
+        "{part} of the snapshot has the key `{key}` in slot {slot}, another metric of the set has it in slot \
+         {other_slot}: restore snapshots that one call of `TableSet::snapshot` returned"
+    )]
+    KeySlots {
+        /// The part.
+        part: SnapshotPart,
+        /// The key, escaped where it is not ASCII.
+        key: String,
+        /// Its slot in this part.
+        slot: usize,
+        /// Its slot in the snapshot of a metric that was restored before.
+        other_slot: usize,
+    },
     /// The meta part cannot be read.
     #[error("the meta part of the snapshot cannot be read: {reason}")]
     Meta {
         /// The decoder's message.
         reason: String,
+    },
+    /// Two metrics of a set give one slot to different keys: their snapshots are not of one moment.
+    #[error(
+        "{part} of the snapshot has the key `{key}` in slot {slot}, another metric of the set has `{other_key}` there: \
+         restore snapshots that one call of `TableSet::snapshot` returned"
+    )]
+    SlotKeys {
+        /// The part.
+        part: SnapshotPart,
+        /// The slot.
+        slot: usize,
+        /// Its key in this part, escaped where it is not ASCII.
+        key: String,
+        /// Its key in the snapshot of a metric that was restored before, escaped where it is not ASCII.
+        other_key: String,
     },
     /// The liveness of an object is impossible.
     #[error("{part} of the snapshot holds an impossible {kind} state")]
@@ -119,7 +149,9 @@ impl SnapshotError {
             Self::Version { found, .. } => *found > VERSION,
             Self::Checksum { .. }
             | Self::Inconsistent { .. }
+            | Self::KeySlots { .. }
             | Self::Meta { .. }
+            | Self::SlotKeys { .. }
             | Self::State { .. }
             | Self::Stream { .. }
             | Self::Truncated { .. } => false,

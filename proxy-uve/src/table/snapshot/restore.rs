@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use derived_stats::column::DownstreamColumn;
 
+use crate::table::bits::Bits;
 use crate::table::group::Group;
 use crate::table::keys::Keys;
 use crate::table::plan::Plan;
@@ -75,8 +76,8 @@ impl<S: ResultSink> Table<S> {
             restore.add_chunk(&mut slots, chunk, bytes)?;
         }
         slots.finish_restore();
-        let (mut stream, report) = restore.finish(&slots)?;
-        stream.forget_orphans(&mut slots);
+        let Restored { mut stream, named, report } = restore.finish(&slots)?;
+        stream.forget_orphans(&mut slots, &named);
         Ok((Self { stream, slots }, report))
     }
 }
@@ -84,8 +85,19 @@ impl<S: ResultSink> Table<S> {
 /// The restore of one stream's state.
 pub(in crate::table) struct Restore<'p, S> {
     stream: StreamState<S>,
+    /// The slots to which the chunks gave a key.
+    named: Bits,
     meta: Meta,
     sources: Sources<'p>,
+}
+
+/// One stream's state after its last chunk.
+pub(in crate::table) struct Restored<S> {
+    /// Still with the [orphans](StreamState::forget_orphans).
+    pub(in crate::table) stream: StreamState<S>,
+    /// The slots to which the chunks gave a key.
+    pub(in crate::table) named: Bits,
+    pub(in crate::table) report: RestoreReport,
 }
 
 impl<'p, S: ResultSink> Restore<'p, S> {
@@ -97,7 +109,15 @@ impl<'p, S: ResultSink> Restore<'p, S> {
     ) -> Result<Self, SnapshotError> {
         let meta = Meta::decode(meta, plan)?;
         let sources = Sources::new(plan, &meta.columns);
-        Ok(Self { stream: StreamState::new(Arc::clone(plan), settings, sink), meta, sources })
+        let stream = StreamState::new(Arc::clone(plan), settings, sink);
+        Ok(Self { stream, named: Bits::default(), meta, sources })
+    }
+
+    /// Of a stream of which nothing was saved.
+    pub(in crate::table) fn unsaved(plan: &'p Arc<Plan>, settings: TableSettings, sink: S) -> Self {
+        let stream = StreamState::new(Arc::clone(plan), settings, sink);
+        let sources = Sources::new(plan, &[]);
+        Self { stream, named: Bits::default(), meta: Meta::default(), sources }
     }
 
     pub(in crate::table) fn add_chunk(
@@ -106,18 +126,18 @@ impl<'p, S: ResultSink> Restore<'p, S> {
         chunk: u32,
         bytes: &[u8],
     ) -> Result<(), SnapshotError> {
-        self.stream.decode_chunk(slots, &mut self.sources, chunk, bytes)
+        self.stream.decode_chunk(slots, &mut self.named, &mut self.sources, chunk, bytes)
     }
 
-    /// The state after the last chunk, still with the [orphans](StreamState::forget_orphans).
-    pub(in crate::table) fn finish(self, slots: &Slots) -> Result<(StreamState<S>, RestoreReport), SnapshotError> {
-        let Self { mut stream, meta, sources } = self;
+    /// The state after the last chunk.
+    pub(in crate::table) fn finish(self, slots: &Slots) -> Result<Restored<S>, SnapshotError> {
+        let Self { mut stream, named, meta, sources } = self;
         let plan = Arc::clone(&stream.plan);
         stream.take_meta(&meta, &sources)?;
         stream.start_failed_anew(slots, &plan, &sources);
         stream.mark_new_lanes(&sources);
         stream.take_in_objects(slots, &plan, &sources);
-        Ok((stream, sources.report()))
+        Ok(Restored { stream, named, report: sources.report() })
     }
 }
 
@@ -217,17 +237,17 @@ impl<S: ResultSink> StreamState<S> {
             || inline.any(|(_, states)| !states.is_empty(slot))
     }
 
-    /// Drops the states and frees the objects that a change of configuration left without a life.
-    pub(in crate::table) fn forget_orphans(&mut self, keys: &mut impl Keys) {
+    /// Drops the states and frees the objects that a change of configuration left without a life, among those that the
+    /// stream's chunks `named`.
+    pub(in crate::table) fn forget_orphans(&mut self, keys: &mut impl Keys, named: &Bits) {
         let plan = Arc::clone(&self.plan);
-        for slot in 0..keys.slots().len() {
+        for slot in named.iter() {
             for group in 0..self.groups.len() {
                 if self.groups[group].is_done_with(slot) {
                     self.forget(&plan, group, slot);
                 }
             }
-            let orphan = self.groups.iter().all(|group| group.is_done_with(slot));
-            if orphan && !keys.slots().key(slot).is_empty() {
+            if !self.holds(slot) {
                 keys.free(slot);
                 self.dirty.insert(slot / CHUNK_SLOTS);
             }

@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test lint doc book bench compare soak fuzz mutants clean
+.PHONY: demo test test-full lint doc book bench compare fuzz mutants clean
 
 demo: ## The main job on simulated vrouters, in a terminal: Ctrl-C ends it
 	$(CARGO) run --release --quiet --bin derived-statsd -- demo $(DEMO_ARGS)
@@ -28,11 +28,15 @@ bench: ## Micro-benchmarks, then the whole job with its records per core-second 
 compare: ## The same job on this project and its peers, with a table of ratios; see docs/src/design/compare.md
 	benches/compare $(COMPARE_ARGS)
 
-soak: ## The fault runs with many more seeds, and on Kafka with a million samples each
-	DERIVED_STATSD_FAULT_SEEDS=1000 $(CARGO) test --workspace --all-features --test faults --test torn
+# Seeds of the fault runs in the full test.
+SEEDS ?= 200
+
+test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on Kafka with a million samples, then half an hour of fuzzing
+	DERIVED_STATSD_FAULT_SEEDS=$(SEEDS) $(CARGO) test -p daemon --all-features --test faults --test torn
 	DERIVED_STATSD_FAULT_SEEDS=20000 $(CARGO) test -p daemon --all-features --lib kafka::fake
-	DERIVED_STATSD_FAULT_SEEDS=10 DERIVED_STATSD_FAULT_SAMPLES=85000 \
+	DERIVED_STATSD_FAULT_SEEDS=4 DERIVED_STATSD_FAULT_SAMPLES=85000 \
 		$(CARGO) test -p daemon --all-features --test kafka_faults -- --test-threads=1
+	.ci/fuzz 1800
 
 fuzz: ## Every fuzz target for its share of half an hour; with libFuzzer if nightly Rust and cargo-fuzz are installed
 	.ci/fuzz $(or $(FUZZ_ARGS),1800)

@@ -2,7 +2,7 @@
 //! undisturbed run, every object and window once, to the last byte.
 //!
 //! Every run shows that its fault happened. The seed is in the output; `DERIVED_STATSD_FAULT_SEEDS` sets how many there
-//! are of each kind (one by default), `DERIVED_STATSD_FAULT_SAMPLES` the samples in a window (the soak takes more).
+//! are of each kind (one by default), `DERIVED_STATSD_FAULT_SAMPLES` the samples in a window (`make test-full` takes more).
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

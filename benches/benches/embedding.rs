@@ -14,7 +14,7 @@ use derived_stats::column::{DownstreamColumn, Reports, Update, WORD, WindowColum
 use derived_stats::{Context, Number, Silence, Spec, State, ValueType};
 use foldhash::fast::FixedState;
 use proxy_uve::schema::Schema;
-use proxy_uve::{AttributeResult, DecodedRecord, Plan, Position, ResultSink, StreamName, Subject, Table};
+use proxy_uve::{AttributeResult, DecodedRecord, Plan, Position, ResultSink, StreamName, Subject, Table, TableSet};
 
 const ANNOTATION: &str = "1.DSSum-raw:DSAnomaly:EWM:0.1";
 const ALPHA: f64 = 0.1;
@@ -29,6 +29,9 @@ const CLOSES: usize = 5;
 /// Records of a batch.
 const BATCH: usize = 256;
 
+/// Metrics of the same objects.
+const METRICS: usize = 3;
+
 fn main() {
     let objects = std::env::var("OBJECTS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
     println!("| {objects} objects | update, ns | close, ns an object | bytes an object |\n|---|---|---|---|");
@@ -40,6 +43,8 @@ fn main() {
     row("a hash map with boxed keys, by hand", objects, |_| Mapped::default());
     row("`Table`, single records", objects, |_| Objects::<1>::new());
     row("`Table`, batches of 256", objects, |_| Objects::<BATCH>::new());
+    row("three `Table`s, an update of each", objects, |_| Tables([(); METRICS].map(|()| Objects::new())));
+    row("`TableSet`, an update of three metrics", objects, |_| Set::new());
 }
 
 /// One way to keep the objects.
@@ -281,37 +286,90 @@ impl ResultSink for Seen {
     fn end(&mut self, _: &Subject<'_>) {}
 }
 
+fn plan() -> Arc<Plan> {
+    let types: Vec<_> = Schema::builtin().get("AggProxySumAnomalyEWM01").cloned().into_iter().collect();
+    Arc::new(Plan::new(StreamName::new("S", "a").expect("a valid name"), &types))
+}
+
+/// The updates as records, the first one after `position`.
+fn records(input: &Input, position: u64) -> impl Iterator<Item = DecodedRecord<'_>> {
+    (position + 1..)
+        .map(Position::new)
+        .zip(input.iter())
+        .map(|(position, (key, &Update { at, value, .. }))| DecodedRecord { position, arrived: at, key, at, value })
+}
+
+/// Gives the updates to `ingest` in batches of `B`.
+fn in_batches<const B: usize>(input: &Input, position: u64, mut ingest: impl FnMut(&[DecodedRecord<'_>])) {
+    let (mut records, mut batch) = (records(input, position), Vec::with_capacity(B));
+    while {
+        batch.clear();
+        batch.extend(records.by_ref().take(B));
+        !batch.is_empty()
+    } {
+        ingest(&batch);
+    }
+}
+
 impl<const B: usize> Objects<B> {
     fn new() -> Self {
-        let types: Vec<_> = Schema::builtin().get("AggProxySumAnomalyEWM01").cloned().into_iter().collect();
-        let plan = Plan::new(StreamName::new("S", "a").expect("a valid name"), &types);
-        Self { table: Table::with_sink(Arc::new(plan), settings(), Seen), position: 0 }
+        Self { table: Table::with_sink(plan(), settings(), Seen), position: 0 }
     }
 }
 
 impl<const B: usize> Way for Objects<B> {
     fn update(&mut self, input: &Input) {
-        let mut position = self.position;
-        let mut records = input.iter().map(|(key, &Update { at, value, .. })| {
-            position += 1;
-            DecodedRecord { position: Position::new(position), arrived: at, key, at, value }
-        });
         if B == 1 {
-            records.for_each(|record| _ = black_box(self.table.ingest_decoded(&record)));
+            records(input, self.position).for_each(|record| _ = black_box(self.table.ingest_decoded(&record)));
         } else {
-            let mut batch = Vec::with_capacity(B);
-            while {
-                batch.clear();
-                batch.extend(records.by_ref().take(B));
-                !batch.is_empty()
-            } {
-                self.table.ingest_batch(&batch);
-            }
+            in_batches::<B>(input, self.position, |batch| _ = self.table.ingest_batch(batch));
         }
-        self.position = position;
+        self.position += input.updates.len() as u64;
     }
 
     fn close(&mut self, end: u64) {
         self.table.advance(end);
+    }
+}
+
+/// A table for each metric; every update is one of each metric.
+struct Tables([Objects<BATCH>; METRICS]);
+
+impl Way for Tables {
+    fn update(&mut self, input: &Input) {
+        self.0.iter_mut().for_each(|table| table.update(input));
+    }
+
+    fn close(&mut self, end: u64) {
+        self.0.iter_mut().for_each(|table| table.close(end));
+    }
+}
+
+/// The same metrics under one key map.
+struct Set {
+    set: TableSet<Seen>,
+    position: u64,
+}
+
+impl Set {
+    fn new() -> Self {
+        let metrics = [(); METRICS].map(|()| (plan(), Seen));
+        Self { set: TableSet::with_sinks(metrics, settings()), position: 0 }
+    }
+}
+
+impl Way for Set {
+    fn update(&mut self, input: &Input) {
+        for metric in 0..METRICS {
+            let mut metric = self.set.metric_mut(metric).expect("one of three");
+            in_batches::<BATCH>(input, self.position, |batch| _ = metric.ingest_batch(batch));
+        }
+        self.position += input.updates.len() as u64;
+    }
+
+    fn close(&mut self, end: u64) {
+        for metric in 0..METRICS {
+            self.set.metric_mut(metric).expect("one of three").advance(end);
+        }
     }
 }

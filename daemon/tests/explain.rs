@@ -21,14 +21,37 @@ fn the_seeds_pipeline_in_words() {
     annotation  1.DSSum-raw:DSAnomaly:EWM:0.1
     input       u64 values of `raw`, taken as they come
     reports     at the end of every period of the struct, which is 60 s for the built-in types
-    aggregate   DSSum: the sum of all samples in the period
-    computes    DSAnomaly: how many deviations (sigma) the newest value is away from an exponentially weighted mean; unchanged while this and the previous |sigma| are below 0.5
+    aggregate   DSSum takes the samples of a period: the sum of all samples
+    computes    DSAnomaly takes each period's DSSum: how many deviations (sigma) the newest value is away from an exponentially weighted mean; unchanged while this and the previous |sigma| are below 0.5
     alpha       0.1: the weight of the newest value
     warm-up     not ready before 10 values (1/alpha), 600 s with the built-in types
     bound       |sigma| stays at or below 3.0000 (sqrt((1-alpha)/alpha)), since the newest value is part of the mean; on a perfectly flat series rounding may let it settle at 1.0541
     silence     the first period without samples counts as 0, later ones are nothing (a struct may say otherwise with silence="zero" or "skip")
     state       at most 64 bytes for each object
     "#);
+}
+
+/// The lines about the links of a chain.
+fn links(annotation: &str) -> String {
+    let is_link = |line: &&str| line.starts_with("aggregate") || line.starts_with("computes");
+    let (text, mut links) = (explain(&[annotation]), String::new());
+    text.lines().filter(is_link).for_each(|line| links += &format!("{line}\n"));
+    links
+}
+
+#[test]
+fn each_link_of_a_chain_in_words() {
+    insta::assert_snapshot!(links("1.DSSum.DSChange-raw:DSAnomaly:EWM:0.1"), @r"
+    aggregate   DSSum takes the samples of a period: the sum of all samples
+    aggregate   DSChange takes each period's DSSum: the newest sample, unchanged while it equals the one before
+    computes    DSAnomaly takes each period's DSChange: how many deviations (sigma) the newest value is away from an exponentially weighted mean; unchanged while this and the previous |sigma| are below 0.5
+    ");
+    insta::assert_snapshot!(links("1.DSNon0.DSAvg.DSSum(600)-raw:DSAnomaly:EWM:0.1"), @r"
+    aggregate   DSNon0 takes the samples of a period: the newest sample, unchanged while it is 0
+    aggregate   DSAvg takes each period's DSNon0: the mean of all samples, cut to a whole number for integers
+    aggregate   DSSum takes each period's DSAvg: the sum of the last 600 s
+    computes    DSAnomaly takes each period's DSSum: how many deviations (sigma) the newest value is away from an exponentially weighted mean; unchanged while this and the previous |sigma| are below 0.5
+    ");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use derived_stats::MetricKind;
 
-use super::facts::{Facts, Period, Silence};
+use super::facts::{Facts, Link, Period, Silence};
 
 /// The width of the first column.
 const LABEL: usize = 12;
@@ -14,15 +14,7 @@ pub(super) fn of(facts: &Facts) -> String {
         lines.push(("keys", KEYS.to_owned()));
     }
     lines.push(("reports", reports(facts)));
-    let (last, before) = match facts.links.split_last() {
-        Some((last, before)) => (Some(last), before),
-        None => (None, &[][..]),
-    };
-    for (index, link) in before.iter().enumerate() {
-        let of_what = if index == 0 { "in the period" } else { "of the periods' values" };
-        lines.push(("aggregate", format!("{}: {} {of_what}", link.name, link.sentence)));
-    }
-    lines.extend(last.map(|link| ("computes", format!("{}: {}", link.name, link.sentence))));
+    lines.extend((0..facts.links.len()).map(|index| link(&facts.links, index)));
     lines.extend(facts.lines.iter().cloned());
     lines.push(("silence", silence(facts.silence).to_owned()));
     let whose = if facts.mstats { "key" } else { "object" };
@@ -32,6 +24,18 @@ pub(super) fn of(facts: &Facts) -> String {
 
 const KEYS: &str = "each key of the map has a pipeline of its own; a key with the delete mark is dropped, an empty map \
                     drops all";
+
+/// The line of a link: what it takes, if it is one of a chain, and what it computes.
+fn link(links: &[Link], index: usize) -> (&'static str, String) {
+    let Link { name, sentence } = &links[index];
+    let takes = match index.checked_sub(1) {
+        None if links.len() == 1 => String::new(),
+        None => " takes the samples of a period".to_owned(),
+        Some(before) => format!(" takes each period's {}", links[before].name),
+    };
+    let label = if index + 1 == links.len() { "computes" } else { "aggregate" };
+    (label, format!("{name}{takes}: {sentence}"))
+}
 
 fn input(facts: &Facts) -> String {
     let meaning = match facts.metric {

@@ -73,8 +73,8 @@ impl<'a> Part<'a> {
         (self.cut(0, at), self.cut(at + 1, self.text.len()))
     }
 
-    /// The characters outside of closed parentheses, and their offsets. Linear: from each `(` the
-    /// search for its `)` ends at the next parenthesis.
+    /// The characters outside of closed parentheses, and their offsets; a `)` counts as outside. Linear: from each
+    /// `(` the search for its `)` ends at the next parenthesis.
     fn outside(self) -> impl Iterator<Item = (usize, char)> {
         let mut closed = 0;
         self.text.char_indices().filter(move |&(at, character)| {
@@ -86,9 +86,9 @@ impl<'a> Part<'a> {
     }
 }
 
-/// The offset after the `)` that closes the `(` at `open`.
+/// The offset of the `)` that closes the `(` at `open`.
 fn closing(text: &str, open: usize) -> Option<usize> {
     let inside = open + 1;
     let at = inside + text[inside..].find(['(', ')'])?;
-    text[at..].starts_with(')').then_some(at + 1)
+    text[at..].starts_with(')').then_some(at)
 }

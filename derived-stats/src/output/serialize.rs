@@ -59,3 +59,55 @@ impl Serialize for Shown<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithm::Sum;
+    use crate::description::Description;
+    use crate::entry::{Built, Entry, NumberKind, Role, Roles, TextSource, Unit};
+    use crate::number::{Number, ValueType};
+    use crate::record::Record;
+    use crate::report::Flaw;
+
+    const SUM: Entry = Entry::new("Test", Roles::AGGREGATE, "a sum", |_| Ok(Built::aggregate(Sum)));
+    static NUMBER: Entry = SUM;
+    static STRUCT: Entry = SUM.structured("TestResult", &FIELDS);
+    static FIELDS: [Field; 7] = [
+        number("newest").role_of(Role::Value),
+        Field::text("name", TextSource::Literal("é"), "a text"),
+        number("mean").in_group("state").six_digits(),
+        number("deviation").in_group("state"),
+        number("beyond").beyond_original(),
+        number("most").in_group("more"),
+        Field::error(),
+    ];
+
+    const fn number(name: &'static str) -> Field {
+        Field::number(name, NumberKind::F64, Unit::None, "a number")
+    }
+
+    fn json(entry: &'static Entry, fields: &'static [Field], record: Record) -> String {
+        let description = Description::new(entry, fields.into(), ValueType::F64, |_| "".into());
+        serde_json::to_string(&Output::new(&description, record)).expect("plain data")
+    }
+
+    #[test]
+    fn a_number_is_bare_and_a_struct_an_object_of_the_original_fields() {
+        let number = Record::new([Number::U64(7)]);
+        assert_eq!(json(&NUMBER, &[Field::VALUE], number), "7");
+        assert_eq!(json(&NUMBER, &[Field::VALUE], number.without(0)), "{}");
+        let whole = Record::new([1.5, 1.0 / 3.0, 2.5, 3.5, 4.5].map(Number::F64));
+        let cases = [
+            (whole, r#"{"newest":1.5,"name":"é","state":{"mean":"0.333333","deviation":2.5},"more":{"most":4.5}}"#),
+            (whole.without(0).without(1), r#"{"name":"é","state":{"deviation":2.5},"more":{"most":4.5}}"#),
+            (
+                whole.without(2).without(4).flawed(Some(Flaw::Overflow)),
+                r#"{"newest":1.5,"name":"é","state":{"mean":"0.333333"},"error":"overflow: the sum left the range of its type, the value is the bound"}"#,
+            ),
+        ];
+        for (record, expected) in cases {
+            assert_eq!(json(&STRUCT, &FIELDS, record), expected);
+        }
+    }
+}

@@ -125,3 +125,89 @@ impl Spec {
         core::iter::once((SAMPLES, &**first, 0)).chain(closed).chain(downstream)
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "parser")]
+mod tests {
+    use super::*;
+    use crate::number::ValueType;
+    use crate::spec::{Context, MetricKind, Silence};
+
+    fn spec(annotation: &str) -> Spec {
+        Spec::parse(annotation, Context::new(ValueType::U64)).expect("a good annotation")
+    }
+
+    fn sampled(spec: &Spec) -> State {
+        let mut state = spec.start();
+        spec.update(&mut state, 3, Number::U64(7)).expect("a good sample");
+        state
+    }
+
+    #[test]
+    fn a_state_is_saved_in_the_order_of_its_layout_and_restored() {
+        let inline = spec("raw:DSSum");
+        let window = spec("1-raw:DSSum");
+        let chain = spec("1.DSSum.DSNone-raw:DSAnomaly:EWM:0.1");
+        let counter =
+            Spec::parse("raw:DSSum", Context::new(ValueType::U64).with_metric(MetricKind::Agg)).expect("a good one");
+        let mut closed = sampled(&window);
+        window.close(&mut closed, 9, Silence::Once);
+        let mut silent = closed.clone();
+        window.close(&mut silent, 10, Silence::Once);
+        let mut passed = sampled(&chain);
+        chain.close(&mut passed, 9, Silence::Once);
+        // The sum and the count of one sample: in the open window, then in the closed one.
+        let [sum, count] = [7, inline.save(&sampled(&inline)).words[2]];
+        assert_eq!(inline.save(&sampled(&inline)).words, [0, sum, count]);
+        assert_eq!(window.save(&sampled(&window)).words, [0, 0, sum, count, 0, 0]);
+        assert_eq!(window.save(&closed).words, [0, 9, 0, 0, sum, count]);
+        assert_eq!(counter.save(&counter.start()).words, [0, 0, 0, 0, 0]);
+        assert_eq!(counter.save(&sampled(&counter)).words, [1, 7, 0, sum, count]);
+        assert_eq!(chain.save(&passed).words[..5], [1, 0, 0, sum, count]);
+        let states = [
+            (&inline, inline.start()),
+            (&inline, sampled(&inline)),
+            (&window, window.start()),
+            (&window, sampled(&window)),
+            (&window, closed),
+            (&window, silent),
+            (&counter, counter.start()),
+            (&counter, sampled(&counter)),
+            (&chain, chain.start()),
+            (&chain, passed),
+        ];
+        for (spec, state) in states {
+            assert_eq!(spec.restore(&spec.save(&state)), Ok(state), "{spec}");
+        }
+    }
+
+    #[test]
+    fn a_saved_state_that_the_pipeline_cannot_have_is_refused() {
+        let window = spec("1-raw:DSSum");
+        let saved = window.save(&sampled(&window));
+        let refused = |change: fn(&mut SavedState)| {
+            let mut changed = saved.clone();
+            change(&mut changed);
+            window.restore(&changed).expect_err("another state")
+        };
+        let version = STATE_VERSION + 1;
+        assert_eq!(refused(|saved| saved.version += 1), RestoreError::Version { found: version });
+        assert_eq!(refused(|saved| saved.version -= 1), RestoreError::Version { found: version - 2 });
+        let (expected, found) = (window.identity(), spec("1-raw:DSAvg").identity());
+        let other = refused(|saved| saved.pipeline = spec("1-raw:DSAvg").identity());
+        assert_eq!(other, RestoreError::WrongPipeline { expected, found });
+        assert_eq!(refused(|saved| saved.algorithms.clear()), RestoreError::invalid("number of versions", 0));
+        assert_eq!(refused(|saved| saved.algorithms.push(1)), RestoreError::invalid("number of versions", 2));
+        // Only the values of a chain come from the samples of a period.
+        assert_eq!(refused(|saved| saved.words[0] = 1), RestoreError::invalid("samples in the newest period", 1));
+        assert_eq!(refused(|saved| saved.words[1] = 9), RestoreError::invalid("end of the closed period", 9));
+        assert_eq!(refused(|saved| saved.words.push(0)), RestoreError::TooLong { extra: 1 });
+        assert_eq!(refused(|saved| saved.words.truncate(5)), RestoreError::TooShort { field: "samples" });
+    }
+
+    #[test]
+    fn a_state_of_another_spec_is_saved_as_the_start() {
+        let sum = spec("raw:DSSum");
+        assert_eq!(sum.save(&sampled(&spec("raw:DSAvg"))), sum.save(&sum.start()));
+    }
+}

@@ -149,3 +149,55 @@ impl DescribedField {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::entry::{NumberKind, Unit};
+    use crate::menu::menu;
+    use crate::report::Flaw;
+
+    #[test]
+    fn a_description_counts_numbers_only_and_finds_fields_by_name_and_role() {
+        let fields = [
+            Field::text("name", TextSource::Literal("EWM"), "a text"),
+            Field::number("mean", NumberKind::F64, Unit::Metric, "a mean").role_of(Role::Expected),
+            Field::text("alpha", TextSource::Argument(1), "an argument"),
+            Field::number("newest", NumberKind::Metric, Unit::Metric, "a sample").role_of(Role::Value),
+            Field::error(),
+        ];
+        let written = |index: usize| ["first", "second"][index].into();
+        let description = Description::new(menu()[0], fields.to_vec().into(), ValueType::I64, written);
+        assert_eq!((description.value_index(), description.value_type()), (Some(1), Some(ValueType::I64)));
+        let numbers = [("name", None), ("mean", Some((0, ValueType::F64))), ("newest", Some((1, ValueType::I64)))];
+        for (name, number) in numbers {
+            let field = description.field(name).expect("one of the fields");
+            assert_eq!((field.field().name(), field.index().zip(field.value_type())), (name, number));
+        }
+        let constants: Vec<_> = description.fields().iter().map(DescribedField::constant).collect();
+        assert_eq!(constants, [Some("EWM"), None, Some("second"), None, None]);
+        assert_eq!(description.of_role(Role::Expected), description.field("mean"));
+        assert_eq!((description.of_role(Role::Score), description.field("other")), (None, None));
+    }
+
+    #[test]
+    fn a_field_holds_what_the_record_does() {
+        let fields = [Field::VALUE, Field::text("name", TextSource::Literal("EWM"), "a text"), Field::error()];
+        let description = Description::new(menu()[0], fields.to_vec().into(), ValueType::U64, |_| "".into());
+        let record = Record::new([Number::U64(7)]);
+        let text = Some(FieldValue::Text("EWM"));
+        let cases = [
+            (record, [Some(FieldValue::Number(Number::U64(7))), text, None]),
+            (
+                record.without(0).flawed(Some(Flaw::TooLarge)),
+                [None, text, Some(FieldValue::Text(Flaw::TooLarge.text()))],
+            ),
+        ];
+        for (record, expected) in cases {
+            let values: Vec<_> = description.fields().iter().map(|field| field.value_in(&record)).collect();
+            assert_eq!(values, expected);
+        }
+    }
+}

@@ -262,4 +262,21 @@ mod tests {
             assert_eq!(error.span().range(), range, "{error}");
         }
     }
+    #[test]
+    fn an_unknown_name_gets_the_nearest_and_the_allowed_ones() {
+        let mut registry = Registry::new();
+        registry.register(&TRIPLE).expect("a free name");
+        let context = Context::new(ValueType::U64).with_registry(&registry);
+        let kind = |annotation| Spec::parse(annotation, context).expect_err("an unknown name").kind().clone();
+        let (name, nearest) = ("Tripel".to_owned(), Some("Triple".to_owned()));
+        assert_eq!(kind("raw:Tripel"), ErrorKind::UnknownAlgorithm { name: name.clone(), nearest: nearest.clone() });
+        let allowed = ["DSAvg", "DSChange", "DSNon0", "DSNone", "DSSum", "Triple"].map(str::to_owned).into();
+        assert_eq!(kind("1.Tripel-raw:DSAnomaly:EWM:0.1"), ErrorKind::UnknownPre { name, nearest, allowed });
+        let (name, nearest) = ("EMW".to_owned(), Some("EWM".to_owned()));
+        let (allowed, example) = ([String::from("EWM")].into(), "EWM:0.1".to_owned());
+        let expected = ErrorKind::UnknownDetector { name, nearest, allowed, example: example.clone() };
+        assert_eq!(kind("raw:DSAnomaly:EMW:0.1"), expected);
+        let algorithm = DETECTOR_CALL.to_owned();
+        assert_eq!(kind("raw:DSAnomaly"), ErrorKind::MissingArguments { algorithm, example });
+    }
 }

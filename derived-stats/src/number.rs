@@ -382,6 +382,16 @@ mod tests {
     }
 
     #[test]
+    fn every_number_but_nan_and_the_infinities_is_finite() {
+        for number in [Number::U64(u64::MAX), Number::I64(i64::MIN), Number::F64(f64::MAX), Number::F64(-0.0)] {
+            assert!(number.is_finite(), "{number}");
+        }
+        for double in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(!Number::F64(double).is_finite(), "{double}");
+        }
+    }
+
+    #[test]
     fn doubles_take_the_nearest_of_every_integer() {
         let cases = [
             (Number::U64(5), 5.0),

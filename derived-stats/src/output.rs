@@ -105,7 +105,7 @@ impl fmt::Debug for Output<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::Entry;
+    use crate::entry::{Entry, NumberKind, TextSource, Unit};
     use crate::menu::menu;
     use crate::number::ValueType;
 
@@ -130,5 +130,24 @@ mod tests {
         for other in others {
             assert_ne!(output, other);
         }
+    }
+    #[test]
+    fn an_output_finds_numbers_by_name_and_role() {
+        let fields = [
+            Field::number("mean", NumberKind::F64, Unit::Metric, "a mean").role_of(Role::Expected),
+            Field::text("name", TextSource::Literal("EWM"), "a text"),
+            Field::number("newest", NumberKind::Metric, Unit::Metric, "a sample").role_of(Role::Value),
+            Field::error(),
+        ];
+        let description = Description::new(menu()[0], fields.to_vec().into(), ValueType::U64, |_| "".into());
+        let (mean, newest) = (Number::F64(2.5), Number::U64(7));
+        let output = Output::new(&description, Record::new([mean, newest]));
+        let by_name = ["mean", "name", "newest", "error", "other"].map(|name| output.number(name));
+        assert_eq!(by_name, [Some(mean), None, Some(newest), None, None]);
+        let by_role = [Role::Expected, Role::Value, Role::Score].map(|role| output.role(role));
+        assert_eq!((by_role, output.value()), ([Some(mean), Some(newest), None], Some(newest)));
+        let flawed = Output::new(&description, output.record().without(1).flawed(Some(Flaw::Overflow)));
+        assert_eq!((flawed.number("mean"), flawed.value()), (Some(mean), None));
+        assert_eq!((output.error(), flawed.error()), (None, Some(Flaw::Overflow.text())));
     }
 }

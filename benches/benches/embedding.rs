@@ -1,5 +1,5 @@
-//! What each way to embed the library costs: updates of random objects, the close of a period with a detector, and bytes
-//! per object, next to the same job written by hand.
+//! What each way to embed the library costs: updates of random objects, the close of a period with a detector, and
+//! bytes per object, next to the same job written by hand.
 //!
 //! Ways without a key take the number of an object; the others take its key, which lies next to the other keys of the
 //! input, as in a message. Times are CPU times of the thread, the best of several rounds. `OBJECTS` sets the size.

@@ -1,5 +1,5 @@
-//! What the design aims for, one figure each: batches of updates at 1,000 to 10,000,000 objects, closing, the pause that
-//! closing makes, a message with both built-in types, saving and restoring.
+//! What the design aims for, one figure each: batches of updates at 1,000 to 10,000,000 objects, closing, the pause
+//! that closing makes, a message with both built-in types, saving and restoring.
 //!
 //! Not criterion's kind of benchmark: the tables are too large to be made anew for every sample. Times are CPU times of
 //! the thread, so that neighbours make less noise; each is the best of a few rounds. `OBJECTS` limits the size.

@@ -122,12 +122,12 @@ pub(crate) struct AggregateArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = ASSUMED_PERIOD_SECONDS,
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) period: u32,
-    /// The annotation's element type: f64 takes every number and is exact for integers up to 2^53, u64 and i64 are exact
-    /// for all of theirs.
+    /// The annotation's element type: f64 takes every number and is exact for integers up to 2^53, u64 and i64 are
+    /// exact for all of theirs.
     #[arg(long = "type", value_enum, default_value_t = TypeArg::F64)]
     pub(crate) value_type: TypeArg,
-    /// What a period without samples means to the annotation's detector: the first one of a row is a zero (once), each is
-    /// one (zero), or none is (skip).
+    /// What a period without samples means to the annotation's detector: the first one of a row is a zero (once), each
+    /// is one (zero), or none is (skip).
     #[arg(long, value_enum, default_value_t = SilenceArg::Once)]
     pub(crate) silence: SilenceArg,
     /// Proxy types in Sandesh syntax to run instead of the built-in ones.

@@ -155,8 +155,8 @@ impl Default for Http {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LogSection {
-    /// `"embedded"`: in `data_dir`, by this daemon alone. `"kafka"`: in topics of the cluster of `[kafka]`, by all daemons of
-    /// a group; all other keys of this section are then without effect. Default `"embedded"`.
+    /// `"embedded"`: in `data_dir`, by this daemon alone. `"kafka"`: in topics of the cluster of `[kafka]`, by all
+    /// daemons of a group; all other keys of this section are then without effect. Default `"embedded"`.
     pub kind: LogKind,
     /// The directory of the log. Default `"/var/lib/derived-statsd"`. One process at a time; it is made if it does not
     /// exist.

@@ -1,7 +1,8 @@
-//! Contiv: what its nodes say about the traffic of their endpoints, for InfluxDB, for the pipelines and for Contiv's page.
+//! Contiv: what its nodes say about the traffic of their endpoints, for InfluxDB, for the pipelines and for Contiv's
+//! page.
 //!
-//! At each beat, aligned to the epoch, every node's Netplugin is asked for `/svcstats` ([`schedule`], [`get`]). An answer
-//! is decoded and merged by [`netplugin_adapter`] and becomes, in one write ([`book`]),
+//! At each beat, aligned to the epoch, every node's Netplugin is asked for `/svcstats` ([`schedule`], [`get`]). An
+//! answer is decoded and merged by [`netplugin_adapter`] and becomes, in one write ([`book`]),
 //!
 //! * a record of its points in the results, which the sinks deliver like any result;
 //! * samples: the increases of the counters since the scrape before, added up by endpoint, provider and service, for

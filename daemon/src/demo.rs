@@ -1,9 +1,9 @@
 //! `derived-statsd demo`: the main job, to be seen, without any service.
 //!
-//! The real engine and the real HTTP server on a temporary directory; simulated vrouters post Contrail's XML to it
-//! over loopback, and one Virtual Network gets far more flows for a while. Beside them a simulated Contiv cluster is
-//! scraped, and one service gets far more traffic. A table on the terminal shows the objects whose sigma is the largest,
-//! and an anomaly is announced when the detector finds it.
+//! The real engine and the real HTTP server on a temporary directory; simulated vrouters post Contrail's XML to it over
+//! loopback, and one Virtual Network gets far more flows for a while. Beside them a simulated Contiv cluster is
+//! scraped, and one service gets far more traffic. A table on the terminal shows the objects whose sigma is the
+//! largest, and an anomaly is announced when the detector finds it.
 
 mod board;
 mod contiv;

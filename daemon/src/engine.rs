@@ -128,8 +128,8 @@ impl Engine {
         self.workers.spawn(name, body)
     }
 
-    /// Runs something that brings samples and ends when the flag is set, with the workers: what it wrote last, the sinks
-    /// deliver.
+    /// Runs something that brings samples and ends when the flag is set, with the workers: what it wrote last, the
+    /// sinks deliver.
     pub(crate) fn add_source(
         &mut self,
         name: &str,

@@ -2,8 +2,8 @@
 //!
 //! With the feature `fault-points`, [`point`] sends the own process SIGKILL when the variable
 //! `DERIVED_STATSD_KILL_AT=name:n` names this point and it is reached for the n-th time (from 1); with
-//! `DERIVED_STATSD_STOP_AT`, SIGSTOP, until somebody sends SIGCONT. No destructor, no flush and no `atexit` runs, which is
-//! the whole point. `DERIVED_STATSD_WITHOUT` leaves out a safeguard by its name ([`is_without`]): a test that such a
+//! `DERIVED_STATSD_STOP_AT`, SIGSTOP, until somebody sends SIGCONT. No destructor, no flush and no `atexit` runs, which
+//! is the whole point. `DERIVED_STATSD_WITHOUT` leaves out a safeguard by its name ([`is_without`]): a test that such a
 //! build passes proves nothing. Without the feature all of this is empty inline functions, so that the product carries
 //! neither variables nor system calls.
 
@@ -21,10 +21,10 @@ pub(crate) const WITHOUT: &str = "DERIVED_STATSD_WITHOUT";
 
 /// Every point there is, for tests that kill at each of them in turn.
 ///
-/// `*.before`: nothing is written yet. `*.mid`: written to the operating system, not yet synced to the disk, not
-/// yet answered. `*.after`: durable, not yet answered to the caller. `restore.mid`: the state is read half.
-/// `transaction.*` are those of a commit on Kafka: `results` as `before`, if it carries results, `mid` when results and states are on the brokers, `late` when the
-/// offsets are too, and only the end of the transaction is missing.
+/// `*.before`: nothing is written yet. `*.mid`: written to the operating system, not yet synced to the disk, not yet
+/// answered. `*.after`: durable, not yet answered to the caller. `restore.mid`: the state is read half. `transaction.*`
+/// are those of a commit on Kafka: `results` as `before`, if it carries results, `mid` when results and states are on
+/// the brokers, `late` when the offsets are too, and only the end of the transaction is missing.
 #[cfg(any(test, feature = "fault-points"))]
 pub(crate) const POINTS: [&str; 14] = [
     "append.before",

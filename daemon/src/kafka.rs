@@ -11,11 +11,13 @@
 //!  results topic ──► Results ──► view, event stream, sinks: at every daemon, for all objects of the group
 //! ```
 //!
-//! * [`engine`]: starts it all. [`topics`]: what must exist. [`topology`]: how many partitions, and which belong together.
+//! * [`engine`]: starts it all. [`topics`]: what must exist. [`topology`]: how many partitions, and which belong
+//!   together.
 //! * [`worker`], [`shard`], [`merge`], [`state`], [`restore`], [`backpressure`]: no librdkafka in them; [`member`] and
 //!   [`restore::StateStore`] stand between, so that the tests can drive them with a group coordinator of their own.
 //! * [`group`], [`transaction`], [`batching`], [`progress`], [`states`]: the real cluster, for workers.
-//! * [`mod@log`], [`results`], [`front_door`], [`places`]: the real cluster, for everybody else. [`client`]: how it is connected to.
+//! * [`mod@log`], [`results`], [`front_door`], [`places`]: the real cluster, for everybody else. [`client`]: how it is
+//!   connected to.
 
 mod backpressure;
 mod batching;

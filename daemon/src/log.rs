@@ -15,9 +15,9 @@
 //! # The rules for callers
 //!
 //! * The calls block, on the disk at the longest; call them from a worker thread, never from an async task.
-//! * A worker calls [`PartitionLog::restore`] for a partition before its first commit, and again after **any** failed commit:
-//!   a write that failed may or may not be on disk ([`LogError::outcome_is_unknown`]), and only the restored cursor
-//!   tells. The log enforces it with [`LogError::NotRestored`]. A producer repeats a failed append with the same
+//! * A worker calls [`PartitionLog::restore`] for a partition before its first commit, and again after **any** failed
+//!   commit: a write that failed may or may not be on disk ([`LogError::outcome_is_unknown`]), and only the restored
+//!   cursor tells. The log enforces it with [`LogError::NotRestored`]. A producer repeats a failed append with the same
 //!   idempotency key.
 //! * Time is an argument. `appended_at` never decreases within the log: an earlier time is raised to the last one.
 
@@ -103,9 +103,9 @@ pub(crate) trait PartitionLog: Log {
     /// IO error the outcome is unknown and every partition must be restored.
     fn commit(&self, commits: Vec<PartitionCommit>, committed_at: u64) -> Result<(), LogError>;
 
-    /// Writes what a source learnt at once: what it remembers (`commit`, of a partition without input, so its cursor is 0),
-    /// its results, and the samples for other partitions; returns when it is on disk. So a source that is killed goes on
-    /// where its samples end.
+    /// Writes what a source learnt at once: what it remembers (`commit`, of a partition without input, so its cursor is
+    /// 0), its results, and the samples for other partitions; returns when it is on disk. So a source that is killed
+    /// goes on where its samples end.
     ///
     /// # Errors
     /// As [`Log::append`] and [`PartitionLog::commit`]; [`LogError::Full`] writes nothing and leaves the partition

@@ -1,5 +1,5 @@
-//! A poller of Contrail's analytics API: the way to samples where collectors publish none to Kafka, which is all of them
-//! since release 5.1.
+//! A poller of Contrail's analytics API: the way to samples where collectors publish none to Kafka, which is all of
+//! them since release 5.1.
 //!
 //! At each beat, aligned to the epoch, it asks for the configured attributes of all objects and appends what it learns
 //! to the input as samples with the time of the poll. A poll is one server's whole answer or nothing: half an answer
@@ -11,8 +11,8 @@
 //! `multi_uve_get`, `ParallelAggregator.aggregate`), `opserver_util.py` (`uve_attr_flatten`), and in the examples of
 //! `docs/opserver.rst`.
 //!
-//! * A `*` in the name and every filter make the answer **flat**, whether `flat` is asked for or not:
-//!   `{"value": [{"name": "default-domain:demo:vn1", "value": {"UveVirtualNetworkAgent": {"ingress_flow_count": 31}}}]}`.
+//! * A `*` in the name and every filter make the answer **flat**, whether `flat` is asked for or not: `{"value":
+//!   [{"name": "default-domain:demo:vn1", "value": {"UveVirtualNetworkAgent": {"ingress_flow_count": 31}}}]}`.
 //! * An integer declared with `aggtype="sum"`, as both flow counts are, is **added up over the sources**, each with its
 //!   last value, and stands alone: `31`, or not flat `{"@type": "u32", "@aggtype": "sum", "#text": "31"}`. Neither
 //!   form says which sources there were.
@@ -142,8 +142,8 @@ impl<'s> Poller<'s> {
         self.clock.now_micros() / micros(self.settings.interval).max(1)
     }
 
-    /// Waits for another beat than the last; `None` if told to stop. Another rather than a later one: the wall clock may
-    /// step back, and then waiting for it to catch up could take for ever.
+    /// Waits for another beat than the last; `None` if told to stop. Another rather than a later one: the wall clock
+    /// may step back, and then waiting for it to catch up could take for ever.
     fn wait_for_beat(&self) -> Option<u64> {
         loop {
             if self.is_stopping() {

@@ -1,8 +1,8 @@
 //! `derived-statsd replay FILE…`: feeds recorded samples to the log as fast as it takes them.
 //!
 //! With the embedded log it opens the data directory itself, so no daemon may run on it, and runs the same workers: a
-//! replay that is killed has lost nothing that it reported as stored. On Kafka it only publishes: the daemons of the group
-//! do the work. Lines are as for `POST /api/v1/samples`, files plain, .gz or .zst by their content.
+//! replay that is killed has lost nothing that it reported as stored. On Kafka it only publishes: the daemons of the
+//! group do the work. Lines are as for `POST /api/v1/samples`, files plain, .gz or .zst by their content.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};

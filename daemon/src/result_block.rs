@@ -1,7 +1,7 @@
 //! Blocks of results: the binary, typed form in which the results log stores them.
 //!
-//! A record of the results log is one block. A block is complete by itself: a reader needs neither the configuration nor
-//! an earlier block. JSON is made of it where results are served or written ([`result_line`](crate::result_line)).
+//! A record of the results log is one block. A block is complete by itself: a reader needs neither the configuration
+//! nor an earlier block. JSON is made of it where results are served or written ([`result_line`](crate::result_line)).
 //!
 //! ```text
 //! block      := 0xB5  version:u8  rows:u32  item*
@@ -13,12 +13,12 @@
 //! value      := flaw:u8  types  number*
 //! ```
 //!
-//! Numbers without a type are LEB128 varints, fixed ones little-endian, a `text` is its length and UTF-8. The flags of a
-//! row are 1 for deleted, 2 for partial, 4 for the key of the row before, 8 for its window. `types` has two bits for each
-//! number of the attribute: 0 absent, 1 `u64` (varint), 2 `i64` (zigzag varint), 3 `f64` (eight bytes).
+//! Numbers without a type are LEB128 varints, fixed ones little-endian, a `text` is its length and UTF-8. The flags of
+//! a row are 1 for deleted, 2 for partial, 4 for the key of the row before, 8 for its window. `types` has two bits for
+//! each number of the attribute: 0 absent, 1 `u64` (varint), 2 `i64` (zigzag varint), 3 `f64` (eight bytes).
 //!
-//! Checksums are the log's part. A reader checks the structure, and accepts no block of a newer [`VERSION`]: a new code of
-//! a field raises it.
+//! Checksums are the log's part. A reader checks the structure, and accepts no block of a newer [`VERSION`]: a new code
+//! of a field raises it.
 
 mod bytes;
 mod decode;

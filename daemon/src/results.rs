@@ -13,8 +13,8 @@ use crate::result_record::RecordReader;
 
 const READ_BYTES: usize = 1024 * 1024;
 
-/// Prints the results from offset `from` of the results log on; from the oldest retained one if that is later. An offset
-/// counts blocks, on Kafka messages: each holds many results.
+/// Prints the results from offset `from` of the results log on; from the oldest retained one if that is later. An
+/// offset counts blocks, on Kafka messages: each holds many results.
 ///
 /// # Errors
 ///

@@ -41,8 +41,8 @@ pub(crate) trait Sink: Send {
     /// Takes records of the results log in order. After an error the same batch comes again.
     fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()>;
 
-    /// There is nothing new; `stopping`: nothing more will come. For a sink that gathers results before it delivers them.
-    /// Called a few times a second, and again after an error.
+    /// There is nothing new; `stopping`: nothing more will come. For a sink that gathers results before it delivers
+    /// them. Called a few times a second, and again after an error.
     fn idle(&mut self, _log: &dyn Log, _stopping: bool) -> anyhow::Result<()> {
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The proxy UVEs as they stand: what the read endpoints answer from.
 //!
-//! The view reads the results log like any other sink and keeps, for each object and UVE name, the newest result of each
-//! attribute: a result carries only what changed. It lives in memory and is rebuilt at the start from the results
+//! The view reads the results log like any other sink and keeps, for each object and UVE name, the newest result of
+//! each attribute: a result carries only what changed. It lives in memory and is rebuilt at the start from the results
 //! that the log retains.
 
 mod object;

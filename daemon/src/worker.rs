@@ -31,8 +31,8 @@ pub(crate) use self::settings::{StreamPlan, WorkerSettings};
 /// partitions of a worker take turns within milliseconds.
 const READ_BYTES: usize = 256 * 1024;
 
-/// How many objects of a closing window a worker closes before it looks at the input again, besides those that the records
-/// take along: some tens of milliseconds.
+/// How many objects of a closing window a worker closes before it looks at the input again, besides those that the
+/// records take along: some tens of milliseconds.
 pub(crate) const CLOSED_IN_TURN: usize = 32 * 1024;
 
 /// Results waiting in a table beyond this are committed before more input is applied.

@@ -40,8 +40,8 @@ fn send(producer: &BaseProducer, topic: &str, partitions: i32, payload: &str) {
     assert_eq!(producer.in_flight_count(), 0);
 }
 
-/// Waits until every partition is free of transactions that are open. A commit returns when it is sure to come true; the
-/// marks in the partitions, and with them the sight of the records, come some milliseconds later.
+/// Waits until every partition is free of transactions that are open. A commit returns when it is sure to come true;
+/// the marks in the partitions, and with them the sight of the records, come some milliseconds later.
 fn wait_for_marks(broker: &Broker, topic: &str) {
     for _ in 0..1000 {
         if broker.end_offsets(topic, Isolation::Committed) == broker.end_offsets(topic, Isolation::Uncommitted) {

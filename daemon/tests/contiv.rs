@@ -122,7 +122,8 @@ fn the_queries_of_contivs_page_find_every_pair() {
     let asked = [page::any_of("EndpointIP", &endpoints), page::any_of("ProviderIP", &providers)];
     let of_asked = expected.iter().filter(|([endpoint, ..], _)| endpoints.contains(endpoint.as_str()));
     let total = of_asked.fold([0, 0], |[out, into], (_, counters)| [out + counters[1], into + counters[0]]);
-    // Each scrape adds the same once more. The page's windows begin at round times, and its limit leaves out the newest.
+    // Each scrape adds the same once more. The page's windows begin at round times, and its limit leaves out the
+    // newest.
     for ask in [page::now, page::minute] {
         let sums = wait_until("sums", || Some(sums(&ask(&influxdb, &asked[0], &asked[1]))).filter(|sums| sums[0] > 0));
         let scrapes = sums[0] / total[0];

@@ -1,5 +1,5 @@
-//! The Grafana dashboards of the book ask for what exists: metrics that the daemon shows, measurements, tags and fields that
-//! it writes. That InfluxDB understands the queries is shown where it runs.
+//! The Grafana dashboards of the book ask for what exists: metrics that the daemon shows, measurements, tags and fields
+//! that it writes. That InfluxDB understands the queries is shown where it runs.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

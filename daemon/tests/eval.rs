@@ -58,7 +58,8 @@ fn the_seeds_pipeline_is_ready_after_ten_periods() {
     assert_eq!(answers[29], expected);
 }
 
-/// The original's fields and no others, also where `metric` cannot hold the value: results of a table have `value` beside it.
+/// The original's fields and no others, also where `metric` cannot hold the value: results of a table have `value`
+/// beside it.
 #[test]
 fn a_detectors_result_has_the_fields_of_the_original() {
     let shown = run(&["eval", "--type", "f64", "raw:DSAnomaly:EWM:1"], "{\"at\":1,\"value\":0.9}\n");

@@ -1,5 +1,5 @@
-//! Everything that a server may answer, and whether all lines get there: against a server that is stricter than any real
-//! one and fails by script.
+//! Everything that a server may answer, and whether all lines get there: against a server that is stricter than any
+//! real one and fails by script.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::disallowed_methods, reason = "the tests measure how long the daemon waits")]

@@ -1,8 +1,9 @@
-//! Faults that a group must survive, with real daemons on a real broker: after each, the committed results are those of an
-//! undisturbed run, every object and window once, to the last byte.
+//! Faults that a group must survive, with real daemons on a real broker: after each, the committed results are those of
+//! an undisturbed run, every object and window once, to the last byte.
 //!
 //! Every run shows that its fault happened. The seed is in the output; `DERIVED_STATSD_FAULT_SEEDS` sets how many there
-//! are of each kind (one by default), `DERIVED_STATSD_FAULT_SAMPLES` the samples in a window (`make test-full` takes more).
+//! are of each kind (one by default), `DERIVED_STATSD_FAULT_SAMPLES` the samples in a window (`make test-full` takes
+//! more).
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -119,8 +120,8 @@ fn a_daemon_frozen_for_longer_than_its_session_writes_nothing_that_counts() {
     }
 }
 
-/// One daemon freezes just before it writes a transaction; another one takes its partitions over and does its work; then
-/// the first one wakes up and goes on writing.
+/// One daemon freezes just before it writes a transaction; another one takes its partitions over and does its work;
+/// then the first one wakes up and goes on writing.
 fn wake_a_zombie(broker: &Broker, cluster_id: &str, safeguards: Option<&str>) -> (Input, Vec<String>) {
     let input = input(3);
     let group = Group::new(broker, cluster_id, PARTITIONS);
@@ -261,7 +262,8 @@ fn a_topic_that_grows_keeps_every_object_whole() {
     // Never more than that: the more samples, the faster time passes in this test, and what a publisher writes to one
     // partition milliseconds before the other must be within the lateness.
     let mut input = Input::new(2, PARTITIONS, WINDOWS, 4_000, 300);
-    // Time runs so fast here that the usual lateness is milliseconds; the samples that close the last window come later.
+    // Time runs so fast here that the usual lateness is milliseconds; the samples that close the last window come
+    // later.
     input.samples.iter_mut().filter(|sample| sample.key.contains(":end-")).for_each(|sample| sample.at += 25_000_000);
     let patient = ["aggregation.allowed_lateness=30s"];
     let group = Group::new(&broker, "growth", PARTITIONS);

@@ -1,7 +1,7 @@
 //! `telegraf-config` as a program: what it prints is pinned, and its fields are looked at one by one.
 //!
-//! Whether Telegraf takes it is not tested here: Telegraf is not among what the tests install. It was tried by hand with
-//! Telegraf 1.37 against the simulated cluster and InfluxDB 1.
+//! Whether Telegraf takes it is not tested here: Telegraf is not among what the tests install. It was tried by hand
+//! with Telegraf 1.37 against the simulated cluster and InfluxDB 1.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

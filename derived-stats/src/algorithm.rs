@@ -68,8 +68,8 @@ impl<T> Sample<T> {
     }
 }
 
-/// Why a sample was refused. The state is as if it had never come, with two exceptions: [`DifferenceOverflow`] keeps the
-/// new reading, and [`TimeWentBack`] counts the refused sample.
+/// Why a sample was refused. The state is as if it had never come, with two exceptions: [`DifferenceOverflow`] keeps
+/// the new reading, and [`TimeWentBack`] counts the refused sample.
 ///
 /// [`DifferenceOverflow`]: Self::DifferenceOverflow
 /// [`TimeWentBack`]: Self::TimeWentBack
@@ -158,8 +158,8 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
 
     /// The result at time `now`, in microseconds. Its numbers are those of the entry's fields, in their order.
     ///
-    /// `now` can be before the newest sample, and is 0 where the caller wants the result as of that sample: take the later
-    /// of the two, and subtract with `saturating_sub`.
+    /// `now` can be before the newest sample, and is 0 where the caller wants the result as of that sample: take the
+    /// later of the two, and subtract with `saturating_sub`.
     fn report(&self, state: &Self::State, now: u64) -> Report<Record>;
 
     /// The number that stands for the result: the one at index `value` of the report. The default makes the whole
@@ -186,8 +186,8 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
     }
 
     /// The number of words that hold any state, if there is one and it is small. A single object's
-    /// [`State`](crate::State) then holds those words in place, without a box: it [loads](Self::load) the state for each
-    /// sample and [stores](Self::store) it afterwards.
+    /// [`State`](crate::State) then holds those words in place, without a box: it [loads](Self::load) the state for
+    /// each sample and [stores](Self::store) it afterwards.
     fn words(&self) -> Option<usize> {
         None
     }
@@ -240,8 +240,8 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
 /// the newest period had samples. The score, the expected value and the band are the fields of its entry that have
 /// these [roles](crate::entry::Role).
 pub trait Detector<T: Numeric>: Algorithm<T> {
-    /// A period passed that gave no value: it had no samples, and the rule for silence makes no 0 of it. The default does
-    /// nothing; a detector with a season moves on in it.
+    /// A period passed that gave no value: it had no samples, and the rule for silence makes no 0 of it. The default
+    /// does nothing; a detector with a season moves on in it.
     fn pass_silence(&self, state: &mut Self::State) {
         let _ = state;
     }

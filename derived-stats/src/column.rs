@@ -12,8 +12,8 @@
 //! Specs whose windows accumulate the same ([`Spec::shares_window`](crate::Spec::shares_window)) can share a window
 //! column: the sum of a period is made once, however many results are derived from it.
 //!
-//! A metric that is a map, with a value for each key, has one [`MapColumn`]: it puts those columns together for the keys
-//! of each object.
+//! A metric that is a map, with a value for each key, has one [`MapColumn`]: it puts those columns together for the
+//! keys of each object.
 //!
 //! Slots beyond the end of a column are empty; a column grows to the slot that is written.
 //!

@@ -148,8 +148,8 @@ enum FieldsOf {
 impl Entry {
     /// An entry whose result is one number named `value`, without arguments or claims, with version 1 of its state.
     ///
-    /// `name` is a name of the annotation grammar. `summary` completes the sentence "it computes …": lower case, without
-    /// full stop. `build` makes the algorithm from its checked arguments.
+    /// `name` is a name of the annotation grammar. `summary` completes the sentence "it computes …": lower case,
+    /// without full stop. `build` makes the algorithm from its checked arguments.
     pub const fn new(name: &'static str, roles: Roles, summary: &'static str, build: Build) -> Self {
         Self {
             name,

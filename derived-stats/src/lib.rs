@@ -40,10 +40,10 @@
 //!
 //! # Floating point
 //!
-//! NaN and infinities are refused at the boundary ([`ValueError`]). Integers are exact: they never pass through a double
-//! on their way to a sum, and a sum that leaves its type stops at the bound and carries an error in every result
-//! ([`Output::error`]; a result that JSON shows as a bare number has no room for it).
-//! The moments of a detector are doubles; integers above 2^53 are rounded when they reach it.
+//! NaN and infinities are refused at the boundary ([`ValueError`]). Integers are exact: they never pass through a
+//! double on their way to a sum, and a sum that leaves its type stops at the bound and carries an error in every result
+//! ([`Output::error`]; a result that JSON shows as a bare number has no room for it). The moments of a detector are
+//! doubles; integers above 2^53 are rounded when they reach it.
 //!
 //! # Saved state
 //!

@@ -71,7 +71,8 @@ impl<'s> Output<'s> {
         description.fields().iter().filter_map(move |field| Some((field.field(), field.value_in(&record)?)))
     }
 
-    /// What is wrong with the result although there is one: [`OVERFLOW`](crate::OVERFLOW) or [`TOO_LARGE`](crate::TOO_LARGE).
+    /// What is wrong with the result although there is one: [`OVERFLOW`](crate::OVERFLOW) or
+    /// [`TOO_LARGE`](crate::TOO_LARGE).
     pub fn error(&self) -> Option<&'static str> {
         self.record.flaw().map(Flaw::text)
     }

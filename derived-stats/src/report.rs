@@ -1,4 +1,5 @@
-//! What a pipeline reports after a sample or a period: a value, unchanged, or not ready; and what is wrong with a value.
+//! What a pipeline reports after a sample or a period: a value, unchanged, or not ready; and what is wrong with a
+//! value.
 
 /// The state of a result: new, unchanged, or not to be trusted yet.
 ///
@@ -6,8 +7,8 @@
 /// algorithm has one, because only the caller knows whether it forces: a full resynchronisation sends an unchanged
 /// value too, and a display may show a detector that is still warming up.
 ///
-/// More variants may come. [`forced`](Self::forced) and [`any`](Self::any) take the result out, [`map`](Self::map) changes
-/// it, [`name`](Self::name) has the state.
+/// More variants may come. [`forced`](Self::forced) and [`any`](Self::any) take the result out, [`map`](Self::map)
+/// changes it, [`name`](Self::name) has the state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Report<O> {

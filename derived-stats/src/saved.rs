@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 
 use crate::number::Numeric;
 
-/// The version of the layout around the algorithms' words. Raised when that layout changes; every version from 2 on stays
-/// readable (version 1 was never released).
+/// The version of the layout around the algorithms' words. Raised when that layout changes; every version from 2 on
+/// stays readable (version 1 was never released).
 pub const STATE_VERSION: u16 = 2;
 
 /// The state of one pipeline, ready for any serde format.

@@ -226,9 +226,9 @@ impl Spec {
         run::update(self, state, at, value)
     }
 
-    /// Gives samples to the states of many objects, in order, as [`update`](Self::update) one by one: the slot of each is
-    /// the index of its state. Several times faster once the states do not fit the caches, because it waits for many of
-    /// them at once.
+    /// Gives samples to the states of many objects, in order, as [`update`](Self::update) one by one: the slot of each
+    /// is the index of its state. Several times faster once the states do not fit the caches, because it waits for many
+    /// of them at once.
     ///
     /// ```
     /// use derived_stats::column::Update;
@@ -271,8 +271,8 @@ impl Spec {
         Some(run::running(self, state, now)?.map(|record| Output::new(self.description(), record)))
     }
 
-    /// Ends a period at time `now`. Gives the period's result, or `None` if there was nothing to flush: no sample in
-    /// it and, for a detector, a silence that is not a value. Inline pipelines have no periods and always answer `None`.
+    /// Ends a period at time `now`. Gives the period's result, or `None` if there was nothing to flush: no sample in it
+    /// and, for a detector, a silence that is not a value. Inline pipelines have no periods and always answer `None`.
     ///
     /// A pipeline that acts on every n-th period is closed by its caller at every n-th.
     pub fn close(&self, state: &mut State, now: u64, silence: Silence) -> Option<Report<Output<'_>>> {

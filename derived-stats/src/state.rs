@@ -10,8 +10,8 @@ const WORDS: usize = 6;
 
 /// The state of one object under a [`Spec`](crate::Spec): 64 bytes.
 ///
-/// It allocates if its pipeline needs more than six words (a longer chain, a detector behind a counter), for windows over
-/// a range, and for algorithms whose states have no fixed number of words.
+/// It allocates if its pipeline needs more than six words (a longer chain, a detector behind a counter), for windows
+/// over a range, and for algorithms whose states have no fixed number of words.
 ///
 /// Only a spec of the same [`identity`](crate::Spec::identity) can use a state; another one answers
 /// [`UpdateError::ForeignState`](crate::UpdateError::ForeignState).

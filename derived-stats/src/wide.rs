@@ -19,7 +19,8 @@ pub trait Wide: Sized {
     fn wide_sum(left: Self::Sum, right: Self::Sum) -> Self::Sum;
     /// Subtracts.
     fn wide_difference(left: Self::Sum, right: Self::Sum) -> Self::Sum;
-    /// Whether the sum is the bound at which it stopped. From then on it holds nothing but that, until it is added anew.
+    /// Whether the sum is the bound at which it stopped. From then on it holds nothing but that, until it is added
+    /// anew.
     fn is_bound(sum: Self::Sum) -> bool;
     /// The sum in the element type: the nearest bound and `true` if it does not fit.
     fn narrow(sum: Self::Sum) -> (Self, bool);

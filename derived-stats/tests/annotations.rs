@@ -1,7 +1,7 @@
 //! The annotation parser against the original's.
 //!
-//! Source: `testdata/golden/annotations.jsonl.gz`, made by running the unmodified sandesh compiler and a C++ compiler on
-//! structs with each annotation. `parse` is what the original's substring logic reads, `misbehaves` marks what a
+//! Source: `testdata/golden/annotations.jsonl.gz`, made by running the unmodified sandesh compiler and a C++ compiler
+//! on structs with each annotation. `parse` is what the original's substring logic reads, `misbehaves` marks what a
 //! better parser should refuse or decide on. A failure here means that we diverged: do not relax it.
 //!
 //! Deliberate deviations (all other records are read as in the original, and compile where its generated C++ does):

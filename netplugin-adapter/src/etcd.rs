@@ -1,11 +1,12 @@
 //! Which nodes run Netplugin, from etcd's answer.
 //!
 //! Format: the v2 HTTP API's answer to `GET /v2/keys/contiv.io/service/netplugin/?recursive=true&sorted=true`. Every
-//! Netplugin keeps one key there, named `<host>:<port>`, with a JSON text as its value, and etcd drops it 60 s after the
-//! last renewal. Only the host counts: the port is that of another service of the agent.
+//! Netplugin keeps one key there, named `<host>:<port>`, with a JSON text as its value, and etcd drops it 60 s after
+//! the last renewal. Only the host counts: the port is that of another service of the agent.
 //!
 //! The host is the value's `HostAddr`; where that cannot be used, it is the host in the key. An entry with neither is
-//! set aside, so that one bad entry hides no node. A host goes into a URL, so what cannot be a name or an address is none.
+//! set aside, so that one bad entry hides no node. A host goes into a URL, so what cannot be a name or an address is
+//! none.
 
 use std::collections::BTreeSet;
 

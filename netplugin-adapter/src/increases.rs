@@ -2,8 +2,8 @@
 //!
 //! The entries of `ProvStats` are looked at as they are, not the merged points: each is one counter of the switch that
 //! rises until it is reset, while a point falls when a second provider appears. An increase is attributed to a provider
-//! by the rule of the merge, as it stands in the scrape that shows it: the endpoint's own entry goes to the provider when
-//! there is exactly one, else to the service's address.
+//! by the rule of the merge, as it stands in the scrape that shows it: the endpoint's own entry goes to the provider
+//! when there is exactly one, else to the service's address.
 //!
 //! # Rules
 //!
@@ -15,8 +15,8 @@
 //! * An entry that vanishes is remembered. If it comes back, the two rules above hold against what it was: it goes on,
 //!   or was reset. An entry absent for [`FORGET_AFTER`] is forgotten, and would be new; of more than [`MAX_ABSENT`] the
 //!   oldest are forgotten before.
-//! * An endpoint that was rejected is unread, not absent: its entries are neither changed nor forgotten for age. One that
-//!   was rejected in the first scrape has its own first scrape when it is read.
+//! * An endpoint that was rejected is unread, not absent: its entries are neither changed nor forgotten for age. One
+//!   that was rejected in the first scrape has its own first scrape when it is read.
 //! * A scrape that is not later than the one before gives nothing and changes nothing.
 
 mod saved;
@@ -67,17 +67,11 @@ pub struct Increase<'a> {
 /// ```
 /// use netplugin_adapter::{Limits, NodeCounters, decode};
 ///
-/// let body = |bytes: u64| {
-///     format!(r#"{{"11.1.1.2": {{"SvcStats": {{"100.1.1.3": {{"ProvStats": {{"10.1.1.7": {{"BytesIn": {bytes}}}}}}}}}}}}}"#)
-/// };
-/// let mut counters = NodeCounters::default();
-/// let mut seen = Vec::new();
-/// // The third scrape comes after a reset.
-/// for (at, bytes) in [(10, 1000), (20, 1700), (30, 40)] {
-///     let stats = decode(body(bytes).as_bytes(), &Limits::default())?;
-///     counters.observe(at, &stats, |increase| seen.push((at, increase.bytes_in)));
-/// }
-/// assert_eq!(seen, [(20, 700), (30, 40)]);
+/// let body = |bytes: u64| { format!(r#"{{"11.1.1.2": {{"SvcStats": {{"100.1.1.3": {{"ProvStats": {{"10.1.1.7":
+/// {{"BytesIn": {bytes}}}}}}}}}}}}}"#) }; let mut counters = NodeCounters::default(); let mut seen = Vec::new(); // The
+/// third scrape comes after a reset. for (at, bytes) in [(10, 1000), (20, 1700), (30, 40)] { let stats =
+/// decode(body(bytes).as_bytes(), &Limits::default())?; counters.observe(at, &stats, |increase| seen.push((at,
+/// increase.bytes_in))); } assert_eq!(seen, [(20, 700), (30, 40)]);
 /// # Ok::<(), netplugin_adapter::DecodeError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -104,8 +98,8 @@ struct Memory {
 }
 
 impl NodeCounters {
-    /// Takes a scrape at `at`, in microseconds, and gives every increase to `each`, in the order of endpoint, service and
-    /// entry. `at` must rise from scrape to scrape: one that does not is passed over.
+    /// Takes a scrape at `at`, in microseconds, and gives every increase to `each`, in the order of endpoint, service
+    /// and entry. `at` must rise from scrape to scrape: one that does not is passed over.
     pub fn observe(&mut self, at: u64, stats: &ServiceStats, each: impl FnMut(Increase<'_>)) {
         self.observe_within(Memory { forget_after: FORGET_AFTER, max_absent: MAX_ABSENT }, at, stats, each);
     }

@@ -1,8 +1,8 @@
 //! JSON one level at a time: the members of an object or a list, each still as text.
 //!
 //! A derived type would be shorter, but one wrong value in it fails the whole body and cannot say where it stood. Here
-//! a level is walked, its members are judged one by one, and the walk goes on. The price is that the text is scanned once
-//! for each level it is in, a few times slower than in one pass: only what the quick decoder leaves is read so.
+//! a level is walked, its members are judged one by one, and the walk goes on. The price is that the text is scanned
+//! once for each level it is in, a few times slower than in one pass: only what the quick decoder leaves is read so.
 //!
 //! Keys stay raw too: an escape that names no character is the fault of that member, not of its neighbours.
 

@@ -73,8 +73,8 @@ pub fn services_answer<'a>(services: impl IntoIterator<Item = (&'a ServiceName, 
 
 /// The answer of `/<endpoint ip>`: one pair as the Python merged it; `None` without points.
 ///
-/// `points` are those of one endpoint on one node. It is the first pair with a provider, and its *Out* is all that the endpoint sent
-/// to that service, of which nobody knows for which provider it was: see [`points`](crate::points).
+/// `points` are those of one endpoint on one node. It is the first pair with a provider, and its *Out* is all that the
+/// endpoint sent to that service, of which nobody knows for which provider it was: see [`points`](crate::points).
 pub fn pair_answer<'a>(points: impl IntoIterator<Item = Point<'a>>) -> Option<Vec<u8>> {
     let points: Vec<Point<'_>> = points.into_iter().collect();
     let is_provider = |point: &&Point<'_>| point.provider_ip != point.service_ip;

@@ -13,9 +13,8 @@
 //!   "11.1.1.9": {"SvcStats": {"100.1.1.3": {"ProvStats": {"10.1.1.7": {"BytesIn": -1}}}}}}"#;
 //! let stats = decode(body, &Limits::default())?;
 //!
-//! let merged: Vec<_> = points(&stats).collect();
-//! assert_eq!(merged.len(), 1);
-//! assert_eq!((merged[0].endpoint_ip, merged[0].service_ip, merged[0].provider_ip), ("11.1.1.2", "100.1.1.3", "10.1.1.7"));
+//! let merged: Vec<_> = points(&stats).collect(); assert_eq!(merged.len(), 1); assert_eq!((merged[0].endpoint_ip,
+//! merged[0].service_ip, merged[0].provider_ip), ("11.1.1.2", "100.1.1.3", "10.1.1.7"));
 //! assert_eq!((merged[0].bytes_in, merged[0].bytes_out), (1018, 1200));
 //!
 //! // The bad endpoint is set aside, and says why.
@@ -48,9 +47,10 @@
 //!
 //! [`NodeCounters`] keeps what the counters of one node were, and gives what was added by the next scrape. It looks at
 //! the entries before the merge, each of which is one counter of the switch: a second provider is no reset to it. The
-//! first scrape is where counting begins; what is new later counts whole; when one of an entry's four counters falls, all
-//! four count from zero. What vanishes is remembered for [an hour](FORGET_AFTER). An increase goes to a provider by the
-//! rule above. The state of a node is [saved](NodeCounters::save) with what it led to, so that nothing counts twice.
+//! first scrape is where counting begins; what is new later counts whole; when one of an entry's four counters falls,
+//! all four count from zero. What vanishes is remembered for [an hour](FORGET_AFTER). An increase goes to a provider by
+//! the rule above. The state of a node is [saved](NodeCounters::save) with what it led to, so that nothing counts
+//! twice.
 //!
 //! # The scrape record
 //!
@@ -59,8 +59,8 @@
 //!
 //! # Determinism
 //!
-//! Points and increases come in the order of their addresses as text: endpoint, service, provider, whatever the order in
-//! the body. The same scrapes give the same state, byte for byte.
+//! Points and increases come in the order of their addresses as text: endpoint, service, provider, whatever the order
+//! in the body. The same scrapes give the same state, byte for byte.
 //!
 //! # Panics and errors
 //!
@@ -71,17 +71,17 @@
 //! # Input safety
 //!
 //! [`Limits`] bound the body and the number of endpoints, services and providers. No depth of nesting exhausts the
-//! stack. A decoded body takes at most about ten times its size in memory, and the list of rejected endpoints. An address
-//! is 1 to [`MAX_ADDRESS_LENGTH`] visible ASCII characters other than the quote and the backslash, so it is safe in a tag
-//! and needs no escape in JSON; texts in errors are cut short. [`NodeCounters::load`] takes memory in proportion to its
-//! bytes, and a node's state is bounded by one body and [`MAX_ABSENT`] entries.
+//! stack. A decoded body takes at most about ten times its size in memory, and the list of rejected endpoints. An
+//! address is 1 to [`MAX_ADDRESS_LENGTH`] visible ASCII characters other than the quote and the backslash, so it is
+//! safe in a tag and needs no escape in JSON; texts in errors are cut short. [`NodeCounters::load`] takes memory in
+//! proportion to its bytes, and a node's state is bounded by one body and [`MAX_ABSENT`] entries.
 //!
 //! # Cost
 //!
-//! A body is decoded in one pass and a few dozen allocations, about half a µs a point, eight times as fast as the Python server
-//! decoded and merged it (`benches/netplugin_compare`); two fifths of that is finding the ends of strings. An endpoint
-//! with something that Netplugin does not write is read at a quarter of that speed. An entry takes about 50 bytes in
-//! [`ServiceStats`], about 60 in [`NodeCounters`] and 20 to 30 of them saved.
+//! A body is decoded in one pass and a few dozen allocations, about half a µs a point, eight times as fast as the
+//! Python server decoded and merged it (`benches/netplugin_compare`); two fifths of that is finding the ends of
+//! strings. An endpoint with something that Netplugin does not write is read at a quarter of that speed. An entry takes
+//! about 50 bytes in [`ServiceStats`], about 60 in [`NodeCounters`] and 20 to 30 of them saved.
 
 #![deny(missing_docs)]
 

@@ -3,8 +3,8 @@
 //! Netplugin records both directions under the source address. What a provider sent back is under the provider, what
 //! the endpoint sent is under the endpoint, and for which provider is not recorded. With one provider there is no
 //! doubt, and the two are one flow. With more, the endpoint's entry becomes a flow with the service's address as its
-//! provider: a copy to each would be summed by whoever sums, a share by proportion would be a guess. Should the service's
-//! address be a provider too, it is added there: a second flow of that name would be the same pair twice.
+//! provider: a copy to each would be summed by whoever sums, a share by proportion would be a guess. Should the
+//! service's address be a provider too, it is added there: a second flow of that name would be the same pair twice.
 //!
 //! All four counters of the own entry follow that rule, its *In* too although it is nearly always 0: then the sum over
 //! the flows is the sum over the entries for every counter.

@@ -1,8 +1,8 @@
 //! Netmaster's answers about services: the list, and the inspection of one.
 //!
 //! Formats: `GET /api/v1/serviceLBs/` and `GET /api/v1/inspect/serviceLBs/<tenant>:<service>/` of contiv/netplugin's
-//! object model. Go leaves empty fields out, so nearly each may be absent; each may be `null` too, and unknown ones pass.
-//! A field of another kind than expected counts as absent: a new version of one service must not hide the others.
+//! object model. Go leaves empty fields out, so nearly each may be absent; each may be `null` too, and unknown ones
+//! pass. A field of another kind than expected counts as absent: a new version of one service must not hide the others.
 
 use std::fmt;
 

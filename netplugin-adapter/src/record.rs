@@ -3,8 +3,8 @@
 //! `{"scrape":"svcstats","node":"192.168.2.10","at":1490306665000000,"points":[["11.1.1.2","100.1.1.3","10.1.1.7",1018,1200,12,14]]}`
 //!
 //! A point is a list, not an object: seven names would be most of a record of thousands of points. In the list stand
-//! `EndpointIP`, `ServiceIP`, `ProviderIP`, `BytesIn`, `BytesOut`, `PacketsIn` and `PacketsOut`. `scrape` comes first, so
-//! that a line is told from other results by how it starts.
+//! `EndpointIP`, `ServiceIP`, `ProviderIP`, `BytesIn`, `BytesOut`, `PacketsIn` and `PacketsOut`. `scrape` comes first,
+//! so that a line is told from other results by how it starts.
 
 use std::borrow::Cow;
 use std::fmt;

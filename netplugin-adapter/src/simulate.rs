@@ -11,9 +11,9 @@
 //! # The truth
 //!
 //! [`Cluster::points`] is the merge by its rule, computed from the model and not from what is rendered, and
-//! [`Cluster::sent`] counts every byte ever, whatever was reset since. An entry that was reset stands at 0 for one tick.
-//! So whoever scrapes every tick sees every fall, and the sum of the increases it sees is exactly the growth of the
-//! totals since its first scrape.
+//! [`Cluster::sent`] counts every byte ever, whatever was reset since. An entry that was reset stands at 0 for one
+//! tick. So whoever scrapes every tick sees every fall, and the sum of the increases it sees is exactly the growth of
+//! the totals since its first scrape.
 
 mod answers;
 mod layout;

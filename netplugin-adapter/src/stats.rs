@@ -1,7 +1,7 @@
 //! A decoded body: the endpoints with the entries of their services, and those that were set aside.
 //!
-//! The entries are kept as they came, not merged: each is one counter of Netplugin's that rises until it is reset, which
-//! a merged one is not. That their sums stay within 64 bits was seen to while decoding.
+//! The entries are kept as they came, not merged: each is one counter of Netplugin's that rises until it is reset,
+//! which a merged one is not. That their sums stay within 64 bits was seen to while decoding.
 
 use crate::error::Rejected;
 use crate::point::points;

@@ -1,8 +1,8 @@
 //! Results as JSON, written straight into a buffer.
 //!
 //! The form is the original's: a number of a window as `{"value": …}`, an inline one bare, a struct as an object with
-//! the entry's field names. Serialising an [`Output`] gives the same without the fields that the original does not have; this
-//! does not go through a serialiser.
+//! the entry's field names. Serialising an [`Output`] gives the same without the fields that the original does not
+//! have; this does not go through a serialiser.
 
 use derived_stats::entry::{Form, ResultType};
 use derived_stats::{Description, FieldValue, Number, Output, Record, ValueType, write_six_digits};

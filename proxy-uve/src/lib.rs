@@ -57,8 +57,8 @@
 //!
 //! # Input safety
 //!
-//! Keys, payloads, schema files and the number of objects are limited ([`TableSettings`], [`wire::MAX_PAYLOAD_LENGTH`]);
-//! open windows are bounded by the allowed lateness and skew.
+//! Keys, payloads, schema files and the number of objects are limited ([`TableSettings`],
+//! [`wire::MAX_PAYLOAD_LENGTH`]); open windows are bounded by the allowed lateness and skew.
 
 #![deny(missing_docs)]
 

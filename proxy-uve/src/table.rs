@@ -144,14 +144,12 @@ impl<S: ResultSink> Table<S> {
     ///     fn end(&mut self, _: &Subject<'_>) {}
     /// }
     ///
-    /// let stream = StreamName::new("Agent", "flows").unwrap();
-    /// let types = [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())];
-    /// let mut table = Table::with_sink(Arc::new(Plan::new(stream, &types)), TableSettings::default(), Sums::default());
-    /// for (position, at) in (0..).map(Position::new).zip([60_000_000, 180_000_000]) {
-    ///     let payload = format!(r#"<flows type="u64" timestamp="{at}">8</flows>"#);
-    ///     table.ingest(&Record { position, arrived: at, key: b"T:a", payload: payload.as_bytes() });
-    /// }
-    /// assert_eq!(table.sink().0, [(b"T:a".to_vec(), 8.0)]);
+    /// let stream = StreamName::new("Agent", "flows").unwrap(); let types =
+    /// [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())]; let mut table =
+    /// Table::with_sink(Arc::new(Plan::new(stream, &types)), TableSettings::default(), Sums::default()); for (position,
+    /// at) in (0..).map(Position::new).zip([60_000_000, 180_000_000]) { let payload = format!(r#"<flows type="u64"
+    /// timestamp="{at}">8</flows>"#); table.ingest(&Record { position, arrived: at, key: b"T:a", payload:
+    /// payload.as_bytes() }); } assert_eq!(table.sink().0, [(b"T:a".to_vec(), 8.0)]);
     /// ```
     pub fn with_sink(plan: Arc<Plan>, settings: TableSettings, sink: S) -> Self {
         Self { stream: StreamState::new(plan, settings, sink), slots: Slots::default() }
@@ -175,9 +173,9 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// Closes up to `objects` further objects of the windows that are due, in steps of 64, where
-    /// [`TableSettings::close_per_record`] leaves them to the records that come: for an owner who has time for more,
-    /// or whose records do not come. Returns what is left of `objects` when no window is closing any more; 0 says that
-    /// one may be. An object costs what it costs in [`advance`](Self::advance), some tens of nanoseconds and its result.
+    /// [`TableSettings::close_per_record`] leaves them to the records that come: for an owner who has time for more, or
+    /// whose records do not come. Returns what is left of `objects` when no window is closing any more; 0 says that one
+    /// may be. An object costs what it costs in [`advance`](Self::advance), some tens of nanoseconds and its result.
     ///
     /// ```
     /// # use std::sync::Arc;

@@ -16,7 +16,8 @@ use proxy_uve::{Plan, Position, Record, Table, TableSettings};
 
 const MINUTE: u64 = 60_000_000;
 
-/// Every kind of state: open windows of one and of several periods, ranged windows, counters, detectors, inline results.
+/// Every kind of state: open windows of one and of several periods, ranged windows, counters, detectors, inline
+/// results.
 const TYPES: &str = r#"
 struct Sums {
   1: string name (key="")

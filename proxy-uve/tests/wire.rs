@@ -47,7 +47,8 @@ fn payloads_of_the_original_are_read_or_refused_as_decided() {
         ("payload-comment-inside", Some(36), Ok(Number::U64(36))),
         // Deviation: the whole payload is empty, which is counted here; there it vanishes.
         ("payload-empty", None, Err("empty")),
-        // Deviation (SEMANTICS 2.5): an exponent is a double, which an integer metric refuses, not the digits before it.
+        // Deviation (SEMANTICS 2.5): an exponent is a double, which an integer metric refuses, not the digits before
+        // it.
         ("payload-exponent", Some(1), Ok(Number::F64(1000.0))),
         // Deviation (2.5): negative values are what they are; those of an unsigned metric are refused later.
         ("payload-i32-type", Some(18_446_744_073_709_551_607), Ok(Number::I64(-9))),

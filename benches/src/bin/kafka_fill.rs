@@ -1,7 +1,7 @@
 //! Publishes samples: `kafka_fill BROKERS TOPIC RECORDS OBJECTS MINUTES`.
 //!
-//! Times rise over the minutes. Objects come in random order, the same on every machine; if the number of records is just
-//! one a minute for each object, one after the other.
+//! Times rise over the minutes. Objects come in random order, the same on every machine; if the number of records is
+//! just one a minute for each object, one after the other.
 
 use anyhow::{Result, bail};
 use benches::kafka::{Publisher, number, seconds};

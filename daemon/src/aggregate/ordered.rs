@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::aggregate::batch::SHARDS;
 
-/// Writes pieces in the order of their moments and shards, whatever order they come in. Every shard has a piece, perhaps
-/// an empty one, for every moment.
+/// Writes pieces in the order of their moments and shards, whatever order they come in. Every shard has a piece,
+/// perhaps an empty one, for every moment.
 pub(crate) struct Ordered(Mutex<State>);
 
 struct State {

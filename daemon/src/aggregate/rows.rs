@@ -9,8 +9,9 @@
 //! In general: the number that stands for the result, then the others, by the columns of the algorithm's entry.
 //!
 //! `window` is the start of the window in microseconds, for an inline result the time of its sample. With more than one
-//! result an object (a schema, or the built-in types) each row begins with `Type.attribute`. Doubles are printed with as
-//! many digits as bring the same double back; a whole number is printed as one. A warm-up has rows, silence has none.
+//! result an object (a schema, or the built-in types) each row begins with `Type.attribute`. Doubles are printed with
+//! as many digits as bring the same double back; a whole number is printed as one. A warm-up has rows, silence has
+//! none.
 
 use std::path::Path;
 use std::sync::Arc;

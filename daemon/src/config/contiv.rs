@@ -20,8 +20,8 @@ pub(crate) struct Contiv {
     /// The nodes, as `host` or `host:port`, in a list or in one text separated by blanks or commas. Default none.
     #[serde(deserialize_with = "list::deserialize")]
     pub nodes: Vec<String>,
-    /// The etcd servers that know the nodes, as `host:port` or `http://host:port`; port 2379 if none is given. One of them
-    /// is asked at a time and the next one if it fails. Default none. Nodes that they name are scraped besides
+    /// The etcd servers that know the nodes, as `host:port` or `http://host:port`; port 2379 if none is given. One of
+    /// them is asked at a time and the next one if it fails. Default none. Nodes that they name are scraped besides
     /// `contiv.nodes`.
     #[serde(deserialize_with = "list::deserialize")]
     pub etcd: Vec<String>,
@@ -31,7 +31,8 @@ pub(crate) struct Contiv {
     /// `"1s"` to `"1d"`. Contiv's page shows pairs with a point in the last 15 seconds.
     #[serde(deserialize_with = "duration::deserialize")]
     pub interval: Duration,
-    /// Over which part of the interval the requests to the nodes are spread. Default `"500ms"`, up to half the interval.
+    /// Over which part of the interval the requests to the nodes are spread. Default `"500ms"`, up to half the
+    /// interval.
     #[serde(deserialize_with = "duration::deserialize")]
     pub jitter: Duration,
     /// How long one request may take in all. Default `"3s"`, `"100ms"` to `"1h"`.

@@ -13,7 +13,8 @@ use super::secret::Secret;
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct InfluxDb {
-    /// The server, such as `"http://127.0.0.1:8086"` or `"https://influx.example/path"`. Default unset: the sink is off.
+    /// The server, such as `"http://127.0.0.1:8086"` or `"https://influx.example/path"`. Default unset: the sink is
+    /// off.
     pub url: Option<String>,
     /// Which interface it has: 1 writes to `/write`, 2 to `/api/v2/write`, which InfluxDB 3 has too. Default 1.
     pub version: u8,
@@ -51,8 +52,8 @@ pub(crate) struct InfluxDb {
     /// How long one request may take in all. Default `"10s"`, `"100ms"` to `"1h"`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub timeout: Duration,
-    /// Certificates of further authorities that may have signed the server's, in PEM, for https. Default unset: those of
-    /// the system only.
+    /// Certificates of further authorities that may have signed the server's, in PEM, for https. Default unset: those
+    /// of the system only.
     pub ca_file: Option<PathBuf>,
     /// The tag `host` of Contiv's points. Default unset: this machine's name. It must stay the same, or series split.
     pub host: Option<String>,

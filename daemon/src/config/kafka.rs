@@ -21,8 +21,8 @@ pub(crate) struct Kafka {
     /// What topic names begin with; `agg-<Struct>-<attribute>` and the like follow. Default unset: `<cluster_id>-uve-`,
     /// as Contrail's.
     pub topic_prefix: Option<String>,
-    /// The name of this daemon among those of the group; no two may share it. Default unset: host name and HTTP port. It
-    /// should stay the same over restarts: then a restart ends at once what the one before left unfinished.
+    /// The name of this daemon among those of the group; no two may share it. Default unset: host name and HTTP port.
+    /// It should stay the same over restarts: then a restart ends at once what the one before left unfinished.
     pub instance: Option<String>,
     /// How often a worker commits states and offsets while samples flow; results do not wait for it. Default `"10s"`,
     /// from `"100ms"` to `"1h"`. Longer writes less and re-reads more after a kill; nothing is lost either way.
@@ -39,14 +39,14 @@ pub(crate) struct Kafka {
     /// How often topics are looked at for new partitions, new topics and lag. Default `"5s"`, from `"100ms"` to `"1h"`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub refresh_interval: Duration,
-    /// How many messages of the results topic a durable sink of this daemon may lag behind before all input of the daemon
-    /// is paused; it goes on when the sink has caught up with half of them. Default 1,000,000; 0: never pause.
+    /// How many messages of the results topic a durable sink of this daemon may lag behind before all input of the
+    /// daemon is paused; it goes on when the sink has caught up with half of them. Default 1,000,000; 0: never pause.
     pub max_sink_lag: u64,
-    /// How results stand in the results topic: `"json"`, a line each, for readers other than the daemons; or `"binary"`,
-    /// blocks with types, which cost a fraction of the bytes. Daemons read both. Default `"json"`.
+    /// How results stand in the results topic: `"json"`, a line each, for readers other than the daemons; or
+    /// `"binary"`, blocks with types, which cost a fraction of the bytes. Daemons read both. Default `"json"`.
     pub results_format: ResultsFormat,
-    /// How many bytes of results go into one message of the results topic. Default 65,536, up to 1,048,576; 0: every result
-    /// is a message of its own, keyed by its object.
+    /// How many bytes of results go into one message of the results topic. Default 65,536, up to 1,048,576; 0: every
+    /// result is a message of its own, keyed by its object.
     pub results_message_bytes: usize,
     /// Partitions that `derived-statsd topics --create` gives each input topic. Default 30, Contrail's own number.
     pub partitions: u16,
@@ -71,8 +71,8 @@ pub(crate) struct Kafka {
     pub password: Option<Secret>,
     /// A file that holds the password and nothing else; a line break at its end is dropped. Default unset.
     pub password_file: Option<PathBuf>,
-    /// Further properties of librdkafka, as `name=value`, for all clients. Default none. They win over everything above,
-    /// except for those that exactly-once rests on.
+    /// Further properties of librdkafka, as `name=value`, for all clients. Default none. They win over everything
+    /// above, except for those that exactly-once rests on.
     pub properties: Vec<String>,
 }
 

@@ -31,9 +31,9 @@ impl Layers {
         }
     }
 
-    /// Sets `key`, a dotted path, to the value of `text`: a TOML list where the key takes lists, else the text itself where
-    /// it takes texts, else another TOML value, else the only element of a list. That spares quotes on the command line
-    /// and in the environment.
+    /// Sets `key`, a dotted path, to the value of `text`: a TOML list where the key takes lists, else the text itself
+    /// where it takes texts, else another TOML value, else the only element of a list. That spares quotes on the
+    /// command line and in the environment.
     pub(super) fn set_text(&mut self, key: &str, text: &str, place: Place) {
         let path: Vec<_> = key.split('.').collect();
         if keys::is_section(&path) {

@@ -1,7 +1,7 @@
 //! What is remembered of each node, and what a scrape becomes: points for the sinks, increases for the pipelines.
 //!
-//! All of it is written at once, with what is remembered for the next scrape. So a kill neither loses traffic nor counts
-//! any twice: the next scrape goes on from the counters of the last one that was written.
+//! All of it is written at once, with what is remembered for the next scrape. So a kill neither loses traffic nor
+//! counts any twice: the next scrape goes on from the counters of the last one that was written.
 
 #[cfg(test)]
 mod tests;

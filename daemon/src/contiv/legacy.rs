@@ -7,9 +7,10 @@
 //! | `/<endpoint ip>?all` | all pairs of an endpoint, in a list |
 //! | `/?all`, `/all` | all pairs of all endpoints, in a list |
 //!
-//! Where the Python gave an answer, this gives the same JSON; where it crashed, `{"error": …}` with a status: 404 for an
-//! endpoint that no node has, or that has no traffic; 501 without `contiv.netmaster`; 502 if Netmaster fails. One such
-//! server answers for all nodes. An endpoint that is on two nodes for a moment, as it moves, has the pairs of both.
+//! Where the Python gave an answer, this gives the same JSON; where it crashed, `{"error": …}` with a status: 404 for
+//! an endpoint that no node has, or that has no traffic; 501 without `contiv.netmaster`; 502 if Netmaster fails. One
+//! such server answers for all nodes. An endpoint that is on two nodes for a moment, as it moves, has the pairs of
+//! both.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -4,8 +4,8 @@
 //! while: the page asks every few seconds for each of its users. Whoever asks while somebody else's question is under
 //! way takes that answer, a failure too, so a Netmaster that hangs is asked once and not by everybody.
 //!
-//! A service that Netmaster lists but refuses to inspect is left out and named in the log: it may just have been deleted.
-//! Any other failure fails the whole, as half a structure would be taken for all of it.
+//! A service that Netmaster lists but refuses to inspect is left out and named in the log: it may just have been
+//! deleted. Any other failure fails the whole, as half a structure would be taken for all of it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! When each node is asked.
 //!
-//! All points of a beat carry its time, which is a multiple of the interval. Within a beat every node has an offset of its
-//! own, always the same, so that the nodes are not asked all at once. A node that failed is asked again after a rest that
-//! doubles with each failure in a row, in the same beat if there is time; what comes after its beat is dropped, since the
-//! next answer holds the same counters and more.
+//! All points of a beat carry its time, which is a multiple of the interval. Within a beat every node has an offset of
+//! its own, always the same, so that the nodes are not asked all at once. A node that failed is asked again after a
+//! rest that doubles with each failure in a row, in the same beat if there is time; what comes after its beat is
+//! dropped, since the next answer holds the same counters and more.
 //!
 //! Nodes that fail must not keep the others waiting: they come after them, and have at most half of the places.
 

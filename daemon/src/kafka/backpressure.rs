@@ -6,8 +6,8 @@
 //!
 //! * Only durable sinks count: the view is in memory and as fast as reading.
 //! * One that has not even started counts from where it will go on.
-//! * One that came to the end of the results is not behind, whatever the offsets say: transactions that were aborted leave
-//!   offsets that nobody delivers, and waiting for them would never end.
+//! * One that came to the end of the results is not behind, whatever the offsets say: transactions that were aborted
+//!   leave offsets that nobody delivers, and waiting for them would never end.
 //! * Input goes on at half the lag at which it was stopped, so that it does not change with every batch.
 
 use std::collections::BTreeMap;

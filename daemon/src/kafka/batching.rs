@@ -6,7 +6,8 @@
 
 /// Sends messages of at most `limit` bytes, as few as keep the order. A line that is larger is sent alone.
 ///
-/// A message that holds one result has its key; one that holds several has none. With a limit of 0 every result is alone.
+/// A message that holds one result has its key; one that holds several has none. With a limit of 0 every result is
+/// alone.
 pub(crate) struct LineBatches<S> {
     limit: usize,
     send: S,

@@ -17,8 +17,8 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::clock::micros;
 use crate::config::{Kafka, Secret};
 
-/// How long a consumer that has enough fetched ahead waits before it fetches more. Its own second would let a worker stand
-/// still: it goes through what may be fetched ahead in some tens of milliseconds.
+/// How long a consumer that has enough fetched ahead waits before it fetches more. Its own second would let a worker
+/// stand still: it goes through what may be fetched ahead in some tens of milliseconds.
 const FETCH_PAUSE_MS: &str = "5";
 
 /// The largest message that we write: a chunk of state, or a sample with a long key.
@@ -215,8 +215,8 @@ pub(crate) fn is_out_of_range(error: &KafkaError) -> bool {
     matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange))
 }
 
-/// Empties the queue of a client that is only asked and never read from: what it has to say about the brokers would else
-/// pile up while they are away.
+/// Empties the queue of a client that is only asked and never read from: what it has to say about the brokers would
+/// else pile up while they are away.
 pub(crate) fn drain<C: ConsumerContext>(client: &BaseConsumer<C>) {
     const MOST: usize = 10_000;
     for _ in 0..MOST {

@@ -1,11 +1,12 @@
 //! Thousands of seeded schedules of the worker against a fake cluster: group coordinator, transactions and all.
 //!
-//! A real broker shows a handful of schedules in a minute. Here one seed is one schedule, on one thread and by a clock of
-//! its own: workers freeze between any two steps of a commit, are killed, expelled and rebalanced, transactions time out,
-//! fail, or succeed without an answer, states are restored late, the topic is grown, and retention deletes input. In the
-//! end every worker thaws, and then the [`audit`] must find nothing.
+//! A real broker shows a handful of schedules in a minute. Here one seed is one schedule, on one thread and by a clock
+//! of its own: workers freeze between any two steps of a commit, are killed, expelled and rebalanced, transactions time
+//! out, fail, or succeed without an answer, states are restored late, the topic is grown, and retention deletes input.
+//! In the end every worker thaws, and then the [`audit`] must find nothing.
 //!
-//! * [`brokers`]: the logs and the transactions over them. [`coordinator`]: the group. [`member`]: a worker's end of both.
+//! * [`brokers`]: the logs and the transactions over them. [`coordinator`]: the group. [`member`]: a worker's end of
+//!   both.
 //! * [`world`]: who does what when. [`random`]: the seed's numbers.
 //!
 //! That the audit is not blind is shown by [mutations](Mutation): each takes away one of the things that exactly-once

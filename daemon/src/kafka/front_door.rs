@@ -1,5 +1,5 @@
-//! Publishes samples to the input topics, as Contrail's collectors did: key, payload and partitioning are the original's,
-//! so that any daemon of the group can take samples for all of them.
+//! Publishes samples to the input topics, as Contrail's collectors did: key, payload and partitioning are the
+//! original's, so that any daemon of the group can take samples for all of them.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;

@@ -4,8 +4,8 @@
 //!
 //! A transaction holds results, states and the input's offsets, and the offsets are sent with the group's metadata: the
 //! broker refuses them from a member that is not of the group's present generation, and then all of it is aborted. So
-//! an owner that was declared dead and wakes up writes nothing that counts. The offsets are sent *after* everything else
-//! is on the brokers: whoever takes over and looks at the state's end sees at least that something is under way.
+//! an owner that was declared dead and wakes up writes nothing that counts. The offsets are sent *after* everything
+//! else is on the brokers: whoever takes over and looks at the state's end sees at least that something is under way.
 //!
 //! An expelled member that has lost both its generation and its name would pass for a program outside the group, which
 //! the broker lets in. The client then says that the assignment is lost; so it is asked after the metadata was taken.
@@ -138,8 +138,8 @@ impl Group {
         })
     }
 
-    /// Whether the group has expelled this member. The client forgets it with the next call that changes what is read, so
-    /// it is asked before each.
+    /// Whether the group has expelled this member. The client forgets it with the next call that changes what is read,
+    /// so it is asked before each.
     fn is_expelled(&mut self) -> bool {
         self.is_expelled |= self.consumer.assignment_lost();
         self.is_expelled

@@ -1,8 +1,8 @@
 //! Records of several input partitions in the order of their time.
 //!
-//! A shard has more than one input partition once its topic was grown. Read one after the other, the second would be late
-//! where the first has moved the watermark on; a catch-up after an outage would do just that. So a record waits until
-//! every partition has shown one, or is known to have none.
+//! A shard has more than one input partition once its topic was grown. Read one after the other, the second would be
+//! late where the first has moved the watermark on; a catch-up after an outage would do just that. So a record waits
+//! until every partition has shown one, or is known to have none.
 
 use std::collections::{BTreeMap, VecDeque};
 

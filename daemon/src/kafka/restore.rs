@@ -3,10 +3,10 @@
 //! # When is a state complete?
 //!
 //! The owner before may have died, or may hang, in the middle of a transaction. Its offsets were accepted, if at all,
-//! before this member was given the partition, and everything else of the transaction was on the brokers by then. So the
-//! end of the state topic *with* open transactions, asked now, lies behind all that may still take effect; and once the
-//! end *without* open transactions has reached it, everything that took effect can be read. The broker aborts what was
-//! left open after `kafka.transaction_timeout`; a worker that starts again under its old name does it at once.
+//! before this member was given the partition, and everything else of the transaction was on the brokers by then. So
+//! the end of the state topic *with* open transactions, asked now, lies behind all that may still take effect; and once
+//! the end *without* open transactions has reached it, everything that took effect can be read. The broker aborts what
+//! was left open after `kafka.transaction_timeout`; a worker that starts again under its old name does it at once.
 //!
 //! # The state of a newer program
 //!

@@ -1,7 +1,7 @@
 //! The results topic, read by offset: by the view, by sinks, by readers of the event stream.
 //!
-//! It has one partition, so results have one order and one number resumes a reader at any daemon. Every daemon reads all
-//! of them for its view, so what one of them can read bounds the rate of results anyway.
+//! It has one partition, so results have one order and one number resumes a reader at any daemon. Every daemon reads
+//! all of them for its view, so what one of them can read bounds the rate of results anyway.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

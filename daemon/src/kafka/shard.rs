@@ -199,8 +199,8 @@ impl Shard {
         }
     }
 
-    /// Records of an input partition before `first` are gone. One that showed no record yet begins there without a word,
-    /// as it would have.
+    /// Records of an input partition before `first` are gone. One that showed no record yet begins there without a
+    /// word, as it would have.
     pub(crate) fn skip_to(&mut self, source: PartitionId, first: u64) {
         let Some(cursor) = self.cursor(source) else { return };
         self.head.cursors.insert(source.partition, first);
@@ -230,8 +230,8 @@ impl Shard {
         left
     }
 
-    /// Lets time pass for a shard of which the cluster said just now that it has nothing more. When that has been so for
-    /// long enough, event time goes on from the newest timestamp at the speed of the monotonic clock.
+    /// Lets time pass for a shard of which the cluster said just now that it has nothing more. When that has been so
+    /// for long enough, event time goes on from the newest timestamp at the speed of the monotonic clock.
     ///
     /// Only time that is covered by such answers counts: while the brokers were away, producers could not send either.
     pub(crate) fn pass_quiet_time(&mut self, now: Duration, settings: &WorkerSettings) {

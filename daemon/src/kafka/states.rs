@@ -152,8 +152,9 @@ fn is_about_connections(error: &KafkaError) -> bool {
 
 /// The ends of partitions, as `client` sees them.
 ///
-/// The client remembers for minutes which partitions a topic has. What it got from a broker that was stopping, or before
-/// the topic grew, lacks some: the list is fetched again, so that the next try does not fail for the same reason.
+/// The client remembers for minutes which partitions a topic has. What it got from a broker that was stopping, or
+/// before the topic grew, lacks some: the list is fetched again, so that the next try does not fail for the same
+/// reason.
 pub(crate) fn ends<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     topic: &str,

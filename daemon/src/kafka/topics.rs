@@ -1,7 +1,7 @@
 //! The topics of a group of daemons: which there are, which are missing, and how they are made.
 //!
-//! The daemon makes its own (states, results, dead letters) and never an input topic: that one has as many partitions as
-//! its writers like, and a state topic follows it. `derived-statsd topics --create` makes them all.
+//! The daemon makes its own (states, results, dead letters) and never an input topic: that one has as many partitions
+//! as its writers like, and a state topic follows it. `derived-statsd topics --create` makes them all.
 
 mod cluster;
 pub(crate) mod command;

@@ -1,10 +1,10 @@
 //! How many partitions there are, and which of them belong together.
 //!
-//! An object's samples meet on one partition of the input, and its state is in the partition of the state topic with the
-//! same number: the *shard*. When an input topic is grown, from 30 partitions to 60, half of the objects move to a new
-//! partition, and for a while producers disagree. So the number of shards stays what it was when the state topic was
-//! made, and shard 7 reads partitions 7 and 37: with the original's partitioning (hash modulo count) the samples of an
-//! object are in one of the two, whoever wrote them when. Nothing is lost and no window is split. This holds for
+//! An object's samples meet on one partition of the input, and its state is in the partition of the state topic with
+//! the same number: the *shard*. When an input topic is grown, from 30 partitions to 60, half of the objects move to a
+//! new partition, and for a while producers disagree. So the number of shards stays what it was when the state topic
+//! was made, and shard 7 reads partitions 7 and 37: with the original's partitioning (hash modulo count) the samples of
+//! an object are in one of the two, whoever wrote them when. Nothing is lost and no window is split. This holds for
 //! multiples only; other growth is reported.
 
 use std::iter::StepBy;

@@ -44,11 +44,11 @@ impl Transactions {
         Self { config, names: names.clone(), results, producer: None }
     }
 
-    /// Gets ready for the first commit: that takes up to some seconds, which results would wait for. Whatever the producer
-    /// of the same name before this one left open is aborted now, and it is fenced.
+    /// Gets ready for the first commit: that takes up to some seconds, which results would wait for. Whatever the
+    /// producer of the same name before this one left open is aborted now, and it is fenced.
     ///
-    /// To be called when the member was given partitions, not before: until then a process of the same name that is being
-    /// replaced may be committing what it had of them. A failure is no matter, as the commit tries again.
+    /// To be called when the member was given partitions, not before: until then a process of the same name that is
+    /// being replaced may be committing what it had of them. A failure is no matter, as the commit tries again.
     pub(crate) fn prepare(&mut self) {
         if self.producer.is_some() {
             return;

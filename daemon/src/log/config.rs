@@ -12,7 +12,8 @@ pub(crate) struct LogConfig {
     pub max_input_bytes: u64,
     /// Applied input older than this is deleted. Default 1 day.
     pub max_input_age_seconds: u64,
-    /// Results that every sink has read are deleted, oldest first, while all results are larger than this. Default 1 GiB.
+    /// Results that every sink has read are deleted, oldest first, while all results are larger than this. Default 1
+    /// GiB.
     pub max_results_bytes: u64,
     /// Results that every sink has read are deleted when older than this. Default 1 day.
     pub max_results_age_seconds: u64,

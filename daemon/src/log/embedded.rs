@@ -12,8 +12,8 @@
 //!
 //! # Memory
 //!
-//! Write buffers (15 MiB, up to three of each while flushes are pending) and 8 MiB of cache. Measured: 5 MB after opening
-//! an empty directory, 40 to 50 MB of resident memory for the whole test process under full load, and the same
+//! Write buffers (15 MiB, up to three of each while flushes are pending) and 8 MiB of cache. Measured: 5 MB after
+//! opening an empty directory, 40 to 50 MB of resident memory for the whole test process under full load, and the same
 //! while idle after it: a buffer is given back when it is flushed.
 //!
 //! # Disk
@@ -63,12 +63,12 @@ pub(crate) struct EmbeddedLog {
 }
 
 impl EmbeddedLog {
-    /// Opens the log in `path`, creating it if the directory is empty or missing. Whoever has it open may be just ending, as
-    /// at a restart, and is waited for a moment.
+    /// Opens the log in `path`, creating it if the directory is empty or missing. Whoever has it open may be just
+    /// ending, as at a restart, and is waited for a moment.
     ///
     /// # Errors
-    /// [`LogError::Locked`] if another process has it open and keeps it, [`LogError::UnknownVersion`], [`LogError::Damaged`] or
-    /// [`LogError::LostTail`] if its files are not in order.
+    /// [`LogError::Locked`] if another process has it open and keeps it, [`LogError::UnknownVersion`],
+    /// [`LogError::Damaged`] or [`LogError::LostTail`] if its files are not in order.
     pub(crate) fn open(path: &Path, config: LogConfig) -> Result<Self, LogError> {
         for _ in 0..LOCK_TRIES {
             match Self::open_now(path, config.clone()) {

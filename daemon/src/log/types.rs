@@ -7,7 +7,8 @@ use std::ops::Range;
 use crate::log::error::LogError;
 use crate::log::frame::{Frame, RecordBuffer, Records};
 
-/// A partition of the input: a stream (numbered by [`stream_id`](super::PartitionLog::stream_id)) and a partition of it.
+/// A partition of the input: a stream (numbered by [`stream_id`](super::PartitionLog::stream_id)) and a partition of
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PartitionId {
     /// The number of the stream; 65,535 is reserved.
@@ -77,8 +78,8 @@ impl AppendBatch {
     /// Adds a record to the end of `partition`; records of one partition keep their order.
     ///
     /// # Errors
-    /// [`LogError::InvalidArgument`] if the record is larger than [`MAX_RECORD_BYTES`](super::frame::MAX_RECORD_BYTES) or the
-    /// partition is the reserved one; the batch is as before.
+    /// [`LogError::InvalidArgument`] if the record is larger than [`MAX_RECORD_BYTES`](super::frame::MAX_RECORD_BYTES)
+    /// or the partition is the reserved one; the batch is as before.
     pub(crate) fn push(&mut self, partition: PartitionId, key: &[u8], payload: &[u8]) -> Result<(), LogError> {
         if partition.stream == u16::MAX {
             return Err(LogError::invalid("stream number 65535 is reserved"));

@@ -66,8 +66,8 @@ struct RowStart {
 }
 
 impl BlockSink {
-    /// An empty sink for the results of `plan`, whose blocks have at most `limit` bytes unless a single result takes more.
-    /// 0 gives every result a block of its own.
+    /// An empty sink for the results of `plan`, whose blocks have at most `limit` bytes unless a single result takes
+    /// more. 0 gives every result a block of its own.
     pub(crate) fn new(plan: &Plan, limit: usize) -> Self {
         let proxy = plan.stream().to_string();
         let types: Box<[_]> = plan.uves().map(|uve| TypeCode::new(&UveShape::of(&uve, &proxy))).collect();

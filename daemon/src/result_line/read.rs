@@ -1,9 +1,9 @@
 //! Lines read back as typed rows.
 //!
-//! A line has no types. Of a UVE name that this daemon is configured for they come from its proxy type: every attribute,
-//! field and constant of the line must be one of it. Otherwise they come from the printed form: a number without fraction
-//! and exponent is an integer, another one a double, a text in the object `state` that six digits print is a double, and
-//! a constant text is part of the shape.
+//! A line has no types. Of a UVE name that this daemon is configured for they come from its proxy type: every
+//! attribute, field and constant of the line must be one of it. Otherwise they come from the printed form: a number
+//! without fraction and exponent is an integer, another one a double, a text in the object `state` that six digits
+//! print is a double, and a constant text is part of the shape.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

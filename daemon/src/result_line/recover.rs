@@ -7,8 +7,8 @@ use crate::result_block::{AttributeShape, Content, FieldShape, Shown, UveShape};
 use crate::result_line::printed::{Data, Printed};
 use crate::result_line::read::Members;
 
-/// Adds the values of a line to `values`, by the attributes of `shape`; `false` if the line has anything else than those
-/// show, and then `values` are of no use.
+/// Adds the values of a line to `values`, by the attributes of `shape`; `false` if the line has anything else than
+/// those show, and then `values` are of no use.
 pub(super) fn values(shape: &UveShape, data: &Data<'_>, values: &mut Vec<(usize, Record)>) -> bool {
     data.attributes.iter().all(|(name, printed)| {
         let found = shape.attributes.iter().position(|attribute| *attribute.name == **name);

@@ -17,8 +17,9 @@ pub(crate) struct Event {
     pub line: Arc<[u8]>,
 }
 
-/// Where a result stands: the offset of its record in the results log, and its number in that record, from 0. As a text, it
-/// is the id of the event, with which a client that reconnects goes on: `17`, or for a further result of the record `17.3`.
+/// Where a result stands: the offset of its record in the results log, and its number in that record, from 0. As a
+/// text, it is the id of the event, with which a client that reconnects goes on: `17`, or for a further result of the
+/// record `17.3`.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct ResultPlace {
     pub record: u64,

@@ -2,8 +2,8 @@
 //!
 //! Lines are gathered until there are enough for a request, or the oldest has waited for the flush interval, or nothing
 //! more will come. The position in the log moves only after the server has everything before it, so a kill at any
-//! instant loses nothing: the lines are made and sent again, with the same series and times, which changes nothing. While
-//! the server is away this sink waits, and the log keeps results for it up to `results_hard_limit_bytes`.
+//! instant loses nothing: the lines are made and sent again, with the same series and times, which changes nothing.
+//! While the server is away this sink waits, and the log keeps results for it up to `results_hard_limit_bytes`.
 
 mod answer;
 mod batch;

@@ -1,16 +1,16 @@
 //! `telegraf-config`: a configuration with which a current Telegraf reads Contiv's traffic from this daemon.
 //!
-//! It does what the seed's `backendConfig.sh`, `endpointExtract.py` and `configBase.conf` did for Telegraf 0.13. Why it is
-//! as it is, found with Telegraf 1.37:
+//! It does what the seed's `backendConfig.sh`, `endpointExtract.py` and `configBase.conf` did for Telegraf 0.13. Why it
+//! is as it is, found with Telegraf 1.37:
 //!
 //! * `inputs.httpjson` is gone since 1.30; `inputs.http` with the `json` parser is in its place. It gives one point for
 //!   each object of a list, so one URL serves all endpoints, and a new endpoint needs no new configuration.
 //! * The `json` parser makes every number a float, and InfluxDB has integers from our own sink. `processors.converter`
 //!   makes them `unsigned`, which the output writes as integers, capped at 2^63-1 as our sink does. Converted to
 //!   `integer`, a counter from 2^63 on would come out negative.
-//! * Numbers above 2^53 lose their last digits on the way through a float; that is 9 PB of one pair. `json_v2` would keep
-//!   them, but takes time with the square of the list's length: 15 s of CPU for 60,000 pairs, where this takes 0.6.
-//!   `xpath_json` has the same floats, and fails the whole list for one counter from 2^63 on.
+//! * Numbers above 2^53 lose their last digits on the way through a float; that is 9 PB of one pair. `json_v2` would
+//!   keep them, but takes time with the square of the list's length: 15 s of CPU for 60,000 pairs, where this takes
+//!   0.6. `xpath_json` has the same floats, and fails the whole list for one counter from 2^63 on.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -73,7 +73,8 @@ impl Assignment {
         })
     }
 
-    /// The table of a saved state, what the restore did with its parts, and the cursor; a fresh table if it cannot be read.
+    /// The table of a saved state, what the restore did with its parts, and the cursor; a fresh table if it cannot be
+    /// read.
     fn table(
         log: &dyn PartitionLog,
         id: PartitionId,

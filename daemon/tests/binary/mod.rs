@@ -36,7 +36,8 @@ pub(crate) fn finish(mut command: Command, input: impl Into<Vec<u8>>) -> Run {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let mut stdin = child.stdin.take().expect("standard input is a pipe");
-    // In a thread: the answers would fill their pipe while the events wait in theirs. A binary that ends early closes it.
+    // In a thread: the answers would fill their pipe while the events wait in theirs. A binary that ends early closes
+    // it.
     let writer = std::thread::spawn(move || stdin.write_all(&input));
     let output = child.wait_with_output().expect("the binary ends");
     let _ = writer.join().expect("the writer does not panic");

@@ -33,8 +33,8 @@ pub(crate) fn all() -> Vec<Dashboard> {
 }
 
 impl Dashboard {
-    /// What panels and variables ask InfluxDB, as Grafana sends it when everything is chosen: `time_filter` is the range,
-    /// such as `time > now() - 1h`.
+    /// What panels and variables ask InfluxDB, as Grafana sends it when everything is chosen: `time_filter` is the
+    /// range, such as `time > now() - 1h`.
     pub(crate) fn influxql(&self, time_filter: &str) -> Vec<Query> {
         let mut values = self.values();
         values.insert("$timeFilter".to_owned(), time_filter.to_owned());

@@ -1,5 +1,5 @@
-//! A real InfluxDB, and a VictoriaMetrics, which takes its version 2: servers on loopback with their data in a temporary
-//! folder. They can be stopped and started again with the same port and data.
+//! A real InfluxDB, and a VictoriaMetrics, which takes its version 2: servers on loopback with their data in a
+//! temporary folder. They can be stopped and started again with the same port and data.
 //!
 //! A test that needs one fails if it is not installed. `.ci/setup` installs them.
 

@@ -72,7 +72,8 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Starts `command`, to be killed at a fault point. That may strike before it listens; then the daemon is dead already.
+    /// Starts `command`, to be killed at a fault point. That may strike before it listens; then the daemon is dead
+    /// already.
     pub(crate) fn doomed(mut command: Command, point: &str) -> Self {
         command.env("DERIVED_STATSD_KILL_AT", point);
         let mut daemon = Self::launch(command);

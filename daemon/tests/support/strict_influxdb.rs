@@ -1,7 +1,8 @@
 //! A server of InfluxDB's version 2 that is stricter than any real one, and fails when a test says so.
 //!
-//! It takes lines for one organisation, bucket, token and precision only, reads them with a parser that is not ours, refuses
-//! a whole request for one bad line, and leaves out points with a field of another type. It speaks plain HTTP or TLS.
+//! It takes lines for one organisation, bucket, token and precision only, reads them with a parser that is not ours,
+//! refuses a whole request for one bad line, and leaves out points with a field of another type. It speaks plain HTTP
+//! or TLS.
 
 #![allow(clippy::disallowed_methods, reason = "it notes when it was asked")]
 

@@ -7,8 +7,8 @@
 //! | memory | 32 bytes an object |
 //! | cost | constant for each value, with a square root and a division; once more for each result |
 //!
-//! Adds to the moments of [`ewm`](super::ewm) what makes them a detector: a warm-up of 1/alpha samples in which there is
-//! no result, and the judgement that two samples in a row within half a standard deviation are not worth sending.
+//! Adds to the moments of [`ewm`](super::ewm) what makes them a detector: a warm-up of 1/alpha samples in which there
+//! is no result, and the judgement that two samples in a row within half a standard deviation are not worth sending.
 
 use alloc::borrow::Cow;
 

@@ -13,8 +13,8 @@
 //! | memory | 16 bytes an object; over a window 8 bytes and up to 8 KiB |
 //! | cost | constant for each sample, a division for each result; over a window amortised constant |
 //!
-//! Sum and count are kept, and not a running mean, because the sum of integers is exact. If it leaves the type, the mean
-//! is that of the bound and carries an error; over a window integers are added in 128 bits and cannot.
+//! Sum and count are kept, and not a running mean, because the sum of integers is exact. If it leaves the type, the
+//! mean is that of the bound and carries an error; over a window integers are added in 128 bits and cannot.
 //!
 //! The mean of integers is an integer, truncated towards zero. The original divides a negative sum by an unsigned
 //! count and reports garbage; here negatives are right.

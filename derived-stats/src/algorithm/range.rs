@@ -18,8 +18,8 @@
 //! Here time 0 is a time, a read ages too, and a sample of an older bucket is refused and counted.
 //!
 //! Buckets rather than samples bound the memory; adding and subtracting rather than re-adding bounds the cost of an
-//! update (amortised constant). The price with doubles is that rounding errors stay after their sample has left. A sum of
-//! doubles that reached the bound of the type has lost what it was; it is added anew from the buckets that are left.
+//! update (amortised constant). The price with doubles is that rounding errors stay after their sample has left. A sum
+//! of doubles that reached the bound of the type has lost what it was; it is added anew from the buckets that are left.
 
 mod buckets;
 

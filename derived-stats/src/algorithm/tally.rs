@@ -12,7 +12,8 @@ const MAX_SAMPLES: u64 = (1 << 48) - 1;
 /// A value, the number of samples behind it, and two marks: 16 bytes.
 ///
 /// The value is a sum (`DSSum`, `DSAvg`) or the newest sample (`DSNone`, `DSNon0`, `DSChange`). One mark is set when it
-/// is the bound of its type because the true value did not fit, the other when the newest sample repeated the one before.
+/// is the bound of its type because the true value did not fit, the other when the newest sample repeated the one
+/// before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tally<T> {
     value: T,
@@ -38,8 +39,8 @@ impl<T: Numeric> Tally<T> {
         self.count(1);
     }
 
-    /// Once the sum or what is added is the bound of an overflow, the sum stays at that bound: what the true sum is, and
-    /// whether it came back into the type, is not known.
+    /// Once the sum or what is added is the bound of an overflow, the sum stays at that bound: what the true sum is,
+    /// and whether it came back into the type, is not known.
     #[inline]
     fn accumulate(&mut self, before: T, value: T, is_bound: bool) {
         let (sum, overflowed) = before.saturating_sum(value);

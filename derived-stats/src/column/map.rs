@@ -22,7 +22,8 @@ use self::cells::Cells;
 use self::names::Names;
 use self::slots::Slots;
 
-/// The maps of many objects under one spec: what a [`MapPipeline`](crate::MapPipeline) for each object does, bit for bit.
+/// The maps of many objects under one spec: what a [`MapPipeline`](crate::MapPipeline) for each object does, bit for
+/// bit.
 ///
 /// An object has a slot, as in every column. Its keys are kept in order of their bytes, so results come in a stable
 /// order. The states of all keys of all objects lie side by side in the columns of a plain metric, in the lowest free
@@ -31,10 +32,10 @@ use self::slots::Slots;
 /// # Cost
 ///
 /// A key of an object takes its states (16 bytes for a sum in a window, and as many for the closed one; 32 for the
-/// detector `EWM`) and 24 bytes for its entry. A name is held once, however many objects use it.
-/// [`bytes`](Self::bytes) has the total. A sample of a key takes time logarithmic in the keys of its object; a new key
-/// also moves the entries of the keys behind it. A close passes over the keys of the objects that it closes; closing all
-/// objects at once is cheaper than closing them in parts, because the keys of an object need not lie side by side.
+/// detector `EWM`) and 24 bytes for its entry. A name is held once, however many objects use it. [`bytes`](Self::bytes)
+/// has the total. A sample of a key takes time logarithmic in the keys of its object; a new key also moves the entries
+/// of the keys behind it. A close passes over the keys of the objects that it closes; closing all objects at once is
+/// cheaper than closing them in parts, because the keys of an object need not lie side by side.
 ///
 /// The keys are as many as the caller sends and does not delete: bound them before they get here.
 ///

@@ -49,8 +49,8 @@ impl<T: Numeric, A: Algorithm<T>> TypedColumn<T, A> {
         &mut self.cells[first..first + used]
     }
 
-    /// Reads the cells for nothing but to have them in the cache: the loop is so short that the processor runs far ahead
-    /// and waits for many of them at once.
+    /// Reads the cells for nothing but to have them in the cache: the loop is so short that the processor runs far
+    /// ahead and waits for many of them at once.
     #[inline]
     fn touch(&self, updates: &[Update]) {
         let algorithm = &self.shared.algorithm;

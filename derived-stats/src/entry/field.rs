@@ -105,8 +105,8 @@ pub enum Role {
     Low,
     /// How unusual the newest value is; more is more, by size.
     Score,
-    /// The number that stands for the result: what the next link of a chain, or a detector, sees. Of a detector's result,
-    /// the newest value that it took.
+    /// The number that stands for the result: what the next link of a chain, or a detector, sees. Of a detector's
+    /// result, the newest value that it took.
     Value,
 }
 

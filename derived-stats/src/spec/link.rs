@@ -30,8 +30,8 @@ impl SpecLink {
         self.entry
     }
 
-    /// Name and arguments in canonical form, such as `DSSum:60`: what has the same meaning has the same text. It holds no
-    /// blank but those that a text argument has, each with a backslash before it.
+    /// Name and arguments in canonical form, such as `DSSum:60`: what has the same meaning has the same text. It holds
+    /// no blank but those that a text argument has, each with a backslash before it.
     pub fn call(&self) -> &str {
         &self.call
     }

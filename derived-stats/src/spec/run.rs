@@ -89,8 +89,8 @@ pub(super) fn update_all(spec: &Spec, states: &mut [State], updates: &[Update]) 
     Ok(())
 }
 
-/// Reads the states for nothing but to have them in the cache: the loop is so short that the processor runs far ahead and
-/// waits for many of them at once.
+/// Reads the states for nothing but to have them in the cache: the loop is so short that the processor runs far ahead
+/// and waits for many of them at once.
 fn touch(spec: &Spec, states: &[State], updates: &[Update]) {
     let is_own = |update: &&Update| states.get(update.slot as usize).is_some_and(|state| spec.owns(state));
     black_box(updates.iter().filter(is_own).count());

@@ -120,7 +120,8 @@ fn property_values_lie_within_the_samples_where_claimed() {
                 series.spec.update(&mut state, *at, *value).unwrap();
                 let seen = || series.samples[..=count].iter().map(|(_, value)| value.as_f64());
                 let (least, most) = (seen().fold(f64::MAX, f64::min), seen().fold(f64::MIN, f64::max));
-                // A sum of sizes that overflows is no bound at all, and is skipped as what it is compared with is flawed.
+                // A sum of sizes that overflows is no bound at all, and is skipped as what it is compared with is
+                // flawed.
                 let slack = tolerance(&series.samples);
                 for now in [*at, at + SECOND, at + 9 * SECOND] {
                     let Some(output) =

@@ -1,7 +1,7 @@
 //! Columns of many objects give what a spec and a state for each object give, bit for bit.
 //!
-//! Objects come, fall silent, are deleted and come again; periods end for any of them; columns shrink, grow and restart.
-//! After every operation each object's words equal those of its own state: no object influences another.
+//! Objects come, fall silent, are deleted and come again; periods end for any of them; columns shrink, grow and
+//! restart. After every operation each object's words equal those of its own state: no object influences another.
 
 use std::collections::BTreeMap;
 use std::fmt;

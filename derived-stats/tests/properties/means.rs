@@ -46,13 +46,13 @@ impl Exact {
     }
 }
 
-/// With u = 2^-53, n samples of size M at most: each update of the mean rounds four times (1-a, both products, their sum),
-/// each time a number of at most M, and what was wrong before shrinks. So the mean is within 4*n*u*M.
+/// With u = 2^-53, n samples of size M at most: each update of the mean rounds four times (1-a, both products, their
+/// sum), each time a number of at most M, and what was wrong before shrinks. So the mean is within 4*n*u*M.
 const MEAN_ROUNDINGS: f64 = 4.0;
 
 /// The distance d is at most 2M and off by the mean's error and its own rounding, (4n+2)*u*M, so d*d by at most
-/// 2*2M*(4n+2)*u*M + 4*u*M^2; the other four roundings of an update are of at most 4M^2. That is less than (16n+32)*u*M^2 a
-/// sample, and what was wrong before shrinks: 16*n*(n+2)*u*M^2 in all.
+/// 2*2M*(4n+2)*u*M + 4*u*M^2; the other four roundings of an update are of at most 4M^2. That is less than
+/// (16n+32)*u*M^2 a sample, and what was wrong before shrinks: 16*n*(n+2)*u*M^2 in all.
 const VARIANCE_ROUNDINGS: f64 = 16.0;
 
 const UNIT: f64 = f64::EPSILON / 2.0;

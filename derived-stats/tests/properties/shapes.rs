@@ -1,8 +1,8 @@
 //! Every place in which every algorithm may stand, from the entries alone.
 //!
 //! Nothing here names an algorithm: an entry of the menu is in the suite because it is in the menu. Arguments are made
-//! from the entry's own list. Where none can be made, or the algorithm refuses what its list allows, the suite fails and
-//! names the entry.
+//! from the entry's own list. Where none can be made, or the algorithm refuses what its list allows, the suite fails
+//! and names the entry.
 
 use std::fmt;
 use std::sync::Arc;

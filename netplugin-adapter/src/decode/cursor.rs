@@ -1,7 +1,7 @@
 //! A place in JSON that moves on over the plain part of it: no escapes, only whole numbers, little nesting.
 //!
-//! Everything gives `None` for what is not plain, be it good JSON or not: whoever asked hands it to a decoder that knows.
-//! So nothing here may take what is no JSON, but may leave as much as it likes.
+//! Everything gives `None` for what is not plain, be it good JSON or not: whoever asked hands it to a decoder that
+//! knows. So nothing here may take what is no JSON, but may leave as much as it likes.
 
 use serde_json::value::RawValue;
 

@@ -11,8 +11,8 @@
 //! number   := seven bits a byte, the lowest first, the highest bit set on all but the last
 //! ```
 //!
-//! `age` is how long before `last` an entry was seen: 0 for most. The addresses of a level rise: what is in another order
-//! was not written here. Checksums are the log's part.
+//! `age` is how long before `last` an entry was seen: 0 for most. The addresses of a level rise: what is in another
+//! order was not written here. Checksums are the log's part.
 
 use super::{NodeCounters, Remembered};
 use crate::decode::is_address;

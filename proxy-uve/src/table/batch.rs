@@ -1,8 +1,9 @@
 //! Many records at a time.
 //!
-//! A record alone waits for memory at each step: index, key, cell. A batch takes each step for all of its records before
-//! the next one, so that the waits overlap. It has to be plain sailing for that: windows open, none closing, values of
-//! the one type that every lane takes. Batches that are not go record by record; the outcome is the same either way.
+//! A record alone waits for memory at each step: index, key, cell. A batch takes each step for all of its records
+//! before the next one, so that the waits overlap. It has to be plain sailing for that: windows open, none closing,
+//! values of the one type that every lane takes. Batches that are not go record by record; the outcome is the same
+//! either way.
 
 use derived_stats::Number;
 use derived_stats::column::Update;
@@ -56,14 +57,10 @@ impl<S: ResultSink> Table<S> {
     ///
     /// # let types = [Arc::clone(Schema::builtin().get("AggProxySum").expect("built in"))];
     /// # let plan = Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?, &types));
-    /// let mut table = Table::new(plan, TableSettings::default());
-    /// let sample = |position, at| {
-    ///     let position = Position::new(position);
-    ///     DecodedRecord { position, arrived: 600_000_000, key: b"ObjectVNTable:demo", at, value: Number::U64(18) }
-    /// };
-    /// let mut late = Vec::new();
-    /// table.ingest_batch_with(&[sample(0, 600_000_000), sample(1, 60_000_000)], |index, fate| late.push((index, fate)));
-    /// assert_eq!(late, [(1, Fate::Late)]);
+    /// let mut table = Table::new(plan, TableSettings::default()); let sample = |position, at| { let position =
+    /// Position::new(position); DecodedRecord { position, arrived: 600_000_000, key: b"ObjectVNTable:demo", at, value:
+    /// Number::U64(18) } }; let mut late = Vec::new(); table.ingest_batch_with(&[sample(0, 600_000_000), sample(1,
+    /// 60_000_000)], |index, fate| late.push((index, fate))); assert_eq!(late, [(1, Fate::Late)]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ingest_batch_with(
@@ -79,8 +76,8 @@ impl<S: ResultSink> Table<S> {
         self.ingest_payloads_with(records, |_, _| {})
     }
 
-    /// The same, and calls `not_aggregated` as [`ingest_batch_with`](Self::ingest_batch_with) does; the index counts the
-    /// records from 0.
+    /// The same, and calls `not_aggregated` as [`ingest_batch_with`](Self::ingest_batch_with) does; the index counts
+    /// the records from 0.
     pub fn ingest_payloads_with<'r>(
         &mut self,
         records: impl IntoIterator<Item = Record<'r>>,

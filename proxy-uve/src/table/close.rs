@@ -128,8 +128,8 @@ impl<S: ResultSink> StreamState<S> {
         words.saturating_mul(WORD)
     }
 
-    /// Closes the next `words` times 64 objects of the window at hand; after the last one, begins with the next window. How
-    /// many words that took.
+    /// Closes the next `words` times 64 objects of the window at hand; after the last one, begins with the next window.
+    /// How many words that took.
     fn close_words(&mut self, keys: &mut impl Keys, words: usize) -> usize {
         let Some(mut closing) = self.closing.take() else {
             return 0;

@@ -121,8 +121,8 @@ impl Group {
         self.spare = Some(bits);
     }
 
-    /// Moves the lives of 64 objects, from slot `64 * word` on, past the end of a window in which those of `touched` had
-    /// samples.
+    /// Moves the lives of 64 objects, from slot `64 * word` on, past the end of a window in which those of `touched`
+    /// had samples.
     pub(crate) fn turn(&mut self, plan: &GroupPlan, word: usize, touched: u64) -> Turns {
         let first = word * 64;
         let end = first + 64 - touched.leading_zeros() as usize;

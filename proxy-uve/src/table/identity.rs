@@ -1,9 +1,9 @@
 //! Names of state, as text: what a column accumulates, and nothing else.
 //!
-//! A snapshot finds its columns by these names after a change of configuration. So a name holds what gives the state its
-//! meaning (length of the window, algorithm and arguments, element type, differencing), and not what only decides where
-//! a result goes: names of structs and fields, the order of the proxy types, and for a window column the detector that
-//! reads it. Arguments are in canonical form: `EWM:0.5` and `EWM:0.50` are one detector.
+//! A snapshot finds its columns by these names after a change of configuration. So a name holds what gives the state
+//! its meaning (length of the window, algorithm and arguments, element type, differencing), and not what only decides
+//! where a result goes: names of structs and fields, the order of the proxy types, and for a window column the detector
+//! that reads it. Arguments are in canonical form: `EWM:0.5` and `EWM:0.50` are one detector.
 
 use std::fmt;
 

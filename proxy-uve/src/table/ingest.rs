@@ -71,8 +71,8 @@ impl<S: ResultSink> StreamState<S> {
         fate
     }
 
-    /// Whether a record of a known object takes the fast path: new, of the type that every lane takes, its windows open,
-    /// none of them closing or due.
+    /// Whether a record of a known object takes the fast path: new, of the type that every lane takes, its windows
+    /// open, none of them closing or due.
     fn is_plain(&self, record: &DecodedRecord<'_>) -> bool {
         let Progress { position: Some(position), newest: Some(newest), watermark, .. } = self.progress else {
             return false;

@@ -19,8 +19,8 @@ pub(crate) struct Lane {
     /// Before its first window a lane has no column to copy.
     empty: WindowColumn,
     pub(crate) counters: Option<CounterColumn>,
-    /// Windows that start earlier are partial, because the lane was not there from their start: it was new in a restore.
-    /// 0 for a lane as old as its table. Microseconds.
+    /// Windows that start earlier are partial, because the lane was not there from their start: it was new in a
+    /// restore. 0 for a lane as old as its table. Microseconds.
     pub(crate) covered_from: u64,
 }
 

@@ -44,8 +44,8 @@ pub struct AttributeView<'t> {
     /// The windows that hold samples of the object and whose result was not sent yet, oldest first. Empty for an inline
     /// attribute.
     pub open: Vec<OpenWindow>,
-    /// The report of the attribute's detector after the last window that it was fed, or of an inline attribute after its
-    /// last sample. `None` before that, and for an attribute without either.
+    /// The report of the attribute's detector after the last window that it was fed, or of an inline attribute after
+    /// its last sample. `None` before that, and for an attribute without either.
     pub last: Option<Report<Output<'t>>>,
 }
 
@@ -62,8 +62,8 @@ pub struct OpenWindow {
 }
 
 impl<S: ResultSink> Table<S> {
-    /// What the table holds of an object; `None` for a key without samples, or one that was deleted. Costs a look-up and
-    /// a few allocations for each type and attribute.
+    /// What the table holds of an object; `None` for a key without samples, or one that was deleted. Costs a look-up
+    /// and a few allocations for each type and attribute.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -87,8 +87,8 @@ impl<S: ResultSink> Table<S> {
         self.slots.find(key).map(|slot| self.stream.object(&self.slots, slot))
     }
 
-    /// The keys of all objects, in the order of their slots: that of their first samples, where a freed slot goes to the
-    /// next new object. The same after a restore.
+    /// The keys of all objects, in the order of their slots: that of their first samples, where a freed slot goes to
+    /// the next new object. The same after a restore.
     pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
         self.slots.keys()
     }

@@ -25,7 +25,8 @@ pub struct ResultRow<'r> {
 }
 
 impl<'r> ResultRow<'r> {
-    /// A row that is not of a deletion, for tests of what takes rows. `window` is its start and its end in microseconds.
+    /// A row that is not of a deletion, for tests of what takes rows. `window` is its start and its end in
+    /// microseconds.
     pub fn new(key: &'r [u8], uve_name: &'r str, window: Range<u64>, json: &'r [u8]) -> Self {
         Self { key, uve_name, start: window.start, end: window.end, deleted: false, json }
     }

@@ -16,11 +16,11 @@ use crate::table::{Plan, ResultBuffer, ResultSink, Snapshot, TableSettings};
 /// Several metrics of the same objects: the work of one [`Table`](crate::Table) for each metric, but each key is stored
 /// once.
 ///
-/// A metric is a stream with its own [`Plan`]. It has its own log position, watermark, fates and results. The results are
-/// those of a `Table` that is fed with the same records; only the order of the objects at the end of a window may differ,
-/// because slots are given out in the order of the first samples of all metrics. Two things are shared: an object stays
-/// in the key map as long as any metric holds something of it, and [`TableSettings::max_objects`] limits the objects of
-/// all metrics together.
+/// A metric is a stream with its own [`Plan`]. It has its own log position, watermark, fates and results. The results
+/// are those of a `Table` that is fed with the same records; only the order of the objects at the end of a window may
+/// differ, because slots are given out in the order of the first samples of all metrics. Two things are shared: an
+/// object stays in the key map as long as any metric holds something of it, and [`TableSettings::max_objects`] limits
+/// the objects of all metrics together.
 ///
 /// An object costs its key, and 18 to 28 bytes to find it, once for all metrics. A record costs what it costs in a
 /// `Table`. When an object expires in one metric, each other metric is checked for it.
@@ -58,8 +58,8 @@ pub struct TableSet<S = ResultBuffer> {
 }
 
 impl TableSet {
-    /// An empty set with one metric for each of `plans`, in this order. The results of each metric wait as rows of JSON to
-    /// be [drained](Metric::drain). `settings` apply to every metric.
+    /// An empty set with one metric for each of `plans`, in this order. The results of each metric wait as rows of JSON
+    /// to be [drained](Metric::drain). `settings` apply to every metric.
     ///
     /// The streams of the plans are usually distinct; where two are not, only the index tells the metrics apart.
     pub fn new(plans: impl IntoIterator<Item = Arc<Plan>>, settings: TableSettings) -> Self {
@@ -111,8 +111,8 @@ impl<S: ResultSink> TableSet<S> {
         self.slots.objects()
     }
 
-    /// The keys of all objects, in the order of their slots: that of their first samples, where a freed slot goes to the
-    /// next new object. The same after a restore.
+    /// The keys of all objects, in the order of their slots: that of their first samples, where a freed slot goes to
+    /// the next new object. The same after a restore.
     pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
         self.slots.keys()
     }
@@ -132,8 +132,8 @@ impl<S: ResultSink> TableSet<S> {
     /// [`Table::snapshot`](crate::Table::snapshot) makes it, and can be restored as a `Table`.
     ///
     /// Store all of them together: a later snapshot of one metric may give a slot to another key than an earlier one of
-    /// another metric, and then [`restore`](Self::restore) is an error. Windows that are closing are closed to their end.
-    /// The cost is that of the changed chunks.
+    /// another metric, and then [`restore`](Self::restore) is an error. Windows that are closing are closed to their
+    /// end. The cost is that of the changed chunks.
     pub fn snapshot(&mut self) -> Vec<Snapshot> {
         let metrics = 0..self.metrics.len();
         let snapshot = |index| self.parts(index).map(|(stream, mut keys)| stream.snapshot(&mut keys));

@@ -1,9 +1,10 @@
 //! Object keys and their dense numbers.
 //!
 //! An object is known by its key only at the door; everywhere else it is a *slot*, an index into the table's columns.
-//! The key bytes live once, in an arena, behind their length, so an object costs its key, 8 bytes to find it in the arena
-//! and 10 to 20 in the index, which grows by doubling. A freed slot is used again, the lowest first: which slot an object gets depends only on the order of
-//! the samples, never on hashing, so results come in the same order after every restart.
+//! The key bytes live once, in an arena, behind their length, so an object costs its key, 8 bytes to find it in the
+//! arena and 10 to 20 in the index, which grows by doubling. A freed slot is used again, the lowest first: which slot
+//! an object gets depends only on the order of the samples, never on hashing, so results come in the same order after
+//! every restart.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -44,8 +45,8 @@ pub(crate) const MAX_KEY_BYTES: usize = (1 << 24) - 1;
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Start(u32);
 
-/// A slot, and where its key begins: a look-up need not read [`Slots::starts`] in between. Memory that is not in a cache
-/// takes longer than all else that a look-up does.
+/// A slot, and where its key begins: a look-up need not read [`Slots::starts`] in between. Memory that is not in a
+/// cache takes longer than all else that a look-up does.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     slot: u32,
@@ -111,9 +112,9 @@ impl Slots {
 
     /// Where each of `keys` is: its slot, or [`UNKNOWN`]. Changes nothing; right until a slot is removed.
     ///
-    /// A look-up waits for memory three times, each time for the outcome of the one before: index, entry, key. Done key by
-    /// key that is all there is to do. Here each step is a loop of its own, so short that the processor is many keys ahead
-    /// of the one that it waits for, and waits for all of them at once.
+    /// A look-up waits for memory three times, each time for the outcome of the one before: index, entry, key. Done key
+    /// by key that is all there is to do. Here each step is a loop of its own, so short that the processor is many keys
+    /// ahead of the one that it waits for, and waits for all of them at once.
     pub(crate) fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]> + Clone, slots: &mut [u32]) {
         let mut hashes = [0; BATCH];
         for (hash, key) in hashes.iter_mut().zip(keys.clone()) {

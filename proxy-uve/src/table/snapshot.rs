@@ -13,13 +13,13 @@
 //! meta    := version:u8 checksum:u32 JSON
 //! ```
 //!
-//! Numbers are little-endian. `identity` is [what accumulates](crate::table::identity), `group` the window group, `start`
-//! the start of the window; `slots` has a bit for each slot of the chunk, `words` the states of those in order. A section
-//! whose column the configuration no longer has is passed over, and a column that no section fills starts anew: a change
-//! of configuration keeps every state that it gives no other meaning.
+//! Numbers are little-endian. `identity` is [what accumulates](crate::table::identity), `group` the window group,
+//! `start` the start of the window; `slots` has a bit for each slot of the chunk, `words` the states of those in order.
+//! A section whose column the configuration no longer has is passed over, and a column that no section fills starts
+//! anew: a change of configuration keeps every state that it gives no other meaning.
 //!
-//! Which chunks belong together is the log's part. A restore gives a whole table or an error, and a [report](RestoreReport)
-//! of what was kept, dropped and started anew.
+//! Which chunks belong together is the log's part. A restore gives a whole table or an error, and a
+//! [report](RestoreReport) of what was kept, dropped and started anew.
 
 mod columns;
 mod decode;

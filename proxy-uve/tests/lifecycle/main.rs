@@ -1,7 +1,7 @@
 //! The life of objects, end to end: vectors of the original's `UVEAggregator`, generated senders and caches.
 //!
-//! Source: Contrail's `uve_aggregator.cc`, `sandesh_uve.h` and the output of its Sandesh compiler, unmodified, driven by
-//! a script of messages and timer ticks. A failure means that we diverged; do not relax it.
+//! Source: Contrail's `uve_aggregator.cc`, `sandesh_uve.h` and the output of its Sandesh compiler, unmodified, driven
+//! by a script of messages and timer ticks. A failure means that we diverged; do not relax it.
 //!
 //! For every record the plain model of `model.rs` must agree with the table. A record in no list must agree with the
 //! original too. A record in a list must differ from it, so that no list can rot, and the model must agree with the

@@ -1,4 +1,5 @@
-//! The brokers' part of the fake cluster: inputs, states, results, dead letters, offsets, and the transactions over them.
+//! The brokers' part of the fake cluster: inputs, states, results, dead letters, offsets, and the transactions over
+//! them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The group coordinator of the fake cluster, and what a client's background thread does for its member.
 //!
 //! A rebalance waits until every member has answered what it was told and can be reached; one that cannot is expelled
-//! when its session ends. Cooperative: a partition is revoked in one generation and given in the next. Eager: all give up
-//! everything first. A client learns of its generation, and of its expulsion, later than the coordinator decides it.
+//! when its session ends. Cooperative: a partition is revoked in one generation and given in the next. Eager: all give
+//! up everything first. A client learns of its generation, and of its expulsion, later than the coordinator decides it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A [`Member`] of the fake cluster. Its commit has a place between any two steps where the worker may freeze, be killed,
-//! or be refused.
+//! A [`Member`] of the fake cluster. Its commit has a place between any two steps where the worker may freeze, be
+//! killed, or be refused.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;

@@ -1,7 +1,7 @@
 //! A schedule: workers, brokers and coordinator take their steps in an order that the seed decides.
 //!
-//! A worker that freezes in the middle of a commit stays on the stack, and the others take their turns on top of it until
-//! it thaws. So everything runs on one thread, and one seed is one schedule.
+//! A worker that freezes in the middle of a commit stays on the stack, and the others take their turns on top of it
+//! until it thaws. So everything runs on one thread, and one seed is one schedule.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

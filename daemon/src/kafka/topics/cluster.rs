@@ -126,7 +126,8 @@ impl Administrator<'_> {
         }
     }
 
-    /// Makes a topic; whether it was us and not another at the same time. `replication` 0 is what the brokers think best.
+    /// Makes a topic; whether it was us and not another at the same time. `replication` 0 is what the brokers think
+    /// best.
     ///
     /// # Errors
     ///
@@ -166,7 +167,8 @@ fn unusable(error: &KafkaError) -> anyhow::Error {
     anyhow::anyhow!("Kafka's client cannot be made: {error}; check the section [kafka], kafka.properties above all")
 }
 
-/// Keeps the last reason why a broker could not be reached, with its code: the calls themselves only say that time is over.
+/// Keeps the last reason why a broker could not be reached, with its code: the calls themselves only say that time is
+/// over.
 #[derive(Debug, Default)]
 struct Heard(Mutex<Option<(Code, String)>>);
 

@@ -1,4 +1,5 @@
-//! `derived-statsd topics`: what there is of the topics and what is wrong with them; with `--create`, makes the missing.
+//! `derived-statsd topics`: what there is of the topics and what is wrong with them; with `--create`, makes the
+//! missing.
 
 use anyhow::Context as _;
 use serde::Serialize;

@@ -60,7 +60,8 @@ fn forbidden(operation: Operation, topic: &str) -> anyhow::Error {
     anyhow::anyhow!("the user may not {operation} topic {topic}: grant {right} on it{otherwise}")
 }
 
-/// That no broker lets us in, why, and what to look at. `heard` is the last that the client said of a broker, if it did.
+/// That no broker lets us in, why, and what to look at. `heard` is the last that the client said of a broker, if it
+/// did.
 pub(crate) fn unreachable(brokers: &str, heard: Option<&(Code, String)>) -> String {
     let why = heard.map(|(_, reason)| format!(" ({reason})")).unwrap_or_default();
     match heard.map(|(code, _)| code) {

@@ -1,8 +1,8 @@
 //! What topics there should be, against what there is: pure, so that every case is in a table of tests.
 //!
 //! Input topics belong to those who write samples, so any number of partitions is right. The state topic has as many as
-//! the input had when it was made, and keeps that number: the input may be grown to a multiple of it, as `topology` says,
-//! and to nothing else.
+//! the input had when it was made, and keeps that number: the input may be grown to a multiple of it, as `topology`
+//! says, and to nothing else.
 
 use std::collections::BTreeMap;
 

@@ -17,8 +17,8 @@ use crate::worker::CLOSED_IN_TURN;
 const TRANSACTION_BYTES: u64 = 64 * 1024 * 1024;
 
 impl<M: Member> Worker<M> {
-    /// Commits what these have: the last chance to do so. Of a partition whose window is closing the next owner reads again
-    /// what came since the last commit.
+    /// Commits what these have: the last chance to do so. Of a partition whose window is closing the next owner reads
+    /// again what came since the last commit.
     pub(super) fn finish(&mut self, sources: &[PartitionId]) {
         let now = self.clock.monotonic();
         let going: BTreeSet<_> = sources.iter().copied().collect();

@@ -30,8 +30,8 @@ impl<M: Member> Worker<M> {
         if starts.is_empty() { Ok(()) } else { self.read_from(&starts) }
     }
 
-    /// Begins to read these anew. If that fails some may be read and others not: all their shards start over, so that none
-    /// is forgotten.
+    /// Begins to read these anew. If that fails some may be read and others not: all their shards start over, so that
+    /// none is forgotten.
     pub(super) fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
         let begun = self.begin_reading(starts);
         if begun.is_err() {
@@ -66,8 +66,8 @@ impl<M: Member> Worker<M> {
         if starts.is_empty() { Ok(()) } else { self.read_from(&starts) }
     }
 
-    /// Lets time pass for the shards of which the cluster, asked now, has nothing more. Of a source that is paused this is
-    /// not asked, so a shard that waits for a sink is not quiet.
+    /// Lets time pass for the shards of which the cluster, asked now, has nothing more. Of a source that is paused this
+    /// is not asked, so a shard that waits for a sink is not quiet.
     pub(super) fn pass_idle_time(&mut self, now: Duration) -> Result<(), MemberError> {
         let Self { member, shards, settings, paused, backpressure, .. } = self;
         let waits = backpressure.is_on();
@@ -89,7 +89,8 @@ impl<M: Member> Worker<M> {
     }
 }
 
-/// Pauses an input partition, because it is far ahead of the others of its shard or all wait for a sink, or lets it go on.
+/// Pauses an input partition, because it is far ahead of the others of its shard or all wait for a sink, or lets it go
+/// on.
 fn hold(
     member: &mut impl Member,
     source: PartitionId,

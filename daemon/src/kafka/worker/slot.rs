@@ -33,8 +33,8 @@ pub(super) struct Working {
 }
 
 impl Working {
-    /// The next offset of each of its input partitions. One that showed no record yet may be out of range too: its oldest
-    /// record, from which it was to begin, may be deleted before it is read.
+    /// The next offset of each of its input partitions. One that showed no record yet may be out of range too: its
+    /// oldest record, from which it was to begin, may be deleted before it is read.
     pub(super) fn cursors(&self) -> impl Iterator<Item = (PartitionId, u64)> {
         self.sources.iter().map(|source| (*source, self.shard.cursor(*source).unwrap_or(0)))
     }

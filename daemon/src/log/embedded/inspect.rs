@@ -3,9 +3,9 @@
 //! * **Manifests.** Each keyspace has a file `current` (version number u64, xxh3 checksum u128, kind u8) that names its
 //!   manifest `v<number>`. The store writes the checksum but does not check it when it reads: a flipped bit in a
 //!   manifest could make it leave out tables, or allocate gigabytes for a count and abort. So it is checked here.
-//! * **Journals.** They are preallocated with zeros. A write that a killed process leaves half done ends in these zeros,
-//!   on which the store's recovery has an assertion that fails in builds with debug assertions. The zeros are cut off,
-//!   which is no loss: a whole write ends in a byte that is not zero.
+//! * **Journals.** They are preallocated with zeros. A write that a killed process leaves half done ends in these
+//!   zeros, on which the store's recovery has an assertion that fails in builds with debug assertions. The zeros are
+//!   cut off, which is no loss: a whole write ends in a byte that is not zero.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};

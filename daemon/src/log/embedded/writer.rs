@@ -1,8 +1,8 @@
 //! The single writer: all changes go through it, in groups that share one write and one sync.
 //!
-//! A caller puts its request into the queue ([`queue`](super::queue)). One of the callers leads: it takes the write lock
-//! and writes everything that is queued by then for all of them. A lone caller pays one sync, a hundred callers share
-//! a few, and no thread of its own is needed.
+//! A caller puts its request into the queue ([`queue`](super::queue)). One of the callers leads: it takes the write
+//! lock and writes everything that is queued by then for all of them. A lone caller pays one sync, a hundred callers
+//! share a few, and no thread of its own is needed.
 //!
 //! Each request is staged into one batch: verified first, then applied to the tables in memory. If the write fails,
 //! every request of the group fails and the tables are thrown away: the next request opens the store again and reads

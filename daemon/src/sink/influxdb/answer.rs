@@ -188,8 +188,8 @@ fn count_dropped(text: &str) -> u64 {
     (written_off + unparsed).max(1)
 }
 
-/// What the server says is the matter, on one line and not endless: the `error` of version 1 or the `message` of version
-/// 2, else the body.
+/// What the server says is the matter, on one line and not endless: the `error` of version 1 or the `message` of
+/// version 2, else the body.
 fn reason(body: &str) -> String {
     #[derive(Deserialize)]
     struct Said {

@@ -1,8 +1,8 @@
 //! Requests to the server, each on a thread of its own, so that a server that hangs does not hold up a stop.
 //!
 //! After a stop a request may still take [`STOP_PATIENCE`]: what is gathered should go out, if the server is well. One
-//! that is given up ends by itself at its timeout, and nobody waits for it; should it have worked, the same lines are sent
-//! again at the next start and change nothing.
+//! that is given up ends by itself at its timeout, and nobody waits for it; should it have worked, the same lines are
+//! sent again at the next start and change nothing.
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Bringing lines to the server: until it has them, or has said that it never will.
 //!
-//! Nothing here decides to give up lines but the server: what stands between (no connection, no answer, no permission, no
-//! room) is waited for, with pauses that double from half a second to half a minute, or that the server asks for. A
-//! request with bad lines of which none was taken is halved until the bad ones stand alone; those are dropped and counted.
-//! Sending a line again changes nothing: its series and time are the same.
+//! Nothing here decides to give up lines but the server: what stands between (no connection, no answer, no permission,
+//! no room) is waited for, with pauses that double from half a second to half a minute, or that the server asks for. A
+//! request with bad lines of which none was taken is halved until the bad ones stand alone; those are dropped and
+//! counted. Sending a line again changes nothing: its series and time are the same.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

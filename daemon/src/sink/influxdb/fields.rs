@@ -5,8 +5,8 @@
 //! the booleans `deleted` and, for a window that was not covered from its start, `partial` are in.
 //!
 //! A field must be of one type in all points, or InfluxDB refuses the later ones. The type is that of the field in the
-//! proxy type: integers are integers, doubles are floats whatever their value, and what Contrail prints as a text of six
-//! digits (`state`) is a float, with all its digits.
+//! proxy type: integers are integers, doubles are floats whatever their value, and what Contrail prints as a text of
+//! six digits (`state`) is a float, with all its digits.
 
 use derived_stats::entry::Form;
 use derived_stats::{FieldValue, Number, ValueType};

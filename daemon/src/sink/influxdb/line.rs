@@ -25,7 +25,8 @@ pub(super) enum Value {
     Unsigned(u64),
 }
 
-/// A line in the making: tags first, then fields, then [`end`](Self::end). One that is dropped before leaves nothing behind.
+/// A line in the making: tags first, then fields, then [`end`](Self::end). One that is dropped before leaves nothing
+/// behind.
 #[derive(Debug)]
 pub(super) struct Line<'b> {
     out: &'b mut Vec<u8>,

@@ -2,12 +2,12 @@
 //!
 //! * A scrape of a Contiv node gives a point of `httpjson_svcstats`, Telegraf's name, for each endpoint, service and
 //!   provider: tags `EndpointIP`, `ProviderIP`, `ServiceIP`, `host` and `server`, integers `BytesIn`, `BytesOut`,
-//!   `PacketsIn` and `PacketsOut`, at the time of the scrape. Contiv's page groups by every tag, so the last two must be
-//!   the same for an endpoint at all times.
+//!   `PacketsIn` and `PacketsOut`, at the time of the scrape. Contiv's page groups by every tag, so the last two must
+//!   be the same for an endpoint at all times.
 //! * A result of a proxy UVE gives one point: the measurement is the proxy type, tags are `table` and `name` of the
-//!   object and `proxy`, the struct and attribute that were aggregated; the fields are the numbers ([`super::fields`]), the time
-//!   is the window's start. Results of one sample each (inline) have its time: of two at the same microsecond the later
-//!   one stays.
+//!   object and `proxy`, the struct and attribute that were aggregated; the fields are the numbers ([`super::fields`]),
+//!   the time is the window's start. Results of one sample each (inline) have its time: of two at the same microsecond
+//!   the later one stays.
 
 use netplugin_adapter::{Point, ScrapeRecord};
 

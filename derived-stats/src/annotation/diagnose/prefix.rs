@@ -36,7 +36,8 @@ pub(super) fn period(prefix: Part<'_>, max_chain: usize) -> Option<Fault> {
     chain(links, max_chain)
 }
 
-/// `1.DSSum(60)raw:…`, `1.DSX(a:b-raw:…`: a prefix whose parentheses hide the `-` that ends it, or whose `-` is missing.
+/// `1.DSSum(60)raw:…`, `1.DSX(a:b-raw:…`: a prefix whose parentheses hide the `-` that ends it, or whose `-` is
+/// missing.
 pub(super) fn without_end(attribute: Part<'_>, max_chain: usize) -> Option<Fault> {
     let (every, links) = attribute.split_once_outside('.')?;
     (is_digits(every.text) && links.text.contains('(')).then(|| period(attribute, max_chain)).flatten()

@@ -7,8 +7,8 @@
 //!        | reading-seen reading? window flag link*             (a chain)
 //! ```
 //!
-//! The text of a key is its bytes, eight to a word from the lowest on, the last word filled up with zeros. The reading is
-//! there for a counter only.
+//! The text of a key is its bytes, eight to a word from the lowest on, the last word filled up with zeros. The reading
+//! is there for a counter only.
 
 use alloc::boxed::Box;
 use alloc::string::String;

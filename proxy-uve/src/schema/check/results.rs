@@ -152,8 +152,8 @@ fn check_source(
     Err(annotation.error_at(attribute.span(), kind))
 }
 
-/// Follows an attribute that is a struct to its component, as far as the types are of this file. That a struct cannot be
-/// the raw value is a fault of the field and told there, so nothing more is wrong with a component that is a number.
+/// Follows an attribute that is a struct to its component, as far as the types are of this file. That a struct cannot
+/// be the raw value is a fault of the field and told there, so nothing more is wrong with a component that is a number.
 fn check_path(annotation: &Annotation, source: &Source, ty: &Type) -> Result<(), AnnotationError> {
     let mut path = annotation.source().names();
     let (mut name, mut ty) = (path.next(), ty);

@@ -166,8 +166,8 @@ impl<'s, S: ResultSink> MetricMut<'s, S> {
         self.ingest_payloads_with(records, |_, _| {})
     }
 
-    /// The same, and calls `not_aggregated` as [`ingest_batch_with`](Self::ingest_batch_with) does; the index counts the
-    /// records from 0.
+    /// The same, and calls `not_aggregated` as [`ingest_batch_with`](Self::ingest_batch_with) does; the index counts
+    /// the records from 0.
     pub fn ingest_payloads_with<'r>(
         &mut self,
         records: impl IntoIterator<Item = Record<'r>>,

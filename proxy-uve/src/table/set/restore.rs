@@ -15,8 +15,8 @@ pub struct SavedMetric<'c, C> {
 }
 
 impl<'c, C: IntoIterator<Item = (u32, &'c [u8])>> SavedMetric<'c, C> {
-    /// A metric with its newest meta part and the newest form of each chunk, as [`Table::restore`](crate::Table::restore)
-    /// takes them.
+    /// A metric with its newest meta part and the newest form of each chunk, as
+    /// [`Table::restore`](crate::Table::restore) takes them.
     pub fn new(plan: Arc<Plan>, meta: &'c [u8], chunks: C) -> Self {
         Self { plan, saved: Some((meta, chunks)) }
     }
@@ -50,8 +50,8 @@ impl TableSet {
     ///
     /// # Errors
     ///
-    /// [`SetRestoreError`] if any part is damaged or cannot be read, or if two metrics give one slot to different keys, or
-    /// one key to different slots, because their snapshots were not taken by one call.
+    /// [`SetRestoreError`] if any part is damaged or cannot be read, or if two metrics give one slot to different keys,
+    /// or one key to different slots, because their snapshots were not taken by one call.
     ///
     /// ```
     /// # use std::sync::Arc;

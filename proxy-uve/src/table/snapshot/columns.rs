@@ -22,7 +22,8 @@ pub(super) struct Column<'p> {
 }
 
 impl Column<'_> {
-    /// Whether both are the same state: inline attributes with one annotation have one each, but their states are equal.
+    /// Whether both are the same state: inline attributes with one annotation have one each, but their states are
+    /// equal.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         (self.kind, self.identity, self.group) == (other.kind, other.identity, other.group)
     }

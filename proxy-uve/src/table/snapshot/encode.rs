@@ -7,8 +7,8 @@ use crate::table::snapshot::{CHUNK_SLOTS, SlotSet, StateKind, kind_code, seal};
 use crate::table::stream_state::StreamState;
 
 impl<S: ResultSink> StreamState<S> {
-    /// The chunk's bytes; `None` if none of its slots holds an object of the stream. Keys that only other streams hold are
-    /// left out: they may go before the chunk changes again.
+    /// The chunk's bytes; `None` if none of its slots holds an object of the stream. Keys that only other streams hold
+    /// are left out: they may go before the chunk changes again.
     pub(super) fn encode_chunk(&self, keys: &Slots, columns: &[Column<'_>], chunk: usize) -> Option<Vec<u8>> {
         let first = chunk * CHUNK_SLOTS;
         let slots = first..(first + CHUNK_SLOTS).min(keys.len());

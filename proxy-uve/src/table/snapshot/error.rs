@@ -25,8 +25,8 @@ impl fmt::Display for SnapshotPart {
     }
 }
 
-/// Why a snapshot cannot be restored. Nothing is restored in part; where no other remedy is named, the table is computed
-/// anew from the log.
+/// Why a snapshot cannot be restored. Nothing is restored in part; where no other remedy is named, the table is
+/// computed anew from the log.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {

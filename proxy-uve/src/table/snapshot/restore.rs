@@ -18,9 +18,9 @@ impl Table {
     /// The table that a sequence of snapshots describes (the newest meta part and the newest form of each chunk), and
     /// what the plan continues of it.
     ///
-    /// The plan need not be that of the saved table. A state goes on if the plan has a column that accumulates the same:
-    /// names of structs and fields, the order of the types, another timeout, and for windows another detector behind them
-    /// change nothing. Of a column that starts anew, windows that began before the restore are partial.
+    /// The plan need not be that of the saved table. A state goes on if the plan has a column that accumulates the
+    /// same: names of structs and fields, the order of the types, another timeout, and for windows another detector
+    /// behind them change nothing. Of a column that starts anew, windows that began before the restore are partial.
     ///
     /// # Errors
     ///

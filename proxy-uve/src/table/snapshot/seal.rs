@@ -4,7 +4,8 @@
 //! part := version:u8 checksum:u32 body
 //! ```
 //!
-//! The checksum is the CRC-32 of version and body, so every flip of a single bit is found, and nearly every other damage.
+//! The checksum is the CRC-32 of version and body, so every flip of a single bit is found, and nearly every other
+//! damage.
 
 use crate::table::snapshot::{SnapshotError, SnapshotPart, VERSION};
 

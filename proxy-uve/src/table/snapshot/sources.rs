@@ -157,9 +157,9 @@ impl<'p> Sources<'p> {
     }
 }
 
-/// Orders saved groups by how well they stand in for `group`: itself first, then those of its period, then those that no
-/// group of the plan equals, as one of those had its types before, then those of its timeout, whose objects live as long,
-/// then those whose objects live longest, as they have all objects that the others have.
+/// Orders saved groups by how well they stand in for `group`: itself first, then those of its period, then those that
+/// no group of the plan equals, as one of those had its types before, then those of its timeout, whose objects live as
+/// long, then those whose objects live longest, as they have all objects that the others have.
 fn rank(groups: &[GroupKey], group: GroupKey, saved: GroupKey) -> impl Ord + use<> {
     let longevity = saved.timeout.checked_sub(1).unwrap_or(u32::MAX);
     let alike = (saved != group, saved.period != group.period, groups.contains(&saved), saved.timeout != group.timeout);

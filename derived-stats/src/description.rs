@@ -17,6 +17,7 @@ pub struct Description {
     fields: Box<[DescribedField]>,
     /// The index in a record of the number that stands for the result.
     value: Option<usize>,
+    columns: Box<[(usize, &'static str)]>,
 }
 
 /// A field with what the arguments and the element type decide.
@@ -71,7 +72,8 @@ impl Description {
             })
             .collect();
         let value = fields.iter().find(|field| field.field.role() == Some(Role::Value)).and_then(DescribedField::index);
-        Self { algorithm: entry.name().into(), result_type: entry.result_type(), fields, value }
+        let columns = columns(&fields, value);
+        Self { algorithm: entry.name().into(), result_type: entry.result_type(), fields, value, columns }
     }
 
     /// The algorithm, as annotations name it.
@@ -99,6 +101,12 @@ impl Description {
         self.of_role(Role::Value).and_then(DescribedField::value_type)
     }
 
+    /// The columns of a table of results: the index of the number in a [`Record`], and the name of the column. The number
+    /// that stands for the result comes first, the others follow in the order of the fields.
+    pub fn columns(&self) -> &[(usize, &'static str)] {
+        &self.columns
+    }
+
     /// The first field with a role.
     pub fn of_role(&self, role: Role) -> Option<&DescribedField> {
         self.fields.iter().find(|field| field.field.role() == Some(role))
@@ -108,6 +116,14 @@ impl Description {
     pub fn field(&self, name: &str) -> Option<&DescribedField> {
         self.fields.iter().find(|field| field.field.name() == name)
     }
+}
+
+fn columns(fields: &[DescribedField], value: Option<usize>) -> Box<[(usize, &'static str)]> {
+    let column = |field: &DescribedField| Some((field.index()?, field.field.csv_column()?));
+    let is_value = |field: &&DescribedField| field.index().is_some() && field.index() == value;
+    let first = fields.iter().filter(is_value);
+    let others = fields.iter().filter(|field| !is_value(field));
+    first.chain(others).filter_map(column).collect()
 }
 
 impl DescribedField {

@@ -20,6 +20,18 @@ pub enum ValueType {
     U64,
 }
 
+impl ValueType {
+    /// Whether a value has this type, or one that converts to it exactly; see [`Numeric::from_number`].
+    #[inline]
+    pub fn accepts(self, value: Number) -> bool {
+        match self {
+            Self::F64 => f64::from_number(value).is_ok(),
+            Self::I64 => matches!(value, Number::I64(_)) || i64::from_number(value).is_ok(),
+            Self::U64 => matches!(value, Number::U64(_)) || u64::from_number(value).is_ok(),
+        }
+    }
+}
+
 impl fmt::Display for ValueType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -62,6 +74,7 @@ pub enum Number {
 
 impl Number {
     /// The type this value has.
+    #[inline]
     pub fn value_type(self) -> ValueType {
         match self {
             Self::F64(_) => ValueType::F64,
@@ -110,6 +123,7 @@ impl Number {
     }
 
     /// The nearest double. Integers above 2^53 are rounded to even.
+    #[inline]
     pub fn as_f64(self) -> f64 {
         match self {
             Self::F64(value) => value,

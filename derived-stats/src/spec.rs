@@ -26,7 +26,7 @@ use crate::algorithm::UpdateError;
 use crate::annotation::{Annotation, AnnotationError};
 use crate::column::{Refused, Update};
 use crate::description::Description;
-use crate::number::{Number, Numeric, ValueType};
+use crate::number::{Number, ValueType};
 use crate::output::Output;
 use crate::report::Report;
 use crate::state::{Layout, State};
@@ -252,12 +252,9 @@ impl Spec {
 
     /// Whether a value has the type of the samples, or one that converts to it exactly; see
     /// [`Numeric::from_number`](crate::Numeric::from_number).
+    #[inline]
     pub fn accepts(&self, value: Number) -> bool {
-        match self.value_type {
-            ValueType::F64 => f64::from_number(value).is_ok(),
-            ValueType::I64 => i64::from_number(value).is_ok(),
-            ValueType::U64 => u64::from_number(value).is_ok(),
-        }
+        self.value_type.accepts(value)
     }
 
     /// The result at time `now`: of the samples so far (inline), or of the newest closed period.

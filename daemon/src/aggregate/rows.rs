@@ -16,7 +16,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use derived_stats::{DescribedField, Description, Number, Output, ValueType};
+use derived_stats::{Number, Output, ValueType};
 use proxy_uve::{AttributeResult, ResultSink, Subject};
 use serde::Serialize;
 
@@ -128,7 +128,7 @@ impl ResultSink for Rows {
         let Some(output) = result.report.as_ref().any().filter(|_| !result.silent) else {
             return;
         };
-        if values(output).count() < columns(output.description()).count() {
+        if !output.record().is_whole() && values(output).count() < output.description().columns().len() {
             // A cell without a number would be taken for something else.
             self.incomplete += 1;
             return;
@@ -143,17 +143,9 @@ impl ResultSink for Rows {
     fn end(&mut self, _: &Subject<'_>) {}
 }
 
-/// The numbers of a result that have a column, the one that stands for the result first: index in the record, and name.
-pub(crate) fn columns(description: &Description) -> impl Iterator<Item = (usize, &'static str)> {
-    let is_value = |field: &&DescribedField| field.index().is_some() && field.index() == description.value_index();
-    let first = description.fields().iter().filter(is_value);
-    let others = description.fields().iter().filter(move |field| !is_value(field));
-    first.chain(others).filter_map(|field| Some((field.index()?, field.field().csv_column()?)))
-}
-
 /// The numbers of a result in the order of their columns.
 fn values<'o>(output: &'o Output<'_>) -> impl Iterator<Item = (&'static str, Number)> + 'o {
-    columns(output.description()).filter_map(|(index, name)| Some((name, output.record().get(index)?)))
+    output.description().columns().iter().filter_map(|&(index, name)| Some((name, output.record().get(index)?)))
 }
 
 #[inline]

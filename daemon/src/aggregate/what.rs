@@ -8,7 +8,6 @@ use derived_stats::{Description, Registry};
 use proxy_uve::schema::{ProxyType, ProxyTypeErrorKind, Schema};
 use proxy_uve::{Plan, StreamName};
 
-use crate::aggregate::rows::columns;
 use crate::cli::AggregateArgs;
 
 /// The field of a record that holds its number.
@@ -58,7 +57,7 @@ impl What {
 
 /// The names of the columns of a result.
 fn column_names(description: &Description) -> anyhow::Result<Vec<&'static str>> {
-    let names: Vec<_> = columns(description).map(|(_, name)| name).collect();
+    let names: Vec<_> = description.columns().iter().map(|&(_, name)| name).collect();
     anyhow::ensure!(
         !names.is_empty(),
         "the result of {} has no number with a column; choose an algorithm that has one",

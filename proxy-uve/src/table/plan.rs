@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use derived_stats::{Description, MetricKind, Number, Silence, Spec};
+use derived_stats::{Description, MetricKind, Number, Silence, Spec, ValueType};
 
 use crate::json::JsonTemplate;
 use crate::schema::ProxyType;
@@ -28,8 +28,10 @@ pub struct Plan {
     pub(crate) types: Vec<TypePlan>,
     /// The specs with a detector behind their lane, in the order of [`Reading::Detector`].
     pub(crate) detectors: Vec<DetectorPlan>,
-    /// The specs of inline attributes, in the order of [`Reading::Inline`].
+    /// The specs of inline attributes.
     pub(crate) inline: Vec<InlinePlan>,
+    /// The types of the values that the specs take, each once.
+    value_types: Vec<ValueType>,
 }
 
 #[derive(Debug)]
@@ -122,6 +124,7 @@ impl Plan {
             types: Vec::new(),
             detectors: Vec::new(),
             inline: Vec::new(),
+            value_types: Vec::new(),
         };
         for proxy_type in types {
             plan.add(proxy_type);
@@ -146,9 +149,9 @@ impl Plan {
     }
 
     /// Whether any proxy type can take the value.
+    #[inline]
     pub fn accepts(&self, value: Number) -> bool {
-        let lanes = self.lanes.iter().map(|lane| &lane.spec);
-        lanes.chain(self.inline.iter().map(|inline| &inline.spec)).any(|spec| spec.accepts(value))
+        self.value_types.iter().any(|value_type| value_type.accepts(value))
     }
 
     /// The first end of a window after `time`, both in microseconds: between two of them no window becomes due.
@@ -167,9 +170,7 @@ impl Plan {
 
     /// Whether all results are of windows, and made of values of one type.
     pub(crate) fn has_one_value_type(&self) -> bool {
-        let mut types = self.lanes.iter().map(|lane| lane.spec.value_type());
-        let first = types.next();
-        self.inline.is_empty() && first.is_some() && types.all(|value_type| Some(value_type) == first)
+        self.inline.is_empty() && self.value_types.len() == 1
     }
 
     fn add(&mut self, proxy_type: &ProxyType) {
@@ -180,6 +181,9 @@ impl Plan {
         self.groups[group].types.push(type_index);
         for attribute in proxy_type.attributes() {
             let spec = Arc::clone(&attribute.spec);
+            if !self.value_types.contains(&spec.value_type()) {
+                self.value_types.push(spec.value_type());
+            }
             let name = attribute.name.clone();
             if !spec.is_periodic() {
                 let (identity, hidden) = (identity::inline(&spec), attribute.hidden);

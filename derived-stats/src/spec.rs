@@ -457,5 +457,11 @@ mod tests {
         assert_eq!(seed.downstream_identity().as_deref(), Some("DSSum DSAnomaly:EWM:0.1 u64"));
         assert_eq!(spec("1-raw:DSSum:007", ValueType::F64).identity(), "1-raw DSSum:7 f64");
         assert_eq!(spec("1-raw:DSSum:0", ValueType::F64).identity(), "1-raw DSSum f64");
+        let [counter, differences] = [MetricKind::Agg, MetricKind::Diff].map(|metric| {
+            Spec::parse("1-raw:DSSum", Context::new(ValueType::U64).with_metric(metric)).expect("a good annotation")
+        });
+        assert_eq!(counter.identity(), "1-raw DSSum u64 agg");
+        assert_eq!(counter.window_identity().as_deref(), Some("DSSum u64 agg"));
+        assert_eq!(differences.identity(), spec("1-raw:DSSum", ValueType::U64).identity());
     }
 }

@@ -264,4 +264,15 @@ mod tests {
         assert_eq!(canonical(&["0.1", "0"]), "0.1");
         assert_eq!(canonical(&["0.1", "0", r"a b\c"]), r"0.1::a\ b\\c");
     }
+
+    #[test]
+    fn an_argument_has_what_it_was_made_of() {
+        let parts = |argument: &Argument| (argument.name(), argument.expected(), argument.example());
+        assert_eq!(
+            TAKEN.each_ref().map(parts),
+            [("alpha", "alpha, 0 to 1", "0.1"), ("count", "a count, 0 to 9", "3"), ("note", "a text", "x"),]
+        );
+        assert_eq!(TAKEN.each_ref().map(Argument::is_required), [true, false, false]);
+        assert_eq!(TAKEN[1].kind(), ArgumentKind::Whole { least: 0, most: 9 });
+    }
 }

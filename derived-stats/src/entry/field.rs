@@ -305,4 +305,31 @@ mod tests {
         }
         assert_eq!((Role::from_code(6), Form::from_code(2)), (None, None));
     }
+
+    #[test]
+    fn every_unit_but_none_has_a_name() {
+        let units = [Unit::Deviations, Unit::Metric, Unit::None, Unit::Samples, Unit::Seconds].map(Unit::name);
+        let names = ["standard deviations", "unit of the metric", "", "samples", "seconds"];
+        assert_eq!(units, names.map(|name| (!name.is_empty()).then_some(name)));
+    }
+
+    #[test]
+    fn a_field_has_what_it_was_made_of() {
+        let plain = Field::number("mean", NumberKind::F64, Unit::Metric, "a mean");
+        assert_eq!((plain.name(), plain.kind()), ("mean", FieldKind::Number(NumberKind::F64)));
+        assert_eq!((plain.unit(), plain.meaning(), plain.csv_column()), (Unit::Metric, "a mean", Some("mean")));
+        assert_eq!((plain.role(), plain.form(), plain.group()), (None, Form::Plain, None));
+        assert!(plain.is_original());
+        let changed = plain.role_of(Role::Low).six_digits().in_group("state").beyond_original().column("state_mean");
+        assert_eq!((changed.name(), changed.csv_column()), ("mean", Some("state_mean")));
+        assert_eq!(
+            (changed.role(), changed.form(), changed.group()),
+            (Some(Role::Low), Form::SixDigits, Some("state"))
+        );
+        assert!(!changed.is_original());
+        let text = Field::text("name", TextSource::Argument(1), "a name");
+        assert_eq!((text.kind(), text.meaning()), (FieldKind::Text(TextSource::Argument(1)), "a name"));
+        assert_eq!(Field::error().kind(), FieldKind::Flaw);
+        assert_eq!([text, Field::error(), plain.without_column()].map(|field| field.csv_column()), [None; 3]);
+    }
 }

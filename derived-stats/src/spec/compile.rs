@@ -182,4 +182,17 @@ mod tests {
     fn the_tag_is_fnv_1a() {
         assert_eq!(["", "a", "foobar"].map(tag), [0x811c_9dc5, 0xe40c_292c, 0xbf9c_f968]);
     }
+
+    #[test]
+    #[cfg(feature = "parser")]
+    fn a_window_is_at_most_as_long_as_the_period_of_the_struct() {
+        let context = Context::new(ValueType::U64).with_periods(Periods::Every { seconds: 60 });
+        for good in ["raw:DSSum:60", "0-raw:DSSum:60", "1.DSSum(60)-raw:DSAnomaly:EWM:0.1"] {
+            assert!(Spec::parse(good, context).is_ok(), "{good}");
+        }
+        for long in ["raw:DSSum:61", "1.DSSum(61)-raw:DSAnomaly:EWM:0.1"] {
+            let error = Spec::parse(long, context).expect_err("too long a window");
+            assert_eq!(*error.kind(), ErrorKind::RangeOverPeriod { range: 61, period: 60 }, "{error}");
+        }
+    }
 }

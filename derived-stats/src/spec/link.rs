@@ -94,6 +94,9 @@ impl PartialEq for SpecLink {
 #[cfg(feature = "parser")]
 mod tests {
     use super::*;
+    use crate::algorithm::Sum;
+    use crate::entry::{Built, Roles};
+    use crate::registry::Registry;
     use crate::spec::{Context, Spec};
 
     #[test]
@@ -107,5 +110,25 @@ mod tests {
         assert_ne!(sum, link("raw:DSAvg:5", ValueType::U64));
         assert_ne!(sum, link("raw:DSSum:6", ValueType::U64));
         assert_ne!(sum, link("raw:DSSum:5", ValueType::I64));
+    }
+
+    static SECOND_VERSION: Entry =
+        Entry::new("Second", Roles::AGGREGATE, "a sum", |_| Ok(Built::aggregate(Sum))).version(2);
+
+    #[test]
+    fn a_link_has_what_its_entry_and_its_arguments_make_it() {
+        let mut registry = Registry::new();
+        registry.register(&SECOND_VERSION).expect("a free name");
+        let context = Context::new(ValueType::U64).with_registry(&registry);
+        let spec = Spec::parse("1.DSSum(05).Second-raw:DSAnomaly:EWM:0.10", context).expect("a good annotation");
+        let links: Vec<&SpecLink> = spec.links().collect();
+        let arguments: Vec<Vec<&str>> = links.iter().map(|link| link.arguments().collect()).collect();
+        assert_eq!(arguments, [vec!["05"], vec![], vec!["0.10"]]);
+        let calls: Vec<&str> = links.iter().map(|link| link.call()).collect();
+        assert_eq!(calls, ["DSSum:5", "Second", "DSAnomaly:EWM:0.1"]);
+        assert_eq!(links[1].state_version(), 2);
+        assert_eq!(spec.versions()[1], 2);
+        let allocates: Vec<bool> = links.iter().map(|link| link.heap_bytes() > 0).collect();
+        assert_eq!(allocates, [true, false, false], "only a window over a range allocates");
     }
 }

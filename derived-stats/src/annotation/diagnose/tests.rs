@@ -453,3 +453,18 @@ fn what_was_written_for_a_colon_is_underlined_as_a_whole() {
         assert_eq!((error.kind(), error.span().range()), (&ErrorKind::MissingAlgorithm, range), "{error}");
     }
 }
+
+#[test]
+fn a_dash_without_a_colon_after_it_ends_the_period_unless_it_stands_in_later_arguments() {
+    let ends_period = |text| match Annotation::parse(text).unwrap_err().kind() {
+        ErrorKind::PreHasArguments { .. } => true,
+        ErrorKind::BadAttribute { .. } => false,
+        other => panic!("{text}: {other:?}"),
+    };
+    for text in ["1.DSSum:60-raw:DSSum", "1.DSSum:6:0-raw:DSSum", "1.DSSum:60-raw"] {
+        assert!(ends_period(text), "{text}");
+    }
+    for text in ["1.DSSum:Mine:60-raw", "1.DSSum:60"] {
+        assert!(!ends_period(text), "{text}");
+    }
+}

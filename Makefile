@@ -11,6 +11,7 @@ demo: ## The main job on simulated vrouters, in a terminal: Ctrl-C ends it
 test: ## Every test, with the points at which a test may kill the daemon
 	.ci/setup
 	$(CARGO) test --workspace --all-features
+	$(CARGO) test -p derived-stats --no-default-features --lib --target-dir target/embedded
 
 lint: ## Formatting, lints, docs, and what the core may depend on
 	.ci/lint

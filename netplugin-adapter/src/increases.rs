@@ -67,11 +67,17 @@ pub struct Increase<'a> {
 /// ```
 /// use netplugin_adapter::{Limits, NodeCounters, decode};
 ///
-/// let body = |bytes: u64| { format!(r#"{{"11.1.1.2": {{"SvcStats": {{"100.1.1.3": {{"ProvStats": {{"10.1.1.7":
-/// {{"BytesIn": {bytes}}}}}}}}}}}}}"#) }; let mut counters = NodeCounters::default(); let mut seen = Vec::new(); // The
-/// third scrape comes after a reset. for (at, bytes) in [(10, 1000), (20, 1700), (30, 40)] { let stats =
-/// decode(body(bytes).as_bytes(), &Limits::default())?; counters.observe(at, &stats, |increase| seen.push((at,
-/// increase.bytes_in))); } assert_eq!(seen, [(20, 700), (30, 40)]);
+/// let body = |bytes: u64| {
+///     format!(r#"{{"11.1.1.2": {{"SvcStats": {{"100.1.1.3": {{"ProvStats": {{"10.1.1.7": {{"BytesIn": {bytes}}}}}}}}}}}}}"#)
+/// };
+/// let mut counters = NodeCounters::default();
+/// let mut seen = Vec::new();
+/// // The third scrape comes after a reset.
+/// for (at, bytes) in [(10, 1000), (20, 1700), (30, 40)] {
+///     let stats = decode(body(bytes).as_bytes(), &Limits::default())?;
+///     counters.observe(at, &stats, |increase| seen.push((at, increase.bytes_in)));
+/// }
+/// assert_eq!(seen, [(20, 700), (30, 40)]);
 /// # Ok::<(), netplugin_adapter::DecodeError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -13,8 +13,9 @@
 //!   "11.1.1.9": {"SvcStats": {"100.1.1.3": {"ProvStats": {"10.1.1.7": {"BytesIn": -1}}}}}}"#;
 //! let stats = decode(body, &Limits::default())?;
 //!
-//! let merged: Vec<_> = points(&stats).collect(); assert_eq!(merged.len(), 1); assert_eq!((merged[0].endpoint_ip,
-//! merged[0].service_ip, merged[0].provider_ip), ("11.1.1.2", "100.1.1.3", "10.1.1.7"));
+//! let merged: Vec<_> = points(&stats).collect();
+//! assert_eq!(merged.len(), 1);
+//! assert_eq!((merged[0].endpoint_ip, merged[0].service_ip, merged[0].provider_ip), ("11.1.1.2", "100.1.1.3", "10.1.1.7"));
 //! assert_eq!((merged[0].bytes_in, merged[0].bytes_out), (1018, 1200));
 //!
 //! // The bad endpoint is set aside, and says why.

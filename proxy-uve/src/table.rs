@@ -144,12 +144,14 @@ impl<S: ResultSink> Table<S> {
     ///     fn end(&mut self, _: &Subject<'_>) {}
     /// }
     ///
-    /// let stream = StreamName::new("Agent", "flows").unwrap(); let types =
-    /// [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())]; let mut table =
-    /// Table::with_sink(Arc::new(Plan::new(stream, &types)), TableSettings::default(), Sums::default()); for (position,
-    /// at) in (0..).map(Position::new).zip([60_000_000, 180_000_000]) { let payload = format!(r#"<flows type="u64"
-    /// timestamp="{at}">8</flows>"#); table.ingest(&Record { position, arrived: at, key: b"T:a", payload:
-    /// payload.as_bytes() }); } assert_eq!(table.sink().0, [(b"T:a".to_vec(), 8.0)]);
+    /// let stream = StreamName::new("Agent", "flows").unwrap();
+    /// let types = [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())];
+    /// let mut table = Table::with_sink(Arc::new(Plan::new(stream, &types)), TableSettings::default(), Sums::default());
+    /// for (position, at) in (0..).map(Position::new).zip([60_000_000, 180_000_000]) {
+    ///     let payload = format!(r#"<flows type="u64" timestamp="{at}">8</flows>"#);
+    ///     table.ingest(&Record { position, arrived: at, key: b"T:a", payload: payload.as_bytes() });
+    /// }
+    /// assert_eq!(table.sink().0, [(b"T:a".to_vec(), 8.0)]);
     /// ```
     pub fn with_sink(plan: Arc<Plan>, settings: TableSettings, sink: S) -> Self {
         Self { stream: StreamState::new(plan, settings, sink), slots: Slots::default() }

@@ -57,10 +57,14 @@ impl<S: ResultSink> Table<S> {
     ///
     /// # let types = [Arc::clone(Schema::builtin().get("AggProxySum").expect("built in"))];
     /// # let plan = Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?, &types));
-    /// let mut table = Table::new(plan, TableSettings::default()); let sample = |position, at| { let position =
-    /// Position::new(position); DecodedRecord { position, arrived: 600_000_000, key: b"ObjectVNTable:demo", at, value:
-    /// Number::U64(18) } }; let mut late = Vec::new(); table.ingest_batch_with(&[sample(0, 600_000_000), sample(1,
-    /// 60_000_000)], |index, fate| late.push((index, fate))); assert_eq!(late, [(1, Fate::Late)]);
+    /// let mut table = Table::new(plan, TableSettings::default());
+    /// let sample = |position, at| {
+    ///     let position = Position::new(position);
+    ///     DecodedRecord { position, arrived: 600_000_000, key: b"ObjectVNTable:demo", at, value: Number::U64(18) }
+    /// };
+    /// let mut late = Vec::new();
+    /// table.ingest_batch_with(&[sample(0, 600_000_000), sample(1, 60_000_000)], |index, fate| late.push((index, fate)));
+    /// assert_eq!(late, [(1, Fate::Late)]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ingest_batch_with(

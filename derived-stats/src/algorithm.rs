@@ -185,20 +185,21 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
         Err(MergeError::NotMergeable)
     }
 
-    /// The number of words that hold any state, if there is one and it is small. A single object's
-    /// [`State`](crate::State) then holds those words in place, without a box: it [loads](Self::load) the state for
-    /// each sample and [stores](Self::store) it afterwards.
+    /// How many words hold a state; `None` if states differ in length. A single object's [`State`](crate::State) holds
+    /// the words in place, without a box: it [loads](Self::load) the state for each sample and [stores](Self::store)
+    /// it afterwards.
     fn words(&self) -> Option<usize> {
         None
     }
 
-    /// The state that [`store`](Self::store) wrote into the words. Nothing else writes there, so nothing needs a check.
+    /// The state that [`store`](Self::store) wrote into the words; `None` if these are not such words, and every sample
+    /// of the object is then refused.
     ///
-    /// The default is [`restore`](Self::restore), with its checks. An algorithm with [words](Self::words) that
-    /// overrides both costs a few instructions a sample.
+    /// The default is [`restore`](Self::restore), with its checks. Only `store` writes there, so an algorithm with
+    /// [words](Self::words) that overrides both may leave the checks out, and costs a few instructions a sample.
     #[inline]
-    fn load(&self, words: &[u64]) -> Self::State {
-        self.restore(&mut Words::new(words)).unwrap_or_else(|_| self.start())
+    fn load(&self, words: &[u64]) -> Option<Self::State> {
+        self.restore(&mut Words::new(words)).ok()
     }
 
     /// Writes the state into as many words as [`words`](Self::words) says. The default is [`save`](Self::save).

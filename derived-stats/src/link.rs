@@ -27,7 +27,7 @@ pub(crate) trait Link: fmt::Debug + Send + Sync {
     /// Whether every finite sample of its type is taken.
     fn takes_every_sample(&self) -> bool;
 
-    /// The words that hold a state, if there is such a number: the state then lies in words.
+    /// How many words hold a state; `None` if it is boxed.
     fn words(&self) -> Option<usize>;
 
     /// The most bytes that a state takes beside its words.
@@ -174,22 +174,22 @@ impl<T: Numeric, A: Algorithm<T>> TypedLink<T, A> {
         }
     }
 
-    /// Reads the state of a cell; `None` for a cell of another algorithm.
+    /// Reads the state of a cell; `None` for one that the algorithm does not know.
     #[inline]
     fn read<R>(&self, cell: Cell<'_>, read: impl FnOnce(&A::State) -> R) -> Option<R> {
         match cell {
             Cell::Boxed(state) => state.as_any().downcast_ref().map(read),
-            Cell::Words(words) => Some(read(&self.0.algorithm.load(words))),
+            Cell::Words(words) => self.0.algorithm.load(words).map(|state| read(&state)),
         }
     }
 
-    /// Changes the state of a cell; `None` for a cell of another algorithm.
+    /// Changes the state of a cell; `None` for one that the algorithm does not know.
     #[inline]
     fn change<R>(&self, cell: CellMut<'_>, change: impl FnOnce(&mut A::State) -> R) -> Option<R> {
         match cell {
             CellMut::Boxed(state) => state.as_any_mut().downcast_mut().map(change),
             CellMut::Words(words) => {
-                let mut state = self.0.algorithm.load(words);
+                let mut state = self.0.algorithm.load(words)?;
                 let changed = change(&mut state);
                 self.0.algorithm.store(&state, words);
                 Some(changed)
@@ -415,6 +415,59 @@ mod tests {
         fn restore(&self, _words: &mut Words<'_>) -> Result<Option<T>, RestoreError> {
             Ok(None)
         }
+    }
+
+    /// A sum that does not read back what it saves.
+    #[derive(Clone, Debug)]
+    struct Forgetful;
+
+    static FORGETFUL: Entry = Entry::new("Forgetful", Roles::AGGREGATE, "a sum", |_| Ok(Built::aggregate(Forgetful)));
+
+    impl<T: Numeric> Algorithm<T> for Forgetful {
+        type State = u64;
+
+        fn start(&self) -> u64 {
+            0
+        }
+
+        fn is_empty(&self, state: &u64) -> bool {
+            *state == 0
+        }
+
+        fn update(&self, state: &mut u64, _: Sample<T>) -> Result<(), UpdateError> {
+            *state += 1;
+            Ok(())
+        }
+
+        fn report(&self, state: &u64, _now: u64) -> Report<Record> {
+            Report::Value(Record::new([Number::U64(*state)]))
+        }
+
+        fn words(&self) -> Option<usize> {
+            Some(1)
+        }
+
+        fn save(&self, state: &u64, words: &mut WordWriter<'_>) {
+            words.push(*state);
+        }
+
+        fn restore(&self, words: &mut Words<'_>) -> Result<u64, RestoreError> {
+            match words.next("samples")? {
+                0 => Ok(0),
+                word => Err(RestoreError::invalid("samples", word)),
+            }
+        }
+    }
+
+    #[test]
+    fn words_that_an_algorithm_does_not_read_back_are_refused_and_not_started_anew() {
+        let mut registry = Registry::new();
+        registry.register(&FORGETFUL).expect("a new name");
+        let context = Context::new(ValueType::U64).with_registry(&registry);
+        let spec = Spec::parse("raw:Forgetful", context).expect("a good annotation");
+        let mut state = spec.start();
+        assert_eq!(spec.update(&mut state, 0, Number::U64(1)), Ok(()));
+        assert_eq!(spec.update(&mut state, 0, Number::U64(1)), Err(UpdateError::ForeignState));
     }
 
     #[test]

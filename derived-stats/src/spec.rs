@@ -389,6 +389,30 @@ mod tests {
         }
     }
 
+    static MINE: Entry = Entry::new("Mine", Roles::AGGREGATE, "a sum", |_| Ok(Built::aggregate(Sum)));
+    static YOURS: Entry = Entry::new("Mine", Roles::AGGREGATE, "a sum", |_| Ok(Built::aggregate(Sum)));
+
+    #[test]
+    fn a_state_belongs_to_the_algorithm_of_one_registry() {
+        let [mine, yours] = [&MINE, &YOURS].map(|entry| {
+            let mut registry = Registry::new();
+            registry.register(entry).expect("a free name");
+            Spec::parse("raw:Mine", Context::new(ValueType::U64).with_registry(&registry)).expect("a good annotation")
+        });
+        assert_eq!(mine.identity(), yours.identity());
+        let mut state = yours.start();
+        assert_eq!(mine.update(&mut state, 0, Number::U64(1)), Err(UpdateError::ForeignState));
+        assert_eq!(yours.update(&mut state, 0, Number::U64(1)), Ok(()));
+    }
+
+    #[test]
+    fn identities_of_one_32_bit_hash_have_states_of_their_own() {
+        let [sum, other] = [("0-a213817:DSSum", ValueType::I64), ("0-b62860:DSSum", ValueType::F64)]
+            .map(|(annotation, value)| spec(annotation, value));
+        let mut state = sum.start();
+        assert_eq!(other.update(&mut state, 0, Number::F64(1.0)), Err(UpdateError::ForeignState));
+    }
+
     #[test]
     fn specs_share_windows_that_accumulate_alike() {
         let sum = spec("1-raw:DSSum", ValueType::U64);

@@ -15,12 +15,12 @@ const WORDS: usize = 6;
 ///
 /// Only a spec of the same [`identity`](crate::Spec::identity) can use a state; another one answers
 /// [`UpdateError::ForeignState`](crate::UpdateError::ForeignState).
+// One line of the cache: a sample reads one line, and a batch has fetched all of it with the tag.
 #[derive(Clone, Debug, PartialEq)]
 #[repr(align(64))]
 pub struct State {
-    /// Which spec it belongs to.
-    tag: u32,
-    flags: u32,
+    /// Which spec it belongs to, and in the lowest bits its [flags](Flag).
+    tag: u64,
     words: [u64; WORDS],
     spill: Option<Box<Spill>>,
 }
@@ -74,6 +74,10 @@ enum Place {
     Words { start: usize, len: usize },
 }
 
+impl Flag {
+    const ALL: u64 = Self::FromSamples as u64 | Self::Reading as u64;
+}
+
 impl Layout {
     /// Adds a cell for a state of `link`.
     #[inline]
@@ -105,28 +109,28 @@ impl Layout {
     }
 
     /// A state of nothing but zeros; its cells are to be started.
-    pub(crate) fn state(&self, tag: u32) -> State {
+    pub(crate) fn state(&self, tag: u64) -> State {
         let spills = self.words > WORDS;
         let spill = (spills || self.boxed > 0).then(|| {
             let words = if spills { alloc::vec![0; self.words] } else { Vec::new() };
             Box::new(Spill { words, boxed: Vec::new() })
         });
-        State { tag, flags: 0, words: [0; WORDS], spill }
+        State { tag: tag & !Flag::ALL, words: [0; WORDS], spill }
     }
 }
 
 impl State {
     #[inline]
-    pub(crate) fn tag(&self) -> u32 {
-        self.tag
+    pub(crate) fn tag(&self) -> u64 {
+        self.tag & !Flag::ALL
     }
 
     pub(crate) fn flag(&self, flag: Flag) -> bool {
-        self.flags & flag as u32 != 0
+        self.tag & flag as u64 != 0
     }
 
     pub(crate) fn set_flag(&mut self, flag: Flag, set: bool) {
-        self.flags = self.flags & !(flag as u32) | if set { flag as u32 } else { 0 };
+        self.tag = self.tag & !(flag as u64) | if set { flag as u64 } else { 0 };
     }
 
     /// The words, wherever they are.

@@ -8,7 +8,7 @@
 //! | cost | constant for each value, with a square root and a division; once more for each result |
 //!
 //! Adds to the moments of [`ewm`](super::ewm) what makes them a detector: a warm-up of 1/alpha samples in which there
-//! is no result, and the judgement that two samples in a row within half a standard deviation are not worth sending.
+//! is no result, and the rule that two samples in a row within half a standard deviation are not worth sending.
 
 use alloc::borrow::Cow;
 
@@ -222,11 +222,11 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
     }
 
     #[inline]
-    fn load(&self, words: &[u64]) -> AnomalyState<T> {
+    fn load(&self, words: &[u64]) -> Option<AnomalyState<T>> {
         let &[mean, variance, newest, packed] = words else {
-            return self.start();
+            return None;
         };
-        AnomalyState { moments: Moments::from_bits(mean, variance), newest: T::from_bits(newest), packed }
+        Some(AnomalyState { moments: Moments::from_bits(mean, variance), newest: T::from_bits(newest), packed })
     }
 
     #[inline]

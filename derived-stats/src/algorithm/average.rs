@@ -110,7 +110,7 @@ impl<T: Numeric> Algorithm<T> for Average {
     }
 
     #[inline]
-    fn load(&self, words: &[u64]) -> Tally<T> {
+    fn load(&self, words: &[u64]) -> Option<Tally<T>> {
         Tally::load(words)
     }
 

@@ -330,11 +330,11 @@ impl<T: Numeric> Algorithm<T> for Ewm {
     }
 
     #[inline]
-    fn load(&self, words: &[u64]) -> EwmState<T> {
+    fn load(&self, words: &[u64]) -> Option<EwmState<T>> {
         let &[mean, variance, samples, newest] = words else {
-            return self.start();
+            return None;
         };
-        EwmState { moments: Moments::from_bits(mean, variance), samples, newest: T::from_bits(newest) }
+        Some(EwmState { moments: Moments::from_bits(mean, variance), samples, newest: T::from_bits(newest) })
     }
 
     #[inline]

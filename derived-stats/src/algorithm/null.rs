@@ -89,11 +89,11 @@ impl<T: Numeric> Algorithm<T> for Null {
     }
 
     #[inline]
-    fn load(&self, words: &[u64]) -> NullState<T> {
+    fn load(&self, words: &[u64]) -> Option<NullState<T>> {
         let &[samples, value] = words else {
-            return self.start();
+            return None;
         };
-        NullState { samples, value: T::from_bits(value) }
+        Some(NullState { samples, value: T::from_bits(value) })
     }
 
     #[inline]

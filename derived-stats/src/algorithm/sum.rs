@@ -98,7 +98,7 @@ impl<T: Numeric> Algorithm<T> for Sum {
     }
 
     #[inline]
-    fn load(&self, words: &[u64]) -> Tally<T> {
+    fn load(&self, words: &[u64]) -> Option<Tally<T>> {
         Tally::load(words)
     }
 

@@ -115,7 +115,7 @@ impl<T: Numeric> Tally<T> {
     /// Counts further samples, up to the largest count.
     #[inline]
     fn count(&mut self, samples: u64) {
-        let room = MAX_SAMPLES - self.samples();
+        let room = MAX_SAMPLES.saturating_sub(self.samples());
         self.packed += SAMPLE * samples.min(room);
     }
 
@@ -123,11 +123,11 @@ impl<T: Numeric> Tally<T> {
     pub(crate) const WORDS: usize = 2;
 
     #[inline]
-    pub(crate) fn load(words: &[u64]) -> Self {
+    pub(crate) fn load(words: &[u64]) -> Option<Self> {
         let &[value, packed] = words else {
-            return Self::default();
+            return None;
         };
-        Self { value: T::from_bits(value), packed }
+        Some(Self { value: T::from_bits(value), packed })
     }
 
     #[inline]

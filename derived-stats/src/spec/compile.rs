@@ -43,7 +43,7 @@ fn every(annotation: &Annotation, periods: Periods) -> Result<u32, AnnotationErr
 
 /// The state before the first sample: all cells started.
 fn start_state(spec: &Spec) -> crate::state::State {
-    let mut state = spec.layout.state(tag(&spec.identity()));
+    let mut state = spec.layout.state(tag(spec));
     let links: Vec<&SpecLink> = spec.links().collect();
     let cells: Vec<&SpecLink> = match spec.form {
         Form::Window { .. } => alloc::vec![links[0], links[0]],
@@ -55,9 +55,17 @@ fn start_state(spec: &Spec) -> crate::state::State {
     state
 }
 
-/// FNV-1a: tells the states of different specs apart.
-fn tag(identity: &str) -> u32 {
-    identity.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+/// Tells the states of different specs apart: FNV-1a over what accumulates, and over the entries, because two registries
+/// may have different algorithms of one name.
+fn tag(spec: &Spec) -> u64 {
+    let entries = spec.links().map(|link| core::ptr::from_ref(link.entry()) as usize as u64);
+    entries.fold(fnv_1a(OFFSET_BASIS, spec.identity().as_bytes()), |hash, entry| fnv_1a(hash, &entry.to_le_bytes()))
+}
+
+const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn fnv_1a(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 struct Compiler<'a> {
@@ -179,8 +187,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tag_is_fnv_1a() {
-        assert_eq!(["", "a", "foobar"].map(tag), [0x811c_9dc5, 0xe40c_292c, 0xbf9c_f968]);
+    fn the_hash_is_fnv_1a() {
+        let hashes = ["", "a", "foobar"].map(|text| fnv_1a(OFFSET_BASIS, text.as_bytes()));
+        assert_eq!(hashes, [0xcbf2_9ce4_8422_2325, 0xaf63_dc4c_8601_ec8c, 0x8594_4171_f739_67e8]);
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub(super) fn update(spec: &Spec, state: &mut State, at: u64, value: Number) -> 
     }
 }
 
-/// Updates whose states are fetched together.
+/// Updates whose states are fetched together: enough for the misses that a processor has under way, and few enough that
+/// the first state is still in the cache when the last has come.
 const AHEAD: usize = 64;
 
 pub(super) fn update_all(spec: &Spec, states: &mut [State], updates: &[Update]) -> Result<(), Refused> {

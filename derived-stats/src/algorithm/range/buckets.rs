@@ -180,7 +180,7 @@ impl<T: Numeric> Buckets<T> {
         self.expire(range, self.newest);
         from.expire(range, self.newest);
         self.sum = T::wide_sum(self.sum, from.sum);
-        self.samples += from.samples;
+        self.samples = self.samples.saturating_add(from.samples);
         self.marked = self.marked.max(from.marked);
         let mut both: Vec<Bucket<T>> = self.buckets.drain(..).chain(from.buckets).collect();
         both.sort_by_key(|bucket| bucket.start);

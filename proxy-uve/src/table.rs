@@ -209,9 +209,10 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// Marks records up to the time `until_micros` (microseconds since the epoch) as possibly missing: the log was cut
-    /// off, or a source lost some. Results of windows that start earlier carry `"partial": true`.
+    /// off, or a source lost some. Results of windows that start earlier carry `"partial": true`; a window that is
+    /// closing is closed to its end before.
     pub fn mark_gap(&mut self, until_micros: u64) {
-        self.stream.mark_gap(until_micros);
+        self.stream.mark_gap(&mut self.slots, until_micros);
     }
 
     /// Where results go.

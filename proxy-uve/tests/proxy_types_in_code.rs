@@ -67,7 +67,7 @@ fn the_longest_window_takes_samples() {
         let wide = Arc::new(sum(every, Duration::from_secs(seconds)).build().unwrap());
         let plan = Arc::new(Plan::new(StreamName::new("S", "a").unwrap(), &[wide]));
         let mut table = Table::new(plan, TableSettings::default());
-        for (position, at) in (0..).map(Position::new).zip([0, 1 << 50, u64::MAX]) {
+        for (position, at) in (0..).map(Position::new).zip([0, 1 << 50, i64::MAX as u64]) {
             let value = Number::U64(1);
             table.ingest_batch(&[DecodedRecord { position, arrived: at, key: b"T:a", at, value }]);
         }

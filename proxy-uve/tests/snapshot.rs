@@ -387,6 +387,16 @@ fn a_snapshot_that_was_written_wrong_gives_an_error_or_a_table_that_works() {
 }
 
 #[test]
+fn a_chunk_with_the_number_of_no_table_is_refused_before_it_takes_memory() {
+    let (plan, (meta, chunks)) = small();
+    for number in [100_000, 1_000_000, (1 << 24) - 1, u32::MAX] {
+        let renamed = chunks.values().map(|bytes| (number, bytes.clone())).take(1).collect();
+        let error = load(&plan, &(meta.clone(), renamed)).unwrap_err();
+        assert!(error.to_string().contains("beyond"), "{number}: {error}");
+    }
+}
+
+#[test]
 fn what_cannot_be_in_a_snapshot_is_named() {
     let (plan, (meta, chunks)) = small();
     let with = |edit: &dyn Fn(&mut Vec<u8>)| {
@@ -402,7 +412,7 @@ fn what_cannot_be_in_a_snapshot_is_named() {
     );
     assert_eq!(
         with(&|chunk| chunk[5..7].copy_from_slice(&(CHUNK_SLOTS as u16 + 1).to_le_bytes())),
-        "chunk 0 of the snapshot is inconsistent: it has more slots than a table"
+        "chunk 0 of the snapshot is inconsistent: it has more slots than a chunk"
     );
     // The keys are `k:1` and `k:2`.
     assert_eq!(with(&|chunk| chunk[20] = b'1'), "chunk 0 of the snapshot is inconsistent: a key is there twice");

@@ -219,8 +219,86 @@ fn time_ends_without_overflow() {
         feed.table.advance(u64::MAX);
         let snapshot = feed.table.snapshot();
         assert!(!snapshot.meta.is_empty());
-        assert_eq!(feed.sample("k:1", u64::MAX, 1), Fate::Late, "nothing comes after the end");
+        assert_eq!(feed.sample("k:1", u64::MAX, 1), Fate::Future, "no clock goes so far");
     }
+}
+
+#[test]
+fn the_latest_time_has_a_result_and_what_is_later_is_in_the_future() {
+    const LATEST: u64 = i64::MAX as u64;
+    let record = |position: u64, at: u64| {
+        let (position, value) = (Position::new(position), Number::U64(1));
+        DecodedRecord { position, arrived: u64::MAX, key: b"k:1", at, value }
+    };
+    let records: Vec<_> =
+        (1..).zip([1, LATEST, LATEST + 1, u64::MAX - 5, u64::MAX]).map(|(n, at)| record(n, at)).collect();
+    let fates = |one_by_one: bool, advanced: u64| {
+        let mut table = table_of(&sums("T", "(period=\"60\")"), TableSettings::default());
+        table.ingest_decoded(&records[0]);
+        table.advance(advanced);
+        match one_by_one {
+            true => records[1..].iter().for_each(|record| _ = table.ingest_decoded(record)),
+            false => _ = table.ingest_batch(&records[1..]),
+        }
+        table.advance(u64::MAX);
+        (*table.fates(), table.drain().filter(|row| row.end > LATEST).count())
+    };
+    for (advanced, results) in [(1, 1), (u64::MAX, 0)] {
+        let (fates, rows) = (fates(true, advanced), fates(false, advanced));
+        assert_eq!(fates, rows, "one by one and in a batch");
+        assert_eq!((fates.0.future, fates.0.aggregated + fates.0.late, fates.1), (3, 2, results));
+    }
+}
+
+/// What comes out of the same samples when windows close at once, and when each record closes 64 objects.
+fn at_once_and_in_parts(text: &str, feed: impl Fn(&mut Feed) -> Vec<String>) -> [Vec<String>; 2] {
+    [usize::MAX, 0].map(|close_per_record| {
+        let mut table = Feed::new(table_of(text, in_order().with_close_per_record(close_per_record)));
+        let mut rows = feed(&mut table);
+        rows.append(&mut table.until(HOUR));
+        rows.sort();
+        rows
+    })
+}
+
+#[test]
+fn counters_and_inline_results_do_not_depend_on_how_fast_a_window_closes() {
+    let counter = type_of("T", "u64 metric=\"agg\"", "(period=\"60\", timeout=\"1\")", &[("u64", "1-raw:DSSum")]);
+    let inline = type_of("T", "u64", "(period=\"60\", timeout=\"1\")", &[("u64", "0-raw:DSSum")]);
+    for text in [counter, inline] {
+        let [at_once, in_parts] = at_once_and_in_parts(&text, |feed| {
+            feed.sample("k:a", 0, 100);
+            feed.sample("k:b", 3 * MINUTE, 1);
+            feed.sample("k:a", 3 * MINUTE + 1, 150);
+            feed.taken()
+        });
+        assert!(!at_once.is_empty());
+        assert_eq!(in_parts, at_once, "{text}");
+    }
+}
+
+#[test]
+fn an_object_that_is_removed_and_a_gap_do_not_change_a_window_that_is_closing() {
+    let many = |feed: &mut Feed| {
+        for object in 0..200 {
+            feed.sample(&format!("k:{object}"), 1, 1);
+        }
+        feed.sample("k:0", MINUTE + 1, 1);
+    };
+    let text = sums("T", "(period=\"60\", timeout=\"3\")");
+    let [at_once, in_parts] = at_once_and_in_parts(&text, |feed| {
+        many(feed);
+        assert!(feed.table.remove(b"k:199"));
+        feed.taken()
+    });
+    assert_eq!(in_parts, at_once);
+    let [at_once, in_parts] = at_once_and_in_parts(&text, |feed| {
+        many(feed);
+        feed.table.mark_gap(2 * MINUTE);
+        feed.taken()
+    });
+    assert_eq!(in_parts, at_once);
+    assert!(at_once.iter().any(|row| row.contains("partial")), "of the window that was open");
 }
 
 #[test]

@@ -190,7 +190,7 @@ impl<S: ResultSink> StreamState<S> {
         for (record, &slot) in records.iter().zip(slots) {
             let is_plain = record.position > position
                 && record.at >= open_from
-                && record.at <= record.arrived.saturating_add(self.allowed_skew)
+                && !self.is_future(record)
                 && self.plan.lanes[0].spec.accepts(record.value)
                 // A known key was checked when it became known.
                 && (slot != UNKNOWN || self.is_key(record.key));

@@ -59,7 +59,7 @@ impl<S: ResultSink> StreamState<S> {
             self.next_end = self.plan.next_window_end(self.progress.watermark);
             self.begin_next();
         }
-        if self.settings.close_per_record == usize::MAX {
+        if self.settings.close_per_record == usize::MAX || !self.plan.may_close_in_parts() {
             self.finish_closing(keys);
         }
         self.closing.is_some()
@@ -79,7 +79,7 @@ impl<S: ResultSink> StreamState<S> {
 
     /// Closes the share of one record.
     pub(super) fn close_some(&mut self, keys: &mut impl Keys) {
-        self.close_words(keys, self.settings.close_per_record.div_ceil(WORD));
+        self.close_words(keys, self.settings.close_per_record.div_ceil(WORD).max(1));
     }
 
     /// Takes the next window that is due out of the open ones, in the order of their ends.
@@ -376,14 +376,6 @@ impl Closing {
     pub(super) fn waiting(&self, lane: usize, slot: usize) -> Option<(u64, &WindowColumn)> {
         let column = self.column(lane).filter(|_| slot / WORD >= self.next)?;
         Some((self.end, column))
-    }
-
-    /// Forgets an object's samples.
-    pub(super) fn remove(&mut self, slot: usize) {
-        self.touched.remove(slot);
-        for column in self.columns.iter_mut().filter_map(|(_, column)| column.as_mut()) {
-            column.clear(slot);
-        }
     }
 
     fn column(&self, lane: usize) -> Option<&WindowColumn> {

@@ -13,7 +13,7 @@ pub enum Fate {
     Aggregated,
     /// Its log position was applied before.
     Duplicate,
-    /// Its timestamp is further ahead of its arrival than the allowed skew.
+    /// Its timestamp is further ahead of its arrival than the allowed skew, or later than 2^63-1 microseconds.
     Future,
     /// All its windows are closed: it is older than the watermark.
     Late,
@@ -102,7 +102,7 @@ impl Fates {
 
     /// All records: the sum over all fates.
     pub fn total(&self) -> u64 {
-        Fate::ALL.iter().map(|&fate| self.count(fate)).sum()
+        Fate::ALL.iter().fold(0, |total, &fate| total.saturating_add(self.count(fate)))
     }
 
     /// Adds the counts of another table.
@@ -137,6 +137,6 @@ impl Fates {
             Fate::OverLimit => &mut self.over_limit,
             Fate::Refused => &mut self.refused,
         };
-        *count += records;
+        *count = count.saturating_add(records);
     }
 }

@@ -81,8 +81,7 @@ impl<S: ResultSink> StreamState<S> {
             && self.closing.is_none()
             && record.position > position
             && record.at >= watermark
-            && record.at < u64::MAX
-            && record.at <= record.arrived.saturating_add(self.allowed_skew)
+            && !self.is_future(record)
             && self.plan.lanes[0].spec.accepts(record.value)
             && (record.at <= newest || !self.makes_due(record.at.saturating_sub(self.allowed_lateness)))
     }
@@ -147,7 +146,7 @@ impl<S: ResultSink> StreamState<S> {
         if slot.is_none() && !self.is_key(record.key) {
             return Fate::MalformedKey;
         }
-        if record.at > record.arrived.saturating_add(self.allowed_skew) {
+        if self.is_future(record) {
             return Fate::Future;
         }
         if !self.plan.accepts(record.value) {
@@ -199,6 +198,12 @@ impl<S: ResultSink> StreamState<S> {
         makes_due
     }
 
+    /// Whether the timestamp is further ahead of the arrival than is allowed, or later than any clock.
+    #[inline]
+    pub(super) fn is_future(&self, record: &DecodedRecord<'_>) -> bool {
+        record.at > record.arrived.saturating_add(self.allowed_skew).min(LATEST)
+    }
+
     fn is_open_at(&self, at: u64) -> bool {
         self.plan.groups.iter().any(|group| self.is_open(at, group.period))
     }
@@ -206,8 +211,8 @@ impl<S: ResultSink> StreamState<S> {
     /// Whether the window of `period` that holds `at` is not closed.
     fn is_open(&self, at: u64, period: u64) -> bool {
         let watermark = self.progress.watermark;
-        // A window ends after all its times but the last one of all: no division for most samples.
-        (at >= watermark && at < u64::MAX) || window_end(at, period) > watermark
+        // A window ends after all its times: no division for most samples.
+        at >= watermark || window_end(at, period) > watermark
     }
 
     fn apply(&mut self, keys: &mut impl Keys, slot: usize, record: &DecodedRecord<'_>) -> Fate {
@@ -285,7 +290,10 @@ impl<S: ResultSink> StreamState<S> {
     }
 }
 
-/// The end of the window that holds `at`. The last one, which 64 bits cut short, never closes.
+/// The latest timestamp taken, in microseconds: in the year 294,247. No window that holds it is cut short by 64 bits.
+const LATEST: u64 = i64::MAX as u64;
+
+/// The end of the window that holds `at`.
 pub(super) fn window_end(at: u64, period: u64) -> u64 {
     (at - at % period).saturating_add(period)
 }

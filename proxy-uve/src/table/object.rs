@@ -96,10 +96,13 @@ impl<S: ResultSink> Table<S> {
     /// Forgets an object with everything about it: lives, open windows, detectors, counter readings, inline states.
     /// Whether there was such an object.
     ///
-    /// Sends nothing, not even `deleted: true`: the caller knows. Samples that come later make a new object. The next
+    /// Sends nothing of it, not even `deleted: true`: the caller knows. A window that is closing is closed to its end
+    /// before. Samples that come later make a new object. The next
     /// [`snapshot`](Self::snapshot) is without it. Costs a look-up, and a pass over the open windows of each group for
     /// one bit of each object.
     pub fn remove(&mut self, key: &[u8]) -> bool {
+        // What is due is sent before, as it would be had the window closed at once.
+        self.stream.finish_closing(&mut self.slots);
         let Some(slot) = self.slots.find(key) else {
             return false;
         };
@@ -123,9 +126,6 @@ impl<S: ResultSink> StreamState<S> {
         for group in 0..self.groups.len() {
             self.forget(&plan, group, slot);
             self.groups[group].remove(slot);
-        }
-        if let Some(closing) = &mut self.closing {
-            closing.remove(slot);
         }
         self.dirty.insert(slot / CHUNK_SLOTS);
     }

@@ -173,6 +173,13 @@ impl Plan {
         self.inline.is_empty() && self.value_types.len() == 1
     }
 
+    /// Whether a window may close in parts while samples come. A counter's reading and an inline state are not of a window:
+    /// a sample that comes between the end of the window and the object's own share of the close would be part of what an
+    /// expired object leaves behind.
+    pub(crate) fn may_close_in_parts(&self) -> bool {
+        self.inline.is_empty() && !self.lanes.iter().any(LanePlan::has_counters)
+    }
+
     fn add(&mut self, proxy_type: &ProxyType) {
         let group = self.group(proxy_type);
         let type_index = self.types.len();

@@ -120,6 +120,11 @@ impl<S: ResultSink> TableSet<S> {
     /// Forgets an object in all metrics, as [`Table::remove`](crate::Table::remove) does. Whether there was such an
     /// object. Costs a look-up, and what `Table::remove` costs for each metric that holds the object.
     pub fn remove(&mut self, key: &[u8]) -> bool {
+        for index in 0..self.metrics.len() {
+            if let Some((stream, mut keys)) = self.parts(index) {
+                stream.finish_closing(&mut keys);
+            }
+        }
         let Some(slot) = self.slots.find(key) else {
             return false;
         };

@@ -101,7 +101,9 @@ impl<S: ResultSink> StreamState<S> {
     }
 
     /// Marks records up to a time as possibly missing.
-    pub(super) fn mark_gap(&mut self, until: u64) {
+    pub(super) fn mark_gap(&mut self, keys: &mut impl Keys, until: u64) {
+        // The results of one window are either all partial or none.
+        self.finish_closing(keys);
         self.progress.covered_from = self.progress.covered_from.max(until);
     }
 }

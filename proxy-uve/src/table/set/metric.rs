@@ -191,7 +191,7 @@ impl<'s, S: ResultSink> MetricMut<'s, S> {
     /// Marks the metric's records up to the time `until_micros` (microseconds since the epoch) as possibly missing, as
     /// [`Table::mark_gap`](crate::Table::mark_gap) does.
     pub fn mark_gap(&mut self, until_micros: u64) {
-        self.stream.mark_gap(until_micros);
+        self.stream.mark_gap(&mut self.keys, until_micros);
     }
 
     /// Where the metric's results go, to take out what came.

@@ -30,6 +30,10 @@ struct Section {
     words: Vec<u64>,
 }
 
+/// Slots that a snapshot may have although the settings allow fewer objects now: a wrong number would take memory for all
+/// the slots before it.
+const MOST_SLOTS: usize = 1 << 24;
+
 impl<S: ResultSink> StreamState<S> {
     /// Puts the objects of a chunk into their slots, and these into `named`.
     pub(super) fn decode_chunk(
@@ -42,10 +46,15 @@ impl<S: ResultSink> StreamState<S> {
     ) -> Result<(), SnapshotError> {
         let part = SnapshotPart::Chunk(chunk);
         let mut reader = Reader { part, bytes: seal::open(part, bytes)? };
-        let first = chunk as usize * CHUNK_SLOTS;
+        let first = (chunk as usize).saturating_mul(CHUNK_SLOTS);
+        if first >= self.settings.max_objects.max(MOST_SLOTS) {
+            return Err(reader.inconsistent(
+                "its number is beyond that of any table's chunks; restore each chunk under the number it was saved with",
+            ));
+        }
         let count = usize::from(u16::from_le_bytes(reader.array("key count")?));
-        if count > CHUNK_SLOTS || first + count > u32::MAX as usize {
-            return Err(reader.inconsistent("it has more slots than a table"));
+        if count > CHUNK_SLOTS {
+            return Err(reader.inconsistent("it has more slots than a chunk"));
         }
         for slot in first..first + count {
             let key = reader.bytes("key length", "key")?;

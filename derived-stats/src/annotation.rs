@@ -70,3 +70,4 @@ pub use nearest::nearest;
 #[cfg(feature = "parser")]
 pub use parse::Limits;
 pub use piece::{Arguments, Ident, Span};
+pub(crate) use printable::one_of;

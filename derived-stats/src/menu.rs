@@ -5,8 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::algorithm::{anomaly, average, change, ewm, newest, non_zero, null, sum};
-use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Span, nearest};
-use crate::entry::{ArgumentError, Built, Entry, Given};
+use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Span, nearest, one_of};
+use crate::entry::{Argument, ArgumentError, Built, Entry, Given};
 use crate::registry::Registry;
 
 /// Every built-in algorithm.
@@ -56,7 +56,7 @@ pub(crate) fn algorithm<'a>(
     }
     let known = || entries(registry).filter(|entry| !entry.roles().detector);
     match known().find(|entry| entry.name() == name) {
-        Some(entry) => resolve(annotation, call, entry, Text::of(call.arguments())),
+        Some(entry) => resolve(annotation, call, entry, Text::of(call.arguments()), Position::Algorithm),
         None => {
             let names = known().map(Entry::name).chain([DETECTOR_CALL]);
             let kind = ErrorKind::UnknownAlgorithm { name: name.to_owned(), nearest: owned(nearest(name, names)) };
@@ -74,7 +74,7 @@ pub(crate) fn pre_aggregation<'a>(
     let name = call.name().as_str();
     let allowed = || entries(registry).filter(|entry| entry.roles().pre_aggregation);
     match allowed().find(|entry| entry.name() == name) {
-        Some(entry) => resolve(annotation, call, entry, Text::of(call.arguments())),
+        Some(entry) => resolve(annotation, call, entry, Text::of(call.arguments()), Position::Chain),
         None => {
             let (nearest, allowed) = (owned(nearest(name, allowed().map(Entry::name))), names(allowed()));
             let kind = ErrorKind::UnknownPre { name: name.to_owned(), nearest, allowed };
@@ -90,21 +90,44 @@ fn detector<'a>(
     registry: Option<&Registry>,
 ) -> Result<Resolved<'a>, AnnotationError> {
     let detectors = || entries(registry).filter(|entry| entry.roles().detector);
+    let complete =
+        |entry: &Entry| DETECTOR_PREFIX.to_owned() + &Position::Algorithm.call(entry.name(), &entry.example());
+    let example = || detectors().next().map(complete).unwrap_or_default();
     let whole = Text::of(call.arguments());
     if whole.text.is_empty() {
-        let example = detectors().next().map(example).unwrap_or_default();
-        let kind = ErrorKind::MissingArguments { algorithm: call.name().as_str().to_owned(), example };
+        let (algorithm, argument) = (DETECTOR_CALL.to_owned(), "detector".to_owned());
+        let expected = alloc::format!("the name of a detector, {}", one_of(&names(detectors()), "none is known"));
+        let kind = ErrorKind::MissingArguments { algorithm, argument, expected, example: example() };
         return Err(annotation.error_at(call.name().span(), kind));
     }
     let (name, rest) = whole.split_first();
     match detectors().find(|entry| entry.name() == name.text) {
-        Some(entry) => resolve(annotation, call, entry, rest),
+        Some(entry) => resolve(annotation, call, entry, rest, Position::Algorithm),
         None => {
-            let example = detectors().next().map(example).unwrap_or_default();
             let (nearest, allowed) = (nearest(name.text, detectors().map(Entry::name)), names(detectors()));
             let (name, span) = (name.text.to_owned(), name.span());
-            let kind = ErrorKind::UnknownDetector { name, nearest: owned(nearest), allowed, example };
+            let kind = ErrorKind::UnknownDetector { name, nearest: owned(nearest), allowed, example: example() };
             Err(annotation.error_at(span, kind))
+        }
+    }
+}
+
+/// Where a call stands, which decides how its arguments are written.
+#[derive(Clone, Copy)]
+enum Position {
+    /// `NAME:arguments`.
+    Algorithm,
+    /// `NAME(arguments)`.
+    Chain,
+}
+
+impl Position {
+    /// The call as it is written here.
+    fn call(self, name: &str, arguments: &str) -> String {
+        match self {
+            _ if arguments.is_empty() => name.to_owned(),
+            Self::Algorithm => alloc::format!("{name}:{arguments}"),
+            Self::Chain => alloc::format!("{name}({arguments})"),
         }
     }
 }
@@ -115,8 +138,8 @@ fn resolve<'a>(
     call: &Call,
     entry: &'static Entry,
     arguments: Text<'a>,
+    position: Position,
 ) -> Result<Resolved<'a>, AnnotationError> {
-    let algorithm = || call.name().as_str().to_owned();
     let taken = entry.argument_list();
     if taken.is_empty() && !arguments.text.is_empty() {
         return Err(annotation
@@ -128,14 +151,15 @@ fn resolve<'a>(
     let (built, given) = checked.map_err(|error| {
         let nothing_written = call.arguments().is_empty();
         match error {
-            ArgumentError::Missing { .. } if nothing_written => {
-                let kind = ErrorKind::MissingArguments { algorithm: algorithm(), example: entry.example() };
-                annotation.error_at(call.name().span(), kind)
-            }
-            ArgumentError::Missing { index, .. } => {
-                let expected = taken.get(index).map(|argument| argument.expected()).unwrap_or_default().to_owned();
-                let kind = ErrorKind::BadArgument { expected, text: String::new() };
-                annotation.error_at(arguments.end(), kind)
+            ArgumentError::Missing { index, name, .. } => {
+                let expected = taken.get(index).map(Argument::expected).unwrap_or_default().to_owned();
+                if nothing_written {
+                    let (algorithm, argument) = (entry.name().to_owned(), name.to_owned());
+                    let example = position.call(entry.name(), &entry.example());
+                    let kind = ErrorKind::MissingArguments { algorithm, argument, expected, example };
+                    return annotation.error_at(call.name().span(), kind);
+                }
+                annotation.error_at(arguments.end(), ErrorKind::BadArgument { expected, text: String::new() })
             }
             ArgumentError::Bad { index, expected } => {
                 let part = parts.get(index).copied().unwrap_or(arguments);
@@ -203,13 +227,6 @@ fn names<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<String> {
     names
 }
 
-/// A detector's name with arguments that would do.
-fn example(entry: &Entry) -> String {
-    let arguments = entry.example();
-    let separator = if arguments.is_empty() { "" } else { ":" };
-    alloc::format!("{}{separator}{arguments}", entry.name())
-}
-
 fn owned(name: Option<&str>) -> Option<String> {
     name.map(str::to_owned)
 }
@@ -219,7 +236,7 @@ fn owned(name: Option<&str>) -> Option<String> {
 mod tests {
     use super::*;
     use crate::algorithm::Sum;
-    use crate::entry::{Argument, ArgumentKind, Roles};
+    use crate::entry::{ArgumentKind, Roles};
     use crate::number::ValueType;
     use crate::spec::{Context, Spec};
 
@@ -262,6 +279,40 @@ mod tests {
             assert_eq!(error.span().range(), range, "{error}");
         }
     }
+
+    /// The error's sentence, and the part of the annotation that it marks.
+    fn refusal(annotation: &str) -> (String, String) {
+        let mut registry = Registry::new();
+        registry.register(&TRIPLE).expect("a free name");
+        let context = Context::new(ValueType::U64).with_registry(&registry);
+        let error = Spec::parse(annotation, context).expect_err("a wrong annotation");
+        (error.kind().to_string(), annotation[error.span().range()].to_owned())
+    }
+
+    #[test]
+    fn a_call_without_its_arguments_is_completed_in_the_form_of_its_position() {
+        let missing = "`Triple` lacks the argument `note`; expected a note; write";
+        assert_eq!(refusal("raw:Triple"), (format!("{missing} `Triple:x:3`"), "Triple".to_owned()));
+        let pre = "1.DSSum.Triple-raw:DSAnomaly:EWM:0.5";
+        assert_eq!(refusal(pre), (format!("{missing} `Triple(x:3)`"), "Triple".to_owned()));
+        let detector = "`DSAnomaly` lacks the argument `detector`; expected the name of a detector, `EWM`; \
+                        write `DSAnomaly:EWM:0.1`";
+        assert_eq!(refusal("raw:DSAnomaly"), (detector.to_owned(), DETECTOR_CALL.to_owned()));
+    }
+
+    #[test]
+    fn every_call_that_an_error_proposes_compiles() {
+        let mut registry = Registry::new();
+        registry.register(&TRIPLE).expect("a free name");
+        let context = Context::new(ValueType::U64).with_registry(&registry);
+        for written in ["raw:Triple", "raw:DSEWM", "raw:DSAnomaly", "1.DSSum.Triple-raw:DSAnomaly:EWM:0.5"] {
+            let (sentence, marked) = refusal(written);
+            let call = sentence.rsplit('`').nth(1).expect("a call in quotes");
+            let obeyed = written.replacen(&marked, call, 1);
+            assert!(Spec::parse(&obeyed, context).is_ok(), "{written}: {sentence}");
+        }
+    }
+
     #[test]
     fn an_unknown_name_gets_the_nearest_and_the_allowed_ones() {
         let mut registry = Registry::new();
@@ -273,10 +324,8 @@ mod tests {
         let allowed = ["DSAvg", "DSChange", "DSNon0", "DSNone", "DSSum", "Triple"].map(str::to_owned).into();
         assert_eq!(kind("1.Tripel-raw:DSAnomaly:EWM:0.1"), ErrorKind::UnknownPre { name, nearest, allowed });
         let (name, nearest) = ("EMW".to_owned(), Some("EWM".to_owned()));
-        let (allowed, example) = ([String::from("EWM")].into(), "EWM:0.1".to_owned());
-        let expected = ErrorKind::UnknownDetector { name, nearest, allowed, example: example.clone() };
+        let (allowed, example) = ([String::from("EWM")].into(), "DSAnomaly:EWM:0.1".to_owned());
+        let expected = ErrorKind::UnknownDetector { name, nearest, allowed, example };
         assert_eq!(kind("raw:DSAnomaly:EMW:0.1"), expected);
-        let algorithm = DETECTOR_CALL.to_owned();
-        assert_eq!(kind("raw:DSAnomaly"), ErrorKind::MissingArguments { algorithm, example });
     }
 }

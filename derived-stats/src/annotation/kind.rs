@@ -284,11 +284,20 @@ pub enum ErrorKind {
     },
 
     /// No arguments for an algorithm that needs some.
-    #[error("{} needs arguments; write `{algorithm}:{example}`", quoted(algorithm))]
+    #[error(
+        "{} lacks the argument {}; expected {expected}; write {}",
+        quoted(algorithm),
+        quoted(argument),
+        quoted(example)
+    )]
     MissingArguments {
         /// The algorithm as written.
         algorithm: String,
-        /// Arguments that would do, such as `EWM:0.1`.
+        /// Name of the first argument that is missing.
+        argument: String,
+        /// What the argument must be, with its range.
+        expected: String,
+        /// A complete call in the form of its position, such as `DSEWM:0.1` or, in a chain, `DSX(5)`.
         example: String,
     },
 
@@ -423,14 +432,19 @@ mod tests {
     fn bad_arguments_say_which_are_expected() {
         insta::assert_snapshot!(sentences([
             ErrorKind::UnexpectedArguments { algorithm: owned("DSNone") },
-            ErrorKind::MissingArguments { algorithm: owned("DSAnomaly"), example: owned("EWM:0.1") },
+            ErrorKind::MissingArguments {
+                algorithm: owned("DSEWM"),
+                argument: owned("alpha"),
+                expected: owned(ALPHA),
+                example: owned("DSEWM:0.1"),
+            },
             ErrorKind::BadArgument { expected: owned(ALPHA), text: owned("2") },
             ErrorKind::BadArgument { expected: owned(ALPHA), text: owned("") },
             ErrorKind::BadArgument { expected: owned(RANGE), text: owned("-1") },
             ErrorKind::Custom { message: owned("expected two numbers") },
         ]), @r"
         `DSNone` takes no arguments; remove the text after it
-        `DSAnomaly` needs arguments; write `DSAnomaly:EWM:0.1`
+        `DSEWM` lacks the argument `alpha`; expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`; write `DSEWM:0.1`
         expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`, found `2`
         expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`, found nothing
         expected a range in whole seconds, 0 (no range) to 4294967295, found `-1`

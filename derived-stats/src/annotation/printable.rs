@@ -36,7 +36,7 @@ pub(super) fn did_you_mean(name: Option<&str>) -> String {
 }
 
 /// The names as a choice, `none` without names.
-pub(super) fn one_of(names: &[String], none: &str) -> String {
+pub(crate) fn one_of(names: &[String], none: &str) -> String {
     match names {
         [] => none.to_owned(),
         [name] => quoted(name),

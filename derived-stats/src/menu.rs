@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::algorithm::{anomaly, average, change, ewm, newest, non_zero, null, sum};
 use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Span, nearest, one_of};
-use crate::entry::{Argument, ArgumentError, Built, Entry, Given};
+use crate::entry::{Argument, ArgumentError, ArgumentKind, Built, Entry, Given};
 use crate::registry::Registry;
 
 /// Every built-in algorithm.
@@ -141,39 +141,71 @@ fn resolve<'a>(
     position: Position,
 ) -> Result<Resolved<'a>, AnnotationError> {
     let taken = entry.argument_list();
-    if taken.is_empty() && !arguments.text.is_empty() {
-        return Err(annotation
-            .error_at(arguments.span(), ErrorKind::UnexpectedArguments { algorithm: entry.name().to_owned() }));
-    }
-    let parts = arguments.split(taken.len());
+    // A text at the end takes all that follows.
+    let takes_rest = taken.last().is_some_and(|argument| argument.kind() == ArgumentKind::Text);
+    let mut parts = arguments.split(taken.len() + usize::from(!takes_rest));
+    let surplus = parts.get(taken.len()).copied();
+    parts.truncate(taken.len());
     let texts: Vec<&str> = parts.iter().map(|part| part.text).collect();
-    let checked = Given::check(taken, &texts).and_then(|given| Ok((entry.build(&given)?, given)));
-    let (built, given) = checked.map_err(|error| {
-        let nothing_written = call.arguments().is_empty();
-        match error {
-            ArgumentError::Missing { index, name, .. } => {
-                let expected = taken.get(index).map(Argument::expected).unwrap_or_default().to_owned();
-                if nothing_written {
-                    let (algorithm, argument) = (entry.name().to_owned(), name.to_owned());
-                    let example = position.call(entry.name(), &entry.example());
-                    let kind = ErrorKind::MissingArguments { algorithm, argument, expected, example };
-                    return annotation.error_at(call.name().span(), kind);
-                }
-                annotation.error_at(arguments.end(), ErrorKind::BadArgument { expected, text: String::new() })
-            }
-            ArgumentError::Bad { index, expected } => {
-                let part = parts.get(index).copied().unwrap_or(arguments);
-                let kind = ErrorKind::BadArgument { expected, text: part.text.to_owned() };
-                annotation.error_at(part.span(), kind)
-            }
-            ArgumentError::Other { message } => annotation.error_at(arguments.span(), ErrorKind::Custom { message }),
-        }
-    })?;
+    let written = Written { annotation, call, entry, arguments, parts, position };
+    let given = Given::check(taken, &texts).map_err(|error| written.error(error))?;
+    if let Some(surplus) = surplus {
+        return Err(written.surplus_error(surplus));
+    }
+    let built = entry.build(&given).map_err(|error| written.error(error))?;
     let canonical = given.canonical();
     let separator = if canonical.is_empty() { "" } else { ":" };
     let family = if entry.roles().detector { DETECTOR_PREFIX } else { "" };
     let call = alloc::format!("{family}{}{separator}{canonical}", entry.name());
     Ok(Resolved { entry, given, built, texts, call, span: arguments.span() })
+}
+
+/// The arguments that an annotation gives to an entry, for its errors.
+struct Written<'a> {
+    annotation: &'a Annotation,
+    call: &'a Call,
+    entry: &'static Entry,
+    arguments: Text<'a>,
+    parts: Vec<Text<'a>>,
+    position: Position,
+}
+
+impl Written<'_> {
+    /// The error of an argument, at its position in the annotation.
+    fn error(&self, error: ArgumentError) -> AnnotationError {
+        let (annotation, arguments) = (self.annotation, self.arguments);
+        match error {
+            ArgumentError::Missing { index, name, .. } => {
+                let expected = self.entry.argument_list().get(index).map(Argument::expected);
+                let expected = expected.unwrap_or_default().to_owned();
+                if self.call.arguments().is_empty() {
+                    let (algorithm, argument) = (self.entry.name().to_owned(), name.to_owned());
+                    let example = self.position.call(self.entry.name(), &self.entry.example());
+                    let kind = ErrorKind::MissingArguments { algorithm, argument, expected, example };
+                    return annotation.error_at(self.call.name().span(), kind);
+                }
+                annotation.error_at(arguments.end(), ErrorKind::BadArgument { expected, text: String::new() })
+            }
+            ArgumentError::Bad { index, expected } => {
+                let part = self.parts.get(index).copied().unwrap_or(arguments);
+                let kind = ErrorKind::BadArgument { expected, text: part.text.to_owned() };
+                annotation.error_at(part.span(), kind)
+            }
+            ArgumentError::Other { message } => annotation.error_at(arguments.span(), ErrorKind::Custom { message }),
+        }
+    }
+
+    /// The error of what is written behind the last argument.
+    fn surplus_error(&self, surplus: Text<'_>) -> AnnotationError {
+        let (algorithm, taken) = (self.entry.name().to_owned(), self.entry.argument_list());
+        let takes = taken.iter().map(|argument| argument.name().to_owned()).collect();
+        let surplus_text = match self.position {
+            Position::Chain if taken.is_empty() => alloc::format!("({})", surplus.text),
+            Position::Algorithm | Position::Chain => alloc::format!(":{}", surplus.text),
+        };
+        let kind = ErrorKind::UnexpectedArguments { algorithm, takes, surplus: surplus_text };
+        self.annotation.error_at(surplus.span(), kind)
+    }
 }
 
 /// Arguments, or a part of them, and where they stand.
@@ -236,7 +268,7 @@ fn owned(name: Option<&str>) -> Option<String> {
 mod tests {
     use super::*;
     use crate::algorithm::Sum;
-    use crate::entry::{ArgumentKind, Roles};
+    use crate::entry::Roles;
     use crate::number::ValueType;
     use crate::spec::{Context, Spec};
 
@@ -259,7 +291,13 @@ mod tests {
             ("raw:DSsum", 4..9),
             ("1.DSsum-raw:DSAnomaly:EWM:0.1", 2..7),
             ("raw:DSNone:3", 11..12),
-            ("raw:DSSum:1:2", 10..13),
+            // The surplus ones, or the first that is wrong before them.
+            ("raw:DSSum:1:2", 12..13),
+            ("raw:DSSum:1:2:3", 12..15),
+            ("raw:DSSum:1:", 12..12),
+            ("raw:DSSum:x:2", 10..11),
+            ("1.DSSum(1:2)-raw:DSAnomaly:EWM:0.1", 10..11),
+            ("1.DSSum-raw:DSAnomaly:EWM:0.1:é", 30..32),
             ("1.DSSum(é)-raw:DSAnomaly:EWM:0.1", 8..10),
             ("raw:DSAnomaly", 4..13),
             ("raw:DSAnomaly:EMW:0.1", 14..17),
@@ -271,7 +309,9 @@ mod tests {
             ("raw:Triple", 4..10),
             ("raw:Triple:abc", 14..14),
             ("raw:Triple:abc:10:1", 15..17),
-            ("raw:Triple:abc:5:0:7", 17..20),
+            ("raw:Triple:abc:5:0:7", 17..18),
+            ("raw:Triple:abc:5:1:7", 19..20),
+            ("raw:Triple:odd:5:1:7", 19..20),
             ("raw:Triple:odd:5", 11..16),
         ];
         for (annotation, range) in cases {
@@ -310,6 +350,25 @@ mod tests {
             let call = sentence.rsplit('`').nth(1).expect("a call in quotes");
             let obeyed = written.replacen(&marked, call, 1);
             assert!(Spec::parse(&obeyed, context).is_ok(), "{written}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn surplus_arguments_are_counted_and_marked() {
+        let cases = [
+            ("raw:DSSum:5:6", "`DSSum` takes at most 1 argument (`range`); remove `:6`", "6"),
+            ("raw:DSSum:5:6:", "`DSSum` takes at most 1 argument (`range`); remove `:6:`", "6:"),
+            ("raw:DSAnomaly:EWM:0.1:5", "`EWM` takes at most 1 argument (`alpha`); remove `:5`", "5"),
+            (
+                "1.Triple(x:3:3:4)-raw:DSAnomaly:EWM:0.1",
+                "`Triple` takes at most 3 arguments (`note`, `count`, `last`); remove `:4`",
+                "4",
+            ),
+            ("raw:DSNone:3", "`DSNone` takes no arguments; remove `:3`", "3"),
+            ("1.DSNone(3)-raw:DSAnomaly:EWM:0.1", "`DSNone` takes no arguments; remove `(3)`", "3"),
+        ];
+        for (annotation, sentence, marked) in cases {
+            assert_eq!(refusal(annotation), (sentence.to_owned(), marked.to_owned()), "{annotation}");
         }
     }
 

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use super::fault::{NameFault, ParenthesesFault, PeriodFault};
-use super::printable::{did_you_mean, found, in_parentheses, one_of, quoted};
+use super::printable::{at_most, did_you_mean, found, in_parentheses, one_of, quoted};
 
 /// The mistake in an annotation, with the data to act on it.
 ///
@@ -276,11 +276,15 @@ pub enum ErrorKind {
         name: String,
     },
 
-    /// Arguments for an algorithm that takes none.
-    #[error("{} takes no arguments; remove the text after it", quoted(algorithm))]
+    /// More arguments than the algorithm takes.
+    #[error("{} takes {}; remove {}", quoted(algorithm), at_most(takes), quoted(surplus))]
     UnexpectedArguments {
         /// The algorithm as written.
         algorithm: String,
+        /// Names of the arguments that it takes.
+        takes: Vec<String>,
+        /// The text to remove: the surplus arguments with the `:` before them, or with their parentheses.
+        surplus: String,
     },
 
     /// No arguments for an algorithm that needs some.
@@ -431,7 +435,12 @@ mod tests {
     #[test]
     fn bad_arguments_say_which_are_expected() {
         insta::assert_snapshot!(sentences([
-            ErrorKind::UnexpectedArguments { algorithm: owned("DSNone") },
+            ErrorKind::UnexpectedArguments { algorithm: owned("DSNone"), takes: vec![], surplus: owned(":3") },
+            ErrorKind::UnexpectedArguments {
+                algorithm: owned("DSX"),
+                takes: vec![owned("low"), owned("high")],
+                surplus: owned(":3"),
+            },
             ErrorKind::MissingArguments {
                 algorithm: owned("DSEWM"),
                 argument: owned("alpha"),
@@ -443,7 +452,8 @@ mod tests {
             ErrorKind::BadArgument { expected: owned(RANGE), text: owned("-1") },
             ErrorKind::Custom { message: owned("expected two numbers") },
         ]), @r"
-        `DSNone` takes no arguments; remove the text after it
+        `DSNone` takes no arguments; remove `:3`
+        `DSX` takes at most 2 arguments (`low`, `high`); remove `:3`
         `DSEWM` lacks the argument `alpha`; expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`; write `DSEWM:0.1`
         expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`, found `2`
         expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`, found nothing

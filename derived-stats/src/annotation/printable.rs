@@ -47,6 +47,16 @@ pub(crate) fn one_of(names: &[String], none: &str) -> String {
     }
 }
 
+/// How many arguments there can be, and their names.
+pub(super) fn at_most(arguments: &[String]) -> String {
+    let names: Vec<_> = arguments.iter().map(|name| quoted(name)).collect();
+    match names.len() {
+        0 => "no arguments".to_owned(),
+        1 => format!("at most 1 argument ({})", names[0]),
+        count => format!("at most {count} arguments ({})", names.join(", ")),
+    }
+}
+
 /// The prefix of a period with `arguments` after its last name, as the grammar requires it.
 pub(super) fn in_parentheses(prefix: &str, arguments: &str) -> String {
     match arguments {

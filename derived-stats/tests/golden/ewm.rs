@@ -23,7 +23,7 @@ const DEVIATIONS: [Deviation; 2] = [
     },
 ];
 
-const REFUSED: [Refused; 3] = [
+const REFUSED: [Refused; 4] = [
     // Alpha is strict decimal text in (0, 1]: not `.1`, ` 0.1`, `0.1x`, `+0.5`, `1.`, `0,5`, `nan`, `1/2`.
     Refused {
         kind: "BadArgument",
@@ -31,7 +31,6 @@ const REFUSED: [Refused; 3] = [
             "ewm-00325",
             "ewm-00327",
             "ewm-00329",
-            "ewm-00331",
             "ewm-00333",
             "ewm-00337",
             "ewm-00339",
@@ -51,6 +50,8 @@ const REFUSED: [Refused; 3] = [
             "ewm-00371",
         ],
     },
+    // `EWM:0.1:foo`.
+    Refused { kind: "UnexpectedArguments", records: &["ewm-00331"] },
     // Nothing at all.
     Refused { kind: "MissingArguments", records: &["ewm-00373"] },
     // `ewm:0.1`, ` EWM:0.1`, `:`, `:0.1`, `FOO`, `FOO:bar:baz`, `DSAnomaly:EWM:0.1`, `EWMA:0.1`.

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::algorithm::{anomaly, average, change, ewm, newest, non_zero, null, sum};
-use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Span, nearest, one_of};
+use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Period, Span, nearest, one_of};
 use crate::entry::{Argument, ArgumentError, ArgumentKind, Built, Entry, Given};
 use crate::registry::Registry;
 
@@ -58,11 +58,32 @@ pub(crate) fn algorithm<'a>(
     match known().find(|entry| entry.name() == name) {
         Some(entry) => resolve(annotation, call, entry, Text::of(call.arguments()), Position::Algorithm),
         None => {
-            let names = known().map(Entry::name).chain([DETECTOR_CALL]);
-            let kind = ErrorKind::UnknownAlgorithm { name: name.to_owned(), nearest: owned(nearest(name, names)) };
+            let nearest = owned(nearest(name, known().map(Entry::name).chain([DETECTOR_CALL])));
+            let kind =
+                ErrorKind::UnknownAlgorithm { name: name.to_owned(), nearest, allowed: fitting(annotation, known()) };
             Err(annotation.error_at(call.name().span(), kind))
         }
     }
+}
+
+/// The names that fit the period as it is written, of entries that are not detectors.
+fn fitting<'a>(annotation: &Annotation, known: impl Iterator<Item = &'a Entry>) -> Vec<String> {
+    let period = annotation.period();
+    if period.is_some_and(|period| !period.chain().is_empty()) {
+        return [DETECTOR_CALL.to_owned()].into();
+    }
+    let every = period.map(Period::every);
+    let mut allowed = names(known.filter(|entry| match every {
+        // The struct's period may apply.
+        None => entry.roles().inline || entry.roles().period,
+        Some(0) => entry.roles().inline,
+        Some(1..) => entry.roles().period,
+    }));
+    if every.unwrap_or(0) == 0 {
+        allowed.push(DETECTOR_CALL.to_owned());
+        allowed.sort();
+    }
+    allowed
 }
 
 /// A link of a chain: an algorithm that makes one value of a period.
@@ -264,6 +285,25 @@ fn owned(name: Option<&str>) -> Option<String> {
 }
 
 #[cfg(test)]
+mod unparsed_tests {
+    use super::*;
+    use crate::annotation::{Ident, Source};
+    use crate::number::ValueType;
+    use crate::spec::{Context, Spec};
+
+    #[test]
+    fn an_unknown_name_gets_a_remedy_without_the_parser_too() {
+        let ident = |name| Ident::new(name).expect("a name");
+        let source = Source::new([ident("raw")]).expect("a path");
+        let annotation = Annotation::new(None, source, Call::new(ident("Maximum"), Arguments::default()));
+        let error = Spec::compile(&annotation, Context::new(ValueType::U64)).expect_err("an unknown name");
+        let sentence = error.kind().to_string();
+        assert!(sentence.starts_with("unknown algorithm `Maximum`; expected `DSAnomaly`, `DSAvg`, "), "{sentence}");
+        assert!(sentence.ends_with("(`Context::with_registry`)"), "{sentence}");
+    }
+}
+
+#[cfg(test)]
 #[cfg(feature = "parser")]
 mod tests {
     use super::*;
@@ -373,13 +413,34 @@ mod tests {
     }
 
     #[test]
+    fn the_names_that_fit_are_listed_when_none_is_near() {
+        let own = "for an algorithm of your own, register it in the registry of the context (`Context::with_registry`)";
+        let every = "`DSAnomaly`, `DSAvg`, `DSChange`, `DSEWM`, `DSNon0`, `DSNone`, `DSNull`, `DSSum` or `Triple`";
+        let periodic = "`DSAvg`, `DSChange`, `DSNon0`, `DSNone`, `DSSum` or `Triple`";
+        let cases = [
+            ("raw:Maximum:7", every),
+            ("0-raw:Maximum:7", every),
+            ("1-raw:Maximum", periodic),
+            ("1.DSSum-raw:Maximum", "`DSAnomaly`"),
+        ];
+        for (annotation, names) in cases {
+            let sentence = format!("unknown algorithm `Maximum`; expected {names}; {own}");
+            assert_eq!(refusal(annotation), (sentence, "Maximum".to_owned()), "{annotation}");
+        }
+        let near = "unknown algorithm `DSSumm`; did you mean `DSSum`?";
+        assert_eq!(refusal("raw:DSSumm"), (near.to_owned(), "DSSumm".to_owned()));
+    }
+
+    #[test]
     fn an_unknown_name_gets_the_nearest_and_the_allowed_ones() {
         let mut registry = Registry::new();
         registry.register(&TRIPLE).expect("a free name");
         let context = Context::new(ValueType::U64).with_registry(&registry);
         let kind = |annotation| Spec::parse(annotation, context).expect_err("an unknown name").kind().clone();
         let (name, nearest) = ("Tripel".to_owned(), Some("Triple".to_owned()));
-        assert_eq!(kind("raw:Tripel"), ErrorKind::UnknownAlgorithm { name: name.clone(), nearest: nearest.clone() });
+        let allowed = ["DSAvg", "DSChange", "DSNon0", "DSNone", "DSSum", "Triple"].map(str::to_owned).into();
+        let expected = ErrorKind::UnknownAlgorithm { name: name.clone(), nearest: nearest.clone(), allowed };
+        assert_eq!(kind("1-raw:Tripel"), expected);
         let allowed = ["DSAvg", "DSChange", "DSNon0", "DSNone", "DSSum", "Triple"].map(str::to_owned).into();
         assert_eq!(kind("1.Tripel-raw:DSAnomaly:EWM:0.1"), ErrorKind::UnknownPre { name, nearest, allowed });
         let (name, nearest) = ("EMW".to_owned(), Some("EWM".to_owned()));

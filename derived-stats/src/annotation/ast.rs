@@ -319,7 +319,11 @@ mod tests {
     fn later_faults_point_into_the_text_as_written() {
         let annotation = parsed("raw:dssum:");
         let name = annotation.algorithm().name();
-        let kind = ErrorKind::UnknownAlgorithm { name: name.to_string(), nearest: Some("DSSum".to_owned()) };
+        let kind = ErrorKind::UnknownAlgorithm {
+            name: name.to_string(),
+            nearest: Some("DSSum".to_owned()),
+            allowed: Vec::new(),
+        };
         insta::assert_snapshot!(annotation.error_at(name.span(), kind), @r"
         annotation error:
             raw:dssum:

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use super::fault::{NameFault, ParenthesesFault, PeriodFault};
-use super::printable::{at_most, did_you_mean, found, in_parentheses, one_of, quoted};
+use super::printable::{at_most, did_you_mean, found, in_parentheses, nearest_or_known, one_of, quoted};
 
 /// The mistake in an annotation, with the data to act on it.
 ///
@@ -161,12 +161,14 @@ pub enum ErrorKind {
     Malformed,
 
     /// No algorithm has this name.
-    #[error("unknown algorithm {}{}", quoted(name), did_you_mean(nearest.as_deref()))]
+    #[error("unknown algorithm {}{}", quoted(name), nearest_or_known(nearest.as_deref(), allowed))]
     UnknownAlgorithm {
         /// The name as written.
         name: String,
         /// The known name it resembles.
         nearest: Option<String>,
+        /// Every name that fits here; listed if none resembles it.
+        allowed: Vec<String>,
     },
 
     /// No algorithm of this name can aggregate inside a period.
@@ -370,8 +372,8 @@ mod tests {
         let nearest = Some(owned("DSSum"));
         let allowed = ["DSSum", "DSAvg", "DSNone"].map(owned).to_vec();
         insta::assert_snapshot!(sentences([
-            ErrorKind::UnknownAlgorithm { name: owned("dssum"), nearest: nearest.clone() },
-            ErrorKind::UnknownAlgorithm { name: owned("xyz"), nearest: None },
+            ErrorKind::UnknownAlgorithm { name: owned("dssum"), nearest: nearest.clone(), allowed: vec![] },
+            ErrorKind::UnknownAlgorithm { name: owned("xyz"), nearest: None, allowed: allowed.clone() },
             ErrorKind::UnknownPre { name: owned("DSsuum"), nearest, allowed },
             ErrorKind::UnknownPre { name: owned("X"), nearest: None, allowed: vec![owned("DSSum")] },
             ErrorKind::UnknownPre { name: owned("X"), nearest: None, allowed: vec![] },
@@ -390,7 +392,7 @@ mod tests {
             },
         ]), @r"
         unknown algorithm `dssum`; did you mean `DSSum`?
-        unknown algorithm `xyz`
+        unknown algorithm `xyz`; expected `DSSum`, `DSAvg` or `DSNone`; for an algorithm of your own, register it in the registry of the context (`Context::with_registry`)
         `DSsuum` cannot aggregate a period; expected `DSSum`, `DSAvg` or `DSNone`; did you mean `DSSum`?
         `X` cannot aggregate a period; expected `DSSum`
         `X` cannot aggregate a period; expected no pre-aggregation

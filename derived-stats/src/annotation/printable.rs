@@ -35,6 +35,18 @@ pub(super) fn did_you_mean(name: Option<&str>) -> String {
     name.map_or_else(String::new, |name| format!("; did you mean {}?", quoted(name)))
 }
 
+/// The remedy for an unknown algorithm: the name that was meant, or else the choice and the way to add to it.
+pub(super) fn nearest_or_known(nearest: Option<&str>, allowed: &[String]) -> String {
+    match nearest {
+        Some(name) => did_you_mean(Some(name)),
+        None => format!(
+            "; expected {}; for an algorithm of your own, register it in the registry of the context \
+             (`Context::with_registry`)",
+            one_of(allowed, "no algorithm")
+        ),
+    }
+}
+
 /// The names as a choice, `none` without names.
 pub(crate) fn one_of(names: &[String], none: &str) -> String {
     match names {

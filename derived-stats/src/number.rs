@@ -154,7 +154,11 @@ pub enum ValueError {
         value: f64,
     },
     /// The number is outside what the pipeline's type can hold exactly.
-    #[error("the value {value} does not fit the type {expected} of this metric")]
+    #[error(
+        "the value {value} does not fit the type {expected} of this metric; compile the annotation for values of its \
+         type, with `Context::new(ValueType::{:?})`",
+        value.value_type()
+    )]
     WrongType {
         /// The refused value.
         value: Number,
@@ -360,6 +364,22 @@ mod tests {
         let odd = (1 << 53) + 1;
         assert_eq!(u64::from_number(Number::U64(odd)), Ok(odd));
         assert_eq!(i64::from_number(Number::U64(odd)), Ok(odd as i64));
+    }
+
+    #[test]
+    fn a_refused_value_names_a_type_that_takes_it() {
+        let cases = [
+            (u64::from_number(Number::F64(1.5)).map(drop), "1.5", "u64", "F64"),
+            (u64::from_number(Number::I64(-3)).map(drop), "-3", "u64", "I64"),
+            (i64::from_number(Number::U64(u64::MAX)).map(drop), "18446744073709551615", "i64", "U64"),
+        ];
+        for (refused, value, expected, remedy) in cases {
+            let sentence = format!(
+                "the value {value} does not fit the type {expected} of this metric; compile the annotation for values \
+                 of its type, with `Context::new(ValueType::{remedy})`"
+            );
+            assert_eq!(refused.expect_err("another type").to_string(), sentence);
+        }
     }
 
     #[test]

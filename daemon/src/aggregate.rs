@@ -17,18 +17,17 @@ mod batch;
 mod blocks;
 mod merge;
 mod ordered;
+mod output;
 mod pipeline;
 mod rows;
 mod shard;
 mod what;
 
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use derived_stats::Registry;
 use proxy_uve::TableSettings;
 use proxy_uve::wire::line::LineForm;
@@ -43,7 +42,7 @@ use crate::cli::AggregateArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::recorded;
 
-/// The exit code of a bad annotation or schema, as of any wrong argument.
+/// The exit code of a bad annotation, schema or output, as of any wrong argument.
 const BAD_ARGUMENT: u8 = 2;
 
 /// Aggregates the files as the arguments say, with the algorithms of `registry` beside the built-in ones.
@@ -53,7 +52,7 @@ const BAD_ARGUMENT: u8 = 2;
 /// When a file cannot be read or written, and with `--strict` at a bad line.
 pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
     let clock = SystemClock::new();
-    let what = match What::of(args, registry) {
+    let what = match output::check(args).and_then(|()| What::of(args, registry)) {
         Ok(what) => what,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -64,12 +63,14 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
     let progress = recorded::progress_bar(&args.files)?;
     let settings = TableSettings::default().with_allowed_lateness(args.allowed_lateness).with_max_objects(usize::MAX);
     let format = RowFormat::new(args.out.as_deref(), &what);
-    let mut output = open_output(args.out.as_deref())?;
+    // First the inputs: one that cannot be read leaves the output as it was.
+    let blocks = Blocks::open(&args.files, form, &progress)?;
+    let mut output = output::create(args.out.as_deref())?;
     if args.header {
         output.write_all(format.header(&what).as_bytes())?;
     }
     let pipeline = Pipeline {
-        blocks: Blocks::open(&args.files, form, &progress)?,
+        blocks,
         names: AttributeNames::default(),
         what: &what,
         settings,
@@ -85,13 +86,6 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
     summarise(&outcome, args.allowed_lateness, clock.monotonic());
     anyhow::ensure!(outcome.incomplete == 0, "the output is incomplete; choose an algorithm whose results are whole");
     Ok(ExitCode::SUCCESS)
-}
-
-fn open_output(path: Option<&Path>) -> anyhow::Result<Box<dyn Write + Send>> {
-    Ok(match path {
-        None => Box::new(std::io::stdout()),
-        Some(path) => Box::new(File::create(path).with_context(|| format!("create {}", path.display()))?),
-    })
 }
 
 /// Says on standard error what was done and what was not.

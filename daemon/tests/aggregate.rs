@@ -16,6 +16,9 @@ const MINUTE: u64 = 60_000_000;
 const START: u64 = 1_488_000_000_000_000;
 const ALPHA: f64 = 0.1;
 const DETECTOR: [&str; 4] = ["--annotation", "1.DSSum-value:DSAnomaly:EWM:0.1", "--period", "60"];
+const MEAN_SCHEMA: &str = "struct Mine {\n 1: string name (key=\"\")\n 2: string proxy\n 3: optional bool deleted\n \
+                           4: optional u64 raw (hidden=\"yes\")\n 5: optional u64 mean (stats=\"1-raw:DSAvg\")\n} \
+                           (period=\"60\")";
 
 #[derive(Clone)]
 struct Record {
@@ -233,9 +236,7 @@ fn the_built_in_types_and_json_rows() {
 #[test]
 fn a_schema_brings_its_own_types() {
     let directory = TempDir::new().unwrap();
-    let schema = "struct Mine {\n 1: string name (key=\"\")\n 2: string proxy\n 3: optional bool deleted\n \
-                  4: optional u64 raw (hidden=\"yes\")\n 5: optional u64 mean (stats=\"1-raw:DSAvg\")\n} (period=\"60\")";
-    let schema = file(directory.path(), "mine.sandesh", schema);
+    let schema = file(directory.path(), "mine.sandesh", MEAN_SCHEMA);
     let line = |value: i32| format!("{{\"ts\":1,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
     let path = file(directory.path(), "lines", [7, 9, -9].map(line).concat());
     let output = aggregate(&["--header", "--schema", schema.to_str().unwrap()], &[path]);
@@ -282,4 +283,47 @@ fn inline_results_have_the_columns_of_their_algorithm() {
         let run = binary::run(&["aggregate", "--header", "--annotation", annotation, "-"], input);
         assert_eq!((run.code, run.stdout.as_str()), (Some(0), expected), "{annotation}: {}", run.stderr);
     }
+}
+
+/// The output was emptied before the input was read.
+#[test]
+fn an_output_that_is_an_input_is_refused_and_untouched() {
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let line = "{\"ts\":1,\"key\":\"T:a\",\"attr\":\"x\",\"value\":7}\n";
+    let (input, other) = (file(directory.path(), "input", line), file(directory.path(), "other", line));
+    std::os::unix::fs::symlink(&input, path("symbolic")).unwrap();
+    std::fs::hard_link(&input, path("hard")).unwrap();
+    let schema = file(directory.path(), "mine.sandesh", MEAN_SCHEMA);
+    let refused = |output: &Output, names: [&str; 2], remedy: &str| {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let named = names.iter().all(|name| stderr.contains(name)) && stderr.contains(remedy);
+        assert!(output.status.code() == Some(2) && named, "{names:?}: {stderr}");
+        assert_eq!(std::fs::read_to_string(&input).unwrap(), line);
+    };
+
+    let detours = directory.path().join(".").join("input");
+    for out in [&input, &detours, &path("symbolic"), &path("hard")] {
+        let arguments = ["--out", out.to_str().unwrap(), "--header"];
+        let output = aggregate(&arguments, &[other.clone(), input.clone()]);
+        refused(&output, [&format!("{}", out.display()), &format!("{}", input.display())], "--out");
+    }
+    let arguments = ["--schema", schema.to_str().unwrap(), "--out", schema.to_str().unwrap()];
+    refused(&aggregate(&arguments, std::slice::from_ref(&input)), ["mine.sandesh", "schema"], "--out");
+    assert!(std::fs::read_to_string(&schema).unwrap().starts_with("struct Mine"));
+
+    // Standard input and output are files, too.
+    let open = |path: &Path| std::fs::OpenOptions::new().read(true).append(true).open(path).unwrap();
+    let mut piped = binary::command(&["aggregate", "--out", path("hard").to_str().unwrap(), "-"]);
+    refused(&piped.stdin(open(&input)).output().unwrap(), ["hard", "standard input"], "--out");
+    let mut appended = binary::command(&["aggregate", path("symbolic").to_str().unwrap()]);
+    let output = appended.stdout(open(&input)).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    refused(&output, ["standard output", "symbolic"], "redirect");
+
+    // The same device is not a file that would be overwritten.
+    let nothing = PathBuf::from("/dev/null");
+    assert!(aggregate(&["--out", "/dev/null"], &[nothing]).status.success());
+    // An input that cannot be read leaves the output as it was.
+    assert!(!aggregate(&["--out", other.to_str().unwrap()], &[directory.path().to_owned()]).status.success());
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), line);
 }

@@ -15,6 +15,8 @@
 
 mod batch;
 mod blocks;
+mod check;
+mod lines;
 mod merge;
 mod ordered;
 mod output;

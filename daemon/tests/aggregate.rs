@@ -19,6 +19,8 @@ const DETECTOR: [&str; 4] = ["--annotation", "1.DSSum-value:DSAnomaly:EWM:0.1", 
 const MEAN_SCHEMA: &str = "struct Mine {\n 1: string name (key=\"\")\n 2: string proxy\n 3: optional bool deleted\n \
                            4: optional u64 raw (hidden=\"yes\")\n 5: optional u64 mean (stats=\"1-raw:DSAvg\")\n} \
                            (period=\"60\")";
+/// The longest line, without its line feed.
+const LINE_LIMIT: usize = 1024 * 1024;
 
 #[derive(Clone)]
 struct Record {
@@ -326,4 +328,69 @@ fn an_output_that_is_an_input_is_refused_and_untouched() {
     // An input that cannot be read leaves the output as it was.
     assert!(!aggregate(&["--out", other.to_str().unwrap()], &[directory.path().to_owned()]).status.success());
     assert_eq!(std::fs::read_to_string(&other).unwrap(), line);
+}
+
+/// A good line of a key of its own.
+fn good_line(key: char) -> String {
+    format!("{{\"ts\":1,\"key\":\"T:{key}\",\"attr\":\"x\",\"value\":1}}")
+}
+
+/// Lines over the limit, which hold what would be a record at each multiple of it, between good lines of the keys a to
+/// f, and two other bad lines. With the numbers and lengths of those over the limit.
+fn long_lines() -> (Vec<u8>, Vec<(usize, usize)>) {
+    let long = |length: usize| {
+        let (mut line, record) = (vec![b' '; length], good_line('z').into_bytes());
+        for at in (LINE_LIMIT..length.saturating_sub(record.len())).step_by(LINE_LIMIT) {
+            line[at..at + record.len()].copy_from_slice(&record);
+        }
+        line
+    };
+    let lengths = [LINE_LIMIT + 1, 2 * LINE_LIMIT, 3 * LINE_LIMIT + 7, 10 * LINE_LIMIT];
+    let mut lines = Vec::new();
+    for (key, &length) in ('a'..).zip(&lengths) {
+        lines.extend([good_line(key).into_bytes(), long(length)]);
+    }
+    // A line of just the limit is read.
+    lines.extend([good_line('e').into_bytes(), vec![b'x'; LINE_LIMIT], b"none".to_vec(), good_line('f').into_bytes()]);
+    let last = 2 * LINE_LIMIT + 100;
+    lines.push(long(last));
+    (lines.join(&b'\n'), [2, 4, 6, 8, 13].into_iter().zip(lengths.into_iter().chain([last])).collect())
+}
+
+/// The end of such a line was read as records of their own, and the lines after it had other numbers.
+#[test]
+fn a_line_over_the_limit_is_one_bad_line() {
+    let directory = TempDir::new().unwrap();
+    let (text, long) = long_lines();
+    let plain = file(directory.path(), "plain", &text);
+    let gzip = file(directory.path(), "gzip", compressed("gzip", &plain));
+    let zstd = file(directory.path(), "zstd", zstd::encode_all(&text[..], 1).unwrap());
+    let other = file(directory.path(), "other", good_line('g'));
+    let check = |output: &Output, name: &str, keys: std::ops::RangeInclusive<char>| {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let expected: String = keys.map(|key| format!("T:{key},x,0,1\n")).collect();
+        let mut rows: Vec<_> = std::str::from_utf8(&output.stdout).unwrap().split_inclusive('\n').collect();
+        rows.sort_unstable();
+        assert_eq!(rows.concat(), expected, "{name}: {stderr}");
+        let long = long.iter().map(|(number, length)| {
+            let limit = format!("the line has {length} bytes where at most {LINE_LIMIT} are allowed");
+            format!("{name}:{number}: {limit}; write each record on a line of its own")
+        });
+        let others = [format!("{name}:10: "), format!("{name}:11: "), "7 bad lines".to_owned()];
+        for part in long.chain(others) {
+            assert!(stderr.contains(&part), "`{part}` is not in:\n{stderr}");
+        }
+    };
+    let arguments = ["--annotation", "1-value:DSSum"];
+    let threads = [&arguments[..], &["--threads", "3"]].concat();
+    for (name, path) in [("plain", &plain), ("gzip", &gzip), ("zstd", &zstd)] {
+        check(&aggregate(&arguments, std::slice::from_ref(path)), name, 'a'..='f');
+        check(&aggregate(&threads, &[other.clone(), path.clone()]), name, 'a'..='g');
+    }
+    let input = std::fs::File::open(&plain).unwrap();
+    let output = binary::command(&["aggregate"]).args(arguments).arg("-").stdin(input).output().unwrap();
+    check(&output, "standard input", 'a'..='f');
+    let strict = aggregate(&[&arguments[..], &["--strict"]].concat(), &[plain]);
+    let stderr = String::from_utf8_lossy(&strict.stderr).into_owned();
+    assert!(strict.status.code() == Some(1) && stderr.contains("plain:2: the line has 1048577 bytes"), "{stderr}");
 }

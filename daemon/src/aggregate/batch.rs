@@ -9,6 +9,7 @@ use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
 use proxy_uve::{ObjectKey, Plan};
 
 use crate::aggregate::blocks::Block;
+use crate::aggregate::check::too_long;
 
 /// Parts into which the objects are divided, for any number of threads. More threads than this have nothing to do.
 pub(crate) const SHARDS: usize = 16;
@@ -156,6 +157,8 @@ impl<'p> Decoder<'p> {
         let text = rest[..length].trim_ascii();
         if !text.is_empty() {
             self.general(form, text, text_len, due, batch).unwrap_or_else(|reason| batch.reject(reason));
+        } else if let Some(line) = batch.block.too_long.iter().find(|line| line.line == batch.lines) {
+            batch.reject(too_long(line.length));
         }
         length
     }

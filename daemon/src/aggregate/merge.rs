@@ -9,7 +9,8 @@ use std::collections::BinaryHeap;
 
 use proxy_uve::wire::line::{self, LineForm};
 
-use crate::aggregate::blocks::{BLOCK_BYTES, Block, Lines, Origin};
+use crate::aggregate::blocks::{Block, Origin, TooLong};
+use crate::aggregate::lines::{BLOCK_BYTES, Found, Lines};
 
 /// Files that are read side by side.
 pub(crate) struct Merge {
@@ -23,6 +24,8 @@ pub(crate) struct Merge {
 struct Cursor {
     lines: Lines,
     block: Vec<u8>,
+    /// The block is the place of a line over the limit, of so many bytes.
+    too_long: Option<u64>,
     /// The line at hand is `block[start..end]`, with its line break.
     start: usize,
     end: usize,
@@ -37,7 +40,7 @@ impl Merge {
     ///
     /// When one of them cannot be read.
     pub(crate) fn new(files: Vec<Lines>, form: Option<LineForm>) -> anyhow::Result<Self> {
-        let cursor = |lines| Cursor { lines, block: Vec::new(), start: 0, end: 0, number: 0, time: 0 };
+        let cursor = |lines| Cursor { lines, block: Vec::new(), too_long: None, start: 0, end: 0, number: 0, time: 0 };
         let mut merge = Self { files: files.into_iter().map(cursor).collect(), next: BinaryHeap::new(), form };
         for file in 0..merge.files.len() {
             merge.queue(file)?;
@@ -67,6 +70,9 @@ impl Merge {
             if !text.ends_with(b"\n") {
                 block.text.push(b'\n');
             }
+            if let Some(length) = cursor.too_long {
+                block.too_long.push(TooLong { line: lines.len() as u64, length });
+            }
             lines.push((u16::try_from(file).unwrap_or(u16::MAX), cursor.number));
             self.next.pop();
             self.queue(file)?;
@@ -81,9 +87,11 @@ impl Cursor {
     fn step(&mut self, form: Option<LineForm>) -> anyhow::Result<bool> {
         self.start = self.end;
         if self.start == self.block.len() {
-            if !self.lines.next(&mut self.block)? {
-                return Ok(false);
-            }
+            self.too_long = match self.lines.next(&mut self.block)? {
+                Found::End => return Ok(false),
+                Found::Lines => None,
+                Found::TooLong { length } => Some(length),
+            };
             self.start = 0;
         }
         let rest = &self.block[self.start..];

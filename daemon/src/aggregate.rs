@@ -31,8 +31,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use derived_stats::Registry;
-use proxy_uve::TableSettings;
 use proxy_uve::wire::line::LineForm;
+use proxy_uve::{Fate, TableSettings};
 
 use crate::aggregate::batch::AttributeNames;
 use crate::aggregate::blocks::Blocks;
@@ -85,13 +85,13 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
     };
     let outcome = pipeline.run(args.threads)?;
     progress.finish_and_clear();
-    summarise(&outcome, args.allowed_lateness, clock.monotonic());
+    summarise(&outcome, &what, args.allowed_lateness, clock.monotonic());
     anyhow::ensure!(outcome.incomplete == 0, "the output is incomplete; choose an algorithm whose results are whole");
     Ok(ExitCode::SUCCESS)
 }
 
 /// Says on standard error what was done and what was not.
-fn summarise(outcome: &Outcome, lateness: Duration, took: Duration) {
+fn summarise(outcome: &Outcome, what: &What, lateness: Duration, took: Duration) {
     let Outcome { records, bad_lines, objects, rows, incomplete, fates } = outcome;
     let seconds = took.as_secs_f64();
     let rate = *records as f64 / seconds.max(f64::EPSILON);
@@ -110,10 +110,35 @@ fn summarise(outcome: &Outcome, lateness: Duration, took: Duration) {
             fates.late
         );
     }
-    let other = fates.total() - fates.aggregated - fates.late;
-    if other > 0 {
-        eprintln!("{other} records were refused by the pipeline");
+    for &fate in Fate::ALL {
+        let count = fates.count(fate);
+        if let Some(reason) = reason(fate, what.may_overflow).filter(|_| count > 0) {
+            eprintln!("{count} {reason}");
+        }
     }
+}
+
+/// Why records were left out that the tables refused, with the remedy if there is one.
+fn reason(fate: Fate, may_overflow: bool) -> Option<&'static str> {
+    Some(match fate {
+        // The first has a place in the rows, the second a message of its own.
+        Fate::Aggregated | Fate::Late => return None,
+        Fate::Duplicate => "records were applied before and were left out",
+        Fate::Future => "records are ahead of their time and were left out",
+        Fate::MalformedKey => "records have a key that is not `table:name` and were left out",
+        Fate::MalformedPayload => "records have a payload that cannot be read and were left out",
+        Fate::MalformedValue => "records have a value that does not fit the type of the metric and were left out",
+        Fate::OverLimit => "records are of objects beyond the limit and were left out; aggregate fewer at a time",
+        Fate::Refused if may_overflow => {
+            "records were left out because they are older than the newest record of their key in a ranged window (sort \
+             the files by time), or a counter moved by more than its type holds (the next reading counts from there)"
+        }
+        Fate::Refused => {
+            "records are older than the newest record of their key in a ranged window and were left out; sort the \
+             files by time"
+        }
+        _ => "records were left out for another reason",
+    })
 }
 
 /// For messages: the file's name, and standard input's.

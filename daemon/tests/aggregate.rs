@@ -394,3 +394,71 @@ fn a_line_over_the_limit_is_one_bad_line() {
     let stderr = String::from_utf8_lossy(&strict.stderr).into_owned();
     assert!(strict.status.code() == Some(1) && stderr.contains("plain:2: the line has 1048577 bytes"), "{stderr}");
 }
+
+/// A key without table was only counted, as "refused by the pipeline".
+#[test]
+fn a_key_that_names_no_object_is_a_bad_line() {
+    let long = "k".repeat(1020);
+    let (fits, too_long) = (format!("T:{}", &long[..1022 - 2]), format!("T:{long}xyz"));
+    let excerpt = format!("the key `{}…` has 1025 bytes where at most 1024 are allowed", &too_long[..64]);
+    let cases = [
+        ("a", "the key `a` is not `table:name`; write e.g. `VM:a`"),
+        ("ä b", "the key `ä b` is not `table:name`; write e.g. `VM:ä b`"),
+        (":a", "the key `:a` has no table before its first `:`; write e.g. `VM:a`"),
+        ("", "the key is empty; write `table:name`, e.g. `VM:a`"),
+        (&too_long, &excerpt),
+    ];
+    let json = |key: &str| format!("{{\"ts\":1,\"key\":\"{key}\",\"attr\":\"x\",\"value\":1}}\n");
+    let tabbed = |key: &str| format!("{key}\t<x timestamp=\"1\">1</x>\n");
+    let arguments = ["aggregate", "--annotation", "1-value:DSSum", "-"];
+    for (key, expected) in cases {
+        for (bad, good) in [(json(key), json(&fits)), (tabbed(key), tabbed(&fits))] {
+            let expected = format!("standard input:2: {expected}");
+            let input = format!("{good}{bad}{good}");
+            let run = binary::run(&arguments, input.clone());
+            assert_eq!((run.code, run.stdout), (Some(0), format!("{fits},x,0,2\n")), "{}", run.stderr);
+            assert!(
+                run.stderr.contains(&expected) && run.stderr.contains("1 bad lines"),
+                "{expected}:\n{}",
+                run.stderr
+            );
+            let strict = binary::run(&[&arguments[..], &["--strict"]].concat(), input);
+            assert!(strict.code == Some(1) && strict.stderr.contains(&expected), "{expected}:\n{}", strict.stderr);
+        }
+    }
+}
+
+/// All of these were "refused by the pipeline".
+#[test]
+fn the_summary_names_the_reason_of_records_that_were_left_out() {
+    let line = |at: u64| format!("{{\"ts\":{at},\"key\":\"T:a\",\"attr\":\"x\",\"value\":1}}\n");
+    let run = |arguments: &[&str], times: &[u64]| {
+        let run = binary::run(
+            &[&["aggregate"], arguments, &["-"]].concat(),
+            times.iter().copied().map(line).collect::<String>(),
+        );
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        run.stderr
+    };
+    let times = [100_000_000, 40_000_000, 101_000_000, 99_000_000, 300_000_000, 1_000_000];
+    let stderr = run(&["--annotation", "0-value:DSSum:60", "--allowed-lateness", "100s"], &times);
+    for part in [
+        "2 records are older than the newest record of their key in a ranged window and were left out",
+        "sort the files by time",
+        "1 records came more than 100s behind the newest one",
+    ] {
+        assert!(stderr.contains(part), "`{part}` is not in:\n{stderr}");
+    }
+    assert!(!stderr.contains("refused by the pipeline"), "{stderr}");
+
+    let directory = TempDir::new().unwrap();
+    let schema = "struct Mine {\n 1: string name (key=\"\")\n 2: string proxy\n 3: optional bool deleted\n \
+                  4: optional i64 raw (metric=\"agg\", hidden=\"yes\")\n 5: optional i64 sum (stats=\"1-raw:DSSum\")\n\
+                  } (period=\"60\")";
+    let schema = file(directory.path(), "mine.sandesh", schema);
+    let line = |value: i64| format!("{{\"ts\":1,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
+    let input = [i64::MIN, i64::MAX, i64::MAX].map(line).concat();
+    let run = binary::run(&["aggregate", "--schema", schema.to_str().unwrap(), "-"], input);
+    let expected = "a counter moved by more than its type holds";
+    assert!(run.stderr.contains(expected), "`{expected}` is not in:\n{}", run.stderr);
+}

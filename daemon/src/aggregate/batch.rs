@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use derived_stats::Number;
+use proxy_uve::Plan;
 use proxy_uve::key::MAX_KEY_LENGTH;
 use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
-use proxy_uve::{ObjectKey, Plan};
 
 use crate::aggregate::blocks::Block;
-use crate::aggregate::check::too_long;
+use crate::aggregate::check::{check_key, too_long};
 
 /// Parts into which the objects are divided, for any number of threads. More threads than this have nothing to do.
 pub(crate) const SHARDS: usize = 16;
@@ -139,7 +139,8 @@ impl<'p> Decoder<'p> {
         batch: &mut Batch,
     ) -> Result<(), String> {
         // Such a key is ASCII: what is left to check is cheap.
-        if line.key.is_empty() || line.key[0] == b':' || line.key.len() > MAX_KEY_LENGTH {
+        let table = line.key.iter().position(|&byte| byte == b':');
+        if table.is_none_or(|length| length == 0) || line.key.len() > MAX_KEY_LENGTH {
             check_key(line.key)?;
         }
         let attribute = self.attribute(line.attribute)?;
@@ -253,10 +254,6 @@ impl<'p> DueAt<'p> {
         let watermark = newest.saturating_sub(self.allowed_lateness);
         self.next = self.plan.next_window_end(watermark).saturating_add(self.allowed_lateness);
     }
-}
-
-fn check_key(key: &[u8]) -> Result<(), String> {
-    ObjectKey::parse(key).map(|_| ()).map_err(|error| error.to_string())
 }
 
 /// The shard of a key: from a few of its bytes, as it only has to spread the work.

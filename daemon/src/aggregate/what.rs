@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use derived_stats::{Description, Registry};
+use derived_stats::{Description, MetricKind, Registry, Spec, ValueType};
 use proxy_uve::schema::{ProxyType, ProxyTypeErrorKind, Schema};
 use proxy_uve::{Plan, StreamName};
 
@@ -22,6 +22,8 @@ pub(crate) struct What {
     pub(crate) type_names: Option<Vec<String>>,
     /// The columns of the results, if they are the same for all.
     pub(crate) columns: Option<Vec<&'static str>>,
+    /// Whether a metric is a counter whose differences may leave its type: those of unsigned readings never do.
+    pub(crate) may_overflow: bool,
 }
 
 impl What {
@@ -44,6 +46,7 @@ impl What {
         let stream = StreamName::new("Recorded", NUMBER).context("name the stream")?;
         let names = types.iter().map(|proxy_type| proxy_type.name().to_owned()).collect();
         let attributes = types.iter().flat_map(|proxy_type| proxy_type.attributes());
+        let specs: Vec<&Spec> = attributes.clone().map(|attribute| &*attribute.spec).collect();
         let columns: Vec<Vec<&'static str>> =
             attributes.map(|attribute| column_names(attribute.spec.description())).collect::<anyhow::Result<_>>()?;
         let alike = columns.windows(2).all(|pair| pair[0] == pair[1]);
@@ -51,6 +54,9 @@ impl What {
             columns: columns.into_iter().next().filter(|_| alike),
             plan: Arc::new(Plan::new(stream, &types)),
             type_names: args.annotation.is_none().then_some(names),
+            may_overflow: specs
+                .iter()
+                .any(|spec| spec.metric() == MetricKind::Agg && spec.value_type() != ValueType::U64),
         })
     }
 }

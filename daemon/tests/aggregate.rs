@@ -462,3 +462,46 @@ fn the_summary_names_the_reason_of_records_that_were_left_out() {
     let expected = "a counter moved by more than its type holds";
     assert!(run.stderr.contains(expected), "`{expected}` is not in:\n{}", run.stderr);
 }
+
+/// Every value was answered with "--type f64", which is the default, and is not the type of a schema's metrics.
+#[test]
+fn a_value_of_another_type_has_the_remedy_of_its_case() {
+    let directory = TempDir::new().unwrap();
+    let schema = |kind: &str| {
+        let schema = format!(
+            "struct Mine {{\n 1: string name (key=\"\")\n 2: string proxy\n 3: optional bool deleted\n \
+             4: optional {kind} raw (hidden=\"yes\")\n 5: optional {kind} mean (stats=\"1-raw:DSSum\")\n}} \
+             (period=\"60\")"
+        );
+        file(directory.path(), &format!("{kind}.sandesh"), schema).to_str().unwrap().to_owned()
+    };
+    let (unsigned, signed) = (schema("u64"), schema("i64"));
+    let annotation = ["--annotation", "1-value:DSSum"];
+    let typed = |kind| [&annotation[..], &["--type", kind]].concat();
+    let built_in =
+        "does not fit u64, the type of the metric in the built-in proxy types; use --annotation, which takes f64";
+    let of_schema = |kind: &str| {
+        let remedy = "change the type there, or use --annotation, which takes f64";
+        format!("does not fit {kind}, the type of the metric in the schema; {remedy}")
+    };
+    let cases: [(&[&str], &str, &str); 7] = [
+        (&[], "1.5", built_in),
+        (&["--type", "f64"], "-1", built_in),
+        (&["--schema", &unsigned], "1.5", &of_schema("u64")),
+        (&["--schema", &signed], "9223372036854775808", &of_schema("i64")),
+        (&typed("u64"), "1.5", "does not fit --type u64; use --type f64"),
+        (&typed("u64"), "-3", "does not fit --type u64; use --type i64 or f64"),
+        (&typed("i64"), "9223372036854775808", "does not fit --type i64; use --type u64 or f64"),
+    ];
+    for (arguments, value, expected) in cases {
+        let input = format!("{{\"ts\":1,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
+        let run = binary::run(&[&["aggregate"], arguments, &["-"]].concat(), input);
+        let expected = format!("standard input:1: the value {value} {expected}");
+        assert!(run.stderr.contains(&expected), "`{expected}` is not in:\n{}", run.stderr);
+    }
+    for value in ["1.5", "-3", "18446744073709551615"] {
+        let input = format!("{{\"ts\":1,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
+        let run = binary::run(&[&["aggregate"], &annotation[..], &["--strict", "-"]].concat(), input);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+    }
+}

@@ -9,7 +9,8 @@ use proxy_uve::key::MAX_KEY_LENGTH;
 use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
 
 use crate::aggregate::blocks::Block;
-use crate::aggregate::check::{check_key, too_long};
+use crate::aggregate::check::{bad_value, check_key, too_long};
+use crate::aggregate::what::What;
 
 /// Parts into which the objects are divided, for any number of threads. More threads than this have nothing to do.
 pub(crate) const SHARDS: usize = 16;
@@ -86,7 +87,7 @@ impl Batch {
 
 /// Reads the lines of blocks. Each thread has one.
 pub(crate) struct Decoder<'p> {
-    plan: &'p Plan,
+    what: &'p What,
     form: Option<LineForm>,
     /// In microseconds.
     allowed_lateness: u64,
@@ -98,19 +99,19 @@ pub(crate) struct Decoder<'p> {
 
 impl<'p> Decoder<'p> {
     pub(crate) fn new(
-        plan: &'p Plan,
+        what: &'p What,
         form: Option<LineForm>,
         allowed_lateness: u64,
         names: &'p AttributeNames,
     ) -> Self {
-        Self { plan, form, allowed_lateness, names, first: Vec::new(), others: HashMap::new() }
+        Self { what, form, allowed_lateness, names, first: Vec::new(), others: HashMap::new() }
     }
 
     /// Fills the batch with the records of its block.
     pub(crate) fn decode(&mut self, batch: &mut Batch) {
         batch.clear();
         let text = std::mem::take(&mut batch.block.text);
-        let mut due = DueAt::new(self.plan, self.allowed_lateness);
+        let mut due = DueAt::new(&self.what.plan, self.allowed_lateness);
         let mut at = 0;
         while at < text.len() {
             let rest = &text[at..];
@@ -185,11 +186,9 @@ impl<'p> Decoder<'p> {
     }
 
     fn check_value(&self, value: Number) -> Result<(), String> {
-        match self.plan.accepts(value) {
+        match self.what.plan.accepts(value) {
             true => Ok(()),
-            false => {
-                Err(format!("the value {value} does not fit the type of the metric; --type f64 takes every number"))
-            }
+            false => Err(bad_value(value, &self.what.value_types, self.what.type_source)),
         }
     }
 

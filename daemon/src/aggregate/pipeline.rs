@@ -92,6 +92,7 @@ struct Crew<'a> {
     changed: Condvar,
     output: Ordered,
     common: Common<'a>,
+    what: &'a What,
     form: Option<LineForm>,
     ahead: u64,
 }
@@ -112,6 +113,7 @@ impl Pipeline<'_> {
             changed: Condvar::new(),
             output: self.output,
             common,
+            what: self.what,
             form: self.form,
             ahead: AHEAD * threads as u64,
         };
@@ -230,11 +232,11 @@ struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     fn new(crew: &'a Crew<'a>, index: usize, threads: usize, report: Option<Report<'a>>) -> Self {
-        let Common { plan, settings, names, .. } = crew.common;
+        let Common { settings, names, .. } = crew.common;
         Self {
             crew,
             index,
-            decoder: Decoder::new(plan, crew.form, micros(settings.allowed_lateness), names),
+            decoder: Decoder::new(crew.what, crew.form, micros(settings.allowed_lateness), names),
             shards: (index..SHARDS).step_by(threads).map(|shard| Shard::new(crew.common, shard)).collect(),
             rows: Vec::new(),
             report,

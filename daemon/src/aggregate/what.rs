@@ -8,6 +8,7 @@ use derived_stats::{Description, MetricKind, Registry, Spec, ValueType};
 use proxy_uve::schema::{ProxyType, ProxyTypeErrorKind, Schema};
 use proxy_uve::{Plan, StreamName};
 
+use crate::aggregate::check::TypeSource;
 use crate::cli::AggregateArgs;
 
 /// The field of a record that holds its number.
@@ -22,6 +23,9 @@ pub(crate) struct What {
     pub(crate) type_names: Option<Vec<String>>,
     /// The columns of the results, if they are the same for all.
     pub(crate) columns: Option<Vec<&'static str>>,
+    /// The types of the metrics, each once.
+    pub(crate) value_types: Vec<ValueType>,
+    pub(crate) type_source: TypeSource,
     /// Whether a metric is a counter whose differences may leave its type: those of unsigned readings never do.
     pub(crate) may_overflow: bool,
 }
@@ -54,11 +58,24 @@ impl What {
             columns: columns.into_iter().next().filter(|_| alike),
             plan: Arc::new(Plan::new(stream, &types)),
             type_names: args.annotation.is_none().then_some(names),
+            value_types: value_types(&specs),
+            type_source: TypeSource::of(args),
             may_overflow: specs
                 .iter()
                 .any(|spec| spec.metric() == MetricKind::Agg && spec.value_type() != ValueType::U64),
         })
     }
+}
+
+/// The types of the samples, each once.
+fn value_types(specs: &[&Spec]) -> Vec<ValueType> {
+    let mut types = Vec::new();
+    for value_type in specs.iter().map(|spec| spec.value_type()) {
+        if !types.contains(&value_type) {
+            types.push(value_type);
+        }
+    }
+    types
 }
 
 /// The names of the columns of a result.

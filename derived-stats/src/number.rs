@@ -115,10 +115,11 @@ impl Number {
     /// The same value as a number of another type; `None` where [`Numeric::from_number`] refuses it.
     #[inline]
     pub(crate) fn to_type(self, value_type: ValueType) -> Option<Self> {
-        match value_type {
-            ValueType::F64 => f64::from_number(self).map(Self::F64).ok(),
-            ValueType::I64 => i64::from_number(self).map(Self::I64).ok(),
-            ValueType::U64 => u64::from_number(self).map(Self::U64).ok(),
+        match (value_type, self) {
+            (ValueType::I64, Self::I64(_)) | (ValueType::U64, Self::U64(_)) => Some(self),
+            (ValueType::F64, _) => f64::from_number(self).map(Self::F64).ok(),
+            (ValueType::I64, _) => i64::from_number(self).map(Self::I64).ok(),
+            (ValueType::U64, _) => u64::from_number(self).map(Self::U64).ok(),
         }
     }
 

@@ -111,12 +111,14 @@ pub struct AnomalyState<T> {
     packed: u64,
 }
 
-/// The sample before the newest scored a small sigma. At first it did: its sigma counts as 0.
-const WAS_QUIET: u64 = 1;
-/// The newest sample is the bound of an overflowed sum.
-const BOUND: u64 = 2;
 /// The newest sample scored a small sigma: kept, so that the next one need not compute it again.
-const QUIET: u64 = 4;
+const QUIET: u64 = 1;
+/// The sample before the newest scored a small sigma. At first it did: its sigma counts as 0.
+const WAS_QUIET: u64 = 2;
+/// The newest sample is the bound of an overflowed sum.
+const BOUND: u64 = 4;
+/// All marks.
+const MARKS: u64 = WAS_QUIET | BOUND | QUIET;
 /// One sample.
 const SAMPLE: u64 = 8;
 
@@ -190,8 +192,10 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
         state.moments.update(self.alpha, sample.value.to_f64());
         state.newest = sample.value;
         let is_quiet = state.sigma().abs() < QUIET_SIGMA;
-        let marks = mark(QUIET, is_quiet) | mark(BOUND, sample.overflowed) | mark(WAS_QUIET, state.has(QUIET));
-        state.packed = ((state.samples() + 1).min(MAX_SAMPLES) * SAMPLE) | marks;
+        // The marks filled with ones carry the next one into the count.
+        let counted = ((state.packed | MARKS) + 1).min(MAX_SAMPLES * SAMPLE);
+        let was_quiet = (state.packed & QUIET) * (WAS_QUIET / QUIET);
+        state.packed = counted | mark(QUIET, is_quiet) | mark(BOUND, sample.overflowed) | was_quiet;
         Ok(())
     }
 
@@ -240,7 +244,8 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
     /// Whether the newest sample is quiet follows from the moments: it is not saved.
     fn save(&self, state: &AnomalyState<T>, words: &mut WordWriter<'_>) {
         state.moments.save(words);
-        words.extend([state.newest.to_bits(), state.samples() << 2 | state.packed & (BOUND | WAS_QUIET)]);
+        let flags = u64::from(state.has(BOUND)) << 1 | u64::from(state.has(WAS_QUIET));
+        words.extend([state.newest.to_bits(), state.samples() << 2 | flags]);
     }
 
     fn restore(&self, words: &mut Words<'_>) -> Result<AnomalyState<T>, RestoreError> {
@@ -254,8 +259,8 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
         let samples = packed >> 2;
         // Before the first sample nothing was loud.
         let is_quiet = samples == 0 || moments.sigma(newest.to_f64()).abs() < QUIET_SIGMA;
-        let saved = packed & (BOUND | WAS_QUIET);
-        let state = AnomalyState { moments, newest, packed: (samples * SAMPLE) | mark(QUIET, is_quiet) | saved };
+        let marks = mark(QUIET, is_quiet) | mark(WAS_QUIET, packed & 1 != 0) | mark(BOUND, packed & 2 != 0);
+        let state = AnomalyState { moments, newest, packed: (samples * SAMPLE) | marks };
         if samples == 0 && state != self.start() {
             return Err(RestoreError::invalid("samples", packed));
         }

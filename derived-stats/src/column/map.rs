@@ -31,8 +31,8 @@ use self::slots::Slots;
 ///
 /// # Cost
 ///
-/// A key of an object takes its states (16 bytes for a sum in a window, and as many for the closed one; 32 for the
-/// detector `EWM`) and 24 bytes for its entry. A name is held once, however many objects use it. [`bytes`](Self::bytes)
+/// A key of an object takes its states and 24 bytes for its entry. A sum of a period takes 40 bytes: 16 in the open
+/// window, 16 in the closed one and 8 for its end. A sum with the detector `EWM` takes 48, a counter's reading 16 more. A name is held once, however many objects use it. [`bytes`](Self::bytes)
 /// has the total. A sample of a key takes time logarithmic in the keys of its object; a new key also moves the entries
 /// of the keys behind it. A close passes over the keys of the objects that it closes; closing all objects at once is
 /// cheaper than closing them in parts, because the keys of an object need not lie side by side.
@@ -280,7 +280,8 @@ impl MapColumn {
         self.store.cells.reserve(keys);
     }
 
-    /// Gives back memory: that of objects beyond `slots`, which start anew, and that of keys that were dropped.
+    /// Gives back memory: that of objects beyond `slots`, which start anew, and that of states behind the last one in use;
+    /// the room of a dropped key before it is used again.
     pub fn shrink(&mut self, slots: usize) {
         (slots..self.objects.len()).for_each(|slot| self.clear(slot));
         self.objects.truncate(slots);

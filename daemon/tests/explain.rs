@@ -120,6 +120,6 @@ fn a_bad_annotation_is_shown_with_its_caret_and_exits_2() {
     annotation error:
         1-raw:DSAnomaly:EWM:0.1
               ^^^^^^^^^
-    DSAnomaly judges one value per period and needs a pre-aggregation to make it; write `1.DSSum-` before the attribute
+    DSAnomaly scores one value per period and needs a pre-aggregation to make it; write `1.DSSum-` before the attribute
     ");
 }

@@ -1,7 +1,8 @@
 //! Contrail's proxy UVEs: proxy types, wire formats, event-time windows and per-partition tables.
 //!
 //! A proxy UVE is what an operator gets for asking for an aggregation of a raw metric per object: the samples of one
-//! Virtual Network come from many vrouters, meet in one partition of a log, and are summed, averaged or judged there.
+//! Virtual Network come from many vrouters, meet in one partition of a log, and are summed, averaged or checked for
+//! anomalies there.
 //!
 //! This crate knows neither Kafka nor HTTP, starts no thread and reads no clock: time comes in with the records. What
 //! a pipeline computes is `derived-stats`'; what runs a table is the daemon's.

@@ -176,8 +176,9 @@ impl<S: ResultSink> Table<S> {
 
     /// Closes up to `objects` further objects of the windows that are due, in steps of 64, where
     /// [`TableSettings::close_per_record`] leaves them to the records that come: for an owner who has time for more, or
-    /// whose records do not come. Returns what is left of `objects` when no window is closing any more; 0 says that one
-    /// may be. An object costs what it costs in [`advance`](Self::advance), some tens of nanoseconds and its result.
+    /// whose records do not come. Returns what is left of `objects` when no window is closing any more; 0 means that
+    /// one may be. An object costs what it costs in [`advance`](Self::advance), some tens of nanoseconds and its
+    /// result.
     ///
     /// ```
     /// # use std::sync::Arc;

@@ -216,7 +216,7 @@ pub enum ErrorKind {
 
     /// DSAnomaly with periods but nothing that makes one value of each period.
     #[error(
-        "DSAnomaly judges one value per period and needs a pre-aggregation to make it; \
+        "DSAnomaly scores one value per period and needs a pre-aggregation to make it; \
          write `{period}.DSSum-` before the attribute"
     )]
     NeedsPre {
@@ -415,7 +415,7 @@ mod tests {
         period 0 acts on every sample, so there is nothing for `DSSum` to aggregate; write `1.DSSum-`, or `0-` to act on every sample
         a pre-aggregation feeds only a detector (`DSAnomaly`), not `DSSum`; remove the text between the period and the `-`
         `DSEWM` gives no single value, so nothing can follow it in a chain; name one that does
-        DSAnomaly judges one value per period and needs a pre-aggregation to make it; write `2.DSSum-` before the attribute
+        DSAnomaly scores one value per period and needs a pre-aggregation to make it; write `2.DSSum-` before the attribute
         `DSNull` cannot be periodic; write `0-` before the attribute to compute it at every sample
         the struct has no period, so period 3 has no meaning; remove the text up to `-`, or give the struct a period
         ");

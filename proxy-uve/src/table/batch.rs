@@ -1,9 +1,8 @@
 //! Many records at a time.
 //!
 //! A record alone waits for memory at each step: index, key, cell. A batch takes each step for all of its records
-//! before the next one, so that the waits overlap. It has to be plain sailing for that: windows open, none closing,
-//! values of the one type that every lane takes. Batches that are not go record by record; the outcome is the same
-//! either way.
+//! before the next one, so that the waits overlap. This fast path needs open windows, none of them closing, and values
+//! of the one type that every lane takes. Other batches go record by record; the outcome is the same.
 
 use derived_stats::Number;
 use derived_stats::column::Update;
@@ -147,7 +146,7 @@ impl<S: ResultSink> StreamState<S> {
             let slots = &mut slots[..records.len()];
             keys.slots().look_ahead(records.iter().map(|record| record.key), slots);
             let mut not_aggregated = |index: usize, fate: Fate| not_aggregated(batch * BATCH + index, fate);
-            match self.smooth_sailing(records, slots) {
+            match self.fast_path_newest(records, slots) {
                 Some(newest) => self.apply_columns(keys.slots_mut(), records, slots, newest, &mut not_aggregated),
                 None => self.apply_one_by_one(keys, records, slots, &mut not_aggregated),
             }
@@ -168,7 +167,7 @@ impl<S: ResultSink> StreamState<S> {
                     let slot = (slot != UNKNOWN).then_some(slot as usize);
                     let slot = slot.filter(|&slot| keys.slots().key(slot) == record.key);
                     let slot = slot.or_else(|| keys.slots().find(record.key));
-                    self.judge(keys, record, slot)
+                    self.classify_and_apply(keys, record, slot)
                 }
                 false => Fate::Duplicate,
             };
@@ -181,7 +180,7 @@ impl<S: ResultSink> StreamState<S> {
 
     /// Whether every record is new, in an open window, of the right type, and makes no window due. Then the newest
     /// timestamp with them.
-    fn smooth_sailing(&self, records: &[DecodedRecord<'_>], slots: &[u32]) -> Option<u64> {
+    fn fast_path_newest(&self, records: &[DecodedRecord<'_>], slots: &[u32]) -> Option<u64> {
         if !self.takes_columns || self.closing.is_some() {
             return None;
         }

@@ -1,9 +1,9 @@
 //! Closing windows.
 //!
 //! A window that is due leaves the open ones at once, with all that it has, so samples go on into the next. Then its
-//! objects are gone through, 64 at a time: lives turn, detectors are fed, results go to the sink. All of that happens
-//! in the call that made the window due, or, for [`TableSettings::close_per_record`](super::TableSettings), spread over
-//! the records that follow.
+//! objects are iterated, 64 at a time: idle periods are counted, detectors are fed, results go to the sink. All of that
+//! happens in the call that made the window due, or, for [`TableSettings::close_per_record`](super::TableSettings),
+//! spread over the records that follow.
 
 use std::sync::Arc;
 
@@ -160,8 +160,8 @@ impl<S: ResultSink> StreamState<S> {
 
     fn close_word(&mut self, keys: &mut impl Keys, plan: &Plan, closing: &mut Closing, word: usize) {
         let (group, group_plan) = (&mut self.groups[closing.group], &plan.groups[closing.group]);
-        let turns = group.turn(group_plan, word, closing.touched.word(word));
-        let present = turns.alive | turns.deleted;
+        let change = group.advance(group_plan, word, closing.touched.word(word));
+        let present = change.alive | change.deleted;
         if present == 0 {
             return;
         }
@@ -170,15 +170,15 @@ impl<S: ResultSink> StreamState<S> {
         for (index, detector) in plan.detectors.iter().enumerate() {
             if let Some(running) = column_of(&closing.columns, detector.lane) {
                 let detectors = &mut self.detectors[index];
-                closing.fed[index] = detectors.close_many(word, turns.alive, running, closing.end, group_plan.silence);
+                closing.fed[index] = detectors.close_many(word, change.alive, running, closing.end, group_plan.silence);
             }
         }
         if S::WANTS_RESULTS {
-            self.fill_reports(plan, closing, word, turns.alive);
+            self.fill_reports(plan, closing, word, change.alive);
         }
-        let seen = if S::WANTS_RESULTS { present } else { turns.deleted };
+        let seen = if S::WANTS_RESULTS { present } else { change.deleted };
         for bit in (0..WORD).filter(|bit| seen >> bit & 1 == 1) {
-            match turns.alive >> bit & 1 {
+            match change.alive >> bit & 1 {
                 1 => self.send_results(keys.slots().key(first + bit), plan, closing, first + bit),
                 _ => self.delete(keys, plan, closing, first + bit),
             }
@@ -283,15 +283,15 @@ impl<S: ResultSink> StreamState<S> {
         (0..self.groups.len()).all(|group| self.group_is_done_with(group, slot))
     }
 
-    /// Whether a group has neither a life nor samples of the object, not even in the window that is closing.
+    /// Whether the object is neither alive in a group nor has samples there, not even in the window that is closing.
     pub(super) fn group_is_done_with(&self, group: usize, slot: usize) -> bool {
         let waits =
             |closing: &Closing| closing.group == group && slot / WORD >= closing.next && closing.touched.contains(slot);
         self.groups[group].is_done_with(slot) && !self.closing.as_ref().is_some_and(waits)
     }
 
-    /// Drops all that a group has of an object: who has neither a life nor open samples in a group has no state there
-    /// either, and the slot can go to another object.
+    /// Drops all that a group has of an object: an object that is neither alive nor has open samples in a group has no
+    /// state there either, and the slot can go to another object.
     pub(super) fn forget(&mut self, plan: &Plan, group: usize, slot: usize) {
         self.clear_detectors(plan, group, slot);
         for (states, _) in self.inline.iter_mut().zip(&plan.inline).filter(|(_, inline)| inline.group == group) {

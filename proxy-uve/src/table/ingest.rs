@@ -50,10 +50,10 @@ impl<S: ResultSink> Table<S> {
         self.stream.ingest_decoded(&mut self.slots, record)
     }
 
-    /// Why the table will never take such a record: its key, its payload or its value is none. `None` for a sample,
+    /// Why the table will never take such a record: its key, payload or value is invalid. `None` for a sample,
     /// whatever its time.
     ///
-    /// For whoever sets such records aside: [`ingest`](Self::ingest) only counts them. Costs a decoding.
+    /// For callers that send them to a dead-letter store: [`ingest`](Self::ingest) only counts them. Costs a decoding.
     pub fn fault(&self, key: &[u8], payload: &[u8]) -> Option<RecordFault> {
         self.stream.fault(key, payload)
     }
@@ -66,7 +66,8 @@ impl<S: ResultSink> StreamState<S> {
             self.apply_plain(slot, record);
             return Fate::Aggregated;
         }
-        let fate = if self.is_new(record.position) { self.judge(keys, record, slot) } else { Fate::Duplicate };
+        let fate =
+            if self.is_new(record.position) { self.classify_and_apply(keys, record, slot) } else { Fate::Duplicate };
         self.count(keys, fate);
         fate
     }
@@ -123,7 +124,7 @@ impl<S: ResultSink> StreamState<S> {
         fate
     }
 
-    /// Counts a record that was judged, and does its share of the window that is closing.
+    /// Counts a classified record, and does its share of the window that is closing.
     pub(super) fn count(&mut self, keys: &mut impl Keys, fate: Fate) {
         self.progress.fates.add(fate, 1);
         if self.closing.is_some() {
@@ -141,7 +142,12 @@ impl<S: ResultSink> StreamState<S> {
     }
 
     /// Applies a record of the object in `slot`, which is none for an object without a slot.
-    pub(super) fn judge(&mut self, keys: &mut impl Keys, record: &DecodedRecord<'_>, slot: Option<usize>) -> Fate {
+    pub(super) fn classify_and_apply(
+        &mut self,
+        keys: &mut impl Keys,
+        record: &DecodedRecord<'_>,
+        slot: Option<usize>,
+    ) -> Fate {
         // A known key was checked when it became known.
         if slot.is_none() && !self.is_key(record.key) {
             return Fate::MalformedKey;

@@ -93,7 +93,7 @@ impl<S: ResultSink> Table<S> {
         self.slots.keys()
     }
 
-    /// Forgets an object with everything about it: lives, open windows, detectors, counter readings, inline states.
+    /// Forgets an object with everything about it: liveness, open windows, detectors, counter readings, inline states.
     /// Whether there was such an object.
     ///
     /// Sends nothing of it, not even `deleted: true`: the caller knows. A window that is closing is closed to its end
@@ -132,7 +132,7 @@ impl<S: ResultSink> StreamState<S> {
 
     fn type_view<'t>(&'t self, type_index: usize, plan: &'t TypePlan, slot: usize) -> TypeView<'t> {
         let group = self.plan.groups.iter().position(|group| group.types.contains(&type_index));
-        let life = group.and_then(|group| self.groups[group].lives.get(slot).copied()).unwrap_or_default();
+        let liveness = group.and_then(|group| self.groups[group].liveness.get(slot).copied()).unwrap_or_default();
         let periodic = plan.attributes.iter().map(|attribute| {
             let last = match attribute.reading {
                 Reading::Detector(index) => self.detectors[index].report(slot),
@@ -149,8 +149,8 @@ impl<S: ResultSink> StreamState<S> {
         });
         TypeView {
             uve_name: &plan.uve_name,
-            is_alive: life.is_alive(),
-            silent_periods: life.silent(),
+            is_alive: liveness.is_alive(),
+            silent_periods: liveness.silent(),
             attributes: periodic.chain(inline).collect(),
         }
     }

@@ -1,7 +1,7 @@
 //! What a table computes: the proxy types of one stream, arranged so that nothing is done twice.
 //!
 //! * A *group* is the proxy types with the same period, timeout and rule for silence. They open, close and expire
-//!   together, so an object's life is kept once for all of them.
+//!   together, so an object's liveness is kept once for all of them.
 //! * A *lane* is what an open window accumulates. Attributes that accumulate the same (both built-in types sum the
 //!   same samples) share a lane; a lane with `N-` has windows of N periods.
 //! * Each *attribute* reads a lane, directly or through a detector, which attributes with the same annotation share; an
@@ -173,9 +173,9 @@ impl Plan {
         self.inline.is_empty() && self.value_types.len() == 1
     }
 
-    /// Whether a window may close in parts while samples come. A counter's reading and an inline state are not of a window:
-    /// a sample that comes between the end of the window and the object's own share of the close would be part of what an
-    /// expired object leaves behind.
+    /// Whether a window may close in parts while samples come. A counter's reading and an inline state are not of a
+    /// window: a sample that comes between the end of the window and the object's own share of the close would be part
+    /// of what an expired object leaves behind.
     pub(crate) fn may_close_in_parts(&self) -> bool {
         self.inline.is_empty() && !self.lanes.iter().any(LanePlan::has_counters)
     }
@@ -220,7 +220,7 @@ impl Plan {
 
     fn group(&mut self, proxy_type: &ProxyType) -> usize {
         // A type without period has inline results only. Its windows produce nothing; they are there so that an
-        // object has a life like every other.
+        // object has a liveness like every other.
         let period = u64::from(proxy_type.period_seconds().unwrap_or(INLINE_PERIOD_SECONDS)) * 1_000_000;
         let (timeout, silence) = (proxy_type.timeout().min(MAX_SILENT), proxy_type.silence());
         let same = |group: &GroupPlan| (group.period, group.timeout, group.silence) == (period, timeout, silence);

@@ -1,6 +1,6 @@
 //! Object keys and their dense numbers.
 //!
-//! An object is known by its key only at the door; everywhere else it is a *slot*, an index into the table's columns.
+//! An object is known by its key only at ingest; everywhere else it is a *slot*, an index into the table's columns.
 //! The key bytes live once, in an arena, behind their length, so an object costs its key, 8 bytes to find it in the
 //! arena and 10 to 20 in the index, which grows by doubling. A freed slot is used again, the lowest first: which slot
 //! an object gets depends only on the order of the samples, never on hashing, so results come in the same order after

@@ -4,8 +4,8 @@
 //! stored := 0x01 type:u8 timestamp:u64 bits:u64        little-endian; type 0 is u64, 1 is i64, 2 is f64
 //! ```
 //!
-//! A front door that has decoded a payload to check it writes this instead of the text. A sample that names its source
-//! keeps the JSON form, the only one that can say it.
+//! An ingest endpoint that has decoded a payload to check it writes this instead of the text. A sample that names its
+//! source keeps the JSON form, the only one that can say it.
 
 use derived_stats::{Number, Numeric as _, ValueType};
 

@@ -4,7 +4,7 @@ use derived_stats::{RestoreError, Words};
 
 use crate::table::ResultSink;
 use crate::table::bits::Bits;
-use crate::table::group::Life;
+use crate::table::group::Liveness;
 use crate::table::slots::{MAX_KEY_BYTES, Slots};
 use crate::table::snapshot::columns::Column;
 use crate::table::snapshot::sources::Sources;
@@ -30,8 +30,8 @@ struct Section {
     words: Vec<u64>,
 }
 
-/// Slots that a snapshot may have although the settings allow fewer objects now: a wrong number would take memory for all
-/// the slots before it.
+/// Slots that a snapshot may have although the settings allow fewer objects now: a wrong number would take memory for
+/// all the slots before it.
 const MOST_SLOTS: usize = 1 << 24;
 
 impl<S: ResultSink> StreamState<S> {
@@ -138,12 +138,12 @@ impl<S: ResultSink> StreamState<S> {
                 section.each(|slot, words| states.restore(slot, &section.versions, words))
             }
             StateKind::Liveness => {
-                let lives = &mut self.groups[index].lives;
+                let liveness = &mut self.groups[index].liveness;
                 section.each(|slot, words| {
                     let silent = words.next("silent periods")?;
                     let silent = u32::try_from(silent).map_err(|_| RestoreError::invalid("silent periods", silent))?;
-                    lives.resize(lives.len().max(slot + 1), Life::default());
-                    lives[slot] = Life::after(silent);
+                    liveness.resize(liveness.len().max(slot + 1), Liveness::default());
+                    liveness[slot] = Liveness::after(silent);
                     Ok(())
                 })
             }

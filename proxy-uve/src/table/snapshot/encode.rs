@@ -44,8 +44,8 @@ impl<S: ResultSink> StreamState<S> {
                 (!states.is_empty(slot)).then(|| states.save(slot, words))
             }),
             StateKind::Liveness => writer.section(column, 0, |slot, words| {
-                let life = self.groups[index].lives.get(slot).filter(|life| life.is_alive())?;
-                words.push(u64::from(life.silent()));
+                let liveness = self.groups[index].liveness.get(slot).filter(|liveness| liveness.is_alive())?;
+                words.push(u64::from(liveness.silent()));
                 Some(())
             }),
             StateKind::Touched => {

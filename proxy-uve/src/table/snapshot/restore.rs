@@ -156,7 +156,7 @@ impl<S: ResultSink> StreamState<S> {
                 return Err(SnapshotError::Meta { reason: "a window closed at a time when none ends".to_owned() });
             }
             group.closed_to = closed_to;
-            group.alive = group.lives.iter().filter(|life| life.is_alive()).count();
+            group.alive = group.liveness.iter().filter(|liveness| liveness.is_alive()).count();
         }
         Ok(())
     }
@@ -197,18 +197,18 @@ impl<S: ResultSink> StreamState<S> {
         self.lanes_covered_from = self.lanes.iter().map(|lane| lane.covered_from).max().unwrap_or(0);
     }
 
-    /// Gives a life to the objects whose states come from a group that does not count the lives of this one: those of
+    /// Makes the objects alive whose states come from a group that does not count the liveness of this one: those of
     /// `2-raw:DSSum` with a period of a minute go on with `1-raw:DSSum` and one of two minutes.
     fn take_in_objects(&mut self, slots: &Slots, plan: &Plan, sources: &Sources<'_>) {
         let now = self.progress.newest.unwrap_or(0).max(self.progress.watermark);
         for (index, group) in plan.groups.iter().enumerate() {
-            let lives = sources.source(StateKind::Liveness, index).map(|saved| saved.group);
+            let liveness = sources.source(StateKind::Liveness, index).map(|saved| saved.group);
             let mut touched = Vec::new();
             for &lane in &group.lanes {
                 let states = sources.source(StateKind::Window, lane).map(|saved| saved.group);
                 let window = plan.lanes[lane].window;
-                // With lives of its own, who had samples in which period of a longer window is known.
-                if states == lives || (lives.is_some() && window > group.period) {
+                // With a liveness of its own, who had samples in which period of a longer window is known.
+                if states == liveness || (liveness.is_some() && window > group.period) {
                     continue;
                 }
                 for (start, column) in &self.lanes[lane].open {
@@ -217,7 +217,7 @@ impl<S: ResultSink> StreamState<S> {
                     touched.extend(with_samples.map(|slot| (last_period, slot)));
                 }
             }
-            if lives.is_none() {
+            if liveness.is_none() {
                 let with_state = (0..slots.len()).filter(|&slot| self.has_lasting_state(plan, index, slot));
                 touched.extend(with_state.map(|slot| (now - now % group.period, slot)));
             }
@@ -237,8 +237,8 @@ impl<S: ResultSink> StreamState<S> {
             || inline.any(|(_, states)| !states.is_empty(slot))
     }
 
-    /// Drops the states and frees the objects that a change of configuration left without a life, among those that the
-    /// stream's chunks `named`.
+    /// Drops the states and frees the objects that a change of configuration left without liveness, among those that
+    /// the stream's chunks `named`.
     pub(in crate::table) fn forget_orphans(&mut self, keys: &mut impl Keys, named: &Bits) {
         let plan = Arc::clone(&self.plan);
         for slot in named.iter() {

@@ -3,10 +3,14 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test test-full lint doc book bench compare fuzz mutants clean
+.PHONY: help demo test test-full lint doc book bench compare fuzz mutants clean
+
+help: ## This list
+	@awk -F ': .*## ' '/^[a-z-]+:.* ## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## The main job on simulated vrouters, in a terminal: Ctrl-C ends it
-	$(CARGO) run --release --quiet --bin derived-statsd -- demo $(DEMO_ARGS)
+	@echo "Builds the release binary (minutes, the first time), then runs derived-statsd demo."
+	$(CARGO) run --release --bin derived-statsd -- demo $(DEMO_ARGS)
 
 test: ## Every test, with the points at which a test may kill the daemon
 	.ci/setup

@@ -35,7 +35,7 @@ pub(super) struct Scrape {
     pub stats: Arc<ServiceStats>,
 }
 
-/// See the module.
+/// The counters of each node's last scrape, and the writer of what a scrape becomes.
 pub(super) struct Book {
     log: Arc<dyn PartitionLog>,
     intake: Intake,

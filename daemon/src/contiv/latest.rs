@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netplugin_adapter::ServiceStats;
 
-/// See the module.
+/// The newest answer of each node, for requests about an endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Latest(RwLock<BTreeMap<Arc<str>, Said>>);
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::settings::Node;
 use crate::servers::REST;
 
-/// See the module. Times are those of the monotonic clock.
+/// When each node is scraped next, and how many requests are in flight. Times are those of the monotonic clock.
 #[derive(Debug)]
 pub(super) struct Schedule {
     nodes: BTreeMap<Arc<str>, State>,

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::clock::Clock;
 
-/// See the module.
+/// The threads of the daemon that a stop waits for.
 pub(super) struct Threads {
     sender: mpsc::Sender<()>,
     ended: mpsc::Receiver<()>,

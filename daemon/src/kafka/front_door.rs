@@ -20,7 +20,7 @@ use crate::log::{AppendBatch, Appended, LogError, PartitionId, Written};
 /// How long to wait for room in the producer's queue.
 const QUEUE_WAIT: Duration = Duration::from_millis(5);
 
-/// See the module.
+/// The producer of samples for the input topics.
 pub(crate) struct FrontDoor {
     producer: ThreadedProducer<Acknowledgements>,
     topics: Arc<InputTopics>,

@@ -15,7 +15,7 @@ use crate::kafka::names::Names;
 use crate::kafka::results::Results;
 use crate::log::{AppendBatch, Appended, Bounds, Log, LogError, RecordBatch, SinkPosition};
 
-/// See the module.
+/// The [`Log`] on the topics of a Kafka cluster.
 pub(crate) struct KafkaLog {
     connection: Connection,
     names: Names,

@@ -21,7 +21,7 @@ use crate::log::PartitionId;
 use crate::places::{Own, Place, Places};
 use crate::telemetry::{PartitionStatus, Telemetry};
 
-/// See the module.
+/// The status of all partitions of the group, from the offsets that their owners committed.
 pub(crate) struct GroupPlaces {
     // Calls of one client at a time: readers of the page must not pile up at the brokers.
     client: Mutex<BaseConsumer<Spoken>>,

@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_millis(100);
 /// Readers that are kept for who goes on where they stand.
 const MAX_IDLE_READERS: usize = 8;
 
-/// See the module.
+/// Reads the results topic by offset, with a pool of consumers.
 pub(crate) struct Results {
     connection: Connection,
     topic: String,

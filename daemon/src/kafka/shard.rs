@@ -30,7 +30,7 @@ const MAX_UNCONFIRMED: Duration = Duration::from_secs(5);
 /// The fates of records that will never be samples.
 const POISON: [Fate; 3] = [Fate::MalformedKey, Fate::MalformedPayload, Fate::MalformedValue];
 
-/// See the module.
+/// The table of one partition with its input offsets, and what is to be committed of them.
 pub(crate) struct Shard {
     id: PartitionId,
     stream: Arc<StreamPlan>,

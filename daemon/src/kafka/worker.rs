@@ -53,7 +53,7 @@ pub(crate) struct Parts<M> {
     pub ready: Box<dyn FnOnce() + Send>,
 }
 
-/// See the module.
+/// A thread of the group that restores, feeds and commits the shards assigned to it.
 pub(crate) struct Worker<M> {
     member: M,
     restorer: Restorer,

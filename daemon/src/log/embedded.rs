@@ -56,7 +56,7 @@ use self::writer::{Answer, Request, Writer};
 const LOCK_POLL: Duration = Duration::from_millis(10);
 const LOCK_TRIES: u32 = 100;
 
-/// The [`Log`] in a local directory. See the module.
+/// The [`Log`] in a local directory, with a single writer and one store for all partitions.
 pub(crate) struct EmbeddedLog {
     writer: Writer,
     disk: std::path::PathBuf,

@@ -24,7 +24,7 @@ struct Waiting<R, A> {
     led: bool,
 }
 
-/// See the module.
+/// Requests of concurrent callers, which one of them answers for all that wait.
 pub(super) struct Queue<R, A> {
     waiting: Mutex<Waiting<R, A>>,
 }

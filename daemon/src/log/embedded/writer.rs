@@ -82,7 +82,7 @@ struct Inner {
     reopened: u64,
 }
 
-/// See the module.
+/// The only writer of the store: it groups concurrent requests into one write and one sync.
 pub(super) struct Writer {
     config: LogConfig,
     queue: Queue<Request, Result<Answer, LogError>>,

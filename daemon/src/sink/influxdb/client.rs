@@ -29,7 +29,7 @@ const ANSWER_BYTES: u64 = 256 * 1024;
 /// Text that compresses tenfold at the lowest level; the higher ones cost several times as much for little.
 const LEVEL: Compression = Compression::fast();
 
-/// See the module.
+/// The HTTP client of one InfluxDB database, with a thread for each request.
 pub(super) struct Client {
     agent: Agent,
     write_url: String,

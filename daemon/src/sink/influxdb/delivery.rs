@@ -44,7 +44,7 @@ pub(super) trait Remote: Send {
     fn wait(&mut self, time: Duration) -> Result<(), Stopped>;
 }
 
-/// See the module.
+/// Delivers lines to the server and retries until the server has taken or refused them.
 pub(super) struct Delivery {
     remote: Box<dyn Remote>,
     clock: Arc<dyn Clock>,

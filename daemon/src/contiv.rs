@@ -1,8 +1,8 @@
 //! Contiv: what its nodes say about the traffic of their endpoints, for InfluxDB, for the pipelines and for Contiv's
 //! page.
 //!
-//! At each beat, aligned to the epoch, every node's Netplugin is asked for `/svcstats` ([`schedule`], [`get`]). An
-//! answer is decoded and merged by [`netplugin_adapter`] and becomes, in one write ([`book`]),
+//! At each scrape time, aligned to the epoch, `/svcstats` is requested of every node's Netplugin ([`schedule`],
+//! [`get`]). An answer is decoded and merged by [`netplugin_adapter`] and becomes, in one write ([`book`]),
 //!
 //! * a record of its points in the results, which the sinks deliver like any result;
 //! * samples: the increases of the counters since the scrape before, added up by endpoint, provider and service, for
@@ -12,7 +12,7 @@
 //! One thread plans and writes; each request has a thread of its own that ends with it, so a node that hangs holds up
 //! neither the others nor a stop. Nodes are those of the configuration and those that etcd names ([`discovery`]).
 //!
-//! The nodes' last words are kept ([`latest`]) for whoever asks on the port of the former Python server ([`legacy`]).
+//! The nodes' newest answers are kept ([`latest`]) for the port of the former Python server ([`legacy`]).
 
 mod book;
 mod discovery;
@@ -57,7 +57,7 @@ const RETRY: Duration = Duration::from_millis(500);
 /// How long the first answer waits for others that go into the same write.
 const LINGER: Duration = Duration::from_millis(200);
 
-/// A node's last word counts for this many intervals.
+/// A node's newest answer is valid for this many intervals.
 const LATEST_INTERVALS: u32 = 6;
 
 /// What the scraper works with.
@@ -90,12 +90,12 @@ struct Scraper {
     schedule: Schedule,
     getter: Getter,
     limits: Limits,
-    /// The time of the beat, µs UTC.
+    /// The time of the scrape, µs UTC.
     beat: u64,
     /// Scrapes to write, and since when the first of them waits.
     waiting: Vec<Scrape>,
     waiting_since: Duration,
-    /// How many endpoints of each node were set aside last: the same every few seconds is no news.
+    /// How many endpoints of each node were rejected last: the same number is not logged again.
     set_aside: BTreeMap<Arc<str>, usize>,
     news: mpsc::Receiver<News>,
     reporter: mpsc::Sender<News>,
@@ -175,13 +175,13 @@ impl Scraper {
         self.write();
     }
 
-    /// The time of the beat that it is now.
+    /// The time of the current scrape interval.
     fn beat_now(&self) -> u64 {
         let (now, interval) = (self.parts.clock.now_micros(), micros(self.parts.settings.interval).max(1));
         now - now % interval
     }
 
-    /// Another beat rather than a later one: the wall clock may step back.
+    /// Another interval rather than a later one: the wall clock may step back.
     fn begin_beat(&mut self, now: Duration) {
         let beat = self.beat_now();
         if beat == self.beat {

@@ -172,7 +172,7 @@ impl Engine {
         }
     }
 
-    /// Runs a further sink. `progress` hears after each step whether it has delivered all there is.
+    /// Runs a further sink. `progress` is called after each step with whether everything is delivered.
     pub(crate) fn add_sink(
         &mut self,
         sink: impl Sink + 'static,

@@ -6,7 +6,7 @@
 //! | `GET /api/v1/results/stream` | results as server-sent events ([`stream`]) |
 //! | `GET /api/v1/partitions` | where each partition stands |
 //! | `GET /analytics/uves` and below | the UVEs as Contrail's analytics API shows them ([`uves`]) |
-//! | `GET /healthz`, `/readyz`, `/metrics` | for whoever watches over the process ([`status`]) |
+//! | `GET /healthz`, `/readyz`, `/metrics` | for monitoring and orchestration ([`status`]) |
 
 mod samples;
 mod status;

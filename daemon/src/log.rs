@@ -2,7 +2,7 @@
 //!
 //! There are three kinds of data, and one write puts all of a caller's changes to disk at once or none of them:
 //!
-//! * the **input**: one ordered log per partition ([`PartitionId`]), appended by whoever receives samples;
+//! * the **input**: one ordered log per partition ([`PartitionId`]), appended by the ingest endpoints;
 //! * the **results**: one global ordered log, appended by [`PartitionLog::commit`] only and read by the sinks;
 //! * the **state**: per partition the named chunks, the cursor (the next input offset to apply) and a `meta` blob,
 //!   replaced by [`PartitionLog::commit`] in the same write that appends the results. That is why a kill at any instant
@@ -10,7 +10,7 @@
 //!
 //! [`EmbeddedLog`] keeps it on the local disk, for the workers of one process ([`PartitionLog`]). Where many processes
 //! share the work the same three kinds are topics of a Kafka cluster, and a commit is a transaction: see
-//! [`kafka`](crate::kafka). What the front door and the sinks need is the same for both ([`Log`]).
+//! [`kafka`](crate::kafka). What the ingest endpoints and the sinks need is the same for both ([`Log`]).
 //!
 //! # The rules for callers
 //!
@@ -44,7 +44,7 @@ pub(crate) use self::types::{
     Retained, SinkPosition, Written,
 };
 
-/// What the whole daemon needs of a log: the front door appends to it, sinks and readers read its results.
+/// What the whole daemon needs of a log: ingest endpoints append to it, sinks and readers read its results.
 pub(crate) trait Log: Send + Sync {
     /// Appends all records, to as many partitions as they name, in one atomic write; returns when it is durable.
     ///

@@ -1,4 +1,4 @@
-//! Where the partitions stand, whoever works on them: what `GET /api/v1/partitions` answers.
+//! The status of the partitions, on either log: what `GET /api/v1/partitions` answers.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ pub(crate) trait Places: Send + Sync {
     ///
     /// # Errors
     ///
-    /// When whoever knows cannot be asked.
+    /// When the brokers do not answer.
     fn places(&self) -> anyhow::Result<Vec<Place>>;
 }
 

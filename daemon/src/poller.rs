@@ -1,9 +1,9 @@
 //! A poller of Contrail's analytics API: the way to samples where collectors publish none to Kafka, which is all of
 //! them since release 5.1.
 //!
-//! At each beat, aligned to the epoch, it asks for the configured attributes of all objects and appends what it learns
-//! to the input as samples with the time of the poll. A poll is one server's whole answer or nothing: half an answer
-//! would look like a drop.
+//! At each poll time, aligned to the epoch, it requests the configured attributes of all objects and appends what it
+//! learns to the input as samples with the time of the poll. A poll is one server's whole answer or nothing: half an
+//! answer would look like a drop.
 //!
 //! # What the API answers
 //!
@@ -36,9 +36,9 @@
 //!
 //! # Time
 //!
-//! The first poll waits for the next beat, so that a restart does not put two polls into one period. There is never
-//! more than one poll under way; beats that pass meanwhile are skipped and counted. A poll that failed is tried again
-//! until the next beat, as the servers have rested.
+//! The first poll waits for the next poll time, so that a restart does not put two polls into one period. There is
+//! never more than one poll under way; poll times that pass meanwhile are skipped and counted. A poll that failed is
+//! tried again until the next poll time, as the servers have rested.
 
 mod answer;
 mod changes;
@@ -97,7 +97,7 @@ struct Poller<'s> {
     clock: Arc<dyn Clock>,
     telemetry: PollerTelemetry,
     stop: &'s AtomicBool,
-    /// The beat that is over or under way.
+    /// The interval that is over or under way.
     beat: u64,
 }
 
@@ -142,8 +142,8 @@ impl<'s> Poller<'s> {
         self.clock.now_micros() / micros(self.settings.interval).max(1)
     }
 
-    /// Waits for another beat than the last; `None` if told to stop. Another rather than a later one: the wall clock
-    /// may step back, and then waiting for it to catch up could take for ever.
+    /// Waits for another interval than the last; `None` if told to stop. Another rather than a later one: the wall
+    /// clock may step back, and then waiting for it to catch up could take for ever.
     fn wait_for_beat(&self) -> Option<u64> {
         loop {
             if self.is_stopping() {
@@ -159,7 +159,7 @@ impl<'s> Poller<'s> {
         }
     }
 
-    /// Polls once, trying until the beat is over.
+    /// Polls once, trying until the interval is over.
     fn poll(&mut self) {
         loop {
             let at = self.clock.now_micros();
@@ -182,7 +182,7 @@ impl<'s> Poller<'s> {
         }
     }
 
-    /// What the first server says that answers; `None` if none does, or told to stop.
+    /// The answer of the first server that gives one; `None` if none does, or when stopped.
     fn ask_servers(&mut self) -> Option<Vec<Reading>> {
         while let Some(server) = self.servers.next(self.clock.monotonic()) {
             match self.ask(self.servers.base(server)) {

@@ -1,4 +1,4 @@
-//! From the configuration to what each part is told.
+//! From the configuration to the settings of each part.
 
 use std::sync::Arc;
 use std::time::Duration;

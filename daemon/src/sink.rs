@@ -53,8 +53,8 @@ pub(crate) trait Sink: Send {
     }
 }
 
-/// Runs a sink. Told to stop, it first delivers what is there. `progress` hears the next offset to deliver after each
-/// batch, and whether that is the end.
+/// Runs a sink. Told to stop, it first delivers what is there. `progress` is called with the next offset to deliver
+/// after each batch, and whether that is the end.
 pub(crate) fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &AtomicBool, progress: impl Fn(&str, u64, bool)) {
     let Some(mut next) = retry(stop, || sink.start(&**log)) else {
         return;

@@ -1,4 +1,4 @@
-//! A decoded body: the endpoints with the entries of their services, and those that were set aside.
+//! A decoded body: the endpoints with the entries of their services, and those that were rejected.
 //!
 //! The entries are kept as they came, not merged: each is one counter of Netplugin's that rises until it is reset,
 //! which a merged one is not. That their sums stay within 64 bits was seen to while decoding.
@@ -26,7 +26,7 @@ impl ServiceStats {
         points(self).count()
     }
 
-    /// The endpoints set aside: in the order of the body, then those listed twice.
+    /// The rejected endpoints: in the order of the body, then those listed twice.
     #[must_use]
     pub fn rejected(&self) -> &[Rejected] {
         &self.rejected

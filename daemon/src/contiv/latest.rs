@@ -1,4 +1,4 @@
-//! What each node said last: for whoever asks about an endpoint now.
+//! The newest answer of each node, for requests about an endpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,7 +18,7 @@ struct Said {
 }
 
 impl Latest {
-    /// The last word of every node.
+    /// The newest answer of every node.
     pub(crate) fn nodes(&self) -> Vec<Arc<ServiceStats>> {
         let nodes = self.0.read().unwrap_or_else(PoisonError::into_inner);
         nodes.values().map(|said| Arc::clone(&said.stats)).collect()

@@ -1,9 +1,9 @@
-//! When each node is asked.
+//! When each node is scraped.
 //!
-//! All points of a beat carry its time, which is a multiple of the interval. Within a beat every node has an offset of
-//! its own, always the same, so that the nodes are not asked all at once. A node that failed is asked again after a
-//! rest that doubles with each failure in a row, in the same beat if there is time; what comes after its beat is
-//! dropped, since the next answer holds the same counters and more.
+//! All points of a scrape carry its time, which is a multiple of the interval. Within an interval every node has an
+//! offset of its own, always the same, so that the nodes are not asked all at once. A node that failed is asked again
+//! after a rest that doubles with each failure in a row, in the same interval if there is time; what comes after its
+//! interval is dropped, since the next answer holds the same counters and more.
 //!
 //! Nodes that fail must not keep the others waiting: they come after them, and have at most half of the places.
 
@@ -28,7 +28,7 @@ pub(super) struct Schedule {
 #[derive(Debug)]
 struct State {
     node: Node,
-    /// When to ask; `None` if it has been asked in this beat.
+    /// When to ask; `None` if it was requested in this interval.
     due: Option<Duration>,
     rests_until: Duration,
     /// In a row.
@@ -50,7 +50,7 @@ impl Schedule {
         Self { nodes: BTreeMap::new(), jitter, concurrency, in_flight: 0, failing_in_flight: 0 }
     }
 
-    /// The nodes from now on. New ones are asked from the next beat on.
+    /// The nodes from now on. New ones are scraped from the next interval on.
     pub(super) fn set_nodes(&mut self, nodes: impl IntoIterator<Item = Node>) {
         let mut old = std::mem::take(&mut self.nodes);
         for node in nodes {
@@ -73,7 +73,7 @@ impl Schedule {
         self.nodes.keys()
     }
 
-    /// Begins a beat at `now`: each node has its turn, those that are still being asked as soon as they have answered.
+    /// Begins an interval at `now`: each node is due, those with a request in flight as soon as that ends.
     pub(super) fn begin(&mut self, now: Duration) {
         for state in self.nodes.values_mut() {
             let turn = now + offset(&state.node.name, self.jitter);

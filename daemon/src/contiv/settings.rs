@@ -1,4 +1,4 @@
-//! What the scraper is told.
+//! The settings of the scraper.
 
 use std::sync::Arc;
 use std::time::Duration;

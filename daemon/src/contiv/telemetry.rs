@@ -1,4 +1,4 @@
-//! What the scraper counts.
+//! The metrics of the scraper.
 
 use std::sync::Arc;
 use std::time::Duration;

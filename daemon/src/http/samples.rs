@@ -17,7 +17,7 @@
 //! | 429 | the log waits for its workers; try again after `Retry-After` seconds |
 //! | 503 | the disk refused, or the daemon is stopping |
 //!
-//! A batch is all or nothing on disk. With an `Idempotency-Key` header a client that did not hear the answer sends
+//! A batch is all or nothing on disk. With an `Idempotency-Key` header a client that did not get the answer sends
 //! the batch again: it is counted once, and the answer is the first one.
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! Each event's data is one line of [`result_line`](crate::result_line), and its `id` is where that stands
 //! ([`ResultPlace`]). A client that reconnects sends `Last-Event-ID`, as browsers do, and goes on after it as long as
-//! the log retains it; a new one hears what comes from now on, or with `?from=OFFSET` from there. A client that reads
+//! the log retains it; a new one gets what comes from now on, or with `?from=OFFSET` from there. A client that reads
 //! too slowly is read to from the log again, so it misses nothing.
 
 use std::convert::Infallible;

@@ -23,7 +23,7 @@ use crate::sink::ViewSink;
 use crate::stop;
 use crate::telemetry::{SinkPlace, Telemetry};
 
-/// How often the lag is looked at: a look is one question to the brokers.
+/// How often the lag is polled: one request to the brokers each.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whether the input of this daemon waits.

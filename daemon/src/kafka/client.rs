@@ -156,7 +156,7 @@ impl Connection {
         self.finish(&ours, &fixed)
     }
 
-    /// The producer of samples that came to this daemon's front door.
+    /// The producer of samples that came to this daemon's ingest endpoints.
     pub(crate) fn producer(&self, client_id: &str) -> ClientConfig {
         let largest = MAX_MESSAGE_BYTES.to_string();
         let ours = [

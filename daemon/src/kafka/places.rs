@@ -1,7 +1,7 @@
-//! Where all partitions of the group stand, asked at any of its daemons.
+//! The status of all partitions of the group, from any of its daemons.
 //!
-//! Offsets are the group's, as it was told in the transactions. Each carries a note of its owner: name, watermark,
-//! number of objects. So one question to the brokers tells all, and tools such as `kafka-consumer-groups` see the same
+//! Offsets are the group's, as committed in the transactions. Each carries a note of its owner: name, watermark,
+//! number of objects. So one request to the brokers returns all, and tools such as `kafka-consumer-groups` see the same
 //! lag.
 
 use std::collections::BTreeMap;

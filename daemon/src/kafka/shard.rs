@@ -1,4 +1,4 @@
-//! One shard in the hands of a worker: its table, and where it stands in each of its input partitions.
+//! One partition of a worker: its table, and its offset in each of its input partitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! A worker of the group: the thread that owns the shards which the group gives it.
 //!
-//! One turn: take what came, apply it, answer changes of the assignment, commit what is due in one transaction. A shard
-//! is restored before anything of it is read, on another thread, while the others go on. When a partition is revoked
-//! the worker commits it and lets go; when it was lost, or a transaction failed, its table is dropped and nothing is
-//! written: whoever has the partition next restores the last commit. An object is never deleted because its owner
-//! changed.
+//! One iteration: take what came, apply it, answer changes of the assignment, commit what is due in one transaction. A
+//! shard is restored before anything of it is read, on another thread, while the others go on. When a partition is
+//! revoked the worker commits it and lets go; when it was lost, or a transaction failed, its table is dropped and
+//! nothing is written: the next owner of the partition restores the last commit. An object is never deleted because its
+//! owner changed.
 
 mod commits;
 mod reading;

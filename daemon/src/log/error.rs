@@ -1,4 +1,4 @@
-//! What can go wrong in the log, in words that name the place and the remedy.
+//! The errors of the log: each names the location and the remedy.
 //!
 //! The errors are `Clone` because one failed disk write fails every caller that shared it.
 

@@ -1,4 +1,4 @@
-//! What the poller is told.
+//! The settings of the poller.
 
 use std::path::Path;
 use std::time::Duration;

@@ -39,14 +39,14 @@ impl Rejected {
     }
 }
 
-/// How a beat of the poller ended.
+/// The outcome of one poll interval.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Outcome {
-    /// No server gave an answer before the next beat.
+    /// No server answered before the next poll interval.
     Failed,
     /// The log refused the samples.
     LogFailed,
-    /// The beat passed while an earlier poll was under way.
+    /// The interval passed while an earlier poll was under way.
     Missed,
     Ok,
 }

@@ -1,4 +1,4 @@
-//! The live end of the results: one channel that every reader of the event stream hears.
+//! The live end of the results: one channel for all readers of the event stream.
 
 use std::fmt;
 use std::num::ParseIntError;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-/// Results a slow reader may be behind before it is told that it missed some.
+/// Results a slow reader may be behind before it gets an event that it missed some.
 const CAPACITY: usize = 16 * 1024;
 
 /// One result, as the event stream sends it.
@@ -56,7 +56,7 @@ impl FromStr for ResultPlace {
     }
 }
 
-/// Hands results to whoever listens.
+/// Sends results to all subscribers.
 #[derive(Debug)]
 pub(crate) struct EventHub(broadcast::Sender<Event>);
 

@@ -1,4 +1,4 @@
-//! What a worker is told.
+//! The settings of a worker.
 
 use std::sync::Arc;
 use std::time::Duration;

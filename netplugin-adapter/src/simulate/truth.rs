@@ -1,6 +1,6 @@
 //! What is true of the cluster, for tests: the merged points and everything ever sent.
 //!
-//! The merge is written here a second time, from its rule and on the model, so that it can judge the decoder.
+//! The merge is written here a second time, from its rule and on the model, so that it can check the decoder.
 
 use super::Cluster;
 

@@ -1,4 +1,4 @@
-//! A look at the store's files before it may open them.
+//! Checks the store's files before it may open them.
 //!
 //! * **Manifests.** Each keyspace has a file `current` (version number u64, xxh3 checksum u128, kind u8) that names its
 //!   manifest `v<number>`. The store writes the checksum but does not check it when it reads: a flipped bit in a

@@ -1,11 +1,11 @@
-//! Callers that share work: whoever comes first leads and works for all that came by then.
+//! Callers that share work: the first one leads and works for all that came by then.
 //!
 //! A follower sleeps until it has its answer or is told to lead. The lead passes on after one round, so that no caller
 //! works for others for ever. If the leader panics, its followers get no answer (`None`) and the next one leads.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// What a waiting caller is told.
+/// What a waiting caller gets.
 enum Turn<A> {
     Answered(Option<A>),
     Lead,

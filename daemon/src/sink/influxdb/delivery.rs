@@ -1,4 +1,4 @@
-//! Bringing lines to the server: until it has them, or has said that it never will.
+//! Bringing lines to the server: until it has taken them, or has refused them for good.
 //!
 //! Nothing here decides to give up lines but the server: what stands between (no connection, no answer, no permission,
 //! no room) is waited for, with pauses that double from half a second to half a minute, or that the server asks for. A
@@ -20,7 +20,7 @@ use crate::clock::Clock;
 
 const PAUSE: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
 
-/// How often at most the same kind of trouble is told of.
+/// How often at most the same kind of trouble is logged.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// Told to stop before it worked.
@@ -55,10 +55,10 @@ pub(super) struct Delivery {
     target: &'static str,
     /// The server has taken lines since the start.
     has_taken_lines: bool,
-    /// Faults in a row, and whether they were told of.
+    /// Faults in a row, and whether they were logged.
     faults: u32,
     is_told: bool,
-    /// When each kind of trouble was told of, by monotonic time.
+    /// When each kind of trouble was logged, by monotonic time.
     told: BTreeMap<&'static str, Duration>,
 }
 
@@ -205,7 +205,7 @@ impl Delivery {
         }
     }
 
-    /// Whether this kind of trouble is told of now.
+    /// Whether this kind of trouble is logged now.
     fn tells(&mut self, kind: &'static str) -> bool {
         let now = self.clock.monotonic();
         let is_due = self.told.get(kind).is_none_or(|&before| now.saturating_sub(before) >= TOLD_AGAIN);

@@ -1,4 +1,4 @@
-//! What the sink is told.
+//! The settings of the sink.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the InfluxDB sink counts.
+//! The metrics of the InfluxDB sink.
 
 use std::sync::atomic::AtomicU64;
 

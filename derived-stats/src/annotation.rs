@@ -59,7 +59,7 @@ mod nearest;
 #[cfg(feature = "parser")]
 mod parse;
 mod piece;
-mod printable;
+mod sentence;
 
 pub use ast::{Annotation, Call, Period, Source};
 pub use build::PartError;
@@ -70,4 +70,4 @@ pub use nearest::nearest;
 #[cfg(feature = "parser")]
 pub use parse::Limits;
 pub use piece::{Arguments, Ident, Span};
-pub(crate) use printable::one_of;
+pub(crate) use sentence::one_of;

@@ -74,6 +74,7 @@ pub mod annotation;
 pub mod column;
 mod description;
 pub mod entry;
+pub mod excerpt;
 mod link;
 mod map;
 mod math;

@@ -63,7 +63,6 @@
 
 #![deny(missing_docs)]
 
-mod excerpt;
 pub mod json;
 pub mod key;
 mod position;

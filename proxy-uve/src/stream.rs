@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use crate::excerpt::quoted;
+use derived_stats::excerpt::quoted;
 
 /// What stands between the prefix of a topic and the stream.
 const AGGREGATION: &str = "agg-";

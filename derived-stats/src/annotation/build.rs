@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::ast::{Annotation, Call, Period, Source};
 use super::fault::NameFault;
 use super::piece::{Arguments, Ident, Span};
-use super::printable::quoted;
+use crate::excerpt::quoted;
 
 /// Why a part of an annotation cannot be built.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]

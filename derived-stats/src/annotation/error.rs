@@ -15,18 +15,11 @@
 //! one caret where the missing text belongs. Of a long annotation only the surroundings are shown.
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use core::fmt;
 
 use super::kind::ErrorKind;
 use super::piece::Span;
-use super::printable::printable;
-
-/// How far a long annotation is shown before the fault, in bytes.
-const SHOWN_BEFORE: usize = 60;
-/// How far a long annotation is shown from the start of the fault on, in bytes.
-const SHOWN_AFTER: usize = 120;
-const INDENT: &str = "    ";
+use crate::excerpt::{Excerpt, floor_char_boundary};
 
 /// Why an annotation was refused, and where in it the fault lies.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -69,49 +62,10 @@ impl core::error::Error for AnnotationError {}
 
 impl fmt::Display for AnnotationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (text, carets) = underline(&self.input, self.span);
         writeln!(f, "annotation error:")?;
-        writeln!(f, "{INDENT}{text}")?;
-        writeln!(f, "{INDENT}{carets}")?;
+        write!(f, "{}", Excerpt::of_one_line(&self.input, self.span.range()))?;
         write!(f, "{}", self.kind)
     }
-}
-
-/// The line of text and the line of carets below it.
-fn underline(input: &str, span: Span) -> (String, String) {
-    let from = floor_char_boundary(input, span.start.saturating_sub(SHOWN_BEFORE));
-    let to = floor_char_boundary(input, span.start.saturating_add(SHOWN_AFTER));
-    let (mut text, mut carets) = (String::new(), String::new());
-    if from > 0 {
-        text.push('…');
-        carets.push(' ');
-    }
-    for (offset, character) in input[from..to].char_indices() {
-        let before = text.len();
-        text.extend(printable(character));
-        let width = text[before..].chars().count();
-        let offset = from + offset;
-        if span.range().contains(&offset) {
-            carets.extend(core::iter::repeat_n('^', width));
-        } else if offset < span.start {
-            carets.extend(core::iter::repeat_n(' ', width));
-        }
-    }
-    if to < input.len() {
-        text.push('…');
-    }
-    if span.is_empty() {
-        carets.push('^');
-    }
-    (text, carets)
-}
-
-/// The start of the character that holds byte `index`, or the end of the text.
-pub(super) fn floor_char_boundary(text: &str, index: usize) -> usize {
-    if index >= text.len() {
-        return text.len();
-    }
-    (0..=index).rev().find(|&index| text.is_char_boundary(index)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -140,14 +94,6 @@ mod tests {
         for (input, start, end, expected) in cases {
             assert_eq!(underlined(input, start, end), expected, "{input:?} {start}..{end}");
         }
-    }
-
-    #[test]
-    fn only_the_surroundings_of_a_long_annotation_are_shown() {
-        let input = format!("{}!{}", "a".repeat(500), "b".repeat(500));
-        let (text, carets) = underline(&input, Span { start: 500, end: 501 });
-        assert_eq!(text, format!("…{}!{}…", "a".repeat(60), "b".repeat(119)));
-        assert_eq!(carets, format!("{}^", " ".repeat(61)));
     }
 
     #[test]

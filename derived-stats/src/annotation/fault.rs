@@ -8,7 +8,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::piece::Span;
-use super::printable::quoted;
+use crate::excerpt::quoted;
 
 /// Why a text is not a period.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use super::fault::{NameFault, ParenthesesFault, PeriodFault};
-use super::printable::{at_most, did_you_mean, found, in_parentheses, nearest_or_known, one_of, quoted};
+use super::sentence::{at_most, found, in_parentheses, nearest_or_known, one_of};
+use crate::excerpt::{did_you_mean, quoted};
 
 /// The mistake in an annotation, with the data to act on it.
 ///

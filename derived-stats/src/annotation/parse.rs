@@ -8,9 +8,10 @@ use pest::iterators::{Pair, Pairs};
 
 use super::ast::{Annotation, Call, Period, Source};
 use super::diagnose::diagnose;
-use super::error::{AnnotationError, floor_char_boundary};
+use super::error::AnnotationError;
 use super::kind::ErrorKind;
 use super::piece::{Arguments, Ident, Span};
+use crate::excerpt::floor_char_boundary;
 use grammar::{Grammar, Rule};
 
 /// What the parser accepts at most.

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-use crate::excerpt::{Excerpt, did_you_mean, quoted};
 use crate::stream::StreamNameError;
+use derived_stats::excerpt::{Excerpt, did_you_mean, quoted};
 
 /// What can be wrong with a list: one variant for each mistake a user can make.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -61,7 +61,7 @@ impl ProxyListError {
     /// `line:column`
     pub(super) fn place(text: &str, at: usize) -> String {
         let excerpt = Excerpt::new(text, at..at);
-        format!("{}:{}", excerpt.line, excerpt.column)
+        format!("{}:{}", excerpt.line(), excerpt.column())
     }
 
     /// What is wrong.
@@ -71,12 +71,12 @@ impl ProxyListError {
 
     /// The line of the fault, from 1.
     pub fn line(&self) -> usize {
-        self.excerpt.line
+        self.excerpt.line()
     }
 
     /// The column of the fault, from 1, in characters.
     pub fn column(&self) -> usize {
-        self.excerpt.column
+        self.excerpt.column()
     }
 }
 

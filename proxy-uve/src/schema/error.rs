@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::kind::SchemaErrorKind;
-use crate::excerpt::Excerpt;
+use derived_stats::excerpt::Excerpt;
 
 /// One fault of a file of definitions.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -39,12 +39,12 @@ impl SchemaError {
 
     /// The line of the fault, from 1.
     pub fn line(&self) -> usize {
-        self.excerpt.line
+        self.excerpt.line()
     }
 
     /// The column of the fault, from 1, in characters.
     pub fn column(&self) -> usize {
-        self.excerpt.column
+        self.excerpt.column()
     }
 }
 

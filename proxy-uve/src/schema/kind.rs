@@ -6,7 +6,7 @@ use derived_stats::annotation::ErrorKind;
 use thiserror::Error;
 
 use super::proxy_type::ProxyTypeErrorKind;
-use crate::excerpt::{did_you_mean, quoted};
+use derived_stats::excerpt::{did_you_mean, quoted};
 
 /// The mistake in a definition, with the data to act on it.
 ///

@@ -10,7 +10,7 @@ use super::ast::{Definition, Field, File, Type, Word};
 use super::error::SchemaError;
 use super::kind::SchemaErrorKind;
 use super::parse;
-use crate::excerpt::Excerpt;
+use derived_stats::excerpt::Excerpt;
 
 /// A file of a hundred types has some ten kilobytes.
 const MAX_LENGTH: usize = 1024 * 1024;
@@ -108,7 +108,7 @@ impl Source {
     /// `file:line:column`
     pub(super) fn place(&self, span: Range<usize>) -> String {
         let place = Excerpt::new(&self.text, span);
-        format!("{}:{}:{}", self.name, place.line, place.column)
+        format!("{}:{}:{}", self.name, place.line(), place.column())
     }
 
     pub(super) fn error(&self, kind: SchemaErrorKind, span: Range<usize>) -> SchemaError {

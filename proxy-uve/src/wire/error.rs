@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::excerpt::quoted;
+use derived_stats::excerpt::quoted;
 
 /// The form of a payload.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

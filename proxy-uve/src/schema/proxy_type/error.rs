@@ -6,7 +6,7 @@ use std::time::Duration;
 use derived_stats::AnnotationError;
 use thiserror::Error;
 
-use crate::excerpt::quoted;
+use derived_stats::excerpt::quoted;
 
 /// A proxy type that cannot be built: its name and the first fault.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,7 +1,7 @@
 //! Why a line is not one sample with a key and a metric.
 
 use super::super::WireError;
-use crate::excerpt::quoted;
+use derived_stats::excerpt::quoted;
 
 /// The fault of a line.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -1,11 +1,13 @@
-//! The place of a fault in a text: line, column, the line itself and carets under it.
+//! The location of an error in a text: line, column, the line itself and carets under it.
 //!
-//! What every error with a caret here is printed from. Columns count characters, from 1, so that an editor finds
-//! them; carets stand right whatever the line holds, because what could garble a terminal is escaped and its width
-//! counted.
+//! Every error with a caret is printed from it, here and in `proxy-uve`. Columns count characters, from 1, so that an
+//! editor finds them; carets stand right whatever the line holds, because what could garble a terminal (line breaks,
+//! terminal escapes, right-to-left marks, combining characters) is escaped and its width counted.
 
-use std::fmt;
-use std::ops::Range;
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+use core::ops::Range;
 
 const INDENT: &str = "    ";
 /// How far a long line is shown before the fault, in bytes.
@@ -15,27 +17,34 @@ const SHOWN_AFTER: usize = 120;
 /// Quoted text in messages ends here: the line above the carets shows more of it.
 const LONGEST_QUOTE: usize = 60;
 
-/// A place in a text, ready to be shown.
+/// A location in a text, ready to be shown. It displays as two indented lines, the text and the carets, each with its
+/// line break.
+///
+/// ```
+/// use derived_stats::excerpt::Excerpt;
+///
+/// let excerpt = Excerpt::new("period = 60\nperid = 1\n", 12..17);
+/// assert_eq!((excerpt.line(), excerpt.column()), (2, 1));
+/// assert_eq!(excerpt.to_string(), "    perid = 1\n    ^^^^^\n");
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Excerpt {
-    /// From 1.
-    pub(crate) line: usize,
-    /// From 1, in characters.
-    pub(crate) column: usize,
+pub struct Excerpt {
+    line: usize,
+    column: usize,
     shown: String,
     carets: String,
 }
 
 impl Excerpt {
-    /// The place of `span`, in bytes of `text`. A span that does not fit the text is made to fit; of one that covers
-    /// several lines the first is shown.
-    pub(crate) fn new(text: &str, span: Range<usize>) -> Self {
+    /// The location of `span`, in bytes of `text`. A span that does not fit the text is made to fit; of one that covers
+    /// several lines the first is shown. Costs a pass over the text.
+    pub fn new(text: &str, span: Range<usize>) -> Self {
         let start = floor_char_boundary(text, span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
         let end = floor_char_boundary(text, span.end.clamp(start, line_end));
         let line = text[line_start..line_end].trim_end_matches('\r');
-        let (shown, carets) = underline(line, start - line_start..end - line_start);
+        let (shown, carets) = underline(line, start - line_start..end - line_start, show);
         Self {
             line: 1 + text[..line_start].matches('\n').count(),
             column: 1 + text[line_start..start].chars().count(),
@@ -43,9 +52,26 @@ impl Excerpt {
             carets,
         }
     }
+
+    /// The location of `span` in a text that should be one line: line breaks and tabs in it are shown as escapes.
+    pub fn of_one_line(text: &str, span: Range<usize>) -> Self {
+        let start = floor_char_boundary(text, span.start);
+        let end = floor_char_boundary(text, span.end.max(start));
+        let (shown, carets) = underline(text, start..end, |character, shown| shown.extend(printable(character)));
+        Self { line: 1, column: 1 + text[..start].chars().count(), shown, carets }
+    }
+
+    /// The line, from 1.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The column in characters, from 1.
+    pub fn column(&self) -> usize {
+        self.column
+    }
 }
 
-/// Two indented lines, the text and the carets, each with its line break.
 impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{INDENT}{}", self.shown)?;
@@ -53,7 +79,8 @@ impl fmt::Display for Excerpt {
     }
 }
 
-fn underline(line: &str, span: Range<usize>) -> (String, String) {
+/// The line as `show` writes each character, and the carets under the span.
+fn underline(line: &str, span: Range<usize>, show: fn(char, &mut String)) -> (String, String) {
     let from = floor_char_boundary(line, span.start.saturating_sub(SHOWN_BEFORE));
     let to = floor_char_boundary(line, span.start.saturating_add(SHOWN_AFTER));
     let indent = if from == 0 { line.len() - line.trim_start_matches([' ', '\t']).len() } else { 0 };
@@ -72,7 +99,7 @@ fn underline(line: &str, span: Range<usize>) -> (String, String) {
         let width = shown[before..].chars().count();
         let mark = if span.contains(&offset) { '^' } else { ' ' };
         if offset < span.end.max(span.start) {
-            carets.extend(std::iter::repeat_n(mark, width));
+            carets.extend(core::iter::repeat_n(mark, width));
         }
     }
     if to < line.len() {
@@ -84,36 +111,39 @@ fn underline(line: &str, span: Range<usize>) -> (String, String) {
     (shown, carets)
 }
 
-/// A tab is one blank, other characters that would garble the output are escaped.
+/// How a character of a line is shown: a tab as one blank.
 fn show(character: char, shown: &mut String) {
     match character {
         '\t' => shown.push(' '),
-        '\'' | '"' | '\\' => shown.push(character),
-        _ => shown.extend(character.escape_debug()),
+        _ => shown.extend(printable(character)),
     }
 }
 
-/// The text between backquotes, escaped, and cut when it is long.
-pub(crate) fn quoted(text: &str) -> String {
+/// How one character is shown: escaped if it would garble a message. Quotes are shown as they are.
+///
+/// Columns are counted in characters, so double-width characters (East Asian ones) make the carets after them fall
+/// short; measuring them would need tables that no valid name can profit from.
+fn printable(character: char) -> impl Iterator<Item = char> {
+    let plain = matches!(character, '\'' | '"' | '\\');
+    let escaped = (!plain).then(|| character.escape_debug());
+    plain.then_some(character).into_iter().chain(escaped.into_iter().flatten())
+}
+
+/// The text between backquotes, escaped, and cut after 60 characters.
+pub fn quoted(text: &str) -> String {
     let mut characters = text.chars();
-    let mut quote = String::from("`");
-    for character in characters.by_ref().take(LONGEST_QUOTE) {
-        show(character, &mut quote);
-    }
-    if characters.next().is_some() {
-        quote.push('…');
-    }
-    quote.push('`');
-    quote
+    let shown: String = characters.by_ref().take(LONGEST_QUOTE).flat_map(printable).collect();
+    let rest = if characters.next().is_some() { "…" } else { "" };
+    format!("`{shown}{rest}`")
 }
 
-/// The end of a sentence about an unknown name.
-pub(crate) fn did_you_mean(name: Option<&str>) -> String {
+/// The end of a sentence about an unknown name; empty without a proposal.
+pub fn did_you_mean(name: Option<&str>) -> String {
     name.map_or_else(String::new, |name| format!("; did you mean {}?", quoted(name)))
 }
 
 /// The start of the character that holds byte `index`, or the end of the text.
-fn floor_char_boundary(text: &str, index: usize) -> usize {
+pub(crate) fn floor_char_boundary(text: &str, index: usize) -> usize {
     if index >= text.len() {
         return text.len();
     }
@@ -122,6 +152,8 @@ fn floor_char_boundary(text: &str, index: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -151,9 +183,31 @@ mod tests {
     #[test]
     fn only_the_surroundings_of_a_long_line_are_shown() {
         let line = format!("{}!{}", "a".repeat(500), "b".repeat(500));
-        let (shown, carets) = underline(&line, 500..501);
+        let (shown, carets) = underline(&line, 500..501, show);
         assert_eq!(shown, format!("…{}!{}…", "a".repeat(80), "b".repeat(119)));
         assert_eq!(carets, format!("{}^", " ".repeat(81)));
+    }
+
+    #[test]
+    fn quoting_escapes_what_would_garble_a_message_and_nothing_else() {
+        let cases = [
+            ("raw", "`raw`"),
+            ("it's \"é\" \\", "`it's \"é\" \\`"),
+            ("a\nb", "`a\\nb`"),
+            ("\u{1b}[31m", "`\\u{1b}[31m`"),
+            ("\u{202e}", "`\\u{202e}`"),
+            ("e\u{301}", "`e\\u{301}`"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(quoted(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn quoting_cuts_long_text() {
+        let quote = quoted(&"x".repeat(1000));
+        assert_eq!(quote, format!("`{}…`", "x".repeat(60)));
+        assert_eq!(quoted(&"x".repeat(60)), format!("`{}`", "x".repeat(60)));
     }
 
     proptest! {

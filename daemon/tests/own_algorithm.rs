@@ -119,7 +119,7 @@ fn it_runs_inline_and_before_a_detector() {
     let last: Value = serde_json::from_str(scored.lines().last().unwrap()).unwrap();
     assert_eq!((&last["report"], &last["result"]["metric"]), (&json!("ok"), &json!(2)), "{scored}");
     let words = output(&["explain", "1.CountAbove(100)-raw:DSAnomaly:EWM:1"], "");
-    assert!(words.contains("aggregate   CountAbove: how many samples are above a limit"), "{words}");
+    assert!(words.contains("CountAbove takes the samples of a period: how many samples are above a limit"), "{words}");
 }
 
 #[test]

@@ -13,6 +13,7 @@
 use alloc::borrow::Cow;
 
 use crate::algorithm::ewm::{ALPHA, Moments, NEWEST, SIGMA, alpha, explain_moments, flaw};
+use crate::algorithm::tally::MAX_SAMPLES;
 use crate::algorithm::{Algorithm, Alpha, Detector, Measured, Sample, UpdateError};
 use crate::entry::{Built, Entry, Explanation, Field, Given, NumberKind, Role, Roles, TextSource, Unit};
 use crate::number::{Number, Numeric, ValueType};
@@ -32,9 +33,6 @@ const SUMMARY: &str = "how many deviations (sigma) the newest value is away from
 
 /// Below this distance, in standard deviations, a sample is quiet.
 const QUIET_SIGMA: f64 = 0.5;
-
-/// The largest count that fits beside the flags: a sample every microsecond for nine years.
-const MAX_SAMPLES: u64 = (1 << 48) - 1;
 
 const SAMPLES: Field = Field::number("samples", NumberKind::U64, Unit::Samples, "values seen by the detector");
 const ALGO: Field = Field::text("algo", TextSource::Literal("EWM"), "the detector");

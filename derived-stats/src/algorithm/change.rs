@@ -14,12 +14,12 @@
 //!
 //! The original compares its first sample with an uninitialised value; here the first sample is always new.
 
+use crate::algorithm::tally::state_is_tally;
 use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError};
 use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::Numeric;
 use crate::record::Record;
 use crate::report::Report;
-use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The menu entry of `DSChange`.
 pub(crate) static ENTRY: Entry = Entry::new("DSChange", Roles::AGGREGATE, SUMMARY, |_| Ok(Built::aggregate(Change)))
@@ -45,17 +45,7 @@ const SUMMARY: &str = "the newest sample, unchanged while it equals the one befo
 pub struct Change;
 
 impl<T: Numeric> Algorithm<T> for Change {
-    type State = Tally<T>;
-
-    #[inline]
-    fn start(&self) -> Tally<T> {
-        Tally::default()
-    }
-
-    #[inline]
-    fn is_empty(&self, state: &Tally<T>) -> bool {
-        state.is_empty()
-    }
+    state_is_tally!(T);
 
     #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {
@@ -75,32 +65,6 @@ impl<T: Numeric> Algorithm<T> for Change {
     #[inline]
     fn value(&self, state: &Tally<T>, _now: u64, _value: usize) -> Option<Measured> {
         state.measured()
-    }
-
-    fn takes_every_sample(&self) -> bool {
-        true
-    }
-
-    fn words(&self) -> Option<usize> {
-        Some(Tally::<T>::WORDS)
-    }
-
-    #[inline]
-    fn load(&self, words: &[u64]) -> Option<Tally<T>> {
-        Tally::load(words)
-    }
-
-    #[inline]
-    fn store(&self, state: &Tally<T>, words: &mut [u64]) {
-        state.store(words);
-    }
-
-    fn save(&self, state: &Tally<T>, words: &mut WordWriter<'_>) {
-        state.save(words);
-    }
-
-    fn restore(&self, words: &mut Words<'_>) -> Result<Tally<T>, RestoreError> {
-        Tally::restore(words)
     }
 }
 

@@ -12,12 +12,12 @@
 //! | memory | 16 bytes an object |
 //! | cost | constant for each sample |
 
+use crate::algorithm::tally::state_is_tally;
 use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError};
 use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::Numeric;
 use crate::record::Record;
 use crate::report::Report;
-use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The menu entry of `DSNone`.
 pub(crate) static ENTRY: Entry = Entry::new("DSNone", Roles::AGGREGATE, "the newest sample", |_| {
@@ -42,17 +42,7 @@ pub(crate) static ENTRY: Entry = Entry::new("DSNone", Roles::AGGREGATE, "the new
 pub struct Newest;
 
 impl<T: Numeric> Algorithm<T> for Newest {
-    type State = Tally<T>;
-
-    #[inline]
-    fn start(&self) -> Tally<T> {
-        Tally::default()
-    }
-
-    #[inline]
-    fn is_empty(&self, state: &Tally<T>) -> bool {
-        state.is_empty()
-    }
+    state_is_tally!(T);
 
     #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {
@@ -70,32 +60,6 @@ impl<T: Numeric> Algorithm<T> for Newest {
     #[inline]
     fn value(&self, state: &Tally<T>, _now: u64, _value: usize) -> Option<Measured> {
         state.measured()
-    }
-
-    fn takes_every_sample(&self) -> bool {
-        true
-    }
-
-    fn words(&self) -> Option<usize> {
-        Some(Tally::<T>::WORDS)
-    }
-
-    #[inline]
-    fn load(&self, words: &[u64]) -> Option<Tally<T>> {
-        Tally::load(words)
-    }
-
-    #[inline]
-    fn store(&self, state: &Tally<T>, words: &mut [u64]) {
-        state.store(words);
-    }
-
-    fn save(&self, state: &Tally<T>, words: &mut WordWriter<'_>) {
-        state.save(words);
-    }
-
-    fn restore(&self, words: &mut Words<'_>) -> Result<Tally<T>, RestoreError> {
-        Tally::restore(words)
     }
 }
 

@@ -18,6 +18,7 @@
 //! in order of arrival. The sum over a window is [`RangeSum`].
 
 use crate::algorithm::range::{RANGE, explain_window, window};
+use crate::algorithm::tally::state_is_tally;
 use crate::algorithm::{Algorithm, Measured, MergeError, Range, RangeState, Sample, Tally, UpdateError};
 use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::Numeric;
@@ -53,17 +54,7 @@ pub(crate) static ENTRY: Entry = Entry::new("DSSum", Roles::AGGREGATE, "the sum 
 pub struct Sum;
 
 impl<T: Numeric> Algorithm<T> for Sum {
-    type State = Tally<T>;
-
-    #[inline]
-    fn start(&self) -> Tally<T> {
-        Tally::default()
-    }
-
-    #[inline]
-    fn is_empty(&self, state: &Tally<T>) -> bool {
-        state.is_empty()
-    }
+    state_is_tally!(T);
 
     #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {
@@ -84,35 +75,9 @@ impl<T: Numeric> Algorithm<T> for Sum {
         state.measured()
     }
 
-    fn takes_every_sample(&self) -> bool {
-        true
-    }
-
     fn merge(&self, into: &mut Tally<T>, from: &Tally<T>) -> Result<(), MergeError> {
         into.add_all(from);
         Ok(())
-    }
-
-    fn words(&self) -> Option<usize> {
-        Some(Tally::<T>::WORDS)
-    }
-
-    #[inline]
-    fn load(&self, words: &[u64]) -> Option<Tally<T>> {
-        Tally::load(words)
-    }
-
-    #[inline]
-    fn store(&self, state: &Tally<T>, words: &mut [u64]) {
-        state.store(words);
-    }
-
-    fn save(&self, state: &Tally<T>, words: &mut WordWriter<'_>) {
-        state.save(words);
-    }
-
-    fn restore(&self, words: &mut Words<'_>) -> Result<Tally<T>, RestoreError> {
-        Tally::restore(words)
     }
 }
 

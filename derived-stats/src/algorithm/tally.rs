@@ -6,8 +6,56 @@ use crate::record::Record;
 use crate::report::Flaw;
 use crate::saved::{RestoreError, WordWriter, Words};
 
-/// The largest count that fits: a sample every microsecond for nine years.
-const MAX_SAMPLES: u64 = (1 << 48) - 1;
+/// The largest count of samples in any state, so that marks fit beside it: a sample every microsecond for nine years.
+pub(super) const MAX_SAMPLES: u64 = (1 << 48) - 1;
+
+/// The part of `impl Algorithm<T>` that is the same for every algorithm whose state is a [`Tally`] and that takes every
+/// sample: all but taking a sample, reporting and merging.
+macro_rules! state_is_tally {
+    ($T:ident) => {
+        type State = $crate::algorithm::Tally<$T>;
+
+        #[inline]
+        fn start(&self) -> $crate::algorithm::Tally<$T> {
+            $crate::algorithm::Tally::default()
+        }
+
+        #[inline]
+        fn is_empty(&self, state: &$crate::algorithm::Tally<$T>) -> bool {
+            state.is_empty()
+        }
+
+        fn takes_every_sample(&self) -> bool {
+            true
+        }
+
+        fn words(&self) -> Option<usize> {
+            Some($crate::algorithm::Tally::<$T>::WORDS)
+        }
+
+        #[inline]
+        fn load(&self, words: &[u64]) -> Option<$crate::algorithm::Tally<$T>> {
+            $crate::algorithm::Tally::load(words)
+        }
+
+        #[inline]
+        fn store(&self, state: &$crate::algorithm::Tally<$T>, words: &mut [u64]) {
+            state.store(words);
+        }
+
+        fn save(&self, state: &$crate::algorithm::Tally<$T>, words: &mut $crate::saved::WordWriter<'_>) {
+            state.save(words);
+        }
+
+        fn restore(
+            &self,
+            words: &mut $crate::saved::Words<'_>,
+        ) -> Result<$crate::algorithm::Tally<$T>, $crate::saved::RestoreError> {
+            $crate::algorithm::Tally::restore(words)
+        }
+    };
+}
+pub(crate) use state_is_tally;
 
 /// A value, the number of samples behind it, and two marks: 16 bytes.
 ///

@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::algorithm::range::Range;
+use crate::algorithm::tally::MAX_SAMPLES;
 use crate::algorithm::{Sample, UpdateError};
 use crate::number::{Numeric, ValueType};
 use crate::saved::{RestoreError, WordWriter, Words};
@@ -11,9 +12,6 @@ use crate::wide::Wide;
 
 /// The most buckets a window can have: 2^8, by the choice of their width.
 pub(super) const MAX_BUCKETS: usize = 256;
-
-/// The most samples a saved bucket can have: one every microsecond for nine years.
-const MAX_SAMPLES: u64 = (1 << 48) - 1;
 
 /// The window of an object that had a sample.
 #[derive(Clone, Debug, PartialEq)]

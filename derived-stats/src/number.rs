@@ -24,11 +24,7 @@ impl ValueType {
     /// Whether a value has this type, or one that converts to it exactly; see [`Numeric::from_number`].
     #[inline]
     pub fn accepts(self, value: Number) -> bool {
-        match self {
-            Self::F64 => f64::from_number(value).is_ok(),
-            Self::I64 => matches!(value, Number::I64(_)) || i64::from_number(value).is_ok(),
-            Self::U64 => matches!(value, Number::U64(_)) || u64::from_number(value).is_ok(),
-        }
+        value.to_type(self).is_some()
     }
 }
 

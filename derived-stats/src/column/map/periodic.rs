@@ -115,7 +115,9 @@ impl Periodic {
         match &mut self.results {
             Results::Closed { windows, at } => {
                 windows.clear(slot);
-                at.iter_mut().skip(slot).take(1).for_each(|at| *at = 0);
+                if let Some(at) = at.get_mut(slot) {
+                    *at = 0;
+                }
             }
             // A detector that is not ready goes on learning.
             Results::Downstream { .. } => {}
@@ -136,7 +138,7 @@ impl Periodic {
     }
 
     pub(super) fn clear(&mut self, slot: usize) {
-        self.forget(slot);
+        self.counters.iter_mut().for_each(|counters| counters.clear(slot));
         self.forget_samples(slot);
         self.drop_unready(slot);
     }

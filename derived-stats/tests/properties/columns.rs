@@ -13,7 +13,7 @@ use derived_stats::column::{
 use derived_stats::{MetricKind, Number, Record, Report, Silence, Spec, State, UpdateError, Words};
 use proptest::prelude::*;
 
-use crate::input::{any_number, sample, silence};
+use crate::input::{Story, any_number, sample, silence};
 use crate::shapes::{for_each, shapes};
 
 /// At both ends of words, and in words of their own.
@@ -35,19 +35,7 @@ enum Operation {
     Shrink(usize),
 }
 
-/// A spec and what happens to its objects.
-#[derive(Clone)]
-struct Case {
-    spec: Arc<Spec>,
-    silence: Silence,
-    operations: Vec<Operation>,
-}
-
-impl fmt::Debug for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} under {:?}: {:#?}", self.spec, self.silence, self.operations)
-    }
-}
+type Case = Story<Operation>;
 
 fn cases(spec: Arc<Spec>) -> impl Strategy<Value = Case> {
     let slot = || prop::sample::select(SLOTS.to_vec());
@@ -63,10 +51,10 @@ fn cases(spec: Arc<Spec>) -> impl Strategy<Value = Case> {
         1 => Just(Operation::Restart),
         1 => (0..200usize).prop_map(Operation::Shrink),
     ];
-    (silence(), prop::collection::vec(operation, 1..30)).prop_map(move |(silence, operations)| Case {
+    (silence(), prop::collection::vec(operation, 1..30)).prop_map(move |(silence, events)| Case {
         spec: spec.clone(),
         silence,
-        operations,
+        events,
     })
 }
 
@@ -412,7 +400,7 @@ fn property_columns_are_one_state_for_each_object() {
         |shape| shape.specs().prop_flat_map(cases),
         |case| {
             let mut both = Both::new(&case.spec, case.silence);
-            for operation in &case.operations {
+            for operation in &case.events {
                 both.apply(operation)?;
                 both.compare()?;
             }

@@ -68,17 +68,17 @@ pub(crate) fn events(value: ValueType, most: usize) -> impl Strategy<Value = Vec
     })
 }
 
-/// A pipeline and what happens to it.
+/// A spec and what happens to its pipeline, map or columns.
 #[derive(Clone)]
-pub(crate) struct Story {
+pub(crate) struct Story<E = Event> {
     pub(crate) spec: Arc<Spec>,
     pub(crate) silence: Silence,
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<E>,
 }
 
-impl fmt::Debug for Story {
+impl<E: fmt::Debug> fmt::Debug for Story<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} under {:?}: {:?}", self.spec, self.silence, self.events)
+        write!(f, "{} under {:?}: {:#?}", self.spec, self.silence, self.events)
     }
 }
 

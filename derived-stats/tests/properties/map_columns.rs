@@ -14,7 +14,7 @@ use derived_stats::{
 };
 use proptest::prelude::*;
 
-use crate::input::{any_number, any_spec, sample, silence};
+use crate::input::{Story, any_number, any_spec, sample, silence};
 use crate::registered::REGISTRY;
 use crate::shapes::for_each_metric;
 
@@ -43,18 +43,7 @@ enum Operation {
     Shrink(usize),
 }
 
-#[derive(Clone)]
-struct Case {
-    spec: Arc<Spec>,
-    silence: Silence,
-    operations: Vec<Operation>,
-}
-
-impl fmt::Debug for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} under {:?}: {:#?}", self.spec, self.silence, self.operations)
-    }
-}
+type Case = Story<Operation>;
 
 fn cases(spec: Arc<Spec>) -> impl Strategy<Value = Case> {
     let slot = || prop::sample::select(SLOTS.to_vec());
@@ -75,10 +64,10 @@ fn cases(spec: Arc<Spec>) -> impl Strategy<Value = Case> {
         1 => Just(Operation::Restart),
         1 => (0..140usize).prop_map(Operation::Shrink),
     ];
-    (silence(), prop::collection::vec(operation, 1..20)).prop_map(move |(silence, operations)| Case {
+    (silence(), prop::collection::vec(operation, 1..20)).prop_map(move |(silence, events)| Case {
         spec: spec.clone(),
         silence,
-        operations,
+        events,
     })
 }
 
@@ -282,7 +271,7 @@ fn read(words: &mut Words<'_>, restore: impl FnOnce(&mut Words<'_>) -> Result<()
 fn property_a_column_of_maps_is_a_map_pipeline_for_each_object() {
     for_each_metric(cases, |case| {
         let mut both = Both::new(&case);
-        for operation in &case.operations {
+        for operation in &case.events {
             both.apply(operation)?;
             both.compare()?;
         }
@@ -298,7 +287,7 @@ proptest! {
         word in prop_oneof![0..20u64, any::<u64>()],
     ) {
         let mut both = Both::new(&case);
-        for operation in &case.operations {
+        for operation in &case.events {
             both.apply(operation)?;
         }
         let column = &mut both.column;

@@ -1,13 +1,12 @@
 //! A map of metrics is a pipeline for each of its keys.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use derived_stats::{Context, MapPipeline, MetricKind, Number, Pipeline, SavedMap, Silence, Spec, ValueType};
 use proptest::prelude::*;
 
-use crate::input::{sample, silence};
+use crate::input::{Story, sample, silence};
 use crate::shapes::{Shape, for_each, shapes};
 
 const KEYS: [&str; 4] = ["", "blue", "green", "red"];
@@ -21,20 +20,7 @@ enum Happening {
     Restart,
 }
 
-#[derive(Clone)]
-struct Story {
-    spec: Arc<Spec>,
-    silence: Silence,
-    happenings: Vec<Happening>,
-}
-
-impl fmt::Debug for Story {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} under {:?}: {:?}", self.spec, self.silence, self.happenings)
-    }
-}
-
-fn stories(shape: &Shape) -> BoxedStrategy<Story> {
+fn stories(shape: &Shape) -> BoxedStrategy<Story<Happening>> {
     let tell = |spec: Arc<Spec>| {
         let key = || prop::sample::select(KEYS.to_vec());
         let values = prop::collection::btree_map(key(), sample(spec.value_type()), 0..4);
@@ -44,10 +30,10 @@ fn stories(shape: &Shape) -> BoxedStrategy<Story> {
             3 => Just(Happening::Close),
             1 => Just(Happening::Restart),
         ];
-        (silence(), prop::collection::vec(happening, 0..40)).prop_map(move |(silence, happenings)| Story {
+        (silence(), prop::collection::vec(happening, 0..40)).prop_map(move |(silence, events)| Story {
             spec: spec.clone(),
             silence,
-            happenings,
+            events,
         })
     };
     shape.specs().prop_flat_map(tell).boxed()
@@ -66,7 +52,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(story: &Story) -> Self {
+    fn new(story: &Story<Happening>) -> Self {
         let Story { spec, silence, .. } = story;
         Self { spec: spec.clone(), silence: *silence, keys: BTreeMap::new(), shown: BTreeMap::new(), periods: 0 }
     }
@@ -162,7 +148,7 @@ fn property_a_map_is_a_pipeline_for_each_key() {
     for_each(shapes(), stories, |story| {
         let mut map = MapPipeline::new(story.spec.clone()).with_silence(story.silence);
         let mut model = Model::new(&story);
-        for (step, happening) in story.happenings.iter().enumerate() {
+        for (step, happening) in story.events.iter().enumerate() {
             let now = step as u64 * 300_000;
             match happening {
                 Happening::Close => {

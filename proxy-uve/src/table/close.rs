@@ -268,19 +268,14 @@ impl<S: ResultSink> StreamState<S> {
         } else {
             self.forget(plan, closing.group, slot);
         }
-        if self.is_done_with(slot) {
+        if !self.holds(slot) {
             keys.free(slot);
         }
     }
 
     /// Whether the object is alive or has samples in any group.
     pub(super) fn holds(&self, slot: usize) -> bool {
-        !self.is_done_with(slot)
-    }
-
-    /// Whether no group has anything of the object.
-    pub(super) fn is_done_with(&self, slot: usize) -> bool {
-        (0..self.groups.len()).all(|group| self.group_is_done_with(group, slot))
+        (0..self.groups.len()).any(|group| !self.group_is_done_with(group, slot))
     }
 
     /// Whether the object is neither alive in a group nor has samples there, not even in the window that is closing.

@@ -231,7 +231,7 @@ impl<S: ResultSink> StreamState<S> {
                 }
             }
         }
-        if outcome == Fate::Refused && self.is_done_with(slot) {
+        if outcome == Fate::Refused && !self.holds(slot) {
             keys.free(slot);
         }
         self.dirty.insert(slot / CHUNK_SLOTS);

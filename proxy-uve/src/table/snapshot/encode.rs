@@ -16,8 +16,9 @@ impl<S: ResultSink> StreamState<S> {
         let last = *used.last()?;
         let mut out = seal::begin();
         out.extend(((last + 1 - first) as u16).to_le_bytes());
+        let mut next_used = used.iter().peekable();
         for slot in first..=last {
-            let key = if self.holds(slot) { keys.key(slot) } else { &[] };
+            let key = if next_used.next_if_eq(&&slot).is_some() { keys.key(slot) } else { &[] };
             out.extend((key.len() as u32).to_le_bytes());
             out.extend(key);
         }

@@ -41,7 +41,7 @@ test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on 
 	DERIVED_STATSD_FAULT_SEEDS=20000 $(CARGO) test -p daemon --all-features --lib kafka::fake
 	DERIVED_STATSD_FAULT_SEEDS=4 DERIVED_STATSD_FAULT_SAMPLES=85000 \
 		$(CARGO) test -p daemon --all-features --test kafka_faults -- --test-threads=1
-	.ci/fuzz 1800
+	$(MAKE) fuzz
 
 fuzz: ## Every fuzz target for its share of half an hour; with libFuzzer if nightly Rust and cargo-fuzz are installed
 	.ci/fuzz $(or $(FUZZ_ARGS),1800)

@@ -188,7 +188,7 @@ impl<'p> Decoder<'p> {
     fn check_value(&self, value: Number) -> Result<(), String> {
         match self.what.plan.accepts(value) {
             true => Ok(()),
-            false => Err(bad_value(value, &self.what.value_types, self.what.type_source)),
+            false => Err(bad_value(value, self.what.plan.value_types(), self.what.type_source)),
         }
     }
 

@@ -23,8 +23,6 @@ pub(crate) struct What {
     pub(crate) type_names: Option<Vec<String>>,
     /// The columns of the results, if they are the same for all.
     pub(crate) columns: Option<Vec<&'static str>>,
-    /// The types of the metrics, each once.
-    pub(crate) value_types: Vec<ValueType>,
     pub(crate) type_source: TypeSource,
     /// Whether a metric is a counter whose differences may leave its type: those of unsigned readings never do.
     pub(crate) may_overflow: bool,
@@ -50,32 +48,20 @@ impl What {
         let stream = StreamName::new("Recorded", NUMBER).context("name the stream")?;
         let names = types.iter().map(|proxy_type| proxy_type.name().to_owned()).collect();
         let attributes = types.iter().flat_map(|proxy_type| proxy_type.attributes());
-        let specs: Vec<&Spec> = attributes.clone().map(|attribute| &*attribute.spec).collect();
-        let columns: Vec<Vec<&'static str>> =
-            attributes.map(|attribute| column_names(attribute.spec.description())).collect::<anyhow::Result<_>>()?;
+        let may_overflow = |spec: &Spec| spec.metric() == MetricKind::Agg && spec.value_type() != ValueType::U64;
+        let columns: Vec<Vec<&'static str>> = attributes
+            .clone()
+            .map(|attribute| column_names(attribute.spec.description()))
+            .collect::<anyhow::Result<_>>()?;
         let alike = columns.windows(2).all(|pair| pair[0] == pair[1]);
         Ok(Self {
             columns: columns.into_iter().next().filter(|_| alike),
             plan: Arc::new(Plan::new(stream, &types)),
             type_names: args.annotation.is_none().then_some(names),
-            value_types: value_types(&specs),
             type_source: TypeSource::of(args),
-            may_overflow: specs
-                .iter()
-                .any(|spec| spec.metric() == MetricKind::Agg && spec.value_type() != ValueType::U64),
+            may_overflow: attributes.map(|attribute| &attribute.spec).any(|spec| may_overflow(spec)),
         })
     }
-}
-
-/// The types of the samples, each once.
-fn value_types(specs: &[&Spec]) -> Vec<ValueType> {
-    let mut types = Vec::new();
-    for value_type in specs.iter().map(|spec| spec.value_type()) {
-        if !types.contains(&value_type) {
-            types.push(value_type);
-        }
-    }
-    types
 }
 
 /// The names of the columns of a result.

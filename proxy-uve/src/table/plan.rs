@@ -148,6 +148,11 @@ impl Plan {
         lanes.chain(self.groups.iter().map(|group| group.period)).max().unwrap_or(1)
     }
 
+    /// The types of the values that the proxy types take, each once, in the order of their first results.
+    pub fn value_types(&self) -> &[ValueType] {
+        &self.value_types
+    }
+
     /// Whether any proxy type can take the value.
     #[inline]
     pub fn accepts(&self, value: Number) -> bool {

@@ -17,7 +17,6 @@ use alloc::vec::Vec;
 use crate::column::MapColumn;
 use crate::column::map::Key;
 use crate::saved::{RestoreError, Words};
-use crate::spec::SpecLink;
 
 const NAME: &str = "name of a key";
 
@@ -27,7 +26,7 @@ impl MapColumn {
 
     /// The versions of the algorithms' words that [`save`](Self::save) writes; keep them with the words.
     pub fn versions(&self) -> Vec<u16> {
-        self.spec.links().map(SpecLink::state_version).collect()
+        self.spec.versions()
     }
 
     /// Appends the words of the object: its keys with their states.

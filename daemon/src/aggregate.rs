@@ -30,6 +30,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use daemon_base::clock::{Clock as _, SystemClock};
 use derived_stats::Registry;
 use proxy_uve::wire::line::LineForm;
 use proxy_uve::{Fate, TableSettings};
@@ -41,7 +42,6 @@ use crate::aggregate::pipeline::{Outcome, Pipeline};
 use crate::aggregate::rows::RowFormat;
 use crate::aggregate::what::What;
 use crate::cli::AggregateArgs;
-use crate::clock::{Clock as _, SystemClock};
 use crate::recorded;
 
 /// The exit code of a bad annotation, schema or output, as of any wrong argument.
@@ -103,7 +103,7 @@ fn summarise(outcome: &Outcome, what: &What, lateness: Duration, took: Duration)
         eprintln!("{bad_lines} bad lines were left out");
     }
     if fates.late > 0 {
-        let lateness = crate::config::duration::print(lateness);
+        let lateness = daemon_base::setting::duration::print(lateness);
         eprintln!(
             "{} records came more than {lateness} behind the newest one and were left out; if the files are not in \
              the order of time, raise --allowed-lateness",

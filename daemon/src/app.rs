@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::clock::{Clock, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
 
-use crate::clock::{Clock, SystemClock};
 use crate::contiv::{self, Latest, LegacyServer, LegacySettings, ScraperSettings};
 use crate::engine::{Engine, EngineSettings};
 use crate::http::{HttpSettings, Server, Shared};

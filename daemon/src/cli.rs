@@ -134,7 +134,7 @@ pub(crate) struct AggregateArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) schema: Option<PathBuf>,
     /// How far behind the newest record a record may be and still count, as aggregation.allowed_lateness of the daemon.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = crate::config::duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = daemon_base::setting::duration::parse)]
     pub(crate) allowed_lateness: std::time::Duration,
     /// Threads at work; the rows are the same for any number. Up to 16.
     #[arg(long, default_value_t = 1)]
@@ -188,7 +188,7 @@ impl From<FormatArg> for LineForm {
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
     /// Stop after this long, such as 90s; without it, run until Ctrl-C.
-    #[arg(long = "for", value_name = "DURATION", value_parser = crate::config::duration::parse)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = daemon_base::setting::duration::parse)]
     pub(crate) duration: Option<std::time::Duration>,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
@@ -224,7 +224,7 @@ pub(crate) struct TopArgs {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
     pub(crate) url: String,
     /// How often to look, at least 100ms.
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = crate::config::duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = daemon_base::setting::duration::parse)]
     pub(crate) interval: std::time::Duration,
     /// Print one table and stop.
     #[arg(long)]

@@ -9,11 +9,9 @@
 //! `docs/src/reference/configuration.md`, the example file `derived-statsd.example.toml`; tests hold both to the keys
 //! that exist.
 
-mod address;
 mod check;
 mod collector;
 mod contiv;
-pub(crate) mod duration;
 mod environment;
 mod file;
 mod flags;
@@ -21,32 +19,28 @@ mod influxdb;
 mod kafka;
 mod keys;
 mod layers;
-mod list;
 mod load;
 mod opserver;
 mod problem;
 #[cfg(test)]
 mod robustness;
-mod secret;
 mod streams;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use daemon_base::setting::{address, duration};
+use daemon_log::LogConfig;
 use proxy_uve::TableSettings;
 use serde::Deserialize;
 
-use crate::log::LogConfig;
-
-pub(crate) use self::address::authorities;
 pub(crate) use self::contiv::{Contiv, ETCD_PORT, NETMASTER_PORT};
 pub(crate) use self::influxdb::{InfluxDb, Precision, ServerPart, base as influxdb_base, server_parts};
 pub(crate) use self::kafka::{Kafka, LogKind, ResultsFormat};
 pub(crate) use self::load::{Loaded, Sources, Survey, load, survey};
 pub(crate) use self::opserver::{Opserver, PORT as OPSERVER_PORT, PolledSamples};
 pub(crate) use self::problem::Problems;
-pub(crate) use self::secret::Secret;
 pub(crate) use self::streams::Streams;
 
 /// Everything that can be configured.

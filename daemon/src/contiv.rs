@@ -32,6 +32,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use daemon_base::backoff::random_share;
+use daemon_base::clock::{Clock, micros};
+use daemon_base::stop::{self, STOP_INTERVAL};
+use daemon_log::{LogError, PartitionLog};
 use netplugin_adapter::{DecodeError, Limits, ServiceStats, decode};
 use tracing::{error, info, warn};
 
@@ -40,11 +44,7 @@ use self::discovery::Discovery;
 use self::get::{GetError, Getter};
 use self::schedule::Schedule;
 use self::settings::Node;
-use crate::backoff::random_share;
-use crate::clock::{Clock, micros};
 use crate::intake::Intake;
-use crate::log::{LogError, PartitionLog};
-use crate::stop::{self, STOP_INTERVAL};
 
 pub(crate) use self::latest::Latest;
 pub(crate) use self::legacy::{LegacyServer, LegacySettings};

@@ -16,12 +16,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::clock::{Clock, SystemClock};
 use proxy_uve::proxy_list::{DEFAULT_PROXY_LIST, ProxyList};
 use proxy_uve::schema::Schema;
 use tokio::sync::watch;
 
 use crate::app::{self, AppSettings, StopSignals};
-use crate::clock::{Clock, SystemClock};
 use crate::config::{Loaded, Streams};
 use crate::engine::Engine;
 use crate::http::Server;

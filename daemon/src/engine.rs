@@ -15,14 +15,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::clock::Clock;
+use daemon_log::{Log, PartitionLog};
 use proxy_uve::Plan;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::clock::Clock;
 use crate::intake::Intake;
 use crate::kafka::engine::KafkaSettings;
-use crate::log::{Log, PartitionLog};
 use crate::places::Places;
 use crate::result_line::LineReader;
 use crate::sink::{self, EventHub, FileSink, InfluxSettings, InfluxSink, Sink, ViewSink};

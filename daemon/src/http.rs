@@ -24,13 +24,13 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use daemon_base::clock::Clock;
+use daemon_log::Log;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use crate::clock::Clock;
 use crate::intake::Intake;
-use crate::log::Log;
 use crate::places::Places;
 use crate::sink::EventHub;
 use crate::telemetry::Telemetry;

@@ -16,11 +16,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use daemon_log::{AppendBatch, LogError, PartitionId};
 use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
 use proxy_uve::wire::{WireSample, encode_json, encode_stored, encode_xml};
 use proxy_uve::{ObjectKey, StreamName};
-
-use crate::log::{AppendBatch, LogError, PartitionId};
 
 /// Knows which streams there are and where their objects go.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Kafka as the log: how a group of daemons shares the work, and loses and repeats nothing.
 //!
-//! The three kinds of data that a log holds (see [`log`](crate::log)) are topics: the inputs, the states, the results
+//! The three kinds of data that a log holds (see [`log`](daemon_log)) are topics: the inputs, the states, the results
 //! ([`names`]). A *worker* is a member of the consumer group; what it commits is one transaction ([`group`]).
 //!
 //! ```text

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use daemon_log::PartitionLog;
 use proxy_uve::{Fate, Fates};
 use serde_json::{Map, Value, json};
 
-use crate::log::PartitionLog;
 use crate::restored::RestoredStates;
 use crate::telemetry::Telemetry;
 
@@ -83,7 +83,7 @@ pub(crate) struct LocalPlaces {
 
 impl Places for LocalPlaces {
     fn places(&self) -> anyhow::Result<Vec<Place>> {
-        let place = |(id, status): (crate::log::PartitionId, crate::telemetry::PartitionStatus)| {
+        let place = |(id, status): (daemon_log::PartitionId, crate::telemetry::PartitionStatus)| {
             let next = self.log.bounds(id).map_or(status.cursor, |bounds| bounds.next);
             Place {
                 stream: status.stream,
@@ -109,8 +109,9 @@ impl Places for LocalPlaces {
 
 #[cfg(test)]
 mod tests {
+    use daemon_log::{EmbeddedLog, LogConfig, PartitionId};
+
     use super::*;
-    use crate::log::{EmbeddedLog, LogConfig, PartitionId};
     use crate::telemetry::PartitionStatus;
 
     #[test]

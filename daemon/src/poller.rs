@@ -55,6 +55,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use daemon_base::backoff::random_share;
+use daemon_base::clock::{Clock, micros};
+use daemon_base::servers::Servers;
+use daemon_base::stop::STOP_INTERVAL;
+use daemon_log::Log;
 use tracing::{error, info, warn};
 
 use self::answer::{Question, Reading};
@@ -62,13 +67,8 @@ use self::changes::Changes;
 use self::client::{Client, FetchError};
 use self::handover::Handover;
 use self::telemetry::{Outcome, Rejected};
-use crate::backoff::random_share;
-use crate::clock::{Clock, micros};
 use crate::config::PolledSamples;
 use crate::intake::Intake;
-use crate::log::Log;
-use crate::servers::Servers;
-use crate::stop::STOP_INTERVAL;
 
 pub(crate) use self::settings::PollerSettings;
 pub(crate) use self::telemetry::PollerTelemetry;

@@ -12,13 +12,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::clock::{Clock, SystemClock};
+use daemon_log::{AppendBatch, Log, LogError};
 use indicatif::ProgressBar;
 
-use crate::clock::{Clock, SystemClock};
 use crate::engine::{Engine, EngineSettings, LogSettings};
 use crate::intake::Intake;
 use crate::kafka;
-use crate::log::{AppendBatch, Log, LogError};
 use crate::recorded;
 
 /// Bytes of lines appended at a time: large enough to make a sync cheap.

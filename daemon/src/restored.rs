@@ -1,10 +1,9 @@
 //! What the last restore of a partition kept, dropped and started anew: for the log and for the partition's status.
 
+use daemon_log::PartitionId;
 use proxy_uve::RestoreReport;
 use serde_json::{Value, json};
 use tracing::{info, warn};
-
-use crate::log::PartitionId;
 
 /// A [`RestoreReport`] as text.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

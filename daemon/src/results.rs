@@ -4,11 +4,11 @@ use std::io::{BufWriter, Write as _};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use daemon_base::clock::{Clock, SystemClock};
+use daemon_log::{EmbeddedLog, Log};
 
-use crate::clock::{Clock, SystemClock};
 use crate::engine::LogSettings;
 use crate::kafka;
-use crate::log::{EmbeddedLog, Log};
 use crate::result_record::RecordReader;
 
 const READ_BYTES: usize = 1024 * 1024;

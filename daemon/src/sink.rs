@@ -12,9 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use daemon_log::{Log, LogError, RecordBatch};
 use tracing::warn;
-
-use crate::log::{Log, LogError, RecordBatch};
 
 pub(crate) use self::events::{Event, EventHub, ResultPlace};
 pub(crate) use self::file::FileSink;

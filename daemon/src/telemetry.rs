@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use daemon_log::{Log, PartitionId, PartitionLog};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -19,7 +20,6 @@ use prometheus_client::registry::{Registry, Unit};
 use proxy_uve::{Fate, Fates};
 
 use crate::contiv::ScraperTelemetry;
-use crate::log::{Log, PartitionId, PartitionLog};
 use crate::places::Places;
 use crate::poller::PollerTelemetry;
 use crate::restored::RestoredStates;

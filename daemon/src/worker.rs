@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::clock::Clock;
+use daemon_log::{LogError, PartitionCommit, PartitionId, PartitionLog};
 use tracing::{error, info, warn};
 
-use crate::clock::Clock;
-use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog};
 use crate::result_block::declared_rows;
 use crate::telemetry::Telemetry;
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::{Context as _, bail};
+use daemon_base::clock::micros;
 use indicatif::ProgressBar;
 use proxy_uve::wire::line::LineForm;
 use proxy_uve::{Fates, TableSettings};
@@ -23,7 +24,6 @@ use crate::aggregate::rows::RowFormat;
 use crate::aggregate::shard::{Common, Shard};
 use crate::aggregate::shown;
 use crate::aggregate::what::What;
-use crate::clock::micros;
 
 /// Batches that are decoded and not yet applied by all, for each thread.
 const AHEAD: u64 = 2;

@@ -3,11 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
+use daemon_base::clock::micros;
 use proxy_uve::{DecodedRecord, Fates, Plan, Position, Table, TableSettings};
 
 use crate::aggregate::batch::{AttributeNames, Batch, DueAt, Entry};
 use crate::aggregate::rows::{RowFormat, Rows};
-use crate::clock::micros;
 
 /// What all shards have in common.
 #[derive(Clone, Copy)]

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use daemon_base::setting::address::authority;
+use daemon_base::setting::duration;
 use proxy_uve::table_of_uve_type;
 
-use super::address::authority;
 use super::layers::Layers;
-use super::{contiv, duration, opserver};
+
+use super::{contiv, opserver};
 use crate::config::{Config, LogKind};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

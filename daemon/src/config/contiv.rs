@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use daemon_base::setting::{address, duration, list};
 use serde::Deserialize;
-
-use super::{address, duration, list};
 
 /// The port of etcd where none is given.
 pub(crate) const ETCD_PORT: u16 = 2379;

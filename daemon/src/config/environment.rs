@@ -15,11 +15,11 @@ const PREFIX: &str = "DERIVED_STATSD_";
 const OTHERS: &[&str] = &[
     "DERIVED_STATSD_CONFIG",
     #[cfg(feature = "fault-points")]
-    crate::fault::KILL_AT,
+    daemon_base::failpoint::KILL_AT,
     #[cfg(feature = "fault-points")]
-    crate::fault::STOP_AT,
+    daemon_base::failpoint::STOP_AT,
     #[cfg(feature = "fault-points")]
-    crate::fault::WITHOUT,
+    daemon_base::failpoint::WITHOUT,
     #[cfg(feature = "fault-points")]
     "DERIVED_STATSD_FAULT_SAMPLES",
     #[cfg(feature = "fault-points")]

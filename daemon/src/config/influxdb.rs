@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::Uri;
+use daemon_base::setting::Secret;
+use daemon_base::setting::duration;
 use serde::Deserialize;
-
-use super::duration;
-use super::secret::Secret;
 
 /// `[sinks.influxdb]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use daemon_base::setting::Secret;
+use daemon_base::setting::duration;
 use serde::Deserialize;
-
-use super::duration;
-use super::secret::Secret;
 
 /// `[kafka]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use daemon_base::setting::{duration, list};
 use serde::Deserialize;
-
-use super::{duration, list};
 
 /// The port of the analytics API where none is given.
 pub(crate) const PORT: u16 = 8081;

@@ -9,13 +9,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use daemon_log::{AppendBatch, LogError, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
 use derived_stats::Number;
 use netplugin_adapter::{Increase, NodeCounters, ServiceStats, encode_record, points};
 use proxy_uve::wire::WireSample;
 use tracing::{error, warn};
 
 use crate::intake::Intake;
-use crate::log::{AppendBatch, LogError, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
 
 /// The name under which the log keeps what is remembered.
 const SOURCE: &str = "source:contiv";

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::http::uri::Authority;
+use daemon_base::backoff::random_share;
+use daemon_base::servers::Servers;
 use netplugin_adapter::discover;
 use tracing::{debug, warn};
 
 use super::get::Getter;
 use super::settings::{Node, ScraperSettings};
 use super::telemetry::ScraperTelemetry;
-use crate::backoff::random_share;
-use crate::servers::Servers;
 
 /// Where Netplugin registers itself.
 const PATH: &str = "/v2/keys/contiv.io/service/netplugin/?recursive=true&sorted=true";

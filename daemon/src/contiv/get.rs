@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use daemon_base::outbound::agent_config;
 use ureq::Agent;
-
-use crate::outbound::agent_config;
 
 /// Gets answers of bounded size in bounded time. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -26,6 +26,7 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use daemon_base::clock::Clock;
 use futures_core::Stream;
 use netplugin_adapter::{ServiceStats, append_pairs, pair_answer, pairs_answer, points, points_of};
 use tokio::net::TcpListener;
@@ -33,7 +34,6 @@ use tokio::sync::{Semaphore, watch};
 
 use super::latest::Latest;
 use super::netmaster::{Netmaster, NetmasterSettings};
-use crate::clock::Clock;
 use crate::config;
 
 /// Requests that are worked on at once.
@@ -58,7 +58,7 @@ impl LegacySettings {
     pub(crate) fn new(section: &config::Contiv) -> anyhow::Result<Option<Self>> {
         let Some(listen) = section.listen else { return Ok(None) };
         let server = section.netmaster.as_slice();
-        let server = config::authorities(server, config::NETMASTER_PORT, "contiv.netmaster")?;
+        let server = daemon_base::setting::authorities(server, config::NETMASTER_PORT, "contiv.netmaster")?;
         let netmaster = server.first().map(|server| NetmasterSettings {
             base: format!("http://{server}"),
             timeout: section.timeout,

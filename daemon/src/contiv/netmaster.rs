@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::body::Bytes;
+use daemon_base::clock::Clock;
+use daemon_base::outbound::percent_encoded;
 use netplugin_adapter::{Inspection, ServiceName, inspection, service_list, services_answer};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::get::{GetError, Getter};
-use crate::clock::Clock;
-use crate::outbound::percent_encoded;
 
 /// Inspections under way at a time.
 const CONCURRENCY: usize = 8;

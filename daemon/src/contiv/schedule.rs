@@ -12,8 +12,9 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_base::servers::REST;
+
 use super::settings::Node;
-use crate::servers::REST;
 
 /// When each node is scraped next, and how many requests are in flight. Times are those of the monotonic clock.
 #[derive(Debug)]

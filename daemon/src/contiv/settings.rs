@@ -55,8 +55,8 @@ impl ScraperSettings {
             return Ok(None);
         }
         let port = section.netplugin_port;
-        let nodes = config::authorities(&section.nodes, port, "contiv.nodes")?;
-        let etcd = config::authorities(&section.etcd, config::ETCD_PORT, "contiv.etcd")?;
+        let nodes = daemon_base::setting::authorities(&section.nodes, port, "contiv.nodes")?;
+        let etcd = daemon_base::setting::authorities(&section.etcd, config::ETCD_PORT, "contiv.etcd")?;
         Ok(Some(Self {
             nodes: nodes.iter().map(|address| Node::new(address, port)).collect(),
             etcd: etcd.iter().map(|address| format!("http://{address}")).collect(),

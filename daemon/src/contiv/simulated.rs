@@ -21,13 +21,12 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use daemon_base::splitmix::mix;
 use futures_core::Stream;
 use netplugin_adapter::simulate::Cluster;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-
-use crate::splitmix::mix;
 
 /// How often another port is tried when one is taken on some node's address.
 const PORTS_TRIED: usize = 16;

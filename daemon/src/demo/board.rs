@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use daemon_log::{Log, RecordBatch};
 use derived_stats::entry::Role;
 use derived_stats::{Number, six_digits};
 
 use crate::engine::Engine;
-use crate::log::{Log, RecordBatch};
 use crate::result_block::Row;
 use crate::result_record::{RecordReader, Stored};
 use crate::sink::Sink;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::clock::Clock;
 use netplugin_adapter::simulate::{Anomaly, Cluster, Settings};
 use tokio::sync::watch;
 
 use crate::app;
-use crate::clock::Clock;
 use crate::config;
 use crate::contiv::simulated::{Simulated, SimulatedSettings};
 use crate::contiv::{Latest, LegacyServer, LegacySettings, ScraperSettings};

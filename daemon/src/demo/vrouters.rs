@@ -8,11 +8,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::clock::Clock;
+use daemon_base::splitmix::mix;
 use derived_stats::{Number, ValueType};
 use proxy_uve::{StreamName, wire};
-
-use crate::clock::Clock;
-use crate::splitmix::mix;
 
 const NETWORKS: u64 = 300;
 const VROUTERS: u64 = 24;
@@ -118,7 +117,7 @@ fn play(simulation: &Simulation, address: SocketAddr, clock: &dyn Clock, stop: &
     let agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().new_agent();
     let url = format!("http://{address}/api/v1/samples");
     let pause = simulation.period / u32::try_from(VROUTERS).unwrap_or(u32::MAX);
-    let micros = crate::clock::micros(simulation.period).max(1);
+    let micros = daemon_base::clock::micros(simulation.period).max(1);
     let first = clock.now_micros() / micros;
     let mut turn = 0;
     while !stop.load(Ordering::Acquire) {

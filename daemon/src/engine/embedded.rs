@@ -7,15 +7,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::clock::Clock;
+use daemon_base::stop;
+use daemon_log::{EmbeddedLog, Log, LogConfig, PartitionId, PartitionLog};
 use tokio::sync::watch;
 use tracing::{error, warn};
 
-use crate::clock::Clock;
 use crate::engine::{Engine, EngineSettings, Readiness};
 use crate::intake::{Intake, PayloadForm};
-use crate::log::{EmbeddedLog, Log, LogConfig, PartitionId, PartitionLog};
 use crate::places::LocalPlaces;
-use crate::stop;
 use crate::telemetry::Telemetry;
 use crate::worker::{StreamPlan, Worker};
 

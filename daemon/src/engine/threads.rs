@@ -5,8 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-
-use crate::clock::Clock;
+use daemon_base::clock::Clock;
 
 /// The threads of the daemon that a stop waits for.
 pub(super) struct Threads {

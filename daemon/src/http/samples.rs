@@ -26,10 +26,10 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use daemon_log::{AppendBatch, Appended, Idempotency, LogError};
 use serde::{Deserialize, Serialize};
 
 use crate::http::{Shared, json, problem};
-use crate::log::{AppendBatch, Appended, Idempotency, LogError};
 
 /// Rejected lines that are named; the rest are counted.
 const MAX_NAMED: usize = 100;

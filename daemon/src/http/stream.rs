@@ -14,6 +14,7 @@ use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use daemon_log::{LogError, RecordBatch};
 use futures_core::Stream;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
@@ -21,7 +22,6 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use crate::http::Shared;
-use crate::log::{LogError, RecordBatch};
 use crate::result_record::RecordReader;
 use crate::sink::ResultPlace;
 

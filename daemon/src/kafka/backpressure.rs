@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use daemon_base::stop;
+use daemon_log::{Bounds, Log, LogError};
 use tracing::{debug, info, warn};
 
-use crate::log::{Bounds, Log, LogError};
 use crate::sink::ViewSink;
-use crate::stop;
 use crate::telemetry::{SinkPlace, Telemetry};
 
 /// How often the lag is polled: one request to the brokers each.
@@ -143,8 +143,9 @@ impl SinkWatch {
 
 #[cfg(test)]
 mod tests {
+    use daemon_log::{AppendBatch, Appended, RecordBatch, SinkPosition};
+
     use super::*;
-    use crate::log::{AppendBatch, Appended, RecordBatch, SinkPosition};
 
     #[test]
     fn the_brake_is_on_above_the_limit_and_off_below_half_of_it() {

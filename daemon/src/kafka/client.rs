@@ -7,6 +7,8 @@ use std::fs::File;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::clock::micros;
+use daemon_base::setting::Secret;
 use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -14,8 +16,7 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::clock::micros;
-use crate::config::{Kafka, Secret};
+use crate::config::Kafka;
 
 /// How long a consumer that has enough fetched ahead waits before it fetches more. Its own second would let a worker
 /// stand still: it goes through what may be fetched ahead in some tens of milliseconds.

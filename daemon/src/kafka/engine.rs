@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::clock::Clock;
+use daemon_base::stop;
+use daemon_log::Log;
 use proxy_uve::Plan;
 use tracing::{error, info, warn};
 
-use crate::clock::Clock;
 use crate::config::ResultsFormat;
 use crate::engine::{Engine, EngineSettings, Readiness};
 use crate::intake::{Intake, PayloadForm};
@@ -25,9 +27,7 @@ use crate::kafka::states::StateTopics;
 use crate::kafka::topics::{StreamTopics, Topics};
 use crate::kafka::topology::{Shape, Topology};
 use crate::kafka::worker::{Parts, Worker};
-use crate::log::Log;
 use crate::result_block::MAX_BLOCK_BYTES;
-use crate::stop;
 use crate::telemetry::Telemetry;
 use crate::worker::StreamPlan;
 

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use daemon_log::{AppendBatch, Appended, LogError, PartitionId, Written};
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
@@ -15,7 +16,6 @@ use crate::kafka::client::{self, Connection};
 use crate::kafka::group::InputTopics;
 use crate::kafka::names::Names;
 use crate::kafka::topology::Topology;
-use crate::log::{AppendBatch, Appended, LogError, PartitionId, Written};
 
 /// How long to wait for room in the producer's queue.
 const QUEUE_WAIT: Duration = Duration::from_millis(5);

@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use daemon_base::failpoint;
+use daemon_log::PartitionId;
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
@@ -29,14 +31,12 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use tracing::{debug, warn};
 
-use crate::fault;
 use crate::kafka::client::{self, Connection, Isolation, Spoken, TIMEOUT};
 use crate::kafka::engine::ResultMessages;
 use crate::kafka::member::{Change, Incoming, Member, MemberError, ShardCommit};
 use crate::kafka::names::Names;
 use crate::kafka::progress::Progress;
 use crate::kafka::transaction::Transactions;
-use crate::log::PartitionId;
 
 /// Messages that are taken from the client's queue before they are applied: enough to apply them by the column.
 const BATCH: usize = 1024;
@@ -285,7 +285,7 @@ impl Member for Group {
     }
 
     fn commit(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError> {
-        if self.is_expelled() && !fault::is_without("fencing") {
+        if self.is_expelled() && !failpoint::is_without("fencing") {
             return Err(MemberError::Aborted { reason: "the group has given the partitions to others".to_owned() });
         }
         self.transactions.commit(&self.consumer, &self.topics, commits)

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_base::clock::Clock;
+use daemon_log::{AppendBatch, Appended, Bounds, Log, LogError, RecordBatch, SinkPosition};
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::clock::Clock;
 use crate::kafka::client::{Connection, Isolation, Spoken, TIMEOUT};
 use crate::kafka::front_door::FrontDoor;
 use crate::kafka::names::Names;
 use crate::kafka::results::Results;
-use crate::log::{AppendBatch, Appended, Bounds, Log, LogError, RecordBatch, SinkPosition};
 
 /// The [`Log`] on the topics of a Kafka cluster.
 pub(crate) struct KafkaLog {

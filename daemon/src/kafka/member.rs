@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::log::{PartitionId, RecordBuffer};
+use daemon_log::{PartitionId, RecordBuffer};
 
 /// A record as the group delivers it.
 #[derive(Clone, Copy, Debug)]

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use daemon_log::PartitionId;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -17,7 +18,6 @@ use crate::kafka::client::{self, Isolation, Spoken, TIMEOUT};
 use crate::kafka::engine::KafkaSettings;
 use crate::kafka::group::InputTopics;
 use crate::kafka::topology::Topology;
-use crate::log::PartitionId;
 use crate::places::{Own, Place, Places};
 use crate::telemetry::{PartitionStatus, Telemetry};
 

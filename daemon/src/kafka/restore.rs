@@ -19,14 +19,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use daemon_base::clock::Clock;
+use daemon_base::failpoint;
+use daemon_log::{LogError, PartitionId};
 use proxy_uve::{RestoreReport, SnapshotError, Table, TableSettings};
 use tracing::{error, info, warn};
 
-use crate::clock::Clock;
-use crate::fault;
 use crate::kafka::shard::Shard;
 use crate::kafka::state::{self, Saved, StateRecords};
-use crate::log::{LogError, PartitionId};
 use crate::restored::RestoredStates;
 use crate::result_block::BlockSink;
 use crate::telemetry::{RestoreProgress, Telemetry};
@@ -147,7 +147,7 @@ impl<S: StateStore> Restoring<S> {
                 }
             }
         };
-        fault::point("restore.mid");
+        failpoint::point("restore.mid");
         let mut objects = 0;
         for (&partition, &ticket) in tickets {
             let id = PartitionId::new(stream, partition);
@@ -218,13 +218,13 @@ impl Materials {
 
 #[cfg(test)]
 mod tests {
+    use daemon_base::clock::SystemClock;
+    use daemon_log::Digests;
     use proxy_uve::schema::Schema;
     use proxy_uve::{Plan, StreamName};
 
     use super::*;
-    use crate::clock::SystemClock;
     use crate::kafka::state::Head;
-    use crate::log::Digests;
 
     /// Partition 0 has the state of a newer program, 1 a damaged one, 2 none.
     struct Store;

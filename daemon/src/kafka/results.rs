@@ -6,16 +6,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use daemon_base::clock::Clock;
+use daemon_log::{Bounds, LogError, RecordBatch};
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message as _, Timestamp};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::clock::Clock;
 use crate::kafka::client::{self, Connection, Isolation, Spoken, TIMEOUT};
 use crate::kafka::names::Names;
-use crate::log::{Bounds, LogError, RecordBatch};
 
 /// How long a reader at the end waits for more.
 const WAIT: Duration = Duration::from_millis(100);

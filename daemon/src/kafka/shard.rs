@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_base::clock::micros;
+use daemon_log::{Digests, LogError, PartitionId};
 use proxy_uve::{Fate, Position, Record, Table};
 use tracing::error;
 
-use crate::clock::micros;
 use crate::kafka::member::{DeadLetter, Incoming, ShardCommit};
 use crate::kafka::merge::Merge;
 use crate::kafka::state::{self, Head, Saved};
-use crate::log::{Digests, LogError, PartitionId};
 use crate::restored::RestoredStates;
 use crate::result_block::BlockSink;
 use crate::telemetry::PartitionStatus;

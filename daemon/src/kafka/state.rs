@@ -11,8 +11,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::log::Digests;
-use crate::log::codec::{self, Fields};
+use daemon_log::Digests;
+use daemon_log::codec::{self, Fields};
 
 const HEAD: &[u8] = b"h";
 const CHUNK: u8 = b'c';

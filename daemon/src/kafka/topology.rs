@@ -11,7 +11,7 @@ use std::iter::StepBy;
 use std::ops::Range;
 use std::sync::{PoisonError, RwLock};
 
-use crate::log::PartitionId;
+use daemon_log::PartitionId;
 
 /// The partitions of one stream.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

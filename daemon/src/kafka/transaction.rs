@@ -5,6 +5,8 @@ mod writer;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use daemon_base::failpoint;
+use daemon_log::PartitionId;
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
@@ -17,13 +19,11 @@ use rdkafka::topic_partition_list::Offset;
 use rdkafka::util::Timeout;
 use tracing::{debug, warn};
 
-use crate::fault;
 use crate::kafka::client::{self, Spoken};
 use crate::kafka::engine::ResultMessages;
 use crate::kafka::group::InputTopics;
 use crate::kafka::member::{MemberError, ShardCommit};
 use crate::kafka::names::Names;
-use crate::log::PartitionId;
 
 use self::writer::Writer;
 
@@ -66,9 +66,9 @@ impl Transactions {
         topics: &InputTopics,
         commits: &[ShardCommit],
     ) -> Result<(), MemberError> {
-        fault::point("transaction.before");
+        failpoint::point("transaction.before");
         if commits.iter().any(|commit| !commit.results.is_empty()) {
-            fault::point("transaction.results");
+            failpoint::point("transaction.results");
         }
         let producer = match self.producer.take() {
             Some(producer) => producer,
@@ -77,7 +77,7 @@ impl Transactions {
         match self.attempt(&producer, consumer, topics, commits) {
             Ok(()) => {
                 self.producer = Some(producer);
-                fault::point("transaction.after");
+                failpoint::point("transaction.after");
                 Ok(())
             }
             Err(error) => {
@@ -92,7 +92,7 @@ impl Transactions {
     /// A producer that ended what its predecessor of the same name left open.
     fn start(&self) -> Result<BaseProducer<Deliveries>, KafkaError> {
         let mut config = self.config.clone();
-        if fault::is_without("transactions") {
+        if failpoint::is_without("transactions") {
             config.remove("transactional.id");
             return BaseProducer::from_config_and_context(&config, Deliveries::default());
         }
@@ -112,7 +112,7 @@ impl Transactions {
         topics: &InputTopics,
         commits: &[ShardCommit],
     ) -> Result<(), KafkaError> {
-        if fault::is_without("transactions") {
+        if failpoint::is_without("transactions") {
             return self.attempt_without(producer, consumer, topics, commits);
         }
         producer.begin_transaction()?;
@@ -122,16 +122,16 @@ impl Transactions {
             writer.write_results(commit)?;
         }
         writer.wait()?;
-        fault::point("transaction.mid");
+        failpoint::point("transaction.mid");
         let Some(group) = self.group_metadata(consumer)? else {
             return Err(KafkaError::Canceled);
         };
-        if consumer.assignment_lost() && !fault::is_without("fencing") {
+        if consumer.assignment_lost() && !failpoint::is_without("fencing") {
             return Err(KafkaError::Canceled);
         }
         // After all the rest is on the brokers: see `group`.
         retried(|| producer.send_offsets_to_transaction(&offsets(topics, commits)?, &group, STEP))?;
-        fault::point("transaction.late");
+        failpoint::point("transaction.late");
         retried(|| producer.commit_transaction(STEP))
     }
 }
@@ -143,7 +143,7 @@ impl Transactions {
         &self,
         consumer: &BaseConsumer<C>,
     ) -> Result<Option<ConsumerGroupMetadata>, KafkaError> {
-        if !fault::is_without("fencing") {
+        if !failpoint::is_without("fencing") {
             return Ok(consumer.group_metadata());
         }
         let mut config = self.config.clone();
@@ -164,7 +164,7 @@ impl Transactions {
         commits.iter().try_for_each(|commit| writer.write_results(commit))?;
         writer.wait()?;
         if commits.iter().any(|commit| !commit.results.is_empty()) {
-            fault::point("transaction.mid");
+            failpoint::point("transaction.mid");
         }
         commits.iter().try_for_each(|commit| writer.write_state(commit))?;
         writer.wait()?;

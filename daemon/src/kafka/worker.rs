@@ -15,14 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use daemon_base::clock::Clock;
+use daemon_log::PartitionId;
 use tracing::{debug, info, warn};
 
-use crate::clock::Clock;
 use crate::kafka::backpressure::Backpressure;
 use crate::kafka::member::{Change, Member, MemberError};
 use crate::kafka::restore::{Restored, Restorer};
 use crate::kafka::topology::Topology;
-use crate::log::PartitionId;
 use crate::telemetry::Telemetry;
 use crate::worker::{Control, WorkerSettings};
 

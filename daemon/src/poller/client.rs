@@ -5,11 +5,11 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use daemon_base::outbound::{Authorization, agent_config};
+use daemon_base::stop::{self, Unfinished};
 use ureq::Agent;
 
 use super::settings::PollerSettings;
-use crate::outbound::{Authorization, agent_config};
-use crate::stop::{self, Unfinished};
 
 /// Gets answers.
 #[derive(Debug)]

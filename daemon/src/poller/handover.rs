@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use daemon_base::clock::Clock;
+use daemon_base::stop::STOP_INTERVAL;
+use daemon_log::{AppendBatch, Log, LogError};
 use derived_stats::Number;
 use proxy_uve::StreamName;
 use serde::Serialize;
@@ -16,10 +19,7 @@ use tracing::debug;
 
 use super::answer::Reading;
 use super::telemetry::{PollerTelemetry, Rejected};
-use crate::clock::Clock;
 use crate::intake::Intake;
-use crate::log::{AppendBatch, Log, LogError};
-use crate::stop::STOP_INTERVAL;
 
 /// The size at which a batch goes.
 const BATCH_BYTES: u64 = 1024 * 1024 - 64 * 1024;

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
+use daemon_base::outbound::percent_encoded;
 use proxy_uve::StreamName;
-
-use crate::outbound::percent_encoded;
 
 /// Where the generators are listed.
 pub(super) const GENERATORS: &str = "/analytics/uves/generators";

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::outbound::Authorization;
 use proxy_uve::{StreamName, table_of_uve_type};
 
 use crate::config::{self, PolledSamples};
-use crate::outbound::Authorization;
 
 /// How and what to poll.
 #[derive(Clone, Debug)]
@@ -37,7 +37,8 @@ impl PollerSettings {
         section: &config::Opserver,
         streams: impl IntoIterator<Item = StreamName>,
     ) -> anyhow::Result<Option<Self>> {
-        let authorities = config::authorities(&section.servers, config::OPSERVER_PORT, "opserver.servers")?;
+        let authorities =
+            daemon_base::setting::authorities(&section.servers, config::OPSERVER_PORT, "opserver.servers")?;
         if authorities.is_empty() {
             return Ok(None);
         }

@@ -8,6 +8,9 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use daemon_base::clock::{ManualClock, SystemClock};
+use daemon_base::outbound::Authorization;
+use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
 use derived_stats::Number;
 use prometheus_client::registry::Registry;
 use proxy_uve::{StreamName, wire};
@@ -15,10 +18,7 @@ use tempfile::TempDir;
 
 use self::fake::{Fake, Reply};
 use super::*;
-use crate::clock::{ManualClock, SystemClock};
 use crate::intake::PayloadForm;
-use crate::log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
-use crate::outbound::Authorization;
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// In the middle of an interval.

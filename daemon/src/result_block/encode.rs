@@ -1,9 +1,9 @@
 //! Results encoded straight from a table into blocks.
 
+use daemon_log::{LogError, RecordBuffer};
 use derived_stats::Record;
 use proxy_uve::{AttributeResult, Plan, ResultSink, Subject};
 
-use crate::log::{LogError, RecordBuffer};
 use crate::result_block::bytes::{put_text, put_varint};
 use crate::result_block::shape::UveShape;
 use crate::result_block::value::put_value;

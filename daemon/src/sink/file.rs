@@ -8,9 +8,9 @@ use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use daemon_log::{Log, RecordBatch, SinkPosition};
 use tracing::warn;
 
-use crate::log::{Log, RecordBatch, SinkPosition};
 use crate::result_record::RecordReader;
 use crate::sink::Sink;
 

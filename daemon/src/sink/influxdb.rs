@@ -20,14 +20,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::clock::Clock;
+use daemon_log::{Log, RecordBatch, SinkPosition};
 use tracing::warn;
 
 use self::batch::Batch;
 use self::client::Client;
 use self::delivery::{Delivery, Remote};
 use self::points::Points;
-use crate::clock::Clock;
-use crate::log::{Log, RecordBatch, SinkPosition};
 use crate::result_line::LineReader;
 use crate::result_record::RecordReader;
 use crate::sink::Sink;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use daemon_log::{Log, RecordBatch};
 use tracing::{error, warn};
 
-use crate::log::{Log, RecordBatch};
 use crate::result_line::{LineReader, is_scrape};
 use crate::result_record::{RecordReader, Stored};
 use crate::sink::{Event, EventHub, ResultPlace, Sink};

@@ -49,7 +49,7 @@ struct ContivArgs {
     #[arg(long, value_name = "SEED", default_value_t = 7)]
     seed: u64,
     /// How often traffic goes on.
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = crate::config::duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = daemon_base::setting::duration::parse)]
     interval: Duration,
     /// Where netmaster and etcd answer; port 0 is any.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]

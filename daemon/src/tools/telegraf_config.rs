@@ -17,8 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-
-use crate::config::duration;
+use daemon_base::setting::duration;
 
 /// The configuration with names in double braces where the arguments go.
 const TEMPLATE: &str = include_str!("telegraf_config/telegraf.conf");

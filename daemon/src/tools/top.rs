@@ -14,9 +14,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::clock::{Clock, SystemClock};
 
 use crate::cli::TopArgs;
-use crate::clock::{Clock, SystemClock};
 use look::Source;
 use table::{Size, lines};
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_base::clock::micros;
+use daemon_base::failpoint;
+use daemon_log::{LogError, PartitionCommit, PartitionId, PartitionLog, RecordBatch, Restored};
 use proxy_uve::{Position, Record, Table};
 use tracing::{debug, error};
 
-use crate::clock::micros;
-use crate::fault;
-use crate::log::{LogError, PartitionCommit, PartitionId, PartitionLog, RecordBatch, Restored};
 use crate::restored::RestoredStates;
 use crate::result_block::{BlockSink, MAX_BLOCK_BYTES};
 use crate::telemetry::PartitionStatus;
@@ -82,7 +82,7 @@ impl Assignment {
         settings: &WorkerSettings,
         saved: &Restored,
     ) -> Result<(Table<BlockSink>, Option<RestoredStates>, u64), LogError> {
-        fault::point("restore.mid");
+        failpoint::point("restore.mid");
         let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
         let (plan, sink) = (Arc::clone(&stream.plan), BlockSink::new(&stream.plan, MAX_BLOCK_BYTES));
         match Table::restore_with_sink(plan, settings.table, sink, &saved.meta, chunks) {

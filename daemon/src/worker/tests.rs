@@ -1,11 +1,11 @@
 //! Workers on a real log.
 
+use daemon_base::clock::SystemClock;
+use daemon_log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, PartitionCommit, RecordBuffer};
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
 use super::*;
-use crate::clock::SystemClock;
-use crate::log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, PartitionCommit, RecordBuffer};
 use crate::result_record::RecordReader;
 
 const PARTITIONS: u16 = 2;

@@ -1,12 +1,12 @@
 //! The book on a real log.
 
+use daemon_log::{EmbeddedLog, Log as _, LogConfig};
 use netplugin_adapter::{Limits, ScrapeRecord, decode};
 use proxy_uve::StreamName;
 use tempfile::TempDir;
 
 use super::*;
 use crate::intake::PayloadForm;
-use crate::log::{EmbeddedLog, Log as _, LogConfig};
 
 const SECOND: u64 = 1_000_000;
 const SERVICE: PartitionId = PartitionId::new(0, 0);

@@ -2,13 +2,13 @@
 
 use std::net::Ipv4Addr;
 
+use daemon_base::clock::SystemClock;
 use netplugin_adapter::simulate::{Cluster, Settings, TruePoint};
 use netplugin_adapter::{Limits, decode};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::clock::SystemClock;
 use crate::contiv::simulated::{Simulated, SimulatedSettings};
 
 struct Running {

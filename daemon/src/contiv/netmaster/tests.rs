@@ -6,10 +6,10 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
+use daemon_base::clock::{ManualClock, SystemClock};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::clock::{ManualClock, SystemClock};
 
 /// What it does with a request.
 #[derive(Clone)]

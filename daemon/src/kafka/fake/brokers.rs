@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock as _, ManualClock};
+use daemon_base::clock::{Clock as _, ManualClock};
+use daemon_log::PartitionId;
+
 use crate::kafka::fake::Mutation;
 use crate::kafka::member::{DeadLetter, ShardCommit};
 use crate::kafka::state::StateRecords;
-use crate::log::PartitionId;
 use crate::result_record::RecordReader;
 
 /// Partitions of the state topic, and of the input before it is grown.
@@ -91,7 +92,7 @@ impl Brokers {
     }
 
     pub(super) fn append(&mut self, partition: usize, gap: u64, key: Vec<u8>, payload: Vec<u8>) {
-        let at = crate::clock::Clock::now_micros(&*self.clock);
+        let at = daemon_base::clock::Clock::now_micros(&*self.clock);
         let input = &mut self.inputs[partition];
         let offset = input.next + gap;
         input.sent.push(Sent { offset, at, key, payload });

@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use daemon_log::PartitionId;
+
 use crate::kafka::fake::random::Random;
 use crate::kafka::member::Change;
-use crate::log::PartitionId;
 
 /// A member that was not heard of for this long is expelled.
 const SESSION: Duration = Duration::from_secs(10);

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use daemon_log::PartitionId;
+
 use crate::kafka::fake::Mutation;
 use crate::kafka::fake::world::World;
 use crate::kafka::member::{Change, Incoming, Member, MemberError, ShardCommit};
-use crate::log::PartitionId;
 
 pub(super) struct FakeMember {
     pub world: Rc<World>,

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::splitmix::{GAMMA, mix};
+use daemon_base::splitmix::{GAMMA, mix};
 
 /// SplitMix64: small, and every seed is a good one.
 pub(super) struct Random(Cell<u64>);

@@ -11,10 +11,11 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
+use daemon_base::clock::{Clock, ManualClock};
+use daemon_log::PartitionId;
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
-use crate::clock::{Clock, ManualClock};
 use crate::kafka::backpressure::Backpressure;
 use crate::kafka::fake::brokers::{Brokers, Input, SHARDS, Sent};
 use crate::kafka::fake::coordinator::Coordinator;
@@ -25,7 +26,6 @@ use crate::kafka::restore::{Asked, Materials, Restored, Restorer};
 use crate::kafka::state::StateRecords;
 use crate::kafka::topology::{Shape, Topology};
 use crate::kafka::worker::{Parts, Worker};
-use crate::log::PartitionId;
 use crate::result_block::MAX_BLOCK_BYTES;
 use crate::telemetry::Telemetry;
 use crate::worker::{Control, StreamPlan, WorkerSettings};

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use daemon_log::{LogError, PartitionId};
 use tracing::{debug, warn};
 
 use super::Worker;
 use super::slot::{Slot, Working};
 use crate::kafka::member::{Member, MemberError, ShardCommit};
 use crate::kafka::shard::LINGER;
-use crate::log::{LogError, PartitionId};
 use crate::result_block::declared_rows;
 use crate::worker::CLOSED_IN_TURN;
 

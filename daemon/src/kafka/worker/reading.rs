@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use daemon_log::PartitionId;
 use tracing::info;
 
 use super::slot::{Slot, Working};
 use super::{LOOK_INTERVAL, Worker};
 use crate::kafka::member::{Member, MemberError};
 use crate::kafka::shard::Shard;
-use crate::log::PartitionId;
 
 impl<M: Member> Worker<M> {
     pub(super) fn read_new_partitions(&mut self) -> Result<(), MemberError> {

@@ -1,7 +1,8 @@
 //! A shard in the hands of a worker: asked for, or worked on.
 
+use daemon_log::PartitionId;
+
 use crate::kafka::shard::Shard;
-use crate::log::PartitionId;
 
 /// A shard of this worker.
 pub(super) enum Slot {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use daemon_base::outbound::{Authorization, agent_config, percent_encoded};
+use daemon_base::stop::{self, Unfinished};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use ureq::http::Response;
@@ -17,8 +19,6 @@ use ureq::{Agent, Body};
 use super::answer::{Answer, NoAnswer};
 use super::delivery::{Remote, Stopped};
 use super::settings::{Api, InfluxSettings};
-use crate::outbound::{Authorization, agent_config, percent_encoded};
-use crate::stop::{self, Unfinished};
 
 /// How long a request may go on after a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);

@@ -10,13 +10,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_base::backoff::{Backoff, random_share};
+use daemon_base::clock::Clock;
 use tracing::{error, info, warn};
 
 use super::answer::{self, Answer, Dropped, Fault, Hindrance, NoAnswer, Outcome};
 use super::batch::{Batch, Limits};
 use super::telemetry::InfluxTelemetry;
-use crate::backoff::{Backoff, random_share};
-use crate::clock::Clock;
 
 const PAUSE: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
 

@@ -56,13 +56,13 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::sync::Arc;
 
+    use daemon_log::RecordBuffer;
     use derived_stats::Record as Numbers;
     use proxy_uve::schema::Schema;
     use proxy_uve::{Fate, Plan, Position, Record, StreamName, Table, TableSettings};
 
     use super::*;
     use crate::config::Precision;
-    use crate::log::RecordBuffer;
     use crate::result_block::{BlockReader, BlockSink, MAX_BLOCK_BYTES, sample};
     use crate::result_line::LineReader;
 

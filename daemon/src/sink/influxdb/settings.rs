@@ -4,11 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::outbound::{Authorization, percent_encoded};
+use daemon_base::setting::Secret;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::batch::Limits;
-use crate::config::{self, InfluxDb, Precision, Secret, ServerPart};
-use crate::outbound::{Authorization, percent_encoded};
+
+use crate::config::{self, InfluxDb, Precision, ServerPart};
 
 /// Where the systems keep the certificates of the authorities that they trust, all in one file.
 const SYSTEM_AUTHORITIES: [&str; 4] = [

@@ -2,11 +2,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use daemon_base::clock::ManualClock;
+use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
+
 use super::answer::{Answer, NoAnswer};
 use super::delivery::Stopped;
 use super::*;
-use crate::clock::ManualClock;
-use crate::log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
 
 /// What the server is sent, and whether it is there.
 #[derive(Clone, Default)]

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_base::clock::{Clock, micros};
 use serde::Deserialize;
-
-use crate::clock::{Clock, micros};
 
 /// How long the daemon may take: it may have to ask Kafka first.
 const PATIENCE: Duration = Duration::from_secs(10);

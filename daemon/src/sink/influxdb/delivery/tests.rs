@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use daemon_base::clock::ManualClock;
+
 use super::*;
-use crate::clock::ManualClock;
 
 /// Answers by script, then takes everything.
 #[derive(Clone, Default)]

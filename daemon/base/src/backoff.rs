@@ -1,0 +1,50 @@
+//! How long to wait before a try that follows failures.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+/// Pauses that double with each failure in a row up to a longest one. Half of each is left to chance, so that daemons
+/// that lost a server together do not come back to it together.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// The pause after the first failure, at most.
+    pub first: Duration,
+    /// The longest pause.
+    pub longest: Duration,
+}
+
+impl Backoff {
+    /// The pause of somebody who failed before so many times in a row: half the time, and a `share` (0 to 1) of the
+    /// other half.
+    pub fn after(self, failures: u32, share: f64) -> Duration {
+        let longest = self.first.saturating_mul(1 << failures.min(16)).min(self.longest);
+        longest.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0)
+    }
+}
+
+/// A share from 0 to 1 that nobody can foretell; good enough to spread daemons.
+pub fn random_share() -> f64 {
+    (RandomState::new().hash_one(0) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_from_half_of_the_first_up_to_all_of_the_longest() {
+        let backoff = Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(15) };
+        let cases =
+            [(0, 0.0, 1), (0, 1.0, 2), (1, 1.0, 4), (2, 0.5, 6), (3, 1.0, 15), (u32::MAX, 1.0, 15), (0, 9.0, 2)];
+        for (failures, share, seconds) in cases {
+            assert_eq!(backoff.after(failures, share), Duration::from_secs(seconds), "{failures} failures, {share}");
+        }
+    }
+
+    #[test]
+    fn shares_are_from_0_to_1_and_differ() {
+        let shares: Vec<_> = (0..100).map(|_| random_share()).collect();
+        assert!(shares.iter().all(|share| (0.0..1.0).contains(share)), "{shares:?}");
+        assert!(shares.iter().any(|share| share != &shares[0]));
+    }
+}

@@ -1,0 +1,114 @@
+//! The daemon's clock: the only file that reads the wall clock or the monotonic clock.
+//!
+//! Everything else takes time as an argument, so that a replay gives the same bytes whatever day it is run.
+//! The wall clock may step in either direction; nobody may rely on it being monotone. Whoever needs order
+//! clamps (the log does so for `appended_at`), whoever measures a span uses [`Clock::monotonic`].
+
+#[cfg(any(test, feature = "test-util"))]
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A span in microseconds; the longest that 64 bits hold for one that is longer.
+pub fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A source of time.
+pub trait Clock: Send + Sync {
+    /// The wall clock in microseconds since 1970-01-01 UTC; 0 if the clock stands before that. May step back.
+    fn now_micros(&self) -> u64;
+
+    /// The time since an arbitrary start that never goes back; for spans, timeouts and back-off.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The clock of the machine.
+#[derive(Debug)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic time starts at zero now.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    fn now_micros(&self) -> u64 {
+        micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+/// A clock that a test sets by hand; the wall clock and the monotonic clock move independently.
+#[cfg(any(test, feature = "test-util"))]
+#[derive(Debug, Default)]
+pub struct ManualClock {
+    wall_micros: AtomicU64,
+    monotonic_micros: AtomicU64,
+}
+
+#[cfg(any(test, feature = "test-util"))]
+impl ManualClock {
+    /// A clock that shows `wall_micros` and whose monotonic time is zero.
+    pub fn at(wall_micros: u64) -> Self {
+        Self { wall_micros: AtomicU64::new(wall_micros), monotonic_micros: AtomicU64::new(0) }
+    }
+
+    /// Lets both clocks go on by `span`.
+    pub fn advance(&self, span: Duration) {
+        let micros = micros(span);
+        self.wall_micros.fetch_add(micros, Ordering::Relaxed);
+        self.monotonic_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Steps the wall clock alone, forward or back, as an operator or a time server would.
+    pub fn set_wall(&self, wall_micros: u64) {
+        self.wall_micros.store(wall_micros, Ordering::Relaxed);
+    }
+}
+
+#[cfg(any(test, feature = "test-util"))]
+impl Clock for ManualClock {
+    fn now_micros(&self) -> u64 {
+        self.wall_micros.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_micros(self.monotonic_micros.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_steps_the_wall_without_moving_the_monotonic_time() {
+        let clock = ManualClock::at(1_000_000);
+        clock.advance(Duration::from_secs(2));
+        clock.set_wall(5);
+        assert_eq!((clock.now_micros(), clock.monotonic()), (5, Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn the_system_clock_stands_after_2020_and_its_monotonic_time_never_goes_back() {
+        let clock = SystemClock::new();
+        assert!(clock.now_micros() > 1_577_836_800_000_000);
+        let earlier = clock.monotonic();
+        assert!(clock.monotonic() >= earlier);
+    }
+}

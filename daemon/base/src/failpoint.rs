@@ -1,0 +1,140 @@
+//! Named points at which a test kills or freezes the process, as `kill -9`, a power cut or a starved machine would.
+//!
+//! With the feature `fault-points`, [`point`] sends the own process SIGKILL when the variable
+//! `DERIVED_STATSD_KILL_AT=name:n` names this point and it is reached for the n-th time (from 1); with
+//! `DERIVED_STATSD_STOP_AT`, SIGSTOP, until somebody sends SIGCONT. No destructor, no flush and no `atexit` runs, which
+//! is the whole point. `DERIVED_STATSD_WITHOUT` leaves out a safeguard by its name ([`is_without`]): a test that such a
+//! build passes proves nothing. Without the feature all of this is empty inline functions, so that the product carries
+//! neither variables nor system calls.
+
+/// The environment variable that arms one point to kill: `name:n`.
+#[cfg(feature = "fault-points")]
+pub const KILL_AT: &str = "DERIVED_STATSD_KILL_AT";
+
+/// The same, to freeze.
+#[cfg(feature = "fault-points")]
+pub const STOP_AT: &str = "DERIVED_STATSD_STOP_AT";
+
+/// The environment variable that names a safeguard to leave out: `fencing` or `transactions`.
+#[cfg(feature = "fault-points")]
+pub const WITHOUT: &str = "DERIVED_STATSD_WITHOUT";
+
+/// Every point there is, for tests that kill at each of them in turn.
+///
+/// `*.before`: nothing is written yet. `*.mid`: written to the operating system, not yet synced to the disk, not yet
+/// answered. `*.after`: durable, not yet answered to the caller. `restore.mid`: the state is read half. `transaction.*`
+/// are those of a commit on Kafka: `results` as `before`, if it carries results, `mid` when results and states are on
+/// the brokers, `late` when the offsets are too, and only the end of the transaction is missing.
+
+pub const POINTS: [&str; 14] = [
+    "append.before",
+    "append.mid",
+    "append.after",
+    "commit.before",
+    "commit.mid",
+    "commit.after",
+    "retention.before",
+    "retention.mid",
+    "restore.mid",
+    "transaction.before",
+    "transaction.results",
+    "transaction.mid",
+    "transaction.late",
+    "transaction.after",
+];
+
+/// Dies here if this point is armed and its turn has come.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub fn point(_name: &str) {}
+
+/// Dies or freezes here if this point is armed and its turn has come.
+#[cfg(feature = "fault-points")]
+pub fn point(name: &str) {
+    use rustix::process::Signal;
+    debug_assert!(POINTS.contains(&name), "the fault point {name} is not in the list");
+    let [kill, stop] = armed();
+    if kill.as_ref().is_some_and(|armed| armed.is_hit(name)) {
+        raise(Signal::KILL);
+        // The signal cannot be caught; abort is for the case that the kernel refuses it.
+        std::process::abort();
+    }
+    if stop.as_ref().is_some_and(|armed| armed.is_hit(name)) {
+        raise(Signal::STOP);
+        // Another thread may be the one that takes the signal; until then this one must not pass the point.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+}
+
+/// Whether a safeguard is to be left out.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub fn is_without(_safeguard: &str) -> bool {
+    false
+}
+
+/// Whether a safeguard is to be left out.
+#[cfg(feature = "fault-points")]
+pub fn is_without(safeguard: &str) -> bool {
+    std::env::var(WITHOUT).is_ok_and(|named| named == safeguard)
+}
+
+#[cfg(feature = "fault-points")]
+fn raise(signal: rustix::process::Signal) {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+}
+
+#[cfg(feature = "fault-points")]
+struct Armed {
+    name: String,
+    at: u64,
+    hits: std::sync::atomic::AtomicU64,
+}
+
+#[cfg(feature = "fault-points")]
+impl Armed {
+    fn is_hit(&self, name: &str) -> bool {
+        use std::sync::atomic::Ordering;
+        self.name == name && self.hits.fetch_add(1, Ordering::SeqCst) + 1 == self.at
+    }
+}
+
+#[cfg(feature = "fault-points")]
+fn armed() -> &'static [Option<Armed>; 2] {
+    static ARMED: std::sync::OnceLock<[Option<Armed>; 2]> = std::sync::OnceLock::new();
+    ARMED.get_or_init(|| [KILL_AT, STOP_AT].map(|variable| parse(&std::env::var(variable).ok()?)))
+}
+
+#[cfg(feature = "fault-points")]
+fn parse(text: &str) -> Option<Armed> {
+    let (name, at) = text.rsplit_once(':')?;
+    let at = at.parse().ok().filter(|at| *at > 0)?;
+    POINTS.contains(&name).then(|| Armed { name: name.to_owned(), at, hits: Default::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_has_its_own_name() {
+        let mut names = POINTS.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), POINTS.len());
+    }
+
+    #[test]
+    fn an_unarmed_point_lets_the_process_live() {
+        POINTS.iter().for_each(|name| point(name));
+    }
+
+    #[cfg(feature = "fault-points")]
+    #[test]
+    fn only_a_known_name_with_a_positive_count_arms_a_point() {
+        assert!(parse("append.mid:2").is_some_and(|armed| armed.name == "append.mid" && armed.at == 2));
+        for text in ["append.mid", "append.mid:0", "append.mid:x", "nowhere:1", ""] {
+            assert!(parse(text).is_none(), "{text} armed a point");
+        }
+    }
+}

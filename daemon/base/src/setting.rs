@@ -1,0 +1,9 @@
+//! The kinds of values that sections of the configuration share, with errors that show how to write one.
+
+pub mod address;
+pub mod duration;
+pub mod list;
+mod secret;
+
+pub use self::address::authorities;
+pub use self::secret::Secret;

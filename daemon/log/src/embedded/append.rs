@@ -1,0 +1,101 @@
+//! Stages appended input, and the small facts: streams and sinks.
+
+use std::ops::Range;
+
+use crate::codec;
+use crate::embedded::store::Space;
+use crate::embedded::writer::Stage;
+use crate::error::LogError;
+use crate::keys;
+use crate::types::{AppendBatch, Appended, PartitionCommit, PartitionId, SinkPosition, Written};
+
+/// The longest name of a stream or a sink.
+const MAX_NAME_BYTES: usize = 255;
+
+impl Stage<'_> {
+    pub(super) fn append(&mut self, batch: AppendBatch) -> Result<Appended, LogError> {
+        let appended_at = batch.appended_at.max(self.tables.last_at);
+        if let Some(idempotency) = &batch.idempotency
+            && let Some(outcome) = self.earlier_outcome(idempotency, appended_at)?
+        {
+            return Ok(Appended::Duplicate { outcome });
+        }
+        self.check_backlog(batch.bytes())?;
+        if let Some(idempotency) = batch.idempotency {
+            self.remember(idempotency, appended_at)?;
+        }
+        self.tables.clamp_time(appended_at);
+        let mut offsets = Vec::with_capacity(batch.partitions.len());
+        for (partition, records) in batch.partitions {
+            offsets.push((partition, self.append_to(partition, records.into_frames(), appended_at)));
+        }
+        self.touched.inputs |= !offsets.is_empty();
+        Ok(Appended::Written(Written { offsets, appended_at }))
+    }
+
+    pub(super) fn commit_source(&mut self, commit: PartitionCommit, samples: AppendBatch) -> Result<(), LogError> {
+        // What can refuse the samples comes first, so that nothing is left behind.
+        self.check_backlog(samples.bytes())?;
+        self.commit(vec![commit], samples.appended_at)?;
+        self.append(samples).map(drop)
+    }
+
+    /// A batch larger than the limit is taken when nothing else waits: it could never be taken otherwise.
+    fn check_backlog(&self, bytes: u64) -> Result<(), LogError> {
+        let (backlog_bytes, limit_bytes) = (self.tables.backlog_bytes(), self.config.max_backlog_bytes);
+        if bytes > 0 && backlog_bytes > 0 && backlog_bytes + bytes > limit_bytes {
+            let retry_after = std::time::Duration::from_secs(self.config.full_retry_after_seconds);
+            return Err(LogError::Full { backlog_bytes, limit_bytes, retry_after });
+        }
+        Ok(())
+    }
+
+    fn append_to(&mut self, id: PartitionId, frames: Vec<crate::frame::OpenFrame>, at: u64) -> Range<u64> {
+        let partition = self.tables.partitions.entry(id).or_default();
+        let first = partition.ends.bounds.next;
+        for frame in frames {
+            let (base, bytes) = partition.ends.place(id, frame, at);
+            self.batch.insert(Space::Input, &keys::frame(id, base), bytes);
+        }
+        let next = partition.ends.bounds.next;
+        first..next
+    }
+
+    pub(super) fn register_stream(&mut self, name: String) -> Result<u16, LogError> {
+        check_name(&name)?;
+        if let Some(number) = self.tables.streams.get(&name) {
+            return Ok(*number);
+        }
+        // Streams are never removed, so their count is the next free number.
+        let number = u16::try_from(self.tables.streams.len()).ok().filter(|number| *number < u16::MAX);
+        let number = number.ok_or_else(|| LogError::invalid("all 65535 stream numbers are taken"))?;
+        let key = keys::named(keys::STREAM, name.as_bytes());
+        let value = codec::seal(&key, &[&u32::from(number).to_le_bytes()]);
+        self.batch.insert(Space::Meta, &key, value);
+        self.tables.streams.insert(name, number);
+        Ok(number)
+    }
+
+    pub(super) fn set_sink(&mut self, name: String, position: SinkPosition) -> Result<(), LogError> {
+        check_name(&name)?;
+        let key = keys::named(keys::SINK, name.as_bytes());
+        let value = codec::seal(&key, &[&position.next.to_le_bytes(), &position.detail]);
+        self.batch.insert(Space::Meta, &key, value);
+        self.tables.sinks.insert(name, position);
+        Ok(())
+    }
+
+    pub(super) fn remove_sink(&mut self, name: &str) -> Result<(), LogError> {
+        if self.tables.sinks.remove(name).is_some() {
+            self.batch.remove(Space::Meta, &keys::named(keys::SINK, name.as_bytes()));
+        }
+        Ok(())
+    }
+}
+
+fn check_name(name: &str) -> Result<(), LogError> {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        return Err(LogError::invalid(format!("a name has 1 to {MAX_NAME_BYTES} bytes, not {}", name.len())));
+    }
+    Ok(())
+}

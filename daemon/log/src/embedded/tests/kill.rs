@@ -1,0 +1,72 @@
+//! Kills a child process at every fault point and looks at what it left; runs with the feature `fault-points`.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
+
+use daemon_base::failpoint;
+
+use super::*;
+
+const ROUNDS: u64 = 4;
+const DIR: &str = "LOG_OF_THE_KILLED_CHILD";
+const SIGKILL: i32 = 9;
+
+fn config() -> LogConfig {
+    LogConfig { max_input_age_seconds: 0, ..LogConfig::default() }
+}
+
+/// Appends each record once, applies it once, and says what was acknowledged.
+#[test]
+#[ignore = "run as a child process by the test below"]
+fn child() {
+    let log = EmbeddedLog::open(Path::new(&std::env::var(DIR).unwrap()), config()).unwrap();
+    for round in 0..ROUNDS {
+        let (key, outcome) = (format!("request {round}"), Vec::new());
+        let append = batch(round * SECOND, P, &[&format!("record {round}")]);
+        log.append(append.idempotent(Idempotency { key, body_crc: 0, outcome })).unwrap();
+        println!("\nappended");
+        let cursor = log.restore(P).unwrap().map_or(0, |restored| restored.cursor);
+        for record in log.read(P, cursor, usize::MAX).unwrap().records() {
+            let result = format!("result of {}", String::from_utf8_lossy(record.payload));
+            log.commit(vec![commit(P, record.offset + 1, &result, &[&result])], 0).unwrap();
+            println!("\ncommitted");
+        }
+        log.enforce_retention(round * SECOND + 1).unwrap();
+    }
+}
+
+fn run_child(dir: &TempDir, kill_at: Option<String>) -> Output {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "log::embedded::tests::kill::child", "--ignored", "--nocapture"]);
+    child.env(DIR, dir.path());
+    kill_at.map(|kill_at| child.env(failpoint::KILL_AT, kill_at));
+    child.output().unwrap()
+}
+
+fn said(output: &Output, line: &str) -> usize {
+    String::from_utf8_lossy(&output.stdout).lines().filter(|said| *said == line).count()
+}
+
+#[test]
+fn a_kill_at_any_point_loses_nothing_and_counts_nothing_twice() {
+    // The others are those of a log on Kafka.
+    for name in failpoint::POINTS.into_iter().filter(|name| !name.starts_with("transaction.")) {
+        for hit in 1..=3 {
+            let case = format!("{name}:{hit}");
+            let dir = dir();
+            let killed = run_child(&dir, Some(case.clone()));
+            assert_eq!(killed.status.signal(), Some(SIGKILL), "{case}: {killed:?}");
+            let log = EmbeddedLog::open(dir.path(), config()).unwrap();
+            let cursor = log.restore(P).unwrap().map_or(0, |restored| restored.cursor) as usize;
+            assert!(log.bounds(P).unwrap().next as usize >= said(&killed, "appended"), "{case}");
+            assert!(cursor >= said(&killed, "committed"), "{case}");
+            assert_eq!(results(&log).len(), cursor, "{case}");
+            drop(log);
+            let finished = run_child(&dir, None);
+            assert!(finished.status.success(), "{case}: {finished:?}");
+            let log = EmbeddedLog::open(dir.path(), config()).unwrap();
+            let expected: Vec<_> = (0..ROUNDS).map(|round| format!("result of record {round}")).collect();
+            assert_eq!((results(&log), log.bounds(P).unwrap().next), (expected, ROUNDS), "{case}");
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Frames: how records are stored, many to one value of the store.
+//!
+//! A store that keeps one value per record would spend more on keys than on data at hundreds of thousands of records
+//! per second. A frame holds the records that one write puts into one partition (cut at about half a MiB). Numbers are
+//! little-endian:
+//!
+//! ```text
+//! version u8 | 0 u8 | stream u16 | partition u16 | base offset u64 | written at u64 (µs UTC)
+//! | bytes before u64 | records u32 | body length u32 | body crc32 u32 | crc32 of all that u32
+//! | body: per record  varint key length | varint payload length | key | payload
+//! ```
+//!
+//! *Bytes before* is the size of all earlier frames of the same log, retained or not: the difference between two
+//! frames is the size of what lies between them, so backlog and retention need no index in memory. The place and the
+//! base offset are in the frame as well as in its key, so that a frame under a wrong key is found out. The body has
+//! its own checksum so that it can be computed before the write lock is taken; only the header is sealed inside.
+
+use crate::error::LogError;
+use crate::types::PartitionId;
+
+/// The largest record (key and payload together) that the log takes: 8 MiB.
+pub(crate) const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
+
+/// A frame is closed when its body reaches this size, so that a reader holds little more than it asked for.
+const FRAME_BODY_BYTES: usize = 512 * 1024;
+
+const VERSION: u8 = 1;
+const BODY_LEN_AT: usize = 34;
+const BODY_CRC_AT: usize = 38;
+const HEADER_CRC_AT: usize = 42;
+const HEADER_LEN: usize = 46;
+
+/// The facts in front of a frame's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameHeader {
+    pub place: PartitionId,
+    pub base: u64,
+    pub written_at: u64,
+    pub bytes_before: u64,
+    pub count: u32,
+}
+
+/// Records encoded one after another, ready to be written as frames.
+#[derive(Clone, Debug, Default)]
+pub struct RecordBuffer {
+    frames: Vec<OpenFrame>,
+}
+
+/// A frame whose place in the log is not known yet: the header's room is left free.
+#[derive(Clone, Debug)]
+pub(super) struct OpenFrame {
+    bytes: Vec<u8>,
+    count: u32,
+    body_crc: u32,
+}
+
+impl RecordBuffer {
+    /// Adds a record to the end.
+    ///
+    /// # Errors
+    /// [`LogError::InvalidArgument`] if it is larger than [`MAX_RECORD_BYTES`]; the buffer is as before.
+    pub fn push(&mut self, key: &[u8], payload: &[u8]) -> Result<(), LogError> {
+        let size = key.len().saturating_add(payload.len());
+        if size > MAX_RECORD_BYTES {
+            return Err(LogError::invalid(format!("a record of {size} bytes is larger than {MAX_RECORD_BYTES}")));
+        }
+        if self.frames.last().is_none_or(|last| last.bytes.len() + size > FRAME_BODY_BYTES) {
+            self.frames.push(OpenFrame { bytes: vec![0; HEADER_LEN], count: 0, body_crc: 0 });
+        }
+        if let Some(frame) = self.frames.last_mut() {
+            push_varint(&mut frame.bytes, key.len());
+            push_varint(&mut frame.bytes, payload.len());
+            frame.bytes.extend_from_slice(key);
+            frame.bytes.extend_from_slice(payload);
+            frame.count += 1;
+        }
+        Ok(())
+    }
+
+    /// The number of records.
+    pub fn len(&self) -> u64 {
+        self.frames.iter().map(|frame| u64::from(frame.count)).sum()
+    }
+
+    /// The records, as key and payload, in order.
+    pub fn records(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.frames.iter().flat_map(|frame| Records::new(&frame.bytes[HEADER_LEN..]))
+    }
+
+    /// Whether there are no records.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The bytes the records take in the log.
+    pub fn bytes(&self) -> u64 {
+        self.frames.iter().map(|frame| frame.bytes.len() as u64).sum()
+    }
+
+    /// Computes the body checksums: the costly part, done before the write lock is taken.
+    pub(super) fn finish(&mut self) {
+        for frame in &mut self.frames {
+            frame.body_crc = crc32fast::hash(&frame.bytes[HEADER_LEN..]);
+        }
+    }
+
+    /// The frames in order; [`finish`](Self::finish) must have been called.
+    pub(super) fn into_frames(self) -> Vec<OpenFrame> {
+        self.frames
+    }
+}
+
+impl OpenFrame {
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Gives the frame its place in the log.
+    pub(super) fn seal(mut self, place: PartitionId, base: u64, written_at: u64, before: u64) -> Vec<u8> {
+        // RecordBuffer bounds a body by FRAME_BODY_BYTES + MAX_RECORD_BYTES, far below u32.
+        let body_len = (self.bytes.len() - HEADER_LEN) as u32;
+        let mut header = Vec::with_capacity(HEADER_LEN);
+        header.extend_from_slice(&[VERSION, 0]);
+        header.extend_from_slice(&place.stream.to_le_bytes());
+        header.extend_from_slice(&place.partition.to_le_bytes());
+        header.extend_from_slice(&base.to_le_bytes());
+        header.extend_from_slice(&written_at.to_le_bytes());
+        header.extend_from_slice(&before.to_le_bytes());
+        header.extend_from_slice(&self.count.to_le_bytes());
+        header.extend_from_slice(&body_len.to_le_bytes());
+        header.extend_from_slice(&self.body_crc.to_le_bytes());
+        header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
+        self.bytes[..HEADER_LEN].copy_from_slice(&header);
+        self.bytes
+    }
+}
+
+/// The bytes of a stored frame, whatever the store keeps them in.
+pub(super) type FrameBytes = Box<dyn AsRef<[u8]> + Send + Sync>;
+
+/// A verified frame.
+pub(super) struct Frame {
+    header: FrameHeader,
+    bytes: FrameBytes,
+}
+
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Frame").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+impl Frame {
+    /// Verifies both checksums and that the body holds as many records as the header says.
+    pub(super) fn parse(bytes: FrameBytes) -> Result<Self, String> {
+        let stored = (*bytes).as_ref();
+        let header = FrameHeader::parse(stored)?;
+        let body = &stored[HEADER_LEN..];
+        let (computed, crc) = (crc32fast::hash(body), u32_at(stored, BODY_CRC_AT));
+        if computed != crc {
+            return Err(format!("body checksum is {computed:08x}, stored is {crc:08x}"));
+        }
+        let mut records = Records::new(body);
+        let count = records.by_ref().count();
+        if count != header.count as usize || !records.rest.is_empty() {
+            return Err(format!("body has {count} records, the header says {}", header.count));
+        }
+        Ok(Self { header, bytes })
+    }
+
+    pub(super) fn header(&self) -> FrameHeader {
+        self.header
+    }
+
+    /// The offset after the last record.
+    pub(super) fn end(&self) -> u64 {
+        self.header.end()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        (*self.bytes).as_ref().len()
+    }
+
+    pub(super) fn body(&self) -> &[u8] {
+        (*self.bytes).as_ref().get(HEADER_LEN..).unwrap_or_default()
+    }
+}
+
+impl FrameHeader {
+    /// Reads and verifies the header alone, and that the body's length is right.
+    pub(super) fn parse(frame: &[u8]) -> Result<Self, String> {
+        let header = frame.get(..HEADER_LEN).ok_or("it is shorter than a frame header")?;
+        let (computed, crc) = (crc32fast::hash(&header[..HEADER_CRC_AT]), u32_at(header, HEADER_CRC_AT));
+        if computed != crc {
+            return Err(format!("header checksum is {computed:08x}, stored is {crc:08x}"));
+        }
+        if header[0] != VERSION {
+            return Err(format!("unknown frame version {}, known is {VERSION}", header[0]));
+        }
+        let body_len = u32_at(header, BODY_LEN_AT) as usize;
+        if frame.len() - HEADER_LEN != body_len {
+            return Err(format!("body has {} bytes instead of {body_len}", frame.len() - HEADER_LEN));
+        }
+        let u16_at = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+        Ok(Self {
+            place: PartitionId::new(u16_at(2), u16_at(4)),
+            base: u64_at(header, 6),
+            written_at: u64_at(header, 14),
+            bytes_before: u64_at(header, 22),
+            count: u32_at(header, 30),
+        })
+    }
+
+    /// The offset after the last record.
+    pub(super) fn end(&self) -> u64 {
+        self.base.saturating_add(u64::from(self.count))
+    }
+}
+
+/// The records of a body as (key, payload); ends early at anything malformed, which [`Frame::parse`] then reports.
+#[derive(Debug)]
+pub(super) struct Records<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        Self { rest: body }
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key_len, rest) = split_varint(self.rest)?;
+        let (payload_len, rest) = split_varint(rest)?;
+        let (key, rest) = rest.split_at_checked(key_len)?;
+        let (payload, rest) = rest.split_at_checked(payload_len)?;
+        self.rest = rest;
+        Some((key, payload))
+    }
+}
+
+fn push_varint(bytes: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn split_varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut number = 0;
+    // Four times seven bits hold every length up to MAX_RECORD_BYTES.
+    for (index, byte) in bytes.iter().take(4).enumerate() {
+        number |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((number, &bytes[index + 1..]));
+        }
+    }
+    None
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|field| field.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|field| field.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PLACE: PartitionId = PartitionId::new(3, 7);
+
+    fn sealed(records: &[(Vec<u8>, Vec<u8>)]) -> Vec<Vec<u8>> {
+        let mut buffer = RecordBuffer::default();
+        for (key, payload) in records {
+            buffer.push(key, payload).unwrap();
+        }
+        buffer.finish();
+        let mut base = 100;
+        let seal = |frame: OpenFrame| {
+            let first = base;
+            base += u64::from(frame.count());
+            frame.seal(PLACE, first, 1_234, 55)
+        };
+        buffer.into_frames().into_iter().map(seal).collect()
+    }
+
+    fn parse(bytes: Vec<u8>) -> Result<Frame, String> {
+        Frame::parse(Box::new(bytes))
+    }
+
+    #[test]
+    fn a_full_frame_is_closed_and_the_next_one_goes_on_where_it_ended() {
+        let records = vec![(vec![b'k'; 10], vec![b'p'; 200_000]); 7];
+        let frames: Vec<_> = sealed(&records).into_iter().map(|bytes| parse(bytes).unwrap()).collect();
+        assert_eq!(frames.len(), 4);
+        assert!(frames.windows(2).all(|pair| pair[0].end() == pair[1].header().base));
+        assert_eq!(frames[3].end(), 107);
+    }
+
+    #[test]
+    fn a_record_over_the_limit_is_refused_and_the_buffer_stays_usable() {
+        let mut buffer = RecordBuffer::default();
+        assert!(buffer.push(b"k", &vec![0; MAX_RECORD_BYTES]).is_err());
+        buffer.push(b"", &vec![0; MAX_RECORD_BYTES]).unwrap();
+        assert_eq!(buffer.len(), 1);
+    }
+
+    #[test]
+    fn the_version_one_layout_does_not_change() {
+        let bytes = sealed(&[(b"t:n".to_vec(), b"{}".to_vec())]).remove(0);
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, GOLDEN_V1);
+    }
+
+    const GOLDEN_V1: &str = concat!(
+        "01000300070064000000000000",
+        "00d2040000000000003700000000000000",
+        "0100000007000000b471bed2ed84a4fa",
+        "0302743a6e7b7d",
+    );
+
+    proptest! {
+        #[test]
+        fn property_any_records_come_back_as_they_were(
+            records: Vec<(Vec<u8>, Vec<u8>)>,
+        ) {
+            let mut found = Vec::new();
+            for bytes in sealed(&records) {
+                let frame = parse(bytes).unwrap();
+                prop_assert_eq!((frame.header().place, frame.header().written_at, frame.header().bytes_before), (PLACE, 1_234, 55));
+                found.extend(Records::new(frame.body()).map(|(key, payload)| (key.to_vec(), payload.to_vec())));
+            }
+            prop_assert_eq!(found, records);
+        }
+
+        #[test]
+        fn property_any_changed_byte_of_a_frame_is_found(
+            record: (Vec<u8>, Vec<u8>), at: prop::sample::Index, flip in 1..=255_u8,
+        ) {
+            let mut bytes = sealed(&[record]).remove(0);
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            prop_assert!(parse(bytes).is_err());
+        }
+
+        #[test]
+        fn property_a_cut_or_longer_frame_is_found(
+            record: (Vec<u8>, Vec<u8>), cut: prop::sample::Index, extra: u8,
+        ) {
+            let bytes = sealed(&[record]).remove(0);
+            prop_assert!(parse(bytes[..cut.index(bytes.len())].to_vec()).is_err());
+            prop_assert!(parse([&bytes[..], &[extra]].concat()).is_err());
+        }
+
+        #[test]
+        fn property_any_bytes_are_parsed_without_a_panic(bytes: Vec<u8>) {
+            let _ = FrameHeader::parse(&bytes);
+            prop_assert!(parse(bytes.clone()).is_err());
+            let _ = Records::new(&bytes).count();
+        }
+    }
+}

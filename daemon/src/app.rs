@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::{Clock, SystemClock};
+use daemon_sources::contiv::{self, Latest, LegacyServer, LegacySettings, ScraperSettings};
+use daemon_sources::opserver::{self, PollerSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
 
-use crate::contiv::{self, Latest, LegacyServer, LegacySettings, ScraperSettings};
 use crate::engine::{Engine, EngineSettings};
 use crate::http::{HttpSettings, Server, Shared};
-use crate::poller::{self, PollerSettings};
 
 /// The whole program's settings.
 #[derive(Clone, Debug)]
@@ -83,8 +83,8 @@ async fn serve(settings: AppSettings) -> anyhow::Result<()> {
 
 fn start_poller(engine: &mut Engine, settings: PollerSettings) -> anyhow::Result<()> {
     let (intake, log, clock) = (engine.intake.clone(), Arc::clone(&engine.log), Arc::clone(&engine.clock));
-    let counters = engine.telemetry.poller.clone();
-    engine.add_source("opserver", move |stop| poller::run(settings, intake, log, clock, counters, stop))
+    let counters = engine.telemetry.opserver.clone();
+    engine.add_source("opserver", move |stop| opserver::run(settings, intake, log, clock, counters, stop))
 }
 
 /// Scrapes Contiv's nodes into the engine's log.
@@ -118,13 +118,13 @@ pub(crate) fn shared(
 ) -> Arc<Shared> {
     Arc::new(Shared {
         log: Arc::clone(&engine.log),
-        places: Arc::clone(&engine.places),
+        status: Arc::clone(&engine.status),
         clock,
         intake: engine.intake.clone(),
         view: Arc::clone(&engine.view),
         events: Arc::clone(&engine.events),
         telemetry: Arc::clone(&engine.telemetry),
-        registry: engine.telemetry.registry(Arc::clone(&engine.log), engine.local.clone(), Arc::clone(&engine.places)),
+        registry: engine.telemetry.registry(Arc::clone(&engine.log), engine.local.clone(), Arc::clone(&engine.status)),
         ready: engine.ready.clone(),
         stopping,
         permits: Semaphore::new(http.max_in_flight),

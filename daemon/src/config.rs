@@ -11,16 +11,12 @@
 
 mod check;
 mod collector;
-mod contiv;
 mod environment;
 mod file;
 mod flags;
-mod influxdb;
-mod kafka;
 mod keys;
 mod layers;
 mod load;
-mod opserver;
 mod problem;
 #[cfg(test)]
 mod robustness;
@@ -31,15 +27,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use daemon_base::setting::{address, duration};
+use daemon_kafka::KafkaConfig;
 use daemon_log::LogConfig;
+use daemon_sinks::file::FileConfig;
+use daemon_sinks::influxdb::InfluxConfig;
+use daemon_sources::contiv::ContivConfig;
+use daemon_sources::opserver::OpserverConfig;
 use proxy_uve::TableSettings;
 use serde::Deserialize;
 
-pub(crate) use self::contiv::{Contiv, ETCD_PORT, NETMASTER_PORT};
-pub(crate) use self::influxdb::{InfluxDb, Precision, ServerPart, base as influxdb_base, server_parts};
-pub(crate) use self::kafka::{Kafka, LogKind, ResultsFormat};
 pub(crate) use self::load::{Loaded, Sources, Survey, load, survey};
-pub(crate) use self::opserver::{Opserver, PORT as OPSERVER_PORT, PolledSamples};
 pub(crate) use self::problem::Problems;
 pub(crate) use self::streams::Streams;
 
@@ -50,17 +47,17 @@ pub(crate) struct Config {
     /// What is aggregated.
     pub aggregation: Aggregation,
     /// Contiv's nodes, scraped for the traffic of their endpoints.
-    pub contiv: Contiv,
+    pub contiv: ContivConfig,
     /// The HTTP server.
     pub http: Http,
     /// The Kafka cluster, for `log.kind = "kafka"`.
-    pub kafka: Kafka,
+    pub kafka: KafkaConfig,
     /// Where everything durable is kept.
     pub log: LogSection,
     /// What the daemon prints about itself.
     pub logging: Logging,
     /// Contrail's analytics API, polled for samples.
-    pub opserver: Opserver,
+    pub opserver: OpserverConfig,
     /// How it ends.
     pub shutdown: Shutdown,
     /// Where results go beside the API.
@@ -178,6 +175,17 @@ impl Default for LogSection {
     }
 }
 
+/// Where everything durable is kept.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogKind {
+    /// In a directory of this machine.
+    #[default]
+    Embedded,
+    /// In topics of a Kafka cluster.
+    Kafka,
+}
+
 /// `[logging]`: the daemon's own messages, on standard error. Which ones is said by `RUST_LOG` (default `info`).
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -218,17 +226,9 @@ impl Default for Shutdown {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Sinks {
     /// A file of JSON lines.
-    pub file: FileSink,
+    pub file: FileConfig,
     /// An InfluxDB.
-    pub influxdb: InfluxDb,
-}
-
-/// `[sinks.file]`.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct FileSink {
-    /// The file to append results to, one JSON object a line. Default unset: no file. Its directory must exist.
-    pub path: Option<PathBuf>,
+    pub influxdb: InfluxConfig,
 }
 
 /// `[workers]`.

@@ -2,11 +2,14 @@
 //!
 //! The HTTP server, `replay` and the demo are users of it. Threads rather than tasks: they compute and wait for the
 //! disk or the brokers, and the tables need no locks because each belongs to one worker. What is different for the two
-//! kinds of log is in [`embedded`] and in [`kafka`](crate::kafka::engine).
+//! kinds of log is in [`embedded`] and in [`kafka`](daemon_kafka::engine).
 
 mod embedded;
+mod kafka;
 mod readiness;
+mod status;
 mod threads;
+mod worker;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,22 +19,24 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
+use daemon_kafka::KafkaSettings;
 use daemon_log::{Log, PartitionLog};
+use daemon_partition::{Control, StatusSource, WorkerSettings};
+use daemon_results::line::LineReader;
+use daemon_sinks::Sink;
+use daemon_sinks::file::FileSink;
+use daemon_sinks::influxdb::{InfluxSettings, InfluxSink};
+use daemon_sources::intake::Intake;
 use proxy_uve::Plan;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::intake::Intake;
-use crate::kafka::engine::KafkaSettings;
-use crate::places::Places;
-use crate::result_line::LineReader;
-use crate::sink::{self, EventHub, FileSink, InfluxSettings, InfluxSink, Sink, ViewSink};
 use crate::telemetry::Telemetry;
-use crate::view::UveView;
-use crate::worker::{Control, WorkerSettings};
+use crate::view::{EventHub, UveView, ViewSink};
 
 pub(crate) use self::embedded::EmbeddedSettings;
-pub(crate) use self::readiness::Readiness;
+pub(crate) use self::kafka::publisher;
+use self::readiness::Readiness;
 use self::threads::Threads;
 
 /// What the engine needs to know.
@@ -61,7 +66,7 @@ pub(crate) struct Engine {
     pub log: Arc<dyn Log>,
     /// The log, if all of it is this process's.
     pub local: Option<Arc<dyn PartitionLog>>,
-    pub places: Arc<dyn Places>,
+    pub status: Arc<dyn StatusSource>,
     pub telemetry: Arc<Telemetry>,
     pub view: Arc<UveView>,
     pub events: Arc<EventHub>,
@@ -89,14 +94,14 @@ impl Engine {
     pub(crate) fn start(settings: &EngineSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         match &settings.log {
             LogSettings::Embedded(own) => embedded::start(settings, own, clock),
-            LogSettings::Kafka(own) => crate::kafka::engine::start(settings, own, clock),
+            LogSettings::Kafka(own) => kafka::start(settings, own, clock),
         }
     }
 
     /// The parts that both kinds of log have, none of them running yet.
     pub(crate) fn new(
         log: Arc<dyn Log>,
-        places: Arc<dyn Places>,
+        status: Arc<dyn StatusSource>,
         telemetry: Arc<Telemetry>,
         intake: Intake,
         ready: watch::Receiver<bool>,
@@ -106,7 +111,7 @@ impl Engine {
         Self {
             log,
             local: None,
-            places,
+            status,
             telemetry,
             view: Arc::default(),
             events: Arc::default(),
@@ -121,11 +126,6 @@ impl Engine {
             workers: Threads::new(),
             sinks: Threads::new(),
         }
-    }
-
-    /// Runs a worker.
-    pub(crate) fn add_worker(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
-        self.workers.spawn(name, body)
     }
 
     /// Runs something that brings samples and ends when the flag is set, with the workers: what it wrote last, the
@@ -180,10 +180,11 @@ impl Engine {
     ) -> anyhow::Result<()> {
         let (log, stop, telemetry) = (Arc::clone(&self.log), Arc::clone(&self.stop_sinks), Arc::clone(&self.telemetry));
         let name = sink.name().to_owned();
-        telemetry.expect_sink(&name);
+        let is_volatile = name == ViewSink::NAME;
+        telemetry.sinks.expect(&name, is_volatile);
         self.sinks.spawn(name, move || {
-            sink::run(sink, &log, &stop, |name, next, at_end| {
-                telemetry.set_sink(name, next, at_end);
+            daemon_sinks::run(sink, &log, &stop, |name, next, at_end| {
+                telemetry.sinks.set(name, next, at_end);
                 progress(at_end);
             });
         })

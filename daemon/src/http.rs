@@ -26,20 +26,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use daemon_base::clock::Clock;
 use daemon_log::Log;
+use daemon_partition::StatusSource;
+use daemon_sources::intake::Intake;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use crate::intake::Intake;
-use crate::places::Places;
-use crate::sink::EventHub;
 use crate::telemetry::Telemetry;
+use crate::view::EventHub;
 use crate::view::UveView;
 
 /// What the handlers share.
 pub(crate) struct Shared {
     pub log: Arc<dyn Log>,
-    pub places: Arc<dyn Places>,
+    pub status: Arc<dyn StatusSource>,
     pub clock: Arc<dyn Clock>,
     pub intake: Intake,
     pub view: Arc<UveView>,
@@ -147,7 +147,7 @@ async fn within(timeout: Duration, request: Request, next: Next) -> Response {
 async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let response = next.run(request).await;
-    shared.telemetry.answered(&path, response.status().as_u16());
+    shared.telemetry.http.answered(&path, response.status().as_u16());
     response
 }
 

@@ -39,32 +39,16 @@
 
 #![deny(missing_docs)]
 
-mod aggregate;
 mod app;
 mod cli;
+mod commands;
 mod config;
-mod contiv;
-mod demo;
 mod engine;
 mod http;
-mod intake;
-mod kafka;
 mod logging;
-mod places;
-mod poller;
 mod program;
-mod recorded;
-mod replay;
-mod restored;
-mod result_block;
-mod result_line;
-mod result_record;
-mod results;
 mod settings;
-mod sink;
 mod telemetry;
-mod tools;
 mod view;
-mod worker;
 
 pub use crate::program::{Daemon, DaemonBuilder};

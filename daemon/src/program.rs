@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use derived_stats::Registry;
 
-use crate::cli::{Cli, Command, ConfigArgs};
+use crate::cli::{Cli, Command};
+use crate::commands::config_args::ConfigArgs;
 use crate::config::{self, Loaded};
-use crate::{aggregate, app, demo, kafka, logging, replay, results, settings, tools};
+use crate::{app, commands, logging, settings};
 
 /// `EX_USAGE` of sysexits.h, by which service managers know not to try again.
 const BAD_CONFIGURATION: u8 = 64;
@@ -75,24 +76,21 @@ impl DaemonBuilder {
     fn execute(&self, command: Command) -> anyhow::Result<ExitCode> {
         let registry = &self.registry;
         match command {
-            Command::Eval(args) => tools::eval::run(&args, registry),
-            Command::Explain(args) => tools::explain::run(&args, registry),
-            Command::Simulate(args) => tools::simulate::run(&args),
-            Command::TelegrafConfig(args) => tools::telegraf_config::run(&args),
-            Command::Top(args) => tools::top::run(&args),
-            Command::Validate(args) => tools::validate::run(&args, registry, BAD_CONFIGURATION),
+            Command::Eval(args) => commands::eval::run(&args, registry),
+            Command::Explain(args) => commands::explain::run(&args, registry),
+            Command::Simulate(args) => commands::simulate::run(&args),
+            Command::TelegrafConfig(args) => commands::telegraf_config::run(&args),
+            Command::Top(args) => commands::top::run(&args),
+            Command::Validate(args) => commands::validate::run(&args, registry, BAD_CONFIGURATION),
             Command::Run(args) => self.configured(&args, |loaded| app::run(settings::app(&loaded)?)),
             Command::Replay(args) => self.configured(&args.config, |loaded| {
-                replay::run(&settings::engine(&loaded)?, &args.files, args.close_windows)
+                commands::replay::run(&settings::engine(&loaded)?, &args.files, args.close_windows)
             }),
-            Command::Aggregate(args) => aggregate::run(&args, registry),
-            Command::Demo(args) => self.configured(&args.config, |loaded| demo::run(loaded, args.duration)),
-            Command::Topics(args) => {
-                self.configured(&args.config, |loaded| kafka::topics::command::run(&args, &loaded))
-            }
-            Command::Results(args) => {
-                self.configured(&args.config, |loaded| results::run(&settings::log(&loaded.config)?, args.from))
-            }
+            Command::Aggregate(args) => commands::aggregate::run(&args, registry),
+            Command::Demo(args) => self.configured(&args.config, |loaded| commands::demo::run(loaded, args.duration)),
+            Command::Topics(args) => self.configured(&args.config, |loaded| commands::topics::run(&args, &loaded)),
+            Command::Results(args) => self
+                .configured(&args.config, |loaded| commands::results::run(&settings::log(&loaded.config)?, args.from)),
         }
     }
 

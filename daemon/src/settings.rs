@@ -3,19 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_kafka::KafkaSettings;
+use daemon_partition::WorkerSettings;
+use daemon_sinks::influxdb::InfluxSettings;
+use daemon_sources::contiv::{LegacySettings, ScraperSettings};
+use daemon_sources::opserver::PollerSettings;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
 use crate::app::AppSettings;
 use crate::config::{Aggregation, Config, Loaded, LogKind, Streams};
-use crate::contiv::{LegacySettings, ScraperSettings};
 use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
 use crate::http::HttpSettings;
-use crate::kafka::client::Connection;
-use crate::kafka::engine::{KafkaSettings, ResultMessages};
-use crate::kafka::names::Names;
-use crate::poller::PollerSettings;
-use crate::sink::InfluxSettings;
-use crate::worker::WorkerSettings;
 
 /// How long a request may take in all: enough for the largest body over a slow line.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -93,14 +91,7 @@ fn kafka(config: &Config) -> anyhow::Result<KafkaSettings> {
             port => format!("{host}-{port}"),
         }
     };
-    Ok(KafkaSettings {
-        connection: Connection::new(&config.kafka)?,
-        names: Names::new(&config.kafka, &config.aggregation, instance),
-        refresh_interval: config.kafka.refresh_interval,
-        replication: config.kafka.replication,
-        max_sink_lag: config.kafka.max_sink_lag,
-        results: ResultMessages { format: config.kafka.results_format, bytes: config.kafka.results_message_bytes },
-    })
+    KafkaSettings::new(&config.kafka, &config.aggregation.cluster_id, instance)
 }
 
 /// Objects that a record closes: a window of a million is through after as many records as come in a second, and none

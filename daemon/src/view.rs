@@ -4,16 +4,20 @@
 //! each attribute: a result carries only what changed. It lives in memory and is rebuilt at the start from the results
 //! that the log retains.
 
+mod events;
 mod object;
+mod sink;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use daemon_results::block::{Row, UveShape};
 use serde_json::value::RawValue;
 
-use crate::result_block::{Row, UveShape};
-
 use self::object::{Object, Scratch};
+
+pub(crate) use self::events::{Event, EventHub, ResultPlace};
+pub(crate) use self::sink::ViewSink;
 
 /// The attributes of one structure, by name.
 type Structure = BTreeMap<Box<str>, Box<RawValue>>;
@@ -186,11 +190,11 @@ pub(crate) fn split_key(key: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use daemon_results::block::{BlockReader, BlockSink, MAX_BLOCK_BYTES, sample};
+    use daemon_results::line::LineReader;
     use derived_stats::{Number, Record};
 
     use super::*;
-    use crate::result_block::{BlockReader, BlockSink, MAX_BLOCK_BYTES, sample};
-    use crate::result_line::LineReader;
 
     fn apply(view: &UveView, name: &str, data: &str) {
         let line = format!(r#"{{"key":"T:{name}","uve":"P-S-a","start":0,"end":60,"data":{data}}}"#);

@@ -1,6 +1,6 @@
 //! A kill at any instant costs nothing: the results log equals that of an undisturbed run, byte for byte.
 //!
-//! Each run kills the real daemon with SIGKILL at one of its named points (`daemon/src/fault.rs`), at a hit chosen by
+//! Each run kills the real daemon with SIGKILL at one of its named points (`daemon/base/src/failpoint.rs`), at a hit chosen by
 //! the seed, starts it again, and goes on sending; batches whose answer was not heard are sent again under the same
 //! idempotency key. A run whose fault did not happen does not count. The seed is in every message;
 //! `DERIVED_STATSD_FAULT_SEEDS` sets how many there are (50 by default).

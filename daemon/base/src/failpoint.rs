@@ -25,7 +25,6 @@ pub const WITHOUT: &str = "DERIVED_STATSD_WITHOUT";
 /// answered. `*.after`: durable, not yet answered to the caller. `restore.mid`: the state is read half. `transaction.*`
 /// are those of a commit on Kafka: `results` as `before`, if it carries results, `mid` when results and states are on
 /// the brokers, `late` when the offsets are too, and only the end of the transaction is missing.
-
 pub const POINTS: [&str; 14] = [
     "append.before",
     "append.mid",

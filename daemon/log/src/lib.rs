@@ -30,6 +30,7 @@ mod frame;
 mod keys;
 mod retention;
 mod signal;
+mod sink_offsets;
 mod types;
 
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub use self::digests::Digests;
 pub use self::embedded::EmbeddedLog;
 pub use self::error::LogError;
 pub use self::frame::RecordBuffer;
+pub use self::sink_offsets::{SinkOffset, SinkOffsets};
 pub use self::types::{
     AppendBatch, Appended, Bounds, Idempotency, LogStats, PartitionCommit, PartitionId, RecordBatch, Restored,
     Retained, SinkPosition, Written,

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use daemon_base::setting::address::authority;
 use daemon_base::setting::duration;
+use daemon_sources::contiv::{ETCD_PORT, NETMASTER_PORT};
+use daemon_sources::opserver::PORT as OPSERVER_PORT;
 use proxy_uve::table_of_uve_type;
 
 use super::layers::Layers;
-
-use super::{contiv, opserver};
 use crate::config::{Config, LogKind};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -121,7 +121,7 @@ impl Checks<'_> {
     fn opserver(&mut self, config: &Config) {
         let section = &config.opserver;
         for server in &section.servers {
-            match authority(server, opserver::PORT) {
+            match authority(server, OPSERVER_PORT) {
                 Err(message) => self.refuse("opserver.servers", &message),
                 Ok(authority) if *authority.as_str() == config.http.listen.to_string() => {
                     self.refuse("opserver.servers", &format!("{server:?} is this daemon's own http.listen"));
@@ -144,8 +144,8 @@ impl Checks<'_> {
     fn contiv(&mut self, config: &Config) {
         let section = &config.contiv;
         self.servers("contiv.nodes", &section.nodes, section.netplugin_port);
-        self.servers("contiv.etcd", &section.etcd, contiv::ETCD_PORT);
-        self.servers("contiv.netmaster", section.netmaster.as_slice(), contiv::NETMASTER_PORT);
+        self.servers("contiv.etcd", &section.etcd, ETCD_PORT);
+        self.servers("contiv.netmaster", section.netmaster.as_slice(), NETMASTER_PORT);
         self.at_least("contiv.netplugin_port", section.netplugin_port, 1);
         self.durations("contiv.interval", section.interval, SECOND, DAY);
         if section.interval.subsec_nanos() > 0 {

@@ -10,14 +10,15 @@ use anyhow::Context as _;
 use daemon_base::clock::Clock;
 use daemon_base::stop;
 use daemon_log::{EmbeddedLog, Log, LogConfig, PartitionId, PartitionLog};
+use daemon_partition::StreamPlan;
+use daemon_sources::intake::{Intake, PayloadForm};
 use tokio::sync::watch;
 use tracing::{error, warn};
 
+use super::status::LocalStatus;
+use crate::engine::worker::Worker;
 use crate::engine::{Engine, EngineSettings, Readiness};
-use crate::intake::{Intake, PayloadForm};
-use crate::places::LocalPlaces;
 use crate::telemetry::Telemetry;
-use crate::worker::{StreamPlan, Worker};
 
 /// How often old data is looked for.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(10);
@@ -50,15 +51,15 @@ pub(super) fn start(
     let named = streams.iter().map(|(&id, stream)| (stream.plan.stream(), id));
     let intake = Intake::new(named, own.partitions, PayloadForm::Stored);
     let telemetry: Arc<Telemetry> = Arc::default();
-    let places = LocalPlaces {
+    let status = LocalStatus {
         log: Arc::clone(&log) as Arc<dyn PartitionLog>,
-        telemetry: Arc::clone(&telemetry),
+        telemetry: Arc::clone(&telemetry.workers),
         partitions: streams.len() * usize::from(own.partitions),
     };
     // Every worker and the view must be ready.
     let (readiness, ready) = Readiness::new(settings.threads + 1);
     let shared = Arc::clone(&log) as Arc<dyn Log>;
-    let mut engine = Engine::new(shared, Arc::new(places), telemetry, intake, ready, clock);
+    let mut engine = Engine::new(shared, Arc::new(status), telemetry, intake, ready, clock);
     engine.local = Some(Arc::clone(&log) as Arc<dyn PartitionLog>);
     engine.streams = streams.keys().copied().collect();
     start_workers(&mut engine, settings, own, &streams, &readiness)?;
@@ -79,7 +80,7 @@ fn start_workers(
     for (number, share) in shares(settings, own, streams).into_iter().enumerate() {
         let Some(log) = engine.local.clone() else { continue };
         let (clock, control) = (Arc::clone(&engine.clock), Arc::clone(&engine.control));
-        let (telemetry, worker_settings) = (Arc::clone(&engine.telemetry), settings.worker.clone());
+        let (telemetry, worker_settings) = (Arc::clone(&engine.telemetry.workers), settings.worker.clone());
         let (readiness, failed) = (Arc::clone(readiness), Arc::clone(&failed));
         engine.workers.spawn(format!("worker-{number}"), move || {
             match Worker::new(log, clock, worker_settings, telemetry, share, control) {

@@ -1,6 +1,6 @@
 //! `POST /api/v1/samples`: takes a batch of samples.
 //!
-//! The body is one sample a line, in either form of [`intake`](crate::intake). The answer comes when all accepted lines
+//! The body is one sample a line, in either form of [`intake`](daemon_sources::intake). The answer comes when all accepted lines
 //! are on disk, and names the lines that were not accepted:
 //!
 //! ```json
@@ -94,11 +94,11 @@ fn append(shared: &Shared, body: &[u8], key: Option<String>) -> Result<Outcome, 
         let stored = serde_json::to_vec(&outcome).unwrap_or_default();
         batch = batch.idempotent(Idempotency { key, body_crc: crc32fast::hash(body), outcome: stored });
     } else if batch.is_empty() {
-        shared.telemetry.ingested(outcome.accepted, outcome.rejected);
+        shared.telemetry.http.ingested(outcome.accepted, outcome.rejected);
         return Ok(outcome);
     }
     match shared.log.append(batch)? {
-        Appended::Written(_) => shared.telemetry.ingested(outcome.accepted, outcome.rejected),
+        Appended::Written(_) => shared.telemetry.http.ingested(outcome.accepted, outcome.rejected),
         Appended::Duplicate { outcome: stored } => outcome = serde_json::from_slice(&stored).unwrap_or(outcome),
     }
     Ok(outcome)

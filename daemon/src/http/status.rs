@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use daemon_kafka::RestoreTotals;
+use daemon_partition::PartitionStatus;
 
 use crate::http::{Shared, json, problem};
-use crate::places::Place;
 
 /// The process lives.
 pub(super) async fn healthz() -> &'static str {
@@ -19,13 +20,13 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     if *shared.stopping.borrow() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
-    let restores = shared.telemetry.restores();
+    let restores = shared.telemetry.group.restores();
     if *shared.ready.borrow() && restores.is_none() {
         return "ready\n".into_response();
     }
     let text = match restores {
         None => "starting\n".to_owned(),
-        Some([done, partitions, records, expected]) => {
+        Some(RestoreTotals { done, partitions, records, expected }) => {
             format!("restoring: {done} of {partitions} partitions, {records} of at most {expected} state records\n")
         }
     };
@@ -51,9 +52,11 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
 /// Where each partition stands.
 pub(super) async fn partitions(State(shared): State<Arc<Shared>>) -> Response {
     // Others may have to be asked.
-    match tokio::task::spawn_blocking(move || shared.places.places()).await {
-        Ok(Ok(places)) => json(StatusCode::OK, &places.iter().map(Place::to_json).collect::<Vec<_>>()),
+    match tokio::task::spawn_blocking(move || shared.status.partitions()).await {
+        Ok(Ok(partitions)) => {
+            json(StatusCode::OK, &partitions.iter().map(PartitionStatus::to_json).collect::<Vec<_>>())
+        }
         Ok(Err(error)) => problem(StatusCode::SERVICE_UNAVAILABLE, &format!("{error:#}")),
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the partitions could not be looked at"),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the partitions could not be read"),
     }
 }

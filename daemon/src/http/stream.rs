@@ -1,6 +1,6 @@
 //! `GET /api/v1/results/stream`: results as server-sent events.
 //!
-//! Each event's data is one line of [`result_line`](crate::result_line), and its `id` is where that stands
+//! Each event's data is one line of [`result_line`](daemon_results::line), and its `id` is where that stands
 //! ([`ResultPlace`]). A client that reconnects sends `Last-Event-ID`, as browsers do, and goes on after it as long as
 //! the log retains it; a new one gets what comes from now on, or with `?from=OFFSET` from there. A client that reads
 //! too slowly is read to from the log again, so it misses nothing.
@@ -15,6 +15,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use daemon_log::{LogError, RecordBatch};
+use daemon_results::record::RecordReader;
 use futures_core::Stream;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
@@ -22,8 +23,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use crate::http::Shared;
-use crate::result_record::RecordReader;
-use crate::sink::ResultPlace;
+use crate::view::ResultPlace;
 
 /// Events on their way to one client.
 const QUEUE: usize = 256;

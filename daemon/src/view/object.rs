@@ -7,14 +7,13 @@
 //! ```
 //!
 //! `shape` is a number in the view's list: that of the newest result, and of the result that brought the attribute;
-//! `value` is as in a [block](crate::result_block).
+//! `value` is as in a [block](daemon_results::block).
 
 use std::sync::Arc;
 
+use daemon_results::block::{AttributeShape, BlockError, Reader, Row, UveShape, put_value, put_varint, read_value};
 use derived_stats::Record;
 use proxy_uve::json;
-
-use crate::result_block::{AttributeShape, BlockError, Reader, Row, UveShape, put_value, put_varint, read_value};
 
 /// The structures of one object.
 #[derive(Debug, Default)]

@@ -1,0 +1,297 @@
+//! From the configuration to librdkafka's: where the brokers are, how connections are protected, what tuning applies.
+//!
+//! Layers, later ones win: what we think best for a kind of client, the user's `kafka.properties`, and last what
+//! exactly-once rests on, which nobody may change.
+
+use std::fs::File;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use daemon_base::clock::micros;
+use daemon_base::setting::Secret;
+use rdkafka::ClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::config::KafkaConfig;
+
+/// How long a consumer that has enough fetched ahead waits before it fetches more. Its own second would let a worker
+/// stand still: it goes through what may be fetched ahead in some tens of milliseconds.
+const FETCH_PAUSE_MS: &str = "5";
+
+/// The largest message that we write: a chunk of state, or a sample with a long key.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long an answer of the brokers may take.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What all our clients have in common.
+#[derive(Clone)]
+pub struct Connection {
+    base: ClientConfig,
+    properties: Vec<(String, String)>,
+    session_timeout_ms: u64,
+    transaction_timeout_ms: u64,
+    refresh_interval_ms: u64,
+}
+
+impl Connection {
+    /// Reads what the configuration names.
+    ///
+    /// # Errors
+    ///
+    /// When the file of the password, of a key or of certificates cannot be read.
+    pub fn new(kafka: &KafkaConfig) -> anyhow::Result<Self> {
+        let brokers: Vec<&str> =
+            kafka.brokers.split([',', ' ', '\t', '\n']).map(str::trim).filter(|broker| !broker.is_empty()).collect();
+        let mut base = ClientConfig::new();
+        base.set("bootstrap.servers", brokers.join(","));
+        base.set("security.protocol", kafka.security.protocol());
+        let paths = [
+            ("ssl.ca.location", "ca_file", &kafka.ca_file),
+            ("ssl.certificate.location", "certificate_file", &kafka.certificate_file),
+            ("ssl.key.location", "key_file", &kafka.key_file),
+        ];
+        for (property, key, path) in paths {
+            if let Some(path) = path {
+                // librdkafka would name neither the setting nor the file.
+                File::open(path).with_context(|| format!("read kafka.{key} {}", path.display()))?;
+                base.set(property, path.to_string_lossy());
+            }
+        }
+        if let Some(password) = &kafka.key_password {
+            base.set("ssl.key.password", password.reveal());
+        }
+        if kafka.security.has_user() {
+            base.set("sasl.mechanism", kafka.sasl.mechanism());
+            base.set("sasl.username", kafka.user.as_deref().unwrap_or_default());
+            base.set("sasl.password", password(kafka)?.reveal());
+        }
+        let properties = kafka.properties.iter().filter_map(|property| property.split_once('='));
+        let milliseconds = |span| micros(span) / 1000;
+        Ok(Self {
+            base,
+            properties: properties.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect(),
+            session_timeout_ms: milliseconds(kafka.session_timeout),
+            transaction_timeout_ms: milliseconds(kafka.transaction_timeout),
+            refresh_interval_ms: milliseconds(kafka.refresh_interval),
+        })
+    }
+
+    /// A client that asks for metadata and changes topics.
+    pub fn admin(&self) -> ClientConfig {
+        self.finish(&[], &[])
+    }
+
+    /// A worker's consumer: a member of `group`.
+    pub fn member(&self, group: &str, client_id: &str) -> ClientConfig {
+        let session = self.session_timeout_ms.to_string();
+        let heartbeat = (self.session_timeout_ms / 4).max(100).to_string();
+        let refresh = self.refresh_interval_ms.to_string();
+        let ours = [
+            ("client.id", client_id),
+            ("heartbeat.interval.ms", &heartbeat),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            // Bound the memory of what is fetched ahead: batches of XML unpack to many times what they were fetched as.
+            ("fetch.max.bytes", "4194304"),
+            ("fetch.message.max.bytes", "262144"),
+            ("fetch.queue.backoff.ms", FETCH_PAUSE_MS),
+            ("queued.max.messages.kbytes", "4096"),
+            ("session.timeout.ms", &session),
+            ("topic.metadata.refresh.interval.ms", &refresh),
+        ];
+        let fixed = [
+            ("auto.offset.reset", "error"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("enable.partition.eof", "false"),
+            ("group.id", group),
+            ("isolation.level", "read_committed"),
+            // How far it is read, see `progress`.
+            ("statistics.interval.ms", "500"),
+        ];
+        self.finish(&ours, &fixed)
+    }
+
+    /// A consumer that is told what to read and belongs to nobody. `group` only keeps positions, if it asks for them.
+    pub fn reader(&self, group: &str, isolation: Isolation) -> ClientConfig {
+        let fixed = [
+            ("auto.offset.reset", "error"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("enable.partition.eof", "true"),
+            ("group.id", group),
+            ("isolation.level", isolation.name()),
+        ];
+        let ours = [
+            ("fetch.queue.backoff.ms", FETCH_PAUSE_MS),
+            ("fetch.wait.max.ms", "100"),
+            ("queued.max.messages.kbytes", "16384"),
+        ];
+        self.finish(&ours, &fixed)
+    }
+
+    /// The producer of a worker's transactions.
+    pub fn transactional(&self, transactional_id: &str) -> ClientConfig {
+        let timeout = self.transaction_timeout_ms.to_string();
+        let largest = MAX_MESSAGE_BYTES.to_string();
+        let ours = [
+            ("compression.type", "lz4"),
+            ("linger.ms", "5"),
+            // Five requests may be under way to a partition, and while they are, the client's thread looks for more to
+            // send without a pause. All results go to one partition, so requests are large.
+            ("batch.size", largest.as_str()),
+            ("message.max.bytes", largest.as_str()),
+            ("queue.buffering.max.messages", "1000000"),
+            ("queue.buffering.max.kbytes", "32768"),
+        ];
+        let fixed = [
+            ("enable.idempotence", "true"),
+            ("message.timeout.ms", timeout.as_str()),
+            ("transaction.timeout.ms", timeout.as_str()),
+            ("transactional.id", transactional_id),
+        ];
+        self.finish(&ours, &fixed)
+    }
+
+    /// The producer of samples that came to this daemon's ingest endpoints.
+    pub fn producer(&self, client_id: &str) -> ClientConfig {
+        let largest = MAX_MESSAGE_BYTES.to_string();
+        let ours = [
+            ("client.id", client_id),
+            ("compression.type", "lz4"),
+            ("linger.ms", "5"),
+            ("message.max.bytes", largest.as_str()),
+            ("message.timeout.ms", "30000"),
+            ("queue.buffering.max.messages", "1000000"),
+            ("queue.buffering.max.kbytes", "262144"),
+        ];
+        self.finish(&ours, &[("enable.idempotence", "true")])
+    }
+
+    fn finish(&self, ours: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
+        let mut config = self.base.clone();
+        config.set_log_level(RDKafkaLogLevel::Warning);
+        // Topics are made on purpose or not at all: a slip in a name would else go unnoticed.
+        config.set("allow.auto.create.topics", "false");
+        let users = self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in ours.iter().copied().chain(users).chain(fixed.iter().copied()) {
+            config.set(name, value);
+        }
+        config
+    }
+}
+
+/// Which records of open transactions a reader sees.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Isolation {
+    /// None: the end is the last stable offset.
+    Committed,
+    /// All: the end is the high watermark.
+    Uncommitted,
+}
+
+impl Isolation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Committed => "read_committed",
+            Self::Uncommitted => "read_uncommitted",
+        }
+    }
+}
+
+fn password(kafka: &KafkaConfig) -> anyhow::Result<Secret> {
+    match (&kafka.password, &kafka.password_file) {
+        (Some(password), _) => Ok(password.clone()),
+        (None, Some(path)) => Secret::from_file(path, "kafka.password_file"),
+        (None, None) => anyhow::bail!("kafka.security asks for a password; set kafka.password or kafka.password_file"),
+    }
+}
+
+/// Whether an offset that was asked for is no longer, or not yet, there.
+pub(crate) fn is_out_of_range(error: &KafkaError) -> bool {
+    matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange))
+}
+
+/// Empties the queue of a client that is only asked and never read from: what it has to say about the brokers would
+/// else pile up while they are away.
+pub(crate) fn drain<C: ConsumerContext>(client: &BaseConsumer<C>) {
+    const MOST: usize = 10_000;
+    for _ in 0..MOST {
+        match client.poll(Duration::ZERO) {
+            Some(said) => drop(said),
+            None => return,
+        }
+    }
+}
+
+/// Sends what librdkafka says into our own messages.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spoken;
+
+impl ConsumerContext for Spoken {}
+
+impl ClientContext for Spoken {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "Kafka's client.");
+    }
+}
+
+/// As [`Spoken`], for contexts that do more.
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::warn!(facility, "Kafka's client: {message}");
+        }
+        RDKafkaLogLevel::Warning => tracing::info!(facility, "Kafka's client: {message}"),
+        _ => tracing::debug!(facility, "Kafka's client: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(text: &str) -> Connection {
+        Connection::new(&toml::from_str::<KafkaConfig>(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_users_properties_win_over_ours_and_lose_against_what_exactly_once_rests_on() {
+        let connection =
+            connection("brokers = \"a:1, b:2\"\nproperties = [\"linger.ms = 50\", \"enable.idempotence=false\"]");
+        let config = connection.transactional("t");
+        assert_eq!(config.get("bootstrap.servers"), Some("a:1,b:2"));
+        assert_eq!((config.get("linger.ms"), config.get("enable.idempotence")), (Some("50"), Some("true")));
+    }
+
+    #[test]
+    fn the_password_comes_from_its_file_without_the_line_break() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("password");
+        std::fs::write(&path, "hunter2\n").unwrap();
+        let text = format!("security = \"sasl_ssl\"\nuser = \"u\"\npassword_file = {path:?}");
+        let config = connection(&text).admin();
+        assert_eq!((config.get("sasl.password"), config.get("sasl.username")), (Some("hunter2"), Some("u")));
+        assert_eq!(
+            (config.get("sasl.mechanism"), config.get("security.protocol")),
+            (Some("SCRAM-SHA-512"), Some("sasl_ssl"))
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_its_setting() {
+        for key in ["password_file", "ca_file", "certificate_file", "key_file"] {
+            let text = format!("security = \"sasl_ssl\"\nuser = \"u\"\n{key} = \"/nowhere/x\"");
+            let error = Connection::new(&toml::from_str(&text).unwrap()).map(drop).unwrap_err();
+            assert!(format!("{error:#}").starts_with(&format!("read kafka.{key} /nowhere/x: ")), "{error:#}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The engine on Kafka, in parts that its owner puts on threads: workers that are members of a group, and helpers that
+//! watch the topics and the sinks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use daemon_base::clock::Clock;
+use daemon_base::stop;
+use daemon_log::{Log, SinkOffsets};
+use daemon_partition::{Control, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
+use proxy_uve::Plan;
+use tracing::{error, info, warn};
+
+use crate::backpressure::{Backpressure, SinkWatch};
+use crate::group::{Group, InputTopics};
+use crate::log::KafkaLog;
+use crate::producer::Producer;
+use crate::restore::{Materials, Restorer};
+use crate::settings::KafkaSettings;
+use crate::states::StateTopics;
+use crate::status::GroupStatus;
+use crate::telemetry::GroupTelemetry;
+use crate::topics::{StreamTopics, Topics};
+use crate::topology::{Shape, Topology};
+use crate::worker::{Parts, Worker};
+
+/// How long to wait before the cluster is polled again after it did not answer.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What the engine shares with the rest of the daemon.
+#[derive(Clone)]
+pub struct Shared {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Stops the workers.
+    pub control: Arc<Control>,
+    /// The counters of the workers.
+    pub workers: Arc<WorkerTelemetry>,
+    /// The counters of the group.
+    pub group: Arc<GroupTelemetry>,
+    /// How far the sinks have read.
+    pub sinks: Arc<SinkOffsets>,
+    /// Called by each worker once its first assignment is restored.
+    pub worker_is_ready: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// The parts of the engine, connected and not running.
+pub struct Engine {
+    /// The log that producers and sinks use.
+    pub log: Arc<dyn Log>,
+    /// The status of all partitions of the group.
+    pub status: Arc<dyn StatusSource>,
+    /// The workers, each for a thread of its own; they end when [`Control::stop`] is set.
+    pub workers: Vec<Box<dyn FnOnce() + Send>>,
+    /// Helpers by name, each for a thread of its own; they end when their flag is set, after the workers.
+    pub helpers: Vec<(&'static str, Helper)>,
+}
+
+/// A helper's body, until the flag is set.
+pub type Helper = Box<dyn FnOnce(&AtomicBool) + Send>;
+
+/// What every part needs to know of the streams.
+#[derive(Clone)]
+struct Streams {
+    plans: Vec<Arc<StreamPlan>>,
+    names: Vec<String>,
+    topics: Arc<InputTopics>,
+    topology: Arc<Topology>,
+    backpressure: Arc<Backpressure>,
+}
+
+impl Streams {
+    fn new(plans: &[Arc<Plan>], own: &KafkaSettings) -> Self {
+        let named = |plan: &Arc<Plan>| StreamPlan { name: plan.stream().to_string(), plan: Arc::clone(plan) };
+        let plans: Vec<_> = plans.iter().map(|plan| Arc::new(named(plan))).collect();
+        let names: Vec<String> = plans.iter().map(|stream| stream.name.clone()).collect();
+        let topics = Arc::new(InputTopics::new(&own.names, &names));
+        Self { plans, names, topics, topology: Arc::default(), backpressure: Arc::default() }
+    }
+
+    fn log(&self, own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
+        let (topics, topology) = (Arc::clone(&self.topics), Arc::clone(&self.topology));
+        let producer = Producer::new(&own.connection, &own.names, topics, topology);
+        let producer = producer.context("start a producer; check the [kafka] settings")?;
+        Ok(Arc::new(KafkaLog::new(own.connection.clone(), own.names.clone(), producer, Arc::clone(clock))))
+    }
+}
+
+impl Engine {
+    /// Connects everything for `threads` workers. The streams are numbered in the order of `plans`. That the cluster
+    /// cannot be reached is not an error: the daemon waits for it.
+    ///
+    /// # Errors
+    ///
+    /// When a client refuses the settings.
+    pub fn new(
+        plans: &[Arc<Plan>],
+        own: &KafkaSettings,
+        threads: usize,
+        settings: &WorkerSettings,
+        shared: &Shared,
+    ) -> anyhow::Result<Self> {
+        let streams = Streams::new(plans, own);
+        let topics = Topics::new(&own.connection, &own.names, &streams.names)?;
+        let log = streams.log(own, &shared.clock)?;
+        let status = GroupStatus::new(own, Arc::clone(&streams.topics), Arc::clone(&streams.topology), &shared.workers)
+            .context("start a client; check the [kafka] settings")?;
+        let workers = (0..threads).map(|number| worker(settings, own, &streams, shared, number));
+        let workers = workers.collect::<anyhow::Result<_>>()?;
+        let mut helpers: Vec<(_, Helper)> = Vec::new();
+        if own.max_sink_lag > 0 {
+            let watch = SinkWatch::new(Arc::clone(&log), shared, Arc::clone(&streams.backpressure), own.max_sink_lag);
+            helpers.push(("backpressure", Box::new(move |stop| watch.run(stop))));
+        }
+        let watch = Watch { topics, topology: streams.topology, own: own.clone(), shown: Vec::new() };
+        helpers.push(("topics", Box::new(move |stop| watch.run(stop))));
+        Ok(Self { log, status: Arc::new(status), workers, helpers })
+    }
+}
+
+/// Only what publishes samples: for `replay`, which leaves the work to the group.
+///
+/// # Errors
+///
+/// When the cluster cannot be reached.
+pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
+    let streams = Streams::new(plans, own);
+    let shapes = Topics::new(&own.connection, &own.names, &streams.names)?.look()?;
+    streams.topology.set(shapes.iter().map(Shape::from).collect());
+    streams.log(own, clock)
+}
+
+/// Only what reads results: for `results`.
+///
+/// # Errors
+///
+/// When a client refuses the settings.
+pub fn reader(own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
+    Streams::new(&[], own).log(own, clock)
+}
+
+fn worker(
+    settings: &WorkerSettings,
+    own: &KafkaSettings,
+    streams: &Streams,
+    shared: &Shared,
+    number: usize,
+) -> anyhow::Result<Box<dyn FnOnce() + Send>> {
+    let topics = Arc::clone(&streams.topics);
+    let member = Group::join(&own.connection, &own.names, topics, number, own.results)
+        .context("join the consumer group; check the [kafka] settings")?;
+    let store = StateTopics::new(&own.connection, &own.names, &streams.names, Arc::clone(&shared.clock))
+        .context("start a client; check the [kafka] settings")?;
+    let materials = Materials {
+        streams: streams.plans.clone(),
+        table: settings.table,
+        block_bytes: own.results.block_bytes(),
+        telemetry: Arc::clone(&shared.group),
+        clock: Arc::clone(&shared.clock),
+    };
+    let is_ready = Arc::clone(&shared.worker_is_ready);
+    let parts = Parts {
+        member,
+        restorer: Restorer::start(store, materials).context("start a thread that restores")?,
+        topology: Arc::clone(&streams.topology),
+        backpressure: Arc::clone(&streams.backpressure),
+        clock: Arc::clone(&shared.clock),
+        settings: settings.clone(),
+        telemetry: Arc::clone(&shared.workers),
+        group: Arc::clone(&shared.group),
+        control: Arc::clone(&shared.control),
+        owner: format!("{}/{number}", own.names.instance),
+        ready: Box::new(move || is_ready()),
+    };
+    Ok(Box::new(move || Worker::new(parts).run()))
+}
+
+/// Polls the topics: makes ours, and publishes to the workers how many partitions there are.
+struct Watch {
+    topics: Topics,
+    topology: Arc<Topology>,
+    own: KafkaSettings,
+    /// The problems that were logged already.
+    shown: Vec<String>,
+}
+
+impl Watch {
+    fn run(mut self, stop: &AtomicBool) {
+        let mut complete = false;
+        while !stop.load(Ordering::Acquire) {
+            let looked = if complete { self.topics.look() } else { self.topics.ensure_own(self.own.replication) };
+            let pause = match looked {
+                Ok(streams) => {
+                    // The state topic of an input that appears later is made when it does.
+                    complete = streams.iter().all(|stream| stream.inputs == 0 || stream.states > 0);
+                    self.publish(&streams);
+                    if complete { self.own.refresh_interval } else { Duration::ZERO }
+                }
+                Err(error) => {
+                    error!(error = %format!("{error:#}"), "The topics cannot be read; trying again.");
+                    RETRY
+                }
+            };
+            stop::rest(pause, stop);
+        }
+    }
+
+    fn publish(&mut self, streams: &[StreamTopics]) {
+        if self.topology.set(streams.iter().map(Shape::from).collect()) {
+            for stream in streams {
+                info!(stream = %stream.stream, partitions = stream.inputs, states = stream.states, "Topic found.");
+            }
+        }
+        let problems: Vec<String> = streams.iter().filter_map(|stream| stream.problem(&self.own.names)).collect();
+        for problem in problems.iter().filter(|problem| !self.shown.contains(problem)) {
+            warn!("{problem}");
+        }
+        self.shown = problems;
+    }
+}
+
+impl From<&StreamTopics> for Shape {
+    fn from(stream: &StreamTopics) -> Self {
+        Self { inputs: stream.inputs, shards: stream.states }
+    }
+}

@@ -1,0 +1,140 @@
+//! Publishes samples to the input topics, as Contrail's collectors did: key, payload and partitioning are the
+//! original's, so that any daemon of the group can take samples for all of them.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use daemon_log::{AppendBatch, Appended, LogError, PartitionId, Written};
+use rdkafka::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::client::{self, Connection};
+use crate::group::InputTopics;
+use crate::names::Names;
+use crate::topology::Topology;
+
+/// How long to wait for room in the producer's queue.
+const QUEUE_WAIT: Duration = Duration::from_millis(5);
+
+/// The producer of samples for the input topics.
+pub(crate) struct Producer {
+    producer: ThreadedProducer<Acknowledgements>,
+    topics: Arc<InputTopics>,
+    topology: Arc<Topology>,
+}
+
+impl Producer {
+    pub(crate) fn new(
+        connection: &Connection,
+        names: &Names,
+        topics: Arc<InputTopics>,
+        topology: Arc<Topology>,
+    ) -> Result<Self, KafkaError> {
+        let config = connection.producer(&format!("{}/producer", names.instance));
+        let producer = ThreadedProducer::from_config_and_context(&config, Acknowledgements)?;
+        Ok(Self { producer, topics, topology })
+    }
+
+    /// Publishes all records; returns when the brokers have them. After an error some may be there and some not.
+    pub(crate) fn append(&self, batch: &AppendBatch) -> Result<Appended, LogError> {
+        if batch.idempotency().is_some() {
+            return Err(LogError::invalid(
+                "with log.kind = \"kafka\" a request cannot carry an Idempotency-Key; leave it out",
+            ));
+        }
+        let pending = Arc::new(Pending::default());
+        let sent = batch.records().try_for_each(|(id, key, payload)| self.send(id, key, payload, &pending));
+        // What was sent is waited for also when the rest could not be.
+        let outcome = pending.wait();
+        sent?;
+        match outcome {
+            Some(error) => Err(failed(&error)),
+            None => Ok(Appended::Written(Written { offsets: Vec::new(), appended_at: batch.appended_at() })),
+        }
+    }
+
+    fn send(&self, id: PartitionId, key: &[u8], payload: &[u8], pending: &Arc<Pending>) -> Result<(), LogError> {
+        let inputs = self.topology.shape(id.stream).inputs;
+        let topic = self.topics.name(id.stream);
+        if inputs == 0 {
+            let operation = format!("write to {topic}");
+            let reason = "the topic does not exist; make it with `derived-statsd topics --create`".to_owned();
+            return Err(LogError::Cluster { operation, reason });
+        }
+        // The batch's own partition is that of another count: a topic may grow at any time.
+        let partition = proxy_uve::partition(key, u32::from(inputs));
+        pending.one_more();
+        let mut record = BaseRecord::with_opaque_to(topic, Arc::clone(pending))
+            .key(key)
+            .payload(payload)
+            .partition(partition as i32);
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    std::thread::sleep(QUEUE_WAIT);
+                    record = back;
+                }
+                Err((error, _)) => {
+                    pending.one_done(None);
+                    return Err(failed(&error));
+                }
+            }
+        }
+    }
+}
+
+fn failed(error: &KafkaError) -> LogError {
+    LogError::Cluster { operation: "publish samples".to_owned(), reason: error.to_string() }
+}
+
+/// The records of a batch that the brokers have not acknowledged.
+#[derive(Debug, Default)]
+struct Pending {
+    state: Mutex<(usize, Option<KafkaError>)>,
+    done: Condvar,
+}
+
+impl Pending {
+    fn one_more(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
+    }
+
+    fn one_done(&self, error: Option<KafkaError>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 -= 1;
+        state.1 = state.1.take().or(error);
+        if state.0 == 0 {
+            self.done.notify_all();
+        }
+    }
+
+    /// Waits for the last one; the first error.
+    fn wait(&self) -> Option<KafkaError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.done.wait_while(state, |state| state.0 > 0).unwrap_or_else(PoisonError::into_inner);
+        state.1.clone()
+    }
+}
+
+/// Counts what the brokers acknowledge.
+#[derive(Clone, Copy, Debug)]
+struct Acknowledgements;
+
+impl ClientContext for Acknowledgements {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+}
+
+impl ProducerContext for Acknowledgements {
+    type DeliveryOpaque = Arc<Pending>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, pending: Arc<Pending>) {
+        pending.one_done(result.as_ref().err().map(|(error, _)| error.clone()));
+    }
+}

@@ -1,0 +1,150 @@
+//! The results topic, read by offset: by the view, by sinks, by readers of the event stream.
+//!
+//! It has one partition, so results have one order and one number resumes a reader at any daemon. Every daemon reads
+//! all of them for its view, so what one of them can read bounds the rate of results anyway.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use daemon_base::clock::Clock;
+use daemon_log::{Bounds, LogError, RecordBatch};
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Message as _, Timestamp};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::client::{self, Connection, Isolation, Spoken, TIMEOUT};
+use crate::names::Names;
+
+/// How long a reader at the end waits for more.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Readers that are kept for who goes on where they stand.
+const MAX_IDLE_READERS: usize = 8;
+
+/// Reads the results topic by offset, with a pool of consumers.
+pub(crate) struct Results {
+    connection: Connection,
+    topic: String,
+    group: String,
+    idle: Mutex<Vec<Reader>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A consumer, and the offset it will give next.
+struct Reader {
+    consumer: BaseConsumer<Spoken>,
+    next: u64,
+    /// Whether it gave everything there was.
+    at_end: bool,
+}
+
+impl Results {
+    pub(crate) fn new(connection: &Connection, names: &Names, clock: Arc<dyn Clock>) -> Self {
+        let (topic, group) = (names.results(), format!("{}-results", names.group));
+        Self { connection: connection.clone(), topic, group, idle: Mutex::default(), clock }
+    }
+
+    /// The results from `from` on; empty only when there are none.
+    pub(crate) fn read(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
+        let mut reader = self.reader(from)?;
+        let batch = self.fill(&mut reader, from, max_bytes)?;
+        let mut idle = self.lock();
+        if idle.len() >= MAX_IDLE_READERS {
+            idle.remove(0);
+        }
+        idle.push(reader);
+        Ok(batch)
+    }
+
+    /// The oldest offset and the end.
+    pub(crate) fn bounds(&self) -> Result<Bounds, LogError> {
+        let found = self.lock().pop();
+        let reader = match found {
+            Some(reader) => reader,
+            None => self.open(None)?,
+        };
+        let marks = reader.consumer.fetch_watermarks(&self.topic, 0, TIMEOUT);
+        let (low, high) = marks.map_err(|error| self.failed(&error))?;
+        self.lock().push(reader);
+        Ok(Bounds { first: low.unsigned_abs(), next: high.unsigned_abs() })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader(&self, from: u64) -> Result<Reader, LogError> {
+        let mut idle = self.lock();
+        if let Some(index) = idle.iter().position(|reader| reader.next == from) {
+            return Ok(idle.swap_remove(index));
+        }
+        drop(idle);
+        let bounds = self.bounds()?;
+        if !(bounds.first..=bounds.next).contains(&from) {
+            return Err(LogError::OffsetOutOfRange { place: "the results".to_owned(), asked: from, bounds });
+        }
+        self.open(Some(from))
+    }
+
+    fn open(&self, from: Option<u64>) -> Result<Reader, LogError> {
+        let config = self.connection.reader(&self.group, Isolation::Committed);
+        let opened = || {
+            let consumer = BaseConsumer::from_config_and_context(&config, Spoken)?;
+            // A client that knows the topic begins to read at once; one that has to find out takes a second.
+            consumer.fetch_metadata(Some(&self.topic), TIMEOUT)?;
+            if let Some(from) = from {
+                let mut list = TopicPartitionList::new();
+                list.add_partition_offset(&self.topic, 0, Offset::Offset(from.cast_signed()))?;
+                consumer.assign(&list)?;
+            }
+            Ok(consumer)
+        };
+        let consumer = opened().map_err(|error: KafkaError| self.failed(&error))?;
+        Ok(Reader { consumer, next: from.unwrap_or(u64::MAX), at_end: false })
+    }
+
+    fn fill(&self, reader: &mut Reader, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
+        let mut batch = RecordBatch::loose(from);
+        let began = self.clock.monotonic();
+        while batch.bytes() < max_bytes {
+            let wait = if batch.is_empty() { WAIT } else { Duration::ZERO };
+            match reader.consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    let at = match message.timestamp() {
+                        Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => ms.unsigned_abs() * 1000,
+                        Timestamp::NotAvailable => 0,
+                    };
+                    let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
+                    batch.push(message.offset().unsigned_abs(), at, key, payload);
+                    (reader.next, reader.at_end) = (batch.next_offset(), false);
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    reader.at_end = true;
+                    break;
+                }
+                Some(Err(error)) => return Err(self.read_failed(from, &error)),
+                None if reader.at_end || !batch.is_empty() => break,
+                None if self.clock.monotonic().saturating_sub(began) > TIMEOUT => {
+                    return Err(self.failed(&KafkaError::Canceled));
+                }
+                None => {}
+            }
+        }
+        Ok(batch)
+    }
+
+    fn read_failed(&self, from: u64, error: &KafkaError) -> LogError {
+        match self.bounds() {
+            Ok(bounds) if client::is_out_of_range(error) => {
+                LogError::OffsetOutOfRange { place: "the results".to_owned(), asked: from, bounds }
+            }
+            _ => self.failed(error),
+        }
+    }
+
+    fn failed(&self, error: &KafkaError) -> LogError {
+        LogError::Cluster { operation: format!("read {}", self.topic), reason: error.to_string() }
+    }
+}

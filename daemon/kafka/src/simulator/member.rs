@@ -1,0 +1,209 @@
+//! A [`Member`] of the fake cluster. Its commit has a place between any two steps where the worker may freeze, be
+//! killed, or be refused.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use daemon_log::PartitionId;
+
+use crate::member::{Change, Incoming, Member, MemberError, ShardCommit};
+use crate::simulator::Mutation;
+use crate::simulator::world::World;
+
+pub(super) struct FakeMember {
+    pub world: Rc<World>,
+    pub client: usize,
+    /// Its transactional id.
+    pub name: usize,
+    /// Whether the producer is good for another transaction.
+    pub is_ready: bool,
+}
+
+fn aborted(reason: &str) -> MemberError {
+    MemberError::Aborted { reason: reason.to_owned() }
+}
+
+impl FakeMember {
+    fn is_dead(&self) -> bool {
+        self.world.coordinator.borrow().clients[self.client].is_dead
+    }
+
+    /// A place between two steps. An error if the worker does not live to see the next one.
+    fn pause_here(&self) -> Result<(), MemberError> {
+        if self.world.is_wild() && self.world.random.once_in(25) {
+            self.world.freeze(self.client);
+        }
+        if self.world.is_wild() && self.world.random.once_in(400) {
+            self.world.kill(self.client);
+        }
+        if self.is_dead() { Err(aborted("killed")) } else { Ok(()) }
+    }
+
+    /// What the network does now and then.
+    fn ask(&self, operation: &'static str) -> Result<(), MemberError> {
+        if self.is_dead() || self.world.is_wild() && self.world.random.once_in(50) {
+            return Err(MemberError::Unreachable { operation, reason: "no answer".to_owned() });
+        }
+        Ok(())
+    }
+
+    fn attempt(&mut self, transaction: usize, commits: &[ShardCommit]) -> Result<(), MemberError> {
+        let world = Rc::clone(&self.world);
+        for commit in commits {
+            if !world.brokers.borrow().is_open(transaction) {
+                return Err(aborted("the producer is fenced"));
+            }
+            world.brokers.borrow_mut().write(transaction, commit);
+            self.pause_here()?;
+        }
+        if !world.may_commit(self.client) {
+            world.tally.borrow_mut().fenced += 1;
+            return Err(aborted("not of the present generation"));
+        }
+        if !world.brokers.borrow().is_open(transaction) {
+            return Err(aborted("the producer is fenced"));
+        }
+        world.brokers.borrow_mut().send_offsets(transaction, commits);
+        self.pause_here()?;
+        if world.is_wild() && world.random.once_in(30) {
+            world.tally.borrow_mut().transient += 1;
+            return Err(aborted("a transient failure"));
+        }
+        if !world.brokers.borrow().is_open(transaction) {
+            return Err(aborted("the producer is fenced"));
+        }
+        world.brokers.borrow_mut().prepare(transaction);
+        self.pause_here()?;
+        if world.is_wild() && world.random.once_in(60) {
+            world.tally.borrow_mut().unknown += 1;
+            return Err(aborted("the answer was lost"));
+        }
+        Ok(())
+    }
+}
+
+impl Member for FakeMember {
+    fn poll(
+        &mut self,
+        _: Duration,
+        apply: &mut dyn FnMut(PartitionId, &[Incoming<'_>]),
+    ) -> Result<Option<Change>, MemberError> {
+        if self.is_dead() {
+            return Ok(None);
+        }
+        for (partition, sent) in self.world.fetch(self.client) {
+            let incoming: Vec<_> = sent
+                .iter()
+                .map(|it| Incoming { offset: it.offset, at: it.at, key: &it.key, payload: &it.payload })
+                .collect();
+            apply(PartitionId::new(0, partition), &incoming);
+        }
+        let mut coordinator = self.world.coordinator.borrow_mut();
+        if !self.world.is_wild() || !self.world.random.once_in(4) {
+            coordinator.hear(self.client);
+        }
+        match coordinator.next_change(self.client) {
+            Some(Change::Lost(_)) if self.world.mutation == Mutation::KeepsTheLost => {
+                coordinator.given_up(self.client);
+                Ok(None)
+            }
+            change => Ok(change),
+        }
+    }
+
+    fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
+        for (id, offset) in starts {
+            self.ask("reading")?;
+            let brokers = self.world.brokers.borrow();
+            let client = &mut self.world.coordinator.borrow_mut().clients[self.client];
+            let oldest = brokers.inputs[usize::from(id.partition)].first;
+            client.reading.insert(id.partition, offset.unwrap_or(oldest));
+            client.paused.remove(&id.partition);
+        }
+        Ok(())
+    }
+
+    fn stop_reading(&mut self, partitions: &[PartitionId]) -> Result<(), MemberError> {
+        let client = &mut self.world.coordinator.borrow_mut().clients[self.client];
+        client.reading.retain(|partition, _| !partitions.iter().any(|id| id.partition == *partition));
+        Ok(())
+    }
+
+    fn pause(&mut self, id: PartitionId, pause: bool) -> Result<(), MemberError> {
+        let paused = &mut self.world.coordinator.borrow_mut().clients[self.client].paused;
+        if pause {
+            paused.insert(id.partition)
+        } else {
+            paused.remove(&id.partition)
+        };
+        Ok(())
+    }
+
+    fn accept(&mut self) -> Result<(), MemberError> {
+        self.world.coordinator.borrow_mut().accepted(self.client);
+        Ok(())
+    }
+
+    fn give_up(&mut self, read: &[PartitionId]) -> Result<(), MemberError> {
+        self.stop_reading(read)?;
+        self.world.coordinator.borrow_mut().given_up(self.client);
+        Ok(())
+    }
+
+    fn commit(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError> {
+        self.pause_here()?;
+        let world = Rc::clone(&self.world);
+        if !std::mem::replace(&mut self.is_ready, true) {
+            world.brokers.borrow_mut().init_producer(self.name);
+        }
+        let transaction = world.brokers.borrow_mut().begin(self.name);
+        let done = self.attempt(transaction, commits);
+        if done.is_err() && !self.is_dead() {
+            // What was fenced begins anew; anything else aborts its transaction by itself, if it can.
+            self.is_ready = world.random.once_in(2);
+            if self.is_ready {
+                world.brokers.borrow_mut().abort(transaction);
+            }
+        }
+        world.tally.borrow_mut().commits += u64::from(done.is_ok());
+        done
+    }
+
+    fn at_end(&mut self, partitions: &[PartitionId]) -> Result<BTreeSet<PartitionId>, MemberError> {
+        self.ask("asking for ends")?;
+        let brokers = self.world.brokers.borrow();
+        let client = &self.world.coordinator.borrow().clients[self.client];
+        let is_read = |id: &PartitionId| {
+            let end = brokers.inputs[usize::from(id.partition)].next;
+            client.reading.get(&id.partition).is_some_and(|position| *position >= end)
+        };
+        Ok(partitions.iter().copied().filter(|id| is_read(id)).collect())
+    }
+
+    fn out_of_range(&mut self, cursors: &[(PartitionId, u64)]) -> Result<Vec<(PartitionId, u64)>, MemberError> {
+        if !self.world.coordinator.borrow().clients[self.client].out_of_range {
+            return Ok(Vec::new());
+        }
+        self.ask("asking for bounds")?;
+        let brokers = self.world.brokers.borrow();
+        let mut gone = Vec::new();
+        for (id, cursor) in cursors {
+            let input = &brokers.inputs[usize::from(id.partition)];
+            if !(input.first..=input.next).contains(cursor) {
+                gone.push((*id, input.first));
+            }
+        }
+        self.world.coordinator.borrow_mut().clients[self.client].out_of_range = false;
+        Ok(gone)
+    }
+}
+
+impl Drop for FakeMember {
+    fn drop(&mut self) {
+        let mut coordinator = self.world.coordinator.borrow_mut();
+        if !std::mem::replace(&mut coordinator.clients[self.client].is_dead, true) {
+            coordinator.leave(self.client);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The counters of a member of the group: rebalances, dead letters, restores.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// What the workers of a group count besides what every worker does.
+#[derive(Debug)]
+pub struct GroupTelemetry {
+    rebalances: Counter,
+    dead_letters: Counter,
+    input_paused: Gauge,
+    restore_seconds: Histogram,
+    restores: Mutex<Vec<Weak<Restore>>>,
+}
+
+/// Counts what one restore has done.
+#[derive(Clone, Debug)]
+pub(crate) struct RestoreProgress(Arc<Restore>);
+
+#[derive(Debug, Default)]
+struct Restore {
+    partitions: u64,
+    done: AtomicU64,
+    records: AtomicU64,
+    expected: AtomicU64,
+}
+
+/// How far the restores under way are, added up.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RestoreTotals {
+    /// Partitions that are restored.
+    pub done: u64,
+    /// Partitions in all.
+    pub partitions: u64,
+    /// State records that are read.
+    pub records: u64,
+    /// State records in all.
+    pub expected: u64,
+}
+
+impl Default for GroupTelemetry {
+    fn default() -> Self {
+        Self {
+            rebalances: Counter::default(),
+            dead_letters: Counter::default(),
+            input_paused: Gauge::default(),
+            // 10 ms to 80 s: below is next to nothing to restore.
+            restore_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 14)),
+            restores: Mutex::default(),
+        }
+    }
+}
+
+impl GroupTelemetry {
+    /// Counts a change of this process's share of the group's partitions.
+    pub(crate) fn rebalanced(&self) {
+        self.rebalances.inc();
+    }
+
+    /// Counts records that were written to the dead-letter topic.
+    pub(crate) fn dead_lettered(&self, records: u64) {
+        self.dead_letters.inc_by(records);
+    }
+
+    /// Sets whether all input waits for a sink.
+    pub(crate) fn set_input_paused(&self, is_paused: bool) {
+        self.input_paused.set(i64::from(is_paused));
+    }
+
+    /// Starts a restore of so many partitions; it counts as under way until the last handle is dropped.
+    pub(crate) fn restoring(&self, partitions: usize) -> RestoreProgress {
+        let restore = Arc::new(Restore { partitions: partitions as u64, ..Restore::default() });
+        let mut restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner);
+        restores.retain(|restore| restore.strong_count() > 0);
+        restores.push(Arc::downgrade(&restore));
+        RestoreProgress(restore)
+    }
+
+    /// Counts a restore that is complete.
+    pub(crate) fn restored(&self, took: Duration) {
+        self.restore_seconds.observe(took.as_secs_f64());
+    }
+
+    /// How far the restores under way are, added up; `None` while there are none.
+    pub fn restores(&self) -> Option<RestoreTotals> {
+        let restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner);
+        let totals = restores.iter().filter_map(Weak::upgrade).map(|restore| restore.totals());
+        totals.reduce(|left, right| RestoreTotals {
+            done: left.done + right.done,
+            partitions: left.partitions + right.partitions,
+            records: left.records + right.records,
+            expected: left.expected + right.expected,
+        })
+    }
+
+    /// Registers the counters.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Changes of this process's share of the group's partitions";
+        registry.register("rebalances", help, self.rebalances.clone());
+        let help = "Records that are not samples and were written to the dead-letter topic";
+        registry.register("dead_letters", help, self.dead_letters.clone());
+        let help = "Whether all input of this process waits for a sink that lags; on Kafka only";
+        registry.register("input_paused", help, self.input_paused.clone());
+        let help = "Time from a partition's assignment to its state being restored";
+        registry.register_with_unit("restore", help, Unit::Seconds, self.restore_seconds.clone());
+    }
+}
+
+impl Restore {
+    fn totals(&self) -> RestoreTotals {
+        RestoreTotals {
+            done: self.done.load(Ordering::Relaxed),
+            partitions: self.partitions,
+            records: self.records.load(Ordering::Relaxed),
+            expected: self.expected.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl RestoreProgress {
+    /// Sets how many state records there are to read.
+    pub(crate) fn expect(&self, records: u64) {
+        self.0.expected.store(records, Ordering::Relaxed);
+    }
+
+    /// Sets how many state records are read.
+    pub(crate) fn read(&self, records: u64) {
+        self.0.records.store(records, Ordering::Relaxed);
+    }
+
+    /// Counts a partition that is restored.
+    pub(crate) fn one_done(&self) {
+        self.0.done.fetch_add(1, Ordering::Relaxed);
+    }
+}

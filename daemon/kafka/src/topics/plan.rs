@@ -1,0 +1,319 @@
+//! What topics there should be, against what there is: pure, so that every case is in a table of tests.
+//!
+//! Input topics belong to those who write samples, so any number of partitions is right. The state topic has as many as
+//! the input had when it was made, and keeps that number: the input may be grown to a multiple of it, as `topology`
+//! says, and to nothing else.
+
+use std::collections::BTreeMap;
+
+use crate::client::MAX_MESSAGE_BYTES;
+use crate::names::Names;
+
+/// What a topic is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    DeadLetters,
+    Input,
+    Results,
+    State,
+}
+
+impl Purpose {
+    /// The word for it in what is printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DeadLetters => "dead letters",
+            Self::Input => "samples",
+            Self::Results => "results",
+            Self::State => "states",
+        }
+    }
+
+    /// The settings that it is created with.
+    pub fn settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::DeadLetters => {
+                &[("cleanup.policy", "delete"), ("max.message.bytes", "8388608"), ("retention.ms", "604800000")]
+            }
+            // The writers' business.
+            Self::Input => &[],
+            Self::Results => {
+                &[("cleanup.policy", "delete"), ("max.message.bytes", "8388608"), ("retention.ms", "86400000")]
+            }
+            // A worker that takes over a partition reads all of its state topic's, so what was overwritten should go
+            // soon. Compaction leaves the segment alone that is being written, which by default is one for a week or up
+            // to 1 GiB: so a new one begins every ten minutes. And it waits until half of a log is overwritten; at a
+            // tenth, there is hardly more to read than the states themselves.
+            Self::State => &[
+                ("cleanup.policy", "compact"),
+                ("max.message.bytes", "8388608"),
+                ("min.cleanable.dirty.ratio", "0.1"),
+                ("segment.ms", "600000"),
+            ],
+        }
+    }
+}
+
+/// The topics that exist, by name.
+pub(super) type Found = BTreeMap<String, Existing>;
+
+/// A topic that exists.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Existing {
+    pub partitions: u16,
+    /// Of the topics that are ours.
+    pub settings: Option<Settings>,
+}
+
+/// What must be right about the settings of a topic of ours. All else only costs time or room.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Settings {
+    pub cleanup_policy: String,
+    pub max_message_bytes: usize,
+}
+
+/// One topic, and how it is with it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Step {
+    pub topic: String,
+    pub purpose: Purpose,
+    /// How many partitions it should have; `None` if any number is right.
+    pub wanted: Option<u16>,
+    /// How many it has, if it exists.
+    pub found: Option<u16>,
+    pub verdict: Verdict,
+}
+
+/// How it is with a topic.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// It can be created as it should be.
+    Missing,
+    /// It exists and cannot be used: why, and what to do.
+    Problem(String),
+    /// It can be used; perhaps there is something to know.
+    Right(Option<String>),
+}
+
+/// Compares. `partitions` is for input topics that are missing. Of each stream the input comes first, so that steps can
+/// be taken in their order.
+pub(super) fn plan(names: &Names, streams: &[String], partitions: u16, found: &Found) -> Vec<Step> {
+    let mut steps = Vec::with_capacity(2 * streams.len() + 2);
+    for stream in streams {
+        let (input, state) = (names.input(stream), names.state(stream));
+        let inputs = found.get(&input).map(|topic| topic.partitions);
+        let states = found.get(&state).map(|topic| topic.partitions);
+        let step = of_input(input, inputs, states, partitions);
+        let inputs = inputs.or(step.wanted).unwrap_or(partitions);
+        steps.push(step);
+        steps.push(of_state(state, found, inputs));
+    }
+    steps.push(of_results(names.results(), found));
+    steps.push(of_dead_letters(names.dead_letters(), found));
+    steps
+}
+
+fn of_input(topic: String, inputs: Option<u16>, states: Option<u16>, partitions: u16) -> Step {
+    let multiple = |count: u16| states.and_then(|states| count.checked_next_multiple_of(states)).unwrap_or(count);
+    let (wanted, verdict) = match (inputs, states) {
+        (None, _) => (Some(multiple(partitions)), Verdict::Missing),
+        (Some(inputs), Some(states)) if !inputs.is_multiple_of(states) => {
+            (Some(multiple(inputs)), Verdict::Problem(uneven(inputs, states)))
+        }
+        (Some(_), _) => (None, Verdict::Right(None)),
+    };
+    Step { topic, purpose: Purpose::Input, wanted, found: inputs, verdict }
+}
+
+/// What is wrong with `inputs` partitions whose states are in `states`, and what to do.
+pub(super) fn uneven(inputs: u16, states: u16) -> String {
+    format!("{inputs} partitions over {states} of states: grow the input to a multiple of {states}")
+}
+
+fn of_state(topic: String, found: &Found, inputs: u16) -> Step {
+    ours(Purpose::State, topic, inputs, found, |topic| {
+        let policy = &topic.settings.as_ref()?.cleanup_policy;
+        let vanish = "states would vanish; stop all daemons and set its cleanup.policy to compact alone";
+        (policy != "compact").then(|| format!("cleanup.policy is `{policy}`: {vanish}"))
+    })
+}
+
+fn of_results(topic: String, found: &Found) -> Step {
+    ours(Purpose::Results, topic, 1, found, |topic| match topic.partitions {
+        1 => no_compaction(topic),
+        partitions => Some(format!(
+            "{partitions} partitions: results would have no common order; delete it and create it with 1, or choose \
+             another kafka.topic_prefix"
+        )),
+    })
+}
+
+fn of_dead_letters(topic: String, found: &Found) -> Step {
+    ours(Purpose::DeadLetters, topic, 1, found, no_compaction)
+}
+
+fn no_compaction(topic: &Existing) -> Option<String> {
+    let policy = &topic.settings.as_ref()?.cleanup_policy;
+    let is_compacted = policy.split(',').any(|part| part.trim() == "compact");
+    is_compacted.then(|| format!("cleanup.policy is `{policy}`: records without a key are refused; set it to delete"))
+}
+
+/// A topic that we make and write. Whether its number of partitions matters, `problem` knows.
+fn ours(
+    purpose: Purpose,
+    topic: String,
+    wanted: u16,
+    found: &Found,
+    problem: impl FnOnce(&Existing) -> Option<String>,
+) -> Step {
+    let Some(existing) = found.get(&topic) else {
+        return Step { topic, purpose, wanted: Some(wanted), found: None, verdict: Verdict::Missing };
+    };
+    let partitions = existing.partitions;
+    let verdict = match problem(existing).or_else(|| too_small(existing)) {
+        Some(problem) => Verdict::Problem(problem),
+        None => Verdict::Right(note(purpose, wanted, partitions)),
+    };
+    // The number of states is what it was made to be.
+    let wanted = if purpose == Purpose::State { partitions } else { wanted };
+    Step { topic, purpose, wanted: Some(wanted), found: Some(partitions), verdict }
+}
+
+fn note(purpose: Purpose, inputs: u16, states: u16) -> Option<String> {
+    let is_grown = purpose == Purpose::State && inputs != states && inputs.is_multiple_of(states);
+    is_grown.then(|| format!("{inputs} partitions over {states} states"))
+}
+
+fn too_small(topic: &Existing) -> Option<String> {
+    let largest = topic.settings.as_ref()?.max_message_bytes;
+    (largest < MAX_MESSAGE_BYTES).then(|| {
+        format!("max.message.bytes is {largest}: larger records would be refused; set it to {MAX_MESSAGE_BYTES}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::KafkaConfig;
+
+    const WANTED: u16 = 30;
+    const LARGEST: usize = MAX_MESSAGE_BYTES;
+
+    /// A topic as a case says it: name without prefix, partitions, cleanup.policy, max.message.bytes.
+    type Given = (&'static str, u16, &'static str, usize);
+
+    const RIGHT: [Given; 4] = [
+        ("agg-S-a", 8, "delete", 1),
+        ("state-S-a", 8, "compact", LARGEST),
+        ("results", 1, "delete", LARGEST),
+        ("dead-letters", 1, "delete", LARGEST),
+    ];
+
+    fn steps(given: &[Given]) -> Vec<Step> {
+        let kafka = KafkaConfig { topic_prefix: Some("p.".to_owned()), ..KafkaConfig::default() };
+        let names = Names::new(&kafka, "", String::new);
+        let found = given.iter().map(|&(name, partitions, policy, max_message_bytes)| {
+            let ours = !name.starts_with("agg-");
+            let settings = ours.then(|| Settings { cleanup_policy: policy.to_owned(), max_message_bytes });
+            (format!("p.{name}"), Existing { partitions, settings })
+        });
+        plan(&names, &["S-a".to_owned()], WANTED, &found.collect())
+    }
+
+    /// `RIGHT` with one topic replaced.
+    fn but(replaced: Given) -> Vec<Given> {
+        RIGHT.into_iter().map(|topic| if topic.0 == replaced.0 { replaced } else { topic }).collect()
+    }
+
+    fn show(steps: &[Step]) -> Vec<(String, Option<u16>, Option<u16>, Verdict)> {
+        let cut = |step: &Step| step.topic.strip_prefix("p.").map(str::to_owned).unwrap();
+        steps.iter().map(|step| (cut(step), step.wanted, step.found, step.verdict.clone())).collect()
+    }
+
+    #[test]
+    fn with_nothing_there_all_is_missing_and_the_state_is_planned_like_the_input() {
+        let missing = |name: &str, wanted| (name.to_owned(), Some(wanted), None, Verdict::Missing);
+        let expected =
+            [missing("agg-S-a", 30), missing("state-S-a", 30), missing("results", 1), missing("dead-letters", 1)];
+        assert_eq!(show(&steps(&[])), expected);
+    }
+
+    #[test]
+    fn an_input_may_have_any_number_and_the_state_takes_it_over() {
+        let steps = steps(&[("agg-S-a", 7, "delete", 1)]);
+        assert_eq!((steps[0].wanted, steps[0].found, &steps[0].verdict), (None, Some(7), &Verdict::Right(None)));
+        assert_eq!((steps[1].wanted, &steps[1].verdict), (Some(7), &Verdict::Missing));
+    }
+
+    #[test]
+    fn an_input_that_is_made_for_states_that_exist_fits_them() {
+        for (states, wanted) in [(8, 32), (30, 30), (60, 60), (u16::MAX, u16::MAX)] {
+            let steps = steps(&[("state-S-a", states, "compact", LARGEST)]);
+            assert_eq!((steps[0].wanted, &steps[0].verdict), (Some(wanted), &Verdict::Missing), "{states}");
+            assert!(matches!(steps[1].verdict, Verdict::Right(_)), "{states}: {:?}", steps[1]);
+        }
+    }
+
+    #[test]
+    fn what_can_be_used_is_right() {
+        let cases = [
+            ("as made", RIGHT.to_vec()),
+            ("larger messages", but(("state-S-a", 8, "compact", LARGEST + 1))),
+            ("dead letters need no order", but(("dead-letters", 3, "delete", LARGEST))),
+        ];
+        for (case, given) in cases {
+            for step in steps(&given) {
+                assert_eq!(step.verdict, Verdict::Right(None), "{case}: {}", step.topic);
+            }
+        }
+    }
+
+    #[test]
+    fn an_input_that_was_grown_to_a_multiple_is_right_and_said() {
+        let steps = steps(&but(("agg-S-a", 24, "delete", 1)));
+        assert_eq!((steps[0].wanted, &steps[0].verdict), (None, &Verdict::Right(None)));
+        assert_eq!((steps[1].wanted, steps[1].found), (Some(8), Some(8)));
+        assert_eq!(steps[1].verdict, Verdict::Right(Some("24 partitions over 8 states".to_owned())));
+    }
+
+    #[test]
+    fn each_problem_is_that_of_one_topic_and_names_its_remedy() {
+        let cases = [
+            (("agg-S-a", 12, "delete", 1), Some(16), "grow the input to a multiple of 8"),
+            (("agg-S-a", 4, "delete", 1), Some(8), "grow the input to a multiple of 8"),
+            (("state-S-a", 8, "delete", LARGEST), Some(8), "`delete`: states would vanish"),
+            (("state-S-a", 8, "compact,delete", LARGEST), Some(8), "`compact,delete`: states would vanish"),
+            (("state-S-a", 8, "compact", 1_048_588), Some(8), "set it to 8388608"),
+            (("results", 2, "delete", LARGEST), Some(1), "create it with 1"),
+            (("results", 1, "compact", LARGEST), Some(1), "set it to delete"),
+            (("results", 1, "delete", 1_048_588), Some(1), "set it to 8388608"),
+            (("dead-letters", 1, "delete, compact", LARGEST), Some(1), "set it to delete"),
+        ];
+        for (given, wanted, remedy) in cases {
+            for step in steps(&but(given)) {
+                if step.topic.strip_prefix("p.") != Some(given.0) {
+                    assert_eq!(step.verdict, Verdict::Right(None), "{given:?}: {}", step.topic);
+                    continue;
+                }
+                let Verdict::Problem(problem) = &step.verdict else { panic!("{given:?}: {:?}", step.verdict) };
+                assert!(problem.contains(remedy), "{given:?}: {problem}");
+                assert_eq!((step.wanted, step.found), (wanted, Some(given.1)), "{given:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_created_is_found_right() {
+        let setting = |purpose: Purpose, name| {
+            let settings = purpose.settings();
+            settings.iter().find(|(key, _)| *key == name).map(|(_, value)| *value).unwrap()
+        };
+        let mut given = vec![RIGHT[0]];
+        for (index, purpose) in [Purpose::State, Purpose::Results, Purpose::DeadLetters].into_iter().enumerate() {
+            let (name, partitions, ..) = RIGHT[index + 1];
+            let largest = setting(purpose, "max.message.bytes").parse().unwrap();
+            given.push((name, partitions, setting(purpose, "cleanup.policy"), largest));
+        }
+        assert!(steps(&given).iter().all(|step| step.verdict == Verdict::Right(None)), "{given:?}");
+    }
+}

@@ -1,0 +1,50 @@
+//! What the last restore of a partition kept, dropped and started anew: for the log and for the partition's status.
+
+use daemon_log::PartitionId;
+use proxy_uve::RestoreReport;
+use serde_json::{Value, json};
+use tracing::{info, warn};
+
+/// A [`RestoreReport`] as text.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct RestoredStates {
+    /// How many states go on.
+    pub kept: usize,
+    /// States that nothing in the configuration continues.
+    pub dropped: Vec<String>,
+    /// States that start anew: not saved, or not readable.
+    pub started: Vec<String>,
+}
+
+impl RestoredStates {
+    /// Logs one line for the partition: a warning if a state was dropped or started anew.
+    pub fn log(&self, partition: PartitionId, stream: &str) {
+        let Self { kept, dropped, started } = self;
+        if dropped.is_empty() && started.is_empty() {
+            info!(%partition, %stream, kept, "The saved state was restored.");
+            return;
+        }
+        let (dropped, started) = (dropped.join(", "), started.join(", "));
+        warn!(
+            %partition, %stream, kept, %dropped, %started,
+            "The configuration changed since the state was saved: what no proxy type continues was dropped, what was \
+             not saved starts anew."
+        );
+    }
+
+    /// As the API shows it.
+    pub fn to_json(&self) -> Value {
+        let Self { kept, dropped, started } = self;
+        json!({ "kept": kept, "dropped": dropped, "started": started })
+    }
+}
+
+impl From<&RestoreReport> for RestoredStates {
+    fn from(report: &RestoreReport) -> Self {
+        Self {
+            kept: report.kept().count(),
+            dropped: report.dropped().map(ToString::to_string).collect(),
+            started: report.started().map(ToString::to_string).collect(),
+        }
+    }
+}

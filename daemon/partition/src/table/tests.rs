@@ -1,0 +1,157 @@
+//! Records and time in, commits out.
+
+use proxy_uve::schema::Schema;
+use proxy_uve::{Plan, Position, StreamName};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const START: u64 = 1_488_000_000_000_000;
+const SOURCE: u16 = 3;
+const EVERY_SECOND: Due = Due { all: false, linger: Duration::from_millis(200), interval: SECOND };
+
+fn stream() -> Arc<StreamPlan> {
+    let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
+    let types = [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())];
+    Arc::new(StreamPlan { name: stream.to_string(), plan: Arc::new(Plan::new(stream, &types)) })
+}
+
+fn fresh() -> PartitionTable {
+    let mut table = PartitionTable::new(stream(), TableSettings::default(), 64 * 1024);
+    table.begin(Duration::ZERO);
+    table
+}
+
+/// Applies one sample of an object, `seconds` after the start.
+fn sample(table: &mut PartitionTable, offset: u64, seconds: u64, now: Duration) {
+    let timestamp = START + seconds * 1_000_000;
+    let payload = format!("{{\"ts\":{timestamp},\"value\":7}}");
+    let record = Record {
+        position: Position::new(offset),
+        arrived: timestamp,
+        key: b"ObjectVNTable:vn1",
+        payload: payload.as_bytes(),
+    };
+    table.apply(SOURCE, [record], offset + 1, now);
+}
+
+fn results(table: &mut PartitionTable, now: Duration) -> usize {
+    table.prepare_commit(now).unwrap().results.records().count()
+}
+
+#[test]
+fn results_wait_for_the_linger_and_progress_for_the_interval() {
+    let mut table = fresh();
+    assert!(!table.is_due(10 * SECOND, Due { all: true, ..EVERY_SECOND }), "there is nothing");
+    sample(&mut table, 0, 0, SECOND / 2);
+    let cases = [(SECOND / 2, EVERY_SECOND, false), (SECOND, EVERY_SECOND, true)];
+    for (now, due, expected) in cases {
+        assert_eq!(table.is_due(now, due), expected, "{now:?}");
+    }
+    assert!(table.is_due(SECOND / 2, Due { all: true, ..EVERY_SECOND }));
+    assert_eq!(results(&mut table, SECOND), 0);
+    assert!(!table.is_due(10 * SECOND, EVERY_SECOND), "nothing moved since the commit");
+    // Two minutes later the first window is over: a result.
+    sample(&mut table, 1, 120, SECOND);
+    assert!(!table.is_due(SECOND, EVERY_SECOND));
+    assert!(table.is_due(SECOND + EVERY_SECOND.linger, EVERY_SECOND));
+    assert_eq!(results(&mut table, 2 * SECOND), 1);
+    assert_eq!(table.cursor(SOURCE), Some(2));
+}
+
+#[test]
+fn windows_close_by_the_clock_only_over_time_that_is_confirmed_as_silent() {
+    let settings = TableSettings::default();
+    let idle = 5 * SECOND;
+    let mut table = fresh();
+    sample(&mut table, 0, 0, Duration::ZERO);
+    let confirm = |table: &mut PartitionTable, seconds: std::ops::Range<u32>| {
+        seconds.for_each(|second| table.confirm_at_end(second * SECOND, &settings, idle));
+    };
+    confirm(&mut table, 0..80);
+    assert_eq!(results(&mut table, 80 * SECOND), 0, "60 s of window and 30 s of lateness are not over");
+    // For an hour nothing answered: that is not silence.
+    confirm(&mut table, 3600..3605);
+    assert_eq!(results(&mut table, 3605 * SECOND), 0, "an outage counted as silence");
+    confirm(&mut table, 3605..3700);
+    assert_eq!(results(&mut table, 3700 * SECOND), 1);
+}
+
+#[test]
+fn a_record_ends_the_silence() {
+    let settings = TableSettings::default();
+    let mut table = fresh();
+    sample(&mut table, 0, 0, Duration::ZERO);
+    for second in 0..200 {
+        let now = second * SECOND;
+        table.confirm_at_end(now, &settings, 100 * SECOND);
+        if second % 60 == 59 {
+            table.record_came(now);
+        }
+    }
+    assert_eq!(results(&mut table, 200 * SECOND), 0);
+    assert_eq!(table.idle(200 * SECOND), 21 * SECOND);
+}
+
+#[test]
+fn a_restored_table_goes_on_and_tells_states_of_a_newer_program_apart() {
+    let (mut table, mut twice) = (fresh(), fresh());
+    for table in [&mut table, &mut twice] {
+        sample(table, 0, 0, Duration::ZERO);
+    }
+    let commit = table.prepare_commit(SECOND).unwrap();
+    let chunks: Vec<_> = commit.chunks.into_iter().filter_map(|(id, bytes)| Some((id, bytes?))).collect();
+    let restore = |meta: &[u8]| {
+        let chunks = chunks.iter().map(|(id, bytes)| (*id, bytes.as_slice()));
+        let cursors = table.cursors().clone();
+        PartitionTable::restore(stream(), TableSettings::default(), 64 * 1024, meta, chunks, cursors)
+    };
+    let mut restored = restore(&commit.meta).unwrap();
+    restored.begin(SECOND);
+    assert!(restored.restored().is_some_and(|states| states.kept > 0 && states.started.is_empty()));
+    assert!(!restored.is_due(60 * SECOND, EVERY_SECOND), "what was restored is committed");
+    for table in [&mut restored, &mut twice] {
+        sample(table, 1, 120, SECOND);
+    }
+    let [one, other] = [restored, twice].map(|mut table| {
+        let results = table.prepare_commit(SECOND).unwrap().results;
+        results.records().map(|(_, record)| record.to_vec()).collect::<Vec<_>>()
+    });
+    assert_eq!((one.len(), &one), (1, &other));
+    let newer = [&[200], &commit.meta[1..]].concat();
+    assert!(restore(&newer).err().is_some_and(|error| error.is_from_newer_program()));
+}
+
+#[test]
+fn records_that_are_not_samples_are_counted_and_named() {
+    let mut table = fresh();
+    let record =
+        Record { position: Position::new(0), arrived: START, key: b"ObjectVNTable:vn1", payload: b"not a sample" };
+    table.apply(SOURCE, [record], 1, SECOND);
+    assert_eq!(table.malformed(), 1);
+    assert!(table.reason_malformed(b"ObjectVNTable:vn1", b"not a sample").is_some());
+    assert_eq!(table.reason_malformed(b"ObjectVNTable:vn1", br#"{"ts":1,"value":1}"#), None);
+    assert!(!table.is_due(SECOND + SECOND / 2, Due { interval: 60 * SECOND, ..EVERY_SECOND }));
+    table.expect_commit(SECOND);
+    assert!(table.is_due(SECOND + SECOND / 2, Due { interval: 60 * SECOND, ..EVERY_SECOND }));
+}
+
+#[test]
+fn a_gap_moves_the_cursor_and_marks_the_window() {
+    let mut table = fresh();
+    sample(&mut table, 0, 0, SECOND);
+    table.skip_to(SOURCE, 50);
+    assert_eq!(table.cursor(SOURCE), Some(50));
+    sample(&mut table, 50, 120, SECOND);
+    let results = table.prepare_commit(SECOND).unwrap().results;
+    let (_, record) = results.records().next().unwrap();
+    let mut partial = Vec::new();
+    let mut reader = daemon_results::record::RecordReader::default();
+    let read = reader.each(0, record, |_, result| {
+        let mut line = Vec::new();
+        result.write_line(&mut line);
+        partial.push(String::from_utf8(line).unwrap().contains("\"partial\":true"));
+    });
+    read.unwrap();
+    assert_eq!(partial, [true]);
+}

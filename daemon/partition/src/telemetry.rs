@@ -1,0 +1,77 @@
+//! The counters of the workers, and the last published state of their partitions.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use daemon_log::PartitionId;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::TableStatus;
+
+/// What the workers of a process count. Counters grow once for a batch or a commit, never for a sample.
+#[derive(Debug)]
+pub struct WorkerTelemetry {
+    commits: Counter,
+    commit_seconds: Histogram,
+    results: Counter,
+    log_failures: Counter,
+    tables: Mutex<BTreeMap<PartitionId, TableStatus>>,
+}
+
+impl Default for WorkerTelemetry {
+    fn default() -> Self {
+        Self {
+            commits: Counter::default(),
+            // 1 ms to 8 s: below is a fast disk, above is a fault.
+            commit_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            results: Counter::default(),
+            log_failures: Counter::default(),
+            tables: Mutex::default(),
+        }
+    }
+}
+
+impl WorkerTelemetry {
+    /// Counts a commit of `results` results that took `took` to be durable.
+    pub fn committed(&self, results: u64, took: Duration) {
+        self.commits.inc();
+        self.commit_seconds.observe(took.as_secs_f64());
+        self.results.inc_by(results);
+    }
+
+    /// Counts a failure of the log that made a worker restore its partitions.
+    pub fn log_failed(&self) {
+        self.log_failures.inc();
+    }
+
+    /// Publishes the state of a partition's table.
+    pub fn set_table(&self, id: PartitionId, status: TableStatus) {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(id, status);
+    }
+
+    /// Forgets a partition that another process owns now.
+    pub fn remove_table(&self, id: PartitionId) {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// The last published state of each partition's table.
+    pub fn tables(&self) -> BTreeMap<PartitionId, TableStatus> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Registers the counters.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("commits", "Commits of results, state and cursor", self.commits.clone());
+        registry.register("results", "Results committed", self.results.clone());
+        registry.register(
+            "log_failures",
+            "Failures of the log after which a worker restored its partitions",
+            self.log_failures.clone(),
+        );
+        let help = "Time until a commit was durable";
+        registry.register_with_unit("commit", help, Unit::Seconds, self.commit_seconds.clone());
+    }
+}

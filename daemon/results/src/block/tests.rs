@@ -1,0 +1,295 @@
+//! Blocks: round trips, damage, sizes and allocations.
+
+use std::sync::Arc;
+
+use derived_stats::{Description, Flaw, Number, Output, Record, Report};
+use proptest::prelude::*;
+use proxy_uve::schema::Schema;
+use proxy_uve::{AttributeResult, Fate, Plan, ResultSink as _, StreamName, Subject, Table, TableSettings};
+
+use super::*;
+
+/// Types with every form of result: numbers and structs, of windows and of samples, and two in one type.
+fn plan(element: &str) -> Plan {
+    let head = format!(
+        "1: string name (key=\"\") 2: string proxy 3: optional bool deleted 4: optional {element} raw (hidden=\"yes\")"
+    );
+    let text = format!(
+        "struct Element {{ 1: optional {element} staging 2: optional {element} value }}
+         struct Periodic {{
+           {head}
+           5: optional Element sum (stats=\"1-raw:DSSum\")
+           6: optional Element newest (stats=\"3-raw:DSNone\")
+           7: optional derived_stats_results.AnomalyResult odd (stats=\"1.DSSum-raw:DSAnomaly:EWM:0.1\")
+         }} (period=\"1\", timeout=\"2\")
+         struct Inline {{
+           {head}
+           5: optional {element} inline (stats=\"raw:DSSum\")
+           6: optional derived_stats_results.EWMResult ewm (stats=\"raw:DSEWM:0.1\")
+           7: optional derived_stats_results.NullResult null (stats=\"raw:DSNull\")
+         }}"
+    );
+    let types: Vec<_> = Schema::parse("test.sandesh", &text).unwrap().types().cloned().collect();
+    Plan::new(StreamName::new("A", "b").unwrap(), &types)
+}
+
+/// A result as a table would send it, and as it must come back.
+#[derive(Clone, Debug, PartialEq)]
+struct Sent {
+    type_index: usize,
+    key: String,
+    start: u64,
+    end: u64,
+    deleted: bool,
+    partial: bool,
+    values: Vec<(usize, Record)>,
+}
+
+fn send(plan: &Plan, sink: &mut BlockSink, sent: &Sent) {
+    let uve = plan.uves().nth(sent.type_index).unwrap();
+    let mut subject = Subject::new(sent.key.as_bytes(), sent.type_index, "A-b", sent.start..sent.end);
+    (subject.deleted, subject.partial) = (sent.deleted, sent.partial);
+    sink.begin(&subject);
+    for (index, record) in &sent.values {
+        let attribute = uve.attributes().nth(*index).unwrap();
+        let description: &Description = attribute.description;
+        let report = Report::Value(Output::new(description, *record));
+        sink.attribute(&subject, &AttributeResult::new(attribute.name, report, sent.start));
+    }
+    sink.end(&subject);
+}
+
+fn blocks(sink: &mut BlockSink) -> Vec<Vec<u8>> {
+    sink.take().unwrap().records().map(|(_, block)| block.to_vec()).collect()
+}
+
+/// What a reader finds, with each shape held to the plan's.
+fn read(plan: &Plan, reader: &mut BlockReader, block: &[u8]) -> Result<Vec<Sent>, BlockError> {
+    let shapes: Vec<_> = plan.uves().map(|uve| UveShape::of(&uve, "A-b")).collect();
+    let (mut rows, mut found) = (reader.rows(block)?, Vec::new());
+    while let Some(row) = rows.next()? {
+        let Some(type_index) = shapes.iter().position(|shape| *shape == **row.shape) else { continue };
+        let Row { start, end, deleted, partial, .. } = row;
+        let (key, values) = (row.key.to_owned(), row.values.to_vec());
+        found.push(Sent { type_index, key, start, end, deleted, partial, values });
+    }
+    Ok(found)
+}
+
+fn number() -> impl Strategy<Value = Option<Number>> {
+    prop_oneof![
+        Just(None),
+        any::<u64>().prop_map(|value| Some(Number::U64(value))),
+        any::<i64>().prop_map(|value| Some(Number::I64(value))),
+        // Every pattern of bits, but NaN, which equals nothing.
+        any::<u64>()
+            .prop_map(f64::from_bits)
+            .prop_filter("a number", |value| !value.is_nan())
+            .prop_map(|value| { Some(Number::F64(value)) }),
+    ]
+}
+
+fn record(numbers: usize) -> impl Strategy<Value = Record> {
+    let flaw = prop_oneof![Just(None), Just(Some(Flaw::Overflow)), Just(Some(Flaw::TooLarge))];
+    (prop::collection::vec(number(), numbers), flaw)
+        .prop_map(|(numbers, flaw)| Record::from_numbers(numbers).unwrap().flawed(flaw))
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let numbers: Vec<Vec<usize>> = {
+        let plan = plan("u64");
+        let shapes = plan.uves().map(|uve| UveShape::of(&uve, "A-b"));
+        shapes.map(|shape| shape.attributes.iter().map(AttributeShape::numbers).collect()).collect()
+    };
+    (0..numbers.len()).prop_flat_map(move |type_index| {
+        let attributes = &numbers[type_index];
+        let values: Vec<_> = attributes.iter().map(|&numbers| prop::option::of(record(numbers))).collect();
+        let key = prop_oneof!["T:[a-c]", "T:.{0,20}"];
+        // Few windows, so that rows share them; and any.
+        let time = prop_oneof![(0..3u64).prop_map(|it| it * 60_000_000), any::<u64>()];
+        (key, time.clone(), time, any::<bool>(), any::<bool>(), values).prop_map(
+            move |(key, start, end, deleted, partial, values)| {
+                let given = values.into_iter().enumerate();
+                let values: Vec<_> = given.filter_map(|(index, record)| Some((index, record?))).collect();
+                let values = if deleted { Vec::new() } else { values };
+                Sent { type_index, key, start, end, deleted, partial, values }
+            },
+        )
+    })
+}
+
+proptest! {
+    #[test]
+    fn property_results_come_back_bit_for_bit(
+        results in prop::collection::vec(sent(), 0..40), limit in prop_oneof![Just(0), 300..3000usize],
+    ) {
+        let plan = plan("u64");
+        let mut sink = BlockSink::new(&plan, limit);
+        results.iter().for_each(|result| send(&plan, &mut sink, result));
+        let expected: Vec<_> =
+            results.into_iter().filter(|result| result.deleted || !result.values.is_empty()).collect();
+        prop_assert_eq!(sink.rows(), expected.len() as u64);
+        let blocks = blocks(&mut sink);
+        let mut found = Vec::new();
+        for block in &blocks {
+            // A reader of its own each: a block is complete by itself.
+            let rows = read(&plan, &mut BlockReader::default(), block).unwrap();
+            prop_assert!(block.len() <= limit || rows.len() == 1, "{} bytes for {} rows", block.len(), rows.len());
+            prop_assert_eq!(declared_rows(block), rows.len() as u64);
+            found.extend(rows);
+        }
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!((sink.rows(), sink.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn property_no_bytes_make_a_reader_panic(bytes: Vec<u8>, rows in 0..9u8, cut: prop::sample::Index) {
+        let (plan, mut block) = one_block();
+        let _ = read(&plan, &mut BlockReader::default(), &bytes);
+        // Behind the header, and behind any part of a block: its definition among them.
+        block[2] = rows;
+        let headed = [&block[..HEADER_LEN], &bytes].concat();
+        let _ = read(&plan, &mut BlockReader::default(), &headed);
+        let grown = [&block[..cut.index(block.len())], &bytes].concat();
+        let _ = read(&plan, &mut BlockReader::default(), &grown);
+    }
+
+    #[test]
+    fn property_a_changed_or_missing_byte_makes_no_reader_panic(
+        results in prop::collection::vec(sent(), 1..6), flip in 1..=255u8,
+    ) {
+        let plan = plan("i64");
+        let mut sink = BlockSink::new(&plan, MAX_BLOCK_BYTES);
+        results.iter().for_each(|result| send(&plan, &mut sink, result));
+        for block in blocks(&mut sink) {
+            for at in 0..block.len() {
+                let mut damaged = block.clone();
+                damaged[at] ^= flip;
+                let _ = read(&plan, &mut BlockReader::default(), &damaged);
+                // A block that is cut has fewer rows than it declares.
+                let cut = read(&plan, &mut BlockReader::default(), &block[..at]);
+                prop_assert!(matches!(cut, Err(BlockError::Damaged { .. })), "{at} of {}: {cut:?}", block.len());
+            }
+        }
+    }
+}
+
+fn sum(key: &str, value: u64) -> Sent {
+    let values = vec![(0, Record::new([Number::U64(value)]))];
+    let (start, end) = (60_000_000, 61_000_000);
+    Sent { type_index: 0, key: key.to_owned(), start, end, deleted: false, partial: false, values }
+}
+
+fn one_block() -> (Plan, Vec<u8>) {
+    let plan = plan("u64");
+    let mut sink = BlockSink::new(&plan, MAX_BLOCK_BYTES);
+    send(&plan, &mut sink, &sum("T:a", 7));
+    let block = blocks(&mut sink).remove(0);
+    (plan, block)
+}
+
+#[test]
+fn a_block_of_a_newer_version_is_refused_with_the_remedy() {
+    let (plan, mut block) = one_block();
+    block[1] = VERSION + 1;
+    let refused = read(&plan, &mut BlockReader::default(), &block).unwrap_err();
+    assert_eq!(refused, BlockError::Version { found: 2 });
+    insta::assert_snapshot!(refused, @"the block of results has version 2, this build reads versions up to 1; run the build that wrote it, or a newer one");
+}
+
+#[test]
+fn a_damaged_block_is_refused_with_offset_and_field() {
+    let (plan, block) = one_block();
+    let refused = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut damaged = block.clone();
+        change(&mut damaged);
+        read(&plan, &mut BlockReader::default(), &damaged).unwrap_err().to_string()
+    };
+    let last = block.len() - 1;
+    insta::assert_snapshot!(refused(&|block| block[0] = b'{'), @r##"the block of results is damaged before byte 6, in `header`: found the first byte 0x7b, expected 0xb5"##);
+    insta::assert_snapshot!(refused(&|block| block[1] = 0), @r##"the block of results is damaged before byte 6, in `version`: found 0, expected 1 or more"##);
+    insta::assert_snapshot!(refused(&|block| block[2] = 2), @r##"the block of results is damaged before byte 159, in `rows`: found the end, 1 rows early, expected a row"##);
+    insta::assert_snapshot!(refused(&|block| block[2] = 0), @r##"the block of results is damaged before byte 142, in `rows`: found one more row, expected the end"##);
+    insta::assert_snapshot!(refused(&|block| block[last] = 9), @r##"the block of results is damaged before byte 159, in `attribute`: found 9, expected an attribute of the entry"##);
+    insta::assert_snapshot!(refused(&|block| block[last - 3] = 3), @r##"the block of results is damaged before byte 156, in `flaw`: found 3, expected a known flaw"##);
+    insta::assert_snapshot!(refused(&|block| block[142] |= flag::SAME_KEY), @r##"the block of results is damaged before byte 143, in `flags`: found 4, expected a key in the first row"##);
+    insta::assert_snapshot!(refused(&|block| block[142] |= flag::SAME_WINDOW), @r##"the block of results is damaged before byte 147, in `flags`: found 8, expected a window in the first row"##);
+    insta::assert_snapshot!(refused(&|block| block.truncate(last)), @r##"the block of results is damaged before byte 158, in `attribute`: found 0 bytes to the end, expected more"##);
+    insta::assert_snapshot!(refused(&|block| block.push(0)), @r##"the block of results is damaged before byte 160, in `definition`: found 0 bytes to the end, expected more"##);
+}
+
+#[test]
+fn one_byte_separates_blocks_from_lines() {
+    let (_, block) = one_block();
+    assert!(is_block(&block) && !is_block(b"{\"key\":\"T:a\"}") && !is_block(b""));
+    assert_eq!([declared_rows(&block), declared_rows(b"{}"), declared_rows(&block[..3])], [1, 1, 0]);
+    assert!(std::str::from_utf8(&block[..1]).is_err(), "no text begins like a block");
+}
+
+#[test]
+fn equal_definitions_of_two_blocks_become_one_shape() {
+    let (_, block) = one_block();
+    let mut reader = BlockReader::default();
+    let mut shape = |block: &[u8]| Arc::clone(reader.rows(block).unwrap().next().unwrap().unwrap().shape);
+    assert!(Arc::ptr_eq(&shape(&block), &shape(&block)));
+}
+
+#[test]
+fn a_result_of_a_known_type_takes_tens_of_bytes_and_no_allocation() {
+    let plan = plan("u64");
+    let mut sink = BlockSink::new(&plan, MAX_BLOCK_BYTES);
+    let rounds = |sink: &mut BlockSink, count| {
+        for number in 0..count {
+            let key = [b'T', b':', b'0' + (number % 10) as u8, b'0' + (number / 10 % 10) as u8];
+            let subject = Subject::new(&key, 0, "A-b", 60_000_000..61_000_000);
+            let uve = plan.uves().next().unwrap();
+            let attribute = uve.attributes().next().unwrap();
+            let output = Output::new(attribute.description, Record::new([Number::U64(36)]));
+            sink.begin(&subject);
+            sink.attribute(&subject, &AttributeResult::new(attribute.name, Report::Value(output), 60_000_000));
+            sink.end(&subject);
+        }
+    };
+    rounds(&mut sink, 1);
+    let first = sink.bytes();
+    rounds(&mut sink, 1000);
+    assert!((sink.bytes() - first) / 1000 < 16, "{} bytes for 1000 results", sink.bytes() - first);
+    // What the sink keeps after that is enough for the next thousand.
+    sink.take().unwrap();
+    let measured = allocation_counter::measure(|| rounds(&mut sink, 1000));
+    assert_eq!(measured.count_total, 0, "{measured:?}");
+}
+
+#[test]
+fn every_form_of_result_is_the_json_that_a_table_makes_itself() {
+    for (element, values) in [("u64", ["20", "0", "18446744073709551615"]), ("double", ["0.5", "36", "-1e300"])] {
+        let plan = Arc::new(plan(element));
+        let settings = TableSettings::default().with_allowed_lateness(std::time::Duration::ZERO);
+        let mut rows = Table::new(Arc::clone(&plan), settings);
+        let mut blocks = Table::with_sink(Arc::clone(&plan), settings, BlockSink::new(&plan, MAX_BLOCK_BYTES));
+        for (position, value) in (1..).zip(values.iter().cycle().take(150)) {
+            // Every tenth comes late enough for a deletion.
+            let at = 1_000_000 * (position + position / 10 * 5) + 5;
+            let payload = format!("{{\"ts\":{at},\"value\":{value}}}");
+            let (position, payload) = (proxy_uve::Position::new(position), payload.as_bytes());
+            let record = proxy_uve::Record { position, arrived: at, key: b"T:a", payload };
+            assert_eq!((rows.ingest(&record), blocks.ingest(&record)), (Fate::Aggregated, Fate::Aggregated));
+        }
+        let expected = rows.drain().map(|row| {
+            let (uve, start, end) = (row.uve_name, row.start, row.end);
+            let data = std::str::from_utf8(row.json).unwrap();
+            format!(r#"{{"key":"T:a","uve":"{uve}","start":{start},"end":{end},"data":{data}}}"#)
+        });
+        let (mut reader, mut found) = (BlockReader::default(), Vec::new());
+        for (_, block) in blocks.sink_mut().take().unwrap().records() {
+            let mut rows = reader.rows(block).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let mut line = Vec::new();
+                crate::line::write(&row, &mut line);
+                found.push(String::from_utf8(line).unwrap());
+            }
+        }
+        assert!(found.len() > 300, "{} results of {element}", found.len());
+        assert_eq!(found, expected.collect::<Vec<_>>());
+    }
+}

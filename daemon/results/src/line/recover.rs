@@ -1,0 +1,113 @@
+//! The numbers of a line by the types of a configured proxy type.
+
+use derived_stats::entry::{Form, Role};
+use derived_stats::{Flaw, Number, Record, ValueType};
+
+use crate::block::{AttributeShape, Content, FieldShape, Shown, UveShape};
+use crate::line::printed::{Data, Printed};
+use crate::line::read::Members;
+
+/// Adds the values of a line to `values`, by the attributes of `shape`; `false` if the line has anything else than
+/// those show, and then `values` are of no use.
+pub(super) fn values(shape: &UveShape, data: &Data<'_>, values: &mut Vec<(usize, Record)>) -> bool {
+    data.attributes.iter().all(|(name, printed)| {
+        let found = shape.attributes.iter().position(|attribute| *attribute.name == **name);
+        let value = found.and_then(|index| Some((index, attribute(&shape.attributes[index], printed)?)));
+        value.map(|value| values.push(value)).is_some()
+    })
+}
+
+fn attribute(shape: &AttributeShape, printed: &Printed<'_>) -> Option<Record> {
+    let mut found = Found { shape, numbers: [None; Record::MAX_NUMBERS], flaw: None, texts: 0 };
+    match printed {
+        Printed::Number(number) if shape.inline && shape.shown == Shown::Number => {
+            let value = |field: &FieldShape| field.role == Some(Role::Value);
+            found.take(value, &Printed::Number(*number))?;
+        }
+        Printed::Object(members) => {
+            found.take_object(members)?;
+            // Constants are in every struct; a number is shown without them.
+            let constants = shape.fields.iter().filter(|field| matches!(field.content, Content::Text(_))).count();
+            if shape.shown == Shown::Struct && found.texts != constants {
+                return None;
+            }
+        }
+        Printed::Boolean(_) | Printed::Number(_) | Printed::Other | Printed::Text(_) => return None,
+    }
+    let record = Record::from_numbers(found.numbers.into_iter().take(shape.numbers()))?;
+    Some(record.flawed(found.flaw))
+}
+
+/// What was found of one attribute.
+struct Found<'s> {
+    shape: &'s AttributeShape,
+    numbers: [Option<Number>; Record::MAX_NUMBERS],
+    flaw: Option<Flaw>,
+    /// Constants that were there.
+    texts: usize,
+}
+
+impl Found<'_> {
+    fn take_object(&mut self, members: &Members<'_>) -> Option<()> {
+        for (name, value) in members {
+            match value {
+                Printed::Object(group) => {
+                    for (inner, value) in group {
+                        self.take(|field| field.group.as_deref() == Some(name) && *field.name == **inner, value)?;
+                    }
+                }
+                // A number of a window is shown as `value`, whatever its field is called.
+                value if self.shape.shown == Shown::Number && name == "value" => {
+                    self.take(|field| field.role == Some(Role::Value), value)?;
+                }
+                // The flaw of a number has no field.
+                Printed::Text(text) if self.shape.shown == Shown::Number && name == "error" => {
+                    self.flaw = Some(flaw(text)?);
+                }
+                value => self.take(|field| field.group.is_none() && *field.name == **name, value)?,
+            }
+        }
+        Some(())
+    }
+
+    /// Takes the value of the field that `is_it`.
+    fn take(&mut self, is_it: impl Fn(&FieldShape) -> bool, value: &Printed<'_>) -> Option<()> {
+        let mut number = 0;
+        for field in &self.shape.fields {
+            if is_it(field) {
+                match (&field.content, value) {
+                    (Content::Flaw, Printed::Text(text)) => self.flaw = Some(flaw(text)?),
+                    (Content::Number(value_type), value) => {
+                        *self.numbers.get_mut(number)? = Some(typed(value, *value_type, field.form)?);
+                    }
+                    (Content::Text(constant), Printed::Text(text)) if **constant == **text => self.texts += 1,
+                    (Content::Flaw | Content::Text(_), _) => return None,
+                }
+                return Some(());
+            }
+            number += usize::from(field.value_type().is_some());
+        }
+        None
+    }
+}
+
+/// The flaw that has this text.
+pub(super) fn flaw(text: &str) -> Option<Flaw> {
+    (1..=u8::MAX).map_while(Flaw::from_code).flatten().find(|flaw| flaw.text() == text)
+}
+
+/// The number of a type that is printed like this; `None` if none is.
+fn typed(value: &Printed<'_>, value_type: ValueType, form: Form) -> Option<Number> {
+    let number = match (value, form) {
+        (Printed::Text(text), Form::SixDigits) => Number::F64(text.parse().ok()?),
+        (Printed::Number(number), Form::Plain) => *number,
+        _ => return None,
+    };
+    match (value_type, number) {
+        (ValueType::F64, number) => Some(Number::F64(number.as_f64())),
+        (ValueType::I64, Number::U64(value)) => Some(Number::I64(value.try_into().ok()?)),
+        (ValueType::I64, Number::I64(_)) | (ValueType::U64, Number::U64(_)) => Some(number),
+        // Six digits show the nearest double of an integer, too; a negative number is not unsigned.
+        (ValueType::I64 | ValueType::U64, _) => None,
+    }
+}

@@ -1,0 +1,83 @@
+//! `[contiv]`: Contiv's nodes, whose Netplugin is asked for the traffic of its endpoints.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use daemon_base::setting::{address, duration, list};
+use serde::Deserialize;
+
+/// The port of etcd where none is given.
+pub const ETCD_PORT: u16 = 2379;
+
+/// The port of netmaster where none is given.
+pub const NETMASTER_PORT: u16 = 9999;
+
+/// `[contiv]`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContivConfig {
+    /// The nodes, as `host` or `host:port`, in a list or in one text separated by blanks or commas. Default none.
+    #[serde(deserialize_with = "list::deserialize")]
+    pub nodes: Vec<String>,
+    /// The etcd servers that know the nodes, as `host:port` or `http://host:port`; port 2379 if none is given. One of
+    /// them is asked at a time and the next one if it fails. Default none. Nodes that they name are scraped besides
+    /// `contiv.nodes`.
+    #[serde(deserialize_with = "list::deserialize")]
+    pub etcd: Vec<String>,
+    /// The port of Netplugin on nodes that are named without one. Default 9090, at least 1.
+    pub netplugin_port: u16,
+    /// How often every node is asked; points carry times that are multiples of it. Default `"10s"`, whole seconds from
+    /// `"1s"` to `"1d"`. Contiv's page shows pairs with a point in the last 15 seconds.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub interval: Duration,
+    /// Over which part of the interval the requests to the nodes are spread. Default `"500ms"`, up to half the
+    /// interval.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub jitter: Duration,
+    /// How long one request may take in all. Default `"3s"`, `"100ms"` to `"1h"`.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+    /// Requests under way at a time. Default 32, 1 to 1,024.
+    pub concurrency: usize,
+    /// The largest answer in bytes; a larger one is refused. Default 32 MiB, at least 1.
+    pub max_body_bytes: usize,
+    /// How often etcd is asked for the nodes. Default `"30s"`, `"1s"` to `"1d"`.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub discovery_interval: Duration,
+    /// Where the requests of Contiv's page are answered that the Python server answered on port 4000, such as
+    /// `"0.0.0.0:4000"`. Default unset: not at all.
+    #[serde(deserialize_with = "address::deserialize_some")]
+    pub listen: Option<SocketAddr>,
+    /// The netmaster that knows the services, as `host:port` or `http://host:port`; port 9999 if none is given. Default
+    /// unset: `/services` on `contiv.listen` is answered with an error.
+    pub netmaster: Option<String>,
+    /// How long an answer of netmaster is used again. Default `"2s"`, up to `"1h"`.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub netmaster_cache: Duration,
+}
+
+impl Default for ContivConfig {
+    fn default() -> Self {
+        Self {
+            nodes: Vec::new(),
+            etcd: Vec::new(),
+            netplugin_port: 9090,
+            interval: Duration::from_secs(10),
+            jitter: Duration::from_millis(500),
+            timeout: Duration::from_secs(3),
+            concurrency: 32,
+            max_body_bytes: 32 * 1024 * 1024,
+            discovery_interval: Duration::from_secs(30),
+            listen: None,
+            netmaster: None,
+            netmaster_cache: Duration::from_secs(2),
+        }
+    }
+}
+
+impl ContivConfig {
+    /// Whether there is anything to scrape.
+    pub fn is_on(&self) -> bool {
+        !(self.nodes.is_empty() && self.etcd.is_empty())
+    }
+}

@@ -1,0 +1,257 @@
+//! The server on port 4000, which a Python program was on every node: for Contiv's page and for Telegraf.
+//!
+//! | path | what |
+//! |---|---|
+//! | any that contains `/services` | which containers are behind which services ([`netmaster`](super::netmaster)) |
+//! | `/<endpoint ip>` | the traffic of an endpoint: one object, of its first pair |
+//! | `/<endpoint ip>?all` | all pairs of an endpoint, in a list |
+//! | `/?all`, `/all` | all pairs of all endpoints, in a list |
+//!
+//! Where the Python gave an answer, this gives the same JSON; where it crashed, `{"error": …}` with a status: 404 for
+//! an endpoint that no node has, or that has no traffic; 501 without `contiv.netmaster`; 502 if Netmaster fails. One
+//! such server answers for all nodes. An endpoint that is on two nodes for a moment, as it moves, has the pairs of
+//! both.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use daemon_base::clock::Clock;
+use futures_core::Stream;
+use netplugin_adapter::{ServiceStats, append_pairs, pair_answer, pairs_answer, points, points_of};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use super::config::{ContivConfig, NETMASTER_PORT};
+use super::latest::Latest;
+use super::netmaster::{Netmaster, NetmasterSettings};
+
+/// Requests that are worked on at once.
+const MAX_IN_FLIGHT: usize = 64;
+
+/// How long an answer may be in the making. Netmaster's requests have timeouts of their own, but there may be many.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where to listen and whom to ask.
+#[derive(Clone, Debug)]
+pub struct LegacySettings {
+    pub listen: SocketAddr,
+    pub netmaster: Option<NetmasterSettings>,
+}
+
+impl LegacySettings {
+    /// The settings of a section; `None` if it does not ask for this server.
+    ///
+    /// # Errors
+    ///
+    /// When Netmaster's address is none.
+    pub fn new(section: &ContivConfig) -> anyhow::Result<Option<Self>> {
+        let Some(listen) = section.listen else { return Ok(None) };
+        let server = section.netmaster.as_slice();
+        let server = daemon_base::setting::authorities(server, NETMASTER_PORT, "contiv.netmaster")?;
+        let netmaster = server.first().map(|server| NetmasterSettings {
+            base: format!("http://{server}"),
+            timeout: section.timeout,
+            max_body_bytes: section.max_body_bytes,
+            cache: section.netmaster_cache,
+        });
+        Ok(Some(Self { listen, netmaster }))
+    }
+}
+
+/// A server that is bound and does not serve yet.
+pub struct LegacyServer {
+    listener: TcpListener,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// What the handlers share.
+struct Shared {
+    latest: Arc<Latest>,
+    netmaster: Option<Arc<Netmaster>>,
+    permits: Semaphore,
+}
+
+impl LegacyServer {
+    /// Binds the address.
+    ///
+    /// # Errors
+    ///
+    /// When it is taken or not ours; the text names the setting.
+    pub async fn bind(settings: &LegacySettings, latest: Arc<Latest>, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(settings.listen).await;
+        let listener = listener.with_context(|| format!("listen on {}; change contiv.listen", settings.listen))?;
+        let address = listener.local_addr().context("read the address that was bound")?;
+        let netmaster = settings.netmaster.as_ref().map(|settings| Arc::new(Netmaster::new(settings, clock)));
+        let shared = Arc::new(Shared { latest, netmaster, permits: Semaphore::new(MAX_IN_FLIGHT) });
+        Ok(Self { listener, address, shared })
+    }
+
+    /// The address that was bound: the port is known even if 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stopping` turns true, then finishes the requests under way.
+    pub async fn serve(self, mut stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
+        let stop = async move {
+            // An error means that the sender is gone, which is the end as well.
+            let _ = stopping.wait_for(|stop| *stop).await;
+        };
+        let router = router(self.shared);
+        axum::serve(self.listener, router).with_graceful_shutdown(stop).await.context("serve Contiv's page")
+    }
+}
+
+fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .fallback(answer)
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), bounded))
+        .with_state(shared)
+}
+
+/// Bounds how many requests are worked on, and how long.
+async fn bounded(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let Ok(_permit) = shared.permits.try_acquire() else {
+        let busy = problem(StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way; try again in a second");
+        return ([(header::RETRY_AFTER, "1")], busy).into_response();
+    };
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => problem(StatusCode::GATEWAY_TIMEOUT, "the answer took too long; see contiv.netmaster in the log"),
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Response {
+    if method != Method::GET && method != Method::HEAD {
+        let allowed = [(header::ALLOW, "GET, HEAD")];
+        return (allowed, problem(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")).into_response();
+    }
+    if uri.path().contains("/services") {
+        return services(&shared).await;
+    }
+    let mut parameters = uri.query().unwrap_or_default().split('&');
+    let all = parameters.any(|parameter| parameter.split('=').next() == Some("all"));
+    match (uri.path().trim_start_matches('/'), all) {
+        ("", true) | ("all", _) => {
+            let nodes = shared.latest.nodes().into_iter();
+            json(StatusCode::OK, Body::from_stream(AllPairs { nodes, place: Place::Start }))
+        }
+        (endpoint, true) => every_pair(&shared.latest.nodes(), endpoint),
+        (endpoint, false) => first_pair(&shared.latest.nodes(), endpoint),
+    }
+}
+
+async fn services(shared: &Shared) -> Response {
+    let Some(netmaster) = &shared.netmaster else {
+        let text = "no Netmaster is configured that knows the services; set contiv.netmaster";
+        return problem(StatusCode::NOT_IMPLEMENTED, text);
+    };
+    match netmaster.services().await {
+        Ok(answer) => json(StatusCode::OK, answer),
+        Err(reason) => problem(StatusCode::BAD_GATEWAY, &reason),
+    }
+}
+
+fn first_pair(nodes: &[Arc<ServiceStats>], endpoint: &str) -> Response {
+    match nodes.iter().find_map(|stats| pair_answer(points_of(stats, endpoint))) {
+        Some(answer) => json(StatusCode::OK, answer),
+        None if is_known(nodes, endpoint) => {
+            problem(StatusCode::NOT_FOUND, &format!("the endpoint `{endpoint}` has had no traffic with a service yet"))
+        }
+        None => unknown(endpoint),
+    }
+}
+
+fn every_pair(nodes: &[Arc<ServiceStats>], endpoint: &str) -> Response {
+    if is_known(nodes, endpoint) {
+        json(StatusCode::OK, pairs_answer(nodes.iter().flat_map(|stats| points_of(stats, endpoint))))
+    } else {
+        unknown(endpoint)
+    }
+}
+
+fn is_known(nodes: &[Arc<ServiceStats>], endpoint: &str) -> bool {
+    nodes.iter().any(|stats| stats.endpoint_ips().any(|ip| ip == endpoint))
+}
+
+fn unknown(endpoint: &str) -> Response {
+    let text = format!("no node had an endpoint `{endpoint}` when it was last asked; /all lists those with traffic");
+    problem(StatusCode::NOT_FOUND, &text)
+}
+
+/// The list of all pairs, node by node: of a large cluster it is megabytes, which nobody needs to keep whole.
+struct AllPairs {
+    nodes: std::vec::IntoIter<Arc<ServiceStats>>,
+    place: Place,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Start,
+    /// No pair has been given yet.
+    First,
+    Later,
+    End,
+}
+
+impl AllPairs {
+    /// The next piece; `None` after the last.
+    fn piece(&mut self) -> Option<Vec<u8>> {
+        if self.place == Place::End {
+            return None;
+        }
+        let mut piece = Vec::new();
+        if self.place == Place::Start {
+            piece.push(b'[');
+            self.place = Place::First;
+            return Some(piece);
+        }
+        for stats in self.nodes.by_ref() {
+            let mut points = points(&stats).peekable();
+            if points.peek().is_none() {
+                continue;
+            }
+            if self.place == Place::Later {
+                piece.push(b',');
+            }
+            self.place = Place::Later;
+            append_pairs(points, &mut piece);
+            return Some(piece);
+        }
+        self.place = Place::End;
+        piece.push(b']');
+        Some(piece)
+    }
+}
+
+impl Stream for AllPairs {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.piece().map(|piece| Ok(piece.into())))
+    }
+}
+
+/// An answer that is an error: `{"error": …}`.
+fn problem(status: StatusCode, text: &str) -> Response {
+    json(status, serde_json::json!({ "error": text }).to_string())
+}
+
+fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.into()).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! The settings of the scraper.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::uri::Authority;
+
+use super::config::{ContivConfig, ETCD_PORT};
+
+/// Whom to ask, how often and how long.
+#[derive(Clone, Debug)]
+pub struct ScraperSettings {
+    /// The nodes that are named.
+    pub nodes: Vec<Node>,
+    /// `http://host:port` of the etcd servers that know further ones.
+    pub etcd: Vec<String>,
+    /// Netplugin's port on a node that etcd names.
+    pub netplugin_port: u16,
+    /// Whole seconds, at least one.
+    pub interval: Duration,
+    /// Over how much of the interval the requests are spread.
+    pub jitter: Duration,
+    pub timeout: Duration,
+    /// Requests under way at a time, at least one.
+    pub concurrency: usize,
+    pub max_body_bytes: usize,
+    pub discovery_interval: Duration,
+}
+
+/// A node whose Netplugin is asked.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Node {
+    /// What it is called in results and errors: its host, and the port if it is not the usual one.
+    pub name: Arc<str>,
+    /// `host:port`.
+    pub address: Arc<str>,
+}
+
+impl Node {
+    pub fn new(address: &Authority, usual_port: u16) -> Self {
+        let is_usual = address.port_u16() == Some(usual_port);
+        let name = if is_usual { address.host() } else { address.as_str() };
+        Self { name: name.into(), address: address.as_str().into() }
+    }
+}
+
+impl ScraperSettings {
+    /// The settings of a section; `None` if it names no nodes and nobody who knows any.
+    ///
+    /// # Errors
+    ///
+    /// When an address is none.
+    pub fn new(section: &ContivConfig) -> anyhow::Result<Option<Self>> {
+        if !section.is_on() {
+            return Ok(None);
+        }
+        let port = section.netplugin_port;
+        let nodes = daemon_base::setting::authorities(&section.nodes, port, "contiv.nodes")?;
+        let etcd = daemon_base::setting::authorities(&section.etcd, ETCD_PORT, "contiv.etcd")?;
+        Ok(Some(Self {
+            nodes: nodes.iter().map(|address| Node::new(address, port)).collect(),
+            etcd: etcd.iter().map(|address| format!("http://{address}")).collect(),
+            netplugin_port: port,
+            interval: section.interval,
+            jitter: section.jitter,
+            timeout: section.timeout,
+            concurrency: section.concurrency,
+            max_body_bytes: section.max_body_bytes,
+            discovery_interval: section.discovery_interval,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_called_by_its_host_unless_its_port_is_its_own() {
+        let section = ContivConfig {
+            nodes: vec!["10.0.0.5".to_owned(), "n2:9091".to_owned()],
+            etcd: vec!["e1".to_owned()],
+            ..ContivConfig::default()
+        };
+        let settings = ScraperSettings::new(&section).unwrap().unwrap();
+        let nodes: Vec<_> = settings.nodes.iter().map(|node| (&*node.name, &*node.address)).collect();
+        assert_eq!(nodes, [("10.0.0.5", "10.0.0.5:9090"), ("n2:9091", "n2:9091")]);
+        assert_eq!(settings.etcd, ["http://e1:2379"]);
+        assert!(ScraperSettings::new(&ContivConfig::default()).unwrap().is_none());
+    }
+}

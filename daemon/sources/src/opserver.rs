@@ -1,0 +1,265 @@
+//! A poller of Contrail's analytics API: the way to samples where collectors publish none to Kafka, which is all of
+//! them since release 5.1.
+//!
+//! At each poll time, aligned to the epoch, it requests the configured attributes of all objects and appends what it
+//! learns to the input as samples with the time of the poll. A poll is one server's whole answer or nothing: half an
+//! answer would look like a drop.
+//!
+//! # What the API answers
+//!
+//! Found in `contrail-opserver` of contrail-analytics: `opserver.py` (`dyn_http_get`), `uveserver.py` (`get_uve`,
+//! `multi_uve_get`, `ParallelAggregator.aggregate`), `opserver_util.py` (`uve_attr_flatten`), and in the examples of
+//! `docs/opserver.rst`.
+//!
+//! * A `*` in the name and every filter make the answer **flat**, whether `flat` is asked for or not: `{"value":
+//!   [{"name": "default-domain:demo:vn1", "value": {"UveVirtualNetworkAgent": {"ingress_flow_count": 31}}}]}`.
+//! * An integer declared with `aggtype="sum"`, as both flow counts are, is **added up over the sources**, each with its
+//!   last value, and stands alone: `31`, or not flat `{"@type": "u32", "@aggtype": "sum", "#text": "31"}`. Neither
+//!   form says which sources there were.
+//! * Others are put together by value: `[[31, "cmp1:Compute:contrail-vrouter-agent:0"], [7, "cmp2:…", "cmp3:…"]]`, one
+//!   part for each value with all sources that have it. Not flat, this is so for one value too, and the value is an
+//!   element, `{"@type": "u32", "#text": "31"}`. Flat, one value stands **alone**, however many sources have it.
+//! * An element without text is `null` in the flat form and has no `#text` in the other. 8-bit integers stay texts.
+//! * `sfilt=<host>&mfilt=<type>:<module>:<instance>` leaves one generator, and that is the only way to the values by
+//!   source of what is added up. [`PollerSettings::modules`] asks so; it costs a request for each generator, and each
+//!   makes the API look through its whole table.
+//!
+//! [`answer`] reads all of these, whichever comes.
+//!
+//! # Changes or all
+//!
+//! A vrouter reports its current number of flows, and a proxy UVE adds up the samples of a period. With
+//! [`PolledSamples::All`] and the interval equal to the period there is one sample of each source in each period, and
+//! the sum is what the sources had. With [`PolledSamples::Changes`] a value is a sample only when it differs from the
+//! poll before, as a collector sends an attribute on when an agent sends it, which is when it changed: a constant
+//! source is missing in the sum. Nothing is remembered over a restart: the first poll finds all changed.
+//!
+//! # Time
+//!
+//! The first poll waits for the next poll time, so that a restart does not put two polls into one period. There is
+//! never more than one poll under way; poll times that pass meanwhile are skipped and counted. A poll that failed is
+//! tried again until the next poll time, as the servers have rested.
+
+mod answer;
+mod changes;
+mod client;
+mod config;
+mod handover;
+mod questions;
+mod settings;
+mod telemetry;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use daemon_base::backoff::random_share;
+use daemon_base::clock::{Clock, micros};
+use daemon_base::servers::Servers;
+use daemon_base::stop::STOP_INTERVAL;
+use daemon_log::Log;
+use tracing::{error, info, warn};
+
+use self::answer::{Question, Reading};
+use self::changes::Changes;
+use self::client::{Client, FetchError};
+use self::handover::Handover;
+use self::telemetry::{Outcome, Rejected};
+use crate::intake::Intake;
+
+pub use self::config::{OpserverConfig, PORT, PolledSamples};
+pub use self::settings::PollerSettings;
+pub use self::telemetry::PollerTelemetry;
+
+/// Series that are remembered to tell changes: about 200 MB of them.
+const MAX_SERIES: usize = 1_000_000;
+
+/// Polls until told to stop, and ends within a fraction of a second then.
+pub fn run(
+    settings: PollerSettings,
+    intake: Intake,
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    telemetry: PollerTelemetry,
+    stop: &AtomicBool,
+) {
+    Poller::new(settings, intake, log, clock, telemetry, stop).run();
+}
+
+struct Poller<'s> {
+    settings: PollerSettings,
+    client: Client<'s>,
+    servers: Servers,
+    changes: Changes,
+    handover: Handover<'s>,
+    clock: Arc<dyn Clock>,
+    telemetry: PollerTelemetry,
+    stop: &'s AtomicBool,
+    /// The interval that is over or under way.
+    beat: u64,
+}
+
+impl<'s> Poller<'s> {
+    fn new(
+        settings: PollerSettings,
+        intake: Intake,
+        log: Arc<dyn Log>,
+        clock: Arc<dyn Clock>,
+        telemetry: PollerTelemetry,
+        stop: &'s AtomicBool,
+    ) -> Self {
+        let handover =
+            Handover { intake, log, clock: Arc::clone(&clock), stop, streams: Handover::names(&settings.streams) };
+        let mut poller = Self {
+            client: Client::new(&settings, stop),
+            servers: Servers::new(settings.servers.clone()),
+            changes: Changes::new(MAX_SERIES),
+            handover,
+            settings,
+            clock,
+            telemetry,
+            stop,
+            beat: 0,
+        };
+        poller.beat = poller.beat_now();
+        poller
+    }
+
+    fn run(mut self) {
+        while let Some(next) = self.wait_for_beat() {
+            // Where the wall clock stepped back, nothing was missed.
+            let missed = next.saturating_sub(self.beat).saturating_sub(1);
+            self.telemetry.ended(Outcome::Missed, missed);
+            self.beat = next;
+            self.poll();
+        }
+    }
+
+    /// The number of the interval that it is now.
+    fn beat_now(&self) -> u64 {
+        self.clock.now_micros() / micros(self.settings.interval).max(1)
+    }
+
+    /// Waits for another interval than the last; `None` if told to stop. Another rather than a later one: the wall
+    /// clock may step back, and then waiting for it to catch up could take for ever.
+    fn wait_for_beat(&self) -> Option<u64> {
+        loop {
+            if self.is_stopping() {
+                return None;
+            }
+            let beat = self.beat_now();
+            if beat != self.beat {
+                return Some(beat);
+            }
+            let interval = micros(self.settings.interval).max(1);
+            let left = interval - self.clock.now_micros() % interval;
+            thread::sleep(Duration::from_micros(left).min(STOP_INTERVAL));
+        }
+    }
+
+    /// Polls once, trying until the interval is over.
+    fn poll(&mut self) {
+        loop {
+            let at = self.clock.now_micros();
+            if let Some(readings) = self.ask_servers() {
+                return self.hand_over(readings, at);
+            }
+            loop {
+                if self.is_stopping() {
+                    return;
+                }
+                if self.beat_now() != self.beat {
+                    return self.telemetry.ended(Outcome::Failed, 1);
+                }
+                let rest = self.servers.rested_at().saturating_sub(self.clock.monotonic());
+                if rest.is_zero() {
+                    break;
+                }
+                thread::sleep(rest.min(STOP_INTERVAL));
+            }
+        }
+    }
+
+    /// The answer of the first server that gives one; `None` if none does, or when stopped.
+    fn ask_servers(&mut self) -> Option<Vec<Reading>> {
+        while let Some(server) = self.servers.next(self.clock.monotonic()) {
+            match self.ask(self.servers.base(server)) {
+                Ok((readings, rejected)) => {
+                    if self.servers.worked(server) {
+                        info!(server = self.servers.base(server), "The analytics API answers again.");
+                    }
+                    rejected.into_iter().for_each(|reason| self.telemetry.rejected(reason));
+                    return Some(readings);
+                }
+                Err(FetchError::Stopped) => return None,
+                Err(error) => {
+                    warn!(server = self.servers.base(server), %error, "The analytics API could not be polled.");
+                    self.servers.failed(server, self.clock.monotonic(), random_share());
+                    self.telemetry.server_failed(error.reason());
+                }
+            }
+        }
+        None
+    }
+
+    /// All that one server has to say.
+    fn ask(&self, base: &str) -> Result<(Vec<Reading>, Vec<Rejected>), FetchError> {
+        let (mut readings, mut rejected) = (Vec::new(), Vec::new());
+        for generator in self.generators(base)? {
+            for (uve_type, table) in &self.settings.uve_types {
+                let path = questions::objects(uve_type, &self.settings.streams, generator.as_deref());
+                let body = self.client.get(&format!("{base}{path}"))?;
+                let question = Question { table, streams: &self.settings.streams, source: generator.as_ref() };
+                answer::decode(&body, question, |reading| match reading {
+                    Ok(reading) => readings.push(reading),
+                    Err(reason) => rejected.push(reason),
+                })?;
+            }
+        }
+        Ok((readings, rejected))
+    }
+
+    /// The generators to ask for one by one; `None` for all at once.
+    fn generators(&self, base: &str) -> Result<Vec<Option<Arc<str>>>, FetchError> {
+        if self.settings.modules.is_empty() {
+            return Ok(vec![None]);
+        }
+        let names = answer::names(&self.client.get(&format!("{base}{}", questions::GENERATORS))?)?;
+        let of_modules = names.into_iter().filter(|name| questions::is_of_module(name, &self.settings.modules));
+        let generators: Vec<_> = of_modules.map(|name| Some(Arc::from(name))).collect();
+        if generators.is_empty() {
+            warn!(modules = ?self.settings.modules, "The analytics API knows no generator of opserver.modules.");
+        }
+        Ok(generators)
+    }
+
+    fn hand_over(&mut self, mut samples: Vec<Reading>, at: u64) {
+        if self.settings.samples == PolledSamples::Changes {
+            self.changes.next_poll();
+            let (changes, telemetry) = (&mut self.changes, &self.telemetry);
+            samples.retain(|reading| {
+                changes.is_change(reading).unwrap_or_else(|reason| {
+                    telemetry.rejected(reason);
+                    false
+                })
+            });
+        }
+        match self.handover.append(&samples, at, &self.telemetry) {
+            Ok(true) => self.telemetry.ended(Outcome::Ok, 1),
+            // Told to stop: what is remembered goes with us.
+            Ok(false) => {}
+            Err(error) => {
+                error!(%error, "Polled samples could not be stored and are lost.");
+                self.changes.forget();
+                self.telemetry.ended(Outcome::LogFailed, 1);
+            }
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}

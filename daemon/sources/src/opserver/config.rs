@@ -1,0 +1,87 @@
+//! `[opserver]`: Contrail's analytics API, polled for samples where collectors publish none to Kafka.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use daemon_base::setting::{duration, list};
+use serde::Deserialize;
+
+/// The port of the analytics API where none is given.
+pub const PORT: u16 = 8081;
+
+/// `[opserver]`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpserverConfig {
+    /// The analytics API servers, as `host:port` or `http://host:port`, in a list or in one text separated by blanks or
+    /// commas; port 8081 if none is given. Default none: nothing is polled. Each knows everything, so one of them is
+    /// asked at a time and the next one if it fails.
+    #[serde(deserialize_with = "list::deserialize")]
+    pub servers: Vec<String>,
+    /// The types of UVE that are asked for the configured streams, in a list or in one text. Default
+    /// `["virtual-network"]`. Change it for streams of other objects.
+    #[serde(deserialize_with = "list::deserialize")]
+    pub uve_types: Vec<String>,
+    /// How often. Default `"60s"`, the period of the built-in proxy types; `"1s"` to `"1d"`. With `samples = "all"` it
+    /// should be the period: twice as often makes sums twice as large.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub interval: Duration,
+    /// How long one request may take in all. Default `"10s"`, `"100ms"` to `"1h"`.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+    /// The largest answer in bytes; with a larger one the poll fails. Default 64 MiB, at least 1.
+    pub max_body_bytes: usize,
+    /// Which values become samples. Default `"changes"`.
+    pub samples: PolledSamples,
+    /// Modules, such as `contrail-vrouter-agent`, whose generators are each asked for by themselves, so that every
+    /// source's own value comes; in a list or in one text. Default none: one request for all, to which the API answers
+    /// with the sum over the sources. It costs the API one request for each generator.
+    #[serde(deserialize_with = "list::deserialize")]
+    pub modules: Vec<String>,
+    /// The user for HTTP's basic authentication. Default unset: none is sent.
+    pub user: Option<String>,
+    /// A file that holds that user's password and nothing else; a line break at its end is dropped. Default unset.
+    pub password_file: Option<PathBuf>,
+}
+
+impl Default for OpserverConfig {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            uve_types: vec!["virtual-network".to_owned()],
+            interval: Duration::from_secs(60),
+            timeout: Duration::from_secs(10),
+            max_body_bytes: 64 * 1024 * 1024,
+            samples: PolledSamples::default(),
+            modules: Vec::new(),
+            user: None,
+            password_file: None,
+        }
+    }
+}
+
+/// Which values of a poll become samples.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum PolledSamples {
+    /// All of them: the sum of a period is what the sources had.
+    All,
+    /// Those that differ from the poll before: a value that stays the same is no sample and missing in the sum.
+    #[default]
+    Changes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_a_list_or_a_text() {
+        for servers in [r#"["a:1", "b:2"]"#, r#""a:1 b:2""#, r#"" a:1,\tb:2,""#] {
+            let section: OpserverConfig = toml::from_str(&format!("servers = {servers}")).unwrap();
+            assert_eq!(section.servers, ["a:1", "b:2"], "{servers}");
+        }
+        assert_eq!(toml::from_str::<OpserverConfig>("servers = \"\"").unwrap().servers, [""; 0]);
+        assert!(toml::from_str::<OpserverConfig>("servers = 8081").is_err());
+    }
+}

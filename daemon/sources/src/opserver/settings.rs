@@ -1,0 +1,101 @@
+//! The settings of the poller.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use daemon_base::outbound::Authorization;
+use proxy_uve::{StreamName, table_of_uve_type};
+
+use super::config::{OpserverConfig, PORT, PolledSamples};
+
+/// How and what to poll.
+#[derive(Clone, Debug)]
+pub struct PollerSettings {
+    /// `http://host:port` of each server, at least one.
+    pub servers: Vec<String>,
+    /// The types of UVE to ask for, with the tables of their objects.
+    pub uve_types: Vec<(String, &'static str)>,
+    /// The attributes to ask for.
+    pub streams: Vec<StreamName>,
+    /// Modules whose generators are asked for by themselves; if none, one request asks for all sources.
+    pub modules: Vec<String>,
+    pub interval: Duration,
+    pub timeout: Duration,
+    pub max_body_bytes: usize,
+    pub samples: PolledSamples,
+    pub authorization: Option<Authorization>,
+}
+
+impl PollerSettings {
+    /// The settings for `streams`; `None` if no server is configured.
+    ///
+    /// # Errors
+    ///
+    /// When the file of the password cannot be used.
+    pub fn new(
+        section: &OpserverConfig,
+        streams: impl IntoIterator<Item = StreamName>,
+    ) -> anyhow::Result<Option<Self>> {
+        let authorities = daemon_base::setting::authorities(&section.servers, PORT, "opserver.servers")?;
+        if authorities.is_empty() {
+            return Ok(None);
+        }
+        let tables = section.uve_types.iter();
+        let tables = tables.filter_map(|uve_type| Some((uve_type.clone(), table_of_uve_type(uve_type)?)));
+        let authorization = match (&section.user, &section.password_file) {
+            (Some(user), Some(path)) => Some(authorization(user, path)?),
+            _ => None,
+        };
+        Ok(Some(Self {
+            servers: authorities.iter().map(|authority| format!("http://{authority}")).collect(),
+            uve_types: tables.collect(),
+            streams: streams.into_iter().collect(),
+            modules: section.modules.clone(),
+            interval: section.interval,
+            timeout: section.timeout,
+            max_body_bytes: section.max_body_bytes,
+            samples: section.samples,
+            authorization,
+        }))
+    }
+}
+
+fn authorization(user: &str, path: &Path) -> anyhow::Result<Authorization> {
+    anyhow::ensure!(!user.contains(':'), "opserver.user: a user of basic authentication holds no `:`");
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("read opserver.password_file {}", path.display()))?;
+    let password = text.strip_suffix('\n').unwrap_or(&text);
+    let password = password.strip_suffix('\r').unwrap_or(password);
+    Ok(Authorization::basic(user, password))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_comes_from_its_file_without_the_line_break_and_is_never_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("password");
+        std::fs::write(&path, "hunter2\r\n").unwrap();
+        let section = OpserverConfig {
+            servers: vec!["a".to_owned()],
+            user: Some("me".to_owned()),
+            password_file: Some(path.clone()),
+            ..OpserverConfig::default()
+        };
+        let settings = PollerSettings::new(&section, []).unwrap().unwrap();
+        assert_eq!(settings.authorization.as_ref().unwrap().header(), "Basic bWU6aHVudGVyMg==");
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("bWU6"), "{shown}");
+        std::fs::remove_file(&path).unwrap();
+        let error = format!("{:#}", PollerSettings::new(&section, []).unwrap_err());
+        assert!(error.contains("opserver.password_file"), "{error}");
+    }
+
+    #[test]
+    fn without_servers_there_is_nothing_to_poll() {
+        assert!(PollerSettings::new(&OpserverConfig::default(), []).unwrap().is_none());
+    }
+}

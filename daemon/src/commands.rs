@@ -1,0 +1,17 @@
+//! The commands of the program, each with its arguments and a function `run`.
+
+pub(crate) mod aggregate;
+pub(crate) mod config_args;
+pub(crate) mod demo;
+pub(crate) mod eval;
+pub(crate) mod explain;
+mod pipeline_args;
+mod print;
+mod recorded;
+pub(crate) mod replay;
+pub(crate) mod results;
+pub(crate) mod simulate;
+pub(crate) mod telegraf_config;
+pub(crate) mod top;
+pub(crate) mod topics;
+pub(crate) mod validate;

@@ -1,0 +1,294 @@
+//! Blocks to records, sorted by shard.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use derived_stats::Number;
+use proxy_uve::Plan;
+use proxy_uve::key::MAX_KEY_LENGTH;
+use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
+
+use crate::commands::aggregate::blocks::Block;
+use crate::commands::aggregate::check::{bad_value, check_key, too_long};
+use crate::commands::aggregate::what::What;
+
+/// Parts into which the objects are divided, for any number of threads. More threads than this have nothing to do.
+pub(crate) const SHARDS: usize = 16;
+
+/// Different attributes, at most: each has tables of its own.
+const MAX_ATTRIBUTES: usize = 4096;
+
+/// Names that are compared one by one before a map is asked.
+const LOOKED_THROUGH: usize = 8;
+
+/// Bad lines that are named; the rest are counted.
+pub(crate) const MAX_NAMED: usize = 10;
+
+/// A record, without the borrow of its key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) at: u64,
+    pub(crate) value: Number,
+    /// Place in the text of the batch.
+    key_start: u32,
+    key_len: u16,
+    pub(crate) attribute: u16,
+}
+
+/// A point at which a window may be due: before the record that follows, the newest timestamp is `newest`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    pub(crate) newest: u64,
+    /// How many records of each shard come before.
+    pub(crate) before: [u32; SHARDS],
+}
+
+/// A line that is no record.
+#[derive(Debug)]
+pub(crate) struct BadLine {
+    /// Its place among the lines of the batch, from 0.
+    pub(crate) line: u64,
+    pub(crate) reason: String,
+}
+
+/// The records of a block.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) block: Block,
+    /// Keys that do not stand in the text as they are.
+    unescaped: Vec<u8>,
+    pub(crate) shards: [Vec<Entry>; SHARDS],
+    pub(crate) marks: Vec<Mark>,
+    /// The newest timestamp; `None` without records.
+    pub(crate) newest: Option<u64>,
+    pub(crate) lines: u64,
+    pub(crate) bad: Vec<BadLine>,
+    pub(crate) bad_lines: u64,
+}
+
+impl Batch {
+    /// The key of a record.
+    pub(crate) fn key(&self, entry: &Entry) -> &[u8] {
+        let (start, len) = (entry.key_start as usize, usize::from(entry.key_len));
+        match start.checked_sub(self.block.text.len()) {
+            None => &self.block.text[start..start + len],
+            Some(start) => &self.unescaped[start..start + len],
+        }
+    }
+
+    fn clear(&mut self) {
+        self.unescaped.clear();
+        self.shards.iter_mut().for_each(Vec::clear);
+        self.marks.clear();
+        self.bad.clear();
+        (self.newest, self.lines, self.bad_lines) = (None, 0, 0);
+    }
+}
+
+/// Reads the lines of blocks. Each thread has one.
+pub(crate) struct Decoder<'p> {
+    what: &'p What,
+    form: Option<LineForm>,
+    /// In microseconds.
+    allowed_lateness: u64,
+    names: &'p AttributeNames,
+    /// What this thread knows of the names: the first few in a row, which is faster to look through.
+    first: Vec<(Box<[u8]>, u16)>,
+    others: HashMap<Box<[u8]>, u16>,
+}
+
+impl<'p> Decoder<'p> {
+    pub(crate) fn new(
+        what: &'p What,
+        form: Option<LineForm>,
+        allowed_lateness: u64,
+        names: &'p AttributeNames,
+    ) -> Self {
+        Self { what, form, allowed_lateness, names, first: Vec::new(), others: HashMap::new() }
+    }
+
+    /// Fills the batch with the records of its block.
+    pub(crate) fn decode(&mut self, batch: &mut Batch) {
+        batch.clear();
+        let text = std::mem::take(&mut batch.block.text);
+        let mut due = DueAt::new(&self.what.plan, self.allowed_lateness);
+        let mut at = 0;
+        while at < text.len() {
+            let rest = &text[at..];
+            let form = self.form.unwrap_or_else(|| LineForm::of(rest));
+            let taken = match line::plain(form, rest) {
+                Some((plain, taken)) => {
+                    let key_start = plain.key.as_ptr() as usize - text.as_ptr() as usize;
+                    let taken_in = self.plain(&plain, key_start, &mut due, batch);
+                    taken_in.unwrap_or_else(|reason| batch.reject(reason));
+                    taken
+                }
+                None => self.other(form, rest, text.len(), &mut due, batch),
+            };
+            at += taken;
+            batch.lines += 1;
+        }
+        batch.block.text = text;
+    }
+
+    #[inline]
+    fn plain(
+        &mut self,
+        line: &PlainLine<'_>,
+        key_start: usize,
+        due: &mut DueAt<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), String> {
+        // Such a key is ASCII: what is left to check is cheap.
+        let table = line.key.iter().position(|&byte| byte == b':');
+        if table.is_none_or(|length| length == 0) || line.key.len() > MAX_KEY_LENGTH {
+            check_key(line.key)?;
+        }
+        let attribute = self.attribute(line.attribute)?;
+        self.check_value(line.value)?;
+        let (at, value, key_len) = (line.timestamp, line.value, line.key.len() as u16);
+        let entry = Entry { at, value, key_start: key_start as u32, key_len, attribute };
+        batch.push(entry, shard_of(line.key), due);
+        Ok(())
+    }
+
+    /// A line of any other shape. How many bytes it takes.
+    #[cold]
+    fn other(&mut self, form: LineForm, rest: &[u8], text_len: usize, due: &mut DueAt<'_>, batch: &mut Batch) -> usize {
+        let length = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
+        let text = rest[..length].trim_ascii();
+        if !text.is_empty() {
+            self.general(form, text, text_len, due, batch).unwrap_or_else(|reason| batch.reject(reason));
+        } else if let Some(line) = batch.block.too_long.iter().find(|line| line.line == batch.lines) {
+            batch.reject(too_long(line.length));
+        }
+        length
+    }
+
+    fn general(
+        &mut self,
+        form: LineForm,
+        text: &[u8],
+        text_len: usize,
+        due: &mut DueAt<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), String> {
+        let line = line::decode_as(form, text).map_err(|error| error.to_string())?;
+        check_key(&line.key)?;
+        let name = match &line.metric {
+            Metric::Attribute(name) | Metric::Stream(name) => name,
+        };
+        let (key, attribute) = (&*line.key, name.as_bytes());
+        let plain = PlainLine { key, attribute, timestamp: line.timestamp, value: line.value };
+        self.plain(&plain, text_len + batch.unescaped.len(), due, batch)?;
+        batch.unescaped.extend_from_slice(key);
+        Ok(())
+    }
+
+    fn check_value(&self, value: Number) -> Result<(), String> {
+        match self.what.plan.accepts(value) {
+            true => Ok(()),
+            false => Err(bad_value(value, self.what.plan.value_types(), self.what.type_source)),
+        }
+    }
+
+    #[inline]
+    fn attribute(&mut self, name: &[u8]) -> Result<u16, String> {
+        match self.first.iter().find(|(known, _)| **known == *name) {
+            Some(&(_, id)) => Ok(id),
+            None => self.other_attribute(name),
+        }
+    }
+
+    fn other_attribute(&mut self, name: &[u8]) -> Result<u16, String> {
+        if let Some(&id) = self.others.get(name) {
+            return Ok(id);
+        }
+        let id = self.names.id(name)?;
+        if self.first.len() < LOOKED_THROUGH {
+            self.first.push((name.into(), id));
+        } else {
+            self.others.insert(name.into(), id);
+        }
+        Ok(id)
+    }
+}
+
+impl Batch {
+    #[inline]
+    fn push(&mut self, entry: Entry, shard: usize, due: &mut DueAt<'_>) {
+        if entry.at >= due.next {
+            due.pass(entry.at);
+            let before = std::array::from_fn(|shard| self.shards[shard].len() as u32);
+            self.marks.push(Mark { newest: entry.at, before });
+        }
+        self.newest = self.newest.max(Some(entry.at));
+        self.shards[shard].push(entry);
+    }
+
+    fn reject(&mut self, reason: String) {
+        self.bad_lines += 1;
+        if self.bad.len() < MAX_NAMED {
+            self.bad.push(BadLine { line: self.lines, reason });
+        }
+    }
+}
+
+/// From which timestamp on the next window is due.
+pub(crate) struct DueAt<'p> {
+    plan: &'p Plan,
+    /// In microseconds.
+    allowed_lateness: u64,
+    pub(crate) next: u64,
+}
+
+impl<'p> DueAt<'p> {
+    /// Before the first record: that one is a mark, whatever its time.
+    pub(crate) fn new(plan: &'p Plan, allowed_lateness: u64) -> Self {
+        Self { plan, allowed_lateness, next: 0 }
+    }
+
+    /// Time has come to `newest`.
+    pub(crate) fn pass(&mut self, newest: u64) {
+        let watermark = newest.saturating_sub(self.allowed_lateness);
+        self.next = self.plan.next_window_end(watermark).saturating_add(self.allowed_lateness);
+    }
+}
+
+/// The shard of a key: from a few of its bytes, as it only has to spread the work.
+#[inline]
+fn shard_of(key: &[u8]) -> usize {
+    let word =
+        |at: usize| key.get(at..at + 8).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
+    let tail = match key.len() {
+        0..8 => key.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+        length => word(length - 8),
+    };
+    let mixed = (tail ^ word(key.len() / 2).rotate_left(29)).wrapping_add(key.len() as u64);
+    (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60) as usize
+}
+
+/// The attributes by number, for all threads. Numbers depend on which thread comes first; order is by name.
+#[derive(Debug, Default)]
+pub(crate) struct AttributeNames(Mutex<Vec<String>>);
+
+impl AttributeNames {
+    fn id(&self, name: &[u8]) -> Result<u16, String> {
+        let name = std::str::from_utf8(name).map_err(|_| "the attribute is not UTF-8".to_owned())?;
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = names.iter().position(|known| known == name) {
+            return Ok(id as u16);
+        }
+        if names.len() >= MAX_ATTRIBUTES {
+            return Err(format!("there are more than {MAX_ATTRIBUTES} attributes; is `{name}` one?"));
+        }
+        names.push(name.to_owned());
+        Ok((names.len() - 1) as u16)
+    }
+
+    /// The name of an attribute.
+    pub(crate) fn name(&self, id: u16) -> String {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(usize::from(id)).cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,89 @@
+//! Why a line that can be decoded is a bad one, with the remedy.
+
+use derived_stats::{Number, ValueType};
+use proxy_uve::key::{KeyError, ObjectKey};
+
+use crate::commands::aggregate::AggregateArgs;
+use crate::commands::aggregate::lines::MAX_LINE_BYTES;
+
+/// Characters of a key that a message shows.
+const SHOWN_CHARACTERS: usize = 64;
+
+/// Where the type of a metric comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TypeSource {
+    /// `--type`, beside `--annotation`.
+    Argument,
+    /// The built-in proxy types.
+    BuiltIn,
+    /// The file of `--schema`.
+    Schema,
+}
+
+impl TypeSource {
+    /// Where it comes from with these arguments.
+    pub(crate) fn of(args: &AggregateArgs) -> Self {
+        match (&args.annotation, &args.schema) {
+            (Some(_), _) => Self::Argument,
+            (None, Some(_)) => Self::Schema,
+            (None, None) => Self::BuiltIn,
+        }
+    }
+}
+
+/// Refuses a key that is not `table:name`.
+pub(crate) fn check_key(key: &[u8]) -> Result<(), String> {
+    let Err(error) = ObjectKey::parse(key) else {
+        return Ok(());
+    };
+    let shown = excerpt(key);
+    Err(match error {
+        KeyError::Empty => "the key is empty; write `table:name`, e.g. `VM:a`".to_owned(),
+        KeyError::EmptyTable => {
+            format!("the key `{shown}` has no table before its first `:`; write e.g. `VM{shown}`")
+        }
+        KeyError::NoColon => format!("the key `{shown}` is not `table:name`; write e.g. `VM:{shown}`"),
+        KeyError::TooLong { length, limit } => {
+            format!("the key `{shown}` has {length} bytes where at most {limit} are allowed; shorten it")
+        }
+        error => format!("the key `{shown}`: {error}"),
+    })
+}
+
+/// Why a value is refused by metrics of the types `expected`.
+pub(crate) fn bad_value(value: Number, expected: &[ValueType], source: TypeSource) -> String {
+    let types = names(expected);
+    let remedy = match source {
+        TypeSource::Argument => {
+            let all = [ValueType::I64, ValueType::U64, ValueType::F64];
+            let fitting: Vec<_> = all.into_iter().filter(|value_type| value_type.accepts(value)).collect();
+            return format!("the value {value} does not fit --type {types}; use --type {}", names(&fitting));
+        }
+        TypeSource::BuiltIn => "the type of the metric in the built-in proxy types; use",
+        TypeSource::Schema => "the type of the metric in the schema; change the type there, or use",
+    };
+    format!("the value {value} does not fit {types}, {remedy} --annotation, which takes f64")
+}
+
+/// Why a line over the limit is refused.
+pub(crate) fn too_long(length: u64) -> String {
+    format!(
+        "the line has {length} bytes where at most {MAX_LINE_BYTES} are allowed; write each record on a line of its own"
+    )
+}
+
+fn names(types: &[ValueType]) -> String {
+    types.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+}
+
+/// The beginning of a text, on one line.
+fn excerpt(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let shown = text.chars().take(SHOWN_CHARACTERS);
+    let mut shown: String =
+        shown.map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect();
+    if text.chars().nth(SHOWN_CHARACTERS).is_some() {
+        shown.push('…');
+    }
+    shown
+}

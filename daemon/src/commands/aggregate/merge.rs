@@ -1,0 +1,112 @@
+//! Several files as one: their records in the order of time.
+//!
+//! The files of two vrouters cover the same hours; read one after the other, all of the second would come too late. So
+//! the next line is always that of the file whose record is the oldest, and a file that follows another in time just
+//! waits its turn. A line without a readable time goes with the one before it.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use proxy_uve::wire::line::{self, LineForm};
+
+use crate::commands::aggregate::blocks::{Block, Origin, TooLong};
+use crate::commands::aggregate::lines::{BLOCK_BYTES, Found, Lines};
+
+/// Files that are read side by side.
+pub(crate) struct Merge {
+    files: Vec<Cursor>,
+    /// The time of each file's next line. Of two files with the same time the first given goes first.
+    next: BinaryHeap<Reverse<(u64, usize)>>,
+    form: Option<LineForm>,
+}
+
+/// A place in a file.
+struct Cursor {
+    lines: Lines,
+    block: Vec<u8>,
+    /// The block is the place of a line over the limit, of so many bytes.
+    too_long: Option<u64>,
+    /// The line at hand is `block[start..end]`, with its line break.
+    start: usize,
+    end: usize,
+    number: u64,
+    time: u64,
+}
+
+impl Merge {
+    /// Files to read, with the form of their lines if it is known.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be read.
+    pub(crate) fn new(files: Vec<Lines>, form: Option<LineForm>) -> anyhow::Result<Self> {
+        let cursor = |lines| Cursor { lines, block: Vec::new(), too_long: None, start: 0, end: 0, number: 0, time: 0 };
+        let mut merge = Self { files: files.into_iter().map(cursor).collect(), next: BinaryHeap::new(), form };
+        for file in 0..merge.files.len() {
+            merge.queue(file)?;
+        }
+        Ok(merge)
+    }
+
+    /// Moves a file to its next line and puts it in the queue, unless it is at its end.
+    fn queue(&mut self, file: usize) -> anyhow::Result<()> {
+        if self.files[file].step(self.form)? {
+            self.next.push(Reverse((self.files[file].time, file)));
+        }
+        Ok(())
+    }
+
+    /// Fills `block`. `false` at the end of all files.
+    pub(crate) fn next(&mut self, block: &mut Block) -> anyhow::Result<bool> {
+        block.text.clear();
+        let mut lines = Vec::new();
+        while let Some(&Reverse((_, file))) = self.next.peek() {
+            let cursor = &self.files[file];
+            let text = &cursor.block[cursor.start..cursor.end];
+            if !block.text.is_empty() && block.text.len() + text.len() > BLOCK_BYTES {
+                break;
+            }
+            block.text.extend_from_slice(text);
+            if !text.ends_with(b"\n") {
+                block.text.push(b'\n');
+            }
+            if let Some(length) = cursor.too_long {
+                block.too_long.push(TooLong { line: lines.len() as u64, length });
+            }
+            lines.push((u16::try_from(file).unwrap_or(u16::MAX), cursor.number));
+            self.next.pop();
+            self.queue(file)?;
+        }
+        block.origin = Origin::Lines(lines);
+        Ok(!block.text.is_empty())
+    }
+}
+
+impl Cursor {
+    /// Goes to the next line. `false` at the end.
+    fn step(&mut self, form: Option<LineForm>) -> anyhow::Result<bool> {
+        self.start = self.end;
+        if self.start == self.block.len() {
+            self.too_long = match self.lines.next(&mut self.block)? {
+                Found::End => return Ok(false),
+                Found::Lines => None,
+                Found::TooLong { length } => Some(length),
+            };
+            self.start = 0;
+        }
+        let rest = &self.block[self.start..];
+        self.number += 1;
+        let form = form.unwrap_or_else(|| LineForm::of(rest));
+        if let Some((plain, taken)) = line::plain(form, rest) {
+            self.end = self.start + taken;
+            self.time = plain.timestamp;
+            return Ok(true);
+        }
+        let length = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
+        self.end = self.start + length;
+        if let Ok(line) = line::decode_as(form, rest[..length].trim_ascii()) {
+            self.time = line.timestamp;
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,73 @@
+//! Where the rows go.
+
+use std::fs::{File, Metadata};
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+
+use crate::commands::aggregate::AggregateArgs;
+use crate::commands::aggregate::shown;
+use crate::commands::recorded;
+
+/// Refuses an output that is a file to read as well: creating it would empty it, and rows at its end would be read as
+/// records. Files are compared by device and inode, so a link is the file it leads to. Opens nothing for writing.
+///
+/// # Errors
+///
+/// With both names, when the output is an input or the schema.
+pub(crate) fn check(args: &AggregateArgs) -> anyhow::Result<()> {
+    let output = match &args.out {
+        Some(path) => std::fs::metadata(path).ok(),
+        None => metadata_of(std::io::stdout()),
+    };
+    let Some(output) = output.and_then(|metadata| identity(&metadata)) else {
+        return Ok(());
+    };
+    let is_output = |metadata: Option<Metadata>| metadata.and_then(|metadata| identity(&metadata)) == Some(output);
+    let inputs = args.files.iter().map(|path| match path.as_os_str() == recorded::STDIN {
+        true => ("input", path, metadata_of(std::io::stdin())),
+        false => ("input", path, std::fs::metadata(path).ok()),
+    });
+    let schema = args.schema.iter().map(|path| ("schema", path, std::fs::metadata(path).ok()));
+    for (role, path, metadata) in inputs.chain(schema) {
+        if !is_output(metadata) {
+            continue;
+        }
+        let input = shown(path);
+        match &args.out {
+            Some(out) => bail!(
+                "the output {} and the {role} {input} are the same file, which would be overwritten; give --out \
+                 another file",
+                out.display()
+            ),
+            None => bail!(
+                "standard output and the {role} {input} are the same file; redirect the rows to another one, or give \
+                 --out"
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// Creates the output.
+///
+/// # Errors
+///
+/// When that is not possible.
+pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<Box<dyn Write + Send>> {
+    Ok(match path {
+        None => Box::new(std::io::stdout()),
+        Some(path) => Box::new(File::create(path).with_context(|| format!("create {}", path.display()))?),
+    })
+}
+
+/// Device and inode of a regular file. Terminals, pipes and devices may be input and output at the same time.
+fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
+}
+
+fn metadata_of(stream: impl std::os::fd::AsFd) -> Option<Metadata> {
+    File::from(stream.as_fd().try_clone_to_owned().ok()?).metadata().ok()
+}

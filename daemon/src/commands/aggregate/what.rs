@@ -1,0 +1,91 @@
+//! What to compute: the annotation or the schema of the command line, compiled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use derived_stats::{Description, MetricKind, Registry, Spec, ValueType};
+use proxy_uve::schema::{ProxyType, ProxyTypeErrorKind, Schema};
+use proxy_uve::{Plan, StreamName};
+
+use crate::commands::aggregate::AggregateArgs;
+use crate::commands::aggregate::check::TypeSource;
+
+/// The field of a record that holds its number.
+const NUMBER: &str = "value";
+
+/// The proxy types to run.
+#[derive(Debug)]
+pub(crate) struct What {
+    /// The same for all attributes: their names stand in the rows, not in the plan.
+    pub(crate) plan: Arc<Plan>,
+    /// The names of the types, if rows have to say which result they are of.
+    pub(crate) type_names: Option<Vec<String>>,
+    /// The columns of the results, if they are the same for all.
+    pub(crate) columns: Option<Vec<&'static str>>,
+    pub(crate) type_source: TypeSource,
+    /// Whether a metric is a counter whose differences may leave its type: those of unsigned readings never do.
+    pub(crate) may_overflow: bool,
+}
+
+impl What {
+    /// As the arguments say: one annotation, or the types of a schema, or the built-in ones.
+    ///
+    /// # Errors
+    ///
+    /// With place and remedy, when an annotation or a schema is wrong.
+    pub(crate) fn of(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<Self> {
+        let types = match (&args.annotation, &args.schema) {
+            (Some(text), None) => vec![Arc::new(annotated(text, args, registry)?)],
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+                let schema = Schema::parse_with(&path.display().to_string(), &text, registry);
+                schema.map_err(|errors| anyhow!("{errors}"))?.types().cloned().collect()
+            }
+            (None, None) => Schema::builtin().types().cloned().collect(),
+            (Some(_), Some(_)) => bail!("give --annotation or --schema, not both"),
+        };
+        let stream = StreamName::new("Recorded", NUMBER).context("name the stream")?;
+        let names = types.iter().map(|proxy_type| proxy_type.name().to_owned()).collect();
+        let attributes = types.iter().flat_map(|proxy_type| proxy_type.attributes());
+        let may_overflow = |spec: &Spec| spec.metric() == MetricKind::Agg && spec.value_type() != ValueType::U64;
+        let columns: Vec<Vec<&'static str>> = attributes
+            .clone()
+            .map(|attribute| column_names(attribute.spec.description()))
+            .collect::<anyhow::Result<_>>()?;
+        let alike = columns.windows(2).all(|pair| pair[0] == pair[1]);
+        Ok(Self {
+            columns: columns.into_iter().next().filter(|_| alike),
+            plan: Arc::new(Plan::new(stream, &types)),
+            type_names: args.annotation.is_none().then_some(names),
+            type_source: TypeSource::of(args),
+            may_overflow: attributes.map(|attribute| &attribute.spec).any(|spec| may_overflow(spec)),
+        })
+    }
+}
+
+/// The names of the columns of a result.
+fn column_names(description: &Description) -> anyhow::Result<Vec<&'static str>> {
+    let names: Vec<_> = description.columns().iter().map(|&(_, name)| name).collect();
+    anyhow::ensure!(
+        !names.is_empty(),
+        "the result of {} has no number with a column; choose an algorithm that has one",
+        description.algorithm()
+    );
+    Ok(names)
+}
+
+/// A proxy type with the annotation as its only result. Its objects live for ever.
+fn annotated(text: &str, args: &AggregateArgs, registry: &Registry) -> anyhow::Result<ProxyType> {
+    let builder = ProxyType::builder("Annotation", args.value_type.into())
+        .raw(NUMBER)
+        .period(Duration::from_secs(args.period.into()))
+        .silence(args.silence.into())
+        .registry(registry)
+        .result("result", text);
+    builder.build().map_err(|error| match error.kind() {
+        // There is one annotation, so its own text and carets are enough.
+        ProxyTypeErrorKind::Annotation { error, .. } => anyhow!("{error}"),
+        kind => anyhow!("--annotation {text} --period {}: {kind}", args.period),
+    })
+}

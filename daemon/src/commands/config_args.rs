@@ -1,0 +1,44 @@
+//! The arguments that name the configuration, of every command that has one.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::Sources;
+
+/// Where the configuration comes from. Later ones win: defaults, collector's file, our file, environment, flags.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ConfigArgs {
+    /// Our TOML file, or an existing contrail-collector.conf (recognised by `.conf`).
+    #[arg(long, alias = "conf_file", value_name = "FILE", env = "DERIVED_STATSD_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// An existing contrail-collector.conf, whatever its name.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) collector_conf: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// Single settings on the command line.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    /// One setting, such as `--set http.listen=127.0.0.1:9000`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The streams and their proxy types, as the original's flag; a repetition adds to it.
+    #[arg(long = "DEFAULT.uve_proxy_list", value_name = "LIST")]
+    pub(crate) uve_proxy_list: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// These flags and the process's environment, as the loader wants them.
+    pub(crate) fn sources(&self) -> Sources {
+        Sources {
+            file: self.config.clone(),
+            collector_file: self.collector_conf.clone(),
+            environment: std::env::vars_os().collect(),
+            uve_proxy_list: self.overrides.uve_proxy_list.clone(),
+            set: self.overrides.set.clone(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `derived-statsd demo`: the main job, to be seen, without any service.
+//!
+//! The real engine and the real HTTP server on a temporary directory; simulated vrouters post Contrail's XML to it over
+//! loopback, and one Virtual Network gets far more flows for a while. Beside them a simulated Contiv cluster is
+//! scraped, and one service gets far more traffic. A table on the terminal shows the objects whose sigma is the
+//! largest, and an anomaly is announced when the detector finds it.
+
+mod board;
+mod contiv;
+mod vrouters;
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use daemon_base::clock::{Clock, SystemClock};
+use daemon_base::setting::duration;
+use proxy_uve::proxy_list::{DEFAULT_PROXY_LIST, ProxyList};
+use proxy_uve::schema::Schema;
+use tokio::sync::watch;
+
+use self::board::{Board, BoardSink};
+use self::contiv::Contiv;
+use self::vrouters::{Simulation, Vrouters};
+use crate::app::{self, AppSettings, StopSignals};
+use crate::commands::config_args::ConfigArgs;
+use crate::config::{Loaded, Streams};
+use crate::engine::Engine;
+use crate::http::Server;
+use crate::settings;
+
+/// How often the table is drawn.
+const FRAME: Duration = Duration::from_secs(1);
+
+/// The period where the configuration has none: long enough to be seen, short enough to be waited for.
+const PERIOD_SECONDS: u32 = 5;
+
+/// Arguments of `demo`.
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Stop after this long, such as 90s; without it, run until Ctrl-C.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) duration: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// Runs the demo for `duration`, or until Ctrl-C. Its log is in a temporary directory that goes with it.
+///
+/// # Errors
+///
+/// When it cannot start.
+pub(crate) fn run(mut loaded: Loaded, duration: Option<Duration>) -> anyhow::Result<()> {
+    let directory = tempfile::tempdir().context("make a temporary directory")?;
+    let seconds = loaded.config.aggregation.period.unwrap_or(PERIOD_SECONDS);
+    let schema = Schema::builtin().with_period(seconds).context("shorten the built-in types")?;
+    let proxies = format!("{DEFAULT_PROXY_LIST} {}", contiv::PROXIES);
+    loaded.streams = Streams { proxies: ProxyList::parse(&proxies, &schema)?, schema };
+    let aggregation = &mut loaded.config.aggregation;
+    // Samples come a moment after their time, from one clock.
+    aggregation.allowed_lateness = Duration::from_millis(500);
+    aggregation.allowed_skew = Duration::from_millis(250);
+    loaded.config.log.data_dir = directory.path().to_owned();
+    let settings = settings::app(&loaded)?;
+    let period = Duration::from_secs(seconds.into());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.context("start the async runtime")?.block_on(show(settings, period, duration))
+}
+
+async fn show(settings: AppSettings, period: Duration, duration: Option<Duration>) -> anyhow::Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let server = Server::bind(settings.http).await?;
+    let address = server.address();
+    let mut engine = Engine::start(&settings.engine, Arc::clone(&clock))?;
+    let board = Arc::new(Board::default());
+    engine.add_sink(BoardSink::new(Arc::clone(&board)), |_| ())?;
+    let (stop, stopping) = watch::channel(false);
+    let contiv = contiv::start(&mut engine, period, &clock, stopping.clone()).await?;
+    let serving = tokio::spawn(server.serve(app::shared(&engine, Arc::clone(&clock), stopping, settings.http)));
+    let simulation = Simulation::seeded(7, period);
+    announce(address, &simulation, &contiv, period);
+
+    let enough = Arc::new(AtomicBool::new(false));
+    let vrouters = Vrouters::start(simulation, address, Arc::clone(&clock), Arc::clone(&enough))?;
+    let ended = wait(&board, &engine, duration).await;
+    enough.store(true, Ordering::Release);
+    tokio::task::spawn_blocking(move || vrouters.join()).await.context("stop the vrouters")??;
+    stop.send_replace(true);
+    serving.await.context("stop the server")??;
+    tokio::task::spawn_blocking(move || engine.stop(settings.grace)).await.context("stop the engine")?;
+    ended
+}
+
+/// Draws until the time is over or a signal comes.
+async fn wait(board: &Board, engine: &Engine, duration: Option<Duration>) -> anyhow::Result<()> {
+    let live = std::io::stdout().is_terminal();
+    let mut frames = tokio::time::interval(FRAME);
+    let over = tokio::time::sleep(duration.unwrap_or(Duration::MAX / 4));
+    let mut signals = StopSignals::listen()?;
+    tokio::pin!(over);
+    loop {
+        tokio::select! {
+            _ = frames.tick() => print!("{}", board.draw(live, engine)),
+            () = &mut over => return Ok(()),
+            _ = signals.next() => return Ok(()),
+        }
+    }
+}
+
+fn announce(address: SocketAddr, simulation: &Simulation, contiv: &Contiv, period: Duration) {
+    println!("derived-statsd demo: {simulation}");
+    println!("  all networks   http://{address}/analytics/uves/virtual-networks");
+    println!("  one network    http://{address}/analytics/uves/virtual-network/{}?flat", simulation.troubled_network());
+    println!("  live results   curl -N http://{address}/api/v1/results/stream");
+    println!("  metrics        http://{address}/metrics");
+    contiv.announce(period);
+    println!("Ctrl-C ends it.\n");
+}

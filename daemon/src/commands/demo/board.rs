@@ -1,0 +1,154 @@
+//! The table on the terminal.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use daemon_log::{Log, RecordBatch};
+use daemon_results::block::Row;
+use daemon_results::record::{RecordReader, Stored};
+use daemon_sinks::Sink;
+use derived_stats::entry::Role;
+use derived_stats::{Number, six_digits};
+
+use crate::engine::Engine;
+
+/// Periods in a sparkline.
+const HISTORY: usize = 24;
+/// Objects shown.
+const LOUDEST: usize = 5;
+/// From this distance on a result is announced. The most that EWM 0.1 can reach is 3.
+const ALARM_SIGMA: f64 = 2.5;
+
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// What the demo has seen.
+#[derive(Debug, Default)]
+pub(super) struct Board(Mutex<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    series: BTreeMap<String, Series>,
+    /// Not printed yet.
+    announcements: Vec<String>,
+    results: u64,
+}
+
+#[derive(Debug, Default)]
+struct Series {
+    sums: VecDeque<u64>,
+    sigma: f64,
+    alarmed: bool,
+}
+
+impl Board {
+    /// The table as text; on a terminal it replaces the one before.
+    pub(super) fn draw(&self, live: bool, engine: &Engine) -> String {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        for announcement in std::mem::take(&mut seen.announcements) {
+            let _ = writeln!(text, "{announcement}");
+        }
+        if !live {
+            return text;
+        }
+        let status = engine.telemetry.workers.tables();
+        let objects: usize = status.values().map(|partition| partition.objects).sum();
+        let records: u64 = status.values().map(|partition| partition.fates.total()).sum();
+        let _ = writeln!(text, "\x1b[J{objects} objects, {records} records, {} results", seen.results);
+        let lines = seen.loudest(&mut text) + 1;
+        // Back to where the table began, so that the next one is drawn over it.
+        let _ = write!(text, "\x1b[{lines}A");
+        text
+    }
+
+    fn take(&self, row: &Row<'_>) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.results += 1;
+        let Some((result, record)) = row.attributes().find(|(attribute, _)| &*attribute.name == "value") else {
+            return;
+        };
+        let number = |role| result.of_role(role, record);
+        let (Some(sigma), Some(Number::U64(metric))) = (number(Role::Score), number(Role::Value)) else {
+            return;
+        };
+        let sigma = sigma.as_f64();
+        let proxy = &*row.shape.proxy;
+        let attribute = proxy.split_once('-').map_or(proxy, |(_, attribute)| attribute);
+        let name = format!("{} {attribute}", row.key);
+        let series = seen.series.entry(name.clone()).or_default();
+        series.take(metric, sigma);
+        let alarming = sigma.abs() >= ALARM_SIGMA;
+        if alarming && !std::mem::replace(&mut series.alarmed, alarming) {
+            let mean = number(Role::Expected).map(|mean| six_digits(mean.as_f64())).unwrap_or_default();
+            let unit = if attribute.contains("Bytes") { "bytes" } else { "flows" };
+            seen.announcements.push(format!("ANOMALY {name}: {metric} {unit}, sigma {sigma:.2} (mean {mean})"));
+        } else {
+            series.alarmed = alarming;
+        }
+    }
+}
+
+impl Series {
+    fn take(&mut self, metric: u64, sigma: f64) {
+        if self.sums.len() == HISTORY {
+            self.sums.pop_front();
+        }
+        self.sums.push_back(metric);
+        self.sigma = sigma;
+    }
+
+    fn sparkline(&self) -> String {
+        let highest = self.sums.iter().copied().max().unwrap_or(0).max(1);
+        let bar = |sum: &u64| BARS[usize::try_from(sum * 7 / highest).unwrap_or(0).min(7)];
+        self.sums.iter().map(bar).collect()
+    }
+}
+
+impl Seen {
+    /// Appends the objects farthest from their mean; how many lines that are.
+    fn loudest(&self, text: &mut String) -> usize {
+        let mut series: Vec<_> = self.series.iter().collect();
+        series.sort_by(|(_, a), (_, b)| b.sigma.abs().total_cmp(&a.sigma.abs()));
+        series.truncate(LOUDEST);
+        for (name, series) in &series {
+            let newest = series.sums.back().copied().unwrap_or(0);
+            let _ = writeln!(text, "{:6.2} {newest:7} {:HISTORY$} {name}", series.sigma, series.sparkline());
+        }
+        series.len()
+    }
+}
+
+/// Feeds the board.
+pub(super) struct BoardSink {
+    board: Arc<Board>,
+    reader: RecordReader,
+}
+
+impl BoardSink {
+    pub(super) fn new(board: Arc<Board>) -> Self {
+        Self { board, reader: RecordReader::default() }
+    }
+}
+
+impl Sink for BoardSink {
+    fn name(&self) -> &str {
+        "demo"
+    }
+
+    fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
+        Ok(log.results_bounds()?.next)
+    }
+
+    fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
+        let Self { board, reader } = self;
+        for record in batch.records() {
+            reader.each(record.offset, record.payload, |_, result| match result {
+                Stored::Row(row) => board.take(&row),
+                // Of the demo's own log, these are scrapes.
+                Stored::Line(_) => {}
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! Contiv's part of the demo: a simulated cluster, scraped as a real one is, with the server for Contiv's page.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use daemon_base::clock::Clock;
+use daemon_sources::contiv::simulated::{Simulated, SimulatedSettings};
+use daemon_sources::contiv::{ContivConfig, Latest, LegacyServer, LegacySettings, ScraperSettings};
+use netplugin_adapter::simulate::{Anomaly, Cluster, Settings};
+use tokio::sync::watch;
+
+use crate::app;
+use crate::engine::Engine;
+
+/// What is computed of the services' traffic.
+pub(super) const PROXIES: &str = "ContivService-BytesOut:AggProxySum:AggProxySumAnomalyEWM01";
+
+/// Traffic goes on so many times in a period, so that each period has about the same.
+const TICKS: u32 = 10;
+
+/// Periods before the trouble: the warm-up of EWM 0.1 is 10, and the first scrape only learns where the counters are.
+const CALM_PERIODS: u64 = 14;
+const TROUBLED_PERIODS: u64 = 3;
+
+/// The service that gets into trouble.
+const TROUBLED: usize = 1;
+
+/// The running parts.
+pub(super) struct Contiv {
+    // It is served until this is dropped.
+    simulated: Simulated,
+    page: SocketAddr,
+    troubled: String,
+}
+
+/// Starts a cluster and everything that looks at it.
+pub(super) async fn start(
+    engine: &mut Engine,
+    period: Duration,
+    clock: &Arc<dyn Clock>,
+    stopping: watch::Receiver<bool>,
+) -> anyhow::Result<Contiv> {
+    let cluster = Cluster::new(settings());
+    let troubled = cluster.service_ips().nth(TROUBLED).context("the cluster has too few services")?;
+    let served = SimulatedSettings { interval: Some(period / TICKS), ..SimulatedSettings::default() };
+    let simulated = Simulated::start(cluster, served).await?;
+    let addresses = simulated.addresses();
+    let section = ContivConfig {
+        nodes: addresses.nodes.iter().map(ToString::to_string).collect(),
+        netplugin_port: addresses.netplugin_port,
+        interval: Duration::from_secs(1),
+        jitter: Duration::from_millis(100),
+        listen: Some((Ipv4Addr::LOCALHOST, 0).into()),
+        netmaster: Some(addresses.netmaster.clone()),
+        ..ContivConfig::default()
+    };
+    let latest: Arc<Latest> = Arc::default();
+    let scraper = ScraperSettings::new(&section)?.context("the cluster has no nodes")?;
+    app::start_scraper(engine, scraper, &latest)?;
+    let page = LegacySettings::new(&section)?.context("the page has no address")?;
+    let page = LegacyServer::bind(&page, latest, Arc::clone(clock)).await?;
+    let address = page.address();
+    tokio::spawn(page.serve(stopping));
+    Ok(Contiv { simulated, page: address, troubled })
+}
+
+fn settings() -> Settings {
+    let ticks = |periods: u64| periods * u64::from(TICKS);
+    Settings {
+        first_node: Ipv4Addr::new(127, 0, 1, 1),
+        services: 4,
+        endpoints: 24,
+        // The demo shows an anomaly; nodes that come and go would be others.
+        restart_one_in: 0,
+        leave_one_in: 0,
+        anomaly: Some(Anomaly {
+            service: TROUBLED,
+            calm: ticks(CALM_PERIODS),
+            ticks: ticks(TROUBLED_PERIODS),
+            ..Anomaly::default()
+        }),
+        ..Settings::default()
+    }
+}
+
+impl Contiv {
+    pub(super) fn announce(&self, period: Duration) {
+        let after = period.as_secs() * CALM_PERIODS;
+        let nodes = self.simulated.addresses().nodes.len();
+        println!(
+            "  and a Contiv cluster of {nodes} nodes; the service {} gets far more traffic after about {after} s",
+            self.troubled
+        );
+        println!("  its structure  http://{}/services", self.page);
+        println!("  its traffic    http://{}/all", self.page);
+    }
+}

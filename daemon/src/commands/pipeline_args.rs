@@ -1,0 +1,76 @@
+//! The arguments that name a pipeline, of `eval` and `explain`.
+
+use clap::{Args, ValueEnum};
+use derived_stats::{Annotation, AnnotationError, Context, MetricKind, Periods, Registry, Spec, ValueType};
+
+/// The period of the struct that the tools assume around an annotation, in seconds: that of the built-in proxy types.
+pub(crate) const ASSUMED_PERIOD_SECONDS: u32 = 60;
+
+/// An annotation and what its struct would say about the metric.
+#[derive(Args, Debug)]
+pub(crate) struct PipelineArgs {
+    /// The element type of the samples.
+    #[arg(long = "type", value_enum, default_value_t = TypeArg::U64)]
+    pub(crate) value: TypeArg,
+    /// What the samples are: plain values, a cumulative counter (agg), or differences already (diff).
+    #[arg(long, value_enum, default_value_t = MetricArg::Plain)]
+    pub(crate) metric: MetricArg,
+    /// The metric is a map of values; every key has a pipeline of its own.
+    #[arg(long)]
+    pub(crate) mstats: bool,
+    /// Such as `1.DSSum-raw:DSAnomaly:EWM:0.1`.
+    pub(crate) annotation: String,
+}
+
+/// The element types, as the command line spells them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TypeArg {
+    F64,
+    I64,
+    U64,
+}
+
+/// The kinds of metric, as the command line spells them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum MetricArg {
+    Agg,
+    Diff,
+    Plain,
+}
+
+impl PipelineArgs {
+    /// Compiles the annotation with the algorithms of `registry`: inline where it has no period or `0-`, else within a
+    /// struct of [`ASSUMED_PERIOD_SECONDS`].
+    pub(crate) fn compile(&self, registry: &Registry) -> Result<Spec, AnnotationError> {
+        let annotation = Annotation::parse(&self.annotation)?;
+        let periods = match annotation.period() {
+            Some(period) if period.every() > 0 => Periods::Every { seconds: ASSUMED_PERIOD_SECONDS },
+            _ => Periods::Plain,
+        };
+        let (value, metric) = (self.value.into(), self.metric.into());
+        Spec::compile(
+            &annotation,
+            Context::new(value).with_metric(metric).with_periods(periods).with_registry(registry),
+        )
+    }
+}
+
+impl From<TypeArg> for ValueType {
+    fn from(value: TypeArg) -> Self {
+        match value {
+            TypeArg::F64 => Self::F64,
+            TypeArg::I64 => Self::I64,
+            TypeArg::U64 => Self::U64,
+        }
+    }
+}
+
+impl From<MetricArg> for MetricKind {
+    fn from(metric: MetricArg) -> Self {
+        match metric {
+            MetricArg::Agg => Self::Agg,
+            MetricArg::Diff => Self::Diff,
+            MetricArg::Plain => Self::Plain,
+        }
+    }
+}

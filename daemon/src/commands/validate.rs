@@ -1,0 +1,131 @@
+//! `validate`: checks a configuration as `run` would see it, with the environment and the flags, and prints every
+//! problem with its place and remedy.
+//!
+//! Nothing is opened for writing and nothing is made: directories are checked by asking the system for permission.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use derived_stats::Registry;
+use rustix::fs::Access;
+
+use crate::commands::config_args::Overrides;
+use crate::config::{self, Problems, Sources, Streams, Survey};
+
+/// Arguments of `validate`.
+#[derive(Args, Debug)]
+pub(crate) struct ValidateArgs {
+    /// The file to check: TOML, or a contrail-collector.conf.
+    #[arg(value_name = "CONFIG")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// Prints the verdict: problems on standard error and exit code `bad`, or a summary on standard output.
+///
+/// # Errors
+///
+/// When standard output cannot be written.
+pub(crate) fn run(args: &ValidateArgs, registry: &Registry, bad: u8) -> anyhow::Result<ExitCode> {
+    let sources = Sources {
+        file: Some(args.file.clone()),
+        environment: std::env::vars_os().collect(),
+        uve_proxy_list: args.overrides.uve_proxy_list.clone(),
+        set: args.overrides.set.clone(),
+        ..Sources::default()
+    };
+    let mut survey = config::survey(&sources, registry);
+    check_files(&mut survey);
+    for notice in &survey.notices {
+        eprintln!("note: {notice}");
+    }
+    match &survey.streams {
+        Some(streams) if survey.problems.is_empty() => {
+            super::print::print(&summary(&args.file, streams))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            let problems = Problems::new(survey.problems);
+            eprintln!("{problems}\n{}: {}", args.file.display(), count(problems.len(), "problem"));
+            Ok(ExitCode::from(bad))
+        }
+    }
+}
+
+fn summary(file: &Path, streams: &Streams) -> String {
+    let mut periods: Vec<_> = streams.proxy_types().map(|proxy_type| proxy_type.period_seconds()).collect();
+    periods.sort_unstable();
+    periods.dedup();
+    let periods: Vec<_> = periods
+        .iter()
+        .map(|seconds| seconds.map_or_else(|| "inline".to_owned(), |seconds| format!("{seconds} s")))
+        .collect();
+    let names: std::collections::BTreeSet<_> = streams.proxy_types().map(|proxy_type| proxy_type.name()).collect();
+    let names: Vec<_> = names.into_iter().collect();
+    format!(
+        "{}: ok: {} with {} ({}), period {}\n",
+        file.display(),
+        count(streams.len(), "stream"),
+        count(names.len(), "proxy type"),
+        names.join(", "),
+        periods.join(", "),
+    )
+}
+
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+fn check_files(survey: &mut Survey) {
+    let data_dir = survey.config.log.data_dir.clone();
+    if !data_dir.as_os_str().is_empty()
+        && let Err(error) = can_make_directory(&data_dir)
+    {
+        survey.refuse("log.data_dir", &error);
+    }
+    if let Some(path) = survey.config.sinks.file.path.clone()
+        && let Err(error) = can_append(&path)
+    {
+        survey.refuse("sinks.file.path", &error);
+    }
+}
+
+/// Whether `path` is a directory for writing, or could be made one.
+fn can_make_directory(path: &Path) -> Result<(), String> {
+    let nearest = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let nearest = nearest.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok()).map(PathBuf::from);
+    let nearest = nearest.unwrap_or_else(|| PathBuf::from("/"));
+    if !nearest.is_dir() {
+        return Err(format!("{} is not a directory; name another path", nearest.display()));
+    }
+    allowed(&nearest, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        format!("{} is not writable ({error}); change its owner or name another path", nearest.display())
+    })
+}
+
+/// Whether `path` is a file for appending, or could be made in its directory.
+fn can_append(path: &Path) -> Result<(), String> {
+    if path.is_dir() {
+        return Err(format!("{} is a directory; name a file in it", path.display()));
+    }
+    if path.exists() {
+        return allowed(path, Access::WRITE_OK)
+            .map_err(|error| format!("{} is not writable ({error}); change its owner or mode", path.display()));
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if !parent.is_dir() {
+        return Err(format!("the directory {} does not exist; make it or name another path", parent.display()));
+    }
+    allowed(parent, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        format!("{} is not writable ({error}); change its owner or name another path", parent.display())
+    })
+}
+
+fn allowed(path: &Path, access: Access) -> rustix::io::Result<()> {
+    rustix::fs::access(path, access)
+}

@@ -1,0 +1,58 @@
+//! The engine on Kafka: the parts of [`daemon_kafka`] on threads.
+
+use std::sync::Arc;
+
+use daemon_base::clock::Clock;
+use daemon_kafka::{KafkaSettings, Shared};
+use daemon_log::Log;
+use daemon_sources::intake::{Intake, PayloadForm};
+use proxy_uve::Plan;
+
+use super::{Engine, EngineSettings, Readiness};
+use crate::telemetry::Telemetry;
+
+/// Starts everything. That the cluster cannot be reached is not an error: the daemon waits for it.
+pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Engine> {
+    let telemetry: Arc<Telemetry> = Arc::default();
+    // Every worker and the view must be ready.
+    let (readiness, ready) = Readiness::new(settings.threads + 1);
+    let of_workers = Arc::clone(&readiness);
+    let shared = Shared {
+        clock: Arc::clone(&clock),
+        control: Arc::default(),
+        workers: Arc::clone(&telemetry.workers),
+        group: Arc::clone(&telemetry.group),
+        sinks: Arc::clone(&telemetry.sinks),
+        worker_is_ready: Arc::new(move || of_workers.one_more()),
+    };
+    let parts = daemon_kafka::Engine::new(&settings.plans, own, settings.threads, &settings.worker, &shared)?;
+    let mut engine = Engine::new(parts.log, parts.status, telemetry, intake(&settings.plans), ready, clock);
+    engine.control = shared.control;
+    for (number, body) in parts.workers.into_iter().enumerate() {
+        engine.workers.spawn(format!("worker-{number}"), body)?;
+    }
+    engine.start_sinks(settings, &readiness)?;
+    for (name, body) in parts.helpers {
+        engine.add_helper(name, body)?;
+    }
+    Ok(engine)
+}
+
+/// Only what publishes samples: for `replay`, which leaves the work to the group.
+///
+/// # Errors
+///
+/// When the cluster cannot be reached.
+pub(crate) fn publisher(
+    plans: &[Arc<Plan>],
+    own: &KafkaSettings,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Arc<dyn Log>, Intake)> {
+    Ok((daemon_kafka::publisher(plans, own, clock)?, intake(plans)))
+}
+
+fn intake(plans: &[Arc<Plan>]) -> Intake {
+    let named = plans.iter().zip(0..).map(|(plan, number)| (plan.stream(), number));
+    // Which partition a sample goes to is decided when it is published: the number may change.
+    Intake::new(named, 1, PayloadForm::Published)
+}

@@ -1,0 +1,200 @@
+//! A worker: the thread that owns the tables of some partitions.
+//!
+//! One turn: read what came to each partition since its cursor, apply it, and commit in one write, for all partitions
+//! that have something to say: results, changed state, cursor. Nothing else ever writes these, so a kill at any
+//! instant leaves the last commit, and the worker that comes after restores it and reads on.
+//!
+//! A partition commits when windows closed, when its results grow large, and otherwise once in an interval, so that a
+//! restart does not have to read far. A failed commit may or may not be on disk: every partition of it is restored,
+//! and the restored cursor tells.
+
+mod assignment;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use daemon_base::clock::Clock;
+use daemon_log::{LogError, PartitionCommit, PartitionId, PartitionLog};
+use daemon_partition::{CLOSED_PER_TURN, Control, Due, StreamPlan, WorkerSettings, WorkerTelemetry};
+use daemon_results::block::declared_rows;
+use tracing::{error, info, warn};
+
+use self::assignment::Assignment;
+
+/// How much of a partition is read and applied at a time. Large enough to make the read cheap, small enough that the
+/// partitions of a worker take turns within milliseconds.
+const READ_BYTES: usize = 256 * 1024;
+
+/// How long a worker without work sleeps at most before it looks at the clock.
+const IDLE_WAIT: Duration = Duration::from_millis(200);
+
+/// How long a worker waits before it tries again after the log failed it.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+
+/// Owns the tables of its partitions.
+pub(crate) struct Worker {
+    log: Arc<dyn PartitionLog>,
+    clock: Arc<dyn Clock>,
+    settings: WorkerSettings,
+    telemetry: Arc<WorkerTelemetry>,
+    assignments: Vec<Assignment>,
+    control: Arc<Control>,
+}
+
+impl Worker {
+    /// A worker for `partitions`, of which it restores every one.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read. A damaged state is no error: the partition starts over from the oldest retained
+    /// input, and says so.
+    pub(crate) fn new(
+        log: Arc<dyn PartitionLog>,
+        clock: Arc<dyn Clock>,
+        settings: WorkerSettings,
+        telemetry: Arc<WorkerTelemetry>,
+        partitions: BTreeMap<PartitionId, Arc<StreamPlan>>,
+        control: Arc<Control>,
+    ) -> anyhow::Result<Self> {
+        let now = clock.monotonic();
+        let assignments = partitions
+            .into_iter()
+            .map(|(id, stream)| {
+                Assignment::restore(&*log, id, stream, &settings, now)
+                    .with_context(|| format!("restore partition {id}"))
+            })
+            .collect::<anyhow::Result<_>>()?;
+        let worker = Self { log, clock, settings, telemetry, assignments, control };
+        worker.publish();
+        Ok(worker)
+    }
+
+    /// Works until told to stop, then commits what it has.
+    pub(crate) fn run(mut self) {
+        let mut generation = 0;
+        while !self.control.stop.load(Ordering::Acquire) {
+            match self.turn() {
+                Ok(true) => continue,
+                // What was appended since the last wait, also during this turn, ends the wait at once.
+                Ok(false) => generation = self.log.wait_for_records(generation, IDLE_WAIT),
+                Err(error) => self.recover(&error),
+            }
+        }
+        if let Err(error) = self.end() {
+            warn!(error = %format!("{error:#}"), "The last commit failed; its input is read again at the next start.");
+        }
+    }
+
+    fn end(&mut self) -> anyhow::Result<()> {
+        if self.control.close_windows.load(Ordering::Acquire) {
+            while self.turn()? {}
+            let now = self.clock.monotonic();
+            self.assignments.iter_mut().for_each(|assignment| assignment.table.close_all(now));
+        }
+        self.commit(true)
+    }
+
+    /// Reads and applies once for each partition. Whether there was anything.
+    fn turn(&mut self) -> anyhow::Result<bool> {
+        let mut progressed = false;
+        for index in 0..self.assignments.len() {
+            progressed |= self.read(index)?;
+            progressed |= self.close_more(index);
+            if self.assignments[index].table.is_full() {
+                self.commit(false)?;
+            }
+        }
+        self.commit(false)?;
+        self.publish();
+        Ok(progressed)
+    }
+
+    /// Closes more of a window that is closing; whether there was one.
+    fn close_more(&mut self, index: usize) -> bool {
+        let (table, now) = (&mut self.assignments[index].table, self.clock.monotonic());
+        let is_closing = table.is_closing();
+        table.close_more(CLOSED_PER_TURN, now);
+        is_closing
+    }
+
+    fn read(&mut self, index: usize) -> anyhow::Result<bool> {
+        let assignment = &mut self.assignments[index];
+        let id = assignment.id;
+        let batch = match self.log.read(id, assignment.cursor(), READ_BYTES) {
+            Err(LogError::OffsetOutOfRange { bounds, .. }) => {
+                error!(partition = %id, from = assignment.cursor(), to = bounds.first, "Input was deleted before it was applied; the results that lack it are marked partial.");
+                assignment.table.skip_to(id.partition, bounds.first);
+                return Ok(true);
+            }
+            batch => batch.with_context(|| format!("read partition {id}"))?,
+        };
+        if batch.is_empty() {
+            let now = self.clock.monotonic();
+            assignment.table.confirm_at_end(now, &self.settings.table, self.settings.idle_timeout);
+            return Ok(false);
+        }
+        assignment.apply(&batch, self.clock.monotonic());
+        Ok(true)
+    }
+
+    /// Commits the partitions that are due; all that have anything when `all`.
+    fn commit(&mut self, all: bool) -> anyhow::Result<()> {
+        let now = self.clock.monotonic();
+        let due = Due { all, linger: Duration::ZERO, interval: self.settings.commit_interval };
+        let due = self.assignments.iter_mut().filter(|assignment| assignment.table.is_due(now, due));
+        let commits: Vec<PartitionCommit> =
+            due.map(|assignment| assignment.prepare_commit(now)).collect::<Result<_, _>>()?;
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let records = commits.iter().flat_map(|commit| commit.results.records());
+        let results: u64 = records.map(|(_, record)| declared_rows(record)).sum();
+        self.log.commit(commits, self.clock.now_micros()).context("commit results and state")?;
+        let took = self.clock.monotonic().saturating_sub(now);
+        self.telemetry.committed(results, took);
+        Ok(())
+    }
+
+    /// After a failure nothing in memory can be trusted to be what the log has: a failed write may be on disk.
+    fn recover(&mut self, failure: &anyhow::Error) {
+        let remedy = match failure.downcast_ref::<LogError>() {
+            Some(error) if error.is_disk_full() => "Free space on the disk of log.data_dir.",
+            Some(error) if error.outcome_is_unknown() => "Check the disk of log.data_dir.",
+            _ => "See the error.",
+        };
+        let error = format!("{failure:#}");
+        error!(%error, "The log failed; the partitions are restored from it and go on. {remedy}");
+        self.telemetry.log_failed();
+        while !self.control.stop.load(Ordering::Acquire) {
+            std::thread::sleep(RETRY_WAIT);
+            match self.restore_all() {
+                Ok(()) => {
+                    info!("The partitions are restored.");
+                    return;
+                }
+                Err(error) => warn!(error = %format!("{error:#}"), "Restoring failed; trying again."),
+            }
+        }
+    }
+
+    fn restore_all(&mut self) -> anyhow::Result<()> {
+        let now = self.clock.monotonic();
+        for assignment in &mut self.assignments {
+            let (id, stream) = (assignment.id, Arc::clone(assignment.table.stream()));
+            *assignment = Assignment::restore(&*self.log, id, stream, &self.settings, now)?;
+        }
+        Ok(())
+    }
+
+    fn publish(&self) {
+        for assignment in &self.assignments {
+            self.telemetry.set_table(assignment.id, assignment.table.status());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

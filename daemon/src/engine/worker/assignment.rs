@@ -1,0 +1,117 @@
+//! One partition of the embedded log in the hands of a worker: its table, restored from the log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon_base::failpoint;
+use daemon_log::{LogError, PartitionCommit, PartitionId, PartitionLog, RecordBatch, Restored};
+use daemon_partition::{PartitionTable, StreamPlan, WorkerSettings};
+use daemon_results::block::MAX_BLOCK_BYTES;
+use proxy_uve::{Position, Record};
+use tracing::{debug, error};
+
+/// A partition, restored and ready to go on.
+pub(super) struct Assignment {
+    pub id: PartitionId,
+    pub table: PartitionTable,
+}
+
+impl Assignment {
+    /// Restores the partition from the log, or starts it anew if nothing was ever committed.
+    ///
+    /// A state that is damaged or cannot be read is dropped as a whole, and the partition replays its retained input:
+    /// results may then come again, but none is computed from half a state. The state of a newer program is an error.
+    pub(super) fn restore(
+        log: &dyn PartitionLog,
+        id: PartitionId,
+        stream: Arc<StreamPlan>,
+        settings: &WorkerSettings,
+        now: Duration,
+    ) -> Result<Self, LogError> {
+        let restored = match log.restore(id) {
+            Err(error @ LogError::CorruptState { .. }) => {
+                start_over(log, id, &error)?;
+                None
+            }
+            restored => restored?,
+        };
+        let mut table = match restored {
+            None => fresh(log, id, stream, settings)?,
+            Some(saved) => table(log, id, stream, settings, &saved)?,
+        };
+        table.begin(now);
+        let stream = &table.stream().name;
+        if let Some(report) = table.restored() {
+            report.log(id, stream);
+        }
+        debug!(partition = %id, %stream, cursor = ?table.cursor(id.partition), objects = table.objects(), "Partition restored.");
+        Ok(Self { id, table })
+    }
+
+    /// The next input offset to apply.
+    pub(super) fn cursor(&self) -> u64 {
+        self.table.cursor(self.id.partition).unwrap_or(0)
+    }
+
+    /// Applies what was read.
+    pub(super) fn apply(&mut self, batch: &RecordBatch, now: Duration) {
+        let records = batch.records().map(|record| Record {
+            position: Position::new(record.offset),
+            arrived: record.appended_at,
+            key: record.key,
+            payload: record.payload,
+        });
+        self.table.apply(self.id.partition, records, batch.next_offset(), now);
+    }
+
+    /// What changed since the last commit. The caller commits it, or restores the partition.
+    pub(super) fn prepare_commit(&mut self, now: Duration) -> Result<PartitionCommit, LogError> {
+        let (partition, cursor) = (self.id, self.cursor());
+        let commit = self.table.prepare_commit(now)?;
+        Ok(PartitionCommit { partition, cursor, meta: commit.meta, chunks: commit.chunks, results: commit.results })
+    }
+}
+
+/// The table of a saved state; a fresh one if it cannot be read.
+fn table(
+    log: &dyn PartitionLog,
+    id: PartitionId,
+    stream: Arc<StreamPlan>,
+    settings: &WorkerSettings,
+    saved: &Restored,
+) -> Result<PartitionTable, LogError> {
+    failpoint::point("restore.mid");
+    let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
+    let cursors = BTreeMap::from([(id.partition, saved.cursor)]);
+    let plan = Arc::clone(&stream);
+    match PartitionTable::restore(plan, settings.table, MAX_BLOCK_BYTES, &saved.meta, chunks, cursors) {
+        Ok(table) => Ok(table),
+        // To start over would destroy what the newer program can still read.
+        Err(error) if error.is_from_newer_program() => {
+            Err(LogError::NewerState { partition: id, reason: error.to_string() })
+        }
+        Err(error) => {
+            start_over(log, id, &error)?;
+            fresh(log, id, stream, settings)
+        }
+    }
+}
+
+/// A table that begins with the oldest input that the log still has.
+fn fresh(
+    log: &dyn PartitionLog,
+    id: PartitionId,
+    stream: Arc<StreamPlan>,
+    settings: &WorkerSettings,
+) -> Result<PartitionTable, LogError> {
+    // After a reset, too, the log takes commits only from a worker that has restored the partition.
+    log.restore(id)?;
+    let cursors = BTreeMap::from([(id.partition, log.bounds(id)?.first)]);
+    Ok(PartitionTable::new(stream, settings.table, MAX_BLOCK_BYTES).with_cursors(cursors))
+}
+
+fn start_over(log: &dyn PartitionLog, id: PartitionId, error: &dyn std::error::Error) -> Result<(), LogError> {
+    error!(partition = %id, %error, "The saved state cannot be used; the partition replays its retained input.");
+    log.reset_state(id)
+}

@@ -1,0 +1,75 @@
+//! Workers on a real log.
+
+use daemon_base::clock::SystemClock;
+use daemon_log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, PartitionCommit, RecordBuffer};
+use daemon_results::record::RecordReader;
+use proxy_uve::schema::Schema;
+use proxy_uve::{Plan, StreamName, TableSettings};
+
+use super::*;
+
+const PARTITIONS: u16 = 2;
+
+fn worker(log: &Arc<EmbeddedLog>, control: &Arc<Control>) -> Worker {
+    try_worker(log, control).unwrap()
+}
+
+fn try_worker(log: &Arc<EmbeddedLog>, control: &Arc<Control>) -> anyhow::Result<Worker> {
+    let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
+    let schema = Schema::builtin();
+    let types = [Arc::clone(schema.get("AggProxySum").unwrap())];
+    let plan = StreamPlan { name: stream.to_string(), plan: Arc::new(Plan::new(stream, &types)) };
+    let plan = Arc::new(plan);
+    let settings = WorkerSettings {
+        table: TableSettings::default(),
+        idle_timeout: Duration::from_secs(3600),
+        commit_interval: Duration::from_secs(3600),
+    };
+    let partitions = (0..PARTITIONS).map(|partition| (PartitionId::new(0, partition), Arc::clone(&plan))).collect();
+    let log: Arc<dyn PartitionLog> = Arc::clone(log) as Arc<dyn PartitionLog>;
+    Worker::new(log, Arc::new(SystemClock::new()), settings, Arc::default(), partitions, Arc::clone(control))
+}
+
+#[test]
+fn the_state_of_a_newer_program_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Arc::new(EmbeddedLog::open(directory.path(), LogConfig::default()).unwrap());
+    log.stream_id("UveVirtualNetworkAgent-egress_flow_count").unwrap();
+    let partition = PartitionId::new(0, 1);
+    let meta = vec![200; 20];
+    log.restore(partition).unwrap();
+    let (chunks, results) = (Vec::new(), RecordBuffer::default());
+    log.commit(vec![PartitionCommit { partition, cursor: 0, meta: meta.clone(), chunks, results }], 0).unwrap();
+    let error = format!("{:#}", try_worker(&log, &Arc::default()).map(|_| ()).unwrap_err());
+    let expected = "format version 200, this build reads version 2: run the newer program, or discard the snapshot";
+    assert!(error.starts_with("restore partition 0/1: ") && error.ends_with(expected), "{error}");
+    assert_eq!(log.restore(partition).unwrap().map(|restored| restored.meta), Some(meta));
+}
+
+#[test]
+fn a_replay_that_is_told_to_stop_at_once_closes_its_windows_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Arc::new(EmbeddedLog::open(directory.path(), LogConfig::default()).unwrap());
+    log.stream_id("UveVirtualNetworkAgent-egress_flow_count").unwrap();
+    let mut batch = AppendBatch::new(1_488_000_000_000_000);
+    for partition in 0..PARTITIONS {
+        let payload = br#"{"ts":1488000000000000,"value":7}"#;
+        batch.push(PartitionId::new(0, partition), b"ObjectVNTable:a", payload).unwrap();
+    }
+    log.append(batch).unwrap();
+    let control = Arc::new(Control::default());
+    control.close_windows.store(true, Ordering::Release);
+    control.stop.store(true, Ordering::Release);
+    worker(&log, &control).run();
+    let results = log.read_results(0, usize::MAX).unwrap();
+    let (mut reader, mut sums) = (RecordReader::default(), 0);
+    for record in results.records() {
+        let read = reader.each(record.offset, record.payload, |_, result| {
+            let mut line = Vec::new();
+            result.write_line(&mut line);
+            sums += u16::from(line.ends_with(br#""value":{"value":7}}}"#));
+        });
+        read.unwrap();
+    }
+    assert_eq!(sums, PARTITIONS);
+}

@@ -14,13 +14,12 @@
 mod compile;
 mod context;
 mod difference;
+mod identity;
 mod link;
 mod run;
 mod save;
 
-use alloc::string::String;
 use alloc::sync::Arc;
-use core::fmt;
 
 use crate::algorithm::UpdateError;
 use crate::annotation::{Annotation, AnnotationError};
@@ -175,42 +174,6 @@ impl Spec {
         }
     }
 
-    /// What accumulates in an open window: the first link with its arguments, the element type and the kind of metric.
-    /// Two specs with the same text here (and windows of the same length over the same metric) accumulate the same.
-    /// `None` for an inline spec.
-    pub fn window_identity(&self) -> Option<String> {
-        Some(alloc::format!("{} {}{}", self.window_link()?.call(), self.value_type, self.metric.suffix()))
-    }
-
-    /// What accumulates behind the window: all links with their arguments, the element type and the kind of metric.
-    /// `None` if nothing follows the window.
-    pub fn downstream_identity(&self) -> Option<String> {
-        match &self.form {
-            Form::Chain { .. } => Some(self.calls()),
-            Form::Inline(_) | Form::Window { .. } => None,
-        }
-    }
-
-    /// What an inline pipeline accumulates; `None` for a periodic one.
-    pub fn inline_identity(&self) -> Option<String> {
-        self.inline_link().map(|_| self.calls())
-    }
-
-    fn calls(&self) -> String {
-        let mut text = String::new();
-        for link in self.links() {
-            text.push_str(link.call());
-            text.push(' ');
-        }
-        alloc::format!("{text}{}{}", self.value_type, self.metric.suffix())
-    }
-
-    /// What binds a saved state to its pipeline: period, source, links with their arguments in canonical form, element
-    /// type and metric kind. `EWM:0.10` and `EWM:0.1` are the same.
-    pub fn identity(&self) -> String {
-        alloc::format!("{}-{} {}", self.every, self.annotation.source(), self.calls())
-    }
-
     /// The state of an object before its first sample.
     pub fn start(&self) -> State {
         self.start.clone()
@@ -291,17 +254,6 @@ impl Spec {
         size_of::<State>() + self.layout.heap_bytes() + cells * heap
     }
 
-    /// Whether the windows of both specs accumulate the same, so that one
-    /// [`WindowColumn`](crate::column::WindowColumn) serves both.
-    pub fn shares_window(&self, other: &Self) -> bool {
-        let entry = |spec: &Self| spec.window_link().map(|link| core::ptr::from_ref(link.entry()));
-        self.every == other.every
-            && self.annotation.source() == other.annotation.source()
-            && entry(self).is_some()
-            && entry(self) == entry(other)
-            && self.window_identity() == other.window_identity()
-    }
-
     /// Whether [`report`](Self::report) has something to show, ready or not.
     pub(crate) fn has_report(&self, state: &State) -> bool {
         run::has_report(self, state)
@@ -323,24 +275,6 @@ impl Spec {
     }
 }
 
-/// Equal if both were compiled from equal annotations in equal contexts; [`identity`](Spec::identity) compares what
-/// accumulates.
-impl PartialEq for Spec {
-    fn eq(&self, other: &Self) -> bool {
-        self.annotation == other.annotation
-            && self.value_type == other.value_type
-            && self.metric == other.metric
-            && self.every == other.every
-            && self.form == other.form
-    }
-}
-
-impl fmt::Display for Spec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}{}", self.annotation, self.value_type, self.metric.suffix())
-    }
-}
-
 #[cfg(test)]
 #[cfg(feature = "parser")]
 mod tests {
@@ -348,7 +282,7 @@ mod tests {
 
     use super::*;
     use crate::algorithm::Sum;
-    use crate::entry::{Argument, ArgumentKind, Built, Entry, Field, NumberKind, Roles, Unit};
+    use crate::entry::{Built, Entry, Field, NumberKind, Roles, Unit};
     use crate::registry::Registry;
 
     fn spec(annotation: &str, value: ValueType) -> Spec {
@@ -413,43 +347,6 @@ mod tests {
         assert_eq!(other.update(&mut state, 0, Number::F64(1.0)), Err(UpdateError::ForeignState));
     }
 
-    #[test]
-    fn specs_share_windows_that_accumulate_alike() {
-        let sum = spec("1-raw:DSSum", ValueType::U64);
-        assert!(sum.shares_window(&spec("1.DSSum-raw:DSAnomaly:EWM:0.1", ValueType::U64)));
-        assert!(!sum.shares_window(&spec("1-raw:DSAvg", ValueType::U64)));
-        assert!(!sum.shares_window(&spec("2-raw:DSSum", ValueType::U64)), "another period");
-        assert!(!sum.shares_window(&spec("1-other:DSSum", ValueType::U64)), "another metric");
-        assert!(!sum.shares_window(&spec("1-raw:DSSum", ValueType::F64)), "another type");
-        assert!(!sum.shares_window(&spec("1-raw:DSSum:1", ValueType::U64)), "another window");
-        assert!(!spec("raw:DSSum", ValueType::U64).shares_window(&spec("raw:DSSum", ValueType::U64)), "no window");
-    }
-
-    static NOTE: Entry = Entry::new("Note", Roles::AGGREGATE, "a sum", |_| Ok(Built::aggregate(Sum)))
-        .arguments(&[Argument::optional("note", ArgumentKind::Text, "a text", "x")]);
-
-    #[test]
-    fn a_text_argument_imitates_no_other_pipeline() {
-        let mut registry = Registry::new();
-        registry.register(&NOTE).expect("a free name");
-        let context = Context::new(ValueType::U64).with_registry(&registry);
-        let spec = |annotation: &str| Spec::parse(annotation, context).expect("a good annotation");
-        let chain = |chain: &str| spec(&alloc::format!("1.{chain}-raw:DSAnomaly:EWM:0.1"));
-        for (one, other) in [
-            ("Note(a Note:b)", "Note(a).Note(b)"),
-            (r"Note(a\ Note:b)", r"Note(a\).Note(b)"),
-            (r"Note(a\ b)", "Note(a b)"),
-        ] {
-            assert_ne!(chain(one).identity(), chain(other).identity());
-            assert_ne!(chain(one).downstream_identity(), chain(other).downstream_identity());
-        }
-        let mut agg = context;
-        agg.metric = MetricKind::Agg;
-        let counter = Spec::parse("1-raw:Note:a u64", agg).expect("a good annotation");
-        assert_ne!(spec("1-raw:Note:a u64 agg").window_identity(), counter.window_identity());
-        assert_eq!(spec("raw:Note:a:b").identity(), "0-raw Note:a:b u64");
-    }
-
     static PERIODIC: Entry =
         Entry::new("Periodic", Roles { inline: false, ..Roles::AGGREGATE }, "a sum", |_| Ok(Built::aggregate(Sum)));
     static VALUELESS: Entry = Entry::new("Valueless", Roles::AGGREGATE, "a sum", |_| Ok(Built::aggregate(Sum)))
@@ -471,21 +368,5 @@ mod tests {
         ");
         let error = refused("1.DSSum.Valueless-raw:DSAnomaly:EWM:0.1");
         assert!(error.contains("            ^^^^^^^^^\n`Valueless`"), "{error}");
-    }
-
-    #[test]
-    fn the_identity_is_what_accumulates() {
-        let seed = spec("1.DSSum-raw:DSAnomaly:EWM:0.10", ValueType::U64);
-        assert_eq!(seed.identity(), "1-raw DSSum DSAnomaly:EWM:0.1 u64");
-        assert_eq!(seed.window_identity().as_deref(), Some("DSSum u64"));
-        assert_eq!(seed.downstream_identity().as_deref(), Some("DSSum DSAnomaly:EWM:0.1 u64"));
-        assert_eq!(spec("1-raw:DSSum:007", ValueType::F64).identity(), "1-raw DSSum:7 f64");
-        assert_eq!(spec("1-raw:DSSum:0", ValueType::F64).identity(), "1-raw DSSum f64");
-        let [counter, differences] = [MetricKind::Agg, MetricKind::Diff].map(|metric| {
-            Spec::parse("1-raw:DSSum", Context::new(ValueType::U64).with_metric(metric)).expect("a good annotation")
-        });
-        assert_eq!(counter.identity(), "1-raw DSSum u64 agg");
-        assert_eq!(counter.window_identity().as_deref(), Some("DSSum u64 agg"));
-        assert_eq!(differences.identity(), spec("1-raw:DSSum", ValueType::U64).identity());
     }
 }

@@ -31,16 +31,20 @@
 //! A double beyond 1e150 has no finite square; the original's variance is then infinite for ever. Here such a sample
 //! counts as that bound, and the result carries an error ([`TOO_LARGE`](crate::TOO_LARGE)).
 
+mod alpha;
+mod moments;
+
 use crate::algorithm::{Algorithm, Sample, UpdateError};
-use crate::entry::{
-    Argument, ArgumentError, ArgumentKind, Built, Entry, Explanation, Field, Given, NumberKind, Role, Roles, Unit,
-};
+use crate::entry::{Built, Entry, Explanation, Field, Given, NumberKind, Role, Roles, Unit};
 use crate::math::sqrt;
 use crate::number::{Number, Numeric};
 use crate::record::Record;
-use crate::report::{Flaw, Report};
+use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
-use crate::text::is_decimal;
+
+pub(crate) use self::alpha::{ALPHA, alpha};
+pub use self::alpha::{Alpha, AlphaError};
+pub(crate) use self::moments::{Moments, flaw};
 
 /// The menu entry of `DSEWM`.
 pub(crate) static ENTRY: Entry =
@@ -64,18 +68,6 @@ pub(crate) static ENTRY: Entry =
         explain_moments(Explanation::new(sentence), given)
     });
 
-/// The weight of the newest sample, as an argument.
-pub(crate) const ALPHA: Argument = Argument::required(
-    "alpha",
-    ArgumentKind::Decimal { above: WARM_UP_FITS, most: 1.0 },
-    "alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`",
-    "0.1",
-);
-
-/// 2^-64: above it, a warm-up of 1/alpha samples fits 64 bits, and nobody waits for more. `as u64` of more would be
-/// undefined in the original.
-const WARM_UP_FITS: f64 = 1.0 / 18_446_744_073_709_551_616.0;
-
 /// The distance of the newest sample from the mean.
 pub(crate) const SIGMA: Field = Field::number(
     "sigma",
@@ -90,12 +82,6 @@ pub(crate) const NEWEST: Field = Field::number("value", NumberKind::Metric, Unit
     .role_of(Role::Value)
     .column("metric")
     .beyond_original();
-
-/// Reads the argument [`ALPHA`].
-pub(crate) fn alpha(given: &Given<'_>) -> Result<Alpha, ArgumentError> {
-    let alpha = given.decimal(0).and_then(|alpha| Alpha::new(alpha).ok());
-    alpha.ok_or_else(|| ArgumentError::Bad { index: 0, expected: ALPHA.expected().into() })
-}
 
 /// Adds what `explain` prints about a weighted mean.
 pub(crate) fn explain_moments(explanation: Explanation, given: &Given<'_>) -> Explanation {
@@ -114,145 +100,6 @@ pub(crate) fn explain_moments(explanation: Explanation, given: &Given<'_>) -> Ex
         .fact("moments", "alpha", Number::F64(alpha))
         .fact("moments", "sigma_bound", Number::F64(bound))
         .fact("moments", "flat_sigma", Number::F64(flat))
-}
-
-/// The largest sample by size that the moments take as it is: the square of twice as much is far within a double.
-const LARGEST: f64 = 1e150;
-
-/// The largest variance that samples of [`LARGEST`] can make, (2*1e150)^2, with room for rounding.
-const LARGEST_VARIANCE: f64 = 4.1e300;
-
-/// The weight of the newest sample: more than 0, at most 1, and not so small that 1/alpha leaves 64 bits.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Alpha(f64);
-
-/// Why a text is not a weight.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AlphaError {
-    /// Not a plain decimal number.
-    #[error("alpha is a decimal number such as 0.1, without sign, blank or other text")]
-    NotDecimal,
-    /// Not above 2^-64, or above 1.
-    #[error("alpha is more than 2^-64 (5.4e-20) and at most 1")]
-    OutOfRange,
-}
-
-impl Alpha {
-    /// Reads a [plain decimal](is_decimal). The original's `strtod` also takes blanks, signs, hexadecimal and any
-    /// trailing text; a slip there changes every later result, so it is an error here.
-    ///
-    /// # Errors
-    ///
-    /// [`AlphaError`] for another form, or a value that is not above 2^-64 or is above 1.
-    pub fn parse(text: &str) -> Result<Self, AlphaError> {
-        if !is_decimal(text) {
-            return Err(AlphaError::NotDecimal);
-        }
-        text.parse().map_err(|_| AlphaError::NotDecimal).and_then(Self::new)
-    }
-
-    /// Takes a weight.
-    ///
-    /// # Errors
-    ///
-    /// [`AlphaError::OutOfRange`] above 1, or at 2^-64 and below.
-    pub fn new(alpha: f64) -> Result<Self, AlphaError> {
-        if alpha > WARM_UP_FITS && alpha <= 1.0 { Ok(Self(alpha)) } else { Err(AlphaError::OutOfRange) }
-    }
-
-    /// The weight.
-    pub fn get(self) -> f64 {
-        self.0
-    }
-
-    /// Samples before a detector is ready: 1/alpha, truncated.
-    pub fn warm_up(self) -> u64 {
-        (1.0 / self.0) as u64
-    }
-}
-
-/// Mean and variance of one series.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Moments {
-    pub(super) mean: f64,
-    pub(super) variance: f64,
-}
-
-impl Moments {
-    #[inline]
-    pub(super) fn update(&mut self, alpha: Alpha, x: f64) {
-        let a = alpha.0;
-        let x = within(x);
-        let d = x - self.mean;
-        self.variance = (1.0 - a) * (self.variance + a * (d * d)); // (1)
-        self.mean = ((1.0 - a) * self.mean) + (a * x); // (2)
-    }
-
-    #[inline]
-    pub(super) fn stddev(&self) -> f64 {
-        sqrt(self.variance)
-    }
-
-    /// (3): the distance of `x`, the newest sample, from the mean that already holds it.
-    #[inline]
-    pub(super) fn sigma(&self, x: f64) -> f64 {
-        self.sigma_of(x, self.stddev())
-    }
-
-    /// The same for who has the standard deviation already.
-    #[inline]
-    pub(super) fn sigma_of(&self, x: f64, stddev: f64) -> f64 {
-        if stddev == 0.0 { 0.0 } else { (within(x) - self.mean) / stddev }
-    }
-
-    #[inline]
-    pub(super) fn bits(&self) -> [u64; 2] {
-        [self.mean.to_bits(), self.variance.to_bits()]
-    }
-
-    #[inline]
-    pub(super) fn from_bits(mean: u64, variance: u64) -> Self {
-        Self { mean: f64::from_bits(mean), variance: f64::from_bits(variance) }
-    }
-
-    pub(super) fn save(&self, words: &mut WordWriter<'_>) {
-        words.extend(self.bits());
-    }
-
-    pub(super) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
-        let mean: f64 = words.finite("mean")?;
-        if mean.abs() > 2.0 * LARGEST {
-            return Err(RestoreError::invalid("mean", mean.to_bits()));
-        }
-        let variance: f64 = words.finite("variance")?;
-        if !(0.0..=LARGEST_VARIANCE).contains(&variance) {
-            return Err(RestoreError::invalid("variance", variance.to_bits()));
-        }
-        Ok(Self { mean, variance })
-    }
-
-    /// Refuses a restored newest sample that these moments cannot hold: its score would be infinite.
-    pub(super) fn check_newest(&self, newest: f64) -> Result<(), RestoreError> {
-        if self.sigma(newest).is_finite() {
-            return Ok(());
-        }
-        Err(RestoreError::invalid("newest sample", newest.to_bits()))
-    }
-}
-
-#[inline]
-fn within(x: f64) -> f64 {
-    x.clamp(-LARGEST, LARGEST)
-}
-
-/// What is wrong with a result whose newest sample is `x`.
-#[inline]
-pub(super) fn flaw(x: f64, overflowed: bool) -> Option<Flaw> {
-    if overflowed {
-        return Some(Flaw::Overflow);
-    }
-    (x.abs() > LARGEST).then_some(Flaw::TooLarge)
 }
 
 /// `DSEWM:alpha` (deprecated in Contrail, kept for its annotations): the moments, without warm-up.
@@ -368,106 +215,6 @@ impl<T: Numeric> Algorithm<T> for Ewm {
 mod tests {
     use super::*;
     use crate::algorithm::saved;
-
-    #[test]
-    fn a_weight_is_strict_decimal_text() {
-        for text in ["0.1", "1", "1.0", "1e-5", "0.999999", "1E-2"] {
-            assert!(Alpha::parse(text).is_ok(), "{text} was refused");
-        }
-        for text in ["", " 0.1", "0.1x", "+0.5", "-0.1", ".1", "1.", "0x1p-1", "nan", "inf", "0,5", "1e", "1e-"] {
-            assert_eq!(Alpha::parse(text), Err(AlphaError::NotDecimal), "of {text:?}");
-        }
-        for text in ["0", "0.0", "1.1", "2", "4.9e-324", "1e-400"] {
-            assert_eq!(Alpha::parse(text), Err(AlphaError::OutOfRange), "of {text:?}");
-        }
-    }
-
-    #[test]
-    fn an_error_names_the_bounds_of_alpha() {
-        for (alpha, is_taken) in [("5.4e-20", false), ("5.5e-20", true), ("1", true)] {
-            assert_eq!(Alpha::parse(alpha).is_ok(), is_taken, "{alpha}");
-        }
-        assert_eq!(AlphaError::OutOfRange.to_string(), "alpha is more than 2^-64 (5.4e-20) and at most 1");
-        assert!(ALPHA.expected().contains("above 2^-64 (5.4e-20) and at most 1"), "{}", ALPHA.expected());
-    }
-
-    #[test]
-    fn the_warm_up_is_the_truncated_inverse() {
-        for (alpha, samples) in [(0.1, 10), (0.3, 3), (1.0, 1), (0.999999, 1), (1e-5, 99_999)] {
-            assert_eq!(Alpha::new(alpha).expect("in range").warm_up(), samples, "of {alpha}");
-        }
-    }
-
-    #[test]
-    fn huge_samples_leave_finite_moments_and_a_bounded_score() {
-        let alpha = Alpha::new(0.5).expect("in range");
-        let mut moments = Moments::default();
-        for x in [f64::MAX, f64::MIN, f64::MAX, 3.0, 1e149] {
-            moments.update(alpha, x);
-            assert!(moments.mean.is_finite() && moments.variance <= LARGEST_VARIANCE, "after {x:e}: {moments:?}");
-            assert!(moments.sigma(x).abs() <= 1.0, "sigma is {} after {x:e}", moments.sigma(x));
-        }
-    }
-
-    fn restored(mean: f64, variance: f64) -> Result<Moments, RestoreError> {
-        Moments::restore(&mut Words::new(&[mean.to_bits(), variance.to_bits()]))
-    }
-
-    #[test]
-    fn a_weight_may_be_so_small_that_the_warm_up_just_fits_64_bits() {
-        let smallest = 1.0 / 18_446_744_073_709_551_616.0;
-        assert_eq!(Alpha::new(smallest), Err(AlphaError::OutOfRange));
-        assert_eq!(Alpha::new(smallest * 2.0).map(Alpha::warm_up), Ok(1 << 63));
-        assert_eq!([1.0, 0.25].map(|alpha| Alpha::new(alpha).map(Alpha::get)), [Ok(1.0), Ok(0.25)]);
-        for alpha in [0.0, -0.5, 1.0f64.next_up(), f64::NAN, f64::NEG_INFINITY] {
-            assert_eq!(Alpha::new(alpha), Err(AlphaError::OutOfRange), "{alpha}");
-        }
-    }
-
-    #[test]
-    fn moments_follow_the_recursion() {
-        let alpha = Alpha::new(0.25).expect("in range");
-        let mut moments = Moments::default();
-        moments.update(alpha, 8.0);
-        // d = 8: variance = 0.75 * 0.25 * 64, mean = 0.25 * 8.
-        assert_eq!(moments, Moments { mean: 2.0, variance: 12.0 });
-        moments.update(alpha, 4.0);
-        // d = 2: variance = 0.75 * (12 + 0.25 * 4), mean = 0.75 * 2 + 0.25 * 4.
-        assert_eq!(moments, Moments { mean: 2.5, variance: 9.75 });
-        assert_eq!(moments.sigma(4.0), 1.5 / 9.75f64.sqrt());
-        assert_eq!(Moments { variance: 0.0, ..moments }.sigma(4.0), 0.0, "without variance there is no score");
-    }
-
-    #[test]
-    fn a_sample_at_the_bound_is_taken_as_it_is_and_one_beyond_it_counts_as_the_bound() {
-        let alpha = Alpha::new(1.0).expect("in range");
-        for (x, mean, error) in [
-            (LARGEST, LARGEST, None),
-            (LARGEST.next_up(), LARGEST, Some(Flaw::TooLarge)),
-            (-LARGEST, -LARGEST, None),
-            (f64::MIN, -LARGEST, Some(Flaw::TooLarge)),
-        ] {
-            let mut moments = Moments::default();
-            moments.update(alpha, x);
-            assert_eq!((moments.mean, flaw(x, false)), (mean, error), "{x:e}");
-        }
-    }
-
-    #[test]
-    fn saved_moments_are_refused_exactly_where_no_samples_lead_to_them() {
-        let good = [(0.0, 0.0), (2.0 * LARGEST, 0.0), (-2.0 * LARGEST, LARGEST_VARIANCE), (-7.5, 2.5)];
-        for (mean, variance) in good {
-            assert_eq!(restored(mean, variance), Ok(Moments { mean, variance }));
-        }
-        let bad = [(2.0 * LARGEST).next_up(), f64::MIN, f64::NAN, f64::INFINITY];
-        for mean in bad {
-            assert_eq!(restored(mean, 1.0), Err(RestoreError::invalid("mean", mean.to_bits())), "{mean:e}");
-        }
-        for variance in [LARGEST_VARIANCE.next_up(), -f64::MIN_POSITIVE, f64::NAN, f64::INFINITY] {
-            let expected = Err(RestoreError::invalid("variance", variance.to_bits()));
-            assert_eq!(restored(1.0, variance), expected, "{variance:e}");
-        }
-    }
 
     #[test]
     fn a_saved_state_comes_back_and_goes_on_alike() {

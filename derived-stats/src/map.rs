@@ -6,8 +6,10 @@
 //! be fed zeros, for ever), and the rule for silence holds for each key (a key used to get zeros while any other key
 //! was active).
 
+mod update;
+
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -23,8 +25,10 @@ use crate::report::Report;
 use crate::saved::{RestoreError, STATE_VERSION, Words};
 #[cfg(feature = "parser")]
 use crate::spec::Context;
-use crate::spec::{MetricKind, Silence, Spec};
+use crate::spec::{Silence, Spec};
 use crate::state::State;
+
+pub(crate) use self::update::{Keys, update};
 
 /// A pipeline per key, under one spec. Keys are kept in order of their bytes, so results come in a stable order.
 ///
@@ -234,71 +238,6 @@ impl MapPipeline {
     fn drop_idle_keys(&mut self) {
         if self.spec.restarts_with_period() {
             self.keys.retain(|_, state| self.spec.is_active(state) || self.spec.has_reading(state));
-        }
-    }
-}
-
-/// The keys of one object, for the rules of an update.
-pub(crate) trait Keys {
-    /// Takes a sample of a key, which starts with it if it is new. A refused first sample starts no key.
-    fn update(&mut self, at: u64, key: &str, value: Number) -> Result<(), UpdateError>;
-
-    /// Drops what a key has, all but the result of its closed period, which stays until the next close.
-    fn delete(&mut self, key: &str);
-
-    /// An empty map drops every key. A cumulative counter keeps its reading, as in the original: the next sample of
-    /// the key is a difference again, not the whole counter.
-    fn clear(&mut self);
-}
-
-/// Takes the map of time `at`.
-pub(crate) fn update<'k>(
-    keys: &mut impl Keys,
-    at: u64,
-    values: impl IntoIterator<Item = (&'k str, Number)>,
-    deleted: impl IntoIterator<Item = &'k str>,
-) -> Result<(), MapError> {
-    let deleted: BTreeSet<&str> = deleted.into_iter().collect();
-    let mut values = values.into_iter().peekable();
-    if values.peek().is_none() && deleted.is_empty() {
-        keys.clear();
-    }
-    for key in &deleted {
-        keys.delete(key);
-    }
-    let mut refused = None;
-    for (key, value) in values.filter(|(key, _)| !deleted.contains(key)) {
-        if let Err(error) = keys.update(at, key, value) {
-            refused.get_or_insert_with(|| MapError { key: key.into(), error });
-        }
-    }
-    refused.map_or(Ok(()), Err)
-}
-
-impl Keys for MapPipeline {
-    fn update(&mut self, at: u64, key: &str, value: Number) -> Result<(), UpdateError> {
-        if let Some(state) = self.keys.get_mut(key) {
-            return self.spec.update(state, at, value);
-        }
-        let mut state = self.spec.start();
-        self.spec.update(&mut state, at, value)?;
-        self.keys.insert(key.into(), state);
-        Ok(())
-    }
-
-    fn delete(&mut self, key: &str) {
-        if self.keys.get_mut(key).is_some_and(|state| !self.spec.forget(state)) {
-            self.keys.remove(key);
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.spec.metric() == MetricKind::Agg {
-            for state in self.keys.values_mut() {
-                self.spec.forget_samples(state);
-            }
-        } else {
-            self.keys.retain(|_, state| self.spec.forget(state));
         }
     }
 }

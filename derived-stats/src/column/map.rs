@@ -2,6 +2,7 @@
 
 mod cells;
 mod names;
+mod object;
 mod periodic;
 mod saved;
 mod slots;
@@ -10,16 +11,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::algorithm::UpdateError;
 use crate::column::{WORD, bits};
-use crate::map::{self, Keys, MapError};
+use crate::map::{self, MapError};
 use crate::number::Number;
 use crate::output::Output;
 use crate::report::Report;
-use crate::spec::{MetricKind, Silence, Spec};
+use crate::spec::{Silence, Spec};
 
 use self::cells::Cells;
 use self::names::Names;
+use self::object::{Key, Object, ObjectKeys, Store};
 use self::slots::Slots;
 
 /// The maps of many objects under one spec: what a [`MapPipeline`](crate::MapPipeline) for each object does, bit for
@@ -67,59 +68,6 @@ pub struct MapColumn {
     store: Store,
     /// The inner slots that are being closed: a buffer.
     closing: Vec<usize>,
-}
-
-/// The map of one object.
-#[derive(Clone, Debug, Default)]
-struct Object {
-    /// In order of the bytes of their names.
-    keys: Vec<Key>,
-    /// Whether a map, even an empty one, came in the open period.
-    seen: bool,
-}
-
-/// A key of an object.
-#[derive(Clone, Debug)]
-struct Key {
-    name: Arc<str>,
-    /// The slot of its states.
-    inner: usize,
-}
-
-/// What the keys of all objects share.
-#[derive(Clone, Debug)]
-struct Store {
-    names: Names,
-    /// The inner slots that keys own.
-    slots: Slots,
-    cells: Cells,
-}
-
-impl Object {
-    /// The index of a key, or the one at which it belongs.
-    fn find(&self, name: &str) -> Result<usize, usize> {
-        self.keys.binary_search_by(|key| (*key.name).cmp(name))
-    }
-}
-
-impl Store {
-    /// Forgets a key.
-    fn release(&mut self, key: &Key) {
-        self.cells.clear(key.inner);
-        self.slots.release(key.inner);
-        self.names.release(&key.name);
-    }
-
-    /// Keeps those keys for which `keep` is true.
-    fn retain(&mut self, object: &mut Object, mut keep: impl FnMut(&mut Cells, usize) -> bool) {
-        object.keys.retain(|key| {
-            let is_kept = keep(&mut self.cells, key.inner);
-            if !is_kept {
-                self.release(key);
-            }
-            is_kept
-        });
-    }
 }
 
 impl MapColumn {
@@ -307,48 +255,5 @@ impl fmt::Debug for MapColumn {
         let Self { spec, objects, store, .. } = self;
         let spec = spec.identity();
         f.debug_struct("MapColumn").field("spec", &spec).field("objects", objects).field("store", store).finish()
-    }
-}
-
-/// The keys of one object.
-struct ObjectKeys<'c> {
-    spec: &'c Spec,
-    object: &'c mut Object,
-    store: &'c mut Store,
-}
-
-impl Keys for ObjectKeys<'_> {
-    fn update(&mut self, at: u64, key: &str, value: Number) -> Result<(), UpdateError> {
-        let Store { names, slots, cells } = self.store;
-        match self.object.find(key) {
-            Ok(index) => cells.update(self.object.keys[index].inner, at, value),
-            Err(index) => {
-                let inner = slots.take();
-                let taken = cells.update(inner, at, value);
-                if taken.is_ok() {
-                    self.object.keys.insert(index, Key { name: names.take(key), inner });
-                } else {
-                    cells.clear(inner);
-                    slots.release(inner);
-                }
-                taken
-            }
-        }
-    }
-
-    fn delete(&mut self, key: &str) {
-        if let Ok(index) = self.object.find(key)
-            && !self.store.cells.forget(self.object.keys[index].inner)
-        {
-            self.store.release(&self.object.keys.remove(index));
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.spec.metric() == MetricKind::Agg {
-            self.object.keys.iter().for_each(|key| self.store.cells.forget_samples(key.inner));
-        } else {
-            self.store.retain(self.object, Cells::forget);
-        }
     }
 }

@@ -15,7 +15,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::column::MapColumn;
-use crate::column::map::Key;
+use crate::column::map::object::Key;
 use crate::saved::{RestoreError, Words};
 
 const NAME: &str = "name of a key";

@@ -9,7 +9,9 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use super::fault::{NameFault, ParenthesesFault, PeriodFault};
-use super::sentence::{at_most, found, in_parentheses, nearest_or_known, one_of};
+use super::sentence::{
+    FORM, at_most, found, in_parentheses, missing_argument, nearest_or_known, not_a_pre, unknown_detector, unknown_pre,
+};
 use crate::excerpt::{did_you_mean, quoted};
 
 /// The mistake in an annotation, with the data to act on it.
@@ -19,13 +21,8 @@ use crate::excerpt::{did_you_mean, quoted};
 #[non_exhaustive]
 pub enum ErrorKind {
     /// Nothing, or only blanks.
-    #[error(
-        "the annotation is empty; expected \
-         `[period[.PRE]…-]attribute[.component[.subcomponent]]:ALGORITHM[:arguments]`, \
-         such as `raw:DSSum`"
-    )]
+    #[error("the annotation is empty; expected {}", FORM)]
     Empty,
-
     /// More text than `Limits::max_length`.
     #[error("the annotation has {length} bytes where at most {limit} are allowed; shorten it")]
     TooLong {
@@ -34,14 +31,12 @@ pub enum ErrorKind {
         /// The most that is allowed, in bytes.
         limit: usize,
     },
-
     /// A control character anywhere, such as the line break at the end of a line from a file.
     #[error("the control character `{}` is not allowed; remove it", character.escape_default())]
     ControlCharacter {
         /// The first one found.
         character: char,
     },
-
     /// The text before the first `-` is not a period.
     #[error("{}{}", fault.sentence(text), did_you_mean(suggestion.as_deref()))]
     BadPeriod {
@@ -52,7 +47,6 @@ pub enum ErrorKind {
         /// The prefix that was probably meant, such as `1.DSSum-`.
         suggestion: Option<String>,
     },
-
     /// A `.` after the period and nothing before the `-`: `1.-raw:DSSum`.
     #[error(
         "expected the name of a pre-aggregation between `.` and `-`, as in `{period}.DSSum-`; \
@@ -62,23 +56,17 @@ pub enum ErrorKind {
         /// The period as written.
         period: String,
     },
-
     /// No name where a chain has a link: `1.DSSum.-raw:…`, `1.(60)-raw:…`.
     #[error("expected the name of a pre-aggregation after the `.`, as in `1.DSSum.DSChange-`")]
     EmptyLink,
-
     /// A text after the period's `.` that is not a name: `1.5-raw:DSSum`.
-    #[error(
-        "{} is not a pre-aggregation: {fault}; expected a whole period, `.` and a name, as in `1.DSSum-`",
-        quoted(text)
-    )]
+    #[error("{}", not_a_pre(text, *fault))]
     BadPre {
         /// The text at the position of the name.
         text: String,
         /// What is wrong with it.
         fault: NameFault,
     },
-
     /// Wrong parentheses after the name of a pre-aggregation: `1.DSX(60-raw:…`.
     #[error("{}", fault.sentence(link, text))]
     BadParentheses {
@@ -89,7 +77,6 @@ pub enum ErrorKind {
         /// What is wrong.
         fault: ParenthesesFault,
     },
-
     /// Arguments of a pre-aggregation after a `:`: `1.DSSum:60-raw:…`.
     #[error("the arguments of a pre-aggregation belong in parentheses; write {}", in_parentheses(prefix, arguments))]
     PreHasArguments {
@@ -98,7 +85,6 @@ pub enum ErrorKind {
         /// The text between the `:` and the `-`.
         arguments: String,
     },
-
     /// More pre-aggregations than `Limits::max_chain`, or than the algorithm takes.
     #[error("the chain has {found} pre-aggregations and the limit is {limit}; remove the rest")]
     ChainTooLong {
@@ -107,11 +93,9 @@ pub enum ErrorKind {
         /// The most that is allowed.
         limit: usize,
     },
-
     /// No attribute: `:DSSum`, `1-:DSSum`, `.count:DSSum`.
     #[error("expected the name of an attribute here, as in `raw:DSSum`")]
     EmptyAttribute,
-
     /// An attribute, component or subcomponent that is not a name.
     #[error("{} is not the name of an attribute or component: {fault}", quoted(name))]
     BadAttribute {
@@ -120,11 +104,9 @@ pub enum ErrorKind {
         /// What is wrong with it.
         fault: NameFault,
     },
-
     /// A `.` with no component after it: `fz.:DSSum`.
     #[error("expected the name of a component after the `.`; without one, remove the `.`")]
     EmptyComponent,
-
     /// More than attribute, component and subcomponent.
     #[error(
         "the path has {found} names where at most three are allowed, \
@@ -134,15 +116,12 @@ pub enum ErrorKind {
         /// Number of names in the path.
         found: usize,
     },
-
     /// No `:` at all, so nothing says what to compute.
     #[error("expected `:` and the name of an algorithm after the attribute, as in `raw:DSSum`")]
     MissingAlgorithm,
-
     /// Nothing between the first `:` and the second, or the end.
     #[error("expected the name of an algorithm after the `:`, such as `DSSum`")]
     EmptyAlgorithm,
-
     /// An algorithm that is not a name, such as one with a blank before it.
     #[error("{} is not the name of an algorithm: {fault}", quoted(name))]
     BadAlgorithm {
@@ -151,16 +130,11 @@ pub enum ErrorKind {
         /// What is wrong with it.
         fault: NameFault,
     },
-
     /// The text does not follow the grammar in a way that no other kind describes.
     ///
     /// Kept so that a later grammar can never meet an unexplained failure with a panic.
-    #[error(
-        "expected `[period[.PRE]…-]attribute[.component[.subcomponent]]:ALGORITHM[:arguments]`, \
-         such as `raw:DSSum`"
-    )]
+    #[error("expected {}", FORM)]
     Malformed,
-
     /// No algorithm has this name.
     #[error("unknown algorithm {}{}", quoted(name), nearest_or_known(nearest.as_deref(), allowed))]
     UnknownAlgorithm {
@@ -171,12 +145,8 @@ pub enum ErrorKind {
         /// Every name that fits here; listed if none resembles it.
         allowed: Vec<String>,
     },
-
     /// No algorithm of this name can aggregate inside a period.
-    #[error(
-        "{} cannot aggregate a period; expected {}{}",
-        quoted(name), one_of(allowed, "no pre-aggregation"), did_you_mean(nearest.as_deref())
-    )]
+    #[error("{}", unknown_pre(name, nearest.as_deref(), allowed))]
     UnknownPre {
         /// The name as written.
         name: String,
@@ -185,7 +155,6 @@ pub enum ErrorKind {
         /// Every name that is allowed.
         allowed: Vec<String>,
     },
-
     /// A pre-aggregation with period 0: there is no period to aggregate.
     #[error(
         "period 0 acts on every sample, so there is nothing for {} to aggregate; \
@@ -196,7 +165,6 @@ pub enum ErrorKind {
         /// Name of the pre-aggregation.
         pre: String,
     },
-
     /// A pre-aggregation in front of an algorithm that is not a detector.
     #[error(
         "a pre-aggregation feeds only a detector (`DSAnomaly`), not {}; \
@@ -207,14 +175,12 @@ pub enum ErrorKind {
         /// The algorithm as written.
         algorithm: String,
     },
-
     /// A link that is not the last of its chain, or feeds a detector, and gives more than one number.
     #[error("{} gives no single value, so nothing can follow it in a chain; name one that does", quoted(algorithm))]
     NoValue {
         /// The algorithm as written.
         algorithm: String,
     },
-
     /// DSAnomaly with periods but nothing that makes one value of each period.
     #[error(
         "DSAnomaly scores one value per period and needs a pre-aggregation to make it; \
@@ -224,21 +190,18 @@ pub enum ErrorKind {
         /// The period in force, which the remedy repeats.
         period: u32,
     },
-
     /// An algorithm that works on single samples only, in a struct with periods.
     #[error("{} cannot be periodic; write `0-` before the attribute to compute it at every sample", quoted(algorithm))]
     NotPeriodic {
         /// The algorithm as written.
         algorithm: String,
     },
-
     /// An algorithm that needs a period, without one.
     #[error("{} needs a period; write `1-` before the attribute", quoted(algorithm))]
     NotInline {
         /// The algorithm as written.
         algorithm: String,
     },
-
     /// A period in a struct that has none.
     #[error(
         "the struct has no period, so period {period} has no meaning; remove the text up to `-`, \
@@ -248,7 +211,6 @@ pub enum ErrorKind {
         /// The period as written.
         period: u32,
     },
-
     /// The struct has no attribute or component of this name.
     #[error("unknown attribute {}{}", quoted(name), did_you_mean(nearest.as_deref()))]
     UnknownAttribute {
@@ -257,28 +219,24 @@ pub enum ErrorKind {
         /// The existing name it resembles.
         nearest: Option<String>,
     },
-
     /// The attribute is a struct, so the number inside it must be named.
     #[error("{} is a struct; name one of its numeric components, as in `{name}.count`", quoted(name))]
     NeedsComponent {
         /// The name as written.
         name: String,
     },
-
     /// The attribute holds text or another type that cannot be computed with.
     #[error("{} is not numeric; name an attribute or component that is", quoted(name))]
     NotNumeric {
         /// The name as written.
         name: String,
     },
-
     /// A result is computed from itself or from another result, which are never sampled.
     #[error("{} is itself a computed result; name an attribute that is sampled", quoted(name))]
     SelfReference {
         /// The name as written.
         name: String,
     },
-
     /// More arguments than the algorithm takes.
     #[error("{} takes {}; remove {}", quoted(algorithm), at_most(takes), quoted(surplus))]
     UnexpectedArguments {
@@ -289,14 +247,8 @@ pub enum ErrorKind {
         /// The text to remove: the surplus arguments with the `:` before them, or with their parentheses.
         surplus: String,
     },
-
     /// No arguments for an algorithm that needs some.
-    #[error(
-        "{} lacks the argument {}; expected {expected}; write {}",
-        quoted(algorithm),
-        quoted(argument),
-        quoted(example)
-    )]
+    #[error("{}", missing_argument(algorithm, argument, expected, example))]
     MissingArguments {
         /// The algorithm as written.
         algorithm: String,
@@ -307,7 +259,6 @@ pub enum ErrorKind {
         /// A complete call in the form of its position, such as `DSEWM:0.1` or, in a chain, `DSX(5)`.
         example: String,
     },
-
     /// An argument that is not what its position requires, such as an alpha of `2`.
     #[error("expected {expected}, found {}", found(text))]
     BadArgument {
@@ -316,12 +267,8 @@ pub enum ErrorKind {
         /// The argument as written.
         text: String,
     },
-
     /// A detector that does not exist.
-    #[error(
-        "unknown detector {}; expected {}, as in `{example}`{}",
-        quoted(name), one_of(allowed, "no detector"), did_you_mean(nearest.as_deref())
-    )]
+    #[error("{}", unknown_detector(name, nearest.as_deref(), allowed, example))]
     UnknownDetector {
         /// The name as written.
         name: String,
@@ -332,7 +279,6 @@ pub enum ErrorKind {
         /// A complete call, such as `DSAnomaly:EWM:0.1`.
         example: String,
     },
-
     /// A sliding window longer than the struct's period, in which it starts anew: it would never fill.
     #[error(
         "a window of {range} s never fills, because every period of {period} s starts a new one; \
@@ -344,7 +290,6 @@ pub enum ErrorKind {
         /// The struct's period in seconds.
         period: u64,
     },
-
     /// A fault reported by an algorithm that the embedding program registered.
     #[error("{message}")]
     Custom {

@@ -1,11 +1,16 @@
-//! Parts of sentences in annotation errors.
+//! The sentences of annotation errors that are put together from parts, and those parts.
 
 use alloc::borrow::ToOwned as _;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::fault::NameFault;
 use crate::excerpt::{did_you_mean, quoted};
+
+/// The form of an annotation, with an example.
+pub(super) const FORM: &str =
+    "`[period[.PRE]…-]attribute[.component[.subcomponent]]:ALGORITHM[:arguments]`, such as `raw:DSSum`";
 
 /// The remedy for an unknown algorithm: the name that was meant, or else the choice and the way to add to it.
 pub(super) fn nearest_or_known(nearest: Option<&str>, allowed: &[String]) -> String {
@@ -55,4 +60,30 @@ pub(super) fn in_parentheses(prefix: &str, arguments: &str) -> String {
 /// The text that was found, which may be empty.
 pub(super) fn found(text: &str) -> String {
     if text.is_empty() { "nothing".to_owned() } else { quoted(text) }
+}
+
+/// The sentence for `text` after a period's `.` that is not a name.
+pub(super) fn not_a_pre(text: &str, fault: NameFault) -> String {
+    format!(
+        "{} is not a pre-aggregation: {fault}; expected a whole period, `.` and a name, as in `1.DSSum-`",
+        quoted(text)
+    )
+}
+
+/// The sentence for a pre-aggregation that does not exist.
+pub(super) fn unknown_pre(name: &str, nearest: Option<&str>, allowed: &[String]) -> String {
+    let (name, allowed, hint) = (quoted(name), one_of(allowed, "no pre-aggregation"), did_you_mean(nearest));
+    format!("{name} cannot aggregate a period; expected {allowed}{hint}")
+}
+
+/// The sentence for a detector that does not exist.
+pub(super) fn unknown_detector(name: &str, nearest: Option<&str>, allowed: &[String], example: &str) -> String {
+    let (name, allowed, hint) = (quoted(name), one_of(allowed, "no detector"), did_you_mean(nearest));
+    format!("unknown detector {name}; expected {allowed}, as in `{example}`{hint}")
+}
+
+/// The sentence for a required argument that is left out.
+pub(super) fn missing_argument(algorithm: &str, argument: &str, expected: &str, example: &str) -> String {
+    let (algorithm, argument, example) = (quoted(algorithm), quoted(argument), quoted(example));
+    format!("{algorithm} lacks the argument {argument}; expected {expected}; write {example}")
 }

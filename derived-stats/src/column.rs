@@ -51,6 +51,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
+use core::hint::black_box;
 
 use crate::algorithm::{MergeError, UpdateError};
 use crate::number::Number;
@@ -152,6 +153,13 @@ pub(crate) trait Column: Any + fmt::Debug + Send + Sync {
 
     /// Reads back what a `version` of the algorithm saved.
     fn restore(&mut self, slot: usize, version: u16, words: &mut Words<'_>) -> Result<(), RestoreError>;
+}
+
+/// Loads the states of a batch into the cache: `test` reads a part of the state of a slot, and its answers are not used.
+/// The loop is so short that the processor runs far ahead and waits for many cache misses at once.
+#[inline]
+pub(crate) fn prefetch(updates: &[Update], test: impl Fn(usize) -> bool) {
+    black_box(updates.iter().filter(|update| test(update.slot as usize)).count());
 }
 
 /// Indexes of the set bits, from the lowest.

@@ -4,10 +4,9 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::hint::black_box;
 
 use crate::algorithm::{Algorithm, MergeError, Sample, UpdateError};
-use crate::column::{Column, Refused, Reports, Update, Values, WORD, bits};
+use crate::column::{Column, Refused, Reports, Update, Values, WORD, bits, prefetch};
 use crate::link::Shared;
 use crate::number::{Number, Numeric};
 use crate::record::Record;
@@ -48,15 +47,6 @@ impl<T: Numeric, A: Algorithm<T>> TypedColumn<T, A> {
         self.grow(first + used);
         &mut self.cells[first..first + used]
     }
-
-    /// Reads the cells for nothing but to have them in the cache: the loop is so short that the processor runs far
-    /// ahead and waits for many of them at once.
-    #[inline]
-    fn touch(&self, updates: &[Update]) {
-        let algorithm = &self.shared.algorithm;
-        let is_empty = |update: &&Update| algorithm.is_empty(&self.cells[update.slot as usize]);
-        black_box(updates.iter().filter(is_empty).count());
-    }
 }
 
 impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
@@ -78,8 +68,8 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
         if let Some(last) = updates.iter().map(|update| update.slot as usize).max() {
             self.grow(last + 1);
         }
-        self.touch(updates);
         let Self { shared, cells } = self;
+        prefetch(updates, |slot| shared.algorithm.is_empty(&cells[slot]));
         for (index, update) in updates.iter().enumerate() {
             let refused = |error| Refused { index, error };
             let value = T::from_number(update.value).map_err(|error| refused(error.into()))?;

@@ -3,10 +3,9 @@
 //! The same rules hold for many objects in [columns](crate::column); a property test holds the two together.
 
 use alloc::sync::Arc;
-use core::hint::black_box;
 
 use crate::algorithm::{Measured, UpdateError};
-use crate::column::{Refused, Update};
+use crate::column::{Refused, Update, prefetch};
 use crate::link::{Taken, as_it_came};
 use crate::number::Number;
 use crate::record::Record;
@@ -80,7 +79,7 @@ const AHEAD: usize = 64;
 
 pub(super) fn update_all(spec: &Spec, states: &mut [State], updates: &[Update]) -> Result<(), Refused> {
     for (chunk, updates) in updates.chunks(AHEAD).enumerate() {
-        touch(spec, states, updates);
+        prefetch(updates, |slot| states.get(slot).is_some_and(|state| spec.owns(state)));
         for (index, &Update { slot, at, value }) in updates.iter().enumerate() {
             let state = states.get_mut(slot as usize).ok_or(UpdateError::NoState { slot });
             let taken = state.and_then(|state| update(spec, state, at, value));
@@ -88,13 +87,6 @@ pub(super) fn update_all(spec: &Spec, states: &mut [State], updates: &[Update]) 
         }
     }
     Ok(())
-}
-
-/// Reads the states for nothing but to have them in the cache: the loop is so short that the processor runs far ahead
-/// and waits for many of them at once.
-fn touch(spec: &Spec, states: &[State], updates: &[Update]) {
-    let is_own = |update: &&Update| states.get(update.slot as usize).is_some_and(|state| spec.owns(state));
-    black_box(updates.iter().filter(is_own).count());
 }
 
 #[inline]

@@ -6,21 +6,22 @@
 //!
 //! | part | meaning | form |
 //! |---|---|---|
-//! | `period` | act at every so many periods of the struct; 0 = at every sample | decimal digits, 0 to 4294967295 |
+//! | `period` | act at every n-th period of the struct; 0 = at every sample | decimal digits, 0 to 4294967295 |
 //! | `PRE` | aggregation inside one period; several form a chain, whose last result feeds the algorithm | name |
 //! | `attribute…` | where the samples come from, at most three levels deep | names with `.` between |
 //! | `ALGORITHM` | what is computed | name |
-//! | `arguments` | the settings of one aggregation or algorithm, which reads them | any text without control characters; in parentheses also without `(` and `)` |
+//! | `arguments` | the settings of one aggregation or algorithm, which parses them | any text without control characters; in parentheses also without `(` and `)` |
 //!
 //! A *name* is `[A-Za-z_][A-Za-z0-9_]*`. Blanks are allowed only in arguments. Outside of parentheses,
 //! the first `-` before the first `:` ends the period, and the second `:` ends the algorithm; arguments may
-//! hold both characters. Empty arguments are no arguments: `raw:DSSum:` is `raw:DSSum`, and `DSSum()` is `DSSum`.
+//! contain both characters. Empty arguments mean the same as none: `raw:DSSum:` is `raw:DSSum`, and `DSSum()` is
+//! `DSSum`.
 //!
 //! # Three layers
 //!
-//! Text becomes an [`Annotation`] if its form is right; every part has its span.
-//! Whether the algorithm exists, suits the struct and accepts its arguments is checked when it is compiled;
-//! faults found there point into the same text through [`Annotation::error_at`].
+//! The parser checks the form of a text and makes an [`Annotation`], in which every part has its span. Compiling checks
+//! that the algorithm exists, suits the struct and accepts its arguments; its errors point into the same text, through
+//! [`Annotation::error_at`].
 //!
 //! ```
 //! use derived_stats::annotation::Annotation;
@@ -40,13 +41,13 @@
 //! # Ok::<(), derived_stats::annotation::AnnotationError>(())
 //! ```
 //!
-//! Without the parser, [`Annotation::new`] builds an annotation of parts.
+//! Without the parser, [`Annotation::new`] builds an annotation from its parts.
 //!
 //! # Input safety
 //!
 //! Annotations may come from users. `Limits` bounds the length (1024 bytes by default) and the chain (4
-//! pre-aggregations); the grammar itself bounds everything else. Parsing is linear in the length, does not recurse and
-//! never panics, and an error's text escapes what could garble a terminal or a log.
+//! pre-aggregations); the grammar bounds everything else. Parsing is linear in the length, does not recurse and never
+//! panics. The text of an error escapes characters that could garble a terminal or a log.
 
 mod ast;
 mod build;

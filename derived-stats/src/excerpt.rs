@@ -1,8 +1,8 @@
-//! The location of an error in a text: line, column, the line itself and carets under it.
+//! The location of an error in a text: line, column, the text of the line, and carets under it.
 //!
-//! Every error with a caret is printed from it, here and in `proxy-uve`. Columns count characters, from 1, so that an
-//! editor finds them; carets stand right whatever the line holds, because what could garble a terminal (line breaks,
-//! terminal escapes, right-to-left marks, combining characters) is escaped and its width counted.
+//! All errors with carets use it, here and in `proxy-uve`. Columns count characters, from 1, as editors do. The carets
+//! are aligned for every text, because characters that could garble a terminal (line breaks, terminal escapes,
+//! right-to-left marks, combining characters) are escaped, and the width counts the escaped form.
 
 use alloc::format;
 use alloc::string::String;
@@ -10,15 +10,14 @@ use core::fmt;
 use core::ops::Range;
 
 const INDENT: &str = "    ";
-/// How far a long line is shown before the fault, in bytes.
+/// The number of bytes of a long line that are printed before the span.
 const SHOWN_BEFORE: usize = 80;
-/// How far a long line is shown from the start of the fault on, in bytes.
+/// The number of bytes of a long line that are printed from the start of the span on.
 const SHOWN_AFTER: usize = 120;
-/// Quoted text in messages ends here: the line above the carets shows more of it.
+/// The largest number of characters of a quoted text: the line above the carets has more of it.
 const LONGEST_QUOTE: usize = 60;
 
-/// A location in a text, ready to be shown. It displays as two indented lines, the text and the carets, each with its
-/// line break.
+/// A location in a text. `Display` prints two indented lines, the text and the carets, each with its line break.
 ///
 /// ```
 /// use derived_stats::excerpt::Excerpt;
@@ -36,8 +35,8 @@ pub struct Excerpt {
 }
 
 impl Excerpt {
-    /// The location of `span`, in bytes of `text`. A span that does not fit the text is made to fit; of one that covers
-    /// several lines the first is shown. Costs a pass over the text.
+    /// The location of `span`, in bytes of `text`. A span that does not fit the text is cut; of a span over several
+    /// lines, the first line is printed. The cost is linear in the length of the text.
     pub fn new(text: &str, span: Range<usize>) -> Self {
         let start = floor_char_boundary(text, span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
@@ -53,7 +52,7 @@ impl Excerpt {
         }
     }
 
-    /// The location of `span` in a text that should be one line: line breaks and tabs in it are shown as escapes.
+    /// The location of `span` in a text of one line: line breaks and tabs in it are printed as escapes.
     pub fn of_one_line(text: &str, span: Range<usize>) -> Self {
         let start = floor_char_boundary(text, span.start);
         let end = floor_char_boundary(text, span.end.max(start));
@@ -79,7 +78,7 @@ impl fmt::Display for Excerpt {
     }
 }
 
-/// The line as `show` writes each character, and the carets under the span.
+/// The line, in which `show` prints each character, and the carets under the span.
 fn underline(line: &str, span: Range<usize>, show: fn(char, &mut String)) -> (String, String) {
     let from = floor_char_boundary(line, span.start.saturating_sub(SHOWN_BEFORE));
     let to = floor_char_boundary(line, span.start.saturating_add(SHOWN_AFTER));
@@ -111,7 +110,7 @@ fn underline(line: &str, span: Range<usize>, show: fn(char, &mut String)) -> (St
     (shown, carets)
 }
 
-/// How a character of a line is shown: a tab as one blank.
+/// Prints a character of a line: a tab as one blank.
 fn show(character: char, shown: &mut String) {
     match character {
         '\t' => shown.push(' '),
@@ -119,17 +118,17 @@ fn show(character: char, shown: &mut String) {
     }
 }
 
-/// How one character is shown: escaped if it would garble a message. Quotes are shown as they are.
+/// The printed form of a character: escaped if it would garble a message. Quotes are not escaped.
 ///
-/// Columns are counted in characters, so double-width characters (East Asian ones) make the carets after them fall
-/// short; measuring them would need tables that no valid name can profit from.
+/// Columns are counted in characters, so carets after double-width characters (East Asian ones) are too far left.
+/// Measuring the width would need tables, and valid names have no such characters.
 fn printable(character: char) -> impl Iterator<Item = char> {
     let plain = matches!(character, '\'' | '"' | '\\');
     let escaped = (!plain).then(|| character.escape_debug());
     plain.then_some(character).into_iter().chain(escaped.into_iter().flatten())
 }
 
-/// The text between backquotes, escaped, and cut after 60 characters.
+/// The text in backquotes, escaped and cut after 60 characters.
 pub fn quoted(text: &str) -> String {
     let mut characters = text.chars();
     let shown: String = characters.by_ref().take(LONGEST_QUOTE).flat_map(printable).collect();
@@ -137,12 +136,12 @@ pub fn quoted(text: &str) -> String {
     format!("`{shown}{rest}`")
 }
 
-/// The end of a sentence about an unknown name; empty without a proposal.
+/// The end of a sentence about an unknown name; empty without a similar name.
 pub fn did_you_mean(name: Option<&str>) -> String {
     name.map_or_else(String::new, |name| format!("; did you mean {}?", quoted(name)))
 }
 
-/// The start of the character that holds byte `index`, or the end of the text.
+/// The start of the character that contains byte `index`, or the end of the text.
 pub(crate) fn floor_char_boundary(text: &str, index: usize) -> usize {
     if index >= text.len() {
         return text.len();
@@ -158,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    fn place(text: &str, span: Range<usize>) -> String {
+    fn location(text: &str, span: Range<usize>) -> String {
         let excerpt = Excerpt::new(text, span);
         format!("{}:{}\n{excerpt}", excerpt.line, excerpt.column)
     }
@@ -176,7 +175,7 @@ mod tests {
             ("abc\n", 4..4, "2:1\n    \n    ^\n"),
         ];
         for (text, span, expected) in cases {
-            assert_eq!(place(text, span.clone()), expected, "{text:?} {span:?}");
+            assert_eq!(location(text, span.clone()), expected, "{text:?} {span:?}");
         }
     }
 

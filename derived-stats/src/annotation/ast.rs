@@ -1,8 +1,8 @@
-//! The parts of an annotation and where each stands in the text.
+//! The parts of an annotation, each with its span in the text.
 //!
-//! **Equality ignores spans and the original text**: two annotations are equal when they say the same,
-//! so `raw:DSSum:` equals `raw:DSSum` and `01-raw:DSSum` equals `1-raw:DSSum`. `Display` prints the
-//! canonical form (no leading zeros, no trailing `:`), and parsing that gives an equal annotation.
+//! **Equality ignores spans and the original text**: annotations with the same meaning are equal, so `raw:DSSum:`
+//! equals `raw:DSSum` and `01-raw:DSSum` equals `1-raw:DSSum`. `Display` prints the canonical form (no leading zeros,
+//! no trailing `:`), and parsing that form gives an equal annotation.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,9 +16,9 @@ use super::kind::ErrorKind;
 use super::parse::{self, Limits};
 use super::piece::{Arguments, Ident, Span};
 
-/// An annotation whose form is right: `[period[.PRE]…-]attribute…:ALGORITHM[:arguments]`.
+/// An annotation of the right form: `[period[.PRE]…-]attribute…:ALGORITHM[:arguments]`.
 ///
-/// Its names and arguments are not checked against anything yet. Equality ignores spans and the text.
+/// Its names and arguments are checked when it is compiled. Equality ignores spans and the text.
 #[derive(Clone, Debug)]
 pub struct Annotation {
     pub(super) text: Box<str>,
@@ -32,7 +32,7 @@ impl Annotation {
     ///
     /// # Errors
     ///
-    /// The first fault from the left, as one of the kinds in the first half of [`ErrorKind`].
+    /// The first mistake from the left, as one of the kinds in the first half of [`ErrorKind`].
     #[cfg(feature = "parser")]
     pub fn parse(text: &str) -> Result<Self, AnnotationError> {
         Self::parse_with(text, &Limits::default())
@@ -48,33 +48,33 @@ impl Annotation {
         parse::parse(text, limits)
     }
 
-    /// The text as it was written; every span is a part of it.
+    /// The text as written; every span is a range of it.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The period, unless left out, in which case the struct decides.
+    /// The period; `None` if it is left out, and the default of the struct applies.
     #[must_use]
     pub fn period(&self) -> Option<&Period> {
         self.period.as_ref()
     }
 
-    /// Where the samples come from.
+    /// The attribute or component with the samples.
     #[must_use]
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// What is computed from them.
+    /// The algorithm that is computed.
     #[must_use]
     pub fn algorithm(&self) -> &Call {
         &self.algorithm
     }
 
-    /// An error in this annotation, for faults found after parsing.
+    /// An error in this annotation, for mistakes that are found after parsing.
     ///
-    /// A span that does not fit the text is cut to fit.
+    /// A span that does not fit the text is cut.
     ///
     /// ```
     /// use derived_stats::annotation::{Annotation, ErrorKind};
@@ -127,13 +127,13 @@ pub struct Period {
 }
 
 impl Period {
-    /// Act at every so many periods of the struct; 0 means at every sample instead.
+    /// Act at every n-th period of the struct; 0 means at every sample.
     #[must_use]
     pub fn every(&self) -> u32 {
         self.every
     }
 
-    /// The aggregations inside one period, in the order of the values: each takes the values of the one before.
+    /// The aggregations inside one period, in order: each takes the values of the previous one.
     ///
     /// ```
     /// use derived_stats::annotation::Annotation;
@@ -176,7 +176,7 @@ impl Eq for Period {}
 
 /// The path `attribute[.component[.subcomponent]]`.
 ///
-/// A subcomponent is only ever there together with a component.
+/// There is a subcomponent only if there is a component.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Source {
     pub(super) attribute: Ident,
@@ -240,7 +240,7 @@ impl Call {
         &self.name
     }
 
-    /// The text after the name or between the parentheses; empty when absent.
+    /// The text after the name or between the parentheses; empty if absent.
     #[must_use]
     pub fn arguments(&self) -> &Arguments {
         &self.arguments
@@ -278,11 +278,11 @@ mod tests {
     }
 
     #[test]
-    fn equality_looks_at_what_is_said_and_not_where() {
+    fn equality_compares_names_and_arguments_and_not_their_spans() {
         assert_eq!(parsed("raw:DSSum:"), parsed("raw:DSSum"));
         assert_eq!(parsed("01.DSSum-raw:DSSum"), parsed("1.DSSum-raw:DSSum"));
         assert_eq!(parsed("1.DSSum().DSX(a)-raw:DSSum"), parsed("1.DSSum.DSX(a)-raw:DSSum"));
-        let said = parsed("1.DSSum-fz.inner.value:DSAnomaly:EWM:0.1");
+        let annotation = parsed("1.DSSum-fz.inner.value:DSAnomaly:EWM:0.1");
         let others = [
             "fz.inner.value:DSAnomaly:EWM:0.1",
             "2.DSSum-fz.inner.value:DSAnomaly:EWM:0.1",
@@ -297,7 +297,7 @@ mod tests {
             "1.DSSum-fz.inner.value:DSAnomaly:EWM:0.10",
         ];
         for other in others {
-            assert_ne!(said, parsed(other), "{other}");
+            assert_ne!(annotation, parsed(other), "{other}");
         }
     }
 
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn later_faults_point_into_the_text_as_written() {
+    fn later_errors_point_into_the_text_as_written() {
         let annotation = parsed("raw:dssum:");
         let name = annotation.algorithm().name();
         let kind = ErrorKind::UnknownAlgorithm {

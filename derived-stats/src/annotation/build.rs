@@ -1,8 +1,8 @@
 //! Annotations built in code, without the parser.
 //!
-//! A part that stands alone has the span of its own text, from 0 on. [`Annotation::new`] prints the
-//! annotation in its canonical form and moves every span to its position there, so that errors point
-//! into the text as they do for a parsed annotation.
+//! A part outside of an annotation has the span of its own text, from 0 on. [`Annotation::new`] prints the annotation
+//! in its canonical form and sets every span to its position there, so that errors point into the text as they do for a
+//! parsed annotation.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::{String, ToString as _};
@@ -15,7 +15,7 @@ use super::fault::NameFault;
 use super::piece::{Arguments, Ident, Span};
 use crate::excerpt::quoted;
 
-/// Why a part of an annotation cannot be built.
+/// The reason why a part of an annotation cannot be built.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum PartError {
@@ -37,7 +37,7 @@ pub enum PartError {
         character: char,
     },
 
-    /// An empty text in place of a name.
+    /// An empty text instead of a name.
     #[error("expected a name, letters, digits and `_` such as `DSSum`, found nothing")]
     EmptyName,
 
@@ -80,7 +80,7 @@ impl Ident {
 }
 
 impl Arguments {
-    /// Arguments; an empty text is the same as none.
+    /// Arguments; an empty text means none.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl Source {
 }
 
 impl Annotation {
-    /// An annotation of parts that were built in code, or taken from another annotation.
+    /// An annotation from parts that were built in code or taken from another annotation.
     ///
     /// Its [`text`](Self::text) is the canonical form, and the spans of its parts point into that text.
     /// The limits of the parser do not apply.
@@ -178,7 +178,7 @@ fn whole(text: &str) -> Span {
     Span { start: 0, end: text.len() }
 }
 
-/// Prints parts in their canonical form and sets their spans to where it printed them.
+/// Prints parts in their canonical form and sets their spans to the printed positions.
 #[derive(Default)]
 struct Writer {
     text: String,
@@ -271,7 +271,7 @@ mod tests {
         insta::assert_snapshot!(sentences, @r"
         expected a name, letters, digits and `_` such as `DSSum`, found nothing
         `5x` is not a name: a name starts with a letter or `_`
-        `a-b` is not a name: `-` has no place in it, its one use is to end a period
+        `a-b` is not a name: `-` is not allowed in a name, it only ends a period
         the arguments `a\nb` hold the control character `\n`; remove it
         the arguments `f(x)` of `DSX` hold a parenthesis, which a chain does not allow; remove it
         the path has 0 names; expected one to three, `attribute.component.subcomponent`

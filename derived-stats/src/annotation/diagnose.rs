@@ -1,10 +1,9 @@
-//! Why a text is not an annotation: the first fault from the left.
+//! The diagnosis of a text that is not an annotation: the first mistake from the left.
 //!
-//! The grammar answers yes or no and, on no, lists every token that could have come next. What the user
-//! needs is which part is wrong and what to write instead, so on no the text is cut at its separators,
-//! as a reader would do, and each part is checked for the slips people make. That costs nothing for
-//! annotations that are right, and keeps the grammar free of rules for wrong ones. A property test
-//! holds the two together: a fault is found here exactly if the grammar does not match.
+//! When the grammar does not match, pest lists every token that could have come next. The user needs the part that is
+//! wrong and the text to write instead. The diagnosis therefore splits the text at its separators and checks each part
+//! for common mistakes. It runs only for wrong annotations, and the grammar needs no rules for them. A property test
+//! checks that the diagnosis finds a mistake exactly if the grammar does not match.
 
 mod part;
 mod prefix;
@@ -16,14 +15,14 @@ use super::fault::NameFault;
 use super::kind::ErrorKind;
 use super::piece::Span;
 
-/// A mistake and its place.
-pub(super) type Fault = (ErrorKind, Span);
+/// A mistake and its span.
+pub(super) type Mistake = (ErrorKind, Span);
 
 /// Characters written by mistake for the `:` after the attribute.
 const MISTAKEN_FOR_COLON: [char; 3] = [';', '=', ' '];
 
-/// The first fault, or `None` when the form is right. Linear in the length of the text.
-pub(super) fn diagnose(text: &str, max_chain: usize) -> Option<Fault> {
+/// The first mistake, or `None` if the form is right. Linear in the length of the text.
+pub(super) fn diagnose(text: &str, max_chain: usize) -> Option<Mistake> {
     if text.trim().is_empty() {
         return Some((ErrorKind::Empty, Span { start: 0, end: text.len() }));
     }
@@ -34,21 +33,21 @@ pub(super) fn diagnose(text: &str, max_chain: usize) -> Option<Fault> {
     })
 }
 
-fn control_character(text: Part<'_>) -> Option<Fault> {
+fn control_character(text: Part<'_>) -> Option<Mistake> {
     let (at, character) = text.text.char_indices().find(|(_, character)| character.is_control())?;
     let span = text.cut(at, at + character.len_utf8()).span();
     Some((ErrorKind::ControlCharacter { character }, span))
 }
 
-/// What stands before and after the first `:`.
-fn both_sides(attribute: Part<'_>, call: Part<'_>, max_chain: usize) -> Option<Fault> {
+/// The text before and the text after the first `:`.
+fn both_sides(attribute: Part<'_>, call: Part<'_>, max_chain: usize) -> Option<Mistake> {
     prefix::arguments_after_colon(attribute, call, max_chain)
         .or_else(|| attribute_part(attribute, max_chain))
         .or_else(|| algorithm(call.split_once(':').map_or(call, |(name, _)| name)))
 }
 
-/// `1.DSX(5-raw:Mine:f)`: only a `)` in the algorithm's arguments closes the `(` of the prefix.
-fn closed_late(whole: Part<'_>, max_chain: usize) -> Option<Fault> {
+/// `1.DSX(5-raw:Mine:f)`: the `(` of the prefix is closed only by a `)` in the arguments of the algorithm.
+fn closed_late(whole: Part<'_>, max_chain: usize) -> Option<Mistake> {
     if whole.split_once_outside('-').is_some() {
         return None;
     }
@@ -60,8 +59,8 @@ fn closed_late(whole: Part<'_>, max_chain: usize) -> Option<Fault> {
     prefix::period(prefix, max_chain)
 }
 
-/// No `:`; points at what was probably meant as one, else at the end.
-fn missing_algorithm(text: Part<'_>) -> Fault {
+/// No `:`; points at the characters that were probably written instead of it, else at the end.
+fn missing_algorithm(text: Part<'_>) -> Mistake {
     let end = Span { start: text.text.len(), end: text.text.len() };
     let trimmed = text.text.trim();
     let mistaken = (trimmed.len() == text.text.len())
@@ -71,7 +70,7 @@ fn missing_algorithm(text: Part<'_>) -> Fault {
 }
 
 /// `[period[.PRE]…-]attribute[.component[.subcomponent]]`
-fn attribute_part(part: Part<'_>, max_chain: usize) -> Option<Fault> {
+fn attribute_part(part: Part<'_>, max_chain: usize) -> Option<Mistake> {
     match part.split_once_outside('-') {
         Some((prefix, path)) => prefix::period(prefix, max_chain).or_else(|| source(path)),
         None => prefix::without_end(part, max_chain).or_else(|| source(part)),
@@ -79,11 +78,11 @@ fn attribute_part(part: Part<'_>, max_chain: usize) -> Option<Fault> {
 }
 
 /// `attribute[.component[.subcomponent]]`
-fn source(path: Part<'_>) -> Option<Fault> {
+fn source(path: Part<'_>) -> Option<Mistake> {
     for (depth, part) in path.split('.').enumerate() {
         if depth == 3 {
             let kind = ErrorKind::TooManyComponents { found: path.split('.').count() };
-            // From the dot on: that is the part to remove.
+            // From the dot on, because the user must remove the dot too.
             return Some((kind, Span { start: part.start - 1, end: path.span().end }));
         }
         if part.text.is_empty() {
@@ -97,7 +96,7 @@ fn source(path: Part<'_>) -> Option<Fault> {
     None
 }
 
-fn algorithm(name: Part<'_>) -> Option<Fault> {
+fn algorithm(name: Part<'_>) -> Option<Mistake> {
     if name.text.is_empty() {
         return Some((ErrorKind::EmptyAlgorithm, name.span()));
     }
@@ -105,7 +104,7 @@ fn algorithm(name: Part<'_>) -> Option<Fault> {
     Some((ErrorKind::BadAlgorithm { name: name.text.to_owned(), fault }, span))
 }
 
-/// What keeps a part that is not empty from being a name, and where.
+/// The reason why a part that is not empty is not a name, and its span.
 fn name_fault(part: Part<'_>) -> Option<(NameFault, Span)> {
     let (fault, span) = NameFault::find(part.text)?;
     Some((fault, part.cut(span.start, span.end).span()))

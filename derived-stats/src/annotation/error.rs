@@ -1,7 +1,6 @@
-//! An error that shows the annotation and underlines the fault.
+//! An error that prints the annotation and underlines the mistake.
 //!
-//! The kind says what is wrong, the span says where, and the text is kept so that the two can be shown
-//! together long after the annotation was read:
+//! An error holds the kind of the mistake, its span and the text of the annotation:
 //!
 //! ```text
 //! annotation error:
@@ -10,9 +9,9 @@
 //! the text before the first `-` is the period and must be digits such as `1`, found `1,DSSum`; …
 //! ```
 //!
-//! The first line keeps the columns right when a caller puts context in front of the message. One
-//! column is one character shown, after escaping; a fault without width (something is missing) gets
-//! one caret where the missing text belongs. Of a long annotation only the surroundings are shown.
+//! Because of the first line, the carets stay aligned when a caller prints context before the message. One column is
+//! one printed character, after escaping. A span without width (for missing text) gets one caret. Of a long annotation
+//! only the text around the mistake is printed.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -21,7 +20,7 @@ use super::kind::ErrorKind;
 use super::piece::Span;
 use crate::excerpt::{Excerpt, floor_char_boundary};
 
-/// Why an annotation was refused, and where in it the fault lies.
+/// The reason why an annotation was refused, with the span of the mistake.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AnnotationError {
     kind: Box<ErrorKind>,
@@ -30,28 +29,28 @@ pub struct AnnotationError {
 }
 
 impl AnnotationError {
-    /// An error at `span` of `input`; a span that sticks out or cuts a character is made to fit.
+    /// An error at `span` of `input`. The span is cut to the input and to character boundaries.
     pub(super) fn new(kind: ErrorKind, input: &str, span: Span) -> Self {
         let end = floor_char_boundary(input, span.end);
         let start = floor_char_boundary(input, span.start.min(end));
         Self { kind: Box::new(kind), input: input.into(), span: Span { start, end } }
     }
 
-    /// What is wrong.
+    /// The kind of the mistake.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
     }
 
-    /// The annotation; of one that is [too long](ErrorKind::TooLong), as much as is allowed.
+    /// The annotation; if it is [too long](ErrorKind::TooLong), as many bytes of it as are allowed.
     #[must_use]
     pub fn input(&self) -> &str {
         &self.input
     }
 
-    /// Where the fault lies, in bytes of [`input`](Self::input), on character boundaries.
+    /// The span of the mistake, in bytes of [`input`](Self::input), on character boundaries.
     ///
-    /// Empty where something is missing.
+    /// Empty if text is missing.
     #[must_use]
     pub fn span(&self) -> Span {
         self.span

@@ -1,6 +1,6 @@
-//! Why a part of an annotation is not what its position requires.
+//! The mistakes in a period, a name or parentheses.
 //!
-//! Details of [`ErrorKind`](super::ErrorKind): the same mistake can occur in several parts.
+//! They are details of [`ErrorKind`](super::ErrorKind), because the same mistake can occur in several parts.
 
 use alloc::borrow::ToOwned as _;
 use alloc::format;
@@ -10,15 +10,15 @@ use core::fmt;
 use super::piece::Span;
 use crate::excerpt::quoted;
 
-/// Why a text is not a period.
+/// The reason why a text is not a period.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum PeriodFault {
-    /// Nothing stands before the `-`. A period cannot be negative.
+    /// There is no text before the `-`. A period cannot be negative.
     Missing,
     /// Something other than the digits 0 to 9: a sign, blank, exponent, `0x`, or a name.
     NotDecimal,
-    /// Above 4294967295.
+    /// A number above 4294967295.
     TooLarge,
 }
 
@@ -40,7 +40,7 @@ impl PeriodFault {
     }
 }
 
-/// Why the parentheses after the name of a pre-aggregation are wrong.
+/// The reason why the parentheses after the name of a pre-aggregation are wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ParenthesesFault {
@@ -74,9 +74,9 @@ impl ParenthesesFault {
     }
 }
 
-/// Why a text is not a name, `[A-Za-z_][A-Za-z0-9_]*`.
+/// The reason why a text is not a name, `[A-Za-z_][A-Za-z0-9_]*`.
 ///
-/// The `Display` is the middle of a sentence.
+/// `Display` prints a part of a sentence.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum NameFault {
@@ -89,7 +89,7 @@ pub enum NameFault {
 }
 
 impl NameFault {
-    /// The first fault of a text that is not empty, and its span in that text.
+    /// The first mistake in a text that is not empty, and its span in that text.
     pub(super) fn find(text: &str) -> Option<(Self, Span)> {
         let is_legal = |character: char| character.is_ascii_alphanumeric() || character == '_';
         if text.starts_with(|character: char| character.is_ascii_digit()) {
@@ -114,13 +114,13 @@ impl fmt::Display for NameFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Blank => f.write_str("remove the blank"),
-            Self::IllegalCharacter('-') => f.write_str("`-` has no place in it, its one use is to end a period"),
+            Self::IllegalCharacter('-') => f.write_str("`-` is not allowed in a name, it only ends a period"),
             Self::IllegalCharacter('(') => {
-                f.write_str("`(` has no place in it, only pre-aggregations take arguments in parentheses")
+                f.write_str("`(` is not allowed in a name, only pre-aggregations take arguments in parentheses")
             }
             Self::IllegalCharacter(character) => write!(
                 f,
-                "{} has no place in it, a name is made of letters, digits and `_`",
+                "{} is not allowed in a name, which consists of letters, digits and `_`",
                 quoted(character.encode_utf8(&mut [0; 4]))
             ),
             Self::LeadingDigit => f.write_str("a name starts with a letter or `_`"),

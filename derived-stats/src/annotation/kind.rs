@@ -1,7 +1,7 @@
-//! What can be wrong with an annotation: one variant for each mistake a user can make.
+//! The mistakes in annotations: one variant for each mistake that a user can make.
 //!
-//! The `Display` of a kind is the sentence under the carets; it names what was expected or the remedy.
-//! The first half is raised by the parser, the second when an annotation is compiled against a struct.
+//! `Display` prints the sentence under the carets; it contains the expected text or the remedy. The parser returns the
+//! kinds of the first half; compiling an annotation returns those of the second half.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,9 +14,10 @@ use super::sentence::{
 };
 use crate::excerpt::{did_you_mean, quoted};
 
-/// The mistake in an annotation, with the data to act on it.
+/// The mistake in an annotation, with its data.
 ///
-/// In order of the annotation's parts; first what the parser finds, then what compiling finds.
+/// The variants have the order of the parts of an annotation: first the mistakes that the parser finds, then those that
+/// compiling finds.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -28,7 +29,7 @@ pub enum ErrorKind {
     TooLong {
         /// Length of the text in bytes.
         length: usize,
-        /// The most that is allowed, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
     /// A control character anywhere, such as the line break at the end of a line from a file.
@@ -40,9 +41,9 @@ pub enum ErrorKind {
     /// The text before the first `-` is not a period.
     #[error("{}{}", fault.sentence(text), did_you_mean(suggestion.as_deref()))]
     BadPeriod {
-        /// What stands in the period's place.
+        /// The text at the position of the period.
         text: String,
-        /// What is wrong with it.
+        /// The mistake in it.
         fault: PeriodFault,
         /// The prefix that was probably meant, such as `1.DSSum-`.
         suggestion: Option<String>,
@@ -56,7 +57,7 @@ pub enum ErrorKind {
         /// The period as written.
         period: String,
     },
-    /// No name where a chain has a link: `1.DSSum.-raw:…`, `1.(60)-raw:…`.
+    /// No name at the position of a link of a chain: `1.DSSum.-raw:…`, `1.(60)-raw:…`.
     #[error("expected the name of a pre-aggregation after the `.`, as in `1.DSSum.DSChange-`")]
     EmptyLink,
     /// A text after the period's `.` that is not a name: `1.5-raw:DSSum`.
@@ -64,7 +65,7 @@ pub enum ErrorKind {
     BadPre {
         /// The text at the position of the name.
         text: String,
-        /// What is wrong with it.
+        /// The mistake in it.
         fault: NameFault,
     },
     /// Wrong parentheses after the name of a pre-aggregation: `1.DSX(60-raw:…`.
@@ -74,7 +75,7 @@ pub enum ErrorKind {
         link: String,
         /// The text that the error points at.
         text: String,
-        /// What is wrong.
+        /// The mistake in them.
         fault: ParenthesesFault,
     },
     /// Arguments of a pre-aggregation after a `:`: `1.DSSum:60-raw:…`.
@@ -90,7 +91,7 @@ pub enum ErrorKind {
     ChainTooLong {
         /// Number of pre-aggregations in the chain.
         found: usize,
-        /// The most that is allowed.
+        /// The limit.
         limit: usize,
     },
     /// No attribute: `:DSSum`, `1-:DSSum`, `.count:DSSum`.
@@ -99,9 +100,9 @@ pub enum ErrorKind {
     /// An attribute, component or subcomponent that is not a name.
     #[error("{} is not the name of an attribute or component: {fault}", quoted(name))]
     BadAttribute {
-        /// What stands in the name's place.
+        /// The text at the position of the name.
         name: String,
-        /// What is wrong with it.
+        /// The mistake in it.
         fault: NameFault,
     },
     /// A `.` with no component after it: `fz.:DSSum`.
@@ -116,7 +117,7 @@ pub enum ErrorKind {
         /// Number of names in the path.
         found: usize,
     },
-    /// No `:` at all, so nothing says what to compute.
+    /// No `:`, and therefore no algorithm.
     #[error("expected `:` and the name of an algorithm after the attribute, as in `raw:DSSum`")]
     MissingAlgorithm,
     /// Nothing between the first `:` and the second, or the end.
@@ -125,14 +126,14 @@ pub enum ErrorKind {
     /// An algorithm that is not a name, such as one with a blank before it.
     #[error("{} is not the name of an algorithm: {fault}", quoted(name))]
     BadAlgorithm {
-        /// What stands in the name's place.
+        /// The text at the position of the name.
         name: String,
-        /// What is wrong with it.
+        /// The mistake in it.
         fault: NameFault,
     },
     /// The text does not follow the grammar in a way that no other kind describes.
     ///
-    /// Kept so that a later grammar can never meet an unexplained failure with a panic.
+    /// It exists so that a later change of the grammar cannot cause a panic.
     #[error("expected {}", FORM)]
     Malformed,
     /// No algorithm has this name.
@@ -140,7 +141,7 @@ pub enum ErrorKind {
     UnknownAlgorithm {
         /// The name as written.
         name: String,
-        /// The known name it resembles.
+        /// The most similar known name.
         nearest: Option<String>,
         /// Every name that fits here; listed if none resembles it.
         allowed: Vec<String>,
@@ -150,7 +151,7 @@ pub enum ErrorKind {
     UnknownPre {
         /// The name as written.
         name: String,
-        /// The allowed name it resembles.
+        /// The most similar allowed name.
         nearest: Option<String>,
         /// Every name that is allowed.
         allowed: Vec<String>,
@@ -175,22 +176,22 @@ pub enum ErrorKind {
         /// The algorithm as written.
         algorithm: String,
     },
-    /// A link that is not the last of its chain, or feeds a detector, and gives more than one number.
+    /// A link that is followed by another link or a detector, and whose result is not a single value.
     #[error("{} gives no single value, so nothing can follow it in a chain; name one that does", quoted(algorithm))]
     NoValue {
         /// The algorithm as written.
         algorithm: String,
     },
-    /// DSAnomaly with periods but nothing that makes one value of each period.
+    /// DSAnomaly with periods, but without a pre-aggregation that makes one value of each period.
     #[error(
         "DSAnomaly scores one value per period and needs a pre-aggregation to make it; \
          write `{period}.DSSum-` before the attribute"
     )]
     NeedsPre {
-        /// The period in force, which the remedy repeats.
+        /// The period, which the remedy repeats.
         period: u32,
     },
-    /// An algorithm that works on single samples only, in a struct with periods.
+    /// An algorithm that supports inline pipelines only, in a struct with periods.
     #[error("{} cannot be periodic; write `0-` before the attribute to compute it at every sample", quoted(algorithm))]
     NotPeriodic {
         /// The algorithm as written.
@@ -216,22 +217,22 @@ pub enum ErrorKind {
     UnknownAttribute {
         /// The name as written.
         name: String,
-        /// The existing name it resembles.
+        /// The most similar existing name.
         nearest: Option<String>,
     },
-    /// The attribute is a struct, so the number inside it must be named.
+    /// The attribute is a struct; the annotation must contain the name of a number inside it.
     #[error("{} is a struct; name one of its numeric components, as in `{name}.count`", quoted(name))]
     NeedsComponent {
         /// The name as written.
         name: String,
     },
-    /// The attribute holds text or another type that cannot be computed with.
+    /// The attribute is a text or has another type that is not numeric.
     #[error("{} is not numeric; name an attribute or component that is", quoted(name))]
     NotNumeric {
         /// The name as written.
         name: String,
     },
-    /// A result is computed from itself or from another result, which are never sampled.
+    /// The attribute is itself a computed result, which is not sampled.
     #[error("{} is itself a computed result; name an attribute that is sampled", quoted(name))]
     SelfReference {
         /// The name as written.
@@ -272,14 +273,14 @@ pub enum ErrorKind {
     UnknownDetector {
         /// The name as written.
         name: String,
-        /// The allowed name it resembles.
+        /// The most similar allowed name.
         nearest: Option<String>,
         /// Every name that is allowed.
         allowed: Vec<String>,
         /// A complete call, such as `DSAnomaly:EWM:0.1`.
         example: String,
     },
-    /// A sliding window longer than the struct's period, in which it starts anew: it would never fill.
+    /// A sliding window that is longer than the period of the struct: it is reset every period and never fills.
     #[error(
         "a window of {range} s never fills, because every period of {period} s starts a new one; \
          use at most {period}, or write `0-` before the attribute to slide over all samples"
@@ -290,7 +291,7 @@ pub enum ErrorKind {
         /// The struct's period in seconds.
         period: u64,
     },
-    /// A fault reported by an algorithm that the embedding program registered.
+    /// An error of an algorithm that the embedding program registered.
     #[error("{message}")]
     Custom {
         /// One lower-case sentence that names the remedy.
@@ -368,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attribute_that_does_not_suit_says_what_would() {
+    fn an_attribute_that_does_not_suit_names_one_that_does() {
         insta::assert_snapshot!(sentences([
             ErrorKind::NeedsComponent { name: owned("fz") },
             ErrorKind::NotNumeric { name: owned("name") },
@@ -381,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_arguments_say_which_are_expected() {
+    fn an_error_about_arguments_names_the_expected_ones() {
         insta::assert_snapshot!(sentences([
             ErrorKind::UnexpectedArguments { algorithm: owned("DSNone"), takes: vec![], surplus: owned(":3") },
             ErrorKind::UnexpectedArguments {

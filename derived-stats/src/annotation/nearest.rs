@@ -1,21 +1,20 @@
-//! The known name that a misspelt one was probably meant to be.
+//! The known name that is most similar to a misspelt one.
 //!
-//! Names are compared without regard to case by the *optimal string alignment* distance: insertions,
-//! deletions, replacements and swaps of neighbours cost one each, which is how typing goes wrong.
-//! A third of the name's length may differ, at least one character: a wider net proposes `DSAvg` for
-//! anything that starts with `DS`. A name that only lacks a prefix (`sum` for `DSSum`) counts as near too.
+//! Names are compared case-insensitively by the *optimal string alignment* distance: insertions, deletions,
+//! replacements and swaps of neighbours, the common typing errors, cost one each. The distance may be a third of the
+//! length of the name, at least one: with a larger limit `DSAvg` would be proposed for every name that starts with
+//! `DS`. A name that only lacks a prefix (`sum` for `DSSum`) counts as similar too.
 
-/// Shorter endings fit too many names to be a hint.
+/// The shortest ending that is compared: shorter ones match too many names.
 #[cfg(feature = "parser")]
 const SHORTEST_ENDING: usize = 3;
 
-/// The candidate nearest to `name`, or `None` when none is reasonably near.
+/// The candidate nearest to `name`, or `None` if none is similar enough.
 ///
 /// Always `None` without the Cargo feature `parser`.
 ///
-/// Of equally near candidates the first wins, so the answer is as deterministic as the order of the
-/// candidates. The cost is proportional to the length of the name times that of each candidate that is
-/// about as long; meant for error paths.
+/// Returns the first of equally near candidates. The cost is proportional to the length of the name times the length of
+/// each candidate of about that length; use it on error paths only.
 ///
 /// ```
 /// use derived_stats::annotation::nearest;
@@ -42,7 +41,7 @@ fn near_distance(_wanted: &str, _candidate: &str) -> Option<usize> {
     None
 }
 
-/// The distance of two lower-case names, if it is small enough to propose one for the other.
+/// The distance of two lower-case names; `None` if it is too large to propose the candidate.
 #[cfg(feature = "parser")]
 fn near_distance(wanted: &str, candidate: &str) -> Option<usize> {
     let (length, other) = (wanted.chars().count(), candidate.chars().count());
@@ -54,7 +53,7 @@ fn near_distance(wanted: &str, candidate: &str) -> Option<usize> {
         return None;
     }
     let distance = strsim::osa_distance(wanted, candidate);
-    // With nothing in common but the length, one letter is as good as another.
+    // Names with no letter in common are not similar, however short.
     (distance <= allowed && distance < length).then_some(distance)
 }
 

@@ -1,7 +1,7 @@
-//! Text to syntax tree: the only file that knows pest.
+//! The parser: text to syntax tree. This is the only file that uses pest.
 //!
-//! A match of the grammar is turned into the tree. When there is none, the error comes from the
-//! diagnosis, not from pest, whose lists of expected tokens help authors of grammars more than users.
+//! The parser makes the tree from a match of the grammar. Without a match, the error comes from the diagnosis, not from
+//! pest, whose lists of expected tokens help authors of grammars more than users.
 
 use pest::Parser as _;
 use pest::iterators::{Pair, Pairs};
@@ -14,9 +14,9 @@ use super::piece::{Arguments, Ident, Span};
 use crate::excerpt::floor_char_boundary;
 use grammar::{Grammar, Rule};
 
-/// What the parser accepts at most.
+/// The limits of the parser.
 ///
-/// Start from the default and change what must differ:
+/// Start from the default and change single limits:
 ///
 /// ```
 /// use derived_stats::annotation::{Annotation, Limits};
@@ -28,15 +28,15 @@ use grammar::{Grammar, Rule};
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Most bytes of one annotation. Default 1024, which is twenty times the longest sensible one.
+    /// The largest length of an annotation in bytes. Default 1024, twenty times the longest useful one.
     ///
-    /// 0 refuses everything. Parsing time and the size of errors grow in proportion. Raise it only
-    /// for an algorithm of your own that takes long arguments.
+    /// 0 refuses every annotation. Parsing time and the size of errors are proportional to it. Raise it only for a
+    /// registered algorithm with long arguments.
     pub max_length: usize,
-    /// Most pre-aggregations in the chain of one annotation. Default 4.
+    /// The largest number of pre-aggregations in the chain of one annotation. Default 4.
     ///
-    /// 0 refuses every pre-aggregation. Each one costs state and time per object: raise it only for
-    /// annotations that you write yourself.
+    /// 0 refuses every pre-aggregation. Each one costs memory and time for each object: raise it only for annotations
+    /// from a trusted source.
     pub max_chain: usize,
 }
 
@@ -46,7 +46,7 @@ impl Default for Limits {
     }
 }
 
-/// See [`Annotation::parse_with`].
+/// Parses an annotation within `limits`.
 pub(super) fn parse(text: &str, limits: &Limits) -> Result<Annotation, AnnotationError> {
     if text.len() > limits.max_length {
         return Err(too_long(text, limits.max_length));
@@ -58,21 +58,22 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Annotation, Annotatio
     })
 }
 
-/// Keeps no more of the text than is allowed, so that errors are bounded too.
+/// The error for a text that is too long. It holds only as much text as is allowed, so that the size of errors is
+/// bounded too.
 fn too_long(text: &str, limit: usize) -> AnnotationError {
     let kept = &text[..floor_char_boundary(text, limit)];
     let end = Span { start: kept.len(), end: kept.len() };
     AnnotationError::new(ErrorKind::TooLong { length: text.len(), limit }, kept, end)
 }
 
-/// The private parser, so that neither `Rule` nor pest's errors reach the interface.
+/// The generated parser, in a private module, so that `Rule` and the errors of pest are not part of the interface.
 mod grammar {
     #[derive(pest_derive::Parser)]
     #[grammar = "annotation/grammar.pest"]
     pub(super) struct Grammar;
 }
 
-/// The tree, if the grammar matches, the period fits its type and the chain its limit.
+/// The tree, if the grammar matches, the period fits its type and the chain is within its limit.
 fn matched(text: &str, max_chain: usize) -> Option<Annotation> {
     let mut parts = Grammar::parse(Rule::annotation, text).ok()?.next()?.into_inner().peekable();
     let period = match parts.next_if(|part| part.as_rule() == Rule::period) {

@@ -1,6 +1,6 @@
-//! Pieces of an annotation's text that know where they stand: spans, names, arguments.
+//! The parts of an annotation's text that have a span: names and arguments.
 //!
-//! Equality of names and arguments is that of their text; where it stands does not matter.
+//! Names and arguments are equal if their texts are; equality ignores the span.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -11,7 +11,7 @@ use core::ops::Range;
 pub struct Span {
     /// Offset of the first byte.
     pub start: usize,
-    /// Offset after the last byte; equal to `start` where something is missing.
+    /// Offset after the last byte; equal to `start` for missing text.
     pub end: usize,
 }
 
@@ -22,7 +22,7 @@ impl Span {
         self.start..self.end
     }
 
-    /// Whether it covers no text, only a place in it.
+    /// Whether the span contains no text, only a position.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.start >= self.end
@@ -48,7 +48,7 @@ impl Ident {
         &self.text
     }
 
-    /// Where it stands.
+    /// The span of the name.
     #[must_use]
     pub fn span(&self) -> Span {
         self.span
@@ -71,7 +71,7 @@ impl Eq for Ident {}
 
 /// The arguments of a call, or a part of them. Equality ignores the span.
 ///
-/// Raw text without control characters; the algorithm gives it meaning.
+/// Raw text without control characters, which the algorithm parses.
 #[derive(Clone, Debug)]
 pub struct Arguments {
     pub(super) text: Box<str>,
@@ -85,13 +85,14 @@ impl Arguments {
         &self.text
     }
 
-    /// Where it stands; where there is none, the end of the name or of the annotation, or between the parentheses.
+    /// The span of the text; if it is empty, a position: the end of the name or of the annotation, or between the
+    /// parentheses.
     #[must_use]
     pub fn span(&self) -> Span {
         self.span
     }
 
-    /// Whether there is none.
+    /// Whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()

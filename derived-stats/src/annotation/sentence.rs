@@ -12,7 +12,7 @@ use crate::excerpt::{did_you_mean, quoted};
 pub(super) const FORM: &str =
     "`[period[.PRE]…-]attribute[.component[.subcomponent]]:ALGORITHM[:arguments]`, such as `raw:DSSum`";
 
-/// The remedy for an unknown algorithm: the name that was meant, or else the choice and the way to add to it.
+/// The remedy for an unknown algorithm: the most similar name, or else all names and the way to register another.
 pub(super) fn nearest_or_known(nearest: Option<&str>, allowed: &[String]) -> String {
     match nearest {
         Some(name) => did_you_mean(Some(name)),
@@ -24,7 +24,7 @@ pub(super) fn nearest_or_known(nearest: Option<&str>, allowed: &[String]) -> Str
     }
 }
 
-/// The names as a choice, `none` without names.
+/// The names as a list with `or`; `none` if there are no names.
 pub(crate) fn one_of(names: &[String], none: &str) -> String {
     match names {
         [] => none.to_owned(),
@@ -36,7 +36,7 @@ pub(crate) fn one_of(names: &[String], none: &str) -> String {
     }
 }
 
-/// How many arguments there can be, and their names.
+/// The largest number of arguments, and their names.
 pub(super) fn at_most(arguments: &[String]) -> String {
     let names: Vec<_> = arguments.iter().map(|name| quoted(name)).collect();
     match names.len() {

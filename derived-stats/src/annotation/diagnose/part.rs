@@ -1,12 +1,12 @@
-//! A piece of an annotation's text with its position, and the ways to cut it.
+//! A part of an annotation's text with its position, and the ways to split it.
 //!
-//! Text in parentheses may hold the separators of the grammar. A parenthesis counts as *closed* when
-//! the next parenthesis after its `(` is a `)`; the cuts named `outside` ignore what stands in one.
-//! A `(` that is not closed is an ordinary character to them.
+//! Text in parentheses may contain the separators of the grammar. A parenthesis counts as *closed* if the next
+//! parenthesis after its `(` is a `)`. The functions named `outside` skip text in closed parentheses, and treat a `(`
+//! that is not closed as an ordinary character.
 
 use super::super::piece::Span;
 
-/// A piece of the text that is diagnosed.
+/// A part of the text that is diagnosed.
 #[derive(Clone, Copy)]
 pub(super) struct Part<'a> {
     pub(super) text: &'a str,
@@ -23,12 +23,12 @@ impl<'a> Part<'a> {
         Self { text: &self.text[start..end], start: self.start + start }
     }
 
-    /// What stands before and after the first `separator`, an ASCII character.
+    /// The text before and the text after the first `separator`, an ASCII character.
     pub(super) fn split_once(self, separator: char) -> Option<(Self, Self)> {
         self.text.find(separator).map(|at| self.around(at))
     }
 
-    /// What stands before and after the first `separator` outside of parentheses.
+    /// The text before and the text after the first `separator` outside of parentheses.
     pub(super) fn split_once_outside(self, separator: char) -> Option<(Self, Self)> {
         let (at, _) = self.outside().find(|&(_, character)| character == separator)?;
         Some(self.around(at))
@@ -44,7 +44,7 @@ impl<'a> Part<'a> {
     }
 
     /// The links of a chain: the text between each `.` outside of parentheses. The link with a `(`
-    /// that is not closed takes all that follows.
+    /// that is not closed takes the rest.
     pub(super) fn links(self) -> impl Iterator<Item = Self> {
         let mut rest = Some(self);
         core::iter::from_fn(move || {
@@ -60,7 +60,7 @@ impl<'a> Part<'a> {
         })
     }
 
-    /// The first run of characters outside of parentheses that are `meant`, as a span.
+    /// The span of the first run of characters outside of parentheses for which `is_meant` is true.
     pub(super) fn first_run_outside(self, is_meant: impl Fn(char) -> bool) -> Option<Span> {
         let (at, _) = self.outside().find(|&(_, character)| is_meant(character))?;
         let rest = &self.text[at..];

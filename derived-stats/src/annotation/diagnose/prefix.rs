@@ -8,15 +8,15 @@ use super::super::fault::{NameFault, ParenthesesFault, PeriodFault};
 use super::super::kind::ErrorKind;
 use super::super::piece::Span;
 use super::part::Part;
-use super::{Fault, is_digits};
+use super::{Mistake, is_digits};
 
 /// The `.` after the period and characters written by mistake for it.
 const DOT_OR_LIKE_IT: [char; 6] = ['.', ',', ';', '_', '/', ' '];
-/// The built-in algorithms all start so, which distinguishes them from attributes.
+/// The prefix of the names of all built-in algorithms, which distinguishes them from attributes.
 const ALGORITHM_PREFIX: &str = "DS";
 
-/// The first fault of a prefix.
-pub(super) fn period(prefix: Part<'_>, max_chain: usize) -> Option<Fault> {
+/// The first mistake of a prefix.
+pub(super) fn period(prefix: Part<'_>, max_chain: usize) -> Option<Mistake> {
     let (every, links) = prefix.split_once_outside('.').map_or((prefix, None), |(every, links)| (every, Some(links)));
     let fault = match every.text {
         "" => Some(PeriodFault::Missing),
@@ -36,15 +36,15 @@ pub(super) fn period(prefix: Part<'_>, max_chain: usize) -> Option<Fault> {
     chain(links, max_chain)
 }
 
-/// `1.DSSum(60)raw:…`, `1.DSX(a:b-raw:…`: a prefix whose parentheses hide the `-` that ends it, or whose `-` is
-/// missing.
-pub(super) fn without_end(attribute: Part<'_>, max_chain: usize) -> Option<Fault> {
+/// `1.DSSum(60)raw:…`, `1.DSX(a:b-raw:…`: a prefix without the `-` that ends it, or with that `-` inside of
+/// parentheses.
+pub(super) fn without_end(attribute: Part<'_>, max_chain: usize) -> Option<Mistake> {
     let (every, links) = attribute.split_once_outside('.')?;
     (is_digits(every.text) && links.text.contains('(')).then(|| period(attribute, max_chain)).flatten()
 }
 
 /// `1.DSSum:60-raw:…`: the `:` before the arguments of a pre-aggregation ends the attribute.
-pub(super) fn arguments_after_colon(attribute: Part<'_>, call: Part<'_>, max_chain: usize) -> Option<Fault> {
+pub(super) fn arguments_after_colon(attribute: Part<'_>, call: Part<'_>, max_chain: usize) -> Option<Mistake> {
     let (every, links) = attribute.split_once_outside('.')?;
     let (arguments, rest) = call.split_once_outside('-')?;
     // Without a `:` after it, the `-` belongs to the arguments of the algorithm.
@@ -61,19 +61,19 @@ pub(super) fn arguments_after_colon(attribute: Part<'_>, call: Part<'_>, max_cha
 }
 
 /// `PRE[(arguments)][.PRE[(arguments)]]…`
-fn chain(links: Part<'_>, max_chain: usize) -> Option<Fault> {
+fn chain(links: Part<'_>, max_chain: usize) -> Option<Mistake> {
     links.links().enumerate().find_map(|(depth, part)| {
         if depth < max_chain {
             return link(part);
         }
         let kind = ErrorKind::ChainTooLong { found: links.links().count(), limit: max_chain };
-        // From the dot on: that is the part to remove.
+        // From the dot on, because the user must remove the dot too.
         Some((kind, Span { start: part.start - 1, end: links.span().end }))
     })
 }
 
 /// `PRE[(arguments)]`
-fn link(part: Part<'_>) -> Option<Fault> {
+fn link(part: Part<'_>) -> Option<Mistake> {
     let (name, group) = match part.text.find('(') {
         Some(open) => (part.cut(0, open), Some(part.cut(open, part.text.len()))),
         None => (part, None),
@@ -81,7 +81,7 @@ fn link(part: Part<'_>) -> Option<Fault> {
     if name.text.is_empty() {
         return Some((ErrorKind::EmptyLink, name.span()));
     }
-    // The whole name is underlined: in `1.5-` no single character is the mistake.
+    // Underlines the whole name: in `1.5-` the mistake is not a single character.
     if let Some((fault, _)) = NameFault::find(name.text) {
         return Some((ErrorKind::BadPre { text: name.text.to_owned(), fault }, name.span()));
     }
@@ -89,7 +89,7 @@ fn link(part: Part<'_>) -> Option<Fault> {
 }
 
 /// `(arguments)`
-fn parentheses(name: Part<'_>, group: Part<'_>) -> Option<Fault> {
+fn parentheses(name: Part<'_>, group: Part<'_>) -> Option<Mistake> {
     let end = group.text.len();
     let inside = group.cut(1, end);
     let (fault, at) = match inside.text.find(['(', ')']).map(|at| inside.cut(at, inside.text.len())) {

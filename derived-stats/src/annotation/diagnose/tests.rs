@@ -176,7 +176,7 @@ fn a_pre_aggregation_is_a_name() {
     annotation error:
         1.DSX)-raw:DSSum
           ^^^^
-    `DSX)` is not a pre-aggregation: `)` has no place in it, a name is made of letters, digits and `_`; expected a whole period, `.` and a name, as in `1.DSSum-`
+    `DSX)` is not a pre-aggregation: `)` is not allowed in a name, which consists of letters, digits and `_`; expected a whole period, `.` and a name, as in `1.DSSum-`
     ");
 }
 
@@ -232,7 +232,7 @@ fn arguments_of_a_pre_aggregation_belong_in_parentheses() {
     annotation error:
         raw:DSSum(60)
                  ^
-    `DSSum(60)` is not the name of an algorithm: `(` has no place in it, only pre-aggregations take arguments in parentheses
+    `DSSum(60)` is not the name of an algorithm: `(` is not allowed in a name, only pre-aggregations take arguments in parentheses
     ");
 }
 
@@ -346,19 +346,19 @@ fn names_are_letters_digits_and_underscores() {
     annotation error:
         räw:DSSum
          ^
-    `räw` is not the name of an attribute or component: `ä` has no place in it, a name is made of letters, digits and `_`
+    `räw` is not the name of an attribute or component: `ä` is not allowed in a name, which consists of letters, digits and `_`
     ");
     insta::assert_snapshot!(refusal("1-raw-x:DSSum"), @r"
     annotation error:
         1-raw-x:DSSum
              ^
-    `raw-x` is not the name of an attribute or component: `-` has no place in it, its one use is to end a period
+    `raw-x` is not the name of an attribute or component: `-` is not allowed in a name, it only ends a period
     ");
     insta::assert_snapshot!(refusal("raw:DS/Sum"), @r"
     annotation error:
         raw:DS/Sum
               ^
-    `DS/Sum` is not the name of an algorithm: `/` has no place in it, a name is made of letters, digits and `_`
+    `DS/Sum` is not the name of an algorithm: `/` is not allowed in a name, which consists of letters, digits and `_`
     ");
 }
 

@@ -1,21 +1,22 @@
-//! The contract of an algorithm, and the algorithms of the menu.
+//! The trait of algorithms, and the built-in algorithms.
 //!
-//! An algorithm value holds *parameters* only (a range, an alpha), checked when it is built and shared by every
-//! object; what one object accumulates is the associated [`State`](Algorithm::State). A million objects are a million
-//! small states beside one algorithm. Each algorithm is one file, with its menu [`Entry`](crate::entry::Entry).
+//! A value of an algorithm type holds only *parameters* (a range, an alpha), which are checked when it is built and
+//! which all objects share. The data of one object is the associated type [`State`](Algorithm::State): a million
+//! objects have a million states and one algorithm value. Each algorithm is one file, with its
+//! [`Entry`](crate::entry::Entry) in the menu.
 //!
 //! | annotation | where | type | result |
 //! |---|---|---|---|
 //! | `DSSum[:range]` | inline, period, pre | [`Sum`], [`RangeSum`] | sum of all samples, or of the last `range` seconds |
-//! | `DSAvg[:range]` | inline, period, pre | [`Average`], [`RangeAverage`] | mean of the same |
+//! | `DSAvg[:range]` | inline, period, pre | [`Average`], [`RangeAverage`] | mean of the same samples |
 //! | `DSNone` | inline, period, pre | [`Newest`] | the newest sample |
 //! | `DSNon0` | inline, period, pre | [`NonZero`] | the newest sample, unchanged while 0 |
-//! | `DSChange` | inline, period, pre | [`Change`] | the newest sample, unchanged while equal to the one before |
+//! | `DSChange` | inline, period, pre | [`Change`] | the newest sample, unchanged while equal to the previous one |
 //! | `DSNull` | inline | [`Null`] | newest sample and count |
 //! | `DSEWM:alpha` | inline | [`Ewm`] | exponentially weighted mean and deviation |
 //! | `DSAnomaly:EWM:alpha` | inline, detector | [`Anomaly`] | the same, with warm-up and a score |
 //!
-//! *Where* names the [roles](crate::entry::Roles); `pre` is a pre-aggregation.
+//! The column *where* lists the [roles](crate::entry::Roles); `pre` is a pre-aggregation.
 
 pub(crate) mod anomaly;
 pub(crate) mod average;
@@ -48,27 +49,27 @@ pub use self::range::{Range, RangeError, RangeState};
 pub use self::sum::{RangeSum, Sum};
 pub use self::tally::Tally;
 
-/// One value at one time.
+/// A value with its time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample<T> {
     /// Microseconds since the Unix epoch, or since any fixed instant: only differences matter.
     pub at: u64,
     /// The value, finite.
     pub value: T,
-    /// Whether the value is the bound of its type because the true one did not fit: the sum of a period can be, a
-    /// sample as it came cannot.
+    /// Whether the value is the bound of its type because the true value did not fit. This can hold for the sum of a
+    /// period, not for a raw sample.
     pub overflowed: bool,
 }
 
 impl<T> Sample<T> {
-    /// A value as it came.
+    /// A raw sample, which has not overflowed.
     #[inline]
     pub fn new(at: u64, value: T) -> Self {
         Self { at, value, overflowed: false }
     }
 }
 
-/// Why a sample was refused. The state is as if it had never come, with two exceptions: [`DifferenceOverflow`] keeps
+/// The reason why a sample was refused. The state does not change, with two exceptions: [`DifferenceOverflow`] stores
 /// the new reading, and [`TimeWentBack`] counts the refused sample.
 ///
 /// [`DifferenceOverflow`]: Self::DifferenceOverflow
@@ -76,7 +77,7 @@ impl<T> Sample<T> {
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
-    /// The difference of a counter left the range of its type. The new reading is remembered.
+    /// The difference of a counter left the range of its type. The new reading is stored.
     #[error(
         "the counter moved from {from} to {to}, a difference its type cannot hold; the next difference counts from {to}"
     )]
@@ -86,16 +87,16 @@ pub enum UpdateError {
         /// This reading.
         to: Number,
     },
-    /// The state was made by another spec.
+    /// Another spec made the state.
     #[error("this state belongs to another pipeline; start one with `Spec::start` of the spec that updates it")]
     ForeignState,
-    /// A batch for the states of many objects names a slot without a state.
+    /// A batch for the states of many objects contains a slot without a state.
     #[error("there is no state for slot {slot}; add states with `Spec::start` before the batch")]
     NoState {
         /// The slot.
         slot: u32,
     },
-    /// A ranged window takes samples in order of their bucket. The state counts how many were refused.
+    /// The sample is older than the newest bucket of a ranged window. The state counts such samples.
     #[error(
         "the sample at {at} us is older than the newest at {newest} us; send samples of a ranged sum in order of time"
     )]
@@ -110,7 +111,7 @@ pub enum UpdateError {
     Value(#[from] ValueError),
 }
 
-/// Why two states cannot be merged. Both are as before.
+/// The reason why two states cannot be merged. Neither state changes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MergeError {
@@ -118,97 +119,98 @@ pub enum MergeError {
     #[error("the states belong to different pipelines; merge windows of specs that share them (`Spec::shares_window`)")]
     Foreign,
     /// The algorithm has no exact merge.
-    #[error("this algorithm cannot merge states; aggregate all samples in one place")]
+    #[error("this algorithm cannot merge states; aggregate all samples of an object in one pipeline")]
     NotMergeable,
 }
 
-/// The number that stands for a result, for what follows in a pipeline.
+/// The value of a result, as the next link of a pipeline takes it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
     /// The number.
     pub number: Number,
-    /// Whether it is the bound of its type because the true one did not fit.
+    /// Whether the number is the bound of its type because the true value did not fit.
     pub overflowed: bool,
 }
 
 /// An aggregation over samples of type `T`.
 ///
-/// The built-in algorithms implement this trait, and so can an embedding program: implement it for all three types
-/// (`impl<T: Numeric> Algorithm<T> for Mine`), write an [`Entry`](crate::entry::Entry), and pass that to
-/// [`Registry::register`](crate::Registry::register). It then runs like a built-in one, in the same columns and at the
-/// same speed.
+/// The built-in algorithms implement this trait. An embedding program adds an algorithm in three steps: implement the
+/// trait for all three types (`impl<T: Numeric> Algorithm<T> for Mine`), write an [`Entry`](crate::entry::Entry), and
+/// pass that to [`Registry::register`](crate::Registry::register). A registered algorithm runs in the same columns and
+/// at the same speed as a built-in one.
 ///
-/// Reads never change state, and time only comes in as an argument.
+/// Reads never change a state, and time is always an argument.
 pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
-    /// What one object accumulates. It lies in a column beside those of other objects: keep it small and flat.
+    /// The data of one object. Columns store the states of many objects in one array: keep them small and flat.
     type State: Clone + fmt::Debug + PartialEq + Send + Sync + 'static;
 
     /// The state before the first sample.
     fn start(&self) -> Self::State;
 
-    /// Whether no sample was taken since the start.
+    /// Whether the state has taken no sample since the start.
     fn is_empty(&self, state: &Self::State) -> bool;
 
     /// Takes a sample.
     ///
     /// # Errors
     ///
-    /// When the sample is refused; the state is then unchanged.
+    /// If the sample is refused; the state is then unchanged.
     fn update(&self, state: &mut Self::State, sample: Sample<T>) -> Result<(), UpdateError>;
 
-    /// The result at time `now`, in microseconds. Its numbers are those of the entry's fields, in their order.
+    /// The result at time `now`, in microseconds. It holds the numbers of the entry's fields, in their order.
     ///
-    /// `now` can be before the newest sample, and is 0 where the caller wants the result as of that sample: take the
-    /// later of the two, and subtract with `saturating_sub`.
+    /// `now` can be earlier than the newest sample, and it is 0 if the caller wants the result at the time of that
+    /// sample: use the later of the two times, and subtract with `saturating_sub`.
     fn report(&self, state: &Self::State, now: u64) -> Report<Record>;
 
-    /// The number that stands for the result: the one at index `value` of the report. The default makes the whole
-    /// report; an algorithm that ends a million periods at once gives it directly.
+    /// The value of the result: the number at index `value` of the report. The default makes the whole report; override
+    /// it to make the end of many periods cheaper.
     #[inline]
     fn value(&self, state: &Self::State, now: u64, value: usize) -> Option<Measured> {
         let record = self.report(state, now).forced()?;
         Some(Measured { number: record.get(value)?, overflowed: record.flaw() == Some(Flaw::Overflow) })
     }
 
-    /// Whether every finite sample is taken, whatever its time and the state. Batches then need no way back.
+    /// Whether every finite sample is taken, for all times and states. A batch then needs no rollback.
     fn takes_every_sample(&self) -> bool {
         false
     }
 
-    /// Adds what `from` accumulated to `into`, for algorithms whose entry claims that they merge.
+    /// Merges the state `from` into `into`, for algorithms whose entry claims that they merge.
     ///
     /// # Errors
     ///
-    /// [`MergeError::NotMergeable`] for all others; `into` is then unchanged.
+    /// [`MergeError::NotMergeable`] for all other algorithms; `into` is then unchanged.
     fn merge(&self, into: &mut Self::State, from: &Self::State) -> Result<(), MergeError> {
         let _ = (into, from);
         Err(MergeError::NotMergeable)
     }
 
-    /// How many words hold a state; `None` if states differ in length. A single object's [`State`](crate::State) holds
-    /// the words in place, without a box: it [loads](Self::load) the state for each sample and [stores](Self::store)
-    /// it afterwards.
+    /// The number of words of a state; `None` if states differ in length. The [`State`](crate::State) of a single
+    /// object holds these words without a box: it [loads](Self::load) the algorithm's state for each sample and
+    /// [stores](Self::store) it afterwards.
     fn words(&self) -> Option<usize> {
         None
     }
 
-    /// The state that [`store`](Self::store) wrote into the words; `None` if these are not such words, and every sample
-    /// of the object is then refused.
+    /// The state that [`store`](Self::store) wrote into the words; `None` for other words, and every sample of the
+    /// object is then refused.
     ///
-    /// The default is [`restore`](Self::restore), with its checks. Only `store` writes there, so an algorithm with
-    /// [words](Self::words) that overrides both may leave the checks out, and costs a few instructions a sample.
+    /// The default is [`restore`](Self::restore), with its checks. Only `store` writes these words, so an algorithm
+    /// with [words](Self::words) that overrides both can omit the checks, which makes a sample a few instructions
+    /// cheaper.
     #[inline]
     fn load(&self, words: &[u64]) -> Option<Self::State> {
         self.restore(&mut Words::new(words)).ok()
     }
 
-    /// Writes the state into as many words as [`words`](Self::words) says. The default is [`save`](Self::save).
+    /// Writes the state into [`words`](Self::words) words. The default is [`save`](Self::save).
     #[inline]
     fn store(&self, state: &Self::State, words: &mut [u64]) {
         self.save(state, &mut WordWriter::at(words));
     }
 
-    /// The most bytes that a state allocates beyond its own size.
+    /// The upper bound of the bytes that a state allocates in addition to its own size.
     fn heap_bytes(&self) -> usize {
         0
     }
@@ -220,29 +222,29 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When the words end early, or hold a value that neither the start nor a sequence of samples leads to.
+    /// If the words end early, or hold a value that no sequence of samples produces.
     fn restore(&self, words: &mut Words<'_>) -> Result<Self::State, RestoreError>;
 
     /// Reads words that an older `version` of this algorithm's entry wrote.
     ///
     /// # Errors
     ///
-    /// As [`restore`](Self::restore). The default knows no older version.
+    /// As [`restore`](Self::restore). The default refuses every older version.
     fn migrate(&self, version: u16, words: &mut Words<'_>) -> Result<Self::State, RestoreError> {
         let _ = words;
         Err(RestoreError::UnknownAlgorithmVersion { found: version })
     }
 }
 
-/// An algorithm that scores one value a period against what it has learnt.
+/// An algorithm that scores one value for each period against a model of the earlier values.
 ///
-/// The value comes through [`update`](Algorithm::update). Whether a period without samples counts as the value 0 is not
-/// the detector's affair: the pipeline around it decides by its rule for [`Silence`](crate::Silence), and keeps whether
-/// the newest period had samples. The score, the expected value and the band are the fields of its entry that have
-/// these [roles](crate::entry::Role).
+/// [`update`](Algorithm::update) takes the value. The pipeline, not the detector, decides with its rule for
+/// [`Silence`](crate::Silence) whether a period without samples counts as the value 0, and it stores whether the newest
+/// period had samples. The score, the expected value and the band are the fields of the entry with these
+/// [roles](crate::entry::Role).
 pub trait Detector<T: Numeric>: Algorithm<T> {
-    /// A period passed that gave no value: it had no samples, and the rule for silence makes no 0 of it. The default
-    /// does nothing; a detector with a season moves on in it.
+    /// Ends a period without a value: the period had no samples, and the rule for silence does not count it as 0. The
+    /// default does nothing; a seasonal detector advances in its season.
     fn pass_silence(&self, state: &mut Self::State) {
         let _ = state;
     }

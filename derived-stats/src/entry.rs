@@ -1,7 +1,7 @@
-//! The entry of an algorithm: everything that the rest of the program must know about it.
+//! The entry of an algorithm: its name, roles, arguments, fields and claims.
 //!
 //! An algorithm is one file: parameters, state, [`Algorithm`](crate::Algorithm), documentation, tests, and one static
-//! [`Entry`]. From the entries follow name resolution and its error texts, argument checks, the check of proxy types,
+//! [`Entry`]. The entries drive name resolution and its error texts, argument checks, the check of proxy types,
 //! `explain`, the encodings of results (JSON, CSV, InfluxDB), and the property suite.
 //!
 //! To add a built-in algorithm:
@@ -13,7 +13,7 @@
 //! 5. add a pipeline for each of its roles to `PIPELINES` in `tests/golden/states.rs`, and write the files with
 //!    `cargo test -p derived-stats --test golden -- --ignored record_`.
 //!
-//! Tests fail for a forgotten step.
+//! A test fails if a step is missing.
 //!
 //! ```
 //! use derived_stats::entry::Entry;
@@ -39,66 +39,67 @@ pub use self::argument::{Argument, ArgumentError, ArgumentKind, Given};
 pub use self::build::Built;
 pub use self::field::{Field, FieldKind, Form, NumberKind, Role, TextSource, Unit};
 
-/// Where an algorithm may stand in an annotation.
+/// The positions in an annotation at which an algorithm is allowed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Roles {
-    /// `raw:NAME`: it takes every sample, and there is a result after each.
+    /// `raw:NAME`: the algorithm takes every sample, with a result after each.
     pub inline: bool,
-    /// `1-raw:NAME`: it takes the samples of one period, and starts anew with the next.
+    /// `1-raw:NAME`: the algorithm takes the samples of one period, and is reset for the next.
     pub period: bool,
-    /// `1.NAME-raw:…`: it makes the one value of a period that a detector or another pre-aggregation sees.
+    /// `1.NAME-raw:…`: the algorithm makes one value of a period, for a detector or another pre-aggregation.
     pub pre_aggregation: bool,
-    /// `DSAnomaly:NAME`: it takes one value a period and scores it; inline, it scores every sample.
+    /// `DSAnomaly:NAME`: the algorithm scores one value for each period; inline, it scores every sample.
     pub detector: bool,
 }
 
 impl Roles {
-    /// Inline and per period, and as pre-aggregation: an aggregate with a value.
+    /// Inline, periodic, and as pre-aggregation: an aggregate with a single value.
     pub const AGGREGATE: Self = Self { inline: true, period: true, pre_aggregation: true, detector: false };
     /// A detector.
     pub const DETECTOR: Self = Self { inline: true, period: false, pre_aggregation: false, detector: true };
     /// Inline only.
     pub const INLINE: Self = Self { inline: true, period: false, pre_aggregation: false, detector: false };
-    /// Inline and per period.
+    /// Inline and periodic.
     pub const PERIOD: Self = Self { inline: true, period: true, pre_aggregation: false, detector: false };
 }
 
-/// What Sandesh declares a field of this result as.
+/// The type of a result in Sandesh.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ResultType {
-    /// A number. Results are one number, shown bare or as `{"value": …}`.
+    /// A number. The JSON form is the number, or `{"value": …}`.
     Number,
-    /// A struct of this name, such as `AnomalyResult`; any package may stand before it.
+    /// A struct of this name, such as `AnomalyResult`, in any package.
     Struct(&'static str),
 }
 
-/// What an algorithm claims about its arithmetic. The property suite holds each claim.
+/// The claims of an algorithm about its arithmetic. The property suite tests each claim.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Claims {
     /// [`Algorithm::merge`](crate::Algorithm::merge) of two states equals one pass over both inputs, for all arguments.
-    /// Sums of doubles may round otherwise.
+    /// Sums of doubles may be rounded differently.
     pub merges: bool,
     /// For integers, the order of the samples makes no difference, as long as no partial sum leaves the type.
     pub order_insensitive: bool,
-    /// Every value lies between the smallest and the largest sample, but for rounding of doubles and marked overflows.
+    /// Every value is between the smallest and the largest sample, except for rounding of doubles and flagged
+    /// overflows.
     pub within_samples: bool,
-    /// Samples that are all multiplied by a power of two multiply every value by it (doubles, away from the limits).
+    /// Multiplying all samples by a power of two multiplies every value by it (doubles, far from the limits).
     pub scales: bool,
 }
 
-/// What `explain` prints of one compiled algorithm.
+/// The output of `explain` for one compiled algorithm.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Explanation {
-    /// What it computes, without subject and full stop: "the sum of all samples".
+    /// The result, without subject and full stop: "the sum of all samples".
     pub sentence: String,
-    /// Further lines: a label of one word, and a text.
+    /// More lines: a label of one word, and a text.
     pub lines: Vec<(&'static str, String)>,
     /// Facts for programs: group, name, number.
     pub facts: Vec<(&'static str, &'static str, Number)>,
 }
 
 impl Explanation {
-    /// One sentence.
+    /// An explanation of one sentence.
     pub fn new(sentence: impl Into<String>) -> Self {
         Self { sentence: sentence.into(), ..Self::default() }
     }
@@ -124,7 +125,7 @@ type Fields = fn(&Given<'_>, ValueType) -> Cow<'static, [Field]>;
 
 /// The entry of one algorithm in the menu. One `static` in the algorithm's file.
 ///
-/// See `examples/register.rs` for a whole one.
+/// See `examples/register.rs` for a complete entry.
 #[derive(Debug)]
 pub struct Entry {
     name: &'static str,
@@ -165,15 +166,14 @@ impl Entry {
         }
     }
 
-    /// The same with arguments, in the order in which they are written.
+    /// Adds arguments, in the order of the annotation.
     #[must_use]
     pub const fn arguments(mut self, arguments: &'static [Argument]) -> Self {
         self.arguments = arguments;
         self
     }
 
-    /// The same with results that are a struct of `fields`; [`Record`](crate::Record)s hold the numeric ones in this
-    /// order.
+    /// Makes the result a struct of `fields`; a [`Record`](crate::Record) holds the numeric fields in this order.
     #[must_use]
     pub const fn structured(mut self, result_type: &'static str, fields: &'static [Field]) -> Self {
         self.fields = FieldsOf::Fixed(fields);
@@ -181,7 +181,7 @@ impl Entry {
         self
     }
 
-    /// The same with fields that depend on the arguments or the element type of the metric.
+    /// Makes the result a struct with fields that depend on the arguments or the element type of the metric.
     #[must_use]
     pub const fn structured_by(mut self, result_type: &'static str, fields: Fields) -> Self {
         self.fields = FieldsOf::ByArguments(fields);
@@ -189,65 +189,65 @@ impl Entry {
         self
     }
 
-    /// The same with a text of its own for `explain`. The function gets the arguments and the length in seconds of the
-    /// period that the values are of, if there is one.
+    /// Sets the function that makes the output of `explain`, from the arguments and the length in seconds of the period
+    /// of the values, if there is one.
     #[must_use]
     pub const fn explained(mut self, explain: Explain) -> Self {
         self.explain = Some(explain);
         self
     }
 
-    /// The same with claims about its arithmetic.
+    /// Sets the claims about the arithmetic.
     #[must_use]
     pub const fn claims(mut self, claims: Claims) -> Self {
         self.claims = claims;
         self
     }
 
-    /// The same with another version of the state's words. Raised when the words change; the algorithm's
-    /// [`migrate`](crate::Algorithm::migrate) reads the older ones.
+    /// Sets the version of the state's words. Increase it when the words change; the algorithm's
+    /// [`migrate`](crate::Algorithm::migrate) reads the older versions.
     #[must_use]
     pub const fn version(mut self, version: u16) -> Self {
         self.version = version;
         self
     }
 
-    /// The name in annotations; of a detector, the one behind `DSAnomaly:`.
+    /// The name in annotations; for a detector, the name after `DSAnomaly:`.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Where it may stand.
+    /// The positions at which the algorithm is allowed.
     pub fn roles(&self) -> Roles {
         self.roles
     }
 
-    /// Its arguments, in the order in which they are written.
+    /// The arguments, in the order of the annotation.
     pub fn argument_list(&self) -> &'static [Argument] {
         self.arguments
     }
 
-    /// What Sandesh declares its result as.
+    /// The type of the result in Sandesh.
     pub fn result_type(&self) -> ResultType {
         self.result_type
     }
 
-    /// What it computes, without subject and full stop.
+    /// The result, without subject and full stop.
     pub fn summary(&self) -> &'static str {
         self.summary
     }
 
-    /// What it claims.
+    /// The claims about the arithmetic.
     pub fn claim_list(&self) -> Claims {
         self.claims
     }
 
-    /// The version of its state's words.
+    /// The version of the state's words.
     pub fn state_version(&self) -> u16 {
         self.version
     }
 
-    /// The fields of its results for these arguments and element type.
+    /// The fields of the results for these arguments and this element type.
     pub fn fields(&self, given: &Given<'_>, metric: ValueType) -> Cow<'static, [Field]> {
         match self.fields {
             FieldsOf::Fixed(fields) => Cow::Borrowed(fields),
@@ -255,7 +255,7 @@ impl Entry {
         }
     }
 
-    /// What `explain` prints; `seconds` is the length of the period that the values are of.
+    /// The output of `explain`; `seconds` is the length of the period of the values.
     pub fn explain(&self, given: &Given<'_>, seconds: Option<u64>) -> Explanation {
         match self.explain {
             Some(explain) => explain(given, seconds),
@@ -267,7 +267,7 @@ impl Entry {
         (self.build)(given)
     }
 
-    /// Arguments that would do, for an error text; empty if none are needed.
+    /// An example of the required arguments, for error texts; empty if there are none.
     pub fn example(&self) -> String {
         let examples: Vec<&str> =
             self.arguments.iter().filter(|argument| argument.is_required()).map(Argument::example).collect();
@@ -275,7 +275,7 @@ impl Entry {
     }
 }
 
-/// Entries are statics: one entry, one address.
+/// Entries are statics: an entry is equal only to itself.
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         core::ptr::eq(self, other)

@@ -1,8 +1,8 @@
 //! One link of a pipeline: an algorithm with its parameters for one element type, behind an object-safe trait.
 //!
-//! [`Algorithm`] has an associated state type, so it cannot be a trait object as it is. A [`Link`] gives out what holds
-//! states: [columns](crate::column), in which the states of many objects lie side by side and the dispatch is paid once
-//! for many of them, and [cells](Cell), the location of one object's state within a [`State`](crate::State).
+//! [`Algorithm`](crate::Algorithm) has an associated state type, so it cannot be a trait object. A [`Link`] has two
+//! forms of storage: [columns](crate::column), arrays of the states of many objects with one dynamic dispatch for many
+//! of them, and [cells](Cell), the storage of one object's state within a [`State`](crate::State).
 
 mod typed;
 
@@ -20,42 +20,42 @@ use crate::saved::{RestoreError, Words};
 
 pub(crate) use self::typed::{Shared, TypedLink};
 
-/// A link, whatever its algorithm and element type.
+/// A link of any algorithm and element type.
 pub(crate) trait Link: fmt::Debug + Send + Sync {
     /// An empty column of states.
     fn column(&self) -> Box<dyn Column>;
 
-    /// Whether every finite sample of its type is taken.
+    /// Whether the link takes every finite sample of its type.
     fn takes_every_sample(&self) -> bool;
 
-    /// How many words hold a state; `None` if it is boxed.
+    /// The number of words of a state; `None` if states are boxed.
     fn words(&self) -> Option<usize>;
 
-    /// The most bytes that a state takes beside its words.
+    /// The upper bound of the bytes that a state takes in addition to its words.
     fn heap_bytes(&self) -> usize;
 
-    /// Puts a cell into the state before the first sample.
+    /// Resets a cell to the state before the first sample.
     fn reset(&self, cell: CellMut<'_>);
 
-    /// The state before the first sample, for a link whose states do not lie in words.
+    /// The state before the first sample, for a link with boxed states.
     fn start_boxed(&self) -> Box<dyn BoxedState>;
 
-    /// Whether no sample was taken.
+    /// Whether the cell has taken no sample.
     fn is_empty(&self, cell: Cell<'_>) -> bool;
 
     /// Takes a sample.
     fn update(&self, cell: CellMut<'_>, at: u64, measured: Measured) -> Result<(), UpdateError>;
 
-    /// Ends the cell's period: what it came to. The cell is then as before its first sample.
+    /// Ends the period of the cell: returns its value and resets the cell.
     fn take(&self, cell: CellMut<'_>, now: u64) -> Taken;
 
-    /// Takes a value, and gives the one that stands for the result then; `None` if it was refused or there is none.
+    /// Takes a value, and returns the value of the new result; `None` if the value is refused or the result has none.
     fn pass(&self, cell: CellMut<'_>, now: u64, measured: Measured) -> Option<Measured>;
 
-    /// Takes a value, and gives the result then; `None` if it was refused.
+    /// Takes a value, and returns the new result; `None` if the value is refused.
     fn score(&self, cell: CellMut<'_>, now: u64, measured: Measured) -> Option<Report<Record>>;
 
-    /// A period passed without a value.
+    /// Ends a period without a value.
     fn pass_silence(&self, cell: CellMut<'_>);
 
     /// The result.
@@ -64,33 +64,33 @@ pub(crate) trait Link: fmt::Debug + Send + Sync {
     /// Appends the saved words.
     fn save(&self, cell: Cell<'_>, words: &mut Vec<u64>);
 
-    /// Reads back what a `version` of the algorithm saved.
+    /// Restores a state that `version` of the algorithm saved.
     fn restore(&self, cell: CellMut<'_>, version: u16, words: &mut Words<'_>) -> Result<(), RestoreError>;
 }
 
-/// One object's state of one link.
+/// The storage of one object's state of one link.
 #[derive(Clone, Copy)]
 pub(crate) enum Cell<'s> {
     Boxed(&'s dyn BoxedState),
     Words(&'s [u64]),
 }
 
-/// The same, to change.
+/// A mutable [`Cell`].
 pub(crate) enum CellMut<'s> {
     Boxed(&'s mut dyn BoxedState),
     Words(&'s mut [u64]),
 }
 
-/// What a period came to.
+/// The outcome of a period.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
-    /// Whether it had samples.
+    /// Whether the period had samples.
     pub(crate) is_sampled: bool,
-    /// The number that stands for its result.
+    /// The value of its result.
     pub(crate) value: Option<Measured>,
 }
 
-/// A state that does not lie in words.
+/// A boxed state.
 pub(crate) trait BoxedState: Any + fmt::Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
@@ -116,7 +116,7 @@ impl<S: Any + Clone + fmt::Debug + PartialEq + Send + Sync> BoxedState for S {
     }
 }
 
-/// A value as it came, on its way into a link.
-pub(crate) fn as_it_came(number: Number) -> Measured {
+/// A raw sample, which has not overflowed.
+pub(crate) fn raw_value(number: Number) -> Measured {
     Measured { number, overflowed: false }
 }

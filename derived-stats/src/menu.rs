@@ -1,4 +1,4 @@
-//! The menu: one line for each algorithm, and the way from the names of an annotation to entries.
+//! The menu: the list of built-in algorithms, and the resolution of names in annotations.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -21,9 +21,9 @@ static MENU: [&Entry; 8] = [
     &sum::ENTRY,
 ];
 
-/// The name in annotations behind which the name of a detector stands: `DSAnomaly:EWM:0.1`.
+/// The name before the name of a detector in annotations: `DSAnomaly:EWM:0.1`.
 pub const DETECTOR_CALL: &str = "DSAnomaly";
-/// The same with what follows it.
+/// [`DETECTOR_CALL`] with its separator.
 const DETECTOR_PREFIX: &str = "DSAnomaly:";
 
 /// The built-in algorithms.
@@ -31,20 +31,20 @@ pub fn menu() -> &'static [&'static Entry] {
     &MENU
 }
 
-/// A name of an annotation, resolved: the entry, and its arguments checked.
+/// A resolved call of an annotation: the entry, and the checked arguments.
 pub(crate) struct Resolved<'a> {
     pub(crate) entry: &'static Entry,
     pub(crate) given: Given<'a>,
     pub(crate) built: Built,
-    /// The arguments as they were written, one text each.
+    /// The arguments as written, one text each.
     pub(crate) texts: Vec<&'a str>,
     /// Name and arguments in canonical form.
     pub(crate) call: String,
-    /// The arguments, or their place.
+    /// The span of the arguments, or the position at which they are missing.
     pub(crate) span: Span,
 }
 
-/// The algorithm that an annotation calls.
+/// Resolves the algorithm of an annotation.
 pub(crate) fn algorithm<'a>(
     annotation: &Annotation,
     call: &'a Call,
@@ -66,7 +66,7 @@ pub(crate) fn algorithm<'a>(
     }
 }
 
-/// The names that fit the period as it is written, of entries that are not detectors.
+/// The names that are allowed with the written period, of entries that are not detectors.
 fn fitting<'a>(annotation: &Annotation, known: impl Iterator<Item = &'a Entry>) -> Vec<String> {
     let period = annotation.period();
     if period.is_some_and(|period| !period.chain().is_empty()) {
@@ -86,7 +86,7 @@ fn fitting<'a>(annotation: &Annotation, known: impl Iterator<Item = &'a Entry>) 
     allowed
 }
 
-/// A link of a chain: an algorithm that makes one value of a period.
+/// Resolves a link of a chain: an algorithm that makes one value of a period.
 pub(crate) fn pre_aggregation<'a>(
     annotation: &Annotation,
     call: &'a Call,
@@ -104,7 +104,7 @@ pub(crate) fn pre_aggregation<'a>(
     }
 }
 
-/// `DSAnomaly:NAME[:arguments]`.
+/// Resolves `DSAnomaly:NAME[:arguments]`.
 fn detector<'a>(
     annotation: &Annotation,
     call: &'a Call,
@@ -133,7 +133,7 @@ fn detector<'a>(
     }
 }
 
-/// Where a call stands, which decides how its arguments are written.
+/// The position of a call, which determines the syntax of its arguments.
 #[derive(Clone, Copy)]
 enum Position {
     /// `NAME:arguments`.
@@ -143,7 +143,7 @@ enum Position {
 }
 
 impl Position {
-    /// The call as it is written here.
+    /// The call in the syntax of this position.
     fn call(self, name: &str, arguments: &str) -> String {
         match self {
             _ if arguments.is_empty() => name.to_owned(),
@@ -162,7 +162,7 @@ fn resolve<'a>(
     position: Position,
 ) -> Result<Resolved<'a>, AnnotationError> {
     let taken = entry.argument_list();
-    // A text at the end takes all that follows.
+    // A text argument at the end takes the rest.
     let takes_rest = taken.last().is_some_and(|argument| argument.kind() == ArgumentKind::Text);
     let mut parts = arguments.split(taken.len() + usize::from(!takes_rest));
     let surplus = parts.get(taken.len()).copied();
@@ -192,7 +192,7 @@ struct Written<'a> {
 }
 
 impl Written<'_> {
-    /// The error of an argument, at its position in the annotation.
+    /// The error of an argument, with its span in the annotation.
     fn error(&self, error: ArgumentError) -> AnnotationError {
         let (annotation, arguments) = (self.annotation, self.arguments);
         match error {
@@ -216,7 +216,7 @@ impl Written<'_> {
         }
     }
 
-    /// The error of what is written behind the last argument.
+    /// The error for text after the last argument.
     fn surplus_error(&self, surplus: Text<'_>) -> AnnotationError {
         let (algorithm, taken) = (self.entry.name().to_owned(), self.entry.argument_list());
         let takes = taken.iter().map(|argument| argument.name().to_owned()).collect();
@@ -229,7 +229,7 @@ impl Written<'_> {
     }
 }
 
-/// Arguments, or a part of them, and where they stand.
+/// Arguments, or a part of them, with their position.
 #[derive(Clone, Copy)]
 struct Text<'a> {
     text: &'a str,
@@ -250,14 +250,14 @@ impl<'a> Text<'a> {
         Span { start: end, end }
     }
 
-    /// The text before the first `:` and that after it, which is empty without a `:`.
+    /// The text before and the text after the first `:`; the latter is empty without a `:`.
     fn split_first(self) -> (Self, Self) {
         let at = self.text.find(':').unwrap_or(self.text.len());
         let rest = (at + 1).min(self.text.len());
         (Self { text: &self.text[..at], ..self }, Self { text: &self.text[rest..], start: self.start + rest })
     }
 
-    /// Cut at each `:`, into `most` parts at most: the last one takes the rest. An empty text has none.
+    /// Splits at each `:` into at most `most` parts; the last part takes the rest. An empty text has no parts.
     fn split(self, most: usize) -> Vec<Self> {
         let mut start = self.start;
         let texts = self.text.splitn(most, ':').filter(|_| !self.text.is_empty());

@@ -3,12 +3,12 @@
 //! | | |
 //! |---|---|
 //! | source | `DSAnomaly` and `EWM` in `derived_stats_algo.h` of Contrail's sandesh library |
-//! | formula, units, range, error | those of [`ewm`](super::ewm) |
+//! | formula, units, range, error | as for [`ewm`](super::ewm) |
 //! | memory | 32 bytes an object |
-//! | cost | constant for each value, with a square root and a division; once more for each result |
+//! | cost | constant for each value, with a square root and a division; the same for each result |
 //!
-//! Adds to the moments of [`ewm`](super::ewm) what makes them a detector: a warm-up of 1/alpha samples in which there
-//! is no result, and the rule that two samples in a row within half a standard deviation are not worth sending.
+//! The detector adds two rules to the moments of [`ewm`](super::ewm): there is no result in the warm-up of 1/alpha
+//! samples, and the result is unchanged if this and the previous sample are within half a standard deviation.
 
 use alloc::borrow::Cow;
 
@@ -54,7 +54,7 @@ const METRIC: Field = Field::number(
 /// The fields of Contrail's `AnomalyResult`.
 static OF_U64: [Field; 8] = [SAMPLES, ALGO, CONFIG, Field::error(), MEAN, STDDEV, SIGMA, METRIC.role_of(Role::Value)];
 
-/// The same with the newest value in its own type: the original's `metric` cannot hold it.
+/// The same fields, and the newest value in its own type, which the original's `metric` cannot hold.
 static OF_OTHERS: [Field; 9] =
     [SAMPLES, ALGO, CONFIG, Field::error(), MEAN, STDDEV, SIGMA, METRIC.without_column(), NEWEST];
 
@@ -80,13 +80,13 @@ fn explain(given: &Given<'_>, seconds: Option<u64>) -> Explanation {
 
 /// The detector's parameter.
 ///
-/// 32 bytes an object. For a million objects a close costs some 10 ns each.
+/// 32 bytes an object. A close of a million objects takes about 10 ns for each object.
 ///
 /// ```
 /// use derived_stats::entry::Role;
 /// use derived_stats::{Number, Pipeline};
 ///
-/// // Behind `1.DSSum-` it would see the sum of each period; inline it scores every sample.
+/// // After `1.DSSum-` the detector takes the sum of each period; inline it scores every sample.
 /// let mut flows = Pipeline::parse("raw:DSAnomaly:EWM:0.8")?;
 /// flows.update(0, Number::U64(197))?;
 /// let result = flows.report(0).forced().expect("ready after 1/0.8 samples");
@@ -100,23 +100,23 @@ pub struct Anomaly {
     warm_up: u64,
 }
 
-/// The detector's state of one object: 32 bytes.
+/// The state of the detector for one object: 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AnomalyState<T> {
     moments: Moments,
     newest: T,
-    /// The count above the three marks.
+    /// The number of samples, and in the three lowest bits the flags.
     packed: u64,
 }
 
-/// The newest sample scored a small sigma: kept, so that the next one need not compute it again.
+/// The sigma of the newest sample is small. Stored, so that the next sample does not compute it again.
 const QUIET: u64 = 1;
-/// The sample before the newest scored a small sigma. At first it did: its sigma counts as 0.
+/// The sigma of the previous sample is small. Before the first sample it counts as 0.
 const WAS_QUIET: u64 = 2;
 /// The newest sample is the bound of an overflowed sum.
 const BOUND: u64 = 4;
-/// All marks.
-const MARKS: u64 = WAS_QUIET | BOUND | QUIET;
+/// All flags.
+const FLAGS: u64 = WAS_QUIET | BOUND | QUIET;
 /// One sample.
 const SAMPLE: u64 = 8;
 
@@ -127,8 +127,8 @@ impl<T: Numeric> AnomalyState<T> {
     }
 
     #[inline]
-    fn has(&self, mark: u64) -> bool {
-        self.packed & mark != 0
+    fn has(&self, flag: u64) -> bool {
+        self.packed & flag != 0
     }
 
     #[inline]
@@ -160,11 +160,11 @@ impl Anomaly {
 }
 
 #[inline]
-fn mark(mark: u64, is_set: bool) -> u64 {
-    mark * u64::from(is_set)
+fn flag(flag: u64, is_set: bool) -> u64 {
+    flag * u64::from(is_set)
 }
 
-/// The original's cast to u64. A double outside the range, undefined there, stops at the bound.
+/// The cast to u64 of the original. A double outside the range, for which the original is undefined, saturates.
 fn metric(newest: Number) -> u64 {
     match newest {
         Number::F64(value) => value as u64,
@@ -190,10 +190,10 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
         state.moments.update(self.alpha, sample.value.to_f64());
         state.newest = sample.value;
         let is_quiet = state.sigma().abs() < QUIET_SIGMA;
-        // The marks filled with ones carry the next one into the count.
-        let counted = ((state.packed | MARKS) + 1).min(MAX_SAMPLES * SAMPLE);
+        // All flags are set, so that adding one carries into the count.
+        let counted = ((state.packed | FLAGS) + 1).min(MAX_SAMPLES * SAMPLE);
         let was_quiet = (state.packed & QUIET) * (WAS_QUIET / QUIET);
-        state.packed = counted | mark(QUIET, is_quiet) | mark(BOUND, sample.overflowed) | was_quiet;
+        state.packed = counted | flag(QUIET, is_quiet) | flag(BOUND, sample.overflowed) | was_quiet;
         Ok(())
     }
 
@@ -239,7 +239,7 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
         }
     }
 
-    /// Whether the newest sample is quiet follows from the moments: it is not saved.
+    /// Does not save whether the newest sample is quiet: `restore` computes it from the moments.
     fn save(&self, state: &AnomalyState<T>, words: &mut WordWriter<'_>) {
         state.moments.save(words);
         let flags = u64::from(state.has(BOUND)) << 1 | u64::from(state.has(WAS_QUIET));
@@ -255,10 +255,10 @@ impl<T: Numeric> Algorithm<T> for Anomaly {
             return Err(RestoreError::invalid("samples", packed));
         }
         let samples = packed >> 2;
-        // Before the first sample nothing was loud.
+        // Without samples the newest sample counts as quiet.
         let is_quiet = samples == 0 || moments.sigma(newest.to_f64()).abs() < QUIET_SIGMA;
-        let marks = mark(QUIET, is_quiet) | mark(WAS_QUIET, packed & 1 != 0) | mark(BOUND, packed & 2 != 0);
-        let state = AnomalyState { moments, newest, packed: (samples * SAMPLE) | marks };
+        let flags = flag(QUIET, is_quiet) | flag(WAS_QUIET, packed & 1 != 0) | flag(BOUND, packed & 2 != 0);
+        let state = AnomalyState { moments, newest, packed: (samples * SAMPLE) | flags };
         if samples == 0 && state != self.start() {
             return Err(RestoreError::invalid("samples", packed));
         }

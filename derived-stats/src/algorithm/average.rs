@@ -1,4 +1,4 @@
-//! `DSAvg[:range]`: the mean of all samples, or of those of the last `range` seconds.
+//! `DSAvg[:range]`: the mean of all samples, or of the samples of the last `range` seconds.
 //!
 //! ```text
 //! mean = (x1 + x2 + ... + xn) / n
@@ -7,17 +7,18 @@
 //! | | |
 //! |---|---|
 //! | source | `DSAvg` in `derived_stats_algo.h` of Contrail's sandesh library |
-//! | unit and type | those of the metric |
+//! | unit and type | as the metric |
 //! | range | from the smallest to the largest sample |
-//! | error | integers: cut to a whole number; doubles: that of the sum, divided by n, and one rounding |
+//! | error | integers: truncated to an integer; doubles: the error of the sum, divided by n, and one rounding |
 //! | memory | 16 bytes an object; over a window 8 bytes and up to 8 KiB |
 //! | cost | constant for each sample, a division for each result; over a window amortised constant |
 //!
-//! Sum and count are kept, and not a running mean, because the sum of integers is exact. If it leaves the type, the
-//! mean is that of the bound and carries an error; over a window integers are added in 128 bits and cannot.
+//! The state is the sum and the count, not a running mean, because the sum of integers is exact. If the sum leaves the
+//! range of the type, the mean is computed from the bound and carries an error. Over a window, integers are added in
+//! 128 bits and cannot overflow.
 //!
 //! The mean of integers is an integer, truncated towards zero. The original divides a negative sum by an unsigned
-//! count and reports garbage; here negatives are right.
+//! count, which gives a wrong result; here the mean of negative integers is correct.
 
 use crate::algorithm::range::{RANGE, explain_window, window};
 use crate::algorithm::tally::state_is_tally;

@@ -1,4 +1,4 @@
-//! `DSChange`: the newest sample, worth sending only when it differs from the one before.
+//! `DSChange`: the newest sample, reported as unchanged if it equals the previous one.
 //!
 //! ```text
 //! value = xn, unchanged while xn = x(n-1)
@@ -7,12 +7,12 @@
 //! | | |
 //! |---|---|
 //! | source | `DSChange` in `derived_stats_algo.h` of Contrail's sandesh library |
-//! | unit, type and range | those of the metric |
+//! | unit, type and range | as the metric |
 //! | error | none |
 //! | memory | 16 bytes an object |
 //! | cost | constant for each sample |
 //!
-//! The original compares its first sample with an uninitialised value; here the first sample is always new.
+//! The original compares its first sample with an uninitialised value; here the first sample always counts as a change.
 
 use crate::algorithm::tally::state_is_tally;
 use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError};
@@ -27,7 +27,7 @@ pub(crate) static ENTRY: Entry = Entry::new("DSChange", Roles::AGGREGATE, SUMMAR
 
 const SUMMARY: &str = "the newest sample, unchanged while it equals the one before";
 
-/// Passes the newest sample through and calls a repetition unchanged.
+/// Returns the newest sample, and reports a repeated value as unchanged.
 ///
 /// 16 bytes an object.
 ///

@@ -10,26 +10,26 @@
 //!
 //! | | |
 //! |---|---|
-//! | unit | mean and deviation: the metric's; sigma: deviations |
+//! | unit | mean and deviation: the unit of the metric; sigma: deviations |
 //! | range | mean: within the samples and 0; deviation: 0 to twice the largest sample by size; sigma: see below |
 //! | error | mean: at most `4 * n * 2^-53 * M`, variance: `16 * n * (n+2) * 2^-53 * M^2`, for n samples of size M at most |
 //! | memory | 32 bytes an object |
 //! | cost | constant for each sample; a square root and a division for each result |
 //!
-//! A property test holds the error against exact arithmetic.
+//! A property test compares the error with exact arithmetic.
 //!
 //! This is the incremental form of T. Finch, "Incremental calculation of weighted mean and variance" (2009), section 9,
-//! in the order and association of `derived_stats_algo.h`, so every bit agrees with the original: no fused
-//! multiply-add, `d*d` and not `pow`. Its properties are kept too, because alarms are tuned to them:
+//! in the order and association of `derived_stats_algo.h`, so the results equal those of the original bit for bit: no
+//! fused multiply-add, `d*d` and not `pow`. The properties of the original stay too, because alarms are tuned to them:
 //!
 //! * mean and variance start at 0, so a flat series scores `sqrt((1-a)/a)` at first and needs about 1/a samples;
-//! * (3) uses the mean that already holds x, hence |sigma| <= sqrt((1-a)/a): 3 for 0.1, and a threshold above that
-//!   can never fire;
-//! * on a flat series the mean stops a few ulp short while the variance goes on decaying, so sigma settles at
+//! * (3) uses the mean that includes x, hence |sigma| <= sqrt((1-a)/a): 3 for 0.1, and an alarm with a higher threshold
+//!   never fires;
+//! * on a flat series the mean stays a few ulp below the samples while the variance decays, so sigma converges to
 //!   1/sqrt(1-a) (1.054 for 0.1) instead of 0.
 //!
-//! A double beyond 1e150 has no finite square; the original's variance is then infinite for ever. Here such a sample
-//! counts as that bound, and the result carries an error ([`TOO_LARGE`](crate::TOO_LARGE)).
+//! The square of a double beyond 1e150 can overflow, and the variance of the original then stays infinite. Here such a
+//! sample counts as that bound, and the result carries an error ([`TOO_LARGE`](crate::TOO_LARGE)).
 
 mod alpha;
 mod moments;
@@ -83,7 +83,7 @@ pub(crate) const NEWEST: Field = Field::number("value", NumberKind::Metric, Unit
     .column("metric")
     .beyond_original();
 
-/// Adds what `explain` prints about a weighted mean.
+/// Adds the lines of `explain` about a weighted mean.
 pub(crate) fn explain_moments(explanation: Explanation, given: &Given<'_>) -> Explanation {
     let Ok(alpha) = alpha(given).map(Alpha::get) else {
         return explanation;
@@ -121,7 +121,7 @@ pub struct Ewm {
     alpha: Alpha,
 }
 
-/// The moments, the count and the newest sample.
+/// The moments, the number of samples and the newest sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct EwmState<T> {
     moments: Moments,
@@ -154,7 +154,7 @@ impl<T: Numeric> Algorithm<T> for Ewm {
         Ok(())
     }
 
-    /// Without samples, the moments are 0 and there is no newest one: so the original shows it.
+    /// Without samples the moments are 0 and the newest sample is absent, as in the original.
     fn report(&self, state: &EwmState<T>, _now: u64) -> Report<Record> {
         let EwmState { moments, samples, newest } = state;
         let record = Record::new([

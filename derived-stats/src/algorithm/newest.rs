@@ -7,7 +7,7 @@
 //! | | |
 //! |---|---|
 //! | source | `DSNone` in `derived_stats_algo.h` of Contrail's sandesh library |
-//! | unit, type and range | those of the metric |
+//! | unit, type and range | as the metric |
 //! | error | none |
 //! | memory | 16 bytes an object |
 //! | cost | constant for each sample |
@@ -25,7 +25,7 @@ pub(crate) static ENTRY: Entry = Entry::new("DSNone", Roles::AGGREGATE, "the new
 })
 .claims(Claims { merges: false, order_insensitive: false, within_samples: true, scales: true });
 
-/// Passes the newest sample through.
+/// Returns the newest sample.
 ///
 /// 16 bytes an object.
 ///

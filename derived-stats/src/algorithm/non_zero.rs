@@ -1,4 +1,4 @@
-//! `DSNon0`: the newest sample, worth sending only while it is not zero.
+//! `DSNon0`: the newest sample, reported as unchanged while it is zero.
 //!
 //! ```text
 //! value = xn, unchanged while xn = 0
@@ -7,7 +7,7 @@
 //! | | |
 //! |---|---|
 //! | source | `DSNon0` in `derived_stats_algo.h` of Contrail's sandesh library |
-//! | unit, type and range | those of the metric |
+//! | unit, type and range | as the metric |
 //! | error | none |
 //! | memory | 16 bytes an object |
 //! | cost | constant for each sample |
@@ -26,7 +26,7 @@ pub(crate) static ENTRY: Entry =
     })
     .claims(Claims { merges: false, order_insensitive: false, within_samples: true, scales: true });
 
-/// Passes the newest sample through and calls a zero unchanged.
+/// Returns the newest sample, and reports a zero as unchanged.
 ///
 /// 16 bytes an object.
 ///

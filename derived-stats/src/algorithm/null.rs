@@ -1,4 +1,4 @@
-//! `DSNull`: the newest sample and the number of samples, for trying out the plumbing.
+//! `DSNull`: the newest sample and the number of samples, to test a configuration.
 //!
 //! ```text
 //! value = xn, samples = n
@@ -7,7 +7,7 @@
 //! | | |
 //! |---|---|
 //! | source | `DSNull` in `derived_stats_algo.h` of Contrail's sandesh library |
-//! | unit, type and range | those of the metric |
+//! | unit, type and range | as the metric |
 //! | error | none |
 //! | memory | 16 bytes an object |
 //! | cost | constant for each sample |
@@ -30,7 +30,7 @@ pub(crate) static ENTRY: Entry =
             ],
         );
 
-/// Counts samples and shows the newest.
+/// Counts samples and returns the newest.
 ///
 /// 16 bytes an object.
 ///
@@ -47,10 +47,10 @@ pub(crate) static ENTRY: Entry =
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Null;
 
-/// The newest sample and the count.
+/// The newest sample and the number of samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct NullState<T> {
-    /// The count, and in the lowest bit whether the sample is the bound of its type.
+    /// The number of samples, and in the lowest bit whether the newest sample is the bound of its type.
     samples: u64,
     value: T,
 }
@@ -109,7 +109,7 @@ impl<T: Numeric> Algorithm<T> for Null {
 
     fn restore(&self, words: &mut Words<'_>) -> Result<NullState<T>, RestoreError> {
         let state = NullState { samples: words.next("samples")?, value: words.finite("value")? };
-        // Without samples there is no mark and no value.
+        // Without samples there is neither a value nor a flag.
         if state.samples < 2 && state != NullState::default() {
             return Err(RestoreError::invalid("samples", state.samples));
         }

@@ -1,4 +1,4 @@
-//! `DSSum:range`: the sum of the last `range` seconds, in at most 256 buckets.
+//! The window of `DSSum:range` and `DSAvg:range`: the samples of the last `range` seconds, in at most 256 buckets.
 //!
 //! ```text
 //! sum(now) = the sum of the x of all buckets b with bucket(b + range) > now
@@ -6,20 +6,21 @@
 //!
 //! | | |
 //! |---|---|
-//! | unit and type | those of the metric; `range` in seconds |
+//! | unit and type | as the metric; `range` in seconds |
 //! | error | time: up to one bucket, 1/256 to 1/128 of the range; integers: none; doubles: two roundings for each sample |
 //! | memory | 8 bytes an object, and from the first sample on up to 257 buckets of 32 bytes (24 for doubles) |
-//! | cost | amortised constant for each sample; a read passes over the buckets that have left since the newest sample |
+//! | cost | amortised constant for each sample; a read iterates over the buckets that have expired since the newest sample |
 //!
-//! Time is cut into buckets of 2^s microseconds, s the least with 2^(s+8) >= range; a bucket leaves the window when
-//! the bucket that holds its start plus the range is reached. The rule is the original's (`derived_stats_algo.h`),
-//! without its defects: above 1073 s it overflowed an `int` and kept thousands of buckets; it aged only on update, so
-//! that a quiet object kept its last sum for ever; it took time 0 for "never"; and time going back moved the window.
-//! Here time 0 is a time, a read ages too, and a sample of an older bucket is refused and counted.
+//! Time is divided into buckets of 2^s microseconds, where s is the least number with 2^(s+8) >= range. A bucket
+//! expires when time reaches the bucket that contains its start plus the range. The rule is that of the original
+//! (`derived_stats_algo.h`) without its defects. In the original, a range above 1073 s overflows an `int` and keeps
+//! thousands of buckets; buckets expire only on update, so an object without samples keeps its last sum; time 0 means
+//! "never"; and a sample that is older than the previous one moves the window. Here time 0 is a time, buckets also
+//! expire on reads, and a sample of an older bucket is refused and counted.
 //!
-//! Buckets rather than samples bound the memory; adding and subtracting rather than re-adding bounds the cost of an
-//! update (amortised constant). The price with doubles is that rounding errors stay after their sample has left. A sum
-//! of doubles that reached the bound of the type has lost what it was; it is added anew from the buckets that are left.
+//! Storing buckets instead of samples bounds the memory. Adding and subtracting instead of summing again bounds the
+//! cost of an update (amortised constant). With doubles, a rounding error stays after its sample has expired. A sum of
+//! doubles that reached the bound of the type is computed again from the remaining buckets.
 
 mod buckets;
 
@@ -42,7 +43,7 @@ pub(crate) const RANGE: Argument = Argument::optional(
 )
 .absent_is(0);
 
-/// Reads the argument [`RANGE`]; `None` for no range, which is written by leaving it out or as 0.
+/// Reads the argument [`RANGE`]; `None` without a range, which an annotation writes as no argument or as 0.
 pub(crate) fn window(given: &Given<'_>) -> Result<Option<Range>, ArgumentError> {
     match given.whole(0) {
         None | Some(0) => Ok(None),
@@ -50,7 +51,8 @@ pub(crate) fn window(given: &Given<'_>) -> Result<Option<Range>, ArgumentError> 
     }
 }
 
-/// What `explain` prints of an algorithm that may have a window: `whole` without, else `windowed` and its length.
+/// The text of `explain` for an algorithm with an optional window: `whole` without a window, else `windowed` and its
+/// length.
 pub(crate) fn explain_window(given: &Given<'_>, whole: &str, windowed: &str) -> Explanation {
     let Ok(Some(range)) = window(given) else {
         return Explanation::new(whole);
@@ -106,12 +108,12 @@ impl Range {
         self.micros / 1_000_000
     }
 
-    /// The start of the bucket that holds `at`.
+    /// The start of the bucket that contains `at`.
     fn bucket(self, at: u64) -> u64 {
         at >> self.shift << self.shift
     }
 
-    /// The first bucket whose window no longer holds `bucket`.
+    /// The first bucket at which `bucket` has expired.
     fn end_of(self, bucket: u64) -> u64 {
         self.bucket(bucket.saturating_add(self.micros))
     }
@@ -126,17 +128,17 @@ impl<T: Numeric> RangeState<T> {
         self.0.is_none()
     }
 
-    /// How many samples were refused because their bucket was older than the newest.
+    /// The number of samples that were refused because their bucket was older than the newest.
     pub fn refused(&self) -> u64 {
         self.0.as_ref().map_or(0, |window| window.refused())
     }
 
-    /// How many buckets hold samples now: at most 256.
+    /// The number of buckets with samples: at most 256.
     pub fn buckets(&self) -> usize {
         self.0.as_ref().map_or(0, |window| window.len())
     }
 
-    /// The most that a window of `range` allocates.
+    /// The upper bound of the bytes that a window of `range` allocates.
     pub(crate) fn heap_bytes(range: Range) -> usize {
         Buckets::<T>::heap_bytes(range)
     }
@@ -152,7 +154,7 @@ impl<T: Numeric> RangeState<T> {
         self.0.as_ref()?.window(range, now)
     }
 
-    /// Adds the samples of another window, as if they had come in order of time among those of this one.
+    /// Adds the samples of another window, as if all samples had been taken in order of time.
     pub(crate) fn merge(&mut self, range: Range, from: &Self) {
         match (&mut self.0, &from.0) {
             (_, None) => {}
@@ -256,7 +258,7 @@ mod tests {
         let samples = [(0, f64::MAX), (500_000, f64::MAX), (900_000, -f64::MAX), (1_200_000, 3.0)];
         let (range, state) = doubles(&samples[..2]);
         let window = state.window(range, 1_000_000).expect("a full window");
-        assert_eq!(window.total(), (f64::MAX, true), "what is left is the bound itself");
+        assert_eq!(window.total(), (f64::MAX, true), "the remaining sample is the bound itself");
         let (range, state) = doubles(&samples);
         let marked = |now| state.window(range, now).map(|window| (window.total().1, window.mean().1));
         assert_eq!(marked(1_200_000), Some((true, true)), "two bounds of other signs do not make a sum");

@@ -1,4 +1,4 @@
-//! `DSSum[:range]`: the sum of all samples, or of those of the last `range` seconds.
+//! `DSSum[:range]`: the sum of all samples, or of the samples of the last `range` seconds.
 //!
 //! ```text
 //! sum = x1 + x2 + ... + xn
@@ -7,15 +7,15 @@
 //! | | |
 //! |---|---|
 //! | source | `DSSum` in `derived_stats_algo.h` of Contrail's sandesh library |
-//! | unit and type | those of the metric |
-//! | range | that of the type: u64, i64, finite doubles |
+//! | unit and type | as the metric |
+//! | range | the range of the type: u64, i64, finite doubles |
 //! | error | integers: none; doubles: at most `n * 2^-53 * (abs(x1) + ... + abs(xn))` |
 //! | memory | 16 bytes an object; over a window 8 bytes and up to 8 KiB |
 //! | cost | constant for each sample; over a window amortised constant |
 //!
-//! Integers are exact. The original wraps modulo 2^64; here the sum stops at the bound of the type, stays there, and
-//! every later result carries an error, because a wrapped total looks like an ordinary small number. Doubles are added
-//! in order of arrival. The sum over a window is [`RangeSum`].
+//! Integers are exact. The original wraps modulo 2^64; here the sum saturates, and every later result carries an error,
+//! because a wrapped sum cannot be distinguished from a correct small sum. Doubles are added in order of arrival. The
+//! sum over a window is [`RangeSum`].
 
 use crate::algorithm::range::{RANGE, explain_window, window};
 use crate::algorithm::tally::state_is_tally;

@@ -1,4 +1,4 @@
-//! The small state that most algorithms share: one value, a count, two marks.
+//! The state that most algorithms use: a value, the number of samples and two flags.
 
 use crate::algorithm::{Measured, Sample};
 use crate::number::{Number, Numeric};
@@ -6,11 +6,12 @@ use crate::record::Record;
 use crate::report::Flaw;
 use crate::saved::{RestoreError, WordWriter, Words};
 
-/// The largest count of samples in any state, so that marks fit beside it: a sample every microsecond for nine years.
+/// The largest number of samples that a state counts, which leaves bits for flags: one sample per microsecond for nine
+/// years.
 pub(super) const MAX_SAMPLES: u64 = (1 << 48) - 1;
 
 /// The part of `impl Algorithm<T>` that is the same for every algorithm whose state is a [`Tally`] and that takes every
-/// sample: all but taking a sample, reporting and merging.
+/// sample: all methods except `update`, `report`, `value` and `merge`.
 macro_rules! state_is_tally {
     ($T:ident) => {
         type State = $crate::algorithm::Tally<$T>;
@@ -57,38 +58,38 @@ macro_rules! state_is_tally {
 }
 pub(crate) use state_is_tally;
 
-/// A value, the number of samples behind it, and two marks: 16 bytes.
+/// A value, the number of its samples and two flags: 16 bytes.
 ///
-/// The value is a sum (`DSSum`, `DSAvg`) or the newest sample (`DSNone`, `DSNon0`, `DSChange`). One mark is set when it
-/// is the bound of its type because the true value did not fit, the other when the newest sample repeated the one
-/// before.
+/// The value is a sum (`DSSum`, `DSAvg`) or the newest sample (`DSNone`, `DSNon0`, `DSChange`). One flag is set if the
+/// value is the bound of its type because the true value did not fit, the other if the newest sample equals the
+/// previous one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tally<T> {
     value: T,
-    /// The count above the two marks.
+    /// The number of samples, and in the two lowest bits the flags.
     packed: u64,
 }
 
-/// The newest sample repeated the one before.
+/// The newest sample equals the previous one.
 const REPEATED: u64 = 1;
-/// The value is the bound of its type because the true one did not fit.
+/// The value is the bound of its type because the true value did not fit.
 const OVERFLOWED: u64 = 2;
 /// One sample.
 const SAMPLE: u64 = 4;
 
 impl<T: Numeric> Tally<T> {
-    /// Adds a sample to the sum, which stops at the bound of the type and stays there.
+    /// Adds a sample to the sum. The sum saturates, and keeps the bound from then on.
     #[inline]
     pub fn add(&mut self, sample: Sample<T>) {
-        // The first value is added to what changes no value, so that -0.0 keeps its sign, as in the original. Chosen,
-        // not jumped over: half of all first samples would be mispredicted.
+        // The first sample is added to the neutral element, so that -0.0 keeps its sign, as in the original. A select
+        // and not a branch, which would be mispredicted for half of all first samples.
         let before = if self.is_empty() { T::NEUTRAL } else { self.value };
         self.accumulate(before, sample.value, sample.overflowed);
         self.count(1);
     }
 
-    /// Once the sum or what is added is the bound of an overflow, the sum stays at that bound: what the true sum is,
-    /// and whether it came back into the type, is not known.
+    /// Adds a value. If the sum or the value is the bound of an overflow, the sum stays at that bound, because the true
+    /// sum is unknown.
     #[inline]
     fn accumulate(&mut self, before: T, value: T, is_bound: bool) {
         let (sum, overflowed) = before.saturating_sum(value);
@@ -97,13 +98,13 @@ impl<T: Numeric> Tally<T> {
         self.packed |= OVERFLOWED * u64::from(overflowed | is_bound);
     }
 
-    /// Replaces the value by that of a sample.
+    /// Replaces the value with the value of a sample.
     #[inline]
     pub fn replace(&mut self, sample: Sample<T>) {
         let repeated = !self.is_empty() && self.value == sample.value;
         self.value = sample.value;
-        let marks = (OVERFLOWED * u64::from(sample.overflowed)) | (REPEATED * u64::from(repeated));
-        self.packed = self.packed & !(OVERFLOWED | REPEATED) | marks;
+        let flags = (OVERFLOWED * u64::from(sample.overflowed)) | (REPEATED * u64::from(repeated));
+        self.packed = self.packed & !(OVERFLOWED | REPEATED) | flags;
         self.count(1);
     }
 
@@ -117,13 +118,13 @@ impl<T: Numeric> Tally<T> {
         self.count(other.samples());
     }
 
-    /// Whether there was no sample yet.
+    /// Whether the state has taken no sample.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.packed < SAMPLE
     }
 
-    /// How many samples there were; stops at 2^48-1.
+    /// The number of samples; saturates at 2^48-1.
     #[inline]
     pub fn samples(&self) -> u64 {
         self.packed / SAMPLE
@@ -135,39 +136,39 @@ impl<T: Numeric> Tally<T> {
         self.value
     }
 
-    /// Whether the value is the bound of its type because the true one did not fit.
+    /// Whether the value is the bound of its type because the true value did not fit.
     #[inline]
     pub fn is_overflowed(&self) -> bool {
         self.packed & OVERFLOWED != 0
     }
 
-    /// Whether the newest sample repeated the one before.
+    /// Whether the newest sample equals the previous one.
     #[inline]
     pub fn is_repeated(&self) -> bool {
         self.packed & REPEATED != 0
     }
 
-    /// A result that is `number`, flawed if the value overflowed.
+    /// A result with `number`, flawed if the value overflowed.
     #[inline]
     pub(crate) fn record(&self, number: Number) -> Record {
         Record::new([number]).flawed(self.is_overflowed().then_some(Flaw::Overflow))
     }
 
-    /// The value, if there was a sample.
+    /// The value, if the state has taken a sample.
     #[inline]
     pub(crate) fn measured(&self) -> Option<Measured> {
         let measured = Measured { number: self.value.into_number(), overflowed: self.is_overflowed() };
         (!self.is_empty()).then_some(measured)
     }
 
-    /// Counts further samples, up to the largest count.
+    /// Counts more samples, up to the largest number.
     #[inline]
     fn count(&mut self, samples: u64) {
         let room = MAX_SAMPLES.saturating_sub(self.samples());
         self.packed += SAMPLE * samples.min(room);
     }
 
-    /// The words of a tally.
+    /// The number of words of a tally.
     pub(crate) const WORDS: usize = 2;
 
     #[inline]
@@ -193,7 +194,7 @@ impl<T: Numeric> Tally<T> {
         let value = words.finite("value")?;
         let packed = words.next("samples")?;
         let tally = Self { value, packed };
-        // Without samples there is neither a value nor a mark.
+        // Without samples there is neither a value nor a flag.
         let is_impossible = tally.is_empty() && tally != Self::default();
         if packed / SAMPLE > MAX_SAMPLES || is_impossible {
             return Err(RestoreError::invalid("samples", packed));

@@ -1,4 +1,4 @@
-//! The arguments of an algorithm: what it takes, and what an annotation gave.
+//! The arguments of an algorithm: their declaration, and their values in an annotation.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use core::fmt;
 
 use crate::text::is_decimal;
 
-/// One argument that an algorithm takes.
+/// The declaration of one argument.
 #[derive(Debug)]
 pub struct Argument {
     name: &'static str,
@@ -14,7 +14,7 @@ pub struct Argument {
     expected: &'static str,
     example: &'static str,
     required: bool,
-    /// The value that means the same as leaving it out.
+    /// The value that means the same as no argument.
     absent: Option<u64>,
 }
 
@@ -29,7 +29,7 @@ pub enum ArgumentKind {
         /// The upper bound, included.
         most: f64,
     },
-    /// Any text; the algorithm reads it.
+    /// Any text, which the algorithm parses.
     Text,
     /// Decimal digits within bounds.
     Whole {
@@ -41,8 +41,8 @@ pub enum ArgumentKind {
 }
 
 impl Argument {
-    /// An argument that must be written. `expected` completes the sentence "expected …" of an error and names form and
-    /// range; `example` is a text that would do.
+    /// A required argument. `expected` completes the sentence "expected …" of an error with the form and the range;
+    /// `example` is a valid text.
     pub const fn required(
         name: &'static str,
         kind: ArgumentKind,
@@ -52,7 +52,7 @@ impl Argument {
         Self { name, kind, expected, example, required: true, absent: None }
     }
 
-    /// An argument that may be left out.
+    /// An optional argument.
     pub const fn optional(
         name: &'static str,
         kind: ArgumentKind,
@@ -62,38 +62,38 @@ impl Argument {
         Self { name, kind, expected, example, required: false, absent: None }
     }
 
-    /// Makes this whole number mean the same as leaving the argument out.
+    /// Makes this whole number mean the same as no argument.
     pub const fn absent_is(mut self, value: u64) -> Self {
         self.absent = Some(value);
         self
     }
 
-    /// Its name in tables and explanations.
+    /// The name in tables and explanations.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Its form.
+    /// The form.
     pub fn kind(&self) -> ArgumentKind {
         self.kind
     }
 
-    /// What an error names as expected.
+    /// The expected form and range, as errors print it.
     pub fn expected(&self) -> &'static str {
         self.expected
     }
 
-    /// A text that would do.
+    /// A valid text.
     pub fn example(&self) -> &'static str {
         self.example
     }
 
-    /// Whether it must be written.
+    /// Whether the argument is required.
     pub fn is_required(&self) -> bool {
         self.required
     }
 
-    /// The value of a written argument; `None` if the text does not have the form or leaves the bounds.
+    /// The value of a text; `None` if the text has another form or is out of bounds.
     fn read(&self, text: &str) -> Option<Value> {
         match self.kind {
             ArgumentKind::Text => (!text.is_empty()).then_some(Value::Text),
@@ -117,35 +117,35 @@ enum Value {
     Whole(u64),
 }
 
-/// The arguments that an annotation gives to an algorithm, checked against the entry.
+/// The arguments of an algorithm in an annotation, checked against the entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Given<'a> {
     values: Vec<Option<(&'a str, Value)>>,
 }
 
-/// Why arguments do not suit an algorithm.
+/// The reason why an algorithm refuses arguments.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArgumentError {
     /// An argument has another form or is out of range.
     #[error("expected {expected}")]
     Bad {
-        /// Its index.
+        /// The index of the argument.
         index: usize,
-        /// What was expected: form and range.
+        /// The expected form and range.
         expected: String,
     },
-    /// An argument that must be written is not.
+    /// A required argument is missing.
     #[error("the argument {name} is missing; write for example `{example}`")]
     Missing {
-        /// Its index.
+        /// The index of the argument.
         index: usize,
-        /// Its name.
+        /// The name of the argument.
         name: &'static str,
-        /// A text that would do.
+        /// A valid text.
         example: &'static str,
     },
-    /// An error of the algorithm's own, a lower-case sentence with the remedy.
+    /// An error of the algorithm itself: a lower-case sentence with the remedy.
     #[error("{message}")]
     Other {
         /// The sentence.
@@ -154,15 +154,15 @@ pub enum ArgumentError {
 }
 
 impl ArgumentError {
-    /// An error of the algorithm's own: a lower-case sentence that names the remedy.
+    /// An error of the algorithm itself: a lower-case sentence with the remedy.
     pub fn other(message: impl fmt::Display) -> Self {
         Self::Other { message: message.to_string() }
     }
 }
 
 impl<'a> Given<'a> {
-    /// Checks the written texts, one for each argument from the first on, against what an algorithm takes. There are at
-    /// most as many texts as arguments; an empty text stands for an argument that is left out.
+    /// Checks texts, one for each argument from the first on, against the declared arguments. There are at most as many
+    /// texts as arguments; an empty text means that the argument is left out.
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ impl<'a> Given<'a> {
         Ok(Self { values })
     }
 
-    /// The argument at `index` as it was written; `None` if it was left out, or is what stands for that.
+    /// The argument at `index` as written; `None` if it is left out or has the value that means the same.
     pub fn text(&self, index: usize) -> Option<&'a str> {
         self.values.get(index).copied().flatten().map(|(text, _)| text)
     }
@@ -208,8 +208,8 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// The canonical text: what has the same meaning has the same text. Trailing arguments that were left out are not
-    /// part of it. A blank or a backslash within a text has a backslash before it.
+    /// The canonical text: arguments with the same meaning have the same text. It does not contain trailing arguments
+    /// that are left out. A blank or a backslash in a text has a backslash before it.
     pub(crate) fn canonical(&self) -> String {
         let written = self.values.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         let texts: Vec<String> = self.values[..written]
@@ -217,7 +217,7 @@ impl<'a> Given<'a> {
             .map(|value| match value {
                 None => String::new(),
                 Some((_, Value::Decimal(value))) => value.to_string(),
-                // Calls are joined by blanks; escaped ones let no argument imitate another call.
+                // Blanks separate calls; the escape prevents that an argument looks like another call.
                 Some((text, Value::Text)) => text.replace('\\', r"\\").replace(' ', r"\ "),
                 Some((_, Value::Whole(value))) => value.to_string(),
             })

@@ -1,4 +1,4 @@
-//! From a checked algorithm to what runs, for the element type at hand.
+//! Built algorithms, and their links for each element type.
 
 use alloc::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct Built {
 }
 
 impl Built {
-    /// An algorithm that takes samples.
+    /// An algorithm that is not a detector.
     pub fn aggregate<A>(algorithm: A) -> Self
     where
         A: Algorithm<f64> + Algorithm<i64> + Algorithm<u64> + Clone,
@@ -31,20 +31,20 @@ impl Built {
         Self { links: Arc::new(Detecting(detector)), seconds: None }
     }
 
-    /// The same for a window of so many seconds. In a struct it must not be longer than the struct's period, in which
-    /// it starts anew: it would never fill.
+    /// Sets the length of the window in seconds. In a struct the window must not be longer than the period of the
+    /// struct: every period resets it, so it would never fill.
     #[must_use]
     pub fn with_window(mut self, seconds: u64) -> Self {
         self.seconds = Some(seconds);
         self
     }
 
-    /// The length of its window in seconds, if it has one.
+    /// The length of the window in seconds, if there is one.
     pub(crate) fn window_seconds(&self) -> Option<u64> {
         self.seconds
     }
 
-    /// What runs for samples of this type. `value` is the index and the type of the number that stands for the result.
+    /// The link for samples of this type. `value` is the index and the type of the result's value.
     pub(crate) fn link(
         &self,
         entry: &'static Entry,

@@ -2,7 +2,7 @@
 
 use crate::number::ValueType;
 
-/// One field of a result: its name and what it means.
+/// One field of a result: its name, type and meaning.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Field {
     name: &'static str,
@@ -16,11 +16,11 @@ pub struct Field {
     meaning: &'static str,
 }
 
-/// What a field holds.
+/// The content of a field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum FieldKind {
-    /// The error text of a flawed result; absent otherwise.
+    /// The error text of a flawed result; otherwise absent.
     Flaw,
     /// A number of the record.
     Number(NumberKind),
@@ -54,17 +54,17 @@ impl NumberKind {
     }
 }
 
-/// Where a constant text comes from.
+/// The source of a constant text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum TextSource {
-    /// The argument at this index, as it was written.
+    /// The argument at this index, as written.
     Argument(usize),
     /// This text.
     Literal(&'static str),
 }
 
-/// What a number counts or measures.
+/// The unit of a number.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Unit {
@@ -72,9 +72,9 @@ pub enum Unit {
     Deviations,
     /// The unit of the metric.
     Metric,
-    /// Without unit.
+    /// No unit.
     None,
-    /// Samples, or periods behind a pre-aggregation.
+    /// Samples; after a pre-aggregation, periods.
     Samples,
     /// Seconds.
     Seconds,
@@ -93,35 +93,35 @@ impl Unit {
     }
 }
 
-/// What a field is to those that do not know the algorithm: a detector, a chart, an alarm.
+/// The role of a field, which detectors, charts and alarms use for all algorithms.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Role {
-    /// What a detector expected the newest value to be.
+    /// The expected value of a detector at the time of the newest value.
     Expected,
-    /// The upper bound of the band in which a value is ordinary.
+    /// The upper bound of the band of normal values.
     High,
     /// The lower bound of that band.
     Low,
-    /// How unusual the newest value is; more is more, by size.
+    /// The anomaly score of the newest value: the larger by size, the more unusual.
     Score,
-    /// The number that stands for the result: what the next link of a chain, or a detector, sees. Of a detector's
-    /// result, the newest value that it took.
+    /// The value of the result, which the next link of a chain or a detector takes. In the result of a detector, the
+    /// newest value that it took.
     Value,
 }
 
-/// How JSON shows a number.
+/// The form of a number in JSON.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Form {
-    /// As a number.
+    /// A number.
     Plain,
-    /// As a text of six significant digits, as C's `%g`: Contrail's `state`.
+    /// A text of six significant digits, as by C's `%g`: Contrail's `state`.
     SixDigits,
 }
 
 impl Role {
-    /// A stable number, for binary forms of a result. 0 stands for no role.
+    /// A stable code, for binary forms of a result. 0 means no role.
     pub fn code(role: Option<Self>) -> u8 {
         match role {
             None => 0,
@@ -133,7 +133,7 @@ impl Role {
         }
     }
 
-    /// The inverse of [`code`](Self::code); `None` for a number that no role has.
+    /// The inverse of [`code`](Self::code); `None` for a code that no role has.
     pub fn from_code(code: u8) -> Option<Option<Self>> {
         Some(match code {
             0 => None,
@@ -148,7 +148,7 @@ impl Role {
 }
 
 impl Form {
-    /// A stable number, for binary forms of a result.
+    /// A stable code, for binary forms of a result.
     pub fn code(self) -> u8 {
         match self {
             Self::Plain => 0,
@@ -156,7 +156,7 @@ impl Form {
         }
     }
 
-    /// The inverse of [`code`](Self::code); `None` for a number that no form has.
+    /// The inverse of [`code`](Self::code); `None` for a code that no form has.
     pub fn from_code(code: u8) -> Option<Self> {
         match code {
             0 => Some(Self::Plain),
@@ -167,11 +167,11 @@ impl Form {
 }
 
 impl Field {
-    /// The one field of an algorithm whose result is a number of the metric's type.
+    /// The only field of an algorithm whose result is a number of the metric's type.
     pub const VALUE: Self =
         Self::number("value", NumberKind::Metric, Unit::Metric, "the result").role_of(Role::Value).column("value");
 
-    /// A number. It has a column of its own name in CSV.
+    /// A numeric field. Its name is also its column in CSV.
     pub const fn number(name: &'static str, kind: NumberKind, unit: Unit, meaning: &'static str) -> Self {
         Self {
             name,
@@ -186,14 +186,14 @@ impl Field {
         }
     }
 
-    /// A text that is the same in every result of a pipeline. CSV leaves it out.
+    /// A field with a text that is the same in every result of a pipeline. It has no column in CSV.
     pub const fn text(name: &'static str, source: TextSource, meaning: &'static str) -> Self {
         let mut field = Self::number(name, NumberKind::U64, Unit::None, meaning).without_column();
         field.kind = FieldKind::Text(source);
         field
     }
 
-    /// The place of the error text among the fields.
+    /// The field with the error text.
     pub const fn error() -> Self {
         let mut field = Self::number("error", NumberKind::U64, Unit::None, "what is wrong with the result");
         field.kind = FieldKind::Flaw;
@@ -207,22 +207,22 @@ impl Field {
         self
     }
 
-    /// The same field inside the object `group`, which holds all consecutive fields of that group.
+    /// The same field inside the JSON object `group`, which contains all consecutive fields of that group.
     #[must_use]
     pub const fn in_group(mut self, group: &'static str) -> Self {
         self.group = Some(group);
         self
     }
 
-    /// The same field, shown as a text of six significant digits.
+    /// The same field, as a text of six significant digits.
     #[must_use]
     pub const fn six_digits(mut self) -> Self {
         self.form = Form::SixDigits;
         self
     }
 
-    /// The same field, as one that the original's result does not have: an [`Output`](crate::Output) serialises without
-    /// it, for readers that know the original's fields only.
+    /// The same field, marked as one that results of the original do not have. The JSON of an [`Output`](crate::Output)
+    /// does not contain it, because readers may accept only the fields of the original.
     #[must_use]
     pub const fn beyond_original(mut self) -> Self {
         self.is_original = false;
@@ -236,54 +236,54 @@ impl Field {
         self
     }
 
-    /// The same field, left out of CSV.
+    /// The same field, without a column in CSV.
     #[must_use]
     pub const fn without_column(mut self) -> Self {
         self.column = None;
         self
     }
 
-    /// Its name: letters, digits and `_`.
+    /// The name: letters, digits and `_`.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// What it holds.
+    /// The content.
     pub fn kind(&self) -> FieldKind {
         self.kind
     }
 
-    /// The unit of its numbers.
+    /// The unit of the numbers.
     pub fn unit(&self) -> Unit {
         self.unit
     }
 
-    /// What it is to those that do not know the algorithm.
+    /// The role, if it has one.
     pub fn role(&self) -> Option<Role> {
         self.role
     }
 
-    /// How JSON shows it.
+    /// The form in JSON.
     pub fn form(&self) -> Form {
         self.form
     }
 
-    /// The object in which JSON shows it.
+    /// The JSON object that contains the field.
     pub fn group(&self) -> Option<&'static str> {
         self.group
     }
 
-    /// Whether the original's result has it.
+    /// Whether results of the original have the field.
     pub fn is_original(&self) -> bool {
         self.is_original
     }
 
-    /// The name of its column in CSV; `None` if it has none.
+    /// The name of the column in CSV; `None` if there is none.
     pub fn csv_column(&self) -> Option<&'static str> {
         self.column
     }
 
-    /// What it means, in a few words.
+    /// The meaning, in a few words.
     pub fn meaning(&self) -> &'static str {
         self.meaning
     }

@@ -14,25 +14,25 @@ use crate::record::Record;
 use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
 
-/// Passes over a period without value: states from the first on, for each set bit.
+/// Ends a period without a value for the states whose bit is set.
 type PassSilence<A, S> = fn(&A, &mut [S], u64);
 
-/// What links and columns of one algorithm share.
+/// The data that the links and the columns of one algorithm share.
 #[derive(Debug)]
 pub(crate) struct Shared<T: Numeric, A: Algorithm<T>> {
     pub(crate) entry: &'static Entry,
     pub(crate) algorithm: A,
-    /// The index of the number that stands for the result, and the type of its field.
+    /// The index of the result's value, and the type of its field.
     pub(crate) value_field: Option<(usize, ValueType)>,
-    /// How a detector passes over periods without value.
+    /// The function of a detector for periods without a value.
     pub(crate) pass_silence: Option<PassSilence<A, A::State>>,
     element: PhantomData<fn() -> T>,
 }
 
 impl<T: Numeric, A: Algorithm<T>> Shared<T, A> {
-    /// The number that stands for the result, in the type of its field: columns pass it on as bits of that type. A
-    /// registered algorithm might give a number that the type does not hold, a NaN or an infinity. It is not passed on,
-    /// because it would poison every link behind.
+    /// The value of the result in the type of its field, because columns pass values as bits of that type. `None` for a
+    /// number that the type cannot represent, a NaN or an infinity, which a registered algorithm might return: the next
+    /// links would never recover from it.
     #[inline]
     pub(crate) fn value(&self, state: &A::State, now: u64) -> Option<Measured> {
         let (index, value_type) = self.value_field?;
@@ -40,7 +40,7 @@ impl<T: Numeric, A: Algorithm<T>> Shared<T, A> {
         Some(Measured { number: number.to_type(value_type)?, overflowed })
     }
 
-    /// Reads a state that a `version` of the algorithm saved.
+    /// Restores a state that `version` of the algorithm saved.
     pub(crate) fn restore(&self, version: u16, words: &mut Words<'_>) -> Result<A::State, RestoreError> {
         let known = self.entry.state_version();
         match version {
@@ -56,7 +56,7 @@ impl<T: Numeric, A: Algorithm<T>> Shared<T, A> {
 pub(crate) struct TypedLink<T: Numeric, A: Algorithm<T>>(Arc<Shared<T, A>>);
 
 impl<T: Numeric, A: Algorithm<T>> TypedLink<T, A> {
-    /// A link that takes samples; `value` is the index of the number that stands for its result, and its type.
+    /// The link of an algorithm that is not a detector; `value` is the index and the type of the result's value.
     pub(crate) fn aggregate(entry: &'static Entry, algorithm: A, value: Option<(usize, ValueType)>) -> Self {
         Self(Arc::new(Shared { entry, algorithm, value_field: value, pass_silence: None, element: PhantomData }))
     }
@@ -65,15 +65,15 @@ impl<T: Numeric, A: Algorithm<T>> TypedLink<T, A> {
     fn put(&self, cell: CellMut<'_>, state: A::State) {
         match cell {
             CellMut::Words(words) => self.0.algorithm.store(&state, words),
-            CellMut::Boxed(place) => {
-                if let Some(place) = place.as_any_mut().downcast_mut() {
-                    *place = state;
+            CellMut::Boxed(boxed) => {
+                if let Some(boxed) = boxed.as_any_mut().downcast_mut() {
+                    *boxed = state;
                 }
             }
         }
     }
 
-    /// Reads the state of a cell; `None` for one that the algorithm does not know.
+    /// Reads the state of a cell; `None` for the state of another algorithm.
     #[inline]
     fn read<R>(&self, cell: Cell<'_>, read: impl FnOnce(&A::State) -> R) -> Option<R> {
         match cell {
@@ -82,7 +82,7 @@ impl<T: Numeric, A: Algorithm<T>> TypedLink<T, A> {
         }
     }
 
-    /// Changes the state of a cell; `None` for one that the algorithm does not know.
+    /// Changes the state of a cell; `None` for the state of another algorithm.
     #[inline]
     fn change<R>(&self, cell: CellMut<'_>, change: impl FnOnce(&mut A::State) -> R) -> Option<R> {
         match cell {
@@ -210,7 +210,7 @@ mod tests {
 
     use super::*;
     use crate::entry::{Argument, Built, Roles};
-    use crate::link::as_it_came;
+    use crate::link::raw_value;
     use crate::menu::{DETECTOR_CALL, menu};
     use crate::{Context, Number, Registry, Silence, Spec};
 
@@ -223,7 +223,7 @@ mod tests {
             let detector = if entry.roles().detector { format!("{DETECTOR_CALL}:") } else { String::new() };
             for value in [ValueType::F64, ValueType::I64, ValueType::U64] {
                 for arguments in [&arguments, ""] {
-                    // Without arguments, where they may be left out.
+                    // Without arguments, if they are optional.
                     let annotation = format!("raw:{detector}{}{arguments}", entry.name());
                     specs.extend(Spec::parse(&annotation, Context::new(value)));
                 }
@@ -248,7 +248,7 @@ mod tests {
                     // Not every bit pattern is a sample.
                     let taken = column.update(0, at, value).is_ok();
                     if link.words().is_some() {
-                        prop_assert_eq!(link.update(CellMut::Words(&mut stored), at, as_it_came(value)).is_ok(), taken);
+                        prop_assert_eq!(link.update(CellMut::Words(&mut stored), at, raw_value(value)).is_ok(), taken);
                     }
                 }
                 let (mut of_column, mut of_words) = (Vec::new(), Vec::new());
@@ -261,17 +261,17 @@ mod tests {
         }
     }
 
-    /// A number made of the newest sample, whatever its entry declares.
+    /// A number computed from the newest sample, of another type than the entry declares.
     #[derive(Clone, Debug)]
     struct OfNewest(fn(f64) -> Number);
 
-    /// The newest sample divided by itself: NaN for 0, which a registered algorithm might give.
+    /// The newest sample divided by itself: NaN for 0, which a registered algorithm might return.
     #[expect(clippy::eq_op, reason = "NaN for 0, else 1")]
     static RATIO: Entry = Entry::new("DSRatio", Roles::AGGREGATE, "a ratio", |_| {
         Ok(Built::aggregate(OfNewest(|value| Number::F64(value / value))))
     });
 
-    /// Half of it, as an integer or not.
+    /// Half of the newest sample, as an integer or not.
     static HALF: [Entry; 3] = [
         Entry::new("DSHalf", Roles::AGGREGATE, "a half", |_| {
             Ok(Built::aggregate(OfNewest(|value| Number::F64(value / 2.0))))
@@ -312,7 +312,7 @@ mod tests {
         }
     }
 
-    /// A sum that does not read back what it saves.
+    /// A sum that refuses the words that it saves.
     #[derive(Clone, Debug)]
     struct Forgetful;
 
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_an_algorithm_does_not_read_back_are_refused_and_not_started_anew() {
+    fn words_that_an_algorithm_does_not_load_are_refused_and_not_reset() {
         let mut registry = Registry::new();
         registry.register(&FORGETFUL).expect("a new name");
         let context = Context::new(ValueType::U64).with_registry(&registry);

@@ -11,8 +11,8 @@ pub(crate) const ALPHA: Argument = Argument::required(
     "0.1",
 );
 
-/// 2^-64: above it, a warm-up of 1/alpha samples fits 64 bits, and nobody waits for more. `as u64` of more would be
-/// undefined in the original.
+/// 2^-64, the lower bound of alpha: above it, a warm-up of 1/alpha samples fits 64 bits. The cast of a longer warm-up
+/// is undefined in the original.
 const WARM_UP_FITS: f64 = 1.0 / 18_446_744_073_709_551_616.0;
 
 /// Reads the argument [`ALPHA`].
@@ -25,7 +25,7 @@ pub(crate) fn alpha(given: &Given<'_>) -> Result<Alpha, ArgumentError> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Alpha(f64);
 
-/// Why a text is not a weight.
+/// The reason why a text is not a weight.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AlphaError {
@@ -38,8 +38,8 @@ pub enum AlphaError {
 }
 
 impl Alpha {
-    /// Reads a [plain decimal](is_decimal). The original's `strtod` also takes blanks, signs, hexadecimal and any
-    /// trailing text; a slip there changes every later result, so it is an error here.
+    /// Reads a [plain decimal](is_decimal). The `strtod` of the original also accepts blanks, signs, hexadecimal and
+    /// any trailing text. They are errors here, because a typing mistake would change every later result.
     ///
     /// # Errors
     ///
@@ -51,7 +51,7 @@ impl Alpha {
         text.parse().map_err(|_| AlphaError::NotDecimal).and_then(Self::new)
     }
 
-    /// Takes a weight.
+    /// Makes a weight of a number.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl Alpha {
         self.0
     }
 
-    /// Samples before a detector is ready: 1/alpha, truncated.
+    /// The number of samples before a detector is ready: 1/alpha, truncated.
     pub fn warm_up(self) -> u64 {
         (1.0 / self.0) as u64
     }

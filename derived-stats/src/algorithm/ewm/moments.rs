@@ -5,13 +5,13 @@ use crate::math::sqrt;
 use crate::report::Flaw;
 use crate::saved::{RestoreError, WordWriter, Words};
 
-/// The largest sample by size that the moments take as it is: the square of twice as much is far within a double.
+/// The largest sample by size that the moments use unchanged: the square of twice this value is a finite double.
 const LARGEST: f64 = 1e150;
 
-/// The largest variance that samples of [`LARGEST`] can make, (2*1e150)^2, with room for rounding.
+/// The upper bound of the variance of samples up to [`LARGEST`], (2*1e150)^2, with a margin for rounding.
 const LARGEST_VARIANCE: f64 = 4.1e300;
 
-/// Mean and variance of one series.
+/// The mean and the variance of one series.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Moments {
     pub(crate) mean: f64,
@@ -33,13 +33,13 @@ impl Moments {
         sqrt(self.variance)
     }
 
-    /// (3): the distance of `x`, the newest sample, from the mean that already holds it.
+    /// (3): the distance of `x`, the newest sample, from the mean, which includes it.
     #[inline]
     pub(crate) fn sigma(&self, x: f64) -> f64 {
         self.sigma_of(x, self.stddev())
     }
 
-    /// The same for who has the standard deviation already.
+    /// [`sigma`](Self::sigma) for callers that have computed the standard deviation.
     #[inline]
     pub(crate) fn sigma_of(&self, x: f64, stddev: f64) -> f64 {
         if stddev == 0.0 { 0.0 } else { (within(x) - self.mean) / stddev }
@@ -71,7 +71,7 @@ impl Moments {
         Ok(Self { mean, variance })
     }
 
-    /// Refuses a restored newest sample that these moments cannot hold: its score would be infinite.
+    /// Refuses a restored newest sample whose score would be infinite: no sequence of samples produces it.
     pub(crate) fn check_newest(&self, newest: f64) -> Result<(), RestoreError> {
         if self.sigma(newest).is_finite() {
             return Ok(());
@@ -85,7 +85,7 @@ fn within(x: f64) -> f64 {
     x.clamp(-LARGEST, LARGEST)
 }
 
-/// What is wrong with a result whose newest sample is `x`.
+/// The flaw of a result whose newest sample is `x`.
 #[inline]
 pub(crate) fn flaw(x: f64, overflowed: bool) -> Option<Flaw> {
     if overflowed {

@@ -10,28 +10,28 @@ use crate::number::{Numeric, ValueType};
 use crate::saved::{RestoreError, WordWriter, Words};
 use crate::wide::Wide;
 
-/// The most buckets a window can have: 2^8, by the choice of their width.
+/// The largest number of buckets of a window: 2^8, by the choice of their width.
 pub(super) const MAX_BUCKETS: usize = 256;
 
-/// The window of an object that had a sample.
+/// The window of an object that has taken a sample.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::algorithm) struct Buckets<T: Numeric> {
-    /// Oldest first; capacity is reserved at the start so that no later sample allocates.
+    /// Oldest first; the capacity is reserved at the start, so that later samples do not allocate.
     buckets: VecDeque<Bucket<T>>,
-    /// The sum over `buckets`, kept by adding and subtracting.
+    /// The sum over `buckets`, updated by adding and subtracting.
     sum: T::Sum,
     samples: u64,
-    /// The newest bucket with a mark.
+    /// The newest bucket with the bound of an overflowed sum.
     marked: Option<u64>,
     /// The bucket of the first sample ever.
     first: u64,
     /// The bucket of the newest sample.
     newest: u64,
-    /// Samples refused because time went back.
+    /// The number of samples that were refused because they were older than the newest bucket.
     refused: u64,
 }
 
-/// What the window holds at one time.
+/// The samples of a window at one time.
 pub(crate) struct Window<T: Wide> {
     pub(crate) sum: T::Sum,
     pub(crate) samples: u64,
@@ -46,7 +46,7 @@ impl<T: Numeric> Window<T> {
         (sum, overflowed | self.is_marked)
     }
 
-    /// The truncated mean of the exact sum. `samples` is at least 1.
+    /// The mean of the exact sum, truncated for integers. `samples` is at least 1.
     pub(crate) fn mean(&self) -> (T, bool) {
         let (mean, overflowed) = T::wide_quotient(self.sum, self.samples);
         (mean, overflowed | self.is_marked)
@@ -60,7 +60,7 @@ struct Bucket<T: Wide> {
     count: Count,
 }
 
-/// How many samples a bucket has, and in the highest bit whether one of them was the bound of an overflowed sum.
+/// The number of samples of a bucket, and in the highest bit whether one of them was the bound of an overflowed sum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Count(u64);
 
@@ -101,7 +101,7 @@ impl<T: Numeric> Buckets<T> {
         Self { buckets, sum: T::ZERO, samples: 0, marked: None, first, newest: first, refused: 0 }
     }
 
-    /// The most that a window of `range` takes.
+    /// The upper bound of the bytes that a window of `range` allocates.
     pub(super) fn heap_bytes(range: Range) -> usize {
         size_of::<Self>() + capacity(range) * size_of::<Bucket<T>>()
     }
@@ -114,7 +114,7 @@ impl<T: Numeric> Buckets<T> {
         self.buckets.len()
     }
 
-    /// Takes a sample of `bucket`, unless that is older than the newest.
+    /// Adds a sample of `bucket`; refuses it if the bucket is older than the newest.
     pub(super) fn update(&mut self, range: Range, bucket: u64, sample: Sample<T>) -> Result<(), UpdateError> {
         if bucket < self.newest {
             self.refused = self.refused.saturating_add(1);
@@ -140,7 +140,7 @@ impl<T: Numeric> Buckets<T> {
         self.append(sample);
     }
 
-    /// Adds to the newest bucket, or a newer one.
+    /// Adds a bucket that is the newest or newer.
     fn append(&mut self, bucket: Bucket<T>) {
         match self.buckets.back_mut() {
             Some(newest) if newest.start == bucket.start => newest.add(bucket),
@@ -164,12 +164,12 @@ impl<T: Numeric> Buckets<T> {
         self.marked = self.marked.filter(|marked| range.end_of(*marked) > now);
     }
 
-    /// The sum of buckets, added anew.
+    /// The sum of buckets, computed again.
     fn added<'b>(buckets: impl Iterator<Item = &'b Bucket<T>>) -> T::Sum {
         buckets.fold(T::ZERO, |sum, bucket| T::wide_sum(sum, bucket.sum))
     }
 
-    /// Adds another window's buckets, as if their samples had come in order of time.
+    /// Adds the buckets of another window, as if all samples had been taken in order of time.
     pub(super) fn merge(&mut self, range: Range, from: &Self) {
         let mut from = from.clone();
         self.first = self.first.min(from.first);
@@ -249,7 +249,7 @@ impl<T: Numeric> Buckets<T> {
             self.marked = if count.is_marked() { Some(start) } else { self.marked };
             self.buckets.push_back(bucket);
         }
-        // The sum of doubles also holds the rounding errors of buckets that have left.
+        // The sum of doubles also contains the rounding errors of expired buckets.
         if T::TYPE != ValueType::F64 && sum != self.sum {
             let mut bits = Vec::new();
             T::save_wide(self.sum, &mut WordWriter::new(&mut bits));

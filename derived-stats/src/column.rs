@@ -1,21 +1,21 @@
-//! Many objects under one spec, side by side.
+//! Columns: the states of many objects under one spec.
 //!
-//! An engine that keeps windows open in event time holds, for each periodic spec, columns that are indexed by a dense
-//! object number (a *slot*): one [`WindowColumn`] for each window that is open, one [`DownstreamColumn`] if something
-//! follows the window (a chain, a detector), and one [`CounterColumn`] if the metric is a cumulative counter. An inline
-//! spec has one [`InlineColumn`]. Closing a window is one pass over arrays, 64 slots at a time, and an object costs its
-//! states: 16 bytes for a sum in a window, 32 for the detector `EWM`.
+//! Columns are indexed by a dense object number, the *slot*. An engine with windows in event time has for each periodic
+//! spec one [`WindowColumn`] for each open window, one [`DownstreamColumn`] if a chain or a detector follows the
+//! window, and one [`CounterColumn`] if the metric is a cumulative counter. An inline spec has one [`InlineColumn`].
+//! Closing a window is one pass over arrays, 64 slots at a time. An object takes the memory of its states: 16 bytes for
+//! a sum in a window, 32 for the detector `EWM`.
 //!
-//! Built-in and registered algorithms lie in the same kind of column: plain arrays of their states. The algorithm is
-//! looked up once for a batch of samples and once for 64 slots at a close.
+//! Built-in and registered algorithms use the same type of column: an array of states. There is one dynamic dispatch
+//! for a batch of samples, and one for 64 slots at a close.
 //!
-//! Specs whose windows accumulate the same ([`Spec::shares_window`](crate::Spec::shares_window)) can share a window
-//! column: the sum of a period is made once, however many results are derived from it.
+//! Specs with equal windows ([`Spec::shares_window`](crate::Spec::shares_window)) can share a window column: the sum of
+//! a period is computed once for all results that are derived from it.
 //!
-//! A metric that is a map, with a value for each key, has one [`MapColumn`]: it puts those columns together for the
-//! keys of each object.
+//! A metric that is a map, with a value for each key, has one [`MapColumn`], which combines those columns for the keys
+//! of each object.
 //!
-//! Slots beyond the end of a column are empty; a column grows to the slot that is written.
+//! Slots beyond the end of a column are empty; a write to such a slot grows the column.
 //!
 //! ```
 //! use derived_stats::column::{DownstreamColumn, Update, WindowColumn};
@@ -28,10 +28,10 @@
 //!     // Two samples of the object in slot 7, one of the object in slot 9.
 //!     let sample = |slot, value| Update { slot, at: period, value: Number::U64(value) };
 //!     window.update_all(&[sample(7, 20), sample(7, 16), sample(9, 1)])?;
-//!     // All objects of slots 0 to 63 that are alive.
-//!     let alive = 1 << 7 | 1 << 9;
-//!     let fed = detectors.close_many(0, alive, Some(&window), period, Silence::Once);
-//!     assert_eq!(fed, alive);
+//!     // The objects of slots 0 to 63, a bit for each.
+//!     let objects = 1 << 7 | 1 << 9;
+//!     let fed = detectors.close_many(0, objects, Some(&window), period, Silence::Once);
+//!     assert_eq!(fed, objects);
 //!     window.reset();
 //! }
 //! let result = detectors.report(7).and_then(|report| report.forced()).expect("EWM:0.5 is ready after two periods");
@@ -69,13 +69,13 @@ pub use self::values::Reports;
 pub(crate) use self::values::Values;
 pub use self::window::WindowColumn;
 
-/// Slots that are closed together.
+/// The number of slots that are closed in one pass: one bit of a word for each.
 pub const WORD: usize = 64;
 
-/// A sample on its way to the slot of its object.
+/// A sample of the object in a slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Update {
-    /// The object.
+    /// The slot of the object.
     pub slot: u32,
     /// The time of the sample in microseconds.
     pub at: u64,
@@ -83,18 +83,18 @@ pub struct Update {
     pub value: Number,
 }
 
-/// Why a batch of samples was taken in part only.
+/// The reason why only a part of a batch of samples was taken.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("sample {index} of the batch was refused: {error}")]
 pub struct Refused {
-    /// The sample that was refused, by its index in the batch: those before it were taken, those after it were not.
+    /// The index of the refused sample in the batch. The samples before it were taken, the samples after it were not.
     pub index: usize,
-    /// What is wrong with it.
+    /// The reason why the sample was refused.
     #[source]
     pub error: UpdateError,
 }
 
-/// A column of states, whatever the algorithm.
+/// A column of states of any algorithm.
 pub(crate) trait Column: Any + fmt::Debug + Send + Sync {
     /// A column with the same states.
     fn boxed_clone(&self) -> Box<dyn Column>;
@@ -108,17 +108,17 @@ pub(crate) trait Column: Any + fmt::Debug + Send + Sync {
     /// Takes samples in order, up to the first that is refused.
     fn update_all(&mut self, updates: &[Update]) -> Result<(), Refused>;
 
-    /// Takes the values of the slots whose bit is set, which are of the column's type. The set bits of the answer are
-    /// those that were taken.
+    /// Takes the values, of the column's type, of the slots whose bit is set. Returns the bits of the values that were
+    /// taken.
     fn feed(&mut self, word: usize, slots: u64, at: u64, values: &Values) -> u64;
 
-    /// A period passed for these slots without a value.
+    /// Ends a period without a value for these slots.
     fn pass_silence(&mut self, word: usize, slots: u64);
 
-    /// The numbers that stand for the results of the slots whose bit is set.
+    /// Writes the values of the results of the slots whose bit is set.
     fn values(&self, word: usize, slots: u64, now: u64, values: &mut Values);
 
-    /// Which of the slots have taken a sample.
+    /// The bits of the slots that have taken a sample.
     fn occupied(&self, word: usize, slots: u64) -> u64;
 
     /// Whether the slot has taken no sample.
@@ -127,42 +127,42 @@ pub(crate) trait Column: Any + fmt::Debug + Send + Sync {
     /// The result of a slot.
     fn report(&self, slot: usize, now: u64) -> Report<Record>;
 
-    /// The results of the slots whose bit is set.
+    /// Writes the results of the slots whose bit is set.
     fn reports(&self, word: usize, slots: u64, now: u64, reports: &mut Reports);
 
-    /// Adds what slot `other` of a column of the same algorithm accumulated to a slot.
+    /// Merges the state of slot `other` of a column of the same algorithm into a slot.
     fn merge(&mut self, slot: usize, from: &dyn Column, other: usize) -> Result<(), MergeError>;
 
     /// Empties `count` slots from `first` on.
     fn clear_many(&mut self, first: usize, count: usize);
 
-    /// Makes room for so many slots in all.
+    /// Reserves capacity for `slots` slots in total.
     fn reserve(&mut self, slots: usize);
 
-    /// Moves the states of these slots here from a column of the same algorithm, where they start anew.
+    /// Moves the states of these slots from a column of the same algorithm to this one, and resets them there.
     fn take(&mut self, word: usize, slots: u64, from: &mut dyn Column);
 
-    /// The bytes that the states take: those of the array, and those that states which took samples may allocate.
+    /// The bytes of the array, and the bytes that states with samples may allocate.
     fn bytes(&self) -> usize;
 
-    /// Forgets the slots from `slots` on and gives their memory back.
+    /// Drops the slots from `slots` on and frees their memory.
     fn shrink(&mut self, slots: usize);
 
     /// Appends the words of a slot's state.
     fn save(&self, slot: usize, words: &mut Vec<u64>);
 
-    /// Reads back what a `version` of the algorithm saved.
+    /// Restores a state that `version` of the algorithm saved.
     fn restore(&mut self, slot: usize, version: u16, words: &mut Words<'_>) -> Result<(), RestoreError>;
 }
 
-/// Loads the states of a batch into the cache: `test` reads a part of the state of a slot, and its answers are not used.
-/// The loop is so short that the processor runs far ahead and waits for many cache misses at once.
+/// Loads the states of a batch into the cache: `test` reads a part of the state of a slot, and its answers are not
+/// used. The loop is so short that the processor runs far ahead and waits for many cache misses at once.
 #[inline]
 pub(crate) fn prefetch(updates: &[Update], test: impl Fn(usize) -> bool) {
     black_box(updates.iter().filter(|update| test(update.slot as usize)).count());
 }
 
-/// Indexes of the set bits, from the lowest.
+/// The indexes of the set bits, from the lowest.
 #[inline]
 pub(crate) fn bits(mut set: u64) -> impl Iterator<Item = usize> {
     core::iter::from_fn(move || {

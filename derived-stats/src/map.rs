@@ -1,10 +1,10 @@
 //! `mstats`: a pipeline for each key of a map-valued metric.
 //!
-//! Rules of an update, as in the original: a key that is missing keeps what it has, a key with the delete mark is
-//! dropped with the sum of its running period, a key first seen with the mark is not created, and an empty map drops
-//! all keys. Two of the original's accidents are mended: dropping a key also drops its detector (it used to live, and
-//! be fed zeros, for ever), and the rule for silence holds for each key (a key used to get zeros while any other key
-//! was active).
+//! The rules of an update are those of the original: a key that is not in the map does not change, a key with the
+//! delete mark is dropped with the sum of its open period, a new key with the mark is not created, and an empty map
+//! drops all keys. Two defects of the original are fixed: dropping a key also drops its detector (in the original the
+//! detector stays and takes a 0 for each period), and the rule for silence applies to each key (in the original a key
+//! takes zeros while any other key is active).
 
 mod update;
 
@@ -30,7 +30,7 @@ use crate::state::State;
 
 pub(crate) use self::update::{Keys, update};
 
-/// A pipeline per key, under one spec. Keys are kept in order of their bytes, so results come in a stable order.
+/// A pipeline for each key, under one spec. Keys are ordered by their bytes, so the order of results is stable.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -51,34 +51,34 @@ pub struct MapPipeline {
     keys: BTreeMap<Box<str>, State>,
     silence: Silence,
     periods: u64,
-    /// Whether a map, even an empty one, came in the open period.
+    /// Whether a map, even an empty one, was taken in the open period.
     seen: bool,
 }
 
-/// A sample of a map that was not taken, and its key. The other keys were.
+/// The error of a map update: the first refused sample and its key. The other keys were updated.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("key `{key}`: {error}")]
 pub struct MapError {
     /// The first key whose sample was refused.
     pub key: Box<str>,
-    /// Why.
+    /// The reason why it was refused.
     #[source]
     pub error: UpdateError,
 }
 
-/// The state of a map of pipelines, ready for any serde format.
+/// The saved state of a map of pipelines, for any serde format.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 pub struct SavedMap {
-    /// The layout of the words, [`STATE_VERSION`] as that of a [`SavedState`](crate::SavedState).
+    /// The version of the layout of the words: [`STATE_VERSION`], as for a [`SavedState`](crate::SavedState).
     pub version: u16,
-    /// The pipeline that wrote it: [`Spec::identity`].
+    /// The [identity](Spec::identity) of the pipeline that wrote it.
     pub pipeline: String,
     /// The version of each algorithm's words, in the order of the pipeline.
     pub algorithms: Vec<u16>,
-    /// Periods of the struct that ended.
+    /// The number of ended periods of the struct.
     pub periods: u64,
-    /// Whether a map, even an empty one, came in the open period.
+    /// Whether a map, even an empty one, was taken in the open period.
     pub seen: bool,
     /// The words of each key.
     pub keys: BTreeMap<String, Vec<u64>>,
@@ -100,7 +100,7 @@ impl MapPipeline {
         Self { spec, keys: BTreeMap::new(), silence: Silence::default(), periods: 0, seen: false }
     }
 
-    /// The same with another rule for periods in which a key has no samples.
+    /// Sets the rule for periods in which a key has no samples.
     #[must_use]
     pub fn with_silence(mut self, silence: Silence) -> Self {
         self.silence = silence;
@@ -112,7 +112,7 @@ impl MapPipeline {
         &self.spec
     }
 
-    /// How many keys have a state.
+    /// The number of keys with a state.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
@@ -122,17 +122,17 @@ impl MapPipeline {
         self.keys.is_empty()
     }
 
-    /// Whether a map, even an empty one, came in the open period, or the newest period had samples; for an inline
-    /// pipeline, whether any map came at all.
+    /// Whether a map, even an empty one, was taken in the open period, or the newest period had samples; for an inline
+    /// pipeline, whether a map was taken.
     pub fn is_active(&self) -> bool {
         self.seen || self.keys.values().any(|state| self.spec.is_active(state))
     }
 
-    /// Takes the map of time `at`: its values, and which of its keys carry the delete mark.
+    /// Takes the map at time `at`, in microseconds: its values, and its keys with the delete mark.
     ///
     /// # Errors
     ///
-    /// The first sample that its pipeline refused. All other keys are updated all the same.
+    /// The first sample that its pipeline refused. All other keys are updated.
     pub fn update<'k>(
         &mut self,
         at: u64,
@@ -143,13 +143,13 @@ impl MapPipeline {
         update(self, at, values, deleted)
     }
 
-    /// The result of a key at time `now`, as [`reports`](Self::reports) gives it; `None` for a key without one.
+    /// The result of a key at time `now`, as in [`reports`](Self::reports); `None` for a key without one.
     pub fn report(&self, key: &str, now: u64) -> Option<Report<Output<'_>>> {
         let state = self.keys.get(key).filter(|state| self.spec.has_report(state))?;
         Some(self.spec.report(state, now))
     }
 
-    /// The number that stands for the valid result of a key, as of its newest sample; see
+    /// The value of the valid result of a key at the time of its newest sample; see
     /// [`Pipeline::number`](crate::Pipeline::number).
     pub fn number(&self, key: &str) -> Option<Number> {
         self.report(key, 0)?.forced()?.value()
@@ -166,8 +166,8 @@ impl MapPipeline {
         self.keys.iter().filter_map(move |(key, state)| Some((&**key, self.spec.running(state, now)?)))
     }
 
-    /// Ends a period of the struct for every key; see [`Pipeline::close_period`](crate::Pipeline::close_period). Gives
-    /// the keys that had something to flush.
+    /// Ends a period of the struct for every key; see [`Pipeline::close_period`](crate::Pipeline::close_period).
+    /// Returns the results of the keys that have one.
     pub fn close_period(&mut self, now: u64) -> Vec<(&str, Report<Output<'_>>)> {
         self.periods = self.periods.wrapping_add(1);
         let every = u64::from(self.spec.every());
@@ -181,7 +181,7 @@ impl MapPipeline {
         keys.filter_map(|(key, state)| Some((&**key, spec.close(state, now, silence)?))).collect()
     }
 
-    /// Saves every key, and the position within the n periods.
+    /// Saves every key, and the number of ended periods.
     ///
     /// ```
     /// use derived_stats::{MapPipeline, Number};
@@ -210,7 +210,7 @@ impl MapPipeline {
         }
     }
 
-    /// Takes over a saved map of the same annotation; every key continues bit for bit.
+    /// Restores a saved map of the same annotation; every key continues bit for bit.
     ///
     /// # Errors
     ///
@@ -234,7 +234,7 @@ impl MapPipeline {
         Ok(state)
     }
 
-    /// A key whose last period had no samples is as good as new, unless it holds a counter's reading or a detector.
+    /// Drops the keys whose last period had no samples, unless they have a counter reading or a detector.
     fn drop_idle_keys(&mut self) {
         if self.spec.restarts_with_period() {
             self.keys.retain(|_, state| self.spec.is_active(state) || self.spec.has_reading(state));

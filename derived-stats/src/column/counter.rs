@@ -23,13 +23,13 @@ impl CounterColumn {
         Self { value_type: spec.value_type(), readings: Vec::new() }
     }
 
-    /// Gives `take` the difference to the object's last reading, by the rule of
-    /// [`MetricKind::Agg`](crate::MetricKind::Agg). If `take` refuses it, the last reading stays, and the next
-    /// difference holds this one too.
+    /// Calls `take` with the difference to the last reading of the object, by the rule of
+    /// [`MetricKind::Agg`](crate::MetricKind::Agg). If `take` refuses the difference, the last reading stays, and the
+    /// next difference includes this one.
     ///
     /// # Errors
     ///
-    /// [`UpdateError`] when the value is not a reading, when the difference does not fit, and the error of `take`.
+    /// [`UpdateError`] if the value is not a reading or the difference does not fit, and the error of `take`.
     pub fn update(
         &mut self,
         slot: usize,
@@ -53,36 +53,36 @@ impl CounterColumn {
         self.readings.get(slot).is_some_and(Option::is_some)
     }
 
-    /// The object starts anew: its next reading is a whole difference.
+    /// Drops the last reading of the object: the next difference is the whole next reading.
     pub fn clear(&mut self, slot: usize) {
         if let Some(reading) = self.readings.get_mut(slot) {
             *reading = None;
         }
     }
 
-    /// Makes room for so many slots in all.
+    /// Reserves capacity for `slots` slots in total.
     pub fn reserve(&mut self, slots: usize) {
         self.readings.reserve_exact(slots.saturating_sub(self.readings.len()));
     }
 
-    /// Gives back memory beyond `slots`.
+    /// Drops the slots from `slots` on and frees their memory.
     pub fn shrink(&mut self, slots: usize) {
         self.readings.truncate(slots);
         self.readings.shrink_to_fit();
     }
 
-    /// The bytes that it has allocated.
+    /// The allocated bytes.
     pub fn bytes(&self) -> usize {
         self.readings.capacity() * size_of::<Option<Number>>()
     }
 
-    /// Appends the words of the object's reading.
+    /// Appends the words of the reading of the object.
     pub fn save(&self, slot: usize, words: &mut Vec<u64>) {
         let reading = self.readings.get(slot).copied().flatten();
         words.extend(reading.map_or([0, 0], |reading| [1, reading.bits()]));
     }
 
-    /// Reads back what [`save`](Self::save) wrote.
+    /// Restores the words that [`save`](Self::save) wrote.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl CounterColumn {
     }
 }
 
-/// Reads a counter's reading of this type, which may be absent.
+/// Reads a counter reading of this type; `None` if it is absent.
 pub(crate) fn restore_reading(value_type: ValueType, words: &mut Words<'_>) -> Result<Option<Number>, RestoreError> {
     const FIELD: &str = "counter reading";
     Ok(match value_type {

@@ -12,7 +12,7 @@ use crate::report::Report;
 use crate::saved::{RestoreError, Words};
 use crate::spec::{MetricKind, Spec, SpecLink};
 
-/// The inline pipeline of each object, with the differencing of a counter where the metric is one.
+/// The inline pipeline of each object. If the metric is a cumulative counter, it takes the differences.
 #[derive(Debug)]
 pub struct InlineColumn {
     link: Arc<SpecLink>,
@@ -28,7 +28,7 @@ impl Clone for InlineColumn {
 }
 
 impl InlineColumn {
-    /// An empty column for `spec`; `None` if that is periodic.
+    /// An empty column for `spec`; `None` for a periodic spec.
     pub fn new(spec: &Spec) -> Option<Self> {
         spec.inline_link().map(|link| Self::of_link(spec, link))
     }
@@ -39,7 +39,7 @@ impl InlineColumn {
         Self { cells: link.column(), link: Arc::clone(link), counters }
     }
 
-    /// Makes room for so many slots in all.
+    /// Reserves capacity for `slots` slots in total.
     pub fn reserve(&mut self, slots: usize) {
         self.cells.reserve(slots);
         if let Some(counters) = &mut self.counters {
@@ -60,7 +60,7 @@ impl InlineColumn {
         }
     }
 
-    /// Whether the object had no sample.
+    /// Whether the object has taken no sample.
     pub fn is_empty(&self, slot: usize) -> bool {
         self.cells.is_empty(slot)
     }
@@ -73,12 +73,12 @@ impl InlineColumn {
         Some(self.cells.report(slot, now).map(|record| Output::new(self.link.description(), record)))
     }
 
-    /// The object starts anew, but a counter keeps its reading.
+    /// Resets the object, except for the last reading of a counter.
     pub(super) fn clear_samples(&mut self, slot: usize) {
         self.cells.clear_many(slot, 1);
     }
 
-    /// The object starts anew.
+    /// Resets the object.
     pub fn clear(&mut self, slot: usize) {
         self.cells.clear_many(slot, 1);
         if let Some(counters) = &mut self.counters {
@@ -86,7 +86,7 @@ impl InlineColumn {
         }
     }
 
-    /// Gives back memory beyond `slots`. Later slots start anew.
+    /// Drops the slots from `slots` on and frees their memory.
     pub fn shrink(&mut self, slots: usize) {
         self.cells.shrink(slots);
         if let Some(counters) = &mut self.counters {
@@ -94,12 +94,12 @@ impl InlineColumn {
         }
     }
 
-    /// The bytes that it has allocated; for states that allocate themselves, the most that they can.
+    /// The allocated bytes; for states that allocate, the upper bound.
     pub fn bytes(&self) -> usize {
         self.cells.bytes() + self.counters.as_ref().map_or(0, CounterColumn::bytes)
     }
 
-    /// The versions of the words that [`save`](Self::save) writes; keep them with the words.
+    /// The versions of the words that [`save`](Self::save) writes; store them with the words.
     pub fn versions(&self) -> Vec<u16> {
         alloc::vec![self.link.state_version()]
     }
@@ -112,11 +112,11 @@ impl InlineColumn {
         self.cells.save(slot, words);
     }
 
-    /// Reads back what [`save`](Self::save) wrote in `versions`.
+    /// Restores the words that [`save`](Self::save) wrote in `versions`.
     ///
     /// # Errors
     ///
-    /// [`RestoreError`]; the object then starts anew.
+    /// [`RestoreError`]; the object is then reset.
     pub fn restore(&mut self, slot: usize, versions: &[u16], words: &mut Words<'_>) -> Result<(), RestoreError> {
         let &[version] = versions else {
             return Err(RestoreError::invalid("number of versions", versions.len() as u64));

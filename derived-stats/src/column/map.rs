@@ -1,4 +1,4 @@
-//! The maps of many objects: a pipeline for each key of each object.
+//! The column of map-valued metrics: a pipeline for each key of each object.
 
 mod cells;
 mod names;
@@ -23,22 +23,23 @@ use self::names::Names;
 use self::object::{Key, Object, ObjectKeys, Store};
 use self::slots::Slots;
 
-/// The maps of many objects under one spec: what a [`MapPipeline`](crate::MapPipeline) for each object does, bit for
-/// bit.
+/// The maps of many objects under one spec. The results equal those of a [`MapPipeline`](crate::MapPipeline) for each
+/// object, bit for bit.
 ///
-/// An object has a slot, as in every column. Its keys are kept in order of their bytes, so results come in a stable
-/// order. The states of all keys of all objects lie side by side in the columns of a plain metric, in the lowest free
-/// slot of their own.
+/// An object has a slot, as in every column. Its keys are ordered by their bytes, so the order of results is stable.
+/// The states of the keys of all objects are in the columns that a scalar metric uses. Each key gets the lowest free
+/// slot of them.
 ///
 /// # Cost
 ///
-/// A key of an object takes its states and 24 bytes for its entry. A sum of a period takes 40 bytes: 16 in the open
-/// window, 16 in the closed one and 8 for its end. A sum with the detector `EWM` takes 48, a counter's reading 16 more. A name is held once, however many objects use it. [`bytes`](Self::bytes)
-/// has the total. A sample of a key takes time logarithmic in the keys of its object; a new key also moves the entries
-/// of the keys behind it. A close passes over the keys of the objects that it closes; closing all objects at once is
-/// cheaper than closing them in parts, because the keys of an object need not lie side by side.
+/// A key of an object takes the memory of its states and 24 bytes for its entry. A sum of a period takes 40 bytes: 16
+/// in the open window, 16 in the closed one and 8 for its end. A sum with the detector `EWM` takes 48, the reading of a
+/// counter 16 more. Objects share the names of their keys. [`bytes`](Self::bytes) returns the total. The time of a
+/// sample is logarithmic in the number of keys of its object; a new key also moves the entries of the keys after it. A
+/// close iterates over the keys of the closed objects. One close of all objects is cheaper than several closes of some,
+/// because the keys of an object need not be adjacent.
 ///
-/// The keys are as many as the caller sends and does not delete: bound them before they get here.
+/// The number of keys is not limited: the caller must bound the keys that it sends and does not delete.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -63,10 +64,10 @@ use self::slots::Slots;
 #[derive(Clone)]
 pub struct MapColumn {
     spec: Arc<Spec>,
-    /// By slot.
+    /// The maps by slot.
     objects: Vec<Object>,
     store: Store,
-    /// The inner slots that are being closed: a buffer.
+    /// A reusable buffer for the inner slots of a close.
     closing: Vec<usize>,
 }
 
@@ -82,13 +83,13 @@ impl MapColumn {
         &self.spec
     }
 
-    /// Takes the object's map of time `at`, in microseconds: its values, and which of its keys carry the delete mark.
-    /// The rules are those of [`MapPipeline::update`](crate::MapPipeline::update): a key that is missing keeps what it
-    /// has, a key with the mark is dropped, and an empty map drops all keys.
+    /// Takes the map of the object at time `at`, in microseconds: its values, and its keys with the delete mark. The
+    /// rules are those of [`MapPipeline::update`](crate::MapPipeline::update): a key that is not in the map does not
+    /// change, a key with the mark is dropped, and an empty map drops all keys.
     ///
     /// # Errors
     ///
-    /// The first sample that its pipeline refused. All other keys are updated all the same.
+    /// The first sample that its pipeline refused. All other keys are updated.
     pub fn update<'k>(
         &mut self,
         slot: usize,
@@ -119,12 +120,12 @@ impl MapColumn {
         self.close_many(slot / WORD, 1 << (slot % WORD), now, silence, flushed);
     }
 
-    /// Ends the open periods of up to 64 objects at time `now`, in microseconds: bit `i` of `slots` stands for slot
-    /// `64 * word + i`. Calls `flushed` with slot, key and result of each key that had something to flush, in this
-    /// order, as [`MapPipeline::close_period`](crate::MapPipeline::close_period) gives them. An inline pipeline has no
+    /// Ends the open periods of up to 64 objects at time `now`, in microseconds: bit `i` of `slots` is the bit of slot
+    /// `64 * word + i`. Calls `flushed` with the slot, the key and the result of each key with a result, in this order,
+    /// with the results of [`MapPipeline::close_period`](crate::MapPipeline::close_period). An inline pipeline has no
     /// periods.
     ///
-    /// A pipeline that acts on every n-th period is closed by its caller at every n-th.
+    /// For a pipeline that acts on every n-th period, the caller calls this at every n-th.
     pub fn close_many(
         &mut self,
         word: usize,
@@ -157,7 +158,7 @@ impl MapColumn {
         closed.for_each(|slot| self.flush(slot, now, &mut flushed));
     }
 
-    /// The next map is the first of its period, and keys without samples since the last close go.
+    /// Starts the next period of an object: drops the keys without samples since the last close.
     fn end_period(&mut self, slot: usize) {
         if self.spec.is_periodic() {
             self.objects[slot].seen = false;
@@ -183,19 +184,19 @@ impl MapColumn {
         self.objects.get(slot).map_or(&[], |object| &object.keys)
     }
 
-    /// The keys of the object that have a state, in order of their bytes.
+    /// The keys of the object, in order of their bytes.
     pub fn keys(&self, slot: usize) -> impl ExactSizeIterator<Item = &str> {
         self.keys_of(slot).iter().map(|key| &*key.name)
     }
 
-    /// Whether a map, even an empty one, came in the object's open period, or its newest period had samples; for an
-    /// inline pipeline, whether any map came at all.
+    /// Whether the object has taken a map, even an empty one, in its open period, or its newest period had samples; for
+    /// an inline pipeline, whether the object has taken a map.
     pub fn is_active(&self, slot: usize) -> bool {
         let has_samples = || self.keys_of(slot).iter().any(|key| self.store.cells.is_active(key.inner));
         self.objects.get(slot).is_some_and(|object| object.seen) || has_samples()
     }
 
-    /// The result of a key of the object at time `now`, as [`reports`](Self::reports) gives it; `None` without one.
+    /// The result of a key of the object at time `now`, as in [`reports`](Self::reports); `None` if the key has none.
     pub fn report(&self, slot: usize, key: &str, now: u64) -> Option<Report<Output<'_>>> {
         let object = self.objects.get(slot)?;
         self.store.cells.report(object.keys[object.find(key).ok()?].inner, now)
@@ -213,7 +214,7 @@ impl MapColumn {
         self.keys_of(slot).iter().filter_map(move |key| Some((&*key.name, running(key)?)))
     }
 
-    /// The object starts anew, without keys.
+    /// Resets the object to a map without keys.
     pub fn clear(&mut self, slot: usize) {
         if let Some(object) = self.objects.get_mut(slot) {
             object.keys.iter().for_each(|key| self.store.release(key));
@@ -221,15 +222,15 @@ impl MapColumn {
         }
     }
 
-    /// Makes room for `slots` objects and `keys` keys of all objects together.
+    /// Reserves capacity for `slots` objects with `keys` keys in total.
     pub fn reserve(&mut self, slots: usize, keys: usize) {
         self.objects.reserve_exact(slots.saturating_sub(self.objects.len()));
         self.store.slots.reserve(keys);
         self.store.cells.reserve(keys);
     }
 
-    /// Gives back memory: that of objects beyond `slots`, which start anew, and that of states behind the last one in use;
-    /// the room of a dropped key before it is used again.
+    /// Drops the objects from slot `slots` on, and frees their memory and that of the states after the last key in use.
+    /// A later key reuses the state of a dropped key before that one.
     pub fn shrink(&mut self, slots: usize) {
         (slots..self.objects.len()).for_each(|slot| self.clear(slot));
         self.objects.truncate(slots);
@@ -240,8 +241,8 @@ impl MapColumn {
         self.store.cells.shrink(self.store.slots.end());
     }
 
-    /// The bytes that it has allocated; for states that allocate themselves, the most that they can. What the search
-    /// tree over the names holds beside its entries is not counted.
+    /// The allocated bytes; for states that allocate, the upper bound. Does not count the overhead of the nodes of the
+    /// search tree of names.
     pub fn bytes(&self) -> usize {
         let keys: usize = self.objects.iter().map(|object| object.keys.capacity()).sum();
         let objects = self.objects.capacity() * size_of::<Object>() + keys * size_of::<Key>();

@@ -1,4 +1,4 @@
-//! The one column for all algorithms: an array of states.
+//! The column type of all algorithms: an array of states.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -33,14 +33,14 @@ impl<T: Numeric, A: Algorithm<T>> TypedColumn<T, A> {
         }
     }
 
-    /// The cells of a word, as far as the column goes.
+    /// The existing cells of a word.
     #[inline]
     fn word(&self, word: usize) -> &[A::State] {
         let rest = self.cells.get(word.saturating_mul(WORD)..).unwrap_or_default();
         &rest[..rest.len().min(WORD)]
     }
 
-    /// The cells of a word that `slots` needs, with room for them.
+    /// The cells of a word up to the highest bit of `slots`; grows the column to them.
     #[inline]
     fn grown_word(&mut self, word: usize, slots: u64) -> &mut [A::State] {
         let (first, used) = (word * WORD, WORD - slots.leading_zeros() as usize);
@@ -84,7 +84,7 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
             return 0;
         }
         let shared = Arc::clone(&self.shared);
-        // Counted are the refused ones: an algorithm that never refuses costs nothing here.
+        // Collects the refused bits: for an algorithm that never refuses, the compiler removes this.
         let mut refused = 0;
         let mut feed = |bit: usize, cell: &mut A::State| {
             let value = T::from_bits(values.bits[bit]);
@@ -109,20 +109,20 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
     }
 
     fn values(&self, word: usize, slots: u64, now: u64, values: &mut Values) {
-        // Read once, and not for each cell as `Shared::value` does.
+        // Read once, not for each cell as in `Shared::value`.
         let Some((index, value_type)) = self.shared.value_field else {
             (values.valued, values.overflowed) = (0, 0);
             return;
         };
         let (mut valued, mut overflowed) = (0, 0);
-        // All cells, and masked afterwards: the usual word has every slot.
-        for (bit, (cell, place)) in self.word(word).iter().zip(&mut values.bits).enumerate() {
-            // A registered algorithm may show a value before the first sample; it is none of the period.
+        // Iterates over all cells and masks the result, because most words use every slot.
+        for (bit, (cell, target)) in self.word(word).iter().zip(&mut values.bits).enumerate() {
+            // A registered algorithm may have a value before the first sample; it is not a value of the period.
             if !self.shared.algorithm.is_empty(cell)
                 && let Some(measured) = self.shared.algorithm.value(cell, now, index)
                 && let Some(number) = measured.number.to_type(value_type)
             {
-                *place = number.bits();
+                *target = number.bits();
                 valued |= 1 << bit;
                 overflowed |= u64::from(measured.overflowed) << bit;
             }

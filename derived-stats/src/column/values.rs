@@ -1,4 +1,4 @@
-//! What passes between columns, for 64 slots at a time.
+//! The values and the reports that columns exchange, for 64 slots at a time.
 
 use alloc::boxed::Box;
 
@@ -6,12 +6,12 @@ use crate::column::WORD;
 use crate::record::Record;
 use crate::report::Report;
 
-/// The values of up to 64 slots, as bits of the type that the link's value has.
+/// The values of up to 64 slots, as bits of the type of the link's value.
 #[derive(Debug)]
 pub(crate) struct Values {
-    /// Which slots have a value.
+    /// The bits of the slots with a value.
     pub(crate) valued: u64,
-    /// Which values are the bound of their type.
+    /// The bits of the values that are the bound of their type.
     pub(crate) overflowed: u64,
     pub(crate) bits: [u64; WORD],
 }
@@ -21,7 +21,7 @@ impl Values {
         Self { valued: 0, overflowed: 0, bits: [0; WORD] }
     }
 
-    /// Makes the values of `slots` 0, which has the same bits in every type.
+    /// Sets the values of `slots` to 0, which has the same bits in every type.
     pub(crate) fn set_zero(&mut self, slots: u64) {
         super::bits(slots).for_each(|bit| self.bits[bit] = 0);
         self.valued |= slots;
@@ -29,7 +29,7 @@ impl Values {
     }
 }
 
-/// The reports of up to 64 slots: a buffer that is used again and again.
+/// The reports of up to 64 slots: a reusable buffer.
 #[derive(Clone, Debug)]
 pub struct Reports {
     ready: u64,
@@ -64,12 +64,12 @@ impl Reports {
         }
     }
 
-    /// Forgets all.
+    /// Removes all reports.
     pub fn clear(&mut self) {
         (self.ready, self.unchanged, self.shown) = (0, 0, 0);
     }
 
-    /// Of a closed period a repetition is worth sending.
+    /// Makes unchanged results values: the result of a closed period is never unchanged.
     pub(crate) fn of_closed_period(&mut self) {
         self.unchanged = 0;
     }
@@ -104,12 +104,12 @@ mod tests {
     use crate::number::Number;
 
     #[test]
-    fn a_buffer_gives_back_each_report_until_it_is_cleared() {
+    fn a_buffer_returns_each_report_until_it_is_cleared() {
         let record = Record::new([Number::U64(1)]);
         let kinds =
             [Report::NotReady(None), Report::NotReady(Some(record)), Report::Unchanged(record), Report::Value(record)];
         let mut reports = Reports::new();
-        // Over each other, so that no bit of an older report is left.
+        // Overwrites each kind with each, so that no bit of an older report can stay.
         for first in kinds {
             for second in kinds {
                 for bit in [0, 63] {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_replace_values_and_their_marks() {
+    fn zeros_replace_values_and_their_flags() {
         let mut values = Values::new();
         for bit in [0, 3, 63] {
             values.bits[bit] = 7;

@@ -12,7 +12,7 @@ use crate::report::Report;
 use crate::saved::{RestoreError, Words};
 use crate::spec::{Spec, SpecLink};
 
-/// What each object has accumulated in one open window.
+/// The state of each object in one open window.
 #[derive(Debug)]
 pub struct WindowColumn {
     link: Arc<SpecLink>,
@@ -32,18 +32,18 @@ impl WindowColumn {
         Some(Self { cells: link.column(), link: Arc::clone(link) })
     }
 
-    /// An empty column of the same windows, for another window.
+    /// An empty column for another window of the same spec.
     #[must_use]
     pub fn empty_clone(&self) -> Self {
         Self { link: Arc::clone(&self.link), cells: self.cells.empty_clone() }
     }
 
-    /// Makes room for so many slots in all, so that growing to them does not reallocate.
+    /// Reserves capacity for `slots` slots in total, so that growing to them does not reallocate.
     pub fn reserve(&mut self, slots: usize) {
         self.cells.reserve(slots);
     }
 
-    /// Adds a sample of time `at` to the object's window. Constant time; allocates only to grow.
+    /// Adds a sample of time `at` to the window of the object. Constant time; allocates only to grow.
     ///
     /// # Errors
     ///
@@ -53,25 +53,25 @@ impl WindowColumn {
         self.cells.update(slot, at, value)
     }
 
-    /// Adds many samples, in order: as [`update`](Self::update) for each, in one pass that looks the algorithm up once.
-    /// The cells of different objects are fetched from memory side by side, so a batch of a few dozen costs a fraction
-    /// of as many single updates when the column is larger than the caches.
+    /// Adds many samples in order, as [`update`](Self::update) for each, with one dynamic dispatch. It loads the states
+    /// of many objects from memory in parallel: if the column is larger than the caches, a batch of a few dozen samples
+    /// takes a fraction of the time of single updates.
     ///
     /// # Errors
     ///
-    /// [`Refused`] at the first sample that cannot be taken.
+    /// [`Refused`] for the first sample that is refused.
     #[inline]
     pub fn update_all(&mut self, updates: &[Update]) -> Result<(), Refused> {
         self.cells.update_all(updates)
     }
 
     /// Whether every value of the spec's type is taken, so that a checked value cannot be [`Refused`]. Ranged windows,
-    /// for one, refuse a sample for its time.
+    /// for example, refuse a sample that is too old.
     pub fn takes_every_value(&self) -> bool {
         self.link.takes_every_sample()
     }
 
-    /// The window's value at its end `now`; `None` without samples, or if they give no value.
+    /// The value of the window at its end `now`; `None` without samples, or if they give no value.
     pub fn value(&self, slot: usize, now: u64) -> Option<Number> {
         if self.is_empty(slot) {
             return None;
@@ -81,24 +81,24 @@ impl WindowColumn {
         number.to_type(description.value_type()?)
     }
 
-    /// Whether the object had no sample in this window.
+    /// Whether the object has taken no sample in this window.
     #[inline]
     pub fn is_empty(&self, slot: usize) -> bool {
         self.cells.is_empty(slot)
     }
 
-    /// Which of 64 slots, from slot `64 * word` on, had samples in this window.
+    /// The bits of the slots, of 64 from slot `64 * word` on, that have taken samples in this window.
     pub fn occupied(&self, word: usize, slots: u64) -> u64 {
         self.cells.occupied(word, slots)
     }
 
-    /// The result of the window at its end `now`; `None` without a sample. A closed window is always worth sending, so
-    /// a repeated value or a zero is a value here, as in the original.
+    /// The result of the window at its end `now`; `None` without samples. The result of a closed window is never
+    /// reported as unchanged, as in the original.
     pub fn report(&self, slot: usize, now: u64) -> Option<Report<Output<'_>>> {
         Some(self.running(slot, now)?.of_closed_period())
     }
 
-    /// The results of up to 64 slots from slot `64 * word` on, as [`report`](Self::report) gives them one by one. Slots
+    /// Writes the results of up to 64 slots from slot `64 * word` on, as [`report`](Self::report) for each. Slots
     /// without samples have none.
     pub fn reports(&self, word: usize, slots: u64, now: u64, reports: &mut Reports) {
         reports.clear();
@@ -106,7 +106,7 @@ impl WindowColumn {
         reports.of_closed_period();
     }
 
-    /// The result of the open window so far, which can be a repetition; `None` without a sample.
+    /// The result of the open window so far, which can be unchanged; `None` without samples.
     pub(super) fn running(&self, slot: usize, now: u64) -> Option<Report<Output<'_>>> {
         if self.is_empty(slot) {
             return None;
@@ -114,7 +114,7 @@ impl WindowColumn {
         Some(self.cells.report(slot, now).map(|record| Output::new(self.link.description(), record)))
     }
 
-    /// Moves the windows of these slots here from a column of the same windows, where they are empty afterwards.
+    /// Moves the windows of these slots from a column of the same spec to this one, and empties them there.
     pub(super) fn take(&mut self, word: usize, slots: u64, from: &mut Self) {
         self.cells.take(word, slots, &mut *from.cells);
     }
@@ -123,9 +123,9 @@ impl WindowColumn {
         self.cells.values(word, slots, now, values);
     }
 
-    /// Adds what object `other` accumulated in another column to the object's window, as if its samples had come here:
-    /// for samples that were aggregated in several places. Exact for integers; sums of doubles may round otherwise than
-    /// in one pass.
+    /// Merges the window of object `other` of another column into the window of the object, as if one column had taken
+    /// all samples. Use it for samples that several columns have aggregated. Exact for integers; sums of doubles may be
+    /// rounded differently than in one pass.
     ///
     /// ```
     /// use derived_stats::column::WindowColumn;
@@ -143,8 +143,8 @@ impl WindowColumn {
     ///
     /// # Errors
     ///
-    /// [`MergeError`] if the windows accumulate different things, or the entry of their algorithm does not claim to
-    /// [merge](crate::entry::Claims::merges); the window is then unchanged.
+    /// [`MergeError`] if the windows have different algorithms, arguments or element types, or the entry of their
+    /// algorithm does not claim to [merge](crate::entry::Claims::merges); the window is then unchanged.
     pub fn merge(&mut self, slot: usize, from: &Self, other: usize) -> Result<(), MergeError> {
         if self.link != from.link {
             return Err(MergeError::Foreign);
@@ -152,12 +152,12 @@ impl WindowColumn {
         self.cells.merge(slot, &*from.cells, other)
     }
 
-    /// Empties the object's window.
+    /// Empties the window of the object.
     pub fn clear(&mut self, slot: usize) {
         self.cells.clear_many(slot, 1);
     }
 
-    /// Empties every window and keeps the memory, for the next window.
+    /// Empties every window and keeps the memory for the next window.
     pub fn reset(&mut self) {
         self.clear_many(0, usize::MAX);
     }
@@ -167,27 +167,27 @@ impl WindowColumn {
         self.cells.clear_many(first, count);
     }
 
-    /// Gives back memory beyond `slots`. Later slots become empty.
+    /// Drops the slots from `slots` on and frees their memory.
     pub fn shrink(&mut self, slots: usize) {
         self.cells.shrink(slots);
     }
 
-    /// The bytes that it has allocated; for states that allocate themselves, the most that they can.
+    /// The allocated bytes; for states that allocate, the upper bound.
     pub fn bytes(&self) -> usize {
         self.cells.bytes()
     }
 
-    /// The versions of the words that [`save`](Self::save) writes; keep them with the words.
+    /// The versions of the words that [`save`](Self::save) writes; store them with the words.
     pub fn versions(&self) -> Vec<u16> {
         alloc::vec![self.link.state_version()]
     }
 
-    /// Appends the words of the object's window.
+    /// Appends the words of the window of the object.
     pub fn save(&self, slot: usize, words: &mut Vec<u64>) {
         self.cells.save(slot, words);
     }
 
-    /// Reads back what [`save`](Self::save) wrote in `versions`.
+    /// Restores the words that [`save`](Self::save) wrote in `versions`.
     ///
     /// # Errors
     ///

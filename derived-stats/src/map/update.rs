@@ -1,4 +1,4 @@
-//! The rules of an update of a map, for every type that holds the keys of an object.
+//! The rules of a map update, for both types that store the keys of an object.
 
 use alloc::collections::BTreeSet;
 
@@ -7,20 +7,20 @@ use crate::map::{MapError, MapPipeline};
 use crate::number::Number;
 use crate::spec::MetricKind;
 
-/// The keys of one object, for the rules of an update.
+/// The keys of one object, as an update changes them.
 pub(crate) trait Keys {
-    /// Takes a sample of a key, which starts with it if it is new. A refused first sample starts no key.
+    /// Takes a sample of a key. Creates a new key, unless its first sample is refused.
     fn update(&mut self, at: u64, key: &str, value: Number) -> Result<(), UpdateError>;
 
-    /// Drops what a key has, all but the result of its closed period, which stays until the next close.
+    /// Drops the state of a key, except for the result of its closed period, which stays until the next close.
     fn delete(&mut self, key: &str);
 
-    /// An empty map drops every key. A cumulative counter keeps its reading, as in the original: the next sample of
-    /// the key is a difference again, not the whole counter.
+    /// Drops every key, for an empty map. A cumulative counter keeps its reading, as in the original: the next sample
+    /// of the key is again a difference, not the whole reading.
     fn clear(&mut self);
 }
 
-/// Takes the map of time `at`.
+/// Updates the keys of an object with the map at time `at`.
 pub(crate) fn update<'k>(
     keys: &mut impl Keys,
     at: u64,

@@ -1,4 +1,4 @@
-//! The states of the keys by inner slot, in the columns that all specs use.
+//! The states of keys, by inner slot, in the columns of scalar metrics.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -12,6 +12,7 @@ use crate::report::Report;
 use crate::saved::{RestoreError, Words};
 use crate::spec::{Silence, Spec};
 
+/// The states of the keys of all objects.
 #[derive(Clone, Debug)]
 pub(super) enum Cells {
     Inline(InlineColumn),
@@ -26,7 +27,7 @@ impl Cells {
         }
     }
 
-    /// Takes a sample; a slot that refuses its first one is to be cleared.
+    /// Takes a sample. If a slot refuses its first sample, the caller must clear the slot.
     pub(super) fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError> {
         match self {
             Self::Inline(inline) => inline.update(slot, at, value),
@@ -34,7 +35,7 @@ impl Cells {
         }
     }
 
-    /// The result as [`MapPipeline::report`](crate::MapPipeline::report) gives it.
+    /// The result, as [`MapPipeline::report`](crate::MapPipeline::report) returns it.
     pub(super) fn report(&self, slot: usize, now: u64) -> Option<Report<Output<'_>>> {
         match self {
             Self::Inline(inline) => inline.report(slot, now),
@@ -42,7 +43,7 @@ impl Cells {
         }
     }
 
-    /// The open period as [`Spec::running`] gives it.
+    /// The result of the open period, as [`Spec::running`] returns it.
     pub(super) fn running(&self, slot: usize, now: u64) -> Option<Report<Output<'_>>> {
         match self {
             Self::Inline(_) => None,
@@ -50,7 +51,7 @@ impl Cells {
         }
     }
 
-    /// What [`Spec::is_active`] is of a state.
+    /// Whether a slot is active, as [`Spec::is_active`] returns it.
     pub(super) fn is_active(&self, slot: usize) -> bool {
         match self {
             Self::Inline(inline) => !inline.is_empty(slot),
@@ -58,7 +59,8 @@ impl Cells {
         }
     }
 
-    /// Whether a close drops the key: no samples in its last period, and neither a counter's reading nor a detector.
+    /// Whether a close drops the key: its last period had no samples, and it has neither a counter reading nor a
+    /// detector.
     pub(super) fn is_idle(&self, slot: usize) -> bool {
         match self {
             Self::Inline(_) => false,
@@ -74,7 +76,7 @@ impl Cells {
         }
     }
 
-    /// What the close at `now` flushed of a slot.
+    /// The result of a slot at the close at `now`.
     pub(super) fn flushed(&self, slot: usize, now: u64) -> Option<Report<Output<'_>>> {
         match self {
             Self::Inline(_) => None,
@@ -82,7 +84,7 @@ impl Cells {
         }
     }
 
-    /// Drops a closed window that gave no valid result: only a valid one stays until the next close.
+    /// Drops a closed window without a valid result: only a valid one stays until the next close.
     pub(super) fn drop_unready(&mut self, slot: usize) {
         match self {
             Self::Inline(_) => {}
@@ -90,7 +92,7 @@ impl Cells {
         }
     }
 
-    /// Drops what a deleted key has, all but the result of its closed window; `false` if nothing is left to keep.
+    /// Drops the state of a deleted key, except for the result of its closed window. Returns `false` if there is none.
     pub(super) fn forget(&mut self, slot: usize) -> bool {
         match self {
             Self::Inline(_) => false,
@@ -98,7 +100,7 @@ impl Cells {
         }
     }
 
-    /// Drops what [`forget`](Self::forget) drops, but for the reading of a counter.
+    /// Like [`forget`](Self::forget), but keeps the reading of a counter.
     pub(super) fn forget_samples(&mut self, slot: usize) {
         match self {
             Self::Inline(inline) => inline.clear_samples(slot),
@@ -106,7 +108,7 @@ impl Cells {
         }
     }
 
-    /// The slot starts anew.
+    /// Resets the slot.
     pub(super) fn clear(&mut self, slot: usize) {
         match self {
             Self::Inline(inline) => inline.clear(slot),
@@ -114,7 +116,7 @@ impl Cells {
         }
     }
 
-    /// Makes room for so many slots in all.
+    /// Reserves capacity for `slots` slots in total.
     pub(super) fn reserve(&mut self, slots: usize) {
         match self {
             Self::Inline(inline) => inline.reserve(slots),
@@ -122,7 +124,7 @@ impl Cells {
         }
     }
 
-    /// Gives back memory beyond `slots`.
+    /// Drops the slots from `slots` on and frees their memory.
     pub(super) fn shrink(&mut self, slots: usize) {
         match self {
             Self::Inline(inline) => inline.shrink(slots),
@@ -146,7 +148,7 @@ impl Cells {
         }
     }
 
-    /// Reads back what [`save`](Self::save) wrote. After an error the slot is to be cleared.
+    /// Restores the words that [`save`](Self::save) wrote. After an error the caller must clear the slot.
     pub(super) fn restore(&mut self, slot: usize, versions: &[u16], words: &mut Words<'_>) -> Result<(), RestoreError> {
         match self {
             Self::Inline(inline) => inline.restore(slot, versions, words),

@@ -1,16 +1,16 @@
-//! The names of keys, each held once.
+//! The interned names of keys.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
-/// The names of a column's keys, each with the number of objects that use it.
+/// The names of the keys of a column, each with the number of objects that use it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     uses: BTreeMap<Arc<str>, usize>,
 }
 
 impl Names {
-    /// The name, for one more object.
+    /// The interned name, with one more use.
     pub(super) fn take(&mut self, name: &str) -> Arc<str> {
         let held = self.uses.get_key_value(name).map(|(held, _)| Arc::clone(held));
         let name = held.unwrap_or_else(|| Arc::from(name));
@@ -18,7 +18,7 @@ impl Names {
         name
     }
 
-    /// One object less uses the name; the last one gives its memory back.
+    /// Removes one use of the name, and frees the name after the last.
     pub(super) fn release(&mut self, name: &str) {
         if let Some(uses) = self.uses.get_mut(name) {
             *uses -= 1;
@@ -28,8 +28,8 @@ impl Names {
         }
     }
 
-    /// The bytes of the texts with their counts, and of the entries. What the nodes of the map hold beyond that is not
-    /// counted.
+    /// The bytes of the texts with their counts, and of the entries. Does not count the overhead of the nodes of the
+    /// map.
     pub(super) fn bytes(&self) -> usize {
         const COUNTS: usize = 2 * size_of::<usize>();
         self.uses.keys().map(|name| COUNTS + name.len() + size_of::<(Arc<str>, usize)>()).sum()
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_held_once_until_no_object_uses_it() {
+    fn a_name_is_stored_once_until_no_object_uses_it() {
         let mut names = Names::default();
         let (first, second) = (names.take("blue"), names.take("blue"));
         assert!(Arc::ptr_eq(&first, &second));

@@ -14,9 +14,9 @@ use crate::spec::{MetricKind, Spec};
 /// The map of one object.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Object {
-    /// In order of the bytes of their names.
+    /// The keys in order of the bytes of their names.
     pub(super) keys: Vec<Key>,
-    /// Whether a map, even an empty one, came in the open period.
+    /// Whether the object has taken a map, even an empty one, in the open period.
     pub(super) seen: bool,
 }
 
@@ -24,35 +24,35 @@ pub(super) struct Object {
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     pub(super) name: Arc<str>,
-    /// The slot of its states.
+    /// The slot of the states of the key.
     pub(super) inner: usize,
 }
 
-/// What the keys of all objects share.
+/// The names and the states of the keys of all objects.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     pub(super) names: Names,
-    /// The inner slots that keys own.
+    /// The inner slots in use.
     pub(super) slots: Slots,
     pub(super) cells: Cells,
 }
 
 impl Object {
-    /// The index of a key, or the one at which it belongs.
+    /// The index of a key, or the index at which to insert it.
     pub(super) fn find(&self, name: &str) -> Result<usize, usize> {
         self.keys.binary_search_by(|key| (*key.name).cmp(name))
     }
 }
 
 impl Store {
-    /// Forgets a key.
+    /// Frees the name and the states of a key.
     pub(super) fn release(&mut self, key: &Key) {
         self.cells.clear(key.inner);
         self.slots.release(key.inner);
         self.names.release(&key.name);
     }
 
-    /// Keeps those keys for which `keep` is true.
+    /// Keeps the keys for which `keep` is true, and releases the others.
     pub(super) fn retain(&mut self, object: &mut Object, mut keep: impl FnMut(&mut Cells, usize) -> bool) {
         object.keys.retain(|key| {
             let is_kept = keep(&mut self.cells, key.inner);
@@ -64,7 +64,7 @@ impl Store {
     }
 }
 
-/// The keys of one object.
+/// The keys of one object, for an update.
 pub(super) struct ObjectKeys<'c> {
     pub(super) spec: &'c Spec,
     pub(super) object: &'c mut Object,

@@ -10,7 +10,7 @@ use crate::report::Report;
 use crate::saved::{RestoreError, Words};
 use crate::spec::{MetricKind, Silence, Spec};
 
-/// The open windows of keys, and where their results come from.
+/// The open windows of keys, and the source of their results.
 #[derive(Clone, Debug)]
 pub(super) struct Periodic {
     counters: Option<CounterColumn>,
@@ -18,19 +18,19 @@ pub(super) struct Periodic {
     results: Results,
 }
 
-/// Where the results of closed windows come from.
+/// The source of the results of closed windows.
 #[derive(Clone, Debug)]
 enum Results {
-    /// The closed windows themselves, which stay until the next close.
+    /// The closed windows, which stay until the next close.
     Closed {
         windows: WindowColumn,
-        /// When a window closed, in microseconds; 0 where none did.
+        /// The end of each closed window, in microseconds; 0 if there is none.
         at: Vec<u64>,
     },
-    /// What follows the window.
+    /// The links after the window.
     Downstream {
         column: DownstreamColumn,
-        /// A bit for each slot: whether its newest close reached the last link.
+        /// A bit for each slot: whether the value of its newest close reached the last link.
         fed: Vec<u64>,
     },
 }
@@ -119,7 +119,7 @@ impl Periodic {
                     *at = 0;
                 }
             }
-            // A detector that is not ready goes on learning.
+            // A detector that is not ready keeps its state.
             Results::Downstream { .. } => {}
         }
     }
@@ -221,7 +221,7 @@ fn is_set(word: u64, slot: usize) -> bool {
     word >> (slot % WORD) & 1 == 1
 }
 
-/// Writes at an index, and grows to it.
+/// Writes a word at an index; grows the vector to it.
 fn set(words: &mut Vec<u64>, index: usize, word: u64) {
     if index >= words.len() {
         words.resize(index + 1, 0);

@@ -1,4 +1,4 @@
-//! Saving the map of one object and reading it back.
+//! Saving and restoring the map of one object.
 //!
 //! ```text
 //! words := seen keys (length text* state)*
@@ -7,8 +7,8 @@
 //!        | reading-seen reading? window flag link*             (a chain)
 //! ```
 //!
-//! The text of a key is its bytes, eight to a word from the lowest on, the last word filled up with zeros. The reading
-//! is there for a counter only.
+//! The text of a key is its bytes, eight in a word from the lowest on; the last word is padded with zeros. Only a
+//! counter has a reading.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -21,10 +21,10 @@ use crate::saved::{RestoreError, Words};
 const NAME: &str = "name of a key";
 
 impl MapColumn {
-    /// The version of the words around those of the algorithms that [`save`](Self::save) writes.
+    /// The version of the layout that [`save`](Self::save) writes around the words of the algorithms.
     pub const VERSION: u16 = 1;
 
-    /// The versions of the algorithms' words that [`save`](Self::save) writes; keep them with the words.
+    /// The versions of the algorithms' words that [`save`](Self::save) writes; store them with the words.
     pub fn versions(&self) -> Vec<u16> {
         self.spec.versions()
     }
@@ -59,11 +59,11 @@ impl MapColumn {
         }
     }
 
-    /// Reads back what [`save`](Self::save) wrote in `versions`; every key continues bit for bit.
+    /// Restores the words that [`save`](Self::save) wrote in `versions`; every key continues bit for bit.
     ///
     /// # Errors
     ///
-    /// [`RestoreError`], in [`RestoreError::InKey`] for the words of a key; the object then starts anew.
+    /// [`RestoreError`], in [`RestoreError::InKey`] for the words of a key; the object is then reset.
     pub fn restore(&mut self, slot: usize, versions: &[u16], words: &mut Words<'_>) -> Result<(), RestoreError> {
         self.clear(slot);
         let restored = self.restore_object(slot, versions, words);
@@ -84,7 +84,7 @@ impl MapColumn {
             if self.keys_of(slot).last().is_some_and(|last| *last.name >= *name) {
                 return Err(RestoreError::invalid(NAME, name.len() as u64));
             }
-            // Before its words are read, so that an error frees it with the object.
+            // Allocated before its words are read, so that an error frees it with the object.
             let inner = self.store.slots.take();
             let key = Key { name: self.store.names.take(&name), inner };
             self.object_mut(slot).keys.push(key);

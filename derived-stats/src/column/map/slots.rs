@@ -1,19 +1,19 @@
-//! Which inner slots are in use.
+//! The set of inner slots in use.
 
 use alloc::vec::Vec;
 
 use crate::column::WORD;
 
-/// A set of slots that gives out its lowest free one.
+/// A set of slots, which allocates the lowest free slot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slots {
     used: Vec<u64>,
-    /// Every word before this one is full.
+    /// The index of the first word that may have a free slot.
     first: usize,
 }
 
 impl Slots {
-    /// Takes the lowest free slot. Constant time, but for a pass over full words after one before them had a free slot.
+    /// Allocates the lowest free slot. Constant time, except for the search for the next word with a free slot.
     pub(super) fn take(&mut self) -> usize {
         while self.used.get(self.first) == Some(&u64::MAX) {
             self.first += 1;
@@ -34,7 +34,7 @@ impl Slots {
         }
     }
 
-    /// The end of the used slots.
+    /// The end of the used slots: the highest one, plus one.
     pub(super) fn end(&self) -> usize {
         let last = self.used.iter().rposition(|used| *used != 0);
         last.map_or(0, |word| (word + 1) * WORD - self.used[word].leading_zeros() as usize)
@@ -49,7 +49,7 @@ impl Slots {
         self.used.reserve_exact(slots.div_ceil(WORD).saturating_sub(self.used.len()));
     }
 
-    /// Gives back memory beyond the end of the used slots.
+    /// Frees the memory after the end of the used slots.
     pub(super) fn shrink(&mut self) {
         self.used.truncate(self.end().div_ceil(WORD));
         self.used.shrink_to_fit();

@@ -1,6 +1,6 @@
-//! An embedding program adds an algorithm of its own: a maximum that fades.
+//! An embedding program registers an algorithm: a maximum that decays.
 //!
-//! `DSPeak:half_life` is the largest sample, halved for every whole half-life (in seconds) since it came. It is used
+//! `DSPeak:half_life` is the largest sample, halved for every whole half-life (in seconds) since its sample. It is used
 //! like a built-in one: inline, and as the aggregate of a period; it is saved and restored with the pipeline.
 //!
 //! ```text
@@ -18,7 +18,7 @@ use derived_stats::{
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 
-/// Everything that the rest of the program must know: name, roles, arguments, fields of the result.
+/// The entry: name, roles, arguments and the fields of the result.
 static PEAK: Entry =
     Entry::new("DSPeak", Roles::AGGREGATE, "the largest sample, halved for every half-life", |given| {
         let seconds = given.whole(0).unwrap_or(60);
@@ -33,26 +33,26 @@ static PEAK: Entry =
     .structured(
         "PeakResult",
         &[
-            Field::number("peak", NumberKind::F64, Unit::Metric, "the faded peak").role_of(Role::Value),
-            Field::number("age_seconds", NumberKind::U64, Unit::Seconds, "seconds since the peak came"),
+            Field::number("peak", NumberKind::F64, Unit::Metric, "the decayed peak").role_of(Role::Value),
+            Field::number("age_seconds", NumberKind::U64, Unit::Seconds, "seconds since the sample of the peak"),
         ],
     );
 
-/// The parameters, checked once.
+/// The checked parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Peak {
     half_life_micros: u64,
 }
 
-/// What one object has: the largest sample and when it came.
+/// The state of one object: the largest sample and its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct PeakState {
     peak: Option<(f64, u64)>,
 }
 
 impl Peak {
-    /// What is left of a peak at `now`. Halving a double is exact, so this is the same on every machine.
-    fn faded(&self, (peak, at): (f64, u64), now: u64) -> f64 {
+    /// The decayed value of a peak at `now`. Halving a double is exact, so the value is the same on every machine.
+    fn decayed(&self, (peak, at): (f64, u64), now: u64) -> f64 {
         let halvings = now.saturating_sub(at) / self.half_life_micros;
         peak * 0.5f64.powi(i32::try_from(halvings).unwrap_or(i32::MAX))
     }
@@ -71,7 +71,7 @@ impl<T: Numeric> Algorithm<T> for Peak {
 
     fn update(&self, state: &mut PeakState, sample: Sample<T>) -> Result<(), UpdateError> {
         let value = sample.value.to_f64();
-        if state.peak.is_none_or(|peak| value >= self.faded(peak, sample.at)) {
+        if state.peak.is_none_or(|peak| value >= self.decayed(peak, sample.at)) {
             state.peak = Some((value, sample.at));
         }
         Ok(())
@@ -82,7 +82,7 @@ impl<T: Numeric> Algorithm<T> for Peak {
             None => Report::NotReady(None),
             Some(peak) => {
                 let age = now.saturating_sub(peak.1) / MICROS_PER_SECOND;
-                Report::Value(Record::new([Number::F64(self.faded(peak, now)), Number::U64(age)]))
+                Report::Value(Record::new([Number::F64(self.decayed(peak, now)), Number::U64(age)]))
             }
         }
     }
@@ -116,7 +116,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     registry.register(&PEAK)?;
     let context = Context::new(ValueType::U64).with_registry(&registry);
 
-    // Inline: the report fades while no sample comes.
+    // Inline: the peak decays between samples.
     let spec = Arc::new(Spec::parse("raw:DSPeak:60", context)?);
     let mut load = Pipeline::new(spec.clone());
     load.update(0, Number::U64(80))?;
@@ -124,12 +124,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(peak(load.report(59 * MICROS_PER_SECOND)), Some(80.0));
     assert_eq!(peak(load.report(120 * MICROS_PER_SECOND)), Some(20.0));
 
-    // A restart: the state goes through any serde format, and a state of another half-life is refused.
+    // Restart: a saved state continues, and the state of another half-life is refused.
     let saved = serde_json::to_string(&load.save())?;
     let mut restarted = Pipeline::new(spec);
     restarted.restore(&serde_json::from_str(&saved)?)?;
     restarted.update(130 * MICROS_PER_SECOND, Number::U64(19))?;
-    assert_eq!(peak(restarted.report(130 * MICROS_PER_SECOND)), Some(20.0), "19 is below what is left of 80");
+    assert_eq!(peak(restarted.report(130 * MICROS_PER_SECOND)), Some(20.0), "19 is below 80 after two half-lives");
     let other = Spec::parse("raw:DSPeak:61", context)?;
     assert!(other.restore(&load.save()).is_err());
 
@@ -150,7 +150,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let scored = scores.report(0).forced().ok_or("ready after two periods")?;
     assert_eq!(scored.value(), Some(Number::F64(40.0)));
 
-    // A slip in the annotation is shown where it stands.
+    // An error in the annotation has the span of the mistake.
     let Err(error) = Spec::parse("raw:DSPeak:soon", context) else {
         return Err("a half-life in words was taken".into());
     };

@@ -1,4 +1,4 @@
-//! What the numbers of a result mean.
+//! The meaning of the numbers of a result.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -7,27 +7,27 @@ use crate::entry::{Entry, Field, FieldKind, ResultType, Role, TextSource};
 use crate::number::{Number, ValueType};
 use crate::record::Record;
 
-/// What the numbers of a pipeline's results mean: the entry's fields for these arguments and this element type.
+/// The meaning of the numbers of a pipeline's results: the fields of the entry, for its arguments and element type.
 ///
-/// Compiled once with the [`Spec`](crate::Spec), shared by all results.
+/// It is compiled with the [`Spec`](crate::Spec), and all results share it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
     algorithm: Cow<'static, str>,
     result_type: ResultType,
     fields: Box<[DescribedField]>,
-    /// The index in a record of the number that stands for the result.
+    /// The index in a record of the result's value.
     value: Option<usize>,
     columns: Box<[(usize, &'static str)]>,
 }
 
-/// A field with what the arguments and the element type decide.
+/// A field with the content that the arguments and the element type determine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribedField {
     field: Field,
     content: Content,
 }
 
-/// Where a field's content comes from.
+/// The source of a field's content.
 #[derive(Clone, Debug, PartialEq)]
 enum Content {
     /// The flaw of the result.
@@ -38,7 +38,7 @@ enum Content {
     Text(Box<str>),
 }
 
-/// What one field of a result holds.
+/// The content of one field of a result.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum FieldValue<'s> {
@@ -76,33 +76,33 @@ impl Description {
         Self { algorithm: entry.name().into(), result_type: entry.result_type(), fields, value, columns }
     }
 
-    /// The algorithm, as annotations name it.
+    /// The name of the algorithm in annotations.
     pub fn algorithm(&self) -> &str {
         &self.algorithm
     }
 
-    /// Whether results are bare numbers or structs, as Sandesh declares them.
+    /// The type of results in Sandesh: a number or a struct.
     pub fn result_type(&self) -> ResultType {
         self.result_type
     }
 
-    /// The fields, in the order in which results show them.
+    /// The fields, in the order of the results.
     pub fn fields(&self) -> &[DescribedField] {
         &self.fields
     }
 
-    /// The index in a [`Record`] of the number that stands for the result; `None` if no single one does.
+    /// The index in a [`Record`] of the result's value; `None` if the result has no single value.
     pub fn value_index(&self) -> Option<usize> {
         self.value
     }
 
-    /// The type of that number.
+    /// The type of the result's value.
     pub fn value_type(&self) -> Option<ValueType> {
         self.of_role(Role::Value).and_then(DescribedField::value_type)
     }
 
-    /// The columns of a table of results: the index of the number in a [`Record`], and the name of the column. The number
-    /// that stands for the result comes first, the others follow in the order of the fields.
+    /// The columns of a table of results: the index of the number in a [`Record`], and the name of the column. The
+    /// result's value is the first column, the others follow in the order of the fields.
     pub fn columns(&self) -> &[(usize, &'static str)] {
         &self.columns
     }
@@ -127,12 +127,12 @@ fn columns(fields: &[DescribedField], value: Option<usize>) -> Box<[(usize, &'st
 }
 
 impl DescribedField {
-    /// The entry's field: name, unit, role, meaning.
+    /// The field of the entry: name, unit, role, meaning.
     pub fn field(&self) -> &Field {
         &self.field
     }
 
-    /// The type of its numbers; `None` for a text.
+    /// The type of the numbers; `None` for a text.
     pub fn value_type(&self) -> Option<ValueType> {
         match self.content {
             Content::Number(_, value_type) => Some(value_type),
@@ -140,7 +140,7 @@ impl DescribedField {
         }
     }
 
-    /// Its text, if that is the same in every result.
+    /// The text, if it is the same in every result.
     pub fn constant(&self) -> Option<&str> {
         match &self.content {
             Content::Text(text) => Some(text),
@@ -148,7 +148,7 @@ impl DescribedField {
         }
     }
 
-    /// The index of its number in a [`Record`]; `None` for a text.
+    /// The index of the number in a [`Record`]; `None` for a text.
     pub fn index(&self) -> Option<usize> {
         match self.content {
             Content::Number(index, _) => Some(index),
@@ -156,7 +156,7 @@ impl DescribedField {
         }
     }
 
-    /// What the field holds in `record`; `None` where it is absent.
+    /// The content of the field in `record`; `None` if it is absent.
     pub fn value_in<'s>(&'s self, record: &Record) -> Option<FieldValue<'s>> {
         match &self.content {
             Content::Flaw => record.flaw().map(|flaw| FieldValue::Text(flaw.text())),

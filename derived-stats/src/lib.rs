@@ -1,10 +1,10 @@
 //! Annotations such as `1.DSSum-raw:DSAnomaly:EWM:0.1`, compiled into streaming aggregation pipelines.
 //!
-//! That one says: sum the samples of each period, then feed each period's sum to an exponentially weighted mean
-//! detector with alpha 0.1. The language and the numbers are those of Contrail's DerivedStats, bit for bit.
+//! This example adds up the samples of each period and feeds each sum to a detector that keeps an exponentially
+//! weighted mean with alpha 0.1. The language and the results are those of Contrail's DerivedStats, bit for bit.
 //!
-//! This crate does no I/O, reads no clock, starts no thread and logs nothing. It is not a metrics registry, and it
-//! does not know objects, windows or wire formats: `proxy-uve` does.
+//! This crate does no I/O, reads no clock, starts no thread and logs nothing. It is not a metrics registry, and it has
+//! no object keys, no event-time windows and no wire formats; those are in `proxy-uve`.
 //!
 //! ```
 //! use derived_stats::{Number, Pipeline};
@@ -22,11 +22,12 @@
 //!
 //! # The parts
 //!
-//! * [`annotation`]: text to a typed value with spans, and back; errors with a caret.
-//! * [`Spec`] and [`State`]: a compiled annotation, shared, and the small state of one object.
-//! * [`Pipeline`] and [`MapPipeline`]: both in one, for a scalar and for a map of them (`mstats`).
-//! * [`algorithm`]: the menu, one type each with its formula, and the trait for your own; [`Registry`] names them.
-//! * [`mod@column`]: many objects under one spec, side by side.
+//! * [`annotation`]: the parser and the printer of annotations, with spans, and errors that underline the mistake.
+//! * [`Spec`] and [`State`]: a compiled annotation, which objects share, and the state of one object.
+//! * [`Pipeline`] and [`MapPipeline`]: a spec with its state, for a scalar metric and for a map (`mstats`).
+//! * [`algorithm`]: the built-in algorithms, one type each with its formula, and the trait for registered ones, which
+//!   a [`Registry`] holds.
+//! * [`mod@column`]: the states of many objects under one spec, in arrays.
 //!
 //! # Determinism
 //!
@@ -35,33 +36,34 @@
 //!
 //! # Panics and errors
 //!
-//! Nothing here panics on any input. What a caller can get wrong is an error that says what to change; a refused
-//! sample leaves the state as it was, but for what [`UpdateError`] names.
+//! No input makes the crate panic. Every mistake of a caller is an error whose text contains the remedy. A refused
+//! sample does not change the state; [`UpdateError`] lists the two exceptions.
 //!
 //! # Floating point
 //!
-//! NaN and infinities are refused at the boundary ([`ValueError`]). Integers are exact: they never pass through a
-//! double on their way to a sum, and a sum that leaves its type stops at the bound and carries an error in every result
-//! ([`Output::error`]; a result that JSON shows as a bare number has no room for it). The moments of a detector are
-//! doubles; integers above 2^53 are rounded when they reach it.
+//! NaN and infinities are refused at the boundary ([`ValueError`]). Integers are exact: sums never convert them to
+//! doubles. A sum that leaves the range of its type saturates, and every later result carries an error
+//! ([`Output::error`]; the JSON form of a result that is a single number does not contain it). The moments of a
+//! detector are doubles: a detector rounds integers above 2^53.
 //!
 //! # Saved state
 //!
-//! [`SavedState`] holds a version, the pipeline's text and 64-bit words, and goes through any serde format. Restored
-//! at any point it continues bit for bit. Restoring checks all of it. [`SavedMap`] is the same for a [`MapPipeline`].
+//! [`SavedState`] holds a version, the pipeline's text and 64-bit words, and works with any serde format. A restored
+//! pipeline continues bit for bit. Restoring validates every word. [`SavedMap`] is the saved state of a
+//! [`MapPipeline`].
 //!
 //! # Input safety
 //!
 //! Annotations are limited to 1024 bytes and 4 pre-aggregations (`annotation::Limits`). A ranged window holds at most
-//! 256 buckets. The keys of a [`MapPipeline`] are as many as its caller sends and does not delete: bound them before
-//! they get here.
+//! 256 buckets. The number of keys of a [`MapPipeline`] is not limited: the caller must bound the keys that it sends
+//! and does not delete.
 //!
 //! # Crate features
 //!
 //! * `parser` (default): text to annotations. Without it there is no `Annotation::parse`, `Spec::parse` and
-//!   `Pipeline::parse`, and [`annotation::nearest`] finds nothing; annotations are built in code
+//!   `Pipeline::parse`, [`annotation::nearest`] returns `None`, and annotations are built in code
 //!   ([`Annotation::new`]). Needs `std`.
-//! * `serde` (default): results and saved states through any serde format.
+//! * `serde` (default): serialisation of results and saved states.
 //! * `std` (default): without it the crate needs `alloc` only, and builds for bare metal and WebAssembly.
 
 #![cfg_attr(not(any(feature = "std", test)), no_std)]

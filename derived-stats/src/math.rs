@@ -1,4 +1,4 @@
-//! Square roots with and without the standard library: both round correctly, so the bits are the same.
+//! The square root, with and without the standard library: both round correctly, so their results are equal.
 
 #[cfg(feature = "std")]
 #[inline]

@@ -1,8 +1,8 @@
 //! Sample values: exact integers and finite floats.
 //!
-//! The original is a C++ template over the element type of the raw attribute. Here the type is a run-time
-//! property of a pipeline ([`ValueType`]), while the arithmetic stays monomorphic behind [`Numeric`]: integers
-//! are never rounded through a double, and an overflow is reported instead of wrapping.
+//! The original is a C++ template over the element type of the raw attribute. Here the element type is a run-time
+//! property of a pipeline ([`ValueType`]), and the arithmetic is generic over [`Numeric`]: integers are never converted
+//! to doubles, and an overflow is reported instead of wrapping.
 
 mod numeric;
 
@@ -18,12 +18,12 @@ pub enum ValueType {
     F64,
     /// Signed integers, -2^63 to 2^63-1.
     I64,
-    /// Unsigned integers, 0 to 2^64-1. The default: what Contrail counters are.
+    /// Unsigned integers, 0 to 2^64-1: the type of Contrail counters.
     U64,
 }
 
 impl ValueType {
-    /// Whether a value has this type, or one that converts to it exactly; see [`Numeric::from_number`].
+    /// Whether a value has this type or converts to it; see [`Numeric::from_number`].
     #[inline]
     pub fn accepts(self, value: Number) -> bool {
         value.to_type(self).is_some()
@@ -40,12 +40,12 @@ impl fmt::Display for ValueType {
     }
 }
 
-/// One value, with its type.
+/// A value with its type.
 ///
-/// Two numbers are equal when type and value are: `U64(1) != F64(1.0)`.
+/// Two numbers are equal if their types and values are: `U64(1) != F64(1.0)`.
 ///
-/// More variants may come. Code outside of this crate branches on [`value_type`](Self::value_type), and reads the value
-/// with [`bits`](Self::bits) or [`as_f64`](Self::as_f64):
+/// More variants may be added. Code outside of this crate branches on [`value_type`](Self::value_type), and reads the
+/// value with [`bits`](Self::bits) or [`as_f64`](Self::as_f64):
 ///
 /// ```
 /// use derived_stats::{Number, ValueType};
@@ -71,7 +71,7 @@ pub enum Number {
 }
 
 impl Number {
-    /// The type this value has.
+    /// The type of the value.
     #[inline]
     pub fn value_type(self) -> ValueType {
         match self {
@@ -81,7 +81,7 @@ impl Number {
         }
     }
 
-    /// The bits of the value in its own type: those of a double, an integer as it is.
+    /// The bits of the value in its own type.
     #[inline]
     pub fn bits(self) -> u64 {
         match self {
@@ -91,7 +91,7 @@ impl Number {
         }
     }
 
-    /// The value of a type that has these bits; the inverse of [`bits`](Self::bits).
+    /// The value of a type with these bits; the inverse of [`bits`](Self::bits).
     #[inline]
     pub fn from_bits(value_type: ValueType, bits: u64) -> Self {
         match value_type {
@@ -101,7 +101,7 @@ impl Number {
         }
     }
 
-    /// Whether it is neither NaN nor an infinity. Every integer is finite.
+    /// Whether the value is neither NaN nor an infinity. Every integer is finite.
     #[inline]
     pub fn is_finite(self) -> bool {
         match self {
@@ -110,7 +110,7 @@ impl Number {
         }
     }
 
-    /// The same value as a number of another type; `None` where [`Numeric::from_number`] refuses it.
+    /// The same value as a number of another type; `None` if [`Numeric::from_number`] refuses it.
     #[inline]
     pub(crate) fn to_type(self, value_type: ValueType) -> Option<Self> {
         match (value_type, self) {
@@ -142,17 +142,17 @@ impl fmt::Display for Number {
     }
 }
 
-/// Why a value cannot be a sample of a pipeline.
+/// The reason why a value cannot be a sample of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ValueError {
-    /// NaN or an infinity: it would poison every later result.
+    /// NaN or an infinity, which would make every later result NaN or an infinity.
     #[error("the value {value} is not finite; send finite numbers only")]
     NotFinite {
         /// The refused value.
         value: f64,
     },
-    /// The number is outside what the pipeline's type can hold exactly.
+    /// The number does not convert to the type of the pipeline.
     #[error(
         "the value {value} does not fit the type {expected} of this metric; compile the annotation for values of its \
          type, with `Context::new(ValueType::{:?})`",
@@ -161,7 +161,7 @@ pub enum ValueError {
     WrongType {
         /// The refused value.
         value: Number,
-        /// What the pipeline was compiled for.
+        /// The type of the samples of the pipeline.
         expected: ValueType,
     },
 }
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_shown_so_that_its_type_can_be_read_back() {
+    fn a_number_is_printed_so_that_its_type_can_be_recognised() {
         let cases =
             [(Number::U64(7), "7"), (Number::I64(-7), "-7"), (Number::F64(7.0), "7.0"), (Number::F64(-0.0), "-0.0")];
         for (number, text) in cases {

@@ -1,4 +1,4 @@
-//! A result: numbers and what they mean.
+//! A result: its numbers and their description.
 
 use core::fmt;
 
@@ -11,9 +11,9 @@ use crate::report::Flaw;
 #[cfg(feature = "serde")]
 mod serialize;
 
-/// A result: a record and its description, which it borrows from the spec. Making one allocates nothing.
+/// A result: a record and its description, borrowed from the spec. It does not allocate.
 ///
-/// Serialises as the original's JSON: a bare number, or an object with the original's fields and no others.
+/// It serialises as the JSON of the original: a number, or an object with the fields of the original only.
 #[derive(Clone, Copy)]
 pub struct Output<'s> {
     description: &'s Description,
@@ -21,13 +21,13 @@ pub struct Output<'s> {
 }
 
 impl<'s> Output<'s> {
-    /// Puts a record beside its description.
+    /// Combines a record with its description.
     #[inline]
     pub fn new(description: &'s Description, record: Record) -> Self {
         Self { description, record }
     }
 
-    /// What the numbers mean.
+    /// The description of the numbers.
     pub fn description(&self) -> &'s Description {
         self.description
     }
@@ -37,7 +37,7 @@ impl<'s> Output<'s> {
         &self.record
     }
 
-    /// The number that stands for the result: what a detector behind it sees. `None` if no single one does.
+    /// The value of the result, which the next link of a chain takes; `None` if the result has no single value.
     pub fn value(&self) -> Option<Number> {
         self.record.get(self.description.value_index()?)
     }
@@ -65,20 +65,20 @@ impl<'s> Output<'s> {
         self.record.get(self.description.of_role(role)?.index()?)
     }
 
-    /// The fields that are present, in the order in which results show them.
+    /// The present fields, in the order of the description.
     pub fn fields(&self) -> impl Iterator<Item = (&'s Field, FieldValue<'s>)> + use<'s> {
         let Self { description, record } = *self;
         description.fields().iter().filter_map(move |field| Some((field.field(), field.value_in(&record)?)))
     }
 
-    /// What is wrong with the result although there is one: [`OVERFLOW`](crate::OVERFLOW) or
+    /// The error text of a flawed result: [`OVERFLOW`](crate::OVERFLOW) or
     /// [`TOO_LARGE`](crate::TOO_LARGE).
     pub fn error(&self) -> Option<&'static str> {
         self.record.flaw().map(Flaw::text)
     }
 }
 
-/// Equal if the visible content is.
+/// Results are equal if their algorithms, fields and flaws are.
 impl PartialEq for Output<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.description.algorithm() == other.description.algorithm()

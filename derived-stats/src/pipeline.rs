@@ -1,4 +1,4 @@
-//! A spec and a state in one: the convenience for embedding a single metric.
+//! A spec with one state, for a single metric.
 
 use alloc::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::spec::Context;
 use crate::spec::{Silence, Spec};
 use crate::state::State;
 
-/// One metric's pipeline.
+/// The pipeline of one metric.
 ///
-/// Feed it with [`update`](Self::update); read an inline pipeline with [`report`](Self::report) whenever you like, and
-/// end the periods of a periodic one with [`close_period`](Self::close_period).
+/// [`update`](Self::update) takes samples. [`report`](Self::report) returns the result of an inline pipeline at any
+/// time; [`close_period`](Self::close_period) ends a period of a periodic pipeline.
 ///
 /// ```
 /// use derived_stats::entry::Role;
@@ -43,7 +43,7 @@ pub struct Pipeline {
     spec: Arc<Spec>,
     state: State,
     silence: Silence,
-    /// Periods of the struct that ended, for pipelines that act on every n-th.
+    /// The number of ended periods of the struct, for pipelines that act on every n-th.
     periods: u64,
 }
 
@@ -58,13 +58,13 @@ impl Pipeline {
         Ok(Self::new(Arc::new(Spec::parse(annotation, Context::new(ValueType::U64))?)))
     }
 
-    /// A pipeline with a state of its own under a shared spec.
+    /// A pipeline with a new state under a shared spec.
     pub fn new(spec: Arc<Spec>) -> Self {
         let state = spec.start();
         Self { spec, state, silence: Silence::default(), periods: 0 }
     }
 
-    /// The same pipeline with another rule for periods without samples.
+    /// Sets the rule for periods without samples.
     #[must_use]
     pub fn with_silence(mut self, silence: Silence) -> Self {
         self.silence = silence;
@@ -90,7 +90,7 @@ impl Pipeline {
         self.spec.report(&self.state, now)
     }
 
-    /// The number that stands for the valid result, as of the newest sample; `None` where no single one does.
+    /// The value of the valid result at the time of the newest sample; `None` if the result has no single value.
     pub fn number(&self) -> Option<Number> {
         self.report(0).forced()?.value()
     }
@@ -100,8 +100,8 @@ impl Pipeline {
         self.spec.running(&self.state, now)
     }
 
-    /// Ends a period of the struct at time `now`. A pipeline that acts on every n-th period answers `None` at the
-    /// others; see [`Spec::close`].
+    /// Ends a period of the struct at time `now`, and returns its result; see [`Spec::close`]. A pipeline that acts on
+    /// every n-th period returns `None` for the others.
     pub fn close_period(&mut self, now: u64) -> Option<Report<Output<'_>>> {
         self.periods = self.periods.wrapping_add(1);
         let every = u64::from(self.spec.every());
@@ -116,14 +116,14 @@ impl Pipeline {
         self.spec.is_active(&self.state)
     }
 
-    /// Saves state and position within the n periods.
+    /// Saves the state and the number of ended periods.
     pub fn save(&self) -> SavedState {
         let mut saved = self.spec.save(&self.state);
         saved.words.push(self.periods);
         saved
     }
 
-    /// Takes over a saved state of the same annotation.
+    /// Restores a saved state of the same annotation.
     ///
     /// # Errors
     ///

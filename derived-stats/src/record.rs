@@ -5,7 +5,8 @@ use crate::report::Flaw;
 
 /// The numbers of one result, in the order of the entry's numeric [fields](crate::entry::Field).
 ///
-/// Plain data of fixed size: making one allocates nothing. Equal if all numbers are, bit for bit: 0.0 and -0.0 are not.
+/// It has a fixed size and does not allocate. Records are equal if all numbers are equal bit for bit: 0.0 and -0.0 are
+/// not.
 ///
 /// ```
 /// use derived_stats::{Number, Record};
@@ -16,22 +17,22 @@ use crate::report::Flaw;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Record {
     bits: [u64; Self::MAX_NUMBERS],
-    /// Two bits for each number: 0 for an absent one, else its type.
+    /// Two bits for each number: 0 if it is absent, else its type.
     types: u32,
     len: u8,
     flaw: Option<Flaw>,
 }
 
 impl Record {
-    /// The most numbers that a result can have.
+    /// The largest number of numbers in a result.
     pub const MAX_NUMBERS: usize = 10;
 
-    /// A result with these numbers. More than [`MAX_NUMBERS`](Self::MAX_NUMBERS) do not compile.
+    /// A result with these numbers. More than [`MAX_NUMBERS`](Self::MAX_NUMBERS) numbers do not compile.
     #[inline(always)]
     pub fn new<const N: usize>(numbers: [Number; N]) -> Self {
         const { assert!(N <= Self::MAX_NUMBERS, "a result has at most 10 numbers") };
         let mut record = Self { bits: [0; Self::MAX_NUMBERS], types: 0, len: N as u8, flaw: None };
-        // Not an iterator: this unrolls, and then the types are constants.
+        // A `while` loop and not an iterator: it is unrolled, and the types are then constants.
         let mut index = 0;
         while index < N {
             let (tag, bits) = to_bits(numbers[index]);
@@ -61,7 +62,7 @@ impl Record {
         self
     }
 
-    /// A result whose numbers come one by one, some of them absent; `None` if there are too many.
+    /// A result with these numbers, of which some may be absent; `None` if there are too many.
     pub fn from_numbers(numbers: impl IntoIterator<Item = Option<Number>>) -> Option<Self> {
         let mut record = Self::new([]);
         for number in numbers {
@@ -89,7 +90,7 @@ impl Record {
         }
     }
 
-    /// Whether every number is there and the result has no flaw.
+    /// Whether every number is present and the result has no flaw.
     #[inline]
     pub fn is_whole(&self) -> bool {
         const LOW: u32 = 0x5555_5555;
@@ -97,17 +98,17 @@ impl Record {
         self.flaw.is_none() && present == LOW & ((1 << (2 * u32::from(self.len))) - 1)
     }
 
-    /// How many numbers there are, absent ones included.
+    /// The number of numbers, absent ones included.
     pub fn len(&self) -> usize {
         usize::from(self.len)
     }
 
-    /// Whether it has no numbers.
+    /// Whether the result has no numbers.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// What is wrong with the result.
+    /// The flaw of the result.
     #[inline]
     pub fn flaw(&self) -> Option<Flaw> {
         self.flaw

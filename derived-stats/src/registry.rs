@@ -1,4 +1,4 @@
-//! Algorithms of the embedding program, beside the menu.
+//! The algorithms that an embedding program registers.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -8,10 +8,10 @@ use crate::annotation::Ident;
 use crate::entry::Entry;
 use crate::menu::{DETECTOR_CALL, menu};
 
-/// Algorithms of the embedding program.
+/// The registered algorithms of an embedding program.
 ///
-/// A registered algorithm is used wherever its entry's roles allow, in annotations, proxy types and the tools of the
-/// daemon. The built-in names cannot be replaced. See `examples/register.rs` for one with arguments.
+/// A registered algorithm is available in annotations, proxy types and the tools of the daemon, in the roles of its
+/// entry. Built-in algorithms cannot be replaced. See `examples/register.rs` for an algorithm with arguments.
 ///
 /// ```
 /// # #[cfg(feature = "parser")] {
@@ -75,26 +75,26 @@ pub struct Registry {
     entries: Vec<&'static Entry>,
 }
 
-/// Why an entry cannot be registered.
+/// The reason why an entry cannot be registered.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// The name is one of the built-in menu.
+    /// A built-in algorithm has the name.
     #[error("`{name}` is a built-in algorithm; choose another name")]
     BuiltIn {
-        /// The name asked for.
+        /// The refused name.
         name: String,
     },
-    /// The annotation grammar has no way to write this name.
+    /// The text is not a name of the annotation grammar.
     #[error("`{name}` is not a name: start with a letter or `_`, go on with letters, digits and `_`")]
     NotAName {
-        /// The name asked for.
+        /// The refused name.
         name: String,
     },
-    /// Registered before.
+    /// Another registered algorithm has the name.
     #[error("`{name}` is registered already")]
     Taken {
-        /// The name asked for.
+        /// The refused name.
         name: String,
     },
 }
@@ -109,7 +109,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`RegisterError`] when the name is taken or cannot be written in an annotation.
+    /// [`RegisterError`] if another algorithm has the name, or if it is not a name of the annotation grammar.
     pub fn register(&mut self, entry: &'static Entry) -> Result<(), RegisterError> {
         let name = entry.name().to_owned();
         if name == DETECTOR_CALL || menu().iter().any(|built_in| built_in.name() == name) {
@@ -125,12 +125,12 @@ impl Registry {
         Ok(())
     }
 
-    /// The registered entries, in the order in which they came.
+    /// The registered entries, in the order of registration.
     pub fn entries(&self) -> impl Iterator<Item = &'static Entry> {
         self.entries.iter().copied()
     }
 
-    /// The registered names, in the order in which they came.
+    /// The registered names, in the order of registration.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.entries().map(Entry::name)
     }

@@ -1,27 +1,26 @@
-//! What a pipeline reports after a sample or a period: a value, unchanged, or not ready; and what is wrong with a
-//! value.
+//! The report of a pipeline after a sample or a period: a value, unchanged, or not ready; and the flaws of a value.
 
-/// The state of a result: new, unchanged, or not to be trusted yet.
+/// A result with its status: new, unchanged or not ready.
 ///
-/// The original's three return codes (`DSR_OK`, `DSR_SKIP`, `DSR_INVALID`). The result travels in all three where the
-/// algorithm has one, because only the caller knows whether it forces: a full resynchronisation sends an unchanged
-/// value too, and a display may show a detector that is still warming up.
+/// The statuses are the return codes of the original (`DSR_OK`, `DSR_SKIP`, `DSR_INVALID`). Every variant holds the
+/// result, if the algorithm has one, and the caller decides whether to use it: a full resynchronisation also sends
+/// unchanged values, and a display may show a detector in its warm-up.
 ///
-/// More variants may come. [`forced`](Self::forced) and [`any`](Self::any) take the result out, [`map`](Self::map)
-/// changes it, [`name`](Self::name) has the state.
+/// More variants may be added. [`forced`](Self::forced) and [`any`](Self::any) return the result, [`map`](Self::map)
+/// changes it, and [`name`](Self::name) returns the status.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Report<O> {
-    /// Too few samples for a result. Holds what there is so far, if the algorithm shows it.
+    /// Too few samples for a result. Holds the preliminary result, if the algorithm has one.
     NotReady(Option<O>),
-    /// A valid result that is not worth sending unless the caller forces it.
+    /// A valid result that the caller need not send again.
     Unchanged(O),
     /// A valid result.
     Value(O),
 }
 
 impl<O> Report<O> {
-    /// The result where it is valid: what a caller that forces would send.
+    /// The result, if it is valid, changed or not.
     pub fn forced(self) -> Option<O> {
         match self {
             Self::NotReady(_) => None,
@@ -29,7 +28,7 @@ impl<O> Report<O> {
         }
     }
 
-    /// The same report about a borrowed result.
+    /// The same report with a reference to the result.
     pub fn as_ref(&self) -> Report<&O> {
         match self {
             Self::NotReady(output) => Report::NotReady(output.as_ref()),
@@ -46,7 +45,7 @@ impl<O> Report<O> {
         }
     }
 
-    /// The same report about something made from the result.
+    /// The same report with the value that `make` returns for the result.
     pub fn map<P>(self, make: impl FnOnce(O) -> P) -> Report<P> {
         match self {
             Self::NotReady(output) => Report::NotReady(output.map(make)),
@@ -55,8 +54,8 @@ impl<O> Report<O> {
         }
     }
 
-    /// The report of a closed period. A repetition or a zero is worth sending there: what the original's periodic
-    /// wrapper keeps is the value alone.
+    /// The report of a closed period, which is never unchanged: the periodic wrapper of the original stores only the
+    /// value.
     pub(crate) fn of_closed_period(self) -> Self {
         match self {
             Self::Unchanged(output) => Self::Value(output),
@@ -74,24 +73,24 @@ impl<O> Report<O> {
     }
 }
 
-/// The error text of a result whose sum left the range of its type.
+/// The error text of a result whose sum is outside the range of its type.
 pub const OVERFLOW: &str = "overflow: the sum left the range of its type, the value is the bound";
 
-/// The error text of a detector whose newest sample is so large that its square does not fit a double.
+/// The error text of a detector whose newest sample is beyond 1e150.
 pub const TOO_LARGE: &str = "too large: the sample is beyond 1e150, it counted as that bound";
 
-/// What is wrong with a result although there is one.
+/// A reason why a valid result is not exact.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Flaw {
-    /// The true value left the range of the type; the value is the nearest bound.
+    /// The true value is outside the range of the type; the value is the nearest bound.
     Overflow,
     /// The newest sample of a detector is beyond 1e150 and counted as that bound.
     TooLarge,
 }
 
 impl Flaw {
-    /// The text that results show as `error`.
+    /// The text of the field `error` of results.
     pub fn text(self) -> &'static str {
         match self {
             Self::Overflow => OVERFLOW,
@@ -99,7 +98,7 @@ impl Flaw {
         }
     }
 
-    /// A stable number, for binary forms of a result. 0 stands for no flaw.
+    /// A stable code, for binary forms of a result. 0 means no flaw.
     pub fn code(flaw: Option<Self>) -> u8 {
         match flaw {
             None => 0,
@@ -108,7 +107,7 @@ impl Flaw {
         }
     }
 
-    /// The inverse of [`code`](Self::code); `None` for a number that no flaw has.
+    /// The inverse of [`code`](Self::code); `None` for a code that no flaw has.
     pub fn from_code(code: u8) -> Option<Option<Self>> {
         match code {
             0 => Some(None),

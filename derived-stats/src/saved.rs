@@ -1,9 +1,9 @@
-//! Saved state: data that outlives the process.
+//! Saved states: the persistent form of states.
 //!
-//! A state is saved as a list of 64-bit words: integers as they are, doubles as their bits. Restoring it therefore
-//! continues bit for bit, in any serde format, also in one that rounds decimal texts. The words are bound to the
-//! pipeline that wrote them by its text, to the layout by a version, and to each algorithm's words by the version in
-//! its entry. A newer program reads every older version; an older program refuses a newer one.
+//! A state is saved as a list of 64-bit words: integers unchanged, doubles as their bits. A restored state therefore
+//! continues bit for bit with any serde format, even one that rounds decimal texts. A saved state holds the text of its
+//! pipeline, the version of the layout, and the version of each algorithm's words, and restoring checks all three. A
+//! newer program reads every older version; an older program refuses a newer one.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -11,29 +11,29 @@ use alloc::vec::Vec;
 
 use crate::number::Numeric;
 
-/// The version of the layout around the algorithms' words. Raised when that layout changes; every version from 2 on
-/// stays readable (version 1 was never released).
+/// The version of the layout around the algorithms' words. It increases when the layout changes; every version from 2
+/// on stays readable (version 1 was never released).
 pub const STATE_VERSION: u16 = 2;
 
-/// The state of one pipeline, ready for any serde format.
+/// The saved state of one pipeline, for any serde format.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(deny_unknown_fields))]
 pub struct SavedState {
-    /// The layout of `words`.
+    /// The version of the layout of `words`.
     pub version: u16,
-    /// The pipeline that wrote it: [`Spec::identity`](crate::Spec::identity).
+    /// The [identity](crate::Spec::identity) of the pipeline that wrote it.
     pub pipeline: String,
     /// The version of each algorithm's words, in the order of the pipeline.
     pub algorithms: Vec<u16>,
-    /// The state.
+    /// The words of the state.
     pub words: Vec<u64>,
 }
 
-/// Why a saved state cannot be restored. Nothing is restored in part.
+/// The reason why a saved state cannot be restored. No part of it is restored.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// Written by a version of an algorithm that is newer than this build's.
+    /// A newer version of an algorithm wrote the state.
     #[error(
         "the saved state of `{algorithm}` has version {found}, this build reads up to {known}; run the newer program, or \
          delete the state to start anew"
@@ -46,19 +46,19 @@ pub enum RestoreError {
         /// The newest version that this build reads.
         known: u16,
     },
-    /// The words of a key of a map.
+    /// An error in the words of a key of a map.
     #[error("key `{key}`: {error}")]
     InKey {
         /// The key.
         key: String,
-        /// What is wrong with them.
+        /// The error in the words of this key.
         #[source]
         error: Box<Self>,
     },
-    /// A value that no sequence of samples leads to.
+    /// A value that no sequence of samples produces.
     #[error("the saved field `{field}` holds the impossible value {word:#x}")]
     Invalid {
-        /// Which part of the state.
+        /// The field of the state.
         field: &'static str,
         /// The bits found.
         word: u64,
@@ -66,7 +66,7 @@ pub enum RestoreError {
     /// More words than the pipeline has.
     #[error("the saved state has {extra} words too many")]
     TooLong {
-        /// How many are left over.
+        /// The number of surplus words.
         extra: usize,
     },
     /// The words end early.
@@ -75,13 +75,13 @@ pub enum RestoreError {
         /// The first field that is missing.
         field: &'static str,
     },
-    /// An older version that the algorithm has no way to read.
+    /// An older version that the algorithm cannot read.
     #[error("the algorithm cannot read version {found} of its saved state; delete the state to start anew")]
     UnknownAlgorithmVersion {
         /// The version found.
         found: u16,
     },
-    /// A layout of another version than those that this build reads.
+    /// A version of the layout that this build cannot read.
     #[error(
         "the saved state has version {found}, this build reads version {}; run the program that wrote it, or delete the \
          state to start anew",
@@ -108,28 +108,30 @@ impl RestoreError {
     }
 }
 
-/// Takes the words of a state, front to back.
+/// A writer of the words of a state.
 #[derive(Debug)]
 pub struct WordWriter<'w> {
     out: Out<'w>,
 }
 
+/// The destination of the words.
 #[derive(Debug)]
 enum Out<'w> {
-    /// Words at their place; the second part counts those written.
-    Place(&'w mut [u64], usize),
+    /// A list, to which the words are appended.
     List(&'w mut Vec<u64>),
+    /// A slice of fixed length, and the number of words that were written.
+    Slice(&'w mut [u64], usize),
 }
 
 impl<'w> WordWriter<'w> {
-    /// Appends to a list.
+    /// A writer that appends to a list.
     pub fn new(words: &'w mut Vec<u64>) -> Self {
         Self { out: Out::List(words) }
     }
 
-    /// Overwrites words from the first on; what does not fit is left out.
+    /// A writer that overwrites a slice from its start on, and drops words beyond its end.
     pub(crate) fn at(words: &'w mut [u64]) -> Self {
-        Self { out: Out::Place(words, 0) }
+        Self { out: Out::Slice(words, 0) }
     }
 
     /// Writes a word.
@@ -137,9 +139,9 @@ impl<'w> WordWriter<'w> {
     pub fn push(&mut self, word: u64) {
         match &mut self.out {
             Out::List(words) => words.push(word),
-            Out::Place(words, written) => {
-                if let Some(place) = words.get_mut(*written) {
-                    *place = word;
+            Out::Slice(words, written) => {
+                if let Some(target) = words.get_mut(*written) {
+                    *target = word;
                 }
                 *written += 1;
             }
@@ -153,19 +155,19 @@ impl<'w> WordWriter<'w> {
     }
 }
 
-/// A reader of saved words, front to back.
+/// A reader of saved words.
 #[derive(Debug)]
 pub struct Words<'w> {
     words: &'w [u64],
 }
 
 impl<'w> Words<'w> {
-    /// Reads `words` from the first.
+    /// A reader at the start of `words`.
     pub fn new(words: &'w [u64]) -> Self {
         Self { words }
     }
 
-    /// The next word; `field` names it in errors.
+    /// The next word; errors contain `field`.
     ///
     /// # Errors
     ///
@@ -176,7 +178,7 @@ impl<'w> Words<'w> {
         Ok(word)
     }
 
-    /// The next word as a truth value.
+    /// The next word as a flag.
     ///
     /// # Errors
     ///
@@ -198,17 +200,17 @@ impl<'w> Words<'w> {
         finite(field, self.next(field)?)
     }
 
-    /// A flag and the word that it is about; `None` if the flag is 0, and the word with it.
+    /// An optional word: a flag and a word, which is 0 if the flag is.
     ///
     /// # Errors
     ///
-    /// At the end, for a flag other than 0 and 1, or for a word other than 0 behind a flag of 0.
+    /// At the end, for a flag other than 0 and 1, or for a word other than 0 after a flag of 0.
     pub(crate) fn optional(&mut self, field: &'static str) -> Result<Option<u64>, RestoreError> {
         let (is_present, word) = (self.flag(field)?, self.next(field)?);
         if is_present || word == 0 { Ok(is_present.then_some(word)) } else { Err(RestoreError::invalid(field, word)) }
     }
 
-    /// The same about a value of the element type.
+    /// An optional value of the element type.
     ///
     /// # Errors
     ///
@@ -217,16 +219,16 @@ impl<'w> Words<'w> {
         self.optional(field)?.map(|word| finite(field, word)).transpose()
     }
 
-    /// The words that were not read.
+    /// The unread words.
     pub fn rest(&self) -> &'w [u64] {
         self.words
     }
 
-    /// Ends the reading.
+    /// Checks that all words were read.
     ///
     /// # Errors
     ///
-    /// [`RestoreError::TooLong`] if words are left.
+    /// [`RestoreError::TooLong`] if there are unread words.
     pub fn finish(self) -> Result<(), RestoreError> {
         match self.words.len() {
             0 => Ok(()),

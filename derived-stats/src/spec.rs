@@ -1,15 +1,15 @@
-//! A compiled annotation: everything that objects with the same pipeline share.
+//! A compiled annotation, which all objects with the same pipeline share.
 //!
-//! Compiling resolves names, checks arguments and fixes the element type, once. A [`Spec`] is then only read, by any
-//! number of threads; what belongs to one object is its [`State`].
+//! Compiling resolves names, checks arguments and determines the element type. A [`Spec`] is immutable, and any number
+//! of threads can use it; the data of one object is its [`State`].
 //!
-//! | form | annotation | a sample goes | a result comes |
+//! | form | annotation | a sample updates | a result is available |
 //! |---|---|---|---|
-//! | inline | `raw:ALGO`, `0-raw:ALGO` | to the algorithm | after every sample |
-//! | window | `1-raw:ALGO` | to the algorithm of this period | when the period closes; then the algorithm starts anew |
-//! | chain | `1.A.B-raw:DSAnomaly:…` | to `A` of this period | when the period closes: its value passes through `B` and the detector, which live on |
+//! | inline | `raw:ALGO`, `0-raw:ALGO` | the algorithm | after every sample |
+//! | window | `1-raw:ALGO` | the window of `ALGO` | at the end of the period, which resets the window |
+//! | chain | `1.A.B-raw:DSAnomaly:…` | the window of `A` | at the end of the period: its value passes through `B` and the detector, which are not reset |
 //!
-//! In front of any of them stands the differencing of a cumulative counter, when the metric is one.
+//! If the metric is a cumulative counter, the pipeline takes the differences between its readings.
 
 mod compile;
 mod context;
@@ -58,24 +58,24 @@ pub struct Spec {
     every: u32,
     form: Form,
     layout: Layout,
-    /// The word of a counter's reading.
+    /// The index of the word with the reading of a counter.
     reading: Option<usize>,
     /// The state of an object before its first sample.
     start: State,
 }
 
-/// How the links are arranged.
+/// The arrangement of the links.
 #[derive(Clone, Debug, PartialEq)]
 enum Form {
     Inline(Arc<SpecLink>),
     Window {
         link: Arc<SpecLink>,
-        /// The word that holds when the newest period closed.
+        /// The index of the word with the end of the newest closed period.
         closed_at: usize,
     },
     Chain {
         window: Arc<SpecLink>,
-        /// In order; the last one is a detector.
+        /// The links after the window, in order; the last one is a detector.
         downstream: Arc<[Arc<SpecLink>]>,
     },
 }
@@ -95,13 +95,13 @@ impl Spec {
     ///
     /// # Errors
     ///
-    /// An error that points into the annotation: an unknown name, arguments that the algorithm cannot take, or a
-    /// combination that cannot work, such as a detector that sees no value of a period.
+    /// An error with a span in the annotation: an unknown name, arguments that the algorithm refuses, or an impossible
+    /// combination, such as a periodic detector without a pre-aggregation.
     pub fn compile(annotation: &Annotation, context: Context<'_>) -> Result<Self, AnnotationError> {
         compile::spec(annotation, context)
     }
 
-    /// The annotation this was compiled from.
+    /// The annotation of the spec.
     pub fn annotation(&self) -> &Annotation {
         &self.annotation
     }
@@ -111,27 +111,28 @@ impl Spec {
         self.value_type
     }
 
-    /// What the samples are.
+    /// The kind of the metric.
     pub fn metric(&self) -> MetricKind {
         self.metric
     }
 
-    /// Acts on every n-th period of the struct; 0 for an inline pipeline, which acts on every sample.
+    /// The number n of a pipeline that acts on every n-th period of the struct; 0 for an inline pipeline, which acts on
+    /// every sample.
     pub fn every(&self) -> u32 {
         self.every
     }
 
-    /// Whether results come when a period closes, not with each sample.
+    /// Whether there is a result at the end of each period, not after each sample.
     pub fn is_periodic(&self) -> bool {
         self.every > 0
     }
 
-    /// Whether each period starts anew: periodic, and without a detector that remembers earlier ones.
+    /// Whether each period is independent of the earlier ones: the spec is periodic and has no detector.
     pub fn restarts_with_period(&self) -> bool {
         matches!(self.form, Form::Window { .. })
     }
 
-    /// The links in the order in which values pass them; never empty.
+    /// The links in the order of the values; never empty.
     pub fn links(&self) -> impl Iterator<Item = &SpecLink> {
         let (first, rest): (_, &[Arc<SpecLink>]) = match &self.form {
             Form::Inline(link) | Form::Window { link, .. } => (link, &[]),
@@ -140,7 +141,7 @@ impl Spec {
         core::iter::once(&**first).chain(rest.iter().map(|link| &**link))
     }
 
-    /// The link whose result is that of the pipeline.
+    /// The link whose result is the result of the pipeline.
     pub fn result_link(&self) -> &SpecLink {
         match &self.form {
             Form::Inline(link) | Form::Window { link, .. } => link,
@@ -148,7 +149,7 @@ impl Spec {
         }
     }
 
-    /// What the results mean.
+    /// The meaning of the results.
     pub fn description(&self) -> &Description {
         self.result_link().description()
     }
@@ -179,19 +180,19 @@ impl Spec {
         self.start.clone()
     }
 
-    /// Gives the state a sample of time `at`, in microseconds. Constant time, no allocation (a ranged window allocates
-    /// when it starts).
+    /// Updates the state with a sample of time `at`, in microseconds. Constant time, without allocation (a ranged
+    /// window allocates when it starts).
     ///
     /// # Errors
     ///
-    /// [`UpdateError`] when the sample is refused; the state is as before, except for counts of refused samples.
+    /// [`UpdateError`] if the sample is refused; the state is then unchanged, except as described there.
     pub fn update(&self, state: &mut State, at: u64, value: Number) -> Result<(), UpdateError> {
         run::update(self, state, at, value)
     }
 
-    /// Gives samples to the states of many objects, in order, as [`update`](Self::update) one by one: the slot of each
-    /// is the index of its state. Several times faster once the states do not fit the caches, because it waits for many
-    /// of them at once.
+    /// Updates the states of many objects, in order, as [`update`](Self::update) for each sample: the slot of a sample
+    /// is the index of its state. If the states do not fit the caches, it is several times faster than single updates,
+    /// because it loads many states in parallel.
     ///
     /// ```
     /// use derived_stats::column::Update;
@@ -207,44 +208,43 @@ impl Spec {
     ///
     /// # Errors
     ///
-    /// The first sample that is refused, [`UpdateError::NoState`] for a slot beyond the states. Those before it were
-    /// taken, those after it were not.
+    /// The first sample that is refused, with [`UpdateError::NoState`] for a slot beyond the states. The samples before
+    /// it were taken, the samples after it were not.
     pub fn update_all(&self, states: &mut [State], updates: &[Update]) -> Result<(), Refused> {
         run::update_all(self, states, updates)
     }
 
-    /// Whether a value has the type of the samples, or one that converts to it exactly; see
+    /// Whether a value has the type of the samples or converts to it; see
     /// [`Numeric::from_number`](crate::Numeric::from_number).
     #[inline]
     pub fn accepts(&self, value: Number) -> bool {
         self.value_type.accepts(value)
     }
 
-    /// The result at time `now`: of the samples so far (inline), or of the newest closed period.
+    /// The result at time `now`: that of all samples (inline), or that of the newest closed period.
     pub fn report(&self, state: &State, now: u64) -> Report<Output<'_>> {
         run::report(self, state, now).map(|record| Output::new(self.description(), record))
     }
 
-    /// The result of the period that is still open, as far as it has come; `None` for inline pipelines, detectors and
-    /// periods without samples.
+    /// The preliminary result of the open period; `None` for inline pipelines, detectors and periods without samples.
     pub fn running(&self, state: &State, now: u64) -> Option<Report<Output<'_>>> {
         Some(run::running(self, state, now)?.map(|record| Output::new(self.description(), record)))
     }
 
-    /// Ends a period at time `now`. Gives the period's result, or `None` if there was nothing to flush: no sample in it
-    /// and, for a detector, a silence that is not a value. Inline pipelines have no periods and always answer `None`.
+    /// Ends a period at time `now`, and returns its result. `None` if the period had no samples and, for a detector,
+    /// `silence` does not count it as 0; always `None` for inline pipelines, which have no periods.
     ///
-    /// A pipeline that acts on every n-th period is closed by its caller at every n-th.
+    /// For a pipeline that acts on every n-th period, the caller calls this at every n-th.
     pub fn close(&self, state: &mut State, now: u64, silence: Silence) -> Option<Report<Output<'_>>> {
         Some(run::close(self, state, now, silence)?.map(|record| Output::new(self.description(), record)))
     }
 
-    /// Whether the newest or the open period had samples; for an inline pipeline, whether there was any sample.
+    /// Whether the newest or the open period had samples; for an inline pipeline, whether the state has taken a sample.
     pub fn is_active(&self, state: &State) -> bool {
         run::is_active(self, state)
     }
 
-    /// The bytes that one object takes at most: the state and what it allocates.
+    /// The upper bound of the bytes of one object: the state and its allocations.
     pub fn state_bytes(&self) -> usize {
         let cells = match self.form {
             Form::Window { .. } => 2,
@@ -254,22 +254,23 @@ impl Spec {
         size_of::<State>() + self.layout.heap_bytes() + cells * heap
     }
 
-    /// Whether [`report`](Self::report) has something to show, ready or not.
+    /// Whether [`report`](Self::report) has a result, ready or not.
     pub(crate) fn has_report(&self, state: &State) -> bool {
         run::has_report(self, state)
     }
 
-    /// Whether the state holds the last reading of a counter.
+    /// Whether the state has the last reading of a counter.
     pub(crate) fn has_reading(&self, state: &State) -> bool {
         self.reading_of(state).is_some()
     }
 
-    /// Drops what a deleted map key had; `false` if nothing is left of it.
+    /// Drops the state of a deleted map key, except for the result of its closed period. Returns `false` if there is
+    /// none.
     pub(crate) fn forget(&self, state: &mut State) -> bool {
         run::forget(self, state)
     }
 
-    /// The same, but a counter keeps its reading.
+    /// Like [`forget`](Self::forget), but keeps the reading of a counter.
     pub(crate) fn forget_samples(&self, state: &mut State) {
         run::forget_samples(self, state);
     }

@@ -5,37 +5,37 @@ use alloc::vec::Vec;
 
 use crate::link::{BoxedState, Cell, CellMut, Link};
 
-/// The words that a state holds without allocating: what `1.DSSum-raw:DSAnomaly:EWM:0.1` needs.
+/// The number of words that a state holds without allocating: enough for `1.DSSum-raw:DSAnomaly:EWM:0.1`.
 const WORDS: usize = 6;
 
 /// The state of one object under a [`Spec`](crate::Spec): 64 bytes.
 ///
-/// It allocates if its pipeline needs more than six words (a longer chain, a detector behind a counter), for windows
-/// over a range, and for algorithms whose states have no fixed number of words.
+/// It allocates if its pipeline needs more than six words (a longer chain, a detector of a counter), for windows over a
+/// range, and for algorithms whose states have no fixed number of words.
 ///
-/// Only a spec of the same [`identity`](crate::Spec::identity) can use a state; another one answers
+/// Only a spec of the same [`identity`](crate::Spec::identity) can use a state; another one returns
 /// [`UpdateError::ForeignState`](crate::UpdateError::ForeignState).
-// One line of the cache: a sample reads one line, and a batch has fetched all of it with the tag.
+// One cache line: a sample reads one line, and a batch loads all of it when it reads the tag.
 #[derive(Clone, Debug, PartialEq)]
 #[repr(align(64))]
 pub struct State {
-    /// Which spec it belongs to, and in the lowest bits its [flags](Flag).
+    /// The tag of its spec, and in the lowest bits its [flags](Flag).
     tag: u64,
     words: [u64; WORDS],
     spill: Option<Box<Spill>>,
 }
 
-/// What does not fit in place.
+/// The heap part of a state: words beyond [`WORDS`] and boxed states.
 #[derive(Debug)]
 struct Spill {
-    /// All words, if they are more than [`WORDS`].
+    /// All words, if there are more than [`WORDS`].
     words: Vec<u64>,
     boxed: Vec<Box<dyn BoxedState>>,
 }
 
 impl Clone for Spill {
     fn clone(&self) -> Self {
-        // Through the box: a `Box<dyn BoxedState>` is a `BoxedState` itself.
+        // The boxes are dereferenced, because a `Box<dyn BoxedState>` is itself a `BoxedState`.
         let boxed = self.boxed.iter().map(|state| (**state).boxed_clone()).collect();
         Self { words: self.words.clone(), boxed }
     }
@@ -49,27 +49,27 @@ impl PartialEq for Spill {
     }
 }
 
-/// A fact that is either so or not.
+/// A flag of a state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Flag {
     /// The newest closed period had samples.
     FromSamples = 1,
-    /// A counter's reading is there.
+    /// The state has the reading of a counter.
     Reading = 2,
 }
 
-/// Where the parts of a state are: the same for all states of a spec.
+/// The layout of a state, which all states of a spec share.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Layout {
-    /// The cells of the links, in an order of the spec's own.
-    cells: Vec<Place>,
+    /// The locations of the cells, in an order that the spec defines.
+    cells: Vec<Location>,
     words: usize,
     boxed: usize,
 }
 
-/// Where a cell is.
+/// The location of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Place {
+enum Location {
     Boxed(usize),
     Words { start: usize, len: usize },
 }
@@ -84,23 +84,23 @@ impl Layout {
     pub(crate) fn cell(&mut self, link: &dyn Link) {
         match link.words() {
             Some(len) => {
-                self.cells.push(Place::Words { start: self.words, len });
+                self.cells.push(Location::Words { start: self.words, len });
                 self.words += len;
             }
             None => {
-                self.cells.push(Place::Boxed(self.boxed));
+                self.cells.push(Location::Boxed(self.boxed));
                 self.boxed += 1;
             }
         }
     }
 
-    /// Adds a word; gives its index.
+    /// Adds a word, and returns its index.
     pub(crate) fn word(&mut self) -> usize {
         self.words += 1;
         self.words - 1
     }
 
-    /// The bytes of a state's words that are not in place.
+    /// The bytes that the words of a state take on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
         match (self.words > WORDS, self.boxed) {
             (false, 0) => 0,
@@ -108,7 +108,7 @@ impl Layout {
         }
     }
 
-    /// A state of nothing but zeros; its cells are to be started.
+    /// A state of zeros, whose cells the caller must start.
     pub(crate) fn state(&self, tag: u64) -> State {
         let spills = self.words > WORDS;
         let spill = (spills || self.boxed > 0).then(|| {
@@ -133,7 +133,7 @@ impl State {
         self.tag = self.tag & !(flag as u64) | if set { flag as u64 } else { 0 };
     }
 
-    /// The words, wherever they are.
+    /// The words, inline or on the heap.
     #[inline]
     fn words(&self) -> &[u64] {
         match &self.spill {
@@ -155,8 +155,8 @@ impl State {
     }
 
     pub(crate) fn set_word(&mut self, index: usize, word: u64) {
-        if let Some(place) = self.words_mut().get_mut(index) {
-            *place = word;
+        if let Some(target) = self.words_mut().get_mut(index) {
+            *target = word;
         }
     }
 
@@ -164,8 +164,10 @@ impl State {
     #[inline]
     pub(crate) fn cell(&self, layout: &Layout, index: usize) -> Cell<'_> {
         match layout.cells.get(index) {
-            Some(&Place::Words { start, len }) => Cell::Words(self.words().get(start..start + len).unwrap_or_default()),
-            Some(&Place::Boxed(boxed)) => {
+            Some(&Location::Words { start, len }) => {
+                Cell::Words(self.words().get(start..start + len).unwrap_or_default())
+            }
+            Some(&Location::Boxed(boxed)) => {
                 let state = self.spill.as_ref().and_then(|spill| spill.boxed.get(boxed));
                 state.map_or(Cell::Words(&[]), |state| Cell::Boxed(&**state))
             }
@@ -173,14 +175,14 @@ impl State {
         }
     }
 
-    /// The cell at `index`, to change.
+    /// The mutable cell at `index`.
     #[inline]
     pub(crate) fn cell_mut(&mut self, layout: &Layout, index: usize) -> CellMut<'_> {
         match layout.cells.get(index) {
-            Some(&Place::Words { start, len }) => {
+            Some(&Location::Words { start, len }) => {
                 CellMut::Words(self.words_mut().get_mut(start..start + len).unwrap_or_default())
             }
-            Some(&Place::Boxed(boxed)) => {
+            Some(&Location::Boxed(boxed)) => {
                 let state = self.spill.as_mut().and_then(|spill| spill.boxed.get_mut(boxed));
                 state.map_or(CellMut::Words(&mut []), |state| CellMut::Boxed(&mut **state))
             }
@@ -188,9 +190,9 @@ impl State {
         }
     }
 
-    /// Puts the cell at `index` into the state before its first sample.
+    /// Resets the cell at `index` to the state before its first sample.
     pub(crate) fn start_cell(&mut self, layout: &Layout, index: usize, link: &dyn Link) {
-        if let (Some(&Place::Boxed(boxed)), Some(spill)) = (layout.cells.get(index), &mut self.spill)
+        if let (Some(&Location::Boxed(boxed)), Some(spill)) = (layout.cells.get(index), &mut self.spill)
             && boxed >= spill.boxed.len()
         {
             return spill.boxed.push(link.start_boxed());
@@ -198,13 +200,13 @@ impl State {
         link.reset(self.cell_mut(layout, index));
     }
 
-    /// Moves the state of one cell to another of the same link, and starts the first anew.
+    /// Moves the state of one cell to another of the same link, and resets the first.
     pub(crate) fn move_cell(&mut self, layout: &Layout, from: usize, to: usize, link: &dyn Link) {
         match (layout.cells.get(from), layout.cells.get(to)) {
-            (Some(&Place::Words { start, len }), Some(&Place::Words { start: to, .. })) => {
+            (Some(&Location::Words { start, len }), Some(&Location::Words { start: to, .. })) => {
                 self.words_mut().copy_within(start..start + len, to);
             }
-            (Some(&Place::Boxed(from)), Some(&Place::Boxed(to))) => {
+            (Some(&Location::Boxed(from)), Some(&Location::Boxed(to))) => {
                 if let Some(spill) = &mut self.spill {
                     spill.boxed.swap(from, to);
                 }
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_64_bytes_and_the_seeds_pipeline_fits() {
+    fn a_state_is_64_bytes_and_a_sum_with_a_detector_fits() {
         assert_eq!(size_of::<State>(), 64);
         assert_eq!(state("1.DSSum-raw:DSAnomaly:EWM:0.1").spill, None);
         assert_eq!(state("1-raw:DSSum").spill, None);
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn clones_of_boxed_states_are_apart_and_equal_until_one_moves_on() {
+    fn clones_of_boxed_states_are_equal_until_one_of_them_changes() {
         let spec = Spec::parse("raw:DSSum:3", Context::new(ValueType::U64)).expect("a good annotation");
         let mut state = spec.start();
         spec.update(&mut state, 0, Number::U64(1)).expect("the first sample");

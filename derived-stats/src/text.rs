@@ -1,4 +1,4 @@
-//! Numbers as text: the one form in which they are taken, and the form in which the original prints them.
+//! Numbers as text: the accepted form, and the form that the original prints.
 
 use alloc::format;
 use alloc::string::String;
@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 
 /// Whether a text is a plain decimal number: `digits[.digits][e[+-]digits]`, in ASCII, without a sign before it.
 ///
-/// Neither `strtod`, as the original has it, nor `str::parse` alone is so strict: the one takes blanks, signs,
-/// hexadecimal and a prefix of anything, the other takes `+5`, `.5`, `inf` and `NaN`. What is a plain decimal,
-/// `str::parse::<f64>` takes; whether it is finite is still to be asked.
+/// `strtod`, which the original uses, and `str::parse` are less strict: the former accepts blanks, signs, hexadecimal
+/// and any trailing text, the latter accepts `+5`, `.5`, `inf` and `NaN`. `str::parse::<f64>` accepts every plain
+/// decimal, but its result can be infinite.
 ///
 /// ```
 /// use derived_stats::is_decimal;
@@ -31,9 +31,9 @@ pub fn is_decimal(text: &str) -> bool {
         && exponent.is_none_or(|text| digits(text.strip_prefix(['+', '-']).unwrap_or(text)))
 }
 
-/// Six significant digits, as C's `printf("%g")`: the text of `state` in an anomaly result.
+/// Formats a number with six significant digits, as C's `printf("%g")`: the text of `state` in an anomaly result.
 ///
-/// Too coarse to restore a detector from; saved state keeps the exact bits.
+/// The text is not precise enough to restore a detector; saved states hold the exact bits.
 ///
 /// ```
 /// use derived_stats::six_digits;
@@ -49,7 +49,8 @@ pub fn six_digits(value: f64) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
-/// Appends what [`six_digits`] gives, without allocating for ordinary values.
+/// Appends the text of [`six_digits`]. It allocates only if the scaled number is close to the middle between two
+/// integers.
 pub fn write_six_digits(value: f64, out: &mut Vec<u8>) {
     if value.is_sign_negative() {
         out.push(b'-');
@@ -67,9 +68,9 @@ pub fn write_six_digits(value: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// The six digits of a positive number as an integer, and the exponent of the first, when arithmetic in doubles is
-/// surely right: one rounding moves the scaled number by less than 1e-9, so farther than that from the middle between
-/// two integers the nearest one is known.
+/// The six digits of a positive number as an integer, and the exponent of the first digit; `None` if arithmetic in
+/// doubles could be wrong. One rounding changes the scaled number by less than 1e-9, so the nearest integer is correct
+/// unless the number is that close to the middle between two integers.
 fn quick_digits(size: f64) -> Option<(u32, i32)> {
     if !(POWERS[0]..1e15).contains(&size) {
         return None;
@@ -99,10 +100,10 @@ const POWERS: [f64; 21] = [
     1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
 ];
 
-/// Exact in a double, as all powers of ten up to 22 are.
+/// The powers of ten for scaling, which are exact doubles, as all up to 10^22.
 const SCALES: [f64; 11] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
 
-/// The same by way of text: Rust's `{:.5e}` rounds to six significant digits exactly as printf does, and names the
+/// The same result from a text: Rust's `{:.5e}` rounds to six significant digits exactly as printf does, and prints the
 /// exponent after rounding.
 fn exact_digits(size: f64) -> Option<(u32, i32)> {
     let scientific = format!("{size:.5e}");
@@ -110,7 +111,7 @@ fn exact_digits(size: f64) -> Option<(u32, i32)> {
     Some((mantissa.replace('.', "").parse().ok()?, exponent.parse().ok()?))
 }
 
-/// Writes a number in printf's general form: fixed for exponents of -4 to 5, scientific beyond, no trailing zeros.
+/// Writes a number in printf's general form: fixed for exponents of -4 to 5, else scientific, without trailing zeros.
 fn write_general(digits: u32, exponent: i32, out: &mut Vec<u8>) {
     let mut text = [b'0'; 6];
     let mut rest = digits;
@@ -133,7 +134,7 @@ fn write_general(digits: u32, exponent: i32, out: &mut Vec<u8>) {
         _ => {
             out.push(text[0]);
             write_fraction(&text[1..used], out);
-            // A sign always, and at least two digits.
+            // The exponent always has a sign and at least two digits.
             out.extend_from_slice(format!("e{exponent:+03}").as_bytes());
         }
     }

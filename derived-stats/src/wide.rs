@@ -1,38 +1,37 @@
-//! Sums over a window that later shrinks again.
+//! Accumulators of sums from which samples are subtracted again.
 //!
-//! A ranged window adds and subtracts, so a sum that leaves the range of its type for a while must come back exact.
-//! Integers therefore accumulate in 128 bits (2^64 samples of 2^64 fit); doubles in themselves.
+//! A ranged window adds and subtracts samples, so a sum that is temporarily outside the range of its type must stay
+//! exact. Integers therefore accumulate in 128 bits (2^64 samples of 2^64 fit), doubles in doubles.
 
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The accumulator of an element type. Implemented for the three element types only.
 pub trait Wide: Sized {
-    /// Holds any sum of a window exactly (integers) or in the type itself (doubles).
+    /// The type of sums: exact for integers, the type itself for doubles.
     type Sum: Copy + PartialEq + core::fmt::Debug + Send + Sync + 'static;
 
     /// The empty sum.
     const ZERO: Self::Sum;
 
-    /// The value as a sum of one.
+    /// The value as a sum.
     fn widen(self) -> Self::Sum;
-    /// Adds.
+    /// The sum of two sums.
     fn wide_sum(left: Self::Sum, right: Self::Sum) -> Self::Sum;
-    /// Subtracts.
+    /// The difference of two sums.
     fn wide_difference(left: Self::Sum, right: Self::Sum) -> Self::Sum;
-    /// Whether the sum is the bound at which it stopped. From then on it holds nothing but that, until it is added
-    /// anew.
+    /// Whether the sum has saturated. It then stays at the bound until it is computed again.
     fn is_bound(sum: Self::Sum) -> bool;
-    /// The sum in the element type: the nearest bound and `true` if it does not fit.
+    /// The sum in the element type; the nearest bound and `true` if it does not fit.
     fn narrow(sum: Self::Sum) -> (Self, bool);
     /// The mean, truncated towards zero for integers.
     fn wide_quotient(sum: Self::Sum, count: u64) -> (Self, bool);
     /// Appends the exact sum to saved state.
     fn save_wide(sum: Self::Sum, words: &mut WordWriter<'_>);
-    /// Reads back what [`save_wide`](Self::save_wide) wrote.
+    /// Restores the words that [`save_wide`](Self::save_wide) wrote.
     ///
     /// # Errors
     ///
-    /// When the words end early or are not finite.
+    /// If the words end early or are not finite.
     fn restore_wide(words: &mut Words<'_>) -> Result<Self::Sum, RestoreError>;
 }
 
@@ -125,8 +124,8 @@ impl Wide for f64 {
         self
     }
 
-    // An infinity would become NaN when its sample leaves. The bound is reported, and keeps what is added to it from
-    // making an ordinary number of it.
+    // Saturates, because an infinity would become NaN when its sample is subtracted. The bound is sticky, so that
+    // adding to it cannot give a normal number.
     fn wide_sum(left: Self, right: Self) -> Self {
         match (Self::is_bound(left), Self::is_bound(right)) {
             (true, _) => left,

@@ -1,6 +1,6 @@
-//! The three element types of pipelines, with the arithmetic that the algorithms are written in.
+//! The arithmetic of the three element types.
 //!
-//! Integers are exact in their own type. A result outside the range of its type saturates, and the caller learns so.
+//! Integers are exact. A sum or a difference outside the range of the type saturates, and the function returns a flag.
 
 use core::fmt;
 
@@ -9,40 +9,40 @@ use crate::wide::Wide;
 
 /// An element type of the pipelines: `u64`, `i64` or `f64`.
 ///
-/// Sealed in effect: [`Number`] has no other variants, and the provided algorithms are written for these three.
+/// Do not implement it for other types: [`Number`] has no variants for them.
 pub trait Numeric: Wide + Copy + PartialEq + PartialOrd + fmt::Debug + Default + Send + Sync + 'static {
     /// The run-time name of this type.
     const TYPE: ValueType;
 
-    /// What changes no value that it is added to, bit for bit: 0, for a double -0.0.
+    /// The neutral element of addition, bit for bit: 0, for doubles -0.0.
     const NEUTRAL: Self;
 
     /// Wraps the value.
     fn into_number(self) -> Number;
 
-    /// Takes a number that this type holds exactly.
+    /// Converts a number to this type.
     ///
-    /// An `i64` pipeline takes unsigned values up to 2^63-1, an `f64` pipeline takes every integer (rounded above
-    /// 2^53, as the original's cast does). A fraction never enters an integer pipeline.
+    /// Integers convert to each other if the value fits. Every integer converts to `f64`, rounded above 2^53, as by the
+    /// cast of the original. A double never converts to an integer.
     ///
     /// # Errors
     ///
-    /// [`ValueError::NotFinite`] for NaN and infinities, [`ValueError::WrongType`] when the value does not fit.
+    /// [`ValueError::NotFinite`] for NaN and infinities, [`ValueError::WrongType`] if the value does not fit.
     fn from_number(number: Number) -> Result<Self, ValueError>;
 
     /// The nearest double.
     fn to_f64(self) -> f64;
 
-    /// The sum, and whether it left the range of the type (then the sum is the nearest bound).
+    /// The saturating sum, and whether it is outside the range of the type.
     fn saturating_sum(self, other: Self) -> (Self, bool);
 
-    /// The difference, and whether it left the range of the type (then it is the nearest bound).
+    /// The saturating difference, and whether it is outside the range of the type.
     fn saturating_difference(self, other: Self) -> (Self, bool);
 
     /// The mean of `sum` over `count` samples, truncated towards zero for integers; `count` is at least 1.
     fn quotient(sum: Self, count: u64) -> Self;
 
-    /// The bits, for saved state.
+    /// The bits, for saved states.
     fn to_bits(self) -> u64;
 
     /// The inverse of [`to_bits`](Self::to_bits).
@@ -131,7 +131,7 @@ impl Numeric for i64 {
     }
 
     fn quotient(sum: Self, count: u64) -> Self {
-        // More than 2^63 samples cannot have been counted; the clamp only spares a panic path.
+        // A count is below 2^63; the clamp avoids a panic path.
         sum / Self::try_from(count.max(1)).unwrap_or(Self::MAX)
     }
 
@@ -182,7 +182,7 @@ impl Numeric for f64 {
     }
 }
 
-/// Two finite doubles can add up to an infinity; like an integer overflow it stops at the bound and is reported.
+/// Saturates an infinite sum of finite doubles, and returns whether it is infinite, as for integers.
 fn clamp_finite(value: f64) -> (f64, bool) {
     if value.is_finite() { (value, false) } else { (f64::MAX.copysign(value), true) }
 }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_stop_at_the_bound_and_say_so() {
+    fn sums_stop_at_the_bound_and_report_it() {
         assert_eq!(u64::MAX.saturating_sum(1), (u64::MAX, true));
         assert_eq!(i64::MIN.saturating_sum(-1), (i64::MIN, true));
         assert_eq!(f64::MAX.saturating_sum(f64::MAX), (f64::MAX, true));

@@ -1,4 +1,4 @@
-//! Results as the original's JSON, through any serde format.
+//! The serialisation of results, in the form of the JSON of the original.
 
 use alloc::string::String;
 
@@ -42,6 +42,7 @@ impl Serialize for Members<'_, '_> {
     }
 }
 
+/// The value of a field in the form of the field.
 struct Shown<'s> {
     field: &'s Field,
     value: FieldValue<'s>,

@@ -1,4 +1,4 @@
-//! From an annotation to a spec: which form it has, and whether it can work.
+//! The compiler: it makes a spec of an annotation, and checks the combination of its parts.
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -27,7 +27,7 @@ pub(super) fn spec(annotation: &Annotation, context: Context<'_>) -> Result<Spec
     Ok(spec)
 }
 
-/// The period in force: 0 for inline.
+/// The period: as written, or the default of the context; 0 for inline.
 fn every(annotation: &Annotation, periods: Periods) -> Result<u32, AnnotationError> {
     let written = annotation.period().map(crate::annotation::Period::every);
     match (periods, written) {
@@ -41,7 +41,7 @@ fn every(annotation: &Annotation, periods: Periods) -> Result<u32, AnnotationErr
     }
 }
 
-/// The state before the first sample: all cells started.
+/// The state before the first sample, in which all cells are started.
 fn start_state(spec: &Spec) -> crate::state::State {
     let mut state = spec.layout.state(tag(spec));
     let links: Vec<&SpecLink> = spec.links().collect();
@@ -55,8 +55,8 @@ fn start_state(spec: &Spec) -> crate::state::State {
     state
 }
 
-/// Tells the states of different specs apart: FNV-1a over what accumulates, and over the entries, because two registries
-/// may have different algorithms of one name.
+/// The tag of the states of a spec: FNV-1a over its identity and its entries, because two registries may have different
+/// algorithms of one name.
 fn tag(spec: &Spec) -> u64 {
     let entries = spec.links().map(|link| core::ptr::from_ref(link.entry()) as usize as u64);
     entries.fold(fnv_1a(OFFSET_BASIS, spec.identity().as_bytes()), |hash, entry| fnv_1a(hash, &entry.to_le_bytes()))
@@ -161,7 +161,7 @@ impl Compiler<'_> {
         SpecLink { entry, call: call.as_str().into(), written, value_type, description, link }
     }
 
-    /// The type of the value that a link of a chain passes on.
+    /// The type of the value that a link of a chain passes to the next.
     fn value_type_of(&self, link: &SpecLink, call: &Call) -> Result<ValueType, AnnotationError> {
         link.description().value_type().ok_or_else(|| {
             let kind = ErrorKind::NoValue { algorithm: call.name().as_str().to_owned() };
@@ -169,7 +169,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// Every period starts a new window, so one that is longer than the struct's period never fills.
+    /// Checks the length of a window: every period of the struct resets it, so a longer one never fills.
     fn window_fits(&self, resolved: &Resolved<'_>) -> Result<(), AnnotationError> {
         let (Periods::Every { seconds }, Some(range)) = (self.context.periods, resolved.built.window_seconds()) else {
             return Ok(());

@@ -3,55 +3,55 @@
 use crate::number::ValueType;
 use crate::registry::Registry;
 
-/// What the samples of a metric are.
+/// The kind of the samples of a metric.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum MetricKind {
-    /// Readings of a cumulative counter (`metric="agg"`): the pipeline sees differences, the first one from 0. A
-    /// counter that falls was reset: the difference is its new value.
+    /// Readings of a cumulative counter (`metric="agg"`): the pipeline takes the differences, the first one from 0. A
+    /// decrease is a reset of the counter: the difference is then the new reading.
     Agg,
-    /// Differences already (`metric="diff"`): taken as they come.
+    /// Differences of a counter (`metric="diff"`), taken unchanged.
     Diff,
-    /// Values to take as they come.
+    /// Values, taken unchanged.
     #[default]
     Plain,
 }
 
 impl MetricKind {
-    /// What an identity adds for it.
+    /// The part of an identity for the kind.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::Agg => " agg",
-            // A difference is taken as it comes: the states are interchangeable.
+            // Both are taken unchanged: the states are interchangeable.
             Self::Diff | Self::Plain => "",
         }
     }
 }
 
-/// The struct around an annotation, which decides what a missing period means.
+/// The struct of an annotation, which determines the default of the period.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Periods {
-    /// No struct: a period in the annotation makes the pipeline periodic, none makes it inline.
+    /// No struct: the pipeline is periodic if the annotation has a period, else inline.
     #[default]
     AsWritten,
-    /// A struct with `period="…"`: a missing period means 1.
+    /// A struct with `period="…"`: the default is 1.
     Every {
         /// The struct's period in seconds, at least 1.
         seconds: u32,
     },
-    /// A struct without period: a missing period means 0, and any other is an error.
+    /// A struct without a period: the default is 0, and any other period is an error.
     Plain,
 }
 
-/// What [`Spec::compile`](crate::Spec::compile) must know beside the annotation.
+/// The parameters of [`Spec::compile`](crate::Spec::compile) in addition to the annotation.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Context<'r> {
     /// The element type of the raw metric.
     pub value: ValueType,
-    /// What its samples are.
+    /// The kind of its samples.
     pub metric: MetricKind,
-    /// The struct's period.
+    /// The struct, with its period.
     pub periods: Periods,
     /// Algorithms of the embedding program.
     pub registry: Option<&'r Registry>,
@@ -65,21 +65,21 @@ impl Context<'static> {
 }
 
 impl<'r> Context<'r> {
-    /// The same for samples of another kind.
+    /// Sets the kind of the samples.
     #[must_use]
     pub fn with_metric(mut self, metric: MetricKind) -> Self {
         self.metric = metric;
         self
     }
 
-    /// The same within a struct.
+    /// Sets the struct.
     #[must_use]
     pub fn with_periods(mut self, periods: Periods) -> Self {
         self.periods = periods;
         self
     }
 
-    /// The same with algorithms of the embedding program.
+    /// Adds the algorithms of the embedding program.
     #[must_use]
     pub fn with_registry<'s>(self, registry: &'s Registry) -> Context<'s> {
         let Self { value, metric, periods, registry: _ } = self;
@@ -87,24 +87,24 @@ impl<'r> Context<'r> {
     }
 }
 
-/// What a period without samples means to a detector.
+/// The rule for periods without samples, in detectors.
 ///
-/// Sums and other aggregates have no result for such a period under any of these.
+/// Sums and other aggregates never have a result for such a period.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum Silence {
-    /// The first silent period is a 0, later ones are nothing: what the original does.
+    /// The first silent period counts as 0, later ones have no value, as in the original.
     #[default]
     Once,
-    /// Silence is never a value.
+    /// A silent period has no value.
     Skip,
-    /// Every silent period is a 0.
+    /// Every silent period counts as 0.
     Zero,
 }
 
 impl Silence {
-    /// Of objects without samples in a period, a bit each, those for which that counts as the value 0: `from_samples`
-    /// had samples in the period before, `started` had any value so far.
+    /// The bits of the silent objects for which the period counts as 0. `silent` are the objects without samples in the
+    /// period, `from_samples` those with samples in the previous one, `started` those with an earlier value.
     #[inline]
     pub(crate) fn zeros(self, silent: u64, from_samples: u64, started: impl FnOnce() -> u64) -> u64 {
         match self {
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_silent_period_is_a_0_where_the_rule_makes_it_one() {
+    fn a_silent_period_counts_as_0_by_the_rule() {
         let (silent, from_samples, started) = (0b0111, 0b1010, 0b1100);
         let zeros = |silence: Silence| silence.zeros(silent, from_samples, || started);
         assert_eq!([Silence::Once, Silence::Skip, Silence::Zero].map(zeros), [0b0010, 0, 0b0100]);

@@ -1,9 +1,9 @@
-//! The differencing of a cumulative counter.
+//! The differences of a cumulative counter.
 
 use crate::algorithm::UpdateError;
 use crate::number::{Number, Numeric, ValueType};
 
-/// The difference to the last reading. A counter that falls was reset, so it grew by its new value.
+/// The difference to the last reading. A decrease is a reset: the difference is then the new reading.
 pub(crate) fn difference(
     value_type: ValueType,
     last: &mut Option<Number>,

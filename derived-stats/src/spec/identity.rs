@@ -1,4 +1,5 @@
-//! What a spec accumulates, as a text: states and windows of specs with the same text are interchangeable.
+//! Identities: texts of what a spec computes. The states and windows of specs with equal identities are
+//! interchangeable.
 
 use alloc::string::String;
 use core::fmt;
@@ -6,15 +7,15 @@ use core::fmt;
 use crate::spec::{Form, Spec};
 
 impl Spec {
-    /// What accumulates in an open window: the first link with its arguments, the element type and the kind of metric.
-    /// Two specs with the same text here (and windows of the same length over the same metric) accumulate the same.
+    /// The identity of an open window: the first link with its arguments, the element type and the kind of metric. Two
+    /// specs with equal window identities, and windows of the same length over the same metric, have equal windows.
     /// `None` for an inline spec.
     pub fn window_identity(&self) -> Option<String> {
         Some(alloc::format!("{} {}{}", self.window_link()?.call(), self.value_type, self.metric.suffix()))
     }
 
-    /// What accumulates behind the window: all links with their arguments, the element type and the kind of metric.
-    /// `None` if nothing follows the window.
+    /// The identity of the links after the window: all links with their arguments, the element type and the kind of
+    /// metric. `None` if no link follows the window.
     pub fn downstream_identity(&self) -> Option<String> {
         match &self.form {
             Form::Chain { .. } => Some(self.calls()),
@@ -22,7 +23,7 @@ impl Spec {
         }
     }
 
-    /// What an inline pipeline accumulates; `None` for a periodic one.
+    /// The identity of an inline pipeline; `None` for a periodic one.
     pub fn inline_identity(&self) -> Option<String> {
         self.inline_link().map(|_| self.calls())
     }
@@ -36,14 +37,14 @@ impl Spec {
         alloc::format!("{text}{}{}", self.value_type, self.metric.suffix())
     }
 
-    /// What binds a saved state to its pipeline: period, source, links with their arguments in canonical form, element
-    /// type and metric kind. `EWM:0.10` and `EWM:0.1` are the same.
+    /// The identity of the pipeline, which a saved state contains: period, source, links with their arguments in
+    /// canonical form, element type and metric kind. `EWM:0.10` and `EWM:0.1` have the same identity.
     pub fn identity(&self) -> String {
         alloc::format!("{}-{} {}", self.every, self.annotation.source(), self.calls())
     }
 
-    /// Whether the windows of both specs accumulate the same, so that one
-    /// [`WindowColumn`](crate::column::WindowColumn) serves both.
+    /// Whether the windows of both specs are equal, so that they can share one
+    /// [`WindowColumn`](crate::column::WindowColumn).
     pub fn shares_window(&self, other: &Self) -> bool {
         let entry = |spec: &Self| spec.window_link().map(|link| core::ptr::from_ref(link.entry()));
         self.every == other.every
@@ -54,8 +55,8 @@ impl Spec {
     }
 }
 
-/// Equal if both were compiled from equal annotations in equal contexts; [`identity`](Spec::identity) compares what
-/// accumulates.
+/// Specs are equal if they were compiled from equal annotations in equal contexts. Compare the results of
+/// [`identity`](Spec::identity) to compare pipelines.
 impl PartialEq for Spec {
     fn eq(&self, other: &Self) -> bool {
         self.annotation == other.annotation
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn specs_share_windows_that_accumulate_alike() {
+    fn specs_share_equal_windows() {
         let sum = spec("1-raw:DSSum", ValueType::U64);
         assert!(sum.shares_window(&spec("1.DSSum-raw:DSAnomaly:EWM:0.1", ValueType::U64)));
         assert!(!sum.shares_window(&spec("1-raw:DSAvg", ValueType::U64)));
@@ -102,7 +103,7 @@ mod tests {
         .arguments(&[Argument::optional("note", ArgumentKind::Text, "a text", "x")]);
 
     #[test]
-    fn a_text_argument_imitates_no_other_pipeline() {
+    fn a_text_argument_cannot_look_like_another_pipeline() {
         let mut registry = Registry::new();
         registry.register(&NOTE).expect("a free name");
         let context = Context::new(ValueType::U64).with_registry(&registry);
@@ -124,11 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn the_identity_is_what_accumulates() {
-        let seed = spec("1.DSSum-raw:DSAnomaly:EWM:0.10", ValueType::U64);
-        assert_eq!(seed.identity(), "1-raw DSSum DSAnomaly:EWM:0.1 u64");
-        assert_eq!(seed.window_identity().as_deref(), Some("DSSum u64"));
-        assert_eq!(seed.downstream_identity().as_deref(), Some("DSSum DSAnomaly:EWM:0.1 u64"));
+    fn an_identity_contains_all_that_changes_the_results() {
+        let detector = spec("1.DSSum-raw:DSAnomaly:EWM:0.10", ValueType::U64);
+        assert_eq!(detector.identity(), "1-raw DSSum DSAnomaly:EWM:0.1 u64");
+        assert_eq!(detector.window_identity().as_deref(), Some("DSSum u64"));
+        assert_eq!(detector.downstream_identity().as_deref(), Some("DSSum DSAnomaly:EWM:0.1 u64"));
         assert_eq!(spec("1-raw:DSSum:007", ValueType::F64).identity(), "1-raw DSSum:7 f64");
         assert_eq!(spec("1-raw:DSSum:0", ValueType::F64).identity(), "1-raw DSSum f64");
         let [counter, differences] = [MetricKind::Agg, MetricKind::Diff].map(|metric| {

@@ -1,4 +1,4 @@
-//! One compiled link: an entry with its arguments, ready for the element type that reaches it.
+//! One compiled link: an entry with its arguments, for the element type of its samples.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -15,7 +15,7 @@ use crate::number::ValueType;
 #[derive(Clone, Debug)]
 pub struct SpecLink {
     pub(super) entry: &'static Entry,
-    /// The arguments as they were written, one text each.
+    /// The arguments as written, one text each.
     pub(super) written: Box<[Box<str>]>,
     /// Name and arguments in canonical form.
     pub(super) call: Box<str>,
@@ -25,38 +25,38 @@ pub struct SpecLink {
 }
 
 impl SpecLink {
-    /// The menu's entry.
+    /// The entry of the algorithm.
     pub fn entry(&self) -> &'static Entry {
         self.entry
     }
 
-    /// Name and arguments in canonical form, such as `DSSum:60`: what has the same meaning has the same text. It holds
-    /// no blank but those that a text argument has, each with a backslash before it.
+    /// Name and arguments in canonical form, such as `DSSum:60`: calls with the same meaning have the same text. It
+    /// contains no blanks except those of text arguments, each with a backslash before it.
     pub fn call(&self) -> &str {
         &self.call
     }
 
-    /// The arguments as they were written.
+    /// The arguments as written.
     pub fn arguments(&self) -> impl Iterator<Item = &str> {
         self.written.iter().map(|text| &**text)
     }
 
-    /// The element type that reaches this link.
+    /// The element type of the samples of this link.
     pub fn value_type(&self) -> ValueType {
         self.value_type
     }
 
-    /// What its results mean.
+    /// The meaning of the results.
     pub fn description(&self) -> &Description {
         &self.description
     }
 
-    /// The version of its state's words.
+    /// The version of the state's words.
     pub fn state_version(&self) -> u16 {
         self.entry.state_version()
     }
 
-    /// What `explain` prints of it; `seconds` is the length of the period that its values are of.
+    /// The output of `explain`; `seconds` is the length of the period of the values.
     pub fn explain(&self, seconds: Option<u64>) -> Explanation {
         let texts: Vec<&str> = self.arguments().collect();
         // The arguments were checked when this was compiled.
@@ -83,7 +83,7 @@ impl SpecLink {
     }
 }
 
-/// Equal if entry, arguments and element type are.
+/// Links are equal if their entries, arguments and element types are.
 impl PartialEq for SpecLink {
     fn eq(&self, other: &Self) -> bool {
         (self.entry, &self.call, self.value_type) == (other.entry, &other.call, other.value_type)
@@ -116,7 +116,7 @@ mod tests {
         Entry::new("Second", Roles::AGGREGATE, "a sum", |_| Ok(Built::aggregate(Sum))).version(2);
 
     #[test]
-    fn a_link_has_what_its_entry_and_its_arguments_make_it() {
+    fn a_link_has_the_properties_of_its_entry_and_its_arguments() {
         let mut registry = Registry::new();
         registry.register(&SECOND_VERSION).expect("a free name");
         let context = Context::new(ValueType::U64).with_registry(&registry);

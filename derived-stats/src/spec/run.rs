@@ -1,27 +1,27 @@
-//! What happens to one object's state: samples come, periods end.
+//! The operations on one object's state: updates, reports and the ends of periods.
 //!
-//! The same rules hold for many objects in [columns](crate::column); a property test holds the two together.
+//! [Columns](crate::column) apply the same rules to many objects; a property test compares the two.
 
 use alloc::sync::Arc;
 
 use crate::algorithm::{Measured, UpdateError};
 use crate::column::{Refused, Update, prefetch};
-use crate::link::{Taken, as_it_came};
+use crate::link::{Taken, raw_value};
 use crate::number::Number;
 use crate::record::Record;
 use crate::report::Report;
 use crate::spec::{Form, MetricKind, Silence, Spec, SpecLink, difference};
 use crate::state::{Flag, State};
 
-/// The cell of the samples that come: the algorithm of an inline pipeline, or the open window.
+/// The index of the cell that takes samples: the algorithm of an inline pipeline, or the open window.
 pub(super) const SAMPLES: usize = 0;
-/// The cell of the newest closed window, for a result that is that of the window.
+/// The index of the cell of the newest closed window, in the form `Window`.
 pub(super) const CLOSED: usize = 1;
-/// The cell of the first link behind the window.
+/// The index of the cell of the first link after the window.
 pub(super) const DOWNSTREAM: usize = 1;
 
 impl Spec {
-    /// Whether the state was started by this spec.
+    /// Whether this spec started the state.
     #[inline]
     pub(super) fn owns(&self, state: &State) -> bool {
         state.tag() == self.start.tag()
@@ -31,7 +31,7 @@ impl Spec {
         self.first().link().is_empty(state.cell(&self.layout, SAMPLES))
     }
 
-    /// The link that samples reach.
+    /// The link that takes the samples.
     #[inline]
     pub(crate) fn first(&self) -> &Arc<SpecLink> {
         match &self.form {
@@ -73,8 +73,8 @@ pub(super) fn update(spec: &Spec, state: &mut State, at: u64, value: Number) -> 
     }
 }
 
-/// Updates whose states are fetched together: enough for the misses that a processor has under way, and few enough that
-/// the first state is still in the cache when the last has come.
+/// The number of updates whose states are loaded together: enough for the parallel cache misses of a processor, and few
+/// enough that the first state is still in the cache when the last one is loaded.
 const AHEAD: usize = 64;
 
 pub(super) fn update_all(spec: &Spec, states: &mut [State], updates: &[Update]) -> Result<(), Refused> {
@@ -91,7 +91,7 @@ pub(super) fn update_all(spec: &Spec, states: &mut [State], updates: &[Update]) 
 
 #[inline]
 fn accept(spec: &Spec, state: &mut State, at: u64, value: Number) -> Result<(), UpdateError> {
-    spec.first().link().update(state.cell_mut(&spec.layout, SAMPLES), at, as_it_came(value))
+    spec.first().link().update(state.cell_mut(&spec.layout, SAMPLES), at, raw_value(value))
 }
 
 pub(super) fn report(spec: &Spec, state: &State, now: u64) -> Report<Record> {
@@ -164,7 +164,7 @@ fn close_chain(spec: &Spec, state: &mut State, now: u64, silence: Silence) -> Op
     state.set_flag(Flag::FromSamples, is_sampled);
     if is_zero {
         let value_type = window.description().value_type().unwrap_or(spec.value_type);
-        return pass(spec, state, now, as_it_came(Number::from_bits(value_type, 0)));
+        return pass(spec, state, now, raw_value(Number::from_bits(value_type, 0)));
     }
     if is_sampled {
         return pass(spec, state, now, value?);
@@ -174,7 +174,7 @@ fn close_chain(spec: &Spec, state: &mut State, now: u64, silence: Silence) -> Op
     None
 }
 
-/// Passes a value through the links behind the window: the last one's result, if the value reached it.
+/// Passes a value through the links after the window. Returns the result of the last link, if the value reached it.
 fn pass(spec: &Spec, state: &mut State, now: u64, value: Measured) -> Option<Report<Record>> {
     let Form::Chain { downstream, .. } = &spec.form else {
         return None;
@@ -199,7 +199,7 @@ pub(super) fn is_active(spec: &Spec, state: &State) -> bool {
     }
 }
 
-/// Whether [`report`] has something to show.
+/// Whether [`report`] has a result, ready or not.
 pub(super) fn has_report(spec: &Spec, state: &State) -> bool {
     if !spec.owns(state) {
         return false;
@@ -214,8 +214,8 @@ pub(super) fn has_report(spec: &Spec, state: &State) -> bool {
     }
 }
 
-/// Drops what a deleted map key had, all but the result of its closed period, which stays until the next close.
-/// `false` if nothing is left.
+/// Drops the state of a deleted map key, except for the result of its closed period, which stays until the next close.
+/// Returns `false` if there is no such result.
 pub(super) fn forget(spec: &Spec, state: &mut State) -> bool {
     spec.set_reading(state, None);
     match &spec.form {
@@ -227,7 +227,7 @@ pub(super) fn forget(spec: &Spec, state: &mut State) -> bool {
     }
 }
 
-/// Drops what [`forget`] drops, but for the reading of a counter.
+/// Like [`forget`], but keeps the reading of a counter.
 pub(super) fn forget_samples(spec: &Spec, state: &mut State) {
     let reading = spec.reading_of(state);
     match &spec.form {

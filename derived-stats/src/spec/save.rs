@@ -1,10 +1,10 @@
-//! Saving one object's state and reading it back.
+//! Saving and restoring one object's state.
 //!
 //! ```text
 //! words := [reading-seen reading] flags [closed-at] cell*
 //! ```
 //!
-//! The reading stands there for a counter only, `closed-at` for a result that is that of a window.
+//! Only a counter has a reading, and only the form `Window` has `closed-at`.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -17,19 +17,19 @@ use crate::spec::{Form, Spec, SpecLink};
 use crate::state::{Flag, State};
 
 impl Spec {
-    /// Saves the state. A state of another spec is saved as the one before the first sample.
+    /// Saves the state. A state of another spec is saved as the state before the first sample.
     pub fn save(&self, state: &State) -> SavedState {
         let mut words = Vec::new();
         self.save_words(state, &mut words);
         SavedState { version: STATE_VERSION, pipeline: self.identity(), algorithms: self.versions(), words }
     }
 
-    /// The versions of the words that [`save_words`](Self::save_words) writes; keep them with the words.
+    /// The versions of the words that [`save_words`](Self::save_words) writes; store them with the words.
     pub fn versions(&self) -> Vec<u16> {
         self.links().map(SpecLink::state_version).collect()
     }
 
-    /// Appends the words of the state, as [`save`](Self::save) has them, for callers that keep versions and identity
+    /// Appends the words of the state, as in [`save`](Self::save), for callers that store versions and identity
     /// elsewhere.
     pub fn save_words(&self, state: &State, words: &mut Vec<u64>) {
         let state = if self.owns(state) { state } else { &self.start };
@@ -46,12 +46,11 @@ impl Spec {
         }
     }
 
-    /// Restores a state; it continues bit for bit where the saved one stood. Words of older versions of an algorithm
-    /// are migrated.
+    /// Restores a state, which continues bit for bit. Words of older versions of an algorithm are migrated.
     ///
     /// # Errors
     ///
-    /// [`RestoreError`] for a state of another pipeline or of a newer version, or with impossible content.
+    /// [`RestoreError`] for a state of another pipeline or of a newer version, or with invalid words.
     pub fn restore(&self, saved: &SavedState) -> Result<State, RestoreError> {
         self.check_saved(saved.version, &saved.pipeline)?;
         let mut words = Words::new(&saved.words);
@@ -72,11 +71,11 @@ impl Spec {
         Ok(())
     }
 
-    /// Reads back what [`save_words`](Self::save_words) wrote in `versions`.
+    /// Restores the words that [`save_words`](Self::save_words) wrote in `versions`.
     ///
     /// # Errors
     ///
-    /// [`RestoreError`] for impossible content, a newer version or a short read.
+    /// [`RestoreError`] for invalid words, a newer version or missing words.
     pub fn restore_words(&self, versions: &[u16], words: &mut Words<'_>) -> Result<State, RestoreError> {
         if versions.len() != self.links().count() {
             return Err(RestoreError::invalid("number of versions", versions.len() as u64));
@@ -101,7 +100,7 @@ impl Spec {
         Ok(state)
     }
 
-    /// A period that never closed has no end.
+    /// Refuses the end of a closed period without a closed period.
     fn check_closed(&self, state: &State) -> Result<(), RestoreError> {
         let Form::Window { link, closed_at } = &self.form else {
             return Ok(());
@@ -113,7 +112,7 @@ impl Spec {
         }
     }
 
-    /// The cells of a state, each with its link and that link's index.
+    /// The cells of a state, each with its link and the index of that link.
     fn cells(&self) -> impl Iterator<Item = (usize, &SpecLink, usize)> {
         let (first, closed): (_, Option<&SpecLink>) = match &self.form {
             Form::Inline(link) => (link, None),

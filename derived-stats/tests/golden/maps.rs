@@ -1,5 +1,7 @@
 //! Maps of metrics (`mstats`), through samples, deletions, empty maps, ticks and flushes: `maps.jsonl`.
 
+mod deviations;
+
 use std::collections::BTreeMap;
 
 use derived_stats::{MapPipeline, Number, Silence};
@@ -9,106 +11,11 @@ use crate::model::{Model, Quirk, Quirks};
 use crate::periodic::{annotation, model};
 use crate::record::{Said, items, number, records, said, text, their_result, value_type, without_exact_state};
 use crate::subject::Subject;
-use crate::verdict::{Deviation, Outcome, Refused, Trace, Verdict, admitted};
+use crate::verdict::{Outcome, Trace, Verdict, admitted};
+
+use self::deviations::{DEVIATIONS, REFUSED};
 
 const RECORDS: usize = 262;
-
-const DEVIATIONS: [Deviation; 4] = [
-    Deviation {
-        reason: "a window ages when it is read (9)",
-        quirks: &[Quirk::NoAgingOnRead],
-        records: &[
-            "map-00007",
-            "map-00035",
-            "map-00063",
-            "map-00091",
-            "map-00119",
-            "map-00147",
-            "map-00175",
-            "map-00203",
-            "map-00231",
-            "map-00259",
-        ],
-    },
-    Deviation {
-        reason: "a counter that falls starts a new difference at its new value (11)",
-        quirks: &[Quirk::Wraps],
-        records: &[
-            "map-00011",
-            "map-00013",
-            "map-00039",
-            "map-00053",
-            "map-00067",
-            "map-00081",
-            "map-00109",
-            "map-00137",
-            "map-00151",
-            "map-00153",
-            "map-00165",
-            "map-00179",
-            "map-00193",
-            "map-00207",
-            "map-00209",
-            "map-00221",
-            "map-00235",
-            "map-00237",
-            "map-00249",
-            "map-00265",
-            "map-00449",
-            "map-00451",
-            "map-00453",
-            "map-00511",
-            "map-00513",
-            "map-00515",
-            "map-00517",
-        ],
-    },
-    Deviation {
-        reason: "a deleted key or an empty map clears the detector; most of these are also silent in part or fall (11)",
-        quirks: &[Quirk::DetectorOutlivesKey, Quirk::ZerosForEveryKey, Quirk::Wraps],
-        records: &[
-            "map-00009",
-            "map-00023",
-            "map-00027",
-            "map-00037",
-            "map-00051",
-            "map-00055",
-            "map-00065",
-            "map-00079",
-            "map-00083",
-            "map-00093",
-            "map-00107",
-            "map-00111",
-            "map-00121",
-            "map-00135",
-            "map-00139",
-            "map-00149",
-            "map-00163",
-            "map-00167",
-            "map-00177",
-            "map-00191",
-            "map-00195",
-            "map-00205",
-            "map-00219",
-            "map-00223",
-            "map-00233",
-            "map-00247",
-            "map-00251",
-            "map-00261",
-            "map-00281",
-            "map-00365",
-            "map-00407",
-            "map-00491",
-        ],
-    },
-    Deviation {
-        reason: "the rule for silence holds for each key (11)",
-        quirks: &[Quirk::ZerosForEveryKey],
-        records: &["map-00337", "map-00463"],
-    },
-];
-
-const REFUSED: [Refused; 0] = [];
 
 pub(crate) const VERDICT: Verdict<'_> =
     Verdict { file: "maps", records: RECORDS, refused: &REFUSED, deviations: &DEVIATIONS };

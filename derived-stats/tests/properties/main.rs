@@ -10,6 +10,7 @@ mod claims;
 mod columns;
 mod docs;
 mod input;
+mod invalid_states;
 mod map_columns;
 mod maps;
 mod means;

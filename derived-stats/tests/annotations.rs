@@ -1,18 +1,19 @@
 //! The annotation parser against the original's.
 //!
 //! Source: `testdata/golden/annotations.jsonl.gz`, made by running the unmodified sandesh compiler and a C++ compiler
-//! on structs with each annotation. `parse` is what the original's substring logic reads, `misbehaves` marks what a
-//! better parser should refuse or decide on. A failure here means that we diverged: do not relax it.
+//! on structs with each annotation. `parse` is the result of the original's substring logic, and `misbehaves` marks the
+//! annotations that the original handles wrongly. A failure here means that we diverged: do not relax it.
 //!
-//! Deliberate deviations (all other records are read as in the original, and compile where its generated C++ does):
+//! Deliberate deviations (all other records are parsed as in the original, and compile if its generated C++ does):
 //!
-//! * Where the original guesses at the form, the parser refuses: the records of [`REFUSED`].
-//! * Where the original goes wrong later, compiling refuses or is right: the records of [`JUDGED`]. Accepted are
+//! * The parser refuses annotations whose form the original guesses: the records of [`REFUSED`].
+//! * Compiling refuses or corrects annotations that fail later in the original: the records of [`COMPILE_OUTCOMES`].
+//!   Accepted are
 //!   - ann-00004, `raw:DSSum:3600` inline: a range over 1073 s works here, with at most 256 buckets;
 //!   - ann-00076, `…-dif:…`: `metric="diff"` has a meaning here, the samples are differences already;
 //!   - ann-00098, `2147483648-raw:DSSum`: overflows the original's `int`; here periods go up to 4294967295.
-//! * Whether an attribute exists, is a number and is not itself a result is known to the schema, not to this crate:
-//!   the records of [`FAULTS_OF_THE_ATTRIBUTE`] are right here.
+//! * The schema, not this crate, checks that an attribute exists, is a number and is not itself a result: the records
+//!   of [`ATTRIBUTE_ERRORS`] are accepted here.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 
@@ -27,7 +28,7 @@ use serde_json::{Value, json};
 
 const RECORDS: usize = 82;
 
-/// Records whose fault is one of form, and the kind of error that says so.
+/// The records with a wrong form, each with the kind of the error.
 const REFUSED: [(&str, &str); 27] = [
     ("ann-00043", "EmptyPre"),          // 1.-raw:DSAnomaly:EWM:0.1
     ("ann-00046", "BadPeriod"),         // DSSum-raw:DSAnomaly:EWM:0.1
@@ -58,11 +59,11 @@ const REFUSED: [(&str, &str); 27] = [
     ("ann-00113", "BadPeriod"),         // 1,DSSum-raw:DSAnomaly:EWM:0.1
 ];
 
-/// Records read in another way than by the original: (id, period).
+/// The records that the parser reads differently from the original: (id, period).
 const OTHER_PERIOD: [(&str, u32); 1] = [("ann-00098", 2_147_483_648)];
 
-/// What compiling says of records that misbehave in the original: (id, in a struct with period, in one without).
-const JUDGED: [(&str, &str, &str); 25] = [
+/// The outcomes of compiling records that misbehave in the original: (id, in a struct with period, in one without).
+const COMPILE_OUTCOMES: [(&str, &str, &str); 25] = [
     ("ann-00004", "RangeOverPeriod", "-"),                        // raw:DSSum:3600
     ("ann-00010", "NotPeriodic", "-"),                            // raw:DSNull:
     ("ann-00013", "NotPeriodic", "-"),                            // raw:DSEWM:0.1
@@ -92,8 +93,8 @@ const JUDGED: [(&str, &str, &str); 25] = [
 
 const ACCEPTED: &str = "-";
 
-/// Records whose only fault is an attribute that does not exist or does not suit.
-const FAULTS_OF_THE_ATTRIBUTE: [&str; 6] = [
+/// The records whose only mistake is an attribute that does not exist or does not suit.
+const ATTRIBUTE_ERRORS: [&str; 6] = [
     "ann-00052", // fz.inner:DSNone
     "ann-00053", // fz.nosuch:DSSum
     "ann-00071", // z:DSNone:
@@ -119,12 +120,12 @@ fn variant(kind: &impl std::fmt::Debug) -> String {
     format!("{kind:?}").chars().take_while(char::is_ascii_alphanumeric).collect()
 }
 
-/// The names of the chain, as they are written between the period's `.` and its `-`.
+/// The names of the chain, as written between the `.` and the `-` of the period.
 fn chain(period: &Period) -> String {
     period.chain().iter().map(|link| link.name().as_str()).collect::<Vec<_>>().join(".")
 }
 
-/// The parts as the records name them.
+/// The parts, with the names of the records.
 fn parts(annotation: &Annotation) -> Value {
     let name = |ident: Option<&Ident>| ident.map_or("", Ident::as_str).to_owned();
     let (period, source) = (annotation.period(), annotation.source());
@@ -139,7 +140,7 @@ fn parts(annotation: &Annotation) -> Value {
     })
 }
 
-/// The parts as the original read them, but for the deviation listed above.
+/// The parts as the original parsed them, except for the deviation listed above.
 fn expected_parts(record: &Value) -> Value {
     let mut parts = record["parse"].clone();
     if let Some((_, period)) = OTHER_PERIOD.iter().find(|(id, _)| *id == text(record, "id")) {
@@ -149,7 +150,7 @@ fn expected_parts(record: &Value) -> Value {
 }
 
 #[test]
-fn annotations_of_right_form_are_read_as_by_the_original() {
+fn annotations_of_right_form_are_parsed_as_by_the_original() {
     let mut read = 0;
     for record in records() {
         if REFUSED.iter().any(|(id, _)| *id == text(&record, "id")) {
@@ -185,7 +186,7 @@ fn only_annotations_that_misbehave_are_refused() {
     assert_eq!(refused, expected);
 }
 
-/// The attributes of the struct that the records were compiled with; those it does not have are taken as u64.
+/// The attributes of the struct with which the records were compiled; others count as u64.
 fn context(annotation: &Annotation, periods: Periods) -> Context<'static> {
     let (value, metric) = match annotation.source().attribute().as_str() {
         "cnt" => (ValueType::U64, MetricKind::Agg),
@@ -196,7 +197,7 @@ fn context(annotation: &Annotation, periods: Periods) -> Context<'static> {
     Context::new(value).with_metric(metric).with_periods(periods)
 }
 
-/// The kind of error that compiling gives, or [`ACCEPTED`].
+/// The kind of the error of compiling, or [`ACCEPTED`].
 fn judgement(record: &Value, periods: Periods) -> String {
     let annotation = Annotation::parse(text(record, "annotation")).unwrap();
     match Spec::compile(&annotation, context(&annotation, periods)) {
@@ -211,34 +212,34 @@ fn judgements(record: &Value) -> [String; 2] {
 }
 
 #[test]
-fn what_goes_wrong_later_in_the_original_is_refused_or_right() {
+fn annotations_that_fail_later_in_the_original_are_refused_or_correct() {
     let records = records();
-    for (id, periodic, plain) in JUDGED {
+    for (id, periodic, plain) in COMPILE_OUTCOMES {
         let record = records.iter().find(|record| text(record, "id") == id).unwrap();
         assert_eq!(judgements(record), [periodic, plain], "{id}");
     }
 }
 
 #[test]
-fn faults_of_the_attribute_are_left_to_the_schema() {
+fn errors_of_the_attribute_are_left_to_the_schema() {
     let records = records();
-    for id in FAULTS_OF_THE_ATTRIBUTE {
+    for id in ATTRIBUTE_ERRORS {
         let record = records.iter().find(|record| text(record, "id") == id).unwrap();
         assert_eq!(judgements(record), [ACCEPTED; 2], "{id}");
     }
 }
 
 #[test]
-fn what_works_in_the_original_compiles_and_what_does_not_is_refused() {
+fn annotations_compile_exactly_if_they_work_in_the_original() {
     let mut checked = 0;
     for record in records().iter().filter(|record| record["misbehaves"] == json!(false)) {
         let expected = ["in_periodic", "in_plain"].map(|kind| match text(&record[kind], "verdict") {
             "ok" => ACCEPTED,
-            // The one thing that is right in itself and wrong in one of the two structs.
+            // The only valid annotation that one of the two structs refuses.
             _ => "PeriodInPlainStruct",
         });
         assert_eq!(judgements(record), expected, "{}", record["id"]);
         checked += 1;
     }
-    assert_eq!(checked, RECORDS - REFUSED.len() - JUDGED.len() - FAULTS_OF_THE_ATTRIBUTE.len());
+    assert_eq!(checked, RECORDS - REFUSED.len() - COMPILE_OUTCOMES.len() - ATTRIBUTE_ERRORS.len());
 }

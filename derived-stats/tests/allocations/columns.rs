@@ -12,7 +12,7 @@ use crate::{SECOND, allocations, calls, inline, periodic, sample, specs};
 const SLOTS: usize = 200;
 
 #[test]
-fn reserved_columns_allocate_nothing_as_they_grow_and_give_back_what_they_shrink() {
+fn reserved_columns_allocate_nothing_as_they_grow_and_free_memory_as_they_shrink() {
     for annotation in inline().iter().chain(&periodic()) {
         for spec in specs(annotation).iter().filter(|spec| !has_range(spec)) {
             let mut kept = None;
@@ -102,7 +102,7 @@ fn maps_of_known_keys_and_their_periods_allocate_nothing() {
     }
 }
 
-/// The names stand in a search tree, whose nodes are not counted.
+/// `bytes` does not count the nodes of the search tree of names.
 #[test]
 fn a_column_of_maps_has_the_bytes_that_it_names() {
     const NODES: usize = 1_000;

@@ -1,7 +1,7 @@
-//! The sample path and the close of a period allocate nothing.
+//! Updates, reports and the ends of periods do not allocate.
 //!
-//! Counted by a global allocator, for this thread alone, after each object has started: a ranged window reserves its
-//! buckets when it starts (for a periodic one, in each period), everything else is a plain value.
+//! A global allocator counts the allocations of this thread after each object has started. A ranged window reserves its
+//! buckets when it starts (a periodic one in each period); all other states are plain values.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 
@@ -17,10 +17,10 @@ use derived_stats::{
 
 const SECOND: u64 = 1_000_000;
 
-/// More than a window of 2 s has buckets at the step used here, so that buckets come and go.
+/// More samples than a window of 2 s has buckets at the step of these tests, so that buckets expire.
 const SAMPLES: u64 = 2_000;
 
-/// A call of an entry in an annotation, without and with the arguments that may be left out.
+/// The calls of an entry in an annotation, without and with its optional arguments.
 fn calls(entry: &Entry) -> Vec<String> {
     let call = |arguments: Vec<String>| {
         let detector = if entry.roles().detector { format!("{DETECTOR_CALL}:") } else { String::new() };
@@ -33,7 +33,7 @@ fn calls(entry: &Entry) -> Vec<String> {
     calls
 }
 
-/// A window of 2 s if it is one, so that buckets come and go.
+/// The text of an argument; for a window 2 s, so that buckets expire.
 fn text(argument: &Argument) -> String {
     match argument.kind() {
         ArgumentKind::Whole { least, most } => 2.clamp(least, most).to_string(),
@@ -46,7 +46,7 @@ fn inline() -> Vec<String> {
     entries.flat_map(|entry| calls(entry)).map(|call| format!("raw:{call}")).collect()
 }
 
-/// Every algorithm of a period, and every detector behind every pre-aggregation, without windows.
+/// Every periodic algorithm, and every detector after every pre-aggregation, without windows.
 fn periodic() -> Vec<String> {
     let first = |entry: &&Entry| calls(entry).remove(0);
     let mut annotations: Vec<String> =
@@ -83,7 +83,7 @@ fn allocations(run: impl FnOnce()) -> u64 {
     measure(run).count_total
 }
 
-/// `SAMPLES` samples, each with a look at the results.
+/// Takes `SAMPLES` samples, and reads the results after each.
 fn feed(spec: &Spec, state: &mut State, from: u64) {
     for n in from..from + SAMPLES {
         let at = n * SECOND / 100;
@@ -148,7 +148,7 @@ fn a_window_in_a_period_allocates_only_when_the_period_starts() {
 }
 
 #[test]
-fn a_pipeline_allocates_nothing_either() {
+fn a_pipeline_allocates_nothing() {
     let mut flows = Pipeline::parse("1.DSSum-raw:DSAnomaly:EWM:0.1").unwrap();
     let count = allocations(|| {
         for period in 0..SAMPLES {
@@ -159,7 +159,7 @@ fn a_pipeline_allocates_nothing_either() {
     assert_eq!(count, 0);
 }
 
-/// Two periods, so that a result that is that of its window has both windows.
+/// Runs two periods, so that a spec without a detector has an open and a closed window.
 #[test]
 fn an_object_takes_the_bytes_that_its_spec_names() {
     let entries = menu().iter().filter(|entry| entry.roles().period);

@@ -1,4 +1,4 @@
-//! The page of deviations names what the lists name.
+//! The page of deviations contains the records of the lists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -31,7 +31,7 @@ fn the_page_of_deviations_names_every_listed_vector_and_no_other() {
 }
 
 #[test]
-fn the_page_of_deviations_counts_right() {
+fn the_page_of_deviations_has_the_right_counts() {
     let page = page();
     for verdict in &VERDICTS {
         let [same, deviating, refused] = verdict.counts();

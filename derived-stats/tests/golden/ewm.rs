@@ -85,15 +85,15 @@ fn line(code: &str, result: &str, step: &Value) -> String {
 }
 
 fn ours(record: &Value, mut subject: impl Subject) -> Trace {
-    let said = |subject: &dyn Subject, step: &Value| {
-        let said = subject.report(0);
-        line(said.code, &said.result.unwrap_or_default(), step)
+    let observed = |subject: &dyn Subject, step: &Value| {
+        let observed = subject.report(0);
+        line(observed.code, &observed.result.unwrap_or_default(), step)
     };
-    let mut trace = vec![said(&subject, &Value::Null)];
+    let mut trace = vec![observed(&subject, &Value::Null)];
     for step in items(record, "steps") {
         let refused = subject.update(0, number(&step["x"], value_type(record)));
         trace.extend(refused);
-        trace.push(said(&subject, step));
+        trace.push(observed(&subject, step));
     }
     trace
 }

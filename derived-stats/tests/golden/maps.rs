@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::model::{Model, Quirk, Quirks};
 use crate::periodic::{annotation, model};
-use crate::record::{Said, items, number, records, said, text, their_result, value_type, without_exact_state};
+use crate::record::{Observed, items, number, observed, records, text, their_result, value_type, without_exact_state};
 use crate::subject::Subject;
 use crate::verdict::{Outcome, Trace, Verdict, admitted};
 
@@ -20,15 +20,15 @@ const RECORDS: usize = 262;
 pub(crate) const VERDICT: Verdict<'_> =
     Verdict { file: "maps", records: RECORDS, refused: &REFUSED, deviations: &DEVIATIONS };
 
-type Saids = BTreeMap<String, Said>;
+type ObservedByKey = BTreeMap<String, Observed>;
 
 /// A map of metrics.
 trait Map {
     fn update(&mut self, at: u64, values: &BTreeMap<String, Number>, deleted: &[&str]);
-    fn close(&mut self, now: u64, silence: Silence) -> Saids;
+    fn close(&mut self, now: u64, silence: Silence) -> ObservedByKey;
     fn is_active(&self) -> bool;
-    fn reports(&self, now: u64) -> Saids;
-    fn running(&self, now: u64) -> Saids;
+    fn reports(&self, now: u64) -> ObservedByKey;
+    fn running(&self, now: u64) -> ObservedByKey;
 }
 
 struct Ours(Option<MapPipeline>);
@@ -45,9 +45,10 @@ impl Map for Ours {
         self.0.as_mut().unwrap().update(at, values, deleted.iter().copied()).unwrap();
     }
 
-    fn close(&mut self, now: u64, silence: Silence) -> Saids {
+    fn close(&mut self, now: u64, silence: Silence) -> ObservedByKey {
         let mut map = self.0.take().unwrap().with_silence(silence);
-        let reports = map.close_period(now).into_iter().map(|(key, report)| (key.to_owned(), said(report))).collect();
+        let reports =
+            map.close_period(now).into_iter().map(|(key, report)| (key.to_owned(), observed(report))).collect();
         self.0 = Some(map);
         reports
     }
@@ -56,12 +57,12 @@ impl Map for Ours {
         self.map().is_active()
     }
 
-    fn reports(&self, now: u64) -> Saids {
-        self.map().reports(now).map(|(key, report)| (key.to_owned(), said(report))).collect()
+    fn reports(&self, now: u64) -> ObservedByKey {
+        self.map().reports(now).map(|(key, report)| (key.to_owned(), observed(report))).collect()
     }
 
-    fn running(&self, now: u64) -> Saids {
-        self.map().running(now).map(|(key, report)| (key.to_owned(), said(report))).collect()
+    fn running(&self, now: u64) -> ObservedByKey {
+        self.map().running(now).map(|(key, report)| (key.to_owned(), observed(report))).collect()
     }
 }
 
@@ -71,7 +72,7 @@ struct Models {
     quirks: Quirks,
     is_agg: bool,
     keys: BTreeMap<String, Model>,
-    /// Whether any map came in the open period.
+    /// Whether a map was taken in the open period.
     seen: bool,
 }
 
@@ -90,7 +91,7 @@ impl Map for Models {
         }
     }
 
-    fn close(&mut self, now: u64, silence: Silence) -> Saids {
+    fn close(&mut self, now: u64, silence: Silence) -> ObservedByKey {
         let zeros = self.quirks.contains(&Quirk::ZerosForEveryKey) && self.is_active();
         let silence = if zeros { Silence::Zero } else { silence };
         self.seen = false;
@@ -102,12 +103,12 @@ impl Map for Models {
         self.seen || self.keys.values().any(Model::is_active)
     }
 
-    fn reports(&self, now: u64) -> Saids {
+    fn reports(&self, now: u64) -> ObservedByKey {
         let shown = self.keys.iter().filter(|(_, model)| model.has_result());
         shown.map(|(key, model)| (key.clone(), model.report(now))).collect()
     }
 
-    fn running(&self, now: u64) -> Saids {
+    fn running(&self, now: u64) -> ObservedByKey {
         self.keys.iter().filter_map(|(key, model)| Some((key.clone(), model.running(now)?))).collect()
     }
 }
@@ -124,9 +125,9 @@ fn shown(parts: &BTreeMap<String, Vec<String>>) -> String {
 /// `FillResult` of the wrapper.
 fn fill(map: &impl Map, is_periodic: bool, now: u64, force: bool) -> String {
     let mut parts: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut add = |saids: Saids, label: &str| {
-        for (key, said) in saids {
-            let Some(result) = said.fill(force) else { continue };
+    let mut add = |by_key: ObservedByKey, label: &str| {
+        for (key, observed) in by_key {
+            let Some(result) = observed.fill(force) else { continue };
             parts.entry(key).or_default().push(format!("{label}{}", without_exact_state(&result)));
         }
     };
@@ -168,8 +169,8 @@ fn ours(record: &Value, mut map: impl Map) -> Trace {
                 let ran = map.is_active();
                 let closed = map.close(now, Silence::Once).into_iter();
                 let prefix = if is_periodic { "value:" } else { "" };
-                let sent = closed.filter_map(|(key, said)| {
-                    Some((key, vec![format!("{prefix}{}", without_exact_state(&said.fill(true)?))]))
+                let sent = closed.filter_map(|(key, observed)| {
+                    Some((key, vec![format!("{prefix}{}", without_exact_state(&observed.fill(true)?))]))
                 });
                 let sent = shown(&sent.collect());
                 format!("tick ran={ran} sent={}", if ran { &sent } else { "null" })
@@ -215,7 +216,7 @@ fn outcome(record: &Value) -> Option<Outcome<'_>> {
 }
 
 #[test]
-fn keys_come_and_go_as_in_the_original() {
+fn keys_are_created_and_deleted_as_in_the_original() {
     let records = records("maps");
     let outcomes: Vec<Outcome<'_>> = records.iter().filter_map(outcome).collect();
     VERDICT.on(&outcomes);

@@ -1,9 +1,9 @@
-//! What this crate should compute, written again in the plainest way: exact 128-bit integers, lists of samples that
-//! are gone through anew for each result, no shared code with the crate.
+//! A simple reference implementation: exact 128-bit integers, lists of samples that are iterated for each result, and
+//! no code shared with the crate.
 //!
-//! It says what is expected where the original is left, and is itself held to the original everywhere else. Each
-//! accident of the original can be switched on as a [`Quirk`]: with the quirks of its list a deviating record must
-//! come out as in the original, which proves that nothing else deviates in it.
+//! The model defines the expected results for deviating records, and must equal the original for all others. Each
+//! defect of the original can be enabled as a [`Quirk`]: with the quirks of its list, the model of a deviating record
+//! must equal the original, which proves that nothing else deviates.
 
 mod exact;
 mod moments;
@@ -16,7 +16,7 @@ use self::exact::Exact;
 use self::moments::Moments;
 pub(crate) use self::quirk::{Quirk, Quirks};
 use self::run::{Accumulation, Run};
-use crate::record::Said;
+use crate::record::Observed;
 use crate::subject::Subject;
 
 /// What is done with the samples.
@@ -30,7 +30,7 @@ enum Form {
     Number(Run),
     Periodic {
         running: Option<Run>,
-        closed: Option<Said>,
+        closed: Option<Observed>,
         empty: Run,
     },
     /// A detector of periods.
@@ -55,7 +55,7 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// `class` is the wrapper's name in the vectors.
+    /// `class` is the name of the wrapper in the vectors.
     pub(crate) fn new(
         class: &str,
         algo: &str,
@@ -86,7 +86,7 @@ impl Model {
         Self { kind, is_agg, quirks, reading: None, form, seen: false }
     }
 
-    /// The delete mark of a map: drops the running period; whether the closed one is still to be shown.
+    /// Deletes the key: drops the open period. Returns whether there is a closed one.
     pub(crate) fn delete(&mut self) -> bool {
         self.reading = None;
         match &mut self.form {
@@ -102,7 +102,7 @@ impl Model {
         }
     }
 
-    /// The empty map, for a counter: all is dropped but the reading and the closed period.
+    /// The empty map, for a counter: drops all except the reading and the closed period.
     pub(crate) fn restart(&mut self) {
         self.seen = false;
         match &mut self.form {
@@ -119,7 +119,7 @@ impl Model {
         }
     }
 
-    /// Whether there is a result to show, ready or not.
+    /// Whether there is a result, ready or not.
     pub(crate) fn has_result(&self) -> bool {
         match &self.form {
             Form::Periodic { closed, .. } => closed.is_some(),
@@ -161,13 +161,13 @@ impl Subject for Model {
         refused
     }
 
-    fn close(&mut self, now: u64, silence: Silence) -> Option<Said> {
+    fn close(&mut self, now: u64, silence: Silence) -> Option<Observed> {
         match &mut self.form {
             Form::Periodic { running, closed, .. } => {
-                let said = running.take().map(|run| run.said(now));
-                let value = said.clone().and_then(|said| said.fill(true));
-                *closed = value.map(|value| Said::new("OK", value));
-                said.map(|said| closed.clone().unwrap_or(said))
+                let observed = running.take().map(|run| run.observed(now));
+                let value = observed.clone().and_then(|observed| observed.fill(true));
+                *closed = value.map(|value| Observed::new("OK", value));
+                observed.map(|observed| closed.clone().unwrap_or(observed))
             }
             Form::PeriodicDetector { running, config, moments, fed_samples, .. } => {
                 let value = match (running.take(), silence) {
@@ -197,20 +197,20 @@ impl Subject for Model {
         }
     }
 
-    fn report(&self, now: u64) -> Said {
+    fn report(&self, now: u64) -> Observed {
         match &self.form {
             Form::Detector { config, moments } | Form::PeriodicDetector { config, moments, .. } => {
                 moments.anomaly(config)
             }
-            Form::Ewm(moments) => Said::new("OK", format!("n={} {}", moments.samples, moments.plain())),
-            Form::Number(run) => run.said(now),
-            Form::Periodic { closed, .. } => closed.clone().unwrap_or_else(|| Said::new("INVALID", None)),
+            Form::Ewm(moments) => Observed::new("OK", format!("n={} {}", moments.samples, moments.plain())),
+            Form::Number(run) => run.observed(now),
+            Form::Periodic { closed, .. } => closed.clone().unwrap_or_else(|| Observed::new("INVALID", None)),
         }
     }
 
-    fn running(&self, now: u64) -> Option<Said> {
+    fn running(&self, now: u64) -> Option<Observed> {
         match &self.form {
-            Form::Periodic { running, .. } => running.as_ref().map(|run| run.said(now)),
+            Form::Periodic { running, .. } => running.as_ref().map(|run| run.observed(now)),
             _ => None,
         }
     }

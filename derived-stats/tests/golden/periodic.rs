@@ -1,6 +1,6 @@
 //! Scalar pipelines, inline and periodic, through samples, ticks and flushes: `periodic.jsonl`.
 //!
-//! A `tick` is a period's end as the original's generated code makes it, a `flush` one that feeds a zero in any case:
+//! A `tick` is the end of a period in the generated code of the original, a `flush` is one that always feeds a zero:
 //! here `Silence::Once` and `Silence::Zero`.
 
 use derived_stats::Silence;
@@ -113,7 +113,7 @@ const REFUSED: [Refused; 2] = [
 pub(crate) const VERDICT: Verdict<'_> =
     Verdict { file: "periodic", records: RECORDS, refused: &REFUSED, deviations: &DEVIATIONS };
 
-/// What both sides say after an event.
+/// The observed values of one side after an event.
 fn line(operation: &str, active: bool, fill: &str, forced: &str) -> String {
     format!("{operation} active={active} fill={fill} forced={forced}")
 }
@@ -161,15 +161,15 @@ fn ours(record: &Value, mut subject: impl Subject) -> Trace {
             }
             "tick" => {
                 let ran = subject.is_active();
-                let sent = subject.close(now, Silence::Once).and_then(|said| said.fill(true));
+                let sent = subject.close(now, Silence::Once).and_then(|observed| observed.fill(true));
                 let prefix = if is_periodic { "value:" } else { "" };
                 let sent =
                     sent.map_or_else(|| "-".to_owned(), |sent| format!("{prefix}{}", without_exact_state(&sent)));
                 format!("tick ran={ran} sent={sent}")
             }
             _ => {
-                let flushed = subject.close(now, Silence::Zero).and_then(|said| said.fill(true));
-                // The original's detectors answer true whatever happened.
+                let flushed = subject.close(now, Silence::Zero).and_then(|observed| observed.fill(true));
+                // The detectors of the original always return true.
                 format!("flush {}", !is_periodic || flushed.is_some())
             }
         };
@@ -195,7 +195,7 @@ fn original(record: &Value) -> Trace {
     trace
 }
 
-/// The annotation of a record's wrapper.
+/// The annotation of the wrapper of a record.
 pub(crate) fn annotation(record: &Value) -> String {
     let (algo, argument) = (text(record, "algo"), text(record, "arg"));
     match (text(record, "class"), record["pre"].as_str()) {

@@ -1,7 +1,7 @@
-//! Reading the vectors, and the one text form in which both sides are compared.
+//! The reader of the vectors, and the text form in which both sides are compared.
 //!
-//! Everything observable becomes text, so that a difference reads as a difference: integers in decimal, doubles as
-//! their 16 hexadecimal digits.
+//! All observable values become text, so that a difference is readable: integers in decimal, doubles as 16 hexadecimal
+//! digits.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -55,20 +55,20 @@ fn double(value: &Value) -> f64 {
     }
 }
 
-/// A result and how far it can be trusted, as text.
+/// An observed result with its return code, as text.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Said {
+pub(crate) struct Observed {
     /// The original's return code: `INVALID`, `SKIP` or `OK`.
     pub(crate) code: &'static str,
     pub(crate) result: Option<String>,
 }
 
-impl Said {
+impl Observed {
     pub(crate) fn new(code: &'static str, result: impl Into<Option<String>>) -> Self {
         Self { code, result: result.into() }
     }
 
-    /// What the original's `FillResult` fills in.
+    /// The output of the original's `FillResult`.
     pub(crate) fn fill(self, force: bool) -> Option<String> {
         match (self.code, force) {
             ("OK", _) | ("SKIP", true) => self.result,
@@ -77,15 +77,15 @@ impl Said {
     }
 }
 
-/// What this crate reports.
-pub(crate) fn said(report: Report<Output<'_>>) -> Said {
+/// A report of this crate.
+pub(crate) fn observed(report: Report<Output<'_>>) -> Observed {
     let code = match report.name() {
         "not_ready" => "INVALID",
         "unchanged" => "SKIP",
         "ok" => "OK",
         name => panic!("the original has no `{name}`"),
     };
-    Said::new(code, report.any().map(|output| shown(&output)))
+    Observed::new(code, report.any().map(|output| shown(&output)))
 }
 
 fn shown(output: &Output<'_>) -> String {

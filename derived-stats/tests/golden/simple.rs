@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::model::{Model, Quirk};
-use crate::record::{Said, items, number, records, text, their_result, value_type};
+use crate::record::{Observed, items, number, records, text, their_result, value_type};
 use crate::subject::{ByPipeline, BySpec, Subject};
 use crate::verdict::{Deviation, Outcome, Refused, Trace, Verdict, admitted};
 
@@ -91,9 +91,9 @@ pub(crate) const VERDICT: Verdict<'_> =
     Verdict { file: "simple", records: RECORDS, refused: &REFUSED, deviations: &DEVIATIONS };
 
 /// Where the original's return code is undefined only the value is compared.
-fn line(said: Said, step: &Value) -> String {
-    let code = if step["ub"] == Value::Bool(true) { "?" } else { said.code };
-    format!("{code} {}", said.result.unwrap_or_else(|| "-".to_owned()))
+fn line(observed: Observed, step: &Value) -> String {
+    let code = if step["ub"] == Value::Bool(true) { "?" } else { observed.code };
+    format!("{code} {}", observed.result.unwrap_or_else(|| "-".to_owned()))
 }
 
 fn ours(record: &Value, mut subject: impl Subject) -> Trace {
@@ -135,7 +135,7 @@ fn outcome(record: &Value) -> Option<Outcome<'_>> {
 }
 
 #[test]
-fn the_simple_algorithms_say_what_the_original_says() {
+fn the_simple_algorithms_report_the_results_of_the_original() {
     let records = records("simple");
     let outcomes: Vec<Outcome<'_>> = records.iter().filter_map(outcome).collect();
     VERDICT.on(&outcomes);

@@ -1,14 +1,13 @@
-//! Saved states of every version, kept for ever: `testdata/state/v2/*.json`.
+//! Saved states of every released version: `testdata/state/v2/*.json`.
 //!
-//! Each file holds a pipeline, a state that it saved half-way, what happened afterwards, and the results. A state that
-//! was written once must be readable by every later build and continue to the same results; so the files are never
-//! changed. A new algorithm or a new version gets new files:
+//! Each file holds a pipeline, a saved state, the events after it, and their results. Every later build must read each
+//! state and compute the same results; so the files never change. A new algorithm or a new version gets new files:
 //!
 //! ```text
 //! cargo test -p derived-stats --test golden -- --ignored record_
 //! ```
 //!
-//! writes those of [`PIPELINES`] and [`MAPS`] that are missing.
+//! writes the missing files of [`PIPELINES`] and [`MAPS`].
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,7 +19,7 @@ use derived_stats::{
 };
 use serde_json::{Value, json};
 
-use crate::record::{Said, items, number, said, text};
+use crate::record::{Observed, items, number, observed, text};
 
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
@@ -67,12 +66,12 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/state/v{STATE_VERSION}"))
 }
 
-/// Every ninth event ends a period, twice in a row at times, so that a silent period is among them.
+/// Every ninth event ends a period, sometimes twice in a row, so that some periods are silent.
 fn event(n: u64, kind: ValueType, metric: MetricKind) -> Value {
     if matches!(n % 18, 8 | 9 | 17) {
         return json!({ "close": n * STEP });
     }
-    // Falls at times, as a counter that is reset.
+    // Sometimes decreases, as a counter that is reset.
     let wave = n * 7919 % 101 + if metric == MetricKind::Agg { n % 30 * 100 } else { 0 };
     let value = match kind {
         ValueType::F64 => json!(wave as f64 * 0.37 - 9.0),
@@ -84,17 +83,24 @@ fn event(n: u64, kind: ValueType, metric: MetricKind) -> Value {
 
 /// Runs the events; the results as text, one for each.
 fn run(spec: &Spec, state: &mut derived_stats::State, events: &[Value]) -> Vec<String> {
-    let line = |said: Option<Said>| {
-        said.map_or_else(|| "nothing".to_owned(), |said| format!("{} {}", said.code, said.result.unwrap_or_default()))
+    let line = |observed: Option<Observed>| {
+        observed.map_or_else(
+            || "nothing".to_owned(),
+            |observed| format!("{} {}", observed.code, observed.result.unwrap_or_default()),
+        )
     };
     let lines = events.iter().map(|event| {
         if let Some(now) = event["close"].as_u64() {
-            return format!("closed: {}", line(spec.close(state, now, Silence::Once).map(said)));
+            return format!("closed: {}", line(spec.close(state, now, Silence::Once).map(observed)));
         }
         let at = event["at"].as_u64().unwrap();
         let value: Number = number(&event["value"], spec.value_type());
         spec.update(state, at, value).unwrap();
-        format!("{} | open: {}", line(Some(said(spec.report(state, at)))), line(spec.running(state, at).map(said)))
+        format!(
+            "{} | open: {}",
+            line(Some(observed(spec.report(state, at)))),
+            line(spec.running(state, at).map(observed))
+        )
     });
     lines.collect()
 }
@@ -165,12 +171,12 @@ fn saved_states_continue_to_the_recorded_results() {
 const MAPS: [(&str, &str, MetricKind); 2] =
     [("map-sum", "2-raw:DSSum", MetricKind::Agg), ("map-detector", "1.DSSum-raw:DSAnomaly:EWM:0.3", MetricKind::Plain)];
 
-/// Keys come, are deleted and come again; some maps are empty.
+/// Keys are created, deleted and created again; some maps are empty.
 fn run_map(map: &mut MapPipeline, events: std::ops::Range<u64>) -> Vec<String> {
     let show = |reports: Vec<(&str, derived_stats::Report<derived_stats::Output<'_>>)>| {
         let line = |(key, report)| {
-            let said = said(report);
-            format!("{key} {} {}", said.code, said.result.unwrap_or_default())
+            let observed = observed(report);
+            format!("{key} {} {}", observed.code, observed.result.unwrap_or_default())
         };
         reports.into_iter().map(line).collect::<Vec<_>>().join("; ")
     };

@@ -1,4 +1,4 @@
-//! What is run: the crate through its public calls, and the model, behind one small trait.
+//! The subjects of the tests: the crate through its public functions, and the model, under one trait.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use derived_stats::{
     Annotation, AnnotationError, Context, MetricKind, Number, Pipeline, Silence, Spec, State, ValueType,
 };
 
-use crate::record::{Said, said};
+use crate::record::{Observed, observed};
 
 /// One metric of one object.
 pub(crate) trait Subject {
     /// Takes a sample; the name of the error if it is refused.
     fn update(&mut self, at: u64, value: Number) -> Option<String>;
     /// Ends a period.
-    fn close(&mut self, now: u64, silence: Silence) -> Option<Said>;
+    fn close(&mut self, now: u64, silence: Silence) -> Option<Observed>;
     fn is_active(&self) -> bool;
-    fn report(&self, now: u64) -> Said;
-    fn running(&self, now: u64) -> Option<Said>;
+    fn report(&self, now: u64) -> Observed;
+    fn running(&self, now: u64) -> Option<Observed>;
 }
 
 /// Compiles an annotation for samples of type `kind`.
@@ -31,7 +31,7 @@ pub(crate) fn variant(error: &impl std::fmt::Debug) -> String {
     format!("{error:?}").chars().take_while(char::is_ascii_alphanumeric).collect()
 }
 
-/// The crate, spec and state apart.
+/// The crate, with a spec and a state.
 pub(crate) struct BySpec {
     spec: Arc<Spec>,
     state: State,
@@ -49,24 +49,24 @@ impl Subject for BySpec {
         self.spec.update(&mut self.state, at, value).err().map(|error| variant(&error))
     }
 
-    fn close(&mut self, now: u64, silence: Silence) -> Option<Said> {
-        self.spec.close(&mut self.state, now, silence).map(said)
+    fn close(&mut self, now: u64, silence: Silence) -> Option<Observed> {
+        self.spec.close(&mut self.state, now, silence).map(observed)
     }
 
     fn is_active(&self) -> bool {
         self.spec.is_active(&self.state)
     }
 
-    fn report(&self, now: u64) -> Said {
-        said(self.spec.report(&self.state, now))
+    fn report(&self, now: u64) -> Observed {
+        observed(self.spec.report(&self.state, now))
     }
 
-    fn running(&self, now: u64) -> Option<Said> {
-        self.spec.running(&self.state, now).map(said)
+    fn running(&self, now: u64) -> Option<Observed> {
+        self.spec.running(&self.state, now).map(observed)
     }
 }
 
-/// The crate, spec and state in one.
+/// The crate, with a pipeline.
 pub(crate) struct ByPipeline(Option<Pipeline>);
 
 impl ByPipeline {
@@ -84,9 +84,9 @@ impl Subject for ByPipeline {
         self.0.as_mut().unwrap().update(at, value).err().map(|error| variant(&error))
     }
 
-    fn close(&mut self, now: u64, silence: Silence) -> Option<Said> {
+    fn close(&mut self, now: u64, silence: Silence) -> Option<Observed> {
         let mut pipeline = self.0.take().unwrap().with_silence(silence);
-        let report = pipeline.close_period(now).map(said);
+        let report = pipeline.close_period(now).map(observed);
         self.0 = Some(pipeline);
         report
     }
@@ -95,11 +95,11 @@ impl Subject for ByPipeline {
         self.pipeline().is_active()
     }
 
-    fn report(&self, now: u64) -> Said {
-        said(self.pipeline().report(now))
+    fn report(&self, now: u64) -> Observed {
+        observed(self.pipeline().report(now))
     }
 
-    fn running(&self, now: u64) -> Option<Said> {
-        self.pipeline().running(now).map(said)
+    fn running(&self, now: u64) -> Option<Observed> {
+        self.pipeline().running(now).map(observed)
     }
 }

@@ -5,7 +5,7 @@ use derived_stats::{Numeric, ValueType};
 use serde_json::Value;
 
 use crate::model::{Model, Quirk};
-use crate::record::{Said, items, number, number_text, records, text, value_type};
+use crate::record::{Observed, items, number, number_text, records, text, value_type};
 use crate::subject::{ByPipeline, BySpec, Subject};
 use crate::verdict::{Deviation, Outcome, Refused, Trace, Verdict, admitted};
 
@@ -129,8 +129,8 @@ const REFUSED: [Refused; 1] = [
 pub(crate) const VERDICT: Verdict<'_> =
     Verdict { file: "sum_avg", records: RECORDS, refused: &REFUSED, deviations: &DEVIATIONS };
 
-fn line(said: Said) -> String {
-    format!("{} {}", said.code, said.result.unwrap_or_else(|| "-".to_owned()))
+fn line(observed: Observed) -> String {
+    format!("{} {}", observed.code, observed.result.unwrap_or_else(|| "-".to_owned()))
 }
 
 fn ours(record: &Value, mut subject: impl Subject) -> Trace {

@@ -1,8 +1,8 @@
-//! Who must agree with whom.
+//! The comparison of this crate, the model and the original.
 //!
-//! For every record the model must agree with this crate. A record in no list must agree with the original too. A
-//! record in a list must differ from it, so that no list can rot, and must agree with the model once the quirks of
-//! that list are switched on, so that no list can hide another deviation.
+//! For every record the model must equal this crate. A record in no list must also equal the original. A record in a
+//! list must differ from the original, so that no list becomes outdated, and the model with the quirks of that list
+//! must equal the original, so that no list hides another deviation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use derived_stats::{Spec, ValueType};
 use crate::model::Quirks;
 use crate::subject::{compile, variant};
 
-/// One line of text for each thing observed, in order.
+/// One line of text for each observed value, in order.
 pub(crate) type Trace = Vec<String>;
 
-/// A group of records in which this crate decides otherwise than the original.
+/// A group of records in which this crate deviates from the original.
 pub(crate) struct Deviation {
-    /// Why, with the section of the semantics it belongs to.
+    /// The reason, with the section of the semantics.
     pub(crate) reason: &'static str,
-    /// What the original does, which the model does too when told so.
+    /// The defects of the original, as quirks of the model.
     pub(crate) quirks: Quirks,
     pub(crate) records: &'static [&'static str],
 }
@@ -69,7 +69,7 @@ pub(crate) struct Verdict<'f> {
 }
 
 impl Verdict<'_> {
-    /// Holds the records to the rule above.
+    /// Checks the records against the rule above.
     pub(crate) fn on(&self, outcomes: &[Outcome<'_>]) {
         let Self { file, records, .. } = self;
         let [same, deviating, refused] = self.counts();

@@ -1,4 +1,4 @@
-//! What passes from link to link: values, marks of overflow, and the absence of a value.
+//! The data that links pass on: values, flags of overflow, and the absence of a value.
 
 use std::cell::Cell;
 
@@ -24,7 +24,7 @@ fn bounds(value: ValueType) -> Number {
     }
 }
 
-/// Sums that overflow in every period; the windows, and what follows.
+/// Sums that overflow in every period; the windows, and the links after them.
 fn overflowing(spec: &Spec) -> (Option<Flaw>, DownstreamColumn) {
     let mut downstream = DownstreamColumn::new(spec).unwrap();
     let mut newest = None;
@@ -42,7 +42,7 @@ fn overflowing(spec: &Spec) -> (Option<Flaw>, DownstreamColumn) {
 }
 
 #[test]
-fn property_an_overflow_before_a_chain_is_marked_on_its_results() {
+fn property_an_overflow_before_a_chain_is_flagged_in_its_results() {
     let marked = Cell::new(0);
     for_each(chains(), Shape::specs, |spec| {
         let (flaw, downstream) = overflowing(&spec);
@@ -57,9 +57,10 @@ fn property_an_overflow_before_a_chain_is_marked_on_its_results() {
     assert!(marked.get() > 0, "no window overflowed");
 }
 
-/// Neither a value nor a silence: the links behind the window stay as they are, but for the mark of samples.
+/// A period with samples but without a value does not change the links after the window, except for the flag of
+/// samples.
 #[test]
-fn property_a_window_without_value_is_neither_fed_nor_silence() {
+fn property_a_window_without_value_is_neither_fed_nor_silent() {
     let input = |shape: &Shape| (shape.specs(), prop::collection::vec(any::<bool>(), 1..12), silence());
     for_each(chains(), input, |(spec, periods, silence)| {
         let mut downstream = DownstreamColumn::new(&spec).unwrap();

@@ -1,4 +1,4 @@
-//! What each entry claims about its arithmetic.
+//! The claims of each entry about its arithmetic.
 
 use std::fmt;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ fn claiming(claim: fn(Claims) -> bool) -> impl Iterator<Item = &'static Entry> {
     entries().filter(move |entry| claim(entry.claim_list()))
 }
 
-/// Reports at the end, and when windows have moved on.
+/// The reports at the end, and after windows have expired.
 fn reports(series: &Series, samples: &[(u64, Number)]) -> Vec<String> {
     let mut state = series.spec.start();
     for (at, value) in samples {
@@ -120,8 +120,7 @@ fn property_values_lie_within_the_samples_where_claimed() {
                 series.spec.update(&mut state, *at, *value).unwrap();
                 let seen = || series.samples[..=count].iter().map(|(_, value)| value.as_f64());
                 let (least, most) = (seen().fold(f64::MAX, f64::min), seen().fold(f64::MIN, f64::max));
-                // A sum of sizes that overflows is no bound at all, and is skipped as what it is compared with is
-                // flawed.
+                // A sum of sizes that overflows is not a bound; it is skipped, as flawed values are.
                 let slack = tolerance(&series.samples);
                 for now in [*at, at + SECOND, at + 9 * SECOND] {
                     let Some(output) =
@@ -162,7 +161,7 @@ fn property_a_power_of_two_scales_values_where_claimed() {
     });
 }
 
-/// A series whose samples are dealt to two places.
+/// A series whose samples are distributed to two columns.
 fn dealt(shape: &Shape) -> impl Strategy<Value = (Series, Vec<bool>)> + use<> {
     series(shape, ALL.to_vec(), small).prop_flat_map(|series| {
         let hands = prop::collection::vec(any::<bool>(), series.samples.len());
@@ -170,7 +169,7 @@ fn dealt(shape: &Shape) -> impl Strategy<Value = (Series, Vec<bool>)> + use<> {
     })
 }
 
-/// The windows of the whole, and of each place.
+/// The window of the whole series, and the windows of the two columns.
 fn windows(series: &Series, hands: &[bool]) -> [WindowColumn; 3] {
     let mut windows = [(); 3].map(|()| WindowColumn::new(&series.spec).unwrap());
     for ((at, value), hand) in series.samples.iter().zip(hands) {

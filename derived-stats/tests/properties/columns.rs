@@ -1,7 +1,8 @@
-//! Columns of many objects give what a spec and a state for each object give, bit for bit.
+//! The results of columns equal those of a spec with a state for each object, bit for bit.
 //!
-//! Objects come, fall silent, are deleted and come again; periods end for any of them; columns shrink, grow and
-//! restart. After every operation each object's words equal those of its own state: no object influences another.
+//! Objects are created, become idle, are deleted and created again; periods end for any of them; columns shrink, grow
+//! and restart. After every operation the words of each object equal those of its own state: no object influences
+//! another.
 
 mod subject;
 
@@ -18,7 +19,7 @@ use crate::shapes::{for_each, shapes};
 
 use self::subject::{Columns, batch, window_words};
 
-/// At both ends of words, and in words of their own.
+/// Slots at both ends of words, and in several words.
 const SLOTS: [u32; 11] = [0, 1, 5, 62, 63, 64, 65, 127, 128, 130, 191];
 
 const WORDS: usize = 3;
@@ -27,7 +28,7 @@ const SECOND: u64 = 1_000_000;
 
 #[derive(Clone, Debug)]
 enum Operation {
-    /// Samples, given one by one and also as a batch that is cut here.
+    /// Samples, taken one by one and also as two batches; the index is that of the cut.
     Samples(Vec<(u32, u64, Number)>, prop::sample::Index),
     /// The end of a period for the objects of the set bits.
     Close([u64; WORDS]),
@@ -130,7 +131,7 @@ impl Both {
         for (word, slots) in slots.into_iter().enumerate() {
             let fed = match (&mut self.columns.downstream, &self.columns.window) {
                 (Some(downstream), window) => {
-                    // Without samples the window can be left out.
+                    // Without samples the window is optional.
                     let window = window.as_ref().filter(|window| window.occupied(word, slots) != 0);
                     downstream.close_many(word, slots, window, self.now, self.silence)
                 }
@@ -141,14 +142,14 @@ impl Both {
             self.empty_windows(word, slots);
         }
         if let (Some(window), [u64::MAX, u64::MAX, u64::MAX]) = (&mut self.columns.window, slots) {
-            // All at once gives what word by word gave.
+            // Emptying all windows at once equals emptying them word by word.
             window.clone_from(before.window.as_ref().unwrap());
             window.reset();
         }
         self.compare_single_closes(&before, slots)
     }
 
-    /// What the columns gave for the closed periods against what each state gives.
+    /// Compares the results of the columns for the closed periods with those of each state.
     fn compare_closed(&mut self, before: &Columns, word: usize, slots: u64, fed: u64) -> Result<(), TestCaseError> {
         let mut reports = Reports::new();
         match (&self.columns.downstream, &before.window) {
@@ -187,7 +188,7 @@ impl Both {
         }
     }
 
-    /// Closing objects one by one gives what closing them together gave.
+    /// Compares closing objects one by one with closing them together.
     fn compare_single_closes(&self, before: &Columns, slots: [u64; WORDS]) -> Result<(), TestCaseError> {
         let (Some(mut single), Some(window)) = (before.downstream.clone(), &before.window) else {
             return Ok(());
@@ -208,7 +209,7 @@ impl Both {
         Ok(())
     }
 
-    /// Every bit of every object, and what can be seen of it.
+    /// Compares the words and the results of every object.
     fn compare(&self) -> Result<(), TestCaseError> {
         for (&slot, state) in &self.states {
             let mut expected = Vec::new();
@@ -254,7 +255,7 @@ impl Both {
     }
 }
 
-/// Those of the suite's objects that are among the slots.
+/// The slots of the suite whose bit is set.
 fn closed(word: usize, slots: u64) -> impl Iterator<Item = u32> {
     SLOTS.into_iter().filter(move |slot| *slot as usize / WORD == word && slots >> (*slot as usize % WORD) & 1 == 1)
 }
@@ -263,7 +264,7 @@ fn record(report: Report<derived_stats::Output<'_>>) -> Report<Record> {
     report.map(|output| *output.record())
 }
 
-/// Every bit: `Debug` shows the sign of a zero, which `==` does not.
+/// A text that differs if a bit does: `Debug` prints the sign of a zero, which `==` ignores.
 fn show(report: impl fmt::Debug) -> String {
     format!("{report:?}")
 }

@@ -1,4 +1,4 @@
-//! The tables of the documentation are the menu: every entry with its roles, and nothing else.
+//! The tables of the documentation contain the entries of the menu with their roles, and no others.
 
 use std::collections::BTreeSet;
 use std::fs;

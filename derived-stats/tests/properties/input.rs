@@ -1,4 +1,4 @@
-//! Pipelines and what happens to them, drawn at random.
+//! Random pipelines and events.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::shapes::{Shape, shapes};
 
 const SECOND: u64 = 1_000_000;
 
-/// What happens to a pipeline.
+/// An event of a pipeline.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     Close,
@@ -50,7 +50,7 @@ pub(crate) fn sample(value: ValueType) -> BoxedStrategy<Number> {
     }
 }
 
-/// Up to `most` events in order of time, but for a sample now and then that is late.
+/// Up to `most` events in order of time, except for some late samples.
 pub(crate) fn events(value: ValueType, most: usize) -> impl Strategy<Value = Vec<Event>> {
     let step = prop_oneof![8 => 0..SECOND, 1 => 0..5 * SECOND, 1 => Just(0)];
     let event = (step, 0..10u8, sample(value));
@@ -68,7 +68,7 @@ pub(crate) fn events(value: ValueType, most: usize) -> impl Strategy<Value = Vec
     })
 }
 
-/// A spec and what happens to its pipeline, map or columns.
+/// A spec with the events of its pipeline, map or columns.
 #[derive(Clone)]
 pub(crate) struct Story<E = Event> {
     pub(crate) spec: Arc<Spec>,
@@ -82,7 +82,7 @@ impl<E: fmt::Debug> fmt::Debug for Story<E> {
     }
 }
 
-/// What happens to pipelines of a shape.
+/// The events of pipelines of a shape.
 pub(crate) fn stories(shape: &Shape) -> BoxedStrategy<Story> {
     let tell = |spec: Arc<Spec>| {
         let events = events(spec.value_type(), 60);
@@ -91,12 +91,12 @@ pub(crate) fn stories(shape: &Shape) -> BoxedStrategy<Story> {
     shape.specs().prop_flat_map(tell).boxed()
 }
 
-/// The same, of any shape.
+/// The events of pipelines of any shape.
 pub(crate) fn story() -> impl Strategy<Value = Story> {
     prop::sample::select(shapes()).prop_flat_map(|shape| stories(&shape))
 }
 
-/// One object, and everything that can be seen of it as text: `Debug` shows every bit of a double.
+/// One object, and its observable values as text: `Debug` prints every bit of a double.
 #[derive(Clone)]
 pub(crate) struct Object {
     pub(crate) spec: Arc<Spec>,

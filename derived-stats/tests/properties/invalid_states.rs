@@ -4,7 +4,7 @@ use derived_stats::{Context, MapPipeline, MetricKind, Number, RestoreError, Save
 
 use crate::shapes::compile;
 
-/// Before the check the score of this state was infinite.
+/// Without the check the score of this state is infinite.
 #[test]
 fn a_saved_newest_sample_far_outside_the_moments_is_refused() {
     let spec = compile("raw:DSAnomaly:EWM:0.5", ValueType::F64, MetricKind::Plain);
@@ -14,9 +14,9 @@ fn a_saved_newest_sample_far_outside_the_moments_is_refused() {
     assert!(refused, "{:?}", spec.restore(&saved));
 }
 
-/// Before the check these words were ignored, and the restored state saved others.
+/// Without the check these words are ignored, and the restored state saves other words.
 #[test]
-fn a_word_about_something_that_is_absent_must_be_zero() {
+fn the_word_of_an_absent_value_must_be_zero() {
     let cases = [
         ("raw:DSSum", MetricKind::Agg, 1, "counter reading"),
         ("1-raw:DSSum", MetricKind::Plain, 1, "end of the closed period"),
@@ -51,7 +51,7 @@ fn a_saved_state_without_samples_holds_nothing_else() {
     }
 }
 
-/// Before the check a map that was restored with the last number of periods panicked at the next one.
+/// Without the wrapping addition a map that is restored with the largest number of periods panics at the next one.
 #[test]
 fn a_map_takes_any_number_of_periods() {
     let mut map = MapPipeline::new(compile("2-raw:DSSum", ValueType::U64, MetricKind::Plain));

@@ -1,7 +1,7 @@
-//! What holds for every sequence of samples, periods and restarts, for every algorithm, type and kind of metric.
+//! Properties of all sequences of samples, periods and restarts, for every algorithm, type and kind of metric.
 //!
-//! The algorithms are those of the menu and two that an embedding program might register ([`registered`]); the tests
-//! reach them through their entries ([`shapes`]), so a new entry of the menu is tested without a line here.
+//! The algorithms are those of the menu and two registered ones ([`registered`]). The tests enumerate the entries
+//! ([`shapes`]), so a new entry of the menu is tested without a change here.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 

@@ -1,8 +1,8 @@
-//! A column of maps gives what a map pipeline for each object gives, bit for bit.
+//! The results of a column of maps equal those of a map pipeline for each object, bit for bit.
 //!
-//! Objects get maps, lose keys, fall silent, are closed one by one, 64 at a time or all at once, are cleared and come
-//! again; the column shrinks, grows and restarts. After every operation each object's results, open periods, keys and
-//! saved words equal those of its own map pipeline: no object and no key influences another.
+//! Objects take maps, lose keys, become idle, are closed one by one, 64 at a time or all at once, are cleared and
+//! created again; the column shrinks, grows and restarts. After every operation the results, open periods, keys and
+//! saved words of each object equal those of its own map pipeline: no object and no key influences another.
 
 mod memory;
 mod saved;
@@ -20,10 +20,10 @@ use crate::shapes::for_each_metric;
 
 use self::saved::{saved, states};
 
-/// In two words of objects; their keys fill more than one word of inner slots.
+/// Slots in two words of objects; their keys fill more than one word of inner slots.
 const SLOTS: [usize; 12] = [0, 1, 2, 3, 30, 31, 62, 63, 64, 65, 66, 127];
 
-/// The first twelve bytes of the last two are the same.
+/// The last two keys have the same first twelve bytes.
 const KEYS: [&str; 8] = ["", "a", "blue", "blues", "grün", "red", "tenant-12345", "tenant-123456789"];
 
 const WORDS: usize = 2;

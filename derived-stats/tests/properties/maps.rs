@@ -39,10 +39,10 @@ fn stories(shape: &Shape) -> BoxedStrategy<Story<Happening>> {
     shape.specs().prop_flat_map(tell).boxed()
 }
 
-/// What a map should be: a pipeline for each key that it has had.
+/// The expected map: a pipeline for each key.
 ///
-/// A deleted key starts anew. The result of its newest closed period stays, because a period that ended is not taken
-/// back: so that pipeline is kept aside, and gets no more samples, until the next period ends.
+/// A deleted key is reset. The result of its newest closed period stays until the next period ends, because a result is
+/// not withdrawn: the model keeps that pipeline, without further samples.
 struct Model {
     spec: Arc<Spec>,
     silence: Silence,
@@ -57,7 +57,7 @@ impl Model {
         Self { spec: spec.clone(), silence: *silence, keys: BTreeMap::new(), shown: BTreeMap::new(), periods: 0 }
     }
 
-    /// A pipeline that is as far within the n periods as the map is.
+    /// A new pipeline with as many ended periods as the map.
     fn pipeline(&self) -> Pipeline {
         let mut pipeline = Pipeline::new(self.spec.clone()).with_silence(self.silence);
         let mut saved = pipeline.save();
@@ -89,7 +89,7 @@ impl Model {
         }
     }
 
-    /// An empty map: as a deletion, but a counter goes on from its reading.
+    /// An empty map: as a deletion, but a counter keeps its reading.
     fn empty(&mut self, key: &'static str) {
         let reading = self.keys.get(key).map(|pipeline| pipeline.save().words[..2].to_vec());
         self.delete(key);
@@ -178,7 +178,7 @@ fn property_a_map_is_a_pipeline_for_each_key() {
 }
 
 #[test]
-fn a_deleted_key_is_gone_after_the_period_whose_result_it_kept() {
+fn a_deleted_key_is_dropped_after_the_period_whose_result_it_kept() {
     for metric in [MetricKind::Agg, MetricKind::Diff, MetricKind::Plain] {
         let context = Context::new(ValueType::U64).with_metric(metric);
         let mut map = MapPipeline::new(Arc::new(Spec::parse("1-raw:DSSum", context).unwrap()));

@@ -13,7 +13,7 @@ fn series() -> impl Strategy<Value = (ValueType, Vec<Number>)> {
     value_type().prop_flat_map(|value| (Just(value), prop::collection::vec(sample(value), 1..60)))
 }
 
-/// Squares of samples much smaller than this lose their digits, and with them the bound.
+/// Squares of much smaller samples lose digits, and the bound does not hold.
 fn without_underflow(sample: Number) -> Number {
     match sample {
         Number::F64(value) if value.abs() < 1e-100 => Number::F64(0.0),
@@ -57,7 +57,7 @@ const VARIANCE_ROUNDINGS: f64 = 16.0;
 
 const UNIT: f64 = f64::EPSILON / 2.0;
 
-/// Mean and variance as they are saved: an inline state is a word of flags, then the words of the algorithm.
+/// The saved mean and variance: an inline state has a word of flags, then the words of the algorithm.
 fn moments(words: &[u64]) -> (f64, f64) {
     (f64::from_bits(words[1]), f64::from_bits(words[2]))
 }

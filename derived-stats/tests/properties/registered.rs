@@ -1,6 +1,6 @@
-//! Algorithms of an embedding program: an aggregate and a detector whose states have no fixed number of words.
+//! Registered algorithms: an aggregate and a detector whose states have no fixed number of words.
 //!
-//! The aggregate also changes the element type, shows a value before its first sample, and has an older version.
+//! The aggregate also changes the element type, has a value before its first sample, and has an older version.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -156,7 +156,7 @@ static HABIT: Entry = Entry::new("HABIT", Roles::DETECTOR, "the distance from th
     ],
 );
 
-/// Scores a value by that of the same period of the season before. A silent period moves the season on.
+/// Scores a value against the value of the same period of the previous season. A silent period advances the season.
 #[derive(Clone, Copy, Debug)]
 struct Habit {
     season: usize,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::input::{Event, Object, any_spec, stories, story};
 use crate::shapes::{for_each, shapes};
 
-/// Through the text that a log or a file would hold.
+/// Serialises and deserialises a state as JSON, as a log or a file would.
 fn through_json(saved: &SavedState) -> SavedState {
     serde_json::from_str(&serde_json::to_string(saved).unwrap()).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Nothing panics, whatever is written, sent or restored, and what comes out is finite.
+//! No annotation, sample or saved state causes a panic, and all results are finite.
 
 use derived_stats::entry::Entry;
 use derived_stats::{
@@ -11,7 +11,7 @@ use crate::input::{Event, Object, Story, any_number, is_finite, metric, sample, 
 use crate::registered::REGISTRY;
 use crate::shapes::{Shape, compile, entries, for_each, shapes};
 
-/// Annotations put together from good and bad pieces.
+/// Annotations from valid and invalid parts.
 fn annotation() -> impl Strategy<Value = String> {
     let period =
         prop::sample::select(vec!["", "0-", "1-", "3-", "1.DSSum-", "1.DSAvg-", "1.DSFoo-", "4294967295-", "x-"]);
@@ -49,7 +49,7 @@ fn periods() -> impl Strategy<Value = Periods> {
     ]
 }
 
-/// Events at any times at all.
+/// Events at random times, in any order.
 fn wild_events(value: ValueType) -> impl Strategy<Value = Vec<Event>> {
     let at = prop_oneof![any::<u64>(), 0..10_000_000u64, (u64::MAX - 10_000_000)..=u64::MAX];
     let event = prop_oneof![
@@ -59,7 +59,7 @@ fn wild_events(value: ValueType) -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event, 0..40)
 }
 
-/// Words that look like a state now and then.
+/// Random words, some of which are valid in a state.
 fn words() -> impl Strategy<Value = Vec<u64>> {
     let double = any::<f64>().prop_map(f64::to_bits);
     let word = prop_oneof![6 => 0..3u64, 2 => any::<u64>(), 2 => double, 1 => Just(u64::MAX), 1 => 0..1u64 << 30];
@@ -95,7 +95,7 @@ fn survives(object: &mut Object, events: &[Event]) -> Result<(), TestCaseError> 
 
 proptest! {
     #[test]
-    fn property_whatever_compiles_survives_whatever_comes(
+    fn property_every_compiled_annotation_survives_all_events(
         text in annotation(),
         (value, events) in value_type().prop_flat_map(|value| (Just(value), wild_events(value))),
         metric in metric(),
@@ -165,7 +165,7 @@ proptest! {
 }
 
 #[test]
-fn property_every_shape_survives_whatever_comes_at_any_time() {
+fn property_every_shape_survives_events_at_any_time() {
     let input = |shape: &Shape| {
         shape.specs().prop_flat_map(|spec| {
             let events = wild_events(spec.value_type());
@@ -209,7 +209,7 @@ fn a_counter_keeps_its_reading_when_a_window_refuses_the_sample() {
 }
 
 #[test]
-fn a_map_gives_one_key_as_it_gives_all() {
+fn the_report_of_one_key_is_the_one_among_the_reports_of_all() {
     let mut map = MapPipeline::parse("1-raw:DSSum").unwrap();
     map.update(0, [("blue", Number::U64(3))], []).unwrap();
     assert!((map.report("blue", 0).is_none(), map.number("blue")) == (true, None), "the period is open");

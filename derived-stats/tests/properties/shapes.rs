@@ -1,8 +1,8 @@
-//! Every place in which every algorithm may stand, from the entries alone.
+//! Every position of every algorithm in annotations, from the entries only.
 //!
-//! Nothing here names an algorithm: an entry of the menu is in the suite because it is in the menu. Arguments are made
-//! from the entry's own list. Where none can be made, or the algorithm refuses what its list allows, the suite fails
-//! and names the entry.
+//! No test lists algorithms: the suite tests every entry of the menu. It makes arguments from the declarations of the
+//! entry. If it cannot make any, or the algorithm refuses declared arguments, the suite fails with the name of the
+//! entry.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
     menu().iter().copied().chain(REGISTRY.entries())
 }
 
-/// Every shape: inline, per period, and each detector behind each chain of one or two pre-aggregations.
+/// Every shape: inline, periodic, and each detector after each chain of one or two pre-aggregations.
 pub(crate) fn shapes() -> Vec<Shape> {
     let mut shapes: Vec<Shape> = entries().filter(|entry| entry.roles().inline).map(Shape::inline).collect();
     for entry in entries().filter(|entry| entry.roles().period) {
@@ -106,7 +106,7 @@ pub(crate) fn compile_with(registry: &Registry, annotation: &str, value: ValueTy
     Arc::new(Spec::parse(annotation, context).unwrap_or_else(|error| panic!("the entry's own arguments fail: {error}")))
 }
 
-/// Runs a property for each shape, so that none is left to chance. `PROPTEST_CASES` is divided among them.
+/// Runs a property for each shape. `PROPTEST_CASES` is divided among the shapes.
 pub(crate) fn for_each<S: Strategy>(
     shapes: impl IntoIterator<Item = Shape>,
     input: impl Fn(&Shape) -> S,
@@ -148,7 +148,7 @@ fn run<S: Strategy>(
     }
 }
 
-/// The arguments of an entry in all forms that its list allows.
+/// The arguments of an entry, in all declared forms.
 fn arguments(entry: &'static Entry) -> BoxedStrategy<String> {
     let texts: Vec<_> = entry.argument_list().iter().map(|argument| texts(entry, argument)).collect();
     texts.prop_map(|texts| texts.join(":").trim_end_matches(':').to_owned()).boxed()

@@ -37,7 +37,7 @@ fn property_a_newer_version_of_any_link_is_refused() {
     });
 }
 
-/// The column that holds the link at `index` refuses its words of `version`, and the object then starts anew.
+/// Checks that the column of the link at `index` refuses its words of `version`, and that the object is then reset.
 fn columns_refuse(
     story: &Story,
     index: usize,

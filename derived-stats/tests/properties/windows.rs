@@ -1,4 +1,4 @@
-//! Ranged sums and means against going through all samples again.
+//! Ranged sums and means against a scan of all samples.
 
 use derived_stats::{MetricKind, Number, OVERFLOW, Output, Report, ValueType};
 use proptest::prelude::*;
@@ -8,8 +8,8 @@ use crate::shapes::compile;
 
 const SECOND: u64 = 1_000_000;
 
-/// Rounding of a double's sum that is kept by adding and subtracting: each of the operations errs by at most half an
-/// ulp of a partial sum, which is at most the sum of all sizes.
+/// The rounding error of a sum of doubles that is updated by adding and subtracting: each operation errs by at most
+/// half an ulp of a partial sum, which is at most the sum of all sizes.
 fn tolerance(sizes: f64, operations: usize) -> f64 {
     sizes * operations as f64 * f64::EPSILON
 }
@@ -95,7 +95,7 @@ fn integer_reports(value: ValueType, seconds: u64, samples: &[(u64, Number)], id
     Ok(())
 }
 
-/// The bound and an overflow where the exact value does not fit.
+/// The bound with an overflow if the exact value does not fit.
 fn same_integer(report: Report<Output<'_>>, expected: Option<i128>, value: ValueType) -> Result<(), TestCaseError> {
     let (low, high): (i128, i128) =
         if value == ValueType::U64 { (0, u64::MAX.into()) } else { (i64::MIN.into(), i64::MAX.into()) };

@@ -1,4 +1,4 @@
-//! Exact arithmetic: integers in 128 bits, doubles in themselves.
+//! Exact arithmetic: integers in 128 bits, doubles in doubles.
 
 use derived_stats::{Number, ValueType};
 
@@ -57,7 +57,7 @@ impl Exact {
         self.double() == 0.0
     }
 
-    /// The value in its type, which it is known to fit.
+    /// The value in its type, which it must fit.
     pub(super) fn number(self, kind: ValueType) -> Number {
         match self {
             Self::Float(value) => Number::F64(value),

@@ -3,7 +3,7 @@
 use derived_stats::{Number, OVERFLOW, TOO_LARGE, ValueType, six_digits};
 
 use super::quirk::{Quirk, Quirks};
-use crate::record::{Said, moments, with_error};
+use crate::record::{Observed, moments, with_error};
 
 /// Mean, variance and score of one series, and the score before.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl Moments {
         moments(self.mean, self.variance.sqrt(), self.sigma)
     }
 
-    pub(super) fn anomaly(&self, config: &str) -> Said {
+    pub(super) fn anomaly(&self, config: &str) -> Observed {
         let warm_up = (1.0 / self.alpha) as u64;
         let code = match self.samples.cmp(&warm_up) {
             std::cmp::Ordering::Less => "INVALID",
@@ -63,6 +63,6 @@ impl Moments {
                 with_error(format!("{text} metric={metric}"), overflowed.then_some(OVERFLOW).or(too_large))
             }
         };
-        Said::new(code, text)
+        Observed::new(code, text)
     }
 }

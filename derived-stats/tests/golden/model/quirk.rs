@@ -1,11 +1,11 @@
-//! The accidents of the original that this crate does not share.
+//! The defects of the original that this crate does not have.
 
-/// One of them; the numbers are sections of the semantics.
+/// A defect of the original; the numbers are sections of the semantics.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Quirk {
-    /// The detector of a deleted map key lives on (11).
+    /// The detector of a deleted map key stays (11).
     DetectorOutlivesKey,
-    /// A window loses its old buckets only when a sample comes, and fills only then (9).
+    /// The buckets of a window expire only on update, and a window becomes full only on update (9).
     NoAgingOnRead,
     /// NaN and infinities are samples (8).
     NonFinite,
@@ -23,5 +23,5 @@ pub(crate) enum Quirk {
     ZerosForEveryKey,
 }
 
-/// The quirks that are switched on.
+/// The enabled quirks.
 pub(crate) type Quirks = &'static [Quirk];

@@ -1,10 +1,10 @@
-//! All samples of a period or of a life, gone through anew for each result.
+//! All samples of a period or of an inline pipeline, iterated for each result.
 
 use derived_stats::{Number, OVERFLOW, ValueType};
 
 use super::exact::Exact;
 use super::quirk::{Quirk, Quirks};
-use crate::record::{Said, number_text, with_error};
+use crate::record::{Observed, number_text, with_error};
 
 const SECOND: u64 = 1_000_000;
 
@@ -36,7 +36,7 @@ impl Accumulation {
     }
 }
 
-/// All samples of a run, and what can be said of them.
+/// All samples of a run, and the results that are computed from them.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub(super) what: Accumulation,
@@ -97,8 +97,8 @@ impl Run {
         })
     }
 
-    /// Sum and count of the samples whose bucket is still in the window. Doubles are added and subtracted in the order
-    /// in which they come and go, which is what makes their rounding.
+    /// The sum and the number of the samples whose bucket has not expired. Doubles are added and subtracted in the
+    /// order of arrival and expiry, because the order determines the rounding.
     pub(super) fn window(&self, seconds: u64, now: u64) -> Option<(Exact, usize)> {
         let width = self.bucket_width(seconds);
         let last_of = |at: u64| (at / width * width + seconds * SECOND) / width;
@@ -140,9 +140,9 @@ impl Run {
         1 << (0..55).find(|&shift| holds(shift) >= seconds * SECOND).unwrap()
     }
 
-    pub(super) fn said(&self, now: u64) -> Said {
+    pub(super) fn observed(&self, now: u64) -> Observed {
         let Some((value, overflowed)) = self.value(now) else {
-            return Said::new("INVALID", None);
+            return Observed::new("INVALID", None);
         };
         let newest = self.samples[self.samples.len() - 1].1;
         let before = self.samples.len().checked_sub(2).map(|position| self.samples[position].1);
@@ -154,6 +154,6 @@ impl Run {
         let text = with_error(number_text(value), overflowed.then_some(OVERFLOW));
         let text =
             if self.what == Accumulation::Null { format!("n={} value={text}", self.samples.len()) } else { text };
-        Said::new(code, text)
+        Observed::new(code, text)
     }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{SLOTS, show};
 
-/// All columns that a spec has.
+/// All columns of a spec.
 #[derive(Clone)]
 pub(super) struct Columns {
     pub(super) counters: Option<CounterColumn>,
@@ -60,7 +60,7 @@ impl Columns {
         self.window.iter_mut().for_each(|column| column.shrink(slots));
     }
 
-    /// The words of an object, in the order of [`Spec::save_words`]; those of a closed window are left out.
+    /// The words of an object, in the order of [`Spec::save_words`], without those of a closed window.
     pub(super) fn words(&self, spec: &Spec, slot: usize) -> Vec<u64> {
         let mut words = Vec::new();
         if let Some(inline) = &self.inline {
@@ -117,7 +117,7 @@ pub(super) fn window_words(window: &WindowColumn, slot: u32) -> Vec<u64> {
     words
 }
 
-/// Gives a batch, and goes on behind each sample that is refused; they are those that were refused one by one.
+/// Takes a batch, and continues after each refused sample. Checks that the same samples are refused as one by one.
 pub(super) fn batch(
     window: &mut WindowColumn,
     updates: &[Update],

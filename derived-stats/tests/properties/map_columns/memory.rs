@@ -25,7 +25,7 @@ fn slots_beyond_the_end_are_empty() {
     assert_eq!(column.running(3, 0).map(|(key, _)| key).collect::<Vec<_>>(), ["blue"]);
 }
 
-/// The bytes of a column with so many objects, each with the same keys.
+/// A column with `objects` objects, each with the same keys.
 fn filled(spec: &Arc<Spec>, objects: usize, keys: &[String]) -> MapColumn {
     let mut column = MapColumn::new(spec.clone());
     for slot in 0..objects {
@@ -35,7 +35,7 @@ fn filled(spec: &Arc<Spec>, objects: usize, keys: &[String]) -> MapColumn {
 }
 
 #[test]
-fn what_objects_and_keys_had_is_used_again_and_given_back() {
+fn the_memory_of_objects_and_keys_is_reused_and_freed() {
     let spec = Arc::new(Spec::parse("1.DSSum-raw:DSAnomaly:EWM:0.1", Context::new(ValueType::U64)).unwrap());
     let keys: Vec<String> = (0..50).map(|key| format!("tenant {key}")).collect();
     let mut column = filled(&spec, 20, &keys);
@@ -62,7 +62,7 @@ fn what_objects_and_keys_had_is_used_again_and_given_back() {
 }
 
 #[test]
-fn a_name_is_held_once() {
+fn a_name_is_stored_once() {
     let spec = Arc::new(Spec::parse("tsm:DSSum", Context::new(ValueType::U64)).unwrap());
     let (short, long) = (vec!["k".to_owned()], vec!["k".repeat(10_001)]);
     assert_eq!(filled(&spec, 1000, &long).bytes() - filled(&spec, 1000, &short).bytes(), 10_000);

@@ -33,7 +33,7 @@ fn state(spec: &Arc<Spec>, words: &mut Words<'_>) -> Vec<u64> {
     let mut state: Vec<u64> = (0..reading).map(|_| words.next("reading").unwrap()).collect();
     let versions = spec.versions();
     let Some(mut window) = WindowColumn::new(spec) else {
-        // The reading was read: the rest is what the same pipeline of a plain metric has.
+        // The other words are those of the same pipeline of a plain metric.
         let context = Context::new(spec.value_type()).with_registry(&REGISTRY);
         let mut plain = InlineColumn::new(&Spec::compile(spec.annotation(), context).unwrap()).unwrap();
         state.push(0);
@@ -82,10 +82,10 @@ fn saved_keys_are_in_order_and_their_text_is_checked() {
         ("not in order", 3, text(b"cc"), invalid(1)),
         ("a key twice", 3, text(b"b"), invalid(1)),
         ("not filled up with zeros", 3, text(b"abc"), invalid(2)),
-        ("no text", 3, text(b"a\xff"), invalid(2)),
+        ("not UTF-8", 3, text(b"a\xff"), invalid(2)),
         ("longer than all words", 2, u64::MAX, RestoreError::TooShort { field: "name of a key" }),
         ("more keys than words", 1, u64::MAX, RestoreError::TooShort { field: "name of a key" }),
-        ("no truth value", 0, 2, RestoreError::invalid("map in the open period", 2)),
+        ("not a flag", 0, 2, RestoreError::invalid("map in the open period", 2)),
     ];
     for (name, index, word, error) in cases {
         let mut words = words.clone();

@@ -1,4 +1,4 @@
-//! The annotation language: one line of text that defines what is computed from which attribute.
+//! The annotation language: a line of text that defines a result, computed from one attribute.
 //!
 //! ```text
 //! [period[.PRE[(arguments)]]…-]attribute[.component[.subcomponent]]:ALGORITHM[:arguments]
@@ -9,7 +9,7 @@
 //! | `period` | act at every n-th period of the struct; 0 = at every sample | decimal digits, 0 to 4294967295 |
 //! | `PRE` | aggregation inside one period; several form a chain, whose last result feeds the algorithm | name |
 //! | `attribute…` | where the samples come from, at most three levels deep | names with `.` between |
-//! | `ALGORITHM` | what is computed | name |
+//! | `ALGORITHM` | the algorithm of the result | name |
 //! | `arguments` | the settings of one aggregation or algorithm, which parses them | any text without control characters; in parentheses also without `(` and `)` |
 //!
 //! A *name* is `[A-Za-z_][A-Za-z0-9_]*`. Blanks are allowed only in arguments. Outside of parentheses,

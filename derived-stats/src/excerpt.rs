@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn carets_stand_under_the_span_whatever_the_width_of_the_characters() {
+    fn carets_are_under_the_span_for_all_widths_of_characters() {
         let cases = [
             ("abc", 1..2, "1:2\n    abc\n     ^\n"),
             ("abc\n  def\nghi", 6..8, "2:3\n    def\n    ^^\n"),

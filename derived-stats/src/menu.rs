@@ -181,7 +181,7 @@ fn resolve<'a>(
     Ok(Resolved { entry, given, built, texts, call, span: arguments.span() })
 }
 
-/// The arguments that an annotation gives to an entry, for its errors.
+/// The arguments of an entry in an annotation, for its errors.
 struct Written<'a> {
     annotation: &'a Annotation,
     call: &'a Call,

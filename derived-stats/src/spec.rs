@@ -354,7 +354,7 @@ mod tests {
         .structured("Sums", &[Field::number("sum", NumberKind::Metric, Unit::Metric, "a sum")]);
 
     #[test]
-    fn an_algorithm_stands_only_where_its_entry_allows() {
+    fn an_algorithm_is_accepted_only_in_the_roles_of_its_entry() {
         let mut registry = Registry::new();
         registry.register(&PERIODIC).expect("a free name");
         registry.register(&VALUELESS).expect("a free name");

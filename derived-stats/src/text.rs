@@ -226,7 +226,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn property_the_quick_way_gives_the_digits_of_the_exact_one(mantissa in 1.0..10.0, exponent in -6i32..16, cut in 4i32..9) {
+        fn property_quick_digits_equal_exact_digits(mantissa in 1.0..10.0, exponent in -6i32..16, cut in 4i32..9) {
             let value: f64 = mantissa * 10f64.powi(exponent);
             // Also numbers with few digits, whose sixth is often followed by a 5 alone.
             let scale = 10f64.powi(cut - exponent);

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_add_up_beyond_their_type_and_come_back() {
+    fn integers_add_up_beyond_their_type_without_loss() {
         let large = u64::wide_sum(u64::MAX.widen(), u64::MAX.widen());
         assert_eq!((large, u64::narrow(large)), ((1 << 65) - 2, (u64::MAX, true)));
         assert_eq!(u64::narrow(u64::wide_difference(large, u64::MAX.widen())), (u64::MAX, false));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_sum_comes_back_with_every_bit() {
+    fn a_saved_sum_is_restored_bit_for_bit() {
         for sum in [0, 7, u128::from(u64::MAX) + 7, u128::MAX - 1, 0x0123_4567_89ab_cdef_0fed_cba9_8765_4321] {
             assert_eq!(restored::<u64>(sum), sum);
         }

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_report_comes_when_the_warm_up_is_over() {
+    fn the_first_result_is_reported_after_the_warm_up() {
         let detector = detector("0.1");
         let mut state = detector.start();
         for n in 1..=10 {

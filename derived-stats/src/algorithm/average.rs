@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mean_is_of_all_samples_and_comes_back_from_saved_words() {
+    fn a_mean_is_of_all_samples_and_is_restored_from_saved_words() {
         assert_eq!(Algorithm::<u64>::report(&Average, &Algorithm::<u64>::start(&Average), 0), Report::NotReady(None));
         let state = after(&Average, &[(0, 10), (1, 13)]);
         assert_eq!(Algorithm::<u64>::report(&Average, &state, 1), number(11));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ranged_mean_is_of_the_samples_in_the_window_and_comes_back_from_saved_words() {
+    fn a_ranged_mean_is_of_the_samples_in_the_window_and_is_restored_from_saved_words() {
         let algorithm = RangeAverage::new(Range::from_seconds(1).expect("a good range"));
         let state = after(&algorithm, &[(0, 100), (1_500_000, 10), (1_600_000, 13)]);
         let report = |now| Algorithm::<u64>::report(&algorithm, &state, now);

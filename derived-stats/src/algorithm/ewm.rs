@@ -217,7 +217,7 @@ mod tests {
     use crate::algorithm::saved;
 
     #[test]
-    fn a_saved_state_comes_back_and_goes_on_alike() {
+    fn a_saved_state_is_restored_and_equal() {
         let ewm = Ewm::new(Alpha::new(0.25).expect("in range"));
         let mut state: EwmState<f64> = EwmState::default();
         for value in [8.0, 4.0] {

@@ -285,6 +285,6 @@ mod tests {
         tally.add(Sample::new(1, 0));
         assert!(tally.is_overflowed());
         tally.replace(Sample::new(2, 5));
-        assert!(!tally.is_overflowed(), "the newest sample is as it came");
+        assert!(!tally.is_overflowed(), "the newest sample has not overflowed");
     }
 }

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn carets_stand_under_the_span_whatever_the_width_of_the_characters() {
+    fn carets_are_under_the_span_for_all_widths_of_characters() {
         let cases = [
             ("raw:DSSum", 4, 9, "    raw:DSSum\n        ^^^^^"),
             ("é:ü", 3, 5, "    é:ü\n      ^"),

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn no_candidates_give_nothing() {
+    fn without_candidates_there_is_no_nearest_name() {
         assert_eq!(nearest("DSSum", []), None);
     }
 }

@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    /// `period.pre|attribute.component.subcomponent|algorithm|arguments`, each part as it was read.
+    /// `period.pre|attribute.component.subcomponent|algorithm|arguments`, each part as parsed.
     fn parts(text: &str) -> String {
         let annotation = Annotation::parse(text).unwrap();
         let period = annotation.period().map(ToString::to_string).unwrap_or_default();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_arguments_stand_at_the_end() {
+    fn absent_arguments_have_a_span_at_the_end() {
         for text in ["raw:DSSum", "raw:DSSum:"] {
             let annotation = Annotation::parse(text).unwrap();
             let end = Span { start: text.len(), end: text.len() };
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_arguments_of_a_link_stand_after_its_name_or_between_its_parentheses() {
+    fn absent_arguments_of_a_link_have_a_span_after_its_name_or_between_its_parentheses() {
         let annotation = Annotation::parse("1.A.B()-raw:DSSum").unwrap();
         let spans = annotation.period().unwrap().chain().iter().map(|link| link.arguments().span());
         assert_eq!(spans.collect::<Vec<_>>(), [Span { start: 3, end: 3 }, Span { start: 6, end: 6 }]);
@@ -347,7 +347,7 @@ mod tests {
         }
 
         #[test]
-        fn property_any_text_parses_or_gives_an_error_whose_span_lies_inside_it(
+        fn property_any_text_parses_or_gives_an_error_whose_span_is_inside_it(
             text in any::<String>(),
             almost in almost_an_annotation(),
         ) {
@@ -356,7 +356,7 @@ mod tests {
         }
 
         #[test]
-        fn property_a_fault_is_diagnosed_exactly_if_the_grammar_does_not_match(
+        fn property_a_mistake_is_diagnosed_exactly_if_the_grammar_does_not_match(
             text in any::<String>(),
             almost in almost_an_annotation(),
         ) {

@@ -52,7 +52,7 @@ const REFUSED: [Refused; 4] = [
     },
     // `EWM:0.1:foo`.
     Refused { kind: "UnexpectedArguments", records: &["ewm-00331"] },
-    // Nothing at all.
+    // The empty text.
     Refused { kind: "MissingArguments", records: &["ewm-00373"] },
     // `ewm:0.1`, ` EWM:0.1`, `:`, `:0.1`, `FOO`, `FOO:bar:baz`, `DSAnomaly:EWM:0.1`, `EWMA:0.1`.
     Refused {

@@ -227,7 +227,7 @@ fn property_a_column_of_maps_is_a_map_pipeline_for_each_object() {
 
 proptest! {
     #[test]
-    fn property_arbitrary_words_give_an_error_that_leaves_nothing_or_an_object_that_works(
+    fn property_arbitrary_words_give_an_error_and_an_empty_object_or_a_valid_object(
         case in any_spec().prop_flat_map(cases),
         change in any::<prop::sample::Index>(),
         word in prop_oneof![0..20u64, any::<u64>()],

@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn property_arbitrary_words_give_an_error_or_a_state_that_works(
+    fn property_arbitrary_words_give_an_error_or_a_valid_state(
         Story { spec, .. } in story(),
         words in words(),
         silence in silence(),
@@ -122,7 +122,7 @@ proptest! {
     }
 
     #[test]
-    fn property_one_changed_word_gives_an_error_or_a_state_that_works(
+    fn property_one_changed_word_gives_an_error_or_a_valid_state(
         Story { spec, silence, events } in story(),
         position in any::<prop::sample::Index>(),
         word in prop_oneof![any::<u64>(), 0..3u64, Just(u64::MAX), any::<f64>().prop_map(f64::to_bits)],
@@ -176,7 +176,7 @@ fn property_every_shape_survives_events_at_any_time() {
 }
 
 #[test]
-fn property_a_refused_sample_leaves_everything_as_it_was() {
+fn property_a_refused_sample_changes_nothing() {
     for_each(
         shapes(),
         |shape| (stories(shape), any_number()),

@@ -265,7 +265,7 @@ fn an_open_parenthesis_is_pointed_at() {
 }
 
 #[test]
-fn parentheses_hold_no_parentheses() {
+fn nested_parentheses_are_refused() {
     insta::assert_snapshot!(refusal("1.DSX(a.b(c))-raw:DSSum"), @r"
     annotation error:
         1.DSX(a.b(c))-raw:DSSum
@@ -281,7 +281,7 @@ fn parentheses_hold_no_parentheses() {
 }
 
 #[test]
-fn after_parentheses_the_chain_goes_on_or_ends() {
+fn after_parentheses_the_chain_continues_or_ends() {
     insta::assert_snapshot!(refusal("1.DSX(5)x-raw:DSSum"), @r"
     annotation error:
         1.DSX(5)x-raw:DSSum
@@ -420,7 +420,7 @@ fn the_prefix_that_was_meant_is_suggested() {
 }
 
 #[test]
-fn the_first_fault_from_the_left_is_reported() {
+fn the_first_mistake_from_the_left_is_reported() {
     let cases = [
         ("x-.:", 0..1),
         ("1.-.:", 2..2),
@@ -455,7 +455,7 @@ fn what_was_written_for_a_colon_is_underlined_as_a_whole() {
 }
 
 #[test]
-fn a_dash_without_a_colon_after_it_ends_the_period_unless_it_stands_in_later_arguments() {
+fn a_dash_without_a_colon_after_it_ends_the_period_unless_it_is_in_later_arguments() {
     let ends_period = |text| match Annotation::parse(text).unwrap_err().kind() {
         ErrorKind::PreHasArguments { .. } => true,
         ErrorKind::BadAttribute { .. } => false,

@@ -1,7 +1,7 @@
 //! Annotations such as `1.DSSum-raw:DSAnomaly:EWM:0.1`, compiled into streaming aggregation pipelines.
 //!
-//! This example adds up the samples of each period and feeds each sum to a detector that keeps an exponentially
-//! weighted mean with alpha 0.1. The language and the results are those of Contrail's DerivedStats, bit for bit.
+//! This annotation adds up the samples of each period and feeds each sum to a detector with an exponentially weighted
+//! mean of alpha 0.1. The language and the results are those of Contrail's DerivedStats, bit for bit.
 //!
 //! This crate does no I/O, reads no clock, starts no thread and logs nothing. It is not a metrics registry, and it has
 //! no object keys, no event-time windows and no wire formats; those are in `proxy-uve`.

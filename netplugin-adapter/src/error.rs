@@ -99,11 +99,11 @@ pub enum Reason {
         field: &'static str,
     },
     /// A value that holds others is neither an object nor `null`.
-    #[error("{place} is `{found}`, expected an object")]
+    #[error("{place} is not an object: {found}")]
     Shape {
         /// Where.
         place: String,
-        /// Its JSON text.
+        /// The JSON parser's message: the type it found and expected, with line and column in the endpoint's JSON.
         found: String,
     },
     /// A service has more entries than [`Limits::providers_per_service`](crate::Limits::providers_per_service).

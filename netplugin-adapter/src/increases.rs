@@ -29,7 +29,7 @@ pub use self::saved::CountersError;
 use crate::decode::is_address;
 use crate::merge::own;
 use crate::stats::{Counters, ServiceStats};
-use crate::tree::{Filler, Row, Tree};
+use crate::tree::{Row, Tree};
 
 /// How long an entry is remembered that is no longer there: an hour, in microseconds.
 pub const FORGET_AFTER: u64 = 3_600_000_000;
@@ -133,7 +133,7 @@ impl NodeCounters {
             return;
         }
         let rejected = rejected(stats);
-        let mut next = Filler::new(self.entries.same_size());
+        let mut next = self.entries.same_size();
         let mut absent = 0;
         let pairs = Joined { old: self.entries.rows().peekable(), new: stats.tree.rows().peekable() };
         for pair in pairs {
@@ -142,7 +142,7 @@ impl NodeCounters {
                     let is_unread = rejected.binary_search(&old.service.endpoint_ip).is_ok();
                     if is_unread || at.saturating_sub(old.value.seen) < memory.forget_after {
                         absent += 1;
-                        next.push(&old, *old.value);
+                        next.push_row(&old, *old.value);
                     }
                 }
                 (old, Some(new)) => {
@@ -151,12 +151,12 @@ impl NodeCounters {
                     if before.is_some() || self.counts_whole(new.service.endpoint_ip) {
                         increase(&new, from).into_iter().for_each(&mut each);
                     }
-                    next.push(&new, Remembered { counters: *new.value, seen: at });
+                    next.push_row(&new, Remembered { counters: *new.value, seen: at });
                 }
                 (None, None) => {}
             }
         }
-        self.entries = next.finish();
+        self.entries = next;
         if absent > memory.max_absent {
             self.entries = without_oldest(&self.entries, absent - memory.max_absent);
         }
@@ -231,11 +231,11 @@ fn without_oldest(entries: &Tree<Remembered>, count: usize) -> Tree<Remembered> 
     ages.truncate(count);
     let mut forgotten: Vec<_> = ages.into_iter().map(|(_, index)| index).collect();
     forgotten.sort_unstable();
-    let mut kept = Filler::new(Tree::default());
+    let mut kept = Tree::default();
     for (index, row) in entries.rows().enumerate() {
         if forgotten.binary_search(&index).is_err() {
-            kept.push(&row, *row.value);
+            kept.push_row(&row, *row.value);
         }
     }
-    kept.finish()
+    kept
 }

@@ -1,15 +1,12 @@
-//! JSON one level at a time: the members of an object or a list, each still as text.
+//! What every decoder of JSON here shares: the members of a body, the seed of an object, texts and whole numbers.
 //!
-//! A derived type would be shorter, but one wrong value in it fails the whole body and cannot say where it stood. Here
-//! a level is walked, its members are judged one by one, and the walk goes on. The price is that the text is scanned
-//! once for each level it is in, a few times slower than in one pass: only what the quick decoder leaves is read so.
-//!
-//! Keys stay raw too: an escape that names no character is the fault of that member, not of its neighbours.
+//! The members of a body are handed on as text, so that one bad member does not fail its neighbours. Keys are JSON text
+//! too: an escape that is not a character then concerns that member alone.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Where a member stands in what holds it.
@@ -56,7 +53,7 @@ pub(crate) fn members<'a, E>(
     }
 }
 
-/// The text of a JSON string; `None` when it is not one, or when an escape in it names no character.
+/// The text of a JSON string; `None` when it is not one, or when an escape in it is half a surrogate pair.
 pub(crate) fn text(json: &str) -> Option<Cow<'_, str>> {
     let inside = json.strip_prefix('"')?.strip_suffix('"')?;
     if inside.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inside)) }
@@ -64,12 +61,53 @@ pub(crate) fn text(json: &str) -> Option<Cow<'_, str>> {
 
 /// A counter: digits, bare or in quotes, up to 2^64-1; `null` is 0.
 pub(crate) fn counter(json: &str) -> Option<u64> {
-    if json == "null" {
-        return Some(0);
+    match json {
+        "null" => Some(0),
+        quoted if quoted.starts_with('"') => whole_number(&text(quoted)?),
+        bare => whole_number(bare),
     }
-    let digits = if json.starts_with('"') { text(json)? } else { Cow::Borrowed(json) };
-    // `parse` alone takes a plus sign too.
+}
+
+/// A number of ASCII digits alone, up to 2^64-1. Every number in a text is read by this, so that all obey one rule.
+pub(crate) fn whole_number(digits: &str) -> Option<u64> {
+    // `parse` alone accepts a plus sign too.
     if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
+}
+
+/// What reads the members of an object one after the other.
+pub(crate) trait ReadMember<'a> {
+    /// Reads the value of the member with this key, which is still JSON text.
+    fn member<A: MapAccess<'a>>(&mut self, key: &'a str, map: &mut A) -> Result<(), A::Error>;
+}
+
+/// The seed of an object that is given to `R` member by member; `null` has none.
+pub(crate) struct Object<'r, R>(pub(crate) &'r mut R);
+
+impl<'a, R: ReadMember<'a>> DeserializeSeed<'a> for Object<'_, R> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'a, R: ReadMember<'a>> Visitor<'a> for Object<'_, R> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object or null")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<&'a RawValue>()? {
+            self.0.member(key.get(), &mut map)?;
+        }
+        Ok(())
+    }
 }
 
 struct Members<'r, F, E> {

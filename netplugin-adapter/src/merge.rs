@@ -9,6 +9,7 @@
 //! All four counters of the own entry follow that rule, its *In* too although it is nearly always 0: then the sum over
 //! the flows is the sum over the entries for every counter.
 
+use crate::decode::Entries;
 use crate::stats::Counters;
 use crate::tree::Service;
 
@@ -26,18 +27,28 @@ pub(crate) struct Own<'a> {
 pub(crate) fn own(service: Service<'_, Counters>) -> Option<Own<'_>> {
     let index = service.position(service.endpoint_ip)?;
     let (_, &counters) = service.entry(index)?;
-    let other = if service.len() == 2 { service.entry(1 - index) } else { None };
-    let provider_ip = other.map_or(service.ip, |(ip, _)| ip);
+    let ips = service.entries().map(|(ip, _)| ip);
+    let provider_ip = own_provider(service.endpoint_ip, service.ip, ips);
     Some(Own { index, provider_ip, counters })
 }
 
-/// Whether the flows stay within 64 bits; the error names the counter that does not.
-pub(crate) fn check(service: Service<'_, Counters>) -> Result<(), &'static str> {
-    let Some(own) = own(service) else { return Ok(()) };
-    let goes_to = service.position(own.provider_ip).filter(|&index| index != own.index);
-    match goes_to.and_then(|index| service.entry(index)) {
-        Some((_, counters)) => counters.plus(own.counters).map(|_| ()),
-        None => Ok(()),
+/// The provider that the endpoint's own entry is added to: the only one, else the service's address.
+fn own_provider<'a>(endpoint_ip: &str, service_ip: &'a str, ips: impl Iterator<Item = &'a str>) -> &'a str {
+    let mut providers = ips.filter(|&ip| ip != endpoint_ip);
+    match (providers.next(), providers.next()) {
+        (Some(only), None) => only,
+        _ => service_ip,
+    }
+}
+
+/// Checks that the merged counters of a service stay within 64 bits; the error is the name of the counter that exceeds
+/// them.
+pub(crate) fn check(endpoint_ip: &str, service_ip: &str, entries: &Entries<'_>) -> Result<(), &'static str> {
+    let Some(&own) = entries.get(endpoint_ip) else { return Ok(()) };
+    match own_provider(endpoint_ip, service_ip, entries.keys().map(|ip| &**ip)) {
+        // The service has the endpoint's own address: the entry stays where it is.
+        ip if ip == endpoint_ip => Ok(()),
+        ip => entries.get(ip).map_or(Ok(()), |counters| counters.plus(own).map(|_| ())),
     }
 }
 

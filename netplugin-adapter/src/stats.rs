@@ -26,7 +26,7 @@ impl ServiceStats {
         points(self).count()
     }
 
-    /// The rejected endpoints: in the order of the body, then those listed twice.
+    /// The rejected endpoints, in the order of the body.
     #[must_use]
     pub fn rejected(&self) -> &[Rejected] {
         &self.rejected

@@ -1,23 +1,19 @@
 //! Endpoints, their services and the entries of these by address: three levels in four allocations.
 //!
-//! A node of a hundred containers has a thousand entries. An allocation for each of their addresses would cost more
-//! than all the rest of the decoding, so the addresses stand in one text and every level is one list; an item says
-//! which range of the level below is its own.
+//! A node of a hundred containers has a thousand entries. An allocation for each of their addresses would need more
+//! memory than the counters, so all addresses are in one text and every level is one list; an item has the range of its
+//! children in the level below.
 //!
-//! It is filled from below: entries, then the service they are of, and so on. Every range is sorted by address as text
-//! when it is closed, so that whoever reads it finds an order and can search.
-
-mod rows;
-
-use std::cmp::Ordering;
-
-pub(crate) use self::rows::{Filler, Row};
+//! A tree is filled from the top in the order of the addresses as text: an endpoint, its first service, the entries of
+//! that, and so on. So it can be iterated in order and searched.
 
 /// The largest sum of all addresses, in bytes, and the largest number of entries: positions have 32 bits.
 pub(crate) const MAX_SIZE: usize = u32::MAX as usize;
 
-/// A level below that of endpoints holds `T` for each (endpoint, service, entry).
-#[derive(Debug, Clone)]
+/// A `T` for each (endpoint, service, entry).
+///
+/// The same content has the same fields, because there is one order to fill it in.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tree<T> {
     text: String,
     endpoints: Vec<Span>,
@@ -25,33 +21,39 @@ pub(crate) struct Tree<T> {
     entries: Vec<Leaf<T>>,
 }
 
-/// An address: where it stands in the text.
-#[derive(Debug, Clone, Copy)]
+/// An address: a range of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Address {
     start: u32,
     len: u32,
 }
 
-/// An endpoint or a service, and which range of the level below it has.
-#[derive(Debug, Clone, Copy)]
+/// An endpoint or a service, and the range of its children in the level below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     ip: Address,
     from: u32,
     to: u32,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Leaf<T> {
     ip: Address,
     value: T,
 }
 
-/// How far a tree is filled, between two endpoints or within one.
+/// One entry with its service.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Mark {
-    text: usize,
-    services: usize,
-    entries: usize,
+pub(crate) struct Row<'a, T> {
+    pub(crate) service: Service<'a, T>,
+    pub(crate) ip: &'a str,
+    pub(crate) value: &'a T,
+}
+
+impl<'a, T> Row<'a, T> {
+    pub(crate) fn addresses(&self) -> [&'a str; 3] {
+        [self.service.endpoint_ip, self.service.ip, self.ip]
+    }
 }
 
 impl<T> Default for Tree<T> {
@@ -61,65 +63,49 @@ impl<T> Default for Tree<T> {
 }
 
 impl<T> Tree<T> {
-    pub(crate) fn mark(&self) -> Mark {
-        Mark { text: self.text.len(), services: self.services.len(), entries: self.entries.len() }
+    /// Adds an endpoint, whose address is above that of all endpoints before.
+    pub(crate) fn open_endpoint(&mut self, ip: &str) {
+        let from = self.services.len() as u32;
+        let ip = push_text(&mut self.text, ip);
+        self.endpoints.push(Span { ip, from, to: from });
     }
 
-    /// Takes back what was added since `mark`, whole endpoints apart.
-    pub(crate) fn roll_back(&mut self, mark: Mark) {
-        self.text.truncate(mark.text);
-        self.services.truncate(mark.services);
-        self.entries.truncate(mark.entries);
+    /// Adds a service to the last endpoint, whose address is above that of the endpoint's services before.
+    pub(crate) fn open_service(&mut self, ip: &str) {
+        let from = self.entries.len() as u32;
+        let ip = push_text(&mut self.text, ip);
+        self.services.push(Span { ip, from, to: from });
+        if let Some(endpoint) = self.endpoints.last_mut() {
+            endpoint.to = self.services.len() as u32;
+        }
     }
 
-    /// Adds an entry to the service that is closed next.
+    /// Adds an entry to the last service, whose address is above that of the service's entries before.
     pub(crate) fn push_entry(&mut self, ip: &str, value: T) {
         let ip = push_text(&mut self.text, ip);
         self.entries.push(Leaf { ip, value });
-    }
-
-    /// Makes a service of the entries since `mark`. The error is an address that is there twice.
-    pub(crate) fn close_service(&mut self, ip: &str, mark: Mark) -> Result<(), String> {
-        let from = mark.entries.min(self.entries.len());
-        sort_unique(&self.text, &mut self.entries[from..], |leaf| leaf.ip)?;
-        self.seal_service(ip, from);
-        Ok(())
-    }
-
-    /// Makes a service of the entries from `from` on, which are sorted.
-    fn seal_service(&mut self, ip: &str, from: usize) {
-        let ip = push_text(&mut self.text, ip);
-        self.services.push(Span { ip, from: from as u32, to: self.entries.len() as u32 });
-    }
-
-    /// Makes an endpoint of the services since `mark`. The error is an address that is there twice.
-    pub(crate) fn close_endpoint(&mut self, ip: &str, mark: Mark) -> Result<(), String> {
-        let from = mark.services.min(self.services.len());
-        sort_unique(&self.text, &mut self.services[from..], |span| span.ip)?;
-        self.seal_endpoint(ip, from);
-        Ok(())
-    }
-
-    /// Makes an endpoint of the services from `from` on, which are sorted.
-    fn seal_endpoint(&mut self, ip: &str, from: usize) {
-        let ip = push_text(&mut self.text, ip);
-        self.endpoints.push(Span { ip, from: from as u32, to: self.services.len() as u32 });
-    }
-
-    /// Sorts the endpoints, keeps the first of each address, and frees what is not needed. Gives each other one to
-    /// `twin`.
-    pub(crate) fn finish(&mut self, mut twin: impl FnMut(&str)) {
-        let text = &self.text;
-        if !strictly_sorted(text, &self.endpoints, |span| span.ip) {
-            self.endpoints.sort_by(|one, other| compare(text, one.ip, other.ip));
-            self.endpoints.dedup_by(|later, first| {
-                let same = read(text, later.ip) == read(text, first.ip);
-                if same {
-                    twin(read(text, later.ip));
-                }
-                same
-            });
+        if let Some(service) = self.services.last_mut() {
+            service.to = self.entries.len() as u32;
         }
+    }
+
+    /// Adds an entry with the addresses of `row`, which are above those of all entries before.
+    pub(crate) fn push_row<U>(&mut self, row: &Row<'_, U>, value: T) {
+        let [endpoint_ip, service_ip, ip] = row.addresses();
+        let is_last = |spans: &[Span], ip: &str| spans.last().is_some_and(|span| read(&self.text, span.ip) == ip);
+        let same_endpoint = is_last(&self.endpoints, endpoint_ip);
+        let same_service = same_endpoint && is_last(&self.services, service_ip);
+        if !same_endpoint {
+            self.open_endpoint(endpoint_ip);
+        }
+        if !same_service {
+            self.open_service(service_ip);
+        }
+        self.push_entry(ip, value);
+    }
+
+    /// Frees memory reserved for growth.
+    pub(crate) fn shrink_to_fit(&mut self) {
         self.text.shrink_to_fit();
         self.endpoints.shrink_to_fit();
         self.services.shrink_to_fit();
@@ -154,19 +140,10 @@ impl<T> Tree<T> {
         self.endpoints.iter().map(|span| Endpoint { tree: self, span })
     }
 
-    /// The endpoint with this address, after [`finish`](Self::finish).
+    /// The endpoint with this address.
     pub(crate) fn endpoint(&self, ip: &str) -> Option<Endpoint<'_, T>> {
         let at = self.endpoints.binary_search_by(|span| read(&self.text, span.ip).cmp(ip)).ok()?;
         Some(Endpoint { tree: self, span: &self.endpoints[at] })
-    }
-
-    /// The services since `mark`, as services of the endpoint `endpoint_ip` that is not yet closed.
-    pub(crate) fn open_services<'a>(
-        &'a self,
-        endpoint_ip: &'a str,
-        mark: Mark,
-    ) -> impl Iterator<Item = Service<'a, T>> {
-        self.services.iter().skip(mark.services).map(move |span| self.service(endpoint_ip, span))
     }
 
     pub(crate) fn services(&self) -> impl Iterator<Item = Service<'_, T>> {
@@ -183,15 +160,6 @@ impl<T> Tree<T> {
         Service { text: &self.text, endpoint_ip, ip, leaves: range(&self.entries, span) }
     }
 }
-
-/// The same endpoints, services and entries, wherever they stand.
-impl<T: PartialEq> PartialEq for Tree<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.endpoints().eq(other.endpoints())
-    }
-}
-
-impl<T: Eq> Eq for Tree<T> {}
 
 /// One endpoint of a tree.
 #[derive(Debug)]
@@ -212,13 +180,6 @@ impl<'a, T> Endpoint<'a, T> {
     pub(crate) fn services(self) -> impl Iterator<Item = Service<'a, T>> {
         let (tree, ip) = (self.tree, self.ip());
         range(&tree.services, self.span).iter().map(move |span| tree.service(ip, span))
-    }
-}
-
-impl<T: PartialEq> PartialEq for Endpoint<'_, T> {
-    fn eq(&self, other: &Self) -> bool {
-        let services = |endpoint: &Self| Endpoint { tree: endpoint.tree, span: endpoint.span }.services();
-        self.ip() == other.ip() && services(self).eq(services(other))
     }
 }
 
@@ -254,15 +215,9 @@ impl<'a, T> Service<'a, T> {
         self.leaves.iter().map(move |leaf| (read(self.text, leaf.ip), &leaf.value))
     }
 
-    /// Where the entry with this address is.
+    /// The index of the entry with this address.
     pub(crate) fn position(self, ip: &str) -> Option<usize> {
         self.leaves.binary_search_by(|leaf| read(self.text, leaf.ip).cmp(ip)).ok()
-    }
-}
-
-impl<T: PartialEq> PartialEq for Service<'_, T> {
-    fn eq(&self, other: &Self) -> bool {
-        (self.endpoint_ip, self.ip) == (other.endpoint_ip, other.ip) && self.entries().eq(other.entries())
     }
 }
 
@@ -279,25 +234,4 @@ fn read(text: &str, ip: Address) -> &str {
 
 fn range<'a, I>(items: &'a [I], span: &Span) -> &'a [I] {
     items.get(span.from as usize..span.to as usize).unwrap_or_default()
-}
-
-fn compare(text: &str, one: Address, other: Address) -> Ordering {
-    read(text, one).cmp(read(text, other))
-}
-
-fn strictly_sorted<I>(text: &str, items: &[I], ip: impl Fn(&I) -> Address) -> bool {
-    items.is_sorted_by(|one, other| compare(text, ip(one), ip(other)).is_lt())
-}
-
-/// Sorts by address; the error is an address that is there twice.
-fn sort_unique<I>(text: &str, items: &mut [I], ip: impl Fn(&I) -> Address) -> Result<(), String> {
-    // Go writes maps in this order, so there is mostly nothing to do.
-    if strictly_sorted(text, items, &ip) {
-        return Ok(());
-    }
-    items.sort_by(|one, other| compare(text, ip(one), ip(other)));
-    match items.windows(2).find(|pair| compare(text, ip(&pair[0]), ip(&pair[1])).is_eq()) {
-        Some(pair) => Err(read(text, ip(&pair[0])).to_owned()),
-        None => Ok(()),
-    }
 }

@@ -130,6 +130,14 @@ fn one_bad_endpoint_never_spoils_the_others() {
 }
 
 #[test]
+fn a_value_that_the_json_parser_refuses_rejects_only_its_endpoint() {
+    let body = r#"{"a":{"SvcStats":1e999},"b":{"SvcStats":{"s":{"ProvStats":{"p":"\ud800"}}}},"c":{}}"#;
+    let stats = read(body);
+    assert_eq!(summary(&stats), "! a shape\n! b shape");
+    assert_eq!(stats.endpoint_ips().collect::<Vec<_>>(), ["c"]);
+}
+
+#[test]
 fn a_rejected_endpoint_is_named_by_what_can_be_read_of_it() {
     let long = "9".repeat(100);
     let table = [
@@ -138,8 +146,8 @@ fn a_rejected_endpoint_is_named_by_what_can_be_read_of_it() {
         (r#"{"\ud800":{}}"#.to_owned(), r#"! "\ud800" address"#.to_owned()),
         (r#"{"":{"EndpointIP":"e","SvcStats":1}}"#.to_owned(), "! e shape".to_owned()),
         (
-            r#"[{},null,3,{"EndpointIP":"e","SvcStats":1}]"#.to_owned(),
-            "! [0] address\n! [1] address\n! [2] shape\n! e shape".to_owned(),
+            r#"[{},null,3,{"EndpointIP":"e","SvcStats":1},{"SvcStats":1,"EndpointIP":"f"}]"#.to_owned(),
+            "! [0] address\n! [1] address\n! [2] shape\n! e shape\n! f shape".to_owned(),
         ),
         (format!(r#"{{"{long}":{{}}}}"#), format!("! {}… address", "9".repeat(64))),
     ];
@@ -226,11 +234,11 @@ fn errors_name_the_place_and_what_was_expected() {
     b: the endpoint is listed under `b` but calls itself `c`, expected the same address
     d: a key in SvcStats of the endpoint has the address `s t`, expected 1 to 64 visible ASCII characters, no quote or backslash
     e: service s has two counts of BytesIn whose sum is above 18446744073709551615, expected real traffic
-    f: ProvStats of service s is `"off"`, expected an object
+    f: ProvStats of service s is not an object: invalid type: string "off", expected an object or null at line 1 column 35
     g: service s, provider p is listed twice, expected every address once
-    h: service s is `1`, expected an object
+    h: service s is not an object: invalid type: integer `1`, expected an object or null at line 1 column 18
     i: a key in SvcStats of the endpoint has the address ``, expected 1 to 64 visible ASCII characters, no quote or backslash
-    j: the endpoint is `[]`, expected an object
+    j: the endpoint is not an object: invalid type: sequence, expected an object or null at line 1 column 2
     "#);
 }
 

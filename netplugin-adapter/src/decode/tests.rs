@@ -1,32 +1,13 @@
-//! The quick decoder against the careful one: what the first takes, the second would have made the same of.
+//! What the decoder makes of bodies from good to broken: an endpoint is read alone as among others, whatever those are.
 
 use proptest::prelude::*;
+use serde_json::value::RawValue;
 
-use super::cursor::Cursor;
-use super::{careful, quick};
-use crate::decode;
-use crate::error::DecodeError;
-use crate::json::counter;
+use crate::error::{DecodeError, Reason};
+use crate::json::{Key, members};
 use crate::limits::Limits;
 use crate::stats::ServiceStats;
-
-fn finished(mut stats: ServiceStats) -> ServiceStats {
-    stats.tree.finish(|_| {});
-    stats
-}
-
-/// Whether the quick decoder takes the body without help, having checked that it is right.
-fn quick_is_careful(body: &str, limits: &Limits) -> Result<(), TestCaseError> {
-    let careful = careful::body(body, limits).map(finished);
-    if let Some(quick) = quick::body(body, limits).map(finished) {
-        match careful {
-            Ok(careful) => prop_assert_eq!(quick, careful),
-            Err(DecodeError::Json(error)) => return Err(TestCaseError::fail(format!("took no JSON: {error}"))),
-            Err(error) => return Err(TestCaseError::fail(format!("passed a limit: {error}"))),
-        }
-    }
-    Ok(())
-}
+use crate::{decode, points};
 
 /// JSON from good to broken: a value, or a piece that is none.
 const ODD: &[&str] = &[
@@ -146,16 +127,79 @@ fn limits() -> impl Strategy<Value = Limits> {
     })
 }
 
+/// Endpoint, service and provider of every point, with its bytes.
+type Points = Vec<(String, String, String, [u64; 2])>;
+
+fn points_of(stats: &ServiceStats) -> Points {
+    let point = |point: crate::Point<'_>| {
+        let [endpoint, service, provider] = [point.endpoint_ip, point.service_ip, point.provider_ip].map(str::to_owned);
+        (endpoint, service, provider, [point.bytes_in, point.bytes_out])
+    };
+    points(stats).map(point).collect()
+}
+
+/// The points and the reasons that the endpoints of a body give one by one, each in a body of its own.
+fn one_by_one(body: &str, limits: &Limits) -> (Points, Vec<Reason>) {
+    let (mut all, mut reasons, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+    let walked = members(body, |key, json| {
+        let alone = match key {
+            Key::Name(name) => format!("{{{name}:{json}}}"),
+            Key::Position(_) => format!("[{json}]"),
+        };
+        let stats = decode(alone.as_bytes(), limits).expect("a body of one endpoint");
+        reasons.extend(stats.rejected().iter().map(|rejected| rejected.reason.clone()));
+        if let Some(ip) = stats.endpoint_ips().next() {
+            if seen.contains(&ip.to_owned()) {
+                reasons.push(Reason::Duplicate { place: "the endpoint".to_owned() });
+            } else {
+                seen.push(ip.to_owned());
+                all.extend(points_of(&stats));
+            }
+        }
+        Ok::<(), ()>(())
+    });
+    walked.expect("a body of members");
+    all.sort_unstable();
+    (all, reasons)
+}
+
+fn is_body(text: &str) -> bool {
+    serde_json::from_str::<&RawValue>(text).is_ok_and(|json| json.get() == "null" || json.get().starts_with(['{', '[']))
+}
+
+/// Checks a body against the JSON parser and against its endpoints one by one.
+fn check(body: &str, limits: &Limits) -> Result<(), TestCaseError> {
+    match decode(body.as_bytes(), limits) {
+        Err(DecodeError::TooManyEndpoints { .. }) => Ok(()),
+        Err(DecodeError::Json(error)) => {
+            prop_assert!(!is_body(body), "{error}");
+            Ok(())
+        }
+        Err(error) => Err(TestCaseError::fail(error.to_string())),
+        Ok(stats) => {
+            prop_assert!(is_body(body));
+            let one_endpoint = Limits { endpoints: 1, ..*limits };
+            let (points, reasons) = one_by_one(body, &one_endpoint);
+            prop_assert_eq!(points_of(&stats), points);
+            prop_assert_eq!(
+                stats.rejected().iter().map(|rejected| rejected.reason.clone()).collect::<Vec<_>>(),
+                reasons
+            );
+            Ok(())
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn property_the_quick_decoder_takes_what_the_careful_one_reads_so(body in body(), limits in limits()) {
-        quick_is_careful(&body, &limits)?;
+    fn property_an_endpoint_is_read_alone_as_among_others(body in body(), limits in limits()) {
+        check(&body, &limits)?;
     }
 
     #[test]
-    fn property_so_it_is_for_a_damaged_body(
+    fn property_a_damaged_body_is_refused_exactly_when_it_is_not_json(
         body in body(),
         damage in prop::collection::vec((any::<prop::sample::Index>(), "[ -~\\n]|\\u{0}|é"), 1..3),
         tail in prop::sample::select(vec!["", "", " ", ",", "x", "]", "}"]),
@@ -167,31 +211,7 @@ proptest! {
                 *character = with;
             }
         }
-        quick_is_careful(&(characters.concat() + tail), &Limits::default())?;
-    }
-
-    #[test]
-    fn property_both_together_give_what_the_careful_one_gives(body in body(), limits in limits()) {
-        let alone = careful::body(&body, &limits).map(|stats| (finished(stats.clone()), stats.rejected));
-        match (decode(body.as_bytes(), &limits), alone) {
-            (Ok(together), Ok((alone, rejected))) => {
-                prop_assert_eq!(&together.tree, &alone.tree);
-                prop_assert!(together.rejected.starts_with(&rejected));
-            }
-            (Err(together), Err(alone)) => prop_assert_eq!(format!("{together:?}"), format!("{alone:?}")),
-            (together, alone) => prop_assert!(false, "{together:?} but {alone:?}"),
-        }
-    }
-}
-
-#[test]
-fn a_counter_is_the_same_to_both() {
-    for json in ODD {
-        let text = format!("{json} ,");
-        let mut cursor = Cursor::new(&text);
-        if let (Some(count), Some(())) = (cursor.counter(), cursor.take(b',')) {
-            assert_eq!(Some(count), counter(json), "{json}");
-        }
+        check(&(characters.concat() + tail), &Limits::default())?;
     }
 }
 
@@ -204,23 +224,10 @@ fn a_rejected_endpoint_leaves_nothing_behind() {
 }
 
 #[test]
-fn the_quick_decoder_needs_no_help_with_what_netplugin_writes() {
-    let endpoint = r#"{"EndpointIP":"11.1.1.2","VrfName":"default","PortStats":{"PacketsIn":0,"BytesIn":0},
-        "SvcStats":{"100.1.1.3":{"ServiceIP":"100.1.1.3","SvcPort":"8080","SvcStats":{"PacketsIn":0},
-        "ProvStats":{"10.1.1.7":{"ProviderIP":"10.1.1.7","PacketsIn":12,"BytesIn":"1018"},"11.1.1.2":{"BytesOut":1200}}},
-        "100.1.1.4":null,"100.1.1.5":{"ProvStats":null}}}"#;
-    let mut tree = crate::tree::Tree::default();
-    let mut cursor = Cursor::new(endpoint);
-    assert_eq!(quick::endpoint(&mut cursor, "11.1.1.2", &Limits::default(), &mut tree), Some(()));
-    assert!(cursor.is_at_end());
-    assert_eq!(tree.services().map(crate::tree::Service::len).collect::<Vec<_>>(), [2, 0, 0]);
-}
-
-#[test]
-fn an_endpoint_that_is_not_plain_is_read_all_the_same_and_leaves_its_neighbours_to_the_quick_decoder() {
+fn unusual_json_of_one_endpoint_changes_nothing_of_its_neighbours() {
     let body = r#"{"a": {"x":1.5,"SvcStats":{"s":{"ProvStats":{"\u0070":{}}}}},"b" : {"SvcStats":{"t":{"ProvStats":{"q":{"BytesIn":-1}}}}} ,"c":{}}"#;
-    let stats = quick::body(body, &Limits::default()).map(finished).expect("a body of objects");
+    let stats = decode(body.as_bytes(), &Limits::default()).expect("a body of objects");
     assert_eq!(stats.endpoint_ips().collect::<Vec<_>>(), ["a", "c"]);
-    assert_eq!(crate::points(&stats).map(|point| point.provider_ip).collect::<Vec<_>>(), ["p"]);
+    assert_eq!(points(&stats).map(|point| point.provider_ip).collect::<Vec<_>>(), ["p"]);
     assert_eq!(stats.rejected().iter().map(|bad| &*bad.endpoint).collect::<Vec<_>>(), ["b"]);
 }

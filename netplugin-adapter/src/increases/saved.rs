@@ -130,18 +130,17 @@ impl<'b> Saved<'b> {
         })?;
         let mut entries = Tree::default();
         self.each("endpoints", |saved, ip| saved.endpoint(ip, last, &mut entries))?;
-        entries.finish(|_| {});
+        entries.shrink_to_fit();
         Ok(NodeCounters { last: Some(last), unread, entries })
     }
 
     fn endpoint(&mut self, ip: &str, last: u64, tree: &mut Tree<Remembered>) -> Result<(), CountersError> {
-        let mark = tree.mark();
-        self.each("services", |saved, ip| saved.service(ip, last, tree))?;
-        tree.close_endpoint(ip, mark).map_err(|_| TWICE)
+        tree.open_endpoint(ip);
+        self.each("services", |saved, ip| saved.service(ip, last, tree))
     }
 
     fn service(&mut self, ip: &str, last: u64, tree: &mut Tree<Remembered>) -> Result<(), CountersError> {
-        let mark = tree.mark();
+        tree.open_service(ip);
         self.each("entries", |saved, ip| {
             let counters = Counters {
                 bytes_in: saved.number("bytes_in")?,
@@ -153,8 +152,7 @@ impl<'b> Saved<'b> {
             let seen = last.checked_sub(age).ok_or(CountersError::Inconsistent { what: "an entry is too old" })?;
             tree.push_entry(ip, Remembered { counters, seen });
             Ok(())
-        })?;
-        tree.close_service(ip, mark).map_err(|_| TWICE)
+        })
     }
 
     /// A count and as many items, each of which begins with an address above the one before.
@@ -167,7 +165,7 @@ impl<'b> Saved<'b> {
         for _ in 0..self.number(field)? {
             let ip = self.address()?;
             if ip <= before {
-                return Err(TWICE);
+                return Err(CountersError::Inconsistent { what: "addresses do not rise" });
             }
             item(self, ip)?;
             before = ip;
@@ -206,5 +204,3 @@ impl<'b> Saved<'b> {
         Ok(byte)
     }
 }
-
-const TWICE: CountersError = CountersError::Inconsistent { what: "addresses do not rise" };

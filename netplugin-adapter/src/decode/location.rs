@@ -1,0 +1,57 @@
+//! Where in a body an error is, and how much of the body it quotes.
+
+use std::fmt;
+
+use super::MAX_ADDRESS_LENGTH;
+
+/// How much of a text from the body an error quotes, in characters.
+const QUOTE_LENGTH: usize = MAX_ADDRESS_LENGTH;
+
+/// How much of a message of the JSON parser an error keeps, in characters: the message quotes text from the body.
+pub(super) const MESSAGE_LENGTH: usize = 2 * QUOTE_LENGTH;
+
+/// A value in an endpoint.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Location<'a> {
+    Endpoint,
+    /// `ProvStats` of a service.
+    Entries {
+        service_ip: &'a str,
+    },
+    /// A member of `ProvStats`.
+    Entry {
+        service_ip: &'a str,
+        ip: &'a str,
+    },
+    /// A member of `SvcStats`.
+    Service {
+        service_ip: &'a str,
+    },
+    /// `SvcStats` of the endpoint.
+    Services,
+}
+
+impl fmt::Display for Location<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint => f.write_str("the endpoint"),
+            Self::Entries { service_ip } => write!(f, "ProvStats of service {service_ip}"),
+            Self::Entry { service_ip, ip } => write!(f, "service {service_ip}, provider {ip}"),
+            Self::Service { service_ip } => write!(f, "service {service_ip}"),
+            Self::Services => f.write_str("SvcStats of the endpoint"),
+        }
+    }
+}
+
+/// The start of a text from the body, for an error.
+pub(super) fn quote(text: &str) -> String {
+    cut(text, QUOTE_LENGTH)
+}
+
+/// The first characters of a text, with an ellipsis when it is longer.
+pub(super) fn cut(text: &str, length: usize) -> String {
+    match text.char_indices().nth(length) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::json::whole_number;
+
 /// The longest name that DNS has.
 const MAX_HOST_LENGTH: usize = 253;
 
@@ -114,7 +116,7 @@ fn host_of_value(entry: &Value) -> Option<String> {
 fn host_of_key(key: &str) -> Option<String> {
     let name = key.rsplit('/').next()?;
     let (host, port) = name.rsplit_once(':')?;
-    port.parse::<u16>().ok()?;
+    u16::try_from(whole_number(port)?).ok()?;
     checked(host)
 }
 
@@ -194,6 +196,7 @@ mod tests {
             entry("a b:9002", "{}"),
             entry("--:9002", "{}"),
             entry("host:http", "{}"),
+            entry("host:+9002", "{}"),
             entry("good:9002", "{}"),
             serde_json::json!({ "key": long }),
         ];
@@ -211,6 +214,7 @@ mod tests {
                 "netplugin/a b:9002",
                 "netplugin/--:9002",
                 "netplugin/host:http",
+                "netplugin/host:+9002",
                 &long[..64]
             ]
         );

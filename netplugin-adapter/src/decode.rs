@@ -5,7 +5,7 @@
 //! endpoint; both are read. At every level the key is the address, and the copies of it inside are often empty, so only
 //! `EndpointIP` is read: a list has no keys.
 //!
-//! An endpoint is accepted or rejected as a whole. A truncated body is refused as a whole too, because the values at
+//! An endpoint is accepted or rejected as a whole. A truncated body is rejected as a whole too, because the values at
 //! its end are incomplete.
 
 mod address;
@@ -24,7 +24,7 @@ pub(crate) use self::endpoint::Entries;
 use self::endpoint::{Services, endpoint};
 use self::location::Location;
 use crate::error::{DecodeError, Reason, Rejected};
-use crate::json::{Stop, members};
+use crate::json::{MembersError, members};
 use crate::limits::Limits;
 use crate::stats::{Counters, ServiceStats};
 use crate::tree::{MAX_SIZE, Tree};
@@ -58,16 +58,16 @@ pub fn decode(body: &[u8], limits: &Limits) -> Result<ServiceStats, DecodeError>
                 }
                 Entry::Occupied(first) => rejected.push(Rejected {
                     endpoint: first.key().clone().into_owned(),
-                    reason: Reason::Duplicate { place: Location::Endpoint.to_string() },
+                    reason: Reason::Duplicate { location: Location::Endpoint.to_string() },
                 }),
             },
             Err(bad) => rejected.push(bad),
         }
         Ok(())
     });
-    walked.map_err(|stop| match stop {
-        Stop::Json(error) => DecodeError::Json(error),
-        Stop::Refused(error) => error,
+    walked.map_err(|error| match error {
+        MembersError::Json(error) => DecodeError::Json(error),
+        MembersError::Callback(error) => error,
     })?;
     Ok(ServiceStats { tree: tree(endpoints), rejected })
 }

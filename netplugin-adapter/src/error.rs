@@ -1,34 +1,34 @@
-//! What is refused: a whole body, or one endpoint of it.
+//! Why a whole body or one endpoint of it is rejected.
 //!
-//! Both have a `kind`, a word from a fixed set, so that errors can be counted without putting a node's text in a label.
+//! Both errors have a `kind`, a word from a fixed set: a metric can count them without text from a node in a label.
 
-/// Why a whole body was refused.
+/// Why a whole body is rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The body is not JSON to its end, or is neither an object, a list nor `null`. The source has line and column.
+    /// The body is not complete JSON, or is neither an object, a list nor `null`. The source has line and column.
     #[error(
-        "the body is no JSON object or list of endpoints; check that the address is Netplugin's and the answer whole"
+        "the body is not a JSON object or list of endpoints; check that the address is Netplugin's and the answer complete"
     )]
     Json(#[source] serde_json::Error),
     /// The body is longer than [`Limits::body_bytes`](crate::Limits::body_bytes).
-    #[error("the body has {actual} bytes, the limit is {limit}; raise the limit if the node is really that large")]
+    #[error("the body has {actual} bytes, the limit is {limit}; raise the limit if a node can be that large")]
     TooLarge {
-        /// Length of the body.
+        /// Length of the body in bytes.
         actual: usize,
-        /// The limit it passes.
+        /// The limit that is exceeded.
         limit: usize,
     },
     /// The body holds more endpoints than [`Limits::endpoints`](crate::Limits::endpoints).
-    #[error("the body has more than {limit} endpoints; raise the limit if the node is really that large")]
+    #[error("the body has more than {limit} endpoints; raise the limit if a node can be that large")]
     TooManyEndpoints {
-        /// The limit it passes.
+        /// The limit that is exceeded.
         limit: usize,
     },
 }
 
 impl DecodeError {
-    /// The error as one word: `json`, `too_large` or `too_many_endpoints`.
+    /// Returns the error as one word: `json`, `too_large` or `too_many_endpoints`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -39,91 +39,93 @@ impl DecodeError {
     }
 }
 
-/// An endpoint that was set aside, none of its services kept.
+/// A rejected endpoint; none of its services is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
-    /// Its address as far as it can be read, cut short when long; else its place in the body from 0, such as `[3]`.
+    /// Its address if it has a readable one, truncated when long; else its index in the body, such as `[3]`.
     pub endpoint: String,
-    /// Why.
+    /// Why it is rejected.
     pub reason: Reason,
 }
 
-/// Why one endpoint was refused.
+/// Why one endpoint is rejected.
 ///
-/// `place` names where in the endpoint: `the endpoint`, `service 100.1.1.3`, `service 100.1.1.3, provider 10.1.1.7`.
-/// Texts from the body are cut short.
+/// `location` is the invalid value: `the endpoint`, `service 100.1.1.3`, `service 100.1.1.3, provider 10.1.1.7`. Texts
+/// from the body are truncated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
-    /// An address is missing, too long or not plain text.
+    /// An address is missing, longer than 64 bytes or not visible ASCII.
     #[error(
-        "{place} has the address `{found}`, expected 1 to {max} visible ASCII characters, no quote or backslash",
+        "{location} has the address `{found}`, expected 1 to {max} visible ASCII characters, no quote or backslash",
         max = crate::MAX_ADDRESS_LENGTH
     )]
     Address {
-        /// Where.
-        place: String,
+        /// The invalid value.
+        location: String,
         /// The text found, empty when there is none.
         found: String,
     },
     /// The endpoint's key and its `EndpointIP` are different addresses.
-    #[error("the endpoint is listed under `{key}` but calls itself `{field}`, expected the same address")]
+    #[error("the endpoint has the key `{key}` and the EndpointIP `{field}`, expected the same address")]
     Conflict {
         /// The key in the body.
         key: String,
         /// The endpoint's own `EndpointIP`.
         field: String,
     },
-    /// A counter is not a whole number of 64 bits.
-    #[error("{place} has {field} `{found}`, expected a whole number from 0 to 18446744073709551615")]
+    /// A counter is not an unsigned integer of 64 bits.
+    #[error("{location} has {field} `{found}`, expected an integer from 0 to 18446744073709551615")]
     Counter {
-        /// Where.
-        place: String,
+        /// The invalid value.
+        location: String,
         /// The counter's name in the body.
         field: &'static str,
         /// Its JSON text.
         found: String,
     },
     /// Two endpoints, two services of an endpoint or two providers of a service have the same address.
-    #[error("{place} is listed twice, expected every address once")]
+    #[error("{location} appears twice, expected every address once")]
     Duplicate {
-        /// Which.
-        place: String,
+        /// The second occurrence.
+        location: String,
     },
-    /// A merged counter would leave 64 bits.
-    #[error("{place} has two counts of {field} whose sum is above 18446744073709551615, expected real traffic")]
+    /// A merged counter would overflow 64 bits.
+    #[error(
+        "{location} has two {field} counters that overflow when merged, expected a sum of at most 18446744073709551615"
+    )]
     Overflow {
         /// The service.
-        place: String,
+        location: String,
         /// The counter's name in the body.
         field: &'static str,
     },
-    /// A value that holds others is neither an object nor `null`.
-    #[error("{place} is not an object: {found}")]
+    /// A value is neither an object nor `null`, where an object is expected.
+    #[error("{location} is not an object: {found}")]
     Shape {
-        /// Where.
-        place: String,
-        /// The JSON parser's message: the type it found and expected, with line and column in the endpoint's JSON.
+        /// The invalid value.
+        location: String,
+        /// The JSON parser's message: found and expected type, line and column in the endpoint's JSON.
         found: String,
     },
     /// A service has more entries than [`Limits::providers_per_service`](crate::Limits::providers_per_service).
-    #[error("{place} has more than {limit} providers; raise the limit if that is true")]
+    #[error("{location} has more than {limit} providers; raise the limit if a service can have as many")]
     TooManyProviders {
         /// The service.
-        place: String,
-        /// The limit it passes.
+        location: String,
+        /// The limit that is exceeded.
         limit: usize,
     },
     /// The endpoint has more services than [`Limits::services_per_endpoint`](crate::Limits::services_per_endpoint).
-    #[error("the endpoint has more than {limit} services; raise the limit if that is true")]
+    #[error("the endpoint has more than {limit} services; raise the limit if an endpoint can have as many")]
     TooManyServices {
-        /// The limit it passes.
+        /// The limit that is exceeded.
         limit: usize,
     },
 }
 
 impl Reason {
-    /// The reason as one word, the variant's name in snake case: `address`, `conflict`, `counter`, `duplicate`,
+    /// Returns the reason as one word, the variant's name in snake case: `address`, `conflict`, `counter`, `duplicate`,
     /// `overflow`, `shape`, `too_many_providers` or `too_many_services`.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -1,12 +1,12 @@
-//! Which nodes run Netplugin, from etcd's answer.
+//! The nodes that run Netplugin, from etcd's answer.
 //!
 //! Format: the v2 HTTP API's answer to `GET /v2/keys/contiv.io/service/netplugin/?recursive=true&sorted=true`. Every
-//! Netplugin keeps one key there, named `<host>:<port>`, with a JSON text as its value, and etcd drops it 60 s after
-//! the last renewal. Only the host counts: the port is that of another service of the agent.
+//! Netplugin registers one key, named `<host>:<port>`, with a JSON text as its value; it expires 60 s after the last
+//! renewal. Only the host is used: the port belongs to another service of the agent.
 //!
-//! The host is the value's `HostAddr`; where that cannot be used, it is the host in the key. An entry with neither is
-//! set aside, so that one bad entry hides no node. A host goes into a URL, so what cannot be a name or an address is
-//! none.
+//! The host is the value's `HostAddr`; if that is invalid, it is the host in the key. An entry with neither is rejected
+//! alone, so that it does not hide other nodes. A host becomes part of a URL, so it must be a DNS name or an IP
+//! address.
 
 use std::collections::BTreeSet;
 
@@ -14,57 +14,59 @@ use serde_json::Value;
 
 use crate::json::whole_number;
 
-/// The longest name that DNS has.
+/// The longest DNS name, in bytes.
 const MAX_HOST_LENGTH: usize = 253;
 
-/// etcd's code for a key that is not there: no Netplugin has registered yet.
+/// etcd's code for a missing key: no Netplugin has registered yet.
 const KEY_NOT_FOUND: i64 = 100;
 
-/// How much of a text from the answer an error quotes, in characters.
+/// Characters of a text from the answer that an error quotes.
 const QUOTE_LENGTH: usize = 64;
 
-/// The nodes that etcd knows.
+/// The nodes registered in etcd.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Discovered {
-    /// Hosts as names or addresses, IPv6 without brackets; sorted as text, each once.
+    /// The hosts as names or addresses, IPv6 without brackets; sorted as text, each once.
     pub hosts: Vec<String>,
-    /// The entries set aside, in the answer's order.
+    /// The rejected entries, in the order of the answer.
     pub rejected: Vec<RejectedEntry>,
 }
 
-/// An entry that names no node.
+/// An entry without a valid host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the entry `{key}` names no host in HostAddr or its key, expected a name or an address")]
+#[error("the entry `{key}` has no valid host in HostAddr or in its key, expected a DNS name or an IP address")]
 pub struct RejectedEntry {
-    /// Its key, cut short when long; empty when it has none.
+    /// Its key, truncated when long; empty when it has none.
     pub key: String,
 }
 
-/// Why there is no list of nodes.
+/// Why etcd's answer cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EtcdError {
-    /// etcd says so itself.
-    #[error("etcd answers error {code} ({message}); check its address and health")]
+    /// etcd returned an error.
+    #[error("etcd returned error {code} ({message}); check its address and health")]
     Answer {
         /// etcd's `errorCode`.
         code: i64,
-        /// Its `message`, cut short when long.
+        /// Its `message`, truncated when long.
         message: String,
     },
-    /// The body is no JSON.
-    #[error("the body is no JSON; check that the address is etcd's")]
+    /// The body is not JSON. The source has line and column.
+    #[error("the body is not JSON; check that the address is etcd's")]
     Json(#[source] serde_json::Error),
-    /// The body is JSON without a `node`.
-    #[error("the body has no `node`; check that the address is etcd's, and that it serves the v2 API")]
+    /// The body is JSON without an object `node`.
+    #[error(
+        "the body has no object `node`, expected one; check that the address is etcd's, and that it serves the v2 API"
+    )]
     Shape,
 }
 
-/// Reads etcd's answer, whatever its status: a key that is not there is no nodes.
+/// Decodes etcd's answer of any HTTP status. A missing key is an empty list of nodes.
 ///
 /// # Errors
 ///
-/// [`EtcdError`] when the body is another error of etcd's, or not etcd's.
+/// [`EtcdError`] when the body is another error of etcd, or not an answer of etcd.
 ///
 /// ```
 /// let body = br#"{"action":"get","node":{"key":"/contiv.io/service/netplugin","dir":true,"nodes":[
@@ -90,7 +92,7 @@ pub fn discover(body: &[u8]) -> Result<Discovered, EtcdError> {
     Ok(Discovered { hosts: hosts.into_iter().collect(), rejected })
 }
 
-/// Takes the hosts below `node`. The depth is bounded: the JSON parser refuses what is nested deeper than 128.
+/// Collects the hosts below `node`. The JSON parser bounds the depth to 128.
 fn collect(node: &Value, hosts: &mut BTreeSet<String>, rejected: &mut Vec<RejectedEntry>) {
     let entries = node.get("nodes").and_then(Value::as_array);
     if entries.is_some() || node.get("dir") == Some(&Value::Bool(true)) {
@@ -112,7 +114,7 @@ fn host_of_value(entry: &Value) -> Option<String> {
     checked(value.get("HostAddr")?.as_str()?)
 }
 
-/// The host of `…/<host>:<port>`, where an IPv6 address is in brackets or not.
+/// Returns the host of `…/<host>:<port>`, where an IPv6 address may be in brackets.
 fn host_of_key(key: &str) -> Option<String> {
     let name = key.rsplit('/').next()?;
     let (host, port) = name.rsplit_once(':')?;
@@ -123,7 +125,7 @@ fn host_of_key(key: &str) -> Option<String> {
 fn checked(host: &str) -> Option<String> {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let is_name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-    // A name of dots and dashes alone is none.
+    // Dots and dashes alone are not a name.
     let is_name = is_name && host.bytes().any(|byte| byte.is_ascii_alphanumeric()) && host.len() <= MAX_HOST_LENGTH;
     let is_address = host.parse::<std::net::Ipv6Addr>().is_ok();
     (is_name || is_address).then(|| host.to_owned())
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_come_from_the_value_else_from_the_key() {
+    fn a_host_comes_from_the_value_else_from_the_key() {
         let value =
             r#"{"ServiceName":"netplugin","Role":"","TTL":60,"HostAddr":"192.168.2.10","Port":9002,"Hostname":"n1"}"#;
         let table = [
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_sorted_and_each_comes_once_from_whatever_depth() {
+    fn hosts_are_sorted_and_unique_at_any_depth() {
         let deep = serde_json::json!({ "key": "/d", "dir": true, "nodes": [entry("b:1", ""), entry("a:1", "")] });
         let empty = serde_json::json!({ "key": "/e", "dir": true });
         let body = answer(&[entry("c:1", ""), deep, empty, entry("a:2", "")]);
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_entries_are_set_aside_by_their_keys() {
+    fn bad_entries_are_rejected_with_their_keys() {
         let long = "x/".repeat(100);
         let nodes = [
             entry("", ""),
@@ -219,16 +221,18 @@ mod tests {
             ]
         );
         assert!(
-            found.rejected[3].to_string().starts_with("the entry `/contiv.io/service/netplugin/no-port` names no host")
+            found.rejected[3]
+                .to_string()
+                .starts_with("the entry `/contiv.io/service/netplugin/no-port` has no valid host")
         );
     }
 
     #[test]
-    fn a_key_that_is_not_there_is_no_nodes_and_other_errors_are_errors() {
+    fn a_missing_key_is_an_empty_list_and_other_errors_are_errors() {
         let error = |code: i64| format!(r#"{{"errorCode":{code},"message":"said","cause":"/contiv.io","index":5}}"#);
         assert_eq!(discover(error(100).as_bytes()).unwrap(), Discovered::default());
         let message = discover(error(300).as_bytes()).unwrap_err().to_string();
-        assert_eq!(message, "etcd answers error 300 (said); check its address and health");
+        assert_eq!(message, "etcd returned error 300 (said); check its address and health");
         assert!(matches!(discover(br#"{"errorCode":"x"}"#), Err(EtcdError::Answer { code: 0, .. })));
         for body in ["{}", "[]", "null", r#"{"node":[]}"#] {
             assert!(matches!(discover(body.as_bytes()), Err(EtcdError::Shape)), "{body}");

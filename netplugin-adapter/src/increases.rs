@@ -1,23 +1,23 @@
-//! The counters of one node to increases: what flowed since the scrape before.
+//! Increases of the counters of one node: the traffic since the last scrape.
 //!
-//! The entries of `ProvStats` are looked at as they are, not the merged points: each is one counter of the switch that
-//! rises until it is reset, while a point falls when a second provider appears. An increase is attributed to a provider
-//! by the rule of the merge, as it stands in the scrape that shows it: the endpoint's own entry goes to the provider
-//! when there is exactly one, else to the service's address.
+//! The input is the unmerged entries of `ProvStats`: each is one counter of the switch that rises until it is reset,
+//! while a merged point falls when a second provider appears. An increase is attributed to a provider by the rule of
+//! the merge in the scrape that shows it: the endpoint's own entry belongs to the provider when there is exactly one,
+//! else to the service's address.
 //!
 //! # Rules
 //!
-//! * The first scrape of a node gives nothing: how old its counters are is unknown.
-//! * An entry that is new on a known node counts whole: it was not there before.
-//! * When one of an entry's four counters fell, all four were reset and count from zero. A flow that is installed again
-//!   starts with all of them at zero; those that are above their old value again got there by new traffic. What flowed
-//!   between the last scrape and the reset is lost, and a reset that all four have made up for is not seen.
-//! * An entry that vanishes is remembered. If it comes back, the two rules above hold against what it was: it goes on,
-//!   or was reset. An entry absent for [`FORGET_AFTER`] is forgotten, and would be new; of more than [`MAX_ABSENT`] the
-//!   oldest are forgotten before.
-//! * An endpoint that was rejected is unread, not absent: its entries are neither changed nor forgotten for age. One
-//!   that was rejected in the first scrape has its own first scrape when it is read.
-//! * A scrape that is not later than the one before gives nothing and changes nothing.
+//! * The first scrape of a node gives no increases: the age of its counters is unknown.
+//! * A new entry on a known node counts in full.
+//! * When one of an entry's four counters fell, all four were reset and count from zero. A reinstalled flow starts with
+//!   all of them at zero; those above their old value got there by new traffic. Traffic between the last scrape and the
+//!   reset is lost. A reset is not detected when all four counters have passed their old values by the next scrape.
+//! * An entry that vanishes is kept. If it comes back, the two rules above apply to its last values: it continued, or
+//!   was reset. An entry absent for [`FORGET_AFTER`] is dropped, and is new if it comes back. Of more than
+//!   [`MAX_ABSENT`] absent entries the oldest are dropped earlier.
+//! * The entries of a rejected endpoint are unread, not absent: they neither change nor expire. An endpoint rejected in
+//!   the node's first scrape has its first scrape when it is read.
+//! * A scrape that is not later than the last one gives no increases and changes nothing.
 
 mod saved;
 #[cfg(test)]
@@ -31,24 +31,24 @@ use crate::merge::own;
 use crate::stats::{Counters, ServiceStats};
 use crate::tree::{Row, Tree};
 
-/// How long an entry is remembered that is no longer there: an hour, in microseconds.
+/// How long an absent entry is kept: an hour, in microseconds.
 pub const FORGET_AFTER: u64 = 3_600_000_000;
 
-/// How many entries of a node are remembered that are no longer there. Those that are there come on top; they are
-/// bounded by what is decoded.
+/// The largest number of absent entries that a node keeps. Present entries are counted apart; the decoder's limits
+/// bound them.
 pub const MAX_ABSENT: usize = 100_000;
 
-/// What flowed between an endpoint and a provider of a service since the scrape before, by one entry.
+/// The traffic between an endpoint and a provider of a service since the last scrape, from one entry.
 ///
-/// At least one of the counters is not zero. Two of the same addresses may come of one scrape, as an endpoint's own
-/// entry is apart from its provider's.
+/// At least one of the counters is not zero. One scrape may give two increases with the same addresses: one from the
+/// provider's entry, one from the endpoint's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Increase<'a> {
-    /// The endpoint, a container of the node that was asked.
+    /// The endpoint, a container of the scraped node.
     pub endpoint_ip: &'a str,
     /// The service's virtual address.
     pub service_ip: &'a str,
-    /// The provider behind the service, or the service's address for what cannot be told apart by provider.
+    /// The provider behind the service, or the service's address for traffic whose provider is not recorded.
     pub provider_ip: &'a str,
     /// Bytes the endpoint received.
     pub bytes_in: u64,
@@ -60,9 +60,9 @@ pub struct Increase<'a> {
     pub packets_out: u64,
 }
 
-/// What the counters of one node were. The default is that of a node never seen.
+/// The counter baselines of one node. The default is that of a node before its first scrape.
 ///
-/// About 60 bytes an entry, and fewer when [saved](Self::save).
+/// An entry takes about 60 bytes, and 20 to 30 when [saved](Self::save).
 ///
 /// ```
 /// use netplugin_adapter::{Limits, NodeCounters, decode};
@@ -82,53 +82,59 @@ pub struct Increase<'a> {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeCounters {
-    /// When the node was last scraped; `None` before the first time.
+    /// The time of the last scrape; `None` before the first.
     last: Option<u64>,
     /// Endpoints that were rejected in the first scrape and not read since, sorted.
     unread: Vec<Box<str>>,
-    entries: Tree<Remembered>,
+    entries: Tree<Baseline>,
 }
 
-/// An entry as it was last seen, which is at most `last`.
+/// The counters of an entry in the last scrape that had it, and the time of that scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Remembered {
+struct Baseline {
     counters: Counters,
     seen: u64,
 }
 
-/// For how long and how many absent entries are remembered.
+/// For how long and how many absent entries are kept.
 #[derive(Debug, Clone, Copy)]
-struct Memory {
+struct Retention {
     forget_after: u64,
     max_absent: usize,
 }
 
 impl NodeCounters {
-    /// Takes a scrape at `at`, in microseconds, and gives every increase to `each`, in the order of endpoint, service
-    /// and entry. `at` must rise from scrape to scrape: one that does not is passed over.
+    /// Applies a scrape at `at`, in microseconds, and calls `each` with every increase, in the order of endpoint,
+    /// service and entry. `at` must rise from scrape to scrape: a scrape that is not later is ignored.
     pub fn observe(&mut self, at: u64, stats: &ServiceStats, each: impl FnMut(Increase<'_>)) {
-        self.observe_within(Memory { forget_after: FORGET_AFTER, max_absent: MAX_ABSENT }, at, stats, each);
+        self.observe_within(Retention { forget_after: FORGET_AFTER, max_absent: MAX_ABSENT }, at, stats, each);
     }
 
-    /// When the node was last scraped, in microseconds; `None` before the first time.
+    /// Returns the time of the last scrape, in microseconds; `None` before the first.
     #[must_use]
     pub fn last(&self) -> Option<u64> {
         self.last
     }
 
-    /// How many entries are known, there or absent.
+    /// Returns the number of entries, present and absent.
     #[must_use]
     pub fn entry_count(&self) -> usize {
         self.entries.entry_count()
     }
 
-    /// About how many bytes this takes on the heap.
+    /// Returns about how many bytes this takes on the heap.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.entries.heap_bytes() + self.unread.iter().map(|ip| size_of::<Box<str>>() + ip.len()).sum::<usize>()
     }
 
-    fn observe_within(&mut self, memory: Memory, at: u64, stats: &ServiceStats, mut each: impl FnMut(Increase<'_>)) {
+    fn observe_within(
+        &mut self,
+        retention: Retention,
+        at: u64,
+        stats: &ServiceStats,
+        mut each: impl FnMut(Increase<'_>),
+    ) {
         if self.last.is_some_and(|last| at <= last) {
             return;
         }
@@ -140,7 +146,7 @@ impl NodeCounters {
             match pair {
                 (Some(old), None) => {
                     let is_unread = rejected.binary_search(&old.service.endpoint_ip).is_ok();
-                    if is_unread || at.saturating_sub(old.value.seen) < memory.forget_after {
+                    if is_unread || at.saturating_sub(old.value.seen) < retention.forget_after {
                         absent += 1;
                         next.push_row(&old, *old.value);
                     }
@@ -151,20 +157,20 @@ impl NodeCounters {
                     if before.is_some() || self.counts_whole(new.service.endpoint_ip) {
                         increase(&new, from).into_iter().for_each(&mut each);
                     }
-                    next.push_row(&new, Remembered { counters: *new.value, seen: at });
+                    next.push_row(&new, Baseline { counters: *new.value, seen: at });
                 }
                 (None, None) => {}
             }
         }
         self.entries = next;
-        if absent > memory.max_absent {
-            self.entries = without_oldest(&self.entries, absent - memory.max_absent);
+        if absent > retention.max_absent {
+            self.entries = without_oldest(&self.entries, absent - retention.max_absent);
         }
         self.remember_unread(stats, &rejected);
         self.last = Some(at);
     }
 
-    /// Whether an entry of this endpoint that was not there before is new.
+    /// Returns whether a new entry of this endpoint counts in full.
     fn counts_whole(&self, endpoint_ip: &str) -> bool {
         self.last.is_some() && self.unread.binary_search_by(|ip| (**ip).cmp(endpoint_ip)).is_err()
     }
@@ -177,7 +183,7 @@ impl NodeCounters {
     }
 }
 
-/// The names of the endpoints that were rejected, sorted, each once.
+/// Returns the names of the rejected endpoints, sorted, each once.
 fn rejected(stats: &ServiceStats) -> Vec<&str> {
     let mut names: Vec<_> = stats.rejected.iter().map(|rejected| &*rejected.endpoint).collect();
     names.sort_unstable();
@@ -185,7 +191,7 @@ fn rejected(stats: &ServiceStats) -> Vec<&str> {
     names
 }
 
-/// What flowed by an entry since its counters were `before`; `None` when nothing did.
+/// Returns the traffic of an entry since its counters were `before`; `None` without traffic.
 fn increase<'a>(row: &Row<'a, Counters>, before: Counters) -> Option<Increase<'a>> {
     let counters = *row.value;
     let Counters { bytes_in, bytes_out, packets_in, packets_out } = counters.minus(before).unwrap_or(counters);
@@ -198,7 +204,7 @@ fn increase<'a>(row: &Row<'a, Counters>, before: Counters) -> Option<Increase<'a
     Some(Increase { endpoint_ip, service_ip, provider_ip, bytes_in, bytes_out, packets_in, packets_out })
 }
 
-/// The rows of both sides in one order, those of the same addresses together.
+/// A full outer join of two sorted lists of rows by their addresses.
 struct Joined<O: Iterator, N: Iterator> {
     old: std::iter::Peekable<O>,
     new: std::iter::Peekable<N>,
@@ -206,7 +212,7 @@ struct Joined<O: Iterator, N: Iterator> {
 
 impl<'o, 'n, O, N> Iterator for Joined<O, N>
 where
-    O: Iterator<Item = Row<'o, Remembered>>,
+    O: Iterator<Item = Row<'o, Baseline>>,
     N: Iterator<Item = Row<'n, Counters>>,
 {
     type Item = (Option<O::Item>, Option<N::Item>);
@@ -224,16 +230,16 @@ where
     }
 }
 
-/// The entries without the `count` oldest, which are absent ones; of the same age the first go first.
-fn without_oldest(entries: &Tree<Remembered>, count: usize) -> Tree<Remembered> {
+/// Returns the entries without the `count` oldest, which are absent ones; among equal ages the first are dropped.
+fn without_oldest(entries: &Tree<Baseline>, count: usize) -> Tree<Baseline> {
     let mut ages: Vec<_> = entries.rows().enumerate().map(|(index, row)| (row.value.seen, index)).collect();
     ages.sort_unstable();
     ages.truncate(count);
-    let mut forgotten: Vec<_> = ages.into_iter().map(|(_, index)| index).collect();
-    forgotten.sort_unstable();
+    let mut dropped: Vec<_> = ages.into_iter().map(|(_, index)| index).collect();
+    dropped.sort_unstable();
     let mut kept = Tree::default();
     for (index, row) in entries.rows().enumerate() {
-        if forgotten.binary_search(&index).is_err() {
+        if dropped.binary_search(&index).is_err() {
             kept.push_row(&row, *row.value);
         }
     }

@@ -1,7 +1,7 @@
-//! What every decoder of JSON here shares: the members of a body, the seed of an object, texts and whole numbers.
+//! JSON helpers of all decoders: members of a body, members of an object, strings and integers.
 //!
-//! The members of a body are handed on as text, so that one bad member does not fail its neighbours. Keys are JSON text
-//! too: an escape that is not a character then concerns that member alone.
+//! The members of a body are passed on as JSON text, so that an invalid member does not fail the others. Keys are JSON
+//! text too: an invalid escape in a key then affects that member alone.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,57 +9,56 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Where a member stands in what holds it.
+/// The key of a member in its object, or its index in its list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Key<'a> {
     /// In an object: its key, quotes and escapes included.
     Name(&'a str),
     /// In a list: its index.
-    Position(usize),
+    Index(usize),
 }
 
 impl<'a> Key<'a> {
-    /// The key as text; `None` in a list, or when an escape in it names no character.
+    /// Returns the key as text; `None` in a list, or when the key has an unpaired surrogate.
     pub(crate) fn name(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Name(json) => text(json),
-            Self::Position(_) => None,
+            Self::Index(_) => None,
         }
     }
 }
 
-/// Why a walk ended early.
+/// Why [`members`] ended early.
 #[derive(Debug)]
-pub(crate) enum Stop<E> {
-    /// The text is no JSON, or has no members.
+pub(crate) enum MembersError<E> {
+    /// The callback returned an error.
+    Callback(E),
+    /// The text is not JSON, or is neither an object, a list nor `null`.
     Json(serde_json::Error),
-    /// The caller had enough.
-    Refused(E),
 }
 
 /// Calls `each` with the JSON text of every member of an object or a list, in order; `null` has none.
 pub(crate) fn members<'a, E>(
     json: &'a str,
     each: impl FnMut(Key<'a>, &'a str) -> Result<(), E>,
-) -> Result<(), Stop<E>> {
-    let mut refused = None;
+) -> Result<(), MembersError<E>> {
+    let mut failed = None;
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    let walked =
-        deserializer.deserialize_any(Members { each, refused: &mut refused }).and_then(|()| deserializer.end());
-    match (refused, walked) {
-        (Some(refusal), _) => Err(Stop::Refused(refusal)),
-        (None, Err(error)) => Err(Stop::Json(error)),
+    let walked = deserializer.deserialize_any(Members { each, failed: &mut failed }).and_then(|()| deserializer.end());
+    match (failed, walked) {
+        (Some(error), _) => Err(MembersError::Callback(error)),
+        (None, Err(error)) => Err(MembersError::Json(error)),
         (None, Ok(())) => Ok(()),
     }
 }
 
-/// The text of a JSON string; `None` when it is not one, or when an escape in it is half a surrogate pair.
+/// Returns the text of a JSON string; `None` for another value, or when an escape is an unpaired surrogate.
 pub(crate) fn text(json: &str) -> Option<Cow<'_, str>> {
     let inside = json.strip_prefix('"')?.strip_suffix('"')?;
     if inside.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inside)) }
 }
 
-/// A counter: digits, bare or in quotes, up to 2^64-1; `null` is 0.
+/// Returns a counter: digits, bare or in quotes, up to 2^64-1; `null` is 0.
 pub(crate) fn counter(json: &str) -> Option<u64> {
     match json {
         "null" => Some(0),
@@ -68,19 +67,19 @@ pub(crate) fn counter(json: &str) -> Option<u64> {
     }
 }
 
-/// A number of ASCII digits alone, up to 2^64-1. Every number in a text is read by this, so that all obey one rule.
+/// Returns the number of a text of ASCII digits, up to 2^64-1. It is the only conversion of text to a number here.
 pub(crate) fn whole_number(digits: &str) -> Option<u64> {
     // `parse` alone accepts a plus sign too.
     if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
-/// What reads the members of an object one after the other.
+/// A reader of the members of one object.
 pub(crate) trait ReadMember<'a> {
-    /// Reads the value of the member with this key, which is still JSON text.
+    /// Reads the value of the next member; `key` is JSON text.
     fn member<A: MapAccess<'a>>(&mut self, key: &'a str, map: &mut A) -> Result<(), A::Error>;
 }
 
-/// The seed of an object that is given to `R` member by member; `null` has none.
+/// The seed of an object whose members `R` reads; `null` has no members.
 pub(crate) struct Object<'r, R>(pub(crate) &'r mut R);
 
 impl<'a, R: ReadMember<'a>> DeserializeSeed<'a> for Object<'_, R> {
@@ -112,8 +111,8 @@ impl<'a, R: ReadMember<'a>> Visitor<'a> for Object<'_, R> {
 
 struct Members<'r, F, E> {
     each: F,
-    /// Where a refusal waits while the parser unwinds with an error of its own type.
-    refused: &'r mut Option<E>,
+    /// The error of the callback, while the parser returns an error of its own type.
+    failed: &'r mut Option<E>,
 }
 
 impl<F, E> Members<'_, F, E> {
@@ -121,9 +120,9 @@ impl<F, E> Members<'_, F, E> {
     where
         F: FnMut(Key<'a>, &'a str) -> Result<(), E>,
     {
-        (self.each)(key, value.get()).map_err(|refusal| {
-            *self.refused = Some(refusal);
-            D::custom("refused")
+        (self.each)(key, value.get()).map_err(|error| {
+            *self.failed = Some(error);
+            D::custom("the callback failed")
         })
     }
 }
@@ -152,7 +151,7 @@ where
     fn visit_seq<A: SeqAccess<'a>>(mut self, mut list: A) -> Result<(), A::Error> {
         let mut index = 0;
         while let Some(value) = list.next_element::<&'a RawValue>()? {
-            self.visit::<A::Error>(Key::Position(index), value)?;
+            self.visit::<A::Error>(Key::Index(index), value)?;
             index += 1;
         }
         Ok(())
@@ -200,13 +199,13 @@ mod tests {
                 Ok::<(), ()>(())
             })
             .map(|()| seen.join(" "))
-            .map_err(|stop| matches!(stop, Stop::Json(_)))
+            .map_err(|error| matches!(error, MembersError::Json(_)))
         };
         let table = [
             ("null", Ok("")),
             (" {} ", Ok("")),
             (r#"{"b" : [1, 2], "a":null}"#, Ok(r#"Name("\"b\"")=[1, 2] Name("\"a\"")=null"#)),
-            ("[{}, 1]", Ok("Position(0)={} Position(1)=1")),
+            ("[{}, 1]", Ok("Index(0)={} Index(1)=1")),
             (r#"{"\ud800":1,"a":2}"#, Ok(r#"Name("\"\\ud800\"")=1 Name("\"a\"")=2"#)),
             ("3", Err(true)),
             ("", Err(true)),
@@ -220,13 +219,13 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_ends_the_walk_at_once_and_comes_back_whole() {
+    fn an_error_of_the_callback_ends_the_walk_and_is_returned() {
         let mut seen = 0;
         let stopped = members("[1,2,3]", |_, value| {
             seen += 1;
             if value == "2" { Err("two") } else { Ok(()) }
         });
-        assert!(matches!(stopped, Err(Stop::Refused("two"))));
+        assert!(matches!(stopped, Err(MembersError::Callback("two"))));
         assert_eq!(seen, 2);
     }
 }

@@ -1,11 +1,11 @@
-//! The JSON that Contiv UI's Python server gave: the structure of services, and the traffic of an endpoint.
+//! The JSON answers of Contiv UI's Python server: the structure of services, and the traffic of an endpoint.
 //!
-//! Equality with the Python is equality of JSON values; its order of keys was arbitrary, here it is fixed. Where the
-//! Python gave an answer, this gives the same, with these differences, each of them on purpose:
+//! The answers equal those of the Python as JSON values; its order of keys was arbitrary, here it is fixed. These
+//! differences are intended:
 //!
 //! * `ancestors_struct` has all services of an address, in the order of the list. The Python kept the last one.
 //! * A label whose value has spaces keeps them: a piece without `:` belongs to the value before it. The Python made it
-//!   a label of its own, with the last letter of the key cut off. So it did with a selector without `=`, which is a key
+//!   a label of its own, without the last letter of the key. It did the same to a selector without `=`, which is a key
 //!   with an empty value here.
 //! * Of several services and providers the Python took the first in the order of a hash. Here it is the first in the
 //!   order of their addresses.
@@ -29,9 +29,9 @@ struct Structure {
     selectors: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// The answer of `/services`: which containers are behind which services, with their labels and selectors.
+/// Returns the answer of `/services`: the containers behind each service, with their labels and selectors.
 ///
-/// `services` comes in Netmaster's order. An address listed twice has the labels it has first.
+/// `services` is in Netmaster's order. An address that appears twice has the labels of its first occurrence.
 ///
 /// ```
 /// use netplugin_adapter::{inspection, service_list, services_answer};
@@ -71,10 +71,10 @@ pub fn services_answer<'a>(services: impl IntoIterator<Item = (&'a ServiceName, 
     json(&structure)
 }
 
-/// The answer of `/<endpoint ip>`: one pair as the Python merged it; `None` without points.
+/// Returns the answer of `/<endpoint ip>`: one pair as the Python merged it; `None` without points.
 ///
-/// `points` are those of one endpoint on one node. It is the first pair with a provider, and its *Out* is all that the
-/// endpoint sent to that service, of which nobody knows for which provider it was: see [`points`](crate::points).
+/// `points` are those of one endpoint on one node. The pair is the first one with a provider. Its *Out* includes the
+/// endpoint's traffic to that service whose provider is not recorded: see [`points`](crate::points).
 pub fn pair_answer<'a>(points: impl IntoIterator<Item = Point<'a>>) -> Option<Vec<u8>> {
     let points: Vec<Point<'_>> = points.into_iter().collect();
     let is_provider = |point: &&Point<'_>| point.provider_ip != point.service_ip;
@@ -90,7 +90,7 @@ pub fn pair_answer<'a>(points: impl IntoIterator<Item = Point<'a>>) -> Option<Ve
     Some(json(&pair))
 }
 
-/// The answer of `/<endpoint ip>?all`: a list of all pairs, each an object as in [`pair_answer`].
+/// Returns the answer of `/<endpoint ip>?all`: a list of all pairs, each an object as in [`pair_answer`].
 pub fn pairs_answer<'a>(points: impl IntoIterator<Item = Point<'a>>) -> Vec<u8> {
     let mut answer = b"[".to_vec();
     append_pairs(points, &mut answer);
@@ -98,13 +98,13 @@ pub fn pairs_answer<'a>(points: impl IntoIterator<Item = Point<'a>>) -> Vec<u8> 
     answer
 }
 
-/// Appends all pairs with commas between them: a part of a list that is too long to be kept whole.
+/// Appends all pairs with commas between them, for a list that is written in parts.
 pub fn append_pairs<'a>(points: impl IntoIterator<Item = Point<'a>>, out: &mut Vec<u8>) {
     for (number, point) in points.into_iter().enumerate() {
         if number > 0 {
             out.push(b',');
         }
-        // Writing texts and numbers into memory cannot fail.
+        // Serialising texts and numbers into memory cannot fail.
         let _ = serde_json::to_writer(&mut *out, &Pair::from(point));
     }
 }
@@ -131,7 +131,7 @@ impl<'a> From<Point<'a>> for Pair<'a> {
     }
 }
 
-/// Labels from Go's `%s` of a map. A value with a space and a colon after it cannot be told from two labels.
+/// Parses labels from Go's `%s` of a map. A value with a space and a later colon is ambiguous and read as two labels.
 fn labels(text: &str) -> BTreeMap<String, String> {
     let text = text.strip_prefix("map[").unwrap_or(text);
     let text = text.strip_suffix(']').unwrap_or(text);
@@ -153,7 +153,7 @@ fn selector(text: &str) -> (String, String) {
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
-    // Writing texts, numbers and maps with keys of text into memory cannot fail.
+    // Serialising texts, numbers and maps with text keys into memory cannot fail.
     serde_json::to_vec(value).unwrap_or_default()
 }
 

@@ -1,8 +1,8 @@
 //! Contiv Netplugin's `/svcstats`, decoded and merged into one point for each endpoint, service and provider.
 //!
-//! This crate does no I/O, reads no clock, starts no thread and logs nothing. It does not fetch the body, stamp the
-//! points or write them: it turns the bytes of one answer into counters, and the counters of one answer after another
-//! into [increases](NodeCounters). Rates and sums over time are left to pipelines.
+//! This crate does no I/O, reads no clock, starts no thread and logs nothing. It decodes the bytes of one answer to
+//! counters, and the counters of successive answers to [increases](NodeCounters). Requests, timestamps, rates and sums
+//! over time are left to the embedding program and its pipelines.
 //!
 //! ```
 //! use netplugin_adapter::{Limits, decode, points};
@@ -18,56 +18,55 @@
 //! assert_eq!((merged[0].endpoint_ip, merged[0].service_ip, merged[0].provider_ip), ("11.1.1.2", "100.1.1.3", "10.1.1.7"));
 //! assert_eq!((merged[0].bytes_in, merged[0].bytes_out), (1018, 1200));
 //!
-//! // The bad endpoint is set aside, and says why.
+//! // The bad endpoint is rejected with a reason.
 //! assert_eq!(stats.rejected()[0].endpoint, "11.1.1.9");
 //! assert_eq!(stats.rejected()[0].reason.kind(), "counter");
 //! # Ok::<(), netplugin_adapter::DecodeError>(())
 //! ```
 //!
-//! # What is read
+//! # Input
 //!
-//! A map from endpoint address to endpoint, the older list of endpoints, or `null`. Inside, every level may be missing
-//! or `null` (an absent counter is 0), unknown fields are passed over, and a counter may be a number or a text of
-//! digits, from 0 to 2^64-1. Fractions, exponents and negative numbers are refused: Netplugin has none, and rounding
-//! would hide what made them. The keys are the addresses; in a list, `EndpointIP` is.
+//! A map from endpoint address to endpoint, the older list of endpoints, or `null`. Every inner level may be missing or
+//! `null` (an absent counter is 0), unknown fields are ignored, and a counter may be a number or a text of digits, from
+//! 0 to 2^64-1. Fractions, exponents and negative numbers are rejected: Netplugin never writes them, and rounding would
+//! hide their cause. The keys are the addresses; in a list, `EndpointIP` is.
 //!
 //! # The merge
 //!
-//! `ProvStats` mixes providers, whose *In* counters are what the endpoint received, with the endpoint's own address,
-//! whose *Out* counters are what it sent to the service. The endpoint's own entry is
+//! `ProvStats` has two kinds of entries: providers, whose *In* counters are the endpoint's received traffic, and the
+//! endpoint's own address, whose *Out* counters are its sent traffic. The endpoint's own entry is
 //!
-//! * added to the provider, when there is one;
-//! * a point of its own, whose provider is the service's address, when there is none or more than one: nobody can tell
-//!   which provider it was sent to. Should that address be a provider too, it is added there.
+//! * added to the provider, when there is exactly one;
+//! * a point of its own, with the service's address as its provider, when there is none or more than one: its provider
+//!   is not recorded. If that address is a provider too, the entry is added to it.
 //!
 //! So for each counter the sum over a service's points equals the sum over its entries, and nothing is counted twice.
-//! When a second provider appears, the first one's *Out* falls and the service's own point starts; a rate over both
-//! sees it as a reset of a counter. A service without entries gives no point.
+//! When a second provider appears, the first one's *Out* falls and the service's own point starts; a rate treats the
+//! fall as a reset of a counter. A service without entries has no points.
 //!
 //! # Increases
 //!
-//! [`NodeCounters`] keeps what the counters of one node were, and gives what was added by the next scrape. It looks at
-//! the entries before the merge, each of which is one counter of the switch: a second provider is no reset to it. The
-//! first scrape is where counting begins; what is new later counts whole; when one of an entry's four counters falls,
-//! all four count from zero. What vanishes is remembered for [an hour](FORGET_AFTER). An increase goes to a provider by
-//! the rule above. The state of a node is [saved](NodeCounters::save) with what it led to, so that nothing counts
-//! twice.
+//! [`NodeCounters`] stores the counters of one node and gives their increases at the next scrape. It works on the
+//! entries before the merge, each of which is one counter of the switch, so a second provider is not a reset. The first
+//! scrape is the baseline; a later new entry counts in full; when one of an entry's four counters falls, all four count
+//! from zero. An absent entry is kept for [an hour](FORGET_AFTER). An increase is attributed to a provider by the rule
+//! above. The state of a node is [saved](NodeCounters::save) together with its results, so that nothing counts twice.
 //!
 //! # The scrape record
 //!
-//! [`encode_record`] writes the points of a node at one time as a line of JSON for a log, and [`ScrapeRecord::parse`]
-//! reads it without copying the addresses.
+//! [`encode_record`] writes the points of one scrape as a line of JSON for a log, and [`ScrapeRecord::parse`] reads it
+//! without copying the addresses.
 //!
 //! # Determinism
 //!
-//! Points and increases come in the order of their addresses as text: endpoint, service, provider, whatever the order
-//! in the body. The same scrapes give the same state, byte for byte.
+//! Points and increases are in the order of their addresses as text: endpoint, service, provider, whatever the order in
+//! the body. The same scrapes give the same state, byte for byte.
 //!
 //! # Panics and errors
 //!
-//! Nothing here panics on any input. What is no JSON, or is too large, is a [`DecodeError`]. All else is refused per
-//! endpoint ([`Rejected`]) and as a whole: half an endpoint would look like a counter that fell. Sums are exact; two
-//! counters whose sum leaves 64 bits are refused too.
+//! No input causes a panic. A body that is not JSON or is too large is a [`DecodeError`]. Any other error rejects one
+//! endpoint ([`Rejected`]) as a whole: half an endpoint would look like a counter that fell. Sums are exact; a sum of
+//! two counters that overflows 64 bits rejects the endpoint too.
 //!
 //! # Input safety
 //!
@@ -75,7 +74,7 @@
 //! stack: unknown values are skipped without recursion. While a body is decoded it takes at most about fifteen times
 //! its size in memory, and the list of rejected endpoints. An address is 1 to [`MAX_ADDRESS_LENGTH`] visible ASCII
 //! characters other than the quote and the backslash, so it is safe in a tag and needs no escape in JSON; texts in
-//! errors are cut short. [`NodeCounters::load`] takes memory in proportion to its bytes, and a node's state is bounded
+//! errors are truncated. [`NodeCounters::load`] takes memory in proportion to its bytes, and a node's state is bounded
 //! by one body and [`MAX_ABSENT`] entries.
 //!
 //! # Cost

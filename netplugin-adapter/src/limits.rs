@@ -1,21 +1,21 @@
-//! How much of a body is read.
+//! Bounds on the size of a body.
 //!
-//! A node is another machine: what it sends is bounded before it is kept. The counts are far above what a node holds,
-//! so that they only stop what is not Netplugin's answer at all.
+//! A body comes from another machine, so its size is checked before its content is stored. The defaults are far above
+//! the size of a real node: they reject only bodies that are not Netplugin's.
 
 /// Bounds on one `/svcstats` body. [`Limits::default`] suits a node of thousands of containers.
 ///
-/// A zero refuses all there is to count.
+/// A limit of zero rejects everything that it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Length of the body in bytes. Default 16 MiB. Beyond it the body is refused unread.
+    /// Length of the body in bytes. Default 16 MiB. A longer body is rejected before it is parsed.
     pub body_bytes: usize,
-    /// Endpoints in a body, good and bad. Default 10 000. Beyond it the body is refused.
+    /// Endpoints in a body, good and rejected. Default 10 000. A body with more is rejected.
     pub endpoints: usize,
-    /// Entries of one `ProvStats`, the endpoint's own among them. Default 10 000: Netplugin never forgets a provider
-    /// while it runs. Beyond it the endpoint is refused.
+    /// Entries of one `ProvStats`, with the endpoint's own. Default 10 000: Netplugin keeps every provider until it
+    /// restarts. An endpoint with more is rejected.
     pub providers_per_service: usize,
-    /// Services of one endpoint. Default 10 000. Beyond it the endpoint is refused.
+    /// Services of one endpoint. Default 10 000. An endpoint with more is rejected.
     pub services_per_endpoint: usize,
 }
 

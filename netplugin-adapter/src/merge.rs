@@ -1,13 +1,13 @@
-//! One service's entries to flows: where the endpoint's own entry goes.
+//! The merge of one service's entries to flows.
 //!
-//! Netplugin records both directions under the source address. What a provider sent back is under the provider, what
-//! the endpoint sent is under the endpoint, and for which provider is not recorded. With one provider there is no
-//! doubt, and the two are one flow. With more, the endpoint's entry becomes a flow with the service's address as its
-//! provider: a copy to each would be summed by whoever sums, a share by proportion would be a guess. Should the
-//! service's address be a provider too, it is added there: a second flow of that name would be the same pair twice.
+//! Netplugin records both directions under the source address: a provider's traffic under the provider, the endpoint's
+//! traffic under the endpoint, without the provider that it went to. With one provider the two entries are one flow.
+//! With more, the endpoint's entry becomes a flow with the service's address as its provider: a copy for each provider
+//! would count twice in a sum, and a proportional share would be a guess. If the service's address is a provider too,
+//! the entry is added to that provider, so that no pair appears twice.
 //!
-//! All four counters of the own entry follow that rule, its *In* too although it is nearly always 0: then the sum over
-//! the flows is the sum over the entries for every counter.
+//! The rule applies to all four counters of the own entry, also to *In*, which is nearly always 0: so the sum over the
+//! flows equals the sum over the entries for every counter.
 
 use crate::decode::Entries;
 use crate::stats::Counters;
@@ -16,14 +16,14 @@ use crate::tree::Service;
 /// The endpoint's own entry of a service.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Own<'a> {
-    /// Where it is among the entries.
+    /// Its index among the entries.
     pub(crate) index: usize,
-    /// The provider it goes to.
+    /// The provider that it is merged into.
     pub(crate) provider_ip: &'a str,
     counters: Counters,
 }
 
-/// The endpoint's own entry and where it goes; `None` when there is none.
+/// Returns the endpoint's own entry and the provider that it is merged into; `None` when there is none.
 pub(crate) fn own(service: Service<'_, Counters>) -> Option<Own<'_>> {
     let index = service.position(service.endpoint_ip)?;
     let (_, &counters) = service.entry(index)?;
@@ -32,7 +32,7 @@ pub(crate) fn own(service: Service<'_, Counters>) -> Option<Own<'_>> {
     Some(Own { index, provider_ip, counters })
 }
 
-/// The provider that the endpoint's own entry is added to: the only one, else the service's address.
+/// Returns the provider of the endpoint's own entry: the only provider, else the service's address.
 fn own_provider<'a>(endpoint_ip: &str, service_ip: &'a str, ips: impl Iterator<Item = &'a str>) -> &'a str {
     let mut providers = ips.filter(|&ip| ip != endpoint_ip);
     match (providers.next(), providers.next()) {
@@ -41,18 +41,17 @@ fn own_provider<'a>(endpoint_ip: &str, service_ip: &'a str, ips: impl Iterator<I
     }
 }
 
-/// Checks that the merged counters of a service stay within 64 bits; the error is the name of the counter that exceeds
-/// them.
+/// Checks that the merged counters of a service fit into 64 bits; the error is the name of the one that overflows.
 pub(crate) fn check(endpoint_ip: &str, service_ip: &str, entries: &Entries<'_>) -> Result<(), &'static str> {
     let Some(&own) = entries.get(endpoint_ip) else { return Ok(()) };
     match own_provider(endpoint_ip, service_ip, entries.keys().map(|ip| &**ip)) {
-        // The service has the endpoint's own address: the entry stays where it is.
+        // The service has the endpoint's address: the entry is the flow.
         ip if ip == endpoint_ip => Ok(()),
         ip => entries.get(ip).map_or(Ok(()), |counters| counters.plus(own).map(|_| ())),
     }
 }
 
-/// What flowed between the endpoint and each provider, sorted by provider, each once.
+/// Returns the counters between the endpoint and each provider, sorted by provider, each once.
 pub(crate) fn flows(service: Service<'_, Counters>) -> impl Iterator<Item = (&str, Counters)> {
     Flows { service, next: 0, own: own(service), own_is_due: true }
 }
@@ -61,7 +60,7 @@ struct Flows<'a> {
     service: Service<'a, Counters>,
     next: usize,
     own: Option<Own<'a>>,
-    /// The own entry was not yet given.
+    /// Whether the own entry is still to be returned.
     own_is_due: bool,
 }
 
@@ -78,7 +77,7 @@ impl<'a> Iterator for Flows<'a> {
             (Some((ip, &counters)), Some(own)) if ip == own.provider_ip => {
                 self.next += 1;
                 self.own_is_due = false;
-                // The decoder has refused sums that leave 64 bits.
+                // The decoder rejects sums that overflow.
                 Some((ip, counters.plus(own.counters).unwrap_or(counters)))
             }
             (Some((ip, &counters)), due) if due.is_none_or(|own| ip < own.provider_ip) => {

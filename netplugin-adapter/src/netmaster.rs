@@ -1,14 +1,14 @@
-//! Netmaster's answers about services: the list, and the inspection of one.
+//! Netmaster's answers about services: the list, and the inspection of one service.
 //!
 //! Formats: `GET /api/v1/serviceLBs/` and `GET /api/v1/inspect/serviceLBs/<tenant>:<service>/` of contiv/netplugin's
-//! object model. Go leaves empty fields out, so nearly each may be absent; each may be `null` too, and unknown ones
-//! pass. A field of another kind than expected counts as absent: a new version of one service must not hide the others.
+//! object model. Go omits empty fields, so a field may be absent or `null`; unknown fields are ignored. A field of
+//! an unexpected type counts as absent, so that one service of a newer version does not hide the others.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// A service, as Netmaster and the user interface name it: `tenant:name`.
+/// The name of a service in Netmaster and the user interface: `tenant:name`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceName {
     /// The tenant, such as `default`.
@@ -23,16 +23,16 @@ impl fmt::Display for ServiceName {
     }
 }
 
-/// The services that Netmaster has.
+/// The services of Netmaster.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceList {
-    /// In the order of the answer.
+    /// The names, in the order of the answer.
     pub services: Vec<ServiceName>,
-    /// How many entries were left out, as they name no service.
+    /// The number of entries that were skipped because they have no name.
     pub nameless: usize,
 }
 
-/// What Netmaster knows of one service.
+/// Netmaster's description of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inspection {
     /// Texts such as `tier=web`, in the order of the answer.
@@ -44,51 +44,53 @@ pub struct Inspection {
 /// A container behind a service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Provider {
-    /// Its addresses, IPv4 first; never empty texts.
+    /// Its addresses, IPv4 first, without empty texts.
     pub ips: Vec<String>,
-    /// Go's text of the map of its labels, such as `map[tier:web release:stable]`.
+    /// Its labels, as Go formats the map: for example `map[tier:web release:stable]`.
     pub labels: String,
 }
 
-/// Why an answer tells nothing.
+/// Why an answer of Netmaster cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetmasterError {
-    /// The body is no JSON.
-    #[error("the body is no JSON; check that the address is Netmaster's")]
+    /// The body is not JSON. The source has line and column.
+    #[error("the body is not JSON; check that the address is Netmaster's")]
     Json(#[source] serde_json::Error),
-    /// The body is JSON of another kind.
-    #[error("the body is not {expected}; check that the address is Netmaster's")]
+    /// The body is JSON of another type.
+    #[error("the body is {found}, expected {expected}; check that the address is Netmaster's")]
     Shape {
-        /// What there should be.
+        /// The expected type.
         expected: &'static str,
+        /// The JSON type found.
+        found: &'static str,
     },
 }
 
-/// Reads the list of services; `null` is an empty one, as Go prints it.
+/// Decodes the list of services; `null` is an empty list, as Go encodes it.
 ///
 /// # Errors
 ///
-/// [`NetmasterError`] when the body is no list.
+/// [`NetmasterError`] when the body is not a list.
 pub fn service_list(body: &[u8]) -> Result<ServiceList, NetmasterError> {
     let entries = match serde_json::from_slice(body).map_err(NetmasterError::Json)? {
         Value::Array(entries) => entries,
         Value::Null => Vec::new(),
-        _ => return Err(NetmasterError::Shape { expected: "a list of services" }),
+        other => return Err(shape(&other, "a list of services")),
     };
     let services: Vec<_> = entries.iter().filter_map(service_name).collect();
     Ok(ServiceList { nameless: entries.len() - services.len(), services })
 }
 
-/// Reads the inspection of one service.
+/// Decodes the inspection of one service.
 ///
 /// # Errors
 ///
-/// [`NetmasterError`] when the body is no object.
+/// [`NetmasterError`] when the body is not an object.
 pub fn inspection(body: &[u8]) -> Result<Inspection, NetmasterError> {
     let body: Value = serde_json::from_slice(body).map_err(NetmasterError::Json)?;
     if !body.is_object() {
-        return Err(NetmasterError::Shape { expected: "the inspection of a service" });
+        return Err(shape(&body, "an object, the inspection of a service"));
     }
     let selectors = texts(&body["Config"]["selectors"]).collect();
     let providers = body["Oper"]["providers"].as_array();
@@ -99,7 +101,19 @@ pub fn inspection(body: &[u8]) -> Result<Inspection, NetmasterError> {
     Ok(Inspection { selectors, providers: providers.collect() })
 }
 
-/// From the two fields; where one is missing, from the key, which is `tenant:name`.
+fn shape(body: &Value, expected: &'static str) -> NetmasterError {
+    let found = match body {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    NetmasterError::Shape { expected, found }
+}
+
+/// Returns the name from the two fields; if one is missing, from the key, which is `tenant:name`.
 fn service_name(entry: &Value) -> Option<ServiceName> {
     let (tenant, name) = match (text(&entry["tenantName"]), text(&entry["serviceName"])) {
         ("", _) | (_, "") => text(&entry["key"]).split_once(':')?,
@@ -126,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_keeps_its_order_and_counts_what_names_no_service() {
+    fn the_list_keeps_its_order_and_counts_entries_without_a_name() {
         let body = br#"[
             {"key":"default:app-svc","serviceName":"app-svc","tenantName":"default","ipAddress":"100.1.1.3",
              "networkName":"contiv-srv-net","ports":["8080:80:TCP"],"selectors":["tier=web"],"new":{}},
@@ -169,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_absent_or_of_another_kind_is_empty() {
+    fn a_field_that_is_absent_or_of_another_type_is_empty() {
         for body in ["{}", r#"{"Config":null,"Oper":null}"#, r#"{"Config":{"selectors":{}},"Oper":{"providers":"x"}}"#]
         {
             assert_eq!(inspection(body.as_bytes()).unwrap(), Inspection::default(), "{body}");
@@ -177,11 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_somebody_else_are_errors() {
+    fn answers_of_another_server_are_errors() {
         assert!(matches!(service_list(b"404 page not found"), Err(NetmasterError::Json(_))));
         assert!(matches!(inspection(b""), Err(NetmasterError::Json(_))));
         assert!(matches!(service_list(b"{}"), Err(NetmasterError::Shape { .. })));
         let text = inspection(b"[]").unwrap_err().to_string();
-        assert_eq!(text, "the body is not the inspection of a service; check that the address is Netmaster's");
+        assert_eq!(
+            text,
+            "the body is a list, expected an object, the inspection of a service; check that the address is Netmaster's"
+        );
     }
 }

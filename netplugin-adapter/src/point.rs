@@ -1,19 +1,19 @@
-//! The decoded body as flat points, ready for a sink or a pipeline.
+//! The decoded body as flat points for a sink or a pipeline.
 
 use crate::merge::flows;
 use crate::stats::{Counters, ServiceStats};
 use crate::tree::{Endpoint, Service};
 
-/// What one endpoint received from and sent to one provider of one service, since its flows were installed.
+/// The traffic between one endpoint and one provider of one service since its flows were installed.
 ///
-/// The counters are cumulative and fall back when flows are installed again or the node restarts.
+/// The counters are cumulative. They restart from 0 when flows are installed again or the node restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Point<'a> {
-    /// The endpoint, a container of the node that was asked.
+    /// The endpoint, a container of the scraped node.
     pub endpoint_ip: &'a str,
     /// The service's virtual address.
     pub service_ip: &'a str,
-    /// The provider behind the service, or the service's address for what cannot be told apart by provider.
+    /// The provider behind the service, or the service's address for traffic whose provider is not recorded.
     pub provider_ip: &'a str,
     /// Bytes the endpoint received.
     pub bytes_in: u64,
@@ -25,14 +25,14 @@ pub struct Point<'a> {
     pub packets_out: u64,
 }
 
-/// Every point of `stats`, each (endpoint, service, provider) once, sorted by these addresses as text.
+/// Returns every point of `stats`, each (endpoint, service, provider) once, sorted by these addresses as text.
 ///
-/// Borrows all texts; allocates nothing.
+/// It borrows all texts and allocates nothing.
 ///
 /// ```
 /// use netplugin_adapter::{Limits, decode, points};
 ///
-/// // Two providers: what the endpoint sent is a point of the service itself.
+/// // Two providers: the endpoint's own traffic is a point of the service itself.
 /// let body = br#"[{"EndpointIP": "11.1.1.2", "SvcStats": {"100.1.1.3": {"ProvStats": {
 ///     "10.1.1.7": {"BytesIn": 10}, "10.1.1.8": {"BytesIn": 20}, "11.1.1.2": {"BytesOut": 5}}}}}]"#;
 /// let stats = decode(body, &Limits::default())?;
@@ -44,7 +44,7 @@ pub fn points(stats: &ServiceStats) -> impl Iterator<Item = Point<'_>> {
     stats.tree.services().flat_map(points_of_service)
 }
 
-/// The points of one endpoint, found by binary search; none when it is not among the good ones.
+/// Returns the points of one endpoint, found by binary search; none for an unknown or rejected endpoint.
 pub fn points_of<'s>(stats: &'s ServiceStats, endpoint_ip: &str) -> impl Iterator<Item = Point<'s>> + use<'s> {
     stats.tree.endpoint(endpoint_ip).into_iter().flat_map(Endpoint::services).flat_map(points_of_service)
 }

@@ -1,10 +1,10 @@
-//! The scrape record: the points of one node at one time as one line of JSON.
+//! The scrape record: the points of one scrape of a node as one line of JSON.
 //!
 //! `{"scrape":"svcstats","node":"192.168.2.10","at":1490306665000000,"points":[["11.1.1.2","100.1.1.3","10.1.1.7",1018,1200,12,14]]}`
 //!
-//! A point is a list, not an object: seven names would be most of a record of thousands of points. In the list stand
+//! A point is a list, not an object: seven names would be most of a record of thousands of points. The list is
 //! `EndpointIP`, `ServiceIP`, `ProviderIP`, `BytesIn`, `BytesOut`, `PacketsIn` and `PacketsOut`. `scrape` comes first,
-//! so that a line is told from other results by how it starts.
+//! so that the start of a line distinguishes it from other results.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,25 +14,26 @@ use serde::de::{SeqAccess, Visitor};
 
 use crate::point::Point;
 
-/// One line back as what was scraped. Borrows its texts from the line.
+/// One scrape, parsed from its line. Its texts are borrowed from the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScrapeRecord<'r> {
     /// The node's address.
     pub node: Cow<'r, str>,
-    /// When it was scraped, in microseconds since 1970 UTC.
+    /// The time of the scrape, in microseconds since 1970 UTC.
     pub at: u64,
     /// The points in the order of the line.
     pub points: Vec<Point<'r>>,
 }
 
 impl<'r> ScrapeRecord<'r> {
-    /// Reads a line that [`encode_record`] wrote, in one pass. Unknown fields are passed over, so that later versions
-    /// may add some; the order of the fields does not matter.
+    /// Parses a line that [`encode_record`] wrote, in one pass. Unknown fields are ignored, so that later versions can
+    /// add some; the order of the fields does not matter.
     ///
     /// # Errors
     ///
-    /// When the line is no JSON, is another kind of record, a field is missing, a point has more or less than its seven
-    /// parts, or an address has an escape in it: [`decode`](crate::decode) lets none pass that needs one.
+    /// When the line is not JSON, is another kind of record, a field is missing, a point does not have seven elements,
+    /// or an address has an escape: [`decode`](crate::decode) accepts only addresses without. The error has line and
+    /// column.
     pub fn parse(line: &'r [u8]) -> Result<Self, serde_json::Error> {
         let line: Line<'r> = serde_json::from_slice(line)?;
         let Line { scrape: Kind::Svcstats, node, at, points: Points(points) } = line;
@@ -40,9 +41,9 @@ impl<'r> ScrapeRecord<'r> {
     }
 }
 
-/// Appends the record of what was scraped from `node` at `at`, in microseconds since 1970 UTC, without a line end.
+/// Appends the record of a scrape of `node` at `at`, in microseconds since 1970 UTC, without a line end.
 ///
-/// Allocates nothing but what `out` grows by.
+/// It allocates only the growth of `out`.
 pub fn encode_record<'p>(node: &str, at: u64, points: impl Iterator<Item = Point<'p>>, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"scrape":"svcstats","node":"#);
     push_text(node, out);
@@ -69,7 +70,7 @@ pub fn encode_record<'p>(node: &str, at: u64, points: impl Iterator<Item = Point
     out.extend_from_slice(b"]}");
 }
 
-/// A JSON string. Addresses never need an escape; the name of a node is whatever its operator wrote.
+/// Appends a JSON string. Addresses never need an escape; the name of a node may.
 fn push_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     if text.bytes().all(is_plain) {
@@ -112,7 +113,7 @@ enum Kind {
     Svcstats,
 }
 
-/// A point as it is listed.
+/// A point in its list form.
 #[derive(Deserialize)]
 struct Listed<'r>(&'r str, &'r str, &'r str, u64, u64, u64, u64);
 

@@ -1,19 +1,18 @@
-//! A model of a Contiv cluster: what its Netplugins, its Netmaster and its etcd would answer, and what is true.
+//! A simulated Contiv cluster: the answers of its Netplugins, its Netmaster and its etcd, and the expected results.
 //!
-//! It is the cluster that the seed's `serviceInit.sh` set up, as large as asked for: services with selectors, providers
-//! with the labels for them, and clients that talk to several services through several providers. Time goes in
-//! [`Cluster::advance`]s, and all chance comes from one seed: the same settings give the same bytes.
+//! It is the cluster that Contiv's `serviceInit.sh` sets up, in a configurable size: services with selectors, providers
+//! with matching labels, and clients with flows to several services through several providers. Each
+//! [`Cluster::advance`] is one tick, and all randomness comes from one seed: the same settings give the same bytes.
 //!
-//! Everything that makes scraping hard happens at times: flows that are installed later than others, flows that are
-//! installed again (one entry falls to 0 and goes on), nodes that restart (all their entries fall), nodes that are away
-//! for a while and come back as restarted, and a service whose traffic is a multiple of the usual.
+//! The simulation includes the difficult cases of scraping: flows that are installed later than others, reinstalled
+//! flows (one entry falls to 0 and continues), nodes that restart (all their entries fall), nodes that are absent for
+//! a while and restart, and a service with a multiple of its usual traffic.
 //!
-//! # The truth
+//! # Expected results
 //!
-//! [`Cluster::points`] is the merge by its rule, computed from the model and not from what is rendered, and
-//! [`Cluster::sent`] counts every byte ever, whatever was reset since. An entry that was reset stands at 0 for one
-//! tick. So whoever scrapes every tick sees every fall, and the sum of the increases it sees is exactly the growth of
-//! the totals since its first scrape.
+//! [`Cluster::points`] is the merge, computed from the model and not from the rendered answers, and [`Cluster::sent`]
+//! is the total traffic, regardless of resets. An entry that was reset is 0 for one tick. So a scrape at every tick
+//! shows every reset, and the sum of the increases is exactly the growth of the totals since the first scrape.
 
 mod answers;
 mod layout;
@@ -39,7 +38,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster at tick 0, with traffic already.
+    /// Creates the cluster at tick 0, with the traffic of that tick.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let layout = Layout::new(&settings);
@@ -47,35 +46,35 @@ impl Cluster {
         Self { settings, layout, traffic }
     }
 
-    /// What it was made from.
+    /// Returns the settings of the cluster.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// How many ticks have gone by.
+    /// Returns the number of ticks since the start.
     #[must_use]
     pub fn tick(&self) -> u64 {
         self.traffic.tick()
     }
 
-    /// Goes on by one tick.
+    /// Advances by one tick.
     pub fn advance(&mut self) {
         self.traffic.advance(&self.settings, &self.layout);
     }
 
-    /// The addresses of all nodes, present or not. What other methods call `node` is the place in this.
+    /// Returns the addresses of all nodes, present or not. The argument `node` of other methods is an index into them.
     pub fn nodes(&self) -> impl Iterator<Item = Ipv4Addr> {
         (0..self.layout.nodes).map(|node| self.layout.node_ip(node))
     }
 
-    /// Whether a node is there. One that is away is not in etcd, answers nothing, and its clients are silent.
+    /// Returns whether a node is present. An absent node is not in etcd and has no answer; its clients have no traffic.
     #[must_use]
     pub fn is_present(&self, node: usize) -> bool {
         self.traffic.is_present(node)
     }
 
-    /// The virtual addresses of the services.
+    /// Returns the virtual addresses of the services.
     pub fn service_ips(&self) -> impl Iterator<Item = String> {
         self.layout.services.iter().map(|service| service.ip.clone())
     }

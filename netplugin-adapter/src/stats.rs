@@ -1,13 +1,13 @@
-//! A decoded body: the endpoints with the entries of their services, and those that were rejected.
+//! A decoded body: the endpoints with the entries of their services, and the rejected endpoints.
 //!
-//! The entries are kept as they came, not merged: each is one counter of Netplugin's that rises until it is reset,
-//! which a merged one is not. That their sums stay within 64 bits was seen to while decoding.
+//! The entries are stored unmerged: each is one counter of Netplugin's that rises until it is reset, unlike a merged
+//! one. The decoder has checked that their sums fit into 64 bits.
 
 use crate::error::Rejected;
 use crate::point::points;
 use crate::tree::Tree;
 
-/// What one node's Netplugin says about its endpoints. [`points`](crate::points) lists it.
+/// The statistics of one node's endpoints. [`points`](crate::points) lists them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceStats {
     pub(crate) tree: Tree<Counters>,
@@ -15,31 +15,31 @@ pub struct ServiceStats {
 }
 
 impl ServiceStats {
-    /// The addresses of the good endpoints, sorted as text, each once. One may be without points.
+    /// Returns the addresses of the accepted endpoints, sorted as text, each once. An endpoint may have no points.
     pub fn endpoint_ips(&self) -> impl Iterator<Item = &str> {
         self.tree.endpoints().map(|endpoint| endpoint.ip())
     }
 
-    /// How many points [`points`](crate::points) gives, which it goes through for that.
+    /// Returns the number of [`points`](crate::points), in linear time.
     #[must_use]
     pub fn point_count(&self) -> usize {
         points(self).count()
     }
 
-    /// The rejected endpoints, in the order of the body.
+    /// Returns the rejected endpoints, in the order of the body.
     #[must_use]
     pub fn rejected(&self) -> &[Rejected] {
         &self.rejected
     }
 
-    /// About how many bytes this takes on the heap; the texts of [`rejected`](Self::rejected) are not counted.
+    /// Returns about how many bytes this takes on the heap, without the texts of [`rejected`](Self::rejected).
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.tree.heap_bytes() + size_of::<Rejected>() * self.rejected.capacity()
     }
 }
 
-/// Netplugin's `Datapath`, as the endpoint sees it. Cumulative.
+/// Netplugin's `Datapath` from the endpoint's side: cumulative counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Counters {
     pub(crate) bytes_in: u64,
@@ -49,7 +49,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Both together, or the name of the first counter that leaves 64 bits.
+    /// Returns the sum, or the name of the first counter that overflows.
     pub(crate) fn plus(self, other: Self) -> Result<Self, &'static str> {
         Ok(Self {
             bytes_in: self.bytes_in.checked_add(other.bytes_in).ok_or("BytesIn")?,
@@ -59,7 +59,7 @@ impl Counters {
         })
     }
 
-    /// What came on top of `before`; `None` when one of the four is below it.
+    /// Returns the growth since `before`; `None` when one of the four counters is below it.
     pub(crate) fn minus(self, before: Self) -> Option<Self> {
         Some(Self {
             bytes_in: self.bytes_in.checked_sub(before.bytes_in)?,

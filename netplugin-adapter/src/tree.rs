@@ -1,18 +1,18 @@
-//! Endpoints, their services and the entries of these by address: three levels in four allocations.
+//! A compact tree of endpoints, services and entries by address: three levels in four allocations.
 //!
 //! A node of a hundred containers has a thousand entries. An allocation for each of their addresses would need more
 //! memory than the counters, so all addresses are in one text and every level is one list; an item has the range of its
 //! children in the level below.
 //!
-//! A tree is filled from the top in the order of the addresses as text: an endpoint, its first service, the entries of
-//! that, and so on. So it can be iterated in order and searched.
+//! A tree is filled top-down in the order of the addresses as text: an endpoint, its first service, that service's
+//! entries, the next service. So it is always sorted and can be searched.
 
-/// The largest sum of all addresses, in bytes, and the largest number of entries: positions have 32 bits.
+/// The largest total length of the addresses, in bytes, and the largest number of entries: offsets have 32 bits.
 pub(crate) const MAX_SIZE: usize = u32::MAX as usize;
 
-/// A `T` for each (endpoint, service, entry).
+/// A sorted map from (endpoint, service, entry) to `T`.
 ///
-/// The same content has the same fields, because there is one order to fill it in.
+/// Equality of the fields is equality of the content, because the order of insertion is fixed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tree<T> {
     text: String,
@@ -63,14 +63,14 @@ impl<T> Default for Tree<T> {
 }
 
 impl<T> Tree<T> {
-    /// Adds an endpoint, whose address is above that of all endpoints before.
+    /// Adds an endpoint. Its address must be above those of the earlier endpoints.
     pub(crate) fn open_endpoint(&mut self, ip: &str) {
         let from = self.services.len() as u32;
         let ip = push_text(&mut self.text, ip);
         self.endpoints.push(Span { ip, from, to: from });
     }
 
-    /// Adds a service to the last endpoint, whose address is above that of the endpoint's services before.
+    /// Adds a service to the last endpoint. Its address must be above those of the endpoint's earlier services.
     pub(crate) fn open_service(&mut self, ip: &str) {
         let from = self.entries.len() as u32;
         let ip = push_text(&mut self.text, ip);
@@ -80,7 +80,7 @@ impl<T> Tree<T> {
         }
     }
 
-    /// Adds an entry to the last service, whose address is above that of the service's entries before.
+    /// Adds an entry to the last service. Its address must be above those of the service's earlier entries.
     pub(crate) fn push_entry(&mut self, ip: &str, value: T) {
         let ip = push_text(&mut self.text, ip);
         self.entries.push(Leaf { ip, value });
@@ -89,7 +89,7 @@ impl<T> Tree<T> {
         }
     }
 
-    /// Adds an entry with the addresses of `row`, which are above those of all entries before.
+    /// Adds an entry with the addresses of `row`, which must be above those of all earlier entries.
     pub(crate) fn push_row<U>(&mut self, row: &Row<'_, U>, value: T) {
         let [endpoint_ip, service_ip, ip] = row.addresses();
         let is_last = |spans: &[Span], ip: &str| spans.last().is_some_and(|span| read(&self.text, span.ip) == ip);
@@ -120,7 +120,7 @@ impl<T> Tree<T> {
         self.entries.len()
     }
 
-    /// An empty tree with room for what this one holds.
+    /// Returns an empty tree with the capacity that this one uses.
     pub(crate) fn same_size(&self) -> Self {
         Self {
             text: String::with_capacity(self.text.len()),
@@ -140,7 +140,7 @@ impl<T> Tree<T> {
         self.endpoints.iter().map(|span| Endpoint { tree: self, span })
     }
 
-    /// The endpoint with this address.
+    /// Returns the endpoint with this address, by binary search.
     pub(crate) fn endpoint(&self, ip: &str) -> Option<Endpoint<'_, T>> {
         let at = self.endpoints.binary_search_by(|span| read(&self.text, span.ip).cmp(ip)).ok()?;
         Some(Endpoint { tree: self, span: &self.endpoints[at] })
@@ -150,7 +150,7 @@ impl<T> Tree<T> {
         self.endpoints().flat_map(Endpoint::services)
     }
 
-    /// Every entry, sorted by its addresses.
+    /// Returns every entry, sorted by its addresses.
     pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_, T>> {
         self.services().flat_map(|service| service.entries().map(move |(ip, value)| Row { service, ip, value }))
     }
@@ -205,7 +205,7 @@ impl<'a, T> Service<'a, T> {
         self.leaves.len()
     }
 
-    /// The entry at `index`, in the order of addresses.
+    /// Returns the entry at `index`, in the order of addresses.
     pub(crate) fn entry(self, index: usize) -> Option<(&'a str, &'a T)> {
         let leaf = self.leaves.get(index)?;
         Some((read(self.text, leaf.ip), &leaf.value))
@@ -215,7 +215,7 @@ impl<'a, T> Service<'a, T> {
         self.leaves.iter().map(move |leaf| (read(self.text, leaf.ip), &leaf.value))
     }
 
-    /// The index of the entry with this address.
+    /// Returns the index of the entry with this address, by binary search.
     pub(crate) fn position(self, ip: &str) -> Option<usize> {
         self.leaves.binary_search_by(|leaf| read(self.text, leaf.ip).cmp(ip)).ok()
     }

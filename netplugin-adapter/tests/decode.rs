@@ -1,4 +1,4 @@
-//! What of a body is read, what is refused, and how that is said.
+//! Bodies that are accepted, bodies and endpoints that are rejected, and the errors.
 //!
 //! The shapes are those of contiv/netplugin's Go types; the first example is an answer in the map form, whole.
 
@@ -25,7 +25,7 @@ fn read(body: &str) -> ServiceStats {
     decode(body.as_bytes(), &Limits::default()).expect("a body within the limits")
 }
 
-/// Endpoint, service, provider and the bytes of every point; `!` and kind of each refusal, each on its own line.
+/// Endpoint, service, provider and the bytes of every point; `!` and kind of each rejected endpoint; one a line.
 fn summary(stats: &ServiceStats) -> String {
     let good = points(stats)
         .map(|p| format!("{} {} {} {} {}", p.endpoint_ip, p.service_ip, p.provider_ip, p.bytes_in, p.bytes_out));
@@ -46,7 +46,7 @@ fn the_map_form_and_the_list_form_of_the_example_give_the_same_point() {
 }
 
 #[test]
-fn what_is_missing_null_empty_or_unknown_is_nothing() {
+fn missing_null_empty_and_unknown_fields_are_accepted() {
     let table = [
         ("no stats", "null", ""),
         ("no endpoints", "{}", ""),
@@ -86,7 +86,7 @@ fn what_is_missing_null_empty_or_unknown_is_nothing() {
 }
 
 #[test]
-fn one_bad_endpoint_never_spoils_the_others() {
+fn one_bad_endpoint_does_not_affect_the_others() {
     let table = [
         ("text", r#""down""#, "shape"),
         ("number", "7", "shape"),
@@ -138,7 +138,7 @@ fn a_value_that_the_json_parser_refuses_rejects_only_its_endpoint() {
 }
 
 #[test]
-fn a_rejected_endpoint_is_named_by_what_can_be_read_of_it() {
+fn a_rejected_endpoint_is_named_by_its_readable_address_key_or_index() {
     let long = "9".repeat(100);
     let table = [
         (r#"{"a b":{}}"#.to_owned(), "! a b address".to_owned()),
@@ -168,14 +168,14 @@ fn of_endpoints_with_one_address_the_first_good_one_is_kept() {
 }
 
 #[test]
-fn bytes_that_are_no_utf8_spoil_only_the_text_they_stand_in() {
+fn bytes_that_are_not_utf8_invalidate_only_their_string() {
     let body = b"{\"\xff\":{},\"e\":{\"VrfName\":\"\xc3\x28\",\"SvcStats\":{\"s\":{\"ProvStats\":{\"p\":{}}}}}}";
     let stats = decode(body, &Limits::default()).expect("a body");
     assert_eq!(summary(&stats), "e s p 0 0\n! \u{fffd} address");
 }
 
 #[test]
-fn a_body_that_is_not_json_to_its_end_is_refused_whole() {
+fn a_body_that_is_not_complete_json_is_rejected() {
     let cut = &EXAMPLE[..EXAMPLE.len() - 1];
     let trailing = format!("{EXAMPLE} x");
     for body in
@@ -187,14 +187,14 @@ fn a_body_that_is_not_json_to_its_end_is_refused_whole() {
 }
 
 #[test]
-fn nesting_of_any_depth_is_passed_over_or_refused() {
+fn nesting_of_any_depth_is_ignored_or_rejected() {
     let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
     assert_eq!(summary(&read(&format!(r#"{{"a":{{"x":{deep}}},"b":{deep}}}"#))), "! b shape");
     assert_eq!(summary(&read(&deep)), "! [0] shape");
 }
 
 #[test]
-fn each_limit_lets_its_number_pass_and_not_one_more() {
+fn each_limit_accepts_its_number_and_rejects_one_more() {
     let body = r#"{"a":{"SvcStats":{"s":{"ProvStats":{"p":{},"q":{}}},"t":{}}},"b":null}"#;
     let exact = Limits { body_bytes: body.len(), endpoints: 2, providers_per_service: 2, services_per_endpoint: 2 };
     let read = |limits: Limits| match decode(body.as_bytes(), &limits) {
@@ -214,28 +214,28 @@ fn each_limit_lets_its_number_pass_and_not_one_more() {
 }
 
 #[test]
-fn refused_endpoints_count_towards_the_limit_of_endpoints() {
+fn rejected_endpoints_count_towards_the_limit_of_endpoints() {
     let limits = Limits { endpoints: 2, ..Limits::default() };
     let refused = decode(b"[1,2,3]", &limits);
     assert!(matches!(refused, Err(DecodeError::TooManyEndpoints { limit: 2 })), "{refused:?}");
 }
 
 #[test]
-fn errors_name_the_place_and_what_was_expected() {
+fn errors_name_location_found_and_expected() {
     let body = r#"{"a":{"SvcStats":{"s":{"ProvStats":{"p":{"BytesIn":"-5"}}}}},"b":{"EndpointIP":"c"},"d":{"SvcStats":{"s t":{}}},
         "e":{"SvcStats":{"s":{"ProvStats":{"p":{"BytesIn":18446744073709551615},"e":{"BytesIn":1}}}}},
         "f":{"SvcStats":{"s":{"ProvStats":"off"}}},"g":{"SvcStats":{"s":{"ProvStats":{"p":{},"p":{}}}}},
         "h":{"SvcStats":{"s":1}},"i":{"SvcStats":{"":{}}},"j":[]}"#;
-    let said = |stats: &ServiceStats| {
+    let errors = |stats: &ServiceStats| {
         stats.rejected().iter().map(|bad| format!("{}: {}", bad.endpoint, bad.reason)).collect::<Vec<_>>().join("\n")
     };
-    insta::assert_snapshot!(said(&read(body)), @r#"
-    a: service s, provider p has BytesIn `"-5"`, expected a whole number from 0 to 18446744073709551615
-    b: the endpoint is listed under `b` but calls itself `c`, expected the same address
+    insta::assert_snapshot!(errors(&read(body)), @r#"
+    a: service s, provider p has BytesIn `"-5"`, expected an integer from 0 to 18446744073709551615
+    b: the endpoint has the key `b` and the EndpointIP `c`, expected the same address
     d: a key in SvcStats of the endpoint has the address `s t`, expected 1 to 64 visible ASCII characters, no quote or backslash
-    e: service s has two counts of BytesIn whose sum is above 18446744073709551615, expected real traffic
+    e: service s has two BytesIn counters that overflow when merged, expected a sum of at most 18446744073709551615
     f: ProvStats of service s is not an object: invalid type: string "off", expected an object or null at line 1 column 35
-    g: service s, provider p is listed twice, expected every address once
+    g: service s, provider p appears twice, expected every address once
     h: service s is not an object: invalid type: integer `1`, expected an object or null at line 1 column 18
     i: a key in SvcStats of the endpoint has the address ``, expected 1 to 64 visible ASCII characters, no quote or backslash
     j: the endpoint is not an object: invalid type: sequence, expected an object or null at line 1 column 2
@@ -243,14 +243,14 @@ fn errors_name_the_place_and_what_was_expected() {
 }
 
 #[test]
-fn errors_of_a_whole_body_say_what_to_check() {
+fn errors_of_a_whole_body_name_what_to_check() {
     let limits = Limits { body_bytes: 8, endpoints: 1, ..Limits::default() };
-    let said: Vec<String> = [&b"{}{}"[..], b"[1,2]", b"[1,2,3,4,5]"]
+    let errors: Vec<String> = [&b"{}{}"[..], b"[1,2]", b"[1,2,3,4,5]"]
         .map(|body| decode(body, &limits).expect_err("a refusal").to_string())
         .to_vec();
-    insta::assert_snapshot!(said.join("\n"), @"
-    the body is no JSON object or list of endpoints; check that the address is Netplugin's and the answer whole
-    the body has more than 1 endpoints; raise the limit if the node is really that large
-    the body has 11 bytes, the limit is 8; raise the limit if the node is really that large
+    insta::assert_snapshot!(errors.join("\n"), @"
+    the body is not a JSON object or list of endpoints; check that the address is Netplugin's and the answer complete
+    the body has more than 1 endpoints; raise the limit if a node can be that large
+    the body has 11 bytes, the limit is 8; raise the limit if a node can be that large
     ");
 }

@@ -1,4 +1,4 @@
-//! Increases of a node's counters: each rule, the saved state, and the sum of them all against the traffic itself.
+//! Increases of a node's counters: each rule, the saved state, and their sum against the traffic of a model.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -91,7 +91,7 @@ fn a_first_scrape_without_endpoints_makes_the_node_known() {
 }
 
 #[test]
-fn an_entry_that_comes_back_goes_on_or_was_reset() {
+fn an_entry_that_comes_back_continued_or_was_reset() {
     for (back, expected) in [([15; 4], [5; 4]), ([3; 4], [3; 4])] {
         let mut counters = NodeCounters::default();
         observe(&mut counters, 10, &body(&[("p", [10; 4]), ("q", [1; 4])]));
@@ -125,7 +125,7 @@ fn a_scrape_that_is_not_later_changes_nothing() {
 const REJECTED: &str = r#"{"e":{"SvcStats":1}}"#;
 
 #[test]
-fn a_rejected_endpoint_is_neither_changed_nor_forgotten() {
+fn a_rejected_endpoint_neither_changes_nor_expires() {
     let mut counters = NodeCounters::default();
     observe(&mut counters, 10, &body(&[("p", [10; 4])]));
     observe(&mut counters, 20 + FORGET_AFTER, REJECTED);
@@ -144,7 +144,7 @@ fn an_endpoint_rejected_in_the_first_scrape_has_its_own_first_scrape() {
         observe(&mut counters, 40, &body(&[("p", [11; 4]), ("q", [2; 4])])),
         of(&[("p", [1; 4]), ("q", [2; 4])])
     );
-    // One that is rejected when it appears later is new all the same.
+    // An endpoint that is rejected when it appears later is new all the same.
     let mut counters = NodeCounters::default();
     observe(&mut counters, 10, "null");
     observe(&mut counters, 20, REJECTED);
@@ -194,25 +194,37 @@ fn a_rejected_endpoint_without_an_address_can_be_saved() {
 }
 
 #[test]
-fn what_was_not_saved_is_refused() {
+fn bytes_of_another_format_are_rejected() {
     let truncated = |field| Err(CountersError::Truncated { field });
-    let inconsistent = |what| Err(CountersError::Inconsistent { what });
+    let inconsistent = |problem| Err(CountersError::Inconsistent { problem });
     let table: [(&str, &[u8], Result<NodeCounters, CountersError>); 12] = [
         ("nothing", &[], truncated("version")),
         ("a later version", &[2, 0], Err(CountersError::Version { found: 2 })),
-        ("neither known nor new", &[1, 2], inconsistent("a node is neither known nor new")),
-        ("more than was saved", &[1, 0, 0], inconsistent("bytes are left over")),
-        ("cut short in a number", &[1, 1, 0x80], truncated("time")),
-        ("a number of 65 bits", &[&[1, 1][..], &[0xFF; 9], &[2]].concat(), inconsistent("a number has too many bytes")),
-        ("a number of needless bytes", &[1, 1, 0x81, 0, 0, 0], inconsistent("a number has too many bytes")),
+        ("neither known nor new", &[1, 2], inconsistent("`known` is neither 0 nor 1")),
+        ("more than was saved", &[1, 0, 0], inconsistent("bytes after the end")),
+        ("truncated in a number", &[1, 1, 0x80], truncated("time")),
+        (
+            "a number of 65 bits",
+            &[&[1, 1][..], &[0xFF; 9], &[2]].concat(),
+            inconsistent("a number is not minimal or exceeds 64 bits"),
+        ),
+        (
+            "a number of needless bytes",
+            &[1, 1, 0x81, 0, 0, 0],
+            inconsistent("a number is not minimal or exceeds 64 bits"),
+        ),
         ("a text longer than all", &[1, 1, 5, 1, 9, b'u'], truncated("address")),
-        ("an empty address", &[1, 1, 5, 1, 0, 0], inconsistent("an address is none")),
-        ("endpoints twice", &[1, 1, 5, 0, 2, 1, b'e', 0, 1, b'e', 0], inconsistent("addresses do not rise")),
+        ("an empty address", &[1, 1, 5, 1, 0, 0], inconsistent("an address is empty, too long or not visible ASCII")),
+        (
+            "endpoints twice",
+            &[1, 1, 5, 0, 2, 1, b'e', 0, 1, b'e', 0],
+            inconsistent("addresses are not in ascending order"),
+        ),
         ("endless endpoints", &[1, 1, 5, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F, 1, b'e', 0], truncated("length")),
         (
             "older than the world",
             &[1, 1, 5, 0, 1, 1, b'e', 1, 1, b's', 1, 1, b'p', 0, 0, 0, 0, 6],
-            inconsistent("an entry is too old"),
+            inconsistent("an age exceeds the time of the last scrape"),
         ),
     ];
     for (name, bytes, expected) in table {
@@ -231,19 +243,19 @@ fn an_entry_takes_about_sixty_bytes() {
     assert!(saved(&counters).len() < 25 * 100, "{}", saved(&counters).len());
 }
 
-/// An entry of the switch, as the traffic itself knows it.
+/// The model of one entry of the switch.
 #[derive(Debug, Clone, Default)]
 struct Flow {
-    /// What the switch shows.
+    /// The counters of the switch.
     counters: Counts,
-    /// What flowed since the entry was last shown, or since the reset after that.
+    /// The traffic since the entry was last shown, or since the reset after that.
     unseen: Counts,
-    /// What the switch showed when it was last scraped, and when.
+    /// The counters and the time of the last scrape that had the entry.
     shown: Option<(Counts, u64)>,
     is_installed: bool,
 }
 
-/// What happens between scrapes, to the flow of this index, and how a scrape goes.
+/// An event between scrapes, with the index of its flow, or a scrape.
 #[derive(Debug, Clone)]
 enum Step {
     Install(usize),
@@ -278,12 +290,12 @@ fn add(sum: &mut Counts, counts: Counts) {
     sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
 }
 
-/// The switch and all who watch it: what is expected of each entry.
+/// The model of the switch, with the increases that are expected for each entry.
 #[derive(Debug, Default)]
 struct World {
     flows: [Flow; FLOWS],
     is_known: bool,
-    /// Endpoints that could not be read in the first scrape.
+    /// Endpoints that were rejected in the first scrape and not read since.
     unread: [bool; 2],
     at: u64,
     expected: BTreeMap<[String; 3], Counts>,
@@ -307,7 +319,7 @@ impl World {
         format!("{{{}}}", endpoints.join(","))
     }
 
-    /// What the scrape at `self.at` makes visible.
+    /// Applies the scrape at `self.at` to the expected increases.
     fn show(&mut self, reject_endpoint: Option<usize>) {
         for index in 0..FLOWS {
             let endpoint = index / 4;
@@ -322,7 +334,7 @@ impl World {
             }
             let visible = match flow.shown {
                 Some((shown, _)) if flow.counters.iter().zip(shown).all(|(now, then)| *now >= then) => {
-                    // Should there have been a reset, it cannot be seen.
+                    // A reset would not be visible.
                     std::array::from_fn(|of| flow.counters[of] - shown[of])
                 }
                 Some(_) => flow.unseen,
@@ -341,7 +353,7 @@ impl World {
     }
 }
 
-/// Runs the schedule; `saves` says after which steps the state is saved and loaded, beside [`Step::Reload`].
+/// Runs the schedule; with `reload`, [`Step::Reload`] saves and loads the state.
 fn run(steps: &[Step], reload: bool) -> (World, Vec<(u64, Seen)>, NodeCounters) {
     let (mut world, mut counters, mut seen) =
         (World { at: 1, ..World::default() }, NodeCounters::default(), Vec::new());

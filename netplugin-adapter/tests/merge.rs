@@ -1,7 +1,6 @@
-//! The rule of the merge, case by case, and what holds for every body.
+//! The rule of the merge, case by case and as properties.
 //!
-//! The oracle of the properties knows the rule only by its laws: it works on the generated entries, not on what was
-//! decoded, and shares no code with the crate.
+//! The oracle of the properties works on the generated entries, not on decoded ones, and shares no code with the crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -47,7 +46,7 @@ fn merged(entries: Entries<'_>) -> Vec<(String, Counts)> {
 }
 
 #[test]
-fn the_endpoints_own_entry_goes_where_nothing_is_guessed() {
+fn the_endpoints_own_entry_is_merged_into_the_only_provider_or_the_service() {
     let table: [(&str, Entries<'_>, Entries<'_>); 10] = [
         ("nothing", &[], &[]),
         ("own only", &[("E", [0, 7, 0, 3])], &[("S", [0, 7, 0, 3])]),
@@ -132,7 +131,7 @@ fn an_endpoint_may_have_the_address_of_its_service() {
 }
 
 #[test]
-fn an_endpoint_that_is_not_there_has_no_points() {
+fn an_unknown_or_rejected_endpoint_has_no_points() {
     let stats = read(r#"{"b":{"SvcStats":{"s":{"ProvStats":{"p":{}}}}},"c":{"SvcStats":1}}"#);
     for ip in ["", "a", "bb", "c"] {
         assert_eq!(points_of(&stats, ip).count(), 0, "{ip}");
@@ -150,7 +149,7 @@ fn an_entry_takes_about_fifty_bytes() {
 /// Endpoint -> service -> entry -> counters.
 type Model = BTreeMap<String, BTreeMap<String, BTreeMap<String, Counts>>>;
 
-/// Few addresses for all three roles, so that every coincidence happens.
+/// Few addresses for all three roles, so that every combination of equal ones occurs.
 fn address() -> impl Strategy<Value = String> {
     prop::sample::select(vec!["1.1.1.1", "1.1.1.2", "1.1.1.3", "2.2.2.1", "2.2.2.2", "fe80::1%eth0"])
         .prop_map(str::to_owned)
@@ -188,7 +187,7 @@ fn body(model: &Model, list: bool, backwards: bool) -> String {
     if list { format!("[{inside}]") } else { format!("{{{inside}}}") }
 }
 
-/// The pairs that the rule asks for, from the entries alone.
+/// The pairs that the rule requires, from the entries alone.
 fn expected_pairs(model: &Model) -> BTreeSet<(&str, &str, &str)> {
     let mut pairs = BTreeSet::new();
     for (endpoint, services) in model {

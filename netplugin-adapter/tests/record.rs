@@ -1,4 +1,4 @@
-//! The scrape record: its bytes, what comes back of it, and what is no record.
+//! The scrape record: its bytes, its round trip, and lines that are not records.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -22,7 +22,7 @@ fn encoded(node: &str, at: u64, points: &[Point<'_>]) -> String {
 }
 
 #[test]
-fn the_bytes_of_a_record_are_these() {
+fn the_bytes_of_a_record_are_pinned() {
     assert_eq!(
         encoded("192.168.2.10", 1_490_306_665_000_000, &[POINT, Point { provider_ip: "100.1.1.3", ..POINT }]),
         r#"{"scrape":"svcstats","node":"192.168.2.10","at":1490306665000000,"points":[["11.1.1.2","100.1.1.3","10.1.1.7",1018,1200,12,14],["11.1.1.2","100.1.1.3","100.1.1.3",1018,1200,12,14]]}"#
@@ -32,21 +32,21 @@ fn the_bytes_of_a_record_are_these() {
 }
 
 #[test]
-fn a_record_is_appended_to_what_is_there() {
+fn a_record_is_appended() {
     let mut out = b"before".to_vec();
     encode_record("n", 1, std::iter::empty(), &mut out);
     assert!(out.starts_with(br#"before{"scrape":"#));
 }
 
 #[test]
-fn unknown_fields_and_another_order_are_no_matter() {
+fn unknown_fields_and_the_order_of_fields_do_not_matter() {
     let line = r#" {"later":[{"x":"\ud800"}],"points":[["11.1.1.2","100.1.1.3","10.1.1.7",1018,1200,12,14]],"at":7,"node":"a\nb","scrape":"svcstats"} "#;
     let record = ScrapeRecord::parse(line.as_bytes()).unwrap();
     assert_eq!(record, ScrapeRecord { node: "a\nb".into(), at: 7, points: vec![POINT] });
 }
 
 #[test]
-fn what_is_no_record_is_refused() {
+fn a_line_that_is_not_a_record_is_an_error() {
     let table = [
         ("nothing", ""),
         ("another kind", r#"{"scrape":"other","node":"n","at":0,"points":[]}"#),

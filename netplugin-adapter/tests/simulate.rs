@@ -1,4 +1,4 @@
-//! The simulated cluster: its answers are what the crate reads, and say what the model knows to be true.
+//! The simulated cluster: the crate decodes its answers to the points of the model.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -36,7 +36,7 @@ fn sum<'a>(counts: impl IntoIterator<Item = &'a Counts>) -> [u64; 4] {
     })
 }
 
-/// Everything a cluster answers at its tick.
+/// All answers of a cluster at its tick.
 fn answers(cluster: &Cluster) -> Vec<Vec<u8>> {
     let bodies = (0..cluster.nodes().count()).filter_map(|node| cluster.svcstats(node));
     bodies.chain([cluster.etcd_nodes(), cluster.netmaster_services()]).collect()
@@ -61,7 +61,7 @@ fn entries(body: &[u8]) -> Entries {
 }
 
 #[test]
-fn what_is_decoded_is_what_is_true_in_both_shapes_at_every_tick() {
+fn decoded_points_equal_those_of_the_model_in_both_shapes_at_every_tick() {
     for shape in [Shape::List, Shape::Map] {
         let mut cluster = Cluster::new(Settings { shape, ..Settings::default() });
         let mut own_points = 0;
@@ -94,7 +94,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_one_others() {
 }
 
 #[test]
-fn everything_that_is_promised_happens() {
+fn every_documented_event_happens() {
     let mut cluster = Cluster::new(Settings::default());
     let mut before: BTreeMap<usize, Entries> = BTreeMap::new();
     let mut seen: BTreeSet<&str> = BTreeSet::new();
@@ -148,7 +148,7 @@ fn an_anomaly_multiplies_the_traffic_of_its_service_alone() {
 }
 
 #[test]
-fn etcd_names_the_nodes_that_are_there() {
+fn etcd_lists_the_present_nodes() {
     let mut cluster = Cluster::new(Settings { nodes: 5, leave_one_in: 20, ..Settings::default() });
     let mut counts = BTreeSet::new();
     for _ in 0..100 {
@@ -179,7 +179,7 @@ fn the_last_node_never_leaves() {
 }
 
 #[test]
-fn netmaster_knows_the_services_and_their_providers_with_labels_that_match() {
+fn netmaster_lists_the_services_and_their_providers_with_matching_labels() {
     let cluster = Cluster::new(Settings { services: 4, ..Settings::default() });
     let list = service_list(&cluster.netmaster_services()).unwrap();
     let names: Vec<_> = list.services.iter().map(ToString::to_string).collect();
@@ -205,7 +205,7 @@ fn netmaster_knows_the_services_and_their_providers_with_labels_that_match() {
 }
 
 #[test]
-fn sizes_out_of_range_are_brought_into_it() {
+fn sizes_are_clamped_to_their_ranges() {
     let nothing = Settings { nodes: 0, services: 0, providers: 0, endpoints: 0, ..Settings::default() };
     let mut cluster = Cluster::new(nothing);
     cluster.advance();
@@ -220,7 +220,7 @@ fn sizes_out_of_range_are_brought_into_it() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Whoever looks every tick and takes a counter that fell as begun from 0 finds all that was sent since.
+    /// Increases of a scrape at every tick, fallen counters counted from 0, add up to the traffic since the first.
     #[test]
     fn property_increases_seen_every_tick_add_up_to_what_was_sent(
         seed in any::<u64>(), nodes in 1..5usize, endpoints in 0..20usize, often in 2..40u64, ticks in 1..40,

@@ -1,4 +1,4 @@
-//! The addresses in a body: which texts are one, where an endpoint has its own, and how a rejected one is named.
+//! Addresses in a body: which texts are valid, the address of an endpoint, and the name of a rejected one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,20 +10,22 @@ use super::location::{Location, quote};
 use crate::error::Reason;
 use crate::json::{Key, Object, ReadMember, text};
 
-/// The longest address, in bytes: an IPv6 address with a zone fits, a text that is not an address mostly does not.
+/// The longest address, in bytes: an IPv6 address with a zone fits, most other texts do not.
 pub const MAX_ADDRESS_LENGTH: usize = 64;
 
-/// Visible ASCII without the characters that JSON escapes, so that a record contains an address verbatim.
+/// Returns whether a text is an address: visible ASCII without the characters that JSON escapes.
+///
+/// So a record contains an address verbatim.
 pub(crate) fn is_address(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
     !text.is_empty() && text.len() <= MAX_ADDRESS_LENGTH && text.bytes().all(is_plain)
 }
 
-/// The endpoint's address from its key and its `EndpointIP`; one may be missing or empty.
+/// Returns the endpoint's address from its key and its `EndpointIP`; one of them may be missing or empty.
 pub(super) fn endpoint_ip<'a>(key: Key<'a>, field: Option<&'a str>) -> Result<Cow<'a, str>, Reason> {
     let key = match key {
         Key::Name(json) => address(json, &Location::Endpoint)?,
-        Key::Position(_) => None,
+        Key::Index(_) => None,
     };
     let field = match field {
         None | Some("null") => None,
@@ -34,46 +36,48 @@ pub(super) fn endpoint_ip<'a>(key: Key<'a>, field: Option<&'a str>) -> Result<Co
             Err(Reason::Conflict { key: key.into_owned(), field: field.into_owned() })
         }
         (Some(ip), _) | (None, Some(ip)) => Ok(ip),
-        (None, None) => Err(Reason::Address { place: Location::Endpoint.to_string(), found: String::new() }),
+        (None, None) => Err(Reason::Address { location: Location::Endpoint.to_string(), found: String::new() }),
     }
 }
 
-/// The address that is a key of the object at `location`.
+/// Returns the address that is a key of the object at `location`.
 pub(super) fn member_ip<'a>(key: &'a str, location: Location<'_>) -> Result<Cow<'a, str>, Reason> {
-    let place = format_args!("a key in {location}");
-    let missing = || Reason::Address { place: place.to_string(), found: String::new() };
-    address(key, &place)?.ok_or_else(missing)
+    let location = format_args!("a key in {location}");
+    let missing = || Reason::Address { location: location.to_string(), found: String::new() };
+    address(key, &location)?.ok_or_else(missing)
 }
 
-/// The address in a JSON string; `None` when that is empty.
-fn address<'a>(json: &'a str, place: &dyn fmt::Display) -> Result<Option<Cow<'a, str>>, Reason> {
+/// Returns the address in a JSON string; `None` for an empty string.
+fn address<'a>(json: &'a str, location: &dyn fmt::Display) -> Result<Option<Cow<'a, str>>, Reason> {
     match text(json) {
         Some(ip) if ip.is_empty() => Ok(None),
         Some(ip) if is_address(&ip) => Ok(Some(ip)),
-        other => Err(Reason::Address { place: place.to_string(), found: quote(other.as_deref().unwrap_or(json)) }),
+        other => {
+            Err(Reason::Address { location: location.to_string(), found: quote(other.as_deref().unwrap_or(json)) })
+        }
     }
 }
 
-/// The name of a rejected endpoint.
+/// Returns the name of a rejected endpoint: its address if readable, else its key or index.
 pub(super) fn name(key: Key<'_>, field: Option<&str>) -> String {
     let readable = |name: &Cow<'_, str>| !name.is_empty();
     let name = key.name().filter(readable).or_else(|| text(field?).filter(readable));
     match (name, key) {
         (Some(name), _) => quote(&name),
         (None, Key::Name(json)) => quote(json),
-        (None, Key::Position(index)) => format!("[{index}]"),
+        (None, Key::Index(index)) => format!("[{index}]"),
     }
 }
 
-/// `EndpointIP` of a rejected endpoint, wherever it is: the first error may come before it.
+/// Returns the JSON of `EndpointIP` of a rejected endpoint, also when the first error comes before the field.
 pub(super) fn own_address(json: &str) -> Option<&str> {
     let mut found = OwnAddress { json: None };
-    // What is not an object has no fields.
+    // A value that is not an object has no fields; the endpoint is rejected either way.
     let _ = Object(&mut found).deserialize(&mut serde_json::Deserializer::from_str(json));
     found.json
 }
 
-/// The field `EndpointIP` alone.
+/// Reads the field `EndpointIP` and ignores the others.
 struct OwnAddress<'a> {
     json: Option<&'a str>,
 }

@@ -1,6 +1,6 @@
 //! One endpoint of a body: its address, its services and their entries, or the reason why it is rejected.
 //!
-//! An endpoint is read in one pass, by one [`ReadMember`] for each level. The first error ends it. serde's errors are
+//! An endpoint is read in one pass, by one [`ReadMember`] for each level, up to the first error. serde's errors are
 //! text, so the [`Reason`] is stored beside them, in the [`Context`] that all levels share.
 
 use std::borrow::Cow;
@@ -42,14 +42,14 @@ pub(super) fn endpoint<'a>(
         let ip = endpoint_ip(key, field)?;
         for (service_ip, entries) in &services {
             merge::check(&ip, service_ip, entries)
-                .map_err(|field| Reason::Overflow { place: Location::Service { service_ip }.to_string(), field })?;
+                .map_err(|field| Reason::Overflow { location: Location::Service { service_ip }.to_string(), field })?;
         }
         Ok((ip, services))
     };
     accept().map_err(|reason| Rejected { endpoint: name(key, own_address(json)), reason })
 }
 
-/// What the levels of an endpoint share.
+/// State that the levels of an endpoint share.
 struct Context<'l> {
     limits: &'l Limits,
     /// Why the endpoint is rejected.
@@ -57,7 +57,7 @@ struct Context<'l> {
 }
 
 impl Context<'_> {
-    /// Rejects the endpoint. Of several reasons the first counts: it is the innermost, where the error was found.
+    /// Rejects the endpoint. The first reason is kept: it comes from the innermost level, where the error is.
     fn reject<E: Error>(&mut self, reason: Reason) -> E {
         self.reason.get_or_insert(reason);
         E::custom("rejected")
@@ -109,9 +109,9 @@ impl<'a> ReadMember<'a> for ServiceMembers<'a, '_, '_> {
         let vacant = match self.services.entry(ip) {
             Entry::Vacant(vacant) => vacant,
             Entry::Occupied(first) => {
-                return Err(self
-                    .context
-                    .reject(Reason::Duplicate { place: Location::Service { service_ip: first.key() }.to_string() }));
+                return Err(self.context.reject(Reason::Duplicate {
+                    location: Location::Service { service_ip: first.key() }.to_string(),
+                }));
             }
         };
         let ip = vacant.key();
@@ -158,20 +158,20 @@ impl<'a> ReadMember<'a> for EntryMembers<'a, '_, '_, '_> {
         if self.entries.len() == limit {
             return Err(self
                 .context
-                .reject(Reason::TooManyProviders { place: Location::Service { service_ip }.to_string(), limit }));
+                .reject(Reason::TooManyProviders { location: Location::Service { service_ip }.to_string(), limit }));
         }
         let vacant = match self.entries.entry(ip) {
             Entry::Vacant(vacant) => vacant,
             Entry::Occupied(first) => {
-                let place = Location::Entry { service_ip, ip: first.key() };
-                return Err(self.context.reject(Reason::Duplicate { place: place.to_string() }));
+                let location = Location::Entry { service_ip, ip: first.key() };
+                return Err(self.context.reject(Reason::Duplicate { location: location.to_string() }));
             }
         };
-        let place = Location::Entry { service_ip, ip: vacant.key() };
-        let mut entry = EntryFields { context: self.context, place, counters: Counters::default() };
+        let location = Location::Entry { service_ip, ip: vacant.key() };
+        let mut entry = EntryFields { context: self.context, location, counters: Counters::default() };
         let read = map.next_value_seed(Object(&mut entry));
         let counters = entry.counters;
-        read.map_err(|error| self.context.reject(shape(place, &error)))?;
+        read.map_err(|error| self.context.reject(shape(location, &error)))?;
         vacant.insert(counters);
         Ok(())
     }
@@ -180,7 +180,7 @@ impl<'a> ReadMember<'a> for EntryMembers<'a, '_, '_, '_> {
 /// The fields of an entry.
 struct EntryFields<'s, 'c, 'l> {
     context: &'c mut Context<'l>,
-    place: Location<'s>,
+    location: Location<'s>,
     counters: Counters,
 }
 
@@ -194,12 +194,12 @@ impl<'a> ReadMember<'a> for EntryFields<'_, '_, '_> {
             _ => return map.next_value::<IgnoredAny>().map(drop),
         };
         let json = map.next_value::<&RawValue>()?.get();
-        let invalid = || Reason::Counter { place: self.place.to_string(), field, found: quote(json) };
+        let invalid = || Reason::Counter { location: self.location.to_string(), field, found: quote(json) };
         *slot = self.context.check(counter(json).ok_or_else(invalid))?;
         Ok(())
     }
 }
 
-fn shape(place: Location<'_>, error: &impl fmt::Display) -> Reason {
-    Reason::Shape { place: place.to_string(), found: cut(&error.to_string(), MESSAGE_LENGTH) }
+fn shape(location: Location<'_>, error: &impl fmt::Display) -> Reason {
+    Reason::Shape { location: location.to_string(), found: cut(&error.to_string(), MESSAGE_LENGTH) }
 }

@@ -1,13 +1,13 @@
-//! Where in a body an error is, and how much of the body it quotes.
+//! The location of an error in an endpoint, and the length of its quotations.
 
 use std::fmt;
 
 use super::MAX_ADDRESS_LENGTH;
 
-/// How much of a text from the body an error quotes, in characters.
+/// Characters of a text from the body that an error quotes.
 const QUOTE_LENGTH: usize = MAX_ADDRESS_LENGTH;
 
-/// How much of a message of the JSON parser an error keeps, in characters: the message quotes text from the body.
+/// Characters of a JSON parser's message that an error keeps: the message quotes text from the body.
 pub(super) const MESSAGE_LENGTH: usize = 2 * QUOTE_LENGTH;
 
 /// A value in an endpoint.
@@ -43,12 +43,12 @@ impl fmt::Display for Location<'_> {
     }
 }
 
-/// The start of a text from the body, for an error.
+/// Truncates a text from the body for an error.
 pub(super) fn quote(text: &str) -> String {
     cut(text, QUOTE_LENGTH)
 }
 
-/// The first characters of a text, with an ellipsis when it is longer.
+/// Truncates a text to `length` characters, with an ellipsis when it is longer.
 pub(super) fn cut(text: &str, length: usize) -> String {
     match text.char_indices().nth(length) {
         Some((end, _)) => format!("{}…", &text[..end]),

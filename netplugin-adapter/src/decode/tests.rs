@@ -1,4 +1,4 @@
-//! What the decoder makes of bodies from good to broken: an endpoint is read alone as among others, whatever those are.
+//! Properties of the decoder on generated bodies, valid and damaged: an endpoint gives the same alone as among others.
 
 use proptest::prelude::*;
 use serde_json::value::RawValue;
@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::stats::ServiceStats;
 use crate::{decode, points};
 
-/// JSON from good to broken: a value, or a piece that is none.
+/// JSON values, and texts that are not.
 const ODD: &[&str] = &[
     "null",
     "true",
@@ -78,7 +78,7 @@ fn object(key: impl Strategy<Value = String>, value: impl Strategy<Value = Strin
     })
 }
 
-/// Mostly `usual`, sometimes anything.
+/// Mostly `usual`, sometimes a value from [`ODD`].
 fn mostly(usual: impl Strategy<Value = String> + 'static) -> impl Strategy<Value = String> {
     prop_oneof![30 => usual, 1 => odd()]
 }
@@ -138,19 +138,19 @@ fn points_of(stats: &ServiceStats) -> Points {
     points(stats).map(point).collect()
 }
 
-/// The points and the reasons that the endpoints of a body give one by one, each in a body of its own.
+/// The points and the reasons of the endpoints of a body, each decoded in a body of its own.
 fn one_by_one(body: &str, limits: &Limits) -> (Points, Vec<Reason>) {
     let (mut all, mut reasons, mut seen) = (Vec::new(), Vec::new(), Vec::new());
     let walked = members(body, |key, json| {
         let alone = match key {
             Key::Name(name) => format!("{{{name}:{json}}}"),
-            Key::Position(_) => format!("[{json}]"),
+            Key::Index(_) => format!("[{json}]"),
         };
         let stats = decode(alone.as_bytes(), limits).expect("a body of one endpoint");
         reasons.extend(stats.rejected().iter().map(|rejected| rejected.reason.clone()));
         if let Some(ip) = stats.endpoint_ips().next() {
             if seen.contains(&ip.to_owned()) {
-                reasons.push(Reason::Duplicate { place: "the endpoint".to_owned() });
+                reasons.push(Reason::Duplicate { location: "the endpoint".to_owned() });
             } else {
                 seen.push(ip.to_owned());
                 all.extend(points_of(&stats));
@@ -216,7 +216,7 @@ proptest! {
 }
 
 #[test]
-fn a_rejected_endpoint_leaves_nothing_behind() {
+fn a_rejected_endpoint_takes_no_memory() {
     let body =
         r#"{"a":{"SvcStats":{"s":{"ProvStats":{"p":{},"q":{}}},"t":{"ProvStats":{"q":{},"r":{"BytesIn":-1}}}}}}"#;
     let stats = decode(body.as_bytes(), &Limits::default()).expect("a body of objects");

@@ -1,43 +1,43 @@
-//! The counters of a node as bytes, and back.
+//! The saved form of a node's counters.
 //!
 //! ```text
-//! saved    := version:u8 last? unread endpoint*       a node never seen has a `known` of 0 and nothing more
+//! saved    := version:u8 last? unread endpoint*       `known` is 0 before the first scrape, and nothing follows
 //! last     := known:u8 time:number
 //! unread   := count:number text*
-//! endpoint := text count:number service*              begun by the count of endpoints
+//! endpoint := text count:number service*              the first one follows the count of endpoints
 //! service  := text count:number entry*
 //! entry    := text bytes_in bytes_out packets_in packets_out age
 //! text     := length:number byte*
 //! number   := seven bits a byte, the lowest first, the highest bit set on all but the last
 //! ```
 //!
-//! `age` is how long before `last` an entry was seen: 0 for most. The addresses of a level rise: what is in another
-//! order was not written here. Checksums are the log's part.
+//! `age` is the time between the entry's last scrape and `last`: 0 for a present entry. The addresses of a level rise;
+//! another order is an error. The log that stores the bytes has the checksums.
 
-use super::{NodeCounters, Remembered};
+use super::{Baseline, NodeCounters};
 use crate::decode::is_address;
 use crate::stats::Counters;
 use crate::tree::{MAX_SIZE, Tree};
 
 const VERSION: u8 = 1;
 
-/// Why bytes are no saved counters. Nothing is restored in part.
+/// Why bytes cannot be loaded as saved counters. Nothing is loaded in part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CountersError {
-    /// Whole, but not what was saved.
-    #[error("the saved counters of the node are inconsistent: {what}")]
+    /// The bytes are complete, but contradict the format.
+    #[error("the saved counters of the node are inconsistent: {problem}")]
     Inconsistent {
-        /// What is wrong.
-        what: &'static str,
+        /// The contradiction, and what is expected instead.
+        problem: &'static str,
     },
-    /// They end too early.
-    #[error("the saved counters of the node are cut short at `{field}`")]
+    /// The bytes end too early.
+    #[error("the saved counters of the node end before `{field}`, expected more bytes")]
     Truncated {
-        /// What was to be read.
+        /// The field that is missing.
         field: &'static str,
     },
-    /// Written by another version of this crate.
+    /// The bytes have the format of another version of this crate.
     #[error("the saved counters of the node have version {found}, this build reads version {}", VERSION)]
     Version {
         /// The version found.
@@ -46,7 +46,7 @@ pub enum CountersError {
 }
 
 impl NodeCounters {
-    /// Appends the state as bytes for [`load`](Self::load). The same state gives the same bytes.
+    /// Appends the state as bytes for [`load`](Self::load). Equal states give equal bytes.
     pub fn save(&self, out: &mut Vec<u8>) {
         out.push(VERSION);
         let Some(last) = self.last else { return out.push(0) };
@@ -63,10 +63,10 @@ impl NodeCounters {
             for service in endpoint.services() {
                 push_text(service.ip, out);
                 push_number(service.len() as u64, out);
-                for (ip, remembered) in service.entries() {
+                for (ip, baseline) in service.entries() {
                     push_text(ip, out);
-                    let Counters { bytes_in, bytes_out, packets_in, packets_out } = remembered.counters;
-                    let age = last.saturating_sub(remembered.seen);
+                    let Counters { bytes_in, bytes_out, packets_in, packets_out } = baseline.counters;
+                    let age = last.saturating_sub(baseline.seen);
                     for number in [bytes_in, bytes_out, packets_in, packets_out, age] {
                         push_number(number, out);
                     }
@@ -75,14 +75,14 @@ impl NodeCounters {
         }
     }
 
-    /// What [`save`](Self::save) wrote. Takes memory in proportion to the bytes, whatever they say.
+    /// Loads the bytes that [`save`](Self::save) wrote. Memory is proportional to their number, whatever they contain.
     ///
     /// # Errors
     ///
-    /// [`CountersError`] when the bytes are anything else, or more than was saved.
+    /// [`CountersError`] when the bytes are truncated, have another format, or are followed by others.
     pub fn load(bytes: &[u8]) -> Result<Self, CountersError> {
         if bytes.len() > MAX_SIZE {
-            return Err(CountersError::Inconsistent { what: "there are more bytes than a node has" });
+            return Err(CountersError::Inconsistent { problem: "more than 4 GiB, expected the counters of one node" });
         }
         let mut saved = Saved { bytes };
         let version = saved.byte("version")?;
@@ -92,12 +92,12 @@ impl NodeCounters {
         let counters = match saved.byte("known")? {
             0 => Self::default(),
             1 => saved.known()?,
-            _ => return Err(CountersError::Inconsistent { what: "a node is neither known nor new" }),
+            _ => return Err(CountersError::Inconsistent { problem: "`known` is neither 0 nor 1" }),
         };
         if saved.bytes.is_empty() {
             Ok(counters)
         } else {
-            Err(CountersError::Inconsistent { what: "bytes are left over" })
+            Err(CountersError::Inconsistent { problem: "bytes after the end" })
         }
     }
 }
@@ -115,7 +115,7 @@ fn push_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// What is left to read.
+/// The bytes that are still to be read.
 struct Saved<'b> {
     bytes: &'b [u8],
 }
@@ -134,12 +134,12 @@ impl<'b> Saved<'b> {
         Ok(NodeCounters { last: Some(last), unread, entries })
     }
 
-    fn endpoint(&mut self, ip: &str, last: u64, tree: &mut Tree<Remembered>) -> Result<(), CountersError> {
+    fn endpoint(&mut self, ip: &str, last: u64, tree: &mut Tree<Baseline>) -> Result<(), CountersError> {
         tree.open_endpoint(ip);
         self.each("services", |saved, ip| saved.service(ip, last, tree))
     }
 
-    fn service(&mut self, ip: &str, last: u64, tree: &mut Tree<Remembered>) -> Result<(), CountersError> {
+    fn service(&mut self, ip: &str, last: u64, tree: &mut Tree<Baseline>) -> Result<(), CountersError> {
         tree.open_service(ip);
         self.each("entries", |saved, ip| {
             let counters = Counters {
@@ -149,13 +149,15 @@ impl<'b> Saved<'b> {
                 packets_out: saved.number("packets_out")?,
             };
             let age = saved.number("age")?;
-            let seen = last.checked_sub(age).ok_or(CountersError::Inconsistent { what: "an entry is too old" })?;
-            tree.push_entry(ip, Remembered { counters, seen });
+            let seen = last
+                .checked_sub(age)
+                .ok_or(CountersError::Inconsistent { problem: "an age exceeds the time of the last scrape" })?;
+            tree.push_entry(ip, Baseline { counters, seen });
             Ok(())
         })
     }
 
-    /// A count and as many items, each of which begins with an address above the one before.
+    /// Reads a count and as many items, each of which begins with an address above the last one.
     fn each(
         &mut self,
         field: &'static str,
@@ -165,7 +167,7 @@ impl<'b> Saved<'b> {
         for _ in 0..self.number(field)? {
             let ip = self.address()?;
             if ip <= before {
-                return Err(CountersError::Inconsistent { what: "addresses do not rise" });
+                return Err(CountersError::Inconsistent { problem: "addresses are not in ascending order" });
             }
             item(self, ip)?;
             before = ip;
@@ -179,7 +181,7 @@ impl<'b> Saved<'b> {
         let (text, rest) = self.bytes.split_at_checked(length).ok_or(CountersError::Truncated { field: "address" })?;
         self.bytes = rest;
         let address = str::from_utf8(text).ok().filter(|text| is_address(text));
-        address.ok_or(CountersError::Inconsistent { what: "an address is none" })
+        address.ok_or(CountersError::Inconsistent { problem: "an address is empty, too long or not visible ASCII" })
     }
 
     fn number(&mut self, field: &'static str) -> Result<u64, CountersError> {
@@ -195,7 +197,7 @@ impl<'b> Saved<'b> {
                 return Ok(number);
             }
         }
-        Err(CountersError::Inconsistent { what: "a number has too many bytes" })
+        Err(CountersError::Inconsistent { problem: "a number is not minimal or exceeds 64 bits" })
     }
 
     fn byte(&mut self, field: &'static str) -> Result<u8, CountersError> {

@@ -1,6 +1,6 @@
-//! What needs a smaller memory than the real one: forgetting. The rest is in the crate's integration tests.
+//! Retention of absent entries, with shorter times than the real ones. The other rules are in the integration tests.
 
-use super::{Memory, NodeCounters};
+use super::{NodeCounters, Retention};
 use crate::limits::Limits;
 use crate::{decode, decode::is_address};
 
@@ -11,10 +11,10 @@ fn body(entries: &[(&str, u64)]) -> String {
 }
 
 /// The increases of a scrape by provider.
-fn observe(counters: &mut NodeCounters, memory: Memory, at: u64, entries: &[(&str, u64)]) -> Vec<(String, u64)> {
+fn observe(counters: &mut NodeCounters, retention: Retention, at: u64, entries: &[(&str, u64)]) -> Vec<(String, u64)> {
     let stats = decode(body(entries).as_bytes(), &Limits::default()).expect("a good body");
     let mut seen = Vec::new();
-    counters.observe_within(memory, at, &stats, |increase| {
+    counters.observe_within(retention, at, &stats, |increase| {
         assert!(is_address(increase.provider_ip));
         seen.push((increase.provider_ip.to_owned(), increase.bytes_in));
     });
@@ -26,45 +26,45 @@ fn of(provider: &str, bytes: u64) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn an_entry_is_remembered_for_less_than_the_time_and_then_new() {
-    let memory = Memory { forget_after: 100, max_absent: 10 };
-    let table = [("just remembered", 109, 5), ("just forgotten", 110, 25)];
+fn an_absent_entry_is_kept_for_less_than_the_time_and_then_new() {
+    let retention = Retention { forget_after: 100, max_absent: 10 };
+    let table = [("just kept", 109, 5), ("just dropped", 110, 25)];
     for (name, absent_at, expected) in table {
         let mut counters = NodeCounters::default();
-        observe(&mut counters, memory, 10, &[("p", 20), ("q", 0)]);
-        assert_eq!(observe(&mut counters, memory, absent_at, &[("q", 0)]), []);
-        assert_eq!(observe(&mut counters, memory, 500, &[("p", 25), ("q", 0)]), of("p", expected), "{name}");
+        observe(&mut counters, retention, 10, &[("p", 20), ("q", 0)]);
+        assert_eq!(observe(&mut counters, retention, absent_at, &[("q", 0)]), []);
+        assert_eq!(observe(&mut counters, retention, 500, &[("p", 25), ("q", 0)]), of("p", expected), "{name}");
     }
 }
 
 #[test]
-fn an_entry_that_no_scrape_missed_goes_on_however_long_ago_that_was() {
-    let memory = Memory { forget_after: 100, max_absent: 10 };
+fn an_entry_of_the_last_scrape_continues_however_long_ago_that_was() {
+    let retention = Retention { forget_after: 100, max_absent: 10 };
     let mut counters = NodeCounters::default();
-    observe(&mut counters, memory, 10, &[("p", 20)]);
-    assert_eq!(observe(&mut counters, memory, 100_000, &[("p", 25)]), of("p", 5));
+    observe(&mut counters, retention, 10, &[("p", 20)]);
+    assert_eq!(observe(&mut counters, retention, 100_000, &[("p", 25)]), of("p", 5));
 }
 
 #[test]
-fn of_too_many_absent_entries_the_oldest_are_forgotten_and_of_one_age_the_first() {
-    let memory = Memory { forget_after: 1000, max_absent: 2 };
+fn of_too_many_absent_entries_the_oldest_are_dropped_and_of_one_age_the_first() {
+    let retention = Retention { forget_after: 1000, max_absent: 2 };
     let mut counters = NodeCounters::default();
     let all: [(&str, u64); 4] = [("a", 1), ("b", 2), ("c", 3), ("d", 4)];
-    observe(&mut counters, memory, 10, &all);
-    // `b` goes last; of `a`, `c` and `d` one is too many, and `a` comes first.
-    observe(&mut counters, memory, 20, &all[1..2]);
+    observe(&mut counters, retention, 10, &all);
+    // `b` is absent last. Of `a`, `c` and `d` one is too many, and `a` is the first.
+    observe(&mut counters, retention, 20, &all[1..2]);
     assert_eq!(counters.entry_count(), 3);
-    observe(&mut counters, memory, 30, &[]);
+    observe(&mut counters, retention, 30, &[]);
     assert_eq!(counters.entry_count(), 2);
     let back: Vec<(String, u64)> = [("a", 2), ("b", 1), ("c", 4)].map(|(ip, bytes)| (ip.to_owned(), bytes)).to_vec();
-    assert_eq!(observe(&mut counters, memory, 40, &[("a", 2), ("b", 3), ("c", 4), ("d", 4)]), back);
+    assert_eq!(observe(&mut counters, retention, 40, &[("a", 2), ("b", 3), ("c", 4), ("d", 4)]), back);
 }
 
 #[test]
-fn entries_that_are_there_are_not_counted_as_absent() {
-    let memory = Memory { forget_after: 1000, max_absent: 0 };
+fn present_entries_are_not_counted_as_absent() {
+    let retention = Retention { forget_after: 1000, max_absent: 0 };
     let mut counters = NodeCounters::default();
-    observe(&mut counters, memory, 10, &[("a", 1), ("b", 2)]);
-    assert_eq!(observe(&mut counters, memory, 20, &[("a", 3), ("b", 2)]), of("a", 2));
+    observe(&mut counters, retention, 10, &[("a", 1), ("b", 2)]);
+    assert_eq!(observe(&mut counters, retention, 20, &[("a", 3), ("b", 2)]), of("a", 2));
     assert_eq!(counters.entry_count(), 2);
 }

@@ -1,4 +1,4 @@
-//! The bodies that the cluster's programs answer, as their Go prints them.
+//! The answers of the cluster's programs, as their Go code encodes them.
 
 use std::io::Write as _;
 
@@ -9,14 +9,14 @@ use super::layout::{Endpoint, Layout, Provider, Service, Use};
 use super::settings::Shape;
 use super::truth::Counts;
 
-/// Netplugin's port in etcd, which is not that of its statistics.
+/// Netplugin's port in etcd. Its statistics have another port.
 const AGENT_PORT: u16 = 9002;
 
-/// About what an entry takes, to ask for memory once.
+/// The approximate size of an entry, for one allocation of the body.
 const ENTRY_BYTES: usize = 130;
 
 impl Cluster {
-    /// A node's answer to `GET /svcstats`; `None` while it is away.
+    /// Returns a node's answer to `GET /svcstats`; `None` while the node is absent.
     #[must_use]
     pub fn svcstats(&self, node: usize) -> Option<Vec<u8>> {
         if !self.is_present(node) {
@@ -28,25 +28,25 @@ impl Cluster {
         };
         let mut body = Vec::with_capacity(ENTRY_BYTES * 4 * self.settings.endpoints / self.layout.nodes);
         body.push(open);
-        for (place, endpoint) in self.layout.endpoints_of(node) {
+        for (index, endpoint) in self.layout.endpoints_of(node) {
             separate(&mut body, open);
             if self.settings.shape == Shape::Map {
-                // Writing into memory cannot fail; so everywhere here.
+                // Writing into memory cannot fail, here and below.
                 let _ = write!(body, r#""{}":"#, endpoint.ip);
             }
-            self.endpoint(place, endpoint, &mut body);
+            self.endpoint(index, endpoint, &mut body);
         }
         body.push(close);
         Some(body)
     }
 
-    /// Netmaster's answer to `GET /api/v1/serviceLBs/`.
+    /// Returns Netmaster's answer to `GET /api/v1/serviceLBs/`.
     #[must_use]
     pub fn netmaster_services(&self) -> Vec<u8> {
         Value::from_iter(self.layout.services.iter().map(config)).to_string().into_bytes()
     }
 
-    /// Netmaster's answer to `GET /api/v1/inspect/serviceLBs/<tenant>:<name>/`; `None` of an unknown service.
+    /// Returns Netmaster's answer to `GET /api/v1/inspect/serviceLBs/<tenant>:<name>/`; `None` for an unknown service.
     #[must_use]
     pub fn netmaster_inspect(&self, tenant: &str, name: &str) -> Option<Vec<u8>> {
         let service = self.layout.services.iter().find(|one| one.tenant == tenant && one.name == name)?;
@@ -59,7 +59,7 @@ impl Cluster {
         Some(json!({ "Config": config(service), "Oper": operation }).to_string().into_bytes())
     }
 
-    /// etcd's answer to `GET /v2/keys/contiv.io/service/netplugin/?recursive=true&sorted=true`: who is there.
+    /// Returns etcd's answer to `GET /v2/keys/contiv.io/service/netplugin/?recursive=true&sorted=true`: present nodes.
     #[must_use]
     pub fn etcd_nodes(&self) -> Vec<u8> {
         let directory = "/contiv.io/service/netplugin";
@@ -76,14 +76,14 @@ impl Cluster {
             .into_bytes()
     }
 
-    fn endpoint(&self, place: usize, endpoint: &Endpoint, body: &mut Vec<u8>) {
+    fn endpoint(&self, index: usize, endpoint: &Endpoint, body: &mut Vec<u8>) {
         let _ = write!(
             body,
             r#"{{"EndpointIP":"{}","VrfName":"default","PortStats":{},"SvcStats":{{"#,
             endpoint.ip,
             Datapath(Counts::default())
         );
-        for (one, entries) in self.traffic.uses(place, endpoint) {
+        for (one, entries) in self.traffic.uses(index, endpoint) {
             separate(body, b'{');
             self.service(endpoint, one, entries, body);
         }
@@ -99,10 +99,10 @@ impl Cluster {
             Datapath(Counts::default())
         );
         entry(&endpoint.ip, entries[0], body);
-        for (&(place, from), counts) in one.providers.iter().zip(&entries[1..]) {
+        for (&(provider, from), counts) in one.providers.iter().zip(&entries[1..]) {
             if from <= self.tick() {
                 body.push(b',');
-                entry(&service.providers[place].ip, *counts, body);
+                entry(&service.providers[provider].ip, *counts, body);
             }
         }
         body.extend_from_slice(b"}}");
@@ -114,7 +114,7 @@ fn entry(ip: &str, counts: Counts, body: &mut Vec<u8>) {
     let _ = write!(body, r#""{ip}":{{"ProviderIP":"{ip}","ServiceIP":"","ServiceVrf":"",{datapath:#}}}"#);
 }
 
-/// Netplugin's type of this name: in braces, or with `#` its fields alone, as Go inlines them.
+/// Netplugin's type `Datapath`: in braces, or with `#` its fields alone, as Go inlines an embedded struct.
 struct Datapath(Counts);
 
 impl std::fmt::Display for Datapath {

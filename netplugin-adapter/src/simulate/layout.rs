@@ -1,15 +1,15 @@
-//! What does not change in a cluster: who is there, with which addresses, and who may talk to whom.
+//! The constant part of a cluster: nodes, services, providers and clients with their addresses and flows.
 //!
-//! The networks are those of the seed: services in 100.1.0.0/16, providers in 10.0.0.0/8, clients in 11.0.0.0/8.
+//! The networks are those of Contiv's demo: services in 100.1.0.0/16, providers in 10.0.0.0/8, clients in 11.0.0.0/8.
 
 use std::net::Ipv4Addr;
 
 use super::random::Random;
 use super::settings::Settings;
 
-/// Flows that are not there from the beginning: one in so many …
+/// One flow in so many is installed late.
 const LATE_ONE_IN: u64 = 8;
-/// … and then they begin within so many ticks.
+/// The latest tick at which a late flow is installed.
 const LATE_TICKS: u64 = 32;
 
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ pub(super) struct Endpoint {
 #[derive(Debug, Clone)]
 pub(super) struct Use {
     pub(super) service: usize,
-    /// The providers' places in the service, each with the tick from which on its entry is there.
+    /// The indexes of the providers in the service, each with the first tick of its entry.
     pub(super) providers: Vec<(usize, u64)>,
 }
 
@@ -68,7 +68,7 @@ impl Layout {
         after(self.first_node, node)
     }
 
-    /// A node's clients with their places: the clients are dealt out to the nodes in turn.
+    /// Returns a node's clients with their indexes. The clients are distributed over the nodes round robin.
     pub(super) fn endpoints_of(&self, node: usize) -> impl Iterator<Item = (usize, &Endpoint)> {
         self.endpoints.iter().enumerate().skip(node).step_by(self.nodes)
     }
@@ -82,8 +82,8 @@ fn services(settings: &Settings, nodes: usize, random: &mut Random) -> Vec<Servi
             1 => ("app-db".to_owned(), "db".to_owned()),
             _ => (format!("svc-{number}"), format!("tier-{number}")),
         };
-        let provider = |place: usize| Provider {
-            ip: after(Ipv4Addr::new(10, 1, 1, 1), number * providers + place).to_string(),
+        let provider = |index: usize| Provider {
+            ip: after(Ipv4Addr::new(10, 1, 1, 1), number * providers + index).to_string(),
             node: usize::try_from(random.below(nodes as u64)).unwrap_or_default(),
         };
         let ip = after(Ipv4Addr::new(100, 1, 1, 3), number).to_string();
@@ -93,12 +93,12 @@ fn services(settings: &Settings, nodes: usize, random: &mut Random) -> Vec<Servi
 }
 
 fn uses(settings: &Settings, services: &[Service], random: &mut Random) -> Vec<Use> {
-    let first = place(random, services.len());
+    let first = index(random, services.len());
     let count = settings.services_per_endpoint.min(services.len());
     let mut one = |number: usize| {
         let service = (first + number) % services.len();
         let providers = services[service].providers.len();
-        let (first, count) = (place(random, providers), 1 + place(random, 2).min(providers - 1));
+        let (first, count) = (index(random, providers), 1 + index(random, 2).min(providers - 1));
         let providers = (0..count).map(|number| {
             let late = if random.once_in(LATE_ONE_IN) { 1 + random.below(LATE_TICKS) } else { 0 };
             ((first + number) % providers, late)
@@ -108,11 +108,11 @@ fn uses(settings: &Settings, services: &[Service], random: &mut Random) -> Vec<U
     (0..count).map(&mut one).collect()
 }
 
-fn place(random: &mut Random, count: usize) -> usize {
+fn index(random: &mut Random, count: usize) -> usize {
     usize::try_from(random.below(count as u64)).unwrap_or_default()
 }
 
-/// The address so many places after `first`.
-fn after(first: Ipv4Addr, places: usize) -> Ipv4Addr {
-    Ipv4Addr::from_bits(first.to_bits().wrapping_add(u32::try_from(places).unwrap_or(u32::MAX)))
+/// Returns the address at this offset from `first`.
+fn after(first: Ipv4Addr, offset: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(first.to_bits().wrapping_add(u32::try_from(offset).unwrap_or(u32::MAX)))
 }

@@ -1,6 +1,6 @@
-//! The source of all chance: one number decides everything.
+//! The seeded random generator of the simulation.
 
-/// SplitMix64: small, and every seed is a good one.
+/// SplitMix64: small, and suitable for every seed.
 #[derive(Debug, Clone)]
 pub(super) struct Random(u64);
 
@@ -16,12 +16,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`; 0 if there is none.
+    /// Returns a number below `bound`; 0 for a bound of 0.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.draw() % bound.max(1)
     }
 
-    /// True once in so many times; never for 0.
+    /// Returns true once in `times` calls on average; never for 0.
     pub(super) fn once_in(&mut self, times: u64) -> bool {
         times > 0 && self.below(times) == 0
     }

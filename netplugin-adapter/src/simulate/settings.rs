@@ -1,33 +1,33 @@
-//! How large the cluster is and what goes wrong in it.
+//! The size of a simulated cluster and its failures.
 
 use std::net::Ipv4Addr;
 
-/// What a [`Cluster`](super::Cluster) is made from. The default is a small one in which everything happens.
+/// The settings of a [`Cluster`](super::Cluster). The default is a small cluster in which every event occurs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Decides all that is left to chance. Default 7.
+    /// The seed of all randomness. Default 7.
     pub seed: u64,
-    /// Nodes, at least 1 and at most 65 536. Default 3.
+    /// Number of nodes, at least 1 and at most 65 536. Default 3.
     pub nodes: usize,
     /// The address of the first node; the others follow it. Default 192.168.2.10.
     pub first_node: Ipv4Addr,
-    /// Services, at least 1 and at most 65 536. Default 3.
+    /// Number of services, at least 1 and at most 65 536. Default 3.
     pub services: usize,
     /// Providers of each service, at least 1 and at most 1 000. Default 4.
     pub providers: usize,
-    /// Clients in all, at most 1 000 000; spread over the nodes evenly. Default 12.
+    /// Number of clients, at most 1 000 000, distributed evenly over the nodes. Default 12.
     pub endpoints: usize,
-    /// Services that a client talks to, each through one or two providers. Default 2, never more than there are.
+    /// Services that a client uses, each through one or two providers. Default 2, at most the number of services.
     pub services_per_endpoint: usize,
     /// The form of a node's answer. Default [`Shape::Map`].
     pub shape: Shape,
-    /// One entry in so many is installed again in a tick; 0 is never. Default 200.
+    /// One entry in so many is reinstalled in a tick; 0 for none. Default 200.
     pub reinstall_one_in: u64,
-    /// One node in so many restarts in a tick; 0 is never. Default 100.
+    /// One node in so many restarts in a tick; 0 for none. Default 100.
     pub restart_one_in: u64,
-    /// One node in so many goes away in a tick, never the last one; 0 is never. Default 150.
+    /// One node in so many leaves in a tick, never the last one; 0 for none. Default 150.
     pub leave_one_in: u64,
-    /// The service that gets too much traffic for a while. Default the first, from tick 13 on.
+    /// A service with periods of excess traffic. Default the first, from tick 13 on.
     pub anomaly: Option<Anomaly>,
 }
 
@@ -50,16 +50,16 @@ impl Default for Settings {
     }
 }
 
-/// A service whose traffic is a multiple of the usual, again and again.
+/// A periodic multiplication of one service's traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Anomaly {
-    /// Which service, from 0. Default 0.
+    /// The index of the service, from 0. Default 0.
     pub service: usize,
-    /// Ticks before it: in each turn, and before the first. Default 13.
+    /// Ticks of usual traffic before each anomaly. Default 13.
     pub calm: u64,
-    /// Ticks that it lasts. Default 3.
+    /// Ticks that the anomaly lasts. Default 3.
     pub ticks: u64,
-    /// How many times the usual traffic it is, at most 1 000. Default 8.
+    /// The factor of the traffic, at most 1 000. Default 8.
     pub factor: u64,
 }
 
@@ -70,7 +70,7 @@ impl Default for Anomaly {
 }
 
 impl Anomaly {
-    /// Whether it is on at `tick`.
+    /// Returns whether the anomaly is active at `tick`.
     #[must_use]
     pub fn is_on(&self, tick: u64) -> bool {
         tick % self.calm.saturating_add(self.ticks).max(1) >= self.calm

@@ -1,35 +1,36 @@
-//! What changes from tick to tick: counters, and which nodes are there.
+//! The part of a cluster that changes with each tick: counters, and the presence of nodes.
 //!
-//! The entries of a client's use of a service stand one after the other: its own first, then one for each provider, as
-//! the layout lists them.
+//! The entries of a client's use of a service are adjacent: its own first, then one for each provider, in the order of
+//! the layout.
 
 use super::layout::{Endpoint, Layout, Use};
 use super::random::Random;
 use super::settings::Settings;
 use super::truth::Counts;
 
-/// The most packets of an entry in a tick, and the smallest and largest packet.
+/// The largest number of packets of an entry in a tick.
 const MAX_PACKETS: u64 = 40;
+/// The smallest and the largest packet, in bytes.
 const SMALLEST_PACKET: u64 = 60;
 const LARGEST_PACKET: u64 = 1500;
-/// How many ticks a node is away at the longest.
+/// The longest absence of a node, in ticks.
 const LONGEST_ABSENCE: u64 = 12;
 
 #[derive(Debug, Clone)]
 pub(super) struct Traffic {
     random: Random,
     tick: u64,
-    /// For each node the tick at which it is there again; in the past if it is there.
+    /// For each node the tick of its return; in the past for a present node.
     back_at: Vec<u64>,
     entries: Vec<Counts>,
-    /// For each client where its entries begin.
+    /// For each client the index of its first entry.
     starts: Vec<usize>,
-    /// For each service all that ever went.
+    /// For each service its total traffic.
     pub(super) sent: Vec<Counts>,
 }
 
 impl Traffic {
-    /// Traffic that has just begun.
+    /// Creates the traffic at tick 0.
     pub(super) fn new(settings: &Settings, layout: &Layout) -> Self {
         let mut starts = Vec::with_capacity(layout.endpoints.len());
         let mut entries = 0;
@@ -45,7 +46,7 @@ impl Traffic {
             starts,
             sent: vec![Counts::default(); layout.services.len()],
         };
-        // Nothing is reset in the first tick: there is nothing yet.
+        // There is nothing to reset in the first tick.
         let calm = Settings { reinstall_one_in: 0, ..settings.clone() };
         (0..layout.nodes).for_each(|node| traffic.flow(&calm, layout, node, false));
         traffic
@@ -63,7 +64,7 @@ impl Traffic {
         self.tick += 1;
         let mut present = (0..layout.nodes).filter(|&node| self.is_present(node)).count();
         for node in 0..layout.nodes {
-            let was_away = self.back_at[node] > 0 && self.back_at[node] == self.tick;
+            let returns = self.back_at[node] > 0 && self.back_at[node] == self.tick;
             if self.back_at[node] > self.tick {
                 continue;
             }
@@ -72,18 +73,18 @@ impl Traffic {
                 present -= 1;
                 continue;
             }
-            let restarts = was_away || self.random.once_in(settings.restart_one_in);
+            let restarts = returns || self.random.once_in(settings.restart_one_in);
             self.flow(settings, layout, node, restarts);
         }
     }
 
-    /// A client's uses of services, each with its entries: its own, then those of its providers.
+    /// Returns a client's uses of services, each with its entries: its own, then those of its providers.
     pub(super) fn uses<'a>(
         &'a self,
-        place: usize,
+        index: usize,
         endpoint: &'a Endpoint,
     ) -> impl Iterator<Item = (&'a Use, &'a [Counts])> {
-        let mut start = self.starts[place];
+        let mut start = self.starts[index];
         endpoint.uses.iter().map(move |one| {
             let entries = &self.entries[start..start + one.entries()];
             start += one.entries();
@@ -91,14 +92,14 @@ impl Traffic {
         })
     }
 
-    /// One node's entries go on, or fall to 0.
+    /// Adds a tick of traffic to one node's entries, or resets them to 0.
     fn flow(&mut self, settings: &Settings, layout: &Layout, node: usize, restarts: bool) {
         let anomaly = settings.anomaly.filter(|anomaly| anomaly.is_on(self.tick));
-        for (place, endpoint) in layout.endpoints_of(node) {
-            let mut entry = self.starts[place];
+        for (index, endpoint) in layout.endpoints_of(node) {
+            let mut entry = self.starts[index];
             for one in &endpoint.uses {
-                let troubled = anomaly.filter(|anomaly| anomaly.service == one.service);
-                let factor = troubled.map_or(1, |anomaly| anomaly.factor.min(1_000));
+                let anomalous = anomaly.filter(|anomaly| anomaly.service == one.service);
+                let factor = anomalous.map_or(1, |anomaly| anomaly.factor.min(1_000));
                 for number in 0..one.entries() {
                     let counts = &mut self.entries[entry];
                     entry += 1;
@@ -116,13 +117,13 @@ impl Traffic {
 }
 
 impl Use {
-    /// The client's own and one for each provider.
+    /// Returns the number of entries: the client's own and one for each provider.
     fn entries(&self) -> usize {
         1 + self.providers.len()
     }
 }
 
-/// What an entry counts in a tick: what was sent under the client's own address, what was received under a provider's.
+/// Returns the traffic of an entry in a tick: sent in the client's own entry, received in a provider's.
 fn growth(random: &mut Random, own: bool, factor: u64) -> Counts {
     let packets = (1 + random.below(MAX_PACKETS)) * factor;
     let bytes = packets * (SMALLEST_PACKET + random.below(LARGEST_PACKET - SMALLEST_PACKET));

@@ -1,10 +1,10 @@
-//! What is true of the cluster, for tests: the merged points and everything ever sent.
+//! The expected results of a cluster, for tests: the merged points and the total traffic.
 //!
-//! The merge is written here a second time, from its rule and on the model, so that it can check the decoder.
+//! The merge is implemented a second time here, on the model, so that it can check the decoder.
 
 use super::Cluster;
 
-/// Four counters, of one entry or of many together.
+/// Four counters, of one entry or summed over many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Bytes that clients received.
@@ -18,7 +18,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Adds another. A simulation would have to run for centuries to leave 64 bits.
+    /// Adds other counters. A simulation would have to run for centuries to overflow 64 bits.
     pub(super) fn add(&mut self, other: Self) {
         self.bytes_in = self.bytes_in.wrapping_add(other.bytes_in);
         self.bytes_out = self.bytes_out.wrapping_add(other.bytes_out);
@@ -27,29 +27,29 @@ impl Counts {
     }
 }
 
-/// A point that a scrape of a node should give.
+/// A point that the scrape of a node is expected to give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TruePoint {
     /// The client.
     pub endpoint_ip: String,
     /// The service's virtual address.
     pub service_ip: String,
-    /// The provider, or the service's address for what cannot be told apart by provider.
+    /// The provider, or the service's address for traffic whose provider is not recorded.
     pub provider_ip: String,
     /// The cumulative counters.
     pub counts: Counts,
 }
 
 impl Cluster {
-    /// The points of a node, sorted by their addresses as text; none while it is away.
+    /// Returns the points of a node, sorted by their addresses as text; none while the node is absent.
     #[must_use]
     pub fn points(&self, node: usize) -> Vec<TruePoint> {
         let mut points = Vec::new();
         if !self.is_present(node) {
             return points;
         }
-        for (place, endpoint) in self.layout.endpoints_of(node) {
-            for (one, entries) in self.traffic.uses(place, endpoint) {
+        for (index, endpoint) in self.layout.endpoints_of(node) {
+            for (one, entries) in self.traffic.uses(index, endpoint) {
                 let service = &self.layout.services[one.service];
                 let point = |provider_ip: &str, counts| TruePoint {
                     endpoint_ip: endpoint.ip.clone(),
@@ -78,7 +78,7 @@ impl Cluster {
         points
     }
 
-    /// All traffic that ever went to and from a service, whatever counters were reset since; none of an unknown one.
+    /// Returns the total traffic of a service, regardless of resets; zero for an unknown service.
     #[must_use]
     pub fn sent(&self, service: usize) -> Counts {
         self.traffic.sent.get(service).copied().unwrap_or_default()

@@ -191,7 +191,7 @@ async fn a_service_that_is_refused_is_left_out_but_not_when_all_are() {
 async fn every_other_failure_fails_the_whole_and_is_named() {
     let inspections: [(&str, Reply, &str); 4] = [
         ("hangs", Reply::Hang, "no whole answer came in time"),
-        ("garbage", Reply::Body("<html>".to_owned()), "the body is no JSON"),
+        ("garbage", Reply::Body("<html>".to_owned()), "the body is not JSON"),
         ("another kind", Reply::Body("[]".to_owned()), "the body is not the inspection of a service"),
         ("too large", Reply::Body(" ".repeat(10_001)), "the answer is larger than contiv.max_body_bytes"),
     ];

@@ -110,3 +110,8 @@ pub use self::netmaster::{Inspection, NetmasterError, Provider, ServiceList, Ser
 pub use self::point::{Point, points, points_of};
 pub use self::record::{ScrapeRecord, encode_record};
 pub use self::stats::ServiceStats;
+
+/// The examples of the README run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

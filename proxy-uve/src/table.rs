@@ -14,31 +14,33 @@
 //! closed is late. So the same records give the same results at any speed, and after any restart. A partition that
 //! has gone quiet cannot move its own watermark: then the owner moves it with [`Table::advance`].
 //!
-//! *How a sample is applied:* its position is checked against the last one applied; payload decoded; key split; time
-//! checked against arrival and watermark; due windows closed; key turned into a slot; value added to the slot's cell in
-//! each lane's open window. At the close of a window: one pass over the slots, 64 at a time, counts the idle periods of
-//! every object, feeds detectors, and encodes results. Many samples at a time go the same way [by
+//! *How a sample is applied:* its payload is decoded; its position is compared with the last one applied, its time with
+//! its arrival and the watermark (`Progress`); due windows close; the key becomes a slot (`Slots`); the value is added to
+//! the slot's cell in the open window of each window column (`Columns`), and the slot to the objects with samples in that
+//! window (`Objects`). At the close of a window, one pass over the slots, 64 at a time, counts the idle periods of every
+//! object, feeds detectors, and encodes results (`ResultOutput`). Many samples at a time go the same way [by
 //! column](Table::ingest_batch), which is several times faster once the objects do not fit the caches.
 
 mod batch;
-mod bits;
 mod close;
+mod closing;
+mod columns;
 mod fate;
-mod group;
 mod identity;
 mod ingest;
-mod keys;
-mod lane;
 mod object;
+mod objects;
+mod output;
 mod plan;
+mod progress;
 mod results;
 mod set;
 mod settings;
 mod sink;
-mod slots;
 mod snapshot;
 mod stream_state;
 mod uve;
+mod window;
 
 use std::sync::Arc;
 
@@ -47,12 +49,12 @@ use derived_stats::Number;
 pub use self::fate::{Fate, Fates};
 pub use self::ingest::RecordFault;
 pub use self::object::{AttributeView, ObjectView, OpenWindow, TypeView};
+use self::objects::Slots;
 pub use self::plan::Plan;
 pub use self::results::{ResultBuffer, ResultRow};
 pub use self::set::{Metric, MetricMut, SavedMetric, SetRestoreError, TableSet};
 pub use self::settings::TableSettings;
 pub use self::sink::{AttributeResult, ResultSink, Subject};
-use self::slots::Slots;
 pub use self::snapshot::{
     CHUNK_SLOTS, RestoreOutcome, RestoreReport, RestoredState, Snapshot, SnapshotError, SnapshotPart, StateKind,
 };
@@ -114,7 +116,7 @@ impl Table {
 
     /// Forgets the results that [`drain`](Self::drain) gave.
     pub fn clear_results(&mut self) {
-        self.stream.sink.clear();
+        self.stream.output.sink.clear();
     }
 }
 
@@ -154,7 +156,7 @@ impl<S: ResultSink> Table<S> {
     /// assert_eq!(table.sink().0, [(b"T:a".to_vec(), 8.0)]);
     /// ```
     pub fn with_sink(plan: Arc<Plan>, settings: TableSettings, sink: S) -> Self {
-        Self { stream: StreamState::new(plan, settings, sink), slots: Slots::default() }
+        Self { stream: StreamState::new(plan, settings, sink), slots: Slots::new(&settings) }
     }
 
     /// Applies a record and closes the windows that it makes due. Amortised constant time; a record that closes a
@@ -218,17 +220,17 @@ impl<S: ResultSink> Table<S> {
 
     /// Where results go.
     pub fn sink(&self) -> &S {
-        &self.stream.sink
+        &self.stream.output.sink
     }
 
     /// The same, to take out what came.
     pub fn sink_mut(&mut self) -> &mut S {
-        &mut self.stream.sink
+        &mut self.stream.output.sink
     }
 
     /// What became of the records so far. The sum of all fates is the number of records.
     pub fn fates(&self) -> &Fates {
-        &self.stream.progress.fates
+        self.stream.progress.fates()
     }
 
     /// How many objects have a slot.
@@ -238,17 +240,17 @@ impl<S: ResultSink> Table<S> {
 
     /// The newest position applied; `None` before the first record.
     pub fn position(&self) -> Option<Position> {
-        self.stream.progress.position
+        self.stream.progress.position()
     }
 
     /// Every window that ends at or before this time is closed. Microseconds since the epoch.
     pub fn watermark(&self) -> u64 {
-        self.stream.progress.watermark
+        self.stream.progress.watermark()
     }
 
     /// The newest timestamp accepted, in microseconds; `None` before the first sample.
     pub fn newest_timestamp(&self) -> Option<u64> {
-        self.stream.progress.newest
+        self.stream.progress.newest()
     }
 
     /// What the table computes.

@@ -2,16 +2,15 @@
 //!
 //! A record alone waits for memory at each step: index, key, cell. A batch takes each step for all of its records
 //! before the next one, so that the waits overlap. This fast path needs open windows, none of them closing, and values
-//! of the one type that every lane takes. Other batches go record by record; the outcome is the same.
+//! of the one type that every window column takes. Other batches go record by record; the outcome is the same.
 
 use derived_stats::Number;
 use derived_stats::column::Update;
 
 use crate::position::Position;
-use crate::table::keys::Keys;
-use crate::table::slots::{BATCH, Slots, UNKNOWN};
+use crate::table::objects::{BATCH, Keys, Slots, UNKNOWN};
 use crate::table::stream_state::StreamState;
-use crate::table::{CHUNK_SLOTS, DecodedRecord, Fate, Fates, Record, ResultSink, Table};
+use crate::table::{DecodedRecord, Fate, Fates, Record, ResultSink, Table};
 use crate::wire;
 
 impl<S: ResultSink> Table<S> {
@@ -97,9 +96,9 @@ impl<S: ResultSink> StreamState<S> {
         records: &[DecodedRecord<'_>],
         mut not_aggregated: impl FnMut(usize, Fate),
     ) -> Fates {
-        let before = self.progress.fates;
+        let before = *self.progress.fates();
         self.apply_batch(keys, records, &mut not_aggregated);
-        self.progress.fates.since(&before)
+        self.progress.fates().since(&before)
     }
 
     pub(super) fn ingest_payloads<'r>(
@@ -110,7 +109,7 @@ impl<S: ResultSink> StreamState<S> {
     ) -> Fates {
         const NONE: DecodedRecord<'_> =
             DecodedRecord { position: Position::new(0), arrived: 0, key: b"", at: 0, value: Number::U64(0) };
-        let before = self.progress.fates;
+        let before = *self.progress.fates();
         // The records at hand are consecutive: one that cannot be decoded ends a batch.
         let (mut batch, mut filled, mut first) = ([NONE; BATCH], 0, 0);
         for Record { position, arrived, key, payload } in records {
@@ -132,7 +131,7 @@ impl<S: ResultSink> StreamState<S> {
             }
         }
         self.apply_batch(keys, &batch[..filled], &mut |index, fate| not_aggregated(first + index, fate));
-        self.progress.fates.since(&before)
+        self.progress.fates().since(&before)
     }
 
     fn apply_batch(
@@ -146,8 +145,11 @@ impl<S: ResultSink> StreamState<S> {
             let slots = &mut slots[..records.len()];
             keys.slots().look_ahead(records.iter().map(|record| record.key), slots);
             let mut not_aggregated = |index: usize, fate: Fate| not_aggregated(batch * BATCH + index, fate);
-            match self.fast_path_newest(records, slots) {
-                Some(newest) => self.apply_columns(keys.slots_mut(), records, slots, newest, &mut not_aggregated),
+            match self.plain_end(keys.slots(), records, slots) {
+                Some(end) => {
+                    self.progress.apply_run(end);
+                    self.apply_columns(keys.slots_mut(), records, slots, &mut not_aggregated);
+                }
                 None => self.apply_one_by_one(keys, records, slots, &mut not_aggregated),
             }
         }
@@ -161,7 +163,7 @@ impl<S: ResultSink> StreamState<S> {
         not_aggregated: &mut impl FnMut(usize, Fate),
     ) {
         for (index, (record, &slot)) in records.iter().zip(slots).enumerate() {
-            let fate = match self.is_new(record.position) {
+            let fate = match self.progress.advance_to(record.position) {
                 // The slot may have gone to another object since the look-up, or the object got one.
                 true => {
                     let slot = (slot != UNKNOWN).then_some(slot as usize);
@@ -178,35 +180,23 @@ impl<S: ResultSink> StreamState<S> {
         }
     }
 
-    /// Whether every record is new, in an open window, of the right type, and makes no window due. Then the newest
-    /// timestamp with them.
-    fn fast_path_newest(&self, records: &[DecodedRecord<'_>], slots: &[u32]) -> Option<u64> {
-        if !self.takes_columns || self.closing.is_some() {
+    /// The newest position and timestamp, if the fast path can take every record: new, in an open window, of the right
+    /// type, with a valid key, and none of them makes a window due.
+    fn plain_end(&self, keys: &Slots, records: &[DecodedRecord<'_>], slots: &[u32]) -> Option<(Position, u64)> {
+        if !self.columns.have_plain_values() || self.closing.is_some() {
             return None;
         }
-        let (mut position, mut newest) = (self.progress.position?, self.progress.newest?);
-        let open_from = self.open_from();
+        let mut run = self.progress.run()?;
         for (record, &slot) in records.iter().zip(slots) {
-            let is_plain = record.position > position
-                && record.at >= open_from
-                && !self.is_future(record)
-                && self.plan.lanes[0].spec.accepts(record.value)
+            let is_plain = run.add(record)
+                && self.columns.is_plain(record.value)
                 // A known key was checked when it became known.
-                && (slot != UNKNOWN || self.is_key(record.key));
+                && (slot != UNKNOWN || keys.check(record.key).is_ok());
             if !is_plain {
                 return None;
             }
-            position = record.position;
-            newest = newest.max(record.at);
         }
-        (!self.makes_due(newest.saturating_sub(self.allowed_lateness))).then_some(newest)
-    }
-
-    /// From when on every group's window is open.
-    fn open_from(&self) -> u64 {
-        let watermark = self.progress.watermark;
-        let starts = self.plan.groups.iter().map(|group| watermark - watermark % group.period);
-        starts.max().unwrap_or(watermark)
+        run.end()
     }
 
     fn apply_columns(
@@ -214,18 +204,12 @@ impl<S: ResultSink> StreamState<S> {
         keys: &mut Slots,
         records: &[DecodedRecord<'_>],
         slots: &[u32],
-        newest: u64,
         not_aggregated: &mut impl FnMut(usize, Fate),
     ) {
-        let watermark = newest.saturating_sub(self.allowed_lateness);
-        self.progress.watermark = self.progress.watermark.max(watermark);
-        self.progress.newest = Some(newest);
-        self.progress.position = records.last().map(|record| record.position);
-
         let mut updates = [Update { slot: 0, at: 0, value: Number::U64(0) }; BATCH];
         let mut known = 0;
         for (index, (record, &slot)) in records.iter().zip(slots).enumerate() {
-            let slot = if slot == UNKNOWN { self.slot(keys, record.key) } else { Some(slot as usize) };
+            let slot = if slot == UNKNOWN { keys.find_or_insert(record.key) } else { Some(slot as usize) };
             match slot {
                 Some(slot) => {
                     updates[known] = Update { slot: slot as u32, at: record.at, value: record.value };
@@ -235,30 +219,9 @@ impl<S: ResultSink> StreamState<S> {
             }
         }
         let updates = &updates[..known];
-        self.update_columns(updates);
-        self.progress.fates.add(Fate::Aggregated, known as u64);
-        self.progress.fates.add(Fate::OverLimit, (records.len() - known) as u64);
+        self.columns.update_all(updates);
+        self.objects.touch_all(&self.plan, updates);
+        self.progress.count(Fate::Aggregated, known as u64);
+        self.progress.count(Fate::OverLimit, (records.len() - known) as u64);
     }
-
-    fn update_columns(&mut self, updates: &[Update]) {
-        for lane in &mut self.lanes {
-            lane.update_all(updates);
-        }
-        for (group, plan) in self.groups.iter_mut().zip(&self.plan.groups) {
-            by_window(updates, plan.period).for_each(|(start, updates)| group.touch_all(start, updates));
-        }
-        updates.iter().for_each(|update| self.dirty.insert(update.slot as usize / CHUNK_SLOTS));
-    }
-}
-
-/// The runs of samples that belong to the same window of `length`, with its start.
-pub(super) fn by_window(mut updates: &[Update], length: u64) -> impl Iterator<Item = (u64, &[Update])> {
-    std::iter::from_fn(move || {
-        let first = updates.first()?;
-        let start = first.at - first.at % length;
-        let other = updates.iter().position(|update| update.at.wrapping_sub(start) >= length);
-        let (run, rest) = updates.split_at(other.unwrap_or(updates.len()));
-        updates = rest;
-        Some((start, run))
-    })
 }

@@ -1,14 +1,12 @@
 //! Single objects: what a table holds of one, and forgetting it.
 
-use std::sync::Arc;
-
 use derived_stats::column::WindowColumn;
 use derived_stats::{Number, Output, Report};
 
+use crate::table::objects::Slots;
 use crate::table::plan::{Reading, TypePlan};
-use crate::table::slots::Slots;
 use crate::table::stream_state::StreamState;
-use crate::table::{CHUNK_SLOTS, ResultSink, Table};
+use crate::table::{ResultSink, Table};
 
 /// What a table holds of one object at the moment. Nothing is sent or changed by looking at it.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,49 +120,46 @@ impl<S: ResultSink> StreamState<S> {
 
     /// Forgets the object in a slot.
     pub(super) fn remove(&mut self, slot: usize) {
-        let plan = Arc::clone(&self.plan);
-        for group in 0..self.groups.len() {
-            self.forget(&plan, group, slot);
-            self.groups[group].remove(slot);
-        }
-        self.dirty.insert(slot / CHUNK_SLOTS);
+        (0..self.plan.groups.len()).for_each(|group| self.columns.forget(&self.plan, group, slot));
+        self.objects.remove(slot);
     }
 
     fn type_view<'t>(&'t self, type_index: usize, plan: &'t TypePlan, slot: usize) -> TypeView<'t> {
         let group = self.plan.groups.iter().position(|group| group.types.contains(&type_index));
-        let liveness = group.and_then(|group| self.groups[group].liveness.get(slot).copied()).unwrap_or_default();
+        let silent_periods = group.and_then(|group| self.objects.group(group).silent_periods(slot));
+        let newest = self.progress.newest().unwrap_or(0);
         let periodic = plan.attributes.iter().map(|attribute| {
             let last = match attribute.reading {
-                Reading::Detector(index) => self.detectors[index].report(slot),
-                Reading::Lane(_) => None,
+                Reading::Detector(index) => self.columns.detectors(index).report(slot),
+                Reading::Window => None,
             };
-            let open = self.open_windows(self.plan.lane_of(attribute.reading), slot);
+            let open = self.open_windows(attribute.window_column, slot);
             AttributeView { name: &attribute.name, open, last }
         });
-        let inline = self.plan.inline.iter().zip(&self.inline);
-        let inline = inline.filter(|(inline, _)| inline.type_index == type_index && !inline.hidden);
-        let inline = inline.map(|(inline, states)| {
-            let last = states.report(slot, self.progress.newest.unwrap_or(0));
+        let inline = self.plan.inline.iter().enumerate();
+        let inline = inline.filter(|(_, inline)| inline.type_index == type_index && !inline.hidden);
+        let inline = inline.map(|(index, inline)| {
+            let last = self.columns.inline(index).report(slot, newest);
             AttributeView { name: &inline.name, open: Vec::new(), last }
         });
         TypeView {
             uve_name: &plan.uve_name,
-            is_alive: liveness.is_alive(),
-            silent_periods: liveness.silent(),
+            is_alive: silent_periods.is_some(),
+            silent_periods: silent_periods.unwrap_or(0),
             attributes: periodic.chain(inline).collect(),
         }
     }
 
-    fn open_windows(&self, lane: usize, slot: usize) -> Vec<OpenWindow> {
-        let (length, newest) = (self.plan.lanes[lane].window, self.progress.newest.unwrap_or(0));
-        let closing = self.closing.as_ref().and_then(|closing| closing.waiting(lane, slot));
-        let closing = closing.map(|(end, column)| (end.saturating_sub(length), column));
-        let open = self.lanes[lane].open.iter().map(|(start, column)| (*start, column));
-        let with_samples = closing.into_iter().chain(open).filter(|(_, column)| !column.is_empty(slot));
-        let window = |(start, column): (u64, &WindowColumn)| {
+    fn open_windows(&self, column: usize, slot: usize) -> Vec<OpenWindow> {
+        let (length, newest) = (self.plan.window_columns[column].length, self.progress.newest().unwrap_or(0));
+        let closing = self.closing.as_ref().and_then(|closing| closing.waiting(column, slot));
+        let closing = closing.map(|(end, window)| (end.saturating_sub(length), window));
+        let windows = closing.into_iter().chain(self.columns.windows(column).iter());
+        let with_samples = windows.filter(|(_, window)| !window.is_empty(slot));
+        let view = |(start, window): (u64, &WindowColumn)| {
             let end = start.saturating_add(length);
-            OpenWindow { start, end, value: column.value(slot, newest.min(end)) }
+            OpenWindow { start, end, value: window.value(slot, newest.min(end)) }
         };
-        with_samples.map(window).collect()
+        with_samples.map(view).collect()
     }
 }

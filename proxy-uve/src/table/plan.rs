@@ -1,11 +1,11 @@
 //! What a table computes: the proxy types of one stream, arranged so that nothing is done twice.
 //!
-//! * A *group* is the proxy types with the same period, timeout and rule for silence. They open, close and expire
+//! * A *window group* is the proxy types with the same period, timeout and rule for silence. They open, close and expire
 //!   together, so an object's liveness is kept once for all of them.
-//! * A *lane* is what an open window accumulates. Attributes that accumulate the same (both built-in types sum the
-//!   same samples) share a lane; a lane with `N-` has windows of N periods.
-//! * Each *attribute* reads a lane, directly or through a detector, which attributes with the same annotation share; an
-//!   inline one has a state of its own.
+//! * A *window column* is what the windows of one length accumulate. Attributes that accumulate the same (both built-in
+//!   types sum the same samples) share a window column; one with `N-` has windows of N periods.
+//! * Each *attribute* reads a window column, directly or through a detector, which attributes with the same annotation
+//!   share; an inline one has a state of its own.
 //!
 //! The [names of state](identity) decide what is the same, here as in a snapshot.
 
@@ -16,17 +16,18 @@ use derived_stats::{Description, MetricKind, Number, Silence, Spec, ValueType};
 use crate::json::JsonTemplate;
 use crate::schema::ProxyType;
 use crate::stream::StreamName;
-use crate::table::group::MAX_SILENT;
 use crate::table::identity::{self, GroupKey};
+use crate::table::objects::MAX_SILENT;
+use crate::table::window::window_end;
 
 /// The compiled form of one entry of a proxy list. Shared by the tables of all partitions.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) stream: StreamName,
     pub(crate) groups: Vec<GroupPlan>,
-    pub(crate) lanes: Vec<LanePlan>,
+    pub(crate) window_columns: Vec<WindowColumnPlan>,
     pub(crate) types: Vec<TypePlan>,
-    /// The specs with a detector behind their lane, in the order of [`Reading::Detector`].
+    /// The specs with a detector behind their window column, in the order of [`Reading::Detector`].
     pub(crate) detectors: Vec<DetectorPlan>,
     /// The specs of inline attributes.
     pub(crate) inline: Vec<InlinePlan>,
@@ -34,6 +35,7 @@ pub struct Plan {
     value_types: Vec<ValueType>,
 }
 
+/// A window group.
 #[derive(Debug)]
 pub(crate) struct GroupPlan {
     /// Length of a window in microseconds.
@@ -41,30 +43,33 @@ pub(crate) struct GroupPlan {
     /// Silent periods before deletion; 0 for never.
     pub(crate) timeout: u32,
     pub(crate) silence: Silence,
-    pub(crate) lanes: Vec<usize>,
+    pub(crate) window_columns: Vec<usize>,
     pub(crate) types: Vec<usize>,
     /// The name of its state.
     pub(crate) identity: String,
 }
 
+/// A window column.
 #[derive(Debug)]
-pub(crate) struct LanePlan {
+pub(crate) struct WindowColumnPlan {
     pub(crate) spec: Arc<Spec>,
     pub(crate) group: usize,
     /// Length of a window in microseconds: a multiple of the group's period.
-    pub(crate) window: u64,
+    pub(crate) length: u64,
     /// The name of its state.
     pub(crate) identity: String,
 }
 
+/// A detector behind a window column.
 #[derive(Debug)]
 pub(crate) struct DetectorPlan {
     pub(crate) spec: Arc<Spec>,
-    pub(crate) lane: usize,
+    pub(crate) window_column: usize,
     /// The name of its state.
     pub(crate) identity: String,
 }
 
+/// An inline attribute.
 #[derive(Debug)]
 pub(crate) struct InlinePlan {
     pub(crate) spec: Arc<Spec>,
@@ -85,15 +90,16 @@ pub(crate) struct TypePlan {
     pub(crate) attributes: Vec<AttributePlan>,
 }
 
+/// A periodic attribute.
 #[derive(Debug)]
 pub(crate) struct AttributePlan {
     pub(crate) name: String,
     spec: Arc<Spec>,
     pub(crate) template: JsonTemplate,
     pub(crate) reading: Reading,
-    /// The lane that it reads, directly or through its detector, and the length of that lane's windows in microseconds.
-    pub(crate) lane: usize,
-    pub(crate) window: u64,
+    /// The window column that it reads, directly or through its detector, and the length of its windows in microseconds.
+    pub(crate) window_column: usize,
+    pub(crate) window_length: u64,
     /// Its index among all attributes of its group.
     pub(crate) index: usize,
 }
@@ -105,13 +111,13 @@ impl AttributePlan {
     }
 }
 
-/// Where an attribute's result comes from.
+/// The source of a periodic attribute's result. (An inline attribute has an [`InlinePlan`] instead.)
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reading {
-    /// The value of a window, shown as `{"value": …}`.
-    Lane(usize),
-    /// A detector that saw the window.
+    /// A detector that was fed the window.
     Detector(usize),
+    /// The value of the window, shown as `{"value": …}`.
+    Window,
 }
 
 impl Plan {
@@ -120,7 +126,7 @@ impl Plan {
         let mut plan = Self {
             stream,
             groups: Vec::new(),
-            lanes: Vec::new(),
+            window_columns: Vec::new(),
             types: Vec::new(),
             detectors: Vec::new(),
             inline: Vec::new(),
@@ -144,8 +150,8 @@ impl Plan {
 
     /// The longest window, in microseconds; windows of all lengths are aligned to the epoch.
     pub fn longest_window(&self) -> u64 {
-        let lanes = self.lanes.iter().map(|lane| lane.window);
-        lanes.chain(self.groups.iter().map(|group| group.period)).max().unwrap_or(1)
+        let lengths = self.window_columns.iter().map(|column| column.length);
+        lengths.chain(self.groups.iter().map(|group| group.period)).max().unwrap_or(1)
     }
 
     /// The types of the values that the proxy types take, each once, in the order of their first results.
@@ -161,28 +167,23 @@ impl Plan {
 
     /// The first end of a window after `time`, both in microseconds: between two of them no window becomes due.
     pub fn next_window_end(&self, time: u64) -> u64 {
-        let ends = self.groups.iter().map(|group| (time - time % group.period).saturating_add(group.period));
+        let ends = self.groups.iter().map(|group| window_end(time, group.period));
         ends.min().unwrap_or(u64::MAX)
     }
 
-    /// The lane that an attribute reads, directly or through its detector.
-    pub(crate) fn lane_of(&self, reading: Reading) -> usize {
-        match reading {
-            Reading::Detector(index) => self.detectors[index].lane,
-            Reading::Lane(lane) => lane,
+    /// The type of all values, if the results are all of windows and made of values of one type.
+    pub(crate) fn only_value_type(&self) -> Option<ValueType> {
+        match self.value_types[..] {
+            [value_type] if self.inline.is_empty() => Some(value_type),
+            _ => None,
         }
-    }
-
-    /// Whether all results are of windows, and made of values of one type.
-    pub(crate) fn has_one_value_type(&self) -> bool {
-        self.inline.is_empty() && self.value_types.len() == 1
     }
 
     /// Whether a window may close in parts while samples come. A counter's reading and an inline state are not of a
     /// window: a sample that comes between the end of the window and the object's own share of the close would be part
     /// of what an expired object leaves behind.
     pub(crate) fn may_close_in_parts(&self) -> bool {
-        self.inline.is_empty() && !self.lanes.iter().any(LanePlan::has_counters)
+        self.inline.is_empty() && !self.window_columns.iter().any(WindowColumnPlan::has_counters)
     }
 
     fn add(&mut self, proxy_type: &ProxyType) {
@@ -202,17 +203,17 @@ impl Plan {
                 self.inline.push(InlinePlan { spec, group, type_index, name, hidden, identity });
                 continue;
             }
-            let lane = self.lane(group, &spec);
+            let window_column = self.window_column(group, &spec);
             let reading = if spec.restarts_with_period() {
-                Reading::Lane(lane)
+                Reading::Window
             } else {
-                Reading::Detector(self.detector(lane, spec))
+                Reading::Detector(self.detector(window_column, spec))
             };
             if !attribute.hidden {
                 let index = self.attributes_of(group);
                 let (spec, template) = (Arc::clone(&attribute.spec), JsonTemplate::new(attribute.spec.description()));
-                let window = self.lanes[lane].window;
-                let attribute = AttributePlan { name, spec, template, reading, lane, window, index };
+                let window_length = self.window_columns[window_column].length;
+                let attribute = AttributePlan { name, spec, template, reading, window_column, window_length, index };
                 self.types[type_index].attributes.push(attribute);
             }
         }
@@ -230,36 +231,36 @@ impl Plan {
         let (timeout, silence) = (proxy_type.timeout().min(MAX_SILENT), proxy_type.silence());
         let same = |group: &GroupPlan| (group.period, group.timeout, group.silence) == (period, timeout, silence);
         self.groups.iter().position(same).unwrap_or_else(|| {
-            let (lanes, types, identity) = (Vec::new(), Vec::new(), identity::group(period));
-            self.groups.push(GroupPlan { period, timeout, silence, lanes, types, identity });
+            let (window_columns, types, identity) = (Vec::new(), Vec::new(), identity::group(period));
+            self.groups.push(GroupPlan { period, timeout, silence, window_columns, types, identity });
             self.groups.len() - 1
         })
     }
 
-    fn lane(&mut self, group: usize, spec: &Arc<Spec>) -> usize {
-        let window = self.groups[group].period * u64::from(spec.every());
-        let identity = identity::window(window, spec);
-        let shared = self.groups[group].lanes.iter().copied().find(|&lane| self.lanes[lane].identity == identity);
-        shared.unwrap_or_else(|| {
-            self.lanes.push(LanePlan { spec: Arc::clone(spec), group, window, identity });
-            let lane = self.lanes.len() - 1;
-            self.groups[group].lanes.push(lane);
-            lane
+    fn window_column(&mut self, group: usize, spec: &Arc<Spec>) -> usize {
+        let length = self.groups[group].period * u64::from(spec.every());
+        let identity = identity::window(length, spec);
+        let mut columns = self.groups[group].window_columns.iter().copied();
+        columns.find(|&column| self.window_columns[column].identity == identity).unwrap_or_else(|| {
+            self.window_columns.push(WindowColumnPlan { spec: Arc::clone(spec), group, length, identity });
+            let column = self.window_columns.len() - 1;
+            self.groups[group].window_columns.push(column);
+            column
         })
     }
 
-    fn detector(&mut self, lane: usize, spec: Arc<Spec>) -> usize {
-        let LanePlan { group, window, .. } = self.lanes[lane];
-        let identity = identity::detector(window, &spec, self.groups[group].silence);
-        let same = |detector: &DetectorPlan| detector.lane == lane && detector.identity == identity;
+    fn detector(&mut self, window_column: usize, spec: Arc<Spec>) -> usize {
+        let WindowColumnPlan { group, length, .. } = self.window_columns[window_column];
+        let identity = identity::detector(length, &spec, self.groups[group].silence);
+        let same = |detector: &DetectorPlan| detector.window_column == window_column && detector.identity == identity;
         self.detectors.iter().position(same).unwrap_or_else(|| {
-            self.detectors.push(DetectorPlan { spec, lane, identity });
+            self.detectors.push(DetectorPlan { spec, window_column, identity });
             self.detectors.len() - 1
         })
     }
 }
 
-impl LanePlan {
+impl WindowColumnPlan {
     /// Whether the samples are readings of a cumulative counter, so that the last of each object is kept.
     pub(crate) fn has_counters(&self) -> bool {
         self.spec.metric() == MetricKind::Agg

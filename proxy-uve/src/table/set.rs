@@ -8,8 +8,7 @@ use std::sync::Arc;
 pub use self::metric::{Metric, MetricMut};
 pub use self::restore::{SavedMetric, SetRestoreError};
 use crate::stream::StreamName;
-use crate::table::keys::Keys;
-use crate::table::slots::Slots;
+use crate::table::objects::{Keys, Slots};
 use crate::table::stream_state::StreamState;
 use crate::table::{Plan, ResultBuffer, ResultSink, Snapshot, TableSettings};
 
@@ -83,7 +82,7 @@ impl<S: ResultSink> TableSet<S> {
     /// ```
     pub fn with_sinks(metrics: impl IntoIterator<Item = (Arc<Plan>, S)>, settings: TableSettings) -> Self {
         let metrics = metrics.into_iter().map(|(plan, sink)| StreamState::new(plan, settings, sink));
-        Self { metrics: metrics.collect(), slots: Slots::default() }
+        Self { metrics: metrics.collect(), slots: Slots::new(&settings) }
     }
 
     /// The metric at an index, to read; `None` if there are not so many. Constant time.
@@ -128,7 +127,7 @@ impl<S: ResultSink> TableSet<S> {
         let Some(slot) = self.slots.find(key) else {
             return false;
         };
-        self.metrics.iter_mut().filter(|metric| metric.holds(slot)).for_each(|metric| metric.remove(slot));
+        self.metrics.iter_mut().filter(|metric| metric.objects.contains(slot)).for_each(|metric| metric.remove(slot));
         self.slots.remove(slot);
         true
     }
@@ -175,7 +174,7 @@ impl<S: ResultSink> Keys for SharedKeys<'_, S> {
 
     fn free(&mut self, slot: usize) {
         let mut others = self.before.iter().chain(&*self.after);
-        if !others.any(|other| other.holds(slot)) {
+        if !others.any(|other| other.objects.contains(slot)) {
             self.slots.remove(slot);
         }
     }

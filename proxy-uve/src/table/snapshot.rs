@@ -33,6 +33,7 @@ mod sources;
 
 use serde::{Deserialize, Serialize};
 
+use self::encode::ChunkEncoder;
 pub use self::error::{SnapshotError, SnapshotPart};
 pub use self::report::{RestoreOutcome, RestoreReport, RestoredState, StateKind};
 pub(in crate::table) use self::restore::Restore;
@@ -40,8 +41,10 @@ use self::slot_set::SlotSet;
 use self::sources::SavedColumn;
 use crate::position::Position;
 use crate::table::identity::GroupKey;
-use crate::table::keys::Keys;
-use crate::table::stream_state::{Progress, StreamState};
+use crate::table::objects::Keys;
+use crate::table::plan::GroupPlan;
+use crate::table::progress::SavedProgress;
+use crate::table::stream_state::StreamState;
 use crate::table::{Fates, ResultSink, Table};
 
 /// Slots in a chunk. A chunk is written whole when one of its objects changed: small enough for that to be cheap, large
@@ -119,24 +122,26 @@ impl<S: ResultSink> Table<S> {
 impl<S: ResultSink> StreamState<S> {
     pub(super) fn snapshot(&mut self, keys: &mut impl Keys) -> Snapshot {
         self.finish_closing(keys);
-        let dirty = std::mem::take(&mut self.dirty);
-        let (columns, slots) = (columns::distinct_columns(&self.plan), keys.slots());
-        let chunks = dirty.iter().map(|chunk| (chunk as u32, self.encode_chunk(slots, &columns, chunk))).collect();
+        let changed = self.objects.take_changed();
+        let columns = columns::distinct_columns(&self.plan);
+        let encoder = ChunkEncoder::new(keys.slots(), &self.objects, &self.columns, &columns);
+        let chunks = changed.iter().map(|chunk| (chunk as u32, encoder.encode(chunk))).collect();
         Snapshot { meta: self.encode_meta(&columns), chunks }
     }
 
     fn encode_meta(&self, columns: &[columns::Column<'_>]) -> Vec<u8> {
-        let Progress { position, newest, watermark, covered_from, fates } = self.progress;
-        let group = |(group, plan): (&crate::table::group::Group, &crate::table::plan::GroupPlan)| SavedGroup {
+        let SavedProgress { position, newest, watermark, covered_from, fates } = self.progress.saved();
+        let groups = self.plan.groups.iter().enumerate();
+        let group = |(index, plan): (usize, &GroupPlan)| SavedGroup {
             group: plan.key(),
-            closed_to: group.closed_to,
+            closed_to: self.objects.group(index).closed_to(),
         };
         let column = |column: &columns::Column<'_>| SavedColumn {
             kind: column.kind,
             identity: column.identity.to_owned(),
             group: column.group,
             covered_from: match column.kind {
-                StateKind::Window => self.lanes[column.index].covered_from,
+                StateKind::Window => self.columns.windows(column.index).covered_from(),
                 StateKind::Counter
                 | StateKind::Detector
                 | StateKind::Inline
@@ -151,7 +156,7 @@ impl<S: ResultSink> StreamState<S> {
             watermark,
             covered_from,
             fates,
-            groups: self.groups.iter().zip(&self.plan.groups).map(group).collect(),
+            groups: groups.map(group).collect(),
             columns: columns.iter().map(column).collect(),
         };
         let mut part = seal::begin();

@@ -1,8 +1,8 @@
 //! One metric of a set, to read and to feed.
 
 use crate::position::Position;
+use crate::table::objects::Slots;
 use crate::table::set::SharedKeys;
-use crate::table::slots::Slots;
 use crate::table::stream_state::StreamState;
 use crate::table::{
     DecodedRecord, Fate, Fates, ObjectView, Plan, Record, RecordFault, ResultBuffer, ResultRow, ResultSink,
@@ -71,22 +71,22 @@ impl<'s, S: ResultSink> Metric<'s, S> {
 
     /// The newest position applied; `None` before the first record.
     pub fn position(self) -> Option<Position> {
-        self.stream.progress.position
+        self.stream.progress.position()
     }
 
     /// Every window of the metric that ends at or before this time is closed. Microseconds since the epoch.
     pub fn watermark(self) -> u64 {
-        self.stream.progress.watermark
+        self.stream.progress.watermark()
     }
 
     /// The newest timestamp accepted, in microseconds; `None` before the first sample.
     pub fn newest_timestamp(self) -> Option<u64> {
-        self.stream.progress.newest
+        self.stream.progress.newest()
     }
 
     /// What became of the metric's records so far. The sum of all fates is the number of its records.
     pub fn fates(self) -> &'s Fates {
-        &self.stream.progress.fates
+        self.stream.progress.fates()
     }
 
     /// Whether a window of the metric is closing: some of its results are out, the others come with the next records.
@@ -97,31 +97,31 @@ impl<'s, S: ResultSink> Metric<'s, S> {
     /// What the metric holds of an object; `None` if it holds nothing of it, even if another metric does. Costs what
     /// [`Table::object`](crate::Table::object) costs.
     pub fn object(self, key: &[u8]) -> Option<ObjectView<'s>> {
-        let slot = self.slots.find(key).filter(|&slot| self.stream.holds(slot))?;
+        let slot = self.slots.find(key).filter(|&slot| self.stream.objects.contains(slot))?;
         Some(self.stream.object(self.slots, slot))
     }
 
     /// The keys of the objects of which the metric holds something, in the order of their slots.
     pub fn keys(self) -> impl Iterator<Item = &'s [u8]> {
-        let slots = (0..self.slots.len()).filter(move |&slot| self.stream.holds(slot));
+        let slots = (0..self.slots.len()).filter(move |&slot| self.stream.objects.contains(slot));
         slots.map(move |slot| self.slots.key(slot))
     }
 
     /// Why the metric never takes such a record; see [`Table::fault`](crate::Table::fault).
     pub fn fault(self, key: &[u8], payload: &[u8]) -> Option<RecordFault> {
-        self.stream.fault(key, payload)
+        self.stream.fault(self.slots, key, payload)
     }
 
     /// Where the metric's results go.
     pub fn sink(self) -> &'s S {
-        &self.stream.sink
+        &self.stream.output.sink
     }
 }
 
 impl MetricMut<'_> {
     /// Forgets the results that [`drain`](Metric::drain) gave.
     pub fn clear_results(&mut self) {
-        self.stream.sink.clear();
+        self.stream.output.sink.clear();
     }
 }
 
@@ -196,6 +196,6 @@ impl<'s, S: ResultSink> MetricMut<'s, S> {
 
     /// Where the metric's results go, to take out what came.
     pub fn sink_mut(&mut self) -> &mut S {
-        &mut self.stream.sink
+        &mut self.stream.output.sink
     }
 }

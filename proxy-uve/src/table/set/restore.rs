@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::table::objects::Slots;
 use crate::table::set::TableSet;
-use crate::table::slots::Slots;
 use crate::table::snapshot::Restore;
 use crate::table::{Plan, RestoreReport, ResultBuffer, ResultSink, SnapshotError, TableSettings};
 
@@ -95,7 +95,7 @@ impl<S: ResultSink> TableSet<S> {
             let stream = plans[metric].stream.to_string();
             move |error| SetRestoreError { metric, stream, error }
         };
-        let mut slots = Slots::default();
+        let mut slots = Slots::new(&settings);
         let mut restores = Vec::with_capacity(plans.len());
         for (index, ((metric, sink), plan)) in metrics.into_iter().zip(&plans).enumerate() {
             let restore = restore_one(&mut slots, plan, settings, sink, metric.saved);

@@ -13,7 +13,8 @@ const LIVENESS_VERSION: u16 = 1;
 #[derive(Clone, Debug)]
 pub(super) struct Column<'p> {
     pub(super) kind: StateKind,
-    /// The column among those of its kind: a group for liveness and touched sets, a lane for windows and counters.
+    /// The column among those of its kind: a window group for liveness and touched sets, a window
+    /// column for windows and counters.
     pub(super) index: usize,
     pub(super) identity: &'p str,
     pub(super) group: GroupKey,
@@ -38,17 +39,17 @@ pub(super) fn columns(plan: &Plan) -> Vec<Column<'_>> {
             columns.push(Column { kind, index, identity, group, versions: vec![LIVENESS_VERSION] });
         }
     }
-    for (index, lane) in plan.lanes.iter().enumerate() {
-        let (identity, group) = (lane.identity.as_str(), plan.groups[lane.group].key());
-        let versions = lane.spec.versions().into_iter().take(1).collect();
+    for (index, column) in plan.window_columns.iter().enumerate() {
+        let (identity, group) = (column.identity.as_str(), plan.groups[column.group].key());
+        let versions = column.spec.versions().into_iter().take(1).collect();
         columns.push(Column { kind: StateKind::Window, index, identity, group, versions });
-        if lane.has_counters() {
+        if column.has_counters() {
             let versions = vec![CounterColumn::VERSION];
             columns.push(Column { kind: StateKind::Counter, index, identity, group, versions });
         }
     }
     for (index, detector) in plan.detectors.iter().enumerate() {
-        let group = plan.groups[plan.lanes[detector.lane].group].key();
+        let group = plan.groups[plan.window_columns[detector.window_column].group].key();
         let (kind, identity) = (StateKind::Detector, detector.identity.as_str());
         // The first link's state is that of the window.
         let versions = detector.spec.versions().into_iter().skip(1).collect();

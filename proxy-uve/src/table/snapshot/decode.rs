@@ -3,13 +3,10 @@
 use derived_stats::{RestoreError, Words};
 
 use crate::table::ResultSink;
-use crate::table::bits::Bits;
-use crate::table::group::Liveness;
-use crate::table::slots::{MAX_KEY_BYTES, Slots};
+use crate::table::objects::{Bits, MAX_KEY_BYTES, Slots};
 use crate::table::snapshot::columns::Column;
-use crate::table::snapshot::sources::Sources;
+use crate::table::snapshot::restore::Restore;
 use crate::table::snapshot::{CHUNK_SLOTS, SlotSet, SnapshotError, SnapshotPart, StateKind, kind_of_code, seal};
-use crate::table::stream_state::StreamState;
 
 /// The first version that is newer than the one that can be read.
 fn newer<'v>(found: &'v [u16], readable: &'v [u16]) -> Option<(&'v u16, &'v u16)> {
@@ -34,20 +31,18 @@ struct Section {
 /// all the slots before it.
 const MOST_SLOTS: usize = 1 << 24;
 
-impl<S: ResultSink> StreamState<S> {
-    /// Puts the objects of a chunk into their slots, and these into `named`.
-    pub(super) fn decode_chunk(
+impl<S: ResultSink> Restore<'_, S> {
+    /// Puts the objects of a chunk into their slots, and their states into the stream's.
+    pub(in crate::table) fn add_chunk(
         &mut self,
         slots: &mut Slots,
-        named: &mut Bits,
-        sources: &mut Sources<'_>,
         chunk: u32,
         bytes: &[u8],
     ) -> Result<(), SnapshotError> {
         let part = SnapshotPart::Chunk(chunk);
         let mut reader = Reader { part, bytes: seal::open(part, bytes)? };
         let first = (chunk as usize).saturating_mul(CHUNK_SLOTS);
-        if first >= self.settings.max_objects.max(MOST_SLOTS) {
+        if first >= self.stream.settings.max_objects.max(MOST_SLOTS) {
             return Err(reader.inconsistent(
                 "its number is beyond that of any table's chunks; restore each chunk under the number it was saved with",
             ));
@@ -62,42 +57,36 @@ impl<S: ResultSink> StreamState<S> {
                 return Err(reader.inconsistent("a key is longer than keys can be"));
             }
             if !key.is_empty() {
-                reader.name(slots, named, slot, key)?;
+                reader.name(slots, &mut self.named, slot, key)?;
             }
         }
         while !reader.bytes.is_empty() {
-            self.decode_section(named, sources, &mut reader, chunk)?;
+            self.add_section(&mut reader, chunk)?;
         }
         Ok(())
     }
 
-    fn decode_section(
-        &mut self,
-        named: &Bits,
-        sources: &mut Sources<'_>,
-        reader: &mut Reader<'_>,
-        chunk: u32,
-    ) -> Result<(), SnapshotError> {
+    fn add_section(&mut self, reader: &mut Reader<'_>, chunk: u32) -> Result<(), SnapshotError> {
         let kind = kind_of_code(reader.array::<1>("section kind")?[0]);
         let kind = kind.ok_or_else(|| reader.inconsistent("a section has an unknown kind"))?;
         let versions = reader.versions()?;
         let identity = reader.bytes("identity length", "identity")?;
         let group = reader.bytes("group length", "group")?;
         let section = reader.section(chunk as usize * CHUNK_SLOTS, versions)?;
-        let is_free = |slot: usize| !named.contains(section.first + slot);
+        let is_free = |slot: usize| !self.named.contains(section.first + slot);
         if section.slots.iter().any(is_free) {
             return Err(reader.inconsistent("a state belongs to a slot without object"));
         }
-        let Some(saved) = sources.find(kind, identity, group) else {
+        let Some(saved) = self.sources.find(kind, identity, group) else {
             return Err(reader.inconsistent("a section is of a column that the meta part does not list"));
         };
-        sources.count(saved, chunk, &section.slots);
-        if !sources.is_as_saved(saved) {
+        self.sources.count(saved, chunk, &section.slots);
+        if !self.sources.is_as_saved(saved) {
             // Written anew, so that the next snapshot has the columns of this configuration and no others.
-            self.dirty.insert(chunk as usize);
+            self.stream.objects.mark_changed(section.first);
         }
-        for target in sources.targets(saved) {
-            let column = sources.columns[target].clone();
+        for target in self.sources.targets(saved) {
+            let column = self.sources.columns[target].clone();
             if let Some((&found, &readable)) = newer(&section.versions, &column.versions) {
                 let (part, identity) = (reader.part, column.identity.to_owned());
                 return Err(SnapshotError::StateVersion { part, kind, identity, found, readable });
@@ -106,7 +95,7 @@ impl<S: ResultSink> StreamState<S> {
                 return Err(reader.inconsistent("a window starts where none does"));
             }
             if let Err(error) = self.restore_section(&column, &section) {
-                sources.fail(reader.part, target, error)?;
+                self.sources.fail(reader.part, target, error)?;
             }
         }
         Ok(())
@@ -115,47 +104,46 @@ impl<S: ResultSink> StreamState<S> {
     /// Whether `start` is not the start of a window of the column.
     fn is_misaligned(&self, column: &Column<'_>, start: u64) -> bool {
         let length = match column.kind {
-            StateKind::Touched => self.plan.groups[column.index].period,
-            StateKind::Window => self.plan.lanes[column.index].window,
+            StateKind::Touched => self.stream.plan.groups[column.index].period,
+            StateKind::Window => self.stream.plan.window_columns[column.index].length,
             StateKind::Counter | StateKind::Detector | StateKind::Inline | StateKind::Liveness => return start != 0,
         };
         !start.is_multiple_of(length)
     }
 
     fn restore_section(&mut self, column: &Column<'_>, section: &Section) -> Result<(), RestoreError> {
-        let index = column.index;
+        let (index, objects, states) = (column.index, &mut self.stream.objects, &mut self.stream.columns);
         match column.kind {
-            StateKind::Counter => match &mut self.lanes[index].counters {
+            StateKind::Counter => match states.windows_mut(index).counters_mut() {
                 Some(counters) => section.each(|slot, words| counters.restore(slot, words)),
                 None => Ok(()),
             },
             StateKind::Detector => {
-                let detectors = &mut self.detectors[index];
+                let detectors = states.detectors_mut(index);
                 section.each(|slot, words| detectors.restore(slot, &section.versions, words))
             }
             StateKind::Inline => {
-                let states = &mut self.inline[index];
+                let states = states.inline_mut(index);
                 section.each(|slot, words| states.restore(slot, &section.versions, words))
             }
             StateKind::Liveness => {
-                let liveness = &mut self.groups[index].liveness;
+                let group = objects.group_mut(index);
                 section.each(|slot, words| {
                     let silent = words.next("silent periods")?;
                     let silent = u32::try_from(silent).map_err(|_| RestoreError::invalid("silent periods", silent))?;
-                    liveness.resize(liveness.len().max(slot + 1), Liveness::default());
-                    liveness[slot] = Liveness::after(silent);
+                    group.restore_liveness(slot, silent);
                     Ok(())
                 })
             }
             StateKind::Touched => {
-                let touched = self.groups[index].window_at(section.start);
+                let touched = objects.group_mut(index).window_at(section.start);
                 section.each(|slot, _| {
                     touched.insert(slot);
                     Ok(())
                 })
             }
             StateKind::Window => {
-                let window = self.lanes[index].window_at(section.start);
+                let window = states.windows_mut(index).window_at(section.start);
                 section.each(|slot, words| window.restore(slot, &section.versions, words))
             }
         }

@@ -1,29 +1,42 @@
 //! A chunk, written.
 
-use crate::table::ResultSink;
-use crate::table::slots::Slots;
+use crate::table::columns::Columns;
+use crate::table::objects::{Objects, Slots};
 use crate::table::snapshot::columns::Column;
 use crate::table::snapshot::{CHUNK_SLOTS, SlotSet, StateKind, kind_code, seal};
-use crate::table::stream_state::StreamState;
 
-impl<S: ResultSink> StreamState<S> {
-    /// The chunk's bytes; `None` if none of its slots holds an object of the stream. Keys that only other streams hold
-    /// are left out: they may go before the chunk changes again.
-    pub(super) fn encode_chunk(&self, keys: &Slots, columns: &[Column<'_>], chunk: usize) -> Option<Vec<u8>> {
+/// The states of one stream, as a snapshot writes them.
+#[derive(Debug)]
+pub(super) struct ChunkEncoder<'s> {
+    keys: &'s Slots,
+    objects: &'s Objects,
+    states: &'s Columns,
+    /// What a chunk has sections for.
+    columns: &'s [Column<'s>],
+}
+
+impl<'s> ChunkEncoder<'s> {
+    pub(super) fn new(keys: &'s Slots, objects: &'s Objects, states: &'s Columns, columns: &'s [Column<'s>]) -> Self {
+        Self { keys, objects, states, columns }
+    }
+
+    /// The chunk's bytes; `None` if none of its slots belongs to an object of the stream. Keys that only other streams
+    /// have are left out: they may go before the chunk changes again.
+    pub(super) fn encode(&self, chunk: usize) -> Option<Vec<u8>> {
         let first = chunk * CHUNK_SLOTS;
-        let slots = first..(first + CHUNK_SLOTS).min(keys.len());
-        let used: Vec<usize> = slots.filter(|&slot| self.holds(slot)).collect();
+        let slots = first..(first + CHUNK_SLOTS).min(self.keys.len());
+        let used: Vec<usize> = slots.filter(|&slot| self.objects.contains(slot)).collect();
         let last = *used.last()?;
         let mut out = seal::begin();
         out.extend(((last + 1 - first) as u16).to_le_bytes());
         let mut next_used = used.iter().peekable();
         for slot in first..=last {
-            let key = if next_used.next_if_eq(&&slot).is_some() { keys.key(slot) } else { &[] };
+            let key = if next_used.next_if_eq(&&slot).is_some() { self.keys.key(slot) } else { &[] };
             out.extend((key.len() as u32).to_le_bytes());
             out.extend(key);
         }
         let mut writer = SectionWriter { out, used: &used, words: Vec::new() };
-        for column in columns {
+        for column in self.columns {
             self.encode_column(&mut writer, column);
         }
         Some(seal::finish(writer.out))
@@ -33,30 +46,29 @@ impl<S: ResultSink> StreamState<S> {
         let index = column.index;
         match column.kind {
             StateKind::Counter => writer.section(column, 0, |slot, words| {
-                self.lanes[index].counters.as_ref()?.save(slot, words);
+                self.states.windows(index).counters()?.save(slot, words);
                 Some(())
             }),
             StateKind::Detector => writer.section(column, 0, |slot, words| {
-                self.detectors[index].save(slot, words);
+                self.states.detectors(index).save(slot, words);
                 Some(())
             }),
             StateKind::Inline => writer.section(column, 0, |slot, words| {
-                let states = &self.inline[index];
+                let states = self.states.inline(index);
                 (!states.is_empty(slot)).then(|| states.save(slot, words))
             }),
             StateKind::Liveness => writer.section(column, 0, |slot, words| {
-                let liveness = self.groups[index].liveness.get(slot).filter(|liveness| liveness.is_alive())?;
-                words.push(u64::from(liveness.silent()));
+                words.push(u64::from(self.objects.group(index).silent_periods(slot)?));
                 Some(())
             }),
             StateKind::Touched => {
-                for (start, touched) in &self.groups[index].open {
-                    writer.section(column, *start, |slot, _| touched.contains(slot).then_some(()));
+                for (start, touched) in self.objects.group(index).open_windows() {
+                    writer.section(column, start, |slot, _| touched.contains(slot).then_some(()));
                 }
             }
             StateKind::Window => {
-                for (start, window) in &self.lanes[index].open {
-                    writer.section(column, *start, |slot, words| {
+                for (start, window) in self.states.windows(index).iter() {
+                    writer.section(column, start, |slot, words| {
                         (!window.is_empty(slot)).then(|| window.save(slot, words))
                     });
                 }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use derived_stats::column::DownstreamColumn;
 
-use crate::table::bits::Bits;
-use crate::table::group::Group;
-use crate::table::keys::Keys;
+use crate::table::objects::{Bits, Keys, Slots};
 use crate::table::plan::Plan;
-use crate::table::slots::Slots;
+use crate::table::progress::SavedProgress;
 use crate::table::snapshot::sources::Sources;
-use crate::table::snapshot::{CHUNK_SLOTS, Meta, RestoreReport, SnapshotError, SnapshotPart, StateKind, seal};
-use crate::table::stream_state::{Progress, StreamState};
+use crate::table::snapshot::{Meta, RestoreReport, SnapshotError, SnapshotPart, StateKind, seal};
+use crate::table::stream_state::StreamState;
+use crate::table::window::window_start;
 use crate::table::{ResultBuffer, ResultSink, Table, TableSettings};
 
 impl Table {
@@ -70,7 +69,7 @@ impl<S: ResultSink> Table<S> {
         meta: &[u8],
         chunks: impl IntoIterator<Item = (u32, &'c [u8])>,
     ) -> Result<(Self, RestoreReport), SnapshotError> {
-        let mut slots = Slots::default();
+        let mut slots = Slots::new(&settings);
         let mut restore = Restore::new(&plan, settings, sink, meta)?;
         for (chunk, bytes) in chunks {
             restore.add_chunk(&mut slots, chunk, bytes)?;
@@ -84,11 +83,11 @@ impl<S: ResultSink> Table<S> {
 
 /// The restore of one stream's state.
 pub(in crate::table) struct Restore<'p, S> {
-    stream: StreamState<S>,
+    pub(super) stream: StreamState<S>,
     /// The slots to which the chunks gave a key.
-    named: Bits,
+    pub(super) named: Bits,
     meta: Meta,
-    sources: Sources<'p>,
+    pub(super) sources: Sources<'p>,
 }
 
 /// One stream's state after its last chunk.
@@ -120,142 +119,121 @@ impl<'p, S: ResultSink> Restore<'p, S> {
         Self { stream, named: Bits::default(), meta: Meta::default(), sources }
     }
 
-    pub(in crate::table) fn add_chunk(
-        &mut self,
-        slots: &mut Slots,
-        chunk: u32,
-        bytes: &[u8],
-    ) -> Result<(), SnapshotError> {
-        self.stream.decode_chunk(slots, &mut self.named, &mut self.sources, chunk, bytes)
-    }
-
     /// The state after the last chunk.
-    pub(in crate::table) fn finish(self, slots: &Slots) -> Result<Restored<S>, SnapshotError> {
-        let Self { mut stream, named, meta, sources } = self;
-        let plan = Arc::clone(&stream.plan);
-        stream.take_meta(&meta, &sources)?;
-        stream.start_failed_anew(slots, &plan, &sources);
-        stream.mark_new_lanes(&sources);
-        stream.take_in_objects(slots, &plan, &sources);
+    pub(in crate::table) fn finish(mut self, slots: &Slots) -> Result<Restored<S>, SnapshotError> {
+        let plan = Arc::clone(&self.stream.plan);
+        self.take_meta(&plan)?;
+        self.start_failed_anew(slots, &plan);
+        self.mark_new_columns(&plan);
+        self.take_in_objects(slots, &plan);
+        let Self { stream, named, sources, .. } = self;
         Ok(Restored { stream, named, report: sources.report() })
     }
-}
 
-impl<S: ResultSink> StreamState<S> {
-    fn take_meta(&mut self, meta: &Meta, sources: &Sources<'_>) -> Result<(), SnapshotError> {
-        let &Meta { position, newest, watermark, covered_from, fates, .. } = meta;
-        self.progress = Progress { position, newest, watermark, covered_from, fates };
-        for (index, (group, plan)) in self.groups.iter_mut().zip(&self.plan.groups).enumerate() {
-            let Some(source) = sources.source(StateKind::Liveness, index) else {
-                *group = Group::default();
+    fn take_meta(&mut self, plan: &Plan) -> Result<(), SnapshotError> {
+        let Meta { position, newest, watermark, covered_from, fates, ref groups, .. } = self.meta;
+        self.stream.progress.restore(plan, SavedProgress { position, newest, watermark, covered_from, fates });
+        for (index, plan) in plan.groups.iter().enumerate() {
+            let Some(source) = self.sources.source(StateKind::Liveness, index) else {
+                self.stream.objects.reset_group(index);
                 continue;
             };
-            let closed_to =
-                meta.groups.iter().find(|saved| saved.group == source.group).and_then(|saved| saved.closed_to);
+            let closed_to = groups.iter().find(|saved| saved.group == source.group).and_then(|saved| saved.closed_to);
             if closed_to.is_some_and(|end| !end.is_multiple_of(plan.period) || end > watermark) {
                 return Err(SnapshotError::Meta { reason: "a window closed at a time when none ends".to_owned() });
             }
-            group.closed_to = closed_to;
-            group.alive = group.liveness.iter().filter(|liveness| liveness.is_alive()).count();
+            self.stream.objects.group_mut(index).restore(closed_to);
         }
         Ok(())
     }
 
     /// Empties the columns whose saved state cannot be read.
-    fn start_failed_anew(&mut self, slots: &Slots, plan: &Plan, sources: &Sources<'_>) {
-        for (_, column) in sources.columns.iter().enumerate().filter(|&(target, _)| sources.has_failed(target)) {
+    fn start_failed_anew(&mut self, slots: &Slots, plan: &Plan) {
+        let columns = &mut self.stream.columns;
+        for (_, column) in
+            self.sources.columns.iter().enumerate().filter(|&(target, _)| self.sources.has_failed(target))
+        {
             let index = column.index;
             match column.kind {
                 StateKind::Counter => {
-                    if let Some(counters) = &mut self.lanes[index].counters {
+                    if let Some(counters) = columns.windows_mut(index).counters_mut() {
                         (0..slots.len()).for_each(|slot| counters.clear(slot));
                     }
                 }
                 StateKind::Detector => {
                     if let Some(detectors) = DownstreamColumn::new(&plan.detectors[index].spec) {
-                        self.detectors[index] = detectors;
+                        *columns.detectors_mut(index) = detectors;
                     }
                 }
-                StateKind::Inline => (0..slots.len()).for_each(|slot| self.inline[index].clear(slot)),
-                StateKind::Window => self.lanes[index].open.clear(),
+                StateKind::Inline => (0..slots.len()).for_each(|slot| columns.inline_mut(index).clear(slot)),
+                StateKind::Window => columns.windows_mut(index).reset(),
                 // Without them there is no table: see `Sources::fail`.
                 StateKind::Liveness | StateKind::Touched => {}
             }
-            self.mark_all_dirty(slots);
+            self.stream.objects.mark_all_changed(slots.len());
         }
     }
 
-    /// A lane without saved state has seen nothing of the samples so far.
-    fn mark_new_lanes(&mut self, sources: &Sources<'_>) {
-        let now = self.progress.newest.map_or(0, |newest| newest.saturating_add(1));
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            let window = sources.source(StateKind::Window, index);
+    /// A window column without saved state has seen nothing of the samples so far.
+    fn mark_new_columns(&mut self, plan: &Plan) {
+        let now = self.stream.progress.newest().map_or(0, |newest| newest.saturating_add(1));
+        for index in 0..plan.window_columns.len() {
+            let saved = self.sources.source(StateKind::Window, index);
+            let windows = self.stream.columns.windows_mut(index);
             // Without its last reading a counter's next difference is wrong.
-            let has_readings = lane.counters.is_none() || sources.source(StateKind::Counter, index).is_some();
-            lane.covered_from = window.filter(|_| has_readings).map_or(now, |saved| saved.covered_from);
+            let has_readings = windows.counters().is_none() || self.sources.source(StateKind::Counter, index).is_some();
+            windows.set_covered_from(saved.filter(|_| has_readings).map_or(now, |saved| saved.covered_from));
         }
-        self.lanes_covered_from = self.lanes.iter().map(|lane| lane.covered_from).max().unwrap_or(0);
     }
 
     /// Makes the objects alive whose states come from a group that does not count the liveness of this one: those of
     /// `2-raw:DSSum` with a period of a minute go on with `1-raw:DSSum` and one of two minutes.
-    fn take_in_objects(&mut self, slots: &Slots, plan: &Plan, sources: &Sources<'_>) {
-        let now = self.progress.newest.unwrap_or(0).max(self.progress.watermark);
+    fn take_in_objects(&mut self, slots: &Slots, plan: &Plan) {
+        let StreamState { progress, columns, objects, .. } = &mut self.stream;
+        let now = progress.newest().unwrap_or(0).max(progress.watermark());
         for (index, group) in plan.groups.iter().enumerate() {
-            let liveness = sources.source(StateKind::Liveness, index).map(|saved| saved.group);
+            let liveness = self.sources.source(StateKind::Liveness, index).map(|saved| saved.group);
             let mut touched = Vec::new();
-            for &lane in &group.lanes {
-                let states = sources.source(StateKind::Window, lane).map(|saved| saved.group);
-                let window = plan.lanes[lane].window;
-                // With a liveness of its own, who had samples in which period of a longer window is known.
-                if states == liveness || (liveness.is_some() && window > group.period) {
+            for &column in &group.window_columns {
+                let states = self.sources.source(StateKind::Window, column).map(|saved| saved.group);
+                let length = plan.window_columns[column].length;
+                // With a liveness of its own, the objects with samples in each period of a longer window are known.
+                if states == liveness || (liveness.is_some() && length > group.period) {
                     continue;
                 }
-                for (start, column) in &self.lanes[lane].open {
-                    let last_period = start.saturating_add(window - group.period);
-                    let with_samples = (0..slots.len()).filter(|&slot| !column.is_empty(slot));
+                for (start, window) in columns.windows(column).iter() {
+                    let last_period = start.saturating_add(length - group.period);
+                    let with_samples = (0..slots.len()).filter(|&slot| !window.is_empty(slot));
                     touched.extend(with_samples.map(|slot| (last_period, slot)));
                 }
             }
             if liveness.is_none() {
-                let with_state = (0..slots.len()).filter(|&slot| self.has_lasting_state(plan, index, slot));
-                touched.extend(with_state.map(|slot| (now - now % group.period, slot)));
+                let with_state = (0..slots.len()).filter(|&slot| columns.have_lasting_state(plan, index, slot));
+                touched.extend(with_state.map(|slot| (window_start(now, group.period), slot)));
             }
             for (start, slot) in touched {
-                self.groups[index].window_at(start).insert(slot);
-                self.dirty.insert(slot / CHUNK_SLOTS);
+                objects.group_mut(index).window_at(start).insert(slot);
+                objects.mark_changed(slot);
             }
         }
     }
+}
 
-    /// Whether the group has a detector or an inline state of the object.
-    fn has_lasting_state(&self, plan: &Plan, group: usize, slot: usize) -> bool {
-        let detectors = plan.detectors.iter().zip(&self.detectors);
-        let mut detectors = detectors.filter(|(detector, _)| plan.lanes[detector.lane].group == group);
-        let mut inline = plan.inline.iter().zip(&self.inline).filter(|(inline, _)| inline.group == group);
-        detectors.any(|(_, detectors)| detectors.report(slot).is_some())
-            || inline.any(|(_, states)| !states.is_empty(slot))
-    }
-
+impl<S: ResultSink> StreamState<S> {
     /// Drops the states and frees the objects that a change of configuration left without liveness, among those that
     /// the stream's chunks `named`.
     pub(in crate::table) fn forget_orphans(&mut self, keys: &mut impl Keys, named: &Bits) {
-        let plan = Arc::clone(&self.plan);
         for slot in named.iter() {
-            for group in 0..self.groups.len() {
-                if self.groups[group].is_done_with(slot) {
-                    self.forget(&plan, group, slot);
+            for group in 0..self.plan.groups.len() {
+                if self.objects.group(group).is_done_with(slot) {
+                    self.columns.forget(&self.plan, group, slot);
                 }
             }
-            if !self.holds(slot) {
+            if !self.objects.contains(slot) {
                 keys.free(slot);
-                self.dirty.insert(slot / CHUNK_SLOTS);
+                self.objects.mark_changed(slot);
             }
         }
-    }
-
-    fn mark_all_dirty(&mut self, slots: &Slots) {
-        (0..slots.len().div_ceil(CHUNK_SLOTS)).for_each(|chunk| self.dirty.insert(chunk));
     }
 }
 

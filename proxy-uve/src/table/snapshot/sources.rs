@@ -23,7 +23,7 @@ pub(super) struct SavedColumn {
     pub(super) kind: StateKind,
     pub(super) identity: String,
     pub(super) group: GroupKey,
-    /// See [`Lane`](crate::table::lane::Lane); of windows only.
+    /// See [`OpenWindows::covered_from`](crate::table::columns::OpenWindows::covered_from); of windows only.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) covered_from: u64,
 }

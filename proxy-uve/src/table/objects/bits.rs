@@ -2,11 +2,11 @@
 
 /// One bit for each slot. Slots beyond the end are not in the set.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Bits(Vec<u64>);
+pub(in crate::table) struct Bits(Vec<u64>);
 
 impl Bits {
     #[inline]
-    pub(crate) fn insert(&mut self, slot: usize) {
+    pub(in crate::table) fn insert(&mut self, slot: usize) {
         let word = slot / 64;
         if word >= self.0.len() {
             self.0.resize(word + 1, 0);
@@ -15,7 +15,7 @@ impl Bits {
     }
 
     /// Whether the slot was a member.
-    pub(crate) fn remove(&mut self, slot: usize) -> bool {
+    pub(in crate::table) fn remove(&mut self, slot: usize) -> bool {
         let was = self.contains(slot);
         if was {
             self.0[slot / 64] &= !(1 << (slot % 64));
@@ -24,31 +24,38 @@ impl Bits {
     }
 
     #[inline]
-    pub(crate) fn contains(&self, slot: usize) -> bool {
+    pub(in crate::table) fn contains(&self, slot: usize) -> bool {
         self.0.get(slot / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)
     }
 
     /// The members `64 * word` to `64 * word + 63`, one bit each.
     #[inline]
-    pub(crate) fn word(&self, word: usize) -> u64 {
+    pub(in crate::table) fn word(&self, word: usize) -> u64 {
         self.0.get(word).copied().unwrap_or(0)
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub(in crate::table) fn clear(&mut self) {
         self.0.clear();
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(in crate::table) fn is_empty(&self) -> bool {
         self.0.iter().all(|&word| word == 0)
     }
 
     /// The members, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.0
-            .iter()
-            .enumerate()
-            .flat_map(|(index, &word)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index * 64 + bit))
+    pub(in crate::table) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(index, &word)| ones(word).map(move |bit| index * 64 + bit))
     }
+}
+
+/// The bits of a word that are set, in order.
+#[inline]
+pub(in crate::table) fn ones(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+        word &= word - 1;
+        Some(bit)
+    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! The key map as the state of one stream uses it: for itself, or shared with the states of other streams.
 
-use crate::table::slots::Slots;
+use crate::table::objects::slots::Slots;
 
 /// The keys and slots of objects. A call is resolved at compile time: a table of one stream pays nothing for those of
 /// several.
-pub(super) trait Keys {
+pub(in crate::table) trait Keys {
     /// The keys, to look up.
     fn slots(&self) -> &Slots;
 

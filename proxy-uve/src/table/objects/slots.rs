@@ -14,36 +14,35 @@ use std::hint::black_box;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-/// Below this much garbage the arena is left alone.
-const COMPACT_BYTES: usize = 64 * 1024;
+use crate::key::{KeyError, ObjectKey};
+use crate::table::TableSettings;
+use crate::table::objects::arena::{Arena, Start};
 
-/// Keys and slots, in both directions.
-#[derive(Debug, Default)]
-pub(crate) struct Slots {
+/// Keys and slots, in both directions, and the limits of both.
+#[derive(Debug)]
+pub(in crate::table) struct Slots {
     index: HashTable<Entry>,
     /// Where the key of each slot is.
     starts: Vec<Start>,
-    arena: Vec<u8>,
-    /// Bytes of the arena that belong to no slot.
-    garbage: usize,
+    arena: Arena,
     free: BinaryHeap<Reverse<u32>>,
     /// A fixed seed: the index is never iterated, so an attacker gains only collisions, and the keys of a partition
     /// are bounded in number.
     hasher: FixedState,
+    /// See [`TableSettings::max_objects`].
+    max_objects: usize,
+    /// See [`TableSettings::max_key_bytes`].
+    max_key_bytes: usize,
 }
 
 /// Keys that are looked up together, at most.
-pub(crate) const BATCH: usize = 64;
+pub(in crate::table) const BATCH: usize = 64;
 
 /// No slot.
-pub(crate) const UNKNOWN: u32 = u32::MAX;
+pub(in crate::table) const UNKNOWN: u32 = u32::MAX;
 
 /// The longest key that there is room for, in bytes: 16 MiB.
-pub(crate) const MAX_KEY_BYTES: usize = (1 << 24) - 1;
-
-/// Where a key begins in the arena, in units of [`ALIGN`]; 0 for a free slot, as a length stands before every key.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Start(u32);
+pub(in crate::table) const MAX_KEY_BYTES: usize = (1 << 24) - 1;
 
 /// A slot, and where its key begins: a look-up need not read [`Slots::starts`] in between. Memory that is not in a
 /// cache takes longer than all else that a look-up does.
@@ -53,61 +52,46 @@ struct Entry {
     start: Start,
 }
 
-/// Keys begin at multiples of so many bytes, and have their length in as many bytes before them.
-const ALIGN: usize = 4;
-
-/// What keys and lengths may take: what a [`Start`] can name, 16 GiB.
-const MAX_ARENA_BYTES: usize = (u32::MAX as usize).saturating_mul(ALIGN);
-
 impl Entry {
     /// That of no key.
-    const NONE: Self = Self { slot: UNKNOWN, start: Start(0) };
-}
-
-impl Start {
-    fn is_free(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The first byte of the key.
-    #[inline]
-    fn byte(self) -> usize {
-        self.0 as usize * ALIGN
-    }
-
-    /// The first byte of its length. That of a free slot is beyond every arena.
-    #[inline]
-    fn len_byte(self) -> usize {
-        self.byte().wrapping_sub(ALIGN)
-    }
+    const NONE: Self = Self { slot: UNKNOWN, start: Start::NONE };
 }
 
 impl Slots {
+    /// An empty key map.
+    pub(in crate::table) fn new(settings: &TableSettings) -> Self {
+        Self {
+            index: HashTable::new(),
+            starts: Vec::new(),
+            arena: Arena::default(),
+            free: BinaryHeap::new(),
+            hasher: FixedState::default(),
+            max_objects: settings.max_objects,
+            max_key_bytes: settings.max_key_bytes.min(MAX_KEY_BYTES),
+        }
+    }
+
+    /// Checks the form and the length of a key.
+    pub(in crate::table) fn check(&self, key: &[u8]) -> Result<(), KeyError> {
+        ObjectKey::parse_within(key, self.max_key_bytes).map(|_| ())
+    }
+
     /// The slots in use or free: columns have this length at most.
-    pub(crate) fn len(&self) -> usize {
+    pub(in crate::table) fn len(&self) -> usize {
         self.starts.len()
     }
 
     /// The objects known.
-    pub(crate) fn objects(&self) -> usize {
+    pub(in crate::table) fn objects(&self) -> usize {
         self.index.len()
     }
 
-    pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
+    pub(in crate::table) fn find(&self, key: &[u8]) -> Option<usize> {
         self.find_hashed(self.hasher.hash_one(key), key).map(|slot| slot as usize)
     }
 
     fn find_hashed(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        self.index.find(hash, |entry| self.is_at(entry.start, key)).map(|entry| entry.slot)
-    }
-
-    /// Whether `key` begins there. Its length stands before it: both are in one line of the cache.
-    #[inline]
-    fn is_at(&self, start: Start, key: &[u8]) -> bool {
-        let Some((len, rest)) = self.arena.get(start.len_byte()..).and_then(|rest| rest.split_first_chunk()) else {
-            return false;
-        };
-        u32::from_le_bytes(*len) as usize == key.len() && rest.get(..key.len()) == Some(key)
+        self.index.find(hash, |entry| self.arena.is_at(entry.start, key)).map(|entry| entry.slot)
     }
 
     /// Where each of `keys` is: its slot, or [`UNKNOWN`]. Changes nothing; right until a slot is removed.
@@ -115,7 +99,7 @@ impl Slots {
     /// A look-up waits for memory three times, each time for the outcome of the one before: index, entry, key. Done key
     /// by key that is all there is to do. Here each step is a loop of its own, so short that the processor is many keys
     /// ahead of the one that it waits for, and waits for all of them at once.
-    pub(crate) fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]> + Clone, slots: &mut [u32]) {
+    pub(in crate::table) fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]> + Clone, slots: &mut [u32]) {
         let mut hashes = [0; BATCH];
         for (hash, key) in hashes.iter_mut().zip(keys.clone()) {
             *hash = self.hasher.hash_one(key);
@@ -130,30 +114,28 @@ impl Slots {
         for (((slot, &entry), key), &hash) in slots.iter_mut().zip(&*entries).zip(keys).zip(&hashes) {
             *slot = match entry.slot {
                 UNKNOWN => UNKNOWN,
-                slot if self.is_at(entry.start, key) => slot,
+                slot if self.arena.is_at(entry.start, key) => slot,
                 _ => self.find_hashed(hash, key).unwrap_or(UNKNOWN),
             };
         }
     }
 
-    /// Reads the ends of keys for nothing but to have them in the cache.
+    /// Reads the ends of keys, only to bring them into the cache.
     fn touch<'k>(&self, entries: &[Entry], keys: impl Iterator<Item = &'k [u8]>) {
-        let byte = |at: usize| self.arena.get(at).copied().unwrap_or(0);
-        let ends = |(entry, key): (&Entry, &[u8])| {
-            let start = entry.start.byte();
-            byte(start) ^ byte(start + key.len())
-        };
+        let ends = |(entry, key): (&Entry, &[u8])| self.arena.ends(entry.start, key.len());
         black_box(entries.iter().zip(keys).map(ends).fold(0, |sum: u8, ends| sum ^ ends));
     }
 
-    /// Whether the arena has room for one more key.
-    pub(crate) fn has_room_for(&self, key: &[u8]) -> bool {
-        self.arena.len() + key.len() + 2 * ALIGN <= MAX_ARENA_BYTES
+    /// The slot of a [checked](Self::check) key, which gets one if it is new; `None` if there are as many objects as are
+    /// allowed.
+    pub(in crate::table) fn find_or_insert(&mut self, key: &[u8]) -> Option<usize> {
+        let known = self.find(key);
+        let has_room = self.objects() < self.max_objects && self.arena.has_room_for(key);
+        known.or_else(|| has_room.then(|| self.insert(key)))
     }
 
-    /// The slot of a key that is not known yet. `key` is not empty, no longer than [`MAX_KEY_BYTES`], and
-    /// [has room](Self::has_room_for).
-    pub(crate) fn insert(&mut self, key: &[u8]) -> usize {
+    /// The slot of a key that is not known yet. `key` is not empty, no longer than [`MAX_KEY_BYTES`], and has room.
+    fn insert(&mut self, key: &[u8]) -> usize {
         let slot = match self.free.pop() {
             Some(Reverse(slot)) => slot,
             None => {
@@ -166,11 +148,11 @@ impl Slots {
     }
 
     /// Gives a key the slot it had when it was saved. `false` if the slot or the key is taken, or there is no room.
-    pub(crate) fn restore(&mut self, slot: usize, key: &[u8]) -> bool {
+    pub(in crate::table) fn restore(&mut self, slot: usize, key: &[u8]) -> bool {
         if slot >= self.starts.len() {
             self.starts.resize(slot + 1, Start::default());
         }
-        if !self.starts[slot].is_free() || self.find(key).is_some() || !self.has_room_for(key) {
+        if !self.starts[slot].is_none() || self.find(key).is_some() || !self.arena.has_room_for(key) {
             return false;
         }
         self.put(slot as u32, key);
@@ -179,58 +161,47 @@ impl Slots {
 
     /// Ends a restore: the slots that no key took are free. Free ones after the last key need not be known: they are
     /// used after all others, in order, which is what a table without them does.
-    pub(crate) fn finish_restore(&mut self) {
-        let free = self.starts.iter().enumerate().filter(|(_, start)| start.is_free());
+    pub(in crate::table) fn finish_restore(&mut self) {
+        let free = self.starts.iter().enumerate().filter(|(_, start)| start.is_none());
         self.free = free.map(|(slot, _)| Reverse(slot as u32)).collect();
     }
 
     fn put(&mut self, slot: u32, key: &[u8]) {
-        // Keys are most of what an object takes: an eighth more room at a time, not twice as much.
-        let needed = key.len() + 2 * ALIGN;
-        if self.arena.capacity() - self.arena.len() < needed {
-            self.arena.reserve_exact(needed.max(self.arena.len() / 8).max(1024));
-        }
-        let (start, padding) = append(&mut self.arena, key);
-        self.garbage += padding;
+        let start = self.arena.push(key);
         self.starts[slot as usize] = start;
         let Self { index, arena, hasher, .. } = self;
-        let hash_of = |entry: &Entry| hasher.hash_one(key_at(arena, entry.start));
+        let hash_of = |entry: &Entry| hasher.hash_one(arena.key(entry.start));
         index.insert_unique(hasher.hash_one(key), Entry { slot, start }, hash_of);
     }
 
     /// The key of a slot; empty for a free one.
-    pub(crate) fn key(&self, slot: usize) -> &[u8] {
-        self.starts.get(slot).map_or(&[], |&start| key_at(&self.arena, start))
+    pub(in crate::table) fn key(&self, slot: usize) -> &[u8] {
+        self.starts.get(slot).map_or(&[], |&start| self.arena.key(start))
     }
 
     /// The keys in the order of their slots.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
-        self.starts.iter().filter(|start| !start.is_free()).map(|&start| key_at(&self.arena, start))
+    pub(in crate::table) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.starts.iter().filter(|start| !start.is_none()).map(|&start| self.arena.key(start))
     }
 
     /// Frees a slot.
-    pub(crate) fn remove(&mut self, slot: usize) {
+    pub(in crate::table) fn remove(&mut self, slot: usize) {
         let hash = self.hasher.hash_one(self.key(slot));
         let Ok(entry) = self.index.find_entry(hash, |entry| entry.slot as usize == slot) else {
             return;
         };
         entry.remove();
         let start = std::mem::take(&mut self.starts[slot]);
-        let len = key_at(&self.arena, start).len();
-        if start.byte() + len == self.arena.len() {
-            self.arena.truncate(start.len_byte());
-        } else {
-            self.garbage += ALIGN + len;
-        }
+        self.arena.remove(start);
         self.free.push(Reverse(slot as u32));
     }
 
     /// Gives memory back after many slots were freed. The new number of slots, if it is lower: columns shrink to it.
-    pub(crate) fn shrink(&mut self) -> Option<usize> {
-        if self.garbage > COMPACT_BYTES && self.garbage * 2 > self.arena.len() {
+    pub(in crate::table) fn shrink(&mut self) -> Option<usize> {
+        if self.arena.is_sparse() {
             self.compact();
         }
-        let used = self.starts.iter().rposition(|start| !start.is_free()).map_or(0, |last| last + 1);
+        let used = self.starts.iter().rposition(|start| !start.is_none()).map_or(0, |last| last + 1);
         if used * 2 > self.starts.len() || self.starts.len() < 1024 {
             return None;
         }
@@ -239,21 +210,13 @@ impl Slots {
         self.free.retain(|&Reverse(slot)| (slot as usize) < used);
         self.free.shrink_to_fit();
         let Self { index, arena, hasher, .. } = self;
-        index.shrink_to_fit(|entry| hasher.hash_one(key_at(arena, entry.start)));
+        index.shrink_to_fit(|entry| hasher.hash_one(arena.key(entry.start)));
         Some(used)
     }
 
     fn compact(&mut self) {
-        let padding = self.objects() * (ALIGN - 1);
-        let mut arena = Vec::with_capacity((self.arena.len() - self.garbage + padding).min(self.arena.len()));
-        let mut garbage = 0;
-        for start in self.starts.iter_mut().filter(|start| !start.is_free()) {
-            let (moved, padding) = append(&mut arena, key_at(&self.arena, *start));
-            *start = moved;
-            garbage += padding;
-        }
-        self.arena = arena;
-        self.garbage = garbage;
+        let count = self.objects();
+        self.arena.compact(self.starts.iter_mut().filter(|start| !start.is_none()), count);
         for entry in self.index.iter_mut() {
             entry.start = self.starts[entry.slot as usize];
         }
@@ -262,30 +225,11 @@ impl Slots {
     /// Bytes of memory held.
     #[cfg(test)]
     fn memory(&self) -> usize {
-        self.arena.capacity()
+        self.arena.memory()
             + self.starts.capacity() * size_of::<Start>()
             + self.index.allocation_size()
             + self.free.capacity() * size_of::<u32>()
     }
-}
-
-/// Appends a key behind its length: where it is, and how many bytes are lost before it.
-fn append(arena: &mut Vec<u8>, key: &[u8]) -> (Start, usize) {
-    let used = arena.len();
-    arena.resize(used.next_multiple_of(ALIGN), 0);
-    let padding = arena.len() - used;
-    arena.extend_from_slice(&(key.len() as u32).to_le_bytes());
-    let start = Start((arena.len() / ALIGN) as u32);
-    arena.extend_from_slice(key);
-    (start, padding)
-}
-
-/// The key that begins there; empty where none does.
-fn key_at(arena: &[u8], start: Start) -> &[u8] {
-    let Some((len, rest)) = arena.get(start.len_byte()..).and_then(|rest| rest.split_first_chunk()) else {
-        return &[];
-    };
-    rest.get(..u32::from_le_bytes(*len) as usize).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -294,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_lowest_free_slot_is_used_first() {
-        let mut slots = Slots::default();
+        let mut slots = Slots::new(&TableSettings::default());
         for key in ["a", "b", "c"] {
             slots.insert(key.as_bytes());
         }
@@ -308,7 +252,7 @@ mod tests {
     #[test]
     fn keys_that_begin_alike_are_told_apart_through_churn_and_compaction() {
         let key = |n: usize| "k:".to_owned() + &"x".repeat(n);
-        let mut slots = Slots::default();
+        let mut slots = Slots::new(&TableSettings::default());
         let numbers: Vec<usize> = (0..3000).map(|n| slots.insert(key(n).as_bytes())).collect();
         for n in (0..3000).filter(|n| n % 4 > 0) {
             slots.remove(numbers[n]);
@@ -326,7 +270,7 @@ mod tests {
 
     #[test]
     fn churn_holds_its_size() {
-        let mut slots = Slots::default();
+        let mut slots = Slots::new(&TableSettings::default());
         let mut peak = 0;
         for n in 0..200_000u32 {
             slots.insert(format!("ObjectVNTable:default-domain:tenant:vn-{n:08}").as_bytes());
@@ -344,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_drop_in_numbers_gives_memory_back() {
-        let mut slots = Slots::default();
+        let mut slots = Slots::new(&TableSettings::default());
         for n in 0..10_000u32 {
             slots.insert(&n.to_be_bytes());
         }

@@ -1,0 +1,184 @@
+//! The open windows of one window column.
+
+use std::collections::VecDeque;
+
+use derived_stats::column::{CounterColumn, Update, WindowColumn};
+use derived_stats::{Number, UpdateError};
+
+use crate::table::plan::WindowColumnPlan;
+use crate::table::window::{by_window, window_start};
+
+/// The open windows of a window column, with what each has accumulated. There are as many as the lateness and skew allow:
+/// two or three.
+#[derive(Debug)]
+pub(in crate::table) struct OpenWindows {
+    /// Length of a window in microseconds.
+    length: u64,
+    /// By start, oldest first.
+    open: VecDeque<(u64, WindowColumn)>,
+    /// A closed window's column, emptied, for the next one: windows come and go, their memory stays.
+    spare: Option<WindowColumn>,
+    /// The column of a window without samples, to copy.
+    empty: WindowColumn,
+    counters: Option<CounterColumn>,
+    /// Windows that start earlier are partial, because the window column did not exist at their start: it was new in a
+    /// restore. 0 for one as old as its table. Microseconds.
+    covered_from: u64,
+}
+
+impl OpenWindows {
+    /// No windows. `None` for an inline spec, which has none.
+    pub(in crate::table) fn new(plan: &WindowColumnPlan) -> Option<Self> {
+        Some(Self {
+            length: plan.length,
+            open: VecDeque::new(),
+            spare: None,
+            empty: WindowColumn::new(&plan.spec)?,
+            counters: plan.has_counters().then(|| CounterColumn::new(&plan.spec)),
+            covered_from: 0,
+        })
+    }
+
+    /// Windows that start before this time are partial. Microseconds.
+    pub(in crate::table) fn covered_from(&self) -> u64 {
+        self.covered_from
+    }
+
+    pub(in crate::table) fn set_covered_from(&mut self, time: u64) {
+        self.covered_from = time;
+    }
+
+    /// The last readings of counters, if the samples are readings.
+    pub(in crate::table) fn counters(&self) -> Option<&CounterColumn> {
+        self.counters.as_ref()
+    }
+
+    pub(in crate::table) fn counters_mut(&mut self) -> Option<&mut CounterColumn> {
+        self.counters.as_mut()
+    }
+
+    /// The starts of the windows and what each has accumulated, oldest first.
+    pub(in crate::table) fn iter(&self) -> impl Iterator<Item = (u64, &WindowColumn)> {
+        self.open.iter().map(|(start, column)| (*start, column))
+    }
+
+    /// Forgets all windows.
+    pub(in crate::table) fn reset(&mut self) {
+        self.open.clear();
+    }
+
+    /// Adds a sample to the window of its time.
+    #[inline]
+    pub(in crate::table) fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError> {
+        let index = self.index_of(at);
+        // Taken out while the windows are borrowed.
+        match self.counters.take() {
+            None => self.open[index].1.update(slot, at, value),
+            Some(mut counters) => {
+                let window = &mut self.open[index].1;
+                let updated = counters.update(slot, value, |difference| window.update(slot, at, difference));
+                self.counters = Some(counters);
+                updated
+            }
+        }
+    }
+
+    /// Adds many samples to a column that [takes every value](Self::takes_every_value), each to the window of its time.
+    pub(in crate::table) fn update_all(&mut self, updates: &[Update]) {
+        for (start, updates) in by_window(updates, self.length) {
+            let taken = self.window_at(start).update_all(updates);
+            debug_assert!(taken.is_ok(), "the values were checked");
+        }
+    }
+
+    /// Whether no sample can be refused whose value has the column's type.
+    pub(in crate::table) fn takes_every_value(&self) -> bool {
+        self.counters.is_none() && self.empty.takes_every_value()
+    }
+
+    /// The open window that holds `at`, opened if need be.
+    fn index_of(&mut self, at: u64) -> usize {
+        // Most samples are of the newest window: no division for them.
+        match self.open.back() {
+            Some(&(newest, _)) if at.wrapping_sub(newest) < self.length => self.open.len() - 1,
+            _ => self.index_at(window_start(at, self.length)),
+        }
+    }
+
+    /// The column of the window that starts at `start`, opened if need be.
+    pub(in crate::table) fn window_at(&mut self, start: u64) -> &mut WindowColumn {
+        let index = self.index_at(start);
+        &mut self.open[index].1
+    }
+
+    fn index_at(&mut self, start: u64) -> usize {
+        // The newest window is the usual one, so search from the back.
+        let after = self.open.iter().rposition(|&(open, _)| open <= start);
+        match after {
+            Some(index) if self.open[index].0 == start => index,
+            _ => {
+                let index = after.map_or(0, |index| index + 1);
+                let column = self.spare.take().unwrap_or_else(|| self.empty.empty_clone());
+                self.open.insert(index, (start, column));
+                index
+            }
+        }
+    }
+
+    /// Takes out the window that ends at `end`, if it was opened.
+    ///
+    /// One that ended earlier was skipped because no object was alive at its end; it is empty.
+    pub(in crate::table) fn take_ending(&mut self, end: u64) -> Option<WindowColumn> {
+        while let Some(&(start, _)) = self.open.front() {
+            let ends = start.saturating_add(self.length);
+            if ends > end {
+                break;
+            }
+            let (_, column) = self.open.pop_front()?;
+            if ends == end {
+                return Some(column);
+            }
+            self.recycle(column, 0);
+        }
+        None
+    }
+
+    /// Whether a window of this column ends at `end`.
+    pub(in crate::table) fn ends_at(&self, end: u64) -> bool {
+        end.is_multiple_of(self.length)
+    }
+
+    /// Takes back a column that is closed and whose slots below `cleared` are empty.
+    pub(in crate::table) fn recycle(&mut self, mut column: WindowColumn, cleared: usize) {
+        column.clear_many(cleared, usize::MAX);
+        self.spare = Some(column);
+    }
+
+    /// Drops the windows that ended at or before `watermark` and were skipped: only refused samples opened them.
+    pub(in crate::table) fn discard_until(&mut self, watermark: u64) {
+        while self.open.front().is_some_and(|&(start, _)| start.saturating_add(self.length) <= watermark) {
+            self.open.pop_front();
+        }
+    }
+
+    /// Forgets an object: its cell in every open window, and its counter's reading.
+    pub(in crate::table) fn clear(&mut self, slot: usize) {
+        for (_, column) in &mut self.open {
+            column.clear(slot);
+        }
+        if let Some(counters) = &mut self.counters {
+            counters.clear(slot);
+        }
+    }
+
+    /// Gives memory back: no slot from `slots` on belongs to an object.
+    pub(in crate::table) fn shrink(&mut self, slots: usize) {
+        for (_, column) in &mut self.open {
+            column.shrink(slots);
+        }
+        self.spare = None;
+        if let Some(counters) = &mut self.counters {
+            counters.shrink(slots);
+        }
+    }
+}

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use derived_stats::Number;
 use proptest::prelude::*;
@@ -222,4 +223,32 @@ fn an_object_beyond_the_limit_is_reported_from_a_batch_without_other_faults() {
     let expected: Vec<_> = (0..200).filter(|index| index % 13 >= 10).map(|index| (index, Fate::OverLimit)).collect();
     assert_eq!(reported, expected);
     assert_eq!((fates.over_limit, fates.total()), (45, 200));
+}
+
+#[test]
+fn after_a_restore_with_less_lateness_a_batch_still_equals_single_records() {
+    let restored = || {
+        let lateness = |seconds| TableSettings::default().with_allowed_lateness(Duration::from_secs(seconds));
+        let mut table = table("", lateness(90));
+        let at = START + 100 * SECOND;
+        let first = Sample { position: 0, key: "T:a".into(), at, arrived: at, value: Number::U64(1) };
+        table.ingest_batch(&[decoded(&first)]);
+        let saved = table.snapshot();
+        let chunks = saved.chunks.iter().filter_map(|(chunk, bytes)| Some((*chunk, bytes.as_deref()?)));
+        let types: Vec<_> = Schema::builtin().types().cloned().collect();
+        let plan = Plan::new(StreamName::new("S", "a").unwrap(), &types);
+        Table::restore(Arc::new(plan), lateness(5), &saved.meta, chunks).unwrap().0
+    };
+    // The first is older than the newest timestamp, so it does not move the watermark past the window of the second.
+    let times = [START + 90 * SECOND, START + 30 * SECOND, START + 101 * SECOND];
+    let sample = |(position, at)| Sample { position, key: "T:a".into(), at, arrived: at, value: Number::U64(1) };
+    let samples: Vec<_> = (1..).zip(times).map(sample).collect();
+    let records: Vec<_> = samples.iter().map(decoded).collect();
+
+    let (mut single, mut batch) = (restored(), restored());
+    let fates: Vec<_> = records.iter().map(|record| single.ingest_decoded(record)).collect();
+    assert_eq!(fates, [Fate::Aggregated; 3]);
+    assert_eq!(batch.ingest_batch(&records).aggregated, 3);
+    assert_eq!(taken(&mut single), taken(&mut batch));
+    assert!(single.snapshot() == batch.snapshot());
 }

@@ -12,11 +12,11 @@ use derived_stats::{Description, FieldValue, Number, Output, Record, ValueType, 
 pub struct JsonField<'f> {
     /// Its name: letters, digits and `_`.
     pub name: &'f str,
-    /// The object in which it stands together with its neighbours of the same group.
+    /// The nested object that contains it and the fields beside it with the same group.
     pub group: Option<&'f str>,
     /// How its number is shown.
     pub form: Form,
-    /// What it holds.
+    /// Its value.
     pub value: FieldValue<'f>,
 }
 
@@ -37,7 +37,7 @@ pub fn write_output(output: &Output<'_>, inline: bool, out: &mut Vec<u8>) {
     );
 }
 
-/// Appends a result that is one number, with what is wrong with it.
+/// Appends a result that is one number, with its error.
 pub fn write_number_result(number: Number, error: Option<&str>, inline: bool, out: &mut Vec<u8>) {
     if inline {
         return write_number(number, out);
@@ -85,14 +85,14 @@ fn write_object<'f, V>(
     out.extend_from_slice(if open.is_some() { b"}}" } else { b"}" });
 }
 
-/// The texts between the numbers of a result, the same in every whole one: made once for a pipeline.
+/// The texts between the numbers of a result, which are the same in every whole one: made once for a pipeline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JsonTemplate {
     numbers: Vec<Slot>,
     end: Vec<u8>,
 }
 
-/// A number's place in a template.
+/// The position of a number in a template.
 #[derive(Clone, Debug, PartialEq)]
 struct Slot {
     before: Vec<u8>,
@@ -141,7 +141,7 @@ impl JsonTemplate {
     }
 }
 
-/// A brace or a comma, and the name. Names are identifiers: nothing in them to escape.
+/// A brace or a comma, and the name. Names are identifiers, so nothing needs an escape.
 #[inline]
 fn write_name(before: u8, name: &str, out: &mut Vec<u8>) {
     out.reserve(name.len() + 4);
@@ -190,7 +190,7 @@ pub fn write_text(text: &str, out: &mut Vec<u8>) {
 }
 
 fn write_json<V: serde::Serialize + ?Sized>(value: &V, out: &mut Vec<u8>) {
-    // Writing numbers and texts into memory has no way to fail.
+    // Writing numbers and texts into memory cannot fail.
     let written = serde_json::to_writer(out, value);
     debug_assert!(written.is_ok(), "a result is plain data");
 }
@@ -242,7 +242,7 @@ mod tests {
         assert!(serialised.ends_with(r#""metric":0}"#), "the original's form: {serialised}");
     }
 
-    /// A template writes what goes without it, or nothing.
+    /// A template writes the same as the code without it, or nothing.
     fn templated(annotation: &str, value: ValueType, record: Record) {
         let spec = Spec::parse(annotation, Context::new(value)).unwrap();
         let (mut plain, mut templated) = (Vec::new(), Vec::new());

@@ -1,8 +1,8 @@
-//! Keys of messages: which object a sample belongs to, and which partition holds the object.
+//! Keys of messages: the object that a sample belongs to, and the partition of the object.
 //!
-//! A key is `table:name`, such as `ObjectVNTable:default-domain:admin:vn1`. The table ends at the first `:`, the
-//! name may hold more of them. Where the original aborts the process (an empty key or table, a null key), and for a key
-//! without `:`, there is an error here that the caller counts.
+//! A key is `table:name`, such as `ObjectVNTable:default-domain:admin:vn1`. The table ends at the first `:`, the name
+//! may contain more of them. An empty key or table, a null key (the original aborts the process on them) and a key
+//! without `:` are errors here, which the caller counts.
 
 mod uve_type;
 
@@ -32,11 +32,11 @@ const SEED: u32 = 5381;
 pub struct ObjectKey<'k> {
     /// The table, not empty.
     pub table: &'k str,
-    /// The name within the table. May be empty and may hold `:`.
+    /// The name within the table. May be empty and may contain `:`.
     pub name: &'k str,
 }
 
-/// Why a key names no object.
+/// Why a key does not name an object.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -52,7 +52,7 @@ pub enum KeyError {
     /// The key is not text.
     #[error("the key is not UTF-8 from byte {at} on; expected `table:name` in UTF-8")]
     NotUtf8 {
-        /// The first byte that does not fit.
+        /// The index of the first byte that is not part of a character.
         at: usize,
     },
     /// More bytes than are allowed.
@@ -83,7 +83,7 @@ impl<'k> ObjectKey<'k> {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] for a key that names no object.
+    /// [`KeyError`] for a key that does not name an object.
     pub fn parse(key: &'k [u8]) -> Result<Self, KeyError> {
         Self::parse_within(key, MAX_KEY_LENGTH)
     }
@@ -108,7 +108,7 @@ impl<'k> ObjectKey<'k> {
         }
     }
 
-    /// The UVE type of the table, such as `virtual-network`; the table in lower case where Contrail has no name for it.
+    /// The UVE type of the table, such as `virtual-network`; the table in lower case where Contrail has none.
     pub fn uve_type(&self) -> std::borrow::Cow<'k, str> {
         uve_type_of_table(self.table)
     }

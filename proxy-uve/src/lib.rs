@@ -1,11 +1,10 @@
 //! Contrail's proxy UVEs: proxy types, wire formats, event-time windows and per-partition tables.
 //!
-//! A proxy UVE is what an operator gets for asking for an aggregation of a raw metric per object: the samples of one
-//! Virtual Network come from many vrouters, meet in one partition of a log, and are summed, averaged or checked for
-//! anomalies there.
+//! A proxy UVE is the aggregation of a raw metric for one object: the samples of a virtual network come from many
+//! vrouters to one partition of a log, and are summed, averaged or checked for anomalies there.
 //!
-//! This crate knows neither Kafka nor HTTP, starts no thread and reads no clock: time comes in with the records. What
-//! a pipeline computes is `derived-stats`'; what runs a table is the daemon's.
+//! This crate is independent of Kafka and HTTP. It starts no thread and reads no clock: each record has its time. The
+//! crate `derived-stats` computes the pipelines; the daemon, or any other program, feeds the tables.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -37,24 +36,24 @@
 //! * [`schema`]: proxy types as data, in Sandesh struct syntax; two are built in.
 //! * [`proxy_list`]: which types run on which stream; [`stream`]: streams and their topics.
 //! * [`wire`]: payloads; [`key`]: object keys and their partitions.
-//! * [`Plan`] and [`Table`]: what is computed, and the objects of one partition; [`TableSet`]: the same for several
-//!   streams with the same objects.
+//! * [`Plan`]: the computation of one stream; [`Table`]: the objects of one partition; [`TableSet`]: the same for
+//!   several streams with the same objects.
 //!
 //! # Determinism
 //!
 //! The same records in the same order give the same results, byte for byte, at any speed, and across any number of
-//! snapshots and restores: windows follow the timestamps of the samples, never a clock.
+//! snapshots and restores: windows depend on the timestamps of the samples, never on a clock.
 //!
 //! # Panics and errors
 //!
-//! Nothing panics on any record, payload, schema or snapshot. Records never fail: each has a [`Fate`], and the fates
-//! add up to the records.
+//! Nothing panics on any record, payload, schema or snapshot. A record is never an error: each has an outcome, its
+//! [`Fate`], and the counts of the outcomes add up to the records.
 //!
 //! # Saved state
 //!
-//! A [`Snapshot`] names each state by what accumulates, so it survives a change of the proxy types as far as its states
-//! still mean the same; [`Table::restore`] [reports](RestoreReport) what was kept, dropped and started anew. Every part
-//! has a version and a checksum.
+//! A [`Snapshot`] names each state by what accumulates, so a state survives a change of the proxy types if it still
+//! means the same; [`Table::restore`] [reports](RestoreReport) which states were kept, dropped and started anew. Every
+//! part has a version and a checksum.
 //!
 //! # Input safety
 //!
@@ -72,7 +71,7 @@ pub mod stream;
 mod table;
 pub mod wire;
 
-/// The library of algorithms, in the version that this crate's types are made of.
+/// The library of algorithms, in the version that is part of this crate's API.
 pub use derived_stats;
 
 pub use self::key::{ObjectKey, partition, table_of_uve_type, uve_type_of_table};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// The position of a record in its log: an offset, which grows from record to record. Gaps are allowed.
 ///
-/// A type of its own, so that it is not confused with the two times of a record, which are microseconds. Its `Display`
-/// and serde forms are those of the number.
+/// It is a separate type, so that it is not confused with the two times of a record, which are microseconds. Its
+/// `Display` and serde forms are those of the number.
 ///
 /// ```
 /// use proxy_uve::Position;

@@ -4,8 +4,8 @@
 //! UveVirtualNetworkAgent-egress_flow_count:AggProxySumAnomalyEWM01:AggProxySum UveVirtualNetworkAgent-…
 //! ```
 //!
-//! Entries stand between white space, line breaks included; each is a stream and its proxy types with `:` between.
-//! The original ignores unknown types and repeated ones without a word; both are errors here.
+//! Entries are separated by white space, line breaks included; each is a stream and its proxy types, separated by `:`.
+//! The original silently ignores unknown and repeated types; both are errors here.
 
 mod error;
 
@@ -44,7 +44,7 @@ pub struct ProxyList {
     entries: Vec<ProxyEntry>,
 }
 
-/// A stream and what is computed from it.
+/// A stream and the proxy types that are computed from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProxyEntry {
     /// The stream.
@@ -58,7 +58,7 @@ impl ProxyList {
     ///
     /// # Errors
     ///
-    /// Every fault of the list.
+    /// Every error of the list.
     pub fn parse(text: &str, schema: &Schema) -> Result<Self, ProxyListErrors> {
         let mut parser = Parser { text, schema, errors: Vec::new() };
         let mut entries: Vec<(ProxyEntry, usize)> = Vec::new();
@@ -69,7 +69,7 @@ impl ProxyList {
             match entries.iter().find(|(other, _)| other.stream == found.stream) {
                 None => entries.push((found, stream.start)),
                 Some((_, first)) => {
-                    let first = ProxyListError::place(text, *first);
+                    let first = ProxyListError::location(text, *first);
                     parser
                         .error(ProxyListErrorKind::DuplicateStream { stream: found.stream.to_string(), first }, stream);
                 }
@@ -93,7 +93,7 @@ impl ProxyList {
 /// [`DEFAULT_PROXY_LIST`] with the built-in types.
 impl Default for ProxyList {
     fn default() -> Self {
-        // A test holds that this list has no faults.
+        // A test checks that this list has no errors.
         Self::parse(DEFAULT_PROXY_LIST, &Schema::builtin()).unwrap_or(Self { entries: Vec::new() })
     }
 }
@@ -128,7 +128,7 @@ impl Parser<'_> {
         self.errors.push(ProxyListError::new(kind, self.text, span));
     }
 
-    /// `Struct-attribute:Type[:Type…]`, and where the stream stands in it.
+    /// `Struct-attribute:Type[:Type…]`, and the range of the stream in it.
     fn entry(&mut self, entry: &Range<usize>) -> Option<(ProxyEntry, Range<usize>)> {
         let mut parts = pieces(self.text, entry.clone(), |character| character == ':');
         let stream_span = parts.next()?;
@@ -141,7 +141,7 @@ impl Parser<'_> {
             }
         };
         if stream_span.end == entry.end {
-            // A stream that is broken at its end says enough.
+            // The error of a stream that is broken at its end is enough.
             if stream.is_some() {
                 self.error(ProxyListErrorKind::MissingType, entry.end..entry.end);
             }

@@ -15,7 +15,7 @@
 //! |---|---|---|---|
 //! | `period` | struct | length of a period; without it every result is inline | whole seconds, 1 to 86400 |
 //! | `timeout` | struct | silent periods until the proxy UVE is deleted | 0 (never, the default) and up |
-//! | `silence` | struct | what a silent period means to a detector | `once` (the default), `zero`, `skip` |
+//! | `silence` | struct | how a detector treats a silent period | `once` (the default), `zero`, `skip` |
 //! | `key` | field | this is the object's name; on one `string` | any text, ignored |
 //! | `hidden` | field | not sent; on the raw value, allowed on results | `yes` |
 //! | `metric` | raw value | samples of a counter, or differences | `agg`, `diff` |
@@ -26,7 +26,7 @@
 //! Comments are `// …`, `# …` and `/* … */`; commas and semicolons between fields are optional. A proxy type has one
 //! `string` key, `string proxy`, `optional bool deleted`, one hidden number (`i16`, `i32`, `i64`, `u16`, `u32`, `u64`
 //! or `double`) that all `stats` name, and at least one result. Structs without any annotation are types for fields.
-//! `include`, `namespace` and `uve sandesh` are read over, so files of Contrail can be used as they are.
+//! `include`, `namespace` and `uve sandesh` are ignored, so files of Contrail can be used as they are.
 //!
 //! # Input safety
 //!
@@ -67,7 +67,7 @@ pub struct Schema {
     types: BTreeMap<String, Entry>,
 }
 
-/// A type, and where its definition stands.
+/// A type and its definition.
 #[derive(Clone, Debug)]
 struct Entry {
     proxy_type: Arc<ProxyType>,
@@ -79,7 +79,7 @@ impl Schema {
     /// `AggProxySum` and `AggProxySumAnomalyEWM01`, as the original has them: period 60 s, timeout 1.
     /// Parsed and compiled at each call, which takes well under a millisecond: keep the result.
     pub fn builtin() -> Self {
-        // A test holds that this file has no faults.
+        // A test checks that this file has no errors.
         Self::parse("builtin.sandesh", include_str!("schema/builtin.sandesh")).unwrap_or_default()
     }
 
@@ -87,7 +87,7 @@ impl Schema {
     ///
     /// # Errors
     ///
-    /// Every fault of the file.
+    /// Every error of the file.
     pub fn parse(file_name: &str, text: &str) -> Result<Self, SchemaErrors> {
         Self::parse_with(file_name, text, &Registry::new())
     }
@@ -158,8 +158,8 @@ impl Schema {
         let source = Arc::new(source);
         let mut types = BTreeMap::new();
         for definition in source.proxy_types() {
-            let (proxy_type, faults) = check::compile(&source, definition, None);
-            errors.extend(faults);
+            let (proxy_type, found) = check::compile(&source, definition, None);
+            errors.extend(found);
             if let Some(proxy_type) = proxy_type {
                 let name = proxy_type.name().to_owned();
                 types.insert(name, Entry { proxy_type: Arc::new(proxy_type), source: Arc::clone(&source), definition });
@@ -173,12 +173,12 @@ impl Schema {
     ///
     /// # Errors
     ///
-    /// A name that both have, for each of them: an error that names both places. Nothing is then added.
+    /// For each name that both have, an error with both locations. Nothing is added in this case.
     pub fn extend(&mut self, other: Self) -> Result<(), SchemaErrors> {
         let mut errors = Vec::new();
         for (name, entry) in &other.types {
             if let Some(own) = self.types.get(name) {
-                let kind = SchemaErrorKind::DuplicateType { name: name.clone(), first: own.place() };
+                let kind = SchemaErrorKind::DuplicateType { name: name.clone(), first: own.location() };
                 errors.push(entry.source.error(kind, entry.source.name_span(entry.definition)));
             }
         }
@@ -187,8 +187,8 @@ impl Schema {
         Ok(())
     }
 
-    /// A copy in which every type that has a period has this one instead, in seconds: for demonstrations, where
-    /// nobody wants to wait for minutes. Extend the built-in types *after* this to change theirs only.
+    /// A copy in which every type that has a period has this one instead, in seconds: for demonstrations, in which a
+    /// minute is too long. Extend the built-in types *after* this to change theirs only.
     ///
     /// # Errors
     ///
@@ -197,8 +197,8 @@ impl Schema {
     pub fn with_period(&self, seconds: u32) -> Result<Self, SchemaErrors> {
         let (mut types, mut errors) = (BTreeMap::new(), Vec::new());
         for (name, entry) in &self.types {
-            let (proxy_type, faults) = check::compile(&entry.source, entry.definition, Some(seconds));
-            errors.extend(faults);
+            let (proxy_type, found) = check::compile(&entry.source, entry.definition, Some(seconds));
+            errors.extend(found);
             if let Some(proxy_type) = proxy_type {
                 types.insert(name.clone(), Entry { proxy_type: Arc::new(proxy_type), ..entry.clone() });
             }
@@ -224,9 +224,9 @@ impl Schema {
 }
 
 impl Entry {
-    /// `file:line:column` of the definition.
-    fn place(&self) -> String {
-        self.source.place(self.source.name_span(self.definition))
+    /// The location of the definition, as `file:line:column`.
+    fn location(&self) -> String {
+        self.source.location(self.source.name_span(self.definition))
     }
 }
 

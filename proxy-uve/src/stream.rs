@@ -1,8 +1,8 @@
-//! Streams: one attribute of one UVE struct, and the topics that carry them.
+//! Streams: one attribute of one UVE struct, and the topics that contain them.
 //!
-//! A stream is written `Struct-attribute`, as in the configuration and in the `proxy` field of every result. Its
-//! topic is `<cluster_id>-uve-agg-<Struct>-<attribute>`. Both parts are Sandesh identifiers, which hold no `-`, so
-//! the text is read back without doubt.
+//! A stream is written `Struct-attribute`, as in the configuration and in the `proxy` field of every result. Its topic
+//! is `<cluster_id>-uve-agg-<Struct>-<attribute>`. Both parts are Sandesh identifiers, which contain no `-`, so the
+//! text has one meaning only.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use derived_stats::excerpt::quoted;
 
-/// What stands between the prefix of a topic and the stream.
+/// The text between the prefix of a topic and the stream.
 const AGGREGATION: &str = "agg-";
 
 /// An attribute of a UVE struct, such as `UveVirtualNetworkAgent-egress_flow_count`.
@@ -26,21 +26,21 @@ pub struct StreamName {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamNameError {
-    /// A character that an identifier cannot hold, or a digit at its start.
+    /// A character that an identifier cannot contain, or a digit at its start.
     #[error(
-        "{} cannot stand here; struct and attribute are letters, digits and `_`, not starting with a digit",
+        "{} is not allowed here; struct and attribute are letters, digits and `_`, not starting with a digit",
         quoted(character.encode_utf8(&mut [0; 4]))
     )]
     BadCharacter {
         /// The first one.
         character: char,
-        /// Where it stands, in bytes.
+        /// Its index in the text, in bytes.
         at: usize,
     },
     /// Nothing after the `-`.
     #[error("expected the name of an attribute after the `-`, as in `UveVirtualNetworkAgent-egress_flow_count`")]
     EmptyAttribute {
-        /// Where it is missing, in bytes.
+        /// The index where it is missing, in bytes.
         at: usize,
     },
     /// Nothing before the `-`, or nothing at all.
@@ -49,7 +49,7 @@ pub enum StreamNameError {
     /// No `-` between struct and attribute.
     #[error("expected `-` and an attribute after the struct, as in `UveVirtualNetworkAgent-egress_flow_count`")]
     MissingAttribute {
-        /// Where it is missing, in bytes.
+        /// The index where it is missing, in bytes.
         at: usize,
     },
 }
@@ -83,7 +83,7 @@ impl StreamName {
         &self.attribute
     }
 
-    /// Under which name the results of a proxy type stand in the object's UVE: `<ProxyType>-<Struct>-<attribute>`.
+    /// The name of a proxy type's results in the object's UVE: `<ProxyType>-<Struct>-<attribute>`.
     pub fn result_name(&self, proxy_type: &str) -> String {
         format!("{proxy_type}-{self}")
     }
@@ -111,7 +111,7 @@ impl FromStr for StreamName {
 }
 
 impl StreamNameError {
-    /// Where the fault lies, in bytes of the text.
+    /// The range of the error, in bytes of the text.
     pub fn span(&self) -> Range<usize> {
         match self {
             Self::BadCharacter { character, at } => *at..*at + character.len_utf8(),
@@ -143,26 +143,26 @@ pub struct Topics {
     prefix: Box<str>,
 }
 
-/// Why there is no stream behind a topic.
+/// Why a topic is not that of a stream.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TopicError {
-    /// The prefix holds what a Kafka topic cannot.
-    #[error("{} cannot stand in a topic; use letters, digits, `.`, `_` and `-`", quoted(character.encode_utf8(&mut [0; 4])))]
+    /// The prefix contains a character that a Kafka topic cannot.
+    #[error("{} is not allowed in a topic; use letters, digits, `.`, `_` and `-`", quoted(character.encode_utf8(&mut [0; 4])))]
     BadPrefix {
         /// The first such character.
         character: char,
     },
-    /// The topic belongs to another cluster, or carries no samples.
+    /// The topic belongs to another cluster, or is not a topic of samples.
     #[error("the topic {} does not start with {}", quoted(topic), quoted(expected))]
     OtherPrefix {
         /// The topic.
         topic: String,
-        /// How a topic of this cluster starts.
+        /// The start of every topic of this cluster.
         expected: String,
     },
-    /// What follows the prefix is not a stream.
-    #[error("the topic {} names no stream: {error}", quoted(topic))]
+    /// The text after the prefix is not a stream.
+    #[error("the topic {} does not name a stream: {error}", quoted(topic))]
     NoStream {
         /// The topic.
         topic: String,
@@ -196,7 +196,7 @@ impl Topics {
         }
     }
 
-    /// What every topic of these starts with, before `agg-`.
+    /// The prefix of every topic, before `agg-`.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }

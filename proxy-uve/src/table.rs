@@ -1,6 +1,6 @@
-//! The table of one partition: every object of one stream whose samples meet there.
+//! The table of one partition: every object of one stream with samples there.
 //!
-//! A table is a state machine without clock, threads or I/O. Its owner hands it the records of the partition's log in
+//! A table is a state machine without clock, threads or I/O. Its owner gives it the records of the partition's log in
 //! order, and takes the results out:
 //!
 //! ```text
@@ -11,14 +11,14 @@
 //!
 //! *Event time.* A sample belongs to the window of its own timestamp. The *watermark* is the newest timestamp seen
 //! minus the allowed lateness; a window closes when the watermark reaches its end, and a sample whose windows are all
-//! closed is late. So the same records give the same results at any speed, and after any restart. A partition that
-//! has gone quiet cannot move its own watermark: then the owner moves it with [`Table::advance`].
+//! closed is late. So the same records give the same results at any speed, and after any restart. An idle partition
+//! cannot move its own watermark: then the owner moves it with [`Table::advance`].
 //!
 //! *How a sample is applied:* its payload is decoded; its position is compared with the last one applied, its time with
-//! its arrival and the watermark (`Progress`); due windows close; the key becomes a slot (`Slots`); the value is added to
-//! the slot's cell in the open window of each window column (`Columns`), and the slot to the objects with samples in that
-//! window (`Objects`). At the close of a window, one pass over the slots, 64 at a time, counts the idle periods of every
-//! object, feeds detectors, and encodes results (`ResultOutput`). Many samples at a time go the same way [by
+//! its arrival and the watermark (`Progress`); due windows close; the key becomes a slot (`Slots`); the value is added
+//! to the slot's cell in the open window of each window column (`Columns`), and the slot to the objects with samples in
+//! that window (`Objects`). At the close of a window, one pass over the slots, 64 at a time, counts the idle periods of
+//! every object, feeds detectors, and encodes results (`ResultOutput`). Many samples at a time go the same way [by
 //! column](Table::ingest_batch), which is several times faster once the objects do not fit the caches.
 
 mod batch;
@@ -67,8 +67,8 @@ use crate::position::Position;
 pub struct Record<'r> {
     /// Its offset in the log; a position at or below one already applied is a duplicate.
     pub position: Position,
-    /// When the log took it, in microseconds since the epoch. Stored with the record, so that a replay classifies the
-    /// record as the first run did.
+    /// The time at which the log took it, in microseconds since the epoch. Stored with the record, so that a replay
+    /// classifies the record as the first run did.
     pub arrived: u64,
     /// `table:name`.
     pub key: &'r [u8],
@@ -85,9 +85,9 @@ pub struct DecodedRecord<'r> {
     pub arrived: u64,
     /// See [`Record::key`].
     pub key: &'r [u8],
-    /// When it was measured: microseconds since the epoch.
+    /// The time of the measurement, in microseconds since the epoch.
     pub at: u64,
-    /// What was measured.
+    /// The value that was measured.
     pub value: Number,
 }
 
@@ -114,7 +114,7 @@ impl Table {
         self.stream.pending_results()
     }
 
-    /// Forgets the results that [`drain`](Self::drain) gave.
+    /// Drops the results that [`drain`](Self::drain) returned.
     pub fn clear_results(&mut self) {
         self.stream.output.sink.clear();
     }
@@ -162,7 +162,7 @@ impl<S: ResultSink> Table<S> {
     /// Applies a record and closes the windows that it makes due. Amortised constant time; a record that closes a
     /// window costs a pass over the objects, or its [share](TableSettings::close_per_record) of it.
     ///
-    /// Records come in the order of the log. The fate is counted.
+    /// Call it in the order of the log. Returns the outcome of the record, which is counted.
     pub fn ingest(&mut self, record: &Record<'_>) -> Fate {
         self.stream.ingest(&mut self.slots, record)
     }
@@ -170,16 +170,16 @@ impl<S: ResultSink> Table<S> {
     /// Moves the watermark forward to `stream_time_micros` (microseconds since the epoch) and closes the windows that
     /// end at or before it, all of them at once.
     ///
-    /// The samples themselves do this while they flow. The owner calls it for a partition that it knows to be idle:
-    /// it has read the log to its end, and so much time has passed since. A time in the past changes nothing.
+    /// The samples themselves do this while they flow. The owner calls it for an idle partition: one whose log it has
+    /// read to the end, and so much time has passed since. A time in the past changes nothing.
     pub fn advance(&mut self, stream_time_micros: u64) {
         self.stream.advance(&mut self.slots, stream_time_micros);
     }
 
     /// Closes up to `objects` further objects of the windows that are due, in steps of 64, where
-    /// [`TableSettings::close_per_record`] leaves them to the records that come: for an owner who has time for more, or
-    /// whose records do not come. Returns what is left of `objects` when no window is closing any more; 0 means that
-    /// one may be. An object costs what it costs in [`advance`](Self::advance), some tens of nanoseconds and its
+    /// [`TableSettings::close_per_record`] leaves them to the next records: for an owner with idle time, or without
+    /// further records. Returns the rest of `objects` that was not needed when no window is closing any more; 0 means
+    /// that one may be. An object costs what it costs in [`advance`](Self::advance), some tens of nanoseconds and its
     /// result.
     ///
     /// ```
@@ -206,7 +206,7 @@ impl<S: ResultSink> Table<S> {
         self.stream.close_objects(&mut self.slots, objects)
     }
 
-    /// Whether a window is closing: some of its results are out, the others come with the next records.
+    /// Whether a window is closing: some of its results are sent, the others follow with the next records.
     pub fn is_closing(&self) -> bool {
         self.stream.closing.is_some()
     }
@@ -218,17 +218,17 @@ impl<S: ResultSink> Table<S> {
         self.stream.mark_gap(&mut self.slots, until_micros);
     }
 
-    /// Where results go.
+    /// The sink of the results.
     pub fn sink(&self) -> &S {
         &self.stream.output.sink
     }
 
-    /// The same, to take out what came.
+    /// The sink, to take results out.
     pub fn sink_mut(&mut self) -> &mut S {
         &mut self.stream.output.sink
     }
 
-    /// What became of the records so far. The sum of all fates is the number of records.
+    /// The counts of the records so far, by outcome. Their sum is the number of records.
     pub fn fates(&self) -> &Fates {
         self.stream.progress.fates()
     }
@@ -253,7 +253,7 @@ impl<S: ResultSink> Table<S> {
         self.stream.progress.newest()
     }
 
-    /// What the table computes.
+    /// The plan: what the table computes.
     pub fn plan(&self) -> &Plan {
         &self.stream.plan
     }

@@ -5,11 +5,11 @@
 //! | XML | `<egress_flow_count type="u64" timestamp="1490306665057644">31</egress_flow_count>` |
 //! | JSON | `{"ts":1490306665057644,"value":31,"source":"compute-7"}` |
 //!
-//! The first byte that is not blank tells them apart. Times are UTC microseconds, 0 included. A value is a decimal
+//! The first byte that is not blank decides the form. Times are UTC microseconds, 0 included. A value is a decimal
 //! number: digits alone are an integer of at most 64 bits, kept exactly; a fraction or an exponent makes it a double.
-//! Whether the number suits the metric is for the table to say; the `type` attribute is not read, as the original
-//! does not read it either. Where the original takes text for 0, cuts fractions and wraps what is negative or too
-//! large, a payload here is an error that the caller counts.
+//! Whether the number fits the metric is checked by the table; the `type` attribute is ignored, as in the original.
+//! Text, which the original takes for 0, a fraction, which it cuts, and a number out of range, which it wraps, are
+//! errors here, which the caller counts.
 //!
 //! # Input safety
 //!
@@ -43,7 +43,7 @@ pub struct WireSample<'p> {
     pub timestamp: u64,
     /// The value. Integers from 0 up are always [`Number::U64`], negative ones [`Number::I64`]; doubles are finite.
     pub value: Number,
-    /// Who took it, such as the name of a vrouter. Only JSON says so.
+    /// The sender, such as the name of a vrouter. Only JSON has it.
     pub source: Option<Cow<'p, str>>,
     /// The name of the XML element, which is the attribute of the stream. JSON has none.
     pub element: Option<Cow<'p, str>>,

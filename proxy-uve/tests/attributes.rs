@@ -1,15 +1,16 @@
-//! The annotations of the golden records whose fault is in the attribute they name, in a struct like the original's.
+//! The annotations of the golden records whose error is in the attribute that they name, in a struct like the
+//! original's.
 //!
 //! Source: six records of the original's golden vectors for annotations, found in
-//! `derived-stats/testdata/golden/annotations.jsonl.gz` under the same ids. To the parser of annotations they are
-//! right: whether an attribute exists, is a number and is sampled, only the schema knows. In the original three of them
+//! `derived-stats/testdata/golden/annotations.jsonl.gz` under the same ids. The parser of annotations accepts
+//! them: only the schema checks whether an attribute exists, is a number and is sampled. In the original three of them
 //! end in C++ that does not compile, two in a failed assertion, and one in a result that is never computed.
 
 use derived_stats::annotation::ErrorKind;
 use proxy_uve::schema::{Schema, SchemaErrorKind};
 
 /// The struct that the records were compiled with, up to the annotated attribute, without the fields that no record
-/// names. A proxy type has one raw value, so here `fz` and `z` are faults of their own, in their own lines.
+/// names. A proxy type has one raw value, so here `fz` and `z` are separate errors, in lines of their own.
 const STRUCT: &str = r#"
 struct inner_type { 1: i32 staging 2: i32 value }
 struct component { 1: i32 count 2: optional bool deleted 3: inner_type inner }
@@ -29,7 +30,7 @@ struct Record {
     id: &'static str,
     annotated: &'static str,
     points_at: &'static str,
-    fault: SchemaErrorKind,
+    expected: SchemaErrorKind,
 }
 
 fn in_the_annotation(kind: ErrorKind) -> SchemaErrorKind {
@@ -39,7 +40,7 @@ fn in_the_annotation(kind: ErrorKind) -> SchemaErrorKind {
 fn records() -> [Record; 6] {
     let unknown = |name: &str| in_the_annotation(ErrorKind::UnknownAttribute { name: name.to_owned(), nearest: None });
     let own = str::to_owned;
-    let record = |id, annotated, points_at, fault| Record { id, annotated, points_at, fault };
+    let record = |id, annotated, points_at, expected| Record { id, annotated, points_at, expected };
     [
         record(
             "ann-00052",
@@ -70,8 +71,8 @@ fn records() -> [Record; 6] {
     ]
 }
 
-/// The place and kind of each fault in the annotated line.
-fn faults_of(line: &str, end: &str) -> Vec<(usize, SchemaErrorKind)> {
+/// The column and kind of each error in the annotated line.
+fn errors_of(line: &str, end: &str) -> Vec<(usize, SchemaErrorKind)> {
     let text = format!("{STRUCT}{line}\n{end}\n");
     let errors = Schema::parse("vector.sandesh", &text).expect_err(line);
     let there = errors.into_iter().filter(|error| error.line() == ANNOTATED_LINE);
@@ -79,12 +80,12 @@ fn faults_of(line: &str, end: &str) -> Vec<(usize, SchemaErrorKind)> {
 }
 
 #[test]
-fn the_schema_refuses_the_attributes_that_the_annotations_parser_cannot_judge() {
-    for Record { id, annotated, points_at, fault } in records() {
+fn the_schema_refuses_the_attributes_that_the_annotations_parser_cannot_check() {
+    for Record { id, annotated, points_at, expected } in records() {
         let line = format!("  7: {annotated}");
         let column = line.rfind(points_at).expect("it is in the line") + 1;
         for end in [r#"} (period="60", timeout="1")"#, "}"] {
-            assert_eq!(faults_of(&line, end), [(column, fault.clone())], "{id} before {end}");
+            assert_eq!(errors_of(&line, end), [(column, expected.clone())], "{id} before {end}");
         }
     }
 }
@@ -106,9 +107,9 @@ fn a_path_into_a_struct_is_followed_to_its_end() {
         ("fz.inner.value", None),
         ("fz.inner.valeu", Some(unknown("valeu", Some("value")))),
     ];
-    for (path, fault) in cases {
-        let faults = faults_of(&format!(r#"  7: optional i32 value (stats="{path}:DSSum")"#), r#"} (period="60")"#);
-        let kinds: Vec<_> = faults.into_iter().map(|(_, kind)| kind).collect();
-        assert_eq!(kinds, fault.into_iter().collect::<Vec<_>>(), "{path}");
+    for (path, expected) in cases {
+        let errors = errors_of(&format!(r#"  7: optional i32 value (stats="{path}:DSSum")"#), r#"} (period="60")"#);
+        let kinds: Vec<_> = errors.into_iter().map(|(_, kind)| kind).collect();
+        assert_eq!(kinds, expected.into_iter().collect::<Vec<_>>(), "{path}");
     }
 }

@@ -19,7 +19,7 @@ const SCHEMAS: [&str; 3] = [
     "",
     "struct Wide {\n 1: string name (key=\"\")\n 2: string proxy\n 3: optional bool deleted\n \
      4: optional u64 raw (hidden=\"yes\")\n 5: optional u64 mean (stats=\"2-raw:DSAvg\")\n \
-     6: optional derived_stats_results.AnomalyResult judged (stats=\"3.DSNone-raw:DSAnomaly:EWM:0.3\")\n} \
+     6: optional derived_stats_results.AnomalyResult scored (stats=\"3.DSNone-raw:DSAnomaly:EWM:0.3\")\n} \
      (period=\"30\", timeout=\"3\")",
     "struct Float {\n 1: string name (key=\"\")\n 2: string proxy\n 3: optional bool deleted\n \
      4: optional double raw (hidden=\"yes\")\n 5: optional double sum (stats=\"1-raw:DSSum\")\n} (period=\"60\")",

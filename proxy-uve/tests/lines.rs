@@ -39,7 +39,7 @@ fn lines_of_both_forms_are_read() {
 }
 
 #[test]
-fn a_refused_line_says_why() {
+fn a_refused_line_has_a_reason() {
     let cases: [(&[u8], &str); 18] = [
         (br#"{"key":"T:a","ts":1,"value":2}"#, "no_metric"),
         (br#"{"key":"T:a","attr":null,"ts":1,"value":2}"#, "no_metric"),
@@ -85,14 +85,14 @@ fn a_form_that_is_known_is_not_guessed() {
 }
 
 #[test]
-fn a_block_of_usual_lines_is_read_line_by_line_without_allocating() {
+fn a_block_of_plain_lines_is_read_line_by_line_without_allocating() {
     let json = "{\"ts\":1490306665057644,\"key\":\"T:a\",\"attr\":\"flows\",\"value\":3}\r\n".repeat(3);
     let tabbed = "T:a\t<flows type=\"u64\" timestamp=\"1490306665057644\">3</flows>\n".repeat(3);
     for (form, block) in [(LineForm::Json, json.trim_end()), (LineForm::Tabbed, tabbed.trim_end())] {
         let (mut lines, mut rest) = (0, block.as_bytes());
         let measured = allocation_counter::measure(|| {
             while !rest.is_empty() {
-                let (line, taken) = plain(form, rest).expect("a usual line");
+                let (line, taken) = plain(form, rest).expect("a plain line");
                 assert_eq!((line.key, line.attribute), (&b"T:a"[..], &b"flows"[..]));
                 assert_eq!((line.timestamp, line.value), (1_490_306_665_057_644, Number::U64(3)));
                 rest = &rest[taken..];

@@ -115,7 +115,7 @@ fn five_million_keys_pass_through_a_table_that_stays_as_it_is() {
     let mut producer = Producer::new();
     let mut sizes = Vec::new();
     let mut size = 0;
-    // 50,000 new objects in each of 100 periods; they expire one period later, so 100,000 live at a time.
+    // 50,000 new objects in each of 100 periods; they expire one period later, so 100,000 exist at a time.
     for minute in 0..100 {
         size += live_bytes(|| {
             for object in minute * 50_000..(minute + 1) * 50_000 {

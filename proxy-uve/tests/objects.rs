@@ -11,7 +11,7 @@ use proxy_uve::{DecodedRecord, ObjectView, Plan, Position, StreamName, Table, Ta
 
 const MINUTE: u64 = 60_000_000;
 
-/// A sum, a detector and the newest of what came; objects live for three silent minutes.
+/// A sum, a detector and the newest sample; objects expire after three silent minutes.
 fn table(settings: TableSettings) -> Table {
     let inline = ProxyType::builder("Now", ValueType::U64).result("newest", "raw:DSNone");
     table_of([periodic(), inline], settings)
@@ -66,8 +66,8 @@ fn an_object_shows_its_life_its_open_windows_and_its_last_reports() {
     assert!(view.types[0].attributes[1].last.is_some(), "the detector was fed");
     table.advance(15 * MINUTE);
     let view = table.object(b"T:a").unwrap();
-    let lives: Vec<_> = view.types.iter().map(|of| of.is_alive).collect();
-    assert_eq!(lives, [false, true], "deleted after three silent minutes; a type without period has no timeout");
+    let alive: Vec<_> = view.types.iter().map(|of| of.is_alive).collect();
+    assert_eq!(alive, [false, true], "deleted after three silent minutes; a type without period has no timeout");
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! `uve_proxy_list`: what it parses to, and every mistake with its place.
+//! `uve_proxy_list`: what it parses to, and every mistake with its location.
 
 use proptest::prelude::*;
 use proxy_uve::proxy_list::{DEFAULT_PROXY_LIST, ProxyList};
 use proxy_uve::schema::Schema;
 
-/// `line:column sentence` of each fault.
-fn faults(text: &str) -> Vec<String> {
+/// `line:column sentence` of each error.
+fn errors_of(text: &str) -> Vec<String> {
     let errors = ProxyList::parse(text, &Schema::builtin()).expect_err(text);
     errors.into_iter().map(|error| format!("{}:{} {}", error.line(), error.column(), error.kind())).collect()
 }
@@ -42,7 +42,7 @@ fn entries_stand_between_any_white_space() {
 }
 
 #[test]
-fn an_error_shows_the_list_and_underlines_the_fault() {
+fn an_error_shows_the_list_and_underlines_the_mistake() {
     let errors = ProxyList::parse("A-b:AggProxySum\nA-c:AggProxySum:AggProxySun A-b:AggProxySum", &Schema::builtin());
     insta::assert_snapshot!(errors.unwrap_err(), @"
     uve_proxy_list error at 2:17:
@@ -59,7 +59,7 @@ fn an_error_shows_the_list_and_underlines_the_fault() {
 
 #[test]
 fn each_mistake_is_told_and_located() {
-    let form = "streams and their types stand as `Struct-attribute:Type:Type`, with blanks between them";
+    let form = "write each stream with its types as `Struct-attribute:Type:Type`, with blanks between the streams";
     let example = "as in `UveVirtualNetworkAgent-egress_flow_count`";
     let identifier = "struct and attribute are letters, digits and `_`, not starting with a digit";
     let cases = [
@@ -69,18 +69,18 @@ fn each_mistake_is_told_and_located() {
         ("A-b:AggProxySum:", "1:17 expected the name of a proxy type after the `:`, such as `AggProxySum`".to_owned()),
         ("A-b:NoSuchProxy", "1:5 unknown proxy type `NoSuchProxy`".to_owned()),
         ("A-b:aggproxysum", "1:5 unknown proxy type `aggproxysum`; did you mean `AggProxySum`?".to_owned()),
-        ("A-b:AggProxySum:AggProxySum", "1:17 the type `AggProxySum` is there twice; keep one".to_owned()),
+        ("A-b:AggProxySum:AggProxySum", "1:17 the type `AggProxySum` appears twice; keep one".to_owned()),
         ("Ab:AggProxySum", format!("1:3 expected `-` and an attribute after the struct, {example}; {form}")),
         ("A-:AggProxySum", format!("1:3 expected the name of an attribute after the `-`, {example}; {form}")),
         ("-b:AggProxySum", format!("1:1 expected the name of a UVE struct, {example}; {form}")),
         (":AggProxySum", format!("1:1 expected the name of a UVE struct, {example}; {form}")),
         ("x A", format!("1:2 expected `-` and an attribute after the struct, {example}; {form}")),
-        ("A-b-c:AggProxySum", format!("1:4 `-` cannot stand here; {identifier}; {form}")),
-        ("A-b,A-c:AggProxySum", format!("1:4 `,` cannot stand here; {identifier}; {form}")),
-        ("\u{a0}\n é-b:AggProxySum", format!("2:2 `é` cannot stand here; {identifier}; {form}")),
+        ("A-b-c:AggProxySum", format!("1:4 `-` is not allowed here; {identifier}; {form}")),
+        ("A-b,A-c:AggProxySum", format!("1:4 `,` is not allowed here; {identifier}; {form}")),
+        ("\u{a0}\n é-b:AggProxySum", format!("2:2 `é` is not allowed here; {identifier}; {form}")),
     ];
     for (text, expected) in cases {
-        assert_eq!(faults(text)[0], expected, "{text}");
+        assert_eq!(errors_of(text)[0], expected, "{text}");
     }
 }
 

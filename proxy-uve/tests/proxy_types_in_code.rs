@@ -50,7 +50,7 @@ fn a_built_type_is_that_of_the_same_definition() {
     assert_eq!(results(&built), results(written));
 }
 
-/// Before, such a type could be put together, and the plan or the first sample panicked.
+/// Before, such a type could be built, and the plan or the first sample panicked.
 #[test]
 fn windows_beyond_64_bits_are_refused() {
     let error = error(sum(1 << 27, Duration::from_secs(86_400)));

@@ -1,4 +1,4 @@
-//! Definitions of proxy types: what they compile to, and every mistake with its place.
+//! Definitions of proxy types: what they compile to, and every mistake with its location.
 
 use derived_stats::algorithm::Sum;
 use derived_stats::entry::{Built, Entry, Roles};
@@ -27,17 +27,17 @@ fn compiled(text: &str) -> ProxyType {
     schema.get("T").map(|found| (**found).clone()).expect("a type T")
 }
 
-/// `line:column sentence` of each fault.
-fn faults(text: &str) -> Vec<String> {
+/// `line:column sentence` of each error.
+fn errors_of(text: &str) -> Vec<String> {
     let errors = Schema::parse("my.sandesh", text).expect_err(text);
     errors.into_iter().map(|error| format!("{}:{} {}", error.line(), error.column(), error.kind())).collect()
 }
 
-/// Checks that the text of each case has exactly these faults.
+/// Checks that the text of each case has exactly these errors.
 fn check(cases: &[(&str, &str, &[&str])], text: impl Fn(&str) -> String) {
     for (case, piece, expected) in cases {
         let text = text(piece);
-        assert_eq!(faults(&text), *expected, "{case}:\n{text}");
+        assert_eq!(errors_of(&text), *expected, "{case}:\n{text}");
     }
 }
 
@@ -130,12 +130,12 @@ fn files_in_the_style_of_contrail_are_read() {
     assert_eq!(
         Schema::parse("my.sandesh", &text).unwrap().names().collect::<Vec<_>>(),
         ["T"],
-        "the others are no types"
+        "the others are not proxy types"
     );
 }
 
 #[test]
-fn an_error_shows_its_line_and_underlines_the_fault() {
+fn an_error_shows_its_line_and_underlines_the_mistake() {
     let text = with_result("5: optional u64 value (stats=\"1-rwa:DSSum\", tag=\"proxy\")");
     insta::assert_snapshot!(Schema::parse("my.sandesh", &text).unwrap_err(), @r#"
     schema error at my.sandesh:6:33:
@@ -157,7 +157,7 @@ fn faults_of_syntax_say_what_was_expected_and_do_not_hide_each_other() {
         with_result("5 optional u64 value\n6: optional u64 (stats=\"raw:DSSum\")\n7: u64 other (stats=raw:DSSum)\n= 3")
     );
     assert_eq!(
-        faults(&text),
+        errors_of(&text),
         [
             "1:1 expected a definition such as `struct AggProxySum { … } (period=\"60\")`, found `structure`",
             "4:8 expected a name, found `{`",
@@ -192,20 +192,20 @@ fn faults_of_syntax_are_located() {
 #[test]
 fn what_has_no_end_is_told_where_it_begins() {
     assert_eq!(
-        faults(&format!("{HEAD}{RAW}\n{SUM}\n")),
+        errors_of(&format!("{HEAD}{RAW}\n{SUM}\n")),
         ["1:8 the struct `T` has no end; add `}` after its last field"]
     );
-    assert_eq!(faults(&format!("{}/* x\ny", with_result(SUM))), ["8:1 the comment has no end; add `*/`"]);
+    assert_eq!(errors_of(&format!("{}/* x\ny", with_result(SUM))), ["8:1 the comment has no end; add `*/`"]);
 }
 
-/// Annotations of the struct, and the faults of them.
+/// Annotations of the struct, and their errors.
 const SETTINGS: &[(&str, &str, &[&str])] = &[
     (
         "unknown",
         "(period=\"60\", time_out=\"1\")",
         &["7:17 unknown annotation `time_out`; expected `period`, `timeout` or `silence`; did you mean `timeout`?"],
     ),
-    ("twice", "(period=\"60\", period=\"60\")", &["7:17 the annotation `period` is there twice; keep one"]),
+    ("twice", "(period=\"60\", period=\"60\")", &["7:17 the annotation `period` appears twice; keep one"]),
     ("no value", "(period)", &["7:4 the annotation `period` needs a value; write `period=\"60\"`"]),
     ("zero", "(period=\"0\")", &["7:12 expected a period in whole seconds, 1 to 86400, found `0`"]),
     (
@@ -254,7 +254,7 @@ fn annotations_of_the_struct_are_checked() {
     }
 }
 
-/// Fields before the raw value, and the faults of them.
+/// Fields before the raw value, and their errors.
 const FIELDS: &[(&str, &str, &[&str])] = &[
     (
         "no key",
@@ -321,7 +321,7 @@ fn the_fields_that_every_proxy_type_has_are_checked() {
     check(FIELDS, |fields| format!("struct T {{\n{fields}\n{RAW}\n{SUM}\n}} {PERIOD}"));
 }
 
-/// The raw value's place, and the faults of it.
+/// The errors of the raw value, and its location.
 const RAWS: &[(&str, &str, &[&str])] = &[
     (
         "none",
@@ -370,7 +370,7 @@ fn the_raw_value_is_one_hidden_number() {
     check(RAWS, |raw| definition(&format!("{raw}\n{SUM}"), PERIOD));
 }
 
-/// Results, and the faults of them.
+/// Results, and their errors.
 const RESULTS: &[(&str, &str, &[&str])] = &[
     (
         "none",
@@ -419,8 +419,8 @@ const RESULTS: &[(&str, &str, &[&str])] = &[
         "tags",
         "5: u64 value (stats=\"raw:DSSum\", tags=\"prxy,name,raw\")",
         &[
-            "6:40 `prxy` is no string field of this struct, so it cannot be a tag; did you mean `proxy`?",
-            "6:40 `raw` is no string field of this struct, so it cannot be a tag",
+            "6:40 `prxy` is not a string field of this struct, so it cannot be a tag; did you mean `proxy`?",
+            "6:40 `raw` is not a string field of this struct, so it cannot be a tag",
         ],
     ),
     (
@@ -436,7 +436,7 @@ const RESULTS: &[(&str, &str, &[&str])] = &[
 ];
 
 #[test]
-fn results_are_compiled_and_their_faults_point_into_the_text() {
+fn results_are_compiled_and_their_errors_point_into_the_text() {
     check(RESULTS, with_result);
 }
 
@@ -444,7 +444,7 @@ fn results_are_compiled_and_their_faults_point_into_the_text() {
 fn two_types_of_one_name_are_refused_and_both_places_named() {
     let text = with_result(SUM);
     let error = "the type `T` is defined already, at my.sandesh:1:8; rename one of them";
-    assert_eq!(faults(&format!("{text}{text}")), [format!("8:8 {error}")]);
+    assert_eq!(errors_of(&format!("{text}{text}")), [format!("8:8 {error}")]);
 
     let mut schema = Schema::parse("my.sandesh", &text).unwrap();
     let other = Schema::parse("other.sandesh", &format!("\n{text}{}", text.replace("struct T", "struct U"))).unwrap();
@@ -490,7 +490,7 @@ fn algorithms_of_the_embedding_program_can_be_named() {
     let unknown = "6:26 unknown algorithm `Mine`; expected `DSAnomaly`, `DSAvg`, `DSChange`, `DSEWM`, `DSNon0`, `DSNone`, \
                    `DSNull` or `DSSum`; for an algorithm of your own, register it in the registry of the context \
                    (`Context::with_registry`)";
-    assert_eq!(faults(&text), [unknown]);
+    assert_eq!(errors_of(&text), [unknown]);
     let mut registry = Registry::new();
     registry.register(&MINE).unwrap();
     let schema = Schema::parse_with("my.sandesh", &text, &registry).unwrap();
@@ -500,7 +500,7 @@ fn algorithms_of_the_embedding_program_can_be_named() {
 #[test]
 fn a_file_beyond_the_limit_is_refused() {
     let text = format!("{}#{}", with_result(SUM), "x".repeat(1024 * 1024));
-    let errors = faults(&text);
+    let errors = errors_of(&text);
     assert_eq!(errors.len(), 1);
     assert!(errors[0].ends_with("where at most 1048576 are allowed; split it"), "{errors:?}");
 }

@@ -26,19 +26,19 @@ fn plan(types: &[(&str, &str, &str)]) -> Arc<Plan> {
 }
 
 const SUM: &str = "5: optional u64 sum (stats=\"1-raw:DSSum\")";
-const JUDGED: &str = "6: optional derived_stats_results.AnomalyResult judged (stats=\"1.DSSum-raw:DSAnomaly:EWM:0.5\")";
+const SCORED: &str = "6: optional derived_stats_results.AnomalyResult scored (stats=\"1.DSSum-raw:DSAnomaly:EWM:0.5\")";
 
 /// All kinds of section in one table.
 fn rich() -> Vec<(&'static str, &'static str, &'static str)> {
     vec![
         ("All", ALL, "period=\"60\", timeout=\"3\""),
         ("Sum", SUM, "period=\"60\", timeout=\"1\""),
-        ("Judged", JUDGED, "period=\"120\""),
+        ("Scored", SCORED, "period=\"120\""),
     ]
 }
 
 const ALL: &str = "5: optional u64 sum (stats=\"2-raw:DSSum\")
-    6: optional derived_stats_results.AnomalyResult judged (stats=\"1.DSAvg-raw:DSAnomaly:EWM:0.5\")
+    6: optional derived_stats_results.AnomalyResult scored (stats=\"1.DSAvg-raw:DSAnomaly:EWM:0.5\")
     7: optional u64 now (stats=\"0-raw:DSSum\")
     8: optional u64 window (stats=\"1-raw:DSSum:10\")";
 
@@ -166,13 +166,13 @@ fn changed(before: &[(&str, &str, &str)], after: &[(&str, &str, &str)]) -> (Vec<
 
 #[test]
 fn names_order_and_timeout_change_no_state() {
-    let before = [("Judged", JUDGED, "period=\"60\", timeout=\"1\""), ("Sum", SUM, "period=\"60\"")];
-    let other = [("Total", SUM, "period=\"60\""), ("Anomalies", JUDGED, "period=\"60\", timeout=\"3\"")];
+    let before = [("Scored", SCORED, "period=\"60\", timeout=\"1\""), ("Sum", SUM, "period=\"60\"")];
+    let other = [("Total", SUM, "period=\"60\""), ("Anomalies", SCORED, "period=\"60\", timeout=\"3\"")];
     let (expected, report) = changed(&before, &before);
     assert!(report.is_unchanged(), "{report}");
     let (mut rows, report) = changed(&before, &other);
     assert_eq!(report.dropped().count() + report.started().count(), 0, "{report}");
-    rows.iter_mut().for_each(|row| *row = row.replace("Total", "Sum").replace("Anomalies", "Judged"));
+    rows.iter_mut().for_each(|row| *row = row.replace("Total", "Sum").replace("Anomalies", "Scored"));
     let sorted = |mut rows: Vec<String>| {
         rows.sort();
         rows
@@ -183,7 +183,7 @@ fn names_order_and_timeout_change_no_state() {
 
 #[test]
 fn another_weight_or_rule_for_silence_starts_the_detector_anew_and_nothing_else() {
-    let both = format!("{SUM} {JUDGED}");
+    let both = format!("{SUM} {SCORED}");
     let (quicker, settings) = (both.replace("0.5", "0.9"), "period=\"60\", timeout=\"3\"");
     let zero = "period=\"60\", timeout=\"3\", silence=\"zero\"";
     for (definition, settings) in [(quicker.as_str(), settings), (both.as_str(), zero)] {
@@ -195,9 +195,9 @@ fn another_weight_or_rule_for_silence_starts_the_detector_anew_and_nothing_else(
         for (minute, row) in (28..).zip(of_first) {
             let expected = format!("\"sum\":{{\"value\":{}}}", minute * 10);
             assert!(row.contains(&expected) && !row.contains("partial"), "{row}");
-            let judged = row.contains(&format!("\"samples\":{},", minute - 27));
-            assert_eq!(judged, row.contains("samples"), "{row}");
-            assert!(judged || minute < 33, "{row}");
+            let scored = row.contains(&format!("\"samples\":{},", minute - 27));
+            assert_eq!(scored, row.contains("samples"), "{row}");
+            assert!(scored || minute < 33, "{row}");
         }
     }
 }
@@ -209,7 +209,7 @@ fn windows_of_a_type_that_is_new_are_partial_until_one_begins_after_the_restore(
     let (rows, report) = changed(&before, &[before[0], ("Mean", mean, "period=\"60\"")]);
     assert_eq!(report.to_string(), "kept 3 states of 2 objects; started anew window 60s DSAvg u64");
     let partial = |name: &str| rows.iter().filter(|row| row.contains(name) && row.contains("partial")).count();
-    assert_eq!((partial(" Sum-"), partial(" Mean-")), (0, 0), "what was before the restore is no part of a result");
+    assert_eq!((partial(" Sum-"), partial(" Mean-")), (0, 0), "what was before the restore is not part of a result");
     // The newest sample before the restore is of minute 29, so minute 29 is not whole, and minute 30 is.
     let mut table = Table::new(plan(&before), TableSettings::default());
     feed(&mut table, 20..30, &["k:1"]);
@@ -258,7 +258,7 @@ fn of_two_groups_that_fit_the_one_that_is_most_alike_is_continued_in_any_order()
         table.advance(24 * MINUTE);
         load(&plan(&[("T", SUM, settings)]), &save(&mut table)).unwrap().objects()
     };
-    // Of `k:1`, which is silent since minute 21, only the group with the longer timeout knows.
+    // Only the group with the longer timeout has `k:1`, which is silent since minute 21.
     for before in [longer, [longer[1], longer[0]]] {
         assert_eq!(alive(&before, "period=\"60\", timeout=\"5\""), 2, "the same group");
         assert_eq!(alive(&before, "period=\"60\", timeout=\"1\""), 1, "the same group");
@@ -268,7 +268,7 @@ fn of_two_groups_that_fit_the_one_that_is_most_alike_is_continued_in_any_order()
 
 #[test]
 fn objects_that_a_change_orphans_leave_nothing_to_those_who_get_their_slots() {
-    let definition = format!("{SUM} {JUDGED}");
+    let definition = format!("{SUM} {SCORED}");
     let before = [("T", definition.as_str(), "period=\"60\"")];
     let after = [("T", definition.as_str(), "period=\"90\", timeout=\"2\"")];
     let mut table = Table::new(plan(&before), TableSettings::default());
@@ -295,7 +295,7 @@ fn a_type_that_comes_back_later_does_not_find_its_old_state() {
     let mut table = Table::new(Arc::clone(&both), TableSettings::default());
     feed(&mut table, 20..22, &["k:1"]);
     let mut saved = save(&mut table);
-    // Without `Sum` for less than a window of `Judged`, so that no close writes the chunk anew.
+    // Without `Sum` for less than a window of `Scored`, so that no close writes the chunk anew.
     let mut without = load(&one, &saved).unwrap();
     let (meta, chunks) = save(&mut without);
     assert_eq!(chunks.len(), 1, "the chunk is written again without the type that went");
@@ -415,7 +415,7 @@ fn what_cannot_be_in_a_snapshot_is_named() {
         "chunk 0 of the snapshot is inconsistent: it has more slots than a chunk"
     );
     // The keys are `k:1` and `k:2`.
-    assert_eq!(with(&|chunk| chunk[20] = b'1'), "chunk 0 of the snapshot is inconsistent: a key is there twice");
+    assert_eq!(with(&|chunk| chunk[20] = b'1'), "chunk 0 of the snapshot is inconsistent: a key appears twice");
     let kind = 21;
     assert_eq!(
         with(&|chunk| chunk[kind] = 77),
@@ -428,7 +428,7 @@ fn what_cannot_be_in_a_snapshot_is_named() {
     );
     let twice = BTreeMap::from([(0, chunks[&0].clone()), (1, chunks[&0].clone())]);
     let error = load(&plan, &(meta.clone(), twice)).map(|_| ()).unwrap_err().to_string();
-    assert_eq!(error, "chunk 1 of the snapshot is inconsistent: a key is there twice");
+    assert_eq!(error, "chunk 1 of the snapshot is inconsistent: a key appears twice");
     let far = BTreeMap::from([(u32::MAX, chunks[&0].clone())]);
     assert!(load(&plan, &(meta, far)).is_err(), "a slot has 32 bits");
 }

@@ -1,4 +1,4 @@
-//! Tables at their edges: the life of objects, jumps and bounds of time, limits, and what becomes of bad records.
+//! Tables at their edges: liveness of objects, jumps and bounds of time, limits, and the outcomes of bad records.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 
@@ -374,7 +374,7 @@ fn a_million_keys_against_a_limit_stay_within_it() {
 }
 
 #[test]
-fn every_record_has_its_fate() {
+fn every_record_has_its_outcome() {
     let mut feed = Feed::new(table_of("", TableSettings::default()));
     let at = |timestamp: u64, value: &str| format!("<a timestamp=\"{timestamp}\">{value}</a>");
     let long_key = "k:".to_owned() + &"x".repeat(1023);

@@ -122,7 +122,7 @@ fn the_limit_of_objects_is_that_of_all_metrics() {
     assert_eq!(send(&mut set, 0, "T:a", MINUTE), Fate::Aggregated);
     assert_eq!(send(&mut set, 1, "T:b", MINUTE), Fate::Aggregated);
     assert_eq!(send(&mut set, 0, "T:c", MINUTE), Fate::OverLimit);
-    assert_eq!(send(&mut set, 0, "T:b", MINUTE), Fate::Aggregated, "another metric knows it");
+    assert_eq!(send(&mut set, 0, "T:b", MINUTE), Fate::Aggregated, "another metric has it");
     assert_eq!(set.objects(), 2);
 }
 
@@ -230,5 +230,5 @@ fn an_error_of_a_restore_names_the_metric() {
     let mut saved = set.snapshot();
     let chunk = saved[1].chunks[0].clone();
     saved[1].chunks.push(chunk);
-    insta::assert_snapshot!(chain(&restore(plans(), &saved).unwrap_err()), @"metric 1, `Agent-flows`, cannot be restored: chunk 0 of the snapshot is inconsistent: a key is there twice");
+    insta::assert_snapshot!(chain(&restore(plans(), &saved).unwrap_err()), @"metric 1, `Agent-flows`, cannot be restored: chunk 0 of the snapshot is inconsistent: a key appears twice");
 }

@@ -1,8 +1,8 @@
 //! Payloads: every case of the original, and what holds for all of them.
 //!
-//! Vectors: the `payload-*` scenarios of `lifecycle.jsonl`, each one message of a payload worth a question, handed to
-//! the unmodified C++. What the original made of it is read from the raw value that its introspection shows after
-//! the message; a dropped message shows nothing.
+//! Vectors: the `payload-*` scenarios of `lifecycle.jsonl`, each one message with a payload at an edge, given to the
+//! unmodified C++. The original's outcome is the raw value that its introspection shows after the message; a dropped
+//! message shows nothing.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -59,9 +59,9 @@ fn payloads_of_the_original_are_read_or_refused_as_decided() {
         ("payload-no-timestamp", None, Err("missing_timestamp")),
         // Deviation (2.5): not the largest number instead.
         ("payload-over-u64-max", Some(u64::MAX), Err(too_large)),
-        // Deviation (2.5): `+` is no part of a decimal number.
+        // Deviation (2.5): `+` is not part of a decimal number.
         ("payload-plus", Some(7), Err("not_a_number")),
-        // Deviation (2.5): text is no 0.
+        // Deviation (2.5): text is not 0.
         ("payload-string-type", Some(0), Err("not_a_number")),
         ("payload-text", Some(0), Err("not_a_number")),
         // Deviation (2.6): 0 is a time like any other; there it is too old. The table decides on age.
@@ -170,12 +170,12 @@ fn the_limit_counts_bytes() {
 }
 
 #[test]
-fn an_error_says_what_to_change() {
+fn an_error_names_the_remedy() {
     let cases: [(&[u8], &str); 4] = [
         (b"<e>36</e>", "the payload has no time; add the attribute `timestamp`, in microseconds"),
         (br#"{"value":36}"#, "the payload has no time; add the field `ts`, in microseconds"),
         (b"<e timestamp='7'>abc</e>", "the value must be a decimal number, found `abc`"),
-        (b"<e timestamp='7'><x/></e>", "the element holds another one, `x`; only a plain number can be aggregated"),
+        (b"<e timestamp='7'><x/></e>", "the element contains another one, `x`; only a plain number can be aggregated"),
     ];
     for (payload, expected) in cases {
         assert_eq!(decode(payload).unwrap_err().to_string(), expected);

@@ -1,7 +1,7 @@
-//! The names by which Contrail's analytics API calls the tables of its objects.
+//! The names of object tables in Contrail's analytics API.
 //!
-//! From `UVE_MAP` in `contrail-collector/viz.sandesh` of contrail-analytics (release 1907). Users know the type,
-//! keys and topics carry the table.
+//! From `UVE_MAP` in `contrail-collector/viz.sandesh` of contrail-analytics (release 1907). Users see the type, keys
+//! and topics contain the table.
 
 use std::borrow::Cow;
 
@@ -46,8 +46,8 @@ const UVE_TYPES: [(&str, &str); 37] = [
     ("job-execution", "ObjectJobExecutionTable"),
 ];
 
-/// The UVE type of a table: `virtual-network` for `ObjectVNTable`. A table that Contrail does not know is its own
-/// type, in lower case, so that every object can be asked for.
+/// The UVE type of a table: `virtual-network` for `ObjectVNTable`. A table without a type in Contrail is its own type,
+/// in lower case, so that every object can be requested.
 pub fn uve_type_of_table(table: &str) -> Cow<'_, str> {
     match UVE_TYPES.iter().find(|(_, known)| *known == table) {
         Some((uve_type, _)) => Cow::Borrowed(uve_type),
@@ -56,8 +56,8 @@ pub fn uve_type_of_table(table: &str) -> Cow<'_, str> {
     }
 }
 
-/// The table of a UVE type: `ObjectVNTable` for `virtual-network`. `None` for a type that Contrail does not know:
-/// compare such a one with [`uve_type_of_table`] of the tables at hand.
+/// The table of a UVE type: `ObjectVNTable` for `virtual-network`. `None` for a type that Contrail does not have:
+/// compare it with [`uve_type_of_table`] of the existing tables.
 pub fn table_of_uve_type(uve_type: &str) -> Option<&'static str> {
     UVE_TYPES.iter().find(|(known, _)| *known == uve_type).map(|(_, table)| *table)
 }

@@ -1,4 +1,4 @@
-//! Errors that show the list and underline the fault.
+//! Errors that show the list and underline the error.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,12 +8,12 @@ use thiserror::Error;
 use crate::stream::StreamNameError;
 use derived_stats::excerpt::{Excerpt, did_you_mean, quoted};
 
-/// What can be wrong with a list: one variant for each mistake a user can make.
+/// The kind of an error in a list: one variant for each mistake that a user can make.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum ProxyListErrorKind {
     /// The stream of an entry is not `Struct-attribute`.
-    #[error("{0}; streams and their types stand as `Struct-attribute:Type:Type`, with blanks between them")]
+    #[error("{0}; write each stream with its types as `Struct-attribute:Type:Type`, with blanks between the streams")]
     BadStream(StreamNameError),
     /// Two entries for one stream.
     #[error("the stream {} has an entry already, at {first}; add its types there", quoted(stream))]
@@ -24,7 +24,7 @@ pub enum ProxyListErrorKind {
         first: String,
     },
     /// One type twice in an entry.
-    #[error("the type {} is there twice; keep one", quoted(name))]
+    #[error("the type {} appears twice; keep one", quoted(name))]
     DuplicateType {
         /// Its name.
         name: String,
@@ -45,7 +45,7 @@ pub enum ProxyListErrorKind {
     },
 }
 
-/// One fault of a list.
+/// One error of a list.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ProxyListError {
     kind: ProxyListErrorKind,
@@ -58,8 +58,8 @@ impl ProxyListError {
         Self { kind, start: span.start, excerpt: Excerpt::new(text, span) }
     }
 
-    /// `line:column`
-    pub(super) fn place(text: &str, at: usize) -> String {
+    /// The location, as `line:column`.
+    pub(super) fn location(text: &str, at: usize) -> String {
         let excerpt = Excerpt::new(text, at..at);
         format!("{}:{}", excerpt.line(), excerpt.column())
     }
@@ -69,12 +69,12 @@ impl ProxyListError {
         &self.kind
     }
 
-    /// The line of the fault, from 1.
+    /// The line of the error, from 1.
     pub fn line(&self) -> usize {
         self.excerpt.line()
     }
 
-    /// The column of the fault, from 1, in characters.
+    /// The column of the error, from 1, in characters.
     pub fn column(&self) -> usize {
         self.excerpt.column()
     }
@@ -89,7 +89,7 @@ impl fmt::Display for ProxyListError {
     }
 }
 
-/// Every fault of a list, in the order of their places. Never empty.
+/// Every error of a list, in the order of the text. Never empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ProxyListErrors(Vec<ProxyListError>);
 
@@ -100,7 +100,7 @@ impl ProxyListErrors {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
-    /// The faults.
+    /// The errors.
     pub fn errors(&self) -> &[ProxyListError] {
         &self.0
     }

@@ -1,8 +1,8 @@
-//! A file of definitions as it is written: names and values with their places, nothing checked yet.
+//! A file of definitions as it is written: names and values with their locations, nothing checked yet.
 
 use std::ops::Range;
 
-/// A piece of the file: what is written, and where.
+/// A piece of the file: its text and its range.
 #[derive(Clone, Debug)]
 pub(super) struct Word {
     pub(super) text: String,
@@ -29,7 +29,7 @@ pub(super) struct Definition {
     pub(super) name: Word,
     pub(super) fields: Vec<Field>,
     pub(super) annotations: Vec<Annotation>,
-    /// Something in it could not be read, so nothing can be said about what is missing.
+    /// Something in it could not be read, so what is missing cannot be reported.
     pub(super) broken: bool,
 }
 

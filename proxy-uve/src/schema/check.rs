@@ -1,14 +1,14 @@
-//! From a definition to a proxy type: everything the syntax cannot say.
+//! From a definition to a proxy type: every check that the syntax does not make.
 //!
-//! A definition is checked to its end, whatever is found on the way, so that all of its faults come out together.
+//! A definition is checked to its end, whatever is found on the way, so that all of its errors are reported at once.
 
-mod notes;
+mod field;
 mod results;
 mod settings;
 
 use derived_stats::{MetricKind, ValueType};
 
-use self::notes::Notes;
+use self::field::FieldAnnotations;
 use self::settings::Settings;
 use super::ast::{Definition, Field, Word};
 use super::error::SchemaError;
@@ -16,7 +16,7 @@ use super::kind::SchemaErrorKind;
 use super::proxy_type::{ProxyType, RawField};
 use super::source::{Kind, Source};
 
-/// Compiles one definition of a file, with another period if one is given. The type is there exactly if there are no
+/// Compiles one definition of a file, with another period if one is given. There is a type exactly if there are no
 /// errors, and the file had none in this definition.
 pub(super) fn compile(source: &Source, index: usize, period: Option<u32>) -> (Option<ProxyType>, Vec<SchemaError>) {
     let Some(definition) = source.definition(index) else {
@@ -34,25 +34,25 @@ struct Check<'s> {
     errors: Vec<SchemaError>,
 }
 
-/// A field with what its annotations say and what its type comes down to; `None` for an unknown type.
-struct Noted<'s> {
+/// A field with its annotations and the kind of its type; `None` for an unknown type.
+struct CheckedField<'s> {
     field: &'s Field,
     kind: Option<Kind>,
-    notes: Notes<'s>,
+    annotations: FieldAnnotations<'s>,
 }
 
-impl Noted<'_> {
+impl CheckedField<'_> {
     fn name(&self) -> &str {
         &self.field.name.text
     }
 
     /// Whether this is one of the fields that every proxy type has: the key, `proxy` and `deleted`.
     fn is_of_every_type(&self) -> bool {
-        self.notes.key.is_some() || matches!(self.name(), "proxy" | "deleted")
+        self.annotations.key.is_some() || matches!(self.name(), "proxy" | "deleted")
     }
 
     fn is_result(&self) -> bool {
-        self.notes.stats.is_some() || self.notes.mstats.is_some()
+        self.annotations.stats.is_some() || self.annotations.mstats.is_some()
     }
 }
 
@@ -60,7 +60,8 @@ impl<'s> Check<'s> {
     fn proxy_type(&mut self, period: Option<u32>) -> Option<ProxyType> {
         let settings = self.settings(period);
         self.duplicates();
-        let fields: Vec<Noted<'s>> = self.definition.fields.iter().map(|field| self.noted(field)).collect();
+        let fields: Vec<CheckedField<'s>> =
+            self.definition.fields.iter().map(|field| self.checked_field(field)).collect();
         self.key(&fields);
         self.proxy(&fields);
         self.deleted(&fields);
@@ -74,7 +75,7 @@ impl<'s> Check<'s> {
         if self.errors.is_empty() && !self.definition.broken { self.checked(proxy_type) } else { None }
     }
 
-    /// The checks that do not depend on how a type was written, once its text has no faults.
+    /// The checks that do not depend on how a type was written, once its text has no errors.
     fn checked(&mut self, proxy_type: ProxyType) -> Option<ProxyType> {
         let kind = match proxy_type.checked() {
             Ok(proxy_type) => return Some(proxy_type),
@@ -90,7 +91,7 @@ impl<'s> Check<'s> {
         self.errors.push(self.source.error(kind, at.span.clone()));
     }
 
-    /// Something that ought to be there: said of the struct, unless a part of it could not be read.
+    /// Reports a missing part at the name of the struct, unless a part of it could not be read.
     fn missing(&mut self, kind: SchemaErrorKind) {
         if !self.definition.broken {
             self.error(kind, &self.definition.name);
@@ -116,7 +117,7 @@ impl<'s> Check<'s> {
         }
     }
 
-    fn noted(&mut self, field: &'s Field) -> Noted<'s> {
+    fn checked_field(&mut self, field: &'s Field) -> CheckedField<'s> {
         let kind = match self.source.kind(&field.ty) {
             Ok(kind) => Some(kind),
             Err(unknown) => {
@@ -125,11 +126,11 @@ impl<'s> Check<'s> {
                 None
             }
         };
-        Noted { field, kind, notes: self.notes(field) }
+        CheckedField { field, kind, annotations: self.field_annotations(field) }
     }
 
-    fn key(&mut self, fields: &[Noted<'s>]) {
-        let mut keys = fields.iter().filter(|noted| noted.notes.key.is_some());
+    fn key(&mut self, fields: &[CheckedField<'s>]) {
+        let mut keys = fields.iter().filter(|checked| checked.annotations.key.is_some());
         let Some(key) = keys.next() else {
             return self.missing(SchemaErrorKind::MissingKey);
         };
@@ -140,15 +141,15 @@ impl<'s> Check<'s> {
         }
     }
 
-    fn proxy(&mut self, fields: &[Noted<'s>]) {
-        match fields.iter().find(|noted| noted.name() == "proxy") {
+    fn proxy(&mut self, fields: &[CheckedField<'s>]) {
+        match fields.iter().find(|checked| checked.name() == "proxy") {
             Some(proxy) => self.expect_type(proxy, Kind::String, "string"),
             None => self.missing(SchemaErrorKind::MissingField { field: "2: string proxy" }),
         }
     }
 
-    fn deleted(&mut self, fields: &[Noted<'s>]) {
-        match fields.iter().find(|noted| noted.name() == "deleted") {
+    fn deleted(&mut self, fields: &[CheckedField<'s>]) {
+        match fields.iter().find(|checked| checked.name() == "deleted") {
             Some(deleted) if deleted.field.optional => self.expect_type(deleted, Kind::Bool, "optional bool"),
             Some(deleted) => {
                 let (name, expected) = ("deleted".to_owned(), "optional bool");
@@ -158,21 +159,21 @@ impl<'s> Check<'s> {
         }
     }
 
-    fn expect_type(&mut self, noted: &Noted<'s>, kind: Kind, expected: &'static str) {
-        if noted.kind.is_some_and(|found| found != kind) {
-            let name = noted.name().to_owned();
-            self.error(SchemaErrorKind::WrongType { name, expected }, noted.field.ty.whole());
+    fn expect_type(&mut self, checked: &CheckedField<'s>, kind: Kind, expected: &'static str) {
+        if checked.kind.is_some_and(|found| found != kind) {
+            let name = checked.name().to_owned();
+            self.error(SchemaErrorKind::WrongType { name, expected }, checked.field.ty.whole());
         }
     }
 
     /// The one field that samples fill: a number or, refused for now, a map, without `stats`.
-    fn raw<'n>(&mut self, fields: &'n [Noted<'s>]) -> Option<&'n Noted<'s>> {
-        let is_raw = |noted: &&Noted<'_>| {
-            let fits = matches!(noted.kind, Some(Kind::Map | Kind::Number(_)) | None);
-            fits && !noted.is_result() && !noted.is_of_every_type()
+    fn raw<'n>(&mut self, fields: &'n [CheckedField<'s>]) -> Option<&'n CheckedField<'s>> {
+        let is_raw = |checked: &&CheckedField<'_>| {
+            let fits = matches!(checked.kind, Some(Kind::Map | Kind::Number(_)) | None);
+            fits && !checked.is_result() && !checked.is_of_every_type()
         };
         let candidates = || fields.iter().filter(is_raw);
-        let hidden = candidates().find(|noted| noted.notes.hidden.is_some());
+        let hidden = candidates().find(|checked| checked.annotations.hidden.is_some());
         let Some(raw) = hidden.or_else(|| candidates().next()) else {
             self.missing(SchemaErrorKind::MissingRaw);
             return None;
@@ -181,7 +182,7 @@ impl<'s> Check<'s> {
             let first = raw.name().to_owned();
             self.error(SchemaErrorKind::SeveralRaws { first }, &other.field.name);
         }
-        if raw.notes.hidden.is_none() {
+        if raw.annotations.hidden.is_none() {
             self.error(SchemaErrorKind::RawNotHidden { name: raw.name().to_owned() }, &raw.field.name);
         }
         if raw.kind == Some(Kind::Map) {
@@ -190,20 +191,20 @@ impl<'s> Check<'s> {
         Some(raw)
     }
 
-    /// Fields that are none of the above, and annotations where they mean nothing.
-    fn unused(&mut self, fields: &[Noted<'s>], raw: Option<&Noted<'s>>) {
-        let raw = raw.map(Noted::name);
-        for noted in fields {
-            let is_raw = raw == Some(noted.name());
-            let number_or_map = matches!(noted.kind, Some(Kind::Map | Kind::Number(_)) | None);
-            if !noted.is_of_every_type() && !noted.is_result() && !number_or_map {
-                let name = noted.name().to_owned();
-                self.error(SchemaErrorKind::UnusedField { name }, &noted.field.name);
+    /// Reports fields that are none of the above, and annotations where they have no meaning.
+    fn unused(&mut self, fields: &[CheckedField<'s>], raw: Option<&CheckedField<'s>>) {
+        let raw = raw.map(CheckedField::name);
+        for checked in fields {
+            let is_raw = raw == Some(checked.name());
+            let number_or_map = matches!(checked.kind, Some(Kind::Map | Kind::Number(_)) | None);
+            if !checked.is_of_every_type() && !checked.is_result() && !number_or_map {
+                let name = checked.name().to_owned();
+                self.error(SchemaErrorKind::UnusedField { name }, &checked.field.name);
             }
-            if let Some((word, _)) = noted.notes.metric.filter(|_| !is_raw) {
+            if let Some((word, _)) = checked.annotations.metric.filter(|_| !is_raw) {
                 self.misplaced(word, "the raw value");
             }
-            if let Some(word) = noted.notes.tags.filter(|_| !noted.is_result()) {
+            if let Some(word) = checked.annotations.tags.filter(|_| !checked.is_result()) {
                 self.misplaced(word, "a result");
             }
         }
@@ -215,11 +216,11 @@ impl<'s> Check<'s> {
     }
 }
 
-fn raw_field(raw: &Noted<'_>) -> RawField {
+fn raw_field(raw: &CheckedField<'_>) -> RawField {
     let value = match raw.kind {
         Some(Kind::Number(value)) => value,
         _ => ValueType::U64,
     };
-    let metric = raw.notes.metric.map_or(MetricKind::Plain, |(_, metric)| metric);
+    let metric = raw.annotations.metric.map_or(MetricKind::Plain, |(_, metric)| metric);
     RawField { name: raw.name().to_owned(), value, metric }
 }

@@ -1,4 +1,4 @@
-//! Errors that show the line of the file and underline the fault, all of a file together.
+//! Errors that show the line of the file and underline the mistake; all errors of a file are reported at once.
 //!
 //! ```text
 //! schema error at my.sandesh:2:19:
@@ -13,7 +13,7 @@ use std::ops::Range;
 use super::kind::SchemaErrorKind;
 use derived_stats::excerpt::Excerpt;
 
-/// One fault of a file of definitions.
+/// One error in a file of definitions.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SchemaError {
     kind: Box<SchemaErrorKind>,
@@ -37,12 +37,12 @@ impl SchemaError {
         &self.file
     }
 
-    /// The line of the fault, from 1.
+    /// The line of the error, from 1.
     pub fn line(&self) -> usize {
         self.excerpt.line()
     }
 
-    /// The column of the fault, from 1, in characters.
+    /// The column of the error, from 1, in characters.
     pub fn column(&self) -> usize {
         self.excerpt.column()
     }
@@ -57,7 +57,7 @@ impl fmt::Display for SchemaError {
     }
 }
 
-/// Every fault of one file, in the order of their places. Never empty.
+/// Every error of one file, in the order of the text. Never empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SchemaErrors(Vec<SchemaError>);
 
@@ -71,7 +71,7 @@ impl SchemaErrors {
         Err(Self(errors))
     }
 
-    /// The faults.
+    /// The errors.
     pub fn errors(&self) -> &[SchemaError] {
         &self.0
     }

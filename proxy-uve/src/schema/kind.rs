@@ -1,4 +1,4 @@
-//! What can be wrong with a definition: one variant for each mistake a user can make.
+//! The kinds of errors in a definition: one variant for each mistake that a user can make.
 //!
 //! The `Display` of a kind is the sentence under the carets; it names what was expected or the remedy.
 
@@ -22,12 +22,12 @@ pub enum SchemaErrorKind {
         /// The most that is allowed, in bytes.
         limit: usize,
     },
-    /// Text that is no definition, or not in its place.
+    /// Text that is not a definition, or that does not belong here.
     #[error("expected {expected}, found {}", or_nothing(found))]
     Syntax {
-        /// What could stand here.
+        /// What is allowed here.
         expected: String,
-        /// What does.
+        /// What was found.
         found: String,
     },
     /// A `/*` without its `*/`.
@@ -61,13 +61,13 @@ pub enum SchemaErrorKind {
         /// The field that has it.
         name: String,
     },
-    /// A number outside of what the original's wire format holds.
+    /// A number outside the range of the original's wire format.
     #[error("a field is numbered from 1 to 32767, found {}", quoted(text))]
     BadNumber {
         /// The number as written.
         text: String,
     },
-    /// A type that is nowhere defined.
+    /// A type that is not defined.
     #[error("unknown type {}{}", quoted(name), did_you_mean(nearest.as_deref()))]
     UnknownType {
         /// The name as written.
@@ -75,18 +75,18 @@ pub enum SchemaErrorKind {
         /// The known name it resembles.
         nearest: Option<String>,
     },
-    /// An annotation that the place does not take.
+    /// An annotation that is not allowed here.
     #[error("unknown annotation {}; expected {expected}{}", quoted(name), did_you_mean(nearest.as_deref()))]
     UnknownAnnotation {
         /// The name as written.
         name: String,
-        /// What the place takes.
+        /// The annotations that are allowed here.
         expected: &'static str,
         /// The known name it resembles.
         nearest: Option<String>,
     },
-    /// One annotation twice in one place.
-    #[error("the annotation {} is there twice; keep one", quoted(name))]
+    /// An annotation that appears twice on one field or struct.
+    #[error("the annotation {} appears twice; keep one", quoted(name))]
     DuplicateAnnotation {
         /// Its name.
         name: String,
@@ -173,8 +173,8 @@ pub enum SchemaErrorKind {
     /// Nothing to compute.
     #[error("the struct has no result; add a field such as `5: optional u64 value (stats=\"1-raw:DSSum\")`")]
     NoResults,
-    /// A tag that is no text field of the struct.
-    #[error("{} is no string field of this struct, so it cannot be a tag{}", quoted(name), did_you_mean(nearest.as_deref()))]
+    /// A tag that is not a text field of the struct.
+    #[error("{} is not a string field of this struct, so it cannot be a tag{}", quoted(name), did_you_mean(nearest.as_deref()))]
     UnknownTag {
         /// The name as written.
         name: String,
@@ -199,10 +199,10 @@ pub enum SchemaErrorKind {
         /// The period of the struct, in seconds.
         seconds: u32,
     },
-    /// A fault that the checks of every proxy type find, those that are built in code included.
+    /// An error that the checks of every proxy type find, also of one that is built in code.
     #[error("{0}")]
     ProxyType(Box<ProxyTypeErrorKind>),
-    /// A fault in the text of `stats`, as the compiler of annotations tells it.
+    /// An error in the text of `stats`, as the compiler of annotations reports it.
     #[error("{0}")]
     Annotation(Box<ErrorKind>),
 }

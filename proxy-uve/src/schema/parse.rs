@@ -1,7 +1,7 @@
-//! Text to definitions: the only file that knows pest.
+//! Text to definitions: the only file that uses pest.
 //!
-//! The grammar takes any text, so there is always a tree; what is no definition comes out as stray lines. Each run
-//! of them is one fault, found by parsing the first line again as what it was meant to be.
+//! The grammar takes any text, so there is always a tree; text that is not a definition becomes stray lines. Each run
+//! of them is one error, found by parsing the first line again as what it was meant to be.
 
 use std::ops::Range;
 
@@ -13,8 +13,8 @@ use super::ast::{Alias, Annotation, Definition, Field, File, Type, Word};
 use super::kind::SchemaErrorKind;
 use grammar::{Grammar, Rule};
 
-/// A mistake and its place.
-pub(super) type Fault = (SchemaErrorKind, Range<usize>);
+/// A mistake and its range.
+pub(super) type SyntaxError = (SchemaErrorKind, Range<usize>);
 
 /// What a broken definition should have looked like.
 const A_STRUCT: &str = "a definition such as `struct AggProxySum { … } (period=\"60\")`";
@@ -26,21 +26,21 @@ mod grammar {
     pub(super) struct Grammar;
 }
 
-/// Every definition that can be read, and every fault of the syntax.
-pub(super) fn parse(text: &str) -> (File, Vec<Fault>) {
-    let mut reading = Reading { text, file: File::default(), faults: Vec::new() };
+/// Every definition that can be read, and every syntax error.
+pub(super) fn parse(text: &str) -> (File, Vec<SyntaxError>) {
+    let mut reading = Reading { text, file: File::default(), errors: Vec::new() };
     match Grammar::parse(Rule::file, text) {
         Ok(mut pairs) => reading.file(pairs.next()),
-        // The grammar takes everything; kept so that a later one can never meet an unexplained failure.
-        Err(_) => reading.fault(0, Rule::definition, A_STRUCT),
+        // The grammar takes everything; kept so that a later grammar cannot fail without an error.
+        Err(_) => reading.report(0, Rule::definition, A_STRUCT),
     }
-    (reading.file, reading.faults)
+    (reading.file, reading.errors)
 }
 
 struct Reading<'t> {
     text: &'t str,
     file: File,
-    faults: Vec<Fault>,
+    errors: Vec<SyntaxError>,
 }
 
 impl Reading<'_> {
@@ -63,7 +63,7 @@ impl Reading<'_> {
 
     fn definition(&mut self, definition: Pair<'_, Rule>) -> Option<Definition> {
         let (mut name, mut fields, mut found) = (None, Vec::new(), Vec::new());
-        let (mut before, faults) = (None, self.faults.len());
+        let (mut before, errors) = (None, self.errors.len());
         for part in definition.into_inner() {
             let (rule, span) = (part.as_rule(), part.as_span());
             match rule {
@@ -72,7 +72,7 @@ impl Reading<'_> {
                 Rule::annotations => found = annotations(part),
                 Rule::stray_field => {
                     if self.goes_on(before, span.start()) {
-                        // What the field was meant to be, the rest of its line would say.
+                        // The rest of its line would show what the field was meant to be.
                         fields.pop();
                     }
                     let anew = part.as_str().starts_with(|first: char| first.is_ascii_digit());
@@ -85,12 +85,12 @@ impl Reading<'_> {
             }
             before = Some((rule, span.end()));
         }
-        let broken = self.faults.len() > faults;
+        let broken = self.errors.len() > errors;
         Some(Definition { name: name?, fields, annotations: found, broken })
     }
 
-    /// Whether text that could not be read belongs to the field before it: it stands on the same line, or is a list
-    /// of annotations.
+    /// Whether text that could not be read belongs to the field before it: it is on the same line, or is a list of
+    /// annotations.
     fn goes_on(&self, before: Option<(Rule, usize)>, at: usize) -> bool {
         let Some((Rule::field, end)) = before else {
             return false;
@@ -100,7 +100,7 @@ impl Reading<'_> {
 
     fn unclosed(&mut self, name: Option<&Word>) {
         let kind = SchemaErrorKind::UnclosedStruct { name: name.map(|name| name.text.clone()).unwrap_or_default() };
-        self.faults.push((kind, name.map_or(0..0, |name| name.span.clone())));
+        self.errors.push((kind, name.map_or(0..0, |name| name.span.clone())));
     }
 
     fn stray(&mut self, stray: &Pair<'_, Rule>) {
@@ -112,22 +112,22 @@ impl Reading<'_> {
             text if text.starts_with("typedef") => Rule::typedef,
             _ => Rule::definition,
         };
-        self.fault(start, meant, A_STRUCT);
+        self.report(start, meant, A_STRUCT);
     }
 
     fn stray_field(&mut self, stray: &Pair<'_, Rule>) {
         let start = stray.as_span().start();
         if stray.as_str().starts_with('(') {
-            return self.fault(start, Rule::annotations, "annotations such as `(hidden=\"yes\")`");
+            return self.report(start, Rule::annotations, "annotations such as `(hidden=\"yes\")`");
         }
-        self.fault(start, Rule::field, "a field such as `1: string name (key=\"\")`");
+        self.report(start, Rule::field, "a field such as `1: string name (key=\"\")`");
     }
 
-    /// What keeps the text at `start` from being `meant`, which is called `expected` where nothing of it is there.
-    fn fault(&mut self, start: usize, meant: Rule, expected: &str) {
+    /// Reports why the text at `start` is not `meant`, which is named `expected` if nothing of it is found.
+    fn report(&mut self, start: usize, meant: Rule, expected: &str) {
         let text = &self.text[start..];
         if text.starts_with("/*") {
-            return self.faults.push((SchemaErrorKind::UnclosedComment, start..start + 2));
+            return self.errors.push((SchemaErrorKind::UnclosedComment, start..start + 2));
         }
         let furthest = match Grammar::parse(meant, text) {
             Err(error) => furthest(&error).filter(|(at, _)| *at > 0),
@@ -137,16 +137,16 @@ impl Reading<'_> {
         let rest = &text[at..];
         let found = first_token(rest);
         let kind = SchemaErrorKind::Syntax { expected, found: found.to_owned() };
-        self.faults.push((kind, start + at..start + at + found.len()));
+        self.errors.push((kind, start + at..start + at + found.len()));
     }
 }
 
-/// Whether a line that could not be read is a fault of its own, not the rest of the one before.
+/// Whether a line that could not be read is an error of its own, not the rest of the one before.
 fn begins_anew(line: &str) -> bool {
     ["include", "struct", "typedef", "uve"].iter().any(|keyword| line.starts_with(keyword))
 }
 
-/// How far a match came, and what could have come there.
+/// The end of the longest match, and what was expected there.
 fn furthest(error: &pest::error::Error<Rule>) -> Option<(usize, String)> {
     let at = match error.location {
         InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,

@@ -1,7 +1,7 @@
-//! A proxy type: what is computed for each object from one stream.
+//! A proxy type: the results that are computed for each object of a stream.
 //!
-//! A `ProxyType` is valid by construction: it comes from a [`Schema`](super::Schema) or from
-//! [`ProxyType::builder`], and both end in the same checks.
+//! A `ProxyType` is valid by construction: it comes from a [`Schema`](super::Schema) or from [`ProxyType::builder`],
+//! and both make the same checks.
 
 mod builder;
 mod error;
@@ -16,7 +16,7 @@ pub use self::builder::ProxyTypeBuilder;
 pub use self::error::{ProxyTypeError, ProxyTypeErrorKind};
 use crate::stream::is_identifier;
 
-/// A day: a longer period would keep results back for longer than anybody waits for them.
+/// A day: the results of a longer period would be too late to be useful.
 const PERIODS: RangeInclusive<u64> = 1..=86_400;
 
 /// Members of every result's JSON object beside the attributes.
@@ -45,7 +45,7 @@ pub struct RawField {
     pub metric: MetricKind,
 }
 
-/// A field that holds a result.
+/// A field for a result.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ResultAttribute {
@@ -106,12 +106,12 @@ impl ProxyType {
         self.timeout
     }
 
-    /// What a silent period means to a detector.
+    /// How a detector treats a silent period.
     pub fn silence(&self) -> Silence {
         self.silence
     }
 
-    /// The value that samples bring.
+    /// The field for the value of each sample.
     pub fn raw(&self) -> &RawField {
         &self.raw
     }
@@ -126,7 +126,7 @@ impl ProxyType {
         self.attributes.iter().all(|attribute| !attribute.spec.is_periodic())
     }
 
-    /// Checks that the parts fit each other. Every proxy type comes from here.
+    /// Checks that the parts fit each other. Every proxy type is made here.
     pub(super) fn checked(self) -> Result<Self, ProxyTypeError> {
         match self.check() {
             Ok(()) => Ok(self),
@@ -180,7 +180,7 @@ pub(super) fn check_period(period: Option<Duration>) -> Result<Option<u32>, Prox
     seconds.map(Some).ok_or(ProxyTypeErrorKind::BadPeriod { period })
 }
 
-/// Whether a window of so many periods fits the 64 bits of microseconds that it is kept in.
+/// Whether a window of so many periods fits 64 bits of microseconds.
 pub(super) fn window_fits(every: u32, period_seconds: u32) -> bool {
     every.checked_mul(period_seconds).is_some()
 }

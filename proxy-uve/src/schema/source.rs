@@ -1,4 +1,4 @@
-//! A file of definitions, kept so that errors found later can show it and types can be compiled anew.
+//! A file of definitions, kept so that later errors can show it and types can be compiled again.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,7 +18,7 @@ const MAX_LENGTH: usize = 1024 * 1024;
 /// Chains of typedefs are followed no further, which also ends circles.
 const LONGEST_CHAIN: usize = 16;
 
-/// The scalar types and what they come down to.
+/// The scalar types and their kinds.
 const SCALARS: [(&str, Kind); 9] = [
     ("bool", Kind::Bool),
     ("double", Kind::Number(ValueType::F64)),
@@ -31,13 +31,13 @@ const SCALARS: [(&str, Kind); 9] = [
     ("u64", Kind::Number(ValueType::U64)),
 ];
 
-/// What a type comes down to.
+/// The kind of a type, after its typedefs are resolved.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     Bool,
     List,
     Map,
-    /// Any width of number, and what pipelines compute with for it.
+    /// Any width of number, and the type with which pipelines compute.
     Number(ValueType),
     String,
     /// A struct of this file or of another one.
@@ -56,15 +56,15 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Parses a file. Gives what can be read of it, and every fault of syntax and of names that are taken.
+    /// Parses a file. Returns the part that can be read, and every error of the syntax and every duplicate name.
     pub(super) fn parse(name: &str, text: &str, registry: &Registry) -> (Self, Vec<SchemaError>) {
         let length = text.len();
         let too_long = length > MAX_LENGTH;
         let text = if too_long { "" } else { text };
-        let (file, faults) = parse::parse(text);
+        let (file, found) = parse::parse(text);
         let source =
             Self { registry: registry.clone(), name: name.into(), text: text.into(), file, structs: BTreeMap::new() };
-        let mut errors: Vec<_> = faults.into_iter().map(|(kind, span)| source.error(kind, span)).collect();
+        let mut errors: Vec<_> = found.into_iter().map(|(kind, span)| source.error(kind, span)).collect();
         if too_long {
             errors.push(source.error(SchemaErrorKind::TooLong { length, limit: MAX_LENGTH }, 0..0));
         }
@@ -80,7 +80,7 @@ impl Source {
                     structs.insert(name.text.clone(), index);
                 }
                 Some(&first) => {
-                    let first = self.place(self.name_span(first));
+                    let first = self.location(self.name_span(first));
                     let kind = SchemaErrorKind::DuplicateType { name: name.text.clone(), first };
                     errors.push(self.error(kind, name.span.clone()));
                 }
@@ -100,22 +100,22 @@ impl Source {
         self.file.definitions.get(index)
     }
 
-    /// Where the name of a definition stands.
+    /// The range of the name of a definition.
     pub(super) fn name_span(&self, index: usize) -> Range<usize> {
         self.definition(index).map_or(0..0, |definition| definition.name.span.clone())
     }
 
-    /// `file:line:column`
-    pub(super) fn place(&self, span: Range<usize>) -> String {
-        let place = Excerpt::new(&self.text, span);
-        format!("{}:{}:{}", self.name, place.line(), place.column())
+    /// A location, as `file:line:column`.
+    pub(super) fn location(&self, span: Range<usize>) -> String {
+        let excerpt = Excerpt::new(&self.text, span);
+        format!("{}:{}:{}", self.name, excerpt.line(), excerpt.column())
     }
 
     pub(super) fn error(&self, kind: SchemaErrorKind, span: Range<usize>) -> SchemaError {
         SchemaError::new(kind, &self.name, &self.text, span)
     }
 
-    /// What a type comes down to; the name in it that is unknown, if there is one.
+    /// The kind of a type. The error is a name in it that is unknown.
     pub(super) fn kind<'t>(&self, ty: &'t Type) -> Result<Kind, &'t Word> {
         if let Some(unknown) = ty.names().into_iter().find(|name| self.named(&name.text).is_none()) {
             return Err(unknown);
@@ -146,7 +146,7 @@ impl Source {
             if let Some((_, kind)) = SCALARS.iter().find(|(scalar, _)| *scalar == name) {
                 return Some(*kind);
             }
-            // A name with a dot is of an included file, which is not here to be looked into.
+            // A name with a dot is of an included file, which is not read.
             if self.structs.contains_key(name) || name.contains('.') {
                 return Some(Kind::Struct);
             }

@@ -39,13 +39,13 @@ impl<S: ResultSink> Table<S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Returns how many of these records had each fate; [`fates`](Self::fates) counts all of them so far.
+    /// Returns the counts of these records by outcome; [`fates`](Self::fates) has the counts of all records so far.
     pub fn ingest_batch(&mut self, records: &[DecodedRecord<'_>]) -> Fates {
         self.ingest_batch_with(records, |_, _| {})
     }
 
-    /// The same, and calls `not_aggregated` with the index in `records` and the fate of each record that has another
-    /// fate than [`Fate::Aggregated`], in order: to log, count or store what is late or refused.
+    /// The same, and calls `not_aggregated` with the index in `records` and the outcome of each record that is not
+    /// [`Fate::Aggregated`], in order: to log, count or store late and refused records.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -73,7 +73,8 @@ impl<S: ResultSink> Table<S> {
         self.stream.ingest_batch(&mut self.slots, records, not_aggregated)
     }
 
-    /// Applies records with their payloads, in order: decodes them and goes on as [`ingest_batch`](Self::ingest_batch).
+    /// Applies records with their payloads, in order: decodes them and continues as
+    /// [`ingest_batch`](Self::ingest_batch).
     pub fn ingest_payloads<'r>(&mut self, records: impl IntoIterator<Item = Record<'r>>) -> Fates {
         self.ingest_payloads_with(records, |_, _| {})
     }
@@ -110,7 +111,7 @@ impl<S: ResultSink> StreamState<S> {
         const NONE: DecodedRecord<'_> =
             DecodedRecord { position: Position::new(0), arrived: 0, key: b"", at: 0, value: Number::U64(0) };
         let before = *self.progress.fates();
-        // The records at hand are consecutive: one that cannot be decoded ends a batch.
+        // The records of a batch are consecutive: one that cannot be decoded ends it.
         let (mut batch, mut filled, mut first) = ([NONE; BATCH], 0, 0);
         for Record { position, arrived, key, payload } in records {
             let decoded = wire::decode_within(payload, self.settings.max_payload_bytes);

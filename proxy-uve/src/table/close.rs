@@ -1,9 +1,9 @@
 //! Closing windows.
 //!
-//! A window that is due leaves the open ones at once, with all that it has, so samples go on into the next. Then its
-//! objects are iterated, 64 at a time: idle periods are counted, detectors are fed, results go to the sink. All of that
-//! happens in the call that made the window due, or, for [`TableSettings::close_per_record`](super::TableSettings),
-//! spread over the records that follow.
+//! A window that is due is taken out of the open ones at once, so further samples go into the next. Then its objects
+//! are iterated, 64 at a time: idle periods are counted, detectors are fed, results go to the sink. All of that happens
+//! in the call that made the window due, or, for [`TableSettings::close_per_record`](super::TableSettings), spread over
+//! the records that follow.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ impl<S: ResultSink> StreamState<S> {
         self.close_words(keys, self.settings.close_per_record.div_ceil(WORD).max(1));
     }
 
-    /// Closes up to so many objects of the windows that are due; what is left of the number when all are closed.
+    /// Closes up to so many objects of the windows that are due. Returns the rest of the number when all are closed.
     pub(super) fn close_objects(&mut self, keys: &mut impl Keys, objects: usize) -> usize {
         let mut words = objects.div_ceil(WORD);
         while words > 0 && self.closing.is_some() {
@@ -68,8 +68,8 @@ impl<S: ResultSink> StreamState<S> {
         }
     }
 
-    /// Closes the next `words` times 64 objects of the window at hand; after the last one, begins with the next window.
-    /// How many words that took.
+    /// Closes the next `words` times 64 objects of the closing window; after the last one, begins with the next window.
+    /// Returns the number of words closed.
     fn close_words(&mut self, keys: &mut impl Keys, words: usize) -> usize {
         let Some(mut closing) = self.closing.take() else {
             return 0;
@@ -109,8 +109,8 @@ impl<S: ResultSink> StreamState<S> {
     }
 
     /// Ends an object's proxy UVEs: one last row each, without value, and everything about it is forgotten. One that
-    /// has samples in later windows already begins anew with those; what follows the log and not the windows, a
-    /// counter's reading and an inline state, goes on.
+    /// has samples in later windows already begins anew with those. A counter's reading and an inline state follow the
+    /// log, not the windows, so they are kept.
     fn delete(&mut self, keys: &mut impl Keys, plan: &Plan, closing: &Closing, slot: usize) {
         self.output.send_deletion(plan, closing, keys.slots().key(slot));
         if self.objects.group(closing.group).has_open_samples(slot) {
@@ -123,7 +123,7 @@ impl<S: ResultSink> StreamState<S> {
         }
     }
 
-    /// Gives back what a window took, and skips windows in which nothing happens.
+    /// Releases the memory of a window, and skips windows in which nothing happens.
     fn end_close(&mut self, keys: &mut impl Keys, plan: &Plan, closing: Closing) {
         let Closing { group, windows, next, .. } = closing;
         self.columns.recycle(windows, next * WORD);

@@ -16,7 +16,7 @@ pub(super) struct Closing {
     pub(super) windows: EndedWindows,
     /// The next objects to close, in words of 64.
     pub(super) next: usize,
-    /// The proxy types for which a window that ends was covered in part only.
+    /// The proxy types that show a window which was covered in part only.
     partial_types: Vec<usize>,
 }
 
@@ -36,13 +36,13 @@ impl Closing {
         Self { group, start: end - plan.groups[group].period, end, windows, next: 0, partial_types }
     }
 
-    /// Whether a window whose result the type shows now was covered in part only.
+    /// Whether the type shows a window that was covered in part only.
     #[inline]
     pub(super) fn is_partial(&self, type_index: usize) -> bool {
         self.partial_types.contains(&type_index)
     }
 
-    /// The end and the window of a column, while the object's result of it waits.
+    /// The end and the window of a column, if the object is not closed yet.
     pub(super) fn waiting(&self, column: usize, slot: usize) -> Option<(u64, &WindowColumn)> {
         let window = self.windows.get(column).flatten().filter(|_| slot / WORD >= self.next)?;
         Some((self.end, window))

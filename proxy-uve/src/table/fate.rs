@@ -1,11 +1,11 @@
-//! What became of each record.
+//! The outcomes of records.
 //!
-//! The conservation law: every record handed to a table has exactly one fate, so the fates of a table add up to its
-//! records. A loss can therefore be read off a counter, by reason.
+//! The conservation law: every record given to a table has exactly one outcome, so the counts of the outcomes add up to
+//! the number of records. A counter therefore shows every loss, with its reason.
 
 use serde::{Deserialize, Serialize};
 
-/// What a table did with a record.
+/// The outcome of a record: aggregated, or the reason why it was dropped.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Fate {
@@ -23,14 +23,14 @@ pub enum Fate {
     MalformedPayload,
     /// The value does not fit the raw type of any proxy type.
     MalformedValue,
-    /// A new object beyond the limit of the partition.
+    /// It is of a new object beyond the limit of the partition.
     OverLimit,
     /// The pipelines refused the value: time went back within a ranged window, or a difference overflowed.
     Refused,
 }
 
 impl Fate {
-    /// All fates, in the order of their names.
+    /// All outcomes, in the order of their names.
     pub const ALL: &'static [Self] = &[
         Self::Aggregated,
         Self::Duplicate,
@@ -59,7 +59,7 @@ impl Fate {
     }
 }
 
-/// How many records had each fate. Part of the snapshot, so that the law holds over restarts.
+/// Counts of records by outcome. Part of the snapshot, so that the law holds over restarts.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -85,7 +85,7 @@ pub struct Fates {
 }
 
 impl Fates {
-    /// The count of one fate.
+    /// The count of one outcome.
     pub fn count(&self, fate: Fate) -> u64 {
         match fate {
             Fate::Aggregated => self.aggregated,
@@ -100,7 +100,7 @@ impl Fates {
         }
     }
 
-    /// All records: the sum over all fates.
+    /// The number of all records: the sum over all outcomes.
     pub fn total(&self) -> u64 {
         Fate::ALL.iter().fold(0, |total, &fate| total.saturating_add(self.count(fate)))
     }

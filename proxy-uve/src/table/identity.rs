@@ -1,8 +1,8 @@
-//! Names of state, as text: what a column accumulates, and nothing else.
+//! Names of states: what a column accumulates, as text, and nothing else.
 //!
-//! A snapshot finds its columns by these names after a change of configuration. So a name holds what gives the state
-//! its meaning (length of the window, algorithm and arguments, element type, differencing), and not what only decides
-//! where a result goes: names of structs and fields, the order of the proxy types, and for a window column the detector
+//! A snapshot finds its columns by these names after a change of configuration. So a name has what gives the state its
+//! meaning (length of the window, algorithm and arguments, element type, differencing), and not what only decides where
+//! a result is shown: names of structs and fields, the order of the proxy types, and for a window column the detector
 //! that reads it. Arguments are in canonical form: `EWM:0.5` and `EWM:0.50` are one detector.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use std::fmt;
 use derived_stats::{Silence, Spec};
 use serde::{Deserialize, Serialize};
 
-/// What makes proxy types share a window group.
+/// The settings of a window group: proxy types with the same ones share it.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GroupKey {
@@ -75,16 +75,16 @@ mod tests {
     }
 
     #[test]
-    fn names_hold_what_accumulates_and_nothing_else() {
+    fn names_have_what_accumulates_and_nothing_else() {
         let sum = spec("1-raw:DSSum:", ValueType::U64, MetricKind::Plain);
-        let judged = spec("1.DSSum-value:DSAnomaly:EWM:0.1", ValueType::U64, MetricKind::Diff);
+        let scored = spec("1.DSSum-value:DSAnomaly:EWM:0.1", ValueType::U64, MetricKind::Diff);
         assert_eq!(window(60_000_000, &sum), "60s DSSum u64");
-        assert_eq!(window(60_000_000, &judged), "60s DSSum u64");
+        assert_eq!(window(60_000_000, &scored), "60s DSSum u64");
         assert_eq!(
             window(1_500_000, &spec("1-raw:DSSum:60", ValueType::I64, MetricKind::Agg)),
             "1500000us DSSum:60 i64 agg"
         );
-        assert_eq!(detector(120_000_000, &judged, Silence::Once), "120s DSSum DSAnomaly:EWM:0.1 u64 silence=once");
+        assert_eq!(detector(120_000_000, &scored, Silence::Once), "120s DSSum DSAnomaly:EWM:0.1 u64 silence=once");
         assert_eq!(inline(&spec("0-raw:DSEWM:0.5", ValueType::F64, MetricKind::Plain)), "DSEWM:0.5 f64");
         let key = GroupKey { period: 60_000_000, timeout: 1, silence: Silence::Zero };
         assert_eq!(

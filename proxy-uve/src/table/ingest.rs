@@ -1,4 +1,4 @@
-//! The way of one record into the columns, and the reasons to turn it away.
+//! Single records: how one is classified and applied.
 
 use derived_stats::Number;
 use derived_stats::column::Update;
@@ -10,17 +10,17 @@ use crate::table::stream_state::StreamState;
 use crate::table::{DecodedRecord, Fate, Record, ResultSink, Table};
 use crate::wire::{self, WireError};
 
-/// Why a record is no sample.
+/// Why a record is not a sample.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordFault {
-    /// Its key names no object.
-    #[error("the key is no `table:name`: {0}")]
+    /// Its key does not name an object.
+    #[error("the key is not `table:name`: {0}")]
     Key(KeyError),
     /// Its payload is not of a known form.
-    #[error("the payload is no sample: {0}")]
+    #[error("the payload is not a sample: {0}")]
     Payload(WireError),
-    /// No proxy type takes its value.
+    /// No proxy type accepts its value.
     #[error("the value {0} does not fit the raw type of any proxy type")]
     Value(Number),
 }
@@ -48,8 +48,8 @@ impl<S: ResultSink> Table<S> {
         self.stream.ingest_decoded(&mut self.slots, record)
     }
 
-    /// Why the table will never take such a record: its key, payload or value is invalid. `None` for a sample,
-    /// whatever its time.
+    /// The reason why the table never accepts such a record: its key, payload or value is invalid. `None` for a valid
+    /// sample of any time.
     ///
     /// For callers that send them to a dead-letter store: [`ingest`](Self::ingest) only counts them. Costs a decoding.
     pub fn fault(&self, key: &[u8], payload: &[u8]) -> Option<RecordFault> {
@@ -71,9 +71,9 @@ impl<S: ResultSink> StreamState<S> {
         fate
     }
 
-    /// Applies a record of a known object on the fast path, if it can take it: new, of the type that every column takes,
-    /// its windows open, none of them closing or due. The less there is to do for one, the more records the processor
-    /// has in flight while it waits for the memory of the first.
+    /// Applies a record of a known object on the fast path, if it can take it: new, of the type that every column
+    /// takes, its windows open, none of them closing or due. The less there is to do for one, the more records the
+    /// processor has in flight while it waits for the memory of the first.
     fn apply_plain(&mut self, slot: usize, record: &DecodedRecord<'_>) -> bool {
         let Some(mut run) = self.progress.run() else {
             return false;
@@ -118,7 +118,7 @@ impl<S: ResultSink> StreamState<S> {
         }
     }
 
-    /// Applies a record of the object in `slot`, which is none for an object without a slot.
+    /// Applies a record. `slot` is that of its object, `None` for an object without a slot.
     pub(super) fn classify_and_apply(
         &mut self,
         keys: &mut impl Keys,

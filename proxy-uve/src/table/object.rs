@@ -1,4 +1,4 @@
-//! Single objects: what a table holds of one, and forgetting it.
+//! Single objects: the view of one, and its removal.
 
 use derived_stats::column::WindowColumn;
 use derived_stats::{Number, Output, Report};
@@ -8,7 +8,7 @@ use crate::table::plan::{Reading, TypePlan};
 use crate::table::stream_state::StreamState;
 use crate::table::{ResultSink, Table};
 
-/// What a table holds of one object at the moment. Nothing is sent or changed by looking at it.
+/// The current state of one object in a table.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ObjectView<'t> {
@@ -39,7 +39,7 @@ pub struct TypeView<'t> {
 pub struct AttributeView<'t> {
     /// Its name, such as `value`.
     pub name: &'t str,
-    /// The windows that hold samples of the object and whose result was not sent yet, oldest first. Empty for an inline
+    /// The windows with samples of the object whose result was not sent yet, oldest first. Empty for an inline
     /// attribute.
     pub open: Vec<OpenWindow>,
     /// The report of the attribute's detector after the last window that it was fed, or of an inline attribute after
@@ -47,7 +47,7 @@ pub struct AttributeView<'t> {
     pub last: Option<Report<Output<'t>>>,
 }
 
-/// What a window has accumulated so far.
+/// An open window of an object, with its value so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct OpenWindow {
@@ -60,8 +60,8 @@ pub struct OpenWindow {
 }
 
 impl<S: ResultSink> Table<S> {
-    /// What the table holds of an object; `None` for a key without samples, or one that was deleted. Costs a look-up
-    /// and a few allocations for each type and attribute.
+    /// The current state of an object; `None` for a key without samples, or one that was deleted. Costs a look-up and a
+    /// few allocations for each type and attribute.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -91,15 +91,14 @@ impl<S: ResultSink> Table<S> {
         self.slots.keys()
     }
 
-    /// Forgets an object with everything about it: liveness, open windows, detectors, counter readings, inline states.
-    /// Whether there was such an object.
+    /// Removes an object with all its state: liveness, open windows, detectors, counter readings, inline states.
+    /// Returns whether there was such an object.
     ///
-    /// Sends nothing of it, not even `deleted: true`: the caller knows. A window that is closing is closed to its end
-    /// before. Samples that come later make a new object. The next
-    /// [`snapshot`](Self::snapshot) is without it. Costs a look-up, and a pass over the open windows of each group for
-    /// one bit of each object.
+    /// Sends nothing for it, not even `deleted: true`. A window that is closing is closed to its end before. Samples
+    /// that come later make a new object. The next [`snapshot`](Self::snapshot) is without it. Costs a look-up, and a
+    /// pass over the open windows of each group for one bit of each object.
     pub fn remove(&mut self, key: &[u8]) -> bool {
-        // What is due is sent before, as it would be had the window closed at once.
+        // Results that are due are sent before, as if the window had closed at once.
         self.stream.finish_closing(&mut self.slots);
         let Some(slot) = self.slots.find(key) else {
             return false;
@@ -111,14 +110,14 @@ impl<S: ResultSink> Table<S> {
 }
 
 impl<S: ResultSink> StreamState<S> {
-    /// What the state holds of the object in a slot.
+    /// The view of the object in a slot.
     pub(super) fn object<'t>(&'t self, slots: &'t Slots, slot: usize) -> ObjectView<'t> {
         let types = self.plan.types.iter().enumerate();
         let types = types.map(|(index, plan)| self.type_view(index, plan, slot)).collect();
         ObjectView { key: slots.key(slot), types }
     }
 
-    /// Forgets the object in a slot.
+    /// Removes the state of the object in a slot.
     pub(super) fn remove(&mut self, slot: usize) {
         (0..self.plan.groups.len()).for_each(|group| self.columns.forget(&self.plan, group, slot));
         self.objects.remove(slot);

@@ -1,7 +1,7 @@
-//! What a table computes: the proxy types of one stream, arranged so that nothing is done twice.
+//! The plan of a table: the proxy types of one stream, arranged so that nothing is computed twice.
 //!
-//! * A *window group* is the proxy types with the same period, timeout and rule for silence. They open, close and expire
-//!   together, so an object's liveness is kept once for all of them.
+//! * A *window group* is the proxy types with the same period, timeout and rule for silence. They open, close and
+//!   expire at the same time, so an object has one liveness for all of them.
 //! * A *window column* is what the windows of one length accumulate. Attributes that accumulate the same (both built-in
 //!   types sum the same samples) share a window column; one with `N-` has windows of N periods.
 //! * Each *attribute* reads a window column, directly or through a detector, which attributes with the same annotation
@@ -97,7 +97,8 @@ pub(crate) struct AttributePlan {
     spec: Arc<Spec>,
     pub(crate) template: JsonTemplate,
     pub(crate) reading: Reading,
-    /// The window column that it reads, directly or through its detector, and the length of its windows in microseconds.
+    /// The window column that it reads, directly or through its detector, and the length of its windows in
+    /// microseconds.
     pub(crate) window_column: usize,
     pub(crate) window_length: u64,
     /// Its index among all attributes of its group.
@@ -105,7 +106,7 @@ pub(crate) struct AttributePlan {
 }
 
 impl AttributePlan {
-    /// What its results mean.
+    /// The names and types of its results.
     pub(crate) fn description(&self) -> &Description {
         self.spec.description()
     }
@@ -121,7 +122,7 @@ pub(crate) enum Reading {
 }
 
 impl Plan {
-    /// Arranges `types` for the samples of `stream`. Types are told apart by name, attributes by order.
+    /// Arranges `types` for the samples of `stream`. Types are distinguished by name, attributes by order.
     pub fn new(stream: StreamName, types: &[Arc<ProxyType>]) -> Self {
         let mut plan = Self {
             stream,
@@ -138,7 +139,7 @@ impl Plan {
         plan
     }
 
-    /// The stream whose samples this is for.
+    /// The stream whose samples it takes.
     pub fn stream(&self) -> &StreamName {
         &self.stream
     }
@@ -180,8 +181,8 @@ impl Plan {
     }
 
     /// Whether a window may close in parts while samples come. A counter's reading and an inline state are not of a
-    /// window: a sample that comes between the end of the window and the object's own share of the close would be part
-    /// of what an expired object leaves behind.
+    /// window: a sample between the end of the window and the close of the object would remain in its state after it
+    /// expired.
     pub(crate) fn may_close_in_parts(&self) -> bool {
         self.inline.is_empty() && !self.window_columns.iter().any(WindowColumnPlan::has_counters)
     }
@@ -225,8 +226,8 @@ impl Plan {
     }
 
     fn group(&mut self, proxy_type: &ProxyType) -> usize {
-        // A type without period has inline results only. Its windows produce nothing; they are there so that an
-        // object has a liveness like every other.
+        // A type without period has inline results only. Its windows produce no results; they only give its objects a
+        // liveness.
         let period = u64::from(proxy_type.period_seconds().unwrap_or(INLINE_PERIOD_SECONDS)) * 1_000_000;
         let (timeout, silence) = (proxy_type.timeout().min(MAX_SILENT), proxy_type.silence());
         let same = |group: &GroupPlan| (group.period, group.timeout, group.silence) == (period, timeout, silence);

@@ -17,23 +17,23 @@ pub struct ResultRow<'r> {
     pub start: u64,
     /// End of the window (exclusive); the sample's time for an inline result.
     pub end: u64,
-    /// The proxy UVE ceased to be.
+    /// The proxy UVE was deleted: its object expired.
     pub deleted: bool,
-    /// The structure as the UVE shows it: one JSON object with `deleted`, `proxy`, and the attributes that changed;
-    /// `partial` is true when the window was not covered from its start.
+    /// The structure as it is shown in the UVE: one JSON object with `deleted`, `proxy`, and the attributes that
+    /// changed; `partial` is true when the window was not covered from its start.
     pub json: &'r [u8],
 }
 
 impl<'r> ResultRow<'r> {
-    /// A row that is not of a deletion, for tests of what takes rows. `window` is its start and its end in
+    /// A row that is not of a deletion, for tests of code that takes rows. `window` is its start and its end in
     /// microseconds.
     pub fn new(key: &'r [u8], uve_name: &'r str, window: Range<u64>, json: &'r [u8]) -> Self {
         Self { key, uve_name, start: window.start, end: window.end, deleted: false, json }
     }
 }
 
-/// What a drained buffer keeps for the next results. The end of a window makes half a kilobyte for each object, more
-/// than the object itself takes, and then nothing comes for a period.
+/// The capacity that a drained buffer keeps for the next results. The end of a window makes half a kilobyte for each
+/// object, more than the object itself takes, and no further results until the next period ends.
 const KEEP_BYTES: usize = 64 * 1024;
 
 /// The rows that were not drained yet.
@@ -42,7 +42,7 @@ pub struct ResultBuffer {
     /// For each row its key and its JSON.
     bytes: Vec<u8>,
     rows: Vec<Row>,
-    /// Attributes of the row in the making, and where it begins.
+    /// The number of attributes of the current row, and its start.
     attributes: usize,
     from: usize,
 }
@@ -63,7 +63,7 @@ impl ResultSink for ResultBuffer {
         self.attributes = 0;
         self.bytes.extend_from_slice(subject.key);
         self.text(if subject.deleted { "{\"deleted\":true,\"proxy\":\"" } else { "{\"deleted\":false,\"proxy\":\"" });
-        // Names of streams and attributes are identifiers: nothing in them to escape.
+        // Names of streams and attributes are identifiers, so nothing needs an escape.
         self.text(subject.proxy);
         self.text("\"");
         if subject.partial {
@@ -86,7 +86,7 @@ impl ResultSink for ResultBuffer {
         }
     }
 
-    /// Keeps the row if it says something: an attribute, or the deletion.
+    /// Keeps the row if it has an attribute or is a deletion.
     fn end(&mut self, subject: &Subject<'_>) {
         if self.attributes == 0 && !subject.deleted {
             self.bytes.truncate(self.from);

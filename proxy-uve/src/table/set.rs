@@ -12,14 +12,13 @@ use crate::table::objects::{Keys, Slots};
 use crate::table::stream_state::StreamState;
 use crate::table::{Plan, ResultBuffer, ResultSink, Snapshot, TableSettings};
 
-/// Several metrics of the same objects: the work of one [`Table`](crate::Table) for each metric, but each key is stored
-/// once.
+/// Several metrics of the same objects: like one [`Table`](crate::Table) for each metric, but each key is stored once.
 ///
-/// A metric is a stream with its own [`Plan`]. It has its own log position, watermark, fates and results. The results
-/// are those of a `Table` that is fed with the same records; only the order of the objects at the end of a window may
-/// differ, because slots are given out in the order of the first samples of all metrics. Two things are shared: an
-/// object stays in the key map as long as any metric holds something of it, and [`TableSettings::max_objects`] limits
-/// the objects of all metrics together.
+/// A metric is a stream with its own [`Plan`]. It has its own log position, watermark, outcomes and results. The
+/// results are those of a `Table` that is fed with the same records; only the order of the objects at the end of a
+/// window may differ, because slots are given out in the order of the first samples of all metrics. Two things are
+/// shared: an object stays in the key map as long as any metric has state of it, and [`TableSettings::max_objects`]
+/// limits the number of objects in all metrics.
 ///
 /// An object costs its key, and 18 to 28 bytes to find it, once for all metrics. A record costs what it costs in a
 /// `Table`. When an object expires in one metric, each other metric is checked for it.
@@ -60,7 +59,7 @@ impl TableSet {
     /// An empty set with one metric for each of `plans`, in this order. The results of each metric wait as rows of JSON
     /// to be [drained](Metric::drain). `settings` apply to every metric.
     ///
-    /// The streams of the plans are usually distinct; where two are not, only the index tells the metrics apart.
+    /// The streams of the plans are usually distinct; where two are not, the metrics differ only by their index.
     pub fn new(plans: impl IntoIterator<Item = Arc<Plan>>, settings: TableSettings) -> Self {
         Self::with_sinks(plans.into_iter().map(|plan| (plan, ResultBuffer::default())), settings)
     }
@@ -105,7 +104,7 @@ impl<S: ResultSink> TableSet<S> {
         self.metrics.iter().position(|metric| metric.plan.stream == *stream)
     }
 
-    /// How many objects have a slot, in whichever metric.
+    /// How many objects have a slot in any metric.
     pub fn objects(&self) -> usize {
         self.slots.objects()
     }
@@ -116,8 +115,8 @@ impl<S: ResultSink> TableSet<S> {
         self.slots.keys()
     }
 
-    /// Forgets an object in all metrics, as [`Table::remove`](crate::Table::remove) does. Whether there was such an
-    /// object. Costs a look-up, and what `Table::remove` costs for each metric that holds the object.
+    /// Removes an object from all metrics, as [`Table::remove`](crate::Table::remove) does. Returns whether there was
+    /// such an object. Costs a look-up, and what `Table::remove` costs for each metric that has the object.
     pub fn remove(&mut self, key: &[u8]) -> bool {
         for index in 0..self.metrics.len() {
             if let Some((stream, mut keys)) = self.parts(index) {
@@ -135,9 +134,9 @@ impl<S: ResultSink> TableSet<S> {
     /// What changed in each metric since the last snapshot, in the order of the metrics. Each one is a snapshot as
     /// [`Table::snapshot`](crate::Table::snapshot) makes it, and can be restored as a `Table`.
     ///
-    /// Store all of them together: a later snapshot of one metric may give a slot to another key than an earlier one of
-    /// another metric, and then [`restore`](Self::restore) is an error. Windows that are closing are closed to their
-    /// end. The cost is that of the changed chunks.
+    /// Store all of them in one transaction: a later snapshot of one metric may give a slot to another key than an
+    /// earlier one of another metric, and then [`restore`](Self::restore) is an error. Windows that are closing are
+    /// closed to their end. The cost is that of the changed chunks.
     pub fn snapshot(&mut self) -> Vec<Snapshot> {
         let metrics = 0..self.metrics.len();
         let snapshot = |index| self.parts(index).map(|(stream, mut keys)| stream.snapshot(&mut keys));

@@ -22,10 +22,9 @@ pub struct TableSettings {
     /// clock that is hours ahead would close every other source's windows. Keep it below the lateness. Default 10 s.
     pub allowed_skew: Duration,
     /// How many objects each record closes while a window is closing, rounded up to 64. A window of a million objects
-    /// takes a while to close; spread over the records that come meanwhile, none of them waits for more than its share.
-    /// Which results there are does not depend on it, their order may. Plans with counters (`metric="agg"`) or inline
-    /// results close a window at once. Default all: every result is there when the call that made its window due
-    /// returns.
+    /// takes a while to close; spread over the next records, none of them waits for more than its share. The results do
+    /// not depend on it, but their order may. Plans with counters (`metric="agg"`) or inline results close a window at
+    /// once. Default all: every result is there when the call that made its window due returns.
     pub close_per_record: usize,
     /// Objects at most; a further one is refused and counted. Default 1,000,000, about 200 MB.
     pub max_objects: usize,

@@ -1,4 +1,4 @@
-//! Where the results of a table go.
+//! The interface to which a table sends its results.
 
 use std::ops::Range;
 
@@ -6,13 +6,13 @@ use derived_stats::{Output, Report};
 
 use crate::json::JsonTemplate;
 
-/// What a result is about: one proxy UVE of one object, at the end of a window.
+/// The subject of a result: one proxy UVE of one object, at the end of a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Subject<'p> {
     /// The object, `table:name`, as it came.
     pub key: &'p [u8],
-    /// The proxy type, by its place in the plan.
+    /// The proxy type, by its index in the plan.
     pub type_index: usize,
     /// The stream, as the `proxy` field shows it.
     pub proxy: &'p str,
@@ -22,7 +22,7 @@ pub struct Subject<'p> {
     pub end: u64,
     /// A window whose result is shown here was not covered from its start.
     pub partial: bool,
-    /// The proxy UVE ceases to be.
+    /// The proxy UVE is deleted: its object expired.
     pub deleted: bool,
 }
 
@@ -40,7 +40,7 @@ pub struct AttributeResult<'p> {
     pub silent: bool,
     /// The result of one sample, not of a window.
     pub inline: bool,
-    /// The texts between its numbers, for a result of a window.
+    /// The texts between its numbers; `None` for an inline result.
     pub(crate) template: Option<&'p JsonTemplate>,
 }
 
@@ -60,7 +60,7 @@ impl<'p> AttributeResult<'p> {
     }
 }
 
-/// Takes the results of a table, one proxy UVE after the other, in an order that depends on the records alone.
+/// A receiver of a table's results: one proxy UVE after the other, in an order that depends on the records alone.
 ///
 /// ```
 /// use derived_stats::{Context, Number, Output, Record, Report, Spec, ValueType};
@@ -91,10 +91,10 @@ impl<'p> AttributeResult<'p> {
 /// ```
 ///
 /// [`ResultBuffer`](crate::ResultBuffer) makes rows of JSON of them, which is what a UVE shows. A program with a format
-/// of its own implements this instead and encodes results straight into its output. A sink is called in the midst of a
-/// close: it cannot fail, and what it has to say it says when it is asked.
+/// of its own implements this instead and encodes results straight into its output. A sink is called in the middle of a
+/// close, so it cannot return an error: it keeps its own until its owner reads them.
 pub trait ResultSink {
-    /// Whether results are made at all. Without it a table only moves its state.
+    /// Whether results are made at all. If false, a table only updates its state.
     const WANTS_RESULTS: bool = true;
 
     /// A proxy UVE begins.
@@ -107,7 +107,7 @@ pub trait ResultSink {
     fn end(&mut self, subject: &Subject<'_>);
 }
 
-/// Takes nothing, for measurements and for tables that are only a state.
+/// Takes no results, for measurements and for tables of which only the state is used.
 impl ResultSink for () {
     const WANTS_RESULTS: bool = false;
 

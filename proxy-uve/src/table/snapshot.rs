@@ -2,8 +2,8 @@
 //!
 //! A snapshot has a small *meta* part (progress, counters, the list of columns) and *chunks* of [`CHUNK_SLOTS`] slots
 //! each. Only chunks that changed since the last snapshot are written, so saving costs what changed. A chunk describes
-//! itself: the keys of its slots, then named sections of 64-bit words, one for each column and open window that holds
-//! something:
+//! itself: the keys of its slots, then named sections of 64-bit words, one for each column and open window with a
+//! state:
 //!
 //! ```text
 //! chunk   := version:u8 checksum:u32 keys section*
@@ -15,10 +15,10 @@
 //!
 //! Numbers are little-endian. `identity` is [what accumulates](crate::table::identity), `group` the window group,
 //! `start` the start of the window; `slots` has a bit for each slot of the chunk, `words` the states of those in order.
-//! A section whose column the configuration no longer has is passed over, and a column that no section fills starts
-//! anew: a change of configuration keeps every state that it gives no other meaning.
+//! A section whose column the configuration no longer has is ignored, and a column that no section fills starts anew: a
+//! change of configuration keeps every state whose meaning it does not change.
 //!
-//! Which chunks belong together is the log's part. A restore gives a whole table or an error, and a
+//! The owner stores which chunks belong to one snapshot. A restore returns a whole table or an error, and a
 //! [report](RestoreReport) of what was kept, dropped and started anew.
 
 mod columns;
@@ -55,12 +55,12 @@ pub const CHUNK_SLOTS: usize = 256;
 /// hashes.
 const VERSION: u8 = 2;
 
-/// What changed in a table.
+/// The parts of a table that changed since the snapshot before.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Snapshot {
     /// Progress, counters and the list of columns; replaces the one before.
     pub meta: Vec<u8>,
-    /// Changed chunks by number; `None` for one that is gone. Those not named are as before.
+    /// Changed chunks by number; `None` for one without objects. The others are as before.
     pub chunks: Vec<(u32, Option<Vec<u8>>)>,
 }
 
@@ -112,7 +112,7 @@ fn kind_of_code(code: u8) -> Option<StateKind> {
 impl<S: ResultSink> Table<S> {
     /// What changed since the last snapshot, all of it for a new table. The cost is that of the changed chunks.
     ///
-    /// The results are not part of it: drain them first, and store both together. A window that is
+    /// The results are not part of it: drain them first, and store both in one transaction. A window that is
     /// [closing](Self::is_closing) is closed to its end, which may take a while: wait until it is, if that matters.
     pub fn snapshot(&mut self) -> Snapshot {
         self.stream.snapshot(&mut self.slots)
@@ -160,7 +160,7 @@ impl<S: ResultSink> StreamState<S> {
             columns: columns.iter().map(column).collect(),
         };
         let mut part = seal::begin();
-        // Plain data into memory: serialising has no way to fail.
+        // Plain data into memory: serialising cannot fail.
         part.extend(serde_json::to_vec(&meta).unwrap_or_default());
         seal::finish(part)
     }

@@ -1,4 +1,4 @@
-//! What a table holds of one stream: everything but the keys.
+//! The state of one stream: everything but the keys.
 
 use std::sync::Arc;
 

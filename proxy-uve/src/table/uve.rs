@@ -1,4 +1,4 @@
-//! What the results of a plan mean, for a [`ResultSink`](crate::ResultSink) with a format of its own.
+//! The description of a plan's results, for a [`ResultSink`](crate::ResultSink) with a format of its own.
 
 use derived_stats::Description;
 
@@ -12,7 +12,7 @@ pub struct UveDescription<'p> {
     of_type: &'p TypePlan,
 }
 
-/// One attribute of a proxy UVE and what its results mean.
+/// One attribute of a proxy UVE and the description of its results.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct AttributeDescription<'p> {
@@ -25,7 +25,8 @@ pub struct AttributeDescription<'p> {
 }
 
 impl Plan {
-    /// What the results mean, for each proxy type in the order of [`Subject::type_index`](crate::Subject::type_index).
+    /// The description of the results, for each proxy type in the order of
+    /// [`Subject::type_index`](crate::Subject::type_index).
     ///
     /// ```
     /// use std::sync::Arc;
@@ -49,7 +50,7 @@ impl Plan {
 }
 
 impl<'p> UveDescription<'p> {
-    /// The name under which an object's UVE shows them: `<Type>-<Struct>-<attribute>`.
+    /// The name of the results in an object's UVE: `<Type>-<Struct>-<attribute>`.
     pub fn name(&self) -> &'p str {
         &self.of_type.uve_name
     }

@@ -10,11 +10,11 @@ use crate::stream::StreamName;
 ///
 /// `timestamp` is in microseconds. `value_type` is only written, in the words of Sandesh (`u64`, `i64`, `double`); no
 /// decoder here reads it. [`decode`](super::decode) gives the same sample back, except that [`Number::I64`] from 0 up
-/// comes back as [`Number::U64`].
+/// becomes [`Number::U64`].
 ///
 /// # Errors
 ///
-/// [`ValueError::NotFinite`] for NaN and infinities, which the wire cannot carry; `out` is then as before.
+/// [`ValueError::NotFinite`] for NaN and infinities, which no form can express; `out` is then as before.
 pub fn encode_xml(
     stream: &StreamName,
     value_type: ValueType,
@@ -37,7 +37,7 @@ pub fn encode_xml(
 ///
 /// # Errors
 ///
-/// [`ValueError::NotFinite`] for NaN and infinities, which the wire cannot carry; `out` is then as before.
+/// [`ValueError::NotFinite`] for NaN and infinities, which no form can express; `out` is then as before.
 pub fn encode_json(timestamp: u64, value: Number, source: Option<&str>, out: &mut Vec<u8>) -> Result<(), ValueError> {
     check_finite(value)?;
     write(out, format_args!(r#"{{"ts":{timestamp},"value":{value}"#));

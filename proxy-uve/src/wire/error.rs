@@ -14,7 +14,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Where this format keeps the time.
+    /// The name of the time in this format.
     fn timestamp(self) -> &'static str {
         match self {
             Self::Json => "field `ts`",
@@ -32,14 +32,14 @@ impl fmt::Display for Format {
     }
 }
 
-/// The fault of a payload. Quoted text is at most a part of the payload.
+/// The error of a payload. Quoted text is at most a part of the payload.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
     /// The `source` of a JSON payload is not a string.
     #[error("the source must be a string of JSON, found {}", quoted(text))]
     BadSource {
-        /// What stands in its place.
+        /// What was found.
         text: String,
     },
     /// The time is not decimal digits, or beyond 64 bits.
@@ -47,17 +47,17 @@ pub enum WireError {
     BadTimestamp {
         /// The form of the payload.
         format: Format,
-        /// What stands in its place.
+        /// What was found.
         text: String,
     },
-    /// Begins like the stored form and is not.
+    /// A payload that begins like the stored form and is not of that form.
     #[error("the stored sample of {length} bytes is damaged; it was not written by this program")]
     BrokenStored {
         /// Its length in bytes.
         length: usize,
     },
-    /// An attribute or field that is there twice, so that it has no one value. The original takes the first.
-    #[error("{} is there twice; send it once", quoted(name))]
+    /// An attribute or field that appears twice, so that its value is ambiguous. The original takes the first.
+    #[error("{} appears twice; send it once", quoted(name))]
     Duplicate {
         /// Its name.
         name: String,
@@ -70,7 +70,7 @@ pub enum WireError {
     Malformed {
         /// The form of the payload.
         format: Format,
-        /// What the reader of that format says.
+        /// The message of the parser of that format.
         message: String,
     },
     /// No time. The original drops these too.
@@ -83,7 +83,7 @@ pub enum WireError {
     #[error("the payload has no `value`; add it")]
     MissingValue,
     /// An element within the element: a struct, which has no value.
-    #[error("the element holds another one, {}; only a plain number can be aggregated", quoted(name))]
+    #[error("the element contains another one, {}; only a plain number can be aggregated", quoted(name))]
     NestedElement {
         /// The inner element.
         name: String,
@@ -91,13 +91,13 @@ pub enum WireError {
     /// The value is not a decimal number. The original takes what digits it begins with, or 0.
     #[error("the value must be a decimal number, found {}", quoted(text))]
     NotANumber {
-        /// What stands in its place.
+        /// What was found.
         text: String,
     },
     /// Bytes that are not text.
     #[error("the payload is not UTF-8 from byte {at} on")]
     NotUtf8 {
-        /// The first byte that does not fit.
+        /// The index of the first byte that is not part of a character.
         at: usize,
     },
     /// More bytes than are allowed.

@@ -1,8 +1,8 @@
 //! The JSON form: one flat object, read without building it. A payload and a line of a file share this reader.
 //!
-//! Fields may come in any order. Unknown ones are skipped, whatever they hold, so that producers may add their own; a
-//! known one that is there twice is refused. Numbers are taken as text and read as those of XML are: a JSON reader of
-//! its own would round an integer beyond 64 bits to a double.
+//! Fields may come in any order. Unknown ones are skipped, whatever their values are, so that producers may add their
+//! own; a known one that appears twice is refused. Numbers are taken as text and parsed as those of XML are: a JSON
+//! parser would round an integer beyond 64 bits to a double.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,7 +17,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<WireSample<'_>, WireError> {
     read(text_of(payload)?)?.sample()
 }
 
-/// The fields of an object, without a look at their values.
+/// The fields of an object, whose values are not parsed yet.
 pub(super) fn read(text: &str) -> Result<Fields<'_>, WireError> {
     serde_json::from_str(text).map_err(malformed)
 }
@@ -29,11 +29,11 @@ pub(super) struct Fields<'p> {
     value: Option<&'p str>,
     source: Option<&'p str>,
     duplicate: Option<&'static str>,
-    /// What only a line knows; in a payload it is as good as unknown.
+    /// The fields that only a line has; in a payload they are unknown fields.
     pub(super) envelope: Envelope<'p>,
 }
 
-/// The text of the fields that say whose the sample is.
+/// The text of the fields that name the object and the metric of the sample.
 #[derive(Default)]
 pub(super) struct Envelope<'p> {
     pub(super) key: Option<&'p str>,
@@ -150,7 +150,7 @@ impl Visitor<'_> for NameVisitor {
 #[derive(Debug)]
 pub(super) struct NotAString;
 
-/// A string of JSON; `null` is none. Borrowed unless it holds escapes.
+/// A string of JSON; `null` is none. Borrowed unless it has escapes.
 pub(super) fn string(text: &str) -> Result<Option<Cow<'_, str>>, NotAString> {
     if text == "null" {
         return Ok(None);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_apart() {
+    fn errors_are_distinguished() {
         let cases = [
             (r#"{"value":1}"#, "missing_timestamp"),
             (r#"{"ts":1}"#, "missing_value"),

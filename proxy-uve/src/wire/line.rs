@@ -1,4 +1,4 @@
-//! Lines: samples that say whose they are, as files and HTTP batches hold them.
+//! Lines of files and HTTP batches: samples with their key and metric.
 //!
 //! | form | example |
 //! |---|---|
@@ -6,17 +6,17 @@
 //! | tabbed | `ObjectVNTable:default-domain:demo:vn1<TAB><egress_flow_count type="u64" timestamp="1490306665057644">31</egress_flow_count>` |
 //!
 //! A JSON line is a payload with a `key` and an `attr`, or with `stream`, the whole `Struct-attribute`, where two
-//! structs have an attribute of that name; if both are there, `stream` counts. A tabbed line is a key, whatever its
-//! bytes, a tab, and a [payload](super) that names its element. The first byte of a line tells the forms apart.
+//! structs have an attribute of that name; if a line has both, `stream` counts. A tabbed line is a key of any bytes, a
+//! tab, and a [payload](super) that names its element. The first byte of a line decides the form.
 //!
-//! Two decoders agree on what they both read. [`plain`] takes the usual shape from the start of a block of lines and
-//! finds the end of the line on the way; it costs tens of nanoseconds. What it does not know it leaves to
-//! [`decode`], which reads every line and says what is wrong with one.
+//! There are two decoders, which agree on every line that both decode. [`plain()`] is the fast path: it decodes the
+//! line at the start of a block and finds its end in the same pass, which costs tens of nanoseconds. [`decode`] decodes
+//! every line and reports errors.
 //!
 //! # Input safety
 //!
-//! The limit on payloads holds: [`MAX_PAYLOAD_LENGTH`](super::MAX_PAYLOAD_LENGTH) bytes of a JSON line, or after the
-//! tab. Nothing panics on any input. How long a key may be is for [`ObjectKey`](crate::ObjectKey) to say.
+//! The limit on payloads applies: [`MAX_PAYLOAD_LENGTH`](super::MAX_PAYLOAD_LENGTH) bytes of a JSON line, or after the
+//! tab. Nothing panics on any input. [`ObjectKey`](crate::ObjectKey) limits the length of a key.
 
 mod error;
 mod general;
@@ -31,7 +31,7 @@ use derived_stats::Number;
 pub use self::error::LineError;
 pub use self::plain::plain;
 
-/// Which form the lines of a file have.
+/// The form of the lines of a file.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum LineForm {
     /// One object of JSON a line.
@@ -47,7 +47,7 @@ impl LineForm {
     }
 }
 
-/// What a metric is called in a line.
+/// The name of a metric in a line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Metric<'l> {
     /// An attribute alone: `attr`, or the name of the XML element.
@@ -56,25 +56,25 @@ pub enum Metric<'l> {
     Stream(Cow<'l, str>),
 }
 
-/// A line, understood.
+/// A decoded line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line<'l> {
-    /// Whose sample it is: `table:name`, not checked.
+    /// The object: `table:name`, not checked.
     pub key: Cow<'l, [u8]>,
-    /// What was measured.
+    /// The metric.
     pub metric: Metric<'l>,
     /// When the sample was taken: UTC microseconds.
     pub timestamp: u64,
     /// The value. Integers from 0 up are always [`Number::U64`], negative ones [`Number::I64`]; doubles are finite.
     pub value: Number,
-    /// Who took it, such as the name of a vrouter.
+    /// The sender, such as the name of a vrouter.
     pub source: Option<Cow<'l, str>>,
 }
 
-/// A line of the usual shape. It names an attribute and no source.
+/// A line of the fast path. It has an attribute and no source.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlainLine<'l> {
-    /// Whose sample it is: `table:name` in ASCII, not checked otherwise.
+    /// The object: `table:name` in ASCII, not checked otherwise.
     pub key: &'l [u8],
     /// The attribute, in ASCII.
     pub attribute: &'l [u8],
@@ -85,7 +85,7 @@ pub struct PlainLine<'l> {
 }
 
 impl<'l> PlainLine<'l> {
-    /// The same as any other line.
+    /// The same as a [`Line`].
     fn into_line(self) -> Option<Line<'l>> {
         Some(Line {
             key: Cow::Borrowed(self.key),
@@ -97,7 +97,7 @@ impl<'l> PlainLine<'l> {
     }
 }
 
-/// Decodes one whole line, without its line break, in the form that its first byte says.
+/// Decodes one whole line, without its line break, in the form that its first byte decides.
 ///
 /// ```
 /// use proxy_uve::wire::line::{Metric, decode};

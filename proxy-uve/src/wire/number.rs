@@ -1,6 +1,7 @@
 //! Decimal text to numbers, without loss.
 //!
-//! A [plain decimal](is_decimal) with or without `-` before it: that function says why no other form is taken.
+//! A [plain decimal](is_decimal) with or without `-` before it: the reason why no other form is accepted is documented
+//! there.
 
 use std::num::ParseIntError;
 
@@ -12,7 +13,7 @@ use super::error::{Format, WireError};
 pub(super) fn value(text: &str) -> Result<Number, WireError> {
     let magnitude = text.strip_prefix('-').unwrap_or(text);
     if is_digits(magnitude) {
-        // Only too many digits are left to fail.
+        // The only error left is too many digits.
         return integer(text).map_err(|_| WireError::TooLarge { text: text.to_owned() });
     }
     if !is_decimal(magnitude) {

@@ -1,12 +1,12 @@
-//! Tokens of the usual shape, read eight bytes at a time: what the fast paths of all forms are made of.
+//! Tokens of the fast paths of all forms, read eight bytes at a time.
 //!
-//! Each function takes the text from a token on and gives the token and the text after it. It knows one canonical
-//! spelling: ASCII, no escapes, no leading zeros, no exponents. For anything else it gives `None`, which means "ask
-//! the general reader" and never "wrong": there is one place per form that explains faults, and none of it is here.
+//! Each function takes the text from a token on and returns the token and the text after it. It accepts one canonical
+//! spelling: ASCII, no escapes, no leading zeros, no exponents. For anything else it returns `None`, which means "use
+//! the general decoder" and never "wrong": only the general decoder of each form reports errors.
 //!
-//! Text is handed on as the rest of a slice, so that a step checks one bound. Where the length of a token is known
-//! from the text of the format (a literal, a time of 16 digits), the next step does not wait for the data: that and
-//! the words are what makes a line cost tens of nanoseconds.
+//! Text is passed on as the rest of a slice, so that a step checks one bound. Where the length of a token is known from
+//! the text of the format (a literal, a time of 16 digits), the next step does not wait for the data: because of that
+//! and of the words, a line costs tens of nanoseconds.
 
 mod word;
 
@@ -35,7 +35,7 @@ const POWERS: [u64; 16] = [
     1_000_000_000_000_000,
 ];
 
-/// So many digits are below 2^53, so that the double of them is exact.
+/// A number of so many digits is below 2^53, so that its double is exact.
 const EXACT_DIGITS: usize = 15;
 
 /// Digits of the largest `u64`.
@@ -81,7 +81,7 @@ fn ordinary_length_from(text: &[u8], end: u8, mut length: usize) -> Option<usize
 }
 
 /// A name of XML in ASCII and the text after it: letters, digits, `_`, `-`, `.`, the first a letter or `_`. The
-/// neighbours of the letters (`[`, `\`, `]`, `^` and a backquote) pass too; readers of XML here do not mind them.
+/// neighbours of the letters (`[`, `\`, `]`, `^` and a backquote) pass too; the XML decoders here accept them.
 #[inline(always)]
 pub(super) fn name(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let first = *text.first()?;
@@ -96,7 +96,7 @@ fn name_length(text: &[u8]) -> usize {
     end_of(text, name_end_in)
 }
 
-/// Where in `text` the first byte is that `end_in` finds in a word of it; its length if there is none.
+/// The index of the first byte in `text` that `end_in` finds in a word of it; the length of `text` if there is none.
 #[inline(always)]
 fn end_of(text: &[u8], end_in: impl Fn(Word) -> Option<usize>) -> usize {
     let (words, tail) = text.as_chunks::<8>();
@@ -107,7 +107,7 @@ fn end_of(text: &[u8], end_in: impl Fn(Word) -> Option<usize>) -> usize {
         }
         before += 8;
     }
-    // The zeros after the end of the text are no part of any token.
+    // The zeros after the end of the text are not part of a token.
     before + end_in(Word::read(tail)).unwrap_or(tail.len())
 }
 

@@ -1,11 +1,11 @@
-//! The form in which a sample that was decoded before is stored: 18 bytes, nothing left to parse.
+//! The stored form of a sample that was decoded before: 18 bytes without text.
 //!
 //! ```text
 //! stored := 0x01 type:u8 timestamp:u64 bits:u64        little-endian; type 0 is u64, 1 is i64, 2 is f64
 //! ```
 //!
-//! An ingest endpoint that has decoded a payload to check it writes this instead of the text. A sample that names its
-//! source keeps the JSON form, the only one that can say it.
+//! An ingest endpoint that has decoded a payload to check it writes this instead of the text. A sample with a source
+//! keeps the JSON form, the only one that has it.
 
 use derived_stats::{Number, Numeric as _, ValueType};
 

@@ -1,8 +1,8 @@
 //! The XML form: one element, its name the attribute of the stream, its text the value.
 //!
-//! Only the first element is read, as in the original: what follows its end tag is not looked at. Two readers agree
-//! on what they both read: [`plain`] takes the one shape that producers send, in one pass and without allocating;
-//! what it does not know it leaves to [`general`], which reads all of XML and says what is wrong.
+//! Only the first element is read, as in the original: what follows its end tag is ignored. There are two decoders,
+//! which agree on every payload that both decode: [`plain`] is the fast path for the form that producers send, in one
+//! pass and without allocating; [`general`] decodes all of XML and reports errors.
 
 mod general;
 mod plain;
@@ -14,7 +14,7 @@ use super::{WireSample, is_blank, number, text_of};
 
 pub(super) use self::plain::element;
 
-/// What the general reader finds in a payload.
+/// The parts of a payload that the general decoder finds.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Parts {
     element: String,
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_apart() {
+    fn errors_are_distinguished() {
         let cases = [
             ("<e>36</e>", "missing_timestamp"),
             ("<e Timestamp='7'>36</e>", "missing_timestamp"),

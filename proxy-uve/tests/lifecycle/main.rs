@@ -1,4 +1,4 @@
-//! The life of objects, end to end: vectors of the original's `UVEAggregator`, generated senders and caches.
+//! The liveness of objects, end to end: vectors of the original's `UVEAggregator`, generated senders and caches.
 //!
 //! Source: Contrail's `uve_aggregator.cc`, `sandesh_uve.h` and the output of its Sandesh compiler, unmodified, driven
 //! by a script of messages and timer ticks. A failure means that we diverged; do not relax it.
@@ -30,7 +30,7 @@ struct Deviation {
 
 const DEVIATIONS: &[Deviation] = &[
     Deviation {
-        reason: "the message of a deletion has no value: the zero of the silent period is no result that anybody should see",
+        reason: "the message of a deletion has no value: the zero of the silent period is not a result that should be shown",
         quirks: &[Quirk::DeletedWithValue],
         records: &[
             "life-00003",
@@ -131,7 +131,7 @@ fn is_about_a_payload(scenario: &str) -> bool {
 #[test]
 fn tables_and_model_and_original_agree_or_differ_where_we_decided_so() {
     let listed = |id: &str| DEVIATIONS.iter().find(|deviation| deviation.records.contains(&id));
-    let (mut faults, mut same, mut deviating) = (Vec::new(), 0, 0);
+    let (mut differences, mut same, mut deviating) = (Vec::new(), 0, 0);
     for record in records().iter().filter(|record| !is_about_a_payload(text(record, "scenario"))) {
         let id = text(record, "id");
         let (mut tables, mut plain) = (Tables::new(record), Model::new(&types(record), &[]));
@@ -140,25 +140,27 @@ fn tables_and_model_and_original_agree_or_differ_where_we_decided_so() {
         let mut differs = false;
         for (index, event) in events(record).iter().enumerate() {
             let (ours, theirs) = (tables.apply(event), original(event));
-            let place = format!("{id} {} event {index}", text(record, "scenario"));
-            fault(&mut faults, &place, ["table", "model"], [&ours, &plain.apply(event)]);
-            fault(&mut faults, &place, ["model with quirks", "original"], [&quirky.apply(event), &theirs]);
+            let location = format!("{id} {} event {index}", text(record, "scenario"));
+            compare(&mut differences, &location, ["table", "model"], [&ours, &plain.apply(event)]);
+            compare(&mut differences, &location, ["model with quirks", "original"], [&quirky.apply(event), &theirs]);
             differs |= ours != theirs;
         }
         match deviation {
-            Some(Deviation { reason, .. }) if !differs => faults.push(format!("{id} no longer deviates: {reason}")),
+            Some(Deviation { reason, .. }) if !differs => {
+                differences.push(format!("{id} no longer deviates: {reason}"))
+            }
             Some(_) => deviating += 1,
             None => same += 1,
         }
     }
     println!("lifecycle: {same} records as the original, {deviating} deviate");
-    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+    assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.join("\n"));
     let in_lists: usize = DEVIATIONS.iter().map(|deviation| deviation.records.len()).sum();
     assert_eq!((same, deviating), (23, in_lists), "is the file cut off?");
 }
 
-fn fault(faults: &mut Vec<String>, place: &str, names: [&str; 2], sides: [&Sent; 2]) {
+fn compare(differences: &mut Vec<String>, location: &str, names: [&str; 2], sides: [&Sent; 2]) {
     if sides[0] != sides[1] {
-        faults.push(format!("{place}\n  {}: {:?}\n  {}: {:?}", names[0], sides[0], names[1], sides[1]));
+        differences.push(format!("{location}\n  {}: {:?}\n  {}: {:?}", names[0], sides[0], names[1], sides[1]));
     }
 }

@@ -1,4 +1,4 @@
-//! The life cycle once more, period by period and as plainly as can be: what a table must do, and, with its quirks
+//! The life cycle in its simplest form, period by period: what a table must do, and, with its quirks
 //! switched on, what the original does.
 
 use std::collections::BTreeMap;
@@ -197,7 +197,7 @@ impl Object {
         fields
     }
 
-    /// Whether the message of this period says `deleted`, and whether the object ends with it.
+    /// Whether the message of this period has `deleted`, and whether the object ends with it.
     fn age(&mut self, period: u64, timeout: u64, phased: bool) -> (bool, bool) {
         let touched = std::mem::replace(&mut self.touched, false);
         self.silent = if touched { 0 } else { self.silent + 1 };

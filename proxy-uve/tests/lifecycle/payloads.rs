@@ -1,4 +1,4 @@
-//! Scenarios of one message: what became of it, and the sum that it made.
+//! Scenarios of one message: its outcome, and the sum that it made.
 
 use proxy_uve::Fate;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::record::{Sent, events, original, records, text};
 use crate::table::Tables;
 
-/// Scenario, our fate, our sum, and whether the original has the same sum.
+/// Scenario, our outcome, our sum, and whether the original has the same sum.
 type Expected = (&'static str, Fate, Option<u64>, bool);
 
 const EXPECTED: &[Expected] = &[
@@ -17,7 +17,7 @@ const EXPECTED: &[Expected] = &[
     ("payload-cdata", Fate::Aggregated, Some(44), true),
     ("payload-comment-inside", Fate::Aggregated, Some(36), true),
     ("payload-empty", Fate::MalformedPayload, None, true),
-    // 1000 is no integer as it stands; the original reads the 1 and stops.
+    // 1000 is not an integer in this form; the original reads the 1 and stops.
     ("payload-exponent", Fate::MalformedValue, None, false),
     // The original wraps -9 to 2^64-9.
     ("payload-i32-type", Fate::MalformedValue, None, false),
@@ -36,13 +36,13 @@ const EXPECTED: &[Expected] = &[
     ("payload-timestamp-zero", Fate::Late, None, true),
     ("payload-trailing-garbage", Fate::Aggregated, Some(36), true),
     ("payload-two-roots", Fate::Aggregated, Some(36), true),
-    // An element that has one attribute twice is no XML; the original takes the first.
+    // An element that has one attribute twice is not XML; the original takes the first.
     ("payload-two-timestamps", Fate::MalformedPayload, None, false),
     ("payload-with-identifier", Fate::Aggregated, Some(36), true),
 ];
 
 #[test]
-fn each_payload_and_key_has_a_fate_and_a_sum() {
+fn each_payload_and_key_has_an_outcome_and_a_sum() {
     let records = records();
     let about = |scenario: &str| crate::is_about_a_payload(scenario) && !scenario.starts_with("crash-");
     let of_one_message: Vec<&Value> =
@@ -69,7 +69,7 @@ fn sum_in(lines: &Sent) -> Option<u64> {
 }
 
 #[test]
-fn messages_that_crash_the_original_have_a_fate() {
+fn messages_that_crash_the_original_have_an_outcome() {
     let records = records();
     let crashes = records.iter().filter(|record| record.get("crash_signal").is_some());
     let mut seen = 0;

@@ -6,9 +6,9 @@
 //! message that the original drops because it is 61 s old is late: its window is closed.
 //!
 //! What has no counterpart in a table:
-//! * `sync` and `introspect` ask for what was sent before; the daemon's view answers that, without touching the table.
+//! * `sync` and `introspect` request what was sent before; the daemon's view serves that without the table.
 //! * `commits`: positions are stored with the state, not on their own.
-//! * `clear`, a partition that goes elsewhere: its table goes there whole, as a snapshot, and goes on.
+//! * `clear`, a partition that moves to another process: its table moves there whole, as a snapshot, and continues.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

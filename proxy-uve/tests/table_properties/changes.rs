@@ -159,7 +159,7 @@ struct Restart {
 fn restarts() -> impl Strategy<Value = Restart> {
     (cases(), changes(), any::<prop::sample::Index>(), proptest::collection::vec(any::<bool>(), 160)).prop_map(
         |(mut case, after, cut, snapshots)| {
-            // Every type takes every value, so that the life of an object does not depend on the other types.
+            // Every type takes every value, so that the liveness of an object does not depend on the other types.
             for step in &mut case.steps {
                 if let Step::Sample { value, .. } = step {
                     *value = Number::U64(value.as_f64().abs().min(5000.0) as u64);
@@ -253,7 +253,7 @@ fn of_type(
     found
 }
 
-/// The values of windows of one period, which do not depend on how long objects live.
+/// The values of windows of one period, which do not depend on when objects expire.
 fn values<'r>(rows: &'r [Row], of: &'r Type) -> impl Iterator<Item = ((u64, &'r str, &'static str), &'r Row)> {
     let names = of.attributes.iter().filter(|&&(_, every, algorithm)| every == 1 && !is_detector(algorithm));
     let names: Vec<&'static str> = names.map(|&(name, ..)| name).collect();
@@ -281,7 +281,7 @@ proptest! {
                 Change::Nothing | Change::Rename => &|_| true,
                 // Its detectors begin anew.
                 Change::Alpha => &|name| !is_detector(find(name).2),
-                // Objects may live longer or shorter, and the reading of a counter with them.
+                // Objects may expire later or earlier, and the reading of a counter with them.
                 Change::Silence | Change::Timeout(_) => &|name| {
                     old.raw != Raw::Counter && !is_detector(find(name).2) && find(name).1 == 1
                 },

@@ -1,9 +1,9 @@
 //! Tables against an oracle that sorts and folds, on random proxy types and random records.
 //!
-//! A note on deletion: the window of an `N-` attribute may hold a deletion, when N is more than the timeout and one. If
-//! the object comes back within such a window, its samples from before the deletion count or not, as the lateness
-//! has it: a window that forgets can do so only before samples from after the deletion are in it. The types here keep
-//! out of that corner.
+//! A note on deletion: the window of an `N-` attribute may contain a deletion, when N is more than the timeout and one.
+//! If the object comes back within such a window, its samples from before the deletion count or not, depending on the
+//! lateness: a window that forgets can do so only before samples from after the deletion are in it. The types here avoid
+//! that case.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 

@@ -9,14 +9,14 @@ use crate::workload::{Algorithm, Case, KEYS, Raw, SECOND, Step, Type};
 
 const PROXY: &str = "UveVirtualNetworkAgent-egress_flow_count";
 
-/// A sample that counts in a group.
+/// A sample that counts in a window group.
 #[derive(Clone, Copy)]
 struct Taken {
     at: u64,
     value: Number,
 }
 
-/// Types that share period, timeout and silence live and die together.
+/// A window group: types that share period, timeout and silence.
 struct Group<'c> {
     period: u64,
     timeout: u64,
@@ -163,7 +163,7 @@ fn row(of: &Type, key: usize, [start, end]: [u64; 2], deleted: &str, rest: &str)
     format!("{end} {start} {} {name}-{PROXY} {json}", KEYS[key])
 }
 
-/// One object in one group.
+/// One object in one window group.
 struct Fold<'c> {
     group: &'c Group<'c>,
     key: usize,

@@ -230,7 +230,7 @@ proptest! {
             rig.apply(step);
             rig.check();
         }
-        // What is saved of a metric is a table of its own as well.
+        // The snapshot of a metric can also be restored as a table.
         rig.save();
         for ((plan, saved), table) in rig.plans.iter().zip(&rig.saved).zip(&rig.tables) {
             let (restored, report) = saved.restore(Arc::clone(plan), case.settings);

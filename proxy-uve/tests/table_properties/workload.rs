@@ -53,17 +53,17 @@ pub(crate) struct Type {
     pub(crate) attributes: &'static [(&'static str, u64, Algorithm)],
 }
 
-/// All that a case draws from. A lane of N periods is never longer than the timeout and one more: see the note on
-/// deletion in `main.rs`.
+/// All that a case draws from. A window column of N periods is never longer than the timeout and one more: see
+/// the note on deletion in `main.rs`.
 pub(crate) const TYPES: [Type; 10] = [
     of("AggProxySum", [60, 1], Once, U64, &[("value", 1, Sum)]),
     of("Ewm", [60, 1], Once, U64, &[("value", 1, SumDetector)]),
-    of("Pairs", [60, 1], Once, U64, &[("sum", 2, Sum), ("last", 1, Newest), ("judged", 2, AverageDetector)]),
-    of("Patient", [60, 3], Once, U64, &[("mean", 1, Average), ("sum", 3, Sum), ("judged", 3, SumDetector)]),
-    of("Zero", [60, 4], Zero, U64, &[("judged", 1, SumDetector), ("wide", 5, SumDetector)]),
-    of("ZeroForEver", [120, 0], Zero, U64, &[("judged", 1, AverageDetector), ("wide", 3, SumDetector)]),
-    of("Skip", [30, 2], Skip, U64, &[("judged", 1, SumDetector), ("mean", 3, Average)]),
-    of("Counter", [60, 0], Once, Counter, &[("sum", 1, Sum), ("sum4", 4, Sum), ("judged", 1, SumDetector)]),
+    of("Pairs", [60, 1], Once, U64, &[("sum", 2, Sum), ("last", 1, Newest), ("scored", 2, AverageDetector)]),
+    of("Patient", [60, 3], Once, U64, &[("mean", 1, Average), ("sum", 3, Sum), ("scored", 3, SumDetector)]),
+    of("Zero", [60, 4], Zero, U64, &[("scored", 1, SumDetector), ("wide", 5, SumDetector)]),
+    of("ZeroForEver", [120, 0], Zero, U64, &[("scored", 1, AverageDetector), ("wide", 3, SumDetector)]),
+    of("Skip", [30, 2], Skip, U64, &[("scored", 1, SumDetector), ("mean", 3, Average)]),
+    of("Counter", [60, 0], Once, Counter, &[("sum", 1, Sum), ("sum4", 4, Sum), ("scored", 1, SumDetector)]),
     of("Float", [60, 1], Once, F64, &[("sum", 1, Sum), ("mean", 2, Average)]),
     of("Inline", [0, 0], Once, U64, &[("now", 0, Newest)]),
 ];
@@ -121,7 +121,7 @@ pub(crate) fn plan_of(attribute: &str, types: &[Type]) -> Arc<Plan> {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    /// The owner says that time has come so far.
+    /// The owner advances the watermark to this time.
     Advance {
         to: u64,
     },

@@ -11,37 +11,37 @@ use super::super::kind::SchemaErrorKind;
 use super::super::proxy_type::{RawField, ResultAttribute, window_fits};
 use super::super::source::{Kind, Source};
 use super::settings::Settings;
-use super::{Check, Noted};
+use super::{Check, CheckedField};
 
 impl<'s> Check<'s> {
-    /// All results. Without raw value the annotations are still parsed and checked as far as that goes.
+    /// All results. Without raw value the annotations are still parsed, and checked as far as possible.
     pub(super) fn results(
         &mut self,
-        fields: &[Noted<'s>],
+        fields: &[CheckedField<'s>],
         raw: Option<&RawField>,
         settings: &Settings,
     ) -> Vec<ResultAttribute> {
         let mut results = Vec::new();
-        for noted in fields.iter().filter(|noted| noted.is_result()) {
-            if let Some(mstats) = noted.notes.mstats {
+        for checked in fields.iter().filter(|checked| checked.is_result()) {
+            if let Some(mstats) = checked.annotations.mstats {
                 self.error(SchemaErrorKind::MapRaw, &mstats.name);
             }
-            let stats = noted.notes.stats.and_then(|stats| self.value(stats, "stats=\"1-raw:DSSum\""));
-            let tags = self.tags(noted, fields);
+            let stats = checked.annotations.stats.and_then(|stats| self.value(stats, "stats=\"1-raw:DSSum\""));
+            let tags = self.tags(checked, fields);
             let Some(spec) = stats.and_then(|stats| self.spec(stats, fields, raw, settings)) else {
                 continue;
             };
-            let result_type = noted.field.ty.whole();
+            let result_type = checked.field.ty.whole();
             self.result_type(&spec, result_type);
             results.push(ResultAttribute {
-                name: noted.name().to_owned(),
+                name: checked.name().to_owned(),
                 spec: Arc::new(spec),
-                hidden: noted.notes.hidden.is_some(),
+                hidden: checked.annotations.hidden.is_some(),
                 tags,
                 result_type: result_type.text.clone(),
             });
         }
-        if !fields.iter().any(Noted::is_result) {
+        if !fields.iter().any(CheckedField::is_result) {
             self.missing(SchemaErrorKind::NoResults);
         }
         results
@@ -50,7 +50,7 @@ impl<'s> Check<'s> {
     fn spec(
         &mut self,
         stats: &Word,
-        fields: &[Noted<'s>],
+        fields: &[CheckedField<'s>],
         raw: Option<&RawField>,
         settings: &Settings,
     ) -> Option<Spec> {
@@ -63,7 +63,7 @@ impl<'s> Check<'s> {
             Spec::compile(&annotation, context)
         });
         match compiled {
-            Ok(spec) => self.within_reason(spec, stats, settings),
+            Ok(spec) => self.with_valid_window(spec, stats, settings),
             Err(error) => {
                 self.annotation_error(&error, stats);
                 None
@@ -71,15 +71,16 @@ impl<'s> Check<'s> {
         }
     }
 
-    /// Maps an error of an annotation to its place in the file: quoted text holds no escapes, so bytes are bytes.
+    /// Reports an error of an annotation at its location in the file: quoted text has no escapes, so its bytes are
+    /// those of the file.
     fn annotation_error(&mut self, error: &AnnotationError, stats: &Word) {
         let (start, span) = (stats.span.start, error.span());
         let kind = SchemaErrorKind::Annotation(Box::new(error.kind().clone()));
         self.errors.push(self.source.error(kind, start + span.start..start + span.end));
     }
 
-    /// Windows are kept in 64 bits of microseconds.
-    fn within_reason(&mut self, spec: Spec, stats: &Word, settings: &Settings) -> Option<Spec> {
+    /// Refuses a spec whose windows do not fit 64 bits of microseconds.
+    fn with_valid_window(&mut self, spec: Spec, stats: &Word, settings: &Settings) -> Option<Spec> {
         let (every, seconds) = (spec.every(), settings.period.unwrap_or(0));
         if !window_fits(every, seconds) {
             self.error(SchemaErrorKind::PeriodsTooLong { every, seconds }, stats);
@@ -88,7 +89,8 @@ impl<'s> Check<'s> {
         Some(spec)
     }
 
-    /// The original generates C++ that does not compile when algorithm and type differ here.
+    /// Checks that the type of the field is that of the result. The original generates C++ that does not compile
+    /// otherwise.
     fn result_type(&mut self, spec: &Spec, written: &Word) {
         let last = written.text.rsplit('.').next().unwrap_or_default();
         let expected = match spec.description().result_type() {
@@ -108,13 +110,13 @@ impl<'s> Check<'s> {
         entries.map(Entry::result_type).any(is_it)
     }
 
-    fn tags(&mut self, noted: &Noted<'s>, fields: &[Noted<'s>]) -> Vec<String> {
-        let value = noted.notes.tags.and_then(|tags| self.value(tags, "tags=\"proxy\""));
+    fn tags(&mut self, checked: &CheckedField<'s>, fields: &[CheckedField<'s>]) -> Vec<String> {
+        let value = checked.annotations.tags.and_then(|tags| self.value(tags, "tags=\"proxy\""));
         let Some(value) = value else {
             return Vec::new();
         };
-        let is_text = |noted: &&Noted<'_>| noted.kind == Some(Kind::String);
-        let known: Vec<&str> = fields.iter().filter(is_text).map(Noted::name).collect();
+        let is_text = |checked: &&CheckedField<'_>| checked.kind == Some(Kind::String);
+        let known: Vec<&str> = fields.iter().filter(is_text).map(CheckedField::name).collect();
         let tags: Vec<&str> = value.text.split(',').map(str::trim).collect();
         for tag in tags.iter().filter(|tag| !known.contains(tag)) {
             let nearest = nearest(tag, known.iter().copied()).map(str::to_owned);
@@ -129,31 +131,32 @@ fn with_article(name: &str) -> String {
     format!("{article} `{name}`")
 }
 
-/// The source of an annotation must be the raw value, the whole of it.
+/// Checks that the attribute that an annotation reads is a field of the struct and a number. That it is the raw value
+/// is checked for every proxy type, in code too.
 fn check_source(
     annotation: &Annotation,
     source: &Source,
-    fields: &[Noted<'_>],
+    fields: &[CheckedField<'_>],
     raw: Option<&RawField>,
 ) -> Result<(), AnnotationError> {
     let attribute = annotation.source().attribute();
     let name = attribute.as_str().to_owned();
-    let field = fields.iter().find(|noted| noted.name() == name);
+    let field = fields.iter().find(|checked| checked.name() == name);
     let kind = match field {
         None => {
-            let nearest = nearest(&name, fields.iter().map(Noted::name)).map(str::to_owned);
+            let nearest = nearest(&name, fields.iter().map(CheckedField::name)).map(str::to_owned);
             ErrorKind::UnknownAttribute { name, nearest }
         }
         Some(field) if field.is_result() => ErrorKind::SelfReference { name },
-        Some(Noted { kind: Some(Kind::Bool | Kind::List | Kind::String), .. }) => ErrorKind::NotNumeric { name },
-        Some(Noted { kind: Some(Kind::Struct), field, .. }) => return check_path(annotation, source, &field.ty),
+        Some(CheckedField { kind: Some(Kind::Bool | Kind::List | Kind::String), .. }) => ErrorKind::NotNumeric { name },
+        Some(CheckedField { kind: Some(Kind::Struct), field, .. }) => return check_path(annotation, source, &field.ty),
         Some(_) => return check_component(annotation, raw),
     };
     Err(annotation.error_at(attribute.span(), kind))
 }
 
-/// Follows an attribute that is a struct to its component, as far as the types are of this file. That a struct cannot
-/// be the raw value is a fault of the field and told there, so nothing more is wrong with a component that is a number.
+/// Checks the path from an attribute that is a struct to its component, as far as the types are of this file. A
+/// component that is a number is not an error here: that a struct cannot be the raw value is reported at the field.
 fn check_path(annotation: &Annotation, source: &Source, ty: &Type) -> Result<(), AnnotationError> {
     let mut path = annotation.source().names();
     let (mut name, mut ty) = (path.next(), ty);
@@ -184,7 +187,7 @@ fn unknown(ident: &Ident, nearest: Option<&str>) -> ErrorKind {
     ErrorKind::UnknownAttribute { name: ident.as_str().to_owned(), nearest: nearest.map(str::to_owned) }
 }
 
-/// A number has no components.
+/// Refuses a path behind the raw value: a number has no components.
 fn check_component(annotation: &Annotation, raw: Option<&RawField>) -> Result<(), AnnotationError> {
     match annotation.source().component().filter(|_| raw.is_some()) {
         None => Ok(()),

@@ -14,18 +14,18 @@ const NAMES: [&str; 3] = ["period", "silence", "timeout"];
 
 const SILENCES: [(&str, Silence); 3] = [("once", Silence::Once), ("skip", Silence::Skip), ("zero", Silence::Zero)];
 
-/// What the annotations of a struct say.
+/// The annotations of a struct.
 pub(super) struct Settings {
     /// In seconds.
     pub(super) period: Option<u32>,
-    /// What annotations are compiled with.
+    /// The periods with which annotations are compiled.
     pub(super) periods: Periods,
     pub(super) timeout: u32,
     pub(super) silence: Silence,
 }
 
 impl Check<'_> {
-    /// Reads the annotations of the struct; a period in it gives way to `period`.
+    /// Reads the annotations of the struct; `period` overrides a period in it.
     pub(super) fn settings(&mut self, period: Option<u32>) -> Settings {
         let annotations = &self.definition.annotations;
         self.names(annotations, &NAMES, "`period`, `timeout` or `silence`");
@@ -39,7 +39,7 @@ impl Check<'_> {
         let periods = match (found, period) {
             (_, Some(seconds)) => Periods::Every { seconds },
             (None, None) if !self.definition.broken => Periods::Plain,
-            // A period that cannot be read is one all the same.
+            // A period that cannot be read still counts as one.
             (_, None) => Periods::AsWritten,
         };
         Settings {
@@ -84,7 +84,7 @@ impl Check<'_> {
     }
 }
 
-/// Decimal digits, nothing else.
+/// The number that decimal digits spell; `None` for any other text.
 fn whole(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { text.parse().ok() } else { None }

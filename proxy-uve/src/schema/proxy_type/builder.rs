@@ -8,7 +8,7 @@ use derived_stats::{Annotation, Context, MetricKind, Periods, Registry, Silence,
 use super::{ProxyType, ProxyTypeError, ProxyTypeErrorKind, RawField, ResultAttribute, check_period};
 
 /// The parts of a proxy type, checked by [`build`](Self::build). The order of the calls does not matter, except that
-/// results keep theirs.
+/// results keep the order in which they were added.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ProxyTypeBuilder {
@@ -60,7 +60,7 @@ impl ProxyTypeBuilder {
         self
     }
 
-    /// What a silent period means to a detector. Default [`Silence::Once`]. Needs a period.
+    /// How a detector treats a silent period. Default [`Silence::Once`]. Needs a period.
     pub fn silence(mut self, silence: Silence) -> Self {
         self.silence = Some(silence);
         self
@@ -91,7 +91,7 @@ impl ProxyTypeBuilder {
     ///
     /// # Errors
     ///
-    /// The first fault: of the settings, then of an annotation, then of a name or a window.
+    /// The first error: of the settings, then of an annotation, then of a name or a window.
     pub fn build(self) -> Result<ProxyType, ProxyTypeError> {
         let parts = match self.parts() {
             Ok(parts) => parts,

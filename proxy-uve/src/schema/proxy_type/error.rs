@@ -8,14 +8,14 @@ use thiserror::Error;
 
 use derived_stats::excerpt::quoted;
 
-/// A proxy type that cannot be built: its name and the first fault.
+/// A proxy type that cannot be built: its name and the first error.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ProxyTypeError {
     proxy_type: String,
     kind: Box<ProxyTypeErrorKind>,
 }
 
-/// What is wrong with a proxy type. The text names the part, what is expected of it and the remedy.
+/// The kind of error in a proxy type. The text names the part, what is expected of it and the remedy.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum ProxyTypeErrorKind {
@@ -24,7 +24,7 @@ pub enum ProxyTypeErrorKind {
     Annotation {
         /// The result.
         result: String,
-        /// What is wrong with it, with its place in the text.
+        /// Its error, with the range in the text.
         #[source]
         error: AnnotationError,
     },
@@ -34,7 +34,7 @@ pub enum ProxyTypeErrorKind {
         quoted(name)
     )]
     BadName {
-        /// Whose name it is.
+        /// The part that has the name.
         part: &'static str,
         /// The name.
         name: String,
@@ -101,7 +101,7 @@ pub enum ProxyTypeErrorKind {
 }
 
 impl ProxyTypeErrorKind {
-    /// The result that is wrong; `None` for a fault of the type itself.
+    /// The result that is wrong; `None` for an error of the type itself.
     pub fn result(&self) -> Option<&str> {
         match self {
             Self::Annotation { result, .. } | Self::OtherSource { result, .. } | Self::WindowTooLong { result, .. } => {

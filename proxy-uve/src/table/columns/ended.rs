@@ -7,7 +7,7 @@ use derived_stats::column::{WORD, WindowColumn};
 pub(in crate::table) struct EndedWindows {
     /// By window column of the plan; one without samples has none.
     pub(super) columns: Vec<(usize, Option<WindowColumn>)>,
-    /// Which of the 64 objects at hand had their detector fed, by detector.
+    /// Which of the current 64 objects had their detector fed, by detector.
     pub(super) fed: Vec<u64>,
 }
 
@@ -25,7 +25,7 @@ impl EndedWindows {
     }
 }
 
-/// [`EndedWindows::get`] without the rest of it.
+/// Does what [`EndedWindows::get`] does, for a caller that borrows the columns alone.
 pub(super) fn find(columns: &[(usize, Option<WindowColumn>)], column: usize) -> Option<Option<&WindowColumn>> {
     columns.iter().find(|&&(index, _)| index == column).map(|(_, window)| window.as_ref())
 }

@@ -8,15 +8,15 @@ use derived_stats::{Number, UpdateError};
 use crate::table::plan::WindowColumnPlan;
 use crate::table::window::{by_window, window_start};
 
-/// The open windows of a window column, with what each has accumulated. There are as many as the lateness and skew allow:
-/// two or three.
+/// The open windows of a window column, with what each has accumulated. There are as many as the lateness and skew
+/// allow: two or three.
 #[derive(Debug)]
 pub(in crate::table) struct OpenWindows {
     /// Length of a window in microseconds.
     length: u64,
     /// By start, oldest first.
     open: VecDeque<(u64, WindowColumn)>,
-    /// A closed window's column, emptied, for the next one: windows come and go, their memory stays.
+    /// A closed window's column, emptied, for the next one: its memory is reused.
     spare: Option<WindowColumn>,
     /// The column of a window without samples, to copy.
     empty: WindowColumn,
@@ -96,7 +96,7 @@ impl OpenWindows {
         self.counters.is_none() && self.empty.takes_every_value()
     }
 
-    /// The open window that holds `at`, opened if need be.
+    /// The index of the window that contains `at`, which is opened if it does not exist.
     fn index_of(&mut self, at: u64) -> usize {
         // Most samples are of the newest window: no division for them.
         match self.open.back() {
@@ -105,14 +105,14 @@ impl OpenWindows {
         }
     }
 
-    /// The column of the window that starts at `start`, opened if need be.
+    /// The column of the window that starts at `start`, which is opened if it does not exist.
     pub(in crate::table) fn window_at(&mut self, start: u64) -> &mut WindowColumn {
         let index = self.index_at(start);
         &mut self.open[index].1
     }
 
     fn index_at(&mut self, start: u64) -> usize {
-        // The newest window is the usual one, so search from the back.
+        // Most samples are of the newest window, so search from the back.
         let after = self.open.iter().rposition(|&(open, _)| open <= start);
         match after {
             Some(index) if self.open[index].0 == start => index,

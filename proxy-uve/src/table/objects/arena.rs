@@ -8,17 +8,17 @@ pub(super) struct Arena {
     garbage: usize,
 }
 
-/// Where a key begins in the arena, in units of [`ALIGN`]; 0 for none, as a length stands before every key.
+/// Where a key begins in the arena, in units of [`ALIGN`]; 0 for none, as a length is before every key.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Start(u32);
 
 /// Keys begin at multiples of so many bytes, and have their length in as many bytes before them.
 const ALIGN: usize = 4;
 
-/// What keys and lengths may take: what a [`Start`] can name, 16 GiB.
+/// The most bytes of keys and lengths: as many as a [`Start`] can address, 16 GiB.
 const MAX_BYTES: usize = (u32::MAX as usize).saturating_mul(ALIGN);
 
-/// Below this much garbage the arena is left alone.
+/// With less garbage than this the arena is not compacted.
 const COMPACT_BYTES: usize = 64 * 1024;
 
 impl Start {
@@ -50,7 +50,7 @@ impl Arena {
 
     /// Appends a key.
     pub(super) fn push(&mut self, key: &[u8]) -> Start {
-        // Keys are most of what an object takes: an eighth more room at a time, not twice as much.
+        // Keys are most of the memory of an object: grow by an eighth, not to twice the size.
         let needed = key.len() + 2 * ALIGN;
         if self.bytes.capacity() - self.bytes.len() < needed {
             self.bytes.reserve_exact(needed.max(self.bytes.len() / 8).max(1024));
@@ -78,7 +78,7 @@ impl Arena {
         rest.get(..u32::from_le_bytes(*len) as usize).unwrap_or_default()
     }
 
-    /// Whether `key` begins there. Its length stands before it: both are in one line of the cache.
+    /// Whether `key` begins there. Its length is before it: both are in one line of the cache.
     #[inline]
     pub(super) fn is_at(&self, start: Start, key: &[u8]) -> bool {
         let Some((len, rest)) = self.bytes.get(start.len_byte()..).and_then(|rest| rest.split_first_chunk()) else {
@@ -109,7 +109,7 @@ impl Arena {
         self.garbage > COMPACT_BYTES && self.garbage * 2 > self.bytes.len()
     }
 
-    /// Moves the keys at `starts` together, which are `count`, and updates `starts`.
+    /// Moves the `count` keys at `starts` to a new arena without gaps, and updates `starts`.
     pub(super) fn compact<'s>(&mut self, starts: impl Iterator<Item = &'s mut Start>, count: usize) {
         let padding = count * (ALIGN - 1);
         let capacity = (self.bytes.len() - self.garbage + padding).min(self.bytes.len());

@@ -1,8 +1,8 @@
-//! The key map as the state of one stream uses it: for itself, or shared with the states of other streams.
+//! The key map as one stream uses it: its own, or one that it shares with other streams.
 
 use crate::table::objects::slots::Slots;
 
-/// The keys and slots of objects. A call is resolved at compile time: a table of one stream pays nothing for those of
+/// The keys and slots of objects. A call is resolved at compile time: a table of one stream has no cost for those of
 /// several.
 pub(in crate::table) trait Keys {
     /// The keys, to look up.
@@ -11,7 +11,7 @@ pub(in crate::table) trait Keys {
     /// The keys, to add to them.
     fn slots_mut(&mut self) -> &mut Slots;
 
-    /// Frees a slot of which the caller holds nothing any more, unless another stream does.
+    /// Frees a slot of which the caller has no state any more, unless another stream has.
     fn free(&mut self, slot: usize);
 
     /// Gives memory back after many slots were freed. The new number of slots, if it is lower: the caller's columns

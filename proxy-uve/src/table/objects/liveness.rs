@@ -2,8 +2,8 @@
 
 /// One object's liveness in a window group. An object that is not alive has no proxy UVE.
 ///
-/// 0 for an object that is not alive, else one more than its idle periods in a row: 4 bytes, because each
-/// object has one.
+/// 0 for an object that is not alive, else one more than its idle periods in a row: 4 bytes, because each object has
+/// one.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Liveness(u32);
 

@@ -1,7 +1,7 @@
 //! Skipping windows in which nothing happens.
 //!
-//! After a silent window, those that follow and would do nothing are passed over in one step: a sample that arrives a
-//! year later does not close half a million windows one by one.
+//! After a silent window, those that follow and would do nothing are skipped in one step: a sample that arrives a year
+//! later does not close half a million windows one by one.
 
 use derived_stats::Silence;
 
@@ -10,7 +10,7 @@ use crate::table::objects::{Objects, WindowGroup};
 use crate::table::plan::{GroupPlan, Plan};
 
 /// With `silence="zero"` every silent window feeds every detector, so none can be skipped. A jump in time closes at
-/// most this many of them (a week of minutes); the rest would only repeat what a detector's mean has long reached.
+/// most this many of them (a week of minutes); in the rest, a detector's mean would not change any more.
 const MAX_ZERO_WINDOWS: u64 = 10_080;
 
 impl Objects {
@@ -40,7 +40,7 @@ impl WindowGroup {
         let silent = until.saturating_sub(closed_to) / group_plan.period;
         let at_most = match group_plan.silence {
             Silence::Once | Silence::Skip => before_next_end(plan, group_plan, closed_to, self.quiet),
-            Silence::Zero => silent.min(self.longest_life(group_plan)).saturating_sub(MAX_ZERO_WINDOWS),
+            Silence::Zero => silent.min(self.longest_liveness(group_plan)).saturating_sub(MAX_ZERO_WINDOWS),
         };
         silent.min(at_most).min(self.uneventful(group_plan))
     }
@@ -57,7 +57,7 @@ impl WindowGroup {
     }
 
     /// How many silent windows it takes until no object is alive.
-    fn longest_life(&self, plan: &GroupPlan) -> u64 {
+    fn longest_liveness(&self, plan: &GroupPlan) -> u64 {
         let alive = self.liveness.iter().filter(|liveness| liveness.is_alive());
         let until_deletion = alive.map(|liveness| match plan.timeout {
             0 => u64::MAX,
@@ -66,7 +66,7 @@ impl WindowGroup {
         until_deletion.max().unwrap_or(0)
     }
 
-    /// Passes over `windows` uneventful windows.
+    /// Skips `windows` uneventful windows.
     pub(super) fn skip(&mut self, plan: &GroupPlan, windows: u64) {
         self.closed_to = self.closed_to.map(|closed_to| closed_to + windows * plan.period);
         let silent = u32::try_from(windows).unwrap_or(u32::MAX);
@@ -120,7 +120,7 @@ mod tests {
         Table::new(Arc::new(plan), TableSettings::default().with_allowed_lateness(Duration::from_secs(90)))
     }
 
-    /// Everything that came out, and what is left.
+    /// All results, and the state at the end.
     fn outcome(mut table: Table, seed: u64, steps: u64) -> (Vec<String>, crate::table::Snapshot) {
         let mut state = seed;
         let mut random = |bound: u64| {
@@ -147,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn passing_over_windows_is_the_same_as_closing_them_one_by_one() {
-        let lives = ["timeout=\"0\"", "timeout=\"1\"", "timeout=\"4\"", "timeout=\"500\"", "timeout=\"4294967295\""];
+    fn skipping_windows_is_the_same_as_closing_them_one_by_one() {
+        let timeouts = ["timeout=\"0\"", "timeout=\"1\"", "timeout=\"4\"", "timeout=\"500\"", "timeout=\"4294967295\""];
         let silences = ["once", "skip", "zero"];
         for seed in 0..60 {
-            let of = |n: u64| (lives[(seed + n) as usize % 5], silences[(seed / 5 + n) as usize % 3]);
+            let of = |n: u64| (timeouts[(seed + n) as usize % 5], silences[(seed / 5 + n) as usize % 3]);
             let [first, second] = [0, 1].map(|n| {
-                let (life, silence) = of(n);
-                format!("period=\"{}\", {life}, silence=\"{silence}\"", 60 * (n + 1))
+                let (timeout, silence) = of(n);
+                format!("period=\"{}\", {timeout}, silence=\"{silence}\"", 60 * (n + 1))
             });
             let settings = [first.as_str(), second.as_str()];
             let every = [2, 3, 7, 40][(seed % 4) as usize];

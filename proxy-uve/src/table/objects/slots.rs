@@ -1,10 +1,10 @@
 //! Object keys and their dense numbers.
 //!
-//! An object is known by its key only at ingest; everywhere else it is a *slot*, an index into the table's columns.
-//! The key bytes live once, in an arena, behind their length, so an object costs its key, 8 bytes to find it in the
-//! arena and 10 to 20 in the index, which grows by doubling. A freed slot is used again, the lowest first: which slot
-//! an object gets depends only on the order of the samples, never on hashing, so results come in the same order after
-//! every restart.
+//! An object is identified by its key only at ingest; everywhere else it is a *slot*, an index into the table's
+//! columns. The key bytes are stored once, in an arena, behind their length, so an object costs its key, 8 bytes to
+//! find it in the arena and 10 to 20 in the index, which grows by doubling. A freed slot is used again, the lowest
+//! first: which slot an object gets depends only on the order of the samples, never on hashing, so results come in the
+//! same order after every restart.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -22,7 +22,7 @@ use crate::table::objects::arena::{Arena, Start};
 #[derive(Debug)]
 pub(in crate::table) struct Slots {
     index: HashTable<Entry>,
-    /// Where the key of each slot is.
+    /// The start of each slot's key.
     starts: Vec<Start>,
     arena: Arena,
     free: BinaryHeap<Reverse<u32>>,
@@ -35,7 +35,7 @@ pub(in crate::table) struct Slots {
     max_key_bytes: usize,
 }
 
-/// Keys that are looked up together, at most.
+/// The most keys of one look-up.
 pub(in crate::table) const BATCH: usize = 64;
 
 /// No slot.
@@ -45,7 +45,7 @@ pub(in crate::table) const UNKNOWN: u32 = u32::MAX;
 pub(in crate::table) const MAX_KEY_BYTES: usize = (1 << 24) - 1;
 
 /// A slot, and where its key begins: a look-up need not read [`Slots::starts`] in between. Memory that is not in a
-/// cache takes longer than all else that a look-up does.
+/// cache takes longer than all other steps of a look-up.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     slot: u32,
@@ -53,7 +53,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// That of no key.
+    /// The entry of no key.
     const NONE: Self = Self { slot: UNKNOWN, start: Start::NONE };
 }
 
@@ -94,11 +94,11 @@ impl Slots {
         self.index.find(hash, |entry| self.arena.is_at(entry.start, key)).map(|entry| entry.slot)
     }
 
-    /// Where each of `keys` is: its slot, or [`UNKNOWN`]. Changes nothing; right until a slot is removed.
+    /// The slot of each of `keys`, or [`UNKNOWN`]. Valid until a slot is removed.
     ///
-    /// A look-up waits for memory three times, each time for the outcome of the one before: index, entry, key. Done key
-    /// by key that is all there is to do. Here each step is a loop of its own, so short that the processor is many keys
-    /// ahead of the one that it waits for, and waits for all of them at once.
+    /// A look-up waits for memory three times, each time for the outcome of the one before: index, entry, key. Here
+    /// each step is a loop of its own, so short that the processor runs many keys ahead of the one that it waits for,
+    /// and the waits overlap.
     pub(in crate::table) fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]> + Clone, slots: &mut [u32]) {
         let mut hashes = [0; BATCH];
         for (hash, key) in hashes.iter_mut().zip(keys.clone()) {
@@ -126,8 +126,8 @@ impl Slots {
         black_box(entries.iter().zip(keys).map(ends).fold(0, |sum: u8, ends| sum ^ ends));
     }
 
-    /// The slot of a [checked](Self::check) key, which gets one if it is new; `None` if there are as many objects as are
-    /// allowed.
+    /// The slot of a [checked](Self::check) key, which gets one if it is new; `None` if there are as many objects as
+    /// are allowed.
     pub(in crate::table) fn find_or_insert(&mut self, key: &[u8]) -> Option<usize> {
         let known = self.find(key);
         let has_room = self.objects() < self.max_objects && self.arena.has_room_for(key);
@@ -147,7 +147,8 @@ impl Slots {
         slot as usize
     }
 
-    /// Gives a key the slot it had when it was saved. `false` if the slot or the key is taken, or there is no room.
+    /// Gives a key the slot that it had when it was saved. `false` if the slot or the key is taken, or there is no
+    /// room.
     pub(in crate::table) fn restore(&mut self, slot: usize, key: &[u8]) -> bool {
         if slot >= self.starts.len() {
             self.starts.resize(slot + 1, Start::default());
@@ -159,7 +160,7 @@ impl Slots {
         true
     }
 
-    /// Ends a restore: the slots that no key took are free. Free ones after the last key need not be known: they are
+    /// Ends a restore: the slots that no key took are free. Free ones after the last key are not kept: they would be
     /// used after all others, in order, which is what a table without them does.
     pub(in crate::table) fn finish_restore(&mut self) {
         let free = self.starts.iter().enumerate().filter(|(_, start)| start.is_none());
@@ -276,7 +277,7 @@ mod tests {
             slots.insert(format!("ObjectVNTable:default-domain:tenant:vn-{n:08}").as_bytes());
             if n >= 1000 {
                 let old = format!("ObjectVNTable:default-domain:tenant:vn-{:08}", n - 1000);
-                let slot = slots.find(old.as_bytes()).expect("inserted 1000 turns ago");
+                let slot = slots.find(old.as_bytes()).expect("inserted 1000 iterations ago");
                 slots.remove(slot);
                 slots.shrink();
             }

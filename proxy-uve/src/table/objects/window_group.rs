@@ -79,7 +79,7 @@ impl WindowGroup {
         updates.iter().for_each(|update| touched.insert(update.slot as usize));
     }
 
-    /// The set of the window that starts at `start`, opened if need be.
+    /// The set of the window that starts at `start`, which is opened if it does not exist.
     pub(in crate::table) fn window_at(&mut self, start: u64) -> &mut Bits {
         let after = self.open.iter().rposition(|&(open, _)| open <= start);
         let index = match after {
@@ -93,8 +93,8 @@ impl WindowGroup {
         &mut self.open[index].1
     }
 
-    /// The start of the oldest window that is not closed and matters: the next one in line while objects live, else
-    /// the oldest with samples.
+    /// The start of the next window to close: the one after the newest closed one while objects are alive, else the
+    /// oldest with samples.
     pub(in crate::table) fn next_start(&self) -> Option<u64> {
         let oldest = self.open.front().map(|&(start, _)| start);
         match self.closed_to {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn without_timeout_an_object_lives_for_ever() {
+    fn without_timeout_an_object_is_alive_for_ever() {
         let plan = plan(0);
         let mut group = WindowGroup::default();
         group.advance(&plan, 0, 1);

@@ -64,7 +64,7 @@ impl<'s, S: ResultSink> Metric<'s, S> {
         Self { stream, slots }
     }
 
-    /// What the metric computes, and of which stream.
+    /// The plan: what the metric computes, and of which stream.
     pub fn plan(self) -> &'s Plan {
         &self.stream.plan
     }
@@ -84,42 +84,43 @@ impl<'s, S: ResultSink> Metric<'s, S> {
         self.stream.progress.newest()
     }
 
-    /// What became of the metric's records so far. The sum of all fates is the number of its records.
+    /// The counts of the metric's records so far, by outcome. Their sum is the number of its records.
     pub fn fates(self) -> &'s Fates {
         self.stream.progress.fates()
     }
 
-    /// Whether a window of the metric is closing: some of its results are out, the others come with the next records.
+    /// Whether a window of the metric is closing: some of its results are sent, the others follow with the next
+    /// records.
     pub fn is_closing(self) -> bool {
         self.stream.closing.is_some()
     }
 
-    /// What the metric holds of an object; `None` if it holds nothing of it, even if another metric does. Costs what
+    /// The current state of an object in the metric; `None` if it has none, even if another metric has. Costs what
     /// [`Table::object`](crate::Table::object) costs.
     pub fn object(self, key: &[u8]) -> Option<ObjectView<'s>> {
         let slot = self.slots.find(key).filter(|&slot| self.stream.objects.contains(slot))?;
         Some(self.stream.object(self.slots, slot))
     }
 
-    /// The keys of the objects of which the metric holds something, in the order of their slots.
+    /// The keys of the objects of which the metric has state, in the order of their slots.
     pub fn keys(self) -> impl Iterator<Item = &'s [u8]> {
         let slots = (0..self.slots.len()).filter(move |&slot| self.stream.objects.contains(slot));
         slots.map(move |slot| self.slots.key(slot))
     }
 
-    /// Why the metric never takes such a record; see [`Table::fault`](crate::Table::fault).
+    /// The reason why the metric never accepts such a record; see [`Table::fault`](crate::Table::fault).
     pub fn fault(self, key: &[u8], payload: &[u8]) -> Option<RecordFault> {
         self.stream.fault(self.slots, key, payload)
     }
 
-    /// Where the metric's results go.
+    /// The sink of the metric's results.
     pub fn sink(self) -> &'s S {
         &self.stream.output.sink
     }
 }
 
 impl MetricMut<'_> {
-    /// Forgets the results that [`drain`](Metric::drain) gave.
+    /// Drops the results that [`drain`](Metric::drain) returned.
     pub fn clear_results(&mut self) {
         self.stream.output.sink.clear();
     }
@@ -146,13 +147,13 @@ impl<'s, S: ResultSink> MetricMut<'s, S> {
     }
 
     /// Applies many records whose payloads are decoded, as [`Table::ingest_batch`](crate::Table::ingest_batch) does.
-    /// Returns how many of these records had each fate.
+    /// Returns the counts of these records by outcome.
     pub fn ingest_batch(&mut self, records: &[DecodedRecord<'_>]) -> Fates {
         self.ingest_batch_with(records, |_, _| {})
     }
 
-    /// The same, and calls `not_aggregated` with the index in `records` and the fate of each record that has another
-    /// fate than [`Fate::Aggregated`], in order.
+    /// The same, and calls `not_aggregated` with the index in `records` and the outcome of each record that is not
+    /// [`Fate::Aggregated`], in order.
     pub fn ingest_batch_with(
         &mut self,
         records: &[DecodedRecord<'_>],
@@ -183,7 +184,7 @@ impl<'s, S: ResultSink> MetricMut<'s, S> {
     }
 
     /// Closes up to `objects` further objects of the metric's windows that are due, as
-    /// [`Table::close_more`](crate::Table::close_more) does. Returns what is left of `objects`.
+    /// [`Table::close_more`](crate::Table::close_more) does. Returns the rest of `objects` that was not needed.
     pub fn close_more(&mut self, objects: usize) -> usize {
         self.stream.close_objects(&mut self.keys, objects)
     }
@@ -194,7 +195,7 @@ impl<'s, S: ResultSink> MetricMut<'s, S> {
         self.stream.mark_gap(&mut self.keys, until_micros);
     }
 
-    /// Where the metric's results go, to take out what came.
+    /// The sink of the metric's results, to take results out.
     pub fn sink_mut(&mut self) -> &mut S {
         &mut self.stream.output.sink
     }

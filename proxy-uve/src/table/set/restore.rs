@@ -7,7 +7,7 @@ use crate::table::set::TableSet;
 use crate::table::snapshot::Restore;
 use crate::table::{Plan, RestoreReport, ResultBuffer, ResultSink, SnapshotError, TableSettings};
 
-/// One metric of a set that is restored: what it computes now, and what was saved of it.
+/// One metric of a set that is restored: its plan, and its snapshot.
 #[derive(Clone, Debug)]
 pub struct SavedMetric<'c, C> {
     plan: Arc<Plan>,
@@ -36,7 +36,7 @@ pub struct SetRestoreError {
     pub metric: usize,
     /// The stream of its plan.
     pub stream: String,
-    /// What is wrong with its snapshot.
+    /// The error in its snapshot.
     #[source]
     pub error: SnapshotError,
 }
@@ -120,7 +120,7 @@ impl<S: ResultSink> TableSet<S> {
     }
 }
 
-/// Reads what was saved of one metric.
+/// Reads the snapshot of one metric, if there is one.
 fn restore_one<'p, 'c, S: ResultSink>(
     slots: &mut Slots,
     plan: &'p Arc<Plan>,

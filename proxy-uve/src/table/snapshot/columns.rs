@@ -13,8 +13,8 @@ const LIVENESS_VERSION: u16 = 1;
 #[derive(Clone, Debug)]
 pub(super) struct Column<'p> {
     pub(super) kind: StateKind,
-    /// The column among those of its kind: a window group for liveness and touched sets, a window
-    /// column for windows and counters.
+    /// The column among those of its kind: a window group for liveness and touched sets, a window column for windows
+    /// and counters.
     pub(super) index: usize,
     pub(super) identity: &'p str,
     pub(super) group: GroupKey,
@@ -63,7 +63,7 @@ pub(super) fn columns(plan: &Plan) -> Vec<Column<'_>> {
     columns
 }
 
-/// The same without those whose state another one has as well: what a snapshot holds.
+/// The columns of a snapshot: without those whose state is equal to that of another one.
 pub(super) fn distinct_columns(plan: &Plan) -> Vec<Column<'_>> {
     let mut distinct: Vec<Column<'_>> = Vec::new();
     for column in columns(plan) {

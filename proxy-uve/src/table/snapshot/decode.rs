@@ -1,4 +1,4 @@
-//! A chunk, read back and checked.
+//! Decoding and checking a chunk.
 
 use derived_stats::{RestoreError, Words};
 
@@ -17,7 +17,7 @@ fn newer<'v>(found: &'v [u16], readable: &'v [u16]) -> Option<(&'v u16, &'v u16)
 struct Section {
     /// The versions of the words, one for each link of the pipeline.
     versions: Vec<u16>,
-    /// Start of the window in microseconds; 0 for what is not of a window.
+    /// Start of the window in microseconds; 0 for a state that is not of a window.
     start: u64,
     /// The first slot of the chunk.
     first: usize,
@@ -27,7 +27,7 @@ struct Section {
     words: Vec<u64>,
 }
 
-/// Slots that a snapshot may have although the settings allow fewer objects now: a wrong number would take memory for
+/// Slots that a snapshot may have although the settings allow fewer objects now: a wrong chunk number would allocate
 /// all the slots before it.
 const MOST_SLOTS: usize = 1 << 24;
 
@@ -213,11 +213,11 @@ impl<'b> Reader<'b> {
         let part = self.part;
         if !slots.restore(slot, key) {
             let text = |key: &[u8]| key.escape_ascii().to_string();
-            // This stream's own slots come first: what it contradicts is itself.
+            // This stream's own slots are checked first: then the chunk contradicts itself.
             match (slots.key(slot), slots.find(key)) {
-                _ if named.contains(slot) => return Err(self.inconsistent("a key is there twice")),
+                _ if named.contains(slot) => return Err(self.inconsistent("a key appears twice")),
                 (_, Some(known)) if known == slot => {}
-                (_, Some(known)) if named.contains(known) => return Err(self.inconsistent("a key is there twice")),
+                (_, Some(known)) if named.contains(known) => return Err(self.inconsistent("a key appears twice")),
                 (_, Some(other_slot)) => {
                     return Err(SnapshotError::KeySlots { part, key: text(key), slot, other_slot });
                 }

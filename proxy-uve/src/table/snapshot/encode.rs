@@ -1,4 +1,4 @@
-//! A chunk, written.
+//! Encoding a chunk.
 
 use crate::table::columns::Columns;
 use crate::table::objects::{Objects, Slots};
@@ -11,7 +11,7 @@ pub(super) struct ChunkEncoder<'s> {
     keys: &'s Slots,
     objects: &'s Objects,
     states: &'s Columns,
-    /// What a chunk has sections for.
+    /// The columns that have sections.
     columns: &'s [Column<'s>],
 }
 
@@ -21,7 +21,7 @@ impl<'s> ChunkEncoder<'s> {
     }
 
     /// The chunk's bytes; `None` if none of its slots belongs to an object of the stream. Keys that only other streams
-    /// have are left out: they may go before the chunk changes again.
+    /// have are left out: they may be freed before the chunk changes again.
     pub(super) fn encode(&self, chunk: usize) -> Option<Vec<u8>> {
         let first = chunk * CHUNK_SLOTS;
         let slots = first..(first + CHUNK_SLOTS).min(self.keys.len());
@@ -79,13 +79,13 @@ impl<'s> ChunkEncoder<'s> {
 
 struct SectionWriter<'s> {
     out: Vec<u8>,
-    /// The slots of the chunk that hold an object.
+    /// The slots of the chunk with an object.
     used: &'s [usize],
     words: Vec<u64>,
 }
 
 impl SectionWriter<'_> {
-    /// Writes a section with the slots for which `save` gives something; nothing if there are none.
+    /// Writes a section with the slots for which `save` returns a state; no section if there are none.
     fn section(&mut self, column: &Column<'_>, start: u64, mut save: impl FnMut(usize, &mut Vec<u64>) -> Option<()>) {
         self.words.clear();
         let mut slots = SlotSet::default();

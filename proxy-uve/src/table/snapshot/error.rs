@@ -25,8 +25,8 @@ impl fmt::Display for SnapshotPart {
     }
 }
 
-/// Why a snapshot cannot be restored. Nothing is restored in part; where no other remedy is named, the table is
-/// computed anew from the log.
+/// The reason why a snapshot cannot be restored. No snapshot is restored in part; if the message names no remedy,
+/// compute the table again from the log.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
@@ -46,7 +46,7 @@ pub enum SnapshotError {
         /// What is wrong.
         what: &'static str,
     },
-    /// Two metrics of a set give one key to different slots: their snapshots are not of one moment.
+    /// Two metrics of a set give one key to different slots: their snapshots are not from one call.
     #[error(
         "{part} of the snapshot has the key `{key}` in slot {slot}, another metric of the set has it in slot \
          {other_slot}: restore snapshots that one call of `TableSet::snapshot` returned"
@@ -67,7 +67,7 @@ pub enum SnapshotError {
         /// The decoder's message.
         reason: String,
     },
-    /// Two metrics of a set give one slot to different keys: their snapshots are not of one moment.
+    /// Two metrics of a set give one slot to different keys: their snapshots are not from one call.
     #[error(
         "{part} of the snapshot has the key `{key}` in slot {slot}, another metric of the set has `{other_key}` there: \
          restore snapshots that one call of `TableSet::snapshot` returned"
@@ -83,7 +83,7 @@ pub enum SnapshotError {
         other_key: String,
     },
     /// The liveness of an object is impossible.
-    #[error("{part} of the snapshot holds an impossible {kind} state")]
+    #[error("{part} of the snapshot has an impossible {kind} state")]
     State {
         /// The part.
         part: SnapshotPart,
@@ -93,7 +93,7 @@ pub enum SnapshotError {
         #[source]
         error: RestoreError,
     },
-    /// The state of a column was written by a newer version of its algorithm.
+    /// A newer version of the algorithm wrote the state of a column.
     #[error(
         "the {kind} state `{identity}` in {part} of the snapshot has version {found}, this build reads up to {readable}: \
          run the newer program, or start this aggregation anew by taking the proxy types that use it out of the \
@@ -142,7 +142,7 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
-    /// Whether a newer program wrote the snapshot, and can still read it: to discard it would lose what is not lost.
+    /// Whether a newer program wrote the snapshot. It can still read it, so do not discard the snapshot.
     pub fn is_from_newer_program(&self) -> bool {
         match self {
             Self::StateVersion { .. } => true,

@@ -1,10 +1,10 @@
-//! What a restore did with each state of a snapshot.
+//! The report of a restore: which states were kept, dropped or started anew.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a state in a snapshot is of.
+/// The kind of a state in a snapshot.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -43,11 +43,11 @@ impl fmt::Display for StateKind {
     }
 }
 
-/// What a restore did with a state.
+/// The outcome of a restore for one state.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RestoreOutcome {
-    /// Saved, but nothing in the configuration continues it. It is gone with the next snapshot.
+    /// Saved, but nothing in the configuration continues it. The next snapshot is without it.
     Dropped,
     /// Saved, and continued.
     Kept,
@@ -65,11 +65,11 @@ pub enum RestoreOutcome {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct RestoredState {
-    /// What the state is of.
+    /// The kind of the state.
     pub kind: StateKind,
     /// What accumulates, such as `60s DSSum u64`.
     pub identity: String,
-    /// What became of it.
+    /// Whether it was kept, dropped or started anew.
     pub outcome: RestoreOutcome,
     /// How many objects had such a state in the snapshot.
     pub objects: usize,
@@ -89,7 +89,7 @@ impl fmt::Display for RestoredState {
     }
 }
 
-/// What a restore did with every state, in the order of kind and identity.
+/// The outcome of a restore for every state, in the order of kind and identity.
 ///
 /// Its `Display` form is one line for a log: `kept 4 states of 12 objects; dropped …; started anew …`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -1,4 +1,4 @@
-//! A table from the parts of a snapshot.
+//! Restoring a table from the parts of a snapshot.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::table::window::window_start;
 use crate::table::{ResultBuffer, ResultSink, Table, TableSettings};
 
 impl Table {
-    /// The table that a sequence of snapshots describes (the newest meta part and the newest form of each chunk), and
-    /// what the plan continues of it.
+    /// Restores the table that a sequence of snapshots describes: the newest meta part and the newest form of each
+    /// chunk. The report lists the states that the plan continues.
     ///
-    /// The plan need not be that of the saved table. A state goes on if the plan has a column that accumulates the
-    /// same: names of structs and fields, the order of the types, another timeout, and for windows another detector
-    /// behind them change nothing. Of a column that starts anew, windows that began before the restore are partial.
+    /// The plan need not be that of the saved table. A state is kept if the plan has a column that accumulates the
+    /// same. Names of structs and fields, the order of the types, the timeout, and for windows the detector behind them
+    /// may differ. If a column starts anew, its windows that began before the restore are partial.
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl<'p, S: ResultSink> Restore<'p, S> {
         Ok(Self { stream, named: Bits::default(), meta, sources })
     }
 
-    /// Of a stream of which nothing was saved.
+    /// The restore of a stream without a snapshot.
     pub(in crate::table) fn unsaved(plan: &'p Arc<Plan>, settings: TableSettings, sink: S) -> Self {
         let stream = StreamState::new(Arc::clone(plan), settings, sink);
         let sources = Sources::new(plan, &[]);
@@ -167,14 +167,14 @@ impl<'p, S: ResultSink> Restore<'p, S> {
                 }
                 StateKind::Inline => (0..slots.len()).for_each(|slot| columns.inline_mut(index).clear(slot)),
                 StateKind::Window => columns.windows_mut(index).reset(),
-                // Without them there is no table: see `Sources::fail`.
+                // `Sources::fail` returns an error for them.
                 StateKind::Liveness | StateKind::Touched => {}
             }
             self.stream.objects.mark_all_changed(slots.len());
         }
     }
 
-    /// A window column without saved state has seen nothing of the samples so far.
+    /// Marks the window columns without saved state: they have none of the samples so far.
     fn mark_new_columns(&mut self, plan: &Plan) {
         let now = self.stream.progress.newest().map_or(0, |newest| newest.saturating_add(1));
         for index in 0..plan.window_columns.len() {
@@ -186,8 +186,8 @@ impl<'p, S: ResultSink> Restore<'p, S> {
         }
     }
 
-    /// Makes the objects alive whose states come from a group that does not count the liveness of this one: those of
-    /// `2-raw:DSSum` with a period of a minute go on with `1-raw:DSSum` and one of two minutes.
+    /// Makes the objects alive whose states come from another group than the liveness of their own: the states of
+    /// `2-raw:DSSum` with a period of one minute continue in `1-raw:DSSum` with one of two minutes.
     fn take_in_objects(&mut self, slots: &Slots, plan: &Plan) {
         let StreamState { progress, columns, objects, .. } = &mut self.stream;
         let now = progress.newest().unwrap_or(0).max(progress.watermark());

@@ -1,8 +1,8 @@
 //! Which saved column each column of the plan continues.
 //!
-//! A saved column is continued by every column of the plan with the same kind and identity. Where several saved ones
-//! fit, because window groups differ in timeout or rule for silence only, the one of the very group is taken, else that
-//! of the group [most alike](rank); the order of the proxy types decides nothing.
+//! A saved column is continued by every column of the plan with the same kind and identity. If several saved ones fit,
+//! because window groups differ in timeout or rule for silence only, the one of the same group is taken, else that of
+//! the [most similar](rank) group; the order of the proxy types has no influence.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -43,16 +43,16 @@ pub(super) struct Sources<'p> {
     saved: Vec<Saved>,
 }
 
-/// A saved column, and what was found of it in the chunks.
+/// A saved column, and the counts of its states in the chunks.
 struct Saved {
     column: SavedColumn,
-    /// As sections have it.
+    /// The group in the form of a section.
     group: String,
-    /// Places in [`Sources::columns`].
+    /// Indices into [`Sources::columns`].
     targets: Vec<usize>,
     objects: usize,
     chunks: usize,
-    /// The slots seen in the chunk that was read last.
+    /// The slots found in the chunk that was read last.
     newest: Option<(u32, SlotSet)>,
 }
 
@@ -91,7 +91,7 @@ impl<'p> Sources<'p> {
         self.saved[saved].targets.iter().copied().filter(|&target| self.failures[target].is_none()).collect()
     }
 
-    /// Whether the next snapshot would have the saved column's sections as they are.
+    /// Whether the next snapshot would have the same sections of the saved column.
     pub(super) fn is_as_saved(&self, saved: usize) -> bool {
         let Saved { column, targets, .. } = &self.saved[saved];
         !targets.is_empty() && targets.iter().all(|&target| self.columns[target].group == column.group)
@@ -109,7 +109,7 @@ impl<'p> Sources<'p> {
         }
     }
 
-    /// Notes that a column cannot read its saved state. An error for liveness, without which nothing has a meaning.
+    /// Records that a column cannot read its saved state. An error for liveness, on which all other states depend.
     pub(super) fn fail(&mut self, part: SnapshotPart, target: usize, error: RestoreError) -> Result<(), SnapshotError> {
         let kind = self.columns[target].kind;
         match kind {
@@ -157,11 +157,11 @@ impl<'p> Sources<'p> {
     }
 }
 
-/// Orders saved groups by how well they stand in for `group`: itself first, then those of its period, then those that
-/// no group of the plan equals, as one of those had its types before, then those of its timeout, whose objects live as
-/// long, then those whose objects live longest, as they have all objects that the others have.
+/// Orders saved groups by how well they replace `group`: itself first, then those of its period, then those that no
+/// group of the plan equals, as one of those had its types before, then those of its timeout, whose objects expire at
+/// the same time, then those whose objects expire latest, as they have all objects that the others have.
 fn rank(groups: &[GroupKey], group: GroupKey, saved: GroupKey) -> impl Ord + use<> {
-    let longevity = saved.timeout.checked_sub(1).unwrap_or(u32::MAX);
+    let expiry = saved.timeout.checked_sub(1).unwrap_or(u32::MAX);
     let alike = (saved != group, saved.period != group.period, groups.contains(&saved), saved.timeout != group.timeout);
-    (alike, Reverse(longevity), saved.silence != group.silence, saved.period, saved.silence as u8)
+    (alike, Reverse(expiry), saved.silence != group.silence, saved.period, saved.silence as u8)
 }

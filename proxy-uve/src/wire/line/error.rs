@@ -3,12 +3,12 @@
 use super::super::WireError;
 use derived_stats::excerpt::quoted;
 
-/// The fault of a line.
+/// The error of a line.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {
-    /// A tabbed line whose payload is JSON, which does not say what was measured.
-    #[error("the payload after the tab names no attribute; send it as an XML element of that name")]
+    /// A tabbed line whose payload is JSON, which does not name the metric.
+    #[error("the payload after the tab does not name an attribute; send it as an XML element of that name")]
     NoElement,
     /// No `key` in JSON.
     #[error("the line has no \"key\"; add it, as \"key\":\"table:name\"")]
@@ -24,7 +24,7 @@ pub enum LineError {
     NotAString {
         /// The field.
         name: &'static str,
-        /// What stands in its place.
+        /// What was found.
         text: String,
     },
     /// The sample itself, or the line as a whole.

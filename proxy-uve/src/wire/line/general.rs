@@ -1,4 +1,4 @@
-//! Every line, in one pass over its fields, and faults in words.
+//! The general decoder of lines: one pass over the fields, with an error for each mistake.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,7 @@ fn decode_json(line: &[u8]) -> Result<Line<'_>, LineError> {
     })
 }
 
-/// The field `name`, if it is there and not `null`.
+/// The field `name`, if it exists and is not `null`.
 fn string<'l>(name: &'static str, text: Option<&'l str>) -> Result<Option<Cow<'l, str>>, LineError> {
     let Some(text) = text else { return Ok(None) };
     json::string(text).map_err(|json::NotAString| LineError::NotAString { name, text: text.to_owned() })

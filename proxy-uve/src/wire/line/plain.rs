@@ -1,4 +1,4 @@
-//! Lines of the usual shape, straight from a block of lines: nothing is looked at twice, not even for the line's end.
+//! The fast path for lines, straight from a block of lines: no byte is read twice, not even to find the line's end.
 //!
 //! Two orders of the fields of JSON are read, the ones in which producers write them.
 
@@ -6,12 +6,11 @@ use super::super::scan::{literal, micros, until_quote, until_tab, value};
 use super::super::{MAX_PAYLOAD_LENGTH, xml};
 use super::{LineForm, PlainLine};
 
-/// Reads the line at the start of `text`, and says how many bytes it takes, its `\n` or `\r\n` included.
+/// Decodes the line at the start of `text`. Returns it and its length in bytes, its `\n` or `\r\n` included.
 ///
-/// `text` is a block that ends with a whole line; the last one needs no line break. `None` is no fault: it says that
-/// the line is not of the usual shape, and is for [`decode`](super::decode). The usual shape is ASCII without escapes,
-/// blanks or further fields; of JSON `ts`, `key`, `attr`, `value` or `key`, `attr`, `ts`, `value`; numbers without
-/// exponent or leading zeros.
+/// `text` is a block that ends with a whole line; the last one needs no line break. `None` is not an error: use
+/// [`decode`](super::decode) for that line. The fast path takes ASCII without escapes, blanks or further fields; of
+/// JSON `ts`, `key`, `attr`, `value` or `key`, `attr`, `ts`, `value`; numbers without exponent or leading zeros.
 ///
 /// ```
 /// use proxy_uve::wire::line::{LineForm, plain};
@@ -40,7 +39,7 @@ fn json(text: &[u8]) -> Option<(PlainLine<'_>, usize)> {
     (taken <= MAX_PAYLOAD_LENGTH).then_some((line, taken))
 }
 
-/// `{"ts":…,"key":"…","attr":"…","value":…}` from the time on.
+/// Decodes `{"ts":…,"key":"…","attr":"…","value":…}` from the time on.
 #[inline(always)]
 fn timestamp_first(text: &[u8]) -> Option<(PlainLine<'_>, &[u8])> {
     let (timestamp, rest) = micros(text)?;
@@ -50,7 +49,7 @@ fn timestamp_first(text: &[u8]) -> Option<(PlainLine<'_>, &[u8])> {
     Some((PlainLine { key, attribute, timestamp, value }, rest))
 }
 
-/// `{"key":"…","attr":"…","ts":…,"value":…}` from the key on.
+/// Decodes `{"key":"…","attr":"…","ts":…,"value":…}` from the key on.
 #[inline(always)]
 fn key_first(text: &[u8]) -> Option<(PlainLine<'_>, &[u8])> {
     let (key, rest) = until_quote(text)?;

@@ -11,7 +11,7 @@ const JSON: &str = r#"{"ts":1488000000000000,"key":"ObjectVNTable:default-domain
 const TABBED: &str =
     "ObjectVNTable:default-domain:vn-1\t<flows type=\"u64\" identifier=\"5\" timestamp=\"1488000000000000\">31</flows>";
 
-/// What may stand where a number does.
+/// Texts in the position of a number.
 const VALUES: &[&str] = &[
     "01",
     "00",
@@ -106,7 +106,7 @@ fn disagreement(form: LineForm, text: &[u8]) -> Option<String> {
     let bits = fast.value.as_f64().to_bits();
     match general::decode(form, line) {
         Ok(slow) if slow == fast && slow.value.as_f64().to_bits() == bits => None,
-        slow => Some(format!("{fast:?} where the general decoder says {slow:?}: {shown}")),
+        slow => Some(format!("{fast:?} where the general decoder returns {slow:?}: {shown}")),
     }
 }
 
@@ -117,7 +117,7 @@ fn assert_agreed(text: &[u8]) {
 }
 
 #[test]
-fn the_usual_lines_are_plain_and_read_alike() {
+fn the_lines_of_producers_are_plain_and_read_alike() {
     let lines = [
         JSON,
         r#"{"key":"T:a","attr":"flows","ts":1488000000000000,"value":31}"#,
@@ -202,7 +202,7 @@ fn any_number() -> impl Strategy<Value = Number> {
 }
 
 /// Lines in the three shapes that producers write.
-fn usual_line() -> impl Strategy<Value = String> {
+fn plain_line() -> impl Strategy<Value = String> {
     let time = prop_oneof![any::<u64>(), 1_400_000_000_000_000..1_900_000_000_000_000u64];
     (0..4, "[ -~&&[^\"\\\\]]{0,60}", "[a-z_][a-z0-9_]{0,30}", time, any_number()).prop_map(
         |(shape, key, name, time, value)| match shape {
@@ -239,28 +239,28 @@ fn any_damage() -> impl Strategy<Value = Damage> {
 }
 
 fn damage(text: &mut Vec<u8>, damage: &Damage) {
-    let place = |index: &Index| index.index(text.len());
+    let position = |index: &Index| index.index(text.len());
     match damage {
         _ if text.is_empty() => {}
         Damage::Delete(at) => {
-            let at = place(at);
+            let at = position(at);
             text.remove(at);
         }
         Damage::Duplicate(from, to) => {
-            let (from, to) = (place(from).min(place(to)), place(from).max(place(to)));
+            let (from, to) = (position(from).min(position(to)), position(from).max(position(to)));
             let part = text[from..to].to_vec();
             text.splice(to..to, part);
         }
         Damage::Flip(at, byte) => {
-            let at = place(at);
+            let at = position(at);
             text[at] = *byte;
         }
         Damage::Insert(at, byte) => {
-            let at = place(at);
+            let at = position(at);
             text.insert(at, *byte);
         }
         Damage::Truncate(at) => {
-            let at = place(at);
+            let at = position(at);
             text.truncate(at);
         }
     }
@@ -270,17 +270,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn property_usual_lines_are_plain_and_read_alike(line in usual_line(), end in "(\r?\n.{0,20})?") {
+    fn property_plain_lines_are_read_alike(line in plain_line(), end in "(\r?\n.{0,20})?") {
         let text = format!("{line}{end}");
         let form = LineForm::of(text.as_bytes());
-        // A key with a quote or a backslash is no usual one; the strategy makes none of them.
+        // A key with a quote or a backslash is not plain; the strategy makes none of them.
         prop_assert!(plain(form, text.as_bytes()).is_some(), "{}", text);
         prop_assert_eq!(disagreement(form, text.as_bytes()), None);
     }
 
     #[test]
     fn property_damaged_lines_are_read_alike(
-        line in usual_line(),
+        line in plain_line(),
         next in "(\r?\n.{0,20})?",
         damages in prop::collection::vec(any_damage(), 1..4),
     ) {

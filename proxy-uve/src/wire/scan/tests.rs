@@ -59,7 +59,7 @@ fn numbers_in_another_spelling_are_left_to_others() {
     }
     assert_eq!(value(b"-9223372036854775809"), None);
     assert_eq!(micros(b"0123456789012345"), None);
-    // What comes after a number is for the next step to judge.
+    // The next step checks the text after a number.
     assert_eq!(value(b"1e5"), Some((Number::U64(1), &b"e5"[..])));
     assert_eq!(micros(b"12345678901234567"), Some((12_345_678_901_234_567, &b""[..])));
 }

@@ -9,7 +9,7 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 /// The high bit of every byte.
 const HIGH_BITS: u64 = ONES << 7;
 
-/// Eight bytes of text. At its end, zeros, which are no part of any token, stand for what is missing.
+/// Eight bytes of text. At the end of the text, zeros, which are not part of a token, fill the word.
 #[derive(Clone, Copy)]
 pub(super) struct Word(u64);
 
@@ -28,7 +28,7 @@ impl Word {
         }
     }
 
-    /// Out of the way: only the last word of a text comes here.
+    /// The slow path, in a function of its own: only the last word of a text takes it.
     #[inline(never)]
     fn read_short(text: &[u8]) -> Self {
         Self(text.iter().rev().fold(0, |word, &byte| (word << 8) | u64::from(byte)))
@@ -72,23 +72,23 @@ impl Word {
         const LOW_OF_EACH_HALF: u64 = 0x0000_00ff_0000_00ff;
         let digits = self.0 ^ every(b'0');
         let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
-        // The upper half of each product gathers what belongs together: pairs 1 and 3, pairs 2 and 4.
+        // The upper half of each product has the sum of pairs 1 and 3, and of pairs 2 and 4.
         let odd = (pairs & LOW_OF_EACH_HALF).wrapping_mul(100 + (1_000_000 << 32));
         let even = ((pairs >> 16) & LOW_OF_EACH_HALF).wrapping_mul(1 + (10_000 << 32));
         odd.wrapping_add(even) >> 32
     }
 }
 
-/// Where the first byte is that may end a text: one below `#` (blanks, `!`, `"`, control characters), `\`, or one that
-/// is not ASCII. Two tests instead of four, since nothing else is below `#`.
+/// The index of the first byte that may end a text: one below `#` (blanks, `!`, `"`, control characters), `\`, or one
+/// that is not ASCII. Two tests instead of four, since nothing else is below `#`.
 #[inline(always)]
 pub(super) fn text_end_in(Word(word): Word) -> Option<usize> {
-    // Where a test errs on bytes that are not ASCII, `word` itself says so.
+    // The tests are wrong for bytes that are not ASCII, which `word` itself marks.
     let backslash = (word ^ every(b'\\')).wrapping_sub(ONES);
     first((word.wrapping_sub(every(b'#')) | backslash | word) & HIGH_BITS)
 }
 
-/// Where the first byte is that is no part of a name.
+/// The index of the first byte that is not part of a name.
 #[inline(always)]
 pub(super) fn name_end_in(Word(word): Word) -> Option<usize> {
     // Between `-` and `z`, without `/` and what lies between `9` and `A`.

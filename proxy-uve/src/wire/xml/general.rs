@@ -1,4 +1,4 @@
-//! All of XML, by a library: entities, CDATA, comments, declarations, and faults in words.
+//! The general decoder, by an XML library: entities, CDATA, comments, declarations, and error messages.
 
 use quick_xml::events::attributes::{AttrError, Attribute};
 use quick_xml::events::{BytesRef, BytesStart, Event};
@@ -18,7 +18,7 @@ pub(super) fn read(text: &str) -> Result<Parts, WireError> {
 /// The start tag of the first element, and whether it is the end tag too.
 fn first_element<'p>(reader: &mut Reader<&'p [u8]>) -> Result<(BytesStart<'p>, bool), WireError> {
     loop {
-        match reader.read_event().map_err(fault)? {
+        match reader.read_event().map_err(syntax_error)? {
             Event::Start(start) => return named(start).map(|start| (start, false)),
             Event::Empty(start) => return named(start).map(|start| (start, true)),
             Event::Comment(_) | Event::Decl(_) | Event::DocType(_) | Event::PI(_) => {}
@@ -38,7 +38,7 @@ fn named(start: BytesStart<'_>) -> Result<BytesStart<'_>, WireError> {
     Ok(start)
 }
 
-/// The `timestamp` of an element, after a look at all of its attributes.
+/// The `timestamp` of an element, after all of its attributes are checked.
 fn timestamp(start: &BytesStart<'_>) -> Result<Option<String>, WireError> {
     let mut timestamp = None;
     for attribute in start.attributes() {
@@ -51,7 +51,7 @@ fn timestamp(start: &BytesStart<'_>) -> Result<Option<String>, WireError> {
 }
 
 fn value(attribute: &Attribute<'_>) -> Result<String, WireError> {
-    let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(fault)?;
+    let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(syntax_error)?;
     Ok(value.into_owned())
 }
 
@@ -59,7 +59,7 @@ fn value(attribute: &Attribute<'_>) -> Result<String, WireError> {
 fn character_data(reader: &mut Reader<&[u8]>) -> Result<String, WireError> {
     let mut data = String::new();
     loop {
-        match reader.read_event().map_err(fault)? {
+        match reader.read_event().map_err(syntax_error)? {
             Event::Text(text) => data.push_str(&text.xml10_content()),
             Event::CData(text) => data.push_str(&text.xml10_content()),
             Event::GeneralRef(reference) => data.push(character(&reference)?),
@@ -75,7 +75,7 @@ fn character_data(reader: &mut Reader<&[u8]>) -> Result<String, WireError> {
 
 /// A numeric reference or one of the five entities that need no declaration.
 fn character(reference: &BytesRef<'_>) -> Result<char, WireError> {
-    if let Some(character) = reference.resolve_char_ref().map_err(fault)? {
+    if let Some(character) = reference.resolve_char_ref().map_err(syntax_error)? {
         return Ok(character);
     }
     let name = reference.xml10_content();
@@ -100,7 +100,7 @@ fn attribute_fault(start: &BytesStart<'_>, error: AttrError) -> WireError {
     WireError::Duplicate { name: name.to_owned() }
 }
 
-fn fault(error: impl std::fmt::Display) -> WireError {
+fn syntax_error(error: impl std::fmt::Display) -> WireError {
     malformed(error.to_string())
 }
 

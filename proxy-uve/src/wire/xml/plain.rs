@@ -1,9 +1,9 @@
-//! The shape that producers send, `<name a="v" …>number</name>`, decoded as it is read.
+//! The fast path for the form that producers send, `<name a="v" …>number</name>`.
 //!
-//! One pass over ASCII, without allocating; a general reader keeps a stack of names and costs many times as much.
+//! One pass over ASCII, without allocating; a general parser keeps a stack of names and costs many times as much.
 //! Whatever needs more than that (quotes of the other kind, entities, comments, more attributes, a number in another
-//! spelling, a fault) is not read here: `None` sends it to the general reader, so there is one place that explains
-//! faults. The same scanner reads payloads and whole lines.
+//! spelling, an error) is not decoded here: it returns `None`, and the general decoder takes over, which alone reports
+//! errors. The same scanner decodes payloads and whole lines.
 
 use derived_stats::Number;
 
@@ -35,15 +35,15 @@ pub(in super::super) fn element(text: &[u8]) -> Option<(Element<'_>, &[u8])> {
 /// The attributes up to the `>`; gives the timestamp and the text after the `>`.
 #[inline(always)]
 fn attributes(text: &[u8]) -> Option<(u64, &[u8])> {
-    match usual_attributes(text) {
+    match ordered_attributes(text) {
         Some(found) => Some(found),
         None => other_attributes(text),
     }
 }
 
-/// In the order in which producers write them, so that nothing has to be looked for.
+/// In the order in which producers write them, so that no search is needed.
 #[inline(always)]
-fn usual_attributes(text: &[u8]) -> Option<(u64, &[u8])> {
+fn ordered_attributes(text: &[u8]) -> Option<(u64, &[u8])> {
     let rest = match literal(text, b" type=\"u64\"") {
         Some(rest) => rest,
         None => literal(text, b" type=\"").map_or(Some(text), quoted)?,
@@ -53,7 +53,7 @@ fn usual_attributes(text: &[u8]) -> Option<(u64, &[u8])> {
     Some((timestamp, literal(rest, b"\">")?))
 }
 
-/// Any order and names. Names that begin alike are taken for the same one: it is for the general reader to look closer.
+/// Any order and names. Names that begin alike are treated as duplicates: the general decoder compares them in full.
 #[inline(never)]
 fn other_attributes(text: &[u8]) -> Option<(u64, &[u8])> {
     let mut starts = [0; MOST_ATTRIBUTES];

@@ -9,9 +9,9 @@ use super::Check;
 
 const NAMES: [&str; 6] = ["hidden", "key", "metric", "mstats", "stats", "tags"];
 
-/// What the annotations of a field say.
+/// The annotations of a field, by name.
 #[derive(Default)]
-pub(super) struct Notes<'s> {
+pub(super) struct FieldAnnotations<'s> {
     pub(super) hidden: Option<&'s Annotation>,
     pub(super) key: Option<&'s Annotation>,
     pub(super) metric: Option<(&'s Annotation, MetricKind)>,
@@ -21,24 +21,24 @@ pub(super) struct Notes<'s> {
 }
 
 impl<'s> Check<'s> {
-    pub(super) fn notes(&mut self, field: &'s Field) -> Notes<'s> {
+    pub(super) fn field_annotations(&mut self, field: &'s Field) -> FieldAnnotations<'s> {
         self.names(&field.annotations, &NAMES, "`key`, `hidden`, `metric`, `stats` or `tags`");
-        let mut notes = Notes::default();
+        let mut found = FieldAnnotations::default();
         for annotation in &field.annotations {
             match annotation.name.text.as_str() {
-                "hidden" => notes.hidden = self.hidden(annotation),
-                "key" => notes.key = Some(annotation),
-                "metric" => notes.metric = self.metric(annotation),
-                "mstats" => notes.mstats = Some(annotation),
-                "stats" => notes.stats = Some(annotation),
-                "tags" => notes.tags = Some(annotation),
+                "hidden" => found.hidden = self.hidden(annotation),
+                "key" => found.key = Some(annotation),
+                "metric" => found.metric = self.metric(annotation),
+                "mstats" => found.mstats = Some(annotation),
+                "stats" => found.stats = Some(annotation),
+                "tags" => found.tags = Some(annotation),
                 _ => {}
             }
         }
-        notes
+        found
     }
 
-    /// Refuses annotations that are unknown or there twice.
+    /// Refuses annotations that are unknown or appear twice.
     pub(super) fn names(&mut self, annotations: &[Annotation], known: &[&str], expected: &'static str) {
         for (index, annotation) in annotations.iter().enumerate() {
             let name = &annotation.name;
@@ -60,7 +60,7 @@ impl<'s> Check<'s> {
         annotation.value.as_ref()
     }
 
-    /// Sandesh knows `yes` only; anything else would show what its author meant to hide, or the reverse.
+    /// Sandesh defines `yes` only; any other value would show what its author meant to hide, or the reverse.
     fn hidden(&mut self, annotation: &'s Annotation) -> Option<&'s Annotation> {
         let value = self.value(annotation, "hidden=\"yes\"");
         if let Some(value) = value.filter(|value| value.text != "yes") {

@@ -1,5 +1,6 @@
 //! `derived-statsd run`: the engine behind an HTTP server, until a signal.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
 
 use crate::engine::{Engine, EngineSettings};
+use crate::extensions::Extensions;
 use crate::http::{HttpSettings, Server, Shared};
+use crate::ready_file::ReadyFile;
 
 /// The whole program's settings.
 #[derive(Clone, Debug)]
@@ -29,17 +32,18 @@ pub(crate) struct AppSettings {
     pub grace: Duration,
 }
 
-/// Runs until SIGTERM or SIGINT, or until a part fails for good. A second signal ends the process at once.
+/// Runs until SIGTERM or SIGINT, or until a part fails for good. A second signal ends the process at once. `own` are the
+/// parts of an embedding program; `ready_file` is written once the daemon listens.
 ///
 /// # Errors
 ///
 /// When it cannot start, or a part failed.
-pub(crate) fn run(settings: AppSettings) -> anyhow::Result<()> {
+pub(crate) fn run(settings: AppSettings, own: Extensions, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.context("start the async runtime")?.block_on(serve(settings))
+    runtime.context("start the async runtime")?.block_on(serve(settings, own, ready_file))
 }
 
-async fn serve(settings: AppSettings) -> anyhow::Result<()> {
+async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     // Before anybody can know that it runs: who then stops it wants an orderly stop.
     let mut signals = StopSignals::listen()?;
@@ -48,6 +52,7 @@ async fn serve(settings: AppSettings) -> anyhow::Result<()> {
     if let Some(poller) = settings.poller {
         start_poller(&mut engine, poller)?;
     }
+    own.start(&mut engine)?;
     let latest: Arc<Latest> = Arc::default();
     if let Some(scraper) = settings.contiv {
         start_scraper(&mut engine, scraper, &latest)?;
@@ -59,16 +64,15 @@ async fn serve(settings: AppSettings) -> anyhow::Result<()> {
     };
     let shared = shared(&engine, clock, stopping.clone(), settings.http);
     info!(address = %server.address(), "Listening.");
+    let page_address = page.as_ref().map(LegacyServer::address);
+    let ready_file = ready_file.map(|path| ReadyFile::write(&path, server.address(), page_address));
+    let _ready_file = ready_file.transpose()?;
     if let Some(page) = page {
         info!(address = %page.address(), "Listening for Contiv's page.");
         tokio::spawn(page.serve(stopping));
     }
     let serving = tokio::spawn(server.serve(shared));
-    let mut failed = engine.failed.clone();
-    let failure = tokio::select! {
-        signal = signals.next() => { info!(signal, "Stopping."); false }
-        _ = failed.wait_for(|failed| *failed) => true,
-    };
+    let failure = wait_for_end(&mut signals, engine.failed.clone()).await;
     tokio::spawn(exit_on_second_signal(signals));
     stop.send_replace(true);
     if tokio::time::timeout(settings.grace, serving).await.is_err() {
@@ -79,6 +83,14 @@ async fn serve(settings: AppSettings) -> anyhow::Result<()> {
     anyhow::ensure!(!failure, "a part failed for good; the log says which");
     info!("Stopped.");
     Ok(())
+}
+
+/// Waits for a signal, or until a part fails for good; whether one did.
+async fn wait_for_end(signals: &mut StopSignals, mut failed: watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        signal = signals.next() => { info!(signal, "Stopping."); false }
+        _ = failed.wait_for(|failed| *failed) => true,
+    }
 }
 
 fn start_poller(engine: &mut Engine, settings: PollerSettings) -> anyhow::Result<()> {

@@ -6,12 +6,12 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::aggregate::AggregateArgs;
-use crate::commands::config_args::ConfigArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::eval::EvalArgs;
 use crate::commands::explain::ExplainArgs;
 use crate::commands::replay::ReplayArgs;
 use crate::commands::results::ResultsArgs;
+use crate::commands::run::RunArgs;
 use crate::commands::simulate::SimulateArgs;
 use crate::commands::telegraf_config::TelegrafConfigArgs;
 use crate::commands::top::TopArgs;
@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the daemon.
-    Run(ConfigArgs),
+    Run(RunArgs),
     /// Feed files of samples to the log as fast as it takes them, then stop.
     Replay(ReplayArgs),
     /// Aggregate recorded files without a log: what would this annotation have said?

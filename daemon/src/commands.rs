@@ -10,6 +10,7 @@ mod print;
 mod recorded;
 pub(crate) mod replay;
 pub(crate) mod results;
+pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod telegraf_config;
 pub(crate) mod top;

@@ -27,6 +27,7 @@ use daemon_sinks::Sink;
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::{InfluxSettings, InfluxSink};
 use daemon_sources::intake::Intake;
+use daemon_sources::{Source, SourceContext};
 use proxy_uve::Plan;
 use tokio::sync::watch;
 use tracing::warn;
@@ -139,6 +140,15 @@ impl Engine {
         self.workers.spawn(name.to_owned(), move || body(&control.stop))
     }
 
+    /// Runs a source of an embedding program, with the workers.
+    pub(crate) fn add_own_source(&mut self, mut source: Box<dyn Source>) -> anyhow::Result<()> {
+        let (log, intake, clock) = (Arc::clone(&self.log), self.intake.clone(), Arc::clone(&self.clock));
+        let name = source.name().to_owned();
+        self.add_source(&name, move |stop| {
+            daemon_sources::run(&mut *source, &SourceContext::new(&*log, &intake, &*clock, stop));
+        })
+    }
+
     /// Runs something that ends when the flag is set, after the workers have ended.
     pub(crate) fn add_helper(
         &mut self,
@@ -180,6 +190,7 @@ impl Engine {
     ) -> anyhow::Result<()> {
         let (log, stop, telemetry) = (Arc::clone(&self.log), Arc::clone(&self.stop_sinks), Arc::clone(&self.telemetry));
         let name = sink.name().to_owned();
+        anyhow::ensure!(!telemetry.sinks.all().contains_key(&name), "two sinks have the name {name}; rename one");
         let is_volatile = name == ViewSink::NAME;
         telemetry.sinks.expect(&name, is_volatile);
         self.sinks.spawn(name, move || {

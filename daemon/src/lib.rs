@@ -1,22 +1,33 @@
-//! The daemon `derived-statsd` and its tools, for a program that adds algorithms of its own.
+//! The daemon `derived-statsd` and its tools, for a program that adds algorithms, sources or sinks of its own.
 //!
 //! It is not an API of the daemon's parts: those are private, and the pipelines and tables themselves are the crates
 //! `derived-stats` and `proxy-uve`. A [`Daemon`] takes the command line, the configuration and the environment of the
-//! shipped binary, and adds the algorithms of a [`Registry`](derived_stats::Registry) to the built-in ones.
+//! shipped binary, and adds the parts of the program to the built-in ones.
 //!
 //! ```no_run
 //! use std::process::ExitCode;
 //!
 //! use derived_statsd::Daemon;
-//! use derived_stats::Registry;
+//! use derived_statsd::source::{Source, SourceContext};
+//!
+//! struct Mine;
+//!
+//! impl Source for Mine {
+//!     fn name(&self) -> &str {
+//!         "mine"
+//!     }
+//!
+//!     fn run(&mut self, _context: &SourceContext<'_>) -> anyhow::Result<()> {
+//!         Ok(()) // and samples, with `_context.append`
+//!     }
+//! }
 //!
 //! fn main() -> ExitCode {
-//!     let registry = Registry::new(); // and the program's own algorithms in it
-//!     Daemon::builder().registry(registry).run()
+//!     Daemon::builder().source(Mine).run()
 //! }
 //! ```
 //!
-//! `examples/own_algorithm` is a complete program.
+//! Complete programs are `examples/own_algorithm` and `examples/own_parts` (a source and a sink).
 //!
 //! # Process
 //!
@@ -44,11 +55,26 @@ mod cli;
 mod commands;
 mod config;
 mod engine;
+mod extensions;
 mod http;
 mod logging;
 mod program;
+mod ready_file;
 mod settings;
 mod telemetry;
 mod view;
 
 pub use crate::program::{Daemon, DaemonBuilder};
+
+/// What a source of one's own is written with; see [`Source`](source::Source).
+pub mod source {
+    pub use daemon_sources::{AppendOutcome, Sample, Source, SourceContext};
+}
+
+/// What a sink of one's own is written with; see [`Sink`](sink::Sink).
+pub mod sink {
+    pub use daemon_log::{Bounds, Log, LogError, RecordBatch, SinkPosition};
+    pub use daemon_results::block::Row;
+    pub use daemon_results::record::{RecordReader, Stored};
+    pub use daemon_sinks::Sink;
+}

@@ -3,13 +3,18 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
-use derived_stats::Registry;
+use daemon_sinks::Sink;
+use daemon_sources::Source;
+use derived_stats::entry::Entry;
+use derived_stats::{RegisterError, Registry};
 
 use crate::cli::{Cli, Command};
 use crate::commands::config_args::ConfigArgs;
 use crate::config::{self, Loaded};
-use crate::{app, commands, logging, settings};
+use crate::extensions::Extensions;
+use crate::{commands, logging, settings};
 
 /// `EX_USAGE` of sysexits.h, by which service managers know not to try again.
 const BAD_CONFIGURATION: u8 = 64;
@@ -25,20 +30,48 @@ impl Daemon {
     }
 }
 
-/// What a program adds to the daemon, and the methods that run it.
-#[derive(Clone, Debug, Default)]
+/// The parts that a program adds to the daemon, and the methods that run it.
+#[derive(Debug, Default)]
 #[must_use = "nothing happens before `run` or `run_from`"]
 pub struct DaemonBuilder {
     registry: Registry,
+    refused: Option<RegisterError>,
+    own: Extensions,
 }
 
 impl DaemonBuilder {
-    /// Adds the algorithms of `registry` to the built-in ones, in place of those of an earlier call.
+    /// Adds an algorithm to the built-in ones.
     ///
-    /// An annotation can name them wherever it is compiled: in `eval`, `explain`, `aggregate` and `validate`, and in
-    /// the files of `aggregation.schema_files` that `run`, `replay` and `demo` read.
+    /// An annotation can name it wherever it is compiled: in `eval`, `explain`, `aggregate` and `validate`, and in the
+    /// files of `aggregation.schema_files` that `run`, `replay` and `demo` read. An entry that cannot be registered
+    /// (its name is taken, say) makes [`run`](Self::run) fail with the reason.
+    pub fn register(mut self, entry: &'static Entry) -> Self {
+        if let Err(error) = self.registry.register(entry) {
+            self.refused.get_or_insert(error);
+        }
+        self
+    }
+
+    /// Adds the algorithms of `registry` to the built-in ones, in place of those of earlier calls.
     pub fn registry(mut self, registry: Registry) -> Self {
         self.registry = registry;
+        self
+    }
+
+    /// Adds a source of samples to `run` and `demo`.
+    ///
+    /// Its streams must be in `aggregation.uve_proxy_list`, as those of any source.
+    pub fn source(mut self, source: impl Source + 'static) -> Self {
+        self.own.sources.push(Box::new(source));
+        self
+    }
+
+    /// Adds a sink to `run`, `replay` and `demo`. Its name must differ from those of all other sinks.
+    ///
+    /// A sink that stores its position is remembered: the log keeps results for it, up to
+    /// `log.retention.results_hard_limit_bytes`, also when a later start does not add it any more.
+    pub fn sink(mut self, sink: impl Sink + 'static) -> Self {
+        self.own.sinks.push(Box::new(sink));
         self
     }
 
@@ -73,47 +106,55 @@ impl DaemonBuilder {
         }
     }
 
-    fn execute(&self, command: Command) -> anyhow::Result<ExitCode> {
-        let registry = &self.registry;
+    fn execute(self, command: Command) -> anyhow::Result<ExitCode> {
+        let Self { registry, refused, own } = self;
+        if let Some(error) = refused {
+            return Err(error).context("register an algorithm");
+        }
         match command {
-            Command::Eval(args) => commands::eval::run(&args, registry),
-            Command::Explain(args) => commands::explain::run(&args, registry),
+            Command::Eval(args) => commands::eval::run(&args, &registry),
+            Command::Explain(args) => commands::explain::run(&args, &registry),
             Command::Simulate(args) => commands::simulate::run(&args),
             Command::TelegrafConfig(args) => commands::telegraf_config::run(&args),
             Command::Top(args) => commands::top::run(&args),
-            Command::Validate(args) => commands::validate::run(&args, registry, BAD_CONFIGURATION),
-            Command::Run(args) => self.configured(&args, |loaded| app::run(settings::app(&loaded)?)),
-            Command::Replay(args) => self.configured(&args.config, |loaded| {
-                commands::replay::run(&settings::engine(&loaded)?, &args.files, args.close_windows)
+            Command::Validate(args) => commands::validate::run(&args, &registry, BAD_CONFIGURATION),
+            Command::Aggregate(args) => commands::aggregate::run(&args, &registry),
+            Command::Run(args) => configured(&args.config, &registry, |loaded| commands::run::run(&args, &loaded, own)),
+            Command::Replay(args) => configured(&args.config, &registry, |loaded| {
+                commands::replay::run(&args, &settings::engine(&loaded)?, own)
             }),
-            Command::Aggregate(args) => commands::aggregate::run(&args, registry),
-            Command::Demo(args) => self.configured(&args.config, |loaded| commands::demo::run(loaded, args.duration)),
-            Command::Topics(args) => self.configured(&args.config, |loaded| commands::topics::run(&args, &loaded)),
-            Command::Results(args) => self
-                .configured(&args.config, |loaded| commands::results::run(&settings::log(&loaded.config)?, args.from)),
+            Command::Demo(args) => {
+                configured(&args.config, &registry, |loaded| commands::demo::run(loaded, args.duration, own))
+            }
+            Command::Topics(args) => {
+                configured(&args.config, &registry, |loaded| commands::topics::run(&args, &loaded))
+            }
+            Command::Results(args) => configured(&args.config, &registry, |loaded| {
+                commands::results::run(&settings::log(&loaded.config)?, args.from)
+            }),
         }
     }
+}
 
-    /// Loads the configuration, starts logging, and does `work`.
-    fn configured(
-        &self,
-        args: &ConfigArgs,
-        work: impl FnOnce(Loaded) -> anyhow::Result<()>,
-    ) -> anyhow::Result<ExitCode> {
-        let loaded = match config::load(&args.sources(), &self.registry) {
-            Ok(loaded) => loaded,
-            Err(problems) => {
-                eprintln!("{problems}");
-                return Ok(ExitCode::from(BAD_CONFIGURATION));
-            }
-        };
-        if let Err(error) = logging::start(loaded.config.logging.format) {
-            eprintln!("{error:#}");
+/// Loads the configuration, starts logging, and does `work`.
+fn configured(
+    args: &ConfigArgs,
+    registry: &Registry,
+    work: impl FnOnce(Loaded) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let loaded = match config::load(&args.sources(), registry) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            eprintln!("{problems}");
             return Ok(ExitCode::from(BAD_CONFIGURATION));
         }
-        for notice in &loaded.notices {
-            tracing::warn!("{notice}");
-        }
-        work(loaded).map(|()| ExitCode::SUCCESS)
+    };
+    if let Err(error) = logging::start(loaded.config.logging.format) {
+        eprintln!("{error:#}");
+        return Ok(ExitCode::from(BAD_CONFIGURATION));
     }
+    for notice in &loaded.notices {
+        tracing::warn!("{notice}");
+    }
+    work(loaded).map(|()| ExitCode::SUCCESS)
 }

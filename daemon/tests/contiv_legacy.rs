@@ -32,9 +32,7 @@ struct Page(String);
 
 impl Page {
     fn of(daemon: &Daemon) -> Self {
-        let said = daemon.wait_until_said("Listening for Contiv's page.");
-        let line = said.lines().find(|line| line.contains("Contiv's page")).unwrap();
-        Self(line.split_once("address=").unwrap().1.split_whitespace().next().unwrap().to_owned())
+        Self(daemon.contiv_address().to_owned())
     }
 
     fn get(&self, path: &str) -> (u16, Value) {

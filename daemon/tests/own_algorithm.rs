@@ -10,7 +10,7 @@ use std::process::Command;
 
 use binary::Run;
 use serde_json::{Value, json};
-use support::{Daemon, command_of, line, results};
+use support::{Daemon, command_of, example, line, results};
 use tempfile::TempDir;
 
 const PERIOD: u64 = 10_000_000;
@@ -31,22 +31,8 @@ struct Overload {
 } (period=\"10\", timeout=\"0\")
 ";
 
-/// The program. Cargo builds it with all tests of the package, but not with one test that is named: then it may be
-/// missing or of older sources.
 fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).expect("a test is in <profile>/deps");
-    let program = profile.join("examples/own_algorithm");
-    let remedy = "run `cargo build -p daemon --example own_algorithm` with the features of the tests";
-    assert!(program.exists(), "{} is missing: {remedy}", program.display());
-    let modified = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).unwrap();
-    // Cargo's list of the sources that the program was built from; blanks in paths are escaped.
-    let list = std::fs::read_to_string(program.with_extension("d")).unwrap().replace("\\ ", "\0");
-    let sources: Vec<_> = list.split_whitespace().skip(1).map(|path| PathBuf::from(path.replace('\0', " "))).collect();
-    assert!(sources.iter().any(|path| path.ends_with("daemon/src/lib.rs")), "{list}");
-    let newer = sources.iter().find(|path| modified(path) > modified(&program));
-    assert_eq!(newer, None, "{} is older than this source: {remedy}", program.display());
-    program
+    example("own_algorithm")
 }
 
 /// Runs the program to its end.

@@ -45,6 +45,28 @@ pub trait Sink: Send {
     }
 }
 
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
+        (**self).start(log)
+    }
+
+    fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
+        (**self).deliver(log, batch)
+    }
+
+    fn idle(&mut self, log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
+        (**self).idle(log, stopping)
+    }
+
+    fn delivered(&self, next: u64) -> u64 {
+        (**self).delivered(next)
+    }
+}
+
 /// Runs a sink. Told to stop, it first delivers what is there. `progress` is called with the next offset to deliver
 /// after each batch, and whether that is the end.
 pub fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &AtomicBool, progress: impl Fn(&str, u64, bool)) {

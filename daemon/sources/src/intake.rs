@@ -63,6 +63,8 @@ pub enum LineError {
     Line(#[from] line::LineError),
     #[error(transparent)]
     Log(#[from] LogError),
+    #[error("the value {value} is not a finite number; leave the sample out, or send the last value")]
+    NotFinite { value: f64 },
     #[error("no stream `{name}` is configured; add it to uve_proxy_list, or correct the name")]
     UnknownStream { name: String },
 }

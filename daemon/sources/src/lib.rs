@@ -1,4 +1,4 @@
-//! Where samples come from.
+//! Where samples come from: the trait [`Source`] and the daemon's own sources.
 //!
 //! | module | source |
 //! |---|---|
@@ -9,3 +9,6 @@
 pub mod contiv;
 pub mod intake;
 pub mod opserver;
+mod source;
+
+pub use self::source::{AppendOutcome, Sample, Source, SourceContext, run};

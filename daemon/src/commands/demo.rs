@@ -30,6 +30,7 @@ use crate::app::{self, AppSettings, StopSignals};
 use crate::commands::config_args::ConfigArgs;
 use crate::config::{Loaded, Streams};
 use crate::engine::Engine;
+use crate::extensions::Extensions;
 use crate::http::Server;
 use crate::settings;
 
@@ -54,7 +55,7 @@ pub(crate) struct DemoArgs {
 /// # Errors
 ///
 /// When it cannot start.
-pub(crate) fn run(mut loaded: Loaded, duration: Option<Duration>) -> anyhow::Result<()> {
+pub(crate) fn run(mut loaded: Loaded, duration: Option<Duration>, own: Extensions) -> anyhow::Result<()> {
     let directory = tempfile::tempdir().context("make a temporary directory")?;
     let seconds = loaded.config.aggregation.period.unwrap_or(PERIOD_SECONDS);
     let schema = Schema::builtin().with_period(seconds).context("shorten the built-in types")?;
@@ -68,14 +69,20 @@ pub(crate) fn run(mut loaded: Loaded, duration: Option<Duration>) -> anyhow::Res
     let settings = settings::app(&loaded)?;
     let period = Duration::from_secs(seconds.into());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.context("start the async runtime")?.block_on(show(settings, period, duration))
+    runtime.context("start the async runtime")?.block_on(show(settings, period, duration, own))
 }
 
-async fn show(settings: AppSettings, period: Duration, duration: Option<Duration>) -> anyhow::Result<()> {
+async fn show(
+    settings: AppSettings,
+    period: Duration,
+    duration: Option<Duration>,
+    own: Extensions,
+) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let server = Server::bind(settings.http).await?;
     let address = server.address();
     let mut engine = Engine::start(&settings.engine, Arc::clone(&clock))?;
+    own.start(&mut engine)?;
     let board = Arc::new(Board::default());
     engine.add_sink(BoardSink::new(Arc::clone(&board)), |_| ())?;
     let (stop, stopping) = watch::channel(false);

@@ -21,6 +21,7 @@ use indicatif::ProgressBar;
 use crate::commands::config_args::ConfigArgs;
 use crate::commands::recorded;
 use crate::engine::{self, Engine, EngineSettings, LogSettings};
+use crate::extensions::Extensions;
 
 /// Bytes of lines appended at a time: large enough to make a sync cheap.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -58,12 +59,13 @@ pub(crate) struct ReplayArgs {
     pub(crate) config: ConfigArgs,
 }
 
-/// Replays `files` in order; with `close_windows`, then also closes the windows that are still open.
+/// Replays the files in order. `own` are the parts of an embedding program, of which only the sinks run.
 ///
 /// # Errors
 ///
 /// When a file cannot be read or the log fails. Bad lines are no error: they are named and counted.
-pub(crate) fn run(settings: &EngineSettings, files: &[PathBuf], close_windows: bool) -> anyhow::Result<()> {
+pub(crate) fn run(args: &ReplayArgs, settings: &EngineSettings, mut own: Extensions) -> anyhow::Result<()> {
+    let (files, close_windows) = (&args.files, args.close_windows);
     let progress = recorded::progress_bar(files)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let tally = match &settings.log {
@@ -76,7 +78,8 @@ pub(crate) fn run(settings: &EngineSettings, files: &[PathBuf], close_windows: b
             feed(&*log, &intake, &*clock, &progress, files)?
         }
         LogSettings::Embedded(_) => {
-            let engine = Engine::start(settings, Arc::clone(&clock))?;
+            let mut engine = Engine::start(settings, Arc::clone(&clock))?;
+            own.start_sinks(&mut engine)?;
             let tally = feed(&*engine.log, &engine.intake, &*clock, &progress, files)?;
             progress.set_message("applying");
             wait_for_workers(&engine, close_windows)?;

@@ -15,7 +15,7 @@ pub(crate) mod strict_influxdb;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -24,10 +24,15 @@ use std::time::Duration;
 /// How long a test waits for something that takes milliseconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a test looks whether something has happened.
+const POLL: Duration = Duration::from_millis(20);
+
 /// A daemon that runs. Killed when dropped.
 pub(crate) struct Daemon {
     child: Child,
-    address: String,
+    /// Empty if it ended before it listened.
+    http: String,
+    contiv: Option<String>,
     stderr: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
 }
@@ -66,7 +71,7 @@ impl Daemon {
     /// Starts `command`; how it ended and what it said, if it ends before it listens.
     pub(crate) fn try_spawn(command: Command) -> Result<Self, (ExitStatus, String)> {
         let mut daemon = Self::launch(command);
-        if daemon.address.is_empty() {
+        if daemon.http.is_empty() {
             return Err((daemon.wait(), daemon.stderr()));
         }
         Ok(daemon)
@@ -77,7 +82,7 @@ impl Daemon {
     pub(crate) fn doomed(mut command: Command, point: &str) -> Self {
         command.env("DERIVED_STATSD_KILL_AT", point);
         let mut daemon = Self::launch(command);
-        if daemon.address.is_empty() {
+        if daemon.http.is_empty() {
             let status = daemon.wait();
             assert!(status.signal().is_some(), "no death at {point}, but {status}:\n{}", daemon.stderr());
         }
@@ -86,34 +91,49 @@ impl Daemon {
 
     /// Starts `command`, and waits until it listens or ends. Without an address, it has ended.
     fn launch(mut command: Command) -> Self {
+        let ready = tempfile::tempdir().unwrap();
+        let ready_file = ready.path().join("ready.json");
+        command.arg("--ready-file").arg(&ready_file);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        let mut address = String::new();
-        while address.is_empty() {
-            let mut line = String::new();
-            if lines.read_line(&mut line).unwrap() == 0 {
-                break;
-            }
-            if let Some((_, rest)) = line.split_once("address=") {
-                address = rest.split_whitespace().next().unwrap().to_owned();
-            }
-            said.push_str(&line);
-        }
-        let stderr = Arc::new(Mutex::new(said));
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let stderr = Arc::new(Mutex::new(String::new()));
         let kept = Arc::clone(&stderr);
         let reader = thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
+            for line in lines.map_while(Result::ok) {
                 let mut kept = kept.lock().unwrap();
                 kept.push_str(&line);
                 kept.push('\n');
             }
         });
-        Self { child, address, stderr, reader: Some(reader) }
+        let mut daemon = Self { child, http: String::new(), contiv: None, stderr, reader: Some(reader) };
+        daemon.read_addresses(&ready_file);
+        daemon
+    }
+
+    /// Waits for the file that the daemon writes once it listens.
+    fn read_addresses(&mut self, ready_file: &Path) {
+        for _ in 0..PATIENCE.as_millis() / POLL.as_millis() {
+            if let Ok(text) = std::fs::read_to_string(ready_file) {
+                let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
+                self.http = addresses["http"].as_str().unwrap().to_owned();
+                self.contiv = addresses["contiv"].as_str().map(str::to_owned);
+                return;
+            }
+            if !self.is_running() {
+                return;
+            }
+            thread::sleep(POLL);
+        }
+        panic!("the daemon neither listens nor ends:\n{}", self.stderr());
+    }
+
+    /// The address of Contiv's page.
+    pub(crate) fn contiv_address(&self) -> &str {
+        self.contiv.as_deref().expect("contiv.listen is set")
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{path}", self.http)
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -131,12 +151,11 @@ impl Daemon {
 
     /// Asks until `check` gives something.
     pub(crate) fn wait_for<T>(&self, path: &str, check: impl Fn(&Answer) -> Option<T>) -> T {
-        let step = Duration::from_millis(20);
-        for _ in 0..PATIENCE.as_millis() / step.as_millis() {
+        for _ in 0..PATIENCE.as_millis() / POLL.as_millis() {
             if let Some(found) = check(&self.get(path)) {
                 return found;
             }
-            thread::sleep(step);
+            thread::sleep(POLL);
         }
         panic!("waited in vain for {path}: {:?}\n{}", self.get(path), self.stderr());
     }
@@ -184,13 +203,12 @@ impl Daemon {
 
     /// Waits until its messages hold a text; all of them.
     pub(crate) fn wait_until_said(&self, text: &str) -> String {
-        let step = Duration::from_millis(20);
-        for _ in 0..PATIENCE.as_millis() / step.as_millis() {
+        for _ in 0..PATIENCE.as_millis() / POLL.as_millis() {
             let said = self.stderr();
             if said.contains(text) {
                 return said;
             }
-            thread::sleep(step);
+            thread::sleep(POLL);
         }
         panic!("waited in vain for {text:?} in\n{}", self.stderr());
     }
@@ -208,14 +226,31 @@ impl Drop for Daemon {
     }
 }
 
+/// The program of an example. Cargo builds it with all tests of the package, but not with one test that is named: then
+/// it may be missing or of older sources.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).expect("a test is in <profile>/deps");
+    let program = profile.join("examples").join(name);
+    let remedy = format!("run `cargo build -p daemon --example {name}` with the features of the tests");
+    assert!(program.exists(), "{} is missing: {remedy}", program.display());
+    let modified = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).unwrap();
+    // Cargo's list of the sources that the program was built from; blanks in paths are escaped.
+    let list = std::fs::read_to_string(program.with_extension("d")).unwrap().replace("\\ ", "\0");
+    let sources: Vec<_> = list.split_whitespace().skip(1).map(|path| PathBuf::from(path.replace('\0', " "))).collect();
+    assert!(sources.iter().any(|path| path.ends_with("daemon/src/lib.rs")), "{list}");
+    let newer = sources.iter().find(|path| modified(path) > modified(&program));
+    assert_eq!(newer, None, "{} is older than this source: {remedy}", program.display());
+    program
+}
+
 /// Waits until `check` gives something.
 pub(crate) fn wait_until<T>(what: &str, check: impl Fn() -> Option<T>) -> T {
-    let step = Duration::from_millis(20);
-    for _ in 0..PATIENCE.as_millis() / step.as_millis() {
+    for _ in 0..PATIENCE.as_millis() / POLL.as_millis() {
         if let Some(found) = check() {
             return found;
         }
-        thread::sleep(step);
+        thread::sleep(POLL);
     }
     panic!("waited in vain: {what}");
 }

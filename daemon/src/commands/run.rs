@@ -1,0 +1,32 @@
+//! `derived-statsd run`: the daemon, until a signal.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::app;
+use crate::commands::config_args::ConfigArgs;
+use crate::config::Loaded;
+use crate::extensions::Extensions;
+use crate::settings;
+
+/// Arguments of `run`.
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// A file to write once the daemon listens: one JSON object with its process number and addresses, such as
+    /// {"pid":7,"http":"127.0.0.1:8081"}. It appears as a whole, and goes at an orderly stop.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// Runs the daemon with the program's own parts.
+///
+/// # Errors
+///
+/// When it cannot start, or a part failed.
+pub(crate) fn run(args: &RunArgs, loaded: &Loaded, own: Extensions) -> anyhow::Result<()> {
+    let settings = settings::app(loaded)?;
+    app::run(settings, own, args.ready_file.clone())
+}

@@ -1,0 +1,44 @@
+//! The parts that an embedding program adds to the daemon.
+
+use std::fmt;
+
+use daemon_sinks::Sink;
+use daemon_sources::Source;
+
+use crate::engine::Engine;
+
+/// Sources and sinks of an embedding program.
+#[derive(Default)]
+pub(crate) struct Extensions {
+    pub sources: Vec<Box<dyn Source>>,
+    pub sinks: Vec<Box<dyn Sink>>,
+}
+
+impl Extensions {
+    /// Runs the sinks alone: for commands that bring samples of their own.
+    ///
+    /// # Errors
+    ///
+    /// When two sinks have one name, or a thread cannot be started.
+    pub(crate) fn start_sinks(&mut self, engine: &mut Engine) -> anyhow::Result<()> {
+        self.sinks.drain(..).try_for_each(|sink| engine.add_sink(sink, |_| ()))
+    }
+
+    /// Runs everything.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_sinks`](Self::start_sinks).
+    pub(crate) fn start(mut self, engine: &mut Engine) -> anyhow::Result<()> {
+        self.start_sinks(engine)?;
+        self.sources.into_iter().try_for_each(|source| engine.add_own_source(source))
+    }
+}
+
+impl fmt::Debug for Extensions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sources: Vec<_> = self.sources.iter().map(|source| source.name()).collect();
+        let sinks: Vec<_> = self.sinks.iter().map(|sink| sink.name()).collect();
+        f.debug_struct("Extensions").field("sources", &sources).field("sinks", &sinks).finish()
+    }
+}

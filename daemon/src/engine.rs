@@ -143,9 +143,10 @@ impl Engine {
     /// Runs a source of an embedding program, with the workers.
     pub(crate) fn add_own_source(&mut self, mut source: Box<dyn Source>) -> anyhow::Result<()> {
         let (log, intake, clock) = (Arc::clone(&self.log), self.intake.clone(), Arc::clone(&self.clock));
-        let name = source.name().to_owned();
-        self.add_source(&name, move |stop| {
-            daemon_sources::run(&mut *source, &SourceContext::new(&*log, &intake, &*clock, stop));
+        let (name, telemetry) = (source.name().to_owned(), self.telemetry.sources.clone());
+        self.add_source(&name.clone(), move |stop| {
+            let context = SourceContext::new(&name, &telemetry, &*log, &intake, &*clock, stop);
+            daemon_sources::run(&mut *source, &context);
         })
     }
 

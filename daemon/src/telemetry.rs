@@ -11,6 +11,7 @@ use daemon_kafka::GroupTelemetry;
 use daemon_log::{Log, PartitionLog, SinkOffsets};
 use daemon_partition::{StatusSource, WorkerTelemetry};
 use daemon_sinks::influxdb::InfluxTelemetry;
+use daemon_sources::SourceTelemetry;
 use daemon_sources::contiv::ScraperTelemetry;
 use daemon_sources::opserver::PollerTelemetry;
 use prometheus_client::collector::Collector;
@@ -27,6 +28,7 @@ pub(crate) struct Telemetry {
     pub workers: Arc<WorkerTelemetry>,
     pub group: Arc<GroupTelemetry>,
     pub sinks: Arc<SinkOffsets>,
+    pub sources: SourceTelemetry,
     pub opserver: PollerTelemetry,
     pub contiv: ScraperTelemetry,
     pub influxdb: InfluxTelemetry,
@@ -72,6 +74,7 @@ impl Telemetry {
         let mut registry = Registry::with_prefix("derived_statsd");
         self.workers.register(&mut registry);
         self.group.register(&mut registry);
+        self.sources.register(&mut registry);
         self.opserver.register(&mut registry);
         self.contiv.register(&mut registry);
         self.influxdb.register(&mut registry);

@@ -48,10 +48,14 @@ fn samples_of_its_source_become_results_in_its_sink_over_a_restart() {
 }
 
 #[test]
-fn its_sink_shows_in_the_metrics() {
+fn its_source_and_its_sink_show_in_the_metrics() {
     let directory = TempDir::new().unwrap();
     let daemon = start(&directory.path().join("log"), &directory.path().join("out.txt"));
-    let lag = "derived_statsd_sink_lag_results{sink=\"text-file\"}";
-    wait_until("the lag of the sink", || daemon.get("/metrics").1.contains(lag).then_some(()));
+    for metric in [
+        "derived_statsd_sink_lag_results{sink=\"text-file\"}",
+        "derived_statsd_source_samples_total{source=\"load\"} 3",
+    ] {
+        wait_until(metric, || daemon.get("/metrics").1.contains(metric).then_some(()));
+    }
     daemon.stop();
 }

@@ -11,4 +11,4 @@ pub mod intake;
 pub mod opserver;
 mod source;
 
-pub use self::source::{AppendOutcome, Sample, Source, SourceContext, run};
+pub use self::source::{AppendOutcome, Sample, Source, SourceContext, SourceTelemetry, run};

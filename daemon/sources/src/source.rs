@@ -1,5 +1,7 @@
 //! The trait of a source, and how the daemon runs one.
 
+mod telemetry;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use proxy_uve::wire::WireSample;
 use tracing::{error, info};
 
 use crate::intake::{Intake, LineError};
+
+pub use self::telemetry::SourceTelemetry;
 
 /// How long a source that failed waits before it runs again.
 const RESTART: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
@@ -94,6 +98,8 @@ pub struct AppendOutcome {
 
 /// What a source works with.
 pub struct SourceContext<'e> {
+    source: &'e str,
+    telemetry: &'e SourceTelemetry,
     log: &'e dyn Log,
     intake: &'e Intake,
     clock: &'e dyn Clock,
@@ -101,9 +107,16 @@ pub struct SourceContext<'e> {
 }
 
 impl<'e> SourceContext<'e> {
-    /// The context of a source that appends to `log` until `stop` is set.
-    pub fn new(log: &'e dyn Log, intake: &'e Intake, clock: &'e dyn Clock, stop: &'e AtomicBool) -> Self {
-        Self { log, intake, clock, stop }
+    /// The context of the source of that name, which appends to `log` until `stop` is set.
+    pub fn new(
+        source: &'e str,
+        telemetry: &'e SourceTelemetry,
+        log: &'e dyn Log,
+        intake: &'e Intake,
+        clock: &'e dyn Clock,
+        stop: &'e AtomicBool,
+    ) -> Self {
+        Self { source, telemetry, log, intake, clock, stop }
     }
 
     /// The wall clock in microseconds since the epoch.
@@ -140,6 +153,7 @@ impl<'e> SourceContext<'e> {
         if outcome.accepted > 0 {
             self.write(batch)?;
         }
+        self.telemetry.appended(self.source, outcome.accepted, outcome.rejected.len());
         Ok(outcome)
     }
 
@@ -192,6 +206,7 @@ pub fn run(source: &mut dyn Source, context: &SourceContext<'_>) {
                     "The source failed; it is run again after a pause."
                 );
                 failures += 1;
+                context.telemetry.failed(context.source);
                 if !context.rest(pause) {
                     return;
                 }

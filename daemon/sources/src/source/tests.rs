@@ -15,6 +15,7 @@ struct Rig {
     log: Arc<EmbeddedLog>,
     intake: Intake,
     clock: SystemClock,
+    telemetry: SourceTelemetry,
     stop: AtomicBool,
     _folder: TempDir,
 }
@@ -26,11 +27,18 @@ impl Rig {
         let stream = StreamName::new("Host", "load").unwrap();
         let id = log.stream_id("Host-load").unwrap();
         let intake = Intake::new([(&stream, id)], 1, PayloadForm::Stored);
-        Self { log, intake, clock: SystemClock::new(), stop: AtomicBool::new(false), _folder: folder }
+        Self {
+            log,
+            intake,
+            clock: SystemClock::new(),
+            telemetry: SourceTelemetry::default(),
+            stop: AtomicBool::new(false),
+            _folder: folder,
+        }
     }
 
     fn context(&self) -> SourceContext<'_> {
-        SourceContext::new(&*self.log, &self.intake, &self.clock, &self.stop)
+        SourceContext::new("moody", &self.telemetry, &*self.log, &self.intake, &self.clock, &self.stop)
     }
 
     fn records(&self) -> u64 {
@@ -60,6 +68,7 @@ fn what_is_wrong_is_named_by_its_index_and_the_rest_is_durable() {
         assert!(rejected.starts_with(part), "{rejected}");
     }
     assert_eq!((outcome.accepted, rig.records()), (2, 2));
+    assert_eq!(rig.telemetry.counts("moody"), [2, 3, 0]);
     assert_eq!(rig.context().append(&[]).unwrap().accepted, 0);
 }
 
@@ -99,6 +108,7 @@ fn a_source_that_failed_runs_again_and_a_stop_ends_its_pause() {
     let mut source = Moody(0);
     run(&mut source, &rig.context());
     assert_eq!((source.0, rig.records()), (3, 1));
+    assert_eq!(rig.telemetry.counts("moody"), [1, 0, 2]);
     rig.stop.store(true, Ordering::Release);
     let mut stopped = Moody(0);
     run(&mut stopped, &rig.context());

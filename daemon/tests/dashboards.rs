@@ -96,17 +96,32 @@ fn reference() -> BTreeMap<String, bool> {
     cells.flat_map(names).collect()
 }
 
-#[test]
-fn every_metric_of_a_dashboard_is_in_the_reference_and_shown_by_the_daemon() {
+/// What the daemon answers to a scrape, and the names of its metrics.
+fn shown() -> (String, BTreeSet<String>) {
     let data = TempDir::new().unwrap();
-    // Nobody has to be there for their counters to be.
+    // The counters exist although neither server does.
     let daemon = Daemon::start(data.path(), &["contiv.nodes=127.0.0.1:1", "sinks.influxdb.url=http://127.0.0.1:1"]);
     let metrics = daemon.get("/metrics").1;
-    let (mut shown, reference) = (BTreeSet::new(), reference());
-    for described in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
-        let (name, kind) = described.split_once(' ').unwrap();
-        shown.insert(if kind == "counter" { format!("{name}_total") } else { name.to_owned() });
-    }
+    let described = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let name = |(name, kind)| if kind == "counter" { format!("{name}_total") } else { str::to_owned(name) };
+    let names = described.map(name).collect();
+    (metrics, names)
+}
+
+#[test]
+fn the_reference_has_every_metric_of_the_daemon_and_no_other_without_labels() {
+    let ((_, shown), reference) = (shown(), reference());
+    let missing: Vec<_> = shown.iter().filter(|name| !reference.contains_key(*name)).collect();
+    assert!(missing.is_empty(), "not in docs/src/reference/metrics.md: {missing:?}");
+    // A metric with labels is shown once there is something to count.
+    let gone: Vec<_> = reference.iter().filter(|(name, has_labels)| !**has_labels && !shown.contains(*name)).collect();
+    assert!(gone.is_empty(), "only in docs/src/reference/metrics.md: {gone:?}");
+}
+
+#[test]
+fn every_metric_of_a_dashboard_is_in_the_reference_and_shown_by_the_daemon() {
+    let (metrics, shown) = shown();
+    let reference = reference();
     let mut asked = 0;
     for query in dashboards::all().iter().flat_map(Dashboard::promql) {
         let is_of_name = |character: char| character.is_ascii_alphanumeric() || character == '_';

@@ -1,31 +1,54 @@
 //! The daemon's own messages, on standard error: results on standard output stay clean.
+//!
+//! A message never fails or holds up its caller: a thread of its own writes, and a message that cannot be written (the
+//! disk behind standard error is full, its reader is gone or stuck) is dropped and counted.
+
+mod output;
 
 use anyhow::Context as _;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
 
-/// What is printed when `RUST_LOG` says nothing.
+use self::output::Output;
+pub(crate) use self::output::dropped;
+
+/// What is printed without `RUST_LOG`.
 const DEFAULT_FILTER: &str = "info";
+
+/// Messages that wait to be written at most; further ones are dropped.
+const QUEUED_MESSAGES: usize = 8192;
+
+/// Writes what is left when it is dropped, for about a second at most.
+#[must_use = "messages are written as long as it lives"]
+pub(crate) struct Logging {
+    _guard: Option<WorkerGuard>,
+}
 
 /// Starts printing messages, as `RUST_LOG` filters them. A subscriber that the embedding program has installed stays.
 ///
 /// # Errors
 ///
 /// When `RUST_LOG` is not a filter.
-pub(crate) fn start(format: LogFormat) -> anyhow::Result<()> {
+pub(crate) fn start(format: LogFormat) -> anyhow::Result<Logging> {
     if tracing::dispatcher::has_been_set() {
-        return Ok(());
+        return Ok(Logging { _guard: None });
     }
     let filter = match std::env::var("RUST_LOG") {
         Ok(text) if !text.trim().is_empty() => EnvFilter::try_new(&text)
             .with_context(|| format!("environment variable RUST_LOG: `{text}` is not a filter such as `info`"))?,
         _ => EnvFilter::new(DEFAULT_FILTER),
     };
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUED_MESSAGES);
+    let (writer, guard) = builder.thread_name("messages").finish(Output::new(std::io::stderr()));
+    output::count_unqueued(writer.error_counter());
+    // Its own errors would be printed on standard error, by a call that panics when that fails.
+    let subscriber = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter).with_writer(writer);
     let started = match format {
         LogFormat::Json => subscriber.json().try_init(),
         LogFormat::Text => subscriber.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!("start logging: {error}"))
+    started.map_err(|error| anyhow::anyhow!("start logging: {error}"))?;
+    Ok(Logging { _guard: Some(guard) })
 }

@@ -1,6 +1,7 @@
 //! The program: from its arguments to the exit code of a command.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -95,7 +96,7 @@ impl DaemonBuilder {
     pub fn run_from<A: Into<OsString> + Clone>(self, args: impl IntoIterator<Item = A>) -> ExitCode {
         match Cli::try_parse_from(args) {
             Ok(cli) => self.execute(cli.command).unwrap_or_else(|error| {
-                eprintln!("error: {error:#}");
+                print_error(format_args!("error: {error:#}"));
                 ExitCode::FAILURE
             }),
             Err(error) => {
@@ -136,6 +137,11 @@ impl DaemonBuilder {
     }
 }
 
+/// Prints on standard error. Where that cannot be written the exit code is all that there is.
+fn print_error(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Loads the configuration, starts logging, and does `work`.
 fn configured(
     args: &ConfigArgs,
@@ -145,14 +151,17 @@ fn configured(
     let loaded = match config::load(&args.sources(), registry) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            eprintln!("{problems}");
+            print_error(format_args!("{problems}"));
             return Ok(ExitCode::from(BAD_CONFIGURATION));
         }
     };
-    if let Err(error) = logging::start(loaded.config.logging.format) {
-        eprintln!("{error:#}");
-        return Ok(ExitCode::from(BAD_CONFIGURATION));
-    }
+    let _logging = match logging::start(loaded.config.logging.format) {
+        Ok(logging) => logging,
+        Err(error) => {
+            print_error(format_args!("{error:#}"));
+            return Ok(ExitCode::from(BAD_CONFIGURATION));
+        }
+    };
     for notice in &loaded.notices {
         tracing::warn!("{notice}");
     }

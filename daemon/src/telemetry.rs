@@ -22,6 +22,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use proxy_uve::Fate;
 
+use crate::logging;
+
 /// The counters of all parts. Each part has its own struct; this one puts them into one registry.
 #[derive(Debug, Default)]
 pub(crate) struct Telemetry {
@@ -147,6 +149,9 @@ impl Collector for Gathered {
             let seconds = totals.oldest_watermark.unwrap_or(0) as f64 / 1e6;
             ConstGauge::new(seconds).encode(watermark.encode_family(&[("stream", stream.as_str())])?)?;
         }
+        let dropped = ConstCounter::new(logging::dropped());
+        let help = "Messages of this program that could not be written to standard error";
+        dropped.encode(encoder.encode_descriptor("messages_dropped", help, None, dropped.metric_type())?)?;
         self.encode_lag(&mut encoder)?;
         self.encode_log(&mut encoder)?;
         self.encode_sinks(&mut encoder)

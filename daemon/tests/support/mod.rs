@@ -13,7 +13,7 @@ pub(crate) mod influxdb;
 pub(crate) mod strict_influxdb;
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -89,23 +89,26 @@ impl Daemon {
         daemon
     }
 
+    /// Starts `command` with its messages going to `stderr`, and waits until it listens.
+    pub(crate) fn with_stderr(command: Command, stderr: impl Into<Stdio>) -> Self {
+        let daemon = Self::launch_with(command, stderr.into());
+        assert!(!daemon.http.is_empty(), "the daemon does not listen");
+        daemon
+    }
+
     /// Starts `command`, and waits until it listens or ends. Without an address, it has ended.
-    fn launch(mut command: Command) -> Self {
+    fn launch(command: Command) -> Self {
+        Self::launch_with(command, Stdio::piped())
+    }
+
+    fn launch_with(mut command: Command, stderr: Stdio) -> Self {
         let ready = tempfile::tempdir().unwrap();
         let ready_file = ready.path().join("ready.json");
         command.arg("--ready-file").arg(&ready_file);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
         let stderr = Arc::new(Mutex::new(String::new()));
-        let kept = Arc::clone(&stderr);
-        let reader = thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let mut kept = kept.lock().unwrap();
-                kept.push_str(&line);
-                kept.push('\n');
-            }
-        });
-        let mut daemon = Self { child, http: String::new(), contiv: None, stderr, reader: Some(reader) };
+        let reader = child.stderr.take().map(|pipe| keep_lines(pipe, Arc::clone(&stderr)));
+        let mut daemon = Self { child, http: String::new(), contiv: None, stderr, reader };
         daemon.read_addresses(&ready_file);
         daemon
     }
@@ -244,8 +247,19 @@ pub(crate) fn example(name: &str) -> PathBuf {
     program
 }
 
+/// Adds the lines of a pipe to a text until its other end closes.
+fn keep_lines(pipe: impl Read + Send + 'static, text: Arc<Mutex<String>>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut text = text.lock().unwrap();
+            text.push_str(&line);
+            text.push('\n');
+        }
+    })
+}
+
 /// Waits until `check` gives something.
-pub(crate) fn wait_until<T>(what: &str, check: impl Fn() -> Option<T>) -> T {
+pub(crate) fn wait_until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     for _ in 0..PATIENCE.as_millis() / POLL.as_millis() {
         if let Some(found) = check() {
             return found;

@@ -1,12 +1,12 @@
-//! How the owner of the workers stops them.
+//! The flags by which the owner of the workers stops them.
 
 use std::sync::atomic::AtomicBool;
 
 /// The flags that all workers of an engine watch.
 #[derive(Debug, Default)]
 pub struct Control {
-    /// Commit and end.
+    /// Makes every worker commit and end.
     pub stop: AtomicBool,
-    /// Before that, apply the rest of the input and close every window that has samples.
+    /// Makes every worker, before it ends, apply the rest of the input and close every window that has samples.
     pub close_windows: AtomicBool,
 }

@@ -1,18 +1,18 @@
-//! What the last restore of a partition kept, dropped and started anew: for the log and for the partition's status.
+//! The outcome of a partition's last restore: the states kept, dropped and started anew, for the log and the status.
 
 use daemon_log::PartitionId;
 use proxy_uve::RestoreReport;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-/// A [`RestoreReport`] as text.
+/// The outcome of a restore: a [`RestoreReport`] as text.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RestoredStates {
-    /// How many states go on.
+    /// The number of states that continue.
     pub kept: usize,
-    /// States that nothing in the configuration continues.
+    /// States that no proxy type of the configuration continues.
     pub dropped: Vec<String>,
-    /// States that start anew: not saved, or not readable.
+    /// States that start anew, because they were not saved or cannot be read.
     pub started: Vec<String>,
 }
 
@@ -27,12 +27,12 @@ impl RestoredStates {
         let (dropped, started) = (dropped.join(", "), started.join(", "));
         warn!(
             %partition, %stream, kept, %dropped, %started,
-            "The configuration changed since the state was saved: what no proxy type continues was dropped, what was \
-             not saved starts anew."
+            "The configuration changed since the state was saved: states that no proxy type continues were dropped, and \
+             states that were not saved start anew."
         );
     }
 
-    /// As the API shows it.
+    /// The JSON of the partitions API.
     pub fn to_json(&self) -> Value {
         let Self { kept, dropped, started } = self;
         json!({ "kept": kept, "dropped": dropped, "started": started })

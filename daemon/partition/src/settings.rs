@@ -1,26 +1,27 @@
-//! The settings of a worker.
+//! The settings of the workers, and the plans of the streams.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_uve::{Plan, TableSettings};
 
-/// What workers need to know of the configuration.
+/// The settings that all workers share.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
     /// Limits of each partition's table.
     pub table: TableSettings,
-    /// A partition whose log was read to its end, and that got nothing for this long, is idle: from then on its windows
-    /// close as the clock goes on.
+    /// The time without records after which a partition at the end of its log is idle: from then on its windows close
+    /// by the clock.
     pub idle_timeout: Duration,
-    /// A partition whose cursor moved commits at least this often.
+    /// The longest time between two commits of a partition whose cursor moves.
     pub commit_interval: Duration,
 }
 
-/// One stream and what is computed of it.
+/// A stream with its plan.
 #[derive(Debug)]
 pub struct StreamPlan {
-    /// Its name, `Struct-attribute`.
+    /// The name, `Struct-attribute`.
     pub name: String,
+    /// The proxy types computed from the stream.
     pub plan: Arc<Plan>,
 }

@@ -1,4 +1,4 @@
-//! The status of the partitions, on either log: what `GET /api/v1/partitions` answers.
+//! The status of the partitions, on either log: the response of `GET /api/v1/partitions`.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,22 @@ use serde_json::{Map, Value, json};
 
 use crate::RestoredStates;
 
-/// The state of a partition's table, as its worker last published it.
+/// The status of a partition's table, as its worker last published it.
 #[derive(Clone, Debug, Default)]
 pub struct TableStatus {
     /// The stream, `Struct-attribute`.
     pub stream: String,
-    /// The next offset to apply, by input partition; one that has shown no record yet is not in it.
+    /// The next offset to apply, by input partition; without those that had no record yet.
     pub cursors: BTreeMap<u16, u64>,
-    /// A window is closing; its results come with the next records, or soon if none come.
+    /// Whether a window is closing; its results follow with the next records, or soon without any.
     pub closing: bool,
     /// Objects with state.
     pub objects: usize,
     /// Event time up to which windows are closed, in microseconds since the epoch.
     pub watermark: u64,
-    /// How many records had which outcome.
+    /// The number of records by outcome.
     pub fates: Fates,
-    /// What the last restore did; `None` for a partition that had no saved state, or none that could be used.
+    /// The outcome of the last restore; `None` for a partition without a usable saved state.
     pub restored: Option<RestoredStates>,
 }
 
@@ -33,22 +33,22 @@ pub struct PartitionStatus {
     pub stream: String,
     /// The number of the partition within the stream.
     pub partition: u16,
-    /// The worker that owns it, among all of a group; `None` if no worker does, or if all are in this process.
+    /// The worker of the group that owns the partition; `None` if no worker does, or if all are in this process.
     pub owner: Option<String>,
     /// The next offset to apply.
     pub cursor: u64,
-    /// Records in the log that are not applied.
+    /// The number of records in the log that are not applied.
     pub lag: u64,
     /// Event time up to which windows are closed, in microseconds since the epoch.
     pub watermark: u64,
     /// Objects with state.
     pub objects: u64,
-    /// What only the owning process knows; `None` in every other process.
+    /// The status of the table; `None` in every process that is not the owner.
     pub table: Option<TableStatus>,
 }
 
 impl PartitionStatus {
-    /// As the API shows it.
+    /// The JSON of the partitions API.
     pub fn to_json(&self) -> Value {
         let mut shown = json!({
             "stream": self.stream,
@@ -73,12 +73,12 @@ impl PartitionStatus {
     }
 }
 
-/// Answers with the status of the partitions.
+/// A source of the status of all partitions.
 pub trait StatusSource: Send + Sync {
-    /// All partitions, in order.
+    /// Returns the status of all partitions, in order.
     ///
     /// # Errors
     ///
-    /// When the brokers do not answer, or not all partitions are restored yet.
+    /// When the brokers do not respond, or not all partitions are restored yet.
     fn partitions(&self) -> anyhow::Result<Vec<PartitionStatus>>;
 }

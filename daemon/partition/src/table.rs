@@ -5,90 +5,68 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::clock::micros;
-use daemon_log::{LogError, RecordBuffer};
+use daemon_log::LogError;
 use daemon_results::block::BlockSink;
 use proxy_uve::{Fate, Record, SnapshotError, Table, TableSettings};
 
-use crate::{RestoredStates, StreamPlan, TableStatus};
+use crate::{Due, RestoredStates, StreamPlan, TableCommit, TableStatus};
 
-/// Results beyond this are committed at once.
+/// The size of uncommitted results above which a commit is due at once.
 const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
 
-/// Two answers "nothing more to read" that lie further apart do not cover the time between them.
+/// The longest time between two confirmations of the end of the log that counts as idle time.
 const MAX_UNCONFIRMED: Duration = Duration::from_secs(5);
 
-/// The outcomes of records that are not samples and never will be.
+/// The outcomes of records that are not samples.
 const MALFORMED: [Fate; 3] = [Fate::MalformedKey, Fate::MalformedPayload, Fate::MalformedValue];
 
-/// The table of one partition, its cursors, and what is not committed yet. All times are monotonic.
+/// The table of one partition with its cursors and uncommitted changes. All times are monotonic.
 ///
-/// Call order: [`begin`](Self::begin) once; then [`apply`](Self::apply) for what was read, or
-/// [`confirm_at_end`](Self::confirm_at_end) when there was nothing, and [`close_more`](Self::close_more) while
+/// Call order: [`begin`](Self::begin) once; then [`apply`](Self::apply) for the records of a read, or
+/// [`confirm_at_end`](Self::confirm_at_end) after a read without records, and [`close_more`](Self::close_more) while
 /// [`is_closing`](Self::is_closing); [`prepare_commit`](Self::prepare_commit) when [`is_due`](Self::is_due). After a
-/// commit that failed the partition is restored: nothing here undoes one.
+/// failed commit the caller restores the partition: a table cannot undo a commit.
 pub struct PartitionTable {
     stream: Arc<StreamPlan>,
     table: Table<BlockSink>,
     restored: Option<RestoredStates>,
     cursors: BTreeMap<u16, u64>,
     committed: Committed,
-    /// When the first result came that is not committed.
+    /// The time of the first uncommitted result.
     pending_since: Option<Duration>,
     last_record: Duration,
     at_end: Option<AtEnd>,
 }
 
-/// What the last commit held.
+/// The progress of the last commit.
 #[derive(Clone, Debug, Default)]
 struct Committed {
     cursors: BTreeMap<u16, u64>,
-    /// Closing by the clock moves it without any input.
+    /// Windows that close by the clock advance it without input.
     watermark: u64,
     at: Duration,
 }
 
-/// A time through which the log had nothing more, confirmed again and again.
+/// A period in which the log had no further records, confirmed repeatedly.
 #[derive(Clone, Copy, Debug)]
 struct AtEnd {
     since: Duration,
     confirmed: Duration,
 }
 
-/// When a commit is due.
-#[derive(Clone, Copy, Debug)]
-pub struct Due {
-    /// Anything is due: the last chance to commit.
-    pub all: bool,
-    /// How long the first result waits for others to share a commit with.
-    pub linger: Duration,
-    /// How long progress without results waits.
-    pub interval: Duration,
-}
-
-/// What changed in a table since the last commit.
-#[derive(Debug)]
-pub struct TableCommit {
-    /// The table's own record.
-    pub meta: Vec<u8>,
-    /// The changed chunks of state; `None` deletes one.
-    pub chunks: Vec<(u32, Option<Vec<u8>>)>,
-    /// The results.
-    pub results: RecordBuffer,
-}
-
 impl PartitionTable {
-    /// A table without any state, which makes blocks of about `block_bytes` of results.
+    /// An empty table, which makes blocks of about `block_bytes` of results.
     pub fn new(stream: Arc<StreamPlan>, settings: TableSettings, block_bytes: usize) -> Self {
         let sink = BlockSink::new(&stream.plan, block_bytes);
         let table = Table::with_sink(Arc::clone(&stream.plan), settings, sink);
         Self::with_table(stream, table, None, BTreeMap::new())
     }
 
-    /// The table of a saved state, with the cursors that were committed with it.
+    /// Restores a table from a saved state, with the cursors that were committed with it.
     ///
     /// # Errors
     ///
-    /// When the state is damaged or of a newer program ([`SnapshotError::is_from_newer_program`]).
+    /// When the state is damaged or of a newer version ([`SnapshotError::is_from_newer_program`]).
     pub fn restore<'a>(
         stream: Arc<StreamPlan>,
         settings: TableSettings,
@@ -122,14 +100,14 @@ impl PartitionTable {
         }
     }
 
-    /// The table with these cursors, where reading begins.
+    /// Sets the cursors at which reading begins.
     #[must_use]
     pub fn with_cursors(mut self, cursors: BTreeMap<u16, u64>) -> Self {
         self.committed.cursors = cursors.clone();
         Self { cursors, ..self }
     }
 
-    /// Starts the clock of a table that was made at some other time.
+    /// Starts the times of the table at `now`, when its input begins to be read.
     pub fn begin(&mut self, now: Duration) {
         self.committed.at = now;
         self.last_record = now;
@@ -140,12 +118,12 @@ impl PartitionTable {
         &self.stream
     }
 
-    /// What the restore did with the saved states; `None` if there were none to use.
+    /// The outcome of the restore; `None` if there was no usable saved state.
     pub fn restored(&self) -> Option<&RestoredStates> {
         self.restored.as_ref()
     }
 
-    /// Objects with state.
+    /// The number of objects with state.
     pub fn objects(&self) -> usize {
         self.table.objects()
     }
@@ -160,17 +138,17 @@ impl PartitionTable {
         &self.cursors
     }
 
-    /// The next offset to apply of one input partition; `None` if it has shown no record yet.
+    /// The next offset to apply of one input partition; `None` if it had no record yet.
     pub fn cursor(&self, source: u16) -> Option<u64> {
         self.cursors.get(&source).copied()
     }
 
-    /// Applies records of one input partition in order; `next` is the offset behind them.
+    /// Applies records of one input partition in order; `next` is the offset after the last one.
     pub fn apply<'r>(&mut self, source: u16, records: impl IntoIterator<Item = Record<'r>>, next: u64, now: Duration) {
         self.table.ingest_payloads(records);
         self.cursors.insert(source, next);
         self.record_came(now);
-        self.note_results(now);
+        self.expect_commit_of_results(now);
     }
 
     /// Notes that a record came which is not applied yet: the partition is not at its end.
@@ -179,7 +157,7 @@ impl PartitionTable {
         self.at_end = None;
     }
 
-    /// Records of an input partition before `first` are gone. Windows that lack them are marked partial.
+    /// Moves a cursor to `first` over deleted records. The windows without them are marked partial.
     pub fn skip_to(&mut self, source: u16, first: u64) {
         self.cursors.insert(source, first);
         if let Some(newest) = self.table.newest_timestamp() {
@@ -187,17 +165,17 @@ impl PartitionTable {
         }
     }
 
-    /// How many records were not samples.
+    /// The number of records that are not samples.
     pub fn malformed(&self) -> u64 {
         MALFORMED.iter().map(|&fate| self.table.fates().count(fate)).sum()
     }
 
-    /// Why a record is not a sample; `None` if it is one.
+    /// The reason why a record is not a sample; `None` if it is one.
     pub fn reason_malformed(&self, key: &[u8], payload: &[u8]) -> Option<String> {
         self.table.fault(key, payload).map(|reason| reason.to_string())
     }
 
-    /// How long the partition has had no record.
+    /// The time since the last record.
     pub fn idle(&self, now: Duration) -> Duration {
         now.saturating_sub(self.last_record)
     }
@@ -210,7 +188,7 @@ impl PartitionTable {
     /// Closes up to `objects` more objects of a window that is closing; returns how many of that number are left.
     pub fn close_more(&mut self, objects: usize, now: Duration) -> usize {
         let left = self.table.close_more(objects);
-        self.note_results(now);
+        self.expect_commit_of_results(now);
         left
     }
 
@@ -219,16 +197,16 @@ impl PartitionTable {
         if let Some(newest) = self.table.newest_timestamp() {
             let longest = self.table.plan().longest_window();
             self.table.advance((newest - newest % longest).saturating_add(longest));
-            self.note_results(now);
+            self.expect_commit_of_results(now);
         }
     }
 
-    /// Lets time pass for a partition whose log was just found to have nothing more. Once that has been so for
-    /// `idle_timeout`, event time goes on from the newest timestamp at the speed of the monotonic clock: neither a step
-    /// of the wall clock nor a replay of old data can close a window too early.
+    /// Confirms that the log was just found to have no further records. Once that has been so for `idle_timeout`, event
+    /// time advances from the newest timestamp with the monotonic clock: neither a step of the wall clock nor a replay
+    /// of old data can close a window too early.
     ///
-    /// Only time that is covered by such answers counts: while the log was away or this process was frozen, producers
-    /// may not have been able to send either.
+    /// Only time that such confirmations cover counts: while the log was unreachable or this process was frozen,
+    /// producers may have been unable to send.
     pub fn confirm_at_end(&mut self, now: Duration, settings: &TableSettings, idle_timeout: Duration) {
         let known = self.at_end.filter(|at_end| now.saturating_sub(at_end.confirmed) <= MAX_UNCONFIRMED);
         let since = known.map_or(now, |at_end| at_end.since);
@@ -236,34 +214,35 @@ impl PartitionTable {
         let quiet = now.saturating_sub(since);
         let Some(newest) = self.table.newest_timestamp().filter(|_| quiet >= idle_timeout) else { return };
         self.table.advance(settings.watermark(newest.saturating_add(micros(quiet))));
-        self.note_results(now);
+        self.expect_commit_of_results(now);
     }
 
-    /// Makes a commit due after the linger: there is something to commit that is not a result.
+    /// Makes a commit due after the linger, for a change that is not a result.
     pub fn expect_commit(&mut self, now: Duration) {
         self.pending_since.get_or_insert(now);
     }
 
-    fn note_results(&mut self, now: Duration) {
+    /// Makes a commit due after the linger if there are results.
+    fn expect_commit_of_results(&mut self, now: Duration) {
         if self.table.sink().rows() > 0 {
             self.expect_commit(now);
         }
     }
 
-    /// The size of the results that are not committed.
+    /// The size of the uncommitted results.
     pub fn pending_bytes(&self) -> usize {
         self.table.sink().bytes()
     }
 
-    /// Whether more results wait than should wait for others.
+    /// Whether the uncommitted results are so large that a commit is due at once.
     pub fn is_full(&self) -> bool {
         self.pending_bytes() > MAX_PENDING_BYTES
     }
 
-    /// Whether there is something to commit: results after the linger, progress after the interval.
+    /// Whether a commit is due: for results after the linger, for progress after the interval.
     ///
-    /// Never while a window is closing, as the state then is that of two moments; what is not committed is read again.
-    /// The records that come end it, or [`close_more`](Self::close_more) does.
+    /// A commit is never due while a window is closing, as the state then mixes two points in time. Further records
+    /// complete the window, or [`close_more`](Self::close_more) does.
     pub fn is_due(&self, now: Duration, due: Due) -> bool {
         if self.table.is_closing() {
             return false;
@@ -278,12 +257,12 @@ impl PartitionTable {
         self.cursors != self.committed.cursors || self.table.watermark() != self.committed.watermark
     }
 
-    /// When the last commit was.
+    /// The time of the last commit.
     pub fn committed_at(&self) -> Duration {
         self.committed.at
     }
 
-    /// What changed since the last commit. The caller commits it with the cursors, or restores the partition.
+    /// Takes the changes since the last commit. The caller commits them with the cursors, or restores the partition.
     ///
     /// # Errors
     ///
@@ -296,7 +275,7 @@ impl PartitionTable {
         Ok(TableCommit { meta: snapshot.meta, chunks: snapshot.chunks, results })
     }
 
-    /// The state to publish.
+    /// The status to publish.
     pub fn status(&self) -> TableStatus {
         TableStatus {
             stream: self.stream.name.clone(),

@@ -1,4 +1,4 @@
-//! The counters of the workers, and the last published state of their partitions.
+//! The counters of the workers, and the last published status of their partitions.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::TableStatus;
 
-/// What the workers of a process count. Counters grow once for a batch or a commit, never for a sample.
+/// The counters of the workers of a process. They are updated once per batch or commit, never per sample.
 #[derive(Debug)]
 pub struct WorkerTelemetry {
     commits: Counter,
@@ -25,7 +25,7 @@ impl Default for WorkerTelemetry {
     fn default() -> Self {
         Self {
             commits: Counter::default(),
-            // 1 ms to 8 s: below is a fast disk, above is a fault.
+            // 1 ms to 8 s: a shorter commit is that of a fast disk, a longer one means trouble.
             commit_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             results: Counter::default(),
             log_failures: Counter::default(),
@@ -47,17 +47,17 @@ impl WorkerTelemetry {
         self.log_failures.inc();
     }
 
-    /// Publishes the state of a partition's table.
+    /// Publishes the status of a partition's table.
     pub fn set_table(&self, id: PartitionId, status: TableStatus) {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(id, status);
     }
 
-    /// Forgets a partition that another process owns now.
+    /// Removes a partition that this process does not own any more.
     pub fn remove_table(&self, id: PartitionId) {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
-    /// The last published state of each partition's table.
+    /// The last published status of each partition's table.
     pub fn tables(&self) -> BTreeMap<PartitionId, TableStatus> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

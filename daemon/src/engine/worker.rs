@@ -18,7 +18,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
 use daemon_log::{LogError, PartitionCommit, PartitionId, PartitionLog};
-use daemon_partition::{CLOSED_PER_TURN, Control, Due, StreamPlan, WorkerSettings, WorkerTelemetry};
+use daemon_partition::{CLOSED_PER_ITERATION, Control, Due, StreamPlan, WorkerSettings, WorkerTelemetry};
 use daemon_results::block::declared_rows;
 use tracing::{error, info, warn};
 
@@ -116,7 +116,7 @@ impl Worker {
     fn close_more(&mut self, index: usize) -> bool {
         let (table, now) = (&mut self.assignments[index].table, self.clock.monotonic());
         let is_closing = table.is_closing();
-        table.close_more(CLOSED_PER_TURN, now);
+        table.close_more(CLOSED_PER_ITERATION, now);
         is_closing
     }
 

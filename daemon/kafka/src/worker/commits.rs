@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use daemon_log::{LogError, PartitionId};
-use daemon_partition::{CLOSED_PER_TURN, Due};
+use daemon_partition::{CLOSED_PER_ITERATION, Due};
 use daemon_results::block::declared_rows;
 use tracing::{debug, warn};
 
@@ -40,7 +40,7 @@ impl<M: Member> Worker<M> {
     /// Closes more of the windows that are closing, one shard after the other, as long as their results fit into one
     /// transaction: it goes first, and its results are out while the others are made.
     pub(super) fn close_windows(&mut self, now: Duration) {
-        let mut left = CLOSED_PER_TURN;
+        let mut left = CLOSED_PER_ITERATION;
         let mut pending = self.pending_bytes();
         for Working { shard, .. } in self.shards.values_mut().filter_map(Slot::working_mut) {
             if !shard.is_closing() {

@@ -1,4 +1,4 @@
-//! Records and time in, commits out.
+//! Tests of the partition's table: records and time in, commits out.
 
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, Position, StreamName};
@@ -42,7 +42,7 @@ fn results(table: &mut PartitionTable, now: Duration) -> usize {
 #[test]
 fn results_wait_for_the_linger_and_progress_for_the_interval() {
     let mut table = fresh();
-    assert!(!table.is_due(10 * SECOND, Due { all: true, ..EVERY_SECOND }), "there is nothing");
+    assert!(!table.is_due(10 * SECOND, Due { all: true, ..EVERY_SECOND }), "there is no change");
     sample(&mut table, 0, 0, SECOND / 2);
     let cases = [(SECOND / 2, EVERY_SECOND, false), (SECOND, EVERY_SECOND, true)];
     for (now, due, expected) in cases {
@@ -60,7 +60,7 @@ fn results_wait_for_the_linger_and_progress_for_the_interval() {
 }
 
 #[test]
-fn windows_close_by_the_clock_only_over_time_that_is_confirmed_as_silent() {
+fn windows_close_by_the_clock_only_in_confirmed_idle_time() {
     let settings = TableSettings::default();
     let idle = 5 * SECOND;
     let mut table = fresh();
@@ -70,15 +70,15 @@ fn windows_close_by_the_clock_only_over_time_that_is_confirmed_as_silent() {
     };
     confirm(&mut table, 0..80);
     assert_eq!(results(&mut table, 80 * SECOND), 0, "60 s of window and 30 s of lateness are not over");
-    // For an hour nothing answered: that is not silence.
+    // For an hour there was no confirmation, so that time is not idle.
     confirm(&mut table, 3600..3605);
-    assert_eq!(results(&mut table, 3605 * SECOND), 0, "an outage counted as silence");
+    assert_eq!(results(&mut table, 3605 * SECOND), 0, "an outage counted as idle time");
     confirm(&mut table, 3605..3700);
     assert_eq!(results(&mut table, 3700 * SECOND), 1);
 }
 
 #[test]
-fn a_record_ends_the_silence() {
+fn a_record_ends_the_idle_time() {
     let settings = TableSettings::default();
     let mut table = fresh();
     sample(&mut table, 0, 0, Duration::ZERO);
@@ -94,9 +94,9 @@ fn a_record_ends_the_silence() {
 }
 
 #[test]
-fn a_restored_table_goes_on_and_tells_states_of_a_newer_program_apart() {
-    let (mut table, mut twice) = (fresh(), fresh());
-    for table in [&mut table, &mut twice] {
+fn a_restored_table_continues_and_detects_a_state_of_a_newer_version() {
+    let (mut table, mut undisturbed) = (fresh(), fresh());
+    for table in [&mut table, &mut undisturbed] {
         sample(table, 0, 0, Duration::ZERO);
     }
     let commit = table.prepare_commit(SECOND).unwrap();
@@ -109,21 +109,21 @@ fn a_restored_table_goes_on_and_tells_states_of_a_newer_program_apart() {
     let mut restored = restore(&commit.meta).unwrap();
     restored.begin(SECOND);
     assert!(restored.restored().is_some_and(|states| states.kept > 0 && states.started.is_empty()));
-    assert!(!restored.is_due(60 * SECOND, EVERY_SECOND), "what was restored is committed");
-    for table in [&mut restored, &mut twice] {
+    assert!(!restored.is_due(60 * SECOND, EVERY_SECOND), "a restored table has no uncommitted change");
+    for table in [&mut restored, &mut undisturbed] {
         sample(table, 1, 120, SECOND);
     }
-    let [one, other] = [restored, twice].map(|mut table| {
+    let [actual, expected] = [restored, undisturbed].map(|mut table| {
         let results = table.prepare_commit(SECOND).unwrap().results;
         results.records().map(|(_, record)| record.to_vec()).collect::<Vec<_>>()
     });
-    assert_eq!((one.len(), &one), (1, &other));
+    assert_eq!((actual.len(), &actual), (1, &expected));
     let newer = [&[200], &commit.meta[1..]].concat();
     assert!(restore(&newer).err().is_some_and(|error| error.is_from_newer_program()));
 }
 
 #[test]
-fn records_that_are_not_samples_are_counted_and_named() {
+fn records_that_are_not_samples_are_counted_with_a_reason() {
     let mut table = fresh();
     let record =
         Record { position: Position::new(0), arrived: START, key: b"ObjectVNTable:vn1", payload: b"not a sample" };

@@ -283,7 +283,7 @@ fn input_waits_for_a_sink_that_lags_and_then_every_result_is_there_once() {
     let other = group.daemon("b");
     other.wait_for("/api/v1/partitions", |(_, body)| owners(body).iter().eq(["a/0", "b/0"]).then_some(()));
     std::fs::create_dir(&directory).unwrap();
-    lagging.wait_until_said("The sink has caught up; the input goes on.");
+    lagging.wait_until_said("The sink has caught up; the input is resumed.");
     other.stop();
     group.publish(end);
     let mut results = group.results();

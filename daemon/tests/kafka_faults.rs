@@ -144,7 +144,7 @@ fn wake_a_zombie(broker: &Broker, cluster_id: &str, safeguards: Option<&str>) ->
     zombie.signal("CONT");
     zombie.wait_until_said(SESSION_IS_OVER);
     if safeguards.is_none() {
-        zombie.wait_until_said("Nothing of a transaction took effect");
+        zombie.wait_until_said("A transaction failed and had no effect");
     }
     // What it wrote after it woke up, if anything, is there when it is gone.
     println!("the zombie said:\n{}", zombie.stop());

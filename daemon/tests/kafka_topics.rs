@@ -111,8 +111,8 @@ fn a_state_topic_that_forgets_and_results_in_two_parts_are_problems() {
     let found = states(&wrong, "wrong.");
     for (index, said) in [
         (0, "ok"),
-        (1, "problem: cleanup.policy is `delete`: states would vanish"),
-        (2, "problem: 2 partitions: results would have no common order"),
+        (1, "problem: cleanup.policy is `delete`: states would be deleted"),
+        (2, "problem: 2 partitions: results would not have one order"),
         (3, "problem: max.message.bytes is 1048588"),
     ] {
         assert!(found[index].1.starts_with(said), "{}: {}", found[index].0, found[index].1);
@@ -143,6 +143,6 @@ fn brokers_that_do_not_answer_are_named_with_the_reason() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let run = finish(command(&["topics", "--set", &format!("kafka.brokers={closed}")]), "");
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
-    assert!(run.stderr.contains(&format!("no broker of kafka.brokers = \"{closed}\" answers (")), "{run:?}");
+    assert!(run.stderr.contains(&format!("no broker of kafka.brokers = \"{closed}\" responds (")), "{run:?}");
     assert!(run.stderr.contains("refused"), "{run:?}");
 }

@@ -1,14 +1,14 @@
-//! Lets the input wait while a sink of this daemon is far behind the results.
+//! Pauses the input while a sink of this daemon lags far behind the results.
 //!
-//! The results topic keeps results for a time only: what a sink that cannot deliver has not read by then is lost to it.
-//! While input waits, nothing new is added to what the sink has to catch up on, and the input topics keep what comes.
-//! The daemon stays in the group and keeps its partitions; [`Worker`](super::worker::Worker) pauses them, new ones too.
+//! The results topic has a retention time: a sink that cannot deliver loses the results that it has not read by then.
+//! While input is paused, the lag of the sink does not grow, and the input topics keep the samples. The daemon stays in
+//! the group and keeps its partitions; [`Worker`](super::worker::Worker) pauses them, including newly assigned ones.
 //!
-//! * Only durable sinks count: the view is in memory and as fast as reading.
-//! * One that has not even started counts from where it will go on.
-//! * One that came to the end of the results is not behind, whatever the offsets say: transactions that were aborted
-//!   leave offsets that nobody delivers, and waiting for them would never end.
-//! * Input goes on at half the lag at which it was stopped, so that it does not change with every batch.
+//! * Only durable sinks count: the view is in memory and is as fast as the reader.
+//! * The lag of a sink that has not started is measured from its committed offset.
+//! * A sink that has reached the end of the results has no lag, whatever the offsets are: aborted transactions leave
+//!   offsets without records, and a wait for them would never end.
+//! * Input resumes at half the lag at which it was paused, so that it does not change with every batch.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -26,7 +26,7 @@ use crate::telemetry::GroupTelemetry;
 /// How often the lag is polled: one request to the brokers each.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Whether the input of this daemon waits.
+/// Whether the input of this daemon is paused.
 #[derive(Debug, Default)]
 pub(crate) struct Backpressure(AtomicBool);
 
@@ -40,7 +40,7 @@ impl Backpressure {
     }
 }
 
-/// On above the limit, off below half of it, and in between as it was.
+/// A switch with hysteresis: on above the limit, off below half of it, unchanged in between.
 #[derive(Clone, Copy, Debug)]
 struct Brake {
     max_lag: u64,
@@ -48,26 +48,26 @@ struct Brake {
 }
 
 impl Brake {
-    /// Whether it is on at this lag.
+    /// Whether the switch is on after this lag.
     fn at(&mut self, lag: u64) -> bool {
         self.is_on = if self.is_on { lag >= self.max_lag.div_ceil(2) } else { lag > self.max_lag };
         self.is_on
     }
 }
 
-/// Compares the sinks with the end of the results, on a thread of its own.
+/// Polls the lag of the sinks, on a thread of its own.
 pub(crate) struct SinkWatch {
     log: Arc<dyn Log>,
     sinks: Arc<SinkOffsets>,
     telemetry: Arc<GroupTelemetry>,
     backpressure: Arc<Backpressure>,
     brake: Brake,
-    /// Where sinks that have not started will go on.
+    /// The committed offsets of sinks that have not started.
     stored: BTreeMap<String, Option<u64>>,
 }
 
 impl SinkWatch {
-    /// One that lets the input wait while a sink lags by more than `max_lag` messages.
+    /// Makes a watch that pauses the input while a sink lags by more than `max_lag` messages.
     pub(crate) fn new(log: Arc<dyn Log>, shared: &Shared, backpressure: Arc<Backpressure>, max_lag: u64) -> Self {
         let (sinks, telemetry) = (Arc::clone(&shared.sinks), Arc::clone(&shared.group));
         Self::with(log, sinks, telemetry, backpressure, max_lag)
@@ -87,7 +87,7 @@ impl SinkWatch {
     pub(crate) fn run(mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Acquire) {
             if let Err(error) = self.look() {
-                debug!(%error, "The lag of the sinks is not known; the input goes on as it did.");
+                debug!(%error, "The lag of the sinks cannot be read; the input stays as it is.");
             }
             stop::rest(LOOK_INTERVAL, stop);
         }
@@ -115,7 +115,7 @@ impl SinkWatch {
             Some(next) => next,
             None => self.stored(sink)?.unwrap_or(bounds.first),
         };
-        // What was deleted cannot be caught up on.
+        // A sink cannot read deleted results.
         Ok(bounds.next.saturating_sub(next.max(bounds.first)))
     }
 
@@ -140,9 +140,9 @@ impl SinkWatch {
                 lag,
                 max_lag,
                 "A sink lags: all input partitions of this daemon are paused until it has caught up with half of that. \
-                 See why it cannot deliver; raise kafka.max_sink_lag, or set it to 0, if input must not wait."
+                 Check why it cannot deliver; raise kafka.max_sink_lag, or set it to 0, if input must not be paused."
             ),
-            (true, false) => info!(sink, lag, max_lag, "The sink has caught up; the input goes on."),
+            (true, false) => info!(sink, lag, max_lag, "The sink has caught up; the input is resumed."),
             _ => {}
         }
     }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_limit_lets_go_when_nothing_is_left() {
+    fn the_smallest_limit_turns_off_without_lag() {
         let mut brake = Brake { max_lag: 1, is_on: false };
         assert_eq!([1, 2, 1, 0].map(|lag| brake.at(lag)), [false, true, true, false]);
     }
@@ -173,11 +173,11 @@ mod tests {
 
     impl Log for Results {
         fn append(&self, _batch: AppendBatch) -> Result<Appended, LogError> {
-            unreachable!("nobody appends")
+            unreachable!("the test does not append")
         }
 
         fn read_results(&self, _from: u64, _max_bytes: usize) -> Result<RecordBatch, LogError> {
-            unreachable!("nobody reads")
+            unreachable!("the test does not read")
         }
 
         fn results_bounds(&self) -> Result<Bounds, LogError> {
@@ -203,10 +203,10 @@ mod tests {
         fn wake_all(&self) {}
     }
 
-    /// Whether input waits when these sinks stand so and the limit is so.
-    fn waits(max_lag: u64, place: impl FnOnce(&SinkOffsets)) -> bool {
+    /// Whether input is paused with the sink offsets that `set` makes.
+    fn pauses(max_lag: u64, set: impl FnOnce(&SinkOffsets)) -> bool {
         let (sinks, backpressure): (Arc<SinkOffsets>, Arc<Backpressure>) = Default::default();
-        place(&sinks);
+        set(&sinks);
         let own = (Arc::clone(&sinks), Arc::clone(&backpressure));
         let mut watch = SinkWatch::with(Arc::new(Results), own.0, Arc::default(), own.1, max_lag);
         watch.look().unwrap();
@@ -215,32 +215,32 @@ mod tests {
 
     #[test]
     fn the_slowest_durable_sink_decides() {
-        let place = |sinks: &SinkOffsets| {
+        let offsets = |sinks: &SinkOffsets| {
             sinks.set("fast", 990, false);
             sinks.set("slow", 800, false);
             sinks.expect("view", true);
             sinks.set("view", 100, false);
         };
-        assert!(waits(199, place));
-        assert!(!waits(200, place));
+        assert!(pauses(199, offsets));
+        assert!(!pauses(200, offsets));
     }
 
     #[test]
     fn a_sink_that_has_not_started_counts_from_its_stored_position_or_from_the_oldest_result() {
-        assert!(waits(599, |sinks| sinks.expect("stored", false)));
-        assert!(!waits(600, |sinks| sinks.expect("stored", false)));
-        assert!(waits(899, |sinks| sinks.expect("new", false)));
-        assert!(!waits(900, |sinks| sinks.expect("new", false)));
+        assert!(pauses(599, |sinks| sinks.expect("stored", false)));
+        assert!(!pauses(600, |sinks| sinks.expect("stored", false)));
+        assert!(pauses(899, |sinks| sinks.expect("new", false)));
+        assert!(!pauses(900, |sinks| sinks.expect("new", false)));
     }
 
     #[test]
-    fn deleted_results_and_those_of_aborted_transactions_are_not_waited_for() {
-        assert!(!waits(900, |sinks| sinks.set("far behind", 0, false)));
-        assert!(!waits(10, |sinks| sinks.set("at the end", 500, true)));
+    fn deleted_results_and_aborted_transactions_are_not_lag() {
+        assert!(!pauses(900, |sinks| sinks.set("far behind", 0, false)));
+        assert!(!pauses(10, |sinks| sinks.set("at the end", 500, true)));
     }
 
     #[test]
-    fn an_end_that_was_reached_long_ago_counts_once() {
+    fn the_end_of_the_results_counts_for_one_poll_only() {
         let (sinks, backpressure): (Arc<SinkOffsets>, Arc<Backpressure>) = Default::default();
         let own = (Arc::clone(&sinks), Arc::clone(&backpressure));
         let mut watch = SinkWatch::with(Arc::new(Results), own.0, Arc::default(), own.1, 10);

@@ -1,13 +1,13 @@
 //! Batching of result lines into messages of the results topic.
 //!
-//! What a message costs, at the client, on the broker and at every reader, is several times what the line of a result
-//! does, so a million results in messages of their own take seconds to pass. A line holds all that a reader needs; the
-//! key of a message matters to none of ours.
+//! The cost of a message, at the client, on the broker and at every reader, is several times that of a result line, so
+//! a million results in messages of their own take seconds. A line contains everything that a reader needs; no reader
+//! of the daemon uses the key of a message.
 
-/// Sends messages of at most `limit` bytes, as few as keep the order. A line that is larger is sent alone.
+/// Packs result lines, in order, into messages of at most `limit` bytes. A longer line is a message of its own.
 ///
-/// A message that holds one result has its key; one that holds several has none. With a limit of 0 every result is
-/// alone.
+/// A message with one result has the key of its object; a message with several has no key. With a limit of 0 every
+/// result is a message of its own.
 pub(crate) struct LineBatches<S> {
     limit: usize,
     send: S,
@@ -18,16 +18,16 @@ pub(crate) struct LineBatches<S> {
 }
 
 impl<E, S: FnMut(Option<&[u8]>, &[u8]) -> Result<(), E>> LineBatches<S> {
-    /// Nothing yet; `send` takes the key and the payload of a message.
+    /// An empty batch; `send` takes the key and the payload of a message.
     pub(crate) fn new(limit: usize, send: S) -> Self {
         Self { limit, send, lines: Vec::new(), key: Vec::new(), count: 0 }
     }
 
-    /// Adds the line that `write` appends, of an object.
+    /// Adds the line that `write` appends; `key` is the key of its object.
     ///
     /// # Errors
     ///
-    /// That of `send`.
+    /// When `send` fails.
     pub(crate) fn add(&mut self, key: &[u8], write: impl FnOnce(&mut Vec<u8>)) -> Result<(), E> {
         let before = self.lines.len();
         if before > 0 {
@@ -47,11 +47,11 @@ impl<E, S: FnMut(Option<&[u8]>, &[u8]) -> Result<(), E>> LineBatches<S> {
         Ok(())
     }
 
-    /// Sends what is left.
+    /// Sends the last message.
     ///
     /// # Errors
     ///
-    /// That of `send`.
+    /// When `send` fails.
     pub(crate) fn finish(mut self) -> Result<(), E> {
         if self.count == 0 {
             return Ok(());
@@ -84,21 +84,21 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_as_full_as_the_limit_allows_and_only_a_result_alone_has_its_key() {
+    fn messages_are_filled_up_to_the_limit_and_only_a_single_result_has_its_key() {
         let lines = ["aaa", "bbb", "a long line", "c", "d"];
-        let together = |lines: &str| (None, lines.to_owned());
-        assert_eq!(messages(&lines, 7), [together("aaa\nbbb"), keyed("2", "a long line"), together("c\nd")]);
+        let unkeyed = |lines: &str| (None, lines.to_owned());
+        assert_eq!(messages(&lines, 7), [unkeyed("aaa\nbbb"), keyed("2", "a long line"), unkeyed("c\nd")]);
         assert_eq!(messages(&lines, 6).len(), 4, "the line feed counts");
         assert_eq!(messages(&[], 7), []);
     }
 
     #[test]
-    fn a_limit_of_0_keeps_results_apart() {
+    fn a_limit_of_0_sends_every_result_in_a_message_of_its_own() {
         assert_eq!(messages(&["a", "b"], 0), [keyed("0", "a"), keyed("1", "b")]);
     }
 
     #[test]
-    fn a_failure_ends_it() {
+    fn an_error_of_send_is_returned() {
         let mut batches = LineBatches::new(0, |_: Option<&[u8]>, lines: &[u8]| Err(lines.to_vec()));
         batches.add(b"k", |out| out.push(b'a')).unwrap();
         assert_eq!(batches.add(b"k", |out| out.push(b'b')), Err(b"a".to_vec()));

@@ -1,7 +1,7 @@
-//! From the configuration to librdkafka's: where the brokers are, how connections are protected, what tuning applies.
+//! The configuration of librdkafka's clients: brokers, security, and tuning.
 //!
-//! Layers, later ones win: what we think best for a kind of client, the user's `kafka.properties`, and last what
-//! exactly-once rests on, which nobody may change.
+//! Properties come in three layers, and a later one overrides an earlier one: the defaults for a kind of client, the
+//! user's `kafka.properties`, and the properties that exactly-once requires, which cannot be changed.
 
 use std::fs::File;
 use std::time::Duration;
@@ -18,17 +18,17 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::config::KafkaConfig;
 
-/// How long a consumer that has enough fetched ahead waits before it fetches more. Its own second would let a worker
-/// stand still: it goes through what may be fetched ahead in some tens of milliseconds.
+/// How long a consumer whose fetch queue is full waits before it fetches more. With librdkafka's default of a second a
+/// worker would idle: it applies the records of a full queue in some tens of milliseconds.
 const FETCH_PAUSE_MS: &str = "5";
 
-/// The largest message that we write: a chunk of state, or a sample with a long key.
+/// The largest message that the daemon writes: a chunk of state, or a sample with a long key.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
 
-/// How long an answer of the brokers may take.
+/// The timeout of a request to the brokers.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What all our clients have in common.
+/// The client configuration that all clients of the daemon share.
 #[derive(Clone)]
 pub struct Connection {
     base: ClientConfig,
@@ -39,7 +39,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Reads what the configuration names.
+    /// Makes the client configuration, and reads the password file if there is one.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl Connection {
         ];
         for (property, key, path) in paths {
             if let Some(path) = path {
-                // librdkafka would name neither the setting nor the file.
+                // The error of librdkafka contains neither the setting nor the file.
                 File::open(path).with_context(|| format!("read kafka.{key} {}", path.display()))?;
                 base.set(property, path.to_string_lossy());
             }
@@ -81,12 +81,12 @@ impl Connection {
         })
     }
 
-    /// A client that asks for metadata and changes topics.
+    /// The configuration of a client that requests metadata and creates topics.
     pub fn admin(&self) -> ClientConfig {
         self.finish(&[], &[])
     }
 
-    /// A worker's consumer: a member of `group`.
+    /// The configuration of a worker's consumer, a member of `group`.
     pub fn member(&self, group: &str, client_id: &str) -> ClientConfig {
         let session = self.session_timeout_ms.to_string();
         let heartbeat = (self.session_timeout_ms / 4).max(100).to_string();
@@ -95,7 +95,8 @@ impl Connection {
             ("client.id", client_id),
             ("heartbeat.interval.ms", &heartbeat),
             ("partition.assignment.strategy", "cooperative-sticky"),
-            // Bound the memory of what is fetched ahead: batches of XML unpack to many times what they were fetched as.
+            // Bounds the memory of the fetch queue: a decompressed batch of XML is many times the size of the fetched
+            // one.
             ("fetch.max.bytes", "4194304"),
             ("fetch.message.max.bytes", "262144"),
             ("fetch.queue.backoff.ms", FETCH_PAUSE_MS),
@@ -110,13 +111,13 @@ impl Connection {
             ("enable.partition.eof", "false"),
             ("group.id", group),
             ("isolation.level", "read_committed"),
-            // How far it is read, see `progress`.
+            // The read progress, see `progress`.
             ("statistics.interval.ms", "500"),
         ];
         self.finish(&ours, &fixed)
     }
 
-    /// A consumer that is told what to read and belongs to nobody. `group` only keeps positions, if it asks for them.
+    /// The configuration of a consumer with manual assignment. `group` only stores offsets, if the caller commits any.
     pub fn reader(&self, group: &str, isolation: Isolation) -> ClientConfig {
         let fixed = [
             ("auto.offset.reset", "error"),
@@ -134,15 +135,15 @@ impl Connection {
         self.finish(&ours, &fixed)
     }
 
-    /// The producer of a worker's transactions.
+    /// The configuration of the producer of a worker's transactions.
     pub fn transactional(&self, transactional_id: &str) -> ClientConfig {
         let timeout = self.transaction_timeout_ms.to_string();
         let largest = MAX_MESSAGE_BYTES.to_string();
         let ours = [
             ("compression.type", "lz4"),
             ("linger.ms", "5"),
-            // Five requests may be under way to a partition, and while they are, the client's thread looks for more to
-            // send without a pause. All results go to one partition, so requests are large.
+            // A partition has up to five requests in flight, and while it has, the client's thread polls for more
+            // records without a pause. All results go to one partition, so requests must be large.
             ("batch.size", largest.as_str()),
             ("message.max.bytes", largest.as_str()),
             ("queue.buffering.max.messages", "1000000"),
@@ -157,7 +158,7 @@ impl Connection {
         self.finish(&ours, &fixed)
     }
 
-    /// The producer of samples that came to this daemon's ingest endpoints.
+    /// The configuration of the producer of samples that this daemon's ingest endpoints take.
     pub fn producer(&self, client_id: &str) -> ClientConfig {
         let largest = MAX_MESSAGE_BYTES.to_string();
         let ours = [
@@ -175,7 +176,7 @@ impl Connection {
     fn finish(&self, ours: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = self.base.clone();
         config.set_log_level(RDKafkaLogLevel::Warning);
-        // Topics are made on purpose or not at all: a slip in a name would else go unnoticed.
+        // A topic is created explicitly: with automatic creation a misspelled name would not be noticed.
         config.set("allow.auto.create.topics", "false");
         let users = self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in ours.iter().copied().chain(users).chain(fixed.iter().copied()) {
@@ -185,12 +186,12 @@ impl Connection {
     }
 }
 
-/// Which records of open transactions a reader sees.
+/// The isolation level of a reader: which records of open transactions it gets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Isolation {
-    /// None: the end is the last stable offset.
+    /// None: the end of a partition is the last stable offset.
     Committed,
-    /// All: the end is the high watermark.
+    /// All: the end of a partition is the high watermark.
     Uncommitted,
 }
 
@@ -207,34 +208,34 @@ fn password(kafka: &KafkaConfig) -> anyhow::Result<Secret> {
     match (&kafka.password, &kafka.password_file) {
         (Some(password), _) => Ok(password.clone()),
         (None, Some(path)) => Secret::from_file(path, "kafka.password_file"),
-        (None, None) => anyhow::bail!("kafka.security asks for a password; set kafka.password or kafka.password_file"),
+        (None, None) => anyhow::bail!("kafka.security requires a password; set kafka.password or kafka.password_file"),
     }
 }
 
-/// Whether an offset that was asked for is no longer, or not yet, there.
+/// Whether the error means that a requested offset does not exist: deleted, or beyond the end.
 pub(crate) fn is_out_of_range(error: &KafkaError) -> bool {
     matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange))
 }
 
-/// Empties the queue of a client that is only asked and never read from: what it has to say about the brokers would
-/// else pile up while they are away.
-pub(crate) fn drain<C: ConsumerContext>(client: &BaseConsumer<C>) {
-    const MOST: usize = 10_000;
-    for _ in 0..MOST {
+/// Discards the events in the queue of a client that requests metadata only: while brokers are unreachable their errors
+/// would accumulate.
+pub(crate) fn discard_events<C: ConsumerContext>(client: &BaseConsumer<C>) {
+    const MAX_EVENTS: usize = 10_000;
+    for _ in 0..MAX_EVENTS {
         match client.poll(Duration::ZERO) {
-            Some(said) => drop(said),
+            Some(event) => drop(event),
             None => return,
         }
     }
 }
 
-/// Sends what librdkafka says into our own messages.
+/// The client context that writes librdkafka's log lines and errors to the daemon's log.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Spoken;
+pub(crate) struct LogContext;
 
-impl ConsumerContext for Spoken {}
+impl ConsumerContext for LogContext {}
 
-impl ClientContext for Spoken {
+impl ClientContext for LogContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
     }
@@ -244,7 +245,7 @@ impl ClientContext for Spoken {
     }
 }
 
-/// As [`Spoken`], for contexts that do more.
+/// Writes a log line of librdkafka to the daemon's log, one level lower.
 pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_properties_win_over_ours_and_lose_against_what_exactly_once_rests_on() {
+    fn user_properties_override_the_defaults_but_not_those_that_exactly_once_requires() {
         let connection =
             connection("brokers = \"a:1, b:2\"\nproperties = [\"linger.ms = 50\", \"enable.idempotence=false\"]");
         let config = connection.transactional("t");
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_password_comes_from_its_file_without_the_line_break() {
+    fn the_password_is_read_from_its_file_without_the_line_break() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("password");
         std::fs::write(&path, "hunter2\n").unwrap();
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_named_with_its_setting() {
+    fn the_error_of_a_missing_file_contains_its_setting() {
         for key in ["password_file", "ca_file", "certificate_file", "key_file"] {
             let text = format!("security = \"sasl_ssl\"\nuser = \"u\"\n{key} = \"/nowhere/x\"");
             let error = Connection::new(&toml::from_str(&text).unwrap()).map(drop).unwrap_err();

@@ -1,5 +1,5 @@
-//! The engine on Kafka, in parts that its owner puts on threads: workers that are members of a group, and helpers that
-//! watch the topics and the sinks.
+//! Builds the parts of the engine on Kafka, which the daemon runs on threads: workers that are members of the group,
+//! and helpers that poll the topics and the lag of the sinks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,19 +14,20 @@ use proxy_uve::Plan;
 use tracing::{error, info, warn};
 
 use crate::backpressure::{Backpressure, SinkWatch};
-use crate::group::{Group, InputTopics};
+use crate::group::Group;
+use crate::input_topics::InputTopics;
 use crate::log::KafkaLog;
 use crate::producer::Producer;
-use crate::restore::{Materials, Restorer};
 use crate::settings::KafkaSettings;
-use crate::states::StateTopics;
+use crate::shard_restore::{Restorer, ShardBuilder};
+use crate::state_reader::StateTopicReader;
 use crate::status::GroupStatus;
 use crate::telemetry::GroupTelemetry;
 use crate::topics::{StreamTopics, Topics};
 use crate::topology::{Shape, Topology};
 use crate::worker::{Parts, Worker};
 
-/// How long to wait before the cluster is polled again after it did not answer.
+/// How long to wait before a failed poll of the topics is repeated.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What the engine shares with the rest of the daemon.
@@ -61,7 +62,7 @@ pub struct Engine {
 /// A helper's body, until the flag is set.
 pub type Helper = Box<dyn FnOnce(&AtomicBool) + Send>;
 
-/// What every part needs to know of the streams.
+/// The streams with their topics, shared by all parts.
 #[derive(Clone)]
 struct Streams {
     plans: Vec<Arc<StreamPlan>>,
@@ -89,12 +90,12 @@ impl Streams {
 }
 
 impl Engine {
-    /// Connects everything for `threads` workers. The streams are numbered in the order of `plans`. That the cluster
+    /// Builds the engine with `threads` workers. The streams are numbered in the order of `plans`. A cluster that
     /// cannot be reached is not an error: the daemon waits for it.
     ///
     /// # Errors
     ///
-    /// When a client refuses the settings.
+    /// When librdkafka rejects the settings.
     pub fn new(
         plans: &[Arc<Plan>],
         own: &KafkaSettings,
@@ -120,7 +121,7 @@ impl Engine {
     }
 }
 
-/// Only what publishes samples: for `replay`, which leaves the work to the group.
+/// Makes a log that only publishes samples: for `replay`, whose samples the group aggregates.
 ///
 /// # Errors
 ///
@@ -132,11 +133,11 @@ pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock
     streams.log(own, clock)
 }
 
-/// Only what reads results: for `results`.
+/// Makes a log that only reads results: for `results`.
 ///
 /// # Errors
 ///
-/// When a client refuses the settings.
+/// When librdkafka rejects the settings.
 pub fn reader(own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
     Streams::new(&[], own).log(own, clock)
 }
@@ -151,9 +152,9 @@ fn worker(
     let topics = Arc::clone(&streams.topics);
     let member = Group::join(&own.connection, &own.names, topics, number, own.results)
         .context("join the consumer group; check the [kafka] settings")?;
-    let store = StateTopics::new(&own.connection, &own.names, &streams.names, Arc::clone(&shared.clock))
+    let store = StateTopicReader::new(&own.connection, &own.names, &streams.names, Arc::clone(&shared.clock))
         .context("start a client; check the [kafka] settings")?;
-    let materials = Materials {
+    let builder = ShardBuilder {
         streams: streams.plans.clone(),
         table: settings.table,
         block_bytes: own.results.block_bytes(),
@@ -163,7 +164,7 @@ fn worker(
     let is_ready = Arc::clone(&shared.worker_is_ready);
     let parts = Parts {
         member,
-        restorer: Restorer::start(store, materials).context("start a thread that restores")?,
+        restorer: Restorer::start(store, builder).context("start a thread that restores")?,
         topology: Arc::clone(&streams.topology),
         backpressure: Arc::clone(&streams.backpressure),
         clock: Arc::clone(&shared.clock),
@@ -177,12 +178,12 @@ fn worker(
     Ok(Box::new(move || Worker::new(parts).run()))
 }
 
-/// Polls the topics: makes ours, and publishes to the workers how many partitions there are.
+/// Polls the topics: creates those of the daemon, and publishes the numbers of partitions to the workers.
 struct Watch {
     topics: Topics,
     topology: Arc<Topology>,
     own: KafkaSettings,
-    /// The problems that were logged already.
+    /// The problems of the last poll, which are logged already.
     shown: Vec<String>,
 }
 
@@ -193,13 +194,13 @@ impl Watch {
             let looked = if complete { self.topics.look() } else { self.topics.ensure_own(self.own.replication) };
             let pause = match looked {
                 Ok(streams) => {
-                    // The state topic of an input that appears later is made when it does.
+                    // The state topic of a stream is created once its input topic exists.
                     complete = streams.iter().all(|stream| stream.inputs == 0 || stream.states > 0);
                     self.publish(&streams);
                     if complete { self.own.refresh_interval } else { Duration::ZERO }
                 }
                 Err(error) => {
-                    error!(error = %format!("{error:#}"), "The topics cannot be read; trying again.");
+                    error!(error = %format!("{error:#}"), "The topics cannot be read; retrying.");
                     RETRY
                 }
             };

@@ -1,115 +1,73 @@
-//! The real [`Member`]: a consumer of the group, and the producer of its transactions.
+//! The [`Member`] on a real cluster: a consumer of the group, and the producer of its transactions.
 //!
-//! # Why nothing is counted twice
+//! # Exactly-once
 //!
-//! A transaction holds results, states and the input's offsets, and the offsets are sent with the group's metadata: the
-//! broker refuses them from a member that is not of the group's present generation, and then all of it is aborted. So
-//! an owner that was declared dead and wakes up writes nothing that counts. The offsets are sent *after* everything
-//! else is on the brokers: whoever takes over and looks at the state's end sees at least that something is under way.
+//! A transaction holds results, states and the input's offsets. The offsets are sent with the group's metadata: the
+//! broker refuses them from a member that is not of the current generation, and the whole transaction is aborted. So an
+//! owner that the group has expelled, and that resumes later, commits nothing. The offsets are sent *after* everything
+//! else is on the brokers: a new owner that reads the high watermark of the state topic sees at least that a
+//! transaction is open.
 //!
-//! An expelled member that has lost both its generation and its name would pass for a program outside the group, which
-//! the broker lets in. The client then says that the assignment is lost; so it is asked after the metadata was taken.
+//! An expelled member that has lost both its generation and its member id looks like a client outside the group, whose
+//! offsets the broker accepts. librdkafka then reports that the assignment is lost, so the member checks that after it
+//! has taken the metadata.
 //!
-//! # Why a rebalance waits for us
+//! # Rebalances
 //!
-//! librdkafka asks for a call of `assign` or `unassign` and does not go on before it came. The callback only notes what
-//! is asked; the worker finishes its transaction and then makes the call.
+//! librdkafka waits in a rebalance until the member calls `assign` or `unassign`. The callback only queues the change;
+//! the worker commits its transaction first, and then makes the call.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+mod context;
+mod messages;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::failpoint;
 use daemon_log::PartitionId;
-use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
-use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{BorrowedMessage, Message as _, Timestamp};
+use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
-use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
-use tracing::{debug, warn};
 
-use crate::client::{self, Connection, Isolation, Spoken, TIMEOUT};
+use self::context::GroupContext;
+use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
+use crate::input_topics::InputTopics;
 use crate::member::{Change, Incoming, Member, MemberError, ShardCommit};
 use crate::names::Names;
-use crate::progress::Progress;
 use crate::settings::ResultMessages;
 use crate::transaction::Transactions;
 
-/// Messages that are taken from the client's queue before they are applied: enough to apply them by the column.
-const BATCH: usize = 1024;
-
-/// A member of the group.
+/// A member of the consumer group on a real cluster.
 pub(crate) struct Group {
     consumer: BaseConsumer<GroupContext>,
-    /// Asks the brokers: on a connection of its own, as they answer one request of a connection after the other, and a
-    /// fetch takes its time.
-    clerk: BaseConsumer<Spoken>,
+    /// Requests offsets on a connection of its own: a broker answers the requests of one connection in order, and a
+    /// fetch request may take as long as its wait time.
+    metadata_client: BaseConsumer<LogContext>,
     transactions: Transactions,
     topics: Arc<InputTopics>,
-    /// What the consumer is told to read.
+    /// The partitions that the consumer reads.
     reading: BTreeSet<PartitionId>,
-    /// Where each was last told to begin: its position until its first record came.
+    /// The start offset last given for each partition: its position until its first record arrives.
     starts: BTreeMap<PartitionId, Option<u64>>,
-    /// What the client was told to pause. It keeps that to itself even of a partition that it reads no more, and would
-    /// still know when the partition comes back.
+    /// The partitions paused in librdkafka. It keeps a partition paused after `unassign`, and also when the partition
+    /// is assigned again.
     paused: BTreeSet<PartitionId>,
-    /// Whether the group has given this member a partition since it was last asked for a call.
-    was_given: bool,
-    /// Whether the group has given this member's partitions to others, and the member has not answered that yet.
+    /// Whether the group has assigned a partition to this member since the last [`accept`](Member::accept).
+    was_assigned: bool,
+    /// Whether the group has expelled this member, and the member has not acknowledged the loss yet.
     is_expelled: bool,
 }
 
-/// The input topics by the numbers of their streams.
-#[derive(Debug, Default)]
-pub(crate) struct InputTopics {
-    streams: Vec<String>,
-    names: Vec<String>,
-    numbers: HashMap<String, u16>,
-}
-
-impl InputTopics {
-    pub(crate) fn new(names: &Names, streams: &[String]) -> Self {
-        let names: Vec<String> = streams.iter().map(|stream| names.input(stream)).collect();
-        let numbers = names.iter().zip(0..).map(|(name, number)| (name.clone(), number)).collect();
-        Self { streams: streams.to_vec(), names, numbers }
-    }
-
-    pub(crate) fn name(&self, stream: u16) -> &str {
-        self.names.get(usize::from(stream)).map_or("", String::as_str)
-    }
-
-    pub(crate) fn stream(&self, stream: u16) -> &str {
-        self.streams.get(usize::from(stream)).map_or("", String::as_str)
-    }
-
-    pub(crate) fn id(&self, topic: &str, partition: i32) -> Option<PartitionId> {
-        Some(PartitionId::new(*self.numbers.get(topic)?, u16::try_from(partition).ok()?))
-    }
-
-    /// The client's form of a list of partitions, each with an offset.
-    pub(crate) fn list(&self, partitions: impl IntoIterator<Item = (PartitionId, Offset)>) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for (id, offset) in partitions {
-            // Fails only for offsets that no position has.
-            let _ = list.add_partition_offset(self.name(id.stream), i32::from(id.partition), offset);
-        }
-        list
-    }
-
-    fn ids(&self, list: &TopicPartitionList) -> Vec<PartitionId> {
-        list.elements().iter().filter_map(|it| self.id(it.topic(), it.partition())).collect()
-    }
-}
-
 impl Group {
-    /// Joins the group as its worker number `worker`.
+    /// Joins the group as worker number `worker` of this daemon.
     ///
     /// # Errors
     ///
-    /// When the configuration is refused by the client.
+    /// When librdkafka rejects the configuration.
     pub(crate) fn join(
         connection: &Connection,
         names: &Names,
@@ -118,28 +76,27 @@ impl Group {
         results: ResultMessages,
     ) -> KafkaResult<Self> {
         let config = connection.member(&names.group, &format!("{}/{worker}", names.instance));
-        let context = GroupContext { topics: Arc::clone(&topics), ..GroupContext::default() };
-        let consumer = BaseConsumer::from_config_and_context(&config, context)?;
-        consumer.subscribe(&topics.names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let clerk = connection.reader(&names.group, Isolation::Committed);
-        let clerk = BaseConsumer::from_config_and_context(&clerk, Spoken)?;
+        let consumer = BaseConsumer::from_config_and_context(&config, GroupContext::new(Arc::clone(&topics)))?;
+        consumer.subscribe(&topics.names())?;
+        let metadata_client = connection.reader(&names.group, Isolation::Committed);
+        let metadata_client = BaseConsumer::from_config_and_context(&metadata_client, LogContext)?;
         let config = connection.transactional(&names.transactional_id(worker));
         let transactions = Transactions::new(config, names, results);
         Ok(Self {
             consumer,
-            clerk,
+            metadata_client,
             transactions,
             topics,
             reading: BTreeSet::new(),
             starts: BTreeMap::new(),
             paused: BTreeSet::new(),
-            was_given: false,
+            was_assigned: false,
             is_expelled: false,
         })
     }
 
-    /// Whether the group has expelled this member. The client forgets it with the next call that changes what is read,
-    /// so it is asked before each.
+    /// Whether the group has expelled this member. librdkafka clears its own flag with the next call that changes the
+    /// assignment, so this runs before each such call.
     fn is_expelled(&mut self) -> bool {
         self.is_expelled |= self.consumer.assignment_lost();
         self.is_expelled
@@ -149,36 +106,18 @@ impl Group {
         matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
     }
 
-    /// Messages that are there now, at least one if one comes within `timeout`.
-    fn collect(&self, timeout: Duration) -> Vec<BorrowedMessage<'_>> {
-        let mut messages = Vec::with_capacity(BATCH);
-        let mut wait = timeout;
-        while messages.len() < BATCH {
-            match self.consumer.poll(wait) {
-                Some(Ok(message)) => messages.push(message),
-                Some(Err(error)) => note(&error),
-                None => break,
-            }
-            wait = Duration::ZERO;
-        }
-        messages
-    }
-
-    fn next_change(&self) -> Option<Change> {
-        self.consumer.context().changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-
-    /// Tells an eager group's consumer all that it reads; it has no other call.
+    /// Assigns all partitions that are read to the consumer of an eager group, which has no incremental call. The
+    /// partitions in `starts` begin at their offsets, the others continue at their positions.
     fn reassign(&mut self, starts: &[(PartitionId, Option<u64>)]) -> KafkaResult<()> {
         let positions = self.consumer.position()?;
         let start_of = |id: &PartitionId| {
-            let asked = starts.iter().find(|(asked, _)| asked == id);
+            let requested = starts.iter().find(|(start, _)| start == id);
             let (topic, number) = (self.topics.name(id.stream), i32::from(id.partition));
             let position = || match positions.find_partition(topic, number).map(|it| it.offset()) {
                 Some(reached @ Offset::Offset(_)) => reached,
                 _ => start(self.starts.get(id).copied().flatten()),
             };
-            asked.map_or_else(position, |(_, offset)| start(*offset))
+            requested.map_or_else(position, |(_, offset)| start(*offset))
         };
         let list = self.topics.list(self.reading.iter().map(|id| (*id, start_of(id))));
         self.consumer.assign(&list)
@@ -191,30 +130,27 @@ impl Member for Group {
         timeout: Duration,
         apply: &mut dyn FnMut(PartitionId, &[Incoming<'_>]),
     ) -> Result<Option<Change>, MemberError> {
-        let messages = self.collect(timeout);
-        let incoming: Vec<Incoming<'_>> = messages.iter().map(incoming).collect();
-        let same = |a: &BorrowedMessage<'_>, b: &BorrowedMessage<'_>| {
-            a.partition() == b.partition() && a.topic().as_ptr() == b.topic().as_ptr()
-        };
+        let messages = messages::poll_batch(&self.consumer, timeout);
+        let incoming: Vec<Incoming<'_>> = messages.iter().map(messages::incoming).collect();
         let mut first = 0;
-        for run in messages.chunk_by(same) {
+        for run in messages.chunk_by(messages::is_same_partition) {
             let end = first + run.len();
             if let Some(id) = self.topics.id(run[0].topic(), run[0].partition()) {
                 apply(id, &incoming[first..end]);
             }
             first = end;
         }
-        let change = self.next_change();
-        self.was_given |= matches!(&change, Some(Change::Assigned(given)) if !given.is_empty());
+        let change = self.consumer.context().next_change();
+        self.was_assigned |= matches!(&change, Some(Change::Assigned(partitions)) if !partitions.is_empty());
         Ok(change)
     }
 
     fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
         self.is_expelled();
         self.consumer.context().progress.forget();
-        let anew: Vec<_> = starts.iter().map(|(id, _)| *id).filter(|id| self.reading.contains(id)).collect();
+        let restarted: Vec<_> = starts.iter().map(|(id, _)| *id).filter(|id| self.reading.contains(id)).collect();
         if self.is_cooperative() {
-            self.stop_reading(&anew)?;
+            self.stop_reading(&restarted)?;
         }
         for (id, _) in starts.iter().filter(|(id, _)| self.paused.contains(id)).copied().collect::<Vec<_>>() {
             self.pause(id, false)?;
@@ -227,7 +163,7 @@ impl Member for Group {
         } else {
             self.reassign(starts)
         };
-        done.map_err(|error| unreachable("reading partitions", &error))
+        done.map_err(|error| unreachable("assigning partitions to the consumer", &error))
     }
 
     fn stop_reading(&mut self, partitions: &[PartitionId]) -> Result<(), MemberError> {
@@ -241,14 +177,14 @@ impl Member for Group {
         } else {
             self.reassign(&[])
         };
-        done.map_err(|error| unreachable("leaving partitions", &error))
+        done.map_err(|error| unreachable("unassigning partitions from the consumer", &error))
     }
 
     fn pause(&mut self, partition: PartitionId, pause: bool) -> Result<(), MemberError> {
         let list = self.topics.list([(partition, Offset::Invalid)]);
         let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         done.map_err(|error| unreachable("pausing a partition", &error))?;
-        // What was fetched ahead is dropped, and fetched again after the pause: what was reported is out of date.
+        // librdkafka drops the fetched messages and fetches them again after the pause: the reported progress is stale.
         self.consumer.context().progress.forget();
         if pause {
             self.paused.insert(partition);
@@ -260,13 +196,13 @@ impl Member for Group {
 
     fn accept(&mut self) -> Result<(), MemberError> {
         self.is_expelled = false;
-        // Nothing yet: a partition is read once its state is restored. The group only wants the call.
+        // An empty list: a partition is read once its state is restored. The call only completes the rebalance.
         let done = match self.is_cooperative() {
             true => self.consumer.incremental_assign(&TopicPartitionList::new()),
             false => self.consumer.assign(&TopicPartitionList::new()),
         };
-        done.map_err(|error| unreachable("taking partitions", &error))?;
-        if std::mem::take(&mut self.was_given) {
+        done.map_err(|error| unreachable("accepting an assignment", &error))?;
+        if std::mem::take(&mut self.was_assigned) {
             self.transactions.prepare();
         }
         Ok(())
@@ -286,7 +222,9 @@ impl Member for Group {
 
     fn commit(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError> {
         if self.is_expelled() && !failpoint::is_without("fencing") {
-            return Err(MemberError::Aborted { reason: "the group has given the partitions to others".to_owned() });
+            return Err(MemberError::Aborted {
+                reason: "the group has assigned the partitions to other members".to_owned(),
+            });
         }
         self.transactions.commit(&self.consumer, &self.topics, commits)
     }
@@ -295,10 +233,12 @@ impl Member for Group {
         if partitions.is_empty() {
             return Ok(BTreeSet::new());
         }
-        client::drain(&self.clerk);
+        client::discard_events(&self.metadata_client);
         let list = self.topics.list(partitions.iter().map(|id| (*id, Offset::End)));
-        let ends =
-            self.clerk.offsets_for_times(list, TIMEOUT).map_err(|error| unreachable("asking for ends", &error))?;
+        let ends = self
+            .metadata_client
+            .offsets_for_times(list, TIMEOUT)
+            .map_err(|error| unreachable("requesting end offsets", &error))?;
         let progress = &self.consumer.context().progress;
         let is_read = |it: &TopicPartitionListElem<'_>| match it.offset() {
             Offset::Offset(end) => progress.has_read_to(it.topic(), it.partition(), end.unsigned_abs()),
@@ -310,126 +250,34 @@ impl Member for Group {
     }
 
     fn out_of_range(&mut self, cursors: &[(PartitionId, u64)]) -> Result<Vec<(PartitionId, u64)>, MemberError> {
-        if !self.consumer.context().out_of_range() {
+        if !self.consumer.context().is_out_of_range() {
             return Ok(Vec::new());
         }
-        let mut gone = Vec::new();
+        let mut deleted = Vec::new();
         for (id, cursor) in cursors {
-            let bounds = self.clerk.fetch_watermarks(self.topics.name(id.stream), i32::from(id.partition), TIMEOUT);
-            let (low, high) = bounds.map_err(|error| unreachable("asking for bounds", &error))?;
+            let bounds =
+                self.metadata_client.fetch_watermarks(self.topics.name(id.stream), i32::from(id.partition), TIMEOUT);
+            let (low, high) =
+                bounds.map_err(|error| unreachable("requesting the first and the last offset", &error))?;
             let (low, high) = (low.unsigned_abs(), high.unsigned_abs());
             if !(low..=high).contains(cursor) {
-                gone.push((*id, low));
+                deleted.push((*id, low));
             }
         }
-        self.consumer.context().set_out_of_range(false);
-        Ok(gone)
+        self.consumer.context().clear_out_of_range();
+        Ok(deleted)
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // From now on nobody answers changes, and closing would wait for it.
+        // No worker acknowledges changes from now on, and closing the consumer would wait for that.
         self.consumer.context().close();
-    }
-}
-
-/// What the client tells us from its callbacks.
-#[derive(Debug, Default)]
-pub(crate) struct GroupContext {
-    topics: Arc<InputTopics>,
-    changes: Mutex<VecDeque<Change>>,
-    progress: Progress,
-    flags: Mutex<Flags>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Flags {
-    closing: bool,
-    out_of_range: bool,
-}
-
-impl GroupContext {
-    fn flags(&self) -> std::sync::MutexGuard<'_, Flags> {
-        self.flags.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn close(&self) {
-        self.flags().closing = true;
-    }
-
-    fn out_of_range(&self) -> bool {
-        self.flags().out_of_range
-    }
-
-    fn set_out_of_range(&self, is: bool) {
-        self.flags().out_of_range = is;
-    }
-}
-
-impl ClientContext for GroupContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
-    }
-
-    fn stats_raw(&self, statistics: &[u8]) {
-        self.progress.report(statistics);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        // The only way in which the client says that an offset is gone.
-        if client::is_out_of_range(&error) {
-            self.set_out_of_range(true);
-        }
-        debug!(%error, reason, "Kafka's client.");
-    }
-}
-
-impl ConsumerContext for GroupContext {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, cause: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        if self.flags().closing {
-            // Errors have nobody left to hear them.
-            let _ = match consumer.rebalance_protocol() {
-                RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
-                _ => consumer.unassign(),
-            };
-            return;
-        }
-        let ids = self.topics.ids(list);
-        let change = match cause {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Change::Assigned(ids),
-            _ if consumer.assignment_lost() => Change::Lost(ids),
-            _ => Change::Revoked(ids),
-        };
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
-    }
-}
-
-fn incoming<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
-    let at = match message.timestamp() {
-        Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) if ms >= 0 => ms.unsigned_abs().saturating_mul(1000),
-        _ => u64::MAX,
-    };
-    Incoming {
-        offset: message.offset().unsigned_abs(),
-        at,
-        key: message.key().unwrap_or_default(),
-        payload: message.payload().unwrap_or_default(),
     }
 }
 
 fn start(offset: Option<u64>) -> Offset {
     offset.and_then(|offset| i64::try_from(offset).ok()).map_or(Offset::Beginning, Offset::Offset)
-}
-
-/// The client repeats by itself whatever can be repeated.
-fn note(error: &KafkaError) {
-    match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-            debug!(%error, "A topic is not there yet.");
-        }
-        _ => warn!(%error, "Reading from Kafka failed; it is tried again."),
-    }
 }
 
 fn unreachable(operation: &'static str, error: &KafkaError) -> MemberError {

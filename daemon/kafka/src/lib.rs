@@ -1,23 +1,27 @@
-//! Kafka as the log: how a group of daemons shares the work, and loses and repeats nothing.
+//! The engine on Kafka: a group of daemons shares the partitions, and commits with exactly-once semantics.
 //!
-//! The three kinds of data that a log holds (see [`log`](daemon_log)) are topics: the inputs, the states, the results
-//! ([`names`]). A *worker* is a member of the consumer group; what it commits is one transaction ([`group`]).
+//! The three kinds of data of a log (see [`log`](daemon_log)) are topics: inputs, states, results (`names`). A
+//! *worker* is a member of the consumer group; each of its commits is one transaction (`group`).
 //!
 //! ```text
-//!  input topic ──► Group (Member) ──► Worker ──► Shard: table and cursors
-//!                     ▲                  │ a partition is given: Restorer reads its state topic, on its own thread
-//!                     │ transaction      ▼
-//!                     └── results, changed states, dead letters, offsets
-//!  results topic ──► Results ──► view, event stream, sinks: at every daemon, for all objects of the group
+//!  input topics ──► Group (Member) ──► Worker ──► Shard: table and cursors
+//!                       ▲                 │  after an assignment: the Restorer reads the state topic on its own thread
+//!                       │ transaction     ▼
+//!                       └── results, changed states, dead letters, offsets
+//!  results topic ──► ResultsReader ──► view, event stream, sinks: at every daemon, for all objects of the group
 //! ```
 //!
-//! * [`engine`]: starts it all. [`topics`]: what must exist. [`topology`]: how many partitions, and which belong
-//!   together.
-//! * [`worker`], [`shard`], [`merge`], [`state`], [`restore`], [`backpressure`]: no librdkafka in them; [`member`] and
-//!   [`restore::StateStore`] stand between, so that the tests can drive them with a group coordinator of their own.
-//! * [`group`], [`transaction`], [`batching`], [`progress`], [`states`]: the real cluster, for workers.
-//! * [`mod@log`], [`results`], [`producer`], [`places`]: the real cluster, for everybody else. [`client`]: how it is
-//!   connected to.
+//! * `engine`: builds all parts, from `config` and `settings`. [`topics`]: the topics that must exist.
+//!   `topology`: the numbers of partitions, and the assignment of input partitions to shards.
+//! * Without librdkafka: `worker`, `shard`, `input_merge`, `state_records`, `shard_restore`. The traits
+//!   `member::Member` and `shard_restore::StateStore` separate them from the cluster, so that the tests run them in
+//!   a simulator of brokers and group coordinator (`simulator`).
+//! * The cluster for workers: `group`, `transaction`, `batching`, `progress`, `state_reader`,
+//!   `input_topics`.
+//! * The cluster for the rest of the daemon: `log`, `results_reader`, `producer`, `status`,
+//!   `backpressure`. `client`: the configuration of librdkafka's clients. `telemetry`: the counters.
+
+#![deny(missing_docs)]
 
 mod backpressure;
 mod batching;
@@ -25,20 +29,21 @@ mod client;
 mod config;
 mod engine;
 mod group;
+mod input_merge;
+mod input_topics;
 mod log;
 mod member;
-mod merge;
 mod names;
 mod producer;
 mod progress;
-mod restore;
-mod results;
+mod results_reader;
 mod settings;
 mod shard;
+mod shard_restore;
 #[cfg(test)]
 mod simulator;
-mod state;
-mod states;
+mod state_reader;
+mod state_records;
 mod status;
 mod telemetry;
 pub mod topics;

@@ -1,4 +1,4 @@
-//! The [`Log`] of a group of daemons: topics of a Kafka cluster.
+//! The [`Log`] of a group of daemons, on the topics of a Kafka cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,37 +10,37 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::client::{Connection, Isolation, Spoken, TIMEOUT};
+use crate::client::{Connection, Isolation, LogContext, TIMEOUT};
 use crate::names::Names;
 use crate::producer::Producer;
-use crate::results::Results;
+use crate::results_reader::ResultsReader;
 
 /// The [`Log`] on the topics of a Kafka cluster.
 pub(crate) struct KafkaLog {
     connection: Connection,
     names: Names,
     producer: Producer,
-    results: Results,
+    results: ResultsReader,
 }
 
 impl KafkaLog {
     pub(crate) fn new(connection: Connection, names: Names, producer: Producer, clock: Arc<dyn Clock>) -> Self {
-        let results = Results::new(&connection, &names, clock);
+        let results = ResultsReader::new(&connection, &names, clock);
         Self { connection, names, producer, results }
     }
 
-    /// A client that keeps the position of a sink: that of a group to which nobody else belongs.
-    fn sink_client(&self, sink: &str) -> Result<BaseConsumer<Spoken>, KafkaError> {
+    /// A client of the sink's own consumer group, in which the sink's offset is committed.
+    fn sink_client(&self, sink: &str) -> Result<BaseConsumer<LogContext>, KafkaError> {
         let config = self.connection.reader(&self.names.sink_group(sink), Isolation::Committed);
-        BaseConsumer::from_config_and_context(&config, Spoken)
+        BaseConsumer::from_config_and_context(&config, LogContext)
     }
 
     fn store(&self, sink: &str, position: &SinkPosition) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::new();
         let topic = self.names.results();
-        let mut place = list.add_partition(&topic, 0);
-        place.set_offset(Offset::Offset(position.next.cast_signed()))?;
-        place.set_metadata(to_hex(&position.detail));
+        let mut entry = list.add_partition(&topic, 0);
+        entry.set_offset(Offset::Offset(position.next.cast_signed()))?;
+        entry.set_metadata(to_hex(&position.detail));
         self.sink_client(sink)?.commit(&list, CommitMode::Sync)
     }
 
@@ -49,9 +49,9 @@ impl KafkaLog {
         let topic = self.names.results();
         list.add_partition(&topic, 0);
         let committed = self.sink_client(sink)?.committed_offsets(list, TIMEOUT)?;
-        let position = committed.find_partition(&topic, 0).and_then(|place| match place.offset() {
+        let position = committed.find_partition(&topic, 0).and_then(|entry| match entry.offset() {
             Offset::Offset(next) => {
-                Some(SinkPosition { next: next.unsigned_abs(), detail: from_hex(place.metadata()) })
+                Some(SinkPosition { next: next.unsigned_abs(), detail: from_hex(entry.metadata()) })
             }
             _ => None,
         });
@@ -80,12 +80,12 @@ impl Log for KafkaLog {
         self.store(sink, &position).map_err(|error| failed(sink, &error))
     }
 
-    /// Nothing to do: the cluster keeps results for a time, whoever reads them, and forgets positions by itself.
+    /// Does nothing: retention of the results topic does not depend on sinks, and the broker expires committed offsets.
     fn remove_sink(&self, _sink: &str) -> Result<(), LogError> {
         Ok(())
     }
 
-    /// Returns at once: a read at the end waits for what comes.
+    /// Returns at once: [`read_results`](Log::read_results) at the end waits for further results.
     fn wait_for_results(&self, seen: u64, _timeout: Duration) -> u64 {
         seen
     }
@@ -94,14 +94,14 @@ impl Log for KafkaLog {
 }
 
 fn failed(sink: &str, error: &KafkaError) -> LogError {
-    LogError::Cluster { operation: format!("keep the position of the sink {sink}"), reason: error.to_string() }
+    LogError::Cluster { operation: format!("read or commit the offset of the sink {sink}"), reason: error.to_string() }
 }
 
 fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads [`to_hex`]; what is not of its form is nothing.
+/// Decodes [`to_hex`]; empty for other text.
 fn from_hex(text: &str) -> Vec<u8> {
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     text.as_bytes().chunks(2).map(byte).collect::<Option<_>>().unwrap_or_default()
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sinks_own_data_survives_as_text() {
+    fn hex_decodes_to_the_encoded_bytes() {
         let bytes: Vec<u8> = (0..=255).collect();
         assert_eq!(from_hex(&to_hex(&bytes)), bytes);
         assert_eq!((from_hex(""), from_hex("zz")), (vec![], vec![]));

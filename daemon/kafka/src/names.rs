@@ -1,28 +1,28 @@
-//! What things are called on the cluster: topics, the group, transactions.
+//! The names on the cluster: topics, consumer groups, transactional ids.
 //!
 //! | topic | holds | partitions |
 //! |---|---|---|
 //! | `<prefix>agg-<Struct>-<attribute>` | samples, as Contrail's collectors publish them | any number |
 //! | `<prefix>state-<Struct>-<attribute>` | states, compacted | as many as the input had when this was created |
-//! | `<prefix>results` | results, of all streams in one order | 1 |
-//! | `<prefix>dead-letters` | records that are no samples | 1 |
+//! | `<prefix>results` | results of all streams, in one order | 1 |
+//! | `<prefix>dead-letters` | records that are not samples | 1 |
 //!
-//! The prefix is `<cluster_id>-uve-`, as the original's, so with an empty cluster id all names begin with `-`.
+//! The prefix is `<cluster_id>-uve-`, as in Contrail, so with an empty cluster id all names begin with `-`.
 
 use crate::config::KafkaConfig;
 
-/// The names of one group of daemons.
+/// The names that one group of daemons uses on the cluster.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Names {
     prefix: String,
     /// The consumer group.
     pub group: String,
-    /// This daemon's name in it.
+    /// The name of this daemon within the group.
     pub instance: String,
 }
 
 impl Names {
-    /// The names as configured; `otherwise` names the instance if the configuration does not.
+    /// The configured names; `otherwise` gives the name of the instance if none is configured.
     pub fn new(kafka: &KafkaConfig, cluster: &str, otherwise: impl FnOnce() -> String) -> Self {
         let group = kafka.group_id.clone().unwrap_or_else(|| match cluster {
             "" => "derived-statsd".to_owned(),
@@ -35,33 +35,33 @@ impl Names {
         }
     }
 
-    /// The topic of a stream's samples.
+    /// The input topic of a stream.
     pub fn input(&self, stream: &str) -> String {
         format!("{}agg-{stream}", self.prefix)
     }
 
-    /// The topic of a stream's states.
+    /// The compacted state topic of a stream.
     pub fn state(&self, stream: &str) -> String {
         format!("{}state-{stream}", self.prefix)
     }
 
-    /// The topic of all results.
+    /// The topic of the results of all streams.
     pub fn results(&self) -> String {
         format!("{}results", self.prefix)
     }
 
-    /// The topic of what could not be read.
+    /// The topic of records that are not samples.
     pub fn dead_letters(&self) -> String {
         format!("{}dead-letters", self.prefix)
     }
 
-    /// The identity of a worker's transactions. The same over restarts, so that a worker that starts ends what the one
-    /// before it left open.
+    /// The transactional id of a worker. It is the same after a restart, so that a starting worker aborts the
+    /// transaction that its predecessor left open.
     pub fn transactional_id(&self, worker: usize) -> String {
         format!("{}-{}-{worker}", self.group, self.instance)
     }
 
-    /// The group under which a sink of this daemon keeps its position.
+    /// The consumer group in which a sink of this daemon commits its offset.
     pub fn sink_group(&self, sink: &str) -> String {
         format!("{}-sink-{sink}-{}", self.group, self.instance)
     }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_are_the_originals_and_carry_the_cluster_id() {
+    fn the_names_equal_those_of_contrail_and_contain_the_cluster_id() {
         let plain = names("", &KafkaConfig::default());
         assert_eq!(plain.input("UveVirtualNetworkAgent-a"), "-uve-agg-UveVirtualNetworkAgent-a");
         assert_eq!((plain.group.as_str(), plain.results().as_str()), ("derived-statsd", "-uve-results"));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_configured_wins() {
+    fn configured_names_replace_the_defaults() {
         let kafka = KafkaConfig {
             group_id: Some("g".to_owned()),
             topic_prefix: Some("p.".to_owned()),

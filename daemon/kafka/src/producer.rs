@@ -1,5 +1,5 @@
-//! Publishes samples to the input topics, as Contrail's collectors did: key, payload and partitioning are the
-//! original's, so that any daemon of the group can take samples for all of them.
+//! Publishes samples to the input topics. Key, payload and partitioning are those of Contrail's collectors, so any
+//! daemon of the group can take samples for the whole group.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,11 +13,11 @@ use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::client::{self, Connection};
-use crate::group::InputTopics;
+use crate::input_topics::InputTopics;
 use crate::names::Names;
 use crate::topology::Topology;
 
-/// How long to wait for room in the producer's queue.
+/// How long to wait before a record is sent again when the producer's queue is full.
 const QUEUE_WAIT: Duration = Duration::from_millis(5);
 
 /// The producer of samples for the input topics.
@@ -39,7 +39,11 @@ impl Producer {
         Ok(Self { producer, topics, topology })
     }
 
-    /// Publishes all records; returns when the brokers have them. After an error some may be there and some not.
+    /// Publishes all records; returns when the brokers have acknowledged them.
+    ///
+    /// # Errors
+    ///
+    /// When a record could not be published; some of the others may have been published.
     pub(crate) fn append(&self, batch: &AppendBatch) -> Result<Appended, LogError> {
         if batch.idempotency().is_some() {
             return Err(LogError::invalid(
@@ -48,7 +52,7 @@ impl Producer {
         }
         let pending = Arc::new(Pending::default());
         let sent = batch.records().try_for_each(|(id, key, payload)| self.send(id, key, payload, &pending));
-        // What was sent is waited for also when the rest could not be.
+        // After an error too, the records in the queue hold a reference to `pending`: wait for their outcome.
         let outcome = pending.wait();
         sent?;
         match outcome {
@@ -62,10 +66,10 @@ impl Producer {
         let topic = self.topics.name(id.stream);
         if inputs == 0 {
             let operation = format!("write to {topic}");
-            let reason = "the topic does not exist; make it with `derived-statsd topics --create`".to_owned();
+            let reason = "the topic does not exist; create it with `derived-statsd topics --create`".to_owned();
             return Err(LogError::Cluster { operation, reason });
         }
-        // The batch's own partition is that of another count: a topic may grow at any time.
+        // Not the partition of the batch: the topic may have more partitions since the batch was made.
         let partition = proxy_uve::partition(key, u32::from(inputs));
         pending.one_more();
         let mut record = BaseRecord::with_opaque_to(topic, Arc::clone(pending))
@@ -92,7 +96,7 @@ fn failed(error: &KafkaError) -> LogError {
     LogError::Cluster { operation: "publish samples".to_owned(), reason: error.to_string() }
 }
 
-/// The records of a batch that the brokers have not acknowledged.
+/// The number of records of a batch that the brokers have not acknowledged, and the first error.
 #[derive(Debug, Default)]
 struct Pending {
     state: Mutex<(usize, Option<KafkaError>)>,
@@ -113,7 +117,7 @@ impl Pending {
         }
     }
 
-    /// Waits for the last one; the first error.
+    /// Waits until all records are acknowledged or have failed; returns the first error.
     fn wait(&self) -> Option<KafkaError> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.done.wait_while(state, |state| state.0 > 0).unwrap_or_else(PoisonError::into_inner);
@@ -121,7 +125,7 @@ impl Pending {
     }
 }
 
-/// Counts what the brokers acknowledge.
+/// The client context that counts acknowledgements.
 #[derive(Clone, Copy, Debug)]
 struct Acknowledgements;
 

@@ -1,4 +1,4 @@
-//! The settings of the engine on Kafka.
+//! The settings of the engine on Kafka, made from the `[kafka]` section.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,22 +9,23 @@ use crate::client::Connection;
 use crate::config::{KafkaConfig, ResultsFormat};
 use crate::names::Names;
 
-/// Where the cluster is, and what things are called there.
+/// The settings of the engine on Kafka.
 #[derive(Clone)]
 pub struct KafkaSettings {
     pub(crate) connection: Connection,
     pub(crate) names: Names,
     /// How often topics are polled for new partitions.
     pub(crate) refresh_interval: Duration,
-    /// Copies of the topics that the daemon makes; 0 for the broker's default.
+    /// The replication factor of topics that the daemon creates; 0 for the broker's default.
     pub(crate) replication: u16,
-    /// Messages of the results topic that a sink may lag behind before input waits for it; 0 for any number.
+    /// Messages of the results topic by which a sink may lag before input is paused; 0 for any number.
     pub(crate) max_sink_lag: u64,
     pub(crate) results: ResultMessages,
 }
 
 impl KafkaSettings {
-    /// The settings of a section, for the cluster of that id; `instance` names this daemon if the section does not.
+    /// The settings of a section, for the cluster with that id; `instance` gives the name of this daemon if the section
+    /// has none.
     ///
     /// # Errors
     ///
@@ -43,21 +44,21 @@ impl KafkaSettings {
 
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The connection holds secrets.
+        // The connection contains secrets.
         f.debug_struct("KafkaSettings").field("names", &self.names).finish_non_exhaustive()
     }
 }
 
-/// The messages of the results topic.
+/// The format and size of messages of the results topic.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResultMessages {
     pub(crate) format: ResultsFormat,
-    /// How many bytes of results go into one.
+    /// The size of a message in bytes.
     pub(crate) bytes: usize,
 }
 
 impl ResultMessages {
-    /// The size of the blocks that a table makes: with the binary format a block is a message.
+    /// The size of the blocks that a table makes: in the binary format a block is a message.
     pub(crate) fn block_bytes(self) -> usize {
         match self.format {
             ResultsFormat::Binary => self.bytes,

@@ -1,5 +1,5 @@
-//! One partition of a worker of the group: its table, its offset in each of its input partitions, and what a
-//! transaction writes of it besides results: state records, dead letters, offsets with a note.
+//! A shard: the table of one partition with its input offsets, and its part of a transaction besides results: state
+//! records, dead letters, offsets and their metadata.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,37 +9,38 @@ use daemon_partition::{Due, PartitionTable, TableStatus, WorkerSettings};
 use proxy_uve::{Position, Record};
 use tracing::error;
 
+use crate::input_merge::InputMerge;
 use crate::member::{DeadLetter, Incoming, ShardCommit};
-use crate::merge::Merge;
-use crate::state::{self, Head, Saved};
+use crate::state_records::{self, Head, Saved};
 
-/// Results and dead letters beyond this are committed at once.
+/// The size of uncommitted results and dead letters above which a commit is due at once.
 const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
 
-/// How long the first result waits for others that go into the same transaction: windows of a worker's partitions close
-/// within moments of each other, and a transaction costs about as much for all of them as for one.
+/// How long the first result waits for further results of the same transaction: the windows of a worker's partitions
+/// close at almost the same time, and a transaction for all of them costs about as much as one for a single partition.
 pub(crate) const LINGER: Duration = Duration::from_millis(200);
 
-/// The table of one partition with its input offsets, and what is to be committed of them.
+/// The table of one partition with its input offsets and uncommitted changes.
 pub(crate) struct Shard {
     id: PartitionId,
     table: PartitionTable,
-    /// Counts the commits.
+    /// The number of commits.
     sequence: u64,
-    /// How many records were applied in all: the position of the next one in the table's terms.
+    /// The number of records applied in all: the table's position of the next one.
     position: u64,
     digests: Digests,
-    /// State records to write besides what changed: the deletion of what could not be used.
+    /// Tombstones for the records of a state that could not be used, written with the next commit.
     erased: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    merge: Merge,
+    merge: InputMerge,
     dead_letters: Vec<DeadLetter>,
     dead_letter_bytes: usize,
-    /// Whether the group's offsets name this owner. Until then every daemon shows the one before.
+    /// Whether the metadata of the committed offsets contains this owner. Until then every daemon shows the previous
+    /// one.
     is_announced: bool,
 }
 
 impl Shard {
-    /// A shard with its table as it was saved; not read from yet. `erased` are state records that must go.
+    /// A restored shard whose input is not read yet; `erased` are tombstones to write with the next commit.
     pub(crate) fn new(
         id: PartitionId,
         table: PartitionTable,
@@ -53,36 +54,37 @@ impl Shard {
             position: saved.head.position,
             digests: saved.digests,
             erased,
-            merge: Merge::default(),
+            merge: InputMerge::default(),
             dead_letters: Vec::new(),
             dead_letter_bytes: 0,
             is_announced: false,
         }
     }
 
-    /// Begins at `now`: where to read each of `sources` from. Those that were not known before begin with their oldest
-    /// record.
+    /// Starts the clock at `now`, and returns the start offset of each of `sources`: its cursor, or `None` for the
+    /// oldest record.
     pub(crate) fn begin(&mut self, sources: &[PartitionId], now: Duration) -> Vec<(PartitionId, Option<u64>)> {
         self.table.begin(now);
         sources.iter().map(|source| (*source, self.cursor(*source))).collect()
     }
 
+    /// The number of objects with state.
     pub(crate) fn objects(&self) -> usize {
         self.table.objects()
     }
 
-    /// Where it stands in its input partitions; those that showed no record yet are not among them.
+    /// The next offset to apply of each input partition that had a record.
     pub(crate) fn cursors(&self) -> Vec<(PartitionId, u64)> {
         let cursor = |(partition, next): (&u16, &u64)| (PartitionId { partition: *partition, ..self.id }, *next);
         self.table.cursors().iter().map(cursor).collect()
     }
 
-    /// The next offset to apply of one input partition; none if it showed no record yet.
+    /// The next offset to apply of one input partition; `None` if it had no record yet.
     pub(crate) fn cursor(&self, source: PartitionId) -> Option<u64> {
         self.table.cursor(source.partition)
     }
 
-    /// Applies a run of records of one input partition, of which there are `sources`.
+    /// Applies a run of records of one input partition; `sources` is the number of input partitions.
     pub(crate) fn apply(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, now: Duration) {
         self.table.record_came(now);
         if sources <= 1 && self.merge.is_empty() {
@@ -92,29 +94,30 @@ impl Shard {
         }
     }
 
-    /// Applies what waits for its turn among several input partitions. `dry` are those that have nothing to wait for.
-    pub(crate) fn settle(&mut self, sources: &[PartitionId], dry: &BTreeSet<PartitionId>, now: Duration) {
+    /// Applies the held records that are next in the order of event time. `at_end` are the input partitions without
+    /// further records.
+    pub(crate) fn apply_held(&mut self, sources: &[PartitionId], at_end: &BTreeSet<PartitionId>, now: Duration) {
         let id = self.id;
         let all = || sources.iter().map(|source| source.partition);
-        let is_dry = |partition| dry.contains(&PartitionId { partition, ..id });
-        while let Some((partition, held)) = self.merge.pop(all(), is_dry) {
+        let is_at_end = |partition| at_end.contains(&PartitionId { partition, ..id });
+        while let Some((partition, held)) = self.merge.pop(all(), is_at_end) {
             self.ingest(partition, &[held.incoming()], now);
         }
     }
 
-    /// Whether records wait for those of another input partition.
-    pub(crate) fn is_waiting(&self) -> bool {
+    /// Whether records are held until another input partition has one.
+    pub(crate) fn has_held(&self) -> bool {
         !self.merge.is_empty()
     }
 
-    /// Whether no more of this input partition can be held.
+    /// Whether the limit of held records of this input partition is reached.
     pub(crate) fn is_full(&self, source: PartitionId) -> bool {
         self.merge.is_full(source.partition)
     }
 
     fn ingest(&mut self, partition: u16, records: &[Incoming<'_>], now: Duration) {
         let next = self.table.cursor(partition).unwrap_or(0);
-        // A partition that is read anew may bring again what was applied.
+        // A partition that is read from an earlier offset delivers applied records again.
         let records = &records[records.partition_point(|record| record.offset < next)..];
         let Some(last) = records.last() else { return };
         let malformed = self.table.malformed();
@@ -131,7 +134,7 @@ impl Shard {
         }
     }
 
-    /// Finds the records that are not samples; their number is known to have grown.
+    /// Collects the records that are not samples as dead letters.
     fn dead_letter(&mut self, partition: u16, records: &[Incoming<'_>], now: Duration) {
         for record in records {
             let Some(reason) = self.table.reason_malformed(record.key, record.payload) else { continue };
@@ -147,8 +150,8 @@ impl Shard {
         self.table.expect_commit(now);
     }
 
-    /// Records of an input partition before `first` are gone. One that showed no record yet begins there without a
-    /// word, as it would have.
+    /// Skips to `first`, the oldest record of an input partition: retention deleted those before. An input partition
+    /// without a record yet begins there anyway.
     pub(crate) fn skip_to(&mut self, source: PartitionId, first: u64) {
         let Some(cursor) = self.cursor(source) else { return };
         error!(
@@ -158,28 +161,28 @@ impl Shard {
         self.table.skip_to(source.partition, first);
     }
 
-    /// How long the shard has had no record.
+    /// The time since the last record.
     pub(crate) fn idle(&self, now: Duration) -> Duration {
         self.table.idle(now)
     }
 
-    /// Whether a window is closing bit by bit.
+    /// Whether a window is closing in slices.
     pub(crate) fn is_closing(&self) -> bool {
         self.table.is_closing()
     }
 
-    /// Closes up to so many more objects of it; what is left of the number.
+    /// Closes up to `objects` more objects of a closing window; returns how many of that number remain.
     pub(crate) fn close_more(&mut self, objects: usize, now: Duration) -> usize {
         self.table.close_more(objects, now)
     }
 
-    /// Lets time pass for a shard of which the cluster said just now that it has nothing more.
+    /// Advances event time by the clock; call it when all input partitions were just found to be at their ends.
     pub(crate) fn confirm_at_end(&mut self, now: Duration, settings: &WorkerSettings) {
         self.table.confirm_at_end(now, &settings.table, settings.idle_timeout);
     }
 
-    /// Whether there is something to commit: results and dead letters after the linger, a new owner after a moment,
-    /// progress after the interval, anything if `due.all`. Never while a window is closing.
+    /// Whether a commit is due: for results and dead letters after the linger, for a new owner after [`LINGER`], for
+    /// progress after the interval, for any change if `due.all`. A commit is never due while a window is closing.
     pub(crate) fn is_due(&self, now: Duration, due: Due) -> bool {
         if self.table.is_closing() {
             return false;
@@ -190,12 +193,16 @@ impl Shard {
         self.table.is_due(now, due) || self.pending_bytes() > MAX_PENDING_BYTES || announces || erases
     }
 
-    /// What results and dead letters take that are not committed.
+    /// The size of uncommitted results and dead letters.
     pub(crate) fn pending_bytes(&self) -> usize {
         self.table.pending_bytes() + self.dead_letter_bytes
     }
 
-    /// What changed since the last commit. The caller commits it, or restores the shard.
+    /// Takes the changes since the last commit. The caller commits them, or restores the shard.
+    ///
+    /// # Errors
+    ///
+    /// When a result is too large for the log.
     pub(crate) fn prepare_commit(&mut self, owner: &str, now: Duration) -> Result<ShardCommit, LogError> {
         let commit = self.table.prepare_commit(now)?;
         self.sequence += 1;
@@ -206,31 +213,33 @@ impl Shard {
             meta: commit.meta,
         };
         let mut state = std::mem::take(&mut self.erased);
-        state.extend(state::encode(&head, commit.chunks, &mut self.digests));
+        state.extend(state_records::encode(&head, commit.chunks, &mut self.digests));
         self.is_announced = true;
         self.dead_letter_bytes = 0;
-        let (offsets, note) = (self.offsets(), self.note(owner));
+        let (offsets, metadata) = (self.offsets(), self.metadata(owner));
         Ok(ShardCommit {
             shard: self.id,
             state,
             results: commit.results,
             dead_letters: std::mem::take(&mut self.dead_letters),
             offsets,
-            note,
+            metadata,
         })
     }
 
-    /// The cursors; before the first record, the shard's own partition from its beginning.
+    /// The offsets to commit: the cursors or, before the first record, the beginning of the partition with the shard's
+    /// number.
     fn offsets(&self) -> Vec<(PartitionId, u64)> {
         let cursors = self.cursors();
         if cursors.is_empty() { vec![(self.id, 0)] } else { cursors }
     }
 
-    fn note(&self, owner: &str) -> String {
+    fn metadata(&self, owner: &str) -> String {
         let (watermark, objects) = (self.table.watermark(), self.table.objects());
         serde_json::json!({ "owner": owner, "watermark": watermark, "objects": objects }).to_string()
     }
 
+    /// The status to publish.
     pub(crate) fn status(&self) -> TableStatus {
         self.table.status()
     }

@@ -1,18 +1,17 @@
-//! Thousands of seeded schedules of the worker against a fake cluster: group coordinator, transactions and all.
+//! Thousands of seeded schedules of the worker on a simulated cluster with a group coordinator and transactions.
 //!
-//! A real broker shows a handful of schedules in a minute. Here one seed is one schedule, on one thread and by a clock
-//! of its own: workers freeze between any two steps of a commit, are killed, expelled and rebalanced, transactions time
-//! out, fail, or succeed without an answer, states are restored late, the topic is grown, and retention deletes input.
-//! In the end every worker thaws, and then the [`audit`] must find nothing.
+//! A test on a real broker runs a handful of schedules in a minute. Here one seed is one schedule, on one thread and
+//! with a manual clock: workers freeze between any two steps of a commit, are killed, expelled and rebalanced,
+//! transactions time out, fail, or succeed while the response is lost, states are restored late, the topic gets more
+//! partitions, and retention deletes input. At the end all faults stop, and the [`audit`] must find no violation.
 //!
-//! * [`brokers`]: the logs and the transactions over them. [`coordinator`]: the group. [`member`]: a worker's end of
-//!   both.
-//! * [`world`]: who does what when. [`random`]: the seed's numbers.
+//! * [`brokers`]: the logs and their transactions. [`coordinator`]: the group. [`member`]: a worker's client of both.
+//! * [`world`]: the schedule and its processes. [`random`]: the random numbers of a seed.
 //!
-//! That the audit is not blind is shown by [mutations](Mutation): each takes away one of the things that exactly-once
-//! rests on, and the same schedules must find it out.
+//! [Mutations](Mutation) prove that the audit detects errors: each removes one safeguard of exactly-once, and the audit
+//! must find a violation in the same schedules.
 //!
-//! `DERIVED_STATSD_FAULT_SEEDS` says how many schedules, `DERIVED_STATSD_FAULT_SEED` asks for a single one.
+//! `DERIVED_STATSD_FAULT_SEEDS` sets the number of schedules; `DERIVED_STATSD_FAULT_SEED` selects a single one.
 
 mod audit;
 mod brokers;
@@ -26,37 +25,37 @@ use std::thread;
 
 use self::world::World;
 
-/// Schedules in an ordinary run of the tests.
+/// Schedules of a test run by default.
 const SEEDS: u64 = 1500;
 
-/// Schedules in which a mutation must be found out; most are within the first dozens.
+/// Schedules in which the audit must detect a mutation; most are detected in the first dozens.
 const MUTATED_SEEDS: u64 = 2000;
 
-/// What is taken away.
+/// The safeguard that a schedule runs without.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Mutation {
-    /// The worker is not told that its partitions are lost.
-    KeepsTheLost,
-    /// The group takes offsets from anybody.
+    /// The worker does not get the change that its partitions are lost.
+    KeepLostTables,
+    /// The coordinator accepts offsets from any client.
     NoFencing,
     None,
     /// A state is read while transactions are open.
-    RestoresAtOnce,
-    /// Results are visible at once.
-    ResultsOutside,
+    RestoreWithoutWaiting,
+    /// Results are written outside the transaction, so readers see them at once.
+    ResultsOutsideTransaction,
 }
 
-/// What happened, to know that the schedules were not all fair weather.
+/// Counts what happened in a schedule, so that a test can prove that every kind of fault occurred.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     commits: u64,
-    cuts: u64,
+    deletions: u64,
     expelled: u64,
     fenced: u64,
     freezes: u64,
     freezes_in_commits: u64,
     growths: u64,
-    holds: u64,
+    input_pauses: u64,
     kills: u64,
     results: u64,
     timed_out: u64,
@@ -66,27 +65,28 @@ struct Tally {
 }
 
 impl Tally {
-    fn numbers(&self) -> [(&'static str, u64); 14] {
+    /// Each count with its name.
+    fn counts(&self) -> [(&'static str, u64); 14] {
         [
             ("commits", self.commits),
-            ("cuts of unread input", self.cuts),
+            ("deletions of unread input", self.deletions),
             ("expulsions", self.expelled),
             ("fenced commits", self.fenced),
             ("freezes", self.freezes),
             ("freezes in a commit", self.freezes_in_commits),
             ("growths", self.growths),
-            ("times input waited for a sink", self.holds),
+            ("pauses of the input for a sink", self.input_pauses),
             ("kills", self.kills),
             ("results", self.results),
             ("transactions timed out", self.timed_out),
             ("transient failures", self.transient),
-            ("commits without an answer", self.unknown),
-            ("restores that had to wait", self.waits),
+            ("commits whose response was lost", self.unknown),
+            ("restores that waited for a transaction", self.waits),
         ]
     }
 }
 
-/// The schedule of one seed: what happened, and what the audit found.
+/// Runs the schedule of one seed; returns its counts and the violations.
 fn schedule(seed: u64, mutation: Mutation) -> (Tally, Vec<String>) {
     let world = World::new(seed, mutation);
     world.run();
@@ -100,7 +100,7 @@ fn schedule(seed: u64, mutation: Mutation) -> (Tally, Vec<String>) {
     (tally, violations)
 }
 
-/// Runs the schedules of `seeds` on every core; the tallies, and the first seed in which something was found.
+/// Runs the schedules of `seeds` on all cores; returns their counts, and the first seed with violations.
 fn campaign(seeds: Range<u64>) -> (Vec<Tally>, Option<(u64, Vec<String>)>) {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let share = |core: usize| {
@@ -123,59 +123,59 @@ fn campaign(seeds: Range<u64>) -> (Vec<Tally>, Option<(u64, Vec<String>)>) {
     (shares.into_iter().flat_map(|(tallies, _)| tallies).collect(), found)
 }
 
-fn number(variable: &str) -> Option<u64> {
+fn number_from_env(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-fn is_found_out(mutation: Mutation) {
+fn assert_detected(mutation: Mutation) {
     let violations = |seed| Some((seed, schedule(seed, mutation).1)).filter(|(_, violations)| !violations.is_empty());
     let found = (0..MUTATED_SEEDS).find_map(violations);
     let (seed, violations) =
-        found.unwrap_or_else(|| panic!("{mutation:?} stays unnoticed in {MUTATED_SEEDS} schedules"));
-    println!("{mutation:?} is found out by seed {seed}: {}", violations[0]);
+        found.unwrap_or_else(|| panic!("the audit does not detect {mutation:?} in {MUTATED_SEEDS} schedules"));
+    println!("the audit detects {mutation:?} in seed {seed}: {}", violations[0]);
 }
 
 #[test]
-fn whatever_happens_to_the_workers_every_record_counts_once() {
-    let one = number("DERIVED_STATSD_FAULT_SEED").map(|seed| seed..seed + 1);
-    let seeds = one.clone().unwrap_or_else(|| 0..number("DERIVED_STATSD_FAULT_SEEDS").unwrap_or(SEEDS));
+fn every_record_counts_once_in_every_schedule() {
+    let one = number_from_env("DERIVED_STATSD_FAULT_SEED").map(|seed| seed..seed + 1);
+    let seeds = one.clone().unwrap_or_else(|| 0..number_from_env("DERIVED_STATSD_FAULT_SEEDS").unwrap_or(SEEDS));
     let (tallies, found) = campaign(seeds);
     if let Some((seed, violations)) = found {
         panic!("DERIVED_STATSD_FAULT_SEED={seed} shows {} violations:\n{}", violations.len(), violations.join("\n"));
     }
-    for index in 0..Tally::default().numbers().len() {
-        let sum: u64 = tallies.iter().map(|tally| tally.numbers()[index].1).sum();
-        let (name, _) = Tally::default().numbers()[index];
+    for index in 0..Tally::default().counts().len() {
+        let sum: u64 = tallies.iter().map(|tally| tally.counts()[index].1).sum();
+        let (name, _) = Tally::default().counts()[index];
         println!("{sum} {name}");
         assert!(sum > 0 || one.is_some(), "no {name} in any schedule");
     }
 }
 
 #[test]
-fn a_group_that_fences_nobody_is_found_out() {
-    is_found_out(Mutation::NoFencing);
+fn the_audit_detects_a_group_without_fencing() {
+    assert_detected(Mutation::NoFencing);
 }
 
 #[test]
-fn results_outside_the_transaction_are_found_out() {
-    is_found_out(Mutation::ResultsOutside);
+fn the_audit_detects_results_outside_the_transaction() {
+    assert_detected(Mutation::ResultsOutsideTransaction);
 }
 
 #[test]
-fn a_restore_that_does_not_wait_for_open_transactions_is_found_out() {
-    is_found_out(Mutation::RestoresAtOnce);
+fn the_audit_detects_a_restore_that_does_not_wait_for_open_transactions() {
+    assert_detected(Mutation::RestoreWithoutWaiting);
 }
 
 #[test]
-fn a_table_that_is_kept_although_its_partition_was_lost_is_found_out() {
-    is_found_out(Mutation::KeepsTheLost);
+fn the_audit_detects_a_table_kept_after_its_partition_was_lost() {
+    assert_detected(Mutation::KeepLostTables);
 }
 
 #[test]
 fn one_seed_is_one_schedule() {
     let digest = |seed| {
         let (tally, violations) = schedule(seed, Mutation::None);
-        (tally.numbers(), violations)
+        (tally.counts(), violations)
     };
     assert_eq!(digest(7), digest(7));
 }

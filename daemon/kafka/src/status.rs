@@ -1,8 +1,8 @@
 //! The status of all partitions of the group, from any of its daemons.
 //!
-//! Offsets are the group's, as committed in the transactions. Each carries a note of its owner: name, watermark,
-//! number of objects. So one request to the brokers returns all, and tools such as `kafka-consumer-groups` see the same
-//! lag.
+//! The offsets are the group's, as committed in the transactions. The metadata of each offset contains its owner, the
+//! watermark and the number of objects. So one request to the brokers returns the status of all partitions, and tools
+//! such as `kafka-consumer-groups` show the same lag.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,24 +15,24 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::Deserialize;
 
-use crate::client::{self, Isolation, Spoken, TIMEOUT};
-use crate::group::InputTopics;
+use crate::client::{self, Isolation, LogContext, TIMEOUT};
+use crate::input_topics::InputTopics;
 use crate::settings::KafkaSettings;
 use crate::topology::Topology;
 
 /// The status of all partitions of the group, from the offsets that their owners committed.
 pub(crate) struct GroupStatus {
-    // Calls of one client at a time: readers of the page must not pile up at the brokers.
-    client: Mutex<BaseConsumer<Spoken>>,
+    // The lock limits the requests to one at a time, however many HTTP requests arrive.
+    client: Mutex<BaseConsumer<LogContext>>,
     topics: Arc<InputTopics>,
     topology: Arc<Topology>,
     telemetry: Arc<WorkerTelemetry>,
 }
 
-/// What a shard's owner writes with its offsets.
+/// The metadata that the owner of a shard commits with its offsets.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Note {
+struct OffsetMetadata {
     owner: String,
     watermark: u64,
     objects: u64,
@@ -46,18 +46,20 @@ impl GroupStatus {
         telemetry: &Arc<WorkerTelemetry>,
     ) -> Result<Self, KafkaError> {
         let config = own.connection.reader(&own.names.group, Isolation::Committed);
-        let client = Mutex::new(BaseConsumer::from_config_and_context(&config, Spoken)?);
+        let client = Mutex::new(BaseConsumer::from_config_and_context(&config, LogContext)?);
         Ok(Self { client, topics, topology, telemetry: Arc::clone(telemetry) })
     }
 
-    fn all(&self) -> Vec<PartitionId> {
+    /// All input partitions of all streams.
+    fn partition_ids(&self) -> Vec<PartitionId> {
         let shapes = self.topology.shapes().into_iter().zip(0..);
         shapes.flat_map(|(shape, stream)| (0..shape.inputs).map(move |it| PartitionId::new(stream, it))).collect()
     }
 
-    fn ask(&self, ids: &[PartitionId]) -> Result<(TopicPartitionList, TopicPartitionList), KafkaError> {
+    /// Requests the committed offsets and the end offsets of the partitions.
+    fn request_offsets(&self, ids: &[PartitionId]) -> Result<(TopicPartitionList, TopicPartitionList), KafkaError> {
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        client::drain(&client);
+        client::discard_events(&client);
         let list = |offset| self.topics.list(ids.iter().map(|id| (*id, offset)));
         let committed = client.committed_offsets(list(Offset::Invalid), TIMEOUT)?;
         Ok((committed, client.offsets_for_times(list(Offset::End), TIMEOUT)?))
@@ -74,18 +76,19 @@ impl GroupStatus {
             Some(Offset::Offset(offset)) => Some(offset.unsigned_abs()),
             _ => None,
         };
-        let note = committed.find_partition(topic, partition).map(|it| it.metadata().to_owned()).unwrap_or_default();
-        let note: Note = serde_json::from_str(&note).unwrap_or_default();
+        let metadata =
+            committed.find_partition(topic, partition).map(|it| it.metadata().to_owned()).unwrap_or_default();
+        let metadata: OffsetMetadata = serde_json::from_str(&metadata).unwrap_or_default();
         let status = self.topology.shard_of(id).and_then(|shard| own.get(&shard));
         let cursor = status.and_then(|status| status.cursors.get(&id.partition).copied()).or_else(|| offset(committed));
         PartitionStatus {
             stream: self.topics.stream(id.stream).to_owned(),
             partition: id.partition,
-            owner: (!note.owner.is_empty()).then_some(note.owner),
+            owner: (!metadata.owner.is_empty()).then_some(metadata.owner),
             cursor: cursor.unwrap_or(0),
             lag: offset(ends).unwrap_or(0).saturating_sub(cursor.unwrap_or(0)),
-            watermark: status.map_or(note.watermark, |status| status.watermark),
-            objects: status.map_or(note.objects, |status| status.objects as u64),
+            watermark: status.map_or(metadata.watermark, |status| status.watermark),
+            objects: status.map_or(metadata.objects, |status| status.objects as u64),
             table: status.cloned(),
         }
     }
@@ -93,12 +96,12 @@ impl GroupStatus {
 
 impl StatusSource for GroupStatus {
     fn partitions(&self) -> anyhow::Result<Vec<PartitionStatus>> {
-        let ids = self.all();
+        let ids = self.partition_ids();
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let answers = self.ask(&ids)?;
+        let offsets = self.request_offsets(&ids)?;
         let own = self.telemetry.tables();
-        Ok(ids.into_iter().map(|id| self.partition(id, &answers, &own)).collect())
+        Ok(ids.into_iter().map(|id| self.partition(id, &offsets, &own)).collect())
     }
 }

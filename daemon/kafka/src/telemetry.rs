@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// What the workers of a group count besides what every worker does.
+/// The counters of a group member, in addition to those of every worker.
 #[derive(Debug)]
 pub struct GroupTelemetry {
     rebalances: Counter,
@@ -19,7 +19,7 @@ pub struct GroupTelemetry {
     restores: Mutex<Vec<Weak<Restore>>>,
 }
 
-/// Counts what one restore has done.
+/// The progress of one restore, as the restore thread reports it.
 #[derive(Clone, Debug)]
 pub(crate) struct RestoreProgress(Arc<Restore>);
 
@@ -31,16 +31,16 @@ struct Restore {
     expected: AtomicU64,
 }
 
-/// How far the restores under way are, added up.
+/// The progress of all restores in progress, added up.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct RestoreTotals {
-    /// Partitions that are restored.
+    /// Partitions that are restored already.
     pub done: u64,
     /// Partitions in all.
     pub partitions: u64,
-    /// State records that are read.
+    /// State records read so far.
     pub records: u64,
-    /// State records in all.
+    /// State records to read in all.
     pub expected: u64,
 }
 
@@ -50,7 +50,7 @@ impl Default for GroupTelemetry {
             rebalances: Counter::default(),
             dead_letters: Counter::default(),
             input_paused: Gauge::default(),
-            // 10 ms to 80 s: below is next to nothing to restore.
+            // 10 ms to 80 s: a shorter restore has almost no state.
             restore_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 14)),
             restores: Mutex::default(),
         }
@@ -58,7 +58,7 @@ impl Default for GroupTelemetry {
 }
 
 impl GroupTelemetry {
-    /// Counts a change of this process's share of the group's partitions.
+    /// Counts a change of this process's assignment.
     pub(crate) fn rebalanced(&self) {
         self.rebalances.inc();
     }
@@ -68,12 +68,12 @@ impl GroupTelemetry {
         self.dead_letters.inc_by(records);
     }
 
-    /// Sets whether all input waits for a sink.
+    /// Sets whether all input is paused because a sink lags.
     pub(crate) fn set_input_paused(&self, is_paused: bool) {
         self.input_paused.set(i64::from(is_paused));
     }
 
-    /// Starts a restore of so many partitions; it counts as under way until the last handle is dropped.
+    /// Starts a restore of `partitions` partitions; it is in progress until the returned handle is dropped.
     pub(crate) fn restoring(&self, partitions: usize) -> RestoreProgress {
         let restore = Arc::new(Restore { partitions: partitions as u64, ..Restore::default() });
         let mut restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,7 +87,7 @@ impl GroupTelemetry {
         self.restore_seconds.observe(took.as_secs_f64());
     }
 
-    /// How far the restores under way are, added up; `None` while there are none.
+    /// The progress of all restores in progress, added up; `None` while there are none.
     pub fn restores(&self) -> Option<RestoreTotals> {
         let restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner);
         let totals = restores.iter().filter_map(Weak::upgrade).map(|restore| restore.totals());
@@ -101,13 +101,13 @@ impl GroupTelemetry {
 
     /// Registers the counters.
     pub fn register(&self, registry: &mut Registry) {
-        let help = "Changes of this process's share of the group's partitions";
+        let help = "Rebalances that changed this process's assignment";
         registry.register("rebalances", help, self.rebalances.clone());
         let help = "Records that are not samples and were written to the dead-letter topic";
         registry.register("dead_letters", help, self.dead_letters.clone());
-        let help = "Whether all input of this process waits for a sink that lags; on Kafka only";
+        let help = "Whether all input of this process is paused because a sink lags; on Kafka only";
         registry.register("input_paused", help, self.input_paused.clone());
-        let help = "Time from a partition's assignment to its state being restored";
+        let help = "Time from the assignment of partitions until their states are restored";
         registry.register_with_unit("restore", help, Unit::Seconds, self.restore_seconds.clone());
     }
 }
@@ -129,7 +129,7 @@ impl RestoreProgress {
         self.0.expected.store(records, Ordering::Relaxed);
     }
 
-    /// Sets how many state records are read.
+    /// Sets how many state records are read so far.
     pub(crate) fn read(&self, records: u64) {
         self.0.records.store(records, Ordering::Relaxed);
     }

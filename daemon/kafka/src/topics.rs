@@ -1,10 +1,11 @@
-//! The topics of a group of daemons: which there are, which are missing, and how they are made.
+//! The topics of a group of daemons: which exist, which are missing, and how they are created.
 //!
-//! The daemon makes its own (states, results, dead letters) and never an input topic: that one has as many partitions
-//! as its writers like, and a state topic follows it. `derived-statsd topics --create` makes them all.
+//! The daemon creates its own topics (states, results, dead letters) and never an input topic: its producers choose the
+//! number of its partitions, and the state topic gets the same number. `derived-statsd topics --create` creates all of
+//! them.
 
 mod cluster;
-mod fault;
+mod error;
 mod plan;
 
 use std::thread;
@@ -18,29 +19,33 @@ use super::names::Names;
 
 pub use self::plan::{Purpose, Step, Verdict};
 
-/// How often and how many times it is looked whether a new topic is known to all.
-const STEP: Duration = Duration::from_millis(50);
-const STEPS: u32 = 200;
+/// The time between two polls for a new topic.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The topics of one stream.
+/// The most polls for a new topic.
+const MAX_POLLS: u32 = 200;
+
+/// The numbers of partitions of one stream's topics.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StreamTopics {
+    /// The stream, `Struct-attribute`.
     pub stream: String,
-    /// Partitions of the input topic; 0 if it is not there yet.
+    /// Partitions of the input topic; 0 while it does not exist.
     pub inputs: u16,
-    /// Partitions of the state topic; 0 if it is not there yet.
+    /// Partitions of the state topic; 0 while it does not exist.
     pub states: u16,
 }
 
 impl StreamTopics {
-    /// Why its samples cannot be worked on, and what to do: the input's partitions are no multiple of the states'.
+    /// Describes the problem and its fix if the number of input partitions is not a multiple of that of the state
+    /// topic.
     pub fn problem(&self, names: &Names) -> Option<String> {
         let is_even = self.states == 0 || self.inputs.is_multiple_of(self.states);
         (!is_even).then(|| format!("topic {}: {}", names.input(&self.stream), plan::uneven(self.inputs, self.states)))
     }
 }
 
-/// The topics, with a connection that is kept. All calls block.
+/// Reads and creates the topics of a group. It keeps one connection, and all its methods block.
 pub struct Topics {
     cluster: Cluster,
     names: Names,
@@ -48,20 +53,20 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// Connects to nothing yet.
+    /// Makes the client, which connects with the first request.
     ///
     /// # Errors
     ///
-    /// When a property of librdkafka is wrong.
+    /// When librdkafka rejects a property.
     pub fn new(connection: &Connection, names: &Names, streams: &[String]) -> anyhow::Result<Self> {
         Ok(Self { cluster: Cluster::new(connection)?, names: names.clone(), streams: streams.to_vec() })
     }
 
-    /// How many partitions there are of each stream now. Cheap: one small question for each topic.
+    /// Requests the number of partitions of each stream's topics: one small request per topic.
     ///
     /// # Errors
     ///
-    /// When no broker answers, or the user may not know.
+    /// When no broker responds, or the user lacks a right.
     pub fn look(&self) -> anyhow::Result<Vec<StreamTopics>> {
         let topics = self.streams.iter().map(|stream| {
             let inputs = self.cluster.partitions(&self.names.input(stream))?.unwrap_or(0);
@@ -71,16 +76,16 @@ impl Topics {
         topics.collect()
     }
 
-    /// Creates what is missing of our topics: states of the streams whose input exists, results, dead letters. Another
-    /// daemon may do the same at the same time. An input whose partitions do not fit the states is no error here, as it
-    /// stops one stream only; [`StreamTopics::problem`] tells.
+    /// Creates the missing topics of the daemon: the state topics of streams whose input topic exists, results, dead
+    /// letters. Other daemons may create them at the same time. An input topic with a wrong number of partitions is not
+    /// an error here, as it stops one stream only; [`StreamTopics::problem`] describes it.
     ///
     /// # Errors
     ///
-    /// When no broker answers, when the user may not, and when one of our topics would lose what is written to it.
+    /// When no broker responds, when the user lacks a right, and when a topic of the daemon would lose records.
     pub fn ensure_own(&self, replication: u16) -> anyhow::Result<Vec<StreamTopics>> {
         let found = self.found()?;
-        // Of an input that is missing there is no number yet to give to its states.
+        // The state topic gets the number of partitions of the input topic, which must exist for that.
         let streams: Vec<_> =
             self.streams.iter().filter(|stream| found.contains_key(&self.names.input(stream))).cloned().collect();
         let mut ours = plan(&self.names, &streams, 0, &found);
@@ -96,7 +101,11 @@ impl Topics {
         self.look()
     }
 
-    /// All topics against what they should be; `partitions` is for input topics that are missing.
+    /// Compares all topics with those that the group needs; `partitions` is the number for missing input topics.
+    ///
+    /// # Errors
+    ///
+    /// When no broker responds, or the user lacks a right.
     pub fn plan(&self, partitions: u16) -> anyhow::Result<Vec<Step>> {
         Ok(plan(&self.names, &self.streams, partitions, &self.found()?))
     }
@@ -106,22 +115,26 @@ impl Topics {
         let states = self.streams.iter().map(|stream| (self.names.state(stream), true));
         let others = [(self.names.results(), true), (self.names.dead_letters(), true)];
         let mut found = Found::new();
-        let administrator = self.cluster.administrator()?;
+        let admin = self.cluster.admin()?;
         for (topic, is_ours) in inputs.chain(states).chain(others) {
             if let Some(partitions) = self.cluster.partitions(&topic)? {
-                let settings = is_ours.then(|| administrator.settings(&topic)).transpose()?;
+                let settings = is_ours.then(|| admin.settings(&topic)).transpose()?;
                 found.insert(topic, Existing { partitions, settings });
             }
         }
         Ok(found)
     }
 
-    /// Creates what is missing among `steps`; returns those that it was and no other.
+    /// Creates the missing topics of `steps`; returns those that this call has created, not those of another daemon.
+    ///
+    /// # Errors
+    ///
+    /// When no broker responds, or when a broker refuses to create a topic.
     pub fn create(&self, steps: &[Step], replication: u16) -> anyhow::Result<Vec<String>> {
-        let administrator = self.cluster.administrator()?;
+        let admin = self.cluster.admin()?;
         let mut created = Vec::new();
         for Step { topic, purpose, wanted, .. } in steps.iter().filter(|step| step.verdict == Verdict::Missing) {
-            if administrator.create(topic, *purpose, wanted.unwrap_or(1), replication)? {
+            if admin.create(topic, *purpose, wanted.unwrap_or(1), replication)? {
                 created.push(topic.clone());
             }
             self.wait_for(topic)?;
@@ -129,14 +142,16 @@ impl Topics {
         Ok(created)
     }
 
-    /// Waits until the brokers tell of a topic: the one that is asked need not be the one that made it.
+    /// Waits until the brokers' metadata contains a new topic: other brokers learn of it later than the controller.
     fn wait_for(&self, topic: &str) -> anyhow::Result<()> {
-        for _ in 0..STEPS {
+        for _ in 0..MAX_POLLS {
             if self.cluster.partitions(topic)?.is_some() {
                 return Ok(());
             }
-            thread::sleep(STEP);
+            thread::sleep(POLL_INTERVAL);
         }
-        anyhow::bail!("topic {topic} was created and yet the brokers do not show it; see whether all of them run");
+        anyhow::bail!(
+            "topic {topic} was created, but the metadata of the brokers does not contain it; check that all brokers run"
+        );
     }
 }

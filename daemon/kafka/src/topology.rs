@@ -1,11 +1,12 @@
-//! How many partitions there are, and which of them belong together.
+//! The numbers of partitions, and the assignment of input partitions to shards.
 //!
-//! An object's samples meet on one partition of the input, and its state is in the partition of the state topic with
-//! the same number: the *shard*. When an input topic is grown, from 30 partitions to 60, half of the objects move to a
-//! new partition, and for a while producers disagree. So the number of shards stays what it was when the state topic
-//! was made, and shard 7 reads partitions 7 and 37: with the original's partitioning (hash modulo count) the samples of
-//! an object are in one of the two, whoever wrote them when. Nothing is lost and no window is split. This holds for
-//! multiples only; other growth is reported.
+//! All samples of an object are in one partition of the input topic, and its state is in the partition of the state
+//! topic with the same number: the *shard*. When an input topic grows, from 30 partitions to 60, half of the objects
+//! move to a new partition, and for a while producers use different numbers of partitions. So the number of shards
+//! stays what it was when the state topic was created, and shard 7 reads the partitions 7 and 37: with Contrail's
+//! partitioning (hash modulo count) the samples of an object are in one of the two, whichever producer wrote them at
+//! whatever time. No sample is lost and no window is split. This holds for multiples only; the daemon reports any other
+//! number as a problem.
 
 use std::iter::StepBy;
 use std::ops::Range;
@@ -13,48 +14,52 @@ use std::sync::{PoisonError, RwLock};
 
 use daemon_log::PartitionId;
 
-/// The partitions of one stream.
+/// The numbers of partitions of one stream.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Shape {
-    /// Of its input topic; 0 while there is none.
+    /// Partitions of the input topic; 0 while it does not exist.
     pub inputs: u16,
-    /// Of its state topic; 0 while there is none.
+    /// Partitions of the state topic; 0 while it does not exist.
     pub shards: u16,
 }
 
-/// What is known of all streams, by their numbers. Shared by the one who looks and the workers.
+/// The shapes of all streams, by stream number. The thread that polls the topics updates them, and the workers read
+/// them.
 #[derive(Debug, Default)]
 pub(crate) struct Topology(RwLock<Vec<Shape>>);
 
 impl Topology {
-    /// Replaces everything; whether anything is new.
+    /// Replaces all shapes; returns whether any differs.
     pub(crate) fn set(&self, shapes: Vec<Shape>) -> bool {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let is_new = *known != shapes;
-        *known = shapes;
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = *current != shapes;
+        *current = shapes;
         is_new
     }
 
-    /// Whether anybody has looked yet.
+    /// Whether the topics have been polled yet.
     pub(crate) fn is_known(&self) -> bool {
         !self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// The shapes of all streams, in the order of their numbers.
     pub(crate) fn shapes(&self) -> Vec<Shape> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The shape of one stream; zeros for an unknown one.
     pub(crate) fn shape(&self, stream: u16) -> Shape {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(usize::from(stream)).copied().unwrap_or_default()
+        let shapes = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        shapes.get(usize::from(stream)).copied().unwrap_or_default()
     }
 
-    /// The shard that an input partition stands for by itself: one that was there when the states were made.
+    /// Whether a shard has the number of this input partition. A member that is assigned such a partition owns the
+    /// shard.
     pub(crate) fn is_shard(&self, source: PartitionId) -> bool {
         source.partition < self.shape(source.stream).shards
     }
 
-    /// The shard that an input partition's records belong to; `None` while there are no states.
+    /// The shard of an input partition's records; `None` while the state topic does not exist.
     pub(crate) fn shard_of(&self, source: PartitionId) -> Option<PartitionId> {
         let partition = source.partition.checked_rem(self.shape(source.stream).shards)?;
         Some(PartitionId { partition, ..source })
@@ -65,7 +70,7 @@ impl Topology {
         self.inputs(shard).map(|partition| PartitionId { partition, ..shard }).collect()
     }
 
-    /// How many these are.
+    /// The number of input partitions of a shard.
     pub(crate) fn source_count(&self, shard: PartitionId) -> usize {
         self.inputs(shard).len()
     }
@@ -87,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grown_topic_keeps_its_shards_and_each_object_its_own() {
+    fn a_topic_that_grows_keeps_its_shards_and_the_shard_of_each_object() {
         let topology = topology(60, 30);
         let shard = PartitionId::new(1, 7);
         assert_eq!(topology.sources(shard), [shard, PartitionId::new(1, 37)]);
@@ -101,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_yet_belongs_to_no_shard() {
+    fn partitions_of_missing_topics_have_no_shard() {
         assert_eq!(topology(4, 0).shard_of(PartitionId::new(1, 2)), None);
         assert_eq!(topology(0, 4).sources(PartitionId::new(1, 2)), []);
         assert_eq!(Topology::default().shard_of(PartitionId::new(3, 0)), None);

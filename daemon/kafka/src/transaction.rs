@@ -1,4 +1,4 @@
-//! One transaction: results, states, dead letters and offsets, all or nothing.
+//! The transactions of a worker: results, states, dead letters and offsets are committed together or not at all.
 
 mod writer;
 
@@ -19,23 +19,23 @@ use rdkafka::topic_partition_list::Offset;
 use rdkafka::util::Timeout;
 use tracing::{debug, warn};
 
-use crate::client::{self, Spoken};
-use crate::group::InputTopics;
+use crate::client::{self, LogContext};
+use crate::input_topics::InputTopics;
 use crate::member::{MemberError, ShardCommit};
 use crate::names::Names;
 use crate::settings::ResultMessages;
 
 use self::writer::Writer;
 
-/// How long the client may take for one step; the transaction's own timeout is the broker's.
+/// The client's timeout of one step; the broker enforces the transaction timeout.
 const STEP: Timeout = Timeout::After(Duration::from_secs(60));
 
-/// The producer of one worker.
+/// The transactional producer of one worker.
 pub(crate) struct Transactions {
     config: ClientConfig,
     names: Names,
     results: ResultMessages,
-    /// None before partitions are given, and after a failure that leaves it unusable.
+    /// `None` until partitions are assigned, and after a fatal error.
     producer: Option<BaseProducer<Deliveries>>,
 }
 
@@ -44,22 +44,22 @@ impl Transactions {
         Self { config, names: names.clone(), results, producer: None }
     }
 
-    /// Gets ready for the first commit: that takes up to some seconds, which results would wait for. Whatever the
-    /// producer of the same name before this one left open is aborted now, and it is fenced.
+    /// Initializes the producer before the first commit: that takes up to some seconds, in which results would wait.
+    /// The broker aborts the open transaction of an earlier producer with the same transactional id, and fences it.
     ///
-    /// To be called when the member was given partitions, not before: until then a process of the same name that is
-    /// being replaced may be committing what it had of them. A failure is no matter, as the commit tries again.
+    /// Call it when partitions were assigned, not before: until then a process with the same transactional id that is
+    /// being replaced may still commit them. An error is only logged, as the first commit tries again.
     pub(crate) fn prepare(&mut self) {
         if self.producer.is_some() {
             return;
         }
         match self.start() {
             Ok(producer) => self.producer = Some(producer),
-            Err(error) => debug!(%error, "The producer is not ready yet; the first commit tries again."),
+            Err(error) => debug!(%error, "The producer could not be initialized; the first commit retries."),
         }
     }
 
-    /// Commits; on any failure nothing took effect.
+    /// Commits the shards in one transaction. After an error the transaction had no effect.
     pub(crate) fn commit<C: ConsumerContext>(
         &mut self,
         consumer: &BaseConsumer<C>,
@@ -81,7 +81,7 @@ impl Transactions {
                 Ok(())
             }
             Err(error) => {
-                if give_back(&producer) {
+                if abort(&producer) {
                     self.producer = Some(producer);
                 }
                 Err(aborted(&error))
@@ -89,7 +89,7 @@ impl Transactions {
         }
     }
 
-    /// A producer that ended what its predecessor of the same name left open.
+    /// Makes a producer and initializes its transactions.
     fn start(&self) -> Result<BaseProducer<Deliveries>, KafkaError> {
         let mut config = self.config.clone();
         if failpoint::is_without("transactions") {
@@ -129,16 +129,17 @@ impl Transactions {
         if consumer.assignment_lost() && !failpoint::is_without("fencing") {
             return Err(KafkaError::Canceled);
         }
-        // After all the rest is on the brokers: see `group`.
+        // Only after everything else is on the brokers, see `group`.
         retried(|| producer.send_offsets_to_transaction(&offsets(topics, commits)?, &group, STEP))?;
         failpoint::point("transaction.late");
         retried(|| producer.commit_transaction(STEP))
     }
 }
 
-/// The ways without a safeguard, which only a test takes: see [`fault`].
+/// The variants without a safeguard, which only tests enable, see [`failpoint`].
 impl Transactions {
-    /// What the broker knows this worker by. One that does not say so is let in whatever its generation.
+    /// The metadata by which the broker checks the generation of this member. Without fencing it is that of a client
+    /// outside the group, whose offsets the broker accepts.
     fn group_metadata<C: ConsumerContext>(
         &self,
         consumer: &BaseConsumer<C>,
@@ -149,7 +150,7 @@ impl Transactions {
         let mut config = self.config.clone();
         config.remove("transactional.id");
         config.set("group.id", &self.names.group);
-        let outsider: BaseConsumer<Spoken> = BaseConsumer::from_config_and_context(&config, Spoken)?;
+        let outsider: BaseConsumer<LogContext> = BaseConsumer::from_config_and_context(&config, LogContext)?;
         Ok(outsider.group_metadata())
     }
 
@@ -172,38 +173,38 @@ impl Transactions {
     }
 }
 
-/// The next offset of each input partition, with the note of its shard.
+/// The next offset of each input partition, with the metadata of its shard.
 fn offsets(topics: &InputTopics, commits: &[ShardCommit]) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::new();
     for commit in commits {
         for (source, next) in &commit.offsets {
             let PartitionId { stream, partition } = *source;
-            let mut place = list.add_partition(topics.name(stream), i32::from(partition));
-            place.set_offset(Offset::Offset(next.cast_signed()))?;
-            place.set_metadata(&commit.note);
+            let mut entry = list.add_partition(topics.name(stream), i32::from(partition));
+            entry.set_offset(Offset::Offset(next.cast_signed()))?;
+            entry.set_metadata(&commit.metadata);
         }
     }
     Ok(list)
 }
 
-/// Repeats a step as long as the client says that it may be repeated.
+/// Repeats a step while its error is retryable.
 fn retried(mut step: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
     loop {
         match step() {
             Err(KafkaError::Transaction(error)) if error.is_retriable() && !error.txn_requires_abort() => {
-                debug!(%error, "A step of a transaction is tried again.");
+                debug!(%error, "A step of a transaction failed; retrying.");
             }
             done => return done,
         }
     }
 }
 
-/// Aborts what is open; whether the producer can go on.
-fn give_back(producer: &BaseProducer<Deliveries>) -> bool {
+/// Aborts the open transaction; returns whether the producer can be used again.
+fn abort(producer: &BaseProducer<Deliveries>) -> bool {
     let done = retried(|| producer.abort_transaction(STEP));
     producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Err(error) = &done {
-        warn!(%error, "A transaction could not be aborted; the broker does it after kafka.transaction_timeout.");
+        warn!(%error, "A transaction could not be aborted; the broker aborts it after kafka.transaction_timeout.");
     }
     done.is_ok() && producer.client().fatal_error().is_none()
 }
@@ -212,7 +213,7 @@ fn aborted(error: &KafkaError) -> MemberError {
     MemberError::Aborted { reason: error.to_string() }
 }
 
-/// Keeps the first failure of a delivery.
+/// The client context that keeps the first delivery error.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
     failed: Mutex<Option<KafkaError>>,

@@ -1,10 +1,10 @@
-//! A worker of the group: the thread that owns the shards which the group gives it.
+//! A worker of the group: the thread that owns the shards assigned to its member.
 //!
-//! One iteration: take what came, apply it, answer changes of the assignment, commit what is due in one transaction. A
-//! shard is restored before anything of it is read, on another thread, while the others go on. When a partition is
-//! revoked the worker commits it and lets go; when it was lost, or a transaction failed, its table is dropped and
-//! nothing is written: the next owner of the partition restores the last commit. An object is never deleted because its
-//! owner changed.
+//! One iteration: poll records, apply them, acknowledge changes of the assignment, and commit all due shards in one
+//! transaction. A shard is restored by another thread before its input is read, while the worker continues with the
+//! others. When a partition is revoked, the worker commits it and gives it up. When a partition is lost, or a
+//! transaction fails, the worker drops the table and writes nothing: the next owner restores the last commit. An object
+//! is never deleted because its owner changed.
 
 mod commits;
 mod reading;
@@ -22,22 +22,22 @@ use tracing::{debug, info, warn};
 
 use crate::backpressure::Backpressure;
 use crate::member::{Change, Member, MemberError};
-use crate::restore::{Restored, Restorer};
+use crate::shard_restore::{Restored, Restorer};
 use crate::telemetry::GroupTelemetry;
 use crate::topology::Topology;
 
-use self::slot::{Slot, Working};
+use self::slot::{ActiveShard, Slot};
 
-/// How long a worker waits for records at most before it looks at the clock.
-const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// The longest wait of a poll for records.
+const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// How often ends, new partitions and quiet shards are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the worker checks for new partitions, deleted input and idle shards.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long a worker waits after the cluster failed it.
+/// How long a worker waits after a request to the cluster failed.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
 
-/// What a worker is made with.
+/// The parts that a worker is made of.
 pub(crate) struct Parts<M> {
     pub member: M,
     pub restorer: Restorer,
@@ -48,13 +48,13 @@ pub(crate) struct Parts<M> {
     pub telemetry: Arc<WorkerTelemetry>,
     pub group: Arc<GroupTelemetry>,
     pub control: Arc<Control>,
-    /// Its name among all workers of the group.
+    /// The name of the worker, unique in the group.
     pub owner: String,
     /// Called once the first assignment is restored.
     pub ready: Box<dyn FnOnce() + Send>,
 }
 
-/// A thread of the group that restores, feeds and commits the shards assigned to it.
+/// A thread of the group that feeds and commits the shards assigned to it.
 pub(crate) struct Worker<M> {
     member: M,
     restorer: Restorer,
@@ -67,14 +67,15 @@ pub(crate) struct Worker<M> {
     control: Arc<Control>,
     owner: String,
     ready: Option<Box<dyn FnOnce() + Send>>,
-    /// The input partitions that the group gave.
-    granted: BTreeSet<PartitionId>,
-    /// Whether the group has given an assignment yet, be it an empty one.
+    /// The input partitions assigned to this worker.
+    assigned_partitions: BTreeSet<PartitionId>,
+    /// Whether the group has sent an assignment, even an empty one.
     has_joined: bool,
     shards: BTreeMap<PartitionId, Slot>,
     paused: BTreeSet<PartitionId>,
-    next_ticket: u64,
-    last_look: Duration,
+    /// The number of the last restore request.
+    last_ticket: u64,
+    last_check: Duration,
 }
 
 impl<M: Member> Worker<M> {
@@ -91,35 +92,35 @@ impl<M: Member> Worker<M> {
             control: parts.control,
             owner: parts.owner,
             ready: Some(parts.ready),
-            granted: BTreeSet::new(),
+            assigned_partitions: BTreeSet::new(),
             has_joined: false,
             shards: BTreeMap::new(),
             paused: BTreeSet::new(),
-            next_ticket: 0,
-            last_look: Duration::ZERO,
+            last_ticket: 0,
+            last_check: Duration::ZERO,
         }
     }
 
-    /// Works until told to stop, then commits what it has and leaves the group.
+    /// Runs until [`Control::stop`] is set, then commits all shards and leaves the group.
     pub(crate) fn run(mut self) {
         while !self.control.stop.load(Ordering::Acquire) {
-            if let Err(error) = self.turn() {
-                warn!(%error, "The cluster failed this worker; it goes on as soon as it can.");
+            if let Err(error) = self.iterate() {
+                warn!(%error, "A request of this worker to the cluster failed; retrying.");
                 std::thread::sleep(RETRY_WAIT);
             }
         }
         self.commit(true);
     }
 
-    /// One round of everything.
+    /// Runs one iteration.
     ///
     /// # Errors
     ///
-    /// When the cluster did not answer; nothing is lost, and the next turn tries again.
-    pub(crate) fn turn(&mut self) -> Result<(), MemberError> {
-        // Before records move the time on: those of new partitions would be late.
+    /// When a request to the cluster failed. No record is lost, and the next iteration retries.
+    pub(crate) fn iterate(&mut self) -> Result<(), MemberError> {
+        // Before polled records advance the watermark: the records of new partitions would be late.
         self.read_new_partitions()?;
-        let change = self.take_records()?;
+        let change = self.poll_records()?;
         match change {
             Some(Change::Assigned(sources)) => self.assigned(sources)?,
             Some(Change::Revoked(sources)) => self.revoked(&sources)?,
@@ -127,25 +128,25 @@ impl<M: Member> Worker<M> {
             None => {}
         }
         while let Some(restored) = self.restorer.next() {
-            self.take_up(restored)?;
+            self.activate(restored)?;
         }
         let now = self.clock.monotonic();
         self.close_windows(now);
-        if now.saturating_sub(self.last_look) >= LOOK_INTERVAL {
-            self.last_look = now;
-            self.look(now)?;
+        if now.saturating_sub(self.last_check) >= CHECK_INTERVAL {
+            self.last_check = now;
+            self.check_periodically(now)?;
         }
         self.commit(false);
         Ok(())
     }
 
-    fn take_records(&mut self) -> Result<Option<Change>, MemberError> {
-        let wait = if self.is_closing() { Duration::ZERO } else { IDLE_WAIT };
+    fn poll_records(&mut self) -> Result<Option<Change>, MemberError> {
+        let wait = if self.is_closing() { Duration::ZERO } else { POLL_TIMEOUT };
         let Self { member, shards, topology, clock, .. } = self;
         member.poll(wait, &mut |source, records| {
             let shard = topology.shard_of(source).and_then(|id| shards.get_mut(&id));
-            // Of a shard that is not worked on nothing is read; what is still on its way is read again.
-            if let Some(Slot::Working(Working { shard, sources })) = shard {
+            // The consumer reads the input of active shards only. A record that was fetched before is read again.
+            if let Some(Slot::Active(ActiveShard { shard, sources })) = shard {
                 shard.apply(source, records, sources.len(), clock.monotonic());
             }
         })
@@ -154,16 +155,16 @@ impl<M: Member> Worker<M> {
     fn assigned(&mut self, sources: Vec<PartitionId>) -> Result<(), MemberError> {
         info!(worker = %self.owner, partitions = sources.len(), "Partitions assigned.");
         self.group.rebalanced();
-        self.granted.extend(sources);
+        self.assigned_partitions.extend(sources);
         self.has_joined = true;
-        self.claim();
-        self.note_ready();
+        self.restore_assigned();
+        self.report_ready();
         self.member.accept()
     }
 
-    /// Asks for every shard that the granted partitions stand for and that is not here yet.
-    fn claim(&mut self) {
-        let missing = self.granted.iter().filter(|source| self.topology.is_shard(**source));
+    /// Requests the restore of every assigned shard that is neither active nor being restored.
+    fn restore_assigned(&mut self) {
+        let missing = self.assigned_partitions.iter().filter(|source| self.topology.is_shard(**source));
         let missing: Vec<_> = missing.filter(|source| !self.shards.contains_key(*source)).copied().collect();
         self.restore(&missing);
     }
@@ -172,31 +173,33 @@ impl<M: Member> Worker<M> {
         if shards.is_empty() {
             return;
         }
-        let mut asked = Vec::with_capacity(shards.len());
+        let mut request = Vec::with_capacity(shards.len());
         for id in shards {
-            self.next_ticket += 1;
-            self.shards.insert(*id, Slot::Restoring(self.next_ticket));
-            asked.push((*id, self.next_ticket));
+            self.last_ticket += 1;
+            self.shards.insert(*id, Slot::Restoring(self.last_ticket));
+            request.push((*id, self.last_ticket));
         }
-        self.restorer.ask(asked);
+        self.restorer.request(request);
     }
 
-    fn take_up(&mut self, restored: Restored) -> Result<(), MemberError> {
+    /// Begins to read the input of a restored shard, unless the shard was revoked or requested again since.
+    fn activate(&mut self, restored: Restored) -> Result<(), MemberError> {
         let Restored { id, ticket, mut shard } = restored;
-        if !matches!(self.shards.get(&id), Some(Slot::Restoring(asked)) if *asked == ticket) {
-            debug!(partition = %id, "A restored shard is another's by now.");
+        if !matches!(self.shards.get(&id), Some(Slot::Restoring(current)) if *current == ticket) {
+            debug!(partition = %id, "A restored shard is dropped: it is not assigned to this worker any more.");
             return Ok(());
         }
         let sources = self.topology.sources(id);
         let starts = shard.begin(&sources, self.clock.monotonic());
-        self.shards.insert(id, Slot::Working(Working { shard, sources }));
-        self.note_ready();
+        self.shards.insert(id, Slot::Active(ActiveShard { shard, sources }));
+        self.report_ready();
         self.read_from(&starts)
     }
 
-    fn note_ready(&mut self) {
+    /// Reports once that the first assignment is restored.
+    fn report_ready(&mut self) {
         if self.topology.is_known()
-            && self.shards.values().all(|slot| slot.working().is_some())
+            && self.shards.values().all(|slot| slot.active().is_some())
             && self.has_joined
             && let Some(ready) = self.ready.take()
         {
@@ -207,7 +210,7 @@ impl<M: Member> Worker<M> {
     fn revoked(&mut self, sources: &[PartitionId]) -> Result<(), MemberError> {
         info!(worker = %self.owner, partitions = sources.len(), "Partitions revoked.");
         self.group.rebalanced();
-        self.finish(sources);
+        self.commit_revoked(sources);
         self.release(sources)
     }
 
@@ -215,23 +218,23 @@ impl<M: Member> Worker<M> {
         warn!(
             worker = %self.owner,
             partitions = sources.len(),
-            "Partitions lost: the group gave them to others, as this worker was silent for longer than \
-             kafka.session_timeout. What was not committed is done again by them."
+            "Partitions lost: the group assigned them to other members, as this worker sent no heartbeat for longer than \
+             kafka.session_timeout. Their new owners read the uncommitted input again."
         );
         self.group.rebalanced();
         self.release(sources)
     }
 
-    /// Forgets everything about these partitions and tells the group so.
+    /// Drops the shards of these partitions and gives the partitions up.
     fn release(&mut self, sources: &[PartitionId]) -> Result<(), MemberError> {
         let mut read = Vec::new();
         for source in sources {
-            self.granted.remove(source);
+            self.assigned_partitions.remove(source);
             if !self.topology.is_shard(*source) {
                 continue;
             }
-            if let Some(Slot::Working(working)) = self.shards.remove(source) {
-                read.extend(working.sources);
+            if let Some(Slot::Active(active)) = self.shards.remove(source) {
+                read.extend(active.sources);
             }
             self.telemetry.remove_table(*source);
         }
@@ -239,24 +242,24 @@ impl<M: Member> Worker<M> {
         self.member.give_up(&read)
     }
 
-    /// Looks at what no record tells of: new partitions, deleted input, quiet shards.
-    fn look(&mut self, now: Duration) -> Result<(), MemberError> {
-        self.claim();
-        self.note_ready();
-        self.skip_what_is_gone()?;
-        self.pass_idle_time(now)?;
+    /// Checks for changes that no record shows: new partitions, deleted input, idle shards.
+    fn check_periodically(&mut self, now: Duration) -> Result<(), MemberError> {
+        self.restore_assigned();
+        self.report_ready();
+        self.skip_deleted_input()?;
+        self.advance_idle_shards(now)?;
         self.publish();
         Ok(())
     }
 
-    fn working(&self) -> impl Iterator<Item = &Working> {
-        self.shards.values().filter_map(Slot::working)
+    fn active(&self) -> impl Iterator<Item = &ActiveShard> {
+        self.shards.values().filter_map(Slot::active)
     }
 
     fn publish(&self) {
         for (id, slot) in &self.shards {
-            if let Slot::Working(working) = slot {
-                self.telemetry.set_table(*id, working.shard.status());
+            if let Slot::Active(active) = slot {
+                self.telemetry.set_table(*id, active.shard.status());
             }
         }
     }

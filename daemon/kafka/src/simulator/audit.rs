@@ -1,25 +1,25 @@
-//! What must hold when a schedule has come to rest.
+//! The invariants that must hold at the end of a schedule.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proxy_uve::{Table, wire};
 use serde_json::Value;
 
-use crate::simulator::brokers::{SHARDS, Sent};
+use crate::simulator::brokers::{Brokers, SHARDS, Sent};
 use crate::simulator::world::World;
-use crate::state;
+use crate::state_records::{self, Saved};
 
-/// A window of a minute, as the built-in types have.
+/// The window of the built-in types: a minute.
 const PERIOD: u64 = 60_000_000;
 
-/// Every violation, in words.
+/// Every violation of an invariant, as text.
 pub(super) fn violations(world: &World, reference: &World) -> Vec<String> {
     let mut found = Vec::new();
     each_shard_counts_every_record(world, &mut found);
-    dead_letters_are_there_once(world, &mut found);
+    each_malformed_record_is_one_dead_letter(world, &mut found);
     let (lines, expected) = (read_lines(world), read_lines(reference));
     sums_are_right(world, &lines, &mut found);
-    lines_are_those_of_a_quiet_day(world, &lines, &expected, &mut found);
+    lines_equal_the_reference(world, &lines, &expected, &mut found);
     found
 }
 
@@ -38,7 +38,7 @@ fn read_lines(world: &World) -> Vec<Line> {
         let text = |name: &str| value[name].as_str().unwrap().to_owned();
         let mut shown = String::from_utf8(line.to_vec()).unwrap();
         if world.kinds.grows {
-            // Which record of two partitions was the very first is up to the moment.
+            // Which record of two partitions comes first depends on the schedule.
             shown = shown.replace(",\"partial\":true", "");
         }
         Line {
@@ -56,7 +56,7 @@ fn shard_of(key: &str) -> u16 {
     proxy_uve::partition(key.as_bytes(), u32::from(SHARDS)) as u16
 }
 
-/// A sample of the input: object, window, value.
+/// Object, window and value of a record; `None` if it is not a sample.
 fn sample(sent: &Sent) -> Option<(String, u64, u64)> {
     let sample = wire::decode(&sent.payload).ok()?;
     let value = sample.value.to_string().parse().ok()?;
@@ -64,71 +64,86 @@ fn sample(sent: &Sent) -> Option<(String, u64, u64)> {
     Some((key, sample.timestamp - sample.timestamp % PERIOD, value))
 }
 
+/// The input partitions of a shard.
+fn sources(shard: u16, brokers: &Brokers) -> impl Iterator<Item = usize> {
+    (usize::from(shard)..brokers.inputs.len()).step_by(usize::from(SHARDS))
+}
+
+/// Each shard has counted every record once, and its state agrees with the committed offsets.
 fn each_shard_counts_every_record(world: &World, found: &mut Vec<String>) {
     let brokers = world.brokers.borrow();
     for shard in 0..SHARDS {
-        let saved = match state::decode(&brokers.state(shard)) {
-            Ok(Some(saved)) => saved,
-            Ok(None) => Default::default(),
-            Err(reason) => {
-                found.push(format!("the state of {shard} cannot be used: {reason}"));
-                continue;
-            }
-        };
-        if brokers.stable_end(shard) < brokers.high_watermark(shard) {
-            found.push(format!("a transaction of {shard} is open for ever"));
+        if brokers.last_stable_offset(shard) < brokers.high_watermark(shard) {
+            found.push(format!("shard {shard}: a transaction stays open"));
         }
-        let sources = || (usize::from(shard)..brokers.inputs.len()).step_by(usize::from(SHARDS));
-        for source in sources() {
-            let cursor = saved.head.cursors.get(&(source as u16)).copied().unwrap_or(0);
-            let committed = brokers.offsets.get(&(source as u16)).copied().unwrap_or(0);
-            if cursor != committed {
-                found.push(format!("{source}: offset {committed} was committed with a state that is at {cursor}"));
+        match state_records::decode(&brokers.state(shard)) {
+            Ok(saved) => {
+                let saved = saved.unwrap_or_default();
+                cursors_equal_the_offsets(shard, &saved, &brokers, found);
+                outcomes_add_up(shard, &saved, world, found);
             }
-        }
-        let sent: u64 = sources().map(|source| brokers.inputs[source].sent.len() as u64).sum();
-        let uncertain = world.uncertain.borrow().iter().filter(|(it, _)| it % SHARDS == shard).count() as u64;
-        let fates = match saved.head.meta.is_empty() {
-            true => proxy_uve::Fates::default(),
-            false => {
-                let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
-                let plan = world.materials.streams[0].plan.clone();
-                *Table::restore(plan, world.materials.table, &saved.head.meta, chunks).unwrap().0.fates()
-            }
-        };
-        if !(sent - uncertain..=sent).contains(&fates.total()) {
-            found.push(format!("{shard}: {sent} records were sent, {uncertain} cut off, {} applied", fates.total()));
-        }
-        if fates.late + fates.duplicate + fates.future > 0 {
-            found.push(format!("{shard}: records were turned away: {fates:?}"));
+            Err(reason) => found.push(format!("shard {shard}: the state cannot be used: {reason}")),
         }
     }
 }
 
-fn dead_letters_are_there_once(world: &World, found: &mut Vec<String>) {
+fn cursors_equal_the_offsets(shard: u16, saved: &Saved, brokers: &Brokers, found: &mut Vec<String>) {
+    for source in sources(shard, brokers) {
+        let cursor = saved.head.cursors.get(&(source as u16)).copied().unwrap_or(0);
+        let committed = brokers.offsets.get(&(source as u16)).copied().unwrap_or(0);
+        if cursor != committed {
+            found.push(format!("partition {source}: offset {committed} was committed with a state at offset {cursor}"));
+        }
+    }
+}
+
+fn outcomes_add_up(shard: u16, saved: &Saved, world: &World, found: &mut Vec<String>) {
+    let brokers = world.brokers.borrow();
+    let sent: u64 = sources(shard, &brokers).map(|source| brokers.inputs[source].sent.len() as u64).sum();
+    let deleted = world.deleted_unread.borrow().iter().filter(|(it, _)| it % SHARDS == shard).count() as u64;
+    let fates = match saved.head.meta.is_empty() {
+        true => proxy_uve::Fates::default(),
+        false => {
+            let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
+            let plan = world.builder.streams[0].plan.clone();
+            *Table::restore(plan, world.builder.table, &saved.head.meta, chunks).unwrap().0.fates()
+        }
+    };
+    let applied = fates.total();
+    if !(sent - deleted..=sent).contains(&applied) {
+        found.push(format!("shard {shard}: {sent} records were sent, {deleted} deleted unread, {applied} applied"));
+    }
+    if fates.late + fates.duplicate + fates.future > 0 {
+        found.push(format!("shard {shard}: records were rejected: {fates:?}"));
+    }
+}
+
+/// Each record that is not a sample is a dead letter once.
+fn each_malformed_record_is_one_dead_letter(world: &World, found: &mut Vec<String>) {
     let brokers = world.brokers.borrow();
     let mut letters: BTreeMap<(u16, u64), usize> = BTreeMap::new();
     for letter in brokers.committed_dead_letters() {
-        let place = (letter.source.partition, letter.offset);
-        *letters.entry(place).or_default() += 1;
-        let of_place = brokers.inputs[usize::from(place.0)].sent.iter().find(|sent| sent.offset == place.1);
-        if !of_place.is_some_and(|sent| sent.key == letter.key && sent.payload == letter.payload) {
-            found.push(format!("the dead letter of {place:?} is another's"));
+        let source = (letter.source.partition, letter.offset);
+        *letters.entry(source).or_default() += 1;
+        let original = brokers.inputs[usize::from(source.0)].sent.iter().find(|sent| sent.offset == source.1);
+        if !original.is_some_and(|sent| sent.key == letter.key && sent.payload == letter.payload) {
+            found.push(format!("the dead letter of {source:?} differs from its record"));
         }
     }
     for (partition, input) in (0u16..).zip(&brokers.inputs) {
         for sent in &input.sent {
-            let place = (partition, sent.offset);
-            let count = letters.remove(&place).unwrap_or(0);
-            let is_cut = count == 0 && world.uncertain.borrow().contains(&place);
-            if count != usize::from(sample(sent).is_none()) && !is_cut {
-                found.push(format!("{place:?} is a dead letter {count} times"));
+            let source = (partition, sent.offset);
+            let count = letters.remove(&source).unwrap_or(0);
+            let is_deleted = count == 0 && world.deleted_unread.borrow().contains(&source);
+            if count != usize::from(sample(sent).is_none()) && !is_deleted {
+                found.push(format!("{source:?} is a dead letter {count} times"));
             }
         }
     }
 }
 
-/// The sums of a naive fold over the sorted input: the least and the most, as some may have been cut off.
+/// The sum of each object and window by a fold over the input: the lowest and the highest, as records may have been
+/// deleted unread.
 fn expected_sums(world: &World) -> BTreeMap<(String, u64), (u64, u64)> {
     let brokers = world.brokers.borrow();
     let mut sums: BTreeMap<(String, u64), (u64, u64)> = BTreeMap::new();
@@ -137,7 +152,7 @@ fn expected_sums(world: &World) -> BTreeMap<(String, u64), (u64, u64)> {
             let Some((key, window, value)) = sample(sent) else { continue };
             let sum = sums.entry((key, window)).or_default();
             sum.1 += value;
-            if !world.uncertain.borrow().contains(&(partition, sent.offset)) {
+            if !world.deleted_unread.borrow().contains(&(partition, sent.offset)) {
                 sum.0 += value;
             }
         }
@@ -145,42 +160,43 @@ fn expected_sums(world: &World) -> BTreeMap<(String, u64), (u64, u64)> {
     sums
 }
 
+/// Each object and window with samples has one result, with the expected sum.
 fn sums_are_right(world: &World, lines: &[Line], found: &mut Vec<String>) {
     let (mut expected, damaged) = (expected_sums(world), world.gaps.borrow());
     let mut seen = BTreeSet::new();
     for line in lines {
-        let place = (line.key.clone(), line.start);
-        if !seen.insert((&line.uve, place.clone())) {
-            found.push(format!("twice: {}", line.text));
+        let window = (line.key.clone(), line.start);
+        if !seen.insert((&line.uve, window.clone())) {
+            found.push(format!("duplicate: {}", line.text));
         }
         if line.data["deleted"] == true {
-            // Where input was cut off an object may have been silent after all.
-            if expected.contains_key(&place) && !damaged.contains(&shard_of(&line.key)) {
+            // An object whose records were deleted unread may have had no samples.
+            if expected.contains_key(&window) && !damaged.contains(&shard_of(&line.key)) {
                 found.push(format!("deleted although it has samples: {}", line.text));
             }
         } else if line.uve.starts_with("AggProxySum-") {
             let sum = line.data["value"]["value"].as_u64().unwrap();
-            match expected.get(&place) {
+            match expected.get(&window) {
                 Some((low, high)) if (*low..=*high).contains(&sum) => {}
                 other => found.push(format!("{} where {other:?} is expected", line.text)),
             }
         }
     }
-    let is_shown = |place: &(String, u64)| {
+    let is_shown = |window: &(String, u64)| {
         lines.iter().any(|it| {
             it.uve.starts_with("AggProxySum-")
                 && it.data["deleted"] == false
-                && (&it.key, it.start) == (&place.0, place.1)
+                && (&it.key, it.start) == (&window.0, window.1)
         })
     };
-    expected.retain(|place, (low, _)| *low > 0 && !is_shown(place));
+    expected.retain(|window, (low, _)| *low > 0 && !is_shown(window));
     if !expected.is_empty() {
         found.push(format!("no result for {expected:?}"));
     }
 }
 
-/// Everything is as if one worker had read the input undisturbed.
-fn lines_are_those_of_a_quiet_day(world: &World, lines: &[Line], expected: &[Line], found: &mut Vec<String>) {
+/// Every object has the lines of a run of one worker without faults.
+fn lines_equal_the_reference(world: &World, lines: &[Line], expected: &[Line], found: &mut Vec<String>) {
     let damaged = world.gaps.borrow();
     let by_object = |lines: &[Line]| {
         let mut sorted: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
@@ -191,13 +207,13 @@ fn lines_are_those_of_a_quiet_day(world: &World, lines: &[Line], expected: &[Lin
     };
     let (lines, expected) = (by_object(lines), by_object(expected));
     for object in lines.keys().chain(expected.keys()).collect::<BTreeSet<_>>() {
-        let (shown, due) = (lines.get(object), expected.get(object));
-        if shown != due {
+        let (actual, due) = (lines.get(object), expected.get(object));
+        if actual != due {
             let none = Vec::new();
-            let (shown, due) = (shown.unwrap_or(&none), due.unwrap_or(&none));
-            let same = shown.iter().zip(due).take_while(|(shown, due)| shown == due).count();
-            let (shown, due) = (shown.get(same), due.get(same));
-            found.push(format!("{object:?} shows\n  {shown:?} where\n  {due:?} is expected"));
+            let (actual, due) = (actual.unwrap_or(&none), due.unwrap_or(&none));
+            let same = actual.iter().zip(due).take_while(|(actual, due)| actual == due).count();
+            let (actual, due) = (actual.get(same), due.get(same));
+            found.push(format!("{object:?} has\n  {actual:?} where\n  {due:?} is expected"));
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The brokers' part of the fake cluster: inputs, states, results, dead letters, offsets, and the transactions over
-//! them.
+//! The brokers of the simulated cluster: inputs, states, results, dead letters, offsets, and their transactions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,37 +10,38 @@ use daemon_results::record::RecordReader;
 
 use crate::member::{DeadLetter, ShardCommit};
 use crate::simulator::Mutation;
-use crate::state::StateRecords;
+use crate::state_records::StateRecords;
 
 /// Partitions of the state topic, and of the input before it is grown.
 pub(super) const SHARDS: u16 = 4;
 
-/// After this long the broker aborts a transaction that was left open.
+/// The age at which the broker aborts an open transaction.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A record of an input partition.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
     pub offset: u64,
-    /// Microseconds, by the broker's clock.
+    /// The timestamp of the broker, in microseconds since the epoch.
     pub at: u64,
     pub key: Vec<u8>,
     pub payload: Vec<u8>,
 }
 
-/// An input partition. Offsets have gaps, as those of transactional producers do.
+/// An input partition. Its offsets have gaps, as with transactional producers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Input {
     pub first: u64,
     pub next: u64,
-    /// Everything that was ever sent; readers see it from `first` on.
+    /// All records ever sent; readers get those from `first` on.
     pub sent: Vec<Sent>,
 }
 
+/// The phase of a transaction.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Phase {
     Open,
-    /// The end is decided and the producer knows it, but readers do not see it yet.
+    /// The coordinator has decided to commit and the producer has its response; readers do not see the records yet.
     Prepared,
     Committed,
     Aborted,
@@ -54,7 +54,7 @@ struct Transaction {
     offsets: Vec<(PartitionId, u64)>,
 }
 
-/// Where a record stands: in a transaction, or outside of any.
+/// The transaction of a record; `None` outside of any.
 type Inside = Option<usize>;
 
 struct StateRecord {
@@ -63,6 +63,7 @@ struct StateRecord {
     value: Option<Vec<u8>>,
 }
 
+/// The brokers of the simulated cluster.
 pub(super) struct Brokers {
     clock: Arc<ManualClock>,
     mutation: Mutation,
@@ -72,7 +73,7 @@ pub(super) struct Brokers {
     dead_letters: Vec<(usize, DeadLetter)>,
     pub offsets: BTreeMap<u16, u64>,
     transactions: Vec<Transaction>,
-    /// Transactions that the timeout ended.
+    /// Transactions that were aborted by their timeout.
     pub timed_out: u64,
 }
 
@@ -91,6 +92,7 @@ impl Brokers {
         }
     }
 
+    /// Appends a record to an input partition, `gap` offsets after its end.
     pub(super) fn append(&mut self, partition: usize, gap: u64, key: Vec<u8>, payload: Vec<u8>) {
         let at = daemon_base::clock::Clock::now_micros(&*self.clock);
         let input = &mut self.inputs[partition];
@@ -99,7 +101,8 @@ impl Brokers {
         input.next = offset + 1;
     }
 
-    /// Whoever comes under the name of `producer` ends what its predecessor left.
+    /// Initializes a producer: completes or aborts the transactions of an earlier producer with the same transactional
+    /// id.
     pub(super) fn init_producer(&mut self, producer: usize) {
         self.settle(|it| it.producer == producer);
         for transaction in self.transactions.iter_mut().filter(|it| it.producer == producer) {
@@ -109,6 +112,7 @@ impl Brokers {
         }
     }
 
+    /// Begins a transaction and returns its number.
     pub(super) fn begin(&mut self, producer: usize) -> usize {
         self.settle(|it| it.producer == producer);
         let began = self.clock.monotonic();
@@ -116,17 +120,18 @@ impl Brokers {
         self.transactions.len() - 1
     }
 
+    /// Whether a transaction is neither committed nor aborted.
     pub(super) fn is_open(&self, transaction: usize) -> bool {
         self.transactions[transaction].phase == Phase::Open
     }
 
-    /// State, results and dead letters of one shard.
+    /// Writes state, results and dead letters of one shard.
     pub(super) fn write(&mut self, transaction: usize, commit: &ShardCommit) {
         let state = &mut self.states[usize::from(commit.shard.partition)];
         for (key, value) in &commit.state {
             state.push(StateRecord { transaction, key: key.clone(), value: value.clone() });
         }
-        let inside = (self.mutation != Mutation::ResultsOutside).then_some(transaction);
+        let inside = (self.mutation != Mutation::ResultsOutsideTransaction).then_some(transaction);
         let mut reader = RecordReader::default();
         for (_, record) in commit.results.records() {
             let read = reader.each(0, record, |_, result| {
@@ -139,22 +144,25 @@ impl Brokers {
         self.dead_letters.extend(commit.dead_letters.iter().map(|letter| (transaction, letter.clone())));
     }
 
+    /// Adds offsets to a transaction.
     pub(super) fn send_offsets(&mut self, transaction: usize, commits: &[ShardCommit]) {
         let offsets = commits.iter().flat_map(|commit| commit.offsets.iter().copied());
         self.transactions[transaction].offsets.extend(offsets);
     }
 
+    /// Aborts a transaction if it is open.
     pub(super) fn abort(&mut self, transaction: usize) {
         if self.is_open(transaction) {
             self.transactions[transaction].phase = Phase::Aborted;
         }
     }
 
-    /// Decides to commit; readers see it once it is [settled](Self::settle_all).
+    /// Decides to commit; readers see the records after [`settle_all`](Self::settle_all).
     pub(super) fn prepare(&mut self, transaction: usize) {
         self.transactions[transaction].phase = Phase::Prepared;
     }
 
+    /// Completes every transaction whose commit is decided.
     pub(super) fn settle_all(&mut self) {
         self.settle(|_| true);
     }
@@ -166,7 +174,8 @@ impl Brokers {
         }
     }
 
-    pub(super) fn abort_what_timed_out(&mut self) {
+    /// Aborts every transaction that has been open for longer than its timeout.
+    pub(super) fn abort_timed_out(&mut self) {
         let now = self.clock.monotonic();
         let open = self.transactions.iter_mut().filter(|it| it.phase == Phase::Open);
         for transaction in open.filter(|it| now.saturating_sub(it.began) > TRANSACTION_TIMEOUT) {
@@ -175,13 +184,13 @@ impl Brokers {
         }
     }
 
-    /// The end of a shard's state with open transactions.
+    /// The high watermark of a shard's state partition: the end with open transactions.
     pub(super) fn high_watermark(&self, shard: u16) -> usize {
         self.states[usize::from(shard)].len()
     }
 
-    /// The end of a shard's state without open transactions.
-    pub(super) fn stable_end(&self, shard: u16) -> usize {
+    /// The last stable offset of a shard's state partition: the end without open transactions.
+    pub(super) fn last_stable_offset(&self, shard: u16) -> usize {
         let records = &self.states[usize::from(shard)];
         let ended =
             |it: &StateRecord| matches!(self.transactions[it.transaction].phase, Phase::Committed | Phase::Aborted);
@@ -192,10 +201,10 @@ impl Brokers {
         self.transactions[transaction].phase == Phase::Committed
     }
 
-    /// What a reader of committed records gets of a shard's state.
+    /// The records of a shard's state that a reader with `read_committed` gets.
     pub(super) fn state(&self, shard: u16) -> StateRecords {
         let mut records = StateRecords::default();
-        let readable = &self.states[usize::from(shard)][..self.stable_end(shard)];
+        let readable = &self.states[usize::from(shard)][..self.last_stable_offset(shard)];
         for record in readable.iter().filter(|it| self.is_committed(it.transaction)) {
             match &record.value {
                 Some(value) => drop(records.insert(record.key.clone(), value.clone())),
@@ -205,12 +214,13 @@ impl Brokers {
         records
     }
 
-    /// The lines of the results that count, in the order of the log.
+    /// The lines of the committed results, in the order of the log.
     pub(super) fn committed_results(&self) -> impl Iterator<Item = &[u8]> {
-        let counts = |inside: &Inside| inside.is_none_or(|transaction| self.is_committed(transaction));
-        self.results.iter().filter(move |(inside, _)| counts(inside)).map(|(_, line)| line.as_slice())
+        let is_visible = |inside: &Inside| inside.is_none_or(|transaction| self.is_committed(transaction));
+        self.results.iter().filter(move |(inside, _)| is_visible(inside)).map(|(_, line)| line.as_slice())
     }
 
+    /// The committed dead letters, in the order of the log.
     pub(super) fn committed_dead_letters(&self) -> impl Iterator<Item = &DeadLetter> {
         self.dead_letters.iter().filter(|(transaction, _)| self.is_committed(*transaction)).map(|(_, letter)| letter)
     }

@@ -1,8 +1,9 @@
-//! The group coordinator of the fake cluster, and what a client's background thread does for its member.
+//! The group coordinator of the simulated cluster, and the background thread of each member's client.
 //!
-//! A rebalance waits until every member has answered what it was told and can be reached; one that cannot is expelled
-//! when its session ends. Cooperative: a partition is revoked in one generation and given in the next. Eager: all give
-//! up everything first. A client learns of its generation, and of its expulsion, later than the coordinator decides it.
+//! A rebalance waits until every member can be reached and has acknowledged its last change; a member that cannot be
+//! reached is expelled when its session ends. In a cooperative group a partition is revoked in one generation and
+//! assigned in the next. In an eager group all members give up everything first. A client learns its generation, and
+//! its expulsion, later than the coordinator decides it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -12,47 +13,48 @@ use daemon_log::PartitionId;
 use crate::member::Change;
 use crate::simulator::random::Random;
 
-/// A member that was not heard of for this long is expelled.
+/// A member without a heartbeat for this long is expelled.
 const SESSION: Duration = Duration::from_secs(10);
 
-/// The client of one worker.
+/// The client of one worker, with the coordinator's record of it.
 #[derive(Debug, Default)]
 pub(super) struct Client {
     /// Whether the coordinator counts it as a member.
     pub is_member: bool,
-    /// Whether it knows that it is none.
+    /// Whether the client has learned that it is expelled.
     knows_expulsion: bool,
-    /// The generation that it believes in.
+    /// The generation that the client has learned last.
     pub generation: u64,
-    /// What the coordinator gave it and did not get back.
+    /// The partitions that the coordinator assigned to it and did not get back.
     owned: BTreeSet<u16>,
-    /// Decided, but not here yet.
+    /// Changes that the coordinator decided and the client has not received.
     arriving: Vec<Change>,
-    /// Here, but not polled yet.
+    /// Changes that the client has received and the worker has not polled.
     waiting: VecDeque<Change>,
-    /// Polled, but not answered yet.
-    asked: Option<Change>,
-    /// Where it reads.
+    /// The change that the worker has polled and not acknowledged.
+    unacknowledged: Option<Change>,
+    /// The partitions that are read, with the next offset of each.
     pub reading: BTreeMap<u16, u64>,
     pub paused: BTreeSet<u16>,
-    /// It was told that an offset is gone.
+    /// Whether a fetch found an offset out of range.
     pub out_of_range: bool,
-    /// The whole process stands still, its background threads too.
+    /// Whether the whole process is frozen, with its background threads.
     pub is_silent: bool,
-    /// It was killed.
+    /// Whether the process was killed.
     pub is_dead: bool,
-    last_heard: Duration,
+    last_heartbeat: Duration,
 }
 
-/// The group.
+/// The coordinator of the group.
 pub(super) struct Coordinator {
     pub clients: Vec<Client>,
     pub generation: u64,
     is_eager: bool,
     wants_rebalance: bool,
-    /// In an eager group: all were told to give up everything.
-    gave_up: bool,
-    turn: usize,
+    /// In an eager group: whether all members were sent the change to give up everything.
+    is_giving_up: bool,
+    /// By how many members the assignment is rotated.
+    rotation: usize,
     /// Members that were expelled.
     pub expelled: u64,
 }
@@ -68,56 +70,57 @@ impl Coordinator {
             generation: 1,
             is_eager,
             wants_rebalance: false,
-            gave_up: false,
-            turn: 0,
+            is_giving_up: false,
+            rotation: 0,
             expelled: 0,
         }
     }
 
-    /// A new member; its number.
+    /// Adds a member and returns its number.
     pub(super) fn join(&mut self, now: Duration) -> usize {
-        self.clients.push(Client { is_member: true, last_heard: now, ..Client::default() });
-        self.ask_for_rebalance(1);
+        self.clients.push(Client { is_member: true, last_heartbeat: now, ..Client::default() });
+        self.request_rebalance(1);
         self.clients.len() - 1
     }
 
-    /// Begins a rebalance in which everything moves by `turn` places.
-    pub(super) fn ask_for_rebalance(&mut self, turn: usize) {
-        self.turn += turn;
+    /// Requests a rebalance that rotates the assignment by `rotation` members.
+    pub(super) fn request_rebalance(&mut self, rotation: usize) {
+        self.rotation += rotation;
         self.wants_rebalance = true;
-        self.gave_up = false;
+        self.is_giving_up = false;
     }
 
+    /// Removes a member from the group.
     pub(super) fn leave(&mut self, client: usize) {
         if std::mem::take(&mut self.clients[client].is_member) {
-            self.ask_for_rebalance(1);
+            self.request_rebalance(1);
         }
     }
 
-    /// The coordinator counts it no more; its client hears of it if it can.
+    /// Expels a member; its client learns that at once if it is running.
     pub(super) fn expel(&mut self, client: usize) {
         if self.clients[client].is_member {
             self.expelled += 1;
             self.leave(client);
-            self.hear(client);
+            self.deliver(client);
         }
     }
 
-    /// Heartbeats, and the end of sessions without.
-    pub(super) fn beat(&mut self, now: Duration) {
+    /// Takes the heartbeats of running clients, and expels those whose session has ended.
+    pub(super) fn heartbeat(&mut self, now: Duration) {
         for number in 0..self.clients.len() {
             let client = &mut self.clients[number];
             if !client.is_silent && !client.is_dead {
-                client.last_heard = now;
-                self.hear(number);
-            } else if now.saturating_sub(client.last_heard) > SESSION {
+                client.last_heartbeat = now;
+                self.deliver(number);
+            } else if now.saturating_sub(client.last_heartbeat) > SESSION {
                 self.expel(number);
             }
         }
     }
 
-    /// What the background thread of a client does when it runs: it learns of its generation or of its expulsion.
-    pub(super) fn hear(&mut self, number: usize) {
+    /// Runs the background thread of a client: it learns its generation or its expulsion, and rejoins after one.
+    pub(super) fn deliver(&mut self, number: usize) {
         let client = &mut self.clients[number];
         if client.is_silent || client.is_dead {
             return;
@@ -128,69 +131,70 @@ impl Coordinator {
         } else if !client.knows_expulsion {
             client.knows_expulsion = true;
             for change in client.arriving.drain(..) {
-                if let Change::Assigned(never_given) = change {
-                    never_given.iter().for_each(|id| {
+                if let Change::Assigned(undelivered) = change {
+                    undelivered.iter().for_each(|id| {
                         client.owned.remove(&id.partition);
                     });
                 }
             }
             let mut lost = client.owned.clone();
-            for told in client.waiting.iter().chain(&client.asked) {
-                if let Change::Revoked(going) | Change::Lost(going) = told {
-                    going.iter().for_each(|id| {
+            for change in client.waiting.iter().chain(&client.unacknowledged) {
+                if let Change::Revoked(leaving) | Change::Lost(leaving) = change {
+                    leaving.iter().for_each(|id| {
                         lost.remove(&id.partition);
                     });
                 }
             }
             client.waiting.push_back(Change::Lost(ids(&lost)));
-        } else if client.waiting.is_empty() && client.asked.is_none() {
+        } else if client.waiting.is_empty() && client.unacknowledged.is_none() {
             client.owned.clear();
             client.knows_expulsion = false;
             client.is_member = true;
-            // Until it hears of one.
+            // The generation is unknown until the rebalance.
             client.generation = 0;
-            self.ask_for_rebalance(0);
+            self.request_rebalance(0);
         }
     }
 
     /// The next change for the worker of a client.
     pub(super) fn next_change(&mut self, number: usize) -> Option<Change> {
         let client = &mut self.clients[number];
-        if client.asked.is_none() {
-            client.asked = client.waiting.pop_front();
-            return client.asked.clone();
+        if client.unacknowledged.is_none() {
+            client.unacknowledged = client.waiting.pop_front();
+            return client.unacknowledged.clone();
         }
         None
     }
 
-    /// The worker answered that it took what was given.
+    /// The worker has acknowledged an assignment.
     pub(super) fn accepted(&mut self, number: usize) {
-        self.clients[number].asked = None;
+        self.clients[number].unacknowledged = None;
     }
 
-    /// The worker answered that it let go.
+    /// The worker has acknowledged a revocation or a loss.
     pub(super) fn given_up(&mut self, number: usize) {
         let client = &mut self.clients[number];
-        if let Some(Change::Revoked(gone) | Change::Lost(gone)) = client.asked.take() {
-            gone.iter().for_each(|id| {
+        if let Some(Change::Revoked(given_up) | Change::Lost(given_up)) = client.unacknowledged.take() {
+            given_up.iter().for_each(|id| {
                 client.owned.remove(&id.partition);
             });
             self.wants_rebalance |= client.is_member;
         }
     }
 
-    /// A rebalance, or its next phase, if one is wanted and nobody is waited for.
+    /// Runs a rebalance or its next phase, if one is requested and every member is ready.
     pub(super) fn rebalance(&mut self, partitions: u16, random: &Random) {
         let members: Vec<usize> = (0..self.clients.len()).filter(|it| self.clients[*it].is_member).collect();
-        let is_free = |client: &Client| {
-            let told = client.arriving.is_empty() && client.waiting.is_empty() && client.asked.is_none();
-            told && !client.is_silent && !client.is_dead
+        let is_ready = |client: &Client| {
+            let has_no_change =
+                client.arriving.is_empty() && client.waiting.is_empty() && client.unacknowledged.is_none();
+            has_no_change && !client.is_silent && !client.is_dead
         };
-        if !self.wants_rebalance || members.is_empty() || !members.iter().all(|it| is_free(&self.clients[*it])) {
+        if !self.wants_rebalance || members.is_empty() || !members.iter().all(|it| is_ready(&self.clients[*it])) {
             return;
         }
         self.wants_rebalance = false;
-        if self.is_eager && !std::mem::replace(&mut self.gave_up, true) {
+        if self.is_eager && !std::mem::replace(&mut self.is_giving_up, true) {
             self.wants_rebalance = true;
             for &member in &members {
                 let client = &mut self.clients[member];
@@ -200,16 +204,16 @@ impl Coordinator {
             }
             return;
         }
-        self.gave_up = false;
+        self.is_giving_up = false;
         self.generation += 1;
         let taken: BTreeSet<u16> = members.iter().flat_map(|it| self.clients[*it].owned.iter().copied()).collect();
-        for (place, &member) in members.iter().enumerate() {
+        for (index, &member) in members.iter().enumerate() {
             let client = &mut self.clients[member];
-            let is_its = |it: &u16| (usize::from(*it) + self.turn) % members.len() == place;
-            let going: BTreeSet<u16> = client.owned.iter().copied().filter(|it| !is_its(it)).collect();
-            let coming: BTreeSet<u16> = (0..partitions).filter(|it| is_its(it) && !taken.contains(it)).collect();
-            if !going.is_empty() {
-                client.arriving.push(Change::Revoked(ids(&going)));
+            let is_assigned = |it: &u16| (usize::from(*it) + self.rotation) % members.len() == index;
+            let revoked: BTreeSet<u16> = client.owned.iter().copied().filter(|it| !is_assigned(it)).collect();
+            let coming: BTreeSet<u16> = (0..partitions).filter(|it| is_assigned(it) && !taken.contains(it)).collect();
+            if !revoked.is_empty() {
+                client.arriving.push(Change::Revoked(ids(&revoked)));
             }
             if !coming.is_empty() || random.once_in(4) {
                 client.arriving.push(Change::Assigned(ids(&coming)));

@@ -1,5 +1,5 @@
-//! A [`Member`] of the fake cluster. Its commit has a place between any two steps where the worker may freeze, be
-//! killed, or be refused.
+//! A [`Member`] of the simulated cluster. Between any two steps of its commit the worker may freeze, be killed, or be
+//! fenced.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -11,12 +11,12 @@ use crate::member::{Change, Incoming, Member, MemberError, ShardCommit};
 use crate::simulator::Mutation;
 use crate::simulator::world::World;
 
-pub(super) struct FakeMember {
+/// A worker's member of the simulated group.
+pub(super) struct SimulatedMember {
     pub world: Rc<World>,
     pub client: usize,
-    /// Its transactional id.
-    pub name: usize,
-    /// Whether the producer is good for another transaction.
+    pub transactional_id: usize,
+    /// Whether the producer can begin another transaction.
     pub is_ready: bool,
 }
 
@@ -24,26 +24,30 @@ fn aborted(reason: &str) -> MemberError {
     MemberError::Aborted { reason: reason.to_owned() }
 }
 
-impl FakeMember {
+impl SimulatedMember {
     fn is_dead(&self) -> bool {
         self.world.coordinator.borrow().clients[self.client].is_dead
     }
 
-    /// A place between two steps. An error if the worker does not live to see the next one.
+    /// A point between two steps at which faults occur.
+    ///
+    /// # Errors
+    ///
+    /// When the worker was killed.
     fn pause_here(&self) -> Result<(), MemberError> {
-        if self.world.is_wild() && self.world.random.once_in(25) {
+        if self.world.has_faults() && self.world.random.once_in(25) {
             self.world.freeze(self.client);
         }
-        if self.world.is_wild() && self.world.random.once_in(400) {
+        if self.world.has_faults() && self.world.random.once_in(400) {
             self.world.kill(self.client);
         }
         if self.is_dead() { Err(aborted("killed")) } else { Ok(()) }
     }
 
-    /// What the network does now and then.
-    fn ask(&self, operation: &'static str) -> Result<(), MemberError> {
-        if self.is_dead() || self.world.is_wild() && self.world.random.once_in(50) {
-            return Err(MemberError::Unreachable { operation, reason: "no answer".to_owned() });
+    /// Fails now and then, as a request to the brokers does.
+    fn request(&self, operation: &'static str) -> Result<(), MemberError> {
+        if self.is_dead() || self.world.has_faults() && self.world.random.once_in(50) {
+            return Err(MemberError::Unreachable { operation, reason: "no response".to_owned() });
         }
         Ok(())
     }
@@ -59,14 +63,14 @@ impl FakeMember {
         }
         if !world.may_commit(self.client) {
             world.tally.borrow_mut().fenced += 1;
-            return Err(aborted("not of the present generation"));
+            return Err(aborted("not of the current generation"));
         }
         if !world.brokers.borrow().is_open(transaction) {
             return Err(aborted("the producer is fenced"));
         }
         world.brokers.borrow_mut().send_offsets(transaction, commits);
         self.pause_here()?;
-        if world.is_wild() && world.random.once_in(30) {
+        if world.has_faults() && world.random.once_in(30) {
             world.tally.borrow_mut().transient += 1;
             return Err(aborted("a transient failure"));
         }
@@ -75,15 +79,15 @@ impl FakeMember {
         }
         world.brokers.borrow_mut().prepare(transaction);
         self.pause_here()?;
-        if world.is_wild() && world.random.once_in(60) {
+        if world.has_faults() && world.random.once_in(60) {
             world.tally.borrow_mut().unknown += 1;
-            return Err(aborted("the answer was lost"));
+            return Err(aborted("the response was lost"));
         }
         Ok(())
     }
 }
 
-impl Member for FakeMember {
+impl Member for SimulatedMember {
     fn poll(
         &mut self,
         _: Duration,
@@ -100,11 +104,11 @@ impl Member for FakeMember {
             apply(PartitionId::new(0, partition), &incoming);
         }
         let mut coordinator = self.world.coordinator.borrow_mut();
-        if !self.world.is_wild() || !self.world.random.once_in(4) {
-            coordinator.hear(self.client);
+        if !self.world.has_faults() || !self.world.random.once_in(4) {
+            coordinator.deliver(self.client);
         }
         match coordinator.next_change(self.client) {
-            Some(Change::Lost(_)) if self.world.mutation == Mutation::KeepsTheLost => {
+            Some(Change::Lost(_)) if self.world.mutation == Mutation::KeepLostTables => {
                 coordinator.given_up(self.client);
                 Ok(None)
             }
@@ -114,7 +118,7 @@ impl Member for FakeMember {
 
     fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
         for (id, offset) in starts {
-            self.ask("reading")?;
+            self.request("reading")?;
             let brokers = self.world.brokers.borrow();
             let client = &mut self.world.coordinator.borrow_mut().clients[self.client];
             let oldest = brokers.inputs[usize::from(id.partition)].first;
@@ -155,12 +159,12 @@ impl Member for FakeMember {
         self.pause_here()?;
         let world = Rc::clone(&self.world);
         if !std::mem::replace(&mut self.is_ready, true) {
-            world.brokers.borrow_mut().init_producer(self.name);
+            world.brokers.borrow_mut().init_producer(self.transactional_id);
         }
-        let transaction = world.brokers.borrow_mut().begin(self.name);
+        let transaction = world.brokers.borrow_mut().begin(self.transactional_id);
         let done = self.attempt(transaction, commits);
         if done.is_err() && !self.is_dead() {
-            // What was fenced begins anew; anything else aborts its transaction by itself, if it can.
+            // A fenced producer is replaced; any other aborts its transaction, if it can.
             self.is_ready = world.random.once_in(2);
             if self.is_ready {
                 world.brokers.borrow_mut().abort(transaction);
@@ -171,7 +175,7 @@ impl Member for FakeMember {
     }
 
     fn at_end(&mut self, partitions: &[PartitionId]) -> Result<BTreeSet<PartitionId>, MemberError> {
-        self.ask("asking for ends")?;
+        self.request("requesting end offsets")?;
         let brokers = self.world.brokers.borrow();
         let client = &self.world.coordinator.borrow().clients[self.client];
         let is_read = |id: &PartitionId| {
@@ -185,21 +189,21 @@ impl Member for FakeMember {
         if !self.world.coordinator.borrow().clients[self.client].out_of_range {
             return Ok(Vec::new());
         }
-        self.ask("asking for bounds")?;
+        self.request("requesting the first and the last offset")?;
         let brokers = self.world.brokers.borrow();
-        let mut gone = Vec::new();
+        let mut deleted = Vec::new();
         for (id, cursor) in cursors {
             let input = &brokers.inputs[usize::from(id.partition)];
             if !(input.first..=input.next).contains(cursor) {
-                gone.push((*id, input.first));
+                deleted.push((*id, input.first));
             }
         }
         self.world.coordinator.borrow_mut().clients[self.client].out_of_range = false;
-        Ok(gone)
+        Ok(deleted)
     }
 }
 
-impl Drop for FakeMember {
+impl Drop for SimulatedMember {
     fn drop(&mut self) {
         let mut coordinator = self.world.coordinator.borrow_mut();
         if !std::mem::replace(&mut coordinator.clients[self.client].is_dead, true) {

@@ -1,10 +1,10 @@
-//! The source of all chance in a schedule: one number decides everything.
+//! The random numbers of a schedule, all derived from its seed.
 
 use std::cell::Cell;
 
 use daemon_base::splitmix::{GAMMA, mix};
 
-/// SplitMix64: small, and every seed is a good one.
+/// A SplitMix64 generator: small, and every seed gives a good sequence.
 pub(super) struct Random(Cell<u64>);
 
 impl Random {
@@ -23,11 +23,12 @@ impl Random {
         (self.next() % bound.max(1) as u64) as usize
     }
 
+    /// A number from `low` to `high`, both included.
     pub(super) fn between(&self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }
 
-    /// True once in so many times.
+    /// True with a probability of one in `times`.
     pub(super) fn once_in(&self, times: usize) -> bool {
         self.below(times) == 0
     }

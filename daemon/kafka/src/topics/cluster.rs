@@ -1,9 +1,9 @@
-//! What is asked of the brokers about topics: each call blocks until it is answered or given up.
+//! Requests to the brokers about topics: each call blocks until it has a response or times out.
 //!
-//! Looking goes through a consumer that is kept, as its connections are. It asks for each topic by name: a list of all
-//! would be long on a shared cluster, and would leave out what the user may not see instead of saying so. An
-//! administrator's client is made when needed only: nothing takes what it has to say out of its queue, which would grow
-//! as long as brokers are away.
+//! Partition counts are requested through one consumer, so that its connections are reused. It requests the metadata of
+//! each topic by name: a list of all topics is long on a shared cluster, and omits the topics that the user may not see
+//! instead of reporting an error. An admin client is made for each use only: nothing takes events out of its queue,
+//! which would grow while brokers are unreachable.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,103 +17,103 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use super::fault::{self, Operation};
+use super::error::{self, Operation};
 use super::plan::{Purpose, Settings};
-use crate::client::{self, Connection, Spoken};
+use crate::client::{self, Connection, LogContext};
 
-/// How long brokers have to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long they may take to make a topic on all that keep it.
-const PATIENCE_TO_CREATE: Duration = Duration::from_secs(30);
+/// The timeout for the creation of a topic on all its replicas.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long to listen for what the client has to say.
-const LISTEN: Duration = Duration::from_millis(1);
+/// How long one poll waits for an event of the client.
+const EVENT_WAIT: Duration = Duration::from_millis(1);
 
-/// The brokers, with a connection that is kept.
+/// The client for metadata of topics.
 pub(super) struct Cluster {
     connection: Connection,
     brokers: String,
-    consumer: BaseConsumer<Heard>,
+    consumer: BaseConsumer<LastError>,
 }
 
 impl Cluster {
-    /// Makes the client; it connects when it is asked something.
+    /// Makes the client; it connects with the first request.
     ///
     /// # Errors
     ///
-    /// When a property of librdkafka is wrong.
+    /// When librdkafka rejects a property.
     pub(super) fn new(connection: &Connection) -> anyhow::Result<Self> {
         let config = connection.admin();
         let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-        let consumer = config.create_with_context(Heard::default()).map_err(|error| unusable(&error))?;
+        let consumer = config.create_with_context(LastError::default()).map_err(|error| unusable(&error))?;
         Ok(Self { connection: connection.clone(), brokers, consumer })
     }
 
-    /// How many partitions a topic has; `None` if it does not exist.
+    /// Requests the number of partitions of a topic; `None` if it does not exist.
     ///
     /// # Errors
     ///
-    /// When no broker answers, or the user may not know.
+    /// When no broker responds, or the user lacks a right.
     pub(super) fn partitions(&self, topic: &str) -> anyhow::Result<Option<u16>> {
-        let answer = self.consumer.fetch_metadata(Some(topic), PATIENCE);
-        self.listen();
-        let metadata = answer.map_err(|error| self.failed(Operation::Look, topic, &error))?;
+        let answer = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT);
+        self.take_events();
+        let metadata = answer.map_err(|error| self.failed(Operation::Describe, topic, &error))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
             return Ok(None);
         };
         match found.error().map(Code::from) {
-            // A partition without a leader at this moment is one all the same.
+            // A partition counts even while it has no leader.
             None | Some(Code::LeaderNotAvailable) => {
                 let partitions = u16::try_from(found.partitions().len()).unwrap_or(u16::MAX);
                 Ok((partitions > 0).then_some(partitions))
             }
             Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => Ok(None),
-            Some(code) => Err(fault::explain(Operation::Look, topic, code, &self.unreachable())),
+            Some(code) => Err(error::explain(Operation::Describe, topic, code, &self.unreachable())),
         }
     }
 
-    /// A client that reads settings and makes topics.
+    /// Makes a client that reads the settings of topics and creates topics.
     ///
     /// # Errors
     ///
-    /// When a property of librdkafka is wrong.
-    pub(super) fn administrator(&self) -> anyhow::Result<Administrator<'_>> {
-        let client = self.connection.admin().create_with_context(Spoken).map_err(|error| unusable(&error))?;
-        Ok(Administrator { cluster: self, client })
+    /// When librdkafka rejects a property.
+    pub(super) fn admin(&self) -> anyhow::Result<Admin<'_>> {
+        let client = self.connection.admin().create_with_context(LogContext).map_err(|error| unusable(&error))?;
+        Ok(Admin { cluster: self, client })
     }
 
-    /// Takes what the client has to say out of its queue, which would else grow.
-    fn listen(&self) {
-        while self.consumer.poll(LISTEN).is_some() {}
+    /// Takes the events out of the client's queue, which would grow otherwise.
+    fn take_events(&self) {
+        while self.consumer.poll(EVENT_WAIT).is_some() {}
     }
 
     fn failed(&self, operation: Operation, topic: &str, error: &KafkaError) -> anyhow::Error {
-        match fault::code(error) {
-            Some(code) => fault::explain(operation, topic, code, &self.unreachable()),
+        match error::code(error) {
+            Some(code) => error::explain(operation, topic, code, &self.unreachable()),
             None => anyhow::anyhow!("cannot {operation} topic {topic}: {error}"),
         }
     }
 
     fn unreachable(&self) -> String {
-        fault::unreachable(&self.brokers, self.consumer.context().last().as_ref())
+        error::unreachable(&self.brokers, self.consumer.context().last().as_ref())
     }
 }
 
-/// Reads settings and makes topics.
-pub(super) struct Administrator<'c> {
+/// The client that reads the settings of topics and creates topics.
+pub(super) struct Admin<'c> {
     cluster: &'c Cluster,
-    client: AdminClient<Spoken>,
+    client: AdminClient<LogContext>,
 }
 
-impl Administrator<'_> {
+impl Admin<'_> {
     /// Reads the settings of a topic that exists.
     ///
     /// # Errors
     ///
-    /// When no broker answers, or the user may not know.
+    /// When no broker responds, or the user lacks a right.
     pub(super) fn settings(&self, topic: &str) -> anyhow::Result<Settings> {
-        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
         let answers = block_on(self.client.describe_configs(&[ResourceSpecifier::Topic(topic)], &options));
         let answers = answers.map_err(|error| self.cluster.failed(Operation::Settings, topic, &error))?;
         match answers.into_iter().next() {
@@ -121,17 +121,18 @@ impl Administrator<'_> {
                 cleanup_policy: value(&resource, topic, "cleanup.policy")?.to_owned(),
                 max_message_bytes: value(&resource, topic, "max.message.bytes")?.parse()?,
             }),
-            Some(Err(code)) => Err(fault::explain(Operation::Settings, topic, code, &self.cluster.unreachable())),
-            None => anyhow::bail!("cannot read the settings of topic {topic}: the brokers gave no answer; try again"),
+            Some(Err(code)) => Err(error::explain(Operation::Settings, topic, code, &self.cluster.unreachable())),
+            None => anyhow::bail!(
+                "cannot read the settings of topic {topic}: the brokers sent an empty response; try again"
+            ),
         }
     }
 
-    /// Makes a topic; whether it was us and not another at the same time. `replication` 0 is what the brokers think
-    /// best.
+    /// Creates a topic; returns `false` if it exists already. A `replication` of 0 means the default of the brokers.
     ///
     /// # Errors
     ///
-    /// When no broker answers, the user may not, or it cannot be as it should.
+    /// When no broker responds, the user lacks a right, or the brokers reject the settings.
     pub(super) fn create(
         &self,
         topic: &str,
@@ -145,12 +146,12 @@ impl Administrator<'_> {
             new = new.set(name, value);
         }
         let options = AdminOptions::new();
-        let options = options.request_timeout(Some(PATIENCE_TO_CREATE)).operation_timeout(Some(PATIENCE_TO_CREATE));
+        let options = options.request_timeout(Some(CREATE_TIMEOUT)).operation_timeout(Some(CREATE_TIMEOUT));
         let answers = block_on(self.client.create_topics(&[new], &options));
         let answers = answers.map_err(|error| self.cluster.failed(Operation::Create, topic, &error))?;
         match answers.into_iter().next() {
             Some(Err((_, Code::TopicAlreadyExists))) => Ok(false),
-            Some(Err((_, code))) => Err(fault::explain(Operation::Create, topic, code, &self.cluster.unreachable())),
+            Some(Err((_, code))) => Err(error::explain(Operation::Create, topic, code, &self.cluster.unreachable())),
             Some(Ok(_)) | None => Ok(true),
         }
     }
@@ -159,43 +160,44 @@ impl Administrator<'_> {
 fn value<'r>(resource: &'r ConfigResource, topic: &str, name: &str) -> anyhow::Result<&'r str> {
     let value = resource.get(name).and_then(|entry| entry.value.as_deref());
     value.ok_or_else(|| {
-        anyhow::anyhow!("the brokers do not say what {name} of topic {topic} is; use Kafka 1.1 or later")
+        anyhow::anyhow!("the response of the brokers does not contain {name} of topic {topic}; use Kafka 1.1 or later")
     })
 }
 
 fn unusable(error: &KafkaError) -> anyhow::Error {
-    anyhow::anyhow!("Kafka's client cannot be made: {error}; check the section [kafka], kafka.properties above all")
+    anyhow::anyhow!(
+        "librdkafka rejects the configuration: {error}; check the section [kafka], in particular kafka.properties"
+    )
 }
 
-/// Keeps the last reason why a broker could not be reached, with its code: the calls themselves only say that time is
-/// over.
+/// The client context that keeps the last connection error with its code: the error of a call is only a timeout.
 #[derive(Debug, Default)]
-struct Heard(Mutex<Option<(Code, String)>>);
+struct LastError(Mutex<Option<(Code, String)>>);
 
-impl Heard {
+impl LastError {
     fn last(&self) -> Option<(Code, String)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl ClientContext for Heard {
+impl ClientContext for LastError {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         client::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "Kafka's client.");
-        // That all are away follows each reason for it, and says less.
+        // `AllBrokersDown` follows the error of each broker, and contains no reason.
         if let Some(code) = error.rdkafka_error_code().filter(|code| *code != Code::AllBrokersDown) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
         }
     }
 }
 
-impl ConsumerContext for Heard {}
+impl ConsumerContext for LastError {}
 
-/// Waits on this thread. The answers come from a thread of the client's own, so no runtime is needed; and unlike a
-/// runtime, this may be called from within another.
+/// Waits for a future on this thread. librdkafka's thread completes it, so no runtime is needed; and unlike a runtime,
+/// this may be called within another.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Waiting(Thread);
     impl Wake for Waiting {
@@ -218,16 +220,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn brokers_that_are_away_are_named_with_the_reason() {
-        let heard = Heard::default();
-        heard.error(KafkaError::Global(Code::BrokerTransportFailure), "a:1/bootstrap: Connection refused");
-        heard.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+    fn the_last_error_is_that_of_a_broker() {
+        let last_error = LastError::default();
+        last_error.error(KafkaError::Global(Code::BrokerTransportFailure), "a:1/bootstrap: Connection refused");
+        last_error.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
         let expected = (Code::BrokerTransportFailure, "a:1/bootstrap: Connection refused".to_owned());
-        assert_eq!(heard.last(), Some(expected));
+        assert_eq!(last_error.last(), Some(expected));
     }
 
     #[test]
-    fn waiting_ends_when_another_thread_answers() {
+    fn block_on_returns_when_another_thread_completes_the_future() {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let other = thread::spawn(move || {
             thread::sleep(Duration::from_millis(20));

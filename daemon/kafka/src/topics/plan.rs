@@ -1,25 +1,30 @@
-//! What topics there should be, against what there is: pure, so that every case is in a table of tests.
+//! Compares the topics that exist with those that the group needs; without I/O, so that a table of tests covers every
+//! case.
 //!
-//! Input topics belong to those who write samples, so any number of partitions is right. The state topic has as many as
-//! the input had when it was made, and keeps that number: the input may be grown to a multiple of it, as `topology`
-//! says, and to nothing else.
+//! Producers own the input topics, so any number of partitions is valid. The state topic is created with the number of
+//! partitions of the input topic, and keeps it: the input topic may grow to a multiple of that number only, see
+//! `topology`.
 
 use std::collections::BTreeMap;
 
 use crate::client::MAX_MESSAGE_BYTES;
 use crate::names::Names;
 
-/// What a topic is for.
+/// The purpose of a topic.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Purpose {
+    /// Records that are not samples.
     DeadLetters,
+    /// The samples of a stream.
     Input,
+    /// The results of all streams.
     Results,
+    /// The states of a stream, compacted.
     State,
 }
 
 impl Purpose {
-    /// The word for it in what is printed.
+    /// The name in the output of `derived-statsd topics`.
     pub fn name(self) -> &'static str {
         match self {
             Self::DeadLetters => "dead letters",
@@ -29,21 +34,21 @@ impl Purpose {
         }
     }
 
-    /// The settings that it is created with.
+    /// The settings with which the daemon creates such a topic.
     pub fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::DeadLetters => {
                 &[("cleanup.policy", "delete"), ("max.message.bytes", "8388608"), ("retention.ms", "604800000")]
             }
-            // The writers' business.
+            // The producers own the settings of input topics.
             Self::Input => &[],
             Self::Results => {
                 &[("cleanup.policy", "delete"), ("max.message.bytes", "8388608"), ("retention.ms", "86400000")]
             }
-            // A worker that takes over a partition reads all of its state topic's, so what was overwritten should go
-            // soon. Compaction leaves the segment alone that is being written, which by default is one for a week or up
-            // to 1 GiB: so a new one begins every ten minutes. And it waits until half of a log is overwritten; at a
-            // tenth, there is hardly more to read than the states themselves.
+            // A restore reads the whole partition of the state topic, so compaction should remove old values soon. It
+            // skips the active segment, which by default grows for a week or up to 1 GiB: so the topic rolls segments
+            // every ten minutes. By default it starts when half of the log is dirty; with a tenth, a restore reads
+            // little more than the current states.
             Self::State => &[
                 ("cleanup.policy", "compact"),
                 ("max.message.bytes", "8388608"),
@@ -61,42 +66,45 @@ pub(super) type Found = BTreeMap<String, Existing>;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Existing {
     pub partitions: u16,
-    /// Of the topics that are ours.
+    /// The settings, of topics that the daemon owns.
     pub settings: Option<Settings>,
 }
 
-/// What must be right about the settings of a topic of ours. All else only costs time or room.
+/// The settings of a topic that correctness depends on. All others affect only time or space.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Settings {
     pub cleanup_policy: String,
     pub max_message_bytes: usize,
 }
 
-/// One topic, and how it is with it.
+/// One topic of the group, with the result of the comparison.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Step {
+    /// The name of the topic.
     pub topic: String,
+    /// The purpose of the topic.
     pub purpose: Purpose,
-    /// How many partitions it should have; `None` if any number is right.
+    /// The number of partitions it should have; `None` if any number is valid.
     pub wanted: Option<u16>,
-    /// How many it has, if it exists.
+    /// The number of partitions it has; `None` if it does not exist.
     pub found: Option<u16>,
+    /// The result of the comparison.
     pub verdict: Verdict,
 }
 
-/// How it is with a topic.
+/// The result of the comparison of one topic.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Verdict {
-    /// It can be created as it should be.
+    /// It does not exist and can be created.
     Missing,
-    /// It exists and cannot be used: why, and what to do.
+    /// It exists and cannot be used; the text is the reason and the fix.
     Problem(String),
-    /// It can be used; perhaps there is something to know.
+    /// It can be used; the text is a remark, if there is one.
     Right(Option<String>),
 }
 
-/// Compares. `partitions` is for input topics that are missing. Of each stream the input comes first, so that steps can
-/// be taken in their order.
+/// Compares all topics; `partitions` is the number for missing input topics. The input topic of a stream comes before
+/// its state topic, so that topics can be created in this order.
 pub(super) fn plan(names: &Names, streams: &[String], partitions: u16, found: &Found) -> Vec<Step> {
     let mut steps = Vec::with_capacity(2 * streams.len() + 2);
     for stream in streams {
@@ -125,31 +133,31 @@ fn of_input(topic: String, inputs: Option<u16>, states: Option<u16>, partitions:
     Step { topic, purpose: Purpose::Input, wanted, found: inputs, verdict }
 }
 
-/// What is wrong with `inputs` partitions whose states are in `states`, and what to do.
+/// The problem, with its fix, of `inputs` input partitions with `states` partitions of the state topic.
 pub(super) fn uneven(inputs: u16, states: u16) -> String {
     format!("{inputs} partitions over {states} of states: grow the input to a multiple of {states}")
 }
 
 fn of_state(topic: String, found: &Found, inputs: u16) -> Step {
-    ours(Purpose::State, topic, inputs, found, |topic| {
+    own_topic(Purpose::State, topic, inputs, found, |topic| {
         let policy = &topic.settings.as_ref()?.cleanup_policy;
-        let vanish = "states would vanish; stop all daemons and set its cleanup.policy to compact alone";
-        (policy != "compact").then(|| format!("cleanup.policy is `{policy}`: {vanish}"))
+        let consequence = "states would be deleted; stop all daemons and set its cleanup.policy to compact alone";
+        (policy != "compact").then(|| format!("cleanup.policy is `{policy}`: {consequence}"))
     })
 }
 
 fn of_results(topic: String, found: &Found) -> Step {
-    ours(Purpose::Results, topic, 1, found, |topic| match topic.partitions {
+    own_topic(Purpose::Results, topic, 1, found, |topic| match topic.partitions {
         1 => no_compaction(topic),
         partitions => Some(format!(
-            "{partitions} partitions: results would have no common order; delete it and create it with 1, or choose \
+            "{partitions} partitions: results would not have one order; delete it and create it with 1, or choose \
              another kafka.topic_prefix"
         )),
     })
 }
 
 fn of_dead_letters(topic: String, found: &Found) -> Step {
-    ours(Purpose::DeadLetters, topic, 1, found, no_compaction)
+    own_topic(Purpose::DeadLetters, topic, 1, found, no_compaction)
 }
 
 fn no_compaction(topic: &Existing) -> Option<String> {
@@ -158,8 +166,8 @@ fn no_compaction(topic: &Existing) -> Option<String> {
     is_compacted.then(|| format!("cleanup.policy is `{policy}`: records without a key are refused; set it to delete"))
 }
 
-/// A topic that we make and write. Whether its number of partitions matters, `problem` knows.
-fn ours(
+/// The step of a topic that the daemon creates and writes; `problem` checks an existing one.
+fn own_topic(
     purpose: Purpose,
     topic: String,
     wanted: u16,
@@ -174,7 +182,7 @@ fn ours(
         Some(problem) => Verdict::Problem(problem),
         None => Verdict::Right(note(purpose, wanted, partitions)),
     };
-    // The number of states is what it was made to be.
+    // The state topic keeps the number of partitions that it was created with.
     let wanted = if purpose == Purpose::State { partitions } else { wanted };
     Step { topic, purpose, wanted: Some(wanted), found: Some(partitions), verdict }
 }
@@ -199,7 +207,7 @@ mod tests {
     const WANTED: u16 = 30;
     const LARGEST: usize = MAX_MESSAGE_BYTES;
 
-    /// A topic as a case says it: name without prefix, partitions, cleanup.policy, max.message.bytes.
+    /// A topic of a test case: name without prefix, partitions, cleanup.policy, max.message.bytes.
     type Given = (&'static str, u16, &'static str, usize);
 
     const RIGHT: [Given; 4] = [
@@ -231,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn with_nothing_there_all_is_missing_and_the_state_is_planned_like_the_input() {
+    fn without_topics_all_are_missing_and_the_state_topic_gets_the_partitions_of_the_input() {
         let missing = |name: &str, wanted| (name.to_owned(), Some(wanted), None, Verdict::Missing);
         let expected =
             [missing("agg-S-a", 30), missing("state-S-a", 30), missing("results", 1), missing("dead-letters", 1)];
@@ -239,14 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn an_input_may_have_any_number_and_the_state_takes_it_over() {
+    fn the_state_topic_gets_the_partitions_of_an_existing_input() {
         let steps = steps(&[("agg-S-a", 7, "delete", 1)]);
         assert_eq!((steps[0].wanted, steps[0].found, &steps[0].verdict), (None, Some(7), &Verdict::Right(None)));
         assert_eq!((steps[1].wanted, &steps[1].verdict), (Some(7), &Verdict::Missing));
     }
 
     #[test]
-    fn an_input_that_is_made_for_states_that_exist_fits_them() {
+    fn an_input_created_for_existing_states_has_a_multiple_of_their_partitions() {
         for (states, wanted) in [(8, 32), (30, 30), (60, 60), (u16::MAX, u16::MAX)] {
             let steps = steps(&[("state-S-a", states, "compact", LARGEST)]);
             assert_eq!((steps[0].wanted, &steps[0].verdict), (Some(wanted), &Verdict::Missing), "{states}");
@@ -255,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_used_is_right() {
+    fn usable_topics_are_right() {
         let cases = [
             ("as made", RIGHT.to_vec()),
             ("larger messages", but(("state-S-a", 8, "compact", LARGEST + 1))),
@@ -269,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_was_grown_to_a_multiple_is_right_and_said() {
+    fn an_input_grown_to_a_multiple_is_right_with_a_remark() {
         let steps = steps(&but(("agg-S-a", 24, "delete", 1)));
         assert_eq!((steps[0].wanted, &steps[0].verdict), (None, &Verdict::Right(None)));
         assert_eq!((steps[1].wanted, steps[1].found), (Some(8), Some(8)));
@@ -277,33 +285,33 @@ mod tests {
     }
 
     #[test]
-    fn each_problem_is_that_of_one_topic_and_names_its_remedy() {
+    fn each_problem_concerns_one_topic_and_names_its_fix() {
         let cases = [
             (("agg-S-a", 12, "delete", 1), Some(16), "grow the input to a multiple of 8"),
             (("agg-S-a", 4, "delete", 1), Some(8), "grow the input to a multiple of 8"),
-            (("state-S-a", 8, "delete", LARGEST), Some(8), "`delete`: states would vanish"),
-            (("state-S-a", 8, "compact,delete", LARGEST), Some(8), "`compact,delete`: states would vanish"),
+            (("state-S-a", 8, "delete", LARGEST), Some(8), "`delete`: states would be deleted"),
+            (("state-S-a", 8, "compact,delete", LARGEST), Some(8), "`compact,delete`: states would be deleted"),
             (("state-S-a", 8, "compact", 1_048_588), Some(8), "set it to 8388608"),
             (("results", 2, "delete", LARGEST), Some(1), "create it with 1"),
             (("results", 1, "compact", LARGEST), Some(1), "set it to delete"),
             (("results", 1, "delete", 1_048_588), Some(1), "set it to 8388608"),
             (("dead-letters", 1, "delete, compact", LARGEST), Some(1), "set it to delete"),
         ];
-        for (given, wanted, remedy) in cases {
+        for (given, wanted, fix) in cases {
             for step in steps(&but(given)) {
                 if step.topic.strip_prefix("p.") != Some(given.0) {
                     assert_eq!(step.verdict, Verdict::Right(None), "{given:?}: {}", step.topic);
                     continue;
                 }
                 let Verdict::Problem(problem) = &step.verdict else { panic!("{given:?}: {:?}", step.verdict) };
-                assert!(problem.contains(remedy), "{given:?}: {problem}");
+                assert!(problem.contains(fix), "{given:?}: {problem}");
                 assert_eq!((step.wanted, step.found), (wanted, Some(given.1)), "{given:?}");
             }
         }
     }
 
     #[test]
-    fn what_is_created_is_found_right() {
+    fn created_topics_are_right() {
         let setting = |purpose: Purpose, name| {
             let settings = purpose.settings();
             settings.iter().find(|(key, _)| *key == name).map(|(_, value)| *value).unwrap()

@@ -1,4 +1,4 @@
-//! The records of a transaction: states, results in the configured form, dead letters.
+//! Writes the records of a transaction: states, results in the configured format, dead letters.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::ResultsFormat;
 use crate::batching::LineBatches;
-use crate::group::InputTopics;
+use crate::input_topics::InputTopics;
 use crate::member::{DeadLetter, ShardCommit};
 use crate::names::Names;
 use crate::settings::ResultMessages;
 
 use super::Deliveries;
 
-/// How long is waited for acknowledgements before they are counted again.
+/// How long one poll of the producer waits for acknowledgements.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Writes into the open transaction.
+/// Writes records into the open transaction.
 pub(super) struct Writer<'w> {
     pub producer: &'w BaseProducer<Deliveries>,
     pub names: &'w Names,
@@ -31,6 +31,7 @@ pub(super) struct Writer<'w> {
 }
 
 impl Writer<'_> {
+    /// Writes the changed state records of a shard.
     pub(super) fn write_state(&self, commit: &ShardCommit) -> Result<(), KafkaError> {
         let state = self.names.state(self.topics.stream(commit.shard.stream));
         for (key, value) in &commit.state {
@@ -43,15 +44,16 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Writes the results and the dead letters of a shard.
     pub(super) fn write_results(&self, commit: &ShardCommit) -> Result<(), KafkaError> {
         match self.results.format {
             ResultsFormat::Binary => self.write_blocks(commit)?,
             ResultsFormat::Json => self.write_lines(commit)?,
         }
-        commit.dead_letters.iter().try_for_each(|letter| self.set_aside(letter))
+        commit.dead_letters.iter().try_for_each(|letter| self.write_dead_letter(letter))
     }
 
-    /// Writes results as the blocks that they are. A block of one result has the key of its object.
+    /// Writes results as blocks. A block of one result has the key of its object.
     fn write_blocks(&self, commit: &ShardCommit) -> Result<(), KafkaError> {
         let topic = self.names.results();
         let mut reader = RecordReader::default();
@@ -85,14 +87,14 @@ impl Writer<'_> {
                     sent = messages.add(result.key().as_bytes(), |out| result.write_line(out));
                 }
             });
-            // The block is of this build: its version is known.
+            // This build wrote the block, so it can read its version.
             read.map_err(|_| KafkaError::Canceled)?;
             sent?;
         }
         messages.finish()
     }
 
-    fn set_aside(&self, letter: &DeadLetter) -> Result<(), KafkaError> {
+    fn write_dead_letter(&self, letter: &DeadLetter) -> Result<(), KafkaError> {
         let topic = self.names.dead_letters();
         let (partition, offset) = (letter.source.partition.to_string(), letter.offset.to_string());
         let facts = [
@@ -123,7 +125,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Waits until the brokers have everything. Shorter than the client's own flush, which moves in steps of 100 ms.
+    /// Waits until the brokers have acknowledged all records. librdkafka's flush would take steps of 100 ms.
     pub(super) fn wait(&self) -> Result<(), KafkaError> {
         while self.producer.in_flight_count() > 0 {
             self.producer.poll(POLL);

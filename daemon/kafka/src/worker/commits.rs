@@ -1,4 +1,4 @@
-//! What a worker commits: windows that close, and one transaction for all that is due.
+//! The commits of a worker: it closes windows, and writes all due shards in one transaction.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,25 +9,25 @@ use daemon_results::block::declared_rows;
 use tracing::{debug, warn};
 
 use super::Worker;
-use super::slot::{Slot, Working};
+use super::slot::{ActiveShard, Slot};
 use crate::member::{Member, MemberError, ShardCommit};
 use crate::shard::LINGER;
 
-/// States and results that go into one transaction, about.
+/// The approximate size of a transaction: states and results together.
 const TRANSACTION_BYTES: u64 = 64 * 1024 * 1024;
 
 impl<M: Member> Worker<M> {
-    /// Commits what these have: the last chance to do so. Of a partition whose window is closing the next owner reads
-    /// again what came since the last commit.
-    pub(super) fn finish(&mut self, sources: &[PartitionId]) {
+    /// Commits revoked partitions before they are given up. If a window of a partition is closing, the next owner reads
+    /// the input since the last commit again.
+    pub(super) fn commit_revoked(&mut self, sources: &[PartitionId]) {
         let now = self.clock.monotonic();
-        let going: BTreeSet<_> = sources.iter().copied().collect();
+        let revoked: BTreeSet<_> = sources.iter().copied().collect();
         let mut commits = Vec::new();
         for (id, slot) in &mut self.shards {
-            if let Slot::Working(working) = slot
-                && going.contains(id)
-                && working.shard.is_due(now, Due { all: true, linger: Duration::ZERO, interval: Duration::ZERO })
-                && let Ok(commit) = working.shard.prepare_commit(&self.owner, now)
+            if let Slot::Active(active) = slot
+                && revoked.contains(id)
+                && active.shard.is_due(now, Due { all: true, linger: Duration::ZERO, interval: Duration::ZERO })
+                && let Ok(commit) = active.shard.prepare_commit(&self.owner, now)
             {
                 commits.push(commit);
             }
@@ -37,12 +37,12 @@ impl<M: Member> Worker<M> {
         }
     }
 
-    /// Closes more of the windows that are closing, one shard after the other, as long as their results fit into one
-    /// transaction: it goes first, and its results are out while the others are made.
+    /// Closes more objects of the windows that are closing, one shard after the other, until their results fill a
+    /// transaction. It is committed then, so that readers get these results while the worker makes the others.
     pub(super) fn close_windows(&mut self, now: Duration) {
         let mut left = CLOSED_PER_ITERATION;
         let mut pending = self.pending_bytes();
-        for Working { shard, .. } in self.shards.values_mut().filter_map(Slot::working_mut) {
+        for ActiveShard { shard, .. } in self.shards.values_mut().filter_map(Slot::active_mut) {
             if !shard.is_closing() {
                 continue;
             }
@@ -55,7 +55,7 @@ impl<M: Member> Worker<M> {
         }
     }
 
-    /// How long results wait for others. While windows close at full speed, all that fit go into one transaction.
+    /// How long results wait for further results. While windows are closing, a transaction is filled.
     fn linger(&self) -> Duration {
         match self.is_closing() {
             _ if self.pending_bytes() > TRANSACTION_BYTES => Duration::ZERO,
@@ -65,24 +65,24 @@ impl<M: Member> Worker<M> {
     }
 
     pub(super) fn is_closing(&self) -> bool {
-        self.working().any(|it| it.shard.is_closing())
+        self.active().any(|it| it.shard.is_closing())
     }
 
     fn pending_bytes(&self) -> u64 {
-        self.working().map(|it| it.shard.pending_bytes() as u64).sum()
+        self.active().map(|it| it.shard.pending_bytes() as u64).sum()
     }
 
-    /// Commits the shards that are due; all that have anything when `all`. Those of a transaction that failed are
+    /// Commits the shards that are due; with `all`, every shard with changes. The shards of a failed transaction are
     /// restored.
     pub(super) fn commit(&mut self, all: bool) {
         let now = self.clock.monotonic();
         let due = Due { all, linger: self.linger(), interval: self.settings.commit_interval };
         let (mut commits, mut bytes, mut failed) = (Vec::new(), 0, Vec::new());
-        let is_due = |slot: &Slot| matches!(slot, Slot::Working(it) if it.shard.is_due(now, due));
+        let is_due = |slot: &Slot| matches!(slot, Slot::Active(it) if it.shard.is_due(now, due));
         let ids: Vec<_> = self.shards.iter().filter(|(_, slot)| is_due(slot)).map(|(id, _)| *id).collect();
         for id in ids {
-            let Some(Slot::Working(working)) = self.shards.get_mut(&id) else { continue };
-            match working.shard.prepare_commit(&self.owner, now) {
+            let Some(Slot::Active(active)) = self.shards.get_mut(&id) else { continue };
+            match active.shard.prepare_commit(&self.owner, now) {
                 Ok(commit) => {
                     bytes += size(&commit);
                     commits.push(commit);
@@ -95,7 +95,7 @@ impl<M: Member> Worker<M> {
             }
         }
         self.commit_or_restore(&commits);
-        self.restore_refused(failed);
+        self.restore_failed(failed);
     }
 
     fn commit_or_restore(&mut self, commits: &[ShardCommit]) {
@@ -103,26 +103,27 @@ impl<M: Member> Worker<M> {
         let shards: Vec<_> = commits.iter().map(|commit| commit.shard).collect();
         warn!(
             worker = %self.owner, partitions = shards.len(), %error,
-            "Nothing of a transaction took effect; its partitions are restored and their input is read again."
+            "A transaction failed and had no effect; its partitions are restored and their input is read again."
         );
         self.telemetry.log_failed();
-        self.start_over(&shards);
+        self.restore_again(&shards);
     }
 
-    fn restore_refused(&mut self, failed: Vec<(PartitionId, LogError)>) {
+    fn restore_failed(&mut self, failed: Vec<(PartitionId, LogError)>) {
         for (id, error) in failed {
             warn!(partition = %id, %error, "A result cannot be committed; the partition is restored.");
-            self.start_over(&[id]);
+            self.restore_again(&[id]);
         }
     }
 
-    /// Drops these tables and asks for their states. Should they be another's by now, the group will say so.
-    pub(super) fn start_over(&mut self, shards: &[PartitionId]) {
+    /// Drops these shards and requests their restore. If they are assigned to another member by now, the group sends a
+    /// change.
+    pub(super) fn restore_again(&mut self, shards: &[PartitionId]) {
         let read: Vec<_> = shards
             .iter()
             .filter_map(|id| self.shards.remove(id))
             .flat_map(|slot| match slot {
-                Slot::Working(working) => working.sources,
+                Slot::Active(active) => active.sources,
                 Slot::Restoring(_) => Vec::new(),
             })
             .collect();

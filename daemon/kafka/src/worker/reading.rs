@@ -1,4 +1,4 @@
-//! What a worker reads: which partitions, from where, and which of them wait.
+//! The input of a worker: which partitions it reads, from which offsets, and which of them are paused.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,102 +6,103 @@ use std::time::Duration;
 use daemon_log::PartitionId;
 use tracing::info;
 
-use super::slot::{Slot, Working};
-use super::{LOOK_INTERVAL, Worker};
+use super::slot::{ActiveShard, Slot};
+use super::{CHECK_INTERVAL, Worker};
 use crate::member::{Member, MemberError};
 use crate::shard::Shard;
 
 impl<M: Member> Worker<M> {
+    /// Reads the partitions that were added to the input topics of active shards.
     pub(super) fn read_new_partitions(&mut self) -> Result<(), MemberError> {
         let mut starts = Vec::new();
         for (id, slot) in &mut self.shards {
-            let Slot::Working(working) = slot else { continue };
-            if self.topology.source_count(*id) == working.sources.len() {
+            let Slot::Active(active) = slot else { continue };
+            if self.topology.source_count(*id) == active.sources.len() {
                 continue;
             }
             let sources = self.topology.sources(*id);
-            let new: Vec<_> = sources.iter().copied().filter(|source| !working.sources.contains(source)).collect();
+            let new: Vec<_> = sources.iter().copied().filter(|source| !active.sources.contains(source)).collect();
             if !new.is_empty() {
-                info!(partition = %id, ?new, "The topic was grown: its new partitions are read along.");
+                info!(partition = %id, ?new, "The input topic has more partitions; this worker reads the new ones of its shards.");
                 starts.extend(new.into_iter().map(|source| (source, None)));
-                working.sources = sources;
+                active.sources = sources;
             }
         }
         if starts.is_empty() { Ok(()) } else { self.read_from(&starts) }
     }
 
-    /// Begins to read these anew. If that fails some may be read and others not: all their shards start over, so that
-    /// none is forgotten.
+    /// Reads these partitions from their offsets. After an error some are read and others are not, so all their shards
+    /// are restored again.
     pub(super) fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
         let begun = self.begin_reading(starts);
         if begun.is_err() {
             let shards: BTreeSet<_> = starts.iter().filter_map(|(source, _)| self.topology.shard_of(*source)).collect();
-            self.start_over(&shards.into_iter().collect::<Vec<_>>());
+            self.restore_again(&shards.into_iter().collect::<Vec<_>>());
         }
         begun
     }
 
-    /// As far as it goes; while all input waits these do so, too.
+    /// Reads these partitions, and pauses them if all input is paused. An error may leave some of them unread.
     fn begin_reading(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
         self.member.read_from(starts)?;
-        let waits = self.backpressure.is_on();
+        let pauses = self.backpressure.is_on();
         for (source, _) in starts {
             self.paused.remove(source);
-            hold(&mut self.member, *source, waits, &mut self.paused)?;
+            set_paused(&mut self.member, *source, pauses, &mut self.paused)?;
         }
         Ok(())
     }
 
-    pub(super) fn skip_what_is_gone(&mut self) -> Result<(), MemberError> {
-        let cursors: Vec<_> = self.working().flat_map(Working::cursors).collect();
-        let gone = self.member.out_of_range(&cursors)?;
-        for (source, first) in &gone {
+    /// Moves the cursors that are out of range to the oldest record.
+    pub(super) fn skip_deleted_input(&mut self) -> Result<(), MemberError> {
+        let cursors: Vec<_> = self.active().flat_map(ActiveShard::cursors).collect();
+        let deleted = self.member.out_of_range(&cursors)?;
+        for (source, first) in &deleted {
             if let Some(shard) = self.topology.shard_of(*source)
-                && let Some(Slot::Working(working)) = self.shards.get_mut(&shard)
+                && let Some(Slot::Active(active)) = self.shards.get_mut(&shard)
             {
-                working.shard.skip_to(*source, *first);
+                active.shard.skip_to(*source, *first);
             }
         }
-        let starts: Vec<_> = gone.into_iter().map(|(source, first)| (source, Some(first))).collect();
+        let starts: Vec<_> = deleted.into_iter().map(|(source, first)| (source, Some(first))).collect();
         if starts.is_empty() { Ok(()) } else { self.read_from(&starts) }
     }
 
-    /// Lets time pass for the shards of which the cluster, asked now, has nothing more. Of a source that is paused this
-    /// is not asked, so a shard that waits for a sink is not quiet.
-    pub(super) fn pass_idle_time(&mut self, now: Duration) -> Result<(), MemberError> {
+    /// Advances the event time of the idle shards whose input partitions are all at their ends. A paused partition is
+    /// not polled for its end, so a shard whose input is paused is not idle.
+    pub(super) fn advance_idle_shards(&mut self, now: Duration) -> Result<(), MemberError> {
         let Self { member, shards, settings, paused, backpressure, .. } = self;
-        let waits = backpressure.is_on();
-        let is_quiet = |shard: &Shard| shard.is_waiting() || shard.idle(now) >= LOOK_INTERVAL;
-        let quiet = shards.values().filter_map(Slot::working).filter(|it| is_quiet(&it.shard));
-        let asked: Vec<_> = quiet.flat_map(|it| &it.sources).filter(|it| !paused.contains(it)).copied().collect();
-        let dry = member.at_end(&asked)?;
-        for Working { shard, sources } in shards.values_mut().filter_map(Slot::working_mut) {
-            if shard.is_waiting() {
-                shard.settle(sources, &dry, now);
-            } else if is_quiet(shard) && sources.iter().all(|source| dry.contains(source)) {
+        let pauses_all = backpressure.is_on();
+        let is_idle = |shard: &Shard| shard.has_held() || shard.idle(now) >= CHECK_INTERVAL;
+        let idle = shards.values().filter_map(Slot::active).filter(|it| is_idle(&it.shard));
+        let sources: Vec<_> = idle.flat_map(|it| &it.sources).filter(|it| !paused.contains(it)).copied().collect();
+        let at_end = member.at_end(&sources)?;
+        for ActiveShard { shard, sources } in shards.values_mut().filter_map(Slot::active_mut) {
+            if shard.has_held() {
+                shard.apply_held(sources, &at_end, now);
+            } else if is_idle(shard) && sources.iter().all(|source| at_end.contains(source)) {
                 shard.confirm_at_end(now, settings);
             }
             for source in sources.iter() {
-                hold(member, *source, waits || shard.is_full(*source), paused)?;
+                set_paused(member, *source, pauses_all || shard.is_full(*source), paused)?;
             }
         }
         Ok(())
     }
 }
 
-/// Pauses an input partition, because it is far ahead of the others of its shard or all wait for a sink, or lets it go
-/// on.
-fn hold(
+/// Pauses an input partition that is far ahead of the others of its shard, or because a sink lags; or resumes it.
+fn set_paused(
     member: &mut impl Member,
     source: PartitionId,
-    waits: bool,
+    pause: bool,
     paused: &mut BTreeSet<PartitionId>,
 ) -> Result<(), MemberError> {
-    if waits == paused.contains(&source) {
+    if pause == paused.contains(&source) {
         return Ok(());
     }
-    member.pause(source, waits)?;
-    if waits {
+    member.pause(source, pause)?;
+    if pause {
         paused.insert(source);
     } else {
         paused.remove(&source);

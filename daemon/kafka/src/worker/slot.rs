@@ -1,41 +1,43 @@
-//! A shard in the hands of a worker: asked for, or worked on.
+//! The state of a shard within its worker: being restored, or active.
 
 use daemon_log::PartitionId;
 
 use crate::shard::Shard;
 
-/// A shard of this worker.
+/// A shard assigned to the worker.
 pub(super) enum Slot {
-    /// Asked for, under this ticket.
+    /// Being restored, by the request with this number.
     Restoring(u64),
-    Working(Working),
+    /// Restored and read.
+    Active(ActiveShard),
 }
 
 impl Slot {
-    pub(super) fn working(&self) -> Option<&Working> {
+    pub(super) fn active(&self) -> Option<&ActiveShard> {
         match self {
-            Self::Working(working) => Some(working),
+            Self::Active(active) => Some(active),
             Self::Restoring(_) => None,
         }
     }
 
-    pub(super) fn working_mut(&mut self) -> Option<&mut Working> {
+    pub(super) fn active_mut(&mut self) -> Option<&mut ActiveShard> {
         match self {
-            Self::Working(working) => Some(working),
+            Self::Active(active) => Some(active),
             Self::Restoring(_) => None,
         }
     }
 }
 
-pub(super) struct Working {
+/// A restored shard with its input.
+pub(super) struct ActiveShard {
     pub shard: Box<Shard>,
-    /// Its input partitions, all being read.
+    /// The input partitions of the shard, all being read.
     pub sources: Vec<PartitionId>,
 }
 
-impl Working {
-    /// The next offset of each of its input partitions. One that showed no record yet may be out of range too: its
-    /// oldest record, from which it was to begin, may be deleted before it is read.
+impl ActiveShard {
+    /// The next offset of each input partition; 0 for one without a record yet. That may be out of range, too:
+    /// retention may delete the oldest record, where reading begins, before it is read.
     pub(super) fn cursors(&self) -> impl Iterator<Item = (PartitionId, u64)> {
         self.sources.iter().map(|source| (*source, self.shard.cursor(*source).unwrap_or(0)))
     }

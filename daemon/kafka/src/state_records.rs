@@ -1,13 +1,13 @@
-//! The records of a state topic: a *head* and *chunks* for each shard, each sealed with a checksum.
+//! The format of the records of a state topic: a *head* and *chunks* for each shard, each with a checksum.
 //!
 //! | key | value |
 //! |---|---|
 //! | `h` | sequence u64, position u64, chunks u32, digest u64, sources u32, (partition u32, next offset u64)…, table's meta |
 //! | `c` and the chunk's number, big-endian | sequence u64, chunk |
 //!
-//! The topic is compacted, so each key's last value stays. A transaction writes the changed chunks and the head, which
-//! holds number and digest of all live chunks: should the broker have lost or deleted one (a topic without compaction
-//! does), nothing is half loaded.
+//! The topic is compacted, so the last value of each key stays. A transaction writes the changed chunks and the head.
+//! The head contains number and digest of all live chunks: if the broker has lost or deleted one (as a topic without
+//! compaction does), the state is rejected as a whole.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,19 +17,19 @@ use daemon_log::codec::{self, Fields};
 const HEAD: &[u8] = b"h";
 const CHUNK: u8 = b'c';
 
-/// What is known of a shard besides its table's chunks.
+/// The head of a shard's state: everything except the chunks of its table.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Head {
-    /// Counts the commits of the shard.
+    /// The number of commits of the shard.
     pub sequence: u64,
-    /// How many records were applied in all: the position of the next one in the table's terms.
+    /// The number of records applied in all: the table's position of the next one.
     pub position: u64,
     /// The next offset to apply, by input partition.
     pub cursors: BTreeMap<u16, u64>,
     pub meta: Vec<u8>,
 }
 
-/// A state read back.
+/// A decoded state.
 #[derive(Debug, Default)]
 pub(crate) struct Saved {
     pub head: Head,
@@ -37,11 +37,11 @@ pub(crate) struct Saved {
     pub digests: Digests,
 }
 
-/// The records of one shard as they were read: the last value of each key.
+/// The state records of one shard: the last value of each key.
 pub(crate) type StateRecords = HashMap<Vec<u8>, Vec<u8>>;
 
-/// The records that bring the state topic from the last commit to this one. `digests` are those of all chunks, before
-/// and then after.
+/// Encodes the changes of a state since the last commit, as records for the state topic. `digests` are those of all
+/// chunks; this updates them.
 pub(crate) fn encode(
     head: &Head,
     chunks: Vec<(u32, Option<Vec<u8>>)>,
@@ -65,16 +65,16 @@ pub(crate) fn encode(
     records
 }
 
-/// The records that delete a whole state.
+/// Tombstones for all records of a state.
 pub(crate) fn erase(records: &StateRecords) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     records.keys().map(|key| (key.clone(), None)).collect()
 }
 
-/// The state that the records tell of; `None` if nothing was ever committed.
+/// Decodes the records of a state; `None` if nothing was ever committed.
 ///
 /// # Errors
 ///
-/// What does not fit; nothing is half loaded.
+/// When a record is damaged or missing; the error describes which.
 pub(crate) fn decode(records: &StateRecords) -> Result<Option<Saved>, String> {
     let Some(sealed) = records.get(HEAD) else {
         return match records.len() {
@@ -88,7 +88,7 @@ pub(crate) fn decode(records: &StateRecords) -> Result<Option<Saved>, String> {
     (saved.head.sequence, saved.head.position) = (fields.u64()?, fields.u64()?);
     let (count, sum) = (fields.u32()?, fields.u64()?);
     for _ in 0..fields.u32()? {
-        let partition = u16::try_from(fields.u32()?).map_err(|_| "a partition's number is impossible")?;
+        let partition = u16::try_from(fields.u32()?).map_err(|_| "a partition number is above 65535")?;
         saved.head.cursors.insert(partition, fields.u64()?);
     }
     saved.head.meta = fields.rest().to_vec();
@@ -96,7 +96,7 @@ pub(crate) fn decode(records: &StateRecords) -> Result<Option<Saved>, String> {
     if (count, sum) != (saved.digests.count(), saved.digests.sum()) {
         let found = saved.digests.count();
         return Err(format!(
-            "it has {found} chunks that are not the {count} it was written with; is the topic compacted?"
+            "its {found} chunks differ from the {count} of its last commit; check that cleanup.policy of the topic is compact"
         ));
     }
     Ok(Some(saved))
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_form_of_everything_comes_back() {
+    fn decode_returns_the_last_value_of_each_chunk() {
         let saved = decode(&two_commits()).unwrap().unwrap();
         assert_eq!(saved.head, head(2));
         assert_eq!(saved.chunks, [(1, b"b".to_vec()), (300, b"c".to_vec())]);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_lacks_a_chunk_or_mixes_times_is_refused() {
+    fn a_state_with_a_missing_or_outdated_chunk_is_rejected() {
         let whole = two_commits();
         for key in whole.keys() {
             let mut records = whole.clone();
@@ -173,11 +173,11 @@ mod tests {
         let changes = encode(&head(1), vec![(1, Some(b"x".to_vec()))], &mut digests);
         let chunk = changes.into_iter().next().unwrap();
         older.insert(chunk.0, chunk.1.unwrap());
-        assert!(decode(&older).unwrap_err().contains("compacted"));
+        assert!(decode(&older).unwrap_err().contains("cleanup.policy"));
     }
 
     #[test]
-    fn an_erased_state_is_none() {
+    fn an_erased_state_decodes_to_none() {
         let mut records = two_commits();
         let changes = erase(&records);
         apply(&mut records, changes);

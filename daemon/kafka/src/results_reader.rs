@@ -1,7 +1,8 @@
-//! The results topic, read by offset: by the view, by sinks, by readers of the event stream.
+//! Reads the results topic by offset: for the view, the sinks, and the event stream.
 //!
-//! It has one partition, so results have one order and one number resumes a reader at any daemon. Every daemon reads
-//! all of them for its view, so what one of them can read bounds the rate of results anyway.
+//! The topic has one partition, so all results have one order and an offset identifies a position at every daemon.
+//! Every daemon reads all results for its view, so the rate at which one daemon can read limits the rate of results
+//! anyway.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,17 +15,17 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Message as _, Timestamp};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::client::{self, Connection, Isolation, Spoken, TIMEOUT};
+use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
 use crate::names::Names;
 
-/// How long a reader at the end waits for more.
+/// How long a reader at the end waits for further results.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// Readers that are kept for who goes on where they stand.
+/// The most consumers that are kept for a next read from their position.
 const MAX_IDLE_READERS: usize = 8;
 
 /// Reads the results topic by offset, with a pool of consumers.
-pub(crate) struct Results {
+pub(crate) struct ResultsReader {
     connection: Connection,
     topic: String,
     group: String,
@@ -32,21 +33,22 @@ pub(crate) struct Results {
     clock: Arc<dyn Clock>,
 }
 
-/// A consumer, and the offset it will give next.
+/// A consumer with its position.
 struct Reader {
-    consumer: BaseConsumer<Spoken>,
+    consumer: BaseConsumer<LogContext>,
     next: u64,
-    /// Whether it gave everything there was.
+    /// Whether it has reached the end of the partition.
     at_end: bool,
 }
 
-impl Results {
+impl ResultsReader {
+    /// Makes a reader without consumers: a read opens one.
     pub(crate) fn new(connection: &Connection, names: &Names, clock: Arc<dyn Clock>) -> Self {
         let (topic, group) = (names.results(), format!("{}-results", names.group));
         Self { connection: connection.clone(), topic, group, idle: Mutex::default(), clock }
     }
 
-    /// The results from `from` on; empty only when there are none.
+    /// Reads results from the offset `from`; the batch is empty only at the end of the topic.
     pub(crate) fn read(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
         let mut reader = self.reader(from)?;
         let batch = self.fill(&mut reader, from, max_bytes)?;
@@ -58,7 +60,7 @@ impl Results {
         Ok(batch)
     }
 
-    /// The oldest offset and the end.
+    /// Requests the first offset and the end offset.
     pub(crate) fn bounds(&self) -> Result<Bounds, LogError> {
         let found = self.lock().pop();
         let reader = match found {
@@ -91,8 +93,8 @@ impl Results {
     fn open(&self, from: Option<u64>) -> Result<Reader, LogError> {
         let config = self.connection.reader(&self.group, Isolation::Committed);
         let opened = || {
-            let consumer = BaseConsumer::from_config_and_context(&config, Spoken)?;
-            // A client that knows the topic begins to read at once; one that has to find out takes a second.
+            let consumer = BaseConsumer::from_config_and_context(&config, LogContext)?;
+            // With the metadata in its cache a consumer begins to read at once; without, it takes a second.
             consumer.fetch_metadata(Some(&self.topic), TIMEOUT)?;
             if let Some(from) = from {
                 let mut list = TopicPartitionList::new();

@@ -1,17 +1,19 @@
-//! Restoring shards on a thread of its own, while the worker goes on with the others.
+//! The restore thread: it restores shards from their state records, while the worker continues with its other shards.
 //!
-//! # When is a state complete?
+//! # When a state is complete
 //!
-//! The owner before may have died, or may hang, in the middle of a transaction. Its offsets were accepted, if at all,
-//! before this member was given the partition, and everything else of the transaction was on the brokers by then. So
-//! the end of the state topic *with* open transactions, asked now, lies behind all that may still take effect; and once
-//! the end *without* open transactions has reached it, everything that took effect can be read. The broker aborts what
-//! was left open after `kafka.transaction_timeout`; a worker that starts again under its old name does it at once.
+//! The previous owner may have died, or may hang, in the middle of a transaction. The coordinator accepted its offsets,
+//! if at all, before it assigned the partition to this member, and all other records of the transaction were on the
+//! brokers before that. So the high watermark of the state partition, requested now, is after every record that may
+//! still be committed. Once the last stable offset has reached it, all committed records can be read. The broker aborts
+//! an abandoned transaction after `kafka.transaction_timeout`; a worker that restarts with the same transactional id
+//! aborts it at once.
 //!
-//! # The state of a newer program
+//! # States of a newer version
 //!
-//! While a group is upgraded, a shard may come to a member of the older program. To replay its input would erase what
-//! the newer one can still read: the shard waits until the group gives it to another member.
+//! During an upgrade of a group, a shard may be assigned to a member of the older version. If it replayed the input, it
+//! would overwrite a state that the newer version can read. So the shard is not restored until the group assigns it to
+//! another member.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,19 +30,20 @@ use proxy_uve::{SnapshotError, TableSettings};
 use tracing::{error, info, warn};
 
 use crate::shard::Shard;
-use crate::state::{self, Saved, StateRecords};
+use crate::state_records::{self, Saved, StateRecords};
 use crate::telemetry::{GroupTelemetry, RestoreProgress};
 
-/// How long to wait before the cluster is asked again after it failed.
+/// How long to wait before a failed read of states is repeated.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Reads states; the real one reads the state topics.
+/// Reads the state records of shards.
 pub(crate) trait StateStore: Send {
-    /// The records of these partitions of one stream's states, each complete as the module says.
+    /// Returns the complete state records of these partitions of one stream; the module's documentation defines when a
+    /// state is complete.
     ///
     /// # Errors
     ///
-    /// In words for the log; it is tried again.
+    /// When the records cannot be read now; the error is the reason for the log, and the caller retries.
     fn read(
         &mut self,
         stream: u16,
@@ -49,75 +52,76 @@ pub(crate) trait StateStore: Send {
     ) -> Result<BTreeMap<u16, StateRecords>, String>;
 }
 
-/// What came of it.
+/// A restored shard.
 pub(crate) struct Restored {
     pub id: PartitionId,
-    /// Which of the worker's requests this answers.
+    /// The number of the worker's request.
     pub ticket: u64,
     pub shard: Box<Shard>,
 }
 
-/// Shards that are asked for, each under a ticket.
-pub(crate) type Asked = Vec<(PartitionId, u64)>;
+/// The shards to restore, each with the number of its request.
+pub(crate) type RestoreRequest = Vec<(PartitionId, u64)>;
 
-/// Asks for shards and takes them when they are ready.
+/// The worker's handle of the restore thread.
 pub(crate) struct Restorer {
-    requests: Sender<Asked>,
+    requests: Sender<RestoreRequest>,
     restored: Receiver<Restored>,
 }
 
-/// What a shard is made of besides its records.
+/// Builds shards from their state records.
 #[derive(Clone)]
-pub(crate) struct Materials {
+pub(crate) struct ShardBuilder {
     pub streams: Vec<Arc<StreamPlan>>,
     pub table: TableSettings,
-    /// The size of the blocks of results.
+    /// The size of a block of results, in bytes.
     pub block_bytes: usize,
     pub telemetry: Arc<GroupTelemetry>,
     pub clock: Arc<dyn Clock>,
 }
 
 impl Restorer {
-    /// Starts the thread. It ends when the restorer is dropped and what it is at is done.
-    pub(crate) fn start(store: impl StateStore + 'static, materials: Materials) -> std::io::Result<Self> {
-        let (requests, asked) = channel();
+    /// Starts the thread. It ends when the restorer is dropped and the restore in progress is complete.
+    pub(crate) fn start(store: impl StateStore + 'static, builder: ShardBuilder) -> std::io::Result<Self> {
+        let (requests, received) = channel();
         let (done, restored) = channel();
-        let restoring = Restoring { store, materials, done };
-        thread::Builder::new().name("restore".to_owned()).spawn(move || restoring.run(&asked))?;
+        let thread = RestoreThread { store, builder, done };
+        thread::Builder::new().name("restore".to_owned()).spawn(move || thread.run(&received))?;
         Ok(Self { requests, restored })
     }
 
-    /// One without a thread: a test takes the requests and answers them when it likes.
+    /// A restorer without a thread: a test receives the requests and sends the restored shards.
     #[cfg(test)]
-    pub(crate) fn by_hand() -> (Self, Receiver<Asked>, Sender<Restored>) {
-        let (requests, asked) = channel();
+    pub(crate) fn without_thread() -> (Self, Receiver<RestoreRequest>, Sender<Restored>) {
+        let (requests, received) = channel();
         let (done, restored) = channel();
-        (Self { requests, restored }, asked, done)
+        (Self { requests, restored }, received, done)
     }
 
-    /// Asks for these.
-    pub(crate) fn ask(&self, shards: Asked) {
+    /// Requests the restore of shards.
+    pub(crate) fn request(&self, shards: RestoreRequest) {
         // The thread outlives the restorer.
         let _ = self.requests.send(shards);
     }
 
-    /// One that is ready.
+    /// Takes a shard that is restored, if there is one.
     pub(crate) fn next(&self) -> Option<Restored> {
         self.restored.try_recv().ok()
     }
 }
 
-struct Restoring<S> {
+/// The body of the restore thread.
+struct RestoreThread<S> {
     store: S,
-    materials: Materials,
+    builder: ShardBuilder,
     done: Sender<Restored>,
 }
 
-impl<S: StateStore> Restoring<S> {
-    fn run(mut self, asked: &Receiver<Asked>) {
-        while let Ok(mut shards) = asked.recv() {
-            // What was asked meanwhile goes along: one reading for all partitions of a stream.
-            shards.extend(asked.try_iter().flatten());
+impl<S: StateStore> RestoreThread<S> {
+    fn run(mut self, requests: &Receiver<RestoreRequest>) {
+        while let Ok(mut shards) = requests.recv() {
+            // Later requests that are queued already share one read of each stream's state topic.
+            shards.extend(requests.try_iter().flatten());
             let mut by_stream: BTreeMap<u16, BTreeMap<u16, u64>> = BTreeMap::new();
             for (id, ticket) in shards {
                 by_stream.entry(id.stream).or_default().insert(id.partition, ticket);
@@ -130,18 +134,18 @@ impl<S: StateStore> Restoring<S> {
         }
     }
 
-    /// Restores shards of one stream, however long it takes; `false` when nobody waits any more.
+    /// Restores shards of one stream, and retries until that succeeds. Returns `false` if the worker has ended.
     fn restore(&mut self, stream: u16, tickets: &BTreeMap<u16, u64>) -> bool {
         let partitions: Vec<u16> = tickets.keys().copied().collect();
-        let Some(plan) = self.materials.streams.get(usize::from(stream)).cloned() else { return true };
-        info!(stream = %plan.name, partitions = partitions.len(), "Restoring.");
-        let began = self.materials.clock.monotonic();
-        let progress = self.materials.telemetry.restoring(partitions.len());
+        let Some(plan) = self.builder.streams.get(usize::from(stream)).cloned() else { return true };
+        info!(stream = %plan.name, partitions = partitions.len(), "Restoring partitions.");
+        let began = self.builder.clock.monotonic();
+        let progress = self.builder.telemetry.restoring(partitions.len());
         let mut records = loop {
             match self.store.read(stream, &partitions, &progress) {
                 Ok(records) => break records,
                 Err(reason) => {
-                    warn!(stream = %plan.name, %reason, "States cannot be read; trying again.");
+                    warn!(stream = %plan.name, %reason, "States cannot be read; retrying.");
                     thread::sleep(RETRY);
                 }
             }
@@ -150,10 +154,10 @@ impl<S: StateStore> Restoring<S> {
         let mut objects = 0;
         for (&partition, &ticket) in tickets {
             let id = PartitionId::new(stream, partition);
-            let shard = match self.materials.build(id, &plan, &records.remove(&partition).unwrap_or_default()) {
+            let shard = match self.builder.build(id, &plan, &records.remove(&partition).unwrap_or_default()) {
                 Ok(shard) => shard,
                 Err(error) => {
-                    error!(stream = %plan.name, %error, "The partition waits until the group gives it to a newer program.");
+                    error!(stream = %plan.name, %error, "The partition is not restored until the group assigns it to a daemon of the newer version.");
                     continue;
                 }
             };
@@ -163,28 +167,28 @@ impl<S: StateStore> Restoring<S> {
                 return false;
             }
         }
-        let took = self.materials.clock.monotonic().saturating_sub(began);
-        self.materials.telemetry.restored(took);
-        info!(stream = %plan.name, partitions = tickets.len(), objects, seconds = took.as_secs_f64(), "Restored.");
+        let took = self.builder.clock.monotonic().saturating_sub(began);
+        self.builder.telemetry.restored(took);
+        info!(stream = %plan.name, partitions = tickets.len(), objects, seconds = took.as_secs_f64(), "Partitions restored.");
         true
     }
 }
 
-impl Materials {
-    /// The shard that these records tell of; a new one if they cannot be used.
+impl ShardBuilder {
+    /// Builds the shard of these records, or an empty one if they are damaged.
     ///
     /// # Errors
     ///
-    /// [`LogError::NewerState`], which is the only state that is not given up.
+    /// [`LogError::NewerState`] when a newer version wrote the records; they are kept.
     pub(crate) fn build(
         &self,
         id: PartitionId,
         plan: &Arc<StreamPlan>,
         records: &StateRecords,
     ) -> Result<Shard, LogError> {
-        let fresh = || PartitionTable::new(Arc::clone(plan), self.table, self.block_bytes);
-        let reason = match state::decode(records) {
-            Ok(None) => return Ok(Shard::new(id, fresh(), Saved::default(), Vec::new())),
+        let empty = || PartitionTable::new(Arc::clone(plan), self.table, self.block_bytes);
+        let reason = match state_records::decode(records) {
+            Ok(None) => return Ok(Shard::new(id, empty(), Saved::default(), Vec::new())),
             Ok(Some(saved)) => match self.table(plan, &saved) {
                 Ok(table) => {
                     if let Some(states) = table.restored() {
@@ -203,7 +207,7 @@ impl Materials {
             stream = %plan.name, partition = id.partition, %reason,
             "The saved state cannot be used; the partition replays its retained input."
         );
-        Ok(Shard::new(id, fresh(), Saved::default(), state::erase(records)))
+        Ok(Shard::new(id, empty(), Saved::default(), state_records::erase(records)))
     }
 
     fn table(&self, plan: &Arc<StreamPlan>, saved: &Saved) -> Result<PartitionTable, SnapshotError> {
@@ -221,9 +225,9 @@ mod tests {
     use proxy_uve::{Plan, StreamName};
 
     use super::*;
-    use crate::state::Head;
+    use crate::state_records::Head;
 
-    /// Partition 0 has the state of a newer program, 1 a damaged one, 2 none.
+    /// Partition 0 has the state of a newer version, 1 a damaged one, 2 none.
     struct Store;
 
     impl StateStore for Store {
@@ -234,7 +238,7 @@ mod tests {
             _: &RestoreProgress,
         ) -> Result<BTreeMap<u16, StateRecords>, String> {
             let head = |version| Head { meta: vec![version; 20], ..Head::default() };
-            let written = |version| state::encode(&head(version), Vec::new(), &mut Digests::default());
+            let written = |version| state_records::encode(&head(version), Vec::new(), &mut Digests::default());
             let records = |version: u8| written(version).into_iter().filter_map(|(key, value)| Some((key, value?)));
             let all = [(0, records(200).collect()), (1, records(2).collect()), (2, StateRecords::default())];
             Ok(all.into_iter().filter(|(partition, _)| partitions.contains(partition)).collect())
@@ -242,25 +246,25 @@ mod tests {
     }
 
     #[test]
-    fn the_state_of_a_newer_program_waits_for_one_and_holds_up_nothing() {
+    fn a_state_of_a_newer_version_is_kept_and_does_not_block_other_partitions() {
         let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
         let types = [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())];
         let plan = StreamPlan { name: stream.to_string(), plan: Arc::new(Plan::new(stream, &types)) };
-        let materials = Materials {
+        let builder = ShardBuilder {
             streams: vec![Arc::new(plan)],
             table: TableSettings::default(),
             block_bytes: 1024,
             telemetry: Arc::default(),
             clock: Arc::new(SystemClock::new()),
         };
-        let Restorer { requests, restored } = Restorer::start(Store, materials).unwrap();
+        let Restorer { requests, restored } = Restorer::start(Store, builder).unwrap();
         requests.send((0..3).map(|partition| (PartitionId::new(0, partition), 7)).collect()).unwrap();
         drop(requests);
-        // The thread ends when it has done all that was asked.
+        // The thread ends after it has handled all requests.
         let mut restored = restored.iter().collect::<Vec<_>>();
         let found: Vec<_> = restored.iter().map(|it| (it.id.partition, it.ticket)).collect();
         assert_eq!(found, [(1, 7), (2, 7)]);
         let erased = restored[0].shard.prepare_commit("worker", Duration::ZERO).unwrap().state;
-        assert!(erased.iter().any(|(key, value)| key == b"h" && value.is_some()), "the damaged one starts anew");
+        assert!(erased.iter().any(|(key, value)| key == b"h" && value.is_some()), "the damaged state is replaced");
     }
 }

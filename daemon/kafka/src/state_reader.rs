@@ -1,4 +1,4 @@
-//! Reads state topics: the real [`StateStore`].
+//! Reads the state topics of a real cluster: the [`StateStore`] of the restore thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,40 +13,41 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::info;
 
-use crate::client::{self, Connection, Isolation, Spoken, TIMEOUT};
+use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
 use crate::names::Names;
-use crate::restore::StateStore;
-use crate::state::StateRecords;
+use crate::shard_restore::StateStore;
+use crate::state_records::StateRecords;
 use crate::telemetry::RestoreProgress;
 
-/// How often is looked whether open transactions have ended.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often the last stable offsets are polled while transactions are open.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How often a reader that waits says so.
-const SAY: Duration = Duration::from_secs(5);
+/// How often a reader that waits for a transaction logs that.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Records after which progress is told.
-const STEP: u64 = 1024;
+/// Records between two updates of the progress.
+const PROGRESS_STEP: u64 = 1024;
 
 /// Reads the state topics of one cluster.
-pub(crate) struct StateTopics {
-    committed: BaseConsumer<Spoken>,
-    uncommitted: BaseConsumer<Spoken>,
-    /// State topics by the numbers of their streams.
+pub(crate) struct StateTopicReader {
+    committed: BaseConsumer<LogContext>,
+    uncommitted: BaseConsumer<LogContext>,
+    /// The state topics, by stream number.
     topics: Vec<String>,
     clock: Arc<dyn Clock>,
 }
 
-impl StateTopics {
+impl StateTopicReader {
     pub(crate) fn new(
         connection: &Connection,
         names: &Names,
         streams: &[String],
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KafkaError> {
-        // It commits nothing; the client wants a name all the same.
+        // The readers commit nothing, but librdkafka requires a group id.
         let group = format!("{}-restore", names.group);
-        let reader = |isolation| BaseConsumer::from_config_and_context(&connection.reader(&group, isolation), Spoken);
+        let reader =
+            |isolation| BaseConsumer::from_config_and_context(&connection.reader(&group, isolation), LogContext);
         Ok(Self {
             committed: reader(Isolation::Committed)?,
             uncommitted: reader(Isolation::Uncommitted)?,
@@ -55,7 +56,8 @@ impl StateTopics {
         })
     }
 
-    /// Reads the partitions whose open transactions have ended since `ends` was asked; the others are left in `ends`.
+    /// Reads the partitions whose last stable offset has reached the high watermark in `ends`, and removes them from
+    /// `ends`.
     fn read_settled(
         &self,
         topic: &str,
@@ -80,6 +82,7 @@ impl StateTopics {
         read
     }
 
+    /// Reads the assigned partitions to their ends; the last value of each key stays.
     fn read_to_ends(
         &self,
         mut missing: BTreeSet<u16>,
@@ -89,7 +92,7 @@ impl StateTopics {
         let mut count = 0;
         let mut last = self.clock.monotonic();
         while !missing.is_empty() {
-            match self.committed.poll(LOOK) {
+            match self.committed.poll(POLL_INTERVAL) {
                 Some(Ok(message)) => {
                     last = self.clock.monotonic();
                     let records = states.entry(message.partition() as u16).or_default();
@@ -99,13 +102,13 @@ impl StateTopics {
                         None => drop(records.remove(key)),
                     }
                     count += 1;
-                    if count % STEP == 0 {
+                    if count % PROGRESS_STEP == 0 {
                         progress.read(count);
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(missing.remove(&(partition as u16))),
-                // Of connections; the client makes them anew, and what is really amiss shows in nothing coming.
-                Some(Err(error)) if is_about_connections(&error) => {}
+                // librdkafka reconnects by itself; if it cannot, no message arrives until the timeout.
+                Some(Err(error)) if is_connection_error(&error) => {}
                 Some(Err(error)) => return Err(error),
                 None if self.clock.monotonic().saturating_sub(last) > TIMEOUT => return Err(KafkaError::Canceled),
                 None => {}
@@ -115,47 +118,47 @@ impl StateTopics {
     }
 }
 
-impl StateStore for StateTopics {
+impl StateStore for StateTopicReader {
     fn read(
         &mut self,
         stream: u16,
         partitions: &[u16],
         progress: &RestoreProgress,
     ) -> Result<BTreeMap<u16, StateRecords>, String> {
-        let topic = self.topics.get(usize::from(stream)).ok_or("there is no such stream")?;
-        // What they said while nothing was read, such as for all the time that the brokers were away.
-        client::drain(&self.uncommitted);
-        client::drain(&self.committed);
-        let said = |error: KafkaError| format!("{topic}: {error}");
-        let mut ends = ends(&self.uncommitted, topic, partitions.iter().copied()).map_err(said)?;
+        let topic = self.topics.get(usize::from(stream)).ok_or("the stream is unknown")?;
+        // The events that arrived since the last restore, such as the errors of an outage.
+        client::discard_events(&self.uncommitted);
+        client::discard_events(&self.committed);
+        let describe = |error: KafkaError| format!("{topic}: {error}");
+        let mut ends = ends(&self.uncommitted, topic, partitions.iter().copied()).map_err(describe)?;
         progress.expect(ends.values().sum());
         let mut states = BTreeMap::new();
-        let mut spoke = self.clock.monotonic();
+        let mut logged_at = self.clock.monotonic();
         loop {
-            self.read_settled(topic, &mut ends, progress, &mut states).map_err(said)?;
+            self.read_settled(topic, &mut ends, progress, &mut states).map_err(describe)?;
             if ends.is_empty() {
                 return Ok(states);
             }
-            if self.clock.monotonic().saturating_sub(spoke) > SAY {
-                spoke = self.clock.monotonic();
+            if self.clock.monotonic().saturating_sub(logged_at) > LOG_INTERVAL {
+                logged_at = self.clock.monotonic();
                 info!(%topic, partitions = ends.len(), "Waiting for a transaction that an earlier owner left open.");
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 }
 
-fn is_about_connections(error: &KafkaError) -> bool {
+fn is_connection_error(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
     matches!(error.rdkafka_error_code(), Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve))
 }
 
-/// The ends of partitions, as `client` sees them.
+/// The end offsets of partitions at the isolation level of `client`.
 ///
-/// The client remembers for minutes which partitions a topic has. What it got from a broker that was stopping, or
-/// before the topic grew, lacks some: the list is fetched again, so that the next try does not fail for the same
+/// librdkafka caches the partitions of a topic for minutes. The cached list lacks some if it is from a broker that was
+/// stopping, or from before the topic grew: it is fetched again, so that the next attempt does not fail for the same
 /// reason.
-pub(crate) fn ends<C: ConsumerContext>(
+fn ends<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     topic: &str,
     partitions: impl Iterator<Item = u16>,

@@ -1,0 +1,101 @@
+//! The client context of a group member: it keeps the changes of the assignment, the read progress and the errors that
+//! librdkafka reports in callbacks.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaRespErr;
+use tracing::debug;
+
+use crate::client;
+use crate::input_topics::InputTopics;
+use crate::member::Change;
+use crate::progress::Progress;
+
+/// The client context of a group member's consumer.
+#[derive(Debug, Default)]
+pub(super) struct GroupContext {
+    topics: Arc<InputTopics>,
+    changes: Mutex<VecDeque<Change>>,
+    pub(super) progress: Progress,
+    flags: Mutex<Flags>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Flags {
+    is_closing: bool,
+    is_out_of_range: bool,
+}
+
+impl GroupContext {
+    pub(super) fn new(topics: Arc<InputTopics>) -> Self {
+        Self { topics, ..Self::default() }
+    }
+
+    /// Takes the oldest change of the assignment that was not taken yet.
+    pub(super) fn next_change(&self) -> Option<Change> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Makes the callback complete all further rebalances by itself.
+    pub(super) fn close(&self) {
+        self.flags().is_closing = true;
+    }
+
+    /// Whether librdkafka has reported an offset that is out of range since the last
+    /// [`clear_out_of_range`](Self::clear_out_of_range).
+    pub(super) fn is_out_of_range(&self) -> bool {
+        self.flags().is_out_of_range
+    }
+
+    pub(super) fn clear_out_of_range(&self) {
+        self.flags().is_out_of_range = false;
+    }
+
+    fn flags(&self) -> MutexGuard<'_, Flags> {
+        self.flags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for GroupContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.progress.report(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // librdkafka reports an offset out of range here and nowhere else.
+        if client::is_out_of_range(&error) {
+            self.flags().is_out_of_range = true;
+        }
+        debug!(%error, reason, "Kafka's client.");
+    }
+}
+
+impl ConsumerContext for GroupContext {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, cause: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        if self.flags().is_closing {
+            // The member leaves the group: an error changes nothing.
+            let _ = match consumer.rebalance_protocol() {
+                RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+                _ => consumer.unassign(),
+            };
+            return;
+        }
+        let ids = self.topics.ids(list);
+        let change = match cause {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Change::Assigned(ids),
+            _ if consumer.assignment_lost() => Change::Lost(ids),
+            _ => Change::Revoked(ids),
+        };
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
+    }
+}

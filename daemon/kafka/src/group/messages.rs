@@ -1,0 +1,61 @@
+//! Takes messages from a consumer's queue and converts them to records of the member interface.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message as _, Timestamp};
+use rdkafka::types::RDKafkaErrorCode;
+use tracing::{debug, warn};
+
+use crate::member::Incoming;
+
+/// The most messages of one poll: enough for the table to apply them in batches.
+const MAX_POLL_RECORDS: usize = 1024;
+
+/// Takes all messages in the queue, up to [`MAX_POLL_RECORDS`]; waits up to `timeout` for the first one.
+pub(super) fn poll_batch<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    timeout: Duration,
+) -> Vec<BorrowedMessage<'_>> {
+    let mut messages = Vec::with_capacity(MAX_POLL_RECORDS);
+    let mut wait = timeout;
+    while messages.len() < MAX_POLL_RECORDS {
+        match consumer.poll(wait) {
+            Some(Ok(message)) => messages.push(message),
+            Some(Err(error)) => log_read_error(&error),
+            None => break,
+        }
+        wait = Duration::ZERO;
+    }
+    messages
+}
+
+/// Whether two messages are of the same partition.
+pub(super) fn is_same_partition(a: &BorrowedMessage<'_>, b: &BorrowedMessage<'_>) -> bool {
+    a.partition() == b.partition() && a.topic().as_ptr() == b.topic().as_ptr()
+}
+
+/// Converts a message.
+pub(super) fn incoming<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
+    let at = match message.timestamp() {
+        Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) if ms >= 0 => ms.unsigned_abs().saturating_mul(1000),
+        _ => u64::MAX,
+    };
+    Incoming {
+        offset: message.offset().unsigned_abs(),
+        at,
+        key: message.key().unwrap_or_default(),
+        payload: message.payload().unwrap_or_default(),
+    }
+}
+
+/// Logs an error of a poll. librdkafka repeats every retryable request by itself.
+fn log_read_error(error: &KafkaError) {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            debug!(%error, "A topic does not exist yet.");
+        }
+        _ => warn!(%error, "Reading from Kafka failed; the client retries."),
+    }
+}

@@ -1,5 +1,5 @@
-//! Daemons that share the work on a real Kafka broker: what they give, who may ask whom, and what they do with an input
-//! that is not as it should be.
+//! Daemons of one group on a real Kafka broker: their results, their APIs, and how they handle malformed, deleted and idle
+//! input.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -18,12 +18,13 @@ static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the samples of these tests begin.
+/// The time of the first sample, in microseconds since the epoch.
 const START: u64 = 1_488_000_000_000_000;
 const SECOND: u64 = 1_000_000;
 
 const EGRESS: &str = "agg-UveVirtualNetworkAgent-egress_flow_count";
 
+/// Waits until the group has applied all records, and at least `records` of them.
 fn wait_until_applied(daemon: &Daemon, records: u64) {
     daemon.wait_for("/api/v1/partitions", |(_, body)| {
         let places: Vec<serde_json::Value> = serde_json::from_str(body).unwrap_or_default();
@@ -32,14 +33,14 @@ fn wait_until_applied(daemon: &Daemon, records: u64) {
     });
 }
 
-/// Who has a partition, by the answer of the partitions API.
+/// The owners of partitions in a response of the partitions API.
 fn owners(partitions: &str) -> BTreeSet<String> {
     let places: Vec<serde_json::Value> = serde_json::from_str(partitions).unwrap_or_default();
     places.iter().filter_map(|place| place["owner"].as_str()).map(ToOwned::to_owned).collect()
 }
 
 #[test]
-fn two_daemons_give_every_result_once_and_each_knows_who_has_what() {
+fn two_daemons_commit_every_result_once_and_each_serves_the_status_of_all_partitions() {
     let group = Group::new(&BROKER, "two", 4);
     let input = Input::new(1, 4, 6, 400, 20);
     let expected = input.expected();
@@ -50,16 +51,16 @@ fn two_daemons_give_every_result_once_and_each_knows_who_has_what() {
     input.assert_results(results.lines, &expected, "two daemons");
     for daemon in &daemons {
         daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
-        // Four partitions of two streams, whoever has them.
+        // Four partitions of each of the two streams.
         daemon.wait_for("/api/v1/partitions", |(_, body)| {
             let places: Vec<serde_json::Value> = serde_json::from_str(body).ok()?;
-            let is_known = |place: &serde_json::Value| place["owner"].is_string() && place["lag"] == 0;
-            (places.len() == 8 && places.iter().all(is_known)).then_some(())
+            let is_complete = |place: &serde_json::Value| place["owner"].is_string() && place["lag"] == 0;
+            (places.len() == 8 && places.iter().all(is_complete)).then_some(())
         });
     }
 }
 
-/// Reads `count` events: their ids and data.
+/// Reads `count` events of the event stream: their ids and data.
 fn events(daemon: &Daemon, last: Option<&str>, count: usize) -> Vec<(String, String)> {
     let mut request = ureq::get(daemon.url("/api/v1/results/stream?from=0"));
     if let Some(last) = last {
@@ -81,7 +82,7 @@ fn events(daemon: &Daemon, last: Option<&str>, count: usize) -> Vec<(String, Str
 }
 
 #[test]
-fn a_reader_of_the_event_stream_goes_on_in_the_middle_of_a_message() {
+fn a_reader_of_the_event_stream_resumes_in_the_middle_of_a_message() {
     let group = Group::new(&BROKER, "events", 1);
     let input = Input::new(7, 1, 2, 100, 20);
     let daemon = group.daemon("a");
@@ -97,7 +98,7 @@ fn a_reader_of_the_event_stream_goes_on_in_the_middle_of_a_message() {
 }
 
 #[test]
-fn an_eager_group_gives_every_result_once_too() {
+fn an_eager_group_commits_every_result_once() {
     let group = Group::new(&BROKER, "eager", 4);
     let input = Input::new(5, 4, 6, 400, 20);
     let expected = input.expected();
@@ -111,9 +112,9 @@ fn an_eager_group_gives_every_result_once_too() {
     let mut results = group.results();
     results.wait(&input, expected.len(), PATIENCE);
     input.assert_results(results.lines, &expected, "an eager group");
-    // Both, before one goes: then the other one gives up everything for a moment.
+    // Both are checked before one stops: then the eager rebalance revokes all partitions of the other for a moment.
     for daemon in [&first, &second] {
-        assert!(daemon.get("/metrics").1.contains("derived_statsd_records_total"), "both had their share");
+        assert!(daemon.get("/metrics").1.contains("derived_statsd_records_total"), "both daemons applied records");
     }
     for daemon in [first, second] {
         daemon.stop();
@@ -121,7 +122,7 @@ fn an_eager_group_gives_every_result_once_too() {
 }
 
 #[test]
-fn samples_come_in_at_any_daemon_by_http_and_by_replay() {
+fn any_daemon_takes_samples_by_http_and_replay_publishes_them() {
     let group = Group::new(&BROKER, "door", 3);
     let daemons = [group.daemon("a"), group.daemon("b")];
     daemons[1].wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
@@ -141,7 +142,7 @@ fn samples_come_in_at_any_daemon_by_http_and_by_replay() {
         .wait_for("/analytics/uves/virtual-network/vn1", |(status, body)| (*status == 200).then(|| body.clone()));
     assert!(shown.contains(r#""value":{"value":50}"#), "{shown}");
 
-    // What was published is the original's: key, element, partition.
+    // Key, payload and partition are those of Contrail's collectors.
     let records = BROKER.read_all(&group.topic(EGRESS), Isolation::Committed);
     assert_eq!(records.len(), 11);
     let key = b"ObjectVNTable:vn1";
@@ -152,7 +153,7 @@ fn samples_come_in_at_any_daemon_by_http_and_by_replay() {
 }
 
 #[test]
-fn what_is_no_sample_goes_to_the_dead_letters_and_the_rest_goes_on() {
+fn records_that_are_not_samples_become_dead_letters_and_the_others_are_applied() {
     let group = Group::new(&BROKER, "poison", 1);
     let good = |second: u64| format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND);
     let records = [
@@ -173,7 +174,7 @@ fn what_is_no_sample_goes_to_the_dead_letters_and_the_rest_goes_on() {
         let headers: &Vec<(String, Vec<u8>)> = &letters[index].headers;
         headers.iter().find(|(key, _)| key == name).map(|(_, value)| String::from_utf8(value.clone()).unwrap()).unwrap()
     };
-    for (index, (offset, reason)) in [("1", "no sample"), ("2", "key"), ("3", "raw type")].into_iter().enumerate() {
+    for (index, (offset, reason)) in [("1", "not a sample"), ("2", "key"), ("3", "raw type")].into_iter().enumerate() {
         assert_eq!(header(index, "offset"), offset);
         assert_eq!((header(index, "topic"), header(index, "partition")), (group.topic(EGRESS), "0".to_owned()));
         assert!(header(index, "reason").contains(reason), "{}", header(index, "reason"));
@@ -189,7 +190,7 @@ fn what_is_no_sample_goes_to_the_dead_letters_and_the_rest_goes_on() {
 }
 
 #[test]
-fn input_that_was_deleted_unread_is_skipped_and_the_results_that_lack_it_say_so() {
+fn input_deleted_before_it_was_applied_is_skipped_and_its_results_are_partial() {
     let group = Group::new(&BROKER, "deleted", 1);
     let sample =
         |second: u64| (0, "ObjectVNTable:a".to_owned(), format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND));
@@ -216,7 +217,7 @@ fn input_that_was_deleted_unread_is_skipped_and_the_results_that_lack_it_say_so(
 }
 
 #[test]
-fn a_topic_that_appears_later_is_picked_up() {
+fn a_topic_created_after_the_start_is_read() {
     let group = Group::bare(&BROKER, "later", 2);
     let daemon = group.daemon("a");
     BROKER.create_topic(&group.topic(EGRESS), 2, &[]);
@@ -245,22 +246,32 @@ fn a_quiet_partition_is_closed_by_the_clock_once_the_brokers_have_nothing_more()
     wait_until_applied(&daemon, 5);
 }
 
-/// Records that are there and not applied, of the partitions of one daemon.
+/// The consumer lag of the partitions of one daemon.
 fn lag(metrics: &str) -> u64 {
     let lines = metrics.lines().filter(|line| line.starts_with("derived_statsd_lag_records{"));
     lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
 }
 
+/// The watermarks of all partitions, once `daemon` owns all of them with their tables.
+fn watermarks(daemon: &Daemon, owner: &str) -> Vec<u64> {
+    daemon.wait_for("/api/v1/partitions", |(_, body)| {
+        let places: Vec<serde_json::Value> = serde_json::from_str(body).ok()?;
+        let is_own = |place: &serde_json::Value| place["owner"] == owner && place["records"].is_object();
+        let watermark = |place: &serde_json::Value| place["watermark"].as_u64();
+        if places.is_empty() || !places.iter().all(is_own) { None } else { places.iter().map(watermark).collect() }
+    })
+}
+
 #[test]
-fn input_waits_for_a_sink_that_lags_and_then_every_result_is_there_once() {
+fn input_is_paused_while_a_sink_lags_and_afterwards_every_result_is_committed_once() {
     let group = Group::new(&BROKER, "lagging", 4);
     let input = Input::new(6, 4, 6, 400, 20);
     let expected = input.expected();
     let folder = tempfile::tempdir().unwrap();
-    // The sink cannot even open its file: the directory is missing.
+    // The sink cannot open its file: the directory is missing.
     let (directory, file) = (folder.path().join("later"), folder.path().join("later/results"));
     let path = format!("sinks.file.path={}", file.display());
-    let lagging = group.daemon_with("a", &[&path, "kafka.max_sink_lag=2", "aggregation.idle_timeout=2s"]);
+    let lagging = group.daemon_with("a", &[&path, "kafka.max_sink_lag=2", "aggregation.idle_timeout=500ms"]);
     let other = group.daemon("b");
     other.wait_for("/api/v1/partitions", |(_, body)| owners(body).iter().eq(["a/0", "b/0"]).then_some(()));
 
@@ -270,16 +281,19 @@ fn input_waits_for_a_sink_that_lags_and_then_every_result_is_there_once() {
     lagging.wait_until_said("A sink lags: all input partitions of this daemon are paused");
     assert!(lagging.get("/metrics").1.contains("derived_statsd_input_paused 1"));
     other.wait_for("/metrics", |(_, body)| (lag(body) == 0 && body.contains("input_paused 0")).then_some(()));
-    // Its partitions go to the daemon that waits, and wait too.
+    // Its partitions are assigned to the paused daemon, and are paused there.
     other.stop();
-    lagging.wait_for("/api/v1/partitions", |(_, body)| owners(body).iter().eq(["a/0"]).then_some(()));
+    let before = watermarks(&lagging, "a/0");
+    // Four times the idle timeout. If paused time counted as idle time, the watermarks of the other daemon's partitions,
+    // which it had read to their ends, would advance by the clock, and close windows whose samples are still to come.
+    std::thread::sleep(Duration::from_secs(2));
     group.publish(tail);
-    // If this time were quiet, windows would be closed to which samples are still to come.
-    std::thread::sleep(Duration::from_secs(15));
+    lagging.wait_for("/metrics", |(_, body)| (lag(body) >= tail.len() as u64).then_some(()));
+    assert_eq!(watermarks(&lagging, "a/0"), before, "paused time counted as idle time, or paused input was read");
     let waiting = lag(&lagging.get("/metrics").1);
-    assert!(waiting >= tail.len() as u64, "{waiting} of {} samples wait", tail.len());
+    assert!(waiting >= tail.len() as u64, "{waiting} of {} samples are not applied", tail.len());
 
-    // What is given away while it waits, and comes back when it does not, is read.
+    // Partitions that are revoked while they are paused, and assigned again after that, are read.
     let other = group.daemon("b");
     other.wait_for("/api/v1/partitions", |(_, body)| owners(body).iter().eq(["a/0", "b/0"]).then_some(()));
     std::fs::create_dir(&directory).unwrap();
@@ -297,7 +311,7 @@ fn input_waits_for_a_sink_that_lags_and_then_every_result_is_there_once() {
 }
 
 #[test]
-fn results_in_binary_are_read_as_those_in_json_and_both_may_stand_in_one_topic() {
+fn results_in_binary_and_in_json_are_read_from_one_topic() {
     let group = Group::new(&BROKER, "binary", 2);
     let input = Input::new(7, 2, 6, 200, 20);
     let expected = input.expected();
@@ -327,14 +341,14 @@ fn results_in_binary_are_read_as_those_in_json_and_both_may_stand_in_one_topic()
     let (in_binary, in_json): (Vec<_>, Vec<_>) = messages().into_iter().partition(is_block);
     assert!(in_binary.len() == blocks && !in_json.is_empty());
     let lines = in_json.iter().map(|message| message.split(|byte| *byte == b'\n').count()).sum::<usize>();
-    assert!(lines < expected.len(), "the blocks hold results, too");
+    assert!(lines < expected.len(), "the blocks contain results, too");
     let uve = daemon.get("/analytics/uves/virtual-network/*").1;
     assert!(uve.contains("AggProxySum-UveVirtualNetworkAgent-egress_flow_count"), "{uve}");
     daemon.stop();
 }
 
 #[test]
-fn a_result_alone_in_a_binary_message_has_the_key_of_its_object() {
+fn a_binary_message_with_one_result_has_the_key_of_its_object() {
     let group = Group::new(&BROKER, "alone", 1);
     let settings = ["kafka.results_format=binary", "kafka.results_message_bytes=0", "aggregation.idle_timeout=2s"];
     let daemon = group.daemon_with("a", &settings);

@@ -37,7 +37,7 @@ fn child() {
 
 fn run_child(dir: &TempDir, kill_at: Option<String>) -> Output {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "log::embedded::tests::kill::child", "--ignored", "--nocapture"]);
+    child.args(["--exact", "embedded::tests::kill::child", "--ignored", "--nocapture"]);
     child.env(DIR, dir.path());
     kill_at.map(|kill_at| child.env(failpoint::KILL_AT, kill_at));
     child.output().unwrap()

@@ -85,7 +85,7 @@ impl ResultsReader {
         drop(idle);
         let bounds = self.bounds()?;
         if !(bounds.first..=bounds.next).contains(&from) {
-            return Err(LogError::OffsetOutOfRange { place: "the results".to_owned(), asked: from, bounds });
+            return Err(LogError::OffsetOutOfRange { location: "the results".to_owned(), requested: from, bounds });
         }
         self.open(Some(from))
     }
@@ -140,7 +140,7 @@ impl ResultsReader {
     fn read_failed(&self, from: u64, error: &KafkaError) -> LogError {
         match self.bounds() {
             Ok(bounds) if client::is_out_of_range(error) => {
-                LogError::OffsetOutOfRange { place: "the results".to_owned(), asked: from, bounds }
+                LogError::OffsetOutOfRange { location: "the results".to_owned(), requested: from, bounds }
             }
             _ => self.failed(error),
         }

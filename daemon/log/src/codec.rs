@@ -1,13 +1,13 @@
-//! Sealed values: how cursors, state chunks and small facts are stored.
+//! Sealed values: the stored format of cursors, state chunks and `meta` entries.
 //!
-//! `version u8 | crc32 u32 | payload`. The checksum also covers the key, so that a value that turns up under another
-//! key is found out. CRC-32 because it is fast and sees every single bit flip; it guards against disks and bugs, not
-//! against an attacker who can write the files.
+//! The format is `version u8 | crc32 u32 | payload`. The checksum also covers the key, so that it detects a value under
+//! a wrong key. CRC-32 is fast and detects every single bit flip; it protects against disk errors and program errors,
+//! and not against an attacker who can write the files.
 
 const VERSION: u8 = 1;
 const HEADER_LEN: usize = 5;
 
-/// The parts of a payload joined, with version and checksum in front, for storing under `key`.
+/// Joins the parts of a payload and puts version and checksum in front, for a value with the key `key`.
 pub fn seal(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let size: usize = parts.iter().map(|part| part.len()).sum();
     let mut sealed = Vec::with_capacity(HEADER_LEN + size);
@@ -18,14 +18,17 @@ pub fn seal(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     sealed
 }
 
-/// The payload of a value that was stored under `key`, or why it cannot be trusted.
+/// Verifies a sealed value with the key `key` and returns its payload.
+///
+/// # Errors
+/// A text with the failed check, its expected and its found value.
 pub fn open<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], String> {
     let Some((header, payload)) = sealed.split_first_chunk::<HEADER_LEN>() else {
         return Err(format!("{} bytes are too short for a stored value", sealed.len()));
     };
     let [version, crc @ ..] = *header;
     if version != VERSION {
-        return Err(format!("unknown format version {version}, known is {VERSION}"));
+        return Err(format!("unknown format version {version}, supported is {VERSION}"));
     }
     let (stored, computed) = (u32::from_le_bytes(crc), checksum(key, payload));
     if stored != computed {
@@ -34,37 +37,49 @@ pub fn open<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], String> {
     Ok(payload)
 }
 
-/// The checksum that [`seal`] stored, as an identity of the value.
+/// Returns the checksum that [`seal`] stored, which identifies the value.
 pub fn stored_checksum(sealed: &[u8]) -> u32 {
     sealed.get(1..HEADER_LEN).and_then(|crc| crc.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
 fn checksum(key: &[u8], payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    // The length keeps (key "a", payload "bc") and (key "ab", payload "c") apart.
+    // The length distinguishes (key "a", payload "bc") from (key "ab", payload "c").
     hasher.update(&(key.len() as u64).to_le_bytes());
     hasher.update(key);
     hasher.update(payload);
     hasher.finalize()
 }
 
-/// Reads the fixed-width numbers of a payload front to back.
+/// A reader of the fixed-width, little-endian numbers of a payload.
 #[derive(Debug)]
-pub struct Fields<'a>(pub &'a [u8]);
+pub struct Fields<'a>(
+    /// The bytes that are not read yet.
+    pub &'a [u8],
+);
 
 impl<'a> Fields<'a> {
+    /// Reads the next eight bytes as a number.
+    ///
+    /// # Errors
+    /// A text, if fewer than eight bytes remain.
     pub fn u64(&mut self) -> Result<u64, String> {
         let (number, rest) = self.0.split_first_chunk().ok_or("a stored number is cut short")?;
         self.0 = rest;
         Ok(u64::from_le_bytes(*number))
     }
 
+    /// Reads the next four bytes as a number.
+    ///
+    /// # Errors
+    /// A text, if fewer than four bytes remain.
     pub fn u32(&mut self) -> Result<u32, String> {
         let (number, rest) = self.0.split_first_chunk().ok_or("a stored number is cut short")?;
         self.0 = rest;
         Ok(u32::from_le_bytes(*number))
     }
 
+    /// The bytes that are not read yet.
     pub fn rest(self) -> &'a [u8] {
         self.0
     }
@@ -80,7 +95,7 @@ mod tests {
     fn a_value_of_a_later_format_is_refused_by_its_version() {
         let mut sealed = seal(b"key", &[b"val", b"ue"]);
         sealed[0] = 2;
-        assert_eq!(open(b"key", &sealed).unwrap_err(), "unknown format version 2, known is 1");
+        assert_eq!(open(b"key", &sealed).unwrap_err(), "unknown format version 2, supported is 1");
     }
 
     #[test]
@@ -106,7 +121,7 @@ mod tests {
         }
 
         #[test]
-        fn property_any_changed_byte_of_a_sealed_value_is_found(
+        fn property_any_changed_byte_of_a_sealed_value_is_detected(
             payload: Vec<u8>, at: prop::sample::Index, flip in 1..=255_u8,
         ) {
             let mut sealed = seal(b"key", &[&payload]);
@@ -116,7 +131,7 @@ mod tests {
         }
 
         #[test]
-        fn property_a_cut_or_longer_sealed_value_is_found(payload: Vec<u8>, cut: prop::sample::Index, extra: u8) {
+        fn property_a_cut_or_longer_sealed_value_is_detected(payload: Vec<u8>, cut: prop::sample::Index, extra: u8) {
             let sealed = seal(b"key", &[&payload]);
             prop_assert!(open(b"key", &sealed[..cut.index(sealed.len())]).is_err());
             let longer = [&sealed[..], &[extra]].concat();

@@ -3,31 +3,33 @@
 const MIB: u64 = 1024 * 1024;
 const DAY_SECONDS: u64 = 24 * 3600;
 
-/// How much the log keeps and when it refuses. Sizes count the records as stored, before the store's own overhead.
+/// The limits of the log: sizes and ages of retention, the backlog, and idempotency keys.
+///
+/// Sizes count the records as stored, without the store's own overhead.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// Applied input is deleted, oldest first, while all input is larger than this. Default 1 GiB. 0 keeps only what is
-    /// not applied. Raise it to be able to replay further back after a damaged state.
+    /// Retention deletes applied input, oldest first, while all input is larger than this. Default 1 GiB. 0 keeps only
+    /// input that is not applied. A larger value allows a longer replay after a damaged state.
     pub max_input_bytes: u64,
-    /// Applied input older than this is deleted. Default 1 day.
+    /// Retention deletes applied input that is older than this. Default 1 day.
     pub max_input_age_seconds: u64,
-    /// Results that every sink has read are deleted, oldest first, while all results are larger than this. Default 1
-    /// GiB.
+    /// Retention deletes results that every sink has read, oldest first, while all results are larger than this.
+    /// Default 1 GiB.
     pub max_results_bytes: u64,
-    /// Results that every sink has read are deleted when older than this. Default 1 day.
+    /// Retention deletes results that every sink has read and that are older than this. Default 1 day.
     pub max_results_age_seconds: u64,
-    /// Beyond this the oldest results are deleted even if a sink has not read them; they are counted as dropped. It
-    /// bounds what a dead sink can cost. Default 4 GiB; not below `max_results_bytes`.
+    /// Retention deletes the oldest results beyond this size even if a sink has not read them, and counts them as
+    /// dropped. It bounds the disk space that a failed sink uses. Default 4 GiB; not below `max_results_bytes`.
     pub results_hard_limit_bytes: u64,
-    /// While more input than this waits to be applied, `append` answers [`Full`](super::LogError::Full). Default 1 GiB.
+    /// An append fails with [`Full`](super::LogError::Full) while more input than this is not applied. Default 1 GiB.
     pub max_backlog_bytes: u64,
-    /// What `Full` asks the caller to wait. Default 1 s.
+    /// The wait that `Full` recommends to the caller. Default 1 s.
     pub full_retry_after_seconds: u64,
-    /// How long an idempotency key is remembered. Default 1 day; 0 remembers none beyond the next retention pass.
+    /// The age at which an idempotency key expires. Default 1 day; 0 keeps none beyond the next retention pass.
     pub idempotency_age_seconds: u64,
-    /// How many idempotency keys are remembered at most; beyond it the oldest are forgotten. Default 100,000, about
-    /// 10 MB on disk. At least 1.
+    /// The largest number of idempotency keys; the log deletes the oldest beyond it. Default 100,000, about 10 MB on
+    /// disk. At least 1.
     pub max_idempotency_keys: u64,
 }
 
@@ -47,8 +49,9 @@ impl Default for LogConfig {
     }
 }
 
-/// Whether something written at `at` is older than `age_seconds` at `now`; both in µs UTC. A `now` before `at` (the
-/// clock stepped back) makes nothing old.
+/// Whether a record of time `at` is older than `age_seconds` at `now`, both in µs UTC.
+///
+/// A `now` before `at` (the clock stepped back) gives `false`.
 pub(super) fn is_older(at: u64, age_seconds: u64, now: u64) -> bool {
     now.saturating_sub(at) > age_seconds.saturating_mul(1_000_000)
 }

@@ -1,25 +1,32 @@
-//! The log on the local disk: one directory, no services.
+//! The log on the local disk: one directory and no other service.
 //!
-//! Every change goes through the [`writer`], which gathers what waits into one write and one sync. The pieces:
-//! [`directory`] (lock, format, witness), [`store`] (the embedded store, and what was found out about it), [`load`]
-//! and [`tables`] (what is kept in memory), [`append`], [`idempotency`], [`state`], [`read`], [`trim`].
+//! All changes pass through the [`writer`], which combines waiting requests into one write and one sync. The modules:
+//!
+//! | module | content |
+//! |---|---|
+//! | [`directory`], [`inspect`] | the lock, the format and the checks of the data directory |
+//! | [`store`] | the embedded store and its known limitations |
+//! | [`tables`], [`load`] | the tables in memory, and how they are loaded |
+//! | [`queue`], [`writer`], [`stage`] | the single writer: the queue of requests, the write lock, one write |
+//! | [`append`], [`idempotency`], [`state`], [`trim`] | the changes: appends, idempotency keys, commits, retention |
+//! | [`read`] | reads |
 //!
 //! # After a failed write
 //!
-//! A full disk, or any other IO error, fails the calls that shared the write. The log then drops the store and opens
-//! it again at the next write, as often as it takes; when there is space again it goes on, without a restart. The
-//! partitions have to be restored before they may commit again, because a failed write may be on disk all the same.
+//! A full disk, or any other IO error, fails the calls that shared the write. The log then closes the store, and opens
+//! it again at each following write until that succeeds. When there is space again, it continues without a restart. A
+//! partition must be restored before it may commit again, because a failed write may be on disk in spite of the error.
 //!
 //! # Memory
 //!
-//! Write buffers (15 MiB, up to three of each while flushes are pending) and 8 MiB of cache. Measured: 5 MB after
-//! opening an empty directory, 40 to 50 MB of resident memory for the whole test process under full load, and the same
-//! while idle after it: a buffer is given back when it is flushed.
+//! The store has write buffers (15 MiB, up to three of each while flushes are pending) and a cache of 8 MiB. Measured:
+//! 5 MB after an empty directory was opened, and 40 to 50 MB of resident memory for the whole test process under full
+//! load and while idle after it. The store frees a write buffer when it is flushed.
 //!
 //! # Disk
 //!
-//! The retained records, plus about 300 MiB under full load: the journal (64 to 128 MiB) and deleted records that the
-//! store has not compacted away yet.
+//! The directory holds the retained records, plus about 300 MiB under full load: the journal (64 to 128 MiB), and
+//! deleted records that the store has not compacted yet.
 
 mod append;
 mod directory;
@@ -28,6 +35,7 @@ mod inspect;
 mod load;
 mod queue;
 mod read;
+mod stage;
 mod state;
 mod store;
 mod tables;
@@ -43,33 +51,40 @@ use daemon_base::failpoint;
 
 use crate::config::LogConfig;
 use crate::error::LogError;
-use crate::types::{
+use crate::{
     AppendBatch, Appended, Bounds, LogStats, PartitionCommit, PartitionId, PartitionStats, RecordBatch, Restored,
-    Retained, SinkPosition,
+    RetentionReport, SinkPosition,
 };
 use crate::{Log, PartitionLog};
 
 use self::directory::Directory;
+use self::stage::{Reply, Request};
 use self::tables::Partition;
-use self::writer::{Answer, Request, Writer};
+use self::writer::Writer;
 
-/// How often, and how many times, a log that somebody else has open is tried again: for a second.
+/// The interval and the number of attempts to lock a directory that another process has open: one second in all.
 const LOCK_POLL: Duration = Duration::from_millis(10);
 const LOCK_TRIES: u32 = 100;
 
 /// The [`Log`] in a local directory, with a single writer and one store for all partitions.
+///
+/// Dropping it closes the directory. It takes no thread of its own for writes: one of the waiting callers writes for
+/// all of them.
 pub struct EmbeddedLog {
     writer: Writer,
     disk: std::path::PathBuf,
 }
 
 impl EmbeddedLog {
-    /// Opens the log in `path`, creating it if the directory is empty or missing. Whoever has it open may be just
-    /// ending, as at a restart, and is waited for a moment.
+    /// Opens the log in the directory `path`, and creates it if the directory is empty or missing.
+    ///
+    /// If another process has the directory open, the call waits up to a second, because at a restart the earlier
+    /// process may still be closing it.
     ///
     /// # Errors
-    /// [`LogError::Locked`] if another process has it open and keeps it, [`LogError::UnknownVersion`],
-    /// [`LogError::Damaged`] or [`LogError::LostTail`] if its files are not in order.
+    /// [`LogError::Locked`] if another process keeps the directory open. [`LogError::UnknownVersion`],
+    /// [`LogError::Damaged`] or [`LogError::LostTail`] if the files fail their checks. [`LogError::Io`] if the file
+    /// system fails.
     pub fn open(path: &Path, config: LogConfig) -> Result<Self, LogError> {
         for _ in 0..LOCK_TRIES {
             match Self::open_now(path, config.clone()) {
@@ -92,11 +107,11 @@ impl Log for EmbeddedLog {
         failpoint::point("append.before");
         batch.partitions.values_mut().for_each(|records| records.finish());
         match self.writer.submit(Request::Append(batch))? {
-            Answer::Appended(appended) => {
+            Reply::Appended(appended) => {
                 failpoint::point("append.after");
                 Ok(appended)
             }
-            answer => Err(wrong_answer(&answer)),
+            reply => Err(wrong_reply(&reply)),
         }
     }
 
@@ -136,8 +151,8 @@ impl PartitionLog for EmbeddedLog {
             return Ok(*number);
         }
         match self.writer.submit(Request::RegisterStream(name.to_owned()))? {
-            Answer::Stream(number) => Ok(number),
-            answer => Err(wrong_answer(&answer)),
+            Reply::Stream(number) => Ok(number),
+            reply => Err(wrong_reply(&reply)),
         }
     }
 
@@ -199,7 +214,7 @@ impl PartitionLog for EmbeddedLog {
         })
     }
 
-    fn enforce_retention(&self, now: u64) -> Result<Retained, LogError> {
+    fn enforce_retention(&self, now: u64) -> Result<RetentionReport, LogError> {
         self.writer.enforce_retention(now)
     }
 
@@ -208,6 +223,6 @@ impl PartitionLog for EmbeddedLog {
     }
 }
 
-fn wrong_answer(answer: &Answer) -> LogError {
-    LogError::Unavailable { reason: format!("the writer answered another question: {answer:?}") }
+fn wrong_reply(reply: &Reply) -> LogError {
+    LogError::Unavailable { reason: format!("the writer returned the reply of another request: {reply:?}") }
 }

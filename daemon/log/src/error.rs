@@ -1,4 +1,4 @@
-//! The errors of the log: each names the location and the remedy.
+//! The errors of the log; each text states the location and the remedy.
 //!
 //! The errors are `Clone` because one failed disk write fails every caller that shared it.
 
@@ -6,111 +6,203 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::types::{Bounds, PartitionId};
+use crate::{Bounds, PartitionId};
 
 /// An error of the log.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
-    /// The Kafka cluster did not do what it was asked.
-    #[error("cannot {operation}: {reason}; check the brokers of kafka.brokers and what this user may do there")]
-    Cluster { operation: String, reason: String },
+    /// An operation on the Kafka cluster failed.
+    #[error("cannot {operation}: {reason}; check the brokers of kafka.brokers and the permissions of this user")]
+    Cluster {
+        /// The operation, as it follows "cannot".
+        operation: String,
+        /// The error of the Kafka client.
+        reason: String,
+    },
 
-    /// A stored input or result frame fails its checksum, or a frame is missing between two others.
+    /// A stored input or result frame fails its checksum, or a frame between two others is missing.
     #[error(
-        "frame at offset {offset} of {place} is damaged: {reason}; \
+        "frame at offset {offset} of {location} is damaged: {reason}; \
          restore the data directory from a copy, or delete it to start empty"
     )]
-    CorruptFrame { place: String, offset: u64, reason: String },
+    CorruptFrame {
+        /// The log that holds the frame: a partition or the results.
+        location: String,
+        /// The first offset of the frame.
+        offset: u64,
+        /// The check that failed, with expected and found values.
+        reason: String,
+    },
 
-    /// A chunk (or with `chunk: None` the head: cursor and meta) of a partition's state fails its verification.
+    /// A chunk or the head (cursor and meta) of a partition's state fails its verification.
     #[error(
         "state of partition {partition} is damaged ({}): {reason}; \
          reset its state to replay the retained input",
         chunk.map_or_else(|| "its head".to_owned(), |id| format!("chunk {id}"))
     )]
-    CorruptState { partition: PartitionId, chunk: Option<u32>, reason: String },
+    CorruptState {
+        /// The partition whose state is damaged.
+        partition: PartitionId,
+        /// The damaged chunk; `None` for the head.
+        chunk: Option<u32>,
+        /// The check that failed, with expected and found values.
+        reason: String,
+    },
 
     /// A commit moves the cursor backwards or beyond the end of the input.
     #[error("commit of partition {partition} sets its cursor to {cursor}, outside {low}..={high}")]
-    CursorOutOfRange { partition: PartitionId, cursor: u64, low: u64, high: u64 },
+    CursorOutOfRange {
+        /// The partition of the commit.
+        partition: PartitionId,
+        /// The refused cursor.
+        cursor: u64,
+        /// The committed cursor, which is the lowest valid one.
+        low: u64,
+        /// The end of the input, which is the highest valid cursor.
+        high: u64,
+    },
 
-    /// The store's own files do not pass its checks: a bad disk, or someone changed them.
+    /// The store's files fail its checks: the disk is damaged or another program changed them.
     #[error(
-        "the log's files at {} do not pass their checks ({place}: {reason}); check the disk, \
+        "the log's files at {} do not pass their checks ({location}: {reason}); check the disk, \
          then restore the data directory from a copy, or delete it to start empty",
         path.display()
     )]
-    Damaged { path: PathBuf, place: String, reason: String },
+    Damaged {
+        /// The directory of the store.
+        path: PathBuf,
+        /// The file or keyspace that failed the check.
+        location: String,
+        /// The check that failed.
+        reason: String,
+    },
 
-    /// The input that no worker has applied yet exceeds `max_backlog_bytes`. Nothing was written.
+    /// The input that no worker has applied yet exceeds `max_backlog_bytes`; the call wrote nothing.
     #[error(
-        "{backlog_bytes} bytes of input wait to be applied, the limit max_backlog_bytes is \
+        "the backlog has {backlog_bytes} bytes of input that is not applied yet, the limit max_backlog_bytes is \
          {limit_bytes}; try again in {retry_after:?}"
     )]
-    Full { backlog_bytes: u64, limit_bytes: u64, retry_after: Duration },
+    Full {
+        /// The size of the input that is not applied yet.
+        backlog_bytes: u64,
+        /// The configured limit.
+        limit_bytes: u64,
+        /// The configured wait before the next attempt.
+        retry_after: Duration,
+    },
 
-    /// The same idempotency key came with another request body.
+    /// The idempotency key belongs to an earlier request with another body.
     #[error("idempotency key {key:?} was used before for another request body; use a new key")]
-    IdempotencyConflict { key: String },
+    IdempotencyConflict {
+        /// The key.
+        key: String,
+    },
 
-    /// The caller broke a stated limit.
-    #[error("{what}")]
-    InvalidArgument { what: String },
+    /// An argument violates a documented limit.
+    #[error("{reason}")]
+    InvalidArgument {
+        /// The argument, its limit and the value.
+        reason: String,
+    },
 
-    /// The disk or file system refused. `outcome_unknown`: the write may nevertheless be on disk.
+    /// The disk or the file system failed.
     #[error(
-        "cannot {operation} at {}: {source}; free space or repair the disk, the log goes on by itself",
+        "cannot {operation} at {}: {source}; free space or repair the disk, the log recovers without a restart",
         path.display()
     )]
     Io {
+        /// The operation, as it follows "cannot".
         operation: &'static str,
+        /// The file or directory of the operation.
         path: PathBuf,
+        /// Whether the write may be on disk in spite of the error.
         outcome_unknown: bool,
+        /// The error of the operating system.
         #[source]
         source: Arc<std::io::Error>,
     },
 
     /// Another process has the data directory open.
     #[error("data directory {} is in use by another process; stop it or choose another", path.display())]
-    Locked { path: PathBuf },
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+    },
 
-    /// Writes that were once acknowledged are gone from the files.
+    /// The files lack writes that the log acknowledged.
     #[error(
         "the log at {} ends at write {found}, but write {acknowledged} was acknowledged: its journal \
          was cut or damaged; restore a copy, or delete the file {} to accept the loss",
-        path.display(), witness.display()
+        path.display(), acknowledged_file.display()
     )]
-    LostTail { path: PathBuf, witness: PathBuf, found: u64, acknowledged: u64 },
+    LostTail {
+        /// The directory of the store.
+        path: PathBuf,
+        /// The file that holds the number of the last acknowledged write.
+        acknowledged_file: PathBuf,
+        /// The number of the last write in the store.
+        found: u64,
+        /// The number of the last acknowledged write.
+        acknowledged: u64,
+    },
 
-    /// The state of a partition was written by a newer program. It is left as it is.
-    #[error("the saved state of partition {partition} cannot be read by this program and is left as it is: {reason}")]
-    NewerState { partition: PartitionId, reason: String },
-
-    /// A commit without a restore since the log was opened or last failed.
-    #[error("partition {partition} must be restored before it can commit")]
-    NotRestored { partition: PartitionId },
-
-    /// The asked offset is no longer, or not yet, there.
-    #[error("offset {asked} of {place} is outside the retained {}..={}", bounds.first, bounds.next)]
-    OffsetOutOfRange { place: String, asked: u64, bounds: Bounds },
-
-    /// An earlier failure stopped the store and reopening it failed too; the next call tries again.
-    #[error("the log is out of service: {reason}; it tries to reopen at each write")]
-    Unavailable { reason: String },
-
-    /// The data directory was written by another version of the daemon, or is not one.
+    /// A newer program wrote the state of a partition; this program does not change it.
     #[error(
-        "data directory {} has format {found}, this program knows {known}; \
+        "a newer program wrote the saved state of partition {partition}, this program does not change it: {reason}"
+    )]
+    NewerState {
+        /// The partition of the state.
+        partition: PartitionId,
+        /// The found and the supported version.
+        reason: String,
+    },
+
+    /// A commit came before a restore: none succeeded since the log was opened or last failed.
+    #[error("partition {partition} must be restored before it can commit")]
+    NotRestored {
+        /// The partition of the commit.
+        partition: PartitionId,
+    },
+
+    /// The log does not retain the requested offset any more, or has not reached it yet.
+    #[error("offset {requested} of {location} is outside the retained {}..={}", bounds.first, bounds.next)]
+    OffsetOutOfRange {
+        /// The log of the read: a partition or the results.
+        location: String,
+        /// The requested offset.
+        requested: u64,
+        /// The retained offsets.
+        bounds: Bounds,
+    },
+
+    /// The store failed and cannot be reopened; the next call tries again.
+    #[error("the log is unavailable: {reason}; it tries to reopen the store at each write")]
+    Unavailable {
+        /// The first failure, and the failure to reopen.
+        reason: String,
+    },
+
+    /// Another version of the daemon or another program created the data directory.
+    #[error(
+        "data directory {} has format {found}, this program supports {known}; \
          use the version that wrote it, or another directory",
         path.display()
     )]
-    UnknownVersion { path: PathBuf, found: String, known: u32 },
+    UnknownVersion {
+        /// The data directory.
+        path: PathBuf,
+        /// The format of the directory, or the first file that does not belong to a log.
+        found: String,
+        /// The format that this program reads and writes.
+        known: u32,
+    },
 }
 
 impl LogError {
-    /// Whether the failed write may be on disk all the same: restore before committing, repeat an append only with
-    /// its idempotency key.
+    /// Whether the failed write may be on disk in spite of the error.
+    ///
+    /// A worker then restores before it commits, and a producer repeats an append only with its idempotency key.
     pub fn outcome_is_unknown(&self) -> bool {
         matches!(self, Self::Io { outcome_unknown: true, .. } | Self::Unavailable { .. })
     }
@@ -122,12 +214,13 @@ impl LogError {
             if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
     }
 
-    /// Whether waiting and trying again can help: the backlog may drain, space may return.
+    /// Whether a later attempt can succeed, because the backlog shrinks or disk space becomes free.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Cluster { .. } | Self::Full { .. } | Self::Io { .. } | Self::Unavailable { .. })
     }
 
-    pub fn invalid(what: impl Into<String>) -> Self {
-        Self::InvalidArgument { what: what.into() }
+    /// Creates an [`InvalidArgument`](Self::InvalidArgument) with this text.
+    pub fn invalid(reason: impl Into<String>) -> Self {
+        Self::InvalidArgument { reason: reason.into() }
     }
 }

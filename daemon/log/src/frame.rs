@@ -1,52 +1,57 @@
-//! Frames: how records are stored, many to one value of the store.
+//! Frames: the stored format of records, with many records in one value of the store.
 //!
-//! A store that keeps one value per record would spend more on keys than on data at hundreds of thousands of records
-//! per second. A frame holds the records that one write puts into one partition (cut at about half a MiB). Numbers are
+//! With one value per record the store would spend more on keys than on data at hundreds of thousands of records per
+//! second. A frame holds the records that one write appends to one partition, up to about half a MiB. Numbers are
 //! little-endian:
 //!
 //! ```text
 //! version u8 | 0 u8 | stream u16 | partition u16 | base offset u64 | written at u64 (µs UTC)
-//! | bytes before u64 | records u32 | body length u32 | body crc32 u32 | crc32 of all that u32
+//! | bytes before u64 | records u32 | body length u32 | body crc32 u32 | crc32 of the fields above u32
 //! | body: per record  varint key length | varint payload length | key | payload
 //! ```
 //!
-//! *Bytes before* is the size of all earlier frames of the same log, retained or not: the difference between two
-//! frames is the size of what lies between them, so backlog and retention need no index in memory. The place and the
-//! base offset are in the frame as well as in its key, so that a frame under a wrong key is found out. The body has
-//! its own checksum so that it can be computed before the write lock is taken; only the header is sealed inside.
+//! *Bytes before* is the size of all earlier frames of the same log, retained or deleted. The difference between two
+//! frames is the size of the frames between them, so backlog and retention need no index in memory. A frame repeats the
+//! partition and the base offset of its key, so that a reader detects a frame under a wrong key. The body has its own
+//! checksum, which is computed before the write lock is taken; under the lock only the header is sealed.
 
+use crate::PartitionId;
 use crate::error::LogError;
-use crate::types::PartitionId;
 
-/// The largest record (key and payload together) that the log takes: 8 MiB.
+/// The largest record (key and payload together) that the log accepts: 8 MiB.
 pub(crate) const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
 
-/// A frame is closed when its body reaches this size, so that a reader holds little more than it asked for.
+/// The body size at which a frame is closed, so that a read returns little more than the requested bytes.
 const FRAME_BODY_BYTES: usize = 512 * 1024;
 
 const VERSION: u8 = 1;
+/// The byte offsets of header fields.
 const BODY_LEN_AT: usize = 34;
 const BODY_CRC_AT: usize = 38;
 const HEADER_CRC_AT: usize = 42;
 const HEADER_LEN: usize = 46;
 
-/// The facts in front of a frame's records.
+/// The header fields of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameHeader {
-    pub place: PartitionId,
+    pub partition: PartitionId,
+    /// The offset of the first record.
     pub base: u64,
+    /// The append or commit time (µs UTC).
     pub written_at: u64,
+    /// The size of all earlier frames of the same log.
     pub bytes_before: u64,
+    /// The number of records.
     pub count: u32,
 }
 
-/// Records encoded one after another, ready to be written as frames.
+/// A buffer of encoded records, which the log stores as frames.
 #[derive(Clone, Debug, Default)]
 pub struct RecordBuffer {
     frames: Vec<OpenFrame>,
 }
 
-/// A frame whose place in the log is not known yet: the header's room is left free.
+/// A frame that has no offset yet; its first bytes are reserved for the header.
 #[derive(Clone, Debug)]
 pub(super) struct OpenFrame {
     bytes: Vec<u8>,
@@ -58,11 +63,11 @@ impl RecordBuffer {
     /// Adds a record to the end.
     ///
     /// # Errors
-    /// [`LogError::InvalidArgument`] if it is larger than [`MAX_RECORD_BYTES`]; the buffer is as before.
+    /// [`LogError::InvalidArgument`] if the record is larger than 8 MiB; the buffer is then unchanged.
     pub fn push(&mut self, key: &[u8], payload: &[u8]) -> Result<(), LogError> {
         let size = key.len().saturating_add(payload.len());
         if size > MAX_RECORD_BYTES {
-            return Err(LogError::invalid(format!("a record of {size} bytes is larger than {MAX_RECORD_BYTES}")));
+            return Err(LogError::invalid(format!("a record has {size} bytes, the limit is {MAX_RECORD_BYTES}")));
         }
         if self.frames.last().is_none_or(|last| last.bytes.len() + size > FRAME_BODY_BYTES) {
             self.frames.push(OpenFrame { bytes: vec![0; HEADER_LEN], count: 0, body_crc: 0 });
@@ -82,29 +87,29 @@ impl RecordBuffer {
         self.frames.iter().map(|frame| u64::from(frame.count)).sum()
     }
 
-    /// The records, as key and payload, in order.
+    /// Iterates over the records as key and payload, in order.
     pub fn records(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.frames.iter().flat_map(|frame| Records::new(&frame.bytes[HEADER_LEN..]))
     }
 
-    /// Whether there are no records.
+    /// Whether the buffer has no records.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
-    /// The bytes the records take in the log.
+    /// The size of the records as the log stores them.
     pub fn bytes(&self) -> u64 {
         self.frames.iter().map(|frame| frame.bytes.len() as u64).sum()
     }
 
-    /// Computes the body checksums: the costly part, done before the write lock is taken.
+    /// Computes the body checksums, which is the expensive part; callers do it before they take the write lock.
     pub(super) fn finish(&mut self) {
         for frame in &mut self.frames {
             frame.body_crc = crc32fast::hash(&frame.bytes[HEADER_LEN..]);
         }
     }
 
-    /// The frames in order; [`finish`](Self::finish) must have been called.
+    /// Returns the frames in order; the caller has called [`finish`](Self::finish).
     pub(super) fn into_frames(self) -> Vec<OpenFrame> {
         self.frames
     }
@@ -119,14 +124,14 @@ impl OpenFrame {
         self.bytes.len() as u64
     }
 
-    /// Gives the frame its place in the log.
-    pub(super) fn seal(mut self, place: PartitionId, base: u64, written_at: u64, before: u64) -> Vec<u8> {
+    /// Writes the header and returns the stored bytes of the frame.
+    pub(super) fn seal(mut self, partition: PartitionId, base: u64, written_at: u64, before: u64) -> Vec<u8> {
         // RecordBuffer bounds a body by FRAME_BODY_BYTES + MAX_RECORD_BYTES, far below u32.
         let body_len = (self.bytes.len() - HEADER_LEN) as u32;
         let mut header = Vec::with_capacity(HEADER_LEN);
         header.extend_from_slice(&[VERSION, 0]);
-        header.extend_from_slice(&place.stream.to_le_bytes());
-        header.extend_from_slice(&place.partition.to_le_bytes());
+        header.extend_from_slice(&partition.stream.to_le_bytes());
+        header.extend_from_slice(&partition.partition.to_le_bytes());
         header.extend_from_slice(&base.to_le_bytes());
         header.extend_from_slice(&written_at.to_le_bytes());
         header.extend_from_slice(&before.to_le_bytes());
@@ -139,7 +144,7 @@ impl OpenFrame {
     }
 }
 
-/// The bytes of a stored frame, whatever the store keeps them in.
+/// The bytes of a stored frame, in the store's own buffer type.
 pub(super) type FrameBytes = Box<dyn AsRef<[u8]> + Send + Sync>;
 
 /// A verified frame.
@@ -155,7 +160,7 @@ impl std::fmt::Debug for Frame {
 }
 
 impl Frame {
-    /// Verifies both checksums and that the body holds as many records as the header says.
+    /// Verifies both checksums, and that the body has the number of records in the header.
     pub(super) fn parse(bytes: FrameBytes) -> Result<Self, String> {
         let stored = (*bytes).as_ref();
         let header = FrameHeader::parse(stored)?;
@@ -167,7 +172,7 @@ impl Frame {
         let mut records = Records::new(body);
         let count = records.by_ref().count();
         if count != header.count as usize || !records.rest.is_empty() {
-            return Err(format!("body has {count} records, the header says {}", header.count));
+            return Err(format!("body has {count} records, the header declares {}", header.count));
         }
         Ok(Self { header, bytes })
     }
@@ -191,7 +196,7 @@ impl Frame {
 }
 
 impl FrameHeader {
-    /// Reads and verifies the header alone, and that the body's length is right.
+    /// Parses and verifies the header, and the length of the body.
     pub(super) fn parse(frame: &[u8]) -> Result<Self, String> {
         let header = frame.get(..HEADER_LEN).ok_or("it is shorter than a frame header")?;
         let (computed, crc) = (crc32fast::hash(&header[..HEADER_CRC_AT]), u32_at(header, HEADER_CRC_AT));
@@ -199,7 +204,7 @@ impl FrameHeader {
             return Err(format!("header checksum is {computed:08x}, stored is {crc:08x}"));
         }
         if header[0] != VERSION {
-            return Err(format!("unknown frame version {}, known is {VERSION}", header[0]));
+            return Err(format!("unknown frame version {}, supported is {VERSION}", header[0]));
         }
         let body_len = u32_at(header, BODY_LEN_AT) as usize;
         if frame.len() - HEADER_LEN != body_len {
@@ -207,7 +212,7 @@ impl FrameHeader {
         }
         let u16_at = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
         Ok(Self {
-            place: PartitionId::new(u16_at(2), u16_at(4)),
+            partition: PartitionId::new(u16_at(2), u16_at(4)),
             base: u64_at(header, 6),
             written_at: u64_at(header, 14),
             bytes_before: u64_at(header, 22),
@@ -221,7 +226,9 @@ impl FrameHeader {
     }
 }
 
-/// The records of a body as (key, payload); ends early at anything malformed, which [`Frame::parse`] then reports.
+/// An iterator over the records of a body as (key, payload).
+///
+/// It ends at the first malformed byte, which [`Frame::parse`] then reports.
 #[derive(Debug)]
 pub(super) struct Records<'a> {
     rest: &'a [u8],
@@ -280,7 +287,7 @@ mod tests {
 
     use super::*;
 
-    const PLACE: PartitionId = PartitionId::new(3, 7);
+    const PARTITION: PartitionId = PartitionId::new(3, 7);
 
     fn sealed(records: &[(Vec<u8>, Vec<u8>)]) -> Vec<Vec<u8>> {
         let mut buffer = RecordBuffer::default();
@@ -292,7 +299,7 @@ mod tests {
         let seal = |frame: OpenFrame| {
             let first = base;
             base += u64::from(frame.count());
-            frame.seal(PLACE, first, 1_234, 55)
+            frame.seal(PARTITION, first, 1_234, 55)
         };
         buffer.into_frames().into_iter().map(seal).collect()
     }
@@ -302,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_frame_is_closed_and_the_next_one_goes_on_where_it_ended() {
+    fn a_full_frame_is_closed_and_the_next_one_continues_at_its_end() {
         let records = vec![(vec![b'k'; 10], vec![b'p'; 200_000]); 7];
         let frames: Vec<_> = sealed(&records).into_iter().map(|bytes| parse(bytes).unwrap()).collect();
         assert_eq!(frames.len(), 4);
@@ -311,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_over_the_limit_is_refused_and_the_buffer_stays_usable() {
+    fn a_record_over_the_limit_is_rejected_and_the_buffer_stays_usable() {
         let mut buffer = RecordBuffer::default();
         assert!(buffer.push(b"k", &vec![0; MAX_RECORD_BYTES]).is_err());
         buffer.push(b"", &vec![0; MAX_RECORD_BYTES]).unwrap();
@@ -334,20 +341,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn property_any_records_come_back_as_they_were(
+        fn property_any_records_read_back_unchanged(
             records: Vec<(Vec<u8>, Vec<u8>)>,
         ) {
             let mut found = Vec::new();
             for bytes in sealed(&records) {
                 let frame = parse(bytes).unwrap();
-                prop_assert_eq!((frame.header().place, frame.header().written_at, frame.header().bytes_before), (PLACE, 1_234, 55));
+                prop_assert_eq!((frame.header().partition, frame.header().written_at, frame.header().bytes_before), (PARTITION, 1_234, 55));
                 found.extend(Records::new(frame.body()).map(|(key, payload)| (key.to_vec(), payload.to_vec())));
             }
             prop_assert_eq!(found, records);
         }
 
         #[test]
-        fn property_any_changed_byte_of_a_frame_is_found(
+        fn property_any_changed_byte_of_a_frame_is_detected(
             record: (Vec<u8>, Vec<u8>), at: prop::sample::Index, flip in 1..=255_u8,
         ) {
             let mut bytes = sealed(&[record]).remove(0);
@@ -357,7 +364,7 @@ mod tests {
         }
 
         #[test]
-        fn property_a_cut_or_longer_frame_is_found(
+        fn property_a_cut_or_longer_frame_is_detected(
             record: (Vec<u8>, Vec<u8>), cut: prop::sample::Index, extra: u8,
         ) {
             let bytes = sealed(&[record]).remove(0);

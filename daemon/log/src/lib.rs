@@ -1,138 +1,215 @@
-//! The durable log: everything that must survive the process is appended here, in order, and read by cursor.
+//! The durable log of the daemon: input, results and state, with atomic writes and offsets.
 //!
-//! There are three kinds of data, and one write puts all of a caller's changes to disk at once or none of them:
+//! The log holds three kinds of data. One write puts all changes of a caller on disk, or none of them:
 //!
-//! * the **input**: one ordered log per partition ([`PartitionId`]), appended by the ingest endpoints;
-//! * the **results**: one global ordered log, appended by [`PartitionLog::commit`] only and read by the sinks;
-//! * the **state**: per partition the named chunks, the cursor (the next input offset to apply) and a `meta` blob,
-//!   replaced by [`PartitionLog::commit`] in the same write that appends the results. That is why a kill at any instant
-//!   loses nothing and counts nothing twice: the next owner restores the state and reads on from its cursor.
+//! * The **input** is one ordered log per partition ([`PartitionId`]). The ingest endpoints append to it.
+//! * The **results** are one ordered log for all partitions. Only [`PartitionLog::commit`] and
+//!   [`PartitionLog::commit_source`] append to it; sinks read it.
+//! * The **state** of a partition consists of named chunks, the cursor (the next input offset to apply) and a `meta`
+//!   blob. [`PartitionLog::commit`] replaces it in the same write that appends the results.
 //!
-//! [`EmbeddedLog`] keeps it on the local disk, for the workers of one process ([`PartitionLog`]). Where many processes
-//! share the work the same three kinds are topics of a Kafka cluster, and a commit is a transaction: see
-//! the crate `daemon-kafka`. What the ingest endpoints and the sinks need is the same for both ([`Log`]).
+//! For that reason a process that is killed at any instant loses no input and counts no input twice: the next owner of
+//! the partition restores the state and reads on from its cursor.
+//!
+//! [`EmbeddedLog`] stores the data on the local disk, for the workers of one process ([`PartitionLog`]). Processes that
+//! share a Kafka cluster store the same three kinds of data in topics, and a commit is a Kafka transaction: see the
+//! crate `daemon-kafka`. Both implement [`Log`], which is all that ingest endpoints and sinks need.
 //!
 //! # The rules for callers
 //!
-//! * The calls block, on the disk at the longest; call them from a worker thread, never from an async task.
-//! * A worker calls [`PartitionLog::restore`] for a partition before its first commit, and again after **any** failed
-//!   commit: a write that failed may or may not be on disk ([`LogError::outcome_is_unknown`]), and only the restored
-//!   cursor tells. The log enforces it with [`LogError::NotRestored`]. A producer repeats a failed append with the same
-//!   idempotency key.
-//! * Time is an argument. `appended_at` never decreases within the log: an earlier time is raised to the last one.
+//! * All calls block, on the disk at the longest. Call them from a worker thread and never from an async task. Any
+//!   number of threads may call them at the same time.
+//! * A worker calls [`PartitionLog::restore`] for a partition before its first commit, and again after **each** failed
+//!   commit. A failed write may be on disk or not ([`LogError::outcome_is_unknown`]), and only the restored cursor
+//!   shows which. The log refuses other commits with [`LogError::NotRestored`].
+//! * A producer repeats a failed append with the same idempotency key.
+//! * Time is an argument. The stored time never decreases within the log: the log raises an earlier time to the latest
+//!   one.
+//!
+//! # Crate features
+//!
+//! * `fault-points`: failpoints, at which a test kills the process. Never for a release build.
 
+#![deny(missing_docs)]
+
+mod append_batch;
 pub mod codec;
+mod commit;
 mod config;
 mod digests;
 mod embedded;
 mod error;
 mod frame;
 mod keys;
+mod partition_id;
+mod record_batch;
 mod retention;
 mod signal;
 mod sink_offsets;
-mod types;
+mod stats;
 
 use std::time::Duration;
 
+pub use self::append_batch::{AppendBatch, Appended, Idempotency, Written};
+pub use self::commit::{PartitionCommit, Restored, SinkPosition};
 pub use self::config::LogConfig;
 pub use self::digests::Digests;
 pub use self::embedded::EmbeddedLog;
 pub use self::error::LogError;
 pub use self::frame::RecordBuffer;
+pub use self::partition_id::PartitionId;
+pub use self::record_batch::{RecordBatch, StoredRecord};
 pub use self::sink_offsets::{SinkOffset, SinkOffsets};
-pub use self::types::{
-    AppendBatch, Appended, Bounds, Idempotency, LogStats, PartitionCommit, PartitionId, RecordBatch, Restored,
-    Retained, SinkPosition, Written,
-};
+pub use self::stats::{Bounds, LogStats, PartitionStats, RetentionReport};
 
-/// What the whole daemon needs of a log: ingest endpoints append to it, sinks and readers read its results.
+/// The part of a log that every process needs: producers append input, sinks and readers read results.
+///
+/// A sink calls [`sink_position`](Self::sink_position) at its start and continues at the stored position. A new sink
+/// starts at [`results_bounds`](Self::results_bounds) and calls [`set_sink_position`](Self::set_sink_position) at once,
+/// because the log keeps unread results only for registered sinks. Then it repeats
+/// [`read_results`](Self::read_results), delivers the records, and stores [`RecordBatch::next_offset`] as its new
+/// position. After an empty batch it calls [`wait_for_results`](Self::wait_for_results). `daemon_sinks::run` implements
+/// this loop.
+///
+/// All methods block and are safe to call from several threads.
 pub trait Log: Send + Sync {
-    /// Appends all records, to as many partitions as they name, in one atomic write; returns when it is durable.
+    /// Appends all records of a batch, to any number of partitions, in one atomic write, and returns when it is
+    /// durable.
     ///
-    /// Appends that wait at the same time share one sync. A repeated idempotency key with the same checksum writes
-    /// nothing and gives [`Appended::Duplicate`] with the outcome stored the first time.
+    /// Concurrent appends share one sync. A second append with the same idempotency key and checksum writes nothing and
+    /// returns [`Appended::Duplicate`] with the outcome of the first one.
     ///
     /// # Errors
-    /// [`LogError::Full`] (nothing was written; try later), [`LogError::IdempotencyConflict`], or an IO error.
+    /// [`LogError::Full`] if the backlog is at its limit: nothing was written, and the caller tries again later.
+    /// [`LogError::IdempotencyConflict`] if the key belongs to another body. [`LogError::Io`] or
+    /// [`LogError::Unavailable`] if the disk fails, [`LogError::Cluster`] if the Kafka cluster fails; check
+    /// [`LogError::outcome_is_unknown`] before a repetition.
     fn append(&self, batch: AppendBatch) -> Result<Appended, LogError>;
 
-    /// The results from offset `from` on, about `max_bytes` of them and at least one if there is one. Empty at the end.
+    /// Reads the results from offset `from` on: about `max_bytes` of them, and at least one unless `from` is the end.
+    ///
+    /// The batch is empty at the end of the log. The next read continues at [`RecordBatch::next_offset`].
     ///
     /// # Errors
-    /// [`LogError::OffsetOutOfRange`] below the retained records or beyond the end; [`LogError::CorruptFrame`].
+    /// [`LogError::OffsetOutOfRange`] if `from` is below the retained records or beyond the end.
+    /// [`LogError::CorruptFrame`] if a stored frame fails its checksum.
     fn read_results(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError>;
 
-    /// The retained offsets of the results.
+    /// Returns the retained offsets of the results.
+    ///
+    /// # Errors
+    /// [`LogError::Cluster`] if the Kafka cluster fails.
     fn results_bounds(&self) -> Result<Bounds, LogError>;
 
-    /// Where a sink stands; `None` if it is not registered.
+    /// Returns the stored position of a sink; `None` if the sink is not registered.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`] or [`LogError::Cluster`] if the log cannot be read now.
     fn sink_position(&self, sink: &str) -> Result<Option<SinkPosition>, LogError>;
 
-    /// Stores durably where a sink stands, and registers it: results at or after its position are kept for it.
+    /// Stores the position of a sink durably, and registers the sink if it is new.
+    ///
+    /// The embedded log keeps the results from the position on for this sink, up to `results_hard_limit_bytes`. Kafka
+    /// keeps results for the retention time of the topic and for no longer.
+    ///
+    /// # Errors
+    /// [`LogError::InvalidArgument`] for an empty name or one of more than 255 bytes, or the error of a failed write. A
+    /// failed call is safe to repeat.
     fn set_sink_position(&self, sink: &str, position: SinkPosition) -> Result<(), LogError>;
 
-    /// Forgets a sink that is no longer configured; results are no longer kept for it.
+    /// Removes a sink that is not configured any more: the log keeps no results for it.
+    ///
+    /// # Errors
+    /// The error of a failed write; the call is safe to repeat.
     fn remove_sink(&self, sink: &str) -> Result<(), LogError>;
 
-    /// Waits until results were appended since generation `seen` (0 at first), or until `timeout`, and returns the
-    /// generation now.
+    /// Waits until the generation of the results is not `seen`, at most for `timeout`, and returns the current one.
+    ///
+    /// Each commit with results starts the next generation. A caller passes 0 at first, and then the returned value: no
+    /// commit between two calls is lost.
     fn wait_for_results(&self, seen: u64, timeout: Duration) -> u64;
 
-    /// Wakes all waiters at once, for shutdown.
+    /// Ends the wait of all waiting callers at once, for a shutdown.
     fn wake_all(&self);
 }
 
-/// What the workers of this machine need of a log that they do not share with other machines.
+/// The part of a log that the workers of one process need, when they share the log with no other process.
+///
+/// A worker calls [`restore`](Self::restore), then repeats [`read`](Self::read) from the cursor, applies the records
+/// and calls [`commit`](Self::commit). After a failed commit it starts again with [`restore`](Self::restore). All
+/// methods block and are safe to call from several threads; the commits of one partition come from one thread.
 pub trait PartitionLog: Log {
-    /// The number of the stream `name`, registering it durably if it is new; the same over restarts.
+    /// Returns the number of the stream `name`, which stays the same over restarts; registers a new name durably.
     ///
     /// # Errors
-    /// [`LogError::InvalidArgument`] for an empty or overlong name or when all 65,535 numbers are taken.
+    /// [`LogError::InvalidArgument`] for an empty name, one of more than 255 bytes, or when all 65,535 numbers are
+    /// taken.
     fn stream_id(&self, name: &str) -> Result<u16, LogError>;
 
-    /// The records of a partition from offset `from` on, as [`Log::read_results`] does for results.
+    /// Reads the records of a partition from offset `from` on, as [`Log::read_results`] reads the results.
     ///
     /// # Errors
-    /// As there.
+    /// [`LogError::OffsetOutOfRange`] if `from` is below the retained records or beyond the end.
+    /// [`LogError::CorruptFrame`] if a stored frame fails its checksum.
     fn read(&self, partition: PartitionId, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError>;
 
-    /// Writes for every partition in `commits` its cursor, changed chunks and `meta`, and appends its results, in one
-    /// atomic write; returns when it is on disk. The results stand in the order given, without others in between.
+    /// Writes cursor, changed chunks and `meta` of each partition, and appends the results, in one atomic write.
+    ///
+    /// It returns when the write is on disk. The results of one call are contiguous and have the given order.
     ///
     /// # Errors
-    /// [`LogError::NotRestored`] and [`LogError::CursorOutOfRange`] refuse the whole call and write nothing. After an
-    /// IO error the outcome is unknown and every partition must be restored.
+    /// [`LogError::NotRestored`], [`LogError::CursorOutOfRange`] and [`LogError::InvalidArgument`] refuse the whole
+    /// call and write nothing. After an IO error the outcome is unknown, and the worker restores every partition.
     fn commit(&self, commits: Vec<PartitionCommit>, committed_at: u64) -> Result<(), LogError>;
 
-    /// Writes what a source learnt at once: what it remembers (`commit`, of a partition without input, so its cursor is
-    /// 0), its results, and the samples for other partitions; returns when it is on disk. So a source that is killed
-    /// goes on where its samples end.
+    /// Writes the state of a source, its results and its samples for other partitions in one atomic write.
+    ///
+    /// `commit` belongs to a partition without input, so its cursor is 0. It returns when the write is on disk. A
+    /// source that is killed therefore continues after its last samples.
     ///
     /// # Errors
-    /// As [`Log::append`] and [`PartitionLog::commit`]; [`LogError::Full`] writes nothing and leaves the partition
-    /// restored.
+    /// Those of [`Log::append`] and [`PartitionLog::commit`]. [`LogError::Full`] writes nothing, and the partition may
+    /// commit again without a restore.
     fn commit_source(&self, commit: PartitionCommit, samples: AppendBatch) -> Result<(), LogError>;
 
-    /// The last committed state of a partition, every chunk verified; `None` if nothing was ever committed.
+    /// Reads the last committed state of a partition and verifies every chunk; `None` before the first commit.
     ///
     /// # Errors
-    /// [`LogError::CorruptState`]: nothing is half loaded; [`PartitionLog::reset_state`] is the way on.
+    /// [`LogError::CorruptState`] if a part is damaged: the call returns no partial state, and
+    /// [`PartitionLog::reset_state`] is the remedy.
     fn restore(&self, partition: PartitionId) -> Result<Option<Restored>, LogError>;
 
-    /// Drops the state and the cursor of a partition, so that its worker starts over from the oldest retained input.
+    /// Deletes the state and the cursor of a partition; its worker then starts at the oldest retained input.
+    ///
+    /// # Errors
+    /// The error of a failed write; the call is safe to repeat.
     fn reset_state(&self, partition: PartitionId) -> Result<(), LogError>;
 
-    /// The retained offsets of a partition; 0..0 if nothing was ever appended.
+    /// Returns the retained offsets of a partition; 0..0 before the first append.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`] if the log cannot be read now.
     fn bounds(&self, partition: PartitionId) -> Result<Bounds, LogError>;
 
-    /// Sizes, ages and lags. Costs a walk over the partitions and file sizes; for a scrape, not for each sample.
+    /// Returns sizes, ages and offsets of the whole log.
+    ///
+    /// The call iterates over all partitions and reads the sizes of all files: use it for a metrics scrape, and not for
+    /// each sample.
+    ///
+    /// # Errors
+    /// [`LogError::Io`] if the directory cannot be read, [`LogError::Unavailable`] if the store cannot be reopened.
     fn stats(&self) -> Result<LogStats, LogError>;
 
-    /// Deletes what is past its age or size at time `now` (µs UTC) and no longer needed, and expired idempotency keys.
-    /// Works in small steps, so that appends get in between.
-    fn enforce_retention(&self, now: u64) -> Result<Retained, LogError>;
+    /// Deletes records beyond their age or size limit at time `now` (µs UTC), and expired idempotency keys.
+    ///
+    /// It never deletes input that is not applied. It deletes in small steps, and appends run between two steps.
+    ///
+    /// # Errors
+    /// The error of a failed step; the earlier steps remain effective, and the call is safe to repeat.
+    fn enforce_retention(&self, now: u64) -> Result<RetentionReport, LogError>;
 
-    /// Waits until something was appended to any input since generation `seen`, as [`Log::wait_for_results`].
+    /// Waits until the generation of the input is not `seen`, as [`Log::wait_for_results`] does for the results.
+    ///
+    /// Each append to any partition starts the next generation.
     fn wait_for_records(&self, seen: u64, timeout: Duration) -> u64;
 }

@@ -1,12 +1,12 @@
-//! What may be deleted: pure rules, no store.
+//! The rules of retention, as pure functions without the store.
 //!
-//! Input is needed until it is applied; after that it is only kept so that a damaged state can be replayed, within
-//! an age and a size. Results are needed until every registered sink has read them, unless they outgrow the hard
-//! limit. Frames go oldest first, whole frames only.
+//! The log keeps input until it is applied, and then within an age and a size so that a damaged state can be replayed.
+//! It keeps results until every registered sink has read them, unless they exceed the hard limit. Retention deletes
+//! whole frames, the oldest first.
 
 use crate::config::{LogConfig, is_older};
 
-/// The oldest frame of a log.
+/// The age and end of a log's oldest frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Oldest {
     pub written_at: u64,
@@ -14,14 +14,21 @@ pub(super) struct Oldest {
     pub end: u64,
 }
 
-/// Whether an input frame may go, when all input takes `total_bytes` and all before `applied` is applied.
-pub(super) fn input_is_spent(oldest: Oldest, applied: u64, total_bytes: u64, now: u64, config: &LogConfig) -> bool {
+/// Whether an input frame may be deleted: all input has `total_bytes`, and offsets before `applied` are applied.
+pub(super) fn input_is_deletable(oldest: Oldest, applied: u64, total_bytes: u64, now: u64, config: &LogConfig) -> bool {
     oldest.end <= applied
         && (total_bytes > config.max_input_bytes || is_older(oldest.written_at, config.max_input_age_seconds, now))
 }
 
-/// Whether a frame of results may go, when all results take `total_bytes` and every sink has read all before `unread`.
-pub(super) fn results_are_spent(oldest: Oldest, unread: u64, total_bytes: u64, now: u64, config: &LogConfig) -> bool {
+/// Whether a result frame may be deleted: all results have `total_bytes`, and every sink has read those before
+/// `unread`.
+pub(super) fn results_are_deletable(
+    oldest: Oldest,
+    unread: u64,
+    total_bytes: u64,
+    now: u64,
+    config: &LogConfig,
+) -> bool {
     let hard_limit = config.results_hard_limit_bytes.max(config.max_results_bytes);
     let read = oldest.end <= unread
         && (total_bytes > config.max_results_bytes || is_older(oldest.written_at, config.max_results_age_seconds, now));
@@ -45,26 +52,26 @@ mod tests {
     };
 
     #[test]
-    fn frames_go_when_they_are_used_up_and_old_or_too_many() {
+    fn a_frame_is_deletable_when_it_is_consumed_and_over_its_age_or_size_limit() {
         let second = 1_000_000;
-        // name, end of the frame, used up to, total bytes, seconds since it was written: input, results
+        // name, end of the frame, consumed up to, total bytes, seconds since it was written: input, results
         let cases = [
-            ("used, young, few", 5, 5, 100, 10, false, false),
-            ("used, young, many", 5, 5, 101, 0, true, true),
-            ("used, old, few", 5, 5, 1, 11, true, true),
-            ("half used, old, many", 5, 4, 101, 11, false, false),
-            ("unused, over the hard limit", 5, 0, 1_001, 0, false, true),
+            ("consumed, young, few", 5, 5, 100, 10, false, false),
+            ("consumed, young, many", 5, 5, 101, 0, true, true),
+            ("consumed, old, few", 5, 5, 1, 11, true, true),
+            ("partly consumed, old, many", 5, 4, 101, 11, false, false),
+            ("not consumed, over the hard limit", 5, 0, 1_001, 0, false, true),
         ];
-        for (name, end, used, total, age, input, results) in cases {
+        for (name, end, consumed, total, age, input, results) in cases {
             let (oldest, now) = (Oldest { written_at: 50, end }, 50 + age * second);
-            assert_eq!(input_is_spent(oldest, used, total, now, &CONFIG), input, "input: {name}");
-            assert_eq!(results_are_spent(oldest, used, total, now, &CONFIG), results, "results: {name}");
+            assert_eq!(input_is_deletable(oldest, consumed, total, now, &CONFIG), input, "input: {name}");
+            assert_eq!(results_are_deletable(oldest, consumed, total, now, &CONFIG), results, "results: {name}");
         }
     }
 
     #[test]
-    fn a_clock_that_stepped_back_makes_nothing_old() {
+    fn a_clock_that_steps_back_makes_no_frame_old() {
         let oldest = Oldest { written_at: u64::MAX, end: 1 };
-        assert!(!input_is_spent(oldest, 1, 1, 0, &CONFIG));
+        assert!(!input_is_deletable(oldest, 1, 1, 0, &CONFIG));
     }
 }

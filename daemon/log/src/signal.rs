@@ -1,12 +1,12 @@
-//! A generation counter that threads can wait on: the wake-up of workers and sinks.
+//! A generation counter on which threads wait; it wakes workers and sinks.
 //!
-//! A counter instead of a bare condition variable, so that a wake-up between a reader's last look and its wait is
-//! not lost: the reader passes the generation it has seen.
+//! A condition variable alone would lose a wake-up between a reader's last poll and its wait. The reader passes the
+//! last generation that it received, and the counter shows whether there was a wake-up since.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Counts up on each [`raise`](Self::raise) and wakes all waiters.
+/// A counter that [`raise`](Self::raise) increments, with a condition variable that wakes all waiters.
 #[derive(Debug)]
 pub(crate) struct Signal {
     generation: Mutex<u64>,
@@ -14,18 +14,18 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
-    /// A signal at generation 1, so that a waiter that has seen nothing (0) looks at once.
+    /// Creates a signal at generation 1, so that the first wait (generation 0) returns at once.
     pub(crate) fn new() -> Self {
         Self { generation: Mutex::new(1), raised: Condvar::new() }
     }
 
-    /// Starts the next generation.
+    /// Starts the next generation and wakes all waiters.
     pub(crate) fn raise(&self) {
         *self.generation.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.raised.notify_all();
     }
 
-    /// Waits until the generation is not `seen`, or until `timeout`; returns the generation now.
+    /// Waits until the generation is not `seen`, at most for `timeout`, and returns the current generation.
     pub(crate) fn wait(&self, seen: u64, timeout: Duration) -> u64 {
         let generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
         let (generation, _) = self
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_signal_the_wait_ends_with_the_generation_it_began_with() {
+    fn without_a_signal_the_wait_times_out_and_returns_the_same_generation() {
         let signal = Signal::new();
         let seen = signal.wait(0, Duration::ZERO);
         assert_eq!(signal.wait(seen, Duration::from_millis(5)), seen);

@@ -1,16 +1,16 @@
-//! How far the sinks of this process have read the results.
+//! The sink offsets of this process, for metrics, health and back-pressure.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// How far one sink has read.
+/// The progress of one sink in the results log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SinkOffset {
-    /// The next result that it will deliver; `None` before it has started.
+    /// The next offset to deliver; `None` before the sink has started.
     pub next: Option<u64>,
-    /// It had delivered all there was, at some time since [`SinkOffsets::take`] was called before.
+    /// Whether the sink had delivered every result at some time since the last [`SinkOffsets::take`].
     pub was_at_end: bool,
-    /// It lives in memory and begins with the oldest result at each start.
+    /// Whether the sink keeps its data in memory and reads from the oldest result at each start.
     pub is_volatile: bool,
 }
 
@@ -24,7 +24,7 @@ impl SinkOffsets {
         self.lock().entry(name.to_owned()).or_default().is_volatile = is_volatile;
     }
 
-    /// Sets the next result that a sink will deliver, and whether it is at the end.
+    /// Sets the next offset that a sink delivers, and whether the sink is at the end of the results.
     pub fn set(&self, name: &str, next: u64, at_end: bool) {
         let mut sinks = self.lock();
         let sink = sinks.entry(name.to_owned()).or_default();
@@ -32,12 +32,12 @@ impl SinkOffsets {
         sink.was_at_end |= at_end;
     }
 
-    /// The offset of each sink.
+    /// Returns the offset of each sink by name.
     pub fn all(&self) -> BTreeMap<String, SinkOffset> {
         self.lock().clone()
     }
 
-    /// The offset of each sink, for the one caller that resets [`SinkOffset::was_at_end`].
+    /// Returns the offset of each sink by name and resets every [`SinkOffset::was_at_end`]; one caller uses this.
     pub fn take(&self) -> BTreeMap<String, SinkOffset> {
         let mut sinks = self.lock();
         let offsets = sinks.clone();

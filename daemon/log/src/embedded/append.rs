@@ -1,28 +1,29 @@
-//! Stages appended input, and the small facts: streams and sinks.
+//! Stages appended input, and the registrations of streams and sinks.
 
 use std::ops::Range;
 
 use crate::codec;
+use crate::embedded::stage::Stage;
 use crate::embedded::store::Space;
-use crate::embedded::writer::Stage;
 use crate::error::LogError;
 use crate::keys;
-use crate::types::{AppendBatch, Appended, PartitionCommit, PartitionId, SinkPosition, Written};
+use crate::{AppendBatch, Appended, PartitionCommit, PartitionId, SinkPosition, Written};
 
 /// The longest name of a stream or a sink.
 const MAX_NAME_BYTES: usize = 255;
 
 impl Stage<'_> {
+    /// Stages an append, unless its idempotency key is already stored.
     pub(super) fn append(&mut self, batch: AppendBatch) -> Result<Appended, LogError> {
         let appended_at = batch.appended_at.max(self.tables.last_at);
         if let Some(idempotency) = &batch.idempotency
-            && let Some(outcome) = self.earlier_outcome(idempotency, appended_at)?
+            && let Some(outcome) = self.stored_outcome(idempotency, appended_at)?
         {
             return Ok(Appended::Duplicate { outcome });
         }
         self.check_backlog(batch.bytes())?;
         if let Some(idempotency) = batch.idempotency {
-            self.remember(idempotency, appended_at)?;
+            self.store_key(idempotency, appended_at)?;
         }
         self.tables.clamp_time(appended_at);
         let mut offsets = Vec::with_capacity(batch.partitions.len());
@@ -33,14 +34,18 @@ impl Stage<'_> {
         Ok(Appended::Written(Written { offsets, appended_at }))
     }
 
+    /// Stages the state and results of a source together with its samples.
     pub(super) fn commit_source(&mut self, commit: PartitionCommit, samples: AppendBatch) -> Result<(), LogError> {
-        // What can refuse the samples comes first, so that nothing is left behind.
+        // The check comes first: after an error no part of the call may be staged.
         self.check_backlog(samples.bytes())?;
         self.commit(vec![commit], samples.appended_at)?;
         self.append(samples).map(drop)
     }
 
-    /// A batch larger than the limit is taken when nothing else waits: it could never be taken otherwise.
+    /// Fails if the backlog and `bytes` exceed the limit.
+    ///
+    /// An empty backlog accepts a batch of any size, because a batch larger than the limit could never succeed
+    /// otherwise.
     fn check_backlog(&self, bytes: u64) -> Result<(), LogError> {
         let (backlog_bytes, limit_bytes) = (self.tables.backlog_bytes(), self.config.max_backlog_bytes);
         if bytes > 0 && backlog_bytes > 0 && backlog_bytes + bytes > limit_bytes {
@@ -54,13 +59,14 @@ impl Stage<'_> {
         let partition = self.tables.partitions.entry(id).or_default();
         let first = partition.ends.bounds.next;
         for frame in frames {
-            let (base, bytes) = partition.ends.place(id, frame, at);
+            let (base, bytes) = partition.ends.append(id, frame, at);
             self.batch.insert(Space::Input, &keys::frame(id, base), bytes);
         }
         let next = partition.ends.bounds.next;
         first..next
     }
 
+    /// Stages the number of a stream, unless the stream has one, and returns the number.
     pub(super) fn register_stream(&mut self, name: String) -> Result<u16, LogError> {
         check_name(&name)?;
         if let Some(number) = self.tables.streams.get(&name) {
@@ -76,6 +82,7 @@ impl Stage<'_> {
         Ok(number)
     }
 
+    /// Stages the position of a sink.
     pub(super) fn set_sink(&mut self, name: String, position: SinkPosition) -> Result<(), LogError> {
         check_name(&name)?;
         let key = keys::named(keys::SINK, name.as_bytes());
@@ -85,6 +92,7 @@ impl Stage<'_> {
         Ok(())
     }
 
+    /// Stages the removal of a sink.
     pub(super) fn remove_sink(&mut self, name: &str) -> Result<(), LogError> {
         if self.tables.sinks.remove(name).is_some() {
             self.batch.remove(Space::Meta, &keys::named(keys::SINK, name.as_bytes()));
@@ -95,7 +103,8 @@ impl Stage<'_> {
 
 fn check_name(name: &str) -> Result<(), LogError> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
-        return Err(LogError::invalid(format!("a name has 1 to {MAX_NAME_BYTES} bytes, not {}", name.len())));
+        let reason = format!("a stream or sink name has {} bytes, expected 1 to {MAX_NAME_BYTES}", name.len());
+        return Err(LogError::invalid(reason));
     }
     Ok(())
 }

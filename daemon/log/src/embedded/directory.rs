@@ -1,17 +1,19 @@
-//! The data directory: who may use it, which format it has, and what was acknowledged.
+//! The data directory: its lock, its format, and the number of the last acknowledged write.
 //!
 //! ```text
-//! LOCK           held by the process that has the directory open
-//! VERSION        one line, the format of everything below
+//! LOCK           locked by the process that has the directory open
+//! VERSION        one line, the format of all other files
 //! acknowledged   the number of the last acknowledged write
 //! store/         the files of the embedded store
 //! ```
 //!
-//! `acknowledged` is a witness outside of the store. The store takes a journal that breaks off for one torn by a
-//! crash and goes on with what stands before the break; if the break is a flipped bit in the middle, everything
-//! after it disappears silently although it was acknowledged. The witness is written after each sync, so it is never
-//! ahead of the disk; a store that ends before it has lost data, and the log refuses to open. It is not synced
-//! itself: it survives a killed process, and after a power cut it may be behind, which only makes the check weaker.
+//! The file `acknowledged` detects lost writes. When the store finds an invalid batch in its journal, it assumes a
+//! write torn by a crash and continues with the batches before it. If the cause is a flipped bit in the middle, all
+//! later writes disappear silently although the log acknowledged them. The log writes the file after each sync, so the
+//! file is never ahead of the disk. If the store ends at an earlier write, it has lost data, and the log does not open.
+//!
+//! The file itself is not synced. It survives a killed process; after a power failure it may be behind, and then the
+//! check detects fewer lost writes.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -24,11 +26,11 @@ use crate::error::LogError;
 /// The format of the data directory that this program reads and writes.
 const VERSION: u32 = 1;
 
-/// An open, locked data directory. The lock goes when it is dropped.
+/// An open, locked data directory; dropping it releases the lock.
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    witness: File,
+    acknowledged: File,
     _lock: File,
 }
 
@@ -40,43 +42,43 @@ impl Directory {
         let lock = lock(path)?;
         check_version(path)?;
         remove_unfinished_store(path)?;
-        let witness = OpenOptions::new()
+        let acknowledged = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .open(witness_path(path))
+            .open(acknowledged_path(path))
             .map_err(io("open the file of acknowledged writes"))?;
-        Ok(Self { path: path.to_owned(), witness, _lock: lock })
+        Ok(Self { path: path.to_owned(), acknowledged, _lock: lock })
     }
 
     pub(super) fn store_path(&self) -> PathBuf {
         store_path(&self.path)
     }
 
-    /// Notes that all writes up to `sequence` were acknowledged.
+    /// Records that all writes up to `sequence` are acknowledged.
     pub(super) fn acknowledge(&mut self, sequence: u64) -> Result<(), LogError> {
-        let sealed = codec::seal(WITNESS, &[&sequence.to_le_bytes()]);
-        self.witness
+        let sealed = codec::seal(ACKNOWLEDGED, &[&sequence.to_le_bytes()]);
+        self.acknowledged
             .seek(SeekFrom::Start(0))
-            .and_then(|_| self.witness.write_all(&sealed))
-            .map_err(|source| io_error("note the acknowledged write", &self.path, source))
+            .and_then(|_| self.acknowledged.write_all(&sealed))
+            .map_err(|source| io_error("record the acknowledged write", &self.path, source))
     }
 
     /// Fails if the store, whose last write is `found`, lacks acknowledged writes.
     ///
-    /// A witness that is missing or damaged says nothing: it is a second opinion, not the log.
-    pub(super) fn check_nothing_is_lost(&mut self, found: u64) -> Result<(), LogError> {
+    /// A missing or damaged file `acknowledged` is not an error: the log does not depend on it.
+    pub(super) fn check_acknowledged(&mut self, found: u64) -> Result<(), LogError> {
         let mut sealed = Vec::new();
-        self.witness
+        self.acknowledged
             .seek(SeekFrom::Start(0))
-            .and_then(|_| self.witness.read_to_end(&mut sealed))
+            .and_then(|_| self.acknowledged.read_to_end(&mut sealed))
             .map_err(|source| io_error("read the acknowledged write", &self.path, source))?;
-        let payload = codec::open(WITNESS, &sealed);
+        let payload = codec::open(ACKNOWLEDGED, &sealed);
         match payload.and_then(|payload| codec::Fields(payload).u64()) {
             Ok(acknowledged) if acknowledged > found => Err(LogError::LostTail {
                 path: self.store_path(),
-                witness: witness_path(&self.path),
+                acknowledged_file: acknowledged_path(&self.path),
                 found,
                 acknowledged,
             }),
@@ -85,9 +87,9 @@ impl Directory {
     }
 }
 
-const WITNESS: &[u8] = b"acknowledged";
+const ACKNOWLEDGED: &[u8] = b"acknowledged";
 
-fn witness_path(path: &Path) -> PathBuf {
+fn acknowledged_path(path: &Path) -> PathBuf {
     path.join("acknowledged")
 }
 
@@ -111,18 +113,20 @@ fn check_version(path: &Path) -> Result<(), LogError> {
         Ok(found) if found == known => Ok(()),
         Ok(found) => Err(unknown_version(path, format!("{:?}", found.trim_end()))),
         Err(error) if error.kind() == ErrorKind::NotFound => create_version(path, &known),
-        Err(error) if error.kind() == ErrorKind::InvalidData => Err(unknown_version(path, "no text".to_owned())),
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            Err(unknown_version(path, "that is not UTF-8 text".to_owned()))
+        }
         Err(source) => Err(io_error("read the VERSION file", path, source)),
     }
 }
 
-/// A directory with files but no VERSION is not ours; an empty one becomes ours.
+/// Creates the VERSION file in an empty directory; fails if the directory has files that no log created.
 fn create_version(path: &Path, known: &str) -> Result<(), LogError> {
     let io = |operation| move |source| io_error(operation, path, source);
     for entry in std::fs::read_dir(path).map_err(io("list the data directory"))? {
         let name = entry.map_err(io("list the data directory"))?.file_name();
         if name != "LOCK" && name != "VERSION.new" {
-            return Err(unknown_version(path, format!("none, but holds {}", name.display())));
+            return Err(unknown_version(path, format!("none, and contains {}", name.display())));
         }
     }
     let unfinished = path.join("VERSION.new");
@@ -134,11 +138,12 @@ fn create_version(path: &Path, known: &str) -> Result<(), LogError> {
         .map_err(io("write the VERSION file"))
 }
 
-/// A process that dies while it creates the store leaves one that the store itself cannot open; nothing was ever
-/// acknowledged in it. The store writes its own `version` file last.
+/// Removes a store whose creation was interrupted: the store cannot open it, and it has no acknowledged write.
+///
+/// The store writes its own `version` file last, so a store without it is incomplete.
 fn remove_unfinished_store(path: &Path) -> Result<(), LogError> {
     let store = store_path(path);
-    if store.exists() && !store.join("version").exists() && !witness_path(path).exists() {
+    if store.exists() && !store.join("version").exists() && !acknowledged_path(path).exists() {
         return std::fs::remove_dir_all(&store)
             .map_err(|source| io_error("remove the unfinished store", &store, source));
     }
@@ -149,18 +154,19 @@ fn unknown_version(path: &Path, found: String) -> LogError {
     LogError::UnknownVersion { path: path.to_owned(), found, known: VERSION }
 }
 
+/// Creates the error of a failed file operation.
 pub(super) fn io_error(operation: &'static str, path: &Path, source: std::io::Error) -> LogError {
     let path = path.to_owned();
     LogError::Io { operation, path, outcome_unknown: false, source: Arc::new(source) }
 }
 
-/// What the files below `path` take on disk; a preallocated journal counts only what it really holds.
+/// The disk space of the files below `path`; of a preallocated journal only the allocated blocks count.
 pub(super) fn disk_bytes(path: &Path) -> Result<u64, LogError> {
     let io = |source: std::io::Error| io_error("measure the store", path, source);
     let mut bytes = 0;
     for entry in std::fs::read_dir(path).map_err(io)? {
         let path = entry.map_err(io)?.path();
-        // The store deletes files at any time: one that is gone takes nothing.
+        // The store deletes files at any time: a missing file counts as zero bytes.
         match std::fs::symlink_metadata(&path) {
             Ok(found) if found.is_dir() => bytes += disk_bytes(&path).unwrap_or(0),
             Ok(found) => bytes += allocated(&found),
@@ -172,7 +178,7 @@ pub(super) fn disk_bytes(path: &Path) -> Result<u64, LogError> {
 
 #[cfg(unix)]
 fn allocated(file: &std::fs::Metadata) -> u64 {
-    // By definition in units of 512 bytes, whatever the block size of the file system.
+    // The unit is 512 bytes by definition, independent of the block size of the file system.
     std::os::unix::fs::MetadataExt::blocks(file) * 512
 }
 

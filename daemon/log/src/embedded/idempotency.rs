@@ -1,21 +1,22 @@
-//! Idempotency keys: remembered in the same write as the records they stand for, forgotten by age and by count.
+//! Idempotency keys: stored in the same write as their records, and deleted by age and by count.
 //!
-//! Two entries per key: `k<key>` holds checksum, time and outcome; `t<time><number>` lists the keys by age.
+//! A key has two entries: `k<key>` holds checksum, time and outcome, and `t<time><number>` lists the keys by age.
 
+use crate::Idempotency;
 use crate::codec::{self, Fields};
 use crate::config::is_older;
+use crate::embedded::stage::Stage;
 use crate::embedded::store::Space;
-use crate::embedded::writer::Stage;
 use crate::error::LogError;
 use crate::keys;
-use crate::types::Idempotency;
 
 const MAX_KEY_BYTES: usize = 1024;
 
-/// Room for the keys of one write when they are numbered: a group is bounded by the threads that wait.
+/// The range of numbers for the keys of one write. The number of waiting threads bounds the keys of a write.
 const KEYS_PER_WRITE: u64 = 1 << 20;
 
-struct Remembered {
+/// The stored entry of an idempotency key.
+struct StoredKey {
     body_crc: u32,
     at: u64,
     number: u64,
@@ -23,16 +24,16 @@ struct Remembered {
 }
 
 impl Stage<'_> {
-    /// The outcome stored for the key, if it is remembered.
-    pub(super) fn earlier_outcome(&self, asked: &Idempotency, now: u64) -> Result<Option<Vec<u8>>, LogError> {
-        let Idempotency { key, body_crc, .. } = asked;
+    /// Returns the outcome of an earlier append with the same key; `None` if the key is new or expired.
+    pub(super) fn stored_outcome(&self, requested: &Idempotency, now: u64) -> Result<Option<Vec<u8>>, LogError> {
+        let Idempotency { key, body_crc, .. } = requested;
         if key.is_empty() || key.len() > MAX_KEY_BYTES {
-            let what = format!("an idempotency key has 1 to {MAX_KEY_BYTES} bytes, not {}", key.len());
-            return Err(LogError::invalid(what));
+            let reason = format!("an idempotency key has {} bytes, expected 1 to {MAX_KEY_BYTES}", key.len());
+            return Err(LogError::invalid(reason));
         }
         let earlier = match self.fresh_keys.get(key) {
             Some(fresh) => Some(fresh.clone()),
-            None => self.remembered(key)?.and_then(|found| {
+            None => self.stored_key(key)?.and_then(|found| {
                 let old = is_older(found.at, self.config.idempotency_age_seconds, now);
                 (!old).then_some((found.body_crc, found.outcome))
             }),
@@ -43,11 +44,12 @@ impl Stage<'_> {
         }
     }
 
-    /// Stores a key that [`earlier_outcome`](Self::earlier_outcome) did not find.
-    pub(super) fn remember(&mut self, new: Idempotency, at: u64) -> Result<(), LogError> {
-        let expired = self.remembered(&new.key)?;
-        self.forget_beyond_count()?;
-        // An expired entry of the same key is overwritten; its place in the age list must go.
+    /// Stores a key that [`stored_outcome`](Self::stored_outcome) did not find.
+    pub(super) fn store_key(&mut self, new: Idempotency, at: u64) -> Result<(), LogError> {
+        let expired = self.stored_key(&new.key)?;
+        self.remove_excess_keys()?;
+        // The new entry overwrites an expired one of the same key; only its entry in the age list remains to be
+        // deleted.
         if let Some(expired) = expired {
             let listed = keys::idempotency_age(expired.at, expired.number);
             self.batch.remove(Space::Idempotency, &listed);
@@ -65,29 +67,30 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Forgets keys that are too old at `now`, at most `limit` of them; returns how many.
-    pub(super) fn forget_expired(&mut self, now: u64, limit: usize) -> Result<u64, LogError> {
+    /// Deletes keys that are expired at `now`, at most `limit` of them, and returns their number.
+    pub(super) fn remove_expired_keys(&mut self, now: u64, limit: usize) -> Result<u64, LogError> {
         let age = self.config.idempotency_age_seconds;
-        self.forget_while(limit, |at, _| is_older(at, age, now))
+        self.remove_keys_while(limit, |at, _| is_older(at, age, now))
     }
 
-    fn forget_beyond_count(&mut self) -> Result<u64, LogError> {
+    fn remove_excess_keys(&mut self) -> Result<u64, LogError> {
         let max = self.config.max_idempotency_keys.max(1);
-        self.forget_while(usize::MAX, |_, count| count >= max)
+        self.remove_keys_while(usize::MAX, |_, count| count >= max)
     }
 
-    fn forget_while(&mut self, limit: usize, unwanted: impl Fn(u64, u64) -> bool) -> Result<u64, LogError> {
+    /// Deletes the oldest keys as long as `unwanted` is true for a key's time and the number of keys.
+    fn remove_keys_while(&mut self, limit: usize, unwanted: impl Fn(u64, u64) -> bool) -> Result<u64, LogError> {
         use std::ops::Bound::{Excluded, Unbounded};
         if !unwanted(0, self.tables.keys.count) {
             return Ok(0);
         }
-        let (mut forgotten, mut unwanted_pairs) = (0, Vec::new());
+        let (mut deleted, mut unwanted_pairs) = (0, Vec::new());
         let floor = (Excluded(self.tables.keys.floor.clone()), Unbounded);
         for pair in self.store.scan(Space::Idempotency, floor).take(limit) {
             let pair = pair?;
             let at = keys::parse_idempotency_age(&pair.0).unwrap_or(0);
-            let left = self.tables.keys.count.saturating_sub(unwanted_pairs.len() as u64);
-            if !unwanted(at, left) {
+            let remaining = self.tables.keys.count.saturating_sub(unwanted_pairs.len() as u64);
+            if !unwanted(at, remaining) {
                 break;
             }
             unwanted_pairs.push(pair);
@@ -97,17 +100,17 @@ impl Stage<'_> {
             self.batch.remove(Space::Idempotency, &keys::named(b'k', &name));
             self.tables.keys.count = self.tables.keys.count.saturating_sub(1);
             self.tables.keys.floor = listed.to_vec();
-            forgotten += 1;
+            deleted += 1;
         }
-        Ok(forgotten)
+        Ok(deleted)
     }
 
-    fn remembered(&self, key: &str) -> Result<Option<Remembered>, LogError> {
+    fn stored_key(&self, key: &str) -> Result<Option<StoredKey>, LogError> {
         let key = keys::idempotency(key);
         let Some(stored) = self.store.get(Space::Idempotency, &key)? else { return Ok(None) };
         let parse = |payload| {
             let mut fields = Fields(payload);
-            Ok(Remembered {
+            Ok(StoredKey {
                 body_crc: fields.u32()?,
                 at: fields.u64()?,
                 number: fields.u64()?,
@@ -115,8 +118,8 @@ impl Stage<'_> {
             })
         };
         codec::open(&key, &stored).and_then(parse).map(Some).map_err(|reason| {
-            let place = format!("idempotency key {}", key.escape_ascii());
-            LogError::CorruptFrame { place, offset: 0, reason }
+            let location = format!("idempotency key {}", key.escape_ascii());
+            LogError::CorruptFrame { location, offset: 0, reason }
         })
     }
 }

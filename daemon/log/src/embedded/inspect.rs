@@ -1,11 +1,11 @@
-//! Checks the store's files before it may open them.
+//! Checks of the store's files before the store opens them.
 //!
-//! * **Manifests.** Each keyspace has a file `current` (version number u64, xxh3 checksum u128, kind u8) that names its
-//!   manifest `v<number>`. The store writes the checksum but does not check it when it reads: a flipped bit in a
-//!   manifest could make it leave out tables, or allocate gigabytes for a count and abort. So it is checked here.
-//! * **Journals.** They are preallocated with zeros. A write that a killed process leaves half done ends in these
-//!   zeros, on which the store's recovery has an assertion that fails in builds with debug assertions. The zeros are
-//!   cut off, which is no loss: a whole write ends in a byte that is not zero.
+//! * **Manifests.** Each keyspace has a file `current` (version number u64, xxh3 checksum u128, kind u8), which names
+//!   its manifest `v<number>`. The store writes the checksum and never verifies it. With a flipped bit in a manifest
+//!   the store could omit tables, or allocate gigabytes for a count and abort. This module verifies the checksum.
+//! * **Journals.** The store preallocates them with zeros. An incomplete write of a killed process ends in these zeros,
+//!   and an assertion in the store's recovery then fails in builds with debug assertions. This module cuts the zeros
+//!   off. No data is lost, because a complete write ends in a byte that is not zero.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -17,10 +17,10 @@ use crate::embedded::directory::io_error;
 use crate::embedded::store::damaged;
 use crate::error::LogError;
 
-/// Prepares the store at `path` for opening; a store that does not exist yet is in order.
+/// Checks the store at `path` and cuts its journals; a store that does not exist yet is valid.
 ///
 /// # Errors
-/// [`LogError::Damaged`] for a manifest that is not what was written, or an IO error.
+/// [`LogError::Damaged`] for a manifest that fails its checksum, or an IO error.
 pub(super) fn inspect(path: &Path) -> Result<(), LogError> {
     for file in list(path)? {
         if file.extension().is_some_and(|extension| extension == "jnl") {
@@ -44,7 +44,7 @@ fn check_manifest(store: &Path, keyspace: &Path) -> Result<(), LogError> {
     let bad = |reason: &str| Err(damaged(store, &format!("manifest in {}", keyspace.display()), reason));
     let current = match std::fs::read(keyspace.join("current")) {
         Ok(current) => current,
-        // A keyspace whose creation was cut short; the store clears it away.
+        // The creation of this keyspace was interrupted; the store removes it.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(io(error)),
     };
@@ -52,7 +52,7 @@ fn check_manifest(store: &Path, keyspace: &Path) -> Result<(), LogError> {
         return bad("the file current is cut short");
     };
     let Some((checksum, [0])) = rest.split_first_chunk::<16>() else {
-        return bad("the file current is not as it was written");
+        return bad("the file current has an unknown length or kind");
     };
     let manifest = keyspace.join(format!("v{}", u64::from_le_bytes(*number)));
     match std::fs::read(&manifest) {
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_journal_is_cut_behind_its_last_byte_that_is_not_zero() {
+    fn a_journal_is_cut_after_its_last_byte_that_is_not_zero() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.jnl");
         for (content, zeros, kept) in [(&b"ab\0c"[..], 200_000, 4), (b"", 70_000, 0), (b"x", 0, 1)] {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_does_not_match_its_checksum_is_damage() {
+    fn a_manifest_that_does_not_match_its_checksum_is_damaged() {
         let dir = tempfile::tempdir().unwrap();
         let keyspace = dir.path().join("keyspaces/1");
         std::fs::create_dir_all(&keyspace).unwrap();

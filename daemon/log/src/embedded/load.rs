@@ -1,4 +1,4 @@
-//! Rebuilds the writer's tables from the store. Costs a few seeks per partition, not a walk over the records.
+//! Loads the writer's tables from the store, with a few seeks per partition and without a scan of the records.
 
 use crate::codec::{self, Fields};
 use crate::embedded::state::Head;
@@ -7,12 +7,12 @@ use crate::embedded::tables::{Ends, KeyCount, Partition, Tables};
 use crate::error::LogError;
 use crate::frame::FrameHeader;
 use crate::keys;
-use crate::types::{Bounds, PartitionId, SinkPosition};
+use crate::{Bounds, PartitionId, SinkPosition};
 
-/// The tables as the store has them.
+/// Loads all tables.
 pub(super) fn load(store: &Store) -> Result<Tables, LogError> {
     let mut tables = Tables::default();
-    load_facts(store, &mut tables)?;
+    load_meta(store, &mut tables)?;
     let results = PartitionId::RESULTS;
     let emptied = tables.partitions.remove(&results).unwrap_or_default().ends;
     tables.results = load_ends(store, results, emptied)?;
@@ -24,7 +24,7 @@ pub(super) fn load(store: &Store) -> Result<Tables, LogError> {
     }
     for (id, partition) in &mut tables.partitions {
         partition.ends = load_ends(store, *id, partition.ends)?;
-        // A damaged head is reported by restore; until then its cursor counts as unknown.
+        // `restore` reports a damaged head; until then its cursor counts as unknown.
         partition.cursor = Head::load(store, *id).ok().flatten().map(|head| head.cursor);
         partition.cursor_bytes = bytes_before(store, *id, partition)?;
     }
@@ -32,7 +32,7 @@ pub(super) fn load(store: &Store) -> Result<Tables, LogError> {
     Ok(tables)
 }
 
-/// The bytes before the frame that a partition's cursor stands in; all of them if it stands at the end.
+/// The input bytes before the frame that holds a partition's cursor; all bytes if the cursor is at the end.
 pub(super) fn bytes_before(store: &Store, id: PartitionId, partition: &Partition) -> Result<u64, LogError> {
     let Ends { bounds, bytes_first, bytes_next, .. } = partition.ends;
     match partition.cursor {
@@ -44,38 +44,40 @@ pub(super) fn bytes_before(store: &Store, id: PartitionId, partition: &Partition
                 return Ok(bytes_first);
             };
             let header = parse_header(id, &frame.0, &frame.1)?;
-            // A cursor behind the frame points into one that is being written right now.
+            // A cursor after the last stored frame points into a frame of the current write.
             let whole = if cursor >= header.end() { frame.1.len() as u64 } else { 0 };
             Ok(header.bytes_before + whole)
         }
     }
 }
 
-pub(super) fn space_of(place: PartitionId) -> Space {
-    if place == PartitionId::RESULTS { Space::Results } else { Space::Input }
+/// The keyspace of a log's frames.
+pub(super) fn space_of(partition: PartitionId) -> Space {
+    if partition == PartitionId::RESULTS { Space::Results } else { Space::Input }
 }
 
-/// Verifies that a frame belongs under its key.
-pub(super) fn parse_header(place: PartitionId, key: &[u8], frame: &[u8]) -> Result<FrameHeader, LogError> {
-    let (_, offset) = keys::parse_frame(key).unwrap_or((place, 0));
-    let corrupt = |reason| LogError::CorruptFrame { place: place.place(), offset, reason };
+/// Parses the header of a stored frame and verifies that it matches the key.
+pub(super) fn parse_header(partition: PartitionId, key: &[u8], frame: &[u8]) -> Result<FrameHeader, LogError> {
+    let (_, offset) = keys::parse_frame(key).unwrap_or((partition, 0));
+    let corrupt = |reason| LogError::CorruptFrame { location: partition.location(), offset, reason };
     let header = FrameHeader::parse(frame).map_err(corrupt)?;
-    if (header.place, header.base) != (place, offset) {
-        let found = format!("it says it is offset {} of {}", header.base, header.place.place());
+    if (header.partition, header.base) != (partition, offset) {
+        let found = format!("its header has offset {} of {}", header.base, header.partition.location());
         return Err(corrupt(found));
     }
     Ok(header)
 }
 
-/// The stored form of a log's ends, written when retention moves the first one: it outlives the last frame.
+/// The stored form of a log's ends, which retention writes: the offsets survive the deletion of the last frame.
 pub(super) fn ends_value(key: &[u8], ends: &Ends) -> Vec<u8> {
     let fields = [ends.bounds.first, ends.bounds.next, ends.bytes_first, ends.bytes_next];
     codec::seal(key, &fields.map(u64::to_le_bytes).each_ref().map(|field| &field[..]))
 }
 
-fn load_ends(store: &Store, place: PartitionId, emptied: Ends) -> Result<Ends, LogError> {
-    let space = space_of(place);
-    let range = keys::frame(place, 0)..=keys::frame(place, u64::MAX);
+/// Loads the ends of a log; `emptied` are the ends that the last retention pass stored.
+fn load_ends(store: &Store, partition: PartitionId, emptied: Ends) -> Result<Ends, LogError> {
+    let space = space_of(partition);
+    let range = keys::frame(partition, 0)..=keys::frame(partition, u64::MAX);
     let Some(first) = store.scan(space, range.clone()).next().transpose()? else {
         let Ends { bounds, bytes_next, .. } = emptied;
         let bounds = Bounds { first: bounds.next, next: bounds.next };
@@ -84,11 +86,11 @@ fn load_ends(store: &Store, place: PartitionId, emptied: Ends) -> Result<Ends, L
     let Some(last) = store.scan(space, range).next_back().transpose()? else {
         return Ok(emptied);
     };
-    let head = parse_header(place, &first.0, &first.1)?;
-    let tail = parse_header(place, &last.0, &last.1)?;
+    let head = parse_header(partition, &first.0, &first.1)?;
+    let tail = parse_header(partition, &last.0, &last.1)?;
     if head.base != emptied.bounds.first {
-        let reason = format!("the log should begin at {} here", emptied.bounds.first);
-        return Err(LogError::CorruptFrame { place: place.place(), offset: head.base, reason });
+        let reason = format!("expected the first frame at offset {}", emptied.bounds.first);
+        return Err(LogError::CorruptFrame { location: partition.location(), offset: head.base, reason });
     }
     Ok(Ends {
         bounds: Bounds { first: head.base, next: tail.end() },
@@ -98,7 +100,7 @@ fn load_ends(store: &Store, place: PartitionId, emptied: Ends) -> Result<Ends, L
     })
 }
 
-/// The partitions that have keys in a space, found by jumping from one prefix to the next.
+/// The partitions that have keys in a keyspace, found with one seek from each key prefix to the next.
 fn partitions_in(store: &Store, space: Space) -> Result<Vec<PartitionId>, LogError> {
     let mut found = Vec::new();
     let mut from = Some([0; 4]);
@@ -112,19 +114,20 @@ fn partitions_in(store: &Store, space: Space) -> Result<Vec<PartitionId>, LogErr
     Ok(found)
 }
 
-fn load_facts(store: &Store, tables: &mut Tables) -> Result<(), LogError> {
+/// Loads all entries of the keyspace `meta`.
+fn load_meta(store: &Store, tables: &mut Tables) -> Result<(), LogError> {
     for pair in store.scan::<&[u8], _>(Space::Meta, ..) {
         let (key, value) = pair?;
-        let fact = codec::open(&key, &value).and_then(|payload| load_fact(tables, &key, payload));
-        fact.map_err(|reason| {
-            let place = format!("fact {}", key.escape_ascii());
-            LogError::CorruptFrame { place, offset: 0, reason }
+        let entry = codec::open(&key, &value).and_then(|payload| load_meta_entry(tables, &key, payload));
+        entry.map_err(|reason| {
+            let location = format!("the meta entry {}", key.escape_ascii());
+            LogError::CorruptFrame { location, offset: 0, reason }
         })?;
     }
     Ok(())
 }
 
-fn load_fact(tables: &mut Tables, key: &[u8], payload: &[u8]) -> Result<(), String> {
+fn load_meta_entry(tables: &mut Tables, key: &[u8], payload: &[u8]) -> Result<(), String> {
     let mut fields = Fields(payload);
     match (key.split_first(), key) {
         (_, keys::SEQUENCE) => (tables.sequence, tables.last_at) = (fields.u64()?, fields.u64()?),
@@ -137,21 +140,21 @@ fn load_fact(tables: &mut Tables, key: &[u8], payload: &[u8]) -> Result<(), Stri
             let position = SinkPosition { next, detail: fields.rest().to_vec() };
             tables.sinks.insert(text(name)?, position);
         }
-        (Some((&keys::BOUNDS, place)), _) => {
-            let frame_key = [place, &[0; 8]].concat();
-            let (id, _) = keys::parse_frame(&frame_key).ok_or("it names no partition")?;
+        (Some((&keys::BOUNDS, partition)), _) => {
+            let frame_key = [partition, &[0; 8]].concat();
+            let (id, _) = keys::parse_frame(&frame_key).ok_or("its key has no partition")?;
             let bounds = Bounds { first: fields.u64()?, next: fields.u64()? };
             let (bytes_first, bytes_next) = (fields.u64()?, fields.u64()?);
             let ends = Ends { bounds, bytes_first, bytes_next, oldest_at: None };
             tables.partitions.insert(id, Partition { ends, ..Partition::default() });
         }
-        _ => return Err("it is of no known kind".to_owned()),
+        _ => return Err("its kind is unknown".to_owned()),
     }
     Ok(())
 }
 
 fn text(name: &[u8]) -> Result<String, String> {
-    String::from_utf8(name.to_vec()).map_err(|_| "its name is not text".to_owned())
+    String::from_utf8(name.to_vec()).map_err(|_| "its name is not UTF-8 text".to_owned())
 }
 
 fn load_keys(store: &Store) -> Result<KeyCount, LogError> {

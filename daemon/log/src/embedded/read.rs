@@ -1,4 +1,4 @@
-//! Reads frames in order, each verified, none missing.
+//! Reads consecutive frames and verifies each of them.
 
 use crate::embedded::load::{parse_header, space_of};
 use crate::embedded::store::Store;
@@ -6,31 +6,33 @@ use crate::embedded::writer::{Writer, opened};
 use crate::error::LogError;
 use crate::frame::Frame;
 use crate::keys;
-use crate::types::{Bounds, PartitionId, RecordBatch};
+use crate::{Bounds, PartitionId, RecordBatch};
 
 impl Writer {
-    /// The frames from the one that holds offset `from` on, until they reach `max_bytes`.
-    pub(super) fn read(&self, place: PartitionId, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
+    /// Reads frames, from the one that holds offset `from` on, until they have `max_bytes`.
+    pub(super) fn read(&self, partition: PartitionId, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
         let store = self.reader();
-        // Taken under the lock of the store: reopening it may take back what was never acknowledged.
-        let bounds = self.bounds(place);
+        // Taken under the lock of the store: a reopened store may lack writes that were never acknowledged.
+        let bounds = self.bounds(partition);
         if !(bounds.first..=bounds.next).contains(&from) {
-            return Err(LogError::OffsetOutOfRange { place: place.place(), asked: from, bounds });
+            return Err(LogError::OffsetOutOfRange { location: partition.location(), requested: from, bounds });
         }
         let frames = if from == bounds.next {
             Vec::new()
         } else {
-            let frames = read_frames(opened(&store)?, place, from, bounds, max_bytes);
-            frames.map_err(|error| self.unless_deleted_meanwhile(place, from, error))?
+            let frames = read_frames(opened(&store)?, partition, from, bounds, max_bytes);
+            frames.map_err(|error| self.out_of_range_or(error, partition, from))?
         };
         Ok(RecordBatch::stored(frames, from))
     }
 
-    /// Retention does not wait for readers: a frame that it deleted between two steps is no damage.
-    fn unless_deleted_meanwhile(&self, place: PartitionId, from: u64, error: LogError) -> LogError {
-        let bounds = self.bounds(place);
+    /// Replaces a read error by [`LogError::OffsetOutOfRange`] if retention deleted the frame during the read.
+    ///
+    /// Retention does not wait for readers, so a frame that is missing for this reason is not damaged.
+    fn out_of_range_or(&self, error: LogError, partition: PartitionId, from: u64) -> LogError {
+        let bounds = self.bounds(partition);
         if from < bounds.first {
-            return LogError::OffsetOutOfRange { place: place.place(), asked: from, bounds };
+            return LogError::OffsetOutOfRange { location: partition.location(), requested: from, bounds };
         }
         error
     }
@@ -38,25 +40,25 @@ impl Writer {
 
 fn read_frames(
     store: &Store,
-    place: PartitionId,
+    partition: PartitionId,
     from: u64,
     bounds: Bounds,
     max_bytes: usize,
 ) -> Result<Vec<Frame>, LogError> {
-    let space = space_of(place);
-    let holding = store.scan(space, keys::frame(place, 0)..=keys::frame(place, from)).next_back();
+    let space = space_of(partition);
+    let holding = store.scan(space, keys::frame(partition, 0)..=keys::frame(partition, from)).next_back();
     let Some((key, _)) = holding.transpose()? else {
-        return Err(missing(place, from));
+        return Err(missing(partition, from));
     };
-    let (_, base) = keys::parse_frame(&key).unwrap_or((place, from));
+    let (_, base) = keys::parse_frame(&key).unwrap_or((partition, from));
     let (mut frames, mut bytes, mut expected) = (Vec::<Frame>::new(), 0, base);
-    for pair in store.scan(space, keys::frame(place, base)..keys::frame(place, bounds.next)) {
+    for pair in store.scan(space, keys::frame(partition, base)..keys::frame(partition, bounds.next)) {
         let (key, value) = pair?;
-        let header = parse_header(place, &key, &value)?;
+        let header = parse_header(partition, &key, &value)?;
         if header.base != expected {
-            return Err(missing(place, expected));
+            return Err(missing(partition, expected));
         }
-        let corrupt = |reason| LogError::CorruptFrame { place: place.place(), offset: header.base, reason };
+        let corrupt = |reason| LogError::CorruptFrame { location: partition.location(), offset: header.base, reason };
         let frame = Frame::parse(Box::new(value)).map_err(corrupt)?;
         (bytes, expected) = (bytes + frame.len(), frame.end());
         frames.push(frame);
@@ -64,10 +66,10 @@ fn read_frames(
             break;
         }
     }
-    // The frames must reach beyond the asked offset: it is below the end of the log.
-    if expected <= from { Err(missing(place, expected)) } else { Ok(frames) }
+    // The requested offset is below the end of the log, so the frames must contain it.
+    if expected <= from { Err(missing(partition, expected)) } else { Ok(frames) }
 }
 
-fn missing(place: PartitionId, offset: u64) -> LogError {
-    LogError::CorruptFrame { place: place.place(), offset, reason: "it is missing".to_owned() }
+fn missing(partition: PartitionId, offset: u64) -> LogError {
+    LogError::CorruptFrame { location: partition.location(), offset, reason: "it is missing".to_owned() }
 }

@@ -1,24 +1,26 @@
-//! Stages commits and resets, and reads states back.
+//! The state of a partition: commits, resets and restores.
 //!
-//! A partition's state is its head and its chunks, each sealed on its own so that a commit writes only what changed.
-//! The head holds the number and the digest of all live chunks: a chunk that is missing, left over or older than its
-//! head is found when the state is restored, and then nothing is loaded.
+//! The state consists of a head and chunks. Each is sealed separately, so that a commit writes only the changed ones.
+//! The head holds the number and the digest of all chunks. A restore therefore detects a chunk that is missing,
+//! obsolete or older than the head, and then it loads no part of the state.
 
 use daemon_base::failpoint;
 
 use crate::codec::{self, Fields};
 use crate::digests::Digests;
 use crate::embedded::load::bytes_before;
+use crate::embedded::stage::Stage;
 use crate::embedded::store::{Space, Store};
-use crate::embedded::writer::{Locked, Stage};
+use crate::embedded::writer::Locked;
 use crate::error::LogError;
 use crate::keys;
-use crate::types::{PartitionCommit, PartitionId, Restored};
+use crate::{PartitionCommit, PartitionId, Restored};
 
-/// The cursor of a partition and what its chunks must look like.
+/// The cursor and `meta` of a partition, with the number and the digest of its chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub cursor: u64,
+    /// The number of the write that committed the state.
     sequence: u64,
     chunks: u32,
     digest: u64,
@@ -26,7 +28,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// The head of a partition, verified.
+    /// Loads and verifies the head of a partition.
     pub(super) fn load(store: &Store, partition: PartitionId) -> Result<Option<Self>, LogError> {
         let key = keys::head(partition);
         let Some(sealed) = store.get(Space::State, &key)? else { return Ok(None) };
@@ -53,12 +55,13 @@ impl Head {
 }
 
 impl Stage<'_> {
+    /// Stages the commits of one call; an error stages none of them.
     pub(super) fn commit(&mut self, commits: Vec<PartitionCommit>, at: u64) -> Result<(), LogError> {
         let mut cursor_bytes = Vec::with_capacity(commits.len());
         for (index, commit) in commits.iter().enumerate() {
             if commits[..index].iter().any(|earlier| earlier.partition == commit.partition) {
-                let what = format!("partition {} is committed twice in one call", commit.partition);
-                return Err(LogError::invalid(what));
+                let reason = format!("one call commits partition {} twice", commit.partition);
+                return Err(LogError::invalid(reason));
             }
             cursor_bytes.push(self.check_commit(commit)?);
         }
@@ -70,7 +73,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Verifies a commit; returns the input bytes before its cursor.
+    /// Verifies a commit and returns the input bytes before its cursor.
     fn check_commit(&self, commit: &PartitionCommit) -> Result<u64, LogError> {
         let PartitionCommit { partition, cursor, .. } = *commit;
         if !self.tables.restored.contains_key(&partition) {
@@ -105,15 +108,16 @@ impl Stage<'_> {
         (partition.cursor, partition.cursor_bytes) = (Some(cursor), cursor_bytes);
         self.touched.results |= !results.is_empty();
         for frame in results.into_frames() {
-            let (base, bytes) = self.tables.results.place(PartitionId::RESULTS, frame, at);
+            let (base, bytes) = self.tables.results.append(PartitionId::RESULTS, frame, at);
             self.batch.insert(Space::Results, &keys::frame(PartitionId::RESULTS, base), bytes);
         }
     }
 
+    /// Stages the deletion of a partition's state and cursor.
     pub(super) fn reset_state(&mut self, id: PartitionId) -> Result<(), LogError> {
         let stored: Result<Vec<_>, _> = self.store.scan(Space::State, state_range(id)).collect();
         stored?.iter().for_each(|(key, _)| self.batch.remove(Space::State, key));
-        // What this very write has staged before is not in the store yet.
+        // The scan does not return chunks that an earlier request of this write staged.
         for chunk in self.tables.restored.remove(&id).unwrap_or_default().ids() {
             self.batch.remove(Space::State, &keys::chunk(id, chunk));
         }
@@ -127,7 +131,7 @@ impl Stage<'_> {
 }
 
 impl Locked<'_> {
-    /// Reads and verifies the whole state of a partition; from then on it may commit.
+    /// Reads and verifies the whole state of a partition, which may commit afterwards.
     pub(super) fn restore(&mut self, partition: PartitionId) -> Result<Option<Restored>, LogError> {
         self.tables().restored.remove(&partition);
         let head = Head::load(self.store()?, partition)?;
@@ -136,7 +140,7 @@ impl Locked<'_> {
         let (count, sum) = head.as_ref().map_or((0, 0), |head| (head.chunks, head.digest));
         if (count, sum) != (digests.count(), digests.sum()) {
             let found = digests.count();
-            let reason = format!("{found} chunks are stored that are not the {count} it was written with");
+            let reason = format!("the {found} stored chunks do not match the digest over {count} chunks in its head");
             return Err(corrupt(partition, None, reason));
         }
         self.tables().restored.insert(partition, digests);

@@ -1,22 +1,22 @@
-//! The embedded store (fjall, an LSM tree with a journal) behind the few operations the log needs.
+//! The embedded store (fjall, an LSM tree with a journal), reduced to the operations that the log needs.
 //!
-//! # What was found out about it, version 3.1
+//! # Limitations of version 3.1
 //!
-//! * **A failed write poisons it.** After any IO error in a write, a sync or a background flush every later write
-//!   fails with `Poisoned`, for as long as it is open; reads go on. Closing and opening it again brings it back:
-//!   the journal is cut behind the last whole batch. So the log drops and reopens it at the next write. Whether the
-//!   failed batch survived is unknown until then.
-//! * **A dead background worker would block writers for ever**: `commit` waits, without looking at the poison flag,
-//!   while four flushes are pending or 30 runs wait for compaction. [`Store::write`] waits before that point itself and
-//!   gives up when the store is poisoned.
-//! * **The journal is checked by batch, the tables by block** (xxh3). A changed value in the journal fails the
-//!   opening; a changed length or tag looks like a torn end and silently drops everything after it, which the
-//!   witness of [`Directory`](super::directory::Directory) finds. A changed block fails the read. Of its manifests it
-//!   stores a checksum that it does not check, which [`inspect`](super::inspect) does before it may open. What
-//!   is left can make it panic while it opens, which is caught here and reported as damage.
-//! * **Its journal compression is off**: recovery compresses again to compare checksums, so an update of the
+//! * **A failed write poisons the store.** After an IO error in a write, a sync or a background flush, every later
+//!   write fails with `Poisoned` as long as the store is open; reads still work. A reopened store works again, after it
+//!   has cut its journal after the last complete batch. The log therefore reopens the store at the next write. Until
+//!   then it is unknown whether the failed batch is on disk.
+//! * **A background worker that has ended blocks writers without end.** While four flushes are pending or 30 runs wait
+//!   for compaction, `commit` waits and does not check the poison flag. [`Store::write`] waits below these counts
+//!   itself and fails when the store is poisoned.
+//! * **The store verifies its journal by batch and its tables by block** (xxh3). A changed value in the journal fails
+//!   the opening. A changed length or tag resembles a torn write, and the store silently drops everything after it; the
+//!   file `acknowledged` of [`Directory`](super::directory::Directory) detects that. A changed block fails the read.
+//!   The store never verifies the checksum of a manifest; [`inspect`](super::inspect) does it before the opening. Other
+//!   damage can make the store panic during the opening; [`Store::open`] catches the panic and reports damage.
+//! * **Journal compression is off.** Recovery compresses a batch again to compare checksums, so a new version of the
 //!   compressor would make an old journal unreadable.
-//! * A second process is refused by a file lock, but only after 0.3 s of retries; the data directory has its own lock.
+//! * A file lock excludes a second process, but only after 0.3 s of retries; the data directory has its own lock.
 
 use std::ops::RangeBounds;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,18 +29,20 @@ use fjall::{AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOpt
 use crate::embedded::inspect::inspect;
 use crate::error::LogError;
 
-/// Bytes of blocks that the store caches; the hot data is the newest, which is in the write buffers anyway.
+/// The size of the block cache. It is small because most reads are for new data, which is in the write buffers.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
-/// The journal is kept until all of it is in tables; 64 MiB is the least the store accepts.
+/// The largest size of the journal, which the store keeps until its content is in tables; 64 MiB is the smallest value
+/// that the store accepts.
 const MAX_JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
-/// With more than one, the first hands every compaction back to the queue until another takes it, and spins as long as
-/// that one is busy: a tenth of the daemon's processor time. Compactions of a log are short, flushes can wait for them.
+/// The number of background threads. With more than one, the first returns every compaction to the queue until another
+/// thread takes it, and spins while that thread is busy, which costs a tenth of the daemon's processor time. The
+/// compactions of a log are short, so a flush can wait for one.
 const WORKER_THREADS: usize = 1;
-/// Writers wait below the counts at which the store would make them wait (4 and 30), see the module.
+/// The counts of pending flushes and runs at which writers wait, below those of the store (4 and 30).
 const MAX_PENDING_FLUSHES: usize = 2;
 const MAX_RUNS: usize = 16;
+/// The interval and the largest number of polls of a waiting writer: 30 s, in which a working disk flushes a few MiB.
 const ROOM_POLL: Duration = Duration::from_millis(5);
-/// 30 s: a disk that cannot flush a few MiB in that time is out of order.
 const ROOM_POLLS: u32 = 6_000;
 
 /// The keyspaces of the store.
@@ -66,7 +68,7 @@ impl Space {
         }
     }
 
-    /// The write buffer; up to three of each exist while flushes are pending, 3 x 15 MiB at full load.
+    /// The size of the write buffer; up to three of each exist while flushes are pending, 3 x 15 MiB at full load.
     fn buffer_bytes(self) -> u64 {
         let mib = match self {
             Self::Input => 6,
@@ -77,7 +79,7 @@ impl Space {
     }
 }
 
-/// Changes that are written together or not at all.
+/// Changes that the store writes atomically.
 pub(super) struct Batch {
     inner: fjall::OwnedWriteBatch,
     spaces: [Keyspace; Space::ALL.len()],
@@ -109,7 +111,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens or creates the store at `path`; replays its journal.
+    /// Opens or creates the store at `path` and replays its journal.
     pub(super) fn open(path: &Path) -> Result<Self, LogError> {
         inspect(path)?;
         catch_unwind(AssertUnwindSafe(|| Self::try_open(path))).unwrap_or_else(|panic| {
@@ -141,9 +143,9 @@ impl Store {
         Batch { inner: self.database.batch(), spaces: self.spaces.clone() }
     }
 
-    /// Writes a batch; `written` is called when the operating system has it, and this returns when the disk has it.
+    /// Writes a batch and syncs it; calls `written` between the write and the sync.
     ///
-    /// After an error the store must be dropped and opened again.
+    /// After an error the caller must drop the store and open it again.
     pub(super) fn write(&self, batch: Batch, written: impl FnOnce()) -> Result<(), LogError> {
         self.wait_for_room()?;
         let failed = |error| map_error(&self.path, "write the log", "journal", true, error);
@@ -152,7 +154,7 @@ impl Store {
         self.database.persist(PersistMode::SyncData).map_err(failed)
     }
 
-    /// Fails if an earlier failure, maybe in a background thread, has stopped the store.
+    /// Fails if an earlier failure, also one in a background thread, has poisoned the store.
     pub(super) fn check_alive(&self) -> Result<(), LogError> {
         let failed = |error| map_error(&self.path, "write the log", "journal", false, error);
         self.database.persist(PersistMode::Buffer).map_err(failed)
@@ -162,7 +164,7 @@ impl Store {
         self.spaces[space as usize].get(key).map_err(|error| self.read_error(space, error))
     }
 
-    /// The pairs of a key range, from either end.
+    /// Iterates over the pairs of a key range, from either end.
     pub(super) fn scan<K: AsRef<[u8]>, R: RangeBounds<K>>(
         &self,
         space: Space,
@@ -173,18 +175,19 @@ impl Store {
             .map(move |guard| guard.into_inner().map_err(|error| self.read_error(space, error)))
     }
 
+    /// Waits until the background thread has flushed and compacted enough for another write.
     fn wait_for_room(&self) -> Result<(), LogError> {
         for _ in 0..ROOM_POLLS {
-            let crowded = |space: &Keyspace| {
+            let is_busy = |space: &Keyspace| {
                 space.sealed_memtable_count() >= MAX_PENDING_FLUSHES || space.tree.l0_run_count() >= MAX_RUNS
             };
-            if !self.spaces.iter().any(crowded) {
+            if !self.spaces.iter().any(is_busy) {
                 return Ok(());
             }
             self.check_alive()?;
             std::thread::sleep(ROOM_POLL);
         }
-        Err(LogError::Unavailable { reason: "the disk does not keep up with the writes".to_owned() })
+        Err(LogError::Unavailable { reason: "the disk is too slow: no flush finished within 30 s".to_owned() })
     }
 
     fn read_error(&self, space: Space, error: fjall::Error) -> LogError {
@@ -195,17 +198,17 @@ impl Store {
 fn map_error(
     path: &Path,
     operation: &'static str,
-    place: &str,
+    location: &str,
     outcome_unknown: bool,
     error: fjall::Error,
 ) -> LogError {
     use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
     match error {
-        // A file that is missing or too short is no matter of the disk's space or of rights.
+        // A missing or short file is damage, and neither a full disk nor a missing permission.
         fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source))
             if !outcome_unknown && matches!(source.kind(), InvalidData | NotFound | UnexpectedEof) =>
         {
-            damaged(path, place, &source.to_string())
+            damaged(path, location, &source.to_string())
         }
         fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source)) => {
             let path = path.to_owned();
@@ -215,11 +218,12 @@ fn map_error(
         fjall::Error::Poisoned => {
             LogError::Unavailable { reason: "an earlier write or background flush failed".to_owned() }
         }
-        other => damaged(path, place, &other.to_string()),
+        other => damaged(path, location, &other.to_string()),
     }
 }
 
-pub(super) fn damaged(path: &Path, place: &str, reason: &str) -> LogError {
-    let (path, place, reason) = (path.to_owned(), place.to_owned(), reason.to_owned());
-    LogError::Damaged { path, place, reason }
+/// Creates the error of a damaged store.
+pub(super) fn damaged(path: &Path, location: &str, reason: &str) -> LogError {
+    let (path, location, reason) = (path.to_owned(), location.to_owned(), reason.to_owned());
+    LogError::Damaged { path, location, reason }
 }

@@ -1,4 +1,4 @@
-//! The embedded log against real files.
+//! Tests of the embedded log on real files.
 
 mod damage;
 mod disk_full;
@@ -12,7 +12,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::types::Written;
+use crate::Written;
 use crate::*;
 
 const P: PartitionId = PartitionId::new(0, 0);
@@ -112,7 +112,7 @@ fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
-/// Copies without the zeros at the end of a preallocated journal, which would be 64 MiB.
+/// Copies a file without the zeros at the end of a preallocated journal, which would be 64 MiB.
 fn copy_file(from: &Path, to: &Path) {
     let bytes = std::fs::read(from).unwrap();
     let is_journal = from.extension().is_some_and(|it| it == "jnl");

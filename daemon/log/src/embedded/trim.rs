@@ -1,4 +1,4 @@
-//! Carries out retention, in steps that hold the write lock only briefly.
+//! Deletes frames and idempotency keys by the rules of retention, in short steps under the write lock.
 
 use std::collections::BTreeSet;
 
@@ -6,33 +6,35 @@ use daemon_base::failpoint;
 
 use crate::codec;
 use crate::embedded::load::{ends_value, parse_header, space_of};
+use crate::embedded::stage::Stage;
 use crate::embedded::store::{Space, Store};
 use crate::embedded::tables::Ends;
-use crate::embedded::writer::{Stage, Writer};
+use crate::embedded::writer::Writer;
 use crate::error::LogError;
 use crate::frame::FrameHeader;
 use crate::keys;
-use crate::retention::{Oldest, input_is_spent, results_are_spent};
-use crate::types::{PartitionId, Retained};
+use crate::retention::{Oldest, input_is_deletable, results_are_deletable};
+use crate::{PartitionId, RetentionReport};
 
-/// How many frames or keys one step deletes at most: a few milliseconds.
+/// The largest number of frames or keys that one step deletes, which takes a few milliseconds.
 const STEP: usize = 1024;
 
 /// The oldest retained frame of one log, and the frames after it.
 struct Front<'a> {
-    place: PartitionId,
+    partition: PartitionId,
     header: FrameHeader,
     bytes: u64,
     rest: Box<dyn Iterator<Item = Result<crate::embedded::store::Pair, LogError>> + 'a>,
 }
 
 impl Writer {
-    pub(super) fn enforce_retention(&self, now: u64) -> Result<Retained, LogError> {
+    /// Runs a whole retention pass and releases the write lock after each step.
+    pub(super) fn enforce_retention(&self, now: u64) -> Result<RetentionReport, LogError> {
         failpoint::point("retention.before");
-        let mut total = Retained::default();
+        let mut total = RetentionReport::default();
         loop {
             let step = self.lock()?.write(|stage| stage.trim(now))?;
-            if step == Retained::default() {
+            if step == RetentionReport::default() {
                 return Ok(total);
             }
             total.input_records += step.input_records;
@@ -46,17 +48,18 @@ impl Writer {
 }
 
 impl<'a> Stage<'a> {
-    fn trim(&mut self, now: u64) -> Result<Retained, LogError> {
-        let mut step = Retained::default();
+    /// Stages one step; an empty report ends the pass.
+    fn trim(&mut self, now: u64) -> Result<RetentionReport, LogError> {
+        let mut step = RetentionReport::default();
         self.trim_input(now, &mut step)?;
         self.trim_results(now, &mut step)?;
-        step.idempotency_keys = self.forget_expired(now, STEP)?;
+        step.idempotency_keys = self.remove_expired_keys(now, STEP)?;
         self.touched.retention = true;
         Ok(step)
     }
 
-    /// Deletes from the partition whose oldest frame is the oldest of all, as long as the rules allow.
-    fn trim_input(&mut self, now: u64, step: &mut Retained) -> Result<(), LogError> {
+    /// Deletes input frames that the rules allow, the oldest of all partitions first.
+    fn trim_input(&mut self, now: u64, step: &mut RetentionReport) -> Result<(), LogError> {
         let mut fronts = Vec::new();
         for (id, partition) in &self.tables.partitions {
             if partition.applied() > partition.ends.bounds.first {
@@ -66,23 +69,23 @@ impl<'a> Stage<'a> {
         let mut total = self.tables.input_bytes();
         let mut trimmed = BTreeSet::new();
         for _ in 0..STEP {
-            let spent = |front: &Front<'_>| {
-                let applied = self.tables.partitions.get(&front.place).map_or(0, |it| it.applied());
-                input_is_spent(front.oldest(), applied, total, now, self.config)
+            let deletable = |front: &Front<'_>| {
+                let applied = self.tables.partitions.get(&front.partition).map_or(0, |it| it.applied());
+                input_is_deletable(front.oldest(), applied, total, now, self.config)
             };
-            let oldest = fronts.iter_mut().filter(|front| spent(front));
-            let Some(front) = oldest.min_by_key(|front| (front.header.written_at, front.place)) else {
+            let oldest = fronts.iter_mut().filter(|front| deletable(front));
+            let Some(front) = oldest.min_by_key(|front| (front.header.written_at, front.partition)) else {
                 break;
             };
-            let Some(partition) = self.tables.partitions.get_mut(&front.place) else { break };
+            let Some(partition) = self.tables.partitions.get_mut(&front.partition) else { break };
             step.input_records += u64::from(front.header.count);
             step.input_bytes += front.bytes;
             total -= front.bytes.min(total);
-            trimmed.insert(front.place);
-            self.batch.remove(Space::Input, &keys::frame(front.place, front.header.base));
+            trimmed.insert(front.partition);
+            self.batch.remove(Space::Input, &keys::frame(front.partition, front.header.base));
             if !front.advance(&mut partition.ends)? {
-                let emptied = front.place;
-                fronts.retain(|front| front.place != emptied);
+                let emptied = front.partition;
+                fronts.retain(|front| front.partition != emptied);
             }
         }
         for id in trimmed {
@@ -92,13 +95,14 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn trim_results(&mut self, now: u64, step: &mut Retained) -> Result<(), LogError> {
+    /// Deletes result frames that the rules allow, the oldest first.
+    fn trim_results(&mut self, now: u64, step: &mut RetentionReport) -> Result<(), LogError> {
         let (unread, mut ends) = (self.tables.unread_results(), self.tables.results);
         let Some(mut front) = Front::open(self.store, PartitionId::RESULTS, &ends)? else {
             return Ok(());
         };
         for _ in 0..STEP {
-            if !results_are_spent(front.oldest(), unread, ends.bytes(), now, self.config) {
+            if !results_are_deletable(front.oldest(), unread, ends.bytes(), now, self.config) {
                 break;
             }
             let FrameHeader { base, count, .. } = front.header;
@@ -120,27 +124,28 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn store_ends(&mut self, place: PartitionId, ends: &Ends) {
-        let key = keys::named(keys::BOUNDS, &keys::partition(place));
+    /// Stages the ends of a log, so that its offsets survive the deletion of its last frame.
+    fn store_ends(&mut self, partition: PartitionId, ends: &Ends) {
+        let key = keys::named(keys::BOUNDS, &keys::partition(partition));
         let value = ends_value(&key, ends);
         self.batch.insert(Space::Meta, &key, value);
     }
 }
 
 impl<'a> Front<'a> {
-    fn open(store: &'a Store, place: PartitionId, ends: &Ends) -> Result<Option<Self>, LogError> {
-        let range = keys::frame(place, ends.bounds.first)..keys::frame(place, ends.bounds.next);
-        let mut rest = store.scan(space_of(place), range);
+    fn open(store: &'a Store, partition: PartitionId, ends: &Ends) -> Result<Option<Self>, LogError> {
+        let range = keys::frame(partition, ends.bounds.first)..keys::frame(partition, ends.bounds.next);
+        let mut rest = store.scan(space_of(partition), range);
         let Some((key, value)) = rest.next().transpose()? else { return Ok(None) };
-        let header = parse_header(place, &key, &value)?;
-        Ok(Some(Self { place, header, bytes: value.len() as u64, rest: Box::new(rest) }))
+        let header = parse_header(partition, &key, &value)?;
+        Ok(Some(Self { partition, header, bytes: value.len() as u64, rest: Box::new(rest) }))
     }
 
     fn oldest(&self) -> Oldest {
         Oldest { written_at: self.header.written_at, end: self.header.end() }
     }
 
-    /// Moves the log's beginning behind this frame and goes to the next; false if there is none.
+    /// Sets the first offset of the log to the end of this frame and moves to the next frame; `false` at the end.
     fn advance(&mut self, ends: &mut Ends) -> Result<bool, LogError> {
         ends.bounds.first = self.header.end();
         ends.bytes_first = self.header.bytes_before + self.bytes;
@@ -149,7 +154,7 @@ impl<'a> Front<'a> {
             ends.oldest_at = None;
             return Ok(false);
         };
-        self.header = parse_header(self.place, &key, &value)?;
+        self.header = parse_header(self.partition, &key, &value)?;
         self.bytes = value.len() as u64;
         ends.oldest_at = Some(self.header.written_at);
         Ok(true)

@@ -1,101 +1,62 @@
-//! The single writer: all changes go through it, in groups that share one write and one sync.
+//! The single writer: it combines concurrent requests into one write and one sync.
 //!
-//! A caller puts its request into the queue ([`queue`](super::queue)). One of the callers leads: it takes the write
-//! lock and writes everything that is queued by then for all of them. A lone caller pays one sync, a hundred callers
-//! share a few, and no thread of its own is needed.
+//! A caller adds its request to the queue ([`queue`](super::queue)). One of the callers leads: it takes the write lock
+//! and writes all queued requests. A single caller pays one sync, a hundred concurrent callers share a few, and the log
+//! needs no writer thread.
 //!
-//! Each request is staged into one batch: verified first, then applied to the tables in memory. If the write fails,
-//! every request of the group fails and the tables are thrown away: the next request opens the store again and reads
-//! them back. Readers never see the tables, only the ends published after the sync.
+//! The leader stages all requests into one batch ([`stage`](super::stage)). If the write fails, every request of the
+//! group fails, and the tables in memory are discarded: the next request opens the store again and loads them. Readers
+//! do not use the tables; they use the bounds that the writer publishes after the sync.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-
-use daemon_base::failpoint;
 
 use crate::codec;
 use crate::config::LogConfig;
 use crate::embedded::directory::Directory;
 use crate::embedded::load::load;
 use crate::embedded::queue::Queue;
-use crate::embedded::store::{Batch, Space, Store};
+use crate::embedded::stage::{Reply, Request, Stage, Touched};
+use crate::embedded::store::{Space, Store};
 use crate::embedded::tables::Tables;
 use crate::error::LogError;
 use crate::keys;
 use crate::signal::Signal;
-use crate::types::{AppendBatch, Appended, Bounds, PartitionCommit, PartitionId, SinkPosition};
+use crate::{Bounds, PartitionId};
 
-/// A change that a caller wants written.
-pub(super) enum Request {
-    Append(AppendBatch),
-    Commit(Vec<PartitionCommit>, u64),
-    CommitSource(PartitionCommit, AppendBatch),
-    RegisterStream(String),
-    RemoveSink(String),
-    ResetState(PartitionId),
-    SetSink(String, SinkPosition),
-}
-
-/// The answer to a written request.
-#[derive(Clone, Debug)]
-pub(super) enum Answer {
-    Appended(Appended),
-    Done,
-    Stream(u16),
-}
-
-/// One write in the making.
-pub(super) struct Stage<'a> {
-    pub store: &'a Store,
-    pub tables: &'a mut Tables,
-    pub config: &'a LogConfig,
-    pub batch: Batch,
-    /// The number of this write.
-    pub sequence: u64,
-    /// The idempotency keys of this group, not yet readable in the store.
-    pub fresh_keys: HashMap<String, (u32, Vec<u8>)>,
-    /// Which fault point and which signals this write concerns.
-    pub touched: Touched,
-}
-
-/// What a write changes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Touched {
-    pub inputs: bool,
-    pub retention: bool,
-    pub results: bool,
-    pub states: bool,
-}
-
-/// The ends that readers may read up to.
+/// The durable bounds, up to which readers read.
 #[derive(Debug, Default)]
 struct Published {
     partitions: BTreeMap<PartitionId, Bounds>,
     results: Bounds,
 }
 
+/// The state behind the write lock.
 struct Inner {
     directory: Directory,
     tables: Tables,
-    /// Why the store must be opened again before the next write.
+    /// The failure after which the store must be opened again before the next write.
     failed: Option<String>,
+    /// How often the store was opened again.
     reopened: u64,
 }
 
-/// The only writer of the store: it groups concurrent requests into one write and one sync.
+/// The only writer of the store, which combines concurrent requests into one write and one sync.
 pub(super) struct Writer {
     config: LogConfig,
-    queue: Queue<Request, Result<Answer, LogError>>,
+    queue: Queue<Request, Result<Reply, LogError>>,
     inner: Mutex<Inner>,
     store: RwLock<Option<Store>>,
     store_path: PathBuf,
     published: RwLock<Published>,
+    /// Raised after each write that appends input.
     pub(super) records: Signal,
+    /// Raised after each write that appends results.
     pub(super) results: Signal,
 }
 
-/// The write lock with the open store in it.
+/// The write lock, together with a read lock on the open store.
 pub(super) struct Locked<'a> {
     writer: &'a Writer,
     inner: MutexGuard<'a, Inner>,
@@ -103,11 +64,12 @@ pub(super) struct Locked<'a> {
 }
 
 impl Writer {
+    /// Opens the store in `directory` and loads the tables.
     pub(super) fn open(mut directory: Directory, config: LogConfig) -> Result<Self, LogError> {
         let store_path = directory.store_path();
         let store = Store::open(&store_path)?;
         let tables = load(&store)?;
-        directory.check_nothing_is_lost(tables.sequence)?;
+        directory.check_acknowledged(tables.sequence)?;
         let writer = Self {
             config,
             queue: Queue::default(),
@@ -122,10 +84,10 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Writes a request together with all that are waiting; returns when it is on disk.
-    pub(super) fn submit(&self, request: Request) -> Result<Answer, LogError> {
+    /// Writes a request together with all waiting requests, and returns when it is on disk.
+    pub(super) fn submit(&self, request: Request) -> Result<Reply, LogError> {
         let write = |take: &mut dyn FnMut() -> Vec<Request>| {
-            // The requests are taken when the lock is there, so that all that came meanwhile go along.
+            // Taken after the lock, so that the group includes the requests that arrived while this caller waited.
             let locked = self.lock();
             let requests = take();
             match locked {
@@ -133,38 +95,39 @@ impl Writer {
                 Err(error) => vec![Err(error); requests.len()],
             }
         };
-        self.queue
-            .submit(request, write)
-            .unwrap_or_else(|| Err(LogError::Unavailable { reason: "the writing thread died".to_owned() }))
+        self.queue.submit(request, write).unwrap_or_else(|| {
+            Err(LogError::Unavailable { reason: "the thread that wrote for this caller panicked".to_owned() })
+        })
     }
 
-    /// Takes the write lock; opens the store again if it has failed.
+    /// Takes the write lock, and opens the store again if it has failed.
     pub(super) fn lock(&self) -> Result<Locked<'_>, LogError> {
         self.prepare(lock(&self.inner))
     }
 
-    /// The open store, for reading below the published ends.
+    /// The open store, for reads below the published bounds.
     pub(super) fn reader(&self) -> RwLockReadGuard<'_, Option<Store>> {
         self.store.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The published ends of a partition or of the results.
-    pub(super) fn bounds(&self, place: PartitionId) -> Bounds {
+    /// The published bounds of a partition or of the results.
+    pub(super) fn bounds(&self, id: PartitionId) -> Bounds {
         let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
-        if place == PartitionId::RESULTS {
+        if id == PartitionId::RESULTS {
             published.results
         } else {
-            published.partitions.get(&place).copied().unwrap_or_default()
+            published.partitions.get(&id).copied().unwrap_or_default()
         }
     }
 
+    /// Opens the store again if a write or a background flush has failed.
     fn prepare<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> Result<Locked<'a>, LogError> {
         let dead = self.reader().as_ref().is_none_or(|store| store.check_alive().is_err());
         if dead && inner.failed.is_none() {
             inner.failed = Some("a background flush failed".to_owned());
         }
         if let Some(reason) = &inner.failed {
-            tracing::warn!(%reason, "The log's store has failed; opening it again.");
+            tracing::warn!(%reason, "The store of the log failed; the log reopens it.");
             self.reopen(&mut inner)?;
         }
         Ok(Locked { writer: self, inner, store: self.reader() })
@@ -172,16 +135,16 @@ impl Writer {
 
     fn reopen(&self, inner: &mut Inner) -> Result<(), LogError> {
         let mut slot = self.store.write().unwrap_or_else(PoisonError::into_inner);
-        // The store holds its file lock until it is dropped.
+        // The store keeps its file lock until it is dropped.
         *slot = None;
         let opened = Store::open(&self.store_path).and_then(|store| {
             let tables = load(&store)?;
-            inner.directory.check_nothing_is_lost(tables.sequence)?;
+            inner.directory.check_acknowledged(tables.sequence)?;
             Ok((store, tables))
         });
         let (store, tables) = opened.map_err(|error| {
             let earlier = inner.failed.as_deref().unwrap_or_default();
-            LogError::Unavailable { reason: format!("{earlier}; then: {error}") }
+            LogError::Unavailable { reason: format!("{earlier}; reopening failed: {error}") }
         })?;
         *slot = Some(store);
         drop(slot);
@@ -191,6 +154,7 @@ impl Writer {
         Ok(())
     }
 
+    /// Makes the bounds of the tables visible to readers.
     fn publish(&self, tables: &Tables) {
         let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
         let partitions = tables.partitions.iter();
@@ -212,15 +176,15 @@ impl Locked<'_> {
         opened(&self.store)
     }
 
-    /// Stages what `stage` wants, then writes it.
+    /// Stages changes with `stage`, then writes them.
     pub(super) fn write<T>(
         &mut self,
         stage: impl FnOnce(&mut Stage<'_>) -> Result<T, LogError>,
     ) -> Result<T, LogError> {
         let store = opened(&self.store)?;
         let inner = &mut *self.inner;
-        // Until the write has succeeded the tables are ahead of the disk, also if something panics.
-        inner.failed = Some("a write was not finished".to_owned());
+        // Until the write succeeds the tables are ahead of the disk; the mark also covers a panic.
+        inner.failed = Some("a write did not finish".to_owned());
         let sequence = inner.tables.sequence + 1;
         let mut staged = Stage {
             store,
@@ -231,32 +195,33 @@ impl Locked<'_> {
             fresh_keys: HashMap::new(),
             touched: Touched::default(),
         };
-        let answer = stage(&mut staged);
+        let reply = stage(&mut staged);
         let Stage { mut batch, touched, .. } = staged;
         if batch.is_empty() {
             inner.failed = None;
-            return answer;
+            return reply;
         }
-        // Half staged: nothing is written, and the tables are read anew at the next write.
-        let answer = answer?;
+        // After an error the batch is incomplete: discard it, and load the tables again at the next write.
+        let reply = reply?;
         inner.tables.sequence = sequence;
         let stamp = [sequence.to_le_bytes(), inner.tables.last_at.to_le_bytes()].concat();
         batch.insert(Space::Meta, keys::SEQUENCE, codec::seal(keys::SEQUENCE, &[&stamp]));
-        if let Err(error) = store.write(batch, || touched.fault_point()) {
+        if let Err(error) = store.write(batch, || touched.failpoint()) {
             inner.failed = Some(error.to_string());
             return Err(error);
         }
         inner.failed = None;
         self.finish(touched);
-        Ok(answer)
+        Ok(reply)
     }
 
+    /// Publishes a durable write and wakes the waiting readers.
     fn finish(&mut self, touched: Touched) {
         self.writer.publish(&self.inner.tables);
         let sequence = self.inner.tables.sequence;
-        // The write itself is durable: a witness that stays behind only makes the check at opening weaker.
+        // The write itself is durable: with an old number the check at the next opening only detects fewer lost writes.
         if let Err(error) = self.inner.directory.acknowledge(sequence) {
-            tracing::warn!(%error, "The acknowledged write could not be noted.");
+            tracing::warn!(%error, "The log cannot record the number of the acknowledged write.");
         }
         if touched.inputs {
             self.writer.records.raise();
@@ -266,7 +231,7 @@ impl Locked<'_> {
         }
     }
 
-    fn write_group(&mut self, requests: Vec<Request>) -> Vec<Result<Answer, LogError>> {
+    fn write_group(&mut self, requests: Vec<Request>) -> Vec<Result<Reply, LogError>> {
         let count = requests.len();
         let stage_all =
             |stage: &mut Stage<'_>| Ok(requests.into_iter().map(|request| stage.request(request)).collect());
@@ -274,41 +239,12 @@ impl Locked<'_> {
     }
 }
 
-impl Stage<'_> {
-    /// Verifies a request, then stages it: an error leaves nothing of it behind.
-    fn request(&mut self, request: Request) -> Result<Answer, LogError> {
-        match request {
-            Request::Append(batch) => self.append(batch).map(Answer::Appended),
-            Request::Commit(commits, at) => self.commit(commits, at).map(|()| Answer::Done),
-            Request::CommitSource(commit, samples) => self.commit_source(commit, samples).map(|()| Answer::Done),
-            Request::RegisterStream(name) => self.register_stream(name).map(Answer::Stream),
-            Request::RemoveSink(name) => self.remove_sink(&name).map(|()| Answer::Done),
-            Request::ResetState(partition) => self.reset_state(partition).map(|()| Answer::Done),
-            Request::SetSink(name, position) => self.set_sink(name, position).map(|()| Answer::Done),
-        }
-    }
-}
-
-impl Touched {
-    fn fault_point(self) {
-        if self.inputs {
-            failpoint::point("append.mid");
-        }
-        if self.states {
-            failpoint::point("commit.mid");
-        }
-        if self.retention {
-            failpoint::point("retention.mid");
-        }
-    }
-}
-
-/// The store behind a read lock; it is missing only if reopening it failed.
+/// The store behind a read lock; fails if the store could not be reopened.
 pub(super) fn opened(store: &Option<Store>) -> Result<&Store, LogError> {
     store.as_ref().ok_or_else(|| LogError::Unavailable { reason: "the store is closed".to_owned() })
 }
 
-/// A panic in another thread does not end the log: the writer's `failed` mark covers a change that it cut short.
+/// Locks a mutex, also after a panic in another thread: the writer's `failed` mark covers an interrupted change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

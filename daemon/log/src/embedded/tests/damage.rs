@@ -1,10 +1,10 @@
-//! Flipped bits and lost tails: an error that says so, never wrong data.
+//! Flipped bits and lost writes: the log returns an error and never wrong data.
 
 use super::*;
 use crate::embedded::store::{Batch, Space, Store};
 use crate::keys;
 
-/// Changes values behind the log's back, with the store's own checksums in order.
+/// Changes values in the store of a closed log, with valid checksums of the store itself.
 fn tamper(dir: &TempDir, change: impl FnOnce(&Store, &mut Batch)) {
     let store = Store::open(&dir.path().join("store")).unwrap();
     let mut batch = store.batch();
@@ -22,7 +22,7 @@ fn log_with_state(dir: &TempDir) -> EmbeddedLog {
 }
 
 #[test]
-fn a_damaged_missing_or_older_chunk_is_an_error_and_a_reset_is_the_way_on() {
+fn a_damaged_missing_or_older_chunk_is_an_error_until_a_reset() {
     let flip = |store: &Store, batch: &mut Batch| {
         let mut sealed = store.get(Space::State, &keys::chunk(P, 2)).unwrap().unwrap().to_vec();
         *sealed.last_mut().unwrap() ^= 1;
@@ -47,7 +47,7 @@ fn a_damaged_missing_or_older_chunk_is_an_error_and_a_reset_is_the_way_on() {
             "{error}"
         );
         let refused = log.commit(vec![commit(P, 2, "s", &[])], 1);
-        assert!(matches!(refused, Err(LogError::NotRestored { .. })), "a half restored partition commits");
+        assert!(matches!(refused, Err(LogError::NotRestored { .. })), "a partition without a complete restore commits");
         log.reset_state(P).unwrap();
         assert_eq!(log.restore(P).unwrap(), None);
         log.commit(vec![commit(P, 2, "fresh", &[])], 1).unwrap();
@@ -56,7 +56,7 @@ fn a_damaged_missing_or_older_chunk_is_an_error_and_a_reset_is_the_way_on() {
 }
 
 #[test]
-fn a_damaged_head_does_not_let_retention_delete_what_is_needed_to_start_over() {
+fn retention_keeps_the_input_of_a_partition_with_a_damaged_head() {
     let dir = dir();
     drop(log_with_state(&dir));
     tamper(&dir, |_, batch| batch.insert(Space::State, &keys::head(P), vec![1; 40]));
@@ -67,7 +67,7 @@ fn a_damaged_head_does_not_let_retention_delete_what_is_needed_to_start_over() {
 }
 
 #[test]
-fn a_damaged_or_missing_frame_is_an_error_that_names_the_offset() {
+fn a_damaged_or_missing_frame_is_an_error_with_the_offset() {
     let dir = dir();
     let log = open(&dir);
     (0..3).for_each(|_| drop(append(&log, 1, P, &["a", "b"])));
@@ -91,7 +91,7 @@ fn a_damaged_or_missing_frame_is_an_error_that_names_the_offset() {
 }
 
 #[test]
-fn a_journal_that_lost_an_acknowledged_write_is_refused_until_the_loss_is_accepted() {
+fn a_journal_without_an_acknowledged_write_is_rejected_until_the_operator_accepts_the_loss() {
     let dir = dir();
     let log = open(&dir);
     append(&log, 1, P, &["a"]);
@@ -106,9 +106,9 @@ fn a_journal_that_lost_an_acknowledged_write_is_refused_until_the_loss_is_accept
     assert_eq!(payloads(&open(&dir), P, 0), ["a"]);
 }
 
-/// Writes enough that the store has tables as well as a journal, then flips one bit here and there.
+/// Writes enough data that the store has tables as well as a journal, then flips one bit at several positions.
 #[test]
-fn a_flipped_bit_anywhere_in_the_store_is_an_error_or_changes_nothing() {
+fn a_flipped_bit_in_any_store_file_is_an_error_or_changes_no_data() {
     let (open_dir, dir, copy) = (dir(), dir(), dir());
     let log = open(&open_dir);
     log.restore(P).unwrap();
@@ -170,7 +170,7 @@ fn read_all(path: &Path) -> Result<Everything, LogError> {
     Ok((inputs, results, log.restore(P)?))
 }
 
-/// A few positions of a file: its ends and some in between.
+/// Five positions of a file: its ends and three between them.
 fn positions(used: usize) -> Vec<usize> {
     let mut all: Vec<_> = (0..5).map(|i| i * used.saturating_sub(1) / 4).collect();
     all.dedup();

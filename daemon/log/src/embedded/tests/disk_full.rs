@@ -1,18 +1,18 @@
-//! A full disk: errors while it lasts, and the log goes on by itself when there is space again.
+//! A full disk: writes fail, and the log recovers without a restart when there is space again.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use super::*;
 
-/// A small memory file system; unmounted when dropped.
+/// A small memory file system, which dropping unmounts.
 struct SmallDisk {
     path: PathBuf,
     _dir: TempDir,
 }
 
 impl SmallDisk {
-    /// `None` where mounting is not allowed.
+    /// Mounts the file system; `None` without the permission to mount.
     fn mount(mib: u32) -> Option<Self> {
         let dir = dir();
         let path = dir.path().join("disk");
@@ -30,9 +30,9 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Appends until `failures` appends have failed; returns how many were acknowledged, and the first error.
+/// Appends until `failures` appends have failed; returns the number of acknowledged appends and the first error.
 ///
-/// Cutting a torn write off may free a little space, so some may get through between the failures.
+/// The cut of a torn write may free a little space, so some appends may succeed between the failures.
 fn append_until_it_fails(log: &EmbeddedLog, payload: &str, failures: usize) -> (usize, LogError) {
     let (mut acknowledged, mut errors) = (0, Vec::new());
     while errors.len() < failures {
@@ -45,13 +45,13 @@ fn append_until_it_fails(log: &EmbeddedLog, payload: &str, failures: usize) -> (
         }
         assert!(acknowledged < 1_000, "the disk never gets full");
     }
-    assert!(payloads(log, P, 0).len() >= acknowledged, "reading goes on");
+    assert!(payloads(log, P, 0).len() >= acknowledged, "reads still work");
     (acknowledged, errors.remove(0))
 }
 
 #[test]
-fn a_full_disk_fails_the_write_and_the_log_goes_on_when_there_is_space_again() {
-    // The space is smaller than a write buffer: the journal, not a background flush, meets the end of it.
+fn a_full_disk_fails_the_write_and_the_log_recovers_when_there_is_space_again() {
+    // The space is smaller than a write buffer, so that the journal fills it and not a background flush.
     let Some(disk) = SmallDisk::mount(8) else {
         println!("not checked: a small file system can only be mounted by root");
         return;
@@ -68,7 +68,7 @@ fn a_full_disk_fails_the_write_and_the_log_goes_on_when_there_is_space_again() {
     std::fs::remove_file(&ballast).unwrap();
     append(&log, 2, P, &["space again"]);
     let read = payloads(&log, P, 0);
-    // Each failed append may be there all the same.
+    // Each failed append may be in the log in spite of the error.
     assert!((acknowledged + 1..=acknowledged + 5).contains(&read.len()), "{} of {acknowledged}", read.len());
     assert_eq!(read.last().unwrap(), "space again");
     let refused = log.commit(vec![commit(P, 1, "s", &["r"])], 1);
@@ -80,9 +80,9 @@ fn a_full_disk_fails_the_write_and_the_log_goes_on_when_there_is_space_again() {
     assert_eq!((payloads(&log, P, 0), results(&log)), (read, vec!["r".to_owned()]));
 }
 
-/// The writes reach the journal, but a flush in the background finds no space: the store dies silently.
+/// The writes reach the journal, but a background flush finds no space, and the store reports no error.
 #[test]
-fn a_background_flush_on_a_full_disk_neither_hangs_nor_loses_anything() {
+fn a_background_flush_on_a_full_disk_neither_hangs_nor_loses_records() {
     let Some(disk) = SmallDisk::mount(40) else {
         println!("not checked: a small file system can only be mounted by root");
         return;
@@ -93,7 +93,7 @@ fn a_background_flush_on_a_full_disk_neither_hangs_nor_loses_anything() {
     let (acknowledged, _) = append_until_it_fails(&log, &"x".repeat(200_000), 20);
     std::fs::remove_file(&ballast).unwrap();
     let again = (0..10).find(|_| log.append(batch(1, P, &["space again"])).is_ok());
-    assert!(again.is_some(), "the log does not go on");
+    assert!(again.is_some(), "the log does not recover");
     let read = payloads(&log, P, 0);
     assert!(read.len() > acknowledged && read.last().unwrap() == "space again");
 }

@@ -1,4 +1,4 @@
-//! What stands after a restart or a crash.
+//! The content of the log after a restart or a crash.
 
 use super::*;
 
@@ -47,7 +47,7 @@ fn a_commit_needs_a_restore_first_and_a_cursor_within_the_input() {
 }
 
 #[test]
-fn a_source_writes_what_it_remembers_its_results_and_its_samples_at_once() {
+fn a_source_commits_its_state_results_and_samples_atomically() {
     let dir = dir();
     let log = open(&dir);
     log.restore(Q).unwrap();
@@ -59,11 +59,11 @@ fn a_source_writes_what_it_remembers_its_results_and_its_samples_at_once() {
     assert_eq!((results(&log), payloads(&log, P, 0)), (vec!["r".to_owned()], vec!["a".to_owned(), "b".to_owned()]));
     let refused = log.commit_source(commit(P, 0, "s", &["r"]), batch(2, P, &["c"]));
     assert!(matches!(refused, Err(LogError::NotRestored { partition: P })));
-    assert_eq!((results(&log).len(), payloads(&log, P, 0).len()), (1, 2), "nothing of it is there");
+    assert_eq!((results(&log).len(), payloads(&log, P, 0).len()), (1, 2), "the refused call wrote a part");
 }
 
 #[test]
-fn a_full_log_refuses_all_that_a_source_writes() {
+fn a_full_log_rejects_the_whole_commit_of_a_source() {
     let dir = dir();
     let log = EmbeddedLog::open(dir.path(), LogConfig { max_backlog_bytes: 1, ..LogConfig::default() }).unwrap();
     log.restore(Q).unwrap();
@@ -78,7 +78,7 @@ fn a_full_log_refuses_all_that_a_source_writes() {
 }
 
 #[test]
-fn a_reset_drops_state_and_cursor_and_lets_the_partition_start_over() {
+fn after_a_reset_a_partition_has_no_state_and_no_cursor() {
     let dir = dir();
     let log = open(&dir);
     append(&log, 1, P, &["a", "b"]);
@@ -93,7 +93,7 @@ fn a_reset_drops_state_and_cursor_and_lets_the_partition_start_over() {
 }
 
 #[test]
-fn what_was_read_but_not_committed_is_read_again() {
+fn records_that_were_read_and_not_committed_are_read_again() {
     let dir = dir();
     let log = open(&dir);
     append(&log, 1, P, &["a", "b", "c"]);
@@ -126,20 +126,21 @@ fn a_copy_taken_while_the_log_is_open_holds_every_acknowledged_write() {
     assert_eq!(copied.restore(P).unwrap().unwrap().cursor, 20);
 }
 
-/// Cuts the journal at every seventh byte of its last KiB. A torn end is what a power cut leaves of a write that was
-/// never acknowledged, so the witness is the one of before.
+/// Cuts the journal at every seventh byte of its last KiB.
+///
+/// A power failure tears a write that was never acknowledged, so the copy has the earlier file `acknowledged`.
 #[test]
 fn a_journal_torn_anywhere_in_its_tail_holds_every_write_before_the_torn_one() {
     let (dir, copy) = (dir(), dir());
     let log = open(&dir);
     log.restore(P).unwrap();
-    let (mut ends, mut witnesses) = (Vec::new(), Vec::new());
+    let (mut ends, mut acknowledged) = (Vec::new(), Vec::new());
     for round in 0..12 {
         let name = format!("record {round} {}", "x".repeat(60));
         append(&log, round, P, &[&name]);
         log.commit(vec![commit(P, round + 1, &name, &[&name])], round).unwrap();
         ends.push(journal(dir.path()).1);
-        witnesses.push(std::fs::read(dir.path().join("acknowledged")).unwrap());
+        acknowledged.push(std::fs::read(dir.path().join("acknowledged")).unwrap());
     }
     let used = *ends.last().unwrap();
     let taken = copy.path().join("taken");
@@ -148,11 +149,11 @@ fn a_journal_torn_anywhere_in_its_tail_holds_every_write_before_the_torn_one() {
         let crashed = copy.path().join(cut.to_string());
         copy_dir(&taken, &crashed);
         let whole = ends.iter().filter(|end| **end <= cut).count();
-        std::fs::write(crashed.join("acknowledged"), &witnesses[whole - 1]).unwrap();
+        std::fs::write(crashed.join("acknowledged"), &acknowledged[whole - 1]).unwrap();
         let (path, _) = journal(&crashed);
         let file = std::fs::File::options().write(true).open(path).unwrap();
         file.set_len(cut as u64).unwrap();
-        // A preallocated journal is torn by zeros, a reopened one by its end.
+        // The torn tail of a preallocated journal is zeros; a reopened journal just ends.
         if cut % 2 == 0 {
             file.set_len(used as u64 + 4096).unwrap();
         }
@@ -162,14 +163,14 @@ fn a_journal_torn_anywhere_in_its_tail_holds_every_write_before_the_torn_one() {
         // The append of the torn round may have survived, its commit not.
         assert!((whole..=whole + 1).contains(&records), "cut at {cut}: {records} records of {whole}");
         assert_eq!((results, cursor), (whole, whole), "cut at {cut}");
-        append(&log, 99, P, &["goes on"]);
+        append(&log, 99, P, &["after the crash"]);
         assert_eq!(payloads(&log, P, 0).len(), records + 1);
         std::fs::remove_dir_all(&crashed).unwrap();
     }
 }
 
 #[test]
-fn a_second_opening_is_refused_until_the_first_is_closed() {
+fn a_second_opening_is_rejected_until_the_first_log_is_closed() {
     let dir = dir();
     let log = open(&dir);
     let error = open_error(dir.path());
@@ -179,7 +180,7 @@ fn a_second_opening_is_refused_until_the_first_is_closed() {
 }
 
 #[test]
-fn one_that_is_just_ending_is_waited_for() {
+fn an_opening_waits_for_a_log_that_is_closing() {
     let dir = dir();
     let log = open(&dir);
     let ending = std::thread::spawn(move || {
@@ -191,7 +192,7 @@ fn one_that_is_just_ending_is_waited_for() {
 }
 
 #[test]
-fn a_directory_of_another_version_or_of_something_else_is_refused() {
+fn a_directory_of_another_version_or_another_program_is_rejected() {
     let later = dir();
     drop(open(&later));
     std::fs::write(later.path().join("VERSION"), "derived-statsd log 2\n").unwrap();
@@ -204,7 +205,7 @@ fn a_directory_of_another_version_or_of_something_else_is_refused() {
 }
 
 #[test]
-fn a_store_whose_creation_was_cut_short_is_created_anew() {
+fn a_store_whose_creation_was_interrupted_is_created_again() {
     let dir = dir();
     drop(open(&dir));
     std::fs::remove_file(dir.path().join("store/version")).unwrap();

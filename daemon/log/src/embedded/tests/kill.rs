@@ -1,4 +1,4 @@
-//! Kills a child process at every fault point and looks at what it left; runs with the feature `fault-points`.
+//! Kills a child process at every failpoint and checks its log; runs with the feature `fault-points`.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
@@ -15,7 +15,7 @@ fn config() -> LogConfig {
     LogConfig { max_input_age_seconds: 0, ..LogConfig::default() }
 }
 
-/// Appends each record once, applies it once, and says what was acknowledged.
+/// Appends each record once, applies it once, and prints each acknowledged call.
 #[test]
 #[ignore = "run as a child process by the test below"]
 fn child() {
@@ -43,13 +43,13 @@ fn run_child(dir: &TempDir, kill_at: Option<String>) -> Output {
     child.output().unwrap()
 }
 
-fn said(output: &Output, line: &str) -> usize {
-    String::from_utf8_lossy(&output.stdout).lines().filter(|said| *said == line).count()
+fn printed(output: &Output, line: &str) -> usize {
+    String::from_utf8_lossy(&output.stdout).lines().filter(|printed| *printed == line).count()
 }
 
 #[test]
-fn a_kill_at_any_point_loses_nothing_and_counts_nothing_twice() {
-    // The others are those of a log on Kafka.
+fn a_kill_at_any_failpoint_loses_no_record_and_counts_none_twice() {
+    // The failpoints of Kafka transactions belong to the other log.
     for name in failpoint::POINTS.into_iter().filter(|name| !name.starts_with("transaction.")) {
         for hit in 1..=3 {
             let case = format!("{name}:{hit}");
@@ -58,8 +58,8 @@ fn a_kill_at_any_point_loses_nothing_and_counts_nothing_twice() {
             assert_eq!(killed.status.signal(), Some(SIGKILL), "{case}: {killed:?}");
             let log = EmbeddedLog::open(dir.path(), config()).unwrap();
             let cursor = log.restore(P).unwrap().map_or(0, |restored| restored.cursor) as usize;
-            assert!(log.bounds(P).unwrap().next as usize >= said(&killed, "appended"), "{case}");
-            assert!(cursor >= said(&killed, "committed"), "{case}");
+            assert!(log.bounds(P).unwrap().next as usize >= printed(&killed, "appended"), "{case}");
+            assert!(cursor >= printed(&killed, "committed"), "{case}");
             assert_eq!(results(&log).len(), cursor, "{case}");
             drop(log);
             let finished = run_child(&dir, None);

@@ -1,11 +1,11 @@
-//! Offsets, times, keys, signals.
+//! Offsets, times, stream numbers, idempotency keys and signals.
 
 use std::time::Duration;
 
 use super::*;
 
 #[test]
-fn records_come_back_in_order_with_key_time_and_offset_over_a_reopening() {
+fn records_keep_order_key_time_and_offset_after_a_reopening() {
     let dir = dir();
     let log = open(&dir);
     let mut both = batch(7, P, &["a", "b"]);
@@ -27,7 +27,7 @@ fn records_come_back_in_order_with_key_time_and_offset_over_a_reopening() {
 }
 
 #[test]
-fn a_read_takes_about_as_many_bytes_as_asked_and_at_least_one_frame() {
+fn a_read_returns_about_the_requested_bytes_and_at_least_one_frame() {
     let log = open(&dir());
     for _ in 0..4 {
         append(&log, 1, P, &["x".repeat(100).as_str()]);
@@ -43,11 +43,11 @@ fn an_offset_beyond_the_end_is_out_of_range() {
     let log = open(&dir());
     append(&log, 1, P, &["a"]);
     let error = log.read(P, 2, 1).unwrap_err();
-    assert!(matches!(error, LogError::OffsetOutOfRange { asked: 2, bounds: Bounds { first: 0, next: 1 }, .. }));
+    assert!(matches!(error, LogError::OffsetOutOfRange { requested: 2, bounds: Bounds { first: 0, next: 1 }, .. }));
 }
 
 #[test]
-fn the_time_of_the_records_never_goes_back_even_over_a_reopening() {
+fn the_time_of_the_records_never_decreases_even_after_a_reopening() {
     let dir = dir();
     assert_eq!(append(&open(&dir), 100, P, &["a"]).appended_at, 100);
     let log = open(&dir);
@@ -56,7 +56,7 @@ fn the_time_of_the_records_never_goes_back_even_over_a_reopening() {
 }
 
 #[test]
-fn stream_numbers_are_stable_over_a_reopening() {
+fn stream_numbers_stay_the_same_after_a_reopening() {
     let dir = dir();
     let log = open(&dir);
     let numbers = ["flows", "bytes"].map(|name| log.stream_id(name).unwrap());
@@ -78,7 +78,7 @@ fn is_written(appended: Result<Appended, LogError>) -> bool {
 }
 
 #[test]
-fn a_repeated_idempotency_key_writes_nothing_and_gives_the_first_outcome() {
+fn a_repeated_idempotency_key_writes_no_record_and_returns_the_first_outcome() {
     let dir = dir();
     assert!(is_written(open(&dir).append(keyed("k", 1, 0))));
     let log = open(&dir);
@@ -106,7 +106,7 @@ fn an_idempotency_key_expires_by_age_and_by_count() {
     drop(log);
     let log = EmbeddedLog::open(dir.path(), config).unwrap();
     assert_eq!(log.stats().unwrap().idempotency_keys, 2);
-    assert!(is_written(log.append(keyed("a", 1, 12 * SECOND))), "forgotten by count");
+    assert!(is_written(log.append(keyed("a", 1, 12 * SECOND))), "deleted by count");
     assert_eq!(log.enforce_retention(60 * SECOND).unwrap().idempotency_keys, 2);
     assert_eq!(log.stats().unwrap().idempotency_keys, 0);
     assert!(is_written(log.append(keyed("c", 9, 60 * SECOND))));
@@ -123,7 +123,7 @@ fn the_same_key_from_many_threads_is_written_once() {
 }
 
 #[test]
-fn results_of_concurrent_commits_are_contiguous_and_without_gaps_over_a_reopening() {
+fn the_results_of_concurrent_commits_are_contiguous_and_have_no_gaps_after_a_reopening() {
     let dir = dir();
     let log = open(&dir);
     std::thread::scope(|scope| {
@@ -147,7 +147,7 @@ fn results_of_concurrent_commits_are_contiguous_and_without_gaps_over_a_reopenin
     assert_eq!(results(&log), before);
     assert_eq!(before.len(), 4 * 10 * 3);
     for commit in before.chunks(3) {
-        assert!(commit.iter().all(|it| *it == commit[0]), "another commit stands between: {commit:?}");
+        assert!(commit.iter().all(|it| *it == commit[0]), "another commit is between them: {commit:?}");
     }
     restore_and_commit(&log, vec![commit(P, 0, "s", &["next"])], 1);
     assert_eq!(log.results_bounds().unwrap().next, 121);
@@ -158,7 +158,7 @@ fn results_of_concurrent_commits_are_contiguous_and_without_gaps_over_a_reopenin
 }
 
 #[test]
-fn appends_wake_those_who_wait_for_records_and_commits_those_who_wait_for_results() {
+fn an_append_wakes_readers_of_records_and_a_commit_wakes_readers_of_results() {
     let log = open(&dir());
     let long = Duration::from_secs(10);
     let (records, results) = (log.wait_for_records(0, long), log.wait_for_results(0, long));
@@ -173,7 +173,7 @@ fn appends_wake_those_who_wait_for_records_and_commits_those_who_wait_for_result
 }
 
 #[test]
-fn the_reserved_stream_and_a_partition_named_twice_are_refused() {
+fn the_reserved_stream_and_two_commits_of_one_partition_are_rejected() {
     let log = open(&dir());
     assert!(AppendBatch::new(0).push(PartitionId::new(u16::MAX, 0), b"", b"").is_err());
     log.restore(P).unwrap();

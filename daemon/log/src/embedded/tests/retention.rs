@@ -1,4 +1,4 @@
-//! What is deleted, what is kept, and when the log is full.
+//! Retention by age and size, and the backlog limit.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn fill(log: &EmbeddedLog) {
 }
 
 #[test]
-fn input_that_is_not_applied_is_kept_however_old_and_large_it_is() {
+fn input_that_is_not_applied_is_kept_at_any_age_and_size() {
     let config = LogConfig { max_input_bytes: 0, max_input_age_seconds: 0, ..LogConfig::default() };
     let (dir, log) = with(config.clone());
     fill(&log);
@@ -25,7 +25,7 @@ fn input_that_is_not_applied_is_kept_however_old_and_large_it_is() {
     let retained = log.enforce_retention(u64::MAX).unwrap();
     assert_eq!(retained.input_records, 4);
     assert_eq!(log.bounds(P).unwrap(), Bounds { first: 4, next: 10 });
-    assert!(matches!(log.read(P, 3, 1), Err(LogError::OffsetOutOfRange { asked: 3, .. })));
+    assert!(matches!(log.read(P, 3, 1), Err(LogError::OffsetOutOfRange { requested: 3, .. })));
     assert_eq!(payloads(&log, P, 4).len(), 6);
     let stats = log.stats().unwrap();
     assert_eq!((stats.oldest_input_at, stats.input_bytes), (Some(4 * SECOND), stats.backlog_bytes));
@@ -36,7 +36,7 @@ fn input_that_is_not_applied_is_kept_however_old_and_large_it_is() {
 }
 
 #[test]
-fn applied_input_goes_by_age_and_by_size_the_oldest_of_all_partitions_first() {
+fn applied_input_is_deleted_by_age_and_by_size_the_oldest_of_all_partitions_first() {
     let (_dir, log) = with(LogConfig { max_input_age_seconds: 100, ..LogConfig::default() });
     fill(&log);
     restore_and_commit(&log, vec![commit(P, 10, "s", &[])], 1);
@@ -53,7 +53,7 @@ fn applied_input_goes_by_age_and_by_size_the_oldest_of_all_partitions_first() {
 }
 
 #[test]
-fn offsets_go_on_after_everything_was_deleted_and_the_log_reopened() {
+fn offsets_continue_after_all_records_were_deleted_and_the_log_was_reopened() {
     let config = LogConfig { max_input_age_seconds: 0, max_results_age_seconds: 0, ..LogConfig::default() };
     let (dir, log) = with(config.clone());
     append(&log, 1, P, &["a", "b"]);
@@ -96,7 +96,7 @@ fn results_are_kept_for_the_slowest_sink_until_the_hard_limit() {
 
     let (dir, log) = with(LogConfig { results_hard_limit_bytes: 4_400, ..config.clone() });
     fill_results(&log);
-    sink_at(&log, "dead", 2);
+    sink_at(&log, "stopped", 2);
     let retained = log.enforce_retention(0).unwrap();
     assert_eq!((retained.results, retained.results_dropped), (6, 4));
     drop(log);
@@ -106,7 +106,7 @@ fn results_are_kept_for_the_slowest_sink_until_the_hard_limit() {
 }
 
 #[test]
-fn without_a_sink_results_go_by_age() {
+fn without_a_sink_results_are_deleted_by_age() {
     let (_dir, log) = with(LogConfig { max_results_age_seconds: 5, ..LogConfig::default() });
     fill_results(&log);
     let retained = log.enforce_retention(9 * SECOND).unwrap();
@@ -114,7 +114,7 @@ fn without_a_sink_results_go_by_age() {
 }
 
 #[test]
-fn a_backlog_over_its_limit_is_refused_until_it_is_applied() {
+fn an_append_over_the_backlog_limit_is_rejected_until_input_is_applied() {
     let (_dir, log) = with(LogConfig { max_backlog_bytes: 3_500, ..LogConfig::default() });
     for _ in 0..3 {
         append(&log, 1, P, &["x".repeat(1_000).as_str()]);
@@ -128,14 +128,14 @@ fn a_backlog_over_its_limit_is_refused_until_it_is_applied() {
 }
 
 #[test]
-fn a_batch_larger_than_the_limit_is_taken_when_nothing_else_waits() {
+fn an_empty_backlog_accepts_a_batch_larger_than_the_limit() {
     let (_dir, log) = with(LogConfig { max_backlog_bytes: 10, ..LogConfig::default() });
     append(&log, 1, P, &["x".repeat(1_000).as_str()]);
     assert!(matches!(log.append(batch(1, P, &["x"])), Err(LogError::Full { .. })));
 }
 
 #[test]
-fn retention_in_many_steps_deletes_all_that_is_spent() {
+fn retention_in_many_steps_deletes_all_deletable_input() {
     let (_dir, log) = with(LogConfig { max_input_age_seconds: 0, ..LogConfig::default() });
     std::thread::scope(|scope| {
         for worker in 0..8 {

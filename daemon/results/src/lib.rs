@@ -1,14 +1,21 @@
-//! The stored forms of a result, and how each is read.
+//! The stored forms of a result, with their encoders and decoders.
 //!
 //! | module | form |
 //! |---|---|
-//! | [`block`] | binary and typed, many results at a time: what the tables make and the results log stores |
-//! | [`line`] | one line of JSON: what the file sink, the event stream and, if so configured, the results topic hold |
-//! | [`record`] | one record of the results log, which holds either |
+//! | [`block`] | binary and typed, with many results: the tables produce blocks, and the results log stores them |
+//! | [`line`] | one line of JSON: the file sink, the event stream and, if so configured, the Kafka topic of results |
+//! | [`record`] | one record of the results log, which holds a block or lines |
+//!
+//! # Panics and errors
+//!
+//! No input makes a decoder panic. [`BlockError`](block::BlockError) and [`LineError`](line::LineError) state the
+//! location, the found value and the expected one.
 //!
 //! # Crate features
 //!
 //! * `test-util`: [`block::sample`], results for the tests of other crates.
+
+#![deny(missing_docs)]
 
 pub mod block;
 pub mod line;

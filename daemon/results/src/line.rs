@@ -1,5 +1,5 @@
-//! One result as one line of JSON: what the file sink, the event stream and `results` write, and, with
-//! `kafka.results_format = "json"`, the results topic holds.
+//! The JSON form of a result: one line, for the file sink, the event stream and the command `results`, and, with
+//! `kafka.results_format = "json"`, for the Kafka topic of results.
 //!
 //! ```json
 //! {"key":"ObjectVNTable:default-domain:demo:vn1","uve":"AggProxySum-UveVirtualNetworkAgent-egress_flow_count",
@@ -7,13 +7,14 @@
 //!  "data":{"deleted":false,"proxy":"UveVirtualNetworkAgent-egress_flow_count","value":{"value":36}}}
 //! ```
 //!
-//! (without the line breaks). `start` and `end` bound the window in microseconds since the epoch; `data` is what the
-//! object's UVE shows under the name `uve`. A message of Kafka holds several with line feeds between them ([`lines`]).
+//! (without the line breaks). `start` and `end` are the bounds of the window in microseconds since the epoch; `data` is
+//! the content of the object's UVE with the name `uve`. A Kafka message holds several lines, separated by line feeds
+//! ([`lines`]).
 //!
-//! A scrape of a Contiv node stands among the results as a line of another form, told by its beginning ([`is_scrape`]):
-//! [`netplugin_adapter::ScrapeRecord`].
+//! The results log also holds scrapes of Contiv nodes, as lines of another form: `netplugin_adapter::ScrapeRecord`.
+//! [`is_scrape`] recognizes them by their first characters.
 
-mod guess;
+mod infer;
 mod printed;
 mod read;
 mod recover;
@@ -32,7 +33,7 @@ pub fn write(row: &Row<'_>, out: &mut Vec<u8>) {
     json::write_text(row.key, out);
     out.extend_from_slice(b",\"uve\":");
     json::write_text(&row.shape.uve, out);
-    // Writing to memory has no way to fail.
+    // A write to memory cannot fail.
     let _ = write!(out, ",\"start\":{},\"end\":{},\"data\":{{\"deleted\":{}", row.start, row.end, row.deleted);
     if !row.shape.proxy.is_empty() {
         out.extend_from_slice(b",\"proxy\":");
@@ -50,12 +51,12 @@ pub fn write(row: &Row<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"}}");
 }
 
-/// The lines of a record of the results log: one, or on Kafka as many as one message holds.
+/// Iterates over the lines of a record of the results log: one line, or all lines of a Kafka message.
 pub fn lines(record: &[u8]) -> impl Iterator<Item = &[u8]> {
     record.split(|byte| *byte == b'\n')
 }
 
-/// Whether a line is a scrape of a Contiv node rather than a result.
+/// Whether a line is a scrape of a Contiv node, and not a result.
 pub fn is_scrape(line: &[u8]) -> bool {
     line.starts_with(b"{\"scrape\":")
 }

@@ -1,14 +1,15 @@
-//! Records of the results log, in either form: blocks, and lines of JSON with line feeds between them.
+//! The decoder of results-log records, which are blocks or lines of JSON separated by line feeds.
 //!
-//! The embedded log holds a block in each record, and scrapes of Contiv nodes as a line; a results topic of Kafka holds
-//! blocks or lines, as `kafka.results_format` was when they were written. The first byte decides.
+//! A record of the embedded log is a block, or a line with a scrape of a Contiv node. A message of a Kafka results
+//! topic is a block or lines, by the value of `kafka.results_format` when it was written. The first byte distinguishes
+//! the forms.
 
 use tracing::error;
 
 use crate::block::{BlockError, BlockReader, Row, is_block};
 use crate::line;
 
-/// A result as it is stored.
+/// A result in its stored form.
 #[derive(Clone, Copy, Debug)]
 pub enum Stored<'r> {
     /// A line of JSON: a result, or a [scrape](line::is_scrape).
@@ -18,7 +19,7 @@ pub enum Stored<'r> {
 }
 
 impl Stored<'_> {
-    /// The object of a row; nothing for a line, whose object its reader finds.
+    /// The key of a row; empty for a line, whose key [`LineReader`](crate::line::LineReader) parses.
     pub fn key(&self) -> &str {
         match self {
             Self::Line(_) => "",
@@ -26,7 +27,7 @@ impl Stored<'_> {
         }
     }
 
-    /// Appends the result as a line of JSON, without line feed; a stored line as it is.
+    /// Appends the result as a line of JSON without line feed; a stored line is appended unchanged.
     pub fn write_line(&self, out: &mut Vec<u8>) {
         match self {
             Self::Line(line) => out.extend_from_slice(line),
@@ -35,19 +36,20 @@ impl Stored<'_> {
     }
 }
 
-/// Reads records of the results log.
+/// A reader of results-log records, in both stored forms.
 #[derive(Debug, Default)]
 pub struct RecordReader(BlockReader);
 
 impl RecordReader {
-    /// Hands the results of the record at `offset` to `take`, each with its number in the record, from 0.
+    /// Calls `take` with each result of the record at `offset` and its index in the record, from 0.
     ///
-    /// A damaged block ends with the damage: that is logged, and the reader goes on with the next record. It is a fault
-    /// of the program that wrote it, as logs detect damage of their own by checksums.
+    /// In a damaged block the results end at the damage. The reader logs an error and returns `Ok`, so that the caller
+    /// continues with the next record. Such a block is an error of the program that wrote it, because the log detects
+    /// damaged data by checksums.
     ///
     /// # Errors
     ///
-    /// [`BlockError::Version`] for a block of a newer version, of which nothing is taken.
+    /// [`BlockError::Version`] for a block of a newer version; `take` is then not called.
     pub fn each(
         &mut self,
         offset: u64,
@@ -60,7 +62,7 @@ impl RecordReader {
         }
         match self.each_row(record, |number, row| take(number, Stored::Row(row))) {
             Err(error @ BlockError::Damaged { .. }) => {
-                error!(offset, %error, "A stored block of results cannot be read; what follows in it is left out.");
+                error!(offset, %error, "A stored block of results is damaged; the reader skips the rest of the block.");
                 Ok(())
             }
             read => read,
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_and_lines_give_the_same_lines() {
+    fn a_block_and_its_lines_give_the_same_results() {
         let block = sample::block_of_sums(&[("T:a", 36), ("T:b", 7)]);
         let found = lines(&block).unwrap();
         let line = |number: usize, key: &str, value: u64| {
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_block_gives_the_rows_before_the_damage_and_a_newer_one_nothing() {
+    fn a_damaged_block_gives_the_rows_before_the_damage_and_a_newer_block_none() {
         let mut block = sample::block_of_sums(&[("T:a", 36), ("T:b", 7)]);
         block.pop();
         assert_eq!(lines(&block).unwrap().len(), 1);

@@ -1,4 +1,4 @@
-//! Blocks read back.
+//! The decoder of blocks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,38 +10,40 @@ use crate::block::shape::{AttributeShape, UveShape};
 use crate::block::value::read_value;
 use crate::block::{HEADER_LEN, MAGIC, VERSION, flag};
 
-/// Definitions that a reader remembers. A configuration has a handful; more come of damage only.
+/// The number of definitions that a reader caches. A configuration has a few; only damaged blocks have more.
 const MAX_DEFINITIONS: usize = 1024;
 
-/// Reads blocks, and remembers their definitions: equal ones of several blocks become one [`UveShape`].
+/// A reader of blocks with a cache of definitions: equal definitions of several blocks become one [`UveShape`].
 #[derive(Debug, Default)]
 pub struct BlockReader {
     shapes: HashMap<Box<[u8]>, Arc<UveShape>>,
-    /// The entries of the block at hand.
+    /// The entries of the current block.
     dictionary: Vec<Arc<UveShape>>,
-    /// The attributes of the row at hand, by index.
+    /// The attributes of the current row, by index.
     values: Vec<(usize, Record)>,
 }
 
-/// One result.
+/// One result, which borrows from its block and its reader.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'r> {
-    /// `table:name`.
+    /// The object, as `table:name`.
     pub key: &'r str,
+    /// The names and types of the result.
     pub shape: &'r Arc<UveShape>,
-    /// The window in microseconds since the epoch; the sample's time for an inline result.
+    /// The start of the window, or the time of the sample of an inline result (µs since the epoch).
     pub start: u64,
+    /// The end of the window, or the time of the sample of an inline result (µs since the epoch).
     pub end: u64,
-    /// The proxy UVE ceased to be.
+    /// Whether the proxy UVE has expired.
     pub deleted: bool,
-    /// The window was not covered from its start.
+    /// Whether the samples do not cover the window from its start.
     pub partial: bool,
-    /// The attributes that it has: index among those of `shape`, and numbers.
+    /// The attributes of the result: the index in the attributes of `shape`, and the numbers.
     pub values: &'r [(usize, Record)],
 }
 
 impl<'r> Row<'r> {
-    /// The attributes that it has, in order.
+    /// Iterates over the attributes of the result, in order.
     pub fn attributes(&self) -> impl Iterator<Item = (&'r AttributeShape, &'r Record)> + use<'r> {
         let (shape, values) = (self.shape, self.values);
         values.iter().filter_map(|(index, record)| Some((shape.attributes.get(*index)?, record)))
@@ -49,11 +51,11 @@ impl<'r> Row<'r> {
 }
 
 impl BlockReader {
-    /// The rows of a block.
+    /// Returns the rows of a block.
     ///
     /// # Errors
     ///
-    /// [`BlockError`] if it is not a block, or of a newer version.
+    /// [`BlockError`] if the record is not a block, or a newer version wrote it.
     pub fn rows<'r>(&'r mut self, block: &'r [u8]) -> Result<Rows<'r>, BlockError> {
         let mut reader = Reader::new(block);
         let [magic, version, rows @ ..] = reader.array::<HEADER_LEN>("header")?;
@@ -70,7 +72,7 @@ impl BlockReader {
             self.shapes.clear();
         }
         self.dictionary.clear();
-        Ok(Rows { block: self, reader, before: None, left: u32::from_le_bytes(rows) })
+        Ok(Rows { block: self, reader, previous: None, remaining: u32::from_le_bytes(rows) })
     }
 }
 
@@ -79,24 +81,24 @@ impl BlockReader {
 pub struct Rows<'r> {
     block: &'r mut BlockReader,
     reader: Reader<'r>,
-    /// Key and window of the row before.
-    before: Option<(&'r str, (u64, u64))>,
-    /// Rows that the header declares beyond those read.
-    left: u32,
+    /// The key and the window of the previous row.
+    previous: Option<(&'r str, (u64, u64))>,
+    /// The number of declared rows that are not read yet.
+    remaining: u32,
 }
 
-impl Rows<'_> {
-    /// The next row; `None` after the last one.
+impl<'r> Rows<'r> {
+    /// Reads the next row; `None` after the last one.
     ///
     /// # Errors
     ///
-    /// [`BlockError`] if the block is damaged here. There are no rows behind that: do not call it again.
+    /// [`BlockError`] if the block is damaged at this row. The caller then stops, because the later rows are lost.
     pub fn next(&mut self) -> Result<Option<Row<'_>>, BlockError> {
         loop {
             if self.reader.is_at_end() {
-                return match self.left {
+                return match self.remaining {
                     0 => Ok(None),
-                    left => Err(self.reader.damaged("rows", format!("the end, {left} rows early"), "a row")),
+                    missing => Err(self.reader.damaged("rows", format!("the end, {missing} rows early"), "a row")),
                 };
             }
             match self.reader.varint("item")? {
@@ -106,6 +108,7 @@ impl Rows<'_> {
         }
     }
 
+    /// Reads a definition into the dictionary.
     fn define(&mut self) -> Result<(), BlockError> {
         let length = self.reader.count("definition")?;
         let mut whole = self.reader.clone();
@@ -123,26 +126,37 @@ impl Rows<'_> {
         Ok(())
     }
 
+    /// Reads a row of dictionary entry `entry`, counted from 1.
     fn row(&mut self, entry: u64) -> Result<Row<'_>, BlockError> {
-        let reader = &mut self.reader;
-        let known = usize::try_from(entry - 1).ok().and_then(|index| self.block.dictionary.get(index));
-        let Some(shape) = known else {
-            return Err(reader.damaged("item", entry.to_string(), "a defined entry"));
-        };
-        self.left = match self.left.checked_sub(1) {
-            Some(left) => left,
-            None => return Err(reader.damaged("rows", "one more row".to_owned(), "the end")),
-        };
-        let flags = reader.byte("flags")?;
-        if flags & !flag::ALL != 0 {
-            return Err(reader.damaged("flags", flags.to_string(), "0 to 15"));
+        let index = usize::try_from(entry - 1).unwrap_or(usize::MAX);
+        if index >= self.block.dictionary.len() {
+            return Err(self.reader.damaged("item", entry.to_string(), "a defined entry"));
         }
-        let key = match (flags & flag::SAME_KEY, self.before) {
+        self.remaining = match self.remaining.checked_sub(1) {
+            Some(remaining) => remaining,
+            None => return Err(self.reader.damaged("rows", "one more row".to_owned(), "the end")),
+        };
+        let flags = self.reader.byte("flags")?;
+        if flags & !flag::ALL != 0 {
+            return Err(self.reader.damaged("flags", flags.to_string(), "0 to 15"));
+        }
+        let (key, (start, end)) = self.key_and_window(flags)?;
+        let BlockReader { dictionary, values, .. } = &mut *self.block;
+        let shape = &dictionary[index];
+        read_values(&mut self.reader, shape, values)?;
+        let (deleted, partial) = (flags & flag::DELETED != 0, flags & flag::PARTIAL != 0);
+        Ok(Row { key, shape, start, end, deleted, partial, values })
+    }
+
+    /// Reads the key and the window of a row, or takes those of the previous row.
+    fn key_and_window(&mut self, flags: u8) -> Result<(&'r str, (u64, u64)), BlockError> {
+        let reader = &mut self.reader;
+        let key = match (flags & flag::SAME_KEY, self.previous) {
             (0, _) => reader.text("key")?,
             (_, Some((key, _))) => key,
             (_, None) => return Err(reader.damaged("flags", flags.to_string(), "a key in the first row")),
         };
-        let (start, end) = match (flags & flag::SAME_WINDOW, self.before) {
+        let window = match (flags & flag::SAME_WINDOW, self.previous) {
             (0, _) => {
                 let start = reader.varint("start")?;
                 (start, start.wrapping_add(reader.varint("length")?))
@@ -150,18 +164,21 @@ impl Rows<'_> {
             (_, Some((_, window))) => window,
             (_, None) => return Err(reader.damaged("flags", flags.to_string(), "a window in the first row")),
         };
-        self.before = Some((key, (start, end)));
-        self.block.values.clear();
-        loop {
-            let number = reader.varint("attribute")?;
-            let Some(index) = number.checked_sub(1) else { break };
-            let index = usize::try_from(index).unwrap_or(usize::MAX);
-            let Some(attribute) = shape.attributes.get(index) else {
-                return Err(reader.damaged("attribute", number.to_string(), "an attribute of the entry"));
-            };
-            self.block.values.push((index, read_value(reader, attribute.numbers())?));
-        }
-        let (deleted, partial) = (flags & flag::DELETED != 0, flags & flag::PARTIAL != 0);
-        Ok(Row { key, shape, start, end, deleted, partial, values: &self.block.values })
+        self.previous = Some((key, window));
+        Ok((key, window))
+    }
+}
+
+/// Reads the attributes of a row of `shape` into `values`.
+fn read_values(reader: &mut Reader<'_>, shape: &UveShape, values: &mut Vec<(usize, Record)>) -> Result<(), BlockError> {
+    values.clear();
+    loop {
+        let number = reader.varint("attribute")?;
+        let Some(index) = number.checked_sub(1) else { return Ok(()) };
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        let Some(attribute) = shape.attributes.get(index) else {
+            return Err(reader.damaged("attribute", number.to_string(), "an attribute of the entry"));
+        };
+        values.push((index, read_value(reader, attribute.numbers())?));
     }
 }

@@ -1,4 +1,4 @@
-//! Results encoded straight from a table into blocks.
+//! The encoder of blocks, which receives results from a table.
 
 use daemon_log::{LogError, RecordBuffer};
 use derived_stats::Record;
@@ -9,65 +9,73 @@ use crate::block::shape::UveShape;
 use crate::block::value::put_value;
 use crate::block::{HEADER_LEN, MAGIC, VERSION, flag};
 
-/// What an emptied sink keeps for the next results.
+/// The buffer capacity that the sink keeps when its results are taken.
 const KEEP_BYTES: usize = 128 * 1024;
 
-/// Bytes of a row beside key, definition and attributes, at most: item, definition's item and length, flags, window.
+/// The largest size of a row without key, definition and attributes: item, definition's item and length, flags, window.
 const ROW_BYTES: usize = 64;
 
-/// Collects the results of a table as blocks. Making one allocates nothing, once its buffer has grown.
+/// A sink that encodes the results of a table into blocks.
+///
+/// It allocates no memory per result once its buffer has grown.
 #[derive(Debug)]
 pub struct BlockSink {
     types: Box<[TypeCode]>,
     limit: usize,
-    /// The blocks, one after the other; the last one is open unless it is empty.
+    /// The consecutive blocks; the last one is open unless it is empty.
     bytes: Vec<u8>,
-    /// Where each finished block ends.
+    /// The end of each finished block in `bytes`.
     ends: Vec<usize>,
-    /// The entry of each type in the open block; 0 if it has none.
+    /// The dictionary entry of each type in the open block; 0 if it has none.
     entries: Box<[u32]>,
+    /// The number of dictionary entries in the open block.
     defined: u32,
-    /// Rows of the open block, and of all.
+    /// The number of rows in the open block.
     open_rows: u32,
+    /// The number of rows in all blocks.
     rows: u64,
-    /// Key and window of the row before in the open block.
-    before: Option<RowHead>,
+    /// The key and the window of the previous row in the open block.
+    previous: Option<RowHead>,
     row: RowStart,
 }
 
-/// One proxy type, encoded once.
+/// The encoded definition and the sizes of one proxy type.
 #[derive(Debug)]
 struct TypeCode {
     definition: Vec<u8>,
-    /// Name and number of numbers.
+    /// The name of each attribute, and how many numbers it has.
     attributes: Box<[(Box<str>, usize)]>,
-    /// What the attributes of a row take at most.
+    /// The largest size of the attributes of a row.
     largest: usize,
 }
 
-/// Key and window of a row.
+/// The key and the window of a row.
 #[derive(Clone, Copy, Debug, Default)]
 struct RowHead {
-    /// Where the key is in the buffer.
+    /// The start and the end of the key in the buffer.
     key: (usize, usize),
     start: u64,
     end: u64,
 }
 
-/// The row that is being written.
+/// The state of the row that is being written.
 #[derive(Clone, Copy, Debug, Default)]
 struct RowStart {
+    /// The start of the row in the buffer.
     from: usize,
     head: RowHead,
+    /// Whether the row adds an entry to the dictionary.
     defines: bool,
+    /// The number of attributes so far.
     attributes: usize,
-    /// The attribute that is expected next.
+    /// The index of the next attribute in the usual order.
     next: usize,
 }
 
 impl BlockSink {
-    /// An empty sink for the results of `plan`, whose blocks have at most `limit` bytes unless a single result takes
-    /// more. 0 gives every result a block of its own.
+    /// Creates an empty sink for the results of `plan`, with blocks of at most `limit` bytes.
+    ///
+    /// A block with a single result may exceed the limit. With a limit of 0 each result is a block of its own.
     pub fn new(plan: &Plan, limit: usize) -> Self {
         let proxy = plan.stream().to_string();
         let types: Box<[_]> = plan.uves().map(|uve| TypeCode::new(&UveShape::of(&uve, &proxy))).collect();
@@ -81,26 +89,27 @@ impl BlockSink {
             defined: 0,
             open_rows: 0,
             rows: 0,
-            before: None,
+            previous: None,
             row: RowStart::default(),
         }
     }
 
-    /// Results that were not taken.
+    /// The number of results since the last [`take`](Self::take).
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Their bytes.
+    /// The size of the results since the last [`take`](Self::take).
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Takes the results out, each block a record without key.
+    /// Returns the results as records of one block each, without key, and empties the sink.
     ///
     /// # Errors
     ///
-    /// [`LogError::InvalidArgument`] if a single result is too large for the log; the sink then still has them all.
+    /// [`LogError::InvalidArgument`] if a single result exceeds the record size of the log; the sink then keeps all
+    /// results.
     pub fn take(&mut self) -> Result<RecordBuffer, LogError> {
         self.finish_block();
         let mut blocks = RecordBuffer::default();
@@ -133,10 +142,10 @@ impl BlockSink {
             self.ends.push(self.bytes.len());
         }
         self.entries.fill(0);
-        (self.defined, self.open_rows, self.before) = (0, 0, None);
+        (self.defined, self.open_rows, self.previous) = (0, 0, None);
     }
 
-    /// Begins another block if the largest form of the row might not fit into the open one.
+    /// Starts another block if the largest form of the row might exceed the limit of the open one.
     fn make_room(&mut self, subject: &Subject<'_>) {
         let (code, start) = (&self.types[subject.type_index], self.block_start());
         let definition = if self.entries[subject.type_index] == 0 { code.definition.len() } else { 0 };
@@ -150,10 +159,10 @@ impl BlockSink {
     }
 
     fn put_head(&mut self, subject: &Subject<'_>) {
-        // A key is UTF-8, or the table refused it: this copies nothing.
+        // The table accepts only UTF-8 keys, so this copies no bytes.
         let key = String::from_utf8_lossy(subject.key);
-        let same_key = self.before.filter(|before| self.bytes[before.key.0..before.key.1] == *key.as_bytes());
-        let same_window = self.before.is_some_and(|it| (it.start, it.end) == (subject.start, subject.end));
+        let same_key = self.previous.filter(|row| self.bytes[row.key.0..row.key.1] == *key.as_bytes());
+        let same_window = self.previous.is_some_and(|it| (it.start, it.end) == (subject.start, subject.end));
         let mut flags = 0;
         for (is_set, flag) in [
             (subject.deleted, flag::DELETED),
@@ -165,7 +174,7 @@ impl BlockSink {
         }
         self.bytes.push(flags);
         let key = match same_key {
-            Some(before) => before.key,
+            Some(previous) => previous.key,
             None => {
                 put_text(&mut self.bytes, &key);
                 (self.bytes.len() - key.len(), self.bytes.len())
@@ -196,13 +205,13 @@ impl ResultSink for BlockSink {
         self.put_head(subject);
     }
 
-    /// Encodes a result that is valid.
+    /// Encodes a valid result and ignores an invalid one.
     fn attribute(&mut self, subject: &Subject<'_>, result: &AttributeResult<'_>) {
         let Some(output) = result.report.as_ref().forced() else {
             return;
         };
         let attributes = &self.types[subject.type_index].attributes;
-        // They come in order, mostly all of them.
+        // The fast path: the table sends attributes in order, mostly all of them.
         let ahead = attributes.iter().enumerate().skip(self.row.next);
         let found = ahead.chain(attributes.iter().enumerate()).find(|(_, (name, _))| **name == *result.name);
         let Some((index, &(_, numbers))) = found else {
@@ -215,7 +224,7 @@ impl ResultSink for BlockSink {
         self.row.attributes += 1;
     }
 
-    /// Keeps the row if it has an attribute or is the deletion.
+    /// Keeps the row if it has an attribute or is a deletion, and removes it otherwise.
     fn end(&mut self, subject: &Subject<'_>) {
         if self.row.attributes == 0 && !subject.deleted {
             self.bytes.truncate(self.row.from);
@@ -226,7 +235,7 @@ impl ResultSink for BlockSink {
             return;
         }
         self.bytes.push(0);
-        self.before = Some(self.row.head);
+        self.previous = Some(self.row.head);
         self.open_rows += 1;
         self.rows += 1;
     }
@@ -237,7 +246,7 @@ impl TypeCode {
         let definition = shape.definition();
         let attributes: Box<[_]> =
             shape.attributes.iter().map(|attribute| (attribute.name.clone(), attribute.numbers())).collect();
-        // Index, flaw and types, then up to ten bytes for each number.
+        // Index, flaw and types take at most 16 bytes, and each number at most ten.
         let largest = attributes.iter().map(|(_, numbers)| 16 + 10 * numbers.min(&Record::MAX_NUMBERS)).sum();
         Self { definition, attributes, largest }
     }

@@ -1,4 +1,4 @@
-//! Blocks for the tests of their readers.
+//! Sample results for the tests of readers.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use proxy_uve::{AttributeResult, Plan, ResultSink as _, StreamName, Subject};
 
 use crate::block::{BlockSink, MAX_BLOCK_BYTES};
 
-/// The built-in types on the stream `A-b`: `AggProxySum` is type 0, the anomaly type 1.
+/// Creates a plan with two built-in types on the stream `A-b`: type 0 is `AggProxySum`, type 1 the anomaly.
 pub fn plan() -> Plan {
     let schema = Schema::builtin();
     let types = ["AggProxySum", "AggProxySumAnomalyEWM01"].map(|name| Arc::clone(schema.get(name).unwrap()));
     Plan::new(StreamName::new("A", "b").unwrap(), &types)
 }
 
-/// Sends a result of one attribute, or without record the deletion.
+/// Sends a result of one attribute to `sink`; without a record it sends a deletion.
 pub fn send(plan: &Plan, sink: &mut BlockSink, type_index: usize, key: &str, record: Option<Record>) {
     let mut subject = Subject::new(key.as_bytes(), type_index, "A-b", 0..60);
     subject.deleted = record.is_none();
@@ -28,7 +28,7 @@ pub fn send(plan: &Plan, sink: &mut BlockSink, type_index: usize, key: &str, rec
     sink.end(&subject);
 }
 
-/// A block of sums, by key.
+/// Encodes a block of sums, each with its key.
 pub fn block_of_sums(sums: &[(&str, u64)]) -> Vec<u8> {
     let plan = plan();
     let mut sink = BlockSink::new(&plan, MAX_BLOCK_BYTES);
@@ -38,7 +38,7 @@ pub fn block_of_sums(sums: &[(&str, u64)]) -> Vec<u8> {
     first_block(&mut sink)
 }
 
-/// The first block of a sink.
+/// Takes the results of a sink and returns the first block.
 pub fn first_block(sink: &mut BlockSink) -> Vec<u8> {
     let blocks = sink.take().unwrap();
     blocks.records().next().map(|(_, block)| block.to_vec()).unwrap_or_default()

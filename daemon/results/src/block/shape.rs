@@ -1,4 +1,4 @@
-//! What the numbers of results mean: the dictionary of a block.
+//! The names and types of results, which are the dictionary of a block.
 
 use derived_stats::entry::{Form, ResultType, Role};
 use derived_stats::{DescribedField, FieldValue, Number, Record, ValueType};
@@ -7,71 +7,79 @@ use proxy_uve::{AttributeDescription, UveDescription};
 
 use crate::block::bytes::{BlockError, Reader, put_text, put_varint};
 
-/// The results of one proxy type.
+/// The names and types of one proxy type's results.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct UveShape {
-    /// `<Type>-<Struct>-<attribute>`.
+    /// The name of the UVE, `<Type>-<Struct>-<attribute>`.
     pub uve: Box<str>,
-    /// The stream, as the `proxy` field shows it.
+    /// The stream, which is the value of the JSON field `proxy`.
     pub proxy: Box<str>,
+    /// The attributes of the proxy type, in order.
     pub attributes: Box<[AttributeShape]>,
 }
 
-/// One attribute of them.
+/// The name and the fields of one attribute.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AttributeShape {
+    /// The name of the attribute.
     pub name: Box<str>,
-    /// Its results are of one sample each.
+    /// Whether each result is of one sample, and not of a window.
     pub inline: bool,
+    /// The JSON form of a result.
     pub shown: Shown,
-    /// At most [`Record::MAX_NUMBERS`] of them are numbers; those are the numbers of a record, in this order.
+    /// The fields in order. At most [`Record::MAX_NUMBERS`] of them are numbers; these are the numbers of a record, in
+    /// the same order.
     pub fields: Box<[FieldShape]>,
 }
 
-/// How JSON shows a result.
+/// The JSON form of an attribute's result.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Shown {
-    /// As the number that stands for it.
+    /// A single number: the value of the field with [`Role::Value`].
     Number,
-    /// As an object of its fields.
+    /// An object with all fields.
     Struct,
 }
 
-/// One field of an attribute.
+/// The name and the type of one field.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FieldShape {
+    /// The name of the field.
     pub name: Box<str>,
+    /// The kind of value.
     pub content: Content,
-    /// The object in which JSON shows it.
+    /// The name of the nested JSON object that holds the field; `None` for a field of the attribute itself.
     pub group: Option<Box<str>>,
+    /// The form in which JSON prints a number.
     pub form: Form,
+    /// The role of the field in the result, if it has one.
     pub role: Option<Role>,
 }
 
-/// What a field holds.
+/// The kind of value in a field.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Content {
     /// The text of the result's flaw.
     Flaw,
-    /// A number of the record.
+    /// A number of this type.
     Number(ValueType),
-    /// The same text in every result.
+    /// A constant text, which is the same in every result.
     Text(Box<str>),
 }
 
-/// Whether a name can stand in JSON and in line protocol as it is.
+/// Whether a name needs no escape in JSON: it is not empty and has no quote, backslash or control character.
 pub fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && !name.chars().any(|it| it.is_control() || it == '"' || it == '\\')
 }
 
 impl UveShape {
-    /// The results of a configured proxy type on the stream `proxy`.
+    /// Creates the shape of a configured proxy type on the stream `proxy`.
     pub fn of(uve: &UveDescription<'_>, proxy: &str) -> Self {
         let attributes = uve.attributes().map(|attribute| AttributeShape::of(&attribute)).collect();
         Self { uve: uve.name().into(), proxy: proxy.into(), attributes }
     }
 
-    /// The definition, by which equal shapes are found.
+    /// Returns the encoded definition, which is equal for equal shapes.
     pub fn definition(&self) -> Vec<u8> {
         let mut definition = Vec::new();
         self.encode(&mut definition);
@@ -85,7 +93,7 @@ impl UveShape {
         self.attributes.iter().for_each(|attribute| attribute.encode(out));
     }
 
-    /// Reads what [`encode`](Self::encode) wrote.
+    /// Decodes a definition that [`encode`](Self::encode) wrote.
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, BlockError> {
         let (uve, proxy) = (name(reader, "uve")?, name(reader, "proxy")?);
         let count = reader.count("attributes")?;
@@ -105,12 +113,12 @@ impl AttributeShape {
         Self { name: attribute.name.into(), inline: attribute.inline, shown, fields }
     }
 
-    /// How many numbers a result has.
+    /// The number of numeric fields.
     pub fn numbers(&self) -> usize {
         self.fields.iter().filter(|field| field.value_type().is_some()).count()
     }
 
-    /// The number of the first field with this role.
+    /// Returns the number in the first field with this role; `None` if there is none.
     pub fn of_role(&self, role: Role, record: &Record) -> Option<Number> {
         let (_, value) = self.values(record).find(|(field, _)| field.role == Some(role))?;
         match value? {
@@ -119,12 +127,12 @@ impl AttributeShape {
         }
     }
 
-    /// The fields of a result that it has, in order.
+    /// Iterates over the fields that have a value in `record`, in order.
     pub fn present<'s>(&'s self, record: &'s Record) -> impl Iterator<Item = (&'s FieldShape, FieldValue<'s>)> + 's {
         self.values(record).filter_map(|(field, value)| Some((field, value?)))
     }
 
-    /// The number that stands for a result which is shown as one.
+    /// Returns the value of a result whose JSON form is a single number.
     pub fn bare_number(&self, record: &Record) -> Option<Number> {
         match self.shown {
             Shown::Number => self.of_role(Role::Value, record),
@@ -132,7 +140,7 @@ impl AttributeShape {
         }
     }
 
-    /// Appends a result as JSON shows it.
+    /// Appends a result in its JSON form.
     pub fn write_json<'s>(&'s self, record: &'s Record, out: &mut Vec<u8>) {
         if let Some(number) = self.bare_number(record) {
             let error = record.flaw().map(derived_stats::Flaw::text);
@@ -199,7 +207,7 @@ impl FieldShape {
         Self { name: field.name().into(), content, group, form: field.form(), role: field.role() }
     }
 
-    /// The type of its numbers; `None` for a text.
+    /// The type of a numeric field; `None` for a text.
     pub fn value_type(&self) -> Option<ValueType> {
         match self.content {
             Content::Number(value_type) => Some(value_type),

@@ -1,4 +1,4 @@
-//! Blocks: round trips, damage, sizes and allocations.
+//! Tests of blocks: round trips, damage, sizes and allocations.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use proxy_uve::{AttributeResult, Fate, Plan, ResultSink as _, StreamName, Subjec
 
 use super::*;
 
-/// Types with every form of result: numbers and structs, of windows and of samples, and two in one type.
+/// A plan with every form of result: numbers and structs, of windows and of samples, and two attributes in one type.
 fn plan(element: &str) -> Plan {
     let head = format!(
         "1: string name (key=\"\") 2: string proxy 3: optional bool deleted 4: optional {element} raw (hidden=\"yes\")"
@@ -33,7 +33,7 @@ fn plan(element: &str) -> Plan {
     Plan::new(StreamName::new("A", "b").unwrap(), &types)
 }
 
-/// A result as a table would send it, and as it must come back.
+/// A result as a table sends it, and as a reader must return it.
 #[derive(Clone, Debug, PartialEq)]
 struct Sent {
     type_index: usize,
@@ -63,7 +63,7 @@ fn blocks(sink: &mut BlockSink) -> Vec<Vec<u8>> {
     sink.take().unwrap().records().map(|(_, block)| block.to_vec()).collect()
 }
 
-/// What a reader finds, with each shape held to the plan's.
+/// The results that a reader finds, with the index of each shape in the plan.
 fn read(plan: &Plan, reader: &mut BlockReader, block: &[u8]) -> Result<Vec<Sent>, BlockError> {
     let shapes: Vec<_> = plan.uves().map(|uve| UveShape::of(&uve, "A-b")).collect();
     let (mut rows, mut found) = (reader.rows(block)?, Vec::new());
@@ -81,7 +81,7 @@ fn number() -> impl Strategy<Value = Option<Number>> {
         Just(None),
         any::<u64>().prop_map(|value| Some(Number::U64(value))),
         any::<i64>().prop_map(|value| Some(Number::I64(value))),
-        // Every pattern of bits, but NaN, which equals nothing.
+        // Every bit pattern except NaN, which is not equal to itself.
         any::<u64>()
             .prop_map(f64::from_bits)
             .prop_filter("a number", |value| !value.is_nan())
@@ -105,7 +105,7 @@ fn sent() -> impl Strategy<Value = Sent> {
         let attributes = &numbers[type_index];
         let values: Vec<_> = attributes.iter().map(|&numbers| prop::option::of(record(numbers))).collect();
         let key = prop_oneof!["T:[a-c]", "T:.{0,20}"];
-        // Few windows, so that rows share them; and any.
+        // Few windows, so that rows share them, and any window.
         let time = prop_oneof![(0..3u64).prop_map(|it| it * 60_000_000), any::<u64>()];
         (key, time.clone(), time, any::<bool>(), any::<bool>(), values).prop_map(
             move |(key, start, end, deleted, partial, values)| {
@@ -120,7 +120,7 @@ fn sent() -> impl Strategy<Value = Sent> {
 
 proptest! {
     #[test]
-    fn property_results_come_back_bit_for_bit(
+    fn property_results_read_back_bit_for_bit(
         results in prop::collection::vec(sent(), 0..40), limit in prop_oneof![Just(0), 300..3000usize],
     ) {
         let plan = plan("u64");
@@ -132,7 +132,7 @@ proptest! {
         let blocks = blocks(&mut sink);
         let mut found = Vec::new();
         for block in &blocks {
-            // A reader of its own each: a block is complete by itself.
+            // A new reader for each block, because a block is self-contained.
             let rows = read(&plan, &mut BlockReader::default(), block).unwrap();
             prop_assert!(block.len() <= limit || rows.len() == 1, "{} bytes for {} rows", block.len(), rows.len());
             prop_assert_eq!(declared_rows(block), rows.len() as u64);
@@ -146,7 +146,7 @@ proptest! {
     fn property_no_bytes_make_a_reader_panic(bytes: Vec<u8>, rows in 0..9u8, cut: prop::sample::Index) {
         let (plan, mut block) = one_block();
         let _ = read(&plan, &mut BlockReader::default(), &bytes);
-        // Behind the header, and behind any part of a block: its definition among them.
+        // After the header, and after any prefix of a block, also within its definition.
         block[2] = rows;
         let headed = [&block[..HEADER_LEN], &bytes].concat();
         let _ = read(&plan, &mut BlockReader::default(), &headed);
@@ -223,7 +223,7 @@ fn one_byte_separates_blocks_from_lines() {
     let (_, block) = one_block();
     assert!(is_block(&block) && !is_block(b"{\"key\":\"T:a\"}") && !is_block(b""));
     assert_eq!([declared_rows(&block), declared_rows(b"{}"), declared_rows(&block[..3])], [1, 1, 0]);
-    assert!(std::str::from_utf8(&block[..1]).is_err(), "no text begins like a block");
+    assert!(std::str::from_utf8(&block[..1]).is_err(), "no text starts with the first byte of a block");
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn equal_definitions_of_two_blocks_become_one_shape() {
 }
 
 #[test]
-fn a_result_of_a_known_type_takes_tens_of_bytes_and_no_allocation() {
+fn a_result_of_a_known_type_needs_few_bytes_and_no_allocation() {
     let plan = plan("u64");
     let mut sink = BlockSink::new(&plan, MAX_BLOCK_BYTES);
     let rounds = |sink: &mut BlockSink, count| {
@@ -254,21 +254,21 @@ fn a_result_of_a_known_type_takes_tens_of_bytes_and_no_allocation() {
     let first = sink.bytes();
     rounds(&mut sink, 1000);
     assert!((sink.bytes() - first) / 1000 < 16, "{} bytes for 1000 results", sink.bytes() - first);
-    // What the sink keeps after that is enough for the next thousand.
+    // The capacity that the sink keeps is enough for the next thousand.
     sink.take().unwrap();
     let measured = allocation_counter::measure(|| rounds(&mut sink, 1000));
     assert_eq!(measured.count_total, 0, "{measured:?}");
 }
 
 #[test]
-fn every_form_of_result_is_the_json_that_a_table_makes_itself() {
+fn every_form_of_result_gives_the_json_of_a_table_without_blocks() {
     for (element, values) in [("u64", ["20", "0", "18446744073709551615"]), ("double", ["0.5", "36", "-1e300"])] {
         let plan = Arc::new(plan(element));
         let settings = TableSettings::default().with_allowed_lateness(std::time::Duration::ZERO);
         let mut rows = Table::new(Arc::clone(&plan), settings);
         let mut blocks = Table::with_sink(Arc::clone(&plan), settings, BlockSink::new(&plan, MAX_BLOCK_BYTES));
         for (position, value) in (1..).zip(values.iter().cycle().take(150)) {
-            // Every tenth comes late enough for a deletion.
+            // A gap before every tenth sample causes a deletion.
             let at = 1_000_000 * (position + position / 10 * 5) + 5;
             let payload = format!("{{\"ts\":{at},\"value\":{value}}}");
             let (position, payload) = (proxy_uve::Position::new(position), payload.as_bytes());

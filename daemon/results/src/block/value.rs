@@ -1,10 +1,10 @@
-//! The numbers of one attribute's result.
+//! The encoding of one attribute's result.
 
 use derived_stats::{Flaw, Number, Record, ValueType};
 
 use crate::block::bytes::{BlockError, Reader, put_varint};
 
-/// Appends the first `numbers` numbers of a result, and its flaw.
+/// Appends the flaw and the first `numbers` numbers of a result.
 #[inline]
 pub fn put_value(out: &mut Vec<u8>, record: &Record, numbers: usize) {
     out.push(Flaw::code(record.flaw()));
@@ -25,7 +25,11 @@ pub fn put_value(out: &mut Vec<u8>, record: &Record, numbers: usize) {
     }
 }
 
-/// Reads what [`put_value`] wrote with the same `numbers`, at most [`Record::MAX_NUMBERS`].
+/// Reads a result that [`put_value`] wrote with the same `numbers`.
+///
+/// # Errors
+///
+/// [`BlockError::Damaged`] if the bytes are invalid, or `numbers` exceeds [`Record::MAX_NUMBERS`].
 #[inline]
 pub fn read_value(reader: &mut Reader<'_>, numbers: usize) -> Result<Record, BlockError> {
     let code = reader.byte("flaw")?;

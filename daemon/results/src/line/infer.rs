@@ -1,4 +1,4 @@
-//! The types of a line that no configured proxy type gives, by the printed form.
+//! Infers the types of a line from its printed form, for a UVE without a configured proxy type.
 
 use derived_stats::entry::{Form, Role};
 use derived_stats::{Number, Record, six_digits};
@@ -8,20 +8,20 @@ use crate::line::printed::Printed;
 use crate::line::read::LineError;
 use crate::line::recover::flaw;
 
-/// The object in which Contrail prints numbers as texts.
+/// The JSON object in which Contrail prints numbers as texts.
 const STATE: &str = "state";
 
-/// The shape of an attribute and its value.
+/// Infers the shape and the value of an attribute.
 ///
 /// # Errors
 ///
-/// [`LineError`] if no result is printed like that.
+/// [`LineError`] if no result has this printed form.
 pub(super) fn attribute(name: &str, printed: &Printed<'_>) -> Result<(AttributeShape, Record), LineError> {
     let refused = || LineError::Value(name.to_owned());
     if !is_plain_name(name) {
         return Err(LineError::Name(name.to_owned()));
     }
-    let mut fields = Guessed::default();
+    let mut fields = Inferred::default();
     let (inline, shown) = match printed {
         Printed::Number(number) => {
             fields.number("value", None, *number, Form::Plain, Some(Role::Value));
@@ -46,15 +46,16 @@ pub(super) fn attribute(name: &str, printed: &Printed<'_>) -> Result<(AttributeS
     Ok((shape, record.flawed(fields.flaw)))
 }
 
+/// The fields of an attribute that are inferred so far.
 #[derive(Default)]
-struct Guessed {
+struct Inferred {
     fields: Vec<FieldShape>,
     numbers: Vec<Number>,
     flaw: Option<derived_stats::Flaw>,
 }
 
-impl Guessed {
-    /// Adds a member; `None` if it cannot be one.
+impl Inferred {
+    /// Adds a member of the object; `None` if no result has such a member.
     fn add(&mut self, name: &str, group: Option<&str>, value: &Printed<'_>) -> Option<()> {
         if !is_plain_name(name) || !group.is_none_or(is_plain_name) {
             return None;

@@ -1,4 +1,4 @@
-//! The data of a line as it is printed: names and values in their order.
+//! The parsed JSON of a line's `data`: names and values in their order, without types.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::fmt;
 use derived_stats::Number;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A value in JSON.
+/// A JSON value of a result.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Printed<'l> {
     Boolean(bool),
     Number(Number),
     Object(Vec<(Cow<'l, str>, Self)>),
-    /// A list or `null`, which no result holds.
+    /// A list or `null`, which is not part of any result.
     Other,
     Text(Cow<'l, str>),
 }
@@ -101,6 +101,6 @@ impl<'de> Visitor<'de> for PrintedVisitor {
     }
 }
 
-/// A text that is borrowed where it can be.
+/// A text that borrows from the line unless it has escapes.
 #[derive(serde::Deserialize)]
 struct Name<'l>(#[serde(borrow)] Cow<'l, str>);

@@ -1,4 +1,4 @@
-//! The numbers of a line by the types of a configured proxy type.
+//! Converts the printed values of a line into numbers of the types of a configured proxy type.
 
 use derived_stats::entry::{Form, Role};
 use derived_stats::{Flaw, Number, Record, ValueType};
@@ -7,8 +7,9 @@ use crate::block::{AttributeShape, Content, FieldShape, Shown, UveShape};
 use crate::line::printed::{Data, Printed};
 use crate::line::read::Members;
 
-/// Adds the values of a line to `values`, by the attributes of `shape`; `false` if the line has anything else than
-/// those show, and then `values` are of no use.
+/// Adds the values of a line to `values`, by the attributes of `shape`.
+///
+/// It returns `false` if the line has content that the attributes do not have; `values` is then incomplete.
 pub(super) fn values(shape: &UveShape, data: &Data<'_>, values: &mut Vec<(usize, Record)>) -> bool {
     data.attributes.iter().all(|(name, printed)| {
         let found = shape.attributes.iter().position(|attribute| *attribute.name == **name);
@@ -26,7 +27,7 @@ fn attribute(shape: &AttributeShape, printed: &Printed<'_>) -> Option<Record> {
         }
         Printed::Object(members) => {
             found.take_object(members)?;
-            // Constants are in every struct; a number is shown without them.
+            // A struct has all its constants; a single number is printed without them.
             let constants = shape.fields.iter().filter(|field| matches!(field.content, Content::Text(_))).count();
             if shape.shown == Shown::Struct && found.texts != constants {
                 return None;
@@ -38,12 +39,12 @@ fn attribute(shape: &AttributeShape, printed: &Printed<'_>) -> Option<Record> {
     Some(record.flawed(found.flaw))
 }
 
-/// What was found of one attribute.
+/// The numbers, the flaw and the constants of one attribute that are found so far.
 struct Found<'s> {
     shape: &'s AttributeShape,
     numbers: [Option<Number>; Record::MAX_NUMBERS],
     flaw: Option<Flaw>,
-    /// Constants that were there.
+    /// The number of constants.
     texts: usize,
 }
 
@@ -56,11 +57,11 @@ impl Found<'_> {
                         self.take(|field| field.group.as_deref() == Some(name) && *field.name == **inner, value)?;
                     }
                 }
-                // A number of a window is shown as `value`, whatever its field is called.
+                // A number of a window is printed as `value`, for any name of its field.
                 value if self.shape.shown == Shown::Number && name == "value" => {
                     self.take(|field| field.role == Some(Role::Value), value)?;
                 }
-                // The flaw of a number has no field.
+                // The flaw of a single number is printed as `error` and has no field.
                 Printed::Text(text) if self.shape.shown == Shown::Number && name == "error" => {
                     self.flaw = Some(flaw(text)?);
                 }
@@ -70,11 +71,11 @@ impl Found<'_> {
         Some(())
     }
 
-    /// Takes the value of the field that `is_it`.
-    fn take(&mut self, is_it: impl Fn(&FieldShape) -> bool, value: &Printed<'_>) -> Option<()> {
+    /// Takes the value of the first field for which `matches` is true; `None` if the value does not fit.
+    fn take(&mut self, matches: impl Fn(&FieldShape) -> bool, value: &Printed<'_>) -> Option<()> {
         let mut number = 0;
         for field in &self.shape.fields {
-            if is_it(field) {
+            if matches(field) {
                 match (&field.content, value) {
                     (Content::Flaw, Printed::Text(text)) => self.flaw = Some(flaw(text)?),
                     (Content::Number(value_type), value) => {
@@ -91,12 +92,12 @@ impl Found<'_> {
     }
 }
 
-/// The flaw that has this text.
+/// The flaw with this text.
 pub(super) fn flaw(text: &str) -> Option<Flaw> {
     (1..=u8::MAX).map_while(Flaw::from_code).flatten().find(|flaw| flaw.text() == text)
 }
 
-/// The number of a type that is printed like this; `None` if none is.
+/// The number of type `value_type` with this printed form; `None` if there is none.
 fn typed(value: &Printed<'_>, value_type: ValueType, form: Form) -> Option<Number> {
     let number = match (value, form) {
         (Printed::Text(text), Form::SixDigits) => Number::F64(text.parse().ok()?),
@@ -107,7 +108,7 @@ fn typed(value: &Printed<'_>, value_type: ValueType, form: Form) -> Option<Numbe
         (ValueType::F64, number) => Some(Number::F64(number.as_f64())),
         (ValueType::I64, Number::U64(value)) => Some(Number::I64(value.try_into().ok()?)),
         (ValueType::I64, Number::I64(_)) | (ValueType::U64, Number::U64(_)) => Some(number),
-        // Six digits show the nearest double of an integer, too; a negative number is not unsigned.
+        // Six digits are always a double, and a negative number is not unsigned.
         (ValueType::I64 | ValueType::U64, _) => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Lines: what rows look like, and what is read back.
+//! Tests of lines: the printed form of rows, and the rows that are read.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn written(block: &[u8]) -> Vec<String> {
     lines
 }
 
-/// A line read and written again.
+/// Reads a line and writes it again.
 fn again(reader: &mut LineReader, line: &str) -> Result<String, LineError> {
     let mut out = Vec::new();
     write(&reader.row(line.as_bytes())?, &mut out);
@@ -32,7 +32,7 @@ fn line(data: &str) -> String {
 }
 
 #[test]
-fn a_row_is_the_line_that_it_was_in_json() {
+fn a_row_has_the_documented_line() {
     let plan = sample::plan();
     let mut sink = crate::block::BlockSink::new(&plan, 4096);
     sample::send(&plan, &mut sink, 0, "T:a \"quoted\"\n name", Some(Record::new([Number::U64(36)])));
@@ -60,13 +60,13 @@ fn a_line_of_a_configured_type_has_its_types() {
         (attribute.shown, row.values[0].1.get(0), attribute.numbers())
     };
     assert_eq!(read(r#"{"value":36}"#), (Shown::Number, Some(Number::U64(36)), 1));
-    // Not of the type: by the printed form.
+    // The type does not fit, so the reader infers it from the printed form.
     assert_eq!(read(r#"{"value":-36}"#), (Shown::Struct, Some(Number::I64(-36)), 1));
     assert_eq!(read(r#"{"value":1,"more":2.0}"#), (Shown::Struct, Some(Number::U64(1)), 2));
 }
 
 #[test]
-fn the_doubles_of_a_configured_type_are_doubles_however_they_are_printed() {
+fn the_doubles_of_a_configured_type_are_doubles_in_any_printed_form() {
     let schema = "struct T { 1: string name (key=\"\") 2: string proxy 3: optional bool deleted \
                   4: optional double raw (hidden=\"yes\") 5: optional double last (stats=\"raw:DSSum\") }";
     let types: Vec<_> = proxy_uve::schema::Schema::parse("t", schema).unwrap().types().cloned().collect();
@@ -78,7 +78,7 @@ fn the_doubles_of_a_configured_type_are_doubles_however_they_are_printed() {
 }
 
 #[test]
-fn what_is_printed_reads_back_as_it_is() {
+fn an_inferred_row_is_written_as_the_same_line() {
     for data in [
         "",
         r#","partial":true,"inline":-7,"d":1e21"#,
@@ -87,14 +87,14 @@ fn what_is_printed_reads_back_as_it_is() {
         r#","value":{"state":{"mean":"+36","x":"?"},"text":"a \"b\""}"#,
         r#","empty":{}"#,
     ] {
-        // As canonical JSON prints doubles.
+        // Canonical JSON has a plus sign in the exponent.
         let line = line(data);
         assert_eq!(again(&mut LineReader::default(), &line).unwrap().replace("1e+21", "1e21"), line);
     }
 }
 
 #[test]
-fn what_no_result_looks_like_is_refused() {
+fn a_line_that_is_not_a_result_is_rejected() {
     let many: Vec<_> = (0..11).map(|number| format!("\"n{number}\":{number}")).collect();
     for data in [
         r#","a":[1]"#.to_owned(),

@@ -115,7 +115,7 @@ fn a_server_that_is_away_or_hangs_has_everything_in_the_end() {
     wait_for_sums(&influxdb, 0..19);
     influxdb.stop();
     post(&daemon, 20..40);
-    daemon.wait_until_said("InfluxDB takes no lines now");
+    daemon.wait_until_said("InfluxDB accepts no lines at present");
     influxdb.restart();
     post(&daemon, 40..60);
     wait_for_sums(&influxdb, 0..59);
@@ -125,7 +125,7 @@ fn a_server_that_is_away_or_hangs_has_everything_in_the_end() {
     influxdb.resume();
     wait_for_sums(&influxdb, 0..79);
     let said = daemon.stop();
-    assert!(said.contains("InfluxDB answers again"), "{said}");
+    assert!(said.contains("InfluxDB accepts lines again"), "{said}");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn lines_that_the_server_refuses_for_good_do_not_hold_up_the_others() {
     influxdb.write("telegraf", &format!("AggProxySum value_value=1.5 {}000\n", START));
     let daemon = start(data.path(), &[&format!("sinks.influxdb.url={}", influxdb.url())]);
     post(&daemon, 0..15);
-    let said = daemon.wait_until_said("InfluxDB refuses lines for good");
+    let said = daemon.wait_until_said("InfluxDB rejects lines permanently");
     assert!(said.contains("field type conflict") && said.contains("reason=\"conflict\""), "{said}");
     daemon.wait_for("/metrics", |(_, metrics)| {
         metrics.contains("derived_statsd_influxdb_lines_dropped_total{reason=\"conflict\"} 280").then_some(())

@@ -1,7 +1,7 @@
-//! Results as a file of JSON lines.
+//! A sink that writes results to a file, one JSON object per line.
 //!
-//! The position in the log and the length of the file are stored together. After a crash the file is cut back to the
-//! stored length and the results from the stored position are written again, so it holds every result exactly once.
+//! The sink stores its position in the log together with the length of the file. After a crash it cuts the file to the
+//! stored length and writes the results from the stored position on again, so the file holds each result exactly once.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
@@ -15,36 +15,41 @@ use tracing::warn;
 
 use crate::Sink;
 
-/// `[sinks.file]`.
+/// The configuration section `[sinks.file]`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
-    /// The file to append results to, one JSON object a line. Default unset: no file. Its directory must exist.
+    /// The file to which the sink appends results, one JSON object per line. Default unset: no file. Its directory must
+    /// exist.
     pub path: Option<PathBuf>,
 }
 
-/// Appends results to a file.
+/// A sink that appends each result to a file as a line of JSON, exactly once.
 pub struct FileSink {
     path: PathBuf,
+    /// The open file; `None` before the start.
     file: Option<File>,
+    /// The length of the file at the stored position.
     length: u64,
     reader: RecordReader,
-    /// The lines of a record: a buffer.
+    /// A buffer for the lines of one record.
     lines: Vec<u8>,
 }
 
 impl FileSink {
-    /// The name under which its position is stored.
+    /// The name of the sink, under which it stores its position.
     pub const NAME: &'static str = "file";
 
+    /// Creates a sink for the file at `path`, which [`start`](Sink::start) opens.
     pub fn new(path: PathBuf) -> Self {
         Self { path, file: None, length: 0, reader: RecordReader::default(), lines: Vec::new() }
     }
 
+    /// Writes a batch to the end of the file, syncs it, and returns the new length.
     fn append(&mut self, batch: &RecordBatch) -> anyhow::Result<u64> {
         let Self { file, reader, lines, .. } = self;
         let file = file.as_mut().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
-        // A delivery that failed half-way left a tail behind.
+        // Cuts the lines of an earlier delivery that failed.
         file.set_len(self.length)?;
         file.seek(SeekFrom::Start(self.length))?;
         let mut writer = BufWriter::with_capacity(256 * 1024, &*file);
@@ -86,17 +91,17 @@ impl Sink for FileSink {
                         path = %self.path.display(),
                         stored,
                         found = on_disk,
-                        "The file of results is shorter than it was left: it was replaced or cut. New results go to its \
-                         end; those that it lacks are not written again."
+                        "The file of results is shorter than at the last delivery: it was replaced or cut. The sink \
+                         appends new results and does not write the missing ones again."
                     );
                 }
-                // A shorter file is another file: begin at its end, and let the results go on.
+                // A shorter file is another file: append to its end, from the stored position on.
                 (next, stored.min(on_disk))
             }
         };
         self.length = length;
         self.file = Some(file);
-        // Registers a new sink: from now on results are kept until it has them.
+        // Registers a new sink, so that the log keeps unread results for it.
         log.set_sink_position(Self::NAME, SinkPosition { next, detail: length.to_le_bytes().to_vec() })?;
         Ok(next)
     }

@@ -1,9 +1,12 @@
-//! Results as points in InfluxDB: what is written is in [`points`], how it gets there in [`delivery`].
+//! A sink that writes results to InfluxDB as points of its line protocol.
 //!
-//! Lines are gathered until there are enough for a request, or the oldest has waited for the flush interval, or nothing
-//! more will come. The position in the log moves only after the server has everything before it, so a kill at any
-//! instant loses nothing: the lines are made and sent again, with the same series and times, which changes nothing.
-//! While the server is away this sink waits, and the log keeps results for it up to `results_hard_limit_bytes`.
+//! [`points`] converts a result into points and [`delivery`] sends them. The sink buffers lines until there are enough
+//! for a request, until the oldest line has waited for the flush interval, or until the daemon stops.
+//!
+//! The stored position moves only after the server has accepted every line before it. A process that is killed
+//! therefore loses no line: after the restart the sink sends the same lines again, with the same series and times, and
+//! InfluxDB overwrites each point with an equal one. While the server is unreachable the sink waits, and the log keeps
+//! results for it up to `results_hard_limit_bytes`.
 
 mod answer;
 mod batch;
@@ -37,7 +40,7 @@ pub use self::config::{InfluxConfig, Precision};
 pub use self::settings::InfluxSettings;
 pub use self::telemetry::InfluxTelemetry;
 
-/// Writes results to InfluxDB.
+/// A sink that writes results to InfluxDB.
 pub struct InfluxSink {
     settings: InfluxSettings,
     records: RecordReader,
@@ -45,21 +48,23 @@ pub struct InfluxSink {
     delivery: Delivery,
     telemetry: InfluxTelemetry,
     clock: Arc<dyn Clock>,
-    /// Lines of the records before `gathered` that are not delivered.
+    /// The lines of the records from `delivered` to `buffered`.
     batch: Batch,
-    /// The next record to gather, the next to deliver, and the position in the log.
-    gathered: u64,
+    /// The offset of the next record to buffer.
+    buffered: u64,
+    /// The offset of the first record that is not delivered.
     delivered: u64,
+    /// The position in the log.
     stored: u64,
-    /// When the first result since the last delivery was gathered, by monotonic time.
-    waits_since: Option<Duration>,
+    /// The monotonic time at which the first record since the last delivery was buffered.
+    buffered_since: Option<Duration>,
 }
 
 impl InfluxSink {
-    /// The name under which its position is stored.
+    /// The name of the sink, under which it stores its position.
     pub const NAME: &'static str = "influxdb";
 
-    /// A sink that reads lines of the log with `lines`, and whose waits end when `stop` is set.
+    /// Creates a sink that parses results in JSON with `lines`, and ends a wait or a request when `stop` is set.
     pub fn new(
         settings: InfluxSettings,
         lines: LineReader,
@@ -87,42 +92,45 @@ impl InfluxSink {
             telemetry,
             clock,
             batch: Batch::default(),
-            gathered: 0,
+            buffered: 0,
             delivered: 0,
             stored: 0,
-            waits_since: None,
+            buffered_since: None,
         }
     }
 
-    fn gather(&mut self, offset: u64, record: &[u8]) -> anyhow::Result<()> {
+    /// Adds the lines of a record to the batch.
+    fn buffer(&mut self, offset: u64, record: &[u8]) -> anyhow::Result<()> {
         let Self { records, points, batch, telemetry, .. } = self;
         let read = records.each(offset, record, |_, result| match points.add(&result, batch) {
             Ok(capped) => telemetry.capped(capped),
             Err(error) => {
                 telemetry.unreadable();
-                warn!(offset, %error, "A stored result cannot be read; it does not go to InfluxDB.");
+                warn!(offset, %error, "A stored result cannot be read; the InfluxDB sink skips it.");
             }
         });
         read.with_context(|| format!("read the results at offset {offset}"))?;
-        self.gathered = offset + 1;
-        self.waits_since.get_or_insert_with(|| self.clock.monotonic());
+        self.buffered = offset + 1;
+        self.buffered_since.get_or_insert_with(|| self.clock.monotonic());
         Ok(())
     }
 
+    /// Whether the first buffered record has waited for the flush interval.
     fn is_due(&self) -> bool {
         let waited = |since: Duration| self.clock.monotonic().saturating_sub(since);
-        self.waits_since.is_some_and(|since| waited(since) >= self.settings.flush_interval)
+        self.buffered_since.is_some_and(|since| waited(since) >= self.settings.flush_interval)
     }
 
+    /// Sends all buffered lines and stores the position.
     fn flush(&mut self, log: &dyn Log) -> anyhow::Result<()> {
         self.delivery.send(&self.batch, self.settings.limits)?;
         self.batch.clear();
-        self.waits_since = None;
-        self.delivered = self.gathered;
+        self.buffered_since = None;
+        self.delivered = self.buffered;
         self.store(log)
     }
 
-    /// Stores the position, if it is not: should that have failed, nothing needs to be sent again.
+    /// Stores the position if it has changed; after an error a later call stores it, and no line is sent again.
     fn store(&mut self, log: &dyn Log) -> anyhow::Result<()> {
         if self.stored != self.delivered {
             let position = SinkPosition { next: self.delivered, detail: Vec::new() };
@@ -143,20 +151,20 @@ impl Sink for InfluxSink {
             Some(position) => position.next,
             None => log.results_bounds()?.first,
         };
-        // Registers a new sink: from now on results are kept until it has them.
+        // Registers a new sink, so that the log keeps unread results for it.
         log.set_sink_position(Self::NAME, SinkPosition { next, detail: Vec::new() })?;
-        (self.gathered, self.delivered, self.stored) = (next, next, next);
+        (self.buffered, self.delivered, self.stored) = (next, next, next);
         Ok(next)
     }
 
     fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
         self.store(log)?;
         for record in batch.records() {
-            // After an error the same batch comes again, and a part of it may be gathered.
-            if record.offset < self.gathered {
+            // After an error the same batch comes again, and a part of it may be buffered.
+            if record.offset < self.buffered {
                 continue;
             }
-            self.gather(record.offset, record.payload)?;
+            self.buffer(record.offset, record.payload)?;
             if self.batch.is_full(self.settings.limits) {
                 self.flush(log)?;
             }
@@ -166,7 +174,7 @@ impl Sink for InfluxSink {
 
     fn idle(&mut self, log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
         self.store(log)?;
-        if self.waits_since.is_some() && (stopping || self.is_due()) { self.flush(log) } else { Ok(()) }
+        if self.buffered_since.is_some() && (stopping || self.is_due()) { self.flush(log) } else { Ok(()) }
     }
 
     fn delivered(&self, _next: u64) -> u64 {

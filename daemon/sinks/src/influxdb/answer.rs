@@ -1,22 +1,22 @@
-//! What an answer means for the lines that were sent.
+//! Classifies the server's answer to lines: accepted, rejected, or to be sent again.
 //!
-//! InfluxDB says with one status, 400, that some lines are bad and the others in, that the whole request is bad, and
-//! that it did not understand the request at all; the text tells which. A text that says nothing about lines may be
-//! that of another server, or of a proxy: it condemns no line unless the server has taken some before.
+//! InfluxDB answers with status 400 in three cases: it has rejected some lines and written the others, it has rejected
+//! all lines, or it could not parse the request at all. The text distinguishes the cases. A text that does not refer to
+//! lines may come from another server or a proxy; it rejects lines only if the server has accepted lines before.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// The longest wait that a server may ask for.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+/// The longest wait that a server may request.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// Texts by which a server says that lines are at fault, in lower case: InfluxDB 1 and 2 cannot parse them or find a
-/// field of another type, InfluxDB 3 calls its format by name.
-const ABOUT_LINES: [&str; 5] = ["parse", "partial write", "conflict", "line protocol", "dropped"];
+/// Parts of the texts with which a server rejects lines, in lower case: InfluxDB 1 and 2 cannot parse a line or find a
+/// field of another type, the texts of InfluxDB 3 contain the name of the format.
+const LINE_ERRORS: [&str; 5] = ["parse", "partial write", "conflict", "line protocol", "dropped"];
 
-/// How many characters of a text are shown.
-const SHOWN: usize = 400;
+/// The number of characters of a text in a log message.
+const EXCERPT_CHARS: usize = 400;
 
 /// An answer of the server.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -26,30 +26,30 @@ pub(super) struct Answer {
     pub body: String,
 }
 
-/// Why there is none.
+/// The reason for a missing answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum NoAnswer {
-    /// Told to stop.
+    /// The daemon stops.
     Stopped,
     Timeout,
-    /// Anything between here and there, with its text.
+    /// The connection failed, with the text of the error.
     Transport(String),
 }
 
-/// Why lines were dropped.
+/// The reason why the server rejected lines permanently.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(super) enum Dropped {
-    /// A field has another type there.
+pub(super) enum DropReason {
+    /// The measurement has a field of the same name and another type.
     Conflict,
-    /// They are not understood.
+    /// The server cannot parse the lines.
     Parse,
-    /// Refused for another reason, such as being older than the retention policy.
+    /// Another reason, such as points older than the retention policy.
     Refused,
-    /// A single line that is too large.
+    /// A single line exceeds the size limit of the server.
     TooLarge,
 }
 
-impl Dropped {
+impl DropReason {
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Conflict => "conflict",
@@ -69,24 +69,24 @@ impl Dropped {
     }
 }
 
-/// What keeps the server from taking anything now.
+/// The reason why the server accepts no lines at present.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(super) enum Fault {
-    /// It does not let us in.
+pub(super) enum RetryReason {
+    /// The server rejects the credentials or lacks a permission.
     Auth,
-    /// It asks for time.
+    /// The server requests a wait.
     Busy,
-    /// There is no such database, bucket or path.
+    /// The database, bucket or path does not exist.
     NotFound,
-    /// It failed.
+    /// The server failed.
     Server,
     Timeout,
     Transport,
-    /// Nothing that an InfluxDB would say.
+    /// The answer does not come from an InfluxDB.
     Unexpected,
 }
 
-impl Fault {
+impl RetryReason {
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Auth => "auth",
@@ -99,22 +99,22 @@ impl Fault {
         }
     }
 
-    /// Whether only an operator can help.
+    /// Whether only an operator can resolve it.
     pub(super) fn needs_operator(self) -> bool {
         matches!(self, Self::Auth | Self::NotFound | Self::Unexpected)
     }
 }
 
-/// What became of the lines.
+/// The outcome of a request with lines.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Outcome {
-    /// At least one of them is bad, and none is in.
-    Bad(Dropped, String),
-    /// The good ones are in; so many others are not, and never will be.
-    Partly(u64, Dropped, String),
-    /// None is in: they are too many at a time.
+    /// The server wrote no line because at least one is invalid.
+    Bad(DropReason, String),
+    /// The server wrote the valid lines and rejected this number of lines.
+    Partly(u64, DropReason, String),
+    /// The server wrote no line because the request is too large.
     TooLarge(String),
-    /// All are in.
+    /// The server wrote all lines.
     Written,
 }
 
@@ -129,95 +129,103 @@ impl Outcome {
     }
 }
 
-/// Why nothing became of them: they are to be sent again.
+/// An error after which the same lines are sent again.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Hindrance {
-    /// After a wait, which the server may ask for.
-    Fault(Fault, Option<Duration>, String),
-    /// After the database was created.
+pub(super) enum RetryableError {
+    /// The server accepts no lines at present: the reason, the wait that the server requested, and the text.
+    Failed(RetryReason, Option<Duration>, String),
+    /// The database does not exist and has to be created first.
     NoDatabase,
 }
 
-impl Hindrance {
+impl RetryableError {
     pub(super) fn label(&self) -> &'static str {
         match self {
-            Self::Fault(fault, ..) => fault.label(),
+            Self::Failed(reason, ..) => reason.label(),
             Self::NoDatabase => "no_database",
         }
     }
 }
 
-/// Judges an answer to lines. `has_taken_lines`: the server at this address has before. `now` is the wall clock in
+/// Classifies an answer to lines.
+///
+/// `has_accepted_lines` is whether the server at this address has accepted lines before; `now` is the wall clock in
 /// microseconds.
-pub(super) fn judge(answer: &Answer, has_taken_lines: bool, now: u64) -> Result<Outcome, Hindrance> {
-    let text = reason(&answer.body);
-    let fault = match answer.status {
+pub(super) fn classify(answer: &Answer, has_accepted_lines: bool, now: u64) -> Result<Outcome, RetryableError> {
+    let text = error_text(&answer.body);
+    let reason = match answer.status {
         204 => return Ok(Outcome::Written),
         200 if answer.body.trim().is_empty() => return Ok(Outcome::Written),
-        400 | 422 => return refused(text, has_taken_lines),
-        404 if text.contains("database not found") => return Err(Hindrance::NoDatabase),
+        400 | 422 => return refused(text, has_accepted_lines),
+        404 if text.contains("database not found") => return Err(RetryableError::NoDatabase),
         413 => return Ok(Outcome::TooLarge(text)),
-        401 | 403 => Fault::Auth,
-        404 => Fault::NotFound,
-        429 | 503 => Fault::Busy,
-        500.. => Fault::Server,
-        _ => Fault::Unexpected,
+        401 | 403 => RetryReason::Auth,
+        404 => RetryReason::NotFound,
+        429 | 503 => RetryReason::Busy,
+        500.. => RetryReason::Server,
+        _ => RetryReason::Unexpected,
     };
-    let asked = answer.retry_after.as_deref().and_then(|asked| retry_after(asked, now));
-    Err(Hindrance::Fault(fault, asked, format!("status {}: {text}", answer.status)))
+    let requested = answer.retry_after.as_deref().and_then(|requested| retry_after(requested, now));
+    Err(RetryableError::Failed(reason, requested, format!("status {}: {text}", answer.status)))
 }
 
-fn refused(text: String, has_taken_lines: bool) -> Result<Outcome, Hindrance> {
+/// Classifies an answer with status 400 or 422.
+fn refused(text: String, has_accepted_lines: bool) -> Result<Outcome, RetryableError> {
     let lower = text.to_lowercase();
-    let dropped = Dropped::of(&text);
+    let dropped = DropReason::of(&text);
     if lower.contains("partial write") {
         return Ok(Outcome::Partly(count_dropped(&lower), dropped, text));
     }
-    if has_taken_lines || ABOUT_LINES.iter().any(|words| lower.contains(words)) {
+    if has_accepted_lines || LINE_ERRORS.iter().any(|words| lower.contains(words)) {
         return Ok(Outcome::Bad(dropped, text));
     }
-    Err(Hindrance::Fault(Fault::Unexpected, None, format!("refused, and not for the lines: {text}")))
+    Err(RetryableError::Failed(
+        RetryReason::Unexpected,
+        None,
+        format!("the request is rejected, and not because of its lines: {text}"),
+    ))
 }
 
-/// How many lines a partial write lacks. `dropped=` counts those that parsed and could not be written; each of those
-/// that did not parse is named.
+/// The number of lines that a partial write rejected.
+///
+/// `dropped=` is the number of lines that the server parsed and could not write. The text contains each line that the
+/// server could not parse.
 fn count_dropped(text: &str) -> u64 {
     let digits = |rest: &str| rest.split(|character: char| !character.is_ascii_digit()).next()?.parse::<u64>().ok();
-    let written_off = text.rsplit_once("dropped=").and_then(|(_, rest)| digits(rest)).unwrap_or(0);
+    let dropped = text.rsplit_once("dropped=").and_then(|(_, rest)| digits(rest)).unwrap_or(0);
     let unparsed = text.matches("unable to parse").count() as u64;
-    (written_off + unparsed).max(1)
+    (dropped + unparsed).max(1)
 }
 
-/// What the server says is the matter, on one line and not endless: the `error` of version 1 or the `message` of
-/// version 2, else the body.
-fn reason(body: &str) -> String {
+/// The server's error text on one line: the `error` of version 1, the `message` of version 2, or else the body.
+fn error_text(body: &str) -> String {
     #[derive(Deserialize)]
-    struct Said {
+    struct ErrorBody {
         error: Option<String>,
         message: Option<String>,
     }
-    let said = serde_json::from_str::<Said>(body).ok().and_then(|said| said.message.or(said.error));
-    let text = said.unwrap_or_else(|| body.to_owned());
+    let parsed = serde_json::from_str::<ErrorBody>(body).ok();
+    let text = parsed.and_then(|parsed| parsed.message.or(parsed.error)).unwrap_or_else(|| body.to_owned());
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The beginning of a text, for the log.
-pub(super) fn shown(text: &str) -> &str {
-    text.char_indices().nth(SHOWN).map_or(text, |(end, _)| &text[..end])
+/// The first characters of a text, for a log message.
+pub(super) fn excerpt(text: &str) -> &str {
+    text.char_indices().nth(EXCERPT_CHARS).map_or(text, |(end, _)| &text[..end])
 }
 
-/// How long to wait: seconds, or until a date (RFC 9110, section 10.2.3). At most [`LONGEST_RETRY_AFTER`].
-fn retry_after(asked: &str, now: u64) -> Option<Duration> {
-    let asked = asked.trim();
-    let wait = match asked.parse() {
+/// Parses a `Retry-After` header, in seconds or as a date (RFC 9110, section 10.2.3), into at most [`MAX_RETRY_AFTER`].
+fn retry_after(requested: &str, now: u64) -> Option<Duration> {
+    let requested = requested.trim();
+    let wait = match requested.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
-            let date = httpdate::parse_http_date(asked).ok()?;
+            let date = httpdate::parse_http_date(requested).ok()?;
             let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
             date.saturating_sub(Duration::from_micros(now))
         }
     };
-    Some(wait.min(LONGEST_RETRY_AFTER))
+    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -227,43 +235,46 @@ mod tests {
     /// 2017-03-23T22:04:25Z.
     const NOW: u64 = 1_490_306_665_000_000;
 
-    fn judged(status: u16, body: &str) -> Result<Outcome, Hindrance> {
-        judge(&Answer { status, retry_after: None, body: body.to_owned() }, false, NOW)
+    fn classified(status: u16, body: &str) -> Result<Outcome, RetryableError> {
+        classify(&Answer { status, retry_after: None, body: body.to_owned() }, false, NOW)
     }
 
     #[test]
-    fn only_the_answers_of_an_influxdb_that_took_the_lines_count_as_written() {
-        assert_eq!(judged(204, ""), Ok(Outcome::Written));
-        assert_eq!(judged(200, "\n"), Ok(Outcome::Written));
+    fn only_the_answers_of_an_influxdb_that_accepted_the_lines_count_as_written() {
+        assert_eq!(classified(204, ""), Ok(Outcome::Written));
+        assert_eq!(classified(200, "\n"), Ok(Outcome::Written));
         for (status, body) in [(200, "<html>Welcome</html>"), (302, ""), (202, ""), (405, "")] {
-            assert!(matches!(judged(status, body), Err(Hindrance::Fault(Fault::Unexpected, None, _))), "{status}");
+            assert!(
+                matches!(classified(status, body), Err(RetryableError::Failed(RetryReason::Unexpected, None, _))),
+                "{status}"
+            );
         }
     }
 
     #[test]
-    fn a_partial_write_is_done_but_for_what_it_counts() {
+    fn a_partial_write_has_the_number_of_rejected_lines() {
         let conflict = r#"input field \"a\" on measurement \"m\" is type float, already exists as type integer"#;
         let cases = [
-            (400, format!(r#"{{"error":"partial write: field type conflict: {conflict} dropped=3"}}"#), 3, Dropped::Conflict),
-            (400, r#"{"error":"partial write: points beyond retention policy dropped=7"}"#.to_owned(), 7, Dropped::Refused),
+            (400, format!(r#"{{"error":"partial write: field type conflict: {conflict} dropped=3"}}"#), 3, DropReason::Conflict),
+            (400, r#"{"error":"partial write: points beyond retention policy dropped=7"}"#.to_owned(), 7, DropReason::Refused),
             (
                 400,
                 r#"{"error":"partial write: unable to parse 'x': missing fields\nunable to parse 'y': missing fields dropped=0"}"#
                     .to_owned(),
                 2,
-                Dropped::Parse,
+                DropReason::Parse,
             ),
             (
                 422,
                 r#"{"code":"unprocessable entity","message":"failure writing points to database: partial write: field type conflict: x dropped=1"}"#
                     .to_owned(),
                 1,
-                Dropped::Conflict,
+                DropReason::Conflict,
             ),
-            (400, r#"{"error":"partial write of line protocol occurred","data":[]}"#.to_owned(), 1, Dropped::Refused),
+            (400, r#"{"error":"partial write of line protocol occurred","data":[]}"#.to_owned(), 1, DropReason::Refused),
         ];
         for (status, body, count, dropped) in cases {
-            match judged(status, &body) {
+            match classified(status, &body) {
                 Ok(Outcome::Partly(found, why, _)) => assert_eq!((found, why), (count, dropped), "{body}"),
                 other => panic!("{body}: {other:?}"),
             }
@@ -271,42 +282,42 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_condemns_lines_only_if_it_speaks_of_them_or_the_server_took_some_before() {
+    fn status_400_rejects_lines_only_if_its_text_refers_to_them_or_the_server_accepted_lines_before() {
         let text = r#"{"code":"invalid","message":"unable to parse 'a': missing fields"}"#;
         assert_eq!(
-            judged(400, text),
-            Ok(Outcome::Bad(Dropped::Parse, "unable to parse 'a': missing fields".to_owned()))
+            classified(400, text),
+            Ok(Outcome::Bad(DropReason::Parse, "unable to parse 'a': missing fields".to_owned()))
         );
         let proxy = "Client sent an HTTP request to an HTTPS server.\n";
-        assert!(matches!(judged(400, proxy), Err(Hindrance::Fault(Fault::Unexpected, None, _))));
+        assert!(matches!(classified(400, proxy), Err(RetryableError::Failed(RetryReason::Unexpected, None, _))));
         let answer = Answer { status: 400, retry_after: None, body: "nonsense".to_owned() };
-        assert_eq!(judge(&answer, true, NOW), Ok(Outcome::Bad(Dropped::Refused, "nonsense".to_owned())));
+        assert_eq!(classify(&answer, true, NOW), Ok(Outcome::Bad(DropReason::Refused, "nonsense".to_owned())));
     }
 
     #[test]
-    fn faults_are_told_apart() {
+    fn each_retryable_error_has_its_reason() {
         let cases = [
-            (401, r#"{"code":"unauthorized","message":"unauthorized access"}"#, Fault::Auth),
-            (403, r#"{"error":"\"me\" user is not authorized to write to database \"x\""}"#, Fault::Auth),
-            (404, r#"{"code":"not found","message":"bucket \"b\" not found"}"#, Fault::NotFound),
-            (404, "404 page not found", Fault::NotFound),
-            (429, "", Fault::Busy),
-            (503, "", Fault::Busy),
-            (500, r#"{"error":"retention policy not found: x"}"#, Fault::Server),
-            (502, "", Fault::Server),
+            (401, r#"{"code":"unauthorized","message":"unauthorized access"}"#, RetryReason::Auth),
+            (403, r#"{"error":"\"me\" user is not authorized to write to database \"x\""}"#, RetryReason::Auth),
+            (404, r#"{"code":"not found","message":"bucket \"b\" not found"}"#, RetryReason::NotFound),
+            (404, "404 page not found", RetryReason::NotFound),
+            (429, "", RetryReason::Busy),
+            (503, "", RetryReason::Busy),
+            (500, r#"{"error":"retention policy not found: x"}"#, RetryReason::Server),
+            (502, "", RetryReason::Server),
         ];
-        for (status, body, fault) in cases {
+        for (status, body, reason) in cases {
             assert!(
-                matches!(judged(status, body), Err(Hindrance::Fault(found, None, _)) if found == fault),
+                matches!(classified(status, body), Err(RetryableError::Failed(found, None, _)) if found == reason),
                 "{status} {body}"
             );
         }
-        assert_eq!(judged(404, r#"{"error":"database not found: \"telegraf\""}"#), Err(Hindrance::NoDatabase));
-        assert!(matches!(judged(413, "Request Entity Too Large"), Ok(Outcome::TooLarge(_))));
+        assert_eq!(classified(404, r#"{"error":"database not found: \"telegraf\""}"#), Err(RetryableError::NoDatabase));
+        assert!(matches!(classified(413, "Request Entity Too Large"), Ok(Outcome::TooLarge(_))));
     }
 
     #[test]
-    fn a_wait_is_asked_for_in_seconds_or_as_a_date_and_has_an_end() {
+    fn a_requested_wait_is_in_seconds_or_a_date_and_has_a_limit() {
         let cases = [
             ("0", Some(0)),
             (" 17 ", Some(17)),
@@ -319,18 +330,18 @@ mod tests {
             ("Fri, 23 Mar 2018 22:04:15 GMT", Some(300)),
             ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
         ];
-        for (asked, seconds) in cases {
-            assert_eq!(retry_after(asked, NOW), seconds.map(Duration::from_secs), "{asked}");
+        for (requested, seconds) in cases {
+            assert_eq!(retry_after(requested, NOW), seconds.map(Duration::from_secs), "{requested}");
         }
     }
 
     #[test]
-    fn texts_are_one_line_and_cut_between_characters() {
-        assert_eq!(reason("{\"error\":\"a\\nb\"}"), "a b");
-        assert_eq!(reason("{\"message\":\"m\",\"error\":\"e\"}"), "m");
-        assert_eq!(reason("<p>\n no JSON"), "<p> no JSON");
-        assert_eq!(shown("short"), "short");
-        assert_eq!(shown(&"é".repeat(SHOWN)), "é".repeat(SHOWN));
-        assert_eq!(shown(&"é".repeat(SHOWN + 1)), "é".repeat(SHOWN));
+    fn an_error_text_is_one_line_and_its_excerpt_ends_between_characters() {
+        assert_eq!(error_text("{\"error\":\"a\\nb\"}"), "a b");
+        assert_eq!(error_text("{\"message\":\"m\",\"error\":\"e\"}"), "m");
+        assert_eq!(error_text("<p>\n no JSON"), "<p> no JSON");
+        assert_eq!(excerpt("short"), "short");
+        assert_eq!(excerpt(&"é".repeat(EXCERPT_CHARS)), "é".repeat(EXCERPT_CHARS));
+        assert_eq!(excerpt(&"é".repeat(EXCERPT_CHARS + 1)), "é".repeat(EXCERPT_CHARS));
     }
 }

@@ -1,28 +1,28 @@
-//! Lines gathered for the server, in order, cut into requests.
+//! A buffer of lines in order, which is cut into requests.
 
 use std::ops::Range;
 
-/// What an emptied batch keeps for the next one: a burst should not be paid for ever.
+/// The capacity that a cleared batch keeps; the memory of a larger burst is freed.
 const KEEP_BYTES: usize = 8 * 1024 * 1024;
 
-/// How much a request holds at most.
+/// The largest size of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub lines: usize,
-    /// A single line may be larger.
+    /// The limit in bytes; a single line may exceed it.
     pub bytes: usize,
 }
 
-/// The lines, each with its line feed.
+/// A buffer of lines, each with its line feed.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
-    /// Where each line ends.
+    /// The offset in `bytes` of each line's end.
     ends: Vec<usize>,
 }
 
 impl Batch {
-    /// Lets `write` append one line, or nothing.
+    /// Calls `write` to append one line or none, and returns its result.
     pub(super) fn add<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let written = write(&mut self.bytes);
         if self.bytes.len() > self.start(self.ends.len()) {
@@ -31,17 +31,17 @@ impl Batch {
         written
     }
 
-    /// Number of lines.
+    /// The number of lines.
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is enough for a request.
+    /// Whether the batch fills a request.
     pub(super) fn is_full(&self, limits: Limits) -> bool {
         self.len() >= limits.lines || self.bytes.len() >= limits.bytes
     }
 
-    /// The lines cut into requests, in order: as many as fit in each.
+    /// Cuts the lines into requests, in order, with as many lines as fit into each.
     pub(super) fn requests(&self, limits: Limits) -> impl Iterator<Item = Range<usize>> {
         let mut next = 0;
         std::iter::from_fn(move || {
@@ -52,11 +52,12 @@ impl Batch {
         })
     }
 
-    /// The text of some lines.
+    /// The text of a range of lines.
     pub(super) fn text(&self, lines: &Range<usize>) -> &[u8] {
         &self.bytes[self.start(lines.start)..self.start(lines.end)]
     }
 
+    /// Removes all lines.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
@@ -87,12 +88,16 @@ mod tests {
     #[test]
     fn requests_hold_as_many_lines_as_fit_in_order() {
         let batch = batch(&["a\n", "bb\n", "", "ccc\n", "d\n"]);
-        assert_eq!(batch.len(), 4, "nothing is no line");
+        assert_eq!(batch.len(), 4, "an empty write adds no line");
         assert_eq!(cut(&batch, 9, 99), ["a\nbb\nccc\nd\n"]);
         assert_eq!(cut(&batch, 2, 99), ["a\nbb\n", "ccc\nd\n"]);
         assert_eq!(cut(&batch, 3, 99), ["a\nbb\nccc\n", "d\n"]);
         assert_eq!(cut(&batch, 9, 5), ["a\nbb\n", "ccc\n", "d\n"]);
-        assert_eq!(cut(&batch, 9, 3), ["a\n", "bb\n", "ccc\n", "d\n"], "a line that is too large goes alone");
+        assert_eq!(
+            cut(&batch, 9, 3),
+            ["a\n", "bb\n", "ccc\n", "d\n"],
+            "a line that is too large is a request of its own"
+        );
         assert_eq!(cut(&Batch::default(), 9, 9), [""; 0]);
     }
 
@@ -104,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emptied_batch_begins_anew() {
+    fn a_cleared_batch_is_empty_and_usable() {
         let mut batch = batch(&["a\n"]);
         batch.clear();
         assert_eq!(batch.len(), 0);

@@ -1,4 +1,4 @@
-//! `[sinks.influxdb]`: results as points in an InfluxDB, or in whatever takes its line protocol.
+//! The configuration section `[sinks.influxdb]`, for InfluxDB and other servers that accept its line protocol.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,56 +8,60 @@ use daemon_base::setting::duration;
 use http::Uri;
 use serde::Deserialize;
 
-/// `[sinks.influxdb]`.
+/// The configuration section `[sinks.influxdb]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct InfluxConfig {
-    /// The server, such as `"http://127.0.0.1:8086"` or `"https://influx.example/path"`. Default unset: the sink is
-    /// off.
+    /// The URL of the server, such as `"http://127.0.0.1:8086"` or `"https://influx.example/path"`. Default unset: the
+    /// sink is off.
     pub url: Option<String>,
-    /// Which interface it has: 1 writes to `/write`, 2 to `/api/v2/write`, which InfluxDB 3 has too. Default 1.
+    /// The version of the server's API: 1 writes to `/write`, 2 to `/api/v2/write`, which InfluxDB 3 has too. Default
+    /// 1.
     pub version: u8,
-    /// The database, with version 1. It is created if it does not exist. Default `"telegraf"`, Telegraf's own, where
-    /// Contiv's page looks.
+    /// The database, with version 1. The sink creates it if it does not exist. Default `"telegraf"`, the database of
+    /// Telegraf, which Contiv's page reads.
     pub database: String,
     /// The retention policy, with version 1. Default unset: the database's default one. It must exist.
     pub retention_policy: Option<String>,
-    /// The user, with version 1. Default unset: none is sent.
+    /// The user, with version 1. Default unset: requests have no credentials.
     pub user: Option<String>,
-    /// Its password. Default unset. Set it by the environment, or use `password_file`.
+    /// The password of the user. Default unset. Set it by the environment, or use `password_file`.
     pub password: Option<Secret>,
-    /// A file that holds the password and nothing else; a line break at its end is dropped. Default unset.
+    /// A file with only the password; the sink ignores a line break at its end. Default unset.
     pub password_file: Option<PathBuf>,
-    /// The organisation, with version 2. Default unset, which InfluxDB 3 and others take.
+    /// The organisation, with version 2. Default unset, which InfluxDB 3 and others accept.
     pub org: Option<String>,
-    /// The bucket, with version 2, which needs one; the database of InfluxDB 3. It must exist. Default unset.
+    /// The bucket, with version 2, or the database of InfluxDB 3. Version 2 requires it, and it must exist. Default
+    /// unset.
     pub bucket: Option<String>,
-    /// The token, with version 2. Default unset: none is sent. Set it by the environment, or use `token_file`.
+    /// The token, with version 2. Default unset: requests have no credentials. Set it by the environment, or use
+    /// `token_file`.
     pub token: Option<Secret>,
-    /// A file that holds the token and nothing else; a line break at its end is dropped. Default unset.
+    /// A file with only the token; the sink ignores a line break at its end. Default unset.
     pub token_file: Option<PathBuf>,
-    /// Compress what is sent. Default true: a tenth of the bytes for some microseconds of CPU for each line.
+    /// Whether requests are compressed. Default true: a tenth of the bytes for some microseconds of CPU time per line.
     pub gzip: bool,
-    /// The unit of the points' times; finer parts are cut off. Default `"us"`, which cuts nothing. With a coarser one
-    /// points of one series may fall on the same time, and the last one wins.
+    /// The unit of the points' times, to which times are truncated. Default `"us"`, which truncates no time. With a
+    /// coarser unit, points of one series may have the same time, and the last one overwrites the others.
     pub precision: Precision,
-    /// Lines in a request at most. Default 5,000, InfluxDB's own advice; 1 to 1,000,000.
+    /// The largest number of lines in a request. Default 5,000, the recommendation of InfluxDB; 1 to 1,000,000.
     pub batch_lines: usize,
-    /// Bytes in a request at most, before compression; a single larger line goes alone. Default 4 MiB, at least 1,024.
+    /// The largest size of a request before compression; a larger line is a request of its own. Default 4 MiB, at least
+    /// 1,024.
     pub batch_bytes: usize,
-    /// How long a line waits for others at most. Default `"1s"`, up to `"1h"`; looked at five times a second.
+    /// The longest wait of a line in the buffer. Default `"1s"`, up to `"1h"`; checked five times a second.
     #[serde(deserialize_with = "duration::deserialize")]
     pub flush_interval: Duration,
-    /// How long one request may take in all. Default `"10s"`, `"100ms"` to `"1h"`.
+    /// The timeout of a whole request. Default `"10s"`, `"100ms"` to `"1h"`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub timeout: Duration,
-    /// Certificates of further authorities that may have signed the server's, in PEM, for https. Default unset: those
-    /// of the system only.
+    /// A PEM file with further trusted certificate authorities, for https. Default unset: only the authorities of the
+    /// system.
     pub ca_file: Option<PathBuf>,
-    /// The tag `host` of Contiv's points. Default unset: this machine's name. It must stay the same, or series split.
+    /// The tag `host` of Contiv's points. Default unset: the name of this machine. A changed value starts new series.
     pub host: Option<String>,
     /// The tag `server` of Contiv's points, with `{node}` and `{endpoint}` for their addresses; empty for no such tag.
-    /// Default `"http://{node}:4000/{endpoint}"`: where Telegraf read the endpoint.
+    /// Default `"http://{node}:4000/{endpoint}"`, the URL from which Telegraf reads the endpoint.
     pub server: String,
 }
 
@@ -88,28 +92,30 @@ impl Default for InfluxConfig {
     }
 }
 
-/// The unit of times.
+/// The unit of the points' times.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
+    /// Milliseconds.
     Ms,
+    /// Nanoseconds.
     Ns,
+    /// Seconds.
     S,
-    /// The one that times have here.
+    /// Microseconds, the unit of results.
     #[default]
     Us,
 }
 
 impl InfluxConfig {
-    /// What is wrong with how the keys go together: the key, and what to do. Says nothing while the sink is off.
+    /// Returns the invalid combinations of keys, each as a key and a text with the remedy; none while the sink is off.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let Some(url) = &self.url else { return Vec::new() };
         let mut problems = Vec::new();
         match base(url) {
             Err(message) => problems.push(("url", message)),
             Ok(base) if self.ca_file.is_some() && !base.starts_with("https:") => {
-                problems
-                    .push(("ca_file", "the url begins with http: it needs none; write https, or remove it".to_owned()));
+                problems.push(("ca_file", "a url with http uses no certificate; write https, or remove it".to_owned()));
             }
             Ok(_) => {}
         }
@@ -124,7 +130,7 @@ impl InfluxConfig {
         problems
     }
 
-    /// Whether a secret goes over the network as it is.
+    /// Whether requests carry a secret over the network without encryption.
     pub fn sends_secret_in_clear(&self) -> bool {
         let secret =
             [self.password.is_some(), self.password_file.is_some(), self.token.is_some(), self.token_file.is_some()];
@@ -135,7 +141,7 @@ impl InfluxConfig {
         secret.contains(&true) && !local && uri.is_some_and(|uri| uri.scheme_str() == Some("http"))
     }
 
-    /// Keys that are set and belong to the other version, with that version.
+    /// The keys that are set and belong to the other version, with that version.
     fn foreign(&self) -> impl Iterator<Item = (&'static str, u8)> {
         let set = [
             ("retention_policy", 1, self.retention_policy.is_some()),
@@ -153,24 +159,28 @@ impl InfluxConfig {
             .map(|(key, version, _)| (key, version))
     }
 
-    /// Keys that others ask for, or exclude.
+    /// The keys that other keys require or exclude, with the remedy.
     fn lacking(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let Self { user, password, password_file, token, token_file, .. } = self;
         let is_empty = |text: &Option<String>| text.as_deref().is_none_or(str::is_empty);
         let has_password = password.is_some() || password_file.is_some();
         let wrong = [
-            ("version", !matches!(self.version, 1 | 2), "there are two; set 1 for `/write`, 2 for `/api/v2/write`"),
-            ("database", self.version == 1 && self.database.is_empty(), "the name is empty; name a database"),
+            ("version", !matches!(self.version, 1 | 2), "expected 1 for `/write` or 2 for `/api/v2/write`"),
+            (
+                "database",
+                self.version == 1 && self.database.is_empty(),
+                "the name is empty; set the name of a database",
+            ),
             (
                 "bucket",
                 self.version == 2 && is_empty(&self.bucket),
-                "version 2 writes to a bucket; name one that exists",
+                "version 2 requires a bucket; set the name of an existing one",
             ),
             ("user", user.is_some() && !has_password, "the user has no password; set password_file too"),
             (
                 "user",
                 user.as_deref().is_some_and(|user| user.contains(':')),
-                "a user of basic authentication holds no `:`",
+                "a user of basic authentication cannot contain `:`; use another user",
             ),
             ("password_file", user.is_none() && has_password, "there is no user for the password; set user too"),
             ("password_file", password.is_some() && password_file.is_some(), "password is set too; remove one of them"),
@@ -180,24 +190,24 @@ impl InfluxConfig {
     }
 }
 
-/// The URL without a slash at its end.
+/// Validates a URL and returns it without a slash at its end.
 ///
 /// # Errors
 ///
-/// What is wrong with it. No error shows a password.
+/// A text with the invalid part and the remedy, which never contains a password.
 pub(super) fn base(url: &str) -> Result<&str, String> {
     if url.contains('@') {
-        return Err("a url holds no user; set user and password_file, or token_file".to_owned());
+        return Err("a url cannot contain a user; set user and password_file, or token_file".to_owned());
     }
-    let refuse = || format!("{url:?} is no url; write it as `http://host:8086` or `https://host:8086`");
+    let refuse = || format!("{url:?} is not a url; write it as `http://host:8086` or `https://host:8086`");
     let uri: Uri = url.parse().map_err(|_| refuse())?;
     if uri.query().is_some() {
-        return Err("a url holds no `?`; database, bucket and the like have keys of their own".to_owned());
+        return Err("a url cannot contain `?`; set the keys database, bucket or org instead".to_owned());
     }
     let host = uri.host().unwrap_or_default();
     let good = matches!(uri.scheme_str(), Some("http" | "https")) && !host.is_empty() && !url.contains('#');
     let port = uri.authority().map_or("", |authority| authority.as_str()).strip_prefix(host).unwrap_or_default();
-    // The parser takes any digits, and none, for a port.
+    // The parser accepts any digits, or none, as a port.
     let good = good && (port.is_empty() || uri.port_u16().is_some());
     good.then(|| url.trim_end_matches('/')).ok_or_else(refuse)
 }
@@ -210,11 +220,11 @@ pub(super) enum ServerPart {
     Text(String),
 }
 
-/// The parts of the tag `server`.
+/// Parses the template of the tag `server`.
 ///
 /// # Errors
 ///
-/// What is wrong with the text.
+/// A text with the invalid part and the valid ones.
 pub(super) fn server_parts(template: &str) -> Result<Vec<ServerPart>, String> {
     let mut parts = Vec::new();
     let mut rest = template;
@@ -222,9 +232,8 @@ pub(super) fn server_parts(template: &str) -> Result<Vec<ServerPart>, String> {
         let (text, at_brace) = rest.split_at(start);
         let known = [("{endpoint}", ServerPart::Endpoint), ("{node}", ServerPart::Node)];
         let found = known.into_iter().find_map(|(name, part)| Some((part, at_brace.strip_prefix(name)?)));
-        let (part, after) = found.ok_or_else(|| {
-            format!("{at_brace:?} begins with neither `{{node}}` nor `{{endpoint}}`; write one of them")
-        })?;
+        let (part, after) =
+            found.ok_or_else(|| format!("found {at_brace:?}, expected `{{node}}` or `{{endpoint}}`"))?;
         parts.extend((!text.is_empty()).then(|| ServerPart::Text(text.to_owned())));
         parts.push(part);
         rest = after;
@@ -242,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_go_together_is_refused_at_its_key() {
+    fn an_invalid_combination_of_keys_is_rejected_with_its_key() {
         let v1 = "url = \"http://a:8086\"";
         let v2 = "url = \"http://a:8086\"\nversion = 2\nbucket = \"b\"";
         let cases = [
@@ -276,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_together_is_taken() {
+    fn a_valid_combination_of_keys_is_accepted() {
         for text in [
             "",
             "org = \"without effect while the sink is off\"",
@@ -301,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_in_clear_is_noticed_unless_it_stays_on_this_machine() {
+    fn an_unencrypted_secret_is_detected_unless_the_server_is_on_this_machine() {
         let cases = [
             ("http://a:8086", "token = \"t\"", true),
             ("http://10.0.0.5", "password_file = \"p\"", true),

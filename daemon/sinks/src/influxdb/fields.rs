@@ -1,12 +1,13 @@
-//! The numbers of a result as the fields of a point.
+//! Converts the numbers of a result into the fields of a point.
 //!
-//! A field is named by attribute, group and field: `value`, `state`, `mean` give `value_state_mean`. A number that JSON
-//! shows bare has the attribute's name, one that it shows as `{"value": …}` has `value` behind it. Texts are left out;
-//! the booleans `deleted` and, for a window that was not covered from its start, `partial` are in.
+//! The name of a field consists of attribute, group and field: `value`, `state` and `mean` give `value_state_mean`. A
+//! number that is a plain number in JSON has the attribute's name; a number that is `{"value": …}` in JSON has the
+//! suffix `_value`. Texts have no field. The boolean `deleted` is always present, and `partial` is present if the
+//! samples do not cover the window from its start.
 //!
-//! A field must be of one type in all points, or InfluxDB refuses the later ones. The type is that of the field in the
-//! proxy type: integers are integers, doubles are floats whatever their value, and what Contrail prints as a text of
-//! six digits (`state`) is a float, with all its digits.
+//! A field must have the same type in all points, or InfluxDB rejects the later points. The type is the one of the
+//! field in the proxy type: an integer is an integer, a double is a float for any value, and a number that Contrail
+//! prints as a text of six digits (`state`) is a float with all its digits.
 
 use daemon_results::block::Row;
 use derived_stats::entry::Form;
@@ -14,7 +15,7 @@ use derived_stats::{FieldValue, Number, ValueType};
 
 use super::line::{Line, Value};
 
-/// Adds the fields of a result to a line; `path` is a buffer to use.
+/// Adds the fields of a result to a line; `path` is a buffer.
 pub(super) fn add(row: &Row<'_>, line: &mut Line<'_>, path: &mut String) {
     line.field("deleted", Value::Boolean(row.deleted));
     if row.partial {
@@ -69,7 +70,7 @@ mod tests {
     fn of_row(row: &Row<'_>) -> String {
         let mut out = Vec::new();
         let mut line = Line::begin(&mut out, "m");
-        add(row, &mut line, &mut "left over".to_owned());
+        add(row, &mut line, &mut "old content".to_owned());
         line.end(0, Precision::Us);
         let text = String::from_utf8(out).unwrap();
         text.trim_end_matches(" 0\n").trim_start_matches("m ").to_owned()
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_fields_by_attribute_group_and_field_and_texts_are_left_out() {
+    fn a_number_is_a_field_named_by_attribute_group_and_field_and_a_text_is_none() {
         let plan = sample::plan();
         let mut sink = BlockSink::new(&plan, MAX_BLOCK_BYTES);
         let [mean, stddev, sigma] = [1234.5678, 1e-5, 2.0].map(Number::F64);
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_the_same_fields_but_for_the_digits_that_it_lacks() {
+    fn a_result_in_json_has_the_same_fields_with_the_printed_digits() {
         let of_line = |data: &str| {
             let line = format!(r#"{{"key":"T:a","uve":"P-S-a","start":0,"end":60,"data":{data}}}"#);
             of_row(&LineReader::default().row(line.as_bytes()).unwrap())
@@ -152,7 +153,7 @@ mod tests {
         Schema::parse("test.sandesh", &text).unwrap()
     }
 
-    /// The types of each field over two hundred windows of samples, gaps and the deletion among them.
+    /// The types of each field over two hundred windows, with gaps and deletions.
     fn types(schema: &Schema, samples: &[&str]) -> BTreeMap<String, BTreeSet<char>> {
         let types: Vec<_> = schema.types().cloned().collect();
         let plan = Arc::new(Plan::new(StreamName::new("A", "b").unwrap(), &types));
@@ -161,7 +162,7 @@ mod tests {
         let mut table = Table::with_sink(plan, settings, sink);
         let mut found = BTreeMap::<_, BTreeSet<_>>::new();
         for (position, sample) in (1..).zip(samples.iter().cycle().take(200)) {
-            // Every tenth comes late enough for a deletion.
+            // A gap before every tenth sample causes a deletion.
             let at = 1_000_000 * (position + position / 10 * 5) + 5;
             let payload = format!("{{\"ts\":{at},\"value\":{sample}}}");
             let (position, payload) = (Position::new(position), payload.as_bytes());
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_has_one_type_whatever_its_value() {
+    fn a_field_has_the_same_type_for_any_value() {
         let cases: [(&str, &str, &[&str], char); 4] = [
             ("u64", "", &["0", "1", "36", "4294967296", "9007199254740993"], 'i'),
             ("i64", "", &["0", "-5", "36", "-9007199254740993"], 'i'),

@@ -1,16 +1,17 @@
-//! InfluxDB's line protocol, written into a buffer: `measurement,tag=value field=1i,other=0.5 1490306665000000`.
+//! An encoder for InfluxDB's line protocol: `measurement,tag=value field=1i,other=0.5 1490306665000000`.
 //!
-//! <https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/>. Its readers differ in what a
-//! backslash does, so only what all of them read alike is written. What cannot be said so is replaced:
+//! The format: <https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/>. Its parsers differ
+//! in the treatment of a backslash, so the encoder writes only text that all of them parse alike, and replaces the
+//! rest:
 //!
-//! * Commas, blanks and, in tags and the keys of fields, equals signs are escaped.
-//! * A control character, line breaks among them, becomes a blank.
-//! * A backslash stays, except where it would be read as the escape of what follows it: before a comma, an equals sign,
-//!   a blank or a backslash, and at the end of the text. There it becomes a slash.
-//! * A measurement that begins with `#`, a comment to the readers, begins with `_` instead.
-//! * A tag with an empty name or value is left out, as is a field with an empty name and a float that is not finite. A
-//!   line without a measurement or without any field is not written.
-//! * Integers are signed. A larger one is written as 2^63-1 and counted.
+//! * It escapes commas, blanks and, in tags and in field keys, equals signs.
+//! * It replaces a control character, such as a line break, by a blank.
+//! * It keeps a backslash, except where a parser would treat it as an escape: before a comma, an equals sign, a blank
+//!   or a backslash, and at the end of the text. There it writes a slash.
+//! * It replaces a `#` at the start of a measurement by `_`, because parsers treat such a line as a comment.
+//! * It omits a tag with an empty name or value, a field with an empty name, and a float that is not finite. It writes
+//!   no line without a measurement or without any field.
+//! * Integers are signed. It writes a larger one as 2^63-1 and counts it.
 
 use std::io::Write as _;
 
@@ -25,8 +26,9 @@ pub(super) enum Value {
     Unsigned(u64),
 }
 
-/// A line in the making: tags first, then fields, then [`end`](Self::end). One that is dropped before leaves nothing
-/// behind.
+/// A line that is being written: tags first, then fields, then [`end`](Self::end).
+///
+/// A line that is dropped before its end is removed from the buffer.
 #[derive(Debug)]
 pub(super) struct Line<'b> {
     out: &'b mut Vec<u8>,
@@ -37,12 +39,12 @@ pub(super) struct Line<'b> {
     ended: bool,
 }
 
-/// What only one place of a line needs escaped.
+/// The characters to escape in a measurement, and in the names and values of tags and the names of fields.
 const IN_MEASUREMENT: &[u8] = b", ";
 const IN_KEY: &[u8] = b", =";
 
 impl<'b> Line<'b> {
-    /// Begins a line at the end of `out`.
+    /// Starts a line at the end of `out`.
     pub(super) fn begin(out: &'b mut Vec<u8>, measurement: &str) -> Self {
         let start = out.len();
         match measurement.strip_prefix('#') {
@@ -56,7 +58,7 @@ impl<'b> Line<'b> {
         Self { out, start, has_measurement, has_fields: false, capped: 0, ended: false }
     }
 
-    /// Adds a tag. Servers are quickest with tags in the order of their names.
+    /// Adds a tag. Servers are fastest with tags in the order of their names.
     pub(super) fn tag(&mut self, name: &str, value: &str) {
         debug_assert!(!self.has_fields, "tags come before fields");
         if name.is_empty() || value.is_empty() {
@@ -79,7 +81,7 @@ impl<'b> Line<'b> {
         self.out.push(b'=');
         match value {
             Value::Boolean(value) => self.out.extend_from_slice(if value { b"true" } else { b"false" }),
-            // With a fraction or an exponent, always. Writing to memory has no way to fail.
+            // `Debug` always prints a fraction or an exponent. A write to memory cannot fail.
             Value::Float(value) => drop(write!(self.out, "{value:?}")),
             Value::Integer(value) => self.integer(value),
             Value::Unsigned(value) => {
@@ -90,15 +92,16 @@ impl<'b> Line<'b> {
         }
     }
 
-    /// Ends the line with its time, in microseconds since the epoch; the number of integers that were capped. `None` if
-    /// there is nothing to say, and then nothing is written.
+    /// Ends the line with its time, in microseconds since the epoch, and returns the number of capped integers.
+    ///
+    /// It returns `None` and removes the line if the line has no measurement or no field.
     pub(super) fn end(mut self, micros: u64, precision: Precision) -> Option<u64> {
         if !(self.has_measurement && self.has_fields) {
             return None;
         }
         let time = match precision {
             Precision::Ms => micros / 1_000,
-            // After the year 2262 a time in nanoseconds does not fit.
+            // A time in nanoseconds after the year 2262 exceeds the range.
             Precision::Ns => micros.saturating_mul(1_000),
             Precision::S => micros / 1_000_000,
             Precision::Us => micros,
@@ -128,10 +131,10 @@ impl Drop for Line<'_> {
     }
 }
 
-/// Appends a text by the rules above; `special` are the characters to escape.
+/// Appends a text by the rules of the module; `special` are the characters to escape.
 fn escape(text: &str, special: &[u8], out: &mut Vec<u8>) {
     let is_plain = |byte: u8| !(byte.is_ascii_control() || byte == b'\\' || special.contains(&byte));
-    // Most texts are plain, and copied whole.
+    // The fast path: most texts need no escape.
     if text.bytes().all(is_plain) {
         out.extend_from_slice(text.as_bytes());
         return;
@@ -167,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn every_character_has_its_form() {
+    fn special_characters_are_escaped_or_replaced() {
         let one = [("f", Value::Integer(1))];
         let cases = [
             ("a b,c=d", r"m,t=a\ b\,c\=d f=1i 7"),
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_fields_or_measurement_and_one_that_is_dropped_leave_nothing() {
+    fn a_line_without_fields_or_measurement_and_a_dropped_line_are_not_written() {
         assert_eq!(written("m", &[("t", "x")], &[]), "");
         assert_eq!(written("m", &[], &[("f", Value::Float(f64::NAN)), ("", Value::Integer(1))]), "");
         assert_eq!(written("", &[], &[("f", Value::Integer(1))]), "");
@@ -240,8 +243,7 @@ mod tests {
         }
     }
 
-    /// What a reader finds of a text that was written, by the rules of the module, told in another way: a character and
-    /// what follows it.
+    /// The text that a parser reads, by a second implementation of the module's rules: one character with the next one.
     fn as_read(text: &str) -> String {
         let characters: Vec<char> = text.chars().collect();
         let form = |(index, &character): (usize, &char)| match characters.get(index + 1) {
@@ -254,7 +256,7 @@ mod tests {
     }
 
     fn text() -> impl Strategy<Value = String> {
-        // Mostly what is special, in all neighbourhoods; sometimes anything.
+        // Mostly special characters in all combinations, sometimes any text.
         prop_oneof![4 => "[a,= \\\\\"#\n\r\t\0é'{}]{0,12}", 1 => any::<String>()]
     }
 
@@ -269,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn property_another_parser_reads_back_what_was_written(
+        fn property_another_parser_reads_the_written_line(
             measurement in text(),
             tags in prop::collection::vec((text(), text()), 0..4),
             fields in prop::collection::vec((text(), value()), 0..4),

@@ -1,13 +1,13 @@
-//! From a stored result to points.
+//! Converts a stored result into points.
 //!
-//! * A scrape of a Contiv node gives a point of `httpjson_svcstats`, Telegraf's name, for each endpoint, service and
-//!   provider: tags `EndpointIP`, `ProviderIP`, `ServiceIP`, `host` and `server`, integers `BytesIn`, `BytesOut`,
-//!   `PacketsIn` and `PacketsOut`, at the time of the scrape. Contiv's page groups by every tag, so the last two must
-//!   be the same for an endpoint at all times.
-//! * A result of a proxy UVE gives one point: the measurement is the proxy type, tags are `table` and `name` of the
-//!   object and `proxy`, the struct and attribute that were aggregated; the fields are the numbers ([`super::fields`]),
-//!   the time is the window's start. Results of one sample each (inline) have its time: of two at the same microsecond
-//!   the later one stays.
+//! * A scrape of a Contiv node gives one point per endpoint, service and provider. The measurement is
+//!   `httpjson_svcstats`, as in Telegraf. The tags are `EndpointIP`, `ProviderIP`, `ServiceIP`, `host` and `server`,
+//!   the fields are the integers `BytesIn`, `BytesOut`, `PacketsIn` and `PacketsOut`, and the time is the time of the
+//!   scrape. Contiv's page groups by every tag, so `host` and `server` must stay the same for an endpoint.
+//! * A result of a proxy UVE gives one point. The measurement is the proxy type. The tags are `table` and `name` of the
+//!   object, and `proxy`, the aggregated struct and attribute. The fields are the numbers ([`super::fields`]), and the
+//!   time is the start of the window. An inline result, of one sample, has the time of the sample: of two results in
+//!   the same microsecond InfluxDB keeps the later one.
 
 use daemon_results::block::Row;
 use daemon_results::line::{LineError, LineReader, is_scrape};
@@ -20,39 +20,39 @@ use super::batch::Batch;
 use super::fields;
 use super::line::{Line, Value};
 
-/// Why a result gives no point.
+/// The reason why a result gives no point.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
-    #[error("it is not a scrape of a known form ({0})")]
+    #[error("it is not a scrape in a supported format ({0})")]
     Scrape(#[from] serde_json::Error),
     #[error(transparent)]
     Line(#[from] LineError),
-    #[error("its name {0:?} is not `type-struct-attribute`, or its key {1:?} not `table:name`")]
+    #[error("its name {0:?} is not `type-struct-attribute`, or its key {1:?} is not `table:name`")]
     Name(String, String),
 }
 
-/// Writes points.
+/// A converter from results to points.
 #[derive(Debug)]
 pub(super) struct Points {
     host: String,
     server: Vec<ServerPart>,
     precision: Precision,
     lines: LineReader,
-    /// A buffer, for the tag `server` and the names of fields.
+    /// A buffer for the tag `server` and the names of fields.
     text: String,
 }
 
 impl Points {
-    /// Points of results whose lines are read with `lines`.
+    /// Creates a converter that parses results in JSON with `lines`.
     pub(super) fn new(host: String, server: Vec<ServerPart>, precision: Precision, lines: LineReader) -> Self {
         Self { host, server, precision, lines, text: String::new() }
     }
 
-    /// Adds the points of one result to `batch`; how many integers were too large.
+    /// Adds the points of one result to `batch`, and returns the number of capped integers.
     ///
     /// # Errors
     ///
-    /// When the result cannot be read; then `batch` is as before.
+    /// If the result cannot be read; `batch` is then unchanged.
     pub(super) fn add(&mut self, result: &Stored<'_>, batch: &mut Batch) -> Result<u64, Unreadable> {
         let Self { lines, text, precision, .. } = self;
         let line = match result {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scrape_gives_a_point_as_telegraf_wrote_it_for_each_pair() {
+    fn a_scrape_gives_one_point_per_pair_in_the_form_of_telegraf() {
         let points = r#"["11.1.1.2","100.1.1.3","10.1.1.7",1018,1200,12,14],["11.1.1.2","100.1.1.4","100.1.1.4",0,18446744073709551615,0,9223372036854775808]"#;
         let (lines, capped) =
             add(&format!(r#"{{"scrape":"svcstats","node":"192.168.2.10","at":1490306665000000,"points":[{points}]}}"#));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_leaves_nothing_behind() {
+    fn a_result_that_cannot_be_read_adds_no_line() {
         for result in [
             "",
             "nothing",

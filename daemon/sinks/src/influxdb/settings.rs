@@ -1,4 +1,4 @@
-//! The settings of the sink.
+//! The settings of the InfluxDB sink, from its section of the configuration and the files in it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::batch::Limits;
 
 use super::config::{self, InfluxConfig, Precision, ServerPart};
 
-/// Where the systems keep the certificates of the authorities that they trust, all in one file.
+/// The files with the trusted certificate authorities of common systems.
 const SYSTEM_AUTHORITIES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -20,7 +20,7 @@ const SYSTEM_AUTHORITIES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// How and what to write.
+/// The settings of the InfluxDB sink.
 #[derive(Clone, Debug)]
 pub struct InfluxSettings {
     /// The URL without a slash at its end.
@@ -37,7 +37,7 @@ pub struct InfluxSettings {
     pub(super) server: Vec<ServerPart>,
 }
 
-/// Which interface, and where to in it.
+/// The API of the server, with the destination of lines.
 #[derive(Clone, Debug)]
 pub(super) enum Api {
     V1 { database: String, retention_policy: Option<String> },
@@ -45,11 +45,11 @@ pub(super) enum Api {
 }
 
 impl InfluxSettings {
-    /// The settings; `None` if no server is configured.
+    /// Reads the settings from a section; `None` if it has no server.
     ///
     /// # Errors
     ///
-    /// When a file that they name cannot be used.
+    /// If a key is invalid, or a file of a key cannot be read or has invalid content.
     pub fn new(section: &InfluxConfig) -> anyhow::Result<Option<Self>> {
         let Some(url) = &section.url else { return Ok(None) };
         let base = config::base(url).map_err(anyhow::Error::msg).context("sinks.influxdb.url")?;
@@ -76,7 +76,7 @@ impl InfluxSettings {
         }))
     }
 
-    /// Where lines are sent to.
+    /// The URL for requests with lines.
     pub(super) fn write_url(&self) -> String {
         let (path, parameters) = match &self.api {
             Api::V1 { database, retention_policy } => {
@@ -97,19 +97,19 @@ impl InfluxSettings {
         format!("{}/{path}?{given}precision={precision}", self.base)
     }
 
-    /// The keys that let us in, for messages.
+    /// The keys of the credentials, for messages that start with "check".
     pub(super) fn credentials(&self) -> &'static str {
         match self.api {
-            Api::V1 { .. } => "sinks.influxdb.user and password_file, and what the user may do with the database",
-            Api::V2 { .. } => "sinks.influxdb.token_file, and that the token may write to the bucket",
+            Api::V1 { .. } => "sinks.influxdb.user and password_file, and the user's permissions for the database",
+            Api::V2 { .. } => "sinks.influxdb.token_file, and the token's permission to write to the bucket",
         }
     }
 
-    /// The keys that say where to, for messages.
+    /// The keys of the address, for messages that start with "check".
     pub(super) fn target(&self) -> &'static str {
         match self.api {
-            Api::V1 { .. } => "sinks.influxdb.url, version (this is 1, InfluxDB 2 and 3 have 2) and database",
-            Api::V2 { .. } => "sinks.influxdb.url, version (this is 2, InfluxDB 1 has 1), org and bucket",
+            Api::V1 { .. } => "sinks.influxdb.url, version (set to 1; InfluxDB 2 and 3 need 2) and database",
+            Api::V2 { .. } => "sinks.influxdb.url, version (set to 2; InfluxDB 1 needs 1), org and bucket",
         }
     }
 }
@@ -124,7 +124,7 @@ fn authorization(section: &InfluxConfig) -> anyhow::Result<Option<Authorization>
     let is_legal = |token: &Secret| token.reveal().bytes().all(|byte| byte.is_ascii_graphic());
     anyhow::ensure!(
         token.as_ref().is_none_or(is_legal),
-        "sinks.influxdb.token_file: a token holds visible ASCII characters only"
+        "sinks.influxdb.token_file: the token has a character that is not visible ASCII"
     );
     Ok(token.map(|token| Authorization::token(token.reveal())))
 }
@@ -136,8 +136,9 @@ fn secret(given: Option<&Secret>, file: Option<&Path>, key: &str) -> anyhow::Res
     }
 }
 
-/// Trusts the authorities of the system and of the file. Where a system has none, as small images do, and there is no
-/// file, Mozilla's list is trusted, which is compiled in.
+/// The TLS settings, which trust the authorities of the system and of `ca_file`.
+///
+/// Without either, as in small container images, they trust Mozilla's list, which is compiled in.
 fn tls(ca_file: Option<&Path>) -> anyhow::Result<TlsConfig> {
     let mut authorities = Vec::new();
     if let Some(path) = ca_file {
@@ -145,11 +146,11 @@ fn tls(ca_file: Option<&Path>) -> anyhow::Result<TlsConfig> {
         authorities.extend(certificates(&pem));
         anyhow::ensure!(
             !authorities.is_empty(),
-            "sinks.influxdb.ca_file: {} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)",
+            "sinks.influxdb.ca_file: {} has no certificate in PEM (-----BEGIN CERTIFICATE-----)",
             path.display()
         );
     }
-    // One that cannot be read is as one that is not there.
+    // A file that cannot be read counts as missing.
     let system = SYSTEM_AUTHORITIES.iter().find_map(|path| std::fs::read(path).ok());
     authorities.extend(certificates(&system.unwrap_or_default()));
     let roots = if authorities.is_empty() { RootCerts::WebPki } else { RootCerts::from(authorities) };
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_go_to_the_place_that_is_configured() {
+    fn lines_are_sent_to_the_configured_url() {
         let cases = [
             ("url = \"http://a:8086/\"", "http://a:8086/write?db=telegraf&precision=u"),
             (
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_come_from_files_or_from_the_environment_and_are_never_shown() {
+    fn secrets_come_from_files_or_from_the_environment_and_are_never_printed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, "hunter2\r\n").unwrap();
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_certificates_is_refused() {
+    fn a_file_without_certificates_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         std::fs::write(&path, "none here").unwrap();

@@ -1,4 +1,4 @@
-//! The sink on a real log, against a server that a test scripts.
+//! Tests of the sink with a real log and a scripted server.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,19 +9,19 @@ use super::answer::{Answer, NoAnswer};
 use super::delivery::Stopped;
 use super::*;
 
-/// What the server is sent, and whether it is there.
+/// A server that records requests and can be unreachable.
 #[derive(Clone, Default)]
 struct Server(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     requests: Vec<String>,
-    is_away: bool,
+    is_unreachable: bool,
 }
 
 impl Server {
-    fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, access: impl FnOnce(&mut State) -> T) -> T {
+        access(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn requests(&self) -> Vec<String> {
@@ -32,7 +32,7 @@ impl Server {
 impl Remote for Server {
     fn write(&mut self, lines: &[u8]) -> Result<Answer, NoAnswer> {
         self.with(|state| {
-            if state.is_away {
+            if state.is_unreachable {
                 return Err(NoAnswer::Stopped);
             }
             state.requests.push(String::from_utf8(lines.to_vec()).unwrap());
@@ -81,7 +81,7 @@ impl Rig {
         Self { log, server, clock, telemetry, sink, next: 0, _folder: folder }
     }
 
-    /// The same sink after a kill.
+    /// Replaces the sink by a new one, as after a kill.
     fn restart(&mut self) {
         let (settings, clock) = (self.sink.settings.clone(), Arc::clone(&self.clock) as Arc<dyn Clock>);
         let (lines, remote) = (LineReader::default(), Box::new(self.server.clone()));
@@ -96,15 +96,15 @@ impl Rig {
         self.log.commit(vec![commit], 1).unwrap();
     }
 
-    /// What [`sink::run`](crate::run) does until it is at the end.
-    fn turn(&mut self) -> anyhow::Result<()> {
+    /// Does what [`run`](crate::run) does until it reaches the end of the log.
+    fn run_to_end(&mut self) -> anyhow::Result<()> {
         let batch = self.log.read_results(self.next, 1024)?;
         if batch.is_empty() {
             return self.sink.idle(&self.log, false);
         }
         self.sink.deliver(&self.log, &batch)?;
         self.next = batch.next_offset();
-        self.turn()
+        self.run_to_end()
     }
 
     fn stored(&self) -> Option<u64> {
@@ -125,31 +125,31 @@ fn lines(values: std::ops::Range<u64>) -> String {
 }
 
 #[test]
-fn a_full_batch_goes_at_once_and_the_rest_when_it_has_waited() {
+fn a_full_batch_is_sent_at_once_and_a_partial_one_after_the_flush_interval() {
     let mut rig = Rig::new("batch_lines = 4");
     rig.restart();
-    assert_eq!(rig.stored(), Some(0), "results are kept from now on");
+    assert_eq!(rig.stored(), Some(0), "the sink is registered");
     rig.append(&results(0..10));
-    rig.turn().unwrap();
+    rig.run_to_end().unwrap();
     assert_eq!(rig.server.requests(), [lines(0..4), lines(4..8)]);
     assert_eq!((rig.stored(), rig.sink.delivered(10)), (Some(8), 8));
     rig.clock.advance(Duration::from_millis(999));
-    rig.turn().unwrap();
+    rig.run_to_end().unwrap();
     assert_eq!(rig.server.requests(), [""; 0]);
     rig.clock.advance(Duration::from_millis(1));
-    rig.turn().unwrap();
+    rig.run_to_end().unwrap();
     assert_eq!(rig.server.requests(), [lines(8..10)]);
     assert_eq!((rig.stored(), rig.sink.delivered(10)), (Some(10), 10));
 }
 
 #[test]
-fn a_batch_is_full_by_bytes_too_and_large_results_are_cut_into_requests() {
+fn a_batch_is_also_full_by_bytes_and_large_results_are_cut_into_requests() {
     let mut rig = Rig::new("batch_lines = 2\nserver = \"\"\nhost = \"\"");
     rig.restart();
     let point = |endpoint: &str| format!(r#"["{endpoint}","s","p",1,2,3,4]"#);
     let points: Vec<_> = ["a", "b", "c", "d", "e"].map(point).to_vec();
     rig.append(&[format!(r#"{{"scrape":"svcstats","node":"n","at":5,"points":[{}]}}"#, points.join(","))]);
-    rig.turn().unwrap();
+    rig.run_to_end().unwrap();
     let requests = rig.server.requests();
     assert_eq!(requests.iter().map(|request| request.lines().count()).collect::<Vec<_>>(), [2, 2, 1]);
     assert!(
@@ -161,17 +161,17 @@ fn a_batch_is_full_by_bytes_too_and_large_results_are_cut_into_requests() {
     let mut rig = Rig::new("batch_bytes = 1024");
     rig.restart();
     rig.append(&results(0..100));
-    rig.turn().unwrap();
+    rig.run_to_end().unwrap();
     let requests = rig.server.requests();
     assert!(requests.len() > 2 && requests.iter().all(|request| request.len() <= 1024), "{requests:?}");
 }
 
 #[test]
-fn what_is_gathered_goes_out_at_the_stop() {
+fn buffered_lines_are_sent_at_the_stop() {
     let mut rig = Rig::new("");
     rig.restart();
     rig.append(&results(0..3));
-    rig.turn().unwrap();
+    rig.run_to_end().unwrap();
     assert_eq!(rig.server.requests(), [""; 0]);
     rig.sink.idle(&rig.log, true).unwrap();
     assert_eq!((rig.server.requests(), rig.stored()), (vec![lines(0..3)], Some(3)));
@@ -180,41 +180,41 @@ fn what_is_gathered_goes_out_at_the_stop() {
 }
 
 #[test]
-fn after_an_error_the_same_batch_adds_nothing_twice_and_a_kill_loses_nothing() {
+fn after_an_error_no_line_is_buffered_twice_and_a_kill_loses_no_line() {
     let mut rig = Rig::new("batch_lines = 4");
     rig.restart();
     rig.append(&results(0..10));
-    rig.server.with(|state| state.is_away = true);
-    let said = format!("{:#}", rig.turn().unwrap_err());
-    assert!(said.contains("next start"), "{said}");
+    rig.server.with(|state| state.is_unreachable = true);
+    let text = format!("{:#}", rig.run_to_end().unwrap_err());
+    assert!(text.contains("next start"), "{text}");
     assert_eq!(rig.stored(), Some(0));
-    rig.server.with(|state| state.is_away = false);
-    rig.turn().unwrap();
-    // The four that did not go, with the one after them.
+    rig.server.with(|state| state.is_unreachable = false);
+    rig.run_to_end().unwrap();
+    // The four lines that were not sent, with the line after them.
     assert_eq!(rig.server.requests().concat(), lines(0..9));
     rig.append(&results(10..11));
-    rig.turn().unwrap();
-    // Two lines are gathered, not delivered.
+    rig.run_to_end().unwrap();
+    // Two lines are buffered and not delivered.
     rig.restart();
     assert_eq!(rig.next, 9);
-    rig.turn().unwrap();
+    rig.run_to_end().unwrap();
     rig.sink.idle(&rig.log, true).unwrap();
     assert_eq!(rig.server.requests().concat(), lines(9..11));
 }
 
 #[test]
-fn what_cannot_be_read_is_counted_and_passed_over() {
+fn a_result_that_cannot_be_read_is_counted_and_skipped() {
     let mut rig = Rig::new("");
     rig.restart();
     rig.append(&["not a result".to_owned(), result(1), result(u64::MAX / 2 + 1)]);
-    rig.turn().unwrap();
+    rig.run_to_end().unwrap();
     rig.sink.idle(&rig.log, true).unwrap();
     let capped = format!("S,name=n,proxy=A-b,table=T deleted=false,value={0}i {0}\n", i64::MAX);
     assert_eq!(rig.server.requests(), [lines(1..2) + &capped]);
     assert_eq!((rig.telemetry.results(), rig.stored()), ((1, 1), Some(3)));
-    // Nothing but what cannot be read moves the position as well.
+    // A batch without any readable result moves the position as well.
     rig.append(&["{}".to_owned()]);
-    rig.turn().unwrap();
+    rig.run_to_end().unwrap();
     rig.sink.idle(&rig.log, true).unwrap();
     assert_eq!((rig.server.requests(), rig.stored()), (vec![], Some(4)));
 }

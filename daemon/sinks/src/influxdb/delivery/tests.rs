@@ -1,4 +1,4 @@
-//! Against a server that a test scripts, without any time passing.
+//! Tests of the delivery with a scripted server and without real waits.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use daemon_base::clock::ManualClock;
 
 use super::*;
 
-/// Answers by script, then takes everything.
+/// A server that returns scripted answers and then accepts all lines.
 #[derive(Clone, Default)]
 struct Server(Arc<Mutex<State>>);
 
@@ -15,7 +15,7 @@ struct Server(Arc<Mutex<State>>);
 struct State {
     script: VecDeque<Result<Answer, NoAnswer>>,
     creations: VecDeque<Result<Answer, NoAnswer>>,
-    /// Lines that are refused with this status and text, whoever they come with.
+    /// A line that the server rejects with this status and text, in each request that contains it.
     bad: Option<(&'static str, u16, &'static str)>,
     requests: Vec<String>,
     taken: Vec<String>,
@@ -24,8 +24,8 @@ struct State {
 }
 
 impl Server {
-    fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, access: impl FnOnce(&mut State) -> T) -> T {
+        access(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -94,8 +94,8 @@ fn without(bad: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn what_stands_in_the_way_is_waited_for_and_the_same_lines_go_again() {
-    let faults = [
+fn after_a_retryable_error_the_same_lines_are_sent_again() {
+    let failures = [
         Err(NoAnswer::Timeout),
         Err(NoAnswer::Transport("connection refused".to_owned())),
         Ok(answered(401, "")),
@@ -104,19 +104,19 @@ fn what_stands_in_the_way_is_waited_for_and_the_same_lines_go_again() {
         Ok(answered(400, "another server's words")),
         Ok(answered(301, "")),
     ];
-    let count = faults.len();
-    let mut rig = Rig::new(State { script: faults.into(), ..State::default() });
+    let count = failures.len();
+    let mut rig = Rig::new(State { script: failures.into(), ..State::default() });
     rig.send(&LINES).unwrap();
     assert_eq!(rig.taken(), LINES);
     rig.server.with(|state| {
         assert!(state.requests.iter().all(|request| request == "a\nb\nc\nd\ne\nf\ng\nh\n"), "{:?}", state.requests);
         assert_eq!((state.requests.len(), state.waits.len()), (count + 1, count));
     });
-    assert_eq!(rig.telemetry.counts(Dropped::Refused), (8, 0));
+    assert_eq!(rig.telemetry.counts(DropReason::Refused), (8, 0));
 }
 
 #[test]
-fn pauses_double_up_to_half_a_minute_and_begin_anew_after_an_answer() {
+fn waits_double_up_to_half_a_minute_and_restart_after_an_outcome() {
     let script = std::iter::repeat_n(Err(NoAnswer::Timeout), 9);
     let mut rig = Rig::new(State { script: script.collect(), ..State::default() });
     rig.send(&["a"]).unwrap();
@@ -130,8 +130,8 @@ fn pauses_double_up_to_half_a_minute_and_begin_anew_after_an_answer() {
 }
 
 #[test]
-fn the_server_says_how_long_to_wait() {
-    let busy = |status, asked: &str| Ok(Answer { status, retry_after: Some(asked.to_owned()), body: String::new() });
+fn the_server_can_request_a_wait() {
+    let busy = |status, wait: &str| Ok(Answer { status, retry_after: Some(wait.to_owned()), body: String::new() });
     let script = [busy(429, "7"), busy(503, "Thu, 23 Mar 2017 22:04:28 GMT"), busy(503, "999999")];
     let mut rig = Rig::new(State { script: script.into(), ..State::default() });
     rig.send(&["a"]).unwrap();
@@ -139,64 +139,64 @@ fn the_server_says_how_long_to_wait() {
 }
 
 #[test]
-fn a_stop_ends_it_at_once_and_nothing_counts_as_delivered() {
+fn a_stop_ends_the_delivery_at_once_and_no_line_counts_as_delivered() {
     let mut rig = Rig::new(State { script: [Err(NoAnswer::Timeout)].into(), is_stopped: true, ..State::default() });
     assert_eq!(rig.send(&LINES), Err(Stopped));
     assert_eq!(rig.server.with(|state| state.requests.len()), 1);
     let mut rig = Rig::new(State { script: [Err(NoAnswer::Stopped)].into(), ..State::default() });
     assert_eq!(rig.send(&LINES), Err(Stopped));
-    assert_eq!(rig.telemetry.counts(Dropped::Refused), (0, 0));
+    assert_eq!(rig.telemetry.counts(DropReason::Refused), (0, 0));
 }
 
 #[test]
-fn bad_lines_are_found_by_halving_and_all_others_are_taken_in_order() {
+fn halving_finds_invalid_lines_and_all_other_lines_are_accepted_in_order() {
     for bad in LINES {
         let refusal = (bad, 400, r#"{"error":"unable to parse 'x': missing fields"}"#);
         let mut rig = Rig::new(State { bad: Some(refusal), ..State::default() });
         rig.send(&LINES).unwrap();
         assert_eq!(rig.taken(), without(bad), "{bad}");
-        assert_eq!(rig.telemetry.counts(Dropped::Parse), (7, 1), "{bad}");
-        // 8, 4, 2, 1 and the halves beside them.
+        assert_eq!(rig.telemetry.counts(DropReason::Parse), (7, 1), "{bad}");
+        // Requests of 8, 4, 2 and 1 lines, and the other half of each of the last three.
         assert_eq!(rig.server.with(|state| state.requests.len()), 7, "{bad}");
     }
 }
 
 #[test]
-fn too_large_is_halved_too_and_a_single_line_that_is_too_large_is_left_out() {
+fn a_request_that_is_too_large_is_halved_and_a_single_line_that_is_too_large_is_dropped() {
     let mut rig = Rig::new(State { script: [Ok(answered(413, "")), Ok(answered(413, ""))].into(), ..State::default() });
     rig.send(&LINES).unwrap();
     assert_eq!(rig.taken(), LINES);
     let mut rig = Rig::new(State { bad: Some(("h", 413, "too large")), ..State::default() });
     rig.send(&LINES).unwrap();
     assert_eq!(
-        (rig.taken(), rig.telemetry.counts(Dropped::TooLarge)),
+        (rig.taken(), rig.telemetry.counts(DropReason::TooLarge)),
         (without("h").iter().map(|it| (*it).to_owned()).collect(), (7, 1))
     );
 }
 
 #[test]
-fn of_a_partial_write_the_rest_is_there_and_nothing_is_sent_again() {
+fn after_a_partial_write_no_line_is_sent_again() {
     let partial = r#"{"error":"partial write: field type conflict: input field \"x\" is type float dropped=3"}"#;
     let mut rig = Rig::new(State { script: [Ok(answered(400, partial))].into(), ..State::default() });
     rig.send(&LINES).unwrap();
-    assert_eq!(rig.telemetry.counts(Dropped::Conflict), (5, 3));
+    assert_eq!(rig.telemetry.counts(DropReason::Conflict), (5, 3));
     assert_eq!(rig.server.with(|state| state.requests.len()), 1);
 }
 
 #[test]
-fn words_that_say_nothing_of_lines_condemn_one_only_once_the_server_took_some() {
+fn a_text_without_reference_to_lines_rejects_a_line_only_after_the_server_accepted_others() {
     let refusal = ("b", 400, "no reason");
     let mut rig = Rig::new(State { bad: Some(refusal), ..State::default() });
     rig.send(&["a"]).unwrap();
     rig.send(&LINES).unwrap();
-    assert_eq!(rig.telemetry.counts(Dropped::Refused), (8, 1));
+    assert_eq!(rig.telemetry.counts(DropReason::Refused), (8, 1));
     let mut rig = Rig::new(State { bad: Some(refusal), is_stopped: true, ..State::default() });
-    assert_eq!(rig.send(&LINES), Err(Stopped), "it waits instead");
-    assert_eq!(rig.telemetry.counts(Dropped::Refused), (0, 0));
+    assert_eq!(rig.send(&LINES), Err(Stopped), "the delivery waits instead");
+    assert_eq!(rig.telemetry.counts(DropReason::Refused), (0, 0));
 }
 
 #[test]
-fn a_missing_database_is_made_and_the_lines_go_again() {
+fn a_missing_database_is_created_and_the_lines_are_sent_again() {
     let missing = || Ok(answered(404, r#"{"error":"database not found: \"telegraf\""}"#));
     let state = State {
         script: [missing(), missing(), missing(), missing()].into(),

@@ -1,0 +1,99 @@
+//! The loop that drives a sink.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use daemon_log::{Log, LogError, RecordBatch};
+use tracing::warn;
+
+use crate::Sink;
+
+/// The size of the batches that a sink reads.
+const READ_BYTES: usize = 1024 * 1024;
+
+/// The longest wait of a sink between two polls of the log.
+const IDLE_WAIT: Duration = Duration::from_millis(200);
+
+/// The wait before a failed call is repeated.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+
+/// Runs a sink on the current thread until `stop` is set; see [`Sink`] for the order of the calls.
+///
+/// The loop reads batches of about 1 MiB from the offset that [`Sink::start`] returned and passes each to
+/// [`Sink::deliver`]. At the end of the log it calls [`Sink::idle`] and waits up to 200 ms for new results.
+///
+/// **Errors.** It logs an error of the log or of the sink, waits a second and repeats the call, without end. If
+/// retention has deleted the next record, it logs a warning and continues at the oldest retained record. It does not
+/// catch a panic of the sink.
+///
+/// **Progress.** After each batch and at the end of the log it calls `progress` with the name of the sink, the offset
+/// [`Sink::delivered`], and whether the sink has delivered every result of the log.
+///
+/// **Stop.** After `stop` is set it delivers the results that are in the log, calls `idle` with `stopping`, and
+/// returns. An error after the stop ends it at once; the next start repeats the rest. To end a wait early, the caller
+/// sets `stop` and calls [`Log::wake_all`].
+pub fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &AtomicBool, progress: impl Fn(&str, u64, bool)) {
+    let Some(mut next) = retry(stop, || sink.start(&**log)) else {
+        return;
+    };
+    let mut generation = 0;
+    loop {
+        // Loaded before the read, so that the read returns all results that were committed before the stop.
+        let stopping = stop.load(Ordering::Acquire);
+        let Some(batch) = retry(stop, || read(&sink, &**log, next)) else {
+            return;
+        };
+        if batch.is_empty() {
+            if retry(stop, || sink.idle(&**log, stopping)).is_none() {
+                return;
+            }
+            let delivered = sink.delivered(next);
+            progress(sink.name(), delivered, delivered == next);
+            if stopping {
+                return;
+            }
+            generation = log.wait_for_results(generation, IDLE_WAIT);
+            continue;
+        }
+        if retry(stop, || sink.deliver(&**log, &batch)).is_none() {
+            return;
+        }
+        next = batch.next_offset();
+        progress(sink.name(), sink.delivered(next), false);
+    }
+}
+
+/// Reads the next batch, from the oldest retained record if retention has deleted record `next`.
+fn read(sink: &impl Sink, log: &dyn Log, next: u64) -> anyhow::Result<RecordBatch> {
+    match log.read_results(next, READ_BYTES) {
+        Err(LogError::OffsetOutOfRange { bounds, .. }) => {
+            warn!(
+                sink = sink.name(),
+                from = next,
+                to = bounds.first,
+                "Results were deleted before this sink read them; raise results_hard_limit_bytes to keep results for \
+                 a longer lag."
+            );
+            Ok(log.read_results(bounds.first, READ_BYTES)?)
+        }
+        batch => Ok(batch?),
+    }
+}
+
+/// Repeats `attempt` until it succeeds; `None` after a failure with `stop` set.
+fn retry<T>(stop: &AtomicBool, mut attempt: impl FnMut() -> anyhow::Result<T>) -> Option<T> {
+    loop {
+        match attempt() {
+            Ok(done) => return Some(done),
+            Err(error) if stop.load(Ordering::Acquire) => {
+                warn!(error = %format!("{error:#}"), "A sink failed during the stop; the next start tries again.");
+                return None;
+            }
+            Err(error) => {
+                warn!(error = %format!("{error:#}"), "A sink failed; it tries again.");
+                std::thread::sleep(RETRY_WAIT);
+            }
+        }
+    }
+}

@@ -19,7 +19,7 @@
 //! (eight bytes).
 //!
 //! A block has no checksum, because the log has one. A reader verifies the structure and rejects a block of a newer
-//! [`VERSION`]. A new code of a field increments the version.
+//! `VERSION`. A new code of a field increments the version.
 
 mod bytes;
 mod decode;

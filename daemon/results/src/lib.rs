@@ -3,7 +3,7 @@
 //! | module | form |
 //! |---|---|
 //! | [`block`] | binary and typed, with many results: the tables produce blocks, and the results log stores them |
-//! | [`line`] | one line of JSON: the file sink, the event stream and, if so configured, the Kafka topic of results |
+//! | [`line`](mod@line) | one line of JSON: the file sink, the event stream and, if so configured, the Kafka topic of results |
 //! | [`record`] | one record of the results log, which holds a block or lines |
 //!
 //! # Panics and errors
@@ -13,7 +13,7 @@
 //!
 //! # Crate features
 //!
-//! * `test-util`: [`block::sample`], results for the tests of other crates.
+//! * `test-util`: `block::sample`, results for the tests of other crates.
 
 #![deny(missing_docs)]
 

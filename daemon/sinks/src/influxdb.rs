@@ -1,6 +1,6 @@
 //! A sink that writes results to InfluxDB as points of its line protocol.
 //!
-//! [`points`] converts a result into points and [`delivery`] sends them. The sink buffers lines until there are enough
+//! `points` converts a result into points and `delivery` sends them. The sink buffers lines until there are enough
 //! for a request, until the oldest line has waited for the flush interval, or until the daemon stops.
 //!
 //! The stored position moves only after the server has accepted every line before it. A process that is killed

@@ -9,8 +9,8 @@
 //!
 //! | module | sink |
 //! |---|---|
-//! | [`file`] | a file of JSON lines |
-//! | [`influxdb`] | points in an InfluxDB |
+//! | [`file`](mod@file) | a file of JSON lines |
+//! | [`influxdb`](mod@influxdb) | points in an InfluxDB |
 
 #![deny(missing_docs)]
 

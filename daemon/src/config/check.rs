@@ -211,19 +211,19 @@ impl Checks<'_> {
     }
 
     fn refuse(&mut self, key: &str, message: &str) {
-        let place = self.0.place(key);
-        self.0.refuse(place, format!("`{key}`: {message}"));
+        let location = self.0.location(key);
+        self.0.refuse(location, format!("`{key}`: {message}"));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::problem::Place;
+    use crate::config::problem::SourceLocation;
 
     fn problems(key: &str, text: &str) -> Vec<String> {
         let mut layers = Layers::default();
-        layers.set_text(key, text, Place::Flag("--set"));
+        layers.set_text(key, text, SourceLocation::Flag("--set"));
         let config = layers.config();
         values(&config, &mut layers);
         layers.problems.iter().map(ToString::to_string).collect()

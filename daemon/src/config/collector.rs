@@ -16,13 +16,13 @@ use std::path::Path;
 use ini::{Ini, ParseOption};
 
 use super::layers::Layers;
-use super::problem::Place;
+use super::problem::SourceLocation;
 
 const SECTION: &str = "DEFAULT";
 
 /// Lays the settings of a file's text over those so far and gives the notices about it.
 pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) -> Vec<String> {
-    let place = |line| Place::File { path: path.to_owned(), line, column: 0 };
+    let location = |line| SourceLocation::File { path: path.to_owned(), line, column: 0 };
     // Boost knows neither quotes nor escapes.
     let options = ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
     let text = without_comments(text);
@@ -30,7 +30,7 @@ pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) -> Vec<String> 
         Ok(ini) => ini,
         Err(error) => {
             let message = format!("this is not an INI file: {}", error.msg);
-            layers.refuse(place(error.line), message);
+            layers.refuse(location(error.line), message);
             return Vec::new();
         }
     };
@@ -38,7 +38,7 @@ pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) -> Vec<String> 
     let mut brokers = false;
     for (section, properties) in &ini {
         for (key, value) in properties.iter() {
-            let at = place(line_of(&text, key));
+            let at = location(line_of(&text, key));
             match (section, key) {
                 (Some(SECTION), "uve_proxy_list") => layers.set_text("aggregation.uve_proxy_list", value, at),
                 (Some(SECTION), "partitions") => layers.set_text("log.partitions", value, at),
@@ -54,13 +54,13 @@ pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) -> Vec<String> 
     notices(path, &ignored, brokers)
 }
 
-fn set_port(value: &str, place: Place, layers: &mut Layers) {
+fn set_port(value: &str, location: SourceLocation, layers: &mut Layers) {
     match value.trim().parse::<u16>() {
         Ok(port) => {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            layers.set_text("http.listen", &listen.to_string(), place);
+            layers.set_text("http.listen", &listen.to_string(), location);
         }
-        Err(_) => layers.refuse(place, format!("`http_server_port`: expected a port, 0 to 65535, found `{value}`")),
+        Err(_) => layers.refuse(location, format!("`http_server_port`: expected a port, 0 to 65535, found `{value}`")),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 
 use super::layers::Layers;
-use super::problem::Place;
+use super::problem::SourceLocation;
 
 const PREFIX: &str = "DERIVED_STATSD_";
 
@@ -37,11 +37,11 @@ pub(super) fn read(variables: &[(OsString, OsString)], layers: &mut Layers) {
     let mut ours: Vec<_> = ours.collect();
     ours.sort();
     for (name, value) in ours {
-        let place = Place::Variable(name.to_owned());
+        let location = SourceLocation::Variable(name.to_owned());
         let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
         match value.to_str() {
-            Some(value) => layers.set_text(&key, value, place),
-            None => layers.refuse(place, "the value is not UTF-8; write it as UTF-8"),
+            Some(value) => layers.set_text(&key, value, location),
+            None => layers.refuse(location, "the value is not UTF-8; write it as UTF-8"),
         }
     }
 }

@@ -7,23 +7,23 @@ use toml::{Table, Value};
 
 use super::keys;
 use super::layers::{Layers, exists, unknown};
-use super::problem::Place;
+use super::problem::SourceLocation;
 
 /// Lays the settings of a file's text over those so far.
 pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let place = |offset| place(path, text, offset);
+    let location = |offset| location(path, text, offset);
     if !errors.is_empty() {
         for error in errors {
             let offset = error.span().map_or(0, |span| span.start);
-            layers.refuse(place(offset), format!("this is not TOML: {}", error.message().trim_end()));
+            layers.refuse(location(offset), format!("this is not TOML: {}", error.message().trim_end()));
         }
         return;
     }
     // The second reader makes plain values; the first one knows where they stand.
     match text.parse::<Table>() {
-        Ok(values) => walk(&mut Vec::new(), table.get_ref(), &values, &place, layers),
-        Err(error) => layers.refuse(place(0), format!("this is not TOML: {}", error.message().trim_end())),
+        Ok(values) => walk(&mut Vec::new(), table.get_ref(), &values, &location, layers),
+        Err(error) => layers.refuse(location(0), format!("this is not TOML: {}", error.message().trim_end())),
     }
 }
 
@@ -31,16 +31,16 @@ fn walk<'t>(
     section: &mut Vec<&'t str>,
     table: &'t DeTable<'_>,
     values: &Table,
-    place: &impl Fn(usize) -> Place,
+    location: &impl Fn(usize) -> SourceLocation,
     layers: &mut Layers,
 ) {
     for (key, value) in table {
-        let at = place(key.span().start);
+        let at = location(key.span().start);
         section.push(key.get_ref());
         match (value.get_ref(), values.get(key.get_ref().as_ref())) {
             _ if !exists(section) => layers.refuse(at, unknown(section)),
             (DeValue::Table(inner), Some(Value::Table(values))) if keys::is_section(section) => {
-                walk(section, inner, values, place, layers);
+                walk(section, inner, values, location, layers);
             }
             _ if keys::is_section(section) => {
                 let name = section.join(".");
@@ -53,9 +53,9 @@ fn walk<'t>(
     }
 }
 
-fn place(path: &Path, text: &str, offset: usize) -> Place {
+fn location(path: &Path, text: &str, offset: usize) -> SourceLocation {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |start| start.chars().count()) + 1;
-    Place::File { path: path.to_owned(), line, column }
+    SourceLocation::File { path: path.to_owned(), line, column }
 }

@@ -1,6 +1,6 @@
 //! Settings laid over each other, later ones on top.
 //!
-//! Every setting is tried alone before it is merged, so that one bad value does not hide the next, and its place is
+//! Every setting is tried alone before it is merged, so that one bad value does not hide the next, and its location is
 //! remembered, so that a check of the whole can still point at it.
 
 use std::collections::BTreeMap;
@@ -10,37 +10,37 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::keys;
-use super::problem::{Place, Problem};
+use super::problem::{Problem, SourceLocation};
 use crate::config::Config;
 
 /// What has been set so far, and what could not be.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     table: Table,
-    places: BTreeMap<String, Place>,
+    locations: BTreeMap<String, SourceLocation>,
     /// In the order found.
     pub(super) problems: Vec<Problem>,
 }
 
 impl Layers {
     /// Sets the existing key `path` to `value`.
-    pub(super) fn set(&mut self, path: &[&str], value: Value, place: Place) {
+    pub(super) fn set(&mut self, path: &[&str], value: Value, location: SourceLocation) {
         match try_alone(path, &value) {
-            Ok(()) => self.merge(path, value, place),
-            Err(error) => self.refuse(place, format!("`{}`: {error}", path.join("."))),
+            Ok(()) => self.merge(path, value, location),
+            Err(error) => self.refuse(location, format!("`{}`: {error}", path.join("."))),
         }
     }
 
     /// Sets `key`, a dotted path, to the value of `text`: a TOML list where the key takes lists, else the text itself
     /// where it takes texts, else another TOML value, else the only element of a list. That spares quotes on the
     /// command line and in the environment.
-    pub(super) fn set_text(&mut self, key: &str, text: &str, place: Place) {
+    pub(super) fn set_text(&mut self, key: &str, text: &str, location: SourceLocation) {
         let path: Vec<_> = key.split('.').collect();
         if keys::is_section(&path) {
-            return self.refuse(place, format!("`{key}` is a section; name one of its keys"));
+            return self.refuse(location, format!("`{key}` is a section; name one of its keys"));
         }
         if !exists(&path) {
-            return self.refuse(place, unknown(&path));
+            return self.refuse(location, unknown(&path));
         }
         let plain = Value::String(text.to_owned());
         let list = Value::Array(vec![plain.clone()]);
@@ -51,29 +51,29 @@ impl Layers {
         let fitting = [parsed_list, Some(&plain), parsed.as_ref(), Some(&list)].into_iter().flatten();
         let fitting = fitting.into_iter().find(|value| try_alone(&path, value).is_ok()).cloned();
         let value = fitting.or(parsed).unwrap_or(plain);
-        self.set(&path, value, place);
+        self.set(&path, value, location);
     }
 
     /// Notes a problem.
-    pub(super) fn refuse(&mut self, place: Place, message: impl Into<String>) {
-        self.problems.push(Problem::new(place, message));
+    pub(super) fn refuse(&mut self, location: SourceLocation, message: impl Into<String>) {
+        self.problems.push(Problem::new(location, message));
     }
 
     /// Where `key` was set last.
-    pub(super) fn place(&self, key: &str) -> Place {
-        self.places.get(key).cloned().unwrap_or(Place::Default)
+    pub(super) fn location(&self, key: &str) -> SourceLocation {
+        self.locations.get(key).cloned().unwrap_or(SourceLocation::Default)
     }
 
     /// The configuration of all good settings.
     pub(super) fn config(&mut self) -> Config {
         Config::deserialize(Value::Table(self.table.clone())).unwrap_or_else(|error| {
             // Each setting was taken alone, and no type looks at two; reported all the same rather than assumed.
-            self.refuse(Place::Default, one_line(&error));
+            self.refuse(SourceLocation::Default, one_line(&error));
             Config::default()
         })
     }
 
-    fn merge(&mut self, path: &[&str], value: Value, place: Place) {
+    fn merge(&mut self, path: &[&str], value: Value, location: SourceLocation) {
         let Some((last, sections)) = path.split_last() else { return };
         let mut table = &mut self.table;
         for section in sections {
@@ -82,7 +82,7 @@ impl Layers {
             table = inner;
         }
         table.insert((*last).to_owned(), value);
-        self.places.insert(path.join("."), place);
+        self.locations.insert(path.join("."), location);
     }
 }
 
@@ -146,7 +146,7 @@ mod tests {
 
     fn set(key: &str, text: &str) -> Layers {
         let mut layers = Layers::default();
-        layers.set_text(key, text, Place::Flag("--set"));
+        layers.set_text(key, text, SourceLocation::Flag("--set"));
         layers
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use derived_stats::Registry;
 
 use super::layers::Layers;
-use super::problem::{Place, Problem, Problems};
+use super::problem::{Problem, Problems, SourceLocation};
 use super::streams::Streams;
 use super::{check, collector, environment, file, flags};
 use crate::config::Config;
@@ -44,9 +44,9 @@ pub(crate) struct Survey {
 }
 
 impl Survey {
-    /// Adds a problem with the setting `key`, at the place where it was set.
+    /// Adds a problem with the setting `key`, at the location where it was set.
     pub(crate) fn refuse(&mut self, key: &str, message: &str) {
-        self.problems.push(Problem::new(self.layers.place(key), format!("`{key}`: {message}")));
+        self.problems.push(Problem::new(self.layers.location(key), format!("`{key}`: {message}")));
     }
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Loaded {
 ///
 /// # Errors
 ///
-/// All problems at once, each with its place and remedy.
+/// All problems at once, each with its location and remedy.
 pub(crate) fn load(sources: &Sources, registry: &Registry) -> Result<Loaded, Problems> {
     let Survey { config, streams, notices, problems, .. } = survey(sources, registry);
     match streams {
@@ -103,11 +103,11 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
 }
 
 fn text(path: &Path, layers: &mut Layers) -> Option<String> {
-    let place = Place::File { path: path.to_owned(), line: 0, column: 0 };
+    let location = SourceLocation::File { path: path.to_owned(), line: 0, column: 0 };
     match std::fs::read_to_string(path) {
         Ok(text) => Some(text),
         Err(error) => {
-            layers.refuse(place, format!("the file cannot be read ({error}); name a readable UTF-8 file"));
+            layers.refuse(location, format!("the file cannot be read ({error}); name a readable UTF-8 file"));
             None
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Where a setting was written.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Place {
+pub(crate) enum SourceLocation {
     /// Nowhere: the default is in force.
     Default,
     /// A file; line and column count from 1, 0 where the reader of that file does not know them.
@@ -16,7 +16,7 @@ pub(crate) enum Place {
     Flag(&'static str),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -29,33 +29,33 @@ impl fmt::Display for Place {
     }
 }
 
-/// One thing that is wrong, with its place and remedy.
+/// One thing that is wrong, with its location and remedy.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Problem {
-    place: Place,
+    location: SourceLocation,
     message: String,
 }
 
 impl Problem {
-    pub(super) fn new(place: Place, message: impl Into<String>) -> Self {
-        Self { place, message: message.into() }
+    pub(super) fn new(location: SourceLocation, message: impl Into<String>) -> Self {
+        Self { location, message: message.into() }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
+        write!(f, "{}: {}", self.location, self.message)
     }
 }
 
-/// All that is wrong, in the order of places; at least one.
+/// All that is wrong, in the order of locations; at least one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Puts them in order: files by line, then the environment, then flags; those of one place as they were found.
+    /// Puts them in order: files by line, then the environment, then flags; those of one location as they were found.
     pub(crate) fn new(mut problems: Vec<Problem>) -> Self {
-        problems.sort_by(|one, other| one.place.cmp(&other.place));
+        problems.sort_by(|one, other| one.location.cmp(&other.location));
         Self(problems)
     }
 

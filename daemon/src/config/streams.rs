@@ -7,7 +7,7 @@ use proxy_uve::proxy_list::ProxyList;
 use proxy_uve::schema::{ProxyType, Schema, SchemaErrors};
 
 use super::layers::Layers;
-use super::problem::Place;
+use super::problem::SourceLocation;
 use crate::config::Aggregation;
 
 const LIST: &str = "aggregation.uve_proxy_list";
@@ -32,10 +32,10 @@ impl Streams {
             let text = match std::fs::read_to_string(path) {
                 Ok(text) => text,
                 Err(error) => {
-                    let place = layers.place(FILES);
+                    let location = layers.location(FILES);
                     let name = path.display();
                     layers.refuse(
-                        place,
+                        location,
                         format!("`{FILES}`: {name} cannot be read ({error}); name a readable UTF-8 file"),
                     );
                     continue;
@@ -53,9 +53,9 @@ impl Streams {
         match ProxyList::parse(&aggregation.uve_proxy_list, &schema) {
             Ok(proxies) => Some(Self { schema, proxies }),
             Err(errors) => {
-                let place = layers.place(LIST);
+                let location = layers.location(LIST);
                 for error in &errors {
-                    layers.refuse(place.clone(), format!("`{LIST}`: {error}"));
+                    layers.refuse(location.clone(), format!("`{LIST}`: {error}"));
                 }
                 None
             }
@@ -87,15 +87,15 @@ fn built_in(period: Option<u32>, layers: &mut Layers) -> Schema {
         return schema;
     };
     schema.with_period(seconds).unwrap_or_else(|errors| {
-        let place = layers.place(PERIOD);
-        layers.refuse(place, format!("`{PERIOD}`: {errors}"));
+        let location = layers.location(PERIOD);
+        layers.refuse(location, format!("`{PERIOD}`: {errors}"));
         schema
     })
 }
 
 fn refuse_file(path: &std::path::Path, errors: &SchemaErrors, layers: &mut Layers) {
     for error in errors {
-        let place = Place::File { path: path.to_owned(), line: error.line(), column: error.column() };
-        layers.refuse(place, error.to_string());
+        let location = SourceLocation::File { path: path.to_owned(), line: error.line(), column: error.column() };
+        layers.refuse(location, error.to_string());
     }
 }

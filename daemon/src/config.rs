@@ -1,13 +1,13 @@
-//! The configuration: what can be set, its defaults, and where settings come from.
+//! The configuration: its sections, their defaults, and the sources that set them.
 //!
-//! Each section is a struct with one `impl Default`, which is the only place of its default values; what a table has a
-//! default for by itself is taken from there. Sources are laid over each other key by key, later ones win: defaults, an
-//! existing `contrail-collector.conf`, our TOML file, the environment, flags ([`load()`]). A key that does not exist is
-//! an error wherever it comes from.
+//! Each section is a struct whose `impl Default` alone defines its default values; defaults of the table come from
+//! [`TableSettings`](proxy_uve::TableSettings). [`load()`] merges the sources key by key, and a later source wins:
+//! defaults, an existing `contrail-collector.conf`, the daemon's TOML file, the environment, flags. An unknown key is
+//! an error in every source.
 //!
-//! Durations are texts such as `"500ms"` or `"30s"`. The reference for operators is
-//! `docs/src/reference/configuration.md`, the example file `derived-statsd.example.toml`; tests hold both to the keys
-//! that exist.
+//! Durations are strings such as `"500ms"` or `"30s"`. The reference for operators is
+//! `docs/src/reference/configuration.md`, the example file `derived-statsd.example.toml`; tests compare the keys of
+//! both with the keys of the structs.
 
 mod check;
 mod collector;
@@ -35,11 +35,11 @@ pub(crate) use self::problem::Problems;
 pub(crate) use self::sections::{Aggregation, LogFormat, LogKind};
 pub(crate) use self::streams::Streams;
 
-/// Everything that can be configured.
+/// The whole configuration, one field for each section.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
-    /// What is aggregated.
+    /// The streams, their proxy types, and the rules of event time.
     pub aggregation: Aggregation,
     /// Contiv's nodes, scraped for the traffic of their endpoints.
     pub contiv: ContivConfig,
@@ -47,17 +47,17 @@ pub(crate) struct Config {
     pub http: Http,
     /// The Kafka cluster, for `log.kind = "kafka"`.
     pub kafka: KafkaConfig,
-    /// Where everything durable is kept.
+    /// The log that stores samples, results and states.
     pub log: LogSection,
-    /// What the daemon prints about itself.
+    /// The daemon's own log messages.
     pub logging: Logging,
     /// Contrail's analytics API, polled for samples.
     pub opserver: OpserverConfig,
-    /// How it ends.
+    /// The stop of the daemon.
     pub shutdown: Shutdown,
-    /// Where results go beside the API.
+    /// The sinks that read the results log.
     pub sinks: Sinks,
-    /// Who computes.
+    /// The threads that aggregate.
     pub workers: Workers,
 }
 
@@ -68,7 +68,7 @@ mod tests {
     const EXAMPLE: &str = include_str!("../derived-statsd.example.toml");
     const REFERENCE: &str = include_str!("../../docs/src/reference/configuration.md");
 
-    /// The example with the keys that are off switched on.
+    /// The example with its commented keys enabled.
     fn complete_example() -> String {
         let is_key = |rest: &str| rest.starts_with(|first: char| first.is_ascii_lowercase());
         let lines = EXAMPLE.lines().map(|line| line.strip_prefix('#').filter(|rest| is_key(rest)).unwrap_or(line));
@@ -86,12 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn the_example_file_says_the_defaults() {
+    fn the_example_file_holds_the_defaults() {
         assert_eq!(toml::from_str::<Config>(EXAMPLE).unwrap(), Config::default());
     }
 
     #[test]
-    fn the_example_file_and_the_reference_name_every_key_and_no_other() {
+    fn the_example_file_and_the_reference_list_every_key_and_no_other() {
         let example = complete_example();
         toml::from_str::<Config>(&example).unwrap();
         let mut named = Vec::new();

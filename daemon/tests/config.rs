@@ -144,6 +144,6 @@ fn a_collectors_file_is_taken_and_its_other_keys_are_named_in_one_line() {
     insta::assert_snapshot!(run.stdout, @r"contrail-collector.conf: ok: 1 stream with 1 proxy type (AggProxySum), period 60 s");
     insta::assert_snapshot!(run.stderr, @r#"
     note: contrail-collector.conf: ignored the keys DEFAULT.hostip, COLLECTOR.port
-    note: contrail-collector.conf: kafka_broker_list is taken; the embedded log is used unless log.kind is "kafka"
+    note: contrail-collector.conf: kafka_broker_list sets kafka.brokers, but the daemon uses the embedded log unless log.kind is "kafka"
     "#);
 }

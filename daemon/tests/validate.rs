@@ -72,8 +72,8 @@ path = "x"
 #[test]
 fn every_syntax_error_is_printed() {
     insta::assert_snapshot!(problems("[http]\nlisten = \nmax_body_bytes = 1x\n", &[]), @r"
-    a.toml:2:10: this is not TOML: string values must be quoted, expected literal string
-    a.toml:3:18: this is not TOML: string values must be quoted, expected literal string
+    a.toml:2:10: the file is not valid TOML: string values must be quoted, expected literal string
+    a.toml:3:18: the file is not valid TOML: string values must be quoted, expected literal string
     a.toml: 2 problems
     ");
 }
@@ -144,5 +144,5 @@ fn directories_are_checked_and_not_made() {
 fn what_is_open_to_others_is_noted() {
     let run = validate("[log]\ndata_dir = \"$DIR\"\n[http]\nlisten = \"0.0.0.0:8081\"\n", &[]);
     assert_eq!(run.code, Some(0));
-    assert!(run.stderr.starts_with("note: http.listen: 0.0.0.0:8081 is open to other machines"), "{}", run.stderr);
+    assert!(run.stderr.starts_with("note: http.listen: 0.0.0.0:8081 is reachable from other machines"), "{}", run.stderr);
 }

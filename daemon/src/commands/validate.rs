@@ -83,12 +83,12 @@ fn check_files(survey: &mut Survey) {
     if !data_dir.as_os_str().is_empty()
         && let Err(error) = can_make_directory(&data_dir)
     {
-        survey.refuse("log.data_dir", &error);
+        survey.add_problem("log.data_dir", &error);
     }
     if let Some(path) = survey.config.sinks.file.path.clone()
         && let Err(error) = can_append(&path)
     {
-        survey.refuse("sinks.file.path", &error);
+        survey.add_problem("sinks.file.path", &error);
     }
 }
 

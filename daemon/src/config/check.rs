@@ -1,4 +1,4 @@
-//! Checks of values that their types alone cannot make.
+//! Range and consistency checks of the values, which types alone cannot express.
 
 use std::time::Duration;
 
@@ -16,19 +16,19 @@ const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// Beyond this many partitions of a stream the bookkeeping per partition outweighs what they share.
+/// The most partitions of a stream: beyond it the state per partition costs more than the parallelism gains.
 const MAX_PARTITIONS: u16 = 1024;
 
-/// What brokers take for a message as they come.
+/// The default limit of brokers for the size of a message (`message.max.bytes`).
 const MAX_RESULTS_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// More threads than any machine has cores for.
+/// The most threads: more than the cores of any machine.
 const MAX_THREADS: usize = 1024;
 
-/// More than any server takes in one request.
+/// The most lines of a request: more than any server accepts.
 const MAX_BATCH_LINES: usize = 1_000_000;
 
-/// Checks all values and notes what is out of range.
+/// Checks all values and adds a problem for each one that is out of range.
 pub(super) fn values(config: &Config, layers: &mut Layers) {
     let mut checks = Checks(layers);
     let aggregation = &config.aggregation;
@@ -51,22 +51,22 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
     checks.range("workers.threads", config.workers.threads, 0, MAX_THREADS);
 }
 
-/// What an operator should know although it stops nothing.
+/// Lists the risks of a valid configuration, one sentence each, for the operator.
 pub(super) fn notices(config: &Config) -> Vec<String> {
     let mut notices = Vec::new();
     if !config.http.listen.ip().is_loopback() {
         notices.push(format!(
-            "http.listen: {} is open to other machines, and there is no authentication; put a firewall or proxy before it",
+            "http.listen: {} is reachable from other machines without authentication; put a firewall or proxy before it",
             config.http.listen
         ));
     }
     if config.sinks.influxdb.sends_secret_in_clear() {
-        notices.push("sinks.influxdb.url: with http anybody on the way can read the secret; use https".to_owned());
+        notices.push("sinks.influxdb.url: http sends the secret unencrypted; use https".to_owned());
     }
     let aggregation = &config.aggregation;
     if aggregation.allowed_skew > aggregation.allowed_lateness {
         notices.push(format!(
-            "aggregation.allowed_skew ({}) is above allowed_lateness ({}): one fast clock can make the others' samples late",
+            "aggregation.allowed_skew ({}) is above allowed_lateness ({}): one fast clock can make the samples of all other sources late",
             duration::print(aggregation.allowed_skew),
             duration::print(aggregation.allowed_lateness)
         ));
@@ -82,14 +82,14 @@ impl Checks<'_> {
         self.range("log.partitions", log.partitions, 1, MAX_PARTITIONS);
         self.durations("log.commit_interval", log.commit_interval, MILLISECOND, HOUR);
         if log.data_dir.as_os_str().is_empty() {
-            self.refuse("log.data_dir", "the path is empty; name a directory");
+            self.add_problem("log.data_dir", "the path is empty; name a directory");
         }
         if retention.results_hard_limit_bytes < retention.max_results_bytes {
             let least = format!(
                 "{} is below log.retention.max_results_bytes ({}); raise it",
                 retention.results_hard_limit_bytes, retention.max_results_bytes
             );
-            self.refuse("log.retention.results_hard_limit_bytes", &least);
+            self.add_problem("log.retention.results_hard_limit_bytes", &least);
         }
         self.at_least("log.retention.max_idempotency_keys", retention.max_idempotency_keys, 1);
         self.at_least("log.retention.max_backlog_bytes", retention.max_backlog_bytes, 1);
@@ -105,16 +105,16 @@ impl Checks<'_> {
         self.durations("kafka.refresh_interval", kafka.refresh_interval, 100 * MILLISECOND, HOUR);
         self.topic_part("kafka.topic_prefix", kafka.topic_prefix.as_deref().unwrap_or_default());
         if config.log.kind == LogKind::Kafka && kafka.brokers.trim().is_empty() {
-            self.refuse("kafka.brokers", "log.kind is \"kafka\", but no broker is named; set it to `host:port`");
+            self.add_problem("kafka.brokers", "log.kind is \"kafka\", but no broker is named; set it to `host:port`");
         }
         if kafka.security.has_user() && kafka.user.is_none() {
-            self.refuse(
+            self.add_problem(
                 "kafka.user",
-                "kafka.security asks for a user; set it, and kafka.password or kafka.password_file",
+                "kafka.security requires a user; set it, and kafka.password or kafka.password_file",
             );
         }
         for property in kafka.properties.iter().filter(|property| !property.contains('=')) {
-            self.refuse("kafka.properties", &format!("{property:?} has no `=`; write `name=value`"));
+            self.add_problem("kafka.properties", &format!("{property:?} has no `=`; write `name=value`"));
         }
     }
 
@@ -122,22 +122,22 @@ impl Checks<'_> {
         let section = &config.opserver;
         for server in &section.servers {
             match authority(server, OPSERVER_PORT) {
-                Err(message) => self.refuse("opserver.servers", &message),
+                Err(message) => self.add_problem("opserver.servers", &message),
                 Ok(authority) if *authority.as_str() == config.http.listen.to_string() => {
-                    self.refuse("opserver.servers", &format!("{server:?} is this daemon's own http.listen"));
+                    self.add_problem("opserver.servers", &format!("{server:?} is the http.listen of this daemon; name another server"));
                 }
                 Ok(_) => {}
             }
         }
         for uve_type in section.uve_types.iter().filter(|uve_type| table_of_uve_type(uve_type).is_none()) {
-            let message = format!("Contrail has no type of UVE `{uve_type}`; write one as `virtual-network`");
-            self.refuse("opserver.uve_types", &message);
+            let message = format!("`{uve_type}` is not a UVE type of Contrail; write one such as `virtual-network`");
+            self.add_problem("opserver.uve_types", &message);
         }
         self.durations("opserver.interval", section.interval, SECOND, DAY);
         self.durations("opserver.timeout", section.timeout, 100 * MILLISECOND, HOUR);
         self.at_least("opserver.max_body_bytes", section.max_body_bytes, 1);
         if section.user.is_some() != section.password_file.is_some() {
-            self.refuse("opserver.user", "user and password_file go together; set both or none");
+            self.add_problem("opserver.user", "user and password_file require each other; set both or neither");
         }
     }
 
@@ -149,7 +149,7 @@ impl Checks<'_> {
         self.at_least("contiv.netplugin_port", section.netplugin_port, 1);
         self.durations("contiv.interval", section.interval, SECOND, DAY);
         if section.interval.subsec_nanos() > 0 {
-            self.refuse("contiv.interval", "the points' times are whole seconds; set whole seconds");
+            self.add_problem("contiv.interval", "timestamps of points are whole seconds; set whole seconds");
         }
         self.durations("contiv.jitter", section.jitter, Duration::ZERO, section.interval / 2);
         self.durations("contiv.timeout", section.timeout, 100 * MILLISECOND, HOUR);
@@ -158,15 +158,15 @@ impl Checks<'_> {
         self.range("contiv.concurrency", section.concurrency, 1, MAX_THREADS);
         self.at_least("contiv.max_body_bytes", section.max_body_bytes, 1);
         if section.is_on() && config.log.kind == LogKind::Kafka {
-            let message = "Contiv's nodes are scraped into the embedded log only; run a daemon of its own for them";
-            self.refuse("log.kind", message);
+            let message = "Contiv's nodes are scraped into the embedded log only; run a separate daemon for them";
+            self.add_problem("log.kind", message);
         }
     }
 
     fn servers(&mut self, key: &str, servers: &[String], port: u16) {
         for server in servers {
             if let Err(message) = authority(server, port) {
-                self.refuse(key, &message);
+                self.add_problem(key, &message);
             }
         }
     }
@@ -178,41 +178,41 @@ impl Checks<'_> {
         self.durations("sinks.influxdb.flush_interval", section.flush_interval, Duration::ZERO, HOUR);
         self.durations("sinks.influxdb.timeout", section.timeout, 100 * MILLISECOND, HOUR);
         for (key, message) in section.problems() {
-            self.refuse(&format!("sinks.influxdb.{key}"), &message);
+            self.add_problem(&format!("sinks.influxdb.{key}"), &message);
         }
     }
 
-    /// What becomes part of topic names.
+    /// Checks a text that becomes part of topic names.
     fn topic_part(&mut self, key: &str, part: &str) {
         let legal = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
         if let Some(bad) = part.chars().find(|&character| !legal(character)) {
             let message = format!("{bad:?} cannot be part of a topic name; use letters, digits, `.`, `_` and `-`");
-            self.refuse(key, &message);
+            self.add_problem(key, &message);
         }
     }
 
     fn at_least<N: PartialOrd + std::fmt::Display>(&mut self, key: &str, value: N, least: N) {
         if value < least {
-            self.refuse(key, &format!("{value} is too small; set at least {least}"));
+            self.add_problem(key, &format!("{value} is too small; set at least {least}"));
         }
     }
 
     fn range<N: PartialOrd + std::fmt::Display>(&mut self, key: &str, value: N, least: N, most: N) {
         if value < least || value > most {
-            self.refuse(key, &format!("{value} is out of range; set {least} to {most}"));
+            self.add_problem(key, &format!("{value} is out of range; set {least} to {most}"));
         }
     }
 
     fn durations(&mut self, key: &str, value: Duration, least: Duration, most: Duration) {
         if value < least || value > most {
             let [value, least, most] = [value, least, most].map(duration::print);
-            self.refuse(key, &format!("\"{value}\" is out of range; set \"{least}\" to \"{most}\""));
+            self.add_problem(key, &format!("\"{value}\" is out of range; set \"{least}\" to \"{most}\""));
         }
     }
 
-    fn refuse(&mut self, key: &str, message: &str) {
+    fn add_problem(&mut self, key: &str, message: &str) {
         let location = self.0.location(key);
-        self.0.refuse(location, format!("`{key}`: {message}"));
+        self.0.add_problem(location, format!("`{key}`: {message}"));
     }
 }
 
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_each_range_are_taken_and_what_is_beyond_is_refused() {
+    fn the_bounds_of_each_range_are_accepted_and_values_beyond_them_are_rejected() {
         let cases = [
             ("aggregation.period", "1", true),
             ("aggregation.period", "0", false),
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_poller_cannot_do_is_refused() {
+    fn invalid_settings_of_the_poller_are_rejected() {
         check_all(&[
             ("opserver.servers", "http://10.0.0.5:8081 b", true),
             ("opserver.servers", "https://10.0.0.5:8081", false),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_scraper_cannot_do_is_refused() {
+    fn invalid_settings_of_the_scraper_are_rejected() {
         check_all(&[
             ("contiv.nodes", "10.0.0.5 n2:91", true),
             ("contiv.nodes", "https://n1", false),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_influxdb_sink_cannot_do_is_refused() {
+    fn invalid_settings_of_the_influxdb_sink_are_rejected() {
         check_all(&[
             ("sinks.influxdb.url", "http://10.0.0.5:8086", true),
             ("sinks.influxdb.url", "10.0.0.5:8086", false),
@@ -333,9 +333,9 @@ mod tests {
     }
 
     fn check_all(cases: &[(&str, &str, bool)]) {
-        for &(key, text, taken) in cases {
+        for &(key, text, valid) in cases {
             let problems = problems(key, text);
-            assert_eq!(problems.is_empty(), taken, "{key} = {text}: {problems:?}");
+            assert_eq!(problems.is_empty(), valid, "{key} = {text}: {problems:?}");
             assert!(problems.iter().all(|problem| problem.contains(&format!("`{key}`"))), "{problems:?}");
         }
     }

@@ -1,5 +1,5 @@
-//! An existing `contrail-collector.conf` (INI, as Boost's program_options reads it): the keys of `[DEFAULT]` that
-//! mean something here, so that a deployment can start without a file of its own.
+//! The source for an existing `contrail-collector.conf` (INI, as Boost's program_options reads it). It maps four keys
+//! of `[DEFAULT]`, so that a deployment can start without a second file.
 //!
 //! | `[DEFAULT]` key | our key |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | `http_server_port` | the port of `http.listen` (the address stays 127.0.0.1) |
 //! | `kafka_broker_list` | `kafka.brokers` |
 //!
-//! All other keys are the collector's own business and ignored; one notice names them.
+//! All other keys are ignored; one notice lists them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -20,17 +20,17 @@ use super::problem::SourceLocation;
 
 const SECTION: &str = "DEFAULT";
 
-/// Lays the settings of a file's text over those so far and gives the notices about it.
+/// Merges the settings of a file's text into `layers` and returns the notices about the file.
 pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) -> Vec<String> {
     let location = |line| SourceLocation::File { path: path.to_owned(), line, column: 0 };
-    // Boost knows neither quotes nor escapes.
+    // Boost's parser has neither quotes nor escapes.
     let options = ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
     let text = without_comments(text);
     let ini = match Ini::load_from_str_opt(&text, options) {
         Ok(ini) => ini,
         Err(error) => {
-            let message = format!("this is not an INI file: {}", error.msg);
-            layers.refuse(location(error.line), message);
+            let message = format!("the file is not valid INI: {}", error.msg);
+            layers.add_problem(location(error.line), message);
             return Vec::new();
         }
     };
@@ -60,7 +60,7 @@ fn set_port(value: &str, location: SourceLocation, layers: &mut Layers) {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             layers.set_text("http.listen", &listen.to_string(), location);
         }
-        Err(_) => layers.refuse(location, format!("`http_server_port`: expected a port, 0 to 65535, found `{value}`")),
+        Err(_) => layers.add_problem(location, format!("`http_server_port`: expected a port, 0 to 65535, found `{value}`")),
     }
 }
 
@@ -71,20 +71,20 @@ fn notices(path: &Path, ignored: &[String], brokers: bool) -> Vec<String> {
     }
     if brokers {
         notices.push(format!(
-            "{}: kafka_broker_list is taken; the embedded log is used unless log.kind is \"kafka\"",
+            "{}: kafka_broker_list sets kafka.brokers, but the daemon uses the embedded log unless log.kind is \"kafka\"",
             path.display()
         ));
     }
     notices
 }
 
-/// Boost drops everything from a `#` on, wherever it stands. Lines keep their numbers.
+/// Removes everything from a `#` to the end of its line, as Boost does. Lines keep their numbers.
 fn without_comments(text: &str) -> String {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim_end());
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The line that sets `key`, from 1; 0 if it cannot be told.
+/// The number of the line that sets `key`, from 1; 0 if no line does.
 fn line_of(text: &str, key: &str) -> usize {
     let sets = |line: &str| line.split(['=', ':']).next().is_some_and(|name| name.trim() == key);
     text.lines().position(sets).map_or(0, |index| index + 1)
@@ -109,7 +109,7 @@ partitions=5
 ";
 
     #[test]
-    fn the_four_keys_are_taken_and_all_others_named_once() {
+    fn the_four_keys_are_mapped_and_all_others_are_listed_once() {
         let mut layers = Layers::default();
         let notices = read(Path::new("c.conf"), CONF, &mut layers);
         assert_eq!(layers.problems, []);
@@ -123,11 +123,11 @@ partitions=5
             notices[0],
             "c.conf: ignored the keys DEFAULT.analytics_data_ttl, COLLECTOR.port, COLLECTOR.partitions"
         );
-        assert!(notices[1].contains("the embedded log is used"), "{notices:?}");
+        assert!(notices[1].contains("uses the embedded log"), "{notices:?}");
     }
 
     #[test]
-    fn a_bad_value_is_named_with_its_line() {
+    fn a_bad_value_is_reported_with_its_line() {
         let mut layers = Layers::default();
         read(Path::new("c.conf"), "[DEFAULT]\nhttp_server_port=http\npartitions=many\n", &mut layers);
         let found: Vec<_> = layers.problems.iter().map(ToString::to_string).collect();
@@ -141,7 +141,7 @@ partitions=5
     }
 
     #[test]
-    fn a_file_without_the_form_is_refused() {
+    fn a_file_that_is_not_ini_is_rejected() {
         let mut layers = Layers::default();
         read(Path::new("c.conf"), "[DEFAULT\n", &mut layers);
         assert_eq!(layers.problems.len(), 1);

@@ -1,7 +1,7 @@
-//! Settings from the environment: `DERIVED_STATSD_<SECTION>__<KEY>`, such as `DERIVED_STATSD_HTTP__LISTEN`.
+//! The source for environment variables: `DERIVED_STATSD_<SECTION>__<KEY>`, such as `DERIVED_STATSD_HTTP__LISTEN`.
 //!
-//! Two underscores stand for the dot, since keys hold single ones. A variable with our prefix that names no key is an
-//! error: a slip in a deployment must not start a daemon with defaults.
+//! Two underscores stand for the dot, because keys contain single ones. A variable with the prefix and an unknown key
+//! is an error: a typo in a deployment must not start a daemon with defaults.
 
 use std::ffi::OsString;
 
@@ -10,8 +10,8 @@ use super::problem::SourceLocation;
 
 const PREFIX: &str = "DERIVED_STATSD_";
 
-/// Variables with our prefix that are no settings: the configuration file of the command line, and the faults to
-/// inject in builds that can.
+/// Variables with the prefix that are not settings: the path of the configuration file, and the failpoints of test
+/// builds.
 const OTHERS: &[&str] = &[
     "DERIVED_STATSD_CONFIG",
     #[cfg(feature = "fault-points")]
@@ -28,7 +28,7 @@ const OTHERS: &[&str] = &[
     "DERIVED_STATSD_FAULT_SEEDS",
 ];
 
-/// Lays the settings of the environment over those so far.
+/// Merges the settings of the environment into `layers`.
 pub(super) fn read(variables: &[(OsString, OsString)], layers: &mut Layers) {
     let ours = variables.iter().filter_map(|(name, value)| {
         let name = name.to_str()?;
@@ -41,7 +41,7 @@ pub(super) fn read(variables: &[(OsString, OsString)], layers: &mut Layers) {
         let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
         match value.to_str() {
             Some(value) => layers.set_text(&key, value, location),
-            None => layers.refuse(location, "the value is not UTF-8; write it as UTF-8"),
+            None => layers.add_problem(location, "the value is not UTF-8; write it as UTF-8"),
         }
     }
 }
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn two_underscores_part_section_and_key() {
+    fn two_underscores_separate_section_and_key() {
         let config = read_one("DERIVED_STATSD_LOG__RETENTION__MAX_INPUT_BYTES", "7").config();
         assert_eq!(config.log.retention.max_input_bytes, 7);
         let config = read_one("DERIVED_STATSD_AGGREGATION__ALLOWED_SKEW", "1s").config();
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_names_no_key_is_an_error_and_a_foreign_one_is_not() {
+    fn a_variable_with_an_unknown_key_is_an_error_and_one_without_the_prefix_is_not() {
         let problems = read_one("DERIVED_STATSD_HTTP_LISTEN", "x").problems;
         let text: Vec<_> = problems.iter().map(ToString::to_string).collect();
         let expected = "environment variable DERIVED_STATSD_HTTP_LISTEN: unknown key `http_listen`; did you mean \

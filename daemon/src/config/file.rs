@@ -1,4 +1,4 @@
-//! Our own file, in TOML. Every unknown key, bad value and syntax error is found, not only the first.
+//! The source for the daemon's TOML file. It reports every unknown key, bad value and syntax error, not only the first.
 
 use std::path::Path;
 
@@ -9,21 +9,21 @@ use super::keys;
 use super::layers::{Layers, exists, unknown};
 use super::problem::SourceLocation;
 
-/// Lays the settings of a file's text over those so far.
+/// Merges the settings of a file's text into `layers`.
 pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let location = |offset| location(path, text, offset);
     if !errors.is_empty() {
         for error in errors {
             let offset = error.span().map_or(0, |span| span.start);
-            layers.refuse(location(offset), format!("this is not TOML: {}", error.message().trim_end()));
+            layers.add_problem(location(offset), format!("the file is not valid TOML: {}", error.message().trim_end()));
         }
         return;
     }
-    // The second reader makes plain values; the first one knows where they stand.
+    // The second parser makes plain values; the first one has their spans.
     match text.parse::<Table>() {
         Ok(values) => walk(&mut Vec::new(), table.get_ref(), &values, &location, layers),
-        Err(error) => layers.refuse(location(0), format!("this is not TOML: {}", error.message().trim_end())),
+        Err(error) => layers.add_problem(location(0), format!("the file is not valid TOML: {}", error.message().trim_end())),
     }
 }
 
@@ -38,13 +38,13 @@ fn walk<'t>(
         let at = location(key.span().start);
         section.push(key.get_ref());
         match (value.get_ref(), values.get(key.get_ref().as_ref())) {
-            _ if !exists(section) => layers.refuse(at, unknown(section)),
+            _ if !exists(section) => layers.add_problem(at, unknown(section)),
             (DeValue::Table(inner), Some(Value::Table(values))) if keys::is_section(section) => {
                 walk(section, inner, values, location, layers);
             }
             _ if keys::is_section(section) => {
                 let name = section.join(".");
-                layers.refuse(at, format!("`{name}` is a section; write `[{name}]` and its keys below it"));
+                layers.add_problem(at, format!("`{name}` is a section; write `[{name}]` and its keys below it"));
             }
             (_, Some(value)) => layers.set(section, value.clone(), at),
             (_, None) => {}

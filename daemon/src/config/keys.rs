@@ -1,7 +1,7 @@
-//! The keys that exist, read off the types themselves.
+//! The list of all keys, derived from the configuration structs.
 //!
-//! A deserializer that holds no data: a struct tells it the names of its fields before it asks for values. So the list
-//! for "did you mean" cannot differ from what is really accepted, and needs no upkeep.
+//! A deserializer without data collects the field names that each struct passes to `deserialize_struct`. So the
+//! suggestions of "did you mean" always match the accepted keys, without a second list.
 
 use std::cell::RefCell;
 
@@ -11,14 +11,14 @@ use serde::forward_to_deserialize_any;
 
 use crate::config::Config;
 
-/// Every key as a dotted path, such as `http.listen`, in the order of the types.
+/// Every key as a dotted path, such as `http.listen`, in the order of the struct fields.
 pub(super) fn all() -> Vec<String> {
     let mut keys = Vec::new();
     collect(&mut Vec::new(), &mut keys);
     keys
 }
 
-/// Whether `path` is a section: a table with keys of its own.
+/// Whether `path` is a section: a table with keys.
 pub(super) fn is_section(path: &[&str]) -> bool {
     fields(path).is_some()
 }
@@ -26,7 +26,7 @@ pub(super) fn is_section(path: &[&str]) -> bool {
 /// The names of the keys in the section at `path`; `None` if it is a value or does not exist.
 pub(super) fn fields(path: &[&str]) -> Option<&'static [&'static str]> {
     let found = RefCell::new(None);
-    // The probe always ends in an error: it has no values to give.
+    // The probe has no values, so it always ends in an error.
     let _ = Config::deserialize(Probe { path, found: &found });
     found.into_inner()
 }
@@ -43,9 +43,10 @@ fn collect(path: &mut Vec<&'static str>, keys: &mut Vec<String>) {
     }
 }
 
+/// A deserializer that descends along `path` and stores the field names of the struct at its end.
 #[derive(Clone, Copy)]
 struct Probe<'p> {
-    /// The way that is left to go.
+    /// The remaining segments.
     path: &'p [&'p str],
     found: &'p RefCell<Option<&'static [&'static str]>>,
 }
@@ -79,7 +80,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     }
 }
 
-/// A table with one key: the next step of the way.
+/// A map with one key: the next segment of the path.
 impl<'de> MapAccess<'de> for Probe<'_> {
     type Error = Error;
 
@@ -104,11 +105,11 @@ mod tests {
         for key in ["http.listen", "sinks.file.path", "log.retention.max_input_bytes", "aggregation.period"] {
             assert!(keys.iter().any(|known| known == key), "{key} is missing in {keys:?}");
         }
-        assert!(!keys.iter().any(|key| key == "http" || key == "sinks.file"), "a section is no key: {keys:?}");
+        assert!(!keys.iter().any(|key| key == "http" || key == "sinks.file"), "a section is not a key: {keys:?}");
     }
 
     #[test]
-    fn sections_are_told_from_values_and_from_nothing() {
+    fn a_section_is_neither_a_value_nor_an_unknown_path() {
         assert!(is_section(&[]));
         assert!(is_section(&["sinks", "file"]));
         assert!(!is_section(&["http", "listen"]));

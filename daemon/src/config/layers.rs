@@ -1,7 +1,7 @@
-//! Settings laid over each other, later ones on top.
+//! The merged settings of all sources; a later setting replaces an earlier one.
 //!
-//! Every setting is tried alone before it is merged, so that one bad value does not hide the next, and its location is
-//! remembered, so that a check of the whole can still point at it.
+//! Every setting is deserialized alone before it is merged, so that one bad value does not hide the next. Its location
+//! is stored, so that a later check can report it.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::keys;
 use super::problem::{Problem, SourceLocation};
 use crate::config::Config;
 
-/// What has been set so far, and what could not be.
+/// The settings merged so far, and the problems found.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     table: Table,
@@ -27,26 +27,26 @@ impl Layers {
     pub(super) fn set(&mut self, path: &[&str], value: Value, location: SourceLocation) {
         match try_alone(path, &value) {
             Ok(()) => self.merge(path, value, location),
-            Err(error) => self.refuse(location, format!("`{}`: {error}", path.join("."))),
+            Err(error) => self.add_problem(location, format!("`{}`: {error}", path.join("."))),
         }
     }
 
-    /// Sets `key`, a dotted path, to the value of `text`: a TOML list where the key takes lists, else the text itself
-    /// where it takes texts, else another TOML value, else the only element of a list. That spares quotes on the
-    /// command line and in the environment.
+    /// Sets `key`, a dotted path, to the value of `text`. The first of these forms that the key accepts counts: a TOML
+    /// list, the text itself as a string, another TOML value, a list with the text as its only element. So values on
+    /// the command line and in the environment need no quotes.
     pub(super) fn set_text(&mut self, key: &str, text: &str, location: SourceLocation) {
         let path: Vec<_> = key.split('.').collect();
         if keys::is_section(&path) {
-            return self.refuse(location, format!("`{key}` is a section; name one of its keys"));
+            return self.add_problem(location, format!("`{key}` is a section; name one of its keys"));
         }
         if !exists(&path) {
-            return self.refuse(location, unknown(&path));
+            return self.add_problem(location, unknown(&path));
         }
         let plain = Value::String(text.to_owned());
         let list = Value::Array(vec![plain.clone()]);
         let parsed =
             toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
-        // First: a key that takes a list or a text would take `["a", "b"]` for one text as well.
+        // A key that accepts a list or a string would also accept `["a", "b"]` as one string, so lists come first.
         let parsed_list = parsed.as_ref().filter(|value| value.is_array());
         let fitting = [parsed_list, Some(&plain), parsed.as_ref(), Some(&list)].into_iter().flatten();
         let fitting = fitting.into_iter().find(|value| try_alone(&path, value).is_ok()).cloned();
@@ -54,21 +54,22 @@ impl Layers {
         self.set(&path, value, location);
     }
 
-    /// Notes a problem.
-    pub(super) fn refuse(&mut self, location: SourceLocation, message: impl Into<String>) {
+    /// Adds a problem with the setting at `location`.
+    pub(super) fn add_problem(&mut self, location: SourceLocation, message: impl Into<String>) {
         self.problems.push(Problem::new(location, message));
     }
 
-    /// Where `key` was set last.
+    /// The location of the newest setting of `key`.
     pub(super) fn location(&self, key: &str) -> SourceLocation {
         self.locations.get(key).cloned().unwrap_or(SourceLocation::Default)
     }
 
-    /// The configuration of all good settings.
+    /// The configuration of all valid settings.
     pub(super) fn config(&mut self) -> Config {
         Config::deserialize(Value::Table(self.table.clone())).unwrap_or_else(|error| {
-            // Each setting was taken alone, and no type looks at two; reported all the same rather than assumed.
-            self.refuse(SourceLocation::Default, one_line(&error));
+            // Each setting deserialized alone and no type combines two, so this cannot happen; a problem is safer than
+            // a panic.
+            self.add_problem(SourceLocation::Default, one_line(&error));
             Config::default()
         })
     }
@@ -101,14 +102,14 @@ pub(super) fn unknown(path: &[&str]) -> String {
     }
 }
 
-/// The key of the same section that was probably meant.
+/// The most similar key of the same section.
 fn sibling(path: &[&str]) -> Option<String> {
     let (leaf, section) = path.split_last()?;
     let nearest = nearest(leaf, keys::fields(section)?.iter().copied())?;
     Some([section, &[nearest]].concat().join("."))
 }
 
-/// The key of another section that was probably meant: the same name, in all sections that have it, or a similar path.
+/// The best match in other sections: the keys of the same name, or else the most similar path.
 fn elsewhere(path: &[&str]) -> Option<String> {
     let known = keys::all();
     let same: Vec<_> = known.iter().filter(|key| key.rsplit('.').next() == path.last().copied()).cloned().collect();
@@ -118,7 +119,7 @@ fn elsewhere(path: &[&str]) -> Option<String> {
     Some(same.join("` or `"))
 }
 
-/// Whether the key takes the value, whatever the others are.
+/// Checks that the key accepts the value, with all other keys at their defaults.
 fn try_alone(path: &[&str], value: &Value) -> Result<(), String> {
     let nested = path
         .iter()
@@ -127,7 +128,7 @@ fn try_alone(path: &[&str], value: &Value) -> Result<(), String> {
     Config::deserialize(nested).map(drop).map_err(|error| one_line(&error))
 }
 
-/// The message without the names of Rust's types.
+/// The message on one line, with ranges in place of the names of Rust's types.
 fn one_line(error: &toml::de::Error) -> String {
     let mut message = error.message().trim_end().replace('\n', "; ");
     for (name, range) in
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_becomes_what_its_key_takes() {
+    fn a_text_becomes_a_value_of_the_type_of_its_key() {
         assert_eq!(set("aggregation.cluster_id", "12").config().aggregation.cluster_id, "12");
         assert_eq!(set("aggregation.period", "5").config().aggregation.period, Some(5));
         assert_eq!(set("http.listen", "0.0.0.0:80").config().http.listen.port(), 80);
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_a_list_or_a_text_takes_both() {
+    fn a_key_that_accepts_a_list_or_a_text_accepts_both_as_text() {
         for text in [r#"["a:1", "b:2"]"#, "a:1 b:2", r#"['a:1, b:2']"#] {
             let expected: &[&str] = if text.starts_with("['") { &["a:1, b:2"] } else { &["a:1", "b:2"] };
             assert_eq!(set("opserver.servers", text).config().opserver.servers, expected, "{text}");
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_names_key_and_remedy() {
+    fn a_problem_states_key_and_remedy() {
         let cases = [
             ("http.lisen", "x", "unknown key `http.lisen`; did you mean `http.listen`?"),
             ("listen", "x", "unknown key `listen`; did you mean `contiv.listen` or `http.listen`?"),

@@ -1,4 +1,4 @@
-//! From the sources to one checked configuration.
+//! The loader, which merges the sources into one checked configuration.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ use super::streams::Streams;
 use super::{check, collector, environment, file, flags};
 use crate::config::Config;
 
-/// The extension by which the collector's file is known.
+/// The extension of the collector's file.
 const COLLECTOR_EXTENSION: &str = "conf";
 
-/// Where settings may come from, as the command line and the environment have it.
+/// The sources of settings, as the command line and the environment name them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sources {
-    /// Our file, or the collector's if it ends in `.conf`.
+    /// The daemon's file, or the collector's if its name ends in `.conf`.
     pub file: Option<PathBuf>,
-    /// The collector's file, whatever its name.
+    /// The collector's file, under any name.
     pub collector_file: Option<PathBuf>,
-    /// The whole environment; only our variables are looked at.
+    /// The whole environment; variables without the daemon's prefix are ignored.
     pub environment: Vec<(OsString, OsString)>,
     /// Values of `--DEFAULT.uve_proxy_list`.
     pub uve_proxy_list: Vec<String>,
@@ -29,23 +29,23 @@ pub(crate) struct Sources {
     pub set: Vec<String>,
 }
 
-/// All that can be said about the sources, good and bad.
+/// The result of a check of all sources: the configuration, its notices and its problems.
 #[derive(Debug)]
 pub(crate) struct Survey {
-    /// The configuration of all good settings.
+    /// The configuration of all valid settings.
     pub config: Config,
     /// The compiled streams, unless there is a problem with them.
     pub streams: Option<Streams>,
-    /// What an operator should know although it stops nothing, one sentence each.
+    /// Hints for the operator that do not prevent a start, one sentence each.
     pub notices: Vec<String>,
-    /// What must be mended.
+    /// The problems, each of which prevents a start.
     pub problems: Vec<Problem>,
     layers: Layers,
 }
 
 impl Survey {
-    /// Adds a problem with the setting `key`, at the location where it was set.
-    pub(crate) fn refuse(&mut self, key: &str, message: &str) {
+    /// Adds a problem with the setting `key`, at its source location.
+    pub(crate) fn add_problem(&mut self, key: &str, message: &str) {
         self.problems.push(Problem::new(self.layers.location(key), format!("`{key}`: {message}")));
     }
 }
@@ -55,15 +55,15 @@ impl Survey {
 pub(crate) struct Loaded {
     pub config: Config,
     pub streams: Streams,
-    /// What an operator should know, to be logged once logging runs.
+    /// Hints for the operator, to be logged once logging runs.
     pub notices: Vec<String>,
 }
 
-/// Reads and checks everything; schema files may name the algorithms of `registry`.
+/// Reads and checks all sources; schema files may name the algorithms of `registry`.
 ///
 /// # Errors
 ///
-/// All problems at once, each with its location and remedy.
+/// Returns all problems at once, each with its source location and remedy.
 pub(crate) fn load(sources: &Sources, registry: &Registry) -> Result<Loaded, Problems> {
     let Survey { config, streams, notices, problems, .. } = survey(sources, registry);
     match streams {
@@ -72,7 +72,7 @@ pub(crate) fn load(sources: &Sources, registry: &Registry) -> Result<Loaded, Pro
     }
 }
 
-/// Reads and checks everything as [`load`] does, whatever is wrong with it.
+/// Reads and checks all sources as [`load`] does, but returns the configuration together with its problems.
 pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     let mut layers = Layers::default();
     let mut notices = Vec::new();
@@ -107,7 +107,7 @@ fn text(path: &Path, layers: &mut Layers) -> Option<String> {
     match std::fs::read_to_string(path) {
         Ok(text) => Some(text),
         Err(error) => {
-            layers.refuse(location, format!("the file cannot be read ({error}); name a readable UTF-8 file"));
+            layers.add_problem(location, format!("the file cannot be read ({error}); name a readable UTF-8 file"));
             None
         }
     }

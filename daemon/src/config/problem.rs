@@ -1,14 +1,14 @@
-//! What is wrong with a configuration, and where.
+//! The problems of a configuration and their source locations.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a setting was written.
+/// The source location of a setting.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum SourceLocation {
-    /// Nowhere: the default is in force.
+    /// No source: the default applies.
     Default,
-    /// A file; line and column count from 1, 0 where the reader of that file does not know them.
+    /// A file; line and column count from 1, and 0 means that the parser of that file does not provide them.
     File { path: PathBuf, line: usize, column: usize },
     /// An environment variable.
     Variable(String),
@@ -29,7 +29,7 @@ impl fmt::Display for SourceLocation {
     }
 }
 
-/// One thing that is wrong, with its location and remedy.
+/// A problem of the configuration, with its source location and remedy.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Problem {
     location: SourceLocation,
@@ -48,18 +48,18 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong, in the order of locations; at least one.
+/// All problems of a configuration, at least one, in the order of their locations.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Puts them in order: files by line, then the environment, then flags; those of one location as they were found.
+    /// Sorts the problems: files by line, then the environment, then flags; those of one location as they were found.
     pub(crate) fn new(mut problems: Vec<Problem>) -> Self {
         problems.sort_by(|one, other| one.location.cmp(&other.location));
         Self(problems)
     }
 
-    /// How many there are.
+    /// The number of problems.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -1,4 +1,4 @@
-//! Every source of settings, given anything at all: there is a configuration or a problem, never a panic.
+//! Property tests: any content of any source gives a configuration or a problem, never a panic.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::{Sources, keys, load, survey};
 
 const EXAMPLE: &str = include_str!("../../derived-statsd.example.toml");
 
-/// Values that some key takes, and values that none does.
+/// Values that some key accepts, and values that no key accepts.
 const VALUES: [&str; 30] = [
     "0",
     "1",
@@ -45,7 +45,7 @@ const VALUES: [&str; 30] = [
     "\"\"\"",
 ];
 
-/// A line that is nearly one of the example file.
+/// A line similar to one of the example file.
 fn line() -> impl Strategy<Value = String> {
     let lines: Vec<_> = EXAMPLE.lines().map(|line| line.trim_start_matches('#').trim_start()).collect();
     let names: Vec<_> = keys::all().iter().filter_map(|key| key.rsplit('.').next().map(str::to_owned)).collect();
@@ -80,7 +80,7 @@ fn collector_text() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![6 => lines, 1 => prop::collection::vec(any::<u8>(), 0..60)]
 }
 
-/// A key, most of the time one that exists, and a value.
+/// A key, in most cases a valid one, and a value.
 fn setting() -> impl Strategy<Value = (String, String)> {
     let key = prop_oneof![8 => select(keys::all()), 1 => "[a-z_.]{0,12}", 1 => ".{0,8}"];
     let value = prop_oneof![6 => select(&VALUES[..]).prop_map(str::to_owned), 1 => ".{0,20}", 1 => "[0-9]{0,21}"];
@@ -130,14 +130,14 @@ proptest! {
                 prop_assert_eq!(loaded.config, survey.config);
             }
             Err(problems) => {
-                prop_assert!(problems.len() > 0, "refused without a problem");
+                prop_assert!(problems.len() > 0, "rejected without a problem");
                 prop_assert_eq!(problems.len(), survey.problems.len());
             }
         }
     }
 
     #[test]
-    fn property_a_good_setting_is_taken_alike_from_the_file_the_environment_and_a_flag((key, value) in setting()) {
+    fn property_a_valid_setting_means_the_same_in_the_file_the_environment_and_a_flag((key, value) in setting()) {
         let name = format!("DERIVED_STATSD_{}", key.to_uppercase().replace('.', "__"));
         let variable = Sources { environment: vec![(name.into(), value.clone().into())], ..Sources::default() };
         let flag = Sources { set: vec![format!("{key}={value}")], ..Sources::default() };
@@ -147,7 +147,7 @@ proptest! {
         let file = Sources { file: Some(path), ..Sources::default() };
         if let (Ok(from_file), true) = (load(&file, &Registry::new()), keys::all().contains(&key)) {
             prop_assert_eq!(load(&variable, &Registry::new()).map(|loaded| loaded.config).ok(), load(&flag, &Registry::new()).map(|loaded| loaded.config).ok());
-            // Quotes are spared on the command line: there the text itself may be the value.
+            // On the command line the quotes may be part of the text.
             let is_text = value.starts_with(['"', '\'']);
             if !is_text {
                 prop_assert_eq!(load(&flag, &Registry::new()).map(|loaded| loaded.config).ok(), Some(from_file.config));

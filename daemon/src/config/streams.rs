@@ -1,4 +1,4 @@
-//! The streams to aggregate: `uve_proxy_list` compiled against the built-in proxy types and those of the user's files.
+//! The streams to aggregate: `uve_proxy_list`, compiled against the built-in proxy types and those of schema files.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ const LIST: &str = "aggregation.uve_proxy_list";
 const PERIOD: &str = "aggregation.period";
 const FILES: &str = "aggregation.schema_files";
 
-/// What is aggregated, ready to use.
+/// The compiled streams and proxy types.
 #[derive(Clone, Debug)]
 pub(crate) struct Streams {
-    /// All proxy types, built in and defined in files.
+    /// All proxy types: the built-in ones and those of schema files.
     pub schema: Schema,
-    /// Which of them run on which stream.
+    /// The proxy types of each stream.
     pub proxies: ProxyList,
 }
 
 impl Streams {
-    /// Compiles, with the algorithms of `registry` in the files; `None` if there is a problem, which is then noted.
+    /// Compiles the streams, with the algorithms of `registry` in schema files; `None` if `layers` gets a problem.
     pub(super) fn build(aggregation: &Aggregation, registry: &Registry, layers: &mut Layers) -> Option<Self> {
         let before = layers.problems.len();
         let mut schema = built_in(aggregation.period, layers);
@@ -34,7 +34,7 @@ impl Streams {
                 Err(error) => {
                     let location = layers.location(FILES);
                     let name = path.display();
-                    layers.refuse(
+                    layers.add_problem(
                         location,
                         format!("`{FILES}`: {name} cannot be read ({error}); name a readable UTF-8 file"),
                     );
@@ -43,11 +43,11 @@ impl Streams {
             };
             let own = Schema::parse_with(&path.display().to_string(), &text, registry);
             if let Err(errors) = own.and_then(|own| schema.extend(own)) {
-                refuse_file(path, &errors, layers);
+                add_schema_problems(path, &errors, layers);
             }
         }
         if layers.problems.len() > before {
-            // Against half a schema every other name of the list would seem unknown.
+            // An incomplete schema would make names of the list unknown.
             return None;
         }
         match ProxyList::parse(&aggregation.uve_proxy_list, &schema) {
@@ -55,32 +55,32 @@ impl Streams {
             Err(errors) => {
                 let location = layers.location(LIST);
                 for error in &errors {
-                    layers.refuse(location.clone(), format!("`{LIST}`: {error}"));
+                    layers.add_problem(location.clone(), format!("`{LIST}`: {error}"));
                 }
                 None
             }
         }
     }
 
-    /// How many streams there are.
+    /// The number of streams.
     pub(crate) fn len(&self) -> usize {
         self.proxies.entries().len()
     }
 
-    /// Types that are defined and run on no stream, the built-in ones aside.
+    /// The types of schema files that no stream uses.
     pub(crate) fn unused_types(&self) -> impl Iterator<Item = &str> {
         let built_in = Schema::builtin();
         let is_used = |name: &str| self.proxy_types().any(|used| used.name() == name);
         self.schema.names().filter(move |name| built_in.get(name).is_none() && !is_used(name))
     }
 
-    /// The proxy type of each stream and type, repeated where streams share one.
+    /// The proxy types of all streams; a type that several streams share is repeated.
     pub(crate) fn proxy_types(&self) -> impl Iterator<Item = &ProxyType> {
         self.proxies.entries().iter().flat_map(|entry| &entry.types).map(Arc::as_ref)
     }
 }
 
-/// The built-in types, with another period where one is set. Types of files keep theirs.
+/// The built-in types, with the configured period if there is one. Types of schema files keep their periods.
 fn built_in(period: Option<u32>, layers: &mut Layers) -> Schema {
     let schema = Schema::builtin();
     let Some(seconds) = period.filter(|seconds| (1..=86_400).contains(seconds)) else {
@@ -88,14 +88,14 @@ fn built_in(period: Option<u32>, layers: &mut Layers) -> Schema {
     };
     schema.with_period(seconds).unwrap_or_else(|errors| {
         let location = layers.location(PERIOD);
-        layers.refuse(location, format!("`{PERIOD}`: {errors}"));
+        layers.add_problem(location, format!("`{PERIOD}`: {errors}"));
         schema
     })
 }
 
-fn refuse_file(path: &std::path::Path, errors: &SchemaErrors, layers: &mut Layers) {
+fn add_schema_problems(path: &std::path::Path, errors: &SchemaErrors, layers: &mut Layers) {
     for error in errors {
         let location = SourceLocation::File { path: path.to_owned(), line: error.line(), column: error.column() };
-        layers.refuse(location, error.to_string());
+        layers.add_problem(location, error.to_string());
     }
 }

@@ -1,4 +1,4 @@
-//! `[aggregation]`.
+//! The section `[aggregation]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,37 +7,37 @@ use daemon_base::setting::duration;
 use proxy_uve::TableSettings;
 use serde::Deserialize;
 
-/// `[aggregation]`: which streams are aggregated by which proxy types, and the rules of time.
+/// `[aggregation]` selects the streams and their proxy types, and sets the rules of event time.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Aggregation {
     /// The streams and their proxy types: `Struct-attribute:Type[:Type…]`, separated by blanks. Default: the two flow
-    /// counts of Virtual Networks with both built-in types, as in Contrail. Change it to aggregate other metrics.
+    /// counts of virtual networks with both built-in types, as in Contrail. Change it to aggregate other metrics.
     pub uve_proxy_list: String,
-    /// Files that define further proxy types in Sandesh struct syntax. Default none.
+    /// Files that define further proxy types in Sandesh struct syntax. Default: none.
     pub schema_files: Vec<PathBuf>,
-    /// The period of the built-in types in seconds, 1 to 86,400, instead of their own 60. Default unset. For
-    /// demonstrations and tests; the results of another period do not compare with Contrail's.
+    /// The period of the built-in types in seconds, 1 to 86,400, instead of their own 60. Default: unset. It is meant
+    /// for demonstrations and tests; results of another period are not comparable with Contrail's.
     pub period: Option<u32>,
-    /// How far behind the newest timestamp of its partition a sample may be and still count. A window closes this long
-    /// after its end: raise it for slow sources, lower it for earlier results. Default `"30s"`; `"0s"` takes samples
-    /// in order of time only. At most `"1d"`.
+    /// The allowed lateness: a sample counts if its timestamp is at most this far behind the newest timestamp of its
+    /// partition. A window closes this long after its end: raise it for slow sources, lower it for earlier results.
+    /// Default `"30s"`; `"0s"` accepts samples in timestamp order only. At most `"1d"`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub allowed_lateness: Duration,
-    /// How far ahead of its arrival a timestamp may be. Beyond it the sample is refused: one clock that is hours ahead
-    /// would close every other source's windows. Default `"10s"`; `"0s"` takes no future. At most `"1d"`; keep it
-    /// below the lateness.
+    /// The allowed clock skew: a sample whose timestamp is further ahead of its arrival is rejected, because one clock
+    /// that is hours ahead would close the windows of all other sources. Default `"10s"`; `"0s"` accepts no timestamp
+    /// in the future. At most `"1d"`; keep it below the lateness.
     #[serde(deserialize_with = "duration::deserialize")]
     pub allowed_skew: Duration,
-    /// How long a partition may get no sample before the daemon's clock closes its windows. Default `"60s"`, from
-    /// `"1ms"` to `"1d"`. Lower it where results of objects that went silent are urgent.
+    /// The idle timeout: a partition that receives no sample for this long closes its windows by the daemon's clock.
+    /// Default `"60s"`, from `"1ms"` to `"1d"`. Lower it where results of silent objects are urgent.
     #[serde(deserialize_with = "duration::deserialize")]
     pub idle_timeout: Duration,
-    /// Objects in one partition at most; a further one is refused and counted. Default 1,000,000 (about 200 MB), at
-    /// least 1. Lower it to bound memory.
+    /// The maximum number of objects in one partition; samples of a further object are rejected and counted. Default
+    /// 1,000,000 (about 200 MB), at least 1. Lower it to bound memory.
     pub max_objects_per_partition: usize,
-    /// The cluster's name in front of topic names, `<cluster_id>-uve-agg-…`. Default empty, as Contrail's. Letters,
-    /// digits, `.`, `_` and `-`.
+    /// The cluster id that prefixes topic names, `<cluster_id>-uve-agg-…`. Default: empty, as in Contrail. It consists
+    /// of letters, digits, `.`, `_` and `-`.
     pub cluster_id: String,
 }
 

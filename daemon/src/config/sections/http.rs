@@ -1,23 +1,23 @@
-//! `[http]`.
+//! The section `[http]`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use daemon_base::setting::address;
 use serde::Deserialize;
 
-/// `[http]`: the server for samples, UVEs, results, health and metrics.
+/// `[http]` configures the server for samples, UVEs, results, health and metrics.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
-    /// Address and port to listen on. Default `"127.0.0.1:8081"`: this machine only. There is no authentication, so
-    /// name another address only behind a firewall or proxy. Port 0 takes any free one.
+    /// The address and port to listen on. Default `"127.0.0.1:8081"`: this machine only. The server has no
+    /// authentication, so set another address only behind a firewall or proxy. Port 0 binds any free port.
     #[serde(deserialize_with = "address::deserialize")]
     pub listen: SocketAddr,
-    /// The largest body of a request in bytes; a larger one is answered with 413. Default 16 MiB, at least 1. Raise it
-    /// for producers that send larger batches.
+    /// The largest request body in bytes; a larger one gets status 413. Default 16 MiB, at least 1. Raise it for
+    /// producers that send larger batches.
     pub max_body_bytes: usize,
-    /// Requests with samples that are worked on at once; further ones are answered with 429. Default 64, at least 1.
-    /// Together with `max_body_bytes` it bounds the memory that requests take.
+    /// The maximum number of concurrent requests with samples; further ones get status 429. Default 64, at least 1.
+    /// Together with `max_body_bytes` it bounds the memory of requests.
     pub max_in_flight: usize,
 }
 

@@ -1,4 +1,4 @@
-//! `[log]`.
+//! The section `[log]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,24 +7,26 @@ use daemon_base::setting::duration;
 use daemon_log::LogConfig;
 use serde::Deserialize;
 
-/// `[log]`: where samples, results and states are kept.
+/// `[log]` selects the log that stores samples, results and states.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LogSection {
-    /// `"embedded"`: in `data_dir`, by this daemon alone. `"kafka"`: in topics of the cluster of `[kafka]`, by all
-    /// daemons of a group; all other keys of this section are then without effect. Default `"embedded"`.
+    /// The kind of log. `"embedded"`: files in `data_dir`, used by this daemon alone. `"kafka"`: topics of the cluster
+    /// of `[kafka]`, used by all daemons of a group; the other keys of this section then have no effect. Default
+    /// `"embedded"`.
     pub kind: LogKind,
-    /// The directory of the log. Default `"/var/lib/derived-statsd"`. One process at a time; it is made if it does not
-    /// exist.
+    /// The directory of the embedded log. Default `"/var/lib/derived-statsd"`. One process uses it at a time; the
+    /// daemon creates it if it does not exist.
     pub data_dir: PathBuf,
-    /// Partitions of each stream; an object always meets the same one. Default 8, from 1 to 1024. More let more workers
-    /// share the work. Contrail's own topics have 30. It must not change once the log holds records.
+    /// The number of partitions of each stream; the key of an object determines its partition. Default 8, from 1 to
+    /// 1024. More partitions allow more workers. Contrail's own topics have 30. It must not change once the log holds
+    /// records.
     pub partitions: u16,
-    /// How often at most a worker writes results, states and cursor while samples flow. Default `"1s"`, from `"1ms"`
-    /// to `"1h"`. Longer costs less writing and more re-reading after a kill; nothing is lost either way.
+    /// The shortest time between two commits of a worker, which write results, states and cursor. Default `"1s"`, from
+    /// `"1ms"` to `"1h"`. A longer interval writes less and re-reads more after a crash; neither loses data.
     #[serde(deserialize_with = "duration::deserialize")]
     pub commit_interval: Duration,
-    /// What is kept for how long.
+    /// The retention limits.
     pub retention: LogConfig,
 }
 
@@ -40,13 +42,13 @@ impl Default for LogSection {
     }
 }
 
-/// Where everything durable is kept.
+/// The kind of log that stores samples, results and states.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogKind {
-    /// In a directory of this machine.
+    /// Files in a directory of this machine.
     #[default]
     Embedded,
-    /// In topics of a Kafka cluster.
+    /// Topics of a Kafka cluster.
     Kafka,
 }

@@ -1,15 +1,15 @@
-//! `[sinks]`.
+//! The section `[sinks]`.
 
 use daemon_sinks::file::FileConfig;
 use daemon_sinks::influxdb::InfluxConfig;
 use serde::Deserialize;
 
-/// `[sinks.…]`: readers of the results log, each with a cursor of its own.
+/// `[sinks]` configures the readers of the results log, each of which has its own cursor.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Sinks {
-    /// A file of JSON lines.
+    /// The sink that appends JSON lines to a file.
     pub file: FileConfig,
-    /// An InfluxDB.
+    /// The sink that writes points to InfluxDB.
     pub influxdb: InfluxConfig,
 }

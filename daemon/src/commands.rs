@@ -1,4 +1,4 @@
-//! The commands of the program, each with its arguments and a function `run`.
+//! The commands of the program: each module has the arguments of its command and a function `run`.
 
 pub(crate) mod aggregate;
 pub(crate) mod config_args;

@@ -1,12 +1,12 @@
-//! The HTTP server: samples in, proxy UVEs out.
+//! The HTTP server, which ingests samples and serves proxy UVEs, results, health and metrics.
 //!
-//! | route | what |
+//! | route | response |
 //! |---|---|
-//! | `POST /api/v1/samples` | takes samples; answers once they are durable ([`samples`]) |
+//! | `POST /api/v1/samples` | ingests samples; responds once they are durable ([`samples`]) |
 //! | `GET /api/v1/results/stream` | results as server-sent events ([`stream`]) |
-//! | `GET /api/v1/partitions` | where each partition stands |
-//! | `GET /analytics/uves` and below | the UVEs as Contrail's analytics API shows them ([`uves`]) |
-//! | `GET /healthz`, `/readyz`, `/metrics` | for monitoring and orchestration ([`status`]) |
+//! | `GET /api/v1/partitions` | the status of each partition ([`status`]) |
+//! | `GET /analytics/uves` and below | the UVEs in the form of Contrail's analytics API ([`uves`]) |
+//! | `GET /healthz`, `/readyz`, `/metrics` | liveness, readiness and metrics ([`status`]) |
 
 mod samples;
 mod status;
@@ -36,7 +36,7 @@ use crate::telemetry::Telemetry;
 use crate::view::EventHub;
 use crate::view::UveView;
 
-/// What the handlers share.
+/// The state that all handlers share.
 pub(crate) struct Shared {
     pub log: Arc<dyn Log>,
     pub status: Arc<dyn StatusSource>,
@@ -48,25 +48,25 @@ pub(crate) struct Shared {
     pub registry: Registry,
     /// True once the partitions are restored and the view has caught up.
     pub ready: watch::Receiver<bool>,
-    /// True when the process is on its way out.
+    /// True once the process stops.
     pub stopping: watch::Receiver<bool>,
-    /// Places for requests with samples: bounds what slow or many clients can cost.
+    /// Permits for concurrent requests with samples, which bound the memory that slow or many clients take.
     pub permits: Semaphore,
 }
 
-/// Limits of the server.
+/// The address and the limits of the server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HttpSettings {
     pub listen: SocketAddr,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
-    /// Requests with samples that are worked on at once.
+    /// The maximum number of concurrent requests with samples.
     pub max_in_flight: usize,
-    /// How long a request may take in all, reading its body included.
+    /// The timeout of a whole request, which includes the read of its body.
     pub request_timeout: Duration,
 }
 
-/// A server that is bound and does not serve yet.
+/// A server with a bound listener that does not serve yet.
 pub(crate) struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -78,7 +78,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When it is taken or not ours; the text names the setting.
+    /// Fails if the address is in use or belongs to another machine; the error names the setting.
     pub(crate) async fn bind(settings: HttpSettings) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("listen on {}; change http.listen", settings.listen))?;
@@ -86,16 +86,16 @@ impl Server {
         Ok(Self { listener, address, settings })
     }
 
-    /// The address that was bound: the port is known even if 0 was asked for.
+    /// The bound address: its port is the real one even if 0 was configured.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `stopping` turns true, then finishes the requests under way.
+    /// Serves until `stopping` turns true, then finishes the requests in flight.
     pub(crate) async fn serve(self, shared: Arc<Shared>) -> anyhow::Result<()> {
         let mut stopping = shared.stopping.clone();
         let stop = async move {
-            // An error means that the sender is gone, which is the end as well.
+            // An error means that the sender was dropped, which stops the server, too.
             let _ = stopping.wait_for(|stop| *stop).await;
         };
         let router = router(shared, self.settings);
@@ -108,8 +108,8 @@ fn router(shared: Arc<Shared>, settings: HttpSettings) -> Router {
     let limited = Router::new()
         .route("/api/v1/samples", post(samples::post))
         .layer(DefaultBodyLimit::max(settings.max_body_bytes))
-        .layer(middleware::from_fn(move |request: Request, next: Next| within(timeout, request, next)))
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), in_place));
+        .layer(middleware::from_fn(move |request: Request, next: Next| with_timeout(timeout, request, next)))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), limit_in_flight));
     Router::new()
         .merge(limited)
         .route("/api/v1/results/stream", get(stream::get))
@@ -120,30 +120,31 @@ fn router(shared: Arc<Shared>, settings: HttpSettings) -> Router {
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .route("/metrics", get(status::metrics))
-        .fallback(unknown)
+        .fallback(not_found)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
         .with_state(shared)
 }
 
-/// Answers 429 when all places are taken, before the body is read.
-async fn in_place(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+/// Responds with 429, before it reads the body, if all permits are in use.
+async fn limit_in_flight(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     match shared.permits.try_acquire() {
         Ok(_permit) => next.run(request).await,
         Err(_) => {
-            let text = "as many requests as http.max_in_flight allows are under way; try again in a second";
+            let text = "http.max_in_flight requests are already in flight; retry after a second";
             ([(header::RETRY_AFTER, "1")], problem(StatusCode::TOO_MANY_REQUESTS, text)).into_response()
         }
     }
 }
 
-/// Ends a request that takes too long: a client that sends its body a byte at a time holds no place for ever.
-async fn within(timeout: Duration, request: Request, next: Next) -> Response {
+/// Aborts a request after `timeout`, so that a client that sends its body byte by byte does not hold a permit for ever.
+async fn with_timeout(timeout: Duration, request: Request, next: Next) -> Response {
     match tokio::time::timeout(timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => problem(StatusCode::REQUEST_TIMEOUT, "the request took too long; send smaller batches"),
     }
 }
 
+/// Counts the request by route and status.
 async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let response = next.run(request).await;
@@ -151,11 +152,11 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     response
 }
 
-async fn unknown() -> Response {
-    problem(StatusCode::NOT_FOUND, "there is nothing here; see /analytics/uves and /api/v1/samples")
+async fn not_found() -> Response {
+    problem(StatusCode::NOT_FOUND, "this path does not exist; see /analytics/uves and /api/v1/samples")
 }
 
-/// An answer that is an error: `{"error": …}`.
+/// An error response: `{"error": …}`.
 fn problem(status: StatusCode, text: &str) -> Response {
     json(status, &serde_json::json!({ "error": text }))
 }

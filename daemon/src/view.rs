@@ -1,8 +1,8 @@
-//! The proxy UVEs as they stand: what the read endpoints answer from.
+//! The current proxy UVEs in memory, which the read endpoints serve.
 //!
-//! The view reads the results log like any other sink and keeps, for each object and UVE name, the newest result of
-//! each attribute: a result carries only what changed. It lives in memory and is rebuilt at the start from the results
-//! that the log retains.
+//! The view reads the results log like any other sink. For each object and UVE name it keeps the newest result of each
+//! attribute, because a result contains only the attributes that changed. A start rebuilds it from the results that the
+//! log retains.
 
 mod events;
 mod object;
@@ -16,15 +16,15 @@ use serde_json::value::RawValue;
 
 use self::object::{Object, Scratch};
 
-pub(crate) use self::events::{Event, EventHub, ResultPlace};
+pub(crate) use self::events::{Event, EventHub, EventId};
 pub(crate) use self::sink::ViewSink;
 
 /// The attributes of one structure, by name.
 type Structure = BTreeMap<Box<str>, Box<RawValue>>;
 
-/// All proxy UVEs.
+/// The proxy UVEs of all tables.
 ///
-/// Far more results come than are read, so numbers are kept as they came, and JSON is made for a reader only.
+/// Writes are far more frequent than reads, so the view stores encoded numbers and makes JSON on read.
 #[derive(Debug, Default)]
 pub(crate) struct UveView {
     tables: RwLock<Tables>,
@@ -33,7 +33,7 @@ pub(crate) struct UveView {
 #[derive(Debug, Default)]
 struct Tables {
     by_name: HashMap<Box<str>, Objects>,
-    /// What the numbers mean: a handful, so they are searched one by one.
+    /// The shapes of the encoded results: so few that a linear search is fast.
     shapes: Vec<Arc<UveShape>>,
     scratch: Scratch,
 }
@@ -41,12 +41,12 @@ struct Tables {
 /// The UVEs of each object, by the object's name.
 type Objects = HashMap<Box<str>, Object>;
 
-/// Which structures and attributes a reader wants: Contrail's `cfilt`.
+/// A filter of structures and attributes: Contrail's `cfilt`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Filter(Vec<(String, Option<String>)>);
 
 impl Filter {
-    /// Reads `Structure[:attribute]` separated by commas; nothing for everything.
+    /// Parses `Structure[:attribute]` terms separated by commas; an empty text selects all.
     pub(crate) fn parse(text: &str) -> Self {
         let terms = text.split(',').map(str::trim).filter(|term| !term.is_empty());
         Self(
@@ -71,11 +71,11 @@ impl Filter {
     }
 }
 
-/// An object's structures, ready to be serialised.
+/// The structures of an object, ready for serialization.
 pub(crate) type UveDocument = BTreeMap<Box<str>, Structure>;
 
 impl UveView {
-    /// Takes over one result.
+    /// Applies one result.
     pub(crate) fn apply(&self, row: &Row<'_>) {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         tables.apply(row);
@@ -88,7 +88,7 @@ impl UveView {
         (!document.is_empty()).then_some(document)
     }
 
-    /// The objects of a table whose names begin with `prefix`, in order, with what passes the filter.
+    /// The objects of a table whose names begin with `prefix`, in order, each with the structures that pass the filter.
     pub(crate) fn objects(&self, table: &str, prefix: &str, filter: &Filter) -> Vec<(Box<str>, UveDocument)> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         let objects = tables.by_name.get(table).into_iter().flatten();
@@ -126,7 +126,7 @@ impl Tables {
             self.remove(table, name, &row.shape.uve);
             return;
         }
-        // Looked up before it is inserted: nearly every result is about an object that is there.
+        // A lookup before the insert saves an allocation: nearly every result is for an existing object.
         if !self.by_name.contains_key(table) {
             self.by_name.insert(table.into(), Objects::default());
         }
@@ -173,7 +173,7 @@ impl Tables {
     }
 }
 
-/// The number of a shape, which is added if it is new.
+/// The index of a shape; adds the shape if it is new.
 fn shape_number(shapes: &mut Vec<Arc<UveShape>>, shape: &Arc<UveShape>) -> usize {
     let same = shapes.iter().position(|known| Arc::ptr_eq(known, shape));
     let equal = || shapes.iter().position(|known| known == shape);
@@ -183,7 +183,7 @@ fn shape_number(shapes: &mut Vec<Arc<UveShape>>, shape: &Arc<UveShape>) -> usize
     })
 }
 
-/// The table and the name. A key without `:` is both: the results log may be older than the rule that refuses one.
+/// Splits a key into table and name. A key without `:` is both: old logs may hold results with such keys.
 pub(crate) fn split_key(key: &str) -> (&str, &str) {
     key.split_once(':').unwrap_or((key, key))
 }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_changes_only_the_attributes_it_carries() {
+    fn a_result_changes_only_the_attributes_it_contains() {
         let view = UveView::default();
         apply(&view, "a", r#"{"deleted":false,"value":{"value":1},"sum":{"value":2}}"#);
         apply(&view, "a", r#"{"deleted":false,"sum":{"value":3}}"#);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_object_is_gone() {
+    fn a_deletion_removes_the_object() {
         let view = UveView::default();
         apply(&view, "a", r#"{"deleted":false,"value":1}"#);
         apply(&view, "a", r#"{"deleted":true}"#);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_cuts_structures_and_attributes() {
+    fn the_filter_selects_structures_and_attributes() {
         let view = UveView::default();
         apply(&view, "a", r#"{"deleted":false,"value":1,"sum":2}"#);
         assert_eq!(json(&view, "a", "P-S-a:sum"), r#"{"P-S-a":{"sum":2}}"#);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_that_come_by_turns_are_all_kept() {
+    fn attributes_of_alternating_results_are_all_kept() {
         let view = UveView::default();
         for (row, shown) in [
             (r#"{"deleted":false,"a":1}"#, r#"{"P-S-a":{"a":1,"deleted":false}}"#),
@@ -299,11 +299,11 @@ mod tests {
     }
 
     #[test]
-    fn a_structure_shows_what_the_line_of_the_result_does() {
+    fn a_structure_equals_the_data_of_the_result_line() {
         let (view, mut reader) = (UveView::default(), BlockReader::default());
         apply_blocks(&view, &mut reader, &blocks(1, 3));
         let name = "default-domain:demo-project:vn000000";
-        let document = view.object("ObjectVNTable", name, &Filter::default()).expect("it is there");
+        let document = view.object("ObjectVNTable", name, &Filter::default()).expect("the object exists");
         let document = serde_json::to_string(&document).expect("plain data");
         insta::assert_snapshot!(document, @r##"{"AggProxySum-A-b":{"deleted":false,"proxy":"A-b","value":{"value":3000}},"AggProxySumAnomalyEWM01-A-b":{"deleted":false,"proxy":"A-b","value":{"samples":43,"algo":"EWM","config":"0.1","state":{"mean":"1000","stddev":"300"},"sigma":1.7,"metric":3000}}}"##);
     }

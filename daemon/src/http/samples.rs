@@ -1,7 +1,7 @@
-//! `POST /api/v1/samples`: takes a batch of samples.
+//! `POST /api/v1/samples` ingests a batch of samples.
 //!
-//! The body is one sample a line, in either form of [`intake`](daemon_sources::intake). The answer comes when all accepted lines
-//! are on disk, and names the lines that were not accepted:
+//! The body has one sample per line, in either form of [`intake`](daemon_sources::intake). The response follows once
+//! all accepted lines are on disk, and lists the rejected lines:
 //!
 //! ```json
 //! {"accepted":2,"rejected":1,"errors":[{"line":3,"error":"no stream `flows` is configured; …"}]}
@@ -9,16 +9,16 @@
 //!
 //! | status | meaning |
 //! |---|---|
-//! | 200 | every line accepted |
+//! | 200 | all lines accepted |
 //! | 207 | some lines accepted, some rejected |
 //! | 400 | no line accepted, or a bad `Idempotency-Key` |
-//! | 408, 413 | too slow, or larger than the limit |
+//! | 408, 413 | request timeout, or body above the limit |
 //! | 409 | the `Idempotency-Key` was used for another body |
-//! | 429 | the log waits for its workers; try again after `Retry-After` seconds |
-//! | 503 | the disk refused, or the daemon is stopping |
+//! | 429 | the backlog or the requests in flight are at their limit; retry after `Retry-After` seconds |
+//! | 503 | the write to the log failed, or the daemon is stopping |
 //!
-//! A batch is all or nothing on disk. With an `Idempotency-Key` header a client that did not get the answer sends
-//! the batch again: it is counted once, and the answer is the first one.
+//! The write of a batch is atomic. With an `Idempotency-Key` header a client that received no response can send the
+//! batch again: it counts once, and the second response equals the first.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::{Shared, json, problem};
 
-/// Rejected lines that are named; the rest are counted.
+/// The most rejected lines that a response lists; further ones are only counted.
 const MAX_NAMED: usize = 100;
 
 /// The longest `Idempotency-Key`.

@@ -1,4 +1,4 @@
-//! Health, readiness, metrics, partitions.
+//! The endpoints for liveness, readiness, metrics and partition status.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use daemon_partition::PartitionStatus;
 
 use crate::http::{Shared, json, problem};
 
-/// The process lives.
+/// The liveness probe: it responds if the process runs.
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The process can do its work: partitions are restored, the view has caught up, and it is not stopping.
+/// The readiness probe: partitions are restored, the view has caught up, and the process is not stopping.
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     if *shared.stopping.borrow() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
@@ -33,9 +33,9 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
-/// Prometheus' scrape.
+/// The metrics in OpenMetrics text format.
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    // The log's sizes are read from disk.
+    // The collector of log sizes reads the disk.
     let encoded = tokio::task::spawn_blocking(move || {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &shared.registry).map(|()| text)
@@ -49,9 +49,9 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-/// Where each partition stands.
+/// The status of each partition.
 pub(super) async fn partitions(State(shared): State<Arc<Shared>>) -> Response {
-    // Others may have to be asked.
+    // On Kafka this sends requests to the brokers.
     match tokio::task::spawn_blocking(move || shared.status.partitions()).await {
         Ok(Ok(partitions)) => {
             json(StatusCode::OK, &partitions.iter().map(PartitionStatus::to_json).collect::<Vec<_>>())

@@ -1,9 +1,9 @@
 //! `GET /api/v1/results/stream`: results as server-sent events.
 //!
-//! Each event's data is one line of [`result_line`](daemon_results::line), and its `id` is where that stands
-//! ([`ResultPlace`]). A client that reconnects sends `Last-Event-ID`, as browsers do, and goes on after it as long as
-//! the log retains it; a new one gets what comes from now on, or with `?from=OFFSET` from there. A client that reads
-//! too slowly is read to from the log again, so it misses nothing.
+//! The data of each event is one [result line](daemon_results::line), and its `id` is an [`EventId`]. A client that
+//! reconnects with `Last-Event-ID`, as browsers do, receives all later results that the log retains. A new client
+//! receives new results, or with `?from=OFFSET` all results from that offset on. If a client lags behind the live
+//! channel, the stream catches up from the log, so the client misses no result.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use crate::http::Shared;
-use crate::view::ResultPlace;
+use crate::view::EventId;
 
-/// Events on their way to one client.
+/// The capacity of the queue to one client, in events.
 const QUEUE: usize = 256;
 
-/// How much is read from the log at a time for a client that is behind.
+/// The bytes of one read from the log for a client that lags.
 const READ_BYTES: usize = 256 * 1024;
 
 /// The query of the stream.
@@ -40,14 +40,14 @@ pub(super) struct From {
 /// Starts a stream.
 pub(super) async fn get(State(shared): State<Arc<Shared>>, Query(query): Query<From>, headers: HeaderMap) -> Response {
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let from = last.map(ResultPlace::next).or_else(|| query.from.map(ResultPlace::of_record));
+    let from = last.map(EventId::next).or_else(|| query.from.map(EventId::of_record));
     let (sender, receiver) = mpsc::channel(QUEUE);
     tokio::spawn(feed(shared, from, sender));
     Sse::new(Receiver(receiver)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
 }
 
-/// Sends a client everything from `from` on, until it leaves or the daemon stops.
-async fn feed(shared: Arc<Shared>, from: Option<ResultPlace>, sender: mpsc::Sender<Event>) {
+/// Sends all results from `from` on, or new ones without it, until the client disconnects or the daemon stops.
+async fn feed(shared: Arc<Shared>, from: Option<EventId>, sender: mpsc::Sender<Event>) {
     let mut live = shared.events.subscribe();
     let mut next = from;
     let mut stopping = shared.stopping.clone();
@@ -66,16 +66,16 @@ async fn feed(shared: Arc<Shared>, from: Option<ResultPlace>, sender: mpsc::Send
             _ = stopping.wait_for(|stop| *stop) => return,
         };
         match received {
-            // Read from the log meanwhile.
-            Ok(event) if next.is_some_and(|next| event.place < next) => {}
+            // Already sent by `catch_up`.
+            Ok(event) if next.is_some_and(|next| event.id < next) => {}
             Ok(event) => {
-                next = Some(event.place.next());
-                if send(&sender, event.place, &event.line).await.is_none() {
+                next = Some(event.id.next());
+                if send(&sender, event.id, &event.line).await.is_none() {
                     return;
                 }
             }
             Err(RecvError::Lagged(missed)) => {
-                debug!(missed, "A reader of the event stream is read to from the log.");
+                debug!(missed, "A client of the event stream lags; it catches up from the log.");
                 is_behind = true;
             }
             Err(RecvError::Closed) => return,
@@ -83,8 +83,8 @@ async fn feed(shared: Arc<Shared>, from: Option<ResultPlace>, sender: mpsc::Send
     }
 }
 
-/// Reads the log from `from` to its end; `None` when the client is gone.
-async fn catch_up(shared: &Arc<Shared>, from: ResultPlace, sender: &mpsc::Sender<Event>) -> Option<ResultPlace> {
+/// Sends the log from `from` to its end and returns the next event id; `None` if the client disconnected.
+async fn catch_up(shared: &Arc<Shared>, from: EventId, sender: &mpsc::Sender<Event>) -> Option<EventId> {
     let mut next = from;
     let mut reader = RecordReader::default();
     loop {
@@ -92,9 +92,9 @@ async fn catch_up(shared: &Arc<Shared>, from: ResultPlace, sender: &mpsc::Sender
         let read = tokio::task::spawn_blocking(move || log.read_results(next.record, READ_BYTES)).await.ok()?;
         let batch = match read {
             Ok(batch) => batch,
-            // Ahead of the log or behind its retention: go on with what there is.
+            // Ahead of the log or behind its retention: continue at the nearest retained offset.
             Err(LogError::OffsetOutOfRange { bounds, .. }) => {
-                next = ResultPlace::of_record(next.record.clamp(bounds.first, bounds.next));
+                next = EventId::of_record(next.record.clamp(bounds.first, bounds.next));
                 continue;
             }
             Err(_) => return None,
@@ -102,35 +102,35 @@ async fn catch_up(shared: &Arc<Shared>, from: ResultPlace, sender: &mpsc::Sender
         if batch.is_empty() {
             return Some(next);
         }
-        for (place, line) in lines(&mut reader, &batch).into_iter().filter(|(place, _)| *place >= next) {
-            send(sender, place, &line).await?;
+        for (id, line) in lines(&mut reader, &batch).into_iter().filter(|(id, _)| *id >= next) {
+            send(sender, id, &line).await?;
         }
-        next = ResultPlace::of_record(batch.next_offset());
+        next = EventId::of_record(batch.next_offset());
     }
 }
 
 /// The results of a batch as lines, in order.
-fn lines(reader: &mut RecordReader, batch: &RecordBatch) -> Vec<(ResultPlace, Vec<u8>)> {
+fn lines(reader: &mut RecordReader, batch: &RecordBatch) -> Vec<(EventId, Vec<u8>)> {
     let mut lines = Vec::new();
     for record in batch.records() {
         let read = reader.each(record.offset, record.payload, |number, result| {
             let mut line = Vec::new();
             result.write_line(&mut line);
-            lines.push((ResultPlace { record: record.offset, line: number }, line));
+            lines.push((EventId { record: record.offset, line: number }, line));
         });
         if let Err(error) = read {
-            warn!(offset = record.offset, %error, "The event stream leaves out results that cannot be read.");
+            warn!(offset = record.offset, %error, "The event stream skips a results record that cannot be decoded.");
         }
     }
     lines
 }
 
-async fn send(sender: &mpsc::Sender<Event>, place: ResultPlace, line: &[u8]) -> Option<()> {
-    let event = Event::default().id(place.to_string()).data(String::from_utf8_lossy(line));
+async fn send(sender: &mpsc::Sender<Event>, id: EventId, line: &[u8]) -> Option<()> {
+    let event = Event::default().id(id.to_string()).data(String::from_utf8_lossy(line));
     sender.send(event).await.ok()
 }
 
-/// The queue of one client as the stream that the response reads.
+/// The queue of one client as the stream of the response body.
 struct Receiver(mpsc::Receiver<Event>);
 
 impl Stream for Receiver {

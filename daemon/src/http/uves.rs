@@ -1,9 +1,9 @@
-//! The UVE API, as Contrail's analytics API answers it.
+//! The UVE API in the form of Contrail's analytics API.
 //!
 //! `GET /analytics/uves` lists the types, `/analytics/uves/virtual-networks` (a type in the plural) the objects of a
-//! type, `/analytics/uves/virtual-network/<name>` one object's structures; a name that ends in `*` gives all that
-//! begin so. `?cfilt=Structure:attribute,…` cuts the answer down, `?flat` is accepted and changes nothing: what is
-//! here has one source, so the flat form is the only one.
+//! type, `/analytics/uves/virtual-network/<name>` the structures of one object; a name that ends in `*` selects all
+//! objects with that prefix. `?cfilt=Structure:attribute,…` filters structures and attributes. `?flat` is accepted and
+//! has no effect: a proxy UVE has one source, so the flat form is the only one.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::http::{Shared, json, problem};
 use crate::view::{Filter, UveDocument};
 
-/// The query of all UVE routes; others are ignored, as in the original.
+/// The query parameters of all UVE routes; others are ignored, as in Contrail.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct UveQuery {
     #[serde(default)]
@@ -30,14 +30,14 @@ struct Link {
     name: String,
 }
 
-/// An entry of an answer with many objects.
+/// An entry of a response with several objects.
 #[derive(Serialize)]
 struct Named {
     name: Box<str>,
     value: UveDocument,
 }
 
-/// The types that have objects.
+/// Lists the types that have objects.
 pub(super) async fn types(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let base = base(&headers);
     let types = shared.view.tables().into_iter().map(|table| {
@@ -47,14 +47,14 @@ pub(super) async fn types(State(shared): State<Arc<Shared>>, headers: HeaderMap)
     json(StatusCode::OK, &types.collect::<Vec<_>>())
 }
 
-/// The objects of a type, given in the plural.
+/// Lists the objects of a type, which the path names in the plural.
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     Path(plural): Path<String>,
     headers: HeaderMap,
 ) -> Response {
     let Some(uve_type) = plural.strip_suffix('s') else {
-        let text = format!("`{plural}` is no list; ask for /analytics/uves/{plural}s, or for one object by name");
+        let text = format!("`{plural}` is not a list; request /analytics/uves/{plural}s, or one object by name");
         return problem(StatusCode::NOT_FOUND, &text);
     };
     let base = base(&headers);
@@ -65,7 +65,7 @@ pub(super) async fn list(
     json(StatusCode::OK, &links.collect::<Vec<_>>())
 }
 
-/// One object, or all whose names begin as asked.
+/// Responds with one object, or with all objects of a name prefix.
 pub(super) async fn one(
     State(shared): State<Arc<Shared>>,
     Path((uve_type, name)): Path<(String, String)>,
@@ -80,13 +80,13 @@ pub(super) async fn one(
     match shared.view.object(&table, &name, &filter) {
         Some(document) => json(StatusCode::OK, &document),
         None => {
-            let text = format!("no proxy UVE of {uve_type} `{name}`; it may be silent, not warmed up, or misspelt");
+            let text = format!("no proxy UVE of {uve_type} `{name}`; the object may have no samples yet, be in its warm-up, or be misspelt");
             problem(StatusCode::NOT_FOUND, &text)
         }
     }
 }
 
-/// The table behind a UVE type: a known one, or the one whose generic name this is.
+/// The table of a UVE type: that of a Contrail type, or the one whose generic type name this is.
 fn table(shared: &Shared, uve_type: &str) -> String {
     if let Some(table) = table_of_uve_type(uve_type) {
         return table.to_owned();
@@ -96,7 +96,7 @@ fn table(shared: &Shared, uve_type: &str) -> String {
     named.map_or_else(|| uve_type.to_owned(), Into::into)
 }
 
-/// What the client calls this server, for links.
+/// The base URL of links: the server under the name that the client used.
 fn base(headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     format!("http://{host}")

@@ -1,4 +1,4 @@
-//! The live end of the results: one channel for all readers of the event stream.
+//! The live channel of new results, which all clients of the event stream subscribe to.
 
 use std::fmt;
 use std::num::ParseIntError;
@@ -7,38 +7,37 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-/// Results a slow reader may be behind before it gets an event that it missed some.
+/// The results that a subscriber may lag before the channel drops the oldest ones for it.
 const CAPACITY: usize = 16 * 1024;
 
-/// One result, as the event stream sends it.
+/// One result as an event.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
-    pub place: ResultPlace,
+    pub id: EventId,
     pub line: Arc<[u8]>,
 }
 
-/// Where a result stands: the offset of its record in the results log, and its number in that record, from 0. As a
-/// text, it is the id of the event, with which a client that reconnects goes on: `17`, or for a further result of the
-/// record `17.3`.
+/// The id of an event: the offset of the record in the results log, and the index of the result in that record, from 0.
+/// Its text is `17` for the first result of a record and `17.3` for a later one; a client that reconnects sends it back.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct ResultPlace {
+pub(crate) struct EventId {
     pub record: u64,
     pub line: usize,
 }
 
-impl ResultPlace {
-    /// Before the first result of a record.
+impl EventId {
+    /// The id of the first result of a record.
     pub(crate) fn of_record(record: u64) -> Self {
         Self { record, line: 0 }
     }
 
-    /// Behind this result.
+    /// The smallest id after this one.
     pub(crate) fn next(self) -> Self {
         Self { line: self.line.saturating_add(1), ..self }
     }
 }
 
-impl fmt::Display for ResultPlace {
+impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             0 => write!(f, "{}", self.record),
@@ -47,7 +46,7 @@ impl fmt::Display for ResultPlace {
     }
 }
 
-impl FromStr for ResultPlace {
+impl FromStr for EventId {
     type Err = ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, ParseIntError> {
@@ -56,7 +55,7 @@ impl FromStr for ResultPlace {
     }
 }
 
-/// Sends results to all subscribers.
+/// The channel that sends results to all subscribers.
 #[derive(Debug)]
 pub(crate) struct EventHub(broadcast::Sender<Event>);
 
@@ -67,15 +66,15 @@ impl Default for EventHub {
 }
 
 impl EventHub {
-    /// Sends an event, and does not even make it if nobody listens.
+    /// Sends an event; calls `event` only if there are subscribers.
     pub(crate) fn send(&self, event: impl FnOnce() -> Event) {
         if self.0.receiver_count() > 0 {
-            // The last listener may have left just now; nothing is lost by that.
+            // An error means that the last subscriber has just left, so no event is lost.
             let _ = self.0.send(event());
         }
     }
 
-    /// Listens from now on.
+    /// Subscribes to all later events.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.0.subscribe()
     }
@@ -86,11 +85,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_reads_back_as_it_is_shown() {
-        let [first, fourth] = [0, 3].map(|line| ResultPlace { record: 17, line });
+    fn an_event_id_survives_print_and_parse() {
+        let [first, fourth] = [0, 3].map(|line| EventId { record: 17, line });
         assert_eq!([first.to_string(), fourth.to_string()], ["17", "17.3"]);
-        assert_eq!([first, fourth].map(|place| place.to_string().parse()), [Ok(first), Ok(fourth)]);
-        assert!("17.".parse::<ResultPlace>().is_err() && "-1".parse::<ResultPlace>().is_err());
-        assert!(first < fourth && fourth.next() < ResultPlace::of_record(18));
+        assert_eq!([first, fourth].map(|id| id.to_string().parse()), [Ok(first), Ok(fourth)]);
+        assert!("17.".parse::<EventId>().is_err() && "-1".parse::<EventId>().is_err());
+        assert!(first < fourth && fourth.next() < EventId::of_record(18));
     }
 }

@@ -1,4 +1,4 @@
-//! The proxy UVEs of one object, in one run of bytes.
+//! The proxy UVEs of one object, encoded in one byte string.
 //!
 //! ```text
 //! object    := uve*
@@ -6,8 +6,8 @@
 //! attribute := shape  index  value
 //! ```
 //!
-//! `shape` is a number in the view's list: that of the newest result, and of the result that brought the attribute;
-//! `value` is as in a [block](daemon_results::block).
+//! `shape` is an index into the view's list of shapes: in `uve` that of the newest result, in `attribute` that of the
+//! newest result with this attribute. `value` is encoded as in a [block](daemon_results::block).
 
 use std::sync::Arc;
 
@@ -15,29 +15,30 @@ use daemon_results::block::{AttributeShape, BlockError, Reader, Row, UveShape, p
 use derived_stats::Record;
 use proxy_uve::json;
 
-/// The structures of one object.
+/// The encoded structures of one object.
 #[derive(Debug, Default)]
 pub(super) struct Object(Box<[u8]>);
 
-/// Buffers in which an object's next form is put together.
+/// Reusable buffers for the next encoding of an object.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     object: Vec<u8>,
     attributes: Vec<u8>,
 }
 
-/// One structure.
+/// A decoded structure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Uve<'o> {
     pub shape: &'o UveShape,
     is_partial: bool,
-    /// All of it, and its attributes.
+    /// The encoded structure.
     whole: &'o [u8],
+    /// The encoded attributes.
     attributes: &'o [u8],
 }
 
 impl Object {
-    /// Takes over a result of the shape with the number `shape`.
+    /// Applies a result whose shape has the index `shape`.
     pub(super) fn apply(&mut self, shapes: &[Arc<UveShape>], shape: usize, row: &Row<'_>, scratch: &mut Scratch) {
         let Scratch { object, attributes } = scratch;
         object.clear();
@@ -67,7 +68,7 @@ impl Object {
         self.set(object);
     }
 
-    /// Forgets the structure `uve`.
+    /// Removes the structure `uve`.
     pub(super) fn remove(&mut self, shapes: &[Arc<UveShape>], uve: &str, scratch: &mut Scratch) {
         let object = &mut scratch.object;
         object.clear();
@@ -109,7 +110,7 @@ fn uve<'o>(reader: &mut Reader<'o>, shapes: &'o [Arc<UveShape>]) -> Result<Optio
 }
 
 impl<'o> Uve<'o> {
-    /// Hands each member of the structure to `take`: its name, and what appends its JSON.
+    /// Calls `take` for each member of the structure with its name and a function that appends its JSON.
     pub(super) fn members(&self, shapes: &[Arc<UveShape>], mut take: impl FnMut(&str, &dyn Fn(&mut Vec<u8>))) {
         take("deleted", &|out| out.extend_from_slice(b"false"));
         if !self.shape.proxy.is_empty() {
@@ -121,7 +122,7 @@ impl<'o> Uve<'o> {
         self.each(shapes, |attribute, record, _| take(&attribute.name, &|out| attribute.write_json(record, out)));
     }
 
-    /// Hands each attribute to `take`, with its result and all its bytes.
+    /// Calls `take` for each attribute with its value and its encoding.
     fn each(&self, shapes: &[Arc<UveShape>], mut take: impl FnMut(&AttributeShape, &Record, &'o [u8])) {
         let mut reader = Reader::new(self.attributes);
         while !reader.is_at_end() {

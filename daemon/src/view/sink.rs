@@ -1,4 +1,4 @@
-//! The sink behind the read endpoints: it keeps the view up to date and sends results to the event stream.
+//! The view sink, which applies results to the view and sends them to the event stream.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use daemon_results::record::{RecordReader, Stored};
 use daemon_sinks::Sink;
 use tracing::{error, warn};
 
-use crate::view::{Event, EventHub, ResultPlace, UveView};
+use crate::view::{Event, EventHub, EventId, UveView};
 
-/// Applies results to the view. It lives in memory, so it begins with the oldest result there is.
+/// A sink that applies results to the view. The view is in memory, so the sink starts with the oldest retained result.
 pub(crate) struct ViewSink {
     view: Arc<UveView>,
     events: Arc<EventHub>,
@@ -19,10 +19,10 @@ pub(crate) struct ViewSink {
 }
 
 impl ViewSink {
-    /// Its name among the sinks.
+    /// The name of the sink.
     pub(crate) const NAME: &'static str = "view";
 
-    /// A sink that reads lines with `lines`.
+    /// A sink that decodes stored JSON lines with `lines`.
     pub(crate) fn new(view: Arc<UveView>, events: Arc<EventHub>, lines: LineReader) -> Self {
         Self { view, events, records: RecordReader::default(), lines }
     }
@@ -48,18 +48,18 @@ impl Sink for ViewSink {
                     Stored::Line(line) => match lines.row(line) {
                         Ok(row) => view.apply(&row),
                         Err(error) => {
-                            warn!(offset, %error, "A stored result cannot be read; the view goes on without it.");
+                            warn!(offset, %error, "A stored result line cannot be parsed; the view skips it.");
                         }
                     },
                 }
                 events.send(|| {
                     let mut line = Vec::new();
                     result.write_line(&mut line);
-                    Event { place: ResultPlace { record: offset, line: number }, line: line.into() }
+                    Event { id: EventId { record: offset, line: number }, line: line.into() }
                 });
             });
             if let Err(error) = read {
-                error!(offset, %error, "Stored results cannot be read; the view goes on without them.");
+                error!(offset, %error, "A results record cannot be decoded; the view skips it.");
             }
         }
         Ok(())

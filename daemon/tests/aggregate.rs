@@ -1,4 +1,4 @@
-//! `derived-statsd aggregate` against an independent recomputation, by any number of threads, in every form of input.
+//! `derived-statsd aggregate` against an independent recomputation, for several thread counts and every input format.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -30,7 +30,7 @@ struct Record {
     value: u64,
 }
 
-/// Records of 10 minutes in the order of time, some objects of which are silent for a while.
+/// Records of 10 minutes in timestamp order; some objects are silent for some minutes.
 fn records(count: u64) -> Vec<Record> {
     let mut state = 7u64;
     let mut random = move |bound: u64| {
@@ -40,7 +40,7 @@ fn records(count: u64) -> Vec<Record> {
     let record = |index| {
         let at = START + index * 10 * MINUTE / count;
         let minute = (at - START) / MINUTE;
-        // Object n misses the minutes that n divides.
+        // Object n is silent in the minutes that n divides.
         let object =
             std::iter::repeat_with(|| random(500)).find(|&object| object < 20 || minute % (object % 7 + 2) != 1);
         let key = format!("ObjectVNTable:default-domain:tenant:vn-{:06}", object.unwrap());
@@ -68,10 +68,10 @@ fn contrail(records: &[Record]) -> String {
     })
 }
 
-/// What the rows have to say, by key, attribute and window: sum, samples, mean, standard deviation, sigma.
+/// The expected rows by key, attribute and window: sum, samples, mean, standard deviation, sigma.
 type Expected = BTreeMap<(String, String, u64), (u64, u64, f64, f64, f64)>;
 
-/// The ten lines that the program has to agree with.
+/// The independent recomputation.
 fn recompute(records: &[Record]) -> Expected {
     let mut sums: BTreeMap<(String, String), BTreeMap<u64, u64>> = BTreeMap::new();
     for Record { at, key, attribute, value } in records {
@@ -82,7 +82,7 @@ fn recompute(records: &[Record]) -> Expected {
     for ((key, attribute), windows) in sums {
         let (mut samples, mut mean, mut variance, mut was_silent) = (0, 0.0, 0.0, true);
         for window in (START - START % MINUTE..START + 11 * MINUTE).step_by(MINUTE as usize) {
-            // The first silent period is a zero, later ones are nothing.
+            // The first silent period counts as zero, later ones are ignored.
             let sum = windows.get(&window).copied();
             if sum.is_none() && was_silent {
                 continue;
@@ -121,7 +121,7 @@ fn aggregate(arguments: &[&str], files: &[PathBuf]) -> Output {
     binary::command(&["aggregate"]).args(arguments).args(files).output().unwrap()
 }
 
-/// The rows of a run that has to succeed.
+/// The rows of a successful run.
 fn rows(arguments: &[&str], files: &[PathBuf]) -> String {
     let output = aggregate(arguments, files);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -141,7 +141,7 @@ fn compressed(program: &str, path: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn rows_equal_a_recomputation_for_any_form_number_of_threads_and_division_into_files() {
+fn rows_equal_a_recomputation_for_any_format_thread_count_and_division_into_files() {
     let directory = TempDir::new().unwrap();
     let records = records(60_000);
     let expected = recompute(&records);
@@ -160,7 +160,7 @@ fn rows_equal_a_recomputation_for_any_form_number_of_threads_and_division_into_f
             assert!(again == first, "{name} by {threads} threads differs");
         }
     }
-    // Two collectors with the same hours, and one that follows.
+    // The files of two collectors for the same hours, and one file for later hours.
     let (half, rest) = records.split_at(40_000);
     let [odd, even] = [0, 1].map(|remainder| half.iter().skip(remainder).step_by(2).cloned().collect::<Vec<_>>());
     let parts = [("later", rest), ("odd", &odd[..]), ("even", &even[..])]
@@ -169,7 +169,7 @@ fn rows_equal_a_recomputation_for_any_form_number_of_threads_and_division_into_f
 }
 
 #[test]
-fn fields_stand_in_any_order_and_a_pipe_will_do() {
+fn fields_can_be_in_any_order_and_input_can_be_a_pipe() {
     let lines = "{ \"value\": 1.5, \"attr\": \"a,b\", \"note\": [1], \"key\": \"T:\\\"x\\\"\", \"ts\": 60000000 }\r\n\n\
                  {\"ts\":60000001,\"key\":\"T:\\\"x\\\"\",\"attr\":\"a,b\",\"value\":-0.25}";
     let mut child = binary::command(&["aggregate"])
@@ -186,7 +186,7 @@ fn fields_stand_in_any_order_and_a_pipe_will_do() {
 }
 
 #[test]
-fn bad_lines_are_named_counted_and_left_out() {
+fn bad_lines_are_printed_counted_and_left_out() {
     let directory = TempDir::new().unwrap();
     let good = r#"{"ts":1,"key":"T:a","attr":"x","value":2}"#;
     let lines = [
@@ -211,7 +211,7 @@ fn bad_lines_are_named_counted_and_left_out() {
 }
 
 #[test]
-fn late_records_are_left_out_and_said() {
+fn late_records_are_left_out_and_counted_on_standard_error() {
     let directory = TempDir::new().unwrap();
     let line = |at: u64| format!("{{\"ts\":{at},\"key\":\"T:a\",\"attr\":\"x\",\"value\":1}}\n");
     let path = file(directory.path(), "lines", [0, 200 * 1_000_000, 1].map(line).concat());
@@ -224,7 +224,7 @@ fn late_records_are_left_out_and_said() {
 }
 
 #[test]
-fn the_built_in_types_and_json_rows() {
+fn the_built_in_types_give_json_rows() {
     let directory = TempDir::new().unwrap();
     let path = file(directory.path(), "lines", r#"{"ts":1,"key":"T:a","attr":"x","value":7}"#);
     let out = directory.path().join("rows.ndjson");
@@ -236,7 +236,7 @@ fn the_built_in_types_and_json_rows() {
 }
 
 #[test]
-fn a_schema_brings_its_own_types() {
+fn a_schema_defines_further_types() {
     let directory = TempDir::new().unwrap();
     let schema = file(directory.path(), "mine.sandesh", MEAN_SCHEMA);
     let line = |value: i32| format!("{{\"ts\":1,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
@@ -247,7 +247,7 @@ fn a_schema_brings_its_own_types() {
 }
 
 #[test]
-fn arguments_that_make_no_sense_are_explained() {
+fn invalid_arguments_have_error_texts() {
     let nothing = PathBuf::from("/dev/null");
     let cases: [(&[&str], &str); 3] = [
         (&["--annotation", "1.DSSum-raw:DSAnomaly:EWM:0.1"], "write `value`"),
@@ -263,7 +263,7 @@ fn arguments_that_make_no_sense_are_explained() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/at all"));
 }
 
-/// The rows of an inline annotation had the columns of a detector: an invented metric of 0, or a value too few.
+/// Regression: the rows of an inline annotation had the columns of a detector, with a metric of 0 or a missing value.
 #[test]
 fn inline_results_have_the_columns_of_their_algorithm() {
     let input = "{\"ts\":1000000,\"key\":\"T:a\",\"attr\":\"x\",\"value\":0.5}\n\
@@ -278,7 +278,7 @@ fn inline_results_have_the_columns_of_their_algorithm() {
         ),
         (
             "0-value:DSAnomaly:EWM:1",
-            // The second sample in a row without a distance is unchanged, and not worth a row.
+            // A second sample in a row with sigma 0 is unchanged and gives no row.
             "key,attr,window,metric,samples,mean,stddev,sigma\nT:a,x,1000000,0.5,1,0.5,0,0\n",
         ),
     ] {
@@ -287,9 +287,9 @@ fn inline_results_have_the_columns_of_their_algorithm() {
     }
 }
 
-/// The output was emptied before the input was read.
+/// Regression: the output was truncated before the input was read.
 #[test]
-fn an_output_that_is_an_input_is_refused_and_untouched() {
+fn an_output_that_is_an_input_is_rejected_and_unchanged() {
     let directory = TempDir::new().unwrap();
     let path = |name: &str| directory.path().join(name);
     let line = "{\"ts\":1,\"key\":\"T:a\",\"attr\":\"x\",\"value\":7}\n";
@@ -314,7 +314,7 @@ fn an_output_that_is_an_input_is_refused_and_untouched() {
     refused(&aggregate(&arguments, std::slice::from_ref(&input)), ["mine.sandesh", "schema"], "--out");
     assert!(std::fs::read_to_string(&schema).unwrap().starts_with("struct Mine"));
 
-    // Standard input and output are files, too.
+    // Standard input and output can be files, too.
     let open = |path: &Path| std::fs::OpenOptions::new().read(true).append(true).open(path).unwrap();
     let mut piped = binary::command(&["aggregate", "--out", path("hard").to_str().unwrap(), "-"]);
     refused(&piped.stdin(open(&input)).output().unwrap(), ["hard", "standard input"], "--out");
@@ -322,21 +322,21 @@ fn an_output_that_is_an_input_is_refused_and_untouched() {
     let output = appended.stdout(open(&input)).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
     refused(&output, ["standard output", "symbolic"], "redirect");
 
-    // The same device is not a file that would be overwritten.
+    // A device can be input and output.
     let nothing = PathBuf::from("/dev/null");
     assert!(aggregate(&["--out", "/dev/null"], &[nothing]).status.success());
-    // An input that cannot be read leaves the output as it was.
+    // An unreadable input leaves the output unchanged.
     assert!(!aggregate(&["--out", other.to_str().unwrap()], &[directory.path().to_owned()]).status.success());
     assert_eq!(std::fs::read_to_string(&other).unwrap(), line);
 }
 
-/// A good line of a key of its own.
+/// A valid line with the key `T:<key>`.
 fn good_line(key: char) -> String {
     format!("{{\"ts\":1,\"key\":\"T:{key}\",\"attr\":\"x\",\"value\":1}}")
 }
 
-/// Lines over the limit, which hold what would be a record at each multiple of it, between good lines of the keys a to
-/// f, and two other bad lines. With the numbers and lengths of those over the limit.
+/// Lines over the limit, with a record at each multiple of the limit, between valid lines of the keys a to f and two
+/// other bad lines; and the numbers and lengths of the lines over the limit.
 fn long_lines() -> (Vec<u8>, Vec<(usize, usize)>) {
     let long = |length: usize| {
         let (mut line, record) = (vec![b' '; length], good_line('z').into_bytes());
@@ -350,14 +350,14 @@ fn long_lines() -> (Vec<u8>, Vec<(usize, usize)>) {
     for (key, &length) in ('a'..).zip(&lengths) {
         lines.extend([good_line(key).into_bytes(), long(length)]);
     }
-    // A line of just the limit is read.
+    // A line of exactly the limit is accepted.
     lines.extend([good_line('e').into_bytes(), vec![b'x'; LINE_LIMIT], b"none".to_vec(), good_line('f').into_bytes()]);
     let last = 2 * LINE_LIMIT + 100;
     lines.push(long(last));
     (lines.join(&b'\n'), [2, 4, 6, 8, 13].into_iter().zip(lengths.into_iter().chain([last])).collect())
 }
 
-/// The end of such a line was read as records of their own, and the lines after it had other numbers.
+/// Regression: the end of such a line was read as further records, and later lines had wrong numbers.
 #[test]
 fn a_line_over_the_limit_is_one_bad_line() {
     let directory = TempDir::new().unwrap();
@@ -395,9 +395,9 @@ fn a_line_over_the_limit_is_one_bad_line() {
     assert!(strict.status.code() == Some(1) && stderr.contains("plain:2: the line has 1048577 bytes"), "{stderr}");
 }
 
-/// A key without table was only counted, as "refused by the pipeline".
+/// Regression: a key without table was only counted, as "refused by the pipeline".
 #[test]
-fn a_key_that_names_no_object_is_a_bad_line() {
+fn a_line_with_an_invalid_key_is_a_bad_line() {
     let long = "k".repeat(1020);
     let (fits, too_long) = (format!("T:{}", &long[..1022 - 2]), format!("T:{long}xyz"));
     let excerpt = format!("the key `{}…` has 1025 bytes where at most 1024 are allowed", &too_long[..64]);
@@ -428,9 +428,9 @@ fn a_key_that_names_no_object_is_a_bad_line() {
     }
 }
 
-/// All of these were "refused by the pipeline".
+/// Regression: all of these records were counted as "refused by the pipeline".
 #[test]
-fn the_summary_names_the_reason_of_records_that_were_left_out() {
+fn the_summary_gives_the_reason_of_records_that_were_left_out() {
     let line = |at: u64| format!("{{\"ts\":{at},\"key\":\"T:a\",\"attr\":\"x\",\"value\":1}}\n");
     let run = |arguments: &[&str], times: &[u64]| {
         let run = binary::run(
@@ -463,9 +463,9 @@ fn the_summary_names_the_reason_of_records_that_were_left_out() {
     assert!(run.stderr.contains(expected), "`{expected}` is not in:\n{}", run.stderr);
 }
 
-/// Every value was answered with "--type f64", which is the default, and is not the type of a schema's metrics.
+/// Regression: every error suggested "--type f64", which is the default and does not change the types of a schema.
 #[test]
-fn a_value_of_another_type_has_the_remedy_of_its_case() {
+fn the_error_of_a_value_of_another_type_has_the_matching_remedy() {
     let directory = TempDir::new().unwrap();
     let schema = |kind: &str| {
         let schema = format!(

@@ -1,4 +1,4 @@
-//! Blocks to records, sorted by shard.
+//! The decoder, which turns a block of lines into a batch of records by shard.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,43 +10,43 @@ use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
 
 use crate::commands::aggregate::blocks::Block;
 use crate::commands::aggregate::check::{bad_value, check_key, too_long};
-use crate::commands::aggregate::what::What;
+use crate::commands::aggregate::job::Job;
 
-/// Parts into which the objects are divided, for any number of threads. More threads than this have nothing to do.
+/// The number of shards for any number of threads; further threads have no work.
 pub(crate) const SHARDS: usize = 16;
 
-/// Different attributes, at most: each has tables of its own.
+/// The most distinct attributes, because each of them has its own tables.
 const MAX_ATTRIBUTES: usize = 4096;
 
-/// Names that are compared one by one before a map is asked.
-const LOOKED_THROUGH: usize = 8;
+/// The number of names in the linear part of the cache.
+const LINEAR_NAMES: usize = 8;
 
-/// Bad lines that are named; the rest are counted.
+/// The most bad lines that are printed; further ones are only counted.
 pub(crate) const MAX_NAMED: usize = 10;
 
-/// A record, without the borrow of its key.
+/// A record, with the position of its key in the batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     pub(crate) at: u64,
     pub(crate) value: Number,
-    /// Place in the text of the batch.
+    /// The offset of the key in the text of the block, or behind it in `unescaped`.
     key_start: u32,
     key_len: u16,
     pub(crate) attribute: u16,
 }
 
-/// A point at which a window may be due: before the record that follows, the newest timestamp is `newest`.
+/// A point between records at which a window may close: up to there, the newest timestamp is `newest`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
     pub(crate) newest: u64,
-    /// How many records of each shard come before.
+    /// The number of records of each shard before the mark.
     pub(crate) before: [u32; SHARDS],
 }
 
-/// A line that is no record.
+/// A line that is not a valid record.
 #[derive(Debug)]
 pub(crate) struct BadLine {
-    /// Its place among the lines of the batch, from 0.
+    /// The index of the line in the batch, from 0.
     pub(crate) line: u64,
     pub(crate) reason: String,
 }
@@ -55,11 +55,11 @@ pub(crate) struct BadLine {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) block: Block,
-    /// Keys that do not stand in the text as they are.
+    /// The decoded keys of lines with escapes.
     unescaped: Vec<u8>,
     pub(crate) shards: [Vec<Entry>; SHARDS],
     pub(crate) marks: Vec<Mark>,
-    /// The newest timestamp; `None` without records.
+    /// The newest timestamp, or `None` without records.
     pub(crate) newest: Option<u64>,
     pub(crate) lines: u64,
     pub(crate) bad: Vec<BadLine>,
@@ -85,33 +85,28 @@ impl Batch {
     }
 }
 
-/// Reads the lines of blocks. Each thread has one.
+/// Decodes the lines of blocks; each thread has its own decoder.
 pub(crate) struct Decoder<'p> {
-    what: &'p What,
+    job: &'p Job,
     form: Option<LineForm>,
     /// In microseconds.
     allowed_lateness: u64,
     names: &'p AttributeNames,
-    /// What this thread knows of the names: the first few in a row, which is faster to look through.
+    /// This thread's cache of attribute names: the first few in a vector, because a linear search is faster there.
     first: Vec<(Box<[u8]>, u16)>,
     others: HashMap<Box<[u8]>, u16>,
 }
 
 impl<'p> Decoder<'p> {
-    pub(crate) fn new(
-        what: &'p What,
-        form: Option<LineForm>,
-        allowed_lateness: u64,
-        names: &'p AttributeNames,
-    ) -> Self {
-        Self { what, form, allowed_lateness, names, first: Vec::new(), others: HashMap::new() }
+    pub(crate) fn new(job: &'p Job, form: Option<LineForm>, allowed_lateness: u64, names: &'p AttributeNames) -> Self {
+        Self { job, form, allowed_lateness, names, first: Vec::new(), others: HashMap::new() }
     }
 
     /// Fills the batch with the records of its block.
     pub(crate) fn decode(&mut self, batch: &mut Batch) {
         batch.clear();
         let text = std::mem::take(&mut batch.block.text);
-        let mut due = DueAt::new(&self.what.plan, self.allowed_lateness);
+        let mut due = DueAt::new(&self.job.plan, self.allowed_lateness);
         let mut at = 0;
         while at < text.len() {
             let rest = &text[at..];
@@ -139,7 +134,7 @@ impl<'p> Decoder<'p> {
         due: &mut DueAt<'_>,
         batch: &mut Batch,
     ) -> Result<(), String> {
-        // Such a key is ASCII: what is left to check is cheap.
+        // The fast path accepts ASCII keys only, so this cheap check is complete.
         let table = line.key.iter().position(|&byte| byte == b':');
         if table.is_none_or(|length| length == 0) || line.key.len() > MAX_KEY_LENGTH {
             check_key(line.key)?;
@@ -152,7 +147,7 @@ impl<'p> Decoder<'p> {
         Ok(())
     }
 
-    /// A line of any other shape. How many bytes it takes.
+    /// Decodes a line outside the fast path and returns its length in bytes.
     #[cold]
     fn other(&mut self, form: LineForm, rest: &[u8], text_len: usize, due: &mut DueAt<'_>, batch: &mut Batch) -> usize {
         let length = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
@@ -186,9 +181,9 @@ impl<'p> Decoder<'p> {
     }
 
     fn check_value(&self, value: Number) -> Result<(), String> {
-        match self.what.plan.accepts(value) {
+        match self.job.plan.accepts(value) {
             true => Ok(()),
-            false => Err(bad_value(value, self.what.plan.value_types(), self.what.type_source)),
+            false => Err(bad_value(value, self.job.plan.value_types(), self.job.type_source)),
         }
     }
 
@@ -205,7 +200,7 @@ impl<'p> Decoder<'p> {
             return Ok(id);
         }
         let id = self.names.id(name)?;
-        if self.first.len() < LOOKED_THROUGH {
+        if self.first.len() < LINEAR_NAMES {
             self.first.push((name.into(), id));
         } else {
             self.others.insert(name.into(), id);
@@ -234,7 +229,7 @@ impl Batch {
     }
 }
 
-/// From which timestamp on the next window is due.
+/// The timestamp from which on the next window closes.
 pub(crate) struct DueAt<'p> {
     plan: &'p Plan,
     /// In microseconds.
@@ -243,19 +238,19 @@ pub(crate) struct DueAt<'p> {
 }
 
 impl<'p> DueAt<'p> {
-    /// Before the first record: that one is a mark, whatever its time.
+    /// The state before the first record, which always makes a mark.
     pub(crate) fn new(plan: &'p Plan, allowed_lateness: u64) -> Self {
         Self { plan, allowed_lateness, next: 0 }
     }
 
-    /// Time has come to `newest`.
+    /// Advances event time to `newest`.
     pub(crate) fn pass(&mut self, newest: u64) {
         let watermark = newest.saturating_sub(self.allowed_lateness);
         self.next = self.plan.next_window_end(watermark).saturating_add(self.allowed_lateness);
     }
 }
 
-/// The shard of a key: from a few of its bytes, as it only has to spread the work.
+/// The shard of a key: a hash of a few of its bytes, which is enough to spread the work.
 #[inline]
 fn shard_of(key: &[u8]) -> usize {
     let word =
@@ -268,7 +263,7 @@ fn shard_of(key: &[u8]) -> usize {
     (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60) as usize
 }
 
-/// The attributes by number, for all threads. Numbers depend on which thread comes first; order is by name.
+/// The attribute names of all threads by id. Ids depend on thread timing, so the output orders attributes by name.
 #[derive(Debug, Default)]
 pub(crate) struct AttributeNames(Mutex<Vec<String>>);
 
@@ -280,7 +275,9 @@ impl AttributeNames {
             return Ok(id as u16);
         }
         if names.len() >= MAX_ATTRIBUTES {
-            return Err(format!("there are more than {MAX_ATTRIBUTES} attributes; is `{name}` one?"));
+            return Err(format!(
+                "the attribute `{name}` exceeds the limit of {MAX_ATTRIBUTES} attributes; check --format and the lines"
+            ));
         }
         names.push(name.to_owned());
         Ok((names.len() - 1) as u16)

@@ -1,47 +1,47 @@
-//! Files to blocks of whole lines.
+//! Blocks of whole lines, read from one file or merged from several.
 
 use std::path::PathBuf;
 
 use indicatif::ProgressBar;
 use proxy_uve::wire::line::LineForm;
 
+use crate::commands::aggregate::display_name;
 use crate::commands::aggregate::lines::{Found, Lines};
 use crate::commands::aggregate::merge::Merge;
-use crate::commands::aggregate::shown;
 use crate::commands::recorded;
 
-/// Where the lines of a block come from.
+/// The origin of the lines of a block, for messages.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Origin {
-    /// The only file; its lines follow those of the block before.
+    /// The only file; its lines follow those of the previous block.
     #[default]
-    TheFile,
-    /// Several files: for each line the file and the line's number in it.
+    OnlyFile,
+    /// Several files: the file index and the line number of each line.
     Lines(Vec<(u16, u64)>),
 }
 
-/// Lines, each with its line break, except perhaps the last of a file.
+/// A block of lines, each with its line feed, except perhaps the last line of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
     pub(crate) text: Vec<u8>,
     pub(crate) origin: Origin,
-    /// Lines over the limit, in their order. In the text each of them is an empty line.
+    /// Lines over the limit, in order. Each of them is an empty line in the text.
     pub(crate) too_long: Vec<TooLong>,
 }
 
-/// A line over the limit.
+/// A line over the length limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TooLong {
-    /// Its index in the block, from 0.
+    /// The index of the line in the block, from 0.
     pub(crate) line: u64,
-    /// Its bytes without the line feed.
+    /// The length in bytes without the line feed.
     pub(crate) length: u64,
 }
 
-/// The lines of all files, block by block.
+/// The source of blocks over all files.
 pub(crate) enum Blocks {
     One(Lines),
-    /// More than one file: their records in the order of time.
+    /// Several files, merged by the timestamps of their records.
     Many(Merge),
 }
 
@@ -54,7 +54,7 @@ impl Blocks {
     pub(crate) fn open(files: &[PathBuf], form: Option<LineForm>, progress: &ProgressBar) -> anyhow::Result<Self> {
         let mut lines = Vec::new();
         for path in files {
-            lines.push(Lines::new(shown(path), recorded::open(path, progress)?));
+            lines.push(Lines::new(display_name(path), recorded::open(path, progress)?));
         }
         if lines.len() == 1 {
             return Ok(Self::One(lines.remove(0)));
@@ -62,7 +62,7 @@ impl Blocks {
         Ok(Self::Many(Merge::new(lines, form)?))
     }
 
-    /// Fills `block`, whose memory is used again. `false` at the end.
+    /// Fills `block` and reuses its memory; returns `false` at the end.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Blocks {
         block.too_long.clear();
         match self {
             Self::One(lines) => {
-                block.origin = Origin::TheFile;
+                block.origin = Origin::OnlyFile;
                 let found = lines.next(&mut block.text)?;
                 if let Found::TooLong { length } = found {
                     block.too_long.push(TooLong { line: 0, length });

@@ -1,4 +1,4 @@
-//! Why a line that can be decoded is a bad one, with the remedy.
+//! The checks of decoded lines, and their error texts with remedies.
 
 use derived_stats::{Number, ValueType};
 use proxy_uve::key::{KeyError, ObjectKey};
@@ -6,10 +6,10 @@ use proxy_uve::key::{KeyError, ObjectKey};
 use crate::commands::aggregate::AggregateArgs;
 use crate::commands::aggregate::lines::MAX_LINE_BYTES;
 
-/// Characters of a key that a message shows.
+/// The most characters of a key in a message.
 const SHOWN_CHARACTERS: usize = 64;
 
-/// Where the type of a metric comes from.
+/// The source of the type of a metric.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum TypeSource {
     /// `--type`, beside `--annotation`.
@@ -21,7 +21,7 @@ pub(crate) enum TypeSource {
 }
 
 impl TypeSource {
-    /// Where it comes from with these arguments.
+    /// The source of the type under these arguments.
     pub(crate) fn of(args: &AggregateArgs) -> Self {
         match (&args.annotation, &args.schema) {
             (Some(_), _) => Self::Argument,
@@ -31,7 +31,7 @@ impl TypeSource {
     }
 }
 
-/// Refuses a key that is not `table:name`.
+/// Checks that a key has the form `table:name`.
 pub(crate) fn check_key(key: &[u8]) -> Result<(), String> {
     let Err(error) = ObjectKey::parse(key) else {
         return Ok(());
@@ -50,7 +50,7 @@ pub(crate) fn check_key(key: &[u8]) -> Result<(), String> {
     })
 }
 
-/// Why a value is refused by metrics of the types `expected`.
+/// The error text for a value that metrics of the types `expected` do not accept.
 pub(crate) fn bad_value(value: Number, expected: &[ValueType], source: TypeSource) -> String {
     let types = names(expected);
     let remedy = match source {
@@ -65,7 +65,7 @@ pub(crate) fn bad_value(value: Number, expected: &[ValueType], source: TypeSourc
     format!("the value {value} does not fit {types}, {remedy} --annotation, which takes f64")
 }
 
-/// Why a line over the limit is refused.
+/// The error text for a line over the length limit.
 pub(crate) fn too_long(length: u64) -> String {
     format!(
         "the line has {length} bytes where at most {MAX_LINE_BYTES} are allowed; write each record on a line of its own"
@@ -76,7 +76,7 @@ fn names(types: &[ValueType]) -> String {
     types.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
-/// The beginning of a text, on one line.
+/// The beginning of a text, without control characters.
 fn excerpt(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let shown = text.chars().take(SHOWN_CHARACTERS);

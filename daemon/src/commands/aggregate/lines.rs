@@ -1,42 +1,41 @@
-//! A file to blocks of whole lines, in bounded memory.
+//! Whole lines of one file, read block by block in bounded memory.
 
 use std::io::Read;
 
 use anyhow::Context as _;
 
-/// Bytes of a block: enough records for every shard to make batches of them, and small enough for the second-level
-/// cache.
+/// The size of a block in bytes: large enough for a batch in every shard, and small enough for the second-level cache.
 pub(crate) const BLOCK_BYTES: usize = 1024 * 1024;
 
-/// The longest line that is read, in bytes without its line feed: what fits into a block.
+/// The longest line in bytes without its line feed: the size of a block.
 pub(crate) const MAX_LINE_BYTES: usize = BLOCK_BYTES;
 
-/// Bytes of a line over the limit that are skipped at a time.
+/// The bytes of one read while a line over the limit is skipped.
 const SKIPPED_BYTES: u64 = 64 * 1024;
 
-/// What [`Lines::next`] found.
+/// The result of [`Lines::next`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Found {
     /// The file has ended.
     End,
-    /// The text is whole lines, the last of which may lack its line feed at the end of the file.
+    /// The text has whole lines; the last line of a file may lack its line feed.
     Lines,
-    /// The text is an empty line, in the place of a line of `length` bytes without its line feed: more than
-    /// [`MAX_LINE_BYTES`]. Its bytes were skipped.
+    /// The text is an empty line, which replaces a skipped line of `length` bytes without its line feed, more than
+    /// [`MAX_LINE_BYTES`].
     TooLong { length: u64 },
 }
 
-/// The lines of one file.
+/// The reader of the lines of one file.
 pub(crate) struct Lines {
     name: String,
     source: Box<dyn Read + Send>,
-    /// What was read beyond the last block: at most a block, the beginning of a line or, after a line over the limit,
+    /// The bytes read beyond the last block, at most a block: the beginning of a line or, after a line over the limit,
     /// several lines.
     rest: Vec<u8>,
 }
 
 impl Lines {
-    /// The lines of `source`; errors name it as `name`.
+    /// A reader of the lines of `source`, which errors call `name`.
     pub(crate) fn new(name: String, source: Box<dyn Read + Send>) -> Self {
         Self { name, source, rest: Vec::new() }
     }
@@ -47,7 +46,7 @@ impl Lines {
     ///
     /// When the file cannot be read.
     pub(crate) fn next(&mut self, text: &mut Vec<u8>) -> anyhow::Result<Found> {
-        // One byte more than the longest line: its line feed.
+        // The longest line and its line feed.
         const FULL: usize = MAX_LINE_BYTES + 1;
         text.clear();
         text.append(&mut self.rest);
@@ -84,7 +83,7 @@ impl Lines {
         Ok(Found::TooLong { length })
     }
 
-    /// Reads up to so many bytes, fewer at the end only.
+    /// Reads `bytes` bytes, or fewer at the end of the file.
     fn read(&mut self, bytes: u64, text: &mut Vec<u8>) -> anyhow::Result<()> {
         let read = self.source.by_ref().take(bytes).read_to_end(text);
         read.map(|_| ()).with_context(|| format!("read {}", self.name))
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_skipped_from_one_byte_over_the_limit_on_wherever_it_stands() {
+    fn a_line_over_the_limit_is_skipped_at_any_position() {
         let skipped = SKIPPED_BYTES as usize;
         for length in [0, 1, MAX_LINE_BYTES - 1, MAX_LINE_BYTES, MAX_LINE_BYTES + 1, MAX_LINE_BYTES + skipped]
             .into_iter()
@@ -128,7 +127,7 @@ mod tests {
                 content.push(b'\n');
                 assert_eq!(lengths(content), expected, "{before}, {length}, with a line feed at the end");
             }
-            // At the end of a file without line feed nothing is not a line.
+            // An empty rest at the end of a file is not a line.
             let last = if length == 0 { Vec::new() } else { vec![line] };
             assert_eq!(lengths(vec![b'b'; length]), last, "{length} alone");
         }

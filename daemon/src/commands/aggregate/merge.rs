@@ -1,8 +1,8 @@
-//! Several files as one: their records in the order of time.
+//! The merge of several files by the timestamps of their records.
 //!
-//! The files of two vrouters cover the same hours; read one after the other, all of the second would come too late. So
-//! the next line is always that of the file whose record is the oldest, and a file that follows another in time just
-//! waits its turn. A line without a readable time goes with the one before it.
+//! Files of two vrouters can cover the same hours; read one after the other, all records of the second would be late.
+//! So the next line always comes from the file with the oldest next record. A line without a valid timestamp has that
+//! of the previous line.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,21 +12,21 @@ use proxy_uve::wire::line::{self, LineForm};
 use crate::commands::aggregate::blocks::{Block, Origin, TooLong};
 use crate::commands::aggregate::lines::{BLOCK_BYTES, Found, Lines};
 
-/// Files that are read side by side.
+/// A k-way merge of the lines of several files.
 pub(crate) struct Merge {
     files: Vec<Cursor>,
-    /// The time of each file's next line. Of two files with the same time the first given goes first.
+    /// The timestamp of the next line of each file. Of equal timestamps the first file comes first.
     next: BinaryHeap<Reverse<(u64, usize)>>,
     form: Option<LineForm>,
 }
 
-/// A place in a file.
+/// The current line of a file.
 struct Cursor {
     lines: Lines,
     block: Vec<u8>,
-    /// The block is the place of a line over the limit, of so many bytes.
+    /// The length of the line over the limit that the block replaces.
     too_long: Option<u64>,
-    /// The line at hand is `block[start..end]`, with its line break.
+    /// The current line is `block[start..end]`, with its line feed.
     start: usize,
     end: usize,
     number: u64,
@@ -34,7 +34,7 @@ struct Cursor {
 }
 
 impl Merge {
-    /// Files to read, with the form of their lines if it is known.
+    /// A merge of `files`; `form` is the form of their lines if it is known.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl Merge {
         Ok(merge)
     }
 
-    /// Moves a file to its next line and puts it in the queue, unless it is at its end.
+    /// Moves a file to its next line and adds it to the queue, unless the file has ended.
     fn queue(&mut self, file: usize) -> anyhow::Result<()> {
         if self.files[file].step(self.form)? {
             self.next.push(Reverse((self.files[file].time, file)));
@@ -56,7 +56,7 @@ impl Merge {
         Ok(())
     }
 
-    /// Fills `block`. `false` at the end of all files.
+    /// Fills `block`; returns `false` at the end of all files.
     pub(crate) fn next(&mut self, block: &mut Block) -> anyhow::Result<bool> {
         block.text.clear();
         let mut lines = Vec::new();
@@ -83,7 +83,7 @@ impl Merge {
 }
 
 impl Cursor {
-    /// Goes to the next line. `false` at the end.
+    /// Moves to the next line; returns `false` at the end.
     fn step(&mut self, form: Option<LineForm>) -> anyhow::Result<bool> {
         self.start = self.end;
         if self.start == self.block.len() {

@@ -1,4 +1,4 @@
-//! One output for all threads, in one order.
+//! The ordered output of all threads.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::commands::aggregate::batch::SHARDS;
 
-/// Writes pieces in the order of their moments and shards, whatever order they come in. Every shard has a piece,
-/// perhaps an empty one, for every moment.
+/// Writes the rows of all shards in the order of watermark advances and shards, whatever the order of the calls. Every
+/// shard puts its rows, perhaps none, for every advance.
 pub(crate) struct Ordered(Mutex<State>);
 
 struct State {
-    /// The next piece to write: moment times shards plus shard.
+    /// The sequence number of the next rows to write: `advance * SHARDS + shard`.
     next: u64,
     waiting: BTreeMap<u64, Vec<u8>>,
     output: Box<dyn Write + Send>,
@@ -22,16 +22,17 @@ impl Ordered {
         Self(Mutex::new(State { next: 0, waiting: BTreeMap::new(), output }))
     }
 
-    /// Writes a piece, and those that waited for it. What is left in `bytes` is room to be used again.
+    /// Writes the rows in `bytes` and those that waited for them, or stores them if earlier ones are missing. `bytes`
+    /// is empty afterwards.
     ///
     /// # Errors
     ///
     /// When the output cannot be written.
-    pub(crate) fn put(&self, moment: u64, shard: usize, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    pub(crate) fn put(&self, advance: u64, shard: usize, bytes: &mut Vec<u8>) -> std::io::Result<()> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = moment * SHARDS as u64 + shard as u64;
-        if place != state.next {
-            state.waiting.insert(place, std::mem::take(bytes));
+        let number = advance * SHARDS as u64 + shard as u64;
+        if number != state.next {
+            state.waiting.insert(number, std::mem::take(bytes));
             return Ok(());
         }
         state.output.write_all(bytes)?;
@@ -40,7 +41,7 @@ impl Ordered {
         state.drain()
     }
 
-    /// Ends the output.
+    /// Flushes the output.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Where the rows go.
+//! The output of the rows, and the check that it is not an input.
 
 use std::fs::{File, Metadata};
 use std::io::Write;
@@ -7,15 +7,15 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 
 use crate::commands::aggregate::AggregateArgs;
-use crate::commands::aggregate::shown;
+use crate::commands::aggregate::display_name;
 use crate::commands::recorded;
 
-/// Refuses an output that is a file to read as well: creating it would empty it, and rows at its end would be read as
-/// records. Files are compared by device and inode, so a link is the file it leads to. Opens nothing for writing.
+/// Checks that the output is not an input: its creation would empty the input, and appended rows would be read as
+/// records. Files are compared by device and inode, so a link equals its target. The check opens no file for writing.
 ///
 /// # Errors
 ///
-/// With both names, when the output is an input or the schema.
+/// Fails if the output is an input or the schema; the error has both names.
 pub(crate) fn check(args: &AggregateArgs) -> anyhow::Result<()> {
     let output = match &args.out {
         Some(path) => std::fs::metadata(path).ok(),
@@ -34,7 +34,7 @@ pub(crate) fn check(args: &AggregateArgs) -> anyhow::Result<()> {
         if !is_output(metadata) {
             continue;
         }
-        let input = shown(path);
+        let input = display_name(path);
         match &args.out {
             Some(out) => bail!(
                 "the output {} and the {role} {input} are the same file, which would be overwritten; give --out \
@@ -54,7 +54,7 @@ pub(crate) fn check(args: &AggregateArgs) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// When that is not possible.
+/// Fails if the file cannot be created.
 pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<Box<dyn Write + Send>> {
     Ok(match path {
         None => Box::new(std::io::stdout()),
@@ -62,7 +62,7 @@ pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<Box<dyn Write + Send
     })
 }
 
-/// Device and inode of a regular file. Terminals, pipes and devices may be input and output at the same time.
+/// The device and inode of a regular file. Terminals, pipes and devices may be input and output at the same time.
 fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     metadata.is_file().then(|| (metadata.dev(), metadata.ino()))

@@ -1,17 +1,16 @@
-//! Results as rows: CSV, or JSON lines.
+//! The rows of results, as CSV or JSON lines.
 //!
-//! | result | row |
+//! | result of | row |
 //! |---|---|
-//! | of a detector, of `DSEWM` | `key,attr,window,metric,samples,mean,stddev,sigma` |
-//! | a number | `key,attr,window,value` |
-//! | of `DSNull` | `key,attr,window,value,samples` |
+//! | a detector, `DSEWM` | `key,attr,window,metric,samples,mean,stddev,sigma` |
+//! | an algorithm with one number | `key,attr,window,value` |
+//! | `DSNull` | `key,attr,window,value,samples` |
 //!
-//! In general: the number that stands for the result, then the others, by the columns of the algorithm's entry.
+//! The columns after `window` are those of the algorithm's entry; the main number of the result is the first one.
 //!
-//! `window` is the start of the window in microseconds, for an inline result the time of its sample. With more than one
-//! result an object (a schema, or the built-in types) each row begins with `Type.attribute`. Doubles are printed with
-//! as many digits as bring the same double back; a whole number is printed as one. A warm-up has rows, silence has
-//! none.
+//! `window` is the start of the window in microseconds; for an inline result it is the timestamp of the sample. With a
+//! schema or the built-in types each row begins with `Type.attribute`. Doubles are printed with the shortest digits
+//! that parse to the same double; an integral double is printed as an integer. A warm-up has rows, silence has none.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,12 +19,12 @@ use derived_stats::{Number, Output, ValueType};
 use proxy_uve::{AttributeResult, ResultSink, Subject};
 use serde::Serialize;
 
-use crate::commands::aggregate::what::What;
+use crate::commands::aggregate::job::Job;
 
-/// Above this, not every double is a whole number that the digits of an integer show.
+/// The limit below which an integral double can be printed exactly as an integer (2^53).
 const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
 
-/// How rows are written.
+/// The format of rows.
 #[derive(Clone, Debug)]
 pub(crate) struct RowFormat {
     is_json: bool,
@@ -33,34 +32,34 @@ pub(crate) struct RowFormat {
 }
 
 impl RowFormat {
-    /// As the name of the output says: JSON lines for `.ndjson`, `.jsonl` and `.json`, else CSV.
-    pub(crate) fn new(out: Option<&Path>, what: &What) -> Self {
+    /// The format for the name of the output: JSON lines for `.ndjson`, `.jsonl` and `.json`, else CSV.
+    pub(crate) fn new(out: Option<&Path>, job: &Job) -> Self {
         let extension = out.and_then(Path::extension).and_then(|extension| extension.to_str());
         let is_json = matches!(extension, Some("ndjson" | "jsonl" | "json"));
-        Self { is_json, type_names: what.type_names.clone().map(Into::into) }
+        Self { is_json, type_names: job.type_names.clone().map(Into::into) }
     }
 
-    /// The first line of a CSV file; nothing for JSON.
-    pub(crate) fn header(&self, what: &What) -> String {
+    /// The header line of a CSV file; empty for JSON.
+    pub(crate) fn header(&self, job: &Job) -> String {
         if self.is_json {
             return String::new();
         }
         let result = if self.type_names.is_some() { "result," } else { "" };
-        // Results of several kinds have rows of several kinds, each of which begins with its value.
-        let columns = what.columns.as_ref().map_or_else(|| "value".to_owned(), |columns| columns.join(","));
+        // If results have different columns, the header has only the first one, which all of them have.
+        let columns = job.columns.as_ref().map_or_else(|| "value".to_owned(), |columns| columns.join(","));
         format!("{result}key,attr,window,{columns}\n")
     }
 }
 
-/// The rows of one attribute in one shard.
+/// The sink for the rows of one attribute in one shard.
 #[derive(Debug)]
 pub(crate) struct Rows {
     format: RowFormat,
-    /// The attribute as it stands in a row.
+    /// The encoded attribute.
     attribute: Vec<u8>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) count: u64,
-    /// Results without a number for each of their columns, which have no row.
+    /// The number of results without a row, because one of their columns has no number.
     pub(crate) incomplete: u64,
 }
 
@@ -129,7 +128,7 @@ impl ResultSink for Rows {
             return;
         };
         if !output.record().is_whole() && values(output).count() < output.description().columns().len() {
-            // A cell without a number would be taken for something else.
+            // A CSV row with fewer cells would be misread.
             self.incomplete += 1;
             return;
         }
@@ -161,7 +160,7 @@ fn number(out: &mut Vec<u8>, number: Number) {
     }
 }
 
-/// A field of CSV, in quotes where RFC 4180 wants them.
+/// Appends a CSV field, quoted where RFC 4180 requires it.
 #[inline]
 fn field(out: &mut Vec<u8>, text: &[u8]) {
     if !text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
@@ -179,7 +178,7 @@ fn field(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 fn json<V: Serialize + ?Sized>(out: &mut Vec<u8>, value: &V) {
-    // Writing numbers and strings into memory has no way to fail.
+    // The serialization of numbers and strings into memory cannot fail.
     let written = serde_json::to_writer(&mut *out, value);
     debug_assert!(written.is_ok(), "a result is plain data");
 }

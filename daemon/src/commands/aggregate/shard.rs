@@ -1,4 +1,4 @@
-//! One part of the objects: their tables, one for each attribute.
+//! A shard of the objects, with a table for each attribute.
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use proxy_uve::{DecodedRecord, Fates, Plan, Position, Table, TableSettings};
 use crate::commands::aggregate::batch::{AttributeNames, Batch, DueAt, Entry};
 use crate::commands::aggregate::rows::{RowFormat, Rows};
 
-/// What all shards have in common.
+/// The settings that all shards share.
 #[derive(Clone, Copy)]
 pub(crate) struct Common<'p> {
     pub(crate) plan: &'p Arc<Plan>,
@@ -18,21 +18,21 @@ pub(crate) struct Common<'p> {
     pub(crate) names: &'p AttributeNames,
 }
 
-/// The tables of a part of the objects.
+/// The tables of one shard of the objects.
 pub(crate) struct Shard<'p> {
     common: Common<'p>,
-    /// Which part it is.
+    /// The number of the shard.
     pub(crate) index: usize,
-    /// By name, so that rows come in an order that does not depend on numbers.
+    /// Sorted by name, so that the order of rows does not depend on attribute ids.
     attributes: Vec<Attribute>,
-    /// Place in `attributes` by number.
-    places: Vec<Option<u16>>,
-    /// Of all shards' records.
+    /// The index in `attributes` by attribute id.
+    indexes: Vec<Option<u16>>,
+    /// The newest timestamp of the records of all shards.
     newest: Option<u64>,
     due: DueAt<'p>,
-    /// How often windows were due.
-    moments: u64,
-    /// Inline rows since the last moment.
+    /// The number of watermark advances.
+    advances: u64,
+    /// Inline rows since the last advance.
     waiting: Vec<u8>,
 }
 
@@ -49,16 +49,17 @@ impl<'p> Shard<'p> {
             common,
             index,
             attributes: Vec::new(),
-            places: Vec::new(),
+            indexes: Vec::new(),
             newest: None,
             due,
-            moments: 0,
+            advances: 0,
             waiting: Vec::new(),
         }
     }
 
-    /// Applies the shard's records of a batch, and closes the windows that all of the batch makes due. `emit` takes the
-    /// rows of each such moment, with its number: the same moments in all shards, however the records are batched.
+    /// Applies the shard's records of a batch, and advances the watermark at each mark that closes a window. `emit`
+    /// receives the number and the rows of each advance. The advances are the same in all shards and for any division
+    /// into batches.
     pub(crate) fn apply(
         &mut self,
         batch: &Batch,
@@ -69,7 +70,7 @@ impl<'p> Shard<'p> {
         rows.append(&mut self.waiting);
         let mut from = 0;
         for mark in &batch.marks {
-            // A batch does not know how far the ones before it have come.
+            // A batch makes marks without regard to earlier batches, so some close no window.
             if mark.newest < self.due.next {
                 continue;
             }
@@ -78,8 +79,8 @@ impl<'p> Shard<'p> {
             self.due.pass(mark.newest);
             self.newest = self.newest.max(Some(mark.newest));
             self.advance(self.common.settings.watermark(mark.newest), rows);
-            emit(self.moments, rows)?;
-            self.moments += 1;
+            emit(self.advances, rows)?;
+            self.advances += 1;
             from = to;
         }
         self.ingest(batch, &entries[from..], rows);
@@ -96,13 +97,13 @@ impl<'p> Shard<'p> {
         let mut records: Vec<Vec<DecodedRecord<'_>>> = Vec::new();
         records.resize_with(self.attributes.len(), Vec::new);
         for entry in entries {
-            if let Some(place) = self.places[usize::from(entry.attribute)] {
-                let (key, attribute) = (batch.key(entry), &mut self.attributes[usize::from(place)]);
+            if let Some(index) = self.indexes[usize::from(entry.attribute)].map(usize::from) {
+                let (key, attribute) = (batch.key(entry), &mut self.attributes[index]);
                 attribute.position += 1;
                 let &Entry { at, value, .. } = entry;
                 let position = Position::new(attribute.position);
-                // Nothing says when a recorded sample arrived; nothing is ahead of its time.
-                records[usize::from(place)].push(DecodedRecord { position, arrived: at, key, at, value });
+                // The arrival time of a recorded sample is unknown, so no timestamp is in the future.
+                records[index].push(DecodedRecord { position, arrived: at, key, at, value });
             }
         }
         for (attribute, records) in self.attributes.iter_mut().zip(&records) {
@@ -112,26 +113,26 @@ impl<'p> Shard<'p> {
         }
     }
 
-    /// Makes tables for attributes that are new here.
+    /// Creates tables for attributes that are new in this shard.
     fn add_missing(&mut self, entries: &[Entry]) {
         for id in entries.iter().map(|entry| entry.attribute) {
-            let index = usize::from(id);
-            if self.places.get(index).is_some_and(Option::is_some) {
+            let id_index = usize::from(id);
+            if self.indexes.get(id_index).is_some_and(Option::is_some) {
                 continue;
             }
             let name = self.common.names.name(id);
             let at = self.attributes.partition_point(|attribute| attribute.name < name);
-            for place in self.places.iter_mut().flatten().filter(|place| usize::from(**place) >= at) {
-                *place += 1;
+            for index in self.indexes.iter_mut().flatten().filter(|index| usize::from(**index) >= at) {
+                *index += 1;
             }
-            if self.places.len() <= index {
-                self.places.resize(index + 1, None);
+            if self.indexes.len() <= id_index {
+                self.indexes.resize(id_index + 1, None);
             }
-            self.places[index] = Some(at as u16);
+            self.indexes[id_index] = Some(at as u16);
             let Common { plan, settings, format, .. } = self.common;
             let rows = Rows::new(format.clone(), &name);
             let mut table = Table::with_sink(Arc::clone(plan), settings, rows);
-            // Late for all is late for the first record of an attribute, too.
+            // The watermark of all attributes also applies to the first record of a new one.
             if let Some(newest) = self.newest {
                 table.advance(settings.watermark(newest));
             }
@@ -145,24 +146,25 @@ impl<'p> Shard<'p> {
         }
     }
 
-    /// Closes every window that has samples: nothing more will come. The number of the last moment.
+    /// Closes every window that has samples, at the end of the input, and returns the number of this last advance.
     pub(crate) fn finish(&mut self, rows: &mut Vec<u8>) -> u64 {
         rows.append(&mut self.waiting);
         let longest = self.common.plan.longest_window();
         if let Some(newest) = self.newest {
             self.advance((newest - newest % longest).saturating_add(longest), rows);
         }
-        self.moments
+        self.advances
     }
 
-    /// The objects, the sink with its counts, and the fates of the records, for each attribute.
+    /// The number of objects, the sink with its counts, and the fates of the records, for each attribute.
     pub(crate) fn totals(&self) -> impl Iterator<Item = (usize, &Rows, &Fates)> {
         self.attributes.iter().map(|Attribute { table, .. }| (table.objects(), table.sink(), table.fates()))
     }
 }
 
 impl Attribute {
-    /// Lends the table the buffer for its rows: one for all tables, as each of them fills half a megabyte at a time.
+    /// Lends the table the buffer for its rows. All tables share one buffer, because each fills half a megabyte at a
+    /// time.
     fn with_output(&mut self, rows: &mut Vec<u8>, work: impl FnOnce(&mut Table<Rows>)) {
         std::mem::swap(&mut self.table.sink_mut().bytes, rows);
         work(&mut self.table);

@@ -1,4 +1,4 @@
-//! What to compute: the annotation or the schema of the command line, compiled.
+//! The job: the compiled annotation or schema of the command line.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,29 +11,29 @@ use proxy_uve::{Plan, StreamName};
 use crate::commands::aggregate::AggregateArgs;
 use crate::commands::aggregate::check::TypeSource;
 
-/// The field of a record that holds its number.
+/// The field of a record with its number.
 const NUMBER: &str = "value";
 
-/// The proxy types to run.
+/// The proxy types to run, compiled, with the form of their rows.
 #[derive(Debug)]
-pub(crate) struct What {
-    /// The same for all attributes: their names stand in the rows, not in the plan.
+pub(crate) struct Job {
+    /// One plan for all attributes: their names are in the rows, not in the plan.
     pub(crate) plan: Arc<Plan>,
-    /// The names of the types, if rows have to say which result they are of.
+    /// The names of the types, if rows begin with the name of their result.
     pub(crate) type_names: Option<Vec<String>>,
-    /// The columns of the results, if they are the same for all.
+    /// The columns of the results, if all results have the same.
     pub(crate) columns: Option<Vec<&'static str>>,
     pub(crate) type_source: TypeSource,
-    /// Whether a metric is a counter whose differences may leave its type: those of unsigned readings never do.
+    /// Whether a metric is a counter whose differences can overflow its type; those of unsigned readings cannot.
     pub(crate) may_overflow: bool,
 }
 
-impl What {
-    /// As the arguments say: one annotation, or the types of a schema, or the built-in ones.
+impl Job {
+    /// The job of these arguments: one annotation, or the types of a schema, or the built-in ones.
     ///
     /// # Errors
     ///
-    /// With place and remedy, when an annotation or a schema is wrong.
+    /// Fails if an annotation or a schema is invalid; the error has location and remedy.
     pub(crate) fn of(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<Self> {
         let types = match (&args.annotation, &args.schema) {
             (Some(text), None) => vec![Arc::new(annotated(text, args, registry)?)],
@@ -69,13 +69,13 @@ fn column_names(description: &Description) -> anyhow::Result<Vec<&'static str>> 
     let names: Vec<_> = description.columns().iter().map(|&(_, name)| name).collect();
     anyhow::ensure!(
         !names.is_empty(),
-        "the result of {} has no number with a column; choose an algorithm that has one",
+        "the result of {} has no column with a number; choose an algorithm that has one",
         description.algorithm()
     );
     Ok(names)
 }
 
-/// A proxy type with the annotation as its only result. Its objects live for ever.
+/// A proxy type with the annotation as its only result, whose objects never expire.
 fn annotated(text: &str, args: &AggregateArgs, registry: &Registry) -> anyhow::Result<ProxyType> {
     let builder = ProxyType::builder("Annotation", args.value_type.into())
         .raw(NUMBER)
@@ -84,7 +84,7 @@ fn annotated(text: &str, args: &AggregateArgs, registry: &Registry) -> anyhow::R
         .registry(registry)
         .result("result", text);
     builder.build().map_err(|error| match error.kind() {
-        // There is one annotation, so its own text and carets are enough.
+        // The text and carets of the only annotation are enough.
         ProxyTypeErrorKind::Annotation { error, .. } => anyhow!("{error}"),
         kind => anyhow!("--annotation {text} --period {}: {kind}", args.period),
     })

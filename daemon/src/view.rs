@@ -81,7 +81,7 @@ impl UveView {
         tables.apply(row);
     }
 
-    /// The structures of one object that pass the filter; `None` if there is no such object or nothing passes.
+    /// The structures of one object that pass the filter; `None` if the object does not exist or no structure passes.
     pub(crate) fn object(&self, table: &str, name: &str, filter: &Filter) -> Option<UveDocument> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         let document = tables.filtered(tables.by_name.get(table)?.get(name)?, filter);

@@ -66,7 +66,8 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
     let aggregation = &config.aggregation;
     if aggregation.allowed_skew > aggregation.allowed_lateness {
         notices.push(format!(
-            "aggregation.allowed_skew ({}) is above allowed_lateness ({}): one fast clock can make the samples of all other sources late",
+            "aggregation.allowed_skew ({}) is above allowed_lateness ({}): one fast clock can make the samples of all \
+             other sources late",
             duration::print(aggregation.allowed_skew),
             duration::print(aggregation.allowed_lateness)
         ));
@@ -124,7 +125,10 @@ impl Checks<'_> {
             match authority(server, OPSERVER_PORT) {
                 Err(message) => self.add_problem("opserver.servers", &message),
                 Ok(authority) if *authority.as_str() == config.http.listen.to_string() => {
-                    self.add_problem("opserver.servers", &format!("{server:?} is the http.listen of this daemon; name another server"));
+                    self.add_problem(
+                        "opserver.servers",
+                        &format!("{server:?} is the http.listen of this daemon; name another server"),
+                    );
                 }
                 Ok(_) => {}
             }

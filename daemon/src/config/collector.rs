@@ -60,7 +60,9 @@ fn set_port(value: &str, location: SourceLocation, layers: &mut Layers) {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             layers.set_text("http.listen", &listen.to_string(), location);
         }
-        Err(_) => layers.add_problem(location, format!("`http_server_port`: expected a port, 0 to 65535, found `{value}`")),
+        Err(_) => {
+            layers.add_problem(location, format!("`http_server_port`: expected a port, 0 to 65535, found `{value}`"))
+        }
     }
 }
 
@@ -71,7 +73,8 @@ fn notices(path: &Path, ignored: &[String], brokers: bool) -> Vec<String> {
     }
     if brokers {
         notices.push(format!(
-            "{}: kafka_broker_list sets kafka.brokers, but the daemon uses the embedded log unless log.kind is \"kafka\"",
+            "{}: kafka_broker_list sets kafka.brokers, but the daemon uses the embedded log unless log.kind is \
+             \"kafka\"",
             path.display()
         ));
     }

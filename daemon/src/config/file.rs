@@ -23,7 +23,9 @@ pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) {
     // The second parser makes plain values; the first one has their spans.
     match text.parse::<Table>() {
         Ok(values) => walk(&mut Vec::new(), table.get_ref(), &values, &location, layers),
-        Err(error) => layers.add_problem(location(0), format!("the file is not valid TOML: {}", error.message().trim_end())),
+        Err(error) => {
+            layers.add_problem(location(0), format!("the file is not valid TOML: {}", error.message().trim_end()))
+        }
     }
 }
 

@@ -37,7 +37,7 @@ const MAX_NAMED: usize = 100;
 /// The longest `Idempotency-Key`.
 const MAX_KEY_BYTES: usize = 255;
 
-/// What became of a batch. Stored with the idempotency key.
+/// The outcome of a batch, which the log stores with the idempotency key.
 #[derive(Debug, Default, Deserialize, Serialize)]
 struct Outcome {
     accepted: u64,
@@ -48,12 +48,12 @@ struct Outcome {
 
 #[derive(Debug, Deserialize, Serialize)]
 struct Rejection {
-    /// Counted from 1.
+    /// The number of the line, from 1.
     line: u64,
     error: String,
 }
 
-/// Takes a batch.
+/// Ingests a batch.
 pub(super) async fn post(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     let key = match idempotency_key(&headers) {
         Ok(key) => key,
@@ -90,7 +90,7 @@ fn append(shared: &Shared, body: &[u8], key: Option<String>) -> Result<Outcome, 
     let mut batch = AppendBatch::new(shared.clock.now_micros());
     let mut outcome = read_lines(shared, body, &mut batch);
     if let Some(key) = key {
-        // Plain data into memory: serialising has no way to fail.
+        // The serialization of plain data into memory cannot fail.
         let stored = serde_json::to_vec(&outcome).unwrap_or_default();
         batch = batch.idempotent(Idempotency { key, body_crc: crc32fast::hash(body), outcome: stored });
     } else if batch.is_empty() {

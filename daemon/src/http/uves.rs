@@ -80,7 +80,9 @@ pub(super) async fn one(
     match shared.view.object(&table, &name, &filter) {
         Some(document) => json(StatusCode::OK, &document),
         None => {
-            let text = format!("no proxy UVE of {uve_type} `{name}`; the object may have no samples yet, be in its warm-up, or be misspelt");
+            let text = format!(
+                "no proxy UVE of {uve_type} `{name}`; the object may have no samples yet, be in its warm-up, or be misspelt"
+            );
             problem(StatusCode::NOT_FOUND, &text)
         }
     }

@@ -18,7 +18,8 @@ pub(crate) struct Event {
 }
 
 /// The id of an event: the offset of the record in the results log, and the index of the result in that record, from 0.
-/// Its text is `17` for the first result of a record and `17.3` for a later one; a client that reconnects sends it back.
+/// Its text is `17` for the first result of a record and `17.3` for a later one; a client that reconnects sends it
+/// back.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct EventId {
     pub record: u64,

@@ -16,17 +16,17 @@ fn facts(arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn the_seeds_pipeline_in_words() {
+fn a_detector_over_sums_in_words() {
     insta::assert_snapshot!(explain(&["1.DSSum-raw:DSAnomaly:EWM:0.1"]), @r#"
     annotation  1.DSSum-raw:DSAnomaly:EWM:0.1
-    input       u64 values of `raw`, taken as they come
+    input       u64 values of `raw`, aggregated as they are
     reports     at the end of every period of the struct, which is 60 s for the built-in types
     aggregate   DSSum takes the samples of a period: the sum of all samples
     computes    DSAnomaly takes each period's DSSum: how many deviations (sigma) the newest value is away from an exponentially weighted mean; unchanged while this and the previous |sigma| are below 0.5
     alpha       0.1: the weight of the newest value
     warm-up     not ready before 10 values (1/alpha), 600 s with the built-in types
     bound       |sigma| stays at or below 3.0000 (sqrt((1-alpha)/alpha)), since the newest value is part of the mean; on a perfectly flat series rounding may let it settle at 1.0541
-    silence     the first period without samples counts as 0, later ones are nothing (a struct may say otherwise with silence="zero" or "skip")
+    silence     the first period without samples counts as 0, later ones are ignored (a struct can change this with silence="zero" or "skip")
     state       at most 64 bytes for each object
     "#);
 }
@@ -58,8 +58,8 @@ fn each_link_of_a_chain_in_words() {
 fn a_window_over_a_counter_in_words() {
     insta::assert_snapshot!(explain(&["--metric", "agg", "--mstats", "tsm.count:DSAvg:3600"]), @r"
     annotation  tsm.count:DSAvg:3600
-    input       u64 values of `tsm.count`, readings of a counter, of which the differences count; the first one counts whole, and one that fell is a reset and counts whole
-    keys        each key of the map has a pipeline of its own; a key with the delete mark is dropped, an empty map drops all
+    input       u64 values of `tsm.count`, readings of a counter, aggregated by their differences; the first reading counts in full, and so does a lower one, which is a reset
+    keys        each key of the map has its own pipeline; a delete mark drops its key, an empty map drops all keys
     reports     after every sample (inline; in a struct with a period, a missing period means `1-`)
     computes    DSAvg: the mean of the last 3600 s, cut to a whole number for integers
     window      slides in buckets of 16777216 us; not ready before 3600 s have passed since the first sample, and samples must come in order of buckets
@@ -79,7 +79,7 @@ fn the_facts_as_json() {
 }
 
 #[test]
-fn what_silence_means_depends_on_the_shape() {
+fn the_meaning_of_silence_depends_on_the_shape() {
     for (annotation, silence) in [
         ("raw:DSSum", "no_report"),
         ("0-raw:DSAnomaly:EWM:0.1", "no_report"),
@@ -98,11 +98,11 @@ fn a_window_has_at_most_256_buckets() {
         let buckets = seconds.as_u64().unwrap() * 1_000_000 / bucket.as_u64().unwrap();
         assert!((128..=256).contains(&buckets), "{range}: {buckets} buckets");
     }
-    assert_eq!(facts(&["raw:DSSum:0"]).get("window"), None, "0 is no range");
+    assert_eq!(facts(&["raw:DSSum:0"]).get("window"), None, "0 is not a range");
 }
 
 #[test]
-fn every_algorithm_has_words() {
+fn every_algorithm_has_an_explanation() {
     for annotation in
         ["raw:DSNone", "raw:DSNon0", "raw:DSChange", "raw:DSNull", "raw:DSEWM:0.5", "3-raw:DSSum", "raw:DSAvg"]
     {

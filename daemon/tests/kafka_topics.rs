@@ -135,7 +135,7 @@ fn two_that_create_at_once_both_succeed() {
 fn without_brokers_it_is_said_what_to_set() {
     let run = finish(command(&["topics"]), "");
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
-    assert!(run.stderr.contains("no broker is named; set kafka.brokers"), "{run:?}");
+    assert!(run.stderr.contains("no broker is configured; set kafka.brokers"), "{run:?}");
 }
 
 #[test]

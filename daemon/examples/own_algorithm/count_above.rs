@@ -1,9 +1,9 @@
-//! `CountAbove:<limit>`: how many samples are above a limit, and how many samples there are.
+//! `CountAbove:<limit>` counts the samples above a limit, and all samples.
 
 use derived_stats::entry::{Argument, ArgumentError, ArgumentKind, Built, Entry, Field, NumberKind, Role, Roles, Unit};
 use derived_stats::{Algorithm, Number, Numeric, Record, Report, RestoreError, Sample, UpdateError, WordWriter, Words};
 
-/// Everything that the daemon must know of it.
+/// The entry of the algorithm in the registry.
 pub(crate) static ENTRY: Entry = Entry::new("CountAbove", Roles::AGGREGATE, SUMMARY, |given| {
     let text = given.text(0).unwrap_or_default();
     match text.parse::<f64>() {
@@ -24,13 +24,13 @@ pub(crate) static ENTRY: Entry = Entry::new("CountAbove", Roles::AGGREGATE, SUMM
 
 const SUMMARY: &str = "how many samples are above a limit, and how many samples there are";
 
-/// The parameter of the annotation, checked once.
+/// The algorithm with its parsed parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct CountAbove {
     limit: f64,
 }
 
-/// What one object accumulates.
+/// The state of one object.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Counts {
     above: u64,

@@ -1,4 +1,4 @@
-//! The daemon with an algorithm of its own, `CountAbove:<limit>`, in all commands.
+//! The daemon with the further algorithm `CountAbove:<limit>` in all commands.
 //!
 //! ```text
 //! cargo run -p daemon --example own_algorithm -- explain 1-raw:CountAbove:100

@@ -1,4 +1,4 @@
-//! The arguments that name the configuration, of every command that has one.
+//! The arguments of the configuration, which all commands with a configuration share.
 
 use std::path::PathBuf;
 
@@ -6,13 +6,13 @@ use clap::Args;
 
 use crate::config::Sources;
 
-/// Where the configuration comes from. Later ones win: defaults, collector's file, our file, environment, flags.
+/// The sources of the configuration. A later source wins: defaults, collector's file, TOML file, environment, flags.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ConfigArgs {
-    /// Our TOML file, or an existing contrail-collector.conf (recognised by `.conf`).
+    /// The TOML file, or an existing contrail-collector.conf (recognised by `.conf`).
     #[arg(long, alias = "conf_file", value_name = "FILE", env = "DERIVED_STATSD_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// An existing contrail-collector.conf, whatever its name.
+    /// An existing contrail-collector.conf under any name.
     #[arg(long, value_name = "FILE")]
     pub(crate) collector_conf: Option<PathBuf>,
     #[command(flatten)]
@@ -25,13 +25,13 @@ pub(crate) struct Overrides {
     /// One setting, such as `--set http.listen=127.0.0.1:9000`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// The streams and their proxy types, as the original's flag; a repetition adds to it.
+    /// The streams and their proxy types, as the flag of contrail-collector; repetitions add to the list.
     #[arg(long = "DEFAULT.uve_proxy_list", value_name = "LIST")]
     pub(crate) uve_proxy_list: Vec<String>,
 }
 
 impl ConfigArgs {
-    /// These flags and the process's environment, as the loader wants them.
+    /// The sources of these flags and of the environment of the process.
     pub(crate) fn sources(&self) -> Sources {
         Sources {
             file: self.config.clone(),

@@ -1,9 +1,9 @@
-//! `derived-statsd demo`: the main job, to be seen, without any service.
+//! `derived-statsd demo` shows the daemon on simulated input, without any other service.
 //!
-//! The real engine and the real HTTP server on a temporary directory; simulated vrouters post Contrail's XML to it over
-//! loopback, and one Virtual Network gets far more flows for a while. Beside them a simulated Contiv cluster is
-//! scraped, and one service gets far more traffic. A table on the terminal shows the objects whose sigma is the
-//! largest, and an anomaly is announced when the detector finds it.
+//! The engine and the HTTP server of the daemon run on a temporary directory. Simulated vrouters post Contrail's XML to
+//! them over loopback, and the daemon scrapes a simulated Contiv cluster. For some periods one virtual network has far
+//! more flows, and one service far more traffic. A table on the terminal shows the objects with the largest sigma, and
+//! the demo prints each anomaly when the detector finds it.
 
 mod board;
 mod contiv;
@@ -34,35 +34,35 @@ use crate::extensions::Extensions;
 use crate::http::Server;
 use crate::settings;
 
-/// How often the table is drawn.
+/// The interval at which the table is drawn.
 const FRAME: Duration = Duration::from_secs(1);
 
-/// The period where the configuration has none: long enough to be seen, short enough to be waited for.
+/// The default period, long enough to follow on a terminal and short enough for a quick warm-up.
 const PERIOD_SECONDS: u32 = 5;
 
 /// Arguments of `demo`.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
-    /// Stop after this long, such as 90s; without it, run until Ctrl-C.
+    /// Stop after this time, such as 90s. The default is to run until Ctrl-C.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) duration: Option<Duration>,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
 
-/// Runs the demo for `duration`, or until Ctrl-C. Its log is in a temporary directory that goes with it.
+/// Runs the demo for `duration`, or until Ctrl-C, with its log in a temporary directory that it removes at the end.
 ///
 /// # Errors
 ///
-/// When it cannot start.
+/// Fails if a part of the demo cannot start.
 pub(crate) fn run(mut loaded: Loaded, duration: Option<Duration>, own: Extensions) -> anyhow::Result<()> {
-    let directory = tempfile::tempdir().context("make a temporary directory")?;
+    let directory = tempfile::tempdir().context("create a temporary directory")?;
     let seconds = loaded.config.aggregation.period.unwrap_or(PERIOD_SECONDS);
     let schema = Schema::builtin().with_period(seconds).context("shorten the built-in types")?;
     let proxies = format!("{DEFAULT_PROXY_LIST} {}", contiv::PROXIES);
     loaded.streams = Streams { proxies: ProxyList::parse(&proxies, &schema)?, schema };
     let aggregation = &mut loaded.config.aggregation;
-    // Samples come a moment after their time, from one clock.
+    // All samples have timestamps of one clock and arrive shortly after them.
     aggregation.allowed_lateness = Duration::from_millis(500);
     aggregation.allowed_skew = Duration::from_millis(250);
     loaded.config.log.data_dir = directory.path().to_owned();
@@ -91,10 +91,10 @@ async fn show(
     let simulation = Simulation::seeded(7, period);
     announce(address, &simulation, &contiv, period);
 
-    let enough = Arc::new(AtomicBool::new(false));
-    let vrouters = Vrouters::start(simulation, address, Arc::clone(&clock), Arc::clone(&enough))?;
+    let stop_vrouters = Arc::new(AtomicBool::new(false));
+    let vrouters = Vrouters::start(simulation, address, Arc::clone(&clock), Arc::clone(&stop_vrouters))?;
     let ended = wait(&board, &engine, duration).await;
-    enough.store(true, Ordering::Release);
+    stop_vrouters.store(true, Ordering::Release);
     tokio::task::spawn_blocking(move || vrouters.join()).await.context("stop the vrouters")??;
     stop.send_replace(true);
     serving.await.context("stop the server")??;
@@ -102,7 +102,7 @@ async fn show(
     ended
 }
 
-/// Draws until the time is over or a signal comes.
+/// Draws the table until the time is over or a signal arrives.
 async fn wait(board: &Board, engine: &Engine, duration: Option<Duration>) -> anyhow::Result<()> {
     let live = std::io::stdout().is_terminal();
     let mut frames = tokio::time::interval(FRAME);
@@ -125,5 +125,5 @@ fn announce(address: SocketAddr, simulation: &Simulation, contiv: &Contiv, perio
     println!("  live results   curl -N http://{address}/api/v1/results/stream");
     println!("  metrics        http://{address}/metrics");
     contiv.announce(period);
-    println!("Ctrl-C ends it.\n");
+    println!("Press Ctrl-C to stop.\n");
 }

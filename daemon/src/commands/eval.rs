@@ -1,11 +1,11 @@
-//! `eval`: a pipeline driven by NDJSON events on standard input, one NDJSON answer line for each.
+//! `eval` runs a pipeline over NDJSON events from standard input and writes one NDJSON answer line for each event.
 //!
-//! Other programs drive it, so every answer is flushed before the next line is read, and a bad line is answered with
-//! an error line and changes nothing. Blank lines are skipped. Memory is bounded by the longest line taken and, with
-//! `--mstats`, by the keys that were sent and not deleted.
+//! Other programs drive it, so it flushes every answer before it reads the next line. A bad line gets an error line and
+//! changes no state. Blank lines are skipped. Memory is bounded by the longest line and, with `--mstats`, by the number
+//! of keys that were sent and not deleted.
 //!
-//! An inline pipeline answers a sample; a periodic one answers `{"period":true}`, the end of its struct's period, and
-//! the other kind of line with `none`. The time of a report is the newest `at` seen.
+//! An inline pipeline reports after each sample and answers `none` at `{"period":true}`, the end of a period of its
+//! struct; a periodic one does the opposite. The time of a report is the newest `at` so far.
 
 mod answer;
 mod event;
@@ -37,7 +37,7 @@ pub(crate) struct EvalArgs {
 ///
 /// # Errors
 ///
-/// When standard input cannot be read or standard output not written. A reader that has gone away is not an error.
+/// Fails if standard input cannot be read or standard output not written. A closed pipe is not an error.
 pub(crate) fn run(args: &EvalArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
     let spec = match args.pipeline.compile(registry) {
         Ok(spec) => Arc::new(spec),
@@ -87,7 +87,7 @@ mod tests {
         String::from_utf8(output).expect("JSON is UTF-8")
     }
 
-    /// Parts of events, so that most lines are nearly right.
+    /// Fragments of events, so that most generated lines are almost valid.
     const PARTS: [&str; 24] = [
         "{",
         "}",
@@ -125,7 +125,7 @@ mod tests {
         ]
     }
 
-    /// Good lines, good lines with one part put over them somewhere, and parts alone.
+    /// Valid lines, valid lines with a fragment inserted, and sequences of fragments.
     fn near_miss() -> impl Strategy<Value = String> {
         let damaged = (good_line(), any::<Index>(), select(&PARTS[..])).prop_map(|(mut line, at, part)| {
             line.insert_str(at.index(line.len()), part);
@@ -138,22 +138,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn property_a_line_that_is_refused_changes_no_later_answer(
+        fn property_a_rejected_line_changes_no_later_answer(
             lines in prop::collection::vec(near_miss(), 0..20),
             annotation in select(vec!["raw:DSSum", "raw:DSSum:2", "1-raw:DSAvg", "raw:DSAnomaly:EWM:0.5", "raw:DSNull"]),
             value in select(vec![ValueType::F64, ValueType::I64, ValueType::U64]),
         ) {
             let output = answers_of(value, annotation, false, lines.join("\n").as_bytes());
             prop_assert_eq!(output.lines().count(), lines.len());
-            let is_refused = |answer: &str| answer.starts_with(r#"{"error":"#);
-            let taken: Vec<_> = lines.iter().zip(output.lines()).filter(|(_, answer)| !is_refused(answer)).collect();
-            let (good, expected): (Vec<_>, Vec<_>) = taken.into_iter().map(|(line, answer)| (line.as_str(), answer)).unzip();
+            let is_error = |answer: &str| answer.starts_with(r#"{"error":"#);
+            let accepted: Vec<_> = lines.iter().zip(output.lines()).filter(|(_, answer)| !is_error(answer)).collect();
+            let (good, expected): (Vec<_>, Vec<_>) = accepted.into_iter().map(|(line, answer)| (line.as_str(), answer)).unzip();
             let again = answers_of(value, annotation, false, good.join("\n").as_bytes());
             prop_assert_eq!(again.lines().collect::<Vec<_>>(), expected);
         }
 
         #[test]
-        fn property_near_misses_of_maps_get_one_line_of_json_each(lines in prop::collection::vec(near_miss(), 0..20)) {
+        fn property_almost_valid_lines_of_a_map_get_one_line_of_json_each(lines in prop::collection::vec(near_miss(), 0..20)) {
             let output = answers("raw:DSSum", true, lines.join("\n").as_bytes());
             prop_assert_eq!(output.lines().count(), lines.len());
             for line in output.lines() {
@@ -162,7 +162,7 @@ mod tests {
         }
 
         #[test]
-        fn property_any_bytes_get_one_line_of_json_for_each_line_that_is_not_blank(
+        fn property_any_bytes_get_one_line_of_json_per_line_that_is_not_blank(
             input in proptest::collection::vec(any::<u8>(), 0..200),
             mstats: bool,
         ) {

@@ -1,7 +1,7 @@
-//! `explain`: what an annotation computes, in words or as one JSON object.
+//! `explain` describes an annotation, in words or as one JSON object.
 //!
-//! Every fact comes from the compiled pipeline or the algorithms' own types, so the text cannot promise what the code
-//! does not do.
+//! Every fact comes from the compiled pipeline or from the types of the algorithms, so the description matches the
+//! code.
 
 mod facts;
 mod words;
@@ -17,7 +17,7 @@ use crate::commands::pipeline_args::PipelineArgs;
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
-    /// Print one JSON object instead of words.
+    /// Print one JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]

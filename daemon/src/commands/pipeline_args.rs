@@ -1,28 +1,28 @@
-//! The arguments that name a pipeline, of `eval` and `explain`.
+//! The arguments of a pipeline, which `eval` and `explain` share.
 
 use clap::{Args, ValueEnum};
 use derived_stats::{Annotation, AnnotationError, Context, MetricKind, Periods, Registry, Spec, ValueType};
 
-/// The period of the struct that the tools assume around an annotation, in seconds: that of the built-in proxy types.
+/// The period that the tools assume for the struct of an annotation, in seconds: that of the built-in proxy types.
 pub(crate) const ASSUMED_PERIOD_SECONDS: u32 = 60;
 
-/// An annotation and what its struct would say about the metric.
+/// An annotation, with the type and the kind of its metric.
 #[derive(Args, Debug)]
 pub(crate) struct PipelineArgs {
     /// The element type of the samples.
     #[arg(long = "type", value_enum, default_value_t = TypeArg::U64)]
     pub(crate) value: TypeArg,
-    /// What the samples are: plain values, a cumulative counter (agg), or differences already (diff).
+    /// The kind of the samples: plain values, readings of a cumulative counter (agg), or differences (diff).
     #[arg(long, value_enum, default_value_t = MetricArg::Plain)]
     pub(crate) metric: MetricArg,
-    /// The metric is a map of values; every key has a pipeline of its own.
+    /// The metric is a map of values; each key has its own pipeline.
     #[arg(long)]
     pub(crate) mstats: bool,
-    /// Such as `1.DSSum-raw:DSAnomaly:EWM:0.1`.
+    /// The annotation, such as `1.DSSum-raw:DSAnomaly:EWM:0.1`.
     pub(crate) annotation: String,
 }
 
-/// The element types, as the command line spells them.
+/// The element types, as spelled on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum TypeArg {
     F64,
@@ -30,7 +30,7 @@ pub(crate) enum TypeArg {
     U64,
 }
 
-/// The kinds of metric, as the command line spells them.
+/// The kinds of metric, as spelled on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum MetricArg {
     Agg,
@@ -39,8 +39,8 @@ pub(crate) enum MetricArg {
 }
 
 impl PipelineArgs {
-    /// Compiles the annotation with the algorithms of `registry`: inline where it has no period or `0-`, else within a
-    /// struct of [`ASSUMED_PERIOD_SECONDS`].
+    /// Compiles the annotation with the algorithms of `registry`: inline without a period or with `0-`, else in a
+    /// struct with [`ASSUMED_PERIOD_SECONDS`].
     pub(crate) fn compile(&self, registry: &Registry) -> Result<Spec, AnnotationError> {
         let annotation = Annotation::parse(&self.annotation)?;
         let periods = match annotation.period() {

@@ -8,19 +8,19 @@ use derived_stats::AnnotationError;
 /// The exit code for a bad annotation, the same as for any other wrong argument.
 const USAGE: u8 = 2;
 
-/// Shows a bad annotation with its caret on standard error.
+/// Prints the error of a bad annotation with its caret on standard error.
 pub(super) fn refuse(error: &AnnotationError) -> ExitCode {
     eprintln!("{error}");
     ExitCode::from(USAGE)
 }
 
-/// Prints a text. A reader that has closed its end (`| head`) is not an error.
+/// Prints a text. A closed pipe (`| head`) is not an error.
 pub(super) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     quiet_if_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// The result of writing to standard output, where a closed pipe is not an error.
+/// The result of a write to standard output, where a closed pipe is not an error.
 pub(super) fn quiet_if_closed(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

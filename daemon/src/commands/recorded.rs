@@ -1,4 +1,4 @@
-//! Recorded files: plain or compressed, with a progress bar over all of them.
+//! The reader of recorded files, plain or compressed, with a progress bar over all of them.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -7,15 +7,15 @@ use std::path::Path;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// The name that stands for standard input.
+/// The file name for standard input.
 pub(crate) const STDIN: &str = "-";
 
-/// A bar over the bytes of `files` as they are on disk; without a total if one of them is standard input. It is drawn
-/// on a terminal only.
+/// A progress bar over the bytes of `files` on disk, without a total if one of them is standard input. It is drawn on a
+/// terminal only.
 ///
 /// # Errors
 ///
-/// When a file is not there.
+/// Fails if a file does not exist.
 pub(crate) fn progress_bar<P: AsRef<Path>>(files: &[P]) -> anyhow::Result<ProgressBar> {
     let mut total = Some(0);
     for path in files.iter().map(AsRef::as_ref) {
@@ -35,11 +35,11 @@ pub(crate) fn progress_bar<P: AsRef<Path>>(files: &[P]) -> anyhow::Result<Progre
     Ok(total.map_or_else(ProgressBar::no_length, ProgressBar::new).with_style(style))
 }
 
-/// The content of a file, or of standard input; what is read of it moves the bar.
+/// The decompressed content of a file or of standard input; reads advance the bar.
 ///
 /// # Errors
 ///
-/// When it cannot be opened or begins with a broken header.
+/// Fails if the file cannot be opened or has an invalid header.
 pub(crate) fn open(path: &Path, progress: &ProgressBar) -> anyhow::Result<Box<dyn Read + Send>> {
     if path.as_os_str() == STDIN {
         return decompressed(progress.wrap_read(std::io::stdin()));
@@ -48,7 +48,7 @@ pub(crate) fn open(path: &Path, progress: &ProgressBar) -> anyhow::Result<Box<dy
     decompressed(progress.wrap_read(file))
 }
 
-/// The content, whichever of the three forms it has by its first bytes.
+/// Decompresses gzip and zstd, which the first bytes identify; other content stays as it is.
 fn decompressed(mut file: impl Read + Send + 'static) -> anyhow::Result<Box<dyn Read + Send>> {
     let mut magic = Vec::new();
     file.by_ref().take(4).read_to_end(&mut magic)?;

@@ -1,8 +1,9 @@
-//! `derived-statsd replay FILE…`: feeds recorded samples to the log as fast as it takes them.
+//! `derived-statsd replay FILE…` appends recorded samples to the log as fast as the log accepts them.
 //!
-//! With the embedded log it opens the data directory itself, so no daemon may run on it, and runs the same workers: a
-//! replay that is killed has lost nothing that it reported as stored. On Kafka it only publishes: the daemons of the
-//! group do the work. Lines are as for `POST /api/v1/samples`, files plain, .gz or .zst by their content.
+//! With the embedded log it opens the data directory itself, so no daemon may use it, and runs the same workers; a
+//! crash loses no sample that it reported as stored. On Kafka it only publishes, and the daemons of the group
+//! aggregate. Lines have the forms of `POST /api/v1/samples`; files are plain, gzip or zstd, which their content
+//! identifies.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -23,22 +24,22 @@ use crate::commands::recorded;
 use crate::engine::{self, Engine, EngineSettings, LogSettings};
 use crate::extensions::Extensions;
 
-/// Bytes of lines appended at a time: large enough to make a sync cheap.
+/// The bytes of one append, large enough to amortize its sync.
 const BATCH_BYTES: usize = 1024 * 1024;
 
 /// The longest line; a longer one is counted as bad.
 const MAX_LINE_BYTES: usize = 128 * 1024;
 
-/// Bad lines that are named.
+/// The most bad lines that are printed; further ones are only counted.
 const MAX_NAMED: u64 = 10;
 
-/// How long to wait when the log is full, or for the workers.
+/// The poll interval while the log is full or the workers lag.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long the engine may take to stop after everything is applied.
+/// The time that the engine has to stop after all samples are applied.
 const STOP_GRACE: Duration = Duration::from_secs(60);
 
-/// What was replayed.
+/// The counts of a replay.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     accepted: u64,
@@ -48,22 +49,22 @@ struct Tally {
 /// Arguments of `replay`.
 #[derive(Args, Debug)]
 pub(crate) struct ReplayArgs {
-    /// Files of samples, one a line, plain or compressed (.gz, .zst).
+    /// Files with one sample per line, plain or compressed (.gz, .zst).
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// At the end, close the windows that are still open and write their results. Without it they stay open, as samples
-    /// of the same time may still come.
+    /// At the end, close the open windows and write their results. The default leaves them open, because later samples
+    /// may still belong to them.
     #[arg(long)]
     pub(crate) close_windows: bool,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
 
-/// Replays the files in order. `own` are the parts of an embedding program, of which only the sinks run.
+/// Replays the files in order, and closes the open windows at the end if asked to. Of `own`, only the sinks run.
 ///
 /// # Errors
 ///
-/// When a file cannot be read or the log fails. Bad lines are no error: they are named and counted.
+/// Fails if a file cannot be read or the log fails. Bad lines are not errors: they are printed and counted.
 pub(crate) fn run(args: &ReplayArgs, settings: &EngineSettings, mut own: Extensions) -> anyhow::Result<()> {
     let (files, close_windows) = (&args.files, args.close_windows);
     let progress = recorded::progress_bar(files)?;
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &ReplayArgs, settings: &EngineSettings, mut own: Extensi
         LogSettings::Kafka(own) => {
             anyhow::ensure!(
                 !close_windows,
-                "--close-windows needs the embedded log: on Kafka the group closes windows"
+                "--close-windows requires the embedded log; on Kafka the daemons of the group close windows"
             );
             let (log, intake) = engine::publisher(&settings.plans, own, &clock)?;
             feed(&*log, &intake, &*clock, &progress, files)?
@@ -83,7 +84,10 @@ pub(crate) fn run(args: &ReplayArgs, settings: &EngineSettings, mut own: Extensi
             let tally = feed(&*engine.log, &engine.intake, &*clock, &progress, files)?;
             progress.set_message("applying");
             wait_for_workers(&engine, close_windows)?;
-            anyhow::ensure!(engine.stop(STOP_GRACE), "the workers did not end in time; run it again, nothing is lost");
+            anyhow::ensure!(
+                engine.stop(STOP_GRACE),
+                "the workers did not stop in time; run the command again, no data is lost"
+            );
             tally
         }
     };
@@ -118,18 +122,18 @@ fn feed(
 
 fn wait_for_workers(engine: &Engine, close_windows: bool) -> anyhow::Result<()> {
     if close_windows {
-        // Takes effect with the stop, before the last commit.
+        // Takes effect at the stop, before the last commit.
         engine.control.close_windows.store(true, Ordering::Release);
     }
-    // Only commits tell what is applied, and stopping makes the last one: so what counts here is that workers live.
+    // Progress is visible in commits only, and the stop makes the last one, so a failed worker must end this loop.
     while !engine.is_drained()? {
-        anyhow::ensure!(!*engine.failed.borrow(), "a worker failed; the log says why");
+        anyhow::ensure!(!*engine.failed.borrow(), "a worker failed; see the error in the log messages");
         thread::sleep(PAUSE);
     }
     Ok(())
 }
 
-/// Puts lines into the log.
+/// The state of a replay, which appends lines to the log in batches.
 struct Feeder<'e> {
     log: &'e dyn Log,
     intake: &'e Intake,
@@ -179,7 +183,7 @@ impl Feeder<'_> {
 
     fn append(&mut self) -> anyhow::Result<()> {
         let batch = std::mem::replace(&mut self.batch, AppendBatch::new(self.clock.now_micros()));
-        // The log takes batches whole, so one that was refused for want of room is offered again.
+        // An append is atomic, so a batch that met a full log is retried as a whole.
         let mut offered = batch;
         loop {
             let again = offered.clone();
@@ -200,7 +204,7 @@ impl Feeder<'_> {
     }
 }
 
-/// Reads past the end of the line without keeping it.
+/// Skips the rest of the line.
 fn skip_line(reader: &mut impl std::io::BufRead) -> std::io::Result<()> {
     loop {
         let buffer = reader.fill_buf()?;

@@ -1,4 +1,4 @@
-//! `derived-statsd results`: prints the results log, one JSON line for each result.
+//! `derived-statsd results` prints the results log, one JSON line for each result.
 
 use std::io::{BufWriter, Write as _};
 use std::sync::Arc;
@@ -17,19 +17,19 @@ const READ_BYTES: usize = 1024 * 1024;
 /// Arguments of `results`.
 #[derive(Args, Debug)]
 pub(crate) struct ResultsArgs {
-    /// The offset of the first result to print.
+    /// The offset of the first results record to print.
     #[arg(long, value_name = "OFFSET", default_value_t = 0)]
     pub(crate) from: u64,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
 
-/// Prints the results from offset `from` of the results log on; from the oldest retained one if that is later. An
-/// offset counts blocks, on Kafka messages: each holds many results.
+/// Prints the results from offset `from` of the results log on, or from the oldest retained offset if that is later.
+/// An offset counts records, which are blocks or, on Kafka, messages of many results.
 ///
 /// # Errors
 ///
-/// When the log cannot be opened (a daemon that runs holds an embedded one) or read.
+/// Fails if the log cannot be opened (a running daemon locks its embedded log) or read.
 pub(crate) fn run(settings: &LogSettings, from: u64) -> anyhow::Result<()> {
     match settings {
         LogSettings::Embedded(own) => {

@@ -1,6 +1,6 @@
-//! `simulate contiv`: a Contiv cluster on loopback, to be scraped, until a signal.
+//! `simulate contiv` serves a simulated Contiv cluster on loopback until a signal.
 //!
-//! It prints one line of JSON with its addresses once all of them answer, and nothing else.
+//! It prints one JSON line with its addresses once all of them accept connections, and nothing else.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -13,54 +13,54 @@ use netplugin_adapter::simulate::{Cluster, Settings, Shape};
 
 use crate::app::StopSignals;
 
-/// The address of the first node; the others follow it.
+/// The address of the first node; the next nodes have the next addresses.
 const FIRST_NODE: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 1);
 
 /// Arguments of `simulate`.
 #[derive(Args, Debug)]
 pub(crate) struct SimulateArgs {
     #[command(subcommand)]
-    what: What,
+    system: System,
 }
 
-/// What is simulated.
+/// The simulated system.
 #[derive(Debug, Subcommand)]
-enum What {
-    /// A Contiv cluster: every node's Netplugin, netmaster and etcd, until SIGTERM or Ctrl-C.
+enum System {
+    /// Serve a Contiv cluster, with the Netplugin of every node, netmaster and etcd, until SIGTERM or Ctrl-C.
     Contiv(ContivArgs),
 }
 
 /// Arguments of `simulate contiv`.
 #[derive(Args, Debug)]
 struct ContivArgs {
-    /// Nodes, each with an address of its own from 127.0.1.1 on.
+    /// The number of nodes, which have the addresses from 127.0.1.1 on.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u16).range(1..=800))]
     nodes: u16,
-    /// Services.
+    /// The number of services.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u16).range(1..))]
     services: u16,
-    /// Endpoints in all, spread over the nodes.
+    /// The total number of endpoints, spread over the nodes.
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = value_parser!(u32).range(0..=1_000_000))]
     endpoints: u32,
-    /// Services that an endpoint talks to, each through one or two providers.
+    /// The number of services that an endpoint uses, each through one or two providers.
     #[arg(long, value_name = "N", default_value_t = 2)]
     services_per_endpoint: u16,
-    /// Decides all that is left to chance.
+    /// The seed of all random choices.
     #[arg(long, value_name = "SEED", default_value_t = 7)]
     seed: u64,
-    /// How often traffic goes on.
+    /// The interval at which the counters grow.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = daemon_base::setting::duration::parse)]
     interval: Duration,
-    /// Where netmaster and etcd answer; port 0 is any.
+    /// The address of netmaster and etcd; port 0 binds any free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The port of every node's Netplugin; 0 is any.
+    /// The port of Netplugin on every node; 0 binds any free port.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     netplugin_port: u16,
-    /// Nodes answer with a list of endpoints, as before the middle of 2016, not with a map.
+    /// Serve a list of endpoints, as Netplugin did before the middle of 2016, instead of a map.
     #[arg(long)]
     list: bool,
-    /// Nodes answer one request in eight wrongly: status 500, nothing, half a body, or far too much.
+    /// Fail one request in eight: status 500, a closed connection, half a body, or a body that is too large.
     #[arg(long)]
     faults: bool,
 }
@@ -69,16 +69,16 @@ struct ContivArgs {
 ///
 /// # Errors
 ///
-/// When an address cannot be bound.
+/// Fails if an address cannot be bound.
 pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let What::Contiv(args) = &args.what;
+    let System::Contiv(args) = &args.system;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.context("start the async runtime")?.block_on(serve(args))?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(args: &ContivArgs) -> anyhow::Result<()> {
-    // Before anybody can know that it runs: who then stops it wants an orderly stop.
+    // Before the addresses are printed, so that a signal from then on stops the server in order.
     let mut signals = StopSignals::listen()?;
     let settings = SimulatedSettings {
         listen: args.listen,

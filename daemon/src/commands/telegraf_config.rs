@@ -1,16 +1,16 @@
-//! `telegraf-config`: a configuration with which a current Telegraf reads Contiv's traffic from this daemon.
+//! `telegraf-config` prints a configuration with which a current Telegraf reads Contiv's traffic from this daemon.
 //!
-//! It does what the seed's `backendConfig.sh`, `endpointExtract.py` and `configBase.conf` did for Telegraf 0.13. Why it
-//! is as it is, found with Telegraf 1.37:
+//! It replaces `backendConfig.sh`, `endpointExtract.py` and `configBase.conf` of Contiv's backend, which configured
+//! Telegraf 0.13. The reasons for its form, found with Telegraf 1.37:
 //!
-//! * `inputs.httpjson` is gone since 1.30; `inputs.http` with the `json` parser is in its place. It gives one point for
+//! * Telegraf 1.30 removed `inputs.httpjson`; `inputs.http` with the `json` parser replaces it. It makes one point of
 //!   each object of a list, so one URL serves all endpoints, and a new endpoint needs no new configuration.
-//! * The `json` parser makes every number a float, and InfluxDB has integers from our own sink. `processors.converter`
-//!   makes them `unsigned`, which the output writes as integers, capped at 2^63-1 as our sink does. Converted to
-//!   `integer`, a counter from 2^63 on would come out negative.
-//! * Numbers above 2^53 lose their last digits on the way through a float; that is 9 PB of one pair. `json_v2` would
-//!   keep them, but takes time with the square of the list's length: 15 s of CPU for 60,000 pairs, where this takes
-//!   0.6. `xpath_json` has the same floats, and fails the whole list for one counter from 2^63 on.
+//! * The `json` parser makes every number a float, but the daemon's own sink writes integers to InfluxDB.
+//!   `processors.converter` makes them `unsigned`, which the output writes as integers, capped at 2^63-1 like those of
+//!   the daemon's sink. Converted to `integer`, a counter from 2^63 on would become negative.
+//! * A float rounds numbers above 2^53, which are 9 PB of one pair. `json_v2` would be exact, but its time grows with
+//!   the square of the list's length: 15 s of CPU for 60,000 pairs, against 0.6 s here. `xpath_json` uses floats, too,
+//!   and rejects the whole list for one counter from 2^63 on.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,22 +19,23 @@ use anyhow::Context as _;
 use clap::Args;
 use daemon_base::setting::duration;
 
-/// The configuration with names in double braces where the arguments go.
+/// The configuration, with names in double braces in place of the arguments.
 const TEMPLATE: &str = include_str!("telegraf_config/telegraf.conf");
 
 /// Arguments of `telegraf-config`.
 #[derive(Args, Debug)]
 pub(crate) struct TelegrafConfigArgs {
-    /// Where this daemon answers Contiv's page: what contiv.listen says, seen from Telegraf.
+    /// The URL at which Telegraf reaches the contiv.listen address of this daemon.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4000", value_parser = url)]
     adapter: String,
-    /// InfluxDB, which Telegraf writes to.
+    /// The URL of the InfluxDB that Telegraf writes to.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8086", value_parser = url)]
     influxdb: String,
-    /// The database in it.
+    /// The database in that InfluxDB.
     #[arg(long, value_name = "NAME", default_value = "telegraf")]
     database: String,
-    /// How often Telegraf asks, in whole seconds; Contiv's page wants a point of each pair in 15 seconds.
+    /// The interval of Telegraf's requests, in whole seconds; Contiv's page needs a point of each pair every 15
+    /// seconds.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = interval)]
     interval: Duration,
 }
@@ -43,16 +44,16 @@ pub(crate) struct TelegrafConfigArgs {
 ///
 /// # Errors
 ///
-/// When standard output cannot be written.
+/// Fails if standard output cannot be written.
 pub(crate) fn run(args: &TelegrafConfigArgs) -> anyhow::Result<ExitCode> {
     super::print::print(&config(args)).context("write to standard output")?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn config(args: &TelegrafConfigArgs) -> String {
-    // No answer may take longer than the time to the next question; 5 s as the seed had it.
+    // A response must arrive before the next request; 5 s is the timeout of Contiv's own configuration.
     let timeout = args.interval.as_secs().min(5);
-    let places = [
+    let placeholders = [
         ("{{adapter}}", quoted(&args.adapter)),
         ("{{all pairs}}", quoted(&format!("{}/?all", args.adapter))),
         ("{{database}}", quoted(&args.database)),
@@ -60,10 +61,12 @@ fn config(args: &TelegrafConfigArgs) -> String {
         ("{{interval}}", quoted(&format!("{}s", args.interval.as_secs()))),
         ("{{timeout}}", quoted(&format!("{timeout}s"))),
     ];
-    // Piece by piece: what an argument holds is not looked at again.
+    // One pass over the template, so that a placeholder within an argument is not replaced.
     let mut config = String::new();
     let mut rest = TEMPLATE;
-    while let Some((at, (name, value))) = places.iter().filter_map(|place| Some((rest.find(place.0)?, place))).min() {
+    let next =
+        |rest: &str| placeholders.iter().filter_map(|placeholder| Some((rest.find(placeholder.0)?, placeholder))).min();
+    while let Some((at, (name, value))) = next(rest) {
         config.push_str(&rest[..at]);
         config.push_str(value);
         rest = &rest[at + name.len()..];
@@ -71,12 +74,12 @@ fn config(args: &TelegrafConfigArgs) -> String {
     config + rest
 }
 
-/// A TOML text.
+/// The text as a TOML string.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// `http://…` or `https://…` without a slash at the end.
+/// Parses `http://…` or `https://…` and removes a trailing slash.
 fn url(text: &str) -> Result<String, String> {
     let uri: Result<axum::http::Uri, _> = text.parse();
     let whole = uri.is_ok_and(|uri| {
@@ -106,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_an_argument_gets_out_of_its_place() {
+    fn an_argument_stays_one_toml_string() {
         let odd = r#"a"b\c{{interval}}'"#;
         let config = config(&TelegrafConfigArgs { database: odd.to_owned(), ..args() });
         let config: toml::Table = config.parse().unwrap();
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_may_take_longer_than_the_interval() {
+    fn the_timeout_is_at_most_the_interval() {
         for (interval, timeout) in [(1, "1s"), (5, "5s"), (10, "5s"), (86_400, "5s")] {
             let config = config(&TelegrafConfigArgs { interval: Duration::from_secs(interval), ..args() });
             let config: toml::Table = config.parse().unwrap();
@@ -125,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn only_urls_and_whole_seconds_are_taken() {
+    fn only_urls_and_whole_seconds_are_accepted() {
         for (text, taken) in
             [("http://a:1", "http://a:1"), ("https://a/x/", "https://a/x"), ("http://[::1]:4000", "http://[::1]:4000")]
         {

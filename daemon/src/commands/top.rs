@@ -1,9 +1,9 @@
-//! `top`: where the partitions of a daemon, or of the group it belongs to, stand, drawn again and again.
+//! `top` polls the partition status of a daemon, or of its Kafka group, and draws it as a table.
 //!
-//! It asks `GET /api/v1/partitions` as anybody may. The table is drawn over the one before by going up as many lines as
-//! that had; no mode of the terminal is changed, so there is nothing to undo when Ctrl-C ends it at any moment.
+//! It polls `GET /api/v1/partitions`. Each table overwrites the previous one: the cursor moves up by the number of its
+//! lines. No terminal mode changes, so Ctrl-C needs no cleanup.
 
-mod look;
+mod request;
 mod table;
 mod utc;
 
@@ -17,55 +17,55 @@ use anyhow::Context as _;
 use clap::Args;
 use daemon_base::clock::{Clock, SystemClock};
 use daemon_base::setting::duration;
-use look::Source;
+use request::Client;
 use table::{Size, lines};
 
-/// More often, the daemon would be kept busy with answers.
+/// The shortest poll interval, which limits the load on the daemon.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Arguments of `top`.
 #[derive(Args, Debug)]
 pub(crate) struct TopArgs {
-    /// Where a daemon's HTTP server is.
+    /// The URL of the daemon's HTTP server.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
     pub(crate) url: String,
-    /// How often to look, at least 100ms.
+    /// The poll interval, at least 100ms.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
     pub(crate) interval: Duration,
-    /// Print one table and stop.
+    /// Poll once, print one table and stop.
     #[arg(long)]
     pub(crate) once: bool,
-    /// All partitions, not only as many as the terminal has lines for.
+    /// Show all partitions instead of as many as fit on the terminal.
     #[arg(long)]
     pub(crate) all: bool,
 }
 
-/// Shows the table until Ctrl-C, or once.
+/// Prints the table once, or draws it at each poll until Ctrl-C.
 ///
 /// # Errors
 ///
-/// When standard output cannot be written; with `--once` also when the daemon does not answer.
+/// Fails if standard output cannot be written; with `--once` also if the daemon does not respond.
 pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
-    let source = Source::new(&args.url);
+    let client = Client::new(&args.url);
     let clock = SystemClock::new();
     if args.once {
-        let look = source.look(&clock)?;
-        super::print::print(&text(&lines(None, Some(&look), None, size(args.all))))
+        let snapshot = client.poll(&clock)?;
+        super::print::print(&text(&lines(None, Some(&snapshot), None, size(args.all))))
             .context("write to standard output")?;
         return Ok(ExitCode::SUCCESS);
     }
-    watch(&source, &clock, args)
+    watch(&client, &clock, args)
 }
 
-fn watch(source: &Source, clock: &dyn Clock, args: &TopArgs) -> anyhow::Result<ExitCode> {
+fn watch(client: &Client, clock: &dyn Clock, args: &TopArgs) -> anyhow::Result<ExitCode> {
     let is_terminal = io::stdout().is_terminal();
     let interval = args.interval.max(SHORTEST_INTERVAL);
     let (mut before, mut newest) = (None, None);
     let mut drawn = 0;
     loop {
-        let problem = match source.look(clock) {
-            Ok(look) => {
-                before = newest.replace(look);
+        let problem = match client.poll(clock) {
+            Ok(snapshot) => {
+                before = newest.replace(snapshot);
                 None
             }
             Err(error) => Some(format!("{error:#}")),
@@ -73,7 +73,7 @@ fn watch(source: &Source, clock: &dyn Clock, args: &TopArgs) -> anyhow::Result<E
         let lines = lines(before.as_ref(), newest.as_ref(), problem.as_deref(), size(args.all));
         let frame = if is_terminal { over(drawn, &lines) } else { text(&lines) };
         drawn = lines.len();
-        // Unlike the tools that end by themselves, this one must end when nobody reads on.
+        // This loop has no other end, so it must stop when the pipe is closed.
         match io::Write::write_all(&mut io::stdout().lock(), frame.as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
             written => written.context("write to standard output")?,
@@ -82,7 +82,7 @@ fn watch(source: &Source, clock: &dyn Clock, args: &TopArgs) -> anyhow::Result<E
     }
 }
 
-/// What a terminal has room for; all of it, if standard output is none.
+/// The size of the terminal; unlimited if standard output is not a terminal.
 fn size(all: bool) -> Size {
     match rustix::termios::tcgetwinsize(io::stdout()) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
@@ -96,7 +96,7 @@ fn text(lines: &[String]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// The lines in place of the `drawn` lines above the cursor.
+/// The lines as text that overwrites the `drawn` lines above the cursor.
 fn over(drawn: usize, lines: &[String]) -> String {
     let mut frame = String::new();
     if drawn > 0 {
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_takes_the_place_of_the_one_before() {
+    fn a_table_overwrites_the_previous_one() {
         let lines = ["a".to_owned(), "b".to_owned()];
         assert_eq!(over(0, &lines), "\r\x1b[Ja\nb\n");
         assert_eq!(over(3, &lines), "\x1b[3A\r\x1b[Ja\nb\n");

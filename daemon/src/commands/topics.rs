@@ -1,5 +1,4 @@
-//! `derived-statsd topics`: what there is of the topics and what is wrong with them; with `--create`, makes the
-//! missing.
+//! `derived-statsd topics` compares the topics on the brokers with the required ones; `--create` creates missing ones.
 
 use anyhow::Context as _;
 use clap::Args;
@@ -13,7 +12,7 @@ use crate::config::Loaded;
 /// Arguments of `topics`.
 #[derive(Args, Debug)]
 pub(crate) struct TopicsArgs {
-    /// Create what is missing, input topics too.
+    /// Create missing topics, input topics included.
     #[arg(long)]
     pub(crate) create: bool,
     /// Print one JSON object for each topic instead of a table.
@@ -27,13 +26,13 @@ pub(crate) struct TopicsArgs {
 ///
 /// # Errors
 ///
-/// When something is missing or wrong, which is printed nevertheless; when no broker is named or answers; when the user
-/// may not do what is asked.
+/// Fails if a topic is missing or has a problem, after the table is printed; if no broker is configured or reachable;
+/// and if the user lacks a permission.
 pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams, .. }: &Loaded) -> anyhow::Result<()> {
     let kafka = &config.kafka;
     if kafka.brokers.trim().is_empty() {
         anyhow::bail!(
-            "no broker is named; set kafka.brokers to `host:port`, such as `--set kafka.brokers=10.0.0.5:9092`"
+            "no broker is configured; set kafka.brokers to `host:port`, such as `--set kafka.brokers=10.0.0.5:9092`"
         );
     }
     let names = Names::new(kafka, &config.aggregation.cluster_id, String::new);
@@ -43,7 +42,7 @@ pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams, .. }: &Loaded) ->
     let mut created = Vec::new();
     if args.create {
         created = topics.create(&steps, kafka.replication)?;
-        // Another may have made some of them, and otherwise.
+        // Another process may have created some of them with other settings.
         steps = topics.plan(kafka.partitions)?;
     }
     let rows: Vec<_> = steps.iter().map(|step| Row::new(step, created.contains(&step.topic))).collect();
@@ -51,7 +50,7 @@ pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams, .. }: &Loaded) ->
     verdict(&rows)
 }
 
-/// How it is with all of them: what the exit code says.
+/// An error with the number of missing topics and of topics with a problem, if there are any.
 fn verdict(rows: &[Row<'_>]) -> anyhow::Result<()> {
     let count = |state: State| rows.iter().filter(|row| row.state == state).count();
     let missing = match count(State::Missing) {
@@ -66,7 +65,7 @@ fn verdict(rows: &[Row<'_>]) -> anyhow::Result<()> {
     if parts.is_empty() { Ok(()) } else { Err(anyhow::anyhow!("topics: {}", parts.join(", "))) }
 }
 
-/// What is printed of a topic.
+/// The row of a topic.
 #[derive(Debug, Serialize)]
 struct Row<'s> {
     topic: &'s str,
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_and_the_lines_say_the_same() {
+    fn the_table_and_the_json_lines_hold_the_same_values() {
         let steps = steps();
         let rows: Vec<_> = steps.iter().map(|step| Row::new(step, step.topic == "-uve-agg-S-a")).collect();
         insta::assert_snapshot!(table(&rows), @r"
@@ -177,16 +176,16 @@ mod tests {
     }
 
     #[test]
-    fn only_when_all_is_right_it_is_a_success() {
+    fn a_missing_topic_or_a_problem_is_an_error() {
         let steps = steps();
-        let said = |steps: &[Step]| {
+        let outcome = |steps: &[Step]| {
             let rows: Vec<_> = steps.iter().map(|step| Row::new(step, false)).collect();
             verdict(&rows).map_err(|error| error.to_string())
         };
-        assert_eq!(said(&steps[..2]), Ok(()));
+        assert_eq!(outcome(&steps[..2]), Ok(()));
         let missing = "topics: 1 missing (`derived-statsd topics --create` makes them)";
-        assert_eq!(said(&steps[..3]), Err(missing.to_owned()));
-        assert_eq!(said(&steps), Err(format!("{missing}, 1 with a problem")));
-        assert_eq!(said(&steps[3..]), Err("topics: 1 with a problem".to_owned()));
+        assert_eq!(outcome(&steps[..3]), Err(missing.to_owned()));
+        assert_eq!(outcome(&steps), Err(format!("{missing}, 1 with a problem")));
+        assert_eq!(outcome(&steps[3..]), Err("topics: 1 with a problem".to_owned()));
     }
 }

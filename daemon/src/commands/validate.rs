@@ -1,7 +1,7 @@
-//! `validate`: checks a configuration as `run` would see it, with the environment and the flags, and prints every
-//! problem with its place and remedy.
+//! `validate` checks the configuration that `run` would use, with the environment and the flags, and prints every
+//! problem with its source location and remedy.
 //!
-//! Nothing is opened for writing and nothing is made: directories are checked by asking the system for permission.
+//! It opens no file for writing and creates none: `access(2)` checks the permissions of directories.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,18 +16,18 @@ use crate::config::{self, Problems, Sources, Streams, Survey};
 /// Arguments of `validate`.
 #[derive(Args, Debug)]
 pub(crate) struct ValidateArgs {
-    /// The file to check: TOML, or a contrail-collector.conf.
+    /// The file to check, in TOML, or a contrail-collector.conf.
     #[arg(value_name = "CONFIG")]
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
 }
 
-/// Prints the verdict: problems on standard error and exit code `bad`, or a summary on standard output.
+/// Prints problems on standard error and returns exit code `bad`, or prints a summary on standard output.
 ///
 /// # Errors
 ///
-/// When standard output cannot be written.
+/// Fails if standard output cannot be written.
 pub(crate) fn run(args: &ValidateArgs, registry: &Registry, bad: u8) -> anyhow::Result<ExitCode> {
     let sources = Sources {
         file: Some(args.file.clone()),
@@ -92,7 +92,7 @@ fn check_files(survey: &mut Survey) {
     }
 }
 
-/// Whether `path` is a directory for writing, or could be made one.
+/// Checks that `path` is a writable directory or can be created as one.
 fn can_make_directory(path: &Path) -> Result<(), String> {
     let nearest = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let nearest = nearest.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok()).map(PathBuf::from);
@@ -105,7 +105,7 @@ fn can_make_directory(path: &Path) -> Result<(), String> {
     })
 }
 
-/// Whether `path` is a file for appending, or could be made in its directory.
+/// Checks that `path` is a writable file or can be created in its directory.
 fn can_append(path: &Path) -> Result<(), String> {
     if path.is_dir() {
         return Err(format!("{} is a directory; name a file in it", path.display()));
@@ -119,7 +119,7 @@ fn can_append(path: &Path) -> Result<(), String> {
         _ => Path::new("."),
     };
     if !parent.is_dir() {
-        return Err(format!("the directory {} does not exist; make it or name another path", parent.display()));
+        return Err(format!("the directory {} does not exist; create it or name another path", parent.display()));
     }
     allowed(parent, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
         format!("{} is not writable ({error}); change its owner or name another path", parent.display())

@@ -1,4 +1,4 @@
-//! The table on the terminal.
+//! The table of the demo on the terminal, and its sink.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
@@ -13,23 +13,23 @@ use derived_stats::{Number, six_digits};
 
 use crate::engine::Engine;
 
-/// Periods in a sparkline.
+/// The number of periods in a sparkline.
 const HISTORY: usize = 24;
-/// Objects shown.
+/// The number of objects in the table.
 const LOUDEST: usize = 5;
-/// From this distance on a result is announced. The most that EWM 0.1 can reach is 3.
+/// The threshold of an anomaly. The bound of sigma with EWM 0.1 is 3.
 const ALARM_SIGMA: f64 = 2.5;
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// What the demo has seen.
+/// The results that the demo shows.
 #[derive(Debug, Default)]
 pub(super) struct Board(Mutex<Seen>);
 
 #[derive(Debug, Default)]
 struct Seen {
     series: BTreeMap<String, Series>,
-    /// Not printed yet.
+    /// The anomalies that are not printed yet.
     announcements: Vec<String>,
     results: u64,
 }
@@ -42,7 +42,7 @@ struct Series {
 }
 
 impl Board {
-    /// The table as text; on a terminal it replaces the one before.
+    /// The table as text; on a terminal (`live`) it replaces the previous one.
     pub(super) fn draw(&self, live: bool, engine: &Engine) -> String {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
@@ -57,7 +57,7 @@ impl Board {
         let records: u64 = status.values().map(|partition| partition.fates.total()).sum();
         let _ = writeln!(text, "\x1b[J{objects} objects, {records} records, {} results", seen.results);
         let lines = seen.loudest(&mut text) + 1;
-        // Back to where the table began, so that the next one is drawn over it.
+        // Moves the cursor to the first line of the table, so that the next table overwrites it.
         let _ = write!(text, "\x1b[{lines}A");
         text
     }
@@ -106,7 +106,7 @@ impl Series {
 }
 
 impl Seen {
-    /// Appends the objects farthest from their mean; how many lines that are.
+    /// Appends the objects with the largest sigma and returns the number of lines.
     fn loudest(&self, text: &mut String) -> usize {
         let mut series: Vec<_> = self.series.iter().collect();
         series.sort_by(|(_, a), (_, b)| b.sigma.abs().total_cmp(&a.sigma.abs()));
@@ -119,7 +119,7 @@ impl Seen {
     }
 }
 
-/// Feeds the board.
+/// A sink that shows results on the board.
 pub(super) struct BoardSink {
     board: Arc<Board>,
     reader: RecordReader,
@@ -145,7 +145,7 @@ impl Sink for BoardSink {
         for record in batch.records() {
             reader.each(record.offset, record.payload, |_, result| match result {
                 Stored::Row(row) => board.take(&row),
-                // Of the demo's own log, these are scrapes.
+                // The log of the demo stores scrapes only as lines.
                 Stored::Line(_) => {}
             })?;
         }

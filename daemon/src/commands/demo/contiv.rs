@@ -1,4 +1,4 @@
-//! Contiv's part of the demo: a simulated cluster, scraped as a real one is, with the server for Contiv's page.
+//! The Contiv part of the demo: a simulated cluster, the scraper of the daemon, and the server for Contiv's page.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,28 +14,29 @@ use tokio::sync::watch;
 use crate::app;
 use crate::engine::Engine;
 
-/// What is computed of the services' traffic.
+/// The stream of the services' traffic and its proxy types.
 pub(super) const PROXIES: &str = "ContivService-BytesOut:AggProxySum:AggProxySumAnomalyEWM01";
 
-/// Traffic goes on so many times in a period, so that each period has about the same.
+/// The updates of the counters in a period, many enough that each period has about the same traffic.
 const TICKS: u32 = 10;
 
-/// Periods before the trouble: the warm-up of EWM 0.1 is 10, and the first scrape only learns where the counters are.
+/// The periods before the anomaly: the warm-up of EWM 0.1 takes 10, and the first scrape only sets the counter
+/// baselines.
 const CALM_PERIODS: u64 = 14;
 const TROUBLED_PERIODS: u64 = 3;
 
-/// The service that gets into trouble.
+/// The index of the service with the anomaly.
 const TROUBLED: usize = 1;
 
-/// The running parts.
+/// The running cluster and the address of Contiv's page.
 pub(super) struct Contiv {
-    // It is served until this is dropped.
+    // Serves until it is dropped.
     simulated: Simulated,
     page: SocketAddr,
     troubled: String,
 }
 
-/// Starts a cluster and everything that looks at it.
+/// Starts a cluster, the scraper and the server for Contiv's page.
 pub(super) async fn start(
     engine: &mut Engine,
     period: Duration,
@@ -72,7 +73,7 @@ fn settings() -> Settings {
         first_node: Ipv4Addr::new(127, 0, 1, 1),
         services: 4,
         endpoints: 24,
-        // The demo shows an anomaly; nodes that come and go would be others.
+        // Restarts and departures of nodes would be further anomalies.
         restart_one_in: 0,
         leave_one_in: 0,
         anomaly: Some(Anomaly {

@@ -1,4 +1,4 @@
-//! Simulated vrouters: each posts, once a period, the flow counts of the networks it has VMs of.
+//! The simulated vrouters, each of which posts the flow counts of its virtual networks once a period.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,15 +15,15 @@ use proxy_uve::{StreamName, wire};
 
 const NETWORKS: u64 = 300;
 const VROUTERS: u64 = 24;
-/// How many vrouters have VMs of a network.
+/// The number of vrouters with VMs of a network.
 const HOSTS_OF_A_NETWORK: u64 = 3;
-/// Periods before the trouble: the warm-up of EWM 0.1 is 10.
+/// The periods before the anomaly: the warm-up of EWM 0.1 takes 10.
 const CALM_PERIODS: u64 = 13;
 const TROUBLED_PERIODS: u64 = 3;
-/// How many times the flows of the troubled network are.
+/// The factor of the flows of the network with the anomaly.
 const TROUBLE: u64 = 8;
 
-/// What is simulated. The same seed gives the same values.
+/// The simulated flow counts, which are a function of the seed.
 #[derive(Clone, Debug)]
 pub(super) struct Simulation {
     seed: u64,
@@ -35,7 +35,7 @@ impl Simulation {
         Self { seed, period }
     }
 
-    /// The network that gets into trouble.
+    /// The network with the anomaly.
     pub(super) fn troubled_network(&self) -> String {
         network(self.troubled())
     }
@@ -44,7 +44,7 @@ impl Simulation {
         mix(self.seed) % NETWORKS
     }
 
-    /// The flow count that a vrouter sees of a network in a period, counted from the start.
+    /// The flow count of a network on a vrouter in a period, which counts from the start of the demo.
     fn flows(&self, network: u64, vrouter: u64, attribute: u64, period: u64) -> u64 {
         let usual = 20 + mix(self.seed ^ network << 8 ^ attribute) % 180;
         let noise = mix(self.seed ^ network << 40 ^ vrouter << 32 ^ attribute << 24 ^ period) % (usual / 5 + 1);
@@ -53,7 +53,7 @@ impl Simulation {
         (usual + noise) * if troubled { TROUBLE } else { 1 }
     }
 
-    /// What one vrouter posts in a period: a line for each network and attribute.
+    /// The body that a vrouter posts in a period: a line for each network and attribute.
     fn body(&self, vrouter: u64, period: u64, at: u64, streams: &[StreamName]) -> anyhow::Result<Vec<u8>> {
         let mut body = Vec::new();
         let networks = (0..NETWORKS)
@@ -77,7 +77,7 @@ impl fmt::Display for Simulation {
         let seconds = self.period.as_secs();
         write!(
             f,
-            "{NETWORKS} Virtual Networks on {VROUTERS} vrouters, periods of {seconds} s; {} gets {TROUBLE} times its \
+            "{NETWORKS} virtual networks on {VROUTERS} vrouters, periods of {seconds} s; {} gets {TROUBLE} times its \
              flows after about {} s",
             self.troubled_network(),
             CALM_PERIODS * seconds,
@@ -89,7 +89,7 @@ fn network(number: u64) -> String {
     format!("default-domain:tenant-{:02}:vn-{number:03}", number % 20)
 }
 
-/// The thread that plays all vrouters in turn.
+/// The thread that simulates all vrouters, one after the other.
 pub(super) struct Vrouters(JoinHandle<anyhow::Result<()>>);
 
 impl Vrouters {
@@ -99,8 +99,8 @@ impl Vrouters {
         clock: Arc<dyn Clock>,
         stop: Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
-        let play = move || play(&simulation, address, &*clock, &stop);
-        Ok(Self(thread::Builder::new().name("vrouters".to_owned()).spawn(play).context("start the vrouters")?))
+        let post_all = move || post_until_stopped(&simulation, address, &*clock, &stop);
+        Ok(Self(thread::Builder::new().name("vrouters".to_owned()).spawn(post_all).context("start the vrouters")?))
     }
 
     pub(super) fn join(self) -> anyhow::Result<()> {
@@ -108,7 +108,12 @@ impl Vrouters {
     }
 }
 
-fn play(simulation: &Simulation, address: SocketAddr, clock: &dyn Clock, stop: &AtomicBool) -> anyhow::Result<()> {
+fn post_until_stopped(
+    simulation: &Simulation,
+    address: SocketAddr,
+    clock: &dyn Clock,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
     let attributes = ["egress_flow_count", "ingress_flow_count"];
     let streams: Vec<_> = attributes
         .iter()
@@ -119,13 +124,13 @@ fn play(simulation: &Simulation, address: SocketAddr, clock: &dyn Clock, stop: &
     let pause = simulation.period / u32::try_from(VROUTERS).unwrap_or(u32::MAX);
     let micros = daemon_base::clock::micros(simulation.period).max(1);
     let first = clock.now_micros() / micros;
-    let mut turn = 0;
+    let mut posts = 0;
     while !stop.load(Ordering::Acquire) {
-        let (vrouter, at) = (turn % VROUTERS, clock.now_micros());
+        let (vrouter, at) = (posts % VROUTERS, clock.now_micros());
         let body = simulation.body(vrouter, (at / micros).saturating_sub(first), at, &streams)?;
         let sent = agent.post(&url).header("content-type", "text/plain").send(&body[..]);
         sent.context("post samples to the demo's own server")?;
-        turn += 1;
+        posts += 1;
         thread::sleep(pause);
     }
     Ok(())

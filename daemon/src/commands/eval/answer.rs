@@ -6,13 +6,13 @@ use derived_stats::entry::ResultType;
 use derived_stats::{Output, Report};
 use serde::Serialize;
 
-/// What one pipeline says.
+/// The answer of one pipeline.
 #[derive(Serialize)]
 struct Answer<'o> {
     report: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'o Output<'o>>,
-    /// What is wrong with a number that is there. Other results hold it themselves.
+    /// The error beside a number. Structured results contain their error.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
 }
@@ -27,7 +27,7 @@ impl<'o> Answer<'o> {
     }
 }
 
-/// What the pipelines of a map say.
+/// The answer of a map of pipelines.
 #[derive(Serialize)]
 struct MapAnswer<'o> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,29 +42,29 @@ struct ErrorAnswer<'o> {
     error: &'o str,
 }
 
-/// Writes answers, one at a time, into a line that is used again.
+/// A writer of answers into one reused line.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     line: Vec<u8>,
 }
 
 impl Answers {
-    /// The newest answer with its line break.
+    /// The newest answer with its line feed.
     pub(super) fn line(&self) -> &[u8] {
         &self.line
     }
 
-    /// Refuses the event.
+    /// Writes an error for the event.
     pub(super) fn error(&mut self, error: &str) {
         self.write(&ErrorAnswer { error });
     }
 
-    /// The answer of a scalar pipeline; `None` if it has nothing to report.
+    /// Writes the answer of a scalar pipeline; `None` means no report.
     pub(super) fn scalar(&mut self, report: Option<Report<Output<'_>>>) {
         self.write(&report.as_ref().map_or(Answer::NONE, Answer::of));
     }
 
-    /// The answer of a map pipeline, and which keys of the event were refused.
+    /// Writes the answer of a map pipeline; `error` names the rejected keys of the event.
     pub(super) fn map(&mut self, reports: &[(&str, Report<Output<'_>>)], error: Option<&str>) {
         let results: BTreeMap<_, _> = reports.iter().map(|(key, report)| (*key, Answer::of(report))).collect();
         self.write(&MapAnswer { report: results.is_empty().then_some("none"), results, error });
@@ -73,7 +73,7 @@ impl Answers {
     fn write(&mut self, answer: &impl Serialize) {
         self.line.clear();
         if let Err(error) = serde_json::to_writer(&mut self.line, answer) {
-            // Only an algorithm that serialises badly can get here; the driver still gets its line.
+            // Only a registered algorithm can fail to serialize; the driver still gets one line.
             self.line.clear();
             let text = serde_json::Value::String(format!("the result cannot be written as JSON: {error}"));
             self.line.extend_from_slice(format!(r#"{{"error":{text}}}"#).as_bytes());
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overflowed_number_has_its_error_beside_it() {
+    fn an_overflowed_number_has_an_error_beside_it() {
         let text = line("raw:DSSum", ValueType::U64, &[Number::U64(u64::MAX), Number::U64(1)]);
         insta::assert_snapshot!(text, @r#"{"report":"ok","result":18446744073709551615,"error":"overflow: the sum left the range of its type, the value is the bound"}"#);
     }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn doubles_are_printed_so_that_they_read_back_the_same() {
+    fn printed_doubles_parse_to_the_same_doubles() {
         for value in [0.1, 3.6, 1e300, 5e-324, 1.0, -0.0, f64::MAX] {
             let text = line("raw:DSNone", ValueType::F64, &[Number::F64(value)]);
             let back: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -1,7 +1,7 @@
-//! The events of `eval`, strictly read: an unknown or doubled field is an error, not a guess.
+//! The strict parser of the events of `eval`: an unknown or duplicate field is an error.
 //!
-//! Numbers stay as the text that was written ([`RawValue`]): only the pipeline's type says whether `5.0` is one, and a
-//! double on the way would round integers above 2^53.
+//! Numbers stay text ([`RawValue`]), because the type of the pipeline determines whether `5.0` is valid, and a double
+//! would round integers above 2^53.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use super::number;
 const FORMS: &str =
     r#"expected {"at":USEC,"value":N}, {"at":USEC,"values":{"KEY":N},"deleted":["KEY"]} or {"period":true}"#;
 
-/// One line.
+/// The event of one line.
 #[derive(Debug)]
 pub(super) enum Event<'l> {
-    /// The map of a time: its values as written, and the keys that carry the delete mark.
+    /// The map values of a time, as written, and the keys with the delete mark.
     Map { at: u64, values: Vec<(String, &'l str)>, deleted: Vec<String> },
-    /// The end of the struct's period.
+    /// The end of a period of the struct.
     Period,
     /// The value of a time, as written.
     Sample { at: u64, value: &'l str },
@@ -38,9 +38,9 @@ struct Fields<'l> {
 }
 
 impl<'l> Event<'l> {
-    /// Reads a line. The error says what is wrong and what is expected.
+    /// Parses a line. The error states what was found and what is expected.
     pub(super) fn parse(line: &'l [u8]) -> Result<Self, String> {
-        // Serde would take an array for the fields in order.
+        // Serde would accept an array as the fields in order.
         if line.trim_ascii_start().first() != Some(&b'{') {
             return Err(format!("the line is not a JSON object; {FORMS}"));
         }
@@ -54,16 +54,18 @@ impl<'l> Fields<'l> {
     fn event(self) -> Result<Event<'l>, String> {
         match self {
             Self { period: Some(true), at: None, value: None, values: None, deleted: None } => Ok(Event::Period),
-            Self { period: Some(true), .. } => Err("an event with `period` has no other field; send two events".into()),
+            Self { period: Some(true), .. } => {
+                Err("an event with `period` cannot have other fields; send two events".into())
+            }
             Self { period: Some(false), .. } => Err("`period` can only be true; leave it out".into()),
             Self { value: Some(_), values: Some(_), .. } => {
-                Err("an event has `value` or `values`, not both; send two events".into())
+                Err("an event cannot have both `value` and `values`; send two events".into())
             }
             Self { at, value: Some(value), deleted: None, .. } => {
                 Ok(Event::Sample { at: time(at)?, value: value.get() })
             }
             Self { value: Some(_), .. } => {
-                Err("`deleted` goes with `values`, not with `value`; remove one of them".into())
+                Err("`deleted` requires `values` and cannot be with `value`; remove one of them".into())
             }
             Self { at, values, deleted, .. } if values.is_some() || deleted.is_some() => {
                 let values = values.map(|Entries(values)| values).unwrap_or_default();
@@ -79,7 +81,7 @@ fn time(at: Option<&RawValue>) -> Result<u64, String> {
     number::time(at.get())
 }
 
-/// Serde's message; every event is one line, so only its column helps.
+/// Serde's message without its line number, which is always 1.
 fn one_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" at line ") {
@@ -88,7 +90,7 @@ fn one_line(error: &serde_json::Error) -> String {
     }
 }
 
-/// The entries of a JSON object in their order, without doubles.
+/// The entries of a JSON object in their order, without duplicate keys.
 #[derive(Debug)]
 struct Entries<'l>(Vec<(String, &'l str)>);
 
@@ -112,7 +114,7 @@ impl<'de> Visitor<'de> for EntriesVisitor {
         let mut seen = std::collections::HashSet::new();
         while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
             if !seen.insert(key.clone()) {
-                return Err(A::Error::custom(format_args!("the key `{key}` stands twice in `values`")));
+                return Err(A::Error::custom(format_args!("duplicate key `{key}` in `values`")));
             }
             entries.push((key, value.get()));
         }
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_forms_are_taken() {
+    fn the_documented_forms_are_accepted() {
         for line in [
             r#"{"at":0,"value":1}"#,
             r#"{"value":18446744073709551615,"at":18446744073709551615}"#,
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_event_says_what_is_wrong() {
+    fn the_error_of_a_bad_event_states_the_cause() {
         let cases = [
             (r#"{"at":1,"#, "EOF while parsing"),
             (r#"[1,2]"#, "not a JSON object"),
@@ -154,12 +156,12 @@ mod tests {
             (r#"{"value":1}"#, "`at`, the time in microseconds, is missing"),
             (r#"{"at":1.0,"value":1}"#, "`at`"),
             (r#"{"at":-1,"value":1}"#, "`at`"),
-            (r#"{"at":1,"value":1,"values":{}}"#, "not both"),
-            (r#"{"at":1,"value":1,"deleted":["k"]}"#, "`deleted` goes with `values`"),
-            (r#"{"at":1,"values":{"k":1,"k":2}}"#, "the key `k` stands twice"),
+            (r#"{"at":1,"value":1,"values":{}}"#, "cannot have both"),
+            (r#"{"at":1,"value":1,"deleted":["k"]}"#, "`deleted` requires `values`"),
+            (r#"{"at":1,"values":{"k":1,"k":2}}"#, "duplicate key `k`"),
             (r#"{"at":1,"values":[1]}"#, "a map of keys to numbers"),
             (r#"{"period":false}"#, "can only be true"),
-            (r#"{"period":true,"at":1}"#, "no other field"),
+            (r#"{"period":true,"at":1}"#, "cannot have other fields"),
             (r#"{"period":true} {"#, "trailing characters"),
         ];
         for (line, expected) in cases {

@@ -1,22 +1,22 @@
-//! Lines of bounded length.
+//! The reader of lines of bounded length.
 
 use std::io::{self, BufRead};
 
-/// The longest line taken, in bytes without its end: 1 MiB.
+/// The longest accepted line, in bytes without its line feed: 1 MiB.
 pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// What [`next`] found.
+/// The result of [`next`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Line {
     /// The input has ended.
     End,
-    /// A line is in the buffer. The last one may lack its line break.
+    /// The buffer has a line. The last line may lack its line feed.
     Full,
-    /// A line was longer than [`MAX_LINE_BYTES`]; it was skipped, and the buffer says nothing.
+    /// A line longer than [`MAX_LINE_BYTES`] was skipped; the content of the buffer is undefined.
     TooLong,
 }
 
-/// Reads the next line into `line`, which never holds more than the limit.
+/// Reads the next line into `line`, whose length never exceeds the limit.
 pub(super) fn next(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
     line.clear();
     let mut length = 0;
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_at_breaks_and_at_the_end_whatever_the_buffer() {
+    fn lines_end_at_line_feeds_and_at_the_end_for_any_buffer_size() {
         for buffer in [1, 2, 3, 100] {
             let lines = all(b"ab\n\nc", buffer);
             assert_eq!(lines, [(Line::Full, 2), (Line::Full, 0), (Line::Full, 1)], "buffer of {buffer}");
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_at_the_limit_is_taken_and_one_beyond_it_is_skipped() {
+    fn a_line_at_the_limit_is_accepted_and_a_longer_one_is_skipped() {
         let text = [vec![b'a'; MAX_LINE_BYTES], vec![b'b'; MAX_LINE_BYTES + 1], b"c".to_vec()].join(&b'\n');
         let kinds: Vec<_> = all(&text, 4096).into_iter().map(|(kind, _)| kind).collect();
         assert_eq!(kinds, [Line::Full, Line::TooLong, Line::Full]);

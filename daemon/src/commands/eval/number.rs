@@ -1,13 +1,13 @@
-//! JSON numbers as samples, exactly.
+//! The exact conversion of JSON numbers to samples.
 //!
-//! An integer pipeline takes integer literals only: `5.0` and `1e3` are how a producer writes doubles, and a producer
-//! that writes doubles has lost integers above 2^53 already.
+//! An integer pipeline accepts integer literals only: `5.0` and `1e3` come from producers that use doubles, which have
+//! already rounded integers above 2^53.
 
 use derived_stats::{Number, ValueType};
 
-/// Reads the literal of a value as a sample of type `expected`.
+/// Parses the literal of a value as a sample of type `expected`.
 ///
-/// The error goes on from the name of the field: "is a string; …".
+/// The error continues a sentence that begins with the name of the field: "is a string; …".
 pub(super) fn sample(literal: &str, expected: ValueType) -> Result<Number, String> {
     check_is_number(literal, &format!("a number of type {expected}"))?;
     match expected {
@@ -23,7 +23,7 @@ pub(super) fn sample(literal: &str, expected: ValueType) -> Result<Number, Strin
     }
 }
 
-/// Reads the literal of `at`.
+/// Parses the literal of `at`.
 pub(super) fn time(literal: &str) -> Result<u64, String> {
     let wanted = "whole microseconds from 0 to 18446744073709551615";
     check_is_number(literal, wanted).map_err(|error| format!("`at` {error}"))?;
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn integers_are_exact_to_the_ends_of_their_type() {
+    fn integers_are_exact_over_the_whole_range_of_their_type() {
         let cases = [
             ("18446744073709551615", ValueType::U64, Some(Number::U64(u64::MAX))),
             ("18446744073709551616", ValueType::U64, None),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn doubles_take_every_finite_literal() {
+    fn a_double_accepts_every_finite_literal() {
         let cases = [
             ("5", Some(5.0)),
             ("18446744073709551615", Some(18_446_744_073_709_551_615.0)),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn other_json_is_named() {
+    fn the_error_names_the_json_type_of_other_values() {
         for (literal, found) in
             [("\"5\"", "a string"), ("[5]", "an array"), ("{}", "an object"), ("null", "null"), ("true", "a boolean")]
         {

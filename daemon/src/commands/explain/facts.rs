@@ -1,4 +1,4 @@
-//! The facts about a pipeline, as `--json` prints them.
+//! The facts about a pipeline, in the form that `--json` prints.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,17 @@ use serde::Serialize;
 
 use crate::commands::pipeline_args::ASSUMED_PERIOD_SECONDS;
 
-/// Everything `explain` prints.
+/// The facts that `explain` prints.
 #[derive(Debug, Serialize)]
 pub(super) struct Facts {
-    /// In canonical form.
+    /// The annotation in canonical form.
     pub annotation: String,
-    /// The attribute that brings the samples, with its components.
+    /// The attribute of the samples, with its components.
     pub source: String,
     #[serde(rename = "type")]
     pub value: ValueType,
     pub metric: MetricKind,
-    /// Whether each key of a map has a pipeline of its own.
+    /// Whether the metric is a map with a pipeline for each key.
     pub mstats: bool,
     /// Absent for an inline pipeline, which reports after every sample.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,44 +27,44 @@ pub(super) struct Facts {
     #[serde(flatten)]
     pub groups: BTreeMap<&'static str, BTreeMap<&'static str, Number>>,
     pub silence: Silence,
-    /// What one object (or key) takes at most, in bytes, allocated windows included.
+    /// The maximum memory of one object (or key) in bytes, with allocated windows.
     pub state_bytes: usize,
-    /// What the links of the pipeline compute, in words.
+    /// The links of the pipeline, in words.
     #[serde(skip)]
     pub links: Vec<Link>,
-    /// Further lines about the last link: label and text.
+    /// Further lines about the last link, each with label and text.
     #[serde(skip)]
     pub lines: Vec<(&'static str, String)>,
 }
 
-/// When a periodic pipeline reports.
+/// The period of a periodic pipeline.
 #[derive(Debug, Serialize)]
 pub(super) struct Period {
-    /// At the end of every so many periods of the struct.
+    /// The pipeline reports at the end of every so many periods of the struct.
     pub every: u32,
-    /// The period that is assumed for the struct, in seconds.
+    /// The assumed period of the struct, in seconds.
     pub struct_seconds: u32,
-    /// The pre-aggregations that make one value of each period for a detector, joined by `.`.
+    /// The pre-aggregations that reduce each period to one value for a detector, joined by `.`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aggregate: Option<String>,
 }
 
-/// One link of the pipeline: its name, and what it computes.
+/// A link of the pipeline, with its name and the sentence that describes it.
 #[derive(Debug)]
 pub(super) struct Link {
     pub name: String,
     pub sentence: String,
 }
 
-/// What a time without samples means.
+/// The meaning of a time without samples.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Silence {
-    /// Inline: no sample, no report.
+    /// An inline pipeline reports samples only.
     NoReport,
     /// A period without samples has no result.
     NoResult,
-    /// The first one counts as 0, later ones are nothing.
+    /// The first period without samples counts as 0, later ones are ignored.
     ZeroOnce,
 }
 

@@ -1,4 +1,4 @@
-//! The facts in words, one line for each.
+//! The facts as text, one line for each.
 
 use derived_stats::MetricKind;
 
@@ -7,7 +7,7 @@ use super::facts::{Facts, Link, Period, Silence};
 /// The width of the first column.
 const LABEL: usize = 12;
 
-/// The explanation as text with a line break at its end.
+/// The explanation as text, which ends with a line feed.
 pub(super) fn of(facts: &Facts) -> String {
     let mut lines = vec![("annotation", facts.annotation.clone()), ("input", input(facts))];
     if facts.mstats {
@@ -22,10 +22,9 @@ pub(super) fn of(facts: &Facts) -> String {
     lines.into_iter().map(|(label, text)| format!("{label:LABEL$}{text}\n")).collect()
 }
 
-const KEYS: &str = "each key of the map has a pipeline of its own; a key with the delete mark is dropped, an empty map \
-                    drops all";
+const KEYS: &str = "each key of the map has its own pipeline; a delete mark drops its key, an empty map drops all keys";
 
-/// The line of a link: what it takes, if it is one of a chain, and what it computes.
+/// The line of a link: its input, if it is one of a chain, and its description.
 fn link(links: &[Link], index: usize) -> (&'static str, String) {
     let Link { name, sentence } = &links[index];
     let takes = match index.checked_sub(1) {
@@ -40,11 +39,11 @@ fn link(links: &[Link], index: usize) -> (&'static str, String) {
 fn input(facts: &Facts) -> String {
     let meaning = match facts.metric {
         MetricKind::Agg => {
-            "readings of a counter, of which the differences count; the first one counts whole, and one that fell is \
-             a reset and counts whole"
+            "readings of a counter, aggregated by their differences; the first reading counts in full, and so does a \
+             lower one, which is a reset"
         }
-        MetricKind::Diff => "differences already, taken as they come",
-        MetricKind::Plain => "taken as they come",
+        MetricKind::Diff => "differences, aggregated as they are",
+        MetricKind::Plain => "aggregated as they are",
     };
     format!("{} values of `{}`, {meaning}", facts.value, facts.source)
 }
@@ -67,7 +66,7 @@ fn silence(silence: Silence) -> &'static str {
         Silence::NoReport => "no sample, no report",
         Silence::NoResult => "a period without samples has no result",
         Silence::ZeroOnce => {
-            "the first period without samples counts as 0, later ones are nothing (a struct may say otherwise with \
+            "the first period without samples counts as 0, later ones are ignored (a struct can change this with \
              silence=\"zero\" or \"skip\")"
         }
     }

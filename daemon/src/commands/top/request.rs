@@ -1,4 +1,4 @@
-//! One answer of `GET /api/v1/partitions`, and when it came.
+//! The request `GET /api/v1/partitions` and its response.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use anyhow::Context as _;
 use daemon_base::clock::{Clock, micros};
 use serde::Deserialize;
 
-/// How long the daemon may take: it may have to ask Kafka first.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of a request, during which the daemon may send requests to Kafka.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What was answered.
+/// The partition status of one response.
 #[derive(Clone, Debug)]
-pub(super) struct Look {
-    /// Monotonic microseconds.
+pub(super) struct Snapshot {
+    /// The time of the response, in monotonic microseconds.
     pub at: u64,
     pub rows: Vec<Row>,
 }
 
-/// A partition, as the API shows it.
+/// The status of a partition, as in the response.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Row {
     pub stream: String,
@@ -28,45 +28,46 @@ pub(super) struct Row {
     /// Event time in microseconds since the epoch; 0 before the first record.
     pub watermark: u64,
     pub objects: u64,
-    /// Only the daemon that works on it knows.
+    /// Present only if the responding daemon owns the partition.
     pub closing: Option<bool>,
 }
 
 impl Row {
-    /// Whether somebody works on it: a worker of the group, or the only daemon there is.
+    /// Whether a worker owns the partition: one of the group, or one of the only daemon.
     pub(super) fn is_owned(&self) -> bool {
         self.owner.is_some() || self.closing.is_some()
     }
 }
 
-/// Where to ask.
-pub(super) struct Source {
+/// The client of the daemon's API.
+pub(super) struct Client {
     agent: ureq::Agent,
     url: String,
 }
 
-impl Source {
-    /// Asks nothing yet. `base` is a daemon's address, such as `http://127.0.0.1:8081`.
+impl Client {
+    /// A client for the daemon at `base`, such as `http://127.0.0.1:8081`; it sends no request.
     pub(super) fn new(base: &str) -> Self {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
         let url = format!("{}/api/v1/partitions", base.trim_end_matches('/'));
         Self { agent: config.build().new_agent(), url }
     }
 
-    /// Asks.
+    /// Sends one request.
     ///
     /// # Errors
     ///
-    /// When there is no answer, or another than that of this API.
-    pub(super) fn look(&self, clock: &dyn Clock) -> anyhow::Result<Look> {
+    /// Fails if there is no response, or not one of this API.
+    pub(super) fn poll(&self, clock: &dyn Clock) -> anyhow::Result<Snapshot> {
         let answer = self.agent.get(&self.url).call();
         let mut answer = answer.with_context(|| format!("no answer from {}", self.url))?;
         let status = answer.status();
         let body = answer.body_mut().read_to_string().with_context(|| format!("no answer from {}", self.url))?;
         let at = micros(clock.monotonic());
-        anyhow::ensure!(status.is_success(), "{} answers {status}: {}", self.url, body.trim());
+        anyhow::ensure!(status.is_success(), "{} responds with {status}: {}", self.url, body.trim());
         let rows = serde_json::from_str(&body);
-        let rows = rows.with_context(|| format!("{} answers otherwise than a daemon; check --url", self.url))?;
-        Ok(Look { at, rows })
+        let rows =
+            rows.with_context(|| format!("the response of {} is not that of a daemon; check --url", self.url))?;
+        Ok(Snapshot { at, rows })
     }
 }

@@ -1,31 +1,36 @@
-//! From two answers to lines: a head line with the sums, then the partitions, those farthest behind first.
+//! The table of two snapshots: a head line with the sums, then the partitions, those with the most lag first.
 //!
-//! Lines are cut to the width, as one that wraps would be two for who draws over them.
+//! Lines are cut to the width of the terminal, because a wrapped line would break the overwriting of the table.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::look::{Look, Row};
+use super::request::{Row, Snapshot};
 use super::utc::utc;
 
-/// The narrowest that names of streams are cut to when the terminal is narrow.
+/// The minimum width of stream names on a narrow terminal.
 const NARROWEST_NAME: usize = 12;
 const TITLES: [&str; 9] =
     ["stream", "partition", "owner", "cursor", "lag", "records/s", "watermark", "objects", "closing"];
-/// Columns of names; the others hold numbers and stand to the right.
+/// The columns of text, aligned left; the others have numbers, aligned right.
 const NAMES: [usize; 4] = [0, 2, 6, 8];
 const UNKNOWN: &str = "-";
 
-/// How much there is room for; `None` is no end.
+/// The available size; `None` is unlimited.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
     pub width: Option<usize>,
-    /// One line of it is left to the cursor.
+    /// The lines of the terminal, one of which is the cursor's.
     pub height: Option<usize>,
 }
 
-/// The table of `newest`; how fast it went since `before`. `problem` is why there is nothing newer.
-pub(super) fn lines(before: Option<&Look>, newest: Option<&Look>, problem: Option<&str>, size: Size) -> Vec<String> {
+/// The table of `newest`, with rates since `before`. `problem` is the error of the last request.
+pub(super) fn lines(
+    before: Option<&Snapshot>,
+    newest: Option<&Snapshot>,
+    problem: Option<&str>,
+    size: Size,
+) -> Vec<String> {
     let mut lines = Vec::new();
     match newest {
         None => lines.push(problem.unwrap_or_default().to_owned()),
@@ -39,10 +44,10 @@ pub(super) fn lines(before: Option<&Look>, newest: Option<&Look>, problem: Optio
     lines.iter().map(|line| cut(line, size.width.unwrap_or(usize::MAX))).collect()
 }
 
-/// Records a second by stream and partition, of those that were there before and have not begun anew.
+/// The rate in records per second by stream and partition, if both snapshots have it and its cursor did not go back.
 type Rates<'l> = BTreeMap<(&'l str, u16), u64>;
 
-fn rates<'l>(before: Option<&'l Look>, newest: &'l Look) -> Rates<'l> {
+fn rates<'l>(before: Option<&'l Snapshot>, newest: &'l Snapshot) -> Rates<'l> {
     let Some(before) = before else { return Rates::new() };
     let cursors: BTreeMap<_, _> = before.rows.iter().map(|row| (id(row), row.cursor)).collect();
     let elapsed = u128::from(newest.at.saturating_sub(before.at)).max(1);
@@ -58,26 +63,27 @@ fn id(row: &Row) -> (&str, u16) {
     (&row.stream, row.partition)
 }
 
-fn head(look: &Look, rates: &Rates<'_>) -> String {
-    let owned = look.rows.iter().filter(|row| row.is_owned()).count();
-    let sum = |of: fn(&Row) -> u64| look.rows.iter().map(of).fold(0, u64::saturating_add);
+fn head(snapshot: &Snapshot, rates: &Rates<'_>) -> String {
+    let owned = snapshot.rows.iter().filter(|row| row.is_owned()).count();
+    let sum = |of: fn(&Row) -> u64| snapshot.rows.iter().map(of).fold(0, u64::saturating_add);
     let rate = match rates.values().copied().reduce(u64::saturating_add) {
         Some(rate) => rate.to_string(),
         None => UNKNOWN.to_owned(),
     };
     format!(
         "{} partitions ({owned} owned, {} unowned), lag {}, {rate} records/s, {} objects",
-        look.rows.len(),
-        look.rows.len() - owned,
+        snapshot.rows.len(),
+        snapshot.rows.len() - owned,
         sum(|row| row.lag),
         sum(|row| row.objects),
     )
 }
 
-fn table(look: &Look, rates: &Rates<'_>, size: Size, lines: &mut Vec<String>) {
-    let mut rows: Vec<&Row> = look.rows.iter().collect();
+fn table(snapshot: &Snapshot, rates: &Rates<'_>, size: Size, lines: &mut Vec<String>) {
+    let mut rows: Vec<&Row> = snapshot.rows.iter().collect();
     rows.sort_by_key(|row| (Reverse(row.lag), id(row)));
-    // Beside the rows there are the head line, the titles, and the cursor's line; and one that counts the hidden.
+    // Three lines are in use: the head line, the titles, and the cursor's line. Hidden rows need a fourth for their
+    // count.
     let room = size.height.map_or(usize::MAX, |height| height.saturating_sub(3));
     let shown = if rows.len() <= room { rows.len() } else { room.saturating_sub(1) };
     let mut cells = vec![TITLES.map(str::to_owned)];
@@ -125,7 +131,7 @@ fn line(row: &[String; TITLES.len()], widths: &[usize; TITLES.len()]) -> String 
     cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }
 
-/// At most `width` characters on one line; others could move the cursor.
+/// The text cut to `width` characters, with blanks in place of control characters, which could move the cursor.
 fn cut(text: &str, width: usize) -> String {
     let plain = |character: char| if character.is_control() { ' ' } else { character };
     if text.chars().count() <= width {
@@ -153,7 +159,7 @@ mod tests {
         }
     }
 
-    fn looks() -> [Look; 2] {
+    fn snapshots() -> [Snapshot; 2] {
         let before = vec![row(0, Some("a/0"), 100, 0), row(1, Some("b/0"), 50, 0), row(2, None, 0, 7)];
         let newest = vec![
             row(0, Some("a/0"), 1100, 3),
@@ -161,16 +167,16 @@ mod tests {
             row(2, None, 0, 7),
             row(3, Some("b/0"), 9, 3),
         ];
-        [Look { at: 1_000_000, rows: before }, Look { at: 3_000_000, rows: newest }]
+        [Snapshot { at: 1_000_000, rows: before }, Snapshot { at: 3_000_000, rows: newest }]
     }
 
-    fn text(before: Option<&Look>, newest: Option<&Look>, problem: Option<&str>, size: Size) -> String {
+    fn text(before: Option<&Snapshot>, newest: Option<&Snapshot>, problem: Option<&str>, size: Size) -> String {
         lines(before, newest, problem, size).join("\n")
     }
 
     #[test]
-    fn those_farthest_behind_come_first_with_their_speed() {
-        let [before, newest] = looks();
+    fn partitions_with_the_most_lag_come_first_with_their_rates() {
+        let [before, newest] = snapshots();
         insta::assert_snapshot!(text(Some(&before), Some(&newest), None, ALL), @"
         4 partitions (3 owned, 1 unowned), lag 13, 500 records/s, 60 objects
         stream                                    partition  owner  cursor  lag  records/s  watermark             objects  closing
@@ -182,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn a_small_terminal_shows_what_it_has_room_for_and_counts_the_rest() {
-        let [before, newest] = looks();
+    fn a_small_terminal_shows_as_many_rows_as_fit_and_counts_the_others() {
+        let [before, newest] = snapshots();
         let size = Size { width: Some(90), height: Some(6) };
         insta::assert_snapshot!(text(Some(&before), Some(&newest), None, size), @"
         4 partitions (3 owned, 1 unowned), lag 13, 500 records/s, 60 objects
@@ -201,15 +207,15 @@ mod tests {
     }
 
     #[test]
-    fn without_an_earlier_answer_there_is_no_speed() {
-        let [_, newest] = looks();
+    fn without_an_earlier_snapshot_there_is_no_rate() {
+        let [_, newest] = snapshots();
         let head = lines(None, Some(&newest), None, ALL).remove(0);
         assert_eq!(head, "4 partitions (3 owned, 1 unowned), lag 13, - records/s, 60 objects");
     }
 
     #[test]
-    fn a_problem_stands_in_the_head_line_above_the_last_answer() {
-        let [before, newest] = looks();
+    fn a_problem_is_in_the_head_line_above_the_last_snapshot() {
+        let [before, newest] = snapshots();
         let shown = lines(Some(&before), Some(&newest), Some("no answer"), ALL);
         assert!(shown[0].starts_with("no answer (before: 4 partitions"), "{shown:?}");
         assert_eq!(shown.len(), 6);
@@ -217,10 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_daemon_says_cannot_move_the_cursor() {
+    fn control_characters_of_a_response_cannot_move_the_cursor() {
         let mut hostile = row(0, Some("\x1b[2J"), 1, 1);
         hostile.stream = "a\nb".to_owned();
-        let shown = lines(None, Some(&Look { at: 0, rows: vec![hostile] }), Some("\x07"), ALL);
+        let shown = lines(None, Some(&Snapshot { at: 0, rows: vec![hostile] }), Some("\x07"), ALL);
         assert!(!shown.iter().any(|line| line.contains(char::is_control)), "{shown:?}");
     }
 }

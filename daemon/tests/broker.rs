@@ -1,5 +1,5 @@
-//! What the Kafka log rests on, proved on a real broker: who sees which offsets of a transaction, that a member of a
-//! group that was replaced cannot commit, and that a broker keeps what it acknowledged.
+//! The guarantees of Kafka that the Kafka log relies on, on a real broker: the visibility of transactions, the fencing
+//! of a replaced group member, and the durability of acknowledged records.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -15,23 +15,23 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use support::broker::{Broker, Isolation, Record};
 
-/// How long a call to the broker may take.
+/// The timeout of a call to the broker.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One broker for all tests, and one test at a time: one of them stops it.
+/// The broker of all tests, locked because one of them stops it.
 fn broker() -> MutexGuard<'static, Broker> {
     static BROKER: LazyLock<Mutex<Broker>> = LazyLock::new(|| Mutex::new(Broker::start()));
     BROKER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A producer of transactions, with none begun.
+/// A transactional producer without an open transaction.
 fn transactional(broker: &Broker, id: &str) -> BaseProducer {
     let producer: BaseProducer = broker.client().set("transactional.id", id).create().unwrap();
     producer.init_transactions(PATIENCE).unwrap();
     producer
 }
 
-/// Appends one record to each partition and waits until the broker has them.
+/// Appends one record to each partition and waits for the acknowledgements.
 fn send(producer: &BaseProducer, topic: &str, partitions: i32, payload: &str) {
     for partition in 0..partitions {
         producer.send(BaseRecord::to(topic).partition(partition).key("key").payload(payload)).unwrap();
@@ -40,8 +40,8 @@ fn send(producer: &BaseProducer, topic: &str, partitions: i32, payload: &str) {
     assert_eq!(producer.in_flight_count(), 0);
 }
 
-/// Waits until every partition is free of transactions that are open. A commit returns when it is sure to come true;
-/// the marks in the partitions, and with them the sight of the records, come some milliseconds later.
+/// Waits until no partition has an open transaction. A commit returns once its outcome is certain; the markers in the
+/// partitions, which make the records visible, follow some milliseconds later.
 fn wait_for_marks(broker: &Broker, topic: &str) {
     for _ in 0..1000 {
         if broker.end_offsets(topic, Isolation::Committed) == broker.end_offsets(topic, Isolation::Uncommitted) {
@@ -57,7 +57,7 @@ fn payloads(records: &[Record]) -> Vec<&str> {
 }
 
 #[test]
-fn an_aborted_transaction_is_seen_by_none_but_those_who_read_uncommitted() {
+fn only_read_uncommitted_sees_an_aborted_transaction() {
     let broker = broker();
     broker.create_topic("aborted", 3, &[]);
     let producer = transactional(&broker, "aborter");
@@ -73,12 +73,12 @@ fn an_aborted_transaction_is_seen_by_none_but_those_who_read_uncommitted() {
     assert_eq!(payloads(&broker.read_all("aborted", Isolation::Committed)), ["committed", "committed"]);
     let all = broker.read_all("aborted", Isolation::Uncommitted);
     assert_eq!(payloads(&all), ["aborted", "committed", "aborted", "committed", "aborted"]);
-    // A mark of the end of a transaction takes an offset: one after each of the records.
+    // The end marker of a transaction has an offset: one after each record.
     assert_eq!(all.iter().map(|record| record.offset).collect::<Vec<_>>(), [0, 2, 0, 2, 0]);
 }
 
 #[test]
-fn the_end_of_many_partitions_is_the_last_stable_offset_or_the_high_watermark_by_isolation() {
+fn the_isolation_level_selects_the_last_stable_offset_or_the_high_watermark_as_end() {
     const PARTITIONS: i32 = 40;
     let broker = broker();
     broker.create_topic("ends", 40, &[]);
@@ -93,7 +93,7 @@ fn the_end_of_many_partitions_is_the_last_stable_offset_or_the_high_watermark_by
     let [mut stable, mut high] = [[1; 40], [3; 40]];
     (stable[39], high[39]) = (2, 2);
     assert_eq!(ends(), [stable, high]);
-    // What is behind an open transaction is not read, though it belongs to none.
+    // Records behind an open transaction are not read, even if they belong to none.
     let committed = broker.read_all("ends", Isolation::Committed);
     assert_eq!(committed.len(), 41);
 
@@ -105,7 +105,7 @@ fn the_end_of_many_partitions_is_the_last_stable_offset_or_the_high_watermark_by
     assert_eq!(broker.read_all("ends", Isolation::Committed).len(), 119);
 }
 
-/// A member of the group that reads `members`.
+/// A member of the group that consumes the topic `members`.
 fn member(broker: &Broker) -> BaseConsumer {
     let mut config = broker.client();
     config.set("group.id", "members").set("enable.auto.commit", "false").set("session.timeout.ms", "6000");
@@ -129,7 +129,7 @@ fn settle(members: &[&BaseConsumer], partitions: usize) {
 }
 
 #[test]
-fn a_member_that_was_replaced_cannot_commit_offsets_in_a_transaction() {
+fn a_replaced_member_cannot_commit_offsets_in_a_transaction() {
     let broker = broker();
     broker.create_topic("members", 2, &[]);
     let first = member(&broker);
@@ -148,17 +148,17 @@ fn a_member_that_was_replaced_cannot_commit_offsets_in_a_transaction() {
     assert!(refused.txn_requires_abort() && !refused.is_fatal());
     producer.abort_transaction(PATIENCE).unwrap();
 
-    // The same by one that is a member: so it was the generation that was refused.
+    // A current member succeeds with the same commit, so the broker rejected the generation.
     producer.begin_transaction().unwrap();
     producer.send_offsets_to_transaction(&offsets, &first.group_metadata().unwrap(), PATIENCE).unwrap();
     producer.commit_transaction(PATIENCE).unwrap();
-    // A group whose offsets are in a transaction that still ends is asked again, by the client itself.
+    // The client itself retries while the offsets of the group are in a transaction that is about to end.
     let committed = first.committed_offsets(offsets, PATIENCE).unwrap();
     assert_eq!(committed.find_partition("members", 0).unwrap().offset(), Offset::Offset(7));
 }
 
 #[test]
-fn a_broker_that_starts_again_has_its_topics_and_records() {
+fn a_restarted_broker_has_its_topics_and_records() {
     let mut broker = broker();
     broker.create_topic("kept", 1, &[]);
     broker.grow_topic("kept", 3);

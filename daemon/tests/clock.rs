@@ -1,9 +1,9 @@
-//! A wall clock that steps while the daemon runs changes no byte of the results.
+//! Steps of the wall clock while the daemon runs change no byte of the results.
 //!
-//! An operator, a time server or a resumed virtual machine can move it by any amount in either direction. Debian's
-//! `libfaketime` makes the real daemon see such steps: the test rewrites the file that it takes the time from. Only
-//! the wall clock is faked; the monotonic one cannot step. The test fails where the library is missing; `.ci/setup`
-//! installs it.
+//! An operator, a time server or a resumed virtual machine can move the clock by any amount in either direction.
+//! Debian's `libfaketime` simulates such steps for the real daemon: the test rewrites the file from which it reads the
+//! time. It fakes the wall clock only; the monotonic clock cannot step. The test fails if the library is missing;
+//! `.ci/setup` installs it.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -49,9 +49,10 @@ impl FakeClock {
     }
 }
 
-/// The steps of a run, each before another part of the input. The last one goes back.
+/// The steps of a run, one before each part of the input. The last one goes back.
 ///
-/// 2001 and 2010 are years before the samples: they are no future only because stored arrivals never go back.
+/// 2001 and 2010 are before the samples, whose timestamps are not in the future only because stored arrival times never
+/// go back.
 const STEPS: [&str; 6] = [
     "@2030-01-01 00:00:00",
     "@2029-12-31 22:00:00",
@@ -61,7 +62,7 @@ const STEPS: [&str; 6] = [
     "@2010-01-01 00:00:00",
 ];
 
-/// Samples of the one stream that is configured, so that every one is to be accepted.
+/// Samples of the configured stream only, so that all are accepted.
 fn input() -> Vec<Batch> {
     let mut batches = batches(21);
     for batch in &mut batches {
@@ -80,7 +81,7 @@ fn send(daemon: &Daemon, part: &[Batch]) {
     daemon.wait_until_applied();
 }
 
-/// What the daemon says of its one partition.
+/// The status of the only partition.
 fn partition(daemon: &Daemon) -> serde_json::Value {
     let (_, body) = daemon.get("/api/v1/partitions");
     let [partition]: [serde_json::Value; 1] = serde_json::from_str(&body).unwrap();
@@ -88,7 +89,7 @@ fn partition(daemon: &Daemon) -> serde_json::Value {
 }
 
 #[test]
-fn a_wall_clock_that_steps_changes_no_byte_of_the_results() {
+fn steps_of_the_wall_clock_change_no_byte_of_the_results() {
     let directory = TempDir::new().unwrap();
     let clock = FakeClock::new(directory.path());
     let input = input();

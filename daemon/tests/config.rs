@@ -1,4 +1,4 @@
-//! The configuration of `run`: what is refused, how it is named, and with which code the daemon ends.
+//! The configuration of `run`: rejected settings, their error texts, and the exit code.
 
 mod binary;
 
@@ -24,12 +24,12 @@ impl Fixture {
 
     fn validate(&self) -> Command {
         let mut command = command(&["validate", self.file.to_str().expect("UTF-8")]);
-        // So that the default, which needs rights, never is the problem.
+        // The default directory needs permissions that the test lacks.
         command.arg("--set").arg(format!("log.data_dir={}", self.directory.path().display()));
         command
     }
 
-    /// What a run prints, without the path of the directory.
+    /// Runs the command; the output is without the path of the directory.
     fn shown(&self, command: Command) -> Run {
         let mut run = finish(command, "");
         let path = format!("{}/", self.directory.path().display());
@@ -47,7 +47,7 @@ fn refusal(name: &str, text: &str) -> String {
 }
 
 #[test]
-fn an_unknown_key_is_named_with_its_place_and_the_nearest_one() {
+fn an_unknown_key_is_reported_with_its_location_and_the_nearest_key() {
     insta::assert_snapshot!(refusal("a.toml", "[http]\nlisen = \"127.0.0.1:1\"\n"), @r"
     a.toml:2:1: unknown key `http.lisen`; did you mean `http.listen`?
     a.toml: 1 problem
@@ -63,7 +63,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_one() {
 }
 
 #[test]
-fn run_refuses_a_bad_configuration_with_64() {
+fn run_rejects_a_bad_configuration_with_exit_code_64() {
     let fixture = Fixture::new("a.toml", "[http]\nlisen = 1\n");
     for flag in ["--config", "--conf_file"] {
         let run = fixture.shown(command(&["run", flag, fixture.file.to_str().expect("UTF-8")]));
@@ -76,7 +76,7 @@ fn run_refuses_a_bad_configuration_with_64() {
 }
 
 #[test]
-fn bad_logging_filters_are_refused_with_64() {
+fn a_bad_logging_filter_is_rejected_with_exit_code_64() {
     let mut command = command(&["run"]);
     command.env("RUST_LOG", "info,=,=");
     let run = finish(command, "");
@@ -85,7 +85,7 @@ fn bad_logging_filters_are_refused_with_64() {
 }
 
 #[test]
-fn a_variable_that_names_no_key_is_refused() {
+fn a_variable_with_an_unknown_key_is_rejected() {
     let fixture = Fixture::new("a.toml", "");
     let mut command = fixture.validate();
     command.env("DERIVED_STATSD_HTTP__LISEN", "127.0.0.1:1");
@@ -99,7 +99,7 @@ fn a_variable_that_names_no_key_is_refused() {
 
 #[test]
 fn later_sources_win() {
-    // Each source is wrong in its own way; what is complained about is what is in force.
+    // Each source has another error, so the error shows which source applies.
     let file = "[aggregation]\nuve_proxy_list = \"FromFile\"\n";
     let fixture = Fixture::new("a.toml", file);
     let from_file = fixture.shown(fixture.validate()).stderr;
@@ -121,7 +121,7 @@ fn later_sources_win() {
 }
 
 #[test]
-fn the_originals_flag_replaces_the_list_and_adds_up_when_repeated() {
+fn the_flag_of_contrail_collector_replaces_the_list_and_repetitions_add_to_it() {
     let fixture = Fixture::new("a.toml", "");
     let mut command = fixture.validate();
     for stream in ["A-a:AggProxySum", "B-b:AggProxySum", "C-c:AggProxySum"] {
@@ -135,7 +135,7 @@ fn the_originals_flag_replaces_the_list_and_adds_up_when_repeated() {
 }
 
 #[test]
-fn a_collectors_file_is_taken_and_its_other_keys_are_named_in_one_line() {
+fn the_keys_of_a_collectors_file_are_mapped_and_its_other_keys_are_listed_in_one_line() {
     let text = "[DEFAULT]\nhostip=10.0.0.1\npartitions=30\nkafka_broker_list=10.0.0.1:9092\n\
                 uve_proxy_list=A-a:AggProxySum\n[COLLECTOR]\nport=8086\n";
     let fixture = Fixture::new("contrail-collector.conf", text);

@@ -1,4 +1,4 @@
-//! Contiv end to end: real daemons scrape simulated nodes into a real InfluxDB, and Contiv's page gets its answers.
+//! Contiv end to end: real daemons scrape simulated nodes into a real InfluxDB, and the queries of Contiv's page work.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::disallowed_methods, reason = "a test waits for windows that the wall clock closes")]
@@ -28,7 +28,7 @@ fn start(data: &Path, cluster: &Cluster, influxdb: &InfluxDb, settings: &[&str])
     Daemon::start(data, &[&FAST[..], &[&nodes, &port, &url], settings].concat())
 }
 
-/// All points that a cluster has now.
+/// The current points of all nodes.
 fn truth(cluster: &Cluster) -> Points {
     cluster.nodes().iter().flat_map(|node| cluster.points(node)).collect()
 }
@@ -49,7 +49,7 @@ fn texts<const N: usize>(tags: &Value, names: [&str; N]) -> [String; N] {
 
 const TAGS: [&str; 3] = ["EndpointIP", "ServiceIP", "ProviderIP"];
 
-/// What Contiv's page asks, as it asks it: see the queries in each.
+/// The queries of Contiv's page.
 mod page {
     use super::{BTreeSet, InfluxDb, Value};
 
@@ -60,7 +60,7 @@ mod page {
         )
     }
 
-    /// The traffic of the last moment between some endpoints and some providers, out and in.
+    /// The latest traffic between some endpoints and some providers, out and in.
     pub(super) fn now(influxdb: &InfluxDb, endpoints: &str, providers: &str) -> Value {
         influxdb.ask_as_page_post(&format!(
             "SELECT sum(BytesOut) from httpjson_svcstats WHERE time > now() - 15s AND {endpoints} AND {providers}GROUP BY time(20s) LIMIT 1; \
@@ -68,7 +68,7 @@ mod page {
         ))
     }
 
-    /// The course of the last minute.
+    /// The traffic over the last minute.
     pub(super) fn minute(influxdb: &InfluxDb, endpoints: &str, providers: &str) -> Value {
         influxdb.ask_as_page_post(&format!(
             "SELECT sum(BytesOut) from httpjson_svcstats WHERE time > now() - 1m AND {endpoints} AND {providers}GROUP BY time(10s) fill(0) LIMIT 6; \
@@ -76,14 +76,14 @@ mod page {
         ))
     }
 
-    /// A list of addresses as the page writes it.
+    /// A list of addresses in the form of the page.
     pub(super) fn any_of(tag: &str, addresses: &BTreeSet<&str>) -> String {
         let each: Vec<_> = addresses.iter().map(|address| format!("{tag}='{address}' ")).collect();
         format!("({})", each.join("OR "))
     }
 }
 
-/// The sums in an answer of two statements: of all windows, out and in.
+/// The sums over all windows in a response to two statements, out and in.
 fn sums(answer: &Value) -> [u64; 2] {
     [0, 1].map(|statement| {
         let values = answer[statement]["series"][0]["values"].as_array().unwrap_or_else(|| panic!("{answer}"));
@@ -91,7 +91,7 @@ fn sums(answer: &Value) -> [u64; 2] {
     })
 }
 
-/// The graph's edges, checked for the tags by which the page takes them apart; in and out.
+/// The edges of the graph, in and out, with checks of the tags from which the page parses them.
 fn edges(influxdb: &InfluxDb) -> BTreeMap<[String; 3], [u64; 2]> {
     let answer = page::edges(influxdb);
     let edge = |series: &Value| {
@@ -122,8 +122,8 @@ fn the_queries_of_contivs_page_find_every_pair() {
     let asked = [page::any_of("EndpointIP", &endpoints), page::any_of("ProviderIP", &providers)];
     let of_asked = expected.iter().filter(|([endpoint, ..], _)| endpoints.contains(endpoint.as_str()));
     let total = of_asked.fold([0, 0], |[out, into], (_, counters)| [out + counters[1], into + counters[0]]);
-    // Each scrape adds the same once more. The page's windows begin at round times, and its limit leaves out the
-    // newest.
+    // Each scrape adds the same values again. The windows of the page begin at round times, and its limit excludes the
+    // newest one.
     for ask in [page::now, page::minute] {
         let sums = wait_until("sums", || Some(sums(&ask(&influxdb, &asked[0], &asked[1]))).filter(|sums| sums[0] > 0));
         let scrapes = sums[0] / total[0];
@@ -161,19 +161,19 @@ fn points_in_influxdb(influxdb: &InfluxDb) -> BTreeMap<(u64, [String; 3]), [u64;
     points
 }
 
-/// InfluxDB understands the queries of all dashboards, and finds something for those about Contiv.
-fn assert_dashboards_show_something(influxdb: &InfluxDb) {
+/// Checks that InfluxDB accepts the queries of all dashboards, and that those about Contiv return data.
+fn assert_dashboards_show_data(influxdb: &InfluxDb) {
     for dashboard in dashboards::all() {
         for query in dashboard.influxql("time > now() - 1h") {
             let answer = influxdb.query("telegraf", &query.text);
             assert!(answer[0]["error"].is_null(), "{}: {answer}", query.text);
-            // That nothing is beyond the limit is an answer too.
-            let may_be_empty = query.place.contains("beyond");
+            // A panel of exceeded limits may be empty.
+            let may_be_empty = query.location.contains("beyond");
             let is_about_contiv = query.text.contains("Contiv") || query.text.contains("httpjson_svcstats");
             assert!(
                 !is_about_contiv || may_be_empty || answer[0]["series"].is_array(),
                 "{}: {}",
-                query.place,
+                query.location,
                 query.text
             );
         }
@@ -181,7 +181,7 @@ fn assert_dashboards_show_something(influxdb: &InfluxDb) {
 }
 
 #[test]
-fn an_influxdb_that_is_away_for_a_while_has_every_point_in_the_end() {
+fn an_influxdb_that_was_down_has_every_point_in_the_end() {
     let cluster = Cluster::start(&["--nodes", "3", "--endpoints", "12", "--interval", "1s"]);
     let (mut influxdb, data) = (InfluxDb::start(), TempDir::new().unwrap());
     let proxies = "aggregation.uve_proxy_list=ContivService-BytesIn:AggProxySum:AggProxySumAnomalyEWM01";
@@ -192,11 +192,11 @@ fn an_influxdb_that_is_away_for_a_while_has_every_point_in_the_end() {
     let scrapes = metric(&daemon, "contiv_scrapes_total");
     wait_for_metric(&daemon, "contiv_scrapes_total", scrapes + 4 * 3);
     influxdb.restart();
-    // The traffic of the services has an anomaly score of its own once the detector is warm.
+    // The traffic of the services has anomaly scores after the warm-up of the detector.
     let detector = "SELECT count(value_sigma) FROM AggProxySumAnomalyEWM01 WHERE \"table\"='ContivService'";
     wait_until("the detector's results", || influxdb.row(detector));
-    assert_dashboards_show_something(&influxdb);
-    // A stop delivers what is there.
+    assert_dashboards_show_data(&influxdb);
+    // A stop delivers all stored results.
     daemon.stop();
     let expected = points_in_results(data.path());
     assert!(expected.len() as u64 >= scrapes + 6 * 3, "{}", expected.len());
@@ -218,7 +218,7 @@ fn an_influxdb_that_is_away_for_a_while_has_every_point_in_the_end() {
     assert!(sums > 0);
 }
 
-/// The sum of a service's windows.
+/// The sum over the windows of a service.
 #[cfg(feature = "fault-points")]
 fn derived(data: &Path, service: &str) -> u64 {
     let of_service = |line: &String| line.contains("AggProxySum-ContivService-BytesIn") && line.contains(service);
@@ -228,7 +228,7 @@ fn derived(data: &Path, service: &str) -> u64 {
 
 #[cfg(feature = "fault-points")]
 #[test]
-fn a_kill_at_any_point_of_a_scrape_loses_no_traffic_and_counts_none_twice() {
+fn a_kill_at_any_point_of_a_scrape_neither_loses_nor_duplicates_traffic() {
     use std::thread;
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -264,7 +264,7 @@ fn a_kill_at_any_point_of_a_scrape_loses_no_traffic_and_counts_none_twice() {
     raise(10);
     let scrapes = metric(&daemon, "contiv_scrapes_total");
     wait_for_metric(&daemon, "contiv_scrapes_total", scrapes + 2);
-    // The last traffic is in one of the next two scrapes, and its windows close by the clock.
+    // One of the next two scrapes has the last traffic, and its windows close by the clock.
     let ended = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     wait_for_metric(&daemon, "watermark_seconds", ended + 3);
     daemon.stop();
@@ -274,9 +274,9 @@ fn a_kill_at_any_point_of_a_scrape_loses_no_traffic_and_counts_none_twice() {
 }
 
 #[test]
-fn one_bad_node_does_not_spoil_the_others_and_is_named() {
+fn a_bad_node_is_reported_and_does_not_affect_the_others() {
     let (good, data) = (Netplugin::start(&["100.1.1.3"]), TempDir::new().unwrap());
-    // Nobody listens there, and somebody who never answers.
+    // One address with no listener, and one whose listener never responds.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().unwrap();
     let nodes = format!("contiv.nodes={} 127.0.0.1:1 {silent}", good.address());
@@ -290,7 +290,7 @@ fn one_bad_node_does_not_spoil_the_others_and_is_named() {
 }
 
 #[test]
-fn nodes_come_and_go_as_etcd_says_and_stay_while_it_is_away() {
+fn nodes_follow_etcd_and_stay_while_etcd_is_down() {
     let cluster = Cluster::start(&["--nodes", "3", "--interval", "1h"]);
     let (etcd, data) = (Etcd::start(), TempDir::new().unwrap());
     let servers = format!("contiv.etcd=127.0.0.1:1 {}", etcd.address());

@@ -1,4 +1,4 @@
-//! The server on the port of the former Python server, of a real daemon that scrapes the simulated cluster.
+//! The server of a real daemon that replaces Contiv's Python server, over the simulated cluster.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -11,12 +11,12 @@ use support::contiv::{COUNTERS, Cluster};
 use support::{Daemon, wait_until};
 use tempfile::TempDir;
 
-/// A cluster whose time stands still.
+/// A cluster whose counters do not grow.
 fn cluster() -> Cluster {
     Cluster::start(&["--endpoints", "30", "--interval", "1h"])
 }
 
-/// All pairs, from what the nodes themselves answer.
+/// All pairs, from the responses of the nodes.
 fn pairs(cluster: &Cluster) -> Vec<Value> {
     let points = cluster.nodes().into_iter().flat_map(|node| cluster.points(&node));
     let pair = |([endpoint, service, provider], counters): ([String; 3], [u64; 4])| {
@@ -27,7 +27,7 @@ fn pairs(cluster: &Cluster) -> Vec<Value> {
     points.map(pair).collect()
 }
 
-/// The server for Contiv's page, which is another one than that of the daemon's API.
+/// The server for Contiv's page, which is separate from that of the daemon's API.
 struct Page(String);
 
 impl Page {
@@ -60,7 +60,7 @@ fn start(cluster: &Cluster, data: &TempDir) -> Daemon {
 }
 
 #[test]
-fn every_pair_of_the_nodes_that_etcd_names_is_there() {
+fn the_page_has_every_pair_of_the_nodes_in_etcd() {
     let (cluster, data) = (cluster(), TempDir::new().unwrap());
     let expected = pairs(&cluster);
     let endpoints: std::collections::BTreeSet<_> =
@@ -73,7 +73,7 @@ fn every_pair_of_the_nodes_that_etcd_names_is_there() {
         assert_eq!(status, 200);
         (all.as_array().unwrap().len() >= expected.len()).then_some(all)
     });
-    // The nodes come in the order of their addresses, here as there.
+    // Both lists have the nodes in the order of their addresses.
     assert_eq!(all, Value::from(expected.clone()));
     for endpoint in endpoints {
         let of_it: Value = expected.iter().filter(|pair| pair["EndpointIP"] == endpoint).cloned().collect();
@@ -82,7 +82,7 @@ fn every_pair_of_the_nodes_that_etcd_names_is_there() {
         assert_eq!((status, &first["EndpointIP"]), (200, &Value::from(endpoint)));
         let same_pair =
             |pair: &&Value| ["ServiceIP", "ProviderIP", "BytesIn"].iter().all(|key| pair[key] == first[key]);
-        assert!(of_it.as_array().unwrap().iter().any(|pair| same_pair(&pair)), "{first} is none of {of_it}");
+        assert!(of_it.as_array().unwrap().iter().any(|pair| same_pair(&pair)), "{first} is not in {of_it}");
     }
     assert_eq!(page.get("/11.9.9.9").0, 404);
     daemon.stop();

@@ -1,4 +1,4 @@
-//! A disk that is full, and files that are damaged.
+//! A full disk, and damaged files.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -19,7 +19,7 @@ fn batch(window: u64) -> String {
     (0..20).map(|vn| line(&format!("vn{vn}"), "egress_flow_count", START + window * PERIOD, vn + window)).collect()
 }
 
-/// A small file system of its own; unmounted when dropped.
+/// A small file system, unmounted on drop.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -34,13 +34,13 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // A daemon that a failed test left is gone by now, so this works; if not, the directory cannot be removed.
+        // A daemon of a failed test has exited by now; otherwise the directory cannot be removed.
         let _ = Command::new("umount").arg(&self.0).status();
     }
 }
 
 #[test]
-fn a_full_disk_refuses_batches_and_goes_on_when_there_is_space() {
+fn a_full_disk_rejects_batches_and_the_daemon_continues_once_there_is_space() {
     let directory = TempDir::new().unwrap();
     let disk = SmallDisk::mount(directory.path(), "size=96m");
     let data = disk.0.join("log");
@@ -48,7 +48,7 @@ fn a_full_disk_refuses_batches_and_goes_on_when_there_is_space() {
     assert_eq!(daemon.post(batch(0).as_bytes(), Some("0")).unwrap().0, 200);
 
     let ballast = disk.0.join("ballast");
-    // Fills what is left; the copy ends with the same complaint.
+    // Fills the rest of the disk; the copy fails with the same error.
     let copy = Command::new("dd").args(["if=/dev/zero", "bs=64k"]).arg(format!("of={}", ballast.display())).output();
     assert!(!copy.unwrap().status.success(), "the copy found an end before the disk was full");
     let bulk: String = (0..40_000).map(|vn| line(&format!("bulk{vn}"), "egress_flow_count", START, 1)).collect();
@@ -71,7 +71,7 @@ fn a_full_disk_refuses_batches_and_goes_on_when_there_is_space() {
     daemon.wait_until_applied();
     daemon.stop();
 
-    // Each attempt that was answered counts once, the refused one too, after it was sent again.
+    // Each acknowledged batch counts once, and so does the rejected one, which was sent again.
     let sum = results(&data).into_iter().find(|line| line.contains("bulk0\"") && line.contains("AggProxySum-"));
     let wanted = format!("{{\"value\":{}}}", attempt + 1);
     assert!(sum.as_ref().is_some_and(|line| line.contains(&wanted)), "wanted {wanted} in {sum:?}");
@@ -96,12 +96,12 @@ fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
 }
 
-/// The results after another batch; `None` where the daemon refuses to start or to go on.
+/// The results after another batch; `None` if the daemon fails to start or to continue.
 fn go_on(data: &Path) -> Option<Vec<String>> {
     let daemon = match Daemon::try_spawn(command("run", data, &SETTINGS)) {
         Ok(daemon) => daemon,
         Err((status, stderr)) => {
-            // A start that fails has an error; a panic or a signal is another status.
+            // A failed start exits with 1; a panic or a signal gives another status.
             assert_eq!(status.code(), Some(1), "{}:\n{stderr}", data.display());
             return None;
         }
@@ -113,7 +113,7 @@ fn go_on(data: &Path) -> Option<Vec<String>> {
 }
 
 #[test]
-fn damaged_files_are_refused_or_change_nothing() {
+fn damaged_files_are_rejected_or_change_no_result() {
     let directory = TempDir::new().unwrap();
     let (log, undisturbed) = (directory.path().join("log"), directory.path().join("undisturbed"));
     let daemon = Daemon::start(&log, &SETTINGS);

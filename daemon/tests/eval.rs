@@ -1,4 +1,4 @@
-//! `derived-statsd eval`, as programs drive it.
+//! `derived-statsd eval`, driven through pipes as other programs do.
 
 mod binary;
 
@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use binary::{command, run};
 
-/// The answer lines of a run that must succeed.
+/// The answer lines of a successful run.
 fn answers(arguments: &str, events: &[&str]) -> Vec<String> {
     let arguments: Vec<_> = std::iter::once("eval").chain(arguments.split(' ')).collect();
     let run = run(&arguments, events.join("\n"));
@@ -45,7 +45,7 @@ fn a_periodic_pipeline_answers_periods_and_not_samples() {
 }
 
 #[test]
-fn the_seeds_pipeline_is_ready_after_ten_periods() {
+fn a_detector_with_alpha_0_1_is_ready_after_ten_periods() {
     let mut events = Vec::new();
     for at in 0..10 {
         events.extend([format!(r#"{{"at":{at},"value":20}}"#), format!(r#"{{"at":{at},"value":16}}"#)]);
@@ -58,10 +58,10 @@ fn the_seeds_pipeline_is_ready_after_ten_periods() {
     assert_eq!(answers[29], expected);
 }
 
-/// The original's fields and no others, also where `metric` cannot hold the value: results of a table have `value`
-/// beside it.
+/// A result has exactly the fields of Contrail's, even where `metric` cannot hold the value; only results of a table
+/// have `value`, too.
 #[test]
-fn a_detectors_result_has_the_fields_of_the_original() {
+fn a_detector_result_has_the_fields_of_contrails_result() {
     let shown = run(&["eval", "--type", "f64", "raw:DSAnomaly:EWM:1"], "{\"at\":1,\"value\":0.9}\n");
     assert!(shown.stdout.ends_with("\"metric\":0}}\n"), "{}", shown.stdout);
 }
@@ -75,7 +75,7 @@ fn an_nth_period_pipeline_answers_every_nth_period_line() {
 }
 
 #[test]
-fn a_silent_period_is_a_zero_once_to_a_detector() {
+fn only_the_first_of_several_silent_periods_counts_as_zero_for_a_detector() {
     let period = r#"{"period":true}"#;
     let answers = answers("1.DSSum-raw:DSAnomaly:EWM:1", &[r#"{"at":1,"value":5}"#, period, period, period]);
     assert!(answers[1].contains(r#""metric":5"#) && answers[2].contains(r#""metric":0"#), "{answers:?}");
@@ -115,7 +115,7 @@ fn a_periodic_map_answers_at_the_period() {
 }
 
 #[test]
-fn the_good_keys_of_a_map_count_and_the_bad_ones_are_named() {
+fn the_valid_keys_of_a_map_count_and_the_error_names_the_others() {
     let event = r#"{"at":1,"values":{"a":1,"b":"2","c":-3}}"#;
     let expected = r#"{"results":{"a":{"report":"ok","result":1}},"error":"the value of key `b` is a string; expected a number of type u64; the value of key `c` is -3, which does not fit the type u64; send 0 to 18446744073709551615, or choose --type i64"}"#;
     assert_eq!(answers("--mstats tsm:DSSum", &[event]), [expected]);
@@ -140,7 +140,7 @@ fn integers_are_exact_and_an_overflow_is_named() {
 }
 
 #[test]
-fn a_counter_counts_by_its_differences() {
+fn a_counter_is_aggregated_by_its_differences() {
     let events = [r#"{"at":1,"value":100}"#, r#"{"at":2,"value":130}"#, r#"{"at":3,"value":10}"#];
     let results: Vec<_> = [100, 30, 10].map(|result| format!(r#"{{"report":"ok","result":{result}}}"#)).into();
     assert_eq!(answers("--metric agg raw:DSNone", &events), results);
@@ -149,7 +149,7 @@ fn a_counter_counts_by_its_differences() {
 }
 
 #[test]
-fn a_bad_event_is_an_error_line_and_changes_nothing() {
+fn a_bad_event_gets_an_error_line_and_changes_no_state() {
     let events = [
         r#"{"at":1,"value":1}"#,
         r#"{"at":2,"value":"2"}"#,
@@ -165,7 +165,7 @@ fn a_bad_event_is_an_error_line_and_changes_nothing() {
     assert_eq!(answers[4], r#"{"report":"ok","result":2}"#);
 }
 
-/// Arguments, a bad event, and its error.
+/// Rows of arguments, a bad event, and its error.
 const REFUSED: &[(&str, &str, &str)] = &[
     (
         "raw:DSSum",
@@ -210,7 +210,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn an_error_says_what_is_wrong_and_what_is_right() {
+fn an_error_states_the_cause_and_the_expected_form() {
     for (arguments, event, expected) in REFUSED {
         assert_eq!(error(arguments, event), *expected, "{arguments}: {event}");
     }
@@ -232,8 +232,8 @@ fn a_line_over_the_limit_is_an_error_and_the_next_one_is_read() {
 }
 
 #[test]
-fn a_window_is_ready_when_full_and_forgets_what_left() {
-    // A window of 2 s that began at 0 is full at 2 s, without its first bucket.
+fn a_window_is_ready_once_full_and_drops_samples_that_left_it() {
+    // A window of 2 s that begins at 0 is full at 2 s, when its first bucket leaves it.
     let events = [0, 1, 2, 5].map(|second| format!(r#"{{"at":{},"value":1}}"#, second * 1_000_000));
     let events: Vec<_> = events.iter().map(String::as_str).collect();
     let answers = answers("raw:DSSum:2", &events);
@@ -243,7 +243,7 @@ fn a_window_is_ready_when_full_and_forgets_what_left() {
 }
 
 #[test]
-fn the_newest_time_of_any_key_ages_the_windows_of_all() {
+fn the_newest_time_of_any_key_advances_the_windows_of_all_keys() {
     let events = [
         r#"{"at":0,"values":{"a":1}}"#,
         r#"{"at":3000000,"values":{"a":1}}"#,
@@ -279,7 +279,7 @@ fn wrong_arguments_exit_2() {
 }
 
 #[test]
-fn every_answer_is_there_before_the_next_event_is_sent() {
+fn every_answer_is_flushed_before_the_next_event() {
     let mut child = command(&["eval", "raw:DSSum"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -298,7 +298,7 @@ fn every_answer_is_there_before_the_next_event_is_sent() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let mut child = command(&["eval", "raw:DSSum"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -307,7 +307,7 @@ fn a_reader_that_goes_away_is_no_error() {
         .expect("the binary starts");
     drop(child.stdout.take());
     let mut events = child.stdin.take().expect("standard input is a pipe");
-    // The second write may find the binary gone already.
+    // The binary may have exited before the second write.
     let _ = events.write_all(b"{\"at\":1,\"value\":1}\n{\"at\":1,\"value\":1}\n");
     drop(events);
     let output = child.wait_with_output().expect("the binary ends");

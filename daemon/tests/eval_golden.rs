@@ -1,9 +1,9 @@
-//! `derived-statsd eval` against the original, on recorded vectors: the numbers that programs see.
+//! `derived-statsd eval` against recorded vectors of Contrail's implementation.
 //!
-//! The library's own test (`derived-stats/tests/golden`) holds every record to the original. This one drives the real
-//! binary with a sample of the same records, every tenth (`EVAL_GOLDEN_STRIDE=1` takes all), through its text forms. Records
-//! that deviate on purpose are those that the library's test lists; their ids are read from there, so that there is
-//! one list only. An event `flush` has no form in `eval`; a record is compared up to its first one.
+//! The test of the library (`derived-stats/tests/golden`) compares every record with Contrail. This test drives the
+//! real binary with a sample of the same records, every tenth (`EVAL_GOLDEN_STRIDE=1` selects all), in its text format.
+//! The ids of records with deliberate deviations are read from the lists of the library's test. `eval` has no event
+//! for `flush`, so a record is compared up to its first one.
 
 mod binary;
 
@@ -12,7 +12,7 @@ use std::io::Read;
 
 use serde_json::{Map, Value, json};
 
-/// Where the deliberate deviations are listed.
+/// The files that list the deliberate deviations.
 const LISTS: [&str; 5] = [
     include_str!("../../derived-stats/tests/golden/ewm.rs"),
     include_str!("../../derived-stats/tests/golden/maps.rs"),
@@ -21,17 +21,17 @@ const LISTS: [&str; 5] = [
     include_str!("../../derived-stats/tests/golden/sum_avg.rs"),
 ];
 
-/// What one answer must hold.
+/// The expected answer.
 enum Expected {
-    /// Exactly this.
+    /// This answer exactly.
     Answer(Value),
-    /// One of these reports; the original does not say which.
+    /// One of these reports; Contrail's vectors do not determine which.
     Reports(&'static [&'static str]),
-    /// These keys with these answers, and else only keys that are not ready.
+    /// These keys with these answers; all other keys are not ready.
     Keys(Map<String, Value>),
 }
 
-/// One record as `eval` sees it.
+/// A record in the form of `eval`.
 struct Session {
     arguments: Vec<String>,
     events: Vec<Value>,
@@ -82,11 +82,11 @@ fn report(code: &Value) -> &'static str {
         Some("OK") => "ok",
         Some("SKIP") => "unchanged",
         Some("INVALID") => "not_ready",
-        _ => panic!("{code} is no return code"),
+        _ => panic!("{code} is not a return code"),
     }
 }
 
-/// The original's result without the fields that only say the bits of others.
+/// Contrail's result without the fields with the bits of other fields.
 fn plain(result: &Value) -> Value {
     match result {
         Value::Object(fields) => Value::Object(
@@ -106,17 +106,17 @@ fn check(record: &Value, session: &Session) {
     let answers: Vec<Value> = run.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(answers.len(), session.events.len(), "{id}: one answer for each event");
     for (step, (answer, expected)) in answers.iter().zip(&session.expected).enumerate() {
-        let place = format!("{id} step {step}, event {}", session.events[step]);
+        let case = format!("{id} step {step}, event {}", session.events[step]);
         match expected {
-            Expected::Answer(expected) => assert_eq!(answer, expected, "{place}"),
+            Expected::Answer(expected) => assert_eq!(answer, expected, "{case}"),
             Expected::Reports(reports) => {
-                assert!(reports.contains(&text_of(answer, "report")), "{place}: {answer} is none of {reports:?}");
+                assert!(reports.contains(&text_of(answer, "report")), "{case}: {answer} is none of {reports:?}");
             }
             Expected::Keys(keys) => {
-                let results = answer["results"].as_object().unwrap_or_else(|| panic!("{place}: {answer}"));
+                let results = answer["results"].as_object().unwrap_or_else(|| panic!("{case}: {answer}"));
                 let ready = results.iter().filter(|(_, answer)| answer["report"] != "not_ready");
                 let ready: Map<_, _> = ready.map(|(key, answer)| (key.clone(), answer.clone())).collect();
-                assert_eq!(&ready, keys, "{place}");
+                assert_eq!(&ready, keys, "{case}");
             }
         }
     }
@@ -132,7 +132,7 @@ fn check_all(file: &str, least: usize, session: impl Fn(&Value) -> Session) {
 }
 
 #[test]
-fn a_detector_scores_as_the_original() {
+fn a_detector_scores_as_contrails() {
     check_all("ewm", 137, |record| {
         let steps = items(record, "steps");
         let answer = |step: &Value| {
@@ -142,7 +142,7 @@ fn a_detector_scores_as_the_original() {
                 "metric": step["metric"],
             });
             if step["metric_ub"] == true {
-                // Undefined in the original. Ours is the cast that stops at the bounds.
+                // Undefined behaviour in Contrail; `eval` uses the saturating cast.
                 let x = step["x"].as_f64().expect("only a double can leave the range");
                 result["metric"] = json!(x as u64);
             }
@@ -157,11 +157,11 @@ fn a_detector_scores_as_the_original() {
 }
 
 #[test]
-fn the_simple_algorithms_say_what_the_original_says() {
+fn the_simple_algorithms_report_as_contrails() {
     check_all("simple", 115, |record| {
         let steps = items(record, "steps");
         let answer = |step: &Value| match (&step["rt"], &step["v"]) {
-            // The first DSChange of the original compares with memory that was never set; ours is always new.
+            // The first DSChange of Contrail compares with uninitialized memory; here the first value is always new.
             (Value::Null, value) => Expected::Answer(json!({"report": "ok", "result": value})),
             (code, Value::Null) => Expected::Answer(json!({"report": report(code)})),
             (code, value) => Expected::Answer(json!({"report": report(code), "result": plain(value)})),
@@ -175,7 +175,7 @@ fn the_simple_algorithms_say_what_the_original_says() {
 }
 
 #[test]
-fn windows_hold_what_the_originals_hold() {
+fn windows_hold_the_samples_of_contrails_windows() {
     check_all("sum_avg", 178, |record| {
         let steps = items(record, "steps");
         let answer = |step: &Value| match &step["v"] {
@@ -195,20 +195,20 @@ fn events(record: &Value) -> impl Iterator<Item = &Value> {
     items(record, "events").iter().take_while(|event| event["op"] != "flush")
 }
 
-/// What the original fills into a message: with `force`, and without it if it is worth sending.
+/// The content that Contrail fills into a message, with `force`, or without it if it is worth sending.
 fn filled(fill: &Value, is_periodic: bool) -> Option<&Value> {
     let result = fill.get("res").filter(|_| fill["isset"] == true)?;
     if is_periodic { result.get("value") } else { Some(result) }
 }
 
-/// The answer that says the same as two fills of one moment.
+/// The answer equivalent to two fills at the same time.
 fn answer(plain_fill: Option<&Value>, forced: Option<&Value>) -> Option<Value> {
     let report = if plain_fill.is_some() { "ok" } else { "unchanged" };
     forced.map(|result| json!({"report": report, "result": plain(result)}))
 }
 
 #[test]
-fn periodic_pipelines_answer_as_the_original_sends() {
+fn periodic_pipelines_answer_as_contrail_sends() {
     check_all("periodic", 205, |record| {
         let class = text_of(record, "class");
         let expected = |event: &Value| {
@@ -219,7 +219,7 @@ fn periodic_pipelines_answer_as_the_original_sends() {
                 _ if event["ran"] == false => Expected::Answer(json!({"report": "none"})),
                 _ => {
                     let sent = filled(&event["sent"], class == "PeriodicIf");
-                    // A period that was flushed and sent nothing: no sample in it, or too few to say something.
+                    // A period that was flushed and sent nothing has no samples, or too few for a result.
                     answer(now, sent).map_or(Expected::Reports(&["none", "not_ready"]), Expected::Answer)
                 }
             }
@@ -237,7 +237,7 @@ fn periodic_pipelines_answer_as_the_original_sends() {
 }
 
 #[test]
-fn maps_answer_by_key_as_the_original_sends() {
+fn maps_answer_by_key_as_contrail_sends() {
     check_all("maps", 131, |record| {
         let is_periodic = text_of(record, "class") == "PeriodicIf";
         let keys = |shown: &Value, now: &Value| {

@@ -1,9 +1,9 @@
-//! A kill at any instant costs nothing: the results log equals that of an undisturbed run, byte for byte.
+//! After a kill at any point, the results log equals that of an undisturbed run, byte for byte.
 //!
-//! Each run kills the real daemon with SIGKILL at one of its named points (`daemon/base/src/failpoint.rs`), at a hit chosen by
-//! the seed, starts it again, and goes on sending; batches whose answer was not heard are sent again under the same
-//! idempotency key. A run whose fault did not happen does not count. The seed is in every message;
-//! `DERIVED_STATSD_FAULT_SEEDS` sets how many there are (50 by default).
+//! Each run kills the real daemon with SIGKILL at one of its failpoints (`daemon/base/src/failpoint.rs`), at a hit that
+//! the seed chooses, restarts it and continues to send; unacknowledged batches are sent again under the same
+//! idempotency key. A run without a kill fails the test. Every message has the seed; `DERIVED_STATSD_FAULT_SEEDS` sets
+//! the number of seeds (50 by default).
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -13,22 +13,22 @@ use support::campaign::{Batch, MANY_PARTITIONS, ONE_PARTITION, assert_same, batc
 use support::{Daemon, Random, command, results};
 use tempfile::TempDir;
 
-/// Where the process dies. `retention.*` and `restore.*` are reached at starts and in between.
+/// The failpoints. `restore.*` is hit at starts, `retention.*` also between them.
 const POINTS: [&str; 7] =
     ["append.before", "append.mid", "append.after", "commit.before", "commit.mid", "commit.after", "restore.mid"];
 
-/// Runs with one kill; the results afterwards.
+/// The results of a run with one kill.
 fn killed(settings: &[&str], batches: &[Batch], point: &str, hit: u64) -> Vec<String> {
     let data = TempDir::new().unwrap();
     let mut rest = batches;
     if point == "restore.mid" {
-        // Nothing to restore before there is a state: the first half makes one.
+        // A restore needs a saved state, which the first half of the input makes.
         let (first, second) = batches.split_at(batches.len() / 2);
         run(data.path(), settings, first, None);
         rest = second;
     }
     let deaths = run(data.path(), settings, rest, Some(&format!("{point}:{hit}")));
-    assert!(deaths > 0, "no death at {point}:{hit}, so nothing was proved");
+    assert!(deaths > 0, "no kill at {point}:{hit}, so the run proves nothing");
     results(data.path())
 }
 
@@ -47,7 +47,7 @@ fn a_kill_at_any_point_changes_no_byte_of_the_results() {
     for seed in 0..seeds(50) {
         let point = POINTS[(seed % POINTS.len() as u64) as usize];
         let which = (seed / POINTS.len() as u64 % 2) as usize;
-        // So early that it is reached in every run: as many batches, fewer commits, one restore of a partition.
+        // Early enough to be hit in every run: as many appends as batches, fewer commits, one restore of a partition.
         let hit = 1 + Random(seed).below(match point {
             "restore.mid" => 1,
             commit if commit.starts_with("commit") => 6,
@@ -61,17 +61,17 @@ fn a_kill_at_any_point_changes_no_byte_of_the_results() {
 }
 
 #[test]
-fn a_kill_during_retention_loses_nothing_that_is_needed() {
+fn a_kill_during_retention_loses_no_unapplied_record() {
     let input = batches(7);
     let undisturbed = TempDir::new().unwrap();
     run(undisturbed.path(), &ONE_PARTITION, &input, None);
     let expected = results(undisturbed.path());
-    // Keeps only what is not applied, so that there is something to delete at each look.
+    // Keeps unapplied records only, so that each run of the retention deletes some.
     let eager: Vec<&str> = ONE_PARTITION.into_iter().chain(["log.retention.max_input_bytes=0"]).collect();
     for point in ["retention.before:1", "retention.mid:1"] {
         let data = TempDir::new().unwrap();
         let mut daemon = Daemon::doomed(command("run", data.path(), &eager), point);
-        // The daemon looks for old data every ten seconds, so that it dies after half of the input as a rule.
+        // The retention runs every ten seconds, so in most runs the kill comes after half of the input.
         let half = &input[..input.len() / 2];
         let died_at = half.iter().position(|batch| daemon.post(batch.body.as_bytes(), Some(&batch.key)).is_none());
         let second = &input[died_at.unwrap_or(half.len())..];

@@ -1,4 +1,4 @@
-//! Results in InfluxDB: the real binary against a real InfluxDB, which is stopped, frozen and started again.
+//! Results in InfluxDB: the real binary against a real InfluxDB, which the tests stop, freeze and restart.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 const PERIOD: u64 = 10_000_000;
 const START: u64 = 1_488_000_000_000_000;
-/// Short windows without lateness: a sample of the next window closes the one before.
+/// Short windows without lateness: a sample of the next window closes the previous one.
 const SETTINGS: [&str; 5] = [
     "aggregation.period=10",
     "aggregation.allowed_lateness=0s",
@@ -28,7 +28,7 @@ fn start(data: &Path, settings: &[&str]) -> Daemon {
     Daemon::start(&data.join("log"), &[&SETTINGS[..], settings].concat())
 }
 
-/// One sample for each object in each of `periods`: the number of the period, and that of the object.
+/// One sample for each object in each of `periods`, with a value of period and object.
 fn samples(periods: std::ops::Range<u64>) -> String {
     let of = |period: u64| (0..OBJECTS).map(move |object| (period, object));
     let sample = |(period, object)| {
@@ -41,7 +41,7 @@ fn value(period: u64, object: u64) -> u64 {
     1_000 * period + object
 }
 
-/// Count and sum of the sums of `periods`.
+/// The count and the total of the sums of `periods`.
 fn expected(periods: std::ops::Range<u64>) -> Vec<Value> {
     let all: Vec<_> = periods.flat_map(|period| (0..OBJECTS).map(move |object| value(period, object))).collect();
     vec![json!(all.len()), json!(all.iter().sum::<u64>())]
@@ -53,14 +53,14 @@ fn post(daemon: &Daemon, periods: std::ops::Range<u64>) {
 
 const TOTALS: &str = "SELECT count(value_value), sum(value_value) FROM AggProxySum";
 
-/// Waits until the sums of all of `periods` are there, and no other.
+/// Waits until InfluxDB has the sums of all of `periods` and no other.
 fn wait_for_sums(influxdb: &InfluxDb, periods: std::ops::Range<u64>) {
     let expected = expected(periods);
     wait_until("the sums are complete", || (influxdb.row(TOTALS).as_ref() == Some(&expected)).then_some(()));
 }
 
 #[test]
-fn results_are_points_in_a_database_that_is_made() {
+fn results_are_points_in_a_database_that_the_daemon_creates() {
     let (data, influxdb) = (TempDir::new().unwrap(), InfluxDb::start());
     let daemon = start(data.path(), &[&format!("sinks.influxdb.url={}/", influxdb.url())]);
     post(&daemon, 0..13);
@@ -96,7 +96,7 @@ fn results_are_points_in_a_database_that_is_made() {
 }
 
 #[test]
-fn what_is_gathered_goes_out_when_the_daemon_stops() {
+fn a_stop_flushes_buffered_points() {
     let (data, influxdb) = (TempDir::new().unwrap(), InfluxDb::start());
     let url = format!("sinks.influxdb.url={}", influxdb.url());
     let daemon = Daemon::start(data.path(), &[&SETTINGS[..3], &[&url, "sinks.influxdb.flush_interval=1h"]].concat());
@@ -107,7 +107,7 @@ fn what_is_gathered_goes_out_when_the_daemon_stops() {
 }
 
 #[test]
-fn a_server_that_is_away_or_hangs_has_everything_in_the_end() {
+fn a_server_that_was_down_or_hung_has_all_points_in_the_end() {
     let (data, mut influxdb) = (TempDir::new().unwrap(), InfluxDb::start());
     let daemon =
         start(data.path(), &[&format!("sinks.influxdb.url={}", influxdb.url()), "sinks.influxdb.batch_lines=50"]);
@@ -129,10 +129,10 @@ fn a_server_that_is_away_or_hangs_has_everything_in_the_end() {
 }
 
 #[test]
-fn a_daemon_that_is_killed_again_and_again_misses_and_doubles_nothing() {
+fn repeated_kills_neither_lose_nor_duplicate_points() {
     let (data, influxdb) = (TempDir::new().unwrap(), InfluxDb::start());
     let url = format!("sinks.influxdb.url={}", influxdb.url());
-    // So that a kill finds lines gathered as often as under way.
+    // A kill is as likely with buffered lines as with lines in flight.
     let settings = [url.as_str(), "sinks.influxdb.batch_lines=100000", "sinks.influxdb.flush_interval=300ms"];
     let mut random = support::Random(5);
     for round in 0..10 {
@@ -149,7 +149,7 @@ fn a_daemon_that_is_killed_again_and_again_misses_and_doubles_nothing() {
 }
 
 #[test]
-fn a_server_with_users_is_told_which_and_no_password_is_shown() {
+fn credentials_are_sent_to_a_server_with_users_and_never_printed() {
     const PASSWORD: &str = "80915723640017";
     const WRONG: &str = "80915723640018";
     let (data, influxdb) = (TempDir::new().unwrap(), InfluxDb::start_closed("ds", PASSWORD));
@@ -184,10 +184,10 @@ fn a_server_with_users_is_told_which_and_no_password_is_shown() {
 }
 
 #[test]
-fn lines_that_the_server_refuses_for_good_do_not_hold_up_the_others() {
+fn permanently_rejected_lines_do_not_block_the_others() {
     let (data, influxdb) = (TempDir::new().unwrap(), InfluxDb::start());
     influxdb.query("", "CREATE DATABASE telegraf");
-    // Somebody else's field of the same name, at the time of our points, where a type is kept for.
+    // A foreign field of the same name and another type in the shard of the daemon's points.
     influxdb.write("telegraf", &format!("AggProxySum value_value=1.5 {}000\n", START));
     let daemon = start(data.path(), &[&format!("sinks.influxdb.url={}", influxdb.url())]);
     post(&daemon, 0..15);
@@ -205,7 +205,7 @@ fn lines_that_the_server_refuses_for_good_do_not_hold_up_the_others() {
 }
 
 #[test]
-fn victoria_metrics_takes_version_2() {
+fn victoria_metrics_accepts_version_2() {
     let (data, victoria) = (TempDir::new().unwrap(), VictoriaMetrics::start());
     let url = format!("sinks.influxdb.url={}", victoria.url());
     let daemon =

@@ -1,5 +1,5 @@
-//! Everything that a server may answer, and whether all lines get there: against a server that is stricter than any
-//! real one and fails by script.
+//! All kinds of responses of a server: every line must arrive in the end. The server is stricter than a real one and
+//! fails by script.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::disallowed_methods, reason = "the tests measure how long the daemon waits")]
@@ -39,7 +39,7 @@ fn start(data: &Path, url: &str, settings: &[&str]) -> Daemon {
     Daemon::start(&data.join("log"), &own)
 }
 
-/// One sample for each object in each of `periods`; a period's sums come with the samples of the next one.
+/// Posts one sample for each object in each of `periods`; the samples of a period close the previous one.
 fn post(daemon: &Daemon, periods: std::ops::Range<u64>) {
     let of = |period: u64| (0..OBJECTS).map(move |object| (period, object));
     let sample = |(period, object): (u64, u64)| {
@@ -49,7 +49,7 @@ fn post(daemon: &Daemon, periods: std::ops::Range<u64>) {
     assert_eq!(daemon.post(body.as_bytes(), None).unwrap().0, 200);
 }
 
-/// Waits until the sums of `periods` are there, each once and no other.
+/// Waits until the server has the sums of `periods`, each once, and no other.
 fn wait_for_sums(server: &StrictInfluxDb, periods: std::ops::Range<u64>) {
     let of = |period: u64| (0..OBJECTS).map(move |object| (period, object));
     let place = |(period, object): (u64, u64)| {
@@ -61,7 +61,7 @@ fn wait_for_sums(server: &StrictInfluxDb, periods: std::ops::Range<u64>) {
     wait_until("the sums are complete", || (server.values("AggProxySum", "value_value") == expected).then_some(()));
 }
 
-/// What the server does, as which outcome it counts, and what is said.
+/// The reactions of the server, each with the outcome in the metrics and a text of the log message.
 fn troubles() -> impl Iterator<Item = (Next, &'static str, &'static str)> {
     [
         (
@@ -90,7 +90,7 @@ fn troubles() -> impl Iterator<Item = (Next, &'static str, &'static str)> {
 }
 
 #[test]
-fn after_every_kind_of_trouble_all_points_are_there() {
+fn all_points_arrive_after_every_kind_of_failure() {
     let (data, server) = (TempDir::new().unwrap(), StrictInfluxDb::start());
     let daemon = start(data.path(), server.url(), &[]);
     post(&daemon, 0..2);
@@ -113,7 +113,7 @@ fn after_every_kind_of_trouble_all_points_are_there() {
 }
 
 #[test]
-fn a_wait_that_the_server_asks_for_is_kept_and_a_stop_ends_it() {
+fn the_sink_honours_retry_after_and_a_stop_ends_the_wait() {
     let (data, server) = (TempDir::new().unwrap(), StrictInfluxDb::start());
     let daemon = start(data.path(), server.url(), &[]);
     server.script([Next::Answer(429, Some("2"), "")]);
@@ -128,14 +128,14 @@ fn a_wait_that_the_server_asks_for_is_kept_and_a_stop_ends_it() {
     let began = Instant::now();
     daemon.stop();
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    // It goes on at the next start.
+    // The sink continues at the next start.
     let daemon = start(data.path(), server.url(), &[]);
     wait_for_sums(&server, 0..2);
     daemon.stop();
 }
 
 #[test]
-fn a_server_that_hangs_does_not_hold_up_a_stop() {
+fn a_hung_server_does_not_block_a_stop() {
     let (data, server) = (TempDir::new().unwrap(), StrictInfluxDb::start());
     let daemon = start(data.path(), server.url(), &["sinks.influxdb.timeout=1h"]);
     server.script([Next::Hang]);
@@ -147,7 +147,7 @@ fn a_server_that_hangs_does_not_hold_up_a_stop() {
 }
 
 #[test]
-fn requests_are_no_larger_than_they_may_be_and_plain_when_asked() {
+fn requests_respect_the_batch_size_and_compression_can_be_disabled() {
     let (data, server) = (TempDir::new().unwrap(), StrictInfluxDb::start());
     let settings = ["sinks.influxdb.batch_lines=4", "sinks.influxdb.gzip=false", "sinks.influxdb.flush_interval=1h"];
     let daemon = start(data.path(), server.url(), &settings);
@@ -164,7 +164,7 @@ fn requests_are_no_larger_than_they_may_be_and_plain_when_asked() {
 }
 
 #[test]
-fn over_tls_the_servers_certificate_must_be_of_a_known_authority() {
+fn over_tls_the_certificate_of_the_server_must_have_a_known_authority() {
     let folder = TempDir::new().unwrap();
     certificates::make(folder.path(), "server");
     let path = |name: &str| folder.path().join(name);

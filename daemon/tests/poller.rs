@@ -1,4 +1,4 @@
-//! The daemon that polls an analytics API, with a small one of the test's own.
+//! The daemon polls an analytics API, which the test implements.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -11,10 +11,10 @@ use std::thread;
 use support::Daemon;
 use tempfile::TempDir;
 
-/// What the API answers to every question: one network, added up over its sources.
+/// The response to every request: one network, summed over its sources.
 const ANSWER: &str = r#"{"value":[{"name":"default-domain:demo:vn1","value":{"UveVirtualNetworkAgent":{"egress_flow_count":31,"ingress_flow_count":7}}}]}"#;
 
-/// Answers for as long as the test runs. Its address.
+/// Serves until the test ends, and returns its address.
 fn analytics_api() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -30,7 +30,7 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
 }
 
 #[test]
-fn what_the_api_shows_becomes_proxy_uves() {
+fn polled_samples_become_proxy_uves() {
     let (data, api) = (TempDir::new().unwrap(), analytics_api());
     let servers = format!("opserver.servers=http://{api}");
     let settings = [

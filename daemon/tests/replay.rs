@@ -1,4 +1,4 @@
-//! Recorded files through the real binary.
+//! `derived-statsd replay` and `demo` with the real binary.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -37,7 +37,7 @@ fn write_messages(path: &Path, records: u64, networks: u64) -> Sums {
     sums
 }
 
-/// What the results log says the sums are. Every window once.
+/// The sums in the results log, which has every window once.
 fn read_sums(lines: &[String]) -> Sums {
     let mut sums = Sums::new();
     for line in lines {
@@ -72,7 +72,7 @@ fn a_million_messages_give_the_sums_of_a_recomputation() {
 }
 
 #[test]
-fn plain_gzip_and_zstd_files_are_the_same() {
+fn plain_gzip_and_zstd_files_give_the_same_results() {
     let directory = TempDir::new().unwrap();
     let gzip = directory.path().join("a.gz");
     let expected = write_messages(&gzip, 2_000, 50);
@@ -90,7 +90,7 @@ fn plain_gzip_and_zstd_files_are_the_same() {
 }
 
 #[test]
-fn bad_lines_are_named_with_their_place_and_the_rest_is_replayed() {
+fn bad_lines_are_printed_with_file_and_line_and_the_others_are_replayed() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("mixed.ndjson");
     let good = support::line("a", "egress_flow_count", START, 7);
@@ -103,7 +103,7 @@ fn bad_lines_are_named_with_their_place_and_the_rest_is_replayed() {
 }
 
 #[test]
-fn a_million_keys_meet_a_limit_of_ten_thousand() {
+fn a_limit_of_ten_thousand_objects_holds_for_a_million_keys() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("keys.ndjson");
     let mut out = std::io::BufWriter::new(std::fs::File::create(&file).unwrap());
@@ -128,7 +128,7 @@ fn a_replay_does_not_wait_for_a_stream_that_is_no_longer_configured() {
     let directory = TempDir::new().unwrap();
     let data = directory.path().join("log");
     let only = |stream: &str| format!("aggregation.uve_proxy_list=UveVirtualNetworkAgent-{stream}:AggProxySum");
-    // Killed before its first commit, the daemon leaves input that nobody has applied.
+    // The daemon is killed before its first commit, so its input is not applied.
     let mut daemon = Daemon::doomed(command("run", &data, &[&only("ingress_flow_count")]), "commit.before:1");
     daemon.post(support::line("a", "ingress_flow_count", START, 7).as_bytes(), None).unwrap();
     assert!(!daemon.wait().success(), "the input was applied");
@@ -147,7 +147,7 @@ fn a_replay_does_not_wait_for_a_stream_that_is_no_longer_configured() {
 }
 
 #[test]
-fn a_missing_file_is_named_before_anything_is_replayed() {
+fn a_missing_file_is_reported_before_the_log_is_opened() {
     let data = TempDir::new().unwrap();
     let output = command("replay", &data.path().join("log"), &[]).arg("/no/such/file").output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -156,8 +156,8 @@ fn a_missing_file_is_named_before_anything_is_replayed() {
 }
 
 #[test]
-fn the_demo_finds_its_anomaly() {
-    // Short periods: the detector is warm after ten, the trouble starts in the thirteenth. A busy machine takes longer.
+fn the_demo_detects_its_anomalies() {
+    // Short periods: the warm-up takes ten, the anomaly starts in the thirteenth. A busy machine takes longer.
     let mut demo = Command::new(env!("CARGO_BIN_EXE_derived-statsd"))
         .args(["demo", "--for", "2m", "--set", "aggregation.period=1", "--set", "http.listen=127.0.0.1:0"])
         .stdout(Stdio::piped())
@@ -170,7 +170,7 @@ fn the_demo_finds_its_anomaly() {
     for line in &mut lines {
         said += &format!("{line}\n");
         if finds_both_anomalies(&said) {
-            // As Ctrl-C does.
+            // Ctrl-C sends the same signal.
             assert!(Command::new("kill").args(["-s", "INT", &demo.id().to_string()]).status().unwrap().success());
             break;
         }
@@ -179,7 +179,7 @@ fn the_demo_finds_its_anomaly() {
     assert!(finds_both_anomalies(&said), "{said}");
 }
 
-/// Whether the demo said which network and which service it troubles, and then that both are anomalous.
+/// Whether the demo announced the network and the service with anomalies, and then reported both anomalies.
 fn finds_both_anomalies(said: &str) -> bool {
     let named = |after: &str| said.lines().find_map(|line| line.split(after).nth(1));
     let announced = |troubled: &str| said.lines().any(|line| line.starts_with("ANOMALY") && line.contains(troubled));

@@ -1,4 +1,4 @@
-//! The daemon as its users meet it: samples in over HTTP, UVEs out.
+//! The daemon over its HTTP API: samples in, UVEs out.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const PERIOD: u64 = 10_000_000;
 const START: u64 = 1_488_000_000_000_000;
-/// Short windows without lateness: a sample of the next window closes the one before.
+/// Short windows without lateness: a sample of the next window closes the previous one.
 const SETTINGS: [&str; 3] = ["aggregation.period=10", "aggregation.allowed_lateness=0s", "log.partitions=1"];
 
 const SUM: &str = "AggProxySum-UveVirtualNetworkAgent-egress_flow_count";
@@ -33,7 +33,7 @@ fn thirty_six(name: &str, periods: std::ops::Range<u64>) -> String {
 }
 
 #[test]
-fn samples_become_the_uve_of_the_seed() {
+fn samples_become_the_uve_of_contrails_proxy_uve_specification() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(data.path(), &SETTINGS);
     let (status, body) = daemon.post(thirty_six("demo:vn1", 0..13).as_bytes(), None).unwrap();
@@ -64,7 +64,7 @@ fn samples_become_the_uve_of_the_seed() {
 }
 
 #[test]
-fn bad_lines_are_named_and_the_others_count() {
+fn bad_lines_are_listed_and_the_others_are_accepted() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(data.path(), &SETTINGS);
     let good = line("a", "egress_flow_count", START, 1);
@@ -99,7 +99,7 @@ fn a_repeated_batch_counts_once() {
 }
 
 #[test]
-fn state_and_results_go_on_over_a_restart() {
+fn state_and_results_continue_after_a_restart() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(data.path(), &SETTINGS);
     daemon.post(thirty_six("a", 0..6).as_bytes(), None).unwrap();
@@ -128,10 +128,10 @@ fn half(period: u64, second: bool) -> String {
 }
 
 #[test]
-fn a_change_of_the_proxy_list_loses_no_window_and_names_what_it_drops_and_starts() {
+fn a_change_of_the_proxy_list_loses_no_window_and_reports_dropped_and_started_states() {
     let detector = "detector 10s DSSum DSAnomaly:EWM:0.1 u64 silence=once";
     let dropped = format!("{detector} (1 objects)");
-    // The types from one period on, and what the restore says in API and log.
+    // The types from one period on, and the report of the restore in API and log.
     let runs: [(&str, u64, Value); 5] = [
         ("AggProxySum:AggProxySumAnomalyEWM01", 0, Value::Null),
         ("AggProxySumAnomalyEWM01:AggProxySum", 12, json!({"kept": 4, "dropped": [], "started": []})),
@@ -200,7 +200,7 @@ fn the_file_sink_has_every_result_once() {
 }
 
 #[test]
-fn a_file_sink_that_was_cut_short_is_told_of_and_goes_on_at_its_end() {
+fn a_truncated_result_file_is_reported_and_continued_at_its_end() {
     let data = TempDir::new().unwrap();
     let file = data.path().join("results.jsonl");
     let sink = format!("sinks.file.path={}", file.display());
@@ -260,7 +260,7 @@ fn results_stream_as_events_from_an_offset() {
 }
 
 #[test]
-fn health_and_metrics_tell_the_truth() {
+fn health_and_metrics_match_the_state() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(data.path(), &SETTINGS);
     daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
@@ -283,7 +283,7 @@ fn health_and_metrics_tell_the_truth() {
 }
 
 #[test]
-fn a_body_over_the_limit_is_refused_and_nothing_else_suffers() {
+fn a_body_over_the_limit_is_rejected_and_other_requests_succeed() {
     let data = TempDir::new().unwrap();
     let batch = thirty_six("a", 0..2);
     let limit = format!("http.max_body_bytes={}", batch.len());
@@ -302,9 +302,9 @@ fn a_body_over_the_limit_is_refused_and_nothing_else_suffers() {
 }
 
 #[test]
-fn a_full_backlog_is_answered_with_429_and_a_time_to_wait() {
+fn a_full_backlog_gets_429_with_retry_after() {
     let data = TempDir::new().unwrap();
-    // Nothing is applied for good before an hour is over, so the first batch already fills the backlog.
+    // With a commit interval of an hour the backlog never shrinks, so the first batch fills it.
     let full = ["log.retention.max_backlog_bytes=100", "log.commit_interval=1h"];
     let settings: Vec<&str> = SETTINGS.into_iter().chain(full).collect();
     let daemon = Daemon::start(data.path(), &settings);
@@ -314,14 +314,14 @@ fn a_full_backlog_is_answered_with_429_and_a_time_to_wait() {
     assert_eq!(status, 429, "{body}");
     assert!(body.contains("max_backlog_bytes"), "{body}");
     daemon.stop();
-    // Stopping committed; there is room again.
+    // The stop committed, so the backlog has room again.
     let daemon = Daemon::start(data.path(), &settings);
     assert_eq!(daemon.post(batch.as_bytes(), None).unwrap().0, 200);
     daemon.stop();
 }
 
 #[test]
-fn a_second_daemon_on_the_same_data_says_so() {
+fn a_second_daemon_on_the_same_data_directory_fails_to_start() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(data.path(), &SETTINGS);
     let second = support::command("run", data.path(), &SETTINGS).output().unwrap();
@@ -332,7 +332,7 @@ fn a_second_daemon_on_the_same_data_says_so() {
 }
 
 #[test]
-fn another_number_of_partitions_is_refused() {
+fn another_number_of_partitions_is_rejected() {
     let data = TempDir::new().unwrap();
     Daemon::start(data.path(), &["log.partitions=4"]).stop();
     let other = support::command("run", data.path(), &["log.partitions=8"]).output().unwrap();
@@ -342,7 +342,7 @@ fn another_number_of_partitions_is_refused() {
 }
 
 #[test]
-fn a_quiet_partition_closes_its_windows_by_the_clock() {
+fn an_idle_partition_closes_its_windows_by_the_clock() {
     let data = TempDir::new().unwrap();
     let settings = ["aggregation.period=1", "aggregation.allowed_lateness=0s", "aggregation.idle_timeout=200ms"];
     let daemon = Daemon::start(data.path(), &settings);
@@ -350,7 +350,7 @@ fn a_quiet_partition_closes_its_windows_by_the_clock() {
     daemon.wait_for("/analytics/uves/virtual-network/a", |(status, body)| {
         (*status == 200 && parse(body)[SUM]["value"]["value"] == 5).then_some(())
     });
-    // One silent second later the timeout of 1 deletes it.
+    // After one idle period the timeout of 1 deletes it.
     daemon.wait_for("/analytics/uves/virtual-network/a", |(status, _)| (*status == 404).then_some(()));
     daemon.stop();
     let deletions = results(data.path()).iter().filter(|line| line.contains("\"deleted\":true")).count();

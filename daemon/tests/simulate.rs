@@ -1,4 +1,4 @@
-//! `simulate contiv` as a program: one line of addresses, then a cluster that answers and goes on.
+//! `simulate contiv` as a process: one line of addresses, then a cluster that responds and whose counters grow.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A cluster that runs. Killed when dropped.
+/// A running cluster, killed on drop.
 struct Cluster {
     child: Child,
     out: BufReader<std::process::ChildStdout>,
@@ -49,7 +49,7 @@ fn get(url: &str) -> Result<Vec<u8>, ureq::Error> {
 }
 
 #[test]
-fn it_says_where_it_is_answers_there_goes_on_and_stops_in_order() {
+fn it_prints_its_addresses_serves_growing_counters_and_stops_in_order() {
     for signal in ["TERM", "INT"] {
         let mut cluster = Cluster::start(&["--nodes", "2", "--endpoints", "8", "--interval", "20ms"]);
         let addresses = cluster.addresses.clone();
@@ -76,7 +76,7 @@ fn it_says_where_it_is_answers_there_goes_on_and_stops_in_order() {
 }
 
 #[test]
-fn the_same_seed_begins_with_the_same_bytes_and_the_list_form_is_a_list() {
+fn the_same_seed_gives_the_same_first_bytes_and_the_list_form_is_a_list() {
     let still = ["--interval", "1h", "--seed"];
     let start = |arguments: &[&str]| Cluster::start(&[&still[..], arguments].concat()).svcstats(1);
     let map = start(&["5"]);

@@ -1,7 +1,7 @@
-//! `telegraf-config` as a program: what it prints is pinned, and its fields are looked at one by one.
+//! `telegraf-config` as a process: its output is pinned, and each field is checked.
 //!
-//! Whether Telegraf takes it is not tested here: Telegraf is not among what the tests install. It was tried by hand
-//! with Telegraf 1.37 against the simulated cluster and InfluxDB 1.
+//! The tests do not install Telegraf. The configuration was tried by hand with Telegraf 1.37 against the simulated
+//! cluster and InfluxDB 1.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -20,12 +20,12 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn without_arguments_it_is_this_text() {
+fn the_default_configuration_is_pinned() {
     assert_eq!(printed(&[]), include_str!("telegraf/telegraf.conf"));
 }
 
 #[test]
-fn every_argument_gets_to_its_field() {
+fn every_argument_sets_its_field() {
     let config: Table = printed(&[
         "--adapter=https://stats.example.org:4000/",
         "--influxdb=http://influx:8086",
@@ -43,7 +43,7 @@ fn every_argument_gets_to_its_field() {
 }
 
 #[test]
-fn the_measurement_its_tags_and_its_integer_fields_are_those_that_the_page_asks_for() {
+fn measurement_tags_and_integer_fields_are_those_of_the_pages_queries() {
     let config: Table = printed(&[]).parse().unwrap();
     let (input, converter) = (&config["inputs"]["http"][0], &config["processors"]["converter"][0]);
     assert_eq!(input["name_override"].as_str(), Some("httpjson_svcstats"));

@@ -11,7 +11,7 @@ use support::{Daemon, line};
 use tempfile::TempDir;
 
 #[test]
-fn one_table_of_a_daemon_that_runs() {
+fn once_prints_one_table_of_a_running_daemon() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(data.path(), &["log.partitions=1"]);
     let samples: String = (0..5).map(|at| line("vn1", "egress_flow_count", 1_488_000_000_000_000 + at, 1)).collect();
@@ -22,14 +22,14 @@ fn one_table_of_a_daemon_that_runs() {
     let lines: Vec<&str> = run.stdout.lines().collect();
     assert_eq!(lines[0], "2 partitions (2 owned, 0 unowned), lag 0, - records/s, 1 objects");
     let row: Vec<_> = lines[2].split_whitespace().collect();
-    // The watermark is behind the newest sample by the allowed lateness.
+    // The watermark is the newest timestamp less the allowed lateness.
     let stream = "UveVirtualNetworkAgent-egress_flow_count";
     assert_eq!(row, [stream, "0", "itself", "5", "0", "-", "2017-02-25T05:19:30Z", "1", "no"]);
     assert_eq!(lines.len(), 4);
 }
 
 #[test]
-fn without_a_daemon_one_table_is_an_error_that_names_the_address() {
+fn once_without_a_daemon_is_an_error_with_the_address() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let run = binary::run(&["top", "--once", "--url", &format!("http://{closed}")], "");
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");

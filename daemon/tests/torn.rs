@@ -1,12 +1,12 @@
-//! A write torn by a power cut: the daemon goes on without it, and only without it.
+//! A torn write after a power cut: the daemon drops that write and no other.
 //!
-//! The real daemon dies at `append.mid`: the operating system has its last write, the disk may not, and nobody was
-//! answered. What a power cut leaves of such a write is made by hand, by cutting or zeroing the journal inside of it.
-//! The daemon must start, take the unanswered batch again under its key, and end with the results of an undisturbed
-//! run, byte for byte. Batches that were answered are not sent again. One byte further back stands an acknowledged
-//! write; a journal that lacks it must be refused.
+//! The real daemon is killed at `append.mid`: the operating system has its last write, the disk may not, and the client
+//! received no response. The test simulates the power cut: it cuts or zeroes the journal within that write. The daemon
+//! must start, accept the unacknowledged batch again under its key, and end with the results of an undisturbed run,
+//! byte for byte. Acknowledged batches are not sent again. The byte before the torn write belongs to an acknowledged
+//! write; the daemon must reject a journal without it.
 //!
-//! `DERIVED_STATSD_FAULT_SEEDS` sets the number of deaths (6 by default), each with several tears.
+//! `DERIVED_STATSD_FAULT_SEEDS` sets the number of kills (6 by default), each with several tears.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -18,22 +18,22 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use support::campaign::{
-    Batch, MANY_PARTITIONS, ONE_PARTITION, assert_same, batches, by_object, run, run_into_death, seeds,
+    Batch, MANY_PARTITIONS, ONE_PARTITION, assert_same, batches, by_object, run, run_until_killed, seeds,
 };
 use support::{Daemon, Random, command, results};
 use tempfile::TempDir;
 
-/// The store ends every write with these bytes. That none of them stands inside a write is checked where it matters:
-/// the last of them must end the journal, and a cut behind the one before must be no loss.
+/// The marker at the end of every write of the store. The tests check that no write contains it: the last marker must
+/// end the journal, and a cut behind the previous marker must lose no write.
 const END_OF_WRITE: &[u8] = b"FJL\x03";
 
-/// The length of a hole. A block is longer, but so would the writes be that have one inside.
+/// The length of a hole. A disk block is longer, but so are the writes that contain one.
 const HOLE_BYTES: u64 = 64;
 
-/// What follows the bytes that reached the disk.
+/// The content after the bytes that reached the disk.
 #[derive(Clone, Copy, Debug)]
 enum Tear {
-    /// Nothing: the file's new length did not reach the disk either.
+    /// Nothing: the new length of the file did not reach the disk either.
     Cut,
     /// Zeros: a preallocated journal keeps its length.
     Zeroed,
@@ -41,12 +41,12 @@ enum Tear {
     Hole,
 }
 
-/// A data directory that a daemon left when it died in the middle of a write.
+/// The data directory of a daemon that was killed during a write.
 struct Remains {
     directory: TempDir,
-    /// Where in the journal the write stands that nobody was answered for.
+    /// The range of the unacknowledged write in the journal.
     unanswered: Range<u64>,
-    /// How many batches were answered.
+    /// The number of acknowledged batches.
     answered: usize,
 }
 
@@ -54,7 +54,7 @@ impl Remains {
     fn of_a_death(settings: &[&str], batches: &[Batch], hit: u64) -> Self {
         let directory = TempDir::new().unwrap();
         let data = directory.path().join("data");
-        let answered = run_into_death(&data, settings, batches, &format!("append.mid:{hit}"));
+        let answered = run_until_killed(&data, settings, batches, &format!("append.mid:{hit}"));
         let path = journal(&data);
         let bytes = without_zeros(std::fs::read(&path).unwrap());
         let ends: Vec<usize> = (0..bytes.len()).filter(|&end| bytes[..end + 1].ends_with(END_OF_WRITE)).collect();
@@ -65,7 +65,7 @@ impl Remains {
         Self { directory, unanswered: before as u64 + 1..last as u64 + 1, answered }
     }
 
-    /// A copy whose journal holds the first `kept` bytes.
+    /// A copy whose journal has the first `kept` bytes and then `tear`.
     fn torn(&self, kept: u64, tear: Tear) -> TempDir {
         let copy = TempDir::new().unwrap();
         copy_directory(&self.directory.path().join("data"), copy.path());
@@ -108,7 +108,7 @@ fn copy_directory(from: &Path, to: &Path) {
     }
 }
 
-/// Both ends of the torn write, one byte inside of each, and two places in between.
+/// Both ends of the torn write, one byte inside of each, and two offsets in between.
 fn cuts(write: &Range<u64>, random: &mut Random) -> [u64; 6] {
     let length = write.end - write.start;
     [0, 1, random.below(length), random.below(length), length - 1, length].map(|kept| write.start + kept)
@@ -140,10 +140,10 @@ fn a_last_write_torn_anywhere_changes_no_byte_of_the_results() {
     }
 }
 
-/// A hole in a value leaves a write whole in form and wrong in content. The store does not tell it from a bad disk, so
-/// the daemon may refuse to start; what it may not do is to go on with it, or to lose what was answered.
+/// A hole in a value leaves a write with valid framing and wrong content. The store cannot distinguish it from a bad
+/// disk, so the daemon may fail to start; but it must not continue with the write or lose acknowledged ones.
 #[test]
-fn a_last_write_with_a_hole_is_refused_or_changes_nothing() {
+fn a_last_write_with_a_hole_is_rejected_or_changes_no_result() {
     let input = batches(13);
     let undisturbed = TempDir::new().unwrap();
     run(undisturbed.path(), &ONE_PARTITION, &input, None);
@@ -171,7 +171,7 @@ fn a_last_write_with_a_hole_is_refused_or_changes_nothing() {
 }
 
 #[test]
-fn a_journal_that_lacks_an_acknowledged_write_is_refused_until_the_loss_is_accepted() {
+fn a_journal_without_an_acknowledged_write_is_rejected_until_the_loss_is_accepted() {
     let input = batches(12);
     let remains = Remains::of_a_death(&ONE_PARTITION, &input, 9);
     let acknowledged = remains.unanswered.start;

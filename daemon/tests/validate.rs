@@ -1,11 +1,11 @@
-//! `derived-statsd validate`: all problems at once.
+//! `derived-statsd validate` reports all problems at once.
 
 mod binary;
 
 use binary::{Run, command, finish};
 use tempfile::TempDir;
 
-/// Validates `text` in a directory with other files; the directory is cut from what is shown.
+/// Validates `text` in a directory with other files; the output is without the path of the directory.
 fn validate(text: &str, files: &[(&str, &str)]) -> Run {
     let directory = TempDir::new().expect("a directory for tests");
     let path = directory.path().to_str().expect("UTF-8");
@@ -26,7 +26,7 @@ fn problems(text: &str, files: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn the_example_file_is_good() {
+fn the_example_file_is_valid() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/derived-statsd.example.toml");
     let directory = TempDir::new().expect("a directory for tests");
     let mut command = command(&["validate", example]);
@@ -124,7 +124,7 @@ struct Mine {
 }
 
 #[test]
-fn directories_are_checked_and_not_made() {
+fn directories_are_checked_and_not_created() {
     let text = "[log]\ndata_dir = \"$DIR/file/data\"\n[sinks.file]\npath = \"$DIR/absent/results.jsonl\"\n";
     insta::assert_snapshot!(problems(text, &[("file", "")]), @r"
     a.toml:2:1: `log.data_dir`: file is not a directory; name another path
@@ -141,8 +141,12 @@ fn directories_are_checked_and_not_made() {
 }
 
 #[test]
-fn what_is_open_to_others_is_noted() {
+fn an_address_that_other_machines_reach_gives_a_note() {
     let run = validate("[log]\ndata_dir = \"$DIR\"\n[http]\nlisten = \"0.0.0.0:8081\"\n", &[]);
     assert_eq!(run.code, Some(0));
-    assert!(run.stderr.starts_with("note: http.listen: 0.0.0.0:8081 is reachable from other machines"), "{}", run.stderr);
+    assert!(
+        run.stderr.starts_with("note: http.listen: 0.0.0.0:8081 is reachable from other machines"),
+        "{}",
+        run.stderr
+    );
 }

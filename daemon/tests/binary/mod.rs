@@ -1,11 +1,11 @@
-//! Runs the real binary.
+//! The real binary as a child process.
 
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// What a run left behind.
+/// The exit code and the output of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: Option<i32>,
@@ -13,7 +13,7 @@ pub(crate) struct Run {
     pub(crate) stderr: String,
 }
 
-/// The binary with an environment in which nothing configures it.
+/// The command of the binary, in an environment without its variables.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
     for (name, _) in std::env::vars_os() {
@@ -25,19 +25,19 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs to the end with `input` on standard input.
+/// Runs the binary until it exits, with `input` on standard input.
 pub(crate) fn run(arguments: &[&str], input: impl Into<Vec<u8>>) -> Run {
     finish(command(arguments), input)
 }
 
-/// The same with a prepared command.
+/// Runs a prepared command until it exits.
 pub(crate) fn finish(mut command: Command, input: impl Into<Vec<u8>>) -> Run {
     let input = input.into();
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let mut stdin = child.stdin.take().expect("standard input is a pipe");
-    // In a thread: the answers would fill their pipe while the events wait in theirs. A binary that ends early closes
-    // it.
+    // A separate thread writes the input, because both pipes would fill up otherwise. A binary that exits early closes
+    // its pipe, so errors are ignored.
     let writer = std::thread::spawn(move || stdin.write_all(&input));
     let output = child.wait_with_output().expect("the binary ends");
     let _ = writer.join().expect("the writer does not panic");

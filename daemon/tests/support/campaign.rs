@@ -1,7 +1,7 @@
-//! A run over batches that must end in the same results whatever happens to the daemon on the way.
+//! A run over batches that must give the same results after any number of crashes of the daemon.
 //!
-//! A batch whose answer was not heard is sent again under the same idempotency key, to a daemon that is started anew;
-//! one that was answered is never sent again, so what the daemon loses of it stays lost and is seen.
+//! An unacknowledged batch is sent again under the same idempotency key to the restarted daemon. An acknowledged batch
+//! is never sent again, so a sample of it that the daemon loses is missing in the results.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ const START: u64 = 1_488_000_000_000_000;
 const WINDOWS: u64 = 8;
 const BATCHES_PER_WINDOW: u64 = 3;
 
-/// One stream, one partition: then the whole results log has one order, and is compared as a whole.
+/// One stream with one partition: the whole results log has one order, so it is compared as a whole.
 pub(crate) const ONE_PARTITION: [&str; 6] = [
     "aggregation.period=10",
     "aggregation.allowed_lateness=5s",
@@ -22,7 +22,7 @@ pub(crate) const ONE_PARTITION: [&str; 6] = [
     "workers.threads=1",
 ];
 
-/// Two streams of four partitions: results of different partitions have no order among each other.
+/// Two streams with four partitions: results of different partitions have no common order.
 pub(crate) const MANY_PARTITIONS: [&str; 5] = [
     "aggregation.period=10",
     "aggregation.allowed_lateness=5s",
@@ -31,14 +31,14 @@ pub(crate) const MANY_PARTITIONS: [&str; 5] = [
     "workers.threads=2",
 ];
 
-/// Lines, and the idempotency key they are sent under.
+/// A batch of lines with its idempotency key.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub key: String,
     pub body: String,
 }
 
-/// The input of a run: a few networks that come and go, samples out of order within the lateness.
+/// The input of a run: a few networks, some of them silent at times, and samples out of order within the lateness.
 pub(crate) fn batches(seed: u64) -> Vec<Batch> {
     let batch = |index: u64| {
         let mut random = Random(seed * 1000 + index);
@@ -57,16 +57,16 @@ pub(crate) fn batches(seed: u64) -> Vec<Batch> {
     (0..WINDOWS * BATCHES_PER_WINDOW).map(batch).collect()
 }
 
-/// Sends batches until the daemon, armed to die at `point`, does. How many of them it answered.
-pub(crate) fn run_into_death(data: &Path, settings: &[&str], batches: &[Batch], point: &str) -> usize {
+/// Sends batches until the daemon is killed at the failpoint `point`, and returns the number of acknowledged batches.
+pub(crate) fn run_until_killed(data: &Path, settings: &[&str], batches: &[Batch], point: &str) -> usize {
     let mut daemon = Daemon::doomed(command("run", data, settings), point);
     let answered = batches.iter().position(|batch| daemon.post(batch.body.as_bytes(), Some(&batch.key)).is_none());
-    let answered = answered.unwrap_or_else(|| panic!("no death at {point}, so nothing was proved"));
-    assert!(!daemon.wait().success(), "it ended, but not by the fault at {point}");
+    let answered = answered.unwrap_or_else(|| panic!("no kill at {point}, so the run proves nothing"));
+    assert!(!daemon.wait().success(), "the daemon exited, but not at the failpoint {point}");
     answered
 }
 
-/// Sends everything, starting the daemon anew whenever it dies. How often it died.
+/// Sends all batches, restarts the daemon after each crash, and returns the number of crashes.
 pub(crate) fn run(data: &Path, settings: &[&str], batches: &[Batch], kill_at: Option<&str>) -> u32 {
     let mut kill_at = kill_at;
     let mut deaths = 0;
@@ -91,7 +91,7 @@ pub(crate) fn run(data: &Path, settings: &[&str], batches: &[Batch], kill_at: Op
             daemon = start();
         }
     }
-    // The fault may strike a worker after the last answer.
+    // The failpoint may kill a worker after the last response.
     loop {
         if daemon.is_running() && applied(&daemon) {
             daemon.stop();
@@ -111,7 +111,7 @@ fn applied(daemon: &Daemon) -> bool {
     response.body_mut().read_to_string().is_ok_and(|body| is_applied(&body))
 }
 
-/// The results of each object, in order: what is comparable when partitions have no common order.
+/// The results sorted by object, in order within an object, for a comparison without a common order of partitions.
 pub(crate) fn by_object(mut lines: Vec<String>) -> Vec<String> {
     let object = |line: &String| line.split_once("\"start\"").map(|(head, _)| head.to_owned());
     lines.sort_by_key(object);
@@ -125,7 +125,7 @@ pub(crate) fn assert_same(got: &[String], expected: &[String], case: &str) {
     assert_eq!(got.len(), expected.len(), "{case}");
 }
 
-/// How many seeds a fault test takes: `DERIVED_STATSD_FAULT_SEEDS`, else `otherwise`.
+/// The number of seeds of a fault test: `DERIVED_STATSD_FAULT_SEEDS`, or else `otherwise`.
 pub(crate) fn seeds(otherwise: u64) -> u64 {
     std::env::var("DERIVED_STATSD_FAULT_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }

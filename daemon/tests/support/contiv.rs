@@ -1,4 +1,4 @@
-//! Contiv's side for tests: a simulated cluster as a process, and a single Netplugin whose traffic the test makes.
+//! Contiv servers for tests: a simulated cluster as a process, a Netplugin whose counters a test sets, and etcd.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::broker::{free_ports, guard};
 use super::{Answer, agent, answer, wait_until};
 
-/// `simulate contiv` as a process. Killed when dropped.
+/// `simulate contiv` as a process, killed on drop.
 pub(crate) struct Cluster {
     child: Child,
     addresses: Value,
@@ -46,8 +46,8 @@ impl Cluster {
         self.addresses[service].as_str().unwrap()
     }
 
-    /// The points of a node by the rule of the merge, written down a second time: endpoint, service and provider to
-    /// `[BytesIn, BytesOut, PacketsIn, PacketsOut]`.
+    /// The points of a node by an independent implementation of the merge: endpoint, service and provider to `[BytesIn,
+    /// BytesOut, PacketsIn, PacketsOut]`.
     pub(crate) fn points(&self, node: &str) -> BTreeMap<[String; 3], [u64; 4]> {
         let (status, body) = get(&format!("http://{node}:{}/svcstats", self.port()));
         assert_eq!(status, 200, "{body}");
@@ -89,7 +89,7 @@ pub(crate) fn get(url: &str) -> Answer {
     answer(agent().get(url).call()).unwrap_or_else(|| panic!("{url} answers"))
 }
 
-/// A Netplugin with one endpoint, whose counters a test raises. Its thread ends with the process.
+/// A Netplugin with one endpoint, whose counters a test increases. Its thread ends with the process.
 #[derive(Clone)]
 pub(crate) struct Netplugin {
     address: String,
@@ -123,7 +123,7 @@ impl Netplugin {
 
     fn answer(&self, mut stream: TcpStream) {
         let mut request = [0; 1024];
-        // A client that is killed asks for nothing.
+        // A killed client sends no request.
         let Ok(1..) = stream.read(&mut request) else { return };
         let services = self.bytes.lock().unwrap();
         let service = |bytes: &u64| json!({ "ProvStats": { "10.1.1.7": { "BytesIn": bytes } } });
@@ -134,7 +134,7 @@ impl Netplugin {
     }
 }
 
-/// A real etcd with its v2 API. Killed when dropped.
+/// A real etcd with its v2 API, killed on drop.
 pub(crate) struct Etcd {
     // Dropped after the process is killed.
     _folder: TempDir,
@@ -144,7 +144,7 @@ pub(crate) struct Etcd {
 }
 
 impl Etcd {
-    /// A test that needs one fails if it is not installed. `.ci/setup` installs it.
+    /// Starts etcd. A test fails if it is not installed; `.ci/setup` installs it.
     pub(crate) fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let [client, peer] = free_ports();

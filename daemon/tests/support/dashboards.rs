@@ -14,8 +14,8 @@ pub(crate) struct Dashboard {
 
 /// A query of a dashboard.
 pub(crate) struct Query {
-    /// The dashboard's file, and the panel or the variable.
-    pub place: String,
+    /// The file of the dashboard, and the panel or the variable.
+    pub location: String,
     pub text: String,
 }
 
@@ -33,8 +33,8 @@ pub(crate) fn all() -> Vec<Dashboard> {
 }
 
 impl Dashboard {
-    /// What panels and variables ask InfluxDB, as Grafana sends it when everything is chosen: `time_filter` is the
-    /// range, such as `time > now() - 1h`.
+    /// The InfluxQL queries of panels and variables, as Grafana sends them if all values are chosen. `time_filter` is
+    /// the range, such as `time > now() - 1h`.
     pub(crate) fn influxql(&self, time_filter: &str) -> Vec<Query> {
         let mut values = self.values();
         values.insert("$timeFilter".to_owned(), time_filter.to_owned());
@@ -48,7 +48,7 @@ impl Dashboard {
         queries
     }
 
-    /// What panels ask Prometheus, as it is written.
+    /// The PromQL queries of the panels, without substitution of variables.
     pub(crate) fn promql(&self) -> Vec<Query> {
         self.queries("expr")
     }
@@ -61,7 +61,7 @@ impl Dashboard {
         self.json["panels"].as_array().unwrap()
     }
 
-    /// The variables and what stands for them: everything, or what is chosen at first.
+    /// The values of the variables: all, or the default choice.
     fn values(&self) -> BTreeMap<String, String> {
         let value = |variable: &Value| match variable["includeAll"] == true {
             true => variable["allValue"].as_str().unwrap().to_owned(),
@@ -79,7 +79,7 @@ impl Dashboard {
         });
         let all = variables.chain(targets).filter_map(|(name, of, asked)| {
             let text = asked[field].as_str()?.to_owned();
-            Some(Query { place: format!("{}: {}", self.file, of[name].as_str().unwrap_or_default()), text })
+            Some(Query { location: format!("{}: {}", self.file, of[name].as_str().unwrap_or_default()), text })
         });
         all.collect()
     }

@@ -1,7 +1,7 @@
-//! A real InfluxDB, and a VictoriaMetrics, which takes its version 2: servers on loopback with their data in a
-//! temporary folder. They can be stopped and started again with the same port and data.
+//! A real InfluxDB, and a VictoriaMetrics, which accepts writes of InfluxDB's version 2: servers on loopback with their
+//! data in a temporary folder. They can be stopped and restarted with the same port and data.
 //!
-//! A test that needs one fails if it is not installed. `.ci/setup` installs them.
+//! A test fails if its server is not installed; `.ci/setup` installs them.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -18,13 +18,13 @@ use super::{PATIENCE, agent, answer};
 
 const STEP: Duration = Duration::from_millis(20);
 
-/// A server process, and a shell that kills it at the end of this process, however it ends.
+/// A server process, and a shell that kills it at any end of this process.
 struct Running {
     server: Child,
     guard: Child,
 }
 
-/// An InfluxDB 1 that runs, or is stopped and may run again. Killed when dropped.
+/// An InfluxDB 1 that runs or is stopped, killed on drop.
 pub(crate) struct InfluxDb {
     folder: TempDir,
     port: u16,
@@ -33,12 +33,12 @@ pub(crate) struct InfluxDb {
 }
 
 impl InfluxDb {
-    /// Starts a server without databases and waits until it answers.
+    /// Starts a server without databases and waits until it responds.
     pub(crate) fn start() -> Self {
         Self::start_with("", None)
     }
 
-    /// The same, which lets in only this user, an administrator.
+    /// Starts a server that accepts only this user, an administrator.
     pub(crate) fn start_closed(name: &'static str, password: &'static str) -> Self {
         let influxdb = Self::start_with("auth-enabled = true", Some((name, password)));
         influxdb.query("", &format!("CREATE USER {name} WITH PASSWORD '{password}' WITH ALL PRIVILEGES"));
@@ -68,7 +68,7 @@ impl InfluxDb {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Starts it with the same port and data and waits until it answers.
+    /// Starts it with the same port and data and waits until it responds.
     pub(crate) fn restart(&mut self) {
         self.stop();
         let mut command = Command::new("influxd");
@@ -84,7 +84,7 @@ impl InfluxDb {
         }
     }
 
-    /// Freezes it: connections stay open and nothing answers.
+    /// Freezes it: connections stay open without a response.
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
     }
@@ -106,19 +106,19 @@ impl InfluxDb {
         serde_json::from_str::<Value>(&body).unwrap()["results"].take()
     }
 
-    /// The results of one statement on Telegraf's database, asked as Contiv's page asks its first: in the URL.
+    /// The results of one statement on Telegraf's database, sent like the first query of Contiv's page: in the URL.
     pub(crate) fn ask_as_page_get(&self, statement: &str) -> Value {
         let request = agent().get(format!("{}/query", self.url())).query("db", "telegraf").query("q", statement);
         results(request.call())
     }
 
-    /// The same, asked as the page asks the others: in a form.
+    /// The results of statements on Telegraf's database, sent like the other queries of the page: in a form.
     pub(crate) fn ask_as_page_post(&self, statements: &str) -> Value {
         let request = agent().post(format!("{}/query", self.url()));
         results(request.send_form([("db", "telegraf"), ("q", statements)]))
     }
 
-    /// The values of the only row that a statement gives, but for its time; none if there is no row yet.
+    /// The values of the only row of a statement, without its time; `None` if there is no row yet.
     pub(crate) fn row(&self, statement: &str) -> Option<Vec<Value>> {
         let results = self.query("telegraf", statement);
         let row = results[0]["series"][0]["values"][0].as_array()?;
@@ -151,7 +151,7 @@ impl Drop for InfluxDb {
     }
 }
 
-/// A VictoriaMetrics that runs. Killed when dropped.
+/// A running VictoriaMetrics, killed on drop.
 pub(crate) struct VictoriaMetrics {
     folder: TempDir,
     port: u16,
@@ -159,7 +159,7 @@ pub(crate) struct VictoriaMetrics {
 }
 
 impl VictoriaMetrics {
-    /// Starts one that keeps data of any time, and waits until it answers.
+    /// Starts a server that keeps data of any time, and waits until it responds.
     pub(crate) fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let [port] = free_ports();
@@ -177,7 +177,7 @@ impl VictoriaMetrics {
 
     /// All series of a name, with labels, values and times in milliseconds.
     pub(crate) fn export(&self, name: &str) -> Vec<Value> {
-        // What came is found after it is flushed.
+        // Written data is visible after a flush.
         let _ = answer(agent().get(format!("{}/internal/force_flush", self.url())).call());
         let request = agent().get(format!("{}/api/v1/export", self.url())).query("match[]", name);
         let (status, body) = answer(request.call()).expect("VictoriaMetrics answers");

@@ -1,8 +1,8 @@
-//! A server of InfluxDB's version 2 that is stricter than any real one, and fails when a test says so.
+//! A server of InfluxDB's version 2 that is stricter than any real one, and fails by script.
 //!
-//! It takes lines for one organisation, bucket, token and precision only, reads them with a parser that is not ours,
-//! refuses a whole request for one bad line, and leaves out points with a field of another type. It speaks plain HTTP
-//! or TLS.
+//! It accepts lines for one organisation, bucket, token and precision only, parses them with an independent parser,
+//! rejects a whole request for one bad line, and drops points with a field of another type. It serves plain HTTP or
+//! TLS.
 
 #![allow(clippy::disallowed_methods, reason = "it notes when it was asked")]
 
@@ -20,27 +20,27 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// The only ones it knows.
+/// The only accepted values.
 pub(crate) const ORG: &str = "an org & more";
 pub(crate) const BUCKET: &str = "bücket/1";
 pub(crate) const TOKEN: &str = "80915723640017==";
 
-/// How the next request ends.
+/// The outcome of the next request.
 #[derive(Clone, Debug)]
 pub(crate) enum Next {
-    /// With this status, header of retry and body; nothing is written.
+    /// A response with this status, `Retry-After` header and body; no line is written.
     Answer(u16, Option<&'static str>, &'static str),
-    /// Everything is written, but the connection is cut in the middle of the answer.
+    /// All lines are written, but the connection is cut in the middle of the response.
     CutAnswer,
-    /// The connection is cut before all of the request is read.
+    /// The connection is cut before the whole request is read.
     CutRequest,
-    /// Everything is written, and no answer comes.
+    /// All lines are written, but no response follows.
     Hang,
-    /// As it should.
+    /// All lines are written, with a response.
     Take,
 }
 
-/// A request to write.
+/// A write request.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
     pub(crate) at: Instant,
@@ -58,7 +58,7 @@ pub(crate) struct StrictInfluxDb {
 #[derive(Default)]
 struct State {
     next: VecDeque<Next>,
-    /// Points by series and time, and how often each was written.
+    /// Points by series and time, and the number of writes of each.
     points: BTreeMap<(String, i64), BTreeMap<String, String>>,
     types: BTreeMap<(String, String), &'static str>,
     requests: Vec<Written>,
@@ -71,12 +71,12 @@ struct Request {
 }
 
 impl StrictInfluxDb {
-    /// Starts one that speaks plain HTTP.
+    /// Starts a server of plain HTTP.
     pub(crate) fn start() -> Self {
         Self::serve(None)
     }
 
-    /// Starts one that speaks TLS, with the certificate and the key in files.
+    /// Starts a TLS server, with the certificate and the key in files.
     pub(crate) fn start_tls(certificate: &Path, key: &Path) -> Self {
         let certificates = CertificateDer::pem_file_iter(certificate).unwrap().map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_file(key).unwrap();
@@ -113,12 +113,12 @@ impl StrictInfluxDb {
         &self.url
     }
 
-    /// Says how the next requests end, one after the other; those after them end as they should.
+    /// Sets the outcomes of the next requests, one after the other; later requests succeed.
     pub(crate) fn script(&self, next: impl IntoIterator<Item = Next>) {
         self.lock().next.extend(next);
     }
 
-    /// Whether the script is played.
+    /// Whether all outcomes of the script have occurred.
     pub(crate) fn is_played(&self) -> bool {
         self.lock().next.is_empty()
     }
@@ -139,7 +139,7 @@ impl StrictInfluxDb {
     }
 }
 
-/// Answers one request after the other.
+/// Responds to one request after the other.
 fn converse(stream: impl Read + Write, cut: &TcpStream, state: &Mutex<State>) {
     let mut stream = BufReader::new(stream);
     let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,7 +206,7 @@ fn read_body(stream: &mut impl Read, mut head: Request) -> Option<Request> {
 }
 
 impl State {
-    /// Does what a request asks for.
+    /// Processes a request.
     fn take(&mut self, request: &Request) -> (u16, String) {
         let is_gzip = request.headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip");
         let (status, lines, body) = match self.judge(request, is_gzip) {
@@ -221,7 +221,7 @@ impl State {
         (status, body)
     }
 
-    /// How many lines were left out, and how many there were.
+    /// Checks and writes the lines; the numbers of dropped lines and of all lines.
     fn judge(&mut self, request: &Request, is_gzip: bool) -> Result<(usize, usize), (u16, String)> {
         let refuse = |status: u16, text: &str| Err((status, text.to_owned()));
         if request.headers.get("authorization").map(String::as_str) != Some(&format!("Token {TOKEN}")) {

@@ -128,7 +128,7 @@ fn directories_are_checked_and_not_created() {
     let text = "[log]\ndata_dir = \"$DIR/file/data\"\n[sinks.file]\npath = \"$DIR/absent/results.jsonl\"\n";
     insta::assert_snapshot!(problems(text, &[("file", "")]), @r"
     a.toml:2:1: `log.data_dir`: file is not a directory; name another path
-    a.toml:4:1: `sinks.file.path`: the directory absent does not exist; make it or name another path
+    a.toml:4:1: `sinks.file.path`: the directory absent does not exist; create it or name another path
     a.toml: 2 problems
     ");
     let directory = TempDir::new().expect("a directory for tests");

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 /// The files that list the deliberate deviations.
 const LISTS: [&str; 5] = [
     include_str!("../../derived-stats/tests/golden/ewm.rs"),
-    include_str!("../../derived-stats/tests/golden/maps.rs"),
+    include_str!("../../derived-stats/tests/golden/maps/deviations.rs"),
     include_str!("../../derived-stats/tests/golden/periodic.rs"),
     include_str!("../../derived-stats/tests/golden/simple.rs"),
     include_str!("../../derived-stats/tests/golden/sum_avg.rs"),

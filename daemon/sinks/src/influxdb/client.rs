@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use daemon_base::outbound::{Authorization, agent_config, percent_encoded};
+use daemon_base::outbound::{Authorization, RESERVED, agent_config, percent_encoded};
 use daemon_base::stop::{self, Unfinished};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -91,7 +91,7 @@ impl Remote for Client {
 
     fn create_database(&mut self) -> Result<Answer, NoAnswer> {
         let form = ("content-type", "application/x-www-form-urlencoded");
-        let statement = percent_encoded(self.create.as_deref().unwrap_or_default(), b"");
+        let statement = percent_encoded(self.create.as_deref().unwrap_or_default(), RESERVED);
         self.post(&self.query_url, &[form], format!("q={statement}").into_bytes())
     }
 

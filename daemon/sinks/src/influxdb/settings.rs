@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use daemon_base::outbound::{Authorization, percent_encoded};
+use daemon_base::outbound::{Authorization, RESERVED, percent_encoded};
 use daemon_base::setting::Secret;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
@@ -93,7 +93,8 @@ impl InfluxSettings {
             (Precision::Us, Api::V2 { .. }) => "us",
         };
         let given = parameters.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let given: String = given.map(|(name, value)| format!("{name}={}&", percent_encoded(value, b""))).collect();
+        let given: String =
+            given.map(|(name, value)| format!("{name}={}&", percent_encoded(value, RESERVED))).collect();
         format!("{}/{path}?{given}precision={precision}", self.base)
     }
 

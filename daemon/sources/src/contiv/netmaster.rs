@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::body::Bytes;
 use daemon_base::clock::Clock;
-use daemon_base::outbound::percent_encoded;
+use daemon_base::outbound::{RESERVED_BUT_COLON, percent_encoded};
 use netplugin_adapter::{Inspection, ServiceName, inspection, service_list, services_answer};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -114,7 +114,7 @@ impl Netmaster {
             while under_way.len() < CONCURRENCY
                 && let Some((place, service)) = waiting.next()
             {
-                let name = percent_encoded(&service.to_string(), b":");
+                let name = percent_encoded(&service.to_string(), RESERVED_BUT_COLON);
                 let url = format!("{}/api/v1/inspect/serviceLBs/{name}/", self.base);
                 let getter = self.getter.clone();
                 under_way.spawn(async move { (place, get(getter, url.clone()).await, url) });

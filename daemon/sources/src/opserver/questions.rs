@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use daemon_base::outbound::percent_encoded;
+use daemon_base::outbound::{RESERVED_BUT_COLON, percent_encoded};
 use proxy_uve::StreamName;
 
 /// Where the generators are listed.
@@ -29,7 +29,7 @@ pub(super) fn is_of_module(generator: &str, modules: &[String]) -> bool {
 }
 
 fn encoded(text: &str) -> String {
-    percent_encoded(text, b":")
+    percent_encoded(text, RESERVED_BUT_COLON)
 }
 
 #[cfg(test)]

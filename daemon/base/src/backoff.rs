@@ -1,6 +1,5 @@
 //! How long to wait before a try that follows failures.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 /// Pauses that double with each failure in a row up to a longest one. Half of each is left to chance, so that daemons
@@ -22,9 +21,9 @@ impl Backoff {
     }
 }
 
-/// A share from 0 to 1 that nobody can foretell; good enough to spread daemons.
+/// Returns a random share from 0 up to 1, good enough to spread daemons.
 pub fn random_share() -> f64 {
-    (RandomState::new().hash_one(0) >> 11) as f64 / (1_u64 << 53) as f64
+    fastrand::f64()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn every_problem_of_the_file_is_printed_in_its_order() {
     let text = r#"
 colour = "red"
 [aggregation]
-allowed_lateness = "2 weeks"
+allowed_lateness = 30
 period = 0
 [http]
 listen = "localhost"
@@ -57,7 +57,7 @@ path = "x"
 "#;
     insta::assert_snapshot!(problems(text, &[]), @r#"
     a.toml:2:1: unknown key `colour`; the keys are listed in derived-statsd.example.toml
-    a.toml:4:1: `aggregation.allowed_lateness`: expected a duration such as "500ms" or "30s" (a whole number and us, ms, s, m, h or d), found "2 weeks"
+    a.toml:4:1: `aggregation.allowed_lateness`: 30: a duration needs a unit; write "30s"
     a.toml:5:1: `aggregation.period`: 0 is out of range; set 1 to 86400
     a.toml:7:1: `http.listen`: expected a numeric address and port such as "127.0.0.1:8081" or "[::1]:8081", found "localhost"
     a.toml:8:1: `http.max_body_bytes`: invalid value: integer `-1`, expected a whole number, 0 or more

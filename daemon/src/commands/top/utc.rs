@@ -1,26 +1,13 @@
-//! A time in UTC, to the second, as RFC 3339 writes it.
+//! Times in UTC, to the second, in the form of RFC 3339.
 
-const SECONDS_OF_DAY: u64 = 86_400;
-/// Of the Gregorian calendar, which repeats after 400 years.
-const DAYS_OF_ERA: u64 = 146_097;
-/// From 1 March of year 0, where the count begins so that a leap day is the last of its year, to the epoch.
-const DAYS_BEFORE_EPOCH: u64 = 719_468;
+use jiff::Timestamp;
 
-/// `2017-02-25T05:20:00Z`, from microseconds since the epoch.
-///
-/// The method is `civil_from_days` of <https://howardhinnant.github.io/date_algorithms.html>.
+/// Returns the text of a time in microseconds since the epoch, such as `2017-02-25T05:20:00Z`. A time after the year 9999,
+/// which the form cannot express, is shown in seconds.
 pub(super) fn utc(micros: u64) -> String {
     let seconds = micros / 1_000_000;
-    let (days, second) = (seconds / SECONDS_OF_DAY + DAYS_BEFORE_EPOCH, seconds % SECONDS_OF_DAY);
-    let (era, day_of_era) = (days / DAYS_OF_ERA, days % DAYS_OF_ERA);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| format!("{seconds} s"), |time| time.to_string())
 }
 
 #[cfg(test)]
@@ -38,7 +25,8 @@ mod tests {
             (1_735_689_599, "2024-12-31T23:59:59Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
-            assert_eq!(utc(seconds * 1_000_000), text, "{seconds}");
+            assert_eq!(utc(seconds * 1_000_000 + 999_999), text, "{seconds}");
         }
+        assert_eq!(utc(u64::MAX), "18446744073709 s");
     }
 }

@@ -192,7 +192,11 @@ async fn every_other_failure_fails_the_whole_and_is_named() {
     let inspections: [(&str, Reply, &str); 4] = [
         ("hangs", Reply::Hang, "no whole answer came in time"),
         ("garbage", Reply::Body("<html>".to_owned()), "the body is not JSON"),
-        ("another kind", Reply::Body("[]".to_owned()), "the body is not the inspection of a service"),
+        (
+            "another kind",
+            Reply::Body("[]".to_owned()),
+            "the body is a list, expected an object, the inspection of a service",
+        ),
         ("too large", Reply::Body(" ".repeat(10_001)), "the answer is larger than contiv.max_body_bytes"),
     ];
     for (name, reply, expected) in inspections {
@@ -211,5 +215,5 @@ async fn every_other_failure_fails_the_whole_and_is_named() {
     }
     let fake = Fake::start(|_| Reply::Body("{}".to_owned())).await;
     let reason = fake.netmaster(Duration::ZERO, manual()).services().await.unwrap_err();
-    assert!(reason.contains("/serviceLBs/; check") && reason.contains("not a list of services"), "{reason}");
+    assert!(reason.contains("/serviceLBs/; check") && reason.contains("expected a list"), "{reason}");
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
+use daemon_base::stop::Stop;
 use daemon_kafka::KafkaSettings;
 use daemon_log::{Log, PartitionLog};
 use daemon_partition::{Control, StatusSource, WorkerSettings};
@@ -81,7 +82,7 @@ pub(crate) struct Engine {
     failure: Arc<watch::Sender<bool>>,
     /// The numbers of the configured streams: nobody applies the input of others, which older settings left behind.
     streams: BTreeSet<u16>,
-    stop_sinks: Arc<AtomicBool>,
+    stop_sinks: Stop,
     workers: Threads,
     sinks: Threads,
 }
@@ -123,7 +124,7 @@ impl Engine {
             clock,
             failure: Arc::new(failure),
             streams: BTreeSet::new(),
-            stop_sinks: Arc::default(),
+            stop_sinks: Stop::default(),
             workers: Threads::new(),
             sinks: Threads::new(),
         }
@@ -131,11 +132,7 @@ impl Engine {
 
     /// Runs something that brings samples and ends when the flag is set, with the workers: what it wrote last, the
     /// sinks deliver.
-    pub(crate) fn add_source(
-        &mut self,
-        name: &str,
-        body: impl FnOnce(&AtomicBool) + Send + 'static,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn add_source(&mut self, name: &str, body: impl FnOnce(&Stop) + Send + 'static) -> anyhow::Result<()> {
         let control = Arc::clone(&self.control);
         self.workers.spawn(name.to_owned(), move || body(&control.stop))
     }
@@ -151,12 +148,8 @@ impl Engine {
     }
 
     /// Runs something that ends when the flag is set, after the workers have ended.
-    pub(crate) fn add_helper(
-        &mut self,
-        name: &str,
-        body: impl FnOnce(&AtomicBool) + Send + 'static,
-    ) -> anyhow::Result<()> {
-        let stop = Arc::clone(&self.stop_sinks);
+    pub(crate) fn add_helper(&mut self, name: &str, body: impl FnOnce(&Stop) + Send + 'static) -> anyhow::Result<()> {
+        let stop = self.stop_sinks.clone();
         self.sinks.spawn(name.to_owned(), move || body(&stop))
     }
 
@@ -175,7 +168,7 @@ impl Engine {
             self.log.remove_sink(FileSink::NAME).context("forget the file sink")?;
         }
         if let Some(own) = &settings.influxdb {
-            let (clock, stop) = (Arc::clone(&self.clock), Arc::clone(&self.stop_sinks));
+            let (clock, stop) = (Arc::clone(&self.clock), self.stop_sinks.clone());
             let telemetry = self.telemetry.influxdb.clone();
             self.add_sink(InfluxSink::new(own.clone(), lines(), clock, telemetry, stop), |_| ())
         } else {
@@ -189,7 +182,7 @@ impl Engine {
         sink: impl Sink + 'static,
         progress: impl Fn(bool) + Send + 'static,
     ) -> anyhow::Result<()> {
-        let (log, stop, telemetry) = (Arc::clone(&self.log), Arc::clone(&self.stop_sinks), Arc::clone(&self.telemetry));
+        let (log, stop, telemetry) = (Arc::clone(&self.log), self.stop_sinks.clone(), Arc::clone(&self.telemetry));
         let name = sink.name().to_owned();
         anyhow::ensure!(!telemetry.sinks.all().contains_key(&name), "two sinks have the name {name}; rename one");
         let is_volatile = name == ViewSink::NAME;
@@ -214,10 +207,10 @@ impl Engine {
     /// Stops: the workers commit what they have, then the sinks deliver it. `false` if that took longer than `grace`.
     pub(crate) fn stop(mut self, grace: Duration) -> bool {
         let deadline = self.clock.monotonic() + grace;
-        self.control.stop.store(true, Ordering::Release);
+        self.control.stop.set();
         self.wake_all();
         let workers = self.workers.wait(&*self.clock, deadline);
-        self.stop_sinks.store(true, Ordering::Release);
+        self.stop_sinks.set();
         self.wake_all();
         let sinks = self.sinks.wait(&*self.clock, deadline);
         if !(workers && sinks) {

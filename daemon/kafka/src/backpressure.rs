@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use daemon_base::stop;
+use daemon_base::stop::Stop;
 use daemon_log::{Bounds, Log, LogError, SinkOffset, SinkOffsets};
 use tracing::{debug, info, warn};
 
@@ -84,12 +84,12 @@ impl SinkWatch {
         Self { log, sinks, telemetry, backpressure, brake, stored: BTreeMap::new() }
     }
 
-    pub(crate) fn run(mut self, stop: &AtomicBool) {
-        while !stop.load(Ordering::Acquire) {
+    pub(crate) fn run(mut self, stop: &Stop) {
+        while !stop.is_set() {
             if let Err(error) = self.look() {
                 debug!(%error, "The lag of the sinks cannot be read; the input stays as it is.");
             }
-            stop::rest(LOOK_INTERVAL, stop);
+            stop.rest(LOOK_INTERVAL);
         }
     }
 

@@ -2,12 +2,11 @@
 //! and helpers that poll the topics and the lag of the sinks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
-use daemon_base::stop;
+use daemon_base::stop::Stop;
 use daemon_log::{Log, SinkOffsets};
 use daemon_partition::{Control, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
 use proxy_uve::Plan;
@@ -60,7 +59,7 @@ pub struct Engine {
 }
 
 /// A helper's body, until the flag is set.
-pub type Helper = Box<dyn FnOnce(&AtomicBool) + Send>;
+pub type Helper = Box<dyn FnOnce(&Stop) + Send>;
 
 /// The streams with their topics, shared by all parts.
 #[derive(Clone)]
@@ -188,9 +187,9 @@ struct Watch {
 }
 
 impl Watch {
-    fn run(mut self, stop: &AtomicBool) {
+    fn run(mut self, stop: &Stop) {
         let mut complete = false;
-        while !stop.load(Ordering::Acquire) {
+        while !stop.is_set() {
             let looked = if complete { self.topics.look() } else { self.topics.ensure_own(self.own.replication) };
             let pause = match looked {
                 Ok(streams) => {
@@ -204,7 +203,7 @@ impl Watch {
                     RETRY
                 }
             };
-            stop::rest(pause, stop);
+            stop.rest(pause);
         }
     }
 

@@ -12,7 +12,6 @@ mod slot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use daemon_base::clock::Clock;
@@ -103,10 +102,10 @@ impl<M: Member> Worker<M> {
 
     /// Runs until [`Control::stop`] is set, then commits all shards and leaves the group.
     pub(crate) fn run(mut self) {
-        while !self.control.stop.load(Ordering::Acquire) {
+        while !self.control.stop.is_set() {
             if let Err(error) = self.iterate() {
                 warn!(%error, "A request of this worker to the cluster failed; retrying.");
-                std::thread::sleep(RETRY_WAIT);
+                self.control.stop.rest(RETRY_WAIT);
             }
         }
         self.commit(true);

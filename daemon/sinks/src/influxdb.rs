@@ -20,11 +20,11 @@ mod settings;
 mod telemetry;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
+use daemon_base::stop::Stop;
 use daemon_log::{Log, RecordBatch, SinkPosition};
 use daemon_results::line::LineReader;
 use daemon_results::record::RecordReader;
@@ -70,7 +70,7 @@ impl InfluxSink {
         lines: LineReader,
         clock: Arc<dyn Clock>,
         telemetry: InfluxTelemetry,
-        stop: Arc<AtomicBool>,
+        stop: Stop,
     ) -> Self {
         let client = Client::new(&settings, stop);
         Self::with_remote(settings, lines, Box::new(client), clock, telemetry)

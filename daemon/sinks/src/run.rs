@@ -1,9 +1,9 @@
 //! The loop that drives a sink.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use daemon_base::stop::Stop;
 use daemon_log::{Log, LogError, RecordBatch};
 use tracing::warn;
 
@@ -33,14 +33,14 @@ const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// **Stop.** After `stop` is set it delivers the results that are in the log, calls `idle` with `stopping`, and
 /// returns. An error after the stop ends it at once; the next start repeats the rest. To end a wait early, the caller
 /// sets `stop` and calls [`Log::wake_all`].
-pub fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &AtomicBool, progress: impl Fn(&str, u64, bool)) {
+pub fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &Stop, progress: impl Fn(&str, u64, bool)) {
     let Some(mut next) = retry(stop, || sink.start(&**log)) else {
         return;
     };
     let mut generation = 0;
     loop {
         // Loaded before the read, so that the read returns all results that were committed before the stop.
-        let stopping = stop.load(Ordering::Acquire);
+        let stopping = stop.is_set();
         let Some(batch) = retry(stop, || read(&sink, &**log, next)) else {
             return;
         };
@@ -82,17 +82,17 @@ fn read(sink: &impl Sink, log: &dyn Log, next: u64) -> anyhow::Result<RecordBatc
 }
 
 /// Repeats `attempt` until it succeeds; `None` after a failure with `stop` set.
-fn retry<T>(stop: &AtomicBool, mut attempt: impl FnMut() -> anyhow::Result<T>) -> Option<T> {
+fn retry<T>(stop: &Stop, mut attempt: impl FnMut() -> anyhow::Result<T>) -> Option<T> {
     loop {
         match attempt() {
             Ok(done) => return Some(done),
-            Err(error) if stop.load(Ordering::Acquire) => {
+            Err(error) if stop.is_set() => {
                 warn!(error = %format!("{error:#}"), "A sink failed during the stop; the next start tries again.");
                 return None;
             }
             Err(error) => {
                 warn!(error = %format!("{error:#}"), "A sink failed; it tries again.");
-                std::thread::sleep(RETRY_WAIT);
+                stop.rest(RETRY_WAIT);
             }
         }
     }

@@ -44,7 +44,7 @@ use daemon_log::{Log, RecordBatch};
 /// [`RecordReader`]: daemon_results::record::RecordReader
 ///
 /// ```
-/// use std::sync::atomic::AtomicBool;
+/// use daemon_base::stop::Stop;
 /// use std::sync::{Arc, Mutex};
 ///
 /// use daemon_log::{EmbeddedLog, Log, LogConfig, PartitionCommit, PartitionId, PartitionLog};
@@ -110,7 +110,7 @@ use daemon_log::{Log, RecordBatch};
 /// let run = || {
 ///     let sink = Collector { lines: Arc::clone(&lines), ..Collector::default() };
 ///     let log: Arc<dyn Log> = log.clone();
-///     daemon_sinks::run(sink, &log, &AtomicBool::new(true), |_name, _next, _at_end| ());
+///     daemon_sinks::run(sink, &log, &stop, |_name, _next, _at_end| ());
 /// };
 /// run();
 /// assert_eq!(*lines.lock().unwrap(), [r#"{"key":"T:a"}"#]);

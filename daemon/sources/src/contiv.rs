@@ -28,14 +28,13 @@ mod telemetry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use daemon_base::backoff::random_share;
 use daemon_base::clock::{Clock, micros};
-use daemon_base::stop::{self, STOP_INTERVAL};
+use daemon_base::stop::Stop;
 use daemon_log::{LogError, PartitionLog};
 use netplugin_adapter::{DecodeError, Limits, ServiceStats, decode};
 use tracing::{error, info, warn};
@@ -59,6 +58,9 @@ const RETRY: Duration = Duration::from_millis(500);
 /// How long the first answer waits for others that go into the same write.
 const LINGER: Duration = Duration::from_millis(200);
 
+/// How often the wall clock is read while a scrape time is waited for: it may step.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A node's newest answer is valid for this many intervals.
 const LATEST_INTERVALS: u32 = 6;
 
@@ -72,18 +74,18 @@ pub struct Parts {
     pub latest: Arc<Latest>,
 }
 
-/// Scrapes until told to stop, and ends within a fraction of a second then.
-pub fn run(parts: Parts, stop: &AtomicBool) {
+/// Scrapes until `stop` is set.
+pub fn run(parts: Parts, stop: &Stop) {
     let book = loop {
         match Book::open(Arc::clone(&parts.log), parts.intake.clone(), parts.clock.now_micros()) {
             Ok(book) => break book,
             Err(error) => warn!(%error, "What is remembered of Contiv's nodes cannot be read; trying again."),
         }
-        if !stop::rest(RETRY, stop) {
+        if !stop.rest(RETRY) {
             return;
         }
     };
-    Scraper::new(parts, book).run(stop);
+    Scraper::new(parts, book, stop.clone(), CLOCK_INTERVAL).run();
 }
 
 struct Scraper {
@@ -104,6 +106,8 @@ struct Scraper {
     /// `None` while it is asking.
     discovery: Option<Discovery>,
     next_discovery: Duration,
+    stop: Stop,
+    clock_interval: Duration,
 }
 
 /// What the threads of the requests say.
@@ -131,7 +135,7 @@ impl ScrapeError {
 }
 
 impl Scraper {
-    fn new(parts: Parts, book: Book) -> Self {
+    fn new(parts: Parts, book: Book, stop: Stop, clock_interval: Duration) -> Self {
         let settings = &parts.settings;
         let (reporter, news) = mpsc::channel();
         let getter = Getter::new(settings.timeout, settings.max_body_bytes);
@@ -152,22 +156,23 @@ impl Scraper {
             reporter,
             discovery: (!settings.etcd.is_empty()).then_some(discovery),
             next_discovery: Duration::ZERO,
+            stop,
+            clock_interval,
             parts,
         }
     }
 
-    fn run(mut self, stop: &AtomicBool) {
+    fn run(mut self) {
         self.beat = self.beat_now();
-        while !stop.load(Ordering::Acquire) {
+        while !self.stop.is_set() {
             let now = self.parts.clock.monotonic();
             self.discover(now);
             self.begin_beat(now);
             while let Some(node) = self.schedule.next(now) {
                 self.ask(node);
             }
-            match self.news.recv_timeout(STOP_INTERVAL) {
-                Ok(news) => self.hear(news),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            if let Some(news) = self.stop.wait_for(self.pause(now), || self.news.try_recv().ok()) {
+                self.hear(news);
             }
             while let Ok(news) = self.news.try_recv() {
                 self.hear(news);
@@ -181,6 +186,17 @@ impl Scraper {
     fn beat_now(&self) -> u64 {
         let (now, interval) = (self.parts.clock.now_micros(), micros(self.parts.settings.interval).max(1));
         now - now % interval
+    }
+
+    /// How long there is nothing to do after `now`, unless an answer comes.
+    fn pause(&self, now: Duration) -> Duration {
+        let interval = micros(self.parts.settings.interval).max(1);
+        let left_of_beat = Duration::from_micros(interval - self.parts.clock.now_micros() % interval);
+        let due = self.schedule.next_due(now);
+        let write = (!self.waiting.is_empty()).then(|| self.waiting_since + LINGER);
+        let discovery = self.discovery.as_ref().map(|_| self.next_discovery);
+        let next = [due, write, discovery].into_iter().flatten().min().map(|at| at.saturating_sub(now));
+        next.unwrap_or(Duration::MAX).min(left_of_beat).min(self.clock_interval)
     }
 
     /// Another interval rather than a later one: the wall clock may step back.
@@ -200,12 +216,14 @@ impl Scraper {
     fn ask(&self, node: Node) {
         let (getter, limits, beat) = (self.getter.clone(), self.limits, self.beat);
         let (reporter, clock, name) = (self.reporter.clone(), Arc::clone(&self.parts.clock), Arc::clone(&node.name));
+        let stop = self.stop.clone();
         let request = move || {
             let began = clock.monotonic();
             let outcome = scrape(&getter, &node, &limits);
             let took = clock.monotonic().saturating_sub(began);
             // Nobody listens any more after a stop.
             let _ = reporter.send(News::Scraped { node, beat, outcome, took });
+            stop.wake();
         };
         if let Err(error) = thread::Builder::new().name("contiv-get".to_owned()).spawn(request) {
             error!(node = &*name, %error, "No thread could be started to scrape a node.");
@@ -218,10 +236,11 @@ impl Scraper {
         }
         let Some(mut discovery) = self.discovery.take() else { return };
         self.next_discovery = now + self.parts.settings.discovery_interval;
-        let (reporter, telemetry) = (self.reporter.clone(), self.parts.telemetry.clone());
+        let (reporter, telemetry, stop) = (self.reporter.clone(), self.parts.telemetry.clone(), self.stop.clone());
         let ask = move || {
             let nodes = discovery.ask(now, &telemetry);
             let _ = reporter.send(News::Discovered { discovery, nodes });
+            stop.wake();
         };
         if let Err(error) = thread::Builder::new().name("contiv-etcd".to_owned()).spawn(ask) {
             error!(%error, "No thread could be started to ask etcd; the nodes known now are scraped on.");

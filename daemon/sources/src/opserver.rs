@@ -52,14 +52,12 @@ mod telemetry;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use daemon_base::backoff::random_share;
 use daemon_base::clock::{Clock, micros};
 use daemon_base::servers::Servers;
-use daemon_base::stop::STOP_INTERVAL;
+use daemon_base::stop::Stop;
 use daemon_log::Log;
 use tracing::{error, info, warn};
 
@@ -77,44 +75,55 @@ pub use self::telemetry::PollerTelemetry;
 /// Series that are remembered to tell changes: about 200 MB of them.
 const MAX_SERIES: usize = 1_000_000;
 
-/// Polls until told to stop, and ends within a fraction of a second then.
+/// How often the wall clock is read while a poll time is waited for: it may step.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Polls until `stop` is set.
 pub fn run(
     settings: PollerSettings,
     intake: Intake,
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
     telemetry: PollerTelemetry,
-    stop: &AtomicBool,
+    stop: &Stop,
 ) {
-    Poller::new(settings, intake, log, clock, telemetry, stop).run();
+    Poller::new(settings, intake, log, clock, telemetry, stop.clone(), CLOCK_INTERVAL).run();
 }
 
-struct Poller<'s> {
+struct Poller {
     settings: PollerSettings,
-    client: Client<'s>,
+    client: Client,
     servers: Servers,
     changes: Changes,
-    handover: Handover<'s>,
+    handover: Handover,
     clock: Arc<dyn Clock>,
     telemetry: PollerTelemetry,
-    stop: &'s AtomicBool,
+    stop: Stop,
+    clock_interval: Duration,
     /// The interval that is over or under way.
     beat: u64,
 }
 
-impl<'s> Poller<'s> {
+impl Poller {
     fn new(
         settings: PollerSettings,
         intake: Intake,
         log: Arc<dyn Log>,
         clock: Arc<dyn Clock>,
         telemetry: PollerTelemetry,
-        stop: &'s AtomicBool,
+        stop: Stop,
+        clock_interval: Duration,
     ) -> Self {
-        let handover =
-            Handover { intake, log, clock: Arc::clone(&clock), stop, streams: Handover::names(&settings.streams) };
+        let handover = Handover {
+            intake,
+            log,
+            clock: Arc::clone(&clock),
+            stop: stop.clone(),
+            clock_interval,
+            streams: Handover::names(&settings.streams),
+        };
         let mut poller = Self {
-            client: Client::new(&settings, stop),
+            client: Client::new(&settings, stop.clone()),
             servers: Servers::new(settings.servers.clone()),
             changes: Changes::new(MAX_SERIES),
             handover,
@@ -122,6 +131,7 @@ impl<'s> Poller<'s> {
             clock,
             telemetry,
             stop,
+            clock_interval,
             beat: 0,
         };
         poller.beat = poller.beat_now();
@@ -146,18 +156,20 @@ impl<'s> Poller<'s> {
     /// Waits for another interval than the last; `None` if told to stop. Another rather than a later one: the wall
     /// clock may step back, and then waiting for it to catch up could take for ever.
     fn wait_for_beat(&self) -> Option<u64> {
-        loop {
-            if self.is_stopping() {
-                return None;
-            }
+        while !self.stop.is_set() {
             let beat = self.beat_now();
             if beat != self.beat {
                 return Some(beat);
             }
-            let interval = micros(self.settings.interval).max(1);
-            let left = interval - self.clock.now_micros() % interval;
-            thread::sleep(Duration::from_micros(left).min(STOP_INTERVAL));
+            self.stop.rest(self.left_of_beat().min(self.clock_interval));
         }
+        None
+    }
+
+    /// How long the interval goes on, if the wall clock does not step.
+    fn left_of_beat(&self) -> Duration {
+        let interval = micros(self.settings.interval).max(1);
+        Duration::from_micros(interval - self.clock.now_micros() % interval)
     }
 
     /// Polls once, trying until the interval is over.
@@ -168,7 +180,7 @@ impl<'s> Poller<'s> {
                 return self.hand_over(readings, at);
             }
             loop {
-                if self.is_stopping() {
+                if self.stop.is_set() {
                     return;
                 }
                 if self.beat_now() != self.beat {
@@ -178,7 +190,7 @@ impl<'s> Poller<'s> {
                 if rest.is_zero() {
                     break;
                 }
-                thread::sleep(rest.min(STOP_INTERVAL));
+                self.stop.rest(rest.min(self.left_of_beat()).min(self.clock_interval));
             }
         }
     }
@@ -257,9 +269,5 @@ impl<'s> Poller<'s> {
                 self.telemetry.ended(Outcome::LogFailed, 1);
             }
         }
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
     }
 }

@@ -12,13 +12,13 @@ mod vrouters;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use daemon_base::clock::{Clock, SystemClock};
 use daemon_base::setting::duration;
+use daemon_base::stop::Stop;
 use proxy_uve::proxy_list::{DEFAULT_PROXY_LIST, ProxyList};
 use proxy_uve::schema::Schema;
 use tokio::sync::watch;
@@ -91,10 +91,10 @@ async fn show(
     let simulation = Simulation::seeded(7, period);
     announce(address, &simulation, &contiv, period);
 
-    let stop_vrouters = Arc::new(AtomicBool::new(false));
-    let vrouters = Vrouters::start(simulation, address, Arc::clone(&clock), Arc::clone(&stop_vrouters))?;
+    let stop_vrouters = Stop::default();
+    let vrouters = Vrouters::start(simulation, address, Arc::clone(&clock), stop_vrouters.clone())?;
     let ended = wait(&board, &engine, duration).await;
-    stop_vrouters.store(true, Ordering::Release);
+    stop_vrouters.set();
     tokio::task::spawn_blocking(move || vrouters.join()).await.context("stop the vrouters")??;
     stop.send_replace(true);
     serving.await.context("stop the server")??;

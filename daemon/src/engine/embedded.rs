@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
-use daemon_base::stop;
+use daemon_base::stop::Stop;
 use daemon_log::{EmbeddedLog, Log, LogConfig, PartitionId, PartitionLog};
 use daemon_partition::StreamPlan;
 use daemon_sources::intake::{Intake, PayloadForm};
@@ -64,7 +63,7 @@ pub(super) fn start(
     engine.streams = streams.keys().copied().collect();
     start_workers(&mut engine, settings, own, &streams, &readiness)?;
     engine.start_sinks(settings, &readiness)?;
-    let (clock, stop) = (Arc::clone(&engine.clock), Arc::clone(&engine.stop_sinks));
+    let (clock, stop) = (Arc::clone(&engine.clock), engine.stop_sinks.clone());
     engine.sinks.spawn("retention".to_owned(), move || keep_house(&*log, &*clock, &stop))?;
     Ok(engine)
 }
@@ -132,8 +131,8 @@ fn keep_partitions(directory: &Path, partitions: u16) -> anyhow::Result<()> {
     }
 }
 
-fn keep_house(log: &dyn PartitionLog, clock: &dyn Clock, stop: &AtomicBool) {
-    while stop::rest(RETENTION_INTERVAL, stop) {
+fn keep_house(log: &dyn PartitionLog, clock: &dyn Clock, stop: &Stop) {
+    while stop.rest(RETENTION_INTERVAL) {
         match log.enforce_retention(clock.now_micros()) {
             Ok(retained) if retained.results_dropped > 0 => {
                 error!(

@@ -75,7 +75,7 @@ impl Worker {
     /// Works until told to stop, then commits what it has.
     pub(crate) fn run(mut self) {
         let mut generation = 0;
-        while !self.control.stop.load(Ordering::Acquire) {
+        while !self.control.stop.is_set() {
             match self.turn() {
                 Ok(true) => continue,
                 // What was appended since the last wait, also during this turn, ends the wait at once.
@@ -168,7 +168,7 @@ impl Worker {
         let error = format!("{failure:#}");
         error!(%error, "The log failed; the partitions are restored from it and go on. {remedy}");
         self.telemetry.log_failed();
-        while !self.control.stop.load(Ordering::Acquire) {
+        while !self.control.stop.is_set() {
             std::thread::sleep(RETRY_WAIT);
             match self.restore_all() {
                 Ok(()) => {

@@ -5,12 +5,10 @@
 //! sent again at the next start and change nothing.
 
 use std::io::{Read as _, Write as _};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use daemon_base::outbound::{Authorization, RESERVED, agent_config, percent_encoded};
-use daemon_base::stop::{self, Unfinished};
+use daemon_base::stop::{Stop, Unfinished};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use ureq::http::Response;
@@ -37,11 +35,11 @@ pub(super) struct Client {
     authorization: Option<Authorization>,
     create: Option<String>,
     gzip: bool,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
 }
 
 impl Client {
-    pub(super) fn new(settings: &InfluxSettings, stop: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(settings: &InfluxSettings, stop: Stop) -> Self {
         let config = agent_config(settings.timeout).http_status_as_error(false).tls_config(settings.tls.clone());
         let config = config.user_agent(concat!("derived-statsd/", env!("CARGO_PKG_VERSION")));
         let create = match &settings.api {
@@ -69,7 +67,7 @@ impl Client {
             request = request.header("authorization", authorization.header());
         }
         let exchange = move || request.send(&body[..]).and_then(read).map_err(no_answer);
-        stop::aside("influxdb-post", &self.stop, STOP_PATIENCE, exchange).unwrap_or_else(|unfinished| {
+        self.stop.aside("influxdb-post", STOP_PATIENCE, exchange).unwrap_or_else(|unfinished| {
             Err(match unfinished {
                 Unfinished::Died => NoAnswer::Timeout,
                 Unfinished::Stopped => NoAnswer::Stopped,
@@ -96,7 +94,7 @@ impl Remote for Client {
     }
 
     fn wait(&mut self, time: Duration) -> Result<(), Stopped> {
-        stop::rest(time, &self.stop).then_some(()).ok_or(Stopped)
+        self.stop.rest(time).then_some(()).ok_or(Stopped)
     }
 }
 

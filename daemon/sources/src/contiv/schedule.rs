@@ -121,6 +121,12 @@ impl Schedule {
         had_worked
     }
 
+    /// When the next node after `now` is due, as far as it is known. Nodes that wait for others to end are left out.
+    pub(super) fn next_due(&self, now: Duration) -> Option<Duration> {
+        let waiting = self.nodes.values().filter(|state| state.flight == Flight::None);
+        waiting.filter_map(|state| state.due).filter(|due| *due > now).min()
+    }
+
     /// Whether nobody is being asked or has to be at `now`.
     pub(super) fn is_quiet(&self, now: Duration) -> bool {
         self.in_flight == 0 && self.nodes.values().all(|state| state.due.is_none_or(|due| due > now))
@@ -173,6 +179,7 @@ mod tests {
             schedule.worked(name);
         }
         assert!(schedule.is_quiet(SECOND));
+        assert_eq!(schedule.next_due(SECOND), None);
         assert_eq!(taken(&mut schedule, 5 * SECOND), [""; 0]);
         schedule.begin(11 * SECOND);
         assert_eq!(taken(&mut schedule, 11 * SECOND), ["a", "b"]);
@@ -200,6 +207,8 @@ mod tests {
         schedule.begin(SECOND);
         assert_eq!(taken(&mut schedule, SECOND), ["a"]);
         assert!(schedule.failed("a", SECOND, 1.0), "it had worked");
+        assert_eq!(schedule.next_due(SECOND), Some(2 * SECOND));
+        assert_eq!(schedule.next_due(2 * SECOND), None, "it is due");
         assert_eq!(taken(&mut schedule, 2 * SECOND - Duration::from_millis(1)), [""; 0]);
         assert_eq!(taken(&mut schedule, 2 * SECOND), ["a"]);
         assert!(!schedule.failed("a", 2 * SECOND, 1.0));

@@ -2,22 +2,21 @@
 //!
 //! A request that is given up ends by itself at its timeout; nobody waits for it.
 
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use daemon_base::outbound::{Authorization, agent_config};
-use daemon_base::stop::{self, Unfinished};
+use daemon_base::stop::{Stop, Unfinished};
 use ureq::Agent;
 
 use super::settings::PollerSettings;
 
 /// Gets answers.
 #[derive(Debug)]
-pub(super) struct Client<'s> {
+pub(super) struct Client {
     agent: Agent,
     authorization: Option<Authorization>,
     max_body_bytes: usize,
-    stop: &'s AtomicBool,
+    stop: Stop,
 }
 
 /// Why there is no answer.
@@ -65,8 +64,8 @@ impl From<ureq::Error> for FetchError {
     }
 }
 
-impl<'s> Client<'s> {
-    pub(super) fn new(settings: &PollerSettings, stop: &'s AtomicBool) -> Self {
+impl Client {
+    pub(super) fn new(settings: &PollerSettings, stop: Stop) -> Self {
         Self {
             agent: agent_config(settings.timeout).build().new_agent(),
             authorization: settings.authorization.clone(),
@@ -93,7 +92,7 @@ impl<'s> Client<'s> {
                 status => Err(FetchError::Status(status)),
             }
         };
-        stop::aside("opserver-get", self.stop, Duration::ZERO, body).unwrap_or_else(|unfinished| {
+        self.stop.aside("opserver-get", Duration::ZERO, body).unwrap_or_else(|unfinished| {
             Err(match unfinished {
                 Unfinished::Died => FetchError::Timeout,
                 Unfinished::Stopped => FetchError::Stopped,

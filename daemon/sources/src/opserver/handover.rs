@@ -5,12 +5,10 @@
 //! unknown, and a sample twice is as wrong as none.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use daemon_base::clock::Clock;
-use daemon_base::stop::STOP_INTERVAL;
+use daemon_base::stop::Stop;
 use daemon_log::{AppendBatch, Log, LogError};
 use derived_stats::Number;
 use proxy_uve::StreamName;
@@ -24,12 +22,17 @@ use crate::intake::Intake;
 /// The size at which a batch goes.
 const BATCH_BYTES: u64 = 1024 * 1024 - 64 * 1024;
 
+/// The shortest pause before a full log is tried again.
+const MIN_RETRY: Duration = Duration::from_millis(50);
+
 /// The way into the log.
-pub(super) struct Handover<'s> {
+pub(super) struct Handover {
     pub intake: Intake,
     pub log: Arc<dyn Log>,
     pub clock: Arc<dyn Clock>,
-    pub stop: &'s AtomicBool,
+    pub stop: Stop,
+    /// How often the clock is read while the log is full.
+    pub clock_interval: Duration,
     /// The names of the streams, as lines have them.
     pub streams: Vec<String>,
 }
@@ -52,7 +55,7 @@ struct Scratch {
     record: Vec<u8>,
 }
 
-impl Handover<'_> {
+impl Handover {
     pub(super) fn names(streams: &[StreamName]) -> Vec<String> {
         streams.iter().map(ToString::to_string).collect()
     }
@@ -104,7 +107,7 @@ impl Handover<'_> {
             match self.log.append(batch.clone()) {
                 Ok(_) => return Ok(true),
                 Err(LogError::Full { retry_after, .. }) => {
-                    let deadline = self.clock.monotonic() + retry_after.max(STOP_INTERVAL);
+                    let deadline = self.clock.monotonic() + retry_after.max(MIN_RETRY);
                     if !self.wait_until(deadline) {
                         return Ok(false);
                     }
@@ -116,12 +119,12 @@ impl Handover<'_> {
 
     /// By the daemon's clock. `false` if told to stop.
     fn wait_until(&self, deadline: Duration) -> bool {
-        while !self.stop.load(Ordering::Acquire) {
+        while !self.stop.is_set() {
             let left = deadline.saturating_sub(self.clock.monotonic());
             if left.is_zero() {
                 return true;
             }
-            thread::sleep(left.min(STOP_INTERVAL));
+            self.stop.rest(left.min(self.clock_interval));
         }
         false
     }

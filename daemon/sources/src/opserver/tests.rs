@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use daemon_base::clock::{ManualClock, SystemClock};
 use daemon_base::outbound::Authorization;
+use daemon_base::stop::Stop;
 use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
 use derived_stats::Number;
 use prometheus_client::registry::Registry;
@@ -25,6 +26,8 @@ const INTERVAL: Duration = Duration::from_secs(60);
 const START: u64 = 100 * 60_000_000 + 30_000_000;
 /// When the first poll is due.
 const FIRST: u64 = 101 * 60_000_000;
+/// How often the poller reads the clock, which only moves when a test moves it.
+const CLOCK_INTERVAL: Duration = Duration::from_millis(5);
 const PARTITION: PartitionId = PartitionId::new(0, 0);
 
 fn stream() -> StreamName {
@@ -61,7 +64,7 @@ struct Rig {
     clock: Arc<ManualClock>,
     log: Arc<EmbeddedLog>,
     telemetry: PollerTelemetry,
-    stop: &'static AtomicBool,
+    stop: Stop,
     thread: Option<JoinHandle<()>>,
     _directory: TempDir,
 }
@@ -78,11 +81,10 @@ impl Rig {
         assert_eq!(id, PARTITION.stream);
         let intake = Intake::new([(&stream(), id)], 1, PayloadForm::Stored);
         let (clock, telemetry) = (Arc::new(ManualClock::at(START)), PollerTelemetry::default());
-        // A few bytes for each test.
-        let stop: &'static AtomicBool = Box::leak(Box::default());
+        let stop = Stop::default();
         let (appender, by_hand) = (Arc::<EmbeddedLog>::clone(&log), Arc::<ManualClock>::clone(&clock));
         // Made here, so that it knows the time before the test moves it.
-        let poller = Poller::new(settings, intake, appender, by_hand, telemetry.clone(), stop);
+        let poller = Poller::new(settings, intake, appender, by_hand, telemetry.clone(), stop.clone(), CLOCK_INTERVAL);
         let thread = thread::spawn(move || poller.run());
         Self { clock, log, telemetry, stop, thread: Some(thread), _directory: directory }
     }
@@ -129,7 +131,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
+        self.stop.set();
         let ended = self.thread.take().map(JoinHandle::join);
         assert!(thread::panicking() || ended.is_none_or(|ended| ended.is_ok()), "the poller panicked");
     }
@@ -223,7 +225,7 @@ fn a_server_that_is_not_there_is_tried_again_within_the_beat() {
     let rig = Rig::start(settings(&[&server]));
     rig.beat();
     eventually(|| rig.count(r#"opserver_server_failures_total{reason="status"}"#) == 1, "it has failed");
-    thread::sleep(3 * STOP_INTERVAL);
+    thread::sleep(20 * CLOCK_INTERVAL);
     assert_eq!(server.requests().len(), 1, "it rests");
     healthy.store(true, Ordering::Release);
     rig.clock.advance(Duration::from_secs(1));
@@ -262,7 +264,7 @@ fn beats_that_pass_during_a_poll_are_skipped_and_no_two_polls_run_at_once() {
     rig.beat();
     eventually(|| server.requests().len() == 1, "it is asked");
     rig.clock.advance(3 * INTERVAL);
-    thread::sleep(3 * STOP_INTERVAL);
+    thread::sleep(20 * CLOCK_INTERVAL);
     assert_eq!(server.requests().len(), 1);
     go.send(()).unwrap();
     go.send(()).unwrap();
@@ -279,7 +281,7 @@ fn a_stop_is_heard_at_once_while_a_server_hangs() {
     rig.beat();
     eventually(|| server.requests().len() == 1, "it is asked");
     let clock = SystemClock::new();
-    rig.stop.store(true, Ordering::Release);
+    rig.stop.set();
     rig.thread.take().unwrap().join().unwrap();
     assert!(clock.monotonic() < Duration::from_millis(200), "it took {:?}", clock.monotonic());
 }
@@ -289,7 +291,8 @@ fn told_to_stop_before_it_begins_it_asks_nobody() {
     let server = Fake::start(|_| Reply::Status(500));
     let directory = tempfile::tempdir().unwrap();
     let log = Arc::new(EmbeddedLog::open(directory.path(), LogConfig::default()).unwrap());
-    let stop = AtomicBool::new(true);
+    let stop = Stop::default();
+    stop.set();
     let clock = Arc::new(ManualClock::at(START));
     run(settings(&[&server]), Intake::new([], 1, PayloadForm::Stored), log, clock, PollerTelemetry::default(), &stop);
     assert_eq!(server.requests(), [""; 0]);
@@ -367,7 +370,7 @@ fn a_full_log_is_waited_for_and_a_stop_ends_the_wait() {
     rig.poll();
     rig.beat();
     eventually(|| server.requests().len() == 2, "it is asked again");
-    thread::sleep(3 * STOP_INTERVAL);
+    thread::sleep(20 * CLOCK_INTERVAL);
     assert_eq!(rig.samples(), 1, "the log is full");
     apply_all(&rig.log);
     rig.clock.advance(Duration::from_secs(5));

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
 use daemon_base::splitmix::mix;
+use daemon_base::stop::Stop;
 use derived_stats::{Number, ValueType};
 use proxy_uve::{StreamName, wire};
 
@@ -97,7 +97,7 @@ impl Vrouters {
         simulation: Simulation,
         address: SocketAddr,
         clock: Arc<dyn Clock>,
-        stop: Arc<AtomicBool>,
+        stop: Stop,
     ) -> anyhow::Result<Self> {
         let post_all = move || post_until_stopped(&simulation, address, &*clock, &stop);
         Ok(Self(thread::Builder::new().name("vrouters".to_owned()).spawn(post_all).context("start the vrouters")?))
@@ -112,7 +112,7 @@ fn post_until_stopped(
     simulation: &Simulation,
     address: SocketAddr,
     clock: &dyn Clock,
-    stop: &AtomicBool,
+    stop: &Stop,
 ) -> anyhow::Result<()> {
     let attributes = ["egress_flow_count", "ingress_flow_count"];
     let streams: Vec<_> = attributes
@@ -125,13 +125,13 @@ fn post_until_stopped(
     let micros = daemon_base::clock::micros(simulation.period).max(1);
     let first = clock.now_micros() / micros;
     let mut posts = 0;
-    while !stop.load(Ordering::Acquire) {
+    while !stop.is_set() {
         let (vrouter, at) = (posts % VROUTERS, clock.now_micros());
         let body = simulation.body(vrouter, (at / micros).saturating_sub(first), at, &streams)?;
         let sent = agent.post(&url).header("content-type", "text/plain").send(&body[..]);
         sent.context("post samples to the demo's own server")?;
         posts += 1;
-        thread::sleep(pause);
+        stop.rest(pause);
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ fn a_replay_that_is_told_to_stop_at_once_closes_its_windows_all_the_same() {
     log.append(batch).unwrap();
     let control = Arc::new(Control::default());
     control.close_windows.store(true, Ordering::Release);
-    control.stop.store(true, Ordering::Release);
+    control.stop.set();
     worker(&log, &control).run();
     let results = log.read_results(0, usize::MAX).unwrap();
     let (mut reader, mut sums) = (RecordReader::default(), 0);

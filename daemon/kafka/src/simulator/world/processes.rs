@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
@@ -141,7 +140,7 @@ impl World {
     pub(super) fn stop(&self, process: usize) {
         let worker = {
             let process = &mut self.processes.borrow_mut()[process];
-            process.control.stop.store(true, Ordering::Release);
+            process.control.stop.set();
             process.worker.take()
         };
         if let Some(worker) = worker {

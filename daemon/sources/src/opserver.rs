@@ -41,11 +41,11 @@
 //! tried again until the next poll time, as the servers have rested.
 
 mod answer;
+mod appender;
 mod changes;
 mod client;
 mod config;
-mod handover;
-mod questions;
+mod requests;
 mod settings;
 mod telemetry;
 #[cfg(test)]
@@ -62,9 +62,9 @@ use daemon_log::Log;
 use tracing::{error, info, warn};
 
 use self::answer::{Question, Reading};
+use self::appender::Appender;
 use self::changes::Changes;
 use self::client::{Client, FetchError};
-use self::handover::Handover;
 use self::telemetry::{Outcome, Rejected};
 use crate::intake::Intake;
 
@@ -95,7 +95,7 @@ struct Poller {
     client: Client,
     servers: Servers,
     changes: Changes,
-    handover: Handover,
+    appender: Appender,
     clock: Arc<dyn Clock>,
     telemetry: PollerTelemetry,
     stop: Stop,
@@ -114,19 +114,19 @@ impl Poller {
         stop: Stop,
         clock_interval: Duration,
     ) -> Self {
-        let handover = Handover {
+        let appender = Appender {
             intake,
             log,
             clock: Arc::clone(&clock),
             stop: stop.clone(),
             clock_interval,
-            streams: Handover::names(&settings.streams),
+            streams: Appender::names(&settings.streams),
         };
         let mut poller = Self {
             client: Client::new(&settings, stop.clone()),
             servers: Servers::new(settings.servers.clone()),
             changes: Changes::new(MAX_SERIES),
-            handover,
+            appender,
             settings,
             clock,
             telemetry,
@@ -177,7 +177,7 @@ impl Poller {
         loop {
             let at = self.clock.now_micros();
             if let Some(readings) = self.ask_servers() {
-                return self.hand_over(readings, at);
+                return self.append(readings, at);
             }
             loop {
                 if self.stop.is_set() {
@@ -222,7 +222,7 @@ impl Poller {
         let (mut readings, mut rejected) = (Vec::new(), Vec::new());
         for generator in self.generators(base)? {
             for (uve_type, table) in &self.settings.uve_types {
-                let path = questions::objects(uve_type, &self.settings.streams, generator.as_deref());
+                let path = requests::objects(uve_type, &self.settings.streams, generator.as_deref());
                 let body = self.client.get(&format!("{base}{path}"))?;
                 let question = Question { table, streams: &self.settings.streams, source: generator.as_ref() };
                 answer::decode(&body, question, |reading| match reading {
@@ -239,8 +239,8 @@ impl Poller {
         if self.settings.modules.is_empty() {
             return Ok(vec![None]);
         }
-        let names = answer::names(&self.client.get(&format!("{base}{}", questions::GENERATORS))?)?;
-        let of_modules = names.into_iter().filter(|name| questions::is_of_module(name, &self.settings.modules));
+        let names = answer::names(&self.client.get(&format!("{base}{}", requests::GENERATORS))?)?;
+        let of_modules = names.into_iter().filter(|name| requests::is_of_module(name, &self.settings.modules));
         let generators: Vec<_> = of_modules.map(|name| Some(Arc::from(name))).collect();
         if generators.is_empty() {
             warn!(modules = ?self.settings.modules, "The analytics API knows no generator of opserver.modules.");
@@ -248,7 +248,7 @@ impl Poller {
         Ok(generators)
     }
 
-    fn hand_over(&mut self, mut samples: Vec<Reading>, at: u64) {
+    fn append(&mut self, mut samples: Vec<Reading>, at: u64) {
         if self.settings.samples == PolledSamples::Changes {
             self.changes.next_poll();
             let (changes, telemetry) = (&mut self.changes, &self.telemetry);
@@ -259,7 +259,7 @@ impl Poller {
                 })
             });
         }
-        match self.handover.append(&samples, at, &self.telemetry) {
+        match self.appender.append(&samples, at, &self.telemetry) {
             Ok(true) => self.telemetry.ended(Outcome::Ok, 1),
             // Told to stop: what is remembered goes with us.
             Ok(false) => {}

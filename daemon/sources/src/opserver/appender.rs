@@ -1,78 +1,61 @@
-//! Samples into the log, as the lines that clients post.
+//! The appender: writes the samples of a poll into the log.
 //!
-//! A poll's samples all have its time, to be in one period. They go in batches of about a MiB. A log that is full is
-//! waited for. After another failure the rest of the poll is dropped: whether the failed batch is on disk may be
-//! unknown, and a sample twice is as wrong as none.
+//! All samples of a poll have its time, so that they are in one period. They are appended in batches of about a MiB.
+//! While the log is full, the appender waits. After another failure it drops the rest of the poll: whether the failed
+//! batch is on disk may be unknown, and a sample that counts twice is as wrong as one that is missing.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
 use daemon_log::{AppendBatch, Log, LogError};
-use derived_stats::Number;
 use proxy_uve::StreamName;
-use serde::Serialize;
+use proxy_uve::wire::WireSample;
 use tracing::debug;
 
 use super::answer::Reading;
 use super::telemetry::{PollerTelemetry, Rejected};
-use crate::intake::Intake;
+use crate::intake::{Intake, LineError};
 
-/// The size at which a batch goes.
+/// The size at which a batch is appended.
 const BATCH_BYTES: u64 = 1024 * 1024 - 64 * 1024;
 
 /// The shortest pause before a full log is tried again.
 const MIN_RETRY: Duration = Duration::from_millis(50);
 
-/// The way into the log.
-pub(super) struct Handover {
+/// Writes readings into the log as samples.
+pub(super) struct Appender {
     pub intake: Intake,
     pub log: Arc<dyn Log>,
     pub clock: Arc<dyn Clock>,
     pub stop: Stop,
     /// How often the clock is read while the log is full.
     pub clock_interval: Duration,
-    /// The names of the streams, as lines have them.
+    /// The names of the streams that readings refer to by index.
     pub streams: Vec<String>,
 }
 
-/// A line in the JSON form of the intake.
-#[derive(Serialize)]
-struct Line<'l> {
-    key: &'l str,
-    stream: &'l str,
-    ts: u64,
-    value: Number,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<&'l str>,
-}
-
-/// Buffers that are reused from sample to sample.
-#[derive(Default)]
-struct Scratch {
-    line: Vec<u8>,
-    record: Vec<u8>,
-}
-
-impl Handover {
+impl Appender {
+    /// Returns the names of streams as the intake knows them.
     pub(super) fn names(streams: &[StreamName]) -> Vec<String> {
         streams.iter().map(ToString::to_string).collect()
     }
 
-    /// Appends samples taken at `at` (µs UTC). `false` if told to stop before all were.
+    /// Appends samples taken at `at` (µs UTC). Returns `false` if a stop came before all were appended.
     ///
     /// # Errors
     ///
-    /// When the log refused for another reason than being full.
+    /// When the log refuses a batch for another reason than being full.
     pub(super) fn append(&self, samples: &[Reading], at: u64, telemetry: &PollerTelemetry) -> Result<bool, LogError> {
-        let mut scratch = Scratch::default();
+        let mut scratch = Vec::new();
         let (mut batch, mut count) = (AppendBatch::new(self.clock.now_micros()), 0);
         for sample in samples {
             match self.push(sample, at, &mut batch, &mut scratch) {
                 Ok(()) => count += 1,
                 Err(error) => {
-                    debug!(key = &*sample.key, error = %format!("{error:#}"), "A polled value is refused.");
+                    debug!(key = &*sample.key, %error, "A polled value is refused.");
                     telemetry.rejected(Rejected::Line);
                 }
             }
@@ -91,15 +74,15 @@ impl Handover {
 
     fn push(
         &self,
-        sample: &Reading,
+        reading: &Reading,
         at: u64,
         batch: &mut AppendBatch,
-        Scratch { line, record }: &mut Scratch,
-    ) -> anyhow::Result<()> {
-        let (stream, source) = (&self.streams[sample.stream], sample.source.as_deref());
-        line.clear();
-        serde_json::to_writer(&mut *line, &Line { key: &sample.key, stream, ts: at, value: sample.value, source })?;
-        Ok(self.intake.push(line, batch, record)?)
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), LineError> {
+        let stream = self.intake.stream(&self.streams[reading.stream])?;
+        let source = reading.source.as_deref().map(Cow::Borrowed);
+        let sample = WireSample { timestamp: at, value: reading.value, source, element: None };
+        self.intake.add(stream, reading.key.as_bytes(), &sample, batch, scratch)
     }
 
     fn write(&self, batch: &AppendBatch) -> Result<bool, LogError> {
@@ -117,7 +100,7 @@ impl Handover {
         }
     }
 
-    /// By the daemon's clock. `false` if told to stop.
+    /// Waits until the daemon's clock shows `deadline`. Returns `false` if a stop came before.
     fn wait_until(&self, deadline: Duration) -> bool {
         while !self.stop.is_set() {
             let left = deadline.saturating_sub(self.clock.monotonic());

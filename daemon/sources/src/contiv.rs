@@ -2,7 +2,7 @@
 //! page.
 //!
 //! At each scrape time, aligned to the epoch, `/svcstats` is requested of every node's Netplugin ([`schedule`],
-//! [`get`]). An answer is decoded and merged by [`netplugin_adapter`] and becomes, in one write ([`book`]),
+//! [`get`]). An answer is decoded and merged by [`netplugin_adapter`] and becomes, in one write ([`scrape_store`]),
 //!
 //! * a record of its points in the results, which the sinks deliver like any result;
 //! * samples: the increases of the counters since the scrape before, added up by endpoint, provider and service, for
@@ -14,7 +14,6 @@
 //!
 //! The nodes' newest answers are kept ([`latest`]) for the port of the former Python server ([`legacy`]).
 
-mod book;
 mod config;
 mod discovery;
 mod get;
@@ -22,6 +21,7 @@ mod latest;
 mod legacy;
 mod netmaster;
 mod schedule;
+mod scrape_store;
 mod settings;
 pub mod simulated;
 mod telemetry;
@@ -39,10 +39,10 @@ use daemon_log::{LogError, PartitionLog};
 use netplugin_adapter::{DecodeError, Limits, ServiceStats, decode};
 use tracing::{error, info, warn};
 
-use self::book::{Book, Scrape};
 use self::discovery::Discovery;
 use self::get::{GetError, Getter};
 use self::schedule::Schedule;
+use self::scrape_store::{Scrape, ScrapeStore};
 use self::settings::Node;
 use crate::intake::Intake;
 
@@ -76,21 +76,21 @@ pub struct Parts {
 
 /// Scrapes until `stop` is set.
 pub fn run(parts: Parts, stop: &Stop) {
-    let book = loop {
-        match Book::open(Arc::clone(&parts.log), parts.intake.clone(), parts.clock.now_micros()) {
-            Ok(book) => break book,
+    let store = loop {
+        match ScrapeStore::open(Arc::clone(&parts.log), parts.intake.clone(), parts.clock.now_micros()) {
+            Ok(store) => break store,
             Err(error) => warn!(%error, "What is remembered of Contiv's nodes cannot be read; trying again."),
         }
         if !stop.rest(RETRY) {
             return;
         }
     };
-    Scraper::new(parts, book, stop.clone(), CLOCK_INTERVAL).run();
+    Scraper::new(parts, store, stop.clone(), CLOCK_INTERVAL).run();
 }
 
 struct Scraper {
     parts: Parts,
-    book: Book,
+    store: ScrapeStore,
     schedule: Schedule,
     getter: Getter,
     limits: Limits,
@@ -135,7 +135,7 @@ impl ScrapeError {
 }
 
 impl Scraper {
-    fn new(parts: Parts, book: Book, stop: Stop, clock_interval: Duration) -> Self {
+    fn new(parts: Parts, store: ScrapeStore, stop: Stop, clock_interval: Duration) -> Self {
         let settings = &parts.settings;
         let (reporter, news) = mpsc::channel();
         let getter = Getter::new(settings.timeout, settings.max_body_bytes);
@@ -145,7 +145,7 @@ impl Scraper {
         parts.telemetry.set_nodes(settings.nodes.len());
         Self {
             limits: Limits { body_bytes: settings.max_body_bytes, ..Limits::default() },
-            book,
+            store,
             schedule,
             getter,
             beat: 0,
@@ -319,8 +319,8 @@ impl Scraper {
         }
         let scrapes = std::mem::take(&mut self.waiting);
         let Parts { clock, telemetry, .. } = &self.parts;
-        match self.book.note(&scrapes, clock.now_micros()) {
-            Ok(noted) => telemetry.noted(scrapes.len(), noted.points, noted.samples),
+        match self.store.write_scrapes(&scrapes, clock.now_micros()) {
+            Ok(written) => telemetry.stored(scrapes.len(), written.points, written.samples),
             Err(error) => {
                 let reason = if matches!(error, LogError::Full { .. }) { "log_full" } else { "log_failed" };
                 scrapes.iter().for_each(|scrape| telemetry.failed(&scrape.node, reason));

@@ -84,7 +84,7 @@ impl ScraperTelemetry {
         self.rejected.get_or_create(&ByNode { node: Arc::clone(node), reason }).inc();
     }
 
-    pub(super) fn noted(&self, scrapes: usize, points: u64, samples: u64) {
+    pub(super) fn stored(&self, scrapes: usize, points: u64, samples: u64) {
         self.scrapes.inc_by(scrapes as u64);
         self.points.inc_by(points);
         self.samples.inc_by(samples);

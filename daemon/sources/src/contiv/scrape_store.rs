@@ -36,16 +36,16 @@ pub(super) struct Scrape {
 }
 
 /// The counters of each node's last scrape, and the writer of what a scrape becomes.
-pub(super) struct Book {
+pub(super) struct ScrapeStore {
     log: Arc<dyn PartitionLog>,
     intake: Intake,
     place: PartitionId,
-    nodes: BTreeMap<Arc<str>, Remembered>,
+    nodes: BTreeMap<Arc<str>, NodeEntry>,
     streams: Vec<Stream>,
 }
 
 #[derive(Debug)]
-struct Remembered {
+struct NodeEntry {
     chunk: u32,
     counters: NodeCounters,
 }
@@ -79,13 +79,13 @@ const COUNTERS: [(&str, Counter); 4] = [
 
 /// What a write put into the log.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Noted {
+pub(super) struct Written {
     pub points: u64,
     pub samples: u64,
 }
 
-impl Book {
-    /// Opens the book as it was left; nodes that were last seen long before `now` (µs UTC) are forgotten.
+impl ScrapeStore {
+    /// Opens the store as it was left; nodes that were last seen long before `now` (µs UTC) are forgotten.
     ///
     /// # Errors
     ///
@@ -93,10 +93,10 @@ impl Book {
     pub(super) fn open(log: Arc<dyn PartitionLog>, intake: Intake, now: u64) -> Result<Self, LogError> {
         let place = PartitionId::new(log.stream_id(SOURCE)?, 0);
         let streams = streams(&intake);
-        let mut book = Self { log, intake, place, nodes: BTreeMap::new(), streams };
-        book.restore()?;
-        book.forget(now)?;
-        Ok(book)
+        let mut store = Self { log, intake, place, nodes: BTreeMap::new(), streams };
+        store.restore()?;
+        store.forget(now)?;
+        Ok(store)
     }
 
     /// Reads back what was written last. What cannot be read is left behind: the next scrape of that node is its first.
@@ -113,7 +113,7 @@ impl Book {
         for (chunk, bytes) in restored.map(|restored| restored.chunks).unwrap_or_default() {
             match decode(&bytes) {
                 Some((node, counters)) => {
-                    self.nodes.insert(node, Remembered { chunk, counters });
+                    self.nodes.insert(node, NodeEntry { chunk, counters });
                 }
                 None => {
                     warn!(chunk, "What was remembered of a node cannot be read; its next scrape counts as the first.")
@@ -124,7 +124,7 @@ impl Book {
     }
 
     fn forget(&mut self, now: u64) -> Result<(), LogError> {
-        let is_old = |it: &Remembered| it.counters.last().is_some_and(|at| at.saturating_add(FORGET_AFTER) < now);
+        let is_old = |it: &NodeEntry| it.counters.last().is_some_and(|at| at.saturating_add(FORGET_AFTER) < now);
         let chunks: Vec<_> = self.nodes.values().filter(|it| is_old(it)).map(|it| (it.chunk, None)).collect();
         if chunks.is_empty() {
             return Ok(());
@@ -137,28 +137,28 @@ impl Book {
     ///
     /// # Errors
     ///
-    /// When the log cannot take them. The book is then as before, if need be after [`restore`](Self::restore) worked:
+    /// When the log cannot take them. The scrape store is then as before, if need be after [`restore`](Self::restore) worked:
     /// the next scrapes bring the same traffic.
-    pub(super) fn note(&mut self, scrapes: &[Scrape], now: u64) -> Result<Noted, LogError> {
-        let noted = self.try_note(scrapes, now);
-        if noted.is_err() {
+    pub(super) fn write_scrapes(&mut self, scrapes: &[Scrape], now: u64) -> Result<Written, LogError> {
+        let written = self.try_write_scrapes(scrapes, now);
+        if written.is_err() {
             self.restore()?;
         }
-        noted
+        written
     }
 
-    fn try_note(&mut self, scrapes: &[Scrape], now: u64) -> Result<Noted, LogError> {
-        let mut noted = Noted::default();
+    fn try_write_scrapes(&mut self, scrapes: &[Scrape], now: u64) -> Result<Written, LogError> {
+        let mut written = Written::default();
         let mut chunks: BTreeMap<u32, Option<Vec<u8>>> = BTreeMap::new();
         let mut results = RecordBuffer::default();
         let mut samples = AppendBatch::new(now);
         for scrape in scrapes {
-            noted.points += push_points(scrape, &mut results)?;
-            let (chunk, bytes) = self.count(scrape, &mut samples, &mut noted)?;
+            written.points += push_points(scrape, &mut results)?;
+            let (chunk, bytes) = self.count(scrape, &mut samples, &mut written)?;
             chunks.insert(chunk, Some(bytes));
         }
         self.write(chunks.into_iter().collect(), results, samples)?;
-        Ok(noted)
+        Ok(written)
     }
 
     fn write(
@@ -176,12 +176,12 @@ impl Book {
         &mut self,
         scrape: &Scrape,
         samples: &mut AppendBatch,
-        noted: &mut Noted,
+        written: &mut Written,
     ) -> Result<(u32, Vec<u8>), LogError> {
         let Self { nodes, streams, intake, .. } = self;
         let free = || (0..).find(|chunk| nodes.values().all(|it| it.chunk != *chunk)).unwrap_or(u32::MAX);
         let chunk = nodes.get(&scrape.node).map_or_else(free, |it| it.chunk);
-        let fresh = || Remembered { chunk, counters: NodeCounters::default() };
+        let fresh = || NodeEntry { chunk, counters: NodeCounters::default() };
         let counters = &mut nodes.entry(Arc::clone(&scrape.node)).or_insert_with(fresh).counters;
         let mut sums: BTreeMap<(usize, String), u64> = BTreeMap::new();
         counters.observe(scrape.at, &scrape.stats, |increase| {
@@ -198,7 +198,7 @@ impl Book {
         for ((index, key), sum) in sums {
             let sample = WireSample { timestamp: scrape.at, value: Number::U64(sum), source: None, element: None };
             match intake.add(streams[index].number, key.as_bytes(), &sample, samples, &mut scratch) {
-                Ok(()) => noted.samples += 1,
+                Ok(()) => written.samples += 1,
                 Err(crate::intake::LineError::Log(error)) => return Err(error),
                 Err(error) => warn!(%key, %error, "An increase is refused."),
             }

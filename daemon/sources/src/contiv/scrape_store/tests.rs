@@ -1,4 +1,4 @@
-//! The book on a real log.
+//! The scrape store on a real log.
 
 use daemon_log::{EmbeddedLog, Log as _, LogConfig};
 use netplugin_adapter::{Limits, ScrapeRecord, decode};
@@ -17,10 +17,10 @@ fn log(directory: &TempDir) -> Arc<EmbeddedLog> {
     Arc::new(log)
 }
 
-fn book(log: &Arc<EmbeddedLog>, now: u64) -> Book {
+fn store(log: &Arc<EmbeddedLog>, now: u64) -> ScrapeStore {
     let stream = StreamName::new("ContivService", "BytesIn").unwrap();
     let intake = Intake::new([(&stream, SERVICE.stream)], 1, PayloadForm::Stored);
-    Book::open(Arc::clone(log) as Arc<dyn PartitionLog>, intake, now).unwrap()
+    ScrapeStore::open(Arc::clone(log) as Arc<dyn PartitionLog>, intake, now).unwrap()
 }
 
 /// What a node says whose two endpoints have got so many bytes from one service.
@@ -58,11 +58,11 @@ fn records(log: &EmbeddedLog) -> Vec<(String, u64, usize)> {
 fn a_scrape_becomes_points_and_the_increase_of_each_service() {
     let directory = tempfile::tempdir().unwrap();
     let log = log(&directory);
-    let mut book = book(&log, 0);
-    let first = book.note(&[scrape("a", 10, [100, 200]), scrape("b", 10, [5, 5])], 1).unwrap();
-    assert_eq!(first, Noted { points: 4, samples: 0 }, "nobody knows when the first counters began");
-    let second = book.note(&[scrape("a", 20, [110, 230])], 2).unwrap();
-    assert_eq!(second, Noted { points: 2, samples: 1 });
+    let mut store = store(&log, 0);
+    let first = store.write_scrapes(&[scrape("a", 10, [100, 200]), scrape("b", 10, [5, 5])], 1).unwrap();
+    assert_eq!(first, Written { points: 4, samples: 0 }, "nobody knows when the first counters began");
+    let second = store.write_scrapes(&[scrape("a", 20, [110, 230])], 2).unwrap();
+    assert_eq!(second, Written { points: 2, samples: 1 });
     assert_eq!(samples(&log), [(20, Number::U64(40))]);
     let expected = [("a", 10, 2), ("b", 10, 2), ("a", 20, 2)].map(|(node, at, points)| (node.to_owned(), at, points));
     assert_eq!(records(&log), expected);
@@ -72,11 +72,11 @@ fn a_scrape_becomes_points_and_the_increase_of_each_service() {
 fn after_a_restart_the_increases_go_on_where_they_were() {
     let directory = tempfile::tempdir().unwrap();
     let log = log(&directory);
-    let mut before = book(&log, 0);
-    before.note(&[scrape("a", 10, [100, 200]), scrape("b", 10, [1, 1])], 1).unwrap();
-    before.note(&[scrape("a", 20, [101, 200])], 2).unwrap();
-    let mut after = book(&log, 21 * SECOND);
-    after.note(&[scrape("a", 30, [111, 200]), scrape("b", 30, [2, 1])], 3).unwrap();
+    let mut before = store(&log, 0);
+    before.write_scrapes(&[scrape("a", 10, [100, 200]), scrape("b", 10, [1, 1])], 1).unwrap();
+    before.write_scrapes(&[scrape("a", 20, [101, 200])], 2).unwrap();
+    let mut after = store(&log, 21 * SECOND);
+    after.write_scrapes(&[scrape("a", 30, [111, 200]), scrape("b", 30, [2, 1])], 3).unwrap();
     assert_eq!(samples(&log), [(20, Number::U64(1)), (30, Number::U64(10)), (30, Number::U64(1))]);
 }
 
@@ -84,12 +84,12 @@ fn after_a_restart_the_increases_go_on_where_they_were() {
 fn a_node_that_was_away_for_a_day_begins_anew() {
     let directory = tempfile::tempdir().unwrap();
     let log = log(&directory);
-    book(&log, 0).note(&[scrape("old", 10, [100, 200])], 1).unwrap();
-    book(&log, FORGET_AFTER + 9 * SECOND).note(&[scrape("new", 20, [1, 1])], 2).unwrap();
+    store(&log, 0).write_scrapes(&[scrape("old", 10, [100, 200])], 1).unwrap();
+    store(&log, FORGET_AFTER + 9 * SECOND).write_scrapes(&[scrape("new", 20, [1, 1])], 2).unwrap();
     let now = FORGET_AFTER + 11 * SECOND;
-    let mut book = book(&log, now);
-    assert_eq!(book.nodes.keys().map(|node| &**node).collect::<Vec<_>>(), ["new"]);
-    assert_eq!(book.note(&[scrape("old", now / SECOND, [101, 200])], now).unwrap().samples, 0);
+    let mut store = store(&log, now);
+    assert_eq!(store.nodes.keys().map(|node| &**node).collect::<Vec<_>>(), ["new"]);
+    assert_eq!(store.write_scrapes(&[scrape("old", now / SECOND, [101, 200])], now).unwrap().samples, 0);
 }
 
 #[test]
@@ -98,16 +98,16 @@ fn a_log_that_refuses_loses_no_traffic() {
     let config = LogConfig { max_backlog_bytes: 1, ..LogConfig::default() };
     let log = Arc::new(EmbeddedLog::open(directory.path(), config).unwrap());
     assert_eq!(log.stream_id("ContivService-BytesIn").unwrap(), SERVICE.stream);
-    let mut book = book(&log, 0);
-    book.note(&[scrape("a", 10, [0, 0])], 1).unwrap();
-    book.note(&[scrape("a", 20, [1, 0])], 2).unwrap();
-    let refused = book.note(&[scrape("a", 30, [11, 0])], 3);
+    let mut store = store(&log, 0);
+    store.write_scrapes(&[scrape("a", 10, [0, 0])], 1).unwrap();
+    store.write_scrapes(&[scrape("a", 20, [1, 0])], 2).unwrap();
+    let refused = store.write_scrapes(&[scrape("a", 30, [11, 0])], 3);
     assert!(matches!(refused, Err(LogError::Full { .. })), "one sample waits already");
     log.restore(SERVICE).unwrap();
     let results = RecordBuffer::default();
     log.commit(vec![PartitionCommit { partition: SERVICE, cursor: 1, meta: vec![], chunks: vec![], results }], 4)
         .unwrap();
-    book.note(&[scrape("a", 40, [111, 0])], 5).unwrap();
+    store.write_scrapes(&[scrape("a", 40, [111, 0])], 5).unwrap();
     assert_eq!(samples(&log), [(20, Number::U64(1)), (40, Number::U64(110))]);
     assert_eq!(records(&log).len(), 3, "the refused scrape left nothing");
 }

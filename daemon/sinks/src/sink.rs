@@ -105,6 +105,8 @@ use daemon_log::{Log, RecordBatch};
 /// };
 /// commit(r#"{"key":"T:a"}"#)?;
 ///
+/// let stop = Stop::default();
+/// stop.set();
 /// // A run that is stopped at its start delivers all results and returns.
 /// let lines = Arc::new(Mutex::new(Vec::new()));
 /// let run = || {

@@ -16,10 +16,11 @@ use axum::response::Response;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use daemon_log::{LogError, RecordBatch};
 use daemon_results::record::RecordReader;
-use futures_core::Stream;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
 
 use crate::http::Shared;
@@ -43,7 +44,8 @@ pub(super) async fn get(State(shared): State<Arc<Shared>>, Query(query): Query<F
     let from = last.map(EventId::next).or_else(|| query.from.map(EventId::of_record));
     let (sender, receiver) = mpsc::channel(QUEUE);
     tokio::spawn(feed(shared, from, sender));
-    Sse::new(Receiver(receiver)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
+    let events = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);
+    Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
 }
 
 /// Sends all results from `from` on, or new ones without it, until the client disconnects or the daemon stops.
@@ -128,18 +130,4 @@ fn lines(reader: &mut RecordReader, batch: &RecordBatch) -> Vec<(EventId, Vec<u8
 async fn send(sender: &mpsc::Sender<Event>, id: EventId, line: &[u8]) -> Option<()> {
     let event = Event::default().id(id.to_string()).data(String::from_utf8_lossy(line));
     sender.send(event).await.ok()
-}
-
-/// The queue of one client as the stream of the response body.
-struct Receiver(mpsc::Receiver<Event>);
-
-impl Stream for Receiver {
-    type Item = Result<Event, Infallible>;
-
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        self.0.poll_recv(context).map(|event| event.map(Ok))
-    }
 }

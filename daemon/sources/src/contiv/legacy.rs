@@ -13,21 +13,19 @@
 //! both.
 
 use std::convert::Infallible;
+use std::iter::once;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use daemon_base::clock::Clock;
-use futures_core::Stream;
 use netplugin_adapter::{ServiceStats, append_pairs, pair_answer, pairs_answer, points, points_of};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -145,8 +143,8 @@ async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> 
     let all = parameters.any(|parameter| parameter.split('=').next() == Some("all"));
     match (uri.path().trim_start_matches('/'), all) {
         ("", true) | ("all", _) => {
-            let nodes = shared.latest.nodes().into_iter();
-            json(StatusCode::OK, Body::from_stream(AllPairs { nodes, place: Place::Start }))
+            let pieces = all_pairs(shared.latest.nodes()).map(Ok::<_, Infallible>);
+            json(StatusCode::OK, Body::from_stream(tokio_stream::iter(pieces)))
         }
         (endpoint, true) => every_pair(&shared.latest.nodes(), endpoint),
         (endpoint, false) => first_pair(&shared.latest.nodes(), endpoint),
@@ -191,57 +189,17 @@ fn unknown(endpoint: &str) -> Response {
     problem(StatusCode::NOT_FOUND, &text)
 }
 
-/// The list of all pairs, node by node: of a large cluster it is megabytes, which nobody needs to keep whole.
-struct AllPairs {
-    nodes: std::vec::IntoIter<Arc<ServiceStats>>,
-    place: Place,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Place {
-    Start,
-    /// No pair has been given yet.
-    First,
-    Later,
-    End,
-}
-
-impl AllPairs {
-    /// The next piece; `None` after the last.
-    fn piece(&mut self) -> Option<Vec<u8>> {
-        if self.place == Place::End {
-            return None;
-        }
-        let mut piece = Vec::new();
-        if self.place == Place::Start {
-            piece.push(b'[');
-            self.place = Place::First;
-            return Some(piece);
-        }
-        for stats in self.nodes.by_ref() {
-            let mut points = points(&stats).peekable();
-            if points.peek().is_none() {
-                continue;
-            }
-            if self.place == Place::Later {
-                piece.push(b',');
-            }
-            self.place = Place::Later;
-            append_pairs(points, &mut piece);
-            return Some(piece);
-        }
-        self.place = Place::End;
-        piece.push(b']');
+/// Returns the list of all pairs in pieces, one a node: of a large cluster it is megabytes, which nobody needs to keep whole.
+fn all_pairs(nodes: Vec<Arc<ServiceStats>>) -> impl Iterator<Item = Vec<u8>> {
+    let mut is_first = true;
+    let pairs = nodes.into_iter().filter_map(move |stats| {
+        let mut points = points(&stats).peekable();
+        points.peek()?;
+        let mut piece = if std::mem::take(&mut is_first) { Vec::new() } else { b",".to_vec() };
+        append_pairs(points, &mut piece);
         Some(piece)
-    }
-}
-
-impl Stream for AllPairs {
-    type Item = Result<Bytes, Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(self.piece().map(|piece| Ok(piece.into())))
-    }
+    });
+    once(b"[".to_vec()).chain(pairs).chain(once(b"]".to_vec()))
 }
 
 /// An answer that is an error: `{"error": …}`.

@@ -5,13 +5,10 @@
 //!
 //! With faults, a node answers one request in eight wrongly: status 500, nothing at all, half a body, or far too much.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -22,7 +19,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use daemon_base::splitmix::mix;
-use futures_core::Stream;
 use netplugin_adapter::simulate::Cluster;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -216,27 +212,16 @@ async fn svcstats(State((world, node)): State<(Arc<World>, usize)>) -> Response 
                 (header::CONTENT_TYPE, "application/json".to_owned()),
                 (header::CONTENT_LENGTH, body.len().to_string()),
             ];
-            (headers, Body::from_stream(Pieces([Ok(half), cut].into()))).into_response()
+            (headers, Body::from_stream(tokio_stream::iter([Ok(half), cut]))).into_response()
         }
         // Until the client has enough.
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Huge) => {
             let piece = Bytes::from(vec![b' '; HUGE_PIECE_BYTES]);
-            let pieces = std::iter::repeat_n(piece, HUGE_PIECES).map(Ok).collect();
-            json(Body::from_stream(Pieces(pieces)))
+            let pieces = std::iter::repeat_n(piece, HUGE_PIECES).map(Ok::<_, io::Error>);
+            json(Body::from_stream(tokio_stream::iter(pieces)))
         }
         Some(Fault::Status) => (StatusCode::INTERNAL_SERVER_ERROR, "simulated failure\n").into_response(),
-    }
-}
-
-/// A body in pieces; an error ends the connection.
-struct Pieces(VecDeque<io::Result<Bytes>>);
-
-impl Stream for Pieces {
-    type Item = io::Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(self.0.pop_front())
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::ClientContext;
+use rdkafka::Statistics;
 use rdkafka::TopicPartitionList;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
@@ -67,7 +68,7 @@ impl ClientContext for GroupContext {
         client::log(level, facility, message);
     }
 
-    fn stats_raw(&self, statistics: &[u8]) {
+    fn stats(&self, statistics: Statistics) {
         self.progress.report(statistics);
     }
 

@@ -49,6 +49,27 @@ pub struct WireSample<'p> {
     pub element: Option<Cow<'p, str>>,
 }
 
+/// Parses the text of a value without the blanks around it, as payloads have it. Everything that takes a sample from a
+/// text uses this, so that a text is the same number on every path.
+///
+/// ```
+/// use derived_stats::Number;
+/// use proxy_uve::wire::parse_value;
+///
+/// assert_eq!(parse_value("18446744073709551615")?, Number::U64(u64::MAX));
+/// assert_eq!(parse_value("1e3")?, Number::F64(1000.0));
+/// assert!(parse_value("+1").is_err() && parse_value("0x10").is_err());
+/// # Ok::<(), proxy_uve::wire::WireError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`WireError::NotANumber`], or [`WireError::TooLarge`] for an integer beyond 64 bits and a double beyond the finite
+/// ones.
+pub fn parse_value(text: &str) -> Result<Number, WireError> {
+    number::value(text)
+}
+
 /// Decodes a payload of at most [`MAX_PAYLOAD_LENGTH`] bytes.
 ///
 /// ```

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use derived_stats::Number;
+use proxy_uve::wire::parse_value;
 use proxy_uve::{ObjectKey, StreamName};
 use serde::Deserialize;
 use serde_json::Value;
@@ -153,17 +154,9 @@ fn scalar(value: &Value) -> Result<Number, Rejected> {
     }
 }
 
-/// A whole number that fits stays exact; one that does not is refused rather than rounded.
+/// Parses a text as payloads of XML are parsed: the blanks around the number belong to the element.
 fn from_text(text: &str) -> Result<Number, Rejected> {
-    let text = text.trim();
-    if text.contains(['.', 'e', 'E']) {
-        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
-        return number.map(Number::F64).ok_or(Rejected::Number);
-    }
-    if let Ok(number) = text.parse() {
-        return Ok(Number::U64(number));
-    }
-    text.parse().map(Number::I64).map_err(|_| Rejected::Number)
+    parse_value(text.trim_matches([' ', '\t', '\r', '\n'])).map_err(|_| Rejected::Number)
 }
 
 #[cfg(test)]
@@ -257,6 +250,7 @@ mod tests {
             (json!(18_446_744_073_709_551_615_u64), "- U64(18446744073709551615)"),
             (json!(-5), "- I64(-5)"),
             (json!("-5"), "- I64(-5)"),
+            (json!("-0"), "- U64(0)"),
             (json!(2.5), "- F64(2.5)"),
             (json!("2.5"), "- F64(2.5)"),
             (json!({"@type": "double", "#text": "-1e3"}), "- F64(-1000.0)"),
@@ -292,6 +286,34 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(value(text.clone()), [expected], "{text}");
+        }
+    }
+
+    /// A text must be the same sample whether it is polled or comes in a line.
+    #[test]
+    fn a_polled_text_is_the_number_that_the_intake_takes_from_a_line() {
+        let cases = [
+            ("+1", None),
+            ("-0", Some("0 as U64")),
+            (".5", None),
+            ("0x10", None),
+            ("1_000", None),
+            ("1e3", Some("1000.0 as F64")),
+            ("1e999", None),
+            (" 7", Some("7 as U64")),
+            ("007", Some("7 as U64")),
+            ("18446744073709551615", Some("18446744073709551615 as U64")),
+            ("18446744073709551616", None),
+            ("NaN", None),
+            ("inf", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            let shown = |number: Number| format!("{number} as {:?}", number.value_type());
+            let polled = from_text(text).ok().map(shown);
+            let line = format!("T:a\t<flows timestamp=\"1\">{text}</flows>");
+            let line = proxy_uve::wire::line::decode(line.as_bytes()).ok().map(|line| shown(line.value));
+            assert_eq!((polled.as_deref(), line.as_deref()), (expected, expected), "{text:?}");
         }
     }
 

@@ -4,22 +4,32 @@
 //! already rounded integers above 2^53.
 
 use derived_stats::{Number, ValueType};
+use proxy_uve::wire::parse_value;
 
-/// Parses the literal of a value as a sample of type `expected`.
+/// Parses the literal of a value as a sample of type `expected`. The text is the same number as in a payload
+/// ([`parse_value`]).
 ///
 /// The error continues a sentence that begins with the name of the field: "is a string; …".
 pub(super) fn sample(literal: &str, expected: ValueType) -> Result<Number, String> {
     check_is_number(literal, &format!("a number of type {expected}"))?;
-    match expected {
-        ValueType::F64 => float(literal),
-        ValueType::I64 => match literal.parse() {
-            Ok(value) => Ok(Number::I64(value)),
-            Err(_) => Err(not_an_integer(literal, expected, i64::MIN.into(), i64::MAX.into())),
-        },
-        ValueType::U64 => match literal.parse() {
-            Ok(value) => Ok(Number::U64(value)),
-            Err(_) => Err(not_an_integer(literal, expected, 0, u64::MAX.into())),
-        },
+    let value = parse_value(literal).ok();
+    let sample = match expected {
+        ValueType::F64 => value.map(|value| Number::F64(value.as_f64())),
+        ValueType::I64 => value.and_then(signed).map(Number::I64),
+        ValueType::U64 => value.filter(|value| value.value_type() == ValueType::U64),
+    };
+    sample.ok_or_else(|| match expected {
+        ValueType::F64 => too_large(literal),
+        ValueType::I64 => not_an_integer(literal, expected, i64::MIN.into(), i64::MAX.into()),
+        ValueType::U64 => not_an_integer(literal, expected, 0, u64::MAX.into()),
+    })
+}
+
+fn signed(value: Number) -> Option<i64> {
+    match value {
+        Number::I64(value) => Some(value),
+        Number::U64(value) => i64::try_from(value).ok(),
+        _ => None,
     }
 }
 
@@ -30,10 +40,11 @@ pub(super) fn time(literal: &str) -> Result<u64, String> {
     literal.parse().map_err(|_| format!("`at` is {literal}; expected {wanted}"))
 }
 
-fn float(literal: &str) -> Result<Number, String> {
-    match literal.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(Number::F64(value)),
-        _ => Err(format!("is {literal}, too large for an f64; expected a finite number")),
+fn too_large(literal: &str) -> String {
+    if literal.contains(['.', 'e', 'E']) {
+        format!("is {literal}, too large for an f64; expected a finite number")
+    } else {
+        format!("is {literal}, an integer beyond 64 bits; write it as a double, {literal}.0")
     }
 }
 
@@ -84,10 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn a_double_accepts_every_finite_literal() {
+    fn a_double_accepts_every_finite_literal_but_long_integers() {
         let cases = [
             ("5", Some(5.0)),
             ("18446744073709551615", Some(18_446_744_073_709_551_615.0)),
+            ("18446744073709551616.0", Some(18_446_744_073_709_551_616.0)),
+            ("18446744073709551616", None),
             ("3.6000000000000001", Some(3.6)),
             ("1e-400", Some(0.0)),
             ("1e400", None),
@@ -96,7 +109,21 @@ mod tests {
         for (literal, value) in cases {
             assert_eq!(sample(literal, ValueType::F64).ok(), value.map(Number::F64), "{literal}");
         }
-        assert!(matches!(sample("-0", ValueType::F64), Ok(Number::F64(zero)) if zero.is_sign_negative()));
+        assert!(matches!(sample("-0.0", ValueType::F64), Ok(Number::F64(zero)) if zero.is_sign_negative()));
+        let error = sample("18446744073709551616", ValueType::F64).unwrap_err();
+        assert!(error.ends_with("write it as a double, 18446744073709551616.0"), "{error}");
+    }
+
+    /// The texts that a line or a poll refuses are refused here too; `1e3` is a double everywhere.
+    #[test]
+    fn texts_are_samples_only_if_a_payload_may_have_them() {
+        for text in ["+1", "1_000", " 7", "NaN", "inf", "0x10", "18446744073709551616"] {
+            for expected in [ValueType::F64, ValueType::I64, ValueType::U64] {
+                assert!(sample(text, expected).is_err(), "{text:?} as {expected}");
+            }
+        }
+        assert_eq!(sample("1e3", ValueType::F64), Ok(Number::F64(1000.0)));
+        assert_eq!(sample("007", ValueType::U64), Ok(Number::U64(7)));
     }
 
     #[test]

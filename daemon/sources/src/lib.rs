@@ -7,6 +7,8 @@
 //! | [`contiv`] | Contiv's nodes, whose Netplugin is scraped for the traffic of endpoints; also the pages of Contiv's own backend |
 
 pub mod contiv;
+#[cfg(test)]
+mod fake_server;
 pub mod intake;
 pub mod opserver;
 mod source;

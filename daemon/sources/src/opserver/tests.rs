@@ -1,7 +1,5 @@
 //! The poller against servers on loopback, with a clock set by hand.
 
-mod fake;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -17,8 +15,8 @@ use prometheus_client::registry::Registry;
 use proxy_uve::{StreamName, wire};
 use tempfile::TempDir;
 
-use self::fake::{Fake, Reply};
 use super::*;
+use crate::fake_server::{Fake, Reply};
 use crate::intake::PayloadForm;
 
 const INTERVAL: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! An analytics API server on loopback that does as it is told, good or bad.
+//! An HTTP server on loopback for tests, with good and bad answers.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-/// What it does with a request.
-pub(super) enum Reply {
+/// The answer to a request.
+pub(crate) enum Reply {
     /// 200 and this body.
     Body(String),
-    /// The head says this body, and the connection ends in the middle of it.
+    /// A head that announces this body, and half of the body.
     Cut(String),
-    /// Nothing, and the connection stays.
+    /// None; the connection stays open.
     Hang,
     /// This status and no body.
     Status(u16),
@@ -20,7 +20,8 @@ pub(super) enum Reply {
 
 type Play = dyn FnMut(&str) -> Reply + Send;
 
-pub(super) struct Fake {
+/// A running server.
+pub(crate) struct Fake {
     pub address: SocketAddr,
     /// The heads of the requests so far.
     requests: Arc<Mutex<Vec<String>>>,
@@ -29,8 +30,8 @@ pub(super) struct Fake {
 }
 
 impl Fake {
-    /// A server that asks `play` about each request's path.
-    pub(super) fn start(play: impl FnMut(&str) -> Reply + Send + 'static) -> Self {
+    /// Starts a server that answers each request as `play` decides by its path.
+    pub(crate) fn start(play: impl FnMut(&str) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (requests, stop) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
@@ -55,12 +56,13 @@ impl Fake {
         Self { address, requests, stop, thread: Some(thread) }
     }
 
-    /// A server that always answers with what `body` says.
-    pub(super) fn of_bodies(mut body: impl FnMut() -> String + Send + 'static) -> Self {
+    /// Starts a server that answers every request with what `body` returns.
+    pub(crate) fn of_bodies(mut body: impl FnMut() -> String + Send + 'static) -> Self {
         Self::start(move |_| Reply::Body(body()))
     }
 
-    pub(super) fn requests(&self) -> Vec<String> {
+    /// Returns the heads of the requests so far.
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -68,7 +70,7 @@ impl Fake {
 impl Drop for Fake {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        // Wakes the thread; the poller may be gone already, so nothing else would.
+        // Wakes the thread: there may be no client any more.
         drop(TcpStream::connect(self.address));
         drop(self.thread.take().map(JoinHandle::join));
     }

@@ -1,0 +1,149 @@
+//! Requests to nodes and to etcd, each on a thread of its own that ends with the request.
+//!
+//! So a server that hangs delays neither the others nor a stop: its answer comes at its timeout, or to nobody.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use daemon_base::clock::Clock;
+use daemon_base::stop::Stop;
+use netplugin_adapter::{DecodeError, Limits, ServiceStats, decode};
+
+use super::discovery::Discovery;
+use super::get::{GetError, Getter};
+use super::settings::{Node, ScraperSettings};
+use super::telemetry::ScraperTelemetry;
+
+/// What a thread does.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+/// Starts a thread of a name. A parameter because tests need threads that cannot be started.
+pub(super) type Spawn = dyn Fn(&str, Job) -> io::Result<()> + Send;
+
+/// Starts a thread of the operating system.
+pub(super) fn spawn(name: &str, job: Job) -> io::Result<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(job).map(drop)
+}
+
+/// Sends requests and receives how they ended.
+pub(super) struct Requests {
+    getter: Getter,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    telemetry: ScraperTelemetry,
+    stop: Stop,
+    spawn: Box<Spawn>,
+    sender: mpsc::Sender<Event>,
+    receiver: mpsc::Receiver<Event>,
+}
+
+/// The end of a request.
+pub(super) enum Event {
+    /// A request to a node ended; `took` is the time from the request to the decoded answer.
+    Scraped { node: Node, scrape_time: u64, outcome: Result<ServiceStats, ScrapeError>, took: Duration },
+    /// etcd listed the nodes; `None` if no server did.
+    Discovered { discovery: Discovery, nodes: Option<Vec<Node>> },
+}
+
+/// Why a node's answer is missing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ScrapeError {
+    #[error("{0}")]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Get(#[from] GetError),
+    #[error(
+        "no thread could be started for the request ({0}); raise the limit on threads, or lower contiv.concurrency"
+    )]
+    Thread(io::Error),
+}
+
+impl ScrapeError {
+    /// Returns the reason as a label.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Decode(error) => error.kind(),
+            Self::Get(error) => error.reason(),
+            Self::Thread(_) => "thread",
+        }
+    }
+}
+
+impl Requests {
+    /// Returns requests whose waits end when `stop` is set.
+    pub(super) fn new(
+        settings: &ScraperSettings,
+        getter: Getter,
+        clock: &Arc<dyn Clock>,
+        telemetry: &ScraperTelemetry,
+        stop: &Stop,
+        spawn: Box<Spawn>,
+    ) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        let limits = Limits { body_bytes: settings.max_body_bytes, ..Limits::default() };
+        let (clock, telemetry, stop) = (Arc::clone(clock), telemetry.clone(), stop.clone());
+        Self { getter, limits, clock, telemetry, stop, spawn, sender, receiver }
+    }
+
+    /// Returns the HTTP client.
+    pub(super) fn getter(&self) -> &Getter {
+        &self.getter
+    }
+
+    /// Requests the counters of a node for the scrape at `scrape_time`; [`Event::Scraped`] follows.
+    ///
+    /// # Errors
+    ///
+    /// [`ScrapeError::Thread`]; no event follows then.
+    pub(super) fn scrape(&self, node: Node, scrape_time: u64) -> Result<(), ScrapeError> {
+        let (getter, limits, clock) = (self.getter.clone(), self.limits, Arc::clone(&self.clock));
+        let job = move || {
+            let began = clock.monotonic();
+            let outcome = scrape(&getter, &node, &limits);
+            let took = clock.monotonic().saturating_sub(began);
+            Event::Scraped { node, scrape_time, outcome, took }
+        };
+        self.start("contiv-get", job).map_err(ScrapeError::Thread)
+    }
+
+    /// Requests the list of nodes at monotonic time `now`; [`Event::Discovered`] follows.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started; no event follows then.
+    pub(super) fn discover(&self, mut discovery: Discovery, now: Duration) -> io::Result<()> {
+        let telemetry = self.telemetry.clone();
+        self.start("contiv-etcd", move || {
+            let nodes = discovery.ask(now, &telemetry);
+            Event::Discovered { discovery, nodes }
+        })
+    }
+
+    /// Waits up to `time` for the next event; a stop ends the wait.
+    pub(super) fn next(&self, time: Duration) -> Option<Event> {
+        self.stop.wait_for(time, || self.try_next())
+    }
+
+    /// Returns the next event if it is there already.
+    pub(super) fn try_next(&self) -> Option<Event> {
+        self.receiver.try_recv().ok()
+    }
+
+    fn start(&self, name: &str, job: impl FnOnce() -> Event + Send + 'static) -> io::Result<()> {
+        let (sender, stop) = (self.sender.clone(), self.stop.clone());
+        let job = move || {
+            // After a stop nobody receives it.
+            let _ = sender.send(job());
+            stop.wake();
+        };
+        (self.spawn)(name, Box::new(job))
+    }
+}
+
+fn scrape(getter: &Getter, node: &Node, limits: &Limits) -> Result<ServiceStats, ScrapeError> {
+    let body = getter.get(&format!("http://{}/svcstats", node.address))?;
+    Ok(decode(&body, limits)?)
+}

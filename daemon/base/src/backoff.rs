@@ -1,20 +1,21 @@
-//! How long to wait before a try that follows failures.
+//! Pauses before retries.
 
 use std::time::Duration;
 
-/// Pauses that double with each failure in a row up to a longest one. Half of each is left to chance, so that daemons
-/// that lost a server together do not come back to it together.
+/// Exponential back-off with jitter: the pause doubles with each consecutive failure up to a maximum.
+///
+/// Half of each pause is random, so that daemons that lose a server at the same time do not retry at the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
-    /// The pause after the first failure, at most.
+    /// The maximum of the pause after the first failure.
     pub first: Duration,
-    /// The longest pause.
+    /// The maximum of all pauses.
     pub longest: Duration,
 }
 
 impl Backoff {
-    /// The pause of somebody who failed before so many times in a row: half the time, and a `share` (0 to 1) of the
-    /// other half.
+    /// Returns the pause after a failure that follows `failures` consecutive ones. `share`, from 0 to 1, is the part of
+    /// the random half that is used.
     pub fn after(self, failures: u32, share: f64) -> Duration {
         let longest = self.first.saturating_mul(1 << failures.min(16)).min(self.longest);
         longest.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0)

@@ -1,24 +1,24 @@
 //! The daemon's clock: the only file that reads the wall clock or the monotonic clock.
 //!
-//! Everything else takes time as an argument, so that a replay gives the same bytes whatever day it is run.
-//! The wall clock may step in either direction; nobody may rely on it being monotone. Whoever needs order
-//! clamps (the log does so for `appended_at`), whoever measures a span uses [`Clock::monotonic`].
+//! Everything else takes time as an argument, so that a replay gives the same bytes on every day.
+//! The wall clock may step in either direction, so no code may rely on it being monotone. Code that needs order
+//! clamps (the log does so for `appended_at`); code that measures a span uses [`Clock::monotonic`].
 
 #[cfg(any(test, feature = "test-util"))]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A span in microseconds; the longest that 64 bits hold for one that is longer.
+/// Returns a span in microseconds, saturated at 64 bits.
 pub fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A source of time.
 pub trait Clock: Send + Sync {
-    /// The wall clock in microseconds since 1970-01-01 UTC; 0 if the clock stands before that. May step back.
+    /// Returns the wall clock in microseconds since 1970-01-01 UTC; 0 before that. It may step back.
     fn now_micros(&self) -> u64;
 
-    /// The time since an arbitrary start that never goes back; for spans, timeouts and back-off.
+    /// Returns the time since an arbitrary start. It never goes back; use it for spans, timeouts and back-off.
     fn monotonic(&self) -> Duration;
 }
 
@@ -29,7 +29,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// A clock whose monotonic time starts at zero now.
+    /// Returns a clock whose monotonic time is zero now.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     pub fn new() -> Self {
         Self { start: Instant::now() }
@@ -63,19 +63,19 @@ pub struct ManualClock {
 
 #[cfg(any(test, feature = "test-util"))]
 impl ManualClock {
-    /// A clock that shows `wall_micros` and whose monotonic time is zero.
+    /// Returns a clock whose wall clock shows `wall_micros` and whose monotonic time is zero.
     pub fn at(wall_micros: u64) -> Self {
         Self { wall_micros: AtomicU64::new(wall_micros), monotonic_micros: AtomicU64::new(0) }
     }
 
-    /// Lets both clocks go on by `span`.
+    /// Advances both clocks by `span`.
     pub fn advance(&self, span: Duration) {
         let micros = micros(span);
         self.wall_micros.fetch_add(micros, Ordering::Relaxed);
         self.monotonic_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// Steps the wall clock alone, forward or back, as an operator or a time server would.
+    /// Steps the wall clock alone, forward or back, as an operator or a time server does.
     pub fn set_wall(&self, wall_micros: u64) {
         self.wall_micros.store(wall_micros, Ordering::Relaxed);
     }

@@ -1,30 +1,30 @@
 //! Named points at which a test kills or freezes the process, as `kill -9`, a power cut or a starved machine would.
 //!
-//! With the feature `fault-points`, [`point`] sends the own process SIGKILL when the variable
-//! `DERIVED_STATSD_KILL_AT=name:n` names this point and it is reached for the n-th time (from 1); with
-//! `DERIVED_STATSD_STOP_AT`, SIGSTOP, until somebody sends SIGCONT. No destructor, no flush and no `atexit` runs, which
-//! is the whole point. `DERIVED_STATSD_WITHOUT` leaves out a safeguard by its name ([`is_without`]): a test that such a
-//! build passes proves nothing. Without the feature all of this is empty inline functions, so that the product carries
-//! neither variables nor system calls.
+//! With the feature `fault-points`, [`point`] sends SIGKILL to its own process when the variable
+//! `DERIVED_STATSD_KILL_AT=name:n` names this point and it is reached for the n-th time (from 1). With
+//! `DERIVED_STATSD_STOP_AT` it sends SIGSTOP, which lasts until a SIGCONT. No destructor, flush or `atexit` handler runs.
+//! `DERIVED_STATSD_WITHOUT` disables a safeguard by its name ([`is_without`]): a test that passes without it proves
+//! nothing. Without the feature all of this is empty inline functions, so that a release has neither the variables nor
+//! the system calls.
 
 /// The environment variable that arms one point to kill: `name:n`.
 #[cfg(feature = "fault-points")]
 pub const KILL_AT: &str = "DERIVED_STATSD_KILL_AT";
 
-/// The same, to freeze.
+/// The environment variable that arms one point to freeze: `name:n`.
 #[cfg(feature = "fault-points")]
 pub const STOP_AT: &str = "DERIVED_STATSD_STOP_AT";
 
-/// The environment variable that names a safeguard to leave out: `fencing` or `transactions`.
+/// The environment variable that names a safeguard to disable: `fencing` or `transactions`.
 #[cfg(feature = "fault-points")]
 pub const WITHOUT: &str = "DERIVED_STATSD_WITHOUT";
 
-/// Every point there is, for tests that kill at each of them in turn.
+/// The names of all points, for tests that kill at each of them.
 ///
 /// `*.before`: nothing is written yet. `*.mid`: written to the operating system, not yet synced to the disk, not yet
-/// answered. `*.after`: durable, not yet answered to the caller. `restore.mid`: the state is read half. `transaction.*`
-/// are those of a commit on Kafka: `results` as `before`, if it carries results, `mid` when results and states are on
-/// the brokers, `late` when the offsets are too, and only the end of the transaction is missing.
+/// acknowledged. `*.after`: durable, not yet acknowledged. `restore.mid`: half of the state is read. `transaction.*` are
+/// the points of a commit on Kafka: `results` is `before` of a commit that has results; at `mid` results and states are
+/// on the brokers; at `late` the offsets are too, and only the end of the transaction is missing.
 pub const POINTS: [&str; 14] = [
     "append.before",
     "append.mid",
@@ -42,12 +42,12 @@ pub const POINTS: [&str; 14] = [
     "transaction.after",
 ];
 
-/// Dies here if this point is armed and its turn has come.
+/// Kills the process if this point is armed and was reached often enough.
 #[cfg(not(feature = "fault-points"))]
 #[inline(always)]
 pub fn point(_name: &str) {}
 
-/// Dies or freezes here if this point is armed and its turn has come.
+/// Kills or freezes the process if this point is armed and was reached often enough.
 #[cfg(feature = "fault-points")]
 pub fn point(name: &str) {
     use rustix::process::Signal;
@@ -65,14 +65,14 @@ pub fn point(name: &str) {
     }
 }
 
-/// Whether a safeguard is to be left out.
+/// Whether a safeguard is disabled.
 #[cfg(not(feature = "fault-points"))]
 #[inline(always)]
 pub fn is_without(_safeguard: &str) -> bool {
     false
 }
 
-/// Whether a safeguard is to be left out.
+/// Whether a safeguard is disabled.
 #[cfg(feature = "fault-points")]
 pub fn is_without(safeguard: &str) -> bool {
     std::env::var(WITHOUT).is_ok_and(|named| named == safeguard)

@@ -1,15 +1,15 @@
-//! What every part of the daemon uses: time, stopping, retries, failpoints, HTTP clients, and kinds of settings.
+//! The parts that every crate of the daemon uses: time, stopping, retries, failpoints, HTTP clients, types of settings.
 //!
-//! | module | what it holds |
+//! | module | content |
 //! |---|---|
 //! | [`clock`] | the only reader of the wall clock and the monotonic clock |
-//! | [`stop`] | waiting that a stop ends |
+//! | [`stop`] | the stop flag and the waits that it ends |
 //! | [`backoff`] | pauses between retries |
-//! | [`servers`] | which of several equal servers a client sends its request to |
+//! | [`servers`] | failover among equal servers |
 //! | [`outbound`] | HTTP clients and their credentials |
-//! | [`setting`] | the kinds of values that sections of the configuration share: durations, lists, addresses, secrets |
+//! | [`setting`] | types of values that sections of the configuration share: durations, lists, addresses, secrets |
 //! | [`failpoint`] | named points at which a test kills or freezes the process |
-//! | [`splitmix`] | numbers that look random and are the same on every machine |
+//! | [`splitmix`] | pseudo-random numbers that are the same on every machine |
 //!
 //! # Crate features
 //!

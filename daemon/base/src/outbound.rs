@@ -1,4 +1,4 @@
-//! What the requests that this daemon makes have in common.
+//! HTTP clients: the common parts of all requests that the daemon makes.
 
 mod authorization;
 
@@ -11,8 +11,8 @@ use ureq::typestate::AgentScope;
 
 pub use self::authorization::Authorization;
 
-/// The timeout is for all of a request, from the look-up of the name to the last byte. No redirect is followed and no
-/// proxy of the environment is asked: the server is one of the configured, or none.
+/// Returns the configuration of an HTTP client whose `timeout` covers a whole request, from name resolution to the last
+/// byte. The client follows no redirect and uses no proxy of the environment: it connects to configured servers only.
 pub fn agent_config(timeout: Duration) -> ConfigBuilder<AgentScope> {
     Agent::config_builder().timeout_global(Some(timeout)).max_redirects(0).proxy(None)
 }

@@ -1,61 +1,64 @@
-//! Which server is asked: the one that answered last, until it fails; one that failed rests for a while ([`REST`]).
+//! Failover among equal servers.
+//!
+//! Requests go to the server that answered last, until it fails. A server that failed is not used for a while ([`REST`]).
 
 use std::time::Duration;
 
 use crate::backoff::Backoff;
 
-/// How long somebody rests who failed.
+/// How long a server that failed is not used.
 pub const REST: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
-/// The servers and how they do.
+/// Equal servers with their recent failures.
 #[derive(Debug)]
 pub struct Servers {
     list: Vec<Server>,
-    /// The one to ask first.
+    /// The index of the server to try first.
     current: usize,
 }
 
 #[derive(Debug)]
 struct Server {
     base: String,
-    /// In a row.
+    /// Consecutive failures.
     failures: u32,
-    /// Monotonic time.
+    /// By the monotonic clock.
     rests_until: Duration,
 }
 
 impl Servers {
-    /// Servers by their base URLs, `http://host:port`, none of which has failed yet.
+    /// Returns servers by their base URLs, `http://host:port`, without failures.
     pub fn new(bases: impl IntoIterator<Item = String>) -> Self {
         let server = |base| Server { base, failures: 0, rests_until: Duration::ZERO };
         Self { list: bases.into_iter().map(server).collect(), current: 0 }
     }
 
-    /// The first server, from the one that answered last on, that does not rest at monotonic time `now`.
+    /// Returns the index of the server to use at monotonic time `now`: the first that does not rest, from the one that
+    /// answered last.
     pub fn next(&self, now: Duration) -> Option<usize> {
         let count = self.list.len();
         (0..count).map(|step| (self.current + step) % count).find(|&index| self.list[index].rests_until <= now)
     }
 
-    /// `http://host:port` of a server.
+    /// Returns the base URL of a server.
     pub fn base(&self, index: usize) -> &str {
         &self.list[index].base
     }
 
-    /// Notes that it answered. Whether it had failed before.
+    /// Records an answer of a server; returns whether its previous request had failed.
     pub fn worked(&mut self, index: usize) -> bool {
         self.current = index;
         std::mem::take(&mut self.list[index].failures) > 0
     }
 
-    /// Notes that it failed, and lets it rest from `now` on.
+    /// Records a failure of a server, which rests from `now` on; `share` is the jitter ([`Backoff::after`]).
     pub fn failed(&mut self, index: usize, now: Duration, share: f64) {
         let server = &mut self.list[index];
         server.rests_until = now + REST.after(server.failures, share);
         server.failures = server.failures.saturating_add(1);
     }
 
-    /// When the first of them has rested.
+    /// Returns the monotonic time at which the first server has rested.
     pub fn rested_at(&self) -> Duration {
         self.list.iter().map(|server| server.rests_until).min().unwrap_or(Duration::MAX)
     }
@@ -83,7 +86,7 @@ mod tests {
         assert_eq!(servers.next(seconds(100)), Some(1), "the first has rested, but the second works");
         servers.failed(1, seconds(100), 1.0);
         assert_eq!(servers.next(seconds(100)), Some(0));
-        assert!(servers.worked(0), "it is told that it had failed");
+        assert!(servers.worked(0), "it had failed");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The kinds of values that sections of the configuration share, with errors that show how to write one.
+//! Types of values that sections of the configuration share, with errors that show how to write one.
 
 pub mod address;
 pub mod duration;

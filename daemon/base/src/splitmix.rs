@@ -1,10 +1,10 @@
-//! Numbers that look like chance and are the same everywhere.
+//! SplitMix64: pseudo-random numbers that are the same on every machine.
 
-/// What a state grows by with each step.
+/// The increment of the state between two steps.
 pub const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// The number of a step of SplitMix64 that begins at `state`, of which any is a good one. The digests of stored states
-/// rest on it: it must stay as it is.
+/// Returns the output of the step of SplitMix64 that starts at `state`; every state is a good seed. Digests of stored
+/// states are computed with it, so it must never change.
 pub fn mix(state: u64) -> u64 {
     let mut z = state.wrapping_add(GAMMA);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -94,7 +94,7 @@ impl Stop {
         let wake = WakeOnDrop(self.clone());
         let body = move || {
             let _wake = wake;
-            // Dropped before `_wake`, also by a panic: whoever wakes up finds an outcome or a closed channel.
+            // Dropped before `_wake`, also by a panic: a thread that wakes up finds an outcome or a closed channel.
             let sender = sender;
             let _ = sender.send(work());
         };

@@ -1,7 +1,7 @@
 //! Contiv: the traffic counters of its nodes, for InfluxDB, for the pipelines and for Contiv's page.
 //!
-//! At each scrape time, aligned to the epoch, the scraper requests `/svcstats` of every node's Netplugin ([`schedule`],
-//! [`requests`]). [`netplugin_adapter`] decodes and merges an answer, and in one write ([`scrape_store`]) it becomes
+//! At each scrape time, aligned to the epoch, the scraper requests `/svcstats` of every node's Netplugin (`schedule`,
+//! `requests`). [`netplugin_adapter`] decodes and merges an answer, and in one write (`scrape_store`) it becomes
 //!
 //! * a record of its points in the results, which the sinks deliver like any result;
 //! * samples: the increases of the counters since the previous scrape, added up by endpoint, provider and service, for
@@ -9,9 +9,9 @@
 //! * the counters of the node, as the baseline of the next scrape.
 //!
 //! One thread plans and writes; each request has a thread of its own, so a node that hangs delays neither the other
-//! nodes nor a stop. Nodes are those of the configuration and those that etcd lists ([`discovery`]).
+//! nodes nor a stop. Nodes are those of the configuration and those that etcd lists (`discovery`).
 //!
-//! The newest answer of each node is kept ([`latest`]) for the port of the former Python server ([`legacy`]).
+//! The newest answer of each node is kept (`latest`) for the port of the former Python server (`legacy`).
 
 mod config;
 mod discovery;

@@ -35,12 +35,12 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (requests, stop) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
-        let (heads, told) = (Arc::clone(&requests), Arc::clone(&stop));
+        let (heads, stopped) = (Arc::clone(&requests), Arc::clone(&stop));
         let mut play: Box<Play> = Box::new(play);
         let thread = thread::spawn(move || {
             let mut hanging = Vec::new();
             for connection in listener.incoming() {
-                if told.load(Ordering::Acquire) {
+                if stopped.load(Ordering::Acquire) {
                     return;
                 }
                 let mut connection = connection.unwrap();
@@ -89,6 +89,6 @@ fn answer(connection: &mut TcpStream, reply: Reply) {
         Reply::Hang => return,
     };
     let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
-    // The client may have gone.
+    // The client may be dropped already.
     let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(body.as_bytes()));
 }

@@ -1,6 +1,6 @@
-//! Lines of samples, as clients and files hold them, to records of the log.
+//! The intake: makes records of the log of lines of samples from clients and files.
 //!
-//! Two forms, told apart by the first byte of a line:
+//! There are two forms, which the first byte of a line decides:
 //!
 //! ```text
 //! {"key":"ObjectVNTable:default-domain:demo:vn1","attr":"egress_flow_count","ts":1490306665057644,"value":31}
@@ -8,9 +8,9 @@
 //! ```
 //!
 //! `attr` is an attribute, or `stream` the whole `Struct-attribute` where two structs have an attribute of that name.
-//! A line is decoded and checked here, so that its sender learns what is wrong with it; what the log stores has
-//! passed, in the shortest form that the tables read. How lines are read is [`mod@line`]'s; this adds what only the
-//! configuration tells: which stream is meant.
+//! A line is decoded and checked here, so that its sender gets the error; the log stores valid samples only, in the
+//! shortest form that the tables read. [`mod@line`] decodes lines; the intake finds the stream among the configured
+//! ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
 use proxy_uve::wire::{WireSample, encode_json, encode_stored, encode_xml};
 use proxy_uve::{ObjectKey, StreamName};
 
-/// Knows which streams there are and where their objects go.
+/// The configured streams, and the partitions of their objects.
 #[derive(Clone, Debug)]
 pub struct Intake {
     by_stream: HashMap<String, u16>,
     attributes: Vec<Attribute>,
-    /// Where in `attributes` each one is.
+    /// The index of each attribute in `attributes`.
     by_attribute: HashMap<Vec<u8>, usize>,
-    /// Where in `attributes` the last line's is: mostly the next line has the same one, and is spared the hashing.
+    /// The index of the last line's attribute: most lines have that of the line before and need no hashing.
     last_attribute: Arc<AtomicUsize>,
     partitions: u16,
     form: PayloadForm,
@@ -36,12 +36,12 @@ pub struct Intake {
     names: HashMap<u16, StreamName>,
 }
 
-/// How the log gets a sample.
+/// The form of samples in the log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PayloadForm {
-    /// Decoded, as only our own tables read it: the log is ours.
+    /// Decoded, in the form that only our tables read: for a log of our own.
     Stored,
-    /// As Contrail's collectors publish it, in XML: others read the log too. JSON where the sample names its source.
+    /// XML as Contrail's collectors publish it, for a log that others read too; JSON if the sample has a source.
     Published,
 }
 
@@ -52,25 +52,43 @@ struct Attribute {
     stream: Option<u16>,
 }
 
-/// Why a line was not taken. The text names the remedy.
+/// Why a line was rejected. The text names the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
+    /// The attribute is in several streams.
     #[error("the attribute `{attribute}` is in more than one stream; say which with \"stream\":\"Struct-attribute\"")]
-    AmbiguousAttribute { attribute: String },
-    #[error("the key is no `table:name`: {reason}")]
-    Key { reason: String },
+    AmbiguousAttribute {
+        /// The attribute.
+        attribute: String,
+    },
+    /// The key is not `table:name`.
+    #[error("the key is not `table:name`: {reason}")]
+    Key {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The line is malformed.
     #[error(transparent)]
     Line(#[from] line::LineError),
+    /// The record exceeds a limit of the log.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The value is not finite.
     #[error("the value {value} is not a finite number; leave the sample out, or send the last value")]
-    NotFinite { value: f64 },
+    NotFinite {
+        /// The value.
+        value: f64,
+    },
+    /// No stream has the name or the attribute.
     #[error("no stream `{name}` is configured; add it to uve_proxy_list, or correct the name")]
-    UnknownStream { name: String },
+    UnknownStream {
+        /// The name or the attribute.
+        name: String,
+    },
 }
 
 impl Intake {
-    /// For `streams`, by name and number, of `partitions` each.
+    /// Returns the intake of `streams`, by name and number, with `partitions` each.
     pub fn new<'s>(
         streams: impl IntoIterator<Item = (&'s StreamName, u16)>,
         partitions: u16,
@@ -100,15 +118,15 @@ impl Intake {
         intake
     }
 
-    /// Adds the record of the first line of `text`, which is not empty. How many bytes the line takes with its line
-    /// break, and what became of it; nothing of a blank one. `scratch` is reused from line to line.
+    /// Adds the record of the first line of `text`, which is not empty. Returns how many bytes the line has with its line
+    /// break, and the outcome; `None` for a blank line. `scratch` is reused from line to line.
     pub fn push_first(
         &self,
         text: &[u8],
         batch: &mut AppendBatch,
         scratch: &mut Vec<u8>,
     ) -> (usize, Option<Result<(), LineError>>) {
-        // The usual shape says itself where it ends.
+        // The fast path finds the end of the line by itself.
         if let Some((plain, taken)) = line::plain(LineForm::of(text), text) {
             return (taken, Some(self.push_plain(&plain, batch, scratch)));
         }
@@ -132,7 +150,7 @@ impl Intake {
     ///
     /// # Errors
     ///
-    /// What is wrong with the line; the batch is then as before.
+    /// When the line is rejected; the batch is then as before.
     pub fn push(&self, line: &[u8], batch: &mut AppendBatch, scratch: &mut Vec<u8>) -> Result<(), LineError> {
         if let Some((plain, taken)) = line::plain(LineForm::of(line), line)
             && taken == line.len()
@@ -148,7 +166,11 @@ impl Intake {
         self.add(stream, &line.key, &sample, batch, scratch)
     }
 
-    /// Adds the record of a sample of the stream of that number, as [`push`](Self::push).
+    /// Adds the record of a sample of the stream with that number.
+    ///
+    /// # Errors
+    ///
+    /// When the key is malformed or the record exceeds a limit of the log; the batch is then as before.
     pub fn add(
         &self,
         stream: u16,
@@ -167,7 +189,7 @@ impl Intake {
 
     fn encode(&self, stream: u16, sample: &WireSample<'_>, out: &mut Vec<u8>) {
         let WireSample { timestamp, value, source, .. } = sample;
-        // A sample that was decoded is finite, which is all that could be wrong.
+        // Encoding fails for NaN and infinities only, which no decoded sample has.
         let _ = match (self.form, source, self.names.get(&stream)) {
             (PayloadForm::Published, None, Some(name)) => encode_xml(name, value.value_type(), *timestamp, *value, out),
             (PayloadForm::Published, source, _) => encode_json(*timestamp, *value, source.as_deref(), out),
@@ -178,7 +200,7 @@ impl Intake {
         };
     }
 
-    /// The number of a stream.
+    /// Returns the number of a stream by its name.
     ///
     /// # Errors
     ///
@@ -194,14 +216,14 @@ impl Intake {
     }
 
     fn attribute(&self, name: &[u8]) -> Option<&Attribute> {
-        // Any place is right as long as the name there is the one: threads need not agree on it.
+        // Threads need not agree on the index: the name at it decides.
         let last = self.attributes.get(self.last_attribute.load(Ordering::Relaxed));
         if let Some(last) = last.filter(|last| last.name == name) {
             return Some(last);
         }
-        let place = *self.by_attribute.get(name)?;
-        self.last_attribute.store(place, Ordering::Relaxed);
-        self.attributes.get(place)
+        let index = *self.by_attribute.get(name)?;
+        self.last_attribute.store(index, Ordering::Relaxed);
+        self.attributes.get(index)
     }
 }
 
@@ -225,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_are_taken() {
+    fn lines_of_both_forms_are_accepted() {
         let lines = [
             r#"{"key":"T:a","attr":"flows","ts":1,"value":2}"#,
             r#"{"value":2,"ts":1,"stream":"Config-bytes","key":"T:a","source":"cmp1"}"#,
@@ -237,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_line_says_why() {
+    fn the_error_of_a_rejected_line_names_the_cause() {
         let cases = [
             (r#"{"key":"T:a","attr":"bytes","ts":1,"value":2}"#, "more than one stream"),
             (r#"{"key":"T:a","attr":"nothing","ts":1,"value":2}"#, "no stream `nothing`"),

@@ -2,9 +2,11 @@
 //!
 //! | module | source |
 //! |---|---|
-//! | [`intake`] | lines and single samples of any source, checked and turned into records of the log |
-//! | [`opserver`] | Contrail's analytics API, polled for the attributes of UVEs |
-//! | [`contiv`] | Contiv's nodes, whose Netplugin is scraped for the traffic of endpoints; also the pages of Contiv's own backend |
+//! | [`intake`] | checks lines and single samples of every source and makes records of the log of them |
+//! | [`opserver`] | polls Contrail's analytics API for attributes of UVEs |
+//! | [`contiv`] | scrapes Contiv's nodes for the traffic of endpoints; also serves the pages of Contiv's own backend |
+
+#![deny(missing_docs)]
 
 pub mod contiv;
 #[cfg(test)]

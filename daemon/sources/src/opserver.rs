@@ -1,8 +1,8 @@
-//! A poller of Contrail's analytics API: the way to samples where collectors publish none to Kafka, which is all of
-//! them since release 5.1.
+//! A poller of Contrail's analytics API: the source of samples where collectors publish none to Kafka, as since
+//! release 5.1.
 //!
-//! At each poll time, aligned to the epoch, it requests the configured attributes of all objects and appends what it
-//! learns to the input as samples with the time of the poll. A poll is one server's whole answer or nothing: half an
+//! At each poll time, aligned to the epoch, it requests the configured attributes of all objects and appends their
+//! values to the input as samples with the time of the poll. A poll is one server's whole answer or nothing: half an
 //! answer would look like a drop.
 //!
 //! # What the API answers
@@ -11,34 +11,34 @@
 //! `multi_uve_get`, `ParallelAggregator.aggregate`), `opserver_util.py` (`uve_attr_flatten`), and in the examples of
 //! `docs/opserver.rst`.
 //!
-//! * A `*` in the name and every filter make the answer **flat**, whether `flat` is asked for or not: `{"value":
+//! * A `*` in the name and every filter make the answer **flat**, with or without `flat`: `{"value":
 //!   [{"name": "default-domain:demo:vn1", "value": {"UveVirtualNetworkAgent": {"ingress_flow_count": 31}}}]}`.
 //! * An integer declared with `aggtype="sum"`, as both flow counts are, is **added up over the sources**, each with its
 //!   last value, and stands alone: `31`, or not flat `{"@type": "u32", "@aggtype": "sum", "#text": "31"}`. Neither
-//!   form says which sources there were.
+//!   form names the sources.
 //! * Others are put together by value: `[[31, "cmp1:Compute:contrail-vrouter-agent:0"], [7, "cmp2:…", "cmp3:…"]]`, one
 //!   part for each value with all sources that have it. Not flat, this is so for one value too, and the value is an
 //!   element, `{"@type": "u32", "#text": "31"}`. Flat, one value stands **alone**, however many sources have it.
 //! * An element without text is `null` in the flat form and has no `#text` in the other. 8-bit integers stay texts.
 //! * `sfilt=<host>&mfilt=<type>:<module>:<instance>` leaves one generator, and that is the only way to the values by
-//!   source of what is added up. [`PollerSettings::modules`] asks so; it costs a request for each generator, and each
-//!   makes the API look through its whole table.
+//!   source of what is added up. [`PollerSettings::modules`] selects it; it costs a request for each generator, and for
+//!   each the API reads its whole table.
 //!
-//! [`answer`] reads all of these, whichever comes.
+//! `answer` decodes all of these.
 //!
 //! # Changes or all
 //!
 //! A vrouter reports its current number of flows, and a proxy UVE adds up the samples of a period. With
 //! [`PolledSamples::All`] and the interval equal to the period there is one sample of each source in each period, and
 //! the sum is what the sources had. With [`PolledSamples::Changes`] a value is a sample only when it differs from the
-//! poll before, as a collector sends an attribute on when an agent sends it, which is when it changed: a constant
-//! source is missing in the sum. Nothing is remembered over a restart: the first poll finds all changed.
+//! poll before, as a collector forwards an attribute when an agent sends it, which is when it changed: a constant
+//! source is missing in the sum. Values are not kept over a restart: at the first poll all have changed.
 //!
 //! # Time
 //!
 //! The first poll waits for the next poll time, so that a restart does not put two polls into one period. There is
-//! never more than one poll under way; poll times that pass meanwhile are skipped and counted. A poll that failed is
-//! tried again until the next poll time, as the servers have rested.
+//! never more than one poll in flight; poll times that pass meanwhile are skipped and counted. A poll that failed is
+//! tried again until the next poll time, after the rest of the servers.
 
 mod answer;
 mod appender;
@@ -61,7 +61,7 @@ use daemon_base::stop::Stop;
 use daemon_log::Log;
 use tracing::{error, info, warn};
 
-use self::answer::{Question, Reading};
+use self::answer::{Reading, Request};
 use self::appender::Appender;
 use self::changes::Changes;
 use self::client::{Client, FetchError};
@@ -72,7 +72,7 @@ pub use self::config::{OpserverConfig, PORT, PolledSamples};
 pub use self::settings::PollerSettings;
 pub use self::telemetry::PollerTelemetry;
 
-/// Series that are remembered to tell changes: about 200 MB of them.
+/// The maximum number of series whose last value is kept to detect changes: about 200 MB.
 const MAX_SERIES: usize = 1_000_000;
 
 /// How often the wall clock is read while a poll time is waited for: it may step.
@@ -100,8 +100,8 @@ struct Poller {
     telemetry: PollerTelemetry,
     stop: Stop,
     clock_interval: Duration,
-    /// The interval that is over or under way.
-    beat: u64,
+    /// The number of the current poll interval.
+    interval: u64,
 }
 
 impl Poller {
@@ -132,73 +132,73 @@ impl Poller {
             telemetry,
             stop,
             clock_interval,
-            beat: 0,
+            interval: 0,
         };
-        poller.beat = poller.beat_now();
+        poller.interval = poller.interval_now();
         poller
     }
 
     fn run(mut self) {
-        while let Some(next) = self.wait_for_beat() {
+        while let Some(next) = self.wait_for_interval() {
             // Where the wall clock stepped back, nothing was missed.
-            let missed = next.saturating_sub(self.beat).saturating_sub(1);
+            let missed = next.saturating_sub(self.interval).saturating_sub(1);
             self.telemetry.ended(Outcome::Missed, missed);
-            self.beat = next;
+            self.interval = next;
             self.poll();
         }
     }
 
-    /// The number of the interval that it is now.
-    fn beat_now(&self) -> u64 {
+    /// Returns the number of the poll interval by the wall clock.
+    fn interval_now(&self) -> u64 {
         self.clock.now_micros() / micros(self.settings.interval).max(1)
     }
 
-    /// Waits for another interval than the last; `None` if told to stop. Another rather than a later one: the wall
-    /// clock may step back, and then waiting for it to catch up could take for ever.
-    fn wait_for_beat(&self) -> Option<u64> {
+    /// Waits for another interval than the last; `None` after a stop. It need not be a later one: the wall clock may step
+    /// back, and waiting for it to catch up could take for ever.
+    fn wait_for_interval(&self) -> Option<u64> {
         while !self.stop.is_set() {
-            let beat = self.beat_now();
-            if beat != self.beat {
-                return Some(beat);
+            let interval = self.interval_now();
+            if interval != self.interval {
+                return Some(interval);
             }
-            self.stop.rest(self.left_of_beat().min(self.clock_interval));
+            self.stop.rest(self.left_of_interval().min(self.clock_interval));
         }
         None
     }
 
-    /// How long the interval goes on, if the wall clock does not step.
-    fn left_of_beat(&self) -> Duration {
+    /// Returns how long the interval lasts if the wall clock does not step.
+    fn left_of_interval(&self) -> Duration {
         let interval = micros(self.settings.interval).max(1);
         Duration::from_micros(interval - self.clock.now_micros() % interval)
     }
 
-    /// Polls once, trying until the interval is over.
+    /// Polls once, with retries until the interval is over.
     fn poll(&mut self) {
         loop {
             let at = self.clock.now_micros();
-            if let Some(readings) = self.ask_servers() {
+            if let Some(readings) = self.request_servers() {
                 return self.append(readings, at);
             }
             loop {
                 if self.stop.is_set() {
                     return;
                 }
-                if self.beat_now() != self.beat {
+                if self.interval_now() != self.interval {
                     return self.telemetry.ended(Outcome::Failed, 1);
                 }
                 let rest = self.servers.rested_at().saturating_sub(self.clock.monotonic());
                 if rest.is_zero() {
                     break;
                 }
-                self.stop.rest(rest.min(self.left_of_beat()).min(self.clock_interval));
+                self.stop.rest(rest.min(self.left_of_interval()).min(self.clock_interval));
             }
         }
     }
 
-    /// The answer of the first server that gives one; `None` if none does, or when stopped.
-    fn ask_servers(&mut self) -> Option<Vec<Reading>> {
+    /// Returns the answer of the first server that gives one; `None` if none does, or after a stop.
+    fn request_servers(&mut self) -> Option<Vec<Reading>> {
         while let Some(server) = self.servers.next(self.clock.monotonic()) {
-            match self.ask(self.servers.base(server)) {
+            match self.request(self.servers.base(server)) {
                 Ok((readings, rejected)) => {
                     if self.servers.worked(server) {
                         info!(server = self.servers.base(server), "The analytics API answers again.");
@@ -217,15 +217,15 @@ impl Poller {
         None
     }
 
-    /// All that one server has to say.
-    fn ask(&self, base: &str) -> Result<(Vec<Reading>, Vec<Rejected>), FetchError> {
+    /// Requests all readings from one server.
+    fn request(&self, base: &str) -> Result<(Vec<Reading>, Vec<Rejected>), FetchError> {
         let (mut readings, mut rejected) = (Vec::new(), Vec::new());
         for generator in self.generators(base)? {
             for (uve_type, table) in &self.settings.uve_types {
                 let path = requests::objects(uve_type, &self.settings.streams, generator.as_deref());
                 let body = self.client.get(&format!("{base}{path}"))?;
-                let question = Question { table, streams: &self.settings.streams, source: generator.as_ref() };
-                answer::decode(&body, question, |reading| match reading {
+                let request = Request { table, streams: &self.settings.streams, source: generator.as_ref() };
+                answer::decode(&body, request, |reading| match reading {
                     Ok(reading) => readings.push(reading),
                     Err(reason) => rejected.push(reason),
                 })?;
@@ -234,7 +234,7 @@ impl Poller {
         Ok((readings, rejected))
     }
 
-    /// The generators to ask for one by one; `None` for all at once.
+    /// Returns the generators to request one by one; `None` stands for all at once.
     fn generators(&self, base: &str) -> Result<Vec<Option<Arc<str>>>, FetchError> {
         if self.settings.modules.is_empty() {
             return Ok(vec![None]);
@@ -261,11 +261,11 @@ impl Poller {
         }
         match self.appender.append(&samples, at, &self.telemetry) {
             Ok(true) => self.telemetry.ended(Outcome::Ok, 1),
-            // Told to stop: what is remembered goes with us.
+            // Stopped: the last values are not needed any more.
             Ok(false) => {}
             Err(error) => {
                 error!(%error, "Polled samples could not be stored and are lost.");
-                self.changes.forget();
+                self.changes.clear();
                 self.telemetry.ended(Outcome::LogFailed, 1);
             }
         }

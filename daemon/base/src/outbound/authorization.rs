@@ -1,26 +1,26 @@
-//! What lets us in, as the header that says it.
+//! Credentials as the value of a header.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The value of the header `Authorization`. Never shown.
+/// The value of the header `Authorization`, which no debug text shows.
 #[derive(Clone)]
 pub struct Authorization(String);
 
 impl Authorization {
-    /// A user and a password, by HTTP's basic authentication (RFC 7617).
+    /// Returns the value for a user and a password, by HTTP basic authentication (RFC 7617).
     pub fn basic(user: &str, password: &str) -> Self {
         Self(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
     }
 
-    /// A token, as InfluxDB has it.
+    /// Returns the value for a token, in the scheme of InfluxDB.
     pub fn token(token: &str) -> Self {
         Self(format!("Token {token}"))
     }
 
-    /// The value of the header, for the request alone.
+    /// Returns the value itself; only a request may contain it.
     pub fn header(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Addresses to listen on and servers to ask, with errors that show how to write one.
+//! Addresses to listen on and servers to connect to, with errors that show how to write one.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use http::uri::Authority;
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// For `#[serde(deserialize_with)]`.
+/// Deserializes an address from a text, for `#[serde(deserialize_with)]`.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(|_| {
@@ -16,25 +16,25 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketA
     })
 }
 
-/// As [`deserialize`], for a key that may be unset.
+/// Deserializes the address of a key that may be unset, as [`deserialize`].
 pub fn deserialize_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
     deserialize(deserializer).map(Some)
 }
 
-/// Host and port of a server, which may be written with a scheme and without a port; `port` is taken then.
+/// Parses the host and port of a server. The scheme `http://` may stand before them; `port` is the default port.
 ///
 /// # Errors
 ///
-/// What is wrong with it.
+/// A sentence that says what is wrong and what to write.
 pub fn authority(server: &str, port: u16) -> Result<Authority, String> {
     if server.contains('@') {
-        // It may hold a password.
-        return Err("a server holds no user; where one is needed, settings of their own hold it".to_owned());
+        // The text may contain a password, so the error does not.
+        return Err("a server contains a user; remove it, and use the settings for credentials".to_owned());
     }
     if server.starts_with("https://") {
-        return Err(format!("{server:?} asks for TLS, which is not built in here; name a local proxy that speaks it"));
+        return Err(format!("{server:?} needs TLS, which this client does not support; name a local proxy that does"));
     }
-    let refuse = || format!("{server:?} is no server; write `host:port` or `http://host:port`");
+    let refuse = || format!("{server:?} is not a server; write `host:port` or `http://host:port`");
     let plain = server.strip_prefix("http://").unwrap_or(server);
     let authority: Authority = plain.strip_suffix('/').unwrap_or(plain).parse().map_err(|_| refuse())?;
     match authority.host() {
@@ -44,11 +44,11 @@ pub fn authority(server: &str, port: u16) -> Result<Authority, String> {
     }
 }
 
-/// The [`authority`] of each server in a list. `key` is the setting that has the list, for the error.
+/// Parses each server in a list as [`authority`] does. `key` is the setting that has the list, for the error.
 ///
 /// # Errors
 ///
-/// What is wrong with the first that is none.
+/// When one cannot be parsed: the key and what is wrong with the first of them.
 pub fn authorities(servers: &[String], port: u16, key: &'static str) -> anyhow::Result<Vec<Authority>> {
     let authorities = servers.iter().map(|server| authority(server, port)).collect::<Result<_, _>>();
     authorities.map_err(anyhow::Error::msg).context(key)
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_server_is_told_so_without_its_password() {
+    fn what_is_not_a_server_is_refused_without_showing_its_password() {
         for text in ["", "http://", "ftp://a:1", "a:1/path", "a b", "a:x", ":80", "a:70000", "https://a:1"] {
             assert!(authority(text, 1).is_err(), "{text:?} was taken");
         }

@@ -1,11 +1,13 @@
-//! Lists of texts, which may also be written as one text with its parts separated by blanks or commas: so they fit in a
-//! flag, an environment variable and the original's files.
+//! Lists of texts.
+//!
+//! A list may also be one text whose parts are separated by blanks or commas, so that it fits in a flag, an environment
+//! variable and the original's files.
 
 use std::fmt;
 
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
-/// For `#[serde(deserialize_with)]`.
+/// Deserializes a list, for `#[serde(deserialize_with)]`.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     deserializer.deserialize_any(TextOrList)
 }

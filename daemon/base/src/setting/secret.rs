@@ -1,4 +1,4 @@
-//! Passwords and tokens, which stand in the configuration itself or in files of their own.
+//! Passwords and tokens, from the configuration itself or from files of their own.
 
 use std::fmt;
 use std::path::Path;
@@ -7,22 +7,22 @@ use anyhow::Context as _;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// A text that is never shown.
+/// A text that no debug text and no error shows.
 #[derive(Clone, PartialEq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// All of a file but the line breaks at its end. `key` is the setting that names it.
+    /// Reads the content of a file without the line breaks at its end. `key` is the setting that names the file.
     ///
     /// # Errors
     ///
-    /// When it cannot be read.
+    /// When the file cannot be read; the text names the key and the path.
     pub fn from_file(path: &Path, key: &str) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("read {key} {}", path.display()))?;
         Ok(Self(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
-    /// The text, for the one place that needs it.
+    /// Returns the text itself.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! `[contiv]`: Contiv's nodes, whose Netplugin is asked for the traffic of its endpoints.
+//! `[contiv]`: the scraper of Contiv's nodes and the server for Contiv's page.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,27 +6,27 @@ use std::time::Duration;
 use daemon_base::setting::{address, duration, list};
 use serde::Deserialize;
 
-/// The port of etcd where none is given.
+/// The default port of etcd.
 pub const ETCD_PORT: u16 = 2379;
 
-/// The port of netmaster where none is given.
+/// The default port of netmaster.
 pub const NETMASTER_PORT: u16 = 9999;
 
-/// `[contiv]`.
+/// The section `[contiv]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContivConfig {
     /// The nodes, as `host` or `host:port`, in a list or in one text separated by blanks or commas. Default none.
     #[serde(deserialize_with = "list::deserialize")]
     pub nodes: Vec<String>,
-    /// The etcd servers that know the nodes, as `host:port` or `http://host:port`; port 2379 if none is given. One of
-    /// them is asked at a time and the next one if it fails. Default none. Nodes that they name are scraped besides
+    /// The etcd servers that list the nodes, as `host:port` or `http://host:port`; port 2379 if none is given. One of
+    /// them is used until it fails, then the next. Default none. Nodes that they list are scraped besides
     /// `contiv.nodes`.
     #[serde(deserialize_with = "list::deserialize")]
     pub etcd: Vec<String>,
     /// The port of Netplugin on nodes that are named without one. Default 9090, at least 1.
     pub netplugin_port: u16,
-    /// How often every node is asked; points carry times that are multiples of it. Default `"10s"`, whole seconds from
+    /// How often every node is scraped; points carry times that are multiples of it. Default `"10s"`, whole seconds from
     /// `"1s"` to `"1d"`. Contiv's page shows pairs with a point in the last 15 seconds.
     #[serde(deserialize_with = "duration::deserialize")]
     pub interval: Duration,
@@ -37,18 +37,18 @@ pub struct ContivConfig {
     /// How long one request may take in all. Default `"3s"`, `"100ms"` to `"1h"`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub timeout: Duration,
-    /// Requests under way at a time. Default 32, 1 to 1,024.
+    /// Requests in flight at a time. Default 32, 1 to 1,024.
     pub concurrency: usize,
     /// The largest answer in bytes; a larger one is refused. Default 32 MiB, at least 1.
     pub max_body_bytes: usize,
-    /// How often etcd is asked for the nodes. Default `"30s"`, `"1s"` to `"1d"`.
+    /// How often the nodes are requested from etcd. Default `"30s"`, `"1s"` to `"1d"`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub discovery_interval: Duration,
-    /// Where the requests of Contiv's page are answered that the Python server answered on port 4000, such as
-    /// `"0.0.0.0:4000"`. Default unset: not at all.
+    /// The address of the server for Contiv's page, which the Python server had on port 4000, such as `"0.0.0.0:4000"`.
+    /// Default unset: there is no such server.
     #[serde(deserialize_with = "address::deserialize_some")]
     pub listen: Option<SocketAddr>,
-    /// The netmaster that knows the services, as `host:port` or `http://host:port`; port 9999 if none is given. Default
+    /// The netmaster that lists the services, as `host:port` or `http://host:port`; port 9999 if none is given. Default
     /// unset: `/services` on `contiv.listen` is answered with an error.
     pub netmaster: Option<String>,
     /// How long an answer of netmaster is used again. Default `"2s"`, up to `"1h"`.
@@ -76,7 +76,7 @@ impl Default for ContivConfig {
 }
 
 impl ContivConfig {
-    /// Whether there is anything to scrape.
+    /// Whether any node or etcd server is configured.
     pub fn is_on(&self) -> bool {
         !(self.nodes.is_empty() && self.etcd.is_empty())
     }

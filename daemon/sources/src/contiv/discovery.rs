@@ -1,7 +1,7 @@
-//! Which nodes there are, by etcd.
+//! Discovery: the list of nodes from etcd.
 //!
 //! Netplugin registers itself below `/contiv.io/service/netplugin/` with a time to live of a minute and renews it. The
-//! last list holds while no server answers: that etcd is away does not mean that the nodes are.
+//! last list is valid while no server answers: nodes do not depend on etcd.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::telemetry::ScraperTelemetry;
 /// Where Netplugin registers itself.
 const PATH: &str = "/v2/keys/contiv.io/service/netplugin/?recursive=true&sorted=true";
 
-/// Asks for the nodes.
+/// The client of etcd.
 #[derive(Debug)]
 pub(super) struct Discovery {
     servers: Servers,
@@ -32,8 +32,8 @@ impl Discovery {
         Self { servers: Servers::new(settings.etcd.clone()), getter: getter.clone(), port: settings.netplugin_port }
     }
 
-    /// The nodes that the first server names that answers; `None` if none does. `now` is monotonic time.
-    pub(super) fn ask(&mut self, now: Duration, telemetry: &ScraperTelemetry) -> Option<Vec<Node>> {
+    /// Requests the nodes from one server after the other; `None` if none answers. `now` is monotonic time.
+    pub(super) fn request(&mut self, now: Duration, telemetry: &ScraperTelemetry) -> Option<Vec<Node>> {
         while let Some(server) = self.servers.next(now) {
             match self.nodes_of(server) {
                 Ok(nodes) => {
@@ -43,7 +43,7 @@ impl Discovery {
                 Err(error) => {
                     warn!(
                         server = self.servers.base(server), error = %format!("{error:#}"),
-                        "etcd could not say which nodes there are; those known are scraped on."
+                        "etcd did not list the nodes; those known are scraped on."
                     );
                     self.servers.failed(server, now, random_share());
                     telemetry.discovery_failed();
@@ -60,7 +60,7 @@ impl Discovery {
         anyhow::ensure!(matches!(status, 200 | 404), "the status is {status}");
         let found = discover(&body).context("is this etcd with its v2 API enabled?")?;
         for entry in &found.rejected {
-            debug!(%entry, "An entry of etcd is set aside.");
+            debug!(%entry, "An entry of etcd is rejected.");
         }
         let node = |host: &String| {
             let address: Result<Authority, _> = bracketed(host, self.port).parse();

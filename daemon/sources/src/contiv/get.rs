@@ -1,11 +1,11 @@
-//! One GET of one of Contiv's services, blocking.
+//! Blocking GET requests to Contiv's services.
 
 use std::time::Duration;
 
 use daemon_base::outbound::agent_config;
 use ureq::Agent;
 
-/// Gets answers of bounded size in bounded time. Cheap to clone.
+/// An HTTP client with limits on time and size. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Getter {
     agent: Agent,
@@ -26,7 +26,7 @@ pub(super) enum GetError {
 }
 
 impl GetError {
-    /// The reason as a label.
+    /// Returns the reason as a label.
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Status { .. } => "status",
@@ -47,17 +47,17 @@ impl From<ureq::Error> for GetError {
     }
 }
 
-/// How much of an error's text is kept.
+/// How many bytes of an error's text are kept.
 const MAX_ERROR_TEXT: u64 = 200;
 
 impl Getter {
     pub(super) fn new(timeout: Duration, max_body_bytes: usize) -> Self {
-        // The nodes are asked seconds apart: a connection would mostly be closed by then.
+        // Requests to a node are seconds apart: a connection would mostly be closed by then.
         let config = agent_config(timeout).http_status_as_error(false).max_idle_connections(0);
         Self { agent: config.build().new_agent(), max_body_bytes }
     }
 
-    /// The body of an answer with status 200.
+    /// Returns the body of an answer with status 200.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Getter {
         Err(GetError::Status { status, text })
     }
 
-    /// Status and body, whatever the status.
+    /// Returns status and body, whatever the status.
     ///
     /// # Errors
     ///

@@ -8,29 +8,29 @@ use netplugin_adapter::ServiceStats;
 
 /// The newest answer of each node, for requests about an endpoint.
 #[derive(Debug, Default)]
-pub struct Latest(RwLock<BTreeMap<Arc<str>, Said>>);
+pub struct Latest(RwLock<BTreeMap<Arc<str>, Answer>>);
 
 #[derive(Debug)]
-struct Said {
-    /// By the monotonic clock.
+struct Answer {
+    /// When it came, by the monotonic clock.
     at: Duration,
     stats: Arc<ServiceStats>,
 }
 
 impl Latest {
-    /// The newest answer of every node.
+    /// Returns the newest answer of every node.
     pub fn nodes(&self) -> Vec<Arc<ServiceStats>> {
         let nodes = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        nodes.values().map(|said| Arc::clone(&said.stats)).collect()
+        nodes.values().map(|answer| Arc::clone(&answer.stats)).collect()
     }
 
     pub(super) fn set(&self, node: Arc<str>, at: Duration, stats: Arc<ServiceStats>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(node, Said { at, stats });
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(node, Answer { at, stats });
     }
 
-    /// Forgets nodes that are not among `known`, and what was said before `oldest`.
+    /// Removes nodes that are not among `known`, and answers that came before `oldest`.
     pub(super) fn keep(&self, known: &BTreeSet<Arc<str>>, oldest: Duration) {
         let mut nodes = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        nodes.retain(|node, said| known.contains(node) && said.at >= oldest);
+        nodes.retain(|node, answer| known.contains(node) && answer.at >= oldest);
     }
 }

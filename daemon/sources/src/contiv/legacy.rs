@@ -1,16 +1,15 @@
-//! The server on port 4000, which a Python program was on every node: for Contiv's page and for Telegraf.
+//! The legacy server, for Contiv's page and for Telegraf: a Python program served it on port 4000 of every node.
 //!
-//! | path | what |
+//! | path | answer |
 //! |---|---|
-//! | any that contains `/services` | which containers are behind which services ([`netmaster`](super::netmaster)) |
+//! | any that contains `/services` | the containers behind each service ([`netmaster`](super::netmaster)) |
 //! | `/<endpoint ip>` | the traffic of an endpoint: one object, of its first pair |
 //! | `/<endpoint ip>?all` | all pairs of an endpoint, in a list |
 //! | `/?all`, `/all` | all pairs of all endpoints, in a list |
 //!
-//! Where the Python gave an answer, this gives the same JSON; where it crashed, `{"error": …}` with a status: 404 for
-//! an endpoint that no node has, or that has no traffic; 501 without `contiv.netmaster`; 502 if Netmaster fails. One
-//! such server answers for all nodes. An endpoint that is on two nodes for a moment, as it moves, has the pairs of
-//! both.
+//! Answers are the JSON of the Python program; where that crashed, they are `{"error": …}` with a status: 404 for an
+//! endpoint that no node has, or that has no traffic; 501 without `contiv.netmaster`; 502 if Netmaster fails. One server
+//! answers for all nodes. An endpoint that is on two nodes for a moment, as it moves, has the pairs of both.
 
 use std::convert::Infallible;
 use std::iter::once;
@@ -34,25 +33,27 @@ use super::config::{ContivConfig, NETMASTER_PORT};
 use super::latest::Latest;
 use super::netmaster::{Netmaster, NetmasterSettings};
 
-/// Requests that are worked on at once.
+/// Requests in flight at a time.
 const MAX_IN_FLIGHT: usize = 64;
 
-/// How long an answer may be in the making. Netmaster's requests have timeouts of their own, but there may be many.
+/// The time limit of a request. Requests to Netmaster have timeouts of their own, but there may be many.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where to listen and whom to ask.
+/// The settings of the legacy server.
 #[derive(Clone, Debug)]
 pub struct LegacySettings {
+    /// The address to listen on.
     pub listen: SocketAddr,
+    /// Netmaster, if it is configured.
     pub netmaster: Option<NetmasterSettings>,
 }
 
 impl LegacySettings {
-    /// The settings of a section; `None` if it does not ask for this server.
+    /// Returns the settings of a section; `None` without `contiv.listen`.
     ///
     /// # Errors
     ///
-    /// When Netmaster's address is none.
+    /// When Netmaster's address cannot be parsed.
     pub fn new(section: &ContivConfig) -> anyhow::Result<Option<Self>> {
         let Some(listen) = section.listen else { return Ok(None) };
         let server = section.netmaster.as_slice();
@@ -67,14 +68,14 @@ impl LegacySettings {
     }
 }
 
-/// A server that is bound and does not serve yet.
+/// A legacy server that is bound and does not serve yet.
 pub struct LegacyServer {
     listener: TcpListener,
     address: SocketAddr,
     shared: Arc<Shared>,
 }
 
-/// What the handlers share.
+/// The parts that all handlers use.
 struct Shared {
     latest: Arc<Latest>,
     netmaster: Option<Arc<Netmaster>>,
@@ -86,7 +87,7 @@ impl LegacyServer {
     ///
     /// # Errors
     ///
-    /// When it is taken or not ours; the text names the setting.
+    /// When the address is in use or not of this machine; the text names the setting.
     pub async fn bind(settings: &LegacySettings, latest: Arc<Latest>, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("listen on {}; change contiv.listen", settings.listen))?;
@@ -96,15 +97,19 @@ impl LegacyServer {
         Ok(Self { listener, address, shared })
     }
 
-    /// The address that was bound: the port is known even if 0 was asked for.
+    /// Returns the address that is bound, with the port also if the setting is 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `stopping` turns true, then finishes the requests under way.
+    /// Serves until `stopping` is true, then finishes the requests in flight.
+    ///
+    /// # Errors
+    ///
+    /// When the server fails.
     pub async fn serve(self, mut stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
         let stop = async move {
-            // An error means that the sender is gone, which is the end as well.
+            // An error means that the sender is dropped, which is a stop as well.
             let _ = stopping.wait_for(|stop| *stop).await;
         };
         let router = router(self.shared);
@@ -119,10 +124,10 @@ fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Bounds how many requests are worked on, and how long.
+/// Limits how many requests are in flight, and how long.
 async fn bounded(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let Ok(_permit) = shared.permits.try_acquire() else {
-        let busy = problem(StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way; try again in a second");
+        let busy = problem(StatusCode::SERVICE_UNAVAILABLE, "too many requests are in flight; try again in a second");
         return ([(header::RETRY_AFTER, "1")], busy).into_response();
     };
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
@@ -153,7 +158,7 @@ async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> 
 
 async fn services(shared: &Shared) -> Response {
     let Some(netmaster) = &shared.netmaster else {
-        let text = "no Netmaster is configured that knows the services; set contiv.netmaster";
+        let text = "no Netmaster is configured, which lists the services; set contiv.netmaster";
         return problem(StatusCode::NOT_IMPLEMENTED, text);
     };
     match netmaster.services().await {
@@ -185,11 +190,11 @@ fn is_known(nodes: &[Arc<ServiceStats>], endpoint: &str) -> bool {
 }
 
 fn unknown(endpoint: &str) -> Response {
-    let text = format!("no node had an endpoint `{endpoint}` when it was last asked; /all lists those with traffic");
+    let text = format!("no node had an endpoint `{endpoint}` in its last answer; /all lists those with traffic");
     problem(StatusCode::NOT_FOUND, &text)
 }
 
-/// Returns the list of all pairs in pieces, one a node: of a large cluster it is megabytes, which nobody needs to keep whole.
+/// Returns the list of all pairs in pieces, one for each node: of a large cluster the whole list is megabytes.
 fn all_pairs(nodes: Vec<Arc<ServiceStats>>) -> impl Iterator<Item = Vec<u8>> {
     let mut is_first = true;
     let pairs = nodes.into_iter().filter_map(move |stats| {
@@ -202,7 +207,7 @@ fn all_pairs(nodes: Vec<Arc<ServiceStats>>) -> impl Iterator<Item = Vec<u8>> {
     once(b"[".to_vec()).chain(pairs).chain(once(b"]".to_vec()))
 }
 
-/// An answer that is an error: `{"error": …}`.
+/// Returns an error as an answer: `{"error": …}`.
 fn problem(status: StatusCode, text: &str) -> Response {
     json(status, serde_json::json!({ "error": text }).to_string())
 }

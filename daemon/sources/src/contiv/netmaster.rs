@@ -1,11 +1,11 @@
-//! What Netmaster knows of the services, as Contiv's page asks for it.
+//! The client of Netmaster: the services, in the form that Contiv's page reads.
 //!
-//! The list of services, then the inspection of each, a few at a time. The answer is made once and used again for a
-//! while: the page asks every few seconds for each of its users. Whoever asks while somebody else's question is under
-//! way takes that answer, a failure too, so a Netmaster that hangs is asked once and not by everybody.
+//! It requests the list of services, then the inspection of each, a few at a time. The answer is cached for a while:
+//! the page requests it every few seconds for each of its users. Requests that come while another one is in flight
+//! share its answer, or its failure, so a Netmaster that hangs gets one request and not one from each user.
 //!
 //! A service that Netmaster lists but refuses to inspect is left out and named in the log: it may just have been
-//! deleted. Any other failure fails the whole, as half a structure would be taken for all of it.
+//! deleted. Any other failure fails the whole answer, because half of it would look like all of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,35 +21,36 @@ use tracing::warn;
 
 use super::get::{GetError, Getter};
 
-/// Inspections under way at a time.
+/// Inspections in flight at a time.
 const CONCURRENCY: usize = 8;
 
-/// Far above what a cluster has: a list longer than this is not followed.
+/// The longest list of services that is inspected, far above that of a real cluster.
 const MAX_SERVICES: usize = 10_000;
 
-/// Where Netmaster is and how it is asked.
+/// The address of Netmaster and the limits of requests to it.
 #[derive(Clone, Debug)]
 pub struct NetmasterSettings {
-    /// `http://host:port`.
+    /// The base URL, `http://host:port`.
     pub base: String,
-    /// For each request in all.
+    /// The time limit of each request.
     pub timeout: Duration,
+    /// The largest answer in bytes.
     pub max_body_bytes: usize,
     /// How long an answer is used again.
     pub cache: Duration,
 }
 
-/// Asks Netmaster.
+/// The client of Netmaster with its cache.
 pub(super) struct Netmaster {
     base: String,
     getter: Getter,
     cache: Duration,
     clock: Arc<dyn Clock>,
-    /// Locked by the one that asks.
+    /// Locked while a request is in flight.
     last: Mutex<Option<Last>>,
 }
 
-/// An answer, or why there was none; and when, by the monotonic clock.
+/// A cached answer or failure, and when it came by the monotonic clock.
 struct Last {
     at: Duration,
     outcome: Result<Bytes, Arc<str>>,
@@ -66,30 +67,34 @@ impl Netmaster {
         }
     }
 
-    /// The answer of `/services`; the error says which URL failed, how, and what to check.
+    /// Returns the answer to `/services`.
+    ///
+    /// # Errors
+    ///
+    /// Which URL failed, how, and what to check.
     pub(super) async fn services(self: &Arc<Self>) -> Result<Bytes, Arc<str>> {
         let (this, came) = (Arc::clone(self), self.clock.monotonic());
-        // In a task of its own: a client that goes away must not end the question that others wait for.
-        let asked = tokio::spawn(async move { this.ask_or_take(came).await }).await;
-        asked.unwrap_or_else(|error| Err(error.to_string().into()))
+        // In a task of its own: a client that goes away must not end the request that others wait for.
+        let fetched = tokio::spawn(async move { this.fetch_or_share(came).await }).await;
+        fetched.unwrap_or_else(|error| Err(error.to_string().into()))
     }
 
-    async fn ask_or_take(&self, came: Duration) -> Result<Bytes, Arc<str>> {
+    async fn fetch_or_share(&self, came: Duration) -> Result<Bytes, Arc<str>> {
         let mut last = self.last.lock().await;
         let now = self.clock.monotonic();
         // What was answered after this request came is new enough, whatever the cache's time.
         if let Some(last) = last.as_ref().filter(|last| last.at > came || now < last.at.saturating_add(self.cache)) {
             return last.outcome.clone();
         }
-        let outcome = self.ask().await.map_err(|error| Arc::from(format!("{error:#}")));
+        let outcome = self.fetch().await.map_err(|error| Arc::from(format!("{error:#}")));
         if let Err(reason) = &outcome {
-            warn!(%reason, "Netmaster could not say which services there are.");
+            warn!(%reason, "Netmaster did not list its services.");
         }
         *last = Some(Last { at: self.clock.monotonic(), outcome: outcome.clone() });
         outcome
     }
 
-    async fn ask(&self) -> anyhow::Result<Bytes> {
+    async fn fetch(&self) -> anyhow::Result<Bytes> {
         let url = format!("{}/api/v1/serviceLBs/", self.base);
         let body = get(self.getter.clone(), url.clone()).await.with_context(|| unanswered(&url))?;
         let list = service_list(&body).with_context(|| unanswered(&url))?;
@@ -104,26 +109,26 @@ impl Netmaster {
         Ok(services_answer(known).into())
     }
 
-    /// The inspections in the order of the services; `None` for one that Netmaster refuses.
+    /// Returns the inspections in the order of the services; `None` for one that Netmaster refuses.
     async fn inspect_all(&self, services: &[ServiceName]) -> anyhow::Result<Vec<Option<Inspection>>> {
         let mut inspections = vec![None; services.len()];
         let mut refusal = None;
-        let mut under_way = JoinSet::new();
+        let mut in_flight = JoinSet::new();
         let mut waiting = services.iter().enumerate();
         loop {
-            while under_way.len() < CONCURRENCY
-                && let Some((place, service)) = waiting.next()
+            while in_flight.len() < CONCURRENCY
+                && let Some((index, service)) = waiting.next()
             {
                 let name = percent_encoded(&service.to_string(), RESERVED_BUT_COLON);
                 let url = format!("{}/api/v1/inspect/serviceLBs/{name}/", self.base);
                 let getter = self.getter.clone();
-                under_way.spawn(async move { (place, get(getter, url.clone()).await, url) });
+                in_flight.spawn(async move { (index, get(getter, url.clone()).await, url) });
             }
-            let Some(inspected) = under_way.join_next().await else { break };
-            let (place, body, url) = inspected.context("an inspection broke off")?;
+            let Some(inspected) = in_flight.join_next().await else { break };
+            let (index, body, url) = inspected.context("an inspection broke off")?;
             match body {
                 Ok(body) => {
-                    inspections[place] = Some(inspection(&body).with_context(|| unanswered(&url))?);
+                    inspections[index] = Some(inspection(&body).with_context(|| unanswered(&url))?);
                 }
                 Err(GetError::Status { status, text }) => {
                     warn!(url, status, text, "Netmaster refuses to inspect a service; it is left out.");
@@ -139,9 +144,9 @@ impl Netmaster {
     }
 }
 
-/// The blocking request on a thread for such.
+/// Sends the blocking request on a thread for such.
 async fn get(getter: Getter, url: String) -> Result<Vec<u8>, GetError> {
-    // It fails only when the runtime goes down, and nobody waits for an answer then.
+    // It fails only when the runtime goes down, and the answer is not needed then.
     tokio::task::spawn_blocking(move || getter.get(&url)).await.unwrap_or(Err(GetError::Timeout))
 }
 

@@ -1,6 +1,6 @@
 //! Requests to nodes and to etcd, each on a thread of its own that ends with the request.
 //!
-//! So a server that hangs delays neither the others nor a stop: its answer comes at its timeout, or to nobody.
+//! So a server that hangs delays neither the others nor a stop.
 
 use std::io;
 use std::sync::Arc;
@@ -117,7 +117,7 @@ impl Requests {
     pub(super) fn discover(&self, mut discovery: Discovery, now: Duration) -> io::Result<()> {
         let telemetry = self.telemetry.clone();
         self.start("contiv-etcd", move || {
-            let nodes = discovery.ask(now, &telemetry);
+            let nodes = discovery.request(now, &telemetry);
             Event::Discovered { discovery, nodes }
         })
     }
@@ -135,7 +135,7 @@ impl Requests {
     fn start(&self, name: &str, job: impl FnOnce() -> Event + Send + 'static) -> io::Result<()> {
         let (sender, stop) = (self.sender.clone(), self.stop.clone());
         let job = move || {
-            // After a stop nobody receives it.
+            // After a stop the receiver is dropped.
             let _ = sender.send(job());
             stop.wake();
         };

@@ -1,11 +1,11 @@
 //! When each node is scraped.
 //!
 //! All points of a scrape carry its time, which is a multiple of the interval. Within an interval every node has an
-//! offset of its own, always the same, so that the nodes are not asked all at once. A node that failed is asked again
-//! after a rest that doubles with each failure in a row, in the same interval if there is time; what comes after its
-//! interval is dropped, since the next answer holds the same counters and more.
+//! offset of its own, always the same, so that requests are spread. A node that failed is tried again after a rest that
+//! doubles with each consecutive failure, in the same interval if there is time. An answer that comes after its interval
+//! is dropped, since the next one has the same counters and more.
 //!
-//! Nodes that fail must not keep the others waiting: they come after them, and have at most half of the places.
+//! Nodes that fail must not delay the others: they come after them, and have at most half of the concurrent requests.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -29,10 +29,10 @@ pub(super) struct Schedule {
 #[derive(Debug)]
 struct State {
     node: Node,
-    /// When to ask; `None` if it was requested in this interval.
+    /// When the request is due; `None` if it was sent in this interval.
     due: Option<Duration>,
     rests_until: Duration,
-    /// In a row.
+    /// Consecutive failures.
     failures: u32,
     flight: Flight,
 }
@@ -40,7 +40,7 @@ struct State {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Flight {
     None,
-    /// Asked, having failed before or not.
+    /// A request is in flight, and the one before had failed or not.
     Under {
         failing: bool,
     },
@@ -51,7 +51,7 @@ impl Schedule {
         Self { nodes: BTreeMap::new(), jitter, concurrency, in_flight: 0, failing_in_flight: 0 }
     }
 
-    /// The nodes from now on. New ones are scraped from the next interval on.
+    /// Replaces the nodes. New ones are scraped from the next interval on.
     pub(super) fn set_nodes(&mut self, nodes: impl IntoIterator<Item = Node>) {
         let mut old = std::mem::take(&mut self.nodes);
         for node in nodes {
@@ -65,8 +65,8 @@ impl Schedule {
             });
             self.nodes.insert(Arc::clone(&node.name), state);
         }
-        for gone in old.into_values() {
-            self.landed(gone.flight);
+        for removed in old.into_values() {
+            self.landed(removed.flight);
         }
     }
 
@@ -77,12 +77,12 @@ impl Schedule {
     /// Begins an interval at `now`: each node is due, those with a request in flight as soon as that ends.
     pub(super) fn begin(&mut self, now: Duration) {
         for state in self.nodes.values_mut() {
-            let turn = now + offset(&state.node.name, self.jitter);
-            state.due = Some(turn.max(state.rests_until));
+            let due = now + offset(&state.node.name, self.jitter);
+            state.due = Some(due.max(state.rests_until));
         }
     }
 
-    /// The next node to ask at `now`, which is then under way.
+    /// Returns the next node to scrape at `now`, whose request is then in flight.
     pub(super) fn next(&mut self, now: Duration) -> Option<Node> {
         if self.in_flight >= self.concurrency {
             return None;
@@ -99,7 +99,7 @@ impl Schedule {
         Some(state.node.clone())
     }
 
-    /// The answer of a node has come. Whether it had failed before.
+    /// Records an answer of a node; returns whether its request before had failed.
     pub(super) fn worked(&mut self, name: &str) -> bool {
         let Some(state) = self.nodes.get_mut(name) else { return false };
         let flight = std::mem::replace(&mut state.flight, Flight::None);
@@ -108,7 +108,7 @@ impl Schedule {
         had_failed
     }
 
-    /// A node failed at `now`: it rests, for a time of which `share` (0 to 1) is left to chance. Whether it had worked
+    /// Records a failure of a node at `now`, which then rests; `share` is the jitter. Returns whether it had worked
     /// before.
     pub(super) fn failed(&mut self, name: &str, now: Duration, share: f64) -> bool {
         let Some(state) = self.nodes.get_mut(name) else { return false };
@@ -121,13 +121,13 @@ impl Schedule {
         had_worked
     }
 
-    /// When the next node after `now` is due, as far as it is known. Nodes that wait for others to end are left out.
+    /// Returns when the next node after `now` is due. Nodes that are due and wait for other requests are left out.
     pub(super) fn next_due(&self, now: Duration) -> Option<Duration> {
         let waiting = self.nodes.values().filter(|state| state.flight == Flight::None);
         waiting.filter_map(|state| state.due).filter(|due| *due > now).min()
     }
 
-    /// Whether nobody is being asked or has to be at `now`.
+    /// Whether no request is in flight or due at `now`.
     pub(super) fn is_quiet(&self, now: Duration) -> bool {
         self.in_flight == 0 && self.nodes.values().all(|state| state.due.is_none_or(|due| due > now))
     }
@@ -140,7 +140,7 @@ impl Schedule {
     }
 }
 
-/// The node's own part of the time over which requests are spread.
+/// Returns the node's offset within the time over which requests are spread.
 fn offset(name: &str, jitter: Duration) -> Duration {
     // The same in every process: points of a node stay equally far apart over a restart.
     let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(name);
@@ -168,11 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn every_node_is_asked_once_in_a_beat() {
+    fn every_node_is_scraped_once_in_an_interval() {
         let mut schedule = schedule(&["a", "b", "c"], 2);
-        assert_eq!(taken(&mut schedule, SECOND), [""; 0], "not before the first beat");
+        assert_eq!(taken(&mut schedule, SECOND), [""; 0], "not before the first interval");
         schedule.begin(SECOND);
-        assert_eq!(taken(&mut schedule, SECOND), ["a", "b"], "two places");
+        assert_eq!(taken(&mut schedule, SECOND), ["a", "b"], "two requests at a time");
         schedule.worked("a");
         assert_eq!(taken(&mut schedule, SECOND), ["c"]);
         for name in ["b", "c"] {
@@ -184,13 +184,13 @@ mod tests {
         schedule.begin(11 * SECOND);
         assert_eq!(taken(&mut schedule, 11 * SECOND), ["a", "b"]);
         schedule.begin(21 * SECOND);
-        assert_eq!(taken(&mut schedule, 21 * SECOND), [""; 0], "nobody is asked twice at a time");
+        assert_eq!(taken(&mut schedule, 21 * SECOND), [""; 0], "no node has two requests in flight");
         schedule.worked("a");
         assert_eq!(taken(&mut schedule, 22 * SECOND), ["a"]);
     }
 
     #[test]
-    fn requests_are_spread_and_each_node_keeps_its_place() {
+    fn requests_are_spread_and_each_node_keeps_its_offset() {
         let names: Vec<String> = (0..100).map(|number| format!("10.0.0.{number}")).collect();
         let mut schedule = Schedule::new(SECOND, 100);
         schedule.set_nodes(names.iter().map(|name| node(name)));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_failed_rests_longer_each_time_and_is_asked_again_in_the_same_beat() {
+    fn a_node_that_failed_rests_longer_each_time_and_is_tried_again_in_the_same_interval() {
         let mut schedule = schedule(&["a"], 1);
         schedule.begin(SECOND);
         assert_eq!(taken(&mut schedule, SECOND), ["a"]);
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(taken(&mut schedule, 2 * SECOND), ["a"]);
         assert!(!schedule.failed("a", 2 * SECOND, 1.0));
         schedule.begin(3 * SECOND);
-        assert_eq!(taken(&mut schedule, 3 * SECOND), [""; 0], "a new beat does not end its rest");
+        assert_eq!(taken(&mut schedule, 3 * SECOND), [""; 0], "a new interval does not end its rest");
         assert_eq!(taken(&mut schedule, 4 * SECOND), ["a"]);
         assert!(schedule.worked("a"), "it had failed");
         schedule.begin(5 * SECOND);
@@ -221,24 +221,24 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_fail_leave_half_of_the_places_to_others() {
+    fn nodes_that_fail_leave_half_of_the_requests_to_others() {
         let mut schedule = schedule(&["a", "b", "c", "d", "e"], 4);
         schedule.begin(SECOND);
         for name in taken(&mut schedule, SECOND) {
             schedule.failed(&name, SECOND, 1.0);
         }
         schedule.begin(10 * SECOND);
-        let asked = taken(&mut schedule, 10 * SECOND);
-        assert_eq!(asked, ["e", "a", "b"], "the healthy one first, and two of the four that fail");
+        let due = taken(&mut schedule, 10 * SECOND);
+        assert_eq!(due, ["e", "a", "b"], "the healthy one first, and two of the four that fail");
     }
 
     #[test]
-    fn a_node_that_goes_gives_its_place_back() {
+    fn a_node_that_is_removed_frees_its_request() {
         let mut schedule = schedule(&["a", "b"], 1);
         schedule.begin(SECOND);
         assert_eq!(taken(&mut schedule, SECOND), ["a"]);
         schedule.set_nodes([node("b")]);
-        assert!(!schedule.worked("a"), "its answer is nobody's");
+        assert!(!schedule.worked("a"), "its answer is ignored");
         assert_eq!(taken(&mut schedule, SECOND), ["b"]);
     }
 }

@@ -1,7 +1,8 @@
-//! What is remembered of each node, and what a scrape becomes: points for the sinks, increases for the pipelines.
+//! The scrape store: the counters of each node's last scrape, and the writer of points and increases.
 //!
-//! All of it is written at once, with what is remembered for the next scrape. So a kill neither loses traffic nor
-//! counts any twice: the next scrape goes on from the counters of the last one that was written.
+//! One write to the log has the points for the sinks, the increases for the pipelines, and the counters that are the
+//! baseline of the next scrape. So a kill neither loses traffic nor counts any twice: the next scrape continues from the
+//! counters of the last one that was written.
 
 #[cfg(test)]
 mod tests;
@@ -17,40 +18,41 @@ use tracing::{error, warn};
 
 use crate::intake::Intake;
 
-/// The name under which the log keeps what is remembered.
+/// The name under which the log keeps the counters.
 const SOURCE: &str = "source:contiv";
 
-/// Points of one record of the results.
+/// The maximum number of points in one record of the results.
 const RECORD_POINTS: usize = 5_000;
 
-/// A node that was not seen for so long, in microseconds, is forgotten.
-const FORGET_AFTER: u64 = 24 * 3600 * 1_000_000;
+/// The age in microseconds at which the counters of a node expire.
+const EXPIRE_AFTER: u64 = 24 * 3600 * 1_000_000;
 
-/// What a node said at a time.
+/// The answer of a node to one scrape.
 #[derive(Clone, Debug)]
 pub(super) struct Scrape {
     pub node: Arc<str>,
-    /// µs UTC, a multiple of the interval.
+    /// The scrape time: µs UTC, a multiple of the interval.
     pub at: u64,
     pub stats: Arc<ServiceStats>,
 }
 
-/// The counters of each node's last scrape, and the writer of what a scrape becomes.
+/// The counters of each node's last scrape, and the writer of points and increases.
 pub(super) struct ScrapeStore {
     log: Arc<dyn PartitionLog>,
     intake: Intake,
-    place: PartitionId,
+    partition: PartitionId,
     nodes: BTreeMap<Arc<str>, NodeEntry>,
     streams: Vec<Stream>,
 }
 
+/// The stored counters of a node, and the chunk of the state that holds them.
 #[derive(Debug)]
 struct NodeEntry {
     chunk: u32,
     counters: NodeCounters,
 }
 
-/// A stream that is fed: which of the three addresses of an increase it is about, and which counter.
+/// A configured stream: which of the three addresses of an increase is its object, and which counter its value.
 #[derive(Clone, Copy)]
 struct Stream {
     number: u16,
@@ -62,14 +64,14 @@ struct Stream {
 type Address = for<'i> fn(&Increase<'i>) -> &'i str;
 type Counter = fn(&Increase<'_>) -> u64;
 
-/// The structures of the streams, which are their objects' tables too.
+/// The structs of the streams, which are the tables of their objects too.
 const TABLES: [(&str, Address); 3] = [
     ("ContivEndpoint", |increase| increase.endpoint_ip),
     ("ContivProvider", |increase| increase.provider_ip),
     ("ContivService", |increase| increase.service_ip),
 ];
 
-/// Their attributes.
+/// The attributes of the streams.
 const COUNTERS: [(&str, Counter); 4] = [
     ("BytesIn", |increase| increase.bytes_in),
     ("BytesOut", |increase| increase.bytes_out),
@@ -77,7 +79,7 @@ const COUNTERS: [(&str, Counter); 4] = [
     ("PacketsOut", |increase| increase.packets_out),
 ];
 
-/// What a write put into the log.
+/// How much a write added to the log.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Written {
     pub points: u64,
@@ -85,27 +87,31 @@ pub(super) struct Written {
 }
 
 impl ScrapeStore {
-    /// Opens the store as it was left; nodes that were last seen long before `now` (µs UTC) are forgotten.
+    /// Opens the store. The counters of nodes that have expired by `now` (µs UTC) are deleted.
     ///
     /// # Errors
     ///
     /// When the log cannot be used.
     pub(super) fn open(log: Arc<dyn PartitionLog>, intake: Intake, now: u64) -> Result<Self, LogError> {
-        let place = PartitionId::new(log.stream_id(SOURCE)?, 0);
+        let partition = PartitionId::new(log.stream_id(SOURCE)?, 0);
         let streams = streams(&intake);
-        let mut store = Self { log, intake, place, nodes: BTreeMap::new(), streams };
+        let mut store = Self { log, intake, partition, nodes: BTreeMap::new(), streams };
         store.restore()?;
-        store.forget(now)?;
+        store.expire(now)?;
         Ok(store)
     }
 
-    /// Reads back what was written last. What cannot be read is left behind: the next scrape of that node is its first.
+    /// Reads the counters from the log. Where they cannot be read, the next scrape of the node counts as its first.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be used.
     pub(super) fn restore(&mut self) -> Result<(), LogError> {
         self.nodes.clear();
-        let restored = match self.log.restore(self.place) {
+        let restored = match self.log.restore(self.partition) {
             Err(LogError::CorruptState { reason, .. }) => {
-                error!(%reason, "What was remembered of Contiv's nodes is damaged; their next scrape counts as the first.");
-                self.log.reset_state(self.place)?;
+                error!(%reason, "The stored counters of Contiv's nodes are damaged; the next scrape of each counts as the first.");
+                self.log.reset_state(self.partition)?;
                 None
             }
             restored => restored?,
@@ -116,15 +122,15 @@ impl ScrapeStore {
                     self.nodes.insert(node, NodeEntry { chunk, counters });
                 }
                 None => {
-                    warn!(chunk, "What was remembered of a node cannot be read; its next scrape counts as the first.")
+                    warn!(chunk, "The stored counters of a node cannot be read; its next scrape counts as the first.")
                 }
             }
         }
         Ok(())
     }
 
-    fn forget(&mut self, now: u64) -> Result<(), LogError> {
-        let is_old = |it: &NodeEntry| it.counters.last().is_some_and(|at| at.saturating_add(FORGET_AFTER) < now);
+    fn expire(&mut self, now: u64) -> Result<(), LogError> {
+        let is_old = |it: &NodeEntry| it.counters.last().is_some_and(|at| at.saturating_add(EXPIRE_AFTER) < now);
         let chunks: Vec<_> = self.nodes.values().filter(|it| is_old(it)).map(|it| (it.chunk, None)).collect();
         if chunks.is_empty() {
             return Ok(());
@@ -133,12 +139,12 @@ impl ScrapeStore {
         self.write(chunks, RecordBuffer::default(), AppendBatch::new(now))
     }
 
-    /// Notes scrapes that came by `now` (µs UTC).
+    /// Writes scrapes that came before `now` (µs UTC).
     ///
     /// # Errors
     ///
-    /// When the log cannot take them. The scrape store is then as before, if need be after [`restore`](Self::restore) worked:
-    /// the next scrapes bring the same traffic.
+    /// When the log refuses them. The store is then as before, or as the log has it, and the next scrapes have the same
+    /// traffic.
     pub(super) fn write_scrapes(&mut self, scrapes: &[Scrape], now: u64) -> Result<Written, LogError> {
         let written = self.try_write_scrapes(scrapes, now);
         if written.is_err() {
@@ -167,11 +173,11 @@ impl ScrapeStore {
         results: RecordBuffer,
         samples: AppendBatch,
     ) -> Result<(), LogError> {
-        let commit = PartitionCommit { partition: self.place, cursor: 0, meta: Vec::new(), chunks, results };
+        let commit = PartitionCommit { partition: self.partition, cursor: 0, meta: Vec::new(), chunks, results };
         self.log.commit_source(commit, samples)
     }
 
-    /// Adds the increases since the last scrape to `samples`; what is to be remembered of the node now.
+    /// Adds the increases since the last scrape to `samples`; returns the chunk with the node's new counters.
     fn count(
         &mut self,
         scrape: &Scrape,
@@ -207,7 +213,7 @@ impl ScrapeStore {
     }
 }
 
-/// The streams that are configured of those that can be fed.
+/// Returns the configured streams among those that Contiv has counters for.
 fn streams(intake: &Intake) -> Vec<Stream> {
     let pairs = TABLES.into_iter().flat_map(|table| COUNTERS.into_iter().map(move |counter| (table, counter)));
     let known = pairs.filter_map(|((table, address), (name, counter))| {
@@ -217,7 +223,7 @@ fn streams(intake: &Intake) -> Vec<Stream> {
     known.collect()
 }
 
-/// Adds a scrape's points to the results; how many.
+/// Adds the points of a scrape to the results; returns their number.
 fn push_points(scrape: &Scrape, results: &mut RecordBuffer) -> Result<u64, LogError> {
     let mut points = points(&scrape.stats).peekable();
     let (mut line, mut count) = (Vec::new(), 0);
@@ -229,7 +235,7 @@ fn push_points(scrape: &Scrape, results: &mut RecordBuffer) -> Result<u64, LogEr
     Ok(count)
 }
 
-/// A node's chunk: the length of its name, its name, its counters.
+/// Encodes a node's chunk: the length of its name, its name, its counters.
 fn encode(node: &str, counters: &NodeCounters) -> Vec<u8> {
     let mut bytes = (node.len() as u32).to_le_bytes().to_vec();
     bytes.extend_from_slice(node.as_bytes());

@@ -7,36 +7,40 @@ use axum::http::uri::Authority;
 
 use super::config::{ContivConfig, ETCD_PORT};
 
-/// Whom to ask, how often and how long.
+/// The servers to scrape, how often, and with which limits.
 #[derive(Clone, Debug)]
 pub struct ScraperSettings {
-    /// The nodes that are named.
+    /// The configured nodes.
     pub nodes: Vec<Node>,
-    /// `http://host:port` of the etcd servers that know further ones.
+    /// The base URLs of the etcd servers that list further nodes, `http://host:port`.
     pub etcd: Vec<String>,
-    /// Netplugin's port on a node that etcd names.
+    /// Netplugin's port on a node that etcd lists.
     pub netplugin_port: u16,
-    /// Whole seconds, at least one.
+    /// The scrape interval: whole seconds, at least one.
     pub interval: Duration,
     /// Over how much of the interval the requests are spread.
     pub jitter: Duration,
+    /// The time limit of one request.
     pub timeout: Duration,
-    /// Requests under way at a time, at least one.
+    /// Requests in flight at a time, at least one.
     pub concurrency: usize,
+    /// The largest answer in bytes.
     pub max_body_bytes: usize,
+    /// How often the nodes are requested from etcd.
     pub discovery_interval: Duration,
 }
 
-/// A node whose Netplugin is asked.
+/// A node whose Netplugin is scraped.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Node {
-    /// What it is called in results and errors: its host, and the port if it is not the usual one.
+    /// The name in results and errors: its host, and the port if it is not the usual one.
     pub name: Arc<str>,
-    /// `host:port`.
+    /// The address, `host:port`.
     pub address: Arc<str>,
 }
 
 impl Node {
+    /// Returns the node at an address.
     pub fn new(address: &Authority, usual_port: u16) -> Self {
         let is_usual = address.port_u16() == Some(usual_port);
         let name = if is_usual { address.host() } else { address.as_str() };
@@ -45,11 +49,11 @@ impl Node {
 }
 
 impl ScraperSettings {
-    /// The settings of a section; `None` if it names no nodes and nobody who knows any.
+    /// Returns the settings of a section; `None` if it has neither nodes nor etcd servers.
     ///
     /// # Errors
     ///
-    /// When an address is none.
+    /// When an address cannot be parsed.
     pub fn new(section: &ContivConfig) -> anyhow::Result<Option<Self>> {
         if !section.is_on() {
             return Ok(None);

@@ -34,16 +34,16 @@ const FAULT_ONE_IN: u64 = 8;
 const HUGE_PIECES: usize = 64;
 const HUGE_PIECE_BYTES: usize = 1 << 20;
 
-/// How the cluster is served.
+/// The settings of a simulated cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct SimulatedSettings {
     /// Netmaster's and etcd's address; port 0 is any.
     pub listen: SocketAddr,
     /// The nodes' port; 0 is any.
     pub netplugin_port: u16,
-    /// How often the cluster goes on by a tick by itself; without it, it stands still.
+    /// How often the cluster advances by a tick; without it, only tests advance it.
     pub interval: Option<Duration>,
-    /// Decides which requests meet which fault; without it, none does.
+    /// The seed that decides which requests meet which fault; without it, none does.
     pub faults: Option<u64>,
 }
 
@@ -53,15 +53,16 @@ impl Default for SimulatedSettings {
     }
 }
 
-/// Where everything is.
+/// The addresses of the cluster.
 #[derive(Clone, Debug, Serialize)]
 pub struct Addresses {
     /// The nodes' addresses, present or not.
     pub nodes: Vec<Ipv4Addr>,
+    /// The port of all nodes.
     pub netplugin_port: u16,
-    /// `http://host:port`.
+    /// The base URL of Netmaster, `http://host:port`.
     pub netmaster: String,
-    /// `http://host:port`.
+    /// The base URL of etcd, `http://host:port`.
     pub etcd: String,
 }
 
@@ -70,7 +71,7 @@ pub struct Simulated {
     #[cfg(test)]
     world: Arc<World>,
     addresses: Addresses,
-    /// Aborted when dropped, so that a request that hangs holds up nobody.
+    /// Aborted when dropped, so that a request that hangs delays nothing.
     _tasks: JoinSet<()>,
 }
 
@@ -78,7 +79,7 @@ struct World {
     cluster: Mutex<Cluster>,
     faults: Option<u64>,
     /// Requests so far, for each node.
-    asked: Vec<AtomicU64>,
+    requests: Vec<AtomicU64>,
 }
 
 impl Simulated {
@@ -94,19 +95,19 @@ impl Simulated {
             "a simulated cluster listens on loopback only; choose addresses in 127.0.0.0/8",
         );
         let (netplugin_port, listeners) = bind_nodes(&nodes, settings.netplugin_port).await?;
-        let front = TcpListener::bind(settings.listen).await;
-        let front = front.with_context(|| format!("listen on {}; change --listen", settings.listen))?;
-        let base = format!("http://{}", front.local_addr().context("read the address that was bound")?);
-        let asked = nodes.iter().map(|_| AtomicU64::new(0)).collect();
-        let world = Arc::new(World { cluster: Mutex::new(cluster), faults: settings.faults, asked });
+        let shared = TcpListener::bind(settings.listen).await;
+        let shared = shared.with_context(|| format!("listen on {}; change --listen", settings.listen))?;
+        let base = format!("http://{}", shared.local_addr().context("read the address that was bound")?);
+        let requests = nodes.iter().map(|_| AtomicU64::new(0)).collect();
+        let world = Arc::new(World { cluster: Mutex::new(cluster), faults: settings.faults, requests });
         let mut tasks = JoinSet::new();
         for (node, listener) in listeners.into_iter().enumerate() {
             let router = Router::new().route("/svcstats", get(svcstats)).with_state((Arc::clone(&world), node));
             tasks.spawn(serve(listener, router));
         }
-        tasks.spawn(serve(front, front_router(Arc::clone(&world))));
+        tasks.spawn(serve(shared, shared_router(Arc::clone(&world))));
         if let Some(interval) = settings.interval {
-            tasks.spawn(go_on(Arc::clone(&world), interval));
+            tasks.spawn(tick(Arc::clone(&world), interval));
         }
         let addresses = Addresses { nodes, netplugin_port, netmaster: base.clone(), etcd: base };
         Ok(Self {
@@ -117,17 +118,18 @@ impl Simulated {
         })
     }
 
+    /// Returns the addresses.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// Goes on by one tick.
+    /// Advances by one tick.
     #[cfg(test)]
     pub fn advance(&self) {
         self.world.cluster().advance();
     }
 
-    /// Looks at the cluster, for what is true of it. It stands still meanwhile.
+    /// Reads the state of the cluster, which does not advance meanwhile.
     #[cfg(test)]
     pub fn look<T>(&self, look: impl FnOnce(&Cluster) -> T) -> T {
         look(&self.world.cluster())
@@ -139,10 +141,10 @@ impl World {
         self.cluster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the next request to a node meets.
+    /// Returns the fault of the next request to a node.
     fn fault(&self, node: usize) -> Option<Fault> {
         let seed = self.faults?;
-        let number = self.asked[node].fetch_add(1, Ordering::Relaxed);
+        let number = self.requests[node].fetch_add(1, Ordering::Relaxed);
         let chance = mix(seed ^ (node as u64) << 40 ^ number);
         let fault = [Fault::Half, Fault::Hang, Fault::Huge, Fault::Status][(chance >> 32) as usize % 4];
         chance.is_multiple_of(FAULT_ONE_IN).then_some(fault)
@@ -188,7 +190,7 @@ async fn serve(listener: TcpListener, router: Router) {
     let _ = axum::serve(listener, router).await;
 }
 
-async fn go_on(world: Arc<World>, interval: Duration) {
+async fn tick(world: Arc<World>, interval: Duration) {
     let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(1)));
     // The first one comes at once, but the cluster has its first tick already.
     ticks.tick().await;
@@ -214,7 +216,7 @@ async fn svcstats(State((world, node)): State<(Arc<World>, usize)>) -> Response 
             ];
             (headers, Body::from_stream(tokio_stream::iter([Ok(half), cut]))).into_response()
         }
-        // Until the client has enough.
+        // Until the client gives up.
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Huge) => {
             let piece = Bytes::from(vec![b' '; HUGE_PIECE_BYTES]);
@@ -226,7 +228,7 @@ async fn svcstats(State((world, node)): State<(Arc<World>, usize)>) -> Response 
 }
 
 /// Netmaster's paths and etcd's, with and without a slash at the end.
-fn front_router(world: Arc<World>) -> Router {
+fn shared_router(world: Arc<World>) -> Router {
     Router::new()
         .route("/api/v1/serviceLBs", get(services))
         .route("/api/v1/serviceLBs/", get(services))

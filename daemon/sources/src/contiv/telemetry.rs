@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// A node and a reason.
+/// The labels of a counter by node and reason.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct ByNode {
     node: Arc<str>,
@@ -52,19 +52,19 @@ impl Default for ScraperTelemetry {
 }
 
 impl ScraperTelemetry {
-    /// Adds them to what a scrape of the daemon shows.
+    /// Registers the counters under their names.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("contiv_nodes", "Nodes of Contiv that are scraped", self.nodes.clone());
         registry.register("contiv_scrapes", "Answers of Contiv's nodes that are durable", self.scrapes.clone());
         let help = "Times a node of Contiv could not be scraped, by node and reason";
         registry.register("contiv_scrape_failures", help, self.failures.clone());
-        let help = "Endpoints that were set aside in an answer, by node and reason";
+        let help = "Endpoints that were rejected in an answer, by node and reason";
         registry.register("contiv_endpoints_rejected", help, self.rejected.clone());
         registry.register("contiv_points", "Points of endpoint, service and provider", self.points.clone());
         registry.register("contiv_samples", "Samples for the pipelines", self.samples.clone());
         let help = "Time from the request to a node to its decoded answer";
         registry.register_with_unit("contiv_scrape", help, Unit::Seconds, self.seconds.clone());
-        let help = "Times a server of etcd could not say which nodes there are";
+        let help = "Times a server of etcd did not list the nodes";
         registry.register("contiv_discovery_failures", help, self.discovery_failures.clone());
     }
 

@@ -1,7 +1,7 @@
-//! Answers of the analytics API to readings. Which forms there are is told in [the module above](super).
+//! Decodes answers of the analytics API into readings. [The module above](super) lists the forms.
 //!
-//! Every object is read by itself, and so is every value: what is not understood is counted and spoils nothing else.
-//! Only an answer that is no JSON, such as one that was cut, or that has no list of objects, is refused whole.
+//! Objects and values are decoded one by one: a malformed one is counted and does not affect the others. An answer is
+//! rejected as a whole only if it is not JSON, because it was cut for example, or has no list of objects.
 //!
 //! # Input safety
 //!
@@ -26,20 +26,20 @@ const MAX_SOURCE_BYTES: usize = 1024;
 pub(super) struct Reading {
     /// `table:name`.
     pub key: Arc<str>,
-    /// Where in the configured streams this one is.
+    /// The index of the stream in the configured ones.
     pub stream: usize,
-    /// `None` where the answer does not tell.
+    /// The source, where the answer names it.
     pub source: Option<Arc<str>>,
     pub value: Number,
 }
 
-/// What an answer is read for.
+/// The request that an answer belongs to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Question<'q> {
-    pub table: &'q str,
-    pub streams: &'q [StreamName],
-    /// The generator that alone was asked for.
-    pub source: Option<&'q Arc<str>>,
+pub(super) struct Request<'r> {
+    pub table: &'r str,
+    pub streams: &'r [StreamName],
+    /// The generator, if the request was for one only.
+    pub source: Option<&'r Arc<str>>,
 }
 
 #[derive(Deserialize)]
@@ -59,14 +59,14 @@ struct Named {
     name: String,
 }
 
-/// Gives every reading of the answer `body`, and the reason for each value that is none, to `take`.
+/// Decodes the answer `body` and gives every reading, or the reason of its rejection, to `take`.
 ///
 /// # Errors
 ///
-/// When it is no answer to a request for objects; nothing of it is given then.
+/// When it is not an answer to a request for objects; `take` is not called then.
 pub(super) fn decode(
     body: &[u8],
-    question: Question<'_>,
+    request: Request<'_>,
     mut take: impl FnMut(Result<Reading, Rejected>),
 ) -> Result<(), serde_json::Error> {
     let page: Page<'_> = serde_json::from_slice(body)?;
@@ -75,20 +75,20 @@ pub(super) fn decode(
             take(Err(Rejected::Object));
             continue;
         };
-        let key = format!("{}:{}", question.table, uve.name);
+        let key = format!("{}:{}", request.table, uve.name);
         if ObjectKey::parse(key.as_bytes()).is_err() {
             take(Err(Rejected::Object));
             continue;
         }
         let key = Arc::from(key);
-        for (stream, name) in question.streams.iter().enumerate() {
+        for (stream, name) in request.streams.iter().enumerate() {
             let Some(structure) = uve.value.get(name.struct_name()) else { continue };
             let Some(structure) = structure.as_object() else {
                 take(Err(Rejected::Form));
                 continue;
             };
             if let Some(attribute) = structure.get(name.attribute()) {
-                values(attribute, question.source, |value| {
+                values(attribute, request.source, |value| {
                     take(value.map(|(source, value)| Reading { key: Arc::clone(&key), stream, source, value }));
                 });
             }
@@ -97,11 +97,11 @@ pub(super) fn decode(
     Ok(())
 }
 
-/// The names in a list of links, such as the answer to `/analytics/uves/generators`.
+/// Returns the names in a list of links, such as the answer to `/analytics/uves/generators`.
 ///
 /// # Errors
 ///
-/// When it is no list.
+/// When it is not a list.
 pub(super) fn names(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
     let links: Vec<&RawValue> = serde_json::from_slice(body)?;
     let links = links.into_iter().filter_map(|link| serde_json::from_str::<Named>(link.get()).ok());
@@ -111,13 +111,13 @@ pub(super) fn names(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
 type Sourced = (Option<Arc<str>>, Number);
 
 /// The values of one attribute: a scalar, or a list of `[value, source, source…]`.
-fn values(attribute: &Value, asked: Option<&Arc<str>>, mut take: impl FnMut(Result<Sourced, Rejected>)) {
+fn values(attribute: &Value, requested: Option<&Arc<str>>, mut take: impl FnMut(Result<Sourced, Rejected>)) {
     let Value::Array(alternatives) = attribute else {
-        return take(scalar(attribute).map(|value| (asked.cloned(), value)));
+        return take(scalar(attribute).map(|value| (requested.cloned(), value)));
     };
     for alternative in alternatives {
         let Some((value, sources)) = alternative.as_array().and_then(|parts| parts.split_first()) else {
-            // A list of something else than alternatives: one attribute that is no number.
+            // A list of something else: an attribute that is not a number.
             return take(Err(Rejected::Form));
         };
         match scalar(value) {
@@ -176,8 +176,8 @@ mod tests {
     /// What comes of `body`: `stream source value` of each reading, or the reason against it.
     fn read_from(body: &str, source: Option<&Arc<str>>) -> Vec<String> {
         let mut found = Vec::new();
-        let question = Question { table: "ObjectVNTable", streams: &streams(), source };
-        decode(body.as_bytes(), question, |reading| {
+        let request = Request { table: "ObjectVNTable", streams: &streams(), source };
+        decode(body.as_bytes(), request, |reading| {
             found.push(match reading {
                 Ok(Reading { key, stream, source, value }) => {
                     format!("{key} {stream} {} {value:?}", source.as_deref().unwrap_or("-"))
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_says_why() {
+    fn what_is_not_a_number_has_a_reason() {
         let cases = [
             (json!(null), "empty"),
             (json!({"@type": "u32"}), "empty"),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_or_object_spoils_no_other() {
+    fn a_bad_value_or_object_does_not_affect_others() {
         assert_eq!(value(json!([[31, "a"], ["x", "b"], [3, "c"]])), ["a U64(31)", "number", "c U64(3)"]);
         assert_eq!(value(json!([[{"#text": "3"}, ":", "a:Schema"]])), ["source", "a:Schema U64(3)"]);
         let good = r#"{"name":"a:b:c","value":{"UveVirtualNetworkAgent":{"egress_flow_count":1}}}"#;
@@ -347,13 +347,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_refused_whole() {
+    fn what_is_not_an_answer_is_rejected_as_a_whole() {
         let whole = page(&json!(31));
-        let question = Question { table: "ObjectVNTable", streams: &streams(), source: None };
+        let request = Request { table: "ObjectVNTable", streams: &streams(), source: None };
         for body in
             ["", "[]", "{}", "null", r#"{"value":null}"#, "<html>", &whole[..whole.len() - 1], "{\"value\":[\u{0}"]
         {
-            assert!(decode(body.as_bytes(), question, |_| panic!("{body} gave something")).is_err(), "{body}");
+            assert!(decode(body.as_bytes(), request, |_| panic!("{body} gave something")).is_err(), "{body}");
         }
     }
 
@@ -398,15 +398,15 @@ mod tests {
 
         #[test]
         fn property_any_json_as_an_answer_never_panics(json in any_json()) {
-            let question = Question { table: "ObjectVNTable", streams: &streams(), source: None };
-            let _ = decode(json.to_string().as_bytes(), question, |_| ());
+            let request = Request { table: "ObjectVNTable", streams: &streams(), source: None };
+            let _ = decode(json.to_string().as_bytes(), request, |_| ());
             let _ = names(json.to_string().as_bytes());
         }
 
         #[test]
         fn property_any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let question = Question { table: "ObjectVNTable", streams: &streams(), source: None };
-            let _ = decode(&bytes, question, |_| ());
+            let request = Request { table: "ObjectVNTable", streams: &streams(), source: None };
+            let _ = decode(&bytes, request, |_| ());
         }
 
         #[test]

@@ -1,8 +1,8 @@
-//! Which readings differ from the poll before.
+//! Detection of changes: which readings differ from the poll before.
 //!
 //! One entry for each series (object, stream and source), bounded in number: a series beyond the bound is refused, as
-//! objects are. A series that was not seen in the last few polls is forgotten, so that one that comes back after long
-//! counts as changed, and sources that are gone take no memory.
+//! objects are. A series that is missing in the last few polls expires, so that it counts as changed when it comes back,
+//! and removed sources take no memory.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -12,10 +12,10 @@ use derived_stats::Number;
 use super::answer::Reading;
 use super::telemetry::Rejected;
 
-/// Polls after which a series that does not come is forgotten: a server that just restarted may lack some for a while.
+/// The number of polls without a series after which it expires: a server that just restarted may lack some for a while.
 const REMEMBERED_POLLS: u64 = 3;
 
-/// What the last polls said.
+/// The last value of each series.
 #[derive(Debug)]
 pub(super) struct Changes {
     known: HashMap<Box<str>, Known>,
@@ -27,12 +27,12 @@ pub(super) struct Changes {
 #[derive(Debug)]
 struct Known {
     value: Number,
-    /// The number of the poll that said so.
+    /// The number of the poll that had it.
     seen: u64,
 }
 
 impl Changes {
-    /// Remembers `limit` series at most.
+    /// Returns an empty object that keeps `limit` series at most.
     pub(super) fn new(limit: usize) -> Self {
         Self { known: HashMap::new(), poll: 0, limit, scratch: String::new() }
     }
@@ -44,7 +44,7 @@ impl Changes {
         self.known.retain(|_, known| known.seen >= oldest);
     }
 
-    /// Whether the reading differs from the last one of its series, which it becomes.
+    /// Returns whether the reading differs from the last one of its series, and replaces that.
     ///
     /// # Errors
     ///
@@ -65,8 +65,8 @@ impl Changes {
         Ok(true)
     }
 
-    /// Forgets everything: the next poll finds all changed.
-    pub(super) fn forget(&mut self) {
+    /// Removes all series: at the next poll all have changed.
+    pub(super) fn clear(&mut self) {
         self.known.clear();
     }
 }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_is_remembered_over_two_polls_without_it_and_forgotten_after_three() {
+    fn a_series_is_kept_over_two_polls_without_it_and_expires_after_three() {
         for (without, changed) in [(2, false), (3, true)] {
             let mut changes = Changes::new(10);
             changes.next_poll();
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(changes.is_change(&reading("T:a", 0, None, 6)), Ok(true));
         (0..=REMEMBERED_POLLS).for_each(|_| changes.next_poll());
         assert_eq!(changes.is_change(&reading("T:b", 0, None, 5)), Ok(true));
-        changes.forget();
+        changes.clear();
         assert_eq!(changes.is_change(&reading("T:b", 0, None, 5)), Ok(true));
     }
 }

@@ -1,6 +1,6 @@
-//! One GET after the other, each on a thread of its own, so that a server that hangs does not hold up a stop.
+//! GET requests, each on a thread of its own, so that a server that hangs does not delay a stop.
 //!
-//! A request that is given up ends by itself at its timeout; nobody waits for it.
+//! A request that is abandoned ends by itself at its timeout.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use ureq::Agent;
 
 use super::settings::PollerSettings;
 
-/// Gets answers.
+/// The HTTP client of the poller.
 #[derive(Debug)]
 pub(super) struct Client {
     agent: Agent,
@@ -22,7 +22,7 @@ pub(super) struct Client {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
-    #[error("the answer is not understood ({0}); is this an analytics API server?")]
+    #[error("the answer cannot be decoded ({0}); check that opserver.servers are analytics API servers")]
     Answer(#[from] serde_json::Error),
     #[error("the status is {0}{hint}", hint = if matches!(.0, 401 | 403) { "; check opserver.user and opserver.password_file" } else { "" })]
     Status(u16),
@@ -39,7 +39,7 @@ pub(super) enum FetchError {
 }
 
 impl FetchError {
-    /// The reason as a label.
+    /// Returns the reason as a label.
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Answer(_) => "answer",
@@ -74,11 +74,11 @@ impl Client {
         }
     }
 
-    /// The body of the answer.
+    /// Returns the body of the answer.
     ///
     /// # Errors
     ///
-    /// [`FetchError`], of which [`FetchError::Stopped`] comes at once when told to stop.
+    /// [`FetchError`], of which [`FetchError::Stopped`] comes at once after a stop.
     pub(super) fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
         let mut request = self.agent.get(url).header("accept", "application/json");
         if let Some(authorization) = &self.authorization {

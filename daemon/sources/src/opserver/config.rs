@@ -6,23 +6,23 @@ use std::time::Duration;
 use daemon_base::setting::{duration, list};
 use serde::Deserialize;
 
-/// The port of the analytics API where none is given.
+/// The default port of the analytics API.
 pub const PORT: u16 = 8081;
 
-/// `[opserver]`.
+/// The section `[opserver]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct OpserverConfig {
     /// The analytics API servers, as `host:port` or `http://host:port`, in a list or in one text separated by blanks or
-    /// commas; port 8081 if none is given. Default none: nothing is polled. Each knows everything, so one of them is
-    /// asked at a time and the next one if it fails.
+    /// commas; port 8081 if none is given. Default none: nothing is polled. Each has all data, so one of them is
+    /// used until it fails, then the next.
     #[serde(deserialize_with = "list::deserialize")]
     pub servers: Vec<String>,
-    /// The types of UVE that are asked for the configured streams, in a list or in one text. Default
+    /// The types of UVE that are requested for the configured streams, in a list or in one text. Default
     /// `["virtual-network"]`. Change it for streams of other objects.
     #[serde(deserialize_with = "list::deserialize")]
     pub uve_types: Vec<String>,
-    /// How often. Default `"60s"`, the period of the built-in proxy types; `"1s"` to `"1d"`. With `samples = "all"` it
+    /// The poll interval. Default `"60s"`, the period of the built-in proxy types; `"1s"` to `"1d"`. With `samples = "all"` it
     /// should be the period: twice as often makes sums twice as large.
     #[serde(deserialize_with = "duration::deserialize")]
     pub interval: Duration,
@@ -33,9 +33,9 @@ pub struct OpserverConfig {
     pub max_body_bytes: usize,
     /// Which values become samples. Default `"changes"`.
     pub samples: PolledSamples,
-    /// Modules, such as `contrail-vrouter-agent`, whose generators are each asked for by themselves, so that every
-    /// source's own value comes; in a list or in one text. Default none: one request for all, to which the API answers
-    /// with the sum over the sources. It costs the API one request for each generator.
+    /// Modules, such as `contrail-vrouter-agent`, whose generators are requested one by one, so that every source
+    /// has its own value; in a list or in one text. Default none: one request for all, and the answer has
+    /// the sums over the sources. It costs the API one request for each generator.
     #[serde(deserialize_with = "list::deserialize")]
     pub modules: Vec<String>,
     /// The user for HTTP's basic authentication. Default unset: none is sent.

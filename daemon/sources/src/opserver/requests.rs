@@ -1,14 +1,14 @@
-//! What the analytics API is asked, as URLs.
+//! The paths of requests to the analytics API.
 
 use std::fmt::Write as _;
 
 use daemon_base::outbound::{RESERVED_BUT_COLON, percent_encoded};
 use proxy_uve::StreamName;
 
-/// Where the generators are listed.
+/// The path of the list of generators.
 pub(super) const GENERATORS: &str = "/analytics/uves/generators";
 
-/// The path that asks for the values of `streams` of all objects of a type: of all sources, or of one `generator`,
+/// Returns the path of the values of `streams` of all objects of a type: of all sources, or of one `generator`,
 /// `host:type:module:instance`.
 pub(super) fn objects(uve_type: &str, streams: &[StreamName], generator: Option<&str>) -> String {
     let mut path = format!("/analytics/uves/{}/*?cfilt=", encoded(uve_type));
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_names_structs_and_attributes_and_perhaps_a_generator() {
+    fn a_request_names_structs_and_attributes_and_perhaps_a_generator() {
         let streams = ["egress_flow_count", "ingress_flow_count"];
         let streams = streams.map(|name| StreamName::new("UveVirtualNetworkAgent", name).unwrap());
         let all = "/analytics/uves/virtual-network/*?cfilt=\

@@ -9,26 +9,31 @@ use proxy_uve::{StreamName, table_of_uve_type};
 
 use super::config::{OpserverConfig, PORT, PolledSamples};
 
-/// How and what to poll.
+/// The servers and attributes to poll, how often, and with which limits.
 #[derive(Clone, Debug)]
 pub struct PollerSettings {
-    /// `http://host:port` of each server, at least one.
+    /// The base URLs of the servers, `http://host:port`, at least one.
     pub servers: Vec<String>,
-    /// The types of UVE to ask for, with the tables of their objects.
+    /// The requested types of UVE, with the tables of their objects.
     pub uve_types: Vec<(String, &'static str)>,
-    /// The attributes to ask for.
+    /// The requested attributes.
     pub streams: Vec<StreamName>,
-    /// Modules whose generators are asked for by themselves; if none, one request asks for all sources.
+    /// The modules whose generators are requested one by one; if none, one request is for all sources.
     pub modules: Vec<String>,
+    /// The poll interval.
     pub interval: Duration,
+    /// The time limit of one request.
     pub timeout: Duration,
+    /// The largest answer in bytes.
     pub max_body_bytes: usize,
+    /// Which values become samples.
     pub samples: PolledSamples,
+    /// The credentials, if any are sent.
     pub authorization: Option<Authorization>,
 }
 
 impl PollerSettings {
-    /// The settings for `streams`; `None` if no server is configured.
+    /// Returns the settings for `streams`; `None` if no server is configured.
     ///
     /// # Errors
     ///
@@ -62,7 +67,10 @@ impl PollerSettings {
 }
 
 fn authorization(user: &str, path: &Path) -> anyhow::Result<Authorization> {
-    anyhow::ensure!(!user.contains(':'), "opserver.user: a user of basic authentication holds no `:`");
+    anyhow::ensure!(
+        !user.contains(':'),
+        "opserver.user: a user of basic authentication cannot contain `:`; use another user"
+    );
     let text = std::fs::read_to_string(path);
     let text = text.with_context(|| format!("read opserver.password_file {}", path.display()))?;
     let password = text.strip_suffix('\n').unwrap_or(&text);

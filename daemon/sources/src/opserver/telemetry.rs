@@ -1,4 +1,4 @@
-//! What the poller counts.
+//! The metrics of the poller.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -6,22 +6,22 @@ use prometheus_client::registry::Registry;
 
 type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
 
-/// Why a value became no sample.
+/// Why a value was rejected.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Rejected {
-    /// More series than are remembered.
+    /// The limit on series is reached.
     Capacity,
     /// An attribute without a value.
     Empty,
-    /// Neither a number nor alternatives by source.
+    /// Neither a number nor a list of values by source.
     Form,
-    /// The intake refused it.
+    /// The intake rejected it.
     Line,
-    /// A text that is no number, or one too large.
+    /// A text that is not a number, or a number that is too large.
     Number,
-    /// An object that is none, or whose name is no key.
+    /// A malformed object, or one whose name cannot be a key.
     Object,
-    /// An alternative without a source, or with a strange one.
+    /// A value in a list without a source, or with a malformed one.
     Source,
 }
 
@@ -46,7 +46,7 @@ pub(super) enum Outcome {
     Failed,
     /// The log refused the samples.
     LogFailed,
-    /// The interval passed while an earlier poll was under way.
+    /// The interval passed while an earlier poll was in flight.
     Missed,
     Ok,
 }
@@ -72,17 +72,17 @@ pub struct PollerTelemetry {
 }
 
 impl PollerTelemetry {
-    /// Adds them to what a scrape shows.
+    /// Registers the counters under their names.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("opserver_polls", "Beats of the poller by how they ended", self.polls.clone());
+        registry.register("opserver_polls", "Poll intervals by outcome", self.polls.clone());
         let help = "Times a server of the analytics API failed, by reason";
         registry.register("opserver_server_failures", help, self.failures.clone());
         registry.register("opserver_samples", "Samples polled and durable", self.samples.clone());
-        registry.register("opserver_rejected", "Polled values that became no sample, by reason", self.rejected.clone());
+        registry.register("opserver_rejected", "Polled values that were rejected, by reason", self.rejected.clone());
     }
 
-    pub(super) fn ended(&self, outcome: Outcome, beats: u64) {
-        self.polls.get_or_create(&[("outcome", outcome.label())]).inc_by(beats);
+    pub(super) fn ended(&self, outcome: Outcome, intervals: u64) {
+        self.polls.get_or_create(&[("outcome", outcome.label())]).inc_by(intervals);
     }
 
     pub(super) fn server_failed(&self, reason: &'static str) {

@@ -46,7 +46,7 @@ fn settings(servers: &[&Fake]) -> PollerSettings {
     }
 }
 
-/// What a server does instead of giving a good answer.
+/// A bad answer instead of a good one.
 type Misbehave = fn(String) -> Reply;
 
 /// An answer with a flat value for each object.
@@ -57,7 +57,7 @@ fn page(values: &[(&str, &str)]) -> String {
     format!(r#"{{"value": [{}]}}"#, objects.collect::<Vec<_>>().join(", "))
 }
 
-/// A running poller and all it touches.
+/// A running poller and all that it uses.
 struct Rig {
     clock: Arc<ManualClock>,
     log: Arc<EmbeddedLog>,
@@ -87,16 +87,16 @@ impl Rig {
         Self { clock, log, telemetry, stop, thread: Some(thread), _directory: directory }
     }
 
-    /// Lets the next beat come.
-    fn beat(&self) {
+    /// Advances to the next interval.
+    fn advance_interval(&self) {
         let now = self.clock.now_micros();
         self.clock.advance(Duration::from_micros(60_000_000 - now % 60_000_000));
     }
 
-    /// Lets the next beat come and waits for the poll to succeed.
+    /// Advances to the next interval and waits for the poll to succeed.
     fn poll(&self) {
         let before = self.count(r#"opserver_polls_total{outcome="ok"}"#);
-        self.beat();
+        self.advance_interval();
         eventually(|| self.count(r#"opserver_polls_total{outcome="ok"}"#) > before, "the poll is done");
     }
 
@@ -148,10 +148,10 @@ fn eventually(condition: impl Fn() -> bool, what: &str) {
 
 /// A server whose answers are `pages`, one after the other, and then the last one for ever.
 fn in_turn(pages: Vec<String>) -> Fake {
-    let mut turn = 0;
+    let mut served = 0;
     Fake::of_bodies(move || {
-        turn += 1;
-        pages[(turn - 1).min(pages.len() - 1)].clone()
+        served += 1;
+        pages[(served - 1).min(pages.len() - 1)].clone()
     })
 }
 
@@ -213,7 +213,7 @@ fn another_server_takes_over_whatever_is_wrong_with_the_first() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_tried_again_within_the_beat() {
+fn a_server_that_is_not_there_is_tried_again_within_the_interval() {
     let healthy = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&healthy);
     let server = Fake::start(move |_| match asked.load(Ordering::Acquire) {
@@ -221,7 +221,7 @@ fn a_server_that_is_not_there_is_tried_again_within_the_beat() {
         false => Reply::Status(503),
     });
     let rig = Rig::start(settings(&[&server]));
-    rig.beat();
+    rig.advance_interval();
     eventually(|| rig.count(r#"opserver_server_failures_total{reason="status"}"#) == 1, "it has failed");
     thread::sleep(20 * CLOCK_INTERVAL);
     assert_eq!(server.requests().len(), 1, "it rests");
@@ -233,14 +233,14 @@ fn a_server_that_is_not_there_is_tried_again_within_the_beat() {
 }
 
 #[test]
-fn a_beat_without_an_answer_counts_as_failed_and_the_next_one_is_tried() {
+fn an_interval_without_an_answer_counts_as_failed_and_the_next_one_is_tried() {
     let first = AtomicBool::new(true);
     let server = Fake::start(move |_| match first.swap(false, Ordering::AcqRel) {
         true => Reply::Status(500),
         false => Reply::Body(page(&[("d:p:a", "1")])),
     });
     let rig = Rig::start(settings(&[&server]));
-    rig.beat();
+    rig.advance_interval();
     eventually(|| rig.count(r#"opserver_server_failures_total{reason="status"}"#) == 1, "it has failed");
     rig.poll();
     assert_eq!(rig.count(r#"opserver_polls_total{outcome="failed"}"#), 1);
@@ -248,7 +248,7 @@ fn a_beat_without_an_answer_counts_as_failed_and_the_next_one_is_tried() {
 }
 
 #[test]
-fn beats_that_pass_during_a_poll_are_skipped_and_no_two_polls_run_at_once() {
+fn intervals_that_pass_during_a_poll_are_skipped_and_no_two_polls_run_at_once() {
     let (go, going) = mpsc::channel::<()>();
     let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (counted, highest) = (Arc::clone(&under_way), Arc::clone(&most));
@@ -259,7 +259,7 @@ fn beats_that_pass_during_a_poll_are_skipped_and_no_two_polls_run_at_once() {
         page(&[("d:p:a", "1")])
     });
     let rig = Rig::start(PollerSettings { samples: PolledSamples::All, ..settings(&[&server]) });
-    rig.beat();
+    rig.advance_interval();
     eventually(|| server.requests().len() == 1, "it is asked");
     rig.clock.advance(3 * INTERVAL);
     thread::sleep(20 * CLOCK_INTERVAL);
@@ -273,10 +273,10 @@ fn beats_that_pass_during_a_poll_are_skipped_and_no_two_polls_run_at_once() {
 }
 
 #[test]
-fn a_stop_is_heard_at_once_while_a_server_hangs() {
+fn a_stop_ends_the_poller_at_once_while_a_server_hangs() {
     let server = Fake::start(|_| Reply::Hang);
     let mut rig = Rig::start(settings(&[&server]));
-    rig.beat();
+    rig.advance_interval();
     eventually(|| server.requests().len() == 1, "it is asked");
     let clock = SystemClock::new();
     rig.stop.set();
@@ -285,7 +285,7 @@ fn a_stop_is_heard_at_once_while_a_server_hangs() {
 }
 
 #[test]
-fn told_to_stop_before_it_begins_it_asks_nobody() {
+fn after_a_stop_no_server_is_requested() {
     let server = Fake::start(|_| Reply::Status(500));
     let directory = tempfile::tempdir().unwrap();
     let log = Arc::new(EmbeddedLog::open(directory.path(), LogConfig::default()).unwrap());
@@ -327,7 +327,7 @@ fn generators_of_a_module_are_asked_one_by_one_and_named_in_the_samples() {
 }
 
 #[test]
-fn half_a_poll_is_none() {
+fn half_a_poll_is_dropped() {
     let served = AtomicUsize::new(0);
     let server = Fake::start(move |path| match (path, served.fetch_add(1, Ordering::AcqRel)) {
         ("/analytics/uves/generators", _) => Reply::Body(r#"[{"name":"a:b:m:0"},{"name":"c:d:m:0"}]"#.to_owned()),
@@ -335,10 +335,10 @@ fn half_a_poll_is_none() {
         (_, _) => Reply::Status(500),
     });
     let rig = Rig::start(PollerSettings { modules: vec!["m".to_owned()], ..settings(&[&server]) });
-    rig.beat();
+    rig.advance_interval();
     eventually(|| server.requests().len() == 3, "the second generator is asked");
-    rig.beat();
-    eventually(|| rig.count(r#"opserver_polls_total{outcome="failed"}"#) == 1, "the beat has failed");
+    rig.advance_interval();
+    eventually(|| rig.count(r#"opserver_polls_total{outcome="failed"}"#) == 1, "the interval has failed");
     assert_eq!(rig.samples(), 0);
 }
 
@@ -358,15 +358,15 @@ fn the_user_goes_with_the_request_only_if_there_is_one() {
 
 #[test]
 fn a_full_log_is_waited_for_and_a_stop_ends_the_wait() {
-    let mut turn = 0;
+    let mut served = 0;
     let server = Fake::of_bodies(move || {
-        turn += 1;
-        page(&[("d:p:a", &turn.to_string())])
+        served += 1;
+        page(&[("d:p:a", &served.to_string())])
     });
     let config = LogConfig { max_backlog_bytes: 1, ..LogConfig::default() };
     let rig = Rig::with_log(settings(&[&server]), config);
     rig.poll();
-    rig.beat();
+    rig.advance_interval();
     eventually(|| server.requests().len() == 2, "it is asked again");
     thread::sleep(20 * CLOCK_INTERVAL);
     assert_eq!(rig.samples(), 1, "the log is full");
@@ -374,7 +374,7 @@ fn a_full_log_is_waited_for_and_a_stop_ends_the_wait() {
     rig.clock.advance(Duration::from_secs(5));
     eventually(|| rig.count("opserver_samples_total") == 2, "the sample goes once there is room");
     assert_eq!(rig.samples(), 2);
-    rig.beat();
+    rig.advance_interval();
     eventually(|| server.requests().len() == 3, "it is asked once more");
     // Dropping the rig waits for the thread.
 }

@@ -140,15 +140,11 @@ async fn no_pairs_are_an_empty_list_wherever_the_nodes_without_any_stand() {
 async fn where_the_python_crashed_there_is_an_error_with_a_status() {
     let server = Running::start(latest(&[br#"{"idle":{"SvcStats":{}}}"#]), None).await;
     let table = [
-        ("/11.1.1.9", 404, "no node had an endpoint `11.1.1.9` when it was last asked; /all lists those with traffic"),
-        (
-            "/11.1.1.9?all",
-            404,
-            "no node had an endpoint `11.1.1.9` when it was last asked; /all lists those with traffic",
-        ),
-        ("/", 404, "no node had an endpoint `` when it was last asked; /all lists those with traffic"),
+        ("/11.1.1.9", 404, "no node had an endpoint `11.1.1.9` in its last answer; /all lists those with traffic"),
+        ("/11.1.1.9?all", 404, "no node had an endpoint `11.1.1.9` in its last answer; /all lists those with traffic"),
+        ("/", 404, "no node had an endpoint `` in its last answer; /all lists those with traffic"),
         ("/idle", 404, "the endpoint `idle` has had no traffic with a service yet"),
-        ("/services", 501, "no Netmaster is configured that knows the services; set contiv.netmaster"),
+        ("/services", 501, "no Netmaster is configured, which lists the services; set contiv.netmaster"),
     ];
     for (path, status, text) in table {
         assert_eq!(server.get(path).await, (status, json!({ "error": text })), "{path}");

@@ -23,7 +23,7 @@ fn store(log: &Arc<EmbeddedLog>, now: u64) -> ScrapeStore {
     ScrapeStore::open(Arc::clone(log) as Arc<dyn PartitionLog>, intake, now).unwrap()
 }
 
-/// What a node says whose two endpoints have got so many bytes from one service.
+/// A scrape of a node whose two endpoints have so many bytes from one service.
 fn scrape(node: &str, at: u64, bytes: [u64; 2]) -> Scrape {
     let [one, two] = bytes;
     let endpoint = |ip: &str, bytes: u64| {
@@ -81,12 +81,12 @@ fn after_a_restart_the_increases_go_on_where_they_were() {
 }
 
 #[test]
-fn a_node_that_was_away_for_a_day_begins_anew() {
+fn the_counters_of_a_node_expire_after_a_day() {
     let directory = tempfile::tempdir().unwrap();
     let log = log(&directory);
     store(&log, 0).write_scrapes(&[scrape("old", 10, [100, 200])], 1).unwrap();
-    store(&log, FORGET_AFTER + 9 * SECOND).write_scrapes(&[scrape("new", 20, [1, 1])], 2).unwrap();
-    let now = FORGET_AFTER + 11 * SECOND;
+    store(&log, EXPIRE_AFTER + 9 * SECOND).write_scrapes(&[scrape("new", 20, [1, 1])], 2).unwrap();
+    let now = EXPIRE_AFTER + 11 * SECOND;
     let mut store = store(&log, now);
     assert_eq!(store.nodes.keys().map(|node| &**node).collect::<Vec<_>>(), ["new"]);
     assert_eq!(store.write_scrapes(&[scrape("old", now / SECOND, [101, 200])], now).unwrap().samples, 0);

@@ -78,7 +78,7 @@ fn every_variable_of_a_query_is_one_of_the_dashboard() {
         for query in dashboard.influxql("time > now() - 1h") {
             // The dollar that is left is the end of a pattern.
             let left = query.text.replace("$/", "/");
-            assert!(!left.contains('$'), "{}: {left}", query.place);
+            assert!(!left.contains('$'), "{}: {left}", query.location);
         }
     }
 }
@@ -128,9 +128,9 @@ fn every_metric_of_a_dashboard_is_in_the_reference_and_shown_by_the_daemon() {
         for word in words(&query.text, is_of_name).filter(|word| word.starts_with("derived_statsd_")) {
             // A part of a histogram.
             let name = ["_bucket", "_count", "_sum"].iter().find_map(|part| word.strip_suffix(part)).unwrap_or(word);
-            let has_labels = reference.get(name).unwrap_or_else(|| panic!("{}: {name} is not known", query.place));
+            let has_labels = reference.get(name).unwrap_or_else(|| panic!("{}: {name} is not known", query.location));
             // One with labels is shown when there is something to tell.
-            assert!(*has_labels || shown.contains(name), "{}: there is no {name} in\n{metrics}", query.place);
+            assert!(*has_labels || shown.contains(name), "{}: there is no {name} in\n{metrics}", query.location);
             asked += 1;
         }
     }
@@ -179,11 +179,11 @@ fn every_measurement_tag_and_field_of_a_dashboard_is_written_by_the_daemon() {
         // A name that the query gives itself.
         let given: BTreeSet<&str> = query.text.split(" AS ").skip(1).flat_map(|rest| rest.split('"').nth(1)).collect();
         for name in quoted(&query.text).difference(&given) {
-            assert!(known.contains(name), "{}: nobody writes {name:?}; known are {known:?}", query.place);
+            assert!(known.contains(name), "{}: nobody writes {name:?}; known are {known:?}", query.location);
         }
         let unquoted = words(&query.text, |character| character.is_ascii_alphanumeric() || character == '_');
         let from = unquoted.collect::<Vec<_>>().windows(2).any(|pair| pair[0] == "FROM");
-        assert!(from, "{}: {}", query.place, query.text);
+        assert!(from, "{}: {}", query.location, query.text);
     }
     assert!(queries.len() > 15, "only {} queries were looked at", queries.len());
 }

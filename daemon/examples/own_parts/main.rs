@@ -11,7 +11,6 @@ mod text_file;
 use std::process::ExitCode;
 
 use derived_statsd::Daemon;
-
 use load::Load;
 use text_file::TextFile;
 

@@ -2,12 +2,11 @@
 
 mod telemetry;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use daemon_base::backoff::{Backoff, random_share};
 use daemon_base::clock::Clock;
-use daemon_base::stop;
+use daemon_base::stop::Stop;
 use daemon_log::{AppendBatch, Log, LogError};
 use derived_stats::Number;
 use proxy_uve::wire::WireSample;
@@ -103,7 +102,7 @@ pub struct SourceContext<'e> {
     log: &'e dyn Log,
     intake: &'e Intake,
     clock: &'e dyn Clock,
-    stop: &'e AtomicBool,
+    stop: &'e Stop,
 }
 
 impl<'e> SourceContext<'e> {
@@ -114,7 +113,7 @@ impl<'e> SourceContext<'e> {
         log: &'e dyn Log,
         intake: &'e Intake,
         clock: &'e dyn Clock,
-        stop: &'e AtomicBool,
+        stop: &'e Stop,
     ) -> Self {
         Self { source, telemetry, log, intake, clock, stop }
     }
@@ -126,12 +125,12 @@ impl<'e> SourceContext<'e> {
 
     /// Whether the daemon stops: return soon.
     pub fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
+        self.stop.is_set()
     }
 
     /// Waits for `time`; `false` as soon as the daemon stops.
     pub fn rest(&self, time: Duration) -> bool {
-        stop::rest(time, self.stop)
+        self.stop.rest(time)
     }
 
     /// Appends samples in one atomic write and returns when they are durable. While the log is full it waits, so that a

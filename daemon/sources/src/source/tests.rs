@@ -16,7 +16,7 @@ struct Rig {
     intake: Intake,
     clock: SystemClock,
     telemetry: SourceTelemetry,
-    stop: AtomicBool,
+    stop: Stop,
     _folder: TempDir,
 }
 
@@ -32,7 +32,7 @@ impl Rig {
             intake,
             clock: SystemClock::new(),
             telemetry: SourceTelemetry::default(),
-            stop: AtomicBool::new(false),
+            stop: Stop::default(),
             _folder: folder,
         }
     }
@@ -80,7 +80,7 @@ fn a_full_log_holds_a_source_up_until_the_stop_and_writes_nothing_then() {
         let waiting = scope.spawn(|| rig.context().append(&[sample(Number::U64(2))]));
         thread::sleep(Duration::from_millis(100));
         assert!(!waiting.is_finished());
-        rig.stop.store(true, Ordering::Release);
+        rig.stop.set();
         assert!(matches!(waiting.join().unwrap(), Err(LogError::Full { .. })));
     });
     assert_eq!(rig.records(), 1);
@@ -109,7 +109,7 @@ fn a_source_that_failed_runs_again_and_a_stop_ends_its_pause() {
     run(&mut source, &rig.context());
     assert_eq!((source.0, rig.records()), (3, 1));
     assert_eq!(rig.telemetry.counts("moody"), [1, 0, 2]);
-    rig.stop.store(true, Ordering::Release);
+    rig.stop.set();
     let mut stopped = Moody(0);
     run(&mut stopped, &rig.context());
     assert_eq!(stopped.0, 1, "no pause after a stop");

@@ -86,6 +86,35 @@ mod tests {
         }
     }
 
+    /// An output that is stuck until its other end is dropped.
+    struct Stuck(std::sync::mpsc::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_output_that_is_stuck_holds_nobody_up_and_counts_what_does_not_fit_the_queue() {
+        let (free, stuck) = std::sync::mpsc::channel();
+        let builder = tracing_appender::non_blocking::NonBlockingBuilder::default().lossy(true).buffered_lines_limit(4);
+        let (mut writer, guard) = builder.finish(Output::new(Stuck(stuck)));
+        for _ in 0..100 {
+            writer.write_all(b"message\n").unwrap();
+        }
+        let dropped = writer.error_counter().dropped_lines();
+        assert!((95..=96).contains(&dropped), "one is being written, four wait: {dropped}");
+        // It waits for a moment, and no longer.
+        drop(guard);
+        drop(free);
+    }
+
     #[test]
     fn what_cannot_be_written_is_dropped_and_said_once_there_is_room() {
         let mut output = Output::new(Disk { room: 6, text: Vec::new() });

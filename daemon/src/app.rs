@@ -10,7 +10,8 @@ use daemon_sources::contiv::{self, Latest, LegacyServer, LegacySettings, Scraper
 use daemon_sources::opserver::{self, PollerSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
-use tracing::{info, warn};
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
 
 use crate::engine::{Engine, EngineSettings};
 use crate::extensions::Extensions;
@@ -32,6 +33,9 @@ pub(crate) struct AppSettings {
     pub grace: Duration,
 }
 
+/// How long the end waits for requests that the stop has cut off.
+const REQUESTS_LEFT: Duration = Duration::from_millis(200);
+
 /// Runs until SIGTERM or SIGINT, or until a part fails for good. A second signal ends the process at once. `own` are the
 /// parts of an embedding program; `ready_file` is written once the daemon listens.
 ///
@@ -40,7 +44,11 @@ pub(crate) struct AppSettings {
 /// When it cannot start, or a part failed.
 pub(crate) fn run(settings: AppSettings, own: Extensions, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.context("start the async runtime")?.block_on(serve(settings, own, ready_file))
+    let runtime = runtime.context("start the async runtime")?;
+    let served = runtime.block_on(serve(settings, own, ready_file));
+    // A request that still waits for the log, which may never answer, must not keep the process.
+    runtime.shutdown_timeout(REQUESTS_LEFT);
+    served
 }
 
 async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
@@ -71,11 +79,11 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
         info!(address = %page.address(), "Listening for Contiv's page.");
         tokio::spawn(page.serve(stopping));
     }
-    let serving = tokio::spawn(server.serve(shared));
-    let failure = wait_for_end(&mut signals, engine.failed.clone()).await;
+    let mut serving = tokio::spawn(server.serve(shared));
+    let failure = wait_for_end(&mut signals, engine.failed.clone(), &mut serving).await;
     tokio::spawn(exit_on_second_signal(signals));
     stop.send_replace(true);
-    if tokio::time::timeout(settings.grace, serving).await.is_err() {
+    if !serving.is_finished() && tokio::time::timeout(settings.grace, serving).await.is_err() {
         warn!("Some requests did not end in time and are cut off.");
     }
     let grace = settings.grace;
@@ -86,9 +94,14 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
 }
 
 /// Waits for a signal, or until a part fails for good; whether one did.
-async fn wait_for_end(signals: &mut StopSignals, mut failed: watch::Receiver<bool>) -> bool {
+async fn wait_for_end(
+    signals: &mut StopSignals,
+    mut failed: watch::Receiver<bool>,
+    serving: &mut JoinHandle<anyhow::Result<()>>,
+) -> bool {
     tokio::select! {
         signal = signals.next() => { info!(signal, "Stopping."); false }
+        served = serving => { error!(?served, "The HTTP server ended. The daemon stops; restart it."); true }
         _ = failed.wait_for(|failed| *failed) => true,
     }
 }

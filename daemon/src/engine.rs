@@ -39,7 +39,7 @@ use crate::view::{EventHub, UveView, ViewSink};
 pub(crate) use self::embedded::EmbeddedSettings;
 pub(crate) use self::kafka::publisher;
 use self::readiness::Readiness;
-use self::threads::Threads;
+use self::threads::{Lifetime, Threads};
 
 /// What the engine needs to know.
 #[derive(Clone, Debug)]
@@ -107,9 +107,13 @@ impl Engine {
         telemetry: Arc<Telemetry>,
         intake: Intake,
         ready: watch::Receiver<bool>,
+        control: Arc<Control>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (failure, failed) = watch::channel(false);
+        let failure = Arc::new(failure);
+        let stop_sinks = Stop::default();
+        let sinks = Threads::new(stop_sinks.clone(), Arc::clone(&failure));
         Self {
             log,
             local: None,
@@ -120,28 +124,37 @@ impl Engine {
             intake,
             ready,
             failed,
-            control: Arc::default(),
+            workers: Threads::new(control.stop.clone(), Arc::clone(&failure)),
+            control,
             clock,
-            failure: Arc::new(failure),
+            failure,
             streams: BTreeSet::new(),
-            stop_sinks: Stop::default(),
-            workers: Threads::new(),
-            sinks: Threads::new(),
+            stop_sinks,
+            sinks,
         }
     }
 
     /// Runs something that brings samples and ends when the flag is set, with the workers: what it wrote last, the
     /// sinks deliver.
     pub(crate) fn add_source(&mut self, name: &str, body: impl FnOnce(&Stop) + Send + 'static) -> anyhow::Result<()> {
+        self.add_source_for(Lifetime::UntilStop, name, body)
+    }
+
+    fn add_source_for(
+        &mut self,
+        lifetime: Lifetime,
+        name: &str,
+        body: impl FnOnce(&Stop) + Send + 'static,
+    ) -> anyhow::Result<()> {
         let control = Arc::clone(&self.control);
-        self.workers.spawn(name.to_owned(), move || body(&control.stop))
+        self.workers.spawn_for(lifetime, name.to_owned(), move || body(&control.stop))
     }
 
     /// Runs a source of an embedding program, with the workers.
     pub(crate) fn add_own_source(&mut self, mut source: Box<dyn Source>) -> anyhow::Result<()> {
         let (log, intake, clock) = (Arc::clone(&self.log), self.intake.clone(), Arc::clone(&self.clock));
         let (name, telemetry) = (source.name().to_owned(), self.telemetry.sources.clone());
-        self.add_source(&name.clone(), move |stop| {
+        self.add_source_for(Lifetime::Own, &name.clone(), move |stop| {
             let context = SourceContext::new(&name, &telemetry, &*log, &intake, &*clock, stop);
             daemon_sources::run(&mut *source, &context);
         })

@@ -2,7 +2,7 @@
 //!
 //! With the feature `fault-points`, [`point`] sends SIGKILL to its own process when the variable
 //! `DERIVED_STATSD_KILL_AT=name:n` names this point and it is reached for the n-th time (from 1). With
-//! `DERIVED_STATSD_STOP_AT` it sends SIGSTOP, which lasts until a SIGCONT. No destructor, flush or `atexit` handler runs.
+//! `DERIVED_STATSD_STOP_AT` it sends SIGSTOP, which lasts until a SIGCONT; with `DERIVED_STATSD_PANIC_AT` the thread panics. No destructor, flush or `atexit` handler runs.
 //! `DERIVED_STATSD_WITHOUT` disables a safeguard by its name ([`is_without`]): a test that passes without it proves
 //! nothing. Without the feature all of this is empty inline functions, so that a release has neither the variables nor
 //! the system calls.
@@ -15,6 +15,10 @@ pub const KILL_AT: &str = "DERIVED_STATSD_KILL_AT";
 #[cfg(feature = "fault-points")]
 pub const STOP_AT: &str = "DERIVED_STATSD_STOP_AT";
 
+/// The environment variable that arms one point to panic: `name:n`.
+#[cfg(feature = "fault-points")]
+pub const PANIC_AT: &str = "DERIVED_STATSD_PANIC_AT";
+
 /// The environment variable that names a safeguard to disable: `fencing` or `transactions`.
 #[cfg(feature = "fault-points")]
 pub const WITHOUT: &str = "DERIVED_STATSD_WITHOUT";
@@ -23,9 +27,9 @@ pub const WITHOUT: &str = "DERIVED_STATSD_WITHOUT";
 ///
 /// `*.before`: nothing is written yet. `*.mid`: written to the operating system, not yet synced to the disk, not yet
 /// acknowledged. `*.after`: durable, not yet acknowledged. `restore.mid`: half of the state is read. `transaction.*` are
-/// the points of a commit on Kafka: `results` is `before` of a commit that has results; at `mid` results and states are
+/// the points of a commit on Kafka, `*.run` those of a thread's loop: `results` is `before` of a commit that has results; at `mid` results and states are
 /// on the brokers; at `late` the offsets are too, and only the end of the transaction is missing.
-pub const POINTS: [&str; 14] = [
+pub const POINTS: [&str; 19] = [
     "append.before",
     "append.mid",
     "append.after",
@@ -40,6 +44,11 @@ pub const POINTS: [&str; 14] = [
     "transaction.mid",
     "transaction.late",
     "transaction.after",
+    "backpressure.run",
+    "contiv.run",
+    "opserver.run",
+    "sink.run",
+    "topics.run",
 ];
 
 /// Kills the process if this point is armed and was reached often enough.
@@ -47,12 +56,15 @@ pub const POINTS: [&str; 14] = [
 #[inline(always)]
 pub fn point(_name: &str) {}
 
-/// Kills or freezes the process if this point is armed and was reached often enough.
+/// Kills or freezes the process, or panics, if this point is armed and was reached often enough.
 #[cfg(feature = "fault-points")]
 pub fn point(name: &str) {
     use rustix::process::Signal;
     debug_assert!(POINTS.contains(&name), "the fault point {name} is not in the list");
-    let [kill, stop] = armed();
+    let [kill, stop, panic] = armed();
+    if panic.as_ref().is_some_and(|armed| armed.is_hit(name)) {
+        panic!("the failpoint {name} is armed");
+    }
     if kill.as_ref().is_some_and(|armed| armed.is_hit(name)) {
         raise(Signal::KILL);
         // The signal cannot be caught; abort is for the case that the kernel refuses it.
@@ -99,9 +111,9 @@ impl Armed {
 }
 
 #[cfg(feature = "fault-points")]
-fn armed() -> &'static [Option<Armed>; 2] {
-    static ARMED: std::sync::OnceLock<[Option<Armed>; 2]> = std::sync::OnceLock::new();
-    ARMED.get_or_init(|| [KILL_AT, STOP_AT].map(|variable| parse(&std::env::var(variable).ok()?)))
+fn armed() -> &'static [Option<Armed>; 3] {
+    static ARMED: std::sync::OnceLock<[Option<Armed>; 3]> = std::sync::OnceLock::new();
+    ARMED.get_or_init(|| [KILL_AT, STOP_AT, PANIC_AT].map(|variable| parse(&std::env::var(variable).ok()?)))
 }
 
 #[cfg(feature = "fault-points")]

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use daemon_base::failpoint;
 use daemon_base::stop::Stop;
 use daemon_log::{Bounds, Log, LogError, SinkOffset, SinkOffsets};
 use tracing::{debug, info, warn};
@@ -86,6 +87,7 @@ impl SinkWatch {
 
     pub(crate) fn run(mut self, stop: &Stop) {
         while !stop.is_set() {
+            failpoint::point("backpressure.run");
             if let Err(error) = self.look() {
                 debug!(%error, "The lag of the sinks cannot be read; the input stays as it is.");
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
+use daemon_base::failpoint;
 use daemon_base::stop::Stop;
 use daemon_log::{Log, SinkOffsets};
 use daemon_partition::{Control, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
@@ -190,6 +191,7 @@ impl Watch {
     fn run(mut self, stop: &Stop) {
         let mut complete = false;
         while !stop.is_set() {
+            failpoint::point("topics.run");
             let looked = if complete { self.topics.look() } else { self.topics.ensure_own(self.own.replication) };
             let pause = match looked {
                 Ok(streams) => {

@@ -18,7 +18,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use daemon_base::clock::Clock;
@@ -67,6 +67,8 @@ pub(crate) type RestoreRequest = Vec<(PartitionId, u64)>;
 pub(crate) struct Restorer {
     requests: Sender<RestoreRequest>,
     restored: Receiver<Restored>,
+    /// `None` in the simulator, which has no thread.
+    thread: Option<JoinHandle<()>>,
 }
 
 /// Builds shards from their state records.
@@ -86,8 +88,8 @@ impl Restorer {
         let (requests, received) = channel();
         let (done, restored) = channel();
         let thread = RestoreThread { store, builder, done };
-        thread::Builder::new().name("restore".to_owned()).spawn(move || thread.run(&received))?;
-        Ok(Self { requests, restored })
+        let thread = thread::Builder::new().name("restore".to_owned()).spawn(move || thread.run(&received))?;
+        Ok(Self { requests, restored, thread: Some(thread) })
     }
 
     /// A restorer without a thread: a test receives the requests and sends the restored shards.
@@ -95,13 +97,18 @@ impl Restorer {
     pub(crate) fn without_thread() -> (Self, Receiver<RestoreRequest>, Sender<Restored>) {
         let (requests, received) = channel();
         let (done, restored) = channel();
-        (Self { requests, restored }, received, done)
+        (Self { requests, restored, thread: None }, received, done)
     }
 
     /// Requests the restore of shards.
     pub(crate) fn request(&self, shards: RestoreRequest) {
         // The thread outlives the restorer.
         let _ = self.requests.send(shards);
+    }
+
+    /// Whether the thread has ended, which only a panic makes it do while the restorer exists.
+    pub(crate) fn has_died(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     /// Takes a shard that is restored, if there is one.
@@ -257,7 +264,7 @@ mod tests {
             telemetry: Arc::default(),
             clock: Arc::new(SystemClock::new()),
         };
-        let Restorer { requests, restored } = Restorer::start(Store, builder).unwrap();
+        let Restorer { requests, restored, .. } = Restorer::start(Store, builder).unwrap();
         requests.send((0..3).map(|partition| (PartitionId::new(0, partition), 7)).collect()).unwrap();
         drop(requests);
         // The thread ends after it has handled all requests.

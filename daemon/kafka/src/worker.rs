@@ -17,7 +17,7 @@ use std::time::Duration;
 use daemon_base::clock::Clock;
 use daemon_log::PartitionId;
 use daemon_partition::{Control, WorkerSettings, WorkerTelemetry};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::backpressure::Backpressure;
 use crate::member::{Change, Member, MemberError};
@@ -100,9 +100,14 @@ impl<M: Member> Worker<M> {
         }
     }
 
-    /// Runs until [`Control::stop`] is set, then commits all shards and leaves the group.
+    /// Runs until [`Control::stop`] is set, then commits all shards and leaves the group. Ends early if the thread that
+    /// restores has died: the partitions that wait for it would never be processed.
     pub(crate) fn run(mut self) {
         while !self.control.stop.is_set() {
+            if self.restorer.has_died() {
+                error!(worker = %self.owner, "The thread that restores partitions has died; the worker ends.");
+                return;
+            }
             if let Err(error) = self.iterate() {
                 warn!(%error, "A request of this worker to the cluster failed; retrying.");
                 self.control.stop.rest(RETRY_WAIT);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_base::failpoint;
 use daemon_base::stop::Stop;
 use daemon_log::{Log, LogError, RecordBatch};
 use tracing::warn;
@@ -39,6 +40,7 @@ pub fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &Stop, progress: impl 
     };
     let mut generation = 0;
     loop {
+        failpoint::point("sink.run");
         // Loaded before the read, so that the read returns all results that were committed before the stop.
         let stopping = stop.is_set();
         let Some(batch) = retry(stop, || read(&sink, &**log, next)) else {

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use daemon_base::backoff::random_share;
 use daemon_base::clock::{Clock, micros};
+use daemon_base::failpoint;
 use daemon_base::stop::Stop;
 use daemon_log::{LogError, PartitionLog};
 use netplugin_adapter::ServiceStats;
@@ -83,6 +84,7 @@ pub struct Parts {
 
 /// Scrapes until `stop` is set.
 pub fn run(parts: Parts, stop: &Stop) {
+    failpoint::point("contiv.run");
     let store = loop {
         match ScrapeStore::open(Arc::clone(&parts.log), parts.intake.clone(), parts.clock.now_micros()) {
             Ok(store) => break store,

@@ -56,6 +56,7 @@ use std::time::Duration;
 
 use daemon_base::backoff::random_share;
 use daemon_base::clock::{Clock, micros};
+use daemon_base::failpoint;
 use daemon_base::servers::Servers;
 use daemon_base::stop::Stop;
 use daemon_log::Log;
@@ -87,6 +88,7 @@ pub fn run(
     telemetry: PollerTelemetry,
     stop: &Stop,
 ) {
+    failpoint::point("opserver.run");
     Poller::new(settings, intake, log, clock, telemetry, stop.clone(), CLOCK_INTERVAL).run();
 }
 

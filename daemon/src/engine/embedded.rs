@@ -58,7 +58,7 @@ pub(super) fn start(
     // Every worker and the view must be ready.
     let (readiness, ready) = Readiness::new(settings.threads + 1);
     let shared = Arc::clone(&log) as Arc<dyn Log>;
-    let mut engine = Engine::new(shared, Arc::new(status), telemetry, intake, ready, clock);
+    let mut engine = Engine::new(shared, Arc::new(status), telemetry, intake, ready, Arc::default(), clock);
     engine.local = Some(Arc::clone(&log) as Arc<dyn PartitionLog>);
     engine.streams = streams.keys().copied().collect();
     start_workers(&mut engine, settings, own, &streams, &readiness)?;
@@ -132,7 +132,7 @@ fn keep_partitions(directory: &Path, partitions: u16) -> anyhow::Result<()> {
 }
 
 fn keep_house(log: &dyn PartitionLog, clock: &dyn Clock, stop: &Stop) {
-    while stop.rest(RETENTION_INTERVAL) {
+    loop {
         match log.enforce_retention(clock.now_micros()) {
             Ok(retained) if retained.results_dropped > 0 => {
                 error!(
@@ -142,6 +142,9 @@ fn keep_house(log: &dyn PartitionLog, clock: &dyn Clock, stop: &Stop) {
             }
             Ok(_) => {}
             Err(error) => warn!(%error, "Old data could not be deleted; trying again."),
+        }
+        if !stop.rest(RETENTION_INTERVAL) {
+            return;
         }
     }
 }

@@ -26,8 +26,8 @@ pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, clock: Arc<d
         worker_is_ready: Arc::new(move || of_workers.one_more()),
     };
     let parts = daemon_kafka::Engine::new(&settings.plans, own, settings.threads, &settings.worker, &shared)?;
-    let mut engine = Engine::new(parts.log, parts.status, telemetry, intake(&settings.plans), ready, clock);
-    engine.control = shared.control;
+    let mut engine =
+        Engine::new(parts.log, parts.status, telemetry, intake(&settings.plans), ready, shared.control, clock);
     for (number, body) in parts.workers.into_iter().enumerate() {
         engine.workers.spawn(format!("worker-{number}"), body)?;
     }

@@ -1,35 +1,66 @@
-//! Threads that say when they end, so that stopping can wait for them and no longer.
+//! The threads of the engine: a stop waits for their end and no longer, and an unexpected end fails the engine.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
+use daemon_base::stop::Stop;
+use tokio::sync::watch;
+use tracing::error;
 
-/// The threads of the daemon that a stop waits for.
+/// Threads that end when one flag is set.
 pub(super) struct Threads {
+    stop: Stop,
+    failure: Arc<watch::Sender<bool>>,
     sender: mpsc::Sender<()>,
     ended: mpsc::Receiver<()>,
     running: usize,
 }
 
+/// Whether a thread may end before the stop.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Lifetime {
+    /// It may: a source that has brought all its samples.
+    Own,
+    /// It may not: the daemon does not work without it.
+    UntilStop,
+}
+
 impl Threads {
-    pub(super) fn new() -> Self {
+    /// No threads yet. Those that are added end when `stop` is set; `failure` turns true when one ends otherwise.
+    pub(super) fn new(stop: Stop, failure: Arc<watch::Sender<bool>>) -> Self {
         let (sender, ended) = mpsc::channel();
-        Self { sender, ended, running: 0 }
+        Self { stop, failure, sender, ended, running: 0 }
     }
 
+    /// Starts a thread that must run until the stop.
     pub(super) fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
-        let ended = EndNotice(self.sender.clone());
+        self.spawn_for(Lifetime::UntilStop, name, body)
+    }
+
+    /// Starts a thread.
+    pub(super) fn spawn_for(
+        &mut self,
+        lifetime: Lifetime,
+        name: String,
+        body: impl FnOnce() + Send + 'static,
+    ) -> anyhow::Result<()> {
         let context = format!("start the thread {name}");
-        thread::Builder::new()
-            .name(name)
-            .spawn(move || {
-                let _ended = ended;
-                body();
-            })
-            .context(context)?;
+        let end = End {
+            name: name.clone(),
+            lifetime,
+            stop: self.stop.clone(),
+            failure: Arc::clone(&self.failure),
+            ended: self.sender.clone(),
+        };
+        let body = move || {
+            let _end = end;
+            body();
+        };
+        thread::Builder::new().name(name).spawn(body).context(context)?;
         self.running += 1;
         Ok(())
     }
@@ -46,12 +77,62 @@ impl Threads {
     }
 }
 
-/// Says that its thread ended, also if it panicked.
-struct EndNotice(mpsc::Sender<()>);
+/// The end of a thread, dropped when its body returns or panics.
+struct End {
+    name: String,
+    lifetime: Lifetime,
+    stop: Stop,
+    failure: Arc<watch::Sender<bool>>,
+    ended: mpsc::Sender<()>,
+}
 
-impl Drop for EndNotice {
+impl Drop for End {
     fn drop(&mut self) {
-        // Nobody may be waiting.
-        let _ = self.0.send(());
+        let thread = &self.name;
+        if thread::panicking() {
+            error!(%thread, "A thread panicked: this is a fault of the program. The daemon stops; restart it.");
+            self.failure.send_replace(true);
+        } else if self.lifetime == Lifetime::UntilStop && !self.stop.is_set() {
+            error!(%thread, "A thread ended that must not. The daemon stops; restart it.");
+            self.failure.send_replace(true);
+        }
+        // The receiver may have given up at its deadline.
+        let _ = self.ended.send(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daemon_base::clock::SystemClock;
+
+    use super::*;
+
+    /// Whether a thread with this body and lifetime fails the engine, when `stop` is set before it ends.
+    fn fails(lifetime: Lifetime, stops: bool, body: fn()) -> bool {
+        let (stop, (failure, failed)) = (Stop::default(), watch::channel(false));
+        let mut threads = Threads::new(stop.clone(), Arc::new(failure));
+        if stops {
+            stop.set();
+        }
+        threads.spawn_for(lifetime, "thread".to_owned(), body).unwrap();
+        assert!(threads.wait(&SystemClock::new(), Duration::from_secs(60)));
+        *failed.borrow()
+    }
+
+    #[test]
+    fn a_panic_always_fails_the_engine_and_an_end_before_the_stop_where_it_must_not() {
+        let panics: fn() = || panic!("on purpose");
+        let ends: fn() = || ();
+        let cases = [
+            (Lifetime::UntilStop, false, panics, true),
+            (Lifetime::UntilStop, true, panics, true),
+            (Lifetime::Own, false, panics, true),
+            (Lifetime::UntilStop, false, ends, true),
+            (Lifetime::UntilStop, true, ends, false),
+            (Lifetime::Own, false, ends, false),
+        ];
+        for (lifetime, stops, body, expected) in cases {
+            assert_eq!(fails(lifetime, stops, body), expected, "{lifetime:?}, stop set: {stops}");
+        }
     }
 }

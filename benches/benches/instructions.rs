@@ -22,7 +22,7 @@ const UPDATES: u64 = 4_096;
 const TEXTS: u64 = 1_000;
 const PARSES: u64 = 100;
 
-/// The annotation of the seed.
+/// The annotation that the counts are for: sums with a detector.
 const ANNOTATION: &str = "1.DSSum-raw:DSAnomaly:EWM:0.1";
 
 /// The C library has a `memcpy` and a `memcmp` for each generation of CPUs. With these it takes the plain ones on all.

@@ -1,7 +1,6 @@
 //! The mistakes in annotations: one variant for each mistake that a user can make.
 //!
-//! `Display` prints the sentence under the carets; it contains the expected text or the remedy. The parser returns the
-//! kinds of the first half; compiling an annotation returns those of the second half.
+//! `Display` prints the sentence under the carets; it contains the expected text or the remedy.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -168,7 +168,7 @@ impl Engine {
 
     pub(crate) fn start_sinks(&mut self, settings: &EngineSettings, readiness: &Arc<Readiness>) -> anyhow::Result<()> {
         let lines = || LineReader::new(&settings.plans);
-        let view = ViewSink::new(Arc::clone(&self.view), Arc::clone(&self.events), lines());
+        let view = ViewSink::new(Arc::clone(&self.view), Arc::clone(&self.events), &settings.plans);
         let (readiness, caught_up) = (Arc::clone(readiness), AtomicBool::new(false));
         self.add_sink(view, move |at_end| {
             if at_end && !caught_up.swap(true, Ordering::AcqRel) {

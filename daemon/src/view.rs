@@ -4,6 +4,7 @@
 //! attribute, because a result contains only the attributes that changed. A start rebuilds it from the results that the
 //! log retains.
 
+mod configured;
 mod events;
 mod object;
 mod sink;

@@ -132,7 +132,8 @@ fn keep_partitions(directory: &Path, partitions: u16) -> anyhow::Result<()> {
 }
 
 fn keep_house(log: &dyn PartitionLog, clock: &dyn Clock, stop: &Stop) {
-    loop {
+    // The first time after a while, and not at the start: a machine that boots may not know the time yet.
+    while stop.rest(RETENTION_INTERVAL) {
         match log.enforce_retention(clock.now_micros()) {
             Ok(retained) if retained.results_dropped > 0 => {
                 error!(
@@ -142,9 +143,6 @@ fn keep_house(log: &dyn PartitionLog, clock: &dyn Clock, stop: &Stop) {
             }
             Ok(_) => {}
             Err(error) => warn!(%error, "Old data could not be deleted; trying again."),
-        }
-        if !stop.rest(RETENTION_INTERVAL) {
-            return;
         }
     }
 }

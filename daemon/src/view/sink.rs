@@ -6,8 +6,10 @@ use daemon_log::{Log, RecordBatch};
 use daemon_results::line::{LineReader, is_scrape};
 use daemon_results::record::{RecordReader, Stored};
 use daemon_sinks::Sink;
+use proxy_uve::Plan;
 use tracing::{error, warn};
 
+use super::configured::Configured;
 use crate::view::{Event, EventHub, EventId, UveView};
 
 /// A sink that applies results to the view. The view is in memory, so the sink starts with the oldest retained result.
@@ -16,15 +18,17 @@ pub(crate) struct ViewSink {
     events: Arc<EventHub>,
     records: RecordReader,
     lines: LineReader,
+    configured: Configured,
 }
 
 impl ViewSink {
     /// The name of the sink.
     pub(crate) const NAME: &'static str = "view";
 
-    /// A sink that decodes stored JSON lines with `lines`.
-    pub(crate) fn new(view: Arc<UveView>, events: Arc<EventHub>, lines: LineReader) -> Self {
-        Self { view, events, records: RecordReader::default(), lines }
+    /// A sink that applies the results of these plans; the event stream gets all results.
+    pub(crate) fn new(view: Arc<UveView>, events: Arc<EventHub>, plans: &[Arc<Plan>]) -> Self {
+        let (records, lines) = (RecordReader::default(), LineReader::new(plans));
+        Self { view, events, records, lines, configured: Configured::new(plans) }
     }
 }
 
@@ -38,15 +42,15 @@ impl Sink for ViewSink {
     }
 
     fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
-        let Self { view, events, records, lines } = self;
+        let Self { view, events, records, lines, configured } = self;
         for record in batch.records() {
             let offset = record.offset;
             let read = records.each(offset, record.payload, |number, result| {
                 match &result {
-                    Stored::Row(row) => view.apply(row),
+                    Stored::Row(row) => configured.select(row, |row| view.apply(row)),
                     Stored::Line(line) if is_scrape(line) => {}
                     Stored::Line(line) => match lines.row(line) {
-                        Ok(row) => view.apply(&row),
+                        Ok(row) => configured.select(&row, |row| view.apply(row)),
                         Err(error) => {
                             warn!(offset, %error, "A stored result line cannot be parsed; the view skips it.");
                         }

@@ -20,6 +20,8 @@ pub struct AttributeDescription<'p> {
     pub name: &'p str,
     /// Its results are of one sample each, not of a window.
     pub inline: bool,
+    /// The length of its windows in microseconds; `None` for an inline attribute.
+    pub window: Option<u64>,
     /// The names and types of the numbers.
     pub description: &'p Description,
 }
@@ -41,6 +43,7 @@ impl Plan {
     /// assert_eq!(uve.name(), "AggProxySum-UveVirtualNetworkAgent-egress_flow_count");
     /// let attribute = uve.attributes().next().expect("one attribute");
     /// assert_eq!((attribute.name, attribute.description.algorithm()), ("value", "DSSum"));
+    /// assert_eq!(attribute.window, Some(60_000_000));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn uves(&self) -> impl Iterator<Item = UveDescription<'_>> {
@@ -60,6 +63,7 @@ impl<'p> UveDescription<'p> {
         let windows = self.of_type.attributes.iter().map(|attribute| AttributeDescription {
             name: &attribute.name,
             inline: false,
+            window: Some(attribute.window_length),
             description: attribute.description(),
         });
         let type_index = self.type_index;
@@ -67,6 +71,7 @@ impl<'p> UveDescription<'p> {
         let inline = self.plan.inline.iter().filter(is_sent).map(|inline| AttributeDescription {
             name: &inline.name,
             inline: true,
+            window: None,
             description: inline.spec.description(),
         });
         windows.chain(inline)

@@ -103,7 +103,8 @@ impl UveShape {
 }
 
 impl AttributeShape {
-    fn of(attribute: &AttributeDescription<'_>) -> Self {
+    /// The shape of an attribute as a plan describes it.
+    pub fn of(attribute: &AttributeDescription<'_>) -> Self {
         let description = attribute.description;
         let shown = match description.result_type() {
             ResultType::Number => Shown::Number,

@@ -10,7 +10,7 @@ use daemon_sources::contiv::{self, Latest, LegacyServer, LegacySettings, Scraper
 use daemon_sources::opserver::{self, PollerSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::engine::{Engine, EngineSettings};
@@ -56,54 +56,75 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     // Before anybody can know that it runs: who then stops it wants an orderly stop.
     let mut signals = StopSignals::listen()?;
     let server = Server::bind(settings.http).await?;
+    let latest: Arc<Latest> = Arc::default();
+    let page = match &settings.legacy {
+        Some(settings) => Some(LegacyServer::bind(settings, Arc::clone(&latest), Arc::clone(&clock)).await?),
+        None => None,
+    };
     let mut engine = Engine::start(&settings.engine, Arc::clone(&clock))?;
+    own.start(&mut engine)?;
     if let Some(poller) = settings.poller {
         start_poller(&mut engine, poller)?;
     }
-    own.start(&mut engine)?;
-    let latest: Arc<Latest> = Arc::default();
     if let Some(scraper) = settings.contiv {
         start_scraper(&mut engine, scraper, &latest)?;
     }
     let (stop, stopping) = watch::channel(false);
-    let page = match settings.legacy {
-        Some(settings) => Some(LegacyServer::bind(&settings, latest, Arc::clone(&clock)).await?),
-        None => None,
-    };
-    let shared = shared(&engine, clock, stopping.clone(), settings.http);
+    let shared = shared(&engine, Arc::clone(&clock), stopping.clone(), settings.http);
     info!(address = %server.address(), "Listening.");
     let page_address = page.as_ref().map(LegacyServer::address);
     let ready_file = ready_file.map(|path| ReadyFile::write(&path, server.address(), page_address));
     let _ready_file = ready_file.transpose()?;
+    let mut servers = JoinSet::new();
+    servers.spawn(server.serve(shared));
     if let Some(page) = page {
         info!(address = %page.address(), "Listening for Contiv's page.");
-        tokio::spawn(page.serve(stopping));
+        servers.spawn(page.serve(stopping));
     }
-    let mut serving = tokio::spawn(server.serve(shared));
-    let failure = wait_for_end(&mut signals, engine.failed.clone(), &mut serving).await;
+    let failed = engine.failed.clone();
+    let failure = wait_for_end(&mut signals, failed.clone(), &mut servers).await;
     tokio::spawn(exit_on_second_signal(signals));
     stop.send_replace(true);
-    if !serving.is_finished() && tokio::time::timeout(settings.grace, serving).await.is_err() {
-        warn!("Some requests did not end in time and are cut off.");
-    }
-    let grace = settings.grace;
-    tokio::task::spawn_blocking(move || engine.stop(grace)).await.context("stop the engine")?;
-    anyhow::ensure!(!failure, "a part failed for good; the log says which");
+    drain(servers, engine, &*clock, settings.grace).await?;
+    // A thread may have failed during the stop, too.
+    let failure = failure || *failed.borrow();
+    anyhow::ensure!(!failure, "a thread or server that the daemon needs failed; see the first error above");
     info!("Stopped.");
     Ok(())
 }
 
-/// Waits for a signal, or until a part fails for good; whether one did.
+/// Waits for a signal, or until a thread or server fails; whether one did.
 async fn wait_for_end(
     signals: &mut StopSignals,
     mut failed: watch::Receiver<bool>,
-    serving: &mut JoinHandle<anyhow::Result<()>>,
+    servers: &mut JoinSet<anyhow::Result<()>>,
 ) -> bool {
     tokio::select! {
         signal = signals.next() => { info!(signal, "Stopping."); false }
-        served = serving => { error!(?served, "The HTTP server ended. The daemon stops; restart it."); true }
+        Some(ended) = servers.join_next() => {
+            error!(?ended, "A server ended before the stop. The daemon stops; restart it.");
+            true
+        }
         _ = failed.wait_for(|failed| *failed) => true,
     }
+}
+
+/// Finishes the requests in flight, then stops the engine, all within `grace`: requests get half of it at most, so that
+/// the last commit has time.
+async fn drain(
+    mut servers: JoinSet<anyhow::Result<()>>,
+    engine: Engine,
+    clock: &dyn Clock,
+    grace: Duration,
+) -> anyhow::Result<()> {
+    let deadline = clock.monotonic() + grace;
+    let finished = async { while servers.join_next().await.is_some() {} };
+    if tokio::time::timeout(grace / 2, finished).await.is_err() {
+        warn!("Requests did not finish within half of shutdown.grace and were aborted.");
+    }
+    let rest = deadline.saturating_sub(clock.monotonic());
+    tokio::task::spawn_blocking(move || engine.stop(rest)).await.context("stop the engine")?;
+    Ok(())
 }
 
 fn start_poller(engine: &mut Engine, settings: PollerSettings) -> anyhow::Result<()> {

@@ -79,7 +79,6 @@ pub(crate) struct Engine {
     pub failed: watch::Receiver<bool>,
     pub control: Arc<Control>,
     pub(crate) clock: Arc<dyn Clock>,
-    failure: Arc<watch::Sender<bool>>,
     /// The numbers of the configured streams: nobody applies the input of others, which older settings left behind.
     streams: BTreeSet<u16>,
     stop_sinks: Stop,
@@ -124,10 +123,9 @@ impl Engine {
             intake,
             ready,
             failed,
-            workers: Threads::new(control.stop.clone(), Arc::clone(&failure)),
+            workers: Threads::new(control.stop.clone(), failure),
             control,
             clock,
-            failure,
             streams: BTreeSet::new(),
             stop_sinks,
             sinks,
@@ -198,8 +196,7 @@ impl Engine {
         let (log, stop, telemetry) = (Arc::clone(&self.log), self.stop_sinks.clone(), Arc::clone(&self.telemetry));
         let name = sink.name().to_owned();
         anyhow::ensure!(!telemetry.sinks.all().contains_key(&name), "two sinks have the name {name}; rename one");
-        let is_volatile = name == ViewSink::NAME;
-        telemetry.sinks.expect(&name, is_volatile);
+        telemetry.sinks.expect(&name, !sink.is_durable());
         self.sinks.spawn(name, move || {
             daemon_sinks::run(sink, &log, &stop, |name, next, at_end| {
                 telemetry.sinks.set(name, next, at_end);

@@ -3,9 +3,12 @@
 use std::fmt;
 
 use daemon_sinks::Sink;
+use daemon_sinks::file::FileSink;
+use daemon_sinks::influxdb::InfluxSink;
 use daemon_sources::Source;
 
 use crate::engine::Engine;
+use crate::view::ViewSink;
 
 /// Sources and sinks of an embedding program.
 #[derive(Default)]
@@ -21,7 +24,14 @@ impl Extensions {
     ///
     /// When two sinks have one name, or a thread cannot be started.
     pub(crate) fn start_sinks(&mut self, engine: &mut Engine) -> anyhow::Result<()> {
-        self.sinks.drain(..).try_for_each(|sink| engine.add_sink(sink, |_| ()))
+        for sink in self.sinks.drain(..) {
+            let name = sink.name();
+            // Where the daemon's own sink of the name is off, its position is forgotten at each start.
+            let reserved = [FileSink::NAME, InfluxSink::NAME, ViewSink::NAME];
+            anyhow::ensure!(!reserved.contains(&name), "the sink name {name} is the daemon's own; rename the sink");
+            engine.add_sink(sink, |_| ())?;
+        }
+        Ok(())
     }
 
     /// Runs everything.

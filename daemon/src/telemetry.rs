@@ -145,8 +145,8 @@ impl Collector for Gathered {
         }
         let help = "Event time up to which every partition of the stream has closed its windows";
         let mut watermark = encoder.encode_descriptor("watermark", help, Some(&Unit::Seconds), kind)?;
-        for (stream, totals) in &streams {
-            let seconds = totals.oldest_watermark.unwrap_or(0) as f64 / 1e6;
+        for (stream, oldest) in streams.iter().filter_map(|(stream, totals)| Some((stream, totals.oldest_watermark?))) {
+            let seconds = oldest as f64 / 1e6;
             ConstGauge::new(seconds).encode(watermark.encode_family(&[("stream", stream.as_str())])?)?;
         }
         let dropped = ConstCounter::new(logging::dropped());

@@ -52,6 +52,20 @@ fn each_thread_on_the_embedded_log() {
 }
 
 #[test]
+fn a_panic_during_the_stop() {
+    let data = TempDir::new().unwrap();
+    let mut command = command("run", data.path(), &["log.commit_interval=1h", "shutdown.grace=5s"]);
+    // The first commit of progress without results is the last one, after the signal.
+    command.env("DERIVED_STATSD_PANIC_AT", "commit.before:1");
+    let mut daemon = Daemon::spawn(command).unwrap();
+    daemon.post(line("a", "egress_flow_count", 1_488_000_000_000_000, 1).as_bytes(), None).unwrap();
+    daemon.wait_until_applied();
+    daemon.signal("TERM");
+    let status = daemon.wait();
+    check("commit.before:1", "worker-", status.code(), &daemon.stderr());
+}
+
+#[test]
 fn each_thread_on_kafka() {
     let broker = Broker::start();
     for (point, thread) in [

@@ -11,7 +11,7 @@ use daemon_base::stop::Stop;
 use daemon_log::{Log, SinkOffsets};
 use daemon_partition::{Control, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
 use proxy_uve::Plan;
-use tracing::{error, info, warn};
+use tracing::{debug, info, warn};
 
 use crate::backpressure::{Backpressure, SinkWatch};
 use crate::group::Group;
@@ -189,19 +189,27 @@ struct Watch {
 
 impl Watch {
     fn run(mut self, stop: &Stop) {
-        let mut complete = false;
+        let (mut complete, mut failures) = (false, 0_u32);
         while !stop.is_set() {
             failpoint::point("topics.run");
             let looked = if complete { self.topics.look() } else { self.topics.ensure_own(self.own.replication) };
             let pause = match looked {
                 Ok(streams) => {
+                    if std::mem::take(&mut failures) > 0 {
+                        info!("The topics can be read again.");
+                    }
                     // The state topic of a stream is created once its input topic exists.
                     complete = streams.iter().all(|stream| stream.inputs == 0 || stream.states > 0);
                     self.publish(&streams);
                     if complete { self.own.refresh_interval } else { Duration::ZERO }
                 }
                 Err(error) => {
-                    error!(error = %format!("{error:#}"), "The topics cannot be read; retrying.");
+                    let error = format!("{error:#}");
+                    match failures {
+                        0 => warn!(%error, "The topics cannot be read; retrying until they can."),
+                        _ => debug!(%error, failures, "The topics still cannot be read."),
+                    }
+                    failures = failures.saturating_add(1);
                     RETRY
                 }
             };

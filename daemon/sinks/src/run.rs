@@ -35,7 +35,8 @@ const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// returns. An error after the stop ends it at once; the next start repeats the rest. To end a wait early, the caller
 /// sets `stop` and calls [`Log::wake_all`].
 pub fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &Stop, progress: impl Fn(&str, u64, bool)) {
-    let Some(mut next) = retry(stop, || sink.start(&**log)) else {
+    let name = sink.name().to_owned();
+    let Some(mut next) = retry(&name, stop, || sink.start(&**log)) else {
         return;
     };
     let mut generation = 0;
@@ -43,11 +44,11 @@ pub fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &Stop, progress: impl 
         failpoint::point("sink.run");
         // Loaded before the read, so that the read returns all results that were committed before the stop.
         let stopping = stop.is_set();
-        let Some(batch) = retry(stop, || read(&sink, &**log, next)) else {
+        let Some(batch) = retry(&name, stop, || read(&sink, &**log, next)) else {
             return;
         };
         if batch.is_empty() {
-            if retry(stop, || sink.idle(&**log, stopping)).is_none() {
+            if retry(&name, stop, || sink.idle(&**log, stopping)).is_none() {
                 return;
             }
             let delivered = sink.delivered(next);
@@ -58,7 +59,7 @@ pub fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &Stop, progress: impl 
             generation = log.wait_for_results(generation, IDLE_WAIT);
             continue;
         }
-        if retry(stop, || sink.deliver(&**log, &batch)).is_none() {
+        if retry(&name, stop, || sink.deliver(&**log, &batch)).is_none() {
             return;
         }
         next = batch.next_offset();
@@ -84,16 +85,16 @@ fn read(sink: &impl Sink, log: &dyn Log, next: u64) -> anyhow::Result<RecordBatc
 }
 
 /// Repeats `attempt` until it succeeds; `None` after a failure with `stop` set.
-fn retry<T>(stop: &Stop, mut attempt: impl FnMut() -> anyhow::Result<T>) -> Option<T> {
+fn retry<T>(sink: &str, stop: &Stop, mut attempt: impl FnMut() -> anyhow::Result<T>) -> Option<T> {
     loop {
         match attempt() {
             Ok(done) => return Some(done),
             Err(error) if stop.is_set() => {
-                warn!(error = %format!("{error:#}"), "A sink failed during the stop; the next start tries again.");
+                warn!(sink, error = %format!("{error:#}"), "The sink failed during the stop; the next start tries again.");
                 return None;
             }
             Err(error) => {
-                warn!(error = %format!("{error:#}"), "A sink failed; it tries again.");
+                warn!(sink, error = %format!("{error:#}"), "The sink failed; it tries again in a second.");
                 stop.rest(RETRY_WAIT);
             }
         }

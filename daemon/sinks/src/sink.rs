@@ -140,6 +140,12 @@ pub trait Sink: Send {
     /// If the log or the destination is not available now; `run` calls the method again.
     fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64>;
 
+    /// Whether the sink stores its position. One that does not keeps its data in memory and begins with the results that
+    /// it likes at each start; on Kafka the input does not wait for it.
+    fn is_durable(&self) -> bool {
+        true
+    }
+
     /// Delivers a batch, which is never empty, or adds it to a buffer that a later call delivers.
     ///
     /// The first batch starts at the offset that [`start`](Self::start) returned, and each further one at the
@@ -179,6 +185,10 @@ impl<S: Sink + ?Sized> Sink for Box<S> {
 
     fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
         (**self).start(log)
+    }
+
+    fn is_durable(&self) -> bool {
+        (**self).is_durable()
     }
 
     fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {

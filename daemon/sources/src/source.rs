@@ -190,6 +190,7 @@ fn on_the_wire(value: Number) -> Result<Number, LineError> {
 pub fn run(source: &mut dyn Source, context: &SourceContext<'_>) {
     let mut failures = 0;
     loop {
+        let began = context.clock.monotonic();
         match source.run(context) {
             Ok(()) => {
                 if !context.is_stopping() {
@@ -199,6 +200,10 @@ pub fn run(source: &mut dyn Source, context: &SourceContext<'_>) {
             }
             Err(_) if context.is_stopping() => return,
             Err(error) => {
+                // One that worked for a while begins again with a short pause.
+                if context.clock.monotonic().saturating_sub(began) > RESTART.longest {
+                    failures = 0;
+                }
                 let pause = RESTART.after(failures, random_share());
                 error!(
                     source = source.name(), error = %format!("{error:#}"), retry_seconds = pause.as_secs_f64(),

@@ -107,13 +107,14 @@ async fn wait(board: &Board, engine: &Engine, duration: Option<Duration>) -> any
     let live = std::io::stdout().is_terminal();
     let mut frames = tokio::time::interval(FRAME);
     let over = tokio::time::sleep(duration.unwrap_or(Duration::MAX / 4));
-    let mut signals = StopSignals::listen()?;
+    let (mut signals, mut failed) = (StopSignals::listen()?, engine.failed.clone());
     tokio::pin!(over);
     loop {
         tokio::select! {
             _ = frames.tick() => print!("{}", board.draw(live, engine)),
             () = &mut over => return Ok(()),
             _ = signals.next() => return Ok(()),
+            _ = failed.wait_for(|failed| *failed) => anyhow::bail!("a thread failed; see the first error above"),
         }
     }
 }

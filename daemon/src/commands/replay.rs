@@ -18,6 +18,7 @@ use daemon_base::clock::{Clock, SystemClock};
 use daemon_log::{AppendBatch, Log, LogError};
 use daemon_sources::intake::Intake;
 use indicatif::ProgressBar;
+use tokio::sync::watch;
 
 use crate::commands::config_args::ConfigArgs;
 use crate::commands::recorded;
@@ -76,18 +77,20 @@ pub(crate) fn run(args: &ReplayArgs, settings: &EngineSettings, mut own: Extensi
                 "--close-windows requires the embedded log; on Kafka the daemons of the group close windows"
             );
             let (log, intake) = engine::publisher(&settings.plans, own, &clock)?;
-            feed(&*log, &intake, &*clock, &progress, files)?
+            feed(&*log, &intake, &*clock, &progress, files, None)?
         }
         LogSettings::Embedded(_) => {
             let mut engine = Engine::start(settings, Arc::clone(&clock))?;
             own.start_sinks(&mut engine)?;
-            let tally = feed(&*engine.log, &engine.intake, &*clock, &progress, files)?;
+            let failed = engine.failed.clone();
+            let tally = feed(&*engine.log, &engine.intake, &*clock, &progress, files, Some(&failed))?;
             progress.set_message("applying");
             wait_for_workers(&engine, close_windows)?;
             anyhow::ensure!(
                 engine.stop(STOP_GRACE),
                 "the workers did not stop in time; run the command again, no data is lost"
             );
+            check(&failed)?;
             tally
         }
     };
@@ -104,6 +107,7 @@ fn feed(
     clock: &dyn Clock,
     progress: &ProgressBar,
     files: &[PathBuf],
+    failed: Option<&watch::Receiver<bool>>,
 ) -> anyhow::Result<Tally> {
     let mut feeder = Feeder {
         log,
@@ -113,6 +117,7 @@ fn feed(
         batch: AppendBatch::new(clock.now_micros()),
         scratch: Vec::new(),
         tally: Tally::default(),
+        failed,
     };
     for path in files {
         feeder.file(path).with_context(|| format!("replay {}", path.display()))?;
@@ -127,9 +132,15 @@ fn wait_for_workers(engine: &Engine, close_windows: bool) -> anyhow::Result<()> 
     }
     // Progress is visible in commits only, and the stop makes the last one, so a failed worker must end this loop.
     while !engine.is_drained()? {
-        anyhow::ensure!(!*engine.failed.borrow(), "a worker failed; see the error in the log messages");
+        check(&engine.failed)?;
         thread::sleep(PAUSE);
     }
+    Ok(())
+}
+
+/// Fails once a thread of the engine has failed: what it did not apply or commit is applied by the next run.
+fn check(failed: &watch::Receiver<bool>) -> anyhow::Result<()> {
+    anyhow::ensure!(!*failed.borrow(), "a worker failed; correct what the first error above names, and run it again");
     Ok(())
 }
 
@@ -142,6 +153,8 @@ struct Feeder<'e> {
     batch: AppendBatch,
     scratch: Vec<u8>,
     tally: Tally,
+    /// Whether the engine that makes room in the log has failed; `None` on Kafka.
+    failed: Option<&'e watch::Receiver<bool>>,
 }
 
 impl Feeder<'_> {
@@ -189,7 +202,10 @@ impl Feeder<'_> {
             let again = offered.clone();
             match self.log.append(offered) {
                 Ok(_) => return Ok(()),
-                Err(LogError::Full { .. }) => thread::sleep(PAUSE),
+                Err(LogError::Full { .. }) => {
+                    self.failed.map_or(Ok(()), check)?;
+                    thread::sleep(PAUSE);
+                }
                 Err(error) => return Err(error).context("append to the log"),
             }
             offered = again;

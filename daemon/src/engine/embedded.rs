@@ -11,7 +11,6 @@ use daemon_base::stop::Stop;
 use daemon_log::{EmbeddedLog, Log, LogConfig, PartitionId, PartitionLog};
 use daemon_partition::StreamPlan;
 use daemon_sources::intake::{Intake, PayloadForm};
-use tokio::sync::watch;
 use tracing::{error, warn};
 
 use super::status::LocalStatus;
@@ -75,23 +74,15 @@ fn start_workers(
     streams: &BTreeMap<u16, Arc<StreamPlan>>,
     readiness: &Arc<Readiness>,
 ) -> anyhow::Result<()> {
-    let failed: Arc<watch::Sender<bool>> = Arc::clone(&engine.failure);
     for (number, share) in shares(settings, own, streams).into_iter().enumerate() {
         let Some(log) = engine.local.clone() else { continue };
         let (clock, control) = (Arc::clone(&engine.clock), Arc::clone(&engine.control));
         let (telemetry, worker_settings) = (Arc::clone(&engine.telemetry.workers), settings.worker.clone());
-        let (readiness, failed) = (Arc::clone(readiness), Arc::clone(&failed));
-        engine.workers.spawn(format!("worker-{number}"), move || {
-            match Worker::new(log, clock, worker_settings, telemetry, share, control) {
-                Ok(worker) => {
-                    readiness.one_more();
-                    worker.run();
-                }
-                Err(error) => {
-                    error!(error = %format!("{error:#}"), "A worker cannot start.");
-                    failed.send_replace(true);
-                }
-            }
+        let readiness = Arc::clone(readiness);
+        engine.workers.try_spawn(format!("worker-{number}"), move || {
+            let worker = Worker::new(log, clock, worker_settings, telemetry, share, control)?;
+            readiness.one_more();
+            worker.run()
         })?;
     }
     Ok(())

@@ -41,6 +41,23 @@ impl Threads {
         self.spawn_for(Lifetime::UntilStop, name, body)
     }
 
+    /// Starts a thread that must run until the stop, and whose error fails the engine.
+    pub(super) fn try_spawn(
+        &mut self,
+        name: String,
+        body: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let (failure, thread) = (Arc::clone(&self.failure), name.clone());
+        // The error is the one line about it: `Own` keeps the end of the thread from making another.
+        self.spawn_for(Lifetime::Own, name, move || match body() {
+            Ok(()) => {}
+            Err(error) => {
+                error!(%thread, error = %format!("{error:#}"), "A thread failed.");
+                failure.send_replace(true);
+            }
+        })
+    }
+
     /// Starts a thread.
     pub(super) fn spawn_for(
         &mut self,

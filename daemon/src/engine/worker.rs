@@ -73,7 +73,11 @@ impl Worker {
     }
 
     /// Works until told to stop, then commits what it has.
-    pub(crate) fn run(mut self) {
+    ///
+    /// # Errors
+    ///
+    /// When the last commit failed. Nothing is lost: the next start reads its input again.
+    pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let mut generation = 0;
         while !self.control.stop.is_set() {
             match self.turn() {
@@ -83,9 +87,7 @@ impl Worker {
                 Err(error) => self.recover(&error),
             }
         }
-        if let Err(error) = self.end() {
-            warn!(error = %format!("{error:#}"), "The last commit failed; its input is read again at the next start.");
-        }
+        self.end().context("the last commit failed; the next start reads its input again")
     }
 
     fn end(&mut self) -> anyhow::Result<()> {
@@ -169,7 +171,7 @@ impl Worker {
         error!(%error, "The log failed; the partitions are restored from it and go on. {remedy}");
         self.telemetry.log_failed();
         while !self.control.stop.is_set() {
-            std::thread::sleep(RETRY_WAIT);
+            self.control.stop.rest(RETRY_WAIT);
             match self.restore_all() {
                 Ok(()) => {
                     info!("The partitions are restored.");

@@ -67,9 +67,10 @@ pub(super) async fn post(State(shared): State<Arc<Shared>>, headers: HeaderMap, 
     match tokio::task::spawn_blocking(move || append(&for_log, &body, key)).await {
         Ok(Ok(outcome)) => answer(&outcome),
         Ok(Err(error)) => failed(&error),
-        Err(_) => {
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "the batch could not be processed; nothing of it is stored")
-        }
+        Err(_) => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the batch could not be processed, and may be stored; send it again with an Idempotency-Key",
+        ),
     }
 }
 

@@ -51,6 +51,10 @@ pub(super) async fn get(State(shared): State<Arc<Shared>>, Query(query): Query<F
 /// Sends all results from `from` on, or new ones without it, until the client disconnects or the daemon stops.
 async fn feed(shared: Arc<Shared>, from: Option<EventId>, sender: mpsc::Sender<Event>) {
     let mut live = shared.events.subscribe();
+    // Where a client without `from` catches up from, should it lag before its first event.
+    let log = Arc::clone(&shared.log);
+    let end = tokio::task::spawn_blocking(move || log.results_bounds()).await;
+    let end = end.ok().and_then(Result::ok).map(|bounds| EventId::of_record(bounds.next));
     let mut next = from;
     let mut stopping = shared.stopping.clone();
     let mut is_behind = true;
@@ -78,6 +82,7 @@ async fn feed(shared: Arc<Shared>, from: Option<EventId>, sender: mpsc::Sender<E
             }
             Err(RecvError::Lagged(missed)) => {
                 debug!(missed, "A client of the event stream lags; it catches up from the log.");
+                next = next.or(end);
                 is_behind = true;
             }
             Err(RecvError::Closed) => return,

@@ -37,6 +37,10 @@ impl Sink for ViewSink {
         Self::NAME
     }
 
+    fn is_durable(&self) -> bool {
+        false
+    }
+
     fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
         Ok(log.results_bounds()?.first)
     }

@@ -25,8 +25,13 @@ pub(super) struct Columns {
 impl Columns {
     pub(super) fn new(plan: &Plan) -> Self {
         let windows: Vec<OpenWindows> = plan.window_columns.iter().filter_map(OpenWindows::new).collect();
-        let detectors = plan.detectors.iter().filter_map(|detector| DownstreamColumn::new(&detector.spec)).collect();
-        let inline = plan.inline.iter().filter_map(|inline| InlineColumn::new(&inline.spec)).collect();
+        let detectors: Vec<_> =
+            plan.detectors.iter().filter_map(|detector| DownstreamColumn::new(&detector.spec)).collect();
+        let inline: Vec<_> = plan.inline.iter().filter_map(|inline| InlineColumn::new(&inline.spec)).collect();
+        // The plan puts specs where they belong; one that is left out would move every later one.
+        debug_assert_eq!(windows.len(), plan.window_columns.len());
+        debug_assert_eq!(detectors.len(), plan.detectors.len());
+        debug_assert_eq!(inline.len(), plan.inline.len());
         let takes_every_value = windows.iter().all(OpenWindows::takes_every_value);
         let plain_type = plan.only_value_type().filter(|_| takes_every_value);
         Self { windows, detectors, inline, plain_type }

@@ -27,9 +27,14 @@ impl<M: Member> Worker<M> {
             if let Slot::Active(active) = slot
                 && revoked.contains(id)
                 && active.shard.is_due(now, Due { all: true, linger: Duration::ZERO, interval: Duration::ZERO })
-                && let Ok(commit) = active.shard.prepare_commit(&self.owner, now)
             {
-                commits.push(commit);
+                match active.shard.prepare_commit(&self.owner, now) {
+                    Ok(commit) => commits.push(commit),
+                    Err(error) => warn!(
+                        partition = %id, %error,
+                        "A revoked partition cannot be committed; the next owner reads its input again."
+                    ),
+                }
             }
         }
         if let Err(error) = self.write(&commits) {

@@ -107,7 +107,7 @@ impl ScrapeStore {
     ///
     /// When the log cannot be used.
     pub(super) fn restore(&mut self) -> Result<(), LogError> {
-        self.nodes.clear();
+        let mut nodes = BTreeMap::new();
         let restored = match self.log.restore(self.partition) {
             Err(LogError::CorruptState { reason, .. }) => {
                 error!(%reason, "The stored counters of Contiv's nodes are damaged; the next scrape of each counts as the first.");
@@ -119,13 +119,14 @@ impl ScrapeStore {
         for (chunk, bytes) in restored.map(|restored| restored.chunks).unwrap_or_default() {
             match decode(&bytes) {
                 Some((node, counters)) => {
-                    self.nodes.insert(node, NodeEntry { chunk, counters });
+                    nodes.insert(node, NodeEntry { chunk, counters });
                 }
                 None => {
                     warn!(chunk, "The stored counters of a node cannot be read; its next scrape counts as the first.")
                 }
             }
         }
+        self.nodes = nodes;
         Ok(())
     }
 
@@ -147,8 +148,10 @@ impl ScrapeStore {
     /// traffic.
     pub(super) fn write_scrapes(&mut self, scrapes: &[Scrape], now: u64) -> Result<Written, LogError> {
         let written = self.try_write_scrapes(scrapes, now);
-        if written.is_err() {
-            self.restore()?;
+        if written.is_err()
+            && let Err(error) = self.restore()
+        {
+            warn!(%error, "The stored counters of Contiv's nodes cannot be read after a failed write.");
         }
         written
     }

@@ -136,6 +136,10 @@ impl Sink for BoardSink {
         "demo"
     }
 
+    fn is_durable(&self) -> bool {
+        false
+    }
+
     fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
         Ok(log.results_bounds()?.next)
     }

@@ -60,7 +60,7 @@ fn a_replay_that_is_told_to_stop_at_once_closes_its_windows_all_the_same() {
     let control = Arc::new(Control::default());
     control.close_windows.store(true, Ordering::Release);
     control.stop.set();
-    worker(&log, &control).run();
+    worker(&log, &control).run().unwrap();
     let results = log.read_results(0, usize::MAX).unwrap();
     let (mut reader, mut sums) = (RecordReader::default(), 0);
     for record in results.records() {

@@ -53,7 +53,7 @@ pub(crate) fn run(settings: AppSettings, own: Extensions, ready_file: Option<Pat
 
 async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    // Before anybody can know that it runs: who then stops it wants an orderly stop.
+    // Signals are handled before anything announces the daemon: an early SIGTERM must stop it in order.
     let mut signals = StopSignals::listen()?;
     let server = Server::bind(settings.http).await?;
     let latest: Arc<Latest> = Arc::default();
@@ -177,7 +177,7 @@ pub(crate) fn shared(
     })
 }
 
-/// The signals that ask to stop. From the moment that they are listened for, none ends the process by itself.
+/// The stop signals. Once registered, none of them ends the process by itself.
 pub(crate) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,

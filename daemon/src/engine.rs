@@ -2,7 +2,7 @@
 //!
 //! The HTTP server, `replay` and the demo are users of it. Threads rather than tasks: they compute and wait for the
 //! disk or the brokers, and the tables need no locks because each belongs to one worker. What is different for the two
-//! kinds of log is in [`embedded`] and in [`kafka`](daemon_kafka::engine).
+//! kinds of log is in [`embedded`] and in [`kafka`].
 
 mod embedded;
 mod kafka;
@@ -41,7 +41,7 @@ pub(crate) use self::kafka::publisher;
 use self::readiness::Readiness;
 use self::threads::{Lifetime, Threads};
 
-/// What the engine needs to know.
+/// The settings of the engine.
 #[derive(Clone, Debug)]
 pub(crate) struct EngineSettings {
     pub log: LogSettings,
@@ -79,7 +79,7 @@ pub(crate) struct Engine {
     pub failed: watch::Receiver<bool>,
     pub control: Arc<Control>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// The numbers of the configured streams: nobody applies the input of others, which older settings left behind.
+    /// The numbers of the configured streams. Input of other streams stays unapplied.
     streams: BTreeSet<u16>,
     stop_sinks: Stop,
     workers: Threads,
@@ -132,8 +132,7 @@ impl Engine {
         }
     }
 
-    /// Runs something that brings samples and ends when the flag is set, with the workers: what it wrote last, the
-    /// sinks deliver.
+    /// Starts a thread that appends samples; it ends before the sinks.
     pub(crate) fn add_source(&mut self, name: &str, body: impl FnOnce(&Stop) + Send + 'static) -> anyhow::Result<()> {
         self.add_source_for(Lifetime::UntilStop, name, body)
     }
@@ -158,7 +157,7 @@ impl Engine {
         })
     }
 
-    /// Runs something that ends when the flag is set, after the workers have ended.
+    /// Starts a thread that ends after the workers.
     pub(crate) fn add_helper(&mut self, name: &str, body: impl FnOnce(&Stop) + Send + 'static) -> anyhow::Result<()> {
         let stop = self.stop_sinks.clone();
         self.sinks.spawn(name.to_owned(), move || body(&stop))
@@ -205,8 +204,8 @@ impl Engine {
         })
     }
 
-    /// Whether everything in the log that is of a configured stream is applied, and its results are committed. Of a log
-    /// that is shared with others nothing is known: then it is said to be.
+    /// Whether all input of the configured streams is applied and committed. Always true on Kafka, where other daemons
+    /// apply it.
     pub(crate) fn is_drained(&self) -> anyhow::Result<bool> {
         let Some(log) = &self.local else { return Ok(true) };
         let stats = log.stats()?;

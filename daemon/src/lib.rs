@@ -32,8 +32,8 @@
 //! # Process
 //!
 //! A command reads the environment (`DERIVED_STATSD_…`, `RUST_LOG`), writes to standard output and standard error, and
-//! `run` and `demo` handle SIGTERM and SIGINT. A `tracing` subscriber that the program has installed stays in force;
-//! without one, the commands with a configuration install their own.
+//! `run`, `demo` and `simulate` handle SIGTERM and SIGINT. A `tracing` subscriber that the program has installed stays
+//! in force; without one, the commands with a configuration install their own.
 //!
 //! # Exit codes
 //!
@@ -66,12 +66,12 @@ mod view;
 
 pub use crate::program::{Daemon, DaemonBuilder};
 
-/// What a source of one's own is written with; see [`Source`](source::Source).
+/// The types for a source of an embedding program; see [`Source`](source::Source).
 pub mod source {
     pub use daemon_sources::{AppendOutcome, Sample, Source, SourceContext};
 }
 
-/// What a sink of one's own is written with; see [`Sink`](sink::Sink).
+/// The types for a sink of an embedding program; see [`Sink`](sink::Sink).
 pub mod sink {
     pub use daemon_log::{Bounds, Log, LogError, RecordBatch, SinkPosition};
     pub use daemon_results::block::Row;

@@ -20,7 +20,7 @@ use crate::{commands, logging, settings};
 /// `EX_USAGE` of sysexits.h, by which service managers know not to try again.
 const BAD_CONFIGURATION: u8 = 64;
 
-/// The daemon and its tools as one program, which [`Daemon::builder`] makes.
+/// The entry point of the daemon and its tools.
 #[derive(Debug)]
 pub enum Daemon {}
 

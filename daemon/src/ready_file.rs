@@ -1,4 +1,4 @@
-//! The file that says that the daemon listens, for programs that start it.
+//! The file that signals that the daemon listens, for programs that start it.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ struct Content {
 }
 
 impl ReadyFile {
-    /// Writes the file beside its place and moves it there, so that no reader sees half of it.
+    /// Writes the file atomically.
     ///
     /// # Errors
     ///

@@ -86,7 +86,7 @@ fn kafka(config: &Config) -> anyhow::Result<KafkaSettings> {
     let instance = || {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         match config.http.listen.port() {
-            // Any free port tells daemons of one host apart only when it is known, which is later than this.
+            // With port 0 the port is not known yet; the process id makes the name unique.
             0 => format!("{host}-pid{}", std::process::id()),
             port => format!("{host}-{port}"),
         }

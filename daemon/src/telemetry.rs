@@ -1,7 +1,7 @@
-//! What the daemon says about itself, in Prometheus' terms.
+//! The metrics of the daemon.
 //!
-//! Counters are added to once for a batch or a commit, never for a sample. What the tables and the log know already
-//! (fates, objects, sizes) is not counted a second time: it is read when somebody scrapes.
+//! Counters are added to once for a batch or a commit, never for a sample. Values that tables and log already hold
+//! (fates, objects, sizes) are read at the scrape.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -161,7 +161,7 @@ impl Collector for Gathered {
 impl Gathered {
     /// The lag of the partitions that this process works on: over all daemons of a group it adds up.
     fn encode_lag(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        // A cluster that does not answer says so in the log; a scrape just lacks the lag.
+        // The status source logs its own errors; the scrape omits the lag.
         let Ok(partitions) = self.status.partitions() else {
             return Ok(());
         };
@@ -178,7 +178,7 @@ impl Gathered {
     }
 
     fn encode_log(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        // A log that cannot be read says so in its own errors; a scrape just lacks its sizes.
+        // The log logs its own errors; the scrape omits its sizes.
         let Some(Ok(stats)) = self.local.as_ref().map(|log| log.stats()) else {
             return Ok(());
         };

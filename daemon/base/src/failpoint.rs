@@ -1,11 +1,12 @@
-//! Named points at which a test kills or freezes the process, as `kill -9`, a power cut or a starved machine would.
+//! Named points at which a test kills or freezes the process, or panics, as `kill -9`, a power cut, a starved machine
+//! or a bug would.
 //!
 //! With the feature `fault-points`, [`point`] sends SIGKILL to its own process when the variable
 //! `DERIVED_STATSD_KILL_AT=name:n` names this point and it is reached for the n-th time (from 1). With
-//! `DERIVED_STATSD_STOP_AT` it sends SIGSTOP, which lasts until a SIGCONT; with `DERIVED_STATSD_PANIC_AT` the thread panics. No destructor, flush or `atexit` handler runs.
-//! `DERIVED_STATSD_WITHOUT` disables a safeguard by its name ([`is_without`]): a test that passes without it proves
-//! nothing. Without the feature all of this is empty inline functions, so that a release has neither the variables nor
-//! the system calls.
+//! `DERIVED_STATSD_STOP_AT` it sends SIGSTOP, which lasts until a SIGCONT; with `DERIVED_STATSD_PANIC_AT` the thread
+//! panics. After a kill no destructor, flush or `atexit` handler runs. `DERIVED_STATSD_WITHOUT` disables a safeguard by
+//! its name ([`is_without`]): a test that passes without it proves nothing. Without the feature all of this is empty
+//! inline functions, so that a release has neither the variables nor the system calls.
 
 /// The environment variable that arms one point to kill: `name:n`.
 #[cfg(feature = "fault-points")]
@@ -26,9 +27,10 @@ pub const WITHOUT: &str = "DERIVED_STATSD_WITHOUT";
 /// The names of all points, for tests that kill at each of them.
 ///
 /// `*.before`: nothing is written yet. `*.mid`: written to the operating system, not yet synced to the disk, not yet
-/// acknowledged. `*.after`: durable, not yet acknowledged. `restore.mid`: half of the state is read. `transaction.*` are
-/// the points of a commit on Kafka, `*.run` those of a thread's loop: `results` is `before` of a commit that has results; at `mid` results and states are
-/// on the brokers; at `late` the offsets are too, and only the end of the transaction is missing.
+/// acknowledged. `*.after`: durable, not yet acknowledged. `restore.mid`: half of the state is read. `*.run`: the loop
+/// of a thread. `transaction.*`: a commit on Kafka; `results` is `before` of a commit that has results; at `mid`
+/// results and states are on the brokers; at `late` the offsets are too, and only the end of the transaction is
+/// missing.
 pub const POINTS: [&str; 19] = [
     "append.before",
     "append.mid",

@@ -8,7 +8,7 @@
 //! | [`servers`] | failover among equal servers |
 //! | [`outbound`] | HTTP clients and their credentials |
 //! | [`setting`] | types of values that sections of the configuration share: durations, lists, addresses, secrets |
-//! | [`failpoint`] | named points at which a test kills or freezes the process |
+//! | [`failpoint`] | named points at which a test kills or freezes the process, or panics |
 //! | [`splitmix`] | pseudo-random numbers that are the same on every machine |
 //!
 //! # Crate features

@@ -171,7 +171,7 @@ impl Scraper {
         self.write();
     }
 
-    /// Returns the last multiple of the interval by the wall clock, and the time since.
+    /// Returns the last multiple of the interval by the wall clock.
     fn last_scrape_time(&self) -> u64 {
         let now = self.clock.now_micros();
         now - now % micros(self.settings.interval).max(1)

@@ -60,7 +60,7 @@ const RESTART: Backoff = Backoff { first: Duration::from_secs(1), longest: Durat
 /// }
 /// ```
 pub trait Source: Send {
-    /// Its name, in the log and for its thread.
+    /// The name, in log messages, as the thread's name and as the label `source` of the metrics.
     fn name(&self) -> &str;
 
     /// Brings samples until the context is stopping.

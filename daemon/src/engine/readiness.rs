@@ -1,18 +1,18 @@
-//! Counts down to readiness.
+//! A countdown of the parts that are not ready.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tracing::info;
 
-/// What is missing until the daemon can do its work.
+/// A countdown of the parts that are not ready.
 pub(crate) struct Readiness {
     ready: watch::Sender<bool>,
     missing: Mutex<usize>,
 }
 
 impl Readiness {
-    /// So many parts must say that they are ready. The receiver turns true with the last one.
+    /// `parts` parts must report readiness; the receiver turns true with the last one.
     pub(crate) fn new(parts: usize) -> (Arc<Self>, watch::Receiver<bool>) {
         let (ready, receiver) = watch::channel(false);
         (Arc::new(Self { ready, missing: parts.into() }), receiver)

@@ -1,12 +1,12 @@
 //! A worker: the thread that owns the tables of some partitions.
 //!
-//! One turn: read what came to each partition since its cursor, apply it, and commit in one write, for all partitions
-//! that have something to say: results, changed state, cursor. Nothing else ever writes these, so a kill at any
-//! instant leaves the last commit, and the worker that comes after restores it and reads on.
+//! One iteration: read what came to each partition since its cursor, apply it, and commit in one write for all
+//! partitions with changes: results, changed state, cursor. Nothing else ever writes these, so a kill at any instant
+//! leaves the last commit, and the worker that comes after restores it and reads on.
 //!
 //! A partition commits when windows closed, when its results grow large, and otherwise once in an interval, so that a
-//! restart does not have to read far. A failed commit may or may not be on disk: every partition of it is restored,
-//! and the restored cursor tells.
+//! restart does not have to read far. A failed commit may or may not be on disk: every partition is restored, and the
+//! restored cursor shows which.
 
 mod assignment;
 
@@ -72,7 +72,7 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Works until told to stop, then commits what it has.
+    /// Runs until `stop` is set, then commits.
     ///
     /// # Errors
     ///

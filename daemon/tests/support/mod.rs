@@ -77,7 +77,7 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Starts `command`, to be killed at a fault point. That may strike before it listens; then the daemon is dead
+    /// Starts `command`, to be killed at a failpoint. That may strike before it listens; then the daemon is dead
     /// already.
     pub(crate) fn doomed(mut command: Command, point: &str) -> Self {
         command.env("DERIVED_STATSD_KILL_AT", point);
@@ -195,7 +195,7 @@ impl Daemon {
         self.stderr()
     }
 
-    /// Waits until the process has stopped itself, as it does at a fault point that freezes.
+    /// Waits until the process has stopped itself, as it does at a failpoint that freezes.
     pub(crate) fn wait_until_frozen(&self) {
         let status = format!("/proc/{}/stat", self.child.id());
         wait_until("the daemon is frozen", || {

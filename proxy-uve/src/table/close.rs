@@ -46,7 +46,7 @@ impl<S: ResultSink> StreamState<S> {
         self.close_words(keys, self.settings.close_per_record.div_ceil(WORD).max(1));
     }
 
-    /// Closes up to so many objects of the windows that are due. Returns the rest of the number when all are closed.
+    /// Closes up to `objects` objects of the due windows; returns the unused rest.
     pub(super) fn close_objects(&mut self, keys: &mut impl Keys, objects: usize) -> usize {
         let mut words = objects.div_ceil(WORD);
         while words > 0 && self.closing.is_some() {

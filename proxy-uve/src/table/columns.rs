@@ -150,7 +150,7 @@ impl Columns {
         }
     }
 
-    /// Takes back the columns of windows whose objects are closed up to slot `64 * words`.
+    /// Takes back the columns of windows whose objects are closed up to slot `cleared`.
     pub(super) fn recycle(&mut self, ended: EndedWindows, cleared: usize) {
         for (column, window) in ended.columns {
             if let Some(window) = window {

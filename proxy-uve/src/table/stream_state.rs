@@ -10,11 +10,10 @@ use crate::table::plan::Plan;
 use crate::table::progress::Progress;
 use crate::table::{ResultBuffer, ResultRow, ResultSink, TableSettings};
 
-/// The state of one stream, in parts with one responsibility each. This type leads each record and each window through
-/// them; the rules are in the parts.
+/// The state of one stream, in parts with one responsibility each. This type passes each record and window to them; the
+/// parts implement the rules.
 ///
-/// Which object a slot belongs to is the [`Keys`]' part. Methods take them, so that several streams can share one key
-/// map.
+/// [`Keys`] maps slots to objects. Methods take it, so that several streams can share one key map.
 #[derive(Debug)]
 pub(super) struct StreamState<S> {
     pub(super) plan: Arc<Plan>,

@@ -19,8 +19,8 @@ pub struct ContivConfig {
     /// The nodes, as `host` or `host:port`, in a list or in one text separated by blanks or commas. Default none.
     #[serde(deserialize_with = "list::deserialize")]
     pub nodes: Vec<String>,
-    /// The etcd servers that list the nodes, as `host:port` or `http://host:port`; port 2379 if none is given. One of
-    /// them is used until it fails, then the next. Default none. Nodes that they list are scraped besides
+    /// The etcd servers that list the nodes, as `host:port` or `http://host:port`; port 2379 if none is given. One is
+    /// polled at a time, and the next one after a failure. Default none. Nodes that they list are scraped besides
     /// `contiv.nodes`.
     #[serde(deserialize_with = "list::deserialize")]
     pub etcd: Vec<String>,

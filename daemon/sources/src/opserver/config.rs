@@ -14,8 +14,8 @@ pub const PORT: u16 = 8081;
 #[serde(default, deny_unknown_fields)]
 pub struct OpserverConfig {
     /// The analytics API servers, as `host:port` or `http://host:port`, in a list or in one text separated by blanks or
-    /// commas; port 8081 if none is given. Default none: nothing is polled. Each has all data, so one of them is
-    /// used until it fails, then the next.
+    /// commas; port 8081 if none is given. Default none: nothing is polled. All have the same data: one is polled at a
+    /// time, and the next one after a failure.
     #[serde(deserialize_with = "list::deserialize")]
     pub servers: Vec<String>,
     /// The types of UVE that are requested for the configured streams, in a list or in one text. Default
@@ -33,9 +33,9 @@ pub struct OpserverConfig {
     pub max_body_bytes: usize,
     /// Which values become samples. Default `"changes"`.
     pub samples: PolledSamples,
-    /// Modules, such as `contrail-vrouter-agent`, whose generators are requested one by one, so that every source
-    /// has its own value; in a list or in one text. Default none: one request for all, and the answer has
-    /// the sums over the sources. It costs the API one request for each generator.
+    /// Modules, such as `contrail-vrouter-agent`, whose generators are requested one by one, so that samples carry
+    /// their source; in a list or in one text. Default none: one request for all, and the answer has the sums over the
+    /// sources. It costs the API one request for each generator.
     #[serde(deserialize_with = "list::deserialize")]
     pub modules: Vec<String>,
     /// The user for HTTP's basic authentication. Default unset: none is sent.

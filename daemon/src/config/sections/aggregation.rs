@@ -30,7 +30,7 @@ pub(crate) struct Aggregation {
     #[serde(deserialize_with = "duration::deserialize")]
     pub allowed_skew: Duration,
     /// The idle timeout: a partition that receives no sample for this long closes its windows by the daemon's clock.
-    /// Default `"60s"`, from `"1ms"` to `"1d"`. Lower it where results of silent objects are urgent.
+    /// Default `"60s"`, from `"1ms"` to `"1d"`. Lower it if the last window of a stream must close soon.
     #[serde(deserialize_with = "duration::deserialize")]
     pub idle_timeout: Duration,
     /// The maximum number of objects in one partition; samples of a further object are rejected and counted. Default

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-/// `[logging]` sets the form of the daemon's own log messages on standard error. `RUST_LOG` filters them (default
+/// `[logging]` sets the form of the daemon's own log messages on standard error. `RUST_LOG` selects them (default
 /// `info`).
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]

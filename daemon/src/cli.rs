@@ -26,16 +26,16 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the daemon.
     Run(RunArgs),
-    /// Feed files of samples to the log as fast as it takes them, then stop.
+    /// Append recorded samples to the log and, on the embedded log, wait until they are applied.
     Replay(ReplayArgs),
-    /// Aggregate recorded files without a log: what would this annotation have said?
+    /// Run proxy types or an annotation over recorded files, without a log.
     Aggregate(AggregateArgs),
-    /// Start with simulated vrouters and show their anomaly on this terminal.
+    /// Run the daemon on simulated vrouters and Contiv nodes, and show the anomalies it detects.
     Demo(DemoArgs),
     /// Serve a simulated cluster on loopback, to be scraped.
     Simulate(SimulateArgs),
@@ -43,13 +43,13 @@ pub(crate) enum Command {
     TelegrafConfig(TelegrafConfigArgs),
     /// Print the results log as NDJSON.
     Results(ResultsArgs),
-    /// Say which Kafka topics there are, are missing or are wrong; create those that are missing.
+    /// Compare the Kafka topics with those that the group needs; `--create` creates the missing ones.
     Topics(TopicsArgs),
-    /// Show where the partitions of a running daemon stand, again and again.
+    /// Show cursor, lag and watermark of each partition of a running daemon.
     Top(TopArgs),
     /// Check a configuration and print every problem with its remedy.
     Validate(ValidateArgs),
-    /// Say in words what an annotation computes.
+    /// Explain what an annotation computes.
     Explain(ExplainArgs),
     /// Run a pipeline over NDJSON events from standard input, one answer line for each.
     Eval(EvalArgs),

@@ -131,7 +131,7 @@ impl Collector for Gathered {
         let streams = self.by_stream();
         let counter = ConstCounter::new(0u64);
         let kind = counter.metric_type();
-        let mut records = encoder.encode_descriptor("records", "Records by what became of them", None, kind)?;
+        let mut records = encoder.encode_descriptor("records", "Records by outcome", None, kind)?;
         for (stream, totals) in &streams {
             for (fate, count) in &totals.fates {
                 let labels = [("stream", stream.as_str()), ("fate", fate)];
@@ -169,7 +169,7 @@ impl Gathered {
         for partition in partitions.into_iter().filter(|partition| partition.table.is_some()) {
             *streams.entry(partition.stream).or_default() += partition.lag;
         }
-        let help = "Records that are there and not applied, of the partitions of this process";
+        let help = "Records not applied yet, of the partitions of this process";
         let mut lag = encoder.encode_descriptor("lag_records", help, None, ConstGauge::new(0u64).metric_type())?;
         for (stream, records) in &streams {
             ConstGauge::new(*records).encode(lag.encode_family(&[("stream", stream.as_str())])?)?;
@@ -186,7 +186,7 @@ impl Gathered {
         let gauges = [
             ("log_backlog", "Input that is durable and not applied yet", backlog),
             ("log_input", "Input kept, applied or not", stats.partitions.iter().map(|partition| partition.bytes).sum()),
-            ("log_disk", "What the log's files take", stats.disk_bytes),
+            ("log_disk", "Size of the log's files", stats.disk_bytes),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(value);

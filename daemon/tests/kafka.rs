@@ -27,16 +27,16 @@ const EGRESS: &str = "agg-UveVirtualNetworkAgent-egress_flow_count";
 /// Waits until the group has applied all records, and at least `records` of them.
 fn wait_until_applied(daemon: &Daemon, records: u64) {
     daemon.wait_for("/api/v1/partitions", |(_, body)| {
-        let places: Vec<serde_json::Value> = serde_json::from_str(body).unwrap_or_default();
-        let applied: u64 = places.iter().filter_map(|place| place["cursor"].as_u64()).sum();
+        let partitions: Vec<serde_json::Value> = serde_json::from_str(body).unwrap_or_default();
+        let applied: u64 = partitions.iter().filter_map(|partition| partition["cursor"].as_u64()).sum();
         (is_applied(body) && applied >= records).then_some(())
     });
 }
 
 /// The owners of partitions in a response of the partitions API.
 fn owners(partitions: &str) -> BTreeSet<String> {
-    let places: Vec<serde_json::Value> = serde_json::from_str(partitions).unwrap_or_default();
-    places.iter().filter_map(|place| place["owner"].as_str()).map(ToOwned::to_owned).collect()
+    let partitions: Vec<serde_json::Value> = serde_json::from_str(partitions).unwrap_or_default();
+    partitions.iter().filter_map(|partition| partition["owner"].as_str()).map(ToOwned::to_owned).collect()
 }
 
 #[test]
@@ -53,9 +53,9 @@ fn two_daemons_commit_every_result_once_and_each_serves_the_status_of_all_partit
         daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
         // Four partitions of each of the two streams.
         daemon.wait_for("/api/v1/partitions", |(_, body)| {
-            let places: Vec<serde_json::Value> = serde_json::from_str(body).ok()?;
-            let is_complete = |place: &serde_json::Value| place["owner"].is_string() && place["lag"] == 0;
-            (places.len() == 8 && places.iter().all(is_complete)).then_some(())
+            let partitions: Vec<serde_json::Value> = serde_json::from_str(body).ok()?;
+            let is_complete = |partition: &serde_json::Value| partition["owner"].is_string() && partition["lag"] == 0;
+            (partitions.len() == 8 && partitions.iter().all(is_complete)).then_some(())
         });
     }
 }
@@ -255,10 +255,14 @@ fn lag(metrics: &str) -> u64 {
 /// The watermarks of all partitions, once `daemon` owns all of them with their tables.
 fn watermarks(daemon: &Daemon, owner: &str) -> Vec<u64> {
     daemon.wait_for("/api/v1/partitions", |(_, body)| {
-        let places: Vec<serde_json::Value> = serde_json::from_str(body).ok()?;
-        let is_own = |place: &serde_json::Value| place["owner"] == owner && place["records"].is_object();
-        let watermark = |place: &serde_json::Value| place["watermark"].as_u64();
-        if places.is_empty() || !places.iter().all(is_own) { None } else { places.iter().map(watermark).collect() }
+        let partitions: Vec<serde_json::Value> = serde_json::from_str(body).ok()?;
+        let is_own = |partition: &serde_json::Value| partition["owner"] == owner && partition["records"].is_object();
+        let watermark = |partition: &serde_json::Value| partition["watermark"].as_u64();
+        if partitions.is_empty() || !partitions.iter().all(is_own) {
+            None
+        } else {
+            partitions.iter().map(watermark).collect()
+        }
     })
 }
 

@@ -230,8 +230,9 @@ fn daemons_that_join_and_leave_hand_over_every_state() {
 }
 
 fn owners(daemon: &Daemon) -> Vec<String> {
-    let places = places(&daemon.get("/api/v1/partitions").1);
-    let mut owners: Vec<_> = places.iter().map(|place| place["owner"].as_str().unwrap().to_owned()).collect();
+    let partitions = partitions(&daemon.get("/api/v1/partitions").1);
+    let mut owners: Vec<_> =
+        partitions.iter().map(|partition| partition["owner"].as_str().unwrap().to_owned()).collect();
     owners.sort();
     owners.dedup();
     owners
@@ -293,7 +294,7 @@ fn a_topic_that_grows_keeps_the_windows_of_every_object() {
             }
             // Producers refresh their metadata every few minutes, daemons every few seconds.
             for daemon in &daemons {
-                daemon.wait_for("/api/v1/partitions", |(_, body)| (places(body).len() == 24).then_some(()));
+                daemon.wait_for("/api/v1/partitions", |(_, body)| (partitions(body).len() == 24).then_some(()));
             }
             // Workers read the new partitions in their next iteration; a commit on a busy machine may take a second.
             thread::sleep(Duration::from_secs(3));
@@ -305,12 +306,13 @@ fn a_topic_that_grows_keeps_the_windows_of_every_object() {
         _ => {}
     });
     verify(&group, &input, "grown from 6 to 12 partitions");
-    let places = places(&daemons[0].get("/api/v1/partitions").1);
-    let used =
-        places.iter().filter(|place| place["partition"].as_u64() >= Some(6) && place["cursor"].as_u64() > Some(0));
+    let partitions = partitions(&daemons[0].get("/api/v1/partitions").1);
+    let used = partitions
+        .iter()
+        .filter(|partition| partition["partition"].as_u64() >= Some(6) && partition["cursor"].as_u64() > Some(0));
     assert!(used.count() > 0, "no record was written to a new partition: the test proves nothing");
 }
 
-fn places(body: &str) -> Vec<serde_json::Value> {
+fn partitions(body: &str) -> Vec<serde_json::Value> {
     serde_json::from_str(body).unwrap_or_default()
 }

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_structure_of_the_services_that_the_seeds_script_sets_up() {
+    fn the_structure_of_the_services_that_service_init_sets_up() {
         let app = r#"{"Config":{"selectors":["tier=web","release=stable","environment=prod"]},"Oper":{"providers":[
             {"ipAddress":["10.1.1.1",""],"labels":"map[environment:prod version:1.0 tier:web release:stable]"},
             {"ipAddress":["10.1.1.2",""],"labels":"map[tier:web]"}]}}"#;

@@ -62,7 +62,7 @@ pub fn point(_name: &str) {}
 #[cfg(feature = "fault-points")]
 pub fn point(name: &str) {
     use rustix::process::Signal;
-    debug_assert!(POINTS.contains(&name), "the fault point {name} is not in the list");
+    debug_assert!(POINTS.contains(&name), "the failpoint {name} is not in the list");
     let [kill, stop, panic] = armed();
     if panic.as_ref().is_some_and(|armed| armed.is_hit(name)) {
         panic!("the failpoint {name} is armed");

@@ -25,7 +25,7 @@ use crate::engine::Shared;
 use crate::telemetry::GroupTelemetry;
 
 /// How often the lag is polled: one request to the brokers each.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whether the input of this daemon is paused.
 #[derive(Debug, Default)]
@@ -43,12 +43,12 @@ impl Backpressure {
 
 /// A switch with hysteresis: on above the limit, off below half of it, unchanged in between.
 #[derive(Clone, Copy, Debug)]
-struct Brake {
+struct Hysteresis {
     max_lag: u64,
     is_on: bool,
 }
 
-impl Brake {
+impl Hysteresis {
     /// Whether the switch is on after this lag.
     fn at(&mut self, lag: u64) -> bool {
         self.is_on = if self.is_on { lag >= self.max_lag.div_ceil(2) } else { lag > self.max_lag };
@@ -62,7 +62,7 @@ pub(crate) struct SinkWatch {
     sinks: Arc<SinkOffsets>,
     telemetry: Arc<GroupTelemetry>,
     backpressure: Arc<Backpressure>,
-    brake: Brake,
+    hysteresis: Hysteresis,
     /// The committed offsets of sinks that have not started.
     stored: BTreeMap<String, Option<u64>>,
 }
@@ -81,21 +81,21 @@ impl SinkWatch {
         backpressure: Arc<Backpressure>,
         max_lag: u64,
     ) -> Self {
-        let brake = Brake { max_lag, is_on: false };
-        Self { log, sinks, telemetry, backpressure, brake, stored: BTreeMap::new() }
+        let hysteresis = Hysteresis { max_lag, is_on: false };
+        Self { log, sinks, telemetry, backpressure, hysteresis, stored: BTreeMap::new() }
     }
 
     pub(crate) fn run(mut self, stop: &Stop) {
         while !stop.is_set() {
             failpoint::point("backpressure.run");
-            if let Err(error) = self.look() {
+            if let Err(error) = self.poll() {
                 debug!(%error, "The lag of the sinks cannot be read; the input stays as it is.");
             }
-            stop.rest(LOOK_INTERVAL);
+            stop.rest(POLL_INTERVAL);
         }
     }
 
-    fn look(&mut self) -> Result<(), LogError> {
+    fn poll(&mut self) -> Result<(), LogError> {
         let offsets = self.sinks.take();
         let bounds = self.log.results_bounds()?;
         let mut slowest = (String::new(), 0);
@@ -132,8 +132,8 @@ impl SinkWatch {
     }
 
     fn decide(&mut self, sink: &str, lag: u64) {
-        let (was_on, max_lag) = (self.brake.is_on, self.brake.max_lag);
-        let is_on = self.brake.at(lag);
+        let (was_on, max_lag) = (self.hysteresis.is_on, self.hysteresis.max_lag);
+        let is_on = self.hysteresis.at(lag);
         self.backpressure.set(is_on);
         self.telemetry.set_input_paused(is_on);
         match (was_on, is_on) {
@@ -158,16 +158,16 @@ mod tests {
 
     #[test]
     fn the_brake_is_on_above_the_limit_and_off_below_half_of_it() {
-        let mut brake = Brake { max_lag: 100, is_on: false };
+        let mut hysteresis = Hysteresis { max_lag: 100, is_on: false };
         let lags = [0, 100, 101, 100, 50, 49, 50, 100, 500, 0];
         let is_on = [false, false, true, true, true, false, false, false, true, false];
-        assert_eq!(lags.map(|lag| brake.at(lag)), is_on);
+        assert_eq!(lags.map(|lag| hysteresis.at(lag)), is_on);
     }
 
     #[test]
     fn the_smallest_limit_turns_off_without_lag() {
-        let mut brake = Brake { max_lag: 1, is_on: false };
-        assert_eq!([1, 2, 1, 0].map(|lag| brake.at(lag)), [false, true, true, false]);
+        let mut hysteresis = Hysteresis { max_lag: 1, is_on: false };
+        assert_eq!([1, 2, 1, 0].map(|lag| hysteresis.at(lag)), [false, true, true, false]);
     }
 
     /// A log of 1,000 results, of which the first 100 are deleted.
@@ -211,7 +211,7 @@ mod tests {
         set(&sinks);
         let own = (Arc::clone(&sinks), Arc::clone(&backpressure));
         let mut watch = SinkWatch::with(Arc::new(Results), own.0, Arc::default(), own.1, max_lag);
-        watch.look().unwrap();
+        watch.poll().unwrap();
         backpressure.is_on()
     }
 
@@ -248,7 +248,7 @@ mod tests {
         let mut watch = SinkWatch::with(Arc::new(Results), own.0, Arc::default(), own.1, 10);
         sinks.set("stuck", 500, true);
         let is_on = [(); 2].map(|()| {
-            watch.look().unwrap();
+            watch.poll().unwrap();
             backpressure.is_on()
         });
         assert_eq!(is_on, [false, true]);

@@ -128,7 +128,7 @@ impl Engine {
 /// When the cluster cannot be reached.
 pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
     let streams = Streams::new(plans, own);
-    let shapes = Topics::new(&own.connection, &own.names, &streams.names)?.look()?;
+    let shapes = Topics::new(&own.connection, &own.names, &streams.names)?.poll()?;
     streams.topology.set(shapes.iter().map(Shape::from).collect());
     streams.log(own, clock)
 }
@@ -192,8 +192,8 @@ impl Watch {
         let (mut complete, mut failures) = (false, 0_u32);
         while !stop.is_set() {
             failpoint::point("topics.run");
-            let looked = if complete { self.topics.look() } else { self.topics.ensure_own(self.own.replication) };
-            let pause = match looked {
+            let polled = if complete { self.topics.poll() } else { self.topics.ensure_own(self.own.replication) };
+            let pause = match polled {
                 Ok(streams) => {
                     if std::mem::take(&mut failures) > 0 {
                         info!("The topics can be read again.");

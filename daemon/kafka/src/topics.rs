@@ -67,7 +67,7 @@ impl Topics {
     /// # Errors
     ///
     /// When no broker responds, or the user lacks a right.
-    pub fn look(&self) -> anyhow::Result<Vec<StreamTopics>> {
+    pub fn poll(&self) -> anyhow::Result<Vec<StreamTopics>> {
         let topics = self.streams.iter().map(|stream| {
             let inputs = self.cluster.partitions(&self.names.input(stream))?.unwrap_or(0);
             let states = self.cluster.partitions(&self.names.state(stream))?.unwrap_or(0);
@@ -98,7 +98,7 @@ impl Topics {
         for topic in self.create(&ours, replication)? {
             tracing::info!(topic, "Created a topic.");
         }
-        self.look()
+        self.poll()
     }
 
     /// Compares all topics with those that the group needs; `partitions` is the number for missing input topics.

@@ -105,7 +105,7 @@ impl<M: Member> Worker<M> {
     pub(crate) fn run(mut self) {
         while !self.control.stop.is_set() {
             if self.restorer.has_died() {
-                error!(worker = %self.owner, "The thread that restores partitions has died; the worker ends.");
+                error!(worker = %self.owner, "The restore thread panicked; the worker ends.");
                 return;
             }
             if let Err(error) = self.iterate() {

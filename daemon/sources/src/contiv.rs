@@ -19,6 +19,7 @@ mod get;
 mod latest;
 mod legacy;
 mod netmaster;
+mod report;
 mod requests;
 mod schedule;
 mod scrape_store;
@@ -209,7 +210,7 @@ impl Scraper {
         let Some(discovery) = self.discovery.take() else { return };
         self.next_discovery = now + self.settings.discovery_interval;
         if let Err(error) = self.requests.discover(discovery, now) {
-            error!(%error, "No thread could be started for the request to etcd; the known nodes are scraped on.");
+            error!(%error, "No thread could be started for the request to etcd; the scraper keeps the known nodes. Raise the limit on threads.");
             self.telemetry.discovery_failed();
             self.discovery = Some(Discovery::new(&self.settings, self.requests.getter()));
         }
@@ -259,25 +260,6 @@ impl Scraper {
         self.waiting.push(Scrape { node: Arc::clone(&node.name), at: scrape_time, stats });
     }
 
-    fn count_rejected(&mut self, node: &Node, stats: &ServiceStats) {
-        for rejected in stats.rejected() {
-            self.telemetry.rejected(&node.name, rejected.reason.kind());
-        }
-        let count = stats.rejected().len();
-        let before = self.rejected.insert(Arc::clone(&node.name), count).unwrap_or(0);
-        if let Some(first) = stats.rejected().first().filter(|_| count != before) {
-            let (endpoint, reason) = (&first.endpoint, &first.reason);
-            warn!(node = &*node.name, %endpoint, %reason, count, "Endpoints of a node are rejected; the others count.");
-        }
-    }
-
-    fn failed(&mut self, node: &Node, error: &ScrapeError) {
-        self.telemetry.failed(&node.name, error.reason());
-        if self.schedule.failed(&node.name, self.clock.monotonic(), random_share()) {
-            warn!(node = &*node.name, %error, "A node of Contiv could not be scraped; it is tried again and again.");
-        }
-    }
-
     fn write_if_due(&mut self) {
         let now = self.clock.monotonic();
         if self.schedule.is_quiet(now) || now.saturating_sub(self.waiting_since) >= LINGER {
@@ -295,7 +277,7 @@ impl Scraper {
             Err(error) => {
                 let reason = if matches!(error, LogError::Full { .. }) { "log_full" } else { "log_failed" };
                 scrapes.iter().for_each(|scrape| self.telemetry.failed(&scrape.node, reason));
-                warn!(nodes = scrapes.len(), %error, "Scrapes could not be stored; the next ones have their traffic.");
+                warn!(nodes = scrapes.len(), %error, "Scrapes could not be stored; the next scrape contains their increases.");
             }
         }
     }

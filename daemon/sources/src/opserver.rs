@@ -245,7 +245,7 @@ impl Poller {
         let of_modules = names.into_iter().filter(|name| requests::is_of_module(name, &self.settings.modules));
         let generators: Vec<_> = of_modules.map(|name| Some(Arc::from(name))).collect();
         if generators.is_empty() {
-            warn!(modules = ?self.settings.modules, "The analytics API knows no generator of opserver.modules.");
+            warn!(modules = ?self.settings.modules, "The analytics API lists no generator of opserver.modules; check the names.");
         }
         Ok(generators)
     }

@@ -194,7 +194,7 @@ pub fn run(source: &mut dyn Source, context: &SourceContext<'_>) {
         match source.run(context) {
             Ok(()) => {
                 if !context.is_stopping() {
-                    info!(source = source.name(), "The source has ended; its samples stay.");
+                    info!(source = source.name(), "The source ended.");
                 }
                 return;
             }
@@ -207,7 +207,7 @@ pub fn run(source: &mut dyn Source, context: &SourceContext<'_>) {
                 let pause = RESTART.after(failures, random_share());
                 error!(
                     source = source.name(), error = %format!("{error:#}"), retry_seconds = pause.as_secs_f64(),
-                    "The source failed; it is run again after a pause."
+                    "The source failed; it restarts after a pause."
                 );
                 failures += 1;
                 context.telemetry.failed(context.source);

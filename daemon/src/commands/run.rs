@@ -14,7 +14,7 @@ use crate::settings;
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
     /// A file to write once the daemon listens: one JSON object with its process number and addresses, such as
-    /// {"pid":7,"http":"127.0.0.1:8081"}. It appears as a whole, and goes at an orderly stop.
+    /// {"pid":7,"http":"127.0.0.1:8081"}. It is written atomically and removed at an orderly stop.
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
     #[command(flatten)]

@@ -129,7 +129,8 @@ fn keep_house(log: &dyn PartitionLog, clock: &dyn Clock, stop: &Stop) {
             Ok(retained) if retained.results_dropped > 0 => {
                 error!(
                     dropped_records = retained.results_dropped,
-                    "Results were deleted that a sink had not read: results_hard_limit_bytes is reached."
+                    "Retention deleted results that a sink had not read: log.retention.results_hard_limit_bytes is reached. \
+                     Check the sink that lags, or raise the limit."
                 );
             }
             Ok(_) => {}

@@ -33,7 +33,7 @@ impl StatusSource for LocalStatus {
         let known = self.telemetry.tables();
         anyhow::ensure!(
             known.len() >= self.partitions,
-            "{} of {} partitions are restored; `GET /readyz` tells when all are",
+            "{} of {} partitions are restored; `GET /readyz` returns 200 when all are",
             known.len(),
             self.partitions
         );
@@ -56,7 +56,7 @@ mod tests {
         let local = LocalStatus { log, telemetry: Arc::clone(&telemetry), partitions: 2 };
         telemetry.set_table(PartitionId::new(0, 0), TableStatus::default());
         let error = local.partitions().unwrap_err();
-        assert_eq!(error.to_string(), "1 of 2 partitions are restored; `GET /readyz` tells when all are");
+        assert_eq!(error.to_string(), "1 of 2 partitions are restored; `GET /readyz` returns 200 when all are");
         telemetry.set_table(PartitionId::new(0, 1), TableStatus::default());
         assert_eq!(local.partitions().unwrap().len(), 2);
     }

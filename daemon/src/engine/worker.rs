@@ -80,9 +80,9 @@ impl Worker {
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let mut generation = 0;
         while !self.control.stop.is_set() {
-            match self.turn() {
+            match self.iterate() {
                 Ok(true) => continue,
-                // What was appended since the last wait, also during this turn, ends the wait at once.
+                // What was appended since the last wait, also during this iteration, ends the wait at once.
                 Ok(false) => generation = self.log.wait_for_records(generation, IDLE_WAIT),
                 Err(error) => self.recover(&error),
             }
@@ -92,15 +92,15 @@ impl Worker {
 
     fn end(&mut self) -> anyhow::Result<()> {
         if self.control.close_windows.load(Ordering::Acquire) {
-            while self.turn()? {}
+            while self.iterate()? {}
             let now = self.clock.monotonic();
             self.assignments.iter_mut().for_each(|assignment| assignment.table.close_all(now));
         }
         self.commit(true)
     }
 
-    /// Reads and applies once for each partition. Whether there was anything.
-    fn turn(&mut self) -> anyhow::Result<bool> {
+    /// One iteration: reads and applies once for each partition. Whether there was anything.
+    fn iterate(&mut self) -> anyhow::Result<bool> {
         let mut progressed = false;
         for index in 0..self.assignments.len() {
             progressed |= self.read(index)?;
@@ -163,12 +163,12 @@ impl Worker {
     /// After a failure nothing in memory can be trusted to be what the log has: a failed write may be on disk.
     fn recover(&mut self, failure: &anyhow::Error) {
         let remedy = match failure.downcast_ref::<LogError>() {
-            Some(error) if error.is_disk_full() => "Free space on the disk of log.data_dir.",
-            Some(error) if error.outcome_is_unknown() => "Check the disk of log.data_dir.",
-            _ => "See the error.",
+            Some(error) if error.is_disk_full() => " Free space on the disk of log.data_dir.",
+            Some(error) if error.outcome_is_unknown() => " Check the disk of log.data_dir.",
+            _ => "",
         };
         let error = format!("{failure:#}");
-        error!(%error, "The log failed; the partitions are restored from it and go on. {remedy}");
+        error!(%error, "The log failed; the worker restores its partitions and continues.{remedy}");
         self.telemetry.log_failed();
         while !self.control.stop.is_set() {
             self.control.stop.rest(RETRY_WAIT);

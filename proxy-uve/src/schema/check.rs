@@ -210,9 +210,9 @@ impl<'s> Check<'s> {
         }
     }
 
-    fn misplaced(&mut self, annotation: &super::ast::Annotation, place: &'static str) {
+    fn misplaced(&mut self, annotation: &super::ast::Annotation, location: &'static str) {
         let name = annotation.name.text.clone();
-        self.error(SchemaErrorKind::MisplacedAnnotation { name, place }, &annotation.name);
+        self.error(SchemaErrorKind::MisplacedAnnotation { name, place: location }, &annotation.name);
     }
 }
 

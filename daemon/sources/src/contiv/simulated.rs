@@ -131,8 +131,8 @@ impl Simulated {
 
     /// Reads the state of the cluster, which does not advance meanwhile.
     #[cfg(test)]
-    pub fn look<T>(&self, look: impl FnOnce(&Cluster) -> T) -> T {
-        look(&self.world.cluster())
+    pub fn inspect<T>(&self, inspect: impl FnOnce(&Cluster) -> T) -> T {
+        inspect(&self.world.cluster())
     }
 }
 

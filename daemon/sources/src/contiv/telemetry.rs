@@ -56,7 +56,7 @@ impl ScraperTelemetry {
     pub fn register(&self, registry: &mut Registry) {
         registry.register("contiv_nodes", "Nodes of Contiv that are scraped", self.nodes.clone());
         registry.register("contiv_scrapes", "Answers of Contiv's nodes that are durable", self.scrapes.clone());
-        let help = "Times a node of Contiv could not be scraped, by node and reason";
+        let help = "Failed scrapes of Contiv's nodes, by node and reason";
         registry.register("contiv_scrape_failures", help, self.failures.clone());
         let help = "Endpoints that were rejected in an answer, by node and reason";
         registry.register("contiv_endpoints_rejected", help, self.rejected.clone());

@@ -26,15 +26,15 @@ async fn what_the_sockets_answer_is_what_the_cluster_says() {
     assert_eq!(nodes, [1, 2, 3].map(|last| Ipv4Addr::new(127, 0, 1, last)));
     for (place, node) in nodes.iter().enumerate() {
         let body = fetch(format!("http://{node}:{netplugin_port}/svcstats")).await.unwrap();
-        assert_eq!(Some(&body), served.look(|cluster| cluster.svcstats(place)).as_ref(), "{node}");
+        assert_eq!(Some(&body), served.inspect(|cluster| cluster.svcstats(place)).as_ref(), "{node}");
         assert!(decode(&body, &Limits::default()).is_ok());
     }
     let url = format!("{etcd}/v2/keys/contiv.io/service/netplugin/?recursive=true&sorted=true");
     assert_eq!(discover(&fetch(url).await.unwrap()).unwrap().hosts, ["127.0.1.1", "127.0.1.2", "127.0.1.3"]);
     let list = fetch(format!("{netmaster}/api/v1/serviceLBs/")).await.unwrap();
-    assert_eq!(list, served.look(Cluster::netmaster_services));
+    assert_eq!(list, served.inspect(Cluster::netmaster_services));
     let inspected = fetch(format!("{netmaster}/api/v1/inspect/serviceLBs/default:app-db/")).await.unwrap();
-    assert_eq!(Some(inspected), served.look(|cluster| cluster.netmaster_inspect("default", "app-db")));
+    assert_eq!(Some(inspected), served.inspect(|cluster| cluster.netmaster_inspect("default", "app-db")));
     let unknown = fetch(format!("{netmaster}/api/v1/inspect/serviceLBs/default:nobody/")).await;
     assert!(matches!(unknown, Err(GetError::Status { status: 500, .. })), "{unknown:?}");
 }
@@ -45,7 +45,7 @@ async fn a_node_that_is_away_answers_503() {
     let served = Simulated::start(loopback(leaving), SimulatedSettings::default()).await.unwrap();
     let away = (0..100).find_map(|_| {
         served.advance();
-        served.look(|cluster| (0..3).find(|&node| !cluster.is_present(node)))
+        served.inspect(|cluster| (0..3).find(|&node| !cluster.is_present(node)))
     });
     let node = served.addresses().nodes[away.unwrap()];
     let answer = fetch(format!("http://{node}:{}/svcstats", served.addresses().netplugin_port)).await;
@@ -62,7 +62,7 @@ async fn every_fault_happens_at_times_and_the_rest_is_whole() {
     for _ in 0..120 {
         match fetch(url.clone()).await {
             Ok(body) => {
-                assert_eq!(Some(body), served.look(|cluster| cluster.svcstats(0)));
+                assert_eq!(Some(body), served.inspect(|cluster| cluster.svcstats(0)));
                 whole += 1;
             }
             Err(error) => drop(seen.insert(error.reason())),
@@ -77,7 +77,7 @@ async fn with_an_interval_time_goes_by_itself() {
     let settings = SimulatedSettings { interval: Some(Duration::from_millis(5)), ..SimulatedSettings::default() };
     let served = Simulated::start(loopback(Settings::default()), settings).await.unwrap();
     for _ in 0..2_000 {
-        if served.look(Cluster::tick) >= 3 {
+        if served.inspect(Cluster::tick) >= 3 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -33,7 +33,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_base::backoff::random_share;
 use daemon_base::clock::{Clock, micros};
 use daemon_base::failpoint;
 use daemon_base::stop::Stop;
@@ -43,7 +42,7 @@ use tracing::{error, info, warn};
 
 use self::discovery::Discovery;
 use self::get::Getter;
-use self::requests::{Event, Requests, ScrapeError, Spawn, spawn};
+use self::requests::{Event, Requests, Spawn, spawn};
 use self::schedule::Schedule;
 use self::scrape_store::{Scrape, ScrapeStore};
 use self::settings::Node;
@@ -210,7 +209,11 @@ impl Scraper {
         let Some(discovery) = self.discovery.take() else { return };
         self.next_discovery = now + self.settings.discovery_interval;
         if let Err(error) = self.requests.discover(discovery, now) {
-            error!(%error, "No thread could be started for the request to etcd; the scraper keeps the known nodes. Raise the limit on threads.");
+            error!(
+                %error,
+                "No thread could be started for the request to etcd; the scraper keeps the known nodes. Raise the \
+                 limit on threads."
+            );
             self.telemetry.discovery_failed();
             self.discovery = Some(Discovery::new(&self.settings, self.requests.getter()));
         }
@@ -277,7 +280,10 @@ impl Scraper {
             Err(error) => {
                 let reason = if matches!(error, LogError::Full { .. }) { "log_full" } else { "log_failed" };
                 scrapes.iter().for_each(|scrape| self.telemetry.failed(&scrape.node, reason));
-                warn!(nodes = scrapes.len(), %error, "Scrapes could not be stored; the next scrape contains their increases.");
+                warn!(
+                    nodes = scrapes.len(), %error,
+                    "Scrapes could not be stored; the next scrape contains their increases."
+                );
             }
         }
     }

@@ -28,7 +28,10 @@ impl Scraper {
     pub(super) fn failed(&mut self, node: &Node, error: &ScrapeError) {
         self.telemetry.failed(&node.name, error.reason());
         if self.schedule.failed(&node.name, self.clock.monotonic(), random_share()) {
-            warn!(node = &*node.name, %error, "A node of Contiv could not be scraped; the scraper retries with back-off.");
+            warn!(
+                node = &*node.name, %error,
+                "A node of Contiv could not be scraped; the scraper retries with back-off."
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Sinks, which read the results log and deliver its results, each with its own position in the log.
 //!
-//! A sink implements the trait [`Sink`], and [`run`] drives it on one thread: it reads the log, calls the sink, retries
+//! A sink implements the trait [`Sink`], and [`run()`] drives it on one thread: it reads the log, calls the sink, retries
 //! after errors and stops. The example at [`Sink`] is a complete sink.
 //!
 //! A slow or stopped sink lags behind the log. It loses no result, because the log keeps the results after its stored

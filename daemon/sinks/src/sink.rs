@@ -6,7 +6,7 @@ use daemon_log::{Log, RecordBatch};
 ///
 /// # Call order
 ///
-/// [`run`](crate::run) owns the sink and calls its methods on one thread, never at the same time:
+/// [`run`](crate::run()) owns the sink and calls its methods on one thread, never at the same time:
 ///
 /// 1. [`start`](Self::start) once. It returns the first offset to deliver.
 /// 2. [`deliver`](Self::deliver) for each batch of records, in offset order and without gaps in between.
@@ -16,7 +16,7 @@ use daemon_log::{Log, RecordBatch};
 ///
 /// # Errors and retries
 ///
-/// After an error [`run`](crate::run) logs it, waits a second and calls the same method with the same arguments again,
+/// After an error [`run`](crate::run()) logs it, waits a second and calls the same method with the same arguments again,
 /// without end. A method that failed must therefore leave the sink in a state from which the same call can succeed. A
 /// record that can never be delivered is not an error: log it, count it, and continue with the next record. When the
 /// daemon stops, `run` calls a failing method once more and then gives up; the next start continues at the stored

@@ -9,7 +9,7 @@ use jiff::SpanRelativeTo;
 use jiff::fmt::friendly::SpanParser;
 use serde::de::{Deserializer, Error, Visitor};
 
-/// The units that [`print`] writes, with their length in microseconds.
+/// The units that [`print()`] writes, with their length in microseconds.
 const UNITS: [(&str, u64); 6] = [
     ("us", 1),
     ("ms", 1_000),

@@ -313,6 +313,7 @@ fn a_full_backlog_gets_429_with_retry_after() {
     let (status, body) = daemon.post(batch.as_bytes(), None).unwrap();
     assert_eq!(status, 429, "{body}");
     assert!(body.contains("max_backlog_bytes"), "{body}");
+    daemon.wait_until_applied();
     daemon.stop();
     // The stop committed, so the backlog has room again.
     let daemon = Daemon::start(data.path(), &settings);

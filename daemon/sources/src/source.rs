@@ -7,7 +7,7 @@ use std::time::Duration;
 use daemon_base::backoff::{Backoff, random_share};
 use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
-use daemon_log::{AppendBatch, Log, LogError};
+use daemon_log::{AppendBatch, Log, LogError, append_when_room};
 use derived_stats::Number;
 use proxy_uve::wire::WireSample;
 use tracing::{error, info};
@@ -150,7 +150,7 @@ impl<'e> SourceContext<'e> {
             }
         }
         if outcome.accepted > 0 {
-            self.write(batch)?;
+            append_when_room(self.log, batch, |retry_after| self.rest(retry_after))?;
         }
         self.telemetry.appended(self.source, outcome.accepted, outcome.rejected.len());
         Ok(outcome)
@@ -165,15 +165,6 @@ impl<'e> SourceContext<'e> {
             element: None,
         };
         self.intake.add(stream, sample.key.as_bytes(), &wire, batch, scratch)
-    }
-
-    fn write(&self, batch: AppendBatch) -> Result<(), LogError> {
-        loop {
-            match self.log.append(batch.clone()) {
-                Err(LogError::Full { retry_after, .. }) if self.rest(retry_after) => {}
-                result => return result.map(drop),
-            }
-        }
     }
 }
 

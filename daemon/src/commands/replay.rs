@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use daemon_base::clock::{Clock, SystemClock};
-use daemon_log::{AppendBatch, Log, LogError};
+use daemon_log::{AppendBatch, Log, LogError, append_when_room};
 use daemon_sources::intake::Intake;
 use indicatif::ProgressBar;
 use tokio::sync::watch;
@@ -196,19 +196,14 @@ impl Feeder<'_> {
 
     fn append(&mut self) -> anyhow::Result<()> {
         let batch = std::mem::replace(&mut self.batch, AppendBatch::new(self.clock.now_micros()));
-        // An append is atomic, so a batch that met a full log is retried as a whole.
-        let mut offered = batch;
-        loop {
-            let again = offered.clone();
-            match self.log.append(offered) {
-                Ok(_) => return Ok(()),
-                Err(LogError::Full { .. }) => {
-                    self.failed.map_or(Ok(()), check)?;
-                    thread::sleep(PAUSE);
-                }
-                Err(error) => return Err(error).context("append to the log"),
-            }
-            offered = again;
+        // Workers make the room, unless they have failed.
+        let wait = |_| {
+            thread::sleep(PAUSE);
+            self.failed.is_none_or(|failed| !*failed.borrow())
+        };
+        match append_when_room(self.log, batch, wait) {
+            Err(LogError::Full { .. }) if self.failed.is_some() => self.failed.map_or(Ok(()), check),
+            result => result.map(drop).context("append to the log"),
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
-use daemon_log::{AppendBatch, Log, LogError};
+use daemon_log::{AppendBatch, Log, LogError, append_when_room};
 use proxy_uve::StreamName;
 use proxy_uve::wire::WireSample;
 use tracing::debug;
@@ -38,7 +38,7 @@ pub(super) struct Appender {
 }
 
 impl Appender {
-    /// Returns the names of streams as the intake knows them.
+    /// Returns the names of streams as the intake has them.
     pub(super) fn names(streams: &[StreamName]) -> Vec<String> {
         streams.iter().map(ToString::to_string).collect()
     }
@@ -61,13 +61,13 @@ impl Appender {
             }
             if batch.bytes() >= BATCH_BYTES {
                 let full = std::mem::replace(&mut batch, AppendBatch::new(self.clock.now_micros()));
-                if !self.write(&full)? {
+                if !self.write(full)? {
                     return Ok(false);
                 }
                 telemetry.sampled(std::mem::take(&mut count));
             }
         }
-        let written = batch.is_empty() || self.write(&batch)?;
+        let written = batch.is_empty() || self.write(batch)?;
         telemetry.sampled(if written { count } else { 0 });
         Ok(written)
     }
@@ -85,18 +85,12 @@ impl Appender {
         self.intake.add(stream, reading.key.as_bytes(), &sample, batch, scratch)
     }
 
-    fn write(&self, batch: &AppendBatch) -> Result<bool, LogError> {
-        loop {
-            match self.log.append(batch.clone()) {
-                Ok(_) => return Ok(true),
-                Err(LogError::Full { retry_after, .. }) => {
-                    let deadline = self.clock.monotonic() + retry_after.max(MIN_RETRY);
-                    if !self.wait_until(deadline) {
-                        return Ok(false);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
+    fn write(&self, batch: AppendBatch) -> Result<bool, LogError> {
+        let wait = |retry_after: Duration| self.wait_until(self.clock.monotonic() + retry_after.max(MIN_RETRY));
+        match append_when_room(&*self.log, batch, wait) {
+            Ok(_) => Ok(true),
+            Err(LogError::Full { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

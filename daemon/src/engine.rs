@@ -144,7 +144,10 @@ impl Engine {
         body: impl FnOnce(&Stop) + Send + 'static,
     ) -> anyhow::Result<()> {
         let control = Arc::clone(&self.control);
-        self.workers.spawn_for(lifetime, name.to_owned(), move || body(&control.stop))
+        self.workers.spawn_for(lifetime, name.to_owned(), move || {
+            body(&control.stop);
+            Ok(())
+        })
     }
 
     /// Runs a source of an embedding program, with the workers.

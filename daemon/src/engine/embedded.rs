@@ -14,6 +14,7 @@ use daemon_sources::intake::{Intake, PayloadForm};
 use tracing::{error, warn};
 
 use super::status::LocalStatus;
+use super::threads::Lifetime;
 use crate::engine::worker::Worker;
 use crate::engine::{Engine, EngineSettings, Readiness};
 use crate::telemetry::Telemetry;
@@ -79,7 +80,7 @@ fn start_workers(
         let (clock, control) = (Arc::clone(&engine.clock), Arc::clone(&engine.control));
         let (telemetry, worker_settings) = (Arc::clone(&engine.telemetry.workers), settings.worker.clone());
         let readiness = Arc::clone(readiness);
-        engine.workers.try_spawn(format!("worker-{number}"), move || {
+        engine.workers.spawn_for(Lifetime::UntilStop, format!("worker-{number}"), move || {
             let worker = Worker::new(log, clock, worker_settings, telemetry, share, control)?;
             readiness.one_more();
             worker.run()

@@ -38,32 +38,18 @@ impl Threads {
 
     /// Starts a thread that must run until the stop.
     pub(super) fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
-        self.spawn_for(Lifetime::UntilStop, name, body)
-    }
-
-    /// Starts a thread that must run until the stop, and whose error fails the engine.
-    pub(super) fn try_spawn(
-        &mut self,
-        name: String,
-        body: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
-    ) -> anyhow::Result<()> {
-        let (failure, thread) = (Arc::clone(&self.failure), name.clone());
-        // The error is the one line about it: `Own` keeps the end of the thread from making another.
-        self.spawn_for(Lifetime::Own, name, move || match body() {
-            Ok(()) => {}
-            Err(error) => {
-                error!(%thread, error = %format!("{error:#}"), "A thread failed.");
-                failure.send_replace(true);
-            }
+        self.spawn_for(Lifetime::UntilStop, name, move || {
+            body();
+            Ok(())
         })
     }
 
-    /// Starts a thread.
+    /// Starts a thread, whose error fails the engine.
     pub(super) fn spawn_for(
         &mut self,
         lifetime: Lifetime,
         name: String,
-        body: impl FnOnce() + Send + 'static,
+        body: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
     ) -> anyhow::Result<()> {
         let context = format!("start the thread {name}");
         let end = End {
@@ -72,10 +58,12 @@ impl Threads {
             stop: self.stop.clone(),
             failure: Arc::clone(&self.failure),
             ended: self.sender.clone(),
+            error: None,
         };
         let body = move || {
-            let _end = end;
-            body();
+            // Moved in, so that it is dropped with this thread, also when the body panics.
+            let mut end = end;
+            end.error = body().err();
         };
         thread::Builder::new().name(name).spawn(body).context(context)?;
         self.running += 1;
@@ -94,23 +82,33 @@ impl Threads {
     }
 }
 
-/// The end of a thread, dropped when its body returns or panics.
+/// The end of a thread, dropped when its body has returned or panicked.
 struct End {
     name: String,
     lifetime: Lifetime,
     stop: Stop,
     failure: Arc<watch::Sender<bool>>,
     ended: mpsc::Sender<()>,
+    /// The error that the body returned.
+    error: Option<anyhow::Error>,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
         let thread = &self.name;
-        if thread::panicking() {
+        let failed = if thread::panicking() {
             error!(%thread, "A thread panicked: this is a fault of the program. The daemon stops; restart it.");
-            self.failure.send_replace(true);
+            true
+        } else if let Some(error) = &self.error {
+            error!(%thread, error = %format!("{error:#}"), "A thread failed.");
+            true
         } else if self.lifetime == Lifetime::UntilStop && !self.stop.is_set() {
             error!(%thread, "A thread ended that must not. The daemon stops; restart it.");
+            true
+        } else {
+            false
+        };
+        if failed {
             self.failure.send_replace(true);
         }
         // The receiver may have given up at its deadline.
@@ -125,7 +123,7 @@ mod tests {
     use super::*;
 
     /// Whether a thread with this body and lifetime fails the engine, when `stop` is set before it ends.
-    fn fails(lifetime: Lifetime, stops: bool, body: fn()) -> bool {
+    fn fails(lifetime: Lifetime, stops: bool, body: fn() -> anyhow::Result<()>) -> bool {
         let (stop, (failure, failed)) = (Stop::default(), watch::channel(false));
         let mut threads = Threads::new(stop.clone(), Arc::new(failure));
         if stops {
@@ -138,8 +136,9 @@ mod tests {
 
     #[test]
     fn a_panic_always_fails_the_engine_and_an_end_before_the_stop_where_it_must_not() {
-        let panics: fn() = || panic!("on purpose");
-        let ends: fn() = || ();
+        let panics: fn() -> anyhow::Result<()> = || panic!("on purpose");
+        let ends: fn() -> anyhow::Result<()> = || Ok(());
+        let errs: fn() -> anyhow::Result<()> = || anyhow::bail!("on purpose");
         let cases = [
             (Lifetime::UntilStop, false, panics, true),
             (Lifetime::UntilStop, true, panics, true),
@@ -147,6 +146,8 @@ mod tests {
             (Lifetime::UntilStop, false, ends, true),
             (Lifetime::UntilStop, true, ends, false),
             (Lifetime::Own, false, ends, false),
+            (Lifetime::Own, false, errs, true),
+            (Lifetime::UntilStop, true, errs, true),
         ];
         for (lifetime, stops, body, expected) in cases {
             assert_eq!(fails(lifetime, stops, body), expected, "{lifetime:?}, stop set: {stops}");

@@ -9,15 +9,15 @@ use daemon_results::block::{AttributeShape, Row, UveShape};
 use derived_stats::Record;
 use proxy_uve::{Plan, UveDescription};
 
-/// The shapes whose comparison with the configuration is cached. A log has a few for each configuration it was written
-/// with.
-const MAX_COMPARED: usize = 4096;
+/// The shapes whose comparison with the configuration is kept. A log has a few for each configuration it was written
+/// with, so they are searched one by one.
+const MAX_COMPARED: usize = 64;
 
 /// Decides which results are of the configuration.
 #[derive(Debug, Default)]
 pub(super) struct Configured {
     uves: HashMap<Box<str>, Vec<Attribute>>,
-    compared: HashMap<usize, Compared>,
+    compared: Vec<Compared>,
     kept: Vec<(usize, Record)>,
 }
 
@@ -34,8 +34,7 @@ type Window = Option<u64>;
 /// A shape with, for each of its attributes, the window that it must have; `None` for one that is not configured so.
 #[derive(Debug)]
 struct Compared {
-    /// Keeps the address, by which it is found, from being used again.
-    _shape: Arc<UveShape>,
+    shape: Arc<UveShape>,
     /// `None` if the UVE is not configured.
     attributes: Option<Vec<Option<Window>>>,
 }
@@ -49,13 +48,9 @@ impl Configured {
 
     /// Calls `take` with what is configured of a result, if anything is.
     pub(super) fn select(&mut self, row: &Row<'_>, take: impl FnOnce(&Row<'_>)) {
-        let address = Arc::as_ptr(row.shape) as usize;
-        if self.compared.len() >= MAX_COMPARED && !self.compared.contains_key(&address) {
-            self.compared.clear();
-        }
-        let uves = &self.uves;
-        let compared = self.compared.entry(address).or_insert_with(|| compare(uves, row.shape));
-        let Some(attributes) = &compared.attributes else { return };
+        let known = self.compared.iter().position(|compared| Arc::ptr_eq(&compared.shape, row.shape));
+        let index = known.unwrap_or_else(|| self.compare(row.shape));
+        let Some(attributes) = &self.compared[index].attributes else { return };
         let length = row.end.saturating_sub(row.start);
         let is_configured = |(index, _): &(usize, Record)| match attributes.get(*index) {
             Some(Some(window)) => window.is_none_or(|window| window == length),
@@ -70,18 +65,22 @@ impl Configured {
             take(&Row { values: &self.kept, ..*row });
         }
     }
+
+    /// Compares a shape with the configuration; the index of the outcome.
+    fn compare(&mut self, shape: &Arc<UveShape>) -> usize {
+        if self.compared.len() >= MAX_COMPARED {
+            self.compared.clear();
+        }
+        let attributes = self.uves.get(&shape.uve).map(|configured| {
+            let window = |found: &AttributeShape| configured.iter().find(|it| it.shape == *found).map(|it| it.window);
+            shape.attributes.iter().map(window).collect()
+        });
+        self.compared.push(Compared { shape: Arc::clone(shape), attributes });
+        self.compared.len() - 1
+    }
 }
 
 fn attributes(uve: &UveDescription<'_>) -> Vec<Attribute> {
     let attributes = uve.attributes();
     attributes.map(|it| Attribute { shape: AttributeShape::of(&it), window: it.window }).collect()
-}
-
-fn compare(uves: &HashMap<Box<str>, Vec<Attribute>>, shape: &Arc<UveShape>) -> Compared {
-    let window = |configured: &[Attribute], found: &AttributeShape| {
-        configured.iter().find(|it| it.shape == *found).map(|it| it.window)
-    };
-    let attributes =
-        uves.get(&shape.uve).map(|configured| shape.attributes.iter().map(|found| window(configured, found)).collect());
-    Compared { _shape: Arc::clone(shape), attributes }
 }

@@ -7,7 +7,7 @@ mod support;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use support::{Daemon, command, line, wait_until};
 use tempfile::TempDir;
@@ -25,7 +25,7 @@ fn dropped(daemon: &Daemon) -> u64 {
     value.unwrap().parse().unwrap()
 }
 
-/// Every post is answered and applied, and the daemon says that it is ready.
+/// Every post is answered and applied, and the daemon is ready.
 fn works(daemon: &Daemon) {
     for at in (0..20).map(|second| 1_488_000_000_000_000 + second * 1_000_000) {
         let (status, body) = daemon.post(line("a", "egress_flow_count", at, 1).as_bytes(), None).unwrap();
@@ -35,25 +35,25 @@ fn works(daemon: &Daemon) {
     assert_eq!(daemon.get("/readyz").0, 200);
 }
 
-#[test]
-fn a_full_disk_behind_the_messages_changes_nothing_else() {
+/// The daemon works while its messages cannot be written to `stderr`, counts them, and stops in order.
+fn works_without(stderr: impl Into<Stdio>) {
     let data = TempDir::new().unwrap();
-    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let daemon = Daemon::with_stderr(talkative(data.path()), full);
+    let daemon = Daemon::with_stderr(talkative(data.path()), stderr);
     works(&daemon);
     wait_until("messages are dropped", || (dropped(&daemon) > 1).then_some(()));
     daemon.stop();
 }
 
 #[test]
+fn a_full_disk_behind_the_messages_changes_nothing_else() {
+    works_without(OpenOptions::new().write(true).open("/dev/full").unwrap());
+}
+
+#[test]
 fn a_reader_that_has_gone_changes_nothing_else() {
-    let data = TempDir::new().unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let daemon = Daemon::with_stderr(talkative(data.path()), writer);
-    works(&daemon);
-    wait_until("messages are dropped", || (dropped(&daemon) > 1).then_some(()));
-    daemon.stop();
+    works_without(writer);
 }
 
 #[test]

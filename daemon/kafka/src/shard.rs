@@ -5,16 +5,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use daemon_log::{Digests, LogError, PartitionId};
-use daemon_partition::{Due, PartitionTable, TableStatus, WorkerSettings};
+use daemon_partition::{Due, MAX_PENDING_BYTES, PartitionTable, TableStatus, WorkerSettings};
 use proxy_uve::{Position, Record};
 use tracing::error;
 
 use crate::input_merge::InputMerge;
 use crate::member::{DeadLetter, Incoming, ShardCommit};
 use crate::state_records::{self, Head, Saved};
-
-/// The size of uncommitted results and dead letters above which a commit is due at once.
-const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long the first result waits for further results of the same transaction: the windows of a worker's partitions
 /// close at almost the same time, and a transaction for all of them costs about as much as one for a single partition.

@@ -25,7 +25,7 @@ pub use self::control::Control;
 pub use self::restored::RestoredStates;
 pub use self::settings::{StreamPlan, WorkerSettings};
 pub use self::status::{PartitionStatus, StatusSource, TableStatus};
-pub use self::table::PartitionTable;
+pub use self::table::{MAX_PENDING_BYTES, PartitionTable};
 pub use self::telemetry::WorkerTelemetry;
 
 /// The most objects of a closing window that a worker closes in one iteration before it reads its input again, in

@@ -12,7 +12,7 @@ use proxy_uve::{Fate, Record, SnapshotError, Table, TableSettings};
 use crate::{Due, RestoredStates, StreamPlan, TableCommit, TableStatus};
 
 /// The size of uncommitted results above which a commit is due at once.
-const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
+pub const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
 
 /// The longest time between two confirmations of the end of the log that counts as idle time.
 const MAX_UNCONFIRMED: Duration = Duration::from_secs(5);

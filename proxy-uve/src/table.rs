@@ -39,6 +39,7 @@ mod settings;
 mod sink;
 mod snapshot;
 mod stream_state;
+mod unknown;
 mod uve;
 mod window;
 
@@ -251,6 +252,11 @@ impl<S: ResultSink> Table<S> {
     /// The newest timestamp accepted, in microseconds; `None` before the first sample.
     pub fn newest_timestamp(&self) -> Option<u64> {
         self.stream.progress.newest()
+    }
+
+    /// The limits of the table.
+    pub fn settings(&self) -> &TableSettings {
+        &self.stream.settings
     }
 
     /// The plan: what the table computes.

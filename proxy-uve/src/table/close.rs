@@ -62,9 +62,13 @@ impl<S: ResultSink> StreamState<S> {
         match objects.next_due(plan, progress.watermark()) {
             Some((end, group)) => {
                 objects.group_mut(group).begin_close(&plan.groups[group], end);
-                self.closing = Some(Closing::new(columns, plan, group, end, progress.covered_from()));
+                self.closing = Some(Closing::new(columns, plan, group, end, progress));
             }
-            None => columns.discard_until(progress.watermark()),
+            None => {
+                columns.discard_until(progress.watermark());
+                let oldest_open = progress.watermark().saturating_sub(plan.longest_window());
+                progress.unknown_mut().forget_before(oldest_open);
+            }
         }
     }
 
@@ -93,7 +97,7 @@ impl<S: ResultSink> StreamState<S> {
     }
 
     fn close_word(&mut self, keys: &mut impl Keys, plan: &Plan, closing: &mut Closing, word: usize) {
-        let change = self.objects.close_word(plan, closing.group, word);
+        let change = self.objects.close_word(plan, closing, word);
         if change.alive | change.deleted == 0 {
             return;
         }
@@ -131,6 +135,6 @@ impl<S: ResultSink> StreamState<S> {
         if let Some(slots) = keys.shrink() {
             self.shrink(slots);
         }
-        self.objects.skip_uneventful(plan, group, self.progress.watermark(), keys.slots().len());
+        self.objects.skip_uneventful(plan, group, &self.progress, keys.slots().len());
     }
 }

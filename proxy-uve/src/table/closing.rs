@@ -4,6 +4,7 @@ use derived_stats::column::{WORD, WindowColumn};
 
 use crate::table::columns::{Columns, EndedWindows};
 use crate::table::plan::Plan;
+use crate::table::progress::Progress;
 
 /// The window of a group that is closing: its objects are closed in the order of their slots, 64 at a time.
 #[derive(Debug)]
@@ -16,24 +17,34 @@ pub(super) struct Closing {
     pub(super) windows: EndedWindows,
     /// The next objects to close, in words of 64.
     pub(super) next: usize,
+    /// A part of the group's window is [unknown](crate::table::unknown): no object ages.
+    pub(super) is_unknown: bool,
+    /// The window columns of which a part of the window is unknown: they feed no detector.
+    pub(super) unknown_columns: Vec<usize>,
     /// The proxy types that show a window which was covered in part only.
     partial_types: Vec<usize>,
 }
 
 impl Closing {
-    /// Takes the columns of a group that end at `end` out of `columns`. Windows that start before `covered_from` are
-    /// partial.
-    pub(super) fn new(columns: &mut Columns, plan: &Plan, group: usize, end: u64, covered_from: u64) -> Self {
+    /// Takes the columns of a group that end at `end` out of `columns`. Windows that start before the stream was covered,
+    /// or that overlap unknown time, are partial.
+    pub(super) fn new(columns: &mut Columns, plan: &Plan, group: usize, end: u64, progress: &Progress) -> Self {
         let windows = columns.take_ending(plan, group, end);
         let is_partial = |type_index: &usize| {
             plan.types[*type_index].attributes.iter().any(|attribute| {
-                let covered_from = covered_from.max(columns.windows(attribute.window_column).covered_from());
+                let covered_from = progress.covered_from().max(columns.windows(attribute.window_column).covered_from());
                 let start = end.saturating_sub(attribute.window_length);
-                windows.get(attribute.window_column).is_some() && start < covered_from
+                let is_whole = start >= covered_from && !progress.unknown().overlaps(start, end);
+                windows.get(attribute.window_column).is_some() && !is_whole
             })
         };
         let partial_types = plan.groups[group].types.iter().copied().filter(is_partial).collect();
-        Self { group, start: end - plan.groups[group].period, end, windows, next: 0, partial_types }
+        let start = end - plan.groups[group].period;
+        let is_unknown = |length: u64| progress.unknown().overlaps(end.saturating_sub(length), end);
+        let of_group = plan.groups[group].window_columns.iter().copied();
+        let unknown_columns = of_group.filter(|&column| is_unknown(plan.window_columns[column].length)).collect();
+        let is_unknown = progress.unknown().overlaps(start, end);
+        Self { group, start, end, windows, next: 0, is_unknown, unknown_columns, partial_types }
     }
 
     /// Whether the type shows a window that was covered in part only.

@@ -118,9 +118,12 @@ impl Columns {
     /// each object that is alive.
     pub(super) fn feed(&mut self, plan: &Plan, closing: &mut Closing, word: usize, alive: u64) {
         let silence = plan.groups[closing.group].silence;
-        let EndedWindows { columns, fed } = &mut closing.windows;
+        let Closing { unknown_columns, windows: EndedWindows { columns, fed }, .. } = closing;
         for (index, detector) in plan.detectors.iter().enumerate() {
-            if let Some(window) = ended::find(columns, detector.window_column) {
+            if unknown_columns.contains(&detector.window_column) {
+                // A part of a sum is not a value of the series.
+                fed[index] = 0;
+            } else if let Some(window) = ended::find(columns, detector.window_column) {
                 fed[index] = self.detectors[index].close_many(word, alive, window, closing.end, silence);
             }
         }

@@ -16,6 +16,7 @@ pub(super) use self::liveness::{LivenessChange, MAX_SILENT};
 pub(super) use self::slots::{BATCH, MAX_KEY_BYTES, Slots, UNKNOWN};
 pub(super) use self::window_group::WindowGroup;
 use crate::table::CHUNK_SLOTS;
+use crate::table::closing::Closing;
 use crate::table::plan::Plan;
 use crate::table::window::by_window;
 
@@ -83,9 +84,10 @@ impl Objects {
         self.mark_changed(slot);
     }
 
-    /// Moves the liveness of 64 objects, from slot `64 * word` on, past the end of the group's closing window.
-    pub(super) fn close_word(&mut self, plan: &Plan, group: usize, word: usize) -> LivenessChange {
-        let change = self.groups[group].close_word(&plan.groups[group], word);
+    /// Moves the liveness of 64 objects, from slot `64 * word` on, past the end of the closing window.
+    pub(super) fn close_word(&mut self, plan: &Plan, closing: &Closing, word: usize) -> LivenessChange {
+        let &Closing { group, is_unknown, .. } = closing;
+        let change = self.groups[group].close_word(&plan.groups[group], word, !is_unknown);
         if change.alive | change.deleted != 0 {
             self.mark_changed(word * WORD);
         }

@@ -3,15 +3,17 @@
 use crate::position::Position;
 use crate::table::plan::Plan;
 use crate::table::settings::micros;
+use crate::table::unknown::UnknownTime;
 use crate::table::window::{window_end, window_start};
 use crate::table::{DecodedRecord, Fate, Fates, TableSettings};
 
-/// The position of a stream in its log and in event time, the outcomes of its records, and its last gap.
+/// The position of a stream in its log and in event time, the outcomes of its records, and where some may be missing.
 ///
 /// Every rule about time is here: what is new, what is of the future, what is late, when a window is due.
 #[derive(Debug)]
 pub(super) struct Progress {
     saved: SavedProgress,
+    unknown: UnknownTime,
     /// Every group's window that contains this time or a later one is open.
     open_from: u64,
     /// The first end of a window after the watermark; earlier while nothing has closed since the table was made.
@@ -51,6 +53,7 @@ impl Progress {
     pub(super) fn new(settings: &TableSettings) -> Self {
         Self {
             saved: SavedProgress::default(),
+            unknown: UnknownTime::default(),
             open_from: 0,
             next_end: 0,
             allowed_lateness: micros(settings.allowed_lateness),
@@ -59,8 +62,9 @@ impl Progress {
     }
 
     /// Continues from a snapshot. The windows that are due are found when the watermark moves next.
-    pub(super) fn restore(&mut self, plan: &Plan, saved: SavedProgress) {
+    pub(super) fn restore(&mut self, plan: &Plan, saved: SavedProgress, unknown: UnknownTime) {
         self.saved = saved;
+        self.unknown = unknown;
         self.open_from = open_from(plan, saved.watermark);
     }
 
@@ -82,6 +86,15 @@ impl Progress {
 
     pub(super) fn covered_from(&self) -> u64 {
         self.saved.covered_from
+    }
+
+    /// The time in which samples may be missing.
+    pub(super) fn unknown(&self) -> &UnknownTime {
+        &self.unknown
+    }
+
+    pub(super) fn unknown_mut(&mut self) -> &mut UnknownTime {
+        &mut self.unknown
     }
 
     pub(super) fn fates(&self) -> &Fates {
@@ -125,6 +138,7 @@ impl Progress {
     /// Moves event time on to a timestamp. The watermark that follows from it; `None` if a newer timestamp was accepted
     /// before.
     pub(super) fn accept_time(&mut self, at: u64) -> Option<u64> {
+        self.unknown.end_with_sample(at);
         match self.saved.newest {
             Some(newest) if newest >= at => return None,
             Some(_) => {}
@@ -149,9 +163,12 @@ impl Progress {
         self.saved.covered_from = self.saved.covered_from.max(until);
     }
 
-    /// An empty run of records; `None` before the first record.
+    /// An empty run of records; `None` before the first record, also of those after lost ones.
     #[inline]
     pub(super) fn run(&self) -> Option<Run<'_>> {
+        if self.unknown.awaits_sample() {
+            return None;
+        }
         Some(Run { progress: self, position: self.saved.position?, newest: self.saved.newest? })
     }
 

@@ -45,6 +45,7 @@ use crate::table::objects::Keys;
 use crate::table::plan::GroupPlan;
 use crate::table::progress::SavedProgress;
 use crate::table::stream_state::StreamState;
+use crate::table::unknown::UnknownTime;
 use crate::table::{Fates, ResultSink, Table};
 
 /// Slots in a chunk. A chunk is written whole when one of its objects changed: small enough for that to be cheap, large
@@ -54,6 +55,9 @@ pub const CHUNK_SLOTS: usize = 256;
 /// Of the format of chunks and meta part. Version 1, which was never released, had no checksum and named columns by
 /// hashes.
 const VERSION: u8 = 2;
+
+/// Of a meta part with unknown time: a program that does not know it must not read on without it.
+const VERSION_WITH_UNKNOWN_TIME: u8 = 3;
 
 /// The parts of a table that changed since the snapshot before.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -72,6 +76,8 @@ struct Meta {
     newest: Option<u64>,
     watermark: u64,
     covered_from: u64,
+    #[serde(default, skip_serializing_if = "UnknownTime::is_empty")]
+    unknown: UnknownTime,
     fates: Fates,
     groups: Vec<SavedGroup>,
     columns: Vec<SavedColumn>,
@@ -155,11 +161,13 @@ impl<S: ResultSink> StreamState<S> {
             newest,
             watermark,
             covered_from,
+            unknown: self.progress.unknown().clone(),
             fates,
             groups: groups.map(group).collect(),
             columns: columns.iter().map(column).collect(),
         };
-        let mut part = seal::begin();
+        let version = if meta.unknown.is_empty() { VERSION } else { VERSION_WITH_UNKNOWN_TIME };
+        let mut part = seal::begin(version);
         // Plain data into memory: serialising cannot fail.
         part.extend(serde_json::to_vec(&meta).unwrap_or_default());
         seal::finish(part)

@@ -8,6 +8,7 @@ use derived_stats::Silence;
 use crate::table::objects::liveness::Liveness;
 use crate::table::objects::{Objects, WindowGroup};
 use crate::table::plan::{GroupPlan, Plan};
+use crate::table::progress::Progress;
 
 /// With `silence="zero"` every silent window feeds every detector, so none can be skipped. A jump in time closes at
 /// most this many of them (a week of minutes); in the rest, a detector's mean would not change any more.
@@ -16,33 +17,43 @@ const MAX_ZERO_WINDOWS: u64 = 10_080;
 impl Objects {
     /// After a silent window of a group, skips the windows up to the watermark that would do nothing. `slots` is the
     /// number of slots.
-    pub(in crate::table) fn skip_uneventful(&mut self, plan: &Plan, index: usize, watermark: u64, slots: usize) {
+    pub(in crate::table) fn skip_uneventful(&mut self, plan: &Plan, index: usize, progress: &Progress, slots: usize) {
         #[cfg(test)]
         if self.never_skips {
             return;
         }
         let (group, group_plan) = (&mut self.groups[index], &plan.groups[index]);
-        let skipped = group.skippable(plan, group_plan, watermark);
+        let (skipped, ages) = group.skippable(plan, group_plan, progress);
         if skipped > 0 {
-            group.skip(group_plan, skipped);
+            group.skip(group_plan, skipped, ages);
             self.mark_all_changed(slots);
         }
     }
 }
 
 impl WindowGroup {
-    /// How many windows in a row up to the watermark would do nothing.
-    fn skippable(&self, plan: &Plan, group_plan: &GroupPlan, watermark: u64) -> u64 {
+    /// How many windows in a row up to the watermark would do nothing, and whether silence counts in them. They are all
+    /// known or all unknown.
+    fn skippable(&self, plan: &Plan, group_plan: &GroupPlan, progress: &Progress) -> (u64, bool) {
         let Some(closed_to) = self.closed_to.filter(|_| self.alive > 0 && self.quiet > 0) else {
-            return 0;
+            return (0, true);
         };
+        let watermark = progress.watermark();
         let until = self.open.front().map_or(watermark, |&(start, _)| start.min(watermark));
         let silent = until.saturating_sub(closed_to) / group_plan.period;
+        let before_next_end = before_next_end(plan, group_plan, closed_to, self.quiet);
+        if let Some(end) = progress.unknown().end_of(closed_to) {
+            // Each of these windows starts in unknown time.
+            let unknown = ((end - closed_to) / group_plan.period).saturating_add(1);
+            return (silent.min(unknown).min(before_next_end), false);
+        }
+        let known = progress.unknown().next_from(closed_to).map_or(u64::MAX, |from| from - closed_to);
+        let silent = silent.min(known / group_plan.period);
         let at_most = match group_plan.silence {
-            Silence::Once | Silence::Skip => before_next_end(plan, group_plan, closed_to, self.quiet),
+            Silence::Once | Silence::Skip => before_next_end,
             Silence::Zero => silent.min(self.longest_liveness(group_plan)).saturating_sub(MAX_ZERO_WINDOWS),
         };
-        silent.min(at_most).min(self.uneventful(group_plan))
+        (silent.min(at_most).min(self.uneventful(group_plan)), true)
     }
 
     /// How many windows from now on, all of them silent, would change no liveness and feed no detector: after one
@@ -66,11 +77,14 @@ impl WindowGroup {
         until_deletion.max().unwrap_or(0)
     }
 
-    /// Skips `windows` uneventful windows.
-    pub(super) fn skip(&mut self, plan: &GroupPlan, windows: u64) {
+    /// Skips `windows` uneventful windows; without `ages` their silence does not count.
+    pub(super) fn skip(&mut self, plan: &GroupPlan, windows: u64, ages: bool) {
         self.closed_to = self.closed_to.map(|closed_to| closed_to + windows * plan.period);
         let silent = u32::try_from(windows).unwrap_or(u32::MAX);
         self.quiet = self.quiet.saturating_add(silent);
+        if !ages {
+            return;
+        }
         for liveness in self.liveness.iter_mut().filter(|liveness| liveness.is_alive()) {
             *liveness = Liveness::after(liveness.silent().saturating_add(silent));
         }

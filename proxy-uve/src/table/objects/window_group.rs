@@ -113,13 +113,13 @@ impl WindowGroup {
     }
 
     /// Moves the liveness of 64 objects, from slot `64 * word` on, past the end of the closing window. Words come in
-    /// order.
-    pub(in crate::table) fn close_word(&mut self, plan: &GroupPlan, word: usize) -> LivenessChange {
+    /// order. Where the window is unknown, silence does not count: `ages` is false.
+    pub(in crate::table) fn close_word(&mut self, plan: &GroupPlan, word: usize, ages: bool) -> LivenessChange {
         let touched = self.closing.as_mut().map_or(0, |closing| {
             closing.next = word + 1;
             closing.touched.word(word)
         });
-        self.advance(plan, word, touched)
+        self.advance(plan, word, touched, ages)
     }
 
     /// Ends the close of a window, after its last word.
@@ -132,8 +132,9 @@ impl WindowGroup {
         self.spare = Some(touched);
     }
 
-    /// Moves the liveness of 64 objects past the end of a window in which those of `touched` had samples.
-    fn advance(&mut self, plan: &GroupPlan, word: usize, touched: u64) -> LivenessChange {
+    /// Moves the liveness of 64 objects past the end of a window in which those of `touched` had samples. The others
+    /// become older if `ages`.
+    fn advance(&mut self, plan: &GroupPlan, word: usize, touched: u64, ages: bool) -> LivenessChange {
         let first = word * 64;
         let end = first + 64 - touched.leading_zeros() as usize;
         if touched != 0 && end > self.liveness.len() {
@@ -146,7 +147,8 @@ impl WindowGroup {
         let end = self.liveness.len().min(first + 64);
         for (bit, liveness) in self.liveness.get_mut(first..end).unwrap_or_default().iter_mut().enumerate() {
             let before = *liveness;
-            *liveness = before.after_window(touched >> bit & 1 == 1, plan.timeout);
+            let is_touched = touched >> bit & 1 == 1;
+            *liveness = if is_touched || ages { before.after_window(is_touched, plan.timeout) } else { before };
             change.alive |= u64::from(liveness.is_alive()) << bit;
             change.deleted |= u64::from(before.is_alive() && !liveness.is_alive()) << bit;
             self.alive += usize::from(liveness.is_alive());
@@ -213,12 +215,12 @@ mod tests {
         for timeout in 1..4 {
             let plan = plan(timeout);
             let mut group = WindowGroup::default();
-            assert_eq!(group.advance(&plan, 3, 1), ALIVE);
+            assert_eq!(group.advance(&plan, 3, 1, true), ALIVE);
             for silent in 1..timeout {
-                assert_eq!(group.advance(&plan, 3, 0), ALIVE, "{silent} silent periods of {timeout}");
+                assert_eq!(group.advance(&plan, 3, 0, true), ALIVE, "{silent} silent periods of {timeout}");
             }
-            assert_eq!(group.advance(&plan, 3, 0), DELETED);
-            assert_eq!(group.advance(&plan, 3, 0), LivenessChange::default());
+            assert_eq!(group.advance(&plan, 3, 0, true), DELETED);
+            assert_eq!(group.advance(&plan, 3, 0, true), LivenessChange::default());
             assert_eq!(group.alive, 0);
         }
     }
@@ -227,9 +229,9 @@ mod tests {
     fn without_timeout_an_object_is_alive_for_ever() {
         let plan = plan(0);
         let mut group = WindowGroup::default();
-        group.advance(&plan, 0, 1);
+        group.advance(&plan, 0, 1, true);
         for _ in 0..1000 {
-            assert_eq!(group.advance(&plan, 0, 0), ALIVE);
+            assert_eq!(group.advance(&plan, 0, 0, true), ALIVE);
         }
         assert_eq!(group.uneventful(&plan), u64::MAX);
     }
@@ -239,16 +241,16 @@ mod tests {
         let plan = plan(10);
         let (mut one_by_one, mut skipped) = (WindowGroup::default(), WindowGroup::default());
         for group in [&mut one_by_one, &mut skipped] {
-            group.advance(&plan, 0, 0b11);
-            group.advance(&plan, 0, 0b10);
+            group.advance(&plan, 0, 0b11, true);
+            group.advance(&plan, 0, 0b10, true);
         }
         let windows = skipped.uneventful(&plan);
         assert_eq!(windows, 8);
-        skipped.skip(&plan, windows);
+        skipped.skip(&plan, windows, true);
         for _ in 0..windows {
-            assert_eq!(one_by_one.advance(&plan, 0, 0), LivenessChange { alive: 0b11, deleted: 0 });
+            assert_eq!(one_by_one.advance(&plan, 0, 0, true), LivenessChange { alive: 0b11, deleted: 0 });
         }
         assert_eq!(one_by_one.liveness, skipped.liveness);
-        assert_eq!(skipped.advance(&plan, 0, 0), LivenessChange { alive: 0b10, deleted: 0b01 });
+        assert_eq!(skipped.advance(&plan, 0, 0, true), LivenessChange { alive: 0b10, deleted: 0b01 });
     }
 }

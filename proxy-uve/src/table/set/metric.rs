@@ -195,6 +195,17 @@ impl<'s, S: ResultSink> MetricMut<'s, S> {
         self.stream.mark_gap(&mut self.keys, until_micros);
     }
 
+    /// Marks event time, both ends included, as unknown, as [`Table::mark_unknown`](crate::Table::mark_unknown) does.
+    pub fn mark_unknown(&mut self, from_micros: u64, until_micros: u64) {
+        self.stream.progress.unknown_mut().add(from_micros, until_micros);
+    }
+
+    /// Sets the time up to which the sources are observed, as
+    /// [`Table::set_observed_until`](crate::Table::set_observed_until) does.
+    pub fn set_observed_until(&mut self, micros: Option<u64>) {
+        self.stream.progress.unknown_mut().set_observed_until(micros);
+    }
+
     /// The sink of the metric's results, to take results out.
     pub fn sink_mut(&mut self) -> &mut S {
         &mut self.stream.output.sink

@@ -3,7 +3,7 @@
 use crate::table::columns::Columns;
 use crate::table::objects::{Objects, Slots};
 use crate::table::snapshot::columns::Column;
-use crate::table::snapshot::{CHUNK_SLOTS, SlotSet, StateKind, kind_code, seal};
+use crate::table::snapshot::{CHUNK_SLOTS, SlotSet, StateKind, VERSION, kind_code, seal};
 
 /// The states of one stream, as a snapshot writes them.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl<'s> ChunkEncoder<'s> {
         let slots = first..(first + CHUNK_SLOTS).min(self.keys.len());
         let used: Vec<usize> = slots.filter(|&slot| self.objects.contains(slot)).collect();
         let last = *used.last()?;
-        let mut out = seal::begin();
+        let mut out = seal::begin(VERSION);
         out.extend(((last + 1 - first) as u16).to_le_bytes());
         let mut next_used = used.iter().peekable();
         for slot in first..=last {

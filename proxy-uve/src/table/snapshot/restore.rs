@@ -131,8 +131,9 @@ impl<'p, S: ResultSink> Restore<'p, S> {
     }
 
     fn take_meta(&mut self, plan: &Plan) -> Result<(), SnapshotError> {
-        let Meta { position, newest, watermark, covered_from, fates, ref groups, .. } = self.meta;
-        self.stream.progress.restore(plan, SavedProgress { position, newest, watermark, covered_from, fates });
+        let Meta { position, newest, watermark, covered_from, fates, ref unknown, ref groups, .. } = self.meta;
+        let saved = SavedProgress { position, newest, watermark, covered_from, fates };
+        self.stream.progress.restore(plan, saved, unknown.clone());
         for (index, plan) in plan.groups.iter().enumerate() {
             let Some(source) = self.sources.source(StateKind::Liveness, index) else {
                 self.stream.objects.reset_group(index);

@@ -7,14 +7,14 @@
 //! The checksum is the CRC-32 of version and body, so every flip of a single bit is found, and nearly every other
 //! damage.
 
-use crate::table::snapshot::{SnapshotError, SnapshotPart, VERSION};
+use crate::table::snapshot::{SnapshotError, SnapshotPart, VERSION, VERSION_WITH_UNKNOWN_TIME};
 
 const HEAD: usize = 5;
 
-/// A part whose body is still to be written.
-pub(super) fn begin() -> Vec<u8> {
+/// A part of that version whose body is still to be written.
+pub(super) fn begin(version: u8) -> Vec<u8> {
     let mut part = vec![0; HEAD];
-    part[0] = VERSION;
+    part[0] = version;
     part
 }
 
@@ -35,7 +35,7 @@ pub(super) fn open(part: SnapshotPart, bytes: &[u8]) -> Result<&[u8], SnapshotEr
         Some(b'{') if part == SnapshotPart::Meta => 1,
         Some(&version) => version,
     };
-    if found != VERSION {
+    if found != VERSION && !(found == VERSION_WITH_UNKNOWN_TIME && part == SnapshotPart::Meta) {
         return Err(SnapshotError::Version { part, found });
     }
     let truncated = SnapshotError::Truncated { part, field: "checksum" };

@@ -1,0 +1,227 @@
+//! Unknown time: when nobody could observe the sources of a stream.
+
+use serde::{Deserialize, Serialize};
+
+use crate::table::{ResultSink, Table};
+
+/// The intervals of event time in which samples may be missing, in microseconds since the epoch, both ends included.
+///
+/// A window that overlaps one of them is *unknown*: the samples that it has are reported as partial, but they feed no
+/// detector, and their absence is no silence: no object ages or is deleted.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UnknownTime {
+    /// In order, without overlap.
+    intervals: Vec<(u64, u64)>,
+    /// From this time on the sources are not observed yet; `None` if samples say nothing about their sources.
+    observed_until: Option<u64>,
+    /// From this time on records were lost; the next sample ends the interval.
+    lost_from: Option<u64>,
+}
+
+/// The most intervals that are kept apart. Beyond, the two that are nearest become one.
+const MAX_INTERVALS: usize = 64;
+
+impl<S: ResultSink> Table<S> {
+    /// Marks the event time from `from_micros` to `until_micros` (both included, microseconds since the epoch) as
+    /// *unknown*: nobody could observe the sources, for example because they did not answer or the process was down.
+    /// A window that overlaps unknown time
+    ///
+    /// * reports the samples that it has as `"partial": true`,
+    /// * feeds no detector: a part of a sum is not a value of the series,
+    /// * counts as no silence: no object ages, none is deleted, no zero is fed.
+    ///
+    /// A window that is closed or closing does not change. The table keeps 64 intervals and joins the nearest beyond; they
+    /// are part of a [`snapshot`](Self::snapshot).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use proxy_uve::{schema::Schema, Plan, StreamName, Table, TableSettings};
+    /// use derived_stats::Number;
+    /// use proxy_uve::{DecodedRecord, Position};
+    ///
+    /// # let types = [Arc::clone(Schema::builtin().get("AggProxySum").expect("built in"))];
+    /// # let plan = Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?, &types));
+    /// let mut table = Table::new(plan, TableSettings::default());
+    /// let (minute, hour, key) = (60_000_000, 3_600_000_000, b"ObjectVNTable:demo");
+    /// let sample = |position, at| DecodedRecord { position, arrived: at, key, at, value: Number::U64(18) };
+    /// table.ingest_decoded(&sample(Position::new(0), minute));
+    /// table.mark_unknown(2 * minute, hour);
+    /// table.ingest_decoded(&sample(Position::new(1), hour + minute));
+    /// assert!(table.drain().all(|row| !row.deleted), "an hour of silence would have deleted it");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn mark_unknown(&mut self, from_micros: u64, until_micros: u64) {
+        self.stream.progress.unknown_mut().add(from_micros, until_micros);
+    }
+
+    /// Sets the time up to which the sources are observed completely, in microseconds since the epoch: all time from
+    /// there on is [unknown](Self::mark_unknown) until a later call says otherwise. `None`, as at first, for samples
+    /// that come by themselves: their absence is silence.
+    pub fn set_observed_until(&mut self, micros: Option<u64>) {
+        if micros != self.observed_until() {
+            self.stream.progress.unknown_mut().set_observed_until(micros);
+        }
+    }
+
+    /// The time of the last [`set_observed_until`](Self::set_observed_until), also of that before a restore.
+    pub fn observed_until(&self) -> Option<u64> {
+        self.stream.progress.unknown().observed_until()
+    }
+
+    /// Marks records as lost, for example because the log deleted them before they were applied: from the newest
+    /// timestamp to that of the next sample all time is [unknown](Self::mark_unknown). Before the first sample it does
+    /// nothing.
+    pub fn mark_lost(&mut self) {
+        if let Some(newest) = self.newest_timestamp() {
+            self.stream.progress.unknown_mut().lose_from(newest);
+        }
+    }
+}
+
+impl UnknownTime {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds an interval. One that ends before it starts is none.
+    pub(super) fn add(&mut self, from: u64, until: u64) {
+        if until < from {
+            return;
+        }
+        let joined = |&(start, end): &(u64, u64)| start <= until.saturating_add(1) && from <= end.saturating_add(1);
+        let (mut start, mut end) = (from, until);
+        for interval in self.intervals.iter().filter(|interval| joined(interval)) {
+            (start, end) = (start.min(interval.0), end.max(interval.1));
+        }
+        self.intervals.retain(|interval| !joined(interval));
+        let index = self.intervals.partition_point(|interval| interval.0 < start);
+        self.intervals.insert(index, (start, end));
+        if self.intervals.len() > MAX_INTERVALS {
+            self.join_nearest();
+        }
+    }
+
+    /// Sets the time up to which the sources are observed; `None` if nothing says so.
+    pub(super) fn set_observed_until(&mut self, time: Option<u64>) {
+        self.observed_until = time;
+    }
+
+    pub(super) fn observed_until(&self) -> Option<u64> {
+        self.observed_until
+    }
+
+    /// Begins an interval that ends with the next sample.
+    pub(super) fn lose_from(&mut self, from: u64) {
+        self.lost_from = Some(self.lost_from.map_or(from, |earlier| earlier.min(from)));
+    }
+
+    /// Whether the next sample ends an interval.
+    #[inline]
+    pub(super) fn awaits_sample(&self) -> bool {
+        self.lost_from.is_some()
+    }
+
+    /// Ends the interval of lost records with a sample of time `at`.
+    pub(super) fn end_with_sample(&mut self, at: u64) {
+        if let Some(from) = self.lost_from.take() {
+            self.add(from.min(at), at);
+        }
+    }
+
+    /// Whether a part of the window from `start` to `end` (exclusive) is unknown.
+    pub(super) fn overlaps(&self, start: u64, end: u64) -> bool {
+        self.open_from().is_some_and(|from| from < end)
+            || self.intervals.iter().any(|&(from, until)| from < end && start <= until)
+    }
+
+    /// The end of the unknown time that contains `time`, included; `None` if the time is known.
+    pub(super) fn end_of(&self, time: u64) -> Option<u64> {
+        let open = self.open_from().is_some_and(|from| from <= time).then_some(u64::MAX);
+        open.or_else(|| self.intervals.iter().find(|&&(from, until)| from <= time && time <= until).map(|it| it.1))
+    }
+
+    /// The start of the first unknown time that begins at `time` or later.
+    pub(super) fn next_from(&self, time: u64) -> Option<u64> {
+        let starts = self.intervals.iter().map(|&(from, _)| from).chain(self.open_from());
+        starts.filter(|&from| from >= time).min()
+    }
+
+    /// Drops what ended before `time`.
+    pub(super) fn forget_before(&mut self, time: u64) {
+        self.intervals.retain(|&(_, until)| until >= time);
+    }
+
+    /// The start of the unknown time without an end yet.
+    fn open_from(&self) -> Option<u64> {
+        self.observed_until.into_iter().chain(self.lost_from).min()
+    }
+
+    fn join_nearest(&mut self) {
+        let gaps = self.intervals.windows(2).map(|pair| pair[1].0 - pair[0].1).enumerate();
+        if let Some((index, _)) = gaps.min_by_key(|&(_, gap)| gap) {
+            let (_, until) = self.intervals.remove(index + 1);
+            self.intervals[index].1 = until;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_that_touch_become_one_and_others_stay_apart() {
+        let mut unknown = UnknownTime::default();
+        for (from, until) in [(50, 59), (10, 20), (70, 60), (21, 30), (100, 110), (25, 49)] {
+            unknown.add(from, until);
+        }
+        assert_eq!(unknown.intervals, [(10, 59), (100, 110)]);
+    }
+
+    #[test]
+    fn a_window_is_unknown_if_any_time_of_it_is() {
+        let mut unknown = UnknownTime::default();
+        unknown.add(10, 20);
+        let overlaps =
+            [(0, 10), (0, 11), (12, 13), (20, 30), (21, 30)].map(|(start, end)| unknown.overlaps(start, end));
+        assert_eq!(overlaps, [false, true, true, true, false]);
+        assert_eq!([9, 10, 20, 21].map(|time| unknown.end_of(time)), [None, Some(20), Some(20), None]);
+        assert_eq!([10, 11].map(|time| unknown.next_from(time)), [Some(10), None]);
+    }
+
+    #[test]
+    fn what_is_not_observed_yet_is_unknown() {
+        let mut unknown = UnknownTime::default();
+        unknown.set_observed_until(Some(100));
+        assert!(!unknown.overlaps(50, 100) && unknown.overlaps(50, 101));
+        assert_eq!((unknown.end_of(99), unknown.end_of(100), unknown.next_from(5)), (None, Some(u64::MAX), Some(100)));
+        unknown.set_observed_until(None);
+        assert!(unknown.is_empty());
+    }
+
+    #[test]
+    fn a_sample_ends_the_time_of_lost_records() {
+        let mut unknown = UnknownTime::default();
+        unknown.lose_from(30);
+        unknown.lose_from(40);
+        assert!(unknown.awaits_sample() && unknown.overlaps(1_000, 1_001));
+        unknown.end_with_sample(75);
+        assert_eq!((unknown.intervals.as_slice(), unknown.awaits_sample()), (&[(30, 75)][..], false));
+        unknown.forget_before(75);
+        assert!(unknown.overlaps(75, 76));
+        unknown.forget_before(76);
+        assert!(unknown.is_empty());
+    }
+
+    #[test]
+    fn the_number_of_intervals_is_bounded_and_nothing_unknown_becomes_known() {
+        let mut unknown = UnknownTime::default();
+        let from = |number: u64| number * number * 10;
+        (1..=200).for_each(|number| unknown.add(from(number), from(number) + 3));
+        assert_eq!(unknown.intervals.len(), MAX_INTERVALS);
+        assert!((1..=200).all(|number| unknown.overlaps(from(number), from(number) + 1)));
+        assert!(!unknown.overlaps(from(199) + 4, from(200)), "the widest gap is kept");
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::{Clock, SystemClock};
+use daemon_log::Observer;
 use daemon_sources::contiv::{self, Latest, LegacyServer, LegacySettings, ScraperSettings};
 use daemon_sources::opserver::{self, PollerSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -61,14 +62,8 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
         Some(settings) => Some(LegacyServer::bind(settings, Arc::clone(&latest), Arc::clone(&clock)).await?),
         None => None,
     };
-    let mut engine = Engine::start(&settings.engine, Arc::clone(&clock))?;
-    own.start(&mut engine)?;
-    if let Some(poller) = settings.poller {
-        start_poller(&mut engine, poller)?;
-    }
-    if let Some(scraper) = settings.contiv {
-        start_scraper(&mut engine, scraper, &latest)?;
-    }
+    let AppSettings { engine, poller, contiv, .. } = settings;
+    let engine = start_engine(&engine, poller, contiv, own, &latest, &clock)?;
     let (stop, stopping) = watch::channel(false);
     let shared = shared(&engine, Arc::clone(&clock), stopping.clone(), settings.http);
     info!(address = %server.address(), "Listening.");
@@ -91,6 +86,29 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     anyhow::ensure!(!failure, "a thread or server that the daemon needs failed; see the first error above");
     info!("Stopped.");
     Ok(())
+}
+
+/// Starts the engine with all sources. Workers must know which streams have an observer before they start.
+fn start_engine(
+    settings: &EngineSettings,
+    poller: Option<PollerSettings>,
+    scraper: Option<ScraperSettings>,
+    own: Extensions,
+    latest: &Arc<Latest>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Engine> {
+    let (observations, now) = (&settings.worker.observations, clock.now_micros());
+    let poller = poller.map(|poller| (opserver::observer(&poller, observations, now), poller));
+    let scraper = scraper.map(|scraper| (contiv::observer(&scraper, observations, now), scraper));
+    let mut engine = Engine::start(settings, Arc::clone(clock))?;
+    own.start(&mut engine)?;
+    if let Some((observer, poller)) = poller {
+        start_poller(&mut engine, poller, observer)?;
+    }
+    if let Some((observer, scraper)) = scraper {
+        start_scraper(&mut engine, scraper, observer, latest)?;
+    }
+    Ok(engine)
 }
 
 /// Waits for a signal, or until a thread or server fails; whether one did.
@@ -127,10 +145,16 @@ async fn drain(
     Ok(())
 }
 
-fn start_poller(engine: &mut Engine, settings: PollerSettings) -> anyhow::Result<()> {
-    let (intake, log, clock) = (engine.intake.clone(), Arc::clone(&engine.log), Arc::clone(&engine.clock));
-    let counters = engine.telemetry.opserver.clone();
-    engine.add_source("opserver", move |stop| opserver::run(settings, intake, log, clock, counters, stop))
+fn start_poller(engine: &mut Engine, settings: PollerSettings, observer: Observer) -> anyhow::Result<()> {
+    let parts = opserver::Parts {
+        settings,
+        intake: engine.intake.clone(),
+        log: Arc::clone(&engine.log),
+        observer,
+        clock: Arc::clone(&engine.clock),
+        telemetry: engine.telemetry.opserver.clone(),
+    };
+    engine.add_source("opserver", move |stop| opserver::run(parts, stop))
 }
 
 /// Scrapes Contiv's nodes into the engine's log.
@@ -141,6 +165,7 @@ fn start_poller(engine: &mut Engine, settings: PollerSettings) -> anyhow::Result
 pub(crate) fn start_scraper(
     engine: &mut Engine,
     settings: ScraperSettings,
+    observer: Observer,
     latest: &Arc<Latest>,
 ) -> anyhow::Result<()> {
     let log = engine.local.clone().context("Contiv's nodes are scraped into the embedded log only; see log.kind")?;
@@ -148,6 +173,7 @@ pub(crate) fn start_scraper(
         settings,
         log,
         intake: engine.intake.clone(),
+        observer,
         clock: Arc::clone(&engine.clock),
         telemetry: engine.telemetry.contiv.clone(),
         latest: Arc::clone(latest),

@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
 use daemon_kafka::KafkaSettings;
-use daemon_log::{Log, PartitionLog};
+use daemon_log::{Log, Observations, PartitionLog};
 use daemon_partition::{Control, StatusSource, WorkerSettings};
 use daemon_results::line::LineReader;
 use daemon_sinks::Sink;
@@ -73,6 +73,8 @@ pub(crate) struct Engine {
     pub view: Arc<UveView>,
     pub events: Arc<EventHub>,
     pub intake: Intake,
+    /// What the sources have observed.
+    pub observations: Observations,
     /// True once all partitions are restored and the view has read what was there.
     pub ready: watch::Receiver<bool>,
     /// True once a part failed for good.
@@ -121,6 +123,7 @@ impl Engine {
             view: Arc::default(),
             events: Arc::default(),
             intake,
+            observations: Observations::default(),
             ready,
             failed,
             workers: Threads::new(control.stop.clone(), failure),
@@ -154,8 +157,9 @@ impl Engine {
     pub(crate) fn add_own_source(&mut self, mut source: Box<dyn Source>) -> anyhow::Result<()> {
         let (log, intake, clock) = (Arc::clone(&self.log), self.intake.clone(), Arc::clone(&self.clock));
         let (name, telemetry) = (source.name().to_owned(), self.telemetry.sources.clone());
+        let observations = self.observations.clone();
         self.add_source_for(Lifetime::Own, &name.clone(), move |stop| {
-            let context = SourceContext::new(&name, &telemetry, &*log, &intake, &*clock, stop);
+            let context = SourceContext::new(&name, &telemetry, &*log, &intake, &observations, &*clock, stop);
             daemon_sources::run(&mut *source, &context);
         })
     }

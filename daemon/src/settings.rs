@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_kafka::KafkaSettings;
+use daemon_log::Observations;
 use daemon_partition::WorkerSettings;
 use daemon_sinks::influxdb::InfluxSettings;
 use daemon_sources::contiv::{LegacySettings, ScraperSettings};
@@ -59,6 +60,7 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
             table: table(&config.aggregation),
             idle_timeout: config.aggregation.idle_timeout,
             commit_interval,
+            observations: Observations::default(),
         },
         result_file: config.sinks.file.path.clone(),
         influxdb: InfluxSettings::new(&config.sinks.influxdb)?,

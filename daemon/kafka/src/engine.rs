@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use daemon_base::clock::Clock;
 use daemon_base::failpoint;
 use daemon_base::stop::Stop;
-use daemon_log::{Log, SinkOffsets};
+use daemon_log::{Log, Observations, SinkOffsets};
 use daemon_partition::{Control, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
 use proxy_uve::Plan;
 use tracing::{debug, info, warn};
@@ -73,9 +73,9 @@ struct Streams {
 }
 
 impl Streams {
-    fn new(plans: &[Arc<Plan>], own: &KafkaSettings) -> Self {
-        let named = |plan: &Arc<Plan>| StreamPlan { name: plan.stream().to_string(), plan: Arc::clone(plan) };
-        let plans: Vec<_> = plans.iter().map(|plan| Arc::new(named(plan))).collect();
+    fn new(plans: &[Arc<Plan>], own: &KafkaSettings, observations: &Observations) -> Self {
+        let plans: Vec<_> =
+            plans.iter().map(|plan| Arc::new(StreamPlan::new(Arc::clone(plan), observations))).collect();
         let names: Vec<String> = plans.iter().map(|stream| stream.name.clone()).collect();
         let topics = Arc::new(InputTopics::new(&own.names, &names));
         Self { plans, names, topics, topology: Arc::default(), backpressure: Arc::default() }
@@ -103,7 +103,7 @@ impl Engine {
         settings: &WorkerSettings,
         shared: &Shared,
     ) -> anyhow::Result<Self> {
-        let streams = Streams::new(plans, own);
+        let streams = Streams::new(plans, own, &settings.observations);
         let topics = Topics::new(&own.connection, &own.names, &streams.names)?;
         let log = streams.log(own, &shared.clock)?;
         let status = GroupStatus::new(own, Arc::clone(&streams.topics), Arc::clone(&streams.topology), &shared.workers)
@@ -127,7 +127,7 @@ impl Engine {
 ///
 /// When the cluster cannot be reached.
 pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
-    let streams = Streams::new(plans, own);
+    let streams = Streams::new(plans, own, &Observations::default());
     let shapes = Topics::new(&own.connection, &own.names, &streams.names)?.poll()?;
     streams.topology.set(shapes.iter().map(Shape::from).collect());
     streams.log(own, clock)
@@ -139,7 +139,7 @@ pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock
 ///
 /// When librdkafka rejects the settings.
 pub fn reader(own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
-    Streams::new(&[], own).log(own, clock)
+    Streams::new(&[], own, &Observations::default()).log(own, clock)
 }
 
 fn worker(

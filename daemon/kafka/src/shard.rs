@@ -175,7 +175,7 @@ impl Shard {
 
     /// Advances event time by the clock; call it when all input partitions were just found to be at their ends.
     pub(crate) fn confirm_at_end(&mut self, now: Duration, settings: &WorkerSettings) {
-        self.table.confirm_at_end(now, &settings.table, settings.idle_timeout);
+        self.table.confirm_at_end(now, settings.idle_timeout);
     }
 
     /// Whether a commit is due: for results and dead letters after the linger, for a new owner after [`LINGER`], for

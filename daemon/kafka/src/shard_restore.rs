@@ -228,6 +228,7 @@ impl ShardBuilder {
 mod tests {
     use daemon_base::clock::SystemClock;
     use daemon_log::Digests;
+    use daemon_log::Observations;
     use proxy_uve::schema::Schema;
     use proxy_uve::{Plan, StreamName};
 
@@ -256,7 +257,7 @@ mod tests {
     fn a_state_of_a_newer_version_is_kept_and_does_not_block_other_partitions() {
         let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
         let types = [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())];
-        let plan = StreamPlan { name: stream.to_string(), plan: Arc::new(Plan::new(stream, &types)) };
+        let plan = StreamPlan::new(Arc::new(Plan::new(stream, &types)), &Observations::default());
         let builder = ShardBuilder {
             streams: vec![Arc::new(plan)],
             table: TableSettings::default(),

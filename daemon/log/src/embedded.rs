@@ -73,6 +73,8 @@ const LOCK_TRIES: u32 = 100;
 pub struct EmbeddedLog {
     writer: Writer,
     disk: std::path::PathBuf,
+    /// The time of the last write of the process before.
+    written_before: Option<u64>,
 }
 
 impl EmbeddedLog {
@@ -98,7 +100,9 @@ impl EmbeddedLog {
     fn open_now(path: &Path, config: LogConfig) -> Result<Self, LogError> {
         let directory = Directory::open(path)?;
         let disk = directory.store_path();
-        Ok(Self { writer: Writer::open(directory, config)?, disk })
+        let writer = Writer::open(directory, config)?;
+        let written_before = Some(writer.lock()?.tables().last_at).filter(|at| *at > 0);
+        Ok(Self { writer, disk, written_before })
     }
 }
 
@@ -184,6 +188,10 @@ impl PartitionLog for EmbeddedLog {
 
     fn bounds(&self, partition: PartitionId) -> Result<Bounds, LogError> {
         Ok(self.writer.bounds(partition))
+    }
+
+    fn written_before(&self) -> Option<u64> {
+        self.written_before
     }
 
     fn stats(&self) -> Result<LogStats, LogError> {

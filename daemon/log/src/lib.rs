@@ -41,6 +41,7 @@ mod embedded;
 mod error;
 mod frame;
 mod keys;
+mod observation;
 mod partition_id;
 mod record_batch;
 mod retention;
@@ -57,6 +58,7 @@ pub use self::digests::Digests;
 pub use self::embedded::EmbeddedLog;
 pub use self::error::LogError;
 pub use self::frame::RecordBuffer;
+pub use self::observation::{Observations, Observed, Observer, StreamObservation};
 pub use self::partition_id::PartitionId;
 pub use self::record_batch::{RecordBatch, StoredRecord};
 pub use self::sink_offsets::{SinkOffset, SinkOffsets};
@@ -190,6 +192,10 @@ pub trait PartitionLog: Log {
     /// # Errors
     /// [`LogError::Unavailable`] if the log cannot be read now.
     fn bounds(&self, partition: PartitionId) -> Result<Bounds, LogError>;
+
+    /// Returns the time (µs UTC) of the last write before this log was opened: until then the process before was alive.
+    /// `None` for a new log.
+    fn written_before(&self) -> Option<u64>;
 
     /// Returns sizes, ages and offsets of the whole log.
     ///

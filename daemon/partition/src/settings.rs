@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_log::{Observations, StreamObservation};
 use proxy_uve::{Plan, TableSettings};
 
 /// The settings that all workers share.
@@ -15,6 +16,8 @@ pub struct WorkerSettings {
     pub idle_timeout: Duration,
     /// The longest time between two commits of a partition whose cursor moves.
     pub commit_interval: Duration,
+    /// What the sources have observed.
+    pub observations: Observations,
 }
 
 /// A stream with its plan.
@@ -24,4 +27,15 @@ pub struct StreamPlan {
     pub name: String,
     /// The proxy types computed from the stream.
     pub plan: Arc<Plan>,
+    /// What the sources of the stream have observed.
+    pub observation: StreamObservation,
+}
+
+impl StreamPlan {
+    /// The plan of a stream, with what is observed of it.
+    pub fn new(plan: Arc<Plan>, observations: &Observations) -> Self {
+        let name = plan.stream().to_string();
+        let observation = observations.stream(&name);
+        Self { name, plan, observation }
+    }
 }

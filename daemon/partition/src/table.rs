@@ -1,5 +1,7 @@
 //! The table of one partition with its cursors: records and time in, commits out.
 
+mod unknown;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,7 @@ use crate::{Due, RestoredStates, StreamPlan, TableCommit, TableStatus};
 /// The size of uncommitted results above which a commit is due at once.
 pub const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
 
-/// The longest time between two confirmations of the end of the log that counts as idle time.
+/// The longest time without a confirmation that still counts as observed.
 const MAX_UNCONFIRMED: Duration = Duration::from_secs(5);
 
 /// The outcomes of records that are not samples.
@@ -145,6 +147,7 @@ impl PartitionTable {
 
     /// Applies records of one input partition in order; `next` is the offset after the last one.
     pub fn apply<'r>(&mut self, source: u16, records: impl IntoIterator<Item = Record<'r>>, next: u64, now: Duration) {
+        self.observe();
         self.table.ingest_payloads(records);
         self.cursors.insert(source, next);
         self.record_came(now);
@@ -157,12 +160,10 @@ impl PartitionTable {
         self.at_end = None;
     }
 
-    /// Moves a cursor to `first` over deleted records. The windows without them are marked partial.
+    /// Moves a cursor to `first` over deleted records. The time that they were of is unknown: until the next sample.
     pub fn skip_to(&mut self, source: u16, first: u64) {
         self.cursors.insert(source, first);
-        if let Some(newest) = self.table.newest_timestamp() {
-            self.table.mark_gap(newest.saturating_add(1));
-        }
+        self.table.mark_lost();
     }
 
     /// The number of records that are not samples.
@@ -206,14 +207,17 @@ impl PartitionTable {
     /// of old data can close a window too early.
     ///
     /// Only time that such confirmations cover counts: while the log was unreachable or this process was frozen,
-    /// producers may have been unable to send.
-    pub fn confirm_at_end(&mut self, now: Duration, settings: &TableSettings, idle_timeout: Duration) {
+    /// producers may have been unable to send. Where sources state what they have observed, event time does not advance
+    /// beyond that.
+    pub fn confirm_at_end(&mut self, now: Duration, idle_timeout: Duration) {
         let known = self.at_end.filter(|at_end| now.saturating_sub(at_end.confirmed) <= MAX_UNCONFIRMED);
         let since = known.map_or(now, |at_end| at_end.since);
         self.at_end = Some(AtEnd { since, confirmed: now });
         let quiet = now.saturating_sub(since);
         let Some(newest) = self.table.newest_timestamp().filter(|_| quiet >= idle_timeout) else { return };
-        self.table.advance(settings.watermark(newest.saturating_add(micros(quiet))));
+        self.observe();
+        let idle = self.table.settings().watermark(newest.saturating_add(micros(quiet)));
+        self.table.advance(self.table.observed_until().map_or(idle, |observed| idle.min(observed)));
         self.expect_commit_of_results(now);
     }
 

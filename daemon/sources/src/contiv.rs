@@ -11,14 +11,20 @@
 //! One thread plans and writes; each request has a thread of its own, so a node that hangs delays neither the other
 //! nodes nor a stop. Nodes are those of the configuration and those that etcd lists (`discovery`).
 //!
+//! The streams are observed up to the next scrape time when all nodes have answered. Increases after an interval in
+//! which a node did not answer include those of that interval, so that the scrape which brings them is not observed
+//! either (see [`Observer`](daemon_log::Observer)).
+//!
 //! The newest answer of each node is kept (`latest`) for the port of the former Python server (`legacy`).
 
 mod config;
+mod coverage;
 mod discovery;
 mod get;
 mod latest;
 mod legacy;
 mod netmaster;
+mod parts;
 mod report;
 mod requests;
 mod schedule;
@@ -36,21 +42,22 @@ use std::time::Duration;
 use daemon_base::clock::{Clock, micros};
 use daemon_base::failpoint;
 use daemon_base::stop::Stop;
-use daemon_log::{LogError, PartitionLog};
+use daemon_log::LogError;
 use netplugin_adapter::ServiceStats;
 use tracing::{error, info, warn};
 
+use self::coverage::Coverage;
 use self::discovery::Discovery;
 use self::get::Getter;
 use self::requests::{Event, Requests, Spawn, spawn};
 use self::schedule::Schedule;
 use self::scrape_store::{Scrape, ScrapeStore};
 use self::settings::Node;
-use crate::intake::Intake;
 
 pub use self::config::{ContivConfig, ETCD_PORT, NETMASTER_PORT};
 pub use self::latest::Latest;
 pub use self::legacy::{LegacyServer, LegacySettings};
+pub use self::parts::{Parts, observer};
 pub use self::settings::ScraperSettings;
 pub use self::telemetry::ScraperTelemetry;
 
@@ -65,22 +72,6 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A node's newest answer is valid for this many intervals.
 const LATEST_INTERVALS: u32 = 6;
-
-/// The settings of the scraper and the parts of the daemon that it uses.
-pub struct Parts {
-    /// The settings.
-    pub settings: ScraperSettings,
-    /// The log that results, samples and counters are written to.
-    pub log: Arc<dyn PartitionLog>,
-    /// The intake that makes records of samples.
-    pub intake: Intake,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// The counters.
-    pub telemetry: ScraperTelemetry,
-    /// The newest answers, for the legacy server.
-    pub latest: Arc<Latest>,
-}
 
 /// Scrapes until `stop` is set.
 pub fn run(parts: Parts, stop: &Stop) {
@@ -103,6 +94,7 @@ struct Scraper {
     telemetry: ScraperTelemetry,
     latest: Arc<Latest>,
     store: ScrapeStore,
+    coverage: Coverage,
     schedule: Schedule,
     requests: Requests,
     stop: Stop,
@@ -121,7 +113,8 @@ struct Scraper {
 
 impl Scraper {
     fn new(parts: Parts, store: ScrapeStore, stop: Stop, clock_interval: Duration, spawn: Box<Spawn>) -> Self {
-        let Parts { settings, clock, telemetry, latest, .. } = parts;
+        let Parts { settings, clock, telemetry, latest, observer, .. } = parts;
+        let coverage = Coverage::new(observer, micros(settings.interval));
         let getter = Getter::new(settings.timeout, settings.max_body_bytes);
         let discovery = (!settings.etcd.is_empty()).then(|| Discovery::new(&settings, &getter));
         let mut schedule = Schedule::new(settings.jitter, settings.concurrency);
@@ -134,6 +127,7 @@ impl Scraper {
             telemetry,
             latest,
             store,
+            coverage,
             schedule,
             requests,
             stop,
@@ -276,7 +270,11 @@ impl Scraper {
         }
         let scrapes = std::mem::take(&mut self.waiting);
         match self.store.write_scrapes(&scrapes, self.clock.now_micros()) {
-            Ok(written) => self.telemetry.stored(scrapes.len(), written.points, written.samples),
+            Ok(written) => {
+                self.telemetry.stored(scrapes.len(), written.points, written.samples);
+                self.coverage.stored(&scrapes, written.since);
+                self.coverage.state(&self.schedule.names().cloned().collect());
+            }
             Err(error) => {
                 let reason = if matches!(error, LogError::Full { .. }) { "log_full" } else { "log_failed" };
                 scrapes.iter().for_each(|scrape| self.telemetry.failed(&scrape.node, reason));

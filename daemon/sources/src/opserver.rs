@@ -39,12 +39,16 @@
 //! The first poll waits for the next poll time, so that a restart does not put two polls into one period. There is
 //! never more than one poll in flight; poll times that pass meanwhile are skipped and counted. A poll that failed is
 //! tried again until the next poll time, after the rest of the servers.
+//!
+//! A poll whose samples are in the log observes its streams up to the next poll time. The poll times of those that
+//! failed or were skipped are unknown time (see [`Observer`]).
 
 mod answer;
 mod appender;
 mod changes;
 mod client;
 mod config;
+mod parts;
 mod requests;
 mod settings;
 mod telemetry;
@@ -59,7 +63,7 @@ use daemon_base::clock::{Clock, micros};
 use daemon_base::failpoint;
 use daemon_base::servers::Servers;
 use daemon_base::stop::Stop;
-use daemon_log::Log;
+use daemon_log::Observer;
 use tracing::{error, info, warn};
 
 use self::answer::{Reading, Request};
@@ -67,9 +71,9 @@ use self::appender::Appender;
 use self::changes::Changes;
 use self::client::{Client, FetchError};
 use self::telemetry::{Outcome, Rejected};
-use crate::intake::Intake;
 
 pub use self::config::{OpserverConfig, PORT, PolledSamples};
+pub use self::parts::{Parts, observer};
 pub use self::settings::PollerSettings;
 pub use self::telemetry::PollerTelemetry;
 
@@ -80,16 +84,9 @@ const MAX_SERIES: usize = 1_000_000;
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Polls until `stop` is set.
-pub fn run(
-    settings: PollerSettings,
-    intake: Intake,
-    log: Arc<dyn Log>,
-    clock: Arc<dyn Clock>,
-    telemetry: PollerTelemetry,
-    stop: &Stop,
-) {
+pub fn run(parts: Parts, stop: &Stop) {
     failpoint::point("opserver.run");
-    Poller::new(settings, intake, log, clock, telemetry, stop.clone(), CLOCK_INTERVAL).run();
+    Poller::new(parts, stop.clone(), CLOCK_INTERVAL).run();
 }
 
 struct Poller {
@@ -98,6 +95,7 @@ struct Poller {
     servers: Servers,
     changes: Changes,
     appender: Appender,
+    observer: Observer,
     clock: Arc<dyn Clock>,
     telemetry: PollerTelemetry,
     stop: Stop,
@@ -107,15 +105,8 @@ struct Poller {
 }
 
 impl Poller {
-    fn new(
-        settings: PollerSettings,
-        intake: Intake,
-        log: Arc<dyn Log>,
-        clock: Arc<dyn Clock>,
-        telemetry: PollerTelemetry,
-        stop: Stop,
-        clock_interval: Duration,
-    ) -> Self {
+    fn new(parts: Parts, stop: Stop, clock_interval: Duration) -> Self {
+        let Parts { settings, intake, log, observer, clock, telemetry } = parts;
         let appender = Appender {
             intake,
             log,
@@ -129,6 +120,7 @@ impl Poller {
             servers: Servers::new(settings.servers.clone()),
             changes: Changes::new(MAX_SERIES),
             appender,
+            observer,
             settings,
             clock,
             telemetry,
@@ -250,6 +242,13 @@ impl Poller {
         Ok(generators)
     }
 
+    /// States that the interval of a poll at `at` (µs UTC) is observed.
+    fn observed(&self, at: u64) {
+        let interval = micros(self.settings.interval).max(1);
+        let from = at - at % interval;
+        self.observer.observed(from, from.saturating_add(interval));
+    }
+
     fn append(&mut self, mut samples: Vec<Reading>, at: u64) {
         if self.settings.samples == PolledSamples::Changes {
             self.changes.next_poll();
@@ -262,7 +261,10 @@ impl Poller {
             });
         }
         match self.appender.append(&samples, at, &self.telemetry) {
-            Ok(true) => self.telemetry.ended(Outcome::Ok, 1),
+            Ok(true) => {
+                self.telemetry.ended(Outcome::Ok, 1);
+                self.observed(at);
+            }
             // Stopped: the last values are not needed any more.
             Ok(false) => {}
             Err(error) => {

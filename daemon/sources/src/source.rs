@@ -7,7 +7,7 @@ use std::time::Duration;
 use daemon_base::backoff::{Backoff, random_share};
 use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
-use daemon_log::{AppendBatch, Log, LogError, append_when_room};
+use daemon_log::{AppendBatch, Log, LogError, Observations, Observer, append_when_room};
 use derived_stats::Number;
 use proxy_uve::wire::WireSample;
 use tracing::{error, info};
@@ -101,6 +101,7 @@ pub struct SourceContext<'e> {
     telemetry: &'e SourceTelemetry,
     log: &'e dyn Log,
     intake: &'e Intake,
+    observations: &'e Observations,
     clock: &'e dyn Clock,
     stop: &'e Stop,
 }
@@ -112,10 +113,11 @@ impl<'e> SourceContext<'e> {
         telemetry: &'e SourceTelemetry,
         log: &'e dyn Log,
         intake: &'e Intake,
+        observations: &'e Observations,
         clock: &'e dyn Clock,
         stop: &'e Stop,
     ) -> Self {
-        Self { source, telemetry, log, intake, clock, stop }
+        Self { source, telemetry, log, intake, observations, clock, stop }
     }
 
     /// The wall clock in microseconds since the epoch.
@@ -131,6 +133,12 @@ impl<'e> SourceContext<'e> {
     /// Waits for `time`; `false` as soon as the daemon stops.
     pub fn rest(&self, time: Duration) -> bool {
         self.stop.rest(time)
+    }
+
+    /// Returns the observer of `streams`, for a source that fetches samples and knows when it could not: what it does not
+    /// state as observed is unknown time instead of silence. Without an observer the absence of samples is silence.
+    pub fn observer(&self, streams: &[&str]) -> Observer {
+        self.observations.observer(streams.iter().copied(), self.now())
     }
 
     /// Appends samples in one atomic write and returns when they are durable. While the log is full it waits, so that a

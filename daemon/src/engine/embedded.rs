@@ -45,7 +45,7 @@ pub(super) fn start(
     for plan in &settings.plans {
         let name = plan.stream().to_string();
         let id = log.stream_id(&name).with_context(|| format!("register the stream {name}"))?;
-        streams.insert(id, Arc::new(StreamPlan { name, plan: Arc::clone(plan) }));
+        streams.insert(id, Arc::new(StreamPlan::new(Arc::clone(plan), &settings.worker.observations)));
     }
     let named = streams.iter().map(|(&id, stream)| (stream.plan.stream(), id));
     let intake = Intake::new(named, own.partitions, PayloadForm::Stored);
@@ -59,6 +59,7 @@ pub(super) fn start(
     let (readiness, ready) = Readiness::new(settings.threads + 1);
     let shared = Arc::clone(&log) as Arc<dyn Log>;
     let mut engine = Engine::new(shared, Arc::new(status), telemetry, intake, ready, Arc::default(), clock);
+    engine.observations = settings.worker.observations.clone();
     engine.local = Some(Arc::clone(&log) as Arc<dyn PartitionLog>);
     engine.streams = streams.keys().copied().collect();
     start_workers(&mut engine, settings, own, &streams, &readiness)?;

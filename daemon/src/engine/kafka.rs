@@ -28,6 +28,7 @@ pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, clock: Arc<d
     let parts = daemon_kafka::Engine::new(&settings.plans, own, settings.threads, &settings.worker, &shared)?;
     let mut engine =
         Engine::new(parts.log, parts.status, telemetry, intake(&settings.plans), ready, shared.control, clock);
+    engine.observations = settings.worker.observations.clone();
     for (number, body) in parts.workers.into_iter().enumerate() {
         engine.workers.spawn(format!("worker-{number}"), body)?;
     }

@@ -59,14 +59,13 @@ impl Worker {
         partitions: BTreeMap<PartitionId, Arc<StreamPlan>>,
         control: Arc<Control>,
     ) -> anyhow::Result<Self> {
-        let now = clock.monotonic();
-        let assignments = partitions
-            .into_iter()
-            .map(|(id, stream)| {
-                Assignment::restore(&*log, id, stream, &settings, now)
-                    .with_context(|| format!("restore partition {id}"))
-            })
-            .collect::<anyhow::Result<_>>()?;
+        let (now, wall) = (clock.monotonic(), clock.now_micros());
+        let restore = |(id, stream)| {
+            let assignment = Assignment::restore(&*log, id, stream, &settings, now);
+            let marked = assignment.map(|assignment| assignment.with_downtime(&*log, wall));
+            marked.with_context(|| format!("restore partition {id}"))
+        };
+        let assignments = partitions.into_iter().map(restore).collect::<anyhow::Result<_>>()?;
         let worker = Self { log, clock, settings, telemetry, assignments, control };
         worker.publish();
         Ok(worker)
@@ -135,7 +134,7 @@ impl Worker {
         };
         if batch.is_empty() {
             let now = self.clock.monotonic();
-            assignment.table.confirm_at_end(now, &self.settings.table, self.settings.idle_timeout);
+            assignment.table.confirm_at_end(now, self.settings.idle_timeout);
             return Ok(false);
         }
         assignment.apply(&batch, self.clock.monotonic());
@@ -146,15 +145,17 @@ impl Worker {
     fn commit(&mut self, all: bool) -> anyhow::Result<()> {
         let now = self.clock.monotonic();
         let due = Due { all, linger: Duration::ZERO, interval: self.settings.commit_interval };
-        let due = self.assignments.iter_mut().filter(|assignment| assignment.table.is_due(now, due));
+        let mut due: Vec<_> =
+            self.assignments.iter_mut().filter(|assignment| assignment.table.is_due(now, due)).collect();
         let commits: Vec<PartitionCommit> =
-            due.map(|assignment| assignment.prepare_commit(now)).collect::<Result<_, _>>()?;
+            due.iter_mut().map(|assignment| assignment.prepare_commit(now)).collect::<Result<_, _>>()?;
         if commits.is_empty() {
             return Ok(());
         }
         let records = commits.iter().flat_map(|commit| commit.results.records());
         let results: u64 = records.map(|(_, record)| declared_rows(record)).sum();
         self.log.commit(commits, self.clock.now_micros()).context("commit results and state")?;
+        due.into_iter().for_each(|assignment| assignment.downtime = None);
         let took = self.clock.monotonic().saturating_sub(now);
         self.telemetry.committed(results, took);
         Ok(())
@@ -185,8 +186,7 @@ impl Worker {
     fn restore_all(&mut self) -> anyhow::Result<()> {
         let now = self.clock.monotonic();
         for assignment in &mut self.assignments {
-            let (id, stream) = (assignment.id, Arc::clone(assignment.table.stream()));
-            *assignment = Assignment::restore(&*self.log, id, stream, &self.settings, now)?;
+            assignment.restore_again(&*self.log, &self.settings, now)?;
         }
         Ok(())
     }

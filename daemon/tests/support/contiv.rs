@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -95,6 +96,8 @@ pub(crate) struct Netplugin {
     address: String,
     /// Bytes received, by service.
     bytes: Arc<Mutex<BTreeMap<String, u64>>>,
+    /// Answers with 503.
+    refuses: Arc<AtomicBool>,
 }
 
 impl Netplugin {
@@ -102,7 +105,7 @@ impl Netplugin {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let bytes = services.iter().map(|service| ((*service).to_owned(), 0)).collect();
-        let netplugin = Self { address, bytes: Arc::new(Mutex::new(bytes)) };
+        let netplugin = Self { address, bytes: Arc::new(Mutex::new(bytes)), refuses: Arc::default() };
         let serving = netplugin.clone();
         thread::spawn(move || listener.incoming().flatten().for_each(|stream| serving.answer(stream)));
         netplugin
@@ -117,6 +120,11 @@ impl Netplugin {
         *self.bytes.lock().unwrap().get_mut(service).unwrap() += bytes;
     }
 
+    /// Whether all requests get 503 from now on.
+    pub(crate) fn refuse(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::Relaxed);
+    }
+
     pub(crate) fn bytes(&self, service: &str) -> u64 {
         self.bytes.lock().unwrap()[service]
     }
@@ -125,6 +133,10 @@ impl Netplugin {
         let mut request = [0; 1024];
         // A killed client sends no request.
         let Ok(1..) = stream.read(&mut request) else { return };
+        if self.refuses.load(Ordering::Relaxed) {
+            let _ = stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n");
+            return;
+        }
         let services = self.bytes.lock().unwrap();
         let service = |bytes: &u64| json!({ "ProvStats": { "10.1.1.7": { "BytesIn": bytes } } });
         let services: BTreeMap<_, _> = services.iter().map(|(ip, bytes)| (ip, service(bytes))).collect();

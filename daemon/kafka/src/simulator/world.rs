@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::clock::{Clock, ManualClock};
+use daemon_log::Observations;
 use daemon_partition::{StreamPlan, WorkerSettings};
 use daemon_results::block::MAX_BLOCK_BYTES;
 use proxy_uve::schema::Schema;
@@ -79,7 +80,7 @@ fn stream() -> Arc<StreamPlan> {
     let name = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
     let schema = Schema::builtin();
     let types = ["AggProxySum", "AggProxySumAnomalyEWM01"].map(|it| Arc::clone(schema.get(it).unwrap()));
-    Arc::new(StreamPlan { name: name.to_string(), plan: Arc::new(Plan::new(name, &types)) })
+    Arc::new(StreamPlan::new(Arc::new(Plan::new(name, &types)), &Observations::default()))
 }
 
 impl World {
@@ -130,6 +131,7 @@ impl World {
                 table,
                 idle_timeout: Duration::from_secs(3),
                 commit_interval: Duration::from_secs(2),
+                observations: Observations::default(),
             },
             steps: Cell::new(steps),
             producers: RefCell::new([SHARDS; 2]),

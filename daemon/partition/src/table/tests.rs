@@ -1,5 +1,6 @@
 //! Tests of the partition's table: records and time in, commits out.
 
+use daemon_log::{Observations, Observer};
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, Position, StreamName};
 
@@ -10,10 +11,14 @@ const START: u64 = 1_488_000_000_000_000;
 const SOURCE: u16 = 3;
 const EVERY_SECOND: Due = Due { all: false, linger: Duration::from_millis(200), interval: SECOND };
 
-fn stream() -> Arc<StreamPlan> {
+fn stream_of(observations: &Observations) -> Arc<StreamPlan> {
     let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
     let types = [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())];
-    Arc::new(StreamPlan { name: stream.to_string(), plan: Arc::new(Plan::new(stream, &types)) })
+    Arc::new(StreamPlan::new(Arc::new(Plan::new(stream, &types)), observations))
+}
+
+fn stream() -> Arc<StreamPlan> {
+    stream_of(&Observations::default())
 }
 
 fn fresh() -> PartitionTable {
@@ -61,12 +66,11 @@ fn results_wait_for_the_linger_and_progress_for_the_interval() {
 
 #[test]
 fn windows_close_by_the_clock_only_in_confirmed_idle_time() {
-    let settings = TableSettings::default();
     let idle = 5 * SECOND;
     let mut table = fresh();
     sample(&mut table, 0, 0, Duration::ZERO);
     let confirm = |table: &mut PartitionTable, seconds: std::ops::Range<u32>| {
-        seconds.for_each(|second| table.confirm_at_end(second * SECOND, &settings, idle));
+        seconds.for_each(|second| table.confirm_at_end(second * SECOND, idle));
     };
     confirm(&mut table, 0..80);
     assert_eq!(results(&mut table, 80 * SECOND), 0, "60 s of window and 30 s of lateness are not over");
@@ -79,12 +83,11 @@ fn windows_close_by_the_clock_only_in_confirmed_idle_time() {
 
 #[test]
 fn a_record_ends_the_idle_time() {
-    let settings = TableSettings::default();
     let mut table = fresh();
     sample(&mut table, 0, 0, Duration::ZERO);
     for second in 0..200 {
         let now = second * SECOND;
-        table.confirm_at_end(now, &settings, 100 * SECOND);
+        table.confirm_at_end(now, 100 * SECOND);
         if second % 60 == 59 {
             table.record_came(now);
         }
@@ -154,4 +157,72 @@ fn a_gap_moves_the_cursor_and_marks_the_window() {
     });
     read.unwrap();
     assert_eq!(partial, [true]);
+}
+
+const MINUTE: u64 = 60_000_000;
+
+/// A restored table of a stream with the samples of the first minute, whose sources may have an observer.
+fn restored(observations: &Observations) -> PartitionTable {
+    let stream = stream_of(observations);
+    let mut table = PartitionTable::new(Arc::clone(&stream), TableSettings::default(), 64 * 1024);
+    table.begin(Duration::ZERO);
+    sample(&mut table, 0, 0, Duration::ZERO);
+    let commit = table.prepare_commit(SECOND).unwrap();
+    let chunks = commit.chunks.iter().filter_map(|(id, bytes)| Some((*id, bytes.as_deref()?)));
+    PartitionTable::restore(stream, TableSettings::default(), 64 * 1024, &commit.meta, chunks, BTreeMap::new()).unwrap()
+}
+
+fn observer(observations: &Observations, until: u64) -> Observer {
+    observations.observer(["UveVirtualNetworkAgent-egress_flow_count"], until)
+}
+
+#[test]
+fn downtime_is_from_the_last_write_to_the_start_unless_it_was_short() {
+    let table = restored(&Observations::default());
+    let cases = [
+        (None, START + MINUTE, None),
+        (Some(START + MINUTE), START + MINUTE + 5_000_000, None),
+        (Some(START + MINUTE), START + 10 * MINUTE, Some((START + MINUTE, START + 10 * MINUTE))),
+        // The wall clock stepped back.
+        (Some(START + MINUTE), START - MINUTE, None),
+    ];
+    for (last_alive, now, expected) in cases {
+        assert_eq!(table.downtime(last_alive, now), expected, "{last_alive:?}, {now}");
+    }
+    assert_eq!(fresh().downtime(Some(START), START + MINUTE), None, "nothing was there to be missed");
+}
+
+#[test]
+fn of_observed_streams_all_is_unknown_since_the_last_statement_that_was_saved() {
+    let before = Observations::default();
+    observer(&before, START).observed(START, START + 10_000_000);
+    // The next process begins with its own statements; the stream of the restored table is bound to the old ones here.
+    let table = restored(&before);
+    observer(&before, START).observed(START + 10_000_000, START + 90_000_000);
+    assert_eq!(
+        table.downtime(Some(START + 50_000_000), START + MINUTE),
+        Some((START + 10_000_000, START + 90_000_000 - 1))
+    );
+}
+
+#[test]
+fn idle_windows_close_only_as_far_as_the_sources_are_observed() {
+    let observations = Observations::default();
+    let observer = observer(&observations, START + MINUTE);
+    let mut table = PartitionTable::new(stream_of(&observations), TableSettings::default(), 64 * 1024);
+    table.begin(Duration::ZERO);
+    sample(&mut table, 0, 0, Duration::ZERO);
+    let quiet = |table: &mut PartitionTable, seconds: std::ops::Range<u32>| {
+        seconds.for_each(|second| table.confirm_at_end(second * SECOND, 5 * SECOND));
+    };
+    // The source does not answer for an hour.
+    quiet(&mut table, 0..3600);
+    assert_eq!(table.watermark(), START + MINUTE);
+    assert_eq!(table.objects(), 1);
+    observer.observed(START + 60 * MINUTE, START + 60 * MINUTE + 30_000_000);
+    quiet(&mut table, 3600..3800);
+    assert_eq!(table.objects(), 1, "an outage deletes nothing");
+    observer.observed(START + 60 * MINUTE, START + 200 * MINUTE);
+    quiet(&mut table, 3800..7200);
+    assert_eq!(table.objects(), 0, "silence does");
 }

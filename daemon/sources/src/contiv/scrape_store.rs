@@ -84,6 +84,8 @@ const COUNTERS: [(&str, Counter); 4] = [
 pub(super) struct Written {
     pub points: u64,
     pub samples: u64,
+    /// The oldest scrape time since which the increases count; `None` if they were the first scrapes.
+    pub since: Option<u64>,
 }
 
 impl ScrapeStore {
@@ -192,6 +194,7 @@ impl ScrapeStore {
         let chunk = nodes.get(&scrape.node).map_or_else(free, |it| it.chunk);
         let fresh = || NodeEntry { chunk, counters: NodeCounters::default() };
         let counters = &mut nodes.entry(Arc::clone(&scrape.node)).or_insert_with(fresh).counters;
+        written.since = written.since.into_iter().chain(counters.last()).min();
         let mut sums: BTreeMap<(usize, String), u64> = BTreeMap::new();
         counters.observe(scrape.at, &scrape.stats, |increase| {
             for (index, stream) in streams.iter().enumerate() {
@@ -214,6 +217,11 @@ impl ScrapeStore {
         }
         Ok((chunk, encode(&scrape.node, counters)))
     }
+}
+
+/// Returns the names of all streams that the scraper has counters for, configured or not.
+pub(super) fn stream_names() -> Vec<String> {
+    TABLES.iter().flat_map(|(table, _)| COUNTERS.iter().map(move |(name, _)| format!("{table}-{name}"))).collect()
 }
 
 /// Returns the configured streams among those that Contiv has counters for.

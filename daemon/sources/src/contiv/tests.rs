@@ -5,14 +5,14 @@ use std::sync::Mutex;
 use std::thread::{self, JoinHandle};
 
 use daemon_base::clock::ManualClock;
-use daemon_log::{EmbeddedLog, LogConfig};
+use daemon_log::{EmbeddedLog, LogConfig, Observations};
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 
 use super::requests::{Job, spawn};
 use super::*;
 use crate::fake_server::{Fake, Reply};
-use crate::intake::PayloadForm;
+use crate::intake::{Intake, PayloadForm};
 
 const INTERVAL: Duration = Duration::from_secs(10);
 /// In the middle of an interval.
@@ -52,7 +52,9 @@ impl Rig {
         let intake = Intake::new([], 1, PayloadForm::Stored);
         let by_hand = Arc::<ManualClock>::clone(&clock);
         let latest = Arc::default();
-        let parts = Parts { settings, log, intake, clock: by_hand, telemetry: telemetry.clone(), latest };
+        let observer = observer(&settings, &Observations::default(), START);
+        let telemetry_of = telemetry.clone();
+        let parts = Parts { settings, log, intake, observer, clock: by_hand, telemetry: telemetry_of, latest };
         let store = ScrapeStore::open(Arc::clone(&parts.log), parts.intake.clone(), START).unwrap();
         let refused = Mutex::new(refused.to_vec());
         let refusing = move |name: &str, job: Job| {

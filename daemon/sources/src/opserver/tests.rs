@@ -9,7 +9,7 @@ use std::time::Duration;
 use daemon_base::clock::{ManualClock, SystemClock};
 use daemon_base::outbound::Authorization;
 use daemon_base::stop::Stop;
-use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
+use daemon_log::{EmbeddedLog, LogConfig, Observations, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
 use derived_stats::Number;
 use prometheus_client::registry::Registry;
 use proxy_uve::{StreamName, wire};
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::fake_server::{Fake, Reply};
-use crate::intake::PayloadForm;
+use crate::intake::{Intake, PayloadForm};
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// In the middle of an interval.
@@ -62,6 +62,7 @@ struct Rig {
     clock: Arc<ManualClock>,
     log: Arc<EmbeddedLog>,
     telemetry: PollerTelemetry,
+    observations: Observations,
     stop: Stop,
     thread: Option<JoinHandle<()>>,
     _directory: TempDir,
@@ -82,9 +83,12 @@ impl Rig {
         let stop = Stop::default();
         let (appender, by_hand) = (Arc::<EmbeddedLog>::clone(&log), Arc::<ManualClock>::clone(&clock));
         // Made here, so that it knows the time before the test moves it.
-        let poller = Poller::new(settings, intake, appender, by_hand, telemetry.clone(), stop.clone(), CLOCK_INTERVAL);
+        let observations = Observations::default();
+        let observer = observer(&settings, &observations, START);
+        let parts = Parts { settings, intake, log: appender, observer, clock: by_hand, telemetry: telemetry.clone() };
+        let poller = Poller::new(parts, stop.clone(), CLOCK_INTERVAL);
         let thread = thread::spawn(move || poller.run());
-        Self { clock, log, telemetry, stop, thread: Some(thread), _directory: directory }
+        Self { clock, log, telemetry, observations, stop, thread: Some(thread), _directory: directory }
     }
 
     /// Advances to the next interval.
@@ -232,6 +236,36 @@ fn a_server_that_is_not_there_is_tried_again_within_the_interval() {
     assert_eq!(rig.count(r#"opserver_polls_total{outcome="failed"}"#), 0);
 }
 
+/// What is observed of the stream: its end and its gaps, in seconds after the first poll time.
+fn observed(rig: &Rig) -> (i64, Vec<(i64, i64)>) {
+    let observed = rig.observations.stream(&stream().to_string()).get().unwrap();
+    let seconds = |time: u64| (time as i64 - FIRST as i64).div_euclid(1_000_000);
+    (seconds(observed.until), observed.gaps.iter().map(|&(from, until)| (seconds(from), seconds(until))).collect())
+}
+
+#[test]
+fn polls_that_failed_are_unknown_time_and_those_that_answered_are_observed() {
+    let down = Arc::new(AtomicBool::new(false));
+    let refuses = Arc::clone(&down);
+    let server = Fake::start(move |_| match refuses.load(Ordering::Relaxed) {
+        true => Reply::Status(401),
+        false => Reply::Body(page(&[("d:p:a", "1")])),
+    });
+    let rig = Rig::start(settings(&[&server]));
+    assert_eq!(observed(&rig), (0, vec![]), "nothing is due before the first poll time");
+    rig.poll();
+    eventually(|| observed(&rig) == (60, vec![]), "the first interval is observed");
+    down.store(true, Ordering::Relaxed);
+    for failed in 1..=3 {
+        rig.advance_interval();
+        eventually(|| server.requests().len() > failed, "the server refuses");
+    }
+    assert_eq!(observed(&rig), (60, vec![]));
+    down.store(false, Ordering::Relaxed);
+    rig.poll();
+    eventually(|| observed(&rig) == (300, vec![(60, 239)]), "three polls are missing");
+}
+
 #[test]
 fn an_interval_without_an_answer_counts_as_failed_and_the_next_one_is_tried() {
     let first = AtomicBool::new(true);
@@ -292,7 +326,10 @@ fn after_a_stop_no_server_is_requested() {
     let stop = Stop::default();
     stop.set();
     let clock = Arc::new(ManualClock::at(START));
-    run(settings(&[&server]), Intake::new([], 1, PayloadForm::Stored), log, clock, PollerTelemetry::default(), &stop);
+    let settings = settings(&[&server]);
+    let observer = observer(&settings, &Observations::default(), START);
+    let (intake, telemetry) = (Intake::new([], 1, PayloadForm::Stored), PollerTelemetry::default());
+    run(Parts { settings, intake, log, observer, clock, telemetry }, &stop);
     assert_eq!(server.requests(), [""; 0]);
 }
 

@@ -14,6 +14,7 @@ use crate::intake::PayloadForm;
 struct Rig {
     log: Arc<EmbeddedLog>,
     intake: Intake,
+    observations: Observations,
     clock: SystemClock,
     telemetry: SourceTelemetry,
     stop: Stop,
@@ -30,6 +31,7 @@ impl Rig {
         Self {
             log,
             intake,
+            observations: Observations::default(),
             clock: SystemClock::new(),
             telemetry: SourceTelemetry::default(),
             stop: Stop::default(),
@@ -38,7 +40,15 @@ impl Rig {
     }
 
     fn context(&self) -> SourceContext<'_> {
-        SourceContext::new("moody", &self.telemetry, &*self.log, &self.intake, &self.clock, &self.stop)
+        SourceContext::new(
+            "moody",
+            &self.telemetry,
+            &*self.log,
+            &self.intake,
+            &self.observations,
+            &self.clock,
+            &self.stop,
+        )
     }
 
     fn records(&self) -> u64 {
@@ -113,4 +123,15 @@ fn a_source_that_failed_runs_again_and_a_stop_ends_its_pause() {
     let mut stopped = Moody(0);
     run(&mut stopped, &rig.context());
     assert_eq!(stopped.0, 1, "no pause after a stop");
+}
+
+#[test]
+fn what_a_source_does_not_state_as_observed_is_a_gap() {
+    let rig = Rig::new(LogConfig::default());
+    let now = rig.context().now();
+    let observer = rig.context().observer(&["Host-load"]);
+    observer.observed(now + 5_000_000, now + 6_000_000);
+    let observed = rig.observations.stream("Host-load").get().unwrap();
+    assert_eq!((observed.until, observed.gaps.len()), (now + 6_000_000, 1));
+    assert_eq!(observed.gaps[0].1, now + 5_000_000 - 1);
 }

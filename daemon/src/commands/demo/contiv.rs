@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
 use daemon_sources::contiv::simulated::{Simulated, SimulatedSettings};
-use daemon_sources::contiv::{ContivConfig, Latest, LegacyServer, LegacySettings, ScraperSettings};
+use daemon_sources::contiv::{self, ContivConfig, Latest, LegacyServer, LegacySettings, ScraperSettings};
 use netplugin_adapter::simulate::{Anomaly, Cluster, Settings};
 use tokio::sync::watch;
 
@@ -59,7 +59,8 @@ pub(super) async fn start(
     };
     let latest: Arc<Latest> = Arc::default();
     let scraper = ScraperSettings::new(&section)?.context("the cluster has no nodes")?;
-    app::start_scraper(engine, scraper, &latest)?;
+    let observer = contiv::observer(&scraper, &engine.observations, clock.now_micros());
+    app::start_scraper(engine, scraper, observer, &latest)?;
     let page = LegacySettings::new(&section)?.context("the page has no address")?;
     let page = LegacyServer::bind(&page, latest, Arc::clone(clock)).await?;
     let address = page.address();

@@ -9,12 +9,14 @@ use daemon_log::{LogError, PartitionCommit, PartitionId, PartitionLog, RecordBat
 use daemon_partition::{PartitionTable, StreamPlan, WorkerSettings};
 use daemon_results::block::MAX_BLOCK_BYTES;
 use proxy_uve::{Position, Record};
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 /// A partition, restored and ready to go on.
 pub(super) struct Assignment {
     pub id: PartitionId,
     pub table: PartitionTable,
+    /// The event time that passed unobserved before this process started, until it is committed.
+    pub downtime: Option<(u64, u64)>,
 }
 
 impl Assignment {
@@ -46,7 +48,33 @@ impl Assignment {
             report.log(id, stream);
         }
         debug!(partition = %id, %stream, cursor = ?table.cursor(id.partition), objects = table.objects(), "Partition restored.");
-        Ok(Self { id, table })
+        Ok(Self { id, table, downtime: None })
+    }
+
+    /// Restores the partition after a failure.
+    pub(super) fn restore_again(
+        &mut self,
+        log: &dyn PartitionLog,
+        settings: &WorkerSettings,
+        now: Duration,
+    ) -> Result<(), LogError> {
+        let downtime = self.downtime;
+        *self = Self::restore(log, self.id, Arc::clone(self.table.stream()), settings, now)?;
+        self.downtime = downtime;
+        downtime.into_iter().for_each(|interval| self.table.mark_unknown(interval));
+        Ok(())
+    }
+
+    /// Marks the time since the last run of the program as unknown; `now` is that of the start, µs since the epoch.
+    pub(super) fn with_downtime(mut self, log: &dyn PartitionLog, now: u64) -> Self {
+        self.downtime = self.table.downtime(log.written_before(), now);
+        let Some(interval @ (from, until)) = self.downtime else { return self };
+        info!(
+            partition = %self.id, stream = %self.table.stream().name, from, until,
+            "Nothing was observed while this program was down: its windows are partial, and no object ages in them."
+        );
+        self.table.mark_unknown(interval);
+        self
     }
 
     /// The next input offset to apply.

@@ -1,7 +1,7 @@
 //! Workers on a real log.
 
 use daemon_base::clock::SystemClock;
-use daemon_log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, PartitionCommit, RecordBuffer};
+use daemon_log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, Observations, PartitionCommit, RecordBuffer};
 use daemon_results::record::RecordReader;
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};
@@ -18,12 +18,13 @@ fn try_worker(log: &Arc<EmbeddedLog>, control: &Arc<Control>) -> anyhow::Result<
     let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
     let schema = Schema::builtin();
     let types = [Arc::clone(schema.get("AggProxySum").unwrap())];
-    let plan = StreamPlan { name: stream.to_string(), plan: Arc::new(Plan::new(stream, &types)) };
+    let plan = StreamPlan::new(Arc::new(Plan::new(stream, &types)), &Observations::default());
     let plan = Arc::new(plan);
     let settings = WorkerSettings {
         table: TableSettings::default(),
         idle_timeout: Duration::from_secs(3600),
         commit_interval: Duration::from_secs(3600),
+        observations: Observations::default(),
     };
     let partitions = (0..PARTITIONS).map(|partition| (PartitionId::new(0, partition), Arc::clone(&plan))).collect();
     let log: Arc<dyn PartitionLog> = Arc::clone(log) as Arc<dyn PartitionLog>;

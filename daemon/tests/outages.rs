@@ -1,0 +1,229 @@
+//! An outage is not silence: while sources do not answer, and while the daemon is down, no proxy UVE is deleted and no
+//! detector forgets. Without an outage, silence deletes.
+//!
+//! The sleeps below are the outages themselves: longer than the windows that follow each other, of two seconds.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "a test pushes samples with the time of the machine")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use support::contiv::Netplugin;
+use support::{Daemon, line, results, wait_until};
+use tempfile::TempDir;
+
+/// Windows of two seconds. Their objects are deleted after one silent window, and the detector scores from its second
+/// value on.
+const TYPES: &str = r#"
+struct OutageSum {
+    1: string name (key="") 2: string proxy 3: optional bool deleted
+    4: optional u64 raw (hidden="yes")
+    5: optional u64 value (stats="1-raw:DSSum")
+} (period="2", timeout="1")
+
+struct OutageScore {
+    1: string name (key="") 2: string proxy 3: optional bool deleted
+    4: optional u64 raw (hidden="yes")
+    5: optional derived_stats_results.AnomalyResult value (stats="1.DSSum-raw:DSAnomaly:EWM:0.5")
+} (period="2", timeout="1")
+"#;
+
+const NETWORKS: &str = "UveVirtualNetworkAgent-egress_flow_count";
+
+/// A data directory, and the settings of short windows on a stream.
+struct Setting {
+    folder: TempDir,
+    settings: Vec<String>,
+}
+
+impl Setting {
+    fn new(stream: &str, settings: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let schema = folder.path().join("outage.sandesh");
+        std::fs::write(&schema, TYPES).unwrap();
+        let schema = format!("aggregation.schema_files={}", schema.display());
+        let list = format!("aggregation.uve_proxy_list={stream}:OutageScore:OutageSum");
+        let short = ["aggregation.allowed_lateness=1s", "aggregation.idle_timeout=1s", "log.commit_interval=100ms"];
+        let settings = [&short[..], settings, &[&schema, &list]].concat();
+        Self { folder, settings: settings.into_iter().map(str::to_owned).collect() }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn start(&self) -> Daemon {
+        let settings: Vec<_> = self.settings.iter().map(String::as_str).collect();
+        Daemon::start(&self.data(), &settings)
+    }
+}
+
+/// Longer than the time for which producers are expected to try again.
+const OUTAGE: Duration = Duration::from_secs(7);
+
+/// The response to every request: one network, summed over its sources.
+const ANSWER: &str = r#"{"value":[{"name":"demo:vn1","value":{"UveVirtualNetworkAgent":{"egress_flow_count":31}}}]}"#;
+
+/// An analytics API that refuses every request with 401 while `refuses` is set. It serves until the test ends.
+fn analytics_api(refuses: &Arc<AtomicBool>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let refuses = Arc::clone(refuses);
+    let serve = move |stream| drop(answer(stream, refuses.load(Ordering::Relaxed)));
+    thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(serve));
+    address
+}
+
+fn answer(mut stream: TcpStream, refuses: bool) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    let (status, body) = if refuses { ("401 Unauthorized", "") } else { ("200 OK", ANSWER) };
+    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+/// The results of the anomaly type in a data directory: the number of values that fed the detector, and whether the
+/// window is partial.
+struct Outcome {
+    fed: Vec<u64>,
+    partial: usize,
+    deleted: usize,
+}
+
+fn outcome(data: &Path) -> Outcome {
+    let lines = results(data).into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+    let (sums, scores): (Vec<_>, Vec<_>) =
+        lines.partition(|line| line["uve"].as_str().is_some_and(|uve| uve.starts_with("OutageSum")));
+    assert!(!sums.is_empty() && !scores.is_empty(), "{sums:?} {scores:?}");
+    let samples = |line: &Value| line["data"]["value"]["samples"].as_u64();
+    Outcome {
+        fed: scores.iter().filter_map(samples).collect(),
+        partial: sums.iter().filter(|line| line["data"]["partial"] == true).count(),
+        deleted: sums.iter().chain(&scores).filter(|line| line["data"]["deleted"] == true).count(),
+    }
+}
+
+/// Asserts that an outage deleted nothing and that the detector continued, over at least `values` values. At least
+/// `partial` windows are; the first one of a stream is, without any outage.
+fn assert_continued(data: &Path, values: u64, partial: usize) {
+    let found = outcome(data);
+    let Outcome { fed, deleted, .. } = &found;
+    assert_eq!(*deleted, 0, "the outage was taken for silence");
+    assert!(fed.is_sorted_by(|before, after| *after == before + 1), "the detector began anew or skipped: {fed:?}");
+    assert!(fed.last() >= Some(&values), "{fed:?}");
+    assert!(found.partial >= partial, "{} windows are partial, of {partial}", found.partial);
+}
+
+/// Whether a detector of an object has taken `values` values.
+fn has_values(daemon: &Daemon, object: &str, values: u64) -> bool {
+    let (_, body) = daemon.get(&format!("/analytics/uves/{object}"));
+    let counts = body.split("\"samples\":").skip(1);
+    let counts = counts.filter_map(|rest| rest.split([',', '}']).next()?.trim().parse::<u64>().ok());
+    counts.max() >= Some(values)
+}
+
+const NETWORK: &str = "virtual-network/demo:vn1";
+
+#[test]
+fn an_analytics_api_that_refuses_for_a_while_deletes_nothing() {
+    let refuses = Arc::new(AtomicBool::new(false));
+    let servers = format!("opserver.servers=http://{}", analytics_api(&refuses));
+    let setting = Setting::new(NETWORKS, &["opserver.interval=1s", "opserver.samples=all", &servers]);
+    let daemon = setting.start();
+    wait_until("values", || has_values(&daemon, NETWORK, 2).then_some(()));
+    refuses.store(true, Ordering::Relaxed);
+    thread::sleep(OUTAGE);
+    refuses.store(false, Ordering::Relaxed);
+    wait_until("values", || has_values(&daemon, NETWORK, 5).then_some(()));
+    daemon.stop();
+    assert_continued(&setting.data(), 5, 1);
+}
+
+#[test]
+fn a_netplugin_that_answers_503_for_a_while_deletes_nothing_and_scores_no_burst() {
+    const SERVICE: &str = "100.1.1.3";
+    let netplugin = Netplugin::start(&[SERVICE]);
+    let nodes = format!("contiv.nodes={}", netplugin.address());
+    let setting = Setting::new("ContivService-BytesIn", &["contiv.interval=1s", "contiv.jitter=0s", &nodes]);
+    let daemon = setting.start();
+    let object = format!("contivservice/{SERVICE}");
+    let traffic = |until: &dyn Fn() -> bool| repeat(|| netplugin.add(SERVICE, 100), until);
+    traffic(&|| has_values(&daemon, &object, 3));
+    netplugin.refuse(true);
+    let began = SystemTime::now();
+    traffic(&|| began.elapsed().unwrap() > OUTAGE);
+    netplugin.refuse(false);
+    traffic(&|| has_values(&daemon, &object, 6));
+    daemon.stop();
+    assert_continued(&setting.data(), 6, 2);
+    // The traffic of the outage is in one window, which the detector did not take.
+    let sums = results(&setting.data()).into_iter().filter(|line| line.contains("OutageSum"));
+    let sums = sums.filter_map(|line| Some((line.contains("\"partial\":true"), sum(&line)?)));
+    let largest = sums.max_by_key(|&(_, sum)| sum).unwrap();
+    assert!(largest.0 && largest.1 > 5_000, "{largest:?}");
+}
+
+fn sum(line: &str) -> Option<u64> {
+    serde_json::from_str::<Value>(line).unwrap()["data"]["value"]["value"].as_u64()
+}
+
+/// Repeats `act` every 100 ms until the condition holds, for a minute at most.
+fn repeat(mut act: impl FnMut(), until: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if until() {
+            return;
+        }
+        act();
+        thread::sleep(Duration::from_millis(100));
+    }
+    panic!("waited in vain");
+}
+
+/// Pushes samples of the network until the condition holds.
+fn push(daemon: &Daemon, until: impl Fn() -> bool) {
+    let push = || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
+        let (status, body) = daemon.post(line("demo:vn1", "egress_flow_count", now, 31).as_bytes(), None).unwrap();
+        assert_eq!(status, 200, "{body}");
+    };
+    repeat(push, until);
+}
+
+#[test]
+fn a_daemon_that_was_down_for_longer_than_a_window_deletes_nothing() {
+    for signal in ["TERM", "KILL"] {
+        let setting = Setting::new(NETWORKS, &[]);
+        let mut daemon = setting.start();
+        push(&daemon, || has_values(&daemon, NETWORK, 2));
+        daemon.signal(signal);
+        daemon.wait();
+        thread::sleep(OUTAGE);
+        let daemon = setting.start();
+        push(&daemon, || has_values(&daemon, NETWORK, 5));
+        assert!(daemon.stderr().contains("Nothing was observed while this program was down"), "{}", daemon.stderr());
+        daemon.stop();
+        // Those in which it stopped and began.
+        assert_continued(&setting.data(), 5, 3);
+    }
+}
+
+#[test]
+fn silence_of_a_producer_deletes_its_objects() {
+    let setting = Setting::new(NETWORKS, &[]);
+    let daemon = setting.start();
+    push(&daemon, || has_values(&daemon, NETWORK, 2));
+    wait_until("the network is deleted", || {
+        let (_, body) = daemon.get(&format!("/analytics/uves/{NETWORK}"));
+        (!body.contains("\"samples\"")).then_some(())
+    });
+    daemon.stop();
+    assert!(outcome(&setting.data()).deleted > 0);
+}

@@ -37,8 +37,8 @@ pub(crate) struct AppSettings {
 /// How long the end waits for requests that the stop has cut off.
 const REQUESTS_LEFT: Duration = Duration::from_millis(200);
 
-/// Runs until SIGTERM or SIGINT, or until a part fails for good. A second signal ends the process at once. `own` are the
-/// parts of an embedding program; `ready_file` is written once the daemon listens.
+/// Runs until SIGTERM or SIGINT, or until a part fails for good; SIGHUP is ignored. A second signal ends the process at
+/// once. `own` are the parts of an embedding program; `ready_file` is written once the daemon listens.
 ///
 /// # Errors
 ///
@@ -56,6 +56,7 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     // Signals are handled before anything announces the daemon: an early SIGTERM must stop it in order.
     let mut signals = StopSignals::listen()?;
+    ignore_hangups()?;
     let server = Server::bind(settings.http).await?;
     let latest: Arc<Latest> = Arc::default();
     let page = match &settings.legacy {
@@ -224,6 +225,23 @@ impl StopSignals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+/// Ignores SIGHUP from now on, with a message for each: others reload their configuration at it.
+///
+/// # Errors
+///
+/// When the signal cannot be listened for.
+pub(crate) fn ignore_hangups() -> anyhow::Result<()> {
+    let mut hangups = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            warn!(
+                "SIGHUP is ignored: the configuration is read at the start; restart to apply a changed configuration."
+            );
+        }
+    });
+    Ok(())
 }
 
 async fn exit_on_second_signal(mut signals: StopSignals) {

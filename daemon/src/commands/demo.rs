@@ -79,6 +79,8 @@ async fn show(
     own: Extensions,
 ) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mut signals = StopSignals::listen()?;
+    app::ignore_hangups()?;
     let server = Server::bind(settings.http).await?;
     let address = server.address();
     let mut engine = Engine::start(&settings.engine, Arc::clone(&clock))?;
@@ -93,7 +95,7 @@ async fn show(
 
     let stop_vrouters = Stop::default();
     let vrouters = Vrouters::start(simulation, address, Arc::clone(&clock), stop_vrouters.clone())?;
-    let ended = wait(&board, &engine, duration).await;
+    let ended = wait(&board, &engine, duration, &mut signals).await;
     stop_vrouters.set();
     tokio::task::spawn_blocking(move || vrouters.join()).await.context("stop the vrouters")??;
     stop.send_replace(true);
@@ -103,11 +105,16 @@ async fn show(
 }
 
 /// Draws the table until the time is over or a signal arrives.
-async fn wait(board: &Board, engine: &Engine, duration: Option<Duration>) -> anyhow::Result<()> {
+async fn wait(
+    board: &Board,
+    engine: &Engine,
+    duration: Option<Duration>,
+    signals: &mut StopSignals,
+) -> anyhow::Result<()> {
     let live = std::io::stdout().is_terminal();
     let mut frames = tokio::time::interval(FRAME);
     let over = tokio::time::sleep(duration.unwrap_or(Duration::MAX / 4));
-    let (mut signals, mut failed) = (StopSignals::listen()?, engine.failed.clone());
+    let mut failed = engine.failed.clone();
     tokio::pin!(over);
     loop {
         tokio::select! {

@@ -1,0 +1,46 @@
+//! Signals to the real binary: which end it, how fast, and which do not.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use support::{Daemon, command, line};
+use tempfile::TempDir;
+
+const IGNORED: &str = "SIGHUP is ignored";
+
+#[test]
+fn a_hangup_is_ignored_with_a_message() {
+    let data = TempDir::new().unwrap();
+    let mut daemon = Daemon::start(data.path(), &[]);
+    daemon.signal("HUP");
+    let said = daemon.wait_until_said(IGNORED);
+    assert!(said.contains("restart") && said.contains("configuration"), "{said}");
+    assert!(daemon.is_running());
+    let batch = line("a", "egress_flow_count", 1_488_000_000_000_000, 1);
+    assert_eq!(daemon.post(batch.as_bytes(), None).unwrap().0, 200);
+    daemon.stop();
+}
+
+#[test]
+fn the_demo_ignores_a_hangup_too() {
+    let data = TempDir::new().unwrap();
+    let mut command = command("demo", data.path(), &[]);
+    let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = demo.id().to_string();
+    let signal = |name: &str| assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    let mut out = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+    out.find(|line| line.contains("Press Ctrl-C")).expect("the demo starts");
+    signal("HUP");
+    let mut messages = BufReader::new(demo.stderr.take().unwrap()).lines().map(Result::unwrap);
+    messages.find(|line| line.contains(IGNORED)).expect("a message about the signal");
+    signal("TERM");
+    // Read to their ends, so that the demo does not wait for its output.
+    let rest = std::thread::spawn(move || messages.count());
+    out.for_each(drop);
+    rest.join().unwrap();
+    assert!(demo.wait().unwrap().success());
+}

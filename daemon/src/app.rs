@@ -200,6 +200,7 @@ pub(crate) fn shared(
         registry: engine.telemetry.registry(Arc::clone(&engine.log), engine.local.clone(), Arc::clone(&engine.status)),
         ready: engine.ready.clone(),
         stopping,
+        max_body_bytes: http.max_body_bytes,
         permits: Semaphore::new(http.max_in_flight),
     })
 }

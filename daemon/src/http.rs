@@ -8,6 +8,7 @@
 //! | `GET /analytics/uves` and below | the UVEs in the form of Contrail's analytics API ([`uves`]) |
 //! | `GET /healthz`, `/readyz`, `/metrics` | liveness, readiness and metrics ([`status`]) |
 
+mod body;
 mod samples;
 mod status;
 mod stream;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub ready: watch::Receiver<bool>,
     /// True once the process stops.
     pub stopping: watch::Receiver<bool>,
+    /// The largest request body, received and decoded, in bytes.
+    pub max_body_bytes: usize,
     /// Permits for concurrent requests with samples, which bound the memory that slow or many clients take.
     pub permits: Semaphore,
 }
@@ -107,7 +110,6 @@ fn router(shared: Arc<Shared>, settings: HttpSettings) -> Router {
     let timeout = settings.request_timeout;
     let limited = Router::new()
         .route("/api/v1/samples", post(samples::post))
-        .layer(DefaultBodyLimit::max(settings.max_body_bytes))
         .layer(middleware::from_fn(move |request: Request, next: Next| with_timeout(timeout, request, next)))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), limit_in_flight));
     Router::new()

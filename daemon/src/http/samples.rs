@@ -1,7 +1,7 @@
 //! `POST /api/v1/samples` ingests a batch of samples.
 //!
-//! The body has one sample per line, in either form of [`intake`](daemon_sources::intake). The response follows once
-//! all accepted lines are on disk, and lists the rejected lines:
+//! The [`body`](super::body) has one sample per line, in either form of [`intake`](daemon_sources::intake). The response
+//! follows once all accepted lines are on disk, and lists the rejected lines:
 //!
 //! ```json
 //! {"accepted":2,"rejected":1,"errors":[{"line":3,"error":"no stream `flows` is configured; …"}]}
@@ -11,9 +11,10 @@
 //! |---|---|
 //! | 200 | all lines accepted |
 //! | 207 | some lines accepted, some rejected |
-//! | 400 | no line accepted, or a bad `Idempotency-Key` |
+//! | 400 | no line accepted, a bad `Idempotency-Key`, or a body that is not in its `Content-Encoding` |
 //! | 408, 413 | request timeout, or body above the limit |
 //! | 409 | the `Idempotency-Key` was used for another body |
+//! | 415 | the body has a `Content-Encoding` other than gzip, deflate or zstd |
 //! | 429 | the backlog or the requests in flight are at their limit; retry after `Retry-After` seconds |
 //! | 503 | the write to the log failed, or the daemon is stopping |
 //!
@@ -22,13 +23,13 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use daemon_log::{AppendBatch, Appended, Idempotency, LogError};
 use serde::{Deserialize, Serialize};
 
+use crate::http::body::{Encoded, Refusal};
 use crate::http::{Shared, json, problem};
 
 /// The most rejected lines that a response lists; further ones are only counted.
@@ -53,20 +54,32 @@ struct Rejection {
     error: String,
 }
 
+/// Why a batch is not ingested.
+enum Failure {
+    Log(LogError),
+    Refused(Refusal),
+}
+
 /// Ingests a batch.
-pub(super) async fn post(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    let key = match idempotency_key(&headers) {
+pub(super) async fn post(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let key = match idempotency_key(&head.headers) {
         Ok(key) => key,
         Err(response) => return *response,
     };
     if *shared.stopping.borrow() {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping; send the batch again in a moment");
+        return Refusal::Stopping.into_response();
     }
+    let encoded = match Encoded::read(&head.headers, body, shared.max_body_bytes).await {
+        Ok(encoded) => encoded,
+        Err(refusal) => return refusal.into_response(),
+    };
     // Decoding and waiting for the disk both block.
     let for_log = Arc::clone(&shared);
-    match tokio::task::spawn_blocking(move || append(&for_log, &body, key)).await {
+    match tokio::task::spawn_blocking(move || append(&for_log, encoded, key)).await {
         Ok(Ok(outcome)) => answer(&outcome),
-        Ok(Err(error)) => failed(&error),
+        Ok(Err(Failure::Log(error))) => failed(&error),
+        Ok(Err(Failure::Refused(refusal))) => refusal.into_response(),
         Err(_) => problem(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the batch could not be processed, and may be stored; send it again with an Idempotency-Key",
@@ -87,7 +100,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Box<Response>>
     }
 }
 
-fn append(shared: &Shared, body: &[u8], key: Option<String>) -> Result<Outcome, LogError> {
+fn append(shared: &Shared, encoded: Encoded, key: Option<String>) -> Result<Outcome, Failure> {
+    let body = &encoded.decode(shared.max_body_bytes).map_err(Failure::Refused)?[..];
     let mut batch = AppendBatch::new(shared.clock.now_micros());
     let mut outcome = read_lines(shared, body, &mut batch);
     if let Some(key) = key {
@@ -98,7 +112,7 @@ fn append(shared: &Shared, body: &[u8], key: Option<String>) -> Result<Outcome, 
         shared.telemetry.http.ingested(outcome.accepted, outcome.rejected);
         return Ok(outcome);
     }
-    match shared.log.append(batch)? {
+    match shared.log.append(batch).map_err(Failure::Log)? {
         Appended::Written(_) => shared.telemetry.http.ingested(outcome.accepted, outcome.rejected),
         Appended::Duplicate { outcome: stored } => outcome = serde_json::from_slice(&stored).unwrap_or(outcome),
     }

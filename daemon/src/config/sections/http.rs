@@ -13,8 +13,8 @@ pub(crate) struct Http {
     /// authentication, so set another address only behind a firewall or proxy. Port 0 binds any free port.
     #[serde(deserialize_with = "address::deserialize")]
     pub listen: SocketAddr,
-    /// The largest request body in bytes; a larger one gets status 413. Default 16 MiB, at least 1. Raise it for
-    /// producers that send larger batches.
+    /// The largest request body in bytes, as received and as decoded; a larger one gets status 413. Default 16 MiB, at
+    /// least 1. Raise it for producers that send larger batches.
     pub max_body_bytes: usize,
     /// The maximum number of concurrent requests with samples; further ones get status 429. Default 64, at least 1.
     /// Together with `max_body_bytes` it bounds the memory of requests.

@@ -1,0 +1,226 @@
+//! The body of a request with samples: read and decoded within `http.max_body_bytes`.
+//!
+//! The limit holds for what is received and for what it decodes to, so a request takes at most twice the limit. A
+//! request that announces more is refused before its body is read, and the decoder stops at the limit. The window of
+//! zstd is bounded as in RFC 9659, and that of the other codings by their formats.
+
+use std::io::Read;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use flate2::{Decompress, FlushDecompress, Status};
+use tokio_stream::StreamExt as _;
+
+use crate::http::problem;
+
+/// The codings that a body may have.
+const CODINGS: &str = "gzip, deflate, zstd";
+
+/// The largest window of zstd, as the logarithm of its bytes: 8 MiB, which RFC 9659 sets for HTTP.
+const ZSTD_WINDOW_LOG: u32 = 23;
+
+/// The memory that an inflater grows its output by.
+const INFLATE_STEP: usize = 64 * 1024;
+
+/// Why a body is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("the body could not be read: {0}; send the batch again")]
+    Broken(String),
+    #[error("Content-Encoding is {found:?}; this server decodes one of gzip, deflate, zstd, or a body without it")]
+    Coding { found: String },
+    #[error("the body is not valid {coding}, as its Content-Encoding names: {reason}; nothing of it is stored")]
+    Invalid { coding: &'static str, reason: String },
+    #[error("the daemon is stopping; send the batch again in a moment")]
+    Stopping,
+    #[error("{what} has more than {limit} bytes, the limit http.max_body_bytes; send smaller batches, or raise it")]
+    TooLarge { what: &'static str, limit: usize },
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::Broken(_) | Self::Invalid { .. } => StatusCode::BAD_REQUEST,
+            Self::Coding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        };
+        let response = problem(status, &self.to_string());
+        match self {
+            // RFC 9110, 12.5.3.
+            Self::Coding { .. } => ([(header::ACCEPT_ENCODING, CODINGS)], response).into_response(),
+            _ => response,
+        }
+    }
+}
+
+/// A received body, still in its coding.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    coding: Coding,
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Coding {
+    Deflate,
+    Gzip,
+    Identity,
+    Zstd,
+}
+
+impl Encoded {
+    /// Reads a body of at most `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`], before a byte is read if the headers give reason for it.
+    pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, Refusal> {
+        let too_large = || Refusal::TooLarge { what: "the body", limit };
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|announced| announced > limit as u64) {
+            return Err(too_large());
+        }
+        let coding = Coding::of(headers)?;
+        let (mut chunks, mut bytes) = (body.into_data_stream(), Vec::new());
+        loop {
+            match chunks.next().await {
+                None => return Ok(Self { coding, bytes }),
+                Some(Err(error)) => return Err(Refusal::Broken(error.to_string())),
+                Some(Ok(chunk)) if chunk.len() > limit - bytes.len() => return Err(too_large()),
+                Some(Ok(chunk)) => bytes.extend_from_slice(&chunk),
+            }
+        }
+    }
+
+    /// Decodes the body to at most `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if the body is not in its coding, or decodes to more.
+    pub(super) fn decode(self, limit: usize) -> Result<Vec<u8>, Refusal> {
+        let Self { coding, bytes } = self;
+        match coding {
+            Coding::Identity => Ok(bytes),
+            Coding::Gzip => read_all("gzip", flate2::bufread::MultiGzDecoder::new(&bytes[..]), limit),
+            Coding::Deflate => inflate(&bytes, limit),
+            Coding::Zstd => {
+                let invalid = |error: std::io::Error| Refusal::Invalid { coding: "zstd", reason: error.to_string() };
+                let mut decoder = zstd::Decoder::with_buffer(&bytes[..]).map_err(invalid)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(invalid)?;
+                read_all("zstd", decoder, limit)
+            }
+        }
+    }
+}
+
+impl Coding {
+    /// The coding that the headers name. A chain of codings is refused.
+    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let named: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().collect();
+        let text = named.iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(", ");
+        match text.trim().to_ascii_lowercase().as_str() {
+            "" | "identity" => Ok(Self::Identity),
+            "gzip" | "x-gzip" => Ok(Self::Gzip),
+            "deflate" => Ok(Self::Deflate),
+            "zstd" => Ok(Self::Zstd),
+            _ => Err(Refusal::Coding { found: text }),
+        }
+    }
+}
+
+/// Reads a decoder to its end.
+fn read_all(coding: &'static str, decoder: impl Read, limit: usize) -> Result<Vec<u8>, Refusal> {
+    let mut text = Vec::new();
+    let read = decoder.take(limit as u64 + 1).read_to_end(&mut text);
+    if text.len() > limit {
+        return Err(Refusal::TooLarge { what: "the decoded body", limit });
+    }
+    read.map_err(|error| Refusal::Invalid { coding, reason: error.to_string() })?;
+    Ok(text)
+}
+
+/// Decodes `deflate`, which is the zlib format (RFC 9110, 8.4.1.2). Deflate data without the zlib header, which some
+/// clients send, is refused: almost any text decodes to something as such.
+fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
+    let invalid = |reason: String| Refusal::Invalid { coding: "deflate", reason };
+    let (mut state, mut text) = (Decompress::new(true), Vec::new());
+    loop {
+        text.reserve(INFLATE_STEP);
+        let taken = usize::try_from(state.total_in()).unwrap_or(usize::MAX);
+        let rest = bytes.get(taken..).unwrap_or_default();
+        let status = state.decompress_vec(rest, &mut text, FlushDecompress::None);
+        let status = status.map_err(|error| invalid(format!("{error}; deflate is the zlib format")))?;
+        if text.len() > limit {
+            return Err(Refusal::TooLarge { what: "the decoded body", limit });
+        }
+        let left = (bytes.len() as u64).saturating_sub(state.total_in());
+        match status {
+            Status::StreamEnd if left == 0 => return Ok(text),
+            Status::StreamEnd => return Err(invalid(format!("{left} bytes follow its end"))),
+            Status::Ok | Status::BufError if left == 0 && text.len() < text.capacity() => {
+                return Err(invalid("it ends early".to_owned()));
+            }
+            Status::Ok | Status::BufError => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::{GzEncoder, ZlibEncoder};
+
+    use super::*;
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zlib(text: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    type Encode = fn(&[u8]) -> Vec<u8>;
+
+    /// Every coding, with an encoder.
+    fn codings() -> [(Coding, Encode); 3] {
+        let zstd = |text: &[u8]| zstd::encode_all(text, 3).unwrap();
+        [(Coding::Gzip, gzip), (Coding::Deflate, zlib), (Coding::Zstd, zstd)]
+    }
+
+    #[test]
+    fn what_is_decoded_is_held_to_the_limit_and_to_its_end() {
+        let text = vec![b'x'; 1_000_000];
+        for (coding, encode) in codings() {
+            let bytes = encode(&text);
+            let decode = |bytes: &[u8], limit| Encoded { coding, bytes: bytes.to_vec() }.decode(limit);
+            assert!(decode(&bytes, text.len()).unwrap() == text, "{coding:?}");
+            assert!(matches!(decode(&bytes, text.len() - 1), Err(Refusal::TooLarge { .. })), "{coding:?}");
+            let cut = decode(&bytes[..bytes.len() - 1], text.len());
+            assert!(matches!(cut, Err(Refusal::Invalid { .. })), "{coding:?}: {cut:?}");
+            let followed = decode(&[&bytes[..], b"abc"].concat(), text.len());
+            assert!(matches!(followed, Err(Refusal::Invalid { .. })), "{coding:?}: {:?}", followed.map(|_| ()));
+            let other = decode(b"{\"key\":1}", text.len());
+            assert!(matches!(other, Err(Refusal::Invalid { .. })), "{coding:?}: {other:?}");
+        }
+    }
+
+    #[test]
+    fn a_window_of_zstd_above_the_bound_is_refused() {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(24).unwrap();
+        encoder.write_all(&vec![b'x'; 1 << 20]).unwrap();
+        let bytes = encoder.finish().unwrap();
+        let refused = Encoded { coding: Coding::Zstd, bytes }.decode(1 << 30);
+        assert!(matches!(refused, Err(Refusal::Invalid { .. })), "{:?}", refused.map(|_| ()));
+    }
+}

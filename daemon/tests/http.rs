@@ -1,0 +1,114 @@
+//! What clients of the HTTP API may send, and what is refused with which words.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
+use support::{Daemon, line};
+use tempfile::TempDir;
+
+const START: u64 = 1_488_000_000_000_000;
+const LIMIT: &str = "http.max_body_bytes=10000";
+
+fn connect(daemon: &Daemon) -> TcpStream {
+    let url = daemon.url("");
+    let stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+/// Sends a request as it is; the whole response, lower case in its head.
+fn ask(daemon: &Daemon, head: &str, body: &[u8]) -> (u16, String) {
+    let mut stream = connect(daemon);
+    let host = daemon.url("");
+    let host = host.strip_prefix("http://").unwrap();
+    let length = if head.to_lowercase().contains("content-length") || body.is_empty() {
+        String::new()
+    } else {
+        format!("content-length: {}\r\n", body.len())
+    };
+    let host = if head.contains("\r\nHost:") { String::new() } else { format!("Host: {host}\r\n") };
+    write!(stream, "{head}\r\n{host}{length}connection: close\r\n\r\n").unwrap();
+    stream.write_all(body).unwrap();
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).unwrap();
+    let response = String::from_utf8(response).unwrap();
+    let status = response.split(' ').nth(1).unwrap_or_else(|| panic!("no status in {response:?}")).parse().unwrap();
+    (status, response)
+}
+
+/// The status is the expected one, and the body is JSON whose error has all `parts`.
+#[track_caller]
+fn refused((status, response): &(u16, String), expected: u16, parts: &[&str]) {
+    let body = response.split_once("\r\n\r\n").unwrap().1;
+    assert_eq!(*status, expected, "{response}");
+    assert!(response.to_lowercase().contains("content-type: application/json"), "{response}");
+    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error} in {response}"));
+    let error = body["error"].as_str().unwrap();
+    for part in parts {
+        assert!(error.contains(part), "no {part:?} in {error}");
+    }
+}
+
+type Encode = fn(&[u8]) -> Vec<u8>;
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(text: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn samples() -> String {
+    (0..50).map(|at| line("a", "egress_flow_count", START + at, 1)).collect()
+}
+
+fn post_encoded(daemon: &Daemon, coding: &str, body: &[u8]) -> (u16, String) {
+    ask(daemon, &format!("POST /api/v1/samples HTTP/1.1\r\nContent-Encoding: {coding}"), body)
+}
+
+#[test]
+fn compressed_bodies_are_decoded_within_the_limit() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[LIMIT]);
+    let (text, bomb) = (samples(), vec![b'\n'; 50_000_000]);
+    let encoders: [(&str, Encode); 4] =
+        [("gzip", gzip), ("x-gzip", gzip), ("deflate", zlib), ("zstd", |text| zstd::encode_all(text, 3).unwrap())];
+    for (coding, encode) in encoders {
+        let (status, response) = post_encoded(&daemon, coding, &encode(text.as_bytes()));
+        assert_eq!(status, 200, "{coding}: {response}");
+        assert!(response.ends_with(r#"{"accepted":50,"rejected":0}"#), "{coding}: {response}");
+        let body = encode(&bomb);
+        if body.len() <= 10_000 {
+            refused(&post_encoded(&daemon, coding, &body), 413, &["decoded", "10000", "http.max_body_bytes"]);
+        }
+        refused(&post_encoded(&daemon, coding, text.as_bytes()), 400, &["not valid"]);
+    }
+    refused(&post_encoded(&daemon, "br", b"x"), 415, &["\"br\"", "gzip, deflate, zstd"]);
+    refused(&post_encoded(&daemon, "gzip, gzip", b"x"), 415, &["gzip, gzip"]);
+    let (status, _) = post_encoded(&daemon, "identity", text.as_bytes());
+    assert_eq!(status, 200);
+    daemon.stop();
+}
+
+#[test]
+fn a_body_that_is_announced_as_too_large_is_refused_before_it_is_sent() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[LIMIT]);
+    let head = "POST /api/v1/samples HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 10001";
+    let response = ask(&daemon, head, b"");
+    refused(&response, 413, &["http.max_body_bytes"]);
+    assert!(!response.1.contains("100 Continue"), "{}", response.1);
+    daemon.stop();
+}

@@ -20,8 +20,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -123,6 +124,7 @@ fn router(shared: Arc<Shared>, settings: HttpSettings) -> Router {
         .route("/readyz", get(status::readyz))
         .route("/metrics", get(status::metrics))
         .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
         .with_state(shared)
 }
@@ -156,6 +158,17 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
 
 async fn not_found() -> Response {
     problem(StatusCode::NOT_FOUND, "this path does not exist; see /analytics/uves and /api/v1/samples")
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    let text = format!("{method} is not possible at {}; the header Allow has the methods that are", uri.path());
+    problem(StatusCode::METHOD_NOT_ALLOWED, &text)
+}
+
+/// The response to a path whose percent-encoding is not UTF-8.
+fn bad_path(rejection: &PathRejection) -> Response {
+    let text = format!("{}; write the path in percent-encoded UTF-8", rejection.body_text());
+    problem(StatusCode::BAD_REQUEST, &text)
 }
 
 /// An error response: `{"error": …}`.

@@ -103,6 +103,25 @@ fn compressed_bodies_are_decoded_within_the_limit() {
 }
 
 #[test]
+fn every_refusal_is_json_that_names_the_remedy() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[LIMIT]);
+    let get = |path: &str| ask(&daemon, &format!("GET {path} HTTP/1.1"), b"");
+    refused(&get("/nothing"), 404, &["/api/v1/samples"]);
+    refused(&get("/analytics/uves/virtual-network/%ff"), 400, &["UTF-8"]);
+    refused(&get("/analytics/uves/%ff"), 400, &["UTF-8"]);
+    refused(&get("/api/v1/results/stream?from=x"), 400, &["from", "offset"]);
+    refused(&get("/analytics/uves/virtual-network/a?cfilt=a&cfilt=b"), 400, &["cfilt"]);
+    let other_method = get("/api/v1/samples");
+    refused(&other_method, 405, &["GET", "/api/v1/samples"]);
+    assert!(other_method.1.to_lowercase().contains("\r\nallow: post"), "{}", other_method.1);
+    refused(&ask(&daemon, "DELETE /metrics HTTP/1.1", b""), 405, &["DELETE", "/metrics"]);
+    let large = ask(&daemon, "POST /api/v1/samples HTTP/1.1", &vec![b'\n'; 10_001]);
+    refused(&large, 413, &["10000", "http.max_body_bytes"]);
+    daemon.stop();
+}
+
+#[test]
 fn a_body_that_is_announced_as_too_large_is_refused_before_it_is_sent() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(data.path(), &[LIMIT]);

@@ -9,8 +9,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -23,7 +24,7 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
 
-use crate::http::Shared;
+use crate::http::{Shared, problem};
 use crate::view::EventId;
 
 /// The capacity of the queue to one client, in events.
@@ -39,7 +40,18 @@ pub(super) struct From {
 }
 
 /// Starts a stream.
-pub(super) async fn get(State(shared): State<Arc<Shared>>, Query(query): Query<From>, headers: HeaderMap) -> Response {
+pub(super) async fn get(
+    State(shared): State<Arc<Shared>>,
+    query: Result<Query<From>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let Query(query) = match query {
+        Ok(query) => query,
+        Err(rejection) => {
+            let text = format!("{}; `from` is an offset of the results log, from 0", rejection.body_text());
+            return problem(StatusCode::BAD_REQUEST, &text);
+        }
+    };
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let from = last.map(EventId::next).or_else(|| query.from.map(EventId::of_record));
     let (sender, receiver) = mpsc::channel(QUEUE);

@@ -7,13 +7,14 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use proxy_uve::{table_of_uve_type, uve_type_of_table};
 use serde::{Deserialize, Serialize};
 
-use crate::http::{Shared, json, problem};
+use crate::http::{Shared, bad_path, json, problem};
 use crate::view::{Filter, UveDocument};
 
 /// The query parameters of all UVE routes; others are ignored, as in Contrail.
@@ -50,9 +51,13 @@ pub(super) async fn types(State(shared): State<Arc<Shared>>, headers: HeaderMap)
 /// Lists the objects of a type, which the path names in the plural.
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
-    Path(plural): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
+    let Path(plural) = match path {
+        Ok(path) => path,
+        Err(rejection) => return bad_path(&rejection),
+    };
     let Some(uve_type) = plural.strip_suffix('s') else {
         let text = format!("`{plural}` is not a list; request /analytics/uves/{plural}s, or one object by name");
         return problem(StatusCode::NOT_FOUND, &text);
@@ -68,9 +73,17 @@ pub(super) async fn list(
 /// Responds with one object, or with all objects of a name prefix.
 pub(super) async fn one(
     State(shared): State<Arc<Shared>>,
-    Path((uve_type, name)): Path<(String, String)>,
-    Query(query): Query<UveQuery>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    query: Result<Query<UveQuery>, QueryRejection>,
 ) -> Response {
+    let (Path((uve_type, name)), Query(query)) = match (path, query) {
+        (Ok(path), Ok(query)) => (path, query),
+        (Err(rejection), _) => return bad_path(&rejection),
+        (_, Err(rejection)) => {
+            let text = format!("{}; `cfilt` is given once, as Structure:attribute,…", rejection.body_text());
+            return problem(StatusCode::BAD_REQUEST, &text);
+        }
+    };
     let (table, filter) = (table(&shared, &uve_type), Filter::parse(&query.cfilt));
     if let Some(prefix) = name.strip_suffix('*') {
         let objects = shared.view.objects(&table, prefix, &filter);

@@ -9,6 +9,7 @@
 //! | `GET /healthz`, `/readyz`, `/metrics` | liveness, readiness and metrics ([`status`]) |
 
 mod body;
+mod origin;
 mod samples;
 mod status;
 mod stream;
@@ -125,6 +126,7 @@ fn router(shared: Arc<Shared>, settings: HttpSettings) -> Router {
         .route("/metrics", get(status::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(origin::refuse_other_sites))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
         .with_state(shared)
 }

@@ -131,3 +131,30 @@ fn a_body_that_is_announced_as_too_large_is_refused_before_it_is_sent() {
     assert!(!response.1.contains("100 Continue"), "{}", response.1);
     daemon.stop();
 }
+
+#[test]
+fn a_page_of_another_site_may_not_post() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[]);
+    let post = |more: &str| {
+        let head = format!("POST /api/v1/samples HTTP/1.1\r\nContent-Type: text/plain\r\n{more}");
+        ask(&daemon, &head, samples().as_bytes())
+    };
+    for origin in ["http://evil.example", "null", "http://127.0.0.1:1"] {
+        refused(&post(&format!("Origin: {origin}")), 403, &[origin, "a page of", "own address"]);
+    }
+    // The name of the other site resolves to this machine.
+    let rebound = "Origin: http://evil.example:8081\r\nHost: evil.example:8081";
+    refused(&post(rebound), 403, &["evil.example:8081"]);
+    let (status, response) = post(&format!("Origin: {}", daemon.url("")));
+    assert_eq!(status, 200, "{response}");
+    // A client that is not a browser may use any name of the server.
+    let (status, response) = post("Host: statsd.internal");
+    assert_eq!(status, 200, "{response}");
+    let metrics = daemon.get("/metrics").1;
+    assert!(metrics.contains("derived_statsd_samples_accepted_total 100"), "{metrics}");
+    // Reading changes nothing, and a browser does not show the answer to the page.
+    let (status, _) = ask(&daemon, "GET /healthz HTTP/1.1\r\nOrigin: http://evil.example", b"");
+    assert_eq!(status, 200);
+    daemon.stop();
+}

@@ -12,6 +12,7 @@
 //! | 200 | all lines accepted |
 //! | 207 | some lines accepted, some rejected |
 //! | 400 | no line accepted, a bad `Idempotency-Key`, or a body that is not in its `Content-Encoding` |
+//! | 403 | a browser sends the request for a page of another site |
 //! | 408, 413 | request timeout, or body above the limit |
 //! | 409 | the `Idempotency-Key` was used for another body |
 //! | 415 | the body has a `Content-Encoding` other than gzip, deflate or zstd |

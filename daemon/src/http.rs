@@ -28,6 +28,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use daemon_base::clock::Clock;
+use daemon_base::serve::serve;
 use daemon_log::Log;
 use daemon_partition::StatusSource;
 use daemon_sources::intake::Intake;
@@ -98,13 +99,8 @@ impl Server {
 
     /// Serves until `stopping` turns true, then finishes the requests in flight.
     pub(crate) async fn serve(self, shared: Arc<Shared>) -> anyhow::Result<()> {
-        let mut stopping = shared.stopping.clone();
-        let stop = async move {
-            // An error means that the sender was dropped, which stops the server, too.
-            let _ = stopping.wait_for(|stop| *stop).await;
-        };
-        let router = router(shared, self.settings);
-        axum::serve(self.listener, router).with_graceful_shutdown(stop).await.context("serve HTTP")
+        let stopping = shared.stopping.clone();
+        serve(self.listener, router(shared, self.settings), stopping).await.context("serve HTTP")
     }
 }
 

@@ -1,12 +1,13 @@
 //! What clients of the HTTP API may send, and what is refused with which words.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "a test of how long a stop takes")]
 
 mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
@@ -157,4 +158,45 @@ fn a_page_of_another_site_may_not_post() {
     let (status, _) = ask(&daemon, "GET /healthz HTTP/1.1\r\nOrigin: http://evil.example", b"");
     assert_eq!(status, 200);
     daemon.stop();
+}
+
+/// Stops the daemon while a client has sent only this much to the address.
+#[track_caller]
+fn stops_in_time(sent: &str, address: fn(&Daemon) -> &str) {
+    let data = TempDir::new().unwrap();
+    let mut daemon = Daemon::start(data.path(), &["contiv.listen=127.0.0.1:0", "contiv.nodes=127.0.0.1:1"]);
+    let mut stream = TcpStream::connect(address(&daemon)).unwrap();
+    stream.write_all(sent.as_bytes()).unwrap();
+    // Answered after the other connection was accepted.
+    assert_eq!(daemon.get("/healthz").0, 200);
+    let start = Instant::now();
+    daemon.signal("TERM");
+    let status = daemon.wait();
+    let took = start.elapsed();
+    assert!(status.success(), "{sent:?}: {status}\n{}", daemon.stderr());
+    assert!(took < Duration::from_secs(2), "{sent:?}: {took:?}\n{}", daemon.stderr());
+}
+
+/// Parts of requests, the second one on a connection that has had a response.
+const PARTS: [&str; 6] = [
+    "P",
+    "POST /api/v1/samples HTTP/1.1\r\nHo",
+    "POST /api/v1/samples HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{",
+    "POST /api/v1/samples HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+    "GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{",
+    "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HT",
+];
+
+#[test]
+fn a_part_of_a_request_does_not_hold_up_the_stop() {
+    for sent in PARTS {
+        stops_in_time(sent, |daemon| daemon.url("").leak().strip_prefix("http://").unwrap());
+    }
+}
+
+#[test]
+fn a_part_of_a_request_to_the_page_of_contiv_does_not_hold_up_the_stop() {
+    for sent in PARTS {
+        stops_in_time(sent, Daemon::contiv_address);
+    }
 }

@@ -1,10 +1,12 @@
-//! The parts that every crate of the daemon uses: time, stopping, retries, failpoints, HTTP clients, types of settings.
+//! The parts that every crate of the daemon uses: time, stopping, retries, failpoints, HTTP clients and servers, types of
+//! settings.
 //!
 //! | module | content |
 //! |---|---|
 //! | [`clock`] | the only reader of the wall clock and the monotonic clock |
 //! | [`stop`] | the stop flag and the waits that it ends |
 //! | [`backoff`] | pauses between retries |
+//! | [`serve`] | HTTP servers that end in time |
 //! | [`servers`] | failover among equal servers |
 //! | [`outbound`] | HTTP clients and their credentials |
 //! | [`setting`] | types of values that sections of the configuration share: durations, lists, addresses, secrets |
@@ -22,6 +24,7 @@ pub mod backoff;
 pub mod clock;
 pub mod failpoint;
 pub mod outbound;
+pub mod serve;
 pub mod servers;
 pub mod setting;
 pub mod splitmix;

@@ -5,11 +5,14 @@
 //! zstd is bounded as in RFC 9659, and that of the other codings by their formats.
 
 use std::io::Read;
+use std::pin::pin;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use daemon_base::serve::end_of_reading;
 use flate2::{Decompress, FlushDecompress, Status};
+use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 
 use crate::http::problem;
@@ -71,12 +74,17 @@ enum Coding {
 }
 
 impl Encoded {
-    /// Reads a body of at most `limit` bytes.
+    /// Reads a body of at most `limit` bytes; not much longer once `stopping` is true.
     ///
     /// # Errors
     ///
     /// A [`Refusal`], before a byte is read if the headers give reason for it.
-    pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, Refusal> {
+    pub(super) async fn read(
+        headers: &HeaderMap,
+        body: Body,
+        limit: usize,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Self, Refusal> {
         let too_large = || Refusal::TooLarge { what: "the body", limit };
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -84,9 +92,14 @@ impl Encoded {
             return Err(too_large());
         }
         let coding = Coding::of(headers)?;
+        let mut cut_off = pin!(end_of_reading(stopping));
         let (mut chunks, mut bytes) = (body.into_data_stream(), Vec::new());
         loop {
-            match chunks.next().await {
+            let chunk = tokio::select! {
+                chunk = chunks.next() => chunk,
+                () = &mut cut_off => return Err(Refusal::Stopping),
+            };
+            match chunk {
                 None => return Ok(Self { coding, bytes }),
                 Some(Err(error)) => return Err(Refusal::Broken(error.to_string())),
                 Some(Ok(chunk)) if chunk.len() > limit - bytes.len() => return Err(too_large()),

@@ -71,7 +71,8 @@ pub(super) async fn post(State(shared): State<Arc<Shared>>, request: Request) ->
     if *shared.stopping.borrow() {
         return Refusal::Stopping.into_response();
     }
-    let encoded = match Encoded::read(&head.headers, body, shared.max_body_bytes).await {
+    let stopping = shared.stopping.clone();
+    let encoded = match Encoded::read(&head.headers, body, shared.max_body_bytes, stopping).await {
         Ok(encoded) => encoded,
         Err(refusal) => return refusal.into_response(),
     };

@@ -25,6 +25,7 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use daemon_base::clock::Clock;
+use daemon_base::serve::serve;
 use netplugin_adapter::{ServiceStats, append_pairs, pair_answer, pairs_answer, points, points_of};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -107,13 +108,8 @@ impl LegacyServer {
     /// # Errors
     ///
     /// When the server fails.
-    pub async fn serve(self, mut stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
-        let stop = async move {
-            // An error means that the sender is dropped, which is a stop as well.
-            let _ = stopping.wait_for(|stop| *stop).await;
-        };
-        let router = router(self.shared);
-        axum::serve(self.listener, router).with_graceful_shutdown(stop).await.context("serve Contiv's page")
+    pub async fn serve(self, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
+        serve(self.listener, router(self.shared), stopping).await.context("serve Contiv's page")
     }
 }
 

@@ -6,7 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod eval;
 pub(crate) mod explain;
 mod pipeline_args;
-mod print;
+pub(crate) mod print;
 mod recorded;
 pub(crate) mod replay;
 pub(crate) mod results;

@@ -1,7 +1,6 @@
 //! The program: from its arguments to the exit code of a command.
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -13,6 +12,7 @@ use derived_stats::{RegisterError, Registry};
 
 use crate::cli::{Cli, Command};
 use crate::commands::config_args::ConfigArgs;
+use crate::commands::print::{is_reader_gone, message};
 use crate::config::{self, Loaded};
 use crate::extensions::Extensions;
 use crate::{commands, logging, settings};
@@ -97,7 +97,10 @@ impl DaemonBuilder {
     pub fn run_from<A: Into<OsString> + Clone>(self, args: impl IntoIterator<Item = A>) -> ExitCode {
         match Cli::try_parse_from(args) {
             Ok(cli) => self.execute(cli.command).unwrap_or_else(|error| {
-                print_error(format_args!("error: {error:#}"));
+                if is_reader_gone(&error) {
+                    return ExitCode::SUCCESS;
+                }
+                message(format_args!("error: {error:#}"));
                 ExitCode::FAILURE
             }),
             Err(error) => {
@@ -138,11 +141,6 @@ impl DaemonBuilder {
     }
 }
 
-/// Prints on standard error. Where that cannot be written the exit code is all that there is.
-fn print_error(text: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
 /// Loads the configuration, starts logging, and does `work`.
 fn configured(
     args: &ConfigArgs,
@@ -152,14 +150,14 @@ fn configured(
     let loaded = match config::load(&args.sources(), registry) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            print_error(format_args!("{problems}"));
+            message(format_args!("{problems}"));
             return Ok(ExitCode::from(BAD_CONFIGURATION));
         }
     };
     let _logging = match logging::start(loaded.config.logging.format) {
         Ok(logging) => logging,
         Err(error) => {
-            print_error(format_args!("{error:#}"));
+            message(format_args!("{error:#}"));
             return Ok(ExitCode::from(BAD_CONFIGURATION));
         }
     };

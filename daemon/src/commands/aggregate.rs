@@ -45,6 +45,7 @@ use crate::commands::aggregate::ordered::Ordered;
 use crate::commands::aggregate::pipeline::{Outcome, Pipeline};
 use crate::commands::aggregate::rows::RowFormat;
 use crate::commands::pipeline_args::{ASSUMED_PERIOD_SECONDS, TypeArg};
+use crate::commands::print::message;
 use crate::commands::recorded;
 
 /// The exit code of a bad annotation, schema or output, the same as for any wrong argument.
@@ -142,7 +143,7 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
     let job = match output::check(args).and_then(|()| Job::of(args, registry)) {
         Ok(job) => job,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            message(format_args!("error: {error:#}"));
             return Ok(ExitCode::from(BAD_ARGUMENT));
         }
     };
@@ -180,25 +181,27 @@ fn summarise(outcome: &Outcome, job: &Job, lateness: Duration, took: Duration) {
     let Outcome { records, bad_lines, objects, rows, incomplete, fates } = outcome;
     let seconds = took.as_secs_f64();
     let rate = *records as f64 / seconds.max(f64::EPSILON);
-    eprintln!("{records} records of {objects} objects gave {rows} rows in {seconds:.1} s ({rate:.0} records/s)");
+    message(format_args!(
+        "{records} records of {objects} objects gave {rows} rows in {seconds:.1} s ({rate:.0} records/s)"
+    ));
     if *incomplete > 0 {
-        eprintln!("{incomplete} results lack a number for one of their columns and were left out");
+        message(format_args!("{incomplete} results lack a number for one of their columns and were left out"));
     }
     if *bad_lines > 0 {
-        eprintln!("{bad_lines} bad lines were left out");
+        message(format_args!("{bad_lines} bad lines were left out"));
     }
     if fates.late > 0 {
         let lateness = duration::print(lateness);
-        eprintln!(
+        message(format_args!(
             "{} records came more than {lateness} behind the newest one and were left out; if the files are not in \
              the order of time, raise --allowed-lateness",
             fates.late
-        );
+        ));
     }
     for &fate in Fate::ALL {
         let count = fates.count(fate);
         if let Some(reason) = reason(fate, job.may_overflow).filter(|_| count > 0) {
-            eprintln!("{count} {reason}");
+            message(format_args!("{count} {reason}"));
         }
     }
 }

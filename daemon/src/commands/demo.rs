@@ -9,7 +9,7 @@ mod board;
 mod contiv;
 mod vrouters;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,7 @@ use self::contiv::Contiv;
 use self::vrouters::{Simulation, Vrouters};
 use crate::app::{self, AppSettings, StopSignals};
 use crate::commands::config_args::ConfigArgs;
+use crate::commands::print;
 use crate::config::{Loaded, Streams};
 use crate::engine::Engine;
 use crate::extensions::Extensions;
@@ -91,11 +92,11 @@ async fn show(
     let contiv = contiv::start(&mut engine, period, &clock, stopping.clone()).await?;
     let serving = tokio::spawn(server.serve(app::shared(&engine, Arc::clone(&clock), stopping, settings.http)));
     let simulation = Simulation::seeded(7, period);
-    announce(address, &simulation, &contiv, period);
+    let announcement = announcement(address, &simulation, &contiv, period);
 
     let stop_vrouters = Stop::default();
     let vrouters = Vrouters::start(simulation, address, Arc::clone(&clock), stop_vrouters.clone())?;
-    let ended = wait(&board, &engine, duration, &mut signals).await;
+    let ended = wait(&announcement, &board, &engine, duration, &mut signals).await;
     stop_vrouters.set();
     tokio::task::spawn_blocking(move || vrouters.join()).await.context("stop the vrouters")??;
     stop.send_replace(true);
@@ -104,21 +105,23 @@ async fn show(
     ended
 }
 
-/// Draws the table until the time is over or a signal arrives.
+/// Prints the announcement, then draws the table until the time is over or a signal arrives.
 async fn wait(
+    announcement: &str,
     board: &Board,
     engine: &Engine,
     duration: Option<Duration>,
     signals: &mut StopSignals,
 ) -> anyhow::Result<()> {
-    let live = std::io::stdout().is_terminal();
+    let (live, mut out) = (std::io::stdout().is_terminal(), print::output());
+    write(&mut out, announcement)?;
     let mut frames = tokio::time::interval(FRAME);
     let over = tokio::time::sleep(duration.unwrap_or(Duration::MAX / 4));
     let mut failed = engine.failed.clone();
     tokio::pin!(over);
     loop {
         tokio::select! {
-            _ = frames.tick() => print!("{}", board.draw(live, engine)),
+            _ = frames.tick() => write(&mut out, &board.draw(live, engine))?,
             () = &mut over => return Ok(()),
             _ = signals.next() => return Ok(()),
             _ = failed.wait_for(|failed| *failed) => anyhow::bail!("a thread failed; see the first error above"),
@@ -126,12 +129,19 @@ async fn wait(
     }
 }
 
-fn announce(address: SocketAddr, simulation: &Simulation, contiv: &Contiv, period: Duration) {
-    println!("derived-statsd demo: {simulation}");
-    println!("  all networks   http://{address}/analytics/uves/virtual-networks");
-    println!("  one network    http://{address}/analytics/uves/virtual-network/{}?flat", simulation.troubled_network());
-    println!("  live results   curl -N http://{address}/api/v1/results/stream");
-    println!("  metrics        http://{address}/metrics");
-    contiv.announce(period);
-    println!("Press Ctrl-C to stop.\n");
+fn write(out: &mut impl Write, text: &str) -> anyhow::Result<()> {
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("write to standard output")
+}
+
+fn announcement(address: SocketAddr, simulation: &Simulation, contiv: &Contiv, period: Duration) -> String {
+    let network = simulation.troubled_network();
+    format!(
+        "derived-statsd demo: {simulation}\n  \
+         all networks   http://{address}/analytics/uves/virtual-networks\n  \
+         one network    http://{address}/analytics/uves/virtual-network/{network}?flat\n  \
+         live results   curl -N http://{address}/api/v1/results/stream\n  \
+         metrics        http://{address}/metrics\n\
+         {}Press Ctrl-C to stop.\n\n",
+        contiv.announcement(period)
+    )
 }

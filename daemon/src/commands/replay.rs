@@ -21,6 +21,7 @@ use indicatif::ProgressBar;
 use tokio::sync::watch;
 
 use crate::commands::config_args::ConfigArgs;
+use crate::commands::print::message;
 use crate::commands::recorded;
 use crate::engine::{self, Engine, EngineSettings, LogSettings};
 use crate::extensions::Extensions;
@@ -97,7 +98,7 @@ pub(crate) fn run(args: &ReplayArgs, settings: &EngineSettings, mut own: Extensi
     progress.finish_and_clear();
     let seconds = clock.monotonic().as_secs_f64();
     let rate = tally.accepted as f64 / seconds.max(f64::EPSILON);
-    eprintln!("{} records in {seconds:.1} s ({rate:.0}/s), {} bad lines", tally.accepted, tally.rejected);
+    message(format_args!("{} records in {seconds:.1} s ({rate:.0}/s), {} bad lines", tally.accepted, tally.rejected));
     Ok(())
 }
 
@@ -190,7 +191,7 @@ impl Feeder<'_> {
     fn reject(&mut self, path: &Path, number: u64, why: &str) {
         self.tally.rejected += 1;
         if self.tally.rejected <= MAX_NAMED {
-            self.progress.suspend(|| eprintln!("{}:{number}: {why}", path.display()));
+            self.progress.suspend(|| message(format_args!("{}:{number}: {why}", path.display())));
         }
     }
 

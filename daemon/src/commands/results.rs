@@ -1,6 +1,6 @@
 //! `derived-statsd results` prints the results log, one JSON line for each result.
 
-use std::io::{BufWriter, Write as _};
+use std::io::Write as _;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -46,7 +46,7 @@ pub(crate) fn run(settings: &LogSettings, from: u64) -> anyhow::Result<()> {
 fn print(log: &dyn Log, from: u64) -> anyhow::Result<()> {
     let bounds = log.results_bounds()?;
     let mut next = from.max(bounds.first).min(bounds.next);
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = super::print::output();
     let (mut reader, mut lines) = (RecordReader::default(), Vec::new());
     loop {
         let batch = log.read_results(next, READ_BYTES)?;
@@ -61,7 +61,7 @@ fn print(log: &dyn Log, from: u64) -> anyhow::Result<()> {
                 lines.push(b'\n');
             });
             read.with_context(|| format!("read the results at offset {}", record.offset))?;
-            out.write_all(&lines)?;
+            out.write_all(&lines).context("write to standard output")?;
         }
     }
 }

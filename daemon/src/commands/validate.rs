@@ -11,6 +11,7 @@ use derived_stats::Registry;
 use rustix::fs::Access;
 
 use crate::commands::config_args::Overrides;
+use crate::commands::print::message;
 use crate::config::{self, Problems, Sources, Streams, Survey};
 
 /// Arguments of `validate`.
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &ValidateArgs, registry: &Registry, bad: u8) -> anyhow::
     let mut survey = config::survey(&sources, registry);
     check_files(&mut survey);
     for notice in &survey.notices {
-        eprintln!("note: {notice}");
+        message(format_args!("note: {notice}"));
     }
     match &survey.streams {
         Some(streams) if survey.problems.is_empty() => {
@@ -48,7 +49,7 @@ pub(crate) fn run(args: &ValidateArgs, registry: &Registry, bad: u8) -> anyhow::
         }
         _ => {
             let problems = Problems::new(survey.problems);
-            eprintln!("{problems}\n{}: {}", args.file.display(), count(problems.len(), "problem"));
+            message(format_args!("{problems}\n{}: {}", args.file.display(), count(problems.len(), "problem")));
             Ok(ExitCode::from(bad))
         }
     }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 
 use crate::commands::aggregate::AggregateArgs;
 use crate::commands::aggregate::display_name;
-use crate::commands::recorded;
+use crate::commands::{print, recorded};
 
 /// Checks that the output is not an input: its creation would empty the input, and appended rows would be read as
 /// records. Files are compared by device and inode, so a link equals its target. The check opens no file for writing.
@@ -57,7 +57,7 @@ pub(crate) fn check(args: &AggregateArgs) -> anyhow::Result<()> {
 /// Fails if the file cannot be created.
 pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<Box<dyn Write + Send>> {
     Ok(match path {
-        None => Box::new(std::io::stdout()),
+        None => Box::new(print::output()),
         Some(path) => Box::new(File::create(path).with_context(|| format!("create {}", path.display()))?),
     })
 }

@@ -88,14 +88,14 @@ fn settings() -> Settings {
 }
 
 impl Contiv {
-    pub(super) fn announce(&self, period: Duration) {
+    /// The lines that describe the cluster.
+    pub(super) fn announcement(&self, period: Duration) -> String {
         let after = period.as_secs() * CALM_PERIODS;
         let nodes = self.simulated.addresses().nodes.len();
-        println!(
-            "  and a Contiv cluster of {nodes} nodes; the service {} gets far more traffic after about {after} s",
-            self.troubled
-        );
-        println!("  its structure  http://{}/services", self.page);
-        println!("  its traffic    http://{}/all", self.page);
+        let Self { troubled, page, .. } = self;
+        format!(
+            "  and a Contiv cluster of {nodes} nodes; the service {troubled} gets far more traffic after about {after} s\n  \
+             its structure  http://{page}/services\n  its traffic    http://{page}/all\n"
+        )
     }
 }

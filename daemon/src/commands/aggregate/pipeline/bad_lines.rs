@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 use crate::commands::aggregate::batch::{Batch, MAX_NAMED};
 use crate::commands::aggregate::blocks::Origin;
 use crate::commands::aggregate::display_name;
+use crate::commands::print::message;
 
 /// Counts bad lines and prints the first ones.
 pub(super) struct BadLineReport<'a> {
@@ -46,7 +47,7 @@ impl<'a> BadLineReport<'a> {
             }
             self.bad_lines += 1;
             if self.bad_lines <= MAX_NAMED as u64 {
-                self.progress.suspend(|| eprintln!("{file}:{line}: {}", bad.reason));
+                self.progress.suspend(|| message(format_args!("{file}:{line}: {}", bad.reason)));
             }
         }
         self.bad_lines += batch.bad_lines - batch.bad.len() as u64;

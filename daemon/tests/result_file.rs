@@ -101,3 +101,19 @@ fn each_result_is_once_when_the_file_is_rotated_between_two_runs() {
         each_result_is_once(way, rotate, true);
     }
 }
+
+#[test]
+fn a_path_that_no_retry_mends_is_named_with_its_remedy_and_may_be_mended_while_the_daemon_runs() {
+    let data = TempDir::new().unwrap();
+    let (file, log) = (data.path().join("results.jsonl"), data.path().join("log"));
+    std::fs::create_dir(&file).unwrap();
+    let sink = format!("sinks.file.path={}", file.display());
+    let daemon = Daemon::start(&log, &["aggregation.period=10", "aggregation.allowed_lateness=0s", &sink]);
+    let said = daemon.wait_until_said("The sink failed; retries fail until the remedy is applied.");
+    assert!(said.contains("name a file instead of a directory") && said.contains("sinks.file.path"), "{said}");
+    daemon.post(samples(0..4).as_bytes(), None).unwrap();
+    std::fs::remove_dir(&file).unwrap();
+    wait_until("the results", || (lines(&file).len() >= 3).then_some(()));
+    let said = daemon.stop();
+    assert!(!said.contains("it tries again"), "{said}");
+}

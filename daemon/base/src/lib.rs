@@ -6,6 +6,7 @@
 //! | [`clock`] | the only reader of the wall clock and the monotonic clock |
 //! | [`stop`] | the stop flag and the waits that it ends |
 //! | [`backoff`] | pauses between retries |
+//! | [`remedy`](mod@remedy) | errors of files that no retry mends |
 //! | [`serve`] | HTTP servers that end in time |
 //! | [`servers`] | failover among equal servers |
 //! | [`outbound`] | HTTP clients and their credentials |
@@ -24,6 +25,7 @@ pub mod backoff;
 pub mod clock;
 pub mod failpoint;
 pub mod outbound;
+pub mod remedy;
 pub mod serve;
 pub mod servers;
 pub mod setting;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_base::remedy::remedy;
+
 use crate::{Bounds, PartitionId};
 
 /// An error of the log.
@@ -108,8 +110,9 @@ pub enum LogError {
 
     /// The disk or the file system failed.
     #[error(
-        "cannot {operation} at {}: {source}; free space or repair the disk, the log recovers without a restart",
-        path.display()
+        "cannot {operation} at {}: {source}; {}",
+        path.display(),
+        remedy(source).unwrap_or("free space or repair the disk, the log recovers without a restart")
     )]
     Io {
         /// The operation, as it follows "cannot".
@@ -216,11 +219,48 @@ impl LogError {
 
     /// Whether a later attempt can succeed, because the backlog shrinks or disk space becomes free.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Cluster { .. } | Self::Full { .. } | Self::Io { .. } | Self::Unavailable { .. })
+        let is_kind =
+            matches!(self, Self::Cluster { .. } | Self::Full { .. } | Self::Io { .. } | Self::Unavailable { .. });
+        is_kind && self.remedy().is_none()
+    }
+
+    /// What an operator must change before a later attempt can succeed, if the file system refuses the operation.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Io { source, .. } => remedy(source),
+            _ => None,
+        }
     }
 
     /// Creates an [`InvalidArgument`](Self::InvalidArgument) with this text.
     pub fn invalid(reason: impl Into<String>) -> Self {
         Self::InvalidArgument { reason: reason.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn what_no_retry_mends_is_not_promised_to_recover() {
+        let error = |kind: ErrorKind| LogError::Io {
+            operation: "write the log",
+            path: "/data".into(),
+            outcome_unknown: true,
+            source: Arc::new(Error::from(kind)),
+        };
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem, ErrorKind::NotADirectory] {
+            let error = error(kind);
+            let text = error.to_string();
+            assert!(!error.is_temporary() && !text.contains("without a restart"), "{text}");
+            assert!(text.ends_with(error.remedy().unwrap()), "{text}");
+        }
+        for kind in [ErrorKind::StorageFull, ErrorKind::Other] {
+            let text = error(kind).to_string();
+            assert!(error(kind).is_temporary() && text.ends_with("without a restart"), "{text}");
+        }
     }
 }

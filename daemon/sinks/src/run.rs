@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::failpoint;
+use daemon_base::remedy::remedy;
 use daemon_base::stop::Stop;
 use daemon_log::{Log, LogError, RecordBatch};
 use tracing::warn;
@@ -94,9 +95,23 @@ fn retry<T>(sink: &str, stop: &Stop, mut attempt: impl FnMut() -> anyhow::Result
                 return None;
             }
             Err(error) => {
-                warn!(sink, error = %format!("{error:#}"), "The sink failed; it tries again in a second.");
+                let text = format!("{error:#}");
+                match remedy_of(&error) {
+                    Some(remedy) => warn!(
+                        sink, error = %text, remedy, "The sink failed; retries fail until the remedy is applied."
+                    ),
+                    None => warn!(sink, error = %text, "The sink failed; it tries again in a second."),
+                }
                 stop.rest(RETRY_WAIT);
             }
         }
     }
+}
+
+/// What an operator must change before a sink that failed so can succeed; `None` if a retry may do.
+fn remedy_of(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| match (cause.downcast_ref(), cause.downcast_ref::<LogError>()) {
+        (Some(error), _) => remedy(error),
+        (None, error) => error.and_then(LogError::remedy),
+    })
 }

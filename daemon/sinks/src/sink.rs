@@ -16,7 +16,8 @@ use daemon_log::{Log, RecordBatch};
 ///
 /// # Errors and retries
 ///
-/// After an error [`run`](crate::run()) logs it, waits a second and calls the same method with the same arguments again,
+/// After an error [`run`](crate::run()) logs it, with what must be changed if no retry mends it (a missing permission,
+/// say), waits a second and calls the same method with the same arguments again,
 /// without end. A method that failed must therefore leave the sink in a state from which the same call can succeed. A
 /// record that can never be delivered is not an error: log it, count it, and continue with the next record. When the
 /// daemon stops, `run` calls a failing method once more and then gives up; the next start continues at the stored

@@ -164,12 +164,13 @@ impl Worker {
     /// After a failure nothing in memory can be trusted to be what the log has: a failed write may be on disk.
     fn recover(&mut self, failure: &anyhow::Error) {
         let remedy = match failure.downcast_ref::<LogError>() {
+            Some(error) if error.remedy().is_some() => " Retries fail until what the error names is changed.",
             Some(error) if error.is_disk_full() => " Free space on the disk of log.data_dir.",
             Some(error) if error.outcome_is_unknown() => " Check the disk of log.data_dir.",
             _ => "",
         };
         let error = format!("{failure:#}");
-        error!(%error, "The log failed; the worker restores its partitions and continues.{remedy}");
+        error!(%error, "The log failed; the worker restores its partitions before it continues.{remedy}");
         self.telemetry.log_failed();
         while !self.control.stop.is_set() {
             self.control.stop.rest(RETRY_WAIT);

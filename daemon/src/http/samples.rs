@@ -158,6 +158,8 @@ fn failed(error: &LogError) -> Response {
         LogError::IdempotencyConflict { .. } => (StatusCode::CONFLICT, 0),
         LogError::InvalidArgument { .. } => (StatusCode::BAD_REQUEST, 0),
         error if error.is_temporary() => (StatusCode::SERVICE_UNAVAILABLE, 1),
+        // Until an operator acts: no time to retry at.
+        error if error.remedy().is_some() => (StatusCode::SERVICE_UNAVAILABLE, 0),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, 0),
     };
     let response = problem(status, &error.to_string());

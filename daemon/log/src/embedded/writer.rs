@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use daemon_base::remedy::remedy;
+
 use crate::codec;
 use crate::config::LogConfig;
 use crate::embedded::directory::Directory;
@@ -142,10 +144,7 @@ impl Writer {
             inner.directory.check_acknowledged(tables.sequence)?;
             Ok((store, tables))
         });
-        let (store, tables) = opened.map_err(|error| {
-            let earlier = inner.failed.as_deref().unwrap_or_default();
-            LogError::Unavailable { reason: format!("{earlier}; reopening failed: {error}") }
-        })?;
+        let (store, tables) = opened.map_err(|error| reopening_failed(inner.failed.as_deref(), error))?;
         *slot = Some(store);
         drop(slot);
         (inner.tables, inner.failed) = (tables, None);
@@ -239,6 +238,20 @@ impl Locked<'_> {
     }
 }
 
+/// The error of a store that failed with `earlier` and cannot be opened again.
+fn reopening_failed(earlier: Option<&str>, error: LogError) -> LogError {
+    match error {
+        // With its remedy, which no retry replaces.
+        LogError::Io { operation, path, source, .. } if remedy(&source).is_some() => {
+            LogError::Io { operation, path, outcome_unknown: true, source }
+        }
+        error => {
+            let reason = format!("{}; reopening failed: {error}", earlier.unwrap_or_default());
+            LogError::Unavailable { reason }
+        }
+    }
+}
+
 /// The store behind a read lock; fails if the store could not be reopened.
 pub(super) fn opened(store: &Option<Store>) -> Result<&Store, LogError> {
     store.as_ref().ok_or_else(|| LogError::Unavailable { reason: "the store is closed".to_owned() })
@@ -247,4 +260,25 @@ pub(super) fn opened(store: &Option<Store>) -> Result<&Store, LogError> {
 /// Locks a mutex, also after a panic in another thread: the writer's `failed` mark covers an interrupted change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_store_that_only_an_operator_can_open_again_names_the_remedy() {
+        let failed = |kind: ErrorKind| {
+            let source = Arc::new(kind.into());
+            let error = LogError::Io { operation: "open the store", path: "/d".into(), outcome_unknown: false, source };
+            reopening_failed(Some("it is full"), error)
+        };
+        let denied = failed(ErrorKind::PermissionDenied);
+        assert!(denied.remedy().is_some() && denied.outcome_is_unknown() && !denied.is_temporary(), "{denied}");
+        let full = failed(ErrorKind::StorageFull);
+        assert!(full.is_temporary() && full.to_string().contains("it is full; reopening failed"), "{full}");
+    }
 }

@@ -24,6 +24,13 @@ impl SmallDisk {
     }
 }
 
+impl SmallDisk {
+    fn remount(&self, mode: &str) {
+        let status = Command::new("mount").args(["-o", &format!("remount,{mode}")]).arg(&self.path).status();
+        assert!(status.is_ok_and(|status| status.success()), "remount {mode}");
+    }
+}
+
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(&self.path).status();
@@ -78,6 +85,24 @@ fn a_full_disk_fails_the_write_and_the_log_recovers_when_there_is_space_again() 
     drop(log);
     let log = EmbeddedLog::open(&data, LogConfig::default()).unwrap();
     assert_eq!((payloads(&log, P, 0), results(&log)), (read, vec!["r".to_owned()]));
+}
+
+#[test]
+fn a_file_system_that_is_mounted_read_only_is_named_with_its_remedy() {
+    let Some(disk) = SmallDisk::mount(40) else {
+        println!("not checked: a small file system can only be mounted by root");
+        return;
+    };
+    let data = disk.path.join("data");
+    for exists in [false, true] {
+        disk.remount("ro");
+        let error = EmbeddedLog::open(&data, LogConfig::default()).err().unwrap();
+        let text = error.to_string();
+        assert!(error.remedy().is_some() && !error.is_temporary(), "{exists}: {text}");
+        assert!(text.ends_with("mount the file system for writing, or name another path"), "{exists}: {text}");
+        disk.remount("rw");
+        drop(EmbeddedLog::open(&data, LogConfig::default()).unwrap());
+    }
 }
 
 /// The writes reach the journal, but a background flush finds no space, and the store reports no error.

@@ -97,6 +97,14 @@ impl EmbeddedLog {
         Self::open_now(path, config)
     }
 
+    /// Opens the log in the directory `path` as [`open`](Self::open), but never creates one.
+    ///
+    /// # Errors
+    /// [`LogError::NoLog`] if the directory has no log; then nothing was created. Otherwise as `open`.
+    pub fn open_existing(path: &Path, config: LogConfig) -> Result<Self, LogError> {
+        if directory::is_log(path)? { Self::open(path, config) } else { Err(LogError::NoLog { path: path.to_owned() }) }
+    }
+
     fn open_now(path: &Path, config: LogConfig) -> Result<Self, LogError> {
         let directory = Directory::open(path)?;
         let disk = directory.store_path();

@@ -161,6 +161,13 @@ pub enum LogError {
         reason: String,
     },
 
+    /// There is no log at the path.
+    #[error("there is no log at {}; name the data directory of a daemon that has run", path.display())]
+    NoLog {
+        /// The directory, which may not exist.
+        path: PathBuf,
+    },
+
     /// A commit came before a restore: none succeeded since the log was opened or last failed.
     #[error("partition {partition} must be restored before it can commit")]
     NotRestored {

@@ -29,12 +29,13 @@ pub(crate) struct ResultsArgs {
 ///
 /// # Errors
 ///
-/// Fails if the log cannot be opened (a running daemon locks its embedded log) or read.
+/// Fails if there is no log, which it does not create, or if the log cannot be opened (a running daemon locks its
+/// embedded log) or read.
 pub(crate) fn run(settings: &LogSettings, from: u64) -> anyhow::Result<()> {
     match settings {
         LogSettings::Embedded(own) => {
-            let log = EmbeddedLog::open(&own.data_dir, own.log.clone());
-            print(&log.with_context(|| format!("open the log in {}", own.data_dir.display()))?, from)
+            let log = EmbeddedLog::open_existing(&own.data_dir, own.log.clone());
+            print(&log.with_context(|| format!("open the log in {} (log.data_dir)", own.data_dir.display()))?, from)
         }
         LogSettings::Kafka(own) => {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

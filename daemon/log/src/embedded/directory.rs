@@ -26,6 +26,9 @@ use crate::error::LogError;
 /// The format of the data directory that this program reads and writes.
 const VERSION: u32 = 1;
 
+/// The file that holds it, which makes a directory one of a log.
+const VERSION_FILE: &str = "VERSION";
+
 /// An open, locked data directory; dropping it releases the lock.
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -87,6 +90,15 @@ impl Directory {
     }
 }
 
+/// Whether the directory exists and has a log of any version.
+pub(super) fn is_log(path: &Path) -> Result<bool, LogError> {
+    match std::fs::metadata(path.join(VERSION_FILE)) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(source) => Err(io_error("find the log", path, source)),
+    }
+}
+
 const ACKNOWLEDGED: &[u8] = b"acknowledged";
 
 fn acknowledged_path(path: &Path) -> PathBuf {
@@ -109,7 +121,7 @@ fn lock(path: &Path) -> Result<File, LogError> {
 
 fn check_version(path: &Path) -> Result<(), LogError> {
     let known = format!("derived-statsd log {VERSION}\n");
-    match std::fs::read_to_string(path.join("VERSION")) {
+    match std::fs::read_to_string(path.join(VERSION_FILE)) {
         Ok(found) if found == known => Ok(()),
         Ok(found) => Err(unknown_version(path, format!("{:?}", found.trim_end()))),
         Err(error) if error.kind() == ErrorKind::NotFound => create_version(path, &known),
@@ -133,7 +145,7 @@ fn create_version(path: &Path, known: &str) -> Result<(), LogError> {
     let mut file = File::create(&unfinished).map_err(io("create the VERSION file"))?;
     file.write_all(known.as_bytes())
         .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::rename(&unfinished, path.join("VERSION")))
+        .and_then(|()| std::fs::rename(&unfinished, path.join(VERSION_FILE)))
         .and_then(|()| File::open(path)?.sync_all())
         .map_err(io("write the VERSION file"))
 }

@@ -228,3 +228,24 @@ fn sinks_keep_their_positions_until_they_are_removed() {
     drop(log);
     assert_eq!(open(&dir).sink_position("influx").unwrap(), None);
 }
+
+#[test]
+fn an_existing_log_is_opened_and_none_is_created() {
+    let dir = dir();
+    for missing in ["missing", "missing/below", "empty", "file"] {
+        let path = dir.path().join(missing);
+        match missing {
+            "empty" => std::fs::create_dir(&path).unwrap(),
+            "file" => std::fs::write(&path, "").unwrap(),
+            _ => {}
+        }
+        let refused = EmbeddedLog::open_existing(&path, LogConfig::default()).err().unwrap();
+        assert!(matches!(refused, LogError::NoLog { .. }), "{missing}: {refused}");
+        assert!(refused.to_string().contains(path.to_str().unwrap()), "{refused}");
+    }
+    assert!(!dir.path().join("missing").exists());
+    assert_eq!(std::fs::read_dir(dir.path().join("empty")).unwrap().count(), 0);
+    let path = dir.path().join("log");
+    drop(EmbeddedLog::open(&path, LogConfig::default()).unwrap());
+    assert!(EmbeddedLog::open_existing(&path, LogConfig::default()).is_ok());
+}

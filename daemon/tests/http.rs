@@ -160,6 +160,51 @@ fn a_page_of_another_site_may_not_post() {
     daemon.stop();
 }
 
+#[test]
+fn an_array_of_samples_is_taken_and_other_formats_are_named() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[]);
+    let post = |body: &[u8]| ask(&daemon, "POST /api/v1/samples HTTP/1.1", body);
+    let array = |pretty: bool| {
+        let elements: Vec<serde_json::Value> =
+            samples().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        if pretty { serde_json::to_string_pretty(&elements) } else { serde_json::to_string(&elements) }.unwrap()
+    };
+    let marked = |text: &str| format!("\u{FEFF}{text}");
+    for body in [array(false), array(true), marked(&samples()), marked(&array(true)), "[]".to_owned()] {
+        let count = if body == "[]" { 0 } else { 50 };
+        let (status, response) = post(body.as_bytes());
+        assert_eq!(status, 200, "{body:.100}: {response}");
+        assert!(response.ends_with(&format!(r#"{{"accepted":{count},"rejected":0}}"#)), "{body:.100}: {response}");
+    }
+    let (status, response) = post_encoded(&daemon, "gzip", &gzip(array(true).as_bytes()));
+    assert_eq!(status, 200, "{response}");
+    // A bad element is rejected by its number, and the others are in.
+    let one_bad =
+        format!("[{}, 7,\n{{\"key\":7}}, {}]", samples().lines().next().unwrap(), samples().lines().next().unwrap());
+    let (status, response) = post(one_bad.as_bytes());
+    assert_eq!(status, 207, "{response}");
+    for part in [r#""accepted":2,"rejected":2"#, r#""line":2"#, r#""line":3"#] {
+        assert!(response.contains(part), "no {part}: {response}");
+    }
+    refused(&post(&array(false).as_bytes()[..500]), 400, &["array", "no end", "nothing of it is stored"]);
+    refused(&post(format!("{}{}", array(false), samples()).as_bytes()), 400, &["follows the end"]);
+    let pretty = "{\n  \"key\": \"T:a\",\n  \"ts\": 1\n}\n";
+    let utf16: Vec<u8> = format!("\u{FEFF}{}", samples()).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let others: [(&[u8], &[&str]); 6] = [
+        (pretty.as_bytes(), &["several lines", "on one line", "array"]),
+        (&utf16, &["UTF-16", "UTF-8"]),
+        (&gzip(samples().as_bytes()), &["gzip", "Content-Encoding: gzip"]),
+        (&zstd::encode_all(samples().as_bytes(), 1).unwrap(), &["zstd", "Content-Encoding: zstd"]),
+        (b"\xFD7zXZ\0\0\x04", &["xz", "Content-Encoding"]),
+        (b"BZh91AY&SY", &["bzip2", "Content-Encoding"]),
+    ];
+    for (body, parts) in others {
+        refused(&post(body), 400, parts);
+    }
+    daemon.stop();
+}
+
 /// Stops the daemon while a client has sent only this much to the address.
 #[track_caller]
 fn stops_in_time(sent: &str, address: fn(&Daemon) -> &str) {

@@ -3,15 +3,18 @@
 //! | module | source |
 //! |---|---|
 //! | [`intake`] | checks lines and single samples of every source and makes records of the log of them |
+//! | [`mod@array`], [`opening`] | what bodies and files hold besides lines: an array of samples, other formats |
 //! | [`opserver`] | polls Contrail's analytics API for attributes of UVEs |
 //! | [`contiv`] | scrapes Contiv's nodes for the traffic of endpoints; also serves the pages of Contiv's own backend |
 
 #![deny(missing_docs)]
 
+pub mod array;
 pub mod contiv;
 #[cfg(test)]
 mod fake_server;
 pub mod intake;
+pub mod opening;
 pub mod opserver;
 mod source;
 

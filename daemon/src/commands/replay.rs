@@ -2,8 +2,8 @@
 //!
 //! With the embedded log it opens the data directory itself, so no daemon may use it, and runs the same workers; a
 //! crash loses no sample that it reported as stored. On Kafka it only publishes, and the daemons of the group
-//! aggregate. Lines have the forms of `POST /api/v1/samples`; files are plain, gzip or zstd, which their content
-//! identifies.
+//! aggregate. Lines have the forms of `POST /api/v1/samples`, or a file is an array of samples; files are plain, gzip
+//! or zstd, which their content identifies.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};

@@ -11,6 +11,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use daemon_base::serve::end_of_reading;
+use daemon_sources::array::{ArrayError, ArrayLines, is_array};
+use daemon_sources::opening::{Foreign, without_mark};
 use flate2::{Decompress, FlushDecompress, Status};
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
@@ -33,8 +35,12 @@ pub(super) enum Refusal {
     Broken(String),
     #[error("Content-Encoding is {found:?}; this server decodes one of gzip, deflate, zstd, or a body without it")]
     Coding { found: String },
+    #[error("the body looks like {}: {}", .0.name(), remedy(*.0))]
+    Foreign(Foreign),
     #[error("the body is not valid {coding}, as its Content-Encoding names: {reason}; nothing of it is stored")]
     Invalid { coding: &'static str, reason: String },
+    #[error("{0}; nothing of it is stored")]
+    MalformedArray(#[from] ArrayError),
     #[error("the daemon is stopping; send the batch again in a moment")]
     Stopping,
     #[error("{what} has more than {limit} bytes, the limit http.max_body_bytes; send smaller batches, or raise it")]
@@ -44,7 +50,9 @@ pub(super) enum Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = match &self {
-            Self::Broken(_) | Self::Invalid { .. } => StatusCode::BAD_REQUEST,
+            Self::Broken(_) | Self::Foreign(_) | Self::Invalid { .. } | Self::MalformedArray(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Coding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -108,12 +116,20 @@ impl Encoded {
         }
     }
 
-    /// Decodes the body to at most `limit` bytes.
+    /// Decodes the body, of at most `limit` bytes, to lines.
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] if the body is not in its coding, or decodes to more.
+    /// A [`Refusal`] if the body is not in its coding, decodes to more, or has a format that is not one of samples.
     pub(super) fn decode(self, limit: usize) -> Result<Vec<u8>, Refusal> {
+        let text = self.text(limit)?;
+        match Foreign::of(&text) {
+            Some(format) => Err(Refusal::Foreign(format)),
+            None => lines(text),
+        }
+    }
+
+    fn text(self, limit: usize) -> Result<Vec<u8>, Refusal> {
         let Self { coding, bytes } = self;
         match coding {
             Coding::Identity => Ok(bytes),
@@ -141,6 +157,29 @@ impl Coding {
             "zstd" => Ok(Self::Zstd),
             _ => Err(Refusal::Coding { found: text }),
         }
+    }
+}
+
+/// The text without a byte order mark, and with an array as lines.
+fn lines(mut text: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+    let mark = text.len() - without_mark(&text).len();
+    text.drain(..mark);
+    if !is_array(&text) {
+        return Ok(text);
+    }
+    let (mut lines, mut array) = (Vec::with_capacity(text.len()), ArrayLines::default());
+    array.convert(&text, &mut lines)?;
+    array.finish()?;
+    Ok(lines)
+}
+
+fn remedy(format: Foreign) -> &'static str {
+    match format {
+        Foreign::Bzip2 | Foreign::Xz => "send the plain lines, or with Content-Encoding gzip, deflate or zstd",
+        Foreign::Gzip => "compress it once, and name that with the header `Content-Encoding: gzip`",
+        Foreign::PrettyJson => "write each sample on one line, or send an array of samples",
+        Foreign::Utf16 => "send UTF-8",
+        Foreign::Zstd => "compress it once, and name that with the header `Content-Encoding: zstd`",
     }
 }
 
@@ -235,5 +274,13 @@ mod tests {
         let bytes = encoder.finish().unwrap();
         let refused = Encoded { coding: Coding::Zstd, bytes }.decode(1 << 30);
         assert!(matches!(refused, Err(Refusal::Invalid { .. })), "{:?}", refused.map(|_| ()));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_and_an_array_becomes_lines() {
+        let decode = |text: &str| Encoded { coding: Coding::Identity, bytes: text.into() }.decode(100);
+        assert_eq!(decode("\u{FEFF}{}").unwrap(), b"{}");
+        assert_eq!(decode("\u{FEFF}[{},\n{}]").unwrap(), b"{}\n{}\n");
+        assert!(matches!(decode("[{}"), Err(Refusal::MalformedArray(ArrayError::NoEnd))));
     }
 }

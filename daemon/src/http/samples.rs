@@ -1,7 +1,7 @@
 //! `POST /api/v1/samples` ingests a batch of samples.
 //!
-//! The [`body`](super::body) has one sample per line, in either form of [`intake`](daemon_sources::intake). The response
-//! follows once all accepted lines are on disk, and lists the rejected lines:
+//! The [`body`](super::body) has one sample per line, in either form of [`intake`](daemon_sources::intake), or is a JSON
+//! array of samples. The response follows once all accepted lines are on disk, and lists the rejected lines:
 //!
 //! ```json
 //! {"accepted":2,"rejected":1,"errors":[{"line":3,"error":"no stream `flows` is configured; …"}]}
@@ -50,7 +50,7 @@ struct Outcome {
 
 #[derive(Debug, Deserialize, Serialize)]
 struct Rejection {
-    /// The number of the line, from 1.
+    /// The number of the line, or of the element of an array, from 1.
     line: u64,
     error: String,
 }

@@ -203,11 +203,11 @@ impl Engine {
         let name = sink.name().to_owned();
         anyhow::ensure!(!telemetry.sinks.all().contains_key(&name), "two sinks have the name {name}; rename one");
         telemetry.sinks.expect(&name, !sink.is_durable());
-        self.sinks.spawn(name, move || {
+        self.sinks.spawn_for(Lifetime::UntilStop, name, move || {
             daemon_sinks::run(sink, &log, &stop, |name, next, at_end| {
                 telemetry.sinks.set(name, next, at_end);
                 progress(at_end);
-            });
+            })
         })
     }
 

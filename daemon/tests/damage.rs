@@ -7,7 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{Daemon, Random, command, line, results};
+use support::{Daemon, Random, command, line, results, wait_until};
 use tempfile::TempDir;
 
 const PERIOD: u64 = 10_000_000;
@@ -58,9 +58,13 @@ fn a_full_disk_rejects_batches_and_the_daemon_continues_once_there_is_space() {
     });
     let (attempt, status, body) = refused.expect("the disk was never full");
     assert_eq!(status, 503, "{body}");
-    assert_eq!(daemon.get("/healthz").0, 200);
+    assert_eq!(daemon.get("/healthz").0, 200, "no restart would help");
+    let (status, reason) = daemon.get("/readyz");
+    assert!(status == 503 && reason.to_lowercase().contains("space"), "{status} {reason}");
 
     std::fs::remove_file(&ballast).unwrap();
+    // Nobody writes to a daemon that is not ready, so it must find out by itself.
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
     let key = format!("bulk{attempt}");
     let accepted = (0..100).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(100));
@@ -75,6 +79,23 @@ fn a_full_disk_rejects_batches_and_the_daemon_continues_once_there_is_space() {
     let sum = results(&data).into_iter().find(|line| line.contains("bulk0\"") && line.contains("AggProxySum-"));
     let wanted = format!("{{\"value\":{}}}", attempt + 1);
     assert!(sum.as_ref().is_some_and(|line| line.contains(&wanted)), "wanted {wanted} in {sum:?}");
+}
+
+#[test]
+fn a_daemon_whose_data_directory_is_deleted_needs_a_restart() {
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().join("log");
+    let daemon = Daemon::start(&data, &SETTINGS);
+    assert_eq!(daemon.post(batch(0).as_bytes(), None).unwrap().0, 200);
+    assert_eq!((daemon.get("/healthz").0, daemon.get("/readyz").0), (200, 200));
+    std::fs::remove_dir_all(&data).unwrap();
+    for probe in ["/healthz", "/readyz"] {
+        let (status, reason) = daemon.get(probe);
+        assert!(
+            status == 503 && reason.contains("is gone") && reason.contains("restart"),
+            "{probe}: {status} {reason}"
+        );
+    }
 }
 
 /// The files of a directory and below, with content.
@@ -96,9 +117,9 @@ fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
 }
 
-/// The results after another batch; `None` if the daemon fails to start or to continue.
+/// The results after another batch; `None` if the daemon ends, which it must do where it cannot become ready.
 fn go_on(data: &Path) -> Option<Vec<String>> {
-    let daemon = match Daemon::try_spawn(command("run", data, &SETTINGS)) {
+    let mut daemon = match Daemon::try_spawn(command("run", data, &SETTINGS)) {
         Ok(daemon) => daemon,
         Err((status, stderr)) => {
             // A failed start exits with 1; a panic or a signal gives another status.
@@ -106,10 +127,19 @@ fn go_on(data: &Path) -> Option<Vec<String>> {
             return None;
         }
     };
-    let (status, _) = daemon.post(batch(4).as_bytes(), None)?;
-    (status == 200).then(|| daemon.wait_until_applied())?;
-    daemon.stop();
-    Some(results(data))
+    let is_ready = |daemon: &mut Daemon| match daemon.is_running() {
+        true => daemon.try_get("/readyz").is_some_and(|(status, _)| status == 200).then_some(true),
+        false => Some(false),
+    };
+    if wait_until("a daemon that is ready or has ended", || is_ready(&mut daemon)) {
+        let (status, _) = daemon.post(batch(4).as_bytes(), None)?;
+        assert_eq!(status, 200, "a daemon that is ready takes samples");
+        daemon.wait_until_applied();
+        daemon.stop();
+        return Some(results(data));
+    }
+    assert_eq!(daemon.wait().code(), Some(1), "{}", daemon.stderr());
+    None
 }
 
 #[test]

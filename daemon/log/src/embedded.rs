@@ -30,6 +30,7 @@
 
 mod append;
 mod directory;
+mod health;
 mod idempotency;
 mod inspect;
 mod load;
@@ -52,8 +53,8 @@ use daemon_base::failpoint;
 use crate::config::LogConfig;
 use crate::error::LogError;
 use crate::{
-    AppendBatch, Appended, Bounds, LogStats, PartitionCommit, PartitionId, PartitionStats, RecordBatch, Restored,
-    RetentionReport, SinkPosition,
+    AppendBatch, Appended, Bounds, LogStats, Outage, PartitionCommit, PartitionId, PartitionStats, RecordBatch,
+    Restored, RetentionReport, SinkPosition,
 };
 use crate::{Log, PartitionLog};
 
@@ -149,6 +150,10 @@ impl Log for EmbeddedLog {
 
     fn wait_for_results(&self, seen: u64, timeout: Duration) -> u64 {
         self.writer.results.wait(seen, timeout)
+    }
+
+    fn outage(&self) -> Option<Outage> {
+        self.writer.health.outage()
     }
 
     fn wake_all(&self) {

@@ -231,6 +231,18 @@ impl LogError {
         is_kind && self.remedy().is_none()
     }
 
+    /// Whether no later attempt of this process can succeed: the files are damaged, or are a newer program's.
+    pub fn is_permanent(&self) -> bool {
+        matches!(
+            self,
+            Self::CorruptFrame { .. }
+                | Self::Damaged { .. }
+                | Self::LostTail { .. }
+                | Self::NewerState { .. }
+                | Self::UnknownVersion { .. }
+        )
+    }
+
     /// What an operator must change before a later attempt can succeed, if the file system refuses the operation.
     pub fn remedy(&self) -> Option<&'static str> {
         match self {

@@ -131,6 +131,12 @@ pub trait Log: Send + Sync {
     /// commit between two calls is lost.
     fn wait_for_results(&self, seen: u64, timeout: Duration) -> u64;
 
+    /// Returns why the log cannot write now; `None` if it can, as far as is known without a write. The call does not
+    /// wait.
+    fn outage(&self) -> Option<Outage> {
+        None
+    }
+
     /// Ends the wait of all waiting callers at once, for a shutdown.
     fn wake_all(&self);
 }
@@ -218,6 +224,15 @@ pub trait PartitionLog: Log {
     ///
     /// Each append to any partition starts the next generation.
     fn wait_for_records(&self, seen: u64, timeout: Duration) -> u64;
+}
+
+/// Why a log cannot write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// The reason, with its remedy.
+    pub reason: String,
+    /// Only a restart can help; else the log goes on by itself once the reason is gone.
+    pub needs_restart: bool,
 }
 
 /// Appends a batch, and tries again while the log is full: before each further try `wait` gets the time that the log

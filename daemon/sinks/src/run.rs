@@ -25,7 +25,7 @@ const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// The loop reads batches of about 1 MiB from the offset that [`Sink::start`] returned and passes each to
 /// [`Sink::deliver`]. At the end of the log it calls [`Sink::idle`] and waits up to 200 ms for new results.
 ///
-/// **Errors.** It logs an error of the log or of the sink, waits a second and repeats the call, without end. If
+/// **Failures.** It logs an error of the log or of the sink, waits a second and repeats the call, without end. If
 /// retention has deleted the next record, it logs a warning and continues at the oldest retained record. It does not
 /// catch a panic of the sink.
 ///
@@ -35,33 +35,42 @@ const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// **Stop.** After `stop` is set it delivers the results that are in the log, calls `idle` with `stopping`, and
 /// returns. An error after the stop ends it at once; the next start repeats the rest. To end a wait early, the caller
 /// sets `stop` and calls [`Log::wake_all`].
-pub fn run(mut sink: impl Sink, log: &Arc<dyn Log>, stop: &Stop, progress: impl Fn(&str, u64, bool)) {
+///
+/// # Errors
+///
+/// When no later attempt can read the log ([`LogError::is_permanent`]).
+pub fn run(
+    mut sink: impl Sink,
+    log: &Arc<dyn Log>,
+    stop: &Stop,
+    progress: impl Fn(&str, u64, bool),
+) -> anyhow::Result<()> {
     let name = sink.name().to_owned();
-    let Some(mut next) = retry(&name, stop, || sink.start(&**log)) else {
-        return;
+    let Some(mut next) = retry(&name, stop, || sink.start(&**log))? else {
+        return Ok(());
     };
     let mut generation = 0;
     loop {
         failpoint::point("sink.run");
         // Loaded before the read, so that the read returns all results that were committed before the stop.
         let stopping = stop.is_set();
-        let Some(batch) = retry(&name, stop, || read(&sink, &**log, next)) else {
-            return;
+        let Some(batch) = retry(&name, stop, || read(&sink, &**log, next))? else {
+            return Ok(());
         };
         if batch.is_empty() {
-            if retry(&name, stop, || sink.idle(&**log, stopping)).is_none() {
-                return;
+            if retry(&name, stop, || sink.idle(&**log, stopping))?.is_none() {
+                return Ok(());
             }
             let delivered = sink.delivered(next);
             progress(sink.name(), delivered, delivered == next);
             if stopping {
-                return;
+                return Ok(());
             }
             generation = log.wait_for_results(generation, IDLE_WAIT);
             continue;
         }
-        if retry(&name, stop, || sink.deliver(&**log, &batch)).is_none() {
-            return;
+        if retry(&name, stop, || sink.deliver(&**log, &batch))?.is_none() {
+            return Ok(());
         }
         next = batch.next_offset();
         progress(sink.name(), sink.delivered(next), false);
@@ -86,13 +95,18 @@ fn read(sink: &impl Sink, log: &dyn Log, next: u64) -> anyhow::Result<RecordBatc
 }
 
 /// Repeats `attempt` until it succeeds; `None` after a failure with `stop` set.
-fn retry<T>(sink: &str, stop: &Stop, mut attempt: impl FnMut() -> anyhow::Result<T>) -> Option<T> {
+///
+/// # Errors
+///
+/// When no later attempt can succeed.
+fn retry<T>(sink: &str, stop: &Stop, mut attempt: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<Option<T>> {
     loop {
         match attempt() {
-            Ok(done) => return Some(done),
+            Ok(done) => return Ok(Some(done)),
+            Err(error) if is_permanent(&error) => return Err(error),
             Err(error) if stop.is_set() => {
                 warn!(sink, error = %format!("{error:#}"), "The sink failed during the stop; the next start tries again.");
-                return None;
+                return Ok(None);
             }
             Err(error) => {
                 let text = format!("{error:#}");
@@ -106,6 +120,10 @@ fn retry<T>(sink: &str, stop: &Stop, mut attempt: impl FnMut() -> anyhow::Result
             }
         }
     }
+}
+
+fn is_permanent(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<LogError>().is_some_and(LogError::is_permanent)
 }
 
 /// What an operator must change before a sink that failed so can succeed; `None` if a retry may do.

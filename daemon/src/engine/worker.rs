@@ -75,7 +75,7 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// When the last commit failed. Nothing is lost: the next start reads its input again.
+    /// When the log is damaged, or the last commit failed. Nothing is lost: the next start reads its input again.
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let mut generation = 0;
         while !self.control.stop.is_set() {
@@ -83,7 +83,7 @@ impl Worker {
                 Ok(true) => continue,
                 // What was appended since the last wait, also during this iteration, ends the wait at once.
                 Ok(false) => generation = self.log.wait_for_records(generation, IDLE_WAIT),
-                Err(error) => self.recover(&error),
+                Err(error) => self.recover(error)?,
             }
         }
         self.end().context("the last commit failed; the next start reads its input again")
@@ -162,7 +162,14 @@ impl Worker {
     }
 
     /// After a failure nothing in memory can be trusted to be what the log has: a failed write may be on disk.
-    fn recover(&mut self, failure: &anyhow::Error) {
+    ///
+    /// # Errors
+    ///
+    /// When no later attempt can succeed.
+    fn recover(&mut self, failure: anyhow::Error) -> anyhow::Result<()> {
+        if is_permanent(&failure) {
+            return Err(failure);
+        }
         let remedy = match failure.downcast_ref::<LogError>() {
             Some(error) if error.remedy().is_some() => " Retries fail until what the error names is changed.",
             Some(error) if error.is_disk_full() => " Free space on the disk of log.data_dir.",
@@ -177,14 +184,16 @@ impl Worker {
             match self.restore_all() {
                 Ok(()) => {
                     info!("The partitions are restored.");
-                    return;
+                    return Ok(());
                 }
-                Err(error) => warn!(error = %format!("{error:#}"), "Restoring failed; trying again."),
+                Err(error) if error.is_permanent() => return Err(error.into()),
+                Err(error) => warn!(%error, "Restoring failed; trying again."),
             }
         }
+        Ok(())
     }
 
-    fn restore_all(&mut self) -> anyhow::Result<()> {
+    fn restore_all(&mut self) -> Result<(), LogError> {
         let now = self.clock.monotonic();
         for assignment in &mut self.assignments {
             assignment.restore_again(&*self.log, &self.settings, now)?;
@@ -197,6 +206,10 @@ impl Worker {
             self.telemetry.set_table(assignment.id, assignment.table.status());
         }
     }
+}
+
+fn is_permanent(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<LogError>().is_some_and(LogError::is_permanent)
 }
 
 #[cfg(test)]

@@ -10,27 +10,37 @@ use daemon_partition::PartitionStatus;
 
 use crate::http::{Shared, json, problem};
 
-/// The liveness probe: it responds if the process runs.
-pub(super) async fn healthz() -> &'static str {
-    "ok\n"
+/// The liveness probe: 503 when only a restart can help.
+pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.log.outage().filter(|outage| outage.needs_restart) {
+        Some(outage) => unavailable(&outage.reason),
+        None => "ok\n".into_response(),
+    }
 }
 
-/// The readiness probe: partitions are restored, the view has caught up, and the process is not stopping.
+/// The readiness probe: the log can write, partitions are restored, the view has caught up, and the
+/// process is not stopping.
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     if *shared.stopping.borrow() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+        return unavailable("stopping");
+    }
+    if let Some(outage) = shared.log.outage() {
+        return unavailable(&outage.reason);
     }
     let restores = shared.telemetry.group.restores();
     if *shared.ready.borrow() && restores.is_none() {
         return "ready\n".into_response();
     }
-    let text = match restores {
-        None => "starting\n".to_owned(),
-        Some(RestoreTotals { done, partitions, records, expected }) => {
-            format!("restoring: {done} of {partitions} partitions, {records} of at most {expected} state records\n")
-        }
-    };
-    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+    match restores {
+        None => unavailable("starting"),
+        Some(RestoreTotals { done, partitions, records, expected }) => unavailable(&format!(
+            "restoring: {done} of {partitions} partitions, {records} of at most {expected} state records"
+        )),
+    }
+}
+
+fn unavailable(reason: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
 }
 
 /// The metrics in OpenMetrics text format.

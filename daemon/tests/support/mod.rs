@@ -140,7 +140,12 @@ impl Daemon {
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
-        answer(agent().get(self.url(path)).call()).expect("the daemon answers")
+        self.try_get(path).expect("the daemon answers")
+    }
+
+    /// The answer; `None` if the connection broke.
+    pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
+        answer(agent().get(self.url(path)).call())
     }
 
     /// Posts a batch; `None` if the connection broke.

@@ -55,6 +55,10 @@ impl Directory {
         Ok(Self { path: path.to_owned(), acknowledged, _lock: lock })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn store_path(&self) -> PathBuf {
         store_path(&self.path)
     }

@@ -17,6 +17,7 @@ use daemon_base::remedy::remedy;
 use crate::codec;
 use crate::config::LogConfig;
 use crate::embedded::directory::Directory;
+use crate::embedded::health::Health;
 use crate::embedded::load::load;
 use crate::embedded::queue::Queue;
 use crate::embedded::stage::{Reply, Request, Stage, Touched};
@@ -52,6 +53,7 @@ pub(super) struct Writer {
     store: RwLock<Option<Store>>,
     store_path: PathBuf,
     published: RwLock<Published>,
+    pub(super) health: Health,
     /// Raised after each write that appends input.
     pub(super) records: Signal,
     /// Raised after each write that appends results.
@@ -74,6 +76,7 @@ impl Writer {
         directory.check_acknowledged(tables.sequence)?;
         let writer = Self {
             config,
+            health: Health::new(directory.path()),
             queue: Queue::default(),
             store: RwLock::new(Some(store)),
             store_path,
@@ -144,7 +147,9 @@ impl Writer {
             inner.directory.check_acknowledged(tables.sequence)?;
             Ok((store, tables))
         });
-        let (store, tables) = opened.map_err(|error| reopening_failed(inner.failed.as_deref(), error))?;
+        let opened = opened.map_err(|error| reopening_failed(inner.failed.as_deref(), error));
+        self.health.ended(opened.as_ref().err().map(ToString::to_string));
+        let (store, tables) = opened?;
         *slot = Some(store);
         drop(slot);
         (inner.tables, inner.failed) = (tables, None);
@@ -205,7 +210,10 @@ impl Locked<'_> {
         inner.tables.sequence = sequence;
         let stamp = [sequence.to_le_bytes(), inner.tables.last_at.to_le_bytes()].concat();
         batch.insert(Space::Meta, keys::SEQUENCE, codec::seal(keys::SEQUENCE, &[&stamp]));
-        if let Err(error) = store.write(batch, || touched.failpoint()) {
+        self.writer.health.begin_write();
+        let written = store.write(batch, || touched.failpoint());
+        self.writer.health.ended(written.as_ref().err().map(ToString::to_string));
+        if let Err(error) = written {
             inner.failed = Some(error.to_string());
             return Err(error);
         }
@@ -241,6 +249,7 @@ impl Locked<'_> {
 /// The error of a store that failed with `earlier` and cannot be opened again.
 fn reopening_failed(earlier: Option<&str>, error: LogError) -> LogError {
     match error {
+        error if error.is_permanent() => error,
         // With its remedy, which no retry replaces.
         LogError::Io { operation, path, source, .. } if remedy(&source).is_some() => {
             LogError::Io { operation, path, outcome_unknown: true, source }

@@ -1,0 +1,114 @@
+//! Whether the store can write: asked by probes, which must not wait for the write lock.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use daemon_base::clock::{Clock as _, SystemClock};
+
+use crate::Outage;
+
+/// The longest time that a write takes on a disk which works.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+/// The state of the store's writes.
+pub(super) struct Health {
+    clock: SystemClock,
+    directory: PathBuf,
+    /// Device and inode of the directory at its opening; `None` if they could not be read.
+    opened: Option<(u64, u64)>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The failure since which nothing was written.
+    failure: Option<String>,
+    writing_since: Option<Duration>,
+}
+
+impl Health {
+    pub(super) fn new(directory: &Path) -> Self {
+        let opened = identity(directory).ok();
+        Self { clock: SystemClock::new(), directory: directory.to_owned(), opened, state: Mutex::default() }
+    }
+
+    /// Notes that a write begins.
+    pub(super) fn begin_write(&self) {
+        self.state().writing_since = Some(self.clock.monotonic());
+    }
+
+    /// Notes the outcome of a write or of a reopening.
+    pub(super) fn ended(&self, failure: Option<String>) {
+        *self.state() = State { failure, writing_since: None };
+    }
+
+    /// Returns why the store cannot write; `None` if it can, as far as is known.
+    pub(super) fn outage(&self) -> Option<Outage> {
+        let directory = self.directory.display();
+        match identity(&self.directory) {
+            Err(error) => return Some(needs_restart(format!("the data directory {directory} is gone ({error})"))),
+            Ok(found) if self.opened.is_some_and(|opened| opened != found) => {
+                return Some(needs_restart(format!("the data directory {directory} was replaced by another one")));
+            }
+            Ok(_) => {}
+        }
+        let state = self.state();
+        let since = state.writing_since.map(|since| self.clock.monotonic().saturating_sub(since));
+        if let Some(since) = since.filter(|since| *since > STUCK_AFTER) {
+            let reason = format!("a write to {directory} has not ended for {} s; check the disk", since.as_secs());
+            return Some(Outage { reason, needs_restart: false });
+        }
+        state.failure.clone().map(|reason| Outage { reason, needs_restart: false })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn needs_restart(reason: String) -> Outage {
+    Outage { reason: format!("{reason}; restore it, then restart the daemon"), needs_restart: true }
+}
+
+fn identity(directory: &Path) -> std::io::Result<(u64, u64)> {
+    let metadata = std::fs::metadata(directory)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_gone_or_replaced_needs_a_restart() {
+        let parent = tempfile::tempdir().unwrap();
+        let (directory, aside) = (parent.path().join("log"), parent.path().join("aside"));
+        std::fs::create_dir(&directory).unwrap();
+        let health = Health::new(&directory);
+        assert_eq!(health.outage(), None);
+        std::fs::rename(&directory, &aside).unwrap();
+        let gone = health.outage().unwrap();
+        assert!(gone.needs_restart && gone.reason.contains("is gone"), "{gone:?}");
+        std::fs::create_dir(&directory).unwrap();
+        let replaced = health.outage().unwrap();
+        assert!(replaced.needs_restart && replaced.reason.contains("was replaced"), "{replaced:?}");
+        std::fs::remove_dir(&directory).unwrap();
+        std::fs::rename(&aside, &directory).unwrap();
+        assert_eq!(health.outage(), None);
+    }
+
+    #[test]
+    fn a_failure_lasts_until_a_write_succeeds() {
+        let parent = tempfile::tempdir().unwrap();
+        let health = Health::new(parent.path());
+        health.begin_write();
+        assert_eq!(health.outage(), None, "a write takes a moment");
+        health.ended(Some("no space".to_owned()));
+        assert_eq!(health.outage(), Some(Outage { reason: "no space".to_owned(), needs_restart: false }));
+        health.begin_write();
+        health.ended(None);
+        assert_eq!(health.outage(), None);
+    }
+}

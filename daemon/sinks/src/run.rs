@@ -133,3 +133,39 @@ fn remedy_of(error: &anyhow::Error) -> Option<&'static str> {
         (None, error) => error.and_then(LogError::remedy),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use daemon_log::{EmbeddedLog, LogConfig};
+
+    use super::*;
+
+    /// Cannot start, with errors that it was given, first to last.
+    struct Failing(Vec<LogError>);
+
+    impl Sink for Failing {
+        fn name(&self) -> &str {
+            "failing"
+        }
+
+        fn start(&mut self, _: &dyn Log) -> anyhow::Result<u64> {
+            Err(self.0.remove(0).into())
+        }
+
+        fn deliver(&mut self, _: &dyn Log, _: &RecordBatch) -> anyhow::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_sink_ends_when_no_retry_can_read_the_log_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(folder.path(), LogConfig::default()).unwrap());
+        let temporary = LogError::Unavailable { reason: "the disk is full".to_owned() };
+        let damage =
+            LogError::CorruptFrame { location: "results".to_owned(), offset: 7, reason: "checksum".to_owned() };
+        let (attempts, stop) = (Failing(vec![temporary, damage]), Stop::default());
+        let error = run(attempts, &log, &stop, |_, _, _| ()).unwrap_err();
+        assert!(error.to_string().contains("frame at offset 7 of results is damaged"), "{error}");
+    }
+}

@@ -115,12 +115,12 @@ use daemon_log::{Log, RecordBatch};
 ///     let log: Arc<dyn Log> = log.clone();
 ///     daemon_sinks::run(sink, &log, &stop, |_name, _next, _at_end| ());
 /// };
-/// run();
+/// run()?;
 /// assert_eq!(*lines.lock().unwrap(), [r#"{"key":"T:a"}"#]);
 ///
 /// // The next run continues at the stored position.
 /// commit(r#"{"key":"T:b"}"#)?;
-/// run();
+/// run()?;
 /// assert_eq!(*lines.lock().unwrap(), [r#"{"key":"T:a"}"#, r#"{"key":"T:b"}"#]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

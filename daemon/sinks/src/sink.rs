@@ -113,7 +113,7 @@ use daemon_log::{Log, RecordBatch};
 /// let run = || {
 ///     let sink = Collector { lines: Arc::clone(&lines), ..Collector::default() };
 ///     let log: Arc<dyn Log> = log.clone();
-///     daemon_sinks::run(sink, &log, &stop, |_name, _next, _at_end| ());
+///     daemon_sinks::run(sink, &log, &stop, |_name, _next, _at_end| ())
 /// };
 /// run()?;
 /// assert_eq!(*lines.lock().unwrap(), [r#"{"key":"T:a"}"#]);

@@ -405,6 +405,7 @@ fn a_line_with_an_invalid_key_is_a_bad_line() {
         ("a", "the key `a` is not `table:name`; write e.g. `VM:a`"),
         ("ä b", "the key `ä b` is not `table:name`; write e.g. `VM:ä b`"),
         (":a", "the key `:a` has no table before its first `:`; write e.g. `VM:a`"),
+        ("VM:", "the key `VM:` has no name after its first `:`; write e.g. `VM:a`"),
         ("", "the key is empty; write `table:name`, e.g. `VM:a`"),
         (&too_long, &excerpt),
     ];

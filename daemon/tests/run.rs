@@ -82,6 +82,48 @@ fn bad_lines_are_listed_and_the_others_are_accepted() {
     daemon.stop();
 }
 
+/// A line of the counted stream with the text of a timestamp and of a value.
+fn raw_line(key: &str, at: &str, value: &str) -> String {
+    format!("{{\"key\":\"{key}\",\"attr\":\"egress_flow_count\",\"ts\":{at},\"value\":{value}}}\n")
+}
+
+#[test]
+fn what_is_accepted_is_counted_and_the_rest_is_rejected_with_the_reason() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let at = START.to_string();
+    // Each was accepted once, and dropped later without a message.
+    let bad = [
+        (raw_line("ObjectVNTable:a", &at, "36.9"), "36.9 does not fit"),
+        (raw_line("ObjectVNTable:a", &at, "-5"), "takes u64; send no negative value"),
+        (raw_line("ObjectVNTable:a", &format!("{at}000"), "1"), "ahead of the arrival"),
+        (raw_line("ObjectVNTable:a", "18446744073709551615", "1"), "ahead of the arrival"),
+        (raw_line("a", &at, "1"), "not `table:name`"),
+        (raw_line("ObjectVNTable:", &at, "1"), "no name after its first `:`"),
+    ];
+    for (line, part) in &bad {
+        let (status, answer) = daemon.post(line.as_bytes(), None).unwrap();
+        assert!(status == 400 && answer.contains(part), "{line} gave {status}: {answer}");
+    }
+    let good: Vec<_> = ["36.0", "3e2", "7"].map(|value| raw_line("ObjectVNTable:a", &at, value)).into();
+    let body: String = good.iter().chain(bad.iter().map(|(line, _)| line)).map(String::as_str).collect();
+    let (status, answer) = daemon.post(body.as_bytes(), None).unwrap();
+    let answer = parse(&answer);
+    assert_eq!((status, &answer["accepted"], &answer["rejected"]), (207, &json!(3), &json!(6)));
+    let lines: Vec<_> = answer["errors"].as_array().unwrap().iter().map(|error| error["line"].clone()).collect();
+    assert_eq!(lines, [4, 5, 6, 7, 8, 9]);
+    daemon.post(thirty_six("a", 1..2).as_bytes(), None).unwrap();
+    daemon.wait_until_applied();
+    let partitions = parse(&daemon.get("/api/v1/partitions").1);
+    for (fate, count) in partitions[0]["records"].as_object().unwrap() {
+        assert_eq!(count.as_u64(), Some(if fate == "aggregated" { 5 } else { 0 }), "{fate} in {partitions}");
+    }
+    daemon.wait_for("/analytics/uves/virtual-network/a", |(status, body)| {
+        (*status == 200 && parse(body)[SUM]["value"]["value"] == 36 + 300 + 7).then_some(())
+    });
+    daemon.stop();
+}
+
 #[test]
 fn a_repeated_batch_counts_once() {
     let data = TempDir::new().unwrap();

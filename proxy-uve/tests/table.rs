@@ -439,3 +439,28 @@ fn a_refused_value_opens_nothing() {
     assert_eq!((feed.table.fates().refused, feed.table.objects()), (100_000, 0));
     assert!(used.bytes_current < 10_000, "refused records hold {} bytes", used.bytes_current);
 }
+
+#[test]
+fn a_double_that_is_an_integer_fits_as_that_integer() {
+    let plan = |raw| {
+        let schema = Schema::parse("test.sandesh", &type_of("A", raw, "", &[(raw, "1-raw:DSSum")])).unwrap();
+        let types: Vec<_> = schema.types().cloned().collect();
+        Plan::new(StreamName::new("S", "a").unwrap(), &types)
+    };
+    let (unsigned, signed, double) = (plan("u64"), plan("i64"), plan("double"));
+    for (value, of_unsigned, of_signed) in [
+        (36.0, Some(Number::U64(36)), Some(Number::U64(36))),
+        (-0.0, Some(Number::U64(0)), Some(Number::U64(0))),
+        (-5.0, None, Some(Number::I64(-5))),
+        (36.9, None, None),
+        (9_007_199_254_740_992.0, None, None),
+        (f64::INFINITY, None, None),
+        (f64::NAN, None, None),
+    ] {
+        let value = Number::F64(value);
+        assert_eq!((unsigned.fit(value), signed.fit(value)), (of_unsigned, of_signed), "{value}");
+    }
+    assert_eq!(double.fit(Number::F64(36.0)), Some(Number::F64(36.0)), "nothing is gained by another type");
+    assert_eq!(signed.fit(Number::U64(u64::MAX)), None);
+    assert_eq!(unsigned.fit(Number::U64(u64::MAX)), Some(Number::U64(u64::MAX)));
+}

@@ -178,6 +178,10 @@ mod tests {
             unreachable!("the test does not append")
         }
 
+        fn arrival(&self, at: u64) -> u64 {
+            at
+        }
+
         fn read_results(&self, _from: u64, _max_bytes: usize) -> Result<RecordBatch, LogError> {
             unreachable!("the test does not read")
         }

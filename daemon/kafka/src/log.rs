@@ -64,6 +64,12 @@ impl Log for KafkaLog {
         self.producer.append(&batch)
     }
 
+    /// Message timestamps are in milliseconds. A topic with `message.timestamp.type=LogAppendTime` stores the broker's
+    /// time instead, by which a sample can still be of the future if the broker's clock is behind.
+    fn arrival(&self, at: u64) -> u64 {
+        at - at % 1000
+    }
+
     fn read_results(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
         self.results.read(from, max_bytes)
     }

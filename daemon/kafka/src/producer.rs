@@ -51,7 +51,8 @@ impl Producer {
             ));
         }
         let pending = Arc::new(Pending::default());
-        let sent = batch.records().try_for_each(|(id, key, payload)| self.send(id, key, payload, &pending));
+        let at = batch.appended_at();
+        let sent = batch.records().try_for_each(|(id, key, payload)| self.send(id, at, key, payload, &pending));
         // After an error too, the records in the queue hold a reference to `pending`: wait for their outcome.
         let outcome = pending.wait();
         sent?;
@@ -61,7 +62,15 @@ impl Producer {
         }
     }
 
-    fn send(&self, id: PartitionId, key: &[u8], payload: &[u8], pending: &Arc<Pending>) -> Result<(), LogError> {
+    /// Publishes a record that arrived at `at` (µs UTC): its timestamps were classified by that time.
+    fn send(
+        &self,
+        id: PartitionId,
+        at: u64,
+        key: &[u8],
+        payload: &[u8],
+        pending: &Arc<Pending>,
+    ) -> Result<(), LogError> {
         let inputs = self.topology.shape(id.stream).inputs;
         let topic = self.topics.name(id.stream);
         if inputs == 0 {
@@ -75,7 +84,8 @@ impl Producer {
         let mut record = BaseRecord::with_opaque_to(topic, Arc::clone(pending))
             .key(key)
             .payload(payload)
-            .partition(partition as i32);
+            .partition(partition as i32)
+            .timestamp((at / 1000).cast_signed());
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),

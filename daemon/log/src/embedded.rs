@@ -128,6 +128,11 @@ impl Log for EmbeddedLog {
         }
     }
 
+    /// Arrival times never go back, whatever the clock does.
+    fn arrival(&self, at: u64) -> u64 {
+        at.max(self.writer.last_at())
+    }
+
     fn read_results(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
         self.writer.read(PartitionId::RESULTS, from, max_bytes)
     }

@@ -10,16 +10,26 @@
 //! `attr` is an attribute, or `stream` the whole `Struct-attribute` where two structs have an attribute of that name.
 //! A line is decoded and checked here, so that its sender gets the error; the log stores valid samples only, in the
 //! shortest form that the tables read. [`mod@line`] decodes lines; the intake finds the stream among the configured
-//! ones.
+//! ones, and checks key, timestamp and value by the rules of its table: a sample that is accepted is never malformed or
+//! of the future later. Only the table knows whether it is late or of an object over the limit.
+
+mod error;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use daemon_log::{AppendBatch, LogError, PartitionId};
+use daemon_base::clock::micros;
+use daemon_log::{AppendBatch, PartitionId};
+use derived_stats::{Number, ValueType};
 use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
-use proxy_uve::wire::{WireSample, encode_json, encode_stored, encode_xml};
-use proxy_uve::{ObjectKey, StreamName};
+use proxy_uve::wire::{MAX_PAYLOAD_LENGTH, WireSample, encode_json, encode_stored, encode_xml};
+use proxy_uve::{ObjectKey, Plan};
+
+use crate::timestamp;
+
+pub use self::error::LineError;
 
 /// The configured streams, and the partitions of their objects.
 #[derive(Clone, Debug)]
@@ -32,8 +42,10 @@ pub struct Intake {
     last_attribute: Arc<AtomicUsize>,
     partitions: u16,
     form: PayloadForm,
-    /// The streams by number.
-    names: HashMap<u16, StreamName>,
+    /// In microseconds.
+    allowed_skew: u64,
+    /// The plans of the streams by number.
+    plans: HashMap<u16, Arc<Plan>>,
 }
 
 /// The form of samples in the log.
@@ -52,47 +64,14 @@ struct Attribute {
     stream: Option<u16>,
 }
 
-/// Why a line was rejected. The text names the remedy.
-#[derive(Debug, thiserror::Error)]
-pub enum LineError {
-    /// The attribute is in several streams.
-    #[error("the attribute `{attribute}` is in more than one stream; say which with \"stream\":\"Struct-attribute\"")]
-    AmbiguousAttribute {
-        /// The attribute.
-        attribute: String,
-    },
-    /// The key is not `table:name`.
-    #[error("the key is not `table:name`: {reason}")]
-    Key {
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The line is malformed.
-    #[error(transparent)]
-    Line(#[from] line::LineError),
-    /// The record exceeds a limit of the log.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The value is not finite.
-    #[error("the value {value} is not a finite number; leave the sample out, or send the last value")]
-    NotFinite {
-        /// The value.
-        value: f64,
-    },
-    /// No stream has the name or the attribute.
-    #[error("no stream `{name}` is configured; add it to uve_proxy_list, or correct the name")]
-    UnknownStream {
-        /// The name or the attribute.
-        name: String,
-    },
-}
-
 impl Intake {
-    /// Returns the intake of `streams`, by name and number, with `partitions` each.
+    /// Returns the intake of `streams`, by plan and number, with `partitions` each. Timestamps may be ahead of the arrival
+    /// by `allowed_skew`, which is that of the tables.
     pub fn new<'s>(
-        streams: impl IntoIterator<Item = (&'s StreamName, u16)>,
+        streams: impl IntoIterator<Item = (&'s Arc<Plan>, u16)>,
         partitions: u16,
         form: PayloadForm,
+        allowed_skew: Duration,
     ) -> Self {
         let mut intake = Self {
             by_stream: HashMap::new(),
@@ -101,11 +80,13 @@ impl Intake {
             last_attribute: Arc::default(),
             partitions,
             form,
-            names: HashMap::new(),
+            allowed_skew: micros(allowed_skew),
+            plans: HashMap::new(),
         };
-        for (name, id) in streams {
+        for (plan, id) in streams {
+            let name = plan.stream();
             intake.by_stream.insert(name.to_string(), id);
-            intake.names.insert(id, name.clone());
+            intake.plans.insert(id, Arc::clone(plan));
             let attribute = name.attribute().as_bytes();
             match intake.attributes.iter_mut().find(|known| known.name == attribute) {
                 Some(known) => known.stream = None,
@@ -166,11 +147,12 @@ impl Intake {
         self.add(stream, &line.key, &sample, batch, scratch)
     }
 
-    /// Adds the record of a sample of the stream with that number.
+    /// Adds the record of a sample of the stream with that number. The time of the batch is the arrival by which the
+    /// timestamp is classified; see [`Log::arrival`](daemon_log::Log::arrival).
     ///
     /// # Errors
     ///
-    /// When the key is malformed or the record exceeds a limit of the log; the batch is then as before.
+    /// When the table would not take the sample, or the record exceeds a limit of the log; the batch is then as before.
     pub fn add(
         &self,
         stream: u16,
@@ -179,22 +161,42 @@ impl Intake {
         batch: &mut AppendBatch,
         scratch: &mut Vec<u8>,
     ) -> Result<(), LineError> {
-        ObjectKey::parse(key).map_err(|error| LineError::Key { reason: error.to_string() })?;
+        check_key(key)?;
+        timestamp::check(sample.timestamp, batch.appended_at(), self.allowed_skew)?;
+        let value = self.fit(stream, sample.value)?;
         let partition = proxy_uve::partition(key, u32::from(self.partitions));
         scratch.clear();
-        self.encode(stream, sample, scratch);
+        self.encode(stream, sample, value, scratch);
+        if scratch.len() > MAX_PAYLOAD_LENGTH {
+            return Err(LineError::TooLong { length: scratch.len(), limit: MAX_PAYLOAD_LENGTH });
+        }
         let id = PartitionId::new(stream, u16::try_from(partition).unwrap_or(0));
         Ok(batch.push(id, key, scratch)?)
     }
 
-    fn encode(&self, stream: u16, sample: &WireSample<'_>, out: &mut Vec<u8>) {
-        let WireSample { timestamp, value, source, .. } = sample;
-        // Encoding fails for NaN and infinities only, which no decoded sample has.
-        let _ = match (self.form, source, self.names.get(&stream)) {
-            (PayloadForm::Published, None, Some(name)) => encode_xml(name, value.value_type(), *timestamp, *value, out),
-            (PayloadForm::Published, source, _) => encode_json(*timestamp, *value, source.as_deref(), out),
+    /// The value as the table of the stream takes it.
+    fn fit(&self, stream: u16, value: Number) -> Result<Number, LineError> {
+        let value = match value {
+            Number::F64(value) if !value.is_finite() => return Err(LineError::NotFinite { value }),
+            // As payloads have it: integers from 0 up are unsigned.
+            Number::I64(value) => u64::try_from(value).map_or(Number::I64(value), Number::U64),
+            value => value,
+        };
+        let plan = self.plans.get(&stream);
+        let plan = plan.ok_or_else(|| LineError::UnknownStream { name: format!("number {stream}") })?;
+        plan.fit(value).ok_or_else(|| unfit(plan, value))
+    }
+
+    fn encode(&self, stream: u16, sample: &WireSample<'_>, value: Number, out: &mut Vec<u8>) {
+        let (timestamp, source) = (sample.timestamp, sample.source.as_deref());
+        // Encoding fails for NaN and infinities only, which were rejected before.
+        let _ = match (self.form, source, self.plans.get(&stream)) {
+            (PayloadForm::Published, None, Some(plan)) => {
+                encode_xml(plan.stream(), value.value_type(), timestamp, value, out)
+            }
+            (PayloadForm::Published, ..) => encode_json(timestamp, value, source, out),
             (PayloadForm::Stored, ..) => {
-                encode_stored(sample, out);
+                encode_stored(&WireSample { value, ..sample.clone() }, out);
                 Ok(())
             }
         };
@@ -227,31 +229,79 @@ impl Intake {
     }
 }
 
+/// Checks that a key is `table:name`. A table also takes an empty name, under which no UVE can be requested.
+///
+/// # Errors
+///
+/// When it is not.
+pub fn check_key(key: &[u8]) -> Result<(), LineError> {
+    let reason = match ObjectKey::parse(key) {
+        Ok(ObjectKey { name: "", .. }) => "the key has no name after its first `:`; expected `table:name`".to_owned(),
+        Ok(_) => return Ok(()),
+        Err(error) => error.to_string(),
+    };
+    Err(LineError::Key { reason })
+}
+
+/// The error for a value that no proxy type of the stream accepts.
+#[cold]
+fn unfit(plan: &Plan, value: Number) -> LineError {
+    let types = plan.value_types();
+    let is_fraction = value.as_f64().fract() != 0.0;
+    let remedy = match (is_fraction, types.contains(&ValueType::F64)) {
+        (true, false) => "send an integer, or declare the raw field of the proxy type as `double`",
+        (false, false) if value.as_f64() < 0.0 && !types.contains(&ValueType::I64) => {
+            "send no negative value, or declare the raw field of the proxy type as `i64`"
+        }
+        _ => "send a value in the range of the type, or change the type of the raw field of the proxy type",
+    };
+    let names: Vec<_> = types.iter().map(ToString::to_string).collect();
+    LineError::Value { value, stream: plan.stream().to_string(), types: names.join(" or "), remedy }
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use proptest::prelude::*;
+    use proxy_uve::schema::ProxyType;
+    use proxy_uve::{DecodedRecord, Fate, Position, Record, StreamName, Table, TableSettings};
+
     use super::*;
 
-    fn intake(streams: &[&str], form: PayloadForm) -> Intake {
+    const NOW: u64 = 1_488_000_000_000_000;
+
+    /// The intake of streams with the sum of values of one type, with one partition each.
+    pub(crate) fn intake_of(streams: &[(StreamName, u16)], value_type: ValueType, form: PayloadForm) -> Intake {
+        let sum = ProxyType::builder("Sum", value_type).raw("value").period(Duration::from_secs(60));
+        let types = [Arc::new(sum.result("sum", "1-value:DSSum").build().unwrap())];
+        let plans: Vec<_> = streams.iter().map(|(name, id)| (Arc::new(Plan::new(name.clone(), &types)), *id)).collect();
+        Intake::new(plans.iter().map(|(plan, id)| (plan, *id)), 1, form, Duration::from_secs(10))
+    }
+
+    fn typed(streams: &[&str], value_type: ValueType, form: PayloadForm) -> Intake {
         let name = |text: &&str| {
             let (structure, attribute) = text.split_once('-').unwrap();
             StreamName::new(structure, attribute).unwrap()
         };
-        let names: Vec<StreamName> = streams.iter().map(name).collect();
-        Intake::new(names.iter().zip(0..), 4, form)
+        let streams: Vec<_> = streams.iter().map(name).zip(0..).collect();
+        intake_of(&streams, value_type, form)
+    }
+
+    fn intake(streams: &[&str], form: PayloadForm) -> Intake {
+        typed(streams, ValueType::F64, form)
     }
 
     fn push(line: &str) -> Result<u64, LineError> {
         let intake = intake(&["Agent-flows", "Agent-bytes", "Config-bytes"], PayloadForm::Stored);
-        let mut batch = AppendBatch::new(0);
+        let mut batch = AppendBatch::new(NOW);
         intake.push(line.as_bytes(), &mut batch, &mut Vec::new()).map(|()| batch.len())
     }
 
     #[test]
     fn lines_of_both_forms_are_accepted() {
         let lines = [
-            r#"{"key":"T:a","attr":"flows","ts":1,"value":2}"#,
-            r#"{"value":2,"ts":1,"stream":"Config-bytes","key":"T:a","source":"cmp1"}"#,
-            "T:a\t<flows type=\"u64\" timestamp=\"1\">2</flows>",
+            r#"{"key":"T:a","attr":"flows","ts":1488000000000000,"value":2}"#,
+            r#"{"value":2,"ts":1488000000000000,"stream":"Config-bytes","key":"T:a","source":"cmp1"}"#,
+            "T:a\t<flows type=\"u64\" timestamp=\"1488000000000000\">2</flows>",
         ];
         for line in lines {
             assert!(matches!(push(line), Ok(1)), "{line}: {:?}", push(line));
@@ -261,17 +311,18 @@ mod tests {
     #[test]
     fn the_error_of_a_rejected_line_names_the_cause() {
         let cases = [
-            (r#"{"key":"T:a","attr":"bytes","ts":1,"value":2}"#, "more than one stream"),
-            (r#"{"key":"T:a","attr":"nothing","ts":1,"value":2}"#, "no stream `nothing`"),
-            (r#"{"key":"T:a","ts":1,"value":2}"#, "neither"),
-            (r#"{"attr":"flows","ts":1,"value":2}"#, "key"),
-            (r#"{"key":"T:a","attr":"flows","ts":1,"value":"x"}"#, "sample"),
-            (r#"{"key":":a","attr":"flows","ts":1,"value":1}"#, "table"),
-            (r#"{"key":"vn1","attr":"flows","ts":1,"value":1}"#, "no `:` between table and name"),
-            (r#"{"key":7,"attr":"flows","ts":1,"value":1}"#, "must be a string"),
-            (r#"{"key":"T:a","attr":"flows","ts":1,"value":1} x"#, "malformed JSON"),
-            (r#"{"key":"T:a","stream":"Agent-x","ts":1,"value":1}"#, "no stream `Agent-x`"),
-            ("T:a\t<nothing timestamp=\"1\">2</nothing>", "no stream `nothing`"),
+            (r#"{"key":"T:a","attr":"bytes","ts":1488000000000000,"value":2}"#, "more than one stream"),
+            (r#"{"key":"T:a","attr":"nothing","ts":1488000000000000,"value":2}"#, "no stream `nothing`"),
+            (r#"{"key":"T:a","ts":1488000000000000,"value":2}"#, "neither"),
+            (r#"{"attr":"flows","ts":1488000000000000,"value":2}"#, "key"),
+            (r#"{"key":"T:a","attr":"flows","ts":1488000000000000,"value":"x"}"#, "sample"),
+            (r#"{"key":":a","attr":"flows","ts":1488000000000000,"value":1}"#, "table"),
+            (r#"{"key":"T:","attr":"flows","ts":1488000000000000,"value":1}"#, "no name after"),
+            (r#"{"key":"vn1","attr":"flows","ts":1488000000000000,"value":1}"#, "no `:` between table and name"),
+            (r#"{"key":7,"attr":"flows","ts":1488000000000000,"value":1}"#, "must be a string"),
+            (r#"{"key":"T:a","attr":"flows","ts":1488000000000000,"value":1} x"#, "malformed JSON"),
+            (r#"{"key":"T:a","stream":"Agent-x","ts":1488000000000000,"value":1}"#, "no stream `Agent-x`"),
+            ("T:a\t<nothing timestamp=\"1488000000000000\">2</nothing>", "no stream `nothing`"),
             ("T:a\t{\"ts\":1,\"value\":2}", "XML element"),
             ("no tab here", "tab"),
             ("T:a\t<flows>2</flows>", "timestamp"),
@@ -296,14 +347,14 @@ mod tests {
     fn the_same_sample_is_stored_the_same_in_every_form() {
         let intake = intake(&["Agent-flows"], PayloadForm::Stored);
         let lines = [
-            r#"{"key":"T:a","attr":"flows","ts":1,"value":2}"#,
-            r#"{ "key": "T:a", "stream": "Agent-flows", "ts": 1, "value": 2 }"#,
-            "T:a\t<flows timestamp=\"1\">2</flows>",
-            "T:a\t<flows timestamp='1'>2</flows>",
+            r#"{"key":"T:a","attr":"flows","ts":1488000000000000,"value":2}"#,
+            r#"{ "key": "T:a", "stream": "Agent-flows", "ts": 1488000000000000, "value": 2 }"#,
+            "T:a\t<flows timestamp=\"1488000000000000\">2</flows>",
+            "T:a\t<flows timestamp='1488000000000000'>2</flows>",
         ];
         let stored = lines.map(|line| {
             let mut scratch = Vec::new();
-            intake.push(line.as_bytes(), &mut AppendBatch::new(0), &mut scratch).expect(line);
+            intake.push(line.as_bytes(), &mut AppendBatch::new(NOW), &mut scratch).expect(line);
             scratch
         });
         assert_eq!(stored[0].len(), 18, "no text left to parse");
@@ -314,18 +365,117 @@ mod tests {
     fn what_is_published_is_the_originals_element_and_json_where_a_source_is_named() {
         let intake = intake(&["Agent-flows"], PayloadForm::Published);
         let cases = [
-            (r#"{"key":"T:a","attr":"flows","ts":1,"value":2}"#, r#"<flows type="u64" timestamp="1">2</flows>"#),
-            (r#"{"key":"T:a","attr":"flows","ts":1,"value":-2}"#, r#"<flows type="i64" timestamp="1">-2</flows>"#),
             (
-                r#"{"key":"T:a","attr":"flows","ts":1,"value":2,"source":"cmp1"}"#,
-                r#"{"ts":1,"value":2,"source":"cmp1"}"#,
+                r#"{"key":"T:a","attr":"flows","ts":1488000000000000,"value":2}"#,
+                r#"<flows type="u64" timestamp="1488000000000000">2</flows>"#,
+            ),
+            (
+                r#"{"key":"T:a","attr":"flows","ts":1488000000000000,"value":-2}"#,
+                r#"<flows type="i64" timestamp="1488000000000000">-2</flows>"#,
+            ),
+            (
+                r#"{"key":"T:a","attr":"flows","ts":1488000000000000,"value":2,"source":"cmp1"}"#,
+                r#"{"ts":1488000000000000,"value":2,"source":"cmp1"}"#,
             ),
         ];
         for (line, published) in cases {
-            let mut batch = AppendBatch::new(0);
+            let mut batch = AppendBatch::new(NOW);
             intake.push(line.as_bytes(), &mut batch, &mut Vec::new()).expect(line);
             let (_, key, payload) = batch.records().next().expect(line);
             assert_eq!((key, std::str::from_utf8(payload)), (&b"T:a"[..], Ok(published)));
+        }
+    }
+
+    /// The error of a sample of a `u64` stream, or the number that the log stores.
+    fn number_of(value: &str) -> Result<Number, String> {
+        let intake = typed(&["Agent-flows"], ValueType::U64, PayloadForm::Published);
+        let line = format!(r#"{{"key":"T:a","attr":"flows","ts":{NOW},"value":{value}}}"#);
+        let mut batch = AppendBatch::new(NOW);
+        intake.push(line.as_bytes(), &mut batch, &mut Vec::new()).map_err(|error| error.to_string())?;
+        let (_, _, payload) = batch.records().next().unwrap();
+        Ok(proxy_uve::wire::decode(payload).unwrap().value)
+    }
+
+    #[test]
+    fn a_double_that_is_an_integer_counts_as_that_integer() {
+        for (text, expected) in
+            [("36.0", 36), ("3e2", 300), ("-0.0", 0), ("0e5", 0), ("9007199254740991.0", (1 << 53) - 1)]
+        {
+            assert_eq!(number_of(text), Ok(Number::U64(expected)), "{text}");
+        }
+        for (text, remedy) in [
+            ("36.9", "send an integer"),
+            ("-5", "send no negative value"),
+            ("-5.0", "send no negative value"),
+            ("9007199254740993.0", "in the range of the type"),
+            ("1e30", "in the range of the type"),
+        ] {
+            let error = number_of(text).expect_err(text);
+            assert!(error.contains("`Agent-flows`, which takes u64") && error.contains(remedy), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_sample_that_is_too_long_once_stored_is_rejected() {
+        let intake = intake(&["Agent-flows"], PayloadForm::Stored);
+        // Longer than its JSON: control characters are escaped.
+        let source = Some("\u{1}".repeat(MAX_PAYLOAD_LENGTH / 6).into());
+        let sample = WireSample { timestamp: NOW, value: Number::U64(1), source, element: None };
+        let error = intake.add(0, b"T:a", &sample, &mut AppendBatch::new(NOW), &mut Vec::new()).unwrap_err();
+        assert!(matches!(error, LineError::TooLong { .. }), "{error}");
+        let nan = WireSample { value: Number::F64(f64::NAN), source: None, ..sample };
+        let error = intake.add(0, b"T:a", &nan, &mut AppendBatch::new(NOW), &mut Vec::new()).unwrap_err();
+        assert!(matches!(error, LineError::NotFinite { .. }), "{error}");
+    }
+
+    fn any_value() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<i64>().prop_map(|value| value.to_string()),
+            any::<u64>().prop_map(|value| value.to_string()),
+            any::<f64>().prop_map(|value| format!("{value:?}")),
+            (-1000i32..1000, 0u32..4).prop_map(|(value, exponent)| format!("{value}e{exponent}")),
+            (-1000i32..1000).prop_map(|value| format!("{value}.0")),
+            Just("18446744073709551615.0".to_owned()),
+        ]
+    }
+
+    fn any_time() -> impl Strategy<Value = u64> {
+        prop_oneof![any::<u64>(), NOW - 100_000_000..NOW + 20_000_000, Just(u64::MAX), Just(i64::MAX as u64)]
+    }
+
+    proptest! {
+        #[test]
+        fn property_an_accepted_line_is_never_malformed_or_future_later(
+            value in any_value(),
+            at in any_time(),
+            key in "(T:)?[a-z\u{e9}:]{0,3}",
+            source in proptest::option::of(".{0,10}"),
+            value_type in prop::sample::select(vec![ValueType::U64, ValueType::I64, ValueType::F64]),
+            form in prop::sample::select(vec![PayloadForm::Stored, PayloadForm::Published]),
+        ) {
+            let intake = typed(&["Agent-flows"], value_type, form);
+            let source = source.map(|source| format!(r#","source":{}"#, serde_json::Value::from(source)));
+            let line = format!(
+                r#"{{"key":"{key}","attr":"flows","ts":{at},"value":{value}{}}}"#, source.unwrap_or_default()
+            );
+            let mut batch = AppendBatch::new(NOW);
+            let accepted = intake.push(line.as_bytes(), &mut batch, &mut Vec::new()).is_ok();
+            let mut table = Table::new(Arc::clone(&intake.plans[&0]), TableSettings::default());
+            let fate = match batch.records().next() {
+                Some((_, key, payload)) => {
+                    table.ingest(&Record { position: Position::new(0), arrived: NOW, key, payload })
+                }
+                // What is rejected, the table would not have taken either, except for an empty name and the form of a
+                // number.
+                None if key.split_once(':').is_some_and(|(_, name)| name.is_empty()) => Fate::MalformedKey,
+                None => match line::decode(line.as_bytes()) {
+                    Ok(line) => table.ingest_decoded(&DecodedRecord {
+                        position: Position::new(0), arrived: NOW, key: &line.key, at: line.timestamp, value: line.value,
+                    }),
+                    Err(_) => Fate::MalformedPayload,
+                },
+            };
+            prop_assert_eq!(accepted, fate == Fate::Aggregated, "{}: {:?}", line, fate);
         }
     }
 }

@@ -150,7 +150,7 @@ impl<'e> SourceContext<'e> {
     /// full: nothing was written.
     pub fn append(&self, samples: &[Sample<'_>]) -> Result<AppendOutcome, LogError> {
         let mut outcome = AppendOutcome::default();
-        let (mut batch, mut scratch) = (AppendBatch::new(self.now()), Vec::new());
+        let (mut batch, mut scratch) = (AppendBatch::new(self.log.arrival(self.now())), Vec::new());
         for (index, sample) in samples.iter().enumerate() {
             match self.push(sample, &mut batch, &mut scratch) {
                 Ok(()) => outcome.accepted += 1,
@@ -168,20 +168,11 @@ impl<'e> SourceContext<'e> {
         let stream = self.intake.stream(sample.stream)?;
         let wire = WireSample {
             timestamp: sample.timestamp,
-            value: on_the_wire(sample.value)?,
+            value: sample.value,
             source: sample.source.map(Into::into),
             element: None,
         };
         self.intake.add(stream, sample.key.as_bytes(), &wire, batch, scratch)
-    }
-}
-
-/// The value as a payload has it: integers from 0 up are unsigned, doubles are finite.
-fn on_the_wire(value: Number) -> Result<Number, LineError> {
-    match value {
-        Number::F64(value) if !value.is_finite() => Err(LineError::NotFinite { value }),
-        Number::I64(value) => Ok(u64::try_from(value).map_or(Number::I64(value), Number::U64)),
-        value => Ok(value),
     }
 }
 

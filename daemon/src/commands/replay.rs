@@ -77,7 +77,7 @@ pub(crate) fn run(args: &ReplayArgs, settings: &EngineSettings, mut own: Extensi
                 !close_windows,
                 "--close-windows requires the embedded log; on Kafka the daemons of the group close windows"
             );
-            let (log, intake) = engine::publisher(&settings.plans, own, &clock)?;
+            let (log, intake) = engine::publisher(settings, own, &clock)?;
             feed(&*log, &intake, &*clock, &progress, files, None)?
         }
         LogSettings::Embedded(_) => {
@@ -115,7 +115,7 @@ fn feed(
         intake,
         clock,
         progress: progress.clone(),
-        batch: AppendBatch::new(clock.now_micros()),
+        batch: AppendBatch::new(log.arrival(clock.now_micros())),
         scratch: Vec::new(),
         tally: Tally::default(),
         failed,
@@ -196,7 +196,8 @@ impl Feeder<'_> {
     }
 
     fn append(&mut self) -> anyhow::Result<()> {
-        let batch = std::mem::replace(&mut self.batch, AppendBatch::new(self.clock.now_micros()));
+        let next = AppendBatch::new(self.log.arrival(self.clock.now_micros()));
+        let batch = std::mem::replace(&mut self.batch, next);
         // Workers make the room, unless they have failed.
         let wait = |_| {
             thread::sleep(PAUSE);

@@ -47,8 +47,8 @@ pub(super) fn start(
         let id = log.stream_id(&name).with_context(|| format!("register the stream {name}"))?;
         streams.insert(id, Arc::new(StreamPlan::new(Arc::clone(plan), &settings.worker.observations)));
     }
-    let named = streams.iter().map(|(&id, stream)| (stream.plan.stream(), id));
-    let intake = Intake::new(named, own.partitions, PayloadForm::Stored);
+    let numbered = streams.iter().map(|(&id, stream)| (&stream.plan, id));
+    let intake = Intake::new(numbered, own.partitions, PayloadForm::Stored, settings.worker.table.allowed_skew);
     let telemetry: Arc<Telemetry> = Arc::default();
     let status = LocalStatus {
         log: Arc::clone(&log) as Arc<dyn PartitionLog>,

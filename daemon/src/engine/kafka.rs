@@ -6,7 +6,6 @@ use daemon_base::clock::Clock;
 use daemon_kafka::{KafkaSettings, Shared};
 use daemon_log::Log;
 use daemon_sources::intake::{Intake, PayloadForm};
-use proxy_uve::Plan;
 
 use super::{Engine, EngineSettings, Readiness};
 use crate::telemetry::Telemetry;
@@ -26,8 +25,7 @@ pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, clock: Arc<d
         worker_is_ready: Arc::new(move || of_workers.one_more()),
     };
     let parts = daemon_kafka::Engine::new(&settings.plans, own, settings.threads, &settings.worker, &shared)?;
-    let mut engine =
-        Engine::new(parts.log, parts.status, telemetry, intake(&settings.plans), ready, shared.control, clock);
+    let mut engine = Engine::new(parts.log, parts.status, telemetry, intake(settings), ready, shared.control, clock);
     engine.observations = settings.worker.observations.clone();
     for (number, body) in parts.workers.into_iter().enumerate() {
         engine.workers.spawn(format!("worker-{number}"), body)?;
@@ -45,15 +43,15 @@ pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, clock: Arc<d
 ///
 /// When the cluster cannot be reached.
 pub(crate) fn publisher(
-    plans: &[Arc<Plan>],
+    settings: &EngineSettings,
     own: &KafkaSettings,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<(Arc<dyn Log>, Intake)> {
-    Ok((daemon_kafka::publisher(plans, own, clock)?, intake(plans)))
+    Ok((daemon_kafka::publisher(&settings.plans, own, clock)?, intake(settings)))
 }
 
-fn intake(plans: &[Arc<Plan>]) -> Intake {
-    let named = plans.iter().zip(0..).map(|(plan, number)| (plan.stream(), number));
+fn intake(settings: &EngineSettings) -> Intake {
+    let numbered = settings.plans.iter().zip(0..);
     // Which partition a sample goes to is decided when it is published: the number may change.
-    Intake::new(named, 1, PayloadForm::Published)
+    Intake::new(numbered, 1, PayloadForm::Published, settings.worker.table.allowed_skew)
 }

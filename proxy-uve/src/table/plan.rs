@@ -166,6 +166,19 @@ impl Plan {
         self.value_types.iter().any(|value_type| value_type.accepts(value))
     }
 
+    /// The number as the proxy types take it; `None` if none of them can. A double that is an integer counts as that
+    /// integer where more of them take it: `36.0` and `3e2` are 36 and 300 for a `u64`; not from 2^53 on, where doubles
+    /// are not exact. For callers that check samples first: a table takes every number that this returns.
+    #[inline]
+    pub fn fit(&self, value: Number) -> Option<Number> {
+        if value.value_type() != ValueType::F64 {
+            return self.accepts(value).then_some(value);
+        }
+        let takers = |number: Number| self.value_types.iter().filter(|it| it.accepts(number)).count();
+        let whole = integer(value.as_f64()).filter(|&integer| takers(integer) > takers(value));
+        whole.or_else(|| self.accepts(value).then_some(value))
+    }
+
     /// The first end of a window after `time`, both in microseconds: between two of them no window becomes due.
     pub fn next_window_end(&self, time: u64) -> u64 {
         let ends = self.groups.iter().map(|group| window_end(time, group.period));
@@ -273,6 +286,13 @@ impl GroupPlan {
         let &Self { period, timeout, silence, .. } = self;
         GroupKey { period, timeout, silence }
     }
+}
+
+/// The integer that a double is, if the double is exact.
+fn integer(value: f64) -> Option<Number> {
+    const EXACT_BELOW: f64 = (1u64 << 53) as f64;
+    let is_integer = value.abs() < EXACT_BELOW && value.trunc() == value;
+    is_integer.then_some(if value < 0.0 { Number::I64(value as i64) } else { Number::U64(value as u64) })
 }
 
 /// The windows of a type without period.

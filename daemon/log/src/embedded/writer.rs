@@ -33,6 +33,8 @@ use crate::{Bounds, PartitionId};
 struct Published {
     partitions: BTreeMap<PartitionId, Bounds>,
     results: Bounds,
+    /// The latest time in the log, in µs UTC.
+    last_at: u64,
 }
 
 /// The state behind the write lock.
@@ -125,6 +127,11 @@ impl Writer {
         }
     }
 
+    /// The latest time in the log that is durable, in µs UTC: later records get at least this time.
+    pub(super) fn last_at(&self) -> u64 {
+        self.published.read().unwrap_or_else(PoisonError::into_inner).last_at
+    }
+
     /// Opens the store again if a write or a background flush has failed.
     fn prepare<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> Result<Locked<'a>, LogError> {
         let dead = self.reader().as_ref().is_none_or(|store| store.check_alive().is_err());
@@ -164,6 +171,7 @@ impl Writer {
         let partitions = tables.partitions.iter();
         published.partitions.extend(partitions.map(|(id, partition)| (*id, partition.ends.bounds)));
         published.results = tables.results.bounds;
+        published.last_at = tables.last_at;
     }
 }
 

@@ -162,7 +162,7 @@ impl ScrapeStore {
         let mut written = Written::default();
         let mut chunks: BTreeMap<u32, Option<Vec<u8>>> = BTreeMap::new();
         let mut results = RecordBuffer::default();
-        let mut samples = AppendBatch::new(now);
+        let mut samples = AppendBatch::new(self.log.arrival(now));
         for scrape in scrapes {
             written.points += push_points(scrape, &mut results)?;
             let (chunk, bytes) = self.count(scrape, &mut samples, &mut written)?;

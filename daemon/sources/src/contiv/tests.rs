@@ -49,7 +49,7 @@ impl Rig {
             discovery_interval: Duration::from_secs(30),
         };
         let (clock, telemetry) = (Arc::new(ManualClock::at(START)), ScraperTelemetry::default());
-        let intake = Intake::new([], 1, PayloadForm::Stored);
+        let intake = Intake::new([], 1, PayloadForm::Stored, Duration::from_secs(10));
         let by_hand = Arc::<ManualClock>::clone(&clock);
         let latest = Arc::default();
         let observer = observer(&settings, &Observations::default(), START);

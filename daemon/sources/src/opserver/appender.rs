@@ -50,7 +50,7 @@ impl Appender {
     /// When the log refuses a batch for another reason than being full.
     pub(super) fn append(&self, samples: &[Reading], at: u64, telemetry: &PollerTelemetry) -> Result<bool, LogError> {
         let mut scratch = Vec::new();
-        let (mut batch, mut count) = (AppendBatch::new(self.clock.now_micros()), 0);
+        let (mut batch, mut count) = (self.batch(), 0);
         for sample in samples {
             match self.push(sample, at, &mut batch, &mut scratch) {
                 Ok(()) => count += 1,
@@ -60,7 +60,7 @@ impl Appender {
                 }
             }
             if batch.bytes() >= BATCH_BYTES {
-                let full = std::mem::replace(&mut batch, AppendBatch::new(self.clock.now_micros()));
+                let full = std::mem::replace(&mut batch, self.batch());
                 if !self.write(full)? {
                     return Ok(false);
                 }
@@ -70,6 +70,11 @@ impl Appender {
         let written = batch.is_empty() || self.write(batch)?;
         telemetry.sampled(if written { count } else { 0 });
         Ok(written)
+    }
+
+    /// An empty batch that arrives now.
+    fn batch(&self) -> AppendBatch {
+        AppendBatch::new(self.log.arrival(self.clock.now_micros()))
     }
 
     fn push(

@@ -10,20 +10,21 @@ use daemon_base::clock::{ManualClock, SystemClock};
 use daemon_base::outbound::Authorization;
 use daemon_base::stop::Stop;
 use daemon_log::{EmbeddedLog, LogConfig, Observations, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
-use derived_stats::Number;
+use derived_stats::{Number, ValueType};
 use prometheus_client::registry::Registry;
 use proxy_uve::{StreamName, wire};
 use tempfile::TempDir;
 
 use super::*;
 use crate::fake_server::{Fake, Reply};
+use crate::intake::tests::intake_of;
 use crate::intake::{Intake, PayloadForm};
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// In the middle of an interval.
-const START: u64 = 100 * 60_000_000 + 30_000_000;
+const START: u64 = 1_488_000_030_000_000;
 /// When the first poll is due.
-const FIRST: u64 = 101 * 60_000_000;
+const FIRST: u64 = START + 30_000_000;
 /// How often the poller reads the clock, which only moves when a test moves it.
 const CLOCK_INTERVAL: Duration = Duration::from_millis(5);
 const PARTITION: PartitionId = PartitionId::new(0, 0);
@@ -78,7 +79,7 @@ impl Rig {
         let log = Arc::new(EmbeddedLog::open(directory.path(), config).unwrap());
         let id = log.stream_id(&stream().to_string()).unwrap();
         assert_eq!(id, PARTITION.stream);
-        let intake = Intake::new([(&stream(), id)], 1, PayloadForm::Stored);
+        let intake = intake_of(&[(stream(), id)], ValueType::F64, PayloadForm::Stored);
         let (clock, telemetry) = (Arc::new(ManualClock::at(START)), PollerTelemetry::default());
         let stop = Stop::default();
         let (appender, by_hand) = (Arc::<EmbeddedLog>::clone(&log), Arc::<ManualClock>::clone(&clock));
@@ -328,7 +329,8 @@ fn after_a_stop_no_server_is_requested() {
     let clock = Arc::new(ManualClock::at(START));
     let settings = settings(&[&server]);
     let observer = observer(&settings, &Observations::default(), START);
-    let (intake, telemetry) = (Intake::new([], 1, PayloadForm::Stored), PollerTelemetry::default());
+    let intake = Intake::new([], 1, PayloadForm::Stored, Duration::from_secs(10));
+    let telemetry = PollerTelemetry::default();
     run(Parts { settings, intake, log, observer, clock, telemetry }, &stop);
     assert_eq!(server.requests(), [""; 0]);
 }

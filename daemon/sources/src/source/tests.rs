@@ -5,11 +5,13 @@ use std::thread;
 
 use daemon_base::clock::SystemClock;
 use daemon_log::{EmbeddedLog, LogConfig, PartitionId, PartitionLog as _};
+use derived_stats::ValueType;
 use proxy_uve::StreamName;
 use tempfile::TempDir;
 
 use super::*;
 use crate::intake::PayloadForm;
+use crate::intake::tests::intake_of;
 
 struct Rig {
     log: Arc<EmbeddedLog>,
@@ -27,7 +29,7 @@ impl Rig {
         let log = Arc::new(EmbeddedLog::open(folder.path(), config).unwrap());
         let stream = StreamName::new("Host", "load").unwrap();
         let id = log.stream_id("Host-load").unwrap();
-        let intake = Intake::new([(&stream, id)], 1, PayloadForm::Stored);
+        let intake = intake_of(&[(stream, id)], ValueType::F64, PayloadForm::Stored);
         Self {
             log,
             intake,

@@ -136,12 +136,11 @@ impl<'p> Decoder<'p> {
     ) -> Result<(), String> {
         // The fast path accepts ASCII keys only, so this cheap check is complete.
         let table = line.key.iter().position(|&byte| byte == b':');
-        if table.is_none_or(|length| length == 0) || line.key.len() > MAX_KEY_LENGTH {
+        if table.is_none_or(|length| length == 0 || length + 1 == line.key.len()) || line.key.len() > MAX_KEY_LENGTH {
             check_key(line.key)?;
         }
         let attribute = self.attribute(line.attribute)?;
-        self.check_value(line.value)?;
-        let (at, value, key_len) = (line.timestamp, line.value, line.key.len() as u16);
+        let (at, value, key_len) = (line.timestamp, self.fit(line.value)?, line.key.len() as u16);
         let entry = Entry { at, value, key_start: key_start as u32, key_len, attribute };
         batch.push(entry, shard_of(line.key), due);
         Ok(())
@@ -180,11 +179,11 @@ impl<'p> Decoder<'p> {
         Ok(())
     }
 
-    fn check_value(&self, value: Number) -> Result<(), String> {
-        match self.job.plan.accepts(value) {
-            true => Ok(()),
-            false => Err(bad_value(value, self.job.plan.value_types(), self.job.type_source)),
-        }
+    /// The value as the tables take it.
+    #[inline]
+    fn fit(&self, value: Number) -> Result<Number, String> {
+        let plan = &self.job.plan;
+        plan.fit(value).ok_or_else(|| bad_value(value, plan.value_types(), self.job.type_source))
     }
 
     #[inline]

@@ -33,20 +33,23 @@ impl TypeSource {
 
 /// Checks that a key has the form `table:name`.
 pub(crate) fn check_key(key: &[u8]) -> Result<(), String> {
-    let Err(error) = ObjectKey::parse(key) else {
-        return Ok(());
+    let error = match ObjectKey::parse(key) {
+        Ok(key) if key.name.is_empty() => None,
+        Ok(_) => return Ok(()),
+        Err(error) => Some(error),
     };
     let shown = excerpt(key);
     Err(match error {
-        KeyError::Empty => "the key is empty; write `table:name`, e.g. `VM:a`".to_owned(),
-        KeyError::EmptyTable => {
+        None => format!("the key `{shown}` has no name after its first `:`; write e.g. `{shown}a`"),
+        Some(KeyError::Empty) => "the key is empty; write `table:name`, e.g. `VM:a`".to_owned(),
+        Some(KeyError::EmptyTable) => {
             format!("the key `{shown}` has no table before its first `:`; write e.g. `VM{shown}`")
         }
-        KeyError::NoColon => format!("the key `{shown}` is not `table:name`; write e.g. `VM:{shown}`"),
-        KeyError::TooLong { length, limit } => {
+        Some(KeyError::NoColon) => format!("the key `{shown}` is not `table:name`; write e.g. `VM:{shown}`"),
+        Some(KeyError::TooLong { length, limit }) => {
             format!("the key `{shown}` has {length} bytes where at most {limit} are allowed; shorten it")
         }
-        error => format!("the key `{shown}`: {error}"),
+        Some(error) => format!("the key `{shown}`: {error}"),
     })
 }
 

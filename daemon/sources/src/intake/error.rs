@@ -1,0 +1,65 @@
+//! The reasons why a line is rejected.
+
+use daemon_log::LogError;
+use derived_stats::Number;
+use proxy_uve::wire::line;
+
+use crate::timestamp::TimestampError;
+
+/// Why a line was rejected. The text names the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// The attribute is in several streams.
+    #[error("the attribute `{attribute}` is in more than one stream; say which with \"stream\":\"Struct-attribute\"")]
+    AmbiguousAttribute {
+        /// The attribute.
+        attribute: String,
+    },
+    /// The key is not `table:name`.
+    #[error("the key is not `table:name`: {reason}")]
+    Key {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The line is malformed.
+    #[error(transparent)]
+    Line(#[from] line::LineError),
+    /// The record exceeds a limit of the log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The value is not finite.
+    #[error("the value {value} is not a finite number; leave the sample out, or send the last value")]
+    NotFinite {
+        /// The value.
+        value: f64,
+    },
+    /// The timestamp is not that of a sample that was just taken.
+    #[error(transparent)]
+    Timestamp(#[from] TimestampError),
+    /// The sample exceeds the limit of the tables.
+    #[error("the sample has {length} bytes where at most {limit} are allowed; shorten its source")]
+    TooLong {
+        /// The length of the sample as it is stored, in bytes.
+        length: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// No stream has the name or the attribute.
+    #[error("no stream `{name}` is configured; add it to uve_proxy_list, or correct the name")]
+    UnknownStream {
+        /// The name or the attribute.
+        name: String,
+    },
+    /// No proxy type of the stream accepts the value.
+    #[error("the value {value} does not fit the stream `{stream}`, which takes {types}; {remedy}")]
+    Value {
+        /// The value.
+        value: Number,
+        /// The stream.
+        stream: String,
+        /// The types that its proxy types accept.
+        types: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+}

@@ -10,6 +10,7 @@
 //! | [`serve`] | HTTP servers that end in time |
 //! | [`servers`] | failover among equal servers |
 //! | [`outbound`] | HTTP clients and their credentials |
+//! | [`repeats`] | the rate limit of repeated messages |
 //! | [`setting`] | types of values that sections of the configuration share: durations, lists, addresses, secrets |
 //! | [`failpoint`] | named points at which a test kills or freezes the process, or panics |
 //! | [`splitmix`] | pseudo-random numbers that are the same on every machine |
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod failpoint;
 pub mod outbound;
 pub mod remedy;
+pub mod repeats;
 pub mod serve;
 pub mod servers;
 pub mod setting;

@@ -229,7 +229,7 @@ impl FrameHeader {
 /// An iterator over the records of a body as (key, payload).
 ///
 /// It ends at the first malformed byte, which [`Frame::parse`] then reports.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Records<'a> {
     rest: &'a [u8],
 }

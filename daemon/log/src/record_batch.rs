@@ -66,7 +66,7 @@ impl RecordBatch {
     }
 
     /// Iterates over the records in order, from the requested offset on.
-    pub fn records(&self) -> impl Iterator<Item = StoredRecord<'_>> {
+    pub fn records(&self) -> impl Iterator<Item = StoredRecord<'_>> + Clone {
         let from = self.from;
         let (frames, loose) = match &self.storage {
             Storage::Frames(frames) => (frames.as_slice(), None),
@@ -115,7 +115,7 @@ impl Loose {
 }
 
 impl Frame {
-    fn records(&self) -> impl Iterator<Item = StoredRecord<'_>> {
+    fn records(&self) -> impl Iterator<Item = StoredRecord<'_>> + Clone {
         let header = self.header();
         Records::new(self.body()).zip(header.base..).map(move |((key, payload), offset)| StoredRecord {
             offset,

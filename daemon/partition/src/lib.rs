@@ -5,6 +5,7 @@
 //!
 //! * [`PartitionTable`]: the table of one partition with its cursors. It decides when windows close by the clock and
 //!   when a commit is due ([`Due`]), and makes the commit ([`TableCommit`]);
+//! * [`DropLog`]: the messages about records that were not aggregated;
 //! * [`StreamPlan`], [`WorkerSettings`], [`Control`]: the settings of a worker, and the flags that stop it;
 //! * [`PartitionStatus`], [`StatusSource`]: the response of `GET /api/v1/partitions`, on either log;
 //! * [`RestoredStates`]: the states that a restore kept, dropped and started anew;
@@ -14,6 +15,7 @@
 
 mod commit;
 mod control;
+mod drops;
 mod restored;
 mod settings;
 mod status;
@@ -22,6 +24,7 @@ mod telemetry;
 
 pub use self::commit::{Due, TableCommit};
 pub use self::control::Control;
+pub use self::drops::DropLog;
 pub use self::restored::RestoredStates;
 pub use self::settings::{StreamPlan, WorkerSettings};
 pub use self::status::{PartitionStatus, StatusSource, TableStatus};

@@ -6,6 +6,8 @@ use std::time::Duration;
 use daemon_log::{Observations, StreamObservation};
 use proxy_uve::{Plan, TableSettings};
 
+use crate::DropLog;
+
 /// The settings that all workers share.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
@@ -29,6 +31,8 @@ pub struct StreamPlan {
     pub plan: Arc<Plan>,
     /// What the sources of the stream have observed.
     pub observation: StreamObservation,
+    /// The messages about its dropped records.
+    pub drops: DropLog,
 }
 
 impl StreamPlan {
@@ -36,6 +40,6 @@ impl StreamPlan {
     pub fn new(plan: Arc<Plan>, observations: &Observations) -> Self {
         let name = plan.stream().to_string();
         let observation = observations.stream(&name);
-        Self { name, plan, observation }
+        Self { drops: DropLog::new(name.clone()), name, plan, observation }
     }
 }

@@ -11,6 +11,7 @@ use daemon_log::LogError;
 use daemon_results::block::BlockSink;
 use proxy_uve::{Fate, Record, SnapshotError, Table, TableSettings};
 
+use crate::drops::Dropped;
 use crate::{Due, RestoredStates, StreamPlan, TableCommit, TableStatus};
 
 /// The size of uncommitted results above which a commit is due at once.
@@ -88,8 +89,7 @@ impl PartitionTable {
         restored: Option<RestoredStates>,
         cursors: BTreeMap<u16, u64>,
     ) -> Self {
-        let watermark = table.watermark();
-        let committed = Committed { cursors: cursors.clone(), watermark, at: Duration::ZERO };
+        let committed = Committed { cursors: cursors.clone(), watermark: table.watermark(), at: Duration::ZERO };
         Self {
             stream,
             table,
@@ -146,9 +146,14 @@ impl PartitionTable {
     }
 
     /// Applies records of one input partition in order; `next` is the offset after the last one.
-    pub fn apply<'r>(&mut self, source: u16, records: impl IntoIterator<Item = Record<'r>>, next: u64, now: Duration) {
+    pub fn apply<'r, R>(&mut self, source: u16, records: R, next: u64, now: Duration)
+    where
+        R: Iterator<Item = Record<'r>> + Clone,
+    {
         self.observe();
-        self.table.ingest_payloads(records);
+        let mut dropped = Dropped::default();
+        self.table.ingest_payloads_with(records.clone(), |index, fate| dropped.add(index, fate));
+        self.stream.drops.report(&dropped, now, |index| records.clone().nth(index).map(|record| record.key));
         self.cursors.insert(source, next);
         self.record_came(now);
         self.expect_commit_of_results(now);
@@ -213,6 +218,7 @@ impl PartitionTable {
         let known = self.at_end.filter(|at_end| now.saturating_sub(at_end.confirmed) <= MAX_UNCONFIRMED);
         let since = known.map_or(now, |at_end| at_end.since);
         self.at_end = Some(AtEnd { since, confirmed: now });
+        self.stream.drops.report(&Dropped::default(), now, |_| None);
         let quiet = now.saturating_sub(since);
         let Some(newest) = self.table.newest_timestamp().filter(|_| quiet >= idle_timeout) else { return };
         self.observe();

@@ -37,7 +37,7 @@ fn sample(table: &mut PartitionTable, offset: u64, seconds: u64, now: Duration) 
         key: b"ObjectVNTable:vn1",
         payload: payload.as_bytes(),
     };
-    table.apply(SOURCE, [record], offset + 1, now);
+    table.apply(SOURCE, [record].into_iter(), offset + 1, now);
 }
 
 fn results(table: &mut PartitionTable, now: Duration) -> usize {
@@ -130,7 +130,7 @@ fn records_that_are_not_samples_are_counted_with_a_reason() {
     let mut table = fresh();
     let record =
         Record { position: Position::new(0), arrived: START, key: b"ObjectVNTable:vn1", payload: b"not a sample" };
-    table.apply(SOURCE, [record], 1, SECOND);
+    table.apply(SOURCE, [record].into_iter(), 1, SECOND);
     assert_eq!(table.malformed(), 1);
     assert!(table.reason_malformed(b"ObjectVNTable:vn1", b"not a sample").is_some());
     assert_eq!(table.reason_malformed(b"ObjectVNTable:vn1", br#"{"ts":1,"value":1}"#), None);

@@ -1,0 +1,185 @@
+//! Repeated messages: of each kind the first, and then at most one in ten seconds with the number of those left out.
+//!
+//! Two warnings or errors are of one kind if the same statement made them, about the same thing, and their texts differ
+//! in digits only, as those of errors with an offset do. Other messages are of one kind if they are equal.
+
+use std::fmt::{self, Debug, Write as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use daemon_base::clock::{Clock as _, SystemClock};
+use daemon_base::repeats::{Due, INTERVAL, RepeatLimit};
+use daemon_base::stop::Stop;
+use tracing::callsite::Identifier;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::NonBlocking;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::config::LogFormat;
+
+/// The fields that name what a warning is about.
+const SUBJECTS: [&str; 12] =
+    ["facility", "fate", "node", "partition", "server", "sink", "source", "stream", "thread", "topic", "url", "worker"];
+
+/// The most texts of one statement about one thing that are told apart, so that a fault with ever new texts makes few
+/// lines, too.
+const TEXTS: u64 = 16;
+
+/// The most kinds of messages that are told apart.
+const MAX_KINDS: usize = 1024;
+
+/// How often the held messages are checked.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What makes a message a repeated one.
+type Kind = (Identifier, u64, u64);
+
+/// The limit of all messages of the process.
+pub(super) struct Repeats {
+    limit: Mutex<RepeatLimit<Kind, String>>,
+    clock: SystemClock,
+    format: LogFormat,
+}
+
+impl Repeats {
+    pub(super) fn new(format: LogFormat) -> Arc<Self> {
+        let limit = Mutex::new(RepeatLimit::new(INTERVAL, MAX_KINDS));
+        Arc::new(Self { limit, clock: SystemClock::new(), format })
+    }
+
+    /// Returns the line to write now; `None` if it is held.
+    fn add(&self, kind: Kind, line: String) -> Option<String> {
+        let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = limit.add(kind, 1, line, self.clock.monotonic())?;
+        Some(self.line(due))
+    }
+
+    fn due(&self) -> Vec<String> {
+        let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
+        limit.due(self.clock.monotonic()).into_iter().map(|due| self.line(due)).collect()
+    }
+
+    fn finish(&self) -> Vec<String> {
+        let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
+        limit.finish().into_iter().map(|due| self.line(due)).collect()
+    }
+
+    /// The line with the number of messages that were left out before it.
+    fn line(&self, due: Due<String>) -> String {
+        let Due { message: mut line, count: 2.. } = due else { return due.message };
+        let left_out = due.count - 1;
+        line.truncate(line.trim_end().len());
+        // Writing to a string cannot fail.
+        let _ = match (self.format, line.strip_suffix('}').map(str::len)) {
+            (LogFormat::Json, Some(open)) => {
+                line.truncate(open);
+                writeln!(line, ",\"left_out\":{left_out}}}")
+            }
+            _ => writeln!(line, " left_out={left_out}"),
+        };
+        line
+    }
+}
+
+/// A format that leaves repeated messages out.
+pub(super) struct Limited<F> {
+    pub(super) format: F,
+    pub(super) repeats: Arc<Repeats>,
+}
+
+impl<S, N, F> FormatEvent<S, N> for Limited<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        if *event.metadata().level() > Level::INFO {
+            return self.format.format_event(context, writer, event);
+        }
+        let mut line = String::new();
+        self.format.format_event(context, Writer::new(&mut line), event)?;
+        // Without internal errors logged, a message that is not formatted is not written.
+        let line = self.repeats.add(kind(event), line).ok_or(fmt::Error)?;
+        writer.write_str(&line)
+    }
+}
+
+fn kind(event: &Event<'_>) -> Kind {
+    let metadata = event.metadata();
+    let all = *metadata.level() > Level::WARN;
+    let mut hash = FieldHash { all, subject: DefaultHasher::new(), text: DefaultHasher::new() };
+    event.record(&mut hash);
+    (metadata.callsite(), hash.subject.finish(), hash.text.finish() % TEXTS)
+}
+
+/// The hashes of the fields of a message.
+struct FieldHash {
+    /// Whether all fields belong to the subject.
+    all: bool,
+    subject: DefaultHasher,
+    text: DefaultHasher,
+}
+
+impl Visit for FieldHash {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if self.all || SUBJECTS.contains(&field.name()) {
+            (field.name(), format!("{value:?}")).hash(&mut self.subject);
+        } else {
+            let text = format!("{value:?}").replace(|character: char| character.is_ascii_digit(), "");
+            (field.name(), text).hash(&mut self.text);
+        }
+    }
+}
+
+/// The thread that writes held messages once they are due, and those that are left when it is dropped.
+pub(super) struct Ticker {
+    stop: Stop,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    /// Starts the thread. Without it, held messages wait for the next one of their kind.
+    pub(super) fn start(repeats: Arc<Repeats>, mut writer: NonBlocking) -> Self {
+        let stop = Stop::default();
+        let stopped = stop.clone();
+        // Its writer never fails.
+        let mut write = move |lines: Vec<String>| lines.iter().for_each(|line| drop(writer.write_all(line.as_bytes())));
+        let body = move || {
+            while stopped.rest(TICK) {
+                write(repeats.due());
+            }
+            write(repeats.finish());
+        };
+        Self { stop, thread: thread::Builder::new().name("repeated messages".into()).spawn(body).ok() }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.set();
+        if let Some(thread) = self.thread.take() {
+            // It does not panic.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_of_what_was_left_out_is_in_the_line_in_both_formats() {
+        let line = |format, message: &str, count| Repeats::new(format).line(Due { message: message.to_owned(), count });
+        assert_eq!(line(LogFormat::Text, "WARN It failed.\n", 1), "WARN It failed.\n");
+        assert_eq!(line(LogFormat::Text, "WARN It failed.\n", 8), "WARN It failed. left_out=7\n");
+        assert_eq!(line(LogFormat::Json, "{\"level\":\"WARN\"}\n", 8), "{\"level\":\"WARN\",\"left_out\":7}\n");
+    }
+}

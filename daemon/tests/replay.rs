@@ -102,6 +102,38 @@ fn bad_lines_are_printed_with_file_and_line_and_the_others_are_replayed() {
     assert_eq!(read_sums(&results(data.path())).into_values().collect::<Vec<_>>(), [21]);
 }
 
+/// Runs `replay` with more arguments: its exit code and messages.
+fn try_replay(data: &Path, settings: &[&str], arguments: &[&str], file: &Path) -> (Option<i32>, String) {
+    let output = command("replay", data, settings).args(arguments).arg(file).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_replay_ends_with_the_outcome_of_every_record_and_strict_fails_if_one_is_left_out() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("mixed.ndjson");
+    let line = |key: &str, at| support::line(key, "egress_flow_count", at, 7);
+    let text = [line("a", START + 2 * MINUTE), line("a", START), line("b", START + 2 * MINUTE)].concat();
+    std::fs::write(&file, format!("{text}broken\n{}", line("a", START + 2 * MINUTE))).unwrap();
+    let settings = ["log.partitions=1", "aggregation.max_objects_per_partition=1"];
+    let data = TempDir::new().unwrap();
+    let (code, stderr) = try_replay(data.path(), &settings, &["--close-windows"], &file);
+    let parts = ["4 records in", "1 bad lines", "2 records were aggregated, 2 were left out", "1 records were late"];
+    for part in [&parts[..], &["1 records belong to objects over the limit", "allowed_lateness"]].concat() {
+        assert!(code == Some(0) && stderr.contains(part), "{part}: {code:?} {stderr}");
+    }
+    // Again: everything is late, which is not told from a success otherwise.
+    let (code, stderr) = try_replay(data.path(), &settings, &["--close-windows"], &file);
+    assert!(code == Some(0) && stderr.contains("all 4 records were late") && stderr.contains("replayed"), "{stderr}");
+    let (code, stderr) = try_replay(data.path(), &settings, &["--strict"], &file);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("1 lines are bad and 4 records were left out"), "{stderr}");
+    let good = directory.path().join("good.ndjson");
+    std::fs::write(&good, line("a", START + 60 * MINUTE)).unwrap();
+    let (code, stderr) = try_replay(data.path(), &settings, &["--strict"], &good);
+    assert!(code == Some(0) && stderr.contains("1 records were aggregated, 0 were left out"), "{stderr}");
+}
+
 #[test]
 fn a_limit_of_ten_thousand_objects_holds_for_a_million_keys() {
     let directory = TempDir::new().unwrap();

@@ -5,6 +5,8 @@
 //! aggregate. Lines have the forms of `POST /api/v1/samples`, or a file is an array of samples; files are plain, gzip
 //! or zstd, which their content identifies.
 
+mod outcome;
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,8 +20,10 @@ use daemon_base::clock::{Clock, SystemClock};
 use daemon_log::{AppendBatch, Log, LogError, append_when_room};
 use daemon_sources::intake::Intake;
 use indicatif::ProgressBar;
+use proxy_uve::Fates;
 use tokio::sync::watch;
 
+use self::outcome::Outcome;
 use crate::commands::config_args::ConfigArgs;
 use crate::commands::print::message;
 use crate::commands::recorded;
@@ -58,6 +62,10 @@ pub(crate) struct ReplayArgs {
     /// may still belong to them.
     #[arg(long)]
     pub(crate) close_windows: bool,
+    /// Exit with code 1 if a line is bad or a record is left out: late, of the future, or over a limit. On Kafka only bad
+    /// lines are known.
+    #[arg(long)]
+    pub(crate) strict: bool,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
@@ -66,39 +74,57 @@ pub(crate) struct ReplayArgs {
 ///
 /// # Errors
 ///
-/// Fails if a file cannot be read or the log fails. Bad lines are not errors: they are printed and counted.
+/// Fails if a file cannot be read or the log fails, and with `--strict` if a line is bad or a record is left out.
+/// Otherwise these are printed and counted.
 pub(crate) fn run(args: &ReplayArgs, settings: &EngineSettings, mut own: Extensions) -> anyhow::Result<()> {
     let (files, close_windows) = (&args.files, args.close_windows);
     let progress = recorded::progress_bar(files)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let tally = match &settings.log {
+    let (tally, outcome) = match &settings.log {
         LogSettings::Kafka(own) => {
             anyhow::ensure!(
                 !close_windows,
                 "--close-windows requires the embedded log; on Kafka the daemons of the group close windows"
             );
             let (log, intake) = engine::publisher(settings, own, &clock)?;
-            feed(&*log, &intake, &*clock, &progress, files, None)?
+            (feed(&*log, &intake, &*clock, &progress, files, None)?, None)
         }
         LogSettings::Embedded(_) => {
             let mut engine = Engine::start(settings, Arc::clone(&clock))?;
             own.start_sinks(&mut engine)?;
             let failed = engine.failed.clone();
+            let before = applied(&engine)?;
             let tally = feed(&*engine.log, &engine.intake, &*clock, &progress, files, Some(&failed))?;
             progress.set_message("applying");
             wait_for_workers(&engine, close_windows)?;
+            let outcome = Outcome::between(&before, &applied(&engine)?);
             anyhow::ensure!(
                 engine.stop(STOP_GRACE),
                 "the workers did not stop in time; run the command again, no data is lost"
             );
             check(&failed)?;
-            tally
+            (tally, Some(outcome))
         }
     };
     progress.finish_and_clear();
-    let seconds = clock.monotonic().as_secs_f64();
-    let rate = tally.accepted as f64 / seconds.max(f64::EPSILON);
-    message(format_args!("{} records in {seconds:.1} s ({rate:.0}/s), {} bad lines", tally.accepted, tally.rejected));
+    summarise(tally, outcome.as_ref(), clock.monotonic(), args.strict)
+}
+
+/// Prints the totals and the outcome of the records on standard error.
+///
+/// # Errors
+///
+/// With `strict`, when a line was bad or a record was left out.
+fn summarise(tally: Tally, outcome: Option<&Outcome>, took: Duration, strict: bool) -> anyhow::Result<()> {
+    let (Tally { accepted, rejected }, seconds) = (tally, took.as_secs_f64());
+    let rate = accepted as f64 / seconds.max(f64::EPSILON);
+    message(format_args!("{accepted} records in {seconds:.1} s ({rate:.0}/s), {rejected} bad lines"));
+    outcome.iter().flat_map(|outcome| outcome.lines()).for_each(|line| message(format_args!("{line}")));
+    let left_out = outcome.map_or(0, Outcome::left_out);
+    anyhow::ensure!(
+        !strict || rejected + left_out == 0,
+        "--strict: {rejected} lines are bad and {left_out} records were left out; the others are in the log"
+    );
     Ok(())
 }
 
@@ -137,6 +163,21 @@ fn wait_for_workers(engine: &Engine, close_windows: bool) -> anyhow::Result<()> 
         thread::sleep(PAUSE);
     }
     Ok(())
+}
+
+/// Waits until everything in the log is applied, and returns the number of records by outcome since the log was made.
+fn applied(engine: &Engine) -> anyhow::Result<Fates> {
+    loop {
+        check(&engine.failed)?;
+        // Fails until all partitions are restored.
+        let partitions = engine.status.partitions().unwrap_or_default();
+        if !partitions.is_empty() && partitions.iter().all(|partition| partition.lag == 0) {
+            let mut all = Fates::default();
+            partitions.iter().filter_map(|it| it.table.as_ref()).for_each(|table| all.add_all(&table.fates));
+            return Ok(all);
+        }
+        thread::sleep(PAUSE);
+    }
 }
 
 /// Fails once a thread of the engine has failed: what it did not apply or commit is applied by the next run.

@@ -193,7 +193,7 @@ pub(crate) fn shared(
         log: Arc::clone(&engine.log),
         status: Arc::clone(&engine.status),
         clock,
-        intake: engine.intake.clone(),
+        intake: engine.intake.clone().with_time_unit(http.time_unit),
         view: Arc::clone(&engine.view),
         events: Arc::clone(&engine.events),
         telemetry: Arc::clone(&engine.telemetry),

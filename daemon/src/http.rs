@@ -32,6 +32,7 @@ use daemon_base::serve::serve;
 use daemon_log::Log;
 use daemon_partition::StatusSource;
 use daemon_sources::intake::Intake;
+use daemon_sources::timestamp::TimeUnit;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -68,6 +69,8 @@ pub(crate) struct HttpSettings {
     pub max_body_bytes: usize,
     /// The maximum number of concurrent requests with samples.
     pub max_in_flight: usize,
+    /// The unit of the timestamps of samples.
+    pub time_unit: TimeUnit,
     /// The timeout of a whole request, which includes the read of its body.
     pub request_timeout: Duration,
 }

@@ -35,6 +35,7 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
             listen: http.listen,
             max_body_bytes: http.max_body_bytes,
             max_in_flight: http.max_in_flight,
+            time_unit: http.time_unit,
             request_timeout: REQUEST_TIMEOUT,
         },
         grace: loaded.config.shutdown.grace,

@@ -170,8 +170,8 @@ fn rows_equal_a_recomputation_for_any_format_thread_count_and_division_into_file
 
 #[test]
 fn fields_can_be_in_any_order_and_input_can_be_a_pipe() {
-    let lines = "{ \"value\": 1.5, \"attr\": \"a,b\", \"note\": [1], \"key\": \"T:\\\"x\\\"\", \"ts\": 60000000 }\r\n\n\
-                 {\"ts\":60000001,\"key\":\"T:\\\"x\\\"\",\"attr\":\"a,b\",\"value\":-0.25}";
+    let lines = "{ \"value\": 1.5, \"attr\": \"a,b\", \"note\": [1], \"key\": \"T:\\\"x\\\"\", \"ts\": 1488000060000000 }\r\n\n\
+                 {\"ts\":1488000060000001,\"key\":\"T:\\\"x\\\"\",\"attr\":\"a,b\",\"value\":-0.25}";
     let mut child = binary::command(&["aggregate"])
         .args(["--annotation", "1-value:DSSum", "--header", "-"])
         .stdin(Stdio::piped())
@@ -181,27 +181,27 @@ fn fields_can_be_in_any_order_and_input_can_be_a_pipe() {
         .unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let expected = "key,attr,window,value\n\"T:\"\"x\"\"\",\"a,b\",60000000,1.25\n";
+    let expected = "key,attr,window,value\n\"T:\"\"x\"\"\",\"a,b\",1488000060000000,1.25\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
 fn bad_lines_are_printed_counted_and_left_out() {
     let directory = TempDir::new().unwrap();
-    let good = r#"{"ts":1,"key":"T:a","attr":"x","value":2}"#;
+    let good = r#"{"ts":1488000000000001,"key":"T:a","attr":"x","value":2}"#;
     let lines = [
         good,
         "no record",
         good,
-        r#"{"ts":1,"key":"T:a","attr":"x"}"#,
-        r#"{"ts":1,"key":"","attr":"x","value":2}"#,
+        r#"{"ts":1488000000000001,"key":"T:a","attr":"x"}"#,
+        r#"{"ts":1488000000000001,"key":"","attr":"x","value":2}"#,
         good,
     ];
     let path = file(directory.path(), "lines", lines.join("\n"));
     let arguments = ["--annotation", "1-value:DSSum"];
     let output = aggregate(&arguments, std::slice::from_ref(&path));
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "T:a,x,0,6\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "T:a,x,1488000000000000,6\n");
     for part in ["lines:2: ", "lines:4: ", "lines:5: ", "3 bad lines"] {
         assert!(stderr.contains(part), "`{part}` is not in:\n{stderr}");
     }
@@ -211,27 +211,54 @@ fn bad_lines_are_printed_counted_and_left_out() {
 }
 
 #[test]
+fn a_timestamp_in_another_unit_is_a_bad_line_unless_the_unit_is_named() {
+    let directory = TempDir::new().unwrap();
+    let cases = [
+        ("s", "1488000001", "`s`"),
+        ("ms", "1488000001000", "`ms`"),
+        ("us", "1488000001000000", ""),
+        ("ns", "1488000001000000000", "`ns`"),
+        ("rfc3339", "\"2017-02-25T05:20:01Z\"", ""),
+    ];
+    for (unit, at, named) in cases {
+        let text = format!("{{\"ts\":{at},\"key\":\"T:a\",\"attr\":\"x\",\"value\":1}}\n");
+        let path = file(directory.path(), unit, &text);
+        let arguments = ["--annotation", "1-value:DSSum", "--time-unit", unit];
+        // Two files are merged by the same times.
+        let twice = [path.clone(), file(directory.path(), "again", &text)];
+        assert_eq!(rows(&arguments, &twice), "T:a,x,1488000000000000,2\n", "{unit}");
+        let output = aggregate(&["--annotation", "1-value:DSSum"], &[path]);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let is_bad = stderr.contains("1 bad lines") && stderr.contains(named);
+        assert_eq!(is_bad, unit != "us", "{unit}: {stderr}");
+        let xml = format!("T:a\t<x timestamp=\"{}\">1</x>\n", at.trim_matches('"'));
+        let xml = file(directory.path(), "xml", xml);
+        assert_eq!(rows(&arguments, &[xml]), "T:a,x,1488000000000000,1\n", "{unit}");
+    }
+}
+
+#[test]
 fn late_records_are_left_out_and_counted_on_standard_error() {
     let directory = TempDir::new().unwrap();
     let line = |at: u64| format!("{{\"ts\":{at},\"key\":\"T:a\",\"attr\":\"x\",\"value\":1}}\n");
-    let path = file(directory.path(), "lines", [0, 200 * 1_000_000, 1].map(line).concat());
+    let path = file(directory.path(), "lines", [0, 200 * 1_000_000, 1].map(|at| line(START + at)).concat());
     let arguments = ["--annotation", "1-value:DSSum"];
     let output = aggregate(&arguments, std::slice::from_ref(&path));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "T:a,x,0,1\nT:a,x,180000000,1\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "T:a,x,1488000000000000,1\nT:a,x,1488000180000000,1\n");
     assert!(String::from_utf8_lossy(&output.stderr).contains("--allowed-lateness"));
     let all = rows(&["--annotation", "1-value:DSSum", "--allowed-lateness", "10m"], &[path]);
-    assert_eq!(all, "T:a,x,0,2\nT:a,x,180000000,1\n");
+    assert_eq!(all, "T:a,x,1488000000000000,2\nT:a,x,1488000180000000,1\n");
 }
 
 #[test]
 fn the_built_in_types_give_json_rows() {
     let directory = TempDir::new().unwrap();
-    let path = file(directory.path(), "lines", r#"{"ts":1,"key":"T:a","attr":"x","value":7}"#);
+    let path = file(directory.path(), "lines", r#"{"ts":1488000000000001,"key":"T:a","attr":"x","value":7}"#);
     let out = directory.path().join("rows.ndjson");
     rows(&["--out", out.to_str().unwrap()], &[path]);
     let text = std::fs::read_to_string(out).unwrap();
-    let expected = "{\"result\":\"AggProxySum.value\",\"key\":\"T:a\",\"attr\":\"x\",\"window\":0,\"value\":7}\n\
-        {\"result\":\"AggProxySumAnomalyEWM01.value\",\"key\":\"T:a\",\"attr\":\"x\",\"window\":0,\"metric\":7,\"samples\":1,";
+    let expected = "{\"result\":\"AggProxySum.value\",\"key\":\"T:a\",\"attr\":\"x\",\"window\":1488000000000000,\"value\":7}\n\
+        {\"result\":\"AggProxySumAnomalyEWM01.value\",\"key\":\"T:a\",\"attr\":\"x\",\"window\":1488000000000000,\"metric\":7,\"samples\":1,";
     assert!(text.starts_with(expected), "{text}");
 }
 
@@ -239,10 +266,13 @@ fn the_built_in_types_give_json_rows() {
 fn a_schema_defines_further_types() {
     let directory = TempDir::new().unwrap();
     let schema = file(directory.path(), "mine.sandesh", MEAN_SCHEMA);
-    let line = |value: i32| format!("{{\"ts\":1,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
+    let line = |value: i32| format!("{{\"ts\":1488000000000001,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
     let path = file(directory.path(), "lines", [7, 9, -9].map(line).concat());
     let output = aggregate(&["--header", "--schema", schema.to_str().unwrap()], &[path]);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "result,key,attr,window,value\nMine.mean,T:a,x,0,8\n");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "result,key,attr,window,value\nMine.mean,T:a,x,1488000000000000,8\n"
+    );
     assert!(String::from_utf8_lossy(&output.stderr).contains("lines:3: the value -9 does not fit"));
 }
 
@@ -266,20 +296,20 @@ fn invalid_arguments_have_error_texts() {
 /// Regression: the rows of an inline annotation had the columns of a detector, with a metric of 0 or a missing value.
 #[test]
 fn inline_results_have_the_columns_of_their_algorithm() {
-    let input = "{\"ts\":1000000,\"key\":\"T:a\",\"attr\":\"x\",\"value\":0.5}\n\
-                 {\"ts\":2000000,\"key\":\"T:a\",\"attr\":\"x\",\"value\":2}\n";
+    let input = "{\"ts\":1488000001000000,\"key\":\"T:a\",\"attr\":\"x\",\"value\":0.5}\n\
+                 {\"ts\":1488000002000000,\"key\":\"T:a\",\"attr\":\"x\",\"value\":2}\n";
     for (annotation, expected) in [
-        ("0-value:DSSum", "key,attr,window,value\nT:a,x,1000000,0.5\nT:a,x,2000000,2.5\n"),
-        ("0-value:DSNull", "key,attr,window,value,samples\nT:a,x,1000000,0.5,1\nT:a,x,2000000,2,2\n"),
+        ("0-value:DSSum", "key,attr,window,value\nT:a,x,1488000001000000,0.5\nT:a,x,1488000002000000,2.5\n"),
+        ("0-value:DSNull", "key,attr,window,value,samples\nT:a,x,1488000001000000,0.5,1\nT:a,x,1488000002000000,2,2\n"),
         (
             "0-value:DSEWM:0.5",
-            "key,attr,window,metric,samples,mean,stddev,sigma\nT:a,x,1000000,0.5,1,0.25,0.25,1\n\
-             T:a,x,2000000,2,2,1.125,0.8926785535678563,0.9801960588196068\n",
+            "key,attr,window,metric,samples,mean,stddev,sigma\nT:a,x,1488000001000000,0.5,1,0.25,0.25,1\n\
+             T:a,x,1488000002000000,2,2,1.125,0.8926785535678563,0.9801960588196068\n",
         ),
         (
             "0-value:DSAnomaly:EWM:1",
             // A second sample in a row with sigma 0 is unchanged and gives no row.
-            "key,attr,window,metric,samples,mean,stddev,sigma\nT:a,x,1000000,0.5,1,0.5,0,0\n",
+            "key,attr,window,metric,samples,mean,stddev,sigma\nT:a,x,1488000001000000,0.5,1,0.5,0,0\n",
         ),
     ] {
         let run = binary::run(&["aggregate", "--header", "--annotation", annotation, "-"], input);
@@ -332,7 +362,7 @@ fn an_output_that_is_an_input_is_rejected_and_unchanged() {
 
 /// A valid line with the key `T:<key>`.
 fn good_line(key: char) -> String {
-    format!("{{\"ts\":1,\"key\":\"T:{key}\",\"attr\":\"x\",\"value\":1}}")
+    format!("{{\"ts\":1488000000000001,\"key\":\"T:{key}\",\"attr\":\"x\",\"value\":1}}")
 }
 
 /// Lines over the limit, with a record at each multiple of the limit, between valid lines of the keys a to f and two
@@ -368,7 +398,7 @@ fn a_line_over_the_limit_is_one_bad_line() {
     let other = file(directory.path(), "other", good_line('g'));
     let check = |output: &Output, name: &str, keys: std::ops::RangeInclusive<char>| {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        let expected: String = keys.map(|key| format!("T:{key},x,0,1\n")).collect();
+        let expected: String = keys.map(|key| format!("T:{key},x,1488000000000000,1\n")).collect();
         let mut rows: Vec<_> = std::str::from_utf8(&output.stdout).unwrap().split_inclusive('\n').collect();
         rows.sort_unstable();
         assert_eq!(rows.concat(), expected, "{name}: {stderr}");
@@ -409,15 +439,15 @@ fn a_line_with_an_invalid_key_is_a_bad_line() {
         ("", "the key is empty; write `table:name`, e.g. `VM:a`"),
         (&too_long, &excerpt),
     ];
-    let json = |key: &str| format!("{{\"ts\":1,\"key\":\"{key}\",\"attr\":\"x\",\"value\":1}}\n");
-    let tabbed = |key: &str| format!("{key}\t<x timestamp=\"1\">1</x>\n");
+    let json = |key: &str| format!("{{\"ts\":1488000000000001,\"key\":\"{key}\",\"attr\":\"x\",\"value\":1}}\n");
+    let tabbed = |key: &str| format!("{key}\t<x timestamp=\"1488000000000001\">1</x>\n");
     let arguments = ["aggregate", "--annotation", "1-value:DSSum", "-"];
     for (key, expected) in cases {
         for (bad, good) in [(json(key), json(&fits)), (tabbed(key), tabbed(&fits))] {
             let expected = format!("standard input:2: {expected}");
             let input = format!("{good}{bad}{good}");
             let run = binary::run(&arguments, input.clone());
-            assert_eq!((run.code, run.stdout), (Some(0), format!("{fits},x,0,2\n")), "{}", run.stderr);
+            assert_eq!((run.code, run.stdout), (Some(0), format!("{fits},x,1488000000000000,2\n")), "{}", run.stderr);
             assert!(
                 run.stderr.contains(&expected) && run.stderr.contains("1 bad lines"),
                 "{expected}:\n{}",
@@ -436,7 +466,7 @@ fn the_summary_gives_the_reason_of_records_that_were_left_out() {
     let run = |arguments: &[&str], times: &[u64]| {
         let run = binary::run(
             &[&["aggregate"], arguments, &["-"]].concat(),
-            times.iter().copied().map(line).collect::<String>(),
+            times.iter().map(|at| line(START + at)).collect::<String>(),
         );
         assert_eq!(run.code, Some(0), "{}", run.stderr);
         run.stderr
@@ -457,7 +487,7 @@ fn the_summary_gives_the_reason_of_records_that_were_left_out() {
                   4: optional i64 raw (metric=\"agg\", hidden=\"yes\")\n 5: optional i64 sum (stats=\"1-raw:DSSum\")\n\
                   } (period=\"60\")";
     let schema = file(directory.path(), "mine.sandesh", schema);
-    let line = |value: i64| format!("{{\"ts\":1,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
+    let line = |value: i64| format!("{{\"ts\":1488000000000001,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
     let input = [i64::MIN, i64::MAX, i64::MAX].map(line).concat();
     let run = binary::run(&["aggregate", "--schema", schema.to_str().unwrap(), "-"], input);
     let expected = "a counter moved by more than its type holds";
@@ -495,13 +525,13 @@ fn the_error_of_a_value_of_another_type_has_the_matching_remedy() {
         (&typed("i64"), "9223372036854775808", "does not fit --type i64; use --type u64 or f64"),
     ];
     for (arguments, value, expected) in cases {
-        let input = format!("{{\"ts\":1,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
+        let input = format!("{{\"ts\":1488000000000001,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
         let run = binary::run(&[&["aggregate"], arguments, &["-"]].concat(), input);
         let expected = format!("standard input:1: the value {value} {expected}");
         assert!(run.stderr.contains(&expected), "`{expected}` is not in:\n{}", run.stderr);
     }
     for value in ["1.5", "-3", "18446744073709551615"] {
-        let input = format!("{{\"ts\":1,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
+        let input = format!("{{\"ts\":1488000000000001,\"key\":\"T:a\",\"attr\":\"x\",\"value\":{value}}}\n");
         let run = binary::run(&[&["aggregate"], &annotation[..], &["--strict", "-"]].concat(), input);
         assert_eq!(run.code, Some(0), "{}", run.stderr);
     }

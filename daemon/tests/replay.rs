@@ -135,6 +135,25 @@ fn a_replay_ends_with_the_outcome_of_every_record_and_strict_fails_if_one_is_lef
 }
 
 #[test]
+fn a_replay_takes_another_unit_and_names_the_one_that_fits() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("seconds.ndjson");
+    std::fs::write(&file, support::line("a", "egress_flow_count", START / 1_000_000, 7)).unwrap();
+    let data = TempDir::new().unwrap();
+    let (code, stderr) = try_replay(data.path(), &[], &["--strict"], &file);
+    assert!(
+        code == Some(1) && stderr.contains("seconds.ndjson:1:") && stderr.contains("looks like seconds"),
+        "{stderr}"
+    );
+    let (code, stderr) = try_replay(data.path(), &[], &["--strict", "--time-unit", "s", "--close-windows"], &file);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(
+        read_sums(&results(data.path())).into_iter().map(|((_, at), sum)| (at, sum)).collect::<Vec<_>>(),
+        [(START, 7)]
+    );
+}
+
+#[test]
 fn a_limit_of_ten_thousand_objects_holds_for_a_million_keys() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("keys.ndjson");

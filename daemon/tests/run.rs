@@ -98,6 +98,8 @@ fn what_is_accepted_is_counted_and_the_rest_is_rejected_with_the_reason() {
         (raw_line("ObjectVNTable:a", &at, "-5"), "takes u64; send no negative value"),
         (raw_line("ObjectVNTable:a", &format!("{at}000"), "1"), "ahead of the arrival"),
         (raw_line("ObjectVNTable:a", "18446744073709551615", "1"), "ahead of the arrival"),
+        (raw_line("ObjectVNTable:a", "1488000001", "1"), "looks like seconds"),
+        (raw_line("ObjectVNTable:a", "1488000001000", "1"), "looks like milliseconds"),
         (raw_line("a", &at, "1"), "not `table:name`"),
         (raw_line("ObjectVNTable:", &at, "1"), "no name after its first `:`"),
     ];
@@ -109,9 +111,9 @@ fn what_is_accepted_is_counted_and_the_rest_is_rejected_with_the_reason() {
     let body: String = good.iter().chain(bad.iter().map(|(line, _)| line)).map(String::as_str).collect();
     let (status, answer) = daemon.post(body.as_bytes(), None).unwrap();
     let answer = parse(&answer);
-    assert_eq!((status, &answer["accepted"], &answer["rejected"]), (207, &json!(3), &json!(6)));
+    assert_eq!((status, &answer["accepted"], &answer["rejected"]), (207, &json!(3), &json!(8)));
     let lines: Vec<_> = answer["errors"].as_array().unwrap().iter().map(|error| error["line"].clone()).collect();
-    assert_eq!(lines, [4, 5, 6, 7, 8, 9]);
+    assert_eq!(lines, [4, 5, 6, 7, 8, 9, 10, 11]);
     daemon.post(thirty_six("a", 1..2).as_bytes(), None).unwrap();
     daemon.wait_until_applied();
     let partitions = parse(&daemon.get("/api/v1/partitions").1);
@@ -122,6 +124,35 @@ fn what_is_accepted_is_counted_and_the_rest_is_rejected_with_the_reason() {
         (*status == 200 && parse(body)[SUM]["value"]["value"] == 36 + 300 + 7).then_some(())
     });
     daemon.stop();
+}
+
+#[test]
+fn timestamps_are_taken_in_the_unit_that_is_configured() {
+    let cases = [
+        ("s", "1488000000", "1488000010", "it looks like microseconds"),
+        ("ms", "1488000000000", "1488000010000", "it looks like microseconds"),
+        ("ns", "1488000000000000999", "1488000010000000000", "it looks like microseconds"),
+        ("rfc3339", "\"2017-02-25T06:20:00+01:00\"", "\"2017-02-25T05:20:10Z\"", "is a number"),
+    ];
+    for (unit, at, next, expected) in cases {
+        let data = TempDir::new().unwrap();
+        let unit = format!("http.time_unit={unit}");
+        let daemon = Daemon::start(data.path(), &[&SETTINGS[..], &[&unit]].concat());
+        let time = at.trim_matches('"');
+        let xml = format!("ObjectVNTable:a\t<egress_flow_count timestamp=\"{time}\">30</egress_flow_count>\n");
+        let body = [raw_line("ObjectVNTable:a", at, "6"), xml, raw_line("ObjectVNTable:a", next, "1")].concat();
+        let (status, answer) = daemon.post(body.as_bytes(), None).unwrap();
+        assert_eq!(status, 200, "{unit}: {answer}");
+        let micros = raw_line("ObjectVNTable:a", &START.to_string(), "1");
+        let (status, answer) = daemon.post(micros.as_bytes(), None).unwrap();
+        assert!(status == 400 && answer.contains(expected), "{unit}: {status} {answer}");
+        daemon.wait_for("/analytics/uves/virtual-network/a?flat", |(status, body)| {
+            (*status == 200 && parse(body)[SUM]["value"]["value"] == 36).then_some(())
+        });
+        daemon.stop();
+        let first: Value = parse(&results(data.path())[0]);
+        assert_eq!(first["start"], START, "{unit}");
+    }
 }
 
 #[test]

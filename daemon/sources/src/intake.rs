@@ -27,7 +27,7 @@ use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
 use proxy_uve::wire::{MAX_PAYLOAD_LENGTH, WireSample, encode_json, encode_stored, encode_xml};
 use proxy_uve::{ObjectKey, Plan};
 
-use crate::timestamp;
+use crate::timestamp::{self, TimeUnit};
 
 pub use self::error::LineError;
 
@@ -44,6 +44,8 @@ pub struct Intake {
     form: PayloadForm,
     /// In microseconds.
     allowed_skew: u64,
+    /// The unit of the timestamps of lines.
+    unit: TimeUnit,
     /// The plans of the streams by number.
     plans: HashMap<u16, Arc<Plan>>,
 }
@@ -81,6 +83,7 @@ impl Intake {
             partitions,
             form,
             allowed_skew: micros(allowed_skew),
+            unit: TimeUnit::default(),
             plans: HashMap::new(),
         };
         for (plan, id) in streams {
@@ -99,6 +102,12 @@ impl Intake {
         intake
     }
 
+    /// Takes the timestamps of lines in `unit`. Those of single samples stay in microseconds.
+    #[must_use]
+    pub fn with_time_unit(self, unit: TimeUnit) -> Self {
+        Self { unit, ..self }
+    }
+
     /// Adds the record of the first line of `text`, which is not empty. Returns how many bytes the line has with its line
     /// break, and the outcome; `None` for a blank line. `scratch` is reused from line to line.
     pub fn push_first(
@@ -108,7 +117,9 @@ impl Intake {
         scratch: &mut Vec<u8>,
     ) -> (usize, Option<Result<(), LineError>>) {
         // The fast path finds the end of the line by itself.
-        if let Some((plain, taken)) = line::plain(LineForm::of(text), text) {
+        if self.unit != TimeUnit::Rfc3339
+            && let Some((plain, taken)) = line::plain(LineForm::of(text), text)
+        {
             return (taken, Some(self.push_plain(&plain, batch, scratch)));
         }
         let taken = text.iter().position(|&byte| byte == b'\n').map_or(text.len(), |end| end + 1);
@@ -124,7 +135,7 @@ impl Intake {
     ) -> Result<(), LineError> {
         let stream = self.stream_of(line.attribute)?;
         let sample = WireSample { timestamp: line.timestamp, value: line.value, source: None, element: None };
-        self.add(stream, line.key, &sample, batch, scratch)
+        self.add_in(self.unit, stream, line.key, &sample, batch, scratch)
     }
 
     /// Adds the record of one line to `batch`, as [`push_first`](Self::push_first).
@@ -133,6 +144,16 @@ impl Intake {
     ///
     /// When the line is rejected; the batch is then as before.
     pub fn push(&self, line: &[u8], batch: &mut AppendBatch, scratch: &mut Vec<u8>) -> Result<(), LineError> {
+        if self.unit != TimeUnit::Rfc3339 {
+            return self.push_number(line, batch, scratch);
+        }
+        let mut converted = Vec::with_capacity(line.len());
+        timestamp::rfc3339_to_micros(line, &mut converted).map_err(|reason| LineError::TimestampText { reason })?;
+        self.push_number(&converted, batch, scratch)
+    }
+
+    /// Adds the record of a line whose timestamp is a number.
+    fn push_number(&self, line: &[u8], batch: &mut AppendBatch, scratch: &mut Vec<u8>) -> Result<(), LineError> {
         if let Some((plain, taken)) = line::plain(LineForm::of(line), line)
             && taken == line.len()
         {
@@ -144,7 +165,7 @@ impl Intake {
             Metric::Stream(stream) => self.stream(stream)?,
         };
         let sample = WireSample { timestamp: line.timestamp, value: line.value, source: line.source, element: None };
-        self.add(stream, &line.key, &sample, batch, scratch)
+        self.add_in(self.unit, stream, &line.key, &sample, batch, scratch)
     }
 
     /// Adds the record of a sample of the stream with that number. The time of the batch is the arrival by which the
@@ -161,12 +182,25 @@ impl Intake {
         batch: &mut AppendBatch,
         scratch: &mut Vec<u8>,
     ) -> Result<(), LineError> {
+        self.add_in(TimeUnit::Micros, stream, key, sample, batch, scratch)
+    }
+
+    /// The same with a timestamp in `unit`.
+    fn add_in(
+        &self,
+        unit: TimeUnit,
+        stream: u16,
+        key: &[u8],
+        sample: &WireSample<'_>,
+        batch: &mut AppendBatch,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), LineError> {
         check_key(key)?;
-        timestamp::check(sample.timestamp, batch.appended_at(), self.allowed_skew)?;
-        let value = self.fit(stream, sample.value)?;
+        let timestamp = timestamp::check(sample.timestamp, unit, batch.appended_at(), self.allowed_skew)?;
+        let sample = WireSample { timestamp, value: self.fit(stream, sample.value)?, ..sample.clone() };
         let partition = proxy_uve::partition(key, u32::from(self.partitions));
         scratch.clear();
-        self.encode(stream, sample, value, scratch);
+        self.encode(stream, &sample, scratch);
         if scratch.len() > MAX_PAYLOAD_LENGTH {
             return Err(LineError::TooLong { length: scratch.len(), limit: MAX_PAYLOAD_LENGTH });
         }
@@ -187,8 +221,8 @@ impl Intake {
         plan.fit(value).ok_or_else(|| unfit(plan, value))
     }
 
-    fn encode(&self, stream: u16, sample: &WireSample<'_>, value: Number, out: &mut Vec<u8>) {
-        let (timestamp, source) = (sample.timestamp, sample.source.as_deref());
+    fn encode(&self, stream: u16, sample: &WireSample<'_>, out: &mut Vec<u8>) {
+        let (timestamp, value, source) = (sample.timestamp, sample.value, sample.source.as_deref());
         // Encoding fails for NaN and infinities only, which were rejected before.
         let _ = match (self.form, source, self.plans.get(&stream)) {
             (PayloadForm::Published, None, Some(plan)) => {
@@ -196,7 +230,7 @@ impl Intake {
             }
             (PayloadForm::Published, ..) => encode_json(timestamp, value, source, out),
             (PayloadForm::Stored, ..) => {
-                encode_stored(&WireSample { value, ..sample.clone() }, out);
+                encode_stored(sample, out);
                 Ok(())
             }
         };
@@ -465,8 +499,9 @@ pub(crate) mod tests {
                 Some((_, key, payload)) => {
                     table.ingest(&Record { position: Position::new(0), arrived: NOW, key, payload })
                 }
-                // What is rejected, the table would not have taken either, except for an empty name and the form of a
-                // number.
+                // What is rejected, the table would not have taken either, except for an empty name, a time before 2001
+                // and the form of a number.
+                None if at < timestamp::EARLIEST => Fate::Late,
                 None if key.split_once(':').is_some_and(|(_, name)| name.is_empty()) => Fate::MalformedKey,
                 None => match line::decode(line.as_bytes()) {
                     Ok(line) => table.ingest_decoded(&DecodedRecord {

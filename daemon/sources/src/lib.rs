@@ -17,7 +17,6 @@ pub mod intake;
 pub mod opening;
 pub mod opserver;
 mod source;
-mod timestamp;
+pub mod timestamp;
 
 pub use self::source::{AppendOutcome, Sample, Source, SourceContext, SourceTelemetry, run};
-pub use self::timestamp::TimestampError;

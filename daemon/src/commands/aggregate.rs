@@ -33,6 +33,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use daemon_base::clock::{Clock as _, SystemClock};
 use daemon_base::setting::duration;
+use daemon_sources::timestamp::TimeUnit;
 use derived_stats::Registry;
 use derived_stats::Silence;
 use proxy_uve::wire::line::LineForm;
@@ -85,6 +86,9 @@ pub(crate) struct AggregateArgs {
     /// aggregation.allowed_lateness of the daemon.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub(crate) allowed_lateness: Duration,
+    /// The unit of the timestamps: s, ms, us, ns, or rfc3339 for texts.
+    #[arg(long, value_name = "UNIT", default_value_t)]
+    pub(crate) time_unit: TimeUnit,
     /// The number of threads, up to 16; the rows are the same for any number.
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: usize,
@@ -152,7 +156,7 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
     let settings = TableSettings::default().with_allowed_lateness(args.allowed_lateness).with_max_objects(usize::MAX);
     let format = RowFormat::new(args.out.as_deref(), &job);
     // Inputs are opened before the output is created, so an unreadable input leaves the output as it was.
-    let blocks = Blocks::open(&args.files, form, &progress)?;
+    let blocks = Blocks::open(&args.files, form, args.time_unit, &progress)?;
     let mut output = output::create(args.out.as_deref())?;
     if args.header {
         output.write_all(format.header(&job).as_bytes())?;

@@ -19,6 +19,7 @@ use clap::Args;
 use daemon_base::clock::{Clock, SystemClock};
 use daemon_log::{AppendBatch, Log, LogError, append_when_room};
 use daemon_sources::intake::Intake;
+use daemon_sources::timestamp::TimeUnit;
 use indicatif::ProgressBar;
 use proxy_uve::Fates;
 use tokio::sync::watch;
@@ -62,6 +63,9 @@ pub(crate) struct ReplayArgs {
     /// may still belong to them.
     #[arg(long)]
     pub(crate) close_windows: bool,
+    /// The unit of the timestamps: s, ms, us, ns, or rfc3339 for texts.
+    #[arg(long, value_name = "UNIT", default_value_t)]
+    pub(crate) time_unit: TimeUnit,
     /// Exit with code 1 if a line is bad or a record is left out: late, of the future, or over a limit. On Kafka only bad
     /// lines are known.
     #[arg(long)]
@@ -87,6 +91,7 @@ pub(crate) fn run(args: &ReplayArgs, settings: &EngineSettings, mut own: Extensi
                 "--close-windows requires the embedded log; on Kafka the daemons of the group close windows"
             );
             let (log, intake) = engine::publisher(settings, own, &clock)?;
+            let intake = intake.with_time_unit(args.time_unit);
             (feed(&*log, &intake, &*clock, &progress, files, None)?, None)
         }
         LogSettings::Embedded(_) => {
@@ -94,7 +99,8 @@ pub(crate) fn run(args: &ReplayArgs, settings: &EngineSettings, mut own: Extensi
             own.start_sinks(&mut engine)?;
             let failed = engine.failed.clone();
             let before = applied(&engine)?;
-            let tally = feed(&*engine.log, &engine.intake, &*clock, &progress, files, Some(&failed))?;
+            let intake = engine.intake.clone().with_time_unit(args.time_unit);
+            let tally = feed(&*engine.log, &intake, &*clock, &progress, files, Some(&failed))?;
             progress.set_message("applying");
             wait_for_workers(&engine, close_windows)?;
             let outcome = Outcome::between(&before, &applied(&engine)?);

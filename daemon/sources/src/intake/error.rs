@@ -36,6 +36,12 @@ pub enum LineError {
     /// The timestamp is not that of a sample that was just taken.
     #[error(transparent)]
     Timestamp(#[from] TimestampError),
+    /// The timestamp is not a text of RFC 3339, which the input takes.
+    #[error("{reason}")]
+    TimestampText {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The sample exceeds the limit of the tables.
     #[error("the sample has {length} bytes where at most {limit} are allowed; shorten its source")]
     TooLong {

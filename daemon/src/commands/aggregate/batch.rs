@@ -1,8 +1,10 @@
 //! The decoder, which turns a block of lines into a batch of records by shard.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use daemon_sources::timestamp::{self, TimeUnit};
 use derived_stats::Number;
 use proxy_uve::Plan;
 use proxy_uve::key::MAX_KEY_LENGTH;
@@ -112,13 +114,13 @@ impl<'p> Decoder<'p> {
             let rest = &text[at..];
             let form = self.form.unwrap_or_else(|| LineForm::of(rest));
             let taken = match line::plain(form, rest) {
-                Some((plain, taken)) => {
+                Some((plain, taken)) if self.job.unit != TimeUnit::Rfc3339 => {
                     let key_start = plain.key.as_ptr() as usize - text.as_ptr() as usize;
                     let taken_in = self.plain(&plain, key_start, &mut due, batch);
                     taken_in.unwrap_or_else(|reason| batch.reject(reason));
                     taken
                 }
-                None => self.other(form, rest, text.len(), &mut due, batch),
+                _ => self.other(form, rest, text.len(), &mut due, batch),
             };
             at += taken;
             batch.lines += 1;
@@ -140,7 +142,8 @@ impl<'p> Decoder<'p> {
             check_key(line.key)?;
         }
         let attribute = self.attribute(line.attribute)?;
-        let (at, value, key_len) = (line.timestamp, self.fit(line.value)?, line.key.len() as u16);
+        let at = timestamp::check_recorded(line.timestamp, self.job.unit).map_err(|error| error.to_string())?;
+        let (value, key_len) = (self.fit(line.value)?, line.key.len() as u16);
         let entry = Entry { at, value, key_start: key_start as u32, key_len, attribute };
         batch.push(entry, shard_of(line.key), due);
         Ok(())
@@ -167,6 +170,7 @@ impl<'p> Decoder<'p> {
         due: &mut DueAt<'_>,
         batch: &mut Batch,
     ) -> Result<(), String> {
+        let text = &*with_number(text, self.job.unit)?;
         let line = line::decode_as(form, text).map_err(|error| error.to_string())?;
         check_key(&line.key)?;
         let name = match &line.metric {
@@ -226,6 +230,16 @@ impl Batch {
             self.bad.push(BadLine { line: self.lines, reason });
         }
     }
+}
+
+/// The line with its timestamp as a number.
+pub(crate) fn with_number(line: &[u8], unit: TimeUnit) -> Result<Cow<'_, [u8]>, String> {
+    if unit != TimeUnit::Rfc3339 {
+        return Ok(Cow::Borrowed(line));
+    }
+    let mut converted = Vec::with_capacity(line.len());
+    timestamp::rfc3339_to_micros(line, &mut converted)?;
+    Ok(Cow::Owned(converted))
 }
 
 /// The timestamp from which on the next window closes.

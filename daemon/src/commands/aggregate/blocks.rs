@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use daemon_sources::timestamp::TimeUnit;
 use indicatif::ProgressBar;
 use proxy_uve::wire::line::LineForm;
 
@@ -51,7 +52,12 @@ impl Blocks {
     /// # Errors
     ///
     /// When one of them cannot be read.
-    pub(crate) fn open(files: &[PathBuf], form: Option<LineForm>, progress: &ProgressBar) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        files: &[PathBuf],
+        form: Option<LineForm>,
+        unit: TimeUnit,
+        progress: &ProgressBar,
+    ) -> anyhow::Result<Self> {
         let mut lines = Vec::new();
         for path in files {
             lines.push(Lines::new(display_name(path), recorded::open(path, progress)?));
@@ -59,7 +65,7 @@ impl Blocks {
         if lines.len() == 1 {
             return Ok(Self::One(lines.remove(0)));
         }
-        Ok(Self::Many(Merge::new(lines, form)?))
+        Ok(Self::Many(Merge::new(lines, form, unit)?))
     }
 
     /// Fills `block` and reuses its memory; returns `false` at the end.

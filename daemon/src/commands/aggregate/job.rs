@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use daemon_sources::timestamp::TimeUnit;
 use derived_stats::{Description, MetricKind, Registry, Spec, ValueType};
 use proxy_uve::schema::{ProxyType, ProxyTypeErrorKind, Schema};
 use proxy_uve::{Plan, StreamName};
@@ -24,6 +25,8 @@ pub(crate) struct Job {
     /// The columns of the results, if all results have the same.
     pub(crate) columns: Option<Vec<&'static str>>,
     pub(crate) type_source: TypeSource,
+    /// The unit of the timestamps of the records.
+    pub(crate) unit: TimeUnit,
     /// Whether a metric is a counter whose differences can overflow its type; those of unsigned readings cannot.
     pub(crate) may_overflow: bool,
 }
@@ -55,6 +58,7 @@ impl Job {
             .collect::<anyhow::Result<_>>()?;
         let alike = columns.windows(2).all(|pair| pair[0] == pair[1]);
         Ok(Self {
+            unit: args.time_unit,
             columns: columns.into_iter().next().filter(|_| alike),
             plan: Arc::new(Plan::new(stream, &types)),
             type_names: args.annotation.is_none().then_some(names),

@@ -7,8 +7,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use daemon_sources::timestamp::TimeUnit;
 use proxy_uve::wire::line::{self, LineForm};
 
+use crate::commands::aggregate::batch::with_number;
 use crate::commands::aggregate::blocks::{Block, Origin, TooLong};
 use crate::commands::aggregate::lines::{BLOCK_BYTES, Found, Lines};
 
@@ -18,6 +20,7 @@ pub(crate) struct Merge {
     /// The timestamp of the next line of each file. Of equal timestamps the first file comes first.
     next: BinaryHeap<Reverse<(u64, usize)>>,
     form: Option<LineForm>,
+    unit: TimeUnit,
 }
 
 /// The current line of a file.
@@ -34,14 +37,15 @@ struct Cursor {
 }
 
 impl Merge {
-    /// A merge of `files`; `form` is the form of their lines if it is known.
+    /// A merge of `files`; `form` is the form of their lines if it is known, `unit` that of
+    /// their timestamps.
     ///
     /// # Errors
     ///
     /// When one of them cannot be read.
-    pub(crate) fn new(files: Vec<Lines>, form: Option<LineForm>) -> anyhow::Result<Self> {
+    pub(crate) fn new(files: Vec<Lines>, form: Option<LineForm>, unit: TimeUnit) -> anyhow::Result<Self> {
         let cursor = |lines| Cursor { lines, block: Vec::new(), too_long: None, start: 0, end: 0, number: 0, time: 0 };
-        let mut merge = Self { files: files.into_iter().map(cursor).collect(), next: BinaryHeap::new(), form };
+        let mut merge = Self { files: files.into_iter().map(cursor).collect(), next: BinaryHeap::new(), form, unit };
         for file in 0..merge.files.len() {
             merge.queue(file)?;
         }
@@ -50,7 +54,7 @@ impl Merge {
 
     /// Moves a file to its next line and adds it to the queue, unless the file has ended.
     fn queue(&mut self, file: usize) -> anyhow::Result<()> {
-        if self.files[file].step(self.form)? {
+        if self.files[file].step(self.form, self.unit)? {
             self.next.push(Reverse((self.files[file].time, file)));
         }
         Ok(())
@@ -84,7 +88,7 @@ impl Merge {
 
 impl Cursor {
     /// Moves to the next line; returns `false` at the end.
-    fn step(&mut self, form: Option<LineForm>) -> anyhow::Result<bool> {
+    fn step(&mut self, form: Option<LineForm>, unit: TimeUnit) -> anyhow::Result<bool> {
         self.start = self.end;
         if self.start == self.block.len() {
             self.too_long = match self.lines.next(&mut self.block)? {
@@ -97,15 +101,19 @@ impl Cursor {
         let rest = &self.block[self.start..];
         self.number += 1;
         let form = form.unwrap_or_else(|| LineForm::of(rest));
-        if let Some((plain, taken)) = line::plain(form, rest) {
+        if unit != TimeUnit::Rfc3339
+            && let Some((plain, taken)) = line::plain(form, rest)
+        {
             self.end = self.start + taken;
-            self.time = plain.timestamp;
+            self.time = unit.micros(plain.timestamp);
             return Ok(true);
         }
         let length = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
         self.end = self.start + length;
-        if let Ok(line) = line::decode_as(form, rest[..length].trim_ascii()) {
-            self.time = line.timestamp;
+        if let Ok(text) = with_number(rest[..length].trim_ascii(), unit)
+            && let Ok(line) = line::decode_as(form, &text)
+        {
+            self.time = unit.micros(line.timestamp);
         }
         Ok(true)
     }

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use daemon_base::setting::address;
+use daemon_sources::timestamp::TimeUnit;
 use serde::Deserialize;
 
 /// `[http]` configures the server for samples, UVEs, results, health and metrics.
@@ -19,6 +20,9 @@ pub(crate) struct Http {
     /// The maximum number of concurrent requests with samples; further ones get status 429. Default 64, at least 1.
     /// Together with `max_body_bytes` it bounds the memory of requests.
     pub max_in_flight: usize,
+    /// The unit of the timestamps of posted samples: `"s"`, `"ms"`, `"us"`, `"ns"`, or `"rfc3339"` for texts. Default
+    /// `"us"`, microseconds. Set it for producers that send another unit.
+    pub time_unit: TimeUnit,
 }
 
 impl Default for Http {
@@ -27,6 +31,7 @@ impl Default for Http {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
             max_body_bytes: 16 * 1024 * 1024,
             max_in_flight: 64,
+            time_unit: TimeUnit::default(),
         }
     }
 }

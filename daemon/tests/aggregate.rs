@@ -238,6 +238,44 @@ fn a_timestamp_in_another_unit_is_a_bad_line_unless_the_unit_is_named() {
 }
 
 #[test]
+fn a_record_of_the_far_future_makes_no_other_record_late() {
+    let directory = TempDir::new().unwrap();
+    let records = records(60_000);
+    // A clock that runs ahead by a month, every few hundred records and at the ends of blocks: some in a row.
+    let mut wrong = ndjson(&records[..1]).replace("1488000000000000", "1490000000000000");
+    for (index, record) in records.iter().enumerate() {
+        wrong += &ndjson(std::slice::from_ref(record));
+        if index % 397 < 3 && index + 3 < records.len() {
+            wrong += &ndjson(&[Record { at: record.at + 30 * 24 * 60 * MINUTE, ..record.clone() }]);
+        }
+    }
+    let (right, wrong) = (file(directory.path(), "right", ndjson(&records)), file(directory.path(), "wrong", wrong));
+    let expected = rows(&DETECTOR, std::slice::from_ref(&right));
+    for threads in ["1", "4"] {
+        let output = aggregate(&[&DETECTOR[..], &["--threads", threads]].concat(), std::slice::from_ref(&wrong));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(String::from_utf8_lossy(&output.stdout) == expected, "other rows by {threads} threads:\n{stderr}");
+        assert!(stderr.contains("wrong:1: the timestamp 1490000000000000 is") && !stderr.contains("late"), "{stderr}");
+        assert!(stderr.contains("ahead of the records after it and is left out as one of the future"), "{stderr}");
+    }
+    // The file that has it does not wait for the other one.
+    let small = |name: &str, key: &str, ats: &[u64]| {
+        let line = |at: &u64| format!("{{\"ts\":{},\"key\":\"T:{key}\",\"attr\":\"x\",\"value\":1}}\n", START + at);
+        file(directory.path(), name, ats.iter().map(line).collect::<String>())
+    };
+    let files = [
+        small("a", "a", &[0, 9999 * 60 * MINUTE, MINUTE, 2 * MINUTE, 3 * MINUTE]),
+        small("b", "b", &[0, MINUTE, 2 * MINUTE, 3 * MINUTE]),
+    ];
+    let both = rows(&["--annotation", "1-value:DSSum"], &files);
+    assert_eq!(both.lines().count(), 8, "{both}");
+    // A gap is not a wrong clock.
+    let gap = small("gap", "a", &[0, MINUTE, 9999 * 60 * MINUTE, 9999 * 60 * MINUTE + 1]);
+    let gap = rows(&["--annotation", "1-value:DSSum"], &[gap]);
+    assert!(gap.lines().count() == 3 && gap.ends_with(",2\n"), "{gap}");
+}
+
+#[test]
 fn late_records_are_left_out_and_counted_on_standard_error() {
     let directory = TempDir::new().unwrap();
     let line = |at: u64| format!("{{\"ts\":{at},\"key\":\"T:a\",\"attr\":\"x\",\"value\":1}}\n");

@@ -154,6 +154,21 @@ fn a_replay_takes_another_unit_and_names_the_one_that_fits() {
 }
 
 #[test]
+fn a_record_of_the_far_future_makes_no_other_record_of_a_replay_late() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("one.ndjson");
+    let line = |at| support::line("a", "egress_flow_count", at, 1);
+    let wrong = START + 1_000_000 * MINUTE;
+    let lines: String = [START, wrong, START + 1, wrong, wrong + 1, START + 2, START + MINUTE].map(line).concat();
+    std::fs::write(&file, lines + &line(START + MINUTE)).unwrap();
+    let data = TempDir::new().unwrap();
+    let (code, stderr) = try_replay(data.path(), &[], &["--close-windows"], &file);
+    assert!(code == Some(0) && stderr.contains("5 records were aggregated, 0 were left out"), "{stderr}");
+    assert!(stderr.contains("one.ndjson:2: the timestamp") && stderr.contains("3 bad lines"), "{stderr}");
+    assert_eq!(read_sums(&results(data.path())).into_values().collect::<Vec<_>>(), [3, 2]);
+}
+
+#[test]
 fn a_limit_of_ten_thousand_objects_holds_for_a_million_keys() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("keys.ndjson");

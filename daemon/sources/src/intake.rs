@@ -44,7 +44,7 @@ pub struct Intake {
     form: PayloadForm,
     /// In microseconds.
     allowed_skew: u64,
-    /// The unit of the timestamps of lines.
+    /// That of the timestamps of lines.
     unit: TimeUnit,
     /// The plans of the streams by number.
     plans: HashMap<u16, Arc<Plan>>,
@@ -83,7 +83,7 @@ impl Intake {
             partitions,
             form,
             allowed_skew: micros(allowed_skew),
-            unit: TimeUnit::default(),
+            unit: TimeUnit::Micros,
             plans: HashMap::new(),
         };
         for (plan, id) in streams {
@@ -106,6 +106,11 @@ impl Intake {
     #[must_use]
     pub fn with_time_unit(self, unit: TimeUnit) -> Self {
         Self { unit, ..self }
+    }
+
+    /// The unit of the timestamps of lines.
+    pub fn time_unit(&self) -> TimeUnit {
+        self.unit
     }
 
     /// Adds the record of the first line of `text`, which is not empty. Returns how many bytes the line has with its line
@@ -216,8 +221,8 @@ impl Intake {
             Number::I64(value) => u64::try_from(value).map_or(Number::I64(value), Number::U64),
             value => value,
         };
-        let plan = self.plans.get(&stream);
-        let plan = plan.ok_or_else(|| LineError::UnknownStream { name: format!("number {stream}") })?;
+        let unknown = || LineError::UnknownStream { name: format!("number {stream}") };
+        let plan = self.plans.get(&stream).ok_or_else(unknown)?;
         plan.fit(value).ok_or_else(|| unfit(plan, value))
     }
 

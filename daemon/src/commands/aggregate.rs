@@ -10,8 +10,9 @@
 //! ```
 //!
 //! *Determinism.* One watermark follows the timestamps of all records in input order, so the late records do not depend
-//! on the division of work. Objects are spread over a fixed number of shards, each shard processes its records in
-//! order, and rows are written shard by shard: the output is the same for any number of threads.
+//! on the division of work. Records far ahead of their neighbours are left out before, by the lines around them. Objects
+//! are spread over a fixed number of shards, each shard processes its records in order, and rows are written shard by
+//! shard: the output is the same for any number of threads.
 
 mod batch;
 mod blocks;
@@ -19,6 +20,7 @@ mod check;
 mod job;
 mod lines;
 mod merge;
+mod names;
 mod ordered;
 mod output;
 mod pipeline;
@@ -39,9 +41,9 @@ use derived_stats::Silence;
 use proxy_uve::wire::line::LineForm;
 use proxy_uve::{Fate, TableSettings};
 
-use crate::commands::aggregate::batch::AttributeNames;
 use crate::commands::aggregate::blocks::Blocks;
 use crate::commands::aggregate::job::Job;
+use crate::commands::aggregate::names::AttributeNames;
 use crate::commands::aggregate::ordered::Ordered;
 use crate::commands::aggregate::pipeline::{Outcome, Pipeline};
 use crate::commands::aggregate::rows::RowFormat;

@@ -5,9 +5,10 @@
 //! aggregate. Lines have the forms of `POST /api/v1/samples`, or a file is an array of samples; files are plain, gzip
 //! or zstd, which their content identifies.
 
+mod lookahead;
 mod outcome;
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use daemon_base::clock::{Clock, SystemClock};
+use daemon_base::clock::{Clock, SystemClock, micros};
 use daemon_log::{AppendBatch, Log, LogError, append_when_room};
 use daemon_sources::intake::Intake;
 use daemon_sources::timestamp::TimeUnit;
@@ -24,8 +25,10 @@ use indicatif::ProgressBar;
 use proxy_uve::Fates;
 use tokio::sync::watch;
 
+use self::lookahead::{Lookahead, NumberedLine};
 use self::outcome::Outcome;
 use crate::commands::config_args::ConfigArgs;
+use crate::commands::neighbours::Neighbours;
 use crate::commands::print::message;
 use crate::commands::recorded;
 use crate::engine::{self, Engine, EngineSettings, LogSettings};
@@ -33,9 +36,6 @@ use crate::extensions::Extensions;
 
 /// The bytes of one append, large enough to amortize its sync.
 const BATCH_BYTES: usize = 1024 * 1024;
-
-/// The longest line; a longer one is counted as bad.
-const MAX_LINE_BYTES: usize = 128 * 1024;
 
 /// The most bad lines that are printed; further ones are only counted.
 const MAX_NAMED: u64 = 10;
@@ -82,6 +82,7 @@ pub(crate) struct ReplayArgs {
 /// Otherwise these are printed and counted.
 pub(crate) fn run(args: &ReplayArgs, settings: &EngineSettings, mut own: Extensions) -> anyhow::Result<()> {
     let (files, close_windows) = (&args.files, args.close_windows);
+    let lateness = settings.worker.table.allowed_lateness;
     let progress = recorded::progress_bar(files)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (tally, outcome) = match &settings.log {
@@ -92,7 +93,7 @@ pub(crate) fn run(args: &ReplayArgs, settings: &EngineSettings, mut own: Extensi
             );
             let (log, intake) = engine::publisher(settings, own, &clock)?;
             let intake = intake.with_time_unit(args.time_unit);
-            (feed(&*log, &intake, &*clock, &progress, files, None)?, None)
+            (feed(&*log, &intake, &*clock, &progress, files, lateness, None)?, None)
         }
         LogSettings::Embedded(_) => {
             let mut engine = Engine::start(settings, Arc::clone(&clock))?;
@@ -100,7 +101,7 @@ pub(crate) fn run(args: &ReplayArgs, settings: &EngineSettings, mut own: Extensi
             let failed = engine.failed.clone();
             let before = applied(&engine)?;
             let intake = engine.intake.clone().with_time_unit(args.time_unit);
-            let tally = feed(&*engine.log, &intake, &*clock, &progress, files, Some(&failed))?;
+            let tally = feed(&*engine.log, &intake, &*clock, &progress, files, lateness, Some(&failed))?;
             progress.set_message("applying");
             wait_for_workers(&engine, close_windows)?;
             let outcome = Outcome::between(&before, &applied(&engine)?);
@@ -140,6 +141,7 @@ fn feed(
     clock: &dyn Clock,
     progress: &ProgressBar,
     files: &[PathBuf],
+    allowed_lateness: Duration,
     failed: Option<&watch::Receiver<bool>>,
 ) -> anyhow::Result<Tally> {
     let mut feeder = Feeder {
@@ -150,6 +152,8 @@ fn feed(
         batch: AppendBatch::new(log.arrival(clock.now_micros())),
         scratch: Vec::new(),
         tally: Tally::default(),
+        unit: intake.time_unit(),
+        neighbours: Neighbours::new(micros(allowed_lateness)),
         failed,
     };
     for path in files {
@@ -201,32 +205,29 @@ struct Feeder<'e> {
     batch: AppendBatch,
     scratch: Vec<u8>,
     tally: Tally,
+    unit: TimeUnit,
+    neighbours: Neighbours,
     /// Whether the engine that makes room in the log has failed; `None` on Kafka.
     failed: Option<&'e watch::Receiver<bool>>,
 }
 
 impl Feeder<'_> {
     fn file(&mut self, path: &Path) -> anyhow::Result<()> {
-        let mut reader = BufReader::with_capacity(256 * 1024, recorded::open(path, &self.progress)?);
-        let mut line = Vec::new();
-        for number in 1u64.. {
-            line.clear();
-            let read = (&mut reader).take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
-            if read == 0 {
-                break;
-            }
-            if read > MAX_LINE_BYTES {
-                self.reject(path, number, "the line is too long");
-                skip_line(&mut reader)?;
-                continue;
-            }
-            let text = line.trim_ascii();
-            if text.is_empty() {
-                continue;
-            }
-            match self.intake.push(text, &mut self.batch, &mut self.scratch) {
+        let reader = BufReader::with_capacity(256 * 1024, recorded::open(path, &self.progress)?);
+        let mut lines = Lookahead::new(reader, self.unit);
+        while let Some(NumberedLine { number, text, time }) = lines.next()? {
+            let is_near = time.map_or(Ok(()), |time| self.neighbours.add(time, || lines.following()));
+            let pushed = match (text, is_near) {
+                (None, _) => Err("the line is too long".to_owned()),
+                (Some(_), Err(reason)) => Err(reason),
+                (Some(text), Ok(())) => {
+                    let pushed = self.intake.push(&text, &mut self.batch, &mut self.scratch);
+                    pushed.map_err(|error| error.to_string())
+                }
+            };
+            match pushed {
                 Ok(()) => self.tally.accepted += 1,
-                Err(error) => self.reject(path, number, &error.to_string()),
+                Err(reason) => self.reject(path, number, &reason),
             }
             if self.batch.bytes() >= BATCH_BYTES as u64 {
                 self.append()?;
@@ -261,20 +262,5 @@ impl Feeder<'_> {
             self.append()?;
         }
         Ok(self.tally)
-    }
-}
-
-/// Skips the rest of the line.
-fn skip_line(reader: &mut impl std::io::BufRead) -> std::io::Result<()> {
-    loop {
-        let buffer = reader.fill_buf()?;
-        let (used, done) = match buffer.iter().position(|&byte| byte == b'\n') {
-            Some(end) => (end + 1, true),
-            None => (buffer.len(), buffer.is_empty()),
-        };
-        reader.consume(used);
-        if done {
-            return Ok(());
-        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use daemon_sources::timestamp::{self, TimeUnit};
 use derived_stats::Number;
@@ -13,12 +12,11 @@ use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
 use crate::commands::aggregate::blocks::Block;
 use crate::commands::aggregate::check::{bad_value, check_key, too_long};
 use crate::commands::aggregate::job::Job;
+use crate::commands::aggregate::names::AttributeNames;
+use crate::commands::neighbours::{FOLLOWING, Neighbours, first_times};
 
 /// The number of shards for any number of threads; further threads have no work.
 pub(crate) const SHARDS: usize = 16;
-
-/// The most distinct attributes, because each of them has its own tables.
-const MAX_ATTRIBUTES: usize = 4096;
 
 /// The number of names in the linear part of the cache.
 const LINEAR_NAMES: usize = 8;
@@ -97,17 +95,20 @@ pub(crate) struct Decoder<'p> {
     /// This thread's cache of attribute names: the first few in a vector, because a linear search is faster there.
     first: Vec<(Box<[u8]>, u16)>,
     others: HashMap<Box<[u8]>, u16>,
+    neighbours: Neighbours,
 }
 
 impl<'p> Decoder<'p> {
     pub(crate) fn new(job: &'p Job, form: Option<LineForm>, allowed_lateness: u64, names: &'p AttributeNames) -> Self {
-        Self { job, form, allowed_lateness, names, first: Vec::new(), others: HashMap::new() }
+        let neighbours = Neighbours::new(allowed_lateness);
+        Self { job, form, allowed_lateness, names, first: Vec::new(), others: HashMap::new(), neighbours }
     }
 
     /// Fills the batch with the records of its block.
     pub(crate) fn decode(&mut self, batch: &mut Batch) {
         batch.clear();
         let text = std::mem::take(&mut batch.block.text);
+        self.neighbours.start_after(&batch.block.before);
         let mut due = DueAt::new(&self.job.plan, self.allowed_lateness);
         let mut at = 0;
         while at < text.len() {
@@ -116,7 +117,7 @@ impl<'p> Decoder<'p> {
             let taken = match line::plain(form, rest) {
                 Some((plain, taken)) if self.job.unit != TimeUnit::Rfc3339 => {
                     let key_start = plain.key.as_ptr() as usize - text.as_ptr() as usize;
-                    let taken_in = self.plain(&plain, key_start, &mut due, batch);
+                    let taken_in = self.plain(&plain, key_start, &rest[taken..], &mut due, batch);
                     taken_in.unwrap_or_else(|reason| batch.reject(reason));
                     taken
                 }
@@ -133,6 +134,7 @@ impl<'p> Decoder<'p> {
         &mut self,
         line: &PlainLine<'_>,
         key_start: usize,
+        following: &[u8],
         due: &mut DueAt<'_>,
         batch: &mut Batch,
     ) -> Result<(), String> {
@@ -144,6 +146,10 @@ impl<'p> Decoder<'p> {
         let attribute = self.attribute(line.attribute)?;
         let at = timestamp::check_recorded(line.timestamp, self.job.unit).map_err(|error| error.to_string())?;
         let (value, key_len) = (self.fit(line.value)?, line.key.len() as u16);
+        let (form, unit, after) = (self.form, self.job.unit, &batch.block.after);
+        self.neighbours.add(at, || {
+            [first_times(form, unit, following), after.clone()].concat().into_iter().take(FOLLOWING).collect()
+        })?;
         let entry = Entry { at, value, key_start: key_start as u32, key_len, attribute };
         batch.push(entry, shard_of(line.key), due);
         Ok(())
@@ -155,7 +161,8 @@ impl<'p> Decoder<'p> {
         let length = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
         let text = rest[..length].trim_ascii();
         if !text.is_empty() {
-            self.general(form, text, text_len, due, batch).unwrap_or_else(|reason| batch.reject(reason));
+            self.general(form, text, &rest[length..], text_len, due, batch)
+                .unwrap_or_else(|reason| batch.reject(reason));
         } else if let Some(line) = batch.block.too_long.iter().find(|line| line.line == batch.lines) {
             batch.reject(too_long(line.length));
         }
@@ -166,6 +173,7 @@ impl<'p> Decoder<'p> {
         &mut self,
         form: LineForm,
         text: &[u8],
+        following: &[u8],
         text_len: usize,
         due: &mut DueAt<'_>,
         batch: &mut Batch,
@@ -178,7 +186,7 @@ impl<'p> Decoder<'p> {
         };
         let (key, attribute) = (&*line.key, name.as_bytes());
         let plain = PlainLine { key, attribute, timestamp: line.timestamp, value: line.value };
-        self.plain(&plain, text_len + batch.unescaped.len(), due, batch)?;
+        self.plain(&plain, text_len + batch.unescaped.len(), following, due, batch)?;
         batch.unescaped.extend_from_slice(key);
         Ok(())
     }
@@ -274,31 +282,4 @@ fn shard_of(key: &[u8]) -> usize {
     };
     let mixed = (tail ^ word(key.len() / 2).rotate_left(29)).wrapping_add(key.len() as u64);
     (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60) as usize
-}
-
-/// The attribute names of all threads by id. Ids depend on thread timing, so the output orders attributes by name.
-#[derive(Debug, Default)]
-pub(crate) struct AttributeNames(Mutex<Vec<String>>);
-
-impl AttributeNames {
-    fn id(&self, name: &[u8]) -> Result<u16, String> {
-        let name = std::str::from_utf8(name).map_err(|_| "the attribute is not UTF-8".to_owned())?;
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = names.iter().position(|known| known == name) {
-            return Ok(id as u16);
-        }
-        if names.len() >= MAX_ATTRIBUTES {
-            return Err(format!(
-                "the attribute `{name}` exceeds the limit of {MAX_ATTRIBUTES} attributes; check --format and the lines"
-            ));
-        }
-        names.push(name.to_owned());
-        Ok((names.len() - 1) as u16)
-    }
-
-    /// The name of an attribute.
-    pub(crate) fn name(&self, id: u16) -> String {
-        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.get(usize::from(id)).cloned().unwrap_or_default()
-    }
 }

@@ -9,6 +9,7 @@ use proxy_uve::wire::line::LineForm;
 use crate::commands::aggregate::display_name;
 use crate::commands::aggregate::lines::{Found, Lines};
 use crate::commands::aggregate::merge::Merge;
+use crate::commands::neighbours::{first_times, last_times};
 use crate::commands::recorded;
 
 /// The origin of the lines of a block, for messages.
@@ -28,6 +29,10 @@ pub(crate) struct Block {
     pub(crate) origin: Origin,
     /// Lines over the limit, in order. Each of them is an empty line in the text.
     pub(crate) too_long: Vec<TooLong>,
+    /// The times of the last records before the block, in microseconds.
+    pub(crate) before: Vec<u64>,
+    /// The times of the first records after it.
+    pub(crate) after: Vec<u64>,
 }
 
 /// A line over the length limit.
@@ -39,8 +44,20 @@ pub(crate) struct TooLong {
     pub(crate) length: u64,
 }
 
-/// The source of blocks over all files.
-pub(crate) enum Blocks {
+/// The blocks over all files, read one ahead.
+pub(crate) struct Blocks {
+    source: Source,
+    form: Option<LineForm>,
+    unit: TimeUnit,
+    /// The next block; `None` before the first one and after the last one.
+    ahead: Option<Block>,
+    has_begun: bool,
+    /// The times of the last records of the block before.
+    before: Vec<u64>,
+}
+
+/// The source of blocks.
+enum Source {
     One(Lines),
     /// Several files, merged by the timestamps of their records.
     Many(Merge),
@@ -62,10 +79,11 @@ impl Blocks {
         for path in files {
             lines.push(Lines::new(display_name(path), recorded::open(path, progress)?));
         }
-        if lines.len() == 1 {
-            return Ok(Self::One(lines.remove(0)));
-        }
-        Ok(Self::Many(Merge::new(lines, form, unit)?))
+        let source = match lines.len() {
+            1 => Source::One(lines.remove(0)),
+            _ => Source::Many(Merge::new(lines, form, unit)?),
+        };
+        Ok(Self { source, form, unit, ahead: None, has_begun: false, before: Vec::new() })
     }
 
     /// Fills `block` and reuses its memory; returns `false` at the end.
@@ -74,7 +92,30 @@ impl Blocks {
     ///
     /// When a file cannot be read.
     pub(crate) fn next(&mut self, block: &mut Block) -> anyhow::Result<bool> {
+        if !self.has_begun {
+            self.has_begun = true;
+            let mut first = Block::default();
+            self.ahead = self.source.next(&mut first)?.then_some(first);
+        }
+        let Some(next) = self.ahead.take() else { return Ok(false) };
+        let mut ahead = std::mem::replace(block, next);
+        if self.source.next(&mut ahead)? {
+            block.after = first_times(self.form, self.unit, &ahead.text);
+            self.ahead = Some(ahead);
+        }
+        block.before.clone_from(&self.before);
+        let last = last_times(self.form, self.unit, &block.text);
+        if !last.is_empty() {
+            self.before = last;
+        }
+        Ok(true)
+    }
+}
+
+impl Source {
+    fn next(&mut self, block: &mut Block) -> anyhow::Result<bool> {
         block.too_long.clear();
+        block.after.clear();
         match self {
             Self::One(lines) => {
                 block.origin = Origin::OnlyFile;

@@ -1,8 +1,8 @@
 //! The merge of several files by the timestamps of their records.
 //!
 //! Files of two vrouters can cover the same hours; read one after the other, all records of the second would be late.
-//! So the next line always comes from the file with the oldest next record. A line without a valid timestamp has that
-//! of the previous line.
+//! So the next line always comes from the file with the oldest next record. A line without a valid timestamp, or with
+//! one far ahead of those after it, has that of the previous line.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,6 +13,7 @@ use proxy_uve::wire::line::{self, LineForm};
 use crate::commands::aggregate::batch::with_number;
 use crate::commands::aggregate::blocks::{Block, Origin, TooLong};
 use crate::commands::aggregate::lines::{BLOCK_BYTES, Found, Lines};
+use crate::commands::neighbours::{Neighbours, first_times};
 
 /// A k-way merge of the lines of several files.
 pub(crate) struct Merge {
@@ -34,6 +35,7 @@ struct Cursor {
     end: usize,
     number: u64,
     time: u64,
+    neighbours: Neighbours,
 }
 
 impl Merge {
@@ -44,7 +46,17 @@ impl Merge {
     ///
     /// When one of them cannot be read.
     pub(crate) fn new(files: Vec<Lines>, form: Option<LineForm>, unit: TimeUnit) -> anyhow::Result<Self> {
-        let cursor = |lines| Cursor { lines, block: Vec::new(), too_long: None, start: 0, end: 0, number: 0, time: 0 };
+        let neighbours = Neighbours::new(0);
+        let cursor = |lines| Cursor {
+            lines,
+            block: Vec::new(),
+            too_long: None,
+            start: 0,
+            end: 0,
+            number: 0,
+            time: 0,
+            neighbours: neighbours.clone(),
+        };
         let mut merge = Self { files: files.into_iter().map(cursor).collect(), next: BinaryHeap::new(), form, unit };
         for file in 0..merge.files.len() {
             merge.queue(file)?;
@@ -105,7 +117,7 @@ impl Cursor {
             && let Some((plain, taken)) = line::plain(form, rest)
         {
             self.end = self.start + taken;
-            self.time = unit.micros(plain.timestamp);
+            self.pass(unit.micros(plain.timestamp), form, unit);
             return Ok(true);
         }
         let length = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
@@ -113,8 +125,18 @@ impl Cursor {
         if let Ok(text) = with_number(rest[..length].trim_ascii(), unit)
             && let Ok(line) = line::decode_as(form, &text)
         {
-            self.time = unit.micros(line.timestamp);
+            let time = unit.micros(line.timestamp);
+            self.pass(time, form, unit);
         }
         Ok(true)
+    }
+
+    /// Advances to the time of the line, unless it is far ahead of those that follow it: they would wait for the other
+    /// files. At the end of a block of this file none is known.
+    fn pass(&mut self, time: u64, form: LineForm, unit: TimeUnit) {
+        let following = || first_times(Some(form), unit, &self.block[self.end..]);
+        if self.neighbours.add(time, following).is_ok() {
+            self.time = time;
+        }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use daemon_base::clock::micros;
 use proxy_uve::{DecodedRecord, Fates, Plan, Position, Table, TableSettings};
 
-use crate::commands::aggregate::batch::{AttributeNames, Batch, DueAt, Entry};
+use crate::commands::aggregate::batch::{Batch, DueAt, Entry};
+use crate::commands::aggregate::names::AttributeNames;
 use crate::commands::aggregate::rows::{RowFormat, Rows};
 
 /// The settings that all shards share.

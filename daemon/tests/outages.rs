@@ -21,20 +21,20 @@ use support::contiv::Netplugin;
 use support::{Daemon, line, results, wait_until};
 use tempfile::TempDir;
 
-/// Windows of two seconds. Their objects are deleted after one silent window, and the detector scores from its second
+/// Windows of two seconds. Their objects are deleted after two silent windows, and the detector scores from its second
 /// value on.
 const TYPES: &str = r#"
 struct OutageSum {
     1: string name (key="") 2: string proxy 3: optional bool deleted
     4: optional u64 raw (hidden="yes")
     5: optional u64 value (stats="1-raw:DSSum")
-} (period="2", timeout="1")
+} (period="2", timeout="2")
 
 struct OutageScore {
     1: string name (key="") 2: string proxy 3: optional bool deleted
     4: optional u64 raw (hidden="yes")
     5: optional derived_stats_results.AnomalyResult value (stats="1.DSSum-raw:DSAnomaly:EWM:0.5")
-} (period="2", timeout="1")
+} (period="2", timeout="2")
 "#;
 
 const NETWORKS: &str = "UveVirtualNetworkAgent-egress_flow_count";
@@ -155,13 +155,19 @@ fn a_netplugin_that_answers_503_for_a_while_deletes_nothing_and_scores_no_burst(
     let setting = Setting::new("ContivService-BytesIn", &["contiv.interval=1s", "contiv.jitter=0s", &nodes]);
     let daemon = setting.start();
     let object = format!("contivservice/{SERVICE}");
-    let traffic = |until: &dyn Fn() -> bool| repeat(|| netplugin.add(SERVICE, 100), until);
-    traffic(&|| has_values(&daemon, &object, 3));
+    // On a thread of its own: a slow answer of the daemon must not look like silence.
+    let source = netplugin.clone();
+    thread::spawn(move || {
+        loop {
+            source.add(SERVICE, 100);
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
+    wait_until("values", || has_values(&daemon, &object, 3).then_some(()));
     netplugin.refuse(true);
-    let began = SystemTime::now();
-    traffic(&|| began.elapsed().unwrap() > OUTAGE);
+    thread::sleep(OUTAGE);
     netplugin.refuse(false);
-    traffic(&|| has_values(&daemon, &object, 6));
+    wait_until("values", || has_values(&daemon, &object, 6).then_some(()));
     daemon.stop();
     assert_continued(&setting.data(), 6, 2);
     // The traffic of the outage is in one window, which the detector did not take.

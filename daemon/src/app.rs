@@ -202,6 +202,8 @@ pub(crate) fn shared(
         stopping,
         max_body_bytes: http.max_body_bytes,
         permits: Semaphore::new(http.max_in_flight),
+        readers: Arc::new(Semaphore::new(http.max_readers)),
+        streams: Arc::new(Semaphore::new(http.max_streams)),
     })
 }
 

@@ -9,6 +9,7 @@
 //! | `GET /healthz`, `/readyz`, `/metrics` | liveness, readiness and metrics ([`status`]) |
 
 mod body;
+mod listing;
 mod origin;
 mod samples;
 mod status;
@@ -41,6 +42,9 @@ use crate::telemetry::Telemetry;
 use crate::view::EventHub;
 use crate::view::UveView;
 
+/// The time after which a client that reads nothing of its response loses its permit.
+const STALLED: Duration = Duration::from_secs(60);
+
 /// The state that all handlers share.
 pub(crate) struct Shared {
     pub log: Arc<dyn Log>,
@@ -59,6 +63,10 @@ pub(crate) struct Shared {
     pub max_body_bytes: usize,
     /// Permits for concurrent requests with samples, which bound the memory that slow or many clients take.
     pub permits: Semaphore,
+    /// Permits for concurrent lists of UVEs.
+    pub readers: Arc<Semaphore>,
+    /// Permits for concurrent event streams.
+    pub streams: Arc<Semaphore>,
 }
 
 /// The address and the limits of the server.
@@ -71,6 +79,10 @@ pub(crate) struct HttpSettings {
     pub max_in_flight: usize,
     /// The unit of the timestamps of samples.
     pub time_unit: TimeUnit,
+    /// The maximum number of concurrent lists of UVEs.
+    pub max_readers: usize,
+    /// The maximum number of concurrent event streams.
+    pub max_streams: usize,
     /// The timeout of a whole request, which includes the read of its body.
     pub request_timeout: Duration,
 }
@@ -134,10 +146,7 @@ fn router(shared: Arc<Shared>, settings: HttpSettings) -> Router {
 async fn limit_in_flight(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     match shared.permits.try_acquire() {
         Ok(_permit) => next.run(request).await,
-        Err(_) => {
-            let text = "http.max_in_flight requests are already in flight; retry after a second";
-            ([(header::RETRY_AFTER, "1")], problem(StatusCode::TOO_MANY_REQUESTS, text)).into_response()
-        }
+        Err(_) => busy("http.max_in_flight requests are already in flight"),
     }
 }
 
@@ -175,6 +184,12 @@ fn bad_path(rejection: &PathRejection) -> Response {
 /// An error response: `{"error": …}`.
 fn problem(status: StatusCode, text: &str) -> Response {
     json(status, &serde_json::json!({ "error": text }))
+}
+
+/// The response to a request beyond a limit.
+fn busy(reason: &str) -> Response {
+    let response = problem(StatusCode::TOO_MANY_REQUESTS, &format!("{reason}; retry after a second"));
+    ([(header::RETRY_AFTER, "1")], response).into_response()
 }
 
 fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {

@@ -36,6 +36,8 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
             max_body_bytes: http.max_body_bytes,
             max_in_flight: http.max_in_flight,
             time_unit: http.time_unit,
+            max_readers: http.max_readers,
+            max_streams: http.max_streams,
             request_timeout: REQUEST_TIMEOUT,
         },
         grace: loaded.config.shutdown.grace,

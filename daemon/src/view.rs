@@ -8,9 +8,10 @@ mod configured;
 mod events;
 mod object;
 mod sink;
+mod walk;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use daemon_results::block::{Row, UveShape};
 use serde_json::value::RawValue;
@@ -19,6 +20,7 @@ use self::object::{Object, Scratch};
 
 pub(crate) use self::events::{Event, EventHub, EventId};
 pub(crate) use self::sink::ViewSink;
+pub(crate) use self::walk::Walk;
 
 /// The attributes of one structure, by name.
 type Structure = BTreeMap<Box<str>, Box<RawValue>>;
@@ -39,8 +41,8 @@ struct Tables {
     scratch: Scratch,
 }
 
-/// The UVEs of each object, by the object's name.
-type Objects = HashMap<Box<str>, Object>;
+/// The UVEs of each object, by the object's name. They are ordered, so that a reader can go on where it stopped.
+type Objects = BTreeMap<Box<str>, Object>;
 
 /// A filter of structures and attributes: Contrail's `cfilt`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,38 +86,21 @@ impl UveView {
 
     /// The structures of one object that pass the filter; `None` if the object does not exist or no structure passes.
     pub(crate) fn object(&self, table: &str, name: &str, filter: &Filter) -> Option<UveDocument> {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.read();
         let document = tables.filtered(tables.by_name.get(table)?.get(name)?, filter);
         (!document.is_empty()).then_some(document)
     }
 
-    /// The objects of a table whose names begin with `prefix`, in order, each with the structures that pass the filter.
-    pub(crate) fn objects(&self, table: &str, prefix: &str, filter: &Filter) -> Vec<(Box<str>, UveDocument)> {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        let objects = tables.by_name.get(table).into_iter().flatten();
-        let wanted = objects.filter(|(name, _)| name.starts_with(prefix));
-        let documents = wanted.map(|(name, uves)| (name.clone(), tables.filtered(uves, filter)));
-        let mut documents: Vec<_> = documents.filter(|(_, document)| !document.is_empty()).collect();
-        drop(tables);
-        documents.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-        documents
-    }
-
-    /// The names of a table's objects, in order.
-    pub(crate) fn names(&self, table: &str) -> Vec<Box<str>> {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<_> = tables.by_name.get(table).into_iter().flatten().map(|(name, _)| name.clone()).collect();
-        drop(tables);
-        names.sort_unstable();
-        names
-    }
-
     /// The tables that have objects, in order.
     pub(crate) fn tables(&self) -> Vec<Box<str>> {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.read();
         let mut names: Vec<_> = tables.by_name.keys().cloned().collect();
         names.sort();
         names
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -206,6 +191,18 @@ mod tests {
         serde_json::to_string(&view.object("T", name, &Filter::parse(filter))).expect("plain data")
     }
 
+    fn objects(view: &UveView, table: &str) -> u64 {
+        let mut walk = Walk::new(table.to_owned(), "", None, None);
+        let mut objects = 0;
+        while !walk.is_done() {
+            view.slice(&mut walk, |_, _| {
+                objects += 1;
+                true
+            });
+        }
+        objects
+    }
+
     #[test]
     fn a_result_changes_only_the_attributes_it_contains() {
         let view = UveView::default();
@@ -220,7 +217,7 @@ mod tests {
         apply(&view, "a", r#"{"deleted":false,"value":1}"#);
         apply(&view, "a", r#"{"deleted":true}"#);
         assert_eq!(json(&view, "a", ""), "null");
-        assert_eq!(view.names("T"), []);
+        assert_eq!(objects(&view, "T"), 0);
     }
 
     #[test]
@@ -294,7 +291,7 @@ mod tests {
         let later = allocation_counter::measure(|| {
             rounds[1..].iter().for_each(|blocks| apply_blocks(&view, &mut reader, blocks));
         });
-        assert_eq!(view.names("ObjectVNTable").len() as u64, OBJECTS);
+        assert_eq!(objects(&view, "ObjectVNTable"), OBJECTS);
         let bytes = (first.bytes_current + later.bytes_current) / OBJECTS as i64;
         assert!(bytes > 100 && bytes <= 300, "{bytes} bytes an object");
     }

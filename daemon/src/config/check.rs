@@ -25,6 +25,9 @@ const MAX_RESULTS_MESSAGE_BYTES: usize = 1024 * 1024;
 /// The most threads: more than the cores of any machine.
 const MAX_THREADS: usize = 1024;
 
+/// The most concurrent readers of a kind: each takes a connection and buffers.
+const MAX_READERS: usize = 1024;
+
 /// The most lines of a request: more than any server accepts.
 const MAX_BATCH_LINES: usize = 1_000_000;
 
@@ -43,6 +46,8 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
     checks.contiv(config);
     checks.at_least("http.max_body_bytes", config.http.max_body_bytes, 1);
     checks.at_least("http.max_in_flight", config.http.max_in_flight, 1);
+    checks.range("http.max_readers", config.http.max_readers, 1, MAX_READERS);
+    checks.range("http.max_streams", config.http.max_streams, 1, MAX_READERS);
     checks.log(config);
     checks.kafka(config);
     checks.opserver(config);
@@ -267,8 +272,6 @@ mod tests {
             ("kafka.refresh_interval", "2h", false),
             ("kafka.topic_prefix", "a b", false),
             ("kafka.properties", "[\"a\"]", false),
-            ("http.max_body_bytes", "0", false),
-            ("http.max_in_flight", "0", false),
             ("log.partitions", "0", false),
             ("log.partitions", "1024", true),
             ("log.partitions", "1025", false),
@@ -283,6 +286,19 @@ mod tests {
             ("workers.threads", "1025", false),
         ];
         check_all(&cases);
+    }
+
+    #[test]
+    fn invalid_limits_of_the_server_are_rejected() {
+        check_all(&[
+            ("http.max_body_bytes", "0", false),
+            ("http.max_in_flight", "0", false),
+            ("http.max_readers", "0", false),
+            ("http.max_readers", "1024", true),
+            ("http.max_readers", "1025", false),
+            ("http.max_streams", "0", false),
+            ("http.max_streams", "1025", false),
+        ]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
 
-use crate::http::{Shared, problem};
+use crate::http::{STALLED, Shared, busy, problem};
 use crate::view::EventId;
 
 /// The capacity of the queue to one client, in events.
@@ -52,10 +52,16 @@ pub(super) async fn get(
             return problem(StatusCode::BAD_REQUEST, &text);
         }
     };
+    let Ok(permit) = Arc::clone(&shared.streams).try_acquire_owned() else {
+        return busy("http.max_streams event streams are already open");
+    };
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let from = last.map(EventId::next).or_else(|| query.from.map(EventId::of_record));
     let (sender, receiver) = mpsc::channel(QUEUE);
-    tokio::spawn(feed(shared, from, sender));
+    tokio::spawn(async move {
+        let _held = permit;
+        feed(shared, from, sender).await;
+    });
     let events = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
 }
@@ -146,5 +152,6 @@ fn lines(reader: &mut RecordReader, batch: &RecordBatch) -> Vec<(EventId, Vec<u8
 
 async fn send(sender: &mpsc::Sender<Event>, id: EventId, line: &[u8]) -> Option<()> {
     let event = Event::default().id(id.to_string()).data(String::from_utf8_lossy(line));
-    sender.send(event).await.ok()
+    // The client may connect again, and goes on where it stopped.
+    sender.send_timeout(event, STALLED).await.ok()
 }

@@ -3,39 +3,47 @@
 //! `GET /analytics/uves` lists the types, `/analytics/uves/virtual-networks` (a type in the plural) the objects of a
 //! type, `/analytics/uves/virtual-network/<name>` the structures of one object; a name that ends in `*` selects all
 //! objects with that prefix. `?cfilt=Structure:attribute,…` filters structures and attributes. `?flat` is accepted and
-//! has no effect: a proxy UVE has one source, so the flat form is the only one.
+//! has no effect: a proxy UVE has one source, so the flat form is the only one. Lists are [`listing`]s, which `?limit=`
+//! and `?after=` cut into pages.
 
 use std::sync::Arc;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 use proxy_uve::{table_of_uve_type, uve_type_of_table};
 use serde::{Deserialize, Serialize};
 
+use crate::http::listing::{self, Form, Listing, Selection};
 use crate::http::{Shared, bad_path, json, problem};
-use crate::view::{Filter, UveDocument};
+use crate::view::{Filter, Walk};
 
 /// The query parameters of all UVE routes; others are ignored, as in Contrail.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct UveQuery {
     #[serde(default)]
     cfilt: String,
+    limit: Option<String>,
+    after: Option<String>,
 }
 
-/// An entry of a list.
+impl UveQuery {
+    fn selection(self) -> Result<Selection, String> {
+        let Self { cfilt, limit, after } = self;
+        let limit = limit.map(|text| match text.parse() {
+            Ok(limit @ 1..) => Ok(limit),
+            _ => Err(format!("`limit` is {text:?}; expected a whole number, 1 or more, of objects in the response")),
+        });
+        Ok(Selection { limit: limit.transpose()?, after, cfilt })
+    }
+}
+
+/// An entry of the list of types.
 #[derive(Serialize)]
 struct Link {
     href: String,
     name: String,
-}
-
-/// An entry of a response with several objects.
-#[derive(Serialize)]
-struct Named {
-    name: Box<str>,
-    value: UveDocument,
 }
 
 /// Lists the types that have objects.
@@ -52,22 +60,21 @@ pub(super) async fn types(State(shared): State<Arc<Shared>>, headers: HeaderMap)
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<String>, PathRejection>,
+    query: Result<Query<UveQuery>, QueryRejection>,
     headers: HeaderMap,
+    uri: Uri,
 ) -> Response {
-    let Path(plural) = match path {
-        Ok(path) => path,
-        Err(rejection) => return bad_path(&rejection),
+    let (Path(plural), Query(query)) = match (path, query) {
+        (Ok(path), Ok(query)) => (path, query),
+        (Err(rejection), _) => return bad_path(&rejection),
+        (_, Err(rejection)) => return bad_query(&rejection),
     };
     let Some(uve_type) = plural.strip_suffix('s') else {
         let text = format!("`{plural}` is not a list; request /analytics/uves/{plural}s, or one object by name");
         return problem(StatusCode::NOT_FOUND, &text);
     };
-    let base = base(&headers);
-    let links = shared.view.names(&table(&shared, uve_type)).into_iter().map(|name| {
-        let href = format!("{base}/analytics/uves/{uve_type}/{name}?flat");
-        Link { href, name: name.into() }
-    });
-    json(StatusCode::OK, &links.collect::<Vec<_>>())
+    let form = Form::Links(format!("{}/analytics/uves/{uve_type}/", base(&headers)));
+    listed(&shared, (uve_type, ""), form, query, &uri).await
 }
 
 /// Responds with one object, or with all objects of a name prefix.
@@ -75,22 +82,17 @@ pub(super) async fn one(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<(String, String)>, PathRejection>,
     query: Result<Query<UveQuery>, QueryRejection>,
+    uri: Uri,
 ) -> Response {
     let (Path((uve_type, name)), Query(query)) = match (path, query) {
         (Ok(path), Ok(query)) => (path, query),
         (Err(rejection), _) => return bad_path(&rejection),
-        (_, Err(rejection)) => {
-            let text = format!("{}; `cfilt` is given once, as Structure:attribute,…", rejection.body_text());
-            return problem(StatusCode::BAD_REQUEST, &text);
-        }
+        (_, Err(rejection)) => return bad_query(&rejection),
     };
-    let (table, filter) = (table(&shared, &uve_type), Filter::parse(&query.cfilt));
     if let Some(prefix) = name.strip_suffix('*') {
-        let objects = shared.view.objects(&table, prefix, &filter);
-        let value: Vec<_> = objects.into_iter().map(|(name, value)| Named { name, value }).collect();
-        return json(StatusCode::OK, &serde_json::json!({ "value": value }));
+        return listed(&shared, (&uve_type, prefix), Form::Structures, query, &uri).await;
     }
-    match shared.view.object(&table, &name, &filter) {
+    match shared.view.object(&table(&shared, &uve_type), &name, &Filter::parse(&query.cfilt)) {
         Some(document) => json(StatusCode::OK, &document),
         None => {
             let text = format!(
@@ -99,6 +101,26 @@ pub(super) async fn one(
             problem(StatusCode::NOT_FOUND, &text)
         }
     }
+}
+
+/// Responds with the objects of a type whose names have a prefix.
+async fn listed(shared: &Shared, (uve_type, prefix): (&str, &str), form: Form, query: UveQuery, uri: &Uri) -> Response {
+    let selection = match query.selection() {
+        Ok(selection) => selection,
+        Err(text) => return problem(StatusCode::BAD_REQUEST, &text),
+    };
+    let filter = matches!(form, Form::Structures).then(|| Filter::parse(&selection.cfilt));
+    let walk = Walk::new(table(shared, uve_type), prefix, selection.after.as_deref(), filter);
+    listing::answer(shared, Listing::new(Arc::clone(&shared.view), walk, form), uri, &selection).await
+}
+
+/// The response to a query that cannot be read.
+fn bad_query(rejection: &QueryRejection) -> Response {
+    let text = format!(
+        "{}; `cfilt` (Structure:attribute,…), `limit` and `after` are given once each, in percent-encoded UTF-8",
+        rejection.body_text()
+    );
+    problem(StatusCode::BAD_REQUEST, &text)
 }
 
 /// The table of a UVE type: that of a Contrail type, or the one whose generic type name this is.

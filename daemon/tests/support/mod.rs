@@ -135,6 +135,28 @@ impl Daemon {
         self.contiv.as_deref().expect("contiv.listen is set")
     }
 
+    /// The address of the HTTP server.
+    pub(crate) fn address(&self) -> &str {
+        &self.http
+    }
+
+    /// The most memory that the process had since its start or the last reset, in bytes.
+    pub(crate) fn peak_resident_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Forgets the peak; returns the memory that the process has.
+    pub(crate) fn reset_peak_resident_bytes(&self) -> u64 {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.http)
     }

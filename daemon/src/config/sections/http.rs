@@ -23,6 +23,11 @@ pub(crate) struct Http {
     /// The unit of the timestamps of posted samples: `"s"`, `"ms"`, `"us"`, `"ns"`, or `"rfc3339"` for texts. Default
     /// `"us"`, microseconds. Set it for producers that send another unit.
     pub time_unit: TimeUnit,
+    /// The maximum number of lists of UVEs that are read at once; further ones get status 429. Default 8, from 1 to
+    /// 1,024. Raise it where many slow clients read long lists; each takes some 100 KiB.
+    pub max_readers: usize,
+    /// The maximum number of clients of the event stream; further ones get status 429. Default 64, from 1 to 1,024.
+    pub max_streams: usize,
 }
 
 impl Default for Http {
@@ -32,6 +37,8 @@ impl Default for Http {
             max_body_bytes: 16 * 1024 * 1024,
             max_in_flight: 64,
             time_unit: TimeUnit::default(),
+            max_readers: 8,
+            max_streams: 64,
         }
     }
 }

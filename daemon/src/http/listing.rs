@@ -1,0 +1,234 @@
+//! Lists of objects, of any length, in bounded memory.
+//!
+//! A list is made in chunks while its client reads it, on the blocking pool, so that neither long lists nor slow clients
+//! hold up other requests. [`HttpSettings::max_readers`](super::HttpSettings) limits the lists under way; further
+//! requests get 429. With a limit, the response is one page, and its `Link` header (RFC 8288) leads to the next one.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tracing::{debug, warn};
+
+use crate::http::{STALLED, Shared, busy, problem};
+use crate::view::{UveDocument, UveView, Walk};
+
+/// The bytes from which on a chunk is complete. A chunk is larger by at most one object.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// The chunks from which on a page is complete, whatever its limit: 1 MiB.
+const PAGE_CHUNKS: usize = 64;
+
+/// The slices of the view for a chunk: a filter that few objects pass gives small chunks.
+const CHUNK_SLICES: usize = 64;
+
+/// What a list shows of each object.
+pub(super) enum Form {
+    /// A link to the object; the list is an array. Holds what precedes the name in the link.
+    Links(String),
+    /// The structures of the object; the list is the `value` of a JSON object, as in Contrail.
+    Structures,
+}
+
+/// The part of a list that a request selects.
+#[derive(Debug, Default)]
+pub(super) struct Selection {
+    /// The most objects of the response.
+    pub limit: Option<usize>,
+    /// The name after which the response begins.
+    pub after: Option<String>,
+    /// Contrail's filter, as the request has it.
+    pub cfilt: String,
+}
+
+/// A list that is being made.
+pub(super) struct Listing {
+    view: Arc<UveView>,
+    walk: Walk,
+    form: Form,
+    /// How many more objects the list may have.
+    left: usize,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Progress {
+    Start,
+    /// No object is written yet.
+    Empty,
+    Rest,
+    End,
+}
+
+/// A list's entry with a link.
+#[derive(Serialize)]
+struct Link<'l> {
+    href: String,
+    name: &'l str,
+}
+
+/// A list's entry with structures.
+#[derive(Serialize)]
+struct Named<'l> {
+    name: &'l str,
+    value: &'l UveDocument,
+}
+
+impl Listing {
+    pub(super) fn new(view: Arc<UveView>, walk: Walk, form: Form) -> Self {
+        Self { view, walk, form, left: usize::MAX, progress: Progress::Start }
+    }
+
+    /// The next chunk; `None` at the end.
+    fn chunk(&mut self) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        match self.progress {
+            Progress::Start => {
+                self.progress = Progress::Empty;
+                out.extend_from_slice(if matches!(self.form, Form::Links(_)) { b"[" } else { b"{\"value\":[" });
+            }
+            Progress::Empty | Progress::Rest => {}
+            Progress::End => return None,
+        }
+        for _ in 0..CHUNK_SLICES {
+            if out.len() >= CHUNK_BYTES || self.is_complete() {
+                break;
+            }
+            self.slice(&mut out);
+        }
+        if self.is_complete() {
+            self.finish(&mut out);
+        }
+        Some(out)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.walk.is_done() || self.left == 0
+    }
+
+    fn slice(&mut self, out: &mut Vec<u8>) {
+        let Self { view, walk, form, left, progress } = self;
+        view.slice(walk, |name, document| {
+            if *progress == Progress::Rest {
+                out.push(b',');
+            }
+            *progress = Progress::Rest;
+            *left -= 1;
+            // The serialization of plain data into memory cannot fail.
+            let _ = match form {
+                Form::Links(base) => {
+                    serde_json::to_writer(&mut *out, &Link { href: format!("{base}{name}?flat"), name })
+                }
+                Form::Structures => serde_json::to_writer(&mut *out, &Named { name, value: document }),
+            };
+            *left > 0 && out.len() < CHUNK_BYTES
+        });
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        self.progress = Progress::End;
+        out.extend_from_slice(if matches!(self.form, Form::Links(_)) { b"]" } else { b"]}" });
+    }
+
+    /// One page of at most `limit` objects, and the name to continue after if there may be more.
+    fn page(mut self, limit: usize) -> (Vec<Vec<u8>>, Option<String>) {
+        self.left = limit;
+        let mut chunks = Vec::new();
+        while let Some(chunk) = self.chunk() {
+            chunks.push(chunk);
+            if chunks.len() == PAGE_CHUNKS && self.progress != Progress::End {
+                let mut tail = Vec::new();
+                self.finish(&mut tail);
+                chunks.push(tail);
+            }
+        }
+        let last = self.walk.last().filter(|_| !self.walk.is_done()).map(str::to_owned);
+        (chunks, last)
+    }
+}
+
+/// Responds with a list, or with one page of it.
+pub(super) async fn answer(shared: &Shared, listing: Listing, uri: &Uri, selection: &Selection) -> Response {
+    let Ok(permit) = Arc::clone(&shared.readers).try_acquire_owned() else {
+        return busy("http.max_readers lists are already being read");
+    };
+    let Some(limit) = selection.limit else {
+        let mut listing = listing;
+        return response(stream(move || listing.chunk(), permit));
+    };
+    let Ok((chunks, last)) = tokio::task::spawn_blocking(move || listing.page(limit)).await else {
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made");
+    };
+    let mut chunks = chunks.into_iter();
+    let mut response = response(stream(move || chunks.next(), permit));
+    let link = last.and_then(|last| HeaderValue::try_from(next_page(uri, limit, &last, &selection.cfilt)).ok());
+    response.headers_mut().extend(link.map(|link| (header::LINK, link)));
+    response
+}
+
+/// A body of the chunks of `next`, which makes each one when the client has taken the one before.
+///
+/// A client that takes none for [`STALLED`] loses the permit and the connection.
+fn stream(mut next: impl FnMut() -> Option<Vec<u8>> + Send + 'static, permit: OwnedSemaphorePermit) -> Body {
+    let (sender, receiver) = mpsc::channel(1);
+    let is_cut = Arc::new(AtomicBool::new(false));
+    let of_body = Arc::clone(&is_cut);
+    tokio::spawn(async move {
+        let _held = permit;
+        loop {
+            let slot = match timeout(STALLED, sender.reserve()).await {
+                Ok(Ok(slot)) => slot,
+                Ok(Err(_)) => return debug!("A client left before the end of its list."),
+                Err(_) => return cut(&sender, &is_cut),
+            };
+            let made = tokio::task::spawn_blocking(move || {
+                let chunk = next();
+                (next, chunk)
+            });
+            match made.await {
+                Ok((_, None)) => return,
+                Ok((rest, Some(chunk))) => {
+                    next = rest;
+                    slot.send(Ok(chunk));
+                }
+                Err(error) => return slot.send(Err(io::Error::other(error))),
+            }
+        }
+    });
+    let chunks = ReceiverStream::new(receiver);
+    Body::from_stream(chunks.map(move |chunk| if of_body.load(Ordering::Acquire) { Err(stalled()) } else { chunk }))
+}
+
+/// Makes the body end in an error, so that the client does not take the part for the whole.
+fn cut(sender: &mpsc::Sender<io::Result<Vec<u8>>>, is_cut: &AtomicBool) {
+    warn!("A client has not read its list for a minute; the list is cut off.");
+    // The chunk that waits in the channel becomes the error; if it was taken just now, the error takes its place.
+    is_cut.store(true, Ordering::Release);
+    if let Ok(slot) = sender.try_reserve() {
+        slot.send(Err(stalled()));
+    }
+}
+
+fn stalled() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the client did not read its list")
+}
+
+fn response(body: Body) -> Response {
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// The `Link` to the page after the object `last`.
+fn next_page(uri: &Uri, limit: usize, last: &str, cfilt: &str) -> String {
+    let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    let filter = if cfilt.is_empty() { String::new() } else { format!("&cfilt={}", encoded(cfilt)) };
+    format!("<{}?limit={limit}&after={}{filter}>; rel=\"next\"", uri.path(), encoded(last))
+}

@@ -1,0 +1,152 @@
+//! Reads of many objects, in slices under short locks.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use crate::view::object::Object;
+use crate::view::{Filter, UveDocument, UveView};
+
+/// The most objects that a reader visits under one lock, so that results wait for it less than a millisecond.
+const SLICE: usize = 64;
+
+/// A walk over the objects of one table, in the order of their names.
+///
+/// Between two slices results are applied: an object that exists during the whole walk is visited exactly once, with the
+/// values of the moment of its visit.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    table: String,
+    prefix: String,
+    /// The structures to show; `None` visits names only.
+    filter: Option<Filter>,
+    /// The last name that was visited: the walk goes on after it.
+    last: Option<Box<str>>,
+    is_done: bool,
+}
+
+impl Walk {
+    /// A walk over the objects whose names begin with `prefix` and come after `after`.
+    pub(crate) fn new(table: String, prefix: &str, after: Option<&str>, filter: Option<Filter>) -> Self {
+        Self { table, prefix: prefix.to_owned(), filter, last: after.map(Into::into), is_done: false }
+    }
+
+    /// Whether there are no further objects.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// The name to continue after.
+    pub(crate) fn last(&self) -> Option<&str> {
+        self.last.as_deref()
+    }
+
+    fn rest<'o>(&self, objects: &'o BTreeMap<Box<str>, Object>) -> impl Iterator<Item = (&'o Box<str>, &'o Object)> {
+        let prefix = self.prefix.clone();
+        let from = match &self.last {
+            Some(last) if **last >= *self.prefix => Bound::Excluded(&**last),
+            _ => Bound::Included(self.prefix.as_str()),
+        };
+        objects.range::<str, _>((from, Bound::Unbounded)).take_while(move |(name, _)| name.starts_with(&prefix))
+    }
+}
+
+impl UveView {
+    /// Visits the next objects of a walk under one lock, until `visit` returns false or the slice is over. Objects
+    /// without a structure that passes the filter are not visited.
+    pub(crate) fn slice(&self, walk: &mut Walk, mut visit: impl FnMut(&str, &UveDocument) -> bool) {
+        let tables = self.read();
+        let Some(objects) = tables.by_name.get(walk.table.as_str()) else {
+            walk.is_done = true;
+            return;
+        };
+        let mut rest = walk.rest(objects).peekable();
+        let mut last = None;
+        for (name, object) in rest.by_ref().take(SLICE) {
+            last = Some(name);
+            let document = walk.filter.as_ref().map(|filter| tables.filtered(object, filter));
+            let is_shown = document.as_ref().is_none_or(|document| !document.is_empty());
+            if is_shown && !visit(name, &document.unwrap_or_default()) {
+                break;
+            }
+        }
+        let is_done = rest.peek().is_none();
+        drop(rest);
+        walk.is_done = is_done;
+        if let Some(last) = last {
+            walk.last = Some(last.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daemon_results::line::LineReader;
+
+    use super::*;
+
+    fn view(names: impl IntoIterator<Item = String>) -> UveView {
+        let view = UveView::default();
+        names.into_iter().for_each(|name| add(&view, &name));
+        view
+    }
+
+    fn add(view: &UveView, name: &str) {
+        let line = format!(r#"{{"key":"T:{name}","uve":"P","start":0,"end":60,"data":{{"deleted":false,"value":1}}}}"#);
+        view.apply(&LineReader::default().row(line.as_bytes()).expect("a good line"));
+    }
+
+    /// The names of one slice of at most `most` objects.
+    fn names(view: &UveView, walk: &mut Walk, most: usize) -> Vec<String> {
+        let mut names = Vec::new();
+        view.slice(walk, |name, _| {
+            names.push(name.to_owned());
+            names.len() < most
+        });
+        names
+    }
+
+    #[test]
+    fn a_walk_visits_each_object_once_in_order_while_others_come_and_go() {
+        let view = view((0..1000).map(|number| format!("vn{number:04}")));
+        let mut walk = Walk::new("T".into(), "", None, None);
+        let mut seen = Vec::new();
+        while !walk.is_done() {
+            let slice = names(&view, &mut walk, usize::MAX);
+            assert!(slice.len() <= SLICE, "{}", slice.len());
+            add(&view, &format!("a{}", seen.len()));
+            seen.extend(slice);
+        }
+        assert_eq!(seen, (0..1000).map(|number| format!("vn{number:04}")).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_walk_keeps_to_its_prefix_and_goes_on_after_a_name() {
+        let view = view(["a", "b1", "b2", "b3", "c"].map(str::to_owned));
+        let cases: [(&str, Option<&str>, &[&str]); 6] = [
+            ("b", None, &["b1", "b2", "b3"]),
+            ("b", Some("a"), &["b1", "b2", "b3"]),
+            ("b", Some("b1"), &["b2", "b3"]),
+            ("b", Some("b1x"), &["b2", "b3"]),
+            ("b", Some("c"), &[]),
+            ("", Some("b3"), &["c"]),
+        ];
+        for (prefix, after, expected) in cases {
+            let mut walk = Walk::new("T".into(), prefix, after, None);
+            assert_eq!(names(&view, &mut walk, usize::MAX), expected, "{prefix} after {after:?}");
+            assert!(walk.is_done(), "{prefix} after {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_walk_that_is_stopped_is_done_only_behind_the_last_object() {
+        let view = view(["a", "b", "c"].map(str::to_owned));
+        let mut walk = Walk::new("T".into(), "", None, Some(Filter::default()));
+        assert_eq!(
+            (names(&view, &mut walk, 2), walk.is_done(), walk.last()),
+            (vec!["a".into(), "b".into()], false, Some("b"))
+        );
+        assert_eq!((names(&view, &mut walk, 1), walk.is_done()), (vec!["c".into()], true));
+        let mut walk = Walk::new("T".into(), "", None, Some(Filter::parse("Other")));
+        assert_eq!((names(&view, &mut walk, 1), walk.is_done()), (Vec::new(), true));
+    }
+}

@@ -1,0 +1,131 @@
+//! Lists of many objects: their memory, their pages, and the probes beside them.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+
+use tempfile::TempDir;
+
+use crate::support::{Daemon, line, wait_until};
+
+/// Short windows without lateness: a sample of the next window closes the previous one.
+const SETTINGS: [&str; 3] = ["aggregation.period=10", "aggregation.allowed_lateness=0s", "log.partitions=1"];
+
+const START: u64 = 1_490_000_000_000_000;
+
+const PERIOD: u64 = 10_000_000;
+
+const ALL: &str = "/analytics/uves/virtual-network/*";
+
+/// What any number of readers may add to the daemon's memory.
+const READERS_BYTES: u64 = 64 << 20;
+
+/// A response of which only the head is read, so that the client decides how fast the rest comes.
+struct Slow {
+    status: String,
+    head: String,
+    body: BufReader<TcpStream>,
+}
+
+impl Slow {
+    fn get(daemon: &Daemon, path: &str) -> Self {
+        let mut stream = TcpStream::connect(daemon.address()).unwrap();
+        // The body of HTTP/1.0 is all that follows the head.
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
+        let mut body = BufReader::new(stream);
+        let mut lines = body.by_ref().lines().map(Result::unwrap);
+        let status = lines.next().expect("a status line");
+        let head = lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+        Self { status, head, body }
+    }
+
+    fn rest(mut self) -> String {
+        let mut rest = String::new();
+        self.body.read_to_string(&mut rest).unwrap();
+        rest
+    }
+}
+
+fn name(object: usize) -> String {
+    format!("default-domain:demo-project:vn{object:06}")
+}
+
+/// Gives each object one result.
+fn fill(daemon: &Daemon, objects: usize) {
+    for from in (0..objects).step_by(20_000) {
+        let lines = (from..objects.min(from + 20_000)).map(|object| line(&name(object), "egress_flow_count", START, 7));
+        assert_eq!(daemon.post(lines.collect::<String>().as_bytes(), None).unwrap().0, 200);
+    }
+    let last = line(&name(0), "egress_flow_count", START + PERIOD, 7);
+    assert_eq!(daemon.post(last.as_bytes(), None).unwrap().0, 200);
+    daemon.wait_until_applied();
+    daemon.wait_for("/metrics", |(_, body)| body.contains("sink_lag_results{sink=\"view\"} 0").then_some(()));
+}
+
+fn names(list: &serde_json::Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn slow_readers_of_long_lists_take_little_memory_and_hold_up_no_probe() {
+    const OBJECTS: usize = 100_000;
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    fill(&daemon, OBJECTS);
+    let before = daemon.reset_peak_resident_bytes();
+    let mut readers: Vec<_> = (0..8).map(|_| Slow::get(&daemon, ALL)).collect();
+    for reader in &mut readers {
+        assert!(reader.status.contains("200"), "{}", reader.status);
+        reader.body.read_exact(&mut vec![0; 1 << 20]).unwrap();
+        assert_eq!(daemon.get("/healthz").0, 200);
+        assert_eq!(daemon.get("/metrics").0, 200);
+    }
+    let ninth = Slow::get(&daemon, ALL);
+    assert!(ninth.status.contains("429") && ninth.head.contains("retry-after: 1"), "{} {}", ninth.status, ninth.head);
+    assert!(ninth.rest().contains("http.max_readers"));
+    let added = daemon.peak_resident_bytes().saturating_sub(before);
+    assert!(added <= READERS_BYTES, "the readers added {added} bytes to {before}");
+    drop(readers);
+    let whole = wait_until("the readers that are gone leave their permits", || {
+        let list = Slow::get(&daemon, ALL);
+        list.status.contains("200").then(|| list.rest())
+    });
+    let whole: serde_json::Value = serde_json::from_str(&whole).unwrap();
+    assert_eq!(names(&whole["value"]), (0..OBJECTS).map(name).collect::<Vec<_>>());
+    let links = Slow::get(&daemon, "/analytics/uves/virtual-networks").rest();
+    assert_eq!(names(&serde_json::from_str(&links).unwrap()).len(), OBJECTS);
+    let added = daemon.peak_resident_bytes().saturating_sub(before);
+    assert!(added <= READERS_BYTES, "the readers added {added} bytes to {before}");
+    daemon.stop();
+}
+
+#[test]
+fn the_links_of_pages_lead_through_the_whole_list() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    fill(&daemon, 10);
+    let all: Vec<_> = (0..10).map(name).collect();
+    for (list, member) in [(ALL, "/value"), ("/analytics/uves/virtual-networks", "")] {
+        let (mut path, mut pages) = (format!("{list}?limit=4"), Vec::new());
+        loop {
+            let page = Slow::get(&daemon, &path);
+            let link = page.head.lines().find_map(|line| line.strip_prefix("link: <")).map(str::to_owned);
+            let body: serde_json::Value = serde_json::from_str(&page.rest()).unwrap();
+            pages.push(names(body.pointer(member).unwrap()));
+            let Some(link) = link else { break };
+            path = link.strip_suffix(">; rel=\"next\"").unwrap().to_owned();
+        }
+        assert_eq!(pages, all.chunks(4).collect::<Vec<_>>(), "{list}");
+    }
+    let after = daemon.get(&format!("{ALL}?after={}", name(7)));
+    assert_eq!(names(&serde_json::from_str::<serde_json::Value>(&after.1).unwrap()["value"]), all[8..]);
+    for bad in ["0", "-1", "x", ""] {
+        let (status, body) = daemon.get(&format!("{ALL}?limit={bad}"));
+        assert_eq!(status, 400, "{bad}: {body}");
+        assert!(body.contains("expected a whole number, 1 or more"), "{body}");
+    }
+    daemon.stop();
+}

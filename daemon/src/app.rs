@@ -10,13 +10,13 @@ use daemon_log::Observer;
 use daemon_sources::contiv::{self, Latest, LegacyServer, LegacySettings, ScraperSettings};
 use daemon_sources::opserver::{self, PollerSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::engine::{Engine, EngineSettings};
 use crate::extensions::Extensions;
-use crate::http::{HttpSettings, Server, Shared};
+use crate::http::{HttpSettings, Permits, Server, Shared};
 use crate::ready_file::ReadyFile;
 
 /// The whole program's settings.
@@ -201,9 +201,7 @@ pub(crate) fn shared(
         ready: engine.ready.clone(),
         stopping,
         max_body_bytes: http.max_body_bytes,
-        permits: Semaphore::new(http.max_in_flight),
-        readers: Arc::new(Semaphore::new(http.max_readers)),
-        streams: Arc::new(Semaphore::new(http.max_streams)),
+        permits: Permits::new(&http),
     })
 }
 

@@ -9,8 +9,10 @@
 //! | `GET /healthz`, `/readyz`, `/metrics` | liveness, readiness and metrics ([`status`]) |
 
 mod body;
+mod chunks;
 mod listing;
 mod origin;
+mod permits;
 mod samples;
 mod status;
 mod stream;
@@ -36,11 +38,13 @@ use daemon_sources::intake::Intake;
 use daemon_sources::timestamp::TimeUnit;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::telemetry::Telemetry;
 use crate::view::EventHub;
 use crate::view::UveView;
+
+pub(crate) use self::permits::Permits;
 
 /// The time after which a client that reads nothing of its response loses its permit.
 const STALLED: Duration = Duration::from_secs(60);
@@ -61,12 +65,7 @@ pub(crate) struct Shared {
     pub stopping: watch::Receiver<bool>,
     /// The largest request body, received and decoded, in bytes.
     pub max_body_bytes: usize,
-    /// Permits for concurrent requests with samples, which bound the memory that slow or many clients take.
-    pub permits: Semaphore,
-    /// Permits for concurrent lists of UVEs.
-    pub readers: Arc<Semaphore>,
-    /// Permits for concurrent event streams.
-    pub streams: Arc<Semaphore>,
+    pub permits: Permits,
 }
 
 /// The address and the limits of the server.
@@ -144,7 +143,7 @@ fn router(shared: Arc<Shared>, settings: HttpSettings) -> Router {
 
 /// Responds with 429, before it reads the body, if all permits are in use.
 async fn limit_in_flight(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    match shared.permits.try_acquire() {
+    match shared.permits.samples.try_acquire() {
         Ok(_permit) => next.run(request).await,
         Err(_) => busy("http.max_in_flight requests are already in flight"),
     }

@@ -10,7 +10,7 @@ mod object;
 mod sink;
 mod walk;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use daemon_results::block::{Row, UveShape};
@@ -35,7 +35,7 @@ pub(crate) struct UveView {
 
 #[derive(Debug, Default)]
 struct Tables {
-    by_name: HashMap<Box<str>, Objects>,
+    by_name: BTreeMap<Box<str>, Objects>,
     /// The shapes of the encoded results: so few that a linear search is fast.
     shapes: Vec<Arc<UveShape>>,
     scratch: Scratch,
@@ -91,12 +91,9 @@ impl UveView {
         (!document.is_empty()).then_some(document)
     }
 
-    /// The tables that have objects, in order.
-    pub(crate) fn tables(&self) -> Vec<Box<str>> {
-        let tables = self.read();
-        let mut names: Vec<_> = tables.by_name.keys().cloned().collect();
-        names.sort();
-        names
+    /// The first table that `is_wanted`, of those that have objects.
+    pub(crate) fn table(&self, is_wanted: impl Fn(&str) -> bool) -> Option<Box<str>> {
+        self.read().by_name.keys().find(|table| is_wanted(table)).cloned()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Tables> {
@@ -135,6 +132,9 @@ impl Tables {
         object.remove(&self.shapes, uve, &mut self.scratch);
         if object.is_empty() {
             objects.remove(name);
+        }
+        if objects.is_empty() {
+            self.by_name.remove(table);
         }
     }
 
@@ -218,6 +218,7 @@ mod tests {
         apply(&view, "a", r#"{"deleted":true}"#);
         assert_eq!(json(&view, "a", ""), "null");
         assert_eq!(objects(&view, "T"), 0);
+        assert_eq!(view.table(|_| true), None);
     }
 
     #[test]

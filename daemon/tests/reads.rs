@@ -129,3 +129,38 @@ fn the_links_of_pages_lead_through_the_whole_list() {
     }
     daemon.stop();
 }
+
+#[test]
+fn the_list_of_types_and_the_status_of_partitions_are_bounded_too() {
+    const TYPES: usize = 30_000;
+    let data = TempDir::new().unwrap();
+    let settings = [&SETTINGS[..2], &["log.partitions=512"]].concat();
+    let daemon = Daemon::start(data.path(), &settings);
+    let sample =
+        |number: usize, at| line("a", "egress_flow_count", at, 7).replace("ObjectVN", &format!("Object{number:05}"));
+    for at in [START, START + PERIOD] {
+        let samples: String = (0..TYPES).map(|number| sample(number, at)).collect();
+        assert_eq!(daemon.post(samples.as_bytes(), None).unwrap().0, 200);
+    }
+    daemon.wait_until_applied();
+    wait_until("the results of all types are in the view", || {
+        let types: serde_json::Value = serde_json::from_str(&Slow::get(&daemon, "/analytics/uves").rest()).unwrap();
+        (names(&types).len() == TYPES).then_some(())
+    });
+    let before = daemon.reset_peak_resident_bytes();
+    let mut readers: Vec<_> = (0..64).map(|_| Slow::get(&daemon, "/analytics/uves")).collect();
+    let statuses: Vec<_> = (0..64).map(|_| Slow::get(&daemon, "/api/v1/partitions")).collect();
+    for reader in readers.iter().chain(&statuses) {
+        assert!(reader.status.contains("200") || reader.status.contains("429"), "{}", reader.status);
+    }
+    assert_eq!(daemon.get("/healthz").0, 200);
+    assert_eq!(daemon.get("/metrics").0, 200);
+    let types: serde_json::Value = serde_json::from_str(&readers.remove(0).rest()).unwrap();
+    assert_eq!(names(&types).len(), TYPES);
+    assert_eq!(types[1]["name"], "object00001tables", "{}", types[1]);
+    let added = daemon.peak_resident_bytes().saturating_sub(before);
+    assert!(added <= READERS_BYTES, "the readers added {added} bytes to {before}");
+    drop((readers, statuses));
+    daemon.wait_for("/api/v1/partitions", |(status, body)| (*status == 200 && support::is_applied(body)).then_some(()));
+    daemon.stop();
+}

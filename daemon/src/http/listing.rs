@@ -4,26 +4,18 @@
 //! hold up other requests. [`HttpSettings::max_readers`](super::HttpSettings) limits the lists under way; further
 //! requests get 429. With a limit, the response is one page, and its `Link` header (RFC 8288) leads to the next one.
 
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use proxy_uve::uve_type_of_table;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::timeout;
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
-use tracing::{debug, warn};
 
-use crate::http::{STALLED, Shared, busy, problem};
+use crate::http::chunks::{CHUNK_BYTES, stream};
+use crate::http::{Shared, busy, problem};
 use crate::view::{UveDocument, UveView, Walk};
-
-/// The bytes from which on a chunk is complete. A chunk is larger by at most one object.
-const CHUNK_BYTES: usize = 16 * 1024;
 
 /// The chunks from which on a page is complete, whatever its limit: 1 MiB.
 const PAGE_CHUNKS: usize = 64;
@@ -33,6 +25,8 @@ const CHUNK_SLICES: usize = 64;
 
 /// What a list shows of each object.
 pub(super) enum Form {
+    /// A link to the list of a type; the list is an array. Holds what precedes the type in the link.
+    Types(String),
     /// A link to the object; the list is an array. Holds what precedes the name in the link.
     Links(String),
     /// The structures of the object; the list is the `value` of a JSON object, as in Contrail.
@@ -94,7 +88,7 @@ impl Listing {
         match self.progress {
             Progress::Start => {
                 self.progress = Progress::Empty;
-                out.extend_from_slice(if matches!(self.form, Form::Links(_)) { b"[" } else { b"{\"value\":[" });
+                out.extend_from_slice(if self.is_object() { b"{\"value\":[" } else { b"[" });
             }
             Progress::Empty | Progress::Rest => {}
             Progress::End => return None,
@@ -111,6 +105,10 @@ impl Listing {
         Some(out)
     }
 
+    fn is_object(&self) -> bool {
+        matches!(self.form, Form::Structures)
+    }
+
     fn is_complete(&self) -> bool {
         self.walk.is_done() || self.left == 0
     }
@@ -125,6 +123,10 @@ impl Listing {
             *left -= 1;
             // The serialization of plain data into memory cannot fail.
             let _ = match form {
+                Form::Types(base) => {
+                    let name = format!("{}s", uve_type_of_table(name));
+                    serde_json::to_writer(&mut *out, &Link { href: format!("{base}{name}"), name: &name })
+                }
                 Form::Links(base) => {
                     serde_json::to_writer(&mut *out, &Link { href: format!("{base}{name}?flat"), name })
                 }
@@ -136,7 +138,7 @@ impl Listing {
 
     fn finish(&mut self, out: &mut Vec<u8>) {
         self.progress = Progress::End;
-        out.extend_from_slice(if matches!(self.form, Form::Links(_)) { b"]" } else { b"]}" });
+        out.extend_from_slice(if self.is_object() { b"]}" } else { b"]" });
     }
 
     /// One page of at most `limit` objects, and the name to continue after if there may be more.
@@ -158,7 +160,7 @@ impl Listing {
 
 /// Responds with a list, or with one page of it.
 pub(super) async fn answer(shared: &Shared, listing: Listing, uri: &Uri, selection: &Selection) -> Response {
-    let Ok(permit) = Arc::clone(&shared.readers).try_acquire_owned() else {
+    let Ok(permit) = Arc::clone(&shared.permits.readers).try_acquire_owned() else {
         return busy("http.max_readers lists are already being read");
     };
     let Some(limit) = selection.limit else {
@@ -173,53 +175,6 @@ pub(super) async fn answer(shared: &Shared, listing: Listing, uri: &Uri, selecti
     let link = last.and_then(|last| HeaderValue::try_from(next_page(uri, limit, &last, &selection.cfilt)).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     response
-}
-
-/// A body of the chunks of `next`, which makes each one when the client has taken the one before.
-///
-/// A client that takes none for [`STALLED`] loses the permit and the connection.
-fn stream(mut next: impl FnMut() -> Option<Vec<u8>> + Send + 'static, permit: OwnedSemaphorePermit) -> Body {
-    let (sender, receiver) = mpsc::channel(1);
-    let is_cut = Arc::new(AtomicBool::new(false));
-    let of_body = Arc::clone(&is_cut);
-    tokio::spawn(async move {
-        let _held = permit;
-        loop {
-            let slot = match timeout(STALLED, sender.reserve()).await {
-                Ok(Ok(slot)) => slot,
-                Ok(Err(_)) => return debug!("A client left before the end of its list."),
-                Err(_) => return cut(&sender, &is_cut),
-            };
-            let made = tokio::task::spawn_blocking(move || {
-                let chunk = next();
-                (next, chunk)
-            });
-            match made.await {
-                Ok((_, None)) => return,
-                Ok((rest, Some(chunk))) => {
-                    next = rest;
-                    slot.send(Ok(chunk));
-                }
-                Err(error) => return slot.send(Err(io::Error::other(error))),
-            }
-        }
-    });
-    let chunks = ReceiverStream::new(receiver);
-    Body::from_stream(chunks.map(move |chunk| if of_body.load(Ordering::Acquire) { Err(stalled()) } else { chunk }))
-}
-
-/// Makes the body end in an error, so that the client does not take the part for the whole.
-fn cut(sender: &mpsc::Sender<io::Result<Vec<u8>>>, is_cut: &AtomicBool) {
-    warn!("A client has not read its list for a minute; the list is cut off.");
-    // The chunk that waits in the channel becomes the error; if it was taken just now, the error takes its place.
-    is_cut.store(true, Ordering::Release);
-    if let Ok(slot) = sender.try_reserve() {
-        slot.send(Err(stalled()));
-    }
-}
-
-fn stalled() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the client did not read its list")
 }
 
 fn response(body: Body) -> Response {

@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use daemon_kafka::RestoreTotals;
 use daemon_partition::PartitionStatus;
 
-use crate::http::{Shared, json, problem};
+use crate::http::chunks::whole;
+use crate::http::permits::wait_for;
+use crate::http::{Shared, problem};
 
 /// The liveness probe: 503 when only a restart can help.
 pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
@@ -45,6 +47,10 @@ fn unavailable(reason: &str) -> Response {
 
 /// The metrics in OpenMetrics text format.
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let permit = match wait_for(&shared.permits.metrics).await {
+        Ok(permit) => permit,
+        Err(busy) => return *busy,
+    };
     // The collector of log sizes reads the disk.
     let encoded = tokio::task::spawn_blocking(move || {
         let mut text = String::new();
@@ -53,7 +59,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     match encoded.await {
         Ok(Ok(text)) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, kind)], text).into_response()
+            ([(header::CONTENT_TYPE, kind)], whole(text.into(), permit)).into_response()
         }
         _ => problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be encoded"),
     }
@@ -61,11 +67,18 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
 
 /// The status of each partition.
 pub(super) async fn partitions(State(shared): State<Arc<Shared>>) -> Response {
+    let permit = match wait_for(&shared.permits.partitions).await {
+        Ok(permit) => permit,
+        Err(busy) => return *busy,
+    };
     // On Kafka this sends requests to the brokers.
-    match tokio::task::spawn_blocking(move || shared.status.partitions()).await {
-        Ok(Ok(partitions)) => {
-            json(StatusCode::OK, &partitions.iter().map(PartitionStatus::to_json).collect::<Vec<_>>())
-        }
+    let read = tokio::task::spawn_blocking(move || {
+        let partitions = shared.status.partitions()?;
+        let partitions: Vec<_> = partitions.iter().map(PartitionStatus::to_json).collect();
+        anyhow::Ok(serde_json::to_vec(&partitions)?)
+    });
+    match read.await {
+        Ok(Ok(body)) => ([(header::CONTENT_TYPE, "application/json")], whole(body, permit)).into_response(),
         Ok(Err(error)) => problem(StatusCode::SERVICE_UNAVAILABLE, &format!("{error:#}")),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the partitions could not be read"),
     }

@@ -30,8 +30,9 @@ use crate::view::EventId;
 /// The capacity of the queue to one client, in events.
 const QUEUE: usize = 256;
 
-/// The bytes of one read from the log for a client that lags.
-const READ_BYTES: usize = 256 * 1024;
+/// The bytes of one read from the log for a client that lags: a block of results, which are several times as large as
+/// lines. All clients may lag at once.
+const READ_BYTES: usize = 64 * 1024;
 
 /// The query of the stream.
 #[derive(Debug, Deserialize)]
@@ -52,7 +53,7 @@ pub(super) async fn get(
             return problem(StatusCode::BAD_REQUEST, &text);
         }
     };
-    let Ok(permit) = Arc::clone(&shared.streams).try_acquire_owned() else {
+    let Ok(permit) = Arc::clone(&shared.permits.streams).try_acquire_owned() else {
         return busy("http.max_streams event streams are already open");
     };
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());

@@ -13,7 +13,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 use proxy_uve::{table_of_uve_type, uve_type_of_table};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::http::listing::{self, Form, Listing, Selection};
 use crate::http::{Shared, bad_path, json, problem};
@@ -39,21 +39,11 @@ impl UveQuery {
     }
 }
 
-/// An entry of the list of types.
-#[derive(Serialize)]
-struct Link {
-    href: String,
-    name: String,
-}
-
 /// Lists the types that have objects.
-pub(super) async fn types(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    let base = base(&headers);
-    let types = shared.view.tables().into_iter().map(|table| {
-        let name = format!("{}s", uve_type_of_table(&table));
-        Link { href: format!("{base}/analytics/uves/{name}"), name }
-    });
-    json(StatusCode::OK, &types.collect::<Vec<_>>())
+pub(super) async fn types(State(shared): State<Arc<Shared>>, headers: HeaderMap, uri: Uri) -> Response {
+    let form = Form::Types(format!("{}/analytics/uves/", base(&headers)));
+    let listing = Listing::new(Arc::clone(&shared.view), Walk::tables(), form);
+    listing::answer(&shared, listing, &uri, &Selection::default()).await
 }
 
 /// Lists the objects of a type, which the path names in the plural.
@@ -128,8 +118,7 @@ fn table(shared: &Shared, uve_type: &str) -> String {
     if let Some(table) = table_of_uve_type(uve_type) {
         return table.to_owned();
     }
-    let tables = shared.view.tables();
-    let named = tables.into_iter().find(|table| uve_type_of_table(table) == uve_type);
+    let named = shared.view.table(|table| uve_type_of_table(table) == uve_type);
     named.map_or_else(|| uve_type.to_owned(), Into::into)
 }
 

@@ -3,23 +3,29 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use crate::view::object::Object;
 use crate::view::{Filter, UveDocument, UveView};
 
 /// The most objects that a reader visits under one lock, so that results wait for it less than a millisecond.
 const SLICE: usize = 64;
 
-/// A walk over the objects of one table, in the order of their names.
+/// A walk over the objects of one table, or over the tables, in the order of their names.
 ///
 /// Between two slices results are applied: an object that exists during the whole walk is visited exactly once, with the
 /// values of the moment of its visit.
 #[derive(Debug)]
 pub(crate) struct Walk {
-    table: String,
-    prefix: String,
+    /// The table whose objects are visited; `None` visits the tables.
+    table: Option<String>,
     /// The structures to show; `None` visits names only.
     filter: Option<Filter>,
-    /// The last name that was visited: the walk goes on after it.
+    position: Position,
+}
+
+/// Where a walk goes on.
+#[derive(Debug)]
+struct Position {
+    prefix: String,
+    /// The last name that was visited.
     last: Option<Box<str>>,
     is_done: bool,
 }
@@ -27,54 +33,68 @@ pub(crate) struct Walk {
 impl Walk {
     /// A walk over the objects whose names begin with `prefix` and come after `after`.
     pub(crate) fn new(table: String, prefix: &str, after: Option<&str>, filter: Option<Filter>) -> Self {
-        Self { table, prefix: prefix.to_owned(), filter, last: after.map(Into::into), is_done: false }
+        let position = Position { prefix: prefix.to_owned(), last: after.map(Into::into), is_done: false };
+        Self { table: Some(table), filter, position }
     }
 
-    /// Whether there are no further objects.
+    /// A walk over the names of the tables that have objects.
+    pub(crate) fn tables() -> Self {
+        let position = Position { prefix: String::new(), last: None, is_done: false };
+        Self { table: None, filter: None, position }
+    }
+
+    /// Whether there is nothing further.
     pub(crate) fn is_done(&self) -> bool {
-        self.is_done
+        self.position.is_done
     }
 
     /// The name to continue after.
     pub(crate) fn last(&self) -> Option<&str> {
-        self.last.as_deref()
+        self.position.last.as_deref()
     }
+}
 
-    fn rest<'o>(&self, objects: &'o BTreeMap<Box<str>, Object>) -> impl Iterator<Item = (&'o Box<str>, &'o Object)> {
-        let prefix = self.prefix.clone();
+impl Position {
+    /// Visits the next entries, until `visit` returns false or the slice is over.
+    fn advance<V>(&mut self, entries: &BTreeMap<Box<str>, V>, mut visit: impl FnMut(&str, &V) -> bool) {
         let from = match &self.last {
             Some(last) if **last >= *self.prefix => Bound::Excluded(&**last),
             _ => Bound::Included(self.prefix.as_str()),
         };
-        objects.range::<str, _>((from, Bound::Unbounded)).take_while(move |(name, _)| name.starts_with(&prefix))
+        let range = entries.range::<str, _>((from, Bound::Unbounded));
+        let mut rest = range.take_while(|(name, _)| name.starts_with(&self.prefix)).peekable();
+        let mut last = None;
+        for (name, entry) in rest.by_ref().take(SLICE) {
+            last = Some(name);
+            if !visit(name, entry) {
+                break;
+            }
+        }
+        self.is_done = rest.peek().is_none();
+        if let Some(last) = last {
+            self.last = Some(last.clone());
+        }
     }
 }
 
 impl UveView {
-    /// Visits the next objects of a walk under one lock, until `visit` returns false or the slice is over. Objects
-    /// without a structure that passes the filter are not visited.
+    /// Visits what is next in a walk under one lock, until `visit` returns false or the slice is over. Objects without a
+    /// structure that passes the filter are not visited.
     pub(crate) fn slice(&self, walk: &mut Walk, mut visit: impl FnMut(&str, &UveDocument) -> bool) {
         let tables = self.read();
-        let Some(objects) = tables.by_name.get(walk.table.as_str()) else {
-            walk.is_done = true;
+        let Walk { table, filter, position } = walk;
+        let Some(table) = table else {
+            return position.advance(&tables.by_name, |name, _| visit(name, &UveDocument::default()));
+        };
+        let Some(objects) = tables.by_name.get(table.as_str()) else {
+            position.is_done = true;
             return;
         };
-        let mut rest = walk.rest(objects).peekable();
-        let mut last = None;
-        for (name, object) in rest.by_ref().take(SLICE) {
-            last = Some(name);
-            let document = walk.filter.as_ref().map(|filter| tables.filtered(object, filter));
+        position.advance(objects, |name, object| {
+            let document = filter.as_ref().map(|filter| tables.filtered(object, filter));
             let is_shown = document.as_ref().is_none_or(|document| !document.is_empty());
-            if is_shown && !visit(name, &document.unwrap_or_default()) {
-                break;
-            }
-        }
-        let is_done = rest.peek().is_none();
-        drop(rest);
-        walk.is_done = is_done;
-        if let Some(last) = last {
-            walk.last = Some(last.clone());
-        }
+            !is_shown || visit(name, &document.unwrap_or_default())
+        });
     }
 }
 

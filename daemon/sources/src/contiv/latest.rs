@@ -24,6 +24,17 @@ impl Latest {
         nodes.values().map(|answer| Arc::clone(&answer.stats)).collect()
     }
 
+    /// Returns the names of the nodes that have an answer.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Returns the newest answer of one node.
+    pub fn node(&self, name: &str) -> Option<Arc<ServiceStats>> {
+        let nodes = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        nodes.get(name).map(|answer| Arc::clone(&answer.stats))
+    }
+
     pub(super) fn set(&self, node: Arc<str>, at: Duration, stats: Arc<ServiceStats>) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(node, Answer { at, stats });
     }

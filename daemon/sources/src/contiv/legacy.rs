@@ -28,7 +28,7 @@ use daemon_base::clock::Clock;
 use daemon_base::serve::serve;
 use netplugin_adapter::{ServiceStats, append_pairs, pair_answer, pairs_answer, points, points_of};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::config::{ContivConfig, NETMASTER_PORT};
 use super::latest::Latest;
@@ -36,6 +36,9 @@ use super::netmaster::{Netmaster, NetmasterSettings};
 
 /// Requests in flight at a time.
 const MAX_IN_FLIGHT: usize = 64;
+
+/// Lists of all endpoints that are read at a time: a client may take its time.
+const MAX_LISTS: usize = 8;
 
 /// The time limit of a request. Requests to Netmaster have timeouts of their own, but there may be many.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -81,6 +84,7 @@ struct Shared {
     latest: Arc<Latest>,
     netmaster: Option<Arc<Netmaster>>,
     permits: Semaphore,
+    lists: Arc<Semaphore>,
 }
 
 impl LegacyServer {
@@ -94,7 +98,12 @@ impl LegacyServer {
         let listener = listener.with_context(|| format!("listen on {}; change contiv.listen", settings.listen))?;
         let address = listener.local_addr().context("read the address that was bound")?;
         let netmaster = settings.netmaster.as_ref().map(|settings| Arc::new(Netmaster::new(settings, clock)));
-        let shared = Arc::new(Shared { latest, netmaster, permits: Semaphore::new(MAX_IN_FLIGHT) });
+        let shared = Arc::new(Shared {
+            latest,
+            netmaster,
+            permits: Semaphore::new(MAX_IN_FLIGHT),
+            lists: Arc::new(Semaphore::new(MAX_LISTS)),
+        });
         Ok(Self { listener, address, shared })
     }
 
@@ -122,10 +131,7 @@ fn router(shared: Arc<Shared>) -> Router {
 
 /// Limits how many requests are in flight, and how long.
 async fn bounded(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let Ok(_permit) = shared.permits.try_acquire() else {
-        let busy = problem(StatusCode::SERVICE_UNAVAILABLE, "too many requests are in flight; try again in a second");
-        return ([(header::RETRY_AFTER, "1")], busy).into_response();
-    };
+    let Ok(_permit) = shared.permits.try_acquire() else { return busy() };
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => problem(StatusCode::GATEWAY_TIMEOUT, "the answer took too long; see contiv.netmaster in the log"),
@@ -144,7 +150,8 @@ async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> 
     let all = parameters.any(|parameter| parameter.split('=').next() == Some("all"));
     match (uri.path().trim_start_matches('/'), all) {
         ("", true) | ("all", _) => {
-            let pieces = all_pairs(shared.latest.nodes()).map(Ok::<_, Infallible>);
+            let Ok(permit) = Arc::clone(&shared.lists).try_acquire_owned() else { return busy() };
+            let pieces = all_pairs(Arc::clone(&shared.latest), permit).map(Ok::<_, Infallible>);
             json(StatusCode::OK, Body::from_stream(tokio_stream::iter(pieces)))
         }
         (endpoint, true) => every_pair(&shared.latest.nodes(), endpoint),
@@ -190,10 +197,13 @@ fn unknown(endpoint: &str) -> Response {
     problem(StatusCode::NOT_FOUND, &text)
 }
 
-/// Returns the list of all pairs in pieces, one for each node: of a large cluster the whole list is megabytes.
-fn all_pairs(nodes: Vec<Arc<ServiceStats>>) -> impl Iterator<Item = Vec<u8>> {
+/// Returns the list of all pairs in pieces, one for each node: of a large cluster the whole list is megabytes. Each is of
+/// the node's newest answer when its turn comes, so that a slow client keeps no old ones. The permit is held to the end.
+fn all_pairs(latest: Arc<Latest>, permit: OwnedSemaphorePermit) -> impl Iterator<Item = Vec<u8>> {
     let mut is_first = true;
-    let pairs = nodes.into_iter().filter_map(move |stats| {
+    let pairs = latest.names().into_iter().filter_map(move |node| {
+        let _held = &permit;
+        let stats = latest.node(&node)?;
         let mut points = points(&stats).peekable();
         points.peek()?;
         let mut piece = if std::mem::take(&mut is_first) { Vec::new() } else { b",".to_vec() };
@@ -201,6 +211,12 @@ fn all_pairs(nodes: Vec<Arc<ServiceStats>>) -> impl Iterator<Item = Vec<u8>> {
         Some(piece)
     });
     once(b"[".to_vec()).chain(pairs).chain(once(b"]".to_vec()))
+}
+
+/// Returns the answer to a request beyond a limit.
+fn busy() -> Response {
+    let busy = problem(StatusCode::SERVICE_UNAVAILABLE, "too many requests are in flight; try again in a second");
+    ([(header::RETRY_AFTER, "1")], busy).into_response()
 }
 
 /// Returns an error as an answer: `{"error": …}`.

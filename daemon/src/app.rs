@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::{Clock, SystemClock};
+use daemon_base::open_files;
 use daemon_log::Observer;
 use daemon_sources::contiv::{self, Latest, LegacyServer, LegacySettings, ScraperSettings};
 use daemon_sources::opserver::{self, PollerSettings};
@@ -43,7 +44,9 @@ const REQUESTS_LEFT: Duration = Duration::from_millis(200);
 /// # Errors
 ///
 /// When it cannot start, or a part failed.
-pub(crate) fn run(settings: AppSettings, own: Extensions, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
+pub(crate) fn run(mut settings: AppSettings, own: Extensions, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
+    open_files::raise();
+    settings.http = settings.http.within_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("start the async runtime")?;
     let served = runtime.block_on(serve(settings, own, ready_file));
@@ -59,14 +62,12 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     ignore_hangups()?;
     let server = Server::bind(settings.http).await?;
     let latest: Arc<Latest> = Arc::default();
-    let page = match &settings.legacy {
-        Some(settings) => Some(LegacyServer::bind(settings, Arc::clone(&latest), Arc::clone(&clock)).await?),
-        None => None,
-    };
-    let AppSettings { engine, poller, contiv, .. } = settings;
+    let page = bind_page(&settings, &latest, &clock).await?;
+    let http = settings.http;
+    let AppSettings { engine, poller, contiv, grace, .. } = settings;
     let engine = start_engine(&engine, poller, contiv, own, &latest, &clock)?;
     let (stop, stopping) = watch::channel(false);
-    let shared = shared(&engine, Arc::clone(&clock), stopping.clone(), settings.http);
+    let shared = shared(&engine, Arc::clone(&clock), stopping.clone(), http);
     info!(address = %server.address(), "Listening.");
     let page_address = page.as_ref().map(LegacyServer::address);
     let ready_file = ready_file.map(|path| ReadyFile::write(&path, server.address(), page_address));
@@ -81,7 +82,7 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     let failure = wait_for_end(&mut signals, failed.clone(), &mut servers).await;
     tokio::spawn(exit_on_second_signal(signals));
     stop.send_replace(true);
-    drain(servers, engine, &*clock, settings.grace).await?;
+    drain(servers, engine, &*clock, grace).await?;
     // A thread may have failed during the stop, too.
     let failure = failure || *failed.borrow();
     anyhow::ensure!(!failure, "a thread or server that the daemon needs failed; see the first error above");
@@ -112,12 +113,18 @@ fn start_engine(
     Ok(engine)
 }
 
+/// Binds the server for Contiv's page, if it is on.
+async fn bind_page(
+    settings: &AppSettings,
+    latest: &Arc<Latest>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<LegacyServer>> {
+    let Some(legacy) = &settings.legacy else { return Ok(None) };
+    LegacyServer::bind(legacy, settings.http.limits, Arc::clone(latest), Arc::clone(clock)).await.map(Some)
+}
+
 /// Waits for a signal, or until a thread or server fails; whether one did.
-async fn wait_for_end(
-    signals: &mut StopSignals,
-    mut failed: watch::Receiver<bool>,
-    servers: &mut JoinSet<anyhow::Result<()>>,
-) -> bool {
+async fn wait_for_end(signals: &mut StopSignals, mut failed: watch::Receiver<bool>, servers: &mut JoinSet<()>) -> bool {
     tokio::select! {
         signal = signals.next() => { info!(signal, "Stopping."); false }
         Some(ended) = servers.join_next() => {
@@ -130,12 +137,7 @@ async fn wait_for_end(
 
 /// Finishes the requests in flight, then stops the engine, all within `grace`: requests get half of it at most, so that
 /// the last commit has time.
-async fn drain(
-    mut servers: JoinSet<anyhow::Result<()>>,
-    engine: Engine,
-    clock: &dyn Clock,
-    grace: Duration,
-) -> anyhow::Result<()> {
+async fn drain(mut servers: JoinSet<()>, engine: Engine, clock: &dyn Clock, grace: Duration) -> anyhow::Result<()> {
     let deadline = clock.monotonic() + grace;
     let finished = async { while servers.join_next().await.is_some() {} };
     if tokio::time::timeout(grace / 2, finished).await.is_err() {

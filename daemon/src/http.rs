@@ -31,7 +31,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use daemon_base::clock::Clock;
-use daemon_base::serve::serve;
+use daemon_base::listener::{self, Limits};
 use daemon_log::Log;
 use daemon_partition::StatusSource;
 use daemon_sources::intake::Intake;
@@ -45,9 +45,6 @@ use crate::view::EventHub;
 use crate::view::UveView;
 
 pub(crate) use self::permits::Permits;
-
-/// The time after which a client that reads nothing of its response loses its permit.
-const STALLED: Duration = Duration::from_secs(60);
 
 /// The state that all handlers share.
 pub(crate) struct Shared {
@@ -82,8 +79,17 @@ pub(crate) struct HttpSettings {
     pub max_readers: usize,
     /// The maximum number of concurrent event streams.
     pub max_streams: usize,
+    /// The limits of connections.
+    pub limits: Limits,
     /// The timeout of a whole request, which includes the read of its body.
     pub request_timeout: Duration,
+}
+
+impl HttpSettings {
+    /// The settings with the connections that the limit of open files allows.
+    pub(crate) fn within_open_files(self) -> Self {
+        Self { limits: self.limits.within_open_files(), ..self }
+    }
 }
 
 /// A server with a bound listener that does not serve yet.
@@ -112,9 +118,9 @@ impl Server {
     }
 
     /// Serves until `stopping` turns true, then finishes the requests in flight.
-    pub(crate) async fn serve(self, shared: Arc<Shared>) -> anyhow::Result<()> {
+    pub(crate) async fn serve(self, shared: Arc<Shared>) {
         let stopping = shared.stopping.clone();
-        serve(self.listener, router(shared, self.settings), stopping).await.context("serve HTTP")
+        listener::serve(self.listener, router(shared, self.settings), self.settings.limits, stopping).await;
     }
 }
 

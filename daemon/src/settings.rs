@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_base::listener::Limits;
 use daemon_kafka::KafkaSettings;
 use daemon_log::Observations;
 use daemon_partition::WorkerSettings;
@@ -38,6 +39,12 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
             time_unit: http.time_unit,
             max_readers: http.max_readers,
             max_streams: http.max_streams,
+            limits: Limits {
+                connections: http.max_connections,
+                per_client: http.max_connections_per_client,
+                header_timeout: http.header_timeout,
+                idle_timeout: http.idle_timeout,
+            },
             request_timeout: REQUEST_TIMEOUT,
         },
         grace: loaded.config.shutdown.grace,

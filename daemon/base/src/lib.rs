@@ -7,10 +7,11 @@
 //! | [`stop`] | the stop flag and the waits that it ends |
 //! | [`backoff`] | pauses between retries |
 //! | [`remedy`](mod@remedy) | errors of files that no retry mends |
-//! | [`serve`] | HTTP servers that end in time |
 //! | [`servers`] | failover among equal servers |
 //! | [`outbound`] | HTTP clients and their credentials |
 //! | [`repeats`] | the rate limit of repeated messages |
+//! | [`listener`] | HTTP servers with bounded connections and timeouts |
+//! | [`open_files`] | the limit of open files |
 //! | [`setting`] | types of values that sections of the configuration share: durations, lists, addresses, secrets |
 //! | [`failpoint`] | named points at which a test kills or freezes the process, or panics |
 //! | [`splitmix`] | pseudo-random numbers that are the same on every machine |
@@ -25,10 +26,11 @@
 pub mod backoff;
 pub mod clock;
 pub mod failpoint;
+pub mod listener;
+pub mod open_files;
 pub mod outbound;
 pub mod remedy;
 pub mod repeats;
-pub mod serve;
 pub mod servers;
 pub mod setting;
 pub mod splitmix;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use daemon_base::clock::{Clock, SystemClock};
+use daemon_base::open_files;
 use daemon_base::setting::duration;
 use daemon_base::stop::Stop;
 use proxy_uve::proxy_list::{DEFAULT_PROXY_LIST, ProxyList};
@@ -82,15 +83,17 @@ async fn show(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut signals = StopSignals::listen()?;
     app::ignore_hangups()?;
-    let server = Server::bind(settings.http).await?;
+    open_files::raise();
+    let http = settings.http.within_open_files();
+    let server = Server::bind(http).await?;
     let address = server.address();
     let mut engine = Engine::start(&settings.engine, Arc::clone(&clock))?;
     own.start(&mut engine)?;
     let board = Arc::new(Board::default());
     engine.add_sink(BoardSink::new(Arc::clone(&board)), |_| ())?;
     let (stop, stopping) = watch::channel(false);
-    let contiv = contiv::start(&mut engine, period, &clock, stopping.clone()).await?;
-    let serving = tokio::spawn(server.serve(app::shared(&engine, Arc::clone(&clock), stopping, settings.http)));
+    let contiv = contiv::start(&mut engine, period, http.limits, &clock, stopping.clone()).await?;
+    let serving = tokio::spawn(server.serve(app::shared(&engine, Arc::clone(&clock), stopping, http)));
     let simulation = Simulation::seeded(7, period);
     let announcement = announcement(address, &simulation, &contiv, period);
 
@@ -100,7 +103,7 @@ async fn show(
     stop_vrouters.set();
     tokio::task::spawn_blocking(move || vrouters.join()).await.context("stop the vrouters")??;
     stop.send_replace(true);
-    serving.await.context("stop the server")??;
+    serving.await.context("stop the server")?;
     tokio::task::spawn_blocking(move || engine.stop(settings.grace)).await.context("stop the engine")?;
     ended
 }

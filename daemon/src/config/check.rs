@@ -13,6 +13,7 @@ use crate::config::{Config, LogKind};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -27,6 +28,9 @@ const MAX_THREADS: usize = 1024;
 
 /// The most concurrent readers of a kind: each takes a connection and buffers.
 const MAX_READERS: usize = 1024;
+
+/// The most connections: the ports of one client.
+const MAX_CONNECTIONS: usize = 65_536;
 
 /// The most lines of a request: more than any server accepts.
 const MAX_BATCH_LINES: usize = 1_000_000;
@@ -44,10 +48,7 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
     checks.at_least("aggregation.max_objects_per_partition", aggregation.max_objects_per_partition, 1);
     checks.topic_part("aggregation.cluster_id", &aggregation.cluster_id);
     checks.contiv(config);
-    checks.at_least("http.max_body_bytes", config.http.max_body_bytes, 1);
-    checks.at_least("http.max_in_flight", config.http.max_in_flight, 1);
-    checks.range("http.max_readers", config.http.max_readers, 1, MAX_READERS);
-    checks.range("http.max_streams", config.http.max_streams, 1, MAX_READERS);
+    checks.http(config);
     checks.log(config);
     checks.kafka(config);
     checks.opserver(config);
@@ -83,6 +84,18 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
 struct Checks<'l>(&'l mut Layers);
 
 impl Checks<'_> {
+    fn http(&mut self, config: &Config) {
+        let http = &config.http;
+        self.at_least("http.max_body_bytes", http.max_body_bytes, 1);
+        self.at_least("http.max_in_flight", http.max_in_flight, 1);
+        self.range("http.max_readers", http.max_readers, 1, MAX_READERS);
+        self.range("http.max_streams", http.max_streams, 1, MAX_READERS);
+        self.range("http.max_connections", http.max_connections, 8, MAX_CONNECTIONS);
+        self.range("http.max_connections_per_client", http.max_connections_per_client, 1, MAX_CONNECTIONS);
+        self.durations("http.header_timeout", http.header_timeout, 100 * MILLISECOND, 10 * MINUTE);
+        self.durations("http.idle_timeout", http.idle_timeout, SECOND, DAY);
+    }
+
     fn log(&mut self, config: &Config) {
         let (log, retention) = (&config.log, &config.log.retention);
         self.range("log.partitions", log.partitions, 1, MAX_PARTITIONS);
@@ -298,6 +311,13 @@ mod tests {
             ("http.max_readers", "1025", false),
             ("http.max_streams", "0", false),
             ("http.max_streams", "1025", false),
+            ("http.max_connections", "7", false),
+            ("http.max_connections", "65537", false),
+            ("http.max_connections_per_client", "0", false),
+            ("http.header_timeout", "99ms", false),
+            ("http.header_timeout", "11m", false),
+            ("http.idle_timeout", "999ms", false),
+            ("http.idle_timeout", "25h", false),
         ]);
     }
 

@@ -10,7 +10,7 @@ use std::pin::pin;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use daemon_base::serve::end_of_reading;
+use daemon_base::listener::end_of_reading;
 use daemon_sources::array::{ArrayError, ArrayLines, is_array};
 use daemon_sources::opening::{Foreign, without_mark};
 use flate2::{Decompress, FlushDecompress, Status};

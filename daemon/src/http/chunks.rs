@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::{Body, Bytes};
+use daemon_base::listener::STALLED;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
-
-use crate::http::STALLED;
 
 /// The bytes from which on a chunk is complete. A chunk of a list is larger by at most one entry.
 pub(super) const CHUNK_BYTES: usize = 16 * 1024;

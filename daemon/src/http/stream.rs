@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use daemon_base::listener::STALLED;
 use daemon_log::{LogError, RecordBatch};
 use daemon_results::record::RecordReader;
 use serde::Deserialize;
@@ -24,7 +25,7 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
 
-use crate::http::{STALLED, Shared, busy, problem};
+use crate::http::{Shared, busy, problem};
 use crate::view::EventId;
 
 /// The capacity of the queue to one client, in events.

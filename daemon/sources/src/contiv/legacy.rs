@@ -25,7 +25,7 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use daemon_base::clock::Clock;
-use daemon_base::serve::serve;
+use daemon_base::listener::{self, Limits};
 use netplugin_adapter::{ServiceStats, append_pairs, pair_answer, pairs_answer, points, points_of};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -76,6 +76,7 @@ impl LegacySettings {
 pub struct LegacyServer {
     listener: TcpListener,
     address: SocketAddr,
+    limits: Limits,
     shared: Arc<Shared>,
 }
 
@@ -93,7 +94,12 @@ impl LegacyServer {
     /// # Errors
     ///
     /// When the address is in use or not of this machine; the text names the setting.
-    pub async fn bind(settings: &LegacySettings, latest: Arc<Latest>, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+    pub async fn bind(
+        settings: &LegacySettings,
+        limits: Limits,
+        latest: Arc<Latest>,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("listen on {}; change contiv.listen", settings.listen))?;
         let address = listener.local_addr().context("read the address that was bound")?;
@@ -104,7 +110,7 @@ impl LegacyServer {
             permits: Semaphore::new(MAX_IN_FLIGHT),
             lists: Arc::new(Semaphore::new(MAX_LISTS)),
         });
-        Ok(Self { listener, address, shared })
+        Ok(Self { listener, address, limits, shared })
     }
 
     /// Returns the address that is bound, with the port also if the setting is 0.
@@ -113,12 +119,8 @@ impl LegacyServer {
     }
 
     /// Serves until `stopping` is true, then finishes the requests in flight.
-    ///
-    /// # Errors
-    ///
-    /// When the server fails.
-    pub async fn serve(self, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
-        serve(self.listener, router(self.shared), stopping).await.context("serve Contiv's page")
+    pub async fn serve(self, stopping: watch::Receiver<bool>) {
+        listener::serve(self.listener, router(self.shared), self.limits, stopping).await;
     }
 }
 

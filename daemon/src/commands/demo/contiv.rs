@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
+use daemon_base::listener::Limits;
 use daemon_sources::contiv::simulated::{Simulated, SimulatedSettings};
 use daemon_sources::contiv::{self, ContivConfig, Latest, LegacyServer, LegacySettings, ScraperSettings};
 use netplugin_adapter::simulate::{Anomaly, Cluster, Settings};
@@ -40,6 +41,7 @@ pub(super) struct Contiv {
 pub(super) async fn start(
     engine: &mut Engine,
     period: Duration,
+    limits: Limits,
     clock: &Arc<dyn Clock>,
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<Contiv> {
@@ -62,7 +64,7 @@ pub(super) async fn start(
     let observer = contiv::observer(&scraper, &engine.observations, clock.now_micros());
     app::start_scraper(engine, scraper, observer, &latest)?;
     let page = LegacySettings::new(&section)?.context("the page has no address")?;
-    let page = LegacyServer::bind(&page, latest, Arc::clone(clock)).await?;
+    let page = LegacyServer::bind(&page, limits, latest, Arc::clone(clock)).await?;
     let address = page.address();
     tokio::spawn(page.serve(stopping));
     Ok(Contiv { simulated, page: address, troubled })

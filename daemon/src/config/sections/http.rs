@@ -1,8 +1,9 @@
 //! The section `[http]`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
-use daemon_base::setting::address;
+use daemon_base::setting::{address, duration};
 use daemon_sources::timestamp::TimeUnit;
 use serde::Deserialize;
 
@@ -28,6 +29,19 @@ pub(crate) struct Http {
     pub max_readers: usize,
     /// The maximum number of clients of the event stream; further ones get status 429. Default 64, from 1 to 1,024.
     pub max_streams: usize,
+    /// The maximum number of connections; beyond it, idle connections are closed for new ones. Default 1,024, from 8 to
+    /// 65,536, but at most a quarter of the limit of open files. It also holds for `contiv.listen`, as the next three.
+    pub max_connections: usize,
+    /// The maximum number of connections of one client address. Default 256, from 1 to 65,536, but at most three quarters
+    /// of `max_connections`. Raise it where all clients come through one proxy.
+    pub max_connections_per_client: usize,
+    /// The time for the head of the first request of a connection. Default `"10s"`, from `"100ms"` to `"10m"`.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub header_timeout: Duration,
+    /// The time that a connection may have no request, and for the head of each further request. Default `"75s"`, from
+    /// `"1s"` to `"1d"`. Keep it above the intervals at which producers send.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub idle_timeout: Duration,
 }
 
 impl Default for Http {
@@ -39,6 +53,10 @@ impl Default for Http {
             time_unit: TimeUnit::default(),
             max_readers: 8,
             max_streams: 64,
+            max_connections: 1024,
+            max_connections_per_client: 256,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
         }
     }
 }

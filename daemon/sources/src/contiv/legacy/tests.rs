@@ -14,7 +14,7 @@ use crate::contiv::simulated::{Simulated, SimulatedSettings};
 struct Running {
     address: SocketAddr,
     stop: watch::Sender<bool>,
-    serving: JoinHandle<anyhow::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 impl Running {
@@ -26,7 +26,14 @@ impl Running {
             cache: Duration::from_secs(2),
         });
         let settings = LegacySettings { listen: (Ipv4Addr::LOCALHOST, 0).into(), netmaster };
-        let server = LegacyServer::bind(&settings, Arc::new(latest), Arc::new(SystemClock::new())).await.unwrap();
+        let limits = listener::Limits {
+            connections: 1024,
+            per_client: 1024,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+        };
+        let clock = Arc::new(SystemClock::new());
+        let server = LegacyServer::bind(&settings, limits, Arc::new(latest), clock).await.unwrap();
         let (stop, stopping) = watch::channel(false);
         Self { address: server.address(), stop, serving: tokio::spawn(server.serve(stopping)) }
     }
@@ -51,7 +58,7 @@ impl Running {
 
     async fn stop(self) {
         self.stop.send(true).unwrap();
-        self.serving.await.unwrap().unwrap();
+        self.serving.await.unwrap();
     }
 }
 

@@ -1,0 +1,85 @@
+//! A connection that breaks off when its client does not read: hyper has no timeout for writes.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use super::{MIN_PROGRESS, STALLED};
+
+/// A stream that fails when its client takes too long to read.
+pub(super) struct Progressing {
+    stream: TcpStream,
+    behind: Option<Behind>,
+}
+
+/// A client that has not read all that was written.
+struct Behind {
+    deadline: Pin<Box<Sleep>>,
+    written: usize,
+}
+
+impl Progressing {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, behind: None }
+    }
+
+    /// Checks the outcome of a write.
+    fn written(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(bytes)) => {
+                if let Some(behind) = &mut self.behind {
+                    behind.written = behind.written.saturating_add(bytes);
+                }
+                self.behind.take_if(|behind| behind.written >= MIN_PROGRESS);
+                written
+            }
+            Poll::Ready(Err(_)) => written,
+            Poll::Pending => {
+                let begin = || Behind { deadline: Box::pin(sleep(STALLED)), written: 0 };
+                let behind = self.behind.get_or_insert_with(begin);
+                let stalled = || io::Error::new(io::ErrorKind::TimedOut, "the client does not read the response");
+                behind.deadline.as_mut().poll(cx).map(|()| Err(stalled()))
+            }
+        }
+    }
+}
+
+impl AsyncRead for Progressing {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Progressing {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.written(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// Is called when everything is written.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.behind = None;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,106 @@
+//! Clients that hold connections open: the daemon's files are its own, and honest producers are served.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "the tests measure how long the daemon waits")]
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::{Daemon, command, line};
+use tempfile::TempDir;
+
+const START: u64 = 1_490_000_000_000_000;
+
+const PERIOD: u64 = 10_000_000;
+
+/// `command` with a limit of open files, soft and hard.
+fn with_open_files(command: &Command, limit: u32) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]);
+    limited.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        limited.env(name, value.unwrap_or_default());
+    }
+    limited
+}
+
+/// Lets the test itself have many sockets.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
+}
+
+fn connect(address: &str, sends: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    // The server may have closed it already.
+    let _ = stream.write_all(sends.as_bytes());
+    stream
+}
+
+/// All that the server sends until it closes the connection.
+fn rest(stream: &mut TcpStream) -> String {
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    String::from_utf8_lossy(&rest).into_owned()
+}
+
+/// Posts one sample for each window, and checks the sum of each.
+fn produce(daemon: &Daemon, windows: u64, mut meanwhile: impl FnMut()) {
+    for window in 0..windows {
+        let at = START + window * PERIOD;
+        let (status, body) = daemon.post(line("a", "egress_flow_count", at, window).as_bytes(), None).unwrap();
+        assert_eq!(status, 200, "{body}");
+        meanwhile();
+    }
+    daemon.wait_until_applied();
+    daemon.wait_for(
+        "/analytics/uves/virtual-network/a?cfilt=AggProxySum-UveVirtualNetworkAgent-egress_flow_count:value",
+        |(_, body)| body.contains(&format!("{{\"value\":{}}}", windows - 2)).then_some(()),
+    );
+}
+
+#[test]
+fn idle_connections_do_not_take_the_files_of_the_log() {
+    raise_open_files();
+    let data = TempDir::new().unwrap();
+    let settings = ["aggregation.period=10", "aggregation.allowed_lateness=0s", "log.commit_interval=10ms"];
+    let page = ["contiv.nodes=127.0.0.1:1", "contiv.listen=127.0.0.1:0"];
+    let command = command("run", data.path(), &[settings.as_slice(), &page].concat());
+    let daemon = Daemon::spawn(with_open_files(&command, 1024)).unwrap();
+    let mut idle = Vec::new();
+    for sends in ["", "GET / HTTP/1.1\r\nhost"] {
+        for address in [daemon.address(), daemon.contiv_address()] {
+            idle.extend((0..550).map(|_| connect(address, sends)));
+        }
+    }
+    let address = daemon.address().to_owned();
+    produce(&daemon, 50, || idle.extend((0..20).map(|_| connect(&address, "GET"))));
+    assert_eq!(daemon.get("/readyz").0, 200);
+    let stderr = daemon.stop();
+    assert!(!stderr.contains("Too many open files"), "{stderr}");
+    assert!(stderr.contains("allows fewer connections than http.max_connections"), "{stderr}");
+    let full = stderr.lines().filter(|line| line.contains("in use") || line.contains("A client has")).count();
+    assert!(full <= 4, "{stderr}");
+}
+
+#[test]
+fn a_connection_without_a_request_is_closed_after_the_time_for_it() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &["http.header_timeout=200ms", "http.idle_timeout=1s"]);
+    for (sends, least) in
+        [("", 200), ("GET /healthz HTTP/1.1\r\nho", 200), ("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n", 1000)]
+    {
+        let began = Instant::now();
+        let answer = rest(&mut connect(daemon.address(), sends));
+        assert_eq!(answer.contains("200 OK"), least == 1000, "{sends:?}: {answer}");
+        let open = began.elapsed();
+        assert!(open >= Duration::from_millis(least) && open < Duration::from_secs(30), "{sends:?}: {open:?}");
+    }
+    daemon.stop();
+}

@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::engine::{Engine, EngineSettings};
 use crate::extensions::Extensions;
-use crate::http::{HttpSettings, Permits, Server, Shared};
+use crate::http::{Bodies, HttpSettings, Permits, Server, Shared};
 use crate::ready_file::ReadyFile;
 
 /// The whole program's settings.
@@ -204,6 +204,7 @@ pub(crate) fn shared(
         stopping,
         max_body_bytes: http.max_body_bytes,
         permits: Permits::new(&http),
+        bodies: Bodies::new(&http),
     })
 }
 

@@ -8,6 +8,7 @@
 //! | `GET /analytics/uves` and below | the UVEs in the form of Contrail's analytics API ([`uves`]) |
 //! | `GET /healthz`, `/readyz`, `/metrics` | liveness, readiness and metrics ([`status`]) |
 
+mod bodies;
 mod body;
 mod chunks;
 mod listing;
@@ -44,6 +45,7 @@ use crate::telemetry::Telemetry;
 use crate::view::EventHub;
 use crate::view::UveView;
 
+pub(crate) use self::bodies::Bodies;
 pub(crate) use self::permits::Permits;
 
 /// The state that all handlers share.
@@ -63,6 +65,7 @@ pub(crate) struct Shared {
     /// The largest request body, received and decoded, in bytes.
     pub max_body_bytes: usize,
     pub permits: Permits,
+    pub bodies: Bodies,
 }
 
 /// The address and the limits of the server.
@@ -81,8 +84,8 @@ pub(crate) struct HttpSettings {
     pub max_streams: usize,
     /// The limits of connections.
     pub limits: Limits,
-    /// The timeout of a whole request, which includes the read of its body.
-    pub request_timeout: Duration,
+    /// The time for the whole body of a request with samples.
+    pub body_timeout: Duration,
 }
 
 impl HttpSettings {
@@ -120,18 +123,13 @@ impl Server {
     /// Serves until `stopping` turns true, then finishes the requests in flight.
     pub(crate) async fn serve(self, shared: Arc<Shared>) {
         let stopping = shared.stopping.clone();
-        listener::serve(self.listener, router(shared, self.settings), self.settings.limits, stopping).await;
+        listener::serve(self.listener, router(shared), self.settings.limits, stopping).await;
     }
 }
 
-fn router(shared: Arc<Shared>, settings: HttpSettings) -> Router {
-    let timeout = settings.request_timeout;
-    let limited = Router::new()
-        .route("/api/v1/samples", post(samples::post))
-        .layer(middleware::from_fn(move |request: Request, next: Next| with_timeout(timeout, request, next)))
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), limit_in_flight));
+fn router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .merge(limited)
+        .route("/api/v1/samples", post(samples::post))
         .route("/api/v1/results/stream", get(stream::get))
         .route("/api/v1/partitions", get(status::partitions))
         .route("/analytics/uves", get(uves::types))
@@ -145,22 +143,6 @@ fn router(shared: Arc<Shared>, settings: HttpSettings) -> Router {
         .layer(middleware::from_fn(origin::refuse_other_sites))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
         .with_state(shared)
-}
-
-/// Responds with 429, before it reads the body, if all permits are in use.
-async fn limit_in_flight(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    match shared.permits.samples.try_acquire() {
-        Ok(_permit) => next.run(request).await,
-        Err(_) => busy("http.max_in_flight requests are already in flight"),
-    }
-}
-
-/// Aborts a request after `timeout`, so that a client that sends its body byte by byte does not hold a permit for ever.
-async fn with_timeout(timeout: Duration, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(timeout, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => problem(StatusCode::REQUEST_TIMEOUT, "the request took too long; send smaller batches"),
-    }
 }
 
 /// Counts the request by route and status.

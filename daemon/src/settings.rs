@@ -1,7 +1,6 @@
 //! From the configuration to the settings of each part.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use daemon_base::listener::Limits;
 use daemon_kafka::KafkaSettings;
@@ -16,9 +15,6 @@ use crate::app::AppSettings;
 use crate::config::{Aggregation, Config, Loaded, LogKind, Streams};
 use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
 use crate::http::HttpSettings;
-
-/// How long a request may take in all: enough for the largest body over a slow line.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Settings of the whole program.
 ///
@@ -45,7 +41,7 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
                 header_timeout: http.header_timeout,
                 idle_timeout: http.idle_timeout,
             },
-            request_timeout: REQUEST_TIMEOUT,
+            body_timeout: http.body_timeout,
         },
         grace: loaded.config.shutdown.grace,
     })

@@ -1,4 +1,4 @@
-//! Clients that hold connections open: the daemon's files are its own, and honest producers are served.
+//! Clients that hold connections or bodies open: the daemon's files are its own, and honest producers are served.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::disallowed_methods, reason = "the tests measure how long the daemon waits")]
@@ -8,6 +8,7 @@ mod support;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -41,6 +42,10 @@ fn connect(address: &str, sends: &str) -> TcpStream {
     // The server may have closed it already.
     let _ = stream.write_all(sends.as_bytes());
     stream
+}
+
+fn post_head(length: usize) -> String {
+    format!("POST /api/v1/samples HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n")
 }
 
 /// All that the server sends until it closes the connection.
@@ -103,4 +108,72 @@ fn a_connection_without_a_request_is_closed_after_the_time_for_it() {
         assert!(open >= Duration::from_millis(least) && open < Duration::from_secs(30), "{sends:?}: {open:?}");
     }
     daemon.stop();
+}
+
+#[test]
+fn bodies_that_do_not_come_take_no_permits() {
+    let data = TempDir::new().unwrap();
+    let settings = ["aggregation.period=10", "aggregation.allowed_lateness=0s", "log.commit_interval=10ms"];
+    let daemon = Daemon::start(data.path(), &[settings.as_slice(), &["http.body_timeout=3s"]].concat());
+    let silent: Vec<_> = (0..100).map(|_| connect(daemon.address(), &post_head(1 << 20))).collect();
+    let mut slow: Vec<_> = (0..20).map(|_| connect(daemon.address(), &post_head(1 << 20))).collect();
+    produce(&daemon, 20, || slow.iter_mut().for_each(|stream| stream.write_all(b"{").unwrap()));
+    for mut stream in silent {
+        let answer = rest(&mut stream);
+        assert!(answer.contains("408") && answer.contains("http.body_timeout"), "{answer}");
+    }
+    // One byte at a time does not extend the time for the whole body.
+    let began = Instant::now();
+    while slow.iter_mut().any(|stream| stream.write_all(b"{").is_ok()) {
+        assert!(began.elapsed() < Duration::from_secs(30), "slow bodies are still read");
+        thread::sleep(Duration::from_millis(100));
+    }
+    daemon.stop();
+}
+
+#[test]
+fn the_bytes_of_incomplete_bodies_are_bounded() {
+    const BODY: usize = 64 * 1024;
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &["http.max_body_bytes=65536", "http.max_in_flight=4"]);
+    let body = line("a", "egress_flow_count", START, 1).repeat(BODY)[..BODY - 1].replace('\n', " ");
+    // Four bodies that lack their last byte fill the space for incomplete ones; one that comes at the same time may be
+    // the fourth.
+    let mut held = Vec::new();
+    let full = support::wait_until("there is no space for a further body", || {
+        held.push(connect(daemon.address(), &(post_head(BODY) + &body)));
+        let (status, answer) = daemon.post(body.as_bytes(), None)?;
+        (status == 429 && held.len() >= 4).then_some(answer)
+    });
+    assert!(full.contains("incomplete"), "{full}");
+    assert_eq!(daemon.get("/healthz").0, 200);
+    let answers = held.iter_mut().map(|stream| {
+        stream.write_all(b"\n").unwrap();
+        let mut answer = [0; 64];
+        let read = stream.read(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer[..read]).into_owned()
+    });
+    let complete = answers.filter(|answer| answer.contains("400 Bad Request")).count();
+    assert!((3..=4).contains(&complete), "{complete} bodies had space");
+    let sample = line("a", "egress_flow_count", START, 1);
+    assert_eq!(daemon.post(sample.as_bytes(), None).unwrap().0, 200, "the space is free again");
+    let too_large = rest(&mut connect(daemon.address(), &post_head(BODY + 1)));
+    assert!(too_large.contains("413") && too_large.contains("http.max_body_bytes"), "{too_large}");
+    daemon.stop();
+}
+
+#[test]
+fn a_stop_does_not_wait_for_bodies_that_do_not_come() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &["shutdown.grace=60s"]);
+    let mut silent = connect(daemon.address(), &post_head(100));
+    let half = connect(daemon.address(), "GET / HTTP");
+    // The server has read the head once a later request is answered.
+    assert_eq!(daemon.get("/healthz").0, 200);
+    let began = Instant::now();
+    daemon.stop();
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let answer = rest(&mut silent);
+    assert!(answer.contains("503") || answer.is_empty(), "{answer}");
+    drop(half);
 }

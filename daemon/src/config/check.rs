@@ -94,6 +94,7 @@ impl Checks<'_> {
         self.range("http.max_connections_per_client", http.max_connections_per_client, 1, MAX_CONNECTIONS);
         self.durations("http.header_timeout", http.header_timeout, 100 * MILLISECOND, 10 * MINUTE);
         self.durations("http.idle_timeout", http.idle_timeout, SECOND, DAY);
+        self.durations("http.body_timeout", http.body_timeout, SECOND, HOUR);
     }
 
     fn log(&mut self, config: &Config) {
@@ -318,6 +319,8 @@ mod tests {
             ("http.header_timeout", "11m", false),
             ("http.idle_timeout", "999ms", false),
             ("http.idle_timeout", "25h", false),
+            ("http.body_timeout", "999ms", false),
+            ("http.body_timeout", "61m", false),
         ]);
     }
 

@@ -17,6 +17,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 
+use crate::http::bodies::Whole;
 use crate::http::problem;
 
 /// The codings that a body may have.
@@ -41,10 +42,17 @@ pub(super) enum Refusal {
     Invalid { coding: &'static str, reason: String },
     #[error("{0}; nothing of it is stored")]
     MalformedArray(#[from] ArrayError),
+    #[error(
+        "incomplete bodies take all the space that http.max_in_flight and http.max_body_bytes allow them; retry after a \
+         second"
+    )]
+    NoSpace,
     #[error("the daemon is stopping; send the batch again in a moment")]
     Stopping,
     #[error("{what} has more than {limit} bytes, the limit http.max_body_bytes; send smaller batches, or raise it")]
     TooLarge { what: &'static str, limit: usize },
+    #[error("the body was not complete after http.body_timeout ({limit}); send smaller batches, or raise it")]
+    TooSlow { limit: String },
 }
 
 impl IntoResponse for Refusal {
@@ -54,13 +62,16 @@ impl IntoResponse for Refusal {
                 StatusCode::BAD_REQUEST
             }
             Self::Coding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NoSpace => StatusCode::TOO_MANY_REQUESTS,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
         };
         let response = problem(status, &self.to_string());
         match self {
             // RFC 9110, 12.5.3.
             Self::Coding { .. } => ([(header::ACCEPT_ENCODING, CODINGS)], response).into_response(),
+            Self::NoSpace => ([(header::RETRY_AFTER, "1")], response).into_response(),
             _ => response,
         }
     }
@@ -82,7 +93,7 @@ enum Coding {
 }
 
 impl Encoded {
-    /// Reads a body of at most `limit` bytes; not much longer once `stopping` is true.
+    /// Reads a body within the limit and the space of `whole`; not much longer once `stopping` is true.
     ///
     /// # Errors
     ///
@@ -90,9 +101,10 @@ impl Encoded {
     pub(super) async fn read(
         headers: &HeaderMap,
         body: Body,
-        limit: usize,
+        mut whole: Whole<'_>,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, Refusal> {
+        let limit = whole.max_bytes;
         let too_large = || Refusal::TooLarge { what: "the body", limit };
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -101,17 +113,20 @@ impl Encoded {
         }
         let coding = Coding::of(headers)?;
         let mut cut_off = pin!(end_of_reading(stopping));
-        let (mut chunks, mut bytes) = (body.into_data_stream(), Vec::new());
+        let (mut chunks, mut received) = (body.into_data_stream(), 0);
         loop {
             let chunk = tokio::select! {
                 chunk = chunks.next() => chunk,
                 () = &mut cut_off => return Err(Refusal::Stopping),
             };
             match chunk {
-                None => return Ok(Self { coding, bytes }),
+                None => return whole.finish().map(|bytes| Self { coding, bytes }).ok_or(Refusal::NoSpace),
                 Some(Err(error)) => return Err(Refusal::Broken(error.to_string())),
-                Some(Ok(chunk)) if chunk.len() > limit - bytes.len() => return Err(too_large()),
-                Some(Ok(chunk)) => bytes.extend_from_slice(&chunk),
+                Some(Ok(chunk)) if chunk.len() > limit - received => return Err(too_large()),
+                Some(Ok(chunk)) => {
+                    received += chunk.len();
+                    whole.push(&chunk);
+                }
             }
         }
     }

@@ -13,28 +13,33 @@
 //! | 207 | some lines accepted, some rejected |
 //! | 400 | no line accepted, a bad `Idempotency-Key`, or a body that is not in its `Content-Encoding` |
 //! | 403 | a browser sends the request for a page of another site |
-//! | 408, 413 | request timeout, or body above the limit |
+//! | 408, 413 | body too slow, or above the limit ([`bodies`](super::bodies)) |
 //! | 409 | the `Idempotency-Key` was used for another body |
 //! | 415 | the body has a `Content-Encoding` other than gzip, deflate or zstd |
 //! | 429 | the backlog or the requests in flight are at their limit; retry after `Retry-After` seconds |
-//! | 503 | the write to the log failed, or the daemon is stopping |
+//! | 503 | the write to the log failed or took too long, or the daemon is stopping |
 //!
 //! The write of a batch is atomic. With an `Idempotency-Key` header a client that received no response can send the
 //! batch again: it counts once, and the second response equals the first.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use daemon_log::{AppendBatch, Appended, Idempotency, LogError};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::http::body::{Encoded, Refusal};
-use crate::http::{Shared, json, problem};
+use crate::http::{Shared, busy, json, problem};
 
 /// The most rejected lines that a response lists; further ones are only counted.
 const MAX_NAMED: usize = 100;
+
+/// How long a request waits for the log. Its permit is in use until the log is done with it.
+const LOG_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest `Idempotency-Key`.
 const MAX_KEY_BYTES: usize = 255;
@@ -68,23 +73,33 @@ pub(super) async fn post(State(shared): State<Arc<Shared>>, request: Request) ->
         Ok(key) => key,
         Err(response) => return *response,
     };
-    if *shared.stopping.borrow() {
-        return Refusal::Stopping.into_response();
-    }
-    let stopping = shared.stopping.clone();
-    let encoded = match Encoded::read(&head.headers, body, shared.max_body_bytes, stopping).await {
+    let encoded = match shared.bodies.read(&head.headers, body, shared.stopping.clone()).await {
         Ok(encoded) => encoded,
         Err(refusal) => return refusal.into_response(),
     };
+    let Ok(permit) = Arc::clone(&shared.permits.samples).try_acquire_owned() else {
+        return busy("http.max_in_flight requests are already in flight");
+    };
+    if *shared.stopping.borrow() {
+        return Refusal::Stopping.into_response();
+    }
     // Decoding and waiting for the disk both block.
     let for_log = Arc::clone(&shared);
-    match tokio::task::spawn_blocking(move || append(&for_log, encoded, key)).await {
-        Ok(Ok(outcome)) => answer(&outcome),
-        Ok(Err(Failure::Log(error))) => failed(&error),
-        Ok(Err(Failure::Refused(refusal))) => refusal.into_response(),
-        Err(_) => problem(
+    let appended = tokio::task::spawn_blocking(move || {
+        let _held = permit;
+        append(&for_log, encoded, key)
+    });
+    match timeout(LOG_TIMEOUT, appended).await {
+        Ok(Ok(Ok(outcome))) => answer(&outcome),
+        Ok(Ok(Err(Failure::Log(error)))) => failed(&error),
+        Ok(Ok(Err(Failure::Refused(refusal)))) => refusal.into_response(),
+        Ok(Err(_)) => problem(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the batch could not be processed, and may be stored; send it again with an Idempotency-Key",
+        ),
+        Err(_) => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the log did not store the batch within a minute, and still may; send it again with an Idempotency-Key",
         ),
     }
 }

@@ -18,8 +18,9 @@ pub(crate) struct Http {
     /// The largest request body in bytes, as received and as decoded; a larger one gets status 413. Default 16 MiB, at
     /// least 1. Raise it for producers that send larger batches.
     pub max_body_bytes: usize,
-    /// The maximum number of concurrent requests with samples; further ones get status 429. Default 64, at least 1.
-    /// Together with `max_body_bytes` it bounds the memory of requests.
+    /// The maximum number of concurrent requests with samples whose bodies are complete; further ones get status 429.
+    /// Default 64, at least 1. Together with `max_body_bytes` it bounds the memory of requests: the product of both, and a
+    /// quarter of it (at least four bodies) for incomplete ones.
     pub max_in_flight: usize,
     /// The unit of the timestamps of posted samples: `"s"`, `"ms"`, `"us"`, `"ns"`, or `"rfc3339"` for texts. Default
     /// `"us"`, microseconds. Set it for producers that send another unit.
@@ -42,6 +43,10 @@ pub(crate) struct Http {
     /// `"1s"` to `"1d"`. Keep it above the intervals at which producers send.
     #[serde(deserialize_with = "duration::deserialize")]
     pub idle_timeout: Duration,
+    /// The time for the whole body of a request with samples; a slower one gets status 408. Default `"60s"`, from `"1s"`
+    /// to `"1h"`. Raise it for large batches over slow lines.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub body_timeout: Duration,
 }
 
 impl Default for Http {
@@ -57,6 +62,7 @@ impl Default for Http {
             max_connections_per_client: 256,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(60),
         }
     }
 }

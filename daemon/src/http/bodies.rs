@@ -1,0 +1,93 @@
+//! The bodies of requests with samples.
+//!
+//! A body is read before its request takes a permit of `http.max_in_flight`, so that clients that send slowly, or not at
+//! all, hold up no other client. Instead the space of all incomplete bodies is limited, and the time of each one.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use daemon_base::setting::duration;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::timeout;
+
+use crate::http::HttpSettings;
+use crate::http::body::{Encoded, Refusal};
+
+/// The share of `http.max_in_flight` bodies of the largest size that incomplete bodies may take.
+const INCOMPLETE_SHARE: usize = 4;
+
+/// The largest bodies that there is space for in any case.
+const LEAST_BODIES: usize = 4;
+
+/// The reader of bodies, and the space that they share.
+pub(crate) struct Bodies {
+    max_bytes: usize,
+    timeout: Duration,
+    space: Semaphore,
+}
+
+impl Bodies {
+    /// A reader with the space that the settings allow.
+    pub(crate) fn new(settings: &HttpSettings) -> Self {
+        let max_bytes = settings.max_body_bytes;
+        let share = max_bytes.saturating_mul(settings.max_in_flight) / INCOMPLETE_SHARE;
+        let space = share.max(max_bytes.saturating_mul(LEAST_BODIES)).min(Semaphore::MAX_PERMITS);
+        Self { max_bytes, timeout: settings.body_timeout, space: Semaphore::new(space) }
+    }
+
+    /// Reads a body to its end.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if it is too slow, if there is no space for it, and as [`Encoded::read`].
+    pub(super) async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Encoded, Refusal> {
+        let whole = Whole::new(&self.space, self.max_bytes);
+        let read = timeout(self.timeout, Encoded::read(headers, body, whole, stopping));
+        read.await.unwrap_or_else(|_| Err(Refusal::TooSlow { limit: duration::print(self.timeout) }))
+    }
+}
+
+/// A body as far as it has come, with its share of the space.
+pub(super) struct Whole<'s> {
+    space: &'s Semaphore,
+    pub(super) max_bytes: usize,
+    bytes: Vec<u8>,
+    /// The permits for `reserved` bytes; `None` for a body that has no space.
+    held: Option<SemaphorePermit<'s>>,
+    reserved: usize,
+}
+
+impl<'s> Whole<'s> {
+    fn new(space: &'s Semaphore, max_bytes: usize) -> Self {
+        Self { space, max_bytes, bytes: Vec::new(), held: space.try_acquire_many(0).ok(), reserved: 0 }
+    }
+
+    /// Adds a chunk. Without space for it the rest of the body is read and dropped: a client reads no response before it
+    /// has sent its body, and a connection that is closed in between looks like a failure of the network.
+    pub(super) fn push(&mut self, chunk: &[u8]) {
+        let Some(held) = &mut self.held else { return };
+        let length = self.bytes.len() + chunk.len();
+        if length > self.reserved {
+            let wanted = length.next_power_of_two().min(self.max_bytes);
+            let more = u32::try_from(wanted - self.reserved).unwrap_or(u32::MAX);
+            let Ok(space) = self.space.try_acquire_many(more) else {
+                (self.held, self.bytes) = (None, Vec::new());
+                return;
+            };
+            held.merge(space);
+            self.reserved = wanted;
+            self.bytes.reserve_exact(wanted - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(chunk);
+    }
+
+    pub(super) fn finish(self) -> Option<Vec<u8>> {
+        self.held.map(|_| self.bytes)
+    }
+}

@@ -147,3 +147,41 @@ fn the_keys_of_a_collectors_file_are_mapped_and_its_other_keys_are_listed_in_one
     note: contrail-collector.conf: kafka_broker_list sets kafka.brokers, but the daemon uses the embedded log unless log.kind is "kafka"
     "#);
 }
+
+#[test]
+fn a_file_without_an_end_is_refused_wherever_it_is_named() {
+    let data = tempfile::tempdir().expect("a directory for tests");
+    let kafka = "log.kind=kafka kafka.brokers=127.0.0.1:1 ";
+    let influx = "sinks.influxdb.url=https://127.0.0.1:1 ";
+    for (settings, key) in [
+        ("", "--config"),
+        ("", "--collector-conf"),
+        ("", "aggregation.schema_files"),
+        ("opserver.servers=127.0.0.1:1 opserver.user=me ", "opserver.password_file"),
+        (&format!("{influx}sinks.influxdb.user=me "), "sinks.influxdb.password_file"),
+        (&format!("{influx}sinks.influxdb.version=2 sinks.influxdb.bucket=b "), "sinks.influxdb.token_file"),
+        (influx, "sinks.influxdb.ca_file"),
+        (&format!("{kafka}kafka.security=ssl "), "kafka.ca_file"),
+        (&format!("{kafka}kafka.security=ssl "), "kafka.certificate_file"),
+        (&format!("{kafka}kafka.security=ssl "), "kafka.key_file"),
+        (&format!("{kafka}kafka.security=sasl_plaintext kafka.user=me "), "kafka.password_file"),
+    ] {
+        let binary = command(&["run", "--set", "http.listen=127.0.0.1:0"]);
+        let mut limited = Command::new("sh");
+        // Memory for a start, and no more: reading without an end fails instead of taking all of the machine's.
+        limited.args(["-c", "ulimit -v 4194304 && exec \"$0\" \"$@\""]).arg(binary.get_program());
+        limited.args(binary.get_args()).arg("--set").arg(format!("log.data_dir={}", data.path().display()));
+        for setting in settings.split_whitespace() {
+            limited.args(["--set", setting]);
+        }
+        match key.strip_prefix("--") {
+            Some(_) => limited.args([key, "/dev/zero"]),
+            None => limited.args(["--set", &format!("{key}=/dev/zero")]),
+        };
+        let run = finish(limited, "");
+        assert!(matches!(run.code, Some(1 | 64)), "{key}: {run:?}");
+        assert!(run.stderr.contains("larger than 1048576 bytes"), "{key}: {}", run.stderr);
+        assert!(run.stderr.contains("/dev/zero"), "{key}: {}", run.stderr);
+        assert!(key.starts_with("--") || run.stderr.contains(key), "{key}: {}", run.stderr);
+    }
+}

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod duration;
+pub mod file;
 pub mod list;
 mod secret;
 

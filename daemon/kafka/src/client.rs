@@ -3,12 +3,11 @@
 //! Properties come in three layers, and a later one overrides an earlier one: the defaults for a kind of client, the
 //! user's `kafka.properties`, and the properties that exactly-once requires, which cannot be changed.
 
-use std::fs::File;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::micros;
-use daemon_base::setting::Secret;
+use daemon_base::setting::{Secret, file};
 use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -57,8 +56,8 @@ impl Connection {
         ];
         for (property, key, path) in paths {
             if let Some(path) = path {
-                // The error of librdkafka contains neither the setting nor the file.
-                File::open(path).with_context(|| format!("read kafka.{key} {}", path.display()))?;
+                // The error of librdkafka contains neither the setting nor the file, and it reads files without an end.
+                file::read(path).with_context(|| format!("read kafka.{key} {}", path.display()))?;
                 base.set(property, path.to_string_lossy());
             }
         }

@@ -104,7 +104,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
 
 fn text(path: &Path, layers: &mut Layers) -> Option<String> {
     let location = SourceLocation::File { path: path.to_owned(), line: 0, column: 0 };
-    match std::fs::read_to_string(path) {
+    match daemon_base::setting::file::read_text(path) {
         Ok(text) => Some(text),
         Err(error) => {
             layers.add_problem(location, format!("the file cannot be read ({error}); name a readable UTF-8 file"));

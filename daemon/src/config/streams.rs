@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use daemon_base::setting::file;
 use derived_stats::Registry;
 use proxy_uve::proxy_list::ProxyList;
 use proxy_uve::schema::{ProxyType, Schema, SchemaErrors};
@@ -29,7 +30,7 @@ impl Streams {
         let before = layers.problems.len();
         let mut schema = built_in(aggregation.period, layers);
         for path in &aggregation.schema_files {
-            let text = match std::fs::read_to_string(path) {
+            let text = match file::read_text(path) {
                 Ok(text) => text,
                 Err(error) => {
                     let location = layers.location(FILES);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
+use daemon_base::setting::file;
 use daemon_base::stop::Stop;
 use daemon_log::{EmbeddedLog, Log, LogConfig, PartitionId, PartitionLog};
 use daemon_partition::StreamPlan;
@@ -109,12 +110,12 @@ fn shares(
 /// Holds the number of partitions to what the log was made with: with another number an object's samples would go to
 /// another partition than its state.
 fn keep_partitions(directory: &Path, partitions: u16) -> anyhow::Result<()> {
-    let file = directory.join("PARTITIONS");
-    match std::fs::read_to_string(&file) {
+    let path = directory.join("PARTITIONS");
+    match file::read_text(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::write(&file, format!("{partitions}\n")).with_context(|| format!("write {}", file.display()))
+            std::fs::write(&path, format!("{partitions}\n")).with_context(|| format!("write {}", path.display()))
         }
-        Err(error) => Err(error).with_context(|| format!("read {}", file.display())),
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
         Ok(text) if text.trim() == partitions.to_string() => Ok(()),
         Ok(text) => anyhow::bail!(
             "the log in {} was made with log.partitions={}, not {partitions}; set that, or use another log.data_dir",

@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use super::file;
+
 /// A text that no debug text and no error shows.
 #[derive(Clone, PartialEq)]
 pub struct Secret(String);
@@ -18,7 +20,7 @@ impl Secret {
     ///
     /// When the file cannot be read; the text names the key and the path.
     pub fn from_file(path: &Path, key: &str) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("read {key} {}", path.display()))?;
+        let text = file::read_text(path).with_context(|| format!("read {key} {}", path.display()))?;
         Ok(Self(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 

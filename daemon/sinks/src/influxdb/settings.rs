@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::outbound::{Authorization, RESERVED, percent_encoded};
-use daemon_base::setting::Secret;
+use daemon_base::setting::{Secret, file};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::batch::Limits;
@@ -143,7 +143,7 @@ fn secret(given: Option<&Secret>, file: Option<&Path>, key: &str) -> anyhow::Res
 fn tls(ca_file: Option<&Path>) -> anyhow::Result<TlsConfig> {
     let mut authorities = Vec::new();
     if let Some(path) = ca_file {
-        let pem = std::fs::read(path).with_context(|| format!("read sinks.influxdb.ca_file {}", path.display()))?;
+        let pem = file::read(path).with_context(|| format!("read sinks.influxdb.ca_file {}", path.display()))?;
         authorities.extend(certificates(&pem));
         anyhow::ensure!(
             !authorities.is_empty(),

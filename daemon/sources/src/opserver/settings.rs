@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::outbound::Authorization;
+use daemon_base::setting::file;
 use proxy_uve::{StreamName, table_of_uve_type};
 
 use super::config::{OpserverConfig, PORT, PolledSamples};
@@ -71,7 +72,7 @@ fn authorization(user: &str, path: &Path) -> anyhow::Result<Authorization> {
         !user.contains(':'),
         "opserver.user: a user of basic authentication cannot contain `:`; use another user"
     );
-    let text = std::fs::read_to_string(path);
+    let text = file::read_text(path);
     let text = text.with_context(|| format!("read opserver.password_file {}", path.display()))?;
     let password = text.strip_suffix('\n').unwrap_or(&text);
     let password = password.strip_suffix('\r').unwrap_or(password);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use daemon_base::setting::file;
 use daemon_sources::timestamp::TimeUnit;
 use derived_stats::{Description, MetricKind, Registry, Spec, ValueType};
 use proxy_uve::schema::{ProxyType, ProxyTypeErrorKind, Schema};
@@ -41,7 +42,7 @@ impl Job {
         let types = match (&args.annotation, &args.schema) {
             (Some(text), None) => vec![Arc::new(annotated(text, args, registry)?)],
             (None, Some(path)) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+                let text = file::read_text(path).with_context(|| format!("read {}", path.display()))?;
                 let schema = Schema::parse_with(&path.display().to_string(), &text, registry);
                 schema.map_err(|errors| anyhow!("{errors}"))?.types().cloned().collect()
             }

@@ -1,0 +1,55 @@
+//! Files that settings name, read up to a limit.
+
+use std::fs::File;
+use std::io::{Error, ErrorKind, Read as _, Result};
+use std::path::Path;
+
+/// The largest file that the configuration reads: 1 MiB. Such files have kilobytes; a device or a log has no end.
+pub const MAX_BYTES: u64 = 1024 * 1024;
+
+/// Reads a file of at most [`MAX_BYTES`].
+///
+/// # Errors
+///
+/// When the file cannot be read or is larger.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        let text = format!("it is larger than {MAX_BYTES} bytes, which no such file is; name another file");
+        return Err(Error::new(ErrorKind::FileTooLarge, text));
+    }
+    Ok(bytes)
+}
+
+/// Reads a text file of at most [`MAX_BYTES`].
+///
+/// # Errors
+///
+/// As [`read`], and when the file is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?).map_err(|error| Error::new(ErrorKind::InvalidData, error.utf8_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_end_is_refused() {
+        let error = read(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error.to_string(), "it is larger than 1048576 bytes, which no such file is; name another file");
+        assert_eq!(read_text(Path::new("/dev/null")).unwrap(), "");
+    }
+
+    #[test]
+    fn the_largest_file_is_read_and_a_larger_one_is_not() {
+        let file = std::env::temp_dir().join(format!("derived-statsd-setting-{}", std::process::id()));
+        std::fs::write(&file, vec![b'a'; 1024 * 1024]).unwrap();
+        let largest = read_text(&file).map(|text| text.len());
+        std::fs::write(&file, vec![b'a'; 1024 * 1024 + 1]).unwrap();
+        let larger = read_text(&file).map_err(|error| error.kind());
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!((largest.unwrap(), larger), (1024 * 1024, Err(ErrorKind::FileTooLarge)));
+    }
+}

@@ -185,3 +185,18 @@ fn a_file_without_an_end_is_refused_wherever_it_is_named() {
         assert!(key.starts_with("--") || run.stderr.contains(key), "{key}: {}", run.stderr);
     }
 }
+
+#[test]
+fn a_number_beyond_all_machines_is_refused_with_the_range() {
+    for number in ["9223372036854775807", "9223372036854775808", "18446744073709551616"] {
+        let fixture = Fixture::new("a.toml", "");
+        let mut command = fixture.validate();
+        command.args(["--set", &format!("aggregation.max_objects_per_partition={number}")]);
+        let run = fixture.shown(command);
+        assert_eq!(run.code, Some(64), "{run:?}");
+        assert!(run.stderr.contains("1 to 1000000000"), "{}", run.stderr);
+        let in_file = refusal("a.toml", &format!("[aggregation]\nmax_objects_per_partition = {number}\n"));
+        assert!(in_file.starts_with("a.toml:2:1: `aggregation.max_objects_per_partition`"), "{in_file}");
+        assert!(in_file.contains("1 to 1000000000"), "{in_file}");
+    }
+}

@@ -5,7 +5,8 @@ const DAY_SECONDS: u64 = 24 * 3600;
 
 /// The limits of the log: sizes and ages of retention, the backlog, and idempotency keys.
 ///
-/// Sizes count the records as stored, without the store's own overhead.
+/// Sizes count the records as stored, without the store's own overhead. They go up to 1 PiB, ages to a hundred years, also
+/// where no limit is named.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
@@ -29,7 +30,7 @@ pub struct LogConfig {
     /// The age at which an idempotency key expires. Default 1 day; 0 keeps none beyond the next retention pass.
     pub idempotency_age_seconds: u64,
     /// The largest number of idempotency keys; the log deletes the oldest beyond it. Default 100,000, about 10 MB on
-    /// disk. At least 1.
+    /// disk. From 1 to 1,000,000,000.
     pub max_idempotency_keys: u64,
 }
 

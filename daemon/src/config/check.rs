@@ -9,52 +9,26 @@ use daemon_sources::opserver::PORT as OPSERVER_PORT;
 use proxy_uve::table_of_uve_type;
 
 use super::layers::Layers;
+use super::ranges::{self, Number, Span};
 use crate::config::{Config, LogKind};
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
-const HOUR: Duration = Duration::from_secs(3600);
-const MINUTE: Duration = Duration::from_secs(60);
-const SECOND: Duration = Duration::from_secs(1);
-const MILLISECOND: Duration = Duration::from_millis(1);
-
-/// The most partitions of a stream: beyond it the state per partition costs more than the parallelism gains.
-const MAX_PARTITIONS: u16 = 1024;
-
-/// The default limit of brokers for the size of a message (`message.max.bytes`).
-const MAX_RESULTS_MESSAGE_BYTES: usize = 1024 * 1024;
-
-/// The most threads: more than the cores of any machine.
-const MAX_THREADS: usize = 1024;
-
-/// The most concurrent readers of a kind: each takes a connection and buffers.
-const MAX_READERS: usize = 1024;
-
-/// The most connections: the ports of one client.
-const MAX_CONNECTIONS: usize = 65_536;
-
-/// The most lines of a request: more than any server accepts.
-const MAX_BATCH_LINES: usize = 1_000_000;
 
 /// Checks all values and adds a problem for each one that is out of range.
 pub(super) fn values(config: &Config, layers: &mut Layers) {
     let mut checks = Checks(layers);
-    let aggregation = &config.aggregation;
-    if let Some(period) = aggregation.period {
-        checks.range("aggregation.period", period, 1, 86_400);
+    for Number { key, least, most, value } in &ranges::NUMBERS {
+        if let Some(value) = value(config) {
+            checks.range(key, value, *least, *most);
+        }
     }
-    checks.durations("aggregation.allowed_lateness", aggregation.allowed_lateness, Duration::ZERO, DAY);
-    checks.durations("aggregation.allowed_skew", aggregation.allowed_skew, Duration::ZERO, DAY);
-    checks.durations("aggregation.idle_timeout", aggregation.idle_timeout, MILLISECOND, DAY);
-    checks.at_least("aggregation.max_objects_per_partition", aggregation.max_objects_per_partition, 1);
-    checks.topic_part("aggregation.cluster_id", &aggregation.cluster_id);
+    for Span { key, least, most, value } in &ranges::DURATIONS {
+        checks.durations(key, value(config), *least, *most);
+    }
+    checks.topic_part("aggregation.cluster_id", &config.aggregation.cluster_id);
     checks.contiv(config);
-    checks.http(config);
     checks.log(config);
     checks.kafka(config);
     checks.opserver(config);
     checks.influxdb(config);
-    checks.durations("shutdown.grace", config.shutdown.grace, Duration::ZERO, HOUR);
-    checks.range("workers.threads", config.workers.threads, 0, MAX_THREADS);
 }
 
 /// Lists the risks of a valid configuration, one sentence each, for the operator.
@@ -84,23 +58,8 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
 struct Checks<'l>(&'l mut Layers);
 
 impl Checks<'_> {
-    fn http(&mut self, config: &Config) {
-        let http = &config.http;
-        self.at_least("http.max_body_bytes", http.max_body_bytes, 1);
-        self.at_least("http.max_in_flight", http.max_in_flight, 1);
-        self.range("http.max_readers", http.max_readers, 1, MAX_READERS);
-        self.range("http.max_streams", http.max_streams, 1, MAX_READERS);
-        self.range("http.max_connections", http.max_connections, 8, MAX_CONNECTIONS);
-        self.range("http.max_connections_per_client", http.max_connections_per_client, 1, MAX_CONNECTIONS);
-        self.durations("http.header_timeout", http.header_timeout, 100 * MILLISECOND, 10 * MINUTE);
-        self.durations("http.idle_timeout", http.idle_timeout, SECOND, DAY);
-        self.durations("http.body_timeout", http.body_timeout, SECOND, HOUR);
-    }
-
     fn log(&mut self, config: &Config) {
         let (log, retention) = (&config.log, &config.log.retention);
-        self.range("log.partitions", log.partitions, 1, MAX_PARTITIONS);
-        self.durations("log.commit_interval", log.commit_interval, MILLISECOND, HOUR);
         if log.data_dir.as_os_str().is_empty() {
             self.add_problem("log.data_dir", "the path is empty; name a directory");
         }
@@ -111,18 +70,10 @@ impl Checks<'_> {
             );
             self.add_problem("log.retention.results_hard_limit_bytes", &least);
         }
-        self.at_least("log.retention.max_idempotency_keys", retention.max_idempotency_keys, 1);
-        self.at_least("log.retention.max_backlog_bytes", retention.max_backlog_bytes, 1);
     }
 
     fn kafka(&mut self, config: &Config) {
         let kafka = &config.kafka;
-        self.range("kafka.partitions", kafka.partitions, 1, MAX_PARTITIONS);
-        self.range("kafka.results_message_bytes", kafka.results_message_bytes, 0, MAX_RESULTS_MESSAGE_BYTES);
-        self.durations("kafka.commit_interval", kafka.commit_interval, 100 * MILLISECOND, HOUR);
-        self.durations("kafka.session_timeout", kafka.session_timeout, SECOND, HOUR / 2);
-        self.durations("kafka.transaction_timeout", kafka.transaction_timeout, SECOND, HOUR / 4);
-        self.durations("kafka.refresh_interval", kafka.refresh_interval, 100 * MILLISECOND, HOUR);
         self.topic_part("kafka.topic_prefix", kafka.topic_prefix.as_deref().unwrap_or_default());
         if config.log.kind == LogKind::Kafka && kafka.brokers.trim().is_empty() {
             self.add_problem("kafka.brokers", "log.kind is \"kafka\", but no broker is named; set it to `host:port`");
@@ -156,9 +107,6 @@ impl Checks<'_> {
             let message = format!("`{uve_type}` is not a UVE type of Contrail; write one such as `virtual-network`");
             self.add_problem("opserver.uve_types", &message);
         }
-        self.durations("opserver.interval", section.interval, SECOND, DAY);
-        self.durations("opserver.timeout", section.timeout, 100 * MILLISECOND, HOUR);
-        self.at_least("opserver.max_body_bytes", section.max_body_bytes, 1);
         if section.user.is_some() != section.password_file.is_some() {
             self.add_problem("opserver.user", "user and password_file require each other; set both or neither");
         }
@@ -169,17 +117,10 @@ impl Checks<'_> {
         self.servers("contiv.nodes", &section.nodes, section.netplugin_port);
         self.servers("contiv.etcd", &section.etcd, ETCD_PORT);
         self.servers("contiv.netmaster", section.netmaster.as_slice(), NETMASTER_PORT);
-        self.at_least("contiv.netplugin_port", section.netplugin_port, 1);
-        self.durations("contiv.interval", section.interval, SECOND, DAY);
         if section.interval.subsec_nanos() > 0 {
             self.add_problem("contiv.interval", "timestamps of points are whole seconds; set whole seconds");
         }
         self.durations("contiv.jitter", section.jitter, Duration::ZERO, section.interval / 2);
-        self.durations("contiv.timeout", section.timeout, 100 * MILLISECOND, HOUR);
-        self.durations("contiv.discovery_interval", section.discovery_interval, SECOND, DAY);
-        self.durations("contiv.netmaster_cache", section.netmaster_cache, Duration::ZERO, HOUR);
-        self.range("contiv.concurrency", section.concurrency, 1, MAX_THREADS);
-        self.at_least("contiv.max_body_bytes", section.max_body_bytes, 1);
         if section.is_on() && config.log.kind == LogKind::Kafka {
             let message = "Contiv's nodes are scraped into the embedded log only; run a separate daemon for them";
             self.add_problem("log.kind", message);
@@ -196,10 +137,6 @@ impl Checks<'_> {
 
     fn influxdb(&mut self, config: &Config) {
         let section = &config.sinks.influxdb;
-        self.range("sinks.influxdb.batch_lines", section.batch_lines, 1, MAX_BATCH_LINES);
-        self.at_least("sinks.influxdb.batch_bytes", section.batch_bytes, 1024);
-        self.durations("sinks.influxdb.flush_interval", section.flush_interval, Duration::ZERO, HOUR);
-        self.durations("sinks.influxdb.timeout", section.timeout, 100 * MILLISECOND, HOUR);
         for (key, message) in section.problems() {
             self.add_problem(&format!("sinks.influxdb.{key}"), &message);
         }
@@ -214,13 +151,7 @@ impl Checks<'_> {
         }
     }
 
-    fn at_least<N: PartialOrd + std::fmt::Display>(&mut self, key: &str, value: N, least: N) {
-        if value < least {
-            self.add_problem(key, &format!("{value} is too small; set at least {least}"));
-        }
-    }
-
-    fn range<N: PartialOrd + std::fmt::Display>(&mut self, key: &str, value: N, least: N, most: N) {
+    fn range(&mut self, key: &str, value: u64, least: u64, most: u64) {
         if value < least || value > most {
             self.add_problem(key, &format!("{value} is out of range; set {least} to {most}"));
         }
@@ -242,6 +173,7 @@ impl Checks<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::keys;
     use crate::config::problem::SourceLocation;
 
     fn problems(key: &str, text: &str) -> Vec<String> {
@@ -322,6 +254,68 @@ mod tests {
             ("http.body_timeout", "999ms", false),
             ("http.body_timeout", "61m", false),
         ]);
+    }
+
+    #[test]
+    fn each_number_and_duration_is_accepted_at_its_bounds_and_refused_beyond_them_with_its_range() {
+        for Number { key, least, most, .. } in &ranges::NUMBERS {
+            let range = format!("{least} to {most}");
+            let beyond =
+                [i128::from(*least) - 1, i128::from(*most) + 1, 1 << 63, 1 << 64].map(|number| number.to_string());
+            for text in beyond.iter().map(String::as_str).chain(["1.5", "many", "[]", "1e300", ""]) {
+                assert_refused(key, text, &range);
+            }
+            assert_in_range(key, [*least, *most].map(|number| number.to_string()));
+        }
+        for Span { key, least, most, .. } in &ranges::DURATIONS {
+            let range = [*least, *most].map(|bound| format!("{:?}", duration::print(bound)));
+            let micro = Duration::from_micros(1);
+            for text in [least.checked_sub(micro), most.checked_add(micro), Some(10_000 * *most)].into_iter().flatten()
+            {
+                assert_refused(key, &duration::print(text), &range.join(" to "));
+            }
+            for text in ["5", "many", "-1s", "99999999999999999999d", ""] {
+                assert_refused(key, text, "");
+            }
+            assert_in_range(key, [*least, *most].map(duration::print));
+        }
+    }
+
+    /// Two settings that have to fit each other may still not.
+    fn assert_in_range(key: &str, texts: [String; 2]) {
+        for text in texts {
+            let problems = problems(key, &text);
+            assert!(!problems.iter().any(|problem| problem.contains("out of range")), "{key} = {text}: {problems:?}");
+        }
+    }
+
+    fn assert_refused(key: &str, text: &str, range: &str) {
+        let problems = problems(key, text);
+        let is_named = problems.iter().any(|problem| problem.contains(&format!("`{key}`")) && problem.contains(range));
+        assert!(is_named, "{key} = {text:?}: {problems:?}");
+    }
+
+    #[test]
+    fn every_key_that_takes_no_text_refuses_numbers_without_a_bound() {
+        for key in keys::all().iter().filter(|key| !problems(key, "text").is_empty()) {
+            for text in ["-1", "9223372036854775807", "9223372036854775808", "18446744073709551616", "1e300", "36500d"]
+            {
+                assert_ne!(problems(key, text), [""; 0], "{key} = {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_reference_states_each_range() {
+        const REFERENCE: &str = include_str!("../../../docs/src/reference/configuration.md");
+        let numbers = ranges::NUMBERS.iter().map(|range| (range.key, format!("{} to {}", range.least, range.most)));
+        let durations = ranges::DURATIONS.iter().map(|range| {
+            (range.key, format!("`\"{}\"` to `\"{}\"`", duration::print(range.least), duration::print(range.most)))
+        });
+        for (key, range) in numbers.chain(durations) {
+            let row = REFERENCE.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+            assert!(row.is_some_and(|row| row.contains(&range)), "{key}: {range}: {row:?}");
+        }
     }
 
     #[test]

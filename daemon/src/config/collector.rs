@@ -138,7 +138,7 @@ partitions=5
             found,
             [
                 "c.conf:2: `http_server_port`: expected a port, 0 to 65535, found `http`",
-                "c.conf:3: `log.partitions`: invalid type: string \"many\", expected a whole number, 0 to 65535",
+                "c.conf:3: `log.partitions`: invalid type: string \"many\", expected a whole number, 1 to 1024",
             ]
         );
     }

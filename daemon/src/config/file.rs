@@ -5,9 +5,9 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::keys;
 use super::layers::{Layers, exists, unknown};
 use super::problem::SourceLocation;
+use super::{keys, ranges};
 
 /// Merges the settings of a file's text into `layers`.
 pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) {
@@ -24,8 +24,37 @@ pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) {
     match text.parse::<Table>() {
         Ok(values) => walk(&mut Vec::new(), table.get_ref(), &values, &location, layers),
         Err(error) => {
-            layers.add_problem(location(0), format!("the file is not valid TOML: {}", error.message().trim_end()))
+            let before = layers.problems.len();
+            report_wide(&mut Vec::new(), table.get_ref(), &location, layers);
+            if layers.problems.len() == before {
+                let offset = error.span().map_or(0, |span| span.start);
+                let message = format!("the file is not valid TOML: {}", error.message().trim_end());
+                layers.add_problem(location(offset), message);
+            }
         }
+    }
+}
+
+/// Reports the integers that have more than 64 bits, for which the parser names neither key nor range.
+fn report_wide<'t>(
+    section: &mut Vec<&'t str>,
+    table: &'t DeTable<'_>,
+    location: &impl Fn(usize) -> SourceLocation,
+    layers: &mut Layers,
+) {
+    for (key, value) in table {
+        section.push(key.get_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) => report_wide(section, inner, location, layers),
+            DeValue::Integer(number) if i64::from_str_radix(number.as_str(), number.radix()).is_err() => {
+                let key_name = section.join(".");
+                let expected = ranges::expected(&key_name).unwrap_or_else(|| "another value".to_owned());
+                let message = format!("`{key_name}`: {} is out of range; set {expected}", number.as_str());
+                layers.add_problem(location(key.span().start), message);
+            }
+            _ => {}
+        }
+        section.pop();
     }
 }
 

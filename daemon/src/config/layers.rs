@@ -9,8 +9,8 @@ use derived_stats::annotation::nearest;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::keys;
 use super::problem::{Problem, SourceLocation};
+use super::{keys, ranges};
 use crate::config::Config;
 
 /// The settings merged so far, and the problems found.
@@ -125,20 +125,20 @@ fn try_alone(path: &[&str], value: &Value) -> Result<(), String> {
         .iter()
         .rev()
         .fold(value.clone(), |inner, name| Value::Table(Table::from_iter([((*name).to_owned(), inner)])));
-    Config::deserialize(nested).map(drop).map_err(|error| one_line(&error))
+    Config::deserialize(nested).map(drop).map_err(|error| {
+        let message = one_line(&error);
+        // The range of the setting in place of the name of Rust's type.
+        let found = ["usize", "u64", "u32", "u16"].iter().find_map(|name| message.strip_suffix(name));
+        match (found, ranges::expected(&path.join("."))) {
+            (Some(found), Some(expected)) => format!("{found}{expected}"),
+            _ => message,
+        }
+    })
 }
 
-/// The message on one line, with ranges in place of the names of Rust's types.
+/// The message on one line.
 fn one_line(error: &toml::de::Error) -> String {
-    let mut message = error.message().trim_end().replace('\n', "; ");
-    for (name, range) in
-        [("usize", "0 or more"), ("u64", "0 or more"), ("u32", "0 to 4294967295"), ("u16", "0 to 65535")]
-    {
-        if let Some(start) = message.strip_suffix(&format!("expected {name}")) {
-            message = format!("{start}expected a whole number, {range}");
-        }
-    }
-    message
+    error.message().trim_end().replace('\n', "; ")
 }
 
 #[cfg(test)]
@@ -184,7 +184,7 @@ mod tests {
             (
                 "http.max_body_bytes",
                 "-1",
-                "`http.max_body_bytes`: invalid value: integer `-1`, expected a whole number, 0 or more",
+                "`http.max_body_bytes`: invalid value: integer `-1`, expected a whole number, 1 to 1073741824",
             ),
             (
                 "http.listen",

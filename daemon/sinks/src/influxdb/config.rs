@@ -46,8 +46,8 @@ pub struct InfluxConfig {
     pub precision: Precision,
     /// The largest number of lines in a request. Default 5,000, the recommendation of InfluxDB; 1 to 1,000,000.
     pub batch_lines: usize,
-    /// The largest size of a request before compression; a larger line is a request of its own. Default 4 MiB, at least
-    /// 1,024.
+    /// The largest size of a request before compression; a larger line is a request of its own. Default 4 MiB, from
+    /// 1,024 bytes to 1 GiB.
     pub batch_bytes: usize,
     /// The longest wait of a line in the buffer. Default `"1s"`, up to `"1h"`; checked five times a second.
     #[serde(deserialize_with = "duration::deserialize")]

@@ -24,7 +24,7 @@ pub struct ContivConfig {
     /// `contiv.nodes`.
     #[serde(deserialize_with = "list::deserialize")]
     pub etcd: Vec<String>,
-    /// The port of Netplugin on nodes that are named without one. Default 9090, at least 1.
+    /// The port of Netplugin on nodes that are named without one. Default 9090, from 1.
     pub netplugin_port: u16,
     /// How often every node is scraped; points carry times that are multiples of it. Default `"10s"`, whole seconds from
     /// `"1s"` to `"1d"`. Contiv's page shows pairs with a point in the last 15 seconds.
@@ -39,7 +39,7 @@ pub struct ContivConfig {
     pub timeout: Duration,
     /// Requests in flight at a time. Default 32, 1 to 1,024.
     pub concurrency: usize,
-    /// The largest answer in bytes; a larger one is refused. Default 32 MiB, at least 1.
+    /// The largest answer in bytes; a larger one is refused. Default 32 MiB, from 1 to 1 GiB.
     pub max_body_bytes: usize,
     /// How often the nodes are requested from etcd. Default `"30s"`, `"1s"` to `"1d"`.
     #[serde(deserialize_with = "duration::deserialize")]

@@ -29,7 +29,7 @@ pub struct OpserverConfig {
     /// How long one request may take in all. Default `"10s"`, `"100ms"` to `"1h"`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub timeout: Duration,
-    /// The largest answer in bytes; with a larger one the poll fails. Default 64 MiB, at least 1.
+    /// The largest answer in bytes; with a larger one the poll fails. Default 64 MiB, from 1 to 1 GiB.
     pub max_body_bytes: usize,
     /// Which values become samples. Default `"changes"`.
     pub samples: PolledSamples,

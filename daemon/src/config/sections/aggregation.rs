@@ -34,7 +34,7 @@ pub(crate) struct Aggregation {
     #[serde(deserialize_with = "duration::deserialize")]
     pub idle_timeout: Duration,
     /// The maximum number of objects in one partition; samples of a further object are rejected and counted. Default
-    /// 1,000,000 (about 200 MB), at least 1. Lower it to bound memory.
+    /// 1,000,000 (about 200 MB), from 1 to 1,000,000,000. Lower it to bound memory.
     pub max_objects_per_partition: usize,
     /// The cluster id that prefixes topic names, `<cluster_id>-uve-agg-…`. Default: empty, as in Contrail. It consists
     /// of letters, digits, `.`, `_` and `-`.

@@ -15,12 +15,12 @@ pub(crate) struct Http {
     /// authentication, so set another address only behind a firewall or proxy. Port 0 binds any free port.
     #[serde(deserialize_with = "address::deserialize")]
     pub listen: SocketAddr,
-    /// The largest request body in bytes, as received and as decoded; a larger one gets status 413. Default 16 MiB, at
-    /// least 1. Raise it for producers that send larger batches.
+    /// The largest request body in bytes, as received and as decoded; a larger one gets status 413. Default 16 MiB, from 1
+    /// to 1 GiB. Raise it for producers that send larger batches.
     pub max_body_bytes: usize,
     /// The maximum number of concurrent requests with samples whose bodies are complete; further ones get status 429.
-    /// Default 64, at least 1. Together with `max_body_bytes` it bounds the memory of requests: the product of both, and a
-    /// quarter of it (at least four bodies) for incomplete ones.
+    /// Default 64, from 1 to 65,536. Together with `max_body_bytes` it bounds the memory of requests: the product of both,
+    /// and a quarter of it (at least four bodies) for incomplete ones.
     pub max_in_flight: usize,
     /// The unit of the timestamps of posted samples: `"s"`, `"ms"`, `"us"`, `"ns"`, or `"rfc3339"` for texts. Default
     /// `"us"`, microseconds. Set it for producers that send another unit.

@@ -132,6 +132,18 @@ fn bodies_that_do_not_come_take_no_permits() {
 }
 
 #[test]
+fn bodies_that_do_not_come_take_no_connections() {
+    raise_open_files();
+    let data = TempDir::new().unwrap();
+    let settings = ["aggregation.period=10", "aggregation.allowed_lateness=0s", "log.commit_interval=10ms"];
+    let daemon = Daemon::spawn(with_open_files(&command("run", data.path(), &settings), 1024)).unwrap();
+    let mut silent: Vec<_> = (0..1100).map(|_| connect(daemon.address(), &post_head(1 << 20))).collect();
+    let address = daemon.address().to_owned();
+    produce(&daemon, 20, || silent.extend((0..20).map(|_| connect(&address, &(post_head(1 << 20) + "{")))));
+    daemon.stop();
+}
+
+#[test]
 fn the_bytes_of_incomplete_bodies_are_bounded() {
     const BODY: usize = 64 * 1024;
     let data = TempDir::new().unwrap();

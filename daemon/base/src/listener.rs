@@ -5,16 +5,18 @@
 //! | sends no complete head of its first request within [`Limits::header_timeout`] | the connection is closed |
 //! | sends no complete head of a further request within [`Limits::idle_timeout`] | the connection is closed |
 //! | reads less than [`MIN_PROGRESS`] bytes of a response within [`STALLED`] | the connection is closed |
-//! | connects while all connections are in use | an idle connection is closed; if none is idle, the new one waits |
-//! | connects while its own share is in use | an idle connection of its own is closed; if none is idle, it gets 429 |
+//! | connects while all connections are in use | one that waits for its client is closed; without one, the new one waits |
+//! | connects while its own share is in use | one of its own that waits is closed; without one, the new one gets 429 |
 //!
-//! Idle connections are closed in the order of their age, those first that have not sent a request yet. Bodies of
-//! requests are the handlers' concern. `axum::serve` has no such limits: idle connections took all file descriptors of
+//! A connection waits for its client while it has no request, or not the whole body of one. Those are closed first that
+//! have not sent a request yet, then those between requests, then those without a whole body, each by age. How long a body
+//! may take is the handlers' concern. `axum::serve` has no such limits: idle connections took all file descriptors of
 //! the process, and the log failed.
 
 mod connection;
 mod open;
 mod progress;
+mod requests;
 
 use std::io::{Error, ErrorKind};
 use std::net::IpAddr;
@@ -27,7 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
-use self::open::{Counted, Open};
+use self::open::{Closing, Counted, Open};
 use crate::open_files;
 
 /// The time in which a client that is behind reads [`MIN_PROGRESS`] bytes. The kernel's buffers alone can take a slow
@@ -134,9 +136,9 @@ impl Acceptor {
     /// The next connection, with its entry in the count of its client and the permit that it holds to its end.
     async fn accept(&mut self) -> (TcpStream, Counted, OwnedSemaphorePermit) {
         loop {
-            // First the connection, then the permit: idle connections are closed only if another one is waiting.
+            // First the connection, then the permit: connections are closed only if another one has come.
             match self.listener.accept().await {
-                Ok((stream, peer)) => match self.count(peer.ip().to_canonical()) {
+                Ok((stream, peer)) => match self.count(peer.ip().to_canonical()).await {
                     Some(counted) => return (stream, counted, self.permit().await),
                     None => refuse(&stream),
                 },
@@ -151,12 +153,24 @@ impl Acceptor {
         }
     }
 
-    /// Counts a connection of a client; `None` if the client has as many as it may have, none of which is idle.
-    fn count(&mut self, client: IpAddr) -> Option<Counted> {
+    /// Counts a connection of a client; `None` if the client has as many as it may have, none of which waits.
+    async fn count(&mut self, client: IpAddr) -> Option<Counted> {
         let per_client = self.limits.per_client;
-        if self.open.count(client) < per_client || self.open.close_idle(Some(client)) {
-            return Some(Open::add(&self.open, client));
+        while self.open.count(client) >= per_client {
+            match self.open.close_waiting(Some(client)) {
+                Closing::One => break,
+                Closing::After(wait) => sleep(wait).await,
+                Closing::NoneWaits => {
+                    self.tell_of(client);
+                    return None;
+                }
+            }
         }
+        Some(Open::add(&self.open, client))
+    }
+
+    fn tell_of(&mut self, client: IpAddr) {
+        let per_client = self.limits.per_client;
         if let Some(left_out) = self.greedy.due() {
             warn!(
                 %client,
@@ -166,7 +180,6 @@ impl Acceptor {
                  http.max_connections_per_client for a proxy."
             );
         }
-        None
     }
 
     async fn permit(&mut self) -> OwnedSemaphorePermit {
@@ -179,10 +192,11 @@ impl Acceptor {
                 warn!(
                     connections,
                     left_out,
-                    "All connections are in use; idle ones are closed for new ones. Raise http.max_connections."
+                    "All connections are in use; those that wait for their clients are closed for new ones. Raise \
+                     http.max_connections."
                 );
             }
-            self.open.close_idle(None);
+            self.open.close_waiting(None);
             if let Ok(Ok(permit)) = timeout(CLOSE_NEXT, Arc::clone(&self.permits).acquire_owned()).await {
                 return permit;
             }

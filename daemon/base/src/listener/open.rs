@@ -1,10 +1,12 @@
-//! The open connections: how many each client has, and which of them have no request in flight.
+//! The open connections: how many each client has, and which of them wait for their clients.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// The open connections of a server.
 #[derive(Default)]
@@ -14,19 +16,43 @@ pub(super) struct Open(Mutex<Connections>);
 struct Connections {
     by_client: HashMap<IpAddr, usize>,
     next: u64,
-    /// The idle ones, in the order in which they are closed.
-    idle: BTreeMap<Order, Waiting>,
+    /// Those that wait for their clients, in the order in which they are closed.
+    waiting: BTreeMap<Order, Waiting>,
 }
 
-/// First the connections without any request, each kind by age.
+/// How long a connection waits at least before it is closed for another one: the head of a request follows its connection
+/// at once, so that a burst of honest clients is served one after the other.
+const LEAST_WAIT: Duration = Duration::from_millis(50);
+
+/// The outcome of [`Open::close_waiting`].
+pub(super) enum Closing {
+    /// One is closed.
+    One,
+    /// One may be closed after this time.
+    After(Duration),
+    /// All have requests in flight.
+    NoneWaits,
+}
+
+/// What a connection waits for. Those that wait for the first are closed first.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum WaitsFor {
+    FirstRequest,
+    NextRequest,
+    /// The rest of the body of a request, of which nothing is processed yet.
+    Body,
+}
+
+/// The order in which connections are closed: each kind by age.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 struct Order {
-    is_used: bool,
+    kind: WaitsFor,
     number: u64,
 }
 
 struct Waiting {
     client: IpAddr,
+    since: Instant,
     close: Arc<Notify>,
 }
 
@@ -42,14 +68,20 @@ impl Open {
         self.lock().by_client.get(&client).copied().unwrap_or_default()
     }
 
-    /// Asks the first idle connection to end, of this client or of all; whether there was one.
-    pub(super) fn close_idle(&self, client: Option<IpAddr>) -> bool {
+    /// Asks the first connection that waits to end, of this client or of all, once it has waited for [`LEAST_WAIT`].
+    pub(super) fn close_waiting(&self, client: Option<IpAddr>) -> Closing {
         let mut connections = self.lock();
-        let mut idle = connections.idle.iter();
-        let first = idle.find(|(_, waiting)| client.is_none_or(|client| waiting.client == client));
-        let Some(order) = first.map(|(order, _)| *order) else { return false };
-        let closed = connections.idle.remove(&order);
-        closed.inspect(|waiting| waiting.close.notify_one()).is_some()
+        let of_client = |waiting: &Waiting| client.is_none_or(|client| waiting.client == client);
+        let Some((&order, first)) = connections.waiting.iter().find(|(_, waiting)| of_client(waiting)) else {
+            return Closing::NoneWaits;
+        };
+        let left = LEAST_WAIT.saturating_sub(first.since.elapsed());
+        if !left.is_zero() {
+            return Closing::After(left);
+        }
+        first.close.notify_one();
+        connections.waiting.remove(&order);
+        Closing::One
     }
 
     fn lock(&self) -> MutexGuard<'_, Connections> {
@@ -65,16 +97,18 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// Makes the connection idle, until the value is dropped.
-    pub(super) fn idle(&self, is_used: bool) -> Idle {
+    /// Makes the connection one that may be closed, until the value is dropped.
+    pub(super) fn wait(&self, kind: WaitsFor) -> Wait {
         let mut connections = self.open.lock();
-        let order = Order { is_used, number: connections.next };
+        let order = Order { kind, number: connections.next };
         connections.next += 1;
-        connections.idle.insert(order, Waiting { client: self.client, close: Arc::clone(&self.close) });
-        Idle { open: Arc::clone(&self.open), order }
+        connections
+            .waiting
+            .insert(order, Waiting { client: self.client, since: Instant::now(), close: Arc::clone(&self.close) });
+        Wait { open: Arc::clone(&self.open), order }
     }
 
-    /// Waits until the connection should end because it is idle.
+    /// Waits until the connection should end, because it waits and another one has come.
     pub(super) async fn closed(&self) {
         self.close.notified().await;
     }
@@ -92,14 +126,20 @@ impl Drop for Counted {
     }
 }
 
-/// A connection without a request in flight.
-pub(super) struct Idle {
+/// A connection that waits for its client.
+pub(super) struct Wait {
     open: Arc<Open>,
     order: Order,
 }
 
-impl Drop for Idle {
+impl Wait {
+    pub(super) fn kind(&self) -> WaitsFor {
+        self.order.kind
+    }
+}
+
+impl Drop for Wait {
     fn drop(&mut self) {
-        self.open.lock().idle.remove(&self.order);
+        self.open.lock().waiting.remove(&self.order);
     }
 }

@@ -14,6 +14,11 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 /// A request whose body does not come.
 const HALF: &[u8] = b"POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n";
 
+/// A request that is in flight until the test opens the gate.
+const HELD: &[u8] = b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n";
+
+static GATE: Semaphore = Semaphore::const_new(0);
+
 const LIMITS: Limits = Limits {
     connections: 8,
     per_client: 8,
@@ -29,6 +34,7 @@ async fn start(limits: Limits) -> (SocketAddr, watch::Sender<bool>, JoinHandle<(
     let router = Router::new()
         .route("/", get(|| async { "ok" }))
         .route("/endless", get(move || async move { Body::from_stream(tokio_stream::iter(chunks())) }))
+        .route("/held", get(|| async { GATE.acquire().await.map(|_| "ok").map_err(|_| "closed") }))
         .route("/body", post(|_: Bytes| async { "ok" }));
     let (stop, stopping) = watch::channel(false);
     let serving = tokio::spawn(serve(listener, router, limits, stopping));
@@ -53,15 +59,15 @@ async fn closed(stream: &mut TcpStream) {
     assert!(matches!(read, Ok(Ok(0) | Err(_))), "{read:?}");
 }
 
-/// Connections whose requests have begun.
-async fn busy(address: SocketAddr, number: usize) -> Vec<TcpStream> {
-    let mut busy = Vec::new();
+/// Connections that have sent this.
+async fn connect(address: SocketAddr, number: usize, sends: &[u8]) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
     for _ in 0..number {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(HALF).await.unwrap();
-        busy.push(stream);
+        stream.write_all(sends).await.unwrap();
+        streams.push(stream);
     }
-    busy
+    streams
 }
 
 #[tokio::test]
@@ -84,17 +90,34 @@ async fn idle_connections_make_room_for_requests_first_those_without_any() {
 }
 
 #[tokio::test]
+async fn bodies_that_do_not_come_make_room_for_requests_but_a_stop_leaves_them_their_time() {
+    let (address, stop, serving) = start(LIMITS).await;
+    let mut silent = connect(address, 100, HALF).await;
+    let mut honest = TcpStream::connect(address).await.unwrap();
+    assert!(request(&mut honest).await.contains("200 OK"));
+    for stream in &mut silent[..90] {
+        closed(stream).await;
+    }
+    stop.send_replace(true);
+    let last = &mut silent[99];
+    last.write_all(b"123456789").await.unwrap();
+    assert!(answer(last).await.contains("200 OK"));
+    drop(silent);
+    serving.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_client_with_its_share_of_requests_in_flight_gets_429_and_the_others_are_served() {
     let (address, stop, serving) = start(Limits { per_client: 2, ..LIMITS }).await;
-    let mut held = busy(address, 2).await;
-    // The server has read the heads once it refuses: until then the connections are idle, and closed for the next one.
+    let mut held = connect(address, 2, HELD).await;
+    // The server has read the heads once it refuses: until then the connections wait, and are closed for the next one.
     let refused = timeout(Duration::from_secs(10), async {
         loop {
             let mut third = TcpStream::connect(address).await.unwrap();
-            if answer(&mut third).await.contains("429") {
+            if timeout(Duration::from_millis(50), answer(&mut third)).await.is_ok_and(|answer| answer.contains("429")) {
                 return;
             }
-            held = busy(address, 2).await;
+            held = connect(address, 2, HELD).await;
         }
     });
     refused.await.expect("a third connection is refused");
@@ -102,13 +125,25 @@ async fn a_client_with_its_share_of_requests_in_flight_gets_429_and_the_others_a
     other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
     let mut other = other.connect(address).await.unwrap();
     assert!(request(&mut other).await.contains("200 OK"), "another client has a share of its own");
-    held[0].write_all(b"123456789").await.unwrap();
-    assert!(answer(&mut held[0]).await.contains("200 OK"));
+    GATE.add_permits(1);
+    for stream in &mut held {
+        assert!(answer(stream).await.contains("200 OK"));
+    }
     let mut third = TcpStream::connect(address).await.unwrap();
-    assert!(request(&mut third).await.contains("200 OK"), "the idle connection of the client makes room");
-    drop(held);
+    assert!(request(&mut third).await.contains("200 OK"), "a connection of the client between requests makes room");
     stop.send_replace(true);
     serving.await.unwrap();
+}
+
+#[test]
+fn a_message_is_repeated_with_the_number_of_those_left_out() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut message = Message::default();
+        assert_eq!([message.due(), message.due(), message.due()], [Some(0), None, None]);
+        sleep(MESSAGE_INTERVAL).await;
+        assert_eq!([message.due(), message.due()], [Some(2), None]);
+    });
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +191,7 @@ async fn a_stop_closes_connections_without_a_request_and_finishes_those_with_one
     let (address, stop, serving) = start(LIMITS).await;
     let mut half = TcpStream::connect(address).await.unwrap();
     half.write_all(b"GET / HTTP/1.1\r\nhos").await.unwrap();
-    let mut body = busy(address, 1).await.remove(0);
+    let mut body = connect(address, 1, HALF).await.remove(0);
     let mut used = TcpStream::connect(address).await.unwrap();
     assert!(request(&mut used).await.contains("200 OK"));
     stop.send_replace(true);

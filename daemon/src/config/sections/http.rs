@@ -30,7 +30,7 @@ pub(crate) struct Http {
     pub max_readers: usize,
     /// The maximum number of clients of the event stream; further ones get status 429. Default 64, from 1 to 1,024.
     pub max_streams: usize,
-    /// The maximum number of connections; beyond it, idle connections are closed for new ones. Default 1,024, from 8 to
+    /// The maximum number of connections; beyond it, those that wait for a request or a body are closed for new ones. Default 1,024, from 8 to
     /// 65,536, but at most a quarter of the limit of open files. It also holds for `contiv.listen`, as the next three.
     pub max_connections: usize,
     /// The maximum number of connections of one client address. Default 256, from 1 to 65,536, but at most three quarters

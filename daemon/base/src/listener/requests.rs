@@ -1,0 +1,161 @@
+//! The requests of a connection, which follow each other: whether one is in flight, or the connection waits for its client.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
+use http_body::{Frame, SizeHint};
+use hyper::Request;
+use hyper::body::Incoming;
+
+use super::open::{Counted, Wait, WaitsFor};
+
+/// The requests of a connection.
+pub(super) struct Requests {
+    connection: Counted,
+    state: Mutex<State>,
+}
+
+struct State {
+    has_begun: bool,
+    /// What the connection waits for; `None` while a request is processed or its response is sent.
+    wait: Option<Wait>,
+}
+
+impl Requests {
+    pub(super) fn new(connection: Counted) -> Arc<Self> {
+        let wait = Some(connection.wait(WaitsFor::FirstRequest));
+        Arc::new(Self { connection, state: Mutex::new(State { has_begun: false, wait }) })
+    }
+
+    /// Begins a request, with a body that shows when it is complete.
+    pub(super) fn begin(self: &Arc<Self>, request: Request<Incoming>) -> (InFlight, Request<Upload>) {
+        let is_complete = request.body().is_end_stream();
+        let wait = (!is_complete).then(|| self.connection.wait(WaitsFor::Body));
+        *self.lock() = State { has_begun: true, wait };
+        let requests = (!is_complete).then(|| Arc::clone(self));
+        (InFlight(Arc::clone(self)), request.map(|body| Upload { body, requests }))
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.lock().has_begun
+    }
+
+    /// Waits until the connection should end, because it waits and another one has come.
+    pub(super) async fn closed(&self) {
+        self.connection.closed().await;
+    }
+
+    /// Whether nothing is lost if the connection is dropped. At a stop the handler responds to incomplete bodies.
+    pub(super) fn can_be_dropped(&self, is_stop: bool) -> bool {
+        let state = self.lock();
+        !state.has_begun || !is_stop && state.waits_for_body()
+    }
+
+    fn body_is_complete(&self) {
+        let mut state = self.lock();
+        // The response may have ended before the body.
+        if state.waits_for_body() {
+            state.wait = None;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn waits_for_body(&self) -> bool {
+        self.wait.as_ref().is_some_and(|wait| wait.kind() == WaitsFor::Body)
+    }
+}
+
+/// A request whose response is not complete.
+pub(super) struct InFlight(Arc<Requests>);
+
+impl InFlight {
+    /// Ends the request with the body of its response.
+    pub(super) fn until_end_of(self, body: Body) -> Answer {
+        Answer { body, _in_flight: self }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let wait = self.0.connection.wait(WaitsFor::NextRequest);
+        self.0.lock().wait = Some(wait);
+    }
+}
+
+/// The body of a request.
+pub(super) struct Upload {
+    body: Incoming,
+    /// `None` once the body is complete.
+    requests: Option<Arc<Requests>>,
+}
+
+impl Upload {
+    fn complete(&mut self) {
+        if let Some(requests) = self.requests.take() {
+            requests.body_is_complete();
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.complete();
+    }
+}
+
+impl HttpBody for Upload {
+    type Data = <Incoming as HttpBody>::Data;
+    type Error = <Incoming as HttpBody>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if self.body.is_end_stream() || matches!(polled, Poll::Ready(None)) {
+            self.complete();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of a response, at whose end the request is no longer in flight.
+pub(super) struct Answer {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl HttpBody for Answer {
+    type Data = <Body as HttpBody>::Data;
+    type Error = <Body as HttpBody>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

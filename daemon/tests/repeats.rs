@@ -115,11 +115,11 @@ fn connections_that_cannot_be_accepted_are_reported_in_few_lines() {
     limit(&daemon, Resource::Nofile, 8);
     let address = daemon.url("").replace("http://", "");
     let waiting: Vec<_> = (0..4).map(|_| TcpStream::connect(&address).unwrap()).collect();
-    daemon.wait_until_said("accept error");
+    daemon.wait_until_said("No connection can be accepted");
     thread::sleep(Duration::from_secs(4));
     drop(waiting);
     let stderr = daemon.stop();
-    let lines = lines(&stderr, &["accept error", "Too many open files"]);
+    let lines = lines(&stderr, &["No connection can be accepted", "Too many open files"]);
     assert!(lines.len() <= 2, "{lines:#?}");
     let left_out: u64 = lines.iter().map(|line| number(line, "left_out")).sum();
     assert!((2..=8).contains(&left_out), "{left_out} of about four are left out: {lines:#?}");

@@ -26,7 +26,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use self::open::{Closing, Counted, Open};
@@ -44,9 +44,6 @@ const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
 /// The wait for a closed connection to end, before another one is closed.
 const CLOSE_NEXT: Duration = Duration::from_millis(50);
-
-/// The least time between two messages of a kind.
-const MESSAGE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long the rest of a request may take after the stop has begun.
 pub const READING_AFTER_STOP: Duration = Duration::from_secs(1);
@@ -94,15 +91,8 @@ impl Limits {
 
 /// Serves until `stopping` is true, then finishes the requests in flight.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stopping: watch::Receiver<bool>) {
-    let mut acceptor = Acceptor {
-        listener,
-        permits: Arc::new(Semaphore::new(limits.connections)),
-        open: Arc::default(),
-        limits,
-        full: Message::default(),
-        greedy: Message::default(),
-        failing: Message::default(),
-    };
+    let acceptor =
+        Acceptor { listener, permits: Arc::new(Semaphore::new(limits.connections)), open: Arc::default(), limits };
     let mut stop = stopping.clone();
     loop {
         let (stream, counted, permit) = tokio::select! {
@@ -127,14 +117,11 @@ struct Acceptor {
     permits: Arc<Semaphore>,
     open: Arc<Open>,
     limits: Limits,
-    full: Message,
-    greedy: Message,
-    failing: Message,
 }
 
 impl Acceptor {
     /// The next connection, with its entry in the count of its client and the permit that it holds to its end.
-    async fn accept(&mut self) -> (TcpStream, Counted, OwnedSemaphorePermit) {
+    async fn accept(&self) -> (TcpStream, Counted, OwnedSemaphorePermit) {
         loop {
             // First the connection, then the permit: connections are closed only if another one has come.
             match self.listener.accept().await {
@@ -144,9 +131,7 @@ impl Acceptor {
                 },
                 Err(error) if is_of_one_connection(&error) => debug!(%error, "A connection ended before its start."),
                 Err(error) => {
-                    if let Some(left_out) = self.failing.due() {
-                        warn!(%error, left_out, "No connection can be accepted; the server tries again each second.");
-                    }
+                    warn!(%error, "No connection can be accepted; the server tries again each second.");
                     sleep(ACCEPT_RETRY).await;
                 }
             }
@@ -154,14 +139,18 @@ impl Acceptor {
     }
 
     /// Counts a connection of a client; `None` if the client has as many as it may have, none of which waits.
-    async fn count(&mut self, client: IpAddr) -> Option<Counted> {
+    async fn count(&self, client: IpAddr) -> Option<Counted> {
         let per_client = self.limits.per_client;
         while self.open.count(client) >= per_client {
             match self.open.close_waiting(Some(client)) {
                 Closing::One => break,
                 Closing::After(wait) => sleep(wait).await,
                 Closing::NoneWaits => {
-                    self.tell_of(client);
+                    warn!(
+                        %client, per_client,
+                        "A client has all connections that it may have, with requests in flight; further ones get 429. \
+                         Raise http.max_connections_per_client for a proxy."
+                    );
                     return None;
                 }
             }
@@ -169,33 +158,16 @@ impl Acceptor {
         Some(Open::add(&self.open, client))
     }
 
-    fn tell_of(&mut self, client: IpAddr) {
-        let per_client = self.limits.per_client;
-        if let Some(left_out) = self.greedy.due() {
-            warn!(
-                %client,
-                per_client,
-                left_out,
-                "A client has all connections that it may have, with requests in flight; further ones get 429. Raise \
-                 http.max_connections_per_client for a proxy."
-            );
-        }
-    }
-
-    async fn permit(&mut self) -> OwnedSemaphorePermit {
+    async fn permit(&self) -> OwnedSemaphorePermit {
         loop {
             if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
                 return permit;
             }
-            if let Some(left_out) = self.full.due() {
-                let connections = self.limits.connections;
-                warn!(
-                    connections,
-                    left_out,
-                    "All connections are in use; those that wait for their clients are closed for new ones. Raise \
-                     http.max_connections."
-                );
-            }
+            warn!(
+                connections = self.limits.connections,
+                "All connections are in use; those that wait for their clients are closed for new ones. Raise \
+                 http.max_connections."
+            );
             self.open.close_waiting(None);
             if let Ok(Ok(permit)) = timeout(CLOSE_NEXT, Arc::clone(&self.permits).acquire_owned()).await {
                 return permit;
@@ -214,25 +186,6 @@ fn refuse(stream: &TcpStream) {
 
 fn is_of_one_connection(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused)
-}
-
-/// A message that is repeated, but not often. To be replaced by the rate limiter that all repeated messages share.
-#[derive(Default)]
-struct Message {
-    last: Option<Instant>,
-    left_out: u64,
-}
-
-impl Message {
-    /// If the message is due, how often it was left out before.
-    fn due(&mut self) -> Option<u64> {
-        if self.last.is_some_and(|last| last.elapsed() < MESSAGE_INTERVAL) {
-            self.left_out += 1;
-            return None;
-        }
-        self.last = Some(Instant::now());
-        Some(std::mem::take(&mut self.left_out))
-    }
 }
 
 #[cfg(test)]

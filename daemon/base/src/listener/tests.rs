@@ -6,6 +6,7 @@ use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -133,17 +134,6 @@ async fn a_client_with_its_share_of_requests_in_flight_gets_429_and_the_others_a
     assert!(request(&mut third).await.contains("200 OK"), "a connection of the client between requests makes room");
     stop.send_replace(true);
     serving.await.unwrap();
-}
-
-#[test]
-fn a_message_is_repeated_with_the_number_of_those_left_out() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let mut message = Message::default();
-        assert_eq!([message.due(), message.due(), message.due()], [Some(0), None, None]);
-        sleep(MESSAGE_INTERVAL).await;
-        assert_eq!([message.due(), message.due()], [Some(2), None]);
-    });
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ mod keys;
 mod layers;
 mod load;
 mod problem;
+mod program_options;
 mod ranges;
 #[cfg(test)]
 mod robustness;

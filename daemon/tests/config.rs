@@ -200,3 +200,128 @@ fn a_number_beyond_all_machines_is_refused_with_the_range() {
         assert!(in_file.contains("1 to 1000000000"), "{in_file}");
     }
 }
+
+/// Files that Boost's program_options reads, with the number of streams that the collector computes from them.
+const COLLECTOR_FILES: [(&str, &str, usize); 13] = [
+    (
+        "repeated keys add up",
+        "[DEFAULT]\nuve_proxy_list=A-a:AggProxySum\nuve_proxy_list=B-b:AggProxySum C-c:AggProxySum\n",
+        3,
+    ),
+    (
+        "repeated sections",
+        "[DEFAULT]\nuve_proxy_list=A-a:AggProxySum\n[COLLECTOR]\nport=1\n[DEFAULT]\nuve_proxy_list=B-b:AggProxySum\n",
+        2,
+    ),
+    ("a dotted key before any section", "DEFAULT.uve_proxy_list=A-a:AggProxySum\n", 1),
+    ("a dotted section", "[DEFAULT.]\nuve_proxy_list=A-a:AggProxySum\n", 1),
+    (
+        "dotted keys add up with the section's",
+        "DEFAULT.uve_proxy_list=A-a:AggProxySum\n[DEFAULT]\nuve_proxy_list=B-b:AggProxySum\n",
+        2,
+    ),
+    ("a byte order mark", "\u{feff}[DEFAULT]\nuve_proxy_list=A-a:AggProxySum\n", 1),
+    ("CRLF", "[DEFAULT]\r\n; x\r\nuve_proxy_list=A-a:AggProxySum\r\n", 1),
+    ("an indented section and key", "  [DEFAULT]\n\t uve_proxy_list \t=  A-a:AggProxySum \n", 1),
+    ("a comment within a value", "[DEFAULT]\nuve_proxy_list=A-a:AggProxySum # B-b:AggProxySum\n", 1),
+    ("an empty list", "[DEFAULT]\nuve_proxy_list=\n", 0),
+    ("an empty list adds nothing", "[DEFAULT]\nuve_proxy_list=\nuve_proxy_list=A-a:AggProxySum\n", 1),
+    ("no partitions", "[DEFAULT]\nuve_proxy_list=A-a:AggProxySum\npartitions=0\n", 1),
+    ("a key without a name", "[DEFAULT]\nuve_proxy_list=A-a:AggProxySum\n= value\n", 1),
+];
+
+#[test]
+fn a_collectors_file_means_what_boost_reads() {
+    let mut wrong = Vec::new();
+    for (name, text, streams) in COLLECTOR_FILES {
+        let fixture = Fixture::new("collector.conf", text);
+        let run = fixture.shown(fixture.validate());
+        let count = format!("ok: {streams} stream");
+        if run.code != Some(0) || !run.stdout.contains(&count) {
+            wrong.push(format!("{name}: expected `{count}`, found {:?} {} {}", run.code, run.stdout, run.stderr));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Files that Boost refuses, or in which a key of ours is misspelt, with the start of the error.
+const REFUSED_COLLECTOR_FILES: [(&str, &str, &str); 20] = [
+    (
+        "an indented continuation",
+        "[DEFAULT]\nuve_proxy_list=A-a:AggProxySum\n  B-b:AggProxySum\n",
+        "3: expected `key = value`",
+    ),
+    (
+        "a line without `=` after comments and blank lines",
+        "\n# x\n; y\n\n[DEFAULT]\r\n\r\nport\r\n",
+        "7: expected `key = value`",
+    ),
+    ("an empty section name", "[]\n", "1: expected `key = value`"),
+    ("an open section", "\n[DEFAULT\n", "2: expected `key = value`"),
+    ("a lone bracket", "[\n", "1: expected `key = value`"),
+    ("a comment behind blanks starts with #, not with ;", "[DEFAULT]\n  ; x\n", "2: expected `key = value`"),
+    ("a colon", "[DEFAULT]\npartitions: 5\n", "2: expected `key = value`"),
+    (
+        "a second number",
+        "[DEFAULT]\npartitions=5\npartitions=6\n",
+        "3: `DEFAULT.partitions` is set a second time; line 2",
+    ),
+    (
+        "a second port",
+        "DEFAULT.http_server_port=1\n[DEFAULT]\nhttp_server_port=2\n",
+        "3: `DEFAULT.http_server_port` is set a second time",
+    ),
+    (
+        "a number with a fraction",
+        "# x\n[DEFAULT]\npartitions=5.0\n",
+        "3: `DEFAULT.partitions`: expected a whole number, 0 to 1024, found `5.0`",
+    ),
+    ("a number of TOML", "[DEFAULT]\npartitions=0x10\n", "2: `DEFAULT.partitions`: expected a whole number"),
+    ("an empty number", "[DEFAULT]\npartitions=\n", "2: `DEFAULT.partitions`: expected a whole number"),
+    ("an empty port", "[DEFAULT]\nhttp_server_port=#8089\n", "2: `DEFAULT.http_server_port`: expected a port"),
+    ("too many partitions", "[COLLECTOR]\nport=1\n\n[DEFAULT]\npartitions=5000\n", "5: `log.partitions`"),
+    (
+        "a bad entry of the second list",
+        "[DEFAULT]\nuve_proxy_list=A-a:AggProxySum\n\nuve_proxy_list=B-b:AggProxySun\n",
+        "4: `aggregation.uve_proxy_list`",
+    ),
+    (
+        "a misspelt key",
+        "[DEFAULT]\nuve_proxi_list=A-a:AggProxySum\n",
+        "2: unknown key `DEFAULT.uve_proxi_list`; did you mean `DEFAULT.uve_proxy_list`?",
+    ),
+    (
+        "a dash",
+        "[DEFAULT]\nkafka-broker-list=h:1\n",
+        "2: unknown key `DEFAULT.kafka-broker-list`; did you mean `DEFAULT.kafka_broker_list`?",
+    ),
+    (
+        "another case",
+        "[default]\npartitions=5\n",
+        "2: unknown key `default.partitions`; did you mean `DEFAULT.partitions`?",
+    ),
+    (
+        "no section",
+        "uve_proxy_list=A-a:AggProxySum\n",
+        "1: unknown key `uve_proxy_list`; did you mean `DEFAULT.uve_proxy_list`?",
+    ),
+    (
+        "a section of its own",
+        "[COLLECTOR]\nuve_proxy_list=A-a:AggProxySum\n",
+        "2: unknown key `COLLECTOR.uve_proxy_list`; did you mean",
+    ),
+];
+
+#[test]
+fn what_boost_refuses_and_what_is_misspelt_in_a_collectors_file_is_an_error_with_its_line() {
+    let mut wrong = Vec::new();
+    for (name, text, error) in REFUSED_COLLECTOR_FILES {
+        let fixture = Fixture::new("collector.conf", text);
+        let run = fixture.shown(fixture.validate());
+        let start = format!("collector.conf:{error}");
+        if run.code != Some(64) || !run.stderr.lines().any(|line| line.starts_with(&start)) {
+            wrong.push(format!("{name}: expected `{error}`, found {:?} {} {}", run.code, run.stdout, run.stderr));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -18,6 +18,8 @@ use crate::config::Config;
 pub(super) struct Layers {
     table: Table,
     locations: BTreeMap<String, SourceLocation>,
+    /// The location of each line of a text that several settings of one source make.
+    lines: BTreeMap<String, Vec<SourceLocation>>,
     /// In the order found.
     pub(super) problems: Vec<Problem>,
 }
@@ -54,6 +56,15 @@ impl Layers {
         self.set(&path, value, location);
     }
 
+    /// Sets `path` to the texts of all settings of one source with a separator between them; without a setting, nothing
+    /// changes. Behind a line break, each has its own [`line_location`](Self::line_location).
+    pub(super) fn set_joined(&mut self, path: &[&str], separator: &str, settings: &[(&str, SourceLocation)]) {
+        let Some((_, first)) = settings.first() else { return };
+        let texts: Vec<_> = settings.iter().map(|(text, _)| *text).collect();
+        self.set(path, Value::String(texts.join(separator)), first.clone());
+        self.lines.insert(path.join("."), settings.iter().map(|(_, location)| location.clone()).collect());
+    }
+
     /// Adds a problem with the setting at `location`.
     pub(super) fn add_problem(&mut self, location: SourceLocation, message: impl Into<String>) {
         self.problems.push(Problem::new(location, message));
@@ -62,6 +73,12 @@ impl Layers {
     /// The location of the newest setting of `key`.
     pub(super) fn location(&self, key: &str) -> SourceLocation {
         self.locations.get(key).cloned().unwrap_or(SourceLocation::Default)
+    }
+
+    /// The location of a line, from 1, of the newest setting of `key`.
+    pub(super) fn line_location(&self, key: &str, line: usize) -> SourceLocation {
+        let known = self.lines.get(key).and_then(|lines| lines.get(line.checked_sub(1)?));
+        known.cloned().unwrap_or_else(|| self.location(key))
     }
 
     /// The configuration of all valid settings.
@@ -83,6 +100,7 @@ impl Layers {
             table = inner;
         }
         table.insert((*last).to_owned(), value);
+        self.lines.remove(&path.join("."));
         self.locations.insert(path.join("."), location);
     }
 }

@@ -54,9 +54,9 @@ impl Streams {
         match ProxyList::parse(&aggregation.uve_proxy_list, &schema) {
             Ok(proxies) => Some(Self { schema, proxies }),
             Err(errors) => {
-                let location = layers.location(LIST);
                 for error in &errors {
-                    layers.add_problem(location.clone(), format!("`{LIST}`: {error}"));
+                    let location = layers.line_location(LIST, error.line());
+                    layers.add_problem(location, format!("`{LIST}`: {error}"));
                 }
                 None
             }

@@ -133,7 +133,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/results/stream", get(stream::get))
         .route("/api/v1/partitions", get(status::partitions))
         .route("/analytics/uves", get(uves::types))
-        .route("/analytics/uves/{uve_type}", get(uves::list))
+        .route("/analytics/uves/{uve_type}", get(uves::list).post(uves::posted))
         .route("/analytics/uves/{uve_type}/{*name}", get(uves::one))
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))

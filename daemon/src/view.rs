@@ -6,6 +6,7 @@
 
 mod configured;
 mod events;
+mod names;
 mod object;
 mod sink;
 mod walk;
@@ -19,6 +20,7 @@ use serde_json::value::RawValue;
 use self::object::{Object, Scratch};
 
 pub(crate) use self::events::{Event, EventHub, EventId};
+pub(crate) use self::names::Names;
 pub(crate) use self::sink::ViewSink;
 pub(crate) use self::walk::Walk;
 
@@ -192,7 +194,7 @@ mod tests {
     }
 
     fn objects(view: &UveView, table: &str) -> u64 {
-        let mut walk = Walk::new(table.to_owned(), "", None, None);
+        let mut walk = Walk::new(table.to_owned(), Names::with_prefix(""), None, None);
         let mut objects = 0;
         while !walk.is_done() {
             view.slice(&mut walk, |_, _| {

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use proxy_uve::uve_type_of_table;
 use serde::Serialize;
 
 use crate::http::chunks::{CHUNK_BYTES, stream};
 use crate::http::{Shared, busy, problem};
-use crate::view::{UveDocument, UveView, Walk};
+use crate::view::{Names, UveDocument, UveView, Walk};
 
 /// The chunks from which on a page is complete, whatever its limit: 1 MiB.
 const PAGE_CHUNKS: usize = 64;
@@ -23,12 +23,15 @@ const PAGE_CHUNKS: usize = 64;
 /// The slices of the view for a chunk: a filter that few objects pass gives small chunks.
 const CHUNK_SLICES: usize = 64;
 
+/// What is encoded in a segment of a path: all but letters, digits and the marks of ordinary names.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+
 /// What a list shows of each object.
 pub(super) enum Form {
     /// A link to the list of a type; the list is an array. Holds what precedes the type in the link.
     Types(String),
-    /// A link to the object; the list is an array. Holds what precedes the name in the link.
-    Links(String),
+    /// A link to the object; the list is an array. Holds what precedes and what follows the name in the link.
+    Links(String, String),
     /// The structures of the object; the list is the `value` of a JSON object, as in Contrail.
     Structures,
 }
@@ -40,8 +43,19 @@ pub(super) struct Selection {
     pub limit: Option<usize>,
     /// The name after which the response begins.
     pub after: Option<String>,
-    /// Contrail's filter, as the request has it.
+    /// Contrail's filters, as the request has them: of structures and of names.
     pub cfilt: String,
+    pub kfilt: Option<Vec<String>>,
+}
+
+impl Selection {
+    /// The names that begin with `prefix` and pass the filter.
+    pub(super) fn names(&self, prefix: &str) -> Names {
+        match &self.kfilt {
+            Some(kfilt) => Names::of(prefix, kfilt.iter().map(String::as_str)),
+            None => Names::with_prefix(prefix),
+        }
+    }
 }
 
 /// A list that is being made.
@@ -125,10 +139,12 @@ impl Listing {
             let _ = match form {
                 Form::Types(base) => {
                     let name = format!("{}s", uve_type_of_table(name));
-                    serde_json::to_writer(&mut *out, &Link { href: format!("{base}{name}"), name: &name })
+                    let href = format!("{base}{}", utf8_percent_encode(&name, SEGMENT));
+                    serde_json::to_writer(&mut *out, &Link { href, name: &name })
                 }
-                Form::Links(base) => {
-                    serde_json::to_writer(&mut *out, &Link { href: format!("{base}{name}?flat"), name })
+                Form::Links(base, query) => {
+                    let href = format!("{base}{}{query}", utf8_percent_encode(name, SEGMENT));
+                    serde_json::to_writer(&mut *out, &Link { href, name })
                 }
                 Form::Structures => serde_json::to_writer(&mut *out, &Named { name, value: document }),
             };
@@ -172,7 +188,7 @@ pub(super) async fn answer(shared: &Shared, listing: Listing, uri: &Uri, selecti
     };
     let mut chunks = chunks.into_iter();
     let mut response = response(stream(move || chunks.next(), permit));
-    let link = last.and_then(|last| HeaderValue::try_from(next_page(uri, limit, &last, &selection.cfilt)).ok());
+    let link = last.and_then(|last| HeaderValue::try_from(next_page(uri, limit, &last, selection)).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     response
 }
@@ -182,8 +198,11 @@ fn response(body: Body) -> Response {
 }
 
 /// The `Link` to the page after the object `last`.
-fn next_page(uri: &Uri, limit: usize, last: &str, cfilt: &str) -> String {
-    let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
-    let filter = if cfilt.is_empty() { String::new() } else { format!("&cfilt={}", encoded(cfilt)) };
-    format!("<{}?limit={limit}&after={}{filter}>; rel=\"next\"", uri.path(), encoded(last))
+fn next_page(uri: &Uri, limit: usize, last: &str, selection: &Selection) -> String {
+    let parameter = |(name, text): (&str, &str)| format!("&{name}={}", utf8_percent_encode(text, NON_ALPHANUMERIC));
+    let cfilt = Some(selection.cfilt.as_str()).filter(|text| !text.is_empty()).map(|text| ("cfilt", text));
+    let kfilt = selection.kfilt.as_ref().map(|names| names.join(","));
+    let kfilt = kfilt.as_deref().map(|text| ("kfilt", text));
+    let rest: String = [Some(("after", last)), cfilt, kfilt].into_iter().flatten().map(parameter).collect();
+    format!("<{}?limit={limit}{rest}>; rel=\"next\"", uri.path())
 }

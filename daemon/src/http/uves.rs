@@ -2,45 +2,106 @@
 //!
 //! `GET /analytics/uves` lists the types, `/analytics/uves/virtual-networks` (a type in the plural) the objects of a
 //! type, `/analytics/uves/virtual-network/<name>` the structures of one object; a name that ends in `*` selects all
-//! objects with that prefix. `?cfilt=Structure:attribute,…` filters structures and attributes. `?flat` is accepted and
-//! has no effect: a proxy UVE has one source, so the flat form is the only one. Lists are [`listing`]s, which `?limit=`
-//! and `?after=` cut into pages.
+//! objects with that prefix. `POST /analytics/uves/virtual-network` has the filters in a JSON body, as Contrail's web
+//! interface sends them.
+//!
+//! `?cfilt=Structure:attribute,…` filters structures and attributes, `?kfilt=name,prefix*` names. `?flat` is accepted and
+//! has no effect: a proxy UVE has one source, so the flat form is the only one. For the same reason `sfilt` and `mfilt`
+//! are refused, as is every unknown parameter. Lists are [`listing`]s, which `?limit=` and `?after=` cut into pages.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::{Body, to_bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proxy_uve::{table_of_uve_type, uve_type_of_table};
 use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use crate::http::listing::{self, Form, Listing, Selection};
 use crate::http::{Shared, bad_path, json, problem};
 use crate::view::{Filter, Walk};
 
-/// The query parameters of all UVE routes; others are ignored, as in Contrail.
+/// The largest body of a posted query: thousands of names.
+const MAX_QUERY_BYTES: usize = 256 * 1024;
+
+/// The time that a posted query may take to come.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The query parameters of all UVE routes.
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct UveQuery {
-    #[serde(default)]
     cfilt: String,
+    kfilt: Option<String>,
+    sfilt: String,
+    mfilt: String,
+    #[serde(rename = "flat")]
+    _flat: String,
     limit: Option<String>,
     after: Option<String>,
 }
 
+/// The filters of a posted query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PostedQuery {
+    cfilt: Vec<String>,
+    kfilt: Option<Vec<String>>,
+    sfilt: String,
+    mfilt: String,
+}
+
 impl UveQuery {
     fn selection(self) -> Result<Selection, String> {
-        let Self { cfilt, limit, after } = self;
+        let Self { cfilt, kfilt, sfilt, mfilt, limit, after, .. } = self;
+        refuse_sources(&sfilt, &mfilt)?;
         let limit = limit.map(|text| match text.parse() {
             Ok(limit @ 1..) => Ok(limit),
             _ => Err(format!("`limit` is {text:?}; expected a whole number, 1 or more, of objects in the response")),
         });
-        Ok(Selection { limit: limit.transpose()?, after, cfilt })
+        let kfilt = kfilt.map(|text| text.split(',').map(str::to_owned).collect());
+        Ok(Selection { limit: limit.transpose()?, after, cfilt, kfilt })
     }
 }
 
+impl PostedQuery {
+    fn selection(self) -> Result<Selection, String> {
+        let Self { cfilt, kfilt, sfilt, mfilt } = self;
+        refuse_sources(&sfilt, &mfilt)?;
+        Ok(Selection { cfilt: cfilt.join(","), kfilt, ..Selection::default() })
+    }
+}
+
+/// Filters of sources cannot be honoured.
+fn refuse_sources(sfilt: &str, mfilt: &str) -> Result<(), String> {
+    for (name, text) in [("sfilt", sfilt), ("mfilt", mfilt)] {
+        if !text.is_empty() {
+            return Err(format!(
+                "`{name}` is {text:?}; a proxy UVE is computed from the samples of all sources and has none of its own; \
+                 leave `{name}` out"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Lists the types that have objects.
-pub(super) async fn types(State(shared): State<Arc<Shared>>, headers: HeaderMap, uri: Uri) -> Response {
+pub(super) async fn types(
+    State(shared): State<Arc<Shared>>,
+    query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
+    if let Some(name) = query.ok().and_then(|Query(query)| query.into_keys().find(|name| name != "flat")) {
+        return problem(StatusCode::BAD_REQUEST, &format!("unknown parameter `{name}`; the list of types takes none"));
+    }
     let form = Form::Types(format!("{}/analytics/uves/", base(&headers)));
     let listing = Listing::new(Arc::clone(&shared.view), Walk::tables(), form);
     listing::answer(&shared, listing, &uri, &Selection::default()).await
@@ -63,8 +124,12 @@ pub(super) async fn list(
         let text = format!("`{plural}` is not a list; request /analytics/uves/{plural}s, or one object by name");
         return problem(StatusCode::NOT_FOUND, &text);
     };
-    let form = Form::Links(format!("{}/analytics/uves/{uve_type}/", base(&headers)));
-    listed(&shared, (uve_type, ""), form, query, &uri).await
+    let selection = match query.selection() {
+        Ok(selection) => selection,
+        Err(text) => return problem(StatusCode::BAD_REQUEST, &text),
+    };
+    let form = Form::Links(format!("{}/analytics/uves/{uve_type}/", base(&headers)), link_query(&selection.cfilt));
+    listed(&shared, (uve_type, ""), form, &selection, &uri).await
 }
 
 /// Responds with one object, or with all objects of a name prefix.
@@ -79,10 +144,16 @@ pub(super) async fn one(
         (Err(rejection), _) => return bad_path(&rejection),
         (_, Err(rejection)) => return bad_query(&rejection),
     };
+    let selection = match query.selection() {
+        Ok(selection) => selection,
+        Err(text) => return problem(StatusCode::BAD_REQUEST, &text),
+    };
     if let Some(prefix) = name.strip_suffix('*') {
-        return listed(&shared, (&uve_type, prefix), Form::Structures, query, &uri).await;
+        return listed(&shared, (&uve_type, prefix), Form::Structures, &selection, &uri).await;
     }
-    match shared.view.object(&table(&shared, &uve_type), &name, &Filter::parse(&query.cfilt)) {
+    let is_selected = selection.names("").contains(&name);
+    let document = || shared.view.object(&table(&shared, &uve_type), &name, &Filter::parse(&selection.cfilt));
+    match is_selected.then(document).flatten() {
         Some(document) => json(StatusCode::OK, &document),
         None => {
             let text = format!(
@@ -93,21 +164,63 @@ pub(super) async fn one(
     }
 }
 
-/// Responds with the objects of a type whose names have a prefix.
-async fn listed(shared: &Shared, (uve_type, prefix): (&str, &str), form: Form, query: UveQuery, uri: &Uri) -> Response {
-    let selection = match query.selection() {
-        Ok(selection) => selection,
-        Err(text) => return problem(StatusCode::BAD_REQUEST, &text),
+/// Responds with the objects that a JSON body selects: `{"kfilt": ["name", "prefix*"], "cfilt": ["Structure"]}`.
+pub(super) async fn posted(
+    State(shared): State<Arc<Shared>>,
+    path: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    body: Body,
+) -> Response {
+    let uve_type = match path {
+        Ok(Path(uve_type)) => uve_type,
+        Err(rejection) => return bad_path(&rejection),
     };
+    let body = match timeout(QUERY_TIMEOUT, to_bytes(body, MAX_QUERY_BYTES)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(error)) => {
+            let text = format!("the query could not be read: {error}; send at most {MAX_QUERY_BYTES} bytes");
+            return problem(StatusCode::PAYLOAD_TOO_LARGE, &text);
+        }
+        Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "the query was not complete after ten seconds"),
+    };
+    // An object first: a structure would be read from an array, too.
+    let query = serde_json::from_slice::<Map<String, Value>>(&body);
+    let query = query.and_then(|query| PostedQuery::deserialize(Value::Object(query))).map_err(|error| {
+        format!("the query is not valid: {error}; expected {{\"kfilt\": [\"name\", \"prefix*\"], \"cfilt\": [\"Structure\"]}}")
+    });
+    match query.and_then(PostedQuery::selection) {
+        Ok(selection) => listed(&shared, (&uve_type, ""), Form::Structures, &selection, &uri).await,
+        Err(text) => problem(StatusCode::BAD_REQUEST, &text),
+    }
+}
+
+/// Responds with the selected objects of a type whose names have a prefix.
+async fn listed(
+    shared: &Shared,
+    (uve_type, prefix): (&str, &str),
+    form: Form,
+    selection: &Selection,
+    uri: &Uri,
+) -> Response {
     let filter = matches!(form, Form::Structures).then(|| Filter::parse(&selection.cfilt));
-    let walk = Walk::new(table(shared, uve_type), prefix, selection.after.as_deref(), filter);
-    listing::answer(shared, Listing::new(Arc::clone(&shared.view), walk, form), uri, &selection).await
+    let walk = Walk::new(table(shared, uve_type), selection.names(prefix), selection.after.as_deref(), filter);
+    listing::answer(shared, Listing::new(Arc::clone(&shared.view), walk, form), uri, selection).await
+}
+
+/// What follows the name in a link of a list: the filter of structures, as in Contrail.
+fn link_query(cfilt: &str) -> String {
+    if cfilt.is_empty() {
+        "?flat".to_owned()
+    } else {
+        format!("?cfilt={}", utf8_percent_encode(cfilt, NON_ALPHANUMERIC))
+    }
 }
 
 /// The response to a query that cannot be read.
 fn bad_query(rejection: &QueryRejection) -> Response {
     let text = format!(
-        "{}; `cfilt` (Structure:attribute,…), `limit` and `after` are given once each, in percent-encoded UTF-8",
+        "{}; `cfilt` (Structure:attribute,…), `kfilt` (name,prefix*), `limit` and `after` are given once each, in \
+         percent-encoded UTF-8",
         rejection.body_text()
     );
     problem(StatusCode::BAD_REQUEST, &text)

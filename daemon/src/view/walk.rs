@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use crate::view::names::Names;
 use crate::view::{Filter, UveDocument, UveView};
 
 /// The most objects that a reader visits under one lock, so that results wait for it less than a millisecond.
@@ -24,22 +25,24 @@ pub(crate) struct Walk {
 /// Where a walk goes on.
 #[derive(Debug)]
 struct Position {
-    prefix: String,
+    names: Names,
+    /// The pattern of the names whose objects are visited.
+    pattern: usize,
     /// The last name that was visited.
     last: Option<Box<str>>,
     is_done: bool,
 }
 
 impl Walk {
-    /// A walk over the objects whose names begin with `prefix` and come after `after`.
-    pub(crate) fn new(table: String, prefix: &str, after: Option<&str>, filter: Option<Filter>) -> Self {
-        let position = Position { prefix: prefix.to_owned(), last: after.map(Into::into), is_done: false };
+    /// A walk over the objects of those names that come after `after`.
+    pub(crate) fn new(table: String, names: Names, after: Option<&str>, filter: Option<Filter>) -> Self {
+        let position = Position { names, pattern: 0, last: after.map(Into::into), is_done: false };
         Self { table: Some(table), filter, position }
     }
 
     /// A walk over the names of the tables that have objects.
     pub(crate) fn tables() -> Self {
-        let position = Position { prefix: String::new(), last: None, is_done: false };
+        let position = Position { names: Names::with_prefix(""), pattern: 0, last: None, is_done: false };
         Self { table: None, filter: None, position }
     }
 
@@ -57,12 +60,16 @@ impl Walk {
 impl Position {
     /// Visits the next entries, until `visit` returns false or the slice is over.
     fn advance<V>(&mut self, entries: &BTreeMap<Box<str>, V>, mut visit: impl FnMut(&str, &V) -> bool) {
+        let Some(pattern) = self.names.get(self.pattern) else {
+            self.is_done = true;
+            return;
+        };
         let from = match &self.last {
-            Some(last) if **last >= *self.prefix => Bound::Excluded(&**last),
-            _ => Bound::Included(self.prefix.as_str()),
+            Some(last) if **last >= *pattern.text => Bound::Excluded(&**last),
+            _ => Bound::Included(pattern.text.as_str()),
         };
         let range = entries.range::<str, _>((from, Bound::Unbounded));
-        let mut rest = range.take_while(|(name, _)| name.starts_with(&self.prefix)).peekable();
+        let mut rest = range.take_while(|(name, _)| pattern.covers(name)).peekable();
         let mut last = None;
         for (name, entry) in rest.by_ref().take(SLICE) {
             last = Some(name);
@@ -70,7 +77,10 @@ impl Position {
                 break;
             }
         }
-        self.is_done = rest.peek().is_none();
+        if rest.peek().is_none() {
+            self.pattern += 1;
+        }
+        self.is_done = self.names.get(self.pattern).is_none();
         if let Some(last) = last {
             self.last = Some(last.clone());
         }
@@ -128,7 +138,7 @@ mod tests {
     #[test]
     fn a_walk_visits_each_object_once_in_order_while_others_come_and_go() {
         let view = view((0..1000).map(|number| format!("vn{number:04}")));
-        let mut walk = Walk::new("T".into(), "", None, None);
+        let mut walk = Walk::new("T".into(), Names::with_prefix(""), None, None);
         let mut seen = Vec::new();
         while !walk.is_done() {
             let slice = names(&view, &mut walk, usize::MAX);
@@ -151,22 +161,43 @@ mod tests {
             ("", Some("b3"), &["c"]),
         ];
         for (prefix, after, expected) in cases {
-            let mut walk = Walk::new("T".into(), prefix, after, None);
+            let mut walk = Walk::new("T".into(), Names::with_prefix(prefix), after, None);
             assert_eq!(names(&view, &mut walk, usize::MAX), expected, "{prefix} after {after:?}");
             assert!(walk.is_done(), "{prefix} after {after:?}");
         }
     }
 
     #[test]
+    fn a_walk_over_several_patterns_visits_what_each_covers_in_order() {
+        let view = view((0..200).map(|number| format!("vn{number:03}")).chain(["a".to_owned(), "z".to_owned()]));
+        let patterns = ["z", "vn00*", "absent", "vn1*", "vn150"];
+        for most in [1, 7, usize::MAX] {
+            let mut walk = Walk::new("T".into(), Names::of("", patterns), None, None);
+            let mut seen = Vec::new();
+            while !walk.is_done() {
+                seen.extend(names(&view, &mut walk, most));
+            }
+            let expected = (0..10).chain(100..200).map(|number| format!("vn{number:03}")).chain(["z".to_owned()]);
+            assert_eq!(seen, expected.collect::<Vec<_>>(), "{most} at a time");
+        }
+        let mut walk = Walk::new("T".into(), Names::of("", patterns), Some("vn198"), None);
+        let mut rest = Vec::new();
+        while !walk.is_done() {
+            rest.extend(names(&view, &mut walk, usize::MAX));
+        }
+        assert_eq!(rest, ["vn199", "z"]);
+    }
+
+    #[test]
     fn a_walk_that_is_stopped_is_done_only_behind_the_last_object() {
         let view = view(["a", "b", "c"].map(str::to_owned));
-        let mut walk = Walk::new("T".into(), "", None, Some(Filter::default()));
+        let mut walk = Walk::new("T".into(), Names::with_prefix(""), None, Some(Filter::default()));
         assert_eq!(
             (names(&view, &mut walk, 2), walk.is_done(), walk.last()),
             (vec!["a".into(), "b".into()], false, Some("b"))
         );
         assert_eq!((names(&view, &mut walk, 1), walk.is_done()), (vec!["c".into()], true));
-        let mut walk = Walk::new("T".into(), "", None, Some(Filter::parse("Other")));
+        let mut walk = Walk::new("T".into(), Names::with_prefix(""), None, Some(Filter::parse("Other")));
         assert_eq!((names(&view, &mut walk, 1), walk.is_done()), (Vec::new(), true));
     }
 }

@@ -1,0 +1,132 @@
+//! The UVE API as clients of Contrail's analytics API use it: links that resolve, filters, posted queries.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Daemon, line};
+use tempfile::TempDir;
+
+const START: u64 = 1_488_000_000_000_000;
+const PERIOD: u64 = 60_000_000;
+
+/// Names with what a URL must encode, and some ordinary ones.
+const NAMES: [&str; 9] =
+    ["a/b", "50%", "50%25", "q?x=1", "h#y", "b l", "netz-\u{fc}", "default-domain:demo:vn1", "default-domain:demo:vn2"];
+
+/// A daemon with a closed window of every name.
+fn daemon(data: &TempDir) -> Daemon {
+    let daemon = Daemon::start(data.path(), &["aggregation.allowed_lateness=0s", "log.partitions=1"]);
+    let first = NAMES.iter().map(|name| line(name, "egress_flow_count", START, 7));
+    let body: String = first.chain([line("later", "egress_flow_count", START + PERIOD, 1)]).collect();
+    let (status, body) = daemon.post(body.as_bytes(), None).unwrap();
+    assert_eq!(status, 200, "{body}");
+    daemon.wait_for("/analytics/uves/virtual-network/default-domain:demo:vn2", |(status, _)| {
+        (*status == 200).then_some(())
+    });
+    daemon
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// The names of a list, which is an array or the member `value` of an object.
+fn names(list: &Value) -> Vec<&str> {
+    let entries = list.get("value").unwrap_or(list).as_array().unwrap();
+    entries.iter().map(|entry| entry["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn every_link_of_a_list_resolves_to_its_object() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data);
+    let path = |href: &Value| href.as_str().unwrap().replace(&daemon.url(""), "");
+    let types = parsed(&daemon.get("/analytics/uves").1);
+    let list = parsed(&daemon.get(&path(&types[0]["href"])).1);
+    let mut found = names(&list);
+    found.sort_unstable();
+    let mut expected = NAMES;
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    for entry in list.as_array().unwrap() {
+        let (status, body) = daemon.get(&path(&entry["href"]));
+        assert_eq!(status, 200, "{entry}: {body}");
+        assert!(body.contains(r#""value":{"value":7}"#), "{entry}: {body}");
+    }
+    // The links of a filtered list show what it filters.
+    let list = parsed(&daemon.get("/analytics/uves/virtual-networks?cfilt=Absent").1);
+    assert_eq!(daemon.get(&path(&list[0]["href"])).0, 404, "{list}");
+    daemon.stop();
+}
+
+#[test]
+fn names_are_filtered_in_lists_in_prefixes_and_in_posted_queries() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data);
+    let cases = [
+        ("virtual-networks?kfilt=h%23y,default*", vec!["default-domain:demo:vn1", "default-domain:demo:vn2", "h#y"]),
+        ("virtual-networks?kfilt=absent", vec![]),
+        ("virtual-network/*?kfilt=a/b,absent,50%25*", vec!["50%", "50%25", "a/b"]),
+        ("virtual-network/default*?kfilt=*vn1,default-domain:demo:vn2,a/b", vec!["default-domain:demo:vn2"]),
+    ];
+    for (path, expected) in cases {
+        let (status, body) = daemon.get(&format!("/analytics/uves/{path}"));
+        assert_eq!(status, 200, "{path}: {body}");
+        assert_eq!(names(&parsed(&body)), expected, "{path}");
+    }
+    let page = daemon.get("/analytics/uves/virtual-networks?limit=1&kfilt=b%20l,a/b");
+    assert_eq!(names(&parsed(&page.1)), ["a/b"]);
+    assert_eq!(daemon.get("/analytics/uves/virtual-network/a%2Fb?kfilt=a*").0, 200);
+    assert_eq!(daemon.get("/analytics/uves/virtual-network/a%2Fb?kfilt=b*").0, 404);
+    daemon.stop();
+}
+
+#[test]
+fn a_posted_query_selects_names_and_structures() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data);
+    let post = |body: &Value| {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let request = agent.post(daemon.url("/analytics/uves/virtual-network")).content_type("application/json");
+        let mut response = request.send(body.to_string()).unwrap();
+        (response.status().as_u16(), parsed(&response.body_mut().read_to_string().unwrap()))
+    };
+    let (status, all) = post(&json!({}));
+    assert_eq!((status, names(&all).len()), (200, NAMES.len()));
+    let structure = "AggProxySum-UveVirtualNetworkAgent-egress_flow_count";
+    let (status, some) = post(&json!({ "kfilt": ["a/b", "default*", "absent"], "cfilt": [structure] }));
+    assert_eq!(status, 200, "{some}");
+    assert_eq!(names(&some), ["a/b", "default-domain:demo:vn1", "default-domain:demo:vn2"]);
+    assert!(some["value"][0]["value"][structure].is_object(), "{some}");
+    for (body, told) in [
+        (json!({ "kfilt": "a" }), "kfilt"),
+        (json!({ "sfilt": "host" }), "sources"),
+        (json!({ "where": [] }), "where"),
+        (json!([]), "expected"),
+    ] {
+        let (status, error) = post(&body);
+        assert!(status == 400 && error["error"].as_str().unwrap().contains(told), "{body}: {status} {error}");
+    }
+    daemon.stop();
+}
+
+#[test]
+fn a_parameter_that_cannot_be_honoured_is_refused() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[]);
+    let lists = ["virtual-networks", "virtual-network/*", "virtual-network/a"];
+    let cases =
+        [("sfilt=host", "sfilt"), ("mfilt=Config:x:0", "mfilt"), ("cfill=a", "cfill"), ("kfilt=a&kfilt=b", "kfilt")];
+    for path in lists {
+        for (query, told) in cases {
+            let (status, body) = daemon.get(&format!("/analytics/uves/{path}?{query}"));
+            assert!(status == 400 && body.contains(told), "{path}?{query}: {status} {body}");
+        }
+    }
+    let (status, body) = daemon.get("/analytics/uves?x=1");
+    assert!(status == 400 && body.contains("`x`"), "{status} {body}");
+    assert_eq!(daemon.get("/analytics/uves?flat").0, 200);
+    daemon.stop();
+}

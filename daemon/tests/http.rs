@@ -219,15 +219,17 @@ fn stops_in_time(sent: &str, address: fn(&Daemon) -> &str) {
     let status = daemon.wait();
     let took = start.elapsed();
     assert!(status.success(), "{sent:?}: {status}\n{}", daemon.stderr());
-    assert!(took < Duration::from_secs(2), "{sent:?}: {took:?}\n{}", daemon.stderr());
+    // Half of the grace, five seconds, is what a request may take that is not cut off.
+    assert!(took < Duration::from_secs(4), "{sent:?}: {took:?}\n{}", daemon.stderr());
 }
 
 /// Parts of requests, the second one on a connection that has had a response.
-const PARTS: [&str; 6] = [
+const PARTS: [&str; 7] = [
     "P",
     "POST /api/v1/samples HTTP/1.1\r\nHo",
     "POST /api/v1/samples HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{",
     "POST /api/v1/samples HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+    "POST /analytics/uves/virtual-network HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{",
     "GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{",
     "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HT",
 ];

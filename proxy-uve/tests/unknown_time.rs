@@ -19,6 +19,7 @@ const TYPE: &str = r#"struct Load {
     5: optional u64 sum (stats="1-raw:DSSum")
     6: optional derived_stats_results.AnomalyResult score (stats="1.DSSum-raw:DSAnomaly:EWM:0.5")
     7: optional u64 three (stats="3-raw:DSSum")
+    8: optional derived_stats_results.AnomalyResult threes (stats="3.DSSum-raw:DSAnomaly:EWM:0.5")
 } (period="60", timeout="2", silence="SILENCE")"#;
 
 struct Feed {
@@ -144,8 +145,8 @@ fn lost_records_are_unknown_time_up_to_the_next_sample() {
     let rows = feed.until(32);
     assert!(rows.iter().all(|(_, json)| !json.contains("\"deleted\":true")), "{rows:?}");
     let of_end = |end: u64| rows.iter().find(|row| row.0 == end).map(|row| row.1.as_str()).unwrap();
-    assert!(of_end(3).contains("partial") && of_end(31).contains("partial"), "{rows:?}");
-    assert!(score(of_end(32)).is_some());
+    assert!(of_end(3).contains("partial") && !of_end(31).contains("partial"), "{rows:?}");
+    assert!(score(of_end(31)).is_some() && score(of_end(32)).is_some());
 }
 
 #[test]
@@ -177,12 +178,12 @@ fn a_table_without_unknown_time_is_saved_as_before() {
 #[test]
 fn long_unknown_time_is_skipped_with_the_same_results() {
     for silence in ["once", "skip", "zero"] {
-        let run = |step: u64| {
+        let run = |step: u64, gaps: &[(u64, u64)]| {
             let mut feed = Feed::new(silence);
             let mut rows = Vec::new();
             feed.samples(0..5);
             feed.sample_of(b"ObjectVNTable:vn2", 3 * MINUTE, 7);
-            for (from, until) in [(6, 500), (501, 502), (503, 2_000)] {
+            for (from, until) in gaps {
                 feed.table.mark_unknown(from * MINUTE, until * MINUTE - 1);
             }
             let mut minute = 5;
@@ -192,10 +193,14 @@ fn long_unknown_time_is_skipped_with_the_same_results() {
             }
             rows
         };
-        let expected = run(1);
-        assert!(expected.iter().any(|(_, json)| json == r#"{"deleted":true}"#), "{expected:?}");
-        for step in [7, 100, 5_000] {
-            assert_eq!(run(step), expected, "{silence}, {step} minutes at a time");
+        let cases: [&[(u64, u64)]; 4] =
+            [&[(6, 500), (501, 502), (503, 2_000)], &[(5, 6)], &[(5, 40)], &[(7, 8), (9, 10), (11, 31)]];
+        for gaps in cases {
+            let expected = run(1, gaps);
+            assert!(expected.iter().any(|(_, json)| json == r#"{"deleted":true}"#), "{expected:?}");
+            for step in [7, 100, 5_000] {
+                assert_eq!(run(step, gaps), expected, "{silence}, {gaps:?}, {step} minutes at a time");
+            }
         }
     }
 }

@@ -25,8 +25,18 @@ impl Observations {
     /// Returns an observer of streams, which are unknown from `until` (µs since the epoch) on until it states more. Call
     /// it before the workers start, or they take the absence of samples for silence up to now.
     pub fn observer<'s>(&self, streams: impl IntoIterator<Item = &'s str>, until: u64) -> Observer {
+        self.begin(streams, until, true)
+    }
+
+    /// The same for streams whose samples may come from elsewhere: each is observed from its first statement on, or if it
+    /// was when the state of its workers was saved.
+    pub fn candidate<'s>(&self, streams: impl IntoIterator<Item = &'s str>, until: u64) -> Observer {
+        self.begin(streams, until, false)
+    }
+
+    fn begin<'s>(&self, streams: impl IntoIterator<Item = &'s str>, until: u64, is_certain: bool) -> Observer {
         let streams: Vec<_> = streams.into_iter().map(|name| self.stream(name)).collect();
-        streams.iter().for_each(|stream| stream.begin(until));
+        streams.iter().for_each(|stream| stream.begin(until, is_certain));
         Observer(streams)
     }
 }
@@ -38,8 +48,12 @@ pub struct StreamObservation(Arc<Mutex<Option<Observed>>>);
 /// The time that a source has observed. All times are microseconds since the epoch.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Observed {
-    /// All samples before this time are in the log, except those of the gaps.
+    /// The source began to observe at this time.
+    pub began: u64,
+    /// All samples since then and before this time are in the log, except those of the gaps.
     pub until: u64,
+    /// A source observes the stream for sure; else its samples may come from elsewhere.
+    pub is_certain: bool,
     /// The intervals of which samples may be missing, both ends included, oldest first: the newest 64.
     pub gaps: VecDeque<(u64, u64)>,
 }
@@ -50,18 +64,22 @@ impl StreamObservation {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn begin(&self, until: u64) {
+    fn begin(&self, until: u64, is_certain: bool) {
         let mut observed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        observed.get_or_insert_with(|| Observed { until, gaps: VecDeque::new() });
+        let new = || Observed { began: until, until, is_certain, gaps: VecDeque::new() };
+        observed.get_or_insert_with(new).is_certain |= is_certain;
     }
 
     fn observed(&self, from: u64, until: u64) {
         let mut observed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let observed = observed.get_or_insert_with(Observed::default);
+        let new = || Observed { began: from, until: from, is_certain: true, gaps: VecDeque::new() };
+        let observed = observed.get_or_insert_with(new);
+        observed.is_certain = true;
         if let Some(last) = from.checked_sub(1).filter(|last| *last >= observed.until) {
             observed.gaps.push_back((observed.until, last));
         }
-        observed.until = observed.until.max(until);
+        // An earlier end than before, too: a wall clock that was ahead has stepped back.
+        observed.until = until.max(from);
         if observed.gaps.len() > MAX_GAPS
             && let Some((from, _)) = observed.gaps.pop_front()
             && let Some(second) = observed.gaps.front_mut()
@@ -94,7 +112,13 @@ impl Observer {
     /// time between the last statement and `from` is a gap. Call it after the append: what a failed append has lost is
     /// not observed.
     pub fn observed(&self, from: u64, until: u64) {
-        self.0.iter().for_each(|stream| stream.observed(from, until));
+        self.observed_of(|_| true, from, until);
+    }
+
+    /// The same for those of the streams, by their index, that are `wanted`.
+    pub fn observed_of(&self, wanted: impl Fn(usize) -> bool, from: u64, until: u64) {
+        let streams = self.0.iter().enumerate().filter(|(index, _)| wanted(*index));
+        streams.for_each(|(_, stream)| stream.observed(from, until));
     }
 }
 
@@ -109,14 +133,34 @@ mod tests {
         observations.stream("S-a").get().unwrap()
     }
 
+    fn expected<const N: usize>(until: u64, gaps: [(u64, u64); N]) -> Observed {
+        Observed { began: 10, until, is_certain: true, gaps: gaps.into() }
+    }
+
     #[test]
     fn statements_without_a_gap_only_move_the_end() {
-        assert_eq!(observed([(10, 20), (20, 30), (5, 8)]), Observed { until: 30, gaps: VecDeque::new() });
+        assert_eq!(observed([(10, 20), (20, 30)]), expected(30, []));
     }
 
     #[test]
     fn the_time_between_two_statements_is_a_gap() {
-        assert_eq!(observed([(12, 20), (31, 40)]), Observed { until: 40, gaps: [(10, 11), (20, 30)].into() });
+        assert_eq!(observed([(12, 20), (31, 40)]), expected(40, [(10, 11), (20, 30)]));
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_takes_back_what_it_stated() {
+        assert_eq!(observed([(10, 20), (1_000, 1_010), (30, 40)]).until, 40);
+    }
+
+    #[test]
+    fn a_candidate_is_observed_from_its_first_statement_on() {
+        let observations = Observations::default();
+        let observer = observations.candidate(["S-a", "S-b"], 10);
+        observer.observed_of(|index| index == 1, 10, 20);
+        let is_certain = |name| observations.stream(name).get().unwrap().is_certain;
+        assert_eq!([is_certain("S-a"), is_certain("S-b")], [false, true]);
+        observations.observer(["S-a"], 10);
+        assert!(is_certain("S-a"), "another source is sure");
     }
 
     #[test]

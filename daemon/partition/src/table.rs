@@ -1,5 +1,6 @@
 //! The table of one partition with its cursors: records and time in, commits out.
 
+mod due;
 mod unknown;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use daemon_results::block::BlockSink;
 use proxy_uve::{Fate, Record, SnapshotError, Table, TableSettings};
 
 use crate::drops::Dropped;
-use crate::{Due, RestoredStates, StreamPlan, TableCommit, TableStatus};
+use crate::{RestoredStates, StreamPlan, TableCommit, TableStatus};
 
 /// The size of uncommitted results above which a commit is due at once.
 pub const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
@@ -47,6 +48,7 @@ struct Committed {
     cursors: BTreeMap<u16, u64>,
     /// Windows that close by the clock advance it without input.
     watermark: u64,
+    observed_until: Option<u64>,
     at: Duration,
 }
 
@@ -89,7 +91,12 @@ impl PartitionTable {
         restored: Option<RestoredStates>,
         cursors: BTreeMap<u16, u64>,
     ) -> Self {
-        let committed = Committed { cursors: cursors.clone(), watermark: table.watermark(), at: Duration::ZERO };
+        let committed = Committed {
+            cursors: cursors.clone(),
+            watermark: table.watermark(),
+            observed_until: table.observed_until(),
+            at: Duration::ZERO,
+        };
         Self {
             stream,
             table,
@@ -249,24 +256,6 @@ impl PartitionTable {
         self.pending_bytes() > MAX_PENDING_BYTES
     }
 
-    /// Whether a commit is due: for results after the linger, for progress after the interval.
-    ///
-    /// A commit is never due while a window is closing, as the state then mixes two points in time. Further records
-    /// complete the window, or [`close_more`](Self::close_more) does.
-    pub fn is_due(&self, now: Duration, due: Due) -> bool {
-        if self.table.is_closing() {
-            return false;
-        }
-        match self.pending_since {
-            Some(since) => due.all || now.saturating_sub(since) >= due.linger || self.is_full(),
-            None => self.has_moved() && (due.all || now.saturating_sub(self.committed.at) >= due.interval),
-        }
-    }
-
-    fn has_moved(&self) -> bool {
-        self.cursors != self.committed.cursors || self.table.watermark() != self.committed.watermark
-    }
-
     /// The time of the last commit.
     pub fn committed_at(&self) -> Duration {
         self.committed.at
@@ -278,9 +267,11 @@ impl PartitionTable {
     ///
     /// When a result is too large for the log.
     pub fn prepare_commit(&mut self, now: Duration) -> Result<TableCommit, LogError> {
+        self.observe();
         let results = self.table.sink_mut().take()?;
         let snapshot = self.table.snapshot();
-        self.committed = Committed { cursors: self.cursors.clone(), watermark: self.table.watermark(), at: now };
+        let (watermark, observed_until) = (self.table.watermark(), self.table.observed_until());
+        self.committed = Committed { cursors: self.cursors.clone(), watermark, observed_until, at: now };
         self.pending_since = None;
         Ok(TableCommit { meta: snapshot.meta, chunks: snapshot.chunks, results })
     }

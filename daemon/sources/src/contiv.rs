@@ -101,6 +101,8 @@ struct Scraper {
     clock_interval: Duration,
     /// The time of the current scrape, µs UTC.
     scrape_time: u64,
+    /// The nodes of the current scrape; those that are found meanwhile are scraped from the next one on.
+    scraped_nodes: BTreeSet<Arc<str>>,
     /// Scrapes to write, and the monotonic time at which the first of them came.
     waiting: Vec<Scrape>,
     waiting_since: Duration,
@@ -133,6 +135,7 @@ impl Scraper {
             stop,
             clock_interval,
             scrape_time: 0,
+            scraped_nodes: BTreeSet::new(),
             waiting: Vec::new(),
             waiting_since: Duration::ZERO,
             rejected: BTreeMap::new(),
@@ -194,6 +197,7 @@ impl Scraper {
         let known: BTreeSet<_> = self.schedule.names().cloned().collect();
         let kept = self.settings.interval * LATEST_INTERVALS;
         self.latest.keep(&known, now.saturating_sub(kept));
+        self.scraped_nodes = known;
     }
 
     fn discover(&mut self, now: Duration) {
@@ -273,7 +277,7 @@ impl Scraper {
             Ok(written) => {
                 self.telemetry.stored(scrapes.len(), written.points, written.samples);
                 self.coverage.stored(&scrapes, written.since);
-                self.coverage.state(&self.schedule.names().cloned().collect());
+                self.coverage.state(&self.scraped_nodes);
             }
             Err(error) => {
                 let reason = if matches!(error, LogError::Full { .. }) { "log_full" } else { "log_failed" };

@@ -40,8 +40,8 @@
 //! never more than one poll in flight; poll times that pass meanwhile are skipped and counted. A poll that failed is
 //! tried again until the next poll time, after the rest of the servers.
 //!
-//! A poll whose samples are in the log observes its streams up to the next poll time. The poll times of those that
-//! failed or were skipped are unknown time (see [`Observer`]).
+//! A poll whose samples are in the log observes the streams that ever had a value up to the next poll time. The poll times
+//! of those that failed or were skipped are unknown time (see [`Observer`]).
 
 mod answer;
 mod appender;
@@ -55,6 +55,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +97,8 @@ struct Poller {
     changes: Changes,
     appender: Appender,
     observer: Observer,
+    /// The streams of which a poll had a value: the samples of others come from elsewhere.
+    polled: BTreeSet<usize>,
     clock: Arc<dyn Clock>,
     telemetry: PollerTelemetry,
     stop: Stop,
@@ -121,6 +124,7 @@ impl Poller {
             changes: Changes::new(MAX_SERIES),
             appender,
             observer,
+            polled: BTreeSet::new(),
             settings,
             clock,
             telemetry,
@@ -246,10 +250,12 @@ impl Poller {
     fn observed(&self, at: u64) {
         let interval = micros(self.settings.interval).max(1);
         let from = at - at % interval;
-        self.observer.observed(from, from.saturating_add(interval));
+        let is_polled = |stream: usize| self.polled.contains(&stream);
+        self.observer.observed_of(is_polled, from, from.saturating_add(interval));
     }
 
     fn append(&mut self, mut samples: Vec<Reading>, at: u64) {
+        self.polled.extend(samples.iter().map(|reading| reading.stream));
         if self.settings.samples == PolledSamples::Changes {
             self.changes.next_poll();
             let (changes, telemetry) = (&mut self.changes, &self.telemetry);

@@ -62,7 +62,7 @@ impl Worker {
         let (now, wall) = (clock.monotonic(), clock.now_micros());
         let restore = |(id, stream)| {
             let assignment = Assignment::restore(&*log, id, stream, &settings, now);
-            let marked = assignment.map(|assignment| assignment.with_downtime(&*log, wall));
+            let marked = assignment.map(|assignment| assignment.with_downtime(&*log, now, wall));
             marked.with_context(|| format!("restore partition {id}"))
         };
         let assignments = partitions.into_iter().map(restore).collect::<anyhow::Result<_>>()?;
@@ -147,6 +147,8 @@ impl Worker {
         let due = Due { all, linger: Duration::ZERO, interval: self.settings.commit_interval };
         let mut due: Vec<_> =
             self.assignments.iter_mut().filter(|assignment| assignment.table.is_due(now, due)).collect();
+        let wall = self.clock.now_micros();
+        due.iter_mut().for_each(|assignment| assignment.table.cut_unknown(wall));
         let commits: Vec<PartitionCommit> =
             due.iter_mut().map(|assignment| assignment.prepare_commit(now)).collect::<Result<_, _>>()?;
         if commits.is_empty() {
@@ -154,7 +156,7 @@ impl Worker {
         }
         let records = commits.iter().flat_map(|commit| commit.results.records());
         let results: u64 = records.map(|(_, record)| declared_rows(record)).sum();
-        self.log.commit(commits, self.clock.now_micros()).context("commit results and state")?;
+        self.log.commit(commits, wall).context("commit results and state")?;
         due.into_iter().for_each(|assignment| assignment.downtime = None);
         let took = self.clock.monotonic().saturating_sub(now);
         self.telemetry.committed(results, took);

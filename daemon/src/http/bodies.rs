@@ -20,6 +20,10 @@ const INCOMPLETE_SHARE: usize = 4;
 /// The largest bodies that there is space for in any case.
 const LEAST_BODIES: usize = 4;
 
+/// What every body may have without a share of the space, so that large bodies which do not end leave room for small
+/// ones: 64 KiB. `http.max_connections` bounds their sum.
+const FREE_BYTES: usize = 64 * 1024;
+
 /// The reader of bodies, and the space that they share.
 pub(crate) struct Bodies {
     max_bytes: usize,
@@ -73,7 +77,7 @@ impl<'s> Whole<'s> {
     pub(super) fn push(&mut self, chunk: &[u8]) {
         let Some(held) = &mut self.held else { return };
         let length = self.bytes.len() + chunk.len();
-        if length > self.reserved {
+        if length > self.reserved && length > FREE_BYTES {
             let wanted = length.next_power_of_two().min(self.max_bytes);
             let more = u32::try_from(wanted - self.reserved).unwrap_or(u32::MAX);
             let Ok(space) = self.space.try_acquire_many(more) else {

@@ -183,7 +183,9 @@ pub(super) async fn answer(shared: &Shared, listing: Listing, uri: &Uri, selecti
         let mut listing = listing;
         return response(stream(move || listing.chunk(), permit));
     };
-    let Ok((chunks, last)) = tokio::task::spawn_blocking(move || listing.page(limit)).await else {
+    // With the permit: the work goes on when its client is gone.
+    let page = tokio::task::spawn_blocking(move || (listing.page(limit), permit)).await;
+    let Ok(((chunks, last), permit)) = page else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made");
     };
     let mut chunks = chunks.into_iter();

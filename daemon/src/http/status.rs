@@ -54,10 +54,11 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     // The collector of log sizes reads the disk.
     let encoded = tokio::task::spawn_blocking(move || {
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &shared.registry).map(|()| text)
+        // With the permit: the work goes on when its client is gone.
+        prometheus_client::encoding::text::encode(&mut text, &shared.registry).map(|()| (text, permit))
     });
     match encoded.await {
-        Ok(Ok(text)) => {
+        Ok(Ok((text, permit))) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], whole(text.into(), permit)).into_response()
         }
@@ -75,10 +76,11 @@ pub(super) async fn partitions(State(shared): State<Arc<Shared>>) -> Response {
     let read = tokio::task::spawn_blocking(move || {
         let partitions = shared.status.partitions()?;
         let partitions: Vec<_> = partitions.iter().map(PartitionStatus::to_json).collect();
-        anyhow::Ok(serde_json::to_vec(&partitions)?)
+        // With the permit: the work goes on when its client is gone.
+        anyhow::Ok((serde_json::to_vec(&partitions)?, permit))
     });
     match read.await {
-        Ok(Ok(body)) => ([(header::CONTENT_TYPE, "application/json")], whole(body, permit)).into_response(),
+        Ok(Ok((body, permit))) => ([(header::CONTENT_TYPE, "application/json")], whole(body, permit)).into_response(),
         Ok(Err(error)) => problem(StatusCode::SERVICE_UNAVAILABLE, &format!("{error:#}")),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the partitions could not be read"),
     }

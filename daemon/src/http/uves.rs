@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
+use daemon_base::listener::end_of_reading;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proxy_uve::{table_of_uve_type, uve_type_of_table};
 use serde::Deserialize;
@@ -175,13 +176,9 @@ pub(super) async fn posted(
         Ok(Path(uve_type)) => uve_type,
         Err(rejection) => return bad_path(&rejection),
     };
-    let body = match timeout(QUERY_TIMEOUT, to_bytes(body, MAX_QUERY_BYTES)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(error)) => {
-            let text = format!("the query could not be read: {error}; send at most {MAX_QUERY_BYTES} bytes");
-            return problem(StatusCode::PAYLOAD_TOO_LARGE, &text);
-        }
-        Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "the query was not complete after ten seconds"),
+    let body = match read_query(body, &shared).await {
+        Ok(body) => body,
+        Err((status, text)) => return problem(status, &text),
     };
     // An object first: a structure would be read from an array, too.
     let query = serde_json::from_slice::<Map<String, Value>>(&body);
@@ -191,6 +188,25 @@ pub(super) async fn posted(
     match query.and_then(PostedQuery::selection) {
         Ok(selection) => listed(&shared, (&uve_type, ""), Form::Structures, &selection, &uri).await,
         Err(text) => problem(StatusCode::BAD_REQUEST, &text),
+    }
+}
+
+/// Reads a posted query, which is small and comes at once.
+async fn read_query(body: Body, shared: &Shared) -> Result<Bytes, (StatusCode, String)> {
+    let read = tokio::select! {
+        read = timeout(QUERY_TIMEOUT, to_bytes(body, MAX_QUERY_BYTES)) => read,
+        () = end_of_reading(shared.stopping.clone()) => {
+            return Err((StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping".to_owned()));
+        }
+    };
+    match read {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) if error.to_string().contains("limit") => {
+            let text = format!("the query has more than {MAX_QUERY_BYTES} bytes; send several");
+            Err((StatusCode::PAYLOAD_TOO_LARGE, text))
+        }
+        Ok(Err(error)) => Err((StatusCode::BAD_REQUEST, format!("the query could not be read: {error}"))),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the query was not complete after ten seconds".to_owned())),
     }
 }
 

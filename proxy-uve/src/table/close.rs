@@ -129,9 +129,9 @@ impl<S: ResultSink> StreamState<S> {
 
     /// Releases the memory of a window, and skips windows in which nothing happens.
     fn end_close(&mut self, keys: &mut impl Keys, plan: &Plan, closing: Closing) {
-        let Closing { group, windows, next, .. } = closing;
+        let Closing { group, windows, next, is_unknown, .. } = closing;
         self.columns.recycle(windows, next * WORD);
-        self.objects.group_mut(group).end_close();
+        self.objects.group_mut(group).end_close(!is_unknown);
         if let Some(slots) = keys.shrink() {
             self.shrink(slots);
         }

@@ -15,8 +15,8 @@ pub(super) struct UnknownTime {
     intervals: Vec<(u64, u64)>,
     /// From this time on the sources are not observed yet; `None` if samples say nothing about their sources.
     observed_until: Option<u64>,
-    /// From this time on records were lost; the next sample ends the interval.
-    lost_from: Option<u64>,
+    /// From the first time on records were lost, up to the next sample after the second, which was the newest then.
+    lost: Option<(u64, u64)>,
 }
 
 /// The most intervals that are kept apart. Beyond, the two that are nearest become one.
@@ -55,6 +55,12 @@ impl<S: ResultSink> Table<S> {
         self.stream.progress.unknown_mut().add(from_micros, until_micros);
     }
 
+    /// Cuts [unknown](Self::mark_unknown) time that lies after `now_micros` (microseconds since the epoch), which a clock
+    /// that was ahead has marked.
+    pub fn cut_unknown(&mut self, now_micros: u64) {
+        self.stream.progress.unknown_mut().cut_after(now_micros);
+    }
+
     /// Sets the time up to which the sources are observed completely, in microseconds since the epoch: all time from
     /// there on is [unknown](Self::mark_unknown) until a later call says otherwise. `None`, as at first, for samples
     /// that come by themselves: their absence is silence.
@@ -69,12 +75,13 @@ impl<S: ResultSink> Table<S> {
         self.stream.progress.unknown().observed_until()
     }
 
-    /// Marks records as lost, for example because the log deleted them before they were applied: from the newest
-    /// timestamp to that of the next sample all time is [unknown](Self::mark_unknown). Before the first sample it does
-    /// nothing.
+    /// Marks records as lost, for example because the log deleted them before they were applied: from the watermark to
+    /// the next sample that is newer than all before, all time is [unknown](Self::mark_unknown). Before the first sample
+    /// it does nothing.
     pub fn mark_lost(&mut self) {
         if let Some(newest) = self.newest_timestamp() {
-            self.stream.progress.unknown_mut().lose_from(newest);
+            let open_from = self.watermark();
+            self.stream.progress.unknown_mut().lose(open_from, newest);
         }
     }
 }
@@ -112,22 +119,30 @@ impl UnknownTime {
         self.observed_until
     }
 
-    /// Begins an interval that ends with the next sample.
-    pub(super) fn lose_from(&mut self, from: u64) {
-        self.lost_from = Some(self.lost_from.map_or(from, |earlier| earlier.min(from)));
+    /// Begins an interval that ends before the next sample after `newest`.
+    pub(super) fn lose(&mut self, from: u64, newest: u64) {
+        self.lost = Some(self.lost.map_or((from, newest), |(earlier, last)| (earlier.min(from), last.max(newest))));
     }
 
-    /// Whether the next sample ends an interval.
+    /// Whether a sample may end an interval.
     #[inline]
     pub(super) fn awaits_sample(&self) -> bool {
-        self.lost_from.is_some()
+        self.lost.is_some()
     }
 
     /// Ends the interval of lost records with a sample of time `at`.
     pub(super) fn end_with_sample(&mut self, at: u64) {
-        if let Some(from) = self.lost_from.take() {
-            self.add(from.min(at), at);
+        if let Some((from, _)) = self.lost.take_if(|(_, newest)| at > *newest) {
+            self.add(from, at - 1);
         }
+    }
+
+    /// Cuts what is after `now`: it was marked by a clock that was ahead.
+    pub(super) fn cut_after(&mut self, now: u64) {
+        self.intervals.retain_mut(|(from, until)| {
+            *until = now.min(*until);
+            from <= until
+        });
     }
 
     /// Whether a part of the window from `start` to `end` (exclusive) is unknown.
@@ -155,7 +170,7 @@ impl UnknownTime {
 
     /// The start of the unknown time without an end yet.
     fn open_from(&self) -> Option<u64> {
-        self.observed_until.into_iter().chain(self.lost_from).min()
+        self.observed_until.into_iter().chain(self.lost.map(|(from, _)| from)).min()
     }
 
     fn join_nearest(&mut self) {
@@ -204,15 +219,25 @@ mod tests {
     #[test]
     fn a_sample_ends_the_time_of_lost_records() {
         let mut unknown = UnknownTime::default();
-        unknown.lose_from(30);
-        unknown.lose_from(40);
+        unknown.lose(30, 50);
+        unknown.lose(40, 60);
         assert!(unknown.awaits_sample() && unknown.overlaps(1_000, 1_001));
-        unknown.end_with_sample(75);
+        unknown.end_with_sample(60);
+        assert!(unknown.awaits_sample(), "it is older than what was lost");
+        unknown.end_with_sample(76);
         assert_eq!((unknown.intervals.as_slice(), unknown.awaits_sample()), (&[(30, 75)][..], false));
         unknown.forget_before(75);
         assert!(unknown.overlaps(75, 76));
         unknown.forget_before(76);
         assert!(unknown.is_empty());
+    }
+
+    #[test]
+    fn time_that_a_clock_ahead_has_marked_is_cut() {
+        let mut unknown = UnknownTime::default();
+        [(10, 20), (30, 1_000), (2_000, 3_000)].into_iter().for_each(|(from, until)| unknown.add(from, until));
+        unknown.cut_after(100);
+        assert_eq!(unknown.intervals, [(10, 20), (30, 100)]);
     }
 
     #[test]

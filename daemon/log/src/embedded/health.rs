@@ -1,5 +1,6 @@
 //! Whether the store can write: asked by probes, which must not wait for the write lock.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -39,7 +40,12 @@ impl Health {
         self.state().writing_since = Some(self.clock.monotonic());
     }
 
-    /// Notes the outcome of a write or of a reopening.
+    /// Whether the last write or reopening failed: only a write shows that the next one works.
+    pub(super) fn has_failed(&self) -> bool {
+        self.state().failure.is_some()
+    }
+
+    /// Notes the outcome of a write, or that the store could not be reopened.
     pub(super) fn ended(&self, failure: Option<String>) {
         *self.state() = State { failure, writing_since: None };
     }
@@ -48,7 +54,14 @@ impl Health {
     pub(super) fn outage(&self) -> Option<Outage> {
         let directory = self.directory.display();
         match identity(&self.directory) {
-            Err(error) => return Some(needs_restart(format!("the data directory {directory} is gone ({error})"))),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Some(needs_restart(format!("the data directory {directory} is gone ({error})")));
+            }
+            Err(error) => {
+                let reason =
+                    format!("the data directory {directory} cannot be read ({error}); correct its permissions");
+                return Some(Outage { reason, needs_restart: false });
+            }
             Ok(found) if self.opened.is_some_and(|opened| opened != found) => {
                 return Some(needs_restart(format!("the data directory {directory} was replaced by another one")));
             }

@@ -155,7 +155,9 @@ impl Writer {
             Ok((store, tables))
         });
         let opened = opened.map_err(|error| reopening_failed(inner.failed.as_deref(), error));
-        self.health.ended(opened.as_ref().err().map(ToString::to_string));
+        if let Err(error) = &opened {
+            self.health.ended(Some(error.to_string()));
+        }
         let (store, tables) = opened?;
         *slot = Some(store);
         drop(slot);
@@ -209,7 +211,8 @@ impl Locked<'_> {
         };
         let reply = stage(&mut staged);
         let Stage { mut batch, touched, .. } = staged;
-        if batch.is_empty() {
+        // After a failure even an empty write goes to disk: it shows whether there is space again.
+        if batch.is_empty() && !self.writer.health.has_failed() {
             inner.failed = None;
             return reply;
         }

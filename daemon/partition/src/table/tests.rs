@@ -1,10 +1,12 @@
 //! Tests of the partition's table: records and time in, commits out.
 
 use daemon_log::{Observations, Observer};
+use daemon_results::record::RecordReader;
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, Position, StreamName};
 
 use super::*;
+use crate::Due;
 
 const SECOND: Duration = Duration::from_secs(1);
 const START: u64 = 1_488_000_000_000_000;
@@ -149,7 +151,7 @@ fn a_gap_moves_the_cursor_and_marks_the_window() {
     let results = table.prepare_commit(SECOND).unwrap().results;
     let (_, record) = results.records().next().unwrap();
     let mut partial = Vec::new();
-    let mut reader = daemon_results::record::RecordReader::default();
+    let mut reader = RecordReader::default();
     let read = reader.each(0, record, |_, result| {
         let mut line = Vec::new();
         result.write_line(&mut line);
@@ -192,17 +194,52 @@ fn downtime_is_from_the_last_write_to_the_start_unless_it_was_short() {
     assert_eq!(fresh().downtime(Some(START), START + MINUTE), None, "nothing was there to be missed");
 }
 
+/// The uncommitted results as lines.
+fn results_text(table: &mut PartitionTable) -> String {
+    let results = table.prepare_commit(SECOND).unwrap().results;
+    let (mut reader, mut text) = (RecordReader::default(), Vec::new());
+    for (_, record) in results.records() {
+        reader.each(0, record, |_, result| result.write_line(&mut text)).unwrap();
+    }
+    String::from_utf8(text).unwrap()
+}
+
 #[test]
 fn of_observed_streams_all_is_unknown_since_the_last_statement_that_was_saved() {
     let before = Observations::default();
     observer(&before, START).observed(START, START + 10_000_000);
-    // The next process begins with its own statements; the stream of the restored table is bound to the old ones here.
-    let table = restored(&before);
-    observer(&before, START).observed(START + 10_000_000, START + 90_000_000);
-    assert_eq!(
-        table.downtime(Some(START + 50_000_000), START + MINUTE),
-        Some((START + 10_000_000, START + 90_000_000 - 1))
-    );
+    let mut saved = restored(&before);
+    let commit = saved.prepare_commit(2 * SECOND).unwrap();
+    for is_certain in [true, false] {
+        // The next process begins an hour later, and another one whose source had no value yet.
+        let now = START + 60 * MINUTE;
+        let after = Observations::default();
+        let streams = ["UveVirtualNetworkAgent-egress_flow_count"];
+        let _observer = if is_certain { after.observer(streams, now) } else { after.candidate(streams, now) };
+        let (stream, settings) = (stream_of(&after), TableSettings::default());
+        let restored = PartitionTable::restore(stream, settings, 64 * 1024, &commit.meta, [], BTreeMap::new());
+        let mut table = restored.unwrap();
+        assert_eq!(table.downtime(Some(START), now), None, "its source states what it observes");
+        sample(&mut table, 1, 60 * 60, SECOND);
+        table.close_all(SECOND);
+        let lines = results_text(&mut table);
+        assert!(lines.contains("partial"), "{lines}");
+    }
+}
+
+#[test]
+fn a_mark_of_downtime_makes_a_commit_due_and_is_cut_by_a_clock_that_was_set_right() {
+    let mut table = restored(&Observations::default());
+    let due = Due { all: true, ..EVERY_SECOND };
+    assert!(!table.is_due(SECOND, due));
+    table.mark_unknown((START + MINUTE, START + 1_000_000 * MINUTE), SECOND);
+    assert!(table.is_due(SECOND, due));
+    table.cut_unknown(START + 2 * MINUTE);
+    results(&mut table, SECOND);
+    sample(&mut table, 1, 60 * 60, SECOND);
+    table.close_all(SECOND);
+    let lines = results_text(&mut table);
+    assert!(!lines.contains("partial"), "{lines}");
 }
 
 #[test]

@@ -68,7 +68,7 @@ mod tests {
     }
 
     fn expected(until: u64, gaps: &[(u64, u64)]) -> Observed {
-        Observed { until, gaps: gaps.iter().copied().collect() }
+        Observed { began: INTERVAL, until, is_certain: true, gaps: gaps.iter().copied().collect() }
     }
 
     #[test]

@@ -25,10 +25,11 @@ pub struct Parts {
     pub telemetry: PollerTelemetry,
 }
 
-/// Returns the observer of the poller's streams. Make it before the workers start.
+/// Returns the observer of the poller's streams, of which others may bring the samples. Make it before the workers
+/// start.
 pub fn observer(settings: &PollerSettings, observations: &Observations, now: u64) -> Observer {
     let names = Appender::names(&settings.streams);
     let interval = micros(settings.interval).max(1);
     // The first poll is at the next poll time.
-    observations.observer(names.iter().map(String::as_str), (now / interval + 1).saturating_mul(interval))
+    observations.candidate(names.iter().map(String::as_str), (now / interval + 1).saturating_mul(interval))
 }

@@ -61,19 +61,20 @@ impl Assignment {
         let downtime = self.downtime;
         *self = Self::restore(log, self.id, Arc::clone(self.table.stream()), settings, now)?;
         self.downtime = downtime;
-        downtime.into_iter().for_each(|interval| self.table.mark_unknown(interval));
+        downtime.into_iter().for_each(|interval| self.table.mark_unknown(interval, now));
         Ok(())
     }
 
-    /// Marks the time since the last run of the program as unknown; `now` is that of the start, µs since the epoch.
-    pub(super) fn with_downtime(mut self, log: &dyn PartitionLog, now: u64) -> Self {
-        self.downtime = self.table.downtime(log.written_before(), now);
+    /// Marks the time since the last run of the program as unknown; `now` and `wall` (µs since the
+    /// epoch) are those of the start.
+    pub(super) fn with_downtime(mut self, log: &dyn PartitionLog, now: Duration, wall: u64) -> Self {
+        self.downtime = self.table.downtime(log.written_before(), wall);
         let Some(interval @ (from, until)) = self.downtime else { return self };
         info!(
             partition = %self.id, stream = %self.table.stream().name, from, until,
             "Nothing was observed while this program was down: its windows are partial, and no object ages in them."
         );
-        self.table.mark_unknown(interval);
+        self.table.mark_unknown(interval, now);
         self
     }
 

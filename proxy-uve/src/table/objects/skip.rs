@@ -41,16 +41,19 @@ impl WindowGroup {
         let watermark = progress.watermark();
         let until = self.open.front().map_or(watermark, |&(start, _)| start.min(watermark));
         let silent = until.saturating_sub(closed_to) / group_plan.period;
-        let before_next_end = before_next_end(plan, group_plan, closed_to, self.quiet);
         if let Some(end) = progress.unknown().end_of(closed_to) {
             // Each of these windows starts in unknown time.
             let unknown = ((end - closed_to) / group_plan.period).saturating_add(1);
-            return (silent.min(unknown).min(before_next_end), false);
+            return (silent.min(unknown).min(before_next_end(plan, group_plan, closed_to, self.quiet)), false);
+        }
+        if self.known_quiet == 0 {
+            // The first silent window after unknown time is an event: it may feed a zero.
+            return (0, true);
         }
         let known = progress.unknown().next_from(closed_to).map_or(u64::MAX, |from| from - closed_to);
         let silent = silent.min(known / group_plan.period);
         let at_most = match group_plan.silence {
-            Silence::Once | Silence::Skip => before_next_end,
+            Silence::Once | Silence::Skip => before_next_end(plan, group_plan, closed_to, self.known_quiet),
             Silence::Zero => silent.min(self.longest_liveness(group_plan)).saturating_sub(MAX_ZERO_WINDOWS),
         };
         (silent.min(at_most).min(self.uneventful(group_plan)), true)
@@ -83,8 +86,10 @@ impl WindowGroup {
         let silent = u32::try_from(windows).unwrap_or(u32::MAX);
         self.quiet = self.quiet.saturating_add(silent);
         if !ages {
+            self.known_quiet = 0;
             return;
         }
+        self.known_quiet = self.known_quiet.saturating_add(silent);
         for liveness in self.liveness.iter_mut().filter(|liveness| liveness.is_alive()) {
             *liveness = Liveness::after(liveness.silent().saturating_add(silent));
         }

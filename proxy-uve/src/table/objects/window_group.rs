@@ -23,6 +23,8 @@ pub(in crate::table) struct WindowGroup {
     pub(super) closed_to: Option<u64>,
     /// Windows without any sample that were closed one after the other.
     pub(super) quiet: u32,
+    /// Those of them since the last unknown one.
+    pub(super) known_quiet: u32,
     /// A closed window's set, emptied, for the next one.
     spare: Option<Bits>,
 }
@@ -122,12 +124,13 @@ impl WindowGroup {
         self.advance(plan, word, touched, ages)
     }
 
-    /// Ends the close of a window, after its last word.
-    pub(in crate::table) fn end_close(&mut self) {
+    /// Ends the close of a window, after its last word; see [`close_word`](Self::close_word) for `ages`.
+    pub(in crate::table) fn end_close(&mut self, ages: bool) {
         let Some(ClosingSet { mut touched, .. }) = self.closing.take() else {
             return;
         };
         self.quiet = if touched.is_empty() { self.quiet.saturating_add(1) } else { 0 };
+        self.known_quiet = if touched.is_empty() && ages { self.known_quiet.saturating_add(1) } else { 0 };
         touched.clear();
         self.spare = Some(touched);
     }

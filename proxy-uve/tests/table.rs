@@ -443,7 +443,8 @@ fn a_refused_value_opens_nothing() {
 #[test]
 fn a_double_that_is_an_integer_fits_as_that_integer() {
     let plan = |raw| {
-        let schema = Schema::parse("test.sandesh", &type_of("A", raw, "", &[(raw, "1-raw:DSSum")])).unwrap();
+        let schema =
+            Schema::parse("test.sandesh", &type_of("A", raw, "(period=\"60\")", &[(raw, "1-raw:DSSum")])).unwrap();
         let types: Vec<_> = schema.types().cloned().collect();
         Plan::new(StreamName::new("S", "a").unwrap(), &types)
     };

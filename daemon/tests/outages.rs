@@ -8,15 +8,12 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use support::analytics::AnalyticsApi;
 use support::contiv::Netplugin;
 use support::{Daemon, line, results, wait_until};
 use tempfile::TempDir;
@@ -70,26 +67,6 @@ impl Setting {
 /// Longer than the time for which producers are expected to try again.
 const OUTAGE: Duration = Duration::from_secs(7);
 
-/// The response to every request: one network, summed over its sources.
-const ANSWER: &str = r#"{"value":[{"name":"demo:vn1","value":{"UveVirtualNetworkAgent":{"egress_flow_count":31}}}]}"#;
-
-/// An analytics API that refuses every request with 401 while `refuses` is set. It serves until the test ends.
-fn analytics_api(refuses: &Arc<AtomicBool>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let refuses = Arc::clone(refuses);
-    let serve = move |stream| drop(answer(stream, refuses.load(Ordering::Relaxed)));
-    thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(serve));
-    address
-}
-
-fn answer(mut stream: TcpStream, refuses: bool) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
-    let (status, body) = if refuses { ("401 Unauthorized", "") } else { ("200 OK", ANSWER) };
-    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-}
-
 /// The results of the anomaly type in a data directory: the numbers of values that the detector has taken, and the
 /// deletions.
 struct Outcome {
@@ -125,18 +102,18 @@ fn has_values(daemon: &Daemon, object: &str, values: u64) -> bool {
     counts.max() >= Some(values)
 }
 
-const NETWORK: &str = "virtual-network/demo:vn1";
+const NETWORK: &str = "virtual-network/default-domain:demo:vn1";
 
 #[test]
 fn an_analytics_api_that_refuses_for_a_while_deletes_nothing() {
-    let refuses = Arc::new(AtomicBool::new(false));
-    let servers = format!("opserver.servers=http://{}", analytics_api(&refuses));
+    let api = AnalyticsApi::start();
+    let servers = format!("opserver.servers=http://{}", api.address());
     let setting = Setting::new(NETWORKS, &["opserver.interval=1s", "opserver.samples=all", &servers]);
     let daemon = setting.start();
     wait_until("values", || has_values(&daemon, NETWORK, 2).then_some(()));
-    refuses.store(true, Ordering::Relaxed);
+    api.refuse(true);
     thread::sleep(OUTAGE);
-    refuses.store(false, Ordering::Relaxed);
+    api.refuse(false);
     wait_until("values", || has_values(&daemon, NETWORK, 5).then_some(()));
     daemon.stop();
     assert_continued(&setting.data(), 5);
@@ -192,7 +169,8 @@ fn repeat(mut act: impl FnMut(), until: impl Fn() -> bool) {
 fn push(daemon: &Daemon, until: impl Fn() -> bool) {
     let push = || {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
-        let (status, body) = daemon.post(line("demo:vn1", "egress_flow_count", now, 31).as_bytes(), None).unwrap();
+        let (status, body) =
+            daemon.post(line("default-domain:demo:vn1", "egress_flow_count", now, 31).as_bytes(), None).unwrap();
         assert_eq!(status, 200, "{body}");
     };
     repeat(push, until);

@@ -4,35 +4,14 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::thread;
-
 use support::Daemon;
+use support::analytics::AnalyticsApi;
 use tempfile::TempDir;
-
-/// The response to every request: one network, summed over its sources.
-const ANSWER: &str = r#"{"value":[{"name":"default-domain:demo:vn1","value":{"UveVirtualNetworkAgent":{"egress_flow_count":31,"ingress_flow_count":7}}}]}"#;
-
-/// Serves until the test ends, and returns its address.
-fn analytics_api() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(|stream| drop(answer(stream))));
-    address
-}
-
-fn answer(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
-    let length = ANSWER.len();
-    write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{ANSWER}")
-}
 
 #[test]
 fn polled_samples_become_proxy_uves() {
-    let (data, api) = (TempDir::new().unwrap(), analytics_api());
-    let servers = format!("opserver.servers=http://{api}");
+    let (data, api) = (TempDir::new().unwrap(), AnalyticsApi::start());
+    let servers = format!("opserver.servers=http://{}", api.address());
     let settings = [
         "aggregation.period=2",
         "aggregation.allowed_lateness=1s",

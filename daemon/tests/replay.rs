@@ -122,7 +122,7 @@ fn a_replay_ends_with_the_outcome_of_every_record_and_strict_fails_if_one_is_lef
     for part in [&parts[..], &["1 records belong to objects over the limit", "allowed_lateness"]].concat() {
         assert!(code == Some(0) && stderr.contains(part), "{part}: {code:?} {stderr}");
     }
-    // Again: everything is late, which is not told from a success otherwise.
+    // Again: everything is late, which otherwise looks like a success.
     let (code, stderr) = try_replay(data.path(), &settings, &["--close-windows"], &file);
     assert!(code == Some(0) && stderr.contains("all 4 records were late") && stderr.contains("replayed"), "{stderr}");
     let (code, stderr) = try_replay(data.path(), &settings, &["--strict"], &file);

@@ -100,14 +100,14 @@ fn a_posted_query_selects_names_and_structures() {
     assert_eq!(status, 200, "{some}");
     assert_eq!(names(&some), ["a/b", "default-domain:demo:vn1", "default-domain:demo:vn2"]);
     assert!(some["value"][0]["value"][structure].is_object(), "{some}");
-    for (body, told) in [
+    for (body, expected) in [
         (json!({ "kfilt": "a" }), "kfilt"),
         (json!({ "sfilt": "host" }), "sources"),
         (json!({ "where": [] }), "where"),
         (json!([]), "expected"),
     ] {
         let (status, error) = post(&body);
-        assert!(status == 400 && error["error"].as_str().unwrap().contains(told), "{body}: {status} {error}");
+        assert!(status == 400 && error["error"].as_str().unwrap().contains(expected), "{body}: {status} {error}");
     }
     daemon.stop();
 }
@@ -120,9 +120,9 @@ fn a_parameter_that_cannot_be_honoured_is_refused() {
     let cases =
         [("sfilt=host", "sfilt"), ("mfilt=Config:x:0", "mfilt"), ("cfill=a", "cfill"), ("kfilt=a&kfilt=b", "kfilt")];
     for path in lists {
-        for (query, told) in cases {
+        for (query, expected) in cases {
             let (status, body) = daemon.get(&format!("/analytics/uves/{path}?{query}"));
-            assert!(status == 400 && body.contains(told), "{path}?{query}: {status} {body}");
+            assert!(status == 400 && body.contains(expected), "{path}?{query}: {status} {body}");
         }
     }
     let (status, body) = daemon.get("/analytics/uves?x=1");

@@ -202,7 +202,6 @@ pub(crate) fn shared(
         registry: engine.telemetry.registry(Arc::clone(&engine.log), engine.local.clone(), Arc::clone(&engine.status)),
         ready: engine.ready.clone(),
         stopping,
-        max_body_bytes: http.max_body_bytes,
         permits: Permits::new(&http),
         bodies: Bodies::new(&http),
     })

@@ -62,8 +62,6 @@ pub(crate) struct Shared {
     pub ready: watch::Receiver<bool>,
     /// True once the process stops.
     pub stopping: watch::Receiver<bool>,
-    /// The largest request body, received and decoded, in bytes.
-    pub max_body_bytes: usize,
     pub permits: Permits,
     pub bodies: Bodies,
 }

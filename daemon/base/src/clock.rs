@@ -4,6 +4,7 @@
 //! The wall clock may step in either direction, so no code may rely on it being monotone. Code that needs order
 //! clamps (the log does so for `appended_at`); code that measures a span uses [`Clock::monotonic`].
 
+use std::ops::Range;
 #[cfg(any(test, feature = "test-util"))]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -11,6 +12,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Returns a span in microseconds, saturated at 64 bits.
 pub fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Returns the interval that contains `now` (µs since the epoch), of those that follow each other from the epoch on.
+pub fn aligned(now: u64, interval: Duration) -> Range<u64> {
+    let interval = micros(interval).max(1);
+    let start = now - now % interval;
+    start..start.saturating_add(interval)
 }
 
 /// A source of time.
@@ -95,6 +103,14 @@ impl Clock for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn intervals_follow_each_other_from_the_epoch_on() {
+        let interval = Duration::from_micros(10);
+        assert_eq!([0, 9, 10, 25].map(|now| aligned(now, interval)), [0..10, 0..10, 10..20, 20..30]);
+        assert_eq!(aligned(7, Duration::ZERO), 7..8);
+        assert_eq!(aligned(u64::MAX, interval).end, u64::MAX);
+    }
 
     #[test]
     fn a_manual_clock_steps_the_wall_without_moving_the_monotonic_time() {

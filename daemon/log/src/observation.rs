@@ -1,7 +1,7 @@
 //! What the sources of a stream have observed.
 //!
 //! Absence means two different things. A source that answered and had no sample of an object was silent about it; a
-//! source that did not answer says nothing. A source that fetches its samples therefore states for which time it has
+//! source that did not answer gives no information. A source that fetches its samples therefore states for which time it has
 //! fetched everything, and the worker of each partition treats all other time as unknown. Samples that are pushed come
 //! without such a statement: of a stream without [`Observer`], absence is silence.
 

@@ -1,7 +1,7 @@
 //! A JSON array of samples, as lines.
 //!
 //! Each element becomes a line, which the [intake](super::intake) then decodes and checks as any other. Only brackets,
-//! commas and strings are looked at, in one pass that keeps nothing, so an array may be of any length.
+//! commas and strings are scanned, in one pass that keeps nothing, so an array may be of any length.
 
 use std::io::{Error, ErrorKind, Read, Result};
 

@@ -39,7 +39,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_base::clock::{Clock, micros};
+use daemon_base::clock::{Clock, aligned, micros};
 use daemon_base::failpoint;
 use daemon_base::stop::Stop;
 use daemon_log::LogError;
@@ -170,14 +170,13 @@ impl Scraper {
 
     /// Returns the last multiple of the interval by the wall clock.
     fn last_scrape_time(&self) -> u64 {
-        let now = self.clock.now_micros();
-        now - now % micros(self.settings.interval).max(1)
+        aligned(self.clock.now_micros(), self.settings.interval).start
     }
 
     /// Returns how long there is nothing to do after `now` unless an event comes.
     fn pause(&self, now: Duration) -> Duration {
-        let next_scrape = self.last_scrape_time().saturating_add(micros(self.settings.interval));
-        let left = Duration::from_micros(next_scrape.saturating_sub(self.clock.now_micros()));
+        let wall = self.clock.now_micros();
+        let left = Duration::from_micros(aligned(wall, self.settings.interval).end - wall);
         let write = (!self.waiting.is_empty()).then(|| self.waiting_since + LINGER);
         let discovery = self.discovery.as_ref().map(|_| self.next_discovery);
         let due = [self.schedule.next_due(now), write, discovery].into_iter().flatten().min();

@@ -11,7 +11,7 @@
 //! A line is decoded and checked here, so that its sender gets the error; the log stores valid samples only, in the
 //! shortest form that the tables read. [`mod@line`] decodes lines; the intake finds the stream among the configured
 //! ones, and checks key, timestamp and value by the rules of its table: a sample that is accepted is never malformed or
-//! of the future later. Only the table knows whether it is late or of an object over the limit.
+//! of the future later. Only the table can detect that it is late or of an object over the limit.
 
 mod error;
 
@@ -149,16 +149,8 @@ impl Intake {
     ///
     /// When the line is rejected; the batch is then as before.
     pub fn push(&self, line: &[u8], batch: &mut AppendBatch, scratch: &mut Vec<u8>) -> Result<(), LineError> {
-        if self.unit != TimeUnit::Rfc3339 {
-            return self.push_number(line, batch, scratch);
-        }
-        let mut converted = Vec::with_capacity(line.len());
-        timestamp::rfc3339_to_micros(line, &mut converted).map_err(|reason| LineError::TimestampText { reason })?;
-        self.push_number(&converted, batch, scratch)
-    }
-
-    /// Adds the record of a line whose timestamp is a number.
-    fn push_number(&self, line: &[u8], batch: &mut AppendBatch, scratch: &mut Vec<u8>) -> Result<(), LineError> {
+        let line = timestamp::with_number(line, self.unit).map_err(|reason| LineError::TimestampText { reason })?;
+        let line = &*line;
         if let Some((plain, taken)) = line::plain(LineForm::of(line), line)
             && taken == line.len()
         {

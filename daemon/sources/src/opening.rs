@@ -4,7 +4,7 @@
 /// The byte order mark of UTF-8, which some editors and exports write first. It is not a part of the first sample.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// The number of bytes that suffice to tell the formats apart.
+/// The number of bytes that suffice to distinguish the formats.
 pub const OPENING_BYTES: usize = 4096;
 
 /// A format whose content is not lines of samples.

@@ -60,7 +60,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::backoff::random_share;
-use daemon_base::clock::{Clock, micros};
+use daemon_base::clock::{Clock, aligned, micros};
 use daemon_base::failpoint;
 use daemon_base::servers::Servers;
 use daemon_base::stop::Stop;
@@ -166,8 +166,8 @@ impl Poller {
 
     /// Returns how long the interval lasts if the wall clock does not step.
     fn left_of_interval(&self) -> Duration {
-        let interval = micros(self.settings.interval).max(1);
-        Duration::from_micros(interval - self.clock.now_micros() % interval)
+        let now = self.clock.now_micros();
+        Duration::from_micros(aligned(now, self.settings.interval).end - now)
     }
 
     /// Polls once, with retries until the interval is over.
@@ -248,10 +248,8 @@ impl Poller {
 
     /// States that the interval of a poll at `at` (µs UTC) is observed.
     fn observed(&self, at: u64) {
-        let interval = micros(self.settings.interval).max(1);
-        let from = at - at % interval;
-        let is_polled = |stream: usize| self.polled.contains(&stream);
-        self.observer.observed_of(is_polled, from, from.saturating_add(interval));
+        let interval = aligned(at, self.settings.interval);
+        self.observer.observed_of(|stream| self.polled.contains(&stream), interval.start, interval.end);
     }
 
     fn append(&mut self, mut samples: Vec<Reading>, at: u64) {

@@ -135,7 +135,7 @@ impl<'e> SourceContext<'e> {
         self.stop.rest(time)
     }
 
-    /// Returns the observer of `streams`, for a source that fetches samples and knows when it could not: what it does not
+    /// Returns the observer of `streams`, for a source that fetches samples and notices when it cannot: what it does not
     /// state as observed is unknown time instead of silence. Without an observer the absence of samples is silence.
     pub fn observer(&self, streams: &[&str]) -> Observer {
         self.observations.observer(streams.iter().copied(), self.now())

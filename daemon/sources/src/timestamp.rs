@@ -6,12 +6,11 @@
 
 mod rfc3339;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
-
-pub use self::rfc3339::to_micros as rfc3339_to_micros;
 
 /// The earliest timestamp that is accepted, in microseconds: 2001-01-01.
 pub(crate) const EARLIEST: u64 = 978_307_200_000_000;
@@ -132,6 +131,21 @@ pub enum TimestampError {
         /// The unit.
         unit: TimeUnit,
     },
+}
+
+/// Returns the line with its timestamp as a number: where the unit is a text, without its line break and in
+/// microseconds.
+///
+/// # Errors
+///
+/// When the timestamp is not a text of RFC 3339, or a time before 1970.
+pub fn with_number(line: &[u8], unit: TimeUnit) -> Result<Cow<'_, [u8]>, String> {
+    if unit != TimeUnit::Rfc3339 {
+        return Ok(Cow::Borrowed(line));
+    }
+    let mut converted = Vec::with_capacity(line.len());
+    rfc3339::to_micros(line, &mut converted)?;
+    Ok(Cow::Owned(converted))
 }
 
 /// Converts a timestamp to microseconds and checks it against the arrival, as the tables do. The other times are in

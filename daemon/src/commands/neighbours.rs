@@ -1,7 +1,7 @@
 //! Records whose time is far ahead of the records around them.
 //!
 //! Event time follows the newest timestamp, so one record of a wrong clock would make all records after it late. A
-//! recorded file has what a running daemon has not: the records that follow. A record is set aside as one of the future
+//! recorded file has what a running daemon has not: the records that follow. A record is rejected as one of the future
 //! if it is ahead of the newest record before it and of the median of the next ones, by more than an hour and more than
 //! the allowed lateness. After a gap in the records it is not: those that follow are as far ahead.
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use daemon_base::clock::micros;
 use daemon_base::setting::duration;
-use daemon_sources::timestamp::{TimeUnit, check_recorded, rfc3339_to_micros};
+use daemon_sources::timestamp::{TimeUnit, check_recorded, with_number};
 use proxy_uve::wire::line::{self, LineForm};
 
 /// The number of records whose median decides. Fewer than half as many outliers in a row are found.
@@ -79,15 +79,8 @@ fn median(mut times: Vec<u64>) -> Option<u64> {
 /// The time of a line in microseconds; `None` if it is not a record of a plausible time.
 pub(crate) fn time_of(form: Option<LineForm>, unit: TimeUnit, line: &[u8]) -> Option<u64> {
     let form = form.unwrap_or_else(|| LineForm::of(line));
-    let time = match unit {
-        TimeUnit::Rfc3339 => {
-            let mut converted = Vec::new();
-            rfc3339_to_micros(line, &mut converted).ok()?;
-            line::decode_as(form, &converted).ok()?.timestamp
-        }
-        _ => line::decode_as(form, line).ok()?.timestamp,
-    };
-    check_recorded(time, unit).ok()
+    let line = with_number(line, unit).ok()?;
+    check_recorded(line::decode_as(form, &line).ok()?.timestamp, unit).ok()
 }
 
 /// The times of the first [`FOLLOWING`] lines of a text that are records.
@@ -109,8 +102,8 @@ mod tests {
     const START: u64 = 1_488_000_000_000_000;
     const HOUR: u64 = 3_600_000_000;
 
-    /// The indexes of the records that are set aside.
-    fn set_aside(hours: &[u64]) -> Vec<usize> {
+    /// The indexes of the records that are rejected.
+    fn rejected(hours: &[u64]) -> Vec<usize> {
         let times: Vec<_> = hours.iter().map(|hour| START + hour * HOUR).collect();
         let mut neighbours = Neighbours::new(30_000_000);
         let add = |index: &usize| {
@@ -121,12 +114,12 @@ mod tests {
     }
 
     #[test]
-    fn a_record_ahead_of_those_around_it_is_set_aside_and_one_after_a_gap_is_not() {
-        assert_eq!(set_aside(&[0, 0, 9000, 0, 0]), [2]);
-        assert_eq!(set_aside(&[9000, 0, 0, 9000, 9000, 9000, 0, 0, 0, 0, 1, 9000, 1]), [0, 3, 4, 5, 11]);
-        assert_eq!(set_aside(&[0, 0, 9000, 9000, 9001, 20000, 20000]), [0; 0], "gaps");
-        assert_eq!(set_aside(&[0, 0, 1, 0, 0]), [0; 0], "not far");
-        assert_eq!(set_aside(&[5, 0, 5, 5, 5, 5]), [0; 0], "one record of the past");
-        assert_eq!(set_aside(&[0, 9000]), [0; 0], "nothing after it contradicts it");
+    fn a_record_ahead_of_those_around_it_is_rejected_and_one_after_a_gap_is_not() {
+        assert_eq!(rejected(&[0, 0, 9000, 0, 0]), [2]);
+        assert_eq!(rejected(&[9000, 0, 0, 9000, 9000, 9000, 0, 0, 0, 0, 1, 9000, 1]), [0, 3, 4, 5, 11]);
+        assert_eq!(rejected(&[0, 0, 9000, 9000, 9001, 20000, 20000]), [0; 0], "gaps");
+        assert_eq!(rejected(&[0, 0, 1, 0, 0]), [0; 0], "not far");
+        assert_eq!(rejected(&[5, 0, 5, 5, 5, 5]), [0; 0], "one record of the past");
+        assert_eq!(rejected(&[0, 9000]), [0; 0], "nothing after it contradicts it");
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn quiet_if_closed(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Standard output for a command that prints more than one text, buffered. [`is_reader_gone`] knows its error when the
+/// Standard output for a command that prints more than one text, buffered. [`is_reader_gone`] detects its error when the
 /// reader goes away, so that the command can pass it on as any other error.
 pub(super) fn output() -> impl Write + Send {
     io::BufWriter::new(Output(io::stdout()))

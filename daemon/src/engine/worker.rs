@@ -147,13 +147,13 @@ impl Worker {
         let due = Due { all, linger: Duration::ZERO, interval: self.settings.commit_interval };
         let mut due: Vec<_> =
             self.assignments.iter_mut().filter(|assignment| assignment.table.is_due(now, due)).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
         let wall = self.clock.now_micros();
         due.iter_mut().for_each(|assignment| assignment.table.cut_unknown(wall));
         let commits: Vec<PartitionCommit> =
             due.iter_mut().map(|assignment| assignment.prepare_commit(now)).collect::<Result<_, _>>()?;
-        if commits.is_empty() {
-            return Ok(());
-        }
         let records = commits.iter().flat_map(|commit| commit.results.records());
         let results: u64 = records.map(|(_, record)| declared_rows(record)).sum();
         self.log.commit(commits, wall).context("commit results and state")?;
@@ -169,10 +169,8 @@ impl Worker {
     ///
     /// When no later attempt can succeed.
     fn recover(&mut self, failure: anyhow::Error) -> anyhow::Result<()> {
-        if is_permanent(&failure) {
-            return Err(failure);
-        }
         let remedy = match failure.downcast_ref::<LogError>() {
+            Some(error) if error.is_permanent() => return Err(failure),
             Some(error) if error.remedy().is_some() => " Retries fail until what the error names is changed.",
             Some(error) if error.is_disk_full() => " Free space on the disk of log.data_dir.",
             Some(error) if error.outcome_is_unknown() => " Check the disk of log.data_dir.",
@@ -208,10 +206,6 @@ impl Worker {
             self.telemetry.set_table(assignment.id, assignment.table.status());
         }
     }
-}
-
-fn is_permanent(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<LogError>().is_some_and(LogError::is_permanent)
 }
 
 #[cfg(test)]

@@ -26,7 +26,8 @@ const FREE_BYTES: usize = 64 * 1024;
 
 /// The reader of bodies, and the space that they share.
 pub(crate) struct Bodies {
-    max_bytes: usize,
+    /// The largest body, received and decoded.
+    pub(super) max_bytes: usize,
     timeout: Duration,
     space: Semaphore,
 }

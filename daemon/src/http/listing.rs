@@ -9,7 +9,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use daemon_base::outbound::{RESERVED_BUT_COLON, percent_encoded};
+use percent_encoding::NON_ALPHANUMERIC;
 use proxy_uve::uve_type_of_table;
 use serde::Serialize;
 
@@ -22,9 +23,6 @@ const PAGE_CHUNKS: usize = 64;
 
 /// The slices of the view for a chunk: a filter that few objects pass gives small chunks.
 const CHUNK_SLICES: usize = 64;
-
-/// What is encoded in a segment of a path: all but letters, digits and the marks of ordinary names.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// What a list shows of each object.
 pub(super) enum Form {
@@ -139,11 +137,11 @@ impl Listing {
             let _ = match form {
                 Form::Types(base) => {
                     let name = format!("{}s", uve_type_of_table(name));
-                    let href = format!("{base}{}", utf8_percent_encode(&name, SEGMENT));
+                    let href = format!("{base}{}", percent_encoded(&name, RESERVED_BUT_COLON));
                     serde_json::to_writer(&mut *out, &Link { href, name: &name })
                 }
                 Form::Links(base, query) => {
-                    let href = format!("{base}{}{query}", utf8_percent_encode(name, SEGMENT));
+                    let href = format!("{base}{}{query}", percent_encoded(name, RESERVED_BUT_COLON));
                     serde_json::to_writer(&mut *out, &Link { href, name })
                 }
                 Form::Structures => serde_json::to_writer(&mut *out, &Named { name, value: document }),
@@ -201,7 +199,7 @@ fn response(body: Body) -> Response {
 
 /// The `Link` to the page after the object `last`.
 fn next_page(uri: &Uri, limit: usize, last: &str, selection: &Selection) -> String {
-    let parameter = |(name, text): (&str, &str)| format!("&{name}={}", utf8_percent_encode(text, NON_ALPHANUMERIC));
+    let parameter = |(name, text): (&str, &str)| format!("&{name}={}", percent_encoded(text, NON_ALPHANUMERIC));
     let cfilt = Some(selection.cfilt.as_str()).filter(|text| !text.is_empty()).map(|text| ("cfilt", text));
     let kfilt = selection.kfilt.as_ref().map(|names| names.join(","));
     let kfilt = kfilt.as_deref().map(|text| ("kfilt", text));

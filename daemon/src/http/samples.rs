@@ -118,7 +118,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Box<Response>>
 }
 
 fn append(shared: &Shared, encoded: Encoded, key: Option<String>) -> Result<Outcome, Failure> {
-    let body = &encoded.decode(shared.max_body_bytes).map_err(Failure::Refused)?[..];
+    let body = &encoded.decode(shared.bodies.max_bytes).map_err(Failure::Refused)?[..];
     let mut batch = AppendBatch::new(shared.log.arrival(shared.clock.now_micros()));
     let mut outcome = read_lines(shared, body, &mut batch);
     if let Some(key) = key {

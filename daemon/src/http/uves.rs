@@ -19,7 +19,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
 use daemon_base::listener::end_of_reading;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use daemon_base::outbound::percent_encoded;
+use percent_encoding::NON_ALPHANUMERIC;
 use proxy_uve::{table_of_uve_type, uve_type_of_table};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -116,18 +117,13 @@ pub(super) async fn list(
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
-    let (Path(plural), Query(query)) = match (path, query) {
-        (Ok(path), Ok(query)) => (path, query),
-        (Err(rejection), _) => return bad_path(&rejection),
-        (_, Err(rejection)) => return bad_query(&rejection),
+    let (plural, selection) = match selected(path, query) {
+        Ok(selected) => selected,
+        Err(refusal) => return *refusal,
     };
     let Some(uve_type) = plural.strip_suffix('s') else {
         let text = format!("`{plural}` is not a list; request /analytics/uves/{plural}s, or one object by name");
         return problem(StatusCode::NOT_FOUND, &text);
-    };
-    let selection = match query.selection() {
-        Ok(selection) => selection,
-        Err(text) => return problem(StatusCode::BAD_REQUEST, &text),
     };
     let form = Form::Links(format!("{}/analytics/uves/{uve_type}/", base(&headers)), link_query(&selection.cfilt));
     listed(&shared, (uve_type, ""), form, &selection, &uri).await
@@ -140,14 +136,9 @@ pub(super) async fn one(
     query: Result<Query<UveQuery>, QueryRejection>,
     uri: Uri,
 ) -> Response {
-    let (Path((uve_type, name)), Query(query)) = match (path, query) {
-        (Ok(path), Ok(query)) => (path, query),
-        (Err(rejection), _) => return bad_path(&rejection),
-        (_, Err(rejection)) => return bad_query(&rejection),
-    };
-    let selection = match query.selection() {
-        Ok(selection) => selection,
-        Err(text) => return problem(StatusCode::BAD_REQUEST, &text),
+    let ((uve_type, name), selection) = match selected(path, query) {
+        Ok(selected) => selected,
+        Err(refusal) => return *refusal,
     };
     if let Some(prefix) = name.strip_suffix('*') {
         return listed(&shared, (&uve_type, prefix), Form::Structures, &selection, &uri).await;
@@ -163,6 +154,17 @@ pub(super) async fn one(
             problem(StatusCode::NOT_FOUND, &text)
         }
     }
+}
+
+/// The path of a request and what its query selects, or the response to one that cannot be read.
+fn selected<P>(
+    path: Result<Path<P>, PathRejection>,
+    query: Result<Query<UveQuery>, QueryRejection>,
+) -> Result<(P, Selection), Box<Response>> {
+    let Path(path) = path.map_err(|rejection| bad_path(&rejection))?;
+    let Query(query) = query.map_err(|rejection| bad_query(&rejection))?;
+    let selection = query.selection().map_err(|text| problem(StatusCode::BAD_REQUEST, &text))?;
+    Ok((path, selection))
 }
 
 /// Responds with the objects that a JSON body selects: `{"kfilt": ["name", "prefix*"], "cfilt": ["Structure"]}`.
@@ -225,11 +227,7 @@ async fn listed(
 
 /// What follows the name in a link of a list: the filter of structures, as in Contrail.
 fn link_query(cfilt: &str) -> String {
-    if cfilt.is_empty() {
-        "?flat".to_owned()
-    } else {
-        format!("?cfilt={}", utf8_percent_encode(cfilt, NON_ALPHANUMERIC))
-    }
+    if cfilt.is_empty() { "?flat".to_owned() } else { format!("?cfilt={}", percent_encoded(cfilt, NON_ALPHANUMERIC)) }
 }
 
 /// The response to a query that cannot be read.

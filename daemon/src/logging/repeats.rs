@@ -27,11 +27,11 @@ use crate::config::LogFormat;
 const SUBJECTS: [&str; 12] =
     ["facility", "fate", "node", "partition", "server", "sink", "source", "stream", "thread", "topic", "url", "worker"];
 
-/// The most texts of one statement about one thing that are told apart, so that a fault with ever new texts makes few
+/// The most texts of one statement about one thing that are distinguished, so that a fault with ever new texts makes few
 /// lines, too.
 const TEXTS: u64 = 16;
 
-/// The most kinds of messages that are told apart.
+/// The most kinds of messages that are distinguished.
 const MAX_KINDS: usize = 1024;
 
 /// How often the held messages are checked.

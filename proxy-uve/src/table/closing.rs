@@ -30,21 +30,21 @@ impl Closing {
     /// or that overlap unknown time, are partial.
     pub(super) fn new(columns: &mut Columns, plan: &Plan, group: usize, end: u64, progress: &Progress) -> Self {
         let windows = columns.take_ending(plan, group, end);
+        let is_unknown = |length: u64| progress.unknown().overlaps(end.saturating_sub(length), end);
         let is_partial = |type_index: &usize| {
             plan.types[*type_index].attributes.iter().any(|attribute| {
                 let covered_from = progress.covered_from().max(columns.windows(attribute.window_column).covered_from());
                 let start = end.saturating_sub(attribute.window_length);
-                let is_whole = start >= covered_from && !progress.unknown().overlaps(start, end);
+                let is_whole = start >= covered_from && !is_unknown(attribute.window_length);
                 windows.get(attribute.window_column).is_some() && !is_whole
             })
         };
         let partial_types = plan.groups[group].types.iter().copied().filter(is_partial).collect();
-        let start = end - plan.groups[group].period;
-        let is_unknown = |length: u64| progress.unknown().overlaps(end.saturating_sub(length), end);
+        let period = plan.groups[group].period;
         let of_group = plan.groups[group].window_columns.iter().copied();
         let unknown_columns = of_group.filter(|&column| is_unknown(plan.window_columns[column].length)).collect();
-        let is_unknown = progress.unknown().overlaps(start, end);
-        Self { group, start, end, windows, next: 0, is_unknown, unknown_columns, partial_types }
+        let is_unknown = is_unknown(period);
+        Self { group, start: end - period, end, windows, next: 0, is_unknown, unknown_columns, partial_types }
     }
 
     /// Whether the type shows a window that was covered in part only.

@@ -62,7 +62,7 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// Sets the time up to which the sources are observed completely, in microseconds since the epoch: all time from
-    /// there on is [unknown](Self::mark_unknown) until a later call says otherwise. `None`, as at first, for samples
+    /// there on is [unknown](Self::mark_unknown) until a later call changes it. `None`, as at first, for samples
     /// that come by themselves: their absence is silence.
     pub fn set_observed_until(&mut self, micros: Option<u64>) {
         if micros != self.observed_until() {
@@ -110,7 +110,7 @@ impl UnknownTime {
         }
     }
 
-    /// Sets the time up to which the sources are observed; `None` if nothing says so.
+    /// Sets the time up to which the sources are observed; `None` if nothing states it.
     pub(super) fn set_observed_until(&mut self, time: Option<u64>) {
         self.observed_until = time;
     }

@@ -68,7 +68,7 @@ impl Open {
         self.lock().by_client.get(&client).copied().unwrap_or_default()
     }
 
-    /// Asks the first connection that waits to end, of this client or of all, once it has waited for [`LEAST_WAIT`].
+    /// Closes the first connection that waits, of this client or of all, once it has waited for [`LEAST_WAIT`].
     pub(super) fn close_waiting(&self, client: Option<IpAddr>) -> Closing {
         let mut connections = self.lock();
         let of_client = |waiting: &Waiting| client.is_none_or(|client| waiting.client == client);

@@ -1,4 +1,4 @@
-//! Whether the store can write: asked by probes, which must not wait for the write lock.
+//! Whether the store can write, for probes, which must not wait for the write lock.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;

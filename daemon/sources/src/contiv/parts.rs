@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use daemon_base::clock::{Clock, micros};
+use daemon_base::clock::{Clock, aligned};
 use daemon_log::{Observations, Observer, PartitionLog};
 
 use super::scrape_store;
@@ -29,8 +29,7 @@ pub struct Parts {
 
 /// Returns the observer of the scraper's streams. Make it before the workers start.
 pub fn observer(settings: &ScraperSettings, observations: &Observations, now: u64) -> Observer {
-    let interval = micros(settings.interval).max(1);
     let names = scrape_store::stream_names();
     // The first scrape is at the next scrape time.
-    observations.observer(names.iter().map(String::as_str), (now / interval + 1).saturating_mul(interval))
+    observations.observer(names.iter().map(String::as_str), aligned(now, settings.interval).end)
 }

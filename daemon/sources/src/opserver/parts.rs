@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use daemon_base::clock::{Clock, micros};
+use daemon_base::clock::{Clock, aligned};
 use daemon_log::{Log, Observations, Observer};
 
 use super::appender::Appender;
@@ -29,7 +29,6 @@ pub struct Parts {
 /// start.
 pub fn observer(settings: &PollerSettings, observations: &Observations, now: u64) -> Observer {
     let names = Appender::names(&settings.streams);
-    let interval = micros(settings.interval).max(1);
     // The first poll is at the next poll time.
-    observations.candidate(names.iter().map(String::as_str), (now / interval + 1).saturating_mul(interval))
+    observations.candidate(names.iter().map(String::as_str), aligned(now, settings.interval).end)
 }

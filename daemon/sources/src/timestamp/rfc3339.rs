@@ -19,7 +19,7 @@ struct Timed<'l> {
 /// # Errors
 ///
 /// When its timestamp is not a text of RFC 3339, or a time before 1970; `out` is then as before.
-pub fn to_micros(line: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn to_micros(line: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
     let found = if line.first() == Some(&b'{') { in_json(line) } else { in_xml(line) };
     let (start, end, text) = found?;
     let time: Timestamp = text.parse().map_err(|error| {

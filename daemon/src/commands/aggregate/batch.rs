@@ -1,6 +1,5 @@
 //! The decoder, which turns a block of lines into a batch of records by shard.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use daemon_sources::timestamp::{self, TimeUnit};
@@ -178,7 +177,7 @@ impl<'p> Decoder<'p> {
         due: &mut DueAt<'_>,
         batch: &mut Batch,
     ) -> Result<(), String> {
-        let text = &*with_number(text, self.job.unit)?;
+        let text = &*timestamp::with_number(text, self.job.unit)?;
         let line = line::decode_as(form, text).map_err(|error| error.to_string())?;
         check_key(&line.key)?;
         let name = match &line.metric {
@@ -238,16 +237,6 @@ impl Batch {
             self.bad.push(BadLine { line: self.lines, reason });
         }
     }
-}
-
-/// The line with its timestamp as a number.
-pub(crate) fn with_number(line: &[u8], unit: TimeUnit) -> Result<Cow<'_, [u8]>, String> {
-    if unit != TimeUnit::Rfc3339 {
-        return Ok(Cow::Borrowed(line));
-    }
-    let mut converted = Vec::with_capacity(line.len());
-    timestamp::rfc3339_to_micros(line, &mut converted)?;
-    Ok(Cow::Owned(converted))
 }
 
 /// The timestamp from which on the next window closes.

@@ -7,10 +7,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use daemon_sources::timestamp::TimeUnit;
+use daemon_sources::timestamp::{TimeUnit, with_number};
 use proxy_uve::wire::line::{self, LineForm};
 
-use crate::commands::aggregate::batch::with_number;
 use crate::commands::aggregate::blocks::{Block, Origin, TooLong};
 use crate::commands::aggregate::lines::{BLOCK_BYTES, Found, Lines};
 use crate::commands::neighbours::{Neighbours, first_times};

@@ -293,10 +293,9 @@ fn plan() -> Arc<Plan> {
 
 /// The updates as records, the first one after `position`.
 fn records(input: &Input, position: u64) -> impl Iterator<Item = DecodedRecord<'_>> {
-    (position + 1..)
-        .map(Position::new)
-        .zip(input.iter())
-        .map(|(position, (key, &Update { at, value, .. }))| DecodedRecord { position, arrived: at, key, at, value })
+    (position + 1..).map(Position::new).zip(input.iter()).map(|(position, (key, &Update { at, value, .. }))| {
+        DecodedRecord { position, arrived: at, key, at, value, source: "" }
+    })
 }
 
 /// Gives the updates to `ingest` in batches of `B`.

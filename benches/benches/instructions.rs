@@ -129,13 +129,20 @@ fn fill<S: ResultSink>(table: &mut Table<S>, minute: u64) {
         let at = START + minute * MINUTE;
         let position = Position::new(minute * OBJECTS + object);
         let value = Number::U64(10 + 7 * (object + minute) % 250);
-        table.ingest_batch(&[DecodedRecord { position, arrived: at, key: key.as_bytes(), at, value }]);
+        table.ingest_batch(&[DecodedRecord { position, arrived: at, key: key.as_bytes(), at, value, source: "" }]);
     }
 }
 
 fn decoded(position: u64, sample: &'static Generated) -> DecodedRecord<'static> {
     let Generated { key, at, value, .. } = sample;
-    DecodedRecord { position: Position::new(position), arrived: *at, key, at: *at, value: Number::U64(*value) }
+    DecodedRecord {
+        position: Position::new(position),
+        arrived: *at,
+        key,
+        at: *at,
+        value: Number::U64(*value),
+        source: "",
+    }
 }
 
 fn block(form: LineForm) -> (LineForm, &'static [u8]) {

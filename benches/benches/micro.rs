@@ -78,7 +78,7 @@ fn filled(objects: u64) -> Table {
     for (position, object) in (0..).map(Position::new).zip(0..objects) {
         let key = format!("ObjectVNTable:default-domain:tenant-{:04}:vn-{object:06}", object % 1000);
         let value = Number::U64(object);
-        let record = DecodedRecord { position, arrived: START, key: key.as_bytes(), at: START, value };
+        let record = DecodedRecord { position, arrived: START, key: key.as_bytes(), at: START, value, source: "" };
         table.ingest_batch(&[record]);
     }
     table

@@ -95,6 +95,7 @@ fn fill<S: ResultSink>(keys: &Keys, table: &mut Table<S>, at: u64, from: u64) {
                 key: keys.key(object),
                 at,
                 value: Number::U64(object % 1000),
+                source: "",
             })
             .collect();
         table.ingest_batch(&records);
@@ -116,7 +117,14 @@ fn decoded(keys: &Keys, table: &mut Table, chunk: &[u8], position: u64) -> f64 {
     let records: Vec<_> = (position..)
         .map(Position::new)
         .zip(chunk.chunks_exact(keys.len))
-        .map(|(position, key)| DecodedRecord { position, arrived: START, key, at: START, value: Number::U64(7) })
+        .map(|(position, key)| DecodedRecord {
+            position,
+            arrived: START,
+            key,
+            at: START,
+            value: Number::U64(7),
+            source: "",
+        })
         .collect();
     timed(|| table.ingest_batch(&records)).0
 }
@@ -196,7 +204,14 @@ fn pause(keys: &Keys) -> (f64, f64) {
     while times.is_empty() || table.is_closing() {
         let record = |n: u64| {
             let position = Position::new(position + n + 1);
-            DecodedRecord { position, arrived: at, key: keys.key(n % keys.count), at, value: Number::U64(1) }
+            DecodedRecord {
+                position,
+                arrived: at,
+                key: keys.key(n % keys.count),
+                at,
+                value: Number::U64(1),
+                source: "",
+            }
         };
         let records: Vec<_> = (0..64).map(record).collect();
         times.push(timed(|| table.ingest_batch(&records)).0 / 1000.0);

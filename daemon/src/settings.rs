@@ -112,6 +112,8 @@ fn table(aggregation: &Aggregation) -> TableSettings {
         .with_allowed_skew(aggregation.allowed_skew)
         .with_close_per_record(CLOSE_PER_RECORD)
         .with_max_objects(aggregation.max_objects_per_partition)
+        .with_max_sources(aggregation.max_sources_per_object)
+        .with_source_timeout(aggregation.source_timeout)
 }
 
 fn streams(loaded: &Loaded) -> impl Iterator<Item = StreamName> {

@@ -574,3 +574,42 @@ fn the_error_of_a_value_of_another_type_has_the_matching_remedy() {
         assert_eq!(run.code, Some(0), "{}", run.stderr);
     }
 }
+
+#[test]
+fn counters_of_several_senders_add_up_to_their_increases_for_any_number_of_threads() {
+    const TYPES: &str = r#"
+        struct Bytes {
+            1: string name (key="")
+            2: string proxy
+            3: optional bool deleted
+            4: optional u64 raw (hidden="yes", metric="agg")
+            5: optional u64 sum (stats="1-raw:DSSum")
+        } (period="60", timeout="0")
+    "#;
+    let directory = TempDir::new().unwrap();
+    let schema = file(directory.path(), "types.sandesh", TYPES);
+    let mut lines = String::new();
+    for (sample, sender) in (0..60u64).flat_map(|sample| (0..3u64).map(move |sender| (sample, sender))) {
+        let (at, value) = (1_488_000_000_000_000 + sample * 10_000_000, 1000 * sender + 5 * sample);
+        // The first sender is unnamed, and the second has an escape in its name every other time.
+        let source = ["", r#","source":"b\u0062""#, r#","source":"c""#][sender as usize];
+        let source = if sender == 1 && sample % 2 == 0 { r#","source":"bb""# } else { source };
+        for key in ["T:a", "T:b\"", "U:é"] {
+            let key = serde_json::Value::from(key);
+            lines += &format!("{{\"ts\":{at},\"key\":{key},\"attr\":\"x\",\"value\":{value}{source}}}\n");
+        }
+    }
+    let path = file(directory.path(), "lines", &lines);
+    let minute = |minute: u64| 1_488_000_000_000_000 + minute * 60_000_000;
+    for threads in ["1", "3"] {
+        let arguments = ["--schema", schema.to_str().unwrap(), "--threads", threads];
+        let rows = rows(&arguments, std::slice::from_ref(&path));
+        let of = |key: &str| rows.lines().filter(|row| row.contains(key)).map(str::to_owned).collect::<Vec<_>>();
+        // Six readings a minute; the first one of each sender adds nothing.
+        let expected = |key: &str| -> Vec<String> {
+            let sums = (0..10).map(|at| (minute(at), if at == 0 { 75 } else { 90 }));
+            sums.map(|(start, sum)| format!("Bytes.sum,{key},x,{start},{sum}")).collect()
+        };
+        assert_eq!((of("T:a"), of("U:é")), (expected("T:a"), expected("U:é")), "{threads} threads:\n{rows}");
+    }
+}

@@ -58,7 +58,7 @@ fn each_link_of_a_chain_in_words() {
 fn a_window_over_a_counter_in_words() {
     insta::assert_snapshot!(explain(&["--metric", "agg", "--mstats", "tsm.count:DSAvg:3600"]), @r"
     annotation  tsm.count:DSAvg:3600
-    input       u64 values of `tsm.count`, readings of a counter, aggregated by their differences; the first reading counts in full, and so does a lower one, which is a reset
+    input       u64 values of `tsm.count`, readings of a counter, aggregated by their increases; a lower reading is a reset and counts in full. The daemon compares those of each source, and the first of a source adds nothing; `eval` takes all for one source, whose first reading counts in full
     keys        each key of the map has its own pipeline; a delete mark drops its key, an empty map drops all keys
     reports     after every sample (inline; in a struct with a period, a missing period means `1-`)
     computes    DSAvg: the mean of the last 3600 s, cut to a whole number for integers

@@ -430,3 +430,48 @@ fn an_idle_partition_closes_its_windows_by_the_clock() {
     let deletions = results(data.path()).iter().filter(|line| line.contains("\"deleted\":true")).count();
     assert_eq!(deletions, 2, "one for each proxy type");
 }
+
+#[test]
+fn two_vrouters_with_counters_under_one_key_add_up_to_their_increases_over_a_kill() {
+    const TYPES: &str = r#"
+        struct Bytes {
+            1: string name (key="")
+            2: string proxy
+            3: optional bool deleted
+            4: optional u64 raw (hidden="yes", metric="agg")
+            5: optional u64 sum (stats="1-raw:DSSum")
+        } (period="10", timeout="1")
+    "#;
+    let (data, types) = (TempDir::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(types.path(), TYPES).unwrap();
+    let schema = format!("aggregation.schema_files={}", types.path().display());
+    let list = "aggregation.uve_proxy_list=UveVirtualNetworkAgent-in_bytes:Bytes";
+    let settings = [&SETTINGS[1..], &[&schema, list]].concat();
+    // Each vrouter reports twice in a window: 10 bytes more each time.
+    let window = |window: u64| -> String {
+        let reports = (0..2).flat_map(|report| [("compute-1", 1000, report), ("compute-2", 50, report)]);
+        let line = |(source, from, report): (&str, u64, u64)| {
+            let at = START + window * PERIOD + report * PERIOD / 2;
+            let value = from + (2 * window + report) * 10;
+            format!(
+                "{{\"key\":\"ObjectVNTable:vn1\",\"attr\":\"in_bytes\",\"ts\":{at},\"value\":{value},\
+                 \"source\":\"{source}\"}}\n"
+            )
+        };
+        reports.map(line).collect()
+    };
+    for from in [0, 4, 8] {
+        let daemon = Daemon::start(data.path(), &settings);
+        for number in from..from + 4 {
+            assert_eq!(daemon.post(window(number).as_bytes(), None).unwrap().0, 200);
+        }
+        daemon.wait_until_applied();
+        // Killed.
+        drop(daemon);
+    }
+    let sums: Vec<u64> = results(data.path())
+        .iter()
+        .filter_map(|line| serde_json::from_str::<Value>(line).unwrap()["data"]["sum"]["value"].as_u64())
+        .collect();
+    assert_eq!(sums, [20, 40, 40, 40, 40, 40, 40, 40, 40, 40, 40]);
+}

@@ -106,7 +106,7 @@ pub use self::record::Record;
 pub use self::registry::{RegisterError, Registry};
 pub use self::report::{Flaw, OVERFLOW, Report, TOO_LARGE};
 pub use self::saved::{RestoreError, STATE_VERSION, SavedState, WordWriter, Words};
-pub use self::spec::{Context, MetricKind, Periods, Silence, Spec, SpecLink};
+pub use self::spec::{Context, MetricKind, Periods, Silence, Spec, SpecLink, counter_increase};
 pub use self::state::State;
 pub use self::text::{is_decimal, six_digits, write_six_digits};
 

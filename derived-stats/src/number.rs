@@ -111,8 +111,15 @@ impl Number {
     }
 
     /// The same value as a number of another type; `None` if [`Numeric::from_number`] refuses it.
+    ///
+    /// ```
+    /// use derived_stats::{Number, ValueType};
+    ///
+    /// assert_eq!(Number::U64(7).to_type(ValueType::F64), Some(Number::F64(7.0)));
+    /// assert_eq!(Number::I64(-7).to_type(ValueType::U64), None);
+    /// ```
     #[inline]
-    pub(crate) fn to_type(self, value_type: ValueType) -> Option<Self> {
+    pub fn to_type(self, value_type: ValueType) -> Option<Self> {
         match (value_type, self) {
             (ValueType::I64, Self::I64(_)) | (ValueType::U64, Self::U64(_)) => Some(self),
             (ValueType::F64, _) => f64::from_number(self).map(Self::F64).ok(),

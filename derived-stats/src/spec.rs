@@ -31,6 +31,7 @@ use crate::report::Report;
 use crate::state::{Layout, State};
 
 pub use self::context::{Context, MetricKind, Periods, Silence};
+pub use self::difference::counter_increase;
 pub(crate) use self::difference::difference;
 pub use self::link::SpecLink;
 

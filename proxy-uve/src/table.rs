@@ -16,12 +16,14 @@
 //!
 //! *How a sample is applied:* its payload is decoded; its position is compared with the last one applied, its time with
 //! its arrival and the watermark (`Progress`); due windows close; the key becomes a slot (`Slots`); the value is added
-//! to the slot's cell in the open window of each window column (`Columns`), and the slot to the objects with samples in
-//! that window (`Objects`). At the close of a window, one pass over the slots, 64 at a time, counts the idle periods of
-//! every object, feeds detectors, and encodes results (`ResultOutput`). Many samples at a time go the same way [by
+//! to the slot's cell in the open window of each window column (`Columns`; of a counter, the increase since the last
+//! reading of its source), and the slot to the objects with samples in that window (`Objects`). At the close of a
+//! window, one pass over the slots, 64 at a time, counts the idle periods of every object, feeds detectors, and encodes
+//! results (`ResultOutput`). Many samples at a time go the same way [by
 //! column](Table::ingest_batch), which is several times faster once the objects do not fit the caches.
 
 mod batch;
+mod by_source;
 mod close;
 mod closing;
 mod columns;
@@ -90,6 +92,9 @@ pub struct DecodedRecord<'r> {
     pub at: u64,
     /// The value that was measured.
     pub value: Number,
+    /// The sender, such as the name of a vrouter; empty if it is not known. Counters (`metric="agg"`) are those of one
+    /// sender. At most [`MAX_SOURCE_BYTES`](crate::wire::MAX_SOURCE_BYTES) bytes.
+    pub source: &'r str,
 }
 
 /// The objects of one stream in one partition. Results go to `S`, by default rows of JSON to be drained.

@@ -36,6 +36,9 @@ pub use self::stored::encode_stored;
 /// The longest payload that [`decode`] takes, in bytes. Real ones have a hundred.
 pub const MAX_PAYLOAD_LENGTH: usize = 64 * 1024;
 
+/// The longest name of a source, in bytes.
+pub const MAX_SOURCE_BYTES: usize = 1024;
+
 /// One decoded payload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WireSample<'p> {
@@ -43,7 +46,7 @@ pub struct WireSample<'p> {
     pub timestamp: u64,
     /// The value. Integers from 0 up are always [`Number::U64`], negative ones [`Number::I64`]; doubles are finite.
     pub value: Number,
-    /// The sender, such as the name of a vrouter. Only JSON has it.
+    /// The sender, such as the name of a vrouter, of at most [`MAX_SOURCE_BYTES`] bytes. Only JSON has it.
     pub source: Option<Cow<'p, str>>,
     /// The name of the XML element, which is the attribute of the stream. JSON has none.
     pub element: Option<Cow<'p, str>>,
@@ -115,6 +118,14 @@ pub fn decode_within(payload: &[u8], limit: usize) -> Result<WireSample<'_>, Wir
 fn check_length(payload: &[u8], limit: usize) -> Result<(), WireError> {
     if payload.len() > limit {
         return Err(WireError::TooLong { length: payload.len(), limit });
+    }
+    Ok(())
+}
+
+/// Checks the length of a source's name.
+pub(crate) fn check_source(name: &str) -> Result<(), WireError> {
+    if name.len() > MAX_SOURCE_BYTES {
+        return Err(WireError::SourceTooLong { length: name.len() });
     }
     Ok(())
 }

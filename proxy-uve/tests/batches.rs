@@ -65,7 +65,7 @@ fn samples(keys: u32, count: usize) -> impl Strategy<Value = Vec<Sample>> {
 
 fn decoded(sample: &Sample) -> DecodedRecord<'_> {
     let &Sample { position, ref key, at, arrived, value } = sample;
-    DecodedRecord { position: Position::new(position), arrived, key: key.as_bytes(), at, value }
+    DecodedRecord { position: Position::new(position), arrived, key: key.as_bytes(), at, value, source: "" }
 }
 
 fn taken(table: &mut Table) -> Vec<String> {

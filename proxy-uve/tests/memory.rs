@@ -141,7 +141,8 @@ fn filled_set(minutes: u64, objects: u64) -> TableSet {
         for (index, object) in (0..).zip(0..objects) {
             let key = format!("ObjectVNTable:default-domain:tenant-001:vn-{object:07}");
             let position = Position::new((at / MINUTE) * objects + index);
-            let record = DecodedRecord { position, arrived: at, key: key.as_bytes(), at, value: Number::U64(36) };
+            let record =
+                DecodedRecord { position, arrived: at, key: key.as_bytes(), at, value: Number::U64(36), source: "" };
             for metric in 0..METRICS {
                 assert_eq!(set.metric_mut(metric).unwrap().ingest_decoded(&record), Fate::Aggregated);
             }
@@ -182,7 +183,7 @@ fn a_sample_of_a_set_allocates_nothing() {
     let info = measure(|| {
         for n in 0..10_000 {
             let (position, at) = (Position::new(u64::MAX / 2 + n), START + 2 * MINUTE + n);
-            let record = DecodedRecord { position, arrived: at, key, at, value: Number::U64(36) };
+            let record = DecodedRecord { position, arrived: at, key, at, value: Number::U64(36), source: "" };
             let fate = set.metric_mut(n as usize % METRICS).unwrap().ingest_decoded(&record);
             assert_eq!(fate, Fate::Aggregated);
         }

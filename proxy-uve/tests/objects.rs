@@ -37,7 +37,14 @@ fn in_order() -> TableSettings {
 
 fn send(table: &mut Table, key: &str, at: u64, value: u64) {
     let position = Position::new(table.position().map_or(0, |position| position.get() + 1));
-    table.ingest_decoded(&DecodedRecord { position, arrived: at, key: key.as_bytes(), at, value: Number::U64(value) });
+    table.ingest_decoded(&DecodedRecord {
+        position,
+        arrived: at,
+        key: key.as_bytes(),
+        at,
+        value: Number::U64(value),
+        source: "",
+    });
 }
 
 /// Start and value of the open windows of the first attribute.

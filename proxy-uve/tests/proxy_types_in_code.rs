@@ -69,7 +69,7 @@ fn the_longest_window_takes_samples() {
         let mut table = Table::new(plan, TableSettings::default());
         for (position, at) in (0..).map(Position::new).zip([0, 1 << 50, i64::MAX as u64]) {
             let value = Number::U64(1);
-            table.ingest_batch(&[DecodedRecord { position, arrived: at, key: b"T:a", at, value }]);
+            table.ingest_batch(&[DecodedRecord { position, arrived: at, key: b"T:a", at, value, source: "" }]);
         }
         assert_eq!(table.fates().count(Fate::Aggregated), 3, "{every} periods of {seconds} s");
     }

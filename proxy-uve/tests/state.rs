@@ -1,6 +1,8 @@
 //! Snapshots that were recorded once and must be restored for ever: one folder of `testdata/state` for each version of
 //! the format, with the parts of a snapshot and the results that its table goes on to.
 //!
+//! `v2-sources` has the counters of each source, which came later.
+//!
 //! `cargo test -p proxy-uve --test state -- --ignored` records those of the newest version. A recorded folder is never
 //! changed: a format or an algorithm that cannot read it any more breaks the state of every installation.
 
@@ -58,22 +60,23 @@ fn plan() -> Arc<Plan> {
 }
 
 /// Five objects, of which the last ones fall silent, one after the other.
-fn feed(table: &mut Table, seconds: std::ops::Range<u64>) {
+fn feed(table: &mut Table, version: &str, seconds: std::ops::Range<u64>) {
     for second in seconds.step_by(11) {
         for object in (0..5).filter(|object| second < 600 || second % 5 >= *object) {
             let position = Position::new(table.position().map_or(0, |position| position.get() + 1));
             let at = 1000 * MINUTE + second * 1_000_000 + object;
             let (key, value) = (format!("ObjectVNTable:vn{object}"), second * (object + 1) % 1013);
-            let payload = format!("{{\"ts\":{at},\"value\":{value}}}");
+            let source = if version == "v2" { "" } else { ["", "compute-1", "compute-12"][second as usize % 3] };
+            let payload = format!("{{\"ts\":{at},\"value\":{value},\"source\":\"{source}\"}}");
             table.ingest(&Record { position, arrived: at, key: key.as_bytes(), payload: payload.as_bytes() });
         }
     }
 }
 
 /// What the table goes on to.
-fn continued(mut table: Table) -> String {
+fn continued(mut table: Table, version: &str) -> String {
     table.clear_results();
-    feed(&mut table, 600..780);
+    feed(&mut table, version, 600..780);
     table.advance(1000 * MINUTE + 1800 * 1_000_000);
     let mut text = String::new();
     for row in table.drain() {
@@ -90,14 +93,14 @@ fn folder(version: &str) -> PathBuf {
 
 fn recorded() -> Table {
     let mut table = Table::new(plan(), TableSettings::default());
-    feed(&mut table, 0..600);
+    feed(&mut table, "v2-sources", 0..600);
     table.clear_results();
     table
 }
 
 #[test]
 fn every_recorded_snapshot_is_restored_and_goes_on_as_it_did() {
-    for version in ["v2"] {
+    for version in ["v2", "v2-sources"] {
         let read = |name: &str| std::fs::read(folder(version).join(name)).unwrap();
         let chunk = read("chunk-0.bin");
         let (table, report) =
@@ -105,7 +108,7 @@ fn every_recorded_snapshot_is_restored_and_goes_on_as_it_did() {
         assert!(report.is_unchanged() && report.kept().count() == 15, "{version}: {report}");
         let expected = String::from_utf8(read("continued.txt")).unwrap();
         assert!(expected.lines().count() > 100);
-        let found = continued(table);
+        let found = continued(table, version);
         for (line, (found, expected)) in found.lines().zip(expected.lines()).enumerate() {
             assert_eq!(found, expected, "{version}, line {}", line + 1);
         }
@@ -116,7 +119,7 @@ fn every_recorded_snapshot_is_restored_and_goes_on_as_it_did() {
 #[test]
 #[ignore = "records; run it once for a new version of the format"]
 fn record_snapshots() {
-    let (folder, mut table) = (folder("v2"), recorded());
+    let (folder, mut table) = (folder("v2-sources"), recorded());
     assert!(!folder.exists(), "{} is recorded: it is never changed", folder.display());
     std::fs::create_dir_all(&folder).unwrap();
     let snapshot = table.snapshot();
@@ -124,5 +127,5 @@ fn record_snapshots() {
     for (number, chunk) in snapshot.chunks {
         std::fs::write(folder.join(format!("chunk-{number}.bin")), chunk.unwrap()).unwrap();
     }
-    std::fs::write(folder.join("continued.txt"), continued(table)).unwrap();
+    std::fs::write(folder.join("continued.txt"), continued(table, "v2-sources")).unwrap();
 }

@@ -37,7 +37,7 @@ fn send(set: &mut TableSet, metric: usize, key: &str, at: u64) -> Fate {
     let mut metric = set.metric_mut(metric).unwrap();
     let position = Position::new(metric.as_metric().position().map_or(0, |position| position.get() + 1));
     let (key, value) = (key.as_bytes(), Number::U64(7));
-    metric.ingest_decoded(&DecodedRecord { position, arrived: at, key, at, value })
+    metric.ingest_decoded(&DecodedRecord { position, arrived: at, key, at, value, source: "" })
 }
 
 fn restore(plans: impl IntoIterator<Item = Arc<Plan>>, saved: &[Snapshot]) -> Result<TableSet, SetRestoreError> {

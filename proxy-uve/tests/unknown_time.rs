@@ -44,7 +44,7 @@ impl Feed {
     fn sample_of(&mut self, key: &[u8], at: u64, value: u64) {
         self.position += 1;
         let (position, value) = (Position::new(self.position), Number::U64(value));
-        self.table.ingest_batch(&[DecodedRecord { position, arrived: at, key, at, value }]);
+        self.table.ingest_batch(&[DecodedRecord { position, arrived: at, key, at, value, source: "" }]);
     }
 
     /// One sample in each of these minutes.

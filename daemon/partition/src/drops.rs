@@ -98,8 +98,8 @@ fn text(fate: Fate) -> &'static str {
              is late."
         }
         Fate::OverLimit => {
-            "Records were dropped: they are of objects beyond the limit. Raise aggregation.max_objects_per_partition, or \
-             send fewer objects."
+            "Records were dropped: they are of objects or sources beyond the limit. Raise \
+             aggregation.max_objects_per_partition or aggregation.max_sources_per_object, or send fewer of them."
         }
         Fate::Future => {
             "Records were dropped: their timestamps are ahead of their arrival by more than aggregation.allowed_skew. \

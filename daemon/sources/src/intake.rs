@@ -503,6 +503,7 @@ pub(crate) mod tests {
                 None => match line::decode(line.as_bytes()) {
                     Ok(line) => table.ingest_decoded(&DecodedRecord {
                         position: Position::new(0), arrived: NOW, key: &line.key, at: line.timestamp, value: line.value,
+                        source: line.source.as_deref().unwrap_or(""),
                     }),
                     Err(_) => Fate::MalformedPayload,
                 },

@@ -155,7 +155,10 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
     };
     let form = args.format.map(LineForm::from);
     let progress = recorded::progress_bar(&args.files)?;
-    let settings = TableSettings::default().with_allowed_lateness(args.allowed_lateness).with_max_objects(usize::MAX);
+    let settings = TableSettings::default()
+        .with_allowed_lateness(args.allowed_lateness)
+        .with_max_objects(usize::MAX)
+        .with_max_sources(usize::MAX);
     let format = RowFormat::new(args.out.as_deref(), &job);
     // Inputs are opened before the output is created, so an unreadable input leaves the output as it was.
     let blocks = Blocks::open(&args.files, form, args.time_unit, &progress)?;

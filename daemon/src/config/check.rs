@@ -6,7 +6,7 @@ use daemon_base::setting::address::authority;
 use daemon_base::setting::duration;
 use daemon_sources::contiv::{ETCD_PORT, NETMASTER_PORT};
 use daemon_sources::opserver::PORT as OPSERVER_PORT;
-use proxy_uve::table_of_uve_type;
+use proxy_uve::{StreamName, table_of_uve_type};
 
 use super::layers::Layers;
 use super::ranges::{self, Number, Span};
@@ -53,6 +53,15 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
         ));
     }
     notices
+}
+
+/// The risk of a stream whose proxy types read counters.
+pub(super) fn counters_notice(stream: &StreamName) -> String {
+    format!(
+        "{stream}: its proxy types take samples as readings of counters (metric=\"agg\"), one counter for each `source` \
+         that samples name; samples without a source, such as Contrail's XML, are all of one, which is wrong where \
+         several senders share a key"
+    )
 }
 
 struct Checks<'l>(&'l mut Layers);

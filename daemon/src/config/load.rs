@@ -98,6 +98,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     for name in streams.iter().flat_map(Streams::unused_types) {
         notices.push(format!("the proxy type `{name}` runs on no stream; list it in aggregation.uve_proxy_list"));
     }
+    notices.extend(streams.iter().flat_map(Streams::with_counters).map(check::counters_notice));
     let problems = std::mem::take(&mut layers.problems);
     Survey { config, streams, notices, problems, layers }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::Config;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const THIRTY_DAYS: Duration = Duration::from_secs(30 * 24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 const HALF_HOUR: Duration = Duration::from_secs(1800);
 const QUARTER: Duration = Duration::from_secs(900);
@@ -24,6 +25,9 @@ const AGE_SECONDS: u64 = 100 * 366 * 24 * 3600;
 
 /// The most objects of a partition: more than fit into the memory of a machine.
 const OBJECTS: u64 = 1_000_000_000;
+
+/// The most sources of an object: more than a virtual network has vrouters.
+const SOURCES: u64 = 1_000_000;
 
 /// The most partitions of a stream: beyond it the state per partition costs more than the parallelism gains.
 const PARTITIONS: u64 = 1024;
@@ -73,8 +77,9 @@ fn some(value: impl TryInto<u64>) -> Option<u64> {
 }
 
 /// All settings that are whole numbers. Versions, such as `sinks.influxdb.version`, are names.
-pub(super) const NUMBERS: [Number; 29] = [
+pub(super) const NUMBERS: [Number; 30] = [
     number("aggregation.max_objects_per_partition", 1, OBJECTS, |c| some(c.aggregation.max_objects_per_partition)),
+    number("aggregation.max_sources_per_object", 1, SOURCES, |c| some(c.aggregation.max_sources_per_object)),
     number("aggregation.period", 1, 86_400, |c| c.aggregation.period.map(u64::from)),
     number("contiv.concurrency", 1, THREADS, |c| some(c.contiv.concurrency)),
     number("contiv.max_body_bytes", 1, MEMORY, |c| some(c.contiv.max_body_bytes)),
@@ -106,10 +111,11 @@ pub(super) const NUMBERS: [Number; 29] = [
 ];
 
 /// All settings that are durations, except for `contiv.jitter`, whose range depends on `contiv.interval`.
-pub(super) const DURATIONS: [Span; 20] = [
+pub(super) const DURATIONS: [Span; 21] = [
     span("aggregation.allowed_lateness", Duration::ZERO, DAY, |c| c.aggregation.allowed_lateness),
     span("aggregation.allowed_skew", Duration::ZERO, DAY, |c| c.aggregation.allowed_skew),
     span("aggregation.idle_timeout", MILLISECOND, DAY, |c| c.aggregation.idle_timeout),
+    span("aggregation.source_timeout", SECOND, THIRTY_DAYS, |c| c.aggregation.source_timeout),
     span("contiv.discovery_interval", SECOND, DAY, |c| c.contiv.discovery_interval),
     span("contiv.interval", SECOND, DAY, |c| c.contiv.interval),
     span("contiv.netmaster_cache", Duration::ZERO, HOUR, |c| c.contiv.netmaster_cache),

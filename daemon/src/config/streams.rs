@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use daemon_base::setting::file;
-use derived_stats::Registry;
-use proxy_uve::proxy_list::ProxyList;
+use derived_stats::{MetricKind, Registry};
+use proxy_uve::StreamName;
+use proxy_uve::proxy_list::{ProxyEntry, ProxyList};
 use proxy_uve::schema::{ProxyType, Schema, SchemaErrors};
 
 use super::layers::Layers;
@@ -73,6 +74,12 @@ impl Streams {
         let built_in = Schema::builtin();
         let is_used = |name: &str| self.proxy_types().any(|used| used.name() == name);
         self.schema.names().filter(move |name| built_in.get(name).is_none() && !is_used(name))
+    }
+
+    /// The streams with a type that takes samples as readings of counters.
+    pub(crate) fn with_counters(&self) -> impl Iterator<Item = &StreamName> {
+        let reads_counters = |entry: &&ProxyEntry| entry.types.iter().any(|of| of.raw().metric == MetricKind::Agg);
+        self.proxies.entries().iter().filter(reads_counters).map(|entry| &entry.stream)
     }
 
     /// The proxy types of all streams; a type that several streams share is repeated.

@@ -53,6 +53,11 @@ impl CounterColumn {
         self.readings.get(slot).is_some_and(Option::is_some)
     }
 
+    /// Takes the last reading of the object out.
+    pub fn take(&mut self, slot: usize) -> Option<Number> {
+        self.readings.get_mut(slot).and_then(Option::take)
+    }
+
     /// Drops the last reading of the object: the next difference is the whole next reading.
     pub fn clear(&mut self, slot: usize) {
         if let Some(reading) = self.readings.get_mut(slot) {
@@ -88,11 +93,15 @@ impl CounterColumn {
     ///
     /// [`RestoreError`]; the slot is then unchanged.
     pub fn restore(&mut self, slot: usize, words: &mut Words<'_>) -> Result<(), RestoreError> {
-        let reading = restore_reading(self.value_type, words)?;
-        if slot >= self.readings.len() {
-            self.readings.resize(slot + 1, None);
+        match restore_reading(self.value_type, words)? {
+            None => self.clear(slot),
+            Some(reading) => {
+                if slot >= self.readings.len() {
+                    self.readings.resize(slot + 1, None);
+                }
+                self.readings[slot] = Some(reading);
+            }
         }
-        self.readings[slot] = reading;
         Ok(())
     }
 }

@@ -60,6 +60,20 @@ impl InlineColumn {
         }
     }
 
+    /// Takes the increase of a counter whose readings the caller keeps; [`update`](Self::update) keeps them here.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update).
+    pub fn update_increase(&mut self, slot: usize, at: u64, increase: Number) -> Result<(), UpdateError> {
+        self.cells.update(slot, at, increase)
+    }
+
+    /// Takes the last reading of the object's counter out: the caller keeps it from now on.
+    pub fn take_reading(&mut self, slot: usize) -> Option<Number> {
+        self.counters.as_mut().and_then(|counters| counters.take(slot))
+    }
+
     /// Whether the object has taken no sample.
     pub fn is_empty(&self, slot: usize) -> bool {
         self.cells.is_empty(slot)

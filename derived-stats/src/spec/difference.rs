@@ -18,10 +18,33 @@ pub(crate) fn difference(
 
 fn typed<T: Numeric>(last: &mut Option<Number>, reading: Number) -> Result<Number, UpdateError> {
     let reading = T::from_number(reading)?;
-    let Some(before) = last.replace(reading.into_number()) else {
-        return Ok(reading.into_number());
-    };
-    let before = T::from_number(before)?;
+    match last.replace(reading.into_number()) {
+        None => Ok(reading.into_number()),
+        Some(before) => increase(T::from_number(before)?, reading),
+    }
+}
+
+/// The increase of a cumulative counter of type `value_type` between two readings, by the rule of
+/// [`MetricKind::Agg`](crate::MetricKind::Agg): their difference, or the second one if it is lower, as the counter was
+/// reset. For callers that keep the readings themselves, such as one for each sender. Constant time.
+///
+/// ```
+/// use derived_stats::{Number, ValueType, counter_increase};
+///
+/// let increase = |from, to| counter_increase(ValueType::U64, Number::U64(from), Number::U64(to));
+/// assert_eq!(increase(1000, 1010), Ok(Number::U64(10)));
+/// assert_eq!(increase(1010, 3), Ok(Number::U64(3)), "it was reset");
+/// ```
+///
+/// # Errors
+///
+/// [`UpdateError::Value`] if a reading is not of the type, and [`UpdateError::DifferenceOverflow`] if the difference is
+/// not.
+pub fn counter_increase(value_type: ValueType, from: Number, to: Number) -> Result<Number, UpdateError> {
+    difference(value_type, &mut Some(from), to)
+}
+
+fn increase<T: Numeric>(before: T, reading: T) -> Result<Number, UpdateError> {
     if reading < before {
         return Ok(reading.into_number());
     }

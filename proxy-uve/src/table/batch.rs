@@ -4,6 +4,8 @@
 //! before the next one, so that the waits overlap. This fast path needs open windows, none of them closing, and values
 //! of the one type that every window column takes. Other batches go record by record; the outcome is the same.
 
+use std::borrow::Cow;
+
 use derived_stats::Number;
 use derived_stats::column::Update;
 
@@ -11,7 +13,7 @@ use crate::position::Position;
 use crate::table::objects::{BATCH, Keys, Slots, UNKNOWN};
 use crate::table::stream_state::StreamState;
 use crate::table::{DecodedRecord, Fate, Fates, Record, ResultSink, Table};
-use crate::wire;
+use crate::wire::{self, WireSample};
 
 impl<S: ResultSink> Table<S> {
     /// Applies records whose payloads are decoded, in order, as [`ingest`](Self::ingest) does one by one.
@@ -30,7 +32,7 @@ impl<S: ResultSink> Table<S> {
     /// let mut table = Table::new(plan, TableSettings::default());
     /// let sample = |position, at| {
     ///     let position = Position::new(position);
-    ///     DecodedRecord { position, arrived: at, key: b"ObjectVNTable:demo", at, value: Number::U64(18) }
+    ///     DecodedRecord { position, arrived: at, key: b"ObjectVNTable:demo", at, value: Number::U64(18), source: "" }
     /// };
     /// let fates = table.ingest_batch(&[sample(0, 60_000_000), sample(1, 61_000_000), sample(2, 180_000_000)]);
     /// assert_eq!(fates.aggregated, 3);
@@ -58,7 +60,7 @@ impl<S: ResultSink> Table<S> {
     /// let mut table = Table::new(plan, TableSettings::default());
     /// let sample = |position, at| {
     ///     let position = Position::new(position);
-    ///     DecodedRecord { position, arrived: 600_000_000, key: b"ObjectVNTable:demo", at, value: Number::U64(18) }
+    ///     DecodedRecord { position, arrived: 600_000_000, key: b"ObjectVNTable:demo", at, value: Number::U64(18), source: "" }
     /// };
     /// let mut late = Vec::new();
     /// table.ingest_batch_with(&[sample(0, 600_000_000), sample(1, 60_000_000)], |index, fate| late.push((index, fate)));
@@ -108,26 +110,35 @@ impl<S: ResultSink> StreamState<S> {
         records: impl IntoIterator<Item = Record<'r>>,
         mut not_aggregated: impl FnMut(usize, Fate),
     ) -> Fates {
-        const NONE: DecodedRecord<'_> =
-            DecodedRecord { position: Position::new(0), arrived: 0, key: b"", at: 0, value: Number::U64(0) };
+        const NONE: DecodedRecord<'_> = DecodedRecord {
+            position: Position::new(0),
+            arrived: 0,
+            key: b"",
+            at: 0,
+            value: Number::U64(0),
+            source: "",
+        };
         let before = *self.progress.fates();
-        // The records of a batch are consecutive: one that cannot be decoded ends it.
+        // The records of a batch are consecutive: one that cannot be part of it ends it.
         let (mut batch, mut filled, mut first) = ([NONE; BATCH], 0, 0);
-        for Record { position, arrived, key, payload } in records {
-            let decoded = wire::decode_within(payload, self.settings.max_payload_bytes);
-            if let Ok(sample) = &decoded {
-                let (at, value) = (sample.timestamp, sample.value);
-                batch[filled] = DecodedRecord { position, arrived, key, at, value };
+        for record in records {
+            let decoded = wire::decode_within(record.payload, self.settings.max_payload_bytes);
+            let of_batch = decoded.as_ref().ok().and_then(|sample| of_batch(&record, sample, self.plan.has_counters()));
+            if let Some(record) = of_batch {
+                batch[filled] = record;
                 filled += 1;
-            }
-            if filled < BATCH && decoded.is_ok() {
-                continue;
+                if filled < BATCH {
+                    continue;
+                }
             }
             self.apply_batch(keys, &batch[..filled], &mut |index, fate| not_aggregated(first + index, fate));
             first += filled;
             filled = 0;
-            if decoded.is_err() {
-                not_aggregated(first, self.refuse_payload(keys, position));
+            if of_batch.is_none() {
+                let fate = self.ingest(keys, &record);
+                if fate != Fate::Aggregated {
+                    not_aggregated(first, fate);
+                }
                 first += 1;
             }
         }
@@ -225,4 +236,15 @@ impl<S: ResultSink> StreamState<S> {
         self.progress.count(Fate::Aggregated, known as u64);
         self.progress.count(Fate::OverLimit, (records.len() - known) as u64);
     }
+}
+
+/// The record as a part of a batch; `None` if the name of its source is needed and owned, because it has escapes.
+fn of_batch<'r>(record: &Record<'r>, sample: &WireSample<'r>, keeps_source: bool) -> Option<DecodedRecord<'r>> {
+    let &Record { position, arrived, key, .. } = record;
+    let source = match &sample.source {
+        Some(Cow::Borrowed(source)) if keeps_source => *source,
+        Some(Cow::Owned(_)) if keeps_source => return None,
+        _ => "",
+    };
+    Some(DecodedRecord { position, arrived, key, at: sample.timestamp, value: sample.value, source })
 }

@@ -14,6 +14,7 @@ use crate::table::closing::Closing;
 use crate::table::objects::{Keys, ones};
 use crate::table::output::ResultOutput;
 use crate::table::plan::Plan;
+use crate::table::settings::micros;
 use crate::table::stream_state::StreamState;
 
 impl<S: ResultSink> StreamState<S> {
@@ -25,6 +26,9 @@ impl<S: ResultSink> StreamState<S> {
             self.finish_closing(keys);
         }
         self.progress.move_watermark(&self.plan, stream_time);
+        if self.plan.has_counters() {
+            self.expire_sources();
+        }
         if makes_due {
             self.begin_next();
         }
@@ -32,6 +36,13 @@ impl<S: ResultSink> StreamState<S> {
             self.finish_closing(keys);
         }
         self.closing.is_some()
+    }
+
+    /// Drops the sources that have expired, which changes their objects.
+    pub(super) fn expire_sources(&mut self) {
+        let Self { plan, settings, progress, columns, objects, .. } = self;
+        let rules = settings.source_rules(plan, progress);
+        columns.readings_mut().expire(&rules, |slot| objects.mark_changed(slot));
     }
 
     /// Closes every window that is due to its end.
@@ -58,7 +69,7 @@ impl<S: ResultSink> StreamState<S> {
 
     /// Takes the next window that is due out of the open ones, in the order of their ends.
     fn begin_next(&mut self) {
-        let Self { plan, objects, columns, progress, .. } = self;
+        let Self { plan, settings, objects, columns, progress, .. } = self;
         match objects.next_due(plan, progress.watermark()) {
             Some((end, group)) => {
                 objects.group_mut(group).begin_close(&plan.groups[group], end);
@@ -67,7 +78,9 @@ impl<S: ResultSink> StreamState<S> {
             None => {
                 columns.discard_until(progress.watermark());
                 let oldest_open = progress.watermark().saturating_sub(plan.longest_window());
-                progress.unknown_mut().forget_before(oldest_open);
+                // For counters, the unknown time since the last reading of any source that has not expired is kept.
+                let keep = if plan.has_counters() { micros(settings.source_timeout) } else { 0 };
+                progress.unknown_mut().forget_before(oldest_open, keep);
             }
         }
     }

@@ -1,13 +1,19 @@
 //! The columns of a stream: what windows accumulate, and the detectors and inline states behind them.
 
+mod counters;
 mod ended;
 mod open_windows;
+mod readings;
 
 use derived_stats::column::{DownstreamColumn, InlineColumn, Reports, Update};
-use derived_stats::{Number, UpdateError, ValueType};
+use derived_stats::{Number, RestoreError, ValueType, Words};
 
+use self::counters::SourceSample;
+pub(super) use self::counters::{Accepted, Counters, NotAccepted, Outcome, SourceRules, best};
 pub(super) use self::ended::EndedWindows;
 pub(super) use self::open_windows::OpenWindows;
+use self::readings::Readings;
+use crate::table::by_source::SourceId;
 use crate::table::closing::Closing;
 use crate::table::plan::{AttributePlan, GroupPlan, Plan, Reading};
 
@@ -17,6 +23,8 @@ pub(super) struct Columns {
     windows: Vec<OpenWindows>,
     detectors: Vec<DownstreamColumn>,
     inline: Vec<InlineColumn>,
+    /// Of window columns, then of inline attributes.
+    readings: Readings,
     /// The type of the values that every column takes without exception, if there is one. Records with such a value
     /// take the fast path.
     plain_type: Option<ValueType>,
@@ -32,9 +40,9 @@ impl Columns {
         debug_assert_eq!(windows.len(), plan.window_columns.len());
         debug_assert_eq!(detectors.len(), plan.detectors.len());
         debug_assert_eq!(inline.len(), plan.inline.len());
-        let takes_every_value = windows.iter().all(OpenWindows::takes_every_value);
+        let takes_every_value = !plan.has_counters() && windows.iter().all(OpenWindows::takes_every_value);
         let plain_type = plan.only_value_type().filter(|_| takes_every_value);
-        Self { windows, detectors, inline, plain_type }
+        Self { windows, detectors, inline, readings: Readings::new(plan), plain_type }
     }
 
     /// The open windows of a window column.
@@ -62,6 +70,15 @@ impl Columns {
         &mut self.inline[index]
     }
 
+    /// The readings of counters.
+    pub(super) fn readings(&self) -> &Readings {
+        &self.readings
+    }
+
+    pub(super) fn readings_mut(&mut self) -> &mut Readings {
+        &mut self.readings
+    }
+
     /// Whether there are values that [`update_plain`](Self::update_plain) can add.
     pub(super) fn have_plain_values(&self) -> bool {
         self.plain_type.is_some()
@@ -87,19 +104,49 @@ impl Columns {
         self.windows.iter_mut().for_each(|windows| windows.update_all(updates));
     }
 
-    /// Adds a sample to every window column and inline attribute of a group. An error if none of them took it.
-    pub(super) fn update(&mut self, plan: &Plan, group: usize, update: &Update) -> Result<(), UpdateError> {
+    /// Adds a sample to every window column and inline attribute of a group. An error if none of them accepts it. A plan
+    /// with counters needs the source of the sample, with its rules.
+    pub(super) fn update(
+        &mut self,
+        plan: &Plan,
+        group: usize,
+        update: &Update,
+        source: Option<(SourceId, SourceRules<'_>)>,
+    ) -> Outcome {
         let &Update { slot, at, value } = update;
-        let mut outcome = Err(UpdateError::ForeignState);
+        let Self { windows, inline, readings, .. } = self;
+        let (source, rules) = (source.map_or(SourceId::NONE, |(id, _)| id), source.as_ref().map(|(_, rules)| rules));
+        let sample = SourceSample { slot: slot as usize, source, at, value };
+        let slot = sample.slot;
+        let mut outcome = Err(NotAccepted::Refused);
         for &column in &plan.groups[group].window_columns {
-            let updated = self.windows[column].update(slot as usize, at, value);
-            outcome = if outcome.is_ok() { outcome } else { updated };
+            let updated = readings.update(column, rules, &sample, |value| windows[column].update(slot, at, value));
+            outcome = best(outcome, updated);
         }
-        for (states, _) in self.inline.iter_mut().zip(&plan.inline).filter(|(_, plan)| plan.group == group) {
-            let updated = states.update(slot as usize, at, value);
-            outcome = if outcome.is_ok() { outcome } else { updated };
+        let inline_columns = (windows.len()..).zip(inline).zip(&plan.inline);
+        for ((column, states), _) in inline_columns.filter(|(_, inline)| inline.group == group) {
+            let updated = readings.update(column, rules, &sample, |value| states.update_increase(slot, at, value));
+            outcome = best(outcome, updated);
         }
         outcome
+    }
+
+    /// Restores the words of an object's inline state. Earlier versions have the reading of its counter there, of time
+    /// `newest` at most.
+    pub(super) fn restore_inline(
+        &mut self,
+        index: usize,
+        slot: usize,
+        versions: &[u16],
+        words: &mut Words<'_>,
+        newest: u64,
+    ) -> Result<(), RestoreError> {
+        let states = &mut self.inline[index];
+        states.restore(slot, versions, words)?;
+        if let Some(value) = states.take_reading(slot) {
+            self.readings.take_over(self.windows.len() + index, slot, newest, value);
+        }
+        Ok(())
     }
 
     /// Takes the windows of a group that end at `end` out of the open ones.
@@ -187,6 +234,9 @@ impl Columns {
         for &column in &plan.groups[group].window_columns {
             self.windows[column].clear(slot);
         }
+        let inline = plan.inline.iter().map(|inline| inline.group);
+        let groups = plan.window_columns.iter().map(|column| column.group).chain(inline);
+        groups.enumerate().filter(|(_, of)| *of == group).for_each(|(column, _)| self.readings.clear(column, slot));
     }
 
     /// Forgets what the detectors of a group have of an object.
@@ -204,5 +254,6 @@ impl Columns {
         self.windows.iter_mut().for_each(|windows| windows.shrink(slots));
         self.detectors.iter_mut().for_each(|detectors| detectors.shrink(slots));
         self.inline.iter_mut().for_each(|states| states.shrink(slots));
+        self.readings.shrink(slots);
     }
 }

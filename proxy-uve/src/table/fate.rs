@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Fate {
-    /// Part of at least one open window, or of an inline result.
+    /// Part of at least one open window, or of an inline result; of a counter also a reading that adds nothing.
     Aggregated,
     /// Its log position was applied before.
     Duplicate,
@@ -23,7 +23,8 @@ pub enum Fate {
     MalformedPayload,
     /// The value does not fit the raw type of any proxy type.
     MalformedValue,
-    /// It is of a new object beyond the limit of the partition.
+    /// It is of a new object beyond the limit of the partition, or a counter's reading of a new source beyond the limit
+    /// of its object.
     OverLimit,
     /// The pipelines refused the value: time went back within a ranged window, or a difference overflowed.
     Refused,

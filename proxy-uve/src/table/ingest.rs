@@ -5,6 +5,8 @@ use derived_stats::column::Update;
 
 use crate::key::KeyError;
 use crate::position::Position;
+use crate::table::by_source::SourceId;
+use crate::table::columns::{Accepted, NotAccepted, Outcome, best};
 use crate::table::objects::{Keys, Slots};
 use crate::table::stream_state::StreamState;
 use crate::table::{DecodedRecord, Fate, Record, ResultSink, Table};
@@ -39,7 +41,7 @@ impl<S: ResultSink> Table<S> {
     /// let mut table = Table::new(plan, TableSettings::default());
     /// let at = 60_000_000;
     /// let (position, key) = (Position::new(0), b"ObjectVNTable:demo");
-    /// let record = DecodedRecord { position, arrived: at, key, at, value: Number::U64(18) };
+    /// let record = DecodedRecord { position, arrived: at, key, at, value: Number::U64(18), source: "" };
     /// assert_eq!(table.ingest_decoded(&record), Fate::Aggregated);
     /// assert_eq!(table.ingest_decoded(&record), Fate::Duplicate, "its position was applied");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -96,8 +98,8 @@ impl<S: ResultSink> StreamState<S> {
         let &Record { position, arrived, key, payload } = record;
         match wire::decode_within(payload, self.settings.max_payload_bytes) {
             Ok(sample) => {
-                let (at, value) = (sample.timestamp, sample.value);
-                self.ingest_decoded(keys, &DecodedRecord { position, arrived, key, at, value })
+                let (at, value, source) = (sample.timestamp, sample.value, sample.source.as_deref().unwrap_or(""));
+                self.ingest_decoded(keys, &DecodedRecord { position, arrived, key, at, value, source })
             }
             Err(_) => self.refuse_payload(keys, position),
         }
@@ -135,6 +137,9 @@ impl<S: ResultSink> StreamState<S> {
         if !self.plan.accepts(record.value) {
             return Fate::MalformedValue;
         }
+        if self.plan.has_counters() && wire::check_source(record.source).is_err() {
+            return Fate::MalformedPayload;
+        }
         // Windows that close may take the slot away.
         let slot = if self.accept_time(keys, record.at) { None } else { slot };
         if !self.plan.groups.iter().any(|group| self.progress.is_open(record.at, group.period)) {
@@ -167,32 +172,48 @@ impl<S: ResultSink> StreamState<S> {
 
     /// Adds the sample to every group whose window is open.
     fn apply(&mut self, keys: &mut impl Keys, slot: usize, record: &DecodedRecord<'_>) -> Fate {
-        let mut outcome = Fate::Refused;
+        let source = self.plan.has_counters().then(|| self.columns.readings_mut().begin_sample(record.source));
+        let mut outcome = Err(NotAccepted::Refused);
         for group in 0..self.plan.groups.len() {
-            let is_open = self.progress.is_open(record.at, self.plan.groups[group].period);
-            if is_open && self.apply_to_group(group, slot, record) {
-                outcome = Fate::Aggregated;
+            if self.progress.is_open(record.at, self.plan.groups[group].period) {
+                outcome = best(outcome, self.apply_to_group(group, slot, record, source));
             }
         }
-        if outcome == Fate::Refused && !self.objects.contains(slot) {
+        source.into_iter().for_each(|source| self.columns.readings_mut().end_sample(source));
+        if outcome.is_err() && !self.objects.contains(slot) {
             keys.free(slot);
         }
         self.objects.mark_changed(slot);
-        outcome
+        match outcome {
+            Ok(Accepted::Added | Accepted::OnlyRead) => Fate::Aggregated,
+            Err(NotAccepted::OverLimit) => Fate::OverLimit,
+            Err(NotAccepted::Refused) => Fate::Refused,
+        }
     }
 
-    /// Adds the sample to the columns of the group. Whether any of them took it.
-    fn apply_to_group(&mut self, group: usize, slot: usize, record: &DecodedRecord<'_>) -> bool {
-        let Self { plan, columns, objects, output, .. } = self;
+    /// Adds the sample to the columns of the group. An error if none of them accepts it.
+    fn apply_to_group(
+        &mut self,
+        group: usize,
+        slot: usize,
+        record: &DecodedRecord<'_>,
+        source: Option<SourceId>,
+    ) -> Outcome {
+        let Self { plan, settings, progress, columns, objects, output, .. } = self;
         let update = Update { slot: slot as u32, at: record.at, value: record.value };
-        let taken = columns.update(plan, group, &update).is_ok();
-        if taken {
-            objects.group_mut(group).touch(&plan.groups[group], slot, record.at);
-            output.send_inline(plan, columns, group, slot, record);
-        } else if objects.group(group).is_done_with(slot) {
+        let source = source.map(|source| (source, settings.source_rules(plan, progress)));
+        let outcome = columns.update(plan, group, &update, source);
+        match outcome {
+            Ok(accepted) => {
+                objects.group_mut(group).touch(&plan.groups[group], slot, record.at);
+                if accepted == Accepted::Added {
+                    output.send_inline(plan, columns, group, slot, record);
+                }
+            }
             // A refused first sample leaves no state behind for the next object in the slot.
-            columns.forget(plan, group, slot);
+            Err(_) if objects.group(group).is_done_with(slot) => columns.forget(plan, group, slot),
+            Err(_) => {}
         }
-        taken
+        outcome
     }
 }

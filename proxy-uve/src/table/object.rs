@@ -74,7 +74,7 @@ impl<S: ResultSink> Table<S> {
     /// let mut table = Table::new(plan, TableSettings::default());
     /// let (key, at) = (b"ObjectVNTable:demo", 60_000_000);
     /// let position = Position::new(0);
-    /// table.ingest_decoded(&DecodedRecord { position, arrived: at, key, at, value: Number::U64(18) });
+    /// table.ingest_decoded(&DecodedRecord { position, arrived: at, key, at, value: Number::U64(18), source: "" });
     /// let view = table.object(key).expect("it has a sample");
     /// assert_eq!(view.types[0].attributes[0].open[0].value, Some(Number::U64(18)));
     /// assert_eq!(table.keys().collect::<Vec<_>>(), [key]);

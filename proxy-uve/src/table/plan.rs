@@ -9,14 +9,17 @@
 //!
 //! The [names of state](identity) decide what is the same, here as in a snapshot.
 
+mod parts;
+
 use std::sync::Arc;
 
-use derived_stats::{Description, MetricKind, Number, Silence, Spec, ValueType};
+use derived_stats::{MetricKind, Number, Spec, ValueType};
 
+pub(crate) use self::parts::{AttributePlan, DetectorPlan, GroupPlan, InlinePlan, Reading, TypePlan, WindowColumnPlan};
 use crate::json::JsonTemplate;
 use crate::schema::ProxyType;
 use crate::stream::StreamName;
-use crate::table::identity::{self, GroupKey};
+use crate::table::identity;
 use crate::table::objects::MAX_SILENT;
 use crate::table::window::window_end;
 
@@ -33,92 +36,8 @@ pub struct Plan {
     pub(crate) inline: Vec<InlinePlan>,
     /// The types of the values that the specs take, each once.
     value_types: Vec<ValueType>,
-}
-
-/// A window group.
-#[derive(Debug)]
-pub(crate) struct GroupPlan {
-    /// Length of a window in microseconds.
-    pub(crate) period: u64,
-    /// Silent periods before deletion; 0 for never.
-    pub(crate) timeout: u32,
-    pub(crate) silence: Silence,
-    pub(crate) window_columns: Vec<usize>,
-    pub(crate) types: Vec<usize>,
-    /// The name of its state.
-    pub(crate) identity: String,
-}
-
-/// A window column.
-#[derive(Debug)]
-pub(crate) struct WindowColumnPlan {
-    pub(crate) spec: Arc<Spec>,
-    pub(crate) group: usize,
-    /// Length of a window in microseconds: a multiple of the group's period.
-    pub(crate) length: u64,
-    /// The name of its state.
-    pub(crate) identity: String,
-}
-
-/// A detector behind a window column.
-#[derive(Debug)]
-pub(crate) struct DetectorPlan {
-    pub(crate) spec: Arc<Spec>,
-    pub(crate) window_column: usize,
-    /// The name of its state.
-    pub(crate) identity: String,
-}
-
-/// An inline attribute.
-#[derive(Debug)]
-pub(crate) struct InlinePlan {
-    pub(crate) spec: Arc<Spec>,
-    pub(crate) group: usize,
-    pub(crate) type_index: usize,
-    pub(crate) name: String,
-    pub(crate) hidden: bool,
-    /// The name of its state.
-    pub(crate) identity: String,
-}
-
-/// One proxy type.
-#[derive(Debug)]
-pub(crate) struct TypePlan {
-    /// `<Type>-<Struct>-<attribute>`, as the object's UVE shows it.
-    pub(crate) uve_name: String,
-    /// The periodic attributes that are sent.
-    pub(crate) attributes: Vec<AttributePlan>,
-}
-
-/// A periodic attribute.
-#[derive(Debug)]
-pub(crate) struct AttributePlan {
-    pub(crate) name: String,
-    spec: Arc<Spec>,
-    pub(crate) template: JsonTemplate,
-    pub(crate) reading: Reading,
-    /// The window column that it reads, directly or through its detector, and the length of its windows in
-    /// microseconds.
-    pub(crate) window_column: usize,
-    pub(crate) window_length: u64,
-    /// Its index among all attributes of its group.
-    pub(crate) index: usize,
-}
-
-impl AttributePlan {
-    /// The names and types of its results.
-    pub(crate) fn description(&self) -> &Description {
-        self.spec.description()
-    }
-}
-
-/// The source of a periodic attribute's result. (An inline attribute has an [`InlinePlan`] instead.)
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Reading {
-    /// A detector that was fed the window.
-    Detector(usize),
-    /// The value of the window, shown as `{"value": …}`.
-    Window,
+    /// Whether any spec takes the readings of counters.
+    has_counters: bool,
 }
 
 impl Plan {
@@ -132,6 +51,7 @@ impl Plan {
             detectors: Vec::new(),
             inline: Vec::new(),
             value_types: Vec::new(),
+            has_counters: false,
         };
         for proxy_type in types {
             plan.add(proxy_type);
@@ -197,7 +117,22 @@ impl Plan {
     /// window: a sample between the end of the window and the close of the object would remain in its state after it
     /// expired.
     pub(crate) fn may_close_in_parts(&self) -> bool {
-        self.inline.is_empty() && !self.window_columns.iter().any(WindowColumnPlan::has_counters)
+        self.inline.is_empty() && !self.has_counters()
+    }
+
+    /// Whether any proxy type takes its samples as readings of cumulative counters (`metric="agg"`): then it matters
+    /// which source a sample is from.
+    #[inline]
+    pub fn has_counters(&self) -> bool {
+        self.has_counters
+    }
+
+    /// The type of the counters of each window column, and then of each inline attribute; `None` where samples are no
+    /// readings.
+    pub(crate) fn counter_types(&self) -> impl Iterator<Item = Option<ValueType>> {
+        let inline = self.inline.iter().map(|inline| &inline.spec);
+        let specs = self.window_columns.iter().map(|column| &column.spec).chain(inline);
+        specs.map(|spec| (spec.metric() == MetricKind::Agg).then(|| spec.value_type()))
     }
 
     fn add(&mut self, proxy_type: &ProxyType) {
@@ -211,6 +146,7 @@ impl Plan {
             if !self.value_types.contains(&spec.value_type()) {
                 self.value_types.push(spec.value_type());
             }
+            self.has_counters |= spec.metric() == MetricKind::Agg;
             let name = attribute.name.clone();
             if !spec.is_periodic() {
                 let (identity, hidden) = (identity::inline(&spec), attribute.hidden);
@@ -271,20 +207,6 @@ impl Plan {
             self.detectors.push(DetectorPlan { spec, window_column, identity });
             self.detectors.len() - 1
         })
-    }
-}
-
-impl WindowColumnPlan {
-    /// Whether the samples are readings of a cumulative counter, so that the last of each object is kept.
-    pub(crate) fn has_counters(&self) -> bool {
-        self.spec.metric() == MetricKind::Agg
-    }
-}
-
-impl GroupPlan {
-    pub(crate) fn key(&self) -> GroupKey {
-        let &Self { period, timeout, silence, .. } = self;
-        GroupKey { period, timeout, silence }
     }
 }
 

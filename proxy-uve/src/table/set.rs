@@ -40,7 +40,7 @@ use crate::table::{Plan, ResultBuffer, ResultSink, Snapshot, TableSettings};
 ///     let mut metric = set.metric_mut(metric).expect("there are three");
 ///     for (position, at) in (0..).map(Position::new).zip([60_000_000, 180_000_000]) {
 ///         let (key, value) = (b"ObjectVNTable:vn1", Number::U64(value));
-///         metric.ingest_decoded(&DecodedRecord { position, arrived: at, key, at, value });
+///         metric.ingest_decoded(&DecodedRecord { position, arrived: at, key, at, value, source: "" });
 ///     }
 /// }
 /// assert_eq!(set.objects(), 1);

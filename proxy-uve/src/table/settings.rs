@@ -2,6 +2,18 @@
 
 use std::time::Duration;
 
+use crate::table::by_source::SourceLimits;
+use crate::table::columns::SourceRules;
+use crate::table::plan::Plan;
+use crate::table::progress::Progress;
+
+/// The most bytes of the sources in a chunk of a snapshot, beside the [granted](GRANTED_SOURCES) ones. Together they fit
+/// a message of a log, which has 8 MiB in Kafka.
+const MAX_CHUNK_SOURCE_BYTES: usize = 5 << 20;
+
+/// So many sources an object can have, however many its neighbours have.
+const GRANTED_SOURCES: usize = 8;
+
 /// Time and size limits of a table.
 ///
 /// ```
@@ -28,6 +40,14 @@ pub struct TableSettings {
     pub close_per_record: usize,
     /// Objects at most; a further one is refused and counted. Default 1,000,000, about 200 MB.
     pub max_objects: usize,
+    /// How many sources an object may have where a proxy type has counters (`metric="agg"`), at least 1; a sample of a
+    /// further one is refused and counted. Each costs about 40 bytes for each window column with counters, and its name
+    /// once for all objects. Neighbouring objects, 256 of them, share 5 MiB for the sources beyond their first 8, with
+    /// their names: enough for 400 sources each with names of 16 bytes. Default 10,000.
+    pub max_sources: usize,
+    /// How long a source may be silent until its counter's last reading is forgotten and its next reading is a
+    /// baseline, in event time, without [unknown time](crate::Table::mark_unknown). Default 1 hour.
+    pub source_timeout: Duration,
     /// The longest key taken, in bytes; at most 16,777,215. Default 1024.
     pub max_key_bytes: usize,
     /// The longest payload taken, in bytes. Default 65,536.
@@ -41,6 +61,8 @@ impl Default for TableSettings {
             allowed_skew: Duration::from_secs(10),
             close_per_record: usize::MAX,
             max_objects: 1_000_000,
+            max_sources: 10_000,
+            source_timeout: Duration::from_secs(3600),
             max_key_bytes: 1024,
             max_payload_bytes: 64 * 1024,
         }
@@ -72,6 +94,18 @@ impl TableSettings {
         Self { max_objects, ..self }
     }
 
+    /// The same with another [`max_sources`](Self::max_sources).
+    #[must_use]
+    pub const fn with_max_sources(self, max_sources: usize) -> Self {
+        Self { max_sources, ..self }
+    }
+
+    /// The same with another [`source_timeout`](Self::source_timeout).
+    #[must_use]
+    pub const fn with_source_timeout(self, source_timeout: Duration) -> Self {
+        Self { source_timeout, ..self }
+    }
+
     /// The same with another [`max_key_bytes`](Self::max_key_bytes).
     #[must_use]
     pub const fn with_max_key_bytes(self, max_key_bytes: usize) -> Self {
@@ -82,6 +116,22 @@ impl TableSettings {
     #[must_use]
     pub const fn with_max_payload_bytes(self, max_payload_bytes: usize) -> Self {
         Self { max_payload_bytes, ..self }
+    }
+
+    pub(super) fn source_rules<'p>(&self, plan: &Plan, progress: &'p Progress) -> SourceRules<'p> {
+        let timeout = micros(self.source_timeout);
+        let oldest = progress.watermark().saturating_sub(plan.longest_window());
+        let counters = plan.counter_types().flatten().count().max(1);
+        SourceRules {
+            unknown: progress.unknown(),
+            timeout,
+            limits: SourceLimits {
+                of_object: self.max_sources.max(1),
+                chunk_bytes: MAX_CHUNK_SOURCE_BYTES / counters,
+                granted: (GRANTED_SOURCES / counters).max(1),
+            },
+            oldest: oldest - oldest % (timeout / 8).max(1),
+        }
     }
 
     /// The watermark once the timestamp `newest` was seen: the allowed lateness before it. Both in microseconds.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::table::settings::micros;
 use crate::table::{ResultSink, Table};
 
 /// The intervals of event time in which samples may be missing, in microseconds since the epoch, both ends included.
@@ -17,9 +18,12 @@ pub(super) struct UnknownTime {
     observed_until: Option<u64>,
     /// From the first time on records were lost, up to the next sample after the second, which was the newest then.
     lost: Option<(u64, u64)>,
+    /// No open window overlaps what ended before this time.
+    #[serde(skip)]
+    windows_from: u64,
 }
 
-/// The most intervals that are kept apart. Beyond, the two that are nearest become one.
+/// The most intervals that are kept apart. Beyond, two of them become one.
 const MAX_INTERVALS: usize = 64;
 
 impl<S: ResultSink> Table<S> {
@@ -31,7 +35,8 @@ impl<S: ResultSink> Table<S> {
     /// * feeds no detector: a part of a sum is not a value of the series,
     /// * counts as no silence: no object ages, none is deleted, no zero is fed.
     ///
-    /// A window that is closed or closing does not change. The table keeps 64 intervals and joins the nearest beyond; they
+    /// A window that is closed or closing does not change, and a source of a counter that has expired does not come back.
+    /// The table keeps 64 intervals and joins the nearest beyond; they
     /// are part of a [`snapshot`](Self::snapshot).
     ///
     /// ```
@@ -44,7 +49,7 @@ impl<S: ResultSink> Table<S> {
     /// # let plan = Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count")?, &types));
     /// let mut table = Table::new(plan, TableSettings::default());
     /// let (minute, hour, key) = (60_000_000, 3_600_000_000, b"ObjectVNTable:demo");
-    /// let sample = |position, at| DecodedRecord { position, arrived: at, key, at, value: Number::U64(18) };
+    /// let sample = |position, at| DecodedRecord { position, arrived: at, key, at, value: Number::U64(18), source: "" };
     /// table.ingest_decoded(&sample(Position::new(0), minute));
     /// table.mark_unknown(2 * minute, hour);
     /// table.ingest_decoded(&sample(Position::new(1), hour + minute));
@@ -53,6 +58,14 @@ impl<S: ResultSink> Table<S> {
     /// ```
     pub fn mark_unknown(&mut self, from_micros: u64, until_micros: u64) {
         self.stream.progress.unknown_mut().add(from_micros, until_micros);
+    }
+
+    /// The time (microseconds since the epoch) before which unknown time has no effect any more: no window that is open
+    /// begins earlier, and no source of a counter that was last heard earlier is kept.
+    pub fn unknown_time_from(&self) -> u64 {
+        let Self { stream, .. } = self;
+        let keep = if stream.plan.has_counters() { micros(stream.settings.source_timeout) } else { 0 };
+        self.watermark().saturating_sub(stream.plan.longest_window()).saturating_sub(keep)
     }
 
     /// Cuts [unknown](Self::mark_unknown) time that lies after `now_micros` (microseconds since the epoch), which a clock
@@ -89,7 +102,7 @@ impl<S: ResultSink> Table<S> {
 impl UnknownTime {
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.intervals.is_empty() && self.observed_until.is_none() && self.lost.is_none()
     }
 
     /// Adds an interval. One that ends before it starts is none.
@@ -106,8 +119,14 @@ impl UnknownTime {
         let index = self.intervals.partition_point(|interval| interval.0 < start);
         self.intervals.insert(index, (start, end));
         if self.intervals.len() > MAX_INTERVALS {
-            self.join_nearest();
+            self.join_two();
         }
+    }
+
+    /// Whether the intervals are as [`add`](Self::add) leaves them: those of a snapshot may be anything.
+    pub(super) fn is_valid(&self) -> bool {
+        let in_order = self.intervals.windows(2).all(|pair| pair[0].1 < pair[1].0);
+        self.intervals.len() <= MAX_INTERVALS && in_order && self.intervals.iter().all(|(from, until)| from <= until)
     }
 
     /// Sets the time up to which the sources are observed; `None` if nothing states it.
@@ -163,9 +182,23 @@ impl UnknownTime {
         starts.filter(|&from| from >= time).min()
     }
 
-    /// Drops what ended before `time`.
-    pub(super) fn forget_before(&mut self, time: u64) {
-        self.intervals.retain(|&(_, until)| until >= time);
+    /// Drops what ended before `time`, except for what ended less than `keep` of known time before.
+    pub(super) fn forget_before(&mut self, time: u64, keep: u64) {
+        let is_over = |&(_, until): &(u64, u64)| {
+            until < time && (keep == 0 || self.known_between(until.saturating_add(1), time) > keep)
+        };
+        let over = self.intervals.partition_point(is_over);
+        self.intervals.drain(..over);
+        self.windows_from = time;
+    }
+
+    /// How much of the time from `from` to `until` (exclusive) is known.
+    pub(super) fn known_between(&self, from: u64, until: u64) -> u64 {
+        // What is open is unknown from there on.
+        let until = self.open_from().map_or(until, |open| until.min(open.max(from)));
+        let overlap = |&(start, end): &(u64, u64)| until.min(end.saturating_add(1)).saturating_sub(start.max(from));
+        let unknown: u64 = self.intervals.iter().map(overlap).fold(0, u64::saturating_add);
+        until.saturating_sub(from).saturating_sub(unknown)
     }
 
     /// The start of the unknown time without an end yet.
@@ -173,7 +206,14 @@ impl UnknownTime {
         self.observed_until.into_iter().chain(self.lost.map(|(from, _)| from)).min()
     }
 
-    fn join_nearest(&mut self) {
+    /// Joins the two oldest intervals, if only counters need them, else the two that are nearest.
+    fn join_two(&mut self) {
+        let is_old = self.intervals.get(1).is_some_and(|&(_, until)| until < self.windows_from);
+        if is_old {
+            let (from, _) = self.intervals.remove(0);
+            self.intervals[0].0 = from;
+            return;
+        }
         let gaps = self.intervals.windows(2).map(|pair| pair[1].0 - pair[0].1).enumerate();
         if let Some((index, _)) = gaps.min_by_key(|&(_, gap)| gap) {
             let (_, until) = self.intervals.remove(index + 1);
@@ -226,9 +266,9 @@ mod tests {
         assert!(unknown.awaits_sample(), "it is older than what was lost");
         unknown.end_with_sample(76);
         assert_eq!((unknown.intervals.as_slice(), unknown.awaits_sample()), (&[(30, 75)][..], false));
-        unknown.forget_before(75);
+        unknown.forget_before(75, 0);
         assert!(unknown.overlaps(75, 76));
-        unknown.forget_before(76);
+        unknown.forget_before(76, 0);
         assert!(unknown.is_empty());
     }
 
@@ -238,6 +278,42 @@ mod tests {
         [(10, 20), (30, 1_000), (2_000, 3_000)].into_iter().for_each(|(from, until)| unknown.add(from, until));
         unknown.cut_after(100);
         assert_eq!(unknown.intervals, [(10, 20), (30, 100)]);
+    }
+
+    #[test]
+    fn intervals_that_only_counters_need_are_joined_first() {
+        let mut unknown = UnknownTime::default();
+        (0..60).for_each(|number| unknown.add(number * 100, number * 100 + 9));
+        unknown.forget_before(5_000, u64::MAX);
+        (0..40).for_each(|number| unknown.add(10_000 + number * 3, 10_000 + number * 3));
+        assert_eq!(unknown.intervals.len(), MAX_INTERVALS);
+        assert!(!unknown.overlaps(10_001, 10_003), "the newest are apart");
+        assert!(unknown.overlaps(150, 160) && unknown.is_valid());
+    }
+
+    #[test]
+    fn intervals_that_overlap_or_go_back_are_not_valid() {
+        for intervals in [vec![(0, u64::MAX), (0, u64::MAX)], vec![(5, 4)], vec![(10, 20), (0, 5)]] {
+            let unknown = UnknownTime { intervals, ..UnknownTime::default() };
+            assert!(!unknown.is_valid(), "{unknown:?}");
+            // And no arithmetic of it overflows.
+            unknown.known_between(0, u64::MAX);
+        }
+    }
+
+    #[test]
+    fn the_known_time_since_an_interval_decides_how_long_it_is_kept() {
+        let mut unknown = UnknownTime::default();
+        [(10, 19), (30, 49), (60, 99)].into_iter().for_each(|(from, until)| unknown.add(from, until));
+        let known = [(0, 10), (0, 15), (0, 30), (15, 40), (35, 45), (0, 120), (120, 100)];
+        let known = known.map(|(from, until)| unknown.known_between(from, until));
+        assert_eq!(known, [10, 10, 20, 10, 0, 50, 0]);
+        unknown.forget_before(120, 39);
+        assert_eq!(unknown.intervals, [(30, 49), (60, 99)], "40 of known time from 20 to 120, and 30 from 50 on");
+        unknown.forget_before(121, 30);
+        assert_eq!(unknown.intervals, [(60, 99)]);
+        unknown.set_observed_until(Some(110));
+        assert_eq!(unknown.known_between(90, 200), 10);
     }
 
     #[test]

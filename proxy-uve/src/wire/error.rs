@@ -100,6 +100,12 @@ pub enum WireError {
         /// The index of the first byte that is not part of a character.
         at: usize,
     },
+    /// The name of a source is longer than [`MAX_SOURCE_BYTES`](super::MAX_SOURCE_BYTES).
+    #[error("the source has {length} bytes where at most {} are allowed; give a shorter name", super::MAX_SOURCE_BYTES)]
+    SourceTooLong {
+        /// Its length in bytes.
+        length: usize,
+    },
     /// More bytes than are allowed.
     #[error("the payload has {length} bytes where at most {limit} are allowed; shorten it or raise the limit")]
     TooLong {
@@ -137,6 +143,7 @@ impl WireError {
             Self::NestedElement { .. } => "nested_element",
             Self::NotANumber { .. } => "not_a_number",
             Self::NotUtf8 { .. } => "not_utf8",
+            Self::SourceTooLong { .. } => "source_too_long",
             Self::TooLong { .. } => "too_long",
             Self::TooLarge { .. } => "too_large",
             Self::UnknownFormat { .. } => "unknown_format",

@@ -11,7 +11,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::{Format, WireError};
-use super::{WireSample, number, text_of};
+use super::{WireSample, check_source, number, text_of};
 
 pub(super) fn decode(payload: &[u8]) -> Result<WireSample<'_>, WireError> {
     read(text_of(payload)?)?.sample()
@@ -53,10 +53,12 @@ impl<'p> Fields<'p> {
         let source = self
             .source
             .map_or(Ok(None), |text| string(text).map_err(|NotAString| WireError::BadSource { text: text.to_owned() }));
+        let source = source?;
+        source.as_deref().map_or(Ok(()), check_source)?;
         Ok(WireSample {
             timestamp: number::timestamp(timestamp, Format::Json)?,
             value: number::value(value)?,
-            source: source?,
+            source,
             element: None,
         })
     }

@@ -7,11 +7,15 @@ use proxy_uve::Fates;
 
 use crate::workload::{Algorithm, Case, KEYS, Raw, SECOND, Step, Type};
 
+/// How long a source may be silent before its next reading is a first one.
+const HOUR: u64 = 3600 * SECOND;
+
 const PROXY: &str = "UveVirtualNetworkAgent-egress_flow_count";
 
 /// A sample that counts in a window group.
 #[derive(Clone, Copy)]
 struct Taken {
+    source: usize,
     at: u64,
     value: Number,
 }
@@ -54,7 +58,7 @@ pub(crate) fn outcome(case: &Case) -> Outcome {
         match *step {
             Step::Advance { to } => scan.watermark = scan.watermark.max(to),
             Step::Remove { key } => scan.remove(key),
-            Step::Sample { key, at, value } => scan.sample(case, key, Taken { at, value }),
+            Step::Sample { key, source, at, value } => scan.sample(case, key, Taken { source, at, value }),
         }
     }
     let mut open = scan.open();
@@ -108,7 +112,7 @@ impl Scan<'_> {
     }
 
     fn sample(&mut self, case: &Case, key: usize, sample: Taken) {
-        let Taken { at, value } = sample;
+        let Taken { at, value, .. } = sample;
         if !case.types.iter().any(|of| accepts(of, value)) {
             self.fates.malformed_value += 1;
             return;
@@ -210,6 +214,10 @@ impl Fold<'_> {
                 let starts: std::collections::BTreeSet<u64> = taken.map(of_window).collect();
                 for start in starts.into_iter().filter(|start| start + window > watermark) {
                     let value = self.value(of, algorithm, start, start + window).map(|(value, _)| value);
+                    // A window with nothing but readings that add nothing is empty.
+                    if of.raw == Raw::Counter && value.is_none() {
+                        continue;
+                    }
                     open.push(format!("{} {}-{PROXY} {name} {start} {value:?}", KEYS[self.key], of.name));
                 }
             }
@@ -279,13 +287,21 @@ impl Fold<'_> {
         Some((Number::U64(value), algorithm != Algorithm::Newest && sum > u128::from(bound)))
     }
 
-    /// The samples of a window in the order of the log; of a counter, the differences.
+    /// The samples of a window in the order of the log; of a counter, the increases of each source.
     fn integers(&self, raw: Raw, start: u64, end: u64) -> Vec<u64> {
-        let mut before = 0;
-        let readings = self.taken.iter().filter_map(|sample| Some((sample.at, integer(sample.value)?)));
-        let values = readings.map(|(at, value)| {
-            let last = std::mem::replace(&mut before, value);
-            (at, if raw == Raw::Counter && value >= last { value - last } else { value })
+        let samples = self.taken.iter().filter_map(|sample| Some((sample.source, sample.at, integer(sample.value)?)));
+        let mut last = BTreeMap::new();
+        let values = samples.filter_map(|(source, at, value)| {
+            let increase = match last.get(&source) {
+                _ if raw != Raw::Counter => Some(value),
+                Some(&(before, _)) if at < before => return None,
+                Some(&(before, reading)) if at - before <= HOUR => {
+                    Some(if value < reading { value } else { value - reading })
+                }
+                _ => None,
+            };
+            last.insert(source, (at, value));
+            Some((at, increase?))
         });
         values.filter(|(at, _)| (start..end).contains(at)).map(|(_, value)| value).collect()
     }

@@ -155,6 +155,7 @@ impl Rig {
                 key,
                 at: *newest - lateness * back / 100,
                 value,
+                source: "",
             }
         };
         let records: Vec<_> = samples.iter().zip(keys.iter().map(Vec::as_slice)).map(record).collect();

@@ -131,6 +131,7 @@ pub(crate) enum Step {
     },
     Sample {
         key: usize,
+        source: usize,
         at: u64,
         value: Number,
     },
@@ -141,10 +142,12 @@ pub(crate) enum Step {
 enum Move {
     Advance { on: u64 },
     Remove { key: usize },
-    Sample { key: usize, on: u64, back: u64, value: Number },
+    Sample { key: usize, source: usize, on: u64, back: u64, value: Number },
 }
 
 pub(crate) const KEYS: [&str; 6] = ["T:a", "T:b", "T:c", "U:a", "ObjectVNTable:default-domain:demo:vn1", "U:"];
+
+pub(crate) const SOURCES: [&str; 3] = ["", "compute-1", "compute-2"];
 
 fn moves() -> impl Strategy<Value = Move> {
     let on = prop_oneof![8 => 0..20u64, 3 => 20..100u64, 1 => 100..2000u64];
@@ -154,8 +157,9 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => (-1000..0i64).prop_map(Number::I64),
         1 => (-10.0..10.0).prop_map(Number::F64),
     ];
-    let sample = (0..KEYS.len(), on.clone(), prop_oneof![3 => Just(0), 2 => 0..=120u64], value);
-    let sample = sample.prop_map(|(key, on, back, value)| Move::Sample { key, on, back, value });
+    let back = prop_oneof![3 => Just(0), 2 => 0..=120u64];
+    let sample = (0..KEYS.len(), 0..SOURCES.len(), on.clone(), back, value);
+    let sample = sample.prop_map(|(key, source, on, back, value)| Move::Sample { key, source, on, back, value });
     let remove = (0..KEYS.len()).prop_map(|key| Move::Remove { key });
     prop_oneof![18 => sample, 2 => on.prop_map(|on| Move::Advance { on }), 1 => remove]
 }
@@ -176,10 +180,10 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
         let steps = moves.iter().map(|step| match *step {
             Move::Advance { on } => Step::Advance { to: newest + on * SECOND },
             Move::Remove { key } => Step::Remove { key },
-            Move::Sample { key, on, back, value } => {
+            Move::Sample { key, source, on, back, value } => {
                 newest += on * SECOND + 1;
                 // A little more than the lateness, so that some are late.
-                Step::Sample { key, at: newest - lateness * SECOND * back / 100, value }
+                Step::Sample { key, source, at: newest - lateness * SECOND * back / 100, value }
             }
         });
         Case { types, lateness: lateness * SECOND, steps: steps.collect() }
@@ -205,9 +209,9 @@ pub(crate) fn apply(table: &mut Table, position: usize, step: Step) {
             assert_eq!(table.remove(KEYS[key].as_bytes()), is_known);
             assert!(table.keys().all(|other| other != KEYS[key].as_bytes()));
         }
-        Step::Sample { key, at, value } => {
-            let (position, key) = (Position::new(position as u64), KEYS[key].as_bytes());
-            table.ingest_batch(&[DecodedRecord { position, arrived: at, key, at, value }]);
+        Step::Sample { key, source, at, value } => {
+            let (position, key, source) = (Position::new(position as u64), KEYS[key].as_bytes(), SOURCES[source]);
+            table.ingest_batch(&[DecodedRecord { position, arrived: at, key, at, value, source }]);
         }
     }
 }

@@ -18,7 +18,7 @@ impl PartitionTable {
         if stated == Some(observed.until) {
             return;
         }
-        let oldest = self.table.watermark().saturating_sub(self.table.plan().longest_window());
+        let oldest = self.table.unknown_time_from();
         let before = stated.zip(observed.began.checked_sub(1)).filter(|(stated, last)| stated <= last);
         for (from, until) in observed.gaps.into_iter().chain(before).filter(|&(_, until)| until >= oldest) {
             self.table.mark_unknown(from, until);

@@ -10,16 +10,13 @@
 use std::sync::Arc;
 
 use derived_stats::Number;
-use proxy_uve::wire::parse_value;
+use proxy_uve::wire::{MAX_SOURCE_BYTES, parse_value};
 use proxy_uve::{ObjectKey, StreamName};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::telemetry::Rejected;
-
-/// The longest name of a source; Contrail's are `host:type:module:instance`.
-const MAX_SOURCE_BYTES: usize = 1024;
 
 /// The value of an attribute as one source had it, or as the API added it up.
 #[derive(Clone, Debug, PartialEq)]

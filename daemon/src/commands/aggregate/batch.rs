@@ -54,7 +54,8 @@ pub(crate) struct BadLine {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) block: Block,
-    /// The decoded keys of lines with escapes.
+    /// The decoded keys of lines with escapes or sources, each followed by the length of its source (two bytes, little
+    /// endian) and the source.
     unescaped: Vec<u8>,
     pub(crate) shards: [Vec<Entry>; SHARDS],
     pub(crate) marks: Vec<Mark>,
@@ -73,6 +74,17 @@ impl Batch {
             None => &self.block.text[start..start + len],
             Some(start) => &self.unescaped[start..start + len],
         }
+    }
+
+    /// The source of a record; empty if it has none.
+    pub(crate) fn source(&self, entry: &Entry) -> &str {
+        let end = entry.key_start as usize + usize::from(entry.key_len);
+        let source = end.checked_sub(self.block.text.len()).and_then(|end| self.unescaped.get(end..));
+        let source = source.and_then(|rest| {
+            let (length, rest) = rest.split_first_chunk()?;
+            rest.get(..usize::from(u16::from_le_bytes(*length)))
+        });
+        source.and_then(|source| std::str::from_utf8(source).ok()).unwrap_or_default()
     }
 
     fn clear(&mut self) {
@@ -186,7 +198,10 @@ impl<'p> Decoder<'p> {
         let (key, attribute) = (&*line.key, name.as_bytes());
         let plain = PlainLine { key, attribute, timestamp: line.timestamp, value: line.value };
         self.plain(&plain, text_len + batch.unescaped.len(), following, due, batch)?;
+        let source = line.source.as_deref().filter(|_| self.job.plan.has_counters()).unwrap_or_default();
         batch.unescaped.extend_from_slice(key);
+        batch.unescaped.extend((source.len() as u16).to_le_bytes());
+        batch.unescaped.extend_from_slice(source.as_bytes());
         Ok(())
     }
 

@@ -104,7 +104,14 @@ impl<'p> Shard<'p> {
                 let &Entry { at, value, .. } = entry;
                 let position = Position::new(attribute.position);
                 // The arrival time of a recorded sample is unknown, so no timestamp is in the future.
-                records[index].push(DecodedRecord { position, arrived: at, key, at, value });
+                records[index].push(DecodedRecord {
+                    position,
+                    arrived: at,
+                    key,
+                    at,
+                    value,
+                    source: batch.source(entry),
+                });
             }
         }
         for (attribute, records) in self.attributes.iter_mut().zip(&records) {

@@ -39,8 +39,9 @@ fn link(links: &[Link], index: usize) -> (&'static str, String) {
 fn input(facts: &Facts) -> String {
     let meaning = match facts.metric {
         MetricKind::Agg => {
-            "readings of a counter, aggregated by their differences; the first reading counts in full, and so does a \
-             lower one, which is a reset"
+            "readings of a counter, aggregated by their increases; a lower reading is a reset and counts in full. The \
+             daemon compares those of each source, and the first of a source adds nothing; `eval` takes all for one \
+             source, whose first reading counts in full"
         }
         MetricKind::Diff => "differences, aggregated as they are",
         MetricKind::Plain => "aggregated as they are",

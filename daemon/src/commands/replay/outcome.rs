@@ -53,7 +53,10 @@ fn reason(fate: Fate) -> Option<&'static str> {
         Fate::MalformedKey => "have a key that is not of the form `table:name`",
         Fate::MalformedPayload => "have a payload that cannot be read",
         Fate::MalformedValue => "have a value that does not fit the type of the stream",
-        Fate::OverLimit => "belong to objects over the limit; raise aggregation.max_objects_per_partition",
+        Fate::OverLimit => {
+            "belong to objects or sources over the limit; raise aggregation.max_objects_per_partition or \
+             aggregation.max_sources_per_object"
+        }
         Fate::Refused => {
             "are older than the newest record of their key in a ranged window, or a counter moved by more than its type \
              holds; sort the files by time"

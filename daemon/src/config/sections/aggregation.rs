@@ -36,6 +36,14 @@ pub(crate) struct Aggregation {
     /// The maximum number of objects in one partition; samples of a further object are rejected and counted. Default
     /// 1,000,000 (about 200 MB), from 1 to 1,000,000,000. Lower it to bound memory.
     pub max_objects_per_partition: usize,
+    /// The maximum number of sources of one object in a stream whose types read counters (`metric="agg"`); readings of
+    /// a further source are rejected and counted. Default 10,000 (40 bytes each, and the name), from 1 to 1,000,000. 256
+    /// neighbouring objects share 5 MiB for the sources beyond their first 8.
+    pub max_sources_per_object: usize,
+    /// How long a source of counters may be silent, unknown time not counted: then its next reading is a
+    /// baseline, which adds nothing. Default `"1h"`, from `"1s"` to `"30d"`. Raise it for sources that report less often.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub source_timeout: Duration,
     /// The cluster id that prefixes topic names, `<cluster_id>-uve-agg-…`. Default: empty, as in Contrail. It consists
     /// of letters, digits, `.`, `_` and `-`.
     pub cluster_id: String,
@@ -52,6 +60,8 @@ impl Default for Aggregation {
             allowed_skew: table.allowed_skew,
             idle_timeout: Duration::from_secs(60),
             max_objects_per_partition: table.max_objects,
+            max_sources_per_object: table.max_sources,
+            source_timeout: table.source_timeout,
             cluster_id: String::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use derived_stats::column::{CounterColumn, Update, WindowColumn};
+use derived_stats::column::{Update, WindowColumn};
 use derived_stats::{Number, UpdateError};
 
 use crate::table::plan::WindowColumnPlan;
@@ -20,7 +20,6 @@ pub(in crate::table) struct OpenWindows {
     spare: Option<WindowColumn>,
     /// The column of a window without samples, to copy.
     empty: WindowColumn,
-    counters: Option<CounterColumn>,
     /// Windows that start earlier are partial, because the window column did not exist at their start: it was new in a
     /// restore. 0 for one as old as its table. Microseconds.
     covered_from: u64,
@@ -34,7 +33,6 @@ impl OpenWindows {
             open: VecDeque::new(),
             spare: None,
             empty: WindowColumn::new(&plan.spec)?,
-            counters: plan.has_counters().then(|| CounterColumn::new(&plan.spec)),
             covered_from: 0,
         })
     }
@@ -46,15 +44,6 @@ impl OpenWindows {
 
     pub(in crate::table) fn set_covered_from(&mut self, time: u64) {
         self.covered_from = time;
-    }
-
-    /// The last readings of counters, if the samples are readings.
-    pub(in crate::table) fn counters(&self) -> Option<&CounterColumn> {
-        self.counters.as_ref()
-    }
-
-    pub(in crate::table) fn counters_mut(&mut self) -> Option<&mut CounterColumn> {
-        self.counters.as_mut()
     }
 
     /// The starts of the windows and what each has accumulated, oldest first.
@@ -71,16 +60,7 @@ impl OpenWindows {
     #[inline]
     pub(in crate::table) fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError> {
         let index = self.index_of(at);
-        // Taken out while the windows are borrowed.
-        match self.counters.take() {
-            None => self.open[index].1.update(slot, at, value),
-            Some(mut counters) => {
-                let window = &mut self.open[index].1;
-                let updated = counters.update(slot, value, |difference| window.update(slot, at, difference));
-                self.counters = Some(counters);
-                updated
-            }
-        }
+        self.open[index].1.update(slot, at, value)
     }
 
     /// Adds many samples to a column that [takes every value](Self::takes_every_value), each to the window of its time.
@@ -93,7 +73,7 @@ impl OpenWindows {
 
     /// Whether no sample can be refused whose value has the column's type.
     pub(in crate::table) fn takes_every_value(&self) -> bool {
-        self.counters.is_none() && self.empty.takes_every_value()
+        self.empty.takes_every_value()
     }
 
     /// The index of the window that contains `at`, which is opened if it does not exist.
@@ -161,13 +141,10 @@ impl OpenWindows {
         }
     }
 
-    /// Forgets an object: its cell in every open window, and its counter's reading.
+    /// Forgets an object: its cell in every open window.
     pub(in crate::table) fn clear(&mut self, slot: usize) {
         for (_, column) in &mut self.open {
             column.clear(slot);
-        }
-        if let Some(counters) = &mut self.counters {
-            counters.clear(slot);
         }
     }
 
@@ -177,8 +154,5 @@ impl OpenWindows {
             column.shrink(slots);
         }
         self.spare = None;
-        if let Some(counters) = &mut self.counters {
-            counters.shrink(slots);
-        }
     }
 }

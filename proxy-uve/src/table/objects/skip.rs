@@ -155,7 +155,7 @@ mod tests {
             };
             let (key, at) = ([b"k:0", b"k:1", b"k:2"][random(3) as usize], now - random(90) * SECOND);
             let value = Number::U64(random(1000));
-            table.ingest_batch(&[DecodedRecord { position, arrived: now, key, at, value }]);
+            table.ingest_batch(&[DecodedRecord { position, arrived: now, key, at, value, source: "" }]);
             let row = |row: crate::table::ResultRow<'_>| {
                 format!("{} {:?} {}", row.end, row.key, String::from_utf8_lossy(row.json))
             };

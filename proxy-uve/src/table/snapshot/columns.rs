@@ -1,7 +1,8 @@
 //! The columns of a plan as a snapshot has them.
 
-use derived_stats::column::CounterColumn;
+use derived_stats::MetricKind;
 
+use crate::table::columns::Counters;
 use crate::table::identity::GroupKey;
 use crate::table::plan::Plan;
 use crate::table::snapshot::StateKind;
@@ -13,8 +14,8 @@ const LIVENESS_VERSION: u16 = 1;
 #[derive(Clone, Debug)]
 pub(super) struct Column<'p> {
     pub(super) kind: StateKind,
-    /// The column among those of its kind: a window group for liveness and touched sets, a window column for windows
-    /// and counters.
+    /// The column among those of its kind: a window group for liveness and touched sets, a window column for windows;
+    /// for counters a window column, or behind all of those an inline attribute.
     pub(super) index: usize,
     pub(super) identity: &'p str,
     pub(super) group: GroupKey,
@@ -44,7 +45,7 @@ pub(super) fn columns(plan: &Plan) -> Vec<Column<'_>> {
         let versions = column.spec.versions().into_iter().take(1).collect();
         columns.push(Column { kind: StateKind::Window, index, identity, group, versions });
         if column.has_counters() {
-            let versions = vec![CounterColumn::VERSION];
+            let versions = vec![Counters::VERSION];
             columns.push(Column { kind: StateKind::Counter, index, identity, group, versions });
         }
     }
@@ -57,8 +58,12 @@ pub(super) fn columns(plan: &Plan) -> Vec<Column<'_>> {
     }
     for (index, inline) in plan.inline.iter().enumerate() {
         let (group, versions) = (plan.groups[inline.group].key(), inline.spec.versions());
-        let (kind, identity) = (StateKind::Inline, inline.identity.as_str());
-        columns.push(Column { kind, index, identity, group, versions });
+        let identity = inline.identity.as_str();
+        columns.push(Column { kind: StateKind::Inline, index, identity, group, versions });
+        if inline.spec.metric() == MetricKind::Agg {
+            let (index, versions) = (plan.window_columns.len() + index, vec![Counters::VERSION]);
+            columns.push(Column { kind: StateKind::Counter, index, identity, group, versions });
+        }
     }
     columns
 }

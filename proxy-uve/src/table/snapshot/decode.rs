@@ -81,8 +81,9 @@ impl<S: ResultSink> Restore<'_, S> {
             return Err(reader.inconsistent("a section is of a column that the meta part does not list"));
         };
         self.sources.count(saved, chunk, &section.slots);
-        if !self.sources.is_as_saved(saved) {
-            // Written anew, so that the next snapshot has the columns of this configuration and no others.
+        if !self.sources.is_as_saved(saved, &section.versions) {
+            // Written anew, so that the next snapshot has the columns of this configuration and no others, in the form
+            // of this program.
             self.stream.objects.mark_changed(section.first);
         }
         for target in self.sources.targets(saved) {
@@ -113,18 +114,19 @@ impl<S: ResultSink> Restore<'_, S> {
 
     fn restore_section(&mut self, column: &Column<'_>, section: &Section) -> Result<(), RestoreError> {
         let (index, objects, states) = (column.index, &mut self.stream.objects, &mut self.stream.columns);
+        let newest = self.meta.newest.unwrap_or(0);
         match column.kind {
-            StateKind::Counter => match states.windows_mut(index).counters_mut() {
-                Some(counters) => section.each(|slot, words| counters.restore(slot, words)),
-                None => Ok(()),
-            },
+            StateKind::Counter => {
+                let version = section.versions.first().copied().unwrap_or_default();
+                section.each(|slot, words| states.readings_mut().restore(index, slot, version, words, newest))
+            }
             StateKind::Detector => {
                 let detectors = states.detectors_mut(index);
                 section.each(|slot, words| detectors.restore(slot, &section.versions, words))
             }
             StateKind::Inline => {
-                let states = states.inline_mut(index);
-                section.each(|slot, words| states.restore(slot, &section.versions, words))
+                let versions = &section.versions;
+                section.each(|slot, words| states.restore_inline(index, slot, versions, words, newest))
             }
             StateKind::Liveness => {
                 let group = objects.group_mut(index);

@@ -45,10 +45,10 @@ impl<'s> ChunkEncoder<'s> {
     fn encode_column(&self, writer: &mut SectionWriter<'_>, column: &Column<'_>) {
         let index = column.index;
         match column.kind {
-            StateKind::Counter => writer.section(column, 0, |slot, words| {
-                self.states.windows(index).counters()?.save(slot, words);
-                Some(())
-            }),
+            StateKind::Counter => {
+                let readings = self.states.readings();
+                writer.section(column, 0, |slot, words| readings.save(index, slot, words));
+            }
             StateKind::Detector => writer.section(column, 0, |slot, words| {
                 self.states.detectors(index).save(slot, words);
                 Some(())

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum StateKind {
-    /// The last readings of cumulative counters, which go with a window column.
+    /// The last readings of cumulative counters, which go with a window column or an inline state.
     Counter,
     /// Detectors, which remember earlier windows.
     Detector,

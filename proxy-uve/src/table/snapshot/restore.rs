@@ -86,7 +86,7 @@ pub(in crate::table) struct Restore<'p, S> {
     pub(super) stream: StreamState<S>,
     /// The slots to which the chunks gave a key.
     pub(super) named: Bits,
-    meta: Meta,
+    pub(super) meta: Meta,
     pub(super) sources: Sources<'p>,
 }
 
@@ -126,6 +126,8 @@ impl<'p, S: ResultSink> Restore<'p, S> {
         self.start_failed_anew(slots, &plan);
         self.mark_new_columns(&plan);
         self.take_in_objects(slots, &plan);
+        // The chunks of sources that have expired since were not written again.
+        self.stream.expire_sources();
         let Self { stream, named, sources, .. } = self;
         Ok(Restored { stream, named, report: sources.report() })
     }
@@ -156,11 +158,7 @@ impl<'p, S: ResultSink> Restore<'p, S> {
         {
             let index = column.index;
             match column.kind {
-                StateKind::Counter => {
-                    if let Some(counters) = columns.windows_mut(index).counters_mut() {
-                        (0..slots.len()).for_each(|slot| counters.clear(slot));
-                    }
-                }
+                StateKind::Counter => columns.readings_mut().reset(index),
                 StateKind::Detector => {
                     if let Some(detectors) = DownstreamColumn::new(&plan.detectors[index].spec) {
                         *columns.detectors_mut(index) = detectors;
@@ -181,8 +179,9 @@ impl<'p, S: ResultSink> Restore<'p, S> {
         for index in 0..plan.window_columns.len() {
             let saved = self.sources.source(StateKind::Window, index);
             let windows = self.stream.columns.windows_mut(index);
-            // Without its last reading a counter's next difference is wrong.
-            let has_readings = windows.counters().is_none() || self.sources.source(StateKind::Counter, index).is_some();
+            // Without its last reading a counter's next increase is missing.
+            let has_readings =
+                !plan.window_columns[index].has_counters() || self.sources.source(StateKind::Counter, index).is_some();
             windows.set_covered_from(saved.filter(|_| has_readings).map_or(now, |saved| saved.covered_from));
         }
     }
@@ -244,6 +243,9 @@ impl Meta {
         let body = seal::open(SnapshotPart::Meta, bytes)?;
         let meta: Self =
             serde_json::from_slice(body).map_err(|error| SnapshotError::Meta { reason: error.to_string() })?;
+        if !meta.unknown.is_valid() {
+            return Err(SnapshotError::Meta { reason: "its unknown time is not in order".to_owned() });
+        }
         let expected = plan.stream.to_string();
         if meta.stream != expected {
             return Err(SnapshotError::Stream { expected, found: meta.stream });

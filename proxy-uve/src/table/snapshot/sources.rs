@@ -91,10 +91,11 @@ impl<'p> Sources<'p> {
         self.saved[saved].targets.iter().copied().filter(|&target| self.failures[target].is_none()).collect()
     }
 
-    /// Whether the next snapshot would have the same sections of the saved column.
-    pub(super) fn is_as_saved(&self, saved: usize) -> bool {
+    /// Whether the next snapshot would have the same sections of the saved column, whose words have these versions.
+    pub(super) fn is_as_saved(&self, saved: usize, versions: &[u16]) -> bool {
         let Saved { column, targets, .. } = &self.saved[saved];
-        !targets.is_empty() && targets.iter().all(|&target| self.columns[target].group == column.group)
+        let is_same = |target: &Column<'_>| target.group == column.group && target.versions == versions;
+        !targets.is_empty() && targets.iter().all(|&target| is_same(&self.columns[target]))
     }
 
     pub(super) fn count(&mut self, saved: usize, chunk: u32, slots: &SlotSet) {

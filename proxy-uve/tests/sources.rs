@@ -1,0 +1,332 @@
+//! Counters of many sources: each reading is compared with the last one of its own source.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proxy_uve::schema::Schema;
+use proxy_uve::stream::StreamName;
+use proxy_uve::wire::{MAX_SOURCE_BYTES, WireError};
+use proxy_uve::{Fate, Plan, Position, Record, RecordFault, Table, TableSettings};
+
+const SECOND: u64 = 1_000_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// Never deletes an object, so that only a source can expire.
+const BYTES: &str = r#"
+    struct Bytes {
+        1: string name (key="")
+        2: string proxy
+        3: optional bool deleted
+        4: optional u64 raw (hidden="yes", metric="agg")
+        5: optional u64 sum (stats="1-raw:DSSum")
+    } (period="60", timeout="0")
+"#;
+
+const RUNNING: &str = r#"
+    struct Running {
+        1: string name (key="")
+        2: string proxy
+        3: optional bool deleted
+        4: optional u64 raw (hidden="yes", metric="agg")
+        5: optional u64 sum (stats="0-raw:DSSum")
+    }
+"#;
+
+fn plan(types: &str) -> Arc<Plan> {
+    let schema = if types.is_empty() { Schema::builtin() } else { Schema::parse("test.sandesh", types).unwrap() };
+    let types: Vec<_> = schema.types().filter(|of| types.is_empty() == (of.name() == "AggProxySum")).cloned().collect();
+    Arc::new(Plan::new(StreamName::new("S", "a").unwrap(), &types))
+}
+
+fn in_order() -> TableSettings {
+    TableSettings::default().with_allowed_lateness(Duration::ZERO)
+}
+
+struct Feed {
+    table: Table,
+    position: u64,
+    /// The ends of windows in minutes, and their sums.
+    sums: Vec<(u64, u64)>,
+}
+
+impl Feed {
+    fn new(types: &str, settings: TableSettings) -> Self {
+        Self { table: Table::new(plan(types), settings), position: 0, sums: Vec::new() }
+    }
+
+    /// A reading of object `T:a`.
+    fn reading(&mut self, source: &str, at: u64, value: impl Display) -> Fate {
+        self.reading_of(b"T:a", source, at, value)
+    }
+
+    fn reading_of(&mut self, key: &[u8], source: &str, at: u64, value: impl Display) -> Fate {
+        let payload = format!(r#"{{"ts":{at},"value":{value},"source":"{source}"}}"#);
+        self.position += 1;
+        let position = Position::new(self.position);
+        let record = Record { position, arrived: at, key, payload: payload.as_bytes() };
+        let mut fate = Fate::Aggregated;
+        self.table.ingest_payloads_with([record], |_, not_aggregated| fate = not_aggregated);
+        fate
+    }
+
+    /// The sums since the last call, up to a time.
+    fn sums(&mut self, until: u64) -> Vec<(u64, u64)> {
+        self.table.advance(until);
+        self.drain();
+        std::mem::take(&mut self.sums)
+    }
+
+    fn drain(&mut self) {
+        let rows = self.table.drain().map(|row| {
+            let json: serde_json::Value = serde_json::from_slice(row.json).unwrap();
+            let sum = if json["sum"].is_object() { &json["sum"]["value"] } else { &json["sum"] };
+            (row.end / MINUTE, sum.as_f64().unwrap() as u64)
+        });
+        self.sums.extend(rows);
+        self.table.clear_results();
+    }
+
+    /// Goes on in a table that is restored from this one's snapshot.
+    fn restart(&mut self, types: &str) {
+        self.drain();
+        let snapshot = self.table.snapshot();
+        let chunks = snapshot.chunks.iter().filter_map(|(chunk, bytes)| Some((*chunk, bytes.as_deref()?)));
+        let settings = *self.table.settings();
+        let (table, report) = Table::restore(plan(types), settings, &snapshot.meta, chunks).unwrap();
+        assert!(report.is_unchanged(), "{report}");
+        self.table = table;
+    }
+}
+
+#[test]
+fn two_vrouters_with_counters_of_their_own_add_up_to_their_increases() {
+    let mut feed = Feed::new(BYTES, in_order());
+    for sample in 0..8 {
+        let at = MINUTE + sample * 30 * SECOND;
+        feed.reading("compute-1", at, 1000 + 10 * sample);
+        feed.reading("compute-2", at, 50 + 10 * sample);
+        if sample % 3 == 0 {
+            feed.restart(BYTES);
+        }
+    }
+    assert_eq!(feed.sums(HOUR), [(2, 20), (3, 40), (4, 40), (5, 40)]);
+}
+
+#[test]
+fn samples_without_a_source_are_of_one_unnamed_source() {
+    let mut feed = Feed::new(BYTES, in_order());
+    for (source, value) in [("", 1000), ("a", 5), ("", 1030), ("a", 6)] {
+        feed.reading(source, MINUTE, value);
+    }
+    assert_eq!(feed.sums(HOUR), [(2, 31)]);
+}
+
+#[test]
+fn the_first_reading_keeps_the_object_alive_and_adds_nothing() {
+    let mut feed = Feed::new(BYTES, in_order());
+    assert_eq!(feed.reading("a", MINUTE, 1000), Fate::Aggregated);
+    assert_eq!((feed.table.objects(), feed.sums(2 * MINUTE)), (1, vec![]));
+    feed.reading("a", 2 * MINUTE, 1001);
+    assert_eq!(feed.sums(HOUR), [(3, 1)]);
+}
+
+#[test]
+fn a_lower_reading_is_that_of_a_counter_that_was_reset() {
+    let mut feed = Feed::new(BYTES, in_order());
+    for (second, value) in [(0, 1000), (1, 1005), (2, 3), (3, 4)] {
+        feed.reading("a", MINUTE + second * SECOND, value);
+    }
+    assert_eq!(feed.sums(HOUR), [(2, 5 + 3 + 1)]);
+}
+
+#[test]
+fn a_reading_older_than_the_last_of_its_source_is_no_reset() {
+    let mut feed = Feed::new(BYTES, TableSettings::default());
+    for (source, second, value) in [("a", 0, 1000), ("a", 20, 1050), ("a", 10, 1020), ("b", 5, 7), ("a", 21, 1060)] {
+        assert_eq!(feed.reading(source, MINUTE + second * SECOND, value), Fate::Aggregated);
+    }
+    assert_eq!(feed.sums(HOUR), [(2, 60)]);
+}
+
+#[test]
+fn a_source_that_was_silent_for_longer_than_its_timeout_has_a_first_reading_again() {
+    let settings = in_order().with_source_timeout(Duration::from_secs(600));
+    let mut feed = Feed::new(BYTES, settings);
+    for (minute, value) in [(1, 1000), (11, 1100), (22, 9000), (23, 9001)] {
+        feed.reading("a", minute * MINUTE, value);
+        feed.reading("b", minute * MINUTE, 0);
+    }
+    // Just in time, too late, in time. `b` has the same silences.
+    let sums: Vec<_> = feed.sums(HOUR).into_iter().filter(|(_, sum)| *sum > 0).collect();
+    assert_eq!(sums, [(12, 100), (24, 1)]);
+}
+
+#[test]
+fn unknown_time_is_no_silence_of_a_source() {
+    for restarts in [false, true] {
+        let mut feed = Feed::new(BYTES, in_order().with_source_timeout(Duration::from_secs(600)));
+        feed.reading("a", MINUTE, 1000);
+        feed.reading("b", MINUTE, 100);
+        feed.table.mark_unknown(2 * MINUTE, 3 * HOUR - 1);
+        // The windows after the outage close, and the source is still quiet.
+        for minute in 0..8 {
+            feed.reading("b", 3 * HOUR + minute * MINUTE, 100 + minute);
+            if restarts {
+                feed.restart(BYTES);
+            }
+        }
+        feed.reading("a", 3 * HOUR + 8 * MINUTE, 1007);
+        feed.reading("b", 3 * HOUR + 8 * MINUTE, 107);
+        let sums = feed.sums(4 * HOUR);
+        assert_eq!(sums.last(), Some(&(189, 7)), "{sums:?}");
+        // Ten minutes of known time after the last sample.
+        feed.reading("a", 4 * HOUR, 9000);
+        assert_eq!(feed.sums(5 * HOUR), [], "a first reading");
+    }
+}
+
+#[test]
+fn a_source_beyond_the_limit_is_refused_and_the_others_go_on() {
+    let settings = in_order().with_max_sources(2).with_source_timeout(Duration::from_secs(600));
+    let mut feed = Feed::new(BYTES, settings);
+    let fates = ["a", "b", "c", "a"].map(|source| feed.reading(source, MINUTE, 10));
+    assert_eq!(fates, [Fate::Aggregated, Fate::Aggregated, Fate::OverLimit, Fate::Aggregated]);
+    feed.reading("a", 2 * MINUTE, 17);
+    assert_eq!(feed.sums(3 * MINUTE), [(2, 0), (3, 7)]);
+    // Both have expired and make room.
+    let fates = ["c", "d", "e"].map(|source| feed.reading(source, 14 * MINUTE, 10));
+    assert_eq!(fates, [Fate::Aggregated, Fate::Aggregated, Fate::OverLimit]);
+    assert_eq!(feed.table.fates().over_limit, 2);
+}
+
+#[test]
+fn an_object_whose_only_reading_is_refused_is_not_there() {
+    let mut feed = Feed::new(BYTES, in_order());
+    let long = "x".repeat(MAX_SOURCE_BYTES + 1);
+    assert_eq!(feed.reading(&long[1..], MINUTE, 1), Fate::Aggregated);
+    assert!(feed.table.remove(b"T:a"));
+    assert_eq!((feed.reading(&long, MINUTE, 1), feed.table.objects()), (Fate::MalformedPayload, 0));
+    let payload = format!(r#"{{"ts":1,"value":1,"source":"{long}"}}"#);
+    let expected = RecordFault::Payload(WireError::SourceTooLong { length: MAX_SOURCE_BYTES + 1 });
+    assert_eq!(feed.table.fault(b"T:a", payload.as_bytes()), Some(expected));
+}
+
+#[test]
+fn a_name_with_escapes_is_the_same_source_in_batches_too() {
+    let mut feed = Feed::new(BYTES, in_order());
+    let names = ["compute-é", r"compute-\u00e9", "compute-é", r"compute\u002d\u00e9"];
+    let payload =
+        |(at, name): (u64, &str)| format!(r#"{{"ts":{},"value":{},"source":"{name}"}}"#, MINUTE + at, at * at);
+    let payloads: Vec<String> = (0..).zip(names.into_iter().cycle().take(200)).map(payload).collect();
+    let records = (1..).zip(&payloads).map(|(position, payload)| Record {
+        position: Position::new(position),
+        arrived: HOUR,
+        key: b"T:a",
+        payload: payload.as_bytes(),
+    });
+    assert_eq!(feed.table.ingest_payloads(records).aggregated, 200);
+    assert_eq!(feed.sums(HOUR), [(2, 199 * 199)]);
+}
+
+#[test]
+fn inline_results_have_the_increases_of_each_source() {
+    let mut feed = Feed::new(RUNNING, in_order());
+    for (source, second, value) in [("a", 0, 1000), ("b", 1, 50), ("a", 2, 1010), ("b", 3, 55)] {
+        feed.reading(source, MINUTE + second * SECOND, value);
+        feed.restart(RUNNING);
+    }
+    let running: Vec<u64> = feed.sums(MINUTE).into_iter().map(|(_, sum)| sum).collect();
+    assert_eq!(running.last(), Some(&15), "{running:?}");
+}
+
+#[test]
+fn a_sum_of_values_does_not_need_the_source() {
+    let settings = in_order().with_max_sources(1);
+    let mut feed = Feed::new("", settings);
+    for source in ["a", "b", "c"] {
+        assert_eq!(feed.reading(source, MINUTE, 5), Fate::Aggregated);
+    }
+    feed.table.advance(2 * MINUTE);
+    assert!(feed.table.drain().next().unwrap().json.ends_with(br#""value":{"value":15}}"#));
+}
+
+#[test]
+fn counters_of_doubles_go_on_over_a_restart_whatever_the_form_of_their_numbers() {
+    let types = BYTES.replace("u64", "double");
+    let mut feed = Feed::new(&types, in_order());
+    for (second, value) in ["1000", "1010.5", "-5", "-4", "0", "1e3"].into_iter().enumerate() {
+        feed.reading("a", MINUTE + second as u64 * SECOND, value);
+        feed.restart(&types);
+    }
+    // 10.5, a reset to -5, 1, 4, 1000.
+    assert_eq!(feed.sums(HOUR), [(2, 1010)]);
+}
+
+#[test]
+fn a_lower_reading_of_the_same_time_is_no_reset() {
+    let mut feed = Feed::new(BYTES, in_order());
+    for value in [1000, 1010, 1004, 1010, 1011] {
+        feed.reading("a", MINUTE, value);
+    }
+    assert_eq!(feed.sums(HOUR), [(2, 11)]);
+}
+
+#[test]
+fn the_sources_of_neighbouring_objects_fit_a_message_of_a_log() {
+    let mut feed = Feed::new(BYTES, in_order().with_max_sources(usize::MAX));
+    let name = |number: u64| format!("{number:0>1000}");
+    let fates: Vec<Fate> = (0..8000).map(|number| feed.reading(&name(number), MINUTE, 1)).collect();
+    let taken = fates.iter().filter(|fate| **fate == Fate::Aggregated).count();
+    assert!(taken > 4500 && fates.last() == Some(&Fate::OverLimit), "{taken}");
+    let snapshot = feed.table.snapshot();
+    let bytes = snapshot.chunks[0].1.as_ref().unwrap().len();
+    assert!(bytes > 4 << 20 && bytes < 6 << 20, "{bytes}");
+    // A source that is known goes on, and each other object has room for some.
+    assert_eq!(feed.reading(&name(0), MINUTE, 2), Fate::Aggregated);
+    for object in 0..255 {
+        for source in 0..8 {
+            let fate = feed.reading_of(format!("T:{object}").as_bytes(), &name(source), MINUTE, 1);
+            assert_eq!(fate, Fate::Aggregated, "{object} {source}");
+        }
+    }
+    assert_eq!(feed.reading_of(b"T:254", "b", MINUTE, 1), Fate::OverLimit);
+    assert_eq!(feed.reading_of(b"T:other-chunk", "b", MINUTE, 1), Fate::Aggregated);
+    let bytes = feed.table.snapshot().chunks[0].1.as_ref().unwrap().len();
+    assert!(bytes < 8 << 20, "{bytes}");
+}
+
+proptest! {
+    /// Limits and expiry are those of the samples alone: it makes no difference when a snapshot was taken.
+    #[test]
+    fn property_restarts_change_nothing_where_sources_expire_and_are_over_the_limit(
+        samples in prop::collection::vec((0..3usize, 0..5usize, 0..40u64, 0..40u64, 0..1000u64), 1..120),
+        restarts in prop::collection::vec(0..120usize, 0..4),
+        gap in prop::option::of((0..1500u64, 0..600u64)),
+    ) {
+        let settings = TableSettings::default().with_max_sources(2).with_source_timeout(Duration::from_secs(60));
+        let mut feeds = [Feed::new(BYTES, settings), Feed::new(BYTES, settings)];
+        let mut newest = HOUR;
+        for (index, (object, source, on, back, value)) in samples.into_iter().enumerate() {
+            newest += on * SECOND;
+            let at = newest - back * SECOND;
+            let fates = feeds.each_mut().map(|feed| {
+                if let Some((from, length)) = gap && index == 10 {
+                    feed.table.mark_unknown(HOUR + from * SECOND, HOUR + (from + length) * SECOND);
+                }
+                feed.reading_of([&b"T:a"[..], b"T:b", b"T:c"][object], ["", "a", "b", "c", "d"][source], at, value)
+            });
+            prop_assert_eq!(fates[0], fates[1], "sample {}", index);
+            if restarts.contains(&index) {
+                feeds[1].restart(BYTES);
+            }
+        }
+        let [mut one, mut other] = feeds;
+        prop_assert_eq!(one.sums(newest + HOUR), other.sums(newest + HOUR));
+        prop_assert_eq!(one.table.fates(), other.table.fates());
+    }
+}

@@ -103,22 +103,26 @@ impl Worker {
         let mut progressed = false;
         for index in 0..self.assignments.len() {
             progressed |= self.read(index)?;
-            progressed |= self.close_more(index);
             if self.assignments[index].table.is_full() {
                 self.commit(false)?;
             }
         }
+        progressed |= self.close_more();
         self.commit(false)?;
         self.publish();
         Ok(progressed)
     }
 
-    /// Closes more of a window that is closing; whether there was one.
-    fn close_more(&mut self, index: usize) -> bool {
-        let (table, now) = (&mut self.assignments[index].table, self.clock.monotonic());
-        let is_closing = table.is_closing();
-        table.close_more(CLOSED_PER_ITERATION, now);
-        is_closing
+    /// Closes more of the first window that is closing; whether there is one. One partition after the other: results
+    /// are committed at the end of a window, so those of partitions that close side by side would wait in memory
+    /// together.
+    fn close_more(&mut self) -> bool {
+        let now = self.clock.monotonic();
+        let Some(assignment) = self.assignments.iter_mut().find(|assignment| assignment.table.is_closing()) else {
+            return false;
+        };
+        assignment.table.close_more(CLOSED_PER_ITERATION, now);
+        true
     }
 
     fn read(&mut self, index: usize) -> anyhow::Result<bool> {

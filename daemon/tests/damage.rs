@@ -7,6 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use support::disk::SmallDisk;
 use support::{Daemon, Random, command, line, results, wait_until};
 use tempfile::TempDir;
 
@@ -19,38 +20,14 @@ fn batch(window: u64) -> String {
     (0..20).map(|vn| line(&format!("vn{vn}"), "egress_flow_count", START + window * PERIOD, vn + window)).collect()
 }
 
-/// A small file system, unmounted on drop.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: &Path, size: &str) -> Self {
-        let output = Command::new("mount").args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(at).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let remedy = "run the tests as root, or within `unshare --map-root-user --mount`";
-        assert!(output.status.success(), "mounting a small file system failed ({}): {remedy}", stderr.trim());
-        Self(at.to_owned())
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // A daemon of a failed test has exited by now; otherwise the directory cannot be removed.
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_full_disk_rejects_batches_and_the_daemon_continues_once_there_is_space() {
-    let directory = TempDir::new().unwrap();
-    let disk = SmallDisk::mount(directory.path(), "size=96m");
-    let data = disk.0.join("log");
+    let disk = SmallDisk::mount("96m");
+    let data = disk.path().join("log");
     let daemon = Daemon::start(&data, &SETTINGS);
     assert_eq!(daemon.post(batch(0).as_bytes(), Some("0")).unwrap().0, 200);
 
-    let ballast = disk.0.join("ballast");
-    // Fills the rest of the disk; the copy fails with the same error.
-    let copy = Command::new("dd").args(["if=/dev/zero", "bs=64k"]).arg(format!("of={}", ballast.display())).output();
-    assert!(!copy.unwrap().status.success(), "the copy found an end before the disk was full");
+    disk.fill();
     let bulk: String = (0..40_000).map(|vn| line(&format!("bulk{vn}"), "egress_flow_count", START, 1)).collect();
     let refused = (0..50).find_map(|attempt| {
         let (status, body) = daemon.post(bulk.as_bytes(), Some(&format!("bulk{attempt}")))?;
@@ -62,7 +39,7 @@ fn a_full_disk_rejects_batches_and_the_daemon_continues_once_there_is_space() {
     let (status, reason) = daemon.get("/readyz");
     assert!(status == 503 && reason.to_lowercase().contains("space"), "{status} {reason}");
 
-    std::fs::remove_file(&ballast).unwrap();
+    disk.free();
     // Nobody writes to a daemon that is not ready, so it must find out by itself.
     daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
     let key = format!("bulk{attempt}");

@@ -4,8 +4,9 @@
 //! is never sent again, so a sample of it that the daemon loses is missing in the results.
 
 use std::path::Path;
+use std::thread;
 
-use super::{Daemon, Random, command, is_applied, line};
+use super::{Daemon, POLL, Random, command, is_applied, line};
 
 const PERIOD: u64 = 10_000_000;
 const START: u64 = 1_488_000_000_000_000;
@@ -40,6 +41,11 @@ pub(crate) struct Batch {
 
 /// The input of a run: a few networks, some of them silent at times, and samples out of order within the lateness.
 pub(crate) fn batches(seed: u64) -> Vec<Batch> {
+    batches_of(seed, WINDOWS)
+}
+
+/// The same over a number of windows.
+pub(crate) fn batches_of(seed: u64, windows: u64) -> Vec<Batch> {
     let batch = |index: u64| {
         let mut random = Random(seed * 1000 + index);
         let mut body = String::new();
@@ -54,7 +60,7 @@ pub(crate) fn batches(seed: u64) -> Vec<Batch> {
         }
         Batch { key: format!("batch-{index}"), body }
     };
-    (0..WINDOWS * BATCHES_PER_WINDOW).map(batch).collect()
+    (0..windows * BATCHES_PER_WINDOW).map(batch).collect()
 }
 
 /// Sends batches until the daemon is killed at the failpoint `point`, and returns the number of acknowledged batches.
@@ -92,16 +98,23 @@ pub(crate) fn run(data: &Path, settings: &[&str], batches: &[Batch], kill_at: Op
         }
     }
     // The failpoint may kill a worker after the last response.
-    loop {
-        if daemon.is_running() && applied(&daemon) {
-            daemon.stop();
-            return deaths + died;
-        }
-        if !daemon.is_running() {
-            died += 1;
-            daemon = start();
-        }
+    while !has_applied(&mut daemon) {
+        died += 1;
+        daemon = start();
     }
+    daemon.stop();
+    deaths + died
+}
+
+/// Waits until everything is applied; `false` if the daemon dies before.
+pub(crate) fn has_applied(daemon: &mut Daemon) -> bool {
+    while daemon.is_running() {
+        if applied(daemon) {
+            return true;
+        }
+        thread::sleep(POLL);
+    }
+    false
 }
 
 fn applied(daemon: &Daemon) -> bool {

@@ -9,6 +9,7 @@ pub(crate) mod campaign;
 pub(crate) mod certificates;
 pub(crate) mod contiv;
 pub(crate) mod dashboards;
+pub(crate) mod disk;
 pub(crate) mod group;
 pub(crate) mod influxdb;
 pub(crate) mod strict_influxdb;

@@ -153,6 +153,7 @@ fn start_poller(engine: &mut Engine, settings: PollerSettings, observer: Observe
         settings,
         intake: engine.intake.clone(),
         log: Arc::clone(&engine.log),
+        local: engine.local.clone(),
         observer,
         clock: Arc::clone(&engine.clock),
         telemetry: engine.telemetry.opserver.clone(),

@@ -119,6 +119,25 @@ fn an_analytics_api_that_refuses_for_a_while_deletes_nothing() {
     assert_continued(&setting.data(), 5);
 }
 
+/// The next start finds the poll in the log, and no saved state that was observed.
+#[cfg(feature = "fault-points")]
+#[test]
+fn an_analytics_api_that_refuses_after_a_kill_before_the_first_commit_deletes_nothing() {
+    let api = AnalyticsApi::start();
+    let servers = format!("opserver.servers=http://{}", api.address());
+    let setting = Setting::new(NETWORKS, &["opserver.interval=1s", "opserver.samples=all", &servers]);
+    let settings: Vec<_> = setting.settings.iter().map(String::as_str).collect();
+    let command = support::command("run", &setting.data(), &settings);
+    assert!(!Daemon::doomed(command, "commit.before:1").wait().success(), "the daemon ended by itself");
+    api.refuse(true);
+    let daemon = setting.start();
+    thread::sleep(OUTAGE);
+    api.refuse(false);
+    wait_until("values", || has_values(&daemon, NETWORK, 3).then_some(()));
+    daemon.stop();
+    assert_continued(&setting.data(), 3);
+}
+
 #[test]
 fn a_netplugin_that_answers_503_for_a_while_deletes_nothing_and_scores_no_burst() {
     const SERVICE: &str = "100.1.1.3";

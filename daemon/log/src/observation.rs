@@ -34,6 +34,18 @@ impl Observations {
         self.begin(streams, until, false)
     }
 
+    /// Returns whether a source is not certain of a stream of its own.
+    pub fn has_candidates(&self) -> bool {
+        let observed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        observed.values().filter_map(StreamObservation::get).any(|observed| !observed.is_certain)
+    }
+
+    /// Makes [candidates](Self::candidate) among these streams certain: a source is known to bring their samples.
+    pub fn confirm<'s>(&self, streams: impl IntoIterator<Item = &'s str>) {
+        let observed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.into_iter().filter_map(|name| observed.get(name)).for_each(StreamObservation::confirm);
+    }
+
     fn begin<'s>(&self, streams: impl IntoIterator<Item = &'s str>, until: u64, is_certain: bool) -> Observer {
         let streams: Vec<_> = streams.into_iter().map(|name| self.stream(name)).collect();
         streams.iter().for_each(|stream| stream.begin(until, is_certain));
@@ -68,6 +80,11 @@ impl StreamObservation {
         let mut observed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Observed { began: until, until, is_certain, gaps: VecDeque::new() };
         observed.get_or_insert_with(new).is_certain |= is_certain;
+    }
+
+    fn confirm(&self) {
+        let mut observed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        observed.iter_mut().for_each(|observed| observed.is_certain = true);
     }
 
     fn observed(&self, from: u64, until: u64) {

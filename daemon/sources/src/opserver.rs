@@ -49,13 +49,13 @@ mod changes;
 mod client;
 mod config;
 mod parts;
+mod polled;
 mod requests;
 mod settings;
 mod telemetry;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,22 +64,26 @@ use daemon_base::clock::{Clock, aligned, micros};
 use daemon_base::failpoint;
 use daemon_base::servers::Servers;
 use daemon_base::stop::Stop;
-use daemon_log::Observer;
+use daemon_log::{LogError, Observer};
 use tracing::{error, info, warn};
 
 use self::answer::{Reading, Request};
 use self::appender::Appender;
 use self::changes::Changes;
 use self::client::{Client, FetchError};
+use self::polled::Polled;
 use self::telemetry::{Outcome, Rejected};
 
 pub use self::config::{OpserverConfig, PORT, PolledSamples};
-pub use self::parts::{Parts, observer};
+pub use self::parts::{Parts, confirm_polled, observer};
 pub use self::settings::PollerSettings;
 pub use self::telemetry::PollerTelemetry;
 
 /// The maximum number of series whose last value is kept to detect changes: about 200 MB.
 const MAX_SERIES: usize = 1_000_000;
+
+/// The pause before the log is read again after it could not be.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// How often the wall clock is read while a poll time is waited for: it may step.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
@@ -87,7 +91,16 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// Polls until `stop` is set.
 pub fn run(parts: Parts, stop: &Stop) {
     failpoint::point("opserver.run");
-    Poller::new(parts, stop.clone(), CLOCK_INTERVAL).run();
+    let polled = loop {
+        match Polled::open(parts.local.clone(), Appender::names(&parts.settings.streams)) {
+            Ok(polled) => break polled,
+            Err(error) => warn!(%error, "The names of the polled streams cannot be read; trying again."),
+        }
+        if !stop.rest(RETRY) {
+            return;
+        }
+    };
+    Poller::new(parts, polled, stop.clone(), CLOCK_INTERVAL).run();
 }
 
 struct Poller {
@@ -97,8 +110,7 @@ struct Poller {
     changes: Changes,
     appender: Appender,
     observer: Observer,
-    /// The streams of which a poll had a value: the samples of others come from elsewhere.
-    polled: BTreeSet<usize>,
+    polled: Polled,
     clock: Arc<dyn Clock>,
     telemetry: PollerTelemetry,
     stop: Stop,
@@ -108,8 +120,8 @@ struct Poller {
 }
 
 impl Poller {
-    fn new(parts: Parts, stop: Stop, clock_interval: Duration) -> Self {
-        let Parts { settings, intake, log, observer, clock, telemetry } = parts;
+    fn new(parts: Parts, polled: Polled, stop: Stop, clock_interval: Duration) -> Self {
+        let Parts { settings, intake, log, observer, clock, telemetry, .. } = parts;
         let appender = Appender {
             intake,
             log,
@@ -124,7 +136,7 @@ impl Poller {
             changes: Changes::new(MAX_SERIES),
             appender,
             observer,
-            polled: BTreeSet::new(),
+            polled,
             settings,
             clock,
             telemetry,
@@ -249,11 +261,13 @@ impl Poller {
     /// States that the interval of a poll at `at` (µs UTC) is observed.
     fn observed(&self, at: u64) {
         let interval = aligned(at, self.settings.interval);
-        self.observer.observed_of(|stream| self.polled.contains(&stream), interval.start, interval.end);
+        self.observer.observed_of(|stream| self.polled.contains(stream), interval.start, interval.end);
     }
 
     fn append(&mut self, mut samples: Vec<Reading>, at: u64) {
-        self.polled.extend(samples.iter().map(|reading| reading.stream));
+        if let Err(error) = self.polled.add(&samples, self.clock.now_micros()) {
+            return self.lost(&error);
+        }
         if self.settings.samples == PolledSamples::Changes {
             self.changes.next_poll();
             let (changes, telemetry) = (&mut self.changes, &self.telemetry);
@@ -271,11 +285,13 @@ impl Poller {
             }
             // Stopped: the last values are not needed any more.
             Ok(false) => {}
-            Err(error) => {
-                error!(%error, "Polled samples could not be stored and are lost.");
-                self.changes.clear();
-                self.telemetry.ended(Outcome::LogFailed, 1);
-            }
+            Err(error) => self.lost(&error),
         }
+    }
+
+    fn lost(&mut self, error: &LogError) {
+        error!(%error, "Polled samples could not be stored and are lost.");
+        self.changes.clear();
+        self.telemetry.ended(Outcome::LogFailed, 1);
     }
 }

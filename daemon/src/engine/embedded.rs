@@ -12,6 +12,7 @@ use daemon_base::stop::Stop;
 use daemon_log::{EmbeddedLog, Log, LogConfig, PartitionId, PartitionLog};
 use daemon_partition::StreamPlan;
 use daemon_sources::intake::{Intake, PayloadForm};
+use daemon_sources::opserver::confirm_polled;
 use tracing::{error, warn};
 
 use super::status::LocalStatus;
@@ -48,6 +49,7 @@ pub(super) fn start(
         let id = log.stream_id(&name).with_context(|| format!("register the stream {name}"))?;
         streams.insert(id, Arc::new(StreamPlan::new(Arc::clone(plan), &settings.worker.observations)));
     }
+    confirm_polled(&*log, &settings.worker.observations).context("read the names of the polled streams")?;
     let numbered = streams.iter().map(|(&id, stream)| (&stream.plan, id));
     let intake = Intake::new(numbered, own.partitions, PayloadForm::Stored, settings.worker.table.allowed_skew);
     let telemetry: Arc<Telemetry> = Arc::default();

@@ -189,9 +189,9 @@ fn downtime_is_from_the_last_write_to_the_start_unless_it_was_short() {
         (Some(START + MINUTE), START - MINUTE, None),
     ];
     for (last_alive, now, expected) in cases {
-        assert_eq!(table.downtime(last_alive, now), expected, "{last_alive:?}, {now}");
+        assert_eq!(table.downtime(last_alive, now, true), expected, "{last_alive:?}, {now}");
     }
-    assert_eq!(fresh().downtime(Some(START), START + MINUTE), None, "nothing was there to be missed");
+    assert_eq!(fresh().downtime(Some(START), START + MINUTE, false), None, "nothing was there to be missed");
 }
 
 /// The uncommitted results as lines.
@@ -219,12 +219,30 @@ fn of_observed_streams_all_is_unknown_since_the_last_statement_that_was_saved() 
         let (stream, settings) = (stream_of(&after), TableSettings::default());
         let restored = PartitionTable::restore(stream, settings, 64 * 1024, &commit.meta, [], BTreeMap::new());
         let mut table = restored.unwrap();
-        assert_eq!(table.downtime(Some(START), now), None, "its source states what it observes");
+        assert_eq!(table.downtime(Some(START), now, true), None, "its source states what it observes");
         sample(&mut table, 1, 60 * 60, SECOND);
         table.close_all(SECOND);
         let lines = results_text(&mut table);
         assert!(lines.contains("partial"), "{lines}");
     }
+}
+
+#[test]
+fn of_observed_streams_all_is_unknown_if_no_statement_was_saved() {
+    let observations = Observations::default();
+    let began = START + 60 * MINUTE;
+    let _observer = observer(&observations, began);
+    let mut table = PartitionTable::new(stream_of(&observations), TableSettings::default(), 64 * 1024);
+    assert_eq!(table.downtime(None, began, false), None, "nothing was there to be missed");
+    let downtime = table.downtime(None, began, true);
+    assert_eq!(downtime, Some((0, began - 1)));
+    downtime.into_iter().for_each(|interval| table.mark_unknown(interval, SECOND));
+    // The sample that the process before left in the log, and the first one of this process.
+    sample(&mut table, 0, 0, SECOND);
+    sample(&mut table, 1, 60 * 60, SECOND);
+    table.close_all(SECOND);
+    let lines = results_text(&mut table);
+    assert!(lines.contains("partial") && !lines.contains(r#""deleted":true"#), "{lines}");
 }
 
 #[test]

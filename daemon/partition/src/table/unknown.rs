@@ -37,18 +37,20 @@ impl PartitionTable {
         self.observed().map(|observed| observed.until) != self.committed.observed_until
     }
 
-    /// Returns the event time, both ends included, that nobody observed because this process was down, for a table that
-    /// was restored at its start; `None` if there is none. All times are microseconds since the epoch; `last_alive` is
-    /// the last time at which the process before is known to have run.
+    /// Returns the event time, both ends included, that nobody observed because this process was down, for a table at
+    /// its start; `None` if there is none. All times are microseconds since the epoch; `last_alive` is the last time at
+    /// which the process before is known to have run, and with `has_input` the log has had records.
     ///
     /// Producers that push try again for a while, so a short time counts as observed. Streams whose sources state what
-    /// they observe are left to [`observe`](Self::observe).
-    pub fn downtime(&self, last_alive: Option<u64>, now: u64) -> Option<(u64, u64)> {
-        self.table.newest_timestamp()?;
+    /// they observe are left to [`observe`](Self::observe), unless records came and no statement was saved: then all
+    /// time before this process's source begins is unknown.
+    pub fn downtime(&self, last_alive: Option<u64>, now: u64, has_input: bool) -> Option<(u64, u64)> {
         let stated = self.table.observed_until();
-        if stated.is_some() && self.observed().is_some() {
-            return None;
+        if let Some(observed) = self.observed() {
+            let last = observed.began.checked_sub(1).filter(|_| has_input && stated.is_none())?;
+            return Some((self.table.watermark().min(last), last));
         }
+        self.table.newest_timestamp()?;
         let from = stated.or(last_alive)?;
         (now.saturating_sub(from) > micros(MAX_UNCONFIRMED)).then_some((from, now))
     }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use daemon_base::clock::{Clock, aligned};
-use daemon_log::{Log, Observations, Observer};
+use daemon_log::{Log, LogError, Observations, Observer, PartitionLog};
 
 use super::appender::Appender;
+use super::polled;
 use super::{PollerSettings, PollerTelemetry};
 use crate::intake::Intake;
 
@@ -17,12 +18,30 @@ pub struct Parts {
     pub intake: Intake,
     /// The log that samples are written to.
     pub log: Arc<dyn Log>,
+    /// The same log, unless other processes share it.
+    pub local: Option<Arc<dyn PartitionLog>>,
     /// States which time is polled; see [`observer`].
     pub observer: Observer,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The counters.
     pub telemetry: PollerTelemetry,
+}
+
+/// Makes the poller certain of the streams of which a poll had a value, in this process or an earlier one, if they are
+/// polled now. Call it after [`observer`] and before the workers start.
+///
+/// # Errors
+///
+/// When the log cannot be used.
+pub fn confirm_polled(log: &dyn PartitionLog, observations: &Observations) -> Result<(), LogError> {
+    if !observations.has_candidates() {
+        // Without a poller the log gets no state of one.
+        return Ok(());
+    }
+    let names = polled::names(log)?;
+    observations.confirm(names.iter().map(String::as_str));
+    Ok(())
 }
 
 /// Returns the observer of the poller's streams, of which others may bring the samples. Make it before the workers

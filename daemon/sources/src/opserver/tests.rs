@@ -9,7 +9,7 @@ use std::time::Duration;
 use daemon_base::clock::{ManualClock, SystemClock};
 use daemon_base::outbound::Authorization;
 use daemon_base::stop::Stop;
-use daemon_log::{EmbeddedLog, LogConfig, Observations, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
+use daemon_log::{EmbeddedLog, LogConfig, Observations, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
 use derived_stats::{Number, ValueType};
 use prometheus_client::registry::Registry;
 use proxy_uve::{StreamName, wire};
@@ -86,8 +86,11 @@ impl Rig {
         // Made here, so that it knows the time before the test moves it.
         let observations = Observations::default();
         let observer = observer(&settings, &observations, START);
-        let parts = Parts { settings, intake, log: appender, observer, clock: by_hand, telemetry: telemetry.clone() };
-        let poller = Poller::new(parts, stop.clone(), CLOCK_INTERVAL);
+        let local = Some(Arc::clone(&log) as Arc<dyn PartitionLog>);
+        let polled = Polled::open(local.clone(), Appender::names(&settings.streams)).unwrap();
+        let telemetry_of = telemetry.clone();
+        let parts = Parts { settings, intake, log: appender, local, observer, clock: by_hand, telemetry: telemetry_of };
+        let poller = Poller::new(parts, polled, stop.clone(), CLOCK_INTERVAL);
         let thread = thread::spawn(move || poller.run());
         Self { clock, log, telemetry, observations, stop, thread: Some(thread), _directory: directory }
     }
@@ -331,7 +334,7 @@ fn after_a_stop_no_server_is_requested() {
     let observer = observer(&settings, &Observations::default(), START);
     let intake = Intake::new([], 1, PayloadForm::Stored, Duration::from_secs(10));
     let telemetry = PollerTelemetry::default();
-    run(Parts { settings, intake, log, observer, clock, telemetry }, &stop);
+    run(Parts { settings, intake, log, local: None, observer, clock, telemetry }, &stop);
     assert_eq!(server.requests(), [""; 0]);
 }
 

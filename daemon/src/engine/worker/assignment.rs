@@ -68,7 +68,8 @@ impl Assignment {
     /// Marks the time since the last run of the program as unknown; `now` and `wall` (µs since the
     /// epoch) are those of the start.
     pub(super) fn with_downtime(mut self, log: &dyn PartitionLog, now: Duration, wall: u64) -> Self {
-        self.downtime = self.table.downtime(log.written_before(), wall);
+        let has_input = log.bounds(self.id).is_ok_and(|bounds| bounds.next > 0);
+        self.downtime = self.table.downtime(log.written_before(), wall, has_input);
         let Some(interval @ (from, until)) = self.downtime else { return self };
         info!(
             partition = %self.id, stream = %self.table.stream().name, from, until,

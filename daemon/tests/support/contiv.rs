@@ -1,10 +1,9 @@
 //! Contiv servers for tests: a simulated cluster as a process, a Netplugin whose counters a test sets, and etcd.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::broker::{free_ports, guard};
+use super::outage::{Outage, Switch};
 use super::{Answer, agent, answer, wait_until};
 
 /// `simulate contiv` as a process, killed on drop.
@@ -94,18 +94,21 @@ pub(crate) fn get(url: &str) -> Answer {
 #[derive(Clone)]
 pub(crate) struct Netplugin {
     address: String,
-    /// Bytes received, by service.
-    bytes: Arc<Mutex<BTreeMap<String, u64>>>,
-    /// Answers with 503.
-    refuses: Arc<AtomicBool>,
+    bytes: Arc<Mutex<Bytes>>,
+    switch: Switch,
+    answers: Arc<Mutex<Vec<Bytes>>>,
 }
+
+/// Bytes received, by service.
+pub(crate) type Bytes = BTreeMap<String, u64>;
 
 impl Netplugin {
     pub(crate) fn start(services: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let bytes = services.iter().map(|service| ((*service).to_owned(), 0)).collect();
-        let netplugin = Self { address, bytes: Arc::new(Mutex::new(bytes)), refuses: Arc::default() };
+        let bytes: Bytes = services.iter().map(|service| ((*service).to_owned(), 0)).collect();
+        let bytes = Arc::new(Mutex::new(bytes));
+        let netplugin = Self { address, bytes, switch: Switch::default(), answers: Arc::default() };
         let serving = netplugin.clone();
         thread::spawn(move || listener.incoming().flatten().for_each(|stream| serving.answer(stream)));
         netplugin
@@ -122,27 +125,34 @@ impl Netplugin {
 
     /// Whether all requests get 503 from now on.
     pub(crate) fn refuse(&self, refuses: bool) {
-        self.refuses.store(refuses, Ordering::Relaxed);
+        self.switch.set(refuses.then_some(Outage::Refuse));
+    }
+
+    /// Begins or ends an outage.
+    pub(crate) fn switch(&self) -> &Switch {
+        &self.switch
     }
 
     pub(crate) fn bytes(&self, service: &str) -> u64 {
         self.bytes.lock().unwrap()[service]
     }
 
+    /// The counters that were sent, in order.
+    pub(crate) fn answers(&self) -> Vec<Bytes> {
+        self.answers.lock().unwrap().clone()
+    }
+
     fn answer(&self, mut stream: TcpStream) {
         let mut request = [0; 1024];
         // A killed client sends no request.
         let Ok(1..) = stream.read(&mut request) else { return };
-        if self.refuses.load(Ordering::Relaxed) {
-            let _ = stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n");
-            return;
-        }
-        let services = self.bytes.lock().unwrap();
+        let bytes = self.bytes.lock().unwrap().clone();
         let service = |bytes: &u64| json!({ "ProvStats": { "10.1.1.7": { "BytesIn": bytes } } });
-        let services: BTreeMap<_, _> = services.iter().map(|(ip, bytes)| (ip, service(bytes))).collect();
+        let services: BTreeMap<_, _> = bytes.iter().map(|(ip, bytes)| (ip, service(bytes))).collect();
         let body = json!({ "11.1.1.2": { "EndpointIP": "11.1.1.2", "SvcStats": services } }).to_string();
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-        let _ = stream.write_all((head + &body).as_bytes());
+        if self.switch.answer(stream, "503 Service Unavailable", &body) {
+            self.answers.lock().unwrap().push(bytes);
+        }
     }
 }
 

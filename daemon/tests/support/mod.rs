@@ -12,6 +12,7 @@ pub(crate) mod dashboards;
 pub(crate) mod disk;
 pub(crate) mod group;
 pub(crate) mod influxdb;
+pub(crate) mod outage;
 pub(crate) mod strict_influxdb;
 
 use std::ffi::OsStr;

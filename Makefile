@@ -38,7 +38,7 @@ SEEDS ?= 200
 
 test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on Kafka with a million samples, then half an hour of fuzzing
 	DERIVED_STATSD_FAULT_SEEDS=$(SEEDS) $(CARGO) test -p daemon --all-features --test faults --test torn \
-		--test reconfigure_faults --test disk_faults
+		--test reconfigure_faults --test disk_faults --test source_faults
 	DERIVED_STATSD_FAULT_SEEDS=20000 $(CARGO) test -p daemon-kafka --all-features --lib simulator
 	DERIVED_STATSD_FAULT_SEEDS=4 DERIVED_STATSD_FAULT_SAMPLES=85000 \
 		$(CARGO) test -p daemon --all-features --test kafka_faults -- --test-threads=1

@@ -254,6 +254,13 @@ impl<S: ResultSink> Table<S> {
         self.stream.progress.watermark()
     }
 
+    /// Whether a sample of time `at` that arrived at `arrived`, both in microseconds since the epoch, is
+    /// [of the future](Fate::Future). For callers that order records before they apply them: a record that is refused
+    /// must not hold up others. Constant time.
+    pub fn is_future(&self, at: u64, arrived: u64) -> bool {
+        self.stream.progress.is_future(at, arrived)
+    }
+
     /// The newest timestamp accepted, in microseconds; `None` before the first sample.
     pub fn newest_timestamp(&self) -> Option<u64> {
         self.stream.progress.newest()

@@ -2,7 +2,9 @@
 //!
 //! A shard has more than one input partition after its topic has grown. If they were read one after the other, for
 //! example after an outage, the records of the second would be late: those of the first have advanced the watermark. So
-//! a record is held until every input partition has one, or is at its end.
+//! a record is held until every input partition has one, or is at its end. A record of the future, which the table will
+//! refuse, has no place in that order: behind one, all others of its partition would wait until the others' time is
+//! there, and be late.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -20,13 +22,14 @@ pub(crate) struct HeldRecord {
     pub at: u64,
     pub key: Box<[u8]>,
     pub payload: Box<[u8]>,
-    /// Event time; 0 for a record that is not a sample, so that it comes first.
+    /// Event time; 0 for a record that is not a sample or is of the future, so that it comes first.
     time: u64,
 }
 
 impl HeldRecord {
-    fn new(record: &Incoming<'_>) -> Self {
-        let time = wire::decode(record.payload).map_or(0, |sample| sample.timestamp);
+    fn new(record: &Incoming<'_>, is_future: impl Fn(u64, u64) -> bool) -> Self {
+        let time = wire::decode(record.payload).ok().map(|sample| sample.timestamp);
+        let time = time.filter(|&time| !is_future(time, record.at)).unwrap_or(0);
         Self { offset: record.offset, at: record.at, key: record.key.into(), payload: record.payload.into(), time }
     }
 
@@ -42,9 +45,10 @@ pub(crate) struct InputMerge {
 }
 
 impl InputMerge {
-    /// Holds records of a partition.
-    pub(crate) fn push(&mut self, partition: u16, records: &[Incoming<'_>]) {
-        self.held_by_partition.entry(partition).or_default().extend(records.iter().map(HeldRecord::new));
+    /// Holds records of a partition. `is_future` is given the timestamp of a sample and its arrival.
+    pub(crate) fn push(&mut self, partition: u16, records: &[Incoming<'_>], is_future: impl Fn(u64, u64) -> bool) {
+        let held = records.iter().map(|record| HeldRecord::new(record, &is_future));
+        self.held_by_partition.entry(partition).or_default().extend(held);
     }
 
     /// Whether no record is held.
@@ -82,11 +86,13 @@ impl InputMerge {
 mod tests {
     use super::*;
 
+    const FUTURE: u64 = 1_000_000;
+
     fn push(merge: &mut InputMerge, partition: u16, times: &[u64]) {
         for (offset, time) in times.iter().enumerate() {
             let payload = format!("{{\"ts\":{time},\"value\":1}}");
             let record = Incoming { offset: offset as u64, at: 0, key: b"T:a", payload: payload.as_bytes() };
-            merge.push(partition, &[record]);
+            merge.push(partition, &[record], |at, _| at >= FUTURE);
         }
     }
 
@@ -107,9 +113,17 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_the_future_holds_up_none_of_those_behind_it() {
+        let mut merge = InputMerge::default();
+        push(&mut merge, 7, &[10, FUTURE, 20]);
+        push(&mut merge, 37, &[15, 25, 30]);
+        assert_eq!(pop_all(&mut merge, &[]), [(7, 10), (7, 0), (37, 15), (7, 20)]);
+    }
+
+    #[test]
     fn a_record_without_event_time_comes_first() {
         let mut merge = InputMerge::default();
-        merge.push(7, &[Incoming { offset: 0, at: 0, key: b"", payload: b"?" }]);
+        merge.push(7, &[Incoming { offset: 0, at: 0, key: b"", payload: b"?" }], |_, _| false);
         push(&mut merge, 37, &[15]);
         assert_eq!(pop_all(&mut merge, &[]), [(7, 0)]);
     }

@@ -87,7 +87,7 @@ impl Shard {
         if sources <= 1 && self.merge.is_empty() {
             self.ingest(source.partition, records, now);
         } else {
-            self.merge.push(source.partition, records);
+            self.merge.push(source.partition, records, |at, arrived| self.table.is_future(at, arrived));
         }
     }
 

@@ -137,6 +137,12 @@ impl PartitionTable {
         self.table.objects()
     }
 
+    /// Whether a sample of time `at` that arrived at `arrived`, both in microseconds since the epoch, will be refused
+    /// because it is of the future.
+    pub fn is_future(&self, at: u64, arrived: u64) -> bool {
+        self.table.is_future(at, arrived)
+    }
+
     /// Event time up to which windows are closed, in microseconds since the epoch.
     pub fn watermark(&self) -> u64 {
         self.table.watermark()

@@ -131,7 +131,7 @@ impl<S: ResultSink> StreamState<S> {
         if slot.is_none() && keys.slots().check(record.key).is_err() {
             return Fate::MalformedKey;
         }
-        if self.progress.is_future(record) {
+        if self.progress.is_future(record.at, record.arrived) {
             return Fate::Future;
         }
         if !self.plan.accepts(record.value) {

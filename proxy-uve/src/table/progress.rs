@@ -119,8 +119,8 @@ impl Progress {
 
     /// Whether the timestamp is further ahead of the arrival than the allowed skew, or out of range.
     #[inline]
-    pub(super) fn is_future(&self, record: &DecodedRecord<'_>) -> bool {
-        record.at > record.arrived.saturating_add(self.allowed_skew).min(LATEST)
+    pub(super) fn is_future(&self, at: u64, arrived: u64) -> bool {
+        at > arrived.saturating_add(self.allowed_skew).min(LATEST)
     }
 
     /// Whether the window of `period` that contains `at` is not closed.
@@ -190,8 +190,9 @@ impl Run<'_> {
     /// Adds a record, unless it is a duplicate, of the future, or in a closed window.
     #[inline]
     pub(super) fn add(&mut self, record: &DecodedRecord<'_>) -> bool {
-        let fits =
-            record.position > self.position && record.at >= self.progress.open_from && !self.progress.is_future(record);
+        let fits = record.position > self.position
+            && record.at >= self.progress.open_from
+            && !self.progress.is_future(record.at, record.arrived);
         self.position = record.position;
         self.newest = self.newest.max(record.at);
         fits

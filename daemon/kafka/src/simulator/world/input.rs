@@ -9,6 +9,9 @@ use super::World;
 /// How much older than its arrival a sample may be: less than the allowed lateness, so that none is late.
 const JITTER: u64 = 5_000_000;
 
+/// How far ahead of its arrival a record of the future is, in microseconds.
+const DAY: u64 = 86_400_000_000;
+
 impl World {
     /// One of the two producers sends some records, a few of them malformed.
     pub(super) fn produce(&self) {
@@ -26,6 +29,7 @@ impl World {
                 0 => (key, b"not a sample".to_vec()),
                 1 => (Vec::new(), format!("{{\"ts\":{at},\"value\":{value}}}").into_bytes()),
                 2 => (key, format!("{{\"ts\":{at},\"value\":-1}}").into_bytes()),
+                3 => (key, format!("{{\"ts\":{},\"value\":{value}}}", at + DAY).into_bytes()),
                 _ => (key, format!("{{\"ts\":{at},\"value\":{value}}}").into_bytes()),
             };
             let gap = u64::from(self.random.once_in(10));

@@ -10,7 +10,8 @@ pub fn raise() {
 }
 
 /// Returns the most connections of one server: `wanted`, or a quarter of the limit if that is less. There are at most two
-/// servers, so that half of the limit is left for files and for connections to other machines.
+/// servers, each with a queue of a quarter of its connections, so that three eighths of the limit are left for files and
+/// for connections to other machines.
 pub fn connections(wanted: usize) -> usize {
     wanted.min(limit() / 4).max(1)
 }

@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::open::Counted;
 use super::progress::Progressing;
 use super::requests::Requests;
 use super::{Limits, READING_AFTER_STOP};
@@ -28,10 +27,10 @@ pub(super) async fn serve(
     stream: TcpStream,
     router: Router,
     limits: Limits,
-    connection: Counted,
+    requests: Arc<Requests>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let requests = Requests::new(connection);
+    let stream = Progressing::new(stream, Arc::clone(&requests));
     let (service, of_service) = (TowerToHyperService::new(router), Arc::clone(&requests));
     let service = service_fn(move |request: Request<Incoming>| {
         let (in_flight, request) = of_service.begin(request);
@@ -41,7 +40,7 @@ pub(super) async fn serve(
     let mut builder = http1::Builder::new();
     // hyper's timer also runs while no request has begun, which makes it the idle timeout.
     builder.timer(TokioTimer::new()).header_read_timeout(limits.idle_timeout).max_buf_size(BUFFER_BYTES);
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(Progressing::new(stream)), service));
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut first_head = pin!(sleep(limits.header_timeout));
     let ended = loop {
         let is_stop = tokio::select! {
@@ -63,7 +62,8 @@ pub(super) async fn serve(
         {
             break ended;
         }
-        // What was sent of a first head or of a body is dropped: no part of it was processed.
+        // What was sent of a head or of a body is dropped: no part of it was processed, and every response is sent. A
+        // request that has just begun is finished, and its connection counts until then.
         if requests.can_be_dropped(is_stop) {
             return;
         }

@@ -10,7 +10,10 @@ use tokio::time::Instant;
 
 /// The open connections of a server.
 #[derive(Default)]
-pub(super) struct Open(Mutex<Connections>);
+pub(super) struct Open {
+    connections: Mutex<Connections>,
+    freed: Notify,
+}
 
 #[derive(Default)]
 struct Connections {
@@ -26,7 +29,7 @@ const LEAST_WAIT: Duration = Duration::from_millis(50);
 
 /// The outcome of [`Open::close_waiting`].
 pub(super) enum Closing {
-    /// One is closed.
+    /// One is being closed; it counts until it has ended.
     One,
     /// One may be closed after this time.
     After(Duration),
@@ -84,8 +87,13 @@ impl Open {
         Closing::One
     }
 
+    /// Waits until a connection has ended since the last call.
+    pub(super) async fn freed(&self) {
+        self.freed.notified().await;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connections> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,6 +131,8 @@ impl Drop for Counted {
                 connections.by_client.remove(&self.client);
             }
         }
+        drop(connections);
+        self.open.freed.notify_one();
     }
 }
 

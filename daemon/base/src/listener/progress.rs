@@ -2,17 +2,20 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::requests::Requests;
 use super::{MIN_PROGRESS, STALLED};
 
 /// A stream that fails when its client takes too long to read.
 pub(super) struct Progressing {
     stream: TcpStream,
+    requests: Arc<Requests>,
     behind: Option<Behind>,
 }
 
@@ -23,8 +26,8 @@ struct Behind {
 }
 
 impl Progressing {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, behind: None }
+    pub(super) fn new(stream: TcpStream, requests: Arc<Requests>) -> Self {
+        Self { stream, requests, behind: None }
     }
 
     /// Checks the outcome of a write.
@@ -76,7 +79,9 @@ impl AsyncWrite for Progressing {
     /// Is called when everything is written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.behind = None;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.requests.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

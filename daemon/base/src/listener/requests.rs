@@ -17,8 +17,11 @@ pub(super) struct Requests {
     state: Mutex<State>,
 }
 
+#[derive(Default)]
 struct State {
     has_begun: bool,
+    /// Whether the last response has ended and may not be sent yet.
+    has_ended: bool,
     /// What the connection waits for; `None` while a request is processed or its response is sent.
     wait: Option<Wait>,
 }
@@ -26,14 +29,14 @@ struct State {
 impl Requests {
     pub(super) fn new(connection: Counted) -> Arc<Self> {
         let wait = Some(connection.wait(WaitsFor::FirstRequest));
-        Arc::new(Self { connection, state: Mutex::new(State { has_begun: false, wait }) })
+        Arc::new(Self { connection, state: Mutex::new(State { wait, ..State::default() }) })
     }
 
     /// Begins a request, with a body that shows when it is complete.
     pub(super) fn begin(self: &Arc<Self>, request: Request<Incoming>) -> (InFlight, Request<Upload>) {
         let is_complete = request.body().is_end_stream();
         let wait = (!is_complete).then(|| self.connection.wait(WaitsFor::Body));
-        *self.lock() = State { has_begun: true, wait };
+        *self.lock() = State { has_begun: true, has_ended: false, wait };
         let requests = (!is_complete).then(|| Arc::clone(self));
         (InFlight(Arc::clone(self)), request.map(|body| Upload { body, requests }))
     }
@@ -50,7 +53,16 @@ impl Requests {
     /// Whether nothing is lost if the connection is dropped. At a stop the handler responds to incomplete bodies.
     pub(super) fn can_be_dropped(&self, is_stop: bool) -> bool {
         let state = self.lock();
-        !state.has_begun || !is_stop && state.waits_for_body()
+        !state.has_begun || !is_stop && state.wait.is_some()
+    }
+
+    /// Everything that was written is sent: after a response, the connection waits for the next request.
+    pub(super) fn flushed(&self) {
+        let mut state = self.lock();
+        if state.has_ended {
+            state.has_ended = false;
+            state.wait = Some(self.connection.wait(WaitsFor::NextRequest));
+        }
     }
 
     fn body_is_complete(&self) {
@@ -84,8 +96,9 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let wait = self.0.connection.wait(WaitsFor::NextRequest);
-        self.0.lock().wait = Some(wait);
+        let mut state = self.0.lock();
+        state.wait = None;
+        state.has_ended = true;
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) struct HttpSettings {
     pub max_in_flight: usize,
     /// The unit of the timestamps of samples.
     pub time_unit: TimeUnit,
-    /// The maximum number of concurrent lists of UVEs.
+    /// The maximum number of concurrent lists of UVEs; a client has half at most, as of event streams.
     pub max_readers: usize,
     /// The maximum number of concurrent event streams.
     pub max_streams: usize,

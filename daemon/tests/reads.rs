@@ -32,7 +32,12 @@ struct Slow {
 
 impl Slow {
     fn get(daemon: &Daemon, path: &str) -> Self {
-        let mut stream = TcpStream::connect(daemon.address()).unwrap();
+        Self::get_from("127.0.0.1", daemon, path)
+    }
+
+    /// The same from another address of this machine.
+    fn get_from(client: &str, daemon: &Daemon, path: &str) -> Self {
+        let mut stream = connect_from(client, daemon.address());
         // The body of HTTP/1.0 is all that follows the head.
         stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
         let mut body = BufReader::new(stream);
@@ -47,6 +52,26 @@ impl Slow {
         self.body.read_to_string(&mut rest).unwrap();
         rest
     }
+}
+
+fn connect_from(client: &str, server: &str) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{client}:0").parse().unwrap()).unwrap();
+        socket.connect(server.parse().unwrap()).await.unwrap().into_std().unwrap()
+    });
+    stream.set_nonblocking(false).unwrap();
+    stream
+}
+
+/// A response is 429 with these words.
+#[track_caller]
+fn is_busy(response: Slow, parts: &[&str]) {
+    let Slow { status, head, .. } = &response;
+    assert!(status.contains("429") && head.contains("retry-after: 1"), "{status} {head}");
+    let rest = response.rest();
+    assert!(parts.iter().all(|part| rest.contains(part)), "{rest}");
 }
 
 fn name(object: usize) -> String {
@@ -76,16 +101,16 @@ fn slow_readers_of_long_lists_take_little_memory_and_hold_up_no_probe() {
     let daemon = Daemon::start(data.path(), &SETTINGS);
     fill(&daemon, OBJECTS);
     let before = daemon.reset_peak_resident_bytes();
-    let mut readers: Vec<_> = (0..8).map(|_| Slow::get(&daemon, ALL)).collect();
+    let mut readers: Vec<_> = (0..4).map(|_| Slow::get(&daemon, ALL)).collect();
+    is_busy(Slow::get(&daemon, ALL), &["http.max_readers", "this address"]);
+    readers.extend((0..4).map(|_| Slow::get_from("127.0.0.2", &daemon, ALL)));
     for reader in &mut readers {
         assert!(reader.status.contains("200"), "{}", reader.status);
         reader.body.read_exact(&mut vec![0; 1 << 20]).unwrap();
         assert_eq!(daemon.get("/healthz").0, 200);
         assert_eq!(daemon.get("/metrics").0, 200);
     }
-    let ninth = Slow::get(&daemon, ALL);
-    assert!(ninth.status.contains("429") && ninth.head.contains("retry-after: 1"), "{} {}", ninth.status, ninth.head);
-    assert!(ninth.rest().contains("http.max_readers"));
+    is_busy(Slow::get_from("127.0.0.3", &daemon, ALL), &["all of http.max_readers"]);
     let added = daemon.peak_resident_bytes().saturating_sub(before);
     assert!(added <= READERS_BYTES, "the readers added {added} bytes to {before}");
     drop(readers);
@@ -99,6 +124,23 @@ fn slow_readers_of_long_lists_take_little_memory_and_hold_up_no_probe() {
     assert_eq!(names(&serde_json::from_str(&links).unwrap()).len(), OBJECTS);
     let added = daemon.peak_resident_bytes().saturating_sub(before);
     assert!(added <= READERS_BYTES, "the readers added {added} bytes to {before}");
+    daemon.stop();
+}
+
+#[test]
+fn a_client_has_half_of_the_event_streams_at_most() {
+    const STREAM: &str = "/api/v1/results/stream";
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &["http.max_streams=2"]);
+    let first = Slow::get(&daemon, STREAM);
+    is_busy(Slow::get(&daemon, STREAM), &["http.max_streams", "this address"]);
+    let other = Slow::get_from("127.0.0.2", &daemon, STREAM);
+    is_busy(Slow::get_from("127.0.0.3", &daemon, STREAM), &["all of http.max_streams"]);
+    assert!([&first, &other].iter().all(|stream| stream.status.contains("200")), "{} {}", first.status, other.status);
+    drop(first);
+    wait_until("a stream that is gone leaves its permit", || {
+        Slow::get(&daemon, STREAM).status.contains("200").then_some(())
+    });
     daemon.stop();
 }
 

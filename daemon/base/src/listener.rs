@@ -21,6 +21,7 @@ mod progress;
 mod queue;
 mod requests;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -41,6 +42,10 @@ pub const MIN_PROGRESS: usize = 64 * 1024;
 
 /// How long the rest of a request may take after the stop has begun.
 pub const READING_AFTER_STOP: Duration = Duration::from_secs(1);
+
+/// The address of the client of a request, which is one of its extensions.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Client(pub IpAddr);
 
 /// Waits until `stopping` is true and nothing more is read.
 ///

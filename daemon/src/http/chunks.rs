@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::{Body, Bytes};
 use daemon_base::listener::STALLED;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 pub(super) const CHUNK_BYTES: usize = 16 * 1024;
 
 /// A body that is there as a whole.
-pub(super) fn whole(body: Vec<u8>, permit: OwnedSemaphorePermit) -> Body {
+pub(super) fn whole(body: Vec<u8>, permit: impl Send + 'static) -> Body {
     let mut rest = Bytes::from(body);
     let next = move || {
         let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
@@ -30,7 +30,7 @@ pub(super) fn whole(body: Vec<u8>, permit: OwnedSemaphorePermit) -> Body {
 /// A client that takes none for [`STALLED`] loses the permit and the connection.
 pub(super) fn stream<C: Into<Bytes> + Send + 'static>(
     mut next: impl FnMut() -> Option<C> + Send + 'static,
-    permit: OwnedSemaphorePermit,
+    permit: impl Send + 'static,
 ) -> Body {
     let (sender, receiver) = mpsc::channel(1);
     let is_cut = Arc::new(AtomicBool::new(false));

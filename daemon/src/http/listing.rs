@@ -1,21 +1,22 @@
 //! Lists of objects, of any length, in bounded memory.
 //!
 //! A list is made in chunks while its client reads it, on the blocking pool, so that neither long lists nor slow clients
-//! hold up other requests. [`HttpSettings::max_readers`](super::HttpSettings) limits the lists under way; further
-//! requests get 429. With a limit, the response is one page, and its `Link` header (RFC 8288) leads to the next one.
+//! hold up other requests. [`HttpSettings::max_readers`](super::HttpSettings) limits the lists under way, of
+//! which a client has half at most; further requests get 429. With a limit, the response is one page, and its `Link` header (RFC 8288) leads to the next one.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use daemon_base::listener::Client;
 use daemon_base::outbound::{RESERVED_BUT_COLON, percent_encoded};
 use percent_encoding::NON_ALPHANUMERIC;
 use proxy_uve::uve_type_of_table;
 use serde::Serialize;
 
 use crate::http::chunks::{CHUNK_BYTES, stream};
-use crate::http::{Shared, busy, problem};
+use crate::http::{Shared, problem};
 use crate::view::{Names, UveDocument, UveView, Walk};
 
 /// The chunks from which on a page is complete, whatever its limit: 1 MiB.
@@ -172,10 +173,23 @@ impl Listing {
     }
 }
 
+/// Who reads a list, and from where on this server.
+#[derive(Clone, Copy)]
+pub(super) struct Requester<'r> {
+    pub client: Client,
+    pub uri: &'r Uri,
+}
+
 /// Responds with a list, or with one page of it.
-pub(super) async fn answer(shared: &Shared, listing: Listing, uri: &Uri, selection: &Selection) -> Response {
-    let Ok(permit) = Arc::clone(&shared.permits.readers).try_acquire_owned() else {
-        return busy("http.max_readers lists are already being read");
+pub(super) async fn answer(
+    shared: &Shared,
+    listing: Listing,
+    Requester { client, uri }: Requester<'_>,
+    selection: &Selection,
+) -> Response {
+    let permit = match shared.permits.readers.take(client) {
+        Ok(permit) => permit,
+        Err(busy) => return *busy,
     };
     let Some(limit) = selection.limit else {
         let mut listing = listing;

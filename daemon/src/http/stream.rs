@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use daemon_base::listener::STALLED;
+use daemon_base::listener::{Client, STALLED};
 use daemon_log::{LogError, RecordBatch};
 use daemon_results::record::RecordReader;
 use serde::Deserialize;
@@ -25,7 +25,7 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
 
-use crate::http::{Shared, busy, problem};
+use crate::http::{Shared, problem};
 use crate::view::EventId;
 
 /// The capacity of the queue to one client, in events.
@@ -45,6 +45,7 @@ pub(super) struct From {
 pub(super) async fn get(
     State(shared): State<Arc<Shared>>,
     query: Result<Query<From>, QueryRejection>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
 ) -> Response {
     let Query(query) = match query {
@@ -54,8 +55,9 @@ pub(super) async fn get(
             return problem(StatusCode::BAD_REQUEST, &text);
         }
     };
-    let Ok(permit) = Arc::clone(&shared.permits.streams).try_acquire_owned() else {
-        return busy("http.max_streams event streams are already open");
+    let permit = match shared.permits.streams.take(client) {
+        Ok(permit) => permit,
+        Err(busy) => return *busy,
     };
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let from = last.map(EventId::next).or_else(|| query.from.map(EventId::of_record));

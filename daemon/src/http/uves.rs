@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
-use daemon_base::listener::end_of_reading;
+use daemon_base::listener::{Client, end_of_reading};
 use daemon_base::outbound::percent_encoded;
 use percent_encoding::NON_ALPHANUMERIC;
 use proxy_uve::{table_of_uve_type, uve_type_of_table};
@@ -26,7 +26,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use crate::http::listing::{self, Form, Listing, Selection};
+use crate::http::listing::{self, Form, Listing, Requester, Selection};
 use crate::http::{Shared, bad_path, json, problem};
 use crate::view::{Filter, Walk};
 
@@ -98,6 +98,7 @@ fn refuse_sources(sfilt: &str, mfilt: &str) -> Result<(), String> {
 pub(super) async fn types(
     State(shared): State<Arc<Shared>>,
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
@@ -106,7 +107,7 @@ pub(super) async fn types(
     }
     let form = Form::Types(format!("{}/analytics/uves/", base(&headers)));
     let listing = Listing::new(Arc::clone(&shared.view), Walk::tables(), form);
-    listing::answer(&shared, listing, &uri, &Selection::default()).await
+    listing::answer(&shared, listing, Requester { client, uri: &uri }, &Selection::default()).await
 }
 
 /// Lists the objects of a type, which the path names in the plural.
@@ -114,6 +115,7 @@ pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<UveQuery>, QueryRejection>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
@@ -126,7 +128,7 @@ pub(super) async fn list(
         return problem(StatusCode::NOT_FOUND, &text);
     };
     let form = Form::Links(format!("{}/analytics/uves/{uve_type}/", base(&headers)), link_query(&selection.cfilt));
-    listed(&shared, (uve_type, ""), form, &selection, &uri).await
+    listed(&shared, (uve_type, ""), form, &selection, Requester { client, uri: &uri }).await
 }
 
 /// Responds with one object, or with all objects of a name prefix.
@@ -134,6 +136,7 @@ pub(super) async fn one(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<(String, String)>, PathRejection>,
     query: Result<Query<UveQuery>, QueryRejection>,
+    Extension(client): Extension<Client>,
     uri: Uri,
 ) -> Response {
     let ((uve_type, name), selection) = match selected(path, query) {
@@ -141,7 +144,8 @@ pub(super) async fn one(
         Err(refusal) => return *refusal,
     };
     if let Some(prefix) = name.strip_suffix('*') {
-        return listed(&shared, (&uve_type, prefix), Form::Structures, &selection, &uri).await;
+        return listed(&shared, (&uve_type, prefix), Form::Structures, &selection, Requester { client, uri: &uri })
+            .await;
     }
     let is_selected = selection.names("").contains(&name);
     let document = || shared.view.object(&table(&shared, &uve_type), &name, &Filter::parse(&selection.cfilt));
@@ -171,6 +175,7 @@ fn selected<P>(
 pub(super) async fn posted(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<String>, PathRejection>,
+    Extension(client): Extension<Client>,
     uri: Uri,
     body: Body,
 ) -> Response {
@@ -188,7 +193,9 @@ pub(super) async fn posted(
         format!("the query is not valid: {error}; expected {{\"kfilt\": [\"name\", \"prefix*\"], \"cfilt\": [\"Structure\"]}}")
     });
     match query.and_then(PostedQuery::selection) {
-        Ok(selection) => listed(&shared, (&uve_type, ""), Form::Structures, &selection, &uri).await,
+        Ok(selection) => {
+            listed(&shared, (&uve_type, ""), Form::Structures, &selection, Requester { client, uri: &uri }).await
+        }
         Err(text) => problem(StatusCode::BAD_REQUEST, &text),
     }
 }
@@ -218,11 +225,11 @@ async fn listed(
     (uve_type, prefix): (&str, &str),
     form: Form,
     selection: &Selection,
-    uri: &Uri,
+    requester: Requester<'_>,
 ) -> Response {
     let filter = matches!(form, Form::Structures).then(|| Filter::parse(&selection.cfilt));
     let walk = Walk::new(table(shared, uve_type), selection.names(prefix), selection.after.as_deref(), filter);
-    listing::answer(shared, Listing::new(Arc::clone(&shared.view), walk, form), uri, selection).await
+    listing::answer(shared, Listing::new(Arc::clone(&shared.view), walk, form), requester, selection).await
 }
 
 /// What follows the name in a link of a list: the filter of structures, as in Contrail.

@@ -116,6 +116,10 @@ impl Counted {
         Wait { open: Arc::clone(&self.open), order }
     }
 
+    pub(super) fn client(&self) -> IpAddr {
+        self.client
+    }
+
     /// Waits until the connection should end, because it waits and another one has come.
     pub(super) async fn closed(&self) {
         self.close.notified().await;

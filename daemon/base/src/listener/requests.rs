@@ -9,6 +9,7 @@ use http_body::{Frame, SizeHint};
 use hyper::Request;
 use hyper::body::Incoming;
 
+use super::Client;
 use super::open::{Counted, Wait, WaitsFor};
 
 /// The requests of a connection.
@@ -33,7 +34,8 @@ impl Requests {
     }
 
     /// Begins a request, with a body that shows when it is complete.
-    pub(super) fn begin(self: &Arc<Self>, request: Request<Incoming>) -> (InFlight, Request<Upload>) {
+    pub(super) fn begin(self: &Arc<Self>, mut request: Request<Incoming>) -> (InFlight, Request<Upload>) {
+        request.extensions_mut().insert(Client(self.connection.client()));
         let is_complete = request.body().is_end_stream();
         let wait = (!is_complete).then(|| self.connection.wait(WaitsFor::Body));
         *self.lock() = State { has_begun: true, has_ended: false, wait };

@@ -25,10 +25,12 @@ pub(crate) struct Http {
     /// The unit of the timestamps of posted samples: `"s"`, `"ms"`, `"us"`, `"ns"`, or `"rfc3339"` for texts. Default
     /// `"us"`, microseconds. Set it for producers that send another unit.
     pub time_unit: TimeUnit,
-    /// The maximum number of lists of UVEs that are read at once; further ones get status 429. Default 8, from 1 to
-    /// 1,024. Raise it where many slow clients read long lists; each takes some 100 KiB.
+    /// The maximum number of lists of UVEs that are read at once, of which one client address has half (at least one);
+    /// further ones get status 429. Default 8, from 1 to 1,024. Raise it where many slow clients read long lists, or all
+    /// come through one proxy; each takes some 100 KiB.
     pub max_readers: usize,
-    /// The maximum number of clients of the event stream; further ones get status 429. Default 64, from 1 to 1,024.
+    /// The maximum number of event streams, of which one client address has half (at least one); further ones get status
+    /// 429. Default 64, from 1 to 1,024.
     pub max_streams: usize,
     /// The maximum number of connections; beyond it, those that wait for a request or a body are closed for new ones. Default 1,024, from 8 to
     /// 65,536, but at most a quarter of the limit of open files. It also holds for `contiv.listen`, as the next three.

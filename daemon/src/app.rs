@@ -10,6 +10,7 @@ use daemon_base::open_files;
 use daemon_log::Observer;
 use daemon_sources::contiv::{self, Latest, LegacyServer, LegacySettings, ScraperSettings};
 use daemon_sources::opserver::{self, PollerSettings};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,7 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::engine::{Engine, EngineSettings};
 use crate::extensions::Extensions;
-use crate::http::{Bodies, HttpSettings, Permits, Server, Shared};
+use crate::http::{Bodies, HttpSettings, Permits, Server, Shared, blocking_threads};
 use crate::ready_file::ReadyFile;
 
 /// The whole program's settings.
@@ -47,12 +48,22 @@ const REQUESTS_LEFT: Duration = Duration::from_millis(200);
 pub(crate) fn run(mut settings: AppSettings, own: Extensions, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     open_files::raise();
     settings.http = settings.http.within_open_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.context("start the async runtime")?;
+    let runtime = runtime(&settings.http)?;
     let served = runtime.block_on(serve(settings, own, ready_file));
     // A request that still waits for the log, which may never answer, must not keep the process.
     runtime.shutdown_timeout(REQUESTS_LEFT);
     served
+}
+
+/// The runtime of the server, with a thread for each request that may block at once.
+///
+/// # Errors
+///
+/// When no thread can be started.
+pub(crate) fn runtime(http: &HttpSettings) -> anyhow::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).max_blocking_threads(blocking_threads(http)).enable_all();
+    builder.build().context("start the async runtime")
 }
 
 async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBuf>) -> anyhow::Result<()> {

@@ -30,11 +30,11 @@ use daemon_sources::contiv::ContivConfig;
 use daemon_sources::opserver::OpserverConfig;
 use serde::Deserialize;
 
-use self::sections::{Http, LogSection, Logging, Shutdown, Sinks, Workers};
+use self::sections::{LogSection, Logging, Shutdown, Sinks, Workers};
 
 pub(crate) use self::load::{Loaded, Sources, Survey, load, survey};
 pub(crate) use self::problem::Problems;
-pub(crate) use self::sections::{Aggregation, LogFormat, LogKind};
+pub(crate) use self::sections::{Aggregation, Http, LogFormat, LogKind};
 pub(crate) use self::streams::Streams;
 
 /// The whole configuration, one field for each section.

@@ -46,7 +46,7 @@ use crate::view::EventHub;
 use crate::view::UveView;
 
 pub(crate) use self::bodies::Bodies;
-pub(crate) use self::permits::Permits;
+pub(crate) use self::permits::{Permits, blocking_threads};
 
 /// The state that all handlers share.
 pub(crate) struct Shared {

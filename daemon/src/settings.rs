@@ -12,7 +12,7 @@ use daemon_sources::opserver::PollerSettings;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
 use crate::app::AppSettings;
-use crate::config::{Aggregation, Config, Loaded, LogKind, Streams};
+use crate::config::{Aggregation, Config, Http, Loaded, LogKind, Streams};
 use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
 use crate::http::HttpSettings;
 
@@ -22,29 +22,32 @@ use crate::http::HttpSettings;
 ///
 /// As [`engine`].
 pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
-    let http = &loaded.config.http;
     Ok(AppSettings {
         engine: engine(loaded)?,
         poller: PollerSettings::new(&loaded.config.opserver, streams(loaded))?,
         contiv: ScraperSettings::new(&loaded.config.contiv)?,
         legacy: LegacySettings::new(&loaded.config.contiv)?,
-        http: HttpSettings {
-            listen: http.listen,
-            max_body_bytes: http.max_body_bytes,
-            max_in_flight: http.max_in_flight,
-            time_unit: http.time_unit,
-            max_readers: http.max_readers,
-            max_streams: http.max_streams,
-            limits: Limits {
-                connections: http.max_connections,
-                per_client: http.max_connections_per_client,
-                header_timeout: http.header_timeout,
-                idle_timeout: http.idle_timeout,
-            },
-            body_timeout: http.body_timeout,
-        },
+        http: http(&loaded.config.http),
         grace: loaded.config.shutdown.grace,
     })
+}
+
+fn http(section: &Http) -> HttpSettings {
+    HttpSettings {
+        listen: section.listen,
+        max_body_bytes: section.max_body_bytes,
+        max_in_flight: section.max_in_flight,
+        time_unit: section.time_unit,
+        max_readers: section.max_readers,
+        max_streams: section.max_streams,
+        limits: Limits {
+            connections: section.max_connections,
+            per_client: section.max_connections_per_client,
+            header_timeout: section.header_timeout,
+            idle_timeout: section.idle_timeout,
+        },
+        body_timeout: section.body_timeout,
+    }
 }
 
 /// Settings of what runs behind the server.
@@ -123,4 +126,32 @@ fn streams(loaded: &Loaded) -> impl Iterator<Item = StreamName> {
 fn plans(streams: &Streams) -> Vec<Arc<Plan>> {
     let entries = streams.proxies.entries().iter();
     entries.map(|entry| Arc::new(Plan::new(entry.stream.clone(), &entry.types))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{RwLock, mpsc};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::app;
+
+    #[test]
+    fn requests_that_all_wait_for_the_log_leave_threads_to_a_probe_and_to_the_stop() {
+        // The most that the range allows.
+        let http = http(&Http { max_in_flight: 1024, ..Http::default() });
+        let runtime = app::runtime(&http).expect("a runtime");
+        let log = Arc::new(RwLock::new(()));
+        let held = log.write().expect("nobody panics");
+        let waiting = http.max_in_flight + http.max_readers + http.max_streams;
+        for _ in 0..waiting {
+            let log = Arc::clone(&log);
+            runtime.spawn_blocking(move || drop(log.read()));
+        }
+        let (sender, receiver) = mpsc::channel();
+        runtime.spawn_blocking(move || sender.send(()));
+        let further = receiver.recv_timeout(Duration::from_secs(60));
+        drop(held);
+        assert!(further.is_ok(), "{waiting} requests take all threads");
+    }
 }

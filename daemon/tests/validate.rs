@@ -61,7 +61,7 @@ path = "x"
     a.toml:5:1: `aggregation.period`: 0 is out of range; set 1 to 86400
     a.toml:7:1: `http.listen`: expected a numeric address and port such as "127.0.0.1:8081" or "[::1]:8081", found "localhost"
     a.toml:8:1: `http.max_body_bytes`: invalid value: integer `-1`, expected a whole number, 1 to 1073741824
-    a.toml:9:1: `http.max_in_flight`: 0 is out of range; set 1 to 65536
+    a.toml:9:1: `http.max_in_flight`: 0 is out of range; set 1 to 1024
     a.toml:12:1: `log.partitions`: invalid value: integer `70000`, expected a whole number, 1 to 1024
     a.toml:13:1: `log.retention` is a section; write `[log.retention]` and its keys below it
     a.toml:14:8: unknown key `sinks.fil`; did you mean `sinks.file`?

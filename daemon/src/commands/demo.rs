@@ -70,8 +70,7 @@ pub(crate) fn run(mut loaded: Loaded, duration: Option<Duration>, own: Extension
     loaded.config.log.data_dir = directory.path().to_owned();
     let settings = settings::app(&loaded)?;
     let period = Duration::from_secs(seconds.into());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.context("start the async runtime")?.block_on(show(settings, period, duration, own))
+    app::runtime(&settings.http)?.block_on(show(settings, period, duration, own))
 }
 
 async fn show(

@@ -248,6 +248,7 @@ mod tests {
         check_all(&[
             ("http.max_body_bytes", "0", false),
             ("http.max_in_flight", "0", false),
+            ("http.max_in_flight", "1025", false),
             ("http.max_readers", "0", false),
             ("http.max_readers", "1024", true),
             ("http.max_readers", "1025", false),

@@ -38,6 +38,9 @@ const THREADS: u64 = 1024;
 /// The most clients that read at once: each takes some 100 KiB.
 const READERS: u64 = 1024;
 
+/// The most requests with samples that are worked on at once: each has a thread.
+const MAX_IN_FLIGHT: u64 = 1024;
+
 /// The most connections: the ports of one client.
 const CONNECTIONS: u64 = 65_536;
 
@@ -87,7 +90,7 @@ pub(super) const NUMBERS: [Number; 30] = [
     number("http.max_body_bytes", 1, MEMORY, |c| some(c.http.max_body_bytes)),
     number("http.max_connections", 8, CONNECTIONS, |c| some(c.http.max_connections)),
     number("http.max_connections_per_client", 1, CONNECTIONS, |c| some(c.http.max_connections_per_client)),
-    number("http.max_in_flight", 1, CONNECTIONS, |c| some(c.http.max_in_flight)),
+    number("http.max_in_flight", 1, MAX_IN_FLIGHT, |c| some(c.http.max_in_flight)),
     number("http.max_readers", 1, READERS, |c| some(c.http.max_readers)),
     number("http.max_streams", 1, READERS, |c| some(c.http.max_streams)),
     number("kafka.max_sink_lag", 0, 1_000_000_000_000, |c| some(c.kafka.max_sink_lag)),

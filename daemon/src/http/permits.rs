@@ -19,6 +19,9 @@ const METRICS: usize = 8;
 /// requests to the brokers.
 const PARTITIONS: usize = 4;
 
+/// The threads for blocking work that no request takes: the end of the engine, and a few requests of Contiv's page.
+const OTHER_THREADS: usize = 32;
+
 /// The time that a request for metrics or partitions waits for its permit.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -43,6 +46,13 @@ impl Permits {
         let streams = Shares::new("http.max_streams", settings.max_streams);
         Self { samples, readers, streams, metrics, partitions }
     }
+}
+
+/// The threads for blocking work that the settings allow: one for each permit, so that no request, probe or stop waits
+/// for those that wait for the log.
+pub(crate) fn blocking_threads(settings: &HttpSettings) -> usize {
+    let HttpSettings { max_in_flight, max_readers, max_streams, .. } = settings;
+    max_in_flight + max_readers + max_streams + METRICS + PARTITIONS + OTHER_THREADS
 }
 
 /// Permits of one kind, of which a client has half at most: one client leaves some to the others.

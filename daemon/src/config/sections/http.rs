@@ -19,7 +19,7 @@ pub(crate) struct Http {
     /// to 1 GiB. Raise it for producers that send larger batches.
     pub max_body_bytes: usize,
     /// The maximum number of concurrent requests with samples whose bodies are complete; further ones get status 429.
-    /// Default 64, from 1 to 65,536. Together with `max_body_bytes` it bounds the memory of requests: the product of both,
+    /// Default 64, from 1 to 1,024: each has a thread while it waits for the log. Together with `max_body_bytes` it bounds the memory of requests: the product of both,
     /// and a quarter of it (at least four bodies) for incomplete ones.
     pub max_in_flight: usize,
     /// The unit of the timestamps of posted samples: `"s"`, `"ms"`, `"us"`, `"ns"`, or `"rfc3339"` for texts. Default

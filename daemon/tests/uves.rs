@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Daemon, line};
+use support::{Daemon, encodings, line};
 use tempfile::TempDir;
 
 const START: u64 = 1_488_000_000_000_000;
@@ -109,6 +109,35 @@ fn a_posted_query_selects_names_and_structures() {
         let (status, error) = post(&body);
         assert!(status == 400 && error["error"].as_str().unwrap().contains(expected), "{body}: {status} {error}");
     }
+    daemon.stop();
+}
+
+#[test]
+fn a_posted_query_may_be_compressed_within_its_limit() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data);
+    let post = |coding: &str, body: &[u8]| {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let request = agent.post(daemon.url("/analytics/uves/virtual-network")).header("content-encoding", coding);
+        let mut response = request.send(body).unwrap();
+        (response.status().as_u16(), parsed(&response.body_mut().read_to_string().unwrap()))
+    };
+    let query = json!({ "kfilt": ["a/b", "absent"] }).to_string();
+    for (coding, encode) in encodings::all() {
+        let (status, list) = post(coding, &encode(query.as_bytes()));
+        assert!(status == 200 && names(&list) == ["a/b"], "{coding}: {status} {list}");
+        for (body, expected, part) in
+            [(encode(&vec![b' '; 300_000]), 413, "262144"), (query.clone().into_bytes(), 400, "not valid")]
+        {
+            let (status, error) = post(coding, &body);
+            assert!(
+                status == expected && error["error"].as_str().unwrap().contains(part),
+                "{coding}: {status} {error}"
+            );
+        }
+    }
+    let (status, error) = post("br", query.as_bytes());
+    assert!(status == 415 && error["error"].as_str().unwrap().contains("\"br\""), "{status} {error}");
     daemon.stop();
 }
 

@@ -1,4 +1,4 @@
-//! The bodies of requests with samples.
+//! The bodies of requests: samples and posted queries.
 //!
 //! A body is read before its request takes a permit of `http.max_in_flight`, so that clients that send slowly, or not at
 //! all, hold up no other client. Instead the space of all incomplete bodies is limited, and the time of each one.
@@ -7,12 +7,17 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
-use daemon_base::setting::duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
 use crate::http::HttpSettings;
 use crate::http::body::{Encoded, Refusal};
+
+/// The largest posted query: thousands of names.
+const MAX_QUERY_BYTES: usize = 256 * 1024;
+
+/// The time for the whole body of a posted query.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The share of `http.max_in_flight` bodies of the largest size that incomplete bodies may take.
 const INCOMPLETE_SHARE: usize = 4;
@@ -26,10 +31,22 @@ const FREE_BYTES: usize = 64 * 1024;
 
 /// The reader of bodies, and the space that they share.
 pub(crate) struct Bodies {
-    /// The largest body, received and decoded.
-    pub(super) max_bytes: usize,
-    timeout: Duration,
+    pub(super) samples: Bounds,
+    pub(super) query: Bounds,
     space: Semaphore,
+}
+
+/// The bounds of one kind of body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// The largest body, received and decoded.
+    pub(super) bytes: usize,
+    /// The time for the whole body.
+    pub(super) time: Duration,
+    /// What bounds the bytes, and the remedy.
+    pub(super) large: &'static str,
+    /// What bounds the time, and the remedy.
+    pub(super) slow: &'static str,
 }
 
 impl Bodies {
@@ -37,31 +54,44 @@ impl Bodies {
     pub(crate) fn new(settings: &HttpSettings) -> Self {
         let max_bytes = settings.max_body_bytes;
         let share = max_bytes.saturating_mul(settings.max_in_flight) / INCOMPLETE_SHARE;
-        let space = share.max(max_bytes.saturating_mul(LEAST_BODIES)).min(Semaphore::MAX_PERMITS);
-        Self { max_bytes, timeout: settings.body_timeout, space: Semaphore::new(space) }
+        let space = share.max(max_bytes.saturating_mul(LEAST_BODIES)).max(MAX_QUERY_BYTES);
+        let samples = Bounds {
+            bytes: max_bytes,
+            time: settings.body_timeout,
+            large: "the limit http.max_body_bytes; send smaller batches, or raise it",
+            slow: "the limit http.body_timeout; send smaller batches, or raise it",
+        };
+        let query = Bounds {
+            bytes: MAX_QUERY_BYTES,
+            time: QUERY_TIMEOUT,
+            large: "the limit of a query; send several",
+            slow: "the limit of a query; send it at once",
+        };
+        Self { samples, query, space: Semaphore::new(space.min(Semaphore::MAX_PERMITS)) }
     }
 
-    /// Reads a body to its end.
+    /// Reads a body to its end, within the bounds of its kind.
     ///
     /// # Errors
     ///
     /// A [`Refusal`] if it is too slow, if there is no space for it, and as [`Encoded::read`].
     pub(super) async fn read(
         &self,
+        bounds: Bounds,
         headers: &HeaderMap,
         body: Body,
         stopping: watch::Receiver<bool>,
     ) -> Result<Encoded, Refusal> {
-        let whole = Whole::new(&self.space, self.max_bytes);
-        let read = timeout(self.timeout, Encoded::read(headers, body, whole, stopping));
-        read.await.unwrap_or_else(|_| Err(Refusal::TooSlow { limit: duration::print(self.timeout) }))
+        let whole = Whole::new(&self.space, bounds);
+        let read = timeout(bounds.time, Encoded::read(headers, body, whole, stopping));
+        read.await.unwrap_or(Err(Refusal::TooSlow(bounds)))
     }
 }
 
 /// A body as far as it has come, with its share of the space.
 pub(super) struct Whole<'s> {
     space: &'s Semaphore,
-    pub(super) max_bytes: usize,
+    pub(super) bounds: Bounds,
     bytes: Vec<u8>,
     /// The permits for `reserved` bytes; `None` for a body that has no space.
     held: Option<SemaphorePermit<'s>>,
@@ -69,8 +99,8 @@ pub(super) struct Whole<'s> {
 }
 
 impl<'s> Whole<'s> {
-    fn new(space: &'s Semaphore, max_bytes: usize) -> Self {
-        Self { space, max_bytes, bytes: Vec::new(), held: space.try_acquire_many(0).ok(), reserved: 0 }
+    fn new(space: &'s Semaphore, bounds: Bounds) -> Self {
+        Self { space, bounds, bytes: Vec::new(), held: space.try_acquire_many(0).ok(), reserved: 0 }
     }
 
     /// Adds a chunk. Without space for it the rest of the body is read and dropped: a client reads no response before it
@@ -79,7 +109,7 @@ impl<'s> Whole<'s> {
         let Some(held) = &mut self.held else { return };
         let length = self.bytes.len() + chunk.len();
         if length > self.reserved && length > FREE_BYTES {
-            let wanted = length.next_power_of_two().min(self.max_bytes);
+            let wanted = length.next_power_of_two().min(self.bounds.bytes);
             let more = u32::try_from(wanted - self.reserved).unwrap_or(u32::MAX);
             let Ok(space) = self.space.try_acquire_many(more) else {
                 (self.held, self.bytes) = (None, Vec::new());

@@ -1,4 +1,4 @@
-//! The body of a request with samples: read and decoded within `http.max_body_bytes`.
+//! The body of a request: read and decoded within its [`Bounds`].
 //!
 //! The limit holds for what is received and for what it decodes to, so a request takes at most twice the limit. A
 //! request that announces more is refused before its body is read, and the decoder stops at the limit. The window of
@@ -11,13 +11,14 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use daemon_base::listener::end_of_reading;
+use daemon_base::setting::duration;
 use daemon_sources::array::{ArrayError, ArrayLines, is_array};
 use daemon_sources::opening::{Foreign, without_mark};
 use flate2::{Decompress, FlushDecompress, Status};
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 
-use crate::http::bodies::Whole;
+use crate::http::bodies::{Bounds, Whole};
 use crate::http::problem;
 
 /// The codings that a body may have.
@@ -32,7 +33,7 @@ const INFLATE_STEP: usize = 64 * 1024;
 /// Why a body is not taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
-    #[error("the body could not be read: {0}; send the batch again")]
+    #[error("the body could not be read: {0}; send it again")]
     Broken(String),
     #[error("Content-Encoding is {found:?}; this server decodes one of gzip, deflate, zstd, or a body without it")]
     Coding { found: String },
@@ -47,12 +48,12 @@ pub(super) enum Refusal {
          second"
     )]
     NoSpace,
-    #[error("the daemon is stopping; send the batch again in a moment")]
+    #[error("the daemon is stopping; send it again in a moment")]
     Stopping,
-    #[error("{what} has more than {limit} bytes, the limit http.max_body_bytes; send smaller batches, or raise it")]
-    TooLarge { what: &'static str, limit: usize },
-    #[error("the body was not complete after http.body_timeout ({limit}); send smaller batches, or raise it")]
-    TooSlow { limit: String },
+    #[error("{what} has more than {} bytes, {}", .bounds.bytes, .bounds.large)]
+    TooLarge { what: &'static str, bounds: Bounds },
+    #[error("the body was not complete after {}, {}", duration::print(.0.time), .0.slow)]
+    TooSlow(Bounds),
 }
 
 impl IntoResponse for Refusal {
@@ -65,7 +66,7 @@ impl IntoResponse for Refusal {
             Self::NoSpace => StatusCode::TOO_MANY_REQUESTS,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
         };
         let response = problem(status, &self.to_string());
         match self {
@@ -104,8 +105,8 @@ impl Encoded {
         mut whole: Whole<'_>,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, Refusal> {
-        let limit = whole.max_bytes;
-        let too_large = || Refusal::TooLarge { what: "the body", limit };
+        let bounds = whole.bounds;
+        let (limit, too_large) = (bounds.bytes, || Refusal::TooLarge { what: "the body", bounds });
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|announced| announced > limit as u64) {
@@ -131,30 +132,35 @@ impl Encoded {
         }
     }
 
-    /// Decodes the body, of at most `limit` bytes, to lines.
+    /// Decodes the body to lines.
     ///
     /// # Errors
     ///
     /// A [`Refusal`] if the body is not in its coding, decodes to more, or has a format that is not one of samples.
-    pub(super) fn decode(self, limit: usize) -> Result<Vec<u8>, Refusal> {
-        let text = self.text(limit)?;
+    pub(super) fn decode(self, bounds: Bounds) -> Result<Vec<u8>, Refusal> {
+        let text = self.text(bounds)?;
         match Foreign::of(&text) {
             Some(format) => Err(Refusal::Foreign(format)),
             None => lines(text),
         }
     }
 
-    fn text(self, limit: usize) -> Result<Vec<u8>, Refusal> {
+    /// Decodes the body.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if the body is not in its coding, or decodes to more than its bounds allow.
+    pub(super) fn text(self, bounds: Bounds) -> Result<Vec<u8>, Refusal> {
         let Self { coding, bytes } = self;
         match coding {
             Coding::Identity => Ok(bytes),
-            Coding::Gzip => read_all("gzip", flate2::bufread::MultiGzDecoder::new(&bytes[..]), limit),
-            Coding::Deflate => inflate(&bytes, limit),
+            Coding::Gzip => read_all("gzip", flate2::bufread::MultiGzDecoder::new(&bytes[..]), bounds),
+            Coding::Deflate => inflate(&bytes, bounds),
             Coding::Zstd => {
                 let invalid = |error: std::io::Error| Refusal::Invalid { coding: "zstd", reason: error.to_string() };
                 let mut decoder = zstd::Decoder::with_buffer(&bytes[..]).map_err(invalid)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(invalid)?;
-                read_all("zstd", decoder, limit)
+                read_all("zstd", decoder, bounds)
             }
         }
     }
@@ -199,11 +205,11 @@ fn remedy(format: Foreign) -> &'static str {
 }
 
 /// Reads a decoder to its end.
-fn read_all(coding: &'static str, decoder: impl Read, limit: usize) -> Result<Vec<u8>, Refusal> {
+fn read_all(coding: &'static str, decoder: impl Read, bounds: Bounds) -> Result<Vec<u8>, Refusal> {
     let mut text = Vec::new();
-    let read = decoder.take(limit as u64 + 1).read_to_end(&mut text);
-    if text.len() > limit {
-        return Err(Refusal::TooLarge { what: "the decoded body", limit });
+    let read = decoder.take(bounds.bytes as u64 + 1).read_to_end(&mut text);
+    if text.len() > bounds.bytes {
+        return Err(Refusal::TooLarge { what: "the decoded body", bounds });
     }
     read.map_err(|error| Refusal::Invalid { coding, reason: error.to_string() })?;
     Ok(text)
@@ -211,7 +217,7 @@ fn read_all(coding: &'static str, decoder: impl Read, limit: usize) -> Result<Ve
 
 /// Decodes `deflate`, which is the zlib format (RFC 9110, 8.4.1.2). Deflate data without the zlib header, which some
 /// clients send, is refused: almost any text decodes to something as such.
-fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
+fn inflate(bytes: &[u8], bounds: Bounds) -> Result<Vec<u8>, Refusal> {
     let invalid = |reason: String| Refusal::Invalid { coding: "deflate", reason };
     let (mut state, mut text) = (Decompress::new(true), Vec::new());
     loop {
@@ -220,8 +226,8 @@ fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
         let rest = bytes.get(taken..).unwrap_or_default();
         let status = state.decompress_vec(rest, &mut text, FlushDecompress::None);
         let status = status.map_err(|error| invalid(format!("{error}; deflate is the zlib format")))?;
-        if text.len() > limit {
-            return Err(Refusal::TooLarge { what: "the decoded body", limit });
+        if text.len() > bounds.bytes {
+            return Err(Refusal::TooLarge { what: "the decoded body", bounds });
         }
         let left = (bytes.len() as u64).saturating_sub(state.total_in());
         match status {
@@ -236,32 +242,29 @@ fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
 }
 
 #[cfg(test)]
+#[path = "../../tests/support/encodings.rs"]
+#[allow(clippy::unwrap_used, dead_code, reason = "the tests of the binary use all of it, and may panic")]
+mod encodings;
+
+#[cfg(test)]
 mod tests {
     use std::io::Write as _;
+    use std::time::Duration;
 
-    use flate2::Compression;
-    use flate2::write::{GzEncoder, ZlibEncoder};
+    use axum::http::HeaderValue;
 
     use super::*;
 
-    fn gzip(text: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(text).unwrap();
-        encoder.finish().unwrap()
+    fn bounds(bytes: usize) -> Bounds {
+        Bounds { bytes, time: Duration::ZERO, large: "the limit", slow: "the limit" }
     }
-
-    fn zlib(text: &[u8]) -> Vec<u8> {
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(text).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    type Encode = fn(&[u8]) -> Vec<u8>;
 
     /// Every coding, with an encoder.
-    fn codings() -> [(Coding, Encode); 3] {
-        let zstd = |text: &[u8]| zstd::encode_all(text, 3).unwrap();
-        [(Coding::Gzip, gzip), (Coding::Deflate, zlib), (Coding::Zstd, zstd)]
+    fn codings() -> [(Coding, encodings::Encode); 4] {
+        encodings::all().map(|(name, encode)| {
+            let headers = HeaderMap::from_iter([(header::CONTENT_ENCODING, HeaderValue::from_static(name))]);
+            (Coding::of(&headers).unwrap(), encode)
+        })
     }
 
     #[test]
@@ -269,7 +272,7 @@ mod tests {
         let text = vec![b'x'; 1_000_000];
         for (coding, encode) in codings() {
             let bytes = encode(&text);
-            let decode = |bytes: &[u8], limit| Encoded { coding, bytes: bytes.to_vec() }.decode(limit);
+            let decode = |bytes: &[u8], limit| Encoded { coding, bytes: bytes.to_vec() }.decode(bounds(limit));
             assert!(decode(&bytes, text.len()).unwrap() == text, "{coding:?}");
             assert!(matches!(decode(&bytes, text.len() - 1), Err(Refusal::TooLarge { .. })), "{coding:?}");
             let cut = decode(&bytes[..bytes.len() - 1], text.len());
@@ -287,13 +290,13 @@ mod tests {
         encoder.window_log(24).unwrap();
         encoder.write_all(&vec![b'x'; 1 << 20]).unwrap();
         let bytes = encoder.finish().unwrap();
-        let refused = Encoded { coding: Coding::Zstd, bytes }.decode(1 << 30);
+        let refused = Encoded { coding: Coding::Zstd, bytes }.decode(bounds(1 << 30));
         assert!(matches!(refused, Err(Refusal::Invalid { .. })), "{:?}", refused.map(|_| ()));
     }
 
     #[test]
     fn a_byte_order_mark_is_skipped_and_an_array_becomes_lines() {
-        let decode = |text: &str| Encoded { coding: Coding::Identity, bytes: text.into() }.decode(100);
+        let decode = |text: &str| Encoded { coding: Coding::Identity, bytes: text.into() }.decode(bounds(100));
         assert_eq!(decode("\u{FEFF}{}").unwrap(), b"{}");
         assert_eq!(decode("\u{FEFF}[{},\n{}]").unwrap(), b"{}\n{}\n");
         assert!(matches!(decode("[{}"), Err(Refusal::MalformedArray(ArrayError::NoEnd))));

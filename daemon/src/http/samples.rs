@@ -73,7 +73,7 @@ pub(super) async fn post(State(shared): State<Arc<Shared>>, request: Request) ->
         Ok(key) => key,
         Err(response) => return *response,
     };
-    let encoded = match shared.bodies.read(&head.headers, body, shared.stopping.clone()).await {
+    let encoded = match shared.bodies.read(shared.bodies.samples, &head.headers, body, shared.stopping.clone()).await {
         Ok(encoded) => encoded,
         Err(refusal) => return refusal.into_response(),
     };
@@ -118,7 +118,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Box<Response>>
 }
 
 fn append(shared: &Shared, encoded: Encoded, key: Option<String>) -> Result<Outcome, Failure> {
-    let body = &encoded.decode(shared.bodies.max_bytes).map_err(Failure::Refused)?[..];
+    let body = &encoded.decode(shared.bodies.samples).map_err(Failure::Refused)?[..];
     let mut batch = AppendBatch::new(shared.log.arrival(shared.clock.now_micros()));
     let mut outcome = read_lines(shared, body, &mut batch);
     if let Some(key) = key {

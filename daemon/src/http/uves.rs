@@ -11,30 +11,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::response::Response;
-use daemon_base::listener::{Client, end_of_reading};
+use axum::response::{IntoResponse as _, Response};
+use daemon_base::listener::Client;
 use daemon_base::outbound::percent_encoded;
+use daemon_sources::opening::without_mark;
 use percent_encoding::NON_ALPHANUMERIC;
 use proxy_uve::{table_of_uve_type, uve_type_of_table};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tokio::time::timeout;
 
+use crate::http::body::Refusal;
 use crate::http::listing::{self, Form, Listing, Requester, Selection};
 use crate::http::{Shared, bad_path, json, problem};
 use crate::view::{Filter, Walk};
-
-/// The largest body of a posted query: thousands of names.
-const MAX_QUERY_BYTES: usize = 256 * 1024;
-
-/// The time that a posted query may take to come.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The query parameters of all UVE routes.
 #[derive(Debug, Default, Deserialize)]
@@ -176,6 +170,7 @@ pub(super) async fn posted(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<String>, PathRejection>,
     Extension(client): Extension<Client>,
+    headers: HeaderMap,
     uri: Uri,
     body: Body,
 ) -> Response {
@@ -183,12 +178,12 @@ pub(super) async fn posted(
         Ok(Path(uve_type)) => uve_type,
         Err(rejection) => return bad_path(&rejection),
     };
-    let body = match read_query(body, &shared).await {
+    let body = match read_query(&shared, &headers, body).await {
         Ok(body) => body,
-        Err((status, text)) => return problem(status, &text),
+        Err(refusal) => return refusal.into_response(),
     };
     // An object first: a structure would be read from an array, too.
-    let query = serde_json::from_slice::<Map<String, Value>>(&body);
+    let query = serde_json::from_slice::<Map<String, Value>>(without_mark(&body));
     let query = query.and_then(|query| PostedQuery::deserialize(Value::Object(query))).map_err(|error| {
         format!("the query is not valid: {error}; expected {{\"kfilt\": [\"name\", \"prefix*\"], \"cfilt\": [\"Structure\"]}}")
     });
@@ -200,23 +195,10 @@ pub(super) async fn posted(
     }
 }
 
-/// Reads a posted query, which is small and comes at once.
-async fn read_query(body: Body, shared: &Shared) -> Result<Bytes, (StatusCode, String)> {
-    let read = tokio::select! {
-        read = timeout(QUERY_TIMEOUT, to_bytes(body, MAX_QUERY_BYTES)) => read,
-        () = end_of_reading(shared.stopping.clone()) => {
-            return Err((StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping".to_owned()));
-        }
-    };
-    match read {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if error.to_string().contains("limit") => {
-            let text = format!("the query has more than {MAX_QUERY_BYTES} bytes; send several");
-            Err((StatusCode::PAYLOAD_TOO_LARGE, text))
-        }
-        Ok(Err(error)) => Err((StatusCode::BAD_REQUEST, format!("the query could not be read: {error}"))),
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the query was not complete after ten seconds".to_owned())),
-    }
+/// Reads and decodes a posted query.
+async fn read_query(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
+    let bounds = shared.bodies.query;
+    shared.bodies.read(bounds, headers, body, shared.stopping.clone()).await?.text(bounds)
 }
 
 /// Responds with the selected objects of a type whose names have a prefix.

@@ -10,6 +10,7 @@ pub(crate) mod certificates;
 pub(crate) mod contiv;
 pub(crate) mod dashboards;
 pub(crate) mod disk;
+pub(crate) mod encodings;
 pub(crate) mod group;
 pub(crate) mod influxdb;
 pub(crate) mod outage;

@@ -11,7 +11,7 @@ mod object;
 mod sink;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use daemon_results::block::{Row, UveShape};
@@ -46,33 +46,34 @@ struct Tables {
 /// The UVEs of each object, by the object's name. They are ordered, so that a reader can go on where it stopped.
 type Objects = BTreeMap<Box<str>, Object>;
 
-/// A filter of structures and attributes: Contrail's `cfilt`.
+/// A filter of structures and attributes: Contrail's `cfilt`. It has the attributes of each structure, `None` for all;
+/// without a structure it selects everything.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Filter(Vec<(String, Option<String>)>);
+pub(crate) struct Filter(BTreeMap<String, Option<BTreeSet<String>>>);
 
 impl Filter {
     /// Parses `Structure[:attribute]` terms separated by commas; an empty text selects all.
     pub(crate) fn parse(text: &str) -> Self {
-        let terms = text.split(',').map(str::trim).filter(|term| !term.is_empty());
-        Self(
-            terms
-                .map(|term| match term.split_once(':') {
-                    Some((uve, attribute)) => (uve.to_owned(), Some(attribute.to_owned())),
-                    None => (term.to_owned(), None),
-                })
-                .collect(),
-        )
+        let mut structures: BTreeMap<_, Option<BTreeSet<_>>> = BTreeMap::new();
+        for term in text.split(',').map(str::trim).filter(|term| !term.is_empty()) {
+            let Some((uve, attribute)) = term.split_once(':') else {
+                structures.insert(term.to_owned(), None);
+                continue;
+            };
+            if let Some(attributes) = structures.entry(uve.to_owned()).or_insert_with(|| Some(BTreeSet::new())) {
+                attributes.insert(attribute.to_owned());
+            }
+        }
+        Self(structures)
     }
 
     fn wants(&self, uve: &str) -> bool {
-        self.0.is_empty() || self.0.iter().any(|(wanted, _)| wanted == uve)
+        self.0.is_empty() || self.0.contains_key(uve)
     }
 
     fn wants_attribute(&self, uve: &str, attribute: &str) -> bool {
-        let wants = |(wanted, of): &(String, Option<String>)| {
-            wanted == uve && of.as_deref().is_none_or(|wanted| wanted == attribute)
-        };
-        self.0.is_empty() || self.0.iter().any(wants)
+        let wants = |wanted: &Option<BTreeSet<String>>| wanted.as_ref().is_none_or(|wanted| wanted.contains(attribute));
+        self.0.is_empty() || self.0.get(uve).is_some_and(wants)
     }
 }
 
@@ -229,6 +230,10 @@ mod tests {
         apply(&view, "a", r#"{"deleted":false,"value":1,"sum":2}"#);
         assert_eq!(json(&view, "a", "P-S-a:sum"), r#"{"P-S-a":{"sum":2}}"#);
         assert_eq!(json(&view, "a", "Other"), "null");
+        assert_eq!(json(&view, "a", "P-S-a:deleted,P-S-a:sum"), r#"{"P-S-a":{"deleted":false,"sum":2}}"#);
+        for all in ["P-S-a,P-S-a:sum", "P-S-a:sum,P-S-a"] {
+            assert_eq!(json(&view, "a", all), r#"{"P-S-a":{"deleted":false,"sum":2,"value":1}}"#);
+        }
         assert_eq!(json(&view, "a", "Other,P-S-a"), r#"{"P-S-a":{"deleted":false,"sum":2,"value":1}}"#);
     }
 

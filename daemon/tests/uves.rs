@@ -68,6 +68,8 @@ fn names_are_filtered_in_lists_in_prefixes_and_in_posted_queries() {
     let cases = [
         ("virtual-networks?kfilt=h%23y,default*", vec!["default-domain:demo:vn1", "default-domain:demo:vn2", "h#y"]),
         ("virtual-networks?kfilt=absent", vec![]),
+        ("virtual-network/default*?kfilt=", vec!["default-domain:demo:vn1", "default-domain:demo:vn2"]),
+        ("virtual-network/default*?cfilt=&kfilt", vec!["default-domain:demo:vn1", "default-domain:demo:vn2"]),
         ("virtual-network/*?kfilt=a/b,absent,50%25*", vec!["50%", "50%25", "a/b"]),
         ("virtual-network/default*?kfilt=*vn1,default-domain:demo:vn2,a/b", vec!["default-domain:demo:vn2"]),
     ];
@@ -100,6 +102,10 @@ fn a_posted_query_selects_names_and_structures() {
     assert_eq!(status, 200, "{some}");
     assert_eq!(names(&some), ["a/b", "default-domain:demo:vn1", "default-domain:demo:vn2"]);
     assert!(some["value"][0]["value"][structure].is_object(), "{some}");
+    let (status, all) = post(&json!({ "kfilt": null, "cfilt": null, "sfilt": null, "mfilt": null }));
+    assert_eq!((status, names(&all).len()), (200, NAMES.len()), "{all}");
+    let (status, none) = post(&json!({ "kfilt": [] }));
+    assert_eq!((status, names(&none).len()), (200, 0), "{none}");
     for (body, expected) in [
         (json!({ "kfilt": "a" }), "kfilt"),
         (json!({ "sfilt": "host" }), "sources"),
@@ -138,6 +144,33 @@ fn a_posted_query_may_be_compressed_within_its_limit() {
     }
     let (status, error) = post("br", query.as_bytes());
     assert!(status == 415 && error["error"].as_str().unwrap().contains("\"br\""), "{status} {error}");
+    daemon.stop();
+}
+
+#[test]
+fn a_type_that_does_not_exist_is_not_found() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data);
+    let post = |path: &str| {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let mut response = agent.post(daemon.url(&format!("/analytics/uves/{path}"))).send("{}").unwrap();
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+    };
+    let absent = "/analytics/uves";
+    for (answer, remedy) in [
+        (post("virtual-networks"), "/analytics/uves/virtual-network,"),
+        (post("absent"), absent),
+        (post("absents"), absent),
+        (daemon.get("/analytics/uves/absents"), absent),
+        (daemon.get("/analytics/uves/absent/*"), absent),
+        (daemon.get("/analytics/uves/absent/a"), absent),
+        (daemon.get("/analytics/uves/virtual-network"), "/analytics/uves/virtual-networks"),
+    ] {
+        assert!(answer.0 == 404 && answer.1.contains(remedy), "{answer:?}");
+    }
+    // A type of Contrail may have its first object later.
+    assert_eq!(daemon.get("/analytics/uves/vrouters").0, 200);
+    assert_eq!(post("vrouter").0, 200);
     daemon.stop();
 }
 

@@ -48,10 +48,10 @@ pub(super) struct UveQuery {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct PostedQuery {
-    cfilt: Vec<String>,
+    cfilt: Option<Vec<String>>,
     kfilt: Option<Vec<String>>,
-    sfilt: String,
-    mfilt: String,
+    sfilt: Option<String>,
+    mfilt: Option<String>,
 }
 
 impl UveQuery {
@@ -62,7 +62,8 @@ impl UveQuery {
             Ok(limit @ 1..) => Ok(limit),
             _ => Err(format!("`limit` is {text:?}; expected a whole number, 1 or more, of objects in the response")),
         });
-        let kfilt = kfilt.map(|text| text.split(',').map(str::to_owned).collect());
+        // In Contrail, too, a parameter without a value is none, and a posted list without names selects none.
+        let kfilt = kfilt.filter(|text| !text.is_empty()).map(|text| text.split(',').map(str::to_owned).collect());
         Ok(Selection { limit: limit.transpose()?, after, cfilt, kfilt })
     }
 }
@@ -70,8 +71,8 @@ impl UveQuery {
 impl PostedQuery {
     fn selection(self) -> Result<Selection, String> {
         let Self { cfilt, kfilt, sfilt, mfilt } = self;
-        refuse_sources(&sfilt, &mfilt)?;
-        Ok(Selection { cfilt: cfilt.join(","), kfilt, ..Selection::default() })
+        refuse_sources(&sfilt.unwrap_or_default(), &mfilt.unwrap_or_default())?;
+        Ok(Selection { cfilt: cfilt.unwrap_or_default().join(","), kfilt, ..Selection::default() })
     }
 }
 
@@ -141,8 +142,12 @@ pub(super) async fn one(
         return listed(&shared, (&uve_type, prefix), Form::Structures, &selection, Requester { client, uri: &uri })
             .await;
     }
+    let table = match table(&shared, &uve_type) {
+        Ok(table) => table,
+        Err(unknown) => return *unknown,
+    };
     let is_selected = selection.names("").contains(&name);
-    let document = || shared.view.object(&table(&shared, &uve_type), &name, &Filter::parse(&selection.cfilt));
+    let document = || shared.view.object(&table, &name, &Filter::parse(&selection.cfilt));
     match is_selected.then(document).flatten() {
         Some(document) => json(StatusCode::OK, &document),
         None => {
@@ -209,8 +214,12 @@ async fn listed(
     selection: &Selection,
     requester: Requester<'_>,
 ) -> Response {
+    let table = match table(shared, uve_type) {
+        Ok(table) => table,
+        Err(unknown) => return *unknown,
+    };
     let filter = matches!(form, Form::Structures).then(|| Filter::parse(&selection.cfilt));
-    let walk = Walk::new(table(shared, uve_type), selection.names(prefix), selection.after.as_deref(), filter);
+    let walk = Walk::new(table, selection.names(prefix), selection.after.as_deref(), filter);
     listing::answer(shared, Listing::new(Arc::clone(&shared.view), walk, form), requester, selection).await
 }
 
@@ -229,13 +238,24 @@ fn bad_query(rejection: &QueryRejection) -> Response {
     problem(StatusCode::BAD_REQUEST, &text)
 }
 
-/// The table of a UVE type: that of a Contrail type, or the one whose generic type name this is.
-fn table(shared: &Shared, uve_type: &str) -> String {
-    if let Some(table) = table_of_uve_type(uve_type) {
-        return table.to_owned();
-    }
-    let named = shared.view.table(|table| uve_type_of_table(table) == uve_type);
-    named.map_or_else(|| uve_type.to_owned(), Into::into)
+/// The table of a UVE type: that of a Contrail type, or the one with objects whose generic type name this is. The
+/// response 404 for any other.
+fn table(shared: &Shared, uve_type: &str) -> Result<String, Box<Response>> {
+    let find = |uve_type: &str| {
+        let named = || shared.view.table(|table| uve_type_of_table(table) == uve_type).map(Into::into);
+        table_of_uve_type(uve_type).map(str::to_owned).or_else(named)
+    };
+    find(uve_type).ok_or_else(|| {
+        let singular = uve_type.strip_suffix('s').filter(|singular| find(singular).is_some());
+        let text = match singular {
+            Some(singular) => format!("`{uve_type}` is a list; request /analytics/uves/{singular}, or GET the list"),
+            None => format!(
+                "`{uve_type}` is not a UVE type of Contrail, and no object is of it; GET /analytics/uves has the types \
+                 that have objects"
+            ),
+        };
+        Box::new(problem(StatusCode::NOT_FOUND, &text))
+    })
 }
 
 /// The base URL of links: the server under the name that the client used.

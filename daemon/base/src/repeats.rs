@@ -11,6 +11,10 @@ use std::time::Duration;
 /// The interval of the daemon's own messages: the shortest time between two of one key.
 pub const INTERVAL: Duration = Duration::from_secs(10);
 
+/// The name (`tracing`'s metadata) of a message whose repetitions are limited where it is made, and not once more where
+/// all messages are: what the second limit left out would be missing in the count of the first.
+pub const LIMITED: &str = "limited";
+
 /// A message that is due.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Due<M> {

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use daemon_base::repeats::{Due, INTERVAL, RepeatLimit};
+use daemon_base::repeats::{Due, INTERVAL, LIMITED, RepeatLimit};
 use proxy_uve::Fate;
 use tracing::warn;
 
@@ -74,7 +74,7 @@ impl DropLog {
 
     fn write(&self, due: &Due<Example>) {
         let (stream, records, Example { fate, key }) = (&self.stream, due.count, &due.message);
-        warn!(%stream, fate = fate.name(), records, example_key = key, "{}", text(*fate));
+        warn!(name: LIMITED, %stream, fate = fate.name(), records, example_key = key, "{}", text(*fate));
     }
 }
 

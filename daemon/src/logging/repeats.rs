@@ -1,7 +1,7 @@
 //! Repeated messages: of each kind the first, and then at most one in ten seconds with the number of those left out.
 //!
 //! Two warnings or errors are of one kind if the same statement made them, about the same thing, and their texts differ
-//! in digits only, as those of errors with an offset do. Other messages are of one kind if they are equal.
+//! in digits only, as those of errors with a number do. Other messages are of one kind if they are equal.
 
 use std::fmt::{self, Debug, Write as _};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use daemon_base::clock::{Clock as _, SystemClock};
-use daemon_base::repeats::{Due, INTERVAL, RepeatLimit};
+use daemon_base::repeats::{Due, INTERVAL, LIMITED, RepeatLimit};
 use daemon_base::stop::Stop;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
@@ -26,6 +26,9 @@ use crate::config::LogFormat;
 /// The fields that name what a warning is about.
 const SUBJECTS: [&str; 12] =
     ["facility", "fate", "node", "partition", "server", "sink", "source", "stream", "thread", "topic", "url", "worker"];
+
+/// The fields whose digits distinguish texts, too: the places of a fault.
+const PLACES: [&str; 2] = ["client", "offset"];
 
 /// The most texts of one statement about one thing that are distinguished, so that a fault with ever new texts makes few
 /// lines, too.
@@ -100,7 +103,7 @@ where
     F: FormatEvent<S, N>,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        if *event.metadata().level() > Level::INFO {
+        if *event.metadata().level() > Level::INFO || event.metadata().name() == LIMITED {
             return self.format.format_event(context, writer, event);
         }
         let mut line = String::new();
@@ -131,6 +134,8 @@ impl Visit for FieldHash {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if self.all || SUBJECTS.contains(&field.name()) {
             (field.name(), format!("{value:?}")).hash(&mut self.subject);
+        } else if PLACES.contains(&field.name()) {
+            (field.name(), format!("{value:?}")).hash(&mut self.text);
         } else {
             let text = format!("{value:?}").replace(|character: char| character.is_ascii_digit(), "");
             (field.name(), text).hash(&mut self.text);
@@ -173,7 +178,66 @@ impl Drop for Ticker {
 
 #[cfg(test)]
 mod tests {
+    use tracing::{subscriber, warn};
+    use tracing_subscriber::fmt::format;
+
     use super::*;
+
+    /// The lines of what `work` logs, with those that were held.
+    fn logged(work: impl FnOnce()) -> Vec<String> {
+        let written: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let repeats = Repeats::new(LogFormat::Text);
+        let format = Limited { format: format().with_ansi(false).without_time(), repeats: Arc::clone(&repeats) };
+        let writer = Arc::clone(&written);
+        let builder = tracing_subscriber::fmt().log_internal_errors(false).event_format(format);
+        let writer = move || Buffer(Arc::clone(&writer));
+        subscriber::with_default(builder.with_writer(writer).finish(), work);
+        let text = String::from_utf8(written.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let mut lines: Vec<_> = text.expect("UTF-8").lines().map(str::to_owned).collect();
+        lines.extend(repeats.finish());
+        lines
+    }
+
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_count_of_a_message_that_is_limited_where_it_is_made_is_not_left_out() {
+        let lines = logged(|| {
+            for records in [2, 3, 4] {
+                warn!(name: LIMITED, fate = "late", records, "Records were dropped.");
+            }
+        });
+        let count = |line: &String| line.split_once("records=")?.1.split(' ').next()?.trim().parse::<u64>().ok();
+        assert_eq!(lines.iter().filter_map(count).sum::<u64>(), 9, "{lines:#?}");
+    }
+
+    #[test]
+    fn places_of_a_fault_are_distinguished_up_to_a_bound() {
+        let lines = logged(|| {
+            for number in 0..100 {
+                warn!(offset = number, "A record cannot be read.");
+                warn!(client = format!("10.0.0.{number}"), "A client is refused.");
+                warn!(number, "Something else failed.");
+            }
+        });
+        let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+        for place in ["offset=", "client="] {
+            // As many first ones, and as many that were held.
+            assert!((4..=32).contains(&count(place)), "{place}: {lines:#?}");
+        }
+        assert_eq!(count("Something else"), 2, "{lines:#?}");
+    }
 
     #[test]
     fn the_count_of_what_was_left_out_is_in_the_line_in_both_formats() {

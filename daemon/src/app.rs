@@ -87,7 +87,7 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     servers.spawn(server.serve(shared));
     if let Some(page) = page {
         info!(address = %page.address(), "Listening for Contiv's page.");
-        servers.spawn(page.serve(stopping));
+        servers.spawn(page.serve(engine.telemetry.http.refusals.clone(), stopping));
     }
     let failed = engine.failed.clone();
     let failure = wait_for_end(&mut signals, failed.clone(), &mut servers).await;

@@ -120,8 +120,8 @@ impl Server {
 
     /// Serves until `stopping` turns true, then finishes the requests in flight.
     pub(crate) async fn serve(self, shared: Arc<Shared>) {
-        let stopping = shared.stopping.clone();
-        listener::serve(self.listener, router(shared), self.settings.limits, stopping).await;
+        let (stopping, refusals) = (shared.stopping.clone(), shared.telemetry.http.refusals.clone());
+        listener::serve(self.listener, router(shared), self.settings.limits, refusals, stopping).await;
     }
 }
 

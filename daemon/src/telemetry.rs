@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use daemon_base::listener::Refusals;
 use daemon_kafka::GroupTelemetry;
 use daemon_log::{Log, PartitionLog, SinkOffsets};
 use daemon_partition::{StatusSource, WorkerTelemetry};
@@ -43,6 +44,8 @@ pub(crate) struct HttpTelemetry {
     accepted: Counter,
     rejected: Counter,
     requests: Family<Vec<(&'static str, String)>, Counter>,
+    /// Connections that got 429, also those to Contiv's page.
+    pub refusals: Refusals,
 }
 
 impl HttpTelemetry {
@@ -152,6 +155,10 @@ impl Collector for Gathered {
         let dropped = ConstCounter::new(logging::dropped());
         let help = "Messages of this program that could not be written to standard error";
         dropped.encode(encoder.encode_descriptor("messages_dropped", help, None, dropped.metric_type())?)?;
+        let refused = ConstCounter::new(self.telemetry.http.refusals.count());
+        let help = "Connections refused with 429, of clients with all that they may have";
+        let kind = refused.metric_type();
+        refused.encode(encoder.encode_descriptor("http_connections_refused", help, None, kind)?)?;
         self.encode_lag(&mut encoder)?;
         self.encode_log(&mut encoder)?;
         self.encode_sinks(&mut encoder)

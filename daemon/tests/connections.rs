@@ -95,6 +95,28 @@ fn idle_connections_do_not_take_the_files_of_the_log() {
 }
 
 #[test]
+fn refused_connections_are_counted() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &["http.max_connections_per_client=1"]);
+    let refused = || {
+        let metrics = daemon.get("/metrics").1;
+        let value =
+            metrics.lines().find_map(|line| line.strip_prefix("derived_statsd_http_connections_refused_total "));
+        value.unwrap_or_else(|| panic!("{metrics}")).parse::<u64>().unwrap()
+    };
+    assert_eq!(refused(), 0);
+    let mut stream = connect(daemon.address(), "GET /api/v1/results/stream HTTP/1.1\r\nhost: x\r\n\r\n");
+    stream.read_exact(&mut [0; 12]).unwrap();
+    let answer = rest(&mut connect(daemon.address(), ""));
+    assert!(answer.contains("429") && answer.contains("http.max_connections_per_client"), "{answer}");
+    drop(stream);
+    // The connection ends a moment later.
+    let counted = support::wait_until("the connection is closed", || (daemon.get("/metrics").0 == 200).then(refused));
+    assert!(counted >= 1, "{counted}");
+    daemon.stop();
+}
+
+#[test]
 fn a_connection_without_a_request_is_closed_after_the_time_for_it() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(data.path(), &["http.header_timeout=200ms", "http.idle_timeout=1s"]);

@@ -22,6 +22,8 @@ mod queue;
 mod requests;
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -46,6 +48,21 @@ pub const READING_AFTER_STOP: Duration = Duration::from_secs(1);
 /// The address of the client of a request, which is one of its extensions.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Client(pub IpAddr);
+
+/// The number of connections that servers refused with 429: those of clients that had all they may have.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals(Arc<AtomicU64>);
+
+impl Refusals {
+    /// Returns the number since the start.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// Waits until `stopping` is true and nothing more is read.
 ///
@@ -88,9 +105,16 @@ impl Limits {
     }
 }
 
-/// Serves until `stopping` is true, then finishes the requests in flight.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stopping: watch::Receiver<bool>) {
-    let mut acceptor = Acceptor::new(listener, limits);
+/// Serves until `stopping` is true, then finishes the requests in flight. Adds the connections that it refuses to
+/// `refusals`.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    refusals: Refusals,
+    stopping: watch::Receiver<bool>,
+) {
+    let mut acceptor = Acceptor::new(listener, limits, refusals);
     let mut stop = stopping.clone();
     loop {
         let Accepted { stream, requests, permit } = tokio::select! {

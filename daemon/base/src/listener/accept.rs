@@ -10,10 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
-use super::Limits;
 use super::open::Open;
 use super::queue::{Queue, Step};
 use super::requests::Requests;
+use super::{Limits, Refusals};
 
 /// The pause after an error of the listener, such as a lack of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
@@ -37,12 +37,13 @@ pub(super) struct Acceptor {
     open: Arc<Open>,
     queue: Queue,
     limits: Limits,
+    refusals: Refusals,
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: TcpListener, limits: Limits) -> Self {
+    pub(super) fn new(listener: TcpListener, limits: Limits, refusals: Refusals) -> Self {
         let permits = Arc::new(Semaphore::new(limits.connections));
-        Self { listener, permits, open: Arc::default(), queue: Queue::new(limits.connections), limits }
+        Self { listener, permits, open: Arc::default(), queue: Queue::new(limits.connections), limits, refusals }
     }
 
     /// The next connection.
@@ -94,6 +95,7 @@ impl Acceptor {
 
     /// Responds to a connection that is not served. A client whose buffer is full gets no response.
     fn refuse(&self, stream: &TcpStream, client: IpAddr) {
+        self.refusals.add();
         warn!(
             %client,
             per_client = self.limits.per_client,

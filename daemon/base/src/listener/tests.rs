@@ -33,6 +33,10 @@ const LIMITS: Limits = Limits {
 
 /// A server; its address, what stops it, and its end.
 async fn start(limits: Limits) -> (SocketAddr, watch::Sender<bool>, JoinHandle<()>) {
+    start_with(limits, Refusals::default()).await
+}
+
+async fn start_with(limits: Limits, refusals: Refusals) -> (SocketAddr, watch::Sender<bool>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let chunks = || std::iter::repeat_with(|| Ok::<_, Error>(vec![0; 4096]));
@@ -43,7 +47,7 @@ async fn start(limits: Limits) -> (SocketAddr, watch::Sender<bool>, JoinHandle<(
         .route("/held", get(|| async { GATE.acquire().await.map(|_| "ok").map_err(|_| "closed") }))
         .route("/body", post(|_: Bytes| async { "ok" }));
     let (stop, stopping) = watch::channel(false);
-    let serving = tokio::spawn(serve(listener, router, limits, stopping));
+    let serving = tokio::spawn(serve(listener, router, limits, refusals, stopping));
     (address, stop, serving)
 }
 
@@ -150,7 +154,8 @@ async fn a_client_with_its_share_of_requests_in_flight_gets_429_and_the_others_a
 
 #[tokio::test]
 async fn a_client_that_reads_no_response_has_no_more_connections_than_its_share() {
-    let (address, stop, serving) = start(Limits { per_client: 2, ..LIMITS }).await;
+    let refusals = Refusals::default();
+    let (address, stop, serving) = start_with(Limits { per_client: 2, ..LIMITS }, refusals.clone()).await;
     let mut unread = Vec::new();
     // The whole body of each response is made at once, and waits for the client.
     let refused = timeout(Duration::from_secs(20), async {
@@ -164,6 +169,7 @@ async fn a_client_that_reads_no_response_has_no_more_connections_than_its_share(
         }
     });
     refused.await.expect("a third connection is refused");
+    assert_eq!(refusals.count(), 1);
     drop(unread);
     stop.send_replace(true);
     serving.await.unwrap();

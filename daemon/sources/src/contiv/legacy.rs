@@ -25,7 +25,7 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use daemon_base::clock::Clock;
-use daemon_base::listener::{self, Limits};
+use daemon_base::listener::{self, Limits, Refusals};
 use netplugin_adapter::{ServiceStats, append_pairs, pair_answer, pairs_answer, points, points_of};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -118,9 +118,10 @@ impl LegacyServer {
         self.address
     }
 
-    /// Serves until `stopping` is true, then finishes the requests in flight.
-    pub async fn serve(self, stopping: watch::Receiver<bool>) {
-        listener::serve(self.listener, router(self.shared), self.limits, stopping).await;
+    /// Serves until `stopping` is true, then finishes the requests in flight. Adds the connections that it refuses to
+    /// `refusals`.
+    pub async fn serve(self, refusals: Refusals, stopping: watch::Receiver<bool>) {
+        listener::serve(self.listener, router(self.shared), self.limits, refusals, stopping).await;
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) async fn start(
     let page = LegacySettings::new(&section)?.context("the page has no address")?;
     let page = LegacyServer::bind(&page, limits, latest, Arc::clone(clock)).await?;
     let address = page.address();
-    tokio::spawn(page.serve(stopping));
+    tokio::spawn(page.serve(engine.telemetry.http.refusals.clone(), stopping));
     Ok(Contiv { simulated, page: address, troubled })
 }
 

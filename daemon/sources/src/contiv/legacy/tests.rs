@@ -35,7 +35,7 @@ impl Running {
         let clock = Arc::new(SystemClock::new());
         let server = LegacyServer::bind(&settings, limits, Arc::new(latest), clock).await.unwrap();
         let (stop, stopping) = watch::channel(false);
-        Self { address: server.address(), stop, serving: tokio::spawn(server.serve(stopping)) }
+        Self { address: server.address(), stop, serving: tokio::spawn(server.serve(Refusals::default(), stopping)) }
     }
 
     /// Status, content type and body.

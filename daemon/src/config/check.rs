@@ -25,6 +25,7 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
     }
     checks.topic_part("aggregation.cluster_id", &config.aggregation.cluster_id);
     checks.contiv(config);
+    checks.http(config);
     checks.log(config);
     checks.kafka(config);
     checks.opserver(config);
@@ -78,6 +79,19 @@ impl Checks<'_> {
                 retention.results_hard_limit_bytes, retention.max_results_bytes
             );
             self.add_problem("log.retention.results_hard_limit_bytes", &least);
+        }
+    }
+
+    fn http(&mut self, config: &Config) {
+        let (head, idle) = (config.http.header_timeout, config.http.idle_timeout);
+        if head > idle {
+            let message = format!(
+                "\"{}\" is above `http.idle_timeout` (\"{}\"), which also ends a connection without a first request; set it \
+                 to that at most, or raise http.idle_timeout",
+                duration::print(head),
+                duration::print(idle)
+            );
+            self.add_problem("http.header_timeout", &message);
         }
     }
 
@@ -260,6 +274,10 @@ mod tests {
             ("http.header_timeout", "99ms", false),
             ("http.header_timeout", "11m", false),
             ("http.idle_timeout", "999ms", false),
+            ("http.idle_timeout", "9s", false),
+            ("http.idle_timeout", "10s", true),
+            ("http.header_timeout", "75s", true),
+            ("http.header_timeout", "76s", false),
             ("http.idle_timeout", "25h", false),
             ("http.body_timeout", "999ms", false),
             ("http.body_timeout", "61m", false),

@@ -32,13 +32,15 @@ pub(crate) struct Http {
     /// The maximum number of event streams, of which one client address has half (at least one); further ones get status
     /// 429. Default 64, from 1 to 1,024.
     pub max_streams: usize,
-    /// The maximum number of connections; beyond it, those that wait for a request or a body are closed for new ones. Default 1,024, from 8 to
-    /// 65,536, but at most a quarter of the limit of open files. It also holds for `contiv.listen`, as the next three.
+    /// The maximum number of connections; beyond it, those that wait for a request or a body are closed for new ones.
+    /// Default 1,024, from 8 to 65,536, but at most a quarter of the limit of open files. It also holds for
+    /// `contiv.listen`, as the next three.
     pub max_connections: usize,
     /// The maximum number of connections of one client address. Default 256, from 1 to 65,536, but at most three quarters
     /// of `max_connections`. Raise it where all clients come through one proxy.
     pub max_connections_per_client: usize,
-    /// The time for the head of the first request of a connection. Default `"10s"`, from `"100ms"` to `"10m"`.
+    /// The time for the head of the first request of a connection. Default `"10s"`, from `"100ms"` to `"10m"`, but at most
+    /// `idle_timeout`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub header_timeout: Duration,
     /// The time that a connection may have no request, and for the head of each further request. Default `"75s"`, from

@@ -117,6 +117,22 @@ fn a_body_that_is_announced_as_too_large_is_refused_before_it_is_sent() {
 }
 
 #[test]
+fn an_early_refusal_reaches_a_client_that_sends_its_whole_body() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[LIMIT]);
+    let body = vec![b'\n'; 8_000_000];
+    for path in ["/api/v1/samples", "/analytics/uves/virtual-network"] {
+        for _ in 0..5 {
+            let refusal = ask(&daemon, &format!("POST {path} HTTP/1.1"), &body);
+            refused(&refusal, 413, &["more than"]);
+        }
+    }
+    let foreign = ask(&daemon, "POST /api/v1/samples HTTP/1.1\r\nOrigin: http://evil.example", &body);
+    refused(&foreign, 403, &["evil.example"]);
+    daemon.stop();
+}
+
+#[test]
 fn a_page_of_another_site_may_not_post() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(data.path(), &[]);

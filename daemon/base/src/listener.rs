@@ -5,6 +5,7 @@
 //! | sends no complete head of its first request within [`Limits::header_timeout`] | the connection is closed |
 //! | sends no complete head of a further request within [`Limits::idle_timeout`] | the connection is closed |
 //! | reads less than [`MIN_PROGRESS`] bytes of a response within [`STALLED`] | the connection is closed |
+//! | sends a body that is not needed any more | up to [`LINGER_BYTES`] are dropped within [`LINGER`] before the end |
 //! | connects while all connections are in use | one that waits for its client is closed; without one, the new one waits |
 //! | connects while its own share is in use | one of its own that waits is closed; without one, the new one gets 429 |
 //!
@@ -41,6 +42,12 @@ pub const STALLED: Duration = Duration::from_secs(60);
 
 /// What a client reads at least in [`STALLED`].
 pub const MIN_PROGRESS: usize = 64 * 1024;
+
+/// How long the rest of a body is read after a response that does not need it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How much of the rest of a body is read after such a response.
+const LINGER_BYTES: usize = 64 << 20;
 
 /// How long the rest of a request may take after the stop has begun.
 pub const READING_AFTER_STOP: Duration = Duration::from_secs(1);

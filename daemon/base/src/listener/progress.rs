@@ -1,4 +1,7 @@
 //! A connection that breaks off when its client does not read: hyper has no timeout for writes.
+//!
+//! When it ends before a body does, the rest is read and dropped for a while (RFC 9112, 9.6): a socket that is closed with
+//! unread bytes is reset, and the client may lose the response.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,13 +13,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::requests::Requests;
-use super::{MIN_PROGRESS, STALLED};
+use super::{LINGER, LINGER_BYTES, MIN_PROGRESS, STALLED};
 
 /// A stream that fails when its client takes too long to read.
 pub(super) struct Progressing {
     stream: TcpStream,
     requests: Arc<Requests>,
     behind: Option<Behind>,
+    lingering: Option<Lingering>,
 }
 
 /// A client that has not read all that was written.
@@ -25,9 +29,15 @@ struct Behind {
     written: usize,
 }
 
+/// A connection that is closed for writes.
+struct Lingering {
+    deadline: Pin<Box<Sleep>>,
+    left: usize,
+}
+
 impl Progressing {
     pub(super) fn new(stream: TcpStream, requests: Arc<Requests>) -> Self {
-        Self { stream, requests, behind: None }
+        Self { stream, requests, behind: None, lingering: None }
     }
 
     /// Checks the outcome of a write.
@@ -48,6 +58,24 @@ impl Progressing {
                 behind.deadline.as_mut().poll(cx).map(|()| Err(stalled()))
             }
         }
+    }
+}
+
+impl Progressing {
+    /// Reads and drops what the client sends, up to its end and the bounds.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let begin = || Lingering { deadline: Box::pin(sleep(LINGER)), left: LINGER_BYTES };
+        let lingering = self.lingering.get_or_insert_with(begin);
+        let mut bytes = [0; 16 * 1024];
+        while lingering.left > 0 && lingering.deadline.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                break;
+            }
+            lingering.left = lingering.left.saturating_sub(buffer.filled().len());
+        }
+        Poll::Ready(())
     }
 }
 
@@ -85,6 +113,12 @@ impl AsyncWrite for Progressing {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if self.lingering.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            if !self.requests.is_cut() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        self.poll_linger(cx).map(Ok)
     }
 }

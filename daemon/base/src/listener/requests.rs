@@ -23,6 +23,8 @@ struct State {
     has_begun: bool,
     /// Whether the last response has ended and may not be sent yet.
     has_ended: bool,
+    /// Whether the body of the last request was dropped before its end.
+    is_cut: bool,
     /// What the connection waits for; `None` while a request is processed or its response is sent.
     wait: Option<Wait>,
 }
@@ -38,7 +40,7 @@ impl Requests {
         request.extensions_mut().insert(Client(self.connection.client()));
         let is_complete = request.body().is_end_stream();
         let wait = (!is_complete).then(|| self.connection.wait(WaitsFor::Body));
-        *self.lock() = State { has_begun: true, has_ended: false, wait };
+        *self.lock() = State { has_begun: true, wait, ..State::default() };
         let requests = (!is_complete).then(|| Arc::clone(self));
         (InFlight(Arc::clone(self)), request.map(|body| Upload { body, requests }))
     }
@@ -67,8 +69,14 @@ impl Requests {
         }
     }
 
-    fn body_is_complete(&self) {
+    /// Whether the client may still send a body that is dropped.
+    pub(super) fn is_cut(&self) -> bool {
+        self.lock().is_cut
+    }
+
+    fn end_body(&self, is_cut: bool) {
         let mut state = self.lock();
+        state.is_cut |= is_cut;
         // The response may have ended before the body.
         if state.waits_for_body() {
             state.wait = None;
@@ -112,16 +120,16 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    fn complete(&mut self) {
+    fn end(&mut self, is_cut: bool) {
         if let Some(requests) = self.requests.take() {
-            requests.body_is_complete();
+            requests.end_body(is_cut);
         }
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        self.complete();
+        self.end(true);
     }
 }
 
@@ -135,7 +143,7 @@ impl HttpBody for Upload {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if self.body.is_end_stream() || matches!(polled, Poll::Ready(None)) {
-            self.complete();
+            self.end(false);
         }
         polled
     }

@@ -143,6 +143,10 @@ fn a_page_of_another_site_may_not_post() {
     for origin in ["http://evil.example", "null", "http://127.0.0.1:1"] {
         refused(&post(&format!("Origin: {origin}")), 403, &[origin, "a page of", "own address"]);
     }
+    let query = "POST /analytics/uves/virtual-network HTTP/1.1\r\nOrigin: http://evil.example";
+    let refusal = ask(&daemon, query, b"{}");
+    refused(&refusal, 403, &["evil.example"]);
+    assert!(!refusal.1.contains("samples"), "{}", refusal.1);
     // The name of the other site resolves to this machine.
     let rebound = "Origin: http://evil.example:8081\r\nHost: evil.example:8081";
     refused(&post(rebound), 403, &["evil.example:8081"]);
@@ -201,6 +205,20 @@ fn an_array_of_samples_is_taken_and_other_formats_are_named() {
     for (body, parts) in others {
         refused(&post(body), 400, parts);
     }
+    daemon.stop();
+}
+
+#[test]
+fn an_array_with_an_empty_element_is_refused_as_a_whole() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[]);
+    let sample = line("a", "egress_flow_count", START, 1);
+    let sample = sample.trim();
+    for array in [format!("[{sample},,{sample}]"), format!("[{sample},]")] {
+        let refusal = ask(&daemon, "POST /api/v1/samples HTTP/1.1", array.as_bytes());
+        refused(&refusal, 400, &["element 2", "comma", "nothing of it is stored"]);
+    }
+    assert!(daemon.get("/metrics").1.contains("derived_statsd_samples_accepted_total 0"));
     daemon.stop();
 }
 

@@ -19,6 +19,14 @@ pub fn is_array(opening: &[u8]) -> bool {
 /// Why a content is not one whole array.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ArrayError {
+    /// An element is missing between commas, or after the last one.
+    #[error(
+        "element {element} of the array of samples is empty: a comma follows another one or `[`, or is before `]`; remove it"
+    )]
+    Empty {
+        /// The number of the element, from 1.
+        element: u64,
+    },
     /// Its end is missing.
     #[error("the array of samples has no end: a `]` is missing, or the content is cut")]
     NoEnd,
@@ -34,6 +42,10 @@ pub struct ArrayLines {
     depth: u64,
     in_string: bool,
     is_escaped: bool,
+    /// The commas between elements.
+    commas: u64,
+    /// Whether something of the element after the last comma has come.
+    has_element: bool,
     has_ended: bool,
 }
 
@@ -42,7 +54,7 @@ impl ArrayLines {
     ///
     /// # Errors
     ///
-    /// [`ArrayError::Trailing`].
+    /// [`ArrayError::Empty`], [`ArrayError::Trailing`].
     pub fn convert(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> std::result::Result<(), ArrayError> {
         for &byte in bytes {
             if self.in_string {
@@ -55,9 +67,27 @@ impl ArrayLines {
             if self.has_ended && !byte.is_ascii_whitespace() {
                 return Err(ArrayError::Trailing);
             }
+            if self.depth == 1 {
+                self.check_element(byte)?;
+            }
             if let Some(byte) = self.outside_of_string(byte) {
                 out.push(byte);
             }
+        }
+        Ok(())
+    }
+
+    /// Checks a byte between the brackets of the array and outside of its elements.
+    fn check_element(&mut self, byte: u8) -> std::result::Result<(), ArrayError> {
+        match byte {
+            b',' | b']' if !self.has_element && (byte == b',' || self.commas > 0) => {
+                return Err(ArrayError::Empty { element: self.commas + 1 });
+            }
+            b',' => {
+                self.commas += 1;
+                self.has_element = false;
+            }
+            _ => self.has_element |= !byte.is_ascii_whitespace(),
         }
         Ok(())
     }
@@ -174,6 +204,15 @@ mod tests {
         }
         assert_eq!(lines("[{}] x"), Err(ArrayError::Trailing.to_string()));
         assert_eq!(lines("[{}][{}]"), Err(ArrayError::Trailing.to_string()));
+    }
+
+    #[test]
+    fn an_empty_element_is_an_error_with_its_number() {
+        for (array, element) in
+            [("[,]", 1), ("[ , {}]", 1), ("[{},,{}]", 2), ("[{},]", 2), ("[{}, {\"a\":[1,2]}\n,\n]", 3)]
+        {
+            assert_eq!(lines(array), Err(ArrayError::Empty { element }.to_string()), "{array}");
+        }
     }
 
     #[test]

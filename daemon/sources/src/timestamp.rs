@@ -186,7 +186,7 @@ fn remedy(found: u64, unit: TimeUnit) -> String {
     };
     match TimeUnit::ALL.iter().find(|other| fits(other)) {
         Some(other) => format!(
-            "it looks like {}: write {}, or set the unit of this input, http.time_unit or --time-unit, to `{other}`",
+            "it looks like {}: write {}, or set http.time_unit (posted samples) or --time-unit (files) to `{other}`",
             other.plural(),
             unit.plural()
         ),
@@ -208,6 +208,7 @@ mod tests {
             (1_488_000_000_000_000_000, TimeUnit::Micros, "ahead of the arrival", "to `ns`"),
             (1_488_000_000_000, TimeUnit::Seconds, "ahead of the arrival", "looks like milliseconds: write seconds"),
             (1_488_000_000, TimeUnit::Nanos, "before 2001-01-01 in nanoseconds", "to `s`"),
+            (1_488_000_000, TimeUnit::Micros, "before 2001", "http.time_unit (posted samples) or --time-unit (files)"),
             (7, TimeUnit::Micros, "before 2001-01-01", "write microseconds since 1970"),
             (u64::MAX, TimeUnit::Micros, "ahead of the arrival", "write microseconds since 1970, and check the clocks"),
             (978_307_199_999_999, TimeUnit::Micros, "before 2001-01-01", "write microseconds"),

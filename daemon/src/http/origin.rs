@@ -25,7 +25,7 @@ pub(super) async fn refuse_other_sites(request: Request, next: Next) -> Response
     };
     let shown = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let text = format!(
-        "a browser sends this for a page of {:?} to {:?}: only pages of this server's own address may send samples. A \
+        "a browser sends this for a page of {:?} to {:?}: only pages of this server's own address may do that. A \
          proxy that serves trusted pages removes the header Origin; other clients do not send it",
         shown(other),
         host.map(shown).unwrap_or_default()

@@ -11,8 +11,8 @@
 //!
 //! A connection waits for its client while it has no request, or not the whole body of one; once the response to a
 //! request is sent, it waits for the next one. Those are closed first that have not sent a request yet, then those
-//! between requests, then those without a whole body, each by age. Until the connections of a client have room for a new
-//! one, it waits in a [queue], which holds up no other client. How long a body may take is the handlers' concern.
+//! between requests, then those without a whole body, each by age. Until the connections of a client have room for a
+//! new one, it waits in a [queue], which holds up no other client. How long a body may take is the handlers' concern.
 //! `axum::serve` has no such limits: idle connections took all file descriptors of the process, and the log failed.
 
 mod accept;

@@ -9,9 +9,9 @@ pub fn raise() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-/// Returns the most connections of one server: `wanted`, or a quarter of the limit if that is less. There are at most two
-/// servers, each with a queue of a quarter of its connections, so that three eighths of the limit are left for files and
-/// for connections to other machines.
+/// Returns the most connections of one server: `wanted`, or a quarter of the limit if that is less. There are at most
+/// two servers, each with a queue of a quarter of its connections, so that three eighths of the limit are left for
+/// files and for connections to other machines.
 pub fn connections(wanted: usize) -> usize {
     wanted.min(limit() / 4).max(1)
 }

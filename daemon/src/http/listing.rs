@@ -1,8 +1,9 @@
 //! Lists of objects, of any length, in bounded memory.
 //!
-//! A list is made in chunks while its client reads it, on the blocking pool, so that neither long lists nor slow clients
-//! hold up other requests. [`HttpSettings::max_readers`](super::HttpSettings) limits the lists under way, of
-//! which a client has half at most; further requests get 429. With a limit, the response is one page, and its `Link` header (RFC 8288) leads to the next one.
+//! A list is made in chunks while its client reads it, on the blocking pool, so that neither long lists nor slow
+//! clients hold up other requests. [`HttpSettings::max_readers`](super::HttpSettings) limits the lists under way, of
+//! which a client has half at most; further requests get 429. With a limit, the response is one page, and its `Link`
+//! header (RFC 8288) leads to the next one.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! A connection that breaks off when its client does not read: hyper has no timeout for writes.
 //!
-//! When it ends before a body does, the rest is read and dropped for a while (RFC 9112, 9.6): a socket that is closed with
-//! unread bytes is reset, and the client may lose the response.
+//! When it ends before a body does, the rest is read and dropped for a while (RFC 9112, 9.6): a socket that is closed
+//! with unread bytes is reset, and the client may lose the response.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

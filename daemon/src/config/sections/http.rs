@@ -15,40 +15,41 @@ pub(crate) struct Http {
     /// authentication, so set another address only behind a firewall or proxy. Port 0 binds any free port.
     #[serde(deserialize_with = "address::deserialize")]
     pub listen: SocketAddr,
-    /// The largest request body in bytes, as received and as decoded; a larger one gets status 413. Default 16 MiB, from 1
-    /// to 1 GiB. Raise it for producers that send larger batches.
+    /// The largest request body in bytes, as received and as decoded; a larger one gets status 413. Default 16 MiB,
+    /// from 1 to 1 GiB. Raise it for producers that send larger batches.
     pub max_body_bytes: usize,
     /// The maximum number of concurrent requests with samples whose bodies are complete; further ones get status 429.
-    /// Default 64, from 1 to 1,024: each has a thread while it waits for the log. Together with `max_body_bytes` it bounds the memory of requests: the product of both,
-    /// and a quarter of it (at least four bodies) for incomplete ones.
+    /// Default 64, from 1 to 1,024: each has a thread while it waits for the log. Together with `max_body_bytes` it
+    /// bounds the memory of requests: the product of both, and a quarter of it (at least four bodies) for incomplete
+    /// ones.
     pub max_in_flight: usize,
     /// The unit of the timestamps of posted samples: `"s"`, `"ms"`, `"us"`, `"ns"`, or `"rfc3339"` for texts. Default
     /// `"us"`, microseconds. Set it for producers that send another unit.
     pub time_unit: TimeUnit,
     /// The maximum number of lists of UVEs that are read at once, of which one client address has half (at least one);
-    /// further ones get status 429. Default 8, from 1 to 1,024. Raise it where many slow clients read long lists, or all
-    /// come through one proxy; each takes some 100 KiB.
+    /// further ones get status 429. Default 8, from 1 to 1,024. Raise it where many slow clients read long lists, or
+    /// all come through one proxy; each takes some 100 KiB.
     pub max_readers: usize,
-    /// The maximum number of event streams, of which one client address has half (at least one); further ones get status
-    /// 429. Default 64, from 1 to 1,024.
+    /// The maximum number of event streams, of which one client address has half (at least one); further ones get
+    /// status 429. Default 64, from 1 to 1,024.
     pub max_streams: usize,
     /// The maximum number of connections; beyond it, those that wait for a request or a body are closed for new ones.
     /// Default 1,024, from 8 to 65,536, but at most a quarter of the limit of open files. It also holds for
     /// `contiv.listen`, as the next three.
     pub max_connections: usize,
-    /// The maximum number of connections of one client address. Default 256, from 1 to 65,536, but at most three quarters
-    /// of `max_connections`. Raise it where all clients come through one proxy.
+    /// The maximum number of connections of one client address. Default 256, from 1 to 65,536, but at most three
+    /// quarters of `max_connections`. Raise it where all clients come through one proxy.
     pub max_connections_per_client: usize,
-    /// The time for the head of the first request of a connection. Default `"10s"`, from `"100ms"` to `"10m"`, but at most
-    /// `idle_timeout`.
+    /// The time for the head of the first request of a connection. Default `"10s"`, from `"100ms"` to `"10m"`, but at
+    /// most `idle_timeout`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub header_timeout: Duration,
     /// The time that a connection may have no request, and for the head of each further request. Default `"75s"`, from
     /// `"1s"` to `"1d"`. Keep it above the intervals at which producers send.
     #[serde(deserialize_with = "duration::deserialize")]
     pub idle_timeout: Duration,
-    /// The time for the whole body of a request with samples; a slower one gets status 408. Default `"60s"`, from `"1s"`
-    /// to `"1h"`. Raise it for large batches over slow lines.
+    /// The time for the whole body of a request with samples; a slower one gets status 408. Default `"60s"`, from
+    /// `"1s"` to `"1h"`. Raise it for large batches over slow lines.
     #[serde(deserialize_with = "duration::deserialize")]
     pub body_timeout: Duration,
 }

@@ -1,6 +1,7 @@
 //! The XML form: one element, its name the attribute of the stream, its text the value.
 //!
-//! Only the first element is read, as in the original: what follows its end tag is ignored. There are two decoders,
+//! Of a payload only the first element is read, as in the original: what follows its end tag is ignored. A line has one
+//! sample, so [`decode_whole`] refuses what follows. There are two decoders,
 //! which agree on every payload that both decode: [`plain`] is the fast path for the form that producers send, in one
 //! pass and without allocating; [`general`] decodes all of XML and reports errors.
 
@@ -30,6 +31,11 @@ pub(super) fn decode(payload: &[u8]) -> Result<WireSample<'_>, WireError> {
     }
 }
 
+/// Decodes a text that has one element and nothing behind it.
+pub(super) fn decode_whole(text: &[u8]) -> Result<WireSample<'_>, WireError> {
+    decode_plain(text).map_or_else(|| sample(general::read_whole(text_of(text)?)?), Ok)
+}
+
 /// An element with nothing but blanks around it.
 fn decode_plain(payload: &[u8]) -> Option<WireSample<'_>> {
     let (element, rest) = element(payload.trim_ascii_start())?;
@@ -43,7 +49,10 @@ fn decode_plain(payload: &[u8]) -> Option<WireSample<'_>> {
 }
 
 pub(super) fn decode_general(payload: &[u8]) -> Result<WireSample<'_>, WireError> {
-    let parts = general::read(text_of(payload)?)?;
+    sample(general::read(text_of(payload)?)?)
+}
+
+fn sample<'p>(parts: Parts) -> Result<WireSample<'p>, WireError> {
     let timestamp = parts.timestamp.ok_or(WireError::MissingTimestamp { format: Format::Xml })?;
     // The original's number reader skips blanks before the digits and ignores what comes after them.
     let value = parts.text.trim_matches(|character: char| u8::try_from(character).is_ok_and(is_blank));

@@ -266,6 +266,27 @@ fn damage(text: &mut Vec<u8>, damage: &Damage) {
     }
 }
 
+#[test]
+fn a_line_has_one_sample_and_nothing_behind_it() {
+    let element = r#"<u type="u64" timestamp="1700000000000000">5</u>"#;
+    for rest in [
+        "<u timestamp=\"7\">6</u>",
+        "\tX:b\t<u timestamp=\"7\">7</u>",
+        "\rX:c\t<u>8</u>",
+        " trailing <junk",
+        ",",
+        "]]>",
+    ] {
+        let line = format!("X:a\t{element}{rest}");
+        let error = decode(line.as_bytes()).unwrap_err();
+        assert!(matches!(&error, LineError::Wire(WireError::Malformed { .. })), "{line}: {error}");
+    }
+    for rest in ["", " ", "\r", " <!-- a comment -->", "<?pi?> "] {
+        let line = format!("X:a\t{element}{rest}");
+        assert_eq!(decode(line.as_bytes()).map(|line| line.value), Ok(Number::U64(5)), "{line}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 

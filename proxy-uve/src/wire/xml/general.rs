@@ -8,10 +8,31 @@ use super::super::error::{Format, WireError};
 use super::Parts;
 
 pub(super) fn read(text: &str) -> Result<Parts, WireError> {
+    read_element(&mut Reader::from_str(text))
+}
+
+/// The same of a text that has nothing behind the element.
+pub(super) fn read_whole(text: &str) -> Result<Parts, WireError> {
     let mut reader = Reader::from_str(text);
-    let (start, is_empty) = first_element(&mut reader)?;
+    let parts = read_element(&mut reader)?;
+    loop {
+        match reader.read_event().map_err(syntax_error)? {
+            Event::Eof => return Ok(parts),
+            Event::Comment(_) | Event::PI(_) => {}
+            Event::Text(text) if text.xml10_content().trim().is_empty() => {}
+            _ => {
+                return Err(malformed(
+                    "expected the end of the line after the element; send one sample in a line".to_owned(),
+                ));
+            }
+        }
+    }
+}
+
+fn read_element(reader: &mut Reader<&[u8]>) -> Result<Parts, WireError> {
+    let (start, is_empty) = first_element(reader)?;
     let timestamp = timestamp(&start)?;
-    let text = if is_empty { String::new() } else { character_data(&mut reader)? };
+    let text = if is_empty { String::new() } else { character_data(reader)? };
     Ok(Parts { element: start.name().as_ref().to_owned(), timestamp, text })
 }
 

@@ -50,6 +50,11 @@ impl Health {
         *self.state() = State { failure, writing_since: None };
     }
 
+    /// Returns why nothing that is written can be found again: the data directory is gone or is another one.
+    pub(super) fn is_lost(&self) -> Option<String> {
+        self.outage().filter(|outage| outage.needs_restart).map(|outage| outage.reason)
+    }
+
     /// Returns why the store cannot write; `None` if it can, as far as is known.
     pub(super) fn outage(&self) -> Option<Outage> {
         let directory = self.directory.display();

@@ -196,6 +196,10 @@ impl Locked<'_> {
         stage: impl FnOnce(&mut Stage<'_>) -> Result<T, LogError>,
     ) -> Result<T, LogError> {
         let store = opened(&self.store)?;
+        // The files that are open would take the write, and nobody could find it.
+        if let Some(reason) = self.writer.health.is_lost() {
+            return Err(LogError::Unavailable { reason });
+        }
         let inner = &mut *self.inner;
         // Until the write succeeds the tables are ahead of the disk; the mark also covers a panic.
         inner.failed = Some("a write did not finish".to_owned());

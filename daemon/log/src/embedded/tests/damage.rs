@@ -22,6 +22,26 @@ fn log_with_state(dir: &TempDir) -> EmbeddedLog {
 }
 
 #[test]
+fn nothing_is_acknowledged_in_a_directory_that_is_gone_or_replaced() {
+    let parent = dir();
+    let (directory, aside) = (parent.path().join("log"), parent.path().join("aside"));
+    let log = EmbeddedLog::open(&directory, LogConfig::default()).unwrap();
+    append(&log, SECOND, P, &["kept"]);
+    std::fs::rename(&directory, &aside).unwrap();
+    for replaced in [false, true] {
+        if replaced {
+            std::fs::create_dir(&directory).unwrap();
+        }
+        let error = log.append(batch(2 * SECOND, P, &["lost"])).unwrap_err();
+        assert!(matches!(&error, LogError::Unavailable { reason } if reason.contains("restart the daemon")), "{error}");
+    }
+    std::fs::remove_dir(&directory).unwrap();
+    std::fs::rename(&aside, &directory).unwrap();
+    append(&log, 3 * SECOND, P, &["after"]);
+    assert_eq!(payloads(&log, P, 0), ["kept", "after"]);
+}
+
+#[test]
 fn a_damaged_missing_or_older_chunk_is_an_error_until_a_reset() {
     let flip = |store: &Store, batch: &mut Batch| {
         let mut sealed = store.get(Space::State, &keys::chunk(P, 2)).unwrap().unwrap().to_vec();

@@ -28,7 +28,8 @@ fn records_keep_order_key_time_and_offset_after_a_reopening() {
 
 #[test]
 fn a_read_returns_about_the_requested_bytes_and_at_least_one_frame() {
-    let log = open(&dir());
+    let dir = dir();
+    let log = open(&dir);
     for _ in 0..4 {
         append(&log, 1, P, &["x".repeat(100).as_str()]);
     }
@@ -40,7 +41,8 @@ fn a_read_returns_about_the_requested_bytes_and_at_least_one_frame() {
 
 #[test]
 fn an_offset_beyond_the_end_is_out_of_range() {
-    let log = open(&dir());
+    let dir = dir();
+    let log = open(&dir);
     append(&log, 1, P, &["a"]);
     let error = log.read(P, 2, 1).unwrap_err();
     assert!(matches!(error, LogError::OffsetOutOfRange { requested: 2, bounds: Bounds { first: 0, next: 1 }, .. }));
@@ -114,7 +116,8 @@ fn an_idempotency_key_expires_by_age_and_by_count() {
 
 #[test]
 fn the_same_key_from_many_threads_is_written_once() {
-    let log = open(&dir());
+    let dir = dir();
+    let log = open(&dir);
     let written = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| is_written(log.append(keyed("k", 1, 0))))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).filter(|it| *it).count()
@@ -159,7 +162,8 @@ fn the_results_of_concurrent_commits_are_contiguous_and_have_no_gaps_after_a_reo
 
 #[test]
 fn an_append_wakes_readers_of_records_and_a_commit_wakes_readers_of_results() {
-    let log = open(&dir());
+    let dir = dir();
+    let log = open(&dir);
     let long = Duration::from_secs(10);
     let (records, results) = (log.wait_for_records(0, long), log.wait_for_results(0, long));
     append(&log, 1, P, &["a"]);
@@ -174,7 +178,8 @@ fn an_append_wakes_readers_of_records_and_a_commit_wakes_readers_of_results() {
 
 #[test]
 fn the_reserved_stream_and_two_commits_of_one_partition_are_rejected() {
-    let log = open(&dir());
+    let dir = dir();
+    let log = open(&dir);
     assert!(AppendBatch::new(0).push(PartitionId::new(u16::MAX, 0), b"", b"").is_err());
     log.restore(P).unwrap();
     let twice = log.commit(vec![commit(P, 0, "a", &["r"]), commit(P, 0, "b", &[])], 1);

@@ -75,16 +75,25 @@ impl Open {
     pub(super) fn close_waiting(&self, client: Option<IpAddr>) -> Closing {
         let mut connections = self.lock();
         let of_client = |waiting: &Waiting| client.is_none_or(|client| waiting.client == client);
-        let Some((&order, first)) = connections.waiting.iter().find(|(_, waiting)| of_client(waiting)) else {
-            return Closing::NoneWaits;
-        };
-        let left = LEAST_WAIT.saturating_sub(first.since.elapsed());
-        if !left.is_zero() {
-            return Closing::After(left);
+        let waiting = connections.waiting.iter().filter(|(_, waiting)| of_client(waiting));
+        let waiting = waiting.map(|(&order, waiting)| (LEAST_WAIT.saturating_sub(waiting.since.elapsed()), order));
+        // The first that has waited long enough: a young one of the first kind does not protect those behind it.
+        let mut next = None;
+        for (left, order) in waiting {
+            if left.is_zero() {
+                next = Some((left, order));
+                break;
+            }
+            next = next.filter(|(least, _)| *least <= left).or(Some((left, order)));
         }
-        first.close.notify_one();
-        connections.waiting.remove(&order);
-        Closing::One
+        match next {
+            None => Closing::NoneWaits,
+            Some((Duration::ZERO, order)) => {
+                connections.waiting.remove(&order).into_iter().for_each(|waiting| waiting.close.notify_one());
+                Closing::One
+            }
+            Some((left, _)) => Closing::After(left),
+        }
     }
 
     /// Waits until a connection has ended since the last call.

@@ -33,18 +33,20 @@ pub(crate) struct Permits {
     pub(super) readers: Shares,
     /// For event streams.
     pub(super) streams: Shares,
-    pub(super) metrics: Arc<Semaphore>,
-    pub(super) partitions: Arc<Semaphore>,
+    pub(super) metrics: Shares,
+    pub(super) partitions: Shares,
 }
 
 impl Permits {
     /// All permits of a server.
     pub(crate) fn new(settings: &HttpSettings) -> Self {
-        let [samples, metrics, partitions] =
-            [settings.max_in_flight, METRICS, PARTITIONS].map(|permits| Arc::new(Semaphore::new(permits)));
-        let readers = Shares::new("http.max_readers", settings.max_readers);
-        let streams = Shares::new("http.max_streams", settings.max_streams);
-        Self { samples, readers, streams, metrics, partitions }
+        Self {
+            samples: Arc::new(Semaphore::new(settings.max_in_flight)),
+            readers: Shares::new(Some("http.max_readers"), settings.max_readers),
+            streams: Shares::new(Some("http.max_streams"), settings.max_streams),
+            metrics: Shares::new(None, METRICS),
+            partitions: Shares::new(None, PARTITIONS),
+        }
     }
 }
 
@@ -57,43 +59,72 @@ pub(crate) fn blocking_threads(settings: &HttpSettings) -> usize {
 
 /// Permits of one kind, of which a client has half at most: one client leaves some to the others.
 pub(crate) struct Shares {
-    /// The setting that is their number.
-    setting: &'static str,
+    /// The setting that is their number, if there is one.
+    setting: Option<&'static str>,
     permits: Arc<Semaphore>,
     per_client: usize,
     by_client: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-/// A permit in the share of its client.
+/// A permit in the share of its client. The permit is free before its place in the share is.
 pub(super) struct SharePermit {
     _permit: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+/// A place in the share of a client.
+struct Place {
     client: IpAddr,
     by_client: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 impl Shares {
-    fn new(setting: &'static str, permits: usize) -> Self {
+    fn new(setting: Option<&'static str>, permits: usize) -> Self {
         let per_client = permits.div_ceil(2);
         Self { setting, permits: Arc::new(Semaphore::new(permits)), per_client, by_client: Arc::default() }
     }
 
     /// A permit of the client; 429 if its share or all are in use.
     pub(super) fn take(&self, Client(client): Client) -> Result<SharePermit, Box<Response>> {
-        let Self { setting, per_client, .. } = self;
-        let mut taken = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.get(&client).is_some_and(|taken| taken >= per_client) {
-            let reason = format!("this address uses its share of {setting}, {per_client}; raise it for a proxy");
-            return Err(Box::new(busy(&reason)));
+        let place = self.place(client)?;
+        match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => Ok(SharePermit { _permit: permit, _place: place }),
+            Err(_) => Err(self.all_in_use()),
         }
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            return Err(Box::new(busy(&format!("all of {setting} are in use"))));
-        };
-        *taken.entry(client).or_default() += 1;
-        Ok(SharePermit { _permit: permit, client, by_client: Arc::clone(&self.by_client) })
+    }
+
+    /// The same, but waits a moment if all are in use.
+    pub(super) async fn wait(&self, Client(client): Client) -> Result<SharePermit, Box<Response>> {
+        let place = self.place(client)?;
+        match timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(SharePermit { _permit: permit, _place: place }),
+            _ => Err(self.all_in_use()),
+        }
+    }
+
+    fn place(&self, client: IpAddr) -> Result<Place, Box<Response>> {
+        let mut taken = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(client).or_default();
+        if *count < self.per_client {
+            *count += 1;
+            return Ok(Place { client, by_client: Arc::clone(&self.by_client) });
+        }
+        let per_client = self.per_client;
+        Err(Box::new(busy(&match self.setting {
+            Some(setting) => format!("this address uses its share of {setting}, {per_client}; raise it for a proxy"),
+            None => format!("this address reads this path {per_client} times already"),
+        })))
+    }
+
+    fn all_in_use(&self) -> Box<Response> {
+        Box::new(busy(&match self.setting {
+            Some(setting) => format!("all of {setting} are in use"),
+            None => "too many clients are reading this path".to_owned(),
+        }))
     }
 }
 
-impl Drop for SharePermit {
+impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.client) {
@@ -105,10 +136,25 @@ impl Drop for SharePermit {
     }
 }
 
-/// A permit, for which the request waits a moment; 429 if none is free then.
-pub(super) async fn wait_for(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Box<Response>> {
-    match timeout(PATIENCE, Arc::clone(permits).acquire_owned()).await {
-        Ok(Ok(permit)) => Ok(permit),
-        _ => Err(Box::new(busy("too many clients are reading this path"))),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_waits_for_a_permit_of_others_but_not_for_more_than_its_share() {
+        let shares = Shares::new(None, 4);
+        let client = |last| Client(IpAddr::from([127, 0, 0, last]));
+        let first = [shares.wait(client(1)).await.ok(), shares.wait(client(1)).await.ok()];
+        assert!(first.iter().all(Option::is_some) && shares.wait(client(1)).await.is_err(), "it has half");
+        let others = [shares.wait(client(2)).await.ok(), shares.wait(client(3)).await.ok()];
+        assert!(others.iter().all(Option::is_some));
+        assert!(shares.wait(client(4)).await.is_err(), "all are in use, also a second later");
+        let waiting = shares.wait(client(4));
+        let freed = async { drop(others) };
+        assert!(tokio::join!(waiting, freed).0.is_ok());
+        drop(first);
+        let held =
+            [shares.take(client(1)), shares.take(client(1)), shares.take(client(1))].map(|permit| permit.is_ok());
+        assert_eq!(held, [true, true, false], "its share is free again");
     }
 }

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use daemon_base::listener::Client;
 use daemon_kafka::RestoreTotals;
 use daemon_partition::PartitionStatus;
 
 use crate::http::chunks::whole;
-use crate::http::permits::wait_for;
 use crate::http::{Shared, problem};
 
 /// The liveness probe: 503 when only a restart can help.
@@ -46,8 +47,8 @@ fn unavailable(reason: &str) -> Response {
 }
 
 /// The metrics in OpenMetrics text format.
-pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    let permit = match wait_for(&shared.permits.metrics).await {
+pub(super) async fn metrics(State(shared): State<Arc<Shared>>, Extension(client): Extension<Client>) -> Response {
+    let permit = match shared.permits.metrics.wait(client).await {
         Ok(permit) => permit,
         Err(busy) => return *busy,
     };
@@ -67,8 +68,8 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 /// The status of each partition.
-pub(super) async fn partitions(State(shared): State<Arc<Shared>>) -> Response {
-    let permit = match wait_for(&shared.permits.partitions).await {
+pub(super) async fn partitions(State(shared): State<Arc<Shared>>, Extension(client): Extension<Client>) -> Response {
+    let permit = match shared.permits.partitions.wait(client).await {
         Ok(permit) => permit,
         Err(busy) => return *busy,
     };

@@ -36,7 +36,7 @@ impl AnalyticsApi {
         let api = Self { address, switch: Switch::default(), answers: Arc::default() };
         let (switch, answers) = (api.switch.clone(), Arc::clone(&api.answers));
         let serve = move |stream| drop(answer(stream, &switch, &answers, &value));
-        thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(serve));
+        thread::spawn(move || listener.incoming().flatten().for_each(serve));
         api
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Worker {
     settings: WorkerSettings,
     telemetry: Arc<WorkerTelemetry>,
     assignments: Vec<Assignment>,
+    /// The partition whose turn it is to close a window.
+    closes: usize,
     control: Arc<Control>,
 }
 
@@ -66,7 +68,7 @@ impl Worker {
             marked.with_context(|| format!("restore partition {id}"))
         };
         let assignments = partitions.into_iter().map(restore).collect::<anyhow::Result<_>>()?;
-        let worker = Self { log, clock, settings, telemetry, assignments, control };
+        let worker = Self { log, clock, settings, telemetry, assignments, closes: 0, control };
         worker.publish();
         Ok(worker)
     }
@@ -113,15 +115,18 @@ impl Worker {
         Ok(progressed)
     }
 
-    /// Closes more of the first window that is closing; whether there is one. One partition after the other: results
+    /// Closes more of a window that is closing; whether there is one. One partition after the other, in turn: results
     /// are committed at the end of a window, so those of partitions that close side by side would wait in memory
     /// together.
     fn close_more(&mut self) -> bool {
-        let now = self.clock.monotonic();
-        let Some(assignment) = self.assignments.iter_mut().find(|assignment| assignment.table.is_closing()) else {
+        let (now, count) = (self.clock.monotonic(), self.assignments.len());
+        let mut in_turn = (0..count).map(|step| (self.closes + step) % count);
+        let Some(index) = in_turn.find(|&index| self.assignments[index].table.is_closing()) else {
             return false;
         };
-        assignment.table.close_more(CLOSED_PER_ITERATION, now);
+        let table = &mut self.assignments[index].table;
+        table.close_more(CLOSED_PER_ITERATION, now);
+        self.closes = if table.is_closing() { index } else { index + 1 };
         true
     }
 

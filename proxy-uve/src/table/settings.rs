@@ -42,8 +42,8 @@ pub struct TableSettings {
     pub max_objects: usize,
     /// How many sources an object may have where a proxy type has counters (`metric="agg"`), at least 1; a sample of a
     /// further one is refused and counted. Each costs about 40 bytes for each window column with counters, and its name
-    /// once for all objects. Neighbouring objects, 256 of them, share 5 MiB for the sources beyond their first 8, with
-    /// their names: enough for 400 sources each with names of 16 bytes. Default 10,000.
+    /// once for all objects. Neighbouring objects, 256 of them, share 5 MiB for their sources with their names, of
+    /// which each can have 8 in any case: enough for 400 sources each with names of 16 bytes. Default 10,000.
     pub max_sources: usize,
     /// How long a source may be silent until its counter's last reading is forgotten and its next reading is a
     /// baseline, in event time, without [unknown time](crate::Table::mark_unknown). Default 1 hour.

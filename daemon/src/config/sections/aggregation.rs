@@ -38,7 +38,7 @@ pub(crate) struct Aggregation {
     pub max_objects_per_partition: usize,
     /// The maximum number of sources of one object in a stream whose types read counters (`metric="agg"`); readings of
     /// a further source are rejected and counted. Default 10,000 (40 bytes each, and the name), from 1 to 1,000,000. 256
-    /// neighbouring objects share 5 MiB for the sources beyond their first 8.
+    /// neighbouring objects share 5 MiB for their sources, of which each can have 8 in any case.
     pub max_sources_per_object: usize,
     /// How long a source of counters may be silent, unknown time not counted: then its next reading is a
     /// baseline, which adds nothing. Default `"1h"`, from `"1s"` to `"30d"`. Raise it for sources that report less often.

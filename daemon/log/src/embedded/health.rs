@@ -16,10 +16,17 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// The state of the store's writes.
 pub(super) struct Health {
     clock: SystemClock,
-    directory: PathBuf,
-    /// Device and inode of the directory at its opening; `None` if they could not be read.
-    opened: Option<(u64, u64)>,
+    /// The data directory and that of the store in it.
+    directories: [Directory; 2],
     state: Mutex<State>,
+}
+
+struct Directory {
+    /// As messages call it.
+    name: &'static str,
+    path: PathBuf,
+    /// Device and inode at its opening; `None` if they could not be read.
+    opened: Option<(u64, u64)>,
 }
 
 #[derive(Default)]
@@ -30,9 +37,12 @@ struct State {
 }
 
 impl Health {
-    pub(super) fn new(directory: &Path) -> Self {
-        let opened = identity(directory).ok();
-        Self { clock: SystemClock::new(), directory: directory.to_owned(), opened, state: Mutex::default() }
+    /// Call it when both directories exist.
+    pub(super) fn new(data: &Path, store: &Path) -> Self {
+        let directories = [("data directory", data), ("directory of the store", store)];
+        let directories =
+            directories.map(|(name, path)| Directory { name, path: path.to_owned(), opened: identity(path).ok() });
+        Self { clock: SystemClock::new(), directories, state: Mutex::default() }
     }
 
     /// Notes that a write begins.
@@ -57,21 +67,10 @@ impl Health {
 
     /// Returns why the store cannot write; `None` if it can, as far as is known.
     pub(super) fn outage(&self) -> Option<Outage> {
-        let directory = self.directory.display();
-        match identity(&self.directory) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Some(needs_restart(format!("the data directory {directory} is gone ({error})")));
-            }
-            Err(error) => {
-                let reason =
-                    format!("the data directory {directory} cannot be read ({error}); correct its permissions");
-                return Some(Outage { reason, needs_restart: false });
-            }
-            Ok(found) if self.opened.is_some_and(|opened| opened != found) => {
-                return Some(needs_restart(format!("the data directory {directory} was replaced by another one")));
-            }
-            Ok(_) => {}
+        if let Some(outage) = self.directories.iter().find_map(Directory::outage) {
+            return Some(outage);
         }
+        let directory = self.directories[0].path.display();
         let state = self.state();
         let since = state.writing_since.map(|since| self.clock.monotonic().saturating_sub(since));
         if let Some(since) = since.filter(|since| *since > STUCK_AFTER) {
@@ -83,6 +82,27 @@ impl Health {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Directory {
+    /// Why files that were opened in the directory are not in it any more; `None` if they are.
+    fn outage(&self) -> Option<Outage> {
+        let Self { name, path, opened } = self;
+        let path = path.display();
+        match identity(&self.path) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Some(needs_restart(format!("the {name} {path} is gone ({error})")))
+            }
+            Err(error) => {
+                let reason = format!("the {name} {path} cannot be read ({error}); correct its permissions");
+                Some(Outage { reason, needs_restart: false })
+            }
+            Ok(found) if opened.is_some_and(|opened| opened != found) => {
+                Some(needs_restart(format!("the {name} {path} was replaced by another one")))
+            }
+            Ok(_) => None,
+        }
     }
 }
 
@@ -102,25 +122,28 @@ mod tests {
     #[test]
     fn a_directory_that_is_gone_or_replaced_needs_a_restart() {
         let parent = tempfile::tempdir().unwrap();
-        let (directory, aside) = (parent.path().join("log"), parent.path().join("aside"));
-        std::fs::create_dir(&directory).unwrap();
-        let health = Health::new(&directory);
+        let (data, aside) = (parent.path().join("log"), parent.path().join("aside"));
+        let store = data.join("store");
+        std::fs::create_dir_all(&store).unwrap();
+        let health = Health::new(&data, &store);
         assert_eq!(health.outage(), None);
-        std::fs::rename(&directory, &aside).unwrap();
-        let gone = health.outage().unwrap();
-        assert!(gone.needs_restart && gone.reason.contains("is gone"), "{gone:?}");
-        std::fs::create_dir(&directory).unwrap();
-        let replaced = health.outage().unwrap();
-        assert!(replaced.needs_restart && replaced.reason.contains("was replaced"), "{replaced:?}");
-        std::fs::remove_dir(&directory).unwrap();
-        std::fs::rename(&aside, &directory).unwrap();
-        assert_eq!(health.outage(), None);
+        for directory in [&data, &store] {
+            std::fs::rename(directory, &aside).unwrap();
+            let gone = health.outage().unwrap();
+            assert!(gone.needs_restart && gone.reason.contains("is gone"), "{gone:?}");
+            std::fs::create_dir(directory).unwrap();
+            let replaced = health.outage().unwrap();
+            assert!(replaced.needs_restart && replaced.reason.contains("was replaced"), "{replaced:?}");
+            std::fs::remove_dir(directory).unwrap();
+            std::fs::rename(&aside, directory).unwrap();
+            assert_eq!(health.outage(), None);
+        }
     }
 
     #[test]
     fn a_failure_lasts_until_a_write_succeeds() {
         let parent = tempfile::tempdir().unwrap();
-        let health = Health::new(parent.path());
+        let health = Health::new(parent.path(), parent.path());
         health.begin_write();
         assert_eq!(health.outage(), None, "a write takes a moment");
         health.ended(Some("no space".to_owned()));

@@ -78,7 +78,7 @@ impl Writer {
         directory.check_acknowledged(tables.sequence)?;
         let writer = Self {
             config,
-            health: Health::new(directory.path()),
+            health: Health::new(directory.path(), &store_path),
             queue: Queue::default(),
             store: RwLock::new(Some(store)),
             store_path,

@@ -140,7 +140,7 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_client_waits_for_a_permit_of_others_but_not_for_more_than_its_share() {
         let shares = Shares::new(None, 4);
         let client = |last| Client(IpAddr::from([127, 0, 0, last]));

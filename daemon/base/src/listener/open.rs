@@ -76,24 +76,19 @@ impl Open {
         let mut connections = self.lock();
         let of_client = |waiting: &Waiting| client.is_none_or(|client| waiting.client == client);
         let waiting = connections.waiting.iter().filter(|(_, waiting)| of_client(waiting));
-        let waiting = waiting.map(|(&order, waiting)| (LEAST_WAIT.saturating_sub(waiting.since.elapsed()), order));
+        let now = Instant::now();
+        let mut left = waiting.map(|(&order, waiting)| (LEAST_WAIT.saturating_sub(now - waiting.since), order));
+        let mut least = None;
         // The first that has waited long enough: a young one of the first kind does not protect those behind it.
-        let mut next = None;
-        for (left, order) in waiting {
-            if left.is_zero() {
-                next = Some((left, order));
-                break;
-            }
-            next = next.filter(|(least, _)| *least <= left).or(Some((left, order)));
-        }
-        match next {
-            None => Closing::NoneWaits,
-            Some((Duration::ZERO, order)) => {
-                connections.waiting.remove(&order).into_iter().for_each(|waiting| waiting.close.notify_one());
-                Closing::One
-            }
-            Some((left, _)) => Closing::After(left),
-        }
+        let ready = left.find(|&(left, _)| {
+            least = Some(least.map_or(left, |least: Duration| least.min(left)));
+            left.is_zero()
+        });
+        let Some((_, order)) = ready else {
+            return least.map_or(Closing::NoneWaits, Closing::After);
+        };
+        connections.waiting.remove(&order).into_iter().for_each(|waiting| waiting.close.notify_one());
+        Closing::One
     }
 
     /// Waits until a connection has ended since the last call.

@@ -101,13 +101,22 @@ pub fn decode(payload: &[u8]) -> Result<WireSample<'_>, WireError> {
 ///
 /// As [`decode`].
 pub fn decode_within(payload: &[u8], limit: usize) -> Result<WireSample<'_>, WireError> {
+    decode_with(payload, limit, xml::decode)
+}
+
+/// Decodes a payload with `decode_xml` for the XML form.
+fn decode_with(
+    payload: &[u8],
+    limit: usize,
+    decode_xml: fn(&[u8]) -> Result<WireSample<'_>, WireError>,
+) -> Result<WireSample<'_>, WireError> {
     check_length(payload, limit)?;
     if payload.first() == Some(&stored::MARK) {
         return stored::decode(payload);
     }
     let first = payload.iter().find(|byte| !is_blank(**byte)).copied();
     let decode = match first {
-        Some(b'<') => xml::decode,
+        Some(b'<') => decode_xml,
         Some(b'{') => json::decode,
         Some(first) => return Err(WireError::UnknownFormat { first }),
         None => return Err(WireError::Empty),

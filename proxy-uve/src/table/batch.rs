@@ -135,7 +135,7 @@ impl<S: ResultSink> StreamState<S> {
             first += filled;
             filled = 0;
             if of_batch.is_none() {
-                let fate = self.ingest(keys, &record);
+                let fate = self.apply_decoded(keys, &record, decoded);
                 if fate != Fate::Aggregated {
                     not_aggregated(first, fate);
                 }

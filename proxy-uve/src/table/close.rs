@@ -14,7 +14,6 @@ use crate::table::closing::Closing;
 use crate::table::objects::{Keys, ones};
 use crate::table::output::ResultOutput;
 use crate::table::plan::Plan;
-use crate::table::settings::micros;
 use crate::table::stream_state::StreamState;
 
 impl<S: ResultSink> StreamState<S> {
@@ -78,9 +77,7 @@ impl<S: ResultSink> StreamState<S> {
             None => {
                 columns.discard_until(progress.watermark());
                 let oldest_open = progress.watermark().saturating_sub(plan.longest_window());
-                // For counters, the unknown time since the last reading of any source that has not expired is kept.
-                let keep = if plan.has_counters() { micros(settings.source_timeout) } else { 0 };
-                progress.unknown_mut().forget_before(oldest_open, keep);
+                progress.unknown_mut().forget_before(oldest_open, settings.kept_silence(plan));
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::table::columns::{Accepted, NotAccepted, Outcome, best};
 use crate::table::objects::{Keys, Slots};
 use crate::table::stream_state::StreamState;
 use crate::table::{DecodedRecord, Fate, Record, ResultSink, Table};
-use crate::wire::{self, WireError};
+use crate::wire::{self, WireError, WireSample};
 
 /// Why a record is not a sample.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -95,8 +95,19 @@ impl<S: ResultSink> StreamState<S> {
 
     /// Decodes a record and applies it.
     pub(super) fn ingest(&mut self, keys: &mut impl Keys, record: &Record<'_>) -> Fate {
-        let &Record { position, arrived, key, payload } = record;
-        match wire::decode_within(payload, self.settings.max_payload_bytes) {
+        let decoded = wire::decode_within(record.payload, self.settings.max_payload_bytes);
+        self.apply_decoded(keys, record, decoded)
+    }
+
+    /// Applies a record whose payload was decoded.
+    pub(super) fn apply_decoded(
+        &mut self,
+        keys: &mut impl Keys,
+        record: &Record<'_>,
+        decoded: Result<WireSample<'_>, WireError>,
+    ) -> Fate {
+        let &Record { position, arrived, key, .. } = record;
+        match decoded {
             Ok(sample) => {
                 let (at, value, source) = (sample.timestamp, sample.value, sample.source.as_deref().unwrap_or(""));
                 self.ingest_decoded(keys, &DecodedRecord { position, arrived, key, at, value, source })
@@ -106,7 +117,7 @@ impl<S: ResultSink> StreamState<S> {
     }
 
     /// Counts a record whose payload cannot be decoded.
-    pub(super) fn refuse_payload(&mut self, keys: &mut impl Keys, position: Position) -> Fate {
+    fn refuse_payload(&mut self, keys: &mut impl Keys, position: Position) -> Fate {
         let fate = if self.progress.advance_to(position) { Fate::MalformedPayload } else { Fate::Duplicate };
         self.count(keys, fate);
         fate

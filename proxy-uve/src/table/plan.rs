@@ -36,8 +36,9 @@ pub struct Plan {
     pub(crate) inline: Vec<InlinePlan>,
     /// The types of the values that the specs take, each once.
     value_types: Vec<ValueType>,
-    /// Whether any spec takes the readings of counters.
-    has_counters: bool,
+    /// How many window columns and inline attributes take the readings of counters.
+    counters: usize,
+    longest_window: u64,
 }
 
 impl Plan {
@@ -51,11 +52,15 @@ impl Plan {
             detectors: Vec::new(),
             inline: Vec::new(),
             value_types: Vec::new(),
-            has_counters: false,
+            counters: 0,
+            longest_window: 1,
         };
         for proxy_type in types {
             plan.add(proxy_type);
         }
+        plan.counters = plan.counter_types().flatten().count();
+        let lengths = plan.window_columns.iter().map(|column| column.length);
+        plan.longest_window = lengths.chain(plan.groups.iter().map(|group| group.period)).max().unwrap_or(1);
         plan
     }
 
@@ -71,8 +76,7 @@ impl Plan {
 
     /// The longest window, in microseconds; windows of all lengths are aligned to the epoch.
     pub fn longest_window(&self) -> u64 {
-        let lengths = self.window_columns.iter().map(|column| column.length);
-        lengths.chain(self.groups.iter().map(|group| group.period)).max().unwrap_or(1)
+        self.longest_window
     }
 
     /// The types of the values that the proxy types take, each once, in the order of their first results.
@@ -124,7 +128,12 @@ impl Plan {
     /// which source a sample is from.
     #[inline]
     pub fn has_counters(&self) -> bool {
-        self.has_counters
+        self.counters > 0
+    }
+
+    /// How many window columns and inline attributes take their samples as readings.
+    pub(crate) fn counters(&self) -> usize {
+        self.counters
     }
 
     /// The type of the counters of each window column, and then of each inline attribute; `None` where samples are no
@@ -146,7 +155,6 @@ impl Plan {
             if !self.value_types.contains(&spec.value_type()) {
                 self.value_types.push(spec.value_type());
             }
-            self.has_counters |= spec.metric() == MetricKind::Agg;
             let name = attribute.name.clone();
             if !spec.is_periodic() {
                 let (identity, hidden) = (identity::inline(&spec), attribute.hidden);

@@ -118,10 +118,16 @@ impl TableSettings {
         Self { max_payload_bytes, ..self }
     }
 
+    /// How long the unknown time since a sample has an effect, in microseconds: a source of counters that has not expired
+    /// is kept.
+    pub(super) fn kept_silence(&self, plan: &Plan) -> u64 {
+        if plan.has_counters() { micros(self.source_timeout) } else { 0 }
+    }
+
     pub(super) fn source_rules<'p>(&self, plan: &Plan, progress: &'p Progress) -> SourceRules<'p> {
         let timeout = micros(self.source_timeout);
         let oldest = progress.watermark().saturating_sub(plan.longest_window());
-        let counters = plan.counter_types().flatten().count().max(1);
+        let counters = plan.counters().max(1);
         SourceRules {
             unknown: progress.unknown(),
             timeout,

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::table::settings::micros;
 use crate::table::{ResultSink, Table};
 
 /// The intervals of event time in which samples may be missing, in microseconds since the epoch, both ends included.
@@ -64,8 +63,8 @@ impl<S: ResultSink> Table<S> {
     /// begins earlier, and no source of a counter that was last heard earlier is kept.
     pub fn unknown_time_from(&self) -> u64 {
         let Self { stream, .. } = self;
-        let keep = if stream.plan.has_counters() { micros(stream.settings.source_timeout) } else { 0 };
-        self.watermark().saturating_sub(stream.plan.longest_window()).saturating_sub(keep)
+        let kept = stream.settings.kept_silence(&stream.plan);
+        self.watermark().saturating_sub(stream.plan.longest_window()).saturating_sub(kept)
     }
 
     /// Cuts [unknown](Self::mark_unknown) time that lies after `now_micros` (microseconds since the epoch), which a clock

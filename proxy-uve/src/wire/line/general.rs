@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::super::{MAX_PAYLOAD_LENGTH, WireError, check_length, decode as decode_payload, json, text_of, xml};
+use super::super::{MAX_PAYLOAD_LENGTH, WireError, check_length, decode_with, json, text_of, xml};
 use super::{Line, LineError, LineForm, Metric};
 
 pub(super) fn decode(form: LineForm, line: &[u8]) -> Result<Line<'_>, LineError> {
@@ -51,9 +51,7 @@ fn decode_tabbed(line: &[u8]) -> Result<Line<'_>, LineError> {
     let (Some(key), Some(payload)) = (parts.next(), parts.next()) else {
         return Err(LineError::NoTab);
     };
-    check_length(payload, MAX_PAYLOAD_LENGTH)?;
-    let is_xml = payload.trim_ascii_start().first() == Some(&b'<');
-    let sample = if is_xml { xml::decode_whole(payload)? } else { decode_payload(payload)? };
+    let sample = decode_with(payload, MAX_PAYLOAD_LENGTH, xml::decode_whole)?;
     Ok(Line {
         key: Cow::Borrowed(key),
         metric: Metric::Attribute(sample.element.ok_or(LineError::NoElement)?),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod binary;
+mod sandesh;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,6 +11,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use sandesh::counters;
 use tempfile::TempDir;
 
 const MINUTE: u64 = 60_000_000;
@@ -577,17 +579,8 @@ fn the_error_of_a_value_of_another_type_has_the_matching_remedy() {
 
 #[test]
 fn counters_of_several_senders_add_up_to_their_increases_for_any_number_of_threads() {
-    const TYPES: &str = r#"
-        struct Bytes {
-            1: string name (key="")
-            2: string proxy
-            3: optional bool deleted
-            4: optional u64 raw (hidden="yes", metric="agg")
-            5: optional u64 sum (stats="1-raw:DSSum")
-        } (period="60", timeout="0")
-    "#;
     let directory = TempDir::new().unwrap();
-    let schema = file(directory.path(), "types.sandesh", TYPES);
+    let schema = file(directory.path(), "types.sandesh", counters(r#"period="60", timeout="0""#));
     let mut lines = String::new();
     for (sample, sender) in (0..60u64).flat_map(|sample| (0..3u64).map(move |sender| (sample, sender))) {
         let (at, value) = (1_488_000_000_000_000 + sample * 10_000_000, 1000 * sender + 5 * sample);

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod sandesh;
 mod support;
 
 use std::io::{BufRead as _, BufReader};
 
+use sandesh::counters;
 use serde_json::{Value, json};
 use support::{Daemon, line, results};
 use tempfile::TempDir;
@@ -433,17 +435,8 @@ fn an_idle_partition_closes_its_windows_by_the_clock() {
 
 #[test]
 fn two_vrouters_with_counters_under_one_key_add_up_to_their_increases_over_a_kill() {
-    const TYPES: &str = r#"
-        struct Bytes {
-            1: string name (key="")
-            2: string proxy
-            3: optional bool deleted
-            4: optional u64 raw (hidden="yes", metric="agg")
-            5: optional u64 sum (stats="1-raw:DSSum")
-        } (period="10", timeout="1")
-    "#;
     let (data, types) = (TempDir::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
-    std::fs::write(types.path(), TYPES).unwrap();
+    std::fs::write(types.path(), counters(r#"period="10", timeout="1""#)).unwrap();
     let schema = format!("aggregation.schema_files={}", types.path().display());
     let list = "aggregation.uve_proxy_list=UveVirtualNetworkAgent-in_bytes:Bytes";
     let settings = [&SETTINGS[1..], &[&schema, list]].concat();

@@ -1,8 +1,10 @@
 //! `derived-statsd validate` reports all problems at once.
 
 mod binary;
+mod sandesh;
 
 use binary::{Run, command, finish};
+use sandesh::counters;
 use tempfile::TempDir;
 
 /// Validates `text` in a directory with other files; the output is without the path of the directory.
@@ -153,15 +155,6 @@ fn an_address_that_other_machines_reach_gives_a_note() {
 
 #[test]
 fn a_stream_whose_types_read_counters_is_named_with_the_risk_of_samples_without_a_source() {
-    const TYPES: &str = r#"
-        struct Bytes {
-            1: string name (key="")
-            2: string proxy
-            3: optional bool deleted
-            4: optional u64 raw (hidden="yes", metric="agg")
-            5: optional u64 sum (stats="1-raw:DSSum")
-        } (period="60", timeout="1")
-    "#;
     let text = r#"
 [aggregation]
 uve_proxy_list = "UveVirtualNetworkAgent-in_bytes:Bytes UveVirtualNetworkAgent-egress_flow_count:AggProxySum"
@@ -169,7 +162,7 @@ schema_files = ["$DIR/types.sandesh"]
 [log]
 data_dir = "$DIR"
 "#;
-    let run = validate(text, &[("types.sandesh", TYPES)]);
+    let run = validate(text, &[("types.sandesh", &counters(r#"period="60", timeout="1""#))]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let expected = "note: UveVirtualNetworkAgent-in_bytes: its proxy types take samples as readings of counters \
                     (metric=\"agg\"), one counter for each `source` that samples name; samples without a source, such as \

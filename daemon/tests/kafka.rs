@@ -246,6 +246,58 @@ fn a_quiet_partition_is_closed_by_the_clock_once_the_brokers_have_nothing_more()
     wait_until_applied(&daemon, 5);
 }
 
+/// The client's copy of a topic's metadata is that of before the growth: it must not hide the new partitions' ends.
+#[test]
+fn the_last_records_of_a_grown_topic_do_not_wait_for_a_partition_without_records() {
+    let group = Group::new(&BROKER, "tail", 1);
+    let daemon = group.daemon("a");
+    let key = "ObjectVNTable:tail";
+    let sample = |partitions: u32, second: u64| {
+        let partition = proxy_uve::partition(key.as_bytes(), partitions) as i32;
+        (partition, key, format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND))
+    };
+    BROKER.produce(&group.topic(EGRESS), (0..5).map(|second| sample(1, second)));
+    wait_until_applied(&daemon, 5);
+    // The member has found the partition at its end several times.
+    std::thread::sleep(Duration::from_secs(2));
+    BROKER.grow_topic(&group.topic(EGRESS), 4);
+    let has_grown = |body: &str| serde_json::from_str::<Vec<serde_json::Value>>(body).unwrap_or_default().len() >= 4;
+    daemon.wait_for("/api/v1/partitions", |(_, body)| has_grown(body).then_some(()));
+    BROKER.produce(&group.topic(EGRESS), (5..10).map(|second| sample(4, second)));
+    wait_until_applied(&daemon, 10);
+}
+
+/// The outcomes of the records of all partitions of a group with one daemon.
+fn late(daemon: &Daemon) -> u64 {
+    let (_, metrics) = daemon.get("/metrics");
+    let late = metrics.lines().filter(|line| line.contains("fate=\"late\""));
+    late.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+/// Half of the objects moved to the new partitions, in the middle of the backlog or before it.
+#[test]
+fn a_backlog_over_a_growth_is_read_in_the_order_of_event_time() {
+    for (case, partitions, moved_at) in [("two", 2, 0), ("four", 4, 520), ("eight", 8, 300)] {
+        let group = Group::new(&BROKER, &format!("backlog-{case}"), 1);
+        let daemon = group.daemon("a");
+        let sample = |partitions: u32, second: u64| {
+            let key = format!("ObjectVNTable:vn{}", second % 16);
+            let partition = proxy_uve::partition(key.as_bytes(), partitions) as i32;
+            (partition, key, format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND))
+        };
+        BROKER.produce(&group.topic(EGRESS), (0..20).map(|second| sample(1, second)));
+        wait_until_applied(&daemon, 20);
+        daemon.stop();
+        BROKER.grow_topic(&group.topic(EGRESS), partitions);
+        let by = |second| if second < moved_at { 1 } else { partitions as u32 };
+        BROKER.produce(&group.topic(EGRESS), (20..1_060).map(|second| sample(by(second), second)));
+        let daemon = group.daemon("a");
+        wait_until_applied(&daemon, 1_060);
+        assert_eq!(late(&daemon), 0, "{case}");
+        daemon.stop();
+    }
+}
+
 /// The consumer lag of the partitions of one daemon.
 fn lag(metrics: &str) -> u64 {
     let lines = metrics.lines().filter(|line| line.starts_with("derived_statsd_lag_records{"));

@@ -34,7 +34,8 @@ use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use self::context::GroupContext;
-use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
+use crate::client::{self, Connection, Isolation, LogContext};
+use crate::end_offsets;
 use crate::input_topics::InputTopics;
 use crate::member::{Change, Incoming, Member, MemberError, ShardCommit};
 use crate::names::Names;
@@ -49,10 +50,9 @@ pub(crate) struct Group {
     metadata_client: BaseConsumer<LogContext>,
     transactions: Transactions,
     topics: Arc<InputTopics>,
-    /// The partitions that the consumer reads.
-    reading: BTreeSet<PartitionId>,
-    /// The start offset last given for each partition: its position until its first record arrives.
-    starts: BTreeMap<PartitionId, Option<u64>>,
+    /// The partitions that the consumer reads, each with its position: the offset after its last polled record, or the
+    /// one where reading began; `None` before the first record of one that is read from its oldest record.
+    positions: BTreeMap<PartitionId, Option<u64>>,
     /// The partitions paused in librdkafka. It keeps a partition paused after `unassign`, and also when the partition
     /// is assigned again.
     paused: BTreeSet<PartitionId>,
@@ -87,8 +87,7 @@ impl Group {
             metadata_client,
             transactions,
             topics,
-            reading: BTreeSet::new(),
-            starts: BTreeMap::new(),
+            positions: BTreeMap::new(),
             paused: BTreeSet::new(),
             was_assigned: false,
             is_expelled: false,
@@ -106,21 +105,19 @@ impl Group {
         matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
     }
 
-    /// Assigns all partitions that are read to the consumer of an eager group, which has no incremental call. The
-    /// partitions in `starts` begin at their offsets, the others continue at their positions.
-    fn reassign(&mut self, starts: &[(PartitionId, Option<u64>)]) -> KafkaResult<()> {
-        let positions = self.consumer.position()?;
-        let start_of = |id: &PartitionId| {
-            let requested = starts.iter().find(|(start, _)| start == id);
-            let (topic, number) = (self.topics.name(id.stream), i32::from(id.partition));
-            let position = || match positions.find_partition(topic, number).map(|it| it.offset()) {
-                Some(reached @ Offset::Offset(_)) => reached,
-                _ => start(self.starts.get(id).copied().flatten()),
-            };
-            requested.map_or_else(position, |(_, offset)| start(*offset))
-        };
-        let list = self.topics.list(self.reading.iter().map(|id| (*id, start_of(id))));
+    /// Assigns all partitions that are read to the consumer of an eager group, which has no incremental call. They
+    /// continue at their positions.
+    fn reassign(&self) -> KafkaResult<()> {
+        let list = self.topics.list(self.positions.iter().map(|(id, position)| (*id, start(*position))));
         self.consumer.assign(&list)
+    }
+
+    /// Whether all records of a partition before its end offset were polled.
+    fn is_read_to(&self, id: PartitionId, end: u64) -> bool {
+        // The last offset is that of a control record if the producer writes in transactions: then no position gets
+        // there. A position behind the end is of a topic that was created again.
+        self.positions.get(&id) == Some(&Some(end))
+            || self.consumer.context().progress.has_read_to(self.topics.name(id.stream), i32::from(id.partition), end)
     }
 }
 
@@ -130,15 +127,22 @@ impl Member for Group {
         timeout: Duration,
         apply: &mut dyn FnMut(PartitionId, &[Incoming<'_>]),
     ) -> Result<Option<Change>, MemberError> {
-        let messages = messages::poll_batch(&self.consumer, timeout);
+        let Self { consumer, topics, positions, .. } = self;
+        let (messages, is_drained) = messages::poll_batch(consumer, timeout);
         let incoming: Vec<Incoming<'_>> = messages.iter().map(messages::incoming).collect();
         let mut first = 0;
         for run in messages.chunk_by(messages::is_same_partition) {
             let end = first + run.len();
-            if let Some(id) = self.topics.id(run[0].topic(), run[0].partition()) {
+            if let Some(id) = topics.id(run[0].topic(), run[0].partition()) {
                 apply(id, &incoming[first..end]);
+                if let Some(position) = positions.get_mut(&id) {
+                    *position = incoming[first..end].last().map(|last| last.offset + 1);
+                }
             }
             first = end;
+        }
+        if is_drained {
+            consumer.context().progress.drained();
         }
         let change = self.consumer.context().next_change();
         self.was_assigned |= matches!(&change, Some(Change::Assigned(partitions)) if !partitions.is_empty());
@@ -147,35 +151,34 @@ impl Member for Group {
 
     fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
         self.is_expelled();
-        self.consumer.context().progress.forget();
-        let restarted: Vec<_> = starts.iter().map(|(id, _)| *id).filter(|id| self.reading.contains(id)).collect();
+        self.consumer.context().progress.moved();
+        let restarted: Vec<_> = starts.iter().map(|(id, _)| *id).filter(|id| self.positions.contains_key(id)).collect();
         if self.is_cooperative() {
             self.stop_reading(&restarted)?;
         }
         for (id, _) in starts.iter().filter(|(id, _)| self.paused.contains(id)).copied().collect::<Vec<_>>() {
             self.pause(id, false)?;
         }
-        self.starts.extend(starts.iter().copied());
-        self.reading.extend(starts.iter().map(|(id, _)| *id));
+        self.positions.extend(starts.iter().copied());
         let done = if self.is_cooperative() {
             let list = self.topics.list(starts.iter().map(|(id, offset)| (*id, start(*offset))));
             self.consumer.incremental_assign(&list)
         } else {
-            self.reassign(starts)
+            self.reassign()
         };
         done.map_err(|error| unreachable("assigning partitions to the consumer", &error))
     }
 
     fn stop_reading(&mut self, partitions: &[PartitionId]) -> Result<(), MemberError> {
         self.is_expelled();
-        let read: Vec<_> = partitions.iter().copied().filter(|id| self.reading.remove(id)).collect();
+        let read: Vec<_> = partitions.iter().copied().filter(|id| self.positions.remove(id).is_some()).collect();
         if read.is_empty() {
             return Ok(());
         }
         let done = if self.is_cooperative() {
             self.consumer.incremental_unassign(&self.topics.list(read.iter().map(|id| (*id, Offset::Invalid))))
         } else {
-            self.reassign(&[])
+            self.reassign()
         };
         done.map_err(|error| unreachable("unassigning partitions from the consumer", &error))
     }
@@ -185,7 +188,7 @@ impl Member for Group {
         let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         done.map_err(|error| unreachable("pausing a partition", &error))?;
         // librdkafka drops the fetched messages and fetches them again after the pause: the reported progress is stale.
-        self.consumer.context().progress.forget();
+        self.consumer.context().progress.moved();
         if pause {
             self.paused.insert(partition);
         } else {
@@ -210,11 +213,11 @@ impl Member for Group {
 
     fn give_up(&mut self, read: &[PartitionId]) -> Result<(), MemberError> {
         self.is_expelled = false;
-        let read: Vec<_> = read.iter().copied().filter(|id| self.reading.remove(id)).collect();
+        let read: Vec<_> = read.iter().copied().filter(|id| self.positions.remove(id).is_some()).collect();
         let done = if self.is_cooperative() {
             self.consumer.incremental_unassign(&self.topics.list(read.iter().map(|id| (*id, Offset::Invalid))))
         } else {
-            self.reading.clear();
+            self.positions.clear();
             self.consumer.unassign()
         };
         done.map_err(|error| unreachable("giving up partitions", &error))
@@ -235,18 +238,15 @@ impl Member for Group {
         }
         client::discard_events(&self.metadata_client);
         let list = self.topics.list(partitions.iter().map(|id| (*id, Offset::End)));
-        let ends = self
-            .metadata_client
-            .offsets_for_times(list, TIMEOUT)
+        let ends = end_offsets::request(&self.metadata_client, &list)
             .map_err(|error| unreachable("requesting end offsets", &error))?;
-        let progress = &self.consumer.context().progress;
-        let is_read = |it: &TopicPartitionListElem<'_>| match it.offset() {
-            Offset::Offset(end) => progress.has_read_to(it.topic(), it.partition(), end.unsigned_abs()),
-            _ => false,
+        let read = |it: &TopicPartitionListElem<'_>| {
+            let (id, Offset::Offset(end)) = (self.topics.id(it.topic(), it.partition())?, it.offset()) else {
+                return None;
+            };
+            self.is_read_to(id, end.unsigned_abs()).then_some(id)
         };
-        let ends = ends.elements();
-        let read = ends.iter().filter(|it| is_read(it));
-        Ok(read.filter_map(|it| self.topics.id(it.topic(), it.partition())).collect())
+        Ok(ends.elements().iter().filter_map(read).collect())
     }
 
     fn out_of_range(&mut self, cursors: &[(PartitionId, u64)]) -> Result<Vec<(PartitionId, u64)>, MemberError> {
@@ -255,11 +255,8 @@ impl Member for Group {
         }
         let mut deleted = Vec::new();
         for (id, cursor) in cursors {
-            let bounds =
-                self.metadata_client.fetch_watermarks(self.topics.name(id.stream), i32::from(id.partition), TIMEOUT);
-            let (low, high) =
-                bounds.map_err(|error| unreachable("requesting the first and the last offset", &error))?;
-            let (low, high) = (low.unsigned_abs(), high.unsigned_abs());
+            let (low, high) = end_offsets::watermarks(&self.metadata_client, self.topics.name(id.stream), id.partition)
+                .map_err(|error| unreachable("requesting the first and the last offset", &error))?;
             if !(low..=high).contains(cursor) {
                 deleted.push((*id, low));
             }

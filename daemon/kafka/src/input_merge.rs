@@ -5,8 +5,12 @@
 //! a record is held until every input partition has one, or is at its end. A record of the future, which the table will
 //! refuse, has no place in that order: behind one, all others of its partition would wait until the others' time is
 //! there, and be late.
+//!
+//! A producer writes the partitions of a topic one after the other, and a backlog of hours at once. So a partition at its
+//! end may get older records in the next moment: a record passes it only some time after it came.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use proxy_uve::wire;
 
@@ -14,6 +18,9 @@ use crate::member::Incoming;
 
 /// The number of held records at which a partition is paused.
 const MAX_HELD: usize = 20_000;
+
+/// How long a record waits for older ones in partitions that are at their ends.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// A record that is held until it is the next in event time.
 #[derive(Debug)]
@@ -24,13 +31,16 @@ pub(crate) struct HeldRecord {
     pub payload: Box<[u8]>,
     /// Event time; 0 for a record that is not a sample or is of the future, so that it comes first.
     time: u64,
+    /// When it was read; monotonic.
+    came: Duration,
 }
 
 impl HeldRecord {
-    fn new(record: &Incoming<'_>, is_future: impl Fn(u64, u64) -> bool) -> Self {
+    fn new(record: &Incoming<'_>, came: Duration, is_future: impl Fn(u64, u64) -> bool) -> Self {
         let time = wire::decode(record.payload).ok().map(|sample| sample.timestamp);
         let time = time.filter(|&time| !is_future(time, record.at)).unwrap_or(0);
-        Self { offset: record.offset, at: record.at, key: record.key.into(), payload: record.payload.into(), time }
+        let (key, payload) = (record.key.into(), record.payload.into());
+        Self { offset: record.offset, at: record.at, key, payload, time, came }
     }
 
     pub(crate) fn incoming(&self) -> Incoming<'_> {
@@ -45,10 +55,22 @@ pub(crate) struct InputMerge {
 }
 
 impl InputMerge {
-    /// Holds records of a partition. `is_future` is given the timestamp of a sample and its arrival.
-    pub(crate) fn push(&mut self, partition: u16, records: &[Incoming<'_>], is_future: impl Fn(u64, u64) -> bool) {
-        let held = records.iter().map(|record| HeldRecord::new(record, &is_future));
+    /// Holds records of a partition that were read at `now`. `is_future` is given the timestamp of a sample and its
+    /// arrival.
+    pub(crate) fn push(
+        &mut self,
+        partition: u16,
+        records: &[Incoming<'_>],
+        now: Duration,
+        is_future: impl Fn(u64, u64) -> bool,
+    ) {
+        let held = records.iter().map(|record| HeldRecord::new(record, now, &is_future));
         self.held_by_partition.entry(partition).or_default().extend(held);
+    }
+
+    /// The offset after the last held record of a partition; `None` if none is held.
+    pub(crate) fn next_offset(&self, partition: u16) -> Option<u64> {
+        Some(self.held_by_partition.get(&partition)?.back()?.offset + 1)
     }
 
     /// Whether no record is held.
@@ -61,23 +83,24 @@ impl InputMerge {
         self.held_by_partition.get(&partition).is_some_and(|held| held.len() >= MAX_HELD)
     }
 
-    /// Takes the record that is next in event time, with its partition; `None` while a partition of `all` has no record
-    /// and `is_at_end` is false for it.
+    /// Takes the record that is next in event time, with its partition. `None` while a partition of `all` has no record,
+    /// unless `is_at_end` is true for it at `now` and the record that is next came some time ago.
     pub(crate) fn pop(
         &mut self,
         all: impl Iterator<Item = u16>,
         is_at_end: impl Fn(u16) -> bool,
+        now: Duration,
     ) -> Option<(u16, HeldRecord)> {
-        let mut first: Option<(u64, u16)> = None;
+        let (mut first, mut passes_an_end): (Option<(u16, &HeldRecord)>, bool) = (None, false);
         for partition in all {
             match self.held_by_partition.get(&partition).and_then(VecDeque::front) {
-                Some(held) if first.is_none_or(|(time, _)| held.time < time) => first = Some((held.time, partition)),
+                Some(held) if first.is_none_or(|(_, first)| held.time < first.time) => first = Some((partition, held)),
                 Some(_) => {}
-                None if is_at_end(partition) => {}
+                None if is_at_end(partition) => passes_an_end = true,
                 None => return None,
             }
         }
-        let (_, partition) = first?;
+        let (partition, _) = first.filter(|(_, held)| !passes_an_end || now.saturating_sub(held.came) >= GRACE)?;
         Some((partition, self.held_by_partition.get_mut(&partition)?.pop_front()?))
     }
 }
@@ -92,12 +115,12 @@ mod tests {
         for (offset, time) in times.iter().enumerate() {
             let payload = format!("{{\"ts\":{time},\"value\":1}}");
             let record = Incoming { offset: offset as u64, at: 0, key: b"T:a", payload: payload.as_bytes() };
-            merge.push(partition, &[record], |at, _| at >= FUTURE);
+            merge.push(partition, &[record], Duration::ZERO, |at, _| at >= FUTURE);
         }
     }
 
     fn pop_all(merge: &mut InputMerge, at_end: &[u16]) -> Vec<(u16, u64)> {
-        let next = || merge.pop([7, 37].into_iter(), |partition| at_end.contains(&partition));
+        let next = || merge.pop([7, 37].into_iter(), |partition| at_end.contains(&partition), GRACE);
         std::iter::from_fn(next).map(|(partition, held)| (partition, held.time)).collect()
     }
 
@@ -121,9 +144,22 @@ mod tests {
     }
 
     #[test]
+    fn a_record_passes_a_partition_at_its_end_only_some_time_after_it_came() {
+        let mut merge = InputMerge::default();
+        push(&mut merge, 7, &[1_000, 2_000]);
+        let pop =
+            |merge: &mut InputMerge, now| merge.pop([7, 37].into_iter(), |_| true, now).map(|(_, held)| held.time);
+        assert_eq!(pop(&mut merge, GRACE - Duration::from_millis(1)), None);
+        push(&mut merge, 37, &[10]);
+        let early = std::iter::from_fn(|| pop(&mut merge, Duration::ZERO)).collect::<Vec<_>>();
+        assert_eq!(early, [10], "the producer wrote the other partition a moment later");
+        assert_eq!(std::iter::from_fn(|| pop(&mut merge, GRACE)).collect::<Vec<_>>(), [1_000, 2_000]);
+    }
+
+    #[test]
     fn a_record_without_event_time_comes_first() {
         let mut merge = InputMerge::default();
-        merge.push(7, &[Incoming { offset: 0, at: 0, key: b"", payload: b"?" }], |_, _| false);
+        merge.push(7, &[Incoming { offset: 0, at: 0, key: b"", payload: b"?" }], Duration::ZERO, |_, _| false);
         push(&mut merge, 37, &[15]);
         assert_eq!(pop_all(&mut merge, &[]), [(7, 0)]);
     }

@@ -16,8 +16,8 @@
 //! * Without librdkafka: `worker`, `shard`, `input_merge`, `state_records`, `shard_restore`. The traits
 //!   `member::Member` and `shard_restore::StateStore` separate them from the cluster, so that the tests run them in
 //!   a simulator of brokers and group coordinator (`simulator`).
-//! * The cluster for workers: `group`, `transaction`, `batching`, `progress`, `state_reader`,
-//!   `input_topics`.
+//! * The cluster for workers: `group`, `transaction`, `batching`, `progress`, `end_offsets`,
+//!   `state_reader`, `input_topics`.
 //! * The cluster for the rest of the daemon: `log`, `results_reader`, `producer`, `status`,
 //!   `backpressure`. `client`: the configuration of librdkafka's clients. `telemetry`: the counters.
 
@@ -27,6 +27,7 @@ mod backpressure;
 mod batching;
 mod client;
 mod config;
+mod end_offsets;
 mod engine;
 mod group;
 mod input_merge;

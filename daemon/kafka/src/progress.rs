@@ -9,42 +9,54 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rdkafka::Statistics;
 use rdkafka::statistics::Topic;
 
-/// The read progress of each partition in the last report, by topic.
-#[derive(Debug, Default)]
-pub(crate) struct Progress(Mutex<HashMap<String, HashMap<i32, Partition>>>);
+/// Reports that are ignored after reading was moved: librdkafka resets the offsets that it reports only when it fetches
+/// from the new ones, so a report of that time contains those from before.
+const STALE_REPORTS: u8 = 2;
 
-/// How far one partition is read.
-#[derive(Clone, Copy, Debug)]
-struct Partition {
-    /// The next offset to fetch; negative while the partition is not read.
-    next_offset: i64,
-    /// Fetched messages that wait to be polled.
-    queued: i64,
+/// The read progress of each partition in the last report.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(Mutex<Report>);
+
+#[derive(Debug, Default)]
+struct Report {
+    /// The next offset to fetch, by topic and partition; negative while the partition is not read.
+    next_offsets: HashMap<String, HashMap<i32, i64>>,
+    /// Whether every message that was fetched before the report was polled. The report overtakes them in the queue.
+    is_drained: bool,
+    /// Reports to ignore.
+    stale: u8,
 }
 
 impl Progress {
     /// Replaces the progress with that of a report.
     pub(crate) fn report(&self, statistics: Statistics) {
-        let partitions = |topic: Topic| {
-            let partitions = topic.partitions.into_iter();
-            partitions.map(|(id, it)| (id, Partition { next_offset: it.next_offset, queued: it.fetchq_cnt })).collect()
-        };
-        *self.lock() = statistics.topics.into_iter().map(|(name, topic)| (name, partitions(topic))).collect();
+        let next_offsets = |topic: Topic| topic.partitions.into_iter().map(|(id, it)| (id, it.next_offset)).collect();
+        let next_offsets = statistics.topics.into_iter().map(|(name, topic)| (name, next_offsets(topic))).collect();
+        let mut report = self.lock();
+        match report.stale.checked_sub(1) {
+            Some(stale) => report.stale = stale,
+            None => *report = Report { next_offsets, is_drained: false, stale: 0 },
+        }
     }
 
-    /// Forgets the last report, which is out of date.
-    pub(crate) fn forget(&self) {
-        self.lock().clear();
+    /// Notes that a poll found no further message.
+    pub(crate) fn drained(&self) {
+        self.lock().is_drained = true;
     }
 
-    /// Whether everything of the partition before offset `end` was fetched, and nothing waits to be polled.
+    /// Forgets the last report: partitions are read from other offsets from now on.
+    pub(crate) fn moved(&self) {
+        *self.lock() = Report { stale: STALE_REPORTS, ..Report::default() };
+    }
+
+    /// Whether everything of the partition before offset `end` was fetched and polled.
     pub(crate) fn has_read_to(&self, topic: &str, partition: i32, end: u64) -> bool {
         let report = self.lock();
-        let partition = report.get(topic).and_then(|topic| topic.get(&partition));
-        partition.is_some_and(|it| it.queued == 0 && u64::try_from(it.next_offset).is_ok_and(|next| next >= end))
+        let next = report.next_offsets.get(topic).and_then(|topic| topic.get(&partition));
+        report.is_drained && next.is_some_and(|next| u64::try_from(*next).is_ok_and(|next| next >= end))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, HashMap<i32, Partition>>> {
+    fn lock(&self) -> MutexGuard<'_, Report> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -59,18 +71,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_partition_is_at_its_end_only_when_all_was_fetched_and_nothing_waits() {
-        let partition = |(id, next_offset, fetchq_cnt)| {
-            (id, rdkafka::statistics::Partition { next_offset, fetchq_cnt, ..Default::default() })
-        };
-        let partitions = [(0, 10, 0), (1, 10, 3), (2, -1001, 0), (-1, 0, 0)].map(partition);
-        let topic = Topic { partitions: partitions.into(), ..Topic::default() };
+    fn a_partition_is_at_its_end_only_when_all_was_fetched_and_polled() {
+        let partition = |(id, next_offset)| (id, rdkafka::statistics::Partition { next_offset, ..Default::default() });
+        let topic = Topic { partitions: [(0, 10), (2, -1001), (-1, 0)].map(partition).into(), ..Topic::default() };
         let progress = Progress::default();
-        progress.report(Statistics { topics: [("t".to_owned(), topic)].into(), ..Statistics::default() });
+        let report = || Statistics { topics: [("t".to_owned(), topic.clone())].into(), ..Statistics::default() };
         let at = |partition, end| progress.has_read_to("t", partition, end);
-        assert!(at(0, 10) && !at(0, 11) && !at(1, 10) && !at(2, 0) && !at(3, 0));
-        progress.forget();
-        assert!(!at(0, 10));
+        progress.report(report());
+        assert!(!at(0, 10), "messages may wait in the queue");
+        progress.drained();
+        assert!(at(0, 10) && !at(0, 11) && !at(2, 0) && !at(3, 0));
+        progress.report(report());
+        assert!(!at(0, 10), "more messages may have been fetched since");
+        progress.moved();
+        for _ in 0..STALE_REPORTS {
+            progress.report(report());
+            progress.drained();
+            assert!(!at(0, 10), "the report may be of before");
+        }
+        progress.report(report());
+        progress.drained();
+        assert!(at(0, 10));
     }
 
     #[derive(Default)]
@@ -95,7 +116,9 @@ mod tests {
         partitions.add_partition_offset("t", 0, Offset::Beginning).unwrap();
         consumer.assign(&partitions).unwrap();
         let is_at_end = || {
-            drop(consumer.poll(Duration::from_millis(20)));
+            if consumer.poll(Duration::from_millis(20)).is_none() {
+                consumer.context().0.drained();
+            }
             consumer.context().0.has_read_to("t", 0, 0)
         };
         assert!((0..1_000).any(|_| is_at_end()), "no report has the partition");

@@ -81,23 +81,28 @@ impl Shard {
         self.table.cursor(source.partition)
     }
 
+    /// The next offset to read of one input partition: after its held records.
+    pub(crate) fn next_offset(&self, source: PartitionId) -> Option<u64> {
+        self.merge.next_offset(source.partition).or_else(|| self.cursor(source))
+    }
+
     /// Applies a run of records of one input partition; `sources` is the number of input partitions.
     pub(crate) fn apply(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, now: Duration) {
         self.table.record_came(now);
         if sources <= 1 && self.merge.is_empty() {
             self.ingest(source.partition, records, now);
         } else {
-            self.merge.push(source.partition, records, |at, arrived| self.table.is_future(at, arrived));
+            self.merge.push(source.partition, records, now, |at, arrived| self.table.is_future(at, arrived));
         }
     }
 
-    /// Applies the held records that are next in the order of event time. `at_end` are the input partitions without
-    /// further records.
+    /// Applies the held records that are next in the order of event time. `at_end` are the input partitions that were
+    /// just found to have no further records.
     pub(crate) fn apply_held(&mut self, sources: &[PartitionId], at_end: &BTreeSet<PartitionId>, now: Duration) {
         let id = self.id;
         let all = || sources.iter().map(|source| source.partition);
         let is_at_end = |partition| at_end.contains(&PartitionId { partition, ..id });
-        while let Some((partition, held)) = self.merge.pop(all(), is_at_end) {
+        while let Some((partition, held)) = self.merge.pop(all(), is_at_end, now) {
             self.ingest(partition, &[held.incoming()], now);
         }
     }

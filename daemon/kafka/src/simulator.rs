@@ -48,6 +48,8 @@ enum Mutation {
 /// Counts what happened in a schedule, so that a test can prove that every kind of fault occurred.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
+    backlogs: u64,
+    blind: u64,
     commits: u64,
     deletions: u64,
     expelled: u64,
@@ -66,8 +68,10 @@ struct Tally {
 
 impl Tally {
     /// Each count with its name.
-    fn counts(&self) -> [(&'static str, u64); 14] {
+    fn counts(&self) -> [(&'static str, u64); 16] {
         [
+            ("backlogs over a growth", self.backlogs),
+            ("partitions whose end a client cannot see", self.blind),
             ("commits", self.commits),
             ("deletions of unread input", self.deletions),
             ("expulsions", self.expelled),

@@ -14,6 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tracing::info;
 
 use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
+use crate::end_offsets;
 use crate::names::Names;
 use crate::shard_restore::StateStore;
 use crate::state_records::StateRecords;
@@ -154,10 +155,6 @@ fn is_connection_error(error: &KafkaError) -> bool {
 }
 
 /// The end offsets of partitions at the isolation level of `client`.
-///
-/// librdkafka caches the partitions of a topic for minutes. The cached list lacks some if it is from a broker that was
-/// stopping, or from before the topic grew: it is fetched again, so that the next attempt does not fail for the same
-/// reason.
 fn ends<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     topic: &str,
@@ -167,13 +164,7 @@ fn ends<C: ConsumerContext>(
     for partition in partitions {
         list.add_partition_offset(topic, i32::from(partition), Offset::End)?;
     }
-    let ends = client.offsets_for_times(list, TIMEOUT).and_then(|ends| offsets(&ends));
-    if let Err(error) = &ends
-        && error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition)
-    {
-        client.fetch_metadata(Some(topic), TIMEOUT)?;
-    }
-    ends
+    end_offsets::request(client, &list).and_then(|ends| offsets(&ends))
 }
 
 fn offsets(ends: &TopicPartitionList) -> Result<BTreeMap<u16, u64>, KafkaError> {

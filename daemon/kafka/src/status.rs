@@ -16,6 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::Deserialize;
 
 use crate::client::{self, Isolation, LogContext, TIMEOUT};
+use crate::end_offsets;
 use crate::input_topics::InputTopics;
 use crate::settings::KafkaSettings;
 use crate::topology::Topology;
@@ -62,7 +63,7 @@ impl GroupStatus {
         client::discard_events(&client);
         let list = |offset| self.topics.list(ids.iter().map(|id| (*id, offset)));
         let committed = client.committed_offsets(list(Offset::Invalid), TIMEOUT)?;
-        Ok((committed, client.offsets_for_times(list(Offset::End), TIMEOUT)?))
+        Ok((committed, end_offsets::request(&client, &list(Offset::End))?))
     }
 
     fn partition(

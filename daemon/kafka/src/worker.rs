@@ -8,6 +8,7 @@
 
 mod commits;
 mod reading;
+mod silence;
 mod slot;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ use crate::shard_restore::{Restored, Restorer};
 use crate::telemetry::GroupTelemetry;
 use crate::topology::Topology;
 
+use self::silence::Silences;
 use self::slot::{ActiveShard, Slot};
 
 /// The longest wait of a poll for records.
@@ -72,6 +74,7 @@ pub(crate) struct Worker<M> {
     has_joined: bool,
     shards: BTreeMap<PartitionId, Slot>,
     paused: BTreeSet<PartitionId>,
+    silences: Silences,
     /// The number of the last restore request.
     last_ticket: u64,
     last_check: Duration,
@@ -95,6 +98,7 @@ impl<M: Member> Worker<M> {
             has_joined: false,
             shards: BTreeMap::new(),
             paused: BTreeSet::new(),
+            silences: Silences::default(),
             last_ticket: 0,
             last_check: Duration::ZERO,
         }
@@ -146,14 +150,20 @@ impl<M: Member> Worker<M> {
 
     fn poll_records(&mut self) -> Result<Option<Change>, MemberError> {
         let wait = if self.is_closing() { Duration::ZERO } else { POLL_TIMEOUT };
-        let Self { member, shards, topology, clock, .. } = self;
-        member.poll(wait, &mut |source, records| {
+        let Self { member, shards, topology, clock, silences, .. } = self;
+        let change = member.poll(wait, &mut |source, records| {
+            silences.end(source);
             let shard = topology.shard_of(source).and_then(|id| shards.get_mut(&id));
             // The consumer reads the input of active shards only. A record that was fetched before is read again.
             if let Some(Slot::Active(ActiveShard { shard, sources })) = shard {
                 shard.apply(source, records, sources.len(), clock.monotonic());
             }
-        })
+        })?;
+        let now = clock.monotonic();
+        for ActiveShard { shard, sources } in shards.values_mut().filter_map(Slot::active_mut) {
+            shard.apply_held(sources, &BTreeSet::new(), now);
+        }
+        Ok(change)
     }
 
     fn assigned(&mut self, sources: Vec<PartitionId>) -> Result<(), MemberError> {

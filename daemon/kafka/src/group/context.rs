@@ -2,6 +2,7 @@
 //! librdkafka reports in callbacks.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::ClientContext;
@@ -25,6 +26,8 @@ pub(super) struct GroupContext {
     changes: Mutex<VecDeque<Change>>,
     pub(super) progress: Progress,
     flags: Mutex<Flags>,
+    /// Events that polls have handled: log lines, errors, reports, rebalances.
+    events: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,6 +39,15 @@ struct Flags {
 impl GroupContext {
     pub(super) fn new(topics: Arc<InputTopics>) -> Self {
         Self { topics, ..Self::default() }
+    }
+
+    /// The number of events that polls have handled.
+    pub(super) fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    fn count_event(&self) {
+        self.events.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes the oldest change of the assignment that was not taken yet.
@@ -65,14 +77,17 @@ impl GroupContext {
 
 impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.count_event();
         client::log(level, facility, message);
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.count_event();
         self.progress.report(statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.count_event();
         // librdkafka reports an offset out of range here and nowhere else.
         if client::is_out_of_range(&error) {
             self.flags().is_out_of_range = true;
@@ -83,6 +98,7 @@ impl ClientContext for GroupContext {
 
 impl ConsumerContext for GroupContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, cause: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        self.count_event();
         if self.flags().is_closing {
             // The member leaves the group: an error changes nothing.
             let _ = match consumer.rebalance_protocol() {

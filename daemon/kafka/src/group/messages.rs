@@ -2,33 +2,34 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _, Timestamp};
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::{debug, warn};
 
+use super::context::GroupContext;
 use crate::member::Incoming;
 
 /// The most messages of one poll: enough for the table to apply them in batches.
 const MAX_POLL_RECORDS: usize = 1024;
 
-/// Takes all messages in the queue, up to [`MAX_POLL_RECORDS`]; waits up to `timeout` for the first one.
-pub(super) fn poll_batch<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    timeout: Duration,
-) -> Vec<BorrowedMessage<'_>> {
+/// Takes all messages in the queue, up to [`MAX_POLL_RECORDS`]; waits up to `timeout` for the first one. Returns with
+/// them whether none is left.
+pub(super) fn poll_batch(consumer: &BaseConsumer<GroupContext>, timeout: Duration) -> (Vec<BorrowedMessage<'_>>, bool) {
     let mut messages = Vec::with_capacity(MAX_POLL_RECORDS);
     let mut wait = timeout;
     while messages.len() < MAX_POLL_RECORDS {
+        let events = consumer.context().events();
         match consumer.poll(wait) {
             Some(Ok(message)) => messages.push(message),
             Some(Err(error)) => log_read_error(&error),
-            None => break,
+            // A poll without time to wait ends after one event, whatever is behind it in the queue.
+            None => return (messages, consumer.context().events() == events),
         }
         wait = Duration::ZERO;
     }
-    messages
+    (messages, false)
 }
 
 /// Whether two messages are of the same partition.

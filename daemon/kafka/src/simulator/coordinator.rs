@@ -36,6 +36,8 @@ pub(super) struct Client {
     /// The partitions that are read, with the next offset of each.
     pub reading: BTreeMap<u16, u64>,
     pub paused: BTreeSet<u16>,
+    /// The partitions whose end the client does not see until they are read again.
+    pub blind: BTreeSet<u16>,
     /// Whether a fetch found an offset out of range.
     pub out_of_range: bool,
     /// Whether the whole process is frozen, with its background threads.

@@ -124,6 +124,7 @@ impl Member for SimulatedMember {
             let oldest = brokers.inputs[usize::from(id.partition)].first;
             client.reading.insert(id.partition, offset.unwrap_or(oldest));
             client.paused.remove(&id.partition);
+            client.blind.remove(&id.partition);
         }
         Ok(())
     }
@@ -177,10 +178,15 @@ impl Member for SimulatedMember {
     fn at_end(&mut self, partitions: &[PartitionId]) -> Result<BTreeSet<PartitionId>, MemberError> {
         self.request("requesting end offsets")?;
         let brokers = self.world.brokers.borrow();
-        let client = &self.world.coordinator.borrow().clients[self.client];
+        let client = &mut self.world.coordinator.borrow_mut().clients[self.client];
+        if self.world.has_faults() && self.world.random.once_in(15) {
+            client.blind.extend(partitions.get(self.world.random.below(partitions.len())).map(|id| id.partition));
+            self.world.tally.borrow_mut().blind += 1;
+        }
         let is_read = |id: &PartitionId| {
             let end = brokers.inputs[usize::from(id.partition)].next;
-            client.reading.get(&id.partition).is_some_and(|position| *position >= end)
+            let position = client.reading.get(&id.partition).filter(|_| !client.blind.contains(&id.partition));
+            position.is_some_and(|position| *position >= end)
         };
         Ok(partitions.iter().copied().filter(|id| is_read(id)).collect())
     }

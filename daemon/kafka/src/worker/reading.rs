@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use daemon_log::PartitionId;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::slot::{ActiveShard, Slot};
 use super::{CHECK_INTERVAL, Worker};
@@ -75,8 +75,8 @@ impl<M: Member> Worker<M> {
         let pauses_all = backpressure.is_on();
         let is_idle = |shard: &Shard| shard.has_held() || shard.idle(now) >= CHECK_INTERVAL;
         let idle = shards.values().filter_map(Slot::active).filter(|it| is_idle(&it.shard));
-        let sources: Vec<_> = idle.flat_map(|it| &it.sources).filter(|it| !paused.contains(it)).copied().collect();
-        let at_end = member.at_end(&sources)?;
+        let asked: Vec<_> = idle.flat_map(|it| &it.sources).filter(|it| !paused.contains(it)).copied().collect();
+        let at_end = member.at_end(&asked)?;
         for ActiveShard { shard, sources } in shards.values_mut().filter_map(Slot::active_mut) {
             if shard.has_held() {
                 shard.apply_held(sources, &at_end, now);
@@ -87,7 +87,36 @@ impl<M: Member> Worker<M> {
                 set_paused(member, *source, pauses_all || shard.is_full(*source), paused)?;
             }
         }
-        Ok(())
+        self.read_silent_again(&asked, &at_end, now)
+    }
+
+    /// Reads those of the `asked` partitions again that have been silent for too long, and are not at their ends: the
+    /// client does not fetch them for a reason that it does not say, and held records of others wait for theirs.
+    fn read_silent_again(
+        &mut self,
+        asked: &[PartitionId],
+        at_end: &BTreeSet<PartitionId>,
+        now: Duration,
+    ) -> Result<(), MemberError> {
+        let mut starts = Vec::new();
+        for source in asked {
+            if at_end.contains(source) || self.paused.contains(source) {
+                self.silences.end(*source);
+            } else if self.silences.is_too_long(*source, now)
+                && let Some(shard) = self.topology.shard_of(*source)
+                && let Some(Slot::Active(active)) = self.shards.get(&shard)
+            {
+                starts.push((*source, active.shard.next_offset(*source)));
+            }
+        }
+        for (source, next) in &starts {
+            warn!(
+                partition = %source, next,
+                "An input partition yields no records and is not known to be at its end; it is read again from its next \
+                 offset."
+            );
+        }
+        if starts.is_empty() { Ok(()) } else { self.read_from(&starts) }
     }
 }
 

@@ -1,5 +1,8 @@
 //! The input of the simulated cluster: producers, fetches, more partitions, and retention.
 
+use std::rc::Rc;
+use std::time::Duration;
+
 use daemon_base::clock::Clock as _;
 
 use crate::simulator::brokers::{Input, SHARDS, Sent};
@@ -38,15 +41,31 @@ impl World {
     }
 
     /// Doubles the partitions of the input topic, once in a schedule.
-    pub(super) fn grow(&self) {
+    pub(super) fn grow(self: &Rc<Self>) {
         if self.kinds.grows && self.grown.get().is_none() {
             self.grown.set(Some(self.clock.monotonic()));
             let mut brokers = self.brokers.borrow_mut();
             let inputs = brokers.inputs.len() * 2;
             brokers.inputs.resize_with(inputs, Input::default);
+            drop(brokers);
             self.coordinator.borrow_mut().request_rebalance(0);
             self.tally.borrow_mut().growths += 1;
+            if self.random.once_in(2) {
+                self.collect_backlog();
+            }
         }
+    }
+
+    /// All daemons stop, and producers that know the new partitions send samples of many minutes before one starts.
+    fn collect_backlog(self: &Rc<Self>) {
+        self.running().into_iter().for_each(|process| self.stop(process));
+        *self.producers.borrow_mut() = [self.brokers.borrow().inputs.len() as u16; 2];
+        for _ in 0..200 {
+            self.pass(Duration::from_secs(5));
+            self.produce();
+        }
+        self.tally.borrow_mut().backlogs += 1;
+        self.start();
     }
 
     /// Retention deletes the oldest records of a partition, applied or not.

@@ -30,6 +30,9 @@ use crate::worker::{Parts, Worker};
 /// How long to wait before a failed poll of the topics is repeated.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The shortest time between two polls of the topics, however often workers request one.
+const MIN_PAUSE: Duration = Duration::from_millis(20);
+
 /// What the engine shares with the rest of the daemon.
 #[derive(Clone)]
 pub struct Shared {
@@ -115,7 +118,8 @@ impl Engine {
             let watch = SinkWatch::new(Arc::clone(&log), shared, Arc::clone(&streams.backpressure), own.max_sink_lag);
             helpers.push(("backpressure", Box::new(move |stop| watch.run(stop))));
         }
-        let watch = Watch { topics, topology: streams.topology, own: own.clone(), shown: Vec::new() };
+        let clock = Arc::clone(&shared.clock);
+        let watch = Watch { topics, topology: streams.topology, own: own.clone(), clock, shown: Vec::new() };
         helpers.push(("topics", Box::new(move |stop| watch.run(stop))));
         Ok(Self { log, status: Arc::new(status), workers, helpers })
     }
@@ -129,7 +133,7 @@ impl Engine {
 pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
     let streams = Streams::new(plans, own, &Observations::default());
     let shapes = Topics::new(&own.connection, &own.names, &streams.names)?.poll()?;
-    streams.topology.set(shapes.iter().map(Shape::from).collect());
+    streams.topology.set(shapes.iter().map(Shape::from).collect(), clock.monotonic());
     streams.log(own, clock)
 }
 
@@ -183,6 +187,7 @@ struct Watch {
     topics: Topics,
     topology: Arc<Topology>,
     own: KafkaSettings,
+    clock: Arc<dyn Clock>,
     /// The problems of the last poll, which are logged already.
     shown: Vec<String>,
 }
@@ -192,6 +197,7 @@ impl Watch {
         let (mut complete, mut failures) = (false, 0_u32);
         while !stop.is_set() {
             failpoint::point("topics.run");
+            let began = self.clock.monotonic();
             let polled = if complete { self.topics.poll() } else { self.topics.ensure_own(self.own.replication) };
             let pause = match polled {
                 Ok(streams) => {
@@ -200,7 +206,7 @@ impl Watch {
                     }
                     // The state topic of a stream is created once its input topic exists.
                     complete = streams.iter().all(|stream| stream.inputs == 0 || stream.states > 0);
-                    self.publish(&streams);
+                    self.publish(&streams, began);
                     if complete { self.own.refresh_interval } else { Duration::ZERO }
                 }
                 Err(error) => {
@@ -213,12 +219,13 @@ impl Watch {
                     RETRY
                 }
             };
-            stop.rest(pause);
+            stop.rest(pause.min(MIN_PAUSE));
+            self.topology.wait_for_request(pause.saturating_sub(MIN_PAUSE), stop);
         }
     }
 
-    fn publish(&mut self, streams: &[StreamTopics]) {
-        if self.topology.set(streams.iter().map(Shape::from).collect()) {
+    fn publish(&mut self, streams: &[StreamTopics], began: Duration) {
+        if self.topology.set(streams.iter().map(Shape::from).collect(), began) {
             for stream in streams {
                 info!(stream = %stream.stream, partitions = stream.inputs, states = stream.states, "Topic found.");
             }

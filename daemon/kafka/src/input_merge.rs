@@ -30,9 +30,9 @@ pub(crate) struct HeldRecord {
     pub key: Box<[u8]>,
     pub payload: Box<[u8]>,
     /// Event time; 0 for a record that is not a sample or is of the future, so that it comes first.
-    time: u64,
+    pub time: u64,
     /// When it was read; monotonic.
-    came: Duration,
+    pub came: Duration,
 }
 
 impl HeldRecord {
@@ -83,14 +83,14 @@ impl InputMerge {
         self.held_by_partition.get(&partition).is_some_and(|held| held.len() >= MAX_HELD)
     }
 
-    /// Takes the record that is next in event time, with its partition. `None` while a partition of `all` has no record,
+    /// The record that is next in event time, with its partition. `None` while a partition of `all` has no record,
     /// unless `is_at_end` is true for it at `now` and the record that is next came some time ago.
-    pub(crate) fn pop(
-        &mut self,
+    pub(crate) fn next(
+        &self,
         all: impl Iterator<Item = u16>,
         is_at_end: impl Fn(u16) -> bool,
         now: Duration,
-    ) -> Option<(u16, HeldRecord)> {
+    ) -> Option<(u16, &HeldRecord)> {
         let (mut first, mut passes_an_end): (Option<(u16, &HeldRecord)>, bool) = (None, false);
         for partition in all {
             match self.held_by_partition.get(&partition).and_then(VecDeque::front) {
@@ -100,8 +100,12 @@ impl InputMerge {
                 None => return None,
             }
         }
-        let (partition, _) = first.filter(|(_, held)| !passes_an_end || now.saturating_sub(held.came) >= GRACE)?;
-        Some((partition, self.held_by_partition.get_mut(&partition)?.pop_front()?))
+        first.filter(|(_, held)| !passes_an_end || now.saturating_sub(held.came) >= GRACE)
+    }
+
+    /// Takes the first held record of a partition.
+    pub(crate) fn take(&mut self, partition: u16) -> Option<HeldRecord> {
+        self.held_by_partition.get_mut(&partition)?.pop_front()
     }
 }
 
@@ -119,9 +123,15 @@ mod tests {
         }
     }
 
+    fn pop(merge: &mut InputMerge, at_end: &[u16], now: Duration) -> Option<(u16, u64)> {
+        let next = merge.next([7, 37].into_iter(), |partition| at_end.contains(&partition), now);
+        let (partition, time) = next.map(|(partition, held)| (partition, held.time))?;
+        merge.take(partition);
+        Some((partition, time))
+    }
+
     fn pop_all(merge: &mut InputMerge, at_end: &[u16]) -> Vec<(u16, u64)> {
-        let next = || merge.pop([7, 37].into_iter(), |partition| at_end.contains(&partition), GRACE);
-        std::iter::from_fn(next).map(|(partition, held)| (partition, held.time)).collect()
+        std::iter::from_fn(|| pop(merge, at_end, GRACE)).collect()
     }
 
     #[test]
@@ -147,13 +157,11 @@ mod tests {
     fn a_record_passes_a_partition_at_its_end_only_some_time_after_it_came() {
         let mut merge = InputMerge::default();
         push(&mut merge, 7, &[1_000, 2_000]);
-        let pop =
-            |merge: &mut InputMerge, now| merge.pop([7, 37].into_iter(), |_| true, now).map(|(_, held)| held.time);
-        assert_eq!(pop(&mut merge, GRACE - Duration::from_millis(1)), None);
+        assert_eq!(pop(&mut merge, &[37], GRACE - Duration::from_millis(1)), None);
         push(&mut merge, 37, &[10]);
-        let early = std::iter::from_fn(|| pop(&mut merge, Duration::ZERO)).collect::<Vec<_>>();
-        assert_eq!(early, [10], "the producer wrote the other partition a moment later");
-        assert_eq!(std::iter::from_fn(|| pop(&mut merge, GRACE)).collect::<Vec<_>>(), [1_000, 2_000]);
+        assert_eq!(pop(&mut merge, &[37], Duration::ZERO), Some((37, 10)), "the producer wrote it a moment later");
+        assert_eq!(pop(&mut merge, &[37], Duration::ZERO), None);
+        assert_eq!(pop_all(&mut merge, &[37]), [(7, 1_000), (7, 2_000)]);
     }
 
     #[test]

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use daemon_base::clock::micros;
 use daemon_log::{Digests, LogError, PartitionId};
 use daemon_partition::{Due, MAX_PENDING_BYTES, PartitionTable, TableStatus, WorkerSettings};
-use proxy_uve::{Position, Record};
+use proxy_uve::{Position, Record, wire};
 use tracing::error;
 
 use crate::input_merge::InputMerge;
@@ -16,6 +17,10 @@ use crate::state_records::{self, Head, Saved};
 /// How long the first result waits for further results of the same transaction: the windows of a worker's partitions
 /// close at almost the same time, and a transaction for all of them costs about as much as one for a single partition.
 pub(crate) const LINGER: Duration = Duration::from_millis(200);
+
+/// How far event time may advance between two polls of the topics if no lateness is allowed: to poll them for every
+/// record would cost too much.
+const MIN_AHEAD: Duration = Duration::from_secs(1);
 
 /// The table of one partition with its input offsets and uncommitted changes.
 pub(crate) struct Shard {
@@ -29,6 +34,9 @@ pub(crate) struct Shard {
     /// Tombstones for the records of a state that could not be used, written with the next commit.
     erased: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     merge: InputMerge,
+    /// The newest event time of a record that was there before a poll of the topics: those of input partitions that the
+    /// poll did not find are written later.
+    complete_until: u64,
     dead_letters: Vec<DeadLetter>,
     dead_letter_bytes: usize,
     /// Whether the metadata of the committed offsets contains this owner. Until then every daemon shows the previous
@@ -52,6 +60,7 @@ impl Shard {
             digests: saved.digests,
             erased,
             merge: InputMerge::default(),
+            complete_until: 0,
             dead_letters: Vec::new(),
             dead_letter_bytes: 0,
             is_announced: false,
@@ -86,10 +95,10 @@ impl Shard {
         self.merge.next_offset(source.partition).or_else(|| self.cursor(source))
     }
 
-    /// Applies a run of records of one input partition; `sources` is the number of input partitions.
+    /// Applies a run of records of one input partition, or holds them; `sources` is the number of input partitions.
     pub(crate) fn apply(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, now: Duration) {
         self.table.record_came(now);
-        if sources <= 1 && self.merge.is_empty() {
+        if sources <= 1 && self.merge.is_empty() && !self.is_ahead(records) {
             self.ingest(source.partition, records, now);
         } else {
             self.merge.push(source.partition, records, now, |at, arrived| self.table.is_future(at, arrived));
@@ -97,14 +106,43 @@ impl Shard {
     }
 
     /// Applies the held records that are next in the order of event time. `at_end` are the input partitions that were
-    /// just found to have no further records.
-    pub(crate) fn apply_held(&mut self, sources: &[PartitionId], at_end: &BTreeSet<PartitionId>, now: Duration) {
+    /// just found to have no further records, and `as_of` is the time of the last poll of the topics. Returns whether
+    /// records wait for a newer one.
+    pub(crate) fn apply_held(
+        &mut self,
+        sources: &[PartitionId],
+        at_end: &BTreeSet<PartitionId>,
+        as_of: Duration,
+        now: Duration,
+    ) -> bool {
         let id = self.id;
-        let all = || sources.iter().map(|source| source.partition);
         let is_at_end = |partition| at_end.contains(&PartitionId { partition, ..id });
-        while let Some((partition, held)) = self.merge.pop(all(), is_at_end, now) {
+        loop {
+            let next = self.merge.next(sources.iter().map(|source| source.partition), is_at_end, now);
+            let Some((partition, held)) = next else { return false };
+            if held.came <= as_of {
+                self.complete_until = self.complete_until.max(held.time);
+            } else if held.time > self.limit() {
+                return true;
+            }
+            let Some(held) = self.merge.take(partition) else { return false };
             self.ingest(partition, &[held.incoming()], now);
         }
+    }
+
+    /// Whether the last sample of a run is so far ahead that records of an input partition that the daemon does not know
+    /// yet could become late.
+    fn is_ahead(&self, records: &[Incoming<'_>]) -> bool {
+        let time = |record: &Incoming<'_>| {
+            let time = wire::decode(record.payload).ok()?.timestamp;
+            (!self.table.is_future(time, record.at)).then_some(time)
+        };
+        records.iter().rev().find_map(time).is_some_and(|time| time > self.limit())
+    }
+
+    /// The event time up to which records are applied before the topics are polled again.
+    fn limit(&self) -> u64 {
+        self.complete_until.saturating_add(micros(self.table.settings().allowed_lateness.max(MIN_AHEAD)))
     }
 
     /// Whether records are held until another input partition has one.

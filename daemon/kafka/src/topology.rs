@@ -10,8 +10,11 @@
 
 use std::iter::StepBy;
 use std::ops::Range;
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
+use daemon_base::stop::Stop;
 use daemon_log::PartitionId;
 
 /// The numbers of partitions of one stream.
@@ -23,34 +26,89 @@ pub(crate) struct Shape {
     pub shards: u16,
 }
 
+impl Shape {
+    fn inputs_of(self, shard: PartitionId) -> StepBy<Range<u16>> {
+        (shard.partition..self.inputs).step_by(usize::from(self.shards.max(1)))
+    }
+}
+
 /// The shapes of all streams, by stream number. The thread that polls the topics updates them, and the workers read
 /// them.
 #[derive(Debug, Default)]
-pub(crate) struct Topology(RwLock<Vec<Shape>>);
+pub(crate) struct Topology {
+    polled: RwLock<Polled>,
+    is_requested: AtomicBool,
+    /// The flag at which the thread that polls the topics waits.
+    waiting: OnceLock<Stop>,
+}
+
+#[derive(Debug, Default)]
+struct Polled {
+    shapes: Vec<Shape>,
+    as_of: Duration,
+}
 
 impl Topology {
-    /// Replaces all shapes; returns whether any differs.
-    pub(crate) fn set(&self, shapes: Vec<Shape>) -> bool {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let is_new = *current != shapes;
-        *current = shapes;
+    /// Replaces all shapes with those of a poll that began at the monotonic time `as_of`; returns whether any differs.
+    pub(crate) fn set(&self, shapes: Vec<Shape>, as_of: Duration) -> bool {
+        let mut polled = self.polled.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = polled.shapes != shapes;
+        *polled = Polled { shapes, as_of };
         is_new
+    }
+
+    /// The monotonic time at which the last successful poll of the topics began.
+    #[cfg(test)]
+    pub(crate) fn as_of(&self) -> Duration {
+        self.polled().as_of
+    }
+
+    /// The monotonic time at which these were all input partitions of the shard: that of the last successful poll, or 0
+    /// if it found others.
+    pub(crate) fn complete_as_of(&self, shard: PartitionId, sources: &[PartitionId]) -> Duration {
+        let polled = self.polled();
+        let shape = polled.shapes.get(usize::from(shard.stream)).copied().unwrap_or_default();
+        if shape.inputs_of(shard).len() == sources.len() { polled.as_of } else { Duration::ZERO }
+    }
+
+    /// Requests a poll at once.
+    pub(crate) fn request(&self) {
+        if !self.is_requested.swap(true, Ordering::AcqRel)
+            && let Some(waiting) = self.waiting.get()
+        {
+            waiting.wake();
+        }
+    }
+
+    /// Waits for a request for up to `time`, or until the flag is set; [`request`](Self::request) wakes only the first
+    /// thread that calls this.
+    pub(crate) fn wait_for_request(&self, time: Duration, stop: &Stop) {
+        self.waiting.get_or_init(|| stop.clone());
+        stop.wait_for(time, || self.take_request().then_some(()));
+    }
+
+    /// Whether a poll was requested since the last call.
+    pub(crate) fn take_request(&self) -> bool {
+        self.is_requested.swap(false, Ordering::AcqRel)
     }
 
     /// Whether the topics have been polled yet.
     pub(crate) fn is_known(&self) -> bool {
-        !self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self.polled().shapes.is_empty()
     }
 
     /// The shapes of all streams, in the order of their numbers.
     pub(crate) fn shapes(&self) -> Vec<Shape> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.polled().shapes.clone()
     }
 
     /// The shape of one stream; zeros for an unknown one.
     pub(crate) fn shape(&self, stream: u16) -> Shape {
-        let shapes = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        shapes.get(usize::from(stream)).copied().unwrap_or_default()
+        self.polled().shapes.get(usize::from(stream)).copied().unwrap_or_default()
+    }
+
+    fn polled(&self) -> RwLockReadGuard<'_, Polled> {
+        self.polled.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a shard has the number of this input partition. A member that is assigned such a partition owns the
@@ -76,8 +134,7 @@ impl Topology {
     }
 
     fn inputs(&self, shard: PartitionId) -> StepBy<Range<u16>> {
-        let Shape { inputs, shards } = self.shape(shard.stream);
-        (shard.partition..inputs).step_by(usize::from(shards.max(1)))
+        self.shape(shard.stream).inputs_of(shard)
     }
 }
 
@@ -87,7 +144,7 @@ mod tests {
 
     fn topology(inputs: u16, shards: u16) -> Topology {
         let topology = Topology::default();
-        topology.set(vec![Shape::default(), Shape { inputs, shards }]);
+        topology.set(vec![Shape::default(), Shape { inputs, shards }], Duration::ZERO);
         topology
     }
 

@@ -160,8 +160,11 @@ impl<M: Member> Worker<M> {
             }
         })?;
         let now = clock.monotonic();
-        for ActiveShard { shard, sources } in shards.values_mut().filter_map(Slot::active_mut) {
-            shard.apply_held(sources, &BTreeSet::new(), now);
+        for (id, slot) in shards {
+            let Slot::Active(ActiveShard { shard, sources }) = slot else { continue };
+            if shard.apply_held(sources, &BTreeSet::new(), topology.complete_as_of(*id, sources), now) {
+                topology.request();
+            }
         }
         Ok(change)
     }

@@ -122,6 +122,11 @@ impl PartitionTable {
         self.last_record = now;
     }
 
+    /// The settings of the table.
+    pub fn settings(&self) -> &TableSettings {
+        self.table.settings()
+    }
+
     /// The stream and its plan.
     pub fn stream(&self) -> &Arc<StreamPlan> {
         &self.stream

@@ -26,7 +26,7 @@ use crate::simulator::coordinator::Coordinator;
 use crate::simulator::random::Random;
 use crate::simulator::{Mutation, Tally};
 use crate::telemetry::GroupTelemetry;
-use crate::topology::Shape;
+use crate::topology::{Shape, Topology};
 
 use self::processes::Process;
 
@@ -208,13 +208,18 @@ impl World {
         let now = self.clock.monotonic();
         self.coordinator.borrow_mut().heartbeat(now);
         self.brokers.borrow_mut().abort_timed_out();
-        let Some(grown) = self.grown.get() else { return };
         for process in self.processes.borrow().iter() {
             let is_silent = self.coordinator.borrow().clients[process.client].is_silent;
-            if !is_silent && (now >= grown + REFRESH || self.random.once_in(5)) {
-                process.topology.set(vec![self.shape()]);
+            if !is_silent && process.frozen_until <= now && self.polls_topics(&process.topology, now) {
+                process.topology.set(vec![self.shape()], now);
             }
         }
+    }
+
+    /// Whether a process polls the topics in this step: in time, later, or on request.
+    fn polls_topics(&self, topology: &Topology, now: Duration) -> bool {
+        let is_due = topology.take_request() || now >= topology.as_of() + REFRESH;
+        is_due && (!self.has_faults() || self.random.once_in(3))
     }
 
     fn shape(&self) -> Shape {

@@ -71,15 +71,18 @@ impl<M: Member> Worker<M> {
     /// Advances the event time of the idle shards whose input partitions are all at their ends. A paused partition is
     /// not polled for its end, so a shard whose input is paused is not idle.
     pub(super) fn advance_idle_shards(&mut self, now: Duration) -> Result<(), MemberError> {
-        let Self { member, shards, settings, paused, backpressure, .. } = self;
+        let Self { member, shards, settings, topology, paused, backpressure, .. } = self;
         let pauses_all = backpressure.is_on();
         let is_idle = |shard: &Shard| shard.has_held() || shard.idle(now) >= CHECK_INTERVAL;
         let idle = shards.values().filter_map(Slot::active).filter(|it| is_idle(&it.shard));
         let asked: Vec<_> = idle.flat_map(|it| &it.sources).filter(|it| !paused.contains(it)).copied().collect();
         let at_end = member.at_end(&asked)?;
-        for ActiveShard { shard, sources } in shards.values_mut().filter_map(Slot::active_mut) {
+        for (id, slot) in shards {
+            let Slot::Active(ActiveShard { shard, sources }) = slot else { continue };
             if shard.has_held() {
-                shard.apply_held(sources, &at_end, now);
+                if shard.apply_held(sources, &at_end, topology.complete_as_of(*id, sources), now) {
+                    topology.request();
+                }
             } else if is_idle(shard) && sources.iter().all(|source| at_end.contains(source)) {
                 shard.confirm_at_end(now, settings);
             }

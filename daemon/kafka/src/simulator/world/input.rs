@@ -56,9 +56,17 @@ impl World {
         }
     }
 
-    /// All daemons stop, and producers that know the new partitions send samples of many minutes before one starts.
+    /// All daemons stop or freeze, and producers that know the new partitions send samples of many minutes before one
+    /// starts or goes on.
     fn collect_backlog(self: &Rc<Self>) {
-        self.running().into_iter().for_each(|process| self.stop(process));
+        let until = self.clock.monotonic() + Duration::from_secs(1_000);
+        let freezes = self.random.once_in(2);
+        for process in self.running() {
+            match freezes {
+                true => self.processes.borrow_mut()[process].frozen_until = until,
+                false => self.stop(process),
+            }
+        }
         *self.producers.borrow_mut() = [self.brokers.borrow().inputs.len() as u16; 2];
         for _ in 0..200 {
             self.pass(Duration::from_secs(5));

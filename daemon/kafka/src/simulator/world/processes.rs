@@ -160,7 +160,7 @@ impl World {
         let transactional_id = free.unwrap_or(MAX_WORKERS + client);
         let (restorer, requests, restored) = Restorer::without_thread();
         let topology: Arc<Topology> = Arc::default();
-        topology.set(vec![self.shape()]);
+        topology.set(vec![self.shape()], self.clock.monotonic());
         let (backpressure, control): (Arc<Backpressure>, Arc<Control>) = Default::default();
         let member = SimulatedMember { world: Rc::clone(self), client, transactional_id, is_ready: false };
         let worker = Worker::new(Parts {

@@ -1,14 +1,14 @@
 //! Daemons of one group on a real Kafka broker: their results, their APIs, and how they handle malformed, deleted and idle
 //! input.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic, and reads the wall clock")]
 
 mod support;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use support::broker::{Broker, Isolation};
 use support::group::{Group, Input};
@@ -267,11 +267,33 @@ fn the_last_records_of_a_grown_topic_do_not_wait_for_a_partition_without_records
     wait_until_applied(&daemon, 10);
 }
 
-/// The number of records that were late, of a group with one daemon.
-fn late(daemon: &Daemon) -> u64 {
+/// The number of records with this outcome, of a group with one daemon.
+fn count(daemon: &Daemon, fate: &str) -> u64 {
     let (_, metrics) = daemon.get("/metrics");
-    let late = metrics.lines().filter(|line| line.contains("fate=\"late\""));
-    late.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    let counts = metrics.lines().filter(|line| line.contains(&format!("fate=\"{fate}\"")));
+    counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+/// A producer's clock that is wrong is that of its messages and of its samples.
+#[test]
+fn a_producer_whose_clock_is_ahead_makes_nothing_late() {
+    for (case, kind) in [("create", "CreateTime"), ("append", "LogAppendTime")] {
+        let group = Group::bare(&BROKER, &format!("ahead-{case}"), 1);
+        BROKER.create_topic(&group.topic(EGRESS), 1, &[("message.timestamp.type", kind)]);
+        let daemon = group.daemon("a");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let record = |index: u64| {
+            let (object, ahead) = if index.is_multiple_of(3) { ("fast", 40 * 60_000) } else { ("right", 0) };
+            let clock = now + ahead;
+            let payload = format!(r#"{{"ts":{},"value":1}}"#, clock * 1000 + index);
+            (0, format!("ObjectVNTable:{object}"), payload, Some(clock))
+        };
+        BROKER.produce_by_clock(&group.topic(EGRESS), (0..97).map(record));
+        wait_until_applied(&daemon, 97);
+        assert_eq!((count(&daemon, "late"), count(&daemon, "future")), (0, 33), "{kind}");
+        assert_eq!(count(&daemon, "aggregated"), 64, "{kind}");
+        daemon.stop();
+    }
 }
 
 /// What the daemon does while its topic grows and a backlog comes.
@@ -310,7 +332,7 @@ fn assert_no_sample_is_late(name: &str, (before, after): (u16, u16), meanwhile: 
     }
     let daemon = daemon.unwrap_or_else(|| group.daemon_with("a", &slow));
     wait_until_applied(&daemon, 1_060);
-    assert_eq!(late(&daemon), 0, "{name} {meanwhile:?}");
+    assert_eq!(count(&daemon, "late"), 0, "{name} {meanwhile:?}");
     daemon.stop();
 }
 
@@ -402,7 +424,7 @@ fn results_in_binary_and_in_json_are_read_from_one_topic() {
 
     let daemon = group.daemon_with("a", &["kafka.results_format=binary", &path]);
     group.publish(head);
-    daemon.wait_for("/metrics", |(_, body)| (lag(body) == 0 && results_total(body) > 0).then_some(()));
+    wait_until_applied(&daemon, head.len() as u64);
     daemon.stop();
     let is_block = |message: &Vec<u8>| message[0] == 0xB5;
     let messages = || -> Vec<_> {
@@ -447,9 +469,4 @@ fn a_binary_message_with_one_result_has_the_key_of_its_object() {
         );
     }
     daemon.stop();
-}
-
-fn results_total(metrics: &str) -> u64 {
-    let line = metrics.lines().find_map(|line| line.strip_prefix("derived_statsd_results_total "));
-    line.and_then(|count| count.parse().ok()).unwrap_or(0)
 }

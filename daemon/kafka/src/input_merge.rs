@@ -22,10 +22,28 @@ const MAX_HELD: usize = 20_000;
 /// How long a record waits for older ones in partitions that are at their ends.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// When records were read, by two clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadTime {
+    /// Monotonic.
+    pub now: Duration,
+    /// In microseconds since the epoch.
+    pub wall: u64,
+}
+
+impl ReadTime {
+    /// The arrival of a record, in microseconds since the epoch: by the broker's clock if the topic has that, else the
+    /// time of the first reading by the daemon's clock. The producer's clock may be as wrong as that of its samples.
+    pub(crate) fn arrival(self, record: &Incoming<'_>) -> u64 {
+        record.at.unwrap_or(self.wall)
+    }
+}
+
 /// A record that is held until it is the next in event time.
 #[derive(Debug)]
 pub(crate) struct HeldRecord {
     pub offset: u64,
+    /// Its arrival; see [`ReadTime`].
     pub at: u64,
     pub key: Box<[u8]>,
     pub payload: Box<[u8]>,
@@ -36,15 +54,15 @@ pub(crate) struct HeldRecord {
 }
 
 impl HeldRecord {
-    fn new(record: &Incoming<'_>, came: Duration, is_future: impl Fn(u64, u64) -> bool) -> Self {
+    fn new(record: &Incoming<'_>, read: ReadTime, is_future: impl Fn(u64, u64) -> bool) -> Self {
+        let (at, came) = (read.arrival(record), read.now);
         let time = wire::decode(record.payload).ok().map(|sample| sample.timestamp);
-        let time = time.filter(|&time| !is_future(time, record.at)).unwrap_or(0);
-        let (key, payload) = (record.key.into(), record.payload.into());
-        Self { offset: record.offset, at: record.at, key, payload, time, came }
+        let time = time.filter(|&time| !is_future(time, at)).unwrap_or(0);
+        Self { offset: record.offset, at, key: record.key.into(), payload: record.payload.into(), time, came }
     }
 
     pub(crate) fn incoming(&self) -> Incoming<'_> {
-        Incoming { offset: self.offset, at: self.at, key: &self.key, payload: &self.payload }
+        Incoming { offset: self.offset, at: Some(self.at), key: &self.key, payload: &self.payload }
     }
 }
 
@@ -55,16 +73,16 @@ pub(crate) struct InputMerge {
 }
 
 impl InputMerge {
-    /// Holds records of a partition that were read at `now`. `is_future` is given the timestamp of a sample and its
+    /// Holds records of a partition that were read just now. `is_future` is given the timestamp of a sample and its
     /// arrival.
     pub(crate) fn push(
         &mut self,
         partition: u16,
         records: &[Incoming<'_>],
-        now: Duration,
+        read: ReadTime,
         is_future: impl Fn(u64, u64) -> bool,
     ) {
-        let held = records.iter().map(|record| HeldRecord::new(record, now, &is_future));
+        let held = records.iter().map(|record| HeldRecord::new(record, read, &is_future));
         self.held_by_partition.entry(partition).or_default().extend(held);
     }
 
@@ -114,12 +132,13 @@ mod tests {
     use super::*;
 
     const FUTURE: u64 = 1_000_000;
+    const READ: ReadTime = ReadTime { now: Duration::ZERO, wall: 0 };
 
     fn push(merge: &mut InputMerge, partition: u16, times: &[u64]) {
         for (offset, time) in times.iter().enumerate() {
             let payload = format!("{{\"ts\":{time},\"value\":1}}");
-            let record = Incoming { offset: offset as u64, at: 0, key: b"T:a", payload: payload.as_bytes() };
-            merge.push(partition, &[record], Duration::ZERO, |at, _| at >= FUTURE);
+            let record = Incoming { offset: offset as u64, at: None, key: b"T:a", payload: payload.as_bytes() };
+            merge.push(partition, &[record], READ, |at, _| at >= FUTURE);
         }
     }
 
@@ -167,7 +186,7 @@ mod tests {
     #[test]
     fn a_record_without_event_time_comes_first() {
         let mut merge = InputMerge::default();
-        merge.push(7, &[Incoming { offset: 0, at: 0, key: b"", payload: b"?" }], Duration::ZERO, |_, _| false);
+        merge.push(7, &[Incoming { offset: 0, at: None, key: b"", payload: b"?" }], READ, |_, _| false);
         push(&mut merge, 37, &[15]);
         assert_eq!(pop_all(&mut merge, &[]), [(7, 0)]);
     }

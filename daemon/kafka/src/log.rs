@@ -64,8 +64,8 @@ impl Log for KafkaLog {
         self.producer.append(&batch)
     }
 
-    /// Message timestamps are in milliseconds. A topic with `message.timestamp.type=LogAppendTime` stores the broker's
-    /// time instead, by which a sample can still be of the future if the broker's clock is behind.
+    /// Message timestamps are in milliseconds. The worker that reads the sample judges it again by its own clock, or by the
+    /// broker's.
     fn arrival(&self, at: u64) -> u64 {
         at - at % 1000
     }

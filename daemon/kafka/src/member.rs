@@ -13,8 +13,9 @@ use daemon_log::{PartitionId, RecordBuffer};
 pub(crate) struct Incoming<'m> {
     /// The offset in the partition.
     pub offset: u64,
-    /// The message's timestamp in microseconds since the epoch; `u64::MAX` if it has none.
-    pub at: u64,
+    /// The broker's time of arrival, in microseconds since the epoch. `None` if the message has only its producer's time,
+    /// by whose clock an arrival cannot be judged.
+    pub at: Option<u64>,
     pub key: &'m [u8],
     pub payload: &'m [u8],
 }

@@ -10,7 +10,7 @@ use daemon_partition::{Due, MAX_PENDING_BYTES, PartitionTable, TableStatus, Work
 use proxy_uve::{Position, Record, wire};
 use tracing::error;
 
-use crate::input_merge::InputMerge;
+use crate::input_merge::{InputMerge, ReadTime};
 use crate::member::{DeadLetter, Incoming, ShardCommit};
 use crate::state_records::{self, Head, Saved};
 
@@ -37,6 +37,8 @@ pub(crate) struct Shard {
     /// The newest event time of a record that was there before a poll of the topics: those of input partitions that the
     /// poll did not find are written later.
     complete_until: u64,
+    /// The newest time at which records were read, in microseconds since the epoch.
+    read_at: u64,
     dead_letters: Vec<DeadLetter>,
     dead_letter_bytes: usize,
     /// Whether the metadata of the committed offsets contains this owner. Until then every daemon shows the previous
@@ -61,6 +63,7 @@ impl Shard {
             erased,
             merge: InputMerge::default(),
             complete_until: 0,
+            read_at: saved.head.read_at,
             dead_letters: Vec::new(),
             dead_letter_bytes: 0,
             is_announced: false,
@@ -96,12 +99,15 @@ impl Shard {
     }
 
     /// Applies a run of records of one input partition, or holds them; `sources` is the number of input partitions.
-    pub(crate) fn apply(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, now: Duration) {
-        self.table.record_came(now);
-        if sources <= 1 && self.merge.is_empty() && !self.is_ahead(records) {
-            self.ingest(source.partition, records, now);
+    pub(crate) fn apply(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, read: ReadTime) {
+        self.table.record_came(read.now);
+        // Neither a step of this clock nor that of another machine makes records of the future that were not before.
+        self.read_at = self.read_at.max(read.wall);
+        let read = ReadTime { wall: self.read_at, ..read };
+        if sources <= 1 && self.merge.is_empty() && !self.is_ahead(records, read) {
+            self.ingest(source.partition, records, read);
         } else {
-            self.merge.push(source.partition, records, now, |at, arrived| self.table.is_future(at, arrived));
+            self.merge.push(source.partition, records, read, |at, arrived| self.table.is_future(at, arrived));
         }
     }
 
@@ -126,16 +132,16 @@ impl Shard {
                 return true;
             }
             let Some(held) = self.merge.take(partition) else { return false };
-            self.ingest(partition, &[held.incoming()], now);
+            self.ingest(partition, &[held.incoming()], ReadTime { now, wall: held.at });
         }
     }
 
     /// Whether the last sample of a run is so far ahead that records of an input partition that the daemon does not know
     /// yet could become late.
-    fn is_ahead(&self, records: &[Incoming<'_>]) -> bool {
+    fn is_ahead(&self, records: &[Incoming<'_>], read: ReadTime) -> bool {
         let time = |record: &Incoming<'_>| {
             let time = wire::decode(record.payload).ok()?.timestamp;
-            (!self.table.is_future(time, record.at)).then_some(time)
+            (!self.table.is_future(time, read.arrival(record))).then_some(time)
         };
         records.iter().rev().find_map(time).is_some_and(|time| time > self.limit())
     }
@@ -155,7 +161,7 @@ impl Shard {
         self.merge.is_full(source.partition)
     }
 
-    fn ingest(&mut self, partition: u16, records: &[Incoming<'_>], now: Duration) {
+    fn ingest(&mut self, partition: u16, records: &[Incoming<'_>], read: ReadTime) {
         let next = self.table.cursor(partition).unwrap_or(0);
         // A partition that is read from an earlier offset delivers applied records again.
         let records = &records[records.partition_point(|record| record.offset < next)..];
@@ -163,14 +169,14 @@ impl Shard {
         let malformed = self.table.malformed();
         let positioned = records.iter().zip(self.position..).map(|(record, position)| Record {
             position: Position::new(position),
-            arrived: record.at,
+            arrived: read.arrival(record),
             key: record.key,
             payload: record.payload,
         });
-        self.table.apply(partition, positioned, last.offset + 1, now);
+        self.table.apply(partition, positioned, last.offset + 1, read.now);
         self.position += records.len() as u64;
         if self.table.malformed() != malformed {
-            self.dead_letter(partition, records, now);
+            self.dead_letter(partition, records, read.now);
         }
     }
 
@@ -251,6 +257,7 @@ impl Shard {
             position: self.position,
             cursors: self.table.cursors().clone(),
             meta: commit.meta,
+            read_at: self.read_at,
         };
         let mut state = std::mem::take(&mut self.erased);
         state.extend(state_records::encode(&head, commit.chunks, &mut self.digests));

@@ -3,6 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `h` | sequence u64, position u64, chunks u32, digest u64, sources u32, (partition u32, next offset u64)…, table's meta |
+//! | `a` | sequence u64, the newest time at which records were read, in microseconds since the epoch u64 |
 //! | `c` and the chunk's number, big-endian | sequence u64, chunk |
 //!
 //! The topic is compacted, so the last value of each key stays. A transaction writes the changed chunks and the head.
@@ -16,6 +17,7 @@ use daemon_log::codec::{self, Fields};
 
 const HEAD: &[u8] = b"h";
 const CHUNK: u8 = b'c';
+const READ_AT: &[u8] = b"a";
 
 /// The head of a shard's state: everything except the chunks of its table.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -27,6 +29,8 @@ pub(crate) struct Head {
     /// The next offset to apply, by input partition.
     pub cursors: BTreeMap<u16, u64>,
     pub meta: Vec<u8>,
+    /// The newest time at which records were read, in microseconds since the epoch; 0 if it was never saved.
+    pub read_at: u64,
 }
 
 /// A decoded state.
@@ -61,6 +65,8 @@ pub(crate) fn encode(
     }
     let numbers = [head.sequence.to_le_bytes(), head.position.to_le_bytes()].concat();
     let live = [&digests.count().to_le_bytes()[..], &digests.sum().to_le_bytes()].concat();
+    let read_at = codec::seal(READ_AT, &[&head.sequence.to_le_bytes(), &head.read_at.to_le_bytes()]);
+    records.push((READ_AT.to_vec(), Some(read_at)));
     records.push((HEAD.to_vec(), Some(codec::seal(HEAD, &[&numbers, &live, &sources, &head.meta]))));
     records
 }
@@ -79,7 +85,7 @@ pub(crate) fn decode(records: &StateRecords) -> Result<Option<Saved>, String> {
     let Some(sealed) = records.get(HEAD) else {
         return match records.len() {
             0 => Ok(None),
-            chunks => Err(format!("there are {chunks} chunks without a head")),
+            records => Err(format!("there are {records} records without a head")),
         };
     };
     let head = codec::open(HEAD, sealed).map_err(|reason| format!("its head is damaged: {reason}"))?;
@@ -92,6 +98,12 @@ pub(crate) fn decode(records: &StateRecords) -> Result<Option<Saved>, String> {
         saved.head.cursors.insert(partition, fields.u64()?);
     }
     saved.head.meta = fields.rest().to_vec();
+    if let Some(sealed) = records.get(READ_AT) {
+        let read_at =
+            codec::open(READ_AT, sealed).map_err(|reason| format!("the time of reading is damaged: {reason}"))?;
+        let mut fields = Fields(read_at);
+        (_, saved.head.read_at) = (fields.u64()?, fields.u64()?);
+    }
     read_chunks(records, &mut saved)?;
     if (count, sum) != (saved.digests.count(), saved.digests.sum()) {
         let found = saved.digests.count();
@@ -133,7 +145,7 @@ mod tests {
     use super::*;
 
     fn head(sequence: u64) -> Head {
-        Head { sequence, position: 9, cursors: [(7, 100), (37, 0)].into(), meta: b"meta".to_vec() }
+        Head { sequence, position: 9, cursors: [(7, 100), (37, 0)].into(), meta: b"meta".to_vec(), read_at: 5 }
     }
 
     fn apply(records: &mut StateRecords, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
@@ -164,7 +176,8 @@ mod tests {
     #[test]
     fn a_state_with_a_missing_or_outdated_chunk_is_rejected() {
         let whole = two_commits();
-        for key in whole.keys() {
+        // Without the time of reading it is the state of a version that did not save it.
+        for key in whole.keys().filter(|key| *key != READ_AT) {
             let mut records = whole.clone();
             records.remove(key);
             assert!(decode(&records).is_err(), "without {key:?}");

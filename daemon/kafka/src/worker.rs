@@ -21,6 +21,7 @@ use daemon_partition::{Control, WorkerSettings, WorkerTelemetry};
 use tracing::{debug, error, info, warn};
 
 use crate::backpressure::Backpressure;
+use crate::input_merge::ReadTime;
 use crate::member::{Change, Member, MemberError};
 use crate::shard_restore::{Restored, Restorer};
 use crate::telemetry::GroupTelemetry;
@@ -156,7 +157,12 @@ impl<M: Member> Worker<M> {
             let shard = topology.shard_of(source).and_then(|id| shards.get_mut(&id));
             // The consumer reads the input of active shards only. A record that was fetched before is read again.
             if let Some(Slot::Active(ActiveShard { shard, sources })) = shard {
-                shard.apply(source, records, sources.len(), clock.monotonic());
+                shard.apply(
+                    source,
+                    records,
+                    sources.len(),
+                    ReadTime { now: clock.monotonic(), wall: clock.now_micros() },
+                );
             }
         })?;
         let now = clock.monotonic();

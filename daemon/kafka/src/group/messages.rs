@@ -40,8 +40,8 @@ pub(super) fn is_same_partition(a: &BorrowedMessage<'_>, b: &BorrowedMessage<'_>
 /// Converts a message.
 pub(super) fn incoming<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
     let at = match message.timestamp() {
-        Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) if ms >= 0 => ms.unsigned_abs().saturating_mul(1000),
-        _ => u64::MAX,
+        Timestamp::LogAppendTime(ms) => u64::try_from(ms).ok().map(|ms| ms.saturating_mul(1000)),
+        _ => None,
     };
     Incoming {
         offset: message.offset().unsigned_abs(),

@@ -99,7 +99,12 @@ impl Member for SimulatedMember {
         for (partition, sent) in self.world.fetch(self.client) {
             let incoming: Vec<_> = sent
                 .iter()
-                .map(|it| Incoming { offset: it.offset, at: it.at, key: &it.key, payload: &it.payload })
+                .map(|it| Incoming {
+                    offset: it.offset,
+                    at: self.world.kinds.has_broker_time.then_some(it.at),
+                    key: &it.key,
+                    payload: &it.payload,
+                })
                 .collect();
             apply(PartitionId::new(0, partition), &incoming);
         }

@@ -48,6 +48,8 @@ pub(super) struct Kinds {
     pub deletes_input: bool,
     /// The group rebalances eagerly, not cooperatively.
     pub is_eager: bool,
+    /// The records have the brokers' time, not only their producers'.
+    pub has_broker_time: bool,
     close_per_record: usize,
 }
 
@@ -91,6 +93,7 @@ impl World {
             grows: random.once_in(3),
             deletes_input: random.once_in(4),
             is_eager: random.once_in(4),
+            has_broker_time: random.once_in(2),
             close_per_record: if random.once_in(2) { 1 } else { usize::MAX },
         };
         Self::build(random, mutation, kinds, START, STEPS)

@@ -40,8 +40,9 @@ impl Purpose {
             Self::DeadLetters => {
                 &[("cleanup.policy", "delete"), ("max.message.bytes", "8388608"), ("retention.ms", "604800000")]
             }
-            // The producers own the settings of input topics.
-            Self::Input => &[],
+            // The brokers' time, not the producers': by it the daemon judges which samples are of the future. The
+            // producers own all other settings of input topics.
+            Self::Input => &[("message.timestamp.type", "LogAppendTime")],
             Self::Results => {
                 &[("cleanup.policy", "delete"), ("max.message.bytes", "8388608"), ("retention.ms", "86400000")]
             }

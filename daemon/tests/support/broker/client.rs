@@ -92,11 +92,24 @@ impl Broker {
         topic: &str,
         records: impl IntoIterator<Item = (i32, K, P)>,
     ) {
+        self.produce_by_clock(
+            topic,
+            records.into_iter().map(|(partition, key, payload)| (partition, key, payload, None)),
+        );
+    }
+
+    /// The same, by producers whose clock shows the given milliseconds since the epoch.
+    pub(crate) fn produce_by_clock<K: AsRef<[u8]>, P: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item = (i32, K, P, Option<u64>)>,
+    ) {
         let mut config = self.client();
         config.set("enable.idempotence", "true").set("compression.type", "lz4").set("linger.ms", "5");
         let producer: BaseProducer<Acks> = config.create_with_context(Acks::default()).unwrap();
-        for (partition, key, payload) in records {
+        for (partition, key, payload, clock) in records {
             let mut record = BaseRecord::to(topic).partition(partition).key(key.as_ref()).payload(payload.as_ref());
+            record.timestamp = clock.map(|ms| ms as i64);
             while let Err((error, back)) = producer.send(record) {
                 assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "{error}");
                 producer.poll(STEP);

@@ -166,24 +166,24 @@ impl Shard {
         // A partition that is read from an earlier offset delivers applied records again.
         let records = &records[records.partition_point(|record| record.offset < next)..];
         let Some(last) = records.last() else { return };
-        let malformed = self.table.malformed();
+        let mut malformed = Vec::new();
         let positioned = records.iter().zip(self.position..).map(|(record, position)| Record {
             position: Position::new(position),
             arrived: read.arrival(record),
             key: record.key,
             payload: record.payload,
         });
-        self.table.apply(partition, positioned, last.offset + 1, read.now);
+        self.table.apply(partition, positioned, last.offset + 1, read.now, |index| malformed.push(index));
         self.position += records.len() as u64;
-        if self.table.malformed() != malformed {
-            self.dead_letter(partition, records, read.now);
+        if !malformed.is_empty() {
+            self.dead_letter(partition, malformed.into_iter().map(|index| &records[index]), read.now);
         }
     }
 
-    /// Collects the records that are not samples as dead letters.
-    fn dead_letter(&mut self, partition: u16, records: &[Incoming<'_>], now: Duration) {
+    /// Collects records that are not samples as dead letters.
+    fn dead_letter<'r>(&mut self, partition: u16, records: impl Iterator<Item = &'r Incoming<'r>>, now: Duration) {
         for record in records {
-            let Some(reason) = self.table.reason_malformed(record.key, record.payload) else { continue };
+            let reason = self.table.reason_malformed(record.key, record.payload).unwrap_or_default();
             self.dead_letter_bytes += record.key.len() + record.payload.len();
             self.dead_letters.push(DeadLetter {
                 source: PartitionId { partition, ..self.id },
@@ -291,3 +291,6 @@ impl Shard {
         self.table.status()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,14 +163,20 @@ impl PartitionTable {
         self.cursors.get(&source).copied()
     }
 
-    /// Applies records of one input partition in order; `next` is the offset after the last one.
-    pub fn apply<'r, R>(&mut self, source: u16, records: R, next: u64, now: Duration)
+    /// Applies records of one input partition in order; `next` is the offset after the last one. `malformed` gets the
+    /// indices of those that are not samples.
+    pub fn apply<'r, R>(&mut self, source: u16, records: R, next: u64, now: Duration, mut malformed: impl FnMut(usize))
     where
         R: Iterator<Item = Record<'r>> + Clone,
     {
         self.observe();
         let mut dropped = Dropped::default();
-        self.table.ingest_payloads_with(records.clone(), |index, fate| dropped.add(index, fate));
+        self.table.ingest_payloads_with(records.clone(), |index, fate| {
+            dropped.add(index, fate);
+            if MALFORMED.contains(&fate) {
+                malformed(index);
+            }
+        });
         self.stream.drops.report(&dropped, now, |index| records.clone().nth(index).map(|record| record.key));
         self.cursors.insert(source, next);
         self.record_came(now);
@@ -187,11 +193,6 @@ impl PartitionTable {
     pub fn skip_to(&mut self, source: u16, first: u64) {
         self.cursors.insert(source, first);
         self.table.mark_lost();
-    }
-
-    /// The number of records that are not samples.
-    pub fn malformed(&self) -> u64 {
-        MALFORMED.iter().map(|&fate| self.table.fates().count(fate)).sum()
     }
 
     /// The reason why a record is not a sample; `None` if it is one.

@@ -142,14 +142,15 @@ impl<S: ResultSink> StreamState<S> {
         if slot.is_none() && keys.slots().check(record.key).is_err() {
             return Fate::MalformedKey;
         }
-        if self.progress.is_future(record.at, record.arrived) {
-            return Fate::Future;
-        }
+        // What is no sample at any time comes before what is none at this time.
         if !self.plan.accepts(record.value) {
             return Fate::MalformedValue;
         }
         if self.plan.has_counters() && wire::check_source(record.source).is_err() {
             return Fate::MalformedPayload;
+        }
+        if self.progress.is_future(record.at, record.arrived) {
+            return Fate::Future;
         }
         // Windows that close may take the slot away.
         let slot = if self.accept_time(keys, record.at) { None } else { slot };
@@ -167,6 +168,9 @@ impl<S: ResultSink> StreamState<S> {
             (Err(error), _) => Some(RecordFault::Payload(error)),
             (_, Err(error)) => Some(RecordFault::Key(error)),
             (Ok(sample), Ok(())) if !self.plan.accepts(sample.value) => Some(RecordFault::Value(sample.value)),
+            (Ok(sample), Ok(())) if self.plan.has_counters() => {
+                wire::check_source(sample.source.as_deref().unwrap_or("")).err().map(RecordFault::Payload)
+            }
             _ => None,
         }
     }

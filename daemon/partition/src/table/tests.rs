@@ -39,7 +39,7 @@ fn sample(table: &mut PartitionTable, offset: u64, seconds: u64, now: Duration) 
         key: b"ObjectVNTable:vn1",
         payload: payload.as_bytes(),
     };
-    table.apply(SOURCE, [record].into_iter(), offset + 1, now);
+    table.apply(SOURCE, [record].into_iter(), offset + 1, now, |_| {});
 }
 
 fn results(table: &mut PartitionTable, now: Duration) -> usize {
@@ -128,12 +128,13 @@ fn a_restored_table_continues_and_detects_a_state_of_a_newer_version() {
 }
 
 #[test]
-fn records_that_are_not_samples_are_counted_with_a_reason() {
+fn records_that_are_not_samples_are_reported_with_a_reason() {
     let mut table = fresh();
     let record =
         Record { position: Position::new(0), arrived: START, key: b"ObjectVNTable:vn1", payload: b"not a sample" };
-    table.apply(SOURCE, [record].into_iter(), 1, SECOND);
-    assert_eq!(table.malformed(), 1);
+    let mut malformed = Vec::new();
+    table.apply(SOURCE, [record].into_iter(), 1, SECOND, |index| malformed.push(index));
+    assert_eq!(malformed, [0]);
     assert!(table.reason_malformed(b"ObjectVNTable:vn1", b"not a sample").is_some());
     assert_eq!(table.reason_malformed(b"ObjectVNTable:vn1", br#"{"ts":1,"value":1}"#), None);
     assert!(!table.is_due(SECOND + SECOND / 2, Due { interval: 60 * SECOND, ..EVERY_SECOND }));

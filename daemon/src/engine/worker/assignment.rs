@@ -92,7 +92,7 @@ impl Assignment {
             key: record.key,
             payload: record.payload,
         });
-        self.table.apply(self.id.partition, records, batch.next_offset(), now);
+        self.table.apply(self.id.partition, records, batch.next_offset(), now, |_| {});
     }
 
     /// What changed since the last commit. The caller commits it, or restores the partition.

@@ -1,0 +1,104 @@
+use std::sync::Arc;
+
+use daemon_log::Observations;
+use daemon_partition::StreamPlan;
+use proptest::prelude::*;
+use proxy_uve::schema::Schema;
+use proxy_uve::{Plan, StreamName, TableSettings};
+
+use super::*;
+
+const ID: PartitionId = PartitionId::new(0, 0);
+const NOW: u64 = 1_488_000_000_000_000;
+const DAY: u64 = 86_400_000_000;
+
+fn shard() -> Shard {
+    let name = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
+    // Of the counters the source is checked, too.
+    let text = "struct Count {\n 1: string name (key=\"\")\n 2: string proxy\n 3: optional bool deleted\n \
+                4: optional u64 raw (hidden=\"yes\", metric=\"agg\")\n 5: optional u64 sum (stats=\"1-raw:DSSum\")\n} (period=\"60\")";
+    let schema = Schema::parse("count.sandesh", text).unwrap();
+    let types: Vec<_> = schema.types().cloned().collect();
+    let stream = Arc::new(StreamPlan::new(Arc::new(Plan::new(name, &types)), &Observations::default()));
+    Shard::new(ID, PartitionTable::new(stream, TableSettings::default(), 64 * 1024), Saved::default(), Vec::new())
+}
+
+/// What is wrong with a record; several things may be.
+#[derive(Clone, Copy, Debug)]
+struct Wrong {
+    key: bool,
+    payload: bool,
+    value: bool,
+    source: bool,
+    future: bool,
+    late: bool,
+}
+
+impl Wrong {
+    fn is_malformed(self) -> bool {
+        self.key || self.payload || self.value || self.source
+    }
+
+    fn record(self) -> (Vec<u8>, Vec<u8>) {
+        let key = if self.key { "" } else { "ObjectVNTable:vn" };
+        let at = if self.future {
+            NOW + DAY
+        } else if self.late {
+            NOW - DAY
+        } else {
+            NOW
+        };
+        let value = if self.value { "-1" } else { "1" };
+        let source = "s".repeat(if self.source { 2000 } else { 3 });
+        let payload = match self.payload {
+            true => "not a sample".to_owned(),
+            false => format!(r#"{{"ts":{at},"value":{value},"source":"{source}"}}"#),
+        };
+        (key.into(), payload.into())
+    }
+}
+
+fn wrong() -> impl Strategy<Value = Wrong> {
+    let rarely = || prop::bool::weighted(0.2);
+    (rarely(), rarely(), rarely(), rarely(), rarely(), rarely())
+        .prop_map(|(key, payload, value, source, future, late)| Wrong { key, payload, value, source, future, late })
+}
+
+/// The offsets of the dead letters of these records in runs of the given sizes.
+fn dead_letters(records: &[(Vec<u8>, Vec<u8>)], sizes: &[usize], has_broker_time: bool) -> Vec<(u64, String)> {
+    let mut shard = shard();
+    let records: Vec<_> = (0..)
+        .zip(records)
+        .map(|(offset, (key, payload))| Incoming { offset, at: has_broker_time.then_some(NOW), key, payload })
+        .collect();
+    let (mut rest, read) = (records.as_slice(), ReadTime { now: Duration::ZERO, wall: NOW });
+    for size in sizes.iter().cycle() {
+        let (run, after) = rest.split_at((*size).min(rest.len()));
+        shard.apply(ID, run, 1, read);
+        shard.apply_held(&[ID], &BTreeSet::new(), Duration::ZERO, Duration::ZERO);
+        rest = after;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    let commit = shard.prepare_commit("", Duration::ZERO).unwrap();
+    commit.dead_letters.into_iter().map(|letter| (letter.offset, letter.reason)).collect()
+}
+
+proptest! {
+    #[test]
+    fn property_a_record_is_a_dead_letter_whatever_run_it_came_in(
+        wrong in prop::collection::vec(wrong(), 1..200),
+        sizes in prop::collection::vec(1..80usize, 1..6),
+        has_broker_time: bool,
+    ) {
+        let records: Vec<_> = wrong.iter().map(|wrong| wrong.record()).collect();
+        let letters = dead_letters(&records, &sizes, has_broker_time);
+        let offsets: Vec<u64> = letters.iter().map(|(offset, _)| *offset).collect();
+        let malformed: Vec<u64> =
+            (0..).zip(&wrong).filter(|(_, wrong)| wrong.is_malformed()).map(|(offset, _)| offset).collect();
+        prop_assert_eq!(offsets, malformed);
+        prop_assert!(letters.iter().all(|(_, reason)| !reason.is_empty()));
+        prop_assert_eq!(letters, dead_letters(&records, &[1], has_broker_time));
+    }
+}

@@ -37,7 +37,7 @@ use self::context::GroupContext;
 use crate::client::{self, Connection, Isolation, LogContext};
 use crate::end_offsets;
 use crate::input_topics::InputTopics;
-use crate::member::{Change, Incoming, Member, MemberError, ShardCommit};
+use crate::member::{Change, Ends, Incoming, Member, MemberError, ShardCommit};
 use crate::names::Names;
 use crate::settings::ResultMessages;
 use crate::transaction::Transactions;
@@ -232,21 +232,36 @@ impl Member for Group {
         self.transactions.commit(&self.consumer, &self.topics, commits)
     }
 
-    fn at_end(&mut self, partitions: &[PartitionId]) -> Result<BTreeSet<PartitionId>, MemberError> {
+    fn first_offsets(&mut self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, MemberError> {
         if partitions.is_empty() {
-            return Ok(BTreeSet::new());
+            return Ok(Vec::new());
+        }
+        client::discard_events(&self.metadata_client);
+        let list = self.topics.list(partitions.iter().map(|id| (*id, Offset::Beginning)));
+        let failed = |error: KafkaError| unreachable("requesting the first offsets", &error);
+        let answer = end_offsets::request(&self.metadata_client, &list).map_err(failed)?;
+        let first = |it: &TopicPartitionListElem<'_>| match (self.topics.id(it.topic(), it.partition()), it.offset()) {
+            (Some(id), Offset::Offset(first)) => Ok((id, first.unsigned_abs())),
+            _ => Err(failed(it.error().err().unwrap_or(KafkaError::Canceled))),
+        };
+        answer.elements().iter().map(first).collect()
+    }
+
+    fn ends(&mut self, partitions: &[PartitionId]) -> Result<Ends, MemberError> {
+        if partitions.is_empty() {
+            return Ok(Ends::default());
         }
         client::discard_events(&self.metadata_client);
         let list = self.topics.list(partitions.iter().map(|id| (*id, Offset::End)));
-        let ends = end_offsets::request(&self.metadata_client, &list)
+        let answer = end_offsets::request(&self.metadata_client, &list)
             .map_err(|error| unreachable("requesting end offsets", &error))?;
-        let read = |it: &TopicPartitionListElem<'_>| {
-            let (id, Offset::Offset(end)) = (self.topics.id(it.topic(), it.partition())?, it.offset()) else {
-                return None;
-            };
-            self.is_read_to(id, end.unsigned_abs()).then_some(id)
+        let end = |it: &TopicPartitionListElem<'_>| match it.offset() {
+            Offset::Offset(end) => Some((self.topics.id(it.topic(), it.partition())?, end.unsigned_abs())),
+            _ => None,
         };
-        Ok(ends.elements().iter().filter_map(read).collect())
+        let offsets: BTreeMap<_, _> = answer.elements().iter().filter_map(end).collect();
+        let reached = offsets.iter().filter(|(id, end)| self.is_read_to(**id, **end)).map(|(id, _)| *id).collect();
+        Ok(Ends { offsets, reached })
     }
 
     fn out_of_range(&mut self, cursors: &[(PartitionId, u64)]) -> Result<Vec<(PartitionId, u64)>, MemberError> {

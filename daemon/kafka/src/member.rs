@@ -3,7 +3,7 @@
 //! [`Group`](super::group::Group) implements it on a real cluster. The tests run the same worker on a simulated group
 //! coordinator, in thousands of schedules that would take days on a real broker.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use daemon_log::{PartitionId, RecordBuffer};
@@ -29,6 +29,15 @@ pub(crate) enum Change {
     Revoked(Vec<PartitionId>),
     /// These partitions may be assigned to another member already: this one cannot commit them.
     Lost(Vec<PartitionId>),
+}
+
+/// The ends of partitions, as the brokers have just told them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ends {
+    /// The end offset of each partition for which the brokers have one.
+    pub offsets: BTreeMap<PartitionId, u64>,
+    /// The partitions whose records were all delivered.
+    pub reached: BTreeSet<PartitionId>,
 }
 
 /// One shard's part of a transaction.
@@ -97,8 +106,11 @@ pub(crate) trait Member {
     /// Commits all shards in one transaction; returns when it is durable and visible.
     fn commit(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError>;
 
-    /// Requests the end offsets, and returns the partitions whose records were all delivered.
-    fn at_end(&mut self, partitions: &[PartitionId]) -> Result<BTreeSet<PartitionId>, MemberError>;
+    /// Requests the end offsets of these partitions.
+    fn ends(&mut self, partitions: &[PartitionId]) -> Result<Ends, MemberError>;
+
+    /// Requests the offset of the oldest record of each partition.
+    fn first_offsets(&mut self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, MemberError>;
 
     /// Returns the partitions whose cursor is out of range, each with its oldest offset.
     fn out_of_range(&mut self, cursors: &[(PartitionId, u64)]) -> Result<Vec<(PartitionId, u64)>, MemberError>;

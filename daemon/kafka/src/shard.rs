@@ -1,26 +1,24 @@
 //! A shard: the table of one partition with its input offsets, and its part of a transaction besides results: state
 //! records, dead letters, offsets and their metadata.
 
-use std::collections::BTreeSet;
+mod apply;
+mod gaps;
+
 use std::time::Duration;
 
-use daemon_base::clock::micros;
 use daemon_log::{Digests, LogError, PartitionId};
 use daemon_partition::{Due, MAX_PENDING_BYTES, PartitionTable, TableStatus, WorkerSettings};
-use proxy_uve::{Position, Record, wire};
 use tracing::error;
 
-use crate::input_merge::{InputMerge, ReadTime};
-use crate::member::{DeadLetter, Incoming, ShardCommit};
+use crate::input_merge::InputMerge;
+use crate::member::{DeadLetter, Ends, ShardCommit};
 use crate::state_records::{self, Head, Saved};
+
+use self::gaps::Gaps;
 
 /// How long the first result waits for further results of the same transaction: the windows of a worker's partitions
 /// close at almost the same time, and a transaction for all of them costs about as much as one for a single partition.
 pub(crate) const LINGER: Duration = Duration::from_millis(200);
-
-/// How far event time may advance between two polls of the topics if no lateness is allowed: to poll them for every
-/// record would cost too much.
-const MIN_AHEAD: Duration = Duration::from_secs(1);
 
 /// The table of one partition with its input offsets and uncommitted changes.
 pub(crate) struct Shard {
@@ -37,6 +35,8 @@ pub(crate) struct Shard {
     /// The newest event time of a record that was there before a poll of the topics: those of input partitions that the
     /// poll did not find are written later.
     complete_until: u64,
+    /// The input partitions in which records were deleted, until those after them are applied.
+    gaps: Gaps,
     /// The newest time at which records were read, in microseconds since the epoch.
     read_at: u64,
     dead_letters: Vec<DeadLetter>,
@@ -63,6 +63,7 @@ impl Shard {
             erased,
             merge: InputMerge::default(),
             complete_until: 0,
+            gaps: Gaps::restored(saved.head.gaps),
             read_at: saved.head.read_at,
             dead_letters: Vec::new(),
             dead_letter_bytes: 0,
@@ -75,6 +76,11 @@ impl Shard {
     pub(crate) fn begin(&mut self, sources: &[PartitionId], now: Duration) -> Vec<(PartitionId, Option<u64>)> {
         self.table.begin(now);
         sources.iter().map(|source| (*source, self.cursor(*source))).collect()
+    }
+
+    /// Whether a sample was ever aggregated.
+    pub(crate) fn has_samples(&self) -> bool {
+        self.table.has_samples()
     }
 
     /// The number of objects with state.
@@ -93,62 +99,10 @@ impl Shard {
         self.table.cursor(source.partition)
     }
 
-    /// The next offset to read of one input partition: after its held records.
+    /// The next offset to read of one input partition: after its held records and its gap.
     pub(crate) fn next_offset(&self, source: PartitionId) -> Option<u64> {
-        self.merge.next_offset(source.partition).or_else(|| self.cursor(source))
-    }
-
-    /// Applies a run of records of one input partition, or holds them; `sources` is the number of input partitions.
-    pub(crate) fn apply(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, read: ReadTime) {
-        self.table.record_came(read.now);
-        // Neither a step of this clock nor that of another machine makes records of the future that were not before.
-        self.read_at = self.read_at.max(read.wall);
-        let read = ReadTime { wall: self.read_at, ..read };
-        if sources <= 1 && self.merge.is_empty() && !self.is_ahead(records, read) {
-            self.ingest(source.partition, records, read);
-        } else {
-            self.merge.push(source.partition, records, read, |at, arrived| self.table.is_future(at, arrived));
-        }
-    }
-
-    /// Applies the held records that are next in the order of event time. `at_end` are the input partitions that were
-    /// just found to have no further records, and `as_of` is the time of the last poll of the topics. Returns whether
-    /// records wait for a newer one.
-    pub(crate) fn apply_held(
-        &mut self,
-        sources: &[PartitionId],
-        at_end: &BTreeSet<PartitionId>,
-        as_of: Duration,
-        now: Duration,
-    ) -> bool {
-        let id = self.id;
-        let is_at_end = |partition| at_end.contains(&PartitionId { partition, ..id });
-        loop {
-            let next = self.merge.next(sources.iter().map(|source| source.partition), is_at_end, now);
-            let Some((partition, held)) = next else { return false };
-            if held.came <= as_of {
-                self.complete_until = self.complete_until.max(held.time);
-            } else if held.time > self.limit() {
-                return true;
-            }
-            let Some(held) = self.merge.take(partition) else { return false };
-            self.ingest(partition, &[held.incoming()], ReadTime { now, wall: held.at });
-        }
-    }
-
-    /// Whether the last sample of a run is so far ahead that records of an input partition that the daemon does not know
-    /// yet could become late.
-    fn is_ahead(&self, records: &[Incoming<'_>], read: ReadTime) -> bool {
-        let time = |record: &Incoming<'_>| {
-            let time = wire::decode(record.payload).ok()?.timestamp;
-            (!self.table.is_future(time, read.arrival(record))).then_some(time)
-        };
-        records.iter().rev().find_map(time).is_some_and(|time| time > self.limit())
-    }
-
-    /// The event time up to which records are applied before the topics are polled again.
-    fn limit(&self) -> u64 {
-        self.complete_until.saturating_add(micros(self.table.settings().allowed_lateness.max(MIN_AHEAD)))
+        let read = self.merge.next_offset(source.partition).max(self.gaps.first_after(source.partition));
+        read.or_else(|| self.cursor(source))
     }
 
     /// Whether records are held until another input partition has one.
@@ -161,50 +115,31 @@ impl Shard {
         self.merge.is_full(source.partition)
     }
 
-    fn ingest(&mut self, partition: u16, records: &[Incoming<'_>], read: ReadTime) {
-        let next = self.table.cursor(partition).unwrap_or(0);
-        // A partition that is read from an earlier offset delivers applied records again.
-        let records = &records[records.partition_point(|record| record.offset < next)..];
-        let Some(last) = records.last() else { return };
-        let mut malformed = Vec::new();
-        let positioned = records.iter().zip(self.position..).map(|(record, position)| Record {
-            position: Position::new(position),
-            arrived: read.arrival(record),
-            key: record.key,
-            payload: record.payload,
-        });
-        self.table.apply(partition, positioned, last.offset + 1, read.now, |index| malformed.push(index));
-        self.position += records.len() as u64;
-        if !malformed.is_empty() {
-            self.dead_letter(partition, malformed.into_iter().map(|index| &records[index]), read.now);
-        }
-    }
-
-    /// Collects records that are not samples as dead letters.
-    fn dead_letter<'r>(&mut self, partition: u16, records: impl Iterator<Item = &'r Incoming<'r>>, now: Duration) {
-        for record in records {
-            let reason = self.table.reason_malformed(record.key, record.payload).unwrap_or_default();
-            self.dead_letter_bytes += record.key.len() + record.payload.len();
-            self.dead_letters.push(DeadLetter {
-                source: PartitionId { partition, ..self.id },
-                offset: record.offset,
-                reason,
-                key: record.key.to_vec(),
-                payload: record.payload.to_vec(),
-            });
-        }
-        self.table.expect_commit(now);
-    }
-
-    /// Skips to `first`, the oldest record of an input partition: retention deleted those before. An input partition
-    /// without a record yet begins there anyway.
+    /// Skips to `first`, the oldest record of an input partition: retention deleted those before. Only a shard without
+    /// any sample begins there as it would at offset 0.
     pub(crate) fn skip_to(&mut self, source: PartitionId, first: u64) {
-        let Some(cursor) = self.cursor(source) else { return };
-        error!(
-            stream = %self.table.stream().name, partition = source.partition, from = cursor, to = first,
-            "Input was deleted before it was applied; the results that lack it are marked partial."
-        );
-        self.table.skip_to(source.partition, first);
+        let next = self.next_offset(source);
+        if next.is_some() || self.has_samples() {
+            error!(
+                stream = %self.table.stream().name, partition = source.partition, from = next.unwrap_or(0), to = first,
+                "Input was deleted before it was applied; the results that lack it are marked partial."
+            );
+        }
+        self.table.mark_lost();
+        // The cursor stays before the gap, so that it is found again after a restart.
+        self.gaps.open(source.partition, first);
+    }
+
+    /// Closes gaps that no record closes. `ends` are those of the input partitions as of now.
+    pub(crate) fn close_gaps(&mut self, sources: &[PartitionId], ends: &Ends) {
+        let Self { gaps, table, merge, .. } = self;
+        let closed = gaps.checked(sources, ends, |source, end| {
+            let is_read = ends.reached.contains(&source) && merge.next_offset(source.partition).is_none();
+            is_read || table.cursor(source.partition) >= Some(end)
+        });
+        for (partition, first) in closed {
+            table.skip_to(partition, first);
+        }
     }
 
     /// The time since the last record.
@@ -258,6 +193,7 @@ impl Shard {
             cursors: self.table.cursors().clone(),
             meta: commit.meta,
             read_at: self.read_at,
+            gaps: self.gaps.saved(),
         };
         let mut state = std::mem::take(&mut self.erased);
         state.extend(state_records::encode(&head, commit.chunks, &mut self.digests));

@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `h` | sequence u64, position u64, chunks u32, digest u64, sources u32, (partition u32, next offset u64)…, table's meta |
-//! | `a` | sequence u64, the newest time at which records were read, in microseconds since the epoch u64 |
+//! | `r` | sequence u64, newest time of reading in microseconds since the epoch u64, gaps u32, (partition u32, first offset behind it u64)… |
 //! | `c` and the chunk's number, big-endian | sequence u64, chunk |
 //!
 //! The topic is compacted, so the last value of each key stays. A transaction writes the changed chunks and the head.
@@ -17,7 +17,7 @@ use daemon_log::codec::{self, Fields};
 
 const HEAD: &[u8] = b"h";
 const CHUNK: u8 = b'c';
-const READ_AT: &[u8] = b"a";
+const READING: &[u8] = b"r";
 
 /// The head of a shard's state: everything except the chunks of its table.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -31,6 +31,8 @@ pub(crate) struct Head {
     pub meta: Vec<u8>,
     /// The newest time at which records were read, in microseconds since the epoch; 0 if it was never saved.
     pub read_at: u64,
+    /// The input partitions with an open gap of deleted records, each with the first offset behind it.
+    pub gaps: BTreeMap<u16, u64>,
 }
 
 /// A decoded state.
@@ -58,15 +60,11 @@ pub(crate) fn encode(
         digests.set(chunk, sealed.as_deref().map(codec::stored_checksum));
         records.push((key, sealed));
     }
-    let mut sources = (head.cursors.len() as u32).to_le_bytes().to_vec();
-    for (partition, next) in &head.cursors {
-        sources.extend(u32::from(*partition).to_le_bytes());
-        sources.extend(next.to_le_bytes());
-    }
+    let sources = encode_offsets(&head.cursors);
     let numbers = [head.sequence.to_le_bytes(), head.position.to_le_bytes()].concat();
     let live = [&digests.count().to_le_bytes()[..], &digests.sum().to_le_bytes()].concat();
-    let read_at = codec::seal(READ_AT, &[&head.sequence.to_le_bytes(), &head.read_at.to_le_bytes()]);
-    records.push((READ_AT.to_vec(), Some(read_at)));
+    let times = [head.sequence.to_le_bytes(), head.read_at.to_le_bytes()].concat();
+    records.push((READING.to_vec(), Some(codec::seal(READING, &[&times, &encode_offsets(&head.gaps)]))));
     records.push((HEAD.to_vec(), Some(codec::seal(HEAD, &[&numbers, &live, &sources, &head.meta]))));
     records
 }
@@ -93,16 +91,13 @@ pub(crate) fn decode(records: &StateRecords) -> Result<Option<Saved>, String> {
     let mut saved = Saved::default();
     (saved.head.sequence, saved.head.position) = (fields.u64()?, fields.u64()?);
     let (count, sum) = (fields.u32()?, fields.u64()?);
-    for _ in 0..fields.u32()? {
-        let partition = u16::try_from(fields.u32()?).map_err(|_| "a partition number is above 65535")?;
-        saved.head.cursors.insert(partition, fields.u64()?);
-    }
+    saved.head.cursors = decode_offsets(&mut fields)?;
     saved.head.meta = fields.rest().to_vec();
-    if let Some(sealed) = records.get(READ_AT) {
-        let read_at =
-            codec::open(READ_AT, sealed).map_err(|reason| format!("the time of reading is damaged: {reason}"))?;
-        let mut fields = Fields(read_at);
+    if let Some(sealed) = records.get(READING) {
+        let reading = codec::open(READING, sealed).map_err(|reason| format!("the record `r` is damaged: {reason}"))?;
+        let mut fields = Fields(reading);
         (_, saved.head.read_at) = (fields.u64()?, fields.u64()?);
+        saved.head.gaps = decode_offsets(&mut fields)?;
     }
     read_chunks(records, &mut saved)?;
     if (count, sum) != (saved.digests.count(), saved.digests.sum()) {
@@ -112,6 +107,24 @@ pub(crate) fn decode(records: &StateRecords) -> Result<Option<Saved>, String> {
         ));
     }
     Ok(Some(saved))
+}
+
+fn encode_offsets(offsets: &BTreeMap<u16, u64>) -> Vec<u8> {
+    let mut bytes = (offsets.len() as u32).to_le_bytes().to_vec();
+    for (partition, offset) in offsets {
+        bytes.extend(u32::from(*partition).to_le_bytes());
+        bytes.extend(offset.to_le_bytes());
+    }
+    bytes
+}
+
+fn decode_offsets(fields: &mut Fields<'_>) -> Result<BTreeMap<u16, u64>, String> {
+    let mut offsets = BTreeMap::new();
+    for _ in 0..fields.u32()? {
+        let partition = u16::try_from(fields.u32()?).map_err(|_| "a partition number is above 65535")?;
+        offsets.insert(partition, fields.u64()?);
+    }
+    Ok(offsets)
 }
 
 fn read_chunks(records: &StateRecords, saved: &mut Saved) -> Result<(), String> {
@@ -145,7 +158,14 @@ mod tests {
     use super::*;
 
     fn head(sequence: u64) -> Head {
-        Head { sequence, position: 9, cursors: [(7, 100), (37, 0)].into(), meta: b"meta".to_vec(), read_at: 5 }
+        Head {
+            sequence,
+            position: 9,
+            cursors: [(7, 100), (37, 0)].into(),
+            meta: b"meta".to_vec(),
+            read_at: 5,
+            gaps: [(7, 90)].into(),
+        }
     }
 
     fn apply(records: &mut StateRecords, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
@@ -176,8 +196,8 @@ mod tests {
     #[test]
     fn a_state_with_a_missing_or_outdated_chunk_is_rejected() {
         let whole = two_commits();
-        // Without the time of reading it is the state of a version that did not save it.
-        for key in whole.keys().filter(|key| *key != READ_AT) {
+        // Without the record `r` it is the state of a version that had none.
+        for key in whole.keys().filter(|key| *key != READING) {
             let mut records = whole.clone();
             records.remove(key);
             assert!(decode(&records).is_err(), "without {key:?}");

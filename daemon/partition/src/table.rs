@@ -148,6 +148,11 @@ impl PartitionTable {
         self.table.is_future(at, arrived)
     }
 
+    /// Whether a sample was ever aggregated.
+    pub fn has_samples(&self) -> bool {
+        self.table.newest_timestamp().is_some()
+    }
+
     /// Event time up to which windows are closed, in microseconds since the epoch.
     pub fn watermark(&self) -> u64 {
         self.table.watermark()
@@ -189,9 +194,13 @@ impl PartitionTable {
         self.at_end = None;
     }
 
-    /// Moves a cursor to `first` over deleted records. The time that they were of is unknown: until the next sample.
+    /// Moves a cursor to `first` over deleted records, whose time [`mark_lost`](Self::mark_lost) has marked.
     pub fn skip_to(&mut self, source: u16, first: u64) {
         self.cursors.insert(source, first);
+    }
+
+    /// Marks records as lost: the time that they were of is unknown, until the next sample that is newer than all.
+    pub fn mark_lost(&mut self) {
         self.table.mark_lost();
     }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use daemon_log::Observations;
@@ -7,6 +8,8 @@ use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
 use super::*;
+use crate::input_merge::ReadTime;
+use crate::member::Incoming;
 
 const ID: PartitionId = PartitionId::new(0, 0);
 const NOW: u64 = 1_488_000_000_000_000;

@@ -1,13 +1,13 @@
 //! A [`Member`] of the simulated cluster. Between any two steps of its commit the worker may freeze, be killed, or be
 //! fenced.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use daemon_log::PartitionId;
 
-use crate::member::{Change, Incoming, Member, MemberError, ShardCommit};
+use crate::member::{Change, Ends, Incoming, Member, MemberError, ShardCommit};
 use crate::simulator::Mutation;
 use crate::simulator::world::World;
 
@@ -180,7 +180,7 @@ impl Member for SimulatedMember {
         done
     }
 
-    fn at_end(&mut self, partitions: &[PartitionId]) -> Result<BTreeSet<PartitionId>, MemberError> {
+    fn ends(&mut self, partitions: &[PartitionId]) -> Result<Ends, MemberError> {
         self.request("requesting end offsets")?;
         let brokers = self.world.brokers.borrow();
         let client = &mut self.world.coordinator.borrow_mut().clients[self.client];
@@ -188,12 +188,20 @@ impl Member for SimulatedMember {
             client.blind.extend(partitions.get(self.world.random.below(partitions.len())).map(|id| id.partition));
             self.world.tally.borrow_mut().blind += 1;
         }
-        let is_read = |id: &PartitionId| {
-            let end = brokers.inputs[usize::from(id.partition)].next;
+        let offsets: BTreeMap<_, _> =
+            partitions.iter().map(|id| (*id, brokers.inputs[usize::from(id.partition)].next)).collect();
+        let is_read = |id: &PartitionId, end: u64| {
             let position = client.reading.get(&id.partition).filter(|_| !client.blind.contains(&id.partition));
             position.is_some_and(|position| *position >= end)
         };
-        Ok(partitions.iter().copied().filter(|id| is_read(id)).collect())
+        let reached = offsets.iter().filter(|(id, end)| is_read(id, **end)).map(|(id, _)| *id).collect();
+        Ok(Ends { offsets, reached })
+    }
+
+    fn first_offsets(&mut self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, MemberError> {
+        self.request("requesting the first offsets")?;
+        let brokers = self.world.brokers.borrow();
+        Ok(partitions.iter().map(|id| (*id, brokers.inputs[usize::from(id.partition)].first)).collect())
     }
 
     fn out_of_range(&mut self, cursors: &[(PartitionId, u64)]) -> Result<Vec<(PartitionId, u64)>, MemberError> {

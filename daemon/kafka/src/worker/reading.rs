@@ -44,6 +44,7 @@ impl<M: Member> Worker<M> {
 
     /// Reads these partitions, and pauses them if all input is paused. An error may leave some of them unread.
     fn begin_reading(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
+        self.skip_deleted_beginnings(starts)?;
         self.member.read_from(starts)?;
         let pauses = self.backpressure.is_on();
         for (source, _) in starts {
@@ -53,17 +54,35 @@ impl<M: Member> Worker<M> {
         Ok(())
     }
 
-    /// Moves the cursors that are out of range to the oldest record.
-    pub(super) fn skip_deleted_input(&mut self) -> Result<(), MemberError> {
-        let cursors: Vec<_> = self.active().flat_map(ActiveShard::cursors).collect();
-        let deleted = self.member.out_of_range(&cursors)?;
-        for (source, first) in &deleted {
-            if let Some(shard) = self.topology.shard_of(*source)
-                && let Some(Slot::Active(active)) = self.shards.get_mut(&shard)
-            {
-                active.shard.skip_to(*source, *first);
+    /// Marks what retention deleted at the beginning of partitions that are read for the first time, if their shards have
+    /// samples or others get some.
+    fn skip_deleted_beginnings(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
+        let lacks_them = |source: PartitionId| {
+            let slot = self.topology.shard_of(source).and_then(|shard| self.shards.get(&shard));
+            slot.and_then(Slot::active).is_some_and(|it| it.shard.has_samples() || it.sources.len() > 1)
+        };
+        let new = starts.iter().filter(|(source, next)| next.is_none() && lacks_them(*source));
+        let new: Vec<_> = new.map(|(source, _)| *source).collect();
+        for (source, first) in self.member.first_offsets(&new)? {
+            if first > 0 {
+                self.skip(source, first);
             }
         }
+        Ok(())
+    }
+
+    fn skip(&mut self, source: PartitionId, first: u64) {
+        let shard = self.topology.shard_of(source).and_then(|shard| self.shards.get_mut(&shard));
+        if let Some(active) = shard.and_then(Slot::active_mut) {
+            active.shard.skip_to(source, first);
+        }
+    }
+
+    /// Moves the cursors that are out of range to the oldest record.
+    pub(super) fn skip_deleted_input(&mut self) -> Result<(), MemberError> {
+        let cursors: Vec<_> = self.active().flat_map(ActiveShard::next_offsets).collect();
+        let deleted = self.member.out_of_range(&cursors)?;
+        deleted.iter().for_each(|(source, first)| self.skip(*source, *first));
         let starts: Vec<_> = deleted.into_iter().map(|(source, first)| (source, Some(first))).collect();
         if starts.is_empty() { Ok(()) } else { self.read_from(&starts) }
     }
@@ -76,21 +95,22 @@ impl<M: Member> Worker<M> {
         let is_idle = |shard: &Shard| shard.has_held() || shard.idle(now) >= CHECK_INTERVAL;
         let idle = shards.values().filter_map(Slot::active).filter(|it| is_idle(&it.shard));
         let asked: Vec<_> = idle.flat_map(|it| &it.sources).filter(|it| !paused.contains(it)).copied().collect();
-        let at_end = member.at_end(&asked)?;
+        let ends = member.ends(&asked)?;
         for (id, slot) in shards {
             let Slot::Active(ActiveShard { shard, sources }) = slot else { continue };
+            shard.close_gaps(sources, &ends);
             if shard.has_held() {
-                if shard.apply_held(sources, &at_end, topology.complete_as_of(*id, sources), now) {
+                if shard.apply_held(sources, &ends.reached, topology.complete_as_of(*id, sources), now) {
                     topology.request();
                 }
-            } else if is_idle(shard) && sources.iter().all(|source| at_end.contains(source)) {
+            } else if is_idle(shard) && sources.iter().all(|source| ends.reached.contains(source)) {
                 shard.confirm_at_end(now, settings);
             }
             for source in sources.iter() {
                 set_paused(member, *source, pauses_all || shard.is_full(*source), paused)?;
             }
         }
-        self.read_silent_again(&asked, &at_end, now)
+        self.read_silent_again(&asked, &ends.reached, now)
     }
 
     /// Reads those of the `asked` partitions again that have been silent for too long, and are not at their ends: the

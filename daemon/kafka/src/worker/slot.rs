@@ -36,9 +36,9 @@ pub(super) struct ActiveShard {
 }
 
 impl ActiveShard {
-    /// The next offset of each input partition; 0 for one without a record yet. That may be out of range, too:
+    /// The next offset to read of each input partition; 0 for one without a record yet. That may be out of range, too:
     /// retention may delete the oldest record, where reading begins, before it is read.
-    pub(super) fn cursors(&self) -> impl Iterator<Item = (PartitionId, u64)> {
-        self.sources.iter().map(|source| (*source, self.shard.cursor(*source).unwrap_or(0)))
+    pub(super) fn next_offsets(&self) -> impl Iterator<Item = (PartitionId, u64)> {
+        self.sources.iter().map(|source| (*source, self.shard.next_offset(*source).unwrap_or(0)))
     }
 }

@@ -146,6 +146,7 @@ fn records_that_are_not_samples_are_reported_with_a_reason() {
 fn a_gap_moves_the_cursor_and_marks_the_window() {
     let mut table = fresh();
     sample(&mut table, 0, 0, SECOND);
+    table.mark_lost();
     table.skip_to(SOURCE, 50);
     assert_eq!(table.cursor(SOURCE), Some(50));
     sample(&mut table, 50, 120, SECOND);

@@ -1,0 +1,116 @@
+//! How a shard applies records: at once, or in the order of event time after it held them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use daemon_base::clock::micros;
+use daemon_log::PartitionId;
+use proxy_uve::{Position, Record, wire};
+
+use crate::input_merge::ReadTime;
+use crate::member::{DeadLetter, Incoming};
+
+use super::Shard;
+
+/// How far event time may advance between two polls of the topics if no lateness is allowed: to poll them for every
+/// record would cost too much.
+const MIN_AHEAD: Duration = Duration::from_secs(1);
+
+impl Shard {
+    /// Applies a run of records of one input partition, or holds them; `sources` is the number of input partitions.
+    pub(crate) fn apply(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, read: ReadTime) {
+        self.table.record_came(read.now);
+        // Neither a step of this clock nor that of another machine makes records of the future that were not before.
+        self.read_at = self.read_at.max(read.wall);
+        let read = ReadTime { wall: self.read_at, ..read };
+        if sources <= 1 && self.merge.is_empty() && !self.is_ahead(records, read) {
+            self.ingest(source.partition, records, read);
+            self.gaps.applied(source.partition, records.last().map_or(0, |last| last.offset));
+        } else {
+            self.merge.push(source.partition, records, read, |at, arrived| self.table.is_future(at, arrived));
+        }
+    }
+
+    /// Applies the held records that are next in the order of event time. `at_end` are the input partitions that were
+    /// just found to have no further records, and `as_of` is the time of the last poll of the topics. Returns whether
+    /// records wait for a newer one.
+    pub(crate) fn apply_held(
+        &mut self,
+        sources: &[PartitionId],
+        at_end: &BTreeSet<PartitionId>,
+        as_of: Duration,
+        now: Duration,
+    ) -> bool {
+        let id = self.id;
+        let is_at_end = |partition| at_end.contains(&PartitionId { partition, ..id });
+        loop {
+            let next = self.merge.next(sources.iter().map(|source| source.partition), is_at_end, now);
+            let Some((partition, held)) = next else { return false };
+            if held.came <= as_of {
+                self.complete_until = self.complete_until.max(held.time);
+            } else if held.time > self.limit() {
+                return true;
+            }
+            let Some(held) = self.merge.take(partition) else { return false };
+            self.ingest(partition, &[held.incoming()], ReadTime { now, wall: held.at });
+            // A record that is not a sample, or of the future, does not show how far the gap reaches.
+            if held.time > 0 {
+                self.gaps.applied(partition, held.offset);
+            }
+            if !self.gaps.is_empty() {
+                // The time that samples of other partitions bring is unknown, too.
+                self.table.mark_lost();
+            }
+        }
+    }
+
+    /// Whether the last sample of a run is so far ahead that records of an input partition that the daemon does not know
+    /// yet could become late.
+    fn is_ahead(&self, records: &[Incoming<'_>], read: ReadTime) -> bool {
+        let time = |record: &Incoming<'_>| {
+            let time = wire::decode(record.payload).ok()?.timestamp;
+            (!self.table.is_future(time, read.arrival(record))).then_some(time)
+        };
+        records.iter().rev().find_map(time).is_some_and(|time| time > self.limit())
+    }
+
+    /// The event time up to which records are applied before the topics are polled again.
+    fn limit(&self) -> u64 {
+        self.complete_until.saturating_add(micros(self.table.settings().allowed_lateness.max(MIN_AHEAD)))
+    }
+
+    fn ingest(&mut self, partition: u16, records: &[Incoming<'_>], read: ReadTime) {
+        let next = self.table.cursor(partition).unwrap_or(0);
+        // A partition that is read from an earlier offset delivers applied records again.
+        let records = &records[records.partition_point(|record| record.offset < next)..];
+        let Some(last) = records.last() else { return };
+        let mut malformed = Vec::new();
+        let positioned = records.iter().zip(self.position..).map(|(record, position)| Record {
+            position: Position::new(position),
+            arrived: read.arrival(record),
+            key: record.key,
+            payload: record.payload,
+        });
+        self.table.apply(partition, positioned, last.offset + 1, read.now, |index| malformed.push(index));
+        self.position += records.len() as u64;
+        if !malformed.is_empty() {
+            self.dead_letter(partition, malformed.into_iter().map(|index| &records[index]), read.now);
+        }
+    }
+
+    /// Collects records that are not samples as dead letters.
+    fn dead_letter<'r>(&mut self, partition: u16, records: impl Iterator<Item = &'r Incoming<'r>>, now: Duration) {
+        for record in records {
+            let reason = self.table.reason_malformed(record.key, record.payload).unwrap_or_default();
+            self.dead_letter_bytes += record.key.len() + record.payload.len();
+            self.dead_letters.push(DeadLetter {
+                source: PartitionId { partition, ..self.id },
+                offset: record.offset,
+                reason,
+                key: record.key.to_vec(),
+                payload: record.payload.to_vec(),
+            });
+        }
+        self.table.expect_commit(now);
+    }
+}

@@ -166,6 +166,16 @@ fn expected_sums(world: &World) -> BTreeMap<(String, u64), (u64, u64)> {
     sums
 }
 
+/// The start of the first window of each shard.
+fn first_windows(lines: &[Line]) -> BTreeMap<u16, u64> {
+    let mut first: BTreeMap<u16, u64> = BTreeMap::new();
+    for line in lines {
+        let start = first.entry(shard_of(&line.key)).or_insert(line.start);
+        *start = line.start.min(*start);
+    }
+    first
+}
+
 /// The objects and windows with samples that were deleted unread. A gap reaches to the time of the first sample behind
 /// it: samples that are newer than that although they came before are not known to be lacking.
 fn lacking_windows(world: &World) -> BTreeSet<(String, u64)> {
@@ -189,11 +199,7 @@ fn lacking_windows(world: &World) -> BTreeSet<(String, u64)> {
 /// Each object and window with samples has one result, with the expected sum.
 fn sums_are_right(world: &World, lines: &[Line], found: &mut Vec<String>) {
     let (mut expected, lacking) = (expected_sums(world), lacking_windows(world));
-    let mut first_windows: BTreeMap<u16, u64> = BTreeMap::new();
-    for line in lines {
-        let first = first_windows.entry(shard_of(&line.key)).or_insert(line.start);
-        *first = line.start.min(*first);
-    }
+    let first_windows = first_windows(lines);
     let mut seen = BTreeSet::new();
     for line in lines {
         let window = (line.key.clone(), line.start);

@@ -2,15 +2,18 @@
 //!
 //! Format: the Go types `OfnetEndpointStats`, `OfnetSvcStats` and `OfnetSvcProviderStats` of contiv/ofnet, under the
 //! names of their fields. Netplugin sent a list of endpoints until the middle of 2016, later a map from address to
-//! endpoint; both are read. At every level the key is the address, and the copies of it inside are often empty, so only
-//! `EndpointIP` is read: a list has no keys.
+//! endpoint; both are read. So are the two forms of a service ([`service`]). At every level the key is the address, and
+//! the copies of it inside are often empty, so only `EndpointIP` is read: a list has no keys.
 //!
 //! An endpoint is accepted or rejected as a whole. A truncated body is rejected as a whole too, because the values at
 //! its end are incomplete.
 
 mod address;
 mod endpoint;
+mod entry;
+mod fields;
 mod location;
+mod service;
 #[cfg(test)]
 mod tests;
 

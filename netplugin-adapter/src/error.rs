@@ -66,6 +66,12 @@ pub enum Reason {
         /// The text found, empty when there is none.
         found: String,
     },
+    /// A service has counters in the form of two versions of Netplugin.
+    #[error("{location} has both ProvStats and Stats with counters, expected one of them")]
+    Ambiguous {
+        /// The service.
+        location: String,
+    },
     /// The endpoint's key and its `EndpointIP` are different addresses.
     #[error("the endpoint has the key `{key}` and the EndpointIP `{field}`, expected the same address")]
     Conflict {
@@ -122,15 +128,42 @@ pub enum Reason {
         /// The limit that is exceeded.
         limit: usize,
     },
+    /// An object has unknown fields and none that could be read, or a field in another letter case.
+    #[error(
+        "{location} has the unknown field `{found}`, expected {expected}; check that the address is Netplugin's, and \
+         its version"
+    )]
+    Unknown {
+        /// The object.
+        location: String,
+        /// The first unknown field.
+        found: String,
+        /// The fields of which one is expected.
+        expected: String,
+    },
 }
 
 impl Reason {
-    /// Returns the reason as one word, the variant's name in snake case: `address`, `conflict`, `counter`, `duplicate`,
-    /// `overflow`, `shape`, `too_many_providers` or `too_many_services`.
+    /// All words that [`kind`](Self::kind) returns.
+    pub const KINDS: [&'static str; 10] = [
+        "address",
+        "ambiguous",
+        "conflict",
+        "counter",
+        "duplicate",
+        "overflow",
+        "shape",
+        "too_many_providers",
+        "too_many_services",
+        "unknown",
+    ];
+
+    /// Returns the reason as one word, the variant's name in snake case, one of [`KINDS`](Self::KINDS).
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Address { .. } => "address",
+            Self::Ambiguous { .. } => "ambiguous",
             Self::Conflict { .. } => "conflict",
             Self::Counter { .. } => "counter",
             Self::Duplicate { .. } => "duplicate",
@@ -138,6 +171,7 @@ impl Reason {
             Self::Shape { .. } => "shape",
             Self::TooManyProviders { .. } => "too_many_providers",
             Self::TooManyServices { .. } => "too_many_services",
+            Self::Unknown { .. } => "unknown",
         }
     }
 }

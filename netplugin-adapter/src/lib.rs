@@ -26,10 +26,15 @@
 //!
 //! # Input
 //!
-//! A map from endpoint address to endpoint, the older list of endpoints, or `null`. Every inner level may be missing or
-//! `null` (an absent counter is 0), unknown fields are ignored, and a counter may be a number or a text of digits, from
-//! 0 to 2^64-1. Fractions, exponents and negative numbers are rejected: Netplugin never writes them, and rounding would
-//! hide their cause. The keys are the addresses; in a list, `EndpointIP` is.
+//! A map from endpoint address to endpoint, the older list of endpoints, or `null`. A service has `ProvStats`, a map of
+//! entries, or as in 2016 one entry: its address in `ProviderIP` and its counters in `Stats`. Every inner level may be
+//! missing, empty or `null` (an absent counter is 0), and a counter may be a number or a text of digits, from 0 to
+//! 2^64-1. Fractions, exponents and negative numbers are rejected: Netplugin never writes them, and rounding would hide
+//! their cause. The keys are the addresses; in a list, `EndpointIP` is.
+//!
+//! Unknown fields beside known ones are ignored. An object that has unknown fields and none of those that are read is of
+//! another shape and rejects its endpoint, and so does a field in another letter case: silence would look like an
+//! endpoint without traffic.
 //!
 //! # The merge
 //!

@@ -2,7 +2,7 @@
 //!
 //! The shapes are those of contiv/netplugin's Go types; the first example is an answer in the map form, whole.
 
-use netplugin_adapter::{DecodeError, Limits, Point, ServiceStats, decode, points};
+use netplugin_adapter::{DecodeError, Limits, Point, Reason, ServiceStats, decode, points};
 
 /// An answer of Netplugin in the map form.
 const EXAMPLE: &str = r#"{"11.1.1.2":{"EndpointIP":"11.1.1.2","VrfName":"default","PortStats":{"PacketsIn":0,"BytesIn":0,"PacketsOut":0,"BytesOut":0},
@@ -29,7 +29,12 @@ fn read(body: &str) -> ServiceStats {
 fn summary(stats: &ServiceStats) -> String {
     let good = points(stats)
         .map(|p| format!("{} {} {} {} {}", p.endpoint_ip, p.service_ip, p.provider_ip, p.bytes_in, p.bytes_out));
-    let bad = stats.rejected().iter().map(|rejected| format!("! {} {}", rejected.endpoint, rejected.reason.kind()));
+    let kind = |reason: &Reason| {
+        let kind = reason.kind();
+        assert!(Reason::KINDS.contains(&kind), "{kind}");
+        kind
+    };
+    let bad = stats.rejected().iter().map(|rejected| format!("! {} {}", rejected.endpoint, kind(&rejected.reason)));
     good.chain(bad).collect::<Vec<_>>().join("\n")
 }
 
@@ -42,6 +47,99 @@ fn the_map_form_and_the_list_form_of_the_example_give_the_same_point() {
         assert_eq!(points(&stats).collect::<Vec<_>>(), [EXAMPLE_POINT], "{body}");
         assert_eq!(stats.rejected(), []);
         assert_eq!(stats.endpoint_ips().collect::<Vec<_>>(), ["11.1.1.2"]);
+    }
+}
+
+/// An endpoint with one service in the form of 2016: its provider, and its counters in `Stats`.
+const FLAT: &str = r#"{"11.1.1.2":{"SvcStats":{"100.1.1.3":{"ProviderIP":"10.1.1.7","Protocol":"TCP","SvcPort":"8080","ProvPort":"80",
+  "Stats":{"BytesIn":1018,"BytesOut":1200,"PacketsIn":12,"PacketsOut":14}}}}}"#;
+
+#[test]
+fn a_service_with_one_provider_and_its_counters_in_stats_gives_the_same_point() {
+    let of_service = |fields: &str| format!(r#"{{"e":{{"EndpointIP":"e","SvcStats":{{"s":{{{fields}}}}}}}}}"#);
+    let counters = r#""Stats":{"BytesIn":"1","BytesOut":2}"#;
+    let table = [
+        (r#""ProviderIP":"p","Stats":{"BytesIn":1,"BytesOut":2}"#.to_owned(), "e s p 1 2"),
+        (format!(r#"{counters},"ProviderIP":"p","x":1"#), "e s p 1 2"),
+        (format!(r#"{counters},"ProviderIP":"p","ProvStats":null"#), "e s p 1 2"),
+        (format!(r#"{counters},"ProviderIP":"p","ProvStats":{{}}"#), "e s p 1 2"),
+        (format!(r#"{counters},"ProviderIP":"""#), "e s s 1 2"),
+        (format!(r#"{counters},"ProviderIP":null"#), "e s s 1 2"),
+        (format!(r#"{counters},"ProviderIP":"e""#), "e s s 1 2"),
+        (counters.to_owned(), "e s s 1 2"),
+        (r#""ProviderIP":"p","Stats":null"#.to_owned(), "e s p 0 0"),
+        (r#""ProviderIP":"p","Stats":{}"#.to_owned(), "e s p 0 0"),
+        (r#""Stats":{}"#.to_owned(), ""),
+        (r#""ProviderIP":"p""#.to_owned(), ""),
+        (r#""ProvStats":{"q":{"BytesIn":3}},"Stats":{},"ProviderIP":"p""#.to_owned(), "e s q 3 0"),
+    ];
+    for (fields, expected) in table {
+        assert_eq!(summary(&read(&of_service(&fields))), expected, "{fields}");
+    }
+    let stats = read(FLAT);
+    assert_eq!(points(&stats).collect::<Vec<_>>(), [EXAMPLE_POINT]);
+    assert_eq!(stats.rejected(), []);
+    let list = format!(r#"[{{"EndpointIP":"11.1.1.2",{}]"#, &FLAT[r#"{"11.1.1.2":{"#.len()..FLAT.len() - 1]);
+    assert_eq!(points(&read(&list)).collect::<Vec<_>>(), [EXAMPLE_POINT]);
+}
+
+#[test]
+fn both_forms_of_a_service_may_be_in_one_body() {
+    let body = format!(
+        "{},{}",
+        &EXAMPLE[..EXAMPLE.len() - 1],
+        r#""11.1.1.3":{"SvcStats":{"s":{"ProviderIP":"p","Stats":{"BytesIn":1}},"t":{"ProvStats":{"q":{"BytesOut":2}}}}}}"#
+    );
+    assert_eq!(summary(&read(&body)), "11.1.1.2 100.1.1.3 10.1.1.7 1018 1200\n11.1.1.3 s p 1 0\n11.1.1.3 t q 0 2");
+}
+
+/// A name, a body, and its summary.
+const UNREADABLE: &[(&str, &str, &str)] = &[
+    ("a whole body of another kind", r#"{"endpoints":{"11.1.1.2":{"SvcStats":{}}}}"#, "! endpoints unknown"),
+    ("an error as a body", r#"{"error":"down","code":5}"#, "! error shape\n! code shape"),
+    ("the services as a body", r#"{"SvcStats":{"s":{"ProvStats":{}}}}"#, "! SvcStats unknown"),
+    ("a list of other objects", r#"[{"EndpointIP":"e","Services":{}}]"#, "! e unknown"),
+    ("an endpoint with unknown fields only", r#"{"e":{"Services":{}}}"#, "! e unknown"),
+    ("with unknown fields instead of the services", r#"{"e":{"EndpointIP":"e","Services":{}}}"#, "! e unknown"),
+    ("services in another letter case", r#"{"e":{"svcStats":{"s":{}}}}"#, "! e unknown"),
+    ("services in two letter cases", r#"{"e":{"SvcStats":{},"svcStats":{"s":{}}}}"#, "! e unknown"),
+    ("a service with unknown fields only", r#"{"e":{"SvcStats":{"s":{"Providers":{}}}}}"#, "! e unknown"),
+    ("counters in a service", r#"{"e":{"SvcStats":{"s":{"ProviderIP":"p","BytesIn":1}}}}"#, "! e unknown"),
+    ("provstats", r#"{"e":{"SvcStats":{"s":{"provstats":{"p":{"BytesIn":1}}}}}}"#, "! e unknown"),
+    ("stats", r#"{"e":{"SvcStats":{"s":{"ProviderIP":"p","stats":{"BytesIn":1}}}}}"#, "! e unknown"),
+    ("providerIP", r#"{"e":{"SvcStats":{"s":{"providerIP":"p","Stats":{"BytesIn":1}}}}}"#, "! e unknown"),
+    ("an entry with unknown fields only", r#"{"e":{"SvcStats":{"s":{"ProvStats":{"p":{"Bytes":1}}}}}}"#, "! e unknown"),
+    (
+        "counters one level deeper",
+        r#"{"e":{"SvcStats":{"s":{"ProvStats":{"p":{"Stats":{"BytesIn":1}}}}}}}"#,
+        "! e unknown",
+    ),
+    (
+        "a counter in another case",
+        r#"{"e":{"SvcStats":{"s":{"ProvStats":{"p":{"BytesIn":1,"bytesOut":2}}}}}}"#,
+        "! e unknown",
+    ),
+    ("unknown counters in Stats", r#"{"e":{"SvcStats":{"s":{"ProviderIP":"p","Stats":{"In":1}}}}}"#, "! e unknown"),
+    ("Stats is a list", r#"{"e":{"SvcStats":{"s":{"ProviderIP":"p","Stats":[1]}}}}"#, "! e shape"),
+    ("Stats is text", r#"{"e":{"SvcStats":{"s":{"ProviderIP":"p","Stats":"7"}}}}"#, "! e shape"),
+    ("a bad counter in Stats", r#"{"e":{"SvcStats":{"s":{"ProviderIP":"p","Stats":{"BytesIn":-1}}}}}"#, "! e counter"),
+    ("ProviderIP is a number", r#"{"e":{"SvcStats":{"s":{"ProviderIP":7,"Stats":{"BytesIn":1}}}}}"#, "! e address"),
+    (
+        "both forms with counters",
+        r#"{"e":{"SvcStats":{"s":{"ProviderIP":"p","Stats":{"BytesIn":1},"ProvStats":{"p":{"BytesIn":1}}}}}}"#,
+        "! e ambiguous",
+    ),
+    (
+        "one among readable ones",
+        r#"{"a":{"SvcStats":{"s":{"ProvStats":{"p":{"BytesIn":1}},"u":1},"t":{"x":1}}},"b":{"SvcStats":{"s":{"ProvStats":{"p":{"BytesIn":2}}}}}}"#,
+        "b s p 2 0\n! a unknown",
+    ),
+];
+
+#[test]
+fn an_object_of_which_nothing_could_be_read_rejects_its_endpoint() {
+    for (name, body, expected) in UNREADABLE {
+        assert_eq!(summary(&read(body)), *expected, "{name}");
     }
 }
 
@@ -189,7 +287,8 @@ fn a_body_that_is_not_complete_json_is_rejected() {
 #[test]
 fn nesting_of_any_depth_is_ignored_or_rejected() {
     let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
-    assert_eq!(summary(&read(&format!(r#"{{"a":{{"x":{deep}}},"b":{deep}}}"#))), "! b shape");
+    assert_eq!(summary(&read(&format!(r#"{{"a":{{"x":{deep},"SvcStats":{{}}}},"b":{deep}}}"#))), "! b shape");
+    assert_eq!(summary(&read(&format!(r#"{{"a":{{"x":{deep}}}}}"#))), "! a unknown");
     assert_eq!(summary(&read(&deep)), "! [0] shape");
 }
 
@@ -225,7 +324,10 @@ fn errors_name_location_found_and_expected() {
     let body = r#"{"a":{"SvcStats":{"s":{"ProvStats":{"p":{"BytesIn":"-5"}}}}},"b":{"EndpointIP":"c"},"d":{"SvcStats":{"s t":{}}},
         "e":{"SvcStats":{"s":{"ProvStats":{"p":{"BytesIn":18446744073709551615},"e":{"BytesIn":1}}}}},
         "f":{"SvcStats":{"s":{"ProvStats":"off"}}},"g":{"SvcStats":{"s":{"ProvStats":{"p":{},"p":{}}}}},
-        "h":{"SvcStats":{"s":1}},"i":{"SvcStats":{"":{}}},"j":[]}"#;
+        "h":{"SvcStats":{"s":1}},"i":{"SvcStats":{"":{}}},"j":[],"k":{"Services":1},"l":{"SvcStats":{"s":{"provStats":1}}},
+        "m":{"SvcStats":{"s":{"Stats":{"In":1},"ProviderIP":"p"}}},"n":{"SvcStats":{"s":{"Stats":1}}},
+        "o":{"SvcStats":{"s":{"ProviderIP":1}}},
+        "p":{"SvcStats":{"s":{"Stats":{"BytesIn":1},"ProvStats":{"p":{}}}}}}"#;
     let errors = |stats: &ServiceStats| {
         stats.rejected().iter().map(|bad| format!("{}: {}", bad.endpoint, bad.reason)).collect::<Vec<_>>().join("\n")
     };
@@ -239,6 +341,12 @@ fn errors_name_location_found_and_expected() {
     h: service s is not an object: invalid type: integer `1`, expected an object or null at line 1 column 18
     i: a key in SvcStats of the endpoint has the address ``, expected 1 to 64 visible ASCII characters, no quote or backslash
     j: the endpoint is not an object: invalid type: sequence, expected an object or null at line 1 column 2
+    k: the endpoint has the unknown field `Services`, expected `SvcStats`; check that the address is Netplugin's, and its version
+    l: service s has the unknown field `provStats`, expected `ProvStats`; check that the address is Netplugin's, and its version
+    m: Stats of service s has the unknown field `In`, expected `BytesIn` or `BytesOut` or `PacketsIn` or `PacketsOut`; check that the address is Netplugin's, and its version
+    n: Stats of service s is not an object: invalid type: integer `1`, expected an object or null at line 1 column 27
+    o: ProviderIP of service s has the address `1`, expected 1 to 64 visible ASCII characters, no quote or backslash
+    p: service s has both ProvStats and Stats with counters, expected one of them
     "#);
 }
 

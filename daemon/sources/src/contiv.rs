@@ -49,7 +49,7 @@ use tracing::{error, info, warn};
 use self::coverage::Coverage;
 use self::discovery::Discovery;
 use self::get::Getter;
-use self::requests::{Event, Requests, Spawn, spawn};
+use self::requests::{Event, Requests, ScrapeError, Spawn, spawn};
 use self::schedule::Schedule;
 use self::scrape_store::{Scrape, ScrapeStore};
 use self::settings::Node;
@@ -244,10 +244,14 @@ impl Scraper {
 
     fn scraped(&mut self, node: &Node, scrape_time: u64, stats: ServiceStats, took: Duration) {
         self.telemetry.took(took);
+        self.count_rejected(node, &stats);
+        if let Some(error) = ScrapeError::unreadable(&stats) {
+            return self.failed(node, &error);
+        }
         if self.schedule.worked(&node.name) {
             info!(node = &*node.name, "A node of Contiv answers again.");
         }
-        self.count_rejected(node, &stats);
+        self.log_rejected(node, &stats);
         let (now, stats) = (self.clock.monotonic(), Arc::new(stats));
         self.latest.set(Arc::clone(&node.name), now, Arc::clone(&stats));
         if scrape_time != self.scrape_time {

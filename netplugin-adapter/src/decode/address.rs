@@ -47,6 +47,11 @@ pub(super) fn member_ip<'a>(key: &'a str, location: Location<'_>) -> Result<Cow<
     address(key, &location)?.ok_or_else(missing)
 }
 
+/// Returns the address in a field of the object at `location`; `None` for an empty string or `null`.
+pub(super) fn field_ip<'a>(json: &'a str, location: Location<'_>) -> Result<Option<Cow<'a, str>>, Reason> {
+    if json == "null" { Ok(None) } else { address(json, &format_args!("ProviderIP of {location}")) }
+}
+
 /// Returns the address in a JSON string; `None` for an empty string.
 fn address<'a>(json: &'a str, location: &dyn fmt::Display) -> Result<Option<Cow<'a, str>>, Reason> {
     match text(json) {

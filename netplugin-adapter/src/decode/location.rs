@@ -29,6 +29,10 @@ pub(super) enum Location<'a> {
     },
     /// `SvcStats` of the endpoint.
     Services,
+    /// `Stats` of a service.
+    Stats {
+        service_ip: &'a str,
+    },
 }
 
 impl fmt::Display for Location<'_> {
@@ -39,6 +43,7 @@ impl fmt::Display for Location<'_> {
             Self::Entry { service_ip, ip } => write!(f, "service {service_ip}, provider {ip}"),
             Self::Service { service_ip } => write!(f, "service {service_ip}"),
             Self::Services => f.write_str("SvcStats of the endpoint"),
+            Self::Stats { service_ip } => write!(f, "Stats of service {service_ip}"),
         }
     }
 }

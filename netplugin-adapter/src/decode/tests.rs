@@ -88,14 +88,18 @@ fn endpoint() -> impl Strategy<Value = String> {
         let names = usual.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>();
         prop_oneof![20 => prop::sample::select(names), 1 => ip()]
     };
-    let count = prop_oneof![
-        any::<u64>().prop_map(|count| count.to_string()),
-        Just("\"12\"".to_owned()),
-        Just("null".to_owned())
-    ];
-    let entry = object(field(&["BytesIn", "BytesOut", "PacketsIn", "PacketsOut", "ServiceIP"]), mostly(count));
-    let entries = object(ip(), mostly(entry));
-    let service = object(field(&["ProvStats", "ProvStats", "SvcPort"]), mostly(entries));
+    let count = || {
+        prop_oneof![
+            any::<u64>().prop_map(|count| count.to_string()),
+            Just("\"12\"".to_owned()),
+            Just("null".to_owned())
+        ]
+    };
+    let entry = || object(field(&["BytesIn", "BytesOut", "PacketsIn", "PacketsOut", "ServiceIP"]), mostly(count()));
+    let entries = object(ip(), mostly(entry()));
+    let several = object(field(&["ProvStats", "ProvStats", "SvcPort"]), mostly(entries));
+    let one = (ip(), mostly(entry())).prop_map(|(ip, stats)| format!("{{\"ProviderIP\":{ip},\"Stats\":{stats}}}"));
+    let service = prop_oneof![3 => several, 1 => one];
     let services = object(ip(), mostly(service));
     object(field(&["SvcStats", "SvcStats", "VrfName"]), mostly(services)).prop_flat_map(|endpoint| {
         (Just(endpoint), prop::option::of(mostly(ip())), any::<bool>()).prop_map(|(endpoint, ip, first)| {

@@ -11,11 +11,15 @@ use super::requests::ScrapeError;
 use super::settings::Node;
 
 impl Scraper {
-    /// Counts the rejected endpoints of an answer, and logs when their number has changed.
-    pub(super) fn count_rejected(&mut self, node: &Node, stats: &ServiceStats) {
+    /// Counts the rejected endpoints of an answer.
+    pub(super) fn count_rejected(&self, node: &Node, stats: &ServiceStats) {
         for rejected in stats.rejected() {
             self.telemetry.rejected(&node.name, rejected.reason.kind());
         }
+    }
+
+    /// Logs the rejected endpoints of an answer when their number has changed.
+    pub(super) fn log_rejected(&mut self, node: &Node, stats: &ServiceStats) {
         let count = stats.rejected().len();
         let before = self.rejected.insert(Arc::clone(&node.name), count).unwrap_or(0);
         if let Some(first) = stats.rejected().first().filter(|_| count != before) {

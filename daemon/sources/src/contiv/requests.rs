@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
-use netplugin_adapter::{DecodeError, Limits, ServiceStats, decode};
+use netplugin_adapter::{DecodeError, Limits, Reason, ServiceStats, decode};
 
 use super::discovery::Discovery;
 use super::get::{GetError, Getter};
@@ -59,15 +59,29 @@ pub(super) enum ScrapeError {
         "no thread could be started for the request ({0}); raise the limit on threads, or lower contiv.concurrency"
     )]
     Thread(io::Error),
+    #[error(
+        "nothing in the answer could be read: {reason} (endpoint {endpoint}, the first of {count}); check that the \
+         address is Netplugin's"
+    )]
+    Unreadable { endpoint: String, reason: Reason, count: usize },
 }
 
 impl ScrapeError {
+    /// Returns the error of an answer whose endpoints were all rejected: as an answer it would be a node without
+    /// traffic.
+    pub(super) fn unreadable(stats: &ServiceStats) -> Option<Self> {
+        let first = stats.rejected().first().filter(|_| stats.endpoint_ips().next().is_none())?;
+        let (endpoint, reason) = (first.endpoint.clone(), first.reason.clone());
+        Some(Self::Unreadable { endpoint, reason, count: stats.rejected().len() })
+    }
+
     /// Returns the reason as a label.
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Decode(error) => error.kind(),
             Self::Get(error) => error.reason(),
             Self::Thread(_) => "thread",
+            Self::Unreadable { .. } => "unreadable",
         }
     }
 }

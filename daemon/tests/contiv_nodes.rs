@@ -1,0 +1,144 @@
+//! A real daemon and nodes of Contiv whose answers a test sets: the shapes, errors and moves of the field.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+use support::{Daemon, results, wait_until};
+use tempfile::TempDir;
+
+/// A node that answers every request with the bytes that a test set last. Its thread ends with the process.
+struct Node {
+    address: String,
+    answer: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Node {
+    fn start(body: &str) -> Self {
+        Self::start_on("127.0.0.1", body)
+    }
+
+    fn start_on(ip: &str, body: &str) -> Self {
+        let listener = TcpListener::bind((ip, 0)).unwrap();
+        let node = Self { address: listener.local_addr().unwrap().to_string(), answer: Arc::default() };
+        node.set(body);
+        let answer = Arc::clone(&node.answer);
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut request = [0; 1024];
+                // A client that is gone sends no request and reads no answer.
+                if let Ok(1..) = stream.read(&mut request) {
+                    let answer = answer.lock().unwrap().clone();
+                    let _ = stream.write_all(&answer);
+                }
+            }
+        });
+        node
+    }
+
+    fn set(&self, body: &str) {
+        self.set_answer(&format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        ));
+    }
+
+    fn set_answer(&self, answer: &str) {
+        *self.answer.lock().unwrap() = answer.as_bytes().to_vec();
+    }
+}
+
+const FAST: [&str; 5] =
+    ["contiv.interval=1s", "contiv.jitter=0s", "contiv.timeout=500ms", "contiv.listen=127.0.0.1:0", "log.partitions=1"];
+
+fn start(data: &TempDir, nodes: &[&Node], settings: &[&str]) -> Daemon {
+    let addresses: Vec<_> = nodes.iter().map(|node| node.address.as_str()).collect();
+    let nodes = format!("contiv.nodes={}", addresses.join(" "));
+    Daemon::start(data.path(), &[&FAST[..], &[&nodes], settings].concat())
+}
+
+/// The value of one line of the metrics; `None` if there is no such line.
+fn metric(daemon: &Daemon, line: &str) -> Option<u64> {
+    let (_, metrics) = daemon.get("/metrics");
+    let value = metrics.lines().find_map(|it| it.strip_prefix(&format!("derived_statsd_{line} ")))?;
+    Some(value.parse::<f64>().unwrap() as u64)
+}
+
+fn wait_for(daemon: &Daemon, line: &str, least: u64) {
+    wait_until(line, || metric(daemon, line).filter(|value| *value >= least));
+}
+
+/// What the server for Contiv's page answers.
+fn page(daemon: &Daemon, path: &str) -> (u16, Value) {
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let mut response = agent.get(format!("http://{}{path}", daemon.contiv_address())).call().unwrap();
+    (response.status().as_u16(), serde_json::from_slice(&response.body_mut().read_to_vec().unwrap()).unwrap())
+}
+
+/// The points of the results log, each once.
+fn points(data: &TempDir) -> Vec<Value> {
+    let mut points: Vec<Value> = Vec::new();
+    for line in results(data.path()).iter().filter(|line| line.starts_with("{\"scrape\":")) {
+        let record: Value = serde_json::from_str(line).unwrap();
+        for point in record["points"].as_array().unwrap() {
+            if !points.contains(point) {
+                points.push(point.clone());
+            }
+        }
+    }
+    points
+}
+
+#[test]
+fn a_node_of_2016_with_the_provider_in_the_service_has_points_and_pages() {
+    let body = r#"{"11.1.1.2":{"SvcStats":{"100.1.1.3":{"ProviderIP":"10.1.1.7","Stats":{"BytesIn":1018,"BytesOut":2000,"PacketsIn":3,"PacketsOut":4}}}}}"#;
+    let (node, data) = (Node::start(body), TempDir::new().unwrap());
+    let daemon = start(&data, &[&node], &[]);
+    wait_for(&daemon, "contiv_points_total", 1);
+    let pair = json!({
+        "EndpointIP": "11.1.1.2", "ServiceIP": "100.1.1.3", "ProviderIP": "10.1.1.7",
+        "BytesIn": 1018, "BytesOut": 2000, "PacketsIn": 3, "PacketsOut": 4,
+    });
+    assert_eq!(page(&daemon, "/11.1.1.2"), (200, pair.clone()));
+    assert_eq!(page(&daemon, "/all"), (200, json!([pair])));
+    daemon.stop();
+    assert_eq!(points(&data), [json!(["11.1.1.2", "100.1.1.3", "10.1.1.7", 1018, 2000, 3, 4])]);
+}
+
+#[test]
+fn a_body_of_which_nothing_could_be_read_is_a_failed_scrape_and_an_empty_one_is_not() {
+    let bodies = [
+        r#"{"endpoints":{"11.1.1.2":{"SvcStats":{}}}}"#,
+        r#"{"11.1.1.2":{"svcstats":{"100.1.1.3":{}}}}"#,
+        r#"{"11.1.1.2":{"SvcStats":{"100.1.1.3":{"Bytes":7}}}}"#,
+        r#"["down"]"#,
+    ];
+    let nodes = bodies.map(Node::start);
+    let empty =
+        ["null", "{}", "[]", r#"{"11.1.1.2":{"SvcStats":{}}}"#, r#"{"11.1.1.2":{"SvcStats":null}}"#].map(Node::start);
+    let data = TempDir::new().unwrap();
+    let all: Vec<_> = nodes.iter().chain(&empty).collect();
+    let daemon = start(&data, &all, &[]);
+    let failures = |node: &Node| {
+        metric(&daemon, &format!("contiv_scrape_failures_total{{node=\"{}\",reason=\"unreadable\"}}", node.address))
+    };
+    for node in &nodes {
+        wait_until("a failure", || failures(node).filter(|count| *count > 0));
+    }
+    wait_for(&daemon, "contiv_scrapes_total", 2 * empty.len() as u64);
+    for node in &empty {
+        assert_eq!(failures(node).unwrap_or(0), 0);
+    }
+    let said = daemon.stop();
+    for (node, reason) in nodes.iter().zip(["`endpoints`", "`svcstats`", "`Bytes`", "is not an object"]) {
+        let of_node = |line: &&str| line.contains(&node.address) && line.contains("could not be scraped");
+        let lines: Vec<_> = said.lines().filter(of_node).collect();
+        assert!(lines.len() == 1 && lines[0].contains(reason.trim_matches('`')), "{lines:?} of {said}");
+    }
+}

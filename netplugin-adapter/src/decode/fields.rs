@@ -1,0 +1,66 @@
+//! The fields of one object of a body: which are read, which are known, and whether any of those that matter is there.
+//!
+//! Unknown fields are ignored: another version may add some. But an object of which nothing could be read has another
+//! shape, and so has one with a field in another letter case: to ignore them would look like an object without traffic.
+
+use super::location::{Location, quote};
+use crate::error::Reason;
+use crate::json::text;
+
+/// The names of an object's fields.
+#[derive(Debug)]
+pub(super) struct Fields {
+    /// Those of which an object with unknown fields needs at least one.
+    pub(super) required: &'static [&'static str],
+    /// Further ones that are read.
+    pub(super) optional: &'static [&'static str],
+    /// Further ones that Netplugin writes.
+    pub(super) ignored: &'static [&'static str],
+}
+
+/// What was seen of an object's fields.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    has_required: bool,
+    /// The first unknown field, quoted.
+    unknown: Option<String>,
+    /// The first field whose letter case is another one, quoted, and its name.
+    miswritten: Option<(String, &'static str)>,
+}
+
+impl Seen {
+    /// Notes a field; `key` is JSON text.
+    pub(super) fn note(&mut self, fields: &Fields, key: &str) {
+        let text = text(key);
+        let name = text.as_deref().unwrap_or(key);
+        if fields.required.contains(&name) {
+            self.has_required = true;
+        } else if !fields.optional.contains(&name) && !fields.ignored.contains(&name) {
+            let read = || fields.required.iter().chain(fields.optional);
+            match read().find(|read| read.eq_ignore_ascii_case(name)) {
+                Some(read) if self.miswritten.is_none() => self.miswritten = Some((quote(name), read)),
+                None if self.unknown.is_none() => self.unknown = Some(quote(name)),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn has_required(&self) -> bool {
+        self.has_required
+    }
+}
+
+impl Fields {
+    /// Checks an object whose fields were all seen.
+    pub(super) fn check(&self, seen: Seen, location: &Location<'_>) -> Result<(), Reason> {
+        let unknown = |found, expected| Reason::Unknown { location: location.to_string(), found, expected };
+        match (seen.miswritten, seen.unknown) {
+            (Some((found, name)), _) => Err(unknown(found, format!("`{name}`"))),
+            (None, Some(found)) if !seen.has_required => {
+                let names: Vec<_> = self.required.iter().map(|name| format!("`{name}`")).collect();
+                Err(unknown(found, names.join(" or ")))
+            }
+            _ => Ok(()),
+        }
+    }
+}

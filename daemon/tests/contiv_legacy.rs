@@ -96,7 +96,11 @@ fn services_are_those_of_netmaster_until_it_is_down() {
     let (status, structure) = page.get("/visualization/services");
     assert_eq!(status, 200);
     assert_eq!(structure["children_struct"]["topLevel"], json!(["default:app-svc", "default:app-db", "default:svc-2"]));
-    assert_eq!(structure["children_struct"]["default:app-db"], json!(["10.1.1.5", "10.1.1.6", "10.1.1.7", "10.1.1.8"]));
+    assert_eq!(
+        structure["children_struct"]["default:app-db"],
+        json!(["10.1.1.5", "10.1.1.6", "10.1.1.7", "10.1.1.8", "100.1.1.4"])
+    );
+    assert_eq!(structure["ancestors_struct"]["100.1.1.4"], json!(["default:app-db"]));
     assert_eq!(structure["ancestors_struct"]["10.1.1.5"], json!(["default:app-db"]));
     assert_eq!(structure["labels"]["10.1.1.5"]["tier"], "db");
     assert_eq!(structure["serviceSelectors"]["default:app-db"]["tier"], "db");

@@ -142,3 +142,58 @@ fn a_body_of_which_nothing_could_be_read_is_a_failed_scrape_and_an_empty_one_is_
         assert!(lines.len() == 1 && lines[0].contains(reason.trim_matches('`')), "{lines:?} of {said}");
     }
 }
+
+/// An endpoint's answer with bytes received and sent between it and a provider of a service.
+fn endpoint(ip: &str, service: &str, provider: &str, received: u64, sent: u64) -> String {
+    let entries = json!({ provider: { "BytesIn": received }, ip: { "BytesOut": sent } });
+    json!({ ip: { "EndpointIP": ip, "SvcStats": { service: { "ProvStats": entries } } } }).to_string()
+}
+
+#[test]
+fn an_endpoint_that_moved_is_answered_from_the_node_whose_counters_change() {
+    // The names are in the order of the addresses: the old node is the first.
+    let (old, new) = (Node::start_on("127.0.0.2", ""), Node::start_on("127.0.0.3", ""));
+    let moved = |received| endpoint("11.1.1.50", "100.1.1.3", "10.1.1.7", received, 1);
+    old.set(&moved(1_000));
+    new.set(&moved(5));
+    let data = TempDir::new().unwrap();
+    let daemon = start(&data, &[&old, &new], &[]);
+    let answers = |expected: u64| {
+        wait_until("the live node's pair", || (page(&daemon, "/11.1.1.50").1["BytesIn"] == expected).then_some(()));
+    };
+    let scraped = || metric(&daemon, "contiv_scrapes_total").unwrap();
+    wait_for(&daemon, "contiv_scrapes_total", 2);
+    answers(1_000);
+    new.set(&moved(6));
+    answers(6);
+    // Further scrapes of the frozen counters change nothing.
+    let before = scraped();
+    wait_for(&daemon, "contiv_scrapes_total", before + 4);
+    answers(6);
+    old.set(&moved(1_001));
+    answers(1_001);
+    daemon.stop();
+}
+
+#[test]
+fn entries_that_stand_still_are_left_out_of_the_points_when_configured() {
+    let body = |live: u64| {
+        let stats = json!({ "10.1.1.7": { "BytesIn": 7 }, "10.1.1.8": { "BytesIn": live } });
+        json!({ "11.1.1.2": { "SvcStats": { "100.1.1.3": { "ProvStats": stats } } } }).to_string()
+    };
+    for (stale_after, leaves_out) in [("0s", false), ("2s", true)] {
+        let (node, data) = (Node::start(&body(0)), TempDir::new().unwrap());
+        let daemon = start(&data, &[&node], &[&format!("contiv.stale_after={stale_after}")]);
+        for live in 1..=6 {
+            let scrapes = metric(&daemon, "contiv_scrapes_total").unwrap();
+            wait_for(&daemon, "contiv_scrapes_total", scrapes + 1);
+            node.set(&body(live));
+        }
+        daemon.stop();
+        let lines = results(data.path());
+        let last: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+        let providers: Vec<_> = last["points"].as_array().unwrap().iter().map(|point| &point[2]).collect();
+        assert_eq!(providers.len(), if leaves_out { 1 } else { 2 }, "{stale_after}: {last}");
+        assert_eq!(providers.last().unwrap().as_str(), Some("10.1.1.8"));
+    }
+}

@@ -13,8 +13,17 @@ use support::{Daemon, command, line};
 use tempfile::TempDir;
 
 /// Telegraf's names, which the InfluxDB sink's own tests hold it to.
-const CONTIV: [&str; 8] =
-    ["httpjson_svcstats", "EndpointIP", "ProviderIP", "ServiceIP", "BytesIn", "BytesOut", "PacketsIn", "PacketsOut"];
+const CONTIV: [&str; 9] = [
+    "httpjson_svcstats",
+    "EndpointIP",
+    "ProviderIP",
+    "ServiceIP",
+    "server",
+    "BytesIn",
+    "BytesOut",
+    "PacketsIn",
+    "PacketsOut",
+];
 
 /// The tags of results.
 const TAGS: [&str; 3] = ["name", "proxy", "table"];
@@ -168,6 +177,48 @@ fn results() -> BTreeSet<String> {
         fields(&result["data"], "", &mut found);
     }
     found
+}
+
+/// The subqueries of Contiv's counters: from the name of the measurement to the parenthesis.
+fn counters(text: &str) -> impl Iterator<Item = &str> {
+    let subquery = |rest: &'_ str| {
+        let mut depth = 0;
+        rest.find(|character| {
+            depth += i32::from(character == '(') - i32::from(character == ')');
+            depth < 0
+        })
+    };
+    let after = text.split("FROM \"httpjson_svcstats\"").skip(1);
+    after.filter_map(move |rest| Some(&rest[..subquery(rest)?]))
+}
+
+/// The queries in the code of the book, each with its page.
+fn documented() -> Vec<(String, String)> {
+    let book = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src");
+    let folders = std::fs::read_dir(book).unwrap().map(|it| it.unwrap().path()).filter(|it| it.is_dir());
+    let pages = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|it| it.unwrap().path());
+    let pages = pages.filter(|page| page.extension().is_some_and(|it| it == "md"));
+    let code = |page: std::path::PathBuf| {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let blocks = text.split("```").skip(1).step_by(2).map(str::to_owned);
+        blocks.map(|block| (page.display().to_string(), block)).collect::<Vec<_>>()
+    };
+    pages.flat_map(code).collect()
+}
+
+#[test]
+fn differences_of_contivs_counters_are_taken_for_each_node_by_itself() {
+    let dashboards = dashboards::all();
+    let queries = dashboards.iter().flat_map(|it| it.influxql("time > now() - 1h"));
+    let queries = queries.map(|query| (query.location, query.text));
+    let (mut asked, mut pages) = (0, BTreeSet::new());
+    for (location, text) in queries.chain(documented()) {
+        for subquery in counters(&text) {
+            assert!(subquery.contains("\"server\""), "{location}: {text}");
+            (asked, _) = (asked + 1, pages.insert(location.clone()));
+        }
+    }
+    assert!(asked > 7 && pages.iter().any(|page| page.ends_with("contiv.md")), "{pages:?}");
 }
 
 #[test]

@@ -17,8 +17,10 @@
 //!   [`MAX_ABSENT`] absent entries the oldest are dropped earlier.
 //! * The entries of a rejected endpoint are unread, not absent: they neither change nor expire. An endpoint rejected in
 //!   the node's first scrape has its first scrape when it is read.
+//! * When an entry's counters change, the time is kept: [`NodeCounters::changed_points`] leaves out the others.
 //! * A scrape that is not later than the last one gives no increases and changes nothing.
 
+mod changed;
 mod saved;
 #[cfg(test)]
 mod tests;
@@ -62,7 +64,7 @@ pub struct Increase<'a> {
 
 /// The counter baselines of one node. The default is that of a node before its first scrape.
 ///
-/// An entry takes about 60 bytes, and 20 to 30 when [saved](Self::save).
+/// An entry takes about 70 bytes, and 20 to 30 when [saved](Self::save).
 ///
 /// ```
 /// use netplugin_adapter::{Limits, NodeCounters, decode};
@@ -89,11 +91,14 @@ pub struct NodeCounters {
     entries: Tree<Baseline>,
 }
 
-/// The counters of an entry in the last scrape that had it, and the time of that scrape.
+/// The counters of an entry in the last scrape that had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Baseline {
     counters: Counters,
+    /// The time of that scrape.
     seen: u64,
+    /// The time of the first scrape in which it had these counters.
+    changed: u64,
 }
 
 /// For how long and how many absent entries are kept.
@@ -157,7 +162,9 @@ impl NodeCounters {
                     if before.is_some() || self.counts_whole(new.service.endpoint_ip) {
                         increase(&new, from).into_iter().for_each(&mut each);
                     }
-                    next.push_row(&new, Baseline { counters: *new.value, seen: at });
+                    let unchanged = old.filter(|old| old.value.counters == *new.value);
+                    let changed = unchanged.map_or(at, |old| old.value.changed);
+                    next.push_row(&new, Baseline { counters: *new.value, seen: at, changed });
                 }
                 (None, None) => {}
             }

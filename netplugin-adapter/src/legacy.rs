@@ -4,6 +4,8 @@
 //! differences are intended:
 //!
 //! * `ancestors_struct` has all services of an address, in the order of the list. The Python kept the last one.
+//! * A service's own address is among its children, without labels: it is the provider of traffic whose provider is not
+//!   recorded, and the page would take it for a client and leave that traffic out of the service's.
 //! * A label whose value has spaces keeps them: a piece without `:` belongs to the value before it. The Python made it
 //!   a label of its own, without the last letter of the key. It did the same to a selector without `=`, which is a key
 //!   with an empty value here.
@@ -29,7 +31,7 @@ struct Structure {
     selectors: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// Returns the answer of `/services`: the containers behind each service, with their labels and selectors.
+/// Returns the answer of `/services`: the containers behind each service and its own address, with labels and selectors.
 ///
 /// `services` is in Netmaster's order. An address that appears twice has the labels of its first occurrence.
 ///
@@ -63,6 +65,11 @@ pub fn services_answer<'a>(services: impl IntoIterator<Item = (&'a ServiceName, 
                 }
                 children.push(ip.clone());
             }
+        }
+        if let Some(own) = inspection.service_ip.as_ref().filter(|ip| !children.contains(ip)) {
+            children.push(own.clone());
+            structure.labels.entry(own.clone()).or_default();
+            structure.ancestors_struct.entry(own.clone()).or_default().push(service.clone());
         }
         structure.selectors.insert(service.clone(), inspection.selectors.iter().map(|text| selector(text)).collect());
         top_level.push(service);
@@ -231,6 +238,33 @@ mod tests {
             "serviceSelectors": {"default:z": {}, "default:a": {}},
         });
         assert_eq!(structure(&[("z", first), ("a", second)]), expected);
+    }
+
+    #[test]
+    fn the_address_of_a_service_is_its_last_child() {
+        let service = |vip: &str, providers: &str| {
+            format!(r#"{{"Config":{{}},"Oper":{{"serviceVip":"{vip}","providers":[{providers}]}}}}"#)
+        };
+        let provider = r#"{"ipAddress":["10.1.1.1"],"labels":"map[n:1]"}"#;
+        let bodies = [service("100.1.1.3", provider), service("10.1.1.1", provider), service("100.1.1.5", "")];
+        let names = ["app", "host", "idle"];
+        let services: Vec<_> = names.into_iter().zip(&bodies).map(|(name, body)| (name, &**body)).collect();
+        let expected = serde_json::json!({
+            "ancestors_struct": {
+                "10.1.1.1": ["default:app", "default:host"],
+                "100.1.1.3": ["default:app"],
+                "100.1.1.5": ["default:idle"],
+            },
+            "children_struct": {
+                "topLevel": ["default:app", "default:host", "default:idle"],
+                "default:app": ["10.1.1.1", "100.1.1.3"],
+                "default:host": ["10.1.1.1"],
+                "default:idle": ["100.1.1.5"],
+            },
+            "labels": {"10.1.1.1": {"n": "1"}, "100.1.1.3": {}, "100.1.1.5": {}},
+            "serviceSelectors": {"default:app": {}, "default:host": {}, "default:idle": {}},
+        });
+        assert_eq!(structure(&services), expected);
     }
 
     #[test]

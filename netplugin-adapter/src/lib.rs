@@ -86,7 +86,7 @@
 //!
 //! serde_json parses a body twice: once to separate the endpoints, once to read each. That is about 0.7 µs a point,
 //! more than twice as fast as the Python server decoded and merged it (`benches/netplugin_compare`). An entry takes
-//! about 50 bytes in [`ServiceStats`], about 60 in [`NodeCounters`] and 20 to 30 of them saved.
+//! about 50 bytes in [`ServiceStats`], about 70 in [`NodeCounters`] and 20 to 30 of them saved.
 
 #![deny(missing_docs)]
 

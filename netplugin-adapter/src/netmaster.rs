@@ -35,6 +35,8 @@ pub struct ServiceList {
 /// Netmaster's description of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inspection {
+    /// The service's virtual address, which is that of the traffic whose provider is not recorded.
+    pub service_ip: Option<String>,
     /// Texts such as `tier=web`, in the order of the answer.
     pub selectors: Vec<String>,
     /// The containers behind it, in the order of the answer.
@@ -93,12 +95,14 @@ pub fn inspection(body: &[u8]) -> Result<Inspection, NetmasterError> {
         return Err(shape(&body, "an object, the inspection of a service"));
     }
     let selectors = texts(&body["Config"]["selectors"]).collect();
+    let addresses = [text(&body["Oper"]["serviceVip"]), text(&body["Config"]["ipAddress"])];
+    let service_ip = addresses.into_iter().find(|ip| !ip.is_empty()).map(str::to_owned);
     let providers = body["Oper"]["providers"].as_array();
     let providers = providers.into_iter().flatten().filter(|provider| provider.is_object()).map(|provider| Provider {
         ips: texts(&provider["ipAddress"]).filter(|ip| !ip.is_empty()).collect(),
         labels: text(&provider["labels"]).to_owned(),
     });
-    Ok(Inspection { selectors, providers: providers.collect() })
+    Ok(Inspection { service_ip, selectors, providers: providers.collect() })
 }
 
 fn shape(body: &Value, expected: &'static str) -> NetmasterError {
@@ -172,6 +176,7 @@ mod tests {
             labels: labels.to_owned(),
         };
         let inspection = inspection(body).unwrap();
+        assert_eq!(inspection.service_ip.as_deref(), Some("100.1.1.3"));
         assert_eq!(inspection.selectors, ["tier=web", "release"]);
         let expected = [
             provider(&["10.1.1.7"], "map[tier:web release:stable]"),
@@ -180,6 +185,19 @@ mod tests {
             provider(&[], ""),
         ];
         assert_eq!(inspection.providers, expected);
+    }
+
+    #[test]
+    fn the_address_of_a_service_is_that_of_its_operation_or_else_of_its_configuration() {
+        let table = [
+            (r#"{"Config":{"ipAddress":"1.1.1.1"},"Oper":{"serviceVip":"2.2.2.2"}}"#, Some("2.2.2.2")),
+            (r#"{"Config":{"ipAddress":"1.1.1.1"},"Oper":{"serviceVip":""}}"#, Some("1.1.1.1")),
+            (r#"{"Config":{"ipAddress":"1.1.1.1"}}"#, Some("1.1.1.1")),
+            (r#"{"Config":{"ipAddress":7},"Oper":{"serviceVip":null}}"#, None),
+        ];
+        for (body, expected) in table {
+            assert_eq!(inspection(body.as_bytes()).unwrap().service_ip.as_deref(), expected, "{body}");
+        }
     }
 
     #[test]

@@ -50,13 +50,11 @@ pub fn points_of<'s>(stats: &'s ServiceStats, endpoint_ip: &str) -> impl Iterato
 }
 
 fn points_of_service(service: Service<'_, Counters>) -> impl Iterator<Item = Point<'_>> {
-    flows(service).map(move |(provider_ip, counters)| Point {
-        endpoint_ip: service.endpoint_ip,
-        service_ip: service.ip,
-        provider_ip,
-        bytes_in: counters.bytes_in,
-        bytes_out: counters.bytes_out,
-        packets_in: counters.packets_in,
-        packets_out: counters.packets_out,
-    })
+    flows(service).map(move |(provider_ip, counters)| point(service, provider_ip, counters))
+}
+
+pub(crate) fn point<'a>(service: Service<'a, Counters>, provider_ip: &'a str, counters: Counters) -> Point<'a> {
+    let Counters { bytes_in, bytes_out, packets_in, packets_out } = counters;
+    let (endpoint_ip, service_ip) = (service.endpoint_ip, service.ip);
+    Point { endpoint_ip, service_ip, provider_ip, bytes_in, bytes_out, packets_in, packets_out }
 }

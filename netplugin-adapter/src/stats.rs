@@ -20,6 +20,26 @@ impl ServiceStats {
         self.tree.endpoints().map(|endpoint| endpoint.ip())
     }
 
+    /// Returns the place of an endpoint in [`endpoint_ips`](Self::endpoint_ips), by binary search.
+    #[must_use]
+    pub fn endpoint_index(&self, endpoint_ip: &str) -> Option<usize> {
+        self.tree.endpoint_index(endpoint_ip)
+    }
+
+    /// Returns whether an endpoint has the same entries with the same counters in both.
+    #[must_use]
+    pub fn has_same_counters(&self, other: &Self, endpoint_ip: &str) -> bool {
+        match (self.entries_of(endpoint_ip), other.entries_of(endpoint_ip)) {
+            (Some(own), Some(others)) => own.eq(others),
+            (own, others) => own.is_none() && others.is_none(),
+        }
+    }
+
+    fn entries_of(&self, endpoint_ip: &str) -> Option<impl Iterator<Item = (&str, &str, &Counters)>> {
+        let services = self.tree.endpoint(endpoint_ip)?.services();
+        Some(services.flat_map(|service| service.entries().map(move |(ip, counters)| (service.ip, ip, counters))))
+    }
+
     /// Returns the number of [`points`](crate::points), in linear time.
     #[must_use]
     pub fn point_count(&self) -> usize {

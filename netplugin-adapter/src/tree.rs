@@ -140,10 +140,15 @@ impl<T> Tree<T> {
         self.endpoints.iter().map(|span| Endpoint { tree: self, span })
     }
 
+    /// Returns the index of the endpoint with this address, by binary search.
+    pub(crate) fn endpoint_index(&self, ip: &str) -> Option<usize> {
+        self.endpoints.binary_search_by(|span| read(&self.text, span.ip).cmp(ip)).ok()
+    }
+
     /// Returns the endpoint with this address, by binary search.
     pub(crate) fn endpoint(&self, ip: &str) -> Option<Endpoint<'_, T>> {
-        let at = self.endpoints.binary_search_by(|span| read(&self.text, span.ip).cmp(ip)).ok()?;
-        Some(Endpoint { tree: self, span: &self.endpoints[at] })
+        let span = self.endpoints.get(self.endpoint_index(ip)?)?;
+        Some(Endpoint { tree: self, span })
     }
 
     pub(crate) fn services(&self) -> impl Iterator<Item = Service<'_, T>> {
@@ -180,6 +185,14 @@ impl<'a, T> Endpoint<'a, T> {
     pub(crate) fn services(self) -> impl Iterator<Item = Service<'a, T>> {
         let (tree, ip) = (self.tree, self.ip());
         range(&tree.services, self.span).iter().map(move |span| tree.service(ip, span))
+    }
+
+    /// Returns the service with this address, by binary search.
+    pub(crate) fn service(self, ip: &str) -> Option<Service<'a, T>> {
+        let (tree, endpoint_ip) = (self.tree, self.ip());
+        let services = range(&tree.services, self.span);
+        let at = services.binary_search_by(|span| read(&tree.text, span.ip).cmp(ip)).ok()?;
+        Some(tree.service(endpoint_ip, services.get(at)?))
     }
 }
 

@@ -78,7 +78,7 @@ pub fn run(parts: Parts, stop: &Stop) {
     failpoint::point("contiv.run");
     let store = loop {
         match ScrapeStore::open(Arc::clone(&parts.log), parts.intake.clone(), parts.clock.now_micros()) {
-            Ok(store) => break store,
+            Ok(store) => break store.leaving_out(parts.settings.stale_after),
             Err(error) => warn!(%error, "The stored counters of Contiv's nodes cannot be read; trying again."),
         }
         if !stop.rest(RETRY) {
@@ -99,8 +99,9 @@ struct Scraper {
     requests: Requests,
     stop: Stop,
     clock_interval: Duration,
-    /// The time of the current scrape, µs UTC.
+    /// The time of the current scrape, µs UTC, and by the monotonic clock.
     scrape_time: u64,
+    scrape_began: Duration,
     /// The nodes of the current scrape; those that are found meanwhile are scraped from the next one on.
     scraped_nodes: BTreeSet<Arc<str>>,
     /// Scrapes to write, and the monotonic time at which the first of them came.
@@ -135,6 +136,7 @@ impl Scraper {
             stop,
             clock_interval,
             scrape_time: 0,
+            scrape_began: Duration::ZERO,
             scraped_nodes: BTreeSet::new(),
             waiting: Vec::new(),
             waiting_since: Duration::ZERO,
@@ -191,7 +193,7 @@ impl Scraper {
             return;
         }
         self.write();
-        self.scrape_time = scrape_time;
+        (self.scrape_time, self.scrape_began) = (scrape_time, now);
         self.schedule.begin(now);
         let known: BTreeSet<_> = self.schedule.names().cloned().collect();
         let kept = self.settings.interval * LATEST_INTERVALS;
@@ -253,7 +255,7 @@ impl Scraper {
         }
         self.log_rejected(node, &stats);
         let (now, stats) = (self.clock.monotonic(), Arc::new(stats));
-        self.latest.set(Arc::clone(&node.name), now, Arc::clone(&stats));
+        self.latest.set(Arc::clone(&node.name), self.scrape_began, Arc::clone(&stats));
         if scrape_time != self.scrape_time {
             // The next answer has the same counters and more.
             return self.telemetry.failed(&node.name, "late");

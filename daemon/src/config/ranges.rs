@@ -114,7 +114,7 @@ pub(super) const NUMBERS: [Number; 30] = [
 ];
 
 /// All settings that are durations, except for `contiv.jitter`, whose range depends on `contiv.interval`.
-pub(super) const DURATIONS: [Span; 21] = [
+pub(super) const DURATIONS: [Span; 22] = [
     span("aggregation.allowed_lateness", Duration::ZERO, DAY, |c| c.aggregation.allowed_lateness),
     span("aggregation.allowed_skew", Duration::ZERO, DAY, |c| c.aggregation.allowed_skew),
     span("aggregation.idle_timeout", MILLISECOND, DAY, |c| c.aggregation.idle_timeout),
@@ -122,6 +122,7 @@ pub(super) const DURATIONS: [Span; 21] = [
     span("contiv.discovery_interval", SECOND, DAY, |c| c.contiv.discovery_interval),
     span("contiv.interval", SECOND, DAY, |c| c.contiv.interval),
     span("contiv.netmaster_cache", Duration::ZERO, HOUR, |c| c.contiv.netmaster_cache),
+    span("contiv.stale_after", Duration::ZERO, THIRTY_DAYS, |c| c.contiv.stale_after),
     span("contiv.timeout", TENTH, HOUR, |c| c.contiv.timeout),
     span("http.body_timeout", SECOND, HOUR, |c| c.http.body_timeout),
     span("http.header_timeout", TENTH, TEN_MINUTES, |c| c.http.header_timeout),

@@ -6,20 +6,24 @@
 //! unread   := count:number text*
 //! endpoint := text count:number service*              the first one follows the count of endpoints
 //! service  := text count:number entry*
-//! entry    := text bytes_in bytes_out packets_in packets_out age
+//! entry    := text bytes_in bytes_out packets_in packets_out age unchanged
 //! text     := length:number byte*
 //! number   := seven bits a byte, the lowest first, the highest bit set on all but the last
 //! ```
 //!
-//! `age` is the time between the entry's last scrape and `last`: 0 for a present entry. The addresses of a level rise;
-//! another order is an error. The log that stores the bytes has the checksums.
+//! `age` is the time between the entry's last scrape and `last`: 0 for a present entry. `unchanged` is the time from the
+//! first scrape with these counters to that one; version 1 does not have it, there it is 0. The addresses of a level
+//! rise; another order is an error. The log that stores the bytes has the checksums.
 
 use super::{Baseline, NodeCounters};
 use crate::decode::is_address;
 use crate::stats::Counters;
 use crate::tree::{MAX_SIZE, Tree};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// The oldest version that is loaded.
+const OLDEST_VERSION: u8 = 1;
 
 /// Why bytes cannot be loaded as saved counters. Nothing is loaded in part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +42,7 @@ pub enum CountersError {
         field: &'static str,
     },
     /// The bytes have the format of another version of this crate.
-    #[error("the saved counters of the node have version {found}, this build reads version {}", VERSION)]
+    #[error("the saved counters of the node have version {found}, this build reads {OLDEST_VERSION} to {VERSION}")]
     Version {
         /// The version found.
         found: u8,
@@ -67,7 +71,8 @@ impl NodeCounters {
                     push_text(ip, out);
                     let Counters { bytes_in, bytes_out, packets_in, packets_out } = baseline.counters;
                     let age = last.saturating_sub(baseline.seen);
-                    for number in [bytes_in, bytes_out, packets_in, packets_out, age] {
+                    let unchanged = baseline.seen.saturating_sub(baseline.changed);
+                    for number in [bytes_in, bytes_out, packets_in, packets_out, age, unchanged] {
                         push_number(number, out);
                     }
                 }
@@ -84,11 +89,11 @@ impl NodeCounters {
         if bytes.len() > MAX_SIZE {
             return Err(CountersError::Inconsistent { problem: "more than 4 GiB, expected the counters of one node" });
         }
-        let mut saved = Saved { bytes };
-        let version = saved.byte("version")?;
-        if version != VERSION {
+        let (&version, rest) = bytes.split_first().ok_or(CountersError::Truncated { field: "version" })?;
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(CountersError::Version { found: version });
         }
+        let mut saved = Saved { bytes: rest, version };
         let counters = match saved.byte("known")? {
             0 => Self::default(),
             1 => saved.known()?,
@@ -118,6 +123,7 @@ fn push_text(text: &str, out: &mut Vec<u8>) {
 /// The bytes that are still to be read.
 struct Saved<'b> {
     bytes: &'b [u8],
+    version: u8,
 }
 
 impl<'b> Saved<'b> {
@@ -152,7 +158,11 @@ impl<'b> Saved<'b> {
             let seen = last
                 .checked_sub(age)
                 .ok_or(CountersError::Inconsistent { problem: "an age exceeds the time of the last scrape" })?;
-            tree.push_entry(ip, Baseline { counters, seen });
+            let unchanged = if saved.version == 1 { 0 } else { saved.number("unchanged")? };
+            let changed = seen
+                .checked_sub(unchanged)
+                .ok_or(CountersError::Inconsistent { problem: "an entry is unchanged since before 1970" })?;
+            tree.push_entry(ip, Baseline { counters, seen, changed });
             Ok(())
         })
     }

@@ -41,6 +41,11 @@ pub struct ContivConfig {
     pub concurrency: usize,
     /// The largest answer in bytes; a larger one is refused. Default 32 MiB, from 1 to 1 GiB.
     pub max_body_bytes: usize,
+    /// Entries whose counters have not changed for so long are left out of the points. Default `"0s"`: all are written.
+    /// Up to `"30d"`. Netplugin keeps the entry of a provider that was replaced, and an endpoint that
+    /// moved to another node, until it restarts.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub stale_after: Duration,
     /// How often the nodes are requested from etcd. Default `"30s"`, `"1s"` to `"1d"`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub discovery_interval: Duration,
@@ -67,6 +72,7 @@ impl Default for ContivConfig {
             timeout: Duration::from_secs(3),
             concurrency: 32,
             max_body_bytes: 32 * 1024 * 1024,
+            stale_after: Duration::ZERO,
             discovery_interval: Duration::from_secs(30),
             listen: None,
             netmaster: None,

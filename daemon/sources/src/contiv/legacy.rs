@@ -9,7 +9,9 @@
 //!
 //! Answers are the JSON of the Python program; where that crashed, they are `{"error": …}` with a status: 404 for an
 //! endpoint that no node has, or that has no traffic; 501 without `contiv.netmaster`; 502 if Netmaster fails. One server
-//! answers for all nodes. An endpoint that is on two nodes for a moment, as it moves, has the pairs of both.
+//! answers for all nodes. Netplugin keeps an endpoint that moved to another node, with counters that stand still. The one
+//! object is of the node whose counters changed last: since its scrape before, by the time of the scrape. If both changed
+//! in the same scrape, or none since the start, it is of the first node by name. Lists have the pairs of all nodes.
 
 use std::convert::Infallible;
 use std::iter::once;
@@ -158,7 +160,7 @@ async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> 
             json(StatusCode::OK, Body::from_stream(tokio_stream::iter(pieces)))
         }
         (endpoint, true) => every_pair(&shared.latest.nodes(), endpoint),
-        (endpoint, false) => first_pair(&shared.latest.nodes(), endpoint),
+        (endpoint, false) => first_pair(&shared.latest.of_endpoint(endpoint), endpoint),
     }
 }
 
@@ -173,10 +175,11 @@ async fn services(shared: &Shared) -> Response {
     }
 }
 
+/// Returns the pair of an endpoint in the answers that have it, the current one first.
 fn first_pair(nodes: &[Arc<ServiceStats>], endpoint: &str) -> Response {
     match nodes.iter().find_map(|stats| pair_answer(points_of(stats, endpoint))) {
         Some(answer) => json(StatusCode::OK, answer),
-        None if is_known(nodes, endpoint) => {
+        None if !nodes.is_empty() => {
             problem(StatusCode::NOT_FOUND, &format!("the endpoint `{endpoint}` has had no traffic with a service yet"))
         }
         None => unknown(endpoint),
@@ -184,15 +187,11 @@ fn first_pair(nodes: &[Arc<ServiceStats>], endpoint: &str) -> Response {
 }
 
 fn every_pair(nodes: &[Arc<ServiceStats>], endpoint: &str) -> Response {
-    if is_known(nodes, endpoint) {
+    if nodes.iter().any(|stats| stats.endpoint_index(endpoint).is_some()) {
         json(StatusCode::OK, pairs_answer(nodes.iter().flat_map(|stats| points_of(stats, endpoint))))
     } else {
         unknown(endpoint)
     }
-}
-
-fn is_known(nodes: &[Arc<ServiceStats>], endpoint: &str) -> bool {
-    nodes.iter().any(|stats| stats.endpoint_ips().any(|ip| ip == endpoint))
 }
 
 fn unknown(endpoint: &str) -> Response {

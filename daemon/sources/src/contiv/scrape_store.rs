@@ -9,10 +9,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use daemon_base::clock::micros;
 use daemon_log::{AppendBatch, LogError, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
 use derived_stats::Number;
-use netplugin_adapter::{Increase, NodeCounters, ServiceStats, encode_record, points};
+use netplugin_adapter::{Increase, NodeCounters, Point, ServiceStats, encode_record, points};
 use proxy_uve::wire::WireSample;
 use tracing::{error, warn};
 
@@ -43,6 +45,8 @@ pub(super) struct ScrapeStore {
     partition: PartitionId,
     nodes: BTreeMap<Arc<str>, NodeEntry>,
     streams: Vec<Stream>,
+    /// Entries that have not changed for so long, in microseconds, give no points; 0 for none.
+    stale_after: u64,
 }
 
 /// The stored counters of a node, and the chunk of the state that holds them.
@@ -97,10 +101,15 @@ impl ScrapeStore {
     pub(super) fn open(log: Arc<dyn PartitionLog>, intake: Intake, now: u64) -> Result<Self, LogError> {
         let partition = PartitionId::new(log.stream_id(SOURCE)?, 0);
         let streams = streams(&intake);
-        let mut store = Self { log, intake, partition, nodes: BTreeMap::new(), streams };
+        let mut store = Self { log, intake, partition, nodes: BTreeMap::new(), streams, stale_after: 0 };
         store.restore()?;
         store.expire(now)?;
         Ok(store)
+    }
+
+    /// Leaves entries that have not changed for so long out of the points; zero for none.
+    pub(super) fn leaving_out(self, stale_after: Duration) -> Self {
+        Self { stale_after: micros(stale_after), ..self }
     }
 
     /// Reads the counters from the log. Where they cannot be read, the next scrape of the node counts as its first.
@@ -164,9 +173,9 @@ impl ScrapeStore {
         let mut results = RecordBuffer::default();
         let mut samples = AppendBatch::new(self.log.arrival(now));
         for scrape in scrapes {
-            written.points += push_points(scrape, &mut results)?;
             let (chunk, bytes) = self.count(scrape, &mut samples, &mut written)?;
             chunks.insert(chunk, Some(bytes));
+            written.points += self.push_points(scrape, &mut results)?;
         }
         self.write(chunks.into_iter().collect(), results, samples)?;
         Ok(written)
@@ -180,6 +189,17 @@ impl ScrapeStore {
     ) -> Result<(), LogError> {
         let commit = PartitionCommit { partition: self.partition, cursor: 0, meta: Vec::new(), chunks, results };
         self.log.commit_source(commit, samples)
+    }
+
+    /// Adds the points of a scrape, whose increases are counted, to the results; returns their number.
+    fn push_points(&self, scrape: &Scrape, results: &mut RecordBuffer) -> Result<u64, LogError> {
+        match self.nodes.get(&scrape.node).filter(|_| self.stale_after > 0) {
+            Some(node) => {
+                let oldest = scrape.at.saturating_sub(self.stale_after);
+                push_points(scrape, node.counters.changed_points(&scrape.stats, oldest), results)
+            }
+            None => push_points(scrape, points(&scrape.stats), results),
+        }
     }
 
     /// Adds the increases since the last scrape to `samples`; returns the chunk with the node's new counters.
@@ -234,9 +254,13 @@ fn streams(intake: &Intake) -> Vec<Stream> {
     known.collect()
 }
 
-/// Adds the points of a scrape to the results; returns their number.
-fn push_points(scrape: &Scrape, results: &mut RecordBuffer) -> Result<u64, LogError> {
-    let mut points = points(&scrape.stats).peekable();
+/// Adds the points of a scrape of `node` to the results; returns their number.
+fn push_points<'s>(
+    scrape: &Scrape,
+    points: impl Iterator<Item = Point<'s>>,
+    results: &mut RecordBuffer,
+) -> Result<u64, LogError> {
+    let mut points = points.peekable();
     let (mut line, mut count) = (Vec::new(), 0);
     while points.peek().is_some() {
         line.clear();

@@ -26,6 +26,8 @@ pub struct ScraperSettings {
     pub concurrency: usize,
     /// The largest answer in bytes.
     pub max_body_bytes: usize,
+    /// Entries that have not changed for so long are left out of the points; zero for none.
+    pub stale_after: Duration,
     /// How often the nodes are requested from etcd.
     pub discovery_interval: Duration,
 }
@@ -70,6 +72,7 @@ impl ScraperSettings {
             timeout: section.timeout,
             concurrency: section.concurrency,
             max_body_bytes: section.max_body_bytes,
+            stale_after: section.stale_after,
             discovery_interval: section.discovery_interval,
         }))
     }

@@ -27,27 +27,32 @@ struct Rig {
     _directory: TempDir,
 }
 
+fn settings(nodes: &[&Fake], etcd: &[&Fake]) -> ScraperSettings {
+    let node = |server: &&Fake| {
+        let address: Arc<str> = server.address.to_string().into();
+        Node { name: Arc::clone(&address), address }
+    };
+    ScraperSettings {
+        nodes: nodes.iter().map(node).collect(),
+        etcd: etcd.iter().map(|server| format!("http://{}", server.address)).collect(),
+        netplugin_port: 9090,
+        interval: INTERVAL,
+        jitter: Duration::ZERO,
+        timeout: Duration::from_secs(5),
+        concurrency: 1,
+        stale_after: Duration::ZERO,
+        max_body_bytes: 10_000,
+        discovery_interval: Duration::from_secs(30),
+    }
+}
+
 impl Rig {
     /// A scraper of `nodes` and of the nodes that `etcd` lists, whose first threads of each name in `refused` cannot be
     /// started.
     fn start(nodes: &[&Fake], etcd: &[&Fake], refused: &[&'static str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let log = Arc::new(EmbeddedLog::open(directory.path(), LogConfig::default()).unwrap());
-        let node = |server: &&Fake| {
-            let address: Arc<str> = server.address.to_string().into();
-            Node { name: Arc::clone(&address), address }
-        };
-        let settings = ScraperSettings {
-            nodes: nodes.iter().map(node).collect(),
-            etcd: etcd.iter().map(|server| format!("http://{}", server.address)).collect(),
-            netplugin_port: 9090,
-            interval: INTERVAL,
-            jitter: Duration::ZERO,
-            timeout: Duration::from_secs(5),
-            concurrency: 1,
-            max_body_bytes: 10_000,
-            discovery_interval: Duration::from_secs(30),
-        };
+        let settings = settings(nodes, etcd);
         let (clock, telemetry) = (Arc::new(ManualClock::at(START)), ScraperTelemetry::default());
         let intake = Intake::new([], 1, PayloadForm::Stored, Duration::from_secs(10));
         let by_hand = Arc::<ManualClock>::clone(&clock);

@@ -1,6 +1,7 @@
 //! A real daemon and nodes of Contiv whose answers a test sets: the shapes, errors and moves of the field.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "a test waits for windows that the wall clock closes")]
 
 mod support;
 
@@ -8,6 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use support::{Daemon, results, wait_until};
@@ -195,5 +197,53 @@ fn entries_that_stand_still_are_left_out_of_the_points_when_configured() {
         let providers: Vec<_> = last["points"].as_array().unwrap().iter().map(|point| &point[2]).collect();
         assert_eq!(providers.len(), if leaves_out { 1 } else { 2 }, "{stale_after}: {last}");
         assert_eq!(providers.last().unwrap().as_str(), Some("10.1.1.8"));
+    }
+}
+
+/// The sum over the windows of a service.
+fn derived(data: &TempDir, service: &str) -> u64 {
+    let of_service = |line: &String| line.contains("AggProxySum-ContivService-BytesIn") && line.contains(service);
+    let value = |line: String| serde_json::from_str::<Value>(&line).unwrap()["data"]["value"]["value"].as_u64();
+    results(data.path()).into_iter().filter(of_service).filter_map(value).sum()
+}
+
+#[test]
+fn the_readings_of_two_ports_do_not_alternate() {
+    const SETTINGS: [&str; 5] = [
+        "aggregation.uve_proxy_list=ContivService-BytesIn:AggProxySum",
+        "aggregation.period=1",
+        "aggregation.allowed_lateness=0s",
+        "aggregation.idle_timeout=1s",
+        "log.commit_interval=100ms",
+    ];
+    let body = |[service, provider]: [&str; 2], bytes: u64| {
+        let stats = json!({ "10.1.1.7": { "BytesIn": bytes } });
+        let of_service = json!({ "Protocol": "TCP", "SvcPort": service, "ProvPort": provider, "ProvStats": stats });
+        json!({ "11.1.1.2": { "SvcStats": { "100.1.1.3": of_service } } }).to_string()
+    };
+    let [http, https, unknown] = [["8080", "80"], ["8443", "443"], ["", ""]];
+    for (first, second, values) in [(http, https, [1_000, 5_000_000]), (unknown, unknown, [5_000_000, 1_000])] {
+        let (node, data) = (Node::start(&body(first, values[0])), TempDir::new().unwrap());
+        let daemon = start(&data, &[&node], &SETTINGS);
+        let next = |scrapes: u64| wait_for(&daemon, "contiv_scrapes_total", scrapes);
+        next(1);
+        // 300 and 205 bytes.
+        for (port, value) in [(second, values[1]), (first, values[0] + 100), (second, values[1] + 105)] {
+            node.set(&body(port, value));
+            next(metric(&daemon, "contiv_scrapes_total").unwrap() + 2);
+        }
+        for (port, value) in [(first, values[0] + 300), (second, values[1] + 205)] {
+            node.set(&body(port, value));
+            next(metric(&daemon, "contiv_scrapes_total").unwrap() + 2);
+        }
+        let ended = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        wait_until("the windows are closed", || {
+            let (_, metrics) = daemon.get("/metrics");
+            let watermarks = metrics.lines().filter(|line| line.starts_with("derived_statsd_watermark_seconds"));
+            let seconds = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap() as u64;
+            watermarks.map(seconds).all(|seconds| seconds > ended + 2).then_some(())
+        });
+        daemon.stop();
+        assert_eq!(derived(&data, "100.1.1.3"), 505, "{first:?} and {second:?}");
     }
 }

@@ -38,24 +38,25 @@ fn every_argument_sets_its_field() {
     assert_eq!((agent["interval"].as_str(), agent["flush_interval"].as_str()), (Some("15s"), Some("15s")));
     assert_eq!(texts(&output["urls"]), ["http://influx:8086"]);
     assert_eq!(output["database"].as_str(), Some("contiv"));
-    assert_eq!(texts(&input["urls"]), ["https://stats.example.org:4000/?all"]);
-    assert_eq!(input["tags"]["server"].as_str(), Some("https://stats.example.org:4000"));
+    assert_eq!(texts(&input["urls"]), ["https://stats.example.org:4000/?all&server"]);
 }
 
 #[test]
 fn measurement_tags_and_integer_fields_are_those_of_the_pages_queries() {
     let config: Table = printed(&[]).parse().unwrap();
-    let (input, converter) = (&config["inputs"]["http"][0], &config["processors"]["converter"][0]);
-    assert_eq!(input["name_override"].as_str(), Some("httpjson_svcstats"));
-    assert_eq!(input["data_format"].as_str(), Some("json"));
-    assert_eq!(texts(&input["tag_keys"]), ["EndpointIP", "ProviderIP", "ServiceIP"]);
-    assert_eq!(texts(&converter["namepass"]), ["httpjson_svcstats"]);
-    let fields = converter["fields"].as_table().unwrap();
-    assert_eq!(fields.keys().collect::<Vec<_>>(), ["unsigned"]);
-    assert_eq!(texts(&fields["unsigned"]), ["BytesIn", "BytesOut", "PacketsIn", "PacketsOut"]);
-    // `host` of the agent and `server` are all the other tags: the page groups by every tag.
+    let input = &config["inputs"]["http"][0];
+    assert_eq!(input["data_format"].as_str(), Some("json_v2"));
+    let parser = &input["json_v2"][0];
+    assert_eq!(parser["measurement_name"].as_str(), Some("httpjson_svcstats"));
+    let object = &parser["object"][0];
+    assert_eq!((object["path"].as_str(), object["optional"].as_bool()), (Some("@this"), Some(true)));
+    let fields: Vec<_> =
+        object["fields"].as_table().unwrap().iter().map(|(name, kind)| (&**name, kind.as_str())).collect();
+    assert_eq!(fields, ["BytesIn", "BytesOut", "PacketsIn", "PacketsOut"].map(|name| (name, Some("uint"))));
+    // `host` of the agent is the only further tag: the page groups by every tag.
+    assert_eq!(texts(&object["tags"]), ["EndpointIP", "ProviderIP", "ServiceIP", "server"]);
     assert_eq!(texts(&input["tagexclude"]), ["url"]);
-    assert_eq!(input["tags"].as_table().unwrap().keys().collect::<Vec<_>>(), ["server"]);
+    assert_eq!((input.get("tags"), config.get("processors")), (None, None));
     assert_eq!(config["agent"]["precision"].as_str(), Some("1s"));
 }
 

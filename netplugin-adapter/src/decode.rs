@@ -13,6 +13,7 @@ mod endpoint;
 mod entry;
 mod fields;
 mod location;
+mod ports;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -24,12 +25,12 @@ use std::collections::btree_map::Entry;
 pub use self::address::MAX_ADDRESS_LENGTH;
 pub(crate) use self::address::is_address;
 pub(crate) use self::endpoint::Entries;
-use self::endpoint::{Services, endpoint};
+use self::endpoint::{Service, Services, endpoint};
 use self::location::Location;
 use crate::error::{DecodeError, Reason, Rejected};
 use crate::json::{MembersError, members};
 use crate::limits::Limits;
-use crate::stats::{Counters, ServiceStats};
+use crate::stats::{Reading, ServiceStats};
 use crate::tree::{MAX_SIZE, Tree};
 
 /// Decodes the body of one answer.
@@ -76,13 +77,16 @@ pub fn decode(body: &[u8], limits: &Limits) -> Result<ServiceStats, DecodeError>
 }
 
 /// Packs the endpoints of a body. Each map is freed as soon as it is packed.
-fn tree(endpoints: BTreeMap<Cow<'_, str>, Services<'_>>) -> Tree<Counters> {
+fn tree(endpoints: BTreeMap<Cow<'_, str>, Services<'_>>) -> Tree<Reading> {
     let mut tree = Tree::default();
     for (endpoint_ip, services) in endpoints {
         tree.open_endpoint(&endpoint_ip);
-        for (service_ip, entries) in services {
+        for (service_ip, Service { ports, entries }) in services {
             tree.open_service(&service_ip);
-            entries.into_iter().for_each(|(ip, counters)| tree.push_entry(&ip, counters));
+            for (ip, counters) in entries {
+                let port = if ip == endpoint_ip { ports.of_own() } else { ports.of_provider() };
+                tree.push_entry(&ip, Reading { counters, port });
+            }
         }
     }
     tree.shrink_to_fit();

@@ -9,10 +9,21 @@
 //!
 //! * The first scrape of a node gives no increases: the age of its counters is unknown.
 //! * A new entry on a known node counts in full.
-//! * When one of an entry's four counters fell, all four were reset and count from zero. A reinstalled flow starts with
-//!   all of them at zero; those above their old value got there by new traffic. Traffic between the last scrape and the
-//!   reset is lost. A reset is not detected when all four counters have passed their old values by the next scrape.
-//! * An entry that vanishes is kept. If it comes back, the two rules above apply to its last values: it continued, or
+//! * When one of an entry's four counters fell, all four were reset and count from zero, if the new values are
+//!   *plausible*: bytes and packets together are at most twice the highest rate of the entry so far, times the time since
+//!   its last reading. A reinstalled flow starts with all of them at zero; those above their old value got there by new
+//!   traffic. Traffic between the last scrape and the reset is lost. A reset is not detected when all four counters have
+//!   passed their old values by the next scrape.
+//! * A fall that is not plausible is the reading of another counter: of a service with several ports Netplugin shows the
+//!   counters of one port at a time. Its age is unknown, so it adds nothing and is the baseline of a further *track* of the
+//!   entry. A reading with another protocol or port than before, where these are known, is of another track, too: from its
+//!   own last reading, or from zero if that is plausible, or without an increase.
+//! * A reading continues the newest track with its port, if the rise is plausible; else another one that is closer below
+//!   it; else the newest again: a burst counts. It is a track of its own until the next reading confirms it, so that one
+//!   that was of another counter counts once and not each time.
+//! * An entry has at most eight tracks. One that was not seen for [`FORGET_AFTER`] is dropped, and so is one that the
+//!   current one passes.
+//! * An entry that vanishes is kept. If it comes back, the rules above apply to its last values: it continued, or
 //!   was reset. An entry absent for [`FORGET_AFTER`] is dropped, and is new if it comes back. Of more than
 //!   [`MAX_ABSENT`] absent entries the oldest are dropped earlier.
 //! * The entries of a rejected endpoint are unread, not absent: they neither change nor expire. An endpoint rejected in
@@ -20,6 +31,7 @@
 //! * When an entry's counters change, the time is kept: [`NodeCounters::changed_points`] leaves out the others.
 //! * A scrape that is not later than the last one gives no increases and changes nothing.
 
+mod baseline;
 mod changed;
 mod saved;
 #[cfg(test)]
@@ -27,10 +39,11 @@ mod tests;
 
 use std::cmp::Ordering;
 
+use self::baseline::Baseline;
 pub use self::saved::CountersError;
 use crate::decode::is_address;
 use crate::merge::own;
-use crate::stats::{Counters, ServiceStats};
+use crate::stats::{Counters, Reading, ServiceStats};
 use crate::tree::{Row, Tree};
 
 /// How long an absent entry is kept: an hour, in microseconds.
@@ -64,7 +77,7 @@ pub struct Increase<'a> {
 
 /// The counter baselines of one node. The default is that of a node before its first scrape.
 ///
-/// An entry takes about 70 bytes, and 20 to 30 when [saved](Self::save).
+/// An entry takes about 110 bytes, and 25 to 40 when [saved](Self::save).
 ///
 /// ```
 /// use netplugin_adapter::{Limits, NodeCounters, decode};
@@ -89,16 +102,6 @@ pub struct NodeCounters {
     /// Endpoints that were rejected in the first scrape and not read since, sorted.
     unread: Vec<Box<str>>,
     entries: Tree<Baseline>,
-}
-
-/// The counters of an entry in the last scrape that had it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Baseline {
-    counters: Counters,
-    /// The time of that scrape.
-    seen: u64,
-    /// The time of the first scrape in which it had these counters.
-    changed: u64,
 }
 
 /// For how long and how many absent entries are kept.
@@ -130,7 +133,9 @@ impl NodeCounters {
     /// Returns about how many bytes this takes on the heap.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.entries.heap_bytes() + self.unread.iter().map(|ip| size_of::<Box<str>>() + ip.len()).sum::<usize>()
+        self.entries.heap_bytes()
+            + self.entries.rows().map(|row| row.value.heap_bytes()).sum::<usize>()
+            + self.unread.iter().map(|ip| size_of::<Box<str>>() + ip.len()).sum::<usize>()
     }
 
     fn observe_within(
@@ -151,20 +156,21 @@ impl NodeCounters {
             match pair {
                 (Some(old), None) => {
                     let is_unread = rejected.binary_search(&old.service.endpoint_ip).is_ok();
-                    if is_unread || at.saturating_sub(old.value.seen) < retention.forget_after {
+                    if is_unread || at.saturating_sub(old.value.last.seen) < retention.forget_after {
                         absent += 1;
-                        next.push_row(&old, *old.value);
+                        next.push_row(&old, old.value.clone());
                     }
                 }
-                (old, Some(new)) => {
-                    let before = old.map(|old| old.value.counters);
-                    let from = before.unwrap_or_default();
-                    if before.is_some() || self.counts_whole(new.service.endpoint_ip) {
-                        increase(&new, from).into_iter().for_each(&mut each);
+                (Some(old), Some(new)) => {
+                    let (entry, added) = old.value.next(*new.value, at, retention.forget_after);
+                    increase(&new, added).into_iter().for_each(&mut each);
+                    next.push_row(&new, entry);
+                }
+                (None, Some(new)) => {
+                    if self.counts_whole(new.service.endpoint_ip) {
+                        increase(&new, new.value.counters).into_iter().for_each(&mut each);
                     }
-                    let unchanged = old.filter(|old| old.value.counters == *new.value);
-                    let changed = unchanged.map_or(at, |old| old.value.changed);
-                    next.push_row(&new, Baseline { counters: *new.value, seen: at, changed });
+                    next.push_row(&new, Baseline::new(*new.value, at));
                 }
                 (None, None) => {}
             }
@@ -198,10 +204,9 @@ fn rejected(stats: &ServiceStats) -> Vec<&str> {
     names
 }
 
-/// Returns the traffic of an entry since its counters were `before`; `None` without traffic.
-fn increase<'a>(row: &Row<'a, Counters>, before: Counters) -> Option<Increase<'a>> {
-    let counters = *row.value;
-    let Counters { bytes_in, bytes_out, packets_in, packets_out } = counters.minus(before).unwrap_or(counters);
+/// Returns the increase of an entry by what a reading added; `None` without traffic.
+fn increase<'a>(row: &Row<'a, Reading>, added: Counters) -> Option<Increase<'a>> {
+    let Counters { bytes_in, bytes_out, packets_in, packets_out } = added;
     if [bytes_in, bytes_out, packets_in, packets_out] == [0; 4] {
         return None;
     }
@@ -220,7 +225,7 @@ struct Joined<O: Iterator, N: Iterator> {
 impl<'o, 'n, O, N> Iterator for Joined<O, N>
 where
     O: Iterator<Item = Row<'o, Baseline>>,
-    N: Iterator<Item = Row<'n, Counters>>,
+    N: Iterator<Item = Row<'n, Reading>>,
 {
     type Item = (Option<O::Item>, Option<N::Item>);
 
@@ -239,7 +244,7 @@ where
 
 /// Returns the entries without the `count` oldest, which are absent ones; among equal ages the first are dropped.
 fn without_oldest(entries: &Tree<Baseline>, count: usize) -> Tree<Baseline> {
-    let mut ages: Vec<_> = entries.rows().enumerate().map(|(index, row)| (row.value.seen, index)).collect();
+    let mut ages: Vec<_> = entries.rows().enumerate().map(|(index, row)| (row.value.last.seen, index)).collect();
     ages.sort_unstable();
     ages.truncate(count);
     let mut dropped: Vec<_> = ages.into_iter().map(|(_, index)| index).collect();
@@ -247,7 +252,7 @@ fn without_oldest(entries: &Tree<Baseline>, count: usize) -> Tree<Baseline> {
     let mut kept = Tree::default();
     for (index, row) in entries.rows().enumerate() {
         if dropped.binary_search(&index).is_err() {
-            kept.push_row(&row, *row.value);
+            kept.push_row(&row, row.value.clone());
         }
     }
     kept

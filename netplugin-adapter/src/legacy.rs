@@ -97,22 +97,27 @@ pub fn pair_answer<'a>(points: impl IntoIterator<Item = Point<'a>>) -> Option<Ve
     Some(json(&pair))
 }
 
-/// Returns the answer of `/<endpoint ip>?all`: a list of all pairs, each an object as in [`pair_answer`].
-pub fn pairs_answer<'a>(points: impl IntoIterator<Item = Point<'a>>) -> Vec<u8> {
-    let mut answer = b"[".to_vec();
-    append_pairs(points, &mut answer);
-    answer.push(b']');
-    answer
-}
-
-/// Appends all pairs with commas between them, for a list that is written in parts.
-pub fn append_pairs<'a>(points: impl IntoIterator<Item = Point<'a>>, out: &mut Vec<u8>) {
-    for (number, point) in points.into_iter().enumerate() {
-        if number > 0 {
+/// Appends all pairs, each an object as in [`pair_answer`], with commas between them and before the first one if `out`
+/// does not end with the bracket of a list. Each has `server`, if there is one.
+///
+/// ```
+/// use netplugin_adapter::{Limits, append_pairs, decode, points};
+///
+/// let stats = decode(br#"{"e": {"SvcStats": {"s": {"ProvStats": {"p": {"BytesIn": 7}}}}}}"#, &Limits::default())?;
+/// let mut list = b"[".to_vec();
+/// append_pairs(points(&stats), Some("n1"), &mut list);
+/// let expected = r#"[{"EndpointIP":"e","ServiceIP":"s","ProviderIP":"p","BytesIn":7,"BytesOut":0,"PacketsIn":0,"#.to_owned()
+///     + r#""PacketsOut":0,"server":"n1"}"#;
+/// assert_eq!(String::from_utf8_lossy(&list), expected);
+/// # Ok::<(), netplugin_adapter::DecodeError>(())
+/// ```
+pub fn append_pairs<'a>(points: impl IntoIterator<Item = Point<'a>>, server: Option<&'a str>, out: &mut Vec<u8>) {
+    for point in points {
+        if out.last() != Some(&b'[') {
             out.push(b',');
         }
         // Serialising texts and numbers into memory cannot fail.
-        let _ = serde_json::to_writer(&mut *out, &Pair::from(point));
+        let _ = serde_json::to_writer(&mut *out, &Pair { server, ..Pair::from(point) });
     }
 }
 
@@ -129,12 +134,14 @@ struct Pair<'a> {
     bytes_out: u64,
     packets_in: u64,
     packets_out: u64,
+    #[serde(rename = "server", skip_serializing_if = "Option::is_none")]
+    server: Option<&'a str>,
 }
 
 impl<'a> From<Point<'a>> for Pair<'a> {
     fn from(point: Point<'a>) -> Self {
         let Point { endpoint_ip, service_ip, provider_ip, bytes_in, bytes_out, packets_in, packets_out } = point;
-        Self { endpoint_ip, service_ip, provider_ip, bytes_in, bytes_out, packets_in, packets_out }
+        Self { endpoint_ip, service_ip, provider_ip, bytes_in, bytes_out, packets_in, packets_out, server: None }
     }
 }
 
@@ -354,7 +361,18 @@ mod tests {
                 "BytesIn": a, "BytesOut": b, "PacketsIn": c, "PacketsOut": d,
             })
         };
-        assert_eq!(value(&pairs_answer(points)), serde_json::json!([pair("P", [1, 2, 3, 4]), pair("S", [0, 5, 0, 6])]));
-        assert_eq!(pairs_answer([]), b"[]");
+        let list = |points: &[Point<'_>], server| {
+            let mut list = b"[".to_vec();
+            append_pairs(points.iter().copied(), server, &mut list);
+            list.push(b']');
+            value(&list)
+        };
+        let mut expected = serde_json::json!([pair("P", [1, 2, 3, 4]), pair("S", [0, 5, 0, 6])]);
+        assert_eq!(list(&points, None), expected);
+        for pair in expected.as_array_mut().unwrap() {
+            pair["server"] = "n\"1".into();
+        }
+        assert_eq!(list(&points, Some("n\"1")), expected);
+        assert_eq!(list(&[], Some("n1")), serde_json::json!([]));
     }
 }

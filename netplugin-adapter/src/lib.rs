@@ -54,7 +54,9 @@
 //! [`NodeCounters`] stores the counters of one node and gives their increases at the next scrape. It works on the
 //! entries before the merge, each of which is one counter of the switch, so a second provider is not a reset. The first
 //! scrape is the baseline; a later new entry counts in full; when one of an entry's four counters falls, all four count
-//! from zero. An absent entry is kept for [an hour](FORGET_AFTER). An increase is attributed to a provider by the rule
+//! from zero if the entry's rate so far could give the new values, else the reading is that of another counter and a
+//! baseline: a service with several ports shows the counters of one at a time. Each port is counted by itself. An absent
+//! entry is kept for [an hour](FORGET_AFTER). An increase is attributed to a provider by the rule
 //! above. The state of a node is [saved](NodeCounters::save) together with its results, so that nothing counts twice.
 //!
 //! # The scrape record
@@ -86,7 +88,7 @@
 //!
 //! serde_json parses a body twice: once to separate the endpoints, once to read each. That is about 0.7 µs a point,
 //! more than twice as fast as the Python server decoded and merged it (`benches/netplugin_compare`). An entry takes
-//! about 50 bytes in [`ServiceStats`], about 70 in [`NodeCounters`] and 20 to 30 of them saved.
+//! about 60 bytes in [`ServiceStats`], about 110 in [`NodeCounters`] and 25 to 40 of them saved.
 
 #![deny(missing_docs)]
 
@@ -109,7 +111,7 @@ pub use self::decode::{MAX_ADDRESS_LENGTH, decode};
 pub use self::error::{DecodeError, Reason, Rejected};
 pub use self::etcd::{Discovered, EtcdError, RejectedEntry, discover};
 pub use self::increases::{CountersError, FORGET_AFTER, Increase, MAX_ABSENT, NodeCounters};
-pub use self::legacy::{append_pairs, pair_answer, pairs_answer, services_answer};
+pub use self::legacy::{append_pairs, pair_answer, services_answer};
 pub use self::limits::Limits;
 pub use self::netmaster::{Inspection, NetmasterError, Provider, ServiceList, ServiceName, inspection, service_list};
 pub use self::point::{Point, points, points_of};

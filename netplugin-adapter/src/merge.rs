@@ -10,7 +10,7 @@
 //! flows equals the sum over the entries for every counter.
 
 use crate::decode::Entries;
-use crate::stats::Counters;
+use crate::stats::{Counters, Reading};
 use crate::tree::Service;
 
 /// The endpoint's own entry of a service.
@@ -24,9 +24,9 @@ pub(crate) struct Own<'a> {
 }
 
 /// Returns the endpoint's own entry and the provider that it is merged into; `None` when there is none.
-pub(crate) fn own(service: Service<'_, Counters>) -> Option<Own<'_>> {
+pub(crate) fn own(service: Service<'_, Reading>) -> Option<Own<'_>> {
     let index = service.position(service.endpoint_ip)?;
-    let (_, &counters) = service.entry(index)?;
+    let (_, &Reading { counters, .. }) = service.entry(index)?;
     let ips = service.entries().map(|(ip, _)| ip);
     let provider_ip = own_provider(service.endpoint_ip, service.ip, ips);
     Some(Own { index, provider_ip, counters })
@@ -52,12 +52,12 @@ pub(crate) fn check(endpoint_ip: &str, service_ip: &str, entries: &Entries<'_>) 
 }
 
 /// Returns the counters between the endpoint and each provider, sorted by provider, each once.
-pub(crate) fn flows(service: Service<'_, Counters>) -> impl Iterator<Item = (&str, Counters)> {
+pub(crate) fn flows(service: Service<'_, Reading>) -> impl Iterator<Item = (&str, Counters)> {
     Flows { service, next: 0, own: own(service), own_is_due: true }
 }
 
 struct Flows<'a> {
-    service: Service<'a, Counters>,
+    service: Service<'a, Reading>,
     next: usize,
     own: Option<Own<'a>>,
     /// Whether the own entry is still to be returned.
@@ -74,13 +74,13 @@ impl<'a> Iterator for Flows<'a> {
         let entry = self.service.entry(self.next);
         let due = self.own.filter(|_| self.own_is_due);
         match (entry, due) {
-            (Some((ip, &counters)), Some(own)) if ip == own.provider_ip => {
+            (Some((ip, &Reading { counters, .. })), Some(own)) if ip == own.provider_ip => {
                 self.next += 1;
                 self.own_is_due = false;
                 // The decoder rejects sums that overflow.
                 Some((ip, counters.plus(own.counters).unwrap_or(counters)))
             }
-            (Some((ip, &counters)), due) if due.is_none_or(|own| ip < own.provider_ip) => {
+            (Some((ip, &Reading { counters, .. })), due) if due.is_none_or(|own| ip < own.provider_ip) => {
                 self.next += 1;
                 Some((ip, counters))
             }

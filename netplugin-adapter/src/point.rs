@@ -1,7 +1,7 @@
 //! The decoded body as flat points for a sink or a pipeline.
 
 use crate::merge::flows;
-use crate::stats::{Counters, ServiceStats};
+use crate::stats::{Counters, Reading, ServiceStats};
 use crate::tree::{Endpoint, Service};
 
 /// The traffic between one endpoint and one provider of one service since its flows were installed.
@@ -49,11 +49,11 @@ pub fn points_of<'s>(stats: &'s ServiceStats, endpoint_ip: &str) -> impl Iterato
     stats.tree.endpoint(endpoint_ip).into_iter().flat_map(Endpoint::services).flat_map(points_of_service)
 }
 
-fn points_of_service(service: Service<'_, Counters>) -> impl Iterator<Item = Point<'_>> {
+fn points_of_service(service: Service<'_, Reading>) -> impl Iterator<Item = Point<'_>> {
     flows(service).map(move |(provider_ip, counters)| point(service, provider_ip, counters))
 }
 
-pub(crate) fn point<'a>(service: Service<'a, Counters>, provider_ip: &'a str, counters: Counters) -> Point<'a> {
+pub(crate) fn point<'a>(service: Service<'a, Reading>, provider_ip: &'a str, counters: Counters) -> Point<'a> {
     let Counters { bytes_in, bytes_out, packets_in, packets_out } = counters;
     let (endpoint_ip, service_ip) = (service.endpoint_ip, service.ip);
     Point { endpoint_ip, service_ip, provider_ip, bytes_in, bytes_out, packets_in, packets_out }

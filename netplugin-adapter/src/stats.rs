@@ -10,7 +10,7 @@ use crate::tree::Tree;
 /// The statistics of one node's endpoints. [`points`](crate::points) lists them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceStats {
-    pub(crate) tree: Tree<Counters>,
+    pub(crate) tree: Tree<Reading>,
     pub(crate) rejected: Vec<Rejected>,
 }
 
@@ -35,9 +35,9 @@ impl ServiceStats {
         }
     }
 
-    fn entries_of(&self, endpoint_ip: &str) -> Option<impl Iterator<Item = (&str, &str, &Counters)>> {
+    fn entries_of(&self, endpoint_ip: &str) -> Option<impl Iterator<Item = (&str, &str, &Reading)>> {
         let services = self.tree.endpoint(endpoint_ip)?.services();
-        Some(services.flat_map(|service| service.entries().map(move |(ip, counters)| (service.ip, ip, counters))))
+        Some(services.flat_map(|service| service.entries().map(move |(ip, reading)| (service.ip, ip, reading))))
     }
 
     /// Returns the number of [`points`](crate::points), in linear time.
@@ -59,6 +59,29 @@ impl ServiceStats {
     }
 }
 
+/// The counters of an entry, and the port that came with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Reading {
+    pub(crate) counters: Counters,
+    pub(crate) port: Port,
+}
+
+/// A protocol and a port, each 0 when it is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Port {
+    /// The number of IP; 255 for others than TCP and UDP.
+    pub(crate) protocol: u8,
+    pub(crate) number: u16,
+}
+
+impl Port {
+    /// Returns whether both may be the same: what is not known matches.
+    pub(crate) fn matches(self, other: Self) -> bool {
+        let same = |one: u16, other: u16| one == other || one == 0 || other == 0;
+        same(self.protocol.into(), other.protocol.into()) && same(self.number, other.number)
+    }
+}
+
 /// Netplugin's `Datapath` from the endpoint's side: cumulative counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Counters {
@@ -69,6 +92,11 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// Returns bytes and packets together: one number to compare readings by.
+    pub(crate) fn total(self) -> u128 {
+        [self.bytes_in, self.bytes_out, self.packets_in, self.packets_out].into_iter().map(u128::from).sum()
+    }
+
     /// Returns the sum, or the name of the first counter that overflows.
     pub(crate) fn plus(self, other: Self) -> Result<Self, &'static str> {
         Ok(Self {

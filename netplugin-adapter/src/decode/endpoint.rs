@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::address::{endpoint_ip, name, own_address};
 use super::fields::{Fields, Seen};
 use super::location::{Location, MESSAGE_LENGTH, cut};
+use super::ports::Ports;
 use super::service::ServiceMembers;
 use crate::error::{Reason, Rejected};
 use crate::json::{Key, Object, ReadMember, text};
@@ -27,8 +28,14 @@ const FIELDS: Fields =
 /// The entries of one service by address.
 pub(crate) type Entries<'a> = BTreeMap<Cow<'a, str>, Counters>;
 
+/// One service: its ports and its entries.
+pub(super) struct Service<'a> {
+    pub(super) ports: Ports,
+    pub(super) entries: Entries<'a>,
+}
+
 /// The services of one endpoint by address.
-pub(super) type Services<'a> = BTreeMap<Cow<'a, str>, Entries<'a>>;
+pub(super) type Services<'a> = BTreeMap<Cow<'a, str>, Service<'a>>;
 
 /// Reads one endpoint from JSON whose syntax is already checked: its address and its services.
 pub(super) fn endpoint<'a>(
@@ -46,8 +53,8 @@ pub(super) fn endpoint<'a>(
         }
         FIELDS.check(seen, &Location::Endpoint)?;
         let ip = endpoint_ip(key, field)?;
-        for (service_ip, entries) in &services {
-            merge::check(&ip, service_ip, entries)
+        for (service_ip, service) in &services {
+            merge::check(&ip, service_ip, &service.entries)
                 .map_err(|field| Reason::Overflow { location: Location::Service { service_ip }.to_string(), field })?;
         }
         Ok((ip, services))

@@ -10,18 +10,19 @@ use serde::de::{IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 
 use super::address::{field_ip, member_ip};
-use super::endpoint::{Context, Entries, Services, shape};
+use super::endpoint::{Context, Entries, Service, Services, shape};
 use super::entry::{EntryFields, EntryMembers};
 use super::fields::{Fields, Seen};
 use super::location::Location;
+use super::ports::Ports;
 use crate::error::Reason;
 use crate::json::{Object, ReadMember, text};
 use crate::stats::Counters;
 
 const FIELDS: Fields = Fields {
     required: &["ProvStats", "Stats"],
-    optional: &["ProviderIP"],
-    ignored: &["Protocol", "ProvPort", "ServiceIP", "ServiceVRF", "SvcPort", "SvcStats"],
+    optional: &["Protocol", "ProvPort", "ProviderIP", "SvcPort"],
+    ignored: &["ServiceIP", "ServiceVRF", "SvcStats"],
 };
 
 /// The members of an endpoint's `SvcStats`.
@@ -48,10 +49,11 @@ impl<'a> ReadMember<'a> for ServiceMembers<'a, '_, '_> {
         let ip = vacant.key();
         let mut service = ServiceFields::new(self.context, ip);
         let read = map.next_value_seed(Object(&mut service));
+        let ports = service.ports;
         let entries = service.entries();
         read.map_err(|error| self.context.reject(shape(Location::Service { service_ip: ip }, &error)))?;
         let entries = self.context.check(entries)?;
-        vacant.insert(entries);
+        vacant.insert(Service { ports, entries });
         Ok(())
     }
 }
@@ -60,6 +62,7 @@ impl<'a> ReadMember<'a> for ServiceMembers<'a, '_, '_> {
 struct ServiceFields<'a, 's, 'c, 'l> {
     context: &'c mut Context<'l>,
     ip: &'s str,
+    ports: Ports,
     entries: Entries<'a>,
     /// `ProviderIP`.
     provider_ip: Option<Cow<'a, str>>,
@@ -70,7 +73,8 @@ struct ServiceFields<'a, 's, 'c, 'l> {
 
 impl<'a, 's, 'c, 'l> ServiceFields<'a, 's, 'c, 'l> {
     fn new(context: &'c mut Context<'l>, ip: &'s str) -> Self {
-        Self { context, ip, entries: Entries::new(), provider_ip: None, stats: None, seen: Seen::default() }
+        let (ports, entries, seen) = (Ports::default(), Entries::new(), Seen::default());
+        Self { context, ip, ports, entries, provider_ip: None, stats: None, seen }
     }
 
     /// Returns the entries of either form.
@@ -119,6 +123,10 @@ impl<'a> ReadMember<'a> for ServiceFields<'a, '_, '_, '_> {
                 let counters = entry.counters();
                 read.map_err(|error| self.context.reject(shape(location, &error)))?;
                 self.stats = Some((self.context.check(counters)?, has_counter));
+                Ok(())
+            }
+            Some(name @ ("Protocol" | "ProvPort" | "SvcPort")) => {
+                self.ports.take(name, map.next_value::<&RawValue>()?.get());
                 Ok(())
             }
             _ => map.next_value::<IgnoredAny>().map(drop),

@@ -7,7 +7,7 @@
 use super::NodeCounters;
 use crate::merge::{flows, own};
 use crate::point::{Point, point};
-use crate::stats::{Counters, ServiceStats};
+use crate::stats::{Reading, ServiceStats};
 use crate::tree::Service;
 
 impl NodeCounters {
@@ -21,7 +21,7 @@ impl NodeCounters {
     }
 
     /// Returns when the newest of the entries that are merged to a point changed; `None` for unknown entries.
-    fn changed(&self, service: Service<'_, Counters>, provider_ip: &str) -> Option<u64> {
+    fn changed(&self, service: Service<'_, Reading>, provider_ip: &str) -> Option<u64> {
         let entries = self.entries.endpoint(service.endpoint_ip)?.service(service.ip)?;
         let of = |ip: &str| Some(entries.entry(entries.position(ip)?)?.1.changed);
         let own = own(service).filter(|own| own.provider_ip == provider_ip).and_then(|_| of(service.endpoint_ip));

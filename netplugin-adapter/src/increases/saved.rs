@@ -6,21 +6,28 @@
 //! unread   := count:number text*
 //! endpoint := text count:number service*              the first one follows the count of endpoints
 //! service  := text count:number entry*
-//! entry    := text bytes_in bytes_out packets_in packets_out age unchanged
+//! entry    := text unchanged rate count:number track+  the one that was seen last first
+//! track    := bytes_in bytes_out packets_in packets_out age jump kind port:number
 //! text     := length:number byte*
 //! number   := seven bits a byte, the lowest first, the highest bit set on all but the last
 //! ```
 //!
-//! `age` is the time between the entry's last scrape and `last`: 0 for a present entry. `unchanged` is the time from the
-//! first scrape with these counters to that one; version 1 does not have it, there it is 0. The addresses of a level
-//! rise; another order is an error. The log that stores the bytes has the checksums.
+//! `age` is the time between the track's last scrape and `last`: 0 for a present entry. `unchanged` is the time from the
+//! last change of the entry to its last scrape. `kind` is the number of the protocol, plus 256 after a reset. The
+//! addresses of a level rise; another order is an error. The log that stores the bytes has the checksums.
+//!
+//! In version 1 an entry is `text bytes_in bytes_out packets_in packets_out age`: one track, whose rate is not known.
 
-use super::{Baseline, NodeCounters};
+use super::NodeCounters;
+use super::baseline::{Baseline, MAX_TRACKS, Track};
 use crate::decode::is_address;
-use crate::stats::Counters;
+use crate::stats::{Counters, Port};
 use crate::tree::{MAX_SIZE, Tree};
 
 const VERSION: u8 = 2;
+
+/// What the kind of a track has above its protocol after a reset.
+const ENDED: u64 = 256;
 
 /// The oldest version that is loaded.
 const OLDEST_VERSION: u8 = 1;
@@ -69,12 +76,7 @@ impl NodeCounters {
                 push_number(service.len() as u64, out);
                 for (ip, baseline) in service.entries() {
                     push_text(ip, out);
-                    let Counters { bytes_in, bytes_out, packets_in, packets_out } = baseline.counters;
-                    let age = last.saturating_sub(baseline.seen);
-                    let unchanged = baseline.seen.saturating_sub(baseline.changed);
-                    for number in [bytes_in, bytes_out, packets_in, packets_out, age, unchanged] {
-                        push_number(number, out);
-                    }
+                    push_entry(baseline, last, out);
                 }
             }
         }
@@ -103,6 +105,21 @@ impl NodeCounters {
             Ok(counters)
         } else {
             Err(CountersError::Inconsistent { problem: "bytes after the end" })
+        }
+    }
+}
+
+fn push_entry(baseline: &Baseline, last: u64, out: &mut Vec<u8>) {
+    let unchanged = baseline.last.seen.saturating_sub(baseline.changed);
+    for number in [unchanged, baseline.rate, baseline.tracks().count() as u64] {
+        push_number(number, out);
+    }
+    for track in baseline.tracks() {
+        let Counters { bytes_in, bytes_out, packets_in, packets_out } = track.counters;
+        let age = last.saturating_sub(track.seen);
+        let kind = u64::from(track.port.protocol) + if track.is_ended { ENDED } else { 0 };
+        for number in [bytes_in, bytes_out, packets_in, packets_out, age, track.jump, kind, track.port.number.into()] {
+            push_number(number, out);
         }
     }
 }
@@ -148,23 +165,52 @@ impl<'b> Saved<'b> {
     fn service(&mut self, ip: &str, last: u64, tree: &mut Tree<Baseline>) -> Result<(), CountersError> {
         tree.open_service(ip);
         self.each("entries", |saved, ip| {
-            let counters = Counters {
-                bytes_in: saved.number("bytes_in")?,
-                bytes_out: saved.number("bytes_out")?,
-                packets_in: saved.number("packets_in")?,
-                packets_out: saved.number("packets_out")?,
-            };
-            let age = saved.number("age")?;
-            let seen = last
-                .checked_sub(age)
-                .ok_or(CountersError::Inconsistent { problem: "an age exceeds the time of the last scrape" })?;
-            let unchanged = if saved.version == 1 { 0 } else { saved.number("unchanged")? };
-            let changed = seen
-                .checked_sub(unchanged)
-                .ok_or(CountersError::Inconsistent { problem: "an entry is unchanged since before 1970" })?;
-            tree.push_entry(ip, Baseline { counters, seen, changed });
+            tree.push_entry(ip, saved.entry(last)?);
             Ok(())
         })
+    }
+
+    fn entry(&mut self, last: u64) -> Result<Baseline, CountersError> {
+        if self.version == 1 {
+            let track = self.counters_and_age(last)?;
+            return Ok(Baseline { last: track, others: Box::default(), changed: track.seen, rate: 0 });
+        }
+        let (unchanged, rate) = (self.number("unchanged")?, self.number("rate")?);
+        let count = self.number("tracks")?;
+        if !(1..=MAX_TRACKS as u64).contains(&count) {
+            return Err(CountersError::Inconsistent { problem: "an entry has no track, or more than eight" });
+        }
+        let newest = self.track(last)?;
+        let others: Box<[Track]> = (1..count).map(|_| self.track(last)).collect::<Result<_, _>>()?;
+        if !std::iter::once(&newest).chain(&others).is_sorted_by_key(|track| std::cmp::Reverse(track.seen)) {
+            return Err(CountersError::Inconsistent { problem: "tracks are not in the order of their last scrapes" });
+        }
+        let changed = newest.seen.checked_sub(unchanged);
+        let early = CountersError::Inconsistent { problem: "an entry has not changed since before 1970" };
+        Ok(Baseline { last: newest, others, changed: changed.ok_or(early)?, rate })
+    }
+
+    fn track(&mut self, last: u64) -> Result<Track, CountersError> {
+        let track = self.counters_and_age(last)?;
+        let (jump, kind, number) = (self.number("jump")?, self.number("kind")?, self.number("port")?);
+        let is_ended = kind >= ENDED;
+        let protocol = if is_ended { kind - ENDED } else { kind };
+        let (Ok(protocol), Ok(number)) = (protocol.try_into(), number.try_into()) else {
+            return Err(CountersError::Inconsistent { problem: "a protocol or a port is too large" });
+        };
+        Ok(Track { jump, port: Port { protocol, number }, is_ended, ..track })
+    }
+
+    fn counters_and_age(&mut self, last: u64) -> Result<Track, CountersError> {
+        let counters = Counters {
+            bytes_in: self.number("bytes_in")?,
+            bytes_out: self.number("bytes_out")?,
+            packets_in: self.number("packets_in")?,
+            packets_out: self.number("packets_out")?,
+        };
+        let early = CountersError::Inconsistent { problem: "an age exceeds the time of the last scrape" };
+        let seen = last.checked_sub(self.number("age")?).ok_or(early)?;
+        Ok(Track { counters, port: Port::default(), seen, jump: 0, is_ended: false })
     }
 
     /// Reads a count and as many items, each of which begins with an address above the last one.

@@ -31,9 +31,13 @@ struct Answer {
 }
 
 impl Latest {
-    /// Returns the newest answer of every node.
-    pub fn nodes(&self) -> Vec<Arc<ServiceStats>> {
-        self.read(|nodes| nodes.current().map(|(_, answer)| Arc::clone(&answer.stats)).collect())
+    /// Returns the newest answer of every node that has an endpoint, with the node's name, in the order of the names.
+    pub fn nodes_of(&self, endpoint_ip: &str) -> Vec<(Arc<str>, Arc<ServiceStats>)> {
+        let has_it = |answer: &&Answer| answer.stats.endpoint_index(endpoint_ip).is_some();
+        self.read(|nodes| {
+            let found = nodes.current().filter(|(_, answer)| has_it(answer));
+            found.map(|(name, answer)| (Arc::clone(name), Arc::clone(&answer.stats))).collect()
+        })
     }
 
     /// Returns the names of the nodes that have an answer.
@@ -163,7 +167,7 @@ mod tests {
         set("a", 2, 5);
         let both = BTreeSet::from(["a".into(), "b".into()]);
         latest.keep(&both, SECOND * 3);
-        assert_eq!((latest.nodes().len(), latest.names().len(), latest.node("a").is_some()), (0, 0, false));
+        assert_eq!((latest.nodes_of("e").len(), latest.names().len(), latest.node("a").is_some()), (0, 0, false));
         set("b", 9, 3);
         set("a", 9, 5);
         assert_eq!(points_of(&latest.of_endpoint("e")[0], "e").next().unwrap().bytes_in, 3, "it changed meanwhile");

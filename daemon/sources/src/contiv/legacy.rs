@@ -7,6 +7,9 @@
 //! | `/<endpoint ip>?all` | all pairs of an endpoint, in a list |
 //! | `/?all`, `/all` | all pairs of all endpoints, in a list |
 //!
+//! With the parameter `server` the objects of a list have a further member: the name of the node. Telegraf makes a tag of
+//! it, so that an endpoint on two nodes has two series.
+//!
 //! Answers are the JSON of the Python program; where that crashed, they are `{"error": …}` with a status: 404 for an
 //! endpoint that no node has, or that has no traffic; 501 without `contiv.netmaster`; 502 if Netmaster fails. One server
 //! answers for all nodes. Netplugin keeps an endpoint that moved to another node, with counters that stand still. The one
@@ -28,7 +31,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use daemon_base::clock::Clock;
 use daemon_base::listener::{self, Limits, Refusals};
-use netplugin_adapter::{ServiceStats, append_pairs, pair_answer, pairs_answer, points, points_of};
+use netplugin_adapter::{ServiceStats, append_pairs, pair_answer, points, points_of};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -151,15 +154,18 @@ async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> 
     if uri.path().contains("/services") {
         return services(&shared).await;
     }
-    let mut parameters = uri.query().unwrap_or_default().split('&');
-    let all = parameters.any(|parameter| parameter.split('=').next() == Some("all"));
+    let has = |name: &str| {
+        let mut parameters = uri.query().unwrap_or_default().split('&');
+        parameters.any(|parameter| parameter.split('=').next() == Some(name))
+    };
+    let (all, with_server) = (has("all"), has("server"));
     match (uri.path().trim_start_matches('/'), all) {
         ("", true) | ("all", _) => {
             let Ok(permit) = Arc::clone(&shared.lists).try_acquire_owned() else { return busy() };
-            let pieces = all_pairs(Arc::clone(&shared.latest), permit).map(Ok::<_, Infallible>);
+            let pieces = all_pairs(Arc::clone(&shared.latest), with_server, permit).map(Ok::<_, Infallible>);
             json(StatusCode::OK, Body::from_stream(tokio_stream::iter(pieces)))
         }
-        (endpoint, true) => every_pair(&shared.latest.nodes(), endpoint),
+        (endpoint, true) => every_pair(&shared.latest.nodes_of(endpoint), endpoint, with_server),
         (endpoint, false) => first_pair(&shared.latest.of_endpoint(endpoint), endpoint),
     }
 }
@@ -186,12 +192,16 @@ fn first_pair(nodes: &[Arc<ServiceStats>], endpoint: &str) -> Response {
     }
 }
 
-fn every_pair(nodes: &[Arc<ServiceStats>], endpoint: &str) -> Response {
-    if nodes.iter().any(|stats| stats.endpoint_index(endpoint).is_some()) {
-        json(StatusCode::OK, pairs_answer(nodes.iter().flat_map(|stats| points_of(stats, endpoint))))
-    } else {
-        unknown(endpoint)
+fn every_pair(nodes: &[(Arc<str>, Arc<ServiceStats>)], endpoint: &str, with_server: bool) -> Response {
+    if nodes.is_empty() {
+        return unknown(endpoint);
     }
+    let mut list = b"[".to_vec();
+    for (node, stats) in nodes {
+        append_pairs(points_of(stats, endpoint), with_server.then_some(&**node), &mut list);
+    }
+    list.push(b']');
+    json(StatusCode::OK, list)
 }
 
 fn unknown(endpoint: &str) -> Response {
@@ -201,16 +211,18 @@ fn unknown(endpoint: &str) -> Response {
 
 /// Returns the list of all pairs in pieces, one for each node: of a large cluster the whole list is megabytes. Each is of
 /// the node's newest answer when its turn comes, so that a slow client keeps no old ones. The permit is held to the end.
-fn all_pairs(latest: Arc<Latest>, permit: OwnedSemaphorePermit) -> impl Iterator<Item = Vec<u8>> {
+fn all_pairs(latest: Arc<Latest>, with_server: bool, permit: OwnedSemaphorePermit) -> impl Iterator<Item = Vec<u8>> {
     let mut is_first = true;
     let pairs = latest.names().into_iter().filter_map(move |node| {
         let _held = &permit;
         let stats = latest.node(&node)?;
         let mut points = points(&stats).peekable();
         points.peek()?;
-        let mut piece = if std::mem::take(&mut is_first) { Vec::new() } else { b",".to_vec() };
-        append_pairs(points, &mut piece);
-        Some(piece)
+        // Before the first piece there is the bracket, and no comma.
+        let before = std::mem::take(&mut is_first);
+        let mut piece = if before { b"[".to_vec() } else { Vec::new() };
+        append_pairs(points, with_server.then_some(&*node), &mut piece);
+        Some(if before { piece.split_off(1) } else { piece })
     });
     once(b"[".to_vec()).chain(pairs).chain(once(b"]".to_vec()))
 }

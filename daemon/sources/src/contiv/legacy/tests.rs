@@ -122,6 +122,21 @@ async fn an_endpoint_on_two_nodes_has_the_pairs_of_both() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_objects_of_a_list_have_the_node_as_server_if_asked_for() {
+    let bodies = [endpoint("E", "S", &[("P", 1, 2)]), endpoint("E", "S", &[("P", 30, 40)])];
+    let server = Running::start(latest(&[&bodies[0], &bodies[1]]), None).await;
+    let with = |mut pair: Value, node: &str| {
+        pair["server"] = node.into();
+        pair
+    };
+    let both = json!([with(pair("E", "S", "P", 1, 2), "n0"), with(pair("E", "S", "P", 30, 40), "n1")]);
+    for path in ["/E?all&server", "/?all&server", "/all?server=1"] {
+        assert_eq!(server.get(path).await, (200, both.clone()), "{path}");
+    }
+    assert_eq!(server.get("/E?server").await, (200, pair("E", "S", "P", 1, 2)), "one object is as the Python had it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_pairs_of_a_cluster_are_its_true_points_node_by_node() {
     let cluster = Cluster::new(Settings { nodes: 5, endpoints: 300, ..Settings::default() });
     let bodies: Vec<_> = (0..5).filter_map(|node| cluster.svcstats(node)).collect();

@@ -1,0 +1,240 @@
+//! One entry's readings over time: which counter of the switch a reading shows, and what it adds.
+//!
+//! An entry is one counter of the switch for a service with one port. With more ports Netplugin shows the counter of the
+//! flow that it read last, now of one port and then of another. So an entry has *tracks*: a track is the readings of one
+//! counter, with the port that came with them. The rules are in [`super`].
+
+use std::cmp::Reverse;
+
+use crate::stats::{Counters, Port, Reading};
+
+/// How many tracks an entry has at most; beyond, the one that was seen least recently is dropped.
+pub(super) const MAX_TRACKS: usize = 8;
+
+/// How many times the highest rate that was observed is plausible.
+const PLAUSIBLE_FACTOR: u128 = 2;
+
+const SECOND: u128 = 1_000_000;
+
+/// The readings of one counter of the switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Track {
+    pub(super) counters: Counters,
+    pub(super) port: Port,
+    /// The time of the last scrape that showed it.
+    pub(super) seen: u64,
+    /// The rate of its last rise if that was a jump, which may be another counter's reading; else 0.
+    pub(super) jump: u64,
+    /// Whether a reset was taken for its end.
+    pub(super) is_ended: bool,
+}
+
+/// The tracks of an entry, and what is known of its rate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Baseline {
+    /// The track that was seen last.
+    pub(super) last: Track,
+    /// The others, the one that was seen last first.
+    pub(super) others: Box<[Track]>,
+    /// The time of the last scrape that added something or began a track.
+    pub(super) changed: u64,
+    /// The highest rate of a rise, in bytes and packets together, a second.
+    pub(super) rate: u64,
+}
+
+/// A track that a reading may continue.
+#[derive(Clone, Copy)]
+struct Rise {
+    index: usize,
+    counters: Counters,
+    is_plausible: bool,
+}
+
+/// What a reading is taken for.
+enum Found {
+    /// The next reading of the base track, which rose more than is plausible.
+    Jump(Rise),
+    /// The next reading of a track.
+    Next(Rise),
+    /// A counter that began at zero since the last reading.
+    Reset,
+    /// A counter of unknown age.
+    Unknown,
+}
+
+impl Track {
+    fn new(reading: Reading, seen: u64) -> Self {
+        Self { counters: reading.counters, port: reading.port, seen, jump: 0, is_ended: false }
+    }
+}
+
+impl Baseline {
+    /// Begins with the first reading of an entry.
+    pub(super) fn new(reading: Reading, at: u64) -> Self {
+        Self { last: Track::new(reading, at), others: Box::default(), changed: at, rate: 0 }
+    }
+
+    /// Returns the entry after a reading at `at`, and what that adds. Tracks that were not seen for `forget_after` are
+    /// dropped.
+    pub(super) fn next(&self, reading: Reading, at: u64, forget_after: u64) -> (Self, Counters) {
+        if let Some(continued) = self.continued(reading, at) {
+            return continued;
+        }
+        let mut tracks: Vec<Track> = self.tracks().copied().collect();
+        let base = tracks.iter().position(|track| track.port.matches(reading.port));
+        let start = || Self { last: Track::new(reading, at), others: Box::default(), changed: at, rate: self.rate };
+        let (mut next, mut others, added) = match self.find(&tracks, base, reading, at) {
+            Found::Reset => (start().after_reset(&mut tracks, base), tracks, reading.counters),
+            Found::Unknown => (start(), tracks, Counters::default()),
+            Found::Next(rise) => self.risen(tracks, rise, start(), false),
+            Found::Jump(rise) => self.risen(tracks, rise, start(), true),
+        };
+        others.retain(|other| at.saturating_sub(other.seen) < forget_after);
+        others.sort_by_key(|other| Reverse(other.seen));
+        others.truncate(MAX_TRACKS - 1);
+        next.others = others.into();
+        (next, added)
+    }
+
+    /// Returns the same for the next reading of the only track, which allocates nothing; `None` for any other.
+    fn continued(&self, reading: Reading, at: u64) -> Option<(Self, Counters)> {
+        let Track { counters, port, seen, jump, .. } = self.last;
+        let is_usual = self.others.is_empty() && jump == 0 && port.matches(reading.port);
+        let rise = reading.counters.minus(counters).filter(|_| is_usual)?;
+        let elapsed = at.saturating_sub(seen);
+        let changed = if rise == Counters::default() { self.changed } else { at };
+        let next = || Self { last: Track::new(reading, at), others: Box::default(), changed, rate: self.rate };
+        let raised = || Self { rate: self.rate.max(per_second(rise, elapsed)), ..next() };
+        is_plausible(rise, self.rate, elapsed)
+            .then(|| (if rise == Counters::default() { next() } else { raised() }, rise))
+    }
+
+    /// Returns this new entry after a reset of the base track, of which it has the rate.
+    fn after_reset(self, tracks: &mut Vec<Track>, base: Option<usize>) -> Self {
+        let Some(base) = base else { return self };
+        let (jump, origin) = settle_jumps(tracks, base);
+        tracks[base].is_ended = true;
+        if let Some(origin) = origin {
+            tracks.remove(origin);
+        }
+        Self { rate: self.rate.max(jump), ..self }
+    }
+
+    /// Returns the entry `next` after a rise, its other tracks, and what the rise adds. After a jump the track that rose
+    /// stays among them: the reading may be another counter's.
+    fn risen(&self, mut tracks: Vec<Track>, rise: Rise, mut next: Self, is_jump: bool) -> (Self, Vec<Track>, Counters) {
+        let before = tracks[rise.index];
+        let now = next.last;
+        let of_rise = per_second(rise.counters, now.seen.saturating_sub(before.seen));
+        let (jump, origin) = settle_jumps(&mut tracks, rise.index);
+        next.rate = self.rate.max(jump);
+        if is_jump {
+            next.last.jump = of_rise;
+        } else {
+            next.rate = next.rate.max(of_rise);
+        }
+        if rise.counters == Counters::default() {
+            next.changed = self.changed;
+        }
+        let is_kept = |index: usize, other: &Track| {
+            Some(index) != origin && (is_jump || (index != rise.index && !is_passed(other, &before, &now)))
+        };
+        let kept = tracks.iter().enumerate().filter(|(index, other)| is_kept(*index, other));
+        (next, kept.map(|(_, other)| *other).collect(), rise.counters)
+    }
+
+    /// Returns all tracks, the one that was seen last first.
+    pub(super) fn tracks(&self) -> impl Iterator<Item = &Track> {
+        std::iter::once(&self.last).chain(&self.others)
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of::<Track>() * self.others.len()
+    }
+
+    /// Finds what a reading is; `base` is the newest track with its port.
+    fn find(&self, tracks: &[Track], base: Option<usize>, reading: Reading, at: u64) -> Found {
+        let rises = tracks.iter().enumerate().filter(|(_, track)| track.port.matches(reading.port));
+        let rises = rises.filter_map(|(index, track)| {
+            let counters = reading.counters.minus(track.counters)?;
+            let is_plausible = is_plausible(counters, self.rate.max(track.jump), at.saturating_sub(track.seen));
+            Some(Rise { index, counters, is_plausible })
+        });
+        let rises: Vec<_> = rises.collect();
+        match rises.iter().copied().find(|rise| Some(rise.index) == base) {
+            Some(of_base) if of_base.is_plausible => Found::Next(of_base),
+            Some(of_base) => {
+                let total = of_base.counters.total();
+                let is_closer =
+                    |rise: &Rise| rise.counters.total() < total && (rise.is_plausible || is_near(rise, reading));
+                let best = rises.into_iter().filter(is_closer).min_by_key(|rise| rise.counters.total());
+                best.map_or(Found::Jump(of_base), Found::Next)
+            }
+            None => self.find_fallen(tracks, &rises, reading, at),
+        }
+    }
+
+    /// Finds what a reading below the base track is. `rises` are the tracks that it may continue.
+    fn find_fallen(&self, tracks: &[Track], rises: &[Rise], reading: Reading, at: u64) -> Found {
+        let closest = |is_ended: bool| {
+            let rises = rises.iter().filter(|rise| tracks[rise.index].is_ended == is_ended);
+            rises.copied().min_by_key(|rise| rise.counters.total())
+        };
+        let (live, ended) = (closest(false), closest(true));
+        let is_continued = |rise: &Rise| rise.is_plausible || (self.rate == 0 && is_near(rise, reading));
+        if let Some(live) = live.filter(is_continued) {
+            return Found::Next(live);
+        }
+        let highest = if self.rate == 0 { self.last.jump } else { self.rate };
+        if is_plausible(reading.counters, highest, at.saturating_sub(self.last.seen)) {
+            return Found::Reset;
+        }
+        let near = live.into_iter().chain(ended).find(|rise| is_near(rise, reading));
+        near.map_or(Found::Unknown, Found::Next)
+    }
+}
+
+/// Whether a reading is nearer to the track that it may continue than to zero.
+fn is_near(rise: &Rise, reading: Reading) -> bool {
+    rise.counters.total() <= reading.counters.total() / 2
+}
+
+/// Settles the jumps of tracks when the one at `index` is continued: that of this track was its own, and that of a track
+/// which rose from this one was not. Returns the rate of the former, and the track that it rose from: the same counter.
+fn settle_jumps(tracks: &mut [Track], index: usize) -> (u64, Option<usize>) {
+    for other in 0..tracks.len() {
+        if other != index && tracks[other].jump > 0 && origin(tracks, other) == Some(index) {
+            tracks[other].jump = 0;
+        }
+    }
+    match std::mem::take(&mut tracks[index].jump) {
+        0 => (0, None),
+        jump => (jump, origin(tracks, index)),
+    }
+}
+
+/// Returns the track from which the one at `index` jumped: the next one below it.
+fn origin(tracks: &[Track], index: usize) -> Option<usize> {
+    let jumped = tracks[index];
+    let below = tracks.iter().enumerate().filter(|(at, track)| *at != index && track.port.matches(jumped.port));
+    let below = below.filter_map(|(at, track)| Some((jumped.counters.minus(track.counters)?.total(), at)));
+    below.min().map(|(_, at)| at)
+}
+
+/// Whether a track rose from below another one to above it: the other is no counter that goes on by itself.
+fn is_passed(other: &Track, before: &Track, now: &Track) -> bool {
+    other.port.matches(now.port)
+        && before.counters.minus(other.counters).is_none()
+        && now.counters.minus(other.counters).is_some()
+}
+
+fn per_second(rise: Counters, elapsed: u64) -> u64 {
+    let rate = (rise.total() * SECOND).div_ceil(u128::from(elapsed.max(1)));
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}
+
+/// Whether a counter may have risen so much in `elapsed` microseconds, if `rate` a second is the highest that is known.
+fn is_plausible(rise: Counters, rate: u64, elapsed: u64) -> bool {
+    let most = u128::from(rate).saturating_mul(u128::from(elapsed)).saturating_mul(PLAUSIBLE_FACTOR);
+    rise.total() * SECOND <= most
+}

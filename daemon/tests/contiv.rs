@@ -305,8 +305,11 @@ fn nodes_follow_etcd_and_stay_while_etcd_is_down() {
     nodes(2);
     let scrapes = metric(&daemon, "contiv_scrapes_total");
     wait_for_metric(&daemon, "contiv_scrapes_total", scrapes + 4);
+    let of_first = |daemon: &Daemon| daemon.get("/metrics").1.matches(&format!("node=\"{first}\"")).count();
+    assert!(of_first(&daemon) > 10, "the counters exist before the first failure");
     etcd.remove(first);
     nodes(1);
+    wait_until("the labels go", || (of_first(&daemon) == 0).then_some(()));
     drop(etcd);
     let failures = metric(&daemon, "contiv_discovery_failures_total");
     wait_for_metric(&daemon, "contiv_discovery_failures_total", failures + 1);

@@ -247,3 +247,37 @@ fn the_readings_of_two_ports_do_not_alternate() {
         assert_eq!(derived(&data, "100.1.1.3"), 505, "{first:?} and {second:?}");
     }
 }
+
+#[test]
+fn an_error_of_a_scrape_names_what_was_found_where_and_the_setting() {
+    let [html, cut, away] = ["<html>\u{1b}[1mhello", "", ""].map(Node::start);
+    cut.set(r#"{"11.1.1.2":{"SvcStats":"#);
+    away.set_answer("HTTP/1.1 301 x\r\nlocation: http://elsewhere:9090/svcstats\r\ncontent-length: 0\r\n\r\n");
+    // It never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap().to_string();
+    let data = TempDir::new().unwrap();
+    let nodes = format!("contiv.nodes={} {} {} {}", html.address, cut.address, away.address, silent);
+    let daemon = Daemon::start(data.path(), &[&FAST[..], &[&nodes]].concat());
+    let failed =
+        |node: &str, reason: &str| format!("contiv_scrape_failures_total{{node=\"{node}\",reason=\"{reason}\"}}");
+    assert_eq!(metric(&daemon, &failed(&html.address, "thread")), Some(0), "it exists before the first failure");
+    let table: [(&str, &str, &[&str]); 4] = [
+        (&html.address, "json", &["line 1 column 1", "begins with `<html> [1mhello`"]),
+        (&cut.address, "json", &["line 1 column 24", r#"begins with `{"11.1.1.2":{"SvcStats":`"#]),
+        (&away.address, "status", &["301", "`http://elsewhere:9090/svcstats`"]),
+        (&silent, "timeout", &["500ms (contiv.timeout)"]),
+    ];
+    for (node, reason, _) in table {
+        wait_for(&daemon, &failed(node, reason), 2);
+    }
+    let said = daemon.stop();
+    for (node, _, parts) in table {
+        let of_node = |line: &&str| line.contains("could not be scraped") && line.contains(node);
+        let lines: Vec<_> = said.lines().filter(of_node).collect();
+        let [line] = lines[..] else { panic!("{node}: {lines:?} of {said}") };
+        for part in parts {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+    }
+}

@@ -10,17 +10,17 @@
 //! * The first scrape of a node gives no increases: the age of its counters is unknown.
 //! * A new entry on a known node counts in full.
 //! * When one of an entry's four counters fell, all four were reset and count from zero, if the new values are
-//!   *plausible*: bytes and packets together are at most twice the highest rate of the entry so far, times the time since
-//!   its last reading. A reinstalled flow starts with all of them at zero; those above their old value got there by new
-//!   traffic. Traffic between the last scrape and the reset is lost. A reset is not detected when all four counters have
-//!   passed their old values by the next scrape.
-//! * A fall that is not plausible is the reading of another counter: of a service with several ports Netplugin shows the
-//!   counters of one port at a time. Its age is unknown, so it adds nothing and is the baseline of a further *track* of the
-//!   entry. A reading with another protocol or port than before, where these are known, is of another track, too: from its
-//!   own last reading, or from zero if that is plausible, or without an increase.
-//! * A reading continues the newest track with its port, if the rise is plausible; else another one that is closer below
-//!   it; else the newest again: a burst counts. It is a track of its own until the next reading confirms it, so that one
-//!   that was of another counter counts once and not each time.
+//!   *plausible*: bytes and packets together are at most twice the highest rate of the entry so far, times the time
+//!   since its last reading. A reinstalled flow starts with all of them at zero; those above their old value got there
+//!   by new traffic. Traffic between the last scrape and the reset is lost. A reset is not detected when all four
+//!   counters have passed their old values by the next scrape.
+//! * A fall that is not plausible is the reading of another counter: of a service with several ports Netplugin shows
+//!   the counters of one port at a time. Its age is unknown, so it adds nothing and is the baseline of a further
+//!   *track* of the entry. A reading with another protocol or port than before, where these are known, is of another
+//!   track, too: from its own last reading, or from zero if that is plausible, or without an increase.
+//! * A reading continues the newest track with its port, if the rise is plausible; else another one that is closer
+//!   below it; else the newest again: a burst counts. It is a track of its own until the next reading confirms it, so
+//!   that one that was of another counter counts once and not each time.
 //! * An entry has at most eight tracks. One that was not seen for [`FORGET_AFTER`] is dropped, and so is one that the
 //!   current one passes.
 //! * An entry that vanishes is kept. If it comes back, the rules above apply to its last values: it continued, or

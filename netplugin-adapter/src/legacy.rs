@@ -31,7 +31,8 @@ struct Structure {
     selectors: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// Returns the answer of `/services`: the containers behind each service and its own address, with labels and selectors.
+/// Returns the answer of `/services`: the containers behind each service and its own address, with labels and
+/// selectors.
 ///
 /// `services` is in Netmaster's order. An address that appears twice has the labels of its first occurrence.
 ///
@@ -106,8 +107,8 @@ pub fn pair_answer<'a>(points: impl IntoIterator<Item = Point<'a>>) -> Option<Ve
 /// let stats = decode(br#"{"e": {"SvcStats": {"s": {"ProvStats": {"p": {"BytesIn": 7}}}}}}"#, &Limits::default())?;
 /// let mut list = b"[".to_vec();
 /// append_pairs(points(&stats), Some("n1"), &mut list);
-/// let expected = r#"[{"EndpointIP":"e","ServiceIP":"s","ProviderIP":"p","BytesIn":7,"BytesOut":0,"PacketsIn":0,"#.to_owned()
-///     + r#""PacketsOut":0,"server":"n1"}"#;
+/// let expected = r#"[{"EndpointIP":"e","ServiceIP":"s","ProviderIP":"p","BytesIn":7,"BytesOut":0,"#.to_owned()
+///     + r#""PacketsIn":0,"PacketsOut":0,"server":"n1"}"#;
 /// assert_eq!(String::from_utf8_lossy(&list), expected);
 /// # Ok::<(), netplugin_adapter::DecodeError>(())
 /// ```

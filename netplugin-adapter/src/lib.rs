@@ -32,8 +32,8 @@
 //! 2^64-1. Fractions, exponents and negative numbers are rejected: Netplugin never writes them, and rounding would hide
 //! their cause. The keys are the addresses; in a list, `EndpointIP` is.
 //!
-//! Unknown fields beside known ones are ignored. An object that has unknown fields and none of those that are read is of
-//! another shape and rejects its endpoint, and so does a field in another letter case: silence would look like an
+//! Unknown fields beside known ones are ignored. An object that has unknown fields and none of those that are read is
+//! of another shape and rejects its endpoint, and so does a field in another letter case: silence would look like an
 //! endpoint without traffic.
 //!
 //! # The merge
@@ -55,9 +55,9 @@
 //! entries before the merge, each of which is one counter of the switch, so a second provider is not a reset. The first
 //! scrape is the baseline; a later new entry counts in full; when one of an entry's four counters falls, all four count
 //! from zero if the entry's rate so far could give the new values, else the reading is that of another counter and a
-//! baseline: a service with several ports shows the counters of one at a time. Each port is counted by itself. An absent
-//! entry is kept for [an hour](FORGET_AFTER). An increase is attributed to a provider by the rule
-//! above. The state of a node is [saved](NodeCounters::save) together with its results, so that nothing counts twice.
+//! baseline: a service with several ports shows the counters of one at a time. Each port is counted by itself. An
+//! absent entry is kept for [an hour](FORGET_AFTER). An increase is attributed to a provider by the rule above. The
+//! state of a node is [saved](NodeCounters::save) together with its results, so that nothing counts twice.
 //!
 //! # The scrape record
 //!

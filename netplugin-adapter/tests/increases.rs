@@ -269,7 +269,8 @@ fn the_saved_form_is_pinned() {
 
 #[test]
 fn counters_that_version_1_saved_go_on() {
-    // Endpoint `e`, service `s`: `p` with 1, 200, 3 and 4, seen in the last scrape at 301, and `q` with 7, gone since 290.
+    // Endpoint `e`, service `s`: `p` with 1, 200, 3 and 4, seen in the last scrape at 301, and `q` with 7, gone since
+    // 290.
     let bytes = [
         &[1, 1, 0xAD, 2, 1, 1, b'u', 1, 1, b'e', 1, 1, b's', 2][..],
         &[1, b'p', 1, 200, 1, 3, 4, 0, 1, b'q', 7, 7, 7, 7, 11],
@@ -296,7 +297,8 @@ fn changed(scrapes: &[(u64, &[(&str, Counts)])], oldest: u64, reload: bool) -> V
 #[test]
 fn points_are_left_out_when_none_of_their_entries_has_changed() {
     let [a, b, c] = [[1; 4], [2; 4], [3; 4]];
-    // The provider `old` was replaced by `new`; `e` is the endpoint's own entry, and `s` its point beside two providers.
+    // The provider `old` was replaced by `new`; `e` is the endpoint's own entry, and `s` its point beside two
+    // providers.
     let scrapes: [(u64, &[(&str, Counts)]); 4] = [
         (10, &[("e", a), ("old", a)]),
         (20, &[("e", a), ("new", a), ("old", b)]),

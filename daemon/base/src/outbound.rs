@@ -2,9 +2,10 @@
 
 mod authorization;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use ureq::Agent;
 use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
@@ -28,6 +29,12 @@ pub fn percent_encoded(text: &str, reserved: &'static AsciiSet) -> String {
     utf8_percent_encode(text, reserved).to_string()
 }
 
+/// Decodes what [`percent_encoded`] encodes. A percent sign without two digits stands for itself, and bytes that are
+/// not UTF-8 are replaced.
+pub fn percent_decoded(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +42,8 @@ mod tests {
     #[test]
     fn only_what_stands_for_itself_is_left() {
         assert_eq!(percent_encoded("a b&c=d/é~-._", RESERVED), "a%20b%26c%3Dd%2F%C3%A9~-._");
+        assert_eq!(percent_decoded("a%20b%26c%3Dd%2F%C3%A9~-._"), "a b&c=d/é~-._");
+        assert_eq!(percent_decoded("11%2e1%zz%"), "11.1%zz%");
         assert_eq!([RESERVED, RESERVED_BUT_COLON].map(|set| percent_encoded("a:b", set)), ["a%3Ab", "a:b"]);
     }
 }

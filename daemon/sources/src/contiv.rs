@@ -35,7 +35,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,12 +44,13 @@ use daemon_base::failpoint;
 use daemon_base::stop::Stop;
 use daemon_log::LogError;
 use netplugin_adapter::ServiceStats;
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use self::coverage::Coverage;
 use self::discovery::Discovery;
 use self::get::Getter;
-use self::requests::{Event, Requests, ScrapeError, Spawn, spawn};
+use self::report::Reports;
+use self::requests::{Event, Requests, Spawn, spawn};
 use self::schedule::Schedule;
 use self::scrape_store::{Scrape, ScrapeStore};
 use self::settings::Node;
@@ -107,8 +108,7 @@ struct Scraper {
     /// Scrapes to write, and the monotonic time at which the first of them came.
     waiting: Vec<Scrape>,
     waiting_since: Duration,
-    /// How many endpoints of each node were rejected last: the same number is not logged again.
-    rejected: BTreeMap<Arc<str>, usize>,
+    reports: Reports,
     /// `None` without etcd, and while a request to etcd is in flight.
     discovery: Option<Discovery>,
     next_discovery: Duration,
@@ -122,7 +122,7 @@ impl Scraper {
         let discovery = (!settings.etcd.is_empty()).then(|| Discovery::new(&settings, &getter));
         let mut schedule = Schedule::new(settings.jitter, settings.concurrency);
         schedule.set_nodes(settings.nodes.iter().cloned());
-        telemetry.set_nodes(settings.nodes.len());
+        telemetry.set_nodes(schedule.names());
         let requests = Requests::new(&settings, getter, &clock, &telemetry, &stop, spawn);
         let mut scraper = Self {
             settings,
@@ -140,7 +140,7 @@ impl Scraper {
             scraped_nodes: BTreeSet::new(),
             waiting: Vec::new(),
             waiting_since: Duration::ZERO,
-            rejected: BTreeMap::new(),
+            reports: Reports::default(),
             discovery,
             next_discovery: Duration::ZERO,
         };
@@ -166,6 +166,7 @@ impl Scraper {
                 self.handle(event);
             }
             self.write_if_due();
+            self.summarise(now);
         }
         self.write();
     }
@@ -201,23 +202,6 @@ impl Scraper {
         self.scraped_nodes = known;
     }
 
-    fn discover(&mut self, now: Duration) {
-        if now < self.next_discovery {
-            return;
-        }
-        let Some(discovery) = self.discovery.take() else { return };
-        self.next_discovery = now + self.settings.discovery_interval;
-        if let Err(error) = self.requests.discover(discovery, now) {
-            error!(
-                %error,
-                "No thread could be started for the request to etcd; the scraper keeps the known nodes. Raise the \
-                 limit on threads."
-            );
-            self.telemetry.discovery_failed();
-            self.discovery = Some(Discovery::new(&self.settings, self.requests.getter()));
-        }
-    }
-
     fn handle(&mut self, event: Event) {
         match event {
             Event::Scraped { node, scrape_time, outcome, took } => match outcome {
@@ -233,27 +217,10 @@ impl Scraper {
         }
     }
 
-    fn set_nodes(&mut self, found: Vec<Node>) {
-        let all: BTreeSet<Node> = self.settings.nodes.iter().cloned().chain(found).collect();
-        let known = self.schedule.names().count();
-        self.schedule.set_nodes(all);
-        let count = self.schedule.names().count();
-        if count != known {
-            info!(nodes = count, "Contiv's nodes have changed.");
-        }
-        self.telemetry.set_nodes(count);
-    }
-
     fn scraped(&mut self, node: &Node, scrape_time: u64, stats: ServiceStats, took: Duration) {
         self.telemetry.took(took);
-        self.count_rejected(node, &stats);
-        if let Some(error) = ScrapeError::unreadable(&stats) {
-            return self.failed(node, &error);
-        }
-        if self.schedule.worked(&node.name) {
-            info!(node = &*node.name, "A node of Contiv answers again.");
-        }
-        self.log_rejected(node, &stats);
+        self.report_answer(node);
+        self.report_rejected(node, &stats);
         let (now, stats) = (self.clock.monotonic(), Arc::new(stats));
         self.latest.set(Arc::clone(&node.name), self.scrape_began, Arc::clone(&stats));
         if scrape_time != self.scrape_time {

@@ -14,6 +14,8 @@ pub(crate) enum Reply {
     Cut(String),
     /// None; the connection stays open.
     Hang,
+    /// Status 302 and this Location.
+    Redirect(String),
     /// This status and no body.
     Status(u16),
 }
@@ -82,13 +84,18 @@ fn read_head(connection: &TcpStream) -> String {
 }
 
 fn answer(connection: &mut TcpStream, reply: Reply) {
+    let mut location = String::new();
     let (status, body, length) = match reply {
+        Reply::Redirect(to) => {
+            location = format!("location: {to}\r\n");
+            (302, String::new(), 0)
+        }
         Reply::Body(body) => (200, body.clone(), body.len()),
         Reply::Cut(body) => (200, body[..body.len() / 2].to_owned(), body.len()),
         Reply::Status(status) => (status, String::new(), 0),
         Reply::Hang => return,
     };
-    let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    let head = format!("HTTP/1.1 {status} x\r\n{location}content-length: {length}\r\nconnection: close\r\n\r\n");
     // The client may be dropped already.
     let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(body.as_bytes()));
 }

@@ -5,9 +5,9 @@
 //!
 //! * Telegraf 1.30 removed `inputs.httpjson`; `inputs.http` with a JSON parser replaces it. It makes one point of each
 //!   object of a list, so one URL serves all endpoints, and a new endpoint needs no new configuration.
-//! * The `json` parser makes every number a float, which rounds from 2^53 on. `json_v2` with `uint` is exact. The output
-//!   writes integers, capped at 2^63-1 like those of the daemon's sink. Its time grows with the square of the list's
-//!   length: 0.2 s for 5,000 pairs, 2 s for 20,000, 15 s for 60,000. Larger clusters need the daemon's own sink.
+//! * The `json` parser makes every number a float, which rounds from 2^53 on. `json_v2` with `uint` is exact. The
+//!   output writes integers, capped at 2^63-1 like those of the daemon's sink. Its time grows with the square of the
+//!   list's length: 0.2 s for 5,000 pairs, 2 s for 20,000, 15 s for 60,000. Larger clusters need the daemon's own sink.
 //! * The tag `server` is the node's name, from the list (`server` in the URL): a constant would join the series of an
 //!   endpoint that Netplugin has on two nodes.
 

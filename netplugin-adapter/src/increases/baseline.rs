@@ -1,8 +1,8 @@
 //! One entry's readings over time: which counter of the switch a reading shows, and what it adds.
 //!
-//! An entry is one counter of the switch for a service with one port. With more ports Netplugin shows the counter of the
-//! flow that it read last, now of one port and then of another. So an entry has *tracks*: a track is the readings of one
-//! counter, with the port that came with them. The rules are in [`super`].
+//! An entry is one counter of the switch for a service with one port. With more ports Netplugin shows the counter of
+//! the flow that it read last, now of one port and then of another. So an entry has *tracks*: a track is the readings
+//! of one counter, with the port that came with them. The rules are in [`super`].
 
 use std::cmp::Reverse;
 
@@ -120,8 +120,8 @@ impl Baseline {
         Self { rate: self.rate.max(jump), ..self }
     }
 
-    /// Returns the entry `next` after a rise, its other tracks, and what the rise adds. After a jump the track that rose
-    /// stays among them: the reading may be another counter's.
+    /// Returns the entry `next` after a rise, its other tracks, and what the rise adds. After a jump the track that
+    /// rose stays among them: the reading may be another counter's.
     fn risen(&self, mut tracks: Vec<Track>, rise: Rise, mut next: Self, is_jump: bool) -> (Self, Vec<Track>, Counters) {
         let before = tracks[rise.index];
         let now = next.last;
@@ -199,8 +199,9 @@ fn is_near(rise: &Rise, reading: Reading) -> bool {
     rise.counters.total() <= reading.counters.total() / 2
 }
 
-/// Settles the jumps of tracks when the one at `index` is continued: that of this track was its own, and that of a track
-/// which rose from this one was not. Returns the rate of the former, and the track that it rose from: the same counter.
+/// Settles the jumps of tracks when the one at `index` is continued: that of this track was its own, and that of a
+/// track which rose from this one was not. Returns the rate of the former, and the track that it rose from: the same
+/// counter.
 fn settle_jumps(tracks: &mut [Track], index: usize) -> (u64, Option<usize>) {
     for other in 0..tracks.len() {
         if other != index && tracks[other].jump > 0 && origin(tracks, other) == Some(index) {

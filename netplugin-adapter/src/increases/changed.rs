@@ -1,8 +1,8 @@
 //! The points whose counters have changed since a time.
 //!
 //! Netplugin keeps the entry of a provider that was replaced, and an endpoint that moved to another node, until it
-//! restarts: their counters stand still. The merge is that of all entries, so that a point has the same counters whether
-//! or not others are left out.
+//! restarts: their counters stand still. The merge is that of all entries, so that a point has the same counters
+//! whether or not others are left out.
 
 use super::NodeCounters;
 use crate::merge::{flows, own};

@@ -12,8 +12,8 @@
 //! number   := seven bits a byte, the lowest first, the highest bit set on all but the last
 //! ```
 //!
-//! `age` is the time between the track's last scrape and `last`: 0 for a present entry. `unchanged` is the time from the
-//! last change of the entry to its last scrape. `kind` is the number of the protocol, plus 256 after a reset. The
+//! `age` is the time between the track's last scrape and `last`: 0 for a present entry. `unchanged` is the time from
+//! the last change of the entry to its last scrape. `kind` is the number of the protocol, plus 256 after a reset. The
 //! addresses of a level rise; another order is an error. The log that stores the bytes has the checksums.
 //!
 //! In version 1 an entry is `text bytes_in bytes_out packets_in packets_out age`: one track, whose rate is not known.

@@ -25,8 +25,8 @@ struct Answer {
     /// The scrape that it came in, by the monotonic clock.
     at: Duration,
     stats: Arc<ServiceStats>,
-    /// For each endpoint of `stats` the scrape in which its counters were others than in the one before; `None` if there
-    /// was none.
+    /// For each endpoint of `stats` the scrape in which its counters were others than in the one before; `None` if
+    /// there was none.
     changed: Vec<Option<Duration>>,
 }
 
@@ -50,8 +50,8 @@ impl Latest {
         self.read(|nodes| Some(Arc::clone(&nodes.answers.get(name).filter(|it| it.at >= nodes.oldest)?.stats)))
     }
 
-    /// Returns the newest answers of the nodes that have an endpoint: the one whose counters changed last comes first, and
-    /// of several the first by name.
+    /// Returns the newest answers of the nodes that have an endpoint: the one whose counters changed last comes first,
+    /// and of several the first by name.
     pub fn of_endpoint(&self, endpoint_ip: &str) -> Vec<Arc<ServiceStats>> {
         self.read(|nodes| {
             let mut found: Vec<_> = nodes.current().filter_map(|(_, answer)| answer.of(endpoint_ip)).collect();
@@ -120,8 +120,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// The counter of `e` in the first answer of those that have it, after scrapes such as `a@1=5`: the node, the second
-    /// and the counter, which is missing where the node does not have the endpoint.
+    /// The counter of `e` in the first answer of those that have it, after scrapes such as `a@1=5`: the node, the
+    /// second and the counter, which is missing where the node does not have the endpoint.
     fn first(scrapes: &str) -> Option<u64> {
         let latest = Latest::default();
         for scrape in scrapes.split(' ') {

@@ -6,16 +6,21 @@
 //! | `/<endpoint ip>` | the traffic of an endpoint: one object, of its first pair |
 //! | `/<endpoint ip>?all` | all pairs of an endpoint, in a list |
 //! | `/?all`, `/all` | all pairs of all endpoints, in a list |
+//! | `/` | these paths |
 //!
-//! With the parameter `server` the objects of a list have a further member: the name of the node. Telegraf makes a tag of
-//! it, so that an endpoint on two nodes has two series.
+//! A path may be percent-encoded and may end with a slash.
+//!
+//! With the parameter `server` the objects of a list have a further member: the name of the node. Telegraf makes a tag
+//! of it, so that an endpoint on two nodes has two series.
 //!
 //! Answers are the JSON of the Python program; where that crashed, they are `{"error": …}` with a status: 404 for an
-//! endpoint that no node has, or that has no traffic; 501 without `contiv.netmaster`; 502 if Netmaster fails. One server
-//! answers for all nodes. Netplugin keeps an endpoint that moved to another node, with counters that stand still. The one
-//! object is of the node whose counters changed last: since its scrape before, by the time of the scrape. If both changed
-//! in the same scrape, or none since the start, it is of the first node by name. Lists have the pairs of all nodes.
+//! endpoint that no node has, or that has no traffic; 501 without `contiv.netmaster`; 502 if Netmaster fails. One
+//! server answers for all nodes. Netplugin keeps an endpoint that moved to another node, with counters that stand
+//! still. The one object is of the node whose counters changed last: since its scrape before, by the time of the
+//! scrape. If both changed in the same scrape, or none since the start, it is of the first node by name. Lists have the
+//! pairs of all nodes.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::iter::once;
 use std::net::SocketAddr;
@@ -31,6 +36,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use daemon_base::clock::Clock;
 use daemon_base::listener::{self, Limits, Refusals};
+use daemon_base::outbound::percent_decoded;
 use netplugin_adapter::{ServiceStats, append_pairs, pair_answer, points, points_of};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -47,6 +53,15 @@ const MAX_LISTS: usize = 8;
 
 /// The time limit of a request. Requests to Netmaster have timeouts of their own, but there may be many.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The paths of the server, and what each answers.
+const PATHS: [(&str, &str); 5] = [
+    ("/services", "the containers behind each service; any path that contains it"),
+    ("/<endpoint ip>", "the traffic of an endpoint with its first provider"),
+    ("/<endpoint ip>?all", "all pairs of an endpoint; with &server the node of each"),
+    ("/all", "all pairs of all endpoints; with ?server the node of each"),
+    ("/", "these paths"),
+];
 
 /// The settings of the legacy server.
 #[derive(Clone, Debug)]
@@ -151,7 +166,8 @@ async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> 
         let allowed = [(header::ALLOW, "GET, HEAD")];
         return (allowed, problem(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")).into_response();
     }
-    if uri.path().contains("/services") {
+    let path = percent_decoded(uri.path());
+    if path.contains("/services") {
         return services(&shared).await;
     }
     let has = |name: &str| {
@@ -159,7 +175,8 @@ async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> 
         parameters.any(|parameter| parameter.split('=').next() == Some(name))
     };
     let (all, with_server) = (has("all"), has("server"));
-    match (uri.path().trim_start_matches('/'), all) {
+    match (path.trim_matches('/'), all) {
+        ("", false) => json(StatusCode::OK, serde_json::json!({ "paths": BTreeMap::from(PATHS) }).to_string()),
         ("", true) | ("all", _) => {
             let Ok(permit) = Arc::clone(&shared.lists).try_acquire_owned() else { return busy() };
             let pieces = all_pairs(Arc::clone(&shared.latest), with_server, permit).map(Ok::<_, Infallible>);

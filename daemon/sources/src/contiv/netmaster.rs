@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use super::get::{GetError, Getter};
+use super::get::{GetError, Getter, START_LENGTH, start};
 
 /// Inspections in flight at a time.
 const CONCURRENCY: usize = 8;
@@ -97,7 +97,7 @@ impl Netmaster {
     async fn fetch(&self) -> anyhow::Result<Bytes> {
         let url = format!("{}/api/v1/serviceLBs/", self.base);
         let body = get(self.getter.clone(), url.clone()).await.with_context(|| unanswered(&url))?;
-        let list = service_list(&body).with_context(|| unanswered(&url))?;
+        let list = service_list(&body).with_context(|| begins(&body)).with_context(|| unanswered(&url))?;
         if list.nameless > 0 {
             warn!(url, count = list.nameless, "Netmaster lists services without tenant or name; they are left out.");
         }
@@ -128,7 +128,8 @@ impl Netmaster {
             let (index, body, url) = inspected.context("an inspection broke off")?;
             match body {
                 Ok(body) => {
-                    inspections[index] = Some(inspection(&body).with_context(|| unanswered(&url))?);
+                    inspections[index] =
+                        Some(inspection(&body).with_context(|| begins(&body)).with_context(|| unanswered(&url))?);
                 }
                 Err(GetError::Status { status, text }) => {
                     warn!(url, status, text, "Netmaster refuses to inspect a service; it is left out.");
@@ -147,7 +148,11 @@ impl Netmaster {
 /// Sends the blocking request on a thread for such.
 async fn get(getter: Getter, url: String) -> Result<Vec<u8>, GetError> {
     // It fails only when the runtime goes down, and the answer is not needed then.
-    tokio::task::spawn_blocking(move || getter.get(&url)).await.unwrap_or(Err(GetError::Timeout))
+    tokio::task::spawn_blocking(move || getter.get(&url)).await.unwrap_or(Err(GetError::Timeout(Duration::ZERO)))
+}
+
+fn begins(body: &[u8]) -> String {
+    format!("the answer begins with `{}`", start(body, START_LENGTH))
 }
 
 fn unanswered(url: &str) -> String {

@@ -1,29 +1,119 @@
 //! What the scraper counts and logs of answers: rejected endpoints and failed scrapes.
+//!
+//! A node makes one line when it fails and one when it answers again, and the same for rejected endpoints. What is
+//! repeated meanwhile is in one line a minute, of all nodes together.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use daemon_base::backoff::random_share;
 use netplugin_adapter::ServiceStats;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::Scraper;
 use super::requests::ScrapeError;
 use super::settings::Node;
 
+/// The time between two summaries.
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How many nodes a summary names.
+const NAMED: usize = 5;
+
+/// What has been repeated since the last summary, by node.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    failing: BTreeMap<Arc<str>, Repeated>,
+    rejecting: BTreeMap<Arc<str>, Repeated>,
+    last_summary: Duration,
+}
+
+/// What is repeated of one node.
+#[derive(Debug)]
+struct Repeated {
+    /// How often since the last summary, without the time that had a line of its own.
+    count: u64,
+    last: String,
+}
+
+/// A summary that is due.
+#[derive(Debug, Eq, PartialEq)]
+struct Summary {
+    nodes: usize,
+    count: u64,
+    /// The first nodes by name, each with its last error.
+    examples: String,
+}
+
+impl Reports {
+    /// Adds what a node had again; whether it is the first time, which has a line of its own.
+    fn add(reports: &mut BTreeMap<Arc<str>, Repeated>, node: &Arc<str>, last: impl ToString) -> bool {
+        match reports.get_mut(node) {
+            Some(repeated) => {
+                (repeated.count, repeated.last) = (repeated.count.saturating_add(1), last.to_string());
+                false
+            }
+            None => {
+                reports.insert(Arc::clone(node), Repeated { count: 0, last: last.to_string() });
+                true
+            }
+        }
+    }
+
+    /// Removes the nodes that are not among `known`.
+    pub(super) fn keep(&mut self, known: &BTreeSet<Arc<str>>) {
+        self.failing.retain(|node, _| known.contains(node));
+        self.rejecting.retain(|node, _| known.contains(node));
+    }
+
+    /// Returns the summaries of failed scrapes and of rejected endpoints that are due.
+    fn summaries(&mut self, now: Duration) -> [Option<Summary>; 2] {
+        if now.saturating_sub(self.last_summary) < SUMMARY_INTERVAL {
+            return [None, None];
+        }
+        self.last_summary = now;
+        [&mut self.failing, &mut self.rejecting].map(summary)
+    }
+}
+
+/// Returns the summary of what was repeated, and begins the next one.
+fn summary(reports: &mut BTreeMap<Arc<str>, Repeated>) -> Option<Summary> {
+    let repeated: Vec<_> = reports.iter_mut().filter(|(_, it)| it.count > 0).collect();
+    if repeated.is_empty() {
+        return None;
+    }
+    let mut summary = Summary { nodes: repeated.len(), count: 0, examples: String::new() };
+    for (number, (node, repeated)) in repeated.into_iter().enumerate() {
+        summary.count = summary.count.saturating_add(std::mem::take(&mut repeated.count));
+        if number < NAMED {
+            let separator = if number == 0 { "" } else { " | " };
+            summary.examples += &format!("{separator}{node}: {}", repeated.last);
+        }
+    }
+    Some(summary)
+}
+
 impl Scraper {
     /// Counts the rejected endpoints of an answer.
-    pub(super) fn count_rejected(&self, node: &Node, stats: &ServiceStats) {
+    fn count_rejected(&self, node: &Node, stats: &ServiceStats) {
         for rejected in stats.rejected() {
             self.telemetry.rejected(&node.name, rejected.reason.kind());
         }
     }
 
-    /// Logs the rejected endpoints of an answer when their number has changed.
-    pub(super) fn log_rejected(&mut self, node: &Node, stats: &ServiceStats) {
-        let count = stats.rejected().len();
-        let before = self.rejected.insert(Arc::clone(&node.name), count).unwrap_or(0);
-        if let Some(first) = stats.rejected().first().filter(|_| count != before) {
-            let (endpoint, reason) = (&first.endpoint, &first.reason);
+    /// Counts the rejected endpoints of an answer, and logs when it has some and the one before had none, or the other
+    /// way round.
+    pub(super) fn report_rejected(&mut self, node: &Node, stats: &ServiceStats) {
+        self.count_rejected(node, stats);
+        let Some(first) = stats.rejected().first() else {
+            if self.reports.rejecting.remove(&node.name).is_some() {
+                info!(node = &*node.name, "All endpoints of a node can be read again.");
+            }
+            return;
+        };
+        let (endpoint, reason, count) = (&first.endpoint, &first.reason, stats.rejected().len());
+        if Reports::add(&mut self.reports.rejecting, &node.name, format_args!("{endpoint}: {reason}")) {
             warn!(node = &*node.name, %endpoint, %reason, count, "Endpoints of a node are rejected; the others count.");
         }
     }
@@ -31,11 +121,83 @@ impl Scraper {
     /// Counts a failed scrape, and logs the first of several in a row.
     pub(super) fn failed(&mut self, node: &Node, error: &ScrapeError) {
         self.telemetry.failed(&node.name, error.reason());
-        if self.schedule.failed(&node.name, self.clock.monotonic(), random_share()) {
+        if let ScrapeError::Unreadable { stats, .. } = error {
+            self.count_rejected(node, stats);
+        }
+        let is_known = self.schedule.failed(&node.name, self.clock.monotonic(), random_share()).is_some();
+        if is_known && Reports::add(&mut self.reports.failing, &node.name, error) {
             warn!(
                 node = &*node.name, %error,
                 "A node of Contiv could not be scraped; the scraper retries with back-off."
             );
         }
+    }
+
+    /// Logs that a node answers if its last scrape failed.
+    pub(super) fn report_answer(&mut self, node: &Node) {
+        self.schedule.worked(&node.name);
+        if self.reports.failing.remove(&node.name).is_some() {
+            info!(node = &*node.name, "A node of Contiv answers again.");
+        }
+    }
+
+    /// Logs what is repeated, once a minute.
+    pub(super) fn summarise(&mut self, now: Duration) {
+        let [failing, rejecting] = self.reports.summaries(now);
+        if let Some(Summary { nodes, count, examples }) = failing {
+            warn!(nodes, failures = count, %examples, "Nodes of Contiv still fail; this is the summary of a minute.");
+        }
+        if let Some(Summary { nodes, count, examples }) = rejecting {
+            warn!(
+                nodes, answers = count, %examples,
+                "Nodes still have endpoints that are rejected; this is the summary of a minute."
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn add(reports: &mut Reports, node: &str, last: &str) -> bool {
+        Reports::add(&mut reports.failing, &node.into(), last)
+    }
+
+    fn of_failing(reports: &mut Reports, now: Duration) -> Option<(usize, u64, String)> {
+        let [failing, rejecting] = reports.summaries(now);
+        assert_eq!(rejecting, None);
+        failing.map(|summary| (summary.nodes, summary.count, summary.examples))
+    }
+
+    #[test]
+    fn what_is_repeated_is_in_one_summary_a_minute() {
+        let mut reports = Reports::default();
+        assert!(add(&mut reports, "a", "x") && add(&mut reports, "b", "y"), "the first time");
+        assert_eq!(of_failing(&mut reports, 60 * SECOND), None, "nothing is repeated");
+        for number in 0..10 {
+            assert!(!add(&mut reports, "a", &format!("x{number}")));
+        }
+        assert_eq!(of_failing(&mut reports, 119 * SECOND), None);
+        assert_eq!(of_failing(&mut reports, 120 * SECOND), Some((1, 10, "a: x9".to_owned())));
+        assert_eq!(of_failing(&mut reports, 180 * SECOND), None, "nothing since");
+        assert!(!add(&mut reports, "b", "z") && !add(&mut reports, "a", "x"));
+        reports.keep(&BTreeSet::from(["b".into()]));
+        assert_eq!(of_failing(&mut reports, 240 * SECOND), Some((1, 1, "b: z".to_owned())));
+        assert!(add(&mut reports, "a", "x"), "it was gone");
+    }
+
+    #[test]
+    fn a_summary_names_few_nodes() {
+        let mut reports = Reports::default();
+        for _ in 0..2 {
+            for node in 0..9 {
+                add(&mut reports, &format!("n{node}"), "e");
+            }
+        }
+        let examples = "n0: e | n1: e | n2: e | n3: e | n4: e".to_owned();
+        assert_eq!(of_failing(&mut reports, 60 * SECOND), Some((9, 9, examples)));
     }
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
-use netplugin_adapter::{DecodeError, Limits, Reason, ServiceStats, decode};
+use netplugin_adapter::{DecodeError, Limits, ServiceStats, decode};
 
 use super::discovery::Discovery;
-use super::get::{GetError, Getter};
+use super::get::{GetError, Getter, START_LENGTH, start};
 use super::settings::{Node, ScraperSettings};
 use super::telemetry::ScraperTelemetry;
 
@@ -51,8 +51,8 @@ pub(super) enum Event {
 /// Why a node's answer is missing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ScrapeError {
-    #[error("{0}")]
-    Decode(#[from] DecodeError),
+    #[error("{error}{}; the answer begins with `{start}`", position(error))]
+    Decode { error: DecodeError, start: String },
     #[error(transparent)]
     Get(#[from] GetError),
     #[error(
@@ -60,25 +60,21 @@ pub(super) enum ScrapeError {
     )]
     Thread(io::Error),
     #[error(
-        "nothing in the answer could be read: {reason} (endpoint {endpoint}, the first of {count}); check that the \
-         address is Netplugin's"
+        "nothing in the answer could be read: {}; it begins with `{start}`; check that the address is Netplugin's",
+        first_rejected(stats)
     )]
-    Unreadable { endpoint: String, reason: Reason, count: usize },
+    Unreadable { stats: Box<ServiceStats>, start: String },
 }
 
 impl ScrapeError {
-    /// Returns the error of an answer whose endpoints were all rejected: as an answer it would be a node without
-    /// traffic.
-    pub(super) fn unreadable(stats: &ServiceStats) -> Option<Self> {
-        let first = stats.rejected().first().filter(|_| stats.endpoint_ips().next().is_none())?;
-        let (endpoint, reason) = (first.endpoint.clone(), first.reason.clone());
-        Some(Self::Unreadable { endpoint, reason, count: stats.rejected().len() })
-    }
+    /// All labels that [`reason`](Self::reason) returns.
+    pub(super) const REASONS: [&'static str; 8] =
+        ["json", "status", "thread", "timeout", "too_large", "too_many_endpoints", "transport", "unreadable"];
 
     /// Returns the reason as a label.
     pub(super) fn reason(&self) -> &'static str {
         match self {
-            Self::Decode(error) => error.kind(),
+            Self::Decode { error, .. } => error.kind(),
             Self::Get(error) => error.reason(),
             Self::Thread(_) => "thread",
             Self::Unreadable { .. } => "unreadable",
@@ -159,5 +155,24 @@ impl Requests {
 
 fn scrape(getter: &Getter, node: &Node, limits: &Limits) -> Result<ServiceStats, ScrapeError> {
     let body = getter.get(&format!("http://{}/svcstats", node.address))?;
-    Ok(decode(&body, limits)?)
+    let start = || start(&body, START_LENGTH);
+    let stats = decode(&body, limits).map_err(|error| ScrapeError::Decode { error, start: start() })?;
+    // As an answer it would be a node without traffic.
+    if !stats.rejected().is_empty() && stats.endpoint_ips().next().is_none() {
+        return Err(ScrapeError::Unreadable { stats: Box::new(stats), start: start() });
+    }
+    Ok(stats)
+}
+
+/// Returns the parser's message, which has line and column.
+fn position(error: &DecodeError) -> String {
+    std::error::Error::source(error).map_or_else(String::new, |source| format!(" ({source})"))
+}
+
+fn first_rejected(stats: &ServiceStats) -> String {
+    let count = stats.rejected().len();
+    let first = stats.rejected().first();
+    first.map_or_else(String::new, |first| {
+        format!("endpoint {}, the first of {count}: {}", first.endpoint, first.reason)
+    })
 }

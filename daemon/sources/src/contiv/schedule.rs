@@ -109,16 +109,16 @@ impl Schedule {
     }
 
     /// Records a failure of a node at `now`, which then rests; `share` is the jitter. Returns whether it had worked
-    /// before.
-    pub(super) fn failed(&mut self, name: &str, now: Duration, share: f64) -> bool {
-        let Some(state) = self.nodes.get_mut(name) else { return false };
+    /// before; `None` for a node that is gone.
+    pub(super) fn failed(&mut self, name: &str, now: Duration, share: f64) -> Option<bool> {
+        let state = self.nodes.get_mut(name)?;
         let flight = std::mem::replace(&mut state.flight, Flight::None);
         state.rests_until = now + REST.after(state.failures, share);
         state.failures = state.failures.saturating_add(1);
         state.due = Some(state.due.unwrap_or(Duration::ZERO).max(state.rests_until));
         let had_worked = state.failures == 1;
         self.landed(flight);
-        had_worked
+        Some(had_worked)
     }
 
     /// Returns when the next node after `now` is due. Nodes that are due and wait for other requests are left out.
@@ -206,12 +206,13 @@ mod tests {
         let mut schedule = schedule(&["a"], 1);
         schedule.begin(SECOND);
         assert_eq!(taken(&mut schedule, SECOND), ["a"]);
-        assert!(schedule.failed("a", SECOND, 1.0), "it had worked");
+        assert_eq!(schedule.failed("a", SECOND, 1.0), Some(true), "it had worked");
+        assert_eq!(schedule.failed("gone", SECOND, 1.0), None);
         assert_eq!(schedule.next_due(SECOND), Some(2 * SECOND));
         assert_eq!(schedule.next_due(2 * SECOND), None, "it is due");
         assert_eq!(taken(&mut schedule, 2 * SECOND - Duration::from_millis(1)), [""; 0]);
         assert_eq!(taken(&mut schedule, 2 * SECOND), ["a"]);
-        assert!(!schedule.failed("a", 2 * SECOND, 1.0));
+        assert_eq!(schedule.failed("a", 2 * SECOND, 1.0), Some(false));
         schedule.begin(3 * SECOND);
         assert_eq!(taken(&mut schedule, 3 * SECOND), [""; 0], "a new interval does not end its rest");
         assert_eq!(taken(&mut schedule, 4 * SECOND), ["a"]);

@@ -164,7 +164,6 @@ async fn where_the_python_crashed_there_is_an_error_with_a_status() {
     let table = [
         ("/11.1.1.9", 404, "no node had an endpoint `11.1.1.9` in its last answer; /all lists those with traffic"),
         ("/11.1.1.9?all", 404, "no node had an endpoint `11.1.1.9` in its last answer; /all lists those with traffic"),
-        ("/", 404, "no node had an endpoint `` in its last answer; /all lists those with traffic"),
         ("/idle", 404, "the endpoint `idle` has had no traffic with a service yet"),
         ("/services", 501, "no Netmaster is configured, which lists the services; set contiv.netmaster"),
     ];
@@ -175,6 +174,37 @@ async fn where_the_python_crashed_there_is_an_error_with_a_status() {
     let url = format!("http://{}/11.1.1.9", server.address);
     let posted = tokio::task::spawn_blocking(move || ureq::post(url).send_empty()).await.unwrap();
     assert!(matches!(posted, Err(ureq::Error::StatusCode(405))), "{posted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_may_be_encoded_and_end_with_a_slash() {
+    let bodies = [endpoint("11.1.1.2", "S", &[("P", 1, 2)]), endpoint("fd00::2", "S", &[("P", 3, 4)])];
+    let server = Running::start(latest(&[&bodies[0], &bodies[1]]), None).await;
+    let [four, six] = [pair("11.1.1.2", "S", "P", 1, 2), pair("fd00::2", "S", "P", 3, 4)];
+    for path in ["/11.1.1.2", "/11%2E1%2E1%2E2", "/11%2e1.1.2/", "//11.1.1.2//", "/11.1.1.2%2F"] {
+        assert_eq!(server.get(path).await, (200, four.clone()), "{path}");
+    }
+    for path in ["/fd00::2", "/fd00%3A%3A2", "/fd00%3a:2/"] {
+        assert_eq!(server.get(path).await, (200, six.clone()), "{path}");
+    }
+    for path in ["/fd00%3A%3A2/?all", "/fd00%3A%3A2?all"] {
+        assert_eq!(server.get(path).await, (200, json!([six])), "{path}");
+    }
+    assert_eq!(server.get("/all/").await, (200, json!([four, six])));
+    assert_eq!(server.get("/%73ervices/").await.0, 501, "it is not an endpoint");
+    for path in ["/%zz", "/%FF", "/11.1.1%", "/%00"] {
+        assert_eq!(server.get(path).await.0, 404, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_root_lists_the_paths() {
+    let server = Running::start(latest(&[]), None).await;
+    let (status, answer) = server.get("/").await;
+    let paths: Vec<_> = answer["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!((status, paths), (200, vec!["/", "/<endpoint ip>", "/<endpoint ip>?all", "/all", "/services"]));
+    assert_eq!(server.get("/?x=1").await, (200, answer));
+    assert_eq!(server.get("/?all").await, (200, json!([])));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,9 +35,12 @@ impl ServiceStats {
         }
     }
 
-    fn entries_of(&self, endpoint_ip: &str) -> Option<impl Iterator<Item = (&str, &str, &Reading)>> {
+    fn entries_of(&self, endpoint_ip: &str) -> Option<impl Iterator<Item = (&str, &str, &Counters)>> {
         let services = self.tree.endpoint(endpoint_ip)?.services();
-        Some(services.flat_map(|service| service.entries().map(move |(ip, reading)| (service.ip, ip, reading))))
+        Some(
+            services
+                .flat_map(|service| service.entries().map(move |(ip, reading)| (service.ip, ip, &reading.counters))),
+        )
     }
 
     /// Returns the number of [`points`](crate::points), in linear time.

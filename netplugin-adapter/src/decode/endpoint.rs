@@ -92,17 +92,20 @@ struct Endpoint<'a, 'c, 'l> {
 
 impl<'a> ReadMember<'a> for Endpoint<'a, '_, '_> {
     fn member<A: MapAccess<'a>>(&mut self, key: &'a str, map: &mut A) -> Result<(), A::Error> {
-        self.seen.note(&FIELDS, key);
         match text(key).as_deref() {
             Some("EndpointIP") => self.ip = Some(map.next_value::<&RawValue>()?.get()),
             Some("SvcStats") => {
+                self.seen.required();
                 // A second field of the name replaces the first, as in Go.
                 let mut members = ServiceMembers { context: self.context, services: Services::new() };
                 let read = map.next_value_seed(Object(&mut members));
                 self.services = members.services;
                 read.map_err(|error| self.context.reject(shape(Location::Services, &error)))?;
             }
-            _ => drop(map.next_value::<IgnoredAny>()?),
+            other => {
+                self.seen.other(&FIELDS, other.unwrap_or(key));
+                map.next_value::<IgnoredAny>()?;
+            }
         }
         Ok(())
     }

@@ -80,14 +80,18 @@ impl<'s, 'c, 'l> EntryFields<'s, 'c, 'l> {
 
 impl<'a> ReadMember<'a> for EntryFields<'_, '_, '_> {
     fn member<A: MapAccess<'a>>(&mut self, key: &'a str, map: &mut A) -> Result<(), A::Error> {
-        self.seen.note(&FIELDS, key);
-        let (field, slot) = match text(key).as_deref() {
+        let name = text(key);
+        let (field, slot) = match name.as_deref() {
             Some("BytesIn") => ("BytesIn", &mut self.counters.bytes_in),
             Some("BytesOut") => ("BytesOut", &mut self.counters.bytes_out),
             Some("PacketsIn") => ("PacketsIn", &mut self.counters.packets_in),
             Some("PacketsOut") => ("PacketsOut", &mut self.counters.packets_out),
-            _ => return map.next_value::<IgnoredAny>().map(drop),
+            other => {
+                self.seen.other(&FIELDS, other.unwrap_or(key));
+                return map.next_value::<IgnoredAny>().map(drop);
+            }
         };
+        self.seen.required();
         let json = map.next_value::<&RawValue>()?.get();
         let invalid = || Reason::Counter { location: self.location.to_string(), field, found: quote(json) };
         *slot = self.context.check(counter(json).ok_or_else(invalid))?;

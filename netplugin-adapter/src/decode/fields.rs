@@ -5,7 +5,6 @@
 
 use super::location::{Location, quote};
 use crate::error::Reason;
-use crate::json::text;
 
 /// The names of an object's fields.
 #[derive(Debug)]
@@ -29,19 +28,21 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Notes a field; `key` is JSON text.
-    pub(super) fn note(&mut self, fields: &Fields, key: &str) {
-        let text = text(key);
-        let name = text.as_deref().unwrap_or(key);
-        if fields.required.contains(&name) {
-            self.has_required = true;
-        } else if !fields.optional.contains(&name) && !fields.ignored.contains(&name) {
-            let read = || fields.required.iter().chain(fields.optional);
-            match read().find(|read| read.eq_ignore_ascii_case(name)) {
-                Some(read) if self.miswritten.is_none() => self.miswritten = Some((quote(name), read)),
-                None if self.unknown.is_none() => self.unknown = Some(quote(name)),
-                _ => {}
-            }
+    /// Notes that one of the required fields is read.
+    pub(super) fn required(&mut self) {
+        self.has_required = true;
+    }
+
+    /// Notes a field that is not read: its name, or its JSON text if that has no characters.
+    pub(super) fn other(&mut self, fields: &Fields, name: &str) {
+        if fields.ignored.contains(&name) {
+            return;
+        }
+        let mut read = fields.required.iter().chain(fields.optional);
+        match read.find(|read| read.eq_ignore_ascii_case(name)) {
+            Some(read) if self.miswritten.is_none() => self.miswritten = Some((quote(name), read)),
+            None if self.unknown.is_none() => self.unknown = Some(quote(name)),
+            _ => {}
         }
     }
 

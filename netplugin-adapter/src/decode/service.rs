@@ -101,10 +101,10 @@ impl<'a, 's, 'c, 'l> ServiceFields<'a, 's, 'c, 'l> {
 
 impl<'a> ReadMember<'a> for ServiceFields<'a, '_, '_, '_> {
     fn member<A: MapAccess<'a>>(&mut self, key: &'a str, map: &mut A) -> Result<(), A::Error> {
-        self.seen.note(&FIELDS, key);
         let service_ip = self.ip;
         match text(key).as_deref() {
             Some("ProvStats") => {
+                self.seen.required();
                 let mut members = EntryMembers { context: self.context, service_ip, entries: Entries::new() };
                 let read = map.next_value_seed(Object(&mut members));
                 self.entries = members.entries;
@@ -116,6 +116,7 @@ impl<'a> ReadMember<'a> for ServiceFields<'a, '_, '_, '_> {
                 Ok(())
             }
             Some("Stats") => {
+                self.seen.required();
                 let location = Location::Stats { service_ip };
                 let mut entry = EntryFields::new(self.context, location);
                 let read = map.next_value_seed(Object(&mut entry));
@@ -129,7 +130,10 @@ impl<'a> ReadMember<'a> for ServiceFields<'a, '_, '_, '_> {
                 self.ports.take(name, map.next_value::<&RawValue>()?.get());
                 Ok(())
             }
-            _ => map.next_value::<IgnoredAny>().map(drop),
+            other => {
+                self.seen.other(&FIELDS, other.unwrap_or(key));
+                map.next_value::<IgnoredAny>().map(drop)
+            }
         }
     }
 }

@@ -96,17 +96,28 @@ impl Baseline {
         (next, added)
     }
 
-    /// Returns the same for the next reading of the only track, which allocates nothing; `None` for any other.
+    /// Returns the same for the next reading of an entry's only counter, which is the usual case; `None` for any other.
     fn continued(&self, reading: Reading, at: u64) -> Option<(Self, Counters)> {
         let Track { counters, port, seen, jump, .. } = self.last;
-        let is_usual = self.others.is_empty() && jump == 0 && port.matches(reading.port);
-        let rise = reading.counters.minus(counters).filter(|_| is_usual)?;
-        let elapsed = at.saturating_sub(seen);
+        // A jump is settled with the track that it rose from.
+        let origins = usize::from(jump > 0);
+        let is_origin = |other: &Track| other.port.matches(reading.port) && counters.minus(other.counters).is_some();
+        let is_usual = self.others.len() == origins && self.others.iter().all(is_origin);
+        let rise = reading.counters.minus(counters).filter(|_| is_usual && port.matches(reading.port))?;
+        let (elapsed, before) = (at.saturating_sub(seen), self.rate.max(jump));
         let changed = if rise == Counters::default() { self.changed } else { at };
-        let next = || Self { last: Track::new(reading, at), others: Box::default(), changed, rate: self.rate };
-        let raised = || Self { rate: self.rate.max(per_second(rise, elapsed)), ..next() };
-        is_plausible(rise, self.rate, elapsed)
-            .then(|| (if rise == Counters::default() { next() } else { raised() }, rise))
+        let mut next = Self { last: Track::new(reading, at), others: Box::default(), changed, rate: before };
+        if is_plausible(rise, before, elapsed) {
+            if rise != Counters::default() {
+                next.rate = before.max(per_second(rise, elapsed));
+            }
+        } else if jump == 0 {
+            next.last.jump = per_second(rise, elapsed);
+            next.others = Box::new([self.last]);
+        } else {
+            return None;
+        }
+        Some((next, rise))
     }
 
     /// Returns this new entry after a reset of the base track, of which it has the rate.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::disk::SmallDisk;
-use support::{Daemon, Random, command, line, results, wait_until};
+use support::{Answer, Daemon, Random, command, line, results, wait_until};
 use tempfile::TempDir;
 
 const PERIOD: u64 = 10_000_000;
@@ -56,6 +56,35 @@ fn a_full_disk_rejects_batches_and_the_daemon_continues_once_there_is_space() {
     let sum = results(&data).into_iter().find(|line| line.contains("bulk0\"") && line.contains("AggProxySum-"));
     let wanted = format!("{{\"value\":{}}}", attempt + 1);
     assert!(sum.as_ref().is_some_and(|line| line.contains(&wanted)), "wanted {wanted} in {sum:?}");
+}
+
+#[test]
+fn a_disk_that_is_full_before_the_first_write_is_not_ready_until_there_is_space() {
+    let disk = SmallDisk::mount("96m");
+    let data = disk.path().join("log");
+    let daemon = Daemon::start(&data, &SETTINGS);
+    assert_eq!(daemon.post(batch(0).as_bytes(), Some("0")).unwrap().0, 200);
+    daemon.wait_until_applied();
+    daemon.stop();
+    disk.fill();
+    let daemon = Daemon::start(&data, &SETTINGS);
+    let is_full = |(status, reason): &Answer| *status == 503 && reason.to_lowercase().contains("space");
+    for attempt in 0..5 {
+        let found = daemon.get("/readyz");
+        assert!(is_full(&found), "{attempt}: {found:?}");
+        // The rest of a block that the store has already may take a small write.
+        daemon.post(batch(1).as_bytes(), Some("1"));
+    }
+    disk.free();
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    assert_eq!(daemon.post(batch(1).as_bytes(), Some("1")).unwrap().0, 200);
+    daemon.wait_until_applied();
+    // Nor is a daemon to which nobody writes.
+    disk.fill();
+    daemon.wait_for("/readyz", |found| is_full(found).then_some(()));
+    disk.free();
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    daemon.stop();
 }
 
 #[test]

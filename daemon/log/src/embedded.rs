@@ -106,6 +106,16 @@ impl EmbeddedLog {
         if directory::is_log(path)? { Self::open(path, config) } else { Err(LogError::NoLog { path: path.to_owned() }) }
     }
 
+    /// Checks that the disk takes a write, for a process that is going to write: a failure is an
+    /// [`outage`](Log::outage) until there is space again. Nothing is checked if a write has succeeded since the last
+    /// call.
+    ///
+    /// # Errors
+    /// [`LogError::Io`] if the disk is full or refuses writes. The log stays usable.
+    pub fn check_disk(&self) -> Result<(), LogError> {
+        self.writer.check_disk()
+    }
+
     fn open_now(path: &Path, config: LogConfig) -> Result<Self, LogError> {
         let directory = Directory::open(path)?;
         let disk = directory.store_path();

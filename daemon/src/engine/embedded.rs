@@ -42,6 +42,7 @@ pub(super) fn start(
     let directory = &own.data_dir;
     let log = EmbeddedLog::open(directory, own.log.clone());
     let log = Arc::new(log.with_context(|| format!("open the log in {}", directory.display()))?);
+    check_disk(&log);
     keep_partitions(directory, own.partitions)?;
     let mut streams = BTreeMap::new();
     for plan in &settings.plans {
@@ -68,7 +69,7 @@ pub(super) fn start(
     start_workers(&mut engine, settings, own, &streams, &readiness)?;
     engine.start_sinks(settings, &readiness)?;
     let (clock, stop) = (Arc::clone(&engine.clock), engine.stop_sinks.clone());
-    engine.sinks.spawn("retention".to_owned(), move || keep_house(&*log, &*clock, &stop))?;
+    engine.sinks.spawn("retention".to_owned(), move || keep_house(&log, &*clock, &stop))?;
     Ok(engine)
 }
 
@@ -127,7 +128,14 @@ fn keep_partitions(directory: &Path, partitions: u16) -> anyhow::Result<()> {
     }
 }
 
-fn keep_house(log: &dyn PartitionLog, clock: &dyn Clock, stop: &Stop) {
+/// Notices a disk that takes no writes before a write fails, also while nobody writes.
+fn check_disk(log: &EmbeddedLog) {
+    if let Err(error) = log.check_disk() {
+        warn!(%error, "The log cannot write; the daemon is not ready until it can.");
+    }
+}
+
+fn keep_house(log: &EmbeddedLog, clock: &dyn Clock, stop: &Stop) {
     // The first time after a while, and not at the start: a machine that boots may not know the time yet.
     while stop.rest(RETENTION_INTERVAL) {
         match log.enforce_retention(clock.now_micros()) {
@@ -141,5 +149,6 @@ fn keep_house(log: &dyn PartitionLog, clock: &dyn Clock, stop: &Stop) {
             Ok(_) => {}
             Err(error) => warn!(%error, "Old data could not be deleted; trying again."),
         }
+        check_disk(log);
     }
 }

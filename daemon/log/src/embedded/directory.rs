@@ -3,6 +3,7 @@
 //! ```text
 //! LOCK           locked by the process that has the directory open
 //! VERSION        one line, the format of all other files
+//! disk-check     exists only while the log checks whether the disk has space
 //! acknowledged   the number of the last acknowledged write
 //! store/         the files of the embedded store
 //! ```
@@ -28,6 +29,10 @@ const VERSION: u32 = 1;
 
 /// The file that holds it, which makes a directory one of a log.
 const VERSION_FILE: &str = "VERSION";
+
+/// The size of the file that shows whether the disk has space: many blocks, because a small write of the store fits
+/// into the rest of a block that it has already, also on a full disk.
+const CHECK_BYTES: u64 = 64 * 1024;
 
 /// An open, locked data directory; dropping it releases the lock.
 #[derive(Debug)]
@@ -61,6 +66,16 @@ impl Directory {
 
     pub(super) fn store_path(&self) -> PathBuf {
         store_path(&self.path)
+    }
+
+    /// Writes a file durably and removes it; fails if the disk is full or refuses writes.
+    pub(super) fn check_disk(&self) -> Result<(), LogError> {
+        let path = self.path.join("disk-check");
+        // Bytes that no file system compresses to nothing.
+        let bytes: Vec<u8> = (0..CHECK_BYTES).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
+        let written = File::create(&path).and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
+        let removed = std::fs::remove_file(&path);
+        written.and(removed).map_err(|source| io_error("check that the disk has space", &self.path, source))
     }
 
     /// Records that all writes up to `sequence` are acknowledged.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use daemon_base::clock::{Clock as _, SystemClock};
 
 use crate::Outage;
+use crate::error::LogError;
 
 /// The longest time that a write takes on a disk which works.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
@@ -34,6 +35,8 @@ struct State {
     /// The failure since which nothing was written.
     failure: Option<String>,
     writing_since: Option<Duration>,
+    /// Whether a write succeeded since [`Health::take_written`] was called last.
+    has_written: bool,
 }
 
 impl Health {
@@ -57,7 +60,26 @@ impl Health {
 
     /// Notes the outcome of a write, or that the store could not be reopened.
     pub(super) fn ended(&self, failure: Option<String>) {
-        *self.state() = State { failure, writing_since: None };
+        let mut state = self.state();
+        let has_written = state.has_written || failure.is_none();
+        *state = State { failure, writing_since: None, has_written };
+    }
+
+    /// Whether a write succeeded since the last call.
+    pub(super) fn take_written(&self) -> bool {
+        std::mem::take(&mut self.state().has_written)
+    }
+
+    /// Checks the disk with `check` and notes a failure. Success ends no failure: that is for a write of the store.
+    pub(super) fn check(&self, check: impl FnOnce() -> Result<(), LogError>) -> Result<(), LogError> {
+        self.begin_write();
+        let checked = check();
+        let mut state = self.state();
+        state.writing_since = None;
+        if let Err(error) = &checked {
+            state.failure = Some(error.to_string());
+        }
+        checked
     }
 
     /// Returns why nothing that is written can be found again: the data directory is gone or is another one.
@@ -148,8 +170,13 @@ mod tests {
         assert_eq!(health.outage(), None, "a write takes a moment");
         health.ended(Some("no space".to_owned()));
         assert_eq!(health.outage(), Some(Outage { reason: "no space".to_owned(), needs_restart: false }));
+        health.check(|| Ok(())).unwrap();
+        assert!(health.has_failed() && !health.take_written(), "a check is not a write");
         health.begin_write();
         health.ended(None);
         assert_eq!(health.outage(), None);
+        assert!(health.take_written() && !health.take_written());
+        let full = LogError::Unavailable { reason: "full".to_owned() };
+        assert!(health.check(|| Err(full)).is_err() && health.outage().is_some());
     }
 }

@@ -112,6 +112,16 @@ impl Writer {
         self.prepare(lock(&self.inner))
     }
 
+    /// Checks that the disk takes a write, unless a write since the last call has shown it. A failure is an
+    /// [`outage`](Health::outage) until the disk has space again.
+    pub(super) fn check_disk(&self) -> Result<(), LogError> {
+        let locked = self.lock()?;
+        if self.health.take_written() || self.health.is_lost().is_some() {
+            return Ok(());
+        }
+        self.health.check(|| locked.inner.directory.check_disk())
+    }
+
     /// The open store, for reads below the published bounds.
     pub(super) fn reader(&self) -> RwLockReadGuard<'_, Option<Store>> {
         self.store.read().unwrap_or_else(PoisonError::into_inner)
@@ -215,8 +225,10 @@ impl Locked<'_> {
         };
         let reply = stage(&mut staged);
         let Stage { mut batch, touched, .. } = staged;
-        // After a failure even an empty write goes to disk: it shows whether there is space again.
-        if batch.is_empty() && !self.writer.health.has_failed() {
+        let health = &self.writer.health;
+        let had_failed = health.has_failed();
+        // After a failure even an empty write goes to disk once there is space again: it shows that the next one works.
+        if batch.is_empty() && (!had_failed || health.check(|| inner.directory.check_disk()).is_err()) {
             inner.failed = None;
             return reply;
         }
@@ -225,14 +237,13 @@ impl Locked<'_> {
         inner.tables.sequence = sequence;
         let stamp = [sequence.to_le_bytes(), inner.tables.last_at.to_le_bytes()].concat();
         batch.insert(Space::Meta, keys::SEQUENCE, codec::seal(keys::SEQUENCE, &[&stamp]));
-        self.writer.health.begin_write();
+        health.begin_write();
         let written = store.write(batch, || touched.failpoint());
-        self.writer.health.ended(written.as_ref().err().map(ToString::to_string));
-        if let Err(error) = written {
-            inner.failed = Some(error.to_string());
-            return Err(error);
-        }
-        inner.failed = None;
+        // A small write may succeed on a disk that is still full.
+        let checked = if had_failed && written.is_ok() { inner.directory.check_disk() } else { Ok(()) };
+        health.ended(written.as_ref().and(checked.as_ref()).err().map(ToString::to_string));
+        inner.failed = written.as_ref().err().map(ToString::to_string);
+        written?;
         self.finish(touched);
         Ok(reply)
     }

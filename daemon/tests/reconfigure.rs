@@ -47,6 +47,30 @@ fn a_removed_type_and_a_removed_stream_are_gone() {
 }
 
 #[test]
+fn a_refused_batch_is_checked_again_under_its_key_and_an_accepted_one_is_not() {
+    let data = TempDir::new().unwrap();
+    let body = line("a", "ingress_flow_count", START, 7);
+    let post = |list: &str, times: usize| {
+        let list = format!("aggregation.uve_proxy_list={list}");
+        let daemon = Daemon::start(data.path(), &[&list, "log.partitions=1"]);
+        let answers: Vec<_> = (0..times).map(|_| daemon.post(body.as_bytes(), Some("k")).unwrap()).collect();
+        daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+        let partitions: Value = serde_json::from_str(&daemon.get("/api/v1/partitions").1).unwrap();
+        let records: u64 = partitions.as_array().unwrap().iter().map(|it| it["cursor"].as_u64().unwrap()).sum();
+        daemon.stop();
+        (answers, records)
+    };
+    let one = "UveVirtualNetworkAgent-egress_flow_count:AggProxySum";
+    let (refused, _) = post(one, 2);
+    assert!(refused.iter().all(|(status, body)| *status == 400 && body.contains("ingress")), "{refused:?}");
+    let (accepted, _) = post(BOTH, 2);
+    assert!(accepted.iter().all(|(status, body)| *status == 200 && body.contains("\"accepted\":1")), "{accepted:?}");
+    assert_eq!(post(one, 1).0, accepted[..1], "what is accepted stays so");
+    let (again, records) = post(BOTH, 1);
+    assert_eq!((&again[..], records), (&accepted[..1], 1), "it counts once");
+}
+
+#[test]
 fn a_changed_period_starts_anew() {
     let data = TempDir::new().unwrap();
     let list = "UveVirtualNetworkAgent-egress_flow_count:AggProxySumAnomalyEWM01";

@@ -8,7 +8,7 @@ use crate::frame::RecordBuffer;
 use crate::partition_id::PartitionId;
 
 /// An idempotency key, which makes an append safe to repeat: a second append with the same key and checksum writes
-/// nothing.
+/// nothing. A batch without records stores no key: nothing counts twice, and the caller may accept some of it later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idempotency {
     /// The caller's key, of 1 to 1,024 bytes.
@@ -74,7 +74,7 @@ impl AppendBatch {
         self.partitions.values().map(RecordBuffer::len).sum()
     }
 
-    /// Whether the batch has no records; such a batch may still store an idempotency key.
+    /// Whether the batch has no records.
     pub fn is_empty(&self) -> bool {
         self.partitions.is_empty()
     }

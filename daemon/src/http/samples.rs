@@ -20,7 +20,8 @@
 //! | 503 | the write to the log failed or took too long, or the daemon is stopping |
 //!
 //! The write of a batch is atomic. With an `Idempotency-Key` header a client that received no response can send the
-//! batch again: it counts once, and the second response equals the first.
+//! batch again: it counts once, and the second response equals the first. A batch of which no line was accepted is not
+//! remembered: it is checked again, as the configuration may be another one by then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,7 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest `Idempotency-Key`.
 const MAX_KEY_BYTES: usize = 255;
 
-/// The outcome of a batch, which the log stores with the idempotency key.
+/// The outcome of a batch, which the log stores with the idempotency key if a line was accepted.
 #[derive(Debug, Default, Deserialize, Serialize)]
 struct Outcome {
     accepted: u64,

@@ -13,7 +13,8 @@ use crate::{AppendBatch, Appended, PartitionCommit, PartitionId, SinkPosition, W
 const MAX_NAME_BYTES: usize = 255;
 
 impl Stage<'_> {
-    /// Stages an append, unless its idempotency key is already stored.
+    /// Stages an append, unless its idempotency key is already stored. The key of a batch without records is not
+    /// stored.
     pub(super) fn append(&mut self, batch: AppendBatch) -> Result<Appended, LogError> {
         let appended_at = batch.appended_at.max(self.tables.last_at);
         if let Some(idempotency) = &batch.idempotency
@@ -22,7 +23,7 @@ impl Stage<'_> {
             return Ok(Appended::Duplicate { outcome });
         }
         self.check_backlog(batch.bytes())?;
-        if let Some(idempotency) = batch.idempotency {
+        if let Some(idempotency) = batch.idempotency.filter(|_| !batch.partitions.is_empty()) {
             self.store_key(idempotency, appended_at)?;
         }
         self.tables.clamp_time(appended_at);

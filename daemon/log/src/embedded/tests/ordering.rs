@@ -93,6 +93,17 @@ fn a_repeated_idempotency_key_writes_no_record_and_returns_the_first_outcome() {
 }
 
 #[test]
+fn the_key_of_a_batch_without_records_is_looked_up_and_not_stored() {
+    let dir = dir();
+    let log = open(&dir);
+    let empty = |at| AppendBatch { idempotency: keyed("k", 1, at).idempotency, ..AppendBatch::new(at) };
+    assert!(is_written(log.append(empty(0))) && is_written(log.append(empty(1))));
+    assert_eq!(log.stats().unwrap().idempotency_keys, 0);
+    assert!(is_written(log.append(keyed("k", 2, 2))), "it belongs to no body yet");
+    assert!(matches!(log.append(empty(3)), Err(LogError::IdempotencyConflict { .. })));
+}
+
+#[test]
 fn an_idempotency_key_expires_by_age_and_by_count() {
     let dir = dir();
     let config = LogConfig { max_idempotency_keys: 2, idempotency_age_seconds: 10, ..LogConfig::default() };

@@ -189,9 +189,9 @@ impl Gathered {
         let Some(Ok(stats)) = self.local.as_ref().map(|log| log.stats()) else {
             return Ok(());
         };
-        let backlog: u64 = stats.partitions.iter().map(|partition| partition.backlog_bytes).sum();
+        let uncommitted: u64 = stats.partitions.iter().map(|partition| partition.backlog_bytes).sum();
         let gauges = [
-            ("log_backlog", "Input that is durable and not applied yet", backlog),
+            ("log_uncommitted", "Input that is durable and that no commit covers, applied or not", uncommitted),
             ("log_input", "Input kept, applied or not", stats.partitions.iter().map(|partition| partition.bytes).sum()),
             ("log_disk", "Size of the log's files", stats.disk_bytes),
         ];

@@ -23,7 +23,8 @@ pub struct LogConfig {
     /// Retention deletes the oldest results beyond this size even if a sink has not read them, and counts them as
     /// dropped. It bounds the disk space that a failed sink uses. Default 4 GiB; not below `max_results_bytes`.
     pub results_hard_limit_bytes: u64,
-    /// An append fails with [`Full`](super::LogError::Full) while more input than this is not applied. Default 1 GiB.
+    /// An append fails with [`Full`](super::LogError::Full) while the backlog, the input that no commit covers, is
+    /// larger. Default 1 GiB.
     pub max_backlog_bytes: u64,
     /// The wait that `Full` recommends to the caller. Default 1 s.
     pub full_retry_after_seconds: u64,

@@ -80,13 +80,13 @@ pub enum LogError {
         reason: String,
     },
 
-    /// The input that no worker has applied yet exceeds `max_backlog_bytes`; the call wrote nothing.
+    /// The input that no commit covers exceeds `max_backlog_bytes`; the call wrote nothing.
     #[error(
-        "the backlog has {backlog_bytes} bytes of input that is not applied yet, the limit max_backlog_bytes is \
+        "the backlog has {backlog_bytes} bytes of input that no commit covers yet, the limit max_backlog_bytes is \
          {limit_bytes}; try again in {retry_after:?}"
     )]
     Full {
-        /// The size of the input that is not applied yet.
+        /// The size of the input that no commit covers.
         backlog_bytes: u64,
         /// The configured limit.
         limit_bytes: u64,

@@ -39,7 +39,7 @@ pub struct PartitionStats {
     pub bytes: u64,
     /// The committed cursor; `None` before the first commit.
     pub cursor: Option<u64>,
-    /// The size of the frames from the one that holds the cursor on.
+    /// The size of the frames from the one that holds the committed cursor on.
     pub backlog_bytes: u64,
 }
 
@@ -52,7 +52,7 @@ pub struct LogStats {
     pub partitions: Vec<PartitionStats>,
     /// The size of all retained input.
     pub input_bytes: u64,
-    /// The size of all input that no commit has applied yet.
+    /// The size of the backlog: all input that no commit covers.
     pub backlog_bytes: u64,
     /// The append time of the oldest retained input record (µs UTC).
     pub oldest_input_at: Option<u64>,

@@ -180,6 +180,7 @@ impl Engine {
             }
         })?;
         if let Some(path) = &settings.result_file {
+            daemon_sinks::file::check_kind(path).map_err(|message| anyhow::anyhow!("sinks.file.path: {message}"))?;
             self.add_sink(FileSink::new(path.clone()), |_| ())?;
         } else {
             self.log.remove_sink(FileSink::NAME).context("forget the file sink")?;

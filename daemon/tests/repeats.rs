@@ -62,7 +62,8 @@ fn dropped_records_are_counted_in_few_lines_and_in_the_status() {
 #[test]
 fn a_sink_that_fails_once_a_second_is_reported_in_few_lines() {
     let data = TempDir::new().unwrap();
-    let daemon = Daemon::start(data.path(), &["sinks.file.path=/dev/full"]);
+    let file = format!("sinks.file.path={}", data.path().join("absent/results.jsonl").display());
+    let daemon = Daemon::start(&data.path().join("log"), &[&file]);
     for at in [START, START + HOUR] {
         daemon.post(line("a", "egress_flow_count", at, 1).as_bytes(), None).unwrap();
     }

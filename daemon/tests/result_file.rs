@@ -5,8 +5,9 @@
 mod support;
 
 use std::path::Path;
+use std::process::Command;
 
-use support::{Daemon, line, results, wait_until};
+use support::{Daemon, command, line, results, wait_until};
 use tempfile::TempDir;
 
 const PERIOD: u64 = 10_000_000;
@@ -105,15 +106,51 @@ fn each_result_is_once_when_the_file_is_rotated_between_two_runs() {
 #[test]
 fn a_path_that_no_retry_mends_is_named_with_its_remedy_and_may_be_mended_while_the_daemon_runs() {
     let data = TempDir::new().unwrap();
-    let (file, log) = (data.path().join("results.jsonl"), data.path().join("log"));
-    std::fs::create_dir(&file).unwrap();
+    let (directory, log) = (data.path().join("directory"), data.path().join("log"));
+    std::fs::write(&directory, "").unwrap();
+    let file = directory.join("results.jsonl");
     let sink = format!("sinks.file.path={}", file.display());
     let daemon = Daemon::start(&log, &["aggregation.period=10", "aggregation.allowed_lateness=0s", &sink]);
     let said = daemon.wait_until_said("The sink failed; retries fail until the remedy is applied.");
-    assert!(said.contains("name a file instead of a directory") && said.contains("sinks.file.path"), "{said}");
+    assert!(said.contains("name a path whose parents are directories") && said.contains("sinks.file.path"), "{said}");
     daemon.post(samples(0..4).as_bytes(), None).unwrap();
-    std::fs::remove_dir(&file).unwrap();
+    std::fs::remove_file(&directory).unwrap();
+    std::fs::create_dir(&directory).unwrap();
     wait_until("the results", || (lines(&file).len() >= 3).then_some(()));
     let said = daemon.stop();
     assert!(!said.contains("it tries again"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_a_file_of_results_is_refused_at_the_start() {
+    let data = TempDir::new().unwrap();
+    let (pipe, link) = (data.path().join("pipe"), data.path().join("link"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink(&pipe, &link).unwrap();
+    for (path, kind) in [
+        (&pipe, "a pipe"),
+        (&link, "a pipe"),
+        (&data.path().to_owned(), "a directory"),
+        (&"/dev/null".into(), "a character device"),
+    ] {
+        let sink = format!("sinks.file.path={}", path.display());
+        let (status, said) = Daemon::try_spawn(command("run", &data.path().join("log"), &[&sink])).err().unwrap();
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains("sinks.file.path") && said.contains(kind) && said.contains("regular file"), "{said}");
+    }
+}
+
+#[test]
+fn standard_output_is_a_file_of_results_where_it_is_redirected_to_one() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("results.jsonl");
+    let settings = ["aggregation.period=10", "aggregation.allowed_lateness=0s", "sinks.file.path=/dev/stdout"];
+    let run = command("run", &data.path().join("log"), &settings);
+    let mut redirected = Command::new("sh");
+    redirected.args(["-c", "exec \"$0\" \"$@\" >> \"$RESULTS\""]).arg(run.get_program()).args(run.get_args());
+    redirected.env("RESULTS", &file).env("RUST_LOG", "info").env("NO_COLOR", "1");
+    let daemon = Daemon::spawn(redirected).unwrap();
+    daemon.post(samples(0..4).as_bytes(), None).unwrap();
+    wait_until("the results", || (lines(&file).len() >= 3).then_some(()));
+    daemon.stop();
 }

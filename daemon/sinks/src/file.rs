@@ -21,6 +21,7 @@ use serde::Deserialize;
 use tracing::info;
 
 use self::output::Output;
+pub use self::output::check_kind;
 use crate::Sink;
 
 /// The size of a write. A write ends with a line, so that a file that is cut between two writes begins with a line.
@@ -31,7 +32,8 @@ const WRITE_BYTES: usize = 256 * 1024;
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
     /// The file to which the sink appends results, one JSON object per line. Default unset: no file. Its directory must
-    /// exist. The file may be rotated, by renaming it or by cutting it.
+    /// exist. It is a regular file, also behind links; a pipe, a device or a directory is refused at the start. The
+    /// file may be rotated, by renaming it or by cutting it.
     pub path: Option<PathBuf>,
 }
 

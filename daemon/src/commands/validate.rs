@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use daemon_sinks::file::check_kind;
 use derived_stats::Registry;
 use rustix::fs::Access;
 
@@ -108,9 +109,7 @@ fn can_make_directory(path: &Path) -> Result<(), String> {
 
 /// Checks that `path` is a writable file or can be created in its directory.
 fn can_append(path: &Path) -> Result<(), String> {
-    if path.is_dir() {
-        return Err(format!("{} is a directory; name a file in it", path.display()));
-    }
+    check_kind(path)?;
     if path.exists() {
         return allowed(path, Access::WRITE_OK)
             .map_err(|error| format!("{} is not writable ({error}); change its owner or mode", path.display()));

@@ -1,7 +1,7 @@
 //! The file of results, and what the log stores of it.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -39,9 +39,32 @@ pub(super) struct Detail {
 /// The version of the stored form with an identity.
 const VERSION: u8 = 2;
 
+/// Checks that `path` names a regular file, directly or through links, or nothing yet.
+///
+/// The sink cuts and syncs its file, which nothing else can: a pipe, a device or a directory would fail for ever.
+///
+/// # Errors
+///
+/// What the path names, with the remedy.
+pub fn check_kind(path: &Path) -> Result<(), String> {
+    let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
+    let (kind, remedy) = (metadata.file_type(), "name a regular file, or a path where nothing is yet");
+    let stream = "; programs read results as a stream from GET /api/v1/results/stream";
+    let (found, stream) = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_dir() => ("directory", ""),
+        () if kind.is_fifo() => ("pipe", stream),
+        () if kind.is_socket() => ("socket", stream),
+        () if kind.is_block_device() => ("block device", ""),
+        () => ("character device", stream),
+    };
+    Err(format!("{} is a {found}; {remedy}{stream}", path.display()))
+}
+
 impl Output {
     /// Opens or creates the file at `path`, to continue at its end.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        check_kind(path).map_err(|message| anyhow::anyhow!("sinks.file.path: {message}"))?;
         let file = OpenOptions::new().read(true).append(true).create(true).open(path);
         let file = file.with_context(|| format!("open {}; check sinks.file.path", path.display()))?;
         let metadata = file.metadata()?;

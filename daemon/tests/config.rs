@@ -25,7 +25,7 @@ impl Fixture {
     fn validate(&self) -> Command {
         let mut command = command(&["validate", self.file.to_str().expect("UTF-8")]);
         // The default directory needs permissions that the test lacks.
-        command.arg("--set").arg(format!("log.data_dir={}", self.directory.path().display()));
+        command.arg("--set").arg(format!("log.data_dir={}", self.directory.path().join("data").display()));
         command
     }
 

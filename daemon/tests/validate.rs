@@ -51,7 +51,7 @@ listen = "localhost"
 max_body_bytes = -1
 max_in_flight = 0
 [log]
-data_dir = "$DIR"
+data_dir = "$DIR/data"
 partitions = 70000
 retention = 5
 [sinks.fil]
@@ -82,7 +82,7 @@ fn every_syntax_error_is_printed() {
 
 #[test]
 fn files_of_proxy_types_and_the_list_are_checked() {
-    let good = "[log]\ndata_dir = \"$DIR\"\n[aggregation]\n";
+    let good = "[log]\ndata_dir = \"$DIR/data\"\n[aggregation]\n";
     let broken = "struct Mine {\n  1: string nam (kee=\"\")\n}\n";
     let text = format!("{good}schema_files = [\"$DIR/mine.sandesh\", \"$DIR/absent.sandesh\"]\n");
     let shown = problems(&text, &[("mine.sandesh", broken)]);
@@ -114,7 +114,7 @@ struct Mine {
   5: optional u64 value (stats="1-raw:DSAvg")
 } (period="45")
 "#;
-    let text = "[log]\ndata_dir = \"$DIR\"\n[aggregation]\nschema_files = [\"$DIR/mine.sandesh\"]\nperiod = 5\n\
+    let text = "[log]\ndata_dir = \"$DIR/data\"\n[aggregation]\nschema_files = [\"$DIR/mine.sandesh\"]\nperiod = 5\n\
                 uve_proxy_list = \"A-a:Mine:AggProxySum\"\n";
     let run = validate(text, &[("mine.sandesh", own)]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
@@ -144,7 +144,7 @@ fn directories_are_checked_and_not_created() {
 
 #[test]
 fn an_address_that_other_machines_reach_gives_a_note() {
-    let run = validate("[log]\ndata_dir = \"$DIR\"\n[http]\nlisten = \"0.0.0.0:8081\"\n", &[]);
+    let run = validate("[log]\ndata_dir = \"$DIR/data\"\n[http]\nlisten = \"0.0.0.0:8081\"\n", &[]);
     assert_eq!(run.code, Some(0));
     assert!(
         run.stderr.starts_with("note: http.listen: 0.0.0.0:8081 is reachable from other machines"),
@@ -160,7 +160,7 @@ fn a_stream_whose_types_read_counters_is_named_with_the_risk_of_samples_without_
 uve_proxy_list = "UveVirtualNetworkAgent-in_bytes:Bytes UveVirtualNetworkAgent-egress_flow_count:AggProxySum"
 schema_files = ["$DIR/types.sandesh"]
 [log]
-data_dir = "$DIR"
+data_dir = "$DIR/data"
 "#;
     let run = validate(text, &[("types.sandesh", &counters(r#"period="60", timeout="1""#))]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
@@ -168,4 +168,84 @@ data_dir = "$DIR"
                     (metric=\"agg\"), one counter for each `source` that samples name; samples without a source, such as \
                     Contrail's XML, are all of one, which is wrong where several senders share a key\n";
     assert!(run.stderr.ends_with(expected) && run.stderr.matches("note: ").count() == 1, "{}", run.stderr);
+}
+
+#[test]
+fn listeners_that_would_have_the_same_port_are_a_problem() {
+    let both = |http: &str, contiv: &str| {
+        let text = format!(
+            "[log]\ndata_dir = \"$DIR/data\"\n[http]\nlisten = {http:?}\n[contiv]\nlisten = {contiv:?}\n\
+             nodes = [\"a\"]\n"
+        );
+        validate(&text, &[])
+    };
+    let same = [
+        ("127.0.0.1:8080", "127.0.0.1:8080"),
+        ("0.0.0.0:8080", "127.0.0.1:8080"),
+        ("127.0.0.1:8080", "0.0.0.0:8080"),
+        ("[::]:8080", "127.0.0.1:8080"),
+        ("[::1]:8080", "[::]:8080"),
+        ("[::ffff:127.0.0.1]:8080", "127.0.0.1:8080"),
+    ];
+    for (http, contiv) in same {
+        let run = both(http, contiv);
+        let expected =
+            format!("a.toml:6:1: `contiv.listen`: {contiv} and `http.listen`, {http}, include the same address");
+        assert!(run.code == Some(64) && run.stderr.contains(&expected), "{http} {contiv}: {}", run.stderr);
+    }
+    for (http, contiv) in [
+        ("127.0.0.1:8080", "127.0.0.1:8081"),
+        ("127.0.0.1:8080", "127.0.0.2:8080"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("0.0.0.0:8080", "[::1]:8080"),
+    ] {
+        let run = both(http, contiv);
+        assert_eq!(run.code, Some(0), "{http} {contiv}: {}", run.stderr);
+    }
+}
+
+/// Runs `validate` for a data directory, as another user if this one is root, to whom everything is permitted.
+fn validate_data_dir(data: &std::path::Path) -> Run {
+    let data = format!("log.data_dir={}", data.display());
+    let binary = command(&[]);
+    let is_root = rustix::process::geteuid().is_root();
+    let mut validate = if is_root { std::process::Command::new("setpriv") } else { command(&[]) };
+    if is_root {
+        validate.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary.get_program());
+    }
+    validate.args(["validate", "/dev/null", "--set", &data]);
+    finish(validate, "")
+}
+
+#[test]
+fn a_data_directory_that_the_daemon_could_not_open_is_a_problem() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("permissions");
+    };
+    let cases: [(&[&str], &str); 5] = [
+        (&["store/"], "contains store"),
+        (&["VERSION", "LOCK!"], "LOCK cannot be read and written"),
+        (&["VERSION", "store/", "store/0.jnl!"], "0.jnl cannot be read and written"),
+        (&["VERSION", "store"], "store is not a directory"),
+        (&["VERSION", "LOCK/"], "LOCK is not a file"),
+    ];
+    for (files, expected) in cases {
+        let directory = TempDir::new().expect("a directory for tests");
+        mode(directory.path(), 0o777);
+        for file in files {
+            let path = directory.path().join(file.trim_end_matches(['/', '!']));
+            let made = if file.ends_with('/') { std::fs::create_dir(&path) } else { Ok(()) };
+            let made = made.and_then(|()| match file.ends_with('/') {
+                true => Ok(()),
+                false => std::fs::write(&path, "derived-statsd log 1\n"),
+            });
+            made.expect("a file for tests");
+            mode(&path, if file.ends_with('!') { 0o400 } else { 0o777 });
+        }
+        let run = validate_data_dir(directory.path());
+        let whole = run.stderr.contains("`log.data_dir`") && run.stderr.contains(expected);
+        assert!(run.code == Some(64) && whole, "{files:?}: {:?} {}", run.code, run.stderr);
+    }
 }

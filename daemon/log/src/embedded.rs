@@ -106,6 +106,15 @@ impl EmbeddedLog {
         if directory::is_log(path)? { Self::open(path, config) } else { Err(LogError::NoLog { path: path.to_owned() }) }
     }
 
+    /// Checks that the directory `path`, which exists, has a log of this version or can become one. It changes nothing,
+    /// and reads no record.
+    ///
+    /// # Errors
+    /// [`LogError::UnknownVersion`] or [`LogError::Io`], as [`open`](Self::open) would fail.
+    pub fn check_format(path: &Path) -> Result<(), LogError> {
+        directory::check_format(path).map(drop)
+    }
+
     /// Checks that the disk takes a write, for a process that is going to write: a failure is an
     /// [`outage`](Log::outage) until there is space again. Nothing is checked if a write has succeeded since the last
     /// call.

@@ -3,6 +3,8 @@
 //!
 //! It opens no file for writing and creates none: `access(2)` checks the permissions of directories.
 
+mod data_dir;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -83,7 +85,7 @@ fn count(number: usize, thing: &str) -> String {
 fn check_files(survey: &mut Survey) {
     let data_dir = survey.config.log.data_dir.clone();
     if !data_dir.as_os_str().is_empty()
-        && let Err(error) = can_make_directory(&data_dir)
+        && let Err(error) = can_make_directory(&data_dir).and_then(|()| data_dir::check(&data_dir))
     {
         survey.add_problem("log.data_dir", &error);
     }

@@ -1,5 +1,6 @@
 //! Range and consistency checks of the values, which types alone cannot express.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use daemon_base::setting::address::authority;
@@ -25,6 +26,7 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
     }
     checks.topic_part("aggregation.cluster_id", &config.aggregation.cluster_id);
     checks.contiv(config);
+    checks.listens(config);
     checks.http(config);
     checks.log(config);
     checks.kafka(config);
@@ -92,6 +94,21 @@ impl Checks<'_> {
                 duration::print(idle)
             );
             self.add_problem("http.header_timeout", &message);
+        }
+    }
+
+    /// Two servers cannot listen on one port of one address.
+    fn listens(&mut self, config: &Config) {
+        let listens = [("http.listen", Some(config.http.listen)), ("contiv.listen", config.contiv.listen)];
+        let set = listens.iter().filter_map(|(key, address)| Some((*key, (*address)?)));
+        for (index, (key, address)) in set.clone().enumerate() {
+            for (other_key, other) in set.clone().take(index).filter(|(_, other)| overlap(address, *other)) {
+                let message = format!(
+                    "{address} and `{other_key}`, {other}, include the same address and port; set another port in one \
+                     of them"
+                );
+                self.add_problem(key, &message);
+            }
         }
     }
 
@@ -191,6 +208,14 @@ impl Checks<'_> {
         let location = self.0.location(key);
         self.0.add_problem(location, format!("`{key}`: {message}"));
     }
+}
+
+/// Whether two listeners would use the same port of an address. Port 0 is a free one each time; `[::]` includes all
+/// addresses of IPv4, too.
+fn overlap(left: SocketAddr, right: SocketAddr) -> bool {
+    let [one, other] = [left, right].map(|address| address.ip().to_canonical());
+    let includes = |all: IpAddr, one: IpAddr| all.is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    left.port() == right.port() && left.port() != 0 && (one == other || includes(one, other) || includes(other, one))
 }
 
 #[cfg(test)]

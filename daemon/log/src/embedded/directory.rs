@@ -139,11 +139,26 @@ fn lock(path: &Path) -> Result<File, LogError> {
 }
 
 fn check_version(path: &Path) -> Result<(), LogError> {
-    let known = format!("derived-statsd log {VERSION}\n");
+    match check_format(path)? {
+        Format::Known => Ok(()),
+        Format::New => create_version(path),
+    }
+}
+
+/// What a directory holds.
+pub(super) enum Format {
+    /// A log of this version.
+    Known,
+    /// Nothing that a log could not be created beside.
+    New,
+}
+
+/// Checks that a directory, which exists, has a log of this version or can become one. Changes nothing.
+pub(super) fn check_format(path: &Path) -> Result<Format, LogError> {
     match std::fs::read_to_string(path.join(VERSION_FILE)) {
-        Ok(found) if found == known => Ok(()),
+        Ok(found) if found == version_line() => Ok(Format::Known),
         Ok(found) => Err(unknown_version(path, format!("{:?}", found.trim_end()))),
-        Err(error) if error.kind() == ErrorKind::NotFound => create_version(path, &known),
+        Err(error) if error.kind() == ErrorKind::NotFound => check_empty(path).map(|()| Format::New),
         Err(error) if error.kind() == ErrorKind::InvalidData => {
             Err(unknown_version(path, "that is not UTF-8 text".to_owned()))
         }
@@ -151,8 +166,12 @@ fn check_version(path: &Path) -> Result<(), LogError> {
     }
 }
 
-/// Creates the VERSION file in an empty directory; fails if the directory has files that no log created.
-fn create_version(path: &Path, known: &str) -> Result<(), LogError> {
+fn version_line() -> String {
+    format!("derived-statsd log {VERSION}\n")
+}
+
+/// Fails if the directory has files that no log created.
+fn check_empty(path: &Path) -> Result<(), LogError> {
     let io = |operation| move |source| io_error(operation, path, source);
     for entry in std::fs::read_dir(path).map_err(io("list the data directory"))? {
         let name = entry.map_err(io("list the data directory"))?.file_name();
@@ -160,9 +179,15 @@ fn create_version(path: &Path, known: &str) -> Result<(), LogError> {
             return Err(unknown_version(path, format!("none, and contains {}", name.display())));
         }
     }
+    Ok(())
+}
+
+/// Creates the VERSION file in a directory without other files.
+fn create_version(path: &Path) -> Result<(), LogError> {
+    let io = |operation| move |source| io_error(operation, path, source);
     let unfinished = path.join("VERSION.new");
     let mut file = File::create(&unfinished).map_err(io("create the VERSION file"))?;
-    file.write_all(known.as_bytes())
+    file.write_all(version_line().as_bytes())
         .and_then(|()| file.sync_all())
         .and_then(|()| std::fs::rename(&unfinished, path.join(VERSION_FILE)))
         .and_then(|()| File::open(path)?.sync_all())

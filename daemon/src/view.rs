@@ -9,6 +9,7 @@ mod events;
 mod names;
 mod object;
 mod sink;
+mod types;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use daemon_results::block::{Row, UveShape};
 use serde_json::value::RawValue;
 
 use self::object::{Object, Scratch};
+use self::types::Types;
 
 pub(crate) use self::events::{Event, EventHub, EventId};
 pub(crate) use self::names::Names;
@@ -38,6 +40,7 @@ pub(crate) struct UveView {
 #[derive(Debug, Default)]
 struct Tables {
     by_name: BTreeMap<Box<str>, Objects>,
+    types: Types,
     /// The shapes of the encoded results: so few that a linear search is fast.
     shapes: Vec<Arc<UveShape>>,
     scratch: Scratch,
@@ -94,9 +97,9 @@ impl UveView {
         (!document.is_empty()).then_some(document)
     }
 
-    /// The first table that `is_wanted`, of those that have objects.
-    pub(crate) fn table(&self, is_wanted: impl Fn(&str) -> bool) -> Option<Box<str>> {
-        self.read().by_name.keys().find(|table| is_wanted(table)).cloned()
+    /// The tables that a UVE type in a path names, the one that its list has first; see [`types`].
+    pub(crate) fn tables_of(&self, uve_type: &str) -> Vec<String> {
+        self.read().tables_of(uve_type)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Tables> {
@@ -115,6 +118,7 @@ impl Tables {
         // A lookup before the insert saves an allocation: nearly every result is for an existing object.
         if !self.by_name.contains_key(table) {
             self.by_name.insert(table.into(), Objects::default());
+            self.types.add(table);
         }
         let objects = self.by_name.entry(table.into()).or_default();
         if !objects.contains_key(name) {
@@ -138,6 +142,7 @@ impl Tables {
         }
         if objects.is_empty() {
             self.by_name.remove(table);
+            self.types.remove(table);
         }
     }
 
@@ -221,7 +226,7 @@ mod tests {
         apply(&view, "a", r#"{"deleted":true}"#);
         assert_eq!(json(&view, "a", ""), "null");
         assert_eq!(objects(&view, "T"), 0);
-        assert_eq!(view.table(|_| true), None);
+        assert!(view.tables_of("t").is_empty());
     }
 
     #[test]

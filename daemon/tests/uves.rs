@@ -62,6 +62,50 @@ fn every_link_of_a_list_resolves_to_its_object() {
 }
 
 #[test]
+fn tables_of_one_type_are_listed_apart_and_every_object_is_reachable() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &["aggregation.allowed_lateness=0s", "log.partitions=1"]);
+    let keys = ["Foo:a", "foo:b", "FOO:c", "Foo:same", "foo:same", "t/1 %?#\u{fc}:d", "ObjectVNTable:e"];
+    let raw = |key: &str, at: u64, value: usize| {
+        format!("{{\"key\":\"{key}\",\"attr\":\"egress_flow_count\",\"ts\":{at},\"value\":{value}}}\n")
+    };
+    let first = keys.iter().enumerate().map(|(value, key)| raw(key, START, value + 10));
+    let body: String = first.chain([raw("T:later", START + PERIOD, 1)]).collect();
+    let (status, answer) = daemon.post(body.as_bytes(), None).unwrap();
+    assert_eq!(status, 200, "{answer}");
+    daemon.wait_for("/analytics/uves/virtual-network/e", |(status, _)| (*status == 200).then_some(()));
+
+    let path = |href: &Value| href.as_str().unwrap().replace(&daemon.url(""), "");
+    let types = parsed(&daemon.get("/analytics/uves").1);
+    let mut listed = names(&types);
+    listed.sort_unstable();
+    listed.dedup();
+    assert_eq!(listed.len(), 5, "{types}");
+    let mut values = Vec::new();
+    for uve_type in types.as_array().unwrap() {
+        // Page by page.
+        let mut after = String::new();
+        loop {
+            let page = parsed(&daemon.get(&format!("{}?limit=1{after}", path(&uve_type["href"]))).1);
+            let Some(entry) = page.as_array().unwrap_or_else(|| panic!("{uve_type}: {page}")).first() else { break };
+            let (status, body) = daemon.get(&path(&entry["href"]));
+            assert_eq!(status, 200, "{entry}: {body}");
+            let sum = &parsed(&body)["AggProxySum-UveVirtualNetworkAgent-egress_flow_count"]["value"]["value"];
+            values.push(sum.as_u64().unwrap());
+            after = format!("&after={}", entry["name"].as_str().unwrap());
+        }
+    }
+    values.sort_unstable();
+    assert_eq!(values, (10..17).collect::<Vec<_>>());
+    for name in ["a", "b", "c", "same"] {
+        assert_eq!(daemon.get(&format!("/analytics/uves/foo/{name}")).0, 200, "the type names all of its tables");
+    }
+    let (status, answer) = daemon.post(raw("virtual-network:f", START + PERIOD, 1).as_bytes(), None).unwrap();
+    assert!(status == 400 && answer.contains("write `ObjectVNTable:name`"), "{status} {answer}");
+    daemon.stop();
+}
+
+#[test]
 fn names_are_filtered_in_lists_in_prefixes_and_in_posted_queries() {
     let data = TempDir::new().unwrap();
     let daemon = daemon(&data);

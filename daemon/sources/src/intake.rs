@@ -14,6 +14,7 @@
 //! of the future later. Only the table can detect that it is late or of an object over the limit.
 
 mod error;
+mod key;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,13 +24,14 @@ use std::time::Duration;
 use daemon_base::clock::micros;
 use daemon_log::{AppendBatch, PartitionId};
 use derived_stats::{Number, ValueType};
+use proxy_uve::Plan;
 use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
 use proxy_uve::wire::{MAX_PAYLOAD_LENGTH, WireSample, encode_json, encode_stored, encode_xml};
-use proxy_uve::{ObjectKey, Plan};
 
 use crate::timestamp::{self, TimeUnit};
 
 pub use self::error::LineError;
+pub use self::key::check_key;
 
 /// The configured streams, and the partitions of their objects.
 #[derive(Clone, Debug)]
@@ -260,20 +262,6 @@ impl Intake {
     }
 }
 
-/// Checks that a key is `table:name`. A table also takes an empty name, under which no UVE can be requested.
-///
-/// # Errors
-///
-/// When it is not.
-pub fn check_key(key: &[u8]) -> Result<(), LineError> {
-    let reason = match ObjectKey::parse(key) {
-        Ok(ObjectKey { name: "", .. }) => "the key has no name after its first `:`; expected `table:name`".to_owned(),
-        Ok(_) => return Ok(()),
-        Err(error) => error.to_string(),
-    };
-    Err(LineError::Key { reason })
-}
-
 /// The error for a value that no proxy type of the stream accepts.
 #[cold]
 fn unfit(plan: &Plan, value: Number) -> LineError {
@@ -350,6 +338,7 @@ pub(crate) mod tests {
             (r#"{"key":":a","attr":"flows","ts":1488000000000000,"value":1}"#, "table"),
             (r#"{"key":"T:","attr":"flows","ts":1488000000000000,"value":1}"#, "no name after"),
             (r#"{"key":"vn1","attr":"flows","ts":1488000000000000,"value":1}"#, "no `:` between table and name"),
+            (r#"{"key":"vrouter:a","attr":"flows","ts":1488000000000000,"value":1}"#, "write `ObjectVRouter:name`"),
             (r#"{"key":7,"attr":"flows","ts":1488000000000000,"value":1}"#, "must be a string"),
             (r#"{"key":"T:a","attr":"flows","ts":1488000000000000,"value":1} x"#, "malformed JSON"),
             (r#"{"key":"T:a","stream":"Agent-x","ts":1488000000000000,"value":1}"#, "no stream `Agent-x`"),

@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use daemon_base::listener::Client;
 use daemon_base::outbound::{RESERVED_BUT_COLON, percent_encoded};
 use percent_encoding::NON_ALPHANUMERIC;
-use proxy_uve::uve_type_of_table;
 use serde::Serialize;
 
 use crate::http::chunks::{CHUNK_BYTES, stream};
@@ -138,7 +137,7 @@ impl Listing {
             // The serialization of plain data into memory cannot fail.
             let _ = match form {
                 Form::Types(base) => {
-                    let name = format!("{}s", uve_type_of_table(name));
+                    let name = format!("{name}s");
                     let href = format!("{base}{}", percent_encoded(&name, RESERVED_BUT_COLON));
                     serde_json::to_writer(&mut *out, &Link { href, name: &name })
                 }

@@ -18,10 +18,9 @@ use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use daemon_base::listener::Client;
-use daemon_base::outbound::percent_encoded;
+use daemon_base::outbound::{RESERVED_BUT_COLON, percent_encoded};
 use daemon_sources::opening::without_mark;
 use percent_encoding::NON_ALPHANUMERIC;
-use proxy_uve::{table_of_uve_type, uve_type_of_table};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -122,7 +121,8 @@ pub(super) async fn list(
         let text = format!("`{plural}` is not a list; request /analytics/uves/{plural}s, or one object by name");
         return problem(StatusCode::NOT_FOUND, &text);
     };
-    let form = Form::Links(format!("{}/analytics/uves/{uve_type}/", base(&headers)), link_query(&selection.cfilt));
+    let encoded = percent_encoded(uve_type, RESERVED_BUT_COLON);
+    let form = Form::Links(format!("{}/analytics/uves/{encoded}/", base(&headers)), link_query(&selection.cfilt));
     listed(&shared, (uve_type, ""), form, &selection, Requester { client, uri: &uri }).await
 }
 
@@ -142,12 +142,13 @@ pub(super) async fn one(
         return listed(&shared, (&uve_type, prefix), Form::Structures, &selection, Requester { client, uri: &uri })
             .await;
     }
-    let table = match table(&shared, &uve_type) {
-        Ok(table) => table,
+    let tables = match tables(&shared, &uve_type) {
+        Ok(tables) => tables,
         Err(unknown) => return *unknown,
     };
     let is_selected = selection.names("").contains(&name);
-    let document = || shared.view.object(&table, &name, &Filter::parse(&selection.cfilt));
+    let filter = Filter::parse(&selection.cfilt);
+    let document = || tables.iter().find_map(|table| shared.view.object(table, &name, &filter));
     match is_selected.then(document).flatten() {
         Some(document) => json(StatusCode::OK, &document),
         None => {
@@ -214,8 +215,8 @@ async fn listed(
     selection: &Selection,
     requester: Requester<'_>,
 ) -> Response {
-    let table = match table(shared, uve_type) {
-        Ok(table) => table,
+    let table = match tables(shared, uve_type) {
+        Ok(tables) => tables.into_iter().next().unwrap_or_default(),
         Err(unknown) => return *unknown,
     };
     let filter = matches!(form, Form::Structures).then(|| Filter::parse(&selection.cfilt));
@@ -238,24 +239,22 @@ fn bad_query(rejection: &QueryRejection) -> Response {
     problem(StatusCode::BAD_REQUEST, &text)
 }
 
-/// The table of a UVE type: that of a Contrail type, or the one with objects whose generic type name this is. The
-/// response 404 for any other.
-fn table(shared: &Shared, uve_type: &str) -> Result<String, Box<Response>> {
-    let find = |uve_type: &str| {
-        let named = || shared.view.table(|table| uve_type_of_table(table) == uve_type).map(Into::into);
-        table_of_uve_type(uve_type).map(str::to_owned).or_else(named)
+/// The tables of a UVE type, the one that its list has first. The response 404 for a type that is not one of Contrail
+/// and of which no object is.
+fn tables(shared: &Shared, uve_type: &str) -> Result<Vec<String>, Box<Response>> {
+    let tables = shared.view.tables_of(uve_type);
+    if !tables.is_empty() {
+        return Ok(tables);
+    }
+    let singular = uve_type.strip_suffix('s').filter(|singular| !shared.view.tables_of(singular).is_empty());
+    let text = match singular {
+        Some(singular) => format!("`{uve_type}` is a list; request /analytics/uves/{singular}, or GET the list"),
+        None => format!(
+            "`{uve_type}` is not a UVE type of Contrail, and no object is of it; GET /analytics/uves has the types \
+             that have objects"
+        ),
     };
-    find(uve_type).ok_or_else(|| {
-        let singular = uve_type.strip_suffix('s').filter(|singular| find(singular).is_some());
-        let text = match singular {
-            Some(singular) => format!("`{uve_type}` is a list; request /analytics/uves/{singular}, or GET the list"),
-            None => format!(
-                "`{uve_type}` is not a UVE type of Contrail, and no object is of it; GET /analytics/uves has the types \
-                 that have objects"
-            ),
-        };
-        Box::new(problem(StatusCode::NOT_FOUND, &text))
-    })
+    Err(Box::new(problem(StatusCode::NOT_FOUND, &text)))
 }
 
 /// The base URL of links: the server under the name that the client used.

@@ -40,7 +40,7 @@ impl Walk {
         Self { table: Some(table), filter, position }
     }
 
-    /// A walk over the names of the tables that have objects.
+    /// A walk over the tables that have objects; what it visits are their UVE types.
     pub(crate) fn tables() -> Self {
         let position = Position { names: Names::with_prefix(""), pattern: 0, last: None, is_done: false };
         Self { table: None, filter: None, position }
@@ -94,7 +94,8 @@ impl UveView {
         let tables = self.read();
         let Walk { table, filter, position } = walk;
         let Some(table) = table else {
-            return position.advance(&tables.by_name, |name, _| visit(name, &UveDocument::default()));
+            return position
+                .advance(&tables.by_name, |table, _| visit(&tables.type_of(table), &UveDocument::default()));
         };
         let Some(objects) = tables.by_name.get(table.as_str()) else {
             position.is_done = true;

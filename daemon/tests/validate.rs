@@ -129,7 +129,7 @@ struct Mine {
 fn directories_are_checked_and_not_created() {
     let text = "[log]\ndata_dir = \"$DIR/file/data\"\n[sinks.file]\npath = \"$DIR/absent/results.jsonl\"\n";
     insta::assert_snapshot!(problems(text, &[("file", "")]), @r"
-    a.toml:2:1: `log.data_dir`: file is not a directory; name another path
+    a.toml:2:1: `log.data_dir`: file is a file, not a directory; move it away, or name another path
     a.toml:4:1: `sinks.file.path`: the directory absent does not exist; create it or name another path
     a.toml: 2 problems
     ");
@@ -168,6 +168,32 @@ data_dir = "$DIR/data"
                     (metric=\"agg\"), one counter for each `source` that samples name; samples without a source, such as \
                     Contrail's XML, are all of one, which is wrong where several senders share a key\n";
     assert!(run.stderr.ends_with(expected) && run.stderr.matches("note: ").count() == 1, "{}", run.stderr);
+}
+
+#[test]
+fn a_problem_of_a_key_that_is_not_set_is_at_the_setting_that_requires_it() {
+    let text = r#"
+[log]
+data_dir = "$DIR/data"
+[http]
+time_unit = 5
+[opserver]
+password_file = "x"
+[sinks.influxdb]
+url = "http://127.0.0.1:1"
+version = 1
+password = "secret"
+"#;
+    insta::assert_snapshot!(problems(text, &[]), @r"
+    a.toml:5:1: `http.time_unit`: invalid type: integer `5`, expected `s`, `ms`, `us`, `ns` or `rfc3339`
+    a.toml:7:1: `opserver.user`: user and password_file require each other; set both or neither
+    a.toml:11:1: `sinks.influxdb.password`: there is no user for the password; set user too
+    a.toml: 3 problems
+    ");
+    let text = "[sinks.influxdb]\nurl = \"http://127.0.0.1:1\"\nversion = 2\n[log]\nkind = \"kafka\"\n";
+    let found = problems(text, &[]);
+    assert!(found.contains("a.toml:3:1: `sinks.influxdb.bucket`"), "{found}");
+    assert!(found.contains("a.toml:5:1: `kafka.brokers`") && !found.contains("default:"), "{found}");
 }
 
 #[test]

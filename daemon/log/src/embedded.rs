@@ -106,11 +106,12 @@ impl EmbeddedLog {
         if directory::is_log(path)? { Self::open(path, config) } else { Err(LogError::NoLog { path: path.to_owned() }) }
     }
 
-    /// Checks that the directory `path`, which exists, has a log of this version or can become one. It changes nothing,
-    /// and reads no record.
+    /// Checks that the directory `path` has a log of this version or can become one. It changes nothing, and reads no
+    /// record.
     ///
     /// # Errors
-    /// [`LogError::UnknownVersion`] or [`LogError::Io`], as [`open`](Self::open) would fail.
+    /// [`LogError::NotADirectory`], [`LogError::UnknownVersion`] or [`LogError::Io`], as [`open`](Self::open) would
+    /// fail.
     pub fn check_format(path: &Path) -> Result<(), LogError> {
         directory::check_format(path).map(drop)
     }

@@ -94,6 +94,17 @@ pub enum LogError {
         retry_after: Duration,
     },
 
+    /// Something else is where the data directory, or one above it, would be.
+    #[error("{} is {found}, not a directory; {remedy}", path.display())]
+    NotADirectory {
+        /// The path of what is there.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+
     /// The idempotency key belongs to an earlier request with another body.
     #[error("idempotency key {key:?} was used before for another request body; use a new key")]
     IdempotencyConflict {

@@ -158,7 +158,8 @@ impl Intake {
         {
             return self.push_plain(&plain, batch, scratch);
         }
-        let line = line::decode(line)?;
+        let line = line::decode(line)
+            .map_err(|error| LineError::Line { message: timestamp::decoding_error(&error, self.unit), error })?;
         let stream = match &line.metric {
             Metric::Attribute(attribute) => self.stream_of(attribute.as_bytes())?,
             Metric::Stream(stream) => self.stream(stream)?,

@@ -10,6 +10,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use derived_stats::excerpt::quoted;
+use proxy_uve::wire::{WireError, line};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
 /// The earliest timestamp that is accepted, in microseconds: 2001-01-01.
@@ -90,7 +93,21 @@ impl FromStr for TimeUnit {
 
 impl<'de> Deserialize<'de> for TimeUnit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(UnitVisitor)
+    }
+}
+
+struct UnitVisitor;
+
+impl Visitor<'_> for UnitVisitor {
+    type Value = TimeUnit;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`s`, `ms`, `us`, `ns` or `rfc3339`")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TimeUnit, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -146,6 +163,24 @@ pub fn with_number(line: &[u8], unit: TimeUnit) -> Result<Cow<'_, [u8]>, String>
     let mut converted = Vec::with_capacity(line.len());
     rfc3339::to_micros(line, &mut converted)?;
     Ok(Cow::Owned(converted))
+}
+
+/// The error of a line whose decoder takes its timestamp as microseconds, in the words of `unit`.
+pub fn decoding_error(error: &line::LineError, unit: TimeUnit) -> String {
+    let unit = unit.plural();
+    match error {
+        line::LineError::Wire(WireError::BadTimestamp { text, .. }) => {
+            let remedy = match rfc3339::parse(text.trim_matches('"')) {
+                Ok(_) => "write a number, or set http.time_unit (posted samples) or --time-unit (files) to `rfc3339`",
+                Err(_) => "write a whole number since 1970",
+            };
+            format!("the timestamp {} is not {unit} in decimal digits; {remedy}", quoted(text))
+        }
+        line::LineError::Wire(WireError::MissingTimestamp { .. }) if unit != TimeUnit::Micros.plural() => {
+            format!("the sample has no timestamp; add it in {unit}")
+        }
+        error => error.to_string(),
+    }
 }
 
 /// Converts a timestamp to microseconds and checks it against the arrival, as the tables do. The other times are in

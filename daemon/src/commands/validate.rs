@@ -85,7 +85,7 @@ fn count(number: usize, thing: &str) -> String {
 fn check_files(survey: &mut Survey) {
     let data_dir = survey.config.log.data_dir.clone();
     if !data_dir.as_os_str().is_empty()
-        && let Err(error) = can_make_directory(&data_dir).and_then(|()| data_dir::check(&data_dir))
+        && let Err(error) = data_dir::check(&data_dir).and_then(|()| can_make_directory(&data_dir))
     {
         survey.add_problem("log.data_dir", &error);
     }

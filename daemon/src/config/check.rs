@@ -10,6 +10,7 @@ use daemon_sources::opserver::PORT as OPSERVER_PORT;
 use proxy_uve::{StreamName, table_of_uve_type};
 
 use super::layers::Layers;
+use super::problem::SourceLocation;
 use super::ranges::{self, Number, Span};
 use crate::config::{Config, LogKind};
 
@@ -116,11 +117,16 @@ impl Checks<'_> {
         let kafka = &config.kafka;
         self.topic_part("kafka.topic_prefix", kafka.topic_prefix.as_deref().unwrap_or_default());
         if config.log.kind == LogKind::Kafka && kafka.brokers.trim().is_empty() {
-            self.add_problem("kafka.brokers", "log.kind is \"kafka\", but no broker is named; set it to `host:port`");
+            self.add_problem_of(
+                "kafka.brokers",
+                "log.kind",
+                "log.kind is \"kafka\", but no broker is named; set it to `host:port`",
+            );
         }
         if kafka.security.has_user() && kafka.user.is_none() {
-            self.add_problem(
+            self.add_problem_of(
                 "kafka.user",
+                "kafka.security",
                 "kafka.security requires a user; set it, and kafka.password or kafka.password_file",
             );
         }
@@ -148,7 +154,8 @@ impl Checks<'_> {
             self.add_problem("opserver.uve_types", &message);
         }
         if section.user.is_some() != section.password_file.is_some() {
-            self.add_problem("opserver.user", "user and password_file require each other; set both or neither");
+            let message = "user and password_file require each other; set both or neither";
+            self.add_problem_of("opserver.user", "opserver.password_file", message);
         }
     }
 
@@ -178,7 +185,8 @@ impl Checks<'_> {
     fn influxdb(&mut self, config: &Config) {
         let section = &config.sinks.influxdb;
         for (key, message) in section.problems() {
-            self.add_problem(&format!("sinks.influxdb.{key}"), &message);
+            // A bucket is required by the version.
+            self.add_problem_of(&format!("sinks.influxdb.{key}"), "sinks.influxdb.version", &message);
         }
     }
 
@@ -204,6 +212,15 @@ impl Checks<'_> {
         }
     }
 
+    /// Adds a problem of a key at the location of the setting that requires it, if the key itself is not set.
+    fn add_problem_of(&mut self, key: &str, cause: &str, message: &str) {
+        let location = match self.0.location(key) {
+            SourceLocation::Default => self.0.location(cause),
+            location => location,
+        };
+        self.0.add_problem(location, format!("`{key}`: {message}"));
+    }
+
     fn add_problem(&mut self, key: &str, message: &str) {
         let location = self.0.location(key);
         self.0.add_problem(location, format!("`{key}`: {message}"));
@@ -222,7 +239,6 @@ fn overlap(left: SocketAddr, right: SocketAddr) -> bool {
 mod tests {
     use super::*;
     use crate::config::keys;
-    use crate::config::problem::SourceLocation;
 
     fn problems(key: &str, text: &str) -> Vec<String> {
         let mut layers = Layers::default();

@@ -46,6 +46,7 @@ impl Directory {
     /// Creates or opens the directory, takes the lock and checks the format.
     pub(super) fn open(path: &Path) -> Result<Self, LogError> {
         let io = |operation| move |source| io_error(operation, path, source);
+        check_path(path)?;
         std::fs::create_dir_all(path).map_err(io("create the data directory"))?;
         let lock = lock(path)?;
         check_version(path)?;
@@ -109,6 +110,22 @@ impl Directory {
     }
 }
 
+/// Checks that nothing but a directory is where the data directory, or one above it, would be created.
+pub(super) fn check_path(path: &Path) -> Result<(), LogError> {
+    let Some(nearest) = path.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok()) else { return Ok(()) };
+    let (found, remedy) = match (std::fs::metadata(nearest), std::fs::read_link(nearest)) {
+        (Ok(found), _) if found.is_dir() => return Ok(()),
+        (Ok(_), _) => ("a file".to_owned(), "move it away, or name another path"),
+        (Err(error), Ok(target)) if error.kind() == ErrorKind::NotFound => {
+            let found = format!("a link to {}, which does not exist", target.display());
+            (found, "create the directory that it leads to, or name another path")
+        }
+        // The creation of the directory reports it.
+        (Err(_), _) => return Ok(()),
+    };
+    Err(LogError::NotADirectory { path: nearest.to_owned(), found, remedy })
+}
+
 /// Whether the directory exists and has a log of any version.
 pub(super) fn is_log(path: &Path) -> Result<bool, LogError> {
     match std::fs::metadata(path.join(VERSION_FILE)) {
@@ -153,8 +170,9 @@ pub(super) enum Format {
     New,
 }
 
-/// Checks that a directory, which exists, has a log of this version or can become one. Changes nothing.
+/// Checks that a directory has a log of this version or can become one. Changes nothing.
 pub(super) fn check_format(path: &Path) -> Result<Format, LogError> {
+    check_path(path)?;
     match std::fs::read_to_string(path.join(VERSION_FILE)) {
         Ok(found) if found == version_line() => Ok(Format::Known),
         Ok(found) => Err(unknown_version(path, format!("{:?}", found.trim_end()))),
@@ -173,7 +191,11 @@ fn version_line() -> String {
 /// Fails if the directory has files that no log created.
 fn check_empty(path: &Path) -> Result<(), LogError> {
     let io = |operation| move |source| io_error(operation, path, source);
-    for entry in std::fs::read_dir(path).map_err(io("list the data directory"))? {
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(io("list the data directory"))?,
+    };
+    for entry in entries {
         let name = entry.map_err(io("list the data directory"))?.file_name();
         if name != "LOCK" && name != "VERSION.new" {
             return Err(unknown_version(path, format!("none, and contains {}", name.display())));

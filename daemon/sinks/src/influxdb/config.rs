@@ -182,7 +182,11 @@ impl InfluxConfig {
                 user.as_deref().is_some_and(|user| user.contains(':')),
                 "a user of basic authentication cannot contain `:`; use another user",
             ),
-            ("password_file", user.is_none() && has_password, "there is no user for the password; set user too"),
+            (
+                if password.is_some() { "password" } else { "password_file" },
+                user.is_none() && has_password,
+                "there is no user for the password; set user too",
+            ),
             ("password_file", password.is_some() && password_file.is_some(), "password is set too; remove one of them"),
             ("token_file", token.is_some() && token_file.is_some(), "token is set too; remove one of them"),
         ];

@@ -22,8 +22,13 @@ pub enum LineError {
         reason: String,
     },
     /// The line is malformed.
-    #[error(transparent)]
-    Line(#[from] line::LineError),
+    #[error("{message}")]
+    Line {
+        /// What is wrong with it, with the unit of the input.
+        message: String,
+        /// The error of the decoder.
+        error: line::LineError,
+    },
     /// The record exceeds a limit of the log.
     #[error(transparent)]
     Log(#[from] LogError),

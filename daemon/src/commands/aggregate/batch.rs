@@ -190,7 +190,7 @@ impl<'p> Decoder<'p> {
         batch: &mut Batch,
     ) -> Result<(), String> {
         let text = &*timestamp::with_number(text, self.job.unit)?;
-        let line = line::decode_as(form, text).map_err(|error| error.to_string())?;
+        let line = line::decode_as(form, text).map_err(|error| timestamp::decoding_error(&error, self.job.unit))?;
         check_key(&line.key)?;
         let name = match &line.metric {
             Metric::Attribute(name) | Metric::Stream(name) => name,

@@ -14,9 +14,6 @@ const FILES: [&str; 4] = ["LOCK", "PARTITIONS", "VERSION", "acknowledged"];
 /// Checks a data directory; one that does not exist yet can be created. A log that another process has open is fine:
 /// that is the daemon whose next configuration this is.
 pub(super) fn check(directory: &Path) -> Result<(), String> {
-    if !directory.exists() {
-        return Ok(());
-    }
     usable(directory, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?;
     EmbeddedLog::check_format(directory).map_err(|error| error.to_string())?;
     for file in FILES.map(|name| directory.join(name)) {
@@ -57,7 +54,7 @@ fn is_kind(path: &Path, is_kind: fn(&FileType) -> bool, kind: &str) -> Result<()
 /// Checks the permissions of a file, if it exists: a daemon that runs may remove one at any time.
 fn usable(path: &Path, access: Access) -> Result<(), String> {
     match allowed(path, access) {
-        Err(rustix::io::Errno::NOENT) | Ok(()) => Ok(()),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) | Ok(()) => Ok(()),
         Err(error) => Err(format!(
             "{} cannot be read and written by the user of this process ({error}); change its owner, or run as the user \
              that the daemon has",

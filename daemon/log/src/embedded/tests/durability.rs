@@ -3,6 +3,25 @@
 use super::*;
 
 #[test]
+fn what_is_in_the_place_of_the_data_directory_is_named_with_its_remedy() {
+    let dir = dir();
+    let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+    std::fs::write(&file, "").unwrap();
+    std::os::unix::fs::symlink(dir.path().join("absent"), &link).unwrap();
+    for (path, found) in [(&file, "file is a file, not a directory; move it"), (&link, "absent, which does not exist")]
+    {
+        for path in [path.clone(), path.join("below")] {
+            let error = open_error(&path);
+            let text = error.to_string();
+            assert!(text.contains(found) && !error.is_temporary() && !text.contains("without a restart"), "{text}");
+            assert!(EmbeddedLog::check_format(&path).is_err(), "{}", path.display());
+        }
+    }
+    std::fs::create_dir(dir.path().join("absent")).unwrap();
+    drop(EmbeddedLog::open(&link, LogConfig::default()).unwrap());
+}
+
+#[test]
 fn a_commit_is_restored_with_cursor_meta_and_only_its_live_chunks() {
     let dir = dir();
     let log = open(&dir);

@@ -5,6 +5,7 @@ pub(crate) mod config_args;
 pub(crate) mod demo;
 pub(crate) mod eval;
 pub(crate) mod explain;
+mod http_url;
 mod neighbours;
 mod pipeline_args;
 pub(crate) mod print;

@@ -37,6 +37,7 @@ use daemon_log::Log;
 use daemon_partition::StatusSource;
 use daemon_sources::intake::Intake;
 use daemon_sources::timestamp::TimeUnit;
+use percent_encoding::percent_decode_str;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -138,6 +139,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(status::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(refuse_other_texts))
         .layer(middleware::from_fn(origin::refuse_other_sites))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
         .with_state(shared)
@@ -149,6 +151,18 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     let response = next.run(request).await;
     shared.telemetry.http.answered(&path, response.status().as_u16());
     response
+}
+
+/// Refuses a query whose percent-encoding is not UTF-8, of which the handlers would get other characters.
+async fn refuse_other_texts(request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    match percent_decode_str(query).decode_utf8() {
+        Ok(_) => next.run(request).await,
+        Err(error) => {
+            let text = format!("the query is not UTF-8 ({error}); write parameters in percent-encoded UTF-8");
+            problem(StatusCode::BAD_REQUEST, &text)
+        }
+    }
 }
 
 async fn not_found() -> Response {

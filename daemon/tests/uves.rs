@@ -154,10 +154,18 @@ fn a_posted_query_selects_names_and_structures() {
         (json!({ "kfilt": "a" }), "kfilt"),
         (json!({ "sfilt": "host" }), "sources"),
         (json!({ "where": [] }), "where"),
+        (json!("kfilt"), "expected"),
         (json!([]), "expected"),
     ] {
         let (status, error) = post(&body);
         assert!(status == 400 && error["error"].as_str().unwrap().contains(expected), "{body}: {status} {error}");
+    }
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    for name in ["kfilt", "cfilt"] {
+        let twice = format!(r#"{{"{name}":["a/b"],"{name}":["default*"]}}"#);
+        let mut response = agent.post(daemon.url("/analytics/uves/virtual-network")).send(&twice).unwrap();
+        let (status, body) = (response.status().as_u16(), response.body_mut().read_to_string().unwrap());
+        assert!(status == 400 && body.contains("duplicate field") && body.contains(name), "{status} {body}");
     }
     daemon.stop();
 }
@@ -230,6 +238,15 @@ fn a_parameter_that_cannot_be_honoured_is_refused() {
             let (status, body) = daemon.get(&format!("/analytics/uves/{path}?{query}"));
             assert!(status == 400 && body.contains(expected), "{path}?{query}: {status} {body}");
         }
+    }
+    for path in [
+        "/analytics/uves/virtual-networks?after=%ff",
+        "/analytics/uves/virtual-network/a?cfilt=%C3",
+        "/analytics/uves?%ff",
+        "/api/v1/results/stream?from=%ff",
+    ] {
+        let (status, body) = daemon.get(path);
+        assert!(status == 400 && body.contains("UTF-8"), "{path}: {status} {body}");
     }
     let (status, body) = daemon.get("/analytics/uves?x=1");
     assert!(status == 400 && body.contains("`x`"), "{status} {body}");

@@ -70,16 +70,17 @@ pub(crate) struct AggregateArgs {
     #[arg(long, conflicts_with = "schema")]
     pub(crate) annotation: Option<String>,
     /// The period of the annotation.
-    #[arg(long, value_name = "SECONDS", default_value_t = ASSUMED_PERIOD_SECONDS,
-          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = ASSUMED_PERIOD_SECONDS, requires = "annotation",
+          conflicts_with = "schema", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) period: u32,
     /// The element type of the annotation: f64 accepts every number and is exact for integers up to 2^53; u64 and i64
     /// accept integers of their range only and are exact.
-    #[arg(long = "type", value_enum, default_value_t = TypeArg::F64)]
+    #[arg(long = "type", value_enum, default_value_t = TypeArg::F64, requires = "annotation",
+          conflicts_with = "schema")]
     pub(crate) value_type: TypeArg,
     /// The value of a period without samples for the detector of the annotation: zero for the first one in a row
     /// (once), zero for each one (zero), or none (skip).
-    #[arg(long, value_enum, default_value_t = SilenceArg::Once)]
+    #[arg(long, value_enum, default_value_t = SilenceArg::Once, requires = "annotation", conflicts_with = "schema")]
     pub(crate) silence: SilenceArg,
     /// A file of proxy types in Sandesh syntax, which replace the built-in ones.
     #[arg(long, value_name = "FILE")]
@@ -91,9 +92,9 @@ pub(crate) struct AggregateArgs {
     /// The unit of the timestamps: s, ms, us, ns, or rfc3339 for texts.
     #[arg(long, value_name = "UNIT", default_value_t)]
     pub(crate) time_unit: TimeUnit,
-    /// The number of threads, up to 16; the rows are the same for any number.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) threads: usize,
+    /// The number of threads, 1 to 16; the rows are the same for any number.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub(crate) threads: u16,
     /// The output file: CSV, or JSON lines if its name ends in .ndjson. The default is CSV on standard output.
     #[arg(long, value_name = "OUT")]
     pub(crate) out: Option<PathBuf>,
@@ -178,7 +179,7 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
         strict: args.strict,
         progress: &progress,
     };
-    let outcome = pipeline.run(args.threads)?;
+    let outcome = pipeline.run(args.threads.into())?;
     progress.finish_and_clear();
     summarise(&outcome, &job, args.allowed_lateness, clock.monotonic());
     anyhow::ensure!(outcome.incomplete == 0, "the output is incomplete; choose an algorithm whose results are whole");

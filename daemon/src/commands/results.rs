@@ -29,8 +29,8 @@ pub(crate) struct ResultsArgs {
 ///
 /// # Errors
 ///
-/// Fails if there is no log, which it does not create, or if the log cannot be opened (a running daemon locks its
-/// embedded log) or read.
+/// Fails if `from` is behind the end of the results, if there is no log, which it does not create, or if the log cannot
+/// be opened (a running daemon locks its embedded log) or read.
 pub(crate) fn run(settings: &LogSettings, from: u64) -> anyhow::Result<()> {
     match settings {
         LogSettings::Embedded(own) => {
@@ -46,7 +46,13 @@ pub(crate) fn run(settings: &LogSettings, from: u64) -> anyhow::Result<()> {
 
 fn print(log: &dyn Log, from: u64) -> anyhow::Result<()> {
     let bounds = log.results_bounds()?;
-    let mut next = from.max(bounds.first).min(bounds.next);
+    anyhow::ensure!(
+        from <= bounds.next,
+        "--from {from} is behind the end of the results, whose offsets are {} to {}; give one of them",
+        bounds.first,
+        bounds.next
+    );
+    let mut next = from.max(bounds.first);
     let mut out = super::print::output();
     let (mut reader, mut lines) = (RecordReader::default(), Vec::new());
     loop {

@@ -18,6 +18,8 @@ use anyhow::Context as _;
 use clap::Args;
 use daemon_base::setting::duration;
 
+use super::http_url::http_url;
+
 /// The configuration, with names in double braces in place of the arguments.
 const TEMPLATE: &str = include_str!("telegraf_config/telegraf.conf");
 
@@ -25,10 +27,10 @@ const TEMPLATE: &str = include_str!("telegraf_config/telegraf.conf");
 #[derive(Args, Debug)]
 pub(crate) struct TelegrafConfigArgs {
     /// The URL at which Telegraf reaches the contiv.listen address of this daemon.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4000", value_parser = url)]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4000", value_parser = http_url)]
     adapter: String,
     /// The URL of the InfluxDB that Telegraf writes to.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8086", value_parser = url)]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8086", value_parser = http_url)]
     influxdb: String,
     /// The database in that InfluxDB.
     #[arg(long, value_name = "NAME", default_value = "telegraf")]
@@ -77,16 +79,6 @@ fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// Parses `http://…` or `https://…` and removes a trailing slash.
-fn url(text: &str) -> Result<String, String> {
-    let uri: Result<axum::http::Uri, _> = text.parse();
-    let whole = uri.is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
-    });
-    let expected = || format!("expected a URL such as \"http://127.0.0.1:4000\", found {text:?}");
-    whole.then(|| text.trim_end_matches('/').to_owned()).ok_or_else(expected)
-}
-
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration::parse(text)?;
     let whole = interval.subsec_nanos() == 0 && interval.as_secs() > 0;
@@ -126,15 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn only_urls_and_whole_seconds_are_accepted() {
-        for (text, taken) in
-            [("http://a:1", "http://a:1"), ("https://a/x/", "https://a/x"), ("http://[::1]:4000", "http://[::1]:4000")]
-        {
-            assert_eq!(url(text).as_deref(), Ok(taken));
-        }
-        for text in ["", "a:4000", "ftp://a", "http://", "http://a/?all", "http://a b"] {
-            assert!(url(text).is_err(), "{text:?} was taken");
-        }
+    fn only_whole_seconds_are_accepted() {
         assert_eq!(interval("2m"), Ok(Duration::from_secs(120)));
         for text in ["0s", "500ms", "1500ms", "10"] {
             assert!(interval(text).is_err(), "{text:?} was taken");

@@ -20,6 +20,8 @@ use daemon_base::setting::duration;
 use request::Client;
 use table::{Size, lines};
 
+use super::http_url::http_url;
+
 /// The shortest poll interval, which limits the load on the daemon.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -27,10 +29,10 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Args, Debug)]
 pub(crate) struct TopArgs {
     /// The URL of the daemon's HTTP server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", value_parser = http_url)]
     pub(crate) url: String,
     /// The poll interval, at least 100ms.
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval, conflicts_with = "once")]
     pub(crate) interval: Duration,
     /// Poll once, print one table and stop.
     #[arg(long)]
@@ -57,9 +59,14 @@ pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     watch(&client, &clock, args)
 }
 
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration::parse(text)?;
+    let expected = || format!("expected at least \"100ms\", found {text:?}");
+    (interval >= SHORTEST_INTERVAL).then_some(interval).ok_or_else(expected)
+}
+
 fn watch(client: &Client, clock: &dyn Clock, args: &TopArgs) -> anyhow::Result<ExitCode> {
     let is_terminal = io::stdout().is_terminal();
-    let interval = args.interval.max(SHORTEST_INTERVAL);
     let (mut before, mut newest) = (None, None);
     let mut drawn = 0;
     loop {
@@ -78,7 +85,7 @@ fn watch(client: &Client, clock: &dyn Clock, args: &TopArgs) -> anyhow::Result<E
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
             written => written.context("write to standard output")?,
         }
-        thread::sleep(interval);
+        thread::sleep(args.interval);
     }
 }
 

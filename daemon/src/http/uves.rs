@@ -22,7 +22,6 @@ use daemon_base::outbound::{RESERVED_BUT_COLON, percent_encoded};
 use daemon_sources::opening::without_mark;
 use percent_encoding::NON_ALPHANUMERIC;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use crate::http::body::Refusal;
 use crate::http::listing::{self, Form, Listing, Requester, Selection};
@@ -68,6 +67,22 @@ impl UveQuery {
 }
 
 impl PostedQuery {
+    fn parse(body: &[u8]) -> Result<Self, String> {
+        // A structure would be read from an array, too.
+        let is_object = body.trim_ascii_start().first() == Some(&b'{');
+        let parsed = if is_object {
+            serde_json::from_slice(body).map_err(|error| error.to_string())
+        } else {
+            Err("it is not an object".to_owned())
+        };
+        parsed.map_err(|reason| {
+            format!(
+                "the query is not valid: {reason}; expected {{\"kfilt\": [\"name\", \"prefix*\"], \"cfilt\": \
+                 [\"Structure\"]}}, each at most once"
+            )
+        })
+    }
+
     fn selection(self) -> Result<Selection, String> {
         let Self { cfilt, kfilt, sfilt, mfilt } = self;
         refuse_sources(&sfilt.unwrap_or_default(), &mfilt.unwrap_or_default())?;
@@ -188,12 +203,7 @@ pub(super) async fn posted(
         Ok(body) => body,
         Err(refusal) => return refusal.into_response(),
     };
-    // An object first: a structure would be read from an array, too.
-    let query = serde_json::from_slice::<Map<String, Value>>(without_mark(&body));
-    let query = query.and_then(|query| PostedQuery::deserialize(Value::Object(query))).map_err(|error| {
-        format!("the query is not valid: {error}; expected {{\"kfilt\": [\"name\", \"prefix*\"], \"cfilt\": [\"Structure\"]}}")
-    });
-    match query.and_then(PostedQuery::selection) {
+    match PostedQuery::parse(without_mark(&body)).and_then(PostedQuery::selection) {
         Ok(selection) => {
             listed(&shared, (&uve_type, ""), Form::Structures, &selection, Requester { client, uri: &uri }).await
         }

@@ -73,6 +73,17 @@ pub enum WireError {
         /// The message of the parser of that format.
         message: String,
     },
+    /// A field of JSON that is unknown and has nearly the name of a known one.
+    #[error(
+        "the field {} is unknown; did you mean {known:?}? Choose a name that is not so near to it otherwise",
+        quoted(name)
+    )]
+    MisspeltField {
+        /// Its name.
+        name: String,
+        /// The known one.
+        known: &'static str,
+    },
     /// No time. The original drops these too.
     #[error("the payload has no time; add the {}, in microseconds", format.timestamp())]
     MissingTimestamp {
@@ -139,6 +150,7 @@ impl WireError {
             Self::Empty => "empty",
             Self::Malformed { .. } => "malformed",
             Self::MissingTimestamp { .. } => "missing_timestamp",
+            Self::MisspeltField { .. } => "misspelt_field",
             Self::MissingValue => "missing_value",
             Self::NestedElement { .. } => "nested_element",
             Self::NotANumber { .. } => "not_a_number",

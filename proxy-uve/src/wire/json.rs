@@ -1,7 +1,8 @@
 //! The JSON form: one flat object, read without building it. A payload and a line of a file share this reader.
 //!
 //! Fields may come in any order. Unknown ones are skipped, whatever their values are, so that producers may add their
-//! own; a known one that appears twice is refused. Numbers are taken as text and parsed as those of XML are: a JSON
+//! own; a known one that appears twice is refused, and so is one whose name is [near](similar) that of a known one: the
+//! sample would count without what its producer meant. Numbers are taken as text and parsed as those of XML are: a JSON
 //! parser would round an integer beyond 64 bits to a double.
 
 use std::borrow::Cow;
@@ -29,6 +30,7 @@ pub(super) struct Fields<'p> {
     value: Option<&'p str>,
     source: Option<&'p str>,
     duplicate: Option<&'static str>,
+    misspelt: Option<Misspelt>,
     /// The fields that only a line has; in a payload they are unknown fields.
     pub(super) envelope: Envelope<'p>,
 }
@@ -40,13 +42,29 @@ pub(super) struct Envelope<'p> {
     pub(super) attr: Option<&'p str>,
     pub(super) stream: Option<&'p str>,
     pub(super) duplicate: Option<&'static str>,
+    pub(super) misspelt: Option<Misspelt>,
+}
+
+/// An unknown field whose name is near that of a known one.
+pub(super) struct Misspelt {
+    name: String,
+    known: &'static str,
+}
+
+impl From<Misspelt> for WireError {
+    fn from(Misspelt { name, known }: Misspelt) -> Self {
+        Self::MisspeltField { name, known }
+    }
 }
 
 impl<'p> Fields<'p> {
     /// The sample's own fields, each there once.
-    pub(super) fn sample(&self) -> Result<WireSample<'p>, WireError> {
+    pub(super) fn sample(&mut self) -> Result<WireSample<'p>, WireError> {
         if let Some(name) = self.duplicate {
             return Err(WireError::Duplicate { name: name.to_owned() });
+        }
+        if let Some(misspelt) = self.misspelt.take() {
+            return Err(misspelt.into());
         }
         let timestamp = self.ts.ok_or(WireError::MissingTimestamp { format: Format::Json })?;
         let value = self.value.ok_or(WireError::MissingValue)?;
@@ -72,11 +90,17 @@ impl<'p> Fields<'p> {
             Name::Stream => (&mut envelope.stream, &mut envelope.duplicate, "stream"),
             Name::Ts => (&mut self.ts, &mut self.duplicate, "ts"),
             Name::Value => (&mut self.value, &mut self.duplicate, "value"),
-            Name::Unknown => return,
+            Name::Misspelt(_) | Name::Unknown => return,
         };
         if slot.replace(text).is_some() {
             *duplicate = Some(name);
         }
+    }
+
+    fn set_misspelt(&mut self, misspelt: Misspelt) {
+        let is_of_line = matches!(misspelt.known, "attr" | "key" | "stream");
+        let slot = if is_of_line { &mut self.envelope.misspelt } else { &mut self.misspelt };
+        slot.get_or_insert(misspelt);
     }
 }
 
@@ -102,6 +126,10 @@ impl<'p> Visitor<'p> for FieldsVisitor {
                 Name::Unknown => {
                     map.next_value::<IgnoredAny>()?;
                 }
+                Name::Misspelt(misspelt) => {
+                    map.next_value::<IgnoredAny>()?;
+                    fields.set_misspelt(misspelt);
+                }
                 name => fields.set(name, map.next_value::<&RawValue>()?.get()),
             }
         }
@@ -109,10 +137,10 @@ impl<'p> Visitor<'p> for FieldsVisitor {
     }
 }
 
-#[derive(Clone, Copy)]
 enum Name {
     Attr,
     Key,
+    Misspelt(Misspelt),
     Source,
     Stream,
     Ts,
@@ -143,8 +171,44 @@ impl Visitor<'_> for NameVisitor {
             "stream" => Name::Stream,
             "ts" => Name::Ts,
             "value" => Name::Value,
-            _ => Name::Unknown,
+            name => match similar(name) {
+                Some(known) => Name::Misspelt(Misspelt { name: name.to_owned(), known }),
+                None => Name::Unknown,
+            },
         })
+    }
+}
+
+/// The known field that a name is near: the same but for case, one letter more, less, other or swapped, or an
+/// abbreviation of `source`. Of `ts` and `key`, which are near to too much, only the case may differ.
+fn similar(name: &str) -> Option<&'static str> {
+    let found = ["attr", "key", "source", "stream", "ts", "value"].into_iter().find(|known| {
+        let most_edits = usize::from(known.len() > 3);
+        is_near(name.as_bytes(), known.as_bytes(), most_edits)
+    });
+    let is_source = || {
+        let mut letters = b"source".iter();
+        let mut of_source = |letter: &u8| letters.any(|other| letter.eq_ignore_ascii_case(other));
+        name.len() >= 3 && name.starts_with(['s', 'S']) && name.as_bytes().iter().all(&mut of_source)
+    };
+    found.or_else(|| is_source().then_some("source"))
+}
+
+/// Whether two names are the same but for case, or with `most_edits` of 1 differ by one letter, or by two neighbours
+/// that are swapped. Without an allocation: it runs for each unknown field.
+fn is_near(name: &[u8], known: &[u8], most_edits: usize) -> bool {
+    let is_same = |(left, right): &(&u8, &u8)| left.eq_ignore_ascii_case(right);
+    let start = name.iter().zip(known).take_while(is_same).count();
+    let (name, known) = (&name[start..], &known[start..]);
+    let end = name.iter().rev().zip(known.iter().rev()).take_while(is_same).count();
+    match (&name[..name.len() - end], &known[..known.len() - end]) {
+        ([], []) => true,
+        ([_], [_]) | ([_], []) | ([], [_]) => most_edits == 1,
+        ([first, second], [other_first, other_second]) => {
+            let is_swapped = is_same(&(first, other_second)) && is_same(&(second, other_first));
+            most_edits == 1 && is_swapped
+        }
+        _ => false,
     }
 }
 
@@ -192,6 +256,30 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(decode(text.as_bytes()), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_field_near_a_known_one_is_refused() {
+        for (name, known) in [
+            ("sourc", "source"),
+            ("src", "source"),
+            ("Source", "source"),
+            ("SOURCE", "source"),
+            ("soruce", "source"),
+            ("sources", "source"),
+            ("Value", "value"),
+            ("valeu", "value"),
+            ("TS", "ts"),
+        ] {
+            let text = format!(r#"{{"ts":1,"value":2,"{name}":{{"a":[1]}}}}"#);
+            let expected = WireError::MisspeltField { name: name.to_owned(), known };
+            assert_eq!(decode(text.as_bytes()), Err(expected), "{name}");
+        }
+        // Near fields that only a line has, and near to nothing.
+        for name in ["Key", "atr", "streams", "t", "ms", "host", "source_ip", "value_type", "score", "timestamp", ""] {
+            let text = format!(r#"{{"ts":1,"value":2,"{name}":3}}"#);
+            assert_eq!(decode(text.as_bytes()), Ok(sample(1, Number::U64(2), None)), "{name}");
         }
     }
 

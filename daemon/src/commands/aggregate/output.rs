@@ -8,15 +8,20 @@ use anyhow::{Context as _, bail};
 
 use crate::commands::aggregate::AggregateArgs;
 use crate::commands::aggregate::display_name;
+use crate::commands::aggregate::rows::RowFormat;
 use crate::commands::{print, recorded};
 
-/// Checks that the output is not an input: its creation would empty the input, and appended rows would be read as
-/// records. Files are compared by device and inode, so a link equals its target. The check opens no file for writing.
+/// Checks that the output takes the header that is asked for, and is not an input: its creation would empty the input,
+/// and appended rows would be read as records. Files are compared by device and inode, so a link equals its target. The
+/// check opens no file for writing.
 ///
 /// # Errors
 ///
 /// Fails if the output is an input or the schema; the error has both names.
 pub(crate) fn check(args: &AggregateArgs) -> anyhow::Result<()> {
+    if let Some(path) = args.out.as_deref().filter(|path| args.header && RowFormat::is_json(path)) {
+        bail!("--header begins CSV with a line, and {} is JSON lines; leave --header out", path.display());
+    }
     let output = match &args.out {
         Some(path) => std::fs::metadata(path).ok(),
         None => metadata_of(std::io::stdout()),

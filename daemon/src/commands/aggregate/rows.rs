@@ -34,9 +34,12 @@ pub(crate) struct RowFormat {
 impl RowFormat {
     /// The format for the name of the output: JSON lines for `.ndjson`, `.jsonl` and `.json`, else CSV.
     pub(crate) fn new(out: Option<&Path>, job: &Job) -> Self {
-        let extension = out.and_then(Path::extension).and_then(|extension| extension.to_str());
-        let is_json = matches!(extension, Some("ndjson" | "jsonl" | "json"));
-        Self { is_json, type_names: job.type_names.clone().map(Into::into) }
+        Self { is_json: out.is_some_and(Self::is_json), type_names: job.type_names.clone().map(Into::into) }
+    }
+
+    /// Whether an output of this name has JSON lines.
+    pub(crate) fn is_json(out: &Path) -> bool {
+        matches!(out.extension().and_then(|extension| extension.to_str()), Some("ndjson" | "jsonl" | "json"))
     }
 
     /// The header line of a CSV file; empty for JSON.

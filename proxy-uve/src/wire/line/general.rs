@@ -14,11 +14,14 @@ pub(super) fn decode(form: LineForm, line: &[u8]) -> Result<Line<'_>, LineError>
 
 fn decode_json(line: &[u8]) -> Result<Line<'_>, LineError> {
     check_length(line, MAX_PAYLOAD_LENGTH)?;
-    let fields = json::read(text_of(line)?)?;
+    let mut fields = json::read(text_of(line)?)?;
     let sample = fields.sample()?;
     let envelope = fields.envelope;
     if let Some(name) = envelope.duplicate {
         return Err(WireError::Duplicate { name: name.to_owned() }.into());
+    }
+    if let Some(misspelt) = envelope.misspelt {
+        return Err(WireError::from(misspelt).into());
     }
     let key = string("key", envelope.key)?.ok_or(LineError::NoKey)?;
     let attribute = string("attr", envelope.attr)?;

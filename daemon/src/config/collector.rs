@@ -8,7 +8,9 @@
 //! | `DEFAULT.http_server_port` | the port of `http.listen` (the address stays 127.0.0.1) |
 //! | `DEFAULT.kafka_broker_list` | `kafka.brokers`; repeated keys add up |
 //!
-//! A key that is similar to one of them is an error. All other keys are ignored; one notice lists them.
+//! A key that is similar to one of them is an error. All other keys are ignored; one notice lists them. Numbers are
+//! read as Boost's `lexical_cast` to `uint16_t` reads them. Bytes that are not UTF-8 are an error in the value of one
+//! of these keys only: comments and values that are ignored may have any.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -31,10 +33,18 @@ const MAPPED: [&str; 4] = [PROXY_LIST, PARTITIONS, PORT, BROKERS];
 /// Keys of the collector that are similar to a mapped one.
 const COLLECTORS_OWN: [&str; 2] = ["DEFAULT.http_server_ip", "STRUCTURED_SYSLOG_COLLECTOR.kafka_broker_list"];
 
-/// Merges the settings of a file's text into `layers` and returns the notices about the file.
-pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) -> Vec<String> {
+/// Merges the settings of a file into `layers` and returns the notices about the file.
+pub(super) fn read(path: &Path, bytes: &[u8], layers: &mut Layers) -> Vec<String> {
     let location = |line| SourceLocation::File { path: path.to_owned(), line, column: 0 };
-    let (settings, ignored) = mapped_and_ignored(text, &location, layers);
+    let text = String::from_utf8_lossy(bytes);
+    let (mut settings, ignored) = mapped_and_ignored(&text, &location, layers);
+    settings.retain(|setting| match not_utf8(bytes, setting) {
+        None => true,
+        Some(message) => {
+            layers.add_problem(location(setting.line), message);
+            false
+        }
+    });
     let mut notices = Vec::new();
     if !ignored.is_empty() {
         notices.push(format!("{}: ignored the keys {}", path.display(), ignored.join(", ")));
@@ -89,6 +99,25 @@ fn mapped_and_ignored<'t>(
     (settings, ignored)
 }
 
+/// The problem of a value with bytes that are not UTF-8.
+fn not_utf8(bytes: &[u8], Setting { key, value, line }: &Setting<'_>) -> Option<String> {
+    if !value.contains(char::REPLACEMENT_CHARACTER) {
+        return None;
+    }
+    // A comment comes behind the value.
+    let raw = bytes.split(|&byte| byte == b'\n').nth(line - 1)?;
+    let at = std::str::from_utf8(raw).err()?.valid_up_to();
+    let byte = raw.get(at)?;
+    Some(format!("`{key}`: byte {} of the line, {byte:#04x}, is not UTF-8; write the value in UTF-8", at + 1))
+}
+
+/// A number as Boost's `lexical_cast` reads it: one sign, then digits. It negates within 16 bits.
+fn number(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u16>().ok())??;
+    Some(if text.starts_with('-') { number.wrapping_neg() } else { number })
+}
+
 /// The value of a key that may be set once, as in Boost.
 fn single<'t, 's: 't>(
     mut settings: impl Iterator<Item = &'t Setting<'s>>,
@@ -105,10 +134,10 @@ fn single<'t, 's: 't>(
 
 /// Sets the number of partitions; 0 leaves the default and returns a notice.
 fn set_partitions(path: &Path, value: &str, location: SourceLocation, layers: &mut Layers) -> Option<String> {
-    match value.parse::<u16>() {
-        Ok(0) => return Some(format!("{}: partitions = 0 does not change log.partitions", path.display())),
-        Ok(count) => layers.set(&["log", "partitions"], Value::Integer(count.into()), location),
-        Err(_) => {
+    match number(value) {
+        Some(0) => return Some(format!("{}: partitions = 0 does not change log.partitions", path.display())),
+        Some(count) => layers.set(&["log", "partitions"], Value::Integer(count.into()), location),
+        None => {
             let message = format!("`{PARTITIONS}`: expected a whole number, 0 to 1024, found `{value}`");
             layers.add_problem(location, message);
         }
@@ -117,12 +146,12 @@ fn set_partitions(path: &Path, value: &str, location: SourceLocation, layers: &m
 }
 
 fn set_port(value: &str, location: SourceLocation, layers: &mut Layers) {
-    match value.parse::<u16>() {
-        Ok(port) => {
+    match number(value) {
+        Some(port) => {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             layers.set(&["http", "listen"], Value::String(listen.to_string()), location);
         }
-        Err(_) => {
+        None => {
             layers.add_problem(location, format!("`{PORT}`: expected a port, 0 to 65535, found `{value}`"));
         }
     }
@@ -180,8 +209,29 @@ port=8087
 
     fn read_all(text: &str) -> (Layers, Vec<String>) {
         let mut layers = Layers::default();
-        let notices = read(Path::new("c.conf"), text, &mut layers);
+        let notices = read(Path::new("c.conf"), text.as_bytes(), &mut layers);
         (layers, notices)
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_an_error_only_where_they_have_an_effect() {
+        let mut layers = Layers::default();
+        let text =
+            b"# caf\xe9\n; caf\xe9\n[DEFAULT]\npartitions = 3 # caf\xe9\nhostname = caf\xe9\n[caf\xe9]\nx = \xff\n";
+        read(Path::new("c.conf"), text, &mut layers);
+        assert_eq!((layers.problems.len(), layers.config().log.partitions), (0, 3), "{:?}", layers.problems);
+        for (text, expected) in [
+            (
+                &b"\n[DEFAULT]\nuve_proxy_list = caf\xe9\n"[..],
+                "c.conf:3: `DEFAULT.uve_proxy_list`: byte 21 of the line, 0xe9",
+            ),
+            (b"DEFAULT.partitions = \xff3 # caf\xe9\n", "c.conf:1: `DEFAULT.partitions`: byte 22 of the line, 0xff"),
+        ] {
+            let mut layers = Layers::default();
+            read(Path::new("c.conf"), text, &mut layers);
+            let problems: Vec<_> = layers.problems.iter().map(ToString::to_string).collect();
+            assert!(problems.len() == 1 && problems[0].starts_with(expected), "{problems:?}");
+        }
     }
 
     #[test]
@@ -203,7 +253,7 @@ port=8087
 
     #[test]
     fn values_have_the_forms_that_boost_accepts() {
-        for (text, partitions) in [("30", 30), ("+30", 30), ("007", 7), ("0", 8), ("00", 8)] {
+        for (text, partitions) in [("30", 30), ("+30", 30), ("007", 7), ("-65533", 3), ("0", 8), ("00", 8), ("-0", 8)] {
             let (mut layers, notices) = read_all(&format!("DEFAULT.partitions={text}\n"));
             assert_eq!(layers.problems, [], "{text}");
             assert_eq!(layers.config().log.partitions, partitions, "{text}");
@@ -212,7 +262,21 @@ port=8087
         // In TOML this would be a list.
         let (mut layers, _) = read_all("DEFAULT.uve_proxy_list=[\"A-a:AggProxySum\"]\n");
         assert_eq!(layers.config().aggregation.uve_proxy_list, "[\"A-a:AggProxySum\"]");
-        for text in ["1_000", "[5]", "0b1", "5 # x\npartitions = y", "1e1", "65536", "5 6", "\u{665}"] {
+        for text in [
+            "1_000",
+            "[5]",
+            "0b1",
+            "5 # x\npartitions = y",
+            "1e1",
+            "65536",
+            "5 6",
+            "\u{665}",
+            "",
+            "+",
+            "++3",
+            "+ 3",
+            "--1",
+        ] {
             let (layers, _) = read_all(&format!("[DEFAULT]\npartitions = {text}\n"));
             assert_eq!(layers.problems.len(), 1, "{text}: {:?}", layers.problems);
         }

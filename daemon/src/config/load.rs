@@ -79,12 +79,12 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     let is_collectors = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == COLLECTOR_EXTENSION);
     let collectors = sources.file.iter().filter(is_collectors).chain(&sources.collector_file);
     for path in collectors {
-        if let Some(text) = text(path, &mut layers) {
-            notices.extend(collector::read(path, &text, &mut layers));
+        if let Some(bytes) = readable(path, daemon_base::setting::file::read(path), &mut layers) {
+            notices.extend(collector::read(path, &bytes, &mut layers));
         }
     }
     if let Some(path) = sources.file.as_ref().filter(|path| !is_collectors(path))
-        && let Some(text) = text(path, &mut layers)
+        && let Some(text) = readable(path, daemon_base::setting::file::read_text(path), &mut layers)
     {
         file::read(path, &text, &mut layers);
     }
@@ -103,13 +103,11 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     Survey { config, streams, notices, problems, layers }
 }
 
-fn text(path: &Path, layers: &mut Layers) -> Option<String> {
+/// The content of a file, or a problem.
+fn readable<T>(path: &Path, content: std::io::Result<T>, layers: &mut Layers) -> Option<T> {
     let location = SourceLocation::File { path: path.to_owned(), line: 0, column: 0 };
-    match daemon_base::setting::file::read_text(path) {
-        Ok(text) => Some(text),
-        Err(error) => {
-            layers.add_problem(location, format!("the file cannot be read ({error}); name a readable UTF-8 file"));
-            None
-        }
-    }
+    let unreadable = |error| {
+        layers.add_problem(location, format!("the file cannot be read ({error}); name a readable UTF-8 file"));
+    };
+    content.map_err(unreadable).ok()
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use daemon_base::listener::Refusals;
+use daemon_base::listener::{Closed, Refusals};
 use daemon_kafka::GroupTelemetry;
 use daemon_log::{Log, PartitionLog, SinkOffsets};
 use daemon_partition::{StatusSource, WorkerTelemetry};
@@ -155,10 +155,7 @@ impl Collector for Gathered {
         let dropped = ConstCounter::new(logging::dropped());
         let help = "Messages of this program that could not be written to standard error";
         dropped.encode(encoder.encode_descriptor("messages_dropped", help, None, dropped.metric_type())?)?;
-        let refused = ConstCounter::new(self.telemetry.http.refusals.count());
-        let help = "Connections refused with 429, of clients with all that they may have";
-        let kind = refused.metric_type();
-        refused.encode(encoder.encode_descriptor("http_connections_refused", help, None, kind)?)?;
+        self.encode_connections(&mut encoder)?;
         self.encode_lag(&mut encoder)?;
         self.encode_log(&mut encoder)?;
         self.encode_sinks(&mut encoder)
@@ -180,6 +177,21 @@ impl Gathered {
         let mut lag = encoder.encode_descriptor("lag_records", help, None, ConstGauge::new(0u64).metric_type())?;
         for (stream, records) in &streams {
             ConstGauge::new(*records).encode(lag.encode_family(&[("stream", stream.as_str())])?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let refusals = &self.telemetry.http.refusals;
+        let refused = ConstCounter::new(refusals.count(Closed::Refused));
+        let help = "Connections refused with 429, of clients with all that they may have";
+        let kind = refused.metric_type();
+        refused.encode(encoder.encode_descriptor("http_connections_refused", help, None, kind)?)?;
+        let help = "Connections that the server closed by itself";
+        let mut closed = encoder.encode_descriptor("http_connections_closed", help, None, kind)?;
+        for reason in Closed::ALL.into_iter().filter(|reason| *reason != Closed::Refused) {
+            let count = ConstCounter::new(refusals.count(reason));
+            count.encode(closed.encode_family(&[("reason", reason.name())])?)?;
         }
         Ok(())
     }

@@ -9,6 +9,10 @@
 //! | connects while all connections are in use | one that waits for its client is closed; without one, the new one waits |
 //! | connects while its own share is in use | one of its own that waits is closed; without one, the new one gets 429 |
 //!
+//! A client is an IPv4 address, or the network of 64 bits of an IPv6 address. What is closed is counted by
+//! [reason](Closed). The client that gets 429 may still send its request: that is read and dropped as the rest of a
+//! body.
+//!
 //! A connection waits for its client while it has no request, or not the whole body of one; once the response to a
 //! request is sent, it waits for the next one. Those are closed first that have not sent a request yet, then those
 //! between requests, then those without a whole body, each by age. Until the connections of a client have room for a
@@ -22,7 +26,7 @@ mod progress;
 mod queue;
 mod requests;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -52,22 +56,70 @@ const LINGER_BYTES: usize = 64 << 20;
 /// How long the rest of a request may take after the stop has begun.
 pub const READING_AFTER_STOP: Duration = Duration::from_secs(1);
 
-/// The address of the client of a request, which is one of its extensions.
+/// The time for the rest of such a body once the stop has begun.
+const LINGER_AFTER_STOP: Duration = Duration::from_millis(500);
+
+/// The client of a request, which is one of its extensions: its IPv4 address, or the network of 64 bits of its IPv6
+/// address, all of whose addresses a single machine may use.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Client(pub IpAddr);
 
-/// The number of connections that servers refused with 429: those of clients that had all they may have.
+impl Client {
+    /// The client that connects from an address.
+    pub fn at(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let network = address.to_bits() >> 64 << 64;
+                Self(IpAddr::V6(Ipv6Addr::from_bits(network)))
+            }
+            address => Self(address),
+        }
+    }
+}
+
+/// Why a server closed a connection by itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Closed {
+    /// It waited for its client, and another connection had come.
+    ForAnother,
+    /// The head of its first request was not complete in time.
+    HeaderTimeout,
+    /// The head of a further request was not complete in time.
+    IdleTimeout,
+    /// The client did not read a response.
+    NotRead,
+    /// It got 429: its client had all connections that it may have.
+    Refused,
+}
+
+impl Closed {
+    /// All reasons.
+    pub const ALL: [Self; 5] = [Self::ForAnother, Self::HeaderTimeout, Self::IdleTimeout, Self::NotRead, Self::Refused];
+
+    /// The reason as a label of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ForAnother => "for_another",
+            Self::HeaderTimeout => "header_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::NotRead => "not_read",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The number of connections that servers refused or closed by themselves, by reason.
 #[derive(Clone, Debug, Default)]
-pub struct Refusals(Arc<AtomicU64>);
+pub struct Refusals(Arc<[AtomicU64; Closed::ALL.len()]>);
 
 impl Refusals {
     /// Returns the number since the start.
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    pub fn count(&self, reason: Closed) -> u64 {
+        self.0[reason as usize].load(Ordering::Relaxed)
     }
 
-    fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    fn add(&self, reason: Closed) {
+        self.0[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -112,8 +164,8 @@ impl Limits {
     }
 }
 
-/// Serves until `stopping` is true, then finishes the requests in flight. Adds the connections that it refuses to
-/// `refusals`.
+/// Serves until `stopping` is true, then finishes the requests in flight. Counts the connections that it closes by
+/// itself in `refusals`.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -121,7 +173,7 @@ pub async fn serve(
     refusals: Refusals,
     stopping: watch::Receiver<bool>,
 ) {
-    let mut acceptor = Acceptor::new(listener, limits, refusals);
+    let mut acceptor = Acceptor::new(listener, limits, refusals.clone());
     let mut stop = stopping.clone();
     loop {
         let Accepted { stream, requests, permit } = tokio::select! {
@@ -129,10 +181,12 @@ pub async fn serve(
             // An error means that the sender was dropped, which stops the server, too.
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let (router, stopping) = (router.clone(), stopping.clone());
+        let (router, stopping, refusals) = (router.clone(), stopping.clone(), refusals.clone());
         tokio::spawn(async move {
             let _held = permit;
-            connection::serve(stream, router, limits, requests, stopping).await;
+            if let Some(reason) = connection::serve(stream, router, limits, requests, stopping).await {
+                refusals.add(reason);
+            }
         });
     }
     acceptor.finish().await;

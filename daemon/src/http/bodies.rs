@@ -1,17 +1,20 @@
 //! The bodies of requests: samples and posted queries.
 //!
 //! A body is read before its request takes a permit of `http.max_in_flight`, so that clients that send slowly, or not at
-//! all, hold up no other client. Instead the space of all incomplete bodies is limited, and the time of each one.
+//! all, hold up no other client. Instead the space of all incomplete bodies is limited, of which a client has half at
+//! most, and the time of each one.
 
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use daemon_base::listener::Client;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::http::HttpSettings;
 use crate::http::body::{Encoded, Refusal};
+use crate::http::permits::{InUse, SharePermit, Shares};
 
 /// The largest posted query: thousands of names.
 const MAX_QUERY_BYTES: usize = 256 * 1024;
@@ -33,7 +36,8 @@ const FREE_BYTES: usize = 64 * 1024;
 pub(crate) struct Bodies {
     pub(super) samples: Bounds,
     pub(super) query: Bounds,
-    space: Semaphore,
+    /// A permit for each byte.
+    space: Shares,
 }
 
 /// The bounds of one kind of body.
@@ -67,7 +71,7 @@ impl Bodies {
             large: "the limit of a query; send several",
             slow: "the limit of a query; send it at once",
         };
-        Self { samples, query, space: Semaphore::new(space.min(Semaphore::MAX_PERMITS)) }
+        Self { samples, query, space: Shares::new(None, space) }
     }
 
     /// Reads a body to its end, within the bounds of its kind.
@@ -78,11 +82,12 @@ impl Bodies {
     pub(super) async fn read(
         &self,
         bounds: Bounds,
+        client: Client,
         headers: &HeaderMap,
         body: Body,
         stopping: watch::Receiver<bool>,
     ) -> Result<Encoded, Refusal> {
-        let whole = Whole::new(&self.space, bounds);
+        let whole = Whole::new(&self.space, client, bounds);
         let read = timeout(bounds.time, Encoded::read(headers, body, whole, stopping));
         read.await.unwrap_or(Err(Refusal::TooSlow(bounds)))
     }
@@ -90,39 +95,43 @@ impl Bodies {
 
 /// A body as far as it has come, with its share of the space.
 pub(super) struct Whole<'s> {
-    space: &'s Semaphore,
+    space: &'s Shares,
+    client: Client,
     pub(super) bounds: Bounds,
-    bytes: Vec<u8>,
-    /// The permits for `reserved` bytes; `None` for a body that has no space.
-    held: Option<SemaphorePermit<'s>>,
+    /// What it has, or why it has no space.
+    bytes: Result<Vec<u8>, InUse>,
+    /// The permits for `reserved` bytes.
+    held: Vec<SharePermit>,
     reserved: usize,
 }
 
 impl<'s> Whole<'s> {
-    fn new(space: &'s Semaphore, bounds: Bounds) -> Self {
-        Self { space, bounds, bytes: Vec::new(), held: space.try_acquire_many(0).ok(), reserved: 0 }
+    fn new(space: &'s Shares, client: Client, bounds: Bounds) -> Self {
+        Self { space, client, bounds, bytes: Ok(Vec::new()), held: Vec::new(), reserved: 0 }
     }
 
     /// Adds a chunk. Without space for it the rest of the body is read and dropped: a client reads no response before it
     /// has sent its body, and a connection that is closed in between looks like a failure of the network.
     pub(super) fn push(&mut self, chunk: &[u8]) {
-        let Some(held) = &mut self.held else { return };
-        let length = self.bytes.len() + chunk.len();
+        let Ok(bytes) = &mut self.bytes else { return };
+        let length = bytes.len() + chunk.len();
         if length > self.reserved && length > FREE_BYTES {
             let wanted = length.next_power_of_two().min(self.bounds.bytes);
-            let more = u32::try_from(wanted - self.reserved).unwrap_or(u32::MAX);
-            let Ok(space) = self.space.try_acquire_many(more) else {
-                (self.held, self.bytes) = (None, Vec::new());
-                return;
-            };
-            held.merge(space);
+            match self.space.take_many(self.client, wanted - self.reserved) {
+                Ok(space) => self.held.push(space),
+                Err(in_use) => {
+                    self.bytes = Err(in_use);
+                    self.held.clear();
+                    return;
+                }
+            }
             self.reserved = wanted;
-            self.bytes.reserve_exact(wanted - self.bytes.len());
+            bytes.reserve_exact(wanted - bytes.len());
         }
-        self.bytes.extend_from_slice(chunk);
+        bytes.extend_from_slice(chunk);
     }
 
-    pub(super) fn finish(self) -> Option<Vec<u8>> {
-        self.held.map(|_| self.bytes)
+    pub(super) fn finish(self) -> Result<Vec<u8>, InUse> {
+        self.bytes
     }
 }

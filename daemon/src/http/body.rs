@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 
 use crate::http::bodies::{Bounds, Whole};
+use crate::http::permits::InUse;
 use crate::http::problem;
 
 /// The codings that a body may have.
@@ -44,10 +45,13 @@ pub(super) enum Refusal {
     #[error("{0}; nothing of it is stored")]
     MalformedArray(#[from] ArrayError),
     #[error(
-        "incomplete bodies take all the space that http.max_in_flight and http.max_body_bytes allow them; retry after a \
-         second"
+        "incomplete bodies {} that http.max_in_flight and http.max_body_bytes allow them; retry after a second",
+        match .0 {
+            InUse::All => "take all the space",
+            InUse::ShareOfClient => "of this address take its share of the space",
+        }
     )]
-    NoSpace,
+    NoSpace(InUse),
     #[error("the daemon is stopping; send it again in a moment")]
     Stopping,
     #[error("{what} has more than {} bytes, {}", .bounds.bytes, .bounds.large)]
@@ -63,7 +67,7 @@ impl IntoResponse for Refusal {
                 StatusCode::BAD_REQUEST
             }
             Self::Coding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::NoSpace => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoSpace(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
@@ -72,7 +76,7 @@ impl IntoResponse for Refusal {
         match self {
             // RFC 9110, 12.5.3.
             Self::Coding { .. } => ([(header::ACCEPT_ENCODING, CODINGS)], response).into_response(),
-            Self::NoSpace => ([(header::RETRY_AFTER, "1")], response).into_response(),
+            Self::NoSpace(_) => ([(header::RETRY_AFTER, "1")], response).into_response(),
             _ => response,
         }
     }
@@ -121,7 +125,7 @@ impl Encoded {
                 () = &mut cut_off => return Err(Refusal::Stopping),
             };
             match chunk {
-                None => return whole.finish().map(|bytes| Self { coding, bytes }).ok_or(Refusal::NoSpace),
+                None => return whole.finish().map(|bytes| Self { coding, bytes }).map_err(Refusal::NoSpace),
                 Some(Err(error)) => return Err(Refusal::Broken(error.to_string())),
                 Some(Ok(chunk)) if chunk.len() > limit - received => return Err(too_large()),
                 Some(Ok(chunk)) => {

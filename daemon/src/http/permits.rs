@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The permits of all kinds. The probes need none.
 pub(crate) struct Permits {
     /// For requests with samples.
-    pub(super) samples: Arc<Semaphore>,
+    pub(super) samples: Shares,
     /// For lists of UVEs.
     pub(super) readers: Shares,
     /// For event streams.
@@ -41,7 +41,7 @@ impl Permits {
     /// All permits of a server.
     pub(crate) fn new(settings: &HttpSettings) -> Self {
         Self {
-            samples: Arc::new(Semaphore::new(settings.max_in_flight)),
+            samples: Shares::new(Some("http.max_in_flight"), settings.max_in_flight),
             readers: Shares::new(Some("http.max_readers"), settings.max_readers),
             streams: Shares::new(Some("http.max_streams"), settings.max_streams),
             metrics: Shares::new(None, METRICS),
@@ -72,54 +72,71 @@ pub(super) struct SharePermit {
     _place: Place,
 }
 
-/// A place in the share of a client.
+/// A place in the share of a client, for so many permits.
 struct Place {
     client: IpAddr,
+    count: usize,
     by_client: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
+/// What is in use, so that there is no permit.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum InUse {
+    All,
+    ShareOfClient,
+}
+
 impl Shares {
-    fn new(setting: Option<&'static str>, permits: usize) -> Self {
+    /// So many permits, of which a client may have half.
+    pub(super) fn new(setting: Option<&'static str>, permits: usize) -> Self {
+        let permits = permits.min(Semaphore::MAX_PERMITS);
         let per_client = permits.div_ceil(2);
         Self { setting, permits: Arc::new(Semaphore::new(permits)), per_client, by_client: Arc::default() }
     }
 
-    /// A permit of the client; 429 if its share or all are in use.
-    pub(super) fn take(&self, Client(client): Client) -> Result<SharePermit, Box<Response>> {
-        let place = self.place(client)?;
-        match Arc::clone(&self.permits).try_acquire_owned() {
+    /// So many permits of the client as one.
+    pub(super) fn take_many(&self, Client(client): Client, count: usize) -> Result<SharePermit, InUse> {
+        let place = self.place(client, count)?;
+        let count = u32::try_from(count).map_err(|_| InUse::All)?;
+        match Arc::clone(&self.permits).try_acquire_many_owned(count) {
             Ok(permit) => Ok(SharePermit { _permit: permit, _place: place }),
-            Err(_) => Err(self.all_in_use()),
+            Err(_) => Err(InUse::All),
         }
+    }
+
+    /// A permit of the client; 429 if its share or all are in use.
+    pub(super) fn take(&self, client: Client) -> Result<SharePermit, Box<Response>> {
+        self.take_many(client, 1).map_err(|in_use| self.busy(in_use))
     }
 
     /// The same, but waits a moment if all are in use.
     pub(super) async fn wait(&self, Client(client): Client) -> Result<SharePermit, Box<Response>> {
-        let place = self.place(client)?;
+        let place = self.place(client, 1).map_err(|in_use| self.busy(in_use))?;
         match timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(SharePermit { _permit: permit, _place: place }),
-            _ => Err(self.all_in_use()),
+            _ => Err(self.busy(InUse::All)),
         }
     }
 
-    fn place(&self, client: IpAddr) -> Result<Place, Box<Response>> {
+    fn place(&self, client: IpAddr, count: usize) -> Result<Place, InUse> {
         let mut taken = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(client).or_default();
-        if *count < self.per_client {
-            *count += 1;
-            return Ok(Place { client, by_client: Arc::clone(&self.by_client) });
+        let of_client = taken.get(&client).copied().unwrap_or_default().saturating_add(count);
+        if of_client > self.per_client {
+            return Err(InUse::ShareOfClient);
         }
-        let per_client = self.per_client;
-        Err(Box::new(busy(&match self.setting {
-            Some(setting) => format!("this address uses its share of {setting}, {per_client}; raise it for a proxy"),
-            None => format!("this address reads this path {per_client} times already"),
-        })))
+        taken.insert(client, of_client);
+        Ok(Place { client, count, by_client: Arc::clone(&self.by_client) })
     }
 
-    fn all_in_use(&self) -> Box<Response> {
-        Box::new(busy(&match self.setting {
-            Some(setting) => format!("all of {setting} are in use"),
-            None => "too many clients are reading this path".to_owned(),
+    fn busy(&self, in_use: InUse) -> Box<Response> {
+        let per_client = self.per_client;
+        Box::new(busy(&match (in_use, self.setting) {
+            (InUse::All, Some(setting)) => format!("all of {setting} are in use"),
+            (InUse::All, None) => "too many clients are reading this path".to_owned(),
+            (InUse::ShareOfClient, Some(setting)) => {
+                format!("this address uses its share of {setting}, {per_client}; raise it for a proxy")
+            }
+            (InUse::ShareOfClient, None) => format!("this address reads this path {per_client} times already"),
         }))
     }
 }
@@ -128,7 +145,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.client) {
-            *count -= 1;
+            *count -= self.count;
             if *count == 0 {
                 taken.remove(&self.client);
             }
@@ -139,6 +156,19 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_has_half_of_many_permits_at_most_and_they_are_free_again() {
+        let shares = Shares::new(None, 100);
+        let client = |last| Client(IpAddr::from([127, 0, 0, last]));
+        let first = shares.take_many(client(1), 40).expect("40 of its 50");
+        assert!(matches!(shares.take_many(client(1), 11), Err(InUse::ShareOfClient)));
+        let second = shares.take_many(client(2), 50).expect("another client has its own 50");
+        assert!(matches!(shares.take_many(client(3), 11), Err(InUse::All)));
+        assert!(shares.take_many(client(3), 10).is_ok(), "a refusal takes nothing");
+        drop((first, second));
+        assert!(shares.take_many(client(1), 50).is_ok());
+    }
 
     #[tokio::test]
     async fn a_client_waits_for_a_permit_of_others_but_not_for_more_than_its_share() {

@@ -26,15 +26,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use daemon_base::listener::Client;
 use daemon_log::{AppendBatch, Appended, Idempotency, LogError};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::http::body::{Encoded, Refusal};
-use crate::http::{Shared, busy, json, problem};
+use crate::http::{Shared, json, problem};
 
 /// The most rejected lines that a response lists; further ones are only counted.
 const MAX_NAMED: usize = 100;
@@ -68,18 +69,24 @@ enum Failure {
 }
 
 /// Ingests a batch.
-pub(super) async fn post(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+pub(super) async fn post(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
+    request: Request,
+) -> Response {
     let (head, body) = request.into_parts();
     let key = match idempotency_key(&head.headers) {
         Ok(key) => key,
         Err(response) => return *response,
     };
-    let encoded = match shared.bodies.read(shared.bodies.samples, &head.headers, body, shared.stopping.clone()).await {
+    let (bounds, stopping) = (shared.bodies.samples, shared.stopping.clone());
+    let encoded = match shared.bodies.read(bounds, client, &head.headers, body, stopping).await {
         Ok(encoded) => encoded,
         Err(refusal) => return refusal.into_response(),
     };
-    let Ok(permit) = Arc::clone(&shared.permits.samples).try_acquire_owned() else {
-        return busy("http.max_in_flight requests are already in flight");
+    let permit = match shared.permits.samples.take(client) {
+        Ok(permit) => permit,
+        Err(busy) => return *busy,
     };
     if *shared.stopping.borrow() {
         return Refusal::Stopping.into_response();

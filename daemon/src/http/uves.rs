@@ -199,7 +199,7 @@ pub(super) async fn posted(
         Ok(Path(uve_type)) => uve_type,
         Err(rejection) => return bad_path(&rejection),
     };
-    let body = match read_query(&shared, &headers, body).await {
+    let body = match read_query(&shared, client, &headers, body).await {
         Ok(body) => body,
         Err(refusal) => return refusal.into_response(),
     };
@@ -212,9 +212,9 @@ pub(super) async fn posted(
 }
 
 /// Reads and decodes a posted query.
-async fn read_query(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
+async fn read_query(shared: &Shared, client: Client, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
     let bounds = shared.bodies.query;
-    shared.bodies.read(bounds, headers, body, shared.stopping.clone()).await?.text(bounds)
+    shared.bodies.read(bounds, client, headers, body, shared.stopping.clone()).await?.text(bounds)
 }
 
 /// Responds with the selected objects of a type whose names have a prefix.

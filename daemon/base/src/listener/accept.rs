@@ -1,10 +1,13 @@
 //! The acceptance of connections: which are served, queued and refused.
 
+use std::future::poll_fn;
 use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncWrite as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, sleep_until, timeout};
@@ -13,10 +16,13 @@ use tracing::{debug, warn};
 use super::open::Open;
 use super::queue::{Queue, Step};
 use super::requests::Requests;
-use super::{Limits, Refusals};
+use super::{Client, Closed, LINGER, LINGER_BYTES, Limits, Refusals};
 
 /// The pause after an error of the listener, such as a lack of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
+
+/// The most connections that were refused and whose clients may still send.
+const LINGERING: usize = 32;
 
 /// The wait for a closed connection to end, before another one is closed.
 pub(super) const CLOSE_NEXT: Duration = Duration::from_millis(50);
@@ -38,12 +44,16 @@ pub(super) struct Acceptor {
     queue: Queue,
     limits: Limits,
     refusals: Refusals,
+    /// For the connections that were refused and whose clients may still send.
+    lingering: Arc<Semaphore>,
 }
 
 impl Acceptor {
     pub(super) fn new(listener: TcpListener, limits: Limits, refusals: Refusals) -> Self {
         let permits = Arc::new(Semaphore::new(limits.connections));
-        Self { listener, permits, open: Arc::default(), queue: Queue::new(limits.connections), limits, refusals }
+        let lingering = Arc::new(Semaphore::new(LINGERING.min(limits.connections)));
+        let queue = Queue::new(limits.connections);
+        Self { listener, permits, open: Arc::default(), queue, limits, refusals, lingering }
     }
 
     /// The next connection.
@@ -74,7 +84,7 @@ impl Acceptor {
 
     async fn accepted(&mut self, accepted: Result<(TcpStream, SocketAddr), Error>) {
         match accepted {
-            Ok((stream, peer)) => self.queue.push(stream, peer.ip().to_canonical()),
+            Ok((stream, peer)) => self.queue.push(stream, Client::at(peer.ip()).0),
             Err(error) if is_of_one_connection(&error) => debug!(%error, "A connection ended before its start."),
             Err(error) => {
                 warn!(%error, "No connection can be accepted; the server tries again each second.");
@@ -88,14 +98,14 @@ impl Acceptor {
         loop {
             match self.queue.step(&self.open, self.limits.per_client)? {
                 Step::Admit(stream, client) => return Some((stream, client)),
-                Step::Refuse(stream, client) => self.refuse(&stream, client),
+                Step::Refuse(stream, client) => self.refuse(stream, client),
             }
         }
     }
 
     /// Responds to a connection that is not served. A client whose buffer is full gets no response.
-    fn refuse(&self, stream: &TcpStream, client: IpAddr) {
-        self.refusals.add();
+    fn refuse(&self, stream: TcpStream, client: IpAddr) {
+        self.refusals.add(Closed::Refused);
         warn!(
             %client,
             per_client = self.limits.per_client,
@@ -106,6 +116,13 @@ impl Acceptor {
         let head =
             "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close";
         let _ = stream.try_write(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes());
+        // Beyond the limit the response may be lost: the connection is reset if the client has sent something.
+        if let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() {
+            tokio::spawn(async move {
+                let _held = permit;
+                let _ = timeout(LINGER, drop_rest(stream)).await;
+            });
+        }
     }
 
     async fn permit(&self) -> OwnedSemaphorePermit {
@@ -124,6 +141,22 @@ impl Acceptor {
             }
         }
     }
+}
+
+/// Ends the connection for writes, then reads and drops what the client sends.
+async fn drop_rest(mut stream: TcpStream) -> Result<(), Error> {
+    poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await?;
+    let (mut bytes, mut left) = (vec![0; 16 * 1024], LINGER_BYTES);
+    while left > 0 {
+        stream.readable().await?;
+        match stream.try_read(&mut bytes) {
+            Ok(0) => break,
+            Ok(read) => left = left.saturating_sub(read),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn is_of_one_connection(error: &Error) -> bool {

@@ -17,19 +17,20 @@ use tracing::debug;
 
 use super::progress::Progressing;
 use super::requests::Requests;
-use super::{Limits, READING_AFTER_STOP};
+use super::{Closed, Limits, READING_AFTER_STOP};
 
 /// The most bytes that are buffered in each direction; also the largest head of a request.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Serves the requests of a connection until it ends.
+/// Serves the requests of a connection until it ends. Returns why it was closed, unless its client closed it or a stop
+/// did.
 pub(super) async fn serve(
     stream: TcpStream,
     router: Router,
     limits: Limits,
     requests: Arc<Requests>,
     mut stopping: watch::Receiver<bool>,
-) {
+) -> Option<Closed> {
     let stream = Progressing::new(stream, Arc::clone(&requests));
     let (service, of_service) = (TowerToHyperService::new(router), Arc::clone(&requests));
     let service = service_fn(move |request: Request<Incoming>| {
@@ -47,13 +48,14 @@ pub(super) async fn serve(
             ended = serving.as_mut() => break ended,
             () = first_head.as_mut(), if !first_head.is_elapsed() => {
                 if !requests.has_begun() {
-                    return debug!("A client sent no request in time.");
+                    return Some(Closed::HeaderTimeout);
                 }
                 continue;
             }
             () = requests.closed() => false,
             _ = stopping.wait_for(|stop| *stop) => true,
         };
+        requests.set_stopping(is_stop);
         serving.as_mut().graceful_shutdown();
         // The rest of a head that is on its way.
         if is_stop
@@ -65,11 +67,19 @@ pub(super) async fn serve(
         // What was sent of a head or of a body is dropped: no part of it was processed, and every response is sent. A
         // request that has just begun is finished, and its connection counts until then.
         if requests.can_be_dropped(is_stop) {
-            return;
+            return (!is_stop).then_some(Closed::ForAnother);
         }
         break serving.await;
     };
-    if let Err(error) = ended {
-        debug!(%error, "A connection broke off.");
+    broken_off(&ended.err()?, &requests)
+}
+
+/// Why a connection was closed that ended with an error; `None` if its client broke it off.
+fn broken_off(error: &hyper::Error, requests: &Requests) -> Option<Closed> {
+    debug!(%error, "A connection broke off.");
+    match () {
+        () if requests.has_stalled() => Some(Closed::NotRead),
+        () if error.is_timeout() => Some(Closed::IdleTimeout),
+        () => None,
     }
 }

@@ -10,10 +10,10 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::requests::Requests;
-use super::{LINGER, LINGER_BYTES, MIN_PROGRESS, STALLED};
+use super::{LINGER, LINGER_AFTER_STOP, LINGER_BYTES, MIN_PROGRESS, STALLED};
 
 /// A stream that fails when its client takes too long to read.
 pub(super) struct Progressing {
@@ -33,6 +33,8 @@ struct Behind {
 struct Lingering {
     deadline: Pin<Box<Sleep>>,
     left: usize,
+    /// Whether the deadline is that of a stop.
+    is_stop: bool,
 }
 
 impl Progressing {
@@ -54,8 +56,10 @@ impl Progressing {
             Poll::Pending => {
                 let begin = || Behind { deadline: Box::pin(sleep(STALLED)), written: 0 };
                 let behind = self.behind.get_or_insert_with(begin);
-                let stalled = || io::Error::new(io::ErrorKind::TimedOut, "the client does not read the response");
-                behind.deadline.as_mut().poll(cx).map(|()| Err(stalled()))
+                behind.deadline.as_mut().poll(cx).map(|()| {
+                    self.requests.stall();
+                    Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read the response"))
+                })
             }
         }
     }
@@ -64,8 +68,14 @@ impl Progressing {
 impl Progressing {
     /// Reads and drops what the client sends, up to its end and the bounds.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let begin = || Lingering { deadline: Box::pin(sleep(LINGER)), left: LINGER_BYTES };
+        let begin = || Lingering { deadline: Box::pin(sleep(LINGER)), left: LINGER_BYTES, is_stop: false };
         let lingering = self.lingering.get_or_insert_with(begin);
+        if self.requests.is_stopping() && !lingering.is_stop {
+            let stop = Instant::now() + LINGER_AFTER_STOP;
+            lingering.is_stop = true;
+            let deadline = lingering.deadline.deadline().min(stop);
+            lingering.deadline.as_mut().reset(deadline);
+        }
         let mut bytes = [0; 16 * 1024];
         while lingering.left > 0 && lingering.deadline.as_mut().poll(cx).is_pending() {
             let mut buffer = ReadBuf::new(&mut bytes);

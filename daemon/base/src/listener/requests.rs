@@ -1,6 +1,7 @@
 //! The requests of a connection, which follow each other: whether one is in flight, or the connection waits for its client.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -16,6 +17,8 @@ use super::open::{Counted, Wait, WaitsFor};
 pub(super) struct Requests {
     connection: Counted,
     state: Mutex<State>,
+    is_stopping: AtomicBool,
+    has_stalled: AtomicBool,
 }
 
 #[derive(Default)]
@@ -32,7 +35,26 @@ struct State {
 impl Requests {
     pub(super) fn new(connection: Counted) -> Arc<Self> {
         let wait = Some(connection.wait(WaitsFor::FirstRequest));
-        Arc::new(Self { connection, state: Mutex::new(State { wait, ..State::default() }) })
+        let state = Mutex::new(State { wait, ..State::default() });
+        Arc::new(Self { connection, state, is_stopping: AtomicBool::default(), has_stalled: AtomicBool::default() })
+    }
+
+    /// Notes whether the connection ends because the server stops.
+    pub(super) fn set_stopping(&self, is_stopping: bool) {
+        self.is_stopping.store(is_stopping, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the client does not read a response.
+    pub(super) fn stall(&self) {
+        self.has_stalled.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_stalled(&self) -> bool {
+        self.has_stalled.load(Ordering::Relaxed)
     }
 
     /// Begins a request, with a body that shows when it is complete.

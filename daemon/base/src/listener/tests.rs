@@ -40,13 +40,22 @@ async fn start_with(limits: Limits, refusals: Refusals) -> (SocketAddr, watch::S
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let chunks = || std::iter::repeat_with(|| Ok::<_, Error>(vec![0; 4096]));
+    let (stop, stopping) = watch::channel(false);
+    let until_stop = stopping.clone();
+    let read = move |body: Body| async move {
+        let mut chunks = body.into_data_stream();
+        tokio::select! {
+            () = async { while tokio_stream::StreamExt::next(&mut chunks).await.is_some() {} } => "ok",
+            () = end_of_reading(until_stop.clone()) => "stopping",
+        }
+    };
     let router = Router::new()
         .route("/", get(|| async { "ok" }))
         .route("/large", get(|| async { vec![0; LARGE] }))
         .route("/endless", get(move || async move { Body::from_stream(tokio_stream::iter(chunks())) }))
         .route("/held", get(|| async { GATE.acquire().await.map(|_| "ok").map_err(|_| "closed") }))
-        .route("/body", post(|_: Bytes| async { "ok" }));
-    let (stop, stopping) = watch::channel(false);
+        .route("/body", post(|_: Bytes| async { "ok" }))
+        .route("/read", post(read));
     let serving = tokio::spawn(serve(listener, router, limits, refusals, stopping));
     (address, stop, serving)
 }
@@ -90,7 +99,8 @@ async fn connect(address: SocketAddr, number: usize, sends: &[u8]) -> Vec<TcpStr
 
 #[tokio::test]
 async fn idle_connections_make_room_for_requests_first_those_without_any() {
-    let (address, stop, serving) = start(LIMITS).await;
+    let refusals = Refusals::default();
+    let (address, stop, serving) = start_with(LIMITS, refusals.clone()).await;
     let mut used = TcpStream::connect(address).await.unwrap();
     assert!(request(&mut used).await.contains("200 OK"));
     let mut idle = connect(address, 100, b"").await;
@@ -101,6 +111,7 @@ async fn idle_connections_make_room_for_requests_first_those_without_any() {
         open += u32::from(timeout(Duration::from_millis(50), stream.read(&mut [0])).await.is_err());
     }
     assert!(open < 8, "{open} idle connections are open");
+    assert!(refusals.count(Closed::ForAnother) > 0, "{:?}", counts(&refusals));
     assert!(request(&mut used).await.contains("200 OK"), "a connection with requests is closed last");
     stop.send_replace(true);
     serving.await.unwrap();
@@ -140,6 +151,13 @@ async fn a_client_with_its_share_of_requests_in_flight_gets_429_and_the_others_a
         }
     });
     refused.await.expect("a third connection is refused");
+    // What no buffer of the kernel holds: the client sends it all before it reads the response.
+    let mut sending = TcpStream::connect(address).await.unwrap();
+    sending.write_all(b"POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 16777216\r\n\r\n").await.unwrap();
+    sending.write_all(&vec![b' '; 16 << 20]).await.expect("the whole request is read");
+    let mut response = String::new();
+    sending.read_to_string(&mut response).await.expect("the connection ends in order");
+    assert!(response.starts_with("HTTP/1.1 429") && response.ends_with('}'), "{response}");
     let mut other = connect_from("127.0.0.2", address).await;
     assert!(request(&mut other).await.contains("200 OK"), "another client has a share of its own");
     GATE.add_permits(1);
@@ -169,7 +187,7 @@ async fn a_client_that_reads_no_response_has_no_more_connections_than_its_share(
         }
     });
     refused.await.expect("a third connection is refused");
-    assert_eq!(refusals.count(), 1);
+    assert_eq!(refusals.count(Closed::Refused), 1);
     drop(unread);
     stop.send_replace(true);
     serving.await.unwrap();
@@ -197,7 +215,8 @@ async fn a_client_at_its_share_delays_no_other_and_its_last_connection_is_served
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_whole_head_is_closed_after_the_time_for_it() {
-    let (address, _stop, _serving) = start(LIMITS).await;
+    let refusals = Refusals::default();
+    let (address, _stop, _serving) = start_with(LIMITS, refusals.clone()).await;
     for begun in [&b""[..], b"GET / HTTP/1.1\r\nhos"] {
         let began = Instant::now();
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -206,11 +225,13 @@ async fn a_connection_without_a_whole_head_is_closed_after_the_time_for_it() {
         let open = began.elapsed();
         assert!(open >= LIMITS.header_timeout && open < 2 * LIMITS.header_timeout, "{open:?}");
     }
+    assert_eq!(counts(&refusals), [(Closed::HeaderTimeout, 2)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_is_kept_between_requests_but_not_for_ever() {
-    let (address, _stop, _serving) = start(LIMITS).await;
+    let refusals = Refusals::default();
+    let (address, _stop, _serving) = start_with(LIMITS, refusals.clone()).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     assert!(request(&mut stream).await.contains("200 OK"));
     sleep(LIMITS.idle_timeout - LIMITS.header_timeout).await;
@@ -219,11 +240,13 @@ async fn a_connection_is_kept_between_requests_but_not_for_ever() {
     closed(&mut stream).await;
     let open = began.elapsed();
     assert!(open >= LIMITS.idle_timeout && open < 2 * LIMITS.idle_timeout, "{open:?}");
+    assert_eq!(counts(&refusals), [(Closed::IdleTimeout, 1)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_its_response_loses_the_connection() {
-    let (address, stop, serving) = start(LIMITS).await;
+    let refusals = Refusals::default();
+    let (address, stop, serving) = start_with(LIMITS, refusals.clone()).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert!(answer(&mut stream).await.contains("200 OK"));
@@ -232,6 +255,7 @@ async fn a_client_that_does_not_read_its_response_loses_the_connection() {
     // The server ends with its last connection.
     serving.await.unwrap();
     assert!(began.elapsed() >= STALLED && began.elapsed() < 2 * STALLED, "{:?}", began.elapsed());
+    assert_eq!(counts(&refusals), [(Closed::NotRead, 1)]);
     drop(stream);
 }
 
@@ -250,4 +274,40 @@ async fn a_stop_closes_connections_without_a_request_and_finishes_those_with_one
     let answer = answer(&mut body).await;
     assert!(answer.contains("200 OK") && answer.contains("connection: close"), "{answer}");
     serving.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_less_than_two_seconds_for_a_body_that_does_not_come() {
+    let (address, stop, serving) = start(LIMITS).await;
+    let half = b"POST /read HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n1234";
+    let mut silent = connect(address, 3, half).await;
+    let mut used = TcpStream::connect(address).await.unwrap();
+    assert!(request(&mut used).await.contains("200 OK"));
+    let began = Instant::now();
+    stop.send_replace(true);
+    serving.await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    for stream in &mut silent {
+        assert!(answer(stream).await.ends_with("stopping"));
+    }
+}
+
+#[test]
+fn a_client_of_ipv6_is_its_network_of_64_bits() {
+    let client = |address: &str| Client::at(address.parse().unwrap()).0.to_string();
+    for (address, expected) in [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::"),
+    ] {
+        assert_eq!(client(address), expected, "{address}");
+    }
+}
+
+/// The reasons for which connections were closed.
+fn counts(refusals: &Refusals) -> Vec<(Closed, u64)> {
+    let counts = Closed::ALL.into_iter().map(|reason| (reason, refusals.count(reason)));
+    counts.filter(|(_, count)| *count > 0).collect()
 }

@@ -189,13 +189,17 @@ impl Log for EmbeddedLog {
 
 impl PartitionLog for EmbeddedLog {
     fn stream_id(&self, name: &str) -> Result<u16, LogError> {
-        if let Some(number) = self.writer.lock()?.tables().streams.get(name) {
-            return Ok(*number);
+        if let Some(number) = self.find_stream(name)? {
+            return Ok(number);
         }
         match self.writer.submit(Request::RegisterStream(name.to_owned()))? {
             Reply::Stream(number) => Ok(number),
             reply => Err(wrong_reply(&reply)),
         }
+    }
+
+    fn find_stream(&self, name: &str) -> Result<Option<u16>, LogError> {
+        Ok(self.writer.lock()?.tables().streams.get(name).copied())
     }
 
     fn read(&self, partition: PartitionId, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {

@@ -160,6 +160,12 @@ pub trait PartitionLog: Log {
     /// taken.
     fn stream_id(&self, name: &str) -> Result<u16, LogError>;
 
+    /// Returns the number of the stream `name`, if it is registered.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`] if the log cannot be read now.
+    fn find_stream(&self, name: &str) -> Result<Option<u16>, LogError>;
+
     /// Reads the records of a partition from offset `from` on, as [`Log::read_results`] reads the results.
     ///
     /// # Errors

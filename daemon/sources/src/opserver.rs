@@ -92,7 +92,8 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 pub fn run(parts: Parts, stop: &Stop) {
     failpoint::point("opserver.run");
     let polled = loop {
-        match Polled::open(parts.local.clone(), Appender::names(&parts.settings.streams)) {
+        let streams = Appender::names(&parts.settings.streams);
+        match Polled::open(parts.local.clone(), streams, parts.clock.now_micros()) {
             Ok(polled) => break polled,
             Err(error) => warn!(%error, "The names of the polled streams cannot be read; trying again."),
         }

@@ -36,8 +36,8 @@ pub struct Parts {
 /// When the log cannot be used.
 pub fn confirm_polled(log: &dyn PartitionLog, observations: &Observations) -> Result<(), LogError> {
     if !observations.has_candidates() {
-        // Without a poller the log gets no state of one.
-        return Ok(());
+        // Without a poller the log gets no state of one, and keeps none.
+        return polled::forget(log);
     }
     let names = polled::names(log)?;
     observations.confirm(names.iter().map(String::as_str));

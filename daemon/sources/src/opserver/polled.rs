@@ -1,7 +1,8 @@
 //! The streams of which a poll had a value: the samples of others come from elsewhere.
 //!
 //! Their names are in the log before their first samples are. A process that is killed then may leave samples and no
-//! saved state that was observed; the next one finds the names, so that it takes no outage of the API for silence.
+//! saved state that was observed; the next one finds the names, so that it takes no outage of the API for silence. The
+//! log keeps names of streams that are polled now only: others are removed when the poller starts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,6 +15,10 @@ use super::answer::Reading;
 /// The name under which the log keeps the names.
 const SOURCE: &str = "source:opserver";
 
+/// The version of the stored form, its first byte: a name in each line follows. Older builds stored the names alone,
+/// which begin with a letter.
+const VERSION: u8 = 1;
+
 /// The streams of which a poll had a value.
 pub(super) struct Polled {
     /// `None` on a log that other processes share.
@@ -25,15 +30,19 @@ pub(super) struct Polled {
 }
 
 impl Polled {
-    /// Begins with the streams that the log names.
+    /// Begins with the streams that the log names. The names of others are removed from it.
     ///
     /// # Errors
     ///
     /// When the log cannot be used.
-    pub(super) fn open(log: Option<Arc<dyn PartitionLog>>, streams: Vec<String>) -> Result<Self, LogError> {
+    pub(super) fn open(log: Option<Arc<dyn PartitionLog>>, streams: Vec<String>, now: u64) -> Result<Self, LogError> {
         let names = log.as_deref().map(names).transpose()?.unwrap_or_default();
-        let known = (0..streams.len()).filter(|&stream| names.contains(&streams[stream])).collect();
-        Ok(Self { log, streams, known })
+        let known: BTreeSet<_> = (0..streams.len()).filter(|&stream| names.contains(&streams[stream])).collect();
+        let polled = Self { log, streams, known };
+        if polled.known.len() < names.len() {
+            polled.store(&polled.known, now)?;
+        }
+        Ok(polled)
     }
 
     pub(super) fn contains(&self, stream: usize) -> bool {
@@ -51,17 +60,24 @@ impl Polled {
         if known == self.known {
             return Ok(());
         }
-        if let Some(log) = self.log.as_deref() {
-            // Names of streams that are not polled any more stay: those may be polled again.
-            let mut names = names(log)?;
-            names.extend(known.iter().filter_map(|&stream| self.streams.get(stream).cloned()));
-            let meta = names.into_iter().collect::<Vec<_>>().join("\n").into_bytes();
-            let (chunks, results) = (Vec::new(), RecordBuffer::default());
-            let commit = PartitionCommit { partition: partition(log)?, cursor: 0, meta, chunks, results };
-            log.commit_source(commit, AppendBatch::new(now))?;
-        }
+        self.store(&known, now)?;
         self.known = known;
         Ok(())
+    }
+
+    /// Replaces the names in the log.
+    fn store(&self, known: &BTreeSet<usize>, now: u64) -> Result<(), LogError> {
+        let Some(log) = self.log.as_deref() else { return Ok(()) };
+        // After a failed write the log takes a commit only from a partition that was restored.
+        names(log)?;
+        let mut meta = vec![VERSION];
+        for name in known.iter().filter_map(|&stream| self.streams.get(stream)) {
+            meta.extend_from_slice(name.as_bytes());
+            meta.push(b'\n');
+        }
+        let (chunks, results) = (Vec::new(), RecordBuffer::default());
+        let commit = PartitionCommit { partition: partition(log)?, cursor: 0, meta, chunks, results };
+        log.commit_source(commit, AppendBatch::new(now))
     }
 }
 
@@ -73,7 +89,7 @@ fn partition(log: &dyn PartitionLog) -> Result<PartitionId, LogError> {
 ///
 /// # Errors
 ///
-/// When the log cannot be used.
+/// When the log cannot be used, or a newer program wrote the names.
 pub(super) fn names(log: &dyn PartitionLog) -> Result<BTreeSet<String>, LogError> {
     let partition = partition(log)?;
     let restored = match log.restore(partition) {
@@ -85,7 +101,30 @@ pub(super) fn names(log: &dyn PartitionLog) -> Result<BTreeSet<String>, LogError
         restored => restored?,
     };
     let meta = restored.map(|restored| restored.meta).unwrap_or_default();
-    Ok(String::from_utf8_lossy(&meta).lines().map(str::to_owned).collect())
+    let text = match meta.first() {
+        Some(&VERSION) => &meta[1..],
+        Some(version @ ..b' ') => {
+            let reason = format!("the names of the polled streams have version {version}, expected {VERSION} at most");
+            return Err(LogError::NewerState { partition, reason });
+        }
+        _ => &meta[..],
+    };
+    Ok(String::from_utf8_lossy(text).lines().map(str::to_owned).collect())
+}
+
+/// Removes all names from the log: nothing is polled any more.
+///
+/// # Errors
+///
+/// When the log cannot be used.
+pub(super) fn forget(log: &dyn PartitionLog) -> Result<(), LogError> {
+    let Some(stream) = log.find_stream(SOURCE)? else { return Ok(()) };
+    let partition = PartitionId::new(stream, 0);
+    match log.restore(partition) {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) | Err(LogError::CorruptState { .. }) => log.reset_state(partition),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -102,7 +141,7 @@ mod tests {
 
     fn polled(log: &Arc<EmbeddedLog>, streams: [&str; 2]) -> Polled {
         let log = Arc::clone(log) as Arc<dyn PartitionLog>;
-        Polled::open(Some(log), streams.map(str::to_owned).into()).unwrap()
+        Polled::open(Some(log), streams.map(str::to_owned).into(), 1).unwrap()
     }
 
     #[test]
@@ -118,8 +157,10 @@ mod tests {
         let mut after = polled(&log, ["V-b", "V-c"]);
         assert!(after.contains(0) && !after.contains(1));
         after.add(&[reading(1)], 2).unwrap();
+        assert_eq!(names(&*log).unwrap(), ["V-b", "V-c"].map(str::to_owned).into());
         let others = polled(&log, ["V-a", "V-b"]);
         assert!(!others.contains(0) && others.contains(1), "V-b is still known");
+        assert_eq!(names(&*log).unwrap(), ["V-b".to_owned()].into(), "V-c is not polled any more");
 
         let observations = Observations::default();
         let _observer = observations.candidate(["V-a", "V-b"], 10);
@@ -127,5 +168,38 @@ mod tests {
         let certain = ["V-a", "V-b"].map(|name| observations.stream(name).get().unwrap().is_certain);
         assert_eq!(certain, [false, true]);
         assert_eq!(observations.stream("V-c").get(), None, "nothing polls it now");
+
+        confirm_polled(&*log, &Observations::default()).unwrap();
+        assert_eq!(names(&*log).unwrap(), BTreeSet::new(), "nothing is polled");
+    }
+
+    #[test]
+    fn a_log_without_polled_streams_gets_no_state_of_a_poller() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(directory.path(), LogConfig::default()).unwrap();
+        confirm_polled(&log, &Observations::default()).unwrap();
+        assert_eq!(log.find_stream(SOURCE).unwrap(), None);
+    }
+
+    /// Stores this as an older or a newer build would.
+    fn store(log: &EmbeddedLog, meta: &[u8]) {
+        let partition = partition(log).unwrap();
+        log.restore(partition).unwrap();
+        let (meta, chunks, results) = (meta.to_vec(), Vec::new(), RecordBuffer::default());
+        let commit = PartitionCommit { partition, cursor: 0, meta, chunks, results };
+        log.commit_source(commit, AppendBatch::new(1)).unwrap();
+    }
+
+    #[test]
+    fn the_stored_form_has_a_version() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = Arc::new(EmbeddedLog::open(directory.path(), LogConfig::default()).unwrap());
+        store(&log, b"V-a\nV-b");
+        assert!(polled(&log, ["V-a", "V-c"]).contains(0), "of an older build");
+        let restored = log.restore(partition(&*log).unwrap()).unwrap().unwrap();
+        assert_eq!(restored.meta, b"\x01V-a\n");
+        store(&log, b"\x02V-a");
+        let error = names(&*log).unwrap_err();
+        assert!(error.is_permanent() && error.to_string().contains("version 2"), "{error}");
     }
 }

@@ -87,7 +87,7 @@ impl Rig {
         let observations = Observations::default();
         let observer = observer(&settings, &observations, START);
         let local = Some(Arc::clone(&log) as Arc<dyn PartitionLog>);
-        let polled = Polled::open(local.clone(), Appender::names(&settings.streams)).unwrap();
+        let polled = Polled::open(local.clone(), Appender::names(&settings.streams), 1).unwrap();
         let telemetry_of = telemetry.clone();
         let parts = Parts { settings, intake, log: appender, local, observer, clock: by_hand, telemetry: telemetry_of };
         let poller = Poller::new(parts, polled, stop.clone(), CLOCK_INTERVAL);

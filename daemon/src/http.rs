@@ -139,7 +139,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(status::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(refuse_other_texts))
+        .layer(middleware::from_fn(refuse_query_not_utf8))
         .layer(middleware::from_fn(origin::refuse_other_sites))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
         .with_state(shared)
@@ -154,7 +154,7 @@ async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
 }
 
 /// Refuses a query whose percent-encoding is not UTF-8, of which the handlers would get other characters.
-async fn refuse_other_texts(request: Request, next: Next) -> Response {
+async fn refuse_query_not_utf8(request: Request, next: Next) -> Response {
     let query = request.uri().query().unwrap_or_default();
     match percent_decode_str(query).decode_utf8() {
         Ok(_) => next.run(request).await,

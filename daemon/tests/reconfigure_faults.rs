@@ -94,7 +94,7 @@ fn newest(batches: &[Batch], object: Option<&str>) -> u64 {
 }
 
 /// The time between a start of the daemon and its end.
-struct Life {
+struct DaemonRun {
     types: Vec<&'static str>,
     /// The batches of the first stream that were acknowledged before it and at its end.
     acknowledged: [usize; 2],
@@ -110,7 +110,7 @@ struct Campaign {
     kept: &'static str,
     first: Vec<Batch>,
     second: Vec<Batch>,
-    lives: Vec<Life>,
+    runs: Vec<DaemonRun>,
     acknowledged: usize,
     /// The batches of the second stream that were acknowledged.
     of_second: Vec<Batch>,
@@ -133,7 +133,7 @@ impl Campaign {
             kept,
             first: of_stream(input, FIRST),
             second: of_stream(input, SECOND),
-            lives: Vec::new(),
+            runs: Vec::new(),
             acknowledged: 0,
             of_second: Vec::new(),
             unanswered: None,
@@ -160,7 +160,7 @@ impl Campaign {
 
     /// Switches the file of results on or off, replaces it, or leaves it.
     fn choose_file(&mut self) -> Option<String> {
-        let next = self.folder.path().join(format!("results-{}.jsonl", self.lives.len()));
+        let next = self.folder.path().join(format!("results-{}.jsonl", self.runs.len()));
         match self.random.below(4) {
             0 => self.file = None,
             1 => {
@@ -186,10 +186,10 @@ impl Campaign {
 
     /// The failpoint of the next start. The first one must kill: otherwise the run may prove nothing.
     fn choose_kill(&mut self) -> Option<String> {
-        let points = if self.lives.is_empty() { &POINTS[..3] } else { &POINTS };
+        let points = if self.runs.is_empty() { &POINTS[..3] } else { &POINTS };
         let point = points[self.random.below(points.len() as u64) as usize];
         let hit = if point == "restore.mid" { 1 } else { 1 + self.random.below(4) };
-        (self.lives.is_empty() || self.random.below(3) > 0).then(|| format!("{point}:{hit}"))
+        (self.runs.is_empty() || self.random.below(3) > 0).then(|| format!("{point}:{hit}"))
     }
 
     /// Runs the daemon until it is killed, or has taken some batches and is stopped: a few of them, or `all`.
@@ -218,10 +218,10 @@ impl Campaign {
             &settings[self.common.len() + 1..],
             if is_complete { "stopped" } else { "killed" }
         );
-        self.lives.push(Life { types, acknowledged: [before, self.acknowledged], is_complete });
+        self.runs.push(DaemonRun { types, acknowledged: [before, self.acknowledged], is_complete });
     }
 
-    /// Sends batches up to `until`; whether the daemon lives.
+    /// Sends batches up to `until`; whether the daemon still runs.
     fn send(&mut self, daemon: &Daemon, until: usize, has_second: bool) -> bool {
         let post = |batch: &Batch| {
             let (status, answer) = daemon.post(batch.body.as_bytes(), Some(&batch.key))?;
@@ -248,7 +248,7 @@ impl Campaign {
         }
     }
 
-    /// Stops a daemon that lives once everything is applied, or, unless `all`, kills it at once; whether it committed
+    /// Stops a daemon that runs once everything is applied, or, unless `all`, kills it at once; whether it committed
     /// everything.
     fn end(&mut self, daemon: &mut Daemon, all: bool) -> bool {
         let in_order = all || self.random.below(2) == 0;
@@ -274,7 +274,7 @@ impl Campaign {
             self.live(false);
         }
         self.live(true);
-        assert!(self.lives.last().is_some_and(|life| life.is_complete), "the last daemon did not stop in order");
+        assert!(self.runs.last().is_some_and(|run| run.is_complete), "the last daemon did not stop in order");
     }
 }
 
@@ -311,16 +311,16 @@ fn of_samples(result: &Value) -> Option<u64> {
 fn complete(campaign: &Campaign, proxy: &str) -> Vec<(u64, usize)> {
     let mut intervals = Vec::new();
     let mut since = None;
-    for (index, life) in campaign.lives.iter().enumerate() {
-        if !life.types.contains(&proxy) {
+    for (index, run) in campaign.runs.iter().enumerate() {
+        if !run.types.contains(&proxy) {
             since = None;
             continue;
         }
-        let [before, end] = life.acknowledged;
+        let [before, end] = run.acknowledged;
         // One more may be in the log without a response.
         let begun = &campaign.first[..campaign.first.len().min(before + 1)];
         let from = *since.get_or_insert_with(|| if index == 0 { 0 } else { newest(begun, None) });
-        if life.is_complete {
+        if run.is_complete {
             intervals.push((from, end));
         }
     }
@@ -333,7 +333,7 @@ fn assert_returned(campaign: &Campaign, proxy: &str, got: &[String], expected: &
     let case = format!("{case}, {proxy}");
     let [got, expected] = [got, expected].map(|lines| by_window(of_type(lines, proxy, FIRST), &case));
     let begun: BTreeSet<u64> =
-        campaign.lives.iter().map(|life| newest(&campaign.first[..life.acknowledged[0]], None)).collect();
+        campaign.runs.iter().map(|run| newest(&campaign.first[..run.acknowledged[0]], None)).collect();
     for (window, result) in &got {
         // An object that a longer timeout of another type kept alive is deleted with the next window, as documented.
         let is_silent = result["data"]["deleted"] == true || !SUMS.contains(&proxy) && of_samples(result) == Some(0);

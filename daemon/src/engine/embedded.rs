@@ -69,7 +69,7 @@ pub(super) fn start(
     start_workers(&mut engine, settings, own, &streams, &readiness)?;
     engine.start_sinks(settings, &readiness)?;
     let (clock, stop) = (Arc::clone(&engine.clock), engine.stop_sinks.clone());
-    engine.sinks.spawn("retention".to_owned(), move || keep_house(&log, &*clock, &stop))?;
+    engine.sinks.spawn("retention".to_owned(), move || run_retention(&log, &*clock, &stop))?;
     Ok(engine)
 }
 
@@ -135,7 +135,7 @@ fn check_disk(log: &EmbeddedLog) {
     }
 }
 
-fn keep_house(log: &EmbeddedLog, clock: &dyn Clock, stop: &Stop) {
+fn run_retention(log: &EmbeddedLog, clock: &dyn Clock, stop: &Stop) {
     // The first time after a while, and not at the start: a machine that boots may not know the time yet.
     while stop.rest(RETENTION_INTERVAL) {
         match log.enforce_retention(clock.now_micros()) {

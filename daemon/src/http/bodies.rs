@@ -87,14 +87,14 @@ impl Bodies {
         body: Body,
         stopping: watch::Receiver<bool>,
     ) -> Result<Encoded, Refusal> {
-        let whole = Whole::new(&self.space, client, bounds);
-        let read = timeout(bounds.time, Encoded::read(headers, body, whole, stopping));
+        let partial = PartialBody::new(&self.space, client, bounds);
+        let read = timeout(bounds.time, Encoded::read(headers, body, partial, stopping));
         read.await.unwrap_or(Err(Refusal::TooSlow(bounds)))
     }
 }
 
 /// A body as far as it has come, with its share of the space.
-pub(super) struct Whole<'s> {
+pub(super) struct PartialBody<'s> {
     space: &'s Shares,
     client: Client,
     pub(super) bounds: Bounds,
@@ -105,7 +105,7 @@ pub(super) struct Whole<'s> {
     reserved: usize,
 }
 
-impl<'s> Whole<'s> {
+impl<'s> PartialBody<'s> {
     fn new(space: &'s Shares, client: Client, bounds: Bounds) -> Self {
         Self { space, client, bounds, bytes: Ok(Vec::new()), held: Vec::new(), reserved: 0 }
     }

@@ -18,7 +18,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 
-use crate::http::bodies::{Bounds, Whole};
+use crate::http::bodies::{Bounds, PartialBody};
 use crate::http::permits::InUse;
 use crate::http::problem;
 
@@ -106,10 +106,10 @@ impl Encoded {
     pub(super) async fn read(
         headers: &HeaderMap,
         body: Body,
-        mut whole: Whole<'_>,
+        mut partial: PartialBody<'_>,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, Refusal> {
-        let bounds = whole.bounds;
+        let bounds = partial.bounds;
         let (limit, too_large) = (bounds.bytes, || Refusal::TooLarge { what: "the body", bounds });
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -125,12 +125,12 @@ impl Encoded {
                 () = &mut cut_off => return Err(Refusal::Stopping),
             };
             match chunk {
-                None => return whole.finish().map(|bytes| Self { coding, bytes }).map_err(Refusal::NoSpace),
+                None => return partial.finish().map(|bytes| Self { coding, bytes }).map_err(Refusal::NoSpace),
                 Some(Err(error)) => return Err(Refusal::Broken(error.to_string())),
                 Some(Ok(chunk)) if chunk.len() > limit - received => return Err(too_large()),
                 Some(Ok(chunk)) => {
                     received += chunk.len();
-                    whole.push(&chunk);
+                    partial.push(&chunk);
                 }
             }
         }

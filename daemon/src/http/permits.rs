@@ -23,7 +23,7 @@ const PARTITIONS: usize = 4;
 const OTHER_THREADS: usize = 32;
 
 /// The time that a request for metrics or partitions waits for its permit.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The permits of all kinds. The probes need none.
 pub(crate) struct Permits {
@@ -66,14 +66,14 @@ pub(crate) struct Shares {
     by_client: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-/// A permit in the share of its client. The permit is free before its place in the share is.
+/// A permit in the share of its client. The permit is free before the share is.
 pub(super) struct SharePermit {
     _permit: OwnedSemaphorePermit,
-    _place: Place,
+    _claim: Claim,
 }
 
-/// A place in the share of a client, for so many permits.
-struct Place {
+/// A part of the share of a client: so many permits.
+struct Claim {
     client: IpAddr,
     count: usize,
     by_client: Arc<Mutex<HashMap<IpAddr, usize>>>,
@@ -96,10 +96,10 @@ impl Shares {
 
     /// So many permits of the client as one.
     pub(super) fn take_many(&self, Client(client): Client, count: usize) -> Result<SharePermit, InUse> {
-        let place = self.place(client, count)?;
+        let claim = self.claim(client, count)?;
         let count = u32::try_from(count).map_err(|_| InUse::All)?;
         match Arc::clone(&self.permits).try_acquire_many_owned(count) {
-            Ok(permit) => Ok(SharePermit { _permit: permit, _place: place }),
+            Ok(permit) => Ok(SharePermit { _permit: permit, _claim: claim }),
             Err(_) => Err(InUse::All),
         }
     }
@@ -111,21 +111,21 @@ impl Shares {
 
     /// The same, but waits a moment if all are in use.
     pub(super) async fn wait(&self, Client(client): Client) -> Result<SharePermit, Box<Response>> {
-        let place = self.place(client, 1).map_err(|in_use| self.busy(in_use))?;
-        match timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(SharePermit { _permit: permit, _place: place }),
+        let claim = self.claim(client, 1).map_err(|in_use| self.busy(in_use))?;
+        match timeout(PERMIT_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(SharePermit { _permit: permit, _claim: claim }),
             _ => Err(self.busy(InUse::All)),
         }
     }
 
-    fn place(&self, client: IpAddr, count: usize) -> Result<Place, InUse> {
+    fn claim(&self, client: IpAddr, count: usize) -> Result<Claim, InUse> {
         let mut taken = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         let of_client = taken.get(&client).copied().unwrap_or_default().saturating_add(count);
         if of_client > self.per_client {
             return Err(InUse::ShareOfClient);
         }
         taken.insert(client, of_client);
-        Ok(Place { client, count, by_client: Arc::clone(&self.by_client) })
+        Ok(Claim { client, count, by_client: Arc::clone(&self.by_client) })
     }
 
     fn busy(&self, in_use: InUse) -> Box<Response> {
@@ -141,7 +141,7 @@ impl Shares {
     }
 }
 
-impl Drop for Place {
+impl Drop for Claim {
     fn drop(&mut self) {
         let mut taken = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.client) {

@@ -27,8 +27,8 @@ use crate::config::LogFormat;
 const SUBJECTS: [&str; 12] =
     ["facility", "fate", "node", "partition", "server", "sink", "source", "stream", "thread", "topic", "url", "worker"];
 
-/// The fields whose digits distinguish texts, too: the places of a fault.
-const PLACES: [&str; 2] = ["client", "offset"];
+/// The fields whose digits distinguish texts, too: they locate a fault.
+const LOCATIONS: [&str; 2] = ["client", "offset"];
 
 /// The most texts of one statement about one thing that are distinguished, so that a fault with ever new texts makes few
 /// lines, too.
@@ -134,7 +134,7 @@ impl Visit for FieldHash {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if self.all || SUBJECTS.contains(&field.name()) {
             (field.name(), format!("{value:?}")).hash(&mut self.subject);
-        } else if PLACES.contains(&field.name()) {
+        } else if LOCATIONS.contains(&field.name()) {
             (field.name(), format!("{value:?}")).hash(&mut self.text);
         } else {
             let text = format!("{value:?}").replace(|character: char| character.is_ascii_digit(), "");

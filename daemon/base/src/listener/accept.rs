@@ -14,7 +14,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use super::open::Open;
-use super::queue::{Queue, Step};
+use super::queue::{Dequeued, Queue};
 use super::requests::Requests;
 use super::{Client, Closed, LINGER, LINGER_BYTES, Limits, Refusals};
 
@@ -96,9 +96,9 @@ impl Acceptor {
     /// The first queued connection whose client has room for it. Those that get none are refused.
     fn admit(&mut self) -> Option<(TcpStream, IpAddr)> {
         loop {
-            match self.queue.step(&self.open, self.limits.per_client)? {
-                Step::Admit(stream, client) => return Some((stream, client)),
-                Step::Refuse(stream, client) => self.refuse(stream, client),
+            match self.queue.dequeue(&self.open, self.limits.per_client)? {
+                Dequeued::Admitted(stream, client) => return Some((stream, client)),
+                Dequeued::Refused(stream, client) => self.refuse(stream, client),
             }
         }
     }

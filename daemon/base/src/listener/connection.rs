@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::progress::Progressing;
+use super::progress::TimedStream;
 use super::requests::Requests;
 use super::{Closed, Limits, READING_AFTER_STOP};
 
@@ -31,7 +31,7 @@ pub(super) async fn serve(
     requests: Arc<Requests>,
     mut stopping: watch::Receiver<bool>,
 ) -> Option<Closed> {
-    let stream = Progressing::new(stream, Arc::clone(&requests));
+    let stream = TimedStream::new(stream, Arc::clone(&requests));
     let (service, of_service) = (TowerToHyperService::new(router), Arc::clone(&requests));
     let service = service_fn(move |request: Request<Incoming>| {
         let (in_flight, request) = of_service.begin(request);

@@ -16,15 +16,15 @@ use super::requests::Requests;
 use super::{LINGER, LINGER_AFTER_STOP, LINGER_BYTES, MIN_PROGRESS, STALLED};
 
 /// A stream that fails when its client takes too long to read.
-pub(super) struct Progressing {
+pub(super) struct TimedStream {
     stream: TcpStream,
     requests: Arc<Requests>,
-    behind: Option<Behind>,
+    unread: Option<Unread>,
     lingering: Option<Lingering>,
 }
 
 /// A client that has not read all that was written.
-struct Behind {
+struct Unread {
     deadline: Pin<Box<Sleep>>,
     written: usize,
 }
@@ -37,26 +37,26 @@ struct Lingering {
     is_stop: bool,
 }
 
-impl Progressing {
+impl TimedStream {
     pub(super) fn new(stream: TcpStream, requests: Arc<Requests>) -> Self {
-        Self { stream, requests, behind: None, lingering: None }
+        Self { stream, requests, unread: None, lingering: None }
     }
 
     /// Checks the outcome of a write.
     fn written(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(bytes)) => {
-                if let Some(behind) = &mut self.behind {
-                    behind.written = behind.written.saturating_add(bytes);
+                if let Some(unread) = &mut self.unread {
+                    unread.written = unread.written.saturating_add(bytes);
                 }
-                self.behind.take_if(|behind| behind.written >= MIN_PROGRESS);
+                self.unread.take_if(|unread| unread.written >= MIN_PROGRESS);
                 written
             }
             Poll::Ready(Err(_)) => written,
             Poll::Pending => {
-                let begin = || Behind { deadline: Box::pin(sleep(STALLED)), written: 0 };
-                let behind = self.behind.get_or_insert_with(begin);
-                behind.deadline.as_mut().poll(cx).map(|()| {
+                let begin = || Unread { deadline: Box::pin(sleep(STALLED)), written: 0 };
+                let unread = self.unread.get_or_insert_with(begin);
+                unread.deadline.as_mut().poll(cx).map(|()| {
                     self.requests.stall();
                     Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read the response"))
                 })
@@ -65,7 +65,7 @@ impl Progressing {
     }
 }
 
-impl Progressing {
+impl TimedStream {
     /// Reads and drops what the client sends, up to its end and the bounds.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let begin = || Lingering { deadline: Box::pin(sleep(LINGER)), left: LINGER_BYTES, is_stop: false };
@@ -89,13 +89,13 @@ impl Progressing {
     }
 }
 
-impl AsyncRead for Progressing {
+impl AsyncRead for TimedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for Progressing {
+impl AsyncWrite for TimedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.written(cx, written)
@@ -116,7 +116,7 @@ impl AsyncWrite for Progressing {
 
     /// Is called when everything is written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.behind = None;
+        self.unread = None;
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.requests.flushed();
         Poll::Ready(Ok(()))

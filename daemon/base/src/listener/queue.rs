@@ -14,7 +14,7 @@ use super::accept::CLOSE_NEXT;
 use super::open::{Closing, Open};
 
 /// The most queued connections of a server; fewer with few connections.
-const MOST: usize = 256;
+const MAX_QUEUED: usize = 256;
 
 /// The queued connections of a server, a quarter of its connections at most.
 pub(super) struct Queue {
@@ -30,15 +30,27 @@ struct Waiters {
     retry: Instant,
 }
 
-/// The outcome for a queued connection.
-pub(super) enum Step {
-    Admit(TcpStream, IpAddr),
-    Refuse(TcpStream, IpAddr),
+/// A connection that leaves the queue.
+pub(super) enum Dequeued {
+    /// To be served.
+    Admitted(TcpStream, IpAddr),
+    /// To be answered with 429.
+    Refused(TcpStream, IpAddr),
+}
+
+/// Whether the first queued connection of a client may leave the queue.
+enum Admission {
+    /// The client has room for it.
+    Admit,
+    /// No connection of the client waits, so none can be closed for it.
+    Refuse,
+    /// A connection of the client closes for it.
+    Wait,
 }
 
 impl Queue {
     pub(super) fn new(connections: usize) -> Self {
-        Self { by_client: BTreeMap::new(), most: (connections / 4).clamp(2, MOST) }
+        Self { by_client: BTreeMap::new(), most: (connections / 4).clamp(2, MAX_QUEUED) }
     }
 
     pub(super) fn push(&mut self, stream: TcpStream, client: IpAddr) {
@@ -53,16 +65,19 @@ impl Queue {
     }
 
     /// The next connection that leaves the queue now; `None` if all stay.
-    pub(super) fn step(&mut self, open: &Open, per_client: usize) -> Option<Step> {
+    pub(super) fn dequeue(&mut self, open: &Open, per_client: usize) -> Option<Dequeued> {
         let now = Instant::now();
-        let outcome = |(client, waiters): (&IpAddr, &mut Waiters)| {
-            let is_admitted = waiters.is_admitted(*client, open, per_client, now)?;
-            Some((*client, is_admitted))
-        };
-        let ready = self.by_client.iter_mut().find_map(outcome);
-        let (client, is_admitted) = ready.or_else(|| self.excess().map(|client| (client, false)))?;
+        let admissions = self.by_client.iter_mut().map(|(client, waiters)| {
+            let admission = waiters.admission(*client, open, per_client, now);
+            (*client, admission)
+        });
+        let mut decided = admissions.filter(|(_, admission)| !matches!(admission, Admission::Wait));
+        let (client, admission) = decided.next().or_else(|| Some((self.excess()?, Admission::Refuse)))?;
         let stream = self.pop(client, now)?;
-        Some(if is_admitted { Step::Admit(stream, client) } else { Step::Refuse(stream, client) })
+        Some(match admission {
+            Admission::Admit => Dequeued::Admitted(stream, client),
+            Admission::Refuse | Admission::Wait => Dequeued::Refused(stream, client),
+        })
     }
 
     /// The client that has more than half of the queue, or the most of one that is too long.
@@ -89,13 +104,13 @@ impl Waiters {
         self.streams.front().map(|(since, _)| now - *since).unwrap_or_default()
     }
 
-    /// Whether the first one is served (`true`) or refused; `None` while a connection of the client closes for it.
-    fn is_admitted(&mut self, client: IpAddr, open: &Open, per_client: usize, now: Instant) -> Option<bool> {
+    /// The admission of the first one.
+    fn admission(&mut self, client: IpAddr, open: &Open, per_client: usize, now: Instant) -> Admission {
         if open.count(client) < per_client {
-            return Some(true);
+            return Admission::Admit;
         }
         if now < self.retry {
-            return None;
+            return Admission::Wait;
         }
         let wait = match open.close_waiting(Some(client)) {
             Closing::One => CLOSE_NEXT,
@@ -103,10 +118,10 @@ impl Waiters {
             // A response that is there for its client may not be marked as sent yet.
             Closing::NoneWaits => match CLOSE_NEXT.checked_sub(self.waits_for(now)) {
                 Some(left) if !left.is_zero() => left,
-                _ => return Some(false),
+                _ => return Admission::Refuse,
             },
         };
         self.retry = now + wait;
-        None
+        Admission::Wait
     }
 }

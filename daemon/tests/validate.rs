@@ -275,3 +275,24 @@ fn a_data_directory_that_the_daemon_could_not_open_is_a_problem() {
         assert!(run.code == Some(64) && whole, "{files:?}: {:?} {}", run.code, run.stderr);
     }
 }
+
+#[test]
+fn a_log_of_another_number_of_partitions_is_a_problem() {
+    let directory = TempDir::new().expect("a directory for tests");
+    for (name, text) in [("VERSION", "derived-statsd log 1\n"), ("PARTITIONS", "4\n")] {
+        std::fs::write(directory.path().join(name), text).expect("a file for tests");
+    }
+    let data = format!("log.data_dir={}", directory.path().display());
+    let validate = |partitions: &str, kind: &str| {
+        let settings = ["--set", &data, "--set", partitions, "--set", kind, "--set", "kafka.brokers=a:1"];
+        finish(command(&[&["validate", "/dev/null"], &settings[..]].concat()), "")
+    };
+    let run = validate("log.partitions=5", "log.kind=embedded");
+    let expected = "flag --set: `log.partitions`: the log in ";
+    assert!(run.code == Some(64) && run.stderr.contains(expected), "{}", run.stderr);
+    assert!(run.stderr.contains("was made with log.partitions=4, not 5; set that"), "{}", run.stderr);
+    for (partitions, kind) in [("log.partitions=4", "log.kind=embedded"), ("log.partitions=5", "log.kind=kafka")] {
+        let run = validate(partitions, kind);
+        assert_eq!(run.code, Some(0), "{partitions} {kind}: {}", run.stderr);
+    }
+}

@@ -15,7 +15,8 @@ use rustix::fs::Access;
 
 use crate::commands::config_args::Overrides;
 use crate::commands::print::message;
-use crate::config::{self, Problems, Sources, Streams, Survey};
+use crate::config::{self, LogKind, Problems, Sources, Streams, Survey};
+use crate::engine::check_partitions;
 
 /// Arguments of `validate`.
 #[derive(Args, Debug)]
@@ -83,16 +84,29 @@ fn count(number: usize, thing: &str) -> String {
 }
 
 fn check_files(survey: &mut Survey) {
-    let data_dir = survey.config.log.data_dir.clone();
-    if !data_dir.as_os_str().is_empty()
-        && let Err(error) = data_dir::check(&data_dir).and_then(|()| can_make_directory(&data_dir))
-    {
-        survey.add_problem("log.data_dir", &error);
+    // Daemons on Kafka have no log of their own.
+    if survey.config.log.kind == LogKind::Embedded {
+        check_data_dir(survey);
     }
     if let Some(path) = survey.config.sinks.file.path.clone()
         && let Err(error) = can_append(&path)
     {
         survey.add_problem("sinks.file.path", &error);
+    }
+}
+
+fn check_data_dir(survey: &mut Survey) {
+    let (data_dir, partitions) = (survey.config.log.data_dir.clone(), survey.config.log.partitions);
+    if data_dir.as_os_str().is_empty() {
+        return;
+    }
+    match data_dir::check(&data_dir).and_then(|()| can_make_directory(&data_dir)) {
+        Err(error) => survey.add_problem("log.data_dir", &error),
+        Ok(()) => {
+            if let Err(error) = check_partitions(&data_dir, partitions) {
+                survey.add_problem("log.partitions", &format!("{error:#}"));
+            }
+        }
     }
 }
 

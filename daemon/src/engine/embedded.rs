@@ -113,19 +113,36 @@ fn shares(
 /// Holds the number of partitions to what the log was made with: with another number an object's samples would go to
 /// another partition than its state.
 fn keep_partitions(directory: &Path, partitions: u16) -> anyhow::Result<()> {
-    let path = directory.join("PARTITIONS");
-    match file::read_text(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::write(&path, format!("{partitions}\n")).with_context(|| format!("write {}", path.display()))
-        }
-        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
-        Ok(text) if text.trim() == partitions.to_string() => Ok(()),
-        Ok(text) => anyhow::bail!(
-            "the log in {} was made with log.partitions={}, not {partitions}; set that, or use another log.data_dir",
-            directory.display(),
-            text.trim(),
-        ),
+    check_partitions(directory, partitions)?;
+    let path = partitions_file(directory);
+    if path.exists() {
+        return Ok(());
     }
+    std::fs::write(&path, format!("{partitions}\n")).with_context(|| format!("write {}", path.display()))
+}
+
+/// Checks that the log in a directory, if there is one, was made with this number of partitions.
+///
+/// # Errors
+///
+/// When it was made with another one; the error names the remedy.
+pub(crate) fn check_partitions(directory: &Path, partitions: u16) -> anyhow::Result<()> {
+    let path = partitions_file(directory);
+    let found = match file::read_text(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        found => found.with_context(|| format!("read {}", path.display()))?,
+    };
+    anyhow::ensure!(
+        found.trim() == partitions.to_string(),
+        "the log in {} was made with log.partitions={}, not {partitions}; set that, or use another log.data_dir",
+        directory.display(),
+        found.trim(),
+    );
+    Ok(())
+}
+
+fn partitions_file(directory: &Path) -> PathBuf {
+    directory.join("PARTITIONS")
 }
 
 /// Notices a disk that takes no writes before a write fails, also while nobody writes.

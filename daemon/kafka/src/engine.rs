@@ -2,19 +2,17 @@
 //! and helpers that poll the topics and the lag of the sinks.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
-use daemon_base::failpoint;
 use daemon_base::stop::Stop;
 use daemon_log::{Log, Observations, SinkOffsets};
 use daemon_partition::{Control, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
 use proxy_uve::Plan;
-use tracing::{debug, info, warn};
 
+use crate::admission::Admission;
 use crate::backpressure::{Backpressure, SinkWatch};
-use crate::group::Group;
+use crate::group::{Group, OwnName};
 use crate::input_topics::InputTopics;
 use crate::log::KafkaLog;
 use crate::producer::Producer;
@@ -23,12 +21,10 @@ use crate::shard_restore::{Restorer, ShardBuilder};
 use crate::state_reader::StateTopicReader;
 use crate::status::GroupStatus;
 use crate::telemetry::GroupTelemetry;
-use crate::topics::{StreamTopics, Topics};
+use crate::topic_watch::TopicWatch;
+use crate::topics::Topics;
 use crate::topology::{Shape, Topology};
 use crate::worker::{Parts, Worker};
-
-/// How long to wait before a failed poll of the topics is repeated.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// What the engine shares with the rest of the daemon.
 #[derive(Clone)]
@@ -53,14 +49,17 @@ pub struct Engine {
     pub log: Arc<dyn Log>,
     /// The status of all partitions of the group.
     pub status: Arc<dyn StatusSource>,
-    /// The workers, each for a thread of its own; they end when [`Control::stop`] is set.
-    pub workers: Vec<Box<dyn FnOnce() + Send>>,
+    /// The workers, each for a thread of its own; they end when [`Control::stop`] is set, or with an error.
+    pub workers: Vec<WorkerBody>,
     /// Helpers by name, each for a thread of its own; they end when their flag is set, after the workers.
     pub helpers: Vec<(&'static str, Helper)>,
 }
 
+/// A worker's body, until the engine stops.
+pub type WorkerBody = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
+
 /// A helper's body, until the flag is set.
-pub type Helper = Box<dyn FnOnce(&Stop) + Send>;
+pub type Helper = Box<dyn FnOnce(&Stop) -> anyhow::Result<()> + Send>;
 
 /// The streams with their topics, shared by all parts.
 #[derive(Clone)]
@@ -108,14 +107,22 @@ impl Engine {
         let log = streams.log(own, &shared.clock)?;
         let status = GroupStatus::new(own, Arc::clone(&streams.topics), Arc::clone(&streams.topology), &shared.workers)
             .context("start a client; check the [kafka] settings")?;
-        let workers = (0..threads).map(|number| worker(settings, own, &streams, shared, number));
+        let admission: Arc<Admission> = Arc::default();
+        let workers = (0..threads).map(|number| worker(settings, own, &streams, shared, &admission, number));
         let workers = workers.collect::<anyhow::Result<_>>()?;
         let mut helpers: Vec<(_, Helper)> = Vec::new();
         if own.max_sink_lag > 0 {
             let watch = SinkWatch::new(Arc::clone(&log), shared, Arc::clone(&streams.backpressure), own.max_sink_lag);
-            helpers.push(("backpressure", Box::new(move |stop| watch.run(stop))));
+            helpers.push((
+                "backpressure",
+                Box::new(move |stop| {
+                    watch.run(stop);
+                    Ok(())
+                }),
+            ));
         }
-        let watch = Watch { topics, topology: streams.topology, own: own.clone(), shown: Vec::new() };
+        let watch = TopicWatch::new(topics, streams.topology, own, shared, admission)
+            .context("start a client; check the [kafka] settings")?;
         helpers.push(("topics", Box::new(move |stop| watch.run(stop))));
         Ok(Self { log, status: Arc::new(status), workers, helpers })
     }
@@ -147,10 +154,11 @@ fn worker(
     own: &KafkaSettings,
     streams: &Streams,
     shared: &Shared,
+    admission: &Arc<Admission>,
     number: usize,
-) -> anyhow::Result<Box<dyn FnOnce() + Send>> {
-    let topics = Arc::clone(&streams.topics);
-    let member = Group::join(&own.connection, &own.names, topics, number, own.results)
+) -> anyhow::Result<WorkerBody> {
+    let (topics, name) = (Arc::clone(&streams.topics), OwnName::new(&own.names, admission));
+    let member = Group::new(&own.connection, &own.names, name, topics, number, own.results)
         .context("join the consumer group; check the [kafka] settings")?;
     let store = StateTopicReader::new(&own.connection, &own.names, &streams.names, Arc::clone(&shared.clock))
         .context("start a client; check the [kafka] settings")?;
@@ -175,64 +183,12 @@ fn worker(
         owner: format!("{}/{number}", own.names.instance),
         ready: Box::new(move || is_ready()),
     };
-    Ok(Box::new(move || Worker::new(parts).run()))
-}
-
-/// Polls the topics: creates those of the daemon, and publishes the numbers of partitions to the workers.
-struct Watch {
-    topics: Topics,
-    topology: Arc<Topology>,
-    own: KafkaSettings,
-    /// The problems of the last poll, which are logged already.
-    shown: Vec<String>,
-}
-
-impl Watch {
-    fn run(mut self, stop: &Stop) {
-        let (mut complete, mut failures) = (false, 0_u32);
-        while !stop.is_set() {
-            failpoint::point("topics.run");
-            let polled = if complete { self.topics.poll() } else { self.topics.ensure_own(self.own.replication) };
-            let pause = match polled {
-                Ok(streams) => {
-                    if std::mem::take(&mut failures) > 0 {
-                        info!("The topics can be read again.");
-                    }
-                    // The state topic of a stream is created once its input topic exists.
-                    complete = streams.iter().all(|stream| stream.inputs == 0 || stream.states > 0);
-                    self.publish(&streams);
-                    if complete { self.own.refresh_interval } else { Duration::ZERO }
-                }
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    match failures {
-                        0 => warn!(%error, "The topics cannot be read; retrying until they can."),
-                        _ => debug!(%error, failures, "The topics still cannot be read."),
-                    }
-                    failures = failures.saturating_add(1);
-                    RETRY
-                }
-            };
-            stop.rest(pause);
+    let (admission, control) = (Arc::clone(admission), Arc::clone(&shared.control));
+    Ok(Box::new(move || {
+        if admission.wait(&control.stop) {
+            parts.member.join().context("join the consumer group; check kafka.topic_prefix")?;
+            Worker::new(parts).run();
         }
-    }
-
-    fn publish(&mut self, streams: &[StreamTopics]) {
-        if self.topology.set(streams.iter().map(Shape::from).collect()) {
-            for stream in streams {
-                info!(stream = %stream.stream, partitions = stream.inputs, states = stream.states, "Topic found.");
-            }
-        }
-        let problems: Vec<String> = streams.iter().filter_map(|stream| stream.problem(&self.own.names)).collect();
-        for problem in problems.iter().filter(|problem| !self.shown.contains(problem)) {
-            warn!("{problem}");
-        }
-        self.shown = problems;
-    }
-}
-
-impl From<&StreamTopics> for Shape {
-    fn from(stream: &StreamTopics) -> Self {
-        Self { inputs: stream.inputs, shards: stream.states }
-    }
+        Ok(())
+    }))
 }

@@ -19,6 +19,7 @@
 
 mod context;
 mod messages;
+mod name;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use self::context::GroupContext;
+pub(crate) use self::name::{OwnName, is_taken};
 use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
 use crate::input_topics::InputTopics;
 use crate::member::{Change, Incoming, Member, MemberError, ShardCommit};
@@ -48,6 +50,7 @@ pub(crate) struct Group {
     /// fetch request may take as long as its wait time.
     metadata_client: BaseConsumer<LogContext>,
     transactions: Transactions,
+    name: OwnName,
     topics: Arc<InputTopics>,
     /// The partitions that the consumer reads.
     reading: BTreeSet<PartitionId>,
@@ -63,21 +66,21 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Joins the group as worker number `worker` of this daemon.
+    /// Makes the clients of worker number `worker` of this daemon; it is no member before [`join`](Self::join).
     ///
     /// # Errors
     ///
     /// When librdkafka rejects the configuration.
-    pub(crate) fn join(
+    pub(crate) fn new(
         connection: &Connection,
         names: &Names,
+        name: OwnName,
         topics: Arc<InputTopics>,
         worker: usize,
         results: ResultMessages,
     ) -> KafkaResult<Self> {
-        let config = connection.member(&names.group, &format!("{}/{worker}", names.instance));
+        let config = connection.member(&names.group, &names.client_id(worker));
         let consumer = BaseConsumer::from_config_and_context(&config, GroupContext::new(Arc::clone(&topics)))?;
-        consumer.subscribe(&topics.names())?;
         let metadata_client = connection.reader(&names.group, Isolation::Committed);
         let metadata_client = BaseConsumer::from_config_and_context(&metadata_client, LogContext)?;
         let config = connection.transactional(&names.transactional_id(worker));
@@ -86,6 +89,7 @@ impl Group {
             consumer,
             metadata_client,
             transactions,
+            name,
             topics,
             reading: BTreeSet::new(),
             starts: BTreeMap::new(),
@@ -93,6 +97,15 @@ impl Group {
             was_assigned: false,
             is_expelled: false,
         })
+    }
+
+    /// Joins the group.
+    ///
+    /// # Errors
+    ///
+    /// When librdkafka rejects a name of a topic.
+    pub(crate) fn join(&self) -> KafkaResult<()> {
+        self.consumer.subscribe(&self.topics.names())
     }
 
     /// Whether the group has expelled this member. librdkafka clears its own flag with the next call that changes the
@@ -202,7 +215,7 @@ impl Member for Group {
             false => self.consumer.assign(&TopicPartitionList::new()),
         };
         done.map_err(|error| unreachable("accepting an assignment", &error))?;
-        if std::mem::take(&mut self.was_assigned) {
+        if std::mem::take(&mut self.was_assigned) && !self.name.is_taken() {
             self.transactions.prepare();
         }
         Ok(())
@@ -226,7 +239,14 @@ impl Member for Group {
                 reason: "the group has assigned the partitions to other members".to_owned(),
             });
         }
-        self.transactions.commit(&self.consumer, &self.topics, commits)
+        if self.name.is_taken() {
+            return Err(MemberError::Aborted { reason: "another process has the name of this daemon".to_owned() });
+        }
+        let done = self.transactions.commit(&self.consumer, &self.topics, commits);
+        if self.transactions.take_fenced() {
+            self.name.check(&self.metadata_client);
+        }
+        done
     }
 
     fn at_end(&mut self, partitions: &[PartitionId]) -> Result<BTreeSet<PartitionId>, MemberError> {

@@ -18,13 +18,17 @@
 //!   a simulator of brokers and group coordinator (`simulator`).
 //! * The cluster for workers: `group`, `transaction`, `batching`, `progress`, `state_reader`,
 //!   `input_topics`.
+//! * Before a worker joins the group: `topic_watch` polls the topics, `claim` makes sure that no other group has the
+//!   state topics, `members` that no other process has the name of this daemon; then `admission` is open.
 //! * The cluster for the rest of the daemon: `log`, `results_reader`, `producer`, `status`,
 //!   `backpressure`. `client`: the configuration of librdkafka's clients. `telemetry`: the counters.
 
 #![deny(missing_docs)]
 
+mod admission;
 mod backpressure;
 mod batching;
+mod claim;
 mod client;
 mod config;
 mod engine;
@@ -33,6 +37,7 @@ mod input_merge;
 mod input_topics;
 mod log;
 mod member;
+mod members;
 mod names;
 mod producer;
 mod progress;
@@ -46,6 +51,7 @@ mod state_reader;
 mod state_records;
 mod status;
 mod telemetry;
+mod topic_watch;
 pub mod topics;
 mod topology;
 mod transaction;
@@ -53,7 +59,7 @@ mod worker;
 
 pub use self::client::Connection;
 pub use self::config::{KafkaConfig, ResultsFormat};
-pub use self::engine::{Engine, Helper, Shared, publisher, reader};
+pub use self::engine::{Engine, Helper, Shared, WorkerBody, publisher, reader};
 pub use self::names::Names;
 pub use self::settings::KafkaSettings;
 pub use self::telemetry::{GroupTelemetry, RestoreTotals};

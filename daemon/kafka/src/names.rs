@@ -9,6 +9,8 @@
 //!
 //! The prefix is `<cluster_id>-uve-`, as in Contrail, so with an empty cluster id all names begin with `-`.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use crate::config::KafkaConfig;
 
 /// The names that one group of daemons uses on the cluster.
@@ -19,6 +21,8 @@ pub struct Names {
     pub group: String,
     /// The name of this daemon within the group.
     pub instance: String,
+    /// Tells this process from all others, also from those with the same `instance`.
+    pub process: String,
 }
 
 impl Names {
@@ -32,6 +36,7 @@ impl Names {
             prefix: kafka.topic_prefix.clone().unwrap_or_else(|| format!("{cluster}-uve-")),
             group,
             instance: kafka.instance.clone().unwrap_or_else(otherwise),
+            process: format!("{}-{:08x}", std::process::id(), RandomState::new().hash_one(0) as u32),
         }
     }
 
@@ -59,6 +64,11 @@ impl Names {
     /// transaction that its predecessor left open.
     pub fn transactional_id(&self, worker: usize) -> String {
         format!("{}-{}-{worker}", self.group, self.instance)
+    }
+
+    /// The client id of a worker in the consumer group, by which other daemons of the group recognise it.
+    pub fn client_id(&self, worker: usize) -> String {
+        format!("{}/{worker}#{}", self.instance, self.process)
     }
 
     /// The consumer group in which a sink of this daemon commits its offset.

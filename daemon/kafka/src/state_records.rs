@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `h` | sequence u64, position u64, chunks u32, digest u64, sources u32, (partition u32, next offset u64)…, table's meta |
 //! | `c` and the chunk's number, big-endian | sequence u64, chunk |
+//! | `g` and the name of a group, in partition 0 | the claim of the topic by a group, see `claim`; no part of a state |
 //!
 //! The topic is compacted, so the last value of each key stays. A transaction writes the changed chunks and the head.
 //! The head contains number and digest of all live chunks: if the broker has lost or deleted one (as a topic without
@@ -16,6 +17,9 @@ use daemon_log::codec::{self, Fields};
 
 const HEAD: &[u8] = b"h";
 const CHUNK: u8 = b'c';
+
+/// The first byte of the key of a claim.
+pub(crate) const CLAIM: u8 = b'g';
 
 /// The head of a shard's state: everything except the chunks of its table.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -67,7 +71,8 @@ pub(crate) fn encode(
 
 /// Tombstones for all records of a state.
 pub(crate) fn erase(records: &StateRecords) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-    records.keys().map(|key| (key.clone(), None)).collect()
+    let ours = records.keys().filter(|key| key.first() != Some(&CLAIM));
+    ours.map(|key| (key.clone(), None)).collect()
 }
 
 /// Decodes the records of a state; `None` if nothing was ever committed.
@@ -77,7 +82,7 @@ pub(crate) fn erase(records: &StateRecords) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
 /// When a record is damaged or missing; the error describes which.
 pub(crate) fn decode(records: &StateRecords) -> Result<Option<Saved>, String> {
     let Some(sealed) = records.get(HEAD) else {
-        return match records.len() {
+        return match records.keys().filter(|key| key.first() == Some(&CHUNK)).count() {
             0 => Ok(None),
             chunks => Err(format!("there are {chunks} chunks without a head")),
         };
@@ -177,10 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn an_erased_state_decodes_to_none() {
+    fn an_erased_state_decodes_to_none_and_the_claim_stays() {
         let mut records = two_commits();
+        records.insert(b"ggroup".to_vec(), b"{}".to_vec());
+        assert_eq!(decode(&records).unwrap().map(|saved| saved.head), Some(head(2)));
         let changes = erase(&records);
         apply(&mut records, changes);
         assert!(decode(&records).unwrap().is_none());
+        assert_eq!(records.keys().collect::<Vec<_>>(), [b"ggroup"]);
     }
 }

@@ -14,7 +14,9 @@ use std::time::Duration;
 use cluster::Cluster;
 use plan::{Existing, Found, plan};
 
+use super::claim::Claims;
 use super::client::Connection;
+use super::members::Members;
 use super::names::Names;
 
 pub use self::plan::{Purpose, Step, Verdict};
@@ -48,6 +50,7 @@ impl StreamTopics {
 /// Reads and creates the topics of a group. It keeps one connection, and all its methods block.
 pub struct Topics {
     cluster: Cluster,
+    connection: Connection,
     names: Names,
     streams: Vec<String>,
 }
@@ -59,7 +62,8 @@ impl Topics {
     ///
     /// When librdkafka rejects a property.
     pub fn new(connection: &Connection, names: &Names, streams: &[String]) -> anyhow::Result<Self> {
-        Ok(Self { cluster: Cluster::new(connection)?, names: names.clone(), streams: streams.to_vec() })
+        let (connection, names) = (connection.clone(), names.clone());
+        Ok(Self { cluster: Cluster::new(&connection)?, connection, names, streams: streams.to_vec() })
     }
 
     /// Requests the number of partitions of each stream's topics: one small request per topic.
@@ -107,7 +111,35 @@ impl Topics {
     ///
     /// When no broker responds, or the user lacks a right.
     pub fn plan(&self, partitions: u16) -> anyhow::Result<Vec<Step>> {
-        Ok(plan(&self.names, &self.streams, partitions, &self.found()?))
+        let mut steps = plan(&self.names, &self.streams, partitions, &self.found()?);
+        let claims = Claims::new(&self.connection, &self.names);
+        let states = steps.iter_mut().filter(|step| step.purpose == Purpose::State && step.found.is_some());
+        for step in states.filter(|step| matches!(step.verdict, Verdict::Right(_))) {
+            if let Some(problem) = claims.problem(&step.topic)? {
+                step.verdict = Verdict::Problem(problem);
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Moves the state topics that other groups have to this group; returns each with the groups that had it.
+    ///
+    /// # Errors
+    ///
+    /// When such a group has members, when no broker responds, or the user lacks a right.
+    pub fn take_over(&self) -> anyhow::Result<Vec<(String, Vec<String>)>> {
+        let claims = Claims::new(&self.connection, &self.names);
+        let members = Members::new(&self.connection, &self.names)?;
+        let mut taken = Vec::new();
+        for topic in self.streams.iter().map(|stream| self.names.state(stream)) {
+            if self.cluster.partitions(&topic)?.is_some() {
+                let others = claims.take_over(&topic, &members)?;
+                if !others.is_empty() {
+                    taken.push((topic, others));
+                }
+            }
+        }
+        Ok(taken)
     }
 
     fn found(&self) -> anyhow::Result<Found> {

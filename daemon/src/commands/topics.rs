@@ -15,6 +15,10 @@ pub(crate) struct TopicsArgs {
     /// Create missing topics, input topics included.
     #[arg(long)]
     pub(crate) create: bool,
+    /// Move the state topics of another consumer group to that of this configuration. Refused while the other group has
+    /// members: stop its daemons first. The states continue, and so does the input, from where they are.
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// Print one JSON object for each topic instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -38,12 +42,20 @@ pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams, .. }: &Loaded) ->
     let names = Names::new(kafka, &config.aggregation.cluster_id, String::new);
     let streams: Vec<_> = streams.proxies.entries().iter().map(|entry| entry.stream.to_string()).collect();
     let topics = Topics::new(&Connection::new(kafka)?, &names, &streams)?;
+    let taken = if args.take_over { topics.take_over()? } else { Vec::new() };
     let mut steps = topics.plan(kafka.partitions)?;
     let mut created = Vec::new();
     if args.create {
         created = topics.create(&steps, kafka.replication)?;
         // Another process may have created some of them with other settings.
         steps = topics.plan(kafka.partitions)?;
+    }
+    for step in &mut steps {
+        if let Some((_, groups)) = taken.iter().find(|(topic, _)| *topic == step.topic)
+            && let Verdict::Right(note) = &mut step.verdict
+        {
+            *note = Some(format!("taken over from the consumer group {}", groups.join(", ")));
+        }
     }
     let rows: Vec<_> = steps.iter().map(|step| Row::new(step, created.contains(&step.topic))).collect();
     super::print::print(&if args.json { json(&rows)? } else { table(&rows) }).context("write to standard output")?;

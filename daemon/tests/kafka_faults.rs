@@ -110,6 +110,10 @@ fn a_daemon_frozen_for_longer_than_its_session_commits_nothing() {
         let (input, mut random) = (input(seed), Random(seed));
         let group = Group::new(&broker, &format!("frozen{seed}"), PARTITIONS);
         let daemons = [group.daemon("a"), group.daemon("b")];
+        // Both are members: one that is frozen before has no session that could end.
+        for daemon in &daemons {
+            daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+        }
         let mut frozen = false;
         publish(&group, &input, 4, |number| {
             pause(&mut random);

@@ -122,3 +122,80 @@ fn a_process_that_was_frozen_ends_when_another_one_has_its_name() {
     let said = second.stop();
     assert!(said.matches("A transaction failed").count() <= 1, "{said}");
 }
+
+/// Streams without their detectors.
+const SUMS: &str = "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySum \
+                    UveVirtualNetworkAgent-ingress_flow_count:AggProxySum";
+
+/// The default streams and one more.
+const MORE: &str = "aggregation.uve_proxy_list=\
+                    UveVirtualNetworkAgent-egress_flow_count:AggProxySum:AggProxySumAnomalyEWM01 \
+                    UveVirtualNetworkAgent-ingress_flow_count:AggProxySum:AggProxySumAnomalyEWM01 S-a:AggProxySum";
+
+#[test]
+fn a_daemon_with_an_older_configuration_waits_and_loses_no_state() {
+    let group = Group::new(&BROKER, "older", 4);
+    let input = Input::new(13, 4, 8, 300, 20);
+    let expected = input.expected();
+    let third = input.samples.len() / 3;
+    let newer = ["kafka.configuration_version=7"];
+    let first = group.daemon_with("new", &newer);
+    is_ready(&first);
+    group.publish(&input.samples[..third]);
+    for version in ["kafka.configuration_version=6", "kafka.configuration_version=7"] {
+        let older = group.daemon_with("old", &[SUMS, version]);
+        let said = older.wait_until_said("This daemon waits.");
+        assert!(
+            said.contains("of version 7 (daemon new)") && said.contains("kafka.configuration_version = 8"),
+            "{said}"
+        );
+        older.wait_for("/readyz", |(status, body)| {
+            (*status == 503 && body.contains("has the configuration")).then_some(())
+        });
+        first.wait_until_said("A daemon with another configuration waits.");
+        older.stop();
+    }
+    let older = group.daemon_with("old", &[SUMS]);
+    older.wait_until_said("This daemon waits.");
+    first.stop();
+    group.publish(&input.samples[third..2 * third]);
+    let second = group.daemon_with("new", &newer);
+    is_ready(&second);
+    group.publish(&input.samples[2 * third..]);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "an older configuration in the group");
+    let said = second.stop();
+    assert!(!said.contains("states that no proxy type continues"), "{said}");
+    older.stop();
+}
+
+#[test]
+fn a_configuration_is_changed_daemon_by_daemon_and_every_window_is_given_once() {
+    let group = Group::new(&BROKER, "rolling", 4);
+    let input = Input::new(14, 4, 8, 300, 20);
+    let expected = input.expected();
+    let third = input.samples.len() / 3;
+    let [a, b] = ["a", "b"].map(|name| group.daemon(name));
+    group.publish(&input.samples[..third]);
+    is_ready(&a);
+    is_ready(&b);
+    // The first one is restarted: it takes over, and the other one gives way.
+    a.stop();
+    let newer = [MORE, "kafka.configuration_version=1"];
+    let a = group.daemon_with("a", &newer);
+    b.wait_until_said("This daemon waits.");
+    is_ready(&a);
+    a.wait_until_said("A daemon with another configuration waits.");
+    group.publish(&input.samples[third..2 * third]);
+    b.stop();
+    let b = group.daemon_with("b", &newer);
+    is_ready(&b);
+    group.publish(&input.samples[2 * third..]);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "a rolling change of the configuration");
+    b.wait_for("/api/v1/partitions", |(_, body)| (body.contains("\"a/0\"") && body.contains("\"b/0\"")).then_some(()));
+    a.stop();
+    b.stop();
+}

@@ -2,6 +2,7 @@
 //! and helpers that poll the topics and the lag of the sinks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
@@ -12,6 +13,7 @@ use proxy_uve::Plan;
 
 use crate::admission::Admission;
 use crate::backpressure::{Backpressure, SinkWatch};
+use crate::configuration::Configuration;
 use crate::group::{Group, OwnName};
 use crate::input_topics::InputTopics;
 use crate::log::KafkaLog;
@@ -65,6 +67,7 @@ pub type Helper = Box<dyn FnOnce(&Stop) -> anyhow::Result<()> + Send>;
 #[derive(Clone)]
 struct Streams {
     plans: Vec<Arc<StreamPlan>>,
+    configuration: Configuration,
     names: Vec<String>,
     topics: Arc<InputTopics>,
     topology: Arc<Topology>,
@@ -73,18 +76,26 @@ struct Streams {
 
 impl Streams {
     fn new(plans: &[Arc<Plan>], own: &KafkaSettings, observations: &Observations) -> Self {
+        let own_plans = plans.iter().map(Arc::as_ref);
+        let configuration = Configuration::new(own.configuration_version, own_plans, &own.names.instance);
         let plans: Vec<_> =
             plans.iter().map(|plan| Arc::new(StreamPlan::new(Arc::clone(plan), observations))).collect();
         let names: Vec<String> = plans.iter().map(|stream| stream.name.clone()).collect();
         let topics = Arc::new(InputTopics::new(&own.names, &names));
-        Self { plans, names, topics, topology: Arc::default(), backpressure: Arc::default() }
+        Self { plans, configuration, names, topics, topology: Arc::default(), backpressure: Arc::default() }
     }
 
-    fn log(&self, own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
+    fn log(
+        &self,
+        own: &KafkaSettings,
+        clock: &Arc<dyn Clock>,
+        admission: &Arc<Admission>,
+    ) -> anyhow::Result<Arc<dyn Log>> {
         let (topics, topology) = (Arc::clone(&self.topics), Arc::clone(&self.topology));
         let producer = Producer::new(&own.connection, &own.names, topics, topology);
         let producer = producer.context("start a producer; check the [kafka] settings")?;
-        Ok(Arc::new(KafkaLog::new(own.connection.clone(), own.names.clone(), producer, Arc::clone(clock))))
+        let (connection, names) = (own.connection.clone(), own.names.clone());
+        Ok(Arc::new(KafkaLog::new(connection, names, producer, Arc::clone(clock), Arc::clone(admission))))
     }
 }
 
@@ -104,10 +115,10 @@ impl Engine {
     ) -> anyhow::Result<Self> {
         let streams = Streams::new(plans, own, &settings.observations);
         let topics = Topics::new(&own.connection, &own.names, &streams.names)?;
-        let log = streams.log(own, &shared.clock)?;
+        let admission: Arc<Admission> = Arc::default();
+        let log = streams.log(own, &shared.clock, &admission)?;
         let status = GroupStatus::new(own, Arc::clone(&streams.topics), Arc::clone(&streams.topology), &shared.workers)
             .context("start a client; check the [kafka] settings")?;
-        let admission: Arc<Admission> = Arc::default();
         let workers = (0..threads).map(|number| worker(settings, own, &streams, shared, &admission, number));
         let workers = workers.collect::<anyhow::Result<_>>()?;
         let mut helpers: Vec<(_, Helper)> = Vec::new();
@@ -121,7 +132,7 @@ impl Engine {
                 }),
             ));
         }
-        let watch = TopicWatch::new(topics, streams.topology, own, shared, admission)
+        let watch = TopicWatch::new(topics, streams.topology, own, streams.configuration, shared, admission)
             .context("start a client; check the [kafka] settings")?;
         helpers.push(("topics", Box::new(move |stop| watch.run(stop))));
         Ok(Self { log, status: Arc::new(status), workers, helpers })
@@ -137,7 +148,7 @@ pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock
     let streams = Streams::new(plans, own, &Observations::default());
     let shapes = Topics::new(&own.connection, &own.names, &streams.names)?.poll()?;
     streams.topology.set(shapes.iter().map(Shape::from).collect());
-    streams.log(own, clock)
+    streams.log(own, clock, &Arc::default())
 }
 
 /// Makes a log that only reads results: for `results`.
@@ -146,7 +157,16 @@ pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock
 ///
 /// When librdkafka rejects the settings.
 pub fn reader(own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
-    Streams::new(&[], own, &Observations::default()).log(own, clock)
+    Streams::new(&[], own, &Observations::default()).log(own, clock, &Arc::default())
+}
+
+/// The clients of worker number `number`.
+fn member(own: &KafkaSettings, streams: &Streams, admission: &Arc<Admission>, number: usize) -> anyhow::Result<Group> {
+    let (topics, name) = (Arc::clone(&streams.topics), OwnName::new(&own.names, admission));
+    let (client, transactional) =
+        (own.names.client_id(number, &streams.configuration), own.names.transactional_id(number));
+    Group::new(&own.connection, &own.names, name, topics, &client, &transactional, own.results)
+        .context("join the consumer group; check the [kafka] settings")
 }
 
 fn worker(
@@ -157,9 +177,7 @@ fn worker(
     admission: &Arc<Admission>,
     number: usize,
 ) -> anyhow::Result<WorkerBody> {
-    let (topics, name) = (Arc::clone(&streams.topics), OwnName::new(&own.names, admission));
-    let member = Group::new(&own.connection, &own.names, name, topics, number, own.results)
-        .context("join the consumer group; check the [kafka] settings")?;
+    let member = member(own, streams, admission, number)?;
     let store = StateTopicReader::new(&own.connection, &own.names, &streams.names, Arc::clone(&shared.clock))
         .context("start a client; check the [kafka] settings")?;
     let builder = ShardBuilder {
@@ -168,6 +186,8 @@ fn worker(
         block_bytes: own.results.block_bytes(),
         telemetry: Arc::clone(&shared.group),
         clock: Arc::clone(&shared.clock),
+        configuration: streams.configuration.clone(),
+        admission: Arc::clone(admission),
     };
     let is_ready = Arc::clone(&shared.worker_is_ready);
     let parts = Parts {
@@ -180,6 +200,7 @@ fn worker(
         telemetry: Arc::clone(&shared.workers),
         group: Arc::clone(&shared.group),
         control: Arc::clone(&shared.control),
+        admission: Arc::clone(admission),
         owner: format!("{}/{number}", own.names.instance),
         ready: Box::new(move || is_ready()),
     };
@@ -188,6 +209,10 @@ fn worker(
         if admission.wait(&control.stop) {
             parts.member.join().context("join the consumer group; check kafka.topic_prefix")?;
             Worker::new(parts).run();
+        }
+        if admission.is_closed() {
+            // The thread may not end before the stop.
+            control.stop.rest(Duration::MAX);
         }
         Ok(())
     }))

@@ -20,6 +20,7 @@
 mod context;
 mod messages;
 mod name;
+mod reassign;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -66,7 +67,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Makes the clients of worker number `worker` of this daemon; it is no member before [`join`](Self::join).
+    /// Makes the clients of a worker; it is no member before [`join`](Self::join).
     ///
     /// # Errors
     ///
@@ -76,14 +77,15 @@ impl Group {
         names: &Names,
         name: OwnName,
         topics: Arc<InputTopics>,
-        worker: usize,
+        client_id: &str,
+        transactional_id: &str,
         results: ResultMessages,
     ) -> KafkaResult<Self> {
-        let config = connection.member(&names.group, &names.client_id(worker));
+        let config = connection.member(&names.group, client_id);
         let consumer = BaseConsumer::from_config_and_context(&config, GroupContext::new(Arc::clone(&topics)))?;
         let metadata_client = connection.reader(&names.group, Isolation::Committed);
         let metadata_client = BaseConsumer::from_config_and_context(&metadata_client, LogContext)?;
-        let config = connection.transactional(&names.transactional_id(worker));
+        let config = connection.transactional(transactional_id);
         let transactions = Transactions::new(config, names, results);
         Ok(Self {
             consumer,
@@ -117,23 +119,6 @@ impl Group {
 
     fn is_cooperative(&self) -> bool {
         matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
-    }
-
-    /// Assigns all partitions that are read to the consumer of an eager group, which has no incremental call. The
-    /// partitions in `starts` begin at their offsets, the others continue at their positions.
-    fn reassign(&mut self, starts: &[(PartitionId, Option<u64>)]) -> KafkaResult<()> {
-        let positions = self.consumer.position()?;
-        let start_of = |id: &PartitionId| {
-            let requested = starts.iter().find(|(start, _)| start == id);
-            let (topic, number) = (self.topics.name(id.stream), i32::from(id.partition));
-            let position = || match positions.find_partition(topic, number).map(|it| it.offset()) {
-                Some(reached @ Offset::Offset(_)) => reached,
-                _ => start(self.starts.get(id).copied().flatten()),
-            };
-            requested.map_or_else(position, |(_, offset)| start(*offset))
-        };
-        let list = self.topics.list(self.reading.iter().map(|id| (*id, start_of(id))));
-        self.consumer.assign(&list)
     }
 }
 

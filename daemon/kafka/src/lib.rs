@@ -19,7 +19,8 @@
 //! * The cluster for workers: `group`, `transaction`, `batching`, `progress`, `state_reader`,
 //!   `input_topics`.
 //! * Before a worker joins the group: `topic_watch` polls the topics, `claim` makes sure that no other group has the
-//!   state topics, `members` that no other process has the name of this daemon; then `admission` is open.
+//!   state topics, `members` that no other process has the name of this daemon, and it waits while the group has
+//!   another `configuration`; then `admission` is open.
 //! * The cluster for the rest of the daemon: `log`, `results_reader`, `producer`, `status`,
 //!   `backpressure`. `client`: the configuration of librdkafka's clients. `telemetry`: the counters.
 
@@ -31,6 +32,7 @@ mod batching;
 mod claim;
 mod client;
 mod config;
+mod configuration;
 mod engine;
 mod group;
 mod input_merge;

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use anyhow::Context as _;
+use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 
 use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
+use crate::configuration::Configuration;
 use crate::names::Names;
 
 /// A member of a consumer group.
@@ -15,6 +17,8 @@ use crate::names::Names;
 pub(crate) struct GroupMember {
     /// The name of the daemon.
     pub instance: String,
+    /// The configuration that it has; `None` for a member that is not a daemon of this version.
+    pub configuration: Option<Configuration>,
     /// The process; empty for a member that is not a daemon of this version.
     pub process: String,
     host: String,
@@ -23,9 +27,15 @@ pub(crate) struct GroupMember {
 impl GroupMember {
     fn new(client_id: &str, host: &str) -> Self {
         let (worker, process) = client_id.split_once('#').unwrap_or((client_id, ""));
+        let (worker, configuration) = worker.rsplit_once('@').unwrap_or((worker, ""));
         let instance = worker.rsplit_once('/').map_or(worker, |(instance, _)| instance);
+        let configuration = configuration.split_once(':').and_then(|(version, fingerprint)| {
+            let (fingerprint, instance) = (fingerprint.to_owned(), instance.to_owned());
+            Some(Configuration { version: version.parse().ok()?, fingerprint, instance })
+        });
         Self {
             instance: instance.to_owned(),
+            configuration,
             process: process.to_owned(),
             host: host.trim_start_matches('/').to_owned(),
         }
@@ -72,6 +82,41 @@ impl Members {
     }
 }
 
+/// A member of the group of daemons that wait, by which the daemons that work see that this one does.
+pub(crate) struct Waiting {
+    config: ClientConfig,
+    topic: String,
+    consumer: Option<BaseConsumer<LogContext>>,
+}
+
+impl Waiting {
+    pub(crate) fn new(connection: &Connection, names: &Names, configuration: &Configuration) -> Self {
+        let config = connection.member(&names.waiting_group(), &names.client_id(0, configuration));
+        Self { config, topic: names.results(), consumer: None }
+    }
+
+    /// Joins that group, or stays in it: call it often.
+    ///
+    /// # Errors
+    ///
+    /// When librdkafka rejects a property.
+    pub(crate) fn join(&mut self) -> Result<(), KafkaError> {
+        if self.consumer.is_none() {
+            let consumer = BaseConsumer::from_config_and_context(&self.config, LogContext)?;
+            consumer.subscribe(&[&self.topic])?;
+            self.consumer = Some(consumer);
+        }
+        // It reads nothing: no offset is committed in this group, and none is chosen instead.
+        self.consumer.iter().for_each(client::discard_events);
+        Ok(())
+    }
+
+    /// Leaves that group.
+    pub(crate) fn leave(&mut self) {
+        self.consumer = None;
+    }
+}
+
 /// The members of a group, listed through `client`.
 ///
 /// # Errors
@@ -99,9 +144,12 @@ mod tests {
     fn a_twin_is_another_process_with_the_same_name() {
         let names = Names::new(&KafkaConfig::default(), "", || "host/a-8081".to_owned());
         let member = |client_id: &str| GroupMember::new(client_id, "/10.0.0.7");
-        assert!(!member(&names.client_id(3)).is_twin(&names));
+        let configuration =
+            Configuration { version: 7, fingerprint: "0a".to_owned(), instance: "host/a-8081".to_owned() };
+        let own = member(&names.client_id(3, &configuration));
+        assert!(!own.is_twin(&names) && own.configuration == Some(configuration));
         assert!(!member("host/b-8081/3#7-0000abcd").is_twin(&names));
-        let twin = member("host/a-8081/3#7-0000abcd");
+        let twin = member("host/a-8081/3@1:0b#7-0000abcd");
         assert!(twin.is_twin(&names) && member("host/a-8081/0").is_twin(&names));
         assert_eq!(twin.to_string(), "host/a-8081 with process id 7 at 10.0.0.7");
         assert_eq!(member("some tool").to_string(), "some tool at 10.0.0.7");

@@ -12,6 +12,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 
 use crate::config::KafkaConfig;
+use crate::configuration::Configuration;
 
 /// The names that one group of daemons uses on the cluster.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,9 +67,16 @@ impl Names {
         format!("{}-{}-{worker}", self.group, self.instance)
     }
 
-    /// The client id of a worker in the consumer group, by which other daemons of the group recognise it.
-    pub fn client_id(&self, worker: usize) -> String {
-        format!("{}/{worker}#{}", self.instance, self.process)
+    /// The client id of a worker in the consumer group, by which other daemons of the group recognise it and its
+    /// configuration.
+    pub(crate) fn client_id(&self, worker: usize, configuration: &Configuration) -> String {
+        let Configuration { version, fingerprint, .. } = configuration;
+        format!("{}/{worker}@{version}:{fingerprint}#{}", self.instance, self.process)
+    }
+
+    /// The consumer group of daemons that wait because their group has another configuration.
+    pub(crate) fn waiting_group(&self) -> String {
+        format!("{}-waiting", self.group)
     }
 
     /// The consumer group in which a sink of this daemon commits its offset.

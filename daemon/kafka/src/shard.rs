@@ -26,7 +26,8 @@ pub(crate) struct Shard {
     /// The number of records applied in all: the table's position of the next one.
     position: u64,
     digests: Digests,
-    /// Tombstones for the records of a state that could not be used, written with the next commit.
+    /// Records to write with the next commit besides those of the table: tombstones for a state that could not be used,
+    /// the configuration of this daemon.
     erased: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     merge: InputMerge,
     dead_letters: Vec<DeadLetter>,

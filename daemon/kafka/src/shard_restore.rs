@@ -9,6 +9,11 @@
 //! an abandoned transaction after `kafka.transaction_timeout`; a worker that restarts with the same transactional id
 //! aborts it at once.
 //!
+//! # States of another configuration
+//!
+//! A shard whose state was committed with another configuration is restored only by a daemon with a higher version of
+//! the configuration. Any other daemon would drop the states of types that it does not have; it closes its admission.
+//!
 //! # States of a newer version
 //!
 //! During an upgrade of a group, a shard may be assigned to a member of the older version. If it replayed the input, it
@@ -29,8 +34,10 @@ use daemon_partition::StreamPlan;
 use proxy_uve::{SnapshotError, TableSettings};
 use tracing::{error, info, warn};
 
+use crate::admission::Admission;
+use crate::configuration::Configuration;
 use crate::shard::Shard;
-use crate::state_records::{self, Saved, StateRecords};
+use crate::state_records::{self, CONFIGURATION, Saved, StateRecords};
 use crate::telemetry::{GroupTelemetry, RestoreProgress};
 
 /// How long to wait before a failed read of states is repeated.
@@ -80,6 +87,20 @@ pub(crate) struct ShardBuilder {
     pub block_bytes: usize,
     pub telemetry: Arc<GroupTelemetry>,
     pub clock: Arc<dyn Clock>,
+    /// The configuration of this daemon.
+    pub configuration: Configuration,
+    pub admission: Arc<Admission>,
+}
+
+/// Why a shard cannot be restored by this daemon. Its state is kept.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotRestored {
+    /// A newer version of the program wrote the state.
+    #[error(transparent)]
+    Newer(#[from] LogError),
+    /// The state is of another configuration.
+    #[error("{0}")]
+    OtherConfiguration(String),
 }
 
 impl Restorer {
@@ -163,6 +184,14 @@ impl<S: StateStore> RestoreThread<S> {
             let id = PartitionId::new(stream, partition);
             let shard = match self.builder.build(id, &plan, &records.remove(&partition).unwrap_or_default()) {
                 Ok(shard) => shard,
+                Err(NotRestored::OtherConfiguration(reason)) => {
+                    warn!(
+                        stream = %plan.name, partition, %reason,
+                        "The partition is not restored; this daemon leaves the group and waits."
+                    );
+                    self.builder.admission.close(reason);
+                    continue;
+                }
                 Err(error) => {
                     error!(stream = %plan.name, %error, "The partition is not restored until the group assigns it to a daemon of the newer version.");
                     continue;
@@ -186,25 +215,31 @@ impl ShardBuilder {
     ///
     /// # Errors
     ///
-    /// [`LogError::NewerState`] when a newer version wrote the records; they are kept.
+    /// When a newer version of the program or another configuration wrote the records; they are kept.
     pub(crate) fn build(
         &self,
         id: PartitionId,
         plan: &Arc<StreamPlan>,
         records: &StateRecords,
-    ) -> Result<Shard, LogError> {
+    ) -> Result<Shard, NotRestored> {
+        let saved = records.get(CONFIGURATION).and_then(|bytes| Configuration::from_bytes(bytes));
+        if let Some(saved) = saved.as_ref().filter(|saved| !self.configuration.may_continue(saved)) {
+            return Err(NotRestored::OtherConfiguration(self.configuration.waits_for(saved)));
+        }
+        let is_new = saved.is_none_or(|saved| self.configuration.replaces(&saved));
+        let record = is_new.then(|| (CONFIGURATION.to_vec(), Some(self.configuration.to_bytes())));
         let empty = || PartitionTable::new(Arc::clone(plan), self.table, self.block_bytes);
         let reason = match state_records::decode(records) {
-            Ok(None) => return Ok(Shard::new(id, empty(), Saved::default(), Vec::new())),
+            Ok(None) => return Ok(Shard::new(id, empty(), Saved::default(), Vec::from_iter(record))),
             Ok(Some(saved)) => match self.table(plan, &saved) {
                 Ok(table) => {
                     if let Some(states) = table.restored() {
                         states.log(id, &plan.name);
                     }
-                    return Ok(Shard::new(id, table, saved, Vec::new()));
+                    return Ok(Shard::new(id, table, saved, Vec::from_iter(record)));
                 }
                 Err(error) if error.is_from_newer_program() => {
-                    return Err(LogError::NewerState { partition: id, reason: error.to_string() });
+                    return Err(LogError::NewerState { partition: id, reason: error.to_string() }.into());
                 }
                 Err(error) => error.to_string(),
             },
@@ -214,7 +249,9 @@ impl ShardBuilder {
             stream = %plan.name, partition = id.partition, %reason,
             "The saved state cannot be used; the partition replays its retained input."
         );
-        Ok(Shard::new(id, empty(), Saved::default(), state_records::erase(records)))
+        let own = (CONFIGURATION.to_vec(), Some(self.configuration.to_bytes()));
+        let changes = state_records::erase(records).into_iter().chain([own]).collect();
+        Ok(Shard::new(id, empty(), Saved::default(), changes))
     }
 
     fn table(&self, plan: &Arc<StreamPlan>, saved: &Saved) -> Result<PartitionTable, SnapshotError> {
@@ -264,6 +301,8 @@ mod tests {
             block_bytes: 1024,
             telemetry: Arc::default(),
             clock: Arc::new(SystemClock::new()),
+            configuration: Configuration::default(),
+            admission: Arc::default(),
         };
         let Restorer { requests, restored, .. } = Restorer::start(Store, builder).unwrap();
         requests.send((0..3).map(|partition| (PartitionId::new(0, partition), 7)).collect()).unwrap();

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `h` | sequence u64, position u64, chunks u32, digest u64, sources u32, (partition u32, next offset u64)…, table's meta |
 //! | `c` and the chunk's number, big-endian | sequence u64, chunk |
+//! | `v` | the configuration with which the state was committed, see `configuration` |
+//! | `k`, version and fingerprint, in partition 0 | a configuration of the group; no part of a state |
 //! | `g` and the name of a group, in partition 0 | the claim of the topic by a group, see `claim`; no part of a state |
 //!
 //! The topic is compacted, so the last value of each key stays. A transaction writes the changed chunks and the head.
@@ -20,6 +22,12 @@ const CHUNK: u8 = b'c';
 
 /// The first byte of the key of a claim.
 pub(crate) const CLAIM: u8 = b'g';
+
+/// The first byte of the key of a configuration of the group.
+pub(crate) const GROUP_CONFIGURATION: u8 = b'k';
+
+/// The key of the configuration with which a state was committed.
+pub(crate) const CONFIGURATION: &[u8] = b"v";
 
 /// The head of a shard's state: everything except the chunks of its table.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -71,7 +79,8 @@ pub(crate) fn encode(
 
 /// Tombstones for all records of a state.
 pub(crate) fn erase(records: &StateRecords) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-    let ours = records.keys().filter(|key| key.first() != Some(&CLAIM));
+    let is_ours = |key: &&Vec<u8>| !matches!(key.first(), Some(&(CLAIM | GROUP_CONFIGURATION)));
+    let ours = records.keys().filter(is_ours);
     ours.map(|key| (key.clone(), None)).collect()
 }
 

@@ -13,9 +13,10 @@ use tracing::{debug, info, warn};
 
 use crate::admission::Admission;
 use crate::claim::{ClaimError, Claims};
+use crate::configuration::Configuration;
 use crate::engine::Shared;
 use crate::group::is_taken;
-use crate::members::Members;
+use crate::members::{Members, Waiting};
 use crate::settings::KafkaSettings;
 use crate::topics::{StreamTopics, Topics};
 use crate::topology::{Shape, Topology};
@@ -33,16 +34,20 @@ pub(crate) struct TopicWatch {
     topology: Arc<Topology>,
     own: KafkaSettings,
     admission: Arc<Admission>,
+    configuration: Configuration,
     claims: Claims,
     members: Members,
+    waiting: Waiting,
     clock: Arc<dyn Clock>,
     control: Arc<Control>,
-    /// The streams whose state topic the group has claimed.
-    claimed: BTreeSet<String>,
+    /// The streams whose state topic the group has claimed, for the configuration of this daemon.
+    settled: BTreeSet<String>,
     /// Whether the workers are admitted.
     is_admitted: bool,
     /// Since when another member has had the name of this daemon.
     twin_since: Option<Duration>,
+    /// The daemons that waited at the last poll, which are logged already.
+    seen_waiting: Vec<String>,
     /// The problems of the last poll, which are logged already.
     shown: Vec<String>,
 }
@@ -62,6 +67,7 @@ impl TopicWatch {
         topics: Topics,
         topology: Arc<Topology>,
         own: &KafkaSettings,
+        configuration: Configuration,
         shared: &Shared,
         admission: Arc<Admission>,
     ) -> Result<Self, KafkaError> {
@@ -72,11 +78,14 @@ impl TopicWatch {
             admission,
             claims: Claims::new(&own.connection, &own.names),
             members: Members::new(&own.connection, &own.names)?,
+            waiting: Waiting::new(&own.connection, &own.names, &configuration),
+            configuration,
             clock: Arc::clone(&shared.clock),
             control: Arc::clone(&shared.control),
-            claimed: BTreeSet::new(),
+            settled: BTreeSet::new(),
             is_admitted: false,
             twin_since: None,
+            seen_waiting: Vec::new(),
             shown: Vec::new(),
         })
     }
@@ -97,7 +106,8 @@ impl TopicWatch {
                     }
                     match (complete, self.is_admitted) {
                         (true, true) => self.own.refresh_interval,
-                        (true, false) => RETRY.min(self.own.refresh_interval),
+                        (true, false) if self.admission.waiting().is_some() => RETRY.max(self.own.refresh_interval),
+                        (true, false) => RETRY,
                         (false, _) => Duration::ZERO,
                     }
                 }
@@ -121,16 +131,77 @@ impl TopicWatch {
         let streams = if *complete { self.topics.poll() } else { self.topics.ensure_own(self.own.replication) }?;
         // The state topic of a stream is created once its input topic exists.
         *complete = streams.iter().all(|stream| stream.inputs == 0 || stream.states > 0);
-        for stream in streams.iter().filter(|stream| stream.states > 0) {
-            if !self.claimed.contains(&stream.stream) {
-                self.claims.take(&self.own.names.state(&stream.stream))?;
-                self.claimed.insert(stream.stream.clone());
-            }
-        }
+        let is_agreed = self.settle(&streams)?;
         self.publish(&streams);
-        if !self.is_admitted {
+        if self.is_admitted {
+            self.watch_members()?;
+        } else if is_agreed {
             self.is_admitted = self.admit()?;
         }
+        if self.admission.waiting().is_some() {
+            self.waiting.join()?;
+        }
+        Ok(())
+    }
+
+    /// Claims the state topics for the group, and registers the configuration of this daemon; returns whether it is
+    /// that of the group for all of them. The streams are in one order at all daemons of a configuration, and a daemon
+    /// that waits at one does not go on to the next, so that no two wait for each other.
+    fn settle(&mut self, streams: &[StreamTopics]) -> anyhow::Result<bool> {
+        let mut open: Vec<_> = streams.iter().filter(|it| it.states > 0).map(|it| it.stream.clone()).collect();
+        open.retain(|stream| !self.settled.contains(stream));
+        open.sort_unstable();
+        for stream in open {
+            let topic = self.own.names.state(&stream);
+            if let Some(current) = self.claims.settle(&topic, &self.configuration)? {
+                self.wait_for(&current);
+                return Ok(false);
+            }
+            self.settled.insert(stream);
+        }
+        if !self.is_admitted && self.admission.waiting().is_some() {
+            info!("The configuration of this daemon is that of the group; the daemon joins the group.");
+            self.admission.set_waiting(None);
+            self.waiting.leave();
+        }
+        Ok(true)
+    }
+
+    /// Logs once that this daemon waits, as its group has another configuration.
+    fn wait_for(&mut self, current: &Configuration) {
+        let reason = self.configuration.waits_for(current);
+        if self.admission.waiting().as_ref() == Some(&reason) {
+            return;
+        }
+        warn!(%reason, "This daemon waits.");
+        if self.is_admitted {
+            self.admission.close(reason);
+        } else {
+            self.admission.set_waiting(Some(reason));
+        }
+    }
+
+    /// Gives way to members with a higher version of the configuration, and logs the daemons that wait because they
+    /// have another one.
+    fn watch_members(&mut self) -> anyhow::Result<()> {
+        if self.admission.is_closed() {
+            return Ok(());
+        }
+        let members = self.members.of(&self.own.names.group)?;
+        let configurations = members.iter().filter_map(|member| member.configuration.as_ref());
+        if let Some(newer) = configurations
+            .into_iter()
+            .find(|it| !self.configuration.may_continue(it) && it.replaces(&self.configuration))
+        {
+            self.wait_for(&newer.clone());
+            return Ok(());
+        }
+        let waiting = self.members.of(&self.own.names.waiting_group())?;
+        let waiting: Vec<String> = waiting.iter().map(ToString::to_string).collect();
+        for member in waiting.iter().filter(|member| !self.seen_waiting.contains(member)) {
+            warn!(%member, configuration = %self.configuration, "A daemon with another configuration waits.");
+        }
+        self.seen_waiting = waiting;
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use daemon_log::PartitionId;
 use daemon_partition::{Control, WorkerSettings, WorkerTelemetry};
 use tracing::{debug, error, info, warn};
 
+use crate::admission::Admission;
 use crate::backpressure::Backpressure;
 use crate::member::{Change, Member, MemberError};
 use crate::shard_restore::{Restored, Restorer};
@@ -47,6 +48,7 @@ pub(crate) struct Parts<M> {
     pub telemetry: Arc<WorkerTelemetry>,
     pub group: Arc<GroupTelemetry>,
     pub control: Arc<Control>,
+    pub admission: Arc<Admission>,
     /// The name of the worker, unique in the group.
     pub owner: String,
     /// Called once the first assignment is restored.
@@ -64,6 +66,7 @@ pub(crate) struct Worker<M> {
     telemetry: Arc<WorkerTelemetry>,
     group: Arc<GroupTelemetry>,
     control: Arc<Control>,
+    admission: Arc<Admission>,
     owner: String,
     ready: Option<Box<dyn FnOnce() + Send>>,
     /// The input partitions assigned to this worker.
@@ -89,6 +92,7 @@ impl<M: Member> Worker<M> {
             telemetry: parts.telemetry,
             group: parts.group,
             control: parts.control,
+            admission: parts.admission,
             owner: parts.owner,
             ready: Some(parts.ready),
             assigned_partitions: BTreeSet::new(),
@@ -100,10 +104,10 @@ impl<M: Member> Worker<M> {
         }
     }
 
-    /// Runs until [`Control::stop`] is set, then commits all shards and leaves the group. Ends early if the thread that
-    /// restores has died: the partitions that wait for it would never be processed.
+    /// Runs until [`Control::stop`] is set or the admission is closed, then commits all shards and leaves the group.
+    /// Ends early if the thread that restores has died: the partitions that wait for it would never be processed.
     pub(crate) fn run(mut self) {
-        while !self.control.stop.is_set() {
+        while !self.control.stop.is_set() && !self.admission.is_closed() {
             if self.restorer.has_died() {
                 error!(worker = %self.owner, "The restore thread panicked; the worker ends.");
                 return;
@@ -114,6 +118,7 @@ impl<M: Member> Worker<M> {
             }
         }
         self.commit(true);
+        self.shards.keys().for_each(|id| self.telemetry.remove_table(*id));
     }
 
     /// Runs one iteration.

@@ -20,6 +20,7 @@ use daemon_results::block::MAX_BLOCK_BYTES;
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
+use crate::configuration::Configuration;
 use crate::shard_restore::ShardBuilder;
 use crate::simulator::brokers::{Brokers, SHARDS};
 use crate::simulator::coordinator::Coordinator;
@@ -123,6 +124,8 @@ impl World {
                 block_bytes: MAX_BLOCK_BYTES,
                 telemetry,
                 clock: shared,
+                configuration: Configuration::default(),
+                admission: Arc::default(),
             },
             deleted_unread: RefCell::default(),
             gaps: RefCell::default(),

@@ -165,8 +165,16 @@ fn member(own: &KafkaSettings, streams: &Streams, admission: &Arc<Admission>, nu
     let (topics, name) = (Arc::clone(&streams.topics), OwnName::new(&own.names, admission));
     let (client, transactional) =
         (own.names.client_id(number, &streams.configuration), own.names.transactional_id(number));
-    Group::new(&own.connection, &own.names, name, topics, &client, &transactional, own.results)
-        .context("join the consumer group; check the [kafka] settings")
+    Group::new(
+        &own.connection,
+        &own.names,
+        name,
+        (topics, Arc::clone(&streams.topology)),
+        &client,
+        &transactional,
+        own.results,
+    )
+    .context("join the consumer group; check the [kafka] settings")
 }
 
 fn worker(
@@ -192,7 +200,8 @@ fn worker(
     let is_ready = Arc::clone(&shared.worker_is_ready);
     let parts = Parts {
         member,
-        restorer: Restorer::start(store, builder).context("start a thread that restores")?,
+        restorer: Restorer::start(store, builder, Arc::clone(&streams.topology))
+            .context("start a thread that restores")?,
         topology: Arc::clone(&streams.topology),
         backpressure: Arc::clone(&streams.backpressure),
         clock: Arc::clone(&shared.clock),

@@ -18,6 +18,7 @@
 //! the worker commits its transaction first, and then makes the call.
 
 mod context;
+mod inputs;
 mod messages;
 mod name;
 mod reassign;
@@ -37,11 +38,13 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use self::context::GroupContext;
 pub(crate) use self::name::{OwnName, is_taken};
-use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
+use crate::client::{self, Connection, Isolation, TIMEOUT};
 use crate::input_topics::InputTopics;
 use crate::member::{Change, Incoming, Member, MemberError, ShardCommit};
 use crate::names::Names;
 use crate::settings::ResultMessages;
+use crate::topic_id::{IdContext, TopicId};
+use crate::topology::Topology;
 use crate::transaction::Transactions;
 
 /// A member of the consumer group on a real cluster.
@@ -49,10 +52,13 @@ pub(crate) struct Group {
     consumer: BaseConsumer<GroupContext>,
     /// Requests offsets on a connection of its own: a broker answers the requests of one connection in order, and a
     /// fetch request may take as long as its wait time.
-    metadata_client: BaseConsumer<LogContext>,
+    metadata_client: BaseConsumer<IdContext>,
     transactions: Transactions,
     name: OwnName,
     topics: Arc<InputTopics>,
+    topology: Arc<Topology>,
+    /// The ids of the input topics, by stream, when their partitions were assigned.
+    assigned_ids: BTreeMap<u16, Option<TopicId>>,
     /// The partitions that the consumer reads.
     reading: BTreeSet<PartitionId>,
     /// The start offset last given for each partition: its position until its first record arrives.
@@ -76,7 +82,7 @@ impl Group {
         connection: &Connection,
         names: &Names,
         name: OwnName,
-        topics: Arc<InputTopics>,
+        (topics, topology): (Arc<InputTopics>, Arc<Topology>),
         client_id: &str,
         transactional_id: &str,
         results: ResultMessages,
@@ -84,7 +90,8 @@ impl Group {
         let config = connection.member(&names.group, client_id);
         let consumer = BaseConsumer::from_config_and_context(&config, GroupContext::new(Arc::clone(&topics)))?;
         let metadata_client = connection.reader(&names.group, Isolation::Committed);
-        let metadata_client = BaseConsumer::from_config_and_context(&metadata_client, LogContext)?;
+        let metadata_client =
+            BaseConsumer::from_config_and_context(&IdContext::configure(metadata_client), IdContext::default())?;
         let config = connection.transactional(transactional_id);
         let transactions = Transactions::new(config, names, results);
         Ok(Self {
@@ -93,6 +100,8 @@ impl Group {
             transactions,
             name,
             topics,
+            topology,
+            assigned_ids: BTreeMap::new(),
             reading: BTreeSet::new(),
             starts: BTreeMap::new(),
             paused: BTreeSet::new(),
@@ -139,7 +148,10 @@ impl Member for Group {
             first = end;
         }
         let change = self.consumer.context().next_change();
-        self.was_assigned |= matches!(&change, Some(Change::Assigned(partitions)) if !partitions.is_empty());
+        if let Some(Change::Assigned(partitions)) = &change {
+            self.was_assigned |= !partitions.is_empty();
+            self.assigned_ids.extend(partitions.iter().map(|id| (id.stream, self.topology.input_id(id.stream))));
+        }
         Ok(change)
     }
 
@@ -192,6 +204,10 @@ impl Member for Group {
         Ok(())
     }
 
+    fn were_deleted(&self, lost: &[PartitionId]) -> bool {
+        self.are_of_other_topics(lost)
+    }
+
     fn accept(&mut self) -> Result<(), MemberError> {
         self.is_expelled = false;
         // An empty list: a partition is read once its state is restored. The call only completes the rebalance.
@@ -227,6 +243,7 @@ impl Member for Group {
         if self.name.is_taken() {
             return Err(MemberError::Aborted { reason: "another process has the name of this daemon".to_owned() });
         }
+        self.check_input_ids(commits)?;
         let done = self.transactions.commit(&self.consumer, &self.topics, commits);
         if self.transactions.take_fenced() {
             self.name.check(&self.metadata_client);
@@ -258,17 +275,8 @@ impl Member for Group {
         if !self.consumer.context().is_out_of_range() {
             return Ok(Vec::new());
         }
-        let mut deleted = Vec::new();
-        for (id, cursor) in cursors {
-            let bounds =
-                self.metadata_client.fetch_watermarks(self.topics.name(id.stream), i32::from(id.partition), TIMEOUT);
-            let (low, high) =
-                bounds.map_err(|error| unreachable("requesting the first and the last offset", &error))?;
-            let (low, high) = (low.unsigned_abs(), high.unsigned_abs());
-            if !(low..=high).contains(cursor) {
-                deleted.push((*id, low));
-            }
-        }
+        let mut deleted = self.outside(cursors)?;
+        self.retain_deleted(&mut deleted)?;
         self.consumer.context().clear_out_of_range();
         Ok(deleted)
     }

@@ -21,6 +21,7 @@
 //! * Before a worker joins the group: `topic_watch` polls the topics, `claim` makes sure that no other group has the
 //!   state topics, `members` that no other process has the name of this daemon, and it waits while the group has
 //!   another `configuration`; then `admission` is open.
+//! * `topic_id`: by which a topic that was created again is recognised.
 //! * The cluster for the rest of the daemon: `log`, `results_reader`, `producer`, `status`,
 //!   `backpressure`. `client`: the configuration of librdkafka's clients. `telemetry`: the counters.
 
@@ -53,6 +54,7 @@ mod state_reader;
 mod state_records;
 mod status;
 mod telemetry;
+mod topic_id;
 mod topic_watch;
 pub mod topics;
 mod topology;

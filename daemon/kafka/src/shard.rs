@@ -12,6 +12,7 @@ use tracing::error;
 use crate::input_merge::InputMerge;
 use crate::member::{DeadLetter, Incoming, ShardCommit};
 use crate::state_records::{self, Head, Saved};
+use crate::topic_id::TopicId;
 
 /// How long the first result waits for further results of the same transaction: the windows of a worker's partitions
 /// close at almost the same time, and a transaction for all of them costs about as much as one for a single partition.
@@ -30,6 +31,8 @@ pub(crate) struct Shard {
     /// the configuration of this daemon.
     erased: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     merge: InputMerge,
+    /// The id of the input topic that the cursors are of, if it is known.
+    input_id: Option<TopicId>,
     dead_letters: Vec<DeadLetter>,
     dead_letter_bytes: usize,
     /// Whether the metadata of the committed offsets contains this owner. Until then every daemon shows the previous
@@ -53,10 +56,21 @@ impl Shard {
             digests: saved.digests,
             erased,
             merge: InputMerge::default(),
+            input_id: None,
             dead_letters: Vec::new(),
             dead_letter_bytes: 0,
             is_announced: false,
         }
+    }
+
+    /// Sets the id of the input topic that the cursors are of.
+    pub(crate) fn with_input_id(self, input_id: Option<TopicId>) -> Self {
+        Self { input_id, ..self }
+    }
+
+    /// Whether the input topic was created again since this shard was restored; `current` is its id now.
+    pub(crate) fn is_of_other_topic(&self, current: Option<TopicId>) -> bool {
+        self.input_id.zip(current).is_some_and(|(own, current)| own != current)
     }
 
     /// Starts the clock at `now`, and returns the start offset of each of `sources`: its cursor, or `None` for the
@@ -217,6 +231,7 @@ impl Shard {
         let (offsets, metadata) = (self.offsets(), self.metadata(owner));
         Ok(ShardCommit {
             shard: self.id,
+            input_id: self.input_id,
             state,
             results: commit.results,
             dead_letters: std::mem::take(&mut self.dead_letters),

@@ -14,11 +14,19 @@
 //! A shard whose state was committed with another configuration is restored only by a daemon with a higher version of
 //! the configuration. Any other daemon would drop the states of types that it does not have; it closes its admission.
 //!
+//! # A topic that was created again
+//!
+//! The state has the id of the input topic that its cursors are of. If the topic has another id now, the cursors are of
+//! records that do not exist any more: the shard begins at the oldest record of the new topic. It keeps all objects and
+//! detectors, and the time until the first sample is unknown.
+//!
 //! # States of a newer version
 //!
 //! During an upgrade of a group, a shard may be assigned to a member of the older version. If it replayed the input, it
 //! would overwrite a state that the newer version can read. So the shard is not restored until the group assigns it to
 //! another member.
+
+mod builder;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,19 +34,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use daemon_base::clock::Clock;
 use daemon_base::failpoint;
-use daemon_log::{LogError, PartitionId};
-use daemon_partition::PartitionTable;
-use daemon_partition::StreamPlan;
-use proxy_uve::{SnapshotError, TableSettings};
+use daemon_log::PartitionId;
 use tracing::{error, info, warn};
 
-use crate::admission::Admission;
-use crate::configuration::Configuration;
+use self::builder::NotRestored;
+pub(crate) use self::builder::ShardBuilder;
 use crate::shard::Shard;
-use crate::state_records::{self, CONFIGURATION, Saved, StateRecords};
-use crate::telemetry::{GroupTelemetry, RestoreProgress};
+use crate::state_records::StateRecords;
+use crate::telemetry::RestoreProgress;
+use crate::topology::Topology;
 
 /// How long to wait before a failed read of states is repeated.
 const RETRY: Duration = Duration::from_secs(1);
@@ -78,37 +83,16 @@ pub(crate) struct Restorer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Builds shards from their state records.
-#[derive(Clone)]
-pub(crate) struct ShardBuilder {
-    pub streams: Vec<Arc<StreamPlan>>,
-    pub table: TableSettings,
-    /// The size of a block of results, in bytes.
-    pub block_bytes: usize,
-    pub telemetry: Arc<GroupTelemetry>,
-    pub clock: Arc<dyn Clock>,
-    /// The configuration of this daemon.
-    pub configuration: Configuration,
-    pub admission: Arc<Admission>,
-}
-
-/// Why a shard cannot be restored by this daemon. Its state is kept.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NotRestored {
-    /// A newer version of the program wrote the state.
-    #[error(transparent)]
-    Newer(#[from] LogError),
-    /// The state is of another configuration.
-    #[error("{0}")]
-    OtherConfiguration(String),
-}
-
 impl Restorer {
     /// Starts the thread. It ends when the restorer is dropped and the restore in progress is complete.
-    pub(crate) fn start(store: impl StateStore + 'static, builder: ShardBuilder) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        store: impl StateStore + 'static,
+        builder: ShardBuilder,
+        topology: Arc<Topology>,
+    ) -> std::io::Result<Self> {
         let (requests, received) = channel();
         let (done, restored) = channel();
-        let thread = RestoreThread { store, builder, done };
+        let thread = RestoreThread { store, builder, topology, done };
         let thread = thread::Builder::new().name("restore".to_owned()).spawn(move || thread.run(&received))?;
         Ok(Self { requests, restored, thread: Some(thread) })
     }
@@ -142,6 +126,7 @@ impl Restorer {
 struct RestoreThread<S> {
     store: S,
     builder: ShardBuilder,
+    topology: Arc<Topology>,
     done: Sender<Restored>,
 }
 
@@ -162,6 +147,25 @@ impl<S: StateStore> RestoreThread<S> {
         }
     }
 
+    /// Reads the state records of shards, and retries until that succeeds.
+    fn read(
+        &mut self,
+        stream: u16,
+        name: &str,
+        partitions: &[u16],
+        progress: &RestoreProgress,
+    ) -> BTreeMap<u16, StateRecords> {
+        loop {
+            match self.store.read(stream, partitions, progress) {
+                Ok(records) => return records,
+                Err(reason) => {
+                    warn!(stream = %name, %reason, "States cannot be read; retrying.");
+                    thread::sleep(RETRY);
+                }
+            }
+        }
+    }
+
     /// Restores shards of one stream, and retries until that succeeds. Returns `false` if the worker has ended.
     fn restore(&mut self, stream: u16, tickets: &BTreeMap<u16, u64>) -> bool {
         let partitions: Vec<u16> = tickets.keys().copied().collect();
@@ -169,20 +173,14 @@ impl<S: StateStore> RestoreThread<S> {
         info!(stream = %plan.name, partitions = partitions.len(), "Restoring partitions.");
         let began = self.builder.clock.monotonic();
         let progress = self.builder.telemetry.restoring(partitions.len());
-        let mut records = loop {
-            match self.store.read(stream, &partitions, &progress) {
-                Ok(records) => break records,
-                Err(reason) => {
-                    warn!(stream = %plan.name, %reason, "States cannot be read; retrying.");
-                    thread::sleep(RETRY);
-                }
-            }
-        };
+        let mut records = self.read(stream, &plan.name, &partitions, &progress);
         failpoint::point("restore.mid");
         let mut objects = 0;
         for (&partition, &ticket) in tickets {
             let id = PartitionId::new(stream, partition);
-            let shard = match self.builder.build(id, &plan, &records.remove(&partition).unwrap_or_default()) {
+            let input_id = self.topology.input_id(stream);
+            let records = records.remove(&partition).unwrap_or_default();
+            let shard = match self.builder.build(id, &plan, &records, input_id) {
                 Ok(shard) => shard,
                 Err(NotRestored::OtherConfiguration(reason)) => {
                     warn!(
@@ -210,67 +208,17 @@ impl<S: StateStore> RestoreThread<S> {
     }
 }
 
-impl ShardBuilder {
-    /// Builds the shard of these records, or an empty one if they are damaged.
-    ///
-    /// # Errors
-    ///
-    /// When a newer version of the program or another configuration wrote the records; they are kept.
-    pub(crate) fn build(
-        &self,
-        id: PartitionId,
-        plan: &Arc<StreamPlan>,
-        records: &StateRecords,
-    ) -> Result<Shard, NotRestored> {
-        let saved = records.get(CONFIGURATION).and_then(|bytes| Configuration::from_bytes(bytes));
-        if let Some(saved) = saved.as_ref().filter(|saved| !self.configuration.may_continue(saved)) {
-            return Err(NotRestored::OtherConfiguration(self.configuration.waits_for(saved)));
-        }
-        let is_new = saved.is_none_or(|saved| self.configuration.replaces(&saved));
-        let record = is_new.then(|| (CONFIGURATION.to_vec(), Some(self.configuration.to_bytes())));
-        let empty = || PartitionTable::new(Arc::clone(plan), self.table, self.block_bytes);
-        let reason = match state_records::decode(records) {
-            Ok(None) => return Ok(Shard::new(id, empty(), Saved::default(), Vec::from_iter(record))),
-            Ok(Some(saved)) => match self.table(plan, &saved) {
-                Ok(table) => {
-                    if let Some(states) = table.restored() {
-                        states.log(id, &plan.name);
-                    }
-                    return Ok(Shard::new(id, table, saved, Vec::from_iter(record)));
-                }
-                Err(error) if error.is_from_newer_program() => {
-                    return Err(LogError::NewerState { partition: id, reason: error.to_string() }.into());
-                }
-                Err(error) => error.to_string(),
-            },
-            Err(reason) => reason,
-        };
-        error!(
-            stream = %plan.name, partition = id.partition, %reason,
-            "The saved state cannot be used; the partition replays its retained input."
-        );
-        let own = (CONFIGURATION.to_vec(), Some(self.configuration.to_bytes()));
-        let changes = state_records::erase(records).into_iter().chain([own]).collect();
-        Ok(Shard::new(id, empty(), Saved::default(), changes))
-    }
-
-    fn table(&self, plan: &Arc<StreamPlan>, saved: &Saved) -> Result<PartitionTable, SnapshotError> {
-        let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
-        let (plan, cursors) = (Arc::clone(plan), saved.head.cursors.clone());
-        PartitionTable::restore(plan, self.table, self.block_bytes, &saved.head.meta, chunks, cursors)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use daemon_base::clock::SystemClock;
-    use daemon_log::Digests;
-    use daemon_log::Observations;
+    use daemon_log::{Digests, Observations};
+    use daemon_partition::StreamPlan;
     use proxy_uve::schema::Schema;
-    use proxy_uve::{Plan, StreamName};
+    use proxy_uve::{Plan, StreamName, TableSettings};
 
     use super::*;
-    use crate::state_records::Head;
+    use crate::configuration::Configuration;
+    use crate::state_records::{self, Head};
 
     /// Partition 0 has the state of a newer version, 1 a damaged one, 2 none.
     struct Store;
@@ -304,7 +252,7 @@ mod tests {
             configuration: Configuration::default(),
             admission: Arc::default(),
         };
-        let Restorer { requests, restored, .. } = Restorer::start(Store, builder).unwrap();
+        let Restorer { requests, restored, .. } = Restorer::start(Store, builder, Arc::default()).unwrap();
         requests.send((0..3).map(|partition| (PartitionId::new(0, partition), 7)).collect()).unwrap();
         drop(requests);
         // The thread ends after it has handled all requests.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `h` | sequence u64, position u64, chunks u32, digest u64, sources u32, (partition u32, next offset u64)…, table's meta |
 //! | `c` and the chunk's number, big-endian | sequence u64, chunk |
+//! | `t` | the id of the input topic whose offsets the head has |
 //! | `v` | the configuration with which the state was committed, see `configuration` |
 //! | `k`, version and fingerprint, in partition 0 | a configuration of the group; no part of a state |
 //! | `g` and the name of a group, in partition 0 | the claim of the topic by a group, see `claim`; no part of a state |
@@ -25,6 +26,9 @@ pub(crate) const CLAIM: u8 = b'g';
 
 /// The first byte of the key of a configuration of the group.
 pub(crate) const GROUP_CONFIGURATION: u8 = b'k';
+
+/// The key of the id of the input topic that the cursors are of.
+pub(crate) const INPUT_ID: &[u8] = b"t";
 
 /// The key of the configuration with which a state was committed.
 pub(crate) const CONFIGURATION: &[u8] = b"v";

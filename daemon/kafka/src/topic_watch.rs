@@ -264,6 +264,6 @@ fn is_fatal(error: &anyhow::Error) -> bool {
 
 impl From<&StreamTopics> for Shape {
     fn from(stream: &StreamTopics) -> Self {
-        Self { inputs: stream.inputs, shards: stream.states }
+        Self { inputs: stream.inputs, shards: stream.states, input_id: stream.input_id }
     }
 }

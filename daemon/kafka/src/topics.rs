@@ -18,6 +18,7 @@ use super::claim::Claims;
 use super::client::Connection;
 use super::members::Members;
 use super::names::Names;
+use super::topic_id::TopicId;
 
 pub use self::plan::{Purpose, Step, Verdict};
 
@@ -36,6 +37,8 @@ pub struct StreamTopics {
     pub inputs: u16,
     /// Partitions of the state topic; 0 while it does not exist.
     pub states: u16,
+    /// The id of the input topic, if it is known.
+    pub(crate) input_id: Option<TopicId>,
 }
 
 impl StreamTopics {
@@ -73,9 +76,11 @@ impl Topics {
     /// When no broker responds, or the user lacks a right.
     pub fn poll(&self) -> anyhow::Result<Vec<StreamTopics>> {
         let topics = self.streams.iter().map(|stream| {
-            let inputs = self.cluster.partitions(&self.names.input(stream))?.unwrap_or(0);
+            let input = self.names.input(stream);
+            let inputs = self.cluster.partitions(&input)?.unwrap_or(0);
+            let input_id = self.cluster.id(&input).filter(|_| inputs > 0);
             let states = self.cluster.partitions(&self.names.state(stream))?.unwrap_or(0);
-            Ok(StreamTopics { stream: stream.clone(), inputs, states })
+            Ok(StreamTopics { stream: stream.clone(), inputs, states, input_id })
         });
         topics.collect()
     }

@@ -14,6 +14,8 @@ use std::sync::{PoisonError, RwLock};
 
 use daemon_log::PartitionId;
 
+use crate::topic_id::TopicId;
+
 /// The numbers of partitions of one stream.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Shape {
@@ -21,6 +23,8 @@ pub(crate) struct Shape {
     pub inputs: u16,
     /// Partitions of the state topic; 0 while it does not exist.
     pub shards: u16,
+    /// The id of the input topic; `None` while it does not exist, and with brokers that have no ids.
+    pub input_id: Option<TopicId>,
 }
 
 /// The shapes of all streams, by stream number. The thread that polls the topics updates them, and the workers read
@@ -53,6 +57,19 @@ impl Topology {
         shapes.get(usize::from(stream)).copied().unwrap_or_default()
     }
 
+    /// The id of a stream's input topic, if it is known.
+    pub(crate) fn input_id(&self, stream: u16) -> Option<TopicId> {
+        self.shape(stream).input_id
+    }
+
+    /// Sets the id of a stream's input topic, which was requested later than the shapes.
+    pub(crate) fn set_input_id(&self, stream: u16, id: TopicId) {
+        let mut shapes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shape) = shapes.get_mut(usize::from(stream)) {
+            shape.input_id = Some(id);
+        }
+    }
+
     /// Whether a shard has the number of this input partition. A member that is assigned such a partition owns the
     /// shard.
     pub(crate) fn is_shard(&self, source: PartitionId) -> bool {
@@ -76,7 +93,7 @@ impl Topology {
     }
 
     fn inputs(&self, shard: PartitionId) -> StepBy<Range<u16>> {
-        let Shape { inputs, shards } = self.shape(shard.stream);
+        let Shape { inputs, shards, .. } = self.shape(shard.stream);
         (shard.partition..inputs).step_by(usize::from(shards.max(1)))
     }
 }
@@ -87,7 +104,7 @@ mod tests {
 
     fn topology(inputs: u16, shards: u16) -> Topology {
         let topology = Topology::default();
-        topology.set(vec![Shape::default(), Shape { inputs, shards }]);
+        topology.set(vec![Shape::default(), Shape { inputs, shards, input_id: None }]);
         topology
     }
 

@@ -127,6 +127,7 @@ impl<M: Member> Worker<M> {
     ///
     /// When a request to the cluster failed. No record is lost, and the next iteration retries.
     pub(crate) fn iterate(&mut self) -> Result<(), MemberError> {
+        self.leave_topics_created_again();
         // Before polled records advance the watermark: the records of new partitions would be late.
         self.read_new_partitions()?;
         let change = self.poll_records()?;
@@ -224,6 +225,14 @@ impl<M: Member> Worker<M> {
     }
 
     fn lost(&mut self, sources: &[PartitionId]) -> Result<(), MemberError> {
+        if self.member.were_deleted(sources) {
+            warn!(
+                worker = %self.owner, partitions = sources.len(),
+                "The input topic of these partitions was deleted; its records that were not committed are lost."
+            );
+            self.group.rebalanced();
+            return self.release(sources);
+        }
         warn!(
             worker = %self.owner,
             partitions = sources.len(),

@@ -221,7 +221,7 @@ impl World {
     }
 
     fn shape(&self) -> Shape {
-        Shape { inputs: self.brokers.borrow().inputs.len() as u16, shards: SHARDS }
+        Shape { inputs: self.brokers.borrow().inputs.len() as u16, shards: SHARDS, input_id: None }
     }
 
     /// A rebalance step of the coordinator, and deliveries to some of the clients.

@@ -377,3 +377,19 @@ fn results_total(metrics: &str) -> u64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix("derived_statsd_results_total "));
     line.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
+
+#[test]
+fn records_in_a_partition_of_another_shard_are_counted_and_logged_with_an_example() {
+    let group = Group::new(&BROKER, "misplaced", 4);
+    let daemon = group.daemon("a");
+    let key = |number: u32| format!("ObjectVNTable:vn{number}");
+    let home = |number: u32| proxy_uve::partition(key(number).as_bytes(), 4) as i32;
+    let payload = |number: u32| format!(r#"{{"ts":{},"value":1}}"#, START + u64::from(number));
+    BROKER.produce(&group.topic(EGRESS), (0..30).map(|number| (home(number), key(number), payload(number))));
+    wait_until_applied(&daemon, 30);
+    assert!(daemon.get("/metrics").1.contains("derived_statsd_misplaced_records_total 0"));
+    BROKER.produce(&group.topic(EGRESS), (0..7).map(|number| ((home(number) + 1) % 4, key(number), payload(number))));
+    daemon.wait_for("/metrics", |(_, body)| body.contains("derived_statsd_misplaced_records_total 7").then_some(()));
+    let said = daemon.wait_until_said("Records are not in the partition of their keys");
+    assert!(said.contains("key=ObjectVNTable:vn"), "{said}");
+}

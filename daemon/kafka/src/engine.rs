@@ -24,7 +24,7 @@ use crate::state_reader::StateTopicReader;
 use crate::status::GroupStatus;
 use crate::telemetry::GroupTelemetry;
 use crate::topic_watch::TopicWatch;
-use crate::topics::Topics;
+use crate::topics::{Needs, Topics};
 use crate::topology::{Shape, Topology};
 use crate::worker::{Parts, Worker};
 
@@ -114,7 +114,10 @@ impl Engine {
         shared: &Shared,
     ) -> anyhow::Result<Self> {
         let streams = Streams::new(plans, own, &settings.observations);
-        let topics = Topics::new(&own.connection, &own.names, &streams.names)?;
+        let retention =
+            plans.iter().map(|plan| Duration::from_micros(plan.longest_window()) + settings.table.allowed_lateness);
+        let needs = Needs { retention: retention.collect(), threads };
+        let topics = Topics::new(&own.connection, &own.names, &streams.names)?.with_needs(needs);
         let admission: Arc<Admission> = Arc::default();
         let log = streams.log(own, &shared.clock, &admission)?;
         let status = GroupStatus::new(own, Arc::clone(&streams.topics), Arc::clone(&streams.topology), &shared.workers)
@@ -161,7 +164,13 @@ pub fn reader(own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc
 }
 
 /// The clients of worker number `number`.
-fn member(own: &KafkaSettings, streams: &Streams, admission: &Arc<Admission>, number: usize) -> anyhow::Result<Group> {
+fn member(
+    own: &KafkaSettings,
+    streams: &Streams,
+    telemetry: &Arc<GroupTelemetry>,
+    admission: &Arc<Admission>,
+    number: usize,
+) -> anyhow::Result<Group> {
     let (topics, name) = (Arc::clone(&streams.topics), OwnName::new(&own.names, admission));
     let (client, transactional) =
         (own.names.client_id(number, &streams.configuration), own.names.transactional_id(number));
@@ -169,7 +178,7 @@ fn member(own: &KafkaSettings, streams: &Streams, admission: &Arc<Admission>, nu
         &own.connection,
         &own.names,
         name,
-        (topics, Arc::clone(&streams.topology)),
+        (topics, Arc::clone(&streams.topology), telemetry),
         &client,
         &transactional,
         own.results,
@@ -185,7 +194,7 @@ fn worker(
     admission: &Arc<Admission>,
     number: usize,
 ) -> anyhow::Result<WorkerBody> {
-    let member = member(own, streams, admission, number)?;
+    let member = member(own, streams, &shared.group, admission, number)?;
     let store = StateTopicReader::new(&own.connection, &own.names, &streams.names, Arc::clone(&shared.clock))
         .context("start a client; check the [kafka] settings")?;
     let builder = ShardBuilder {

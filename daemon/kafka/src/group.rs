@@ -21,6 +21,7 @@ mod context;
 mod inputs;
 mod messages;
 mod name;
+mod placement;
 mod reassign;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,11 +39,14 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use self::context::GroupContext;
 pub(crate) use self::name::{OwnName, is_taken};
+use self::placement::Placement;
+use self::reassign::start;
 use crate::client::{self, Connection, Isolation, TIMEOUT};
 use crate::input_topics::InputTopics;
 use crate::member::{Change, Incoming, Member, MemberError, ShardCommit};
 use crate::names::Names;
 use crate::settings::ResultMessages;
+use crate::telemetry::GroupTelemetry;
 use crate::topic_id::{IdContext, TopicId};
 use crate::topology::Topology;
 use crate::transaction::Transactions;
@@ -55,6 +59,7 @@ pub(crate) struct Group {
     metadata_client: BaseConsumer<IdContext>,
     transactions: Transactions,
     name: OwnName,
+    placement: Placement,
     topics: Arc<InputTopics>,
     topology: Arc<Topology>,
     /// The ids of the input topics, by stream, when their partitions were assigned.
@@ -82,7 +87,7 @@ impl Group {
         connection: &Connection,
         names: &Names,
         name: OwnName,
-        (topics, topology): (Arc<InputTopics>, Arc<Topology>),
+        (topics, topology, telemetry): (Arc<InputTopics>, Arc<Topology>, &Arc<GroupTelemetry>),
         client_id: &str,
         transactional_id: &str,
         results: ResultMessages,
@@ -99,6 +104,7 @@ impl Group {
             metadata_client,
             transactions,
             name,
+            placement: Placement::new(telemetry),
             topics,
             topology,
             assigned_ids: BTreeMap::new(),
@@ -143,6 +149,7 @@ impl Member for Group {
         for run in messages.chunk_by(messages::is_same_partition) {
             let end = first + run.len();
             if let Some(id) = self.topics.id(run[0].topic(), run[0].partition()) {
+                self.placement.check(run[0].topic(), id, self.topology.shape(id.stream), &incoming[first..end]);
                 apply(id, &incoming[first..end]);
             }
             first = end;
@@ -287,10 +294,6 @@ impl Drop for Group {
         // No worker acknowledges changes from now on, and closing the consumer would wait for that.
         self.consumer.context().close();
     }
-}
-
-fn start(offset: Option<u64>) -> Offset {
-    offset.and_then(|offset| i64::try_from(offset).ok()).map_or(Offset::Beginning, Offset::Offset)
 }
 
 fn unreachable(operation: &'static str, error: &KafkaError) -> MemberError {

@@ -18,7 +18,7 @@ use crate::engine::Shared;
 use crate::group::is_taken;
 use crate::members::{Members, Waiting};
 use crate::settings::KafkaSettings;
-use crate::topics::{StreamTopics, Topics};
+use crate::topics::{Step, StreamTopics, Topics, Verdict};
 use crate::topology::{Shape, Topology};
 
 /// How long to wait before a failed poll of the topics is repeated.
@@ -46,6 +46,8 @@ pub(crate) struct TopicWatch {
     is_admitted: bool,
     /// Since when another member has had the name of this daemon.
     twin_since: Option<Duration>,
+    /// The remarks on input topics that are logged already.
+    noted: BTreeSet<String>,
     /// The daemons that waited at the last poll, which are logged already.
     seen_waiting: Vec<String>,
     /// The problems of the last poll, which are logged already.
@@ -85,6 +87,7 @@ impl TopicWatch {
             settled: BTreeSet::new(),
             is_admitted: false,
             twin_since: None,
+            noted: BTreeSet::new(),
             seen_waiting: Vec::new(),
             shown: Vec::new(),
         })
@@ -128,7 +131,13 @@ impl TopicWatch {
     }
 
     fn poll(&mut self, complete: &mut bool) -> anyhow::Result<()> {
-        let streams = if *complete { self.topics.poll() } else { self.topics.ensure_own(self.own.replication) }?;
+        let streams = if *complete {
+            self.topics.poll()?
+        } else {
+            let (streams, inputs) = self.topics.ensure_own(self.own.replication)?;
+            self.show_notes(&inputs);
+            streams
+        };
         // The state topic of a stream is created once its input topic exists.
         *complete = streams.iter().all(|stream| stream.inputs == 0 || stream.states > 0);
         let is_agreed = self.settle(&streams)?;
@@ -241,6 +250,28 @@ impl TopicWatch {
             return Err(Fatal(is_taken(names, &twin)).into());
         }
         Ok(false)
+    }
+
+    /// Logs once what the settings of the input topics will lead to.
+    fn show_notes(&mut self, inputs: &[Step]) {
+        for Step { topic, verdict, notes, .. } in inputs {
+            let problem = match verdict {
+                // A number of partitions is logged with each change.
+                Verdict::Problem(problem) if problem.starts_with("cleanup.policy") => Some((problem.as_str(), true)),
+                _ => None,
+            };
+            let notes = notes.iter().map(|note| (note.text.as_str(), note.is_warning));
+            for (text, is_warning) in problem.into_iter().chain(notes) {
+                if !self.noted.insert(format!("{topic} {text}")) {
+                    continue;
+                }
+                if is_warning {
+                    warn!(topic, "An input topic has settings that lose samples or leave workers idle: {text}");
+                } else {
+                    info!(topic, "The settings of an input topic: {text}");
+                }
+            }
+        }
     }
 
     fn publish(&mut self, streams: &[StreamTopics]) {

@@ -6,8 +6,10 @@
 
 mod cluster;
 mod error;
+mod keys;
 mod plan;
 
+use anyhow::Context as _;
 use std::thread;
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ use super::members::Members;
 use super::names::Names;
 use super::topic_id::TopicId;
 
-pub use self::plan::{Purpose, Step, Verdict};
+pub use self::plan::{Needs, Note, Purpose, Step, Verdict};
 
 /// The time between two polls for a new topic.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -56,6 +58,7 @@ pub struct Topics {
     connection: Connection,
     names: Names,
     streams: Vec<String>,
+    needs: Needs,
 }
 
 impl Topics {
@@ -66,7 +69,19 @@ impl Topics {
     /// When librdkafka rejects a property.
     pub fn new(connection: &Connection, names: &Names, streams: &[String]) -> anyhow::Result<Self> {
         let (connection, names) = (connection.clone(), names.clone());
-        Ok(Self { cluster: Cluster::new(&connection)?, connection, names, streams: streams.to_vec() })
+        Ok(Self {
+            cluster: Cluster::new(&connection)?,
+            connection,
+            names,
+            streams: streams.to_vec(),
+            needs: Needs::default(),
+        })
+    }
+
+    /// Sets what the daemon needs of the input topics, with which their settings are compared.
+    #[must_use]
+    pub fn with_needs(self, needs: Needs) -> Self {
+        Self { needs, ..self }
     }
 
     /// Requests the number of partitions of each stream's topics: one small request per topic.
@@ -86,19 +101,20 @@ impl Topics {
     }
 
     /// Creates the missing topics of the daemon: the state topics of streams whose input topic exists, results, dead
-    /// letters. Other daemons may create them at the same time. An input topic with a wrong number of partitions is not
-    /// an error here, as it stops one stream only; [`StreamTopics::problem`] describes it.
+    /// letters. Other daemons may create them at the same time. Returns the numbers of partitions, and the comparison
+    /// of the input topics. An input topic with a wrong number of partitions is not an error here, as it stops one
+    /// stream only; [`StreamTopics::problem`] describes it.
     ///
     /// # Errors
     ///
     /// When no broker responds, when the user lacks a right, and when a topic of the daemon would lose records.
-    pub fn ensure_own(&self, replication: u16) -> anyhow::Result<Vec<StreamTopics>> {
+    pub(crate) fn ensure_own(&self, replication: u16) -> anyhow::Result<(Vec<StreamTopics>, Vec<Step>)> {
         let found = self.found()?;
         // The state topic gets the number of partitions of the input topic, which must exist for that.
         let streams: Vec<_> =
             self.streams.iter().filter(|stream| found.contains_key(&self.names.input(stream))).cloned().collect();
-        let mut ours = plan(&self.names, &streams, 0, &found);
-        ours.retain(|step| step.purpose != Purpose::Input);
+        let all = plan(&self.names, &streams, &self.needs, 0, &found);
+        let (inputs, ours): (Vec<_>, Vec<_>) = all.into_iter().partition(|step| step.purpose == Purpose::Input);
         for step in &ours {
             if let Verdict::Problem(problem) = &step.verdict {
                 anyhow::bail!("topic {}: {problem}", step.topic);
@@ -107,7 +123,7 @@ impl Topics {
         for topic in self.create(&ours, replication)? {
             tracing::info!(topic, "Created a topic.");
         }
-        self.poll()
+        Ok((self.poll()?, inputs))
     }
 
     /// Compares all topics with those that the group needs; `partitions` is the number for missing input topics.
@@ -116,7 +132,7 @@ impl Topics {
     ///
     /// When no broker responds, or the user lacks a right.
     pub fn plan(&self, partitions: u16) -> anyhow::Result<Vec<Step>> {
-        let mut steps = plan(&self.names, &self.streams, partitions, &self.found()?);
+        let mut steps = plan(&self.names, &self.streams, &self.needs, partitions, &self.found()?);
         let claims = Claims::new(&self.connection, &self.names);
         let states = steps.iter_mut().filter(|step| step.purpose == Purpose::State && step.found.is_some());
         for step in states.filter(|step| matches!(step.verdict, Verdict::Right(_))) {
@@ -124,7 +140,23 @@ impl Topics {
                 step.verdict = Verdict::Problem(problem);
             }
         }
+        self.check_keys(&mut steps)?;
         Ok(steps)
+    }
+
+    /// Checks the keys of the newest records of the input topics.
+    fn check_keys(&self, steps: &mut [Step]) -> anyhow::Result<()> {
+        for index in 0..steps.len() {
+            let state = steps.get(index + 1).and_then(|state| state.found);
+            let step = &mut steps[index];
+            let Some(inputs) = step.found.filter(|_| step.purpose == Purpose::Input) else { continue };
+            let problem = keys::problem(&self.connection, &self.names, &step.topic, inputs, state.unwrap_or(inputs));
+            let problem = problem.with_context(|| format!("read the newest records of topic {}", step.topic))?;
+            if let (Some(problem), Verdict::Right(_)) = (problem, &step.verdict) {
+                step.verdict = Verdict::Problem(problem);
+            }
+        }
+        Ok(())
     }
 
     /// Moves the state topics that other groups have to this group; returns each with the groups that had it.
@@ -155,7 +187,9 @@ impl Topics {
         let admin = self.cluster.admin()?;
         for (topic, is_ours) in inputs.chain(states).chain(others) {
             if let Some(partitions) = self.cluster.partitions(&topic)? {
-                let settings = is_ours.then(|| admin.settings(&topic)).transpose()?;
+                // Only what the daemon owns must be right; a user may lack the right to read the others' settings.
+                let settings = admin.settings(&topic);
+                let settings = if is_ours { Some(settings?) } else { settings.ok() };
                 found.insert(topic, Existing { partitions, settings });
             }
         }

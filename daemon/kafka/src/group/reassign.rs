@@ -1,11 +1,11 @@
-//! The assignment of a group that rebalances eagerly.
+//! Where partitions are read from, and the assignment of a group that rebalances eagerly.
 
 use daemon_log::PartitionId;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::Offset;
 
-use super::{Group, start};
+use super::Group;
 
 impl Group {
     /// Assigns all partitions that are read to the consumer of an eager group, which has no incremental call. The
@@ -24,4 +24,9 @@ impl Group {
         let list = self.topics.list(self.reading.iter().map(|id| (*id, start_of(id))));
         self.consumer.assign(&list)
     }
+}
+
+/// Where to begin to read: at this offset, or at the oldest record.
+pub(super) fn start(offset: Option<u64>) -> Offset {
+    offset.and_then(|offset| i64::try_from(offset).ok()).map_or(Offset::Beginning, Offset::Offset)
 }

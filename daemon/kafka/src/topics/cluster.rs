@@ -124,6 +124,9 @@ impl Admin<'_> {
         let answers = answers.map_err(|error| self.cluster.failed(Operation::Settings, topic, &error))?;
         match answers.into_iter().next() {
             Some(Ok(resource)) => Ok(Settings {
+                timestamp_type: value(&resource, topic, "message.timestamp.type")?.to_owned(),
+                // -1: for ever.
+                retention: value(&resource, topic, "retention.ms")?.parse().ok().map(Duration::from_millis),
                 cleanup_policy: value(&resource, topic, "cleanup.policy")?.to_owned(),
                 max_message_bytes: value(&resource, topic, "max.message.bytes")?.parse()?,
             }),

@@ -88,7 +88,8 @@ fn an_input_may_be_grown_to_a_multiple_of_its_states_and_to_nothing_else() {
     BROKER.grow_topic("grown.agg-S-a", 10);
     let uneven = topics("grown.", &["--create"]);
     assert_eq!(uneven.code, Some(1), "{uneven:?}");
-    let problem = "problem: 10 partitions over 4 of states: grow the input to a multiple of 4";
+    let problem = "problem: 10 partitions over 4 of states: grow the input to a multiple of 4; until then partitions \
+                   from 8 on are not read";
     assert!(uneven.stdout.contains(problem), "{uneven:?}");
     assert!(uneven.stderr.contains("topics: 1 with a problem"), "{uneven:?}");
 }

@@ -3,6 +3,7 @@
 //! Properties come in three layers, and a later one overrides an earlier one: the defaults for a kind of client, the
 //! user's `kafka.properties`, and the properties that exactly-once requires, which cannot be changed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,8 +12,9 @@ use daemon_base::setting::{Secret, file};
 use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::config::KafkaConfig;
@@ -219,6 +221,35 @@ fn password(kafka: &KafkaConfig) -> anyhow::Result<Secret> {
 /// Whether the error means that a requested offset does not exist: deleted, or beyond the end.
 pub(crate) fn is_out_of_range(error: &KafkaError) -> bool {
     matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange))
+}
+
+/// Requests the end offsets of partitions; `list` makes the list of them.
+///
+/// librdkafka caches the partitions of a topic for minutes. The cached list lacks those that the topic has got since,
+/// or is from a broker that was stopping: then it is fetched again, and the request repeated.
+///
+/// # Errors
+///
+/// When no broker responds. A partition without an offset has an error of its own.
+pub(crate) fn end_offsets<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    list: impl Fn() -> TopicPartitionList,
+) -> Result<TopicPartitionList, KafkaError> {
+    let is_unknown = |error: &KafkaError| error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition);
+    let ends = client.offsets_for_times(list(), TIMEOUT);
+    let lacking = match &ends {
+        Ok(ends) => ends.elements().iter().any(|it| it.error().is_err_and(|error| is_unknown(&error))),
+        Err(error) => is_unknown(error),
+    };
+    if !lacking {
+        return ends;
+    }
+    let requested = list();
+    let topics: BTreeSet<_> = requested.elements().iter().map(|it| it.topic().to_owned()).collect();
+    for topic in topics {
+        client.fetch_metadata(Some(&topic), TIMEOUT)?;
+    }
+    client.offsets_for_times(requested, TIMEOUT)
 }
 
 /// Discards the events in the queue of a client that requests metadata only: while brokers are unreachable their errors

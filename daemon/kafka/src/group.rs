@@ -41,7 +41,7 @@ use self::context::GroupContext;
 pub(crate) use self::name::{OwnName, is_taken};
 use self::placement::Placement;
 use self::reassign::start;
-use crate::client::{self, Connection, Isolation, TIMEOUT};
+use crate::client::{self, Connection, Isolation};
 use crate::input_topics::InputTopics;
 use crate::member::{Change, Incoming, Member, MemberError, ShardCommit};
 use crate::names::Names;
@@ -263,10 +263,8 @@ impl Member for Group {
             return Ok(BTreeSet::new());
         }
         client::discard_events(&self.metadata_client);
-        let list = self.topics.list(partitions.iter().map(|id| (*id, Offset::End)));
-        let ends = self
-            .metadata_client
-            .offsets_for_times(list, TIMEOUT)
+        let list = || self.topics.list(partitions.iter().map(|id| (*id, Offset::End)));
+        let ends = client::end_offsets(&self.metadata_client, list)
             .map_err(|error| unreachable("requesting end offsets", &error))?;
         let progress = &self.consumer.context().progress;
         let is_read = |it: &TopicPartitionListElem<'_>| match it.offset() {

@@ -62,7 +62,7 @@ impl GroupStatus {
         client::discard_events(&client);
         let list = |offset| self.topics.list(ids.iter().map(|id| (*id, offset)));
         let committed = client.committed_offsets(list(Offset::Invalid), TIMEOUT)?;
-        Ok((committed, client.offsets_for_times(list(Offset::End), TIMEOUT)?))
+        Ok((committed, client::end_offsets(&client, || list(Offset::End))?))
     }
 
     fn partition(

@@ -5,8 +5,8 @@
 //! move to a new partition, and for a while producers use different numbers of partitions. So the number of shards
 //! stays what it was when the state topic was created, and shard 7 reads the partitions 7 and 37: with Contrail's
 //! partitioning (hash modulo count) the samples of an object are in one of the two, whichever producer wrote them at
-//! whatever time. No sample is lost and no window is split. This holds for multiples only; the daemon reports any other
-//! number as a problem.
+//! whatever time. No sample is lost and no window is split. This holds for multiples only: of any other number the
+//! daemon reads the largest multiple that is in it, and reports the rest as a problem.
 
 use std::iter::StepBy;
 use std::ops::Range;
@@ -94,8 +94,14 @@ impl Topology {
 
     fn inputs(&self, shard: PartitionId) -> StepBy<Range<u16>> {
         let Shape { inputs, shards, .. } = self.shape(shard.stream);
-        (shard.partition..inputs).step_by(usize::from(shards.max(1)))
+        (shard.partition..usable(inputs, shards)).step_by(usize::from(shards.max(1)))
     }
+}
+
+/// The number of input partitions that are read: those that make a whole multiple. A partition beyond it has objects of
+/// several shards, and would give their windows twice.
+pub(crate) fn usable(inputs: u16, shards: u16) -> u16 {
+    inputs - inputs.checked_rem(shards).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -119,6 +125,16 @@ mod tests {
             let before = proxy_uve::partition(key.as_bytes(), 30) as u16;
             let after = proxy_uve::partition(key.as_bytes(), 60) as u16;
             assert_eq!(topology.shard_of(PartitionId::new(1, after)), Some(PartitionId::new(1, before)), "{key}");
+        }
+    }
+
+    #[test]
+    fn partitions_beyond_a_whole_multiple_are_not_read() {
+        for (inputs, sources) in [(30, 1), (31, 1), (59, 1), (60, 2), (61, 2), (29, 0)] {
+            let topology = topology(inputs, 30);
+            let found = [0, 7, 29].map(|shard| topology.sources(PartitionId::new(1, shard)).len());
+            assert_eq!(found, [sources; 3], "{inputs}");
+            assert_eq!(topology.source_count(PartitionId::new(1, 7)), sources, "{inputs}");
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::client::MAX_MESSAGE_BYTES;
 use crate::names::Names;
+use crate::topology::usable;
 
 /// The purpose of a topic.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -198,7 +199,11 @@ fn too_few(inputs: u16, threads: usize) -> Note {
 
 /// The problem, with its fix, of `inputs` input partitions with `states` partitions of the state topic.
 pub(super) fn uneven(inputs: u16, states: u16) -> String {
-    format!("{inputs} partitions over {states} of states: grow the input to a multiple of {states}")
+    let read = usable(inputs, states);
+    format!(
+        "{inputs} partitions over {states} of states: grow the input to a multiple of {states}; until then partitions \
+         from {read} on are not read"
+    )
 }
 
 fn of_state(topic: String, found: &Found, inputs: u16) -> Step {

@@ -73,6 +73,33 @@ fn a_second_group_is_refused_until_it_takes_over_and_every_window_is_given_once(
 }
 
 #[test]
+fn a_daemon_that_was_frozen_while_another_group_took_over_ends() {
+    let group = Group::new(&BROKER, "thawed", 2);
+    let input = Input::new(15, 2, 6, 200, 20);
+    let expected = input.expected();
+    let (head, tail) = input.samples.split_at(input.samples.len() / 2);
+    let mut first = group.daemon("a");
+    is_ready(&first);
+    group.publish(head);
+    first.wait_for("/api/v1/partitions", |(_, body)| support::is_applied(body).then_some(()));
+    first.signal("STOP");
+    let other = ["kafka.group_id=other"];
+    wait_until("its session has ended", || topics(&group, &other, &["--take-over"]).0.then_some(()));
+    let second = group.daemon_with("b", &other);
+    is_ready(&second);
+    group.publish(tail);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    first.signal("CONT");
+    let said =
+        first.wait_until_said("the state topic was taken over: it holds the states of the consumer group `other`");
+    assert_eq!(first.wait().code(), Some(1), "{said}");
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "a group that was moved away");
+    second.stop();
+}
+
+#[test]
 fn of_groups_that_start_at_once_exactly_one_has_the_topics() {
     for round in 0..3 {
         let group = Group::new(&BROKER, &format!("race{round}"), 2);

@@ -8,6 +8,9 @@
 //!
 //! The configurations of the group, see `configuration`, are registered in the same way, with keys that begin with `k`.
 //!
+//! Each state has the group that committed it. A daemon that restores one of another group reads the claim again: it
+//! may have been frozen while an operator moved the topic to that group.
+//!
 //! A claim is written once, so that compaction leaves it at its offset. A group whose claim is not the first deletes
 //! it.
 
@@ -271,8 +274,7 @@ mod tests {
             (2, "c", false, "d"),
             (2, "d", false, "a"),
         ] {
-            let instance = String::new();
-            let configuration = Configuration { version, fingerprint: fingerprint.to_owned(), instance };
+            let configuration = Configuration { version, fingerprint: fingerprint.to_owned(), ..Default::default() };
             let value = configuration.to_bytes();
             registered.apply(&configuration_key(&configuration), exists.then_some(&*value));
             let found = current(&registered.configurations).map(|it| it.fingerprint.as_str());

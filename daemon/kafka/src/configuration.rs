@@ -11,6 +11,8 @@ use std::fmt;
 use proxy_uve::Plan;
 use serde::{Deserialize, Serialize};
 
+use crate::names::Names;
+
 /// A configuration, as records of state topics hold it.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Configuration {
@@ -21,13 +23,17 @@ pub(crate) struct Configuration {
     /// The daemon that has written it.
     #[serde(default)]
     pub instance: String,
+    /// Its group; empty if it is not known.
+    #[serde(default)]
+    pub group: String,
 }
 
 impl Configuration {
-    pub(crate) fn new<'p>(version: u64, plans: impl Iterator<Item = &'p Plan>, instance: &str) -> Self {
+    pub(crate) fn new<'p>(version: u64, plans: impl Iterator<Item = &'p Plan>, names: &Names) -> Self {
         let mut streams: Vec<_> = plans.map(Plan::identity).collect();
         streams.sort_unstable();
-        Self { version, fingerprint: format!("{:016x}", fnv1a(&streams.join("\n"))), instance: instance.to_owned() }
+        let fingerprint = format!("{:016x}", fnv1a(&streams.join("\n")));
+        Self { version, fingerprint, instance: names.instance.clone(), group: names.group.clone() }
     }
 
     /// Whether both compute the same.
@@ -43,6 +49,11 @@ impl Configuration {
     /// Whether a record of `saved` must be replaced by one of this configuration, which may continue its states.
     pub(crate) fn replaces(&self, saved: &Self) -> bool {
         self.version > saved.version
+    }
+
+    /// Whether `saved` is of another group.
+    pub(crate) fn is_of_other_group(&self, saved: &Self) -> bool {
+        !saved.group.is_empty() && saved.group != self.group
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
@@ -83,11 +94,13 @@ mod tests {
     use proxy_uve::schema::Schema;
 
     use super::*;
+    use crate::config::KafkaConfig;
 
     fn configuration(version: u64, types: &[&str]) -> Configuration {
         let types: Vec<_> = types.iter().map(|name| Arc::clone(Schema::builtin().get(name).unwrap())).collect();
         let plan = Plan::new(StreamName::new("S", "a").unwrap(), &types);
-        Configuration::new(version, [&plan].into_iter(), "i")
+        let names = Names::new(&KafkaConfig::default(), "", || "i".to_owned());
+        Configuration::new(version, [&plan].into_iter(), &names)
     }
 
     #[test]

@@ -77,7 +77,7 @@ struct Streams {
 impl Streams {
     fn new(plans: &[Arc<Plan>], own: &KafkaSettings, observations: &Observations) -> Self {
         let own_plans = plans.iter().map(Arc::as_ref);
-        let configuration = Configuration::new(own.configuration_version, own_plans, &own.names.instance);
+        let configuration = Configuration::new(own.configuration_version, own_plans, &own.names);
         let plans: Vec<_> =
             plans.iter().map(|plan| Arc::new(StreamPlan::new(Arc::clone(plan), observations))).collect();
         let names: Vec<String> = plans.iter().map(|stream| stream.name.clone()).collect();

@@ -248,7 +248,7 @@ impl Member for Group {
             });
         }
         if self.name.is_taken() {
-            return Err(MemberError::Aborted { reason: "another process has the name of this daemon".to_owned() });
+            return Err(MemberError::Aborted { reason: "this process ends, as it may not work".to_owned() });
         }
         self.check_input_ids(commits)?;
         let done = self.transactions.commit(&self.consumer, &self.topics, commits);

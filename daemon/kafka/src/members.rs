@@ -31,7 +31,7 @@ impl GroupMember {
         let instance = worker.rsplit_once('/').map_or(worker, |(instance, _)| instance);
         let configuration = configuration.split_once(':').and_then(|(version, fingerprint)| {
             let (fingerprint, instance) = (fingerprint.to_owned(), instance.to_owned());
-            Some(Configuration { version: version.parse().ok()?, fingerprint, instance })
+            Some(Configuration { version: version.parse().ok()?, fingerprint, instance, group: String::new() })
         });
         Self {
             instance: instance.to_owned(),
@@ -144,8 +144,12 @@ mod tests {
     fn a_twin_is_another_process_with_the_same_name() {
         let names = Names::new(&KafkaConfig::default(), "", || "host/a-8081".to_owned());
         let member = |client_id: &str| GroupMember::new(client_id, "/10.0.0.7");
-        let configuration =
-            Configuration { version: 7, fingerprint: "0a".to_owned(), instance: "host/a-8081".to_owned() };
+        let configuration = Configuration {
+            version: 7,
+            fingerprint: "0a".to_owned(),
+            instance: "host/a-8081".to_owned(),
+            ..Default::default()
+        };
         let own = member(&names.client_id(3, &configuration));
         assert!(!own.is_twin(&names) && own.configuration == Some(configuration));
         assert!(!member("host/b-8081/3#7-0000abcd").is_twin(&names));

@@ -40,8 +40,9 @@ use tracing::{error, info, warn};
 
 use self::builder::NotRestored;
 pub(crate) use self::builder::ShardBuilder;
+use crate::configuration::Configuration;
 use crate::shard::Shard;
-use crate::state_records::StateRecords;
+use crate::state_records::{CONFIGURATION, StateRecords};
 use crate::telemetry::RestoreProgress;
 use crate::topology::Topology;
 
@@ -62,6 +63,15 @@ pub(crate) trait StateStore: Send {
         partitions: &[u16],
         progress: &RestoreProgress,
     ) -> Result<BTreeMap<u16, StateRecords>, String>;
+
+    /// Reads the claim of a stream's state topic; returns the problem, with its fix, if another group has it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read now.
+    fn claim_problem(&mut self, _stream: u16) -> Result<Option<String>, String> {
+        Ok(None)
+    }
 }
 
 /// A restored shard.
@@ -166,6 +176,29 @@ impl<S: StateStore> RestoreThread<S> {
         }
     }
 
+    /// Whether the group has the claim of the topic of these states. It is read again only if one of them is of another
+    /// group; without it this process ends.
+    fn has_claim(&mut self, stream: u16, records: &BTreeMap<u16, StateRecords>) -> bool {
+        let saved = records.values().filter_map(|records| Configuration::from_bytes(records.get(CONFIGURATION)?));
+        let own = &self.builder.configuration;
+        if !saved.into_iter().any(|saved| own.is_of_other_group(&saved)) {
+            return true;
+        }
+        loop {
+            match self.store.claim_problem(stream) {
+                Ok(None) => return true,
+                Ok(Some(problem)) => {
+                    self.builder.admission.fail(|| format!("the state topic was taken over: {problem}"));
+                    return false;
+                }
+                Err(reason) => {
+                    warn!(%reason, "States cannot be read; retrying.");
+                    thread::sleep(RETRY);
+                }
+            }
+        }
+    }
+
     /// Restores shards of one stream, and retries until that succeeds. Returns `false` if the worker has ended.
     fn restore(&mut self, stream: u16, tickets: &BTreeMap<u16, u64>) -> bool {
         let partitions: Vec<u16> = tickets.keys().copied().collect();
@@ -174,6 +207,9 @@ impl<S: StateStore> RestoreThread<S> {
         let began = self.builder.clock.monotonic();
         let progress = self.builder.telemetry.restoring(partitions.len());
         let mut records = self.read(stream, &plan.name, &partitions, &progress);
+        if !self.has_claim(stream, &records) {
+            return true;
+        }
         failpoint::point("restore.mid");
         let mut objects = 0;
         for (&partition, &ticket) in tickets {
@@ -217,7 +253,6 @@ mod tests {
     use proxy_uve::{Plan, StreamName, TableSettings};
 
     use super::*;
-    use crate::configuration::Configuration;
     use crate::state_records::{self, Head};
 
     /// Partition 0 has the state of a newer version, 1 a damaged one, 2 none.

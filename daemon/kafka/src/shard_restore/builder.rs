@@ -57,7 +57,8 @@ impl ShardBuilder {
         if let Some(saved) = saved.as_ref().filter(|saved| !self.configuration.may_continue(saved)) {
             return Err(NotRestored::OtherConfiguration(self.configuration.waits_for(saved)));
         }
-        let is_new = saved.is_none_or(|saved| self.configuration.replaces(&saved));
+        let is_new = saved
+            .is_none_or(|saved| self.configuration.replaces(&saved) || self.configuration.is_of_other_group(&saved));
         let own = (CONFIGURATION.to_vec(), Some(self.configuration.to_bytes()));
         let saved_id = records.get(INPUT_ID).and_then(|bytes| TopicId::new(bytes));
         let id_record = input_id.map(|id| (INPUT_ID.to_vec(), Some(id.as_bytes().to_vec())));

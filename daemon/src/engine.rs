@@ -165,9 +165,13 @@ impl Engine {
     }
 
     /// Starts a thread that ends after the workers.
-    pub(crate) fn add_helper(&mut self, name: &str, body: impl FnOnce(&Stop) + Send + 'static) -> anyhow::Result<()> {
+    pub(crate) fn add_helper(
+        &mut self,
+        name: &str,
+        body: impl FnOnce(&Stop) -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
         let stop = self.stop_sinks.clone();
-        self.sinks.spawn(name.to_owned(), move || body(&stop))
+        self.sinks.spawn_for(Lifetime::UntilStop, name.to_owned(), move || body(&stop))
     }
 
     pub(crate) fn start_sinks(&mut self, settings: &EngineSettings, readiness: &Arc<Readiness>) -> anyhow::Result<()> {

@@ -470,3 +470,60 @@ fn a_binary_message_with_one_result_has_the_key_of_its_object() {
     }
     daemon.stop();
 }
+
+#[test]
+fn records_in_a_partition_of_another_shard_are_counted_and_logged_with_an_example() {
+    let group = Group::new(&BROKER, "misplaced", 4);
+    let daemon = group.daemon("a");
+    let key = |number: u32| format!("ObjectVNTable:vn{number}");
+    let home = |number: u32| proxy_uve::partition(key(number).as_bytes(), 4) as i32;
+    let payload = |number: u32| format!(r#"{{"ts":{},"value":1}}"#, START + u64::from(number));
+    BROKER.produce(&group.topic(EGRESS), (0..30).map(|number| (home(number), key(number), payload(number))));
+    wait_until_applied(&daemon, 30);
+    assert!(daemon.get("/metrics").1.contains("derived_statsd_misplaced_records_total 0"));
+    BROKER.produce(&group.topic(EGRESS), (0..7).map(|number| ((home(number) + 1) % 4, key(number), payload(number))));
+    daemon.wait_for("/metrics", |(_, body)| body.contains("derived_statsd_misplaced_records_total 7").then_some(()));
+    let said = daemon.wait_until_said("Records are not in the partition of their keys");
+    assert!(said.contains("key=ObjectVNTable:vn"), "{said}");
+}
+
+#[test]
+fn a_first_start_without_any_topic_warns_of_nothing() {
+    let group = Group::bare(&BROKER, "fresh", 2);
+    let daemon = group.daemon("a");
+    daemon.wait_until_said("Created a topic.");
+    BROKER.create_topic(&group.topic(EGRESS), 2, &[]);
+    daemon.wait_for("/api/v1/partitions", |(_, body)| body.contains("\"partition\":1").then_some(()));
+    let said = daemon.stop();
+    let warnings: Vec<_> = said.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).collect();
+    let of_the_test = ["aggregation.allowed_skew", "derived_statsd::ready_file"];
+    let is_expected = |line: &&str| of_the_test.iter().any(|it| line.contains(it));
+    assert!(warnings.iter().all(is_expected), "{warnings:#?}");
+}
+
+#[test]
+fn partitions_beyond_a_multiple_are_read_once_the_topic_is_one() {
+    let group = Group::new(&BROKER, "uneven", 2);
+    let daemon = group.daemon("a");
+    let key = (0..).map(|number| format!("ObjectVNTable:vn{number}"));
+    let key = key.into_iter().find(|key| proxy_uve::partition(key.as_bytes(), 4) == 2).unwrap();
+    let sample = |second: u64| format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND);
+    BROKER.produce(&group.topic(EGRESS), (0..10).map(|second| (0, key.clone(), sample(second))));
+    wait_until_applied(&daemon, 10);
+    BROKER.grow_topic(&group.topic(EGRESS), 3);
+    daemon.wait_until_said(
+        "3 partitions over 2 of states: grow the input to a multiple of 2; until then partitions from 2 on",
+    );
+    BROKER.produce(&group.topic(EGRESS), (10..60).map(|second| (2, key.clone(), sample(second))));
+    daemon.wait_for("/api/v1/partitions", |(_, body)| body.contains("\"lag\":50").then_some(()));
+    BROKER.grow_topic(&group.topic(EGRESS), 4);
+    wait_until_applied(&daemon, 60);
+    let lines = support::wait_until("a window of the samples that waited", || {
+        let results = BROKER.read_all(&group.topic("results"), Isolation::Committed);
+        let texts: Vec<_> = results.into_iter().map(|it| String::from_utf8(it.payload.unwrap()).unwrap()).collect();
+        let lines: Vec<_> = texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect();
+        lines.iter().any(|line| line.contains(&format!("\"start\":{},", START + 40 * SECOND))).then_some(lines)
+    });
+    let sums = lines.iter().filter(|line| line.contains("AggProxySum-") && line.contains(r#""value":{"value":10}"#));
+    assert_eq!(sums.count(), 5, "{lines:#?}");
+}

@@ -110,6 +110,10 @@ fn a_daemon_frozen_for_longer_than_its_session_commits_nothing() {
         let (input, mut random) = (input(seed), Random(seed));
         let group = Group::new(&broker, &format!("frozen{seed}"), PARTITIONS);
         let daemons = [group.daemon("a"), group.daemon("b")];
+        // Both are members: one that is frozen before has no session that could end.
+        for daemon in &daemons {
+            daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+        }
         let mut frozen = false;
         publish(&group, &input, 4, |number| {
             pause(&mut random);
@@ -241,6 +245,9 @@ fn owners(body: &str) -> Vec<String> {
     owners
 }
 
+/// The lines that a daemon may write while the broker is away: each kind of message once in ten seconds.
+const MAX_LINES: usize = 40;
+
 #[test]
 fn an_outage_of_the_broker_longer_than_the_session_loses_no_result() {
     let mut broker = Broker::start();
@@ -257,9 +264,15 @@ fn an_outage_of_the_broker_longer_than_the_session_loses_no_result() {
         daemon.wait_for("/api/v1/partitions", |(_, body)| (owners(body) == ["a/0", "b/0"]).then_some(()));
     }
     let group = group.detach();
+    let count = |daemon: &Daemon| daemon.stderr().lines().count();
+    let before = [&daemons[0], &daemons[1]].map(count);
     broker.stop();
     // The full campaign waits for longer than every timeout of the clients.
     thread::sleep(if seeds(1) > 1 { Duration::from_secs(60) } else { LONGER_THAN_SESSION });
+    for (daemon, before) in daemons.iter().zip(before) {
+        let said = daemon.stderr();
+        assert!(count(daemon) - before <= MAX_LINES, "{} lines:\n{said}", count(daemon) - before);
+    }
     broker.restart();
     let group = group.attach(&broker);
     group.publish(&input.samples[half..]);

@@ -48,10 +48,15 @@ fn state_column(run: &Run) -> usize {
 
 const NAMES: [&str; 4] = ["agg-S-a", "state-S-a", "results", "dead-letters"];
 
-/// All four topics in one state.
+/// All four topics in one state; an input that exists has a remark.
 fn all(state: &str) -> Vec<(String, String)> {
-    NAMES.map(|name| (name.to_owned(), state.to_owned())).to_vec()
+    let remark = if state == "missing" { "" } else { CREATE_TIME };
+    NAMES.map(|name| (name.to_owned(), state.to_owned() + if name.starts_with("agg-") { remark } else { "" })).to_vec()
 }
+
+/// The remark on the default of the brokers.
+const CREATE_TIME: &str =
+    ": message.timestamp.type is CreateTime: records have the time of the producer's clock, not of the broker's";
 
 #[test]
 fn what_is_missing_is_listed_made_once_and_found_right_afterwards() {
@@ -83,7 +88,8 @@ fn an_input_may_be_grown_to_a_multiple_of_its_states_and_to_nothing_else() {
     BROKER.grow_topic("grown.agg-S-a", 10);
     let uneven = topics("grown.", &["--create"]);
     assert_eq!(uneven.code, Some(1), "{uneven:?}");
-    let problem = "problem: 10 partitions over 4 of states: grow the input to a multiple of 4\n";
+    let problem = "problem: 10 partitions over 4 of states: grow the input to a multiple of 4; until then partitions \
+                   from 8 on are not read";
     assert!(uneven.stdout.contains(problem), "{uneven:?}");
     assert!(uneven.stderr.contains("topics: 1 with a problem"), "{uneven:?}");
 }
@@ -96,7 +102,7 @@ fn the_states_take_the_number_of_an_input_that_others_made() {
     let row =
         |topic: &str| made.stdout.lines().find(|line| line.starts_with(topic)).unwrap().split_whitespace().collect();
     let (input, state): (Vec<_>, Vec<_>) = (row("given.agg-S-a"), row("given.state-S-a"));
-    assert_eq!(input, ["given.agg-S-a", "samples", "any", "3", "ok"]);
+    assert_eq!(input[..5], ["given.agg-S-a", "samples", "any", "3", "ok:"]);
     assert_eq!(state, ["given.state-S-a", "states", "3", "3", "created"]);
 }
 
@@ -127,7 +133,7 @@ fn two_that_create_at_once_both_succeed() {
         assert_eq!(run.code, Some(0), "{run:?}");
         let states = states(&run, "raced.");
         assert!(!states.is_empty(), "{run:?}");
-        assert!(states.iter().all(|(_, state)| state == "ok" || state == "created"), "{run:?}");
+        assert!(states.iter().all(|(_, state)| state.starts_with("ok") || state.starts_with("created")), "{run:?}");
     }
 }
 
@@ -145,4 +151,33 @@ fn brokers_that_do_not_answer_are_named_with_the_reason() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     assert!(run.stderr.contains(&format!("no broker of kafka.brokers = \"{closed}\" responds (")), "{run:?}");
     assert!(run.stderr.contains("refused"), "{run:?}");
+}
+
+#[test]
+fn the_settings_and_the_keys_of_an_input_are_checked() {
+    let settings =
+        [("cleanup.policy", "compact"), ("retention.ms", "1000"), ("message.timestamp.type", "LogAppendTime")];
+    BROKER.create_topic("checked.agg-S-a", 1, &settings);
+    let shown = topics("checked.", &["--create", "--set", "workers.threads=2"]);
+    assert_eq!(shown.code, Some(1), "{shown:?}");
+    for said in [
+        "problem: cleanup.policy is `compact`: a sample is deleted as soon as",
+        "; retention.ms is 1000: a daemon that starts again may miss samples",
+        "set it to 90000,",
+        "; 1 partitions for 2 workers.threads",
+    ] {
+        assert!(shown.stdout.contains(said), "{said}: {shown:?}");
+    }
+    assert!(!shown.stdout.contains("CreateTime"), "{shown:?}");
+
+    assert_eq!(topics("keys.", &["--create"]).code, Some(0));
+    let key = |number: u32| format!("ObjectVNTable:vn{number}");
+    let home = |number: u32| proxy_uve::partition(key(number).as_bytes(), 4) as i32;
+    BROKER.produce("keys.agg-S-a", (0..50).map(|number| (home(number), key(number), "")));
+    assert_eq!(topics("keys.", &[]).code, Some(0));
+    BROKER.produce("keys.agg-S-a", (0..5).map(|number| ((home(number) + 1) % 4, key(number), "")));
+    let shown = topics("keys.", &[]);
+    assert_eq!(shown.code, Some(1), "{shown:?}");
+    assert!(shown.stdout.contains("problem: 5 of the newest 55 records are in other partitions"), "{shown:?}");
+    assert!(shown.stdout.contains("such as `ObjectVNTable:vn"), "{shown:?}");
 }

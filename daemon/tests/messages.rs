@@ -1,4 +1,5 @@
-//! Messages that cannot be written: the daemon works as before, counts them, and stops in order.
+//! Messages that cannot be written: the daemon works as before, counts them, and stops in order. And the pages on
+//! faults list what the daemon prints, word for word.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -65,4 +66,100 @@ fn a_reader_that_is_stuck_changes_nothing_else() {
     let daemon = Daemon::with_stderr(talkative(data.path()), writer);
     works(&daemon);
     daemon.stop();
+}
+
+/// Messages of the pages that librdkafka prints.
+const OF_LIBRDKAFKA: [&str; 1] = ["Consumer group session timed out"];
+
+/// The texts between backticks of a line that are messages: several words, and no request, setting or command.
+fn messages(line: &str) -> impl Iterator<Item = &str> {
+    let quoted = line.split('`').skip(1).step_by(2);
+    let other = ["GET ", "POST ", "derived-statsd ", "ulimit ", "make "];
+    quoted.filter(move |text| text.contains(' ') && !text.contains('=') && !other.iter().any(|it| text.starts_with(it)))
+}
+
+/// The texts of all source files in a folder, tests aside.
+fn rust_files(folder: &Path) -> Vec<String> {
+    let (mut folders, mut files) = (vec![folder.to_path_buf()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() && !path.ends_with("tests") && !path.ends_with("simulator") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                files.push(std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// A source with each string literal on one line.
+fn joined(source: &str) -> String {
+    let mut lines = source.split("\\\n");
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.fold(first, |text, line| text + line.trim_start())
+}
+
+#[test]
+fn the_pages_on_faults_list_what_the_daemon_prints() {
+    let sources = joined(&rust_files(Path::new(env!("CARGO_MANIFEST_DIR"))).concat());
+    let mut checked = 0;
+    for page in ["kafka.md", "faults.md"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/operations").join(page);
+        let page_text = std::fs::read_to_string(path).unwrap();
+        let rows = page_text.lines().skip_while(|line| !line.starts_with("| what you see"));
+        for seen in rows.filter_map(|row| row.strip_prefix("| ")?.split(" | ").next()) {
+            for message in messages(seen).filter(|message| !OF_LIBRDKAFKA.contains(message)) {
+                // What differs from one message to the next is `…` in the page.
+                for part in message.split('…').map(str::trim).filter(|part| part.contains(' ')) {
+                    assert!(sources.contains(part), "{page} has `{message}`, but the daemon does not print `{part}`");
+                    checked += 1;
+                }
+            }
+        }
+    }
+    assert!(checked > 30, "{checked} messages");
+}
+
+/// The messages of all `warn!` and `error!` in a source, each up to its first placeholder.
+fn warnings(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for call in source.split("warn!(").skip(1).chain(source.split("error!(").skip(1)) {
+        let (mut depth, mut literal, mut last) = (1, None::<String>, String::new());
+        let mut characters = call.chars();
+        while depth > 0 {
+            match (characters.next(), &mut literal) {
+                (None, _) => break,
+                (Some('"'), Some(_)) => last = literal.take().unwrap(),
+                (Some('"'), None) => literal = Some(String::new()),
+                (Some('\\'), Some(text)) => text.extend(characters.next()),
+                (Some(character), Some(text)) => text.push(character),
+                (Some('('), None) => depth += 1,
+                (Some(')'), None) => depth -= 1,
+                (Some(_), None) => {}
+            }
+        }
+        found.push(last.split('{').next().unwrap().trim().to_owned());
+    }
+    found
+}
+
+#[test]
+fn each_warning_of_the_engine_on_kafka_is_on_its_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = ["kafka.md", "faults.md"]
+        .map(|page| std::fs::read_to_string(root.join("../docs/src/operations").join(page)).unwrap());
+    let pages = pages.concat();
+    for folder in ["kafka/src", "partition/src"] {
+        for source in rust_files(&root.join(folder)) {
+            // Tests are at the end of their files.
+            let source = joined(source.split("#[cfg(test)]\nmod tests").next().unwrap());
+            for message in warnings(&source).iter().filter(|message| !message.is_empty()) {
+                // A page has the first sentence, or its beginning.
+                let beginning = message.split(['.', ';', ':']).next().unwrap();
+                assert!(pages.contains(beginning), "no page on faults has the message {message:?}");
+            }
+        }
+    }
 }

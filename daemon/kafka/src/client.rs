@@ -80,6 +80,11 @@ impl Connection {
         })
     }
 
+    /// How long a member may send no heartbeat.
+    pub(crate) fn session_timeout(&self) -> Duration {
+        Duration::from_millis(self.session_timeout_ms)
+    }
+
     /// The configuration of a client that requests metadata and creates topics.
     pub fn admin(&self) -> ClientConfig {
         self.finish(&[], &[])

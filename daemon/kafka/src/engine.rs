@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
-use daemon_base::failpoint;
 use daemon_base::stop::Stop;
 use daemon_log::{Log, Observations, SinkOffsets};
 use daemon_partition::{Control, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
 use proxy_uve::Plan;
-use tracing::{debug, info, warn};
 
+use crate::admission::Admission;
 use crate::backpressure::{Backpressure, SinkWatch};
-use crate::group::Group;
+use crate::configuration::Configuration;
+use crate::group::{Group, OwnName};
 use crate::input_topics::InputTopics;
 use crate::log::KafkaLog;
 use crate::producer::Producer;
@@ -23,15 +23,10 @@ use crate::shard_restore::{Restorer, ShardBuilder};
 use crate::state_reader::StateTopicReader;
 use crate::status::GroupStatus;
 use crate::telemetry::GroupTelemetry;
-use crate::topics::{StreamTopics, Topics};
+use crate::topic_watch::TopicWatch;
+use crate::topics::{Needs, Topics};
 use crate::topology::{Shape, Topology};
 use crate::worker::{Parts, Worker};
-
-/// How long to wait before a failed poll of the topics is repeated.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// The shortest time between two polls of the topics, however often workers request one.
-const MIN_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the engine shares with the rest of the daemon.
 #[derive(Clone)]
@@ -56,19 +51,23 @@ pub struct Engine {
     pub log: Arc<dyn Log>,
     /// The status of all partitions of the group.
     pub status: Arc<dyn StatusSource>,
-    /// The workers, each for a thread of its own; they end when [`Control::stop`] is set.
-    pub workers: Vec<Box<dyn FnOnce() + Send>>,
+    /// The workers, each for a thread of its own; they end when [`Control::stop`] is set, or with an error.
+    pub workers: Vec<WorkerBody>,
     /// Helpers by name, each for a thread of its own; they end when their flag is set, after the workers.
     pub helpers: Vec<(&'static str, Helper)>,
 }
 
+/// A worker's body, until the engine stops.
+pub type WorkerBody = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
+
 /// A helper's body, until the flag is set.
-pub type Helper = Box<dyn FnOnce(&Stop) + Send>;
+pub type Helper = Box<dyn FnOnce(&Stop) -> anyhow::Result<()> + Send>;
 
 /// The streams with their topics, shared by all parts.
 #[derive(Clone)]
 struct Streams {
     plans: Vec<Arc<StreamPlan>>,
+    configuration: Configuration,
     names: Vec<String>,
     topics: Arc<InputTopics>,
     topology: Arc<Topology>,
@@ -77,18 +76,26 @@ struct Streams {
 
 impl Streams {
     fn new(plans: &[Arc<Plan>], own: &KafkaSettings, observations: &Observations) -> Self {
+        let own_plans = plans.iter().map(Arc::as_ref);
+        let configuration = Configuration::new(own.configuration_version, own_plans, &own.names);
         let plans: Vec<_> =
             plans.iter().map(|plan| Arc::new(StreamPlan::new(Arc::clone(plan), observations))).collect();
         let names: Vec<String> = plans.iter().map(|stream| stream.name.clone()).collect();
         let topics = Arc::new(InputTopics::new(&own.names, &names));
-        Self { plans, names, topics, topology: Arc::default(), backpressure: Arc::default() }
+        Self { plans, configuration, names, topics, topology: Arc::default(), backpressure: Arc::default() }
     }
 
-    fn log(&self, own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
+    fn log(
+        &self,
+        own: &KafkaSettings,
+        clock: &Arc<dyn Clock>,
+        admission: &Arc<Admission>,
+    ) -> anyhow::Result<Arc<dyn Log>> {
         let (topics, topology) = (Arc::clone(&self.topics), Arc::clone(&self.topology));
         let producer = Producer::new(&own.connection, &own.names, topics, topology);
         let producer = producer.context("start a producer; check the [kafka] settings")?;
-        Ok(Arc::new(KafkaLog::new(own.connection.clone(), own.names.clone(), producer, Arc::clone(clock))))
+        let (connection, names) = (own.connection.clone(), own.names.clone());
+        Ok(Arc::new(KafkaLog::new(connection, names, producer, Arc::clone(clock), Arc::clone(admission))))
     }
 }
 
@@ -107,19 +114,29 @@ impl Engine {
         shared: &Shared,
     ) -> anyhow::Result<Self> {
         let streams = Streams::new(plans, own, &settings.observations);
-        let topics = Topics::new(&own.connection, &own.names, &streams.names)?;
-        let log = streams.log(own, &shared.clock)?;
+        let retention =
+            plans.iter().map(|plan| Duration::from_micros(plan.longest_window()) + settings.table.allowed_lateness);
+        let needs = Needs { retention: retention.collect(), threads };
+        let topics = Topics::new(&own.connection, &own.names, &streams.names)?.with_needs(needs);
+        let admission: Arc<Admission> = Arc::default();
+        let log = streams.log(own, &shared.clock, &admission)?;
         let status = GroupStatus::new(own, Arc::clone(&streams.topics), Arc::clone(&streams.topology), &shared.workers)
             .context("start a client; check the [kafka] settings")?;
-        let workers = (0..threads).map(|number| worker(settings, own, &streams, shared, number));
+        let workers = (0..threads).map(|number| worker(settings, own, &streams, shared, &admission, number));
         let workers = workers.collect::<anyhow::Result<_>>()?;
         let mut helpers: Vec<(_, Helper)> = Vec::new();
         if own.max_sink_lag > 0 {
             let watch = SinkWatch::new(Arc::clone(&log), shared, Arc::clone(&streams.backpressure), own.max_sink_lag);
-            helpers.push(("backpressure", Box::new(move |stop| watch.run(stop))));
+            helpers.push((
+                "backpressure",
+                Box::new(move |stop| {
+                    watch.run(stop);
+                    Ok(())
+                }),
+            ));
         }
-        let clock = Arc::clone(&shared.clock);
-        let watch = Watch { topics, topology: streams.topology, own: own.clone(), clock, shown: Vec::new() };
+        let watch = TopicWatch::new(topics, streams.topology, own, streams.configuration, shared, admission)
+            .context("start a client; check the [kafka] settings")?;
         helpers.push(("topics", Box::new(move |stop| watch.run(stop))));
         Ok(Self { log, status: Arc::new(status), workers, helpers })
     }
@@ -134,7 +151,7 @@ pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock
     let streams = Streams::new(plans, own, &Observations::default());
     let shapes = Topics::new(&own.connection, &own.names, &streams.names)?.poll()?;
     streams.topology.set(shapes.iter().map(Shape::from).collect(), clock.monotonic());
-    streams.log(own, clock)
+    streams.log(own, clock, &Arc::default())
 }
 
 /// Makes a log that only reads results: for `results`.
@@ -143,7 +160,30 @@ pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock
 ///
 /// When librdkafka rejects the settings.
 pub fn reader(own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
-    Streams::new(&[], own, &Observations::default()).log(own, clock)
+    Streams::new(&[], own, &Observations::default()).log(own, clock, &Arc::default())
+}
+
+/// The clients of worker number `number`.
+fn member(
+    own: &KafkaSettings,
+    streams: &Streams,
+    telemetry: &Arc<GroupTelemetry>,
+    admission: &Arc<Admission>,
+    number: usize,
+) -> anyhow::Result<Group> {
+    let (topics, name) = (Arc::clone(&streams.topics), OwnName::new(&own.names, admission));
+    let (client, transactional) =
+        (own.names.client_id(number, &streams.configuration), own.names.transactional_id(number));
+    Group::new(
+        &own.connection,
+        &own.names,
+        name,
+        (topics, Arc::clone(&streams.topology), telemetry),
+        &client,
+        &transactional,
+        own.results,
+    )
+    .context("join the consumer group; check the [kafka] settings")
 }
 
 fn worker(
@@ -151,11 +191,10 @@ fn worker(
     own: &KafkaSettings,
     streams: &Streams,
     shared: &Shared,
+    admission: &Arc<Admission>,
     number: usize,
-) -> anyhow::Result<Box<dyn FnOnce() + Send>> {
-    let topics = Arc::clone(&streams.topics);
-    let member = Group::join(&own.connection, &own.names, topics, number, own.results)
-        .context("join the consumer group; check the [kafka] settings")?;
+) -> anyhow::Result<WorkerBody> {
+    let member = member(own, streams, &shared.group, admission, number)?;
     let store = StateTopicReader::new(&own.connection, &own.names, &streams.names, Arc::clone(&shared.clock))
         .context("start a client; check the [kafka] settings")?;
     let builder = ShardBuilder {
@@ -164,11 +203,14 @@ fn worker(
         block_bytes: own.results.block_bytes(),
         telemetry: Arc::clone(&shared.group),
         clock: Arc::clone(&shared.clock),
+        configuration: streams.configuration.clone(),
+        admission: Arc::clone(admission),
     };
     let is_ready = Arc::clone(&shared.worker_is_ready);
     let parts = Parts {
         member,
-        restorer: Restorer::start(store, builder).context("start a thread that restores")?,
+        restorer: Restorer::start(store, builder, Arc::clone(&streams.topology))
+            .context("start a thread that restores")?,
         topology: Arc::clone(&streams.topology),
         backpressure: Arc::clone(&streams.backpressure),
         clock: Arc::clone(&shared.clock),
@@ -176,70 +218,20 @@ fn worker(
         telemetry: Arc::clone(&shared.workers),
         group: Arc::clone(&shared.group),
         control: Arc::clone(&shared.control),
+        admission: Arc::clone(admission),
         owner: format!("{}/{number}", own.names.instance),
         ready: Box::new(move || is_ready()),
     };
-    Ok(Box::new(move || Worker::new(parts).run()))
-}
-
-/// Polls the topics: creates those of the daemon, and publishes the numbers of partitions to the workers.
-struct Watch {
-    topics: Topics,
-    topology: Arc<Topology>,
-    own: KafkaSettings,
-    clock: Arc<dyn Clock>,
-    /// The problems of the last poll, which are logged already.
-    shown: Vec<String>,
-}
-
-impl Watch {
-    fn run(mut self, stop: &Stop) {
-        let (mut complete, mut failures) = (false, 0_u32);
-        while !stop.is_set() {
-            failpoint::point("topics.run");
-            let began = self.clock.monotonic();
-            let polled = if complete { self.topics.poll() } else { self.topics.ensure_own(self.own.replication) };
-            let pause = match polled {
-                Ok(streams) => {
-                    if std::mem::take(&mut failures) > 0 {
-                        info!("The topics can be read again.");
-                    }
-                    // The state topic of a stream is created once its input topic exists.
-                    complete = streams.iter().all(|stream| stream.inputs == 0 || stream.states > 0);
-                    self.publish(&streams, began);
-                    if complete { self.own.refresh_interval } else { Duration::ZERO }
-                }
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    match failures {
-                        0 => warn!(%error, "The topics cannot be read; retrying until they can."),
-                        _ => debug!(%error, failures, "The topics still cannot be read."),
-                    }
-                    failures = failures.saturating_add(1);
-                    RETRY
-                }
-            };
-            stop.rest(pause.min(MIN_PAUSE));
-            self.topology.wait_for_request(pause.saturating_sub(MIN_PAUSE), stop);
+    let (admission, control) = (Arc::clone(admission), Arc::clone(&shared.control));
+    Ok(Box::new(move || {
+        if admission.wait(&control.stop) {
+            parts.member.join().context("join the consumer group; check kafka.topic_prefix")?;
+            Worker::new(parts).run();
         }
-    }
-
-    fn publish(&mut self, streams: &[StreamTopics], began: Duration) {
-        if self.topology.set(streams.iter().map(Shape::from).collect(), began) {
-            for stream in streams {
-                info!(stream = %stream.stream, partitions = stream.inputs, states = stream.states, "Topic found.");
-            }
+        if admission.is_closed() {
+            // The thread may not end before the stop.
+            control.stop.rest(Duration::MAX);
         }
-        let problems: Vec<String> = streams.iter().filter_map(|stream| stream.problem(&self.own.names)).collect();
-        for problem in problems.iter().filter(|problem| !self.shown.contains(problem)) {
-            warn!("{problem}");
-        }
-        self.shown = problems;
-    }
-}
-
-impl From<&StreamTopics> for Shape {
-    fn from(stream: &StreamTopics) -> Self {
-        Self { inputs: stream.inputs, shards: stream.states }
-    }
+        Ok(())
+    }))
 }

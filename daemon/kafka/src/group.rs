@@ -18,7 +18,11 @@
 //! the worker commits its transaction first, and then makes the call.
 
 mod context;
+mod inputs;
 mod messages;
+mod name;
+mod placement;
+mod reassign;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,12 +38,18 @@ use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use self::context::GroupContext;
-use crate::client::{self, Connection, Isolation, LogContext};
+pub(crate) use self::name::{OwnName, is_taken};
+use self::placement::Placement;
+use self::reassign::start;
+use crate::client::{self, Connection, Isolation};
 use crate::end_offsets;
 use crate::input_topics::InputTopics;
 use crate::member::{Change, Ends, Incoming, Member, MemberError, ShardCommit};
 use crate::names::Names;
 use crate::settings::ResultMessages;
+use crate::telemetry::GroupTelemetry;
+use crate::topic_id::{IdContext, TopicId};
+use crate::topology::Topology;
 use crate::transaction::Transactions;
 
 /// A member of the consumer group on a real cluster.
@@ -47,9 +57,14 @@ pub(crate) struct Group {
     consumer: BaseConsumer<GroupContext>,
     /// Requests offsets on a connection of its own: a broker answers the requests of one connection in order, and a
     /// fetch request may take as long as its wait time.
-    metadata_client: BaseConsumer<LogContext>,
+    metadata_client: BaseConsumer<IdContext>,
     transactions: Transactions,
+    name: OwnName,
+    placement: Placement,
     topics: Arc<InputTopics>,
+    topology: Arc<Topology>,
+    /// The ids of the input topics, by stream, when their partitions were assigned.
+    assigned_ids: BTreeMap<u16, Option<TopicId>>,
     /// The partitions that the consumer reads, each with its position: the offset after its last polled record, or the
     /// one where reading began; `None` before the first record of one that is read from its oldest record.
     positions: BTreeMap<PartitionId, Option<u64>>,
@@ -63,35 +78,50 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Joins the group as worker number `worker` of this daemon.
+    /// Makes the clients of a worker; it is no member before [`join`](Self::join).
     ///
     /// # Errors
     ///
     /// When librdkafka rejects the configuration.
-    pub(crate) fn join(
+    pub(crate) fn new(
         connection: &Connection,
         names: &Names,
-        topics: Arc<InputTopics>,
-        worker: usize,
+        name: OwnName,
+        (topics, topology, telemetry): (Arc<InputTopics>, Arc<Topology>, &Arc<GroupTelemetry>),
+        client_id: &str,
+        transactional_id: &str,
         results: ResultMessages,
     ) -> KafkaResult<Self> {
-        let config = connection.member(&names.group, &format!("{}/{worker}", names.instance));
+        let config = connection.member(&names.group, client_id);
         let consumer = BaseConsumer::from_config_and_context(&config, GroupContext::new(Arc::clone(&topics)))?;
-        consumer.subscribe(&topics.names())?;
         let metadata_client = connection.reader(&names.group, Isolation::Committed);
-        let metadata_client = BaseConsumer::from_config_and_context(&metadata_client, LogContext)?;
-        let config = connection.transactional(&names.transactional_id(worker));
+        let metadata_client =
+            BaseConsumer::from_config_and_context(&IdContext::configure(metadata_client), IdContext::default())?;
+        let config = connection.transactional(transactional_id);
         let transactions = Transactions::new(config, names, results);
         Ok(Self {
             consumer,
             metadata_client,
             transactions,
+            name,
+            placement: Placement::new(telemetry),
             topics,
+            topology,
+            assigned_ids: BTreeMap::new(),
             positions: BTreeMap::new(),
             paused: BTreeSet::new(),
             was_assigned: false,
             is_expelled: false,
         })
+    }
+
+    /// Joins the group.
+    ///
+    /// # Errors
+    ///
+    /// When librdkafka rejects a name of a topic.
+    pub(crate) fn join(&self) -> KafkaResult<()> {
+        self.consumer.subscribe(&self.topics.names())
     }
 
     /// Whether the group has expelled this member. librdkafka clears its own flag with the next call that changes the
@@ -104,21 +134,6 @@ impl Group {
     fn is_cooperative(&self) -> bool {
         matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
     }
-
-    /// Assigns all partitions that are read to the consumer of an eager group, which has no incremental call. They
-    /// continue at their positions.
-    fn reassign(&self) -> KafkaResult<()> {
-        let list = self.topics.list(self.positions.iter().map(|(id, position)| (*id, start(*position))));
-        self.consumer.assign(&list)
-    }
-
-    /// Whether all records of a partition before its end offset were polled.
-    fn is_read_to(&self, id: PartitionId, end: u64) -> bool {
-        // The last offset is that of a control record if the producer writes in transactions: then no position gets
-        // there. A position behind the end is of a topic that was created again.
-        self.positions.get(&id) == Some(&Some(end))
-            || self.consumer.context().progress.has_read_to(self.topics.name(id.stream), i32::from(id.partition), end)
-    }
 }
 
 impl Member for Group {
@@ -127,13 +142,14 @@ impl Member for Group {
         timeout: Duration,
         apply: &mut dyn FnMut(PartitionId, &[Incoming<'_>]),
     ) -> Result<Option<Change>, MemberError> {
-        let Self { consumer, topics, positions, .. } = self;
+        let Self { consumer, topics, topology, placement, positions, .. } = self;
         let (messages, is_drained) = messages::poll_batch(consumer, timeout);
         let incoming: Vec<Incoming<'_>> = messages.iter().map(messages::incoming).collect();
         let mut first = 0;
         for run in messages.chunk_by(messages::is_same_partition) {
             let end = first + run.len();
             if let Some(id) = topics.id(run[0].topic(), run[0].partition()) {
+                placement.check(run[0].topic(), id, topology.shape(id.stream), &incoming[first..end]);
                 apply(id, &incoming[first..end]);
                 if let Some(position) = positions.get_mut(&id) {
                     *position = incoming[first..end].last().map(|last| last.offset + 1);
@@ -145,7 +161,10 @@ impl Member for Group {
             consumer.context().progress.drained();
         }
         let change = self.consumer.context().next_change();
-        self.was_assigned |= matches!(&change, Some(Change::Assigned(partitions)) if !partitions.is_empty());
+        if let Some(Change::Assigned(partitions)) = &change {
+            self.was_assigned |= !partitions.is_empty();
+            self.assigned_ids.extend(partitions.iter().map(|id| (id.stream, self.topology.input_id(id.stream))));
+        }
         Ok(change)
     }
 
@@ -197,6 +216,10 @@ impl Member for Group {
         Ok(())
     }
 
+    fn were_deleted(&self, lost: &[PartitionId]) -> bool {
+        self.are_of_other_topics(lost)
+    }
+
     fn accept(&mut self) -> Result<(), MemberError> {
         self.is_expelled = false;
         // An empty list: a partition is read once its state is restored. The call only completes the rebalance.
@@ -205,7 +228,7 @@ impl Member for Group {
             false => self.consumer.assign(&TopicPartitionList::new()),
         };
         done.map_err(|error| unreachable("accepting an assignment", &error))?;
-        if std::mem::take(&mut self.was_assigned) {
+        if std::mem::take(&mut self.was_assigned) && !self.name.is_taken() {
             self.transactions.prepare();
         }
         Ok(())
@@ -229,7 +252,15 @@ impl Member for Group {
                 reason: "the group has assigned the partitions to other members".to_owned(),
             });
         }
-        self.transactions.commit(&self.consumer, &self.topics, commits)
+        if self.name.is_taken() {
+            return Err(MemberError::Aborted { reason: "this process ends, as it may not work".to_owned() });
+        }
+        self.check_input_ids(commits)?;
+        let done = self.transactions.commit(&self.consumer, &self.topics, commits);
+        if self.transactions.take_fenced() {
+            self.name.check(&self.metadata_client);
+        }
+        done
     }
 
     fn first_offsets(&mut self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, MemberError> {
@@ -268,14 +299,8 @@ impl Member for Group {
         if !self.consumer.context().is_out_of_range() {
             return Ok(Vec::new());
         }
-        let mut deleted = Vec::new();
-        for (id, cursor) in cursors {
-            let (low, high) = end_offsets::watermarks(&self.metadata_client, self.topics.name(id.stream), id.partition)
-                .map_err(|error| unreachable("requesting the first and the last offset", &error))?;
-            if !(low..=high).contains(cursor) {
-                deleted.push((*id, low));
-            }
-        }
+        let mut deleted = self.outside(cursors)?;
+        self.retain_deleted(&mut deleted)?;
         self.consumer.context().clear_out_of_range();
         Ok(deleted)
     }
@@ -286,10 +311,6 @@ impl Drop for Group {
         // No worker acknowledges changes from now on, and closing the consumer would wait for that.
         self.consumer.context().close();
     }
-}
-
-fn start(offset: Option<u64>) -> Offset {
-    offset.and_then(|offset| i64::try_from(offset).ok()).map_or(Offset::Beginning, Offset::Offset)
 }
 
 fn unreachable(operation: &'static str, error: &KafkaError) -> MemberError {

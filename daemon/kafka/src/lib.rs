@@ -18,15 +18,22 @@
 //!   a simulator of brokers and group coordinator (`simulator`).
 //! * The cluster for workers: `group`, `transaction`, `batching`, `progress`, `end_offsets`,
 //!   `state_reader`, `input_topics`.
+//! * Before a worker joins the group: `topic_watch` polls the topics, `claim` makes sure that no other group has the
+//!   state topics, `members` that no other process has the name of this daemon, and it waits while the group has
+//!   another `configuration`; then `admission` is open.
+//! * `topic_id`: by which a topic that was created again is recognised.
 //! * The cluster for the rest of the daemon: `log`, `results_reader`, `producer`, `status`,
 //!   `backpressure`. `client`: the configuration of librdkafka's clients. `telemetry`: the counters.
 
 #![deny(missing_docs)]
 
+mod admission;
 mod backpressure;
 mod batching;
+mod claim;
 mod client;
 mod config;
+mod configuration;
 mod end_offsets;
 mod engine;
 mod group;
@@ -34,6 +41,7 @@ mod input_merge;
 mod input_topics;
 mod log;
 mod member;
+mod members;
 mod names;
 mod producer;
 mod progress;
@@ -47,6 +55,8 @@ mod state_reader;
 mod state_records;
 mod status;
 mod telemetry;
+mod topic_id;
+mod topic_watch;
 pub mod topics;
 mod topology;
 mod transaction;
@@ -54,7 +64,7 @@ mod worker;
 
 pub use self::client::Connection;
 pub use self::config::{KafkaConfig, ResultsFormat};
-pub use self::engine::{Engine, Helper, Shared, publisher, reader};
+pub use self::engine::{Engine, Helper, Shared, WorkerBody, publisher, reader};
 pub use self::names::Names;
 pub use self::settings::KafkaSettings;
 pub use self::telemetry::{GroupTelemetry, RestoreTotals};

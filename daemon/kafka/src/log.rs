@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::clock::Clock;
-use daemon_log::{AppendBatch, Appended, Bounds, Log, LogError, RecordBatch, SinkPosition};
+use daemon_log::{AppendBatch, Appended, Bounds, Log, LogError, Outage, RecordBatch, SinkPosition};
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::admission::Admission;
 use crate::client::{Connection, Isolation, LogContext, TIMEOUT};
 use crate::names::Names;
 use crate::producer::Producer;
@@ -21,12 +22,19 @@ pub(crate) struct KafkaLog {
     names: Names,
     producer: Producer,
     results: ResultsReader,
+    admission: Arc<Admission>,
 }
 
 impl KafkaLog {
-    pub(crate) fn new(connection: Connection, names: Names, producer: Producer, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        connection: Connection,
+        names: Names,
+        producer: Producer,
+        clock: Arc<dyn Clock>,
+        admission: Arc<Admission>,
+    ) -> Self {
         let results = ResultsReader::new(&connection, &names, clock);
-        Self { connection, names, producer, results }
+        Self { connection, names, producer, results, admission }
     }
 
     /// A client of the sink's own consumer group, in which the sink's offset is committed.
@@ -94,6 +102,11 @@ impl Log for KafkaLog {
     /// Returns at once: [`read_results`](Log::read_results) at the end waits for further results.
     fn wait_for_results(&self, seen: u64, _timeout: Duration) -> u64 {
         seen
+    }
+
+    /// A daemon whose configuration is not that of its group takes part in nothing.
+    fn outage(&self) -> Option<Outage> {
+        self.admission.waiting().map(|reason| Outage { reason, needs_restart: false })
     }
 
     fn wake_all(&self) {}

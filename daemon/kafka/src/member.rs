@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::topic_id::TopicId;
 use daemon_log::{PartitionId, RecordBuffer};
 
 /// A record of an input partition.
@@ -45,6 +46,8 @@ pub(crate) struct Ends {
 pub(crate) struct ShardCommit {
     /// The shard: a partition of the state topic.
     pub shard: PartitionId,
+    /// The id of the topic whose records were applied, if it is known: of no other one is anything committed.
+    pub input_id: Option<TopicId>,
     /// Changed records of the state topic; `None` deletes one.
     pub state: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub results: RecordBuffer,
@@ -96,6 +99,11 @@ pub(crate) trait Member {
 
     /// Pauses a partition, or resumes it.
     fn pause(&mut self, partition: PartitionId, pause: bool) -> Result<(), MemberError>;
+
+    /// Whether these partitions were lost because their topic was deleted, or created again.
+    fn were_deleted(&self, _lost: &[PartitionId]) -> bool {
+        false
+    }
 
     /// Acknowledges [`Change::Assigned`].
     fn accept(&mut self) -> Result<(), MemberError>;

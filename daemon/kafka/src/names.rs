@@ -9,7 +9,10 @@
 //!
 //! The prefix is `<cluster_id>-uve-`, as in Contrail, so with an empty cluster id all names begin with `-`.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use crate::config::KafkaConfig;
+use crate::configuration::Configuration;
 
 /// The names that one group of daemons uses on the cluster.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,6 +22,8 @@ pub struct Names {
     pub group: String,
     /// The name of this daemon within the group.
     pub instance: String,
+    /// Tells this process from all others, also from those with the same `instance`.
+    pub process: String,
 }
 
 impl Names {
@@ -32,6 +37,7 @@ impl Names {
             prefix: kafka.topic_prefix.clone().unwrap_or_else(|| format!("{cluster}-uve-")),
             group,
             instance: kafka.instance.clone().unwrap_or_else(otherwise),
+            process: format!("{}-{:08x}", std::process::id(), RandomState::new().hash_one(0) as u32),
         }
     }
 
@@ -59,6 +65,18 @@ impl Names {
     /// transaction that its predecessor left open.
     pub fn transactional_id(&self, worker: usize) -> String {
         format!("{}-{}-{worker}", self.group, self.instance)
+    }
+
+    /// The client id of a worker in the consumer group, by which other daemons of the group recognise it and its
+    /// configuration.
+    pub(crate) fn client_id(&self, worker: usize, configuration: &Configuration) -> String {
+        let Configuration { version, fingerprint, .. } = configuration;
+        format!("{}/{worker}@{version}:{fingerprint}#{}", self.instance, self.process)
+    }
+
+    /// The consumer group of daemons that wait because their group has another configuration.
+    pub(crate) fn waiting_group(&self) -> String {
+        format!("{}-waiting", self.group)
     }
 
     /// The consumer group in which a sink of this daemon commits its offset.

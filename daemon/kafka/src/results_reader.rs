@@ -4,7 +4,9 @@
 //! Every daemon reads all results for its view, so the rate at which one daemon can read limits the rate of results
 //! anyway.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use daemon_base::clock::Clock;
@@ -14,6 +16,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message as _, Timestamp};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
 
 use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
 use crate::names::Names;
@@ -30,6 +33,8 @@ pub(crate) struct ResultsReader {
     topic: String,
     group: String,
     idle: Mutex<Vec<Reader>>,
+    /// Whether the topic was found to exist. It is missing when a daemon starts for the first time.
+    exists: AtomicBool,
     clock: Arc<dyn Clock>,
 }
 
@@ -45,11 +50,22 @@ impl ResultsReader {
     /// Makes a reader without consumers: a read opens one.
     pub(crate) fn new(connection: &Connection, names: &Names, clock: Arc<dyn Clock>) -> Self {
         let (topic, group) = (names.results(), format!("{}-results", names.group));
-        Self { connection: connection.clone(), topic, group, idle: Mutex::default(), clock }
+        Self {
+            connection: connection.clone(),
+            topic,
+            group,
+            idle: Mutex::default(),
+            exists: AtomicBool::new(false),
+            clock,
+        }
     }
 
     /// Reads results from the offset `from`; the batch is empty only at the end of the topic.
     pub(crate) fn read(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
+        if from == 0 && !self.exists()? {
+            thread::sleep(WAIT);
+            return Ok(RecordBatch::loose(from));
+        }
         let mut reader = self.reader(from)?;
         let batch = self.fill(&mut reader, from, max_bytes)?;
         let mut idle = self.lock();
@@ -62,6 +78,9 @@ impl ResultsReader {
 
     /// Requests the first offset and the end offset.
     pub(crate) fn bounds(&self) -> Result<Bounds, LogError> {
+        if !self.exists()? {
+            return Ok(Bounds { first: 0, next: 0 });
+        }
         let found = self.lock().pop();
         let reader = match found {
             Some(reader) => reader,
@@ -71,6 +90,27 @@ impl ResultsReader {
         let (low, high) = marks.map_err(|error| self.failed(&error))?;
         self.lock().push(reader);
         Ok(Bounds { first: low.unsigned_abs(), next: high.unsigned_abs() })
+    }
+
+    /// Whether the topic exists, or has existed since the start of this process: until then there are no results.
+    fn exists(&self) -> Result<bool, LogError> {
+        if self.exists.load(Ordering::Acquire) {
+            return Ok(true);
+        }
+        let found = self.lock().pop();
+        let reader = match found {
+            Some(reader) => reader,
+            None => self.open(None)?,
+        };
+        let metadata =
+            reader.consumer.fetch_metadata(Some(&self.topic), TIMEOUT).map_err(|error| self.failed(&error))?;
+        let mut topics = metadata.topics().iter().filter(|topic| topic.name() == self.topic);
+        let unknown = |code| matches!(code, RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition);
+        // Any other error is one of the request that follows.
+        let exists = topics.all(|topic| topic.error().is_none_or(|code| !unknown(RDKafkaErrorCode::from(code))));
+        self.exists.store(exists, Ordering::Release);
+        self.lock().push(reader);
+        Ok(exists)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {

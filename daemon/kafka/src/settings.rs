@@ -14,6 +14,8 @@ use crate::names::Names;
 pub struct KafkaSettings {
     pub(crate) connection: Connection,
     pub(crate) names: Names,
+    /// The version of the configuration within the group.
+    pub(crate) configuration_version: u64,
     /// How often topics are polled for new partitions.
     pub(crate) refresh_interval: Duration,
     /// The replication factor of topics that the daemon creates; 0 for the broker's default.
@@ -34,6 +36,7 @@ impl KafkaSettings {
         Ok(Self {
             connection: Connection::new(section)?,
             names: Names::new(section, cluster_id, instance),
+            configuration_version: section.configuration_version,
             refresh_interval: section.refresh_interval,
             replication: section.replication,
             max_sink_lag: section.max_sink_lag,

@@ -13,6 +13,7 @@ use tracing::error;
 use crate::input_merge::InputMerge;
 use crate::member::{DeadLetter, Ends, ShardCommit};
 use crate::state_records::{self, Head, Saved};
+use crate::topic_id::TopicId;
 
 use self::gaps::Gaps;
 
@@ -29,7 +30,8 @@ pub(crate) struct Shard {
     /// The number of records applied in all: the table's position of the next one.
     position: u64,
     digests: Digests,
-    /// Tombstones for the records of a state that could not be used, written with the next commit.
+    /// Records to write with the next commit besides those of the table: tombstones for a state that could not be used,
+    /// the configuration of this daemon.
     erased: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     merge: InputMerge,
     /// The newest event time of a record that was there before a poll of the topics: those of input partitions that the
@@ -39,6 +41,8 @@ pub(crate) struct Shard {
     gaps: Gaps,
     /// The newest time at which records were read, in microseconds since the epoch.
     read_at: u64,
+    /// The id of the input topic that the cursors are of, if it is known.
+    input_id: Option<TopicId>,
     dead_letters: Vec<DeadLetter>,
     dead_letter_bytes: usize,
     /// Whether the metadata of the committed offsets contains this owner. Until then every daemon shows the previous
@@ -65,10 +69,21 @@ impl Shard {
             complete_until: 0,
             gaps: Gaps::restored(saved.head.gaps),
             read_at: saved.head.read_at,
+            input_id: None,
             dead_letters: Vec::new(),
             dead_letter_bytes: 0,
             is_announced: false,
         }
+    }
+
+    /// Sets the id of the input topic that the cursors are of.
+    pub(crate) fn with_input_id(self, input_id: Option<TopicId>) -> Self {
+        Self { input_id, ..self }
+    }
+
+    /// Whether the input topic was created again since this shard was restored; `current` is its id now.
+    pub(crate) fn is_of_other_topic(&self, current: Option<TopicId>) -> bool {
+        self.input_id.zip(current).is_some_and(|(own, current)| own != current)
     }
 
     /// Starts the clock at `now`, and returns the start offset of each of `sources`: its cursor, or `None` for the
@@ -202,6 +217,7 @@ impl Shard {
         let (offsets, metadata) = (self.offsets(), self.metadata(owner));
         Ok(ShardCommit {
             shard: self.id,
+            input_id: self.input_id,
             state,
             results: commit.results,
             dead_letters: std::mem::take(&mut self.dead_letters),

@@ -9,11 +9,24 @@
 //! an abandoned transaction after `kafka.transaction_timeout`; a worker that restarts with the same transactional id
 //! aborts it at once.
 //!
+//! # States of another configuration
+//!
+//! A shard whose state was committed with another configuration is restored only by a daemon with a higher version of
+//! the configuration. Any other daemon would drop the states of types that it does not have; it closes its admission.
+//!
+//! # A topic that was created again
+//!
+//! The state has the id of the input topic that its cursors are of. If the topic has another id now, the cursors are of
+//! records that do not exist any more: the shard begins at the oldest record of the new topic. It keeps all objects and
+//! detectors, and the time until the first sample is unknown.
+//!
 //! # States of a newer version
 //!
 //! During an upgrade of a group, a shard may be assigned to a member of the older version. If it replayed the input, it
 //! would overwrite a state that the newer version can read. So the shard is not restored until the group assigns it to
 //! another member.
+
+mod builder;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,17 +34,17 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use daemon_base::clock::Clock;
 use daemon_base::failpoint;
-use daemon_log::{LogError, PartitionId};
-use daemon_partition::PartitionTable;
-use daemon_partition::StreamPlan;
-use proxy_uve::{SnapshotError, TableSettings};
+use daemon_log::PartitionId;
 use tracing::{error, info, warn};
 
+use self::builder::NotRestored;
+pub(crate) use self::builder::ShardBuilder;
+use crate::configuration::Configuration;
 use crate::shard::Shard;
-use crate::state_records::{self, Saved, StateRecords};
-use crate::telemetry::{GroupTelemetry, RestoreProgress};
+use crate::state_records::{CONFIGURATION, StateRecords};
+use crate::telemetry::RestoreProgress;
+use crate::topology::Topology;
 
 /// How long to wait before a failed read of states is repeated.
 const RETRY: Duration = Duration::from_secs(1);
@@ -50,6 +63,15 @@ pub(crate) trait StateStore: Send {
         partitions: &[u16],
         progress: &RestoreProgress,
     ) -> Result<BTreeMap<u16, StateRecords>, String>;
+
+    /// Reads the claim of a stream's state topic; returns the problem, with its fix, if another group has it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read now.
+    fn claim_problem(&mut self, _stream: u16) -> Result<Option<String>, String> {
+        Ok(None)
+    }
 }
 
 /// A restored shard.
@@ -71,23 +93,16 @@ pub(crate) struct Restorer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Builds shards from their state records.
-#[derive(Clone)]
-pub(crate) struct ShardBuilder {
-    pub streams: Vec<Arc<StreamPlan>>,
-    pub table: TableSettings,
-    /// The size of a block of results, in bytes.
-    pub block_bytes: usize,
-    pub telemetry: Arc<GroupTelemetry>,
-    pub clock: Arc<dyn Clock>,
-}
-
 impl Restorer {
     /// Starts the thread. It ends when the restorer is dropped and the restore in progress is complete.
-    pub(crate) fn start(store: impl StateStore + 'static, builder: ShardBuilder) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        store: impl StateStore + 'static,
+        builder: ShardBuilder,
+        topology: Arc<Topology>,
+    ) -> std::io::Result<Self> {
         let (requests, received) = channel();
         let (done, restored) = channel();
-        let thread = RestoreThread { store, builder, done };
+        let thread = RestoreThread { store, builder, topology, done };
         let thread = thread::Builder::new().name("restore".to_owned()).spawn(move || thread.run(&received))?;
         Ok(Self { requests, restored, thread: Some(thread) })
     }
@@ -121,6 +136,7 @@ impl Restorer {
 struct RestoreThread<S> {
     store: S,
     builder: ShardBuilder,
+    topology: Arc<Topology>,
     done: Sender<Restored>,
 }
 
@@ -141,6 +157,48 @@ impl<S: StateStore> RestoreThread<S> {
         }
     }
 
+    /// Reads the state records of shards, and retries until that succeeds.
+    fn read(
+        &mut self,
+        stream: u16,
+        name: &str,
+        partitions: &[u16],
+        progress: &RestoreProgress,
+    ) -> BTreeMap<u16, StateRecords> {
+        loop {
+            match self.store.read(stream, partitions, progress) {
+                Ok(records) => return records,
+                Err(reason) => {
+                    warn!(stream = %name, %reason, "States cannot be read; retrying.");
+                    thread::sleep(RETRY);
+                }
+            }
+        }
+    }
+
+    /// Whether the group has the claim of the topic of these states. It is read again only if one of them is of another
+    /// group; without it this process ends.
+    fn has_claim(&mut self, stream: u16, records: &BTreeMap<u16, StateRecords>) -> bool {
+        let saved = records.values().filter_map(|records| Configuration::from_bytes(records.get(CONFIGURATION)?));
+        let own = &self.builder.configuration;
+        if !saved.into_iter().any(|saved| own.is_of_other_group(&saved)) {
+            return true;
+        }
+        loop {
+            match self.store.claim_problem(stream) {
+                Ok(None) => return true,
+                Ok(Some(problem)) => {
+                    self.builder.admission.fail(|| format!("the state topic was taken over: {problem}"));
+                    return false;
+                }
+                Err(reason) => {
+                    warn!(%reason, "States cannot be read; retrying.");
+                    thread::sleep(RETRY);
+                }
+            }
+        }
+    }
+
     /// Restores shards of one stream, and retries until that succeeds. Returns `false` if the worker has ended.
     fn restore(&mut self, stream: u16, tickets: &BTreeMap<u16, u64>) -> bool {
         let partitions: Vec<u16> = tickets.keys().copied().collect();
@@ -148,21 +206,26 @@ impl<S: StateStore> RestoreThread<S> {
         info!(stream = %plan.name, partitions = partitions.len(), "Restoring partitions.");
         let began = self.builder.clock.monotonic();
         let progress = self.builder.telemetry.restoring(partitions.len());
-        let mut records = loop {
-            match self.store.read(stream, &partitions, &progress) {
-                Ok(records) => break records,
-                Err(reason) => {
-                    warn!(stream = %plan.name, %reason, "States cannot be read; retrying.");
-                    thread::sleep(RETRY);
-                }
-            }
-        };
+        let mut records = self.read(stream, &plan.name, &partitions, &progress);
+        if !self.has_claim(stream, &records) {
+            return true;
+        }
         failpoint::point("restore.mid");
         let mut objects = 0;
         for (&partition, &ticket) in tickets {
             let id = PartitionId::new(stream, partition);
-            let shard = match self.builder.build(id, &plan, &records.remove(&partition).unwrap_or_default()) {
+            let input_id = self.topology.input_id(stream);
+            let records = records.remove(&partition).unwrap_or_default();
+            let shard = match self.builder.build(id, &plan, &records, input_id) {
                 Ok(shard) => shard,
+                Err(NotRestored::OtherConfiguration(reason)) => {
+                    warn!(
+                        stream = %plan.name, partition, %reason,
+                        "The partition is not restored; this daemon leaves the group and waits."
+                    );
+                    self.builder.admission.close(reason);
+                    continue;
+                }
                 Err(error) => {
                     error!(stream = %plan.name, %error, "The partition is not restored until the group assigns it to a daemon of the newer version.");
                     continue;
@@ -181,59 +244,16 @@ impl<S: StateStore> RestoreThread<S> {
     }
 }
 
-impl ShardBuilder {
-    /// Builds the shard of these records, or an empty one if they are damaged.
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::NewerState`] when a newer version wrote the records; they are kept.
-    pub(crate) fn build(
-        &self,
-        id: PartitionId,
-        plan: &Arc<StreamPlan>,
-        records: &StateRecords,
-    ) -> Result<Shard, LogError> {
-        let empty = || PartitionTable::new(Arc::clone(plan), self.table, self.block_bytes);
-        let reason = match state_records::decode(records) {
-            Ok(None) => return Ok(Shard::new(id, empty(), Saved::default(), Vec::new())),
-            Ok(Some(saved)) => match self.table(plan, &saved) {
-                Ok(table) => {
-                    if let Some(states) = table.restored() {
-                        states.log(id, &plan.name);
-                    }
-                    return Ok(Shard::new(id, table, saved, Vec::new()));
-                }
-                Err(error) if error.is_from_newer_program() => {
-                    return Err(LogError::NewerState { partition: id, reason: error.to_string() });
-                }
-                Err(error) => error.to_string(),
-            },
-            Err(reason) => reason,
-        };
-        error!(
-            stream = %plan.name, partition = id.partition, %reason,
-            "The saved state cannot be used; the partition replays its retained input."
-        );
-        Ok(Shard::new(id, empty(), Saved::default(), state_records::erase(records)))
-    }
-
-    fn table(&self, plan: &Arc<StreamPlan>, saved: &Saved) -> Result<PartitionTable, SnapshotError> {
-        let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
-        let (plan, cursors) = (Arc::clone(plan), saved.head.cursors.clone());
-        PartitionTable::restore(plan, self.table, self.block_bytes, &saved.head.meta, chunks, cursors)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use daemon_base::clock::SystemClock;
-    use daemon_log::Digests;
-    use daemon_log::Observations;
+    use daemon_log::{Digests, Observations};
+    use daemon_partition::StreamPlan;
     use proxy_uve::schema::Schema;
-    use proxy_uve::{Plan, StreamName};
+    use proxy_uve::{Plan, StreamName, TableSettings};
 
     use super::*;
-    use crate::state_records::Head;
+    use crate::state_records::{self, Head};
 
     /// Partition 0 has the state of a newer version, 1 a damaged one, 2 none.
     struct Store;
@@ -264,8 +284,10 @@ mod tests {
             block_bytes: 1024,
             telemetry: Arc::default(),
             clock: Arc::new(SystemClock::new()),
+            configuration: Configuration::default(),
+            admission: Arc::default(),
         };
-        let Restorer { requests, restored, .. } = Restorer::start(Store, builder).unwrap();
+        let Restorer { requests, restored, .. } = Restorer::start(Store, builder, Arc::default()).unwrap();
         requests.send((0..3).map(|partition| (PartitionId::new(0, partition), 7)).collect()).unwrap();
         drop(requests);
         // The thread ends after it has handled all requests.

@@ -13,6 +13,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::info;
 
+use crate::claim::Claims;
 use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
 use crate::end_offsets;
 use crate::names::Names;
@@ -35,6 +36,7 @@ pub(crate) struct StateTopicReader {
     uncommitted: BaseConsumer<LogContext>,
     /// The state topics, by stream number.
     topics: Vec<String>,
+    claims: Claims,
     clock: Arc<dyn Clock>,
 }
 
@@ -53,6 +55,7 @@ impl StateTopicReader {
             committed: reader(Isolation::Committed)?,
             uncommitted: reader(Isolation::Uncommitted)?,
             topics: streams.iter().map(|stream| names.state(stream)).collect(),
+            claims: Claims::new(connection, names),
             clock,
         })
     }
@@ -146,6 +149,11 @@ impl StateStore for StateTopicReader {
             }
             std::thread::sleep(POLL_INTERVAL);
         }
+    }
+
+    fn claim_problem(&mut self, stream: u16) -> Result<Option<String>, String> {
+        let topic = self.topics.get(usize::from(stream)).ok_or("the stream is unknown")?;
+        self.claims.problem(topic).map_err(|error| error.to_string())
     }
 }
 

@@ -5,6 +5,10 @@
 //! | `h` | sequence u64, position u64, chunks u32, digest u64, sources u32, (partition u32, next offset u64)…, table's meta |
 //! | `r` | sequence u64, newest time of reading in microseconds since the epoch u64, gaps u32, (partition u32, first offset behind it u64)… |
 //! | `c` and the chunk's number, big-endian | sequence u64, chunk |
+//! | `t` | the id of the input topic whose offsets the head has |
+//! | `v` | the configuration with which the state was committed, see `configuration` |
+//! | `k`, version and fingerprint, in partition 0 | a configuration of the group; no part of a state |
+//! | `g` and the name of a group, in partition 0 | the claim of the topic by a group, see `claim`; no part of a state |
 //!
 //! The topic is compacted, so the last value of each key stays. A transaction writes the changed chunks and the head.
 //! The head contains number and digest of all live chunks: if the broker has lost or deleted one (as a topic without
@@ -18,6 +22,18 @@ use daemon_log::codec::{self, Fields};
 const HEAD: &[u8] = b"h";
 const CHUNK: u8 = b'c';
 const READING: &[u8] = b"r";
+
+/// The first byte of the key of a claim.
+pub(crate) const CLAIM: u8 = b'g';
+
+/// The first byte of the key of a configuration of the group.
+pub(crate) const GROUP_CONFIGURATION: u8 = b'k';
+
+/// The key of the id of the input topic that the cursors are of.
+pub(crate) const INPUT_ID: &[u8] = b"t";
+
+/// The key of the configuration with which a state was committed.
+pub(crate) const CONFIGURATION: &[u8] = b"v";
 
 /// The head of a shard's state: everything except the chunks of its table.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -71,7 +87,9 @@ pub(crate) fn encode(
 
 /// Tombstones for all records of a state.
 pub(crate) fn erase(records: &StateRecords) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-    records.keys().map(|key| (key.clone(), None)).collect()
+    let is_ours = |key: &&Vec<u8>| !matches!(key.first(), Some(&(CLAIM | GROUP_CONFIGURATION)));
+    let ours = records.keys().filter(is_ours);
+    ours.map(|key| (key.clone(), None)).collect()
 }
 
 /// Decodes the records of a state; `None` if nothing was ever committed.
@@ -81,7 +99,7 @@ pub(crate) fn erase(records: &StateRecords) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
 /// When a record is damaged or missing; the error describes which.
 pub(crate) fn decode(records: &StateRecords) -> Result<Option<Saved>, String> {
     let Some(sealed) = records.get(HEAD) else {
-        return match records.len() {
+        return match records.keys().filter(|key| key.first() == Some(&CHUNK)).count() {
             0 => Ok(None),
             records => Err(format!("there are {records} records without a head")),
         };
@@ -210,10 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn an_erased_state_decodes_to_none() {
+    fn an_erased_state_decodes_to_none_and_the_claim_stays() {
         let mut records = two_commits();
+        records.insert(b"ggroup".to_vec(), b"{}".to_vec());
+        assert_eq!(decode(&records).unwrap().map(|saved| saved.head), Some(head(2)));
         let changes = erase(&records);
         apply(&mut records, changes);
         assert!(decode(&records).unwrap().is_none());
+        assert_eq!(records.keys().collect::<Vec<_>>(), [b"ggroup"]);
     }
 }

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 pub struct GroupTelemetry {
     rebalances: Counter,
     dead_letters: Counter,
+    misplaced: Counter,
     input_paused: Gauge,
     restore_seconds: Histogram,
     restores: Mutex<Vec<Weak<Restore>>>,
@@ -49,6 +50,7 @@ impl Default for GroupTelemetry {
         Self {
             rebalances: Counter::default(),
             dead_letters: Counter::default(),
+            misplaced: Counter::default(),
             input_paused: Gauge::default(),
             // 10 ms to 80 s: a shorter restore has almost no state.
             restore_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 14)),
@@ -66,6 +68,11 @@ impl GroupTelemetry {
     /// Counts records that were written to the dead-letter topic.
     pub(crate) fn dead_lettered(&self, records: u64) {
         self.dead_letters.inc_by(records);
+    }
+
+    /// Counts records that are in a partition of another shard than that of their keys.
+    pub(crate) fn misplaced(&self, records: u64) {
+        self.misplaced.inc_by(records);
     }
 
     /// Sets whether all input is paused because a sink lags.
@@ -105,6 +112,8 @@ impl GroupTelemetry {
         registry.register("rebalances", help, self.rebalances.clone());
         let help = "Records that are not samples and were written to the dead-letter topic";
         registry.register("dead_letters", help, self.dead_letters.clone());
+        let help = "Records in a partition of another shard than that of their keys: their objects have results twice";
+        registry.register("misplaced_records", help, self.misplaced.clone());
         let help = "Whether all input of this process is paused because a sink lags; on Kafka only";
         registry.register("input_paused", help, self.input_paused.clone());
         let help = "Time from the assignment of partitions until their states are restored";

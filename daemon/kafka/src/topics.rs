@@ -6,18 +6,23 @@
 
 mod cluster;
 mod error;
+mod keys;
 mod plan;
 
+use anyhow::Context as _;
 use std::thread;
 use std::time::Duration;
 
 use cluster::Cluster;
 use plan::{Existing, Found, plan};
 
+use super::claim::Claims;
 use super::client::Connection;
+use super::members::Members;
 use super::names::Names;
+use super::topic_id::TopicId;
 
-pub use self::plan::{Purpose, Step, Verdict};
+pub use self::plan::{Needs, Note, Purpose, Step, Verdict};
 
 /// The time between two polls for a new topic.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -34,6 +39,8 @@ pub struct StreamTopics {
     pub inputs: u16,
     /// Partitions of the state topic; 0 while it does not exist.
     pub states: u16,
+    /// The id of the input topic, if it is known.
+    pub(crate) input_id: Option<TopicId>,
 }
 
 impl StreamTopics {
@@ -48,8 +55,10 @@ impl StreamTopics {
 /// Reads and creates the topics of a group. It keeps one connection, and all its methods block.
 pub struct Topics {
     cluster: Cluster,
+    connection: Connection,
     names: Names,
     streams: Vec<String>,
+    needs: Needs,
 }
 
 impl Topics {
@@ -59,7 +68,20 @@ impl Topics {
     ///
     /// When librdkafka rejects a property.
     pub fn new(connection: &Connection, names: &Names, streams: &[String]) -> anyhow::Result<Self> {
-        Ok(Self { cluster: Cluster::new(connection)?, names: names.clone(), streams: streams.to_vec() })
+        let (connection, names) = (connection.clone(), names.clone());
+        Ok(Self {
+            cluster: Cluster::new(&connection)?,
+            connection,
+            names,
+            streams: streams.to_vec(),
+            needs: Needs::default(),
+        })
+    }
+
+    /// Sets what the daemon needs of the input topics, with which their settings are compared.
+    #[must_use]
+    pub fn with_needs(self, needs: Needs) -> Self {
+        Self { needs, ..self }
     }
 
     /// Requests the number of partitions of each stream's topics: one small request per topic.
@@ -69,27 +91,30 @@ impl Topics {
     /// When no broker responds, or the user lacks a right.
     pub fn poll(&self) -> anyhow::Result<Vec<StreamTopics>> {
         let topics = self.streams.iter().map(|stream| {
-            let inputs = self.cluster.partitions(&self.names.input(stream))?.unwrap_or(0);
+            let input = self.names.input(stream);
+            let inputs = self.cluster.partitions(&input)?.unwrap_or(0);
+            let input_id = self.cluster.id(&input).filter(|_| inputs > 0);
             let states = self.cluster.partitions(&self.names.state(stream))?.unwrap_or(0);
-            Ok(StreamTopics { stream: stream.clone(), inputs, states })
+            Ok(StreamTopics { stream: stream.clone(), inputs, states, input_id })
         });
         topics.collect()
     }
 
     /// Creates the missing topics of the daemon: the state topics of streams whose input topic exists, results, dead
-    /// letters. Other daemons may create them at the same time. An input topic with a wrong number of partitions is not
-    /// an error here, as it stops one stream only; [`StreamTopics::problem`] describes it.
+    /// letters. Other daemons may create them at the same time. Returns the numbers of partitions, and the comparison
+    /// of the input topics. An input topic with a wrong number of partitions is not an error here, as it stops one
+    /// stream only; [`StreamTopics::problem`] describes it.
     ///
     /// # Errors
     ///
     /// When no broker responds, when the user lacks a right, and when a topic of the daemon would lose records.
-    pub fn ensure_own(&self, replication: u16) -> anyhow::Result<Vec<StreamTopics>> {
+    pub(crate) fn ensure_own(&self, replication: u16) -> anyhow::Result<(Vec<StreamTopics>, Vec<Step>)> {
         let found = self.found()?;
         // The state topic gets the number of partitions of the input topic, which must exist for that.
         let streams: Vec<_> =
             self.streams.iter().filter(|stream| found.contains_key(&self.names.input(stream))).cloned().collect();
-        let mut ours = plan(&self.names, &streams, 0, &found);
-        ours.retain(|step| step.purpose != Purpose::Input);
+        let all = plan(&self.names, &streams, &self.needs, 0, &found);
+        let (inputs, ours): (Vec<_>, Vec<_>) = all.into_iter().partition(|step| step.purpose == Purpose::Input);
         for step in &ours {
             if let Verdict::Problem(problem) = &step.verdict {
                 anyhow::bail!("topic {}: {problem}", step.topic);
@@ -98,7 +123,7 @@ impl Topics {
         for topic in self.create(&ours, replication)? {
             tracing::info!(topic, "Created a topic.");
         }
-        self.poll()
+        Ok((self.poll()?, inputs))
     }
 
     /// Compares all topics with those that the group needs; `partitions` is the number for missing input topics.
@@ -107,7 +132,51 @@ impl Topics {
     ///
     /// When no broker responds, or the user lacks a right.
     pub fn plan(&self, partitions: u16) -> anyhow::Result<Vec<Step>> {
-        Ok(plan(&self.names, &self.streams, partitions, &self.found()?))
+        let mut steps = plan(&self.names, &self.streams, &self.needs, partitions, &self.found()?);
+        let claims = Claims::new(&self.connection, &self.names);
+        let states = steps.iter_mut().filter(|step| step.purpose == Purpose::State && step.found.is_some());
+        for step in states.filter(|step| matches!(step.verdict, Verdict::Right(_))) {
+            if let Some(problem) = claims.problem(&step.topic)? {
+                step.verdict = Verdict::Problem(problem);
+            }
+        }
+        self.check_keys(&mut steps)?;
+        Ok(steps)
+    }
+
+    /// Checks the keys of the newest records of the input topics.
+    fn check_keys(&self, steps: &mut [Step]) -> anyhow::Result<()> {
+        for index in 0..steps.len() {
+            let state = steps.get(index + 1).and_then(|state| state.found);
+            let step = &mut steps[index];
+            let Some(inputs) = step.found.filter(|_| step.purpose == Purpose::Input) else { continue };
+            let problem = keys::problem(&self.connection, &self.names, &step.topic, inputs, state.unwrap_or(inputs));
+            let problem = problem.with_context(|| format!("read the newest records of topic {}", step.topic))?;
+            if let (Some(problem), Verdict::Right(_)) = (problem, &step.verdict) {
+                step.verdict = Verdict::Problem(problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the state topics that other groups have to this group; returns each with the groups that had it.
+    ///
+    /// # Errors
+    ///
+    /// When such a group has members, when no broker responds, or the user lacks a right.
+    pub fn take_over(&self) -> anyhow::Result<Vec<(String, Vec<String>)>> {
+        let claims = Claims::new(&self.connection, &self.names);
+        let members = Members::new(&self.connection, &self.names)?;
+        let mut taken = Vec::new();
+        for topic in self.streams.iter().map(|stream| self.names.state(stream)) {
+            if self.cluster.partitions(&topic)?.is_some() {
+                let others = claims.take_over(&topic, &members)?;
+                if !others.is_empty() {
+                    taken.push((topic, others));
+                }
+            }
+        }
+        Ok(taken)
     }
 
     fn found(&self) -> anyhow::Result<Found> {
@@ -118,7 +187,9 @@ impl Topics {
         let admin = self.cluster.admin()?;
         for (topic, is_ours) in inputs.chain(states).chain(others) {
             if let Some(partitions) = self.cluster.partitions(&topic)? {
-                let settings = is_ours.then(|| admin.settings(&topic)).transpose()?;
+                // Only what the daemon owns must be right; a user may lack the right to read the others' settings.
+                let settings = admin.settings(&topic);
+                let settings = if is_ours { Some(settings?) } else { settings.ok() };
                 found.insert(topic, Existing { partitions, settings });
             }
         }

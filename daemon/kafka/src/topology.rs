@@ -5,8 +5,8 @@
 //! move to a new partition, and for a while producers use different numbers of partitions. So the number of shards
 //! stays what it was when the state topic was created, and shard 7 reads the partitions 7 and 37: with Contrail's
 //! partitioning (hash modulo count) the samples of an object are in one of the two, whichever producer wrote them at
-//! whatever time. No sample is lost and no window is split. This holds for multiples only; the daemon reports any other
-//! number as a problem.
+//! whatever time. No sample is lost and no window is split. This holds for multiples only: of any other number the
+//! daemon reads the largest multiple that is in it, and reports the rest as a problem.
 
 use std::iter::StepBy;
 use std::ops::Range;
@@ -17,6 +17,8 @@ use std::time::Duration;
 use daemon_base::stop::Stop;
 use daemon_log::PartitionId;
 
+use crate::topic_id::TopicId;
+
 /// The numbers of partitions of one stream.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Shape {
@@ -24,11 +26,13 @@ pub(crate) struct Shape {
     pub inputs: u16,
     /// Partitions of the state topic; 0 while it does not exist.
     pub shards: u16,
+    /// The id of the input topic; `None` while it does not exist, and with brokers that have no ids.
+    pub input_id: Option<TopicId>,
 }
 
 impl Shape {
     fn inputs_of(self, shard: PartitionId) -> StepBy<Range<u16>> {
-        (shard.partition..self.inputs).step_by(usize::from(self.shards.max(1)))
+        (shard.partition..usable(self.inputs, self.shards)).step_by(usize::from(self.shards.max(1)))
     }
 }
 
@@ -80,11 +84,11 @@ impl Topology {
         }
     }
 
-    /// Waits for a request for up to `time`, or until the flag is set; [`request`](Self::request) wakes only the first
-    /// thread that calls this.
-    pub(crate) fn wait_for_request(&self, time: Duration, stop: &Stop) {
+    /// Waits for a request for up to `time`, or until the flag is set; returns whether there was one.
+    /// [`request`](Self::request) wakes only the first thread that calls this.
+    pub(crate) fn wait_for_request(&self, time: Duration, stop: &Stop) -> bool {
         self.waiting.get_or_init(|| stop.clone());
-        stop.wait_for(time, || self.take_request().then_some(()));
+        stop.wait_for(time, || self.take_request().then_some(())).is_some()
     }
 
     /// Whether a poll was requested since the last call.
@@ -109,6 +113,19 @@ impl Topology {
 
     fn polled(&self) -> RwLockReadGuard<'_, Polled> {
         self.polled.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The id of a stream's input topic, if it is known.
+    pub(crate) fn input_id(&self, stream: u16) -> Option<TopicId> {
+        self.shape(stream).input_id
+    }
+
+    /// Sets the id of a stream's input topic, which was requested later than the shapes.
+    pub(crate) fn set_input_id(&self, stream: u16, id: TopicId) {
+        let mut polled = self.polled.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shape) = polled.shapes.get_mut(usize::from(stream)) {
+            shape.input_id = Some(id);
+        }
     }
 
     /// Whether a shard has the number of this input partition. A member that is assigned such a partition owns the
@@ -138,13 +155,19 @@ impl Topology {
     }
 }
 
+/// The number of input partitions that are read: those that make a whole multiple. A partition beyond it has objects of
+/// several shards, and would give their windows twice.
+pub(crate) fn usable(inputs: u16, shards: u16) -> u16 {
+    inputs - inputs.checked_rem(shards).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn topology(inputs: u16, shards: u16) -> Topology {
         let topology = Topology::default();
-        topology.set(vec![Shape::default(), Shape { inputs, shards }], Duration::ZERO);
+        topology.set(vec![Shape::default(), Shape { inputs, shards, input_id: None }], Duration::ZERO);
         topology
     }
 
@@ -159,6 +182,16 @@ mod tests {
             let before = proxy_uve::partition(key.as_bytes(), 30) as u16;
             let after = proxy_uve::partition(key.as_bytes(), 60) as u16;
             assert_eq!(topology.shard_of(PartitionId::new(1, after)), Some(PartitionId::new(1, before)), "{key}");
+        }
+    }
+
+    #[test]
+    fn partitions_beyond_a_whole_multiple_are_not_read() {
+        for (inputs, sources) in [(30, 1), (31, 1), (59, 1), (60, 2), (61, 2), (29, 0)] {
+            let topology = topology(inputs, 30);
+            let found = [0, 7, 29].map(|shard| topology.sources(PartitionId::new(1, shard)).len());
+            assert_eq!(found, [sources; 3], "{inputs}");
+            assert_eq!(topology.source_count(PartitionId::new(1, 7)), sources, "{inputs}");
         }
     }
 

@@ -16,6 +16,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use rdkafka::topic_partition_list::Offset;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 use tracing::{debug, warn};
 
@@ -37,11 +38,13 @@ pub(crate) struct Transactions {
     results: ResultMessages,
     /// `None` until partitions are assigned, and after a fatal error.
     producer: Option<BaseProducer<Deliveries>>,
+    /// Whether the broker has fenced a producer since the last [`take_fenced`](Self::take_fenced).
+    was_fenced: bool,
 }
 
 impl Transactions {
     pub(crate) fn new(config: ClientConfig, names: &Names, results: ResultMessages) -> Self {
-        Self { config, names: names.clone(), results, producer: None }
+        Self { config, names: names.clone(), results, producer: None, was_fenced: false }
     }
 
     /// Initializes the producer before the first commit: that takes up to some seconds, in which results would wait.
@@ -57,6 +60,12 @@ impl Transactions {
             Ok(producer) => self.producer = Some(producer),
             Err(error) => debug!(%error, "The producer could not be initialized; the first commit retries."),
         }
+    }
+
+    /// Whether a later producer with the same transactional id, or the timeout of a transaction, has fenced the
+    /// producer since the last call.
+    pub(crate) fn take_fenced(&mut self) -> bool {
+        std::mem::take(&mut self.was_fenced)
     }
 
     /// Commits the shards in one transaction. After an error the transaction had no effect.
@@ -81,6 +90,7 @@ impl Transactions {
                 Ok(())
             }
             Err(error) => {
+                self.was_fenced = is_fenced(&producer, &error);
                 if abort(&producer) {
                     self.producer = Some(producer);
                 }
@@ -202,11 +212,23 @@ fn retried(mut step: impl FnMut() -> Result<(), KafkaError>) -> Result<(), Kafka
 /// Aborts the open transaction; returns whether the producer can be used again.
 fn abort(producer: &BaseProducer<Deliveries>) -> bool {
     let done = retried(|| producer.abort_transaction(STEP));
-    producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+    producer.context().take_failure();
     if let Err(error) = &done {
         warn!(%error, "A transaction could not be aborted; the broker aborts it after kafka.transaction_timeout.");
     }
     done.is_ok() && producer.client().fatal_error().is_none()
+}
+
+/// Whether the error is that of a fenced producer. A record that was not delivered has a code of its own; then the
+/// cause is the producer's fatal error.
+fn is_fenced(producer: &BaseProducer<Deliveries>, error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+    let code = match error {
+        KafkaError::Transaction(error) => Some(error.code()),
+        error => error.rdkafka_error_code(),
+    };
+    let codes = [code, producer.client().fatal_error().map(|(code, _)| code)];
+    codes.into_iter().flatten().any(|code| matches!(code, Fenced | InvalidProducerEpoch | ProducerFenced))
 }
 
 fn aborted(error: &KafkaError) -> MemberError {
@@ -217,6 +239,13 @@ fn aborted(error: &KafkaError) -> MemberError {
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
     failed: Mutex<Option<KafkaError>>,
+}
+
+impl Deliveries {
+    /// Takes the first error since the last call.
+    pub(crate) fn take_failure(&self) -> Option<KafkaError> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl ClientContext for Deliveries {

@@ -20,6 +20,7 @@ use daemon_log::PartitionId;
 use daemon_partition::{Control, WorkerSettings, WorkerTelemetry};
 use tracing::{debug, error, info, warn};
 
+use crate::admission::Admission;
 use crate::backpressure::Backpressure;
 use crate::input_merge::ReadTime;
 use crate::member::{Change, Member, MemberError};
@@ -50,6 +51,7 @@ pub(crate) struct Parts<M> {
     pub telemetry: Arc<WorkerTelemetry>,
     pub group: Arc<GroupTelemetry>,
     pub control: Arc<Control>,
+    pub admission: Arc<Admission>,
     /// The name of the worker, unique in the group.
     pub owner: String,
     /// Called once the first assignment is restored.
@@ -67,6 +69,7 @@ pub(crate) struct Worker<M> {
     telemetry: Arc<WorkerTelemetry>,
     group: Arc<GroupTelemetry>,
     control: Arc<Control>,
+    admission: Arc<Admission>,
     owner: String,
     ready: Option<Box<dyn FnOnce() + Send>>,
     /// The input partitions assigned to this worker.
@@ -93,6 +96,7 @@ impl<M: Member> Worker<M> {
             telemetry: parts.telemetry,
             group: parts.group,
             control: parts.control,
+            admission: parts.admission,
             owner: parts.owner,
             ready: Some(parts.ready),
             assigned_partitions: BTreeSet::new(),
@@ -105,10 +109,10 @@ impl<M: Member> Worker<M> {
         }
     }
 
-    /// Runs until [`Control::stop`] is set, then commits all shards and leaves the group. Ends early if the thread that
-    /// restores has died: the partitions that wait for it would never be processed.
+    /// Runs until [`Control::stop`] is set or the admission is closed, then commits all shards and leaves the group.
+    /// Ends early if the thread that restores has died: the partitions that wait for it would never be processed.
     pub(crate) fn run(mut self) {
-        while !self.control.stop.is_set() {
+        while !self.control.stop.is_set() && !self.admission.is_closed() {
             if self.restorer.has_died() {
                 error!(worker = %self.owner, "The restore thread panicked; the worker ends.");
                 return;
@@ -119,6 +123,7 @@ impl<M: Member> Worker<M> {
             }
         }
         self.commit(true);
+        self.shards.keys().for_each(|id| self.telemetry.remove_table(*id));
     }
 
     /// Runs one iteration.
@@ -127,6 +132,7 @@ impl<M: Member> Worker<M> {
     ///
     /// When a request to the cluster failed. No record is lost, and the next iteration retries.
     pub(crate) fn iterate(&mut self) -> Result<(), MemberError> {
+        self.leave_topics_created_again();
         // Before polled records advance the watermark: the records of new partitions would be late.
         self.read_new_partitions()?;
         let change = self.poll_records()?;
@@ -238,6 +244,14 @@ impl<M: Member> Worker<M> {
     }
 
     fn lost(&mut self, sources: &[PartitionId]) -> Result<(), MemberError> {
+        if self.member.were_deleted(sources) {
+            warn!(
+                worker = %self.owner, partitions = sources.len(),
+                "The input topic of these partitions was deleted; its records that were not committed are lost."
+            );
+            self.group.rebalanced();
+            return self.release(sources);
+        }
         warn!(
             worker = %self.owner,
             partitions = sources.len(),

@@ -339,6 +339,11 @@ pub(crate) mod tests {
             (r#"{"key":":a","attr":"flows","ts":1488000000000000,"value":1}"#, "table"),
             (r#"{"key":"T:","attr":"flows","ts":1488000000000000,"value":1}"#, "no name after"),
             (r#"{"key":"vn1","attr":"flows","ts":1488000000000000,"value":1}"#, "no `:` between table and name"),
+            (r#"{"key":"T:a","attr":"flows","ts":1488000000000000,"value":1,"src":"c"}"#, "did you mean \"source\"?"),
+            (
+                r#"{"key":"T:a","attr":"x","Stream":"Agent-x","ts":1488000000000000,"value":1}"#,
+                "did you mean \"stream\"?",
+            ),
             (r#"{"key":"vrouter:a","attr":"flows","ts":1488000000000000,"value":1}"#, "write `ObjectVRouter:name`"),
             (r#"{"key":7,"attr":"flows","ts":1488000000000000,"value":1}"#, "must be a string"),
             (r#"{"key":"T:a","attr":"flows","ts":1488000000000000,"value":1} x"#, "malformed JSON"),

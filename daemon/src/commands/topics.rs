@@ -1,13 +1,16 @@
 //! `derived-statsd topics` compares the topics on the brokers with the required ones; `--create` creates missing ones.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use clap::Args;
-use daemon_kafka::topics::{Step, Topics, Verdict};
+use daemon_kafka::topics::{Needs, Step, Topics, Verdict};
 use daemon_kafka::{Connection, Names};
+use proxy_uve::Plan;
 use serde::Serialize;
 
 use crate::commands::config_args::ConfigArgs;
-use crate::config::Loaded;
+use crate::config::{Config, Loaded, Streams};
 
 /// Arguments of `topics`.
 #[derive(Args, Debug)]
@@ -15,6 +18,10 @@ pub(crate) struct TopicsArgs {
     /// Create missing topics, input topics included.
     #[arg(long)]
     pub(crate) create: bool,
+    /// Move the state topics of another consumer group to that of this configuration. Refused while the other group has
+    /// members: stop its daemons first. The states continue, and so does the input, from where they are.
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// Print one JSON object for each topic instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -28,7 +35,7 @@ pub(crate) struct TopicsArgs {
 ///
 /// Fails if a topic is missing or has a problem, after the table is printed; if no broker is configured or reachable;
 /// and if the user lacks a permission.
-pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams, .. }: &Loaded) -> anyhow::Result<()> {
+pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams: loaded_streams, .. }: &Loaded) -> anyhow::Result<()> {
     let kafka = &config.kafka;
     if kafka.brokers.trim().is_empty() {
         anyhow::bail!(
@@ -36,8 +43,9 @@ pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams, .. }: &Loaded) ->
         );
     }
     let names = Names::new(kafka, &config.aggregation.cluster_id, String::new);
-    let streams: Vec<_> = streams.proxies.entries().iter().map(|entry| entry.stream.to_string()).collect();
-    let topics = Topics::new(&Connection::new(kafka)?, &names, &streams)?;
+    let streams: Vec<_> = loaded_streams.proxies.entries().iter().map(|entry| entry.stream.to_string()).collect();
+    let topics = Topics::new(&Connection::new(kafka)?, &names, &streams)?.with_needs(needs(config, loaded_streams));
+    let taken = if args.take_over { topics.take_over()? } else { Vec::new() };
     let mut steps = topics.plan(kafka.partitions)?;
     let mut created = Vec::new();
     if args.create {
@@ -45,9 +53,24 @@ pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams, .. }: &Loaded) ->
         // Another process may have created some of them with other settings.
         steps = topics.plan(kafka.partitions)?;
     }
+    for step in &mut steps {
+        if let Some((_, groups)) = taken.iter().find(|(topic, _)| *topic == step.topic)
+            && let Verdict::Right(note) = &mut step.verdict
+        {
+            *note = Some(format!("taken over from the consumer group {}", groups.join(", ")));
+        }
+    }
     let rows: Vec<_> = steps.iter().map(|step| Row::new(step, created.contains(&step.topic))).collect();
     super::print::print(&if args.json { json(&rows)? } else { table(&rows) }).context("write to standard output")?;
     verdict(&rows)
+}
+
+fn needs(config: &Config, streams: &Streams) -> Needs {
+    let windows = streams.proxies.entries().iter().map(|entry| {
+        let plan = Plan::new(entry.stream.clone(), &entry.types);
+        Duration::from_micros(plan.longest_window()) + config.aggregation.allowed_lateness
+    });
+    Needs { retention: windows.collect(), threads: config.workers.threads() }
 }
 
 /// An error with the number of missing topics and of topics with a problem, if there are any.
@@ -73,7 +96,7 @@ struct Row<'s> {
     wanted: Option<u16>,
     found: Option<u16>,
     state: State,
-    detail: Option<&'s str>,
+    detail: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -104,6 +127,8 @@ impl<'s> Row<'s> {
             Verdict::Right(note) if is_created => (State::Created, note.as_deref()),
             Verdict::Right(note) => (State::Ok, note.as_deref()),
         };
+        let details: Vec<_> = detail.into_iter().chain(step.notes.iter().map(|note| note.text.as_str())).collect();
+        let detail = (!details.is_empty()).then(|| details.join("; "));
         let Step { topic, purpose, wanted, found, .. } = step;
         Self { topic, r#for: purpose.name(), wanted: *wanted, found: *found, state, detail }
     }
@@ -121,7 +146,7 @@ fn table(rows: &[Row<'_>]) -> String {
     let mut text = format!("{:width$}  {:12}  {:>6}  {:>5}  state\n", "topic", "for", "wanted", "found");
     for row in rows {
         let (wanted, found) = (number(row.wanted, "any"), number(row.found, "-"));
-        let detail = row.detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+        let detail = row.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
         let (topic, purpose, state) = (row.topic, row.r#for, row.state.name());
         text += &format!("{topic:width$}  {purpose:12}  {wanted:>6}  {found:>5}  {state}{detail}\n");
     }
@@ -141,6 +166,7 @@ mod tests {
             wanted,
             found,
             verdict,
+            notes: Vec::new(),
         };
         vec![
             step("-uve-agg-S-a", Purpose::Input, None, Some(60), Verdict::Right(None)),

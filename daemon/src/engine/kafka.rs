@@ -7,7 +7,7 @@ use daemon_kafka::{KafkaSettings, Shared};
 use daemon_log::Log;
 use daemon_sources::intake::{Intake, PayloadForm};
 
-use super::{Engine, EngineSettings, Readiness};
+use super::{Engine, EngineSettings, Lifetime, Readiness};
 use crate::telemetry::Telemetry;
 
 /// Starts everything. That the cluster cannot be reached is not an error: the daemon waits for it.
@@ -28,7 +28,7 @@ pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, clock: Arc<d
     let mut engine = Engine::new(parts.log, parts.status, telemetry, intake(settings), ready, shared.control, clock);
     engine.observations = settings.worker.observations.clone();
     for (number, body) in parts.workers.into_iter().enumerate() {
-        engine.workers.spawn(format!("worker-{number}"), body)?;
+        engine.workers.spawn_for(Lifetime::UntilStop, format!("worker-{number}"), body)?;
     }
     engine.start_sinks(settings, &readiness)?;
     for (name, body) in parts.helpers {

@@ -74,6 +74,22 @@ impl Plan {
         self.types.iter().map(|plan| plan.uve_name.as_str())
     }
 
+    /// What it computes and how the results are named, as text: plans with the same text give the same results.
+    pub fn identity(&self) -> String {
+        let mut text = self.stream.to_string();
+        for (index, proxy_type) in self.types.iter().enumerate() {
+            let groups = self.groups.iter().filter(|group| group.types.contains(&index));
+            text.extend(groups.map(|group| format!("\n{} {}", proxy_type.uve_name, group.key())));
+            let periodic = proxy_type.attributes.iter();
+            text.extend(periodic.map(|it| format!(" {}={}", it.name, it.spec.identity())));
+            let inline = self.inline.iter().filter(|inline| inline.type_index == index);
+            text.extend(inline.map(|it| format!(" {}={} hidden={}", it.name, it.spec.identity(), it.hidden)));
+        }
+        // Those of hidden attributes, too.
+        text.extend(self.detectors.iter().map(|detector| format!("\n{}", detector.identity)));
+        text
+    }
+
     /// The longest window, in microseconds; windows of all lengths are aligned to the epoch.
     pub fn longest_window(&self) -> u64 {
         self.longest_window

@@ -20,6 +20,7 @@ use daemon_results::block::MAX_BLOCK_BYTES;
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
+use crate::configuration::Configuration;
 use crate::shard_restore::ShardBuilder;
 use crate::simulator::brokers::{Brokers, SHARDS};
 use crate::simulator::coordinator::Coordinator;
@@ -126,6 +127,8 @@ impl World {
                 block_bytes: MAX_BLOCK_BYTES,
                 telemetry,
                 clock: shared,
+                configuration: Configuration::default(),
+                admission: Arc::default(),
             },
             deleted_unread: RefCell::default(),
             gaps: RefCell::default(),
@@ -226,7 +229,7 @@ impl World {
     }
 
     fn shape(&self) -> Shape {
-        Shape { inputs: self.brokers.borrow().inputs.len() as u16, shards: SHARDS }
+        Shape { inputs: self.brokers.borrow().inputs.len() as u16, shards: SHARDS, input_id: None }
     }
 
     /// A rebalance step of the coordinator, and deliveries to some of the clients.

@@ -20,6 +20,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use super::error::{self, Operation};
 use super::plan::{Purpose, Settings};
 use crate::client::{self, Connection, LogContext};
+use crate::topic_id::{self, IdContext, TopicId};
 
 /// The timeout of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,7 +45,7 @@ impl Cluster {
     ///
     /// When librdkafka rejects a property.
     pub(super) fn new(connection: &Connection) -> anyhow::Result<Self> {
-        let config = connection.admin();
+        let config = IdContext::configure(connection.admin());
         let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
         let consumer = config.create_with_context(LastError::default()).map_err(|error| unusable(&error))?;
         Ok(Self { connection: connection.clone(), brokers, consumer })
@@ -57,7 +58,7 @@ impl Cluster {
     /// When no broker responds, or the user lacks a right.
     pub(super) fn partitions(&self, topic: &str) -> anyhow::Result<Option<u16>> {
         let answer = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT);
-        self.take_events();
+        topic_id::wait(|| self.id(topic), || self.take_events());
         let metadata = answer.map_err(|error| self.failed(Operation::Describe, topic, &error))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
             return Ok(None);
@@ -71,6 +72,11 @@ impl Cluster {
             Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => Ok(None),
             Some(code) => Err(error::explain(Operation::Describe, topic, code, &self.unreachable())),
         }
+    }
+
+    /// The id of a topic, as of the last request for its partitions; `None` if the brokers have no ids.
+    pub(super) fn id(&self, topic: &str) -> Option<TopicId> {
+        self.consumer.context().ids.id(topic)
     }
 
     /// Makes a client that reads the settings of topics and creates topics.
@@ -118,6 +124,9 @@ impl Admin<'_> {
         let answers = answers.map_err(|error| self.cluster.failed(Operation::Settings, topic, &error))?;
         match answers.into_iter().next() {
             Some(Ok(resource)) => Ok(Settings {
+                timestamp_type: value(&resource, topic, "message.timestamp.type")?.to_owned(),
+                // -1: for ever.
+                retention: value(&resource, topic, "retention.ms")?.parse().ok().map(Duration::from_millis),
                 cleanup_policy: value(&resource, topic, "cleanup.policy")?.to_owned(),
                 max_message_bytes: value(&resource, topic, "max.message.bytes")?.parse()?,
             }),
@@ -170,26 +179,32 @@ fn unusable(error: &KafkaError) -> anyhow::Error {
     )
 }
 
-/// The client context that keeps the last connection error with its code: the error of a call is only a timeout.
+/// The client context that keeps the ids of topics, and the last connection error with its code: the error of a call is
+/// only a timeout.
 #[derive(Debug, Default)]
-struct LastError(Mutex<Option<(Code, String)>>);
+struct LastError {
+    error: Mutex<Option<(Code, String)>>,
+    ids: IdContext,
+}
 
 impl LastError {
     fn last(&self) -> Option<(Code, String)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl ClientContext for LastError {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
+        if !self.ids.takes(level, message) {
+            client::log(level, facility, message);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "Kafka's client.");
         // `AllBrokersDown` follows the error of each broker, and contains no reason.
         if let Some(code) = error.rdkafka_error_code().filter(|code| *code != Code::AllBrokersDown) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
+            *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
         }
     }
 }

@@ -6,9 +6,11 @@
 //! `topology`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::client::MAX_MESSAGE_BYTES;
 use crate::names::Names;
+use crate::topology::usable;
 
 /// The purpose of a topic.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -60,6 +62,24 @@ impl Purpose {
     }
 }
 
+/// What the daemon needs of input topics.
+#[derive(Clone, Debug, Default)]
+pub struct Needs {
+    /// By stream: how long a record must be kept, at least. It is that of the longest window and the allowed lateness.
+    pub retention: Vec<Duration>,
+    /// Workers of this daemon.
+    pub threads: usize,
+}
+
+/// A remark on the settings of a topic.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Note {
+    /// What will happen, and the fix if there is one.
+    pub text: String,
+    /// Whether samples may be lost or work be left undone because of it.
+    pub is_warning: bool,
+}
+
 /// The topics that exist, by name.
 pub(super) type Found = BTreeMap<String, Existing>;
 
@@ -67,15 +87,19 @@ pub(super) type Found = BTreeMap<String, Existing>;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Existing {
     pub partitions: u16,
-    /// The settings, of topics that the daemon owns.
+    /// The settings; `None` for an input topic whose settings the user may not read.
     pub settings: Option<Settings>,
 }
 
 /// The settings of a topic that correctness depends on. All others affect only time or space.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Settings {
     pub cleanup_policy: String,
     pub max_message_bytes: usize,
+    /// `CreateTime` or `LogAppendTime`.
+    pub timestamp_type: String,
+    /// `None`: for ever.
+    pub retention: Option<Duration>,
 }
 
 /// One topic of the group, with the result of the comparison.
@@ -91,6 +115,8 @@ pub struct Step {
     pub found: Option<u16>,
     /// The result of the comparison.
     pub verdict: Verdict,
+    /// Remarks on the settings of an input topic.
+    pub notes: Vec<Note>,
 }
 
 /// The result of the comparison of one topic.
@@ -106,13 +132,19 @@ pub enum Verdict {
 
 /// Compares all topics; `partitions` is the number for missing input topics. The input topic of a stream comes before
 /// its state topic, so that topics can be created in this order.
-pub(super) fn plan(names: &Names, streams: &[String], partitions: u16, found: &Found) -> Vec<Step> {
+pub(super) fn plan(names: &Names, streams: &[String], needs: &Needs, partitions: u16, found: &Found) -> Vec<Step> {
     let mut steps = Vec::with_capacity(2 * streams.len() + 2);
-    for stream in streams {
+    for (index, stream) in streams.iter().enumerate() {
         let (input, state) = (names.input(stream), names.state(stream));
         let inputs = found.get(&input).map(|topic| topic.partitions);
         let states = found.get(&state).map(|topic| topic.partitions);
-        let step = of_input(input, inputs, states, partitions);
+        let mut step = of_input(input, inputs, states, partitions);
+        if let Some(settings) = found.get(&step.topic).and_then(|topic| topic.settings.as_ref()) {
+            check_input(&mut step, settings, needs.retention.get(index).copied());
+        }
+        step.notes.extend(
+            inputs.filter(|&inputs| usize::from(inputs) < needs.threads).map(|inputs| too_few(inputs, needs.threads)),
+        );
         let inputs = inputs.or(step.wanted).unwrap_or(partitions);
         steps.push(step);
         steps.push(of_state(state, found, inputs));
@@ -131,12 +163,48 @@ fn of_input(topic: String, inputs: Option<u16>, states: Option<u16>, partitions:
         }
         (Some(_), _) => (None, Verdict::Right(None)),
     };
-    Step { topic, purpose: Purpose::Input, wanted, found: inputs, verdict }
+    Step { topic, purpose: Purpose::Input, wanted, found: inputs, verdict, notes: Vec::new() }
+}
+
+/// Adds what the settings of an input topic will lead to. `needed` is the shortest useful retention.
+fn check_input(step: &mut Step, settings: &Settings, needed: Option<Duration>) {
+    let policy = &settings.cleanup_policy;
+    if policy.split(',').any(|part| part.trim() == "compact") && matches!(step.verdict, Verdict::Right(_)) {
+        step.verdict = Verdict::Problem(format!(
+            "cleanup.policy is `{policy}`: a sample is deleted as soon as its object has a newer one, and is missing \
+             in the results if it was not read before; set it to delete"
+        ));
+    }
+    if settings.timestamp_type == "CreateTime" {
+        let text =
+            "message.timestamp.type is CreateTime: records have the time of the producer's clock, not of the broker's";
+        step.notes.push(Note { text: text.to_owned(), is_warning: false });
+    }
+    if let Some((retention, needed)) = settings.retention.zip(needed).filter(|(retention, needed)| retention < needed) {
+        let (has, needs) = (retention.as_millis(), needed.as_millis());
+        let text = format!(
+            "retention.ms is {has}: a daemon that starts again may miss samples of windows that are open, whose \
+             results are then partial; set it to {needs}, a window and aggregation.allowed_lateness, or more"
+        );
+        step.notes.push(Note { text, is_warning: true });
+    }
+}
+
+fn too_few(inputs: u16, threads: usize) -> Note {
+    let text = format!(
+        "{inputs} partitions for {threads} workers.threads: as many workers as there are partitions have work, and \
+         more partitions later do not change that"
+    );
+    Note { text, is_warning: true }
 }
 
 /// The problem, with its fix, of `inputs` input partitions with `states` partitions of the state topic.
 pub(super) fn uneven(inputs: u16, states: u16) -> String {
-    format!("{inputs} partitions over {states} of states: grow the input to a multiple of {states}")
+    let read = usable(inputs, states);
+    format!(
+        "{inputs} partitions over {states} of states: grow the input to a multiple of {states}; until then partitions \
+         from {read} on are not read"
+    )
 }
 
 fn of_state(topic: String, found: &Found, inputs: u16) -> Step {
@@ -176,7 +244,8 @@ fn own_topic(
     problem: impl FnOnce(&Existing) -> Option<String>,
 ) -> Step {
     let Some(existing) = found.get(&topic) else {
-        return Step { topic, purpose, wanted: Some(wanted), found: None, verdict: Verdict::Missing };
+        let (found, verdict, notes) = (None, Verdict::Missing, Vec::new());
+        return Step { topic, purpose, wanted: Some(wanted), found, verdict, notes };
     };
     let partitions = existing.partitions;
     let verdict = match problem(existing).or_else(|| too_small(existing)) {
@@ -185,7 +254,7 @@ fn own_topic(
     };
     // The state topic keeps the number of partitions that it was created with.
     let wanted = if purpose == Purpose::State { partitions } else { wanted };
-    Step { topic, purpose, wanted: Some(wanted), found: Some(partitions), verdict }
+    Step { topic, purpose, wanted: Some(wanted), found: Some(partitions), verdict, notes: Vec::new() }
 }
 
 fn note(purpose: Purpose, inputs: u16, states: u16) -> Option<String> {
@@ -223,10 +292,11 @@ mod tests {
         let names = Names::new(&kafka, "", String::new);
         let found = given.iter().map(|&(name, partitions, policy, max_message_bytes)| {
             let ours = !name.starts_with("agg-");
-            let settings = ours.then(|| Settings { cleanup_policy: policy.to_owned(), max_message_bytes });
+            let settings =
+                ours.then(|| Settings { cleanup_policy: policy.to_owned(), max_message_bytes, ..Settings::default() });
             (format!("p.{name}"), Existing { partitions, settings })
         });
-        plan(&names, &["S-a".to_owned()], WANTED, &found.collect())
+        plan(&names, &["S-a".to_owned()], &Needs::default(), WANTED, &found.collect())
     }
 
     /// `RIGHT` with one topic replaced.
@@ -324,5 +394,33 @@ mod tests {
             given.push((name, partitions, setting(purpose, "cleanup.policy"), largest));
         }
         assert!(steps(&given).iter().all(|step| step.verdict == Verdict::Right(None)), "{given:?}");
+    }
+
+    #[test]
+    fn the_settings_of_an_input_are_described_by_what_they_lead_to() {
+        let minute = Duration::from_secs(60);
+        let needs = Needs { retention: vec![minute], threads: 4 };
+        let step = |policy: &str, timestamps: &str, retention, partitions| {
+            let (cleanup_policy, timestamp_type) = (policy.to_owned(), timestamps.to_owned());
+            let settings = Settings { cleanup_policy, timestamp_type, retention, ..Settings::default() };
+            let kafka = KafkaConfig { topic_prefix: Some("p.".to_owned()), ..KafkaConfig::default() };
+            let found = [("p.agg-S-a".to_owned(), Existing { partitions, settings: Some(settings) })];
+            plan(&Names::new(&kafka, "", String::new), &["S-a".to_owned()], &needs, 1, &found.into()).remove(0)
+        };
+        let right = step("delete", "LogAppendTime", Some(minute), 4);
+        assert_eq!((right.verdict, right.notes), (Verdict::Right(None), Vec::new()));
+        for policy in ["compact", "delete, compact"] {
+            let step = step(policy, "LogAppendTime", None, 4);
+            assert!(matches!(&step.verdict, Verdict::Problem(text) if text.contains("set it to delete")), "{step:?}");
+        }
+        for (step, expected, is_warning) in [
+            (step("delete", "CreateTime", None, 4), "message.timestamp.type is CreateTime", false),
+            (step("delete", "LogAppendTime", Some(minute / 2), 4), "retention.ms is 30000", true),
+            (step("delete", "LogAppendTime", None, 3), "3 partitions for 4 workers.threads", true),
+        ] {
+            assert_eq!(step.notes.len(), 1, "{step:?}");
+            assert!(step.notes[0].text.starts_with(expected) && step.notes[0].is_warning == is_warning, "{step:?}");
+            assert_eq!(step.verdict, Verdict::Right(None));
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! Writes the records of a transaction: states, results in the configured format, dead letters.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use daemon_results::block::declared_rows;
@@ -130,9 +129,6 @@ impl Writer<'_> {
         while self.producer.in_flight_count() > 0 {
             self.producer.poll(POLL);
         }
-        match self.producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        self.producer.context().take_failure().map_or(Ok(()), Err)
     }
 }

@@ -12,6 +12,18 @@ use crate::member::{Member, MemberError};
 use crate::shard::Shard;
 
 impl<M: Member> Worker<M> {
+    /// Restores the shards whose input topic was created again; they begin at the start of the new one. What they have
+    /// applied since their last commit may be of either topic, and is not committed.
+    pub(super) fn leave_topics_created_again(&mut self) {
+        let is_other =
+            |id: &PartitionId, it: &ActiveShard| it.shard.is_of_other_topic(self.topology.input_id(id.stream));
+        let active = self.shards.iter().filter_map(|(id, slot)| Some((id, slot.active()?)));
+        let others: Vec<_> = active.filter(|(id, it)| is_other(id, it)).map(|(id, _)| *id).collect();
+        if !others.is_empty() {
+            self.restore_again(&others);
+        }
+    }
+
     /// Reads the partitions that were added to the input topics of active shards.
     pub(super) fn read_new_partitions(&mut self) -> Result<(), MemberError> {
         let mut starts = Vec::new();

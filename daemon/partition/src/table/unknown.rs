@@ -55,6 +55,13 @@ impl PartitionTable {
         (now.saturating_sub(from) > micros(MAX_UNCONFIRMED)).then_some((from, now))
     }
 
+    /// Begins the input anew, as its log is another one: the cursors are of none of its records. All states are kept,
+    /// and the time until the first sample is unknown.
+    pub fn restart_input(&mut self) {
+        self.cursors.clear();
+        self.table.mark_lost();
+    }
+
     /// Cuts unknown time that lies after `now` (µs since the epoch): a clock that was ahead has marked it.
     pub fn cut_unknown(&mut self, now: u64) {
         self.table.cut_unknown(now);

@@ -19,9 +19,9 @@ pub(crate) struct Aggregation {
     /// The period of the built-in types in seconds, 1 to 86,400, instead of their own 60. Default: unset. It is meant
     /// for demonstrations and tests; results of another period are not comparable with Contrail's.
     pub period: Option<u32>,
-    /// The allowed lateness: a sample counts if its timestamp is at most this far behind the newest timestamp of its
-    /// partition. A window closes this long after its end: raise it for slow sources, lower it for earlier results.
-    /// Default `"30s"`; `"0s"` accepts samples in timestamp order only. At most `"1d"`.
+    /// The allowed lateness: a window closes once the newest timestamp of its partition is this far after its end. A
+    /// sample counts as long as a window that it is of is open. Raise it for slow sources, lower it for earlier
+    /// results. Default `"30s"`; `"0s"` accepts samples in timestamp order only. At most `"1d"`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub allowed_lateness: Duration,
     /// The allowed clock skew: a sample whose timestamp is further ahead of its arrival is rejected, because one clock

@@ -69,6 +69,13 @@ impl Broker {
         self.wait_for_partitions(name, partitions);
     }
 
+    /// Deletes a topic, and creates it again without records.
+    pub(crate) fn create_topic_again(&self, name: &str, partitions: u16) {
+        let deleted = block_on(self.admin().delete_topics(&[name], &options()));
+        assert_eq!(deleted.unwrap(), [Ok(name.to_owned())]);
+        self.create_topic(name, partitions, &[]);
+    }
+
     /// Gives a topic more partitions, `partitions` in all.
     pub(crate) fn grow_topic(&self, name: &str, partitions: u16) {
         let more = NewPartitions::new(name, partitions.into());

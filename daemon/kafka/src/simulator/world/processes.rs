@@ -173,6 +173,7 @@ impl World {
             telemetry: Arc::default(),
             group: Arc::clone(&self.builder.telemetry),
             control: Arc::clone(&control),
+            admission: Arc::default(),
             owner: transactional_id.to_string(),
             ready: Box::new(|| {}),
         });

@@ -55,7 +55,7 @@ impl World {
                 *stage = Stage::Read(brokers.state(id.partition));
             }
             Stage::Read(records) => {
-                let built = self.builder.build(*id, &self.builder.streams[0], records);
+                let built = self.builder.build(*id, &self.builder.streams[0], records, None);
                 let shard = Box::new(built.expect("all states are of this version"));
                 let _ = restored.send(Restored { id: *id, ticket: *ticket, shard });
                 pending.swap_remove(chosen);

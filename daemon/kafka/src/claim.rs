@@ -1,0 +1,284 @@
+//! The claims of state topics: the one consumer group whose states a topic holds.
+//!
+//! Two groups on one state topic would give every window twice and overwrite each other's states. So a daemon reads no
+//! input before its group has the claim of each state topic: a record in partition 0 with the key `g` and the name of
+//! the group. The claim that comes first in the log counts. A daemon that finds none writes that of its group and reads
+//! the partition again. When two groups start for the first time at once, the log puts their claims in one order, and
+//! each has written its own before it reads: both find the same one first.
+//!
+//! The configurations of the group, see `configuration`, are registered in the same way, with keys that begin with `k`.
+//!
+//! Each state has the group that committed it. A daemon that restores one of another group reads the claim again: it
+//! may have been frozen while an operator moved the topic to that group.
+//!
+//! A claim is written once, so that compaction leaves it at its offset. A group whose claim is not the first deletes
+//! it.
+
+use std::time::Duration;
+
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tracing::info;
+
+use crate::client::{Connection, Isolation, LogContext, TIMEOUT};
+use crate::configuration::Configuration;
+use crate::members::Members;
+use crate::names::Names;
+use crate::state_records::{CLAIM, GROUP_CONFIGURATION};
+use crate::transaction::Deliveries;
+
+/// How long one poll waits for records.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Polls without a record after which a read fails.
+const MAX_SILENT_POLLS: u128 = TIMEOUT.as_millis() / POLL.as_millis();
+
+/// A record to write: key and value; without a value the key is deleted.
+type Written = (Vec<u8>, Option<Vec<u8>>);
+
+/// Why a state topic is not claimed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClaimError {
+    /// Another group has it, so no retry can succeed.
+    #[error(
+        "topic {topic} holds the states of the consumer group `{group}`, and this daemon is of the group `{own}`: two \
+         groups on one state topic would give each window twice. Set kafka.group_id = \"{group}\" to share the work of \
+         that group, or another kafka.topic_prefix for results of its own; or stop all daemons of `{group}` and run \
+         `derived-statsd topics --take-over` to move its states to `{own}`"
+    )]
+    Refused { topic: String, group: String, own: String },
+    /// A request failed.
+    #[error("cannot read or write the claim of topic {topic}: {source}")]
+    Failed { topic: String, source: KafkaError },
+}
+
+/// Reads and writes the claims of one group.
+pub(crate) struct Claims {
+    connection: Connection,
+    names: Names,
+}
+
+impl Claims {
+    pub(crate) fn new(connection: &Connection, names: &Names) -> Self {
+        Self { connection: connection.clone(), names: names.clone() }
+    }
+
+    /// Makes sure that the group has the claim of a state topic, and registers the configuration of this daemon if its
+    /// version is higher than all that are registered. Returns the configuration that counts if it is another one, for
+    /// which this daemon must wait.
+    ///
+    /// # Errors
+    ///
+    /// When another group has the topic, or a request failed.
+    pub(crate) fn settle(&self, topic: &str, own: &Configuration) -> Result<Option<Configuration>, ClaimError> {
+        let failed = |source| ClaimError::Failed { topic: topic.to_owned(), source };
+        let group = &self.names.group;
+        let mut found = self.read(topic).map_err(failed)?;
+        let claims = found.groups.is_empty();
+        let is_ours = claims || found.groups.first() == Some(group);
+        let configures = is_ours && current(&found.configurations).is_none_or(|current| own.replaces(current));
+        let claim = claims.then(|| (claim_key(group), Some(self.claim_value())));
+        let configuration = configures.then(|| (configuration_key(own), Some(own.to_bytes())));
+        let records: Vec<_> = claim.into_iter().chain(configuration).collect();
+        if !records.is_empty() {
+            self.write(topic, &records).map_err(failed)?;
+            found = self.read(topic).map_err(failed)?;
+            info!(topic, %group, configuration = %own, "This daemon registered its group or its configuration.");
+        }
+        if found.groups.first() != Some(group) {
+            let own_claim = found.groups.contains(group).then(|| (claim_key(group), None));
+            let written = records.into_iter().map(|(key, _)| (key, None));
+            self.write(topic, &written.chain(own_claim).collect::<Vec<_>>()).map_err(failed)?;
+            let other = found.groups.into_iter().next().ok_or_else(|| failed(KafkaError::Canceled))?;
+            return Err(ClaimError::Refused { topic: topic.to_owned(), group: other, own: group.clone() });
+        }
+        let counts = current(&found.configurations).ok_or_else(|| failed(KafkaError::Canceled))?;
+        if !counts.is_same(own) {
+            return Ok(Some(counts.clone()));
+        }
+        // Only the one that counts stays: the topic must not grow with each change.
+        let outdated = found.configurations.iter().filter(|it| *it != counts);
+        let outdated: Vec<_> = outdated.map(|it| (configuration_key(it), None)).collect();
+        self.write(topic, &outdated).map_err(failed)?;
+        Ok(None)
+    }
+
+    /// The problem, with its fix, if another group has a state topic.
+    ///
+    /// # Errors
+    ///
+    /// When a request failed.
+    pub(crate) fn problem(&self, topic: &str) -> Result<Option<String>, ClaimError> {
+        let failed = |source| ClaimError::Failed { topic: topic.to_owned(), source };
+        let first = self.read(topic).map_err(failed)?.groups.into_iter().next();
+        Ok(first.filter(|group| *group != self.names.group).map(|group| {
+            format!(
+                "it holds the states of the consumer group `{group}`: set kafka.group_id to it, or stop its daemons and \
+                 run `derived-statsd topics --take-over`"
+            )
+        }))
+    }
+
+    /// Deletes the claims of other groups on a state topic and claims it; returns the groups that had claims. They must
+    /// have no members.
+    ///
+    /// # Errors
+    ///
+    /// When such a group has members, or a request failed.
+    pub(crate) fn take_over(&self, topic: &str, members: &Members) -> anyhow::Result<Vec<String>> {
+        let own = &self.names.group;
+        let mut others = self.read(topic)?.groups;
+        others.retain(|group| group != own);
+        for group in &others {
+            let running = members.of(group)?;
+            anyhow::ensure!(
+                running.is_empty(),
+                "topic {topic} holds the states of the consumer group `{group}`, which has {} members ({}); stop its \
+                 daemons first",
+                running.len(),
+                running.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            );
+        }
+        let deleted = others.iter().map(|group| (claim_key(group), None));
+        let claim = (claim_key(own), Some(self.claim_value()));
+        // The own claim first: a daemon that starts meanwhile must find one.
+        self.write(topic, &[claim].into_iter().chain(deleted).collect::<Vec<_>>())?;
+        Ok(others)
+    }
+
+    /// The claims and the configurations, in the order of the log. Records of open transactions are read, too: a claim
+    /// is not in a transaction, and must not wait for those that are before it.
+    fn read(&self, topic: &str) -> Result<Registered, KafkaError> {
+        let config = self.connection.reader(&format!("{}-claims", self.names.group), Isolation::Uncommitted);
+        let consumer: BaseConsumer<LogContext> = BaseConsumer::from_config_and_context(&config, LogContext)?;
+        // With the metadata in its cache a consumer begins to read at once; without, it takes a second.
+        consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, 0, Offset::Beginning)?;
+        consumer.assign(&list)?;
+        let (mut registered, mut silent) = (Registered::default(), 0);
+        while silent < MAX_SILENT_POLLS {
+            match consumer.poll(POLL) {
+                Some(Ok(message)) => {
+                    silent = 0;
+                    registered.apply(message.key().unwrap_or_default(), message.payload());
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(registered),
+                // librdkafka retries by itself; the records come, or the polls stay silent.
+                Some(Err(_)) | None => silent += 1,
+            }
+        }
+        Err(KafkaError::Canceled)
+    }
+
+    fn claim_value(&self) -> Vec<u8> {
+        serde_json::json!({ "instance": self.names.instance }).to_string().into_bytes()
+    }
+
+    /// Writes records, or deletes those without a value.
+    fn write(&self, topic: &str, records: &[Written]) -> Result<(), KafkaError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let config = self.connection.producer(&format!("{}/claims", self.names.instance));
+        let producer: BaseProducer<Deliveries> = BaseProducer::from_config_and_context(&config, Deliveries::default())?;
+        // With the metadata in its cache a producer sends at once; without, it takes a second.
+        producer.client().fetch_metadata(Some(topic), TIMEOUT)?;
+        for (key, value) in records {
+            let record = BaseRecord::<[u8], [u8]>::to(topic).partition(0).key(key);
+            let record = if let Some(value) = value { record.payload(value) } else { record };
+            producer.send(record).map_err(|(error, _)| error)?;
+        }
+        producer.flush(TIMEOUT)?;
+        producer.context().take_failure().map_or(Ok(()), Err)
+    }
+}
+
+/// What partition 0 of a state topic has besides a state, in the order of the log.
+#[derive(Debug, Default)]
+struct Registered {
+    /// The groups with a claim.
+    groups: Vec<String>,
+    configurations: Vec<Configuration>,
+}
+
+impl Registered {
+    /// Applies a record of the partition.
+    fn apply(&mut self, key: &[u8], value: Option<&[u8]>) {
+        if let Some(group) = key.strip_prefix(&[CLAIM]) {
+            let group = String::from_utf8_lossy(group).into_owned();
+            if value.is_none() {
+                self.groups.retain(|it| *it != group);
+            } else if !self.groups.contains(&group) {
+                self.groups.push(group);
+            }
+        } else if key.first() == Some(&GROUP_CONFIGURATION) {
+            match value.and_then(Configuration::from_bytes) {
+                None => self.configurations.retain(|it| configuration_key(it) != key),
+                Some(new) if self.configurations.iter().any(|it| configuration_key(it) == key) => drop(new),
+                Some(new) => self.configurations.push(new),
+            }
+        }
+    }
+}
+
+/// The configuration that counts: that of the highest version, and of several the first.
+fn current(configurations: &[Configuration]) -> Option<&Configuration> {
+    let highest = configurations.iter().map(|it| it.version).max()?;
+    configurations.iter().find(|it| it.version == highest)
+}
+
+fn claim_key(group: &str) -> Vec<u8> {
+    [&[CLAIM], group.as_bytes()].concat()
+}
+
+fn configuration_key(configuration: &Configuration) -> Vec<u8> {
+    let Configuration { version, fingerprint, .. } = configuration;
+    [&[GROUP_CONFIGURATION], format!("{version}:{fingerprint}").as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_claim_counts_until_it_is_deleted() {
+        let mut registered = Registered::default();
+        for (key, exists, first) in [
+            ("h", true, None),
+            ("ga", true, Some("a")),
+            ("gb", true, Some("a")),
+            ("ga", true, Some("a")),
+            ("ga", false, Some("b")),
+            ("ga", true, Some("b")),
+            ("c123", true, Some("b")),
+        ] {
+            registered.apply(key.as_bytes(), exists.then_some(b"{}"));
+            assert_eq!(registered.groups.first().map(String::as_str), first, "{key} {exists}: {registered:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_configuration_of_the_highest_version_counts() {
+        let mut registered = Registered::default();
+        for (version, fingerprint, exists, counts) in [
+            (1, "a", true, "a"),
+            (1, "b", true, "a"),
+            (2, "c", true, "c"),
+            (2, "d", true, "c"),
+            (2, "c", true, "c"),
+            (2, "c", false, "d"),
+            (2, "d", false, "a"),
+        ] {
+            let configuration = Configuration { version, fingerprint: fingerprint.to_owned(), ..Default::default() };
+            let value = configuration.to_bytes();
+            registered.apply(&configuration_key(&configuration), exists.then_some(&*value));
+            let found = current(&registered.configurations).map(|it| it.fingerprint.as_str());
+            assert_eq!(found, Some(counts), "{version} {fingerprint} {exists}: {registered:?}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The configuration of a group: what its daemons compute, with the version that decides which one counts.
+//!
+//! Daemons with different proxy types on one group would drop the states of each other's types whenever a partition
+//! moves. So a group has one configuration: that with the highest `kafka.configuration_version`, and of several with
+//! that version the first one. It is a record in partition 0 of each state topic (see `claim`), and a record of each
+//! shard's state, which is committed with it. A daemon works only if its configuration is that of the group, or if its
+//! version is higher: then it replaces it. Any other one waits, and restores no state.
+
+use std::fmt;
+
+use proxy_uve::Plan;
+use serde::{Deserialize, Serialize};
+
+use crate::names::Names;
+
+/// A configuration, as records of state topics hold it.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Configuration {
+    /// `kafka.configuration_version`.
+    pub version: u64,
+    /// A digest of all streams and their proxy types.
+    pub fingerprint: String,
+    /// The daemon that has written it.
+    #[serde(default)]
+    pub instance: String,
+    /// Its group; empty if it is not known.
+    #[serde(default)]
+    pub group: String,
+}
+
+impl Configuration {
+    pub(crate) fn new<'p>(version: u64, plans: impl Iterator<Item = &'p Plan>, names: &Names) -> Self {
+        let mut streams: Vec<_> = plans.map(Plan::identity).collect();
+        streams.sort_unstable();
+        let fingerprint = format!("{:016x}", fnv1a(&streams.join("\n")));
+        Self { version, fingerprint, instance: names.instance.clone(), group: names.group.clone() }
+    }
+
+    /// Whether both compute the same.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+
+    /// Whether a daemon with this configuration may continue states of `saved`.
+    pub(crate) fn may_continue(&self, saved: &Self) -> bool {
+        self.is_same(saved) || self.version > saved.version
+    }
+
+    /// Whether a record of `saved` must be replaced by one of this configuration, which may continue its states.
+    pub(crate) fn replaces(&self, saved: &Self) -> bool {
+        self.version > saved.version
+    }
+
+    /// Whether `saved` is of another group.
+    pub(crate) fn is_of_other_group(&self, saved: &Self) -> bool {
+        !saved.group.is_empty() && saved.group != self.group
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    /// Why a daemon with this configuration waits, and the remedy, if `current` is that of its group.
+    pub(crate) fn waits_for(&self, current: &Self) -> String {
+        format!(
+            "the group has the configuration {current}, and that of this daemon is {self}: its streams or proxy types \
+             differ. Give this daemon the configuration of the group, or set kafka.configuration_version = {} to make \
+             its own that of the group",
+            current.version.saturating_add(1)
+        )
+    }
+}
+
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of version {} (daemon {})", self.fingerprint, self.version, self.instance)
+    }
+}
+
+/// The 64-bit FNV-1a hash: the same in every build, as different builds work in one group.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proxy_uve::StreamName;
+    use proxy_uve::schema::Schema;
+
+    use super::*;
+    use crate::config::KafkaConfig;
+
+    fn configuration(version: u64, types: &[&str]) -> Configuration {
+        let types: Vec<_> = types.iter().map(|name| Arc::clone(Schema::builtin().get(name).unwrap())).collect();
+        let plan = Plan::new(StreamName::new("S", "a").unwrap(), &types);
+        let names = Names::new(&KafkaConfig::default(), "", || "i".to_owned());
+        Configuration::new(version, [&plan].into_iter(), &names)
+    }
+
+    #[test]
+    fn only_the_same_configuration_or_a_higher_version_continues_a_state() {
+        let (sums, both) = (["AggProxySum"], ["AggProxySum", "AggProxySumAnomalyEWM01"]);
+        let saved = configuration(3, &both);
+        for (version, types, continues, replaces) in [
+            (3, &both[..], true, false),
+            (2, &both[..], true, false),
+            (4, &both[..], true, true),
+            (3, &sums[..], false, false),
+            (2, &sums[..], false, false),
+            (4, &sums[..], true, true),
+        ] {
+            let own = configuration(version, types);
+            assert_eq!((own.may_continue(&saved), own.replaces(&saved)), (continues, replaces), "{own}");
+            assert_eq!(Configuration::from_bytes(&own.to_bytes()), Some(own));
+        }
+    }
+}

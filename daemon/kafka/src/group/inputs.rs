@@ -1,0 +1,69 @@
+//! The input topics as the brokers have them now: their ids and their retained offsets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use daemon_log::PartitionId;
+
+use super::{Group, unreachable};
+use crate::end_offsets;
+use crate::member::{MemberError, ShardCommit};
+use crate::topic_id::{self, TopicId};
+
+impl Group {
+    /// Requests the id of a stream's input topic, and stores it where the worker and the restore thread find it; `None`
+    /// if the topic does not exist or if the brokers have no ids.
+    pub(super) fn refresh_input_id(&self, stream: u16) -> Result<Option<TopicId>, MemberError> {
+        let found = topic_id::request(&self.metadata_client, self.topics.name(stream));
+        let found = found.map_err(|error| unreachable("requesting the id of a topic", &error))?;
+        if let Some(id) = found {
+            self.topology.set_input_id(stream, id);
+        }
+        Ok(found)
+    }
+
+    /// Fails if an input topic was created again since its records were applied.
+    pub(super) fn check_input_ids(&self, commits: &[ShardCommit]) -> Result<(), MemberError> {
+        let applied: BTreeMap<_, _> = commits.iter().filter_map(|it| Some((it.shard.stream, it.input_id?))).collect();
+        for (stream, applied) in applied {
+            if self.refresh_input_id(stream)?.is_some_and(|current| current != applied) {
+                let reason = format!("topic {} was created again", self.topics.name(stream));
+                return Err(MemberError::Aborted { reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the topic of one of these partitions was deleted or created again since it was assigned.
+    pub(super) fn are_of_other_topics(&self, partitions: &[PartitionId]) -> bool {
+        let streams: BTreeSet<u16> = partitions.iter().map(|id| id.stream).collect();
+        streams.into_iter().any(|stream| {
+            let assigned = self.assigned_ids.get(&stream).copied().flatten();
+            assigned.is_some() && self.refresh_input_id(stream).is_ok_and(|current| current != assigned)
+        })
+    }
+
+    /// The partitions whose cursor is outside of the retained offsets, each with its oldest offset.
+    pub(super) fn outside(&self, cursors: &[(PartitionId, u64)]) -> Result<Vec<(PartitionId, u64)>, MemberError> {
+        let mut outside = Vec::new();
+        for (id, cursor) in cursors {
+            let (low, high) = end_offsets::watermarks(&self.metadata_client, self.topics.name(id.stream), id.partition)
+                .map_err(|error| unreachable("requesting the first and the last offset", &error))?;
+            if !(low..=high).contains(cursor) {
+                outside.push((*id, low));
+            }
+        }
+        Ok(outside)
+    }
+
+    /// Retains offsets that were deleted: those of a topic that was created again are of another topic.
+    pub(super) fn retain_deleted(&self, deleted: &mut Vec<(PartitionId, u64)>) -> Result<(), MemberError> {
+        let streams: BTreeSet<u16> = deleted.iter().map(|(id, _)| id.stream).collect();
+        for stream in streams {
+            let before = self.topology.input_id(stream);
+            if self.refresh_input_id(stream)? != before {
+                deleted.retain(|(id, _)| id.stream != stream);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! The members of consumer groups, as the brokers list them.
+
+use std::fmt;
+
+use anyhow::Context as _;
+use rdkafka::ClientConfig;
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+
+use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
+use crate::configuration::Configuration;
+use crate::names::Names;
+
+/// A member of a consumer group.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct GroupMember {
+    /// The name of the daemon.
+    pub instance: String,
+    /// The configuration that it has; `None` for a member that is not a daemon of this version.
+    pub configuration: Option<Configuration>,
+    /// The process; empty for a member that is not a daemon of this version.
+    pub process: String,
+    host: String,
+}
+
+impl GroupMember {
+    fn new(client_id: &str, host: &str) -> Self {
+        let (worker, process) = client_id.split_once('#').unwrap_or((client_id, ""));
+        let (worker, configuration) = worker.rsplit_once('@').unwrap_or((worker, ""));
+        let instance = worker.rsplit_once('/').map_or(worker, |(instance, _)| instance);
+        let configuration = configuration.split_once(':').and_then(|(version, fingerprint)| {
+            let (fingerprint, instance) = (fingerprint.to_owned(), instance.to_owned());
+            Some(Configuration { version: version.parse().ok()?, fingerprint, instance, group: String::new() })
+        });
+        Self {
+            instance: instance.to_owned(),
+            configuration,
+            process: process.to_owned(),
+            host: host.trim_start_matches('/').to_owned(),
+        }
+    }
+
+    /// Whether it is of another process with the name of this daemon.
+    pub(crate) fn is_twin(&self, own: &Names) -> bool {
+        self.instance == own.instance && self.process != own.process
+    }
+}
+
+impl fmt::Display for GroupMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.instance)?;
+        if let Some((pid, _)) = self.process.split_once('-') {
+            write!(f, " with process id {pid}")?;
+        }
+        write!(f, " at {}", self.host)
+    }
+}
+
+/// Lists the members of groups.
+pub(crate) struct Members(BaseConsumer<LogContext>);
+
+impl Members {
+    /// Makes the client, which connects with the first request.
+    ///
+    /// # Errors
+    ///
+    /// When librdkafka rejects a property.
+    pub(crate) fn new(connection: &Connection, names: &Names) -> Result<Self, KafkaError> {
+        let config = connection.reader(&names.group, Isolation::Committed);
+        BaseConsumer::from_config_and_context(&config, LogContext).map(Self)
+    }
+
+    /// The members of a group, those of one process once; none if the group does not exist.
+    ///
+    /// # Errors
+    ///
+    /// When no broker responds.
+    pub(crate) fn of(&self, group: &str) -> anyhow::Result<Vec<GroupMember>> {
+        client::discard_events(&self.0);
+        members(&self.0, group).with_context(|| format!("list the members of the consumer group {group}"))
+    }
+}
+
+/// A member of the group of daemons that wait, by which the daemons that work see that this one does.
+pub(crate) struct Waiting {
+    config: ClientConfig,
+    topic: String,
+    consumer: Option<BaseConsumer<LogContext>>,
+}
+
+impl Waiting {
+    pub(crate) fn new(connection: &Connection, names: &Names, configuration: &Configuration) -> Self {
+        let config = connection.member(&names.waiting_group(), &names.client_id(0, configuration));
+        Self { config, topic: names.results(), consumer: None }
+    }
+
+    /// Joins that group, or stays in it: call it often.
+    ///
+    /// # Errors
+    ///
+    /// When librdkafka rejects a property.
+    pub(crate) fn join(&mut self) -> Result<(), KafkaError> {
+        if self.consumer.is_none() {
+            let consumer = BaseConsumer::from_config_and_context(&self.config, LogContext)?;
+            consumer.subscribe(&[&self.topic])?;
+            self.consumer = Some(consumer);
+        }
+        // It reads nothing: no offset is committed in this group, and none is chosen instead.
+        self.consumer.iter().for_each(client::discard_events);
+        Ok(())
+    }
+
+    /// Leaves that group.
+    pub(crate) fn leave(&mut self) {
+        self.consumer = None;
+    }
+}
+
+/// The members of a group, listed through `client`.
+///
+/// # Errors
+///
+/// When no broker responds.
+pub(crate) fn members<C: rdkafka::consumer::ConsumerContext>(
+    client: &BaseConsumer<C>,
+    group: &str,
+) -> Result<Vec<GroupMember>, KafkaError> {
+    let list = client.fetch_group_list(Some(group), TIMEOUT)?;
+    let groups = list.groups().iter().filter(|found| found.name() == group);
+    let members = groups.flat_map(|found| found.members());
+    let mut members: Vec<_> = members.map(|it| GroupMember::new(it.client_id(), it.client_host())).collect();
+    members.sort_by(|a, b| (&a.instance, &a.process).cmp(&(&b.instance, &b.process)));
+    members.dedup();
+    Ok(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::KafkaConfig;
+
+    #[test]
+    fn a_twin_is_another_process_with_the_same_name() {
+        let names = Names::new(&KafkaConfig::default(), "", || "host/a-8081".to_owned());
+        let member = |client_id: &str| GroupMember::new(client_id, "/10.0.0.7");
+        let configuration = Configuration {
+            version: 7,
+            fingerprint: "0a".to_owned(),
+            instance: "host/a-8081".to_owned(),
+            ..Default::default()
+        };
+        let own = member(&names.client_id(3, &configuration));
+        assert!(!own.is_twin(&names) && own.configuration == Some(configuration));
+        assert!(!member("host/b-8081/3#7-0000abcd").is_twin(&names));
+        let twin = member("host/a-8081/3@1:0b#7-0000abcd");
+        assert!(twin.is_twin(&names) && member("host/a-8081/0").is_twin(&names));
+        assert_eq!(twin.to_string(), "host/a-8081 with process id 7 at 10.0.0.7");
+        assert_eq!(member("some tool").to_string(), "some tool at 10.0.0.7");
+    }
+}

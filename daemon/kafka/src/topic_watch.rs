@@ -1,0 +1,312 @@
+//! Polls the topics and admits the workers of this process to the group.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon_base::clock::Clock;
+use daemon_base::failpoint;
+use daemon_base::stop::Stop;
+use daemon_partition::Control;
+use rdkafka::error::KafkaError;
+use tracing::{debug, info, warn};
+
+use crate::admission::Admission;
+use crate::claim::{ClaimError, Claims};
+use crate::configuration::Configuration;
+use crate::engine::Shared;
+use crate::group::is_taken;
+use crate::members::{Members, Waiting};
+use crate::settings::KafkaSettings;
+use crate::topics::{Step, StreamTopics, Topics, Verdict};
+use crate::topology::{Shape, Topology};
+
+/// How long to wait before a failed poll of the topics is repeated.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The shortest time between two polls of the topics, however often workers request one.
+const MIN_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often a thread that waits looks whether this process has to end.
+const FAILURE_CHECK: Duration = Duration::from_millis(250);
+
+/// Polls the topics: creates those of the daemon, claims the state topics for the group, publishes the numbers of
+/// partitions to the workers, and admits the workers to the group.
+pub(crate) struct TopicWatch {
+    topics: Topics,
+    topology: Arc<Topology>,
+    own: KafkaSettings,
+    admission: Arc<Admission>,
+    configuration: Configuration,
+    claims: Claims,
+    members: Members,
+    waiting: Waiting,
+    clock: Arc<dyn Clock>,
+    control: Arc<Control>,
+    /// The streams whose state topic the group has claimed, for the configuration of this daemon.
+    settled: BTreeSet<String>,
+    /// Whether the workers are admitted.
+    is_admitted: bool,
+    /// Since when another member has had the name of this daemon.
+    twin_since: Option<Duration>,
+    /// The remarks on input topics that are logged already.
+    noted: BTreeSet<String>,
+    /// The daemons that waited at the last poll, which are logged already.
+    seen_waiting: Vec<String>,
+    /// The problems of the last poll, which are logged already.
+    shown: Vec<String>,
+}
+
+/// An error after which no retry can succeed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Fatal(String);
+
+impl TopicWatch {
+    /// Makes the watch of `topics`.
+    ///
+    /// # Errors
+    ///
+    /// When librdkafka rejects a property.
+    pub(crate) fn new(
+        topics: Topics,
+        topology: Arc<Topology>,
+        own: &KafkaSettings,
+        configuration: Configuration,
+        shared: &Shared,
+        admission: Arc<Admission>,
+    ) -> Result<Self, KafkaError> {
+        Ok(Self {
+            topics,
+            topology,
+            own: own.clone(),
+            admission,
+            claims: Claims::new(&own.connection, &own.names),
+            members: Members::new(&own.connection, &own.names)?,
+            waiting: Waiting::new(&own.connection, &own.names, &configuration),
+            configuration,
+            clock: Arc::clone(&shared.clock),
+            control: Arc::clone(&shared.control),
+            settled: BTreeSet::new(),
+            is_admitted: false,
+            twin_since: None,
+            noted: BTreeSet::new(),
+            seen_waiting: Vec::new(),
+            shown: Vec::new(),
+        })
+    }
+
+    /// Runs until `stop` is set.
+    ///
+    /// # Errors
+    ///
+    /// When this process may not work, because another group has a state topic or another process has its name.
+    pub(crate) fn run(mut self, stop: &Stop) -> anyhow::Result<()> {
+        let (mut complete, mut failures) = (false, 0_u32);
+        while !stop.is_set() {
+            failpoint::point("topics.run");
+            let polled = self.poll(&mut complete);
+            let on_request = polled.is_ok();
+            let pause = match polled {
+                Ok(()) => {
+                    if std::mem::take(&mut failures) > 0 {
+                        info!("The topics can be read again.");
+                    }
+                    match (complete, self.is_admitted) {
+                        (true, true) => self.own.refresh_interval,
+                        (true, false) if self.admission.waiting().is_some() => RETRY.max(self.own.refresh_interval),
+                        (true, false) => RETRY,
+                        (false, _) => Duration::ZERO,
+                    }
+                }
+                Err(error) if is_fatal(&error) => return Err(error),
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    match failures {
+                        0 => warn!(%error, "The topics cannot be read; retrying until they can."),
+                        _ => debug!(%error, failures, "The topics still cannot be read."),
+                    }
+                    failures = failures.saturating_add(1);
+                    RETRY
+                }
+            };
+            self.rest(pause, on_request, stop)?;
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, complete: &mut bool) -> anyhow::Result<()> {
+        let began = self.clock.monotonic();
+        let streams = if *complete {
+            self.topics.poll()?
+        } else {
+            let (streams, inputs) = self.topics.ensure_own(self.own.replication)?;
+            self.show_notes(&inputs);
+            streams
+        };
+        // The state topic of a stream is created once its input topic exists.
+        *complete = streams.iter().all(|stream| stream.inputs == 0 || stream.states > 0);
+        let is_agreed = self.settle(&streams)?;
+        self.publish(&streams, began);
+        if self.is_admitted {
+            self.watch_members()?;
+        } else if is_agreed {
+            self.is_admitted = self.admit()?;
+        }
+        if self.admission.waiting().is_some() {
+            self.waiting.join()?;
+        }
+        Ok(())
+    }
+
+    /// Claims the state topics for the group, and registers the configuration of this daemon; returns whether it is
+    /// that of the group for all of them. The streams are in one order at all daemons of a configuration, and a daemon
+    /// that waits at one does not go on to the next, so that no two wait for each other.
+    fn settle(&mut self, streams: &[StreamTopics]) -> anyhow::Result<bool> {
+        let mut open: Vec<_> = streams.iter().filter(|it| it.states > 0).map(|it| it.stream.clone()).collect();
+        open.retain(|stream| !self.settled.contains(stream));
+        open.sort_unstable();
+        for stream in open {
+            let topic = self.own.names.state(&stream);
+            if let Some(current) = self.claims.settle(&topic, &self.configuration)? {
+                self.wait_for(&current);
+                return Ok(false);
+            }
+            self.settled.insert(stream);
+        }
+        if !self.is_admitted && self.admission.waiting().is_some() {
+            info!("The configuration of this daemon is that of the group; the daemon joins the group.");
+            self.admission.set_waiting(None);
+            self.waiting.leave();
+        }
+        Ok(true)
+    }
+
+    /// Logs once that this daemon waits, as its group has another configuration.
+    fn wait_for(&mut self, current: &Configuration) {
+        let reason = self.configuration.waits_for(current);
+        if self.admission.waiting().as_ref() == Some(&reason) {
+            return;
+        }
+        warn!(%reason, "This daemon waits.");
+        if self.is_admitted {
+            self.admission.close(reason);
+        } else {
+            self.admission.set_waiting(Some(reason));
+        }
+    }
+
+    /// Gives way to members with a higher version of the configuration, and logs the daemons that wait because they
+    /// have another one.
+    fn watch_members(&mut self) -> anyhow::Result<()> {
+        if self.admission.is_closed() {
+            return Ok(());
+        }
+        let members = self.members.of(&self.own.names.group)?;
+        let configurations = members.iter().filter_map(|member| member.configuration.as_ref());
+        if let Some(newer) = configurations
+            .into_iter()
+            .find(|it| !self.configuration.may_continue(it) && it.replaces(&self.configuration))
+        {
+            self.wait_for(&newer.clone());
+            return Ok(());
+        }
+        let waiting = self.members.of(&self.own.names.waiting_group())?;
+        let waiting: Vec<String> = waiting.iter().map(ToString::to_string).collect();
+        for member in waiting.iter().filter(|member| !self.seen_waiting.contains(member)) {
+            warn!(%member, configuration = %self.configuration, "A daemon with another configuration waits.");
+        }
+        self.seen_waiting = waiting;
+        Ok(())
+    }
+
+    /// Waits, with `on_request` only until a worker requests a poll, and fails as soon as this process has to end.
+    fn rest(&self, pause: Duration, on_request: bool, stop: &Stop) -> anyhow::Result<()> {
+        let at_least = if on_request { pause.min(MIN_PAUSE) } else { pause };
+        let mut rested = Duration::ZERO;
+        loop {
+            if let Some(reason) = self.admission.failure() {
+                return Err(Fatal(reason).into());
+            }
+            let step = if rested < at_least { at_least - rested } else { pause - rested }.min(FAILURE_CHECK);
+            if step.is_zero() || stop.is_set() {
+                return Ok(());
+            }
+            match rested < at_least {
+                true => drop(stop.rest(step)),
+                false if self.topology.wait_for_request(step, stop) => return Ok(()),
+                false => {}
+            }
+            rested += step;
+        }
+    }
+
+    /// Admits the workers to the group unless another process has the name of this daemon; returns whether it did. A
+    /// process that was killed is a member until its session ends, so another one is waited for that long.
+    fn admit(&mut self) -> anyhow::Result<bool> {
+        let names = &self.own.names;
+        let twin = self.members.of(&names.group)?.into_iter().find(|member| member.is_twin(names));
+        let Some(twin) = twin else {
+            self.admission.open(&self.control.stop);
+            return Ok(true);
+        };
+        let now = self.clock.monotonic();
+        if self.twin_since.is_none() {
+            info!(
+                member = %twin,
+                "A member of the group has the name of this daemon; waiting until it leaves or its session ends."
+            );
+        }
+        let since = *self.twin_since.get_or_insert(now);
+        if now.saturating_sub(since) > self.own.connection.session_timeout() * 2 {
+            return Err(Fatal(is_taken(names, &twin)).into());
+        }
+        Ok(false)
+    }
+
+    /// Logs once what the settings of the input topics will lead to.
+    fn show_notes(&mut self, inputs: &[Step]) {
+        for Step { topic, verdict, notes, .. } in inputs {
+            let problem = match verdict {
+                // A number of partitions is logged with each change.
+                Verdict::Problem(problem) if problem.starts_with("cleanup.policy") => Some((problem.as_str(), true)),
+                _ => None,
+            };
+            let notes = notes.iter().map(|note| (note.text.as_str(), note.is_warning));
+            for (text, is_warning) in problem.into_iter().chain(notes) {
+                if !self.noted.insert(format!("{topic} {text}")) {
+                    continue;
+                }
+                if is_warning {
+                    warn!(topic, "An input topic has settings that lose samples or leave workers idle: {text}");
+                } else {
+                    info!(topic, "The settings of an input topic: {text}");
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, streams: &[StreamTopics], began: Duration) {
+        if self.topology.set(streams.iter().map(Shape::from).collect(), began) {
+            for stream in streams {
+                info!(stream = %stream.stream, partitions = stream.inputs, states = stream.states, "Topic found.");
+            }
+        }
+        let problems: Vec<String> = streams.iter().filter_map(|stream| stream.problem(&self.own.names)).collect();
+        for problem in problems.iter().filter(|problem| !self.shown.contains(problem)) {
+            warn!("{problem}");
+        }
+        self.shown = problems;
+    }
+}
+
+fn is_fatal(error: &anyhow::Error) -> bool {
+    let is_refused = matches!(error.downcast_ref(), Some(ClaimError::Refused { .. }));
+    is_refused || error.downcast_ref::<Fatal>().is_some()
+}
+
+impl From<&StreamTopics> for Shape {
+    fn from(stream: &StreamTopics) -> Self {
+        Self { inputs: stream.inputs, shards: stream.states, input_id: stream.input_id }
+    }
+}

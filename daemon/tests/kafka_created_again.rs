@@ -1,0 +1,123 @@
+//! An input topic that is deleted and created again, on a real broker: while the daemon is away and while it runs, with
+//! more records than before, with fewer, and with as many.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde_json::Value;
+use support::broker::{Broker, Isolation};
+use support::group::Group;
+use support::{Daemon, is_applied, wait_until};
+
+static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
+
+/// The time of the first sample, in microseconds since the epoch: the start of a window.
+const START: u64 = 1_488_000_000_000_000;
+const SECOND: u64 = 1_000_000;
+/// The windows of [`Group`]'s daemons, and how long they stay open, in seconds.
+const PERIOD: u64 = 10;
+const LATENESS: u64 = 5;
+
+const EGRESS: &str = "agg-UveVirtualNetworkAgent-egress_flow_count";
+
+fn is_ready(daemon: &Daemon) {
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+}
+
+/// Publishes a sample of 1 for each of these seconds.
+fn publish(group: &Group<'_>, seconds: std::ops::Range<u64>) {
+    let sample =
+        |second: u64| (0, "ObjectVNTable:a".to_owned(), format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND));
+    BROKER.produce(&group.topic(EGRESS), seconds.map(sample));
+}
+
+/// Waits until the daemon has applied the topic to the offset `end`.
+fn wait_until_applied(daemon: &Daemon, end: u64) {
+    daemon.wait_for("/api/v1/partitions", |(_, body)| {
+        let partitions: Vec<Value> = serde_json::from_str(body).unwrap_or_default();
+        let cursors = partitions.iter().filter_map(|partition| partition["cursor"].as_u64());
+        (is_applied(body) && cursors.sum::<u64>() == end).then_some(())
+    });
+}
+
+/// The lines of all results.
+fn lines(group: &Group<'_>) -> Vec<String> {
+    let messages = BROKER.read_all(&group.topic("results"), Isolation::Committed);
+    let texts = messages.into_iter().map(|it| String::from_utf8(it.payload.unwrap()).unwrap());
+    texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// The sums by the second at which their window starts; a window that is given twice fails.
+fn sums(lines: &[String]) -> BTreeMap<u64, u64> {
+    let mut sums = BTreeMap::new();
+    for line in lines.iter().filter(|line| line.contains("\"uve\":\"AggProxySum-")) {
+        let value: Value = serde_json::from_str(line).unwrap();
+        let start = (value["start"].as_u64().unwrap() - START) / SECOND;
+        let sum = value["data"]["value"]["value"].as_u64().unwrap_or_else(|| panic!("{line}"));
+        assert_eq!(sums.insert(start, sum), None, "{line}");
+    }
+    sums
+}
+
+/// Applies `before` seconds of samples, creates the topic again, and publishes `after` seconds more: every sample of
+/// both topics counts once, the object lives on, and the window in between is partial.
+fn every_sample_counts_once(name: &str, before: u64, after: u64, is_running: bool) {
+    let group = Group::new(&BROKER, name, 1);
+    let daemon = group.daemon("a");
+    publish(&group, 0..before);
+    wait_until_applied(&daemon, before);
+    // It commits all at its stop.
+    daemon.stop();
+    let running = is_running.then(|| group.daemon("a"));
+    running.iter().for_each(is_ready);
+    BROKER.create_topic_again(&group.topic(EGRESS), 1);
+    publish(&group, before..before + after);
+    let daemon = running.unwrap_or_else(|| group.daemon("a"));
+    daemon.wait_until_said("The input topic was created again");
+    wait_until_applied(&daemon, after);
+
+    let closed = (before + after - 1 - LATENESS) / PERIOD;
+    let expected: BTreeMap<u64, u64> = (0..closed).map(|window| (window * PERIOD, PERIOD)).collect();
+    let found = wait_until("the last window", || {
+        let found = lines(&group);
+        sums(&found).contains_key(&((closed - 1) * PERIOD)).then_some(found)
+    });
+    assert_eq!(sums(&found), expected);
+    assert!(found.iter().all(|line| !line.contains("\"deleted\":true")), "{found:#?}");
+    let seam = START + before / PERIOD * PERIOD * SECOND;
+    let seam = found.iter().filter(|line| line.contains(&format!("\"start\":{seam},")));
+    assert!(seam.clone().all(|line| line.contains("\"partial\":true")) && seam.count() > 0, "{found:#?}");
+    let said = daemon.stop();
+    for wrong in ["kafka.session_timeout", "more partitions", "Input was deleted", "Partitions lost"] {
+        assert!(!said.contains(wrong), "{wrong}: {said}");
+    }
+}
+
+#[test]
+fn away_with_more_records() {
+    every_sample_counts_once("awaymore", 96, 140, false);
+}
+
+#[test]
+fn away_with_fewer_records() {
+    every_sample_counts_once("awayless", 96, 40, false);
+}
+
+#[test]
+fn running_with_more_records() {
+    every_sample_counts_once("runmore", 96, 140, true);
+}
+
+#[test]
+fn running_with_fewer_records() {
+    every_sample_counts_once("runless", 96, 40, true);
+}
+
+#[test]
+fn running_with_as_many_records() {
+    every_sample_counts_once("runequal", 96, 96, true);
+}

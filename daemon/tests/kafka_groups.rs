@@ -1,0 +1,228 @@
+//! Who may work on a state topic, on a real broker: one consumer group, one process of a name.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use support::broker::Broker;
+use support::group::{Group, Input};
+use support::{Daemon, wait_until};
+
+static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn is_ready(daemon: &Daemon) {
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+}
+
+/// Starts a daemon that must end with an error; its messages.
+fn refused(command: Command) -> String {
+    let (status, messages) = match Daemon::try_spawn(command) {
+        Ok(mut daemon) => {
+            wait_until("the daemon has ended", || (!daemon.is_running()).then_some(()));
+            (daemon.wait(), daemon.stderr())
+        }
+        Err(ended) => ended,
+    };
+    assert_eq!(status.code(), Some(1), "{messages}");
+    messages
+}
+
+fn topics(group: &Group<'_>, settings: &[&str], arguments: &[&str]) -> (bool, String) {
+    let output = group.command("topics", "topics", settings).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[test]
+fn a_second_group_is_refused_until_it_takes_over_and_every_window_is_given_once() {
+    let group = Group::new(&BROKER, "claimed", 4);
+    let input = Input::new(11, 4, 6, 300, 20);
+    let expected = input.expected();
+    let (head, tail) = input.samples.split_at(input.samples.len() / 2);
+    let first = group.daemon("a");
+    is_ready(&first);
+    group.publish(head);
+    let other = ["kafka.group_id=other"];
+    let messages = refused(group.command("run", "b", &other));
+    for said in ["claimed-uve-state-", "`claimed-derived-statsd`", "`other`", "topics --take-over"] {
+        assert!(messages.contains(said), "{said}: {messages}");
+    }
+    assert!(!first.stderr().contains("A transaction failed"), "the running group was disturbed");
+    let (is_right, shown) = topics(&group, &other, &[]);
+    assert!(!is_right && shown.contains("problem: it holds the states of the consumer group"), "{shown}");
+    let (is_done, shown) = topics(&group, &other, &["--take-over"]);
+    assert!(!is_done && shown.contains("stop its daemons first"), "{shown}");
+
+    first.stop();
+    let (is_done, shown) = topics(&group, &other, &["--take-over"]);
+    assert!(is_done && shown.contains("ok: taken over from the consumer group claimed-derived-statsd"), "{shown}");
+    let messages = refused(group.command("run", "a", &[]));
+    assert!(messages.contains("holds the states of the consumer group `other`"), "{messages}");
+    let second = group.daemon_with("b", &other);
+    group.publish(tail);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "two groups, one after the other");
+    second.stop();
+}
+
+#[test]
+fn a_daemon_that_was_frozen_while_another_group_took_over_ends() {
+    let group = Group::new(&BROKER, "thawed", 2);
+    let input = Input::new(15, 2, 6, 200, 20);
+    let expected = input.expected();
+    let (head, tail) = input.samples.split_at(input.samples.len() / 2);
+    let mut first = group.daemon("a");
+    is_ready(&first);
+    group.publish(head);
+    first.wait_for("/api/v1/partitions", |(_, body)| support::is_applied(body).then_some(()));
+    first.signal("STOP");
+    let other = ["kafka.group_id=other"];
+    wait_until("its session has ended", || topics(&group, &other, &["--take-over"]).0.then_some(()));
+    let second = group.daemon_with("b", &other);
+    is_ready(&second);
+    group.publish(tail);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    first.signal("CONT");
+    let said =
+        first.wait_until_said("the state topic was taken over: it holds the states of the consumer group `other`");
+    assert_eq!(first.wait().code(), Some(1), "{said}");
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "a group that was moved away");
+    second.stop();
+}
+
+#[test]
+fn of_groups_that_start_at_once_exactly_one_has_the_topics() {
+    for round in 0..3 {
+        let group = Group::new(&BROKER, &format!("race{round}"), 2);
+        let names = ["x", "y", "z"];
+        let daemons = names.map(|name| group.daemon_with(name, &[&format!("kafka.group_id={name}")]));
+        let [mut x, mut y, mut z] = daemons;
+        wait_until("two have ended and one is ready", || {
+            let running = [x.is_running(), y.is_running(), z.is_running()];
+            let ready = [&x, &y, &z].map(|daemon| daemon.try_get("/readyz").is_some_and(|(status, _)| status == 200));
+            (running == ready && running.iter().filter(|it| **it).count() == 1).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_second_process_with_the_same_name_ends_and_names_the_first() {
+    let group = Group::new(&BROKER, "namesake", 2);
+    let first = group.daemon("a");
+    is_ready(&first);
+    let messages = refused(group.command("run", "a", &[]));
+    let twin = format!("another process has the name of this daemon: a with process id {} at 127.0.0.1", first.id());
+    assert!(messages.contains(&twin) && messages.contains("kafka.instance"), "{messages}");
+    let said = first.stop();
+    assert!(!said.contains("A transaction failed") && !said.contains("Partitions lost"), "{said}");
+}
+
+#[test]
+fn a_process_that_was_frozen_ends_when_another_one_has_its_name() {
+    let group = Group::new(&BROKER, "frozen", 2);
+    let input = Input::new(12, 2, 6, 200, 20);
+    let expected = input.expected();
+    let (head, tail) = input.samples.split_at(input.samples.len() / 2);
+    let mut first = group.daemon("a");
+    is_ready(&first);
+    group.publish(head);
+    first.wait_until_said("Ready");
+    first.signal("STOP");
+    let second = group.daemon("a");
+    is_ready(&second);
+    first.signal("CONT");
+    group.publish(tail);
+    let said = first.wait_until_said("another process has the name of this daemon: a with process id");
+    assert_eq!(first.wait().code(), Some(1), "{said}");
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "a frozen process and its successor");
+    let said = second.stop();
+    assert!(said.matches("A transaction failed").count() <= 1, "{said}");
+}
+
+/// Streams without their detectors.
+const SUMS: &str = "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySum \
+                    UveVirtualNetworkAgent-ingress_flow_count:AggProxySum";
+
+/// The default streams and one more.
+const MORE: &str = "aggregation.uve_proxy_list=\
+                    UveVirtualNetworkAgent-egress_flow_count:AggProxySum:AggProxySumAnomalyEWM01 \
+                    UveVirtualNetworkAgent-ingress_flow_count:AggProxySum:AggProxySumAnomalyEWM01 S-a:AggProxySum";
+
+#[test]
+fn a_daemon_with_an_older_configuration_waits_and_loses_no_state() {
+    let group = Group::new(&BROKER, "older", 4);
+    let input = Input::new(13, 4, 8, 300, 20);
+    let expected = input.expected();
+    let third = input.samples.len() / 3;
+    let newer = ["kafka.configuration_version=7"];
+    let first = group.daemon_with("new", &newer);
+    is_ready(&first);
+    group.publish(&input.samples[..third]);
+    for version in ["kafka.configuration_version=6", "kafka.configuration_version=7"] {
+        let older = group.daemon_with("old", &[SUMS, version]);
+        let said = older.wait_until_said("This daemon waits.");
+        assert!(
+            said.contains("of version 7 (daemon new)") && said.contains("kafka.configuration_version = 8"),
+            "{said}"
+        );
+        older.wait_for("/readyz", |(status, body)| {
+            (*status == 503 && body.contains("has the configuration")).then_some(())
+        });
+        first.wait_until_said("A daemon with another configuration waits.");
+        older.stop();
+    }
+    let older = group.daemon_with("old", &[SUMS]);
+    older.wait_until_said("This daemon waits.");
+    first.stop();
+    group.publish(&input.samples[third..2 * third]);
+    let second = group.daemon_with("new", &newer);
+    is_ready(&second);
+    group.publish(&input.samples[2 * third..]);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "an older configuration in the group");
+    let said = second.stop();
+    assert!(!said.contains("states that no proxy type continues"), "{said}");
+    older.stop();
+}
+
+#[test]
+fn a_configuration_is_changed_daemon_by_daemon_and_every_window_is_given_once() {
+    let group = Group::new(&BROKER, "rolling", 4);
+    let input = Input::new(14, 4, 8, 300, 20);
+    let expected = input.expected();
+    let third = input.samples.len() / 3;
+    let [a, b] = ["a", "b"].map(|name| group.daemon(name));
+    group.publish(&input.samples[..third]);
+    is_ready(&a);
+    is_ready(&b);
+    // The first one is restarted: it takes over, and the other one gives way.
+    a.stop();
+    let newer = [MORE, "kafka.configuration_version=1"];
+    let a = group.daemon_with("a", &newer);
+    b.wait_until_said("This daemon waits.");
+    is_ready(&a);
+    a.wait_until_said("A daemon with another configuration waits.");
+    group.publish(&input.samples[third..2 * third]);
+    b.stop();
+    let b = group.daemon_with("b", &newer);
+    is_ready(&b);
+    group.publish(&input.samples[2 * third..]);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "a rolling change of the configuration");
+    b.wait_for("/api/v1/partitions", |(_, body)| (body.contains("\"a/0\"") && body.contains("\"b/0\"")).then_some(()));
+    a.stop();
+    b.stop();
+}

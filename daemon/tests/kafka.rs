@@ -442,8 +442,10 @@ fn results_in_binary_and_in_json_are_read_from_one_topic() {
     });
     let (in_binary, in_json): (Vec<_>, Vec<_>) = messages().into_iter().partition(is_block);
     assert!(in_binary.len() == blocks && !in_json.is_empty());
-    let lines = in_json.iter().map(|message| message.split(|byte| *byte == b'\n').count()).sum::<usize>();
-    assert!(lines < expected.len(), "the blocks contain results, too");
+    // Windows that the clock closes while this test waits are not among the expected ones.
+    let expected: BTreeSet<&[u8]> = expected.iter().map(String::as_bytes).collect();
+    let lines = in_json.iter().flat_map(|message| message.split(|byte| *byte == b'\n'));
+    assert!(lines.filter(|line| expected.contains(line)).count() < expected.len(), "the blocks contain results, too");
     let uve = daemon.get("/analytics/uves/virtual-network/*").1;
     assert!(uve.contains("AggProxySum-UveVirtualNetworkAgent-egress_flow_count"), "{uve}");
     daemon.stop();

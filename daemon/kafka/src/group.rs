@@ -35,14 +35,13 @@ use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message as _;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
+use rdkafka::topic_partition_list::Offset;
 
 use self::context::GroupContext;
 pub(crate) use self::name::{OwnName, is_taken};
 use self::placement::Placement;
 use self::reassign::start;
-use crate::client::{self, Connection, Isolation};
-use crate::end_offsets;
+use crate::client::{Connection, Isolation};
 use crate::input_topics::InputTopics;
 use crate::member::{Change, Ends, Incoming, Member, MemberError, ShardCommit};
 use crate::names::Names;
@@ -264,35 +263,11 @@ impl Member for Group {
     }
 
     fn first_offsets(&mut self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, MemberError> {
-        if partitions.is_empty() {
-            return Ok(Vec::new());
-        }
-        client::discard_events(&self.metadata_client);
-        let list = self.topics.list(partitions.iter().map(|id| (*id, Offset::Beginning)));
-        let failed = |error: KafkaError| unreachable("requesting the first offsets", &error);
-        let answer = end_offsets::request(&self.metadata_client, &list).map_err(failed)?;
-        let first = |it: &TopicPartitionListElem<'_>| match (self.topics.id(it.topic(), it.partition()), it.offset()) {
-            (Some(id), Offset::Offset(first)) => Ok((id, first.unsigned_abs())),
-            _ => Err(failed(it.error().err().unwrap_or(KafkaError::Canceled))),
-        };
-        answer.elements().iter().map(first).collect()
+        self.request_first_offsets(partitions)
     }
 
     fn ends(&mut self, partitions: &[PartitionId]) -> Result<Ends, MemberError> {
-        if partitions.is_empty() {
-            return Ok(Ends::default());
-        }
-        client::discard_events(&self.metadata_client);
-        let list = self.topics.list(partitions.iter().map(|id| (*id, Offset::End)));
-        let answer = end_offsets::request(&self.metadata_client, &list)
-            .map_err(|error| unreachable("requesting end offsets", &error))?;
-        let end = |it: &TopicPartitionListElem<'_>| match it.offset() {
-            Offset::Offset(end) => Some((self.topics.id(it.topic(), it.partition())?, end.unsigned_abs())),
-            _ => None,
-        };
-        let offsets: BTreeMap<_, _> = answer.elements().iter().filter_map(end).collect();
-        let reached = offsets.iter().filter(|(id, end)| self.is_read_to(**id, **end)).map(|(id, _)| *id).collect();
-        Ok(Ends { offsets, reached })
+        self.request_ends(partitions)
     }
 
     fn out_of_range(&mut self, cursors: &[(PartitionId, u64)]) -> Result<Vec<(PartitionId, u64)>, MemberError> {

@@ -3,13 +3,51 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use daemon_log::PartitionId;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::{Group, unreachable};
-use crate::end_offsets;
-use crate::member::{MemberError, ShardCommit};
+use crate::member::{Ends, MemberError, ShardCommit};
 use crate::topic_id::{self, TopicId};
+use crate::{client, end_offsets};
 
 impl Group {
+    /// Requests the offset of the oldest record of each partition.
+    pub(super) fn request_first_offsets(
+        &self,
+        partitions: &[PartitionId],
+    ) -> Result<Vec<(PartitionId, u64)>, MemberError> {
+        let failed = |error: KafkaError| unreachable("requesting the first offsets", &error);
+        let answer = self.request_offsets(partitions, Offset::Beginning).map_err(failed)?;
+        let first = |it: &TopicPartitionListElem<'_>| match (self.topics.id(it.topic(), it.partition()), it.offset()) {
+            (Some(id), Offset::Offset(first)) => Ok((id, first.unsigned_abs())),
+            _ => Err(failed(it.error().err().unwrap_or(KafkaError::Canceled))),
+        };
+        answer.elements().iter().map(first).collect()
+    }
+
+    /// Requests the end offsets of partitions, and finds out which of them are read to there.
+    pub(super) fn request_ends(&self, partitions: &[PartitionId]) -> Result<Ends, MemberError> {
+        let answer = self
+            .request_offsets(partitions, Offset::End)
+            .map_err(|error| unreachable("requesting end offsets", &error))?;
+        let end = |it: &TopicPartitionListElem<'_>| match it.offset() {
+            Offset::Offset(end) => Some((self.topics.id(it.topic(), it.partition())?, end.unsigned_abs())),
+            _ => None,
+        };
+        let offsets: BTreeMap<_, _> = answer.elements().iter().filter_map(end).collect();
+        let reached = offsets.iter().filter(|(id, end)| self.is_read_to(**id, **end)).map(|(id, _)| *id).collect();
+        Ok(Ends { offsets, reached })
+    }
+
+    fn request_offsets(&self, partitions: &[PartitionId], at: Offset) -> KafkaResult<TopicPartitionList> {
+        if partitions.is_empty() {
+            return Ok(TopicPartitionList::new());
+        }
+        client::discard_events(&self.metadata_client);
+        end_offsets::request(&self.metadata_client, &self.topics.list(partitions.iter().map(|id| (*id, at))))
+    }
+
     /// Requests the id of a stream's input topic, and stores it where the worker and the restore thread find it; `None`
     /// if the topic does not exist or if the brokers have no ids.
     pub(super) fn refresh_input_id(&self, stream: u16) -> Result<Option<TopicId>, MemberError> {

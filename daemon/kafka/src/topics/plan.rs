@@ -176,8 +176,9 @@ fn check_input(step: &mut Step, settings: &Settings, needed: Option<Duration>) {
         ));
     }
     if settings.timestamp_type == "CreateTime" {
-        let text =
-            "message.timestamp.type is CreateTime: records have the time of the producer's clock, not of the broker's";
+        let text = "message.timestamp.type is CreateTime: records have their producer's time, so samples of the future are \
+                    judged by the clock of the daemon that reads them first, and in a backlog a clock that is ahead makes \
+                    others late; set it to LogAppendTime";
         step.notes.push(Note { text: text.to_owned(), is_warning: false });
     }
     if let Some((retention, needed)) = settings.retention.zip(needed).filter(|(retention, needed)| retention < needed) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use support::broker::{Broker, Isolation};
 use support::campaign::seeds;
-use support::group::{Group, Input};
+use support::group::{Group, Input, Sample};
 use support::{Daemon, Random};
 
 const PARTITIONS: u16 = 6;
@@ -324,6 +324,135 @@ fn a_topic_that_grows_keeps_the_windows_of_every_object() {
         .iter()
         .filter(|partition| partition["partition"].as_u64() >= Some(6) && partition["cursor"].as_u64() > Some(0));
     assert!(used.count() > 0, "no record was written to a new partition: the test proves nothing");
+}
+
+/// What may happen between two slices of the input.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fault {
+    /// A daemon is killed and starts again.
+    Kill,
+    /// A daemon is frozen while a slice comes.
+    Freeze,
+    /// All daemons are stopped while a slice comes.
+    Backlog,
+    /// The topics grow, and producers know it at once.
+    Grow,
+    /// Records a century ahead in every partition.
+    Future,
+    /// The daemons get a newer configuration, one after the other.
+    Reconfigure,
+}
+
+/// Every fault of the menu, the growth before the middle, and some again.
+fn menu(random: &mut Random) -> Vec<Fault> {
+    use Fault::{Backlog, Freeze, Future, Grow, Kill, Reconfigure};
+    let mut menu = vec![Kill, Freeze, Backlog, Future, Reconfigure, Kill, Backlog, Reconfigure];
+    for index in (1..menu.len()).rev() {
+        menu.swap(index, random.below(index as u64 + 1) as usize);
+    }
+    menu.insert(random.below(4) as usize, Grow);
+    menu
+}
+
+/// The daemons of a campaign, which share one configuration.
+struct Campaign<'g, 'b> {
+    group: &'g Group<'b>,
+    daemons: Vec<Daemon>,
+    version: u32,
+    partitions: u16,
+}
+
+impl Campaign<'_, '_> {
+    fn start(&self, index: usize) -> Daemon {
+        let version = format!("kafka.configuration_version={}", self.version);
+        // One more stream with each version; it has no samples.
+        let more: String = (0..self.version).map(|number| format!(" S-a{number}:AggProxySum")).collect();
+        let list = format!("aggregation.uve_proxy_list={} {more}", proxy_uve::proxy_list::DEFAULT_PROXY_LIST);
+        self.group.daemon_with(NAMES[index], &[&version, &list])
+    }
+
+    fn disturb(&mut self, fault: Fault, slice: &[Sample], random: &mut Random) {
+        let index = random.below(self.daemons.len() as u64) as usize;
+        match fault {
+            Fault::Kill => self.kill(index),
+            Fault::Freeze => return self.freeze(index, slice, random),
+            Fault::Backlog => return self.collect_backlog(slice),
+            Fault::Grow => self.grow(),
+            Fault::Future => self.send_to_the_future(slice[0].at),
+            Fault::Reconfigure => self.reconfigure(),
+        }
+        self.group.publish(slice);
+    }
+
+    fn kill(&mut self, index: usize) {
+        self.daemons[index].signal("KILL");
+        assert!(!self.daemons[index].wait().success(), "the daemon was killed");
+        self.daemons[index] = self.start(index);
+    }
+
+    fn freeze(&self, index: usize, slice: &[Sample], random: &mut Random) {
+        self.daemons[index].signal("STOP");
+        self.group.publish(slice);
+        thread::sleep(Duration::from_millis(200 + random.below(6_000)));
+        self.daemons[index].signal("CONT");
+    }
+
+    fn collect_backlog(&mut self, slice: &[Sample]) {
+        self.daemons.drain(..).for_each(|daemon| drop(daemon.stop()));
+        self.group.publish(slice);
+        self.daemons = (0..2).map(|index| self.start(index)).collect();
+    }
+
+    fn grow(&mut self) {
+        self.partitions *= 2;
+        for topic in self.topics() {
+            self.group.broker.grow_topic(&topic, self.partitions);
+        }
+        self.group.publish_to(self.partitions);
+    }
+
+    fn send_to_the_future(&self, now: u64) {
+        let at = now + 100 * 365 * 86_400_000_000;
+        let record =
+            |partition| (i32::from(partition), "ObjectVNTable:end-future", format!(r#"{{"ts":{at},"value":1}}"#));
+        for topic in self.topics() {
+            self.group.broker.produce(&topic, (0..self.partitions).map(record));
+        }
+    }
+
+    fn reconfigure(&mut self) {
+        self.version += 1;
+        for index in 0..self.daemons.len() {
+            // The name is free once the one before has left.
+            drop(self.daemons.remove(index).stop());
+            let started = self.start(index);
+            self.daemons.insert(index, started);
+        }
+    }
+
+    fn topics(&self) -> [String; 2] {
+        ["egress_flow_count", "ingress_flow_count"]
+            .map(|attribute| self.group.topic(&format!("agg-UveVirtualNetworkAgent-{attribute}")))
+    }
+}
+
+#[test]
+fn every_fault_of_the_menu_in_any_order_keeps_every_result_once() {
+    let broker = Broker::start();
+    for seed in 0..seeds(1) {
+        let mut random = Random(seed);
+        let menu = menu(&mut random);
+        println!("seed {seed}: {menu:?}");
+        let input = input(seed);
+        let group = Group::new(&broker, &format!("menu{seed}"), PARTITIONS);
+        let mut campaign = Campaign { group: &group, daemons: Vec::new(), version: 0, partitions: PARTITIONS };
+        campaign.daemons = (0..2).map(|index| campaign.start(index)).collect();
+        for (fault, slice) in menu.iter().zip(input.samples.chunks(input.samples.len().div_ceil(menu.len()))) {
+            campaign.disturb(*fault, slice, &mut random);
+            pause(&mut random);
+        }
+        verify(&group, &input, &format!("seed {seed}, {menu:?}"));
+    }
 }
 
 fn partitions(body: &str) -> Vec<serde_json::Value> {

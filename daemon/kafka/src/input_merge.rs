@@ -16,8 +16,9 @@ use proxy_uve::wire;
 
 use crate::member::Incoming;
 
-/// The number of held records at which a partition is paused.
+/// The number of held records at which a partition is paused, and their size.
 const MAX_HELD: usize = 20_000;
+const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long a record waits for older ones in partitions that are at their ends.
 const GRACE: Duration = Duration::from_secs(2);
@@ -61,6 +62,11 @@ impl HeldRecord {
         Self { offset: record.offset, at, key: record.key.into(), payload: record.payload.into(), time, came }
     }
 
+    /// The memory that it takes, about.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.key.len() + self.payload.len()
+    }
+
     pub(crate) fn incoming(&self) -> Incoming<'_> {
         Incoming { offset: self.offset, at: Some(self.at), key: &self.key, payload: &self.payload }
     }
@@ -69,7 +75,14 @@ impl HeldRecord {
 /// The held records of a shard, by input partition.
 #[derive(Debug, Default)]
 pub(crate) struct InputMerge {
-    held_by_partition: BTreeMap<u16, VecDeque<HeldRecord>>,
+    held_by_partition: BTreeMap<u16, Held>,
+}
+
+/// The held records of one partition.
+#[derive(Debug, Default)]
+struct Held {
+    records: VecDeque<HeldRecord>,
+    bytes: usize,
 }
 
 impl InputMerge {
@@ -82,23 +95,28 @@ impl InputMerge {
         read: ReadTime,
         is_future: impl Fn(u64, u64) -> bool,
     ) {
-        let held = records.iter().map(|record| HeldRecord::new(record, read, &is_future));
-        self.held_by_partition.entry(partition).or_default().extend(held);
+        let held = self.held_by_partition.entry(partition).or_default();
+        for record in records {
+            let record = HeldRecord::new(record, read, &is_future);
+            held.bytes += record.bytes();
+            held.records.push_back(record);
+        }
     }
 
     /// The offset after the last held record of a partition; `None` if none is held.
     pub(crate) fn next_offset(&self, partition: u16) -> Option<u64> {
-        Some(self.held_by_partition.get(&partition)?.back()?.offset + 1)
+        Some(self.held_by_partition.get(&partition)?.records.back()?.offset + 1)
     }
 
     /// Whether no record is held.
     pub(crate) fn is_empty(&self) -> bool {
-        self.held_by_partition.values().all(VecDeque::is_empty)
+        self.held_by_partition.values().all(|held| held.records.is_empty())
     }
 
     /// Whether a partition has so many held records that it should be paused.
     pub(crate) fn is_full(&self, partition: u16) -> bool {
-        self.held_by_partition.get(&partition).is_some_and(|held| held.len() >= MAX_HELD)
+        let is_full = |held: &Held| held.records.len() >= MAX_HELD || held.bytes >= MAX_HELD_BYTES;
+        self.held_by_partition.get(&partition).is_some_and(is_full)
     }
 
     /// The record that is next in event time, with its partition. `None` while a partition of `all` has no record,
@@ -111,7 +129,7 @@ impl InputMerge {
     ) -> Option<(u16, &HeldRecord)> {
         let (mut first, mut passes_an_end): (Option<(u16, &HeldRecord)>, bool) = (None, false);
         for partition in all {
-            match self.held_by_partition.get(&partition).and_then(VecDeque::front) {
+            match self.held_by_partition.get(&partition).and_then(|held| held.records.front()) {
                 Some(held) if first.is_none_or(|(_, first)| held.time < first.time) => first = Some((partition, held)),
                 Some(_) => {}
                 None if is_at_end(partition) => passes_an_end = true,
@@ -123,7 +141,10 @@ impl InputMerge {
 
     /// Takes the first held record of a partition.
     pub(crate) fn take(&mut self, partition: u16) -> Option<HeldRecord> {
-        self.held_by_partition.get_mut(&partition)?.pop_front()
+        let held = self.held_by_partition.get_mut(&partition)?;
+        let record = held.records.pop_front()?;
+        held.bytes -= record.bytes();
+        Some(record)
     }
 }
 
@@ -181,6 +202,22 @@ mod tests {
         assert_eq!(pop(&mut merge, &[37], Duration::ZERO), Some((37, 10)), "the producer wrote it a moment later");
         assert_eq!(pop(&mut merge, &[37], Duration::ZERO), None);
         assert_eq!(pop_all(&mut merge, &[37]), [(7, 1_000), (7, 2_000)]);
+    }
+
+    #[test]
+    fn a_partition_is_full_by_the_number_of_its_records_or_by_their_size() {
+        let mut merge = InputMerge::default();
+        push(&mut merge, 7, &vec![10; MAX_HELD - 1]);
+        assert!(!merge.is_full(7) && !merge.is_full(37));
+        push(&mut merge, 7, &[10]);
+        assert!(merge.is_full(7));
+        merge.take(7);
+        assert!(!merge.is_full(7));
+        let payload = vec![b'x'; MAX_HELD_BYTES / 2];
+        for is_full in [false, true] {
+            merge.push(37, &[Incoming { offset: 0, at: None, key: b"", payload: &payload }], READ, |_, _| false);
+            assert_eq!(merge.is_full(37), is_full);
+        }
     }
 
     #[test]

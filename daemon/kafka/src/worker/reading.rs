@@ -125,6 +125,18 @@ impl<M: Member> Worker<M> {
         self.read_silent_again(&asked, &ends.reached, now)
     }
 
+    /// Pauses the input partitions that have reached the limit of held records. They are resumed by
+    /// [`advance_idle_shards`](Self::advance_idle_shards), but until that runs more would come than memory is for.
+    pub(super) fn pause_full(&mut self) -> Result<(), MemberError> {
+        let Self { member, shards, paused, .. } = self;
+        for ActiveShard { shard, sources } in shards.values().filter_map(Slot::active) {
+            for source in sources.iter().filter(|source| shard.is_full(**source)) {
+                set_paused(member, *source, true, paused)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads those of the `asked` partitions again that have been silent for too long, and are not at their ends: the
     /// client does not fetch them for a reason that it does not say, and held records of others wait for theirs.
     fn read_silent_again(

@@ -344,6 +344,41 @@ fn a_backlog_over_a_growth_is_read_in_the_order_of_event_time() {
     assert_no_sample_is_late("backlog-4", (1, 4), Meanwhile::Running);
 }
 
+/// The gap is open at the restart, as the other partition's backlog is not applied by then: the shard goes on at once,
+/// and what is behind the gap is not read twice.
+#[test]
+fn a_restart_within_a_gap_of_a_grown_topic_goes_on_at_once() {
+    let group = Group::new(&BROKER, "gap", 1);
+    let daemon = group.daemon("a");
+    let key = |partition: i32| {
+        let keys = (0..).map(|number| format!("ObjectVNTable:vn{number}"));
+        keys.into_iter().find(|key| proxy_uve::partition(key.as_bytes(), 2) as i32 == partition).unwrap()
+    };
+    let sample = |partition: i32, second: u64| {
+        (partition, key(partition), format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND))
+    };
+    BROKER.produce(&group.topic(EGRESS), (0..5).map(|second| (0, key(0), sample(0, second).2)));
+    wait_until_applied(&daemon, 5);
+    BROKER.grow_topic(&group.topic(EGRESS), 2);
+    BROKER.produce(&group.topic(EGRESS), (5..10).flat_map(|second| [sample(0, second), sample(1, second)]));
+    wait_until_applied(&daemon, 15);
+    daemon.stop();
+    BROKER.produce(&group.topic(EGRESS), (10..50).flat_map(|second| [sample(0, second), sample(1, second)]));
+    BROKER.delete_before(&group.topic(EGRESS), 1, 45);
+    let bad = (0..3).map(|_| (1, key(1), "not a sample".to_owned()));
+    BROKER.produce(&group.topic(EGRESS), bad);
+    let daemon = group.daemon("a");
+    daemon.wait_until_said("Input was deleted before it was applied");
+    wait_until_applied(&daemon, 60);
+    daemon.stop();
+    let daemon = group.daemon("a");
+    BROKER.produce(&group.topic(EGRESS), (50..55).flat_map(|second| [sample(0, second), sample(1, second)]));
+    wait_until_applied(&daemon, 70);
+    let said = daemon.stop();
+    assert!(!said.contains("yields no records"), "{said}");
+    assert_eq!(BROKER.read_all(&group.topic("dead-letters"), Isolation::Committed).len(), 3, "each once");
+}
+
 /// The consumer lag of the partitions of one daemon.
 fn lag(metrics: &str) -> u64 {
     let lines = metrics.lines().filter(|line| line.starts_with("derived_statsd_lag_records{"));

@@ -99,6 +99,52 @@ fn a_daemon_that_was_frozen_while_another_group_took_over_ends() {
     second.stop();
 }
 
+/// It thaws when the states still name its own group: the claim alone shows that they were moved.
+#[test]
+fn a_daemon_that_thaws_before_the_other_group_has_committed_ends() {
+    let group = Group::new(&BROKER, "early", 2);
+    let input = Input::new(16, 2, 6, 200, 20);
+    let (head, _) = input.samples.split_at(input.samples.len() / 2);
+    let mut first = group.daemon("a");
+    is_ready(&first);
+    group.publish(head);
+    first.wait_for("/api/v1/partitions", |(_, body)| support::is_applied(body).then_some(()));
+    first.signal("STOP");
+    let other = ["kafka.group_id=other"];
+    wait_until("its session has ended", || topics(&group, &other, &["--take-over"]).0.then_some(()));
+    first.signal("CONT");
+    first.wait_until_said("the state topic was taken over: it holds the states of the consumer group `other`");
+    assert_eq!(first.wait().code(), Some(1));
+}
+
+/// Both see a new topic, and the one that waits sees it first.
+#[test]
+fn a_daemon_that_waits_registers_nothing_and_stops_no_other() {
+    let group = Group::bare(&BROKER, "waiting", 1);
+    let input = |name: &str| group.topic(&format!("agg-{name}"));
+    let list = |types: &str| format!("aggregation.uve_proxy_list=S-b:{types} S-c:{types}");
+    BROKER.create_topic(&input("S-c"), 1, &[]);
+    let [works, waits] = [("works", "AggProxySum:AggProxySumAnomalyEWM01"), ("waits", "AggProxySum")]
+        .map(|(name, types)| (name, list(types)));
+    let works = group.daemon_with(works.0, &[&works.1]);
+    is_ready(&works);
+    let waits = group.daemon_with(waits.0, &[&waits.1]);
+    waits.wait_until_said("This daemon waits.");
+    works.signal("STOP");
+    BROKER.create_topic(&input("S-b"), 1, &[]);
+    // Long enough for several polls of the topics, and shorter than the session.
+    std::thread::sleep(Duration::from_millis(2_000));
+    works.signal("CONT");
+    works.wait_for("/api/v1/partitions", |(_, body)| body.contains("S-b").then_some(()));
+    is_ready(&works);
+    let payload = r#"{"ts":1488000000000000,"value":1}"#;
+    BROKER.produce(&input("S-b"), [(0, "ObjectVNTable:a", payload)]);
+    works.wait_for("/api/v1/partitions", |(_, body)| (body.matches("\"cursor\":1").count() == 1).then_some(()));
+    let said = works.stop();
+    assert!(!said.contains("This daemon waits."), "{said}");
+    waits.stop();
+}
+
 #[test]
 fn of_groups_that_start_at_once_exactly_one_has_the_topics() {
     for round in 0..3 {

@@ -67,23 +67,52 @@ impl Claims {
         Self { connection: connection.clone(), names: names.clone() }
     }
 
-    /// Makes sure that the group has the claim of a state topic, and registers the configuration of this daemon if its
-    /// version is higher than all that are registered. Returns the configuration that counts if it is another one, for
-    /// which this daemon must wait.
+    /// The configuration that counts for the group: that of the highest version in any of its state topics; of several,
+    /// that in the first topic, and of several there the first. `None` if none is registered. A topic of another group
+    /// does not count.
+    ///
+    /// # Errors
+    ///
+    /// When a request failed.
+    pub(crate) fn configuration(&self, topics: &[String]) -> Result<Option<Configuration>, ClaimError> {
+        let mut counts: Option<Configuration> = None;
+        for topic in topics {
+            let found = self.read(topic).map_err(|source| ClaimError::Failed { topic: topic.clone(), source })?;
+            let is_ours = found.groups.first() == Some(&self.names.group);
+            let Some(here) = current(&found.configurations).filter(|_| is_ours) else { continue };
+            if counts.as_ref().is_none_or(|counts| here.replaces(counts)) {
+                counts = Some(here.clone());
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Makes sure that the group has the claim of a state topic, and registers the configuration of this daemon there,
+    /// unless one counts that it does not replace: that is returned, and this daemon must wait. With `is_of_group` it is
+    /// that of the group ([`configuration`](Self::configuration)), and replaces others of the same version, which
+    /// daemons have registered that started at the same time.
     ///
     /// # Errors
     ///
     /// When another group has the topic, or a request failed.
-    pub(crate) fn settle(&self, topic: &str, own: &Configuration) -> Result<Option<Configuration>, ClaimError> {
+    pub(crate) fn settle(
+        &self,
+        topic: &str,
+        own: &Configuration,
+        is_of_group: bool,
+    ) -> Result<Option<Configuration>, ClaimError> {
         let failed = |source| ClaimError::Failed { topic: topic.to_owned(), source };
         let group = &self.names.group;
         let mut found = self.read(topic).map_err(failed)?;
         let claims = found.groups.is_empty();
         let is_ours = claims || found.groups.first() == Some(group);
-        let configures = is_ours && current(&found.configurations).is_none_or(|current| own.replaces(current));
+        let is_other = |it: &Configuration| is_of_group && !it.is_same(own) && it.version <= own.version;
+        let configures = is_ours && current(&found.configurations).is_none_or(|it| own.replaces(it) || is_other(it));
         let claim = claims.then(|| (claim_key(group), Some(self.claim_value())));
+        let others = found.configurations.iter().filter(|it| configures && is_other(it));
+        let others: Vec<_> = others.map(|it| (configuration_key(it), None)).collect();
         let configuration = configures.then(|| (configuration_key(own), Some(own.to_bytes())));
-        let records: Vec<_> = claim.into_iter().chain(configuration).collect();
+        let records: Vec<_> = claim.into_iter().chain(others).chain(configuration).collect();
         if !records.is_empty() {
             self.write(topic, &records).map_err(failed)?;
             found = self.read(topic).map_err(failed)?;

@@ -169,7 +169,9 @@ impl Member for Group {
 
     fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
         self.is_expelled();
-        self.consumer.context().progress.moved();
+        for (id, _) in starts {
+            self.consumer.context().progress.moved(self.topics.name(id.stream), i32::from(id.partition));
+        }
         let restarted: Vec<_> = starts.iter().map(|(id, _)| *id).filter(|id| self.positions.contains_key(id)).collect();
         if self.is_cooperative() {
             self.stop_reading(&restarted)?;
@@ -206,7 +208,7 @@ impl Member for Group {
         let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         done.map_err(|error| unreachable("pausing a partition", &error))?;
         // librdkafka drops the fetched messages and fetches them again after the pause: the reported progress is stale.
-        self.consumer.context().progress.moved();
+        self.consumer.context().progress.moved(self.topics.name(partition.stream), i32::from(partition.partition));
         if pause {
             self.paused.insert(partition);
         } else {

@@ -7,7 +7,8 @@
 //! there, and be late.
 //!
 //! A producer writes the partitions of a topic one after the other, and a backlog of hours at once. So a partition at its
-//! end may get older records in the next moment: a record passes it only some time after it came.
+//! end may get older records in the next moment: a record passes it only some time after it came, or when no more can be
+//! held.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -136,7 +137,10 @@ impl InputMerge {
                 None => return None,
             }
         }
-        first.filter(|(_, held)| !passes_an_end || now.saturating_sub(held.came) >= GRACE)
+        let waits = |partition, held: &HeldRecord| {
+            passes_an_end && now.saturating_sub(held.came) < GRACE && !self.is_full(partition)
+        };
+        first.filter(|(partition, held)| !waits(*partition, held))
     }
 
     /// Takes the first held record of a partition.

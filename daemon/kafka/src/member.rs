@@ -117,7 +117,7 @@ pub(crate) trait Member {
     /// Requests the end offsets of these partitions.
     fn ends(&mut self, partitions: &[PartitionId]) -> Result<Ends, MemberError>;
 
-    /// Requests the offset of the oldest record of each partition.
+    /// Requests the offset of the oldest record of each partition; one without a leader is left out.
     fn first_offsets(&mut self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, MemberError>;
 
     /// Returns the partitions whose cursor is out of range, each with its oldest offset.

@@ -26,7 +26,7 @@ pub(crate) struct GroupMember {
 
 impl GroupMember {
     fn new(client_id: &str, host: &str) -> Self {
-        let (worker, process) = client_id.split_once('#').unwrap_or((client_id, ""));
+        let (worker, process) = client_id.rsplit_once('#').unwrap_or((client_id, ""));
         let (worker, configuration) = worker.rsplit_once('@').unwrap_or((worker, ""));
         let instance = worker.rsplit_once('/').map_or(worker, |(instance, _)| instance);
         let configuration = configuration.split_once(':').and_then(|(version, fingerprint)| {

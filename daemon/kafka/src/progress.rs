@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rdkafka::Statistics;
 use rdkafka::statistics::Topic;
 
-/// Reports that are ignored after reading was moved: librdkafka resets the offsets that it reports only when it fetches
+/// Reports of a partition that are ignored after its reading was moved: librdkafka resets the offsets that it reports only when it fetches
 /// from the new ones, so a report of that time contains those from before.
 const STALE_REPORTS: u8 = 2;
 
@@ -23,8 +23,8 @@ struct Report {
     next_offsets: HashMap<String, HashMap<i32, i64>>,
     /// Whether every message that was fetched before the report was polled. The report overtakes them in the queue.
     is_drained: bool,
-    /// Reports to ignore.
-    stale: u8,
+    /// How many reports to ignore of partitions whose reading was moved.
+    stale: HashMap<(String, i32), u8>,
 }
 
 impl Progress {
@@ -33,10 +33,11 @@ impl Progress {
         let next_offsets = |topic: Topic| topic.partitions.into_iter().map(|(id, it)| (id, it.next_offset)).collect();
         let next_offsets = statistics.topics.into_iter().map(|(name, topic)| (name, next_offsets(topic))).collect();
         let mut report = self.lock();
-        match report.stale.checked_sub(1) {
-            Some(stale) => report.stale = stale,
-            None => *report = Report { next_offsets, is_drained: false, stale: 0 },
-        }
+        (report.next_offsets, report.is_drained) = (next_offsets, false);
+        report.stale.retain(|_, stale| {
+            *stale -= 1;
+            *stale > 0
+        });
     }
 
     /// Notes that a poll found no further message.
@@ -44,16 +45,18 @@ impl Progress {
         self.lock().is_drained = true;
     }
 
-    /// Forgets the last report: partitions are read from other offsets from now on.
-    pub(crate) fn moved(&self) {
-        *self.lock() = Report { stale: STALE_REPORTS, ..Report::default() };
+    /// Ignores the reports of a partition for a while: it is read from another offset from now on.
+    pub(crate) fn moved(&self, topic: &str, partition: i32) {
+        // One more than is to be ignored: the report in which it ends counts.
+        self.lock().stale.insert((topic.to_owned(), partition), STALE_REPORTS + 1);
     }
 
     /// Whether everything of the partition before offset `end` was fetched and polled.
     pub(crate) fn has_read_to(&self, topic: &str, partition: i32, end: u64) -> bool {
         let report = self.lock();
+        let is_stale = !report.stale.is_empty() && report.stale.contains_key(&(topic.to_owned(), partition));
         let next = report.next_offsets.get(topic).and_then(|topic| topic.get(&partition));
-        report.is_drained && next.is_some_and(|next| u64::try_from(*next).is_ok_and(|next| next >= end))
+        report.is_drained && !is_stale && next.is_some_and(|next| u64::try_from(*next).is_ok_and(|next| next >= end))
     }
 
     fn lock(&self) -> MutexGuard<'_, Report> {
@@ -83,7 +86,8 @@ mod tests {
         assert!(at(0, 10) && !at(0, 11) && !at(2, 0) && !at(3, 0));
         progress.report(report());
         assert!(!at(0, 10), "more messages may have been fetched since");
-        progress.moved();
+        progress.moved("t", 0);
+        assert!(!at(0, 10));
         for _ in 0..STALE_REPORTS {
             progress.report(report());
             progress.drained();

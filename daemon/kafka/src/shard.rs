@@ -86,11 +86,10 @@ impl Shard {
         self.input_id.zip(current).is_some_and(|(own, current)| own != current)
     }
 
-    /// Starts the clock at `now`, and returns the start offset of each of `sources`: its cursor, or `None` for the
-    /// oldest record.
+    /// Starts the clock at `now`, and returns the start offset of each of `sources`, or `None` for the oldest record.
     pub(crate) fn begin(&mut self, sources: &[PartitionId], now: Duration) -> Vec<(PartitionId, Option<u64>)> {
         self.table.begin(now);
-        sources.iter().map(|source| (*source, self.cursor(*source))).collect()
+        sources.iter().map(|source| (*source, self.next_offset(*source))).collect()
     }
 
     /// Whether a sample was ever aggregated.
@@ -141,6 +140,10 @@ impl Shard {
             );
         }
         self.table.mark_lost();
+        if self.cursor(source).is_some_and(|cursor| cursor > first) {
+            // The log has lost its end: what comes now has offsets that were applied once.
+            self.table.skip_to(source.partition, first);
+        }
         // The cursor stays before the gap, so that it is found again after a restart.
         self.gaps.open(source.partition, first);
     }
@@ -148,12 +151,16 @@ impl Shard {
     /// Closes gaps that no record closes. `ends` are those of the input partitions as of now.
     pub(crate) fn close_gaps(&mut self, sources: &[PartitionId], ends: &Ends) {
         let Self { gaps, table, merge, .. } = self;
-        let closed = gaps.checked(sources, ends, |source, end| {
-            let is_read = ends.reached.contains(&source) && merge.next_offset(source.partition).is_none();
+        let holds = |partition| merge.next_offset(partition).is_some();
+        let closed = gaps.checked(sources, ends, holds, |source, end| {
+            let is_read = ends.reached.contains(&source) && !holds(source.partition);
             is_read || table.cursor(source.partition) >= Some(end)
         });
         for (partition, first) in closed {
-            table.skip_to(partition, first);
+            // Records behind the gap that are no samples may have been applied.
+            if table.cursor(partition) < Some(first) {
+                table.skip_to(partition, first);
+            }
         }
     }
 

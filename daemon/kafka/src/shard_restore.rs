@@ -40,9 +40,8 @@ use tracing::{error, info, warn};
 
 use self::builder::NotRestored;
 pub(crate) use self::builder::ShardBuilder;
-use crate::configuration::Configuration;
 use crate::shard::Shard;
-use crate::state_records::{CONFIGURATION, StateRecords};
+use crate::state_records::StateRecords;
 use crate::telemetry::RestoreProgress;
 use crate::topology::Topology;
 
@@ -176,14 +175,10 @@ impl<S: StateStore> RestoreThread<S> {
         }
     }
 
-    /// Whether the group has the claim of the topic of these states. It is read again only if one of them is of another
-    /// group; without it this process ends.
-    fn has_claim(&mut self, stream: u16, records: &BTreeMap<u16, StateRecords>) -> bool {
-        let saved = records.values().filter_map(|records| Configuration::from_bytes(records.get(CONFIGURATION)?));
-        let own = &self.builder.configuration;
-        if !saved.into_iter().any(|saved| own.is_of_other_group(&saved)) {
-            return true;
-        }
+    /// Whether the group has the claim of a state topic; without it this process ends. It is read again before each
+    /// restore: the states may have been moved to another group while this process was frozen, before that group has
+    /// committed any.
+    fn has_claim(&mut self, stream: u16) -> bool {
         loop {
             match self.store.claim_problem(stream) {
                 Ok(None) => return true,
@@ -207,7 +202,7 @@ impl<S: StateStore> RestoreThread<S> {
         let began = self.builder.clock.monotonic();
         let progress = self.builder.telemetry.restoring(partitions.len());
         let mut records = self.read(stream, &plan.name, &partitions, &progress);
-        if !self.has_claim(stream, &records) {
+        if !self.has_claim(stream) {
             return true;
         }
         failpoint::point("restore.mid");
@@ -284,7 +279,7 @@ mod tests {
             block_bytes: 1024,
             telemetry: Arc::default(),
             clock: Arc::new(SystemClock::new()),
-            configuration: Configuration::default(),
+            configuration: crate::configuration::Configuration::default(),
             admission: Arc::default(),
         };
         let Restorer { requests, restored, .. } = Restorer::start(Store, builder, Arc::default()).unwrap();

@@ -49,6 +49,8 @@ pub(crate) struct TopicWatch {
     is_admitted: bool,
     /// Since when another member has had the name of this daemon.
     twin_since: Option<Duration>,
+    /// When the members of the group were listed last.
+    members_seen: Duration,
     /// The remarks on input topics that are logged already.
     noted: BTreeSet<String>,
     /// The daemons that waited at the last poll, which are logged already.
@@ -90,6 +92,7 @@ impl TopicWatch {
             settled: BTreeSet::new(),
             is_admitted: false,
             twin_since: None,
+            members_seen: Duration::ZERO,
             noted: BTreeSet::new(),
             seen_waiting: Vec::new(),
             shown: Vec::new(),
@@ -149,7 +152,10 @@ impl TopicWatch {
         let is_agreed = self.settle(&streams)?;
         self.publish(&streams, began);
         if self.is_admitted {
-            self.watch_members()?;
+            if began.saturating_sub(self.members_seen) >= self.own.refresh_interval {
+                self.members_seen = began;
+                self.watch_members()?;
+            }
         } else if is_agreed {
             self.is_admitted = self.admit()?;
         }
@@ -160,19 +166,27 @@ impl TopicWatch {
     }
 
     /// Claims the state topics for the group, and registers the configuration of this daemon; returns whether it is
-    /// that of the group for all of them. The streams are in one order at all daemons of a configuration, and a daemon
-    /// that waits at one does not go on to the next, so that no two wait for each other.
+    /// that of the group. A daemon whose configuration does not count registers nothing: two could wait for each other.
     fn settle(&mut self, streams: &[StreamTopics]) -> anyhow::Result<bool> {
-        let mut open: Vec<_> = streams.iter().filter(|it| it.states > 0).map(|it| it.stream.clone()).collect();
-        open.retain(|stream| !self.settled.contains(stream));
-        open.sort_unstable();
-        for stream in open {
-            let topic = self.own.names.state(&stream);
-            if let Some(current) = self.claims.settle(&topic, &self.configuration)? {
-                self.wait_for(&current);
+        let mut all: Vec<_> = streams.iter().filter(|it| it.states > 0).map(|it| it.stream.clone()).collect();
+        all.sort_unstable();
+        let open: Vec<_> = all.iter().filter(|stream| !self.settled.contains(*stream)).cloned().collect();
+        if !open.is_empty() {
+            let topics: Vec<_> = all.iter().map(|stream| self.own.names.state(stream)).collect();
+            let counts = self.claims.configuration(&topics)?;
+            let is_of_group = counts.as_ref().is_some_and(|counts| counts.is_same(&self.configuration));
+            if let Some(counts) = counts.filter(|counts| !self.configuration.may_continue(counts)) {
+                self.wait_for(&counts);
                 return Ok(false);
             }
-            self.settled.insert(stream);
+            for stream in open {
+                let topic = self.own.names.state(&stream);
+                if let Some(current) = self.claims.settle(&topic, &self.configuration, is_of_group)? {
+                    self.wait_for(&current);
+                    return Ok(false);
+                }
+                self.settled.insert(stream);
+            }
         }
         if !self.is_admitted && self.admission.waiting().is_some() {
             info!("The configuration of this daemon is that of the group; the daemon joins the group.");
@@ -188,10 +202,14 @@ impl TopicWatch {
         if self.admission.waiting().as_ref() == Some(&reason) {
             return;
         }
-        warn!(%reason, "This daemon waits.");
         if self.is_admitted {
-            self.admission.close(reason);
+            let reason = format!("{reason}; then restart this daemon, which has worked before and has left the group");
+            if !self.admission.is_closed() {
+                warn!(%reason, "This daemon waits.");
+                self.admission.close(reason);
+            }
         } else {
+            warn!(%reason, "This daemon waits.");
             self.admission.set_waiting(Some(reason));
         }
     }

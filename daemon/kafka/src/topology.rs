@@ -56,6 +56,11 @@ impl Topology {
     /// Replaces all shapes with those of a poll that began at the monotonic time `as_of`; returns whether any differs.
     pub(crate) fn set(&self, shapes: Vec<Shape>, as_of: Duration) -> bool {
         let mut polled = self.polled.write().unwrap_or_else(PoisonError::into_inner);
+        // A broker may answer without a topic that it has: a state topic is never given up.
+        let kept = |(stream, new): (usize, Shape)| {
+            polled.shapes.get(stream).copied().filter(|old| old.shards > 0 && new.shards == 0).unwrap_or(new)
+        };
+        let shapes: Vec<_> = shapes.into_iter().enumerate().map(kept).collect();
         let is_new = polled.shapes != shapes;
         *polled = Polled { shapes, as_of };
         is_new

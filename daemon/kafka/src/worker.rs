@@ -145,7 +145,7 @@ impl<M: Member> Worker<M> {
         while let Some(restored) = self.restorer.next() {
             self.activate(restored)?;
         }
-        self.pause_full()?;
+        self.relieve_full(self.clock.monotonic())?;
         let now = self.clock.monotonic();
         self.close_windows(now);
         if now.saturating_sub(self.last_check) >= CHECK_INTERVAL {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use daemon_log::PartitionId;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::{Group, unreachable};
@@ -12,18 +12,19 @@ use crate::topic_id::{self, TopicId};
 use crate::{client, end_offsets};
 
 impl Group {
-    /// Requests the offset of the oldest record of each partition.
+    /// Requests the offset of the oldest record of each partition; one without a leader is left out.
     pub(super) fn request_first_offsets(
         &self,
         partitions: &[PartitionId],
     ) -> Result<Vec<(PartitionId, u64)>, MemberError> {
-        let failed = |error: KafkaError| unreachable("requesting the first offsets", &error);
-        let answer = self.request_offsets(partitions, Offset::Beginning).map_err(failed)?;
-        let first = |it: &TopicPartitionListElem<'_>| match (self.topics.id(it.topic(), it.partition()), it.offset()) {
-            (Some(id), Offset::Offset(first)) => Ok((id, first.unsigned_abs())),
-            _ => Err(failed(it.error().err().unwrap_or(KafkaError::Canceled))),
+        let answer = self
+            .request_offsets(partitions, Offset::Beginning)
+            .map_err(|error| unreachable("requesting the first offsets", &error))?;
+        let first = |it: &TopicPartitionListElem<'_>| match it.offset() {
+            Offset::Offset(first) => Some((self.topics.id(it.topic(), it.partition())?, first.unsigned_abs())),
+            _ => None,
         };
-        answer.elements().iter().map(first).collect()
+        Ok(answer.elements().iter().filter_map(first).collect())
     }
 
     /// Requests the end offsets of partitions, and finds out which of them are read to there.

@@ -16,13 +16,18 @@ use super::Shard;
 /// record would cost too much.
 const MIN_AHEAD: Duration = Duration::from_secs(1);
 
+/// The largest step of a clock that is taken for one.
+const MAX_CLOCK_STEP: Duration = Duration::from_secs(600);
+
+/// Of the records of a run, one in so many is looked at for its time: to decode each twice would cost as much as to
+/// apply it, and the samples of a partition are about in order.
+const LOOKED_AT: usize = 32;
+
 impl Shard {
     /// Applies a run of records of one input partition, or holds them; `sources` is the number of input partitions.
     pub(crate) fn apply(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, read: ReadTime) {
         self.table.record_came(read.now);
-        // Neither a step of this clock nor that of another machine makes records of the future that were not before.
-        self.read_at = self.read_at.max(read.wall);
-        let read = ReadTime { wall: self.read_at, ..read };
+        let read = ReadTime { wall: self.read_at(records, read.wall), ..read };
         if sources <= 1 && self.merge.is_empty() && !self.is_ahead(records, read) {
             self.ingest(source.partition, records, read);
             self.gaps.applied(source.partition, records.last().map_or(0, |last| last.offset));
@@ -64,14 +69,25 @@ impl Shard {
         }
     }
 
-    /// Whether the last sample of a run is so far ahead that records of an input partition that the daemon does not know
+    /// The time at which records are read, by the daemon's clock: neither a step back of this clock nor that of another
+    /// machine makes records of the future that were not before. A saved time that is far ahead is of a wrong clock.
+    fn read_at(&mut self, records: &[Incoming<'_>], wall: u64) -> u64 {
+        if records.iter().all(|record| record.at.is_some()) {
+            return wall;
+        }
+        let is_plausible = self.read_at <= wall.saturating_add(micros(MAX_CLOCK_STEP));
+        self.read_at = if is_plausible { self.read_at.max(wall) } else { wall };
+        self.read_at
+    }
+
+    /// Whether the newest sample of a run, of a few that are looked at, is so far ahead that records of an input partition that the daemon does not know
     /// yet could become late.
     fn is_ahead(&self, records: &[Incoming<'_>], read: ReadTime) -> bool {
         let time = |record: &Incoming<'_>| {
             let time = wire::decode(record.payload).ok()?.timestamp;
             (!self.table.is_future(time, read.arrival(record))).then_some(time)
         };
-        records.iter().rev().find_map(time).is_some_and(|time| time > self.limit())
+        records.iter().rev().step_by(LOOKED_AT).filter_map(time).any(|time| time > self.limit())
     }
 
     /// The event time up to which records are applied before the topics are polled again.

@@ -1,6 +1,6 @@
 //! The gaps in the input of a shard: records that retention deleted before they were applied.
 //!
-//! The time that they were of is unknown. It ends with the first record behind the gap. If there is none, it ends when
+//! The time that they were of is unknown. It ends with the first sample behind the gap. If there is none, it ends when
 //! all records are applied that the other partitions of the shard had at that moment: what was deleted is older than
 //! those that come later.
 
@@ -53,12 +53,13 @@ impl Gaps {
     }
 
     /// Closes gaps behind which there is no record, and returns them: each partition with the offset behind its gap.
-    /// `sources` are all partitions of the shard; `is_applied` tells whether all records of one before an offset were
-    /// applied.
+    /// `sources` are all partitions of the shard; `holds` tells whether records of one are held, `is_applied` whether all
+    /// records of one before an offset were applied.
     pub(super) fn checked(
         &mut self,
         sources: &[PartitionId],
         ends: &Ends,
+        holds: impl Fn(u16) -> bool,
         is_applied: impl Fn(PartitionId, u64) -> bool,
     ) -> Vec<(u16, u64)> {
         let of_shard = || sources.iter().filter_map(|it| Some((it.partition, *ends.offsets.get(it)?)));
@@ -70,7 +71,7 @@ impl Gaps {
             }
             let Some(others) = &gap.others else { return true };
             let is_behind = |it: &PartitionId| others.get(&it.partition).is_some_and(|end| !is_applied(*it, *end));
-            let stays = sources.iter().any(is_behind);
+            let stays = holds(*partition) || sources.iter().any(is_behind);
             if !stays {
                 closed.push((*partition, gap.first));
             }
@@ -107,12 +108,20 @@ mod tests {
         let mut gaps = Gaps::default();
         gaps.open(1, 100);
         let mut check = |ends: Ends, applied_of_b: u64| {
-            gaps.checked(&[A, B], &ends, |source, end| source == B && applied_of_b >= end)
+            gaps.checked(&[A, B], &ends, |_| false, |source, end| source == B && applied_of_b >= end)
         };
         assert_eq!(check(ends([100, 70], &[B]), 70), [], "records may come behind it");
         assert_eq!(check(ends([100, 70], &[A]), 20), []);
         assert_eq!(check(ends([100, 500], &[A]), 69), [], "the backlog of that moment is not applied yet");
         assert_eq!(check(ends([100, 500], &[A]), 70), [(1, 100)]);
         assert!(gaps.is_empty());
+    }
+    #[test]
+    fn a_gap_stays_while_records_before_it_are_held() {
+        let mut gaps = Gaps::default();
+        gaps.open(1, 100);
+        let all = ends([100, 70], &[A, B]);
+        assert_eq!(gaps.checked(&[A, B], &all, |partition| partition == 1, |_, _| true), []);
+        assert_eq!(gaps.checked(&[A, B], &all, |_| false, |_, _| true), [(1, 100)]);
     }
 }

@@ -1,6 +1,6 @@
 //! The input of a worker: which partitions it reads, from which offsets, and which of them are paused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use daemon_log::PartitionId;
@@ -56,7 +56,7 @@ impl<M: Member> Worker<M> {
 
     /// Reads these partitions, and pauses them if all input is paused. An error may leave some of them unread.
     fn begin_reading(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
-        self.skip_deleted_beginnings(starts)?;
+        let starts = &self.find_beginnings(starts)?[..];
         self.member.read_from(starts)?;
         let pauses = self.backpressure.is_on();
         for (source, _) in starts {
@@ -66,21 +66,21 @@ impl<M: Member> Worker<M> {
         Ok(())
     }
 
-    /// Marks what retention deleted at the beginning of partitions that are read for the first time, if their shards have
-    /// samples or others get some.
-    fn skip_deleted_beginnings(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
-        let lacks_them = |source: PartitionId| {
+    /// Finds the first offsets of partitions that are read for the first time, if their shards have samples or others get
+    /// some: what retention deleted there is marked, and one without records is known to be at its end.
+    fn find_beginnings(
+        &mut self,
+        starts: &[(PartitionId, Option<u64>)],
+    ) -> Result<Vec<(PartitionId, Option<u64>)>, MemberError> {
+        let matters = |source: PartitionId| {
             let slot = self.topology.shard_of(source).and_then(|shard| self.shards.get(&shard));
             slot.and_then(Slot::active).is_some_and(|it| it.shard.has_samples() || it.sources.len() > 1)
         };
-        let new = starts.iter().filter(|(source, next)| next.is_none() && lacks_them(*source));
+        let new = starts.iter().filter(|(source, next)| next.is_none() && matters(*source));
         let new: Vec<_> = new.map(|(source, _)| *source).collect();
-        for (source, first) in self.member.first_offsets(&new)? {
-            if first > 0 {
-                self.skip(source, first);
-            }
-        }
-        Ok(())
+        let first: BTreeMap<_, _> = self.member.first_offsets(&new)?.into_iter().collect();
+        first.iter().filter(|(_, first)| **first > 0).for_each(|(source, first)| self.skip(*source, *first));
+        Ok(starts.iter().map(|(source, next)| (*source, next.or_else(|| first.get(source).copied()))).collect())
     }
 
     fn skip(&mut self, source: PartitionId, first: u64) {
@@ -125,16 +125,18 @@ impl<M: Member> Worker<M> {
         self.read_silent_again(&asked, &ends.reached, now)
     }
 
-    /// Pauses the input partitions that have reached the limit of held records. They are resumed by
-    /// [`advance_idle_shards`](Self::advance_idle_shards), but until that runs more would come than memory is for.
-    pub(super) fn pause_full(&mut self) -> Result<(), MemberError> {
+    /// Pauses the input partitions that have reached the limit of held records, and asks at once for what they wait for:
+    /// until the next check more would come than memory is for, or less than the worker could apply.
+    pub(super) fn relieve_full(&mut self, now: Duration) -> Result<(), MemberError> {
         let Self { member, shards, paused, .. } = self;
+        let mut is_any_full = false;
         for ActiveShard { shard, sources } in shards.values().filter_map(Slot::active) {
             for source in sources.iter().filter(|source| shard.is_full(**source)) {
+                is_any_full = true;
                 set_paused(member, *source, true, paused)?;
             }
         }
-        Ok(())
+        if is_any_full { self.advance_idle_shards(now) } else { Ok(()) }
     }
 
     /// Reads those of the `asked` partitions again that have been silent for too long, and are not at their ends: the

@@ -10,6 +10,7 @@ use std::io::{BufRead as _, BufReader};
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use support::broker::{Broker, Isolation};
 use support::group::{Group, Input};
 use support::{Daemon, is_applied, line};
@@ -377,6 +378,59 @@ fn a_restart_within_a_gap_of_a_grown_topic_goes_on_at_once() {
     let said = daemon.stop();
     assert!(!said.contains("yields no records"), "{said}");
     assert_eq!(BROKER.read_all(&group.topic("dead-letters"), Isolation::Committed).len(), 3, "each once");
+}
+
+/// Its records are not there before its end, and may be older than all that the other partitions have.
+#[test]
+fn a_grown_topic_waits_for_the_transactions_that_have_written_to_it() {
+    let group = Group::new(&BROKER, "open", 1);
+    let daemon = group.daemon("a");
+    BROKER.grow_topic(&group.topic(EGRESS), 2);
+    daemon.wait_for("/api/v1/partitions", |(_, body)| (body.matches("egress_flow_count").count() == 2).then_some(()));
+    let key = |partition: i32| {
+        let keys = (0..).map(|number| format!("ObjectVNTable:vn{number}"));
+        keys.into_iter().find(|key| proxy_uve::partition(key.as_bytes(), 2) as i32 == partition).unwrap()
+    };
+    let payload = |second: u64| format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND);
+    let mut config = BROKER.client();
+    let slow: BaseProducer = config.set("transactional.id", "slow").create().unwrap();
+    slow.init_transactions(PATIENCE).unwrap();
+    slow.begin_transaction().unwrap();
+    for second in 0..10 {
+        let (topic, key, payload) = (group.topic(EGRESS), key(1), payload(second));
+        slow.send(BaseRecord::to(&topic).partition(1).key(&key).payload(&payload)).unwrap();
+    }
+    slow.flush(PATIENCE).unwrap();
+    BROKER.produce(&group.topic(EGRESS), (0..60).map(|second| (0, key(0), payload(second))));
+    // Longer than records wait for a partition at its end.
+    std::thread::sleep(Duration::from_secs(6));
+    slow.commit_transaction(PATIENCE).unwrap();
+    daemon.wait_for("/metrics", |(_, body)| body.contains("fate=\"aggregated\"").then_some(()));
+    support::wait_until("all samples", || (count(&daemon, "aggregated") + count(&daemon, "late") >= 70).then_some(()));
+    assert_eq!(count(&daemon, "late"), 0);
+    daemon.stop();
+}
+
+/// The client of the daemon's own producer must not believe in the old number of partitions for minutes.
+#[test]
+fn samples_are_taken_by_http_as_soon_as_a_growth_is_known() {
+    let group = Group::new(&BROKER, "posted", 2);
+    let daemon = group.daemon("a");
+    let lines =
+        || (0..40).map(|number| line(&format!("vn{number}"), "egress_flow_count", START, 1)).collect::<String>();
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    assert_eq!(daemon.post(lines().as_bytes(), None).unwrap().0, 200);
+    BROKER.grow_topic(&group.topic(EGRESS), 8);
+    daemon.wait_for("/api/v1/partitions", |(_, body)| (body.matches("egress_flow_count").count() == 8).then_some(()));
+    let (status, body) = daemon.post(lines().as_bytes(), None).unwrap();
+    assert_eq!(status, 200, "{body}");
+    // Of a number that is no multiple, only those partitions get samples that are read.
+    BROKER.grow_topic(&group.topic(EGRESS), 9);
+    daemon.wait_until_said("9 partitions over 2 of states");
+    assert_eq!(daemon.post(lines().as_bytes(), None).unwrap().0, 200);
+    wait_until_applied(&daemon, 120);
+    assert!(daemon.get("/metrics").1.contains("derived_statsd_misplaced_records_total 0"));
+    daemon.stop();
 }
 
 /// The consumer lag of the partitions of one daemon.

@@ -7,6 +7,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use serde_json::Value;
 use support::broker::{Broker, Isolation};
@@ -120,4 +121,39 @@ fn running_with_fewer_records() {
 #[test]
 fn running_with_as_many_records() {
     every_sample_counts_once("runequal", 96, 96, true);
+}
+
+/// With fewer partitions than states nothing of it can be read. That is said once, and disturbs no other stream.
+#[test]
+fn with_fewer_partitions_it_rests_and_other_streams_go_on() {
+    let group = Group::new(&BROKER, "fewer", 2);
+    let daemon = group.daemon("a");
+    is_ready(&daemon);
+    publish(&group, 0..30);
+    wait_until_applied(&daemon, 30);
+    BROKER.create_topic_again(&group.topic(EGRESS), 1);
+    daemon.wait_until_said("create it again with a multiple of 2");
+    publish(&group, 30..60);
+    let other = group.topic("agg-UveVirtualNetworkAgent-ingress_flow_count");
+    let sample =
+        |second: u64| (0, "ObjectVNTable:a".to_owned(), format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND));
+    // For longer than a session and the timeout of a transaction.
+    for second in 0..10 {
+        BROKER.produce(&other, (second * 10..second * 10 + 10).map(sample));
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    wait_until("the other stream's windows", || {
+        let found = lines(&group);
+        let windows = found.iter().filter(|it| it.contains("AggProxySum-UveVirtualNetworkAgent-ingress_flow_count"));
+        (windows.count() >= 9).then_some(())
+    });
+    let line = support::line("a", "egress_flow_count", START, 1);
+    let (status, body) = daemon.post(line.as_bytes(), None).unwrap();
+    assert!(status == 503 && body.contains("1 partitions over 2 of states"), "{status} {body}");
+    BROKER.create_topic_again(&group.topic(EGRESS), 2);
+    publish(&group, 60..90);
+    daemon
+        .wait_for("/api/v1/partitions", |(_, body)| (is_applied(body) && body.contains("\"cursor\":30")).then_some(()));
+    let said = daemon.stop();
+    assert!(said.matches("A transaction failed").count() <= 1, "{said}");
 }

@@ -184,7 +184,8 @@ fn validate_shows_no_password_whatever_is_wrong_with_it() {
     let file = folder.path().join("config.toml");
     let validate = |text: &str, variable: Option<&str>| {
         fs::write(&file, format!("[kafka]\nsecurity = \"sasl_ssl\"\nuser = \"ds\"\n{text}\n")).unwrap();
-        let mut command = binary::command(&["validate", "--set", "log.data_dir=/tmp"]);
+        let data = format!("log.data_dir={}", folder.path().join("data").display());
+        let mut command = binary::command(&["validate", "--set", &data]);
         command.arg(&file).env("RUST_LOG", "debug");
         command.envs(variable.map(|value| ("DERIVED_STATSD_KAFKA__PASSWORD", value)));
         let run = finish(command, "");

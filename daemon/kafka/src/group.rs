@@ -41,7 +41,7 @@ use self::context::GroupContext;
 pub(crate) use self::name::{OwnName, is_taken};
 use self::placement::Placement;
 use self::reassign::start;
-use crate::client::{Connection, Isolation};
+use crate::client::{Connection, Isolation, LogContext};
 use crate::input_topics::InputTopics;
 use crate::member::{Change, Ends, Incoming, Member, MemberError, ShardCommit};
 use crate::names::Names;
@@ -57,6 +57,8 @@ pub(crate) struct Group {
     /// Requests offsets on a connection of its own: a broker answers the requests of one connection in order, and a
     /// fetch request may take as long as its wait time.
     metadata_client: BaseConsumer<IdContext>,
+    /// Requests the ends of partitions with the records of open transactions.
+    high_client: BaseConsumer<LogContext>,
     transactions: Transactions,
     name: OwnName,
     placement: Placement,
@@ -96,11 +98,14 @@ impl Group {
         let metadata_client = connection.reader(&names.group, Isolation::Committed);
         let metadata_client =
             BaseConsumer::from_config_and_context(&IdContext::configure(metadata_client), IdContext::default())?;
+        let high_client = connection.reader(&names.group, Isolation::Uncommitted);
+        let high_client = BaseConsumer::from_config_and_context(&high_client, LogContext)?;
         let config = connection.transactional(transactional_id);
         let transactions = Transactions::new(config, names, results);
         Ok(Self {
             consumer,
             metadata_client,
+            high_client,
             transactions,
             name,
             placement: Placement::new(telemetry),

@@ -39,6 +39,8 @@ pub(crate) struct Ends {
     pub offsets: BTreeMap<PartitionId, u64>,
     /// The partitions whose records were all delivered.
     pub reached: BTreeSet<PartitionId>,
+    /// The partitions with records of transactions that are open: they are delivered when these end.
+    pub in_transaction: BTreeSet<PartitionId>,
 }
 
 /// One shard's part of a transaction.

@@ -1,6 +1,7 @@
 //! Publishes samples to the input topics. Key, payload and partitioning are those of Contrail's collectors, so any
 //! daemon of the group can take samples for the whole group.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,13 +10,14 @@ use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::client::{self, Connection};
+use crate::client::{self, Connection, TIMEOUT};
 use crate::input_topics::InputTopics;
 use crate::names::Names;
-use crate::topology::Topology;
+use crate::topics::plan;
+use crate::topology::{self, Shape, Topology};
 
 /// How long to wait before a record is sent again when the producer's queue is full.
 const QUEUE_WAIT: Duration = Duration::from_millis(5);
@@ -25,6 +27,8 @@ pub(crate) struct Producer {
     producer: ThreadedProducer<Acknowledgements>,
     topics: Arc<InputTopics>,
     topology: Arc<Topology>,
+    /// The number of partitions that the client knows, by stream.
+    known: Mutex<HashMap<u16, u16>>,
 }
 
 impl Producer {
@@ -36,7 +40,7 @@ impl Producer {
     ) -> Result<Self, KafkaError> {
         let config = connection.producer(&format!("{}/producer", names.instance));
         let producer = ThreadedProducer::from_config_and_context(&config, Acknowledgements)?;
-        Ok(Self { producer, topics, topology })
+        Ok(Self { producer, topics, topology, known: Mutex::default() })
     }
 
     /// Publishes all records; returns when the brokers have acknowledged them.
@@ -62,6 +66,37 @@ impl Producer {
         }
     }
 
+    /// The number of partitions over which the records of a stream are spread: those that are read.
+    fn partitions(&self, stream: u16, topic: &str) -> Result<u16, LogError> {
+        let refused = |reason: String| LogError::Cluster { operation: format!("write to {topic}"), reason };
+        if !self.topology.is_known() {
+            return Err(refused("the topics are not known yet, as this daemon starts; send it again".to_owned()));
+        }
+        let Shape { inputs, shards, .. } = self.topology.shape(stream);
+        if inputs == 0 {
+            return Err(refused(
+                "the topic does not exist; create it with `derived-statsd topics --create`".to_owned(),
+            ));
+        }
+        let usable = topology::usable(inputs, shards);
+        if usable == 0 {
+            return Err(refused(format!("it is not read: {}", plan::uneven(inputs, shards))));
+        }
+        self.learn(stream, topic, inputs)?;
+        Ok(usable)
+    }
+
+    /// Makes the client know as many partitions of a topic as there are: it polls for them every few minutes only.
+    fn learn(&self, stream: u16, topic: &str, inputs: u16) -> Result<(), LogError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.entry(stream).or_default();
+        if *known != inputs {
+            self.producer.client().fetch_metadata(Some(topic), TIMEOUT).map_err(|error| failed(&error))?;
+            *known = inputs;
+        }
+        Ok(())
+    }
+
     /// Publishes a record that arrived at `at` (µs UTC): its timestamps were classified by that time.
     fn send(
         &self,
@@ -71,13 +106,8 @@ impl Producer {
         payload: &[u8],
         pending: &Arc<Pending>,
     ) -> Result<(), LogError> {
-        let inputs = self.topology.shape(id.stream).inputs;
         let topic = self.topics.name(id.stream);
-        if inputs == 0 {
-            let operation = format!("write to {topic}");
-            let reason = "the topic does not exist; create it with `derived-statsd topics --create`".to_owned();
-            return Err(LogError::Cluster { operation, reason });
-        }
+        let inputs = self.partitions(id.stream, topic)?;
         // Not the partition of the batch: the topic may have more partitions since the batch was made.
         let partition = proxy_uve::partition(key, u32::from(inputs));
         pending.one_more();

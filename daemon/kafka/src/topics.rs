@@ -7,7 +7,7 @@
 mod cluster;
 mod error;
 mod keys;
-mod plan;
+pub(crate) mod plan;
 
 use anyhow::Context as _;
 use std::thread;

@@ -199,15 +199,18 @@ impl<M: Member> Worker<M> {
         self.restore(&missing);
     }
 
+    /// Requests the restore of shards, except for those without input, of a topic that was created again with fewer
+    /// partitions: their offsets could not be committed.
     fn restore(&mut self, shards: &[PartitionId]) {
+        let shards: Vec<_> = shards.iter().filter(|id| self.topology.source_count(**id) > 0).collect();
         if shards.is_empty() {
             return;
         }
         let mut request = Vec::with_capacity(shards.len());
-        for id in shards {
+        for &id in shards {
             self.last_ticket += 1;
-            self.shards.insert(*id, Slot::Restoring(self.last_ticket));
-            request.push((*id, self.last_ticket));
+            self.shards.insert(id, Slot::Restoring(self.last_ticket));
+            request.push((id, self.last_ticket));
         }
         self.restorer.request(request);
     }
@@ -256,8 +259,8 @@ impl<M: Member> Worker<M> {
         warn!(
             worker = %self.owner,
             partitions = sources.len(),
-            "Partitions lost: the group assigned them to other members, as this worker sent no heartbeat for longer than \
-             kafka.session_timeout. Their new owners read the uncommitted input again."
+            "Partitions lost: for longer than kafka.session_timeout no heartbeat of this worker reached the brokers, so \
+             other members may have them. The uncommitted input is read again."
         );
         self.group.rebalanced();
         self.release(sources)

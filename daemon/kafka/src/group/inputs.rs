@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use daemon_log::PartitionId;
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::{Group, unreachable};
@@ -20,25 +20,37 @@ impl Group {
         let answer = self
             .request_offsets(partitions, Offset::Beginning)
             .map_err(|error| unreachable("requesting the first offsets", &error))?;
-        let first = |it: &TopicPartitionListElem<'_>| match it.offset() {
-            Offset::Offset(first) => Some((self.topics.id(it.topic(), it.partition())?, first.unsigned_abs())),
-            _ => None,
-        };
-        Ok(answer.elements().iter().filter_map(first).collect())
+        Ok(self.offsets(&answer).into_iter().collect())
     }
 
     /// Requests the end offsets of partitions, and finds out which of them are read to there.
     pub(super) fn request_ends(&self, partitions: &[PartitionId]) -> Result<Ends, MemberError> {
-        let answer = self
-            .request_offsets(partitions, Offset::End)
-            .map_err(|error| unreachable("requesting end offsets", &error))?;
-        let end = |it: &TopicPartitionListElem<'_>| match it.offset() {
-            Offset::Offset(end) => Some((self.topics.id(it.topic(), it.partition())?, end.unsigned_abs())),
+        let failed = |error: KafkaError| unreachable("requesting end offsets", &error);
+        let ends = self.request_offsets(partitions, Offset::End).map_err(failed)?;
+        let offsets = self.offsets(&ends);
+        client::discard_events(&self.high_client);
+        let list = self.topics.list(partitions.iter().map(|id| (*id, Offset::End)));
+        let high = match partitions.is_empty() {
+            true => BTreeMap::new(),
+            false => self.offsets(&end_offsets::request(&self.high_client, &list).map_err(failed)?),
+        };
+        let (mut reached, mut in_transaction) = (BTreeSet::new(), BTreeSet::new());
+        for (id, end) in &offsets {
+            if high.get(id).is_some_and(|high| high > end) {
+                in_transaction.insert(*id);
+            } else if high.contains_key(id) && self.is_read_to(*id, *end) {
+                reached.insert(*id);
+            }
+        }
+        Ok(Ends { offsets, reached, in_transaction })
+    }
+
+    fn offsets(&self, answer: &TopicPartitionList) -> BTreeMap<PartitionId, u64> {
+        let offset = |it: &TopicPartitionListElem<'_>| match it.offset() {
+            Offset::Offset(offset) => Some((self.topics.id(it.topic(), it.partition())?, offset.unsigned_abs())),
             _ => None,
         };
-        let offsets: BTreeMap<_, _> = answer.elements().iter().filter_map(end).collect();
-        let reached = offsets.iter().filter(|(id, end)| self.is_read_to(**id, **end)).map(|(id, _)| *id).collect();
-        Ok(Ends { offsets, reached })
+        answer.elements().iter().filter_map(offset).collect()
     }
 
     fn request_offsets(&self, partitions: &[PartitionId], at: Offset) -> KafkaResult<TopicPartitionList> {

@@ -7,7 +7,7 @@ use tracing::error;
 
 use crate::member::Incoming;
 use crate::telemetry::GroupTelemetry;
-use crate::topology::Shape;
+use crate::topology::{self, Shape};
 
 /// The longest part of a key that is logged, in bytes.
 const MAX_KEY: usize = 256;
@@ -25,8 +25,20 @@ impl Placement {
     pub(super) fn check(&self, topic: &str, id: PartitionId, shape: Shape, records: &[Incoming<'_>]) {
         let Some((records, key)) = misplaced(id, shape, records) else { return };
         self.0.misplaced(records);
-        let expected = proxy_uve::partition(key, u32::from(shape.inputs.max(1)));
+        let is_uneven = !shape.inputs.is_multiple_of(shape.shards.max(1));
+        let expected = proxy_uve::partition(key, u32::from(topology::usable(shape.inputs, shape.shards).max(1)));
         let key = String::from_utf8_lossy(&key[..key.len().min(MAX_KEY)]);
+        if is_uneven {
+            error!(
+                topic, partition = id.partition, records, %key, expected, "{}",
+                format_args!(
+                    "Records are not in the partition of their keys, as producers spread them over {} partitions and there \
+                     are states of {}: results of their objects are wrong until the input has a multiple of that.",
+                    shape.inputs, shape.shards
+                )
+            );
+            return;
+        }
         error!(
             topic, partition = id.partition, records, %key, expected,
             "Records are not in the partition of their keys: an object with samples in partitions of several shards \

@@ -89,7 +89,11 @@ mod tests {
     const B: PartitionId = PartitionId::new(0, 5);
 
     fn ends(offsets: [u64; 2], reached: &[PartitionId]) -> Ends {
-        Ends { offsets: [A, B].into_iter().zip(offsets).collect(), reached: reached.iter().copied().collect() }
+        Ends {
+            offsets: [A, B].into_iter().zip(offsets).collect(),
+            reached: reached.iter().copied().collect(),
+            ..Ends::default()
+        }
     }
 
     #[test]

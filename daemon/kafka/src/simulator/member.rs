@@ -1,7 +1,7 @@
 //! A [`Member`] of the simulated cluster. Between any two steps of its commit the worker may freeze, be killed, or be
 //! fenced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -195,7 +195,7 @@ impl Member for SimulatedMember {
             position.is_some_and(|position| *position >= end)
         };
         let reached = offsets.iter().filter(|(id, end)| is_read(id, **end)).map(|(id, _)| *id).collect();
-        Ok(Ends { offsets, reached })
+        Ok(Ends { offsets, reached, in_transaction: BTreeSet::new() })
     }
 
     fn first_offsets(&mut self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, MemberError> {

@@ -200,8 +200,14 @@ fn too_few(inputs: u16, threads: usize) -> Note {
 }
 
 /// The problem, with its fix, of `inputs` input partitions with `states` partitions of the state topic.
-pub(super) fn uneven(inputs: u16, states: u16) -> String {
+pub(crate) fn uneven(inputs: u16, states: u16) -> String {
     let read = usable(inputs, states);
+    if read == 0 {
+        return format!(
+            "{inputs} partitions over {states} of states: nothing of it is read, as there are more states than partitions; \
+             delete it and create it again with a multiple of {states}"
+        );
+    }
     format!(
         "{inputs} partitions over {states} of states: grow the input to a multiple of {states}; until then partitions \
          from {read} on are not read"
@@ -360,7 +366,7 @@ mod tests {
     fn each_problem_concerns_one_topic_and_names_its_fix() {
         let cases = [
             (("agg-S-a", 12, "delete", 1), Some(16), "grow the input to a multiple of 8"),
-            (("agg-S-a", 4, "delete", 1), Some(8), "grow the input to a multiple of 8"),
+            (("agg-S-a", 4, "delete", 1), Some(8), "create it again with a multiple of 8"),
             (("state-S-a", 8, "delete", LARGEST), Some(8), "`delete`: states would be deleted"),
             (("state-S-a", 8, "compact,delete", LARGEST), Some(8), "`compact,delete`: states would be deleted"),
             (("state-S-a", 8, "compact", 1_048_588), Some(8), "set it to 8388608"),

@@ -8,15 +8,19 @@ use tracing::{info, warn};
 
 use super::slot::{ActiveShard, Slot};
 use super::{CHECK_INTERVAL, Worker};
-use crate::member::{Member, MemberError};
+use crate::member::{Ends, Member, MemberError};
 use crate::shard::Shard;
 
 impl<M: Member> Worker<M> {
     /// Restores the shards whose input topic was created again; they begin at the start of the new one. What they have
-    /// applied since their last commit may be of either topic, and is not committed.
+    /// applied since their last commit may be of either topic, and is not committed. If the new one has fewer partitions,
+    /// some shards have no input any more, and rest.
     pub(super) fn leave_topics_created_again(&mut self) {
-        let is_other =
-            |id: &PartitionId, it: &ActiveShard| it.shard.is_of_other_topic(self.topology.input_id(id.stream));
+        let is_other = |id: &PartitionId, it: &ActiveShard| {
+            let shape = self.topology.shape(id.stream);
+            let has_no_input = shape.inputs > 0 && self.topology.source_count(*id) == 0;
+            has_no_input || it.shard.is_of_other_topic(shape.input_id)
+        };
         let active = self.shards.iter().filter_map(|(id, slot)| Some((id, slot.active()?)));
         let others: Vec<_> = active.filter(|(id, it)| is_other(id, it)).map(|(id, _)| *id).collect();
         if !others.is_empty() {
@@ -122,7 +126,7 @@ impl<M: Member> Worker<M> {
                 set_paused(member, *source, pauses_all || shard.is_full(*source), paused)?;
             }
         }
-        self.read_silent_again(&asked, &ends.reached, now)
+        self.read_silent_again(&asked, &ends, now)
     }
 
     /// Pauses the input partitions that have reached the limit of held records, and asks at once for what they wait for:
@@ -141,15 +145,11 @@ impl<M: Member> Worker<M> {
 
     /// Reads those of the `asked` partitions again that have been silent for too long, and are not at their ends: the
     /// client does not fetch them for a reason that it does not say, and held records of others wait for theirs.
-    fn read_silent_again(
-        &mut self,
-        asked: &[PartitionId],
-        at_end: &BTreeSet<PartitionId>,
-        now: Duration,
-    ) -> Result<(), MemberError> {
+    fn read_silent_again(&mut self, asked: &[PartitionId], ends: &Ends, now: Duration) -> Result<(), MemberError> {
         let mut starts = Vec::new();
         for source in asked {
-            if at_end.contains(source) || self.paused.contains(source) {
+            let is_accounted_for = ends.reached.contains(source) || ends.in_transaction.contains(source);
+            if is_accounted_for || self.paused.contains(source) {
                 self.silences.end(*source);
             } else if self.silences.is_too_long(*source, now)
                 && let Some(shard) = self.topology.shard_of(*source)

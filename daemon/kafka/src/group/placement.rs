@@ -30,12 +30,9 @@ impl Placement {
         let key = String::from_utf8_lossy(&key[..key.len().min(MAX_KEY)]);
         if is_uneven {
             error!(
-                topic, partition = id.partition, records, %key, expected, "{}",
-                format_args!(
-                    "Records are not in the partition of their keys, as producers spread them over {} partitions and there \
-                     are states of {}: results of their objects are wrong until the input has a multiple of that.",
-                    shape.inputs, shape.shards
-                )
+                topic, partition = id.partition, records, %key, expected, partitions = shape.inputs, states = shape.shards,
+                "Records are not in the partition of their keys, as the number of partitions is no multiple of that of \
+                 the states: results of their objects are wrong until it is one."
             );
             return;
         }

@@ -30,7 +30,7 @@ pub(super) struct Fields<'p> {
     value: Option<&'p str>,
     source: Option<&'p str>,
     duplicate: Option<&'static str>,
-    misspelt: Option<Misspelt>,
+    misspelt: Option<Box<Misspelt>>,
     /// The fields that only a line has; in a payload they are unknown fields.
     pub(super) envelope: Envelope<'p>,
 }
@@ -42,17 +42,19 @@ pub(super) struct Envelope<'p> {
     pub(super) attr: Option<&'p str>,
     pub(super) stream: Option<&'p str>,
     pub(super) duplicate: Option<&'static str>,
-    pub(super) misspelt: Option<Misspelt>,
+    pub(super) misspelt: Option<Box<Misspelt>>,
 }
 
-/// An unknown field whose name is near that of a known one.
+/// An unknown field whose name is near that of a known one. In a box wherever it is optional: every sample moves the
+/// place for it.
 pub(super) struct Misspelt {
     name: String,
     known: &'static str,
 }
 
-impl From<Misspelt> for WireError {
-    fn from(Misspelt { name, known }: Misspelt) -> Self {
+impl From<Box<Misspelt>> for WireError {
+    fn from(misspelt: Box<Misspelt>) -> Self {
+        let Misspelt { name, known } = *misspelt;
         Self::MisspeltField { name, known }
     }
 }
@@ -97,7 +99,7 @@ impl<'p> Fields<'p> {
         }
     }
 
-    fn set_misspelt(&mut self, misspelt: Misspelt) {
+    fn set_misspelt(&mut self, misspelt: Box<Misspelt>) {
         let is_of_line = matches!(misspelt.known, "attr" | "key" | "stream");
         let slot = if is_of_line { &mut self.envelope.misspelt } else { &mut self.misspelt };
         slot.get_or_insert(misspelt);
@@ -140,7 +142,7 @@ impl<'p> Visitor<'p> for FieldsVisitor {
 enum Name {
     Attr,
     Key,
-    Misspelt(Misspelt),
+    Misspelt(Box<Misspelt>),
     Source,
     Stream,
     Ts,
@@ -172,7 +174,7 @@ impl Visitor<'_> for NameVisitor {
             "ts" => Name::Ts,
             "value" => Name::Value,
             name => match similar(name) {
-                Some(known) => Name::Misspelt(Misspelt { name: name.to_owned(), known }),
+                Some(known) => Name::Misspelt(Box::new(Misspelt { name: name.to_owned(), known })),
                 None => Name::Unknown,
             },
         })

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use support::broker::Broker;
-use support::group::{Group, Input};
+use support::group::{Group, Input, Sample};
 use support::{Daemon, wait_until};
 
 static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
@@ -72,20 +72,28 @@ fn a_second_group_is_refused_until_it_takes_over_and_every_window_is_given_once(
     second.stop();
 }
 
+/// The setting of a second group.
+const OTHER: [&str; 1] = ["kafka.group_id=other"];
+
+/// A daemon that has applied these samples, and is frozen since before its states were moved to another group.
+fn frozen_while_taken_over(group: &Group<'_>, samples: &[Sample]) -> Daemon {
+    let daemon = group.daemon("a");
+    is_ready(&daemon);
+    group.publish(samples);
+    daemon.wait_for("/api/v1/partitions", |(_, body)| support::is_applied(body).then_some(()));
+    daemon.signal("STOP");
+    wait_until("its session has ended", || topics(group, &OTHER, &["--take-over"]).0.then_some(()));
+    daemon
+}
+
 #[test]
 fn a_daemon_that_was_frozen_while_another_group_took_over_ends() {
     let group = Group::new(&BROKER, "thawed", 2);
     let input = Input::new(15, 2, 6, 200, 20);
     let expected = input.expected();
     let (head, tail) = input.samples.split_at(input.samples.len() / 2);
-    let mut first = group.daemon("a");
-    is_ready(&first);
-    group.publish(head);
-    first.wait_for("/api/v1/partitions", |(_, body)| support::is_applied(body).then_some(()));
-    first.signal("STOP");
-    let other = ["kafka.group_id=other"];
-    wait_until("its session has ended", || topics(&group, &other, &["--take-over"]).0.then_some(()));
-    let second = group.daemon_with("b", &other);
+    let mut first = frozen_while_taken_over(&group, head);
+    let second = group.daemon_with("b", &OTHER);
     is_ready(&second);
     group.publish(tail);
     let mut results = group.results();
@@ -105,13 +113,7 @@ fn a_daemon_that_thaws_before_the_other_group_has_committed_ends() {
     let group = Group::new(&BROKER, "early", 2);
     let input = Input::new(16, 2, 6, 200, 20);
     let (head, _) = input.samples.split_at(input.samples.len() / 2);
-    let mut first = group.daemon("a");
-    is_ready(&first);
-    group.publish(head);
-    first.wait_for("/api/v1/partitions", |(_, body)| support::is_applied(body).then_some(()));
-    first.signal("STOP");
-    let other = ["kafka.group_id=other"];
-    wait_until("its session has ended", || topics(&group, &other, &["--take-over"]).0.then_some(()));
+    let mut first = frozen_while_taken_over(&group, head);
     first.signal("CONT");
     first.wait_until_said("the state topic was taken over: it holds the states of the consumer group `other`");
     assert_eq!(first.wait().code(), Some(1));

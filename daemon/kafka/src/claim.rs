@@ -8,11 +8,11 @@
 //!
 //! The configurations of the group, see `configuration`, are registered in the same way, with keys that begin with `k`.
 //!
-//! Each state has the group that committed it. A daemon that restores one of another group reads the claim again: it
-//! may have been frozen while an operator moved the topic to that group.
+//! A daemon reads the claim again before each restore: it may have been frozen while an operator moved the topic to
+//! another group.
 //!
-//! A claim is written once, so that compaction leaves it at its offset. A group whose claim is not the first deletes
-//! it.
+//! A daemon writes a claim only if there is none, so that compaction leaves it at its offset. A group whose claim is not
+//! the first deletes it.
 
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ pub(crate) struct Shard {
     digests: Digests,
     /// Records to write with the next commit besides those of the table: tombstones for a state that could not be used,
     /// the configuration of this daemon.
-    erased: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    extra_records: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     merge: InputMerge,
     /// The newest event time of a record that was there before a poll of the topics: those of input partitions that the
     /// poll did not find are written later.
@@ -51,12 +51,13 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// A restored shard whose input is not read yet; `erased` are tombstones to write with the next commit.
+    /// A restored shard whose input is not read yet; `extra_records` are written with the next commit, besides those of
+    /// the table.
     pub(crate) fn new(
         id: PartitionId,
         table: PartitionTable,
         saved: Saved,
-        erased: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+        extra_records: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     ) -> Self {
         Self {
             id,
@@ -64,7 +65,7 @@ impl Shard {
             sequence: saved.head.sequence,
             position: saved.head.position,
             digests: saved.digests,
-            erased,
+            extra_records,
             merge: InputMerge::default(),
             complete_until: 0,
             gaps: Gaps::restored(saved.head.gaps),
@@ -192,8 +193,8 @@ impl Shard {
         }
         let waited = now.saturating_sub(self.table.committed_at());
         let announces = !self.is_announced && !due.all && waited >= LINGER;
-        let erases = !self.erased.is_empty() && (due.all || waited >= due.interval);
-        self.table.is_due(now, due) || self.pending_bytes() > MAX_PENDING_BYTES || announces || erases
+        let has_extra = !self.extra_records.is_empty() && (due.all || waited >= due.interval);
+        self.table.is_due(now, due) || self.pending_bytes() > MAX_PENDING_BYTES || announces || has_extra
     }
 
     /// The size of uncommitted results and dead letters.
@@ -217,7 +218,7 @@ impl Shard {
             read_at: self.read_at,
             gaps: self.gaps.saved(),
         };
-        let mut state = std::mem::take(&mut self.erased);
+        let mut state = std::mem::take(&mut self.extra_records);
         state.extend(state_records::encode(&head, commit.chunks, &mut self.digests));
         self.is_announced = true;
         self.dead_letter_bytes = 0;

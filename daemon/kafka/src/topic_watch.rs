@@ -199,15 +199,13 @@ impl TopicWatch {
     /// Logs once that this daemon waits, as its group has another configuration.
     fn wait_for(&mut self, current: &Configuration) {
         let reason = self.configuration.waits_for(current);
-        if self.admission.waiting().as_ref() == Some(&reason) {
+        if self.admission.is_closed() || self.admission.waiting().as_ref() == Some(&reason) {
             return;
         }
         if self.is_admitted {
             let reason = format!("{reason}; then restart this daemon, which has worked before and has left the group");
-            if !self.admission.is_closed() {
-                warn!(%reason, "This daemon waits.");
-                self.admission.close(reason);
-            }
+            warn!(%reason, "This daemon waits.");
+            self.admission.close(reason);
         } else {
             warn!(%reason, "This daemon waits.");
             self.admission.set_waiting(Some(reason));
@@ -240,22 +238,26 @@ impl TopicWatch {
 
     /// Waits, with `on_request` only until a worker requests a poll, and fails as soon as this process has to end.
     fn rest(&self, pause: Duration, on_request: bool, stop: &Stop) -> anyhow::Result<()> {
-        let at_least = if on_request { pause.min(MIN_PAUSE) } else { pause };
-        let mut rested = Duration::ZERO;
+        let mut left = pause;
+        if on_request {
+            stop.rest(left.min(MIN_PAUSE));
+            left = left.saturating_sub(MIN_PAUSE);
+        }
+        let mut is_requested = false;
         loop {
             if let Some(reason) = self.admission.failure() {
                 return Err(Fatal(reason).into());
             }
-            let step = if rested < at_least { at_least - rested } else { pause - rested }.min(FAILURE_CHECK);
-            if step.is_zero() || stop.is_set() {
+            if left.is_zero() || is_requested || stop.is_set() {
                 return Ok(());
             }
-            match rested < at_least {
-                true => drop(stop.rest(step)),
-                false if self.topology.wait_for_request(step, stop) => return Ok(()),
-                false => {}
+            let step = left.min(FAILURE_CHECK);
+            if on_request {
+                is_requested = self.topology.wait_for_request(step, stop);
+            } else {
+                stop.rest(step);
             }
-            rested += step;
+            left -= step;
         }
     }
 

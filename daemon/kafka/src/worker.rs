@@ -253,15 +253,14 @@ impl<M: Member> Worker<M> {
                 worker = %self.owner, partitions = sources.len(),
                 "The input topic of these partitions was deleted; its records that were not committed are lost."
             );
-            self.group.rebalanced();
-            return self.release(sources);
+        } else {
+            warn!(
+                worker = %self.owner,
+                partitions = sources.len(),
+                "Partitions lost: for longer than kafka.session_timeout no heartbeat of this worker reached the brokers, \
+                 so other members may have them. The uncommitted input is read again."
+            );
         }
-        warn!(
-            worker = %self.owner,
-            partitions = sources.len(),
-            "Partitions lost: for longer than kafka.session_timeout no heartbeat of this worker reached the brokers, so \
-             other members may have them. The uncommitted input is read again."
-        );
         self.group.rebalanced();
         self.release(sources)
     }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use daemon_log::PartitionId;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use super::{Group, unreachable};
 use crate::member::{Ends, MemberError, ShardCommit};
@@ -17,23 +18,17 @@ impl Group {
         &self,
         partitions: &[PartitionId],
     ) -> Result<Vec<(PartitionId, u64)>, MemberError> {
-        let answer = self
-            .request_offsets(partitions, Offset::Beginning)
+        let first = self
+            .request_offsets(&self.metadata_client, partitions, Offset::Beginning)
             .map_err(|error| unreachable("requesting the first offsets", &error))?;
-        Ok(self.offsets(&answer).into_iter().collect())
+        Ok(first.into_iter().collect())
     }
 
     /// Requests the end offsets of partitions, and finds out which of them are read to there.
     pub(super) fn request_ends(&self, partitions: &[PartitionId]) -> Result<Ends, MemberError> {
         let failed = |error: KafkaError| unreachable("requesting end offsets", &error);
-        let ends = self.request_offsets(partitions, Offset::End).map_err(failed)?;
-        let offsets = self.offsets(&ends);
-        client::discard_events(&self.high_client);
-        let list = self.topics.list(partitions.iter().map(|id| (*id, Offset::End)));
-        let high = match partitions.is_empty() {
-            true => BTreeMap::new(),
-            false => self.offsets(&end_offsets::request(&self.high_client, &list).map_err(failed)?),
-        };
+        let offsets = self.request_offsets(&self.metadata_client, partitions, Offset::End).map_err(failed)?;
+        let high = self.request_offsets(&self.high_client, partitions, Offset::End).map_err(failed)?;
         let (mut reached, mut in_transaction) = (BTreeSet::new(), BTreeSet::new());
         for (id, end) in &offsets {
             if high.get(id).is_some_and(|high| high > end) {
@@ -45,20 +40,23 @@ impl Group {
         Ok(Ends { offsets, reached, in_transaction })
     }
 
-    fn offsets(&self, answer: &TopicPartitionList) -> BTreeMap<PartitionId, u64> {
+    /// Requests an offset of each partition at the isolation level of `client`; a partition without one is left out.
+    fn request_offsets<C: ConsumerContext>(
+        &self,
+        client: &BaseConsumer<C>,
+        partitions: &[PartitionId],
+        at: Offset,
+    ) -> KafkaResult<BTreeMap<PartitionId, u64>> {
+        if partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        client::discard_events(client);
+        let answer = end_offsets::request(client, &self.topics.list(partitions.iter().map(|id| (*id, at))))?;
         let offset = |it: &TopicPartitionListElem<'_>| match it.offset() {
             Offset::Offset(offset) => Some((self.topics.id(it.topic(), it.partition())?, offset.unsigned_abs())),
             _ => None,
         };
-        answer.elements().iter().filter_map(offset).collect()
-    }
-
-    fn request_offsets(&self, partitions: &[PartitionId], at: Offset) -> KafkaResult<TopicPartitionList> {
-        if partitions.is_empty() {
-            return Ok(TopicPartitionList::new());
-        }
-        client::discard_events(&self.metadata_client);
-        end_offsets::request(&self.metadata_client, &self.topics.list(partitions.iter().map(|id| (*id, at))))
+        Ok(answer.elements().iter().filter_map(offset).collect())
     }
 
     /// Requests the id of a stream's input topic, and stores it where the worker and the restore thread find it; `None`

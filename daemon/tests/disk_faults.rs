@@ -22,7 +22,6 @@ use support::disk::SmallDisk;
 use support::{Daemon, Random, command, results};
 use tempfile::TempDir;
 
-/// Less than a write buffer of the store, so that its journal fills it.
 const SIZE: &str = "8m";
 
 /// How often a producer tries again at most, with a pause after each error.

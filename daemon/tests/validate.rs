@@ -253,7 +253,7 @@ fn a_data_directory_that_the_daemon_could_not_open_is_a_problem() {
     let cases: [(&[&str], &str); 5] = [
         (&["store/"], "contains store"),
         (&["VERSION", "LOCK!"], "LOCK cannot be read and written"),
-        (&["VERSION", "store/", "store/0.jnl!"], "0.jnl cannot be read and written"),
+        (&["VERSION", "store/", "store/state-1!"], "state-1 cannot be read and written"),
         (&["VERSION", "store"], "store is not a directory"),
         (&["VERSION", "LOCK/"], "LOCK is not a file"),
     ];
@@ -265,7 +265,7 @@ fn a_data_directory_that_the_daemon_could_not_open_is_a_problem() {
             let made = if file.ends_with('/') { std::fs::create_dir(&path) } else { Ok(()) };
             let made = made.and_then(|()| match file.ends_with('/') {
                 true => Ok(()),
-                false => std::fs::write(&path, "derived-statsd log 1\n"),
+                false => std::fs::write(&path, "derived-statsd log 2\n"),
             });
             made.expect("a file for tests");
             mode(&path, if file.ends_with('!') { 0o400 } else { 0o777 });
@@ -279,7 +279,7 @@ fn a_data_directory_that_the_daemon_could_not_open_is_a_problem() {
 #[test]
 fn a_log_of_another_number_of_partitions_is_a_problem() {
     let directory = TempDir::new().expect("a directory for tests");
-    for (name, text) in [("VERSION", "derived-statsd log 1\n"), ("PARTITIONS", "4\n")] {
+    for (name, text) in [("VERSION", "derived-statsd log 2\n"), ("PARTITIONS", "4\n")] {
         std::fs::write(directory.path().join(name), text).expect("a file for tests");
     }
     let data = format!("log.data_dir={}", directory.path().display());

@@ -32,7 +32,7 @@ pub struct Restored {
 }
 
 /// The stored position of a sink in the results log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SinkPosition {
     /// The next offset to deliver; the log does not keep earlier results for this sink.
     pub next: u64,

@@ -4,45 +4,46 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`directory`], [`inspect`] | the lock, the format and the checks of the data directory |
-//! | [`store`] | the embedded store and its known limitations |
-//! | [`tables`], [`load`] | the tables in memory, and how they are loaded |
+//! | [`directory`], [`health`] | the lock and the format of the data directory, and whether it takes writes |
+//! | [`segment`], [`disk`] | the files of the store, and the operations that change them |
+//! | [`journal`], [`change`], [`checkpoint`] | the stored form of a write, of its changes, and of all changes together |
+//! | [`tables`], [`keys`] | the tables in memory of the writer |
+//! | [`catalog`], [`read`] | what readers know, and reads |
+//! | [`recover`] | the opening |
 //! | [`queue`], [`writer`], [`stage`] | the single writer: the queue of requests, the write lock, one write |
-//! | [`append`], [`idempotency`], [`state`], [`trim`] | the changes: appends, idempotency keys, commits, retention |
-//! | [`read`] | reads |
+//! | [`append`], [`state`], [`retire`] | the changes: appends, commits, retention |
+//!
+//! # Disk and memory
+//!
+//! Everything is written once, except chunks of state that are still in use when their file goes. The directory holds
+//! the retained records, up to three times the state, and one file of each family that is not full yet. In memory are
+//! the places of the state's chunks, the idempotency keys and at most about a thousand places per log.
 //!
 //! # After a failed write
 //!
-//! A full disk, or any other IO error, fails the calls that shared the write. The log then closes the store, and opens
-//! it again at each following write until that succeeds. When there is space again, it continues without a restart. A
-//! partition must be restored before it may commit again, because a failed write may be on disk in spite of the error.
-//!
-//! # Memory
-//!
-//! The store has write buffers (15 MiB, up to three of each while flushes are pending) and a cache of 8 MiB. Measured:
-//! 5 MB after an empty directory was opened, and 40 to 50 MB of resident memory for the whole test process under full
-//! load and while idle after it. The store frees a write buffer when it is flushed.
-//!
-//! # Disk
-//!
-//! The directory holds the retained records, plus about 300 MiB under full load: the journal (64 to 128 MiB), and
-//! deleted records that the store has not compacted yet.
+//! A full disk, or any other IO error, fails the calls that shared the write. The next call cuts the failed write off
+//! and reads the tables again; when there is space again, the log goes on without a restart. A partition must be
+//! restored before it may commit again, because a failed write may be on disk in spite of the error.
 
 mod append;
+mod catalog;
+mod change;
+mod checkpoint;
 mod directory;
+mod disk;
 mod health;
-mod idempotency;
-mod inspect;
-mod load;
+mod journal;
+mod keys;
 mod queue;
 mod read;
+mod recover;
+mod retire;
+mod segment;
 mod stage;
 mod state;
-mod store;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod trim;
 mod writer;
 
 use std::path::Path;
@@ -62,6 +63,11 @@ use self::directory::Directory;
 use self::stage::{Reply, Request};
 use self::tables::Partition;
 use self::writer::Writer;
+
+/// The size at which a file of the store is closed: a file is what retention deletes at once.
+const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// The smallest one, for small limits of retention.
+const MIN_SEGMENT_BYTES: u64 = 1024 * 1024;
 
 /// The interval and the number of attempts to lock a directory that another process has open: one second in all.
 const LOCK_POLL: Duration = Duration::from_millis(10);
@@ -89,13 +95,20 @@ impl EmbeddedLog {
     /// [`LogError::Damaged`] or [`LogError::LostTail`] if the files fail their checks. [`LogError::Io`] if the file
     /// system fails.
     pub fn open(path: &Path, config: LogConfig) -> Result<Self, LogError> {
+        let smallest = config.max_input_bytes.min(config.max_results_bytes);
+        let segment_bytes = (smallest / 16).clamp(MIN_SEGMENT_BYTES, SEGMENT_BYTES);
+        Self::open_with(path, config, segment_bytes)
+    }
+
+    /// Opens a log that closes its files at a size.
+    fn open_with(path: &Path, config: LogConfig, segment_bytes: u64) -> Result<Self, LogError> {
         for _ in 0..LOCK_TRIES {
-            match Self::open_now(path, config.clone()) {
+            match Self::open_now(path, config.clone(), segment_bytes) {
                 Err(LogError::Locked { .. }) => std::thread::sleep(LOCK_POLL),
                 opened => return opened,
             }
         }
-        Self::open_now(path, config)
+        Self::open_now(path, config, segment_bytes)
     }
 
     /// Opens the log in the directory `path` as [`open`](Self::open), but never creates one.
@@ -126,10 +139,10 @@ impl EmbeddedLog {
         self.writer.check_disk()
     }
 
-    fn open_now(path: &Path, config: LogConfig) -> Result<Self, LogError> {
+    fn open_now(path: &Path, config: LogConfig, segment_bytes: u64) -> Result<Self, LogError> {
         let directory = Directory::open(path)?;
         let disk = directory.store_path();
-        let writer = Writer::open(directory, config)?;
+        let writer = Writer::open(directory, config, segment_bytes)?;
         let written_before = Some(writer.lock()?.tables().last_at).filter(|at| *at > 0);
         Ok(Self { writer, disk, written_before })
     }
@@ -150,7 +163,7 @@ impl Log for EmbeddedLog {
 
     /// Arrival times never go back, whatever the clock does.
     fn arrival(&self, at: u64) -> u64 {
-        at.max(self.writer.last_at())
+        at.max(self.writer.catalog().last_at)
     }
 
     fn read_results(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
@@ -245,7 +258,7 @@ impl PartitionLog for EmbeddedLog {
             partition: *id,
             bounds: partition.ends.bounds,
             bytes: partition.ends.bytes(),
-            cursor: partition.cursor,
+            cursor: partition.cursor(),
             backlog_bytes: partition.backlog_bytes(),
         };
         Ok(LogStats {
@@ -258,7 +271,7 @@ impl PartitionLog for EmbeddedLog {
             results_bytes: tables.results.bytes(),
             oldest_result_at: tables.results.oldest_at,
             results_dropped: tables.results_dropped,
-            idempotency_keys: tables.keys.count,
+            idempotency_keys: tables.keys.len(),
             sinks: tables.sinks.iter().map(|(name, sink)| (name.clone(), sink.next)).collect(),
             reopened,
         })

@@ -72,9 +72,9 @@ pub enum LogError {
         path.display()
     )]
     Damaged {
-        /// The directory of the store.
+        /// The file, or the directory of the store.
         path: PathBuf,
-        /// The file or keyspace that failed the check.
+        /// The position, or the name of a missing file.
         location: String,
         /// The check that failed.
         reason: String,
@@ -146,13 +146,15 @@ pub enum LogError {
 
     /// The files lack writes that the log acknowledged.
     #[error(
-        "the log at {} ends at write {found}, but write {acknowledged} was acknowledged: its journal \
+        "the log at {} ends at write {found} (byte {end}), but write {acknowledged} was acknowledged: its journal \
          was cut or damaged; restore a copy, or delete the file {} to accept the loss",
         path.display(), acknowledged_file.display()
     )]
     LostTail {
-        /// The directory of the store.
+        /// The newest file of the journal.
         path: PathBuf,
+        /// The position after the last whole write.
+        end: u64,
         /// The file that holds the number of the last acknowledged write.
         acknowledged_file: PathBuf,
         /// The number of the last write in the store.

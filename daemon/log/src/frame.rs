@@ -5,7 +5,7 @@
 //! little-endian:
 //!
 //! ```text
-//! version u8 | 0 u8 | stream u16 | partition u16 | base offset u64 | written at u64 (µs UTC)
+//! 'F' | version u8 | stream u16 | partition u16 | base offset u64 | written at u64 (µs UTC)
 //! | bytes before u64 | records u32 | body length u32 | body crc32 u32 | crc32 of the fields above u32
 //! | body: per record  varint key length | varint payload length | key | payload
 //! ```
@@ -24,12 +24,14 @@ pub(crate) const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
 /// The body size at which a frame is closed, so that a read returns little more than the requested bytes.
 const FRAME_BODY_BYTES: usize = 512 * 1024;
 
+/// The first byte of every frame, which distinguishes it from the other blocks of a journal.
+const KIND: u8 = b'F';
 const VERSION: u8 = 1;
 /// The byte offsets of header fields.
 const BODY_LEN_AT: usize = 34;
 const BODY_CRC_AT: usize = 38;
 const HEADER_CRC_AT: usize = 42;
-const HEADER_LEN: usize = 46;
+pub(super) const HEADER_LEN: usize = 46;
 
 /// The header fields of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub(super) struct FrameHeader {
     pub bytes_before: u64,
     /// The number of records.
     pub count: u32,
+    /// The size of the records.
+    pub body_len: u32,
 }
 
 /// A buffer of encoded records, which the log stores as frames.
@@ -120,16 +124,12 @@ impl OpenFrame {
         self.count
     }
 
-    pub(super) fn len(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
     /// Writes the header and returns the stored bytes of the frame.
     pub(super) fn seal(mut self, partition: PartitionId, base: u64, written_at: u64, before: u64) -> Vec<u8> {
         // RecordBuffer bounds a body by FRAME_BODY_BYTES + MAX_RECORD_BYTES, far below u32.
         let body_len = (self.bytes.len() - HEADER_LEN) as u32;
         let mut header = Vec::with_capacity(HEADER_LEN);
-        header.extend_from_slice(&[VERSION, 0]);
+        header.extend_from_slice(&[KIND, VERSION]);
         header.extend_from_slice(&partition.stream.to_le_bytes());
         header.extend_from_slice(&partition.partition.to_le_bytes());
         header.extend_from_slice(&base.to_le_bytes());
@@ -144,13 +144,10 @@ impl OpenFrame {
     }
 }
 
-/// The bytes of a stored frame, in the store's own buffer type.
-pub(super) type FrameBytes = Box<dyn AsRef<[u8]> + Send + Sync>;
-
 /// A verified frame.
 pub(super) struct Frame {
     header: FrameHeader,
-    bytes: FrameBytes,
+    bytes: Vec<u8>,
 }
 
 impl std::fmt::Debug for Frame {
@@ -161,11 +158,13 @@ impl std::fmt::Debug for Frame {
 
 impl Frame {
     /// Verifies both checksums, and that the body has the number of records in the header.
-    pub(super) fn parse(bytes: FrameBytes) -> Result<Self, String> {
-        let stored = (*bytes).as_ref();
-        let header = FrameHeader::parse(stored)?;
-        let body = &stored[HEADER_LEN..];
-        let (computed, crc) = (crc32fast::hash(body), u32_at(stored, BODY_CRC_AT));
+    pub(super) fn parse(bytes: Vec<u8>) -> Result<Self, String> {
+        let header = FrameHeader::parse(&bytes)?;
+        let body = &bytes[HEADER_LEN..];
+        if body.len() != header.body_len as usize {
+            return Err(format!("body has {} bytes instead of {}", body.len(), header.body_len));
+        }
+        let (computed, crc) = (crc32fast::hash(body), u32_at(&bytes, BODY_CRC_AT));
         if computed != crc {
             return Err(format!("body checksum is {computed:08x}, stored is {crc:08x}"));
         }
@@ -187,28 +186,24 @@ impl Frame {
     }
 
     pub(super) fn len(&self) -> usize {
-        (*self.bytes).as_ref().len()
+        self.bytes.len()
     }
 
     pub(super) fn body(&self) -> &[u8] {
-        (*self.bytes).as_ref().get(HEADER_LEN..).unwrap_or_default()
+        self.bytes.get(HEADER_LEN..).unwrap_or_default()
     }
 }
 
 impl FrameHeader {
-    /// Parses and verifies the header, and the length of the body.
+    /// Parses and verifies the header at the beginning of some bytes.
     pub(super) fn parse(frame: &[u8]) -> Result<Self, String> {
         let header = frame.get(..HEADER_LEN).ok_or("it is shorter than a frame header")?;
         let (computed, crc) = (crc32fast::hash(&header[..HEADER_CRC_AT]), u32_at(header, HEADER_CRC_AT));
         if computed != crc {
             return Err(format!("header checksum is {computed:08x}, stored is {crc:08x}"));
         }
-        if header[0] != VERSION {
-            return Err(format!("unknown frame version {}, supported is {VERSION}", header[0]));
-        }
-        let body_len = u32_at(header, BODY_LEN_AT) as usize;
-        if frame.len() - HEADER_LEN != body_len {
-            return Err(format!("body has {} bytes instead of {body_len}", frame.len() - HEADER_LEN));
+        if header[..2] != [KIND, VERSION] {
+            return Err(format!("unknown frame version {}, supported is {VERSION}", header[1]));
         }
         let u16_at = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
         Ok(Self {
@@ -217,6 +212,7 @@ impl FrameHeader {
             written_at: u64_at(header, 14),
             bytes_before: u64_at(header, 22),
             count: u32_at(header, 30),
+            body_len: u32_at(header, BODY_LEN_AT),
         })
     }
 
@@ -305,7 +301,7 @@ mod tests {
     }
 
     fn parse(bytes: Vec<u8>) -> Result<Frame, String> {
-        Frame::parse(Box::new(bytes))
+        Frame::parse(bytes)
     }
 
     #[test]
@@ -333,9 +329,9 @@ mod tests {
     }
 
     const GOLDEN_V1: &str = concat!(
-        "01000300070064000000000000",
+        "46010300070064000000000000",
         "00d2040000000000003700000000000000",
-        "0100000007000000b471bed2ed84a4fa",
+        "0100000007000000b471bed2fc23248f",
         "0302743a6e7b7d",
     );
 

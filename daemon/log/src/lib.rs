@@ -40,7 +40,6 @@ mod digests;
 mod embedded;
 mod error;
 mod frame;
-mod keys;
 mod observation;
 mod partition_id;
 mod record_batch;

@@ -5,7 +5,7 @@ use std::fmt;
 /// A partition of the input: the number of a stream and the number of a partition of that stream.
 ///
 /// [`PartitionLog::stream_id`](crate::PartitionLog::stream_id) assigns the numbers of streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct PartitionId {
     /// The number of the stream; 65,535 is reserved.
     pub stream: u16,

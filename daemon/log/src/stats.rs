@@ -3,7 +3,7 @@
 use crate::partition_id::PartitionId;
 
 /// The retained offsets of one log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Bounds {
     /// The oldest retained offset.
     pub first: u64,

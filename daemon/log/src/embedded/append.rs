@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use crate::codec;
+use crate::embedded::change::Change;
+use crate::embedded::keys::StoredKey;
 use crate::embedded::stage::Stage;
-use crate::embedded::store::Space;
 use crate::error::LogError;
-use crate::keys;
-use crate::{AppendBatch, Appended, PartitionCommit, PartitionId, SinkPosition, Written};
+use crate::frame::OpenFrame;
+use crate::{AppendBatch, Appended, Idempotency, PartitionCommit, PartitionId, SinkPosition, Written};
 
 /// The longest name of a stream or a sink.
 const MAX_NAME_BYTES: usize = 255;
@@ -18,13 +18,16 @@ impl Stage<'_> {
     pub(super) fn append(&mut self, batch: AppendBatch) -> Result<Appended, LogError> {
         let appended_at = batch.appended_at.max(self.tables.last_at);
         if let Some(idempotency) = &batch.idempotency
-            && let Some(outcome) = self.stored_outcome(idempotency, appended_at)?
+            && let Some(outcome) = self.tables.keys.outcome(idempotency, appended_at, self.config)?
         {
             return Ok(Appended::Duplicate { outcome });
         }
         self.check_backlog(batch.bytes())?;
-        if let Some(idempotency) = batch.idempotency.filter(|_| !batch.partitions.is_empty()) {
-            self.store_key(idempotency, appended_at)?;
+        if let Some(Idempotency { key, body_crc, outcome }) = batch.idempotency.filter(|_| !batch.partitions.is_empty())
+        {
+            let (key, outcome) = (key.into(), outcome.into());
+            self.change(Change::Key(StoredKey { key, body_crc, at: appended_at, outcome }));
+            self.tables.keys.drop_excess(self.config);
         }
         self.tables.clamp_time(appended_at);
         let mut offsets = Vec::with_capacity(batch.partitions.len());
@@ -56,15 +59,10 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn append_to(&mut self, id: PartitionId, frames: Vec<crate::frame::OpenFrame>, at: u64) -> Range<u64> {
-        let partition = self.tables.partitions.entry(id).or_default();
-        let first = partition.ends.bounds.next;
-        for frame in frames {
-            let (base, bytes) = partition.ends.append(id, frame, at);
-            self.batch.insert(Space::Input, &keys::frame(id, base), bytes);
-        }
-        let next = partition.ends.bounds.next;
-        first..next
+    fn append_to(&mut self, id: PartitionId, frames: Vec<OpenFrame>, at: u64) -> Range<u64> {
+        let first = self.tables.ends(id).bounds.next;
+        frames.into_iter().for_each(|frame| self.add_frame(id, frame, at));
+        first..self.tables.ends(id).bounds.next
     }
 
     /// Stages the number of a stream, unless the stream has one, and returns the number.
@@ -76,27 +74,21 @@ impl Stage<'_> {
         // Streams are never removed, so their count is the next free number.
         let number = u16::try_from(self.tables.streams.len()).ok().filter(|number| *number < u16::MAX);
         let number = number.ok_or_else(|| LogError::invalid("all 65535 stream numbers are taken"))?;
-        let key = keys::named(keys::STREAM, name.as_bytes());
-        let value = codec::seal(&key, &[&u32::from(number).to_le_bytes()]);
-        self.batch.insert(Space::Meta, &key, value);
-        self.tables.streams.insert(name, number);
+        self.change(Change::Stream { name, number });
         Ok(number)
     }
 
     /// Stages the position of a sink.
     pub(super) fn set_sink(&mut self, name: String, position: SinkPosition) -> Result<(), LogError> {
         check_name(&name)?;
-        let key = keys::named(keys::SINK, name.as_bytes());
-        let value = codec::seal(&key, &[&position.next.to_le_bytes(), &position.detail]);
-        self.batch.insert(Space::Meta, &key, value);
-        self.tables.sinks.insert(name, position);
+        self.change(Change::Sink { name, position: Some(position) });
         Ok(())
     }
 
     /// Stages the removal of a sink.
     pub(super) fn remove_sink(&mut self, name: &str) -> Result<(), LogError> {
-        if self.tables.sinks.remove(name).is_some() {
-            self.batch.remove(Space::Meta, &keys::named(keys::SINK, name.as_bytes()));
+        if self.tables.sinks.contains_key(name) {
+            self.change(Change::Sink { name: name.to_owned(), position: None });
         }
         Ok(())
     }

@@ -5,13 +5,13 @@
 //! VERSION        one line, the format of all other files
 //! disk-check     exists only while the log checks whether the disk has space
 //! acknowledged   the number of the last acknowledged write
-//! store/         the files of the embedded store
+//! store/         journal-N, results-N and state-N
 //! ```
 //!
-//! The file `acknowledged` detects lost writes. When the store finds an invalid batch in its journal, it assumes a
-//! write torn by a crash and continues with the batches before it. If the cause is a flipped bit in the middle, all
-//! later writes disappear silently although the log acknowledged them. The log writes the file after each sync, so the
-//! file is never ahead of the disk. If the store ends at an earlier write, it has lost data, and the log does not open.
+//! The file `acknowledged` detects lost writes. When the log finds an invalid write in its journal, it assumes that a
+//! crash tore it and continues with the writes before it. If the cause is a flipped bit in the middle, all later writes
+//! would disappear silently although the log acknowledged them. The log writes the file after each sync, so the file is
+//! never ahead of the disk. If the journal ends at an earlier write, it has lost data, and the log does not open.
 //!
 //! The file itself is not synced. It survives a killed process; after a power failure it may be behind, and then the
 //! check detects fewer lost writes.
@@ -25,7 +25,7 @@ use crate::codec;
 use crate::error::LogError;
 
 /// The format of the data directory that this program reads and writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The file that holds it, which makes a directory one of a log.
 const VERSION_FILE: &str = "VERSION";
@@ -50,7 +50,7 @@ impl Directory {
         std::fs::create_dir_all(path).map_err(io("create the data directory"))?;
         let lock = lock(path)?;
         check_version(path)?;
-        remove_unfinished_store(path)?;
+        create_store(path)?;
         let acknowledged = OpenOptions::new()
             .read(true)
             .write(true)
@@ -88,10 +88,10 @@ impl Directory {
             .map_err(|source| io_error("record the acknowledged write", &self.path, source))
     }
 
-    /// Fails if the store, whose last write is `found`, lacks acknowledged writes.
+    /// Fails if the journal, whose last write is `found` and ends at byte `end`, lacks acknowledged writes.
     ///
     /// A missing or damaged file `acknowledged` is not an error: the log does not depend on it.
-    pub(super) fn check_acknowledged(&mut self, found: u64) -> Result<(), LogError> {
+    pub(super) fn check_acknowledged(&mut self, journal: &Path, end: u64, found: u64) -> Result<(), LogError> {
         let mut sealed = Vec::new();
         self.acknowledged
             .seek(SeekFrom::Start(0))
@@ -100,7 +100,8 @@ impl Directory {
         let payload = codec::open(ACKNOWLEDGED, &sealed);
         match payload.and_then(|payload| codec::Fields(payload).u64()) {
             Ok(acknowledged) if acknowledged > found => Err(LogError::LostTail {
-                path: self.store_path(),
+                path: journal.to_owned(),
+                end,
                 acknowledged_file: acknowledged_path(&self.path),
                 found,
                 acknowledged,
@@ -216,16 +217,15 @@ fn create_version(path: &Path) -> Result<(), LogError> {
         .map_err(io("write the VERSION file"))
 }
 
-/// Removes a store whose creation was interrupted: the store cannot open it, and it has no acknowledged write.
-///
-/// The store writes its own `version` file last, so a store without it is incomplete.
-fn remove_unfinished_store(path: &Path) -> Result<(), LogError> {
+/// Creates the directory of the store, durably.
+fn create_store(path: &Path) -> Result<(), LogError> {
     let store = store_path(path);
-    if store.exists() && !store.join("version").exists() && !acknowledged_path(path).exists() {
-        return std::fs::remove_dir_all(&store)
-            .map_err(|source| io_error("remove the unfinished store", &store, source));
+    if store.is_dir() {
+        return Ok(());
     }
-    Ok(())
+    std::fs::create_dir(&store)
+        .and_then(|()| File::open(path)?.sync_all())
+        .map_err(|source| io_error("create the directory of the log's files", &store, source))
 }
 
 fn unknown_version(path: &Path, found: String) -> LogError {
@@ -238,7 +238,7 @@ pub(super) fn io_error(operation: &'static str, path: &Path, source: std::io::Er
     LogError::Io { operation, path, outcome_unknown: false, source: Arc::new(source) }
 }
 
-/// The disk space of the files below `path`; of a preallocated journal only the allocated blocks count.
+/// The disk space of the files below `path`; only allocated blocks count.
 pub(super) fn disk_bytes(path: &Path) -> Result<u64, LogError> {
     let io = |source: std::io::Error| io_error("measure the store", path, source);
     let mut bytes = 0;

@@ -1,75 +1,137 @@
 //! Reads consecutive frames and verifies each of them.
 
-use crate::embedded::load::{parse_header, space_of};
-use crate::embedded::store::Store;
-use crate::embedded::writer::{Writer, opened};
+use std::sync::Arc;
+
+use crate::embedded::change::Entry;
+use crate::embedded::journal::block_len;
+use crate::embedded::segment::{Family, Segment};
+use crate::embedded::writer::Writer;
 use crate::error::LogError;
-use crate::frame::Frame;
-use crate::keys;
+use crate::frame::{Frame, FrameHeader, HEADER_LEN};
 use crate::{Bounds, PartitionId, RecordBatch};
+
+/// The size of the reads that look for a frame.
+const WINDOW: u64 = 16 * 1024;
 
 impl Writer {
     /// Reads frames, from the one that holds offset `from` on, until they have `max_bytes`.
-    pub(super) fn read(&self, partition: PartitionId, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
-        let store = self.reader();
-        // Taken under the lock of the store: a reopened store may lack writes that were never acknowledged.
-        let bounds = self.bounds(partition);
-        if !(bounds.first..=bounds.next).contains(&from) {
-            return Err(LogError::OffsetOutOfRange { location: partition.location(), requested: from, bounds });
-        }
-        let frames = if from == bounds.next {
-            Vec::new()
-        } else {
-            let frames = read_frames(opened(&store)?, partition, from, bounds, max_bytes);
-            frames.map_err(|error| self.out_of_range_or(error, partition, from))?
+    pub(super) fn read(&self, log: PartitionId, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
+        let bounds = self.bounds(log);
+        let out_of_range = |bounds| {
+            let location = log.location();
+            LogError::OffsetOutOfRange { location, requested: from, bounds }
         };
+        if !(bounds.first..=bounds.next).contains(&from) {
+            return Err(out_of_range(bounds));
+        }
+        let mut cursor = Cursor { writer: self, log, family: Family::of(log), walk: None };
+        let (mut frames, mut bytes, mut offset) = (Vec::new(), 0, from);
+        while offset < bounds.next && (frames.is_empty() || bytes < max_bytes) {
+            let frame = cursor.next(offset).map_err(|error| {
+                // Retention does not wait for readers, so a frame that is missing for this reason is not damaged.
+                let bounds: Bounds = self.bounds(log);
+                if from < bounds.first { out_of_range(bounds) } else { error }
+            })?;
+            (bytes, offset) = (bytes + frame.len(), frame.end());
+            frames.push(frame);
+        }
         Ok(RecordBatch::stored(frames, from))
     }
-
-    /// Replaces a read error by [`LogError::OffsetOutOfRange`] if retention deleted the frame during the read.
-    ///
-    /// Retention does not wait for readers, so a frame that is missing for this reason is not damaged.
-    fn out_of_range_or(&self, error: LogError, partition: PartitionId, from: u64) -> LogError {
-        let bounds = self.bounds(partition);
-        if from < bounds.first {
-            return LogError::OffsetOutOfRange { location: partition.location(), requested: from, bounds };
-        }
-        error
-    }
 }
 
-fn read_frames(
-    store: &Store,
-    partition: PartitionId,
-    from: u64,
-    bounds: Bounds,
-    max_bytes: usize,
-) -> Result<Vec<Frame>, LogError> {
-    let space = space_of(partition);
-    let holding = store.scan(space, keys::frame(partition, 0)..=keys::frame(partition, from)).next_back();
-    let Some((key, _)) = holding.transpose()? else {
-        return Err(missing(partition, from));
-    };
-    let (_, base) = keys::parse_frame(&key).unwrap_or((partition, from));
-    let (mut frames, mut bytes, mut expected) = (Vec::<Frame>::new(), 0, base);
-    for pair in store.scan(space, keys::frame(partition, base)..keys::frame(partition, bounds.next)) {
-        let (key, value) = pair?;
-        let header = parse_header(partition, &key, &value)?;
-        if header.base != expected {
-            return Err(missing(partition, expected));
-        }
-        let corrupt = |reason| LogError::CorruptFrame { location: partition.location(), offset: header.base, reason };
-        let frame = Frame::parse(Box::new(value)).map_err(corrupt)?;
-        (bytes, expected) = (bytes + frame.len(), frame.end());
-        frames.push(frame);
-        if bytes >= max_bytes {
-            break;
-        }
-    }
-    // The requested offset is below the end of the log, so the frames must contain it.
-    if expected <= from { Err(missing(partition, expected)) } else { Ok(frames) }
+/// The place of a read in one log.
+struct Cursor<'a> {
+    writer: &'a Writer,
+    log: PartitionId,
+    family: Family,
+    /// The file of the last frame and the position after it.
+    walk: Option<(Arc<Segment>, u64)>,
 }
 
-fn missing(partition: PartitionId, offset: u64) -> LogError {
-    LogError::CorruptFrame { location: partition.location(), offset, reason: "it is missing".to_owned() }
+impl Cursor<'_> {
+    /// Reads the frame that holds an offset.
+    fn next(&mut self, offset: u64) -> Result<Frame, LogError> {
+        let (entry, file) = self.find(offset).ok_or_else(|| self.corrupt(offset, "it is missing".to_owned()))?;
+        if entry.base == offset {
+            let (at, len) = (u64::from(entry.place.at), entry.place.len as usize);
+            return self.frame_at(&file, at, len, offset);
+        }
+        let is_ahead =
+            |(walked, at): &(Arc<Segment>, u64)| walked.number == file.number && u64::from(entry.place.at) < *at;
+        let mut at = match self.walk.take().filter(is_ahead) {
+            Some((_, at)) => at,
+            None => u64::from(entry.place.at),
+        };
+        loop {
+            let header = self.find_frame(&file, &mut at, offset)?;
+            let len = HEADER_LEN + header.body_len as usize;
+            let start = at;
+            at += len as u64;
+            if header.end() <= offset {
+                continue;
+            }
+            let frame = self.frame_at(&file, start, len, offset)?;
+            self.walk = Some((file, at));
+            return Ok(frame);
+        }
+    }
+
+    /// Reads and verifies the frame at a position, which holds an offset.
+    fn frame_at(&self, file: &Segment, at: u64, len: usize, offset: u64) -> Result<Frame, LogError> {
+        let bytes = file.read(at, len)?.ok_or_else(|| self.cut_short(offset, file))?;
+        let frame = Frame::parse(bytes).map_err(|reason| self.damaged(offset, file, at, &reason))?;
+        let FrameHeader { partition, base, .. } = frame.header();
+        if partition != self.log || !(base..frame.end()).contains(&offset) {
+            return Err(self.damaged(offset, file, at, "it is another frame"));
+        }
+        Ok(frame)
+    }
+
+    fn find(&self, offset: u64) -> Option<(Entry, Arc<Segment>)> {
+        let catalog = self.writer.catalog();
+        let entry = catalog.find(self.log, offset)?;
+        Some((entry, catalog.file(self.family, entry.place.segment)?))
+    }
+
+    /// Moves `at` to the next frame of the log and returns its header.
+    fn find_frame(&self, file: &Segment, at: &mut u64, offset: u64) -> Result<FrameHeader, LogError> {
+        let (mut window, mut start) = (Vec::new(), *at);
+        loop {
+            let within = (*at - start) as usize;
+            let bytes = window.get(within..).unwrap_or_default();
+            if bytes.len() < HEADER_LEN {
+                let rest = file.len()?.saturating_sub(*at).min(WINDOW);
+                if rest as usize <= bytes.len() {
+                    return Err(self.cut_short(offset, file));
+                }
+                window = file.read(*at, rest as usize)?.ok_or_else(|| self.cut_short(offset, file))?;
+                start = *at;
+                continue;
+            }
+            if let Some(len) = block_len(bytes) {
+                *at += len;
+                continue;
+            }
+            let header = FrameHeader::parse(bytes).map_err(|reason| self.damaged(offset, file, *at, &reason))?;
+            if header.partition == self.log && header.base > offset {
+                return Err(self.damaged(offset, file, *at, &format!("the frame begins at offset {}", header.base)));
+            }
+            if header.partition == self.log {
+                return Ok(header);
+            }
+            *at += HEADER_LEN as u64 + u64::from(header.body_len);
+        }
+    }
+
+    fn corrupt(&self, offset: u64, reason: String) -> LogError {
+        LogError::CorruptFrame { location: self.log.location(), offset, reason }
+    }
+
+    fn damaged(&self, offset: u64, file: &Segment, at: u64, reason: &str) -> LogError {
+        self.corrupt(offset, format!("{} at byte {at}: {reason}", file.path.display()))
+    }
+
+    fn cut_short(&self, offset: u64, file: &Segment) -> LogError {
+        self.corrupt(offset, format!("{} ends before it", file.path.display()))
+    }
 }

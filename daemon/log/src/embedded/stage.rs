@@ -1,16 +1,18 @@
-//! One write in the making: the requests of a group, staged into one batch.
+//! One write in the making: the requests of a group, staged into one record.
 //!
-//! A request is verified first and then applied to the tables in memory and to the batch. A request that fails its
+//! A request is verified first and then applied to the tables in memory and to the record. A request that fails its
 //! verification leaves no change.
-
-use std::collections::HashMap;
 
 use daemon_base::failpoint;
 
 use crate::config::LogConfig;
-use crate::embedded::store::{Batch, Store};
+use crate::embedded::catalog::Catalog;
+use crate::embedded::change::{Change, Entry, FrameAt};
+use crate::embedded::journal::{self, RECORD_LEN, Record};
+use crate::embedded::segment::{Family, Place};
 use crate::embedded::tables::Tables;
 use crate::error::LogError;
+use crate::frame::OpenFrame;
 use crate::{AppendBatch, Appended, PartitionCommit, PartitionId, SinkPosition};
 
 /// A change that a caller requests.
@@ -34,16 +36,16 @@ pub(super) enum Reply {
     Stream(u16),
 }
 
-/// The tables and the batch of one write.
+/// The tables and the record of one write.
 pub(super) struct Stage<'a> {
-    pub store: &'a Store,
     pub tables: &'a mut Tables,
+    pub catalog: &'a Catalog,
     pub config: &'a LogConfig,
-    pub batch: Batch,
+    pub record: Record,
     /// The number of this write.
     pub sequence: u64,
-    /// The idempotency keys of this write, with checksum and outcome: the store does not return them yet.
-    pub fresh_keys: HashMap<String, (u32, Vec<u8>)>,
+    /// The number and the end of the open file of each family.
+    pub ends: [(u32, u64); 3],
     /// The kinds of data that this write changes.
     pub touched: Touched,
 }
@@ -52,7 +54,6 @@ pub(super) struct Stage<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Touched {
     pub inputs: bool,
-    pub retention: bool,
     pub results: bool,
     pub states: bool,
 }
@@ -70,6 +71,38 @@ impl Stage<'_> {
             Request::SetSink(name, position) => self.set_sink(name, position).map(|()| Reply::Done),
         }
     }
+
+    /// Adds a change to the record and to the tables.
+    pub(super) fn change(&mut self, change: Change) {
+        self.record.change(&change);
+        self.tables.apply(change);
+    }
+
+    /// Names the open files of results and state that no write has named yet.
+    pub(super) fn name_open_files(&mut self) {
+        for family in [Family::Results, Family::State] {
+            let (segment, end) = self.ends[family as usize];
+            if !self.tables.file_ends.contains_key(&(family, segment)) {
+                self.change(Change::File { family, segment, end });
+            }
+        }
+    }
+
+    /// Adds bytes of a family to the record; returns their place.
+    pub(super) fn add(&mut self, family: Family, bytes: Vec<u8>) -> Place {
+        let ((segment, end), len) = (self.ends[family as usize], bytes.len());
+        let start = if family == Family::Journal { end + RECORD_LEN } else { end };
+        journal::place(segment, start, self.record.add(family, bytes), len)
+    }
+
+    /// Appends a frame to a log.
+    pub(super) fn add_frame(&mut self, log: PartitionId, frame: OpenFrame, at: u64) {
+        let ends = self.tables.ends(log);
+        let (base, bytes_before, count) = (ends.bounds.next, ends.bytes_next, frame.count());
+        let place = self.add(Family::of(log), frame.seal(log, base, at, bytes_before));
+        let entry = Entry { base, bytes_before, place };
+        self.change(Change::Frame(FrameAt { log, entry, count, written_at: at }));
+    }
 }
 
 impl Touched {
@@ -80,9 +113,6 @@ impl Touched {
         }
         if self.states {
             failpoint::point("commit.mid");
-        }
-        if self.retention {
-            failpoint::point("retention.mid");
         }
     }
 }

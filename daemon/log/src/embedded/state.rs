@@ -1,132 +1,92 @@
-//! The state of a partition: commits, resets and restores.
+//! The state of a partition: commits, resets, restores, and the space of replaced chunks.
 //!
-//! The state consists of a head and chunks. Each is sealed separately, so that a commit writes only the changed ones.
-//! The head holds the number and the digest of all chunks. A restore therefore detects a chunk that is missing,
-//! obsolete or older than the head, and then it loads no part of the state.
+//! A commit appends the changed chunks to the open file of state. The journal names the place and the checksum of each
+//! chunk, so a restore reads exactly the chunks of the last commit. When more than half of the files is replaced, a
+//! commit carries on what is still in use in the oldest one, and the file goes.
 
 use daemon_base::failpoint;
 
-use crate::codec::{self, Fields};
-use crate::digests::Digests;
-use crate::embedded::load::bytes_before;
+use crate::embedded::change::{Change, ChunkAt};
+use crate::embedded::segment::Family;
 use crate::embedded::stage::Stage;
-use crate::embedded::store::{Space, Store};
+use crate::embedded::tables::Head;
 use crate::embedded::writer::Locked;
 use crate::error::LogError;
-use crate::keys;
 use crate::{PartitionCommit, PartitionId, Restored};
-
-/// The cursor and `meta` of a partition, with the number and the digest of its chunks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Head {
-    pub cursor: u64,
-    /// The number of the write that committed the state.
-    sequence: u64,
-    chunks: u32,
-    digest: u64,
-    meta: Vec<u8>,
-}
-
-impl Head {
-    /// Loads and verifies the head of a partition.
-    pub(super) fn load(store: &Store, partition: PartitionId) -> Result<Option<Self>, LogError> {
-        let key = keys::head(partition);
-        let Some(sealed) = store.get(Space::State, &key)? else { return Ok(None) };
-        let head = codec::open(&key, &sealed).and_then(Self::parse);
-        head.map(Some).map_err(|reason| corrupt(partition, None, reason))
-    }
-
-    fn parse(payload: &[u8]) -> Result<Self, String> {
-        let mut fields = Fields(payload);
-        Ok(Self {
-            cursor: fields.u64()?,
-            sequence: fields.u64()?,
-            chunks: fields.u32()?,
-            digest: fields.u64()?,
-            meta: fields.rest().to_vec(),
-        })
-    }
-
-    fn seal(&self, key: &[u8]) -> Vec<u8> {
-        let (cursor, sequence) = (self.cursor.to_le_bytes(), self.sequence.to_le_bytes());
-        let (chunks, digest) = (self.chunks.to_le_bytes(), self.digest.to_le_bytes());
-        codec::seal(key, &[&cursor, &sequence, &chunks, &digest, &self.meta])
-    }
-}
 
 impl Stage<'_> {
     /// Stages the commits of one call; an error stages none of them.
     pub(super) fn commit(&mut self, commits: Vec<PartitionCommit>, at: u64) -> Result<(), LogError> {
-        let mut cursor_bytes = Vec::with_capacity(commits.len());
         for (index, commit) in commits.iter().enumerate() {
             if commits[..index].iter().any(|earlier| earlier.partition == commit.partition) {
                 let reason = format!("one call commits partition {} twice", commit.partition);
                 return Err(LogError::invalid(reason));
             }
-            cursor_bytes.push(self.check_commit(commit)?);
+            self.check_commit(commit)?;
         }
         let committed_at = self.tables.clamp_time(at);
-        for (commit, bytes) in commits.into_iter().zip(cursor_bytes) {
-            self.commit_partition(commit, bytes, committed_at);
-        }
+        commits.into_iter().for_each(|commit| self.commit_partition(commit, committed_at));
         self.touched.states = true;
         Ok(())
     }
 
-    /// Verifies a commit and returns the input bytes before its cursor.
-    fn check_commit(&self, commit: &PartitionCommit) -> Result<u64, LogError> {
+    fn check_commit(&self, commit: &PartitionCommit) -> Result<(), LogError> {
         let PartitionCommit { partition, cursor, .. } = *commit;
-        if !self.tables.restored.contains_key(&partition) {
+        if !self.tables.restored.contains(&partition) {
             return Err(LogError::NotRestored { partition });
         }
-        let mut known = self.tables.partitions.get(&partition).copied().unwrap_or_default();
-        let (low, high) = (known.cursor.unwrap_or(known.ends.bounds.first), known.ends.bounds.next);
+        let known = self.tables.partitions.get(&partition);
+        let (low, high) = known.map_or((0, 0), |known| (known.applied(), known.ends.bounds.next));
         if !(low..=high).contains(&cursor) {
             return Err(LogError::CursorOutOfRange { partition, cursor, low, high });
         }
-        known.cursor = Some(cursor);
-        bytes_before(self.store, partition, &known)
+        Ok(())
     }
 
-    fn commit_partition(&mut self, commit: PartitionCommit, cursor_bytes: u64, at: u64) {
+    fn commit_partition(&mut self, commit: PartitionCommit, at: u64) {
         let PartitionCommit { partition: id, cursor, meta, chunks, results } = commit;
-        let digests = self.tables.restored.entry(id).or_default();
         for (chunk, bytes) in chunks {
-            let key = keys::chunk(id, chunk);
-            let sealed = bytes.map(|bytes| codec::seal(&key, &[&self.sequence.to_le_bytes(), &bytes]));
-            digests.set(chunk, sealed.as_deref().map(codec::stored_checksum));
-            match sealed {
-                Some(sealed) => self.batch.insert(Space::State, &key, sealed),
-                None => self.batch.remove(Space::State, &key),
-            }
+            let at = bytes.map(|bytes| {
+                let crc = crc32fast::hash(&bytes);
+                ChunkAt { place: self.add(Family::State, bytes), crc }
+            });
+            self.change(Change::Chunk { partition: id, chunk, at });
         }
-        let (chunks, digest) = (digests.count(), digests.sum());
-        let head = Head { cursor, sequence: self.sequence, chunks, digest, meta };
-        let key = keys::head(id);
-        self.batch.insert(Space::State, &key, head.seal(&key));
-        let partition = self.tables.partitions.entry(id).or_default();
-        (partition.cursor, partition.cursor_bytes) = (Some(cursor), cursor_bytes);
+        self.change(Change::Head { partition: id, head: Some(Head { cursor, sequence: self.sequence, meta }) });
+        if let Some(partition) = self.tables.partitions.get_mut(&id) {
+            partition.cursor_bytes = self.catalog.bytes_before(id, &partition.ends, cursor);
+        }
         self.touched.results |= !results.is_empty();
-        for frame in results.into_frames() {
-            let (base, bytes) = self.tables.results.append(PartitionId::RESULTS, frame, at);
-            self.batch.insert(Space::Results, &keys::frame(PartitionId::RESULTS, base), bytes);
-        }
+        results.into_frames().into_iter().for_each(|frame| self.add_frame(PartitionId::RESULTS, frame, at));
     }
 
     /// Stages the deletion of a partition's state and cursor.
     pub(super) fn reset_state(&mut self, id: PartitionId) -> Result<(), LogError> {
-        let stored: Result<Vec<_>, _> = self.store.scan(Space::State, state_range(id)).collect();
-        stored?.iter().for_each(|(key, _)| self.batch.remove(Space::State, key));
-        // The scan does not return chunks that an earlier request of this write staged.
-        for chunk in self.tables.restored.remove(&id).unwrap_or_default().ids() {
-            self.batch.remove(Space::State, &keys::chunk(id, chunk));
-        }
-        self.tables.restored.insert(id, Digests::default());
-        if let Some(partition) = self.tables.partitions.get_mut(&id) {
-            (partition.cursor, partition.cursor_bytes) = (None, partition.ends.bytes_first);
-            self.batch.remove(Space::State, &keys::head(id));
+        self.tables.restored.insert(id);
+        if self.tables.partitions.contains_key(&id) {
+            self.change(Change::Head { partition: id, head: None });
         }
         Ok(())
+    }
+
+    /// Carries on the chunks of a file of state: they get a new place, and nothing refers to the file any more.
+    ///
+    /// A damaged chunk stays where it is, so that its partition reports it.
+    pub(super) fn carry_on(&mut self, segment: u32) {
+        let in_file = |(chunk, at): (&u32, &ChunkAt)| (at.place.segment == segment).then_some((*chunk, *at));
+        let partitions = self.tables.partitions.iter();
+        let live: Vec<_> =
+            partitions.flat_map(|(id, it)| it.chunks.iter().filter_map(in_file).map(|found| (*id, found))).collect();
+        let Some(file) = self.catalog.file(Family::State, segment) else { return };
+        for (partition, (chunk, ChunkAt { place, crc })) in live {
+            match file.read(u64::from(place.at), place.len as usize) {
+                Ok(Some(bytes)) if crc32fast::hash(&bytes) == crc => {
+                    let place = self.add(Family::State, bytes);
+                    self.change(Change::Chunk { partition, chunk, at: Some(ChunkAt { place, crc }) });
+                }
+                _ => tracing::warn!(file = %file.path.display(), "A damaged chunk of state keeps its file."),
+            }
+        }
     }
 }
 
@@ -134,43 +94,30 @@ impl Locked<'_> {
     /// Reads and verifies the whole state of a partition, which may commit afterwards.
     pub(super) fn restore(&mut self, partition: PartitionId) -> Result<Option<Restored>, LogError> {
         self.tables().restored.remove(&partition);
-        let head = Head::load(self.store()?, partition)?;
         failpoint::point("restore.mid");
-        let (chunks, digests) = load_chunks(self.store()?, partition)?;
-        let (count, sum) = head.as_ref().map_or((0, 0), |head| (head.chunks, head.digest));
-        if (count, sum) != (digests.count(), digests.sum()) {
-            let found = digests.count();
-            let reason = format!("the {found} stored chunks do not match the digest over {count} chunks in its head");
-            return Err(corrupt(partition, None, reason));
+        let known = self.tables().partitions.get(&partition);
+        let head = known.and_then(|known| known.head.clone());
+        let places: Vec<_> = known.map(|it| it.chunks.iter().map(|(id, at)| (*id, *at)).collect()).unwrap_or_default();
+        let mut chunks = Vec::with_capacity(places.len());
+        for (chunk, at) in places {
+            let bytes = self.read_chunk(at)?;
+            let corrupt = |reason| LogError::CorruptState { partition, chunk: Some(chunk), reason };
+            chunks.push((chunk, bytes.map_err(corrupt)?));
         }
-        self.tables().restored.insert(partition, digests);
-        Ok(head.map(|Head { cursor, meta, sequence, .. }| Restored { cursor, meta, chunks, sequence }))
+        self.tables().restored.insert(partition);
+        Ok(head.map(|Head { cursor, sequence, meta }| Restored { cursor, meta, chunks, sequence }))
     }
-}
 
-type Chunks = Vec<(u32, Vec<u8>)>;
-
-fn load_chunks(store: &Store, partition: PartitionId) -> Result<(Chunks, Digests), LogError> {
-    let (mut chunks, mut digests) = (Vec::new(), Digests::default());
-    for pair in store.scan(Space::State, state_range(partition)) {
-        let (key, sealed) = pair?;
-        let Some(id) = keys::parse_chunk(&key) else { continue };
-        let payload = codec::open(&key, &sealed).and_then(|payload| {
-            let mut fields = Fields(payload);
-            fields.u64()?;
-            Ok(fields.rest().to_vec())
-        });
-        let payload = payload.map_err(|reason| corrupt(partition, Some(id), reason))?;
-        digests.set(id, Some(codec::stored_checksum(&sealed)));
-        chunks.push((id, payload));
+    /// Reads a chunk; the inner error says what is damaged, and where.
+    fn read_chunk(&self, ChunkAt { place, crc }: ChunkAt) -> Result<Result<Vec<u8>, String>, LogError> {
+        let Some(file) = self.catalog().file(Family::State, place.segment) else {
+            return Ok(Err(format!("the file state-{:010} is missing", place.segment)));
+        };
+        let Some(bytes) = file.read(u64::from(place.at), place.len as usize)? else {
+            return Ok(Err(format!("{} ends before byte {}", file.path.display(), place.end())));
+        };
+        let computed = crc32fast::hash(&bytes);
+        let at = format!("{} at byte {}", file.path.display(), place.at);
+        Ok(if computed == crc { Ok(bytes) } else { Err(format!("checksum of {at} is {computed:08x}, not {crc:08x}")) })
     }
-    Ok((chunks, digests))
-}
-
-fn state_range(id: PartitionId) -> std::ops::RangeInclusive<Vec<u8>> {
-    keys::head(id).to_vec()..=keys::chunk(id, u32::MAX).to_vec()
-}
-
-fn corrupt(partition: PartitionId, chunk: Option<u32>, reason: String) -> LogError {
-    LogError::CorruptState { partition, chunk, reason }
 }

@@ -1,16 +1,17 @@
-//! The writer's tables in memory: the ends of every log, the cursors and the sinks.
+//! The writer's tables in memory: the ends of every log, the cursors, the places of the state, the sinks.
 //!
-//! They are small. The writer loads them from the store at each opening, and again after a failed write, so that they
-//! always match the disk.
+//! [`Tables::apply`] is the only way in which they follow the writes, also when the log is opened: they are what the
+//! last checkpoint and the writes after it give.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::digests::Digests;
-use crate::frame::OpenFrame;
+use crate::embedded::change::{Change, ChunkAt, FrameAt};
+use crate::embedded::keys::Keys;
+use crate::embedded::segment::Family;
 use crate::{Bounds, PartitionId, SinkPosition};
 
 /// The two ends of one log, as offsets and as bytes since its first record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Ends {
     pub bounds: Bounds,
     /// The size of all deleted frames.
@@ -26,29 +27,33 @@ impl Ends {
     pub(super) fn bytes(&self) -> u64 {
         self.bytes_next.saturating_sub(self.bytes_first)
     }
-
-    /// Appends a frame to log `id`, and returns its base offset and its stored bytes.
-    pub(super) fn append(&mut self, id: PartitionId, frame: OpenFrame, at: u64) -> (u64, Vec<u8>) {
-        let (base, before) = (self.bounds.next, self.bytes_next);
-        self.bounds.next += u64::from(frame.count());
-        self.bytes_next += frame.len();
-        self.oldest_at.get_or_insert(at);
-        (base, frame.seal(id, base, at, before))
-    }
 }
 
-/// The ends and the cursor of one input partition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The cursor and `meta` of a partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Head {
+    pub cursor: u64,
+    /// The number of the write that committed the state.
+    pub sequence: u64,
+    pub meta: Vec<u8>,
+}
+
+/// The ends, the cursor and the state of one input partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Partition {
     pub ends: Ends,
-    /// The committed cursor; `None` before the first commit, and if the stored head is damaged: retention then deletes
-    /// no input.
-    pub cursor: Option<u64>,
+    /// `None` before the first commit.
+    pub head: Option<Head>,
     /// The size of all frames before the one that holds the cursor.
     pub cursor_bytes: u64,
+    pub chunks: BTreeMap<u32, ChunkAt>,
 }
 
 impl Partition {
+    pub(super) fn cursor(&self) -> Option<u64> {
+        self.head.as_ref().map(|head| head.cursor)
+    }
+
     /// The size of the frames from the one that holds the cursor on.
     pub(super) fn backlog_bytes(&self) -> u64 {
         self.ends.bytes_next - self.cursor_bytes.clamp(self.ends.bytes_first, self.ends.bytes_next)
@@ -56,20 +61,29 @@ impl Partition {
 
     /// The first offset that is not applied.
     pub(super) fn applied(&self) -> u64 {
-        self.cursor.unwrap_or(self.ends.bounds.first)
+        self.cursor().unwrap_or(self.ends.bounds.first)
     }
 }
 
-/// The number of idempotency keys; the keys themselves are only in the store.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct KeyCount {
-    pub count: u64,
-    /// The last deleted entry of the age list: scans start after it and skip the deleted entries.
-    pub floor: Vec<u8>,
+/// What one file has of one log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Part {
+    /// The offset after the last record.
+    pub end: u64,
+    /// The size of all frames of the log up to there.
+    pub bytes_end: u64,
+    /// The size of the frames in the file.
+    pub bytes: u64,
+    /// The times of its first and its last frame (µs UTC).
+    pub oldest_at: u64,
+    pub newest_at: u64,
 }
 
+/// The logs in each file of a family, by number.
+pub(super) type Parts = BTreeMap<u32, BTreeMap<PartitionId, Part>>;
+
 /// The tables of the writer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
     /// The number of the last write.
     pub sequence: u64,
@@ -80,12 +94,138 @@ pub(super) struct Tables {
     pub results_dropped: u64,
     pub streams: BTreeMap<String, u16>,
     pub sinks: BTreeMap<String, SinkPosition>,
-    pub keys: KeyCount,
-    /// The partitions that were restored since the store was opened; only these may commit.
-    pub restored: BTreeMap<PartitionId, Digests>,
+    pub keys: Keys,
+    /// The partitions that were restored since the log was opened or last failed; only these may commit.
+    pub restored: BTreeSet<PartitionId>,
+    /// The logs in the files of the journal and of the results.
+    pub input_parts: Parts,
+    pub results_parts: Parts,
+    /// The ends of the files of results and of state.
+    pub file_ends: BTreeMap<(Family, u32), u64>,
+    /// How much of each file of state is in use.
+    pub live: BTreeMap<u32, u64>,
 }
 
 impl Tables {
+    /// Applies a change of a write or of a checkpoint.
+    pub(super) fn apply(&mut self, change: Change) {
+        match change {
+            Change::Frame(frame) => self.append(frame),
+            Change::Chunk { partition, chunk, at } => self.set_chunk(partition, chunk, at),
+            Change::Head { partition, head } => self.set_head(partition, head),
+            Change::Key(key) => self.keys.push(key),
+            Change::Sink { name, position: Some(position) } => drop(self.sinks.insert(name, position)),
+            Change::Sink { name, position: None } => drop(self.sinks.remove(&name)),
+            Change::Stream { name, number } => drop(self.streams.insert(name, number)),
+            Change::Retired { family, segment } => self.retire(family, segment),
+            Change::Dropped(count) => self.results_dropped = count,
+            Change::Ends { log, ends } => *self.ends_mut(log) = ends,
+            Change::Part { segment, log, part } => {
+                self.parts_mut(log).entry(segment).or_default().insert(log, part);
+            }
+            Change::File { family, segment, end } => self.grow_file(family, segment, end),
+            // For the index of the readers.
+            Change::Indexed { .. } => {}
+        }
+    }
+
+    fn append(&mut self, FrameAt { log, entry, count, written_at }: FrameAt) {
+        let ends = self.ends_mut(log);
+        ends.bounds.next = entry.base + u64::from(count);
+        ends.bytes_next = entry.bytes_before + u64::from(entry.place.len);
+        ends.oldest_at.get_or_insert(written_at);
+        let (end, bytes_end) = (ends.bounds.next, ends.bytes_next);
+        let part = self.parts_mut(log).entry(entry.place.segment).or_default().entry(log).or_default();
+        if part.bytes == 0 {
+            part.oldest_at = written_at;
+        }
+        (part.end, part.bytes_end, part.newest_at) = (end, bytes_end, written_at);
+        part.bytes += u64::from(entry.place.len);
+        if log == PartitionId::RESULTS {
+            self.grow_file(Family::Results, entry.place.segment, entry.place.end());
+        }
+    }
+
+    fn set_chunk(&mut self, partition: PartitionId, chunk: u32, at: Option<ChunkAt>) {
+        let chunks = &mut self.partitions.entry(partition).or_default().chunks;
+        let old = match at {
+            Some(at) => chunks.insert(chunk, at),
+            None => chunks.remove(&chunk),
+        };
+        if let Some(ChunkAt { place, .. }) = at {
+            *self.live.entry(place.segment).or_default() += u64::from(place.len);
+            self.grow_file(Family::State, place.segment, place.end());
+        }
+        self.free(old);
+    }
+
+    fn set_head(&mut self, id: PartitionId, head: Option<Head>) {
+        let partition = self.partitions.entry(id).or_default();
+        let freed = if head.is_none() { std::mem::take(&mut partition.chunks) } else { BTreeMap::new() };
+        if head.is_none() {
+            partition.cursor_bytes = partition.ends.bytes_first;
+        }
+        partition.head = head;
+        self.free(freed.into_values());
+    }
+
+    /// Notes that nothing refers to these bytes of state any more.
+    fn free(&mut self, chunks: impl IntoIterator<Item = ChunkAt>) {
+        for ChunkAt { place, .. } in chunks {
+            let live = self.live.entry(place.segment).or_default();
+            *live = live.saturating_sub(u64::from(place.len));
+        }
+    }
+
+    fn grow_file(&mut self, family: Family, segment: u32, end: u64) {
+        let known = self.file_ends.entry((family, segment)).or_default();
+        *known = end.max(*known);
+    }
+
+    pub(super) fn ends(&self, log: PartitionId) -> Ends {
+        if log == PartitionId::RESULTS {
+            return self.results;
+        }
+        self.partitions.get(&log).map(|it| it.ends).unwrap_or_default()
+    }
+
+    fn ends_mut(&mut self, log: PartitionId) -> &mut Ends {
+        if log == PartitionId::RESULTS { &mut self.results } else { &mut self.partitions.entry(log).or_default().ends }
+    }
+
+    fn parts_mut(&mut self, log: PartitionId) -> &mut Parts {
+        if log == PartitionId::RESULTS { &mut self.results_parts } else { &mut self.input_parts }
+    }
+
+    /// Forgets the frames of a file that is deleted, and counts the results that a sink had not read.
+    pub(super) fn retire(&mut self, family: Family, segment: u32) {
+        self.file_ends.remove(&(family, segment));
+        let parts = match family {
+            Family::Journal => &mut self.input_parts,
+            Family::Results => &mut self.results_parts,
+            Family::State => {
+                self.live.remove(&segment);
+                return;
+            }
+        };
+        let retired = parts.remove(&segment).unwrap_or_default();
+        for (log, part) in &retired {
+            let parts = if family == Family::Results { &self.results_parts } else { &self.input_parts };
+            let oldest_at = parts.values().find_map(|logs| logs.get(log)).map(|next| next.oldest_at);
+            if family == Family::Results {
+                self.results_dropped += self.unread_in(part);
+            }
+            let ends = self.ends_mut(*log);
+            ends.bounds.first = part.end;
+            (ends.bytes_first, ends.oldest_at) = (part.bytes_end, oldest_at);
+        }
+    }
+
+    /// The number of results in the oldest file that a sink has not read.
+    pub(super) fn unread_in(&self, part: &Part) -> u64 {
+        part.end.saturating_sub(self.unread_results().max(self.results.bounds.first))
+    }
+
     pub(super) fn backlog_bytes(&self) -> u64 {
         self.partitions.values().map(Partition::backlog_bytes).sum()
     }

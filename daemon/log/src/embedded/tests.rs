@@ -1,5 +1,6 @@
 //! Tests of the embedded log on real files.
 
+mod crash;
 mod damage;
 mod disk_full;
 mod durability;
@@ -7,8 +8,9 @@ mod durability;
 mod kill;
 mod ordering;
 mod retention;
+pub(super) mod trace;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -21,6 +23,11 @@ const SECOND: u64 = 1_000_000;
 
 fn dir() -> TempDir {
     tempfile::tempdir().unwrap()
+}
+
+/// A directory in memory if there is one: a sync costs nothing there.
+fn memory_dir() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| dir())
 }
 
 fn open(dir: &TempDir) -> EmbeddedLog {
@@ -107,33 +114,25 @@ fn copy_dir(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             copy_dir(&entry.path(), &target);
         } else {
-            copy_file(&entry.path(), &target);
+            std::fs::copy(entry.path(), target).unwrap();
         }
     }
 }
 
-/// Copies a file without the zeros at the end of a preallocated journal, which would be 64 MiB.
-fn copy_file(from: &Path, to: &Path) {
-    let bytes = std::fs::read(from).unwrap();
-    let is_journal = from.extension().is_some_and(|it| it == "jnl");
-    let kept = if is_journal { used(&bytes) } else { bytes.len() };
-    std::fs::write(to, &bytes[..kept]).unwrap();
-}
-
-fn used(bytes: &[u8]) -> usize {
-    // Wider steps first: most of a new journal is zeros.
-    let mut end = bytes.len();
-    while end >= 4096 && bytes[end - 4096..end] == [0; 4096] {
-        end -= 4096;
-    }
-    bytes[..end].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
-}
-
-/// The newest journal of the store, and how many of its bytes are used.
-fn journal(dir: &Path) -> (std::path::PathBuf, usize) {
-    let is_journal = |path: &std::path::PathBuf| path.extension().is_some_and(|it| it == "jnl");
+/// The newest file of a family and its length.
+fn newest(dir: &Path, family: &str) -> (PathBuf, usize) {
+    let is_of = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(family);
     let entries = std::fs::read_dir(dir.join("store")).unwrap().map(|entry| entry.unwrap().path());
-    let path = entries.filter(is_journal).max().unwrap();
-    let used = used(&std::fs::read(&path).unwrap());
-    (path, used)
+    let path = entries.filter(is_of).max().unwrap();
+    let length = std::fs::metadata(&path).unwrap().len() as usize;
+    (path, length)
+}
+
+/// Flips a bit of the last place in the newest file of a family that holds `text`.
+fn flip(dir: &TempDir, family: &str, text: &str) {
+    let (path, _) = newest(dir.path(), family);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(text.len()).rposition(|window| window == text.as_bytes()).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
 }

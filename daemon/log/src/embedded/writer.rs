@@ -4,57 +4,58 @@
 //! and writes all queued requests. A single caller pays one sync, a hundred concurrent callers share a few, and the log
 //! needs no writer thread.
 //!
-//! The leader stages all requests into one batch ([`stage`](super::stage)). If the write fails, every request of the
-//! group fails, and the tables in memory are discarded: the next request opens the store again and loads them. Readers
-//! do not use the tables; they use the bounds that the writer publishes after the sync.
+//! The leader stages all requests into one record ([`stage`](super::stage)). If the write fails, every request of the
+//! group fails, and the next request reads the tables from the files again. Readers do not use the tables; they use
+//! the catalog, to which the writer publishes after the sync.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use daemon_base::remedy::remedy;
 
-use crate::codec;
 use crate::config::LogConfig;
+use crate::embedded::catalog::Catalog;
+use crate::embedded::change::{Change, FrameAt};
+use crate::embedded::checkpoint::create_journal;
 use crate::embedded::directory::Directory;
+use crate::embedded::disk;
 use crate::embedded::health::Health;
-use crate::embedded::load::load;
+use crate::embedded::journal::{Kind, Record};
 use crate::embedded::queue::Queue;
+use crate::embedded::recover::{Open, Opened, recover};
+use crate::embedded::segment::{Family, HEAD_LEN, Segment};
 use crate::embedded::stage::{Reply, Request, Stage, Touched};
-use crate::embedded::store::{Space, Store};
 use crate::embedded::tables::Tables;
 use crate::error::LogError;
-use crate::keys;
 use crate::signal::Signal;
-use crate::{Bounds, PartitionId};
+use crate::{Appended, Bounds, PartitionId};
 
-/// The durable bounds, up to which readers read.
-#[derive(Debug, Default)]
-struct Published {
-    partitions: BTreeMap<PartitionId, Bounds>,
-    results: Bounds,
-    /// The latest time in the log, in µs UTC.
-    last_at: u64,
-}
+/// The size from which a checkpoint makes its file of the journal longer.
+const LARGE_CHECKPOINT: u64 = 128 * 1024;
 
 /// The state behind the write lock.
 struct Inner {
     directory: Directory,
     tables: Tables,
-    /// The failure after which the store must be opened again before the next write.
+    /// The open file of each family.
+    open: [Open; 3],
+    /// Files of state that hold a damaged chunk: they stay.
+    kept: std::collections::BTreeSet<u32>,
+    /// The failure after which the tables must be read again before the next write.
     failed: Option<String>,
-    /// How often the store was opened again.
+    /// How often the tables were read again.
     reopened: u64,
 }
 
-/// The only writer of the store, which combines concurrent requests into one write and one sync.
+/// The only writer of the log, which combines concurrent requests into one write and one sync.
 pub(super) struct Writer {
     config: LogConfig,
+    /// The size at which a file is closed and the next one begins.
+    segment_bytes: u64,
     queue: Queue<Request, Result<Reply, LogError>>,
     inner: Mutex<Inner>,
-    store: RwLock<Option<Store>>,
-    store_path: PathBuf,
-    published: RwLock<Published>,
+    catalog: RwLock<Catalog>,
+    store: PathBuf,
     pub(super) health: Health,
     /// Raised after each write that appends input.
     pub(super) records: Signal,
@@ -62,33 +63,30 @@ pub(super) struct Writer {
     pub(super) results: Signal,
 }
 
-/// The write lock, together with a read lock on the open store.
+/// The write lock.
 pub(super) struct Locked<'a> {
     writer: &'a Writer,
     inner: MutexGuard<'a, Inner>,
-    store: RwLockReadGuard<'a, Option<Store>>,
 }
 
 impl Writer {
-    /// Opens the store in `directory` and loads the tables.
-    pub(super) fn open(mut directory: Directory, config: LogConfig) -> Result<Self, LogError> {
-        let store_path = directory.store_path();
-        let store = Store::open(&store_path)?;
-        let tables = load(&store)?;
-        directory.check_acknowledged(tables.sequence)?;
-        let writer = Self {
+    /// Opens the files in `directory` and reads the tables.
+    pub(super) fn open(mut directory: Directory, config: LogConfig, segment_bytes: u64) -> Result<Self, LogError> {
+        let store = directory.store_path();
+        let Opened { mut tables, catalog, open } = recover(&store)?;
+        directory.check_acknowledged(&open[0].segment.path, open[0].end, tables.sequence)?;
+        tables.keys.drop_excess(&config);
+        Ok(Self {
             config,
-            health: Health::new(directory.path(), &store_path),
+            segment_bytes,
+            health: Health::new(directory.path(), &store),
             queue: Queue::default(),
-            store: RwLock::new(Some(store)),
-            store_path,
-            published: RwLock::default(),
+            catalog: RwLock::new(catalog),
+            store,
             records: Signal::new(),
             results: Signal::new(),
-            inner: Mutex::new(Inner { directory, tables, failed: None, reopened: 0 }),
-        };
-        writer.publish(&lock(&writer.inner).tables);
-        Ok(writer)
+            inner: Mutex::new(Inner { directory, tables, open, kept: Default::default(), failed: None, reopened: 0 }),
+        })
     }
 
     /// Writes a request together with all waiting requests, and returns when it is on disk.
@@ -107,9 +105,14 @@ impl Writer {
         })
     }
 
-    /// Takes the write lock, and opens the store again if it has failed.
+    /// Takes the write lock, and reads the tables again if a write has failed.
     pub(super) fn lock(&self) -> Result<Locked<'_>, LogError> {
-        self.prepare(lock(&self.inner))
+        let mut inner = lock(&self.inner);
+        if let Some(reason) = inner.failed.clone() {
+            tracing::warn!(%reason, "A write of the log failed; the log reads its tables again.");
+            self.reload(&mut inner).map_err(|error| self.reload_failed(&reason, error))?;
+        }
+        Ok(Locked { writer: self, inner })
     }
 
     /// Checks that the disk takes a write, unless a write since the last call has shown it. A failure is an
@@ -122,68 +125,34 @@ impl Writer {
         self.health.check(|| locked.inner.directory.check_disk())
     }
 
-    /// The open store, for reads below the published bounds.
-    pub(super) fn reader(&self) -> RwLockReadGuard<'_, Option<Store>> {
-        self.store.read().unwrap_or_else(PoisonError::into_inner)
+    /// What readers know.
+    pub(super) fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The published bounds of a partition or of the results.
+    /// The durable bounds of a partition or of the results.
     pub(super) fn bounds(&self, id: PartitionId) -> Bounds {
-        let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
-        if id == PartitionId::RESULTS {
-            published.results
-        } else {
-            published.partitions.get(&id).copied().unwrap_or_default()
-        }
+        self.catalog().bounds(id)
     }
 
-    /// The latest time in the log that is durable, in µs UTC: later records get at least this time.
-    pub(super) fn last_at(&self) -> u64 {
-        self.published.read().unwrap_or_else(PoisonError::into_inner).last_at
+    fn catalog_mut(&self) -> RwLockWriteGuard<'_, Catalog> {
+        self.catalog.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the store again if a write or a background flush has failed.
-    fn prepare<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> Result<Locked<'a>, LogError> {
-        let dead = self.reader().as_ref().is_none_or(|store| store.check_alive().is_err());
-        if dead && inner.failed.is_none() {
-            inner.failed = Some("a background flush failed".to_owned());
-        }
-        if let Some(reason) = &inner.failed {
-            tracing::warn!(%reason, "The store of the log failed; the log reopens it.");
-            self.reopen(&mut inner)?;
-        }
-        Ok(Locked { writer: self, inner, store: self.reader() })
-    }
-
-    fn reopen(&self, inner: &mut Inner) -> Result<(), LogError> {
-        let mut slot = self.store.write().unwrap_or_else(PoisonError::into_inner);
-        // The store keeps its file lock until it is dropped.
-        *slot = None;
-        let opened = Store::open(&self.store_path).and_then(|store| {
-            let tables = load(&store)?;
-            inner.directory.check_acknowledged(tables.sequence)?;
-            Ok((store, tables))
-        });
-        let opened = opened.map_err(|error| reopening_failed(inner.failed.as_deref(), error));
-        if let Err(error) = &opened {
-            self.health.ended(Some(error.to_string()));
-        }
-        let (store, tables) = opened?;
-        *slot = Some(store);
-        drop(slot);
-        (inner.tables, inner.failed) = (tables, None);
+    fn reload(&self, inner: &mut Inner) -> Result<(), LogError> {
+        let Opened { mut tables, catalog, open } = recover(&self.store)?;
+        inner.directory.check_acknowledged(&open[0].segment.path, open[0].end, tables.sequence)?;
+        tables.keys.drop_excess(&self.config);
+        (inner.tables, inner.open, inner.failed) = (tables, open, None);
         inner.reopened += 1;
-        self.publish(&inner.tables);
+        *self.catalog_mut() = catalog;
         Ok(())
     }
 
-    /// Makes the bounds of the tables visible to readers.
-    fn publish(&self, tables: &Tables) {
-        let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
-        let partitions = tables.partitions.iter();
-        published.partitions.extend(partitions.map(|(id, partition)| (*id, partition.ends.bounds)));
-        published.results = tables.results.bounds;
-        published.last_at = tables.last_at;
+    /// The error of tables that cannot be read after a write failed with `earlier`.
+    fn reload_failed(&self, earlier: &str, error: LogError) -> LogError {
+        self.health.ended(Some(error.to_string()));
+        reopening_failed(earlier, error)
     }
 }
 
@@ -192,12 +161,35 @@ impl Locked<'_> {
         &mut self.inner.tables
     }
 
+    pub(super) fn config(&self) -> &LogConfig {
+        &self.writer.config
+    }
+
     pub(super) fn reopened(&self) -> u64 {
         self.inner.reopened
     }
 
-    pub(super) fn store(&self) -> Result<&Store, LogError> {
-        opened(&self.store)
+    pub(super) fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
+        self.writer.catalog()
+    }
+
+    pub(super) fn catalog_mut(&self) -> RwLockWriteGuard<'_, Catalog> {
+        self.writer.catalog_mut()
+    }
+
+    /// The number of the open file of a family.
+    pub(super) fn open_number(&self, family: Family) -> u32 {
+        self.inner.open[family as usize].segment.number
+    }
+
+    /// Makes the next caller read the tables again.
+    pub(super) fn fail(&mut self, reason: String) {
+        self.inner.failed = Some(reason);
+    }
+
+    pub(super) fn drop_expired_keys(&mut self, now: u64) -> u64 {
+        let config = &self.writer.config;
+        self.inner.tables.keys.drop_expired(now, config)
     }
 
     /// Stages changes with `stage`, then writes them.
@@ -205,52 +197,81 @@ impl Locked<'_> {
         &mut self,
         stage: impl FnOnce(&mut Stage<'_>) -> Result<T, LogError>,
     ) -> Result<T, LogError> {
-        let store = opened(&self.store)?;
-        // The files that are open would take the write, and nobody could find it.
-        if let Some(reason) = self.writer.health.is_lost() {
-            return Err(LogError::Unavailable { reason });
-        }
+        self.check()?;
+        self.roll_full_files()?;
+        let writer = self.writer;
+        let catalog = writer.catalog();
         let inner = &mut *self.inner;
         // Until the write succeeds the tables are ahead of the disk; the mark also covers a panic.
         inner.failed = Some("a write did not finish".to_owned());
+        let ends = [0, 1, 2].map(|it: usize| (inner.open[it].segment.number, inner.open[it].end));
         let sequence = inner.tables.sequence + 1;
         let mut staged = Stage {
-            store,
             tables: &mut inner.tables,
-            config: &self.writer.config,
-            batch: store.batch(),
+            catalog: &catalog,
+            config: &writer.config,
+            record: Record::default(),
             sequence,
-            fresh_keys: HashMap::new(),
+            ends,
             touched: Touched::default(),
         };
         let reply = stage(&mut staged);
-        let Stage { mut batch, touched, .. } = staged;
-        let health = &self.writer.health;
-        let had_failed = health.has_failed();
-        // After a failure even an empty write goes to disk once there is space again: it shows that the next one works.
-        if batch.is_empty() && (!had_failed || health.check(|| inner.directory.check_disk()).is_err()) {
+        if staged.record.is_empty() && !writer.health.has_failed() {
             inner.failed = None;
             return reply;
         }
-        // After an error the batch is incomplete: discard it, and load the tables again at the next write.
+        staged.name_open_files();
+        let freed = if staged.touched.states {
+            free_state(&mut staged, &mut inner.kept, writer.segment_bytes)
+        } else {
+            Vec::new()
+        };
+        let Stage { record, touched, .. } = staged;
+        drop(catalog);
         let reply = reply?;
         inner.tables.sequence = sequence;
-        let stamp = [sequence.to_le_bytes(), inner.tables.last_at.to_le_bytes()].concat();
-        batch.insert(Space::Meta, keys::SEQUENCE, codec::seal(keys::SEQUENCE, &[&stamp]));
-        health.begin_write();
-        let written = store.write(batch, || touched.failpoint());
-        // A small write may succeed on a disk that is still full.
-        let checked = if had_failed && written.is_ok() { inner.directory.check_disk() } else { Ok(()) };
-        health.ended(written.as_ref().and(checked.as_ref()).err().map(ToString::to_string));
-        inner.failed = written.as_ref().err().map(ToString::to_string);
-        written?;
-        self.finish(touched);
+        self.put(&record, touched)?;
+        self.finish(&record.frames, touched, &freed);
         Ok(reply)
     }
 
+    /// Fails if a write could not be found again, or if the disk is still full after a failed write: a small write may
+    /// succeed on such a disk.
+    fn check(&mut self) -> Result<(), LogError> {
+        let health = &self.writer.health;
+        if let Some(reason) = health.is_lost() {
+            return Err(LogError::Unavailable { reason });
+        }
+        if health.has_failed() {
+            return health.check(|| self.inner.directory.check_disk());
+        }
+        Ok(())
+    }
+
+    /// Writes a record to its files and syncs them.
+    fn put(&mut self, record: &Record, touched: Touched) -> Result<(), LogError> {
+        let health = &self.writer.health;
+        health.begin_write();
+        let written = put(&mut self.inner, record, touched);
+        health.ended(written.as_ref().err().map(ToString::to_string));
+        self.inner.failed = written.as_ref().err().map(ToString::to_string);
+        written
+    }
+
     /// Publishes a durable write and wakes the waiting readers.
-    fn finish(&mut self, touched: Touched) {
-        self.writer.publish(&self.inner.tables);
+    fn finish(&mut self, frames: &[FrameAt], touched: Touched, freed: &[u32]) {
+        let mut catalog = self.writer.catalog_mut();
+        catalog.publish(&self.inner.tables, frames);
+        for number in freed {
+            // A file that cannot be deleted now is unused, and the next opening deletes it.
+            if let Some(file) = catalog.file(Family::State, *number)
+                && let Err(error) = disk::remove(&file.path)
+            {
+                tracing::warn!(%error, file = %file.path.display(), "A file of state that is not used stays.");
+            }
+            catalog.retire(Family::State, *number);
+        }
+        drop(catalog);
         let sequence = self.inner.tables.sequence;
         // The write itself is durable: with an old number the check at the next opening only detects fewer lost writes.
         if let Err(error) = self.inner.directory.acknowledge(sequence) {
@@ -265,31 +286,126 @@ impl Locked<'_> {
     }
 
     fn write_group(&mut self, requests: Vec<Request>) -> Vec<Result<Reply, LogError>> {
+        if let Err(error) = self.check() {
+            return requests.iter().map(|request| self.known_outcome(request).ok_or_else(|| error.clone())).collect();
+        }
         let count = requests.len();
         let stage_all =
             |stage: &mut Stage<'_>| Ok(requests.into_iter().map(|request| stage.request(request)).collect());
         self.write(stage_all).unwrap_or_else(|error| vec![Err(error); count])
     }
+
+    /// The outcome of an append that is written already: it needs no disk.
+    fn known_outcome(&self, request: &Request) -> Option<Reply> {
+        let Request::Append(batch) = request else { return None };
+        let Inner { tables, .. } = &*self.inner;
+        let at = batch.appended_at.max(tables.last_at);
+        let outcome = tables.keys.outcome(batch.idempotency.as_ref()?, at, &self.writer.config).ok().flatten()?;
+        Some(Reply::Appended(Appended::Duplicate { outcome }))
+    }
+
+    fn roll_full_files(&mut self) -> Result<(), LogError> {
+        for family in Family::ALL {
+            let Open { begin, end, .. } = self.inner.open[family as usize];
+            // Much more than a large checkpoint, so that little of the journal is checkpoints.
+            let limit = if begin > LARGE_CHECKPOINT { 8 * begin } else { 0 };
+            if end > begin && end - begin >= self.writer.segment_bytes.max(limit) {
+                self.roll(family)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the open file of a family and begins the next one.
+    pub(super) fn roll(&mut self, family: Family) -> Result<(), LogError> {
+        let (store, number) = (&self.writer.store, self.open_number(family) + 1);
+        let created = if family == Family::Journal {
+            create_journal(store, number, &self.inner.tables, &self.writer.catalog())
+        } else {
+            // On the disk before any write names it.
+            Segment::create(store, family, number, "").and_then(|segment| {
+                segment.sync()?;
+                disk::sync_directory(store).map_err(|source| segment.write_error(source))?;
+                Ok((segment, HEAD_LEN))
+            })
+        };
+        let (segment, begin) = created.inspect_err(|error| self.writer.health.ended(Some(error.to_string())))?;
+        let segment = Arc::new(segment);
+        self.writer.catalog_mut().add_file(family, Arc::clone(&segment));
+        let opened = Open { segment, begin, end: begin };
+        let Open { segment: closed, .. } = std::mem::replace(&mut self.inner.open[family as usize], opened);
+        if family == Family::Journal && !self.inner.tables.input_parts.contains_key(&closed.number) {
+            // It has no input, and the checkpoint has everything else.
+            disk::remove(&closed.path).map_err(|source| closed.write_error(source))?;
+            self.writer.catalog_mut().retire(family, closed.number);
+        }
+        Ok(())
+    }
 }
 
-/// The error of a store that failed with `earlier` and cannot be opened again.
-fn reopening_failed(earlier: Option<&str>, error: LogError) -> LogError {
+/// Writes a record to the end of the open files, and syncs them.
+fn put(inner: &mut Inner, record: &Record, touched: Touched) -> Result<(), LogError> {
+    if let Some(reason) = &record.failure {
+        return Err(LogError::invalid(reason));
+    }
+    let (head, changes) = record.blocks(Kind::Write, inner.tables.sequence, inner.tables.last_at);
+    let mut written = [false; 3];
+    for family in [Family::Results, Family::State, Family::Journal] {
+        let Open { segment, end, .. } = &inner.open[family as usize];
+        let journal = family == Family::Journal;
+        let len = if journal { record.journal_len() } else { record.size(family) };
+        if end + len > u64::from(u32::MAX) {
+            return Err(LogError::invalid(format!("one write has {len} bytes for {}", segment.path.display())));
+        }
+        if len == 0 {
+            continue;
+        }
+        let (before, after) = if journal { (&head[..], &changes[..]) } else { (&[][..], &[][..]) };
+        let parts = std::iter::once(before).chain(record.bodies(family)).chain(std::iter::once(after));
+        disk::write(&segment.file, &segment.path, *end, parts).map_err(|source| segment.write_error(source))?;
+        written[family as usize] = true;
+    }
+    touched.failpoint();
+    for family in Family::ALL.into_iter().filter(|family| written[*family as usize]) {
+        inner.open[family as usize].segment.sync()?;
+    }
+    for family in Family::ALL {
+        let journal = family == Family::Journal;
+        inner.open[family as usize].end += if journal { record.journal_len() } else { record.size(family) };
+    }
+    Ok(())
+}
+
+/// Stages what empties the oldest files of state while more than half of all of them is not in use; returns their
+/// numbers.
+fn free_state(stage: &mut Stage<'_>, kept: &mut std::collections::BTreeSet<u32>, segment_bytes: u64) -> Vec<u32> {
+    let mut freed = Vec::new();
+    loop {
+        let files = stage.tables.file_ends.iter().filter(|((family, _), _)| *family == Family::State);
+        let (total, live) = (files.clone().map(|(_, end)| end).sum::<u64>(), stage.tables.live.values().sum::<u64>());
+        let open = stage.ends[Family::State as usize].0;
+        let oldest = files.map(|((_, number), _)| *number).find(|number| *number < open && !kept.contains(number));
+        let Some(oldest) = oldest.filter(|_| total > 2 * live + 2 * segment_bytes) else { return freed };
+        stage.carry_on(oldest);
+        if stage.tables.live.get(&oldest).is_some_and(|live| *live > 0) {
+            kept.insert(oldest);
+            continue;
+        }
+        stage.change(Change::Retired { family: Family::State, segment: oldest });
+        freed.push(oldest);
+    }
+}
+
+/// The error of a log that failed with `earlier` and whose files cannot be read again.
+fn reopening_failed(earlier: &str, error: LogError) -> LogError {
     match error {
         error if error.is_permanent() => error,
         // With its remedy, which no retry replaces.
         LogError::Io { operation, path, source, .. } if remedy(&source).is_some() => {
             LogError::Io { operation, path, outcome_unknown: true, source }
         }
-        error => {
-            let reason = format!("{}; reopening failed: {error}", earlier.unwrap_or_default());
-            LogError::Unavailable { reason }
-        }
+        error => LogError::Unavailable { reason: format!("{earlier}; reopening failed: {error}") },
     }
-}
-
-/// The store behind a read lock; fails if the store could not be reopened.
-pub(super) fn opened(store: &Option<Store>) -> Result<&Store, LogError> {
-    store.as_ref().ok_or_else(|| LogError::Unavailable { reason: "the store is closed".to_owned() })
 }
 
 /// Locks a mutex, also after a panic in another thread: the writer's `failed` mark covers an interrupted change.
@@ -300,7 +416,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
-    use std::sync::Arc;
 
     use super::*;
 
@@ -309,7 +424,7 @@ mod tests {
         let failed = |kind: ErrorKind| {
             let source = Arc::new(kind.into());
             let error = LogError::Io { operation: "open the store", path: "/d".into(), outcome_unknown: false, source };
-            reopening_failed(Some("it is full"), error)
+            reopening_failed("it is full", error)
         };
         let denied = failed(ErrorKind::PermissionDenied);
         assert!(denied.remedy().is_some() && denied.outcome_is_unknown() && !denied.is_temporary(), "{denied}");

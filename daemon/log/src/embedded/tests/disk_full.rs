@@ -58,7 +58,6 @@ fn append_until_it_fails(log: &EmbeddedLog, payload: &str, failures: usize) -> (
 
 #[test]
 fn a_full_disk_fails_the_write_and_the_log_recovers_when_there_is_space_again() {
-    // The space is smaller than a write buffer, so that the journal fills it and not a background flush.
     let Some(disk) = SmallDisk::mount(8) else {
         println!("not checked: a small file system can only be mounted by root");
         return;
@@ -103,22 +102,4 @@ fn a_file_system_that_is_mounted_read_only_is_named_with_its_remedy() {
         disk.remount("rw");
         drop(EmbeddedLog::open(&data, LogConfig::default()).unwrap());
     }
-}
-
-/// The writes reach the journal, but a background flush finds no space, and the store reports no error.
-#[test]
-fn a_background_flush_on_a_full_disk_neither_hangs_nor_loses_records() {
-    let Some(disk) = SmallDisk::mount(40) else {
-        println!("not checked: a small file system can only be mounted by root");
-        return;
-    };
-    let log = EmbeddedLog::open(&disk.path.join("data"), LogConfig::default()).unwrap();
-    let ballast = disk.path.join("ballast");
-    std::fs::write(&ballast, vec![1; 20 * 1024 * 1024]).unwrap();
-    let (acknowledged, _) = append_until_it_fails(&log, &"x".repeat(200_000), 20);
-    std::fs::remove_file(&ballast).unwrap();
-    let again = (0..10).find(|_| log.append(batch(1, P, &["space again"])).is_ok());
-    assert!(again.is_some(), "the log does not recover");
-    let read = payloads(&log, P, 0);
-    assert!(read.len() > acknowledged && read.last().unwrap() == "space again");
 }

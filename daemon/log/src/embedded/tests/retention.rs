@@ -2,10 +2,15 @@
 
 use super::*;
 
+/// A log in which each write has its own files, so that retention may delete each of them.
 fn with(config: LogConfig) -> (TempDir, EmbeddedLog) {
     let dir = dir();
-    let log = EmbeddedLog::open(dir.path(), config).unwrap();
+    let log = reopen(&dir, config);
     (dir, log)
+}
+
+fn reopen(dir: &TempDir, config: LogConfig) -> EmbeddedLog {
+    EmbeddedLog::open_with(dir.path(), config, 1).unwrap()
 }
 
 /// Ten frames of about 1 KB in `P`, one second apart.
@@ -30,7 +35,7 @@ fn input_that_is_not_applied_is_kept_at_any_age_and_size() {
     let stats = log.stats().unwrap();
     assert_eq!((stats.oldest_input_at, stats.input_bytes), (Some(4 * SECOND), stats.backlog_bytes));
     drop(log);
-    let log = EmbeddedLog::open(dir.path(), config).unwrap();
+    let log = EmbeddedLog::open_with(dir.path(), config, 1).unwrap();
     assert_eq!(log.bounds(P).unwrap(), Bounds { first: 4, next: 10 });
     assert_eq!(log.stats().unwrap().backlog_bytes, stats.backlog_bytes);
 }
@@ -61,7 +66,7 @@ fn offsets_continue_after_all_records_were_deleted_and_the_log_was_reopened() {
     let retained = log.enforce_retention(100).unwrap();
     assert_eq!((retained.input_records, retained.results), (2, 1));
     drop(log);
-    let log = EmbeddedLog::open(dir.path(), config).unwrap();
+    let log = EmbeddedLog::open_with(dir.path(), config, 1).unwrap();
     assert_eq!(log.bounds(P).unwrap(), Bounds { first: 2, next: 2 });
     assert_eq!(append(&log, 1, P, &["c"]).offsets, [(P, 2..3)]);
     restore_and_commit(&log, vec![commit(P, 3, "s", &["r2"])], 1);
@@ -100,7 +105,7 @@ fn results_are_kept_for_the_slowest_sink_until_the_hard_limit() {
     let retained = log.enforce_retention(0).unwrap();
     assert_eq!((retained.results, retained.results_dropped), (6, 4));
     drop(log);
-    let log = EmbeddedLog::open(dir.path(), config).unwrap();
+    let log = EmbeddedLog::open_with(dir.path(), config, 1).unwrap();
     assert_eq!(log.stats().unwrap().results_dropped, 4);
     assert!(matches!(log.read_results(2, 1), Err(LogError::OffsetOutOfRange { .. })));
 }

@@ -207,15 +207,28 @@ fn derived(data: &TempDir, service: &str) -> u64 {
     results(data.path()).into_iter().filter(of_service).filter_map(value).sum()
 }
 
+/// Windows of a second, of which [`derived`] has the sum.
+const DERIVED: [&str; 5] = [
+    "aggregation.uve_proxy_list=ContivService-BytesIn:AggProxySum",
+    "aggregation.period=1",
+    "aggregation.allowed_lateness=0s",
+    "aggregation.idle_timeout=1s",
+    "log.commit_interval=100ms",
+];
+
+/// Waits until all windows up to now are closed.
+fn wait_until_closed(daemon: &Daemon) {
+    let ended = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    wait_until("the windows are closed", || {
+        let (_, metrics) = daemon.get("/metrics");
+        let watermarks = metrics.lines().filter(|line| line.starts_with("derived_statsd_watermark_seconds"));
+        let seconds = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap() as u64;
+        watermarks.map(seconds).all(|seconds| seconds > ended + 2).then_some(())
+    });
+}
+
 #[test]
 fn the_readings_of_two_ports_do_not_alternate() {
-    const SETTINGS: [&str; 5] = [
-        "aggregation.uve_proxy_list=ContivService-BytesIn:AggProxySum",
-        "aggregation.period=1",
-        "aggregation.allowed_lateness=0s",
-        "aggregation.idle_timeout=1s",
-        "log.commit_interval=100ms",
-    ];
     let body = |[service, provider]: [&str; 2], bytes: u64| {
         let stats = json!({ "10.1.1.7": { "BytesIn": bytes } });
         let of_service = json!({ "Protocol": "TCP", "SvcPort": service, "ProvPort": provider, "ProvStats": stats });
@@ -224,7 +237,7 @@ fn the_readings_of_two_ports_do_not_alternate() {
     let [http, https, unknown] = [["8080", "80"], ["8443", "443"], ["", ""]];
     for (first, second, values) in [(http, https, [1_000, 5_000_000]), (unknown, unknown, [5_000_000, 1_000])] {
         let (node, data) = (Node::start(&body(first, values[0])), TempDir::new().unwrap());
-        let daemon = start(&data, &[&node], &SETTINGS);
+        let daemon = start(&data, &[&node], &DERIVED);
         let next = |scrapes: u64| wait_for(&daemon, "contiv_scrapes_total", scrapes);
         next(1);
         // 300 and 205 bytes.
@@ -236,16 +249,51 @@ fn the_readings_of_two_ports_do_not_alternate() {
             node.set(&body(port, value));
             next(metric(&daemon, "contiv_scrapes_total").unwrap() + 2);
         }
-        let ended = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        wait_until("the windows are closed", || {
-            let (_, metrics) = daemon.get("/metrics");
-            let watermarks = metrics.lines().filter(|line| line.starts_with("derived_statsd_watermark_seconds"));
-            let seconds = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap() as u64;
-            watermarks.map(seconds).all(|seconds| seconds > ended + 2).then_some(())
-        });
+        wait_until_closed(&daemon);
         daemon.stop();
         assert_eq!(derived(&data, "100.1.1.3"), 505, "{first:?} and {second:?}");
     }
+}
+
+#[test]
+fn entries_that_only_look_new_add_nothing_and_are_said_and_counted() {
+    const OLD: u64 = 1_000_000_000;
+    let single = |received: u64| json!({ "ProviderIP": "10.1.1.7", "Stats": { "BytesIn": OLD + received } });
+    let several = |received: u64, other: Option<u64>| {
+        let mut entries = json!({ "10.1.1.7": { "BytesIn": OLD + received } });
+        if let Some(other) = other {
+            entries["10.1.1.8"] = json!({ "BytesIn": other });
+        }
+        json!({ "ProvStats": entries })
+    };
+    // 700 bytes, and 300 while the form changes.
+    let rounds = [
+        single(100),
+        single(200),
+        several(500, None),
+        several(600, None),
+        several(700, Some(5 * OLD)),
+        several(800, Some(5 * OLD + 100)),
+        several(900, Some(5 * OLD + 100)),
+    ];
+    let body = |service: &Value| json!({ "11.1.1.2": { "SvcStats": { "100.1.1.3": service } } }).to_string();
+    let (node, data) = (Node::start(&body(&single(0))), TempDir::new().unwrap());
+    let daemon = start(&data, &[&node], &DERIVED);
+    let uncounted = |reason: &str| {
+        metric(&daemon, &format!("contiv_entries_uncounted_total{{node=\"{}\",reason=\"{reason}\"}}", node.address))
+    };
+    wait_for(&daemon, "contiv_scrapes_total", 1);
+    assert_eq!(uncounted("forgotten"), Some(0), "it exists before the first entry");
+    for service in &rounds {
+        node.set(&body(service));
+        wait_for(&daemon, "contiv_scrapes_total", metric(&daemon, "contiv_scrapes_total").unwrap() + 2);
+    }
+    wait_until_closed(&daemon);
+    assert_eq!([uncounted("form"), uncounted("implausible")], [Some(1), Some(1)]);
+    let said = daemon.stop();
+    assert_eq!(derived(&data, "100.1.1.3"), 700);
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("look new, but")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("provider 10.1.1.7 has 1000000500 bytes"), "{lines:?} of {said}");
 }
 
 #[test]

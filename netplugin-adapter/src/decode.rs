@@ -81,11 +81,11 @@ fn tree(endpoints: BTreeMap<Cow<'_, str>, Services<'_>>) -> Tree<Reading> {
     let mut tree = Tree::default();
     for (endpoint_ip, services) in endpoints {
         tree.open_endpoint(&endpoint_ip);
-        for (service_ip, Service { ports, entries }) in services {
+        for (service_ip, Service { ports, form, entries }) in services {
             tree.open_service(&service_ip);
             for (ip, counters) in entries {
                 let port = if ip == endpoint_ip { ports.of_own() } else { ports.of_provider() };
-                tree.push_entry(&ip, Reading { counters, port });
+                tree.push_entry(&ip, Reading { counters, port, form });
             }
         }
     }

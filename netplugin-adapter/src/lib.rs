@@ -53,11 +53,14 @@
 //!
 //! [`NodeCounters`] stores the counters of one node and gives their increases at the next scrape. It works on the
 //! entries before the merge, each of which is one counter of the switch, so a second provider is not a reset. The first
-//! scrape is the baseline; a later new entry counts in full; when one of an entry's four counters falls, all four count
-//! from zero if the entry's rate so far could give the new values, else the reading is that of another counter and a
-//! baseline: a service with several ports shows the counters of one at a time. Each port is counted by itself. An
-//! absent entry is kept for [an hour](FORGET_AFTER). An increase is attributed to a provider by the rule above. The
-//! state of a node is [saved](NodeCounters::save) together with its results, so that nothing counts twice.
+//! scrape is the baseline; a later new entry counts in full if the node's highest rate so far could give it, else it is
+//! a baseline ([`Uncounted`]). When one of an entry's four counters falls, all four count from zero if the entry's rate
+//! so far could give the new values, else the reading is that of another counter and a baseline: a service with several
+//! ports shows the counters of one at a time. Each port is counted by itself. A service that changes between the form
+//! of 2016 and today's has the same counters in other entries: they are baselines, too. An absent entry is kept for
+//! [an hour](FORGET_AFTER), and is a baseline when it comes back later. An increase is attributed to a provider by the
+//! rule above. The state of a node is [saved](NodeCounters::save) together with its results, so that nothing counts
+//! twice.
 //!
 //! # The scrape record
 //!
@@ -110,7 +113,7 @@ mod tree;
 pub use self::decode::{MAX_ADDRESS_LENGTH, decode};
 pub use self::error::{DecodeError, Reason, Rejected};
 pub use self::etcd::{Discovered, EtcdError, RejectedEntry, discover};
-pub use self::increases::{CountersError, FORGET_AFTER, Increase, MAX_ABSENT, NodeCounters};
+pub use self::increases::{CountersError, FORGET_AFTER, Increase, MAX_ABSENT, NodeCounters, Uncounted};
 pub use self::legacy::{append_pairs, pair_answer, services_answer};
 pub use self::limits::Limits;
 pub use self::netmaster::{Inspection, NetmasterError, Provider, ServiceList, ServiceName, inspection, service_list};

@@ -62,11 +62,34 @@ impl ServiceStats {
     }
 }
 
-/// The counters of an entry, and the port that came with them.
+/// The counters of an entry, with the port and the form of its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Reading {
     pub(crate) counters: Counters,
     pub(crate) port: Port,
+    pub(crate) form: Form,
+}
+
+/// The form of a service: which of an endpoint's counters are in which entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Form {
+    /// Saved by a version that did not know it.
+    #[default]
+    Unknown = 0,
+    /// One provider, whose entry has both directions, as in 2016.
+    Single = 1,
+    /// An entry for each provider, and one for what the endpoint sent.
+    Several = 2,
+}
+
+impl Form {
+    /// All forms, each at the index that is its number.
+    pub(crate) const ALL: [Self; 3] = [Self::Unknown, Self::Single, Self::Several];
+
+    /// Whether both are known and are not the same.
+    pub(crate) fn differs(self, other: Self) -> bool {
+        self != other && self != Self::Unknown && other != Self::Unknown
+    }
 }
 
 /// A protocol and a port, each 0 when it is not known.

@@ -250,6 +250,7 @@ impl Scraper {
                 self.telemetry.stored(scrapes.len(), written.points, written.samples);
                 self.coverage.stored(&scrapes, written.since);
                 self.coverage.state(&self.scraped_nodes);
+                written.uncounted.iter().for_each(|(node, uncounted)| self.report_uncounted(node, uncounted));
             }
             Err(error) => {
                 let reason = if matches!(error, LogError::Full { .. }) { "log_full" } else { "log_failed" };

@@ -19,7 +19,7 @@ use crate::error::{Reason, Rejected};
 use crate::json::{Key, Object, ReadMember, text};
 use crate::limits::Limits;
 use crate::merge;
-use crate::stats::Counters;
+use crate::stats::{Counters, Form};
 
 /// The fields of an endpoint that are read. Without the last one there is nothing to read.
 const FIELDS: Fields =
@@ -28,9 +28,10 @@ const FIELDS: Fields =
 /// The entries of one service by address.
 pub(crate) type Entries<'a> = BTreeMap<Cow<'a, str>, Counters>;
 
-/// One service: its ports and its entries.
+/// One service: its ports, its form and its entries.
 pub(super) struct Service<'a> {
     pub(super) ports: Ports,
+    pub(super) form: Form,
     pub(super) entries: Entries<'a>,
 }
 

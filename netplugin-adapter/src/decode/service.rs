@@ -17,7 +17,7 @@ use super::location::Location;
 use super::ports::Ports;
 use crate::error::Reason;
 use crate::json::{Object, ReadMember, text};
-use crate::stats::Counters;
+use crate::stats::{Counters, Form};
 
 const FIELDS: Fields = Fields {
     required: &["ProvStats", "Stats"],
@@ -50,10 +50,11 @@ impl<'a> ReadMember<'a> for ServiceMembers<'a, '_, '_> {
         let mut service = ServiceFields::new(self.context, ip);
         let read = map.next_value_seed(Object(&mut service));
         let ports = service.ports;
+        let form = service.form();
         let entries = service.entries();
         read.map_err(|error| self.context.reject(shape(Location::Service { service_ip: ip }, &error)))?;
         let entries = self.context.check(entries)?;
-        vacant.insert(Service { ports, entries });
+        vacant.insert(Service { ports, form, entries });
         Ok(())
     }
 }
@@ -75,6 +76,10 @@ impl<'a, 's, 'c, 'l> ServiceFields<'a, 's, 'c, 'l> {
     fn new(context: &'c mut Context<'l>, ip: &'s str) -> Self {
         let (ports, entries, seen) = (Ports::default(), Entries::new(), Seen::default());
         Self { context, ip, ports, entries, provider_ip: None, stats: None, seen }
+    }
+
+    fn form(&self) -> Form {
+        if self.entries.is_empty() && self.stats.is_some() { Form::Single } else { Form::Several }
     }
 
     /// Returns the entries of either form.

@@ -297,9 +297,29 @@ fn entries_that_only_look_new_add_nothing_and_are_said_and_counted() {
 }
 
 #[test]
+fn a_byte_order_mark_and_a_service_without_counters_are_named() {
+    let cases = [
+        ("\u{feff}{}", "json", "a byte order mark of UTF-8, expected `{`"),
+        (
+            r#"{"e":{"SvcStats":{"s":{"ProviderIP":"p"}}}}"#,
+            "unreadable",
+            "service s has `ProviderIP`, but none of `ProvStats` or `Stats`",
+        ),
+    ];
+    for (body, reason, expected) in cases {
+        let (node, data) = (Node::start(body), TempDir::new().unwrap());
+        let daemon = start(&data, &[&node], &[]);
+        let failures = format!("contiv_scrape_failures_total{{node=\"{}\",reason=\"{reason}\"}}", node.address);
+        wait_for(&daemon, &failures, 1);
+        let said = daemon.stop();
+        let line = said.lines().find(|line| line.contains("could not be scraped")).unwrap();
+        assert!(line.contains(expected), "{line}");
+    }
+}
+
+#[test]
 fn an_error_of_a_scrape_names_what_was_found_where_and_the_setting() {
-    let [html, cut, away] = ["<html>\u{1b}[1mhello", "", ""].map(Node::start);
-    cut.set(r#"{"11.1.1.2":{"SvcStats":"#);
+    let [html, cut, away] = ["<html>\u{1b}[1mhello", "{\"11.1.1.2\":\n{\"SvcStats\":", ""].map(Node::start);
     away.set_answer("HTTP/1.1 301 x\r\nlocation: http://elsewhere:9090/svcstats\r\ncontent-length: 0\r\n\r\n");
     // It never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -311,8 +331,12 @@ fn an_error_of_a_scrape_names_what_was_found_where_and_the_setting() {
         |node: &str, reason: &str| format!("contiv_scrape_failures_total{{node=\"{node}\",reason=\"{reason}\"}}");
     assert_eq!(metric(&daemon, &failed(&html.address, "thread")), Some(0), "it exists before the first failure");
     let table: [(&str, &str, &[&str]); 4] = [
-        (&html.address, "json", &["line 1 column 1", "begins with `<html> [1mhello`"]),
-        (&cut.address, "json", &["line 1 column 24", r#"begins with `{"11.1.1.2":{"SvcStats":`"#]),
+        (&html.address, "json", &["line 1 column 1, which is byte 1 of 15)", "begins with `<html> [1mhello`"]),
+        (
+            &cut.address,
+            "json",
+            &["line 2 column 12, which is byte 25 of 25: it was", r#"begins with `{"11.1.1.2": {"SvcStats":`"#],
+        ),
         (&away.address, "status", &["301", "`http://elsewhere:9090/svcstats`"]),
         (&silent, "timeout", &["500ms (contiv.timeout)"]),
     ];

@@ -33,8 +33,10 @@
 //! their cause. The keys are the addresses; in a list, `EndpointIP` is.
 //!
 //! Unknown fields beside known ones are ignored. An object that has unknown fields and none of those that are read is
-//! of another shape and rejects its endpoint, and so does a field in another letter case: silence would look like an
-//! endpoint without traffic.
+//! of another shape and rejects its endpoint, and so does a field in another letter case, and a service that names its
+//! provider or port and has neither `ProvStats` nor `Stats`: silence would look like an endpoint without traffic.
+//!
+//! The forms of an IPv6 address are one address ([`canonical_address`]): two of them at one level are a duplicate.
 //!
 //! # The merge
 //!
@@ -110,7 +112,7 @@ pub mod simulate;
 mod stats;
 mod tree;
 
-pub use self::decode::{MAX_ADDRESS_LENGTH, decode};
+pub use self::decode::{MAX_ADDRESS_LENGTH, canonical_address, decode};
 pub use self::error::{DecodeError, Reason, Rejected};
 pub use self::etcd::{Discovered, EtcdError, RejectedEntry, discover};
 pub use self::increases::{CountersError, FORGET_AFTER, Increase, MAX_ABSENT, NodeCounters, Uncounted};

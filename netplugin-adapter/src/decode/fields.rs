@@ -2,6 +2,7 @@
 //!
 //! Unknown fields are ignored: another version may add some. But an object of which nothing could be read has another
 //! shape, and so has one with a field in another letter case: to ignore them would look like an object without traffic.
+//! So would one that names a provider or a port and has no counters.
 
 use super::location::{Location, quote};
 use crate::error::Reason;
@@ -21,6 +22,8 @@ pub(super) struct Fields {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     has_required: bool,
+    /// The first field that is read and means nothing without a required one.
+    dependent: Option<&'static str>,
     /// The first unknown field, quoted.
     unknown: Option<String>,
     /// The first field whose letter case is another one, quoted, and its name.
@@ -31,6 +34,13 @@ impl Seen {
     /// Notes that one of the required fields is read.
     pub(super) fn required(&mut self) {
         self.has_required = true;
+    }
+
+    /// Notes that a field is read which means nothing without a required one.
+    pub(super) fn dependent(&mut self, fields: &Fields, name: &str) {
+        if self.dependent.is_none() {
+            self.dependent = fields.optional.iter().copied().find(|field| *field == name);
+        }
     }
 
     /// Notes a field that is not read: its name, or its JSON text if that has no characters.
@@ -55,13 +65,18 @@ impl Fields {
     /// Checks an object whose fields were all seen.
     pub(super) fn check(&self, seen: Seen, location: &Location<'_>) -> Result<(), Reason> {
         let unknown = |found, expected| Reason::Unknown { location: location.to_string(), found, expected };
-        match (seen.miswritten, seen.unknown) {
-            (Some((found, name)), _) => Err(unknown(found, format!("`{name}`"))),
-            (None, Some(found)) if !seen.has_required => {
-                let names: Vec<_> = self.required.iter().map(|name| format!("`{name}`")).collect();
-                Err(unknown(found, names.join(" or ")))
+        match (seen.miswritten, seen.unknown, seen.dependent) {
+            (Some((found, name)), ..) => Err(unknown(found, format!("`{name}`"))),
+            (None, Some(found), _) if !seen.has_required => Err(unknown(found, self.expected())),
+            (None, None, Some(found)) if !seen.has_required => {
+                Err(Reason::Missing { location: location.to_string(), found, expected: self.expected() })
             }
             _ => Ok(()),
         }
+    }
+
+    fn expected(&self) -> String {
+        let names: Vec<_> = self.required.iter().map(|name| format!("`{name}`")).collect();
+        names.join(" or ")
     }
 }

@@ -116,6 +116,7 @@ impl<'a> ReadMember<'a> for ServiceFields<'a, '_, '_, '_> {
                 read.map_err(|error| self.context.reject(shape(Location::Entries { service_ip }, &error)))
             }
             Some("ProviderIP") => {
+                self.seen.dependent(&FIELDS, "ProviderIP");
                 let json = map.next_value::<&RawValue>()?.get();
                 self.provider_ip = self.context.check(field_ip(json, Location::Service { service_ip }))?;
                 Ok(())
@@ -132,6 +133,7 @@ impl<'a> ReadMember<'a> for ServiceFields<'a, '_, '_, '_> {
                 Ok(())
             }
             Some(name @ ("Protocol" | "ProvPort" | "SvcPort")) => {
+                self.seen.dependent(&FIELDS, name);
                 self.ports.take(name, map.next_value::<&RawValue>()?.get());
                 Ok(())
             }

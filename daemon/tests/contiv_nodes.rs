@@ -297,6 +297,21 @@ fn entries_that_only_look_new_add_nothing_and_are_said_and_counted() {
 }
 
 #[test]
+fn misspelt_fields_of_an_answer_are_said_once_with_the_near_name() {
+    let body = r#"{"e":{"SvcStats":{"s":{"ProvStats":{"p":{"BytesIn":1,"ByteOut":2,"Colour":3}},"PrvPort":"80"}}}}"#;
+    let (node, data) = (Node::start(body), TempDir::new().unwrap());
+    let daemon = start(&data, &[&node], &[]);
+    wait_for(&daemon, "contiv_scrapes_total", 3);
+    let said = daemon.stop();
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("are ignored, but are near")).collect();
+    let [line] = lines[..] else { panic!("{lines:?} of {said}") };
+    for part in ["provider p has `ByteOut`; did you mean `BytesOut`?", "`PrvPort`; did you mean `ProvPort`?"] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
+    assert!(!line.contains("Colour"), "{line}");
+}
+
+#[test]
 fn a_byte_order_mark_and_a_service_without_counters_are_named() {
     let cases = [
         ("\u{feff}{}", "json", "a byte order mark of UTF-8, expected `{`"),

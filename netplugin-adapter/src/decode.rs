@@ -58,12 +58,12 @@ pub fn decode(body: &[u8], limits: &Limits) -> Result<ServiceStats, DecodeError>
     // `from_utf8` checks good text faster than the lossy conversion does.
     let body = str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
     let mut endpoints: BTreeMap<Cow<'_, str>, Services<'_>> = BTreeMap::new();
-    let mut rejected = Vec::new();
+    let (mut rejected, mut unknown) = (Vec::new(), Vec::new());
     let walked = members(&body, |key, json| {
         if endpoints.len() + rejected.len() == limits.endpoints {
             return Err(DecodeError::TooManyEndpoints { limit: limits.endpoints });
         }
-        match endpoint(key, json, limits) {
+        match endpoint(key, json, limits, &mut unknown) {
             Ok((ip, services)) => match endpoints.entry(ip) {
                 Entry::Vacant(vacant) => {
                     vacant.insert(services);
@@ -81,7 +81,7 @@ pub fn decode(body: &[u8], limits: &Limits) -> Result<ServiceStats, DecodeError>
         MembersError::Json(error) => DecodeError::Json(error),
         MembersError::Callback(error) => error,
     })?;
-    Ok(ServiceStats { tree: tree(endpoints), rejected })
+    Ok(ServiceStats { tree: tree(endpoints), rejected, unknown })
 }
 
 /// Packs the endpoints of a body. Each map is freed as soon as it is packed.

@@ -32,9 +32,10 @@
 //! 2^64-1. Fractions, exponents and negative numbers are rejected: Netplugin never writes them, and rounding would hide
 //! their cause. The keys are the addresses; in a list, `EndpointIP` is.
 //!
-//! Unknown fields beside known ones are ignored. An object that has unknown fields and none of those that are read is
-//! of another shape and rejects its endpoint, and so does a field in another letter case, and a service that names its
-//! provider or port and has neither `ProvStats` nor `Stats`: silence would look like an endpoint without traffic.
+//! Unknown fields beside known ones are ignored, and listed ([`ServiceStats::unknown_fields`]). An object that has
+//! unknown fields and none of those that are read is of another shape and rejects its endpoint, and so does a field in
+//! another letter case, and a service that names its provider or port and has neither `ProvStats` nor `Stats`: silence
+//! would look like an endpoint without traffic.
 //!
 //! The forms of an IPv6 address are one address ([`canonical_address`]): two of them at one level are a duplicate.
 //!
@@ -121,7 +122,7 @@ pub use self::limits::Limits;
 pub use self::netmaster::{Inspection, NetmasterError, Provider, ServiceList, ServiceName, inspection, service_list};
 pub use self::point::{Point, points, points_of};
 pub use self::record::{ScrapeRecord, encode_record};
-pub use self::stats::ServiceStats;
+pub use self::stats::{ServiceStats, UnknownField};
 
 /// The examples of the README run as tests.
 #[cfg(doctest)]

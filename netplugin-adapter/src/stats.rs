@@ -12,6 +12,18 @@ use crate::tree::Tree;
 pub struct ServiceStats {
     pub(crate) tree: Tree<Reading>,
     pub(crate) rejected: Vec<Rejected>,
+    pub(crate) unknown: Vec<UnknownField>,
+}
+
+/// A field that is not read, of an object that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownField {
+    /// The first object that has it: `service 100.1.1.3, provider 10.1.1.7`.
+    pub location: String,
+    /// Its name, truncated when long.
+    pub found: String,
+    /// The names of the fields that are read in such an object.
+    pub known: Vec<&'static str>,
 }
 
 impl ServiceStats {
@@ -55,7 +67,14 @@ impl ServiceStats {
         &self.rejected
     }
 
-    /// Returns about how many bytes this takes on the heap, without the texts of [`rejected`](Self::rejected).
+    /// Returns the fields that were ignored, each name once, at most 16 of them: to find those that are misspelt.
+    #[must_use]
+    pub fn unknown_fields(&self) -> &[UnknownField] {
+        &self.unknown
+    }
+
+    /// Returns about how many bytes this takes on the heap, without the texts of [`rejected`](Self::rejected) and
+    /// [`unknown_fields`](Self::unknown_fields).
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.tree.heap_bytes() + size_of::<Rejected>() * self.rejected.capacity()

@@ -371,6 +371,24 @@ fn errors_of_a_whole_body_name_what_to_check() {
 }
 
 #[test]
+fn unknown_fields_are_listed_once_with_those_that_are_read() {
+    let body = r#"{"a":{"SvcStats":{"s":{"ProvStats":{"p":{"BytesIn":1,"New":0,"ByteOut":2},"q":{"BytesIn":0,"ByteOut":3}},"ProvPorts":1}},"VrfName":"v"},
+        "b":{"SvcStats":{"s":{"ProviderIP":"p","Stats":{"BytesIn":1,"ByteOut":2}}},"EndpointIPs":1}}"#;
+    let stats = read(body);
+    assert_eq!(stats.rejected(), []);
+    let unknown =
+        stats.unknown_fields().iter().map(|it| format!("{}: {} of {}", it.location, it.found, it.known.join(" ")));
+    insta::assert_snapshot!(unknown.collect::<Vec<_>>().join("\n"), @"
+    service s, provider p: New of BytesIn BytesOut PacketsIn PacketsOut
+    service s, provider p: ByteOut of BytesIn BytesOut PacketsIn PacketsOut
+    service s: ProvPorts of ProvStats Stats Protocol ProvPort ProviderIP SvcPort
+    the endpoint: EndpointIPs of SvcStats EndpointIP
+    ");
+    let many: Vec<_> = (0..100).map(|number| format!(r#""e{number}":{{"SvcStats":{{}},"x{number}":1}}"#)).collect();
+    assert_eq!(read(&format!("{{{}}}", many.join(","))).unknown_fields().len(), 16);
+}
+
+#[test]
 fn a_byte_order_mark_is_named() {
     let marks = [(&b"\xEF\xBB\xBF"[..], "UTF-8"), (b"\xFE\xFF", "UTF-16, big"), (b"\xFF\xFE", "UTF-16, little")];
     for (mark, name) in marks {

@@ -59,6 +59,7 @@ pub use self::config::{ContivConfig, ETCD_PORT, NETMASTER_PORT};
 pub use self::latest::Latest;
 pub use self::legacy::{LegacyServer, LegacySettings};
 pub use self::parts::{Parts, observer};
+pub use self::scrape_store::stream_names;
 pub use self::settings::ScraperSettings;
 pub use self::telemetry::ScraperTelemetry;
 
@@ -221,6 +222,7 @@ impl Scraper {
         self.telemetry.took(took);
         self.report_answer(node);
         self.report_rejected(node, &stats);
+        self.report_misspelt(node, &stats);
         let (now, stats) = (self.clock.monotonic(), Arc::new(stats));
         self.latest.set(Arc::clone(&node.name), self.scrape_began, Arc::clone(&stats));
         if scrape_time != self.scrape_time {

@@ -6,6 +6,11 @@
 
 use super::location::{Location, quote};
 use crate::error::Reason;
+use crate::stats::UnknownField;
+
+/// How many unknown fields of an object are kept, and how many names of a body.
+const MAX_OF_OBJECT: usize = 4;
+const MAX_OF_BODY: usize = 16;
 
 /// The names of an object's fields.
 #[derive(Debug)]
@@ -24,8 +29,8 @@ pub(super) struct Seen {
     has_required: bool,
     /// The first field that is read and means nothing without a required one.
     dependent: Option<&'static str>,
-    /// The first unknown field, quoted.
-    unknown: Option<String>,
+    /// The first unknown fields, quoted.
+    unknown: Vec<String>,
     /// The first field whose letter case is another one, quoted, and its name.
     miswritten: Option<(String, &'static str)>,
 }
@@ -51,7 +56,7 @@ impl Seen {
         let mut read = fields.required.iter().chain(fields.optional);
         match read.find(|read| read.eq_ignore_ascii_case(name)) {
             Some(read) if self.miswritten.is_none() => self.miswritten = Some((quote(name), read)),
-            None if self.unknown.is_none() => self.unknown = Some(quote(name)),
+            None if self.unknown.len() < MAX_OF_OBJECT => self.unknown.push(quote(name)),
             _ => {}
         }
     }
@@ -65,13 +70,25 @@ impl Fields {
     /// Checks an object whose fields were all seen.
     pub(super) fn check(&self, seen: Seen, location: &Location<'_>) -> Result<(), Reason> {
         let unknown = |found, expected| Reason::Unknown { location: location.to_string(), found, expected };
-        match (seen.miswritten, seen.unknown, seen.dependent) {
+        match (seen.miswritten, seen.unknown.into_iter().next(), seen.dependent) {
             (Some((found, name)), ..) => Err(unknown(found, format!("`{name}`"))),
             (None, Some(found), _) if !seen.has_required => Err(unknown(found, self.expected())),
             (None, None, Some(found)) if !seen.has_required => {
                 Err(Reason::Missing { location: location.to_string(), found, expected: self.expected() })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Adds the unknown fields of an object to those of the body, each name once.
+    pub(super) fn note_unknown(&self, seen: &Seen, location: &Location<'_>, unknown: &mut Vec<UnknownField>) {
+        for found in &seen.unknown {
+            let known = || self.required.iter().chain(self.optional).copied();
+            let is_same = |it: &UnknownField| it.found == *found && it.known.iter().copied().eq(known());
+            if unknown.len() < MAX_OF_BODY && !unknown.iter().any(is_same) {
+                let (location, found) = (location.to_string(), found.clone());
+                unknown.push(UnknownField { location, found, known: known().collect() });
+            }
         }
     }
 

@@ -84,8 +84,9 @@ impl<'a, 's, 'c, 'l> ServiceFields<'a, 's, 'c, 'l> {
 
     /// Returns the entries of either form.
     fn entries(self) -> Result<Entries<'a>, Reason> {
-        let Self { ip, mut entries, provider_ip, stats, seen, .. } = self;
+        let Self { context, ip, mut entries, provider_ip, stats, seen, .. } = self;
         let location = Location::Service { service_ip: ip };
+        FIELDS.note_unknown(&seen, &location, context.unknown);
         FIELDS.check(seen, &location)?;
         match (stats, provider_ip) {
             (Some((_, true)), _) if !entries.is_empty() => {

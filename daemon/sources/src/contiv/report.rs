@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::backoff::random_share;
-use netplugin_adapter::{ServiceStats, Uncounted};
+use derived_stats::annotation::nearest;
+use netplugin_adapter::{ServiceStats, Uncounted, UnknownField};
 use tracing::{info, warn};
 
 use super::Scraper;
@@ -18,6 +19,9 @@ use super::settings::Node;
 /// The time between two summaries.
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
 
+/// The time between two lines about the misspelt fields of a node.
+const MISSPELT_INTERVAL: Duration = Duration::from_secs(3600);
+
 /// How many nodes a summary names.
 const NAMED: usize = 5;
 
@@ -26,6 +30,8 @@ const NAMED: usize = 5;
 pub(super) struct Reports {
     failing: BTreeMap<Arc<str>, Repeated>,
     rejecting: BTreeMap<Arc<str>, Repeated>,
+    /// When the misspelt fields of a node were logged last.
+    misspelt: BTreeMap<Arc<str>, Duration>,
     /// Nodes with uncounted entries in this minute or the one before.
     uncounted: BTreeMap<Arc<str>, Repeated>,
     last_summary: Duration,
@@ -70,6 +76,17 @@ impl Reports {
         self.failing.retain(|node, _| known.contains(node));
         self.rejecting.retain(|node, _| known.contains(node));
         self.uncounted.retain(|node, _| known.contains(node));
+        self.misspelt.retain(|node, _| known.contains(node));
+    }
+
+    /// Whether misspelt fields of a node are to be logged `now`.
+    fn misspelt_is_due(&mut self, node: &Arc<str>, now: Duration) -> bool {
+        let is_recent = |last: &Duration| now.saturating_sub(*last) < MISSPELT_INTERVAL;
+        if self.misspelt.get(node).is_some_and(is_recent) {
+            return false;
+        }
+        self.misspelt.insert(Arc::clone(node), now);
+        true
     }
 
     /// Returns the summaries of failed scrapes, of rejected endpoints and of uncounted entries that are due.
@@ -122,6 +139,22 @@ impl Scraper {
         let (endpoint, reason, count) = (&first.endpoint, &first.reason, stats.rejected().len());
         if Reports::add(&mut self.reports.rejecting, &node.name, format_args!("{endpoint}: {reason}")) {
             warn!(node = &*node.name, %endpoint, %reason, count, "Endpoints of a node are rejected; the others count.");
+        }
+    }
+
+    /// Logs the fields of an answer that are ignored and are near one that is read, once an hour for a node.
+    pub(super) fn report_misspelt(&mut self, node: &Node, stats: &ServiceStats) {
+        let near = |field: &UnknownField| {
+            let near = nearest(&field.found, field.known.iter().copied())?;
+            Some(format!("{} has `{}`; did you mean `{near}`?", field.location, field.found))
+        };
+        let fields: Vec<_> = stats.unknown_fields().iter().filter_map(near).collect();
+        if !fields.is_empty() && self.reports.misspelt_is_due(&node.name, self.clock.monotonic()) {
+            let fields = fields.join(" ");
+            warn!(
+                node = &*node.name, %fields,
+                "Fields of a node's answer are ignored, but are near those that are read."
+            );
         }
     }
 
@@ -228,6 +261,17 @@ mod tests {
         assert!(!add(&mut reports) && !add(&mut reports));
         assert_eq!((summary(&mut reports, 2), summary(&mut reports, 3)), (Some(2), None));
         assert!(add(&mut reports));
+    }
+
+    #[test]
+    fn misspelt_fields_of_a_node_are_logged_once_an_hour() {
+        let mut reports = Reports::default();
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        assert!(reports.misspelt_is_due(&a, SECOND) && reports.misspelt_is_due(&b, 2 * SECOND));
+        assert!(!reports.misspelt_is_due(&a, 3600 * SECOND));
+        assert!(reports.misspelt_is_due(&a, 3601 * SECOND) && !reports.misspelt_is_due(&a, 3602 * SECOND));
+        reports.keep(&BTreeSet::from([Arc::clone(&a)]));
+        assert!(reports.misspelt_is_due(&b, 3602 * SECOND), "it was gone");
     }
 
     #[test]

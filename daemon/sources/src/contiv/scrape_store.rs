@@ -245,7 +245,7 @@ impl ScrapeStore {
 }
 
 /// Returns the names of all streams that the scraper has counters for, configured or not.
-pub(super) fn stream_names() -> Vec<String> {
+pub fn stream_names() -> Vec<String> {
     TABLES.iter().flat_map(|(table, _)| COUNTERS.iter().map(move |(name, _)| format!("{table}-{name}"))).collect()
 }
 

@@ -312,6 +312,19 @@ fn misspelt_fields_of_an_answer_are_said_once_with_the_near_name() {
 }
 
 #[test]
+fn a_failed_scrape_names_the_port_that_was_tried() {
+    // A port that nothing listens on.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let data = TempDir::new().unwrap();
+    let usual = format!("contiv.netplugin_port={port}");
+    let daemon = Daemon::start(data.path(), &[&FAST[..], &["contiv.nodes=127.0.0.1", &usual]].concat());
+    wait_for(&daemon, "contiv_scrape_failures_total{node=\"127.0.0.1\",reason=\"transport\"}", 2);
+    let said = daemon.stop();
+    let line = said.lines().find(|line| line.contains("could not be scraped")).unwrap();
+    assert!(line.contains(&format!("127.0.0.1:{port}")), "{line}");
+}
+
+#[test]
 fn a_byte_order_mark_and_a_service_without_counters_are_named() {
     let cases = [
         ("\u{feff}{}", "json", "a byte order mark of UTF-8, expected `{`"),

@@ -178,9 +178,10 @@ impl Scraper {
             self.count_rejected(node, stats);
         }
         let is_known = self.schedule.failed(&node.name, self.clock.monotonic(), random_share()).is_some();
-        if is_known && Reports::add(&mut self.reports.failing, &node.name, error) {
+        let last = format_args!("tried {}: {error}", node.address);
+        if is_known && Reports::add(&mut self.reports.failing, &node.name, last) {
             warn!(
-                node = &*node.name, %error,
+                node = &*node.name, tried = &*node.address, %error,
                 "A node of Contiv could not be scraped; the scraper retries with back-off."
             );
         }

@@ -207,15 +207,28 @@ fn derived(data: &TempDir, service: &str) -> u64 {
     results(data.path()).into_iter().filter(of_service).filter_map(value).sum()
 }
 
+/// Windows of a second, of which [`derived`] has the sum.
+const DERIVED: [&str; 5] = [
+    "aggregation.uve_proxy_list=ContivService-BytesIn:AggProxySum",
+    "aggregation.period=1",
+    "aggregation.allowed_lateness=0s",
+    "aggregation.idle_timeout=1s",
+    "log.commit_interval=100ms",
+];
+
+/// Waits until all windows up to now are closed.
+fn wait_until_closed(daemon: &Daemon) {
+    let ended = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    wait_until("the windows are closed", || {
+        let (_, metrics) = daemon.get("/metrics");
+        let watermarks = metrics.lines().filter(|line| line.starts_with("derived_statsd_watermark_seconds"));
+        let seconds = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap() as u64;
+        watermarks.map(seconds).all(|seconds| seconds > ended + 2).then_some(())
+    });
+}
+
 #[test]
 fn the_readings_of_two_ports_do_not_alternate() {
-    const SETTINGS: [&str; 5] = [
-        "aggregation.uve_proxy_list=ContivService-BytesIn:AggProxySum",
-        "aggregation.period=1",
-        "aggregation.allowed_lateness=0s",
-        "aggregation.idle_timeout=1s",
-        "log.commit_interval=100ms",
-    ];
     let body = |[service, provider]: [&str; 2], bytes: u64| {
         let stats = json!({ "10.1.1.7": { "BytesIn": bytes } });
         let of_service = json!({ "Protocol": "TCP", "SvcPort": service, "ProvPort": provider, "ProvStats": stats });
@@ -224,7 +237,7 @@ fn the_readings_of_two_ports_do_not_alternate() {
     let [http, https, unknown] = [["8080", "80"], ["8443", "443"], ["", ""]];
     for (first, second, values) in [(http, https, [1_000, 5_000_000]), (unknown, unknown, [5_000_000, 1_000])] {
         let (node, data) = (Node::start(&body(first, values[0])), TempDir::new().unwrap());
-        let daemon = start(&data, &[&node], &SETTINGS);
+        let daemon = start(&data, &[&node], &DERIVED);
         let next = |scrapes: u64| wait_for(&daemon, "contiv_scrapes_total", scrapes);
         next(1);
         // 300 and 205 bytes.
@@ -236,22 +249,105 @@ fn the_readings_of_two_ports_do_not_alternate() {
             node.set(&body(port, value));
             next(metric(&daemon, "contiv_scrapes_total").unwrap() + 2);
         }
-        let ended = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        wait_until("the windows are closed", || {
-            let (_, metrics) = daemon.get("/metrics");
-            let watermarks = metrics.lines().filter(|line| line.starts_with("derived_statsd_watermark_seconds"));
-            let seconds = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap() as u64;
-            watermarks.map(seconds).all(|seconds| seconds > ended + 2).then_some(())
-        });
+        wait_until_closed(&daemon);
         daemon.stop();
         assert_eq!(derived(&data, "100.1.1.3"), 505, "{first:?} and {second:?}");
     }
 }
 
 #[test]
+fn entries_that_only_look_new_add_nothing_and_are_said_and_counted() {
+    const OLD: u64 = 1_000_000_000;
+    let single = |received: u64| json!({ "ProviderIP": "10.1.1.7", "Stats": { "BytesIn": OLD + received } });
+    let several = |received: u64, other: Option<u64>| {
+        let mut entries = json!({ "10.1.1.7": { "BytesIn": OLD + received } });
+        if let Some(other) = other {
+            entries["10.1.1.8"] = json!({ "BytesIn": other });
+        }
+        json!({ "ProvStats": entries })
+    };
+    // 700 bytes, and 300 while the form changes.
+    let rounds = [
+        single(100),
+        single(200),
+        several(500, None),
+        several(600, None),
+        several(700, Some(5 * OLD)),
+        several(800, Some(5 * OLD + 100)),
+        several(900, Some(5 * OLD + 100)),
+    ];
+    let body = |service: &Value| json!({ "11.1.1.2": { "SvcStats": { "100.1.1.3": service } } }).to_string();
+    let (node, data) = (Node::start(&body(&single(0))), TempDir::new().unwrap());
+    let daemon = start(&data, &[&node], &DERIVED);
+    let uncounted = |reason: &str| {
+        metric(&daemon, &format!("contiv_entries_uncounted_total{{node=\"{}\",reason=\"{reason}\"}}", node.address))
+    };
+    wait_for(&daemon, "contiv_scrapes_total", 1);
+    assert_eq!(uncounted("forgotten"), Some(0), "it exists before the first entry");
+    for service in &rounds {
+        node.set(&body(service));
+        wait_for(&daemon, "contiv_scrapes_total", metric(&daemon, "contiv_scrapes_total").unwrap() + 2);
+    }
+    wait_until_closed(&daemon);
+    assert_eq!([uncounted("form"), uncounted("implausible")], [Some(1), Some(1)]);
+    let said = daemon.stop();
+    assert_eq!(derived(&data, "100.1.1.3"), 700);
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("look new, but")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("provider 10.1.1.7 has 1000000500 bytes"), "{lines:?} of {said}");
+}
+
+#[test]
+fn misspelt_fields_of_an_answer_are_said_once_with_the_near_name() {
+    let body = r#"{"e":{"SvcStats":{"s":{"ProvStats":{"p":{"BytesIn":1,"ByteOut":2,"Colour":3}},"PrvPort":"80"}}}}"#;
+    let (node, data) = (Node::start(body), TempDir::new().unwrap());
+    let daemon = start(&data, &[&node], &[]);
+    wait_for(&daemon, "contiv_scrapes_total", 3);
+    let said = daemon.stop();
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("are ignored, but are near")).collect();
+    let [line] = lines[..] else { panic!("{lines:?} of {said}") };
+    for part in ["provider p has `ByteOut`; did you mean `BytesOut`?", "`PrvPort`; did you mean `ProvPort`?"] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
+    assert!(!line.contains("Colour"), "{line}");
+}
+
+#[test]
+fn a_failed_scrape_names_the_port_that_was_tried() {
+    // A port that nothing listens on.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let data = TempDir::new().unwrap();
+    let usual = format!("contiv.netplugin_port={port}");
+    let daemon = Daemon::start(data.path(), &[&FAST[..], &["contiv.nodes=127.0.0.1", &usual]].concat());
+    wait_for(&daemon, "contiv_scrape_failures_total{node=\"127.0.0.1\",reason=\"transport\"}", 2);
+    let said = daemon.stop();
+    let line = said.lines().find(|line| line.contains("could not be scraped")).unwrap();
+    assert!(line.contains(&format!("127.0.0.1:{port}")), "{line}");
+}
+
+#[test]
+fn a_byte_order_mark_and_a_service_without_counters_are_named() {
+    let cases = [
+        ("\u{feff}{}", "json", "a byte order mark of UTF-8, expected `{`"),
+        (
+            r#"{"e":{"SvcStats":{"s":{"ProviderIP":"p"}}}}"#,
+            "unreadable",
+            "service s has `ProviderIP`, but none of `ProvStats` or `Stats`",
+        ),
+    ];
+    for (body, reason, expected) in cases {
+        let (node, data) = (Node::start(body), TempDir::new().unwrap());
+        let daemon = start(&data, &[&node], &[]);
+        let failures = format!("contiv_scrape_failures_total{{node=\"{}\",reason=\"{reason}\"}}", node.address);
+        wait_for(&daemon, &failures, 1);
+        let said = daemon.stop();
+        let line = said.lines().find(|line| line.contains("could not be scraped")).unwrap();
+        assert!(line.contains(expected), "{line}");
+    }
+}
+
+#[test]
 fn an_error_of_a_scrape_names_what_was_found_where_and_the_setting() {
-    let [html, cut, away] = ["<html>\u{1b}[1mhello", "", ""].map(Node::start);
-    cut.set(r#"{"11.1.1.2":{"SvcStats":"#);
+    let [html, cut, away] = ["<html>\u{1b}[1mhello", "{\"11.1.1.2\":\n{\"SvcStats\":", ""].map(Node::start);
     away.set_answer("HTTP/1.1 301 x\r\nlocation: http://elsewhere:9090/svcstats\r\ncontent-length: 0\r\n\r\n");
     // It never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -263,8 +359,12 @@ fn an_error_of_a_scrape_names_what_was_found_where_and_the_setting() {
         |node: &str, reason: &str| format!("contiv_scrape_failures_total{{node=\"{node}\",reason=\"{reason}\"}}");
     assert_eq!(metric(&daemon, &failed(&html.address, "thread")), Some(0), "it exists before the first failure");
     let table: [(&str, &str, &[&str]); 4] = [
-        (&html.address, "json", &["line 1 column 1", "begins with `<html> [1mhello`"]),
-        (&cut.address, "json", &["line 1 column 24", r#"begins with `{"11.1.1.2":{"SvcStats":`"#]),
+        (&html.address, "json", &["line 1 column 1, which is byte 1 of 15)", "begins with `<html> [1mhello`"]),
+        (
+            &cut.address,
+            "json",
+            &["line 2 column 12, which is byte 25 of 25: it was", r#"begins with `{"11.1.1.2": {"SvcStats":`"#],
+        ),
         (&away.address, "status", &["301", "`http://elsewhere:9090/svcstats`"]),
         (&silent, "timeout", &["500ms (contiv.timeout)"]),
     ];

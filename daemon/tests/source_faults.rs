@@ -2,6 +2,8 @@
 //! part, each window has what the sources sent, and what came over an outage is in a window that is partial.
 //!
 //! Real daemons fetch from simulated nodes of Contiv and from a simulated analytics API, whose answers are recorded.
+//! The nodes have services with two ports, of which an answer shows one, an endpoint that moves from node to node, and
+//! the form of 2016 or today's, to which one of them changes now and then.
 //! The servers fail at times, each in a way and for a time that the seed chooses; the daemon is killed at a failpoint or
 //! at any instant, and stays down for a while. In the end all servers answer.
 //!
@@ -22,7 +24,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::analytics::AnalyticsApi;
 use support::campaign::seeds;
-use support::contiv::{Bytes, Netplugin};
+use support::contiv_field::{FieldNode, Form, Pair, Reading, Readings};
 use support::outage::{Outage, Switch};
 use support::{Daemon, Random, command, results, wait_until};
 use tempfile::TempDir;
@@ -258,23 +260,68 @@ fn for_each_seed(run: impl Fn(u64) -> [usize; 2] + Sync) {
 
 const SERVICES: [&str; 2] = ["100.1.1.3", "100.1.1.4"];
 
-/// The stored scrapes of a node: the counters by scrape time.
-type Scrapes = BTreeMap<u64, Bytes>;
+/// Endpoints of one node, of one with two ports, and one that moves from node to node.
+const FIXED: [&str; 2] = ["11.1.1.2", "11.1.1.3"];
+const WITH_PORTS: &str = "11.1.1.4";
+const MOVING: &str = "11.1.1.50";
+
+const PORT: u16 = 80;
+const OTHER_PORT: u16 = 443;
+
+/// What the counters of two ports have at the start: no rate could give it.
+const OLD: u64 = 1_000_000_000_000;
+
+/// The stored scrapes of a node: the readings by scrape time.
+type Scrapes = BTreeMap<u64, Readings>;
 
 /// The stored scrapes of each node. Each must be an answer of the node.
-fn scrapes(results: &[Value], nodes: &[Netplugin], case: &str) -> Vec<Scrapes> {
+fn scrapes(results: &[Value], nodes: &[FieldNode], case: &str) -> Vec<Scrapes> {
     let mut scrapes = vec![BTreeMap::new(); nodes.len()];
     for record in results.iter().filter(|result| result["scrape"].is_string()) {
         let node = record["node"].as_str().unwrap();
         let index = nodes.iter().position(|it| it.address() == node).unwrap_or_else(|| panic!("{case}: {record}"));
-        let points = record["points"].as_array().unwrap();
-        let bytes: Bytes =
-            points.iter().map(|point| (point[1].as_str().unwrap().to_owned(), point[3].as_u64().unwrap())).collect();
-        assert!(nodes[index].answers().contains(&bytes), "{case}: {node} never sent {bytes:?}");
-        let earlier = scrapes[index].insert(record["at"].as_u64().unwrap(), bytes);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let points = record["points"].as_array().unwrap().iter();
+        let stored: BTreeMap<_, _> =
+            points.map(|point| ((text(&point[0]), text(&point[1])), point[3].as_u64().unwrap())).collect();
+        let bytes = |readings: &Readings| -> BTreeMap<_, _> {
+            readings
+                .iter()
+                .map(|((endpoint, service), it)| (((*endpoint).to_owned(), (*service).to_owned()), it.bytes))
+                .collect()
+        };
+        let answer = nodes[index].answers().into_iter().rev().find(|answer| bytes(answer) == stored);
+        let answer = answer.unwrap_or_else(|| panic!("{case}: {node} never sent {stored:?}"));
+        let earlier = scrapes[index].insert(record["at"].as_u64().unwrap(), answer);
         assert_eq!(earlier, None, "{case}: two scrapes of {node} have the time of {record}");
     }
     scrapes
+}
+
+/// What is known of a node's counters.
+#[derive(Default)]
+struct Counted {
+    /// The form of each pair in its last reading.
+    forms: BTreeMap<Pair, Form>,
+    /// The last reading of each port since the pair has that form.
+    ports: BTreeMap<(Pair, u16), u64>,
+}
+
+impl Counted {
+    /// What a reading adds: the rise of its port. A change of form and a port of unknown age begin anew, and an
+    /// endpoint that moved here began at zero.
+    fn add(&mut self, pair: Pair, reading: Reading, is_first: bool) -> u64 {
+        let Reading { form, port, bytes } = reading;
+        let known = self.forms.insert(pair, form);
+        if known.is_some_and(|known| known != form) {
+            self.ports.retain(|(of, _), _| *of != pair);
+        }
+        match (self.ports.insert((pair, port), bytes), known) {
+            (Some(before), _) => bytes - before,
+            (None, None) if !is_first && bytes < OLD => bytes,
+            (None, _) => 0,
+        }
+    }
 }
 
 /// The increases of a service in each window, summed over the nodes, and the windows that have some of a time in which
@@ -282,10 +329,16 @@ fn scrapes(results: &[Value], nodes: &[Netplugin], case: &str) -> Vec<Scrapes> {
 fn increases(scrapes: &[Scrapes], service: &str) -> (BTreeMap<u64, u64>, BTreeSet<u64>) {
     let (mut sums, mut torn) = (BTreeMap::new(), BTreeSet::new());
     for scrapes in scrapes {
-        for ((before, earlier), (at, later)) in scrapes.iter().zip(scrapes.iter().skip(1)) {
+        let (mut counted, mut before) = (Counted::default(), None);
+        for (at, readings) in scrapes {
             let start = at - at % PERIOD;
-            *sums.entry(start).or_default() += later[service] - earlier[service];
-            if at - before > INTERVAL {
+            for (pair, reading) in readings.iter().filter(|((_, of), _)| *of == service) {
+                let added = counted.add(*pair, *reading, before.is_none());
+                if before.is_some() {
+                    *sums.entry(start).or_default() += added;
+                }
+            }
+            if let Some(before) = before.replace(*at).filter(|before| at - before > INTERVAL) {
                 // All windows without a scrape of the node, and the one of the increase.
                 torn.extend((before + INTERVAL - (before + INTERVAL) % PERIOD..=start).step_by(PERIOD as usize));
             }
@@ -294,10 +347,26 @@ fn increases(scrapes: &[Scrapes], service: &str) -> (BTreeMap<u64, u64>, BTreeSe
     (sums, torn)
 }
 
-/// Adds traffic to the counters of all nodes until the end.
-fn add_traffic(nodes: &[Netplugin], random: &mut Random, is_over: &AtomicBool) {
+/// Adds traffic to the counters of all nodes until the end. Meanwhile an endpoint moves from node to node, and the last
+/// node changes its form.
+fn add_traffic(nodes: &[FieldNode], random: &mut Random, is_over: &AtomicBool) {
+    let mut home = 0;
+    nodes[0].add((WITH_PORTS, SERVICES[1]), PORT, OLD);
+    nodes[0].add((WITH_PORTS, SERVICES[1]), OTHER_PORT, 2 * OLD);
     while !is_over.load(Ordering::Relaxed) {
-        nodes.iter().for_each(|node| SERVICES.iter().for_each(|service| node.add(service, 1 + random.below(10_000))));
+        for (node, endpoint) in nodes.iter().zip(FIXED) {
+            SERVICES.iter().for_each(|service| node.add((endpoint, service), PORT, 1 + random.below(10_000)));
+        }
+        for port in [PORT, OTHER_PORT] {
+            nodes[0].add((WITH_PORTS, SERVICES[1]), port, 1 + random.below(10_000));
+        }
+        nodes[home].add((MOVING, SERVICES[0]), PORT, 1 + random.below(4_000));
+        if random.below(25) == 0 {
+            home = (home + 1) % nodes.len();
+        }
+        if random.below(40) == 0 {
+            nodes[nodes.len() - 1].change_form();
+        }
         thread::sleep(Duration::from_millis(100));
     }
 }
@@ -318,10 +387,28 @@ fn assert_increases(outcome: &Outcome, scrapes: &[Scrapes], case: &str) {
     }
 }
 
+/// How often a pair of a node was shown in another form, with another port, and for the first time after the start.
+fn changes(scrapes: &[Scrapes]) -> [usize; 3] {
+    let mut counts = [0; 3];
+    for (earlier, later) in scrapes.iter().flat_map(|scrapes| scrapes.values().zip(scrapes.values().skip(1))) {
+        for (pair, now) in later {
+            match earlier.get(pair) {
+                Some(before) => {
+                    counts[0] += usize::from(before.form != now.form);
+                    counts[1] += usize::from(before.port != now.port);
+                }
+                None => counts[2] += 1,
+            }
+        }
+    }
+    counts
+}
+
 fn contiv(seed: u64) -> [usize; 2] {
     let case = format!("seed {seed} of Contiv");
-    let nodes: Vec<_> = (0..2).map(|_| Netplugin::start(&SERVICES)).collect();
-    let addresses: Vec<_> = nodes.iter().map(Netplugin::address).collect();
+    let forms = if seed.is_multiple_of(2) { [Form::Several, Form::Single] } else { [Form::Single, Form::Several] };
+    let nodes = forms.map(|form| FieldNode::start(form, seed));
+    let addresses = nodes.each_ref().map(FieldNode::address);
     let settings = [
         format!("contiv.nodes={}", addresses.join(" ")),
         "contiv.interval=1s".to_owned(),
@@ -333,13 +420,17 @@ fn contiv(seed: u64) -> [usize; 2] {
     thread::scope(|scope| {
         let _end = End(&is_over);
         scope.spawn(|| add_traffic(&nodes, &mut Random(seed), &is_over));
-        let switches: Vec<_> = nodes.iter().map(Netplugin::switch).collect();
+        let switches = nodes.each_ref().map(FieldNode::switch);
         campaign.run(&switches, &format!("contivservice/{}", SERVICES[0]));
     });
     let results = parsed(&campaign);
     let outcome = Outcome::of(&results, &case);
     outcome.assert_fed(&case);
-    assert_increases(&outcome, &scrapes(&results, &nodes, &case), &case);
+    let scrapes = scrapes(&results, &nodes, &case);
+    assert_increases(&outcome, &scrapes, &case);
+    let [forms, ports, moves] = changes(&scrapes);
+    println!("{case}: {forms} changes of form, {ports} of a port, {moves} new endpoints");
+    assert!(ports > 0, "{case}: one port only");
     outcome.counts()
 }
 

@@ -40,6 +40,22 @@ fn the_example_file_is_valid() {
 }
 
 #[test]
+fn streams_that_are_near_the_counters_of_contiv_are_noted() {
+    let list = "ContivService-BytesIn:AggProxySum ContivServic-BytesOut:AggProxySum ContivEndpoint-byteIn:AggProxySum \
+                UveVirtualNetworkAgent-ingress_flow_count:AggProxySum";
+    let text = |contiv: &str| {
+        format!("[log]\ndata_dir = \"$DIR/data\"\n[aggregation]\nuve_proxy_list = \"{list}\"\n[contiv]\n{contiv}")
+    };
+    let run = validate(&text("nodes = [\"n1\"]"), &[]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    insta::assert_snapshot!(run.stderr, @"
+    note: ContivServic-BytesOut: Contiv's nodes have no such counter; did you mean `ContivService-BytesOut`?
+    note: ContivEndpoint-byteIn: Contiv's nodes have no such counter; did you mean `ContivEndpoint-BytesIn`?
+    ");
+    assert_eq!(validate(&text(""), &[]).stderr, "", "nothing is scraped");
+}
+
+#[test]
 fn every_problem_of_the_file_is_printed_in_its_order() {
     let text = r#"
 colour = "red"

@@ -2,8 +2,9 @@
 //!
 //! Format: the Go types `OfnetEndpointStats`, `OfnetSvcStats` and `OfnetSvcProviderStats` of contiv/ofnet, under the
 //! names of their fields. Netplugin sent a list of endpoints until the middle of 2016, later a map from address to
-//! endpoint; both are read. So are the two forms of a service ([`service`]). At every level the key is the address, and
-//! the copies of it inside are often empty, so only `EndpointIP` is read: a list has no keys.
+//! endpoint; both are read. So are the two forms of a service ([`service`]), and all forms of an IPv6 address. At every
+//! level the key is the address, and the copies of it inside are often empty, so only `EndpointIP` is read: a list has
+//! no keys.
 //!
 //! An endpoint is accepted or rejected as a whole. A truncated body is rejected as a whole too, because the values at
 //! its end are incomplete.
@@ -22,8 +23,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-pub use self::address::MAX_ADDRESS_LENGTH;
 pub(crate) use self::address::is_address;
+pub use self::address::{MAX_ADDRESS_LENGTH, canonical_address};
 pub(crate) use self::endpoint::Entries;
 use self::endpoint::{Service, Services, endpoint};
 use self::location::Location;
@@ -32,6 +33,10 @@ use crate::json::{MembersError, members};
 use crate::limits::Limits;
 use crate::stats::{Reading, ServiceStats};
 use crate::tree::{MAX_SIZE, Tree};
+
+/// The marks with which a text may begin; JSON has none.
+const BYTE_ORDER_MARKS: [(&[u8], &str); 3] =
+    [(b"\xEF\xBB\xBF", "UTF-8"), (b"\xFE\xFF", "UTF-16, big-endian"), (b"\xFF\xFE", "UTF-16, little-endian")];
 
 /// Decodes the body of one answer.
 ///
@@ -47,15 +52,18 @@ pub fn decode(body: &[u8], limits: &Limits) -> Result<ServiceStats, DecodeError>
     if body.len() > limit {
         return Err(DecodeError::TooLarge { actual: body.len(), limit });
     }
+    if let Some(&(_, encoding)) = BYTE_ORDER_MARKS.iter().find(|(mark, _)| body.starts_with(mark)) {
+        return Err(DecodeError::ByteOrderMark { encoding });
+    }
     // `from_utf8` checks good text faster than the lossy conversion does.
     let body = str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
     let mut endpoints: BTreeMap<Cow<'_, str>, Services<'_>> = BTreeMap::new();
-    let mut rejected = Vec::new();
+    let (mut rejected, mut unknown) = (Vec::new(), Vec::new());
     let walked = members(&body, |key, json| {
         if endpoints.len() + rejected.len() == limits.endpoints {
             return Err(DecodeError::TooManyEndpoints { limit: limits.endpoints });
         }
-        match endpoint(key, json, limits) {
+        match endpoint(key, json, limits, &mut unknown) {
             Ok((ip, services)) => match endpoints.entry(ip) {
                 Entry::Vacant(vacant) => {
                     vacant.insert(services);
@@ -73,7 +81,7 @@ pub fn decode(body: &[u8], limits: &Limits) -> Result<ServiceStats, DecodeError>
         MembersError::Json(error) => DecodeError::Json(error),
         MembersError::Callback(error) => error,
     })?;
-    Ok(ServiceStats { tree: tree(endpoints), rejected })
+    Ok(ServiceStats { tree: tree(endpoints), rejected, unknown })
 }
 
 /// Packs the endpoints of a body. Each map is freed as soon as it is packed.
@@ -81,11 +89,11 @@ fn tree(endpoints: BTreeMap<Cow<'_, str>, Services<'_>>) -> Tree<Reading> {
     let mut tree = Tree::default();
     for (endpoint_ip, services) in endpoints {
         tree.open_endpoint(&endpoint_ip);
-        for (service_ip, Service { ports, entries }) in services {
+        for (service_ip, Service { ports, form, entries }) in services {
             tree.open_service(&service_ip);
             for (ip, counters) in entries {
                 let port = if ip == endpoint_ip { ports.of_own() } else { ports.of_provider() };
-                tree.push_entry(&ip, Reading { counters, port });
+                tree.push_entry(&ip, Reading { counters, port, form });
             }
         }
     }

@@ -6,6 +6,15 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
+    /// The body begins with a byte order mark. JSON has none.
+    #[error(
+        "the body begins with a byte order mark of {encoding}, expected `{{`, `[` or `null` in UTF-8; remove what adds \
+         the mark, such as a proxy or a file that an editor wrote"
+    )]
+    ByteOrderMark {
+        /// The encoding that the mark stands for.
+        encoding: &'static str,
+    },
     /// The body is not complete JSON, or is neither an object, a list nor `null`. The source has line and column.
     #[error(
         "the body is not a JSON object or list of endpoints; check that the address is Netplugin's and the answer complete"
@@ -32,7 +41,7 @@ impl DecodeError {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Json(_) => "json",
+            Self::ByteOrderMark { .. } | Self::Json(_) => "json",
             Self::TooLarge { .. } => "too_large",
             Self::TooManyEndpoints { .. } => "too_many_endpoints",
         }
@@ -96,6 +105,16 @@ pub enum Reason {
         /// The second occurrence.
         location: String,
     },
+    /// An object has fields that say of which values it is, and none of those values.
+    #[error("{location} has `{found}`, but none of {expected}; check that the address is Netplugin's, and its version")]
+    Missing {
+        /// The object.
+        location: String,
+        /// The first of its fields.
+        found: &'static str,
+        /// The fields of which one is expected.
+        expected: String,
+    },
     /// A merged counter would overflow 64 bits.
     #[error(
         "{location} has two {field} counters that overflow when merged, expected a sum of at most 18446744073709551615"
@@ -145,12 +164,13 @@ pub enum Reason {
 
 impl Reason {
     /// All words that [`kind`](Self::kind) returns.
-    pub const KINDS: [&'static str; 10] = [
+    pub const KINDS: [&'static str; 11] = [
         "address",
         "ambiguous",
         "conflict",
         "counter",
         "duplicate",
+        "missing",
         "overflow",
         "shape",
         "too_many_providers",
@@ -167,6 +187,7 @@ impl Reason {
             Self::Conflict { .. } => "conflict",
             Self::Counter { .. } => "counter",
             Self::Duplicate { .. } => "duplicate",
+            Self::Missing { .. } => "missing",
             Self::Overflow { .. } => "overflow",
             Self::Shape { .. } => "shape",
             Self::TooManyProviders { .. } => "too_many_providers",

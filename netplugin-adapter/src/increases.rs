@@ -8,7 +8,11 @@
 //! # Rules
 //!
 //! * The first scrape of a node gives no increases: the age of its counters is unknown.
-//! * A new entry on a known node counts in full.
+//! * A new entry on a known node counts in full, if its total is *plausible*: bytes and packets together are at most
+//!   twice the highest rate of all the node's entries so far, times the time since the node's last scrape; at most
+//!   1 Gbit/s for that time, while no rate is known. Else it is a baseline ([`Uncounted`]).
+//! * A service that changes between the form of 2016 and today's shows the same counters under other addresses: its
+//!   readings in the new form are baselines, and its entries in the old one are forgotten.
 //! * When one of an entry's four counters fell, all four were reset and count from zero, if the new values are
 //!   *plausible*: bytes and packets together are at most twice the highest rate of the entry so far, times the time
 //!   since its last reading. A reinstalled flow starts with all of them at zero; those above their old value got there
@@ -24,8 +28,9 @@
 //! * An entry has at most eight tracks. One that was not seen for [`FORGET_AFTER`] is dropped, and so is one that the
 //!   current one passes.
 //! * An entry that vanishes is kept. If it comes back, the rules above apply to its last values: it continued, or
-//!   was reset. An entry absent for [`FORGET_AFTER`] is dropped, and is new if it comes back. Of more than
-//!   [`MAX_ABSENT`] absent entries the oldest are dropped earlier.
+//!   was reset. An entry absent for [`FORGET_AFTER`] is dropped, and its first reading is a baseline if it comes back,
+//!   as long as it is among the last 4,096 that were dropped; later it is new. Of more than [`MAX_ABSENT`] absent
+//!   entries the oldest are dropped earlier.
 //! * The entries of a rejected endpoint are unread, not absent: they neither change nor expire. An endpoint rejected in
 //!   the node's first scrape has its first scrape when it is read.
 //! * When an entry's counters change, the time is kept: [`NodeCounters::changed_points`] leaves out the others.
@@ -33,6 +38,7 @@
 
 mod baseline;
 mod changed;
+mod new_entries;
 mod saved;
 #[cfg(test)]
 mod tests;
@@ -40,6 +46,8 @@ mod tests;
 use std::cmp::Ordering;
 
 use self::baseline::Baseline;
+pub use self::new_entries::Uncounted;
+use self::new_entries::{NewEntries, hash};
 pub use self::saved::CountersError;
 use crate::decode::is_address;
 use crate::merge::own;
@@ -101,6 +109,8 @@ pub struct NodeCounters {
     last: Option<u64>,
     /// Endpoints that were rejected in the first scrape and not read since, sorted.
     unread: Vec<Box<str>>,
+    /// The hashes of the entries that were dropped last, the oldest first.
+    forgotten: Vec<u64>,
     entries: Tree<Baseline>,
 }
 
@@ -114,8 +124,10 @@ struct Retention {
 impl NodeCounters {
     /// Applies a scrape at `at`, in microseconds, and calls `each` with every increase, in the order of endpoint,
     /// service and entry. `at` must rise from scrape to scrape: a scrape that is not later is ignored.
-    pub fn observe(&mut self, at: u64, stats: &ServiceStats, each: impl FnMut(Increase<'_>)) {
-        self.observe_within(Retention { forget_after: FORGET_AFTER, max_absent: MAX_ABSENT }, at, stats, each);
+    ///
+    /// Returns the entries that look new, but are baselines.
+    pub fn observe(&mut self, at: u64, stats: &ServiceStats, each: impl FnMut(Increase<'_>)) -> Uncounted {
+        self.observe_within(Retention { forget_after: FORGET_AFTER, max_absent: MAX_ABSENT }, at, stats, each)
     }
 
     /// Returns the time of the last scrape, in microseconds; `None` before the first.
@@ -136,6 +148,7 @@ impl NodeCounters {
         self.entries.heap_bytes()
             + self.entries.rows().map(|row| row.value.heap_bytes()).sum::<usize>()
             + self.unread.iter().map(|ip| size_of::<Box<str>>() + ip.len()).sum::<usize>()
+            + size_of::<u64>() * self.forgotten.capacity()
     }
 
     fn observe_within(
@@ -144,22 +157,24 @@ impl NodeCounters {
         at: u64,
         stats: &ServiceStats,
         mut each: impl FnMut(Increase<'_>),
-    ) {
+    ) -> Uncounted {
         if self.last.is_some_and(|last| at <= last) {
-            return;
+            return Uncounted::default();
         }
         let rejected = rejected(stats);
-        let mut next = self.entries.same_size();
-        let mut absent = 0;
+        let (mut next, mut absent, mut dropped) = (self.entries.same_size(), 0, Vec::new());
+        let mut new_entries = NewEntries::new(self, at);
         let pairs = Joined { old: self.entries.rows().peekable(), new: stats.tree.rows().peekable() };
         for pair in pairs {
             match pair {
-                (Some(old), None) => {
-                    let is_unread = rejected.binary_search(&old.service.endpoint_ip).is_ok();
-                    if is_unread || at.saturating_sub(old.value.last.seen) < retention.forget_after {
-                        absent += 1;
-                        next.push_row(&old, old.value.clone());
-                    }
+                (Some(old), None) if is_kept(&old, retention, at, stats, &rejected) => {
+                    absent += 1;
+                    next.push_row(&old, old.value.clone());
+                }
+                (Some(old), None) => dropped.push(hash(&old)),
+                (Some(old), Some(new)) if old.value.last.form.differs(new.value.form) => {
+                    new_entries.uncounted.add_form(&new);
+                    next.push_row(&new, old.value.restarted(*new.value, at));
                 }
                 (Some(old), Some(new)) => {
                     let (entry, added) = old.value.next(*new.value, at, retention.forget_after);
@@ -167,7 +182,7 @@ impl NodeCounters {
                     next.push_row(&new, entry);
                 }
                 (None, Some(new)) => {
-                    if self.counts_whole(new.service.endpoint_ip) {
+                    if new_entries.counts(&new) {
                         increase(&new, new.value.counters).into_iter().for_each(&mut each);
                     }
                     next.push_row(&new, Baseline::new(*new.value, at));
@@ -175,17 +190,14 @@ impl NodeCounters {
                 (None, None) => {}
             }
         }
-        self.entries = next;
         if absent > retention.max_absent {
-            self.entries = without_oldest(&self.entries, absent - retention.max_absent);
+            next = without_oldest(&next, absent - retention.max_absent, &mut dropped);
         }
+        let (forgotten, uncounted) = new_entries.forgotten(&dropped);
+        (self.entries, self.forgotten) = (next, forgotten);
         self.remember_unread(stats, &rejected);
         self.last = Some(at);
-    }
-
-    /// Returns whether a new entry of this endpoint counts in full.
-    fn counts_whole(&self, endpoint_ip: &str) -> bool {
-        self.last.is_some() && self.unread.binary_search_by(|ip| (**ip).cmp(endpoint_ip)).is_err()
+        uncounted
     }
 
     fn remember_unread(&mut self, stats: &ServiceStats, rejected: &[&str]) {
@@ -194,6 +206,15 @@ impl NodeCounters {
         }
         self.unread.retain(|ip| stats.tree.endpoint(ip).is_none());
     }
+}
+
+/// Whether an entry that is not in a scrape is kept: it is unread or not absent for long, and its service is not in the
+/// scrape with another form.
+fn is_kept(old: &Row<'_, Baseline>, retention: Retention, at: u64, stats: &ServiceStats, rejected: &[&str]) -> bool {
+    let is_unread = rejected.binary_search(&old.service.endpoint_ip).is_ok();
+    let is_other = |(_, new): (&str, &Reading)| old.value.last.form.differs(new.form);
+    let is_recent = at.saturating_sub(old.value.last.seen) < retention.forget_after;
+    is_unread || (is_recent && !stats.tree.service_of(old).is_some_and(|service| service.entries().any(is_other)))
 }
 
 /// Returns the names of the rejected endpoints, sorted, each once.
@@ -242,8 +263,9 @@ where
     }
 }
 
-/// Returns the entries without the `count` oldest, which are absent ones; among equal ages the first are dropped.
-fn without_oldest(entries: &Tree<Baseline>, count: usize) -> Tree<Baseline> {
+/// Returns the entries without the `count` oldest, which are absent ones; among equal ages the first are dropped. Their
+/// hashes are added to `hashes`.
+fn without_oldest(entries: &Tree<Baseline>, count: usize, hashes: &mut Vec<u64>) -> Tree<Baseline> {
     let mut ages: Vec<_> = entries.rows().enumerate().map(|(index, row)| (row.value.last.seen, index)).collect();
     ages.sort_unstable();
     ages.truncate(count);
@@ -253,6 +275,8 @@ fn without_oldest(entries: &Tree<Baseline>, count: usize) -> Tree<Baseline> {
     for (index, row) in entries.rows().enumerate() {
         if dropped.binary_search(&index).is_err() {
             kept.push_row(&row, row.value.clone());
+        } else {
+            hashes.push(hash(&row));
         }
     }
     kept

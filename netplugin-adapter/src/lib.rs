@@ -32,9 +32,12 @@
 //! 2^64-1. Fractions, exponents and negative numbers are rejected: Netplugin never writes them, and rounding would hide
 //! their cause. The keys are the addresses; in a list, `EndpointIP` is.
 //!
-//! Unknown fields beside known ones are ignored. An object that has unknown fields and none of those that are read is
-//! of another shape and rejects its endpoint, and so does a field in another letter case: silence would look like an
-//! endpoint without traffic.
+//! Unknown fields beside known ones are ignored, and listed ([`ServiceStats::unknown_fields`]). An object that has
+//! unknown fields and none of those that are read is of another shape and rejects its endpoint, and so does a field in
+//! another letter case, and a service that names its provider or port and has neither `ProvStats` nor `Stats`: silence
+//! would look like an endpoint without traffic.
+//!
+//! The forms of an IPv6 address are one address ([`canonical_address`]): two of them at one level are a duplicate.
 //!
 //! # The merge
 //!
@@ -53,11 +56,14 @@
 //!
 //! [`NodeCounters`] stores the counters of one node and gives their increases at the next scrape. It works on the
 //! entries before the merge, each of which is one counter of the switch, so a second provider is not a reset. The first
-//! scrape is the baseline; a later new entry counts in full; when one of an entry's four counters falls, all four count
-//! from zero if the entry's rate so far could give the new values, else the reading is that of another counter and a
-//! baseline: a service with several ports shows the counters of one at a time. Each port is counted by itself. An
-//! absent entry is kept for [an hour](FORGET_AFTER). An increase is attributed to a provider by the rule above. The
-//! state of a node is [saved](NodeCounters::save) together with its results, so that nothing counts twice.
+//! scrape is the baseline; a later new entry counts in full if the node's highest rate so far could give it, else it is
+//! a baseline ([`Uncounted`]). When one of an entry's four counters falls, all four count from zero if the entry's rate
+//! so far could give the new values, else the reading is that of another counter and a baseline: a service with several
+//! ports shows the counters of one at a time. Each port is counted by itself. A service that changes between the form
+//! of 2016 and today's has the same counters in other entries: they are baselines, too. An absent entry is kept for
+//! [an hour](FORGET_AFTER), and is a baseline when it comes back later. An increase is attributed to a provider by the
+//! rule above. The state of a node is [saved](NodeCounters::save) together with its results, so that nothing counts
+//! twice.
 //!
 //! # The scrape record
 //!
@@ -107,16 +113,16 @@ pub mod simulate;
 mod stats;
 mod tree;
 
-pub use self::decode::{MAX_ADDRESS_LENGTH, decode};
+pub use self::decode::{MAX_ADDRESS_LENGTH, canonical_address, decode};
 pub use self::error::{DecodeError, Reason, Rejected};
 pub use self::etcd::{Discovered, EtcdError, RejectedEntry, discover};
-pub use self::increases::{CountersError, FORGET_AFTER, Increase, MAX_ABSENT, NodeCounters};
+pub use self::increases::{CountersError, FORGET_AFTER, Increase, MAX_ABSENT, NodeCounters, Uncounted};
 pub use self::legacy::{append_pairs, pair_answer, services_answer};
 pub use self::limits::Limits;
 pub use self::netmaster::{Inspection, NetmasterError, Provider, ServiceList, ServiceName, inspection, service_list};
 pub use self::point::{Point, points, points_of};
 pub use self::record::{ScrapeRecord, encode_record};
-pub use self::stats::ServiceStats;
+pub use self::stats::{ServiceStats, UnknownField};
 
 /// The examples of the README run as tests.
 #[cfg(doctest)]

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::decode::canonical_address;
+
 /// The name of a service in Netmaster and the user interface: `tenant:name`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceName {
@@ -96,10 +98,10 @@ pub fn inspection(body: &[u8]) -> Result<Inspection, NetmasterError> {
     }
     let selectors = texts(&body["Config"]["selectors"]).collect();
     let addresses = [text(&body["Oper"]["serviceVip"]), text(&body["Config"]["ipAddress"])];
-    let service_ip = addresses.into_iter().find(|ip| !ip.is_empty()).map(str::to_owned);
+    let service_ip = addresses.into_iter().find(|ip| !ip.is_empty()).map(canonical);
     let providers = body["Oper"]["providers"].as_array();
     let providers = providers.into_iter().flatten().filter(|provider| provider.is_object()).map(|provider| Provider {
-        ips: texts(&provider["ipAddress"]).filter(|ip| !ip.is_empty()).collect(),
+        ips: texts(&provider["ipAddress"]).filter(|ip| !ip.is_empty()).map(|ip| canonical(&ip)).collect(),
         labels: text(&provider["labels"]).to_owned(),
     });
     Ok(Inspection { service_ip, selectors, providers: providers.collect() })
@@ -125,6 +127,11 @@ fn service_name(entry: &Value) -> Option<ServiceName> {
     };
     let named = !tenant.is_empty() && !name.is_empty();
     named.then(|| ServiceName { tenant: tenant.to_owned(), name: name.to_owned() })
+}
+
+/// Returns an address in the form that points have.
+fn canonical(ip: &str) -> String {
+    canonical_address(ip).into_owned()
 }
 
 fn text(value: &Value) -> &str {
@@ -170,7 +177,7 @@ mod tests {
         let body = br#"{"Config":{"key":"default:app-svc","selectors":["tier=web",null,"release"]},"Oper":{"numProviders":3,
             "serviceVip":"100.1.1.3","providers":[
             {"containerID":"c1","ipAddress":["10.1.1.7",""],"labels":"map[tier:web release:stable]","network":"contiv-net"},
-            {"ipAddress":["10.1.1.8","fd00::8"],"labels":null}, {"labels":"map[]"}, {"ipAddress":null}, null, 7]}}"#;
+            {"ipAddress":["10.1.1.8","FD00:0::8"],"labels":null}, {"labels":"map[]"}, {"ipAddress":null}, null, 7]}}"#;
         let provider = |ips: &[&str], labels: &str| Provider {
             ips: ips.iter().map(|&ip| ip.to_owned()).collect(),
             labels: labels.to_owned(),
@@ -193,6 +200,7 @@ mod tests {
             (r#"{"Config":{"ipAddress":"1.1.1.1"},"Oper":{"serviceVip":"2.2.2.2"}}"#, Some("2.2.2.2")),
             (r#"{"Config":{"ipAddress":"1.1.1.1"},"Oper":{"serviceVip":""}}"#, Some("1.1.1.1")),
             (r#"{"Config":{"ipAddress":"1.1.1.1"}}"#, Some("1.1.1.1")),
+            (r#"{"Config":{"ipAddress":"FD00:0::1"}}"#, Some("fd00::1")),
             (r#"{"Config":{"ipAddress":7},"Oper":{"serviceVip":null}}"#, None),
         ];
         for (body, expected) in table {

@@ -12,6 +12,18 @@ use crate::tree::Tree;
 pub struct ServiceStats {
     pub(crate) tree: Tree<Reading>,
     pub(crate) rejected: Vec<Rejected>,
+    pub(crate) unknown: Vec<UnknownField>,
+}
+
+/// A field that is not read, of an object that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownField {
+    /// The first object that has it: `service 100.1.1.3, provider 10.1.1.7`.
+    pub location: String,
+    /// Its name, truncated when long.
+    pub found: String,
+    /// The names of the fields that are read in such an object.
+    pub known: Vec<&'static str>,
 }
 
 impl ServiceStats {
@@ -55,18 +67,48 @@ impl ServiceStats {
         &self.rejected
     }
 
-    /// Returns about how many bytes this takes on the heap, without the texts of [`rejected`](Self::rejected).
+    /// Returns the fields that were ignored, each name once, at most 16 of them: to find those that are misspelt.
+    #[must_use]
+    pub fn unknown_fields(&self) -> &[UnknownField] {
+        &self.unknown
+    }
+
+    /// Returns about how many bytes this takes on the heap, without the texts of [`rejected`](Self::rejected) and
+    /// [`unknown_fields`](Self::unknown_fields).
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.tree.heap_bytes() + size_of::<Rejected>() * self.rejected.capacity()
     }
 }
 
-/// The counters of an entry, and the port that came with them.
+/// The counters of an entry, with the port and the form of its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Reading {
     pub(crate) counters: Counters,
     pub(crate) port: Port,
+    pub(crate) form: Form,
+}
+
+/// The form of a service: which of an endpoint's counters are in which entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Form {
+    /// Saved by a version that did not know it.
+    #[default]
+    Unknown = 0,
+    /// One provider, whose entry has both directions, as in 2016.
+    Single = 1,
+    /// An entry for each provider, and one for what the endpoint sent.
+    Several = 2,
+}
+
+impl Form {
+    /// All forms, each at the index that is its number.
+    pub(crate) const ALL: [Self; 3] = [Self::Unknown, Self::Single, Self::Several];
+
+    /// Whether both are known and are not the same.
+    pub(crate) fn differs(self, other: Self) -> bool {
+        self != other && self != Self::Unknown && other != Self::Unknown
+    }
 }
 
 /// A protocol and a port, each 0 when it is not known.

@@ -151,6 +151,11 @@ impl<T> Tree<T> {
         Some(Endpoint { tree: self, span })
     }
 
+    /// Returns the service of a row of any tree, by binary search.
+    pub(crate) fn service_of<U>(&self, row: &Row<'_, U>) -> Option<Service<'_, T>> {
+        self.endpoint(row.service.endpoint_ip)?.service(row.service.ip)
+    }
+
     pub(crate) fn services(&self) -> impl Iterator<Item = Service<'_, T>> {
         self.endpoints().flat_map(Endpoint::services)
     }

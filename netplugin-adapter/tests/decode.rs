@@ -2,7 +2,7 @@
 //!
 //! The shapes are those of contiv/netplugin's Go types; the first example is an answer in the map form, whole.
 
-use netplugin_adapter::{DecodeError, Limits, Point, Reason, ServiceStats, decode, points};
+use netplugin_adapter::{DecodeError, Limits, Point, Reason, ServiceStats, canonical_address, decode, points};
 
 /// An answer of Netplugin in the map form.
 const EXAMPLE: &str = r#"{"11.1.1.2":{"EndpointIP":"11.1.1.2","VrfName":"default","PortStats":{"PacketsIn":0,"BytesIn":0,"PacketsOut":0,"BytesOut":0},
@@ -70,7 +70,13 @@ fn a_service_with_one_provider_and_its_counters_in_stats_gives_the_same_point() 
         (r#""ProviderIP":"p","Stats":null"#.to_owned(), "e s p 0 0"),
         (r#""ProviderIP":"p","Stats":{}"#.to_owned(), "e s p 0 0"),
         (r#""Stats":{}"#.to_owned(), ""),
-        (r#""ProviderIP":"p""#.to_owned(), ""),
+        (r#""ProviderIP":"p""#.to_owned(), "! e missing"),
+        (r#""ProviderIP":"p","ServiceIP":"s""#.to_owned(), "! e missing"),
+        (r#""ProviderIP":"""#.to_owned(), "! e missing"),
+        (r#""Protocol":"TCP""#.to_owned(), "! e missing"),
+        (r#""SvcPort":80,"ProvPort":80"#.to_owned(), "! e missing"),
+        (r#""ServiceIP":"s","ServiceVRF":"v""#.to_owned(), ""),
+        (r#""Protocol":"TCP","ProvStats":null"#.to_owned(), ""),
         (r#""ProvStats":{"q":{"BytesIn":3}},"Stats":{},"ProviderIP":"p""#.to_owned(), "e s q 3 0"),
     ];
     for (fields, expected) in table {
@@ -327,7 +333,7 @@ fn errors_name_location_found_and_expected() {
         "h":{"SvcStats":{"s":1}},"i":{"SvcStats":{"":{}}},"j":[],"k":{"Services":1},"l":{"SvcStats":{"s":{"provStats":1}}},
         "m":{"SvcStats":{"s":{"Stats":{"In":1},"ProviderIP":"p"}}},"n":{"SvcStats":{"s":{"Stats":1}}},
         "o":{"SvcStats":{"s":{"ProviderIP":1}}},
-        "p":{"SvcStats":{"s":{"Stats":{"BytesIn":1},"ProvStats":{"p":{}}}}}}"#;
+        "p":{"SvcStats":{"s":{"Stats":{"BytesIn":1},"ProvStats":{"p":{}}}}},"q":{"SvcStats":{"s":{"SvcPort":80,"ProviderIP":"p"}}}}"#;
     let errors = |stats: &ServiceStats| {
         stats.rejected().iter().map(|bad| format!("{}: {}", bad.endpoint, bad.reason)).collect::<Vec<_>>().join("\n")
     };
@@ -347,6 +353,7 @@ fn errors_name_location_found_and_expected() {
     n: Stats of service s is not an object: invalid type: integer `1`, expected an object or null at line 1 column 27
     o: ProviderIP of service s has the address `1`, expected 1 to 64 visible ASCII characters, no quote or backslash
     p: service s has both ProvStats and Stats with counters, expected one of them
+    q: service s has `SvcPort`, but none of `ProvStats` or `Stats`; check that the address is Netplugin's, and its version
     "#);
 }
 
@@ -361,4 +368,60 @@ fn errors_of_a_whole_body_name_what_to_check() {
     the body has more than 1 endpoints; raise the limit if a node can be that large
     the body has 11 bytes, the limit is 8; raise the limit if a node can be that large
     ");
+}
+
+#[test]
+fn unknown_fields_are_listed_once_with_those_that_are_read() {
+    let body = r#"{"a":{"SvcStats":{"s":{"ProvStats":{"p":{"BytesIn":1,"New":0,"ByteOut":2},"q":{"BytesIn":0,"ByteOut":3}},"ProvPorts":1}},"VrfName":"v"},
+        "b":{"SvcStats":{"s":{"ProviderIP":"p","Stats":{"BytesIn":1,"ByteOut":2}}},"EndpointIPs":1}}"#;
+    let stats = read(body);
+    assert_eq!(stats.rejected(), []);
+    let unknown =
+        stats.unknown_fields().iter().map(|it| format!("{}: {} of {}", it.location, it.found, it.known.join(" ")));
+    insta::assert_snapshot!(unknown.collect::<Vec<_>>().join("\n"), @"
+    service s, provider p: New of BytesIn BytesOut PacketsIn PacketsOut
+    service s, provider p: ByteOut of BytesIn BytesOut PacketsIn PacketsOut
+    service s: ProvPorts of ProvStats Stats Protocol ProvPort ProviderIP SvcPort
+    the endpoint: EndpointIPs of SvcStats EndpointIP
+    ");
+    let many: Vec<_> = (0..100).map(|number| format!(r#""e{number}":{{"SvcStats":{{}},"x{number}":1}}"#)).collect();
+    assert_eq!(read(&format!("{{{}}}", many.join(","))).unknown_fields().len(), 16);
+}
+
+#[test]
+fn a_byte_order_mark_is_named() {
+    let marks = [(&b"\xEF\xBB\xBF"[..], "UTF-8"), (b"\xFE\xFF", "UTF-16, big"), (b"\xFF\xFE", "UTF-16, little")];
+    for (mark, name) in marks {
+        let error = decode(&[mark, EXAMPLE.as_bytes()].concat(), &Limits::default()).expect_err("a refusal");
+        let text = error.to_string();
+        assert_eq!(error.kind(), "json");
+        assert!(text.contains(&format!("a byte order mark of {name}")) && text.contains("expected `{`, `["), "{text}");
+    }
+    assert!(decode(b" null", &Limits::default()).is_ok());
+}
+
+/// Texts of one address, the first as Go writes it.
+const FORMS: [&str; 5] = ["fd00::1", "FD00::1", "fd00:0:0:0:0:0:0:1", "FD00:0000::0001", "fd00::0:1"];
+
+#[test]
+fn the_forms_of_an_ipv6_address_are_one_address() {
+    let other = ["fe80::1%eth0", "FE80:0::1%eth0"];
+    for (canonical, form) in FORMS.map(|form| (FORMS[0], form)).into_iter().chain(other.map(|form| (other[0], form))) {
+        assert_eq!(canonical_address(form), canonical);
+        // The own entry is found in any form, so that its bytes are those of the only provider.
+        let body = format!(
+            r#"{{"{form}":{{"EndpointIP":"{canonical}","SvcStats":{{"{form}":{{"ProvStats":{{"FD00::2":{{"BytesIn":1}},"{canonical}":{{"BytesOut":2}}}}}}}}}}}}"#
+        );
+        assert_eq!(summary(&read(&body)), format!("{canonical} {canonical} fd00::2 1 2"));
+        let single =
+            format!(r#"{{"{form}":{{"SvcStats":{{"s":{{"ProviderIP":"{form}","Stats":{{"BytesIn":1}}}}}}}}}}"#);
+        assert_eq!(summary(&read(&single)), format!("{canonical} s s 1 0"));
+        let rejected = format!(r#"{{"{form}":{{"SvcStats":1}}}}"#);
+        assert_eq!(summary(&read(&rejected)), format!("! {canonical} shape"));
+    }
+    let twice = r#"{"fd00::1":{},"FD00::1":{},"e":{"SvcStats":{"fd00::3":{},"FD00::3":{}}}}"#;
+    assert_eq!(summary(&read(twice)), "! fd00::1 duplicate\n! e duplicate");
+    for text in ["10.1.1.7", "E", "FD00::1::2", "FD00:1", "12:34:56:AB:cd:ef"] {
+        assert_eq!(canonical_address(text), text);
+    }
 }

@@ -59,6 +59,7 @@ pub use self::config::{ContivConfig, ETCD_PORT, NETMASTER_PORT};
 pub use self::latest::Latest;
 pub use self::legacy::{LegacyServer, LegacySettings};
 pub use self::parts::{Parts, observer};
+pub use self::scrape_store::stream_names;
 pub use self::settings::ScraperSettings;
 pub use self::telemetry::ScraperTelemetry;
 
@@ -221,6 +222,7 @@ impl Scraper {
         self.telemetry.took(took);
         self.report_answer(node);
         self.report_rejected(node, &stats);
+        self.report_misspelt(node, &stats);
         let (now, stats) = (self.clock.monotonic(), Arc::new(stats));
         self.latest.set(Arc::clone(&node.name), self.scrape_began, Arc::clone(&stats));
         if scrape_time != self.scrape_time {
@@ -250,6 +252,7 @@ impl Scraper {
                 self.telemetry.stored(scrapes.len(), written.points, written.samples);
                 self.coverage.stored(&scrapes, written.since);
                 self.coverage.state(&self.scraped_nodes);
+                written.uncounted.iter().for_each(|(node, uncounted)| self.report_uncounted(node, uncounted));
             }
             Err(error) => {
                 let reason = if matches!(error, LogError::Full { .. }) { "log_full" } else { "log_failed" };

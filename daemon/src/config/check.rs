@@ -7,6 +7,7 @@ use daemon_base::setting::address::authority;
 use daemon_base::setting::duration;
 use daemon_sources::contiv::{ETCD_PORT, NETMASTER_PORT};
 use daemon_sources::opserver::PORT as OPSERVER_PORT;
+use derived_stats::annotation::nearest;
 use proxy_uve::{StreamName, table_of_uve_type};
 
 use super::layers::Layers;
@@ -66,6 +67,16 @@ pub(super) fn counters_notice(stream: &StreamName) -> String {
          that samples name; samples without a source, such as Contrail's XML, are all of one, which is wrong where \
          several senders share a key"
     )
+}
+
+/// What is misspelt in the name of a stream, if it is near one that the scraper of Contiv has.
+pub(super) fn contiv_notice(stream: &StreamName) -> Option<String> {
+    let (stream, known) = (stream.to_string(), daemon_sources::contiv::stream_names());
+    if known.contains(&stream) {
+        return None;
+    }
+    let near = nearest(&stream, known.iter().map(String::as_str))?;
+    Some(format!("{stream}: Contiv's nodes have no such counter; did you mean `{near}`?"))
 }
 
 struct Checks<'l>(&'l mut Layers);

@@ -69,6 +69,11 @@ impl Streams {
         self.proxies.entries().len()
     }
 
+    /// The names of the streams.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &StreamName> {
+        self.proxies.entries().iter().map(|entry| &entry.stream)
+    }
+
     /// The types of schema files that no stream uses.
     pub(crate) fn unused_types(&self) -> impl Iterator<Item = &str> {
         let built_in = Schema::builtin();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use serde::de::{DeserializeSeed, MapAccess};
 use serde_json::value::RawValue;
@@ -19,6 +20,20 @@ pub const MAX_ADDRESS_LENGTH: usize = 64;
 pub(crate) fn is_address(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
     !text.is_empty() && text.len() <= MAX_ADDRESS_LENGTH && text.bytes().all(is_plain)
+}
+
+/// Returns an address in the one form that all its forms have: an IPv6 address in lower case and compressed, as Go and
+/// RFC 5952 write it (`FD00:0::1` is `fd00::1`); any other text as it is.
+#[must_use]
+pub fn canonical_address(address: &str) -> Cow<'_, str> {
+    if !address.contains(':') {
+        return Cow::Borrowed(address);
+    }
+    let (host, zone) = address.find('%').map_or((address, ""), |at| address.split_at(at));
+    match host.parse::<Ipv6Addr>() {
+        Ok(ip) => Cow::Owned(format!("{ip}{zone}")),
+        Err(_) => Cow::Borrowed(address),
+    }
 }
 
 /// Returns the endpoint's address from its key and its `EndpointIP`; one of them may be missing or empty.
@@ -56,10 +71,17 @@ pub(super) fn field_ip<'a>(json: &'a str, location: Location<'_>) -> Result<Opti
 fn address<'a>(json: &'a str, location: &dyn fmt::Display) -> Result<Option<Cow<'a, str>>, Reason> {
     match text(json) {
         Some(ip) if ip.is_empty() => Ok(None),
-        Some(ip) if is_address(&ip) => Ok(Some(ip)),
+        Some(ip) if is_address(&ip) => Ok(Some(canonical(ip))),
         other => {
             Err(Reason::Address { location: location.to_string(), found: quote(other.as_deref().unwrap_or(json)) })
         }
+    }
+}
+
+fn canonical(ip: Cow<'_, str>) -> Cow<'_, str> {
+    match ip {
+        Cow::Borrowed(ip) => canonical_address(ip),
+        Cow::Owned(ip) => Cow::Owned(canonical_address(&ip).into_owned()),
     }
 }
 
@@ -68,7 +90,7 @@ pub(super) fn name(key: Key<'_>, field: Option<&str>) -> String {
     let readable = |name: &Cow<'_, str>| !name.is_empty();
     let name = key.name().filter(readable).or_else(|| text(field?).filter(readable));
     match (name, key) {
-        (Some(name), _) => quote(&name),
+        (Some(name), _) => quote(&canonical_address(&name)),
         (None, Key::Name(json)) => quote(json),
         (None, Key::Index(index)) => format!("[{index}]"),
     }

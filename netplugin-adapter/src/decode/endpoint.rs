@@ -19,7 +19,7 @@ use crate::error::{Reason, Rejected};
 use crate::json::{Key, Object, ReadMember, text};
 use crate::limits::Limits;
 use crate::merge;
-use crate::stats::Counters;
+use crate::stats::{Counters, Form, UnknownField};
 
 /// The fields of an endpoint that are read. Without the last one there is nothing to read.
 const FIELDS: Fields =
@@ -28,9 +28,10 @@ const FIELDS: Fields =
 /// The entries of one service by address.
 pub(crate) type Entries<'a> = BTreeMap<Cow<'a, str>, Counters>;
 
-/// One service: its ports and its entries.
+/// One service: its ports, its form and its entries.
 pub(super) struct Service<'a> {
     pub(super) ports: Ports,
+    pub(super) form: Form,
     pub(super) entries: Entries<'a>,
 }
 
@@ -42,11 +43,13 @@ pub(super) fn endpoint<'a>(
     key: Key<'a>,
     json: &'a str,
     limits: &Limits,
+    unknown: &mut Vec<UnknownField>,
 ) -> Result<(Cow<'a, str>, Services<'a>), Rejected> {
-    let mut context = Context { limits, reason: None };
+    let mut context = Context { limits, unknown, reason: None };
     let mut fields = Endpoint { context: &mut context, ip: None, services: Services::new(), seen: Seen::default() };
     let walked = Object(&mut fields).deserialize(&mut serde_json::Deserializer::from_str(json));
     let Endpoint { ip: field, services, seen, .. } = fields;
+    FIELDS.note_unknown(&seen, &Location::Endpoint, context.unknown);
     let accept = || {
         if let Err(error) = walked {
             return Err(context.reason.unwrap_or_else(|| shape(Location::Endpoint, &error)));
@@ -65,6 +68,8 @@ pub(super) fn endpoint<'a>(
 /// State that the levels of an endpoint share.
 pub(super) struct Context<'l> {
     pub(super) limits: &'l Limits,
+    /// The unknown fields of the body.
+    pub(super) unknown: &'l mut Vec<UnknownField>,
     /// Why the endpoint is rejected.
     reason: Option<Reason>,
 }

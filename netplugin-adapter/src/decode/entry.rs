@@ -73,6 +73,7 @@ impl<'s, 'c, 'l> EntryFields<'s, 'c, 'l> {
 
     /// Returns the counters when all fields were read.
     pub(super) fn counters(self) -> Result<Counters, Reason> {
+        FIELDS.note_unknown(&self.seen, &self.location, self.context.unknown);
         FIELDS.check(self.seen, &self.location)?;
         Ok(self.counters)
     }

@@ -17,7 +17,7 @@ use super::location::Location;
 use super::ports::Ports;
 use crate::error::Reason;
 use crate::json::{Object, ReadMember, text};
-use crate::stats::Counters;
+use crate::stats::{Counters, Form};
 
 const FIELDS: Fields = Fields {
     required: &["ProvStats", "Stats"],
@@ -50,10 +50,11 @@ impl<'a> ReadMember<'a> for ServiceMembers<'a, '_, '_> {
         let mut service = ServiceFields::new(self.context, ip);
         let read = map.next_value_seed(Object(&mut service));
         let ports = service.ports;
+        let form = service.form();
         let entries = service.entries();
         read.map_err(|error| self.context.reject(shape(Location::Service { service_ip: ip }, &error)))?;
         let entries = self.context.check(entries)?;
-        vacant.insert(Service { ports, entries });
+        vacant.insert(Service { ports, form, entries });
         Ok(())
     }
 }
@@ -77,10 +78,15 @@ impl<'a, 's, 'c, 'l> ServiceFields<'a, 's, 'c, 'l> {
         Self { context, ip, ports, entries, provider_ip: None, stats: None, seen }
     }
 
+    fn form(&self) -> Form {
+        if self.entries.is_empty() && self.stats.is_some() { Form::Single } else { Form::Several }
+    }
+
     /// Returns the entries of either form.
     fn entries(self) -> Result<Entries<'a>, Reason> {
-        let Self { ip, mut entries, provider_ip, stats, seen, .. } = self;
+        let Self { context, ip, mut entries, provider_ip, stats, seen, .. } = self;
         let location = Location::Service { service_ip: ip };
+        FIELDS.note_unknown(&seen, &location, context.unknown);
         FIELDS.check(seen, &location)?;
         match (stats, provider_ip) {
             (Some((_, true)), _) if !entries.is_empty() => {
@@ -111,6 +117,7 @@ impl<'a> ReadMember<'a> for ServiceFields<'a, '_, '_, '_> {
                 read.map_err(|error| self.context.reject(shape(Location::Entries { service_ip }, &error)))
             }
             Some("ProviderIP") => {
+                self.seen.dependent(&FIELDS, "ProviderIP");
                 let json = map.next_value::<&RawValue>()?.get();
                 self.provider_ip = self.context.check(field_ip(json, Location::Service { service_ip }))?;
                 Ok(())
@@ -127,6 +134,7 @@ impl<'a> ReadMember<'a> for ServiceFields<'a, '_, '_, '_> {
                 Ok(())
             }
             Some(name @ ("Protocol" | "ProvPort" | "SvcPort")) => {
+                self.seen.dependent(&FIELDS, name);
                 self.ports.take(name, map.next_value::<&RawValue>()?.get());
                 Ok(())
             }

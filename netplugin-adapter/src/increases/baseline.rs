@@ -6,21 +6,24 @@
 
 use std::cmp::Reverse;
 
-use crate::stats::{Counters, Port, Reading};
+use crate::stats::{Counters, Form, Port, Reading};
 
 /// How many tracks an entry has at most; beyond, the one that was seen least recently is dropped.
 pub(super) const MAX_TRACKS: usize = 8;
 
-/// How many times the highest rate that was observed is plausible.
-const PLAUSIBLE_FACTOR: u128 = 2;
+/// How many times the highest rate that was observed is plausible: a window of the usual traffic may be twice another,
+/// and what is more is rather a counter of another age.
+pub(super) const PLAUSIBLE_FACTOR: u128 = 2;
 
-const SECOND: u128 = 1_000_000;
+pub(super) const SECOND: u128 = 1_000_000;
 
 /// The readings of one counter of the switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Track {
     pub(super) counters: Counters,
     pub(super) port: Port,
+    /// The form of its service.
+    pub(super) form: Form,
     /// The time of the last scrape that showed it.
     pub(super) seen: u64,
     /// The rate of its last rise if that was a jump, which may be another counter's reading; else 0.
@@ -64,7 +67,8 @@ enum Found {
 
 impl Track {
     fn new(reading: Reading, seen: u64) -> Self {
-        Self { counters: reading.counters, port: reading.port, seen, jump: 0, is_ended: false }
+        let Reading { counters, port, form } = reading;
+        Self { counters, port, form, seen, jump: 0, is_ended: false }
     }
 }
 
@@ -72,6 +76,11 @@ impl Baseline {
     /// Begins with the first reading of an entry.
     pub(super) fn new(reading: Reading, at: u64) -> Self {
         Self { last: Track::new(reading, at), others: Box::default(), changed: at, rate: 0 }
+    }
+
+    /// Returns the entry after a reading of other counters, of which it has the rate.
+    pub(super) fn restarted(&self, reading: Reading, at: u64) -> Self {
+        Self { rate: self.rate, ..Self::new(reading, at) }
     }
 
     /// Returns the entry after a reading at `at`, and what that adds. Tracks that were not seen for `forget_after` are
@@ -82,7 +91,7 @@ impl Baseline {
         }
         let mut tracks: Vec<Track> = self.tracks().copied().collect();
         let base = tracks.iter().position(|track| track.port.matches(reading.port));
-        let start = || Self { last: Track::new(reading, at), others: Box::default(), changed: at, rate: self.rate };
+        let start = || self.restarted(reading, at);
         let (mut next, mut others, added) = match self.find(&tracks, base, reading, at) {
             Found::Reset => (start().after_reset(&mut tracks, base), tracks, reading.counters),
             Found::Unknown => (start(), tracks, Counters::default()),

@@ -1,9 +1,10 @@
 //! The saved form of a node's counters.
 //!
 //! ```text
-//! saved    := version:u8 last? unread endpoint*       `known` is 0 before the first scrape, and nothing follows
+//! saved    := version:u8 last? unread forgotten endpoint*  `known` is 0 before the first scrape, and nothing follows
 //! last     := known:u8 time:number
 //! unread   := count:number text*
+//! forgotten := count:number hash:number*           the oldest first
 //! endpoint := text count:number service*              the first one follows the count of endpoints
 //! service  := text count:number entry*
 //! entry    := text unchanged rate count:number track+  the one that was seen last first
@@ -13,21 +14,27 @@
 //! ```
 //!
 //! `age` is the time between the track's last scrape and `last`: 0 for a present entry. `unchanged` is the time from
-//! the last change of the entry to its last scrape. `kind` is the number of the protocol, plus 256 after a reset. The
-//! addresses of a level rise; another order is an error. The log that stores the bytes has the checksums.
+//! the last change of the entry to its last scrape. `kind` is the number of the protocol, plus 256 after a reset, plus
+//! 512 times the number of the form. The addresses of a level rise; another order is an error. The log that stores the
+//! bytes has the checksums.
 //!
-//! In version 1 an entry is `text bytes_in bytes_out packets_in packets_out age`: one track, whose rate is not known.
+//! Version 2 has neither `forgotten` nor forms. In version 1 an entry is `text bytes_in bytes_out packets_in packets_out
+//! age`: one track, whose rate is not known.
 
 use super::NodeCounters;
 use super::baseline::{Baseline, MAX_TRACKS, Track};
+use super::new_entries::MAX_FORGOTTEN;
 use crate::decode::is_address;
-use crate::stats::{Counters, Port};
+use crate::stats::{Counters, Form, Port};
 use crate::tree::{MAX_SIZE, Tree};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What the kind of a track has above its protocol after a reset.
 const ENDED: u64 = 256;
+
+/// What the kind of a track has above that for each form.
+const FORM: u64 = 512;
 
 /// The oldest version that is loaded.
 const OLDEST_VERSION: u8 = 1;
@@ -66,6 +73,10 @@ impl NodeCounters {
         push_number(self.unread.len() as u64, out);
         for ip in &self.unread {
             push_text(ip, out);
+        }
+        push_number(self.forgotten.len() as u64, out);
+        for hash in &self.forgotten {
+            push_number(*hash, out);
         }
         push_number(self.entries.endpoint_count() as u64, out);
         for endpoint in self.entries.endpoints() {
@@ -117,7 +128,7 @@ fn push_entry(baseline: &Baseline, last: u64, out: &mut Vec<u8>) {
     for track in baseline.tracks() {
         let Counters { bytes_in, bytes_out, packets_in, packets_out } = track.counters;
         let age = last.saturating_sub(track.seen);
-        let kind = u64::from(track.port.protocol) + if track.is_ended { ENDED } else { 0 };
+        let kind = u64::from(track.port.protocol) + if track.is_ended { ENDED } else { 0 } + FORM * track.form as u64;
         for number in [bytes_in, bytes_out, packets_in, packets_out, age, track.jump, kind, track.port.number.into()] {
             push_number(number, out);
         }
@@ -151,10 +162,19 @@ impl<'b> Saved<'b> {
             unread.push(ip.into());
             Ok(())
         })?;
+        let forgotten = self.forgotten()?;
         let mut entries = Tree::default();
         self.each("endpoints", |saved, ip| saved.endpoint(ip, last, &mut entries))?;
         entries.shrink_to_fit();
-        Ok(NodeCounters { last: Some(last), unread, entries })
+        Ok(NodeCounters { last: Some(last), unread, forgotten, entries })
+    }
+
+    fn forgotten(&mut self) -> Result<Vec<u64>, CountersError> {
+        let count = if self.version < 3 { 0 } else { self.number("forgotten")? };
+        if count > MAX_FORGOTTEN as u64 {
+            return Err(CountersError::Inconsistent { problem: "more forgotten entries than are kept" });
+        }
+        (0..count).map(|_| self.number("hash")).collect()
     }
 
     fn endpoint(&mut self, ip: &str, last: u64, tree: &mut Tree<Baseline>) -> Result<(), CountersError> {
@@ -193,12 +213,13 @@ impl<'b> Saved<'b> {
     fn track(&mut self, last: u64) -> Result<Track, CountersError> {
         let track = self.counters_and_age(last)?;
         let (jump, kind, number) = (self.number("jump")?, self.number("kind")?, self.number("port")?);
-        let is_ended = kind >= ENDED;
-        let protocol = if is_ended { kind - ENDED } else { kind };
-        let (Ok(protocol), Ok(number)) = (protocol.try_into(), number.try_into()) else {
-            return Err(CountersError::Inconsistent { problem: "a protocol or a port is too large" });
+        let forms = if self.version < 3 { &Form::ALL[..1] } else { &Form::ALL };
+        let form = usize::try_from(kind / FORM).ok().and_then(|form| forms.get(form));
+        let (Some(&form), Ok(number)) = (form, number.try_into()) else {
+            return Err(CountersError::Inconsistent { problem: "a protocol, a form or a port is too large" });
         };
-        Ok(Track { jump, port: Port { protocol, number }, is_ended, ..track })
+        let port = Port { protocol: (kind % ENDED) as u8, number };
+        Ok(Track { jump, port, form, is_ended: kind % FORM >= ENDED, ..track })
     }
 
     fn counters_and_age(&mut self, last: u64) -> Result<Track, CountersError> {
@@ -210,7 +231,7 @@ impl<'b> Saved<'b> {
         };
         let early = CountersError::Inconsistent { problem: "an age exceeds the time of the last scrape" };
         let seen = last.checked_sub(self.number("age")?).ok_or(early)?;
-        Ok(Track { counters, port: Port::default(), seen, jump: 0, is_ended: false })
+        Ok(Track { counters, port: Port::default(), form: Form::default(), seen, jump: 0, is_ended: false })
     }
 
     /// Reads a count and as many items, each of which begins with an address above the last one.

@@ -1,5 +1,6 @@
 //! Retention of absent entries, with shorter times than the real ones. The other rules are in the integration tests.
 
+use super::new_entries::MAX_FORGOTTEN;
 use super::{NodeCounters, Retention};
 use crate::limits::Limits;
 use crate::{decode, decode::is_address};
@@ -22,18 +23,19 @@ fn observe(counters: &mut NodeCounters, retention: Retention, at: u64, entries: 
 }
 
 fn of(provider: &str, bytes: u64) -> Vec<(String, u64)> {
-    vec![(provider.to_owned(), bytes)]
+    if bytes == 0 { Vec::new() } else { vec![(provider.to_owned(), bytes)] }
 }
 
 #[test]
-fn an_absent_entry_is_kept_for_less_than_the_time_and_then_new() {
+fn an_absent_entry_is_kept_for_less_than_the_time_and_then_a_baseline() {
     let retention = Retention { forget_after: 100, max_absent: 10 };
-    let table = [("just kept", 109, 5), ("just dropped", 110, 25)];
+    let table = [("just kept", 109, 5), ("just dropped", 110, 0)];
     for (name, absent_at, expected) in table {
         let mut counters = NodeCounters::default();
         observe(&mut counters, retention, 10, &[("p", 20), ("q", 0)]);
         assert_eq!(observe(&mut counters, retention, absent_at, &[("q", 0)]), []);
         assert_eq!(observe(&mut counters, retention, 500, &[("p", 25), ("q", 0)]), of("p", expected), "{name}");
+        assert_eq!(observe(&mut counters, retention, 501, &[("p", 26), ("q", 0)]), of("p", 1), "{name}");
     }
 }
 
@@ -56,8 +58,8 @@ fn of_too_many_absent_entries_the_oldest_are_dropped_and_of_one_age_the_first() 
     assert_eq!(counters.entry_count(), 3);
     observe(&mut counters, retention, 30, &[]);
     assert_eq!(counters.entry_count(), 2);
-    let back: Vec<(String, u64)> = [("a", 2), ("b", 1), ("c", 4)].map(|(ip, bytes)| (ip.to_owned(), bytes)).to_vec();
-    assert_eq!(observe(&mut counters, retention, 40, &[("a", 2), ("b", 3), ("c", 4), ("d", 4)]), back);
+    // `a` and `c` were dropped: they are baselines.
+    assert_eq!(observe(&mut counters, retention, 40, &[("a", 2), ("b", 3), ("c", 4), ("d", 4)]), of("b", 1));
 }
 
 #[test]
@@ -67,4 +69,19 @@ fn present_entries_are_not_counted_as_absent() {
     observe(&mut counters, retention, 10, &[("a", 1), ("b", 2)]);
     assert_eq!(observe(&mut counters, retention, 20, &[("a", 3), ("b", 2)]), of("a", 2));
     assert_eq!(counters.entry_count(), 2);
+}
+
+#[test]
+fn of_too_many_forgotten_entries_the_oldest_are_new() {
+    let retention = Retention { forget_after: 100, max_absent: 1_000_000 };
+    let names: Vec<_> = (0..=MAX_FORGOTTEN).map(|number| format!("p{number:05}")).collect();
+    let (first, rest) = names.split_first().expect("names");
+    let rest: Vec<_> = rest.iter().map(|name| (&**name, 1)).collect();
+    let mut counters = NodeCounters::default();
+    observe(&mut counters, retention, 10, &[(first, 1)]);
+    observe(&mut counters, retention, 120, &rest);
+    observe(&mut counters, retention, 300, &[]);
+    let back = [&[(&**first, 1)][..], &rest].concat();
+    assert_eq!(observe(&mut counters, retention, 310, &back), of(first, 1));
+    assert_eq!((counters.forgotten.len(), counters.entry_count()), (0, MAX_FORGOTTEN + 1));
 }

@@ -8,7 +8,7 @@
 //! | `/?all`, `/all` | all pairs of all endpoints, in a list |
 //! | `/` | these paths |
 //!
-//! A path may be percent-encoded and may end with a slash.
+//! A path may be percent-encoded and may end with a slash. An IPv6 address may have any of its forms.
 //!
 //! With the parameter `server` the objects of a list have a further member: the name of the node. Telegraf makes a tag
 //! of it, so that an endpoint on two nodes has two series.
@@ -37,7 +37,7 @@ use axum::response::{IntoResponse, Response};
 use daemon_base::clock::Clock;
 use daemon_base::listener::{self, Limits, Refusals};
 use daemon_base::outbound::percent_decoded;
-use netplugin_adapter::{ServiceStats, append_pairs, pair_answer, points, points_of};
+use netplugin_adapter::{ServiceStats, append_pairs, canonical_address, pair_answer, points, points_of};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -175,7 +175,7 @@ async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> 
         parameters.any(|parameter| parameter.split('=').next() == Some(name))
     };
     let (all, with_server) = (has("all"), has("server"));
-    match (path.trim_matches('/'), all) {
+    match (&*canonical_address(path.trim_matches('/')), all) {
         ("", false) => json(StatusCode::OK, serde_json::json!({ "paths": BTreeMap::from(PATHS) }).to_string()),
         ("", true) | ("all", _) => {
             let Ok(permit) = Arc::clone(&shared.lists).try_acquire_owned() else { return busy() };

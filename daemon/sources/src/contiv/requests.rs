@@ -51,8 +51,8 @@ pub(super) enum Event {
 /// Why a node's answer is missing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ScrapeError {
-    #[error("{error}{}; the answer begins with `{start}`", position(error))]
-    Decode { error: DecodeError, start: String },
+    #[error("{error}{position}; the answer begins with `{start}`")]
+    Decode { error: DecodeError, position: String, start: String },
     #[error(transparent)]
     Get(#[from] GetError),
     #[error(
@@ -156,7 +156,8 @@ impl Requests {
 fn scrape(getter: &Getter, node: &Node, limits: &Limits) -> Result<ServiceStats, ScrapeError> {
     let body = getter.get(&format!("http://{}/svcstats", node.address))?;
     let start = || start(&body, START_LENGTH);
-    let stats = decode(&body, limits).map_err(|error| ScrapeError::Decode { error, start: start() })?;
+    let failed = |error| ScrapeError::Decode { position: position(&error, &body), error, start: start() };
+    let stats = decode(&body, limits).map_err(failed)?;
     // As an answer it would be a node without traffic.
     if !stats.rejected().is_empty() && stats.endpoint_ips().next().is_none() {
         return Err(ScrapeError::Unreadable { stats: Box::new(stats), start: start() });
@@ -164,9 +165,14 @@ fn scrape(getter: &Getter, node: &Node, limits: &Limits) -> Result<ServiceStats,
     Ok(stats)
 }
 
-/// Returns the parser's message, which has line and column.
-fn position(error: &DecodeError) -> String {
-    std::error::Error::source(error).map_or_else(String::new, |source| format!(" ({source})"))
+/// Returns the parser's message, which has line and column, and the position in bytes; an empty text for other errors.
+fn position(error: &DecodeError, body: &[u8]) -> String {
+    let DecodeError::Json(source) = error else { return String::new() };
+    let before: usize =
+        body.split_inclusive(|byte| *byte == b'\n').take(source.line().saturating_sub(1)).map(<[u8]>::len).sum();
+    let at = before.saturating_add(source.column()).min(body.len());
+    let cut = if source.is_eof() { ": it was cut off" } else { "" };
+    format!(" ({source}, which is byte {at} of {}{cut})", body.len())
 }
 
 fn first_rejected(stats: &ServiceStats) -> String {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use daemon_base::clock::micros;
 use daemon_log::{AppendBatch, LogError, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
 use derived_stats::Number;
-use netplugin_adapter::{Increase, NodeCounters, Point, ServiceStats, encode_record, points};
+use netplugin_adapter::{Increase, NodeCounters, Point, ServiceStats, Uncounted, encode_record, points};
 use proxy_uve::wire::WireSample;
 use tracing::{error, warn};
 
@@ -84,12 +84,14 @@ const COUNTERS: [(&str, Counter); 4] = [
 ];
 
 /// How much a write added to the log.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Written {
     pub points: u64,
     pub samples: u64,
     /// The oldest scrape time since which the increases count; `None` if they were the first scrapes.
     pub since: Option<u64>,
+    /// The entries by node that look new, but do not count.
+    pub uncounted: Vec<(Arc<str>, Uncounted)>,
 }
 
 impl ScrapeStore {
@@ -216,7 +218,7 @@ impl ScrapeStore {
         let counters = &mut nodes.entry(Arc::clone(&scrape.node)).or_insert_with(fresh).counters;
         written.since = written.since.into_iter().chain(counters.last()).min();
         let mut sums: BTreeMap<(usize, String), u64> = BTreeMap::new();
-        counters.observe(scrape.at, &scrape.stats, |increase| {
+        let uncounted = counters.observe(scrape.at, &scrape.stats, |increase| {
             for (index, stream) in streams.iter().enumerate() {
                 let value = (stream.counter)(&increase);
                 if value > 0 {
@@ -226,6 +228,9 @@ impl ScrapeStore {
                 }
             }
         });
+        if uncounted.example().is_some() {
+            written.uncounted.push((Arc::clone(&scrape.node), uncounted));
+        }
         let mut scratch = Vec::new();
         for ((index, key), sum) in sums {
             let sample = WireSample { timestamp: scrape.at, value: Number::U64(sum), source: None, element: None };
@@ -240,7 +245,7 @@ impl ScrapeStore {
 }
 
 /// Returns the names of all streams that the scraper has counters for, configured or not.
-pub(super) fn stream_names() -> Vec<String> {
+pub fn stream_names() -> Vec<String> {
     TABLES.iter().flat_map(|(table, _)| COUNTERS.iter().map(move |(name, _)| format!("{table}-{name}"))).collect()
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use netplugin_adapter::Reason;
+use netplugin_adapter::{Reason, Uncounted};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -49,6 +49,7 @@ pub struct ScraperTelemetry {
     scrapes: Counter,
     failures: Family<ByNode, Counter>,
     rejected: Family<ByNode, Counter>,
+    uncounted: Family<ByNode, Counter>,
     points: Counter,
     samples: Counter,
     seconds: Histogram,
@@ -63,6 +64,7 @@ impl Default for ScraperTelemetry {
             scrapes: Counter::default(),
             failures: Family::default(),
             rejected: Family::default(),
+            uncounted: Family::default(),
             points: Counter::default(),
             samples: Counter::default(),
             seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
@@ -80,6 +82,8 @@ impl ScraperTelemetry {
         registry.register("contiv_scrape_failures", help, self.failures.clone());
         let help = "Endpoints that were rejected in an answer, by node and reason";
         registry.register("contiv_endpoints_rejected", help, self.rejected.clone());
+        let help = "Entries of Netplugin that look new, but are a baseline and not an increase, by node and reason";
+        registry.register("contiv_entries_uncounted", help, self.uncounted.clone());
         registry.register("contiv_points", "Points of endpoint, service and provider", self.points.clone());
         registry.register("contiv_samples", "Samples for the pipelines", self.samples.clone());
         let help = "Time from the request to a node to its decoded answer";
@@ -107,16 +111,20 @@ impl ScraperTelemetry {
     }
 
     /// Returns the counters with labels, each with its reasons.
-    fn families(&self) -> [(&Family<ByNode, Counter>, Vec<&'static str>); 2] {
+    fn families(&self) -> [(&Family<ByNode, Counter>, Vec<&'static str>); 3] {
         let failures = [&ScrapeError::REASONS[..], &OWN_REASONS].concat();
-        [(&self.failures, failures), (&self.rejected, Reason::KINDS.to_vec())]
+        [
+            (&self.failures, failures),
+            (&self.rejected, Reason::KINDS.to_vec()),
+            (&self.uncounted, Uncounted::REASONS.to_vec()),
+        ]
     }
 
-    /// Counts an event of a node that is known; of another one the end of a request came too late to count.
-    fn count(&self, family: &Family<ByNode, Counter>, node: &Arc<str>, reason: &'static str) {
+    /// Counts events of a node that is known; of another one the end of a request came too late to count.
+    fn count(&self, family: &Family<ByNode, Counter>, node: &Arc<str>, reason: &'static str, count: u64) {
         let labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(node) = [&**node, OTHERS].into_iter().find_map(|name: &str| labelled.get(name)) {
-            family.get_or_create(&ByNode { node: Arc::clone(node), reason }).inc();
+            family.get_or_create(&ByNode { node: Arc::clone(node), reason }).inc_by(count);
         }
     }
 
@@ -125,11 +133,17 @@ impl ScraperTelemetry {
     }
 
     pub(super) fn failed(&self, node: &Arc<str>, reason: &'static str) {
-        self.count(&self.failures, node, reason);
+        self.count(&self.failures, node, reason, 1);
     }
 
     pub(super) fn rejected(&self, node: &Arc<str>, reason: &'static str) {
-        self.count(&self.rejected, node, reason);
+        self.count(&self.rejected, node, reason, 1);
+    }
+
+    pub(super) fn uncounted(&self, node: &Arc<str>, uncounted: &Uncounted) {
+        for (reason, count) in uncounted.counts() {
+            self.count(&self.uncounted, node, reason, count);
+        }
     }
 
     pub(super) fn stored(&self, scrapes: usize, points: u64, samples: u64) {
@@ -163,7 +177,7 @@ mod tests {
         let telemetry = ScraperTelemetry::default();
         assert_eq!(lines(&telemetry), [""; 0]);
         set(&telemetry, &["a", "b"]);
-        let of_a_node = ScrapeError::REASONS.len() + OWN_REASONS.len() + Reason::KINDS.len();
+        let of_a_node = ScrapeError::REASONS.len() + OWN_REASONS.len() + Reason::KINDS.len() + Uncounted::REASONS.len();
         assert_eq!(lines(&telemetry).len(), 2 * of_a_node);
         assert!(lines(&telemetry).iter().all(|line| line.ends_with(" 0")), "{:?}", lines(&telemetry));
         telemetry.failed(&"a".into(), "timeout");

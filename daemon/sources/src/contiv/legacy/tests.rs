@@ -184,7 +184,7 @@ async fn a_path_may_be_encoded_and_end_with_a_slash() {
     for path in ["/11.1.1.2", "/11%2E1%2E1%2E2", "/11%2e1.1.2/", "//11.1.1.2//", "/11.1.1.2%2F"] {
         assert_eq!(server.get(path).await, (200, four.clone()), "{path}");
     }
-    for path in ["/fd00::2", "/fd00%3A%3A2", "/fd00%3a:2/"] {
+    for path in ["/fd00::2", "/fd00%3A%3A2", "/fd00%3a:2/", "/FD00::2", "/fd00:0:0::2", "/Fd00%3A0000%3A%3A0002/"] {
         assert_eq!(server.get(path).await, (200, six.clone()), "{path}");
     }
     for path in ["/fd00%3A%3A2/?all", "/fd00%3A%3A2?all"] {

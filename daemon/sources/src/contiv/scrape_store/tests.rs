@@ -69,9 +69,9 @@ fn a_scrape_becomes_points_and_the_increase_of_each_service() {
     let log = log(&directory);
     let mut store = store(&log, now(0));
     let first = store.write_scrapes(&[scrape("a", 10, [100, 200]), scrape("b", 10, [5, 5])], now(10)).unwrap();
-    assert_eq!(first, Written { points: 4, samples: 0, since: None }, "nobody knows when the first counters began");
+    assert_eq!(first, Written { points: 4, ..Written::default() }, "nobody knows when the first counters began");
     let second = store.write_scrapes(&[scrape("a", 20, [110, 230])], now(20)).unwrap();
-    assert_eq!(second, Written { points: 2, samples: 1, since: Some(now(10)) });
+    assert_eq!(second, Written { points: 2, samples: 1, since: Some(now(10)), ..Written::default() });
     assert_eq!(samples(&log), [(20, Number::U64(40))]);
     let expected = [("a", 10, 2), ("b", 10, 2), ("a", 20, 2)].map(|(node, at, points)| (node.to_owned(), at, points));
     assert_eq!(records(&log), expected);

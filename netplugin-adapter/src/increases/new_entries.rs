@@ -1,0 +1,182 @@
+//! New entries of a known node: whether their first reading counts in full or is a baseline.
+//!
+//! Netplugin begins an entry at zero, so the first reading of a new one is its traffic since the node's last scrape.
+//! Three kinds of entries only look new. Their counters are old:
+//!
+//! * those that [`NodeCounters`] has forgotten. It keeps a hash of the addresses of the last [`MAX_FORGOTTEN`];
+//! * those of a service that has changed between the form of 2016 and today's: the same counters under other addresses;
+//! * any other entry with more bytes and packets than [plausible](Highest::most).
+
+use std::fmt;
+
+use super::NodeCounters;
+use super::baseline::{PLAUSIBLE_FACTOR, SECOND};
+use crate::stats::Reading;
+use crate::tree::Row;
+
+/// How many forgotten entries are recognised when they come back; beyond, the plausible total decides.
+pub(super) const MAX_FORGOTTEN: usize = 4_096;
+
+/// What a new entry may add in a second, in bytes and packets together, while no rate of the node is known: 1 Gbit/s,
+/// the slowest link that hosts of containers have. The first provider on an idle node then counts in full.
+const RATE_OF_UNKNOWN: u128 = 125_000_000;
+
+/// The entries of a scrape that look new, but whose first reading is a baseline and not an increase.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Uncounted {
+    counts: [u64; 3],
+    example: Option<String>,
+}
+
+/// Why a first reading does not count.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cause {
+    Forgotten = 0,
+    Form = 1,
+    Implausible = 2,
+}
+
+impl Uncounted {
+    /// The reasons, in the order of [`counts`](Self::counts): `forgotten` (the entry was absent for too long), `form`
+    /// (its service has another form than before), `implausible` (its total is larger than the node's rate allows).
+    pub const REASONS: [&'static str; 3] = ["forgotten", "form", "implausible"];
+
+    /// Returns the number of entries by reason.
+    #[must_use]
+    pub fn counts(&self) -> [(&'static str, u64); 3] {
+        std::array::from_fn(|index| (Self::REASONS[index], self.counts[index]))
+    }
+
+    /// Returns the first of these entries, its total and what was expected; `None` if there are none.
+    #[must_use]
+    pub fn example(&self) -> Option<&str> {
+        self.example.as_deref()
+    }
+
+    /// Adds an entry, unless all its counters are zero: then nothing is left out.
+    pub(super) fn add(&mut self, cause: Cause, row: &Row<'_, Reading>, expected: &dyn fmt::Display) {
+        let total = row.value.counters.total();
+        if total == 0 {
+            return;
+        }
+        self.counts[cause as usize] += 1;
+        self.example.get_or_insert_with(|| {
+            let [endpoint_ip, service_ip, ip] = row.addresses();
+            format!(
+                "endpoint {endpoint_ip}, service {service_ip}, provider {ip} has {total} bytes and packets, expected \
+                 {expected}"
+            )
+        });
+    }
+
+    /// Adds an entry whose service has another form than before.
+    pub(super) fn add_form(&mut self, row: &Row<'_, Reading>) {
+        self.add(Cause::Form, row, &"the service in its form of before, in which these counters were counted");
+    }
+}
+
+/// The highest rate of a node's entries so far, in bytes and packets a second; 0 if none is known.
+#[derive(Debug, Clone, Copy)]
+struct Highest {
+    rate: u64,
+    elapsed: u64,
+}
+
+impl Highest {
+    /// Returns the highest plausible total of a new entry, in millionths: twice the highest rate, times the time since
+    /// the node's last scrape.
+    fn most(self) -> u128 {
+        let rate = if self.rate == 0 { RATE_OF_UNKNOWN } else { u128::from(self.rate) * PLAUSIBLE_FACTOR };
+        rate.saturating_mul(self.elapsed.into())
+    }
+}
+
+impl fmt::Display for Highest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (most, seconds) = (self.most() / SECOND, self.elapsed as f64 / SECOND as f64);
+        match self.rate {
+            0 => write!(f, "at most {most} of a new one: 1 Gbit/s for {seconds} s, as no rate of the node is known"),
+            rate => {
+                write!(f, "at most {most} of a new one: twice the node's highest rate of {rate}/s, for {seconds} s")
+            }
+        }
+    }
+}
+
+/// Decides on the new entries of one scrape.
+pub(super) struct NewEntries<'c> {
+    known: &'c NodeCounters,
+    at: u64,
+    /// Computed for the first new entry.
+    highest: Option<Highest>,
+    /// The entries of this scrape that were forgotten.
+    returned: Vec<u64>,
+    pub(super) uncounted: Uncounted,
+}
+
+impl<'c> NewEntries<'c> {
+    /// Begins a scrape at `at`; `known` is the node before it.
+    pub(super) fn new(known: &'c NodeCounters, at: u64) -> Self {
+        Self { known, at, highest: None, returned: Vec::new(), uncounted: Uncounted::default() }
+    }
+
+    /// Returns whether the first reading of an entry counts in full.
+    pub(super) fn counts(&mut self, row: &Row<'_, Reading>) -> bool {
+        let Some(last) = self.known.last.filter(|_| !self.known.is_unread(row.service.endpoint_ip)) else {
+            return false;
+        };
+        let hash = hash(row);
+        if self.known.forgotten.contains(&hash) {
+            self.returned.push(hash);
+            let expected = "its last counters to be known: it was absent for an hour or longer";
+            self.uncounted.add(Cause::Forgotten, row, &expected);
+            return false;
+        }
+        if self.known.has_other_form(row) {
+            self.uncounted.add_form(row);
+            return false;
+        }
+        let elapsed = self.at.saturating_sub(last);
+        let highest = *self.highest.get_or_insert_with(|| Highest { rate: self.known.highest_rate(), elapsed });
+        let is_plausible = row.value.counters.total() * SECOND <= highest.most();
+        if !is_plausible {
+            self.uncounted.add(Cause::Implausible, row, &highest);
+        }
+        is_plausible
+    }
+
+    /// Returns the hashes of forgotten entries after the scrape, which has dropped those of `dropped`.
+    pub(super) fn forgotten(self, dropped: &[u64]) -> (Vec<u64>, Uncounted) {
+        let before = self.known.forgotten.iter().filter(|hash| !self.returned.contains(hash));
+        let mut forgotten: Vec<u64> = before.chain(dropped).copied().collect();
+        forgotten.drain(..forgotten.len().saturating_sub(MAX_FORGOTTEN));
+        (forgotten, self.uncounted)
+    }
+}
+
+impl NodeCounters {
+    fn is_unread(&self, endpoint_ip: &str) -> bool {
+        self.unread.binary_search_by(|ip| (**ip).cmp(endpoint_ip)).is_ok()
+    }
+
+    /// Whether the known entries of the service of a reading have another form.
+    fn has_other_form(&self, row: &Row<'_, Reading>) -> bool {
+        let service = self.entries.service_of(row);
+        service.is_some_and(|service| service.entries().any(|(_, known)| known.last.form.differs(row.value.form)))
+    }
+
+    /// Returns the highest rate of all entries; that of a single rise counts while an entry has no other.
+    fn highest_rate(&self) -> u64 {
+        let rate = |row: Row<'_, super::Baseline>| match row.value.rate {
+            0 => row.value.last.jump,
+            rate => rate,
+        };
+        self.entries.rows().map(rate).max().unwrap_or(0)
+    }
+}
+
+/// Returns the hash of an entry's addresses: FNV-1a of 64 bits. It is saved, so it must not change.
+pub(super) fn hash<T>(row: &Row<'_, T>) -> u64 {
+    let bytes = row.addresses().into_iter().flat_map(|ip| ip.bytes().chain([0]));
+    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+}

@@ -17,6 +17,7 @@ use crate::admission::Admission;
 use crate::claim::{ClaimError, Claims};
 use crate::configuration::Configuration;
 use crate::engine::Shared;
+use crate::health::Health;
 use crate::members::{Members, Waiting};
 use crate::settings::KafkaSettings;
 use crate::topics::{Step, StreamTopics, Topics, Verdict};
@@ -38,6 +39,7 @@ pub(crate) struct TopicWatch {
     topology: Arc<Topology>,
     own: KafkaSettings,
     admission: Arc<Admission>,
+    health: Arc<Health>,
     configuration: Configuration,
     claims: Claims,
     members: Members,
@@ -77,13 +79,14 @@ impl TopicWatch {
         own: &KafkaSettings,
         configuration: Configuration,
         shared: &Shared,
-        admission: Arc<Admission>,
+        (admission, health): (Arc<Admission>, Arc<Health>),
     ) -> Result<Self, KafkaError> {
         Ok(Self {
             topics,
             topology,
             own: own.clone(),
             admission,
+            health,
             claims: Claims::new(&own.connection, &own.names),
             members: Members::new(&own.connection, &own.names)?,
             waiting: Waiting::new(&own.connection, &own.names, &configuration),
@@ -109,10 +112,12 @@ impl TopicWatch {
         let (mut complete, mut failures) = (false, 0_u32);
         while !stop.is_set() {
             failpoint::point("topics.run");
+            self.health.poll_began();
             let polled = self.poll(&mut complete);
             let on_request = polled.is_ok();
             let pause = match polled {
                 Ok(()) => {
+                    self.health.poll_succeeded();
                     if std::mem::take(&mut failures) > 0 {
                         info!("The topics can be read again.");
                     }
@@ -125,6 +130,7 @@ impl TopicWatch {
                 }
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(error) => {
+                    self.health.poll_failed(&error);
                     let error = format!("{error:#}");
                     match failures {
                         0 => warn!(%error, "The topics cannot be read; retrying until they can."),
@@ -224,6 +230,10 @@ impl TopicWatch {
             warn!("{problem}");
         }
         self.shown = problems;
+        // The topology keeps the number of states: a topic that has any existed before.
+        let shapes = self.topology.shapes().into_iter().zip(streams).filter(|(shape, _)| shape.inputs == 0);
+        let missing = shapes.map(|(shape, it)| (self.own.names.input(&it.stream), shape.shards > 0));
+        self.health.set_missing(missing);
     }
 }
 

@@ -22,6 +22,7 @@ use super::members::Members;
 use super::names::Names;
 use super::topic_id::TopicId;
 
+pub(crate) use self::error::Unreachable;
 pub use self::plan::{Needs, Note, Purpose, Step, Verdict};
 
 /// The time between two polls for a new topic.

@@ -85,6 +85,7 @@ impl TopicWatch {
     pub(super) fn admit(&mut self) -> anyhow::Result<bool> {
         let names = &self.own.names;
         let twin = self.members.of(&names.group)?.into_iter().find(|member| member.is_twin(names));
+        self.health.set_namesake(twin.as_ref().map(ToString::to_string));
         let Some(twin) = twin else {
             self.admission.open(&self.control.stop);
             return Ok(true);

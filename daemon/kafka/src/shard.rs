@@ -4,13 +4,14 @@
 mod apply;
 mod gaps;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_log::{Digests, LogError, PartitionId};
 use daemon_partition::{Due, MAX_PENDING_BYTES, PartitionTable, TableStatus, WorkerSettings};
 use tracing::error;
 
-use crate::input_merge::InputMerge;
+use crate::input_merge::{HeldBudget, InputMerge};
 use crate::member::{DeadLetter, Ends, ShardCommit};
 use crate::state_records::{self, Head, Saved};
 use crate::topic_id::TopicId;
@@ -123,6 +124,11 @@ impl Shard {
     /// Whether records are held until another input partition has one.
     pub(crate) fn has_held(&self) -> bool {
         !self.merge.is_empty()
+    }
+
+    /// Counts the held records in the budget of a worker.
+    pub(crate) fn share_held(&mut self, budget: &Arc<HeldBudget>) {
+        self.merge.share(budget);
     }
 
     /// Whether the limit of held records of this input partition is reached.

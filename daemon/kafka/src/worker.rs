@@ -23,7 +23,7 @@ use tracing::{error, warn};
 
 use crate::admission::Admission;
 use crate::backpressure::Backpressure;
-use crate::input_merge::ReadTime;
+use crate::input_merge::{HeldBudget, ReadTime};
 use crate::member::{Change, Member, MemberError};
 use crate::shard_restore::Restorer;
 use crate::telemetry::GroupTelemetry;
@@ -80,6 +80,8 @@ pub(crate) struct Worker<M> {
     shards: BTreeMap<PartitionId, Slot>,
     paused: BTreeSet<PartitionId>,
     silences: Silences,
+    /// What the shards of this worker may hold together.
+    held: Arc<HeldBudget>,
     /// The number of the last restore request.
     last_ticket: u64,
     last_check: Duration,
@@ -105,6 +107,7 @@ impl<M: Member> Worker<M> {
             shards: BTreeMap::new(),
             paused: BTreeSet::new(),
             silences: Silences::default(),
+            held: Arc::default(),
             last_ticket: 0,
             last_check: Duration::ZERO,
         }

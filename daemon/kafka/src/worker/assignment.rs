@@ -50,6 +50,7 @@ impl<M: Member> Worker<M> {
             return Ok(());
         }
         let sources = self.topology.sources(id);
+        shard.share_held(&self.held);
         let starts = shard.begin(&sources, self.clock.monotonic());
         self.shards.insert(id, Slot::Active(ActiveShard { shard, sources }));
         self.report_ready();

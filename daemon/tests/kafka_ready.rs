@@ -103,6 +103,9 @@ fn the_start_says_that_another_process_has_the_name() {
     is_ready(&first);
     let second = group.daemon("a");
     is_unready(&second, &["starting: ", &format!("a with process id {}", first.id()), "kafka.instance"]);
+    let waits = "derived_statsd_waiting{reason=\"name\"}";
+    assert!(second.get("/metrics").1.contains(&format!("{waits} 1")));
+    assert!(first.get("/metrics").1.contains(&format!("{waits} 0")));
     first.stop();
     is_ready(&second);
     second.stop();

@@ -9,6 +9,7 @@ use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
 use daemon_log::{Log, Observations, SinkOffsets};
 use daemon_partition::{Control, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
+use prometheus_client::metrics::gauge::Gauge;
 use proxy_uve::Plan;
 
 use crate::admission::Admission;
@@ -120,8 +121,9 @@ impl Engine {
             plans.iter().map(|plan| Duration::from_micros(plan.longest_window()) + settings.table.allowed_lateness);
         let needs = Needs { retention: retention.collect(), threads };
         let topics = Topics::new(&own.connection, &own.names, &streams.names)?.with_needs(needs);
-        let admission: Arc<Admission> = Arc::default();
-        let health = Arc::new(Health::new(own, &shared.clock));
+        let [configuration, name] = ["configuration", "name"].map(|reason| shared.group.waiting(reason));
+        let admission = Arc::new(Admission::new(configuration));
+        let health = Arc::new(Health::new(own, &shared.clock, name));
         let log = streams.log(own, &shared.clock, (&admission, &health))?;
         let (input_topics, topology) = (Arc::clone(&streams.topics), Arc::clone(&streams.topology));
         let status = GroupStatus::new(own, input_topics, topology, &shared.workers, &shared.clock)
@@ -161,7 +163,7 @@ pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock
     let streams = Streams::new(plans, own, &Observations::default());
     let shapes = Topics::new(&own.connection, &own.names, &streams.names)?.poll()?;
     streams.topology.set(shapes.iter().map(Shape::from).collect(), clock.monotonic());
-    streams.log(own, clock, (&Arc::default(), &Arc::new(Health::new(own, clock))))
+    streams.log(own, clock, (&Arc::default(), &Arc::new(Health::new(own, clock, Gauge::default()))))
 }
 
 /// Makes a log that only reads results: for `results`.
@@ -170,7 +172,7 @@ pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock
 ///
 /// When librdkafka rejects the settings.
 pub fn reader(own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
-    let health = Arc::new(Health::new(own, clock));
+    let health = Arc::new(Health::new(own, clock, Gauge::default()));
     Streams::new(&[], own, &Observations::default()).log(own, clock, (&Arc::default(), &health))
 }
 

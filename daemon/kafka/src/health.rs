@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use daemon_base::clock::Clock;
+use prometheus_client::metrics::gauge::Gauge;
 
 use crate::settings::KafkaSettings;
 use crate::topics::Unreachable;
@@ -26,6 +27,8 @@ pub(crate) struct Health {
     brokers: String,
     /// How long a state must last until a daemon that works is unready.
     patience: Duration,
+    /// Whether a process has the name of this daemon, as a metric.
+    waits_for_name: Gauge,
     state: Mutex<State>,
 }
 
@@ -55,9 +58,9 @@ struct Missing {
 }
 
 impl Health {
-    pub(crate) fn new(own: &KafkaSettings, clock: &Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(own: &KafkaSettings, clock: &Arc<dyn Clock>, waits_for_name: Gauge) -> Self {
         let (brokers, patience) = (own.connection.brokers(), own.connection.session_timeout());
-        Self { clock: Arc::clone(clock), brokers, patience, state: Mutex::default() }
+        Self { clock: Arc::clone(clock), brokers, patience, waits_for_name, state: Mutex::default() }
     }
 
     /// A poll of the topics begins.
@@ -93,6 +96,7 @@ impl Health {
 
     /// Sets the process that has the name of this daemon, which it waits for.
     pub(crate) fn set_namesake(&self, namesake: Option<String>) {
+        self.waits_for_name.set(i64::from(namesake.is_some()));
         self.state().namesake = namesake;
     }
 
@@ -173,8 +177,9 @@ mod tests {
     fn health() -> (Arc<ManualClock>, Health) {
         let clock = Arc::new(ManualClock::at(0));
         let (brokers, patience) = ("a:1,b:2".to_owned(), 10 * SECOND);
-        let health = Health { clock: Arc::clone(&clock) as Arc<dyn Clock>, brokers, patience, state: Mutex::default() };
-        (clock, health)
+        let (waits_for_name, state) = (Gauge::default(), Mutex::default());
+        let of_health = Arc::clone(&clock) as Arc<dyn Clock>;
+        (clock, Health { clock: of_health, brokers, patience, waits_for_name, state })
     }
 
     fn missing(health: &Health, topics: &[(&str, bool)]) {
@@ -236,7 +241,9 @@ mod tests {
         missing(&health, &[("t", false)]);
         health.set_namesake(Some("a with process id 7 at h".to_owned()));
         assert!(health.waits_for().unwrap().starts_with("kafka: a with process id 7 at h is a member"));
+        assert_eq!(health.waits_for_name.get(), 1);
         health.set_namesake(None);
+        assert_eq!(health.waits_for_name.get(), 0);
         assert!(health.waits_for().unwrap().contains("topic t does not exist"));
     }
 }

@@ -31,7 +31,7 @@ impl GroupMember {
         let instance = worker.rsplit_once('/').map_or(worker, |(instance, _)| instance);
         let configuration = configuration.split_once(':').and_then(|(version, fingerprint)| {
             let (fingerprint, instance) = (fingerprint.to_owned(), instance.to_owned());
-            Some(Configuration { version: version.parse().ok()?, fingerprint, instance, group: String::new() })
+            Some(Configuration { version: version.parse().ok()?, fingerprint, instance, ..Configuration::default() })
         });
         Self {
             instance: instance.to_owned(),

@@ -68,7 +68,11 @@ impl TopicWatch {
             .into_iter()
             .find(|it| !self.configuration.may_continue(it) && it.replaces(&self.configuration))
         {
-            self.wait_for(&newer.clone());
+            // Its member id has only the fingerprint; the record has what it computes.
+            let topics: Vec<_> = self.settled.iter().map(|stream| self.own.names.state(stream)).collect();
+            let registered = self.claims.configuration(&topics)?.filter(|it| it.is_same(newer));
+            let newer = registered.unwrap_or_else(|| newer.clone());
+            self.wait_for(&newer);
             return Ok(());
         }
         let waiting = self.members.of(&self.own.names.waiting_group())?;

@@ -165,7 +165,7 @@ impl Claims {
         let mut others = self.read(topic)?.groups;
         others.retain(|group| group != own);
         for group in &others {
-            let running = members.of(group)?;
+            let running = members.all_of(group)?;
             anyhow::ensure!(
                 running.is_empty(),
                 "topic {topic} holds the states of the consumer group `{group}`, which has {} members ({}); stop its \

@@ -208,3 +208,6 @@ impl<M: Member> Worker<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

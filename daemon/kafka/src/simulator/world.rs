@@ -34,8 +34,9 @@ use self::processes::Process;
 /// Steps of a schedule with faults.
 const STEPS: u32 = 600;
 
-/// After this long every process has found the new partitions of a topic.
-const REFRESH: Duration = Duration::from_secs(5);
+/// After this long every process has found the new partitions of a topic. It is below the longest time between two
+/// confirmations that a partition is at its end.
+const REFRESH: Duration = Duration::from_secs(4);
 
 /// The wall clock at the start of a schedule, in microseconds since the epoch.
 const START: u64 = 1_488_000_000_000_000;

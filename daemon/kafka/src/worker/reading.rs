@@ -11,6 +11,10 @@ use super::{CHECK_INTERVAL, Worker};
 use crate::member::{Ends, Member, MemberError};
 use crate::shard::Shard;
 
+/// The age of the last poll of the topics from which on an idle shard requests another one. It is below the longest time
+/// between two confirmations that a partition is at its end.
+const MAX_POLL_AGE: Duration = Duration::from_millis(2_500);
+
 impl<M: Member> Worker<M> {
     /// Restores the shards whose input topic was created again; they begin at the start of the new one. What they have
     /// applied since their last commit may be of either topic, and is not committed. If the new one has fewer partitions,
@@ -104,7 +108,8 @@ impl<M: Member> Worker<M> {
     }
 
     /// Advances the event time of the idle shards whose input partitions are all at their ends. A paused partition is
-    /// not polled for its end, so a shard whose input is paused is not idle.
+    /// not polled for its end, so a shard whose input is paused is not idle. Partitions that were added since the last
+    /// poll of the topics may have samples, so the shard was idle until that poll.
     pub(super) fn advance_idle_shards(&mut self, now: Duration) -> Result<(), MemberError> {
         let Self { member, shards, settings, topology, paused, backpressure, .. } = self;
         let pauses_all = backpressure.is_on();
@@ -120,7 +125,13 @@ impl<M: Member> Worker<M> {
                     topology.request();
                 }
             } else if is_idle(shard) && sources.iter().all(|source| ends.reached.contains(source)) {
-                shard.confirm_at_end(now, settings);
+                let as_of = topology.complete_as_of(*id, sources).min(now);
+                if as_of >= now.saturating_sub(shard.idle(now)) {
+                    shard.confirm_at_end(as_of, settings);
+                }
+                if now.saturating_sub(as_of) >= MAX_POLL_AGE {
+                    topology.request();
+                }
             }
             for source in sources.iter() {
                 set_paused(member, *source, pauses_all || shard.is_full(*source), paused)?;

@@ -83,6 +83,22 @@ impl Shard {
         Self { input_id, ..self }
     }
 
+    /// The id of the input topic that the cursors are of, if it is known.
+    pub(crate) fn input_id(&self) -> Option<TopicId> {
+        self.input_id
+    }
+
+    /// Takes the id of the input topic if it was not known when this shard was restored, and writes it with the next
+    /// commit: without one a topic that is created again would not be noticed.
+    pub(crate) fn adopt_input_id(&mut self, current: Option<TopicId>) {
+        if self.input_id.is_none()
+            && let Some(id) = current
+        {
+            self.input_id = current;
+            self.extra_records.push((state_records::INPUT_ID.to_vec(), Some(id.as_bytes().to_vec())));
+        }
+    }
+
     /// Whether the input topic was created again since this shard was restored; `current` is its id now.
     pub(crate) fn is_of_other_topic(&self, current: Option<TopicId>) -> bool {
         self.input_id.zip(current).is_some_and(|(own, current)| own != current)

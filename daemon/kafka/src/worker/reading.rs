@@ -20,6 +20,11 @@ impl<M: Member> Worker<M> {
     /// applied since their last commit may be of either topic, and is not committed. If the new one has fewer partitions,
     /// some shards have no input any more, and rest.
     pub(super) fn leave_topics_created_again(&mut self) {
+        for (id, slot) in &mut self.shards {
+            if let Slot::Active(ActiveShard { shard, .. }) = slot {
+                shard.adopt_input_id(self.topology.input_id(id.stream));
+            }
+        }
         let is_other = |id: &PartitionId, it: &ActiveShard| {
             let shape = self.topology.shape(id.stream);
             let has_no_input = shape.inputs > 0 && self.topology.source_count(*id) == 0;
@@ -101,10 +106,19 @@ impl<M: Member> Worker<M> {
     /// Moves the cursors that are out of range to the oldest record.
     pub(super) fn skip_deleted_input(&mut self) -> Result<(), MemberError> {
         let cursors: Vec<_> = self.active().flat_map(ActiveShard::next_offsets).collect();
-        let deleted = self.member.out_of_range(&cursors)?;
+        let mut deleted = self.member.out_of_range(&cursors)?;
+        // The topics may have been polled meanwhile: these offsets are of another topic than what the shard has applied.
+        deleted.retain(|(source, _)| !self.is_of_other_topic(*source));
         deleted.iter().for_each(|(source, first)| self.skip(*source, *first));
         let starts: Vec<_> = deleted.into_iter().map(|(source, first)| (source, Some(first))).collect();
         if starts.is_empty() { Ok(()) } else { self.read_from(&starts) }
+    }
+
+    /// Whether the shard of an input partition has applied records of another topic than the current one.
+    fn is_of_other_topic(&self, source: PartitionId) -> bool {
+        let slot = self.topology.shard_of(source).and_then(|shard| self.shards.get(&shard));
+        let current = self.topology.input_id(source.stream);
+        slot.and_then(Slot::active).is_some_and(|it| it.shard.is_of_other_topic(current))
     }
 
     /// Advances the event time of the idle shards whose input partitions are all at their ends. A paused partition is

@@ -186,6 +186,17 @@ impl Rig {
 }
 
 #[test]
+fn a_shard_of_a_topic_that_was_created_again_skips_no_offsets_of_the_new_one() {
+    let mut rig = Rig::new();
+    rig.begin();
+    assert_eq!(*rig.script.read.borrow(), [(ID, None)]);
+    rig.script.deleted.set(Some((5, id("zzQ4aBcDeF-_0123456789"))));
+    rig.pass(Duration::from_secs(1), false);
+    assert_eq!(*rig.script.read.borrow(), [(ID, None)], "the offset is of the new topic");
+    assert_eq!(rig.requests.try_iter().count(), 1, "the shard is restored for the new topic");
+}
+
+#[test]
 fn windows_are_not_closed_by_the_clock_for_time_in_which_the_topics_were_not_polled() {
     let mut rig = Rig::new();
     rig.begin();

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use daemon_base::listener::{Closed, Refusals};
 use daemon_kafka::GroupTelemetry;
@@ -24,6 +25,9 @@ use prometheus_client::registry::{Registry, Unit};
 use proxy_uve::Fate;
 
 use crate::logging;
+
+/// A lag is shown for this long after the brokers have answered for the last time.
+const MAX_LAG_AGE: Duration = Duration::from_secs(60);
 
 /// The counters of all parts. Each part has its own struct; this one puts them into one registry.
 #[derive(Debug, Default)]
@@ -165,12 +169,13 @@ impl Collector for Gathered {
 impl Gathered {
     /// The lag of the partitions that this process works on: over all daemons of a group it adds up.
     fn encode_lag(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        // The status source logs its own errors; the scrape omits the lag.
+        // The scrape omits a lag that is not known any more.
         let Ok(partitions) = self.status.partitions() else {
             return Ok(());
         };
         let mut streams: BTreeMap<String, u64> = BTreeMap::new();
-        for partition in partitions.into_iter().filter(|partition| partition.table.is_some()) {
+        let is_known = |age: Option<Duration>| age.is_none_or(|age| age < MAX_LAG_AGE);
+        for partition in partitions.into_iter().filter(|it| it.table.is_some() && is_known(it.age)) {
             *streams.entry(partition.stream).or_default() += partition.lag;
         }
         let help = "Records not applied yet, of the partitions of this process";

@@ -157,3 +157,32 @@ fn with_fewer_partitions_it_rests_and_other_streams_go_on() {
     let said = daemon.stop();
     assert!(said.matches("A transaction failed").count() <= 1, "{said}");
 }
+
+/// The topics are not polled here: a commit finds out. It has changes of both streams, and one of the topics is another.
+#[test]
+fn a_commit_with_one_topic_that_was_created_again_keeps_the_changes_of_the_other_streams() {
+    let group = Group::new(&BROKER, "commits", 1);
+    let settings = ["kafka.refresh_interval=1h", "kafka.commit_interval=4s", "kafka.session_timeout=20s"];
+    let daemon = group.daemon_with("a", &settings);
+    is_ready(&daemon);
+    let ingress = group.topic("agg-UveVirtualNetworkAgent-ingress_flow_count");
+    let sample =
+        |second: u64| (0, "ObjectVNTable:a".to_owned(), format!(r#"{{"ts":{},"value":1}}"#, START + second * SECOND));
+    // Less than a window: nothing is due before the interval is over, and then both are at once.
+    publish(&group, 0..5);
+    BROKER.produce(&ingress, (0..5).map(sample));
+    wait_until_applied(&daemon, 10);
+    daemon.signal("STOP");
+    BROKER.create_topic_again(&group.topic(EGRESS), 1);
+    publish(&group, 5..9);
+    std::thread::sleep(Duration::from_secs(4));
+    daemon.signal("CONT");
+    daemon.wait_until_said("The input topic was created again");
+    daemon.wait_for("/api/v1/partitions", |(_, body)| {
+        (is_applied(body) && body.contains("\"cursor\":4") && body.contains("\"cursor\":5")).then_some(())
+    });
+    let said = daemon.stop();
+    let restored = said.lines().filter(|line| line.contains("Restoring partitions.") && line.contains("ingress"));
+    assert_eq!(restored.count(), 1, "{said}");
+    assert!(!said.contains("A transaction failed"), "{said}");
+}

@@ -224,12 +224,15 @@ fn a_daemon_with_an_older_configuration_waits_and_loses_no_state() {
             said.contains("of version 7 (daemon new)") && said.contains("kafka.configuration_version = 8"),
             "{said}"
         );
-        older.wait_for("/readyz", |(status, body)| {
-            (*status == 503 && body.contains("has the configuration")).then_some(())
-        });
+        says_what_differs(&group, &older, &[SUMS, version]);
+        assert_eq!(waits(&first), ["0", "0"]);
         first.wait_until_said("A daemon with another configuration waits.");
         older.stop();
     }
+    let (is_right, shown) = topics(&group, &[SUMS, "kafka.configuration_version=8"], &[]);
+    assert!(is_right && shown.contains("will replace that of the group"), "{shown}");
+    let (is_right, shown) = topics(&group, &newer, &[]);
+    assert!(is_right && !shown.contains("configuration"), "{shown}");
     let older = group.daemon_with("old", &[SUMS]);
     older.wait_until_said("This daemon waits.");
     first.stop();
@@ -243,6 +246,49 @@ fn a_daemon_with_an_older_configuration_waits_and_loses_no_state() {
     let said = second.stop();
     assert!(!said.contains("states that no proxy type continues"), "{said}");
     older.stop();
+}
+
+/// A daemon without the detectors says in words what differs: in its log, at its probe, and in `topics`.
+fn says_what_differs(group: &Group<'_>, older: &Daemon, settings: &[&str]) {
+    let differs = "only the group has AggProxySumAnomalyEWM01-UveVirtualNetworkAgent-egress_flow_count, \
+                   AggProxySumAnomalyEWM01-UveVirtualNetworkAgent-ingress_flow_count. Give";
+    let said = older.stderr();
+    assert!(said.contains(differs), "{said}");
+    older.wait_for("/readyz", |(status, body)| {
+        (*status == 503 && body.contains("has the configuration") && body.contains(differs)).then_some(())
+    });
+    assert_eq!(waits(older), ["1", "0"]);
+    let (is_right, shown) = topics(group, settings, &[]);
+    assert!(!is_right && shown.contains("problem: a daemon with this configuration waits"), "{shown}");
+    assert!(shown.contains(differs), "{shown}");
+}
+
+/// Whether a daemon waits for another configuration, and for another process with its name.
+fn waits(daemon: &Daemon) -> [String; 2] {
+    let metrics = daemon.get("/metrics").1;
+    ["configuration", "name"].map(|reason| {
+        let name = format!("derived_statsd_waiting{{reason=\"{reason}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or("missing").to_owned()
+    })
+}
+
+/// The types of a stream in another order compute the same.
+#[test]
+fn a_daemon_whose_types_are_in_another_order_works_with_the_others() {
+    let group = Group::new(&BROKER, "ordered", 2);
+    let list = |types: &str| {
+        let streams = ["egress_flow_count", "ingress_flow_count"];
+        let entries = streams.map(|stream| format!("UveVirtualNetworkAgent-{stream}:{types}"));
+        format!("aggregation.uve_proxy_list={}", entries.join(" "))
+    };
+    let first = group.daemon_with("a", &[&list("AggProxySum:AggProxySumAnomalyEWM01")]);
+    is_ready(&first);
+    let second = group.daemon_with("b", &[&list("AggProxySumAnomalyEWM01:AggProxySum")]);
+    is_ready(&second);
+    let owners = [r#""owner":"a/0""#, r#""owner":"b/0""#];
+    second.wait_for("/api/v1/partitions", |(_, body)| owners.iter().all(|it| body.contains(it)).then_some(()));
+    second.stop();
+    first.stop();
 }
 
 #[test]
@@ -259,7 +305,9 @@ fn a_configuration_is_changed_daemon_by_daemon_and_every_window_is_given_once() 
     a.stop();
     let newer = [MORE, "kafka.configuration_version=1"];
     let a = group.daemon_with("a", &newer);
-    b.wait_until_said("This daemon waits.");
+    let said = b.wait_until_said("This daemon waits.");
+    assert!(said.contains("only the group has AggProxySum-S-a"), "{said}");
+    wait_until("the metric", || (waits(&b) == ["1", "0"]).then_some(()));
     is_ready(&a);
     a.wait_until_said("A daemon with another configuration waits.");
     group.publish(&input.samples[third..2 * third]);

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use daemon_base::stop::Stop;
+use prometheus_client::metrics::gauge::Gauge;
 
 /// The thread that polls the topics opens it. A worker joins the group once it is open. When it is closed, which is for
 /// good, the workers commit and leave the group.
@@ -13,12 +14,19 @@ pub(crate) struct Admission {
     is_open: AtomicBool,
     /// Why the workers wait, or have left the group.
     waiting: Mutex<Option<String>>,
+    /// Whether they do, as a metric.
+    is_waiting: Gauge,
     is_closed: AtomicBool,
     /// Why this process has to end.
     failure: Mutex<Option<String>>,
 }
 
 impl Admission {
+    /// A closed one, whose state is shown by `is_waiting`.
+    pub(crate) fn new(is_waiting: Gauge) -> Self {
+        Self { is_waiting, ..Self::default() }
+    }
+
     /// Opens it; `stop` is what the workers wait with.
     pub(crate) fn open(&self, stop: &Stop) {
         self.is_open.store(true, Ordering::Release);
@@ -43,6 +51,7 @@ impl Admission {
 
     /// Sets why the workers wait.
     pub(crate) fn set_waiting(&self, reason: Option<String>) {
+        self.is_waiting.set(i64::from(reason.is_some()));
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 

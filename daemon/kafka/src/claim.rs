@@ -142,14 +142,16 @@ impl Claims {
     ///
     /// When a request failed.
     pub(crate) fn problem(&self, topic: &str) -> Result<Option<String>, ClaimError> {
-        let failed = |source| ClaimError::Failed { topic: topic.to_owned(), source };
-        let first = self.read(topic).map_err(failed)?.groups.into_iter().next();
-        Ok(first.filter(|group| *group != self.names.group).map(|group| {
-            format!(
-                "it holds the states of the consumer group `{group}`: set kafka.group_id to it, or stop its daemons and \
-                 run `derived-statsd topics --take-over`"
-            )
-        }))
+        Ok(self.registered(topic)?.problem(&self.names.group))
+    }
+
+    /// What is registered in a state topic.
+    ///
+    /// # Errors
+    ///
+    /// When a request failed.
+    pub(crate) fn registered(&self, topic: &str) -> Result<Registered, ClaimError> {
+        self.read(topic).map_err(|source| ClaimError::Failed { topic: topic.to_owned(), source })
     }
 
     /// Deletes the claims of other groups on a state topic and claims it; returns the groups that had claims. They must
@@ -163,7 +165,7 @@ impl Claims {
         let mut others = self.read(topic)?.groups;
         others.retain(|group| group != own);
         for group in &others {
-            let running = members.of(group)?;
+            let running = members.all_of(group)?;
             anyhow::ensure!(
                 running.is_empty(),
                 "topic {topic} holds the states of the consumer group `{group}`, which has {} members ({}); stop its \
@@ -229,13 +231,27 @@ impl Claims {
 
 /// What partition 0 of a state topic has besides a state, in the order of the log.
 #[derive(Debug, Default)]
-struct Registered {
+pub(crate) struct Registered {
     /// The groups with a claim.
     groups: Vec<String>,
     configurations: Vec<Configuration>,
 }
 
 impl Registered {
+    /// The problem, with its fix, if another group than `own` has the topic.
+    pub(crate) fn problem(&self, own: &str) -> Option<String> {
+        let group = self.groups.first().filter(|group| *group != own)?;
+        Some(format!(
+            "it holds the states of the consumer group `{group}`: set kafka.group_id to it, or stop its daemons and run \
+             `derived-statsd topics --take-over`"
+        ))
+    }
+
+    /// The configuration that counts in the topic.
+    pub(crate) fn configuration(&self) -> Option<&Configuration> {
+        current(&self.configurations)
+    }
+
     /// Applies a record of the partition.
     fn apply(&mut self, key: &[u8], value: Option<&[u8]>) {
         if let Some(group) = key.strip_prefix(&[CLAIM]) {

@@ -80,6 +80,11 @@ impl Connection {
         })
     }
 
+    /// The addresses of the brokers to begin with.
+    pub(crate) fn brokers(&self) -> String {
+        self.base.get("bootstrap.servers").unwrap_or_default().to_owned()
+    }
+
     /// How long a member may send no heartbeat.
     pub(crate) fn session_timeout(&self) -> Duration {
         Duration::from_millis(self.session_timeout_ms)

@@ -6,12 +6,18 @@
 //! shard's state, which is committed with it. A daemon works only if its configuration is that of the group, or if its
 //! version is higher: then it replaces it. Any other one waits, and restores no state.
 
+mod difference;
+
+use std::collections::BTreeMap;
 use std::fmt;
 
 use proxy_uve::Plan;
 use serde::{Deserialize, Serialize};
 
 use crate::names::Names;
+
+/// The size of the types' texts up to which they are a part of the records.
+const MAX_TYPES_BYTES: usize = 256 * 1024;
 
 /// A configuration, as records of state topics hold it.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -26,14 +32,21 @@ pub(crate) struct Configuration {
     /// Its group; empty if it is not known.
     #[serde(default)]
     pub group: String,
+    /// What each proxy type computes, by its name, for the text about a difference; empty if it is not known, as of a
+    /// member of the group.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub types: BTreeMap<String, String>,
 }
 
 impl Configuration {
     pub(crate) fn new<'p>(version: u64, plans: impl Iterator<Item = &'p Plan>, names: &Names) -> Self {
-        let mut streams: Vec<_> = plans.map(Plan::identity).collect();
-        streams.sort_unstable();
-        let fingerprint = format!("{:016x}", fnv1a(&streams.join("\n")));
-        Self { version, fingerprint, instance: names.instance.clone(), group: names.group.clone() }
+        let mut types: BTreeMap<String, String> = plans.flat_map(Plan::identities).collect();
+        let texts: String = types.iter().map(|(name, text)| format!("{name} {text}\n")).collect();
+        let fingerprint = format!("{:016x}", fnv1a(&texts));
+        if texts.len() > MAX_TYPES_BYTES {
+            types.clear();
+        }
+        Self { version, fingerprint, instance: names.instance.clone(), group: names.group.clone(), types }
     }
 
     /// Whether both compute the same.
@@ -67,11 +80,19 @@ impl Configuration {
     /// Why a daemon with this configuration waits, and the remedy, if `current` is that of its group.
     pub(crate) fn waits_for(&self, current: &Self) -> String {
         format!(
-            "the group has the configuration {current}, and that of this daemon is {self}: its streams or proxy types \
-             differ. Give this daemon the configuration of the group, or set kafka.configuration_version = {} to make \
-             its own that of the group",
+            "the group has the configuration {current}, and that of this daemon is {self}: {}. Give this daemon the \
+             configuration of the group, or set kafka.configuration_version = {} to make its own that of the group",
+            self.difference(current),
             current.version.saturating_add(1)
         )
+    }
+
+    /// What differs from the configuration of the group.
+    pub(crate) fn difference(&self, of_group: &Self) -> String {
+        if self.types.is_empty() || of_group.types.is_empty() {
+            return "its streams or proxy types differ".to_owned();
+        }
+        difference::describe(&of_group.types, &self.types)
     }
 }
 
@@ -119,5 +140,27 @@ mod tests {
             assert_eq!((own.may_continue(&saved), own.replaces(&saved)), (continues, replaces), "{own}");
             assert_eq!(Configuration::from_bytes(&own.to_bytes()), Some(own));
         }
+    }
+
+    #[test]
+    fn the_order_of_the_types_makes_no_other_configuration() {
+        let one = configuration(0, &["AggProxySum", "AggProxySumAnomalyEWM01"]);
+        let other = configuration(0, &["AggProxySumAnomalyEWM01", "AggProxySum"]);
+        assert!(one.is_same(&other), "{one} {other}");
+    }
+
+    #[test]
+    fn a_daemon_that_waits_says_what_differs() {
+        let (own, group) = (configuration(1, &["AggProxySum"]), configuration(1, &["AggProxySumAnomalyEWM01"]));
+        let reason = own.waits_for(&group);
+        assert!(
+            reason.contains(
+                ": only the group has AggProxySumAnomalyEWM01-S-a; only this daemon has AggProxySum-S-a. Give"
+            ),
+            "{reason}"
+        );
+        // A daemon that is known from its member id only, or from a record of an older build.
+        let unknown = Configuration { types: BTreeMap::new(), ..group };
+        assert!(own.waits_for(&unknown).contains(": its streams or proxy types differ. Give"));
     }
 }

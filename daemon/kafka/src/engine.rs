@@ -9,12 +9,14 @@ use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
 use daemon_log::{Log, Observations, SinkOffsets};
 use daemon_partition::{Control, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
+use prometheus_client::metrics::gauge::Gauge;
 use proxy_uve::Plan;
 
 use crate::admission::Admission;
 use crate::backpressure::{Backpressure, SinkWatch};
 use crate::configuration::Configuration;
 use crate::group::{Group, OwnName};
+use crate::health::Health;
 use crate::input_topics::InputTopics;
 use crate::log::KafkaLog;
 use crate::producer::Producer;
@@ -89,13 +91,14 @@ impl Streams {
         &self,
         own: &KafkaSettings,
         clock: &Arc<dyn Clock>,
-        admission: &Arc<Admission>,
+        (admission, health): (&Arc<Admission>, &Arc<Health>),
     ) -> anyhow::Result<Arc<dyn Log>> {
         let (topics, topology) = (Arc::clone(&self.topics), Arc::clone(&self.topology));
         let producer = Producer::new(&own.connection, &own.names, topics, topology);
         let producer = producer.context("start a producer; check the [kafka] settings")?;
         let (connection, names) = (own.connection.clone(), own.names.clone());
-        Ok(Arc::new(KafkaLog::new(connection, names, producer, Arc::clone(clock), Arc::clone(admission))))
+        let state = (Arc::clone(admission), Arc::clone(health));
+        Ok(Arc::new(KafkaLog::new(connection, names, producer, Arc::clone(clock), state)))
     }
 }
 
@@ -118,28 +121,37 @@ impl Engine {
             plans.iter().map(|plan| Duration::from_micros(plan.longest_window()) + settings.table.allowed_lateness);
         let needs = Needs { retention: retention.collect(), threads };
         let topics = Topics::new(&own.connection, &own.names, &streams.names)?.with_needs(needs);
-        let admission: Arc<Admission> = Arc::default();
-        let log = streams.log(own, &shared.clock, &admission)?;
-        let status = GroupStatus::new(own, Arc::clone(&streams.topics), Arc::clone(&streams.topology), &shared.workers)
+        let [configuration, name] = ["configuration", "name"].map(|reason| shared.group.waiting(reason));
+        let admission = Arc::new(Admission::new(configuration));
+        let health = Arc::new(Health::new(own, &shared.clock, name));
+        let log = streams.log(own, &shared.clock, (&admission, &health))?;
+        let (input_topics, topology) = (Arc::clone(&streams.topics), Arc::clone(&streams.topology));
+        let status = GroupStatus::new(own, input_topics, topology, &shared.workers, &shared.clock)
             .context("start a client; check the [kafka] settings")?;
+        let status = Arc::new(status);
         let workers = (0..threads).map(|number| worker(settings, own, &streams, shared, &admission, number));
         let workers = workers.collect::<anyhow::Result<_>>()?;
         let mut helpers: Vec<(_, Helper)> = Vec::new();
         if own.max_sink_lag > 0 {
             let watch = SinkWatch::new(Arc::clone(&log), shared, Arc::clone(&streams.backpressure), own.max_sink_lag);
-            helpers.push((
-                "backpressure",
-                Box::new(move |stop| {
-                    watch.run(stop);
-                    Ok(())
-                }),
-            ));
+            helpers.push(("backpressure", helper(move |stop| watch.run(stop))));
         }
-        let watch = TopicWatch::new(topics, streams.topology, own, streams.configuration, shared, admission)
+        let state = (admission, health);
+        let watch = TopicWatch::new(topics, streams.topology, own, streams.configuration, shared, state)
             .context("start a client; check the [kafka] settings")?;
         helpers.push(("topics", Box::new(move |stop| watch.run(stop))));
-        Ok(Self { log, status: Arc::new(status), workers, helpers })
+        let rounds = Arc::clone(&status);
+        helpers.push(("status", helper(move |stop| rounds.run(stop))));
+        Ok(Self { log, status, workers, helpers })
     }
+}
+
+/// A helper that cannot fail.
+fn helper(body: impl FnOnce(&Stop) + Send + 'static) -> Helper {
+    Box::new(move |stop| {
+        body(stop);
+        Ok(())
+    })
 }
 
 /// Makes a log that only publishes samples: for `replay`, whose samples the group aggregates.
@@ -151,7 +163,7 @@ pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock
     let streams = Streams::new(plans, own, &Observations::default());
     let shapes = Topics::new(&own.connection, &own.names, &streams.names)?.poll()?;
     streams.topology.set(shapes.iter().map(Shape::from).collect(), clock.monotonic());
-    streams.log(own, clock, &Arc::default())
+    streams.log(own, clock, (&Arc::default(), &Arc::new(Health::new(own, clock, Gauge::default()))))
 }
 
 /// Makes a log that only reads results: for `results`.
@@ -160,7 +172,8 @@ pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock
 ///
 /// When librdkafka rejects the settings.
 pub fn reader(own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
-    Streams::new(&[], own, &Observations::default()).log(own, clock, &Arc::default())
+    let health = Arc::new(Health::new(own, clock, Gauge::default()));
+    Streams::new(&[], own, &Observations::default()).log(own, clock, (&Arc::default(), &health))
 }
 
 /// The clients of worker number `number`.

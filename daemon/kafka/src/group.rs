@@ -33,11 +33,12 @@ use daemon_log::PartitionId;
 use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::Offset;
 
 use self::context::GroupContext;
+use self::inputs::unreachable;
 pub(crate) use self::name::{OwnName, is_taken};
 use self::placement::Placement;
 use self::reassign::start;
@@ -252,11 +253,14 @@ impl Member for Group {
         done.map_err(|error| unreachable("giving up partitions", &error))
     }
 
+    fn are_created_again(&mut self, applied: &BTreeMap<u16, TopicId>) -> Result<bool, MemberError> {
+        Ok(self.created_again(applied)?.is_some())
+    }
+
     fn commit(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError> {
         if self.is_expelled() && !failpoint::is_without("fencing") {
-            return Err(MemberError::Aborted {
-                reason: "the group has assigned the partitions to other members".to_owned(),
-            });
+            let reason = "the group has assigned the partitions to other members".to_owned();
+            return Err(MemberError::Aborted { reason });
         }
         if self.name.is_taken() {
             return Err(MemberError::Aborted { reason: "this process ends, as it may not work".to_owned() });
@@ -293,8 +297,4 @@ impl Drop for Group {
         // No worker acknowledges changes from now on, and closing the consumer would wait for that.
         self.consumer.context().close();
     }
-}
-
-fn unreachable(operation: &'static str, error: &KafkaError) -> MemberError {
-    MemberError::Unreachable { operation, reason: error.to_string() }
 }

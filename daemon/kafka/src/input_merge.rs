@@ -9,8 +9,12 @@
 //! A producer writes the partitions of a topic one after the other, and a backlog of hours at once. So a partition at its
 //! end may get older records in the next moment: a record passes it only some time after it came, or when no more can be
 //! held.
+//!
+//! What is held is bounded for each partition, and for all shards of a worker together ([`HeldBudget`]).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use proxy_uve::wire;
@@ -20,6 +24,10 @@ use crate::member::Incoming;
 /// The number of held records at which a partition is paused, and their size.
 const MAX_HELD: usize = 20_000;
 const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
+
+/// The size of the held records of all shards of a worker. From half of it on each partition may hold only its share of
+/// the other half, so that none is without any.
+const MAX_WORKER_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long a record waits for older ones in partitions that are at their ends.
 const GRACE: Duration = Duration::from_secs(2);
@@ -73,10 +81,27 @@ impl HeldRecord {
     }
 }
 
+/// The size of the held records of all shards that share it, with the number of their input partitions.
+#[derive(Debug, Default)]
+pub(crate) struct HeldBudget {
+    bytes: AtomicUsize,
+    partitions: AtomicUsize,
+}
+
+impl HeldBudget {
+    /// Whether a partition that holds so much has used up its part.
+    fn is_used_up(&self, bytes: usize) -> bool {
+        const HALF: usize = MAX_WORKER_BYTES / 2;
+        let share = HALF / self.partitions.load(Ordering::Relaxed).max(1);
+        bytes > share && self.bytes.load(Ordering::Relaxed) >= HALF
+    }
+}
+
 /// The held records of a shard, by input partition.
 #[derive(Debug, Default)]
 pub(crate) struct InputMerge {
     held_by_partition: BTreeMap<u16, Held>,
+    budget: Arc<HeldBudget>,
 }
 
 /// The held records of one partition.
@@ -86,7 +111,30 @@ struct Held {
     bytes: usize,
 }
 
+impl Held {
+    fn is_at_limit(&self) -> bool {
+        self.records.len() >= MAX_HELD || self.bytes >= MAX_HELD_BYTES
+    }
+}
+
 impl InputMerge {
+    /// Counts what is held in the budget of a worker from now on.
+    pub(crate) fn share(&mut self, budget: &Arc<HeldBudget>) {
+        self.leave_budget();
+        self.budget = Arc::clone(budget);
+        self.budget.bytes.fetch_add(self.bytes(), Ordering::Relaxed);
+        self.budget.partitions.fetch_add(self.held_by_partition.len(), Ordering::Relaxed);
+    }
+
+    fn leave_budget(&self) {
+        self.budget.bytes.fetch_sub(self.bytes(), Ordering::Relaxed);
+        self.budget.partitions.fetch_sub(self.held_by_partition.len(), Ordering::Relaxed);
+    }
+
+    fn bytes(&self) -> usize {
+        self.held_by_partition.values().map(|held| held.bytes).sum()
+    }
+
     /// Holds records of a partition that were read just now. `is_future` is given the timestamp of a sample and its
     /// arrival.
     pub(crate) fn push(
@@ -96,12 +144,18 @@ impl InputMerge {
         read: ReadTime,
         is_future: impl Fn(u64, u64) -> bool,
     ) {
-        let held = self.held_by_partition.entry(partition).or_default();
+        let budget = &self.budget;
+        let held = self.held_by_partition.entry(partition).or_insert_with(|| {
+            budget.partitions.fetch_add(1, Ordering::Relaxed);
+            Held::default()
+        });
+        let before = held.bytes;
         for record in records {
             let record = HeldRecord::new(record, read, &is_future);
             held.bytes += record.bytes();
             held.records.push_back(record);
         }
+        budget.bytes.fetch_add(held.bytes - before, Ordering::Relaxed);
     }
 
     /// The offset after the last held record of a partition; `None` if none is held.
@@ -114,10 +168,16 @@ impl InputMerge {
         self.held_by_partition.values().all(|held| held.records.is_empty())
     }
 
-    /// Whether a partition has so many held records that it should be paused.
+    /// Whether a partition has so many held records that it should be paused. One that has none never is: the records of
+    /// others may wait for its next one.
     pub(crate) fn is_full(&self, partition: u16) -> bool {
-        let is_full = |held: &Held| held.records.len() >= MAX_HELD || held.bytes >= MAX_HELD_BYTES;
+        let is_full = |held: &Held| held.is_at_limit() || self.budget.is_used_up(held.bytes);
         self.held_by_partition.get(&partition).is_some_and(is_full)
+    }
+
+    /// Whether a partition has as many held records as any may have.
+    fn is_at_limit(&self, partition: u16) -> bool {
+        self.held_by_partition.get(&partition).is_some_and(Held::is_at_limit)
     }
 
     /// The record that is next in event time, with its partition. `None` while a partition of `all` has no record,
@@ -138,7 +198,7 @@ impl InputMerge {
             }
         }
         let waits = |partition, held: &HeldRecord| {
-            passes_an_end && now.saturating_sub(held.came) < GRACE && !self.is_full(partition)
+            passes_an_end && now.saturating_sub(held.came) < GRACE && !self.is_at_limit(partition)
         };
         first.filter(|(partition, held)| !waits(*partition, held))
     }
@@ -148,7 +208,14 @@ impl InputMerge {
         let held = self.held_by_partition.get_mut(&partition)?;
         let record = held.records.pop_front()?;
         held.bytes -= record.bytes();
+        self.budget.bytes.fetch_sub(record.bytes(), Ordering::Relaxed);
         Some(record)
+    }
+}
+
+impl Drop for InputMerge {
+    fn drop(&mut self) {
+        self.leave_budget();
     }
 }
 
@@ -222,6 +289,58 @@ mod tests {
             merge.push(37, &[Incoming { offset: 0, at: None, key: b"", payload: &payload }], READ, |_, _| false);
             assert_eq!(merge.is_full(37), is_full);
         }
+    }
+
+    /// Reads records of a size into the partitions 0 and 1 of all shards, in turn, where they are not full; returns what
+    /// is held in the end.
+    fn fill(shards: &mut [InputMerge], size: usize) -> usize {
+        let payload = vec![b'x'; size];
+        let record = [Incoming { offset: 0, at: None, key: b"", payload: &payload }];
+        let mut was_read = true;
+        while std::mem::take(&mut was_read) {
+            for (shard, source) in (0..shards.len()).flat_map(|shard| [(shard, 0), (shard, 1)]) {
+                if !shards[shard].is_full(source) {
+                    shards[shard].push(source, &record, READ, |_, _| false);
+                    was_read = true;
+                }
+            }
+        }
+        shards.iter().map(InputMerge::bytes).sum()
+    }
+
+    #[test]
+    fn the_partitions_of_a_worker_share_a_budget_and_none_is_without_any() {
+        let budget = Arc::new(HeldBudget::default());
+        for count in [1, 2, 32, 200] {
+            let mut shards: Vec<_> = (0..count).map(|_| InputMerge::default()).collect();
+            shards.iter_mut().for_each(|shard| shard.share(&budget));
+            let (size, partitions) = (64 * 1024, 2 * count);
+            let held = fill(&mut shards, size);
+            // The records that are read last may exceed it.
+            let slack = partitions * (size + 1024);
+            assert!(held <= MAX_WORKER_BYTES.min(partitions * MAX_HELD_BYTES) + slack, "{count}: {held}");
+            assert_eq!(budget.bytes.load(Ordering::Relaxed), held, "{count}");
+            // One shard that waits holds up no other: each of its partitions may hold its share.
+            let last = shards.last_mut().unwrap();
+            while last.take(0).is_some() {}
+            assert!(!last.is_full(0), "{count}");
+            last.push(0, &[Incoming { offset: 0, at: None, key: b"", payload: b"" }], READ, |_, _| false);
+            assert!(!last.is_full(0), "{count}");
+            drop(shards);
+            assert_eq!((budget.bytes.load(Ordering::Relaxed), budget.partitions.load(Ordering::Relaxed)), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_budget_that_is_used_up_does_not_shorten_the_wait_for_older_records() {
+        let (mut one, mut other) = (InputMerge::default(), InputMerge::default());
+        let budget = Arc::new(HeldBudget::default());
+        [&mut one, &mut other].into_iter().for_each(|shard| shard.share(&budget));
+        let payload = vec![b'x'; MAX_WORKER_BYTES / 2 + 1];
+        other.push(1, &[Incoming { offset: 0, at: None, key: b"", payload: &payload }], READ, |_, _| false);
+        push(&mut one, 7, &[1_000]);
+        assert_eq!(pop(&mut one, &[37], GRACE / 2), None);
+        assert_eq!(pop(&mut one, &[37], GRACE), Some((7, 1_000)));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::admission::Admission;
 use crate::client::{Connection, Isolation, LogContext, TIMEOUT};
+use crate::health::Health;
 use crate::names::Names;
 use crate::producer::Producer;
 use crate::results_reader::ResultsReader;
@@ -23,6 +24,7 @@ pub(crate) struct KafkaLog {
     producer: Producer,
     results: ResultsReader,
     admission: Arc<Admission>,
+    health: Arc<Health>,
 }
 
 impl KafkaLog {
@@ -31,10 +33,10 @@ impl KafkaLog {
         names: Names,
         producer: Producer,
         clock: Arc<dyn Clock>,
-        admission: Arc<Admission>,
+        (admission, health): (Arc<Admission>, Arc<Health>),
     ) -> Self {
         let results = ResultsReader::new(&connection, &names, clock);
-        Self { connection, names, producer, results, admission }
+        Self { connection, names, producer, results, admission, health }
     }
 
     /// A client of the sink's own consumer group, in which the sink's offset is committed.
@@ -106,7 +108,12 @@ impl Log for KafkaLog {
 
     /// A daemon whose configuration is not that of its group takes part in nothing.
     fn outage(&self) -> Option<Outage> {
-        self.admission.waiting().map(|reason| Outage { reason, needs_restart: false })
+        let reason = self.admission.waiting().or_else(|| self.health.outage());
+        reason.map(|reason| Outage { reason, needs_restart: false })
+    }
+
+    fn waits_for(&self) -> Option<String> {
+        self.health.waits_for()
     }
 
     fn wake_all(&self) {}

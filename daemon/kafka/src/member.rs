@@ -113,6 +113,12 @@ pub(crate) trait Member {
     /// Acknowledges [`Change::Revoked`] and [`Change::Lost`]; `read` are those of its partitions that were read.
     fn give_up(&mut self, read: &[PartitionId]) -> Result<(), MemberError>;
 
+    /// Whether one of these input topics, by stream, has another id now than the one of which records were applied. The
+    /// topology has the current ids afterwards.
+    fn are_created_again(&mut self, _applied: &BTreeMap<u16, TopicId>) -> Result<bool, MemberError> {
+        Ok(false)
+    }
+
     /// Commits all shards in one transaction; returns when it is durable and visible.
     fn commit(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError>;
 

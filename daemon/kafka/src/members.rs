@@ -1,12 +1,15 @@
 //! The members of consumer groups, as the brokers list them.
 
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaErrorCode;
 
 use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
 use crate::configuration::Configuration;
@@ -31,7 +34,7 @@ impl GroupMember {
         let instance = worker.rsplit_once('/').map_or(worker, |(instance, _)| instance);
         let configuration = configuration.split_once(':').and_then(|(version, fingerprint)| {
             let (fingerprint, instance) = (fingerprint.to_owned(), instance.to_owned());
-            Some(Configuration { version: version.parse().ok()?, fingerprint, instance, group: String::new() })
+            Some(Configuration { version: version.parse().ok()?, fingerprint, instance, ..Configuration::default() })
         });
         Self {
             instance: instance.to_owned(),
@@ -57,8 +60,16 @@ impl fmt::Display for GroupMember {
     }
 }
 
+/// How often the offsets of a group are requested until it is given up, each time for a second.
+const VISIBILITY_TRIES: u64 = TIMEOUT.as_secs();
+
 /// Lists the members of groups.
-pub(crate) struct Members(BaseConsumer<LogContext>);
+pub(crate) struct Members {
+    connection: Connection,
+    client: BaseConsumer<LogContext>,
+    /// A topic that exists.
+    topic: String,
+}
 
 impl Members {
     /// Makes the client, which connects with the first request.
@@ -68,17 +79,61 @@ impl Members {
     /// When librdkafka rejects a property.
     pub(crate) fn new(connection: &Connection, names: &Names) -> Result<Self, KafkaError> {
         let config = connection.reader(&names.group, Isolation::Committed);
-        BaseConsumer::from_config_and_context(&config, LogContext).map(Self)
+        let client = BaseConsumer::from_config_and_context(&config, LogContext)?;
+        Ok(Self { connection: connection.clone(), client, topic: names.results() })
     }
 
-    /// The members of a group, those of one process once; none if the group does not exist.
+    /// The members of a group, those of one process once; none if the group does not exist, or if the user may not see
+    /// them.
     ///
     /// # Errors
     ///
     /// When no broker responds.
     pub(crate) fn of(&self, group: &str) -> anyhow::Result<Vec<GroupMember>> {
-        client::discard_events(&self.0);
-        members(&self.0, group).with_context(|| format!("list the members of the consumer group {group}"))
+        client::discard_events(&self.client);
+        members(&self.client, group).with_context(|| format!("list the members of the consumer group {group}"))
+    }
+
+    /// The members of a group, for a decision that would be wrong if it had others.
+    ///
+    /// # Errors
+    ///
+    /// When no broker responds, or the user may not see the group.
+    pub(crate) fn all_of(&self, group: &str) -> anyhow::Result<Vec<GroupMember>> {
+        let members = self.of(group)?;
+        if members.is_empty() {
+            self.check_visibility(group)?;
+        }
+        Ok(members)
+    }
+
+    /// Fails if the user may not see a group, which the brokers leave out of lists then, or list without members. A
+    /// request for its offsets needs the same right, and is refused without it.
+    fn check_visibility(&self, group: &str) -> anyhow::Result<()> {
+        let config = self.connection.reader(group, Isolation::Committed);
+        let client: BaseConsumer<LogContext> = BaseConsumer::from_config_and_context(&config, LogContext)?;
+        let mut refused: Option<KafkaError> = None;
+        for _ in 0..VISIBILITY_TRIES {
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&self.topic, 0);
+            match client.committed_offsets(list, Duration::from_secs(1)) {
+                Ok(_) => return Ok(()),
+                Err(error) => refused = Some(error),
+            }
+            // The client repeats the request; what the broker has answered is an event.
+            let events = std::iter::from_fn(|| client.poll(Duration::ZERO)).take(100).filter_map(Result::err);
+            let code = Some(RDKafkaErrorCode::GroupAuthorizationFailed);
+            if let Some(error) = events.into_iter().find(|error| error.rdkafka_error_code() == code) {
+                refused = Some(error);
+                break;
+            }
+        }
+        let reason = refused.map(|error| format!(" ({error})")).unwrap_or_default();
+        anyhow::bail!(
+            "the brokers show no members of the consumer group `{group}`, and refuse its offsets{reason}: it may have \
+             members that this user may not see; grant Describe on the consumer group `{group}` to the user, and run this \
+             again"
+        )
     }
 }
 

@@ -4,13 +4,14 @@
 mod apply;
 mod gaps;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_log::{Digests, LogError, PartitionId};
 use daemon_partition::{Due, MAX_PENDING_BYTES, PartitionTable, TableStatus, WorkerSettings};
 use tracing::error;
 
-use crate::input_merge::InputMerge;
+use crate::input_merge::{HeldBudget, InputMerge};
 use crate::member::{DeadLetter, Ends, ShardCommit};
 use crate::state_records::{self, Head, Saved};
 use crate::topic_id::TopicId;
@@ -82,6 +83,22 @@ impl Shard {
         Self { input_id, ..self }
     }
 
+    /// The id of the input topic that the cursors are of, if it is known.
+    pub(crate) fn input_id(&self) -> Option<TopicId> {
+        self.input_id
+    }
+
+    /// Takes the id of the input topic if it was not known when this shard was restored, and writes it with the next
+    /// commit: without one a topic that is created again would not be noticed.
+    pub(crate) fn adopt_input_id(&mut self, current: Option<TopicId>) {
+        if self.input_id.is_none()
+            && let Some(id) = current
+        {
+            self.input_id = current;
+            self.extra_records.push((state_records::INPUT_ID.to_vec(), Some(id.as_bytes().to_vec())));
+        }
+    }
+
     /// Whether the input topic was created again since this shard was restored; `current` is its id now.
     pub(crate) fn is_of_other_topic(&self, current: Option<TopicId>) -> bool {
         self.input_id.zip(current).is_some_and(|(own, current)| own != current)
@@ -123,6 +140,11 @@ impl Shard {
     /// Whether records are held until another input partition has one.
     pub(crate) fn has_held(&self) -> bool {
         !self.merge.is_empty()
+    }
+
+    /// Counts the held records in the budget of a worker.
+    pub(crate) fn share_held(&mut self, budget: &Arc<HeldBudget>) {
+        self.merge.share(budget);
     }
 
     /// Whether the limit of held records of this input partition is reached.

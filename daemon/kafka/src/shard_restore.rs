@@ -38,8 +38,7 @@ use daemon_base::failpoint;
 use daemon_log::PartitionId;
 use tracing::{error, info, warn};
 
-use self::builder::NotRestored;
-pub(crate) use self::builder::ShardBuilder;
+pub(crate) use self::builder::{NotRestored, ShardBuilder};
 use crate::shard::Shard;
 use crate::state_records::StateRecords;
 use crate::telemetry::RestoreProgress;

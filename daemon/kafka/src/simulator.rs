@@ -3,7 +3,7 @@
 //! A test on a real broker runs a handful of schedules in a minute. Here one seed is one schedule, on one thread and
 //! with a manual clock: workers freeze between any two steps of a commit, are killed, expelled and rebalanced,
 //! transactions time out, fail, or succeed while the response is lost, states are restored late, the topic gets more
-//! partitions, and retention deletes input. At the end all faults stop, and the [`audit`] must find no violation.
+//! partitions, its id is known late, daemons with newer configurations take over, and retention deletes input. At the end all faults stop, and the [`audit`] must find no violation.
 //!
 //! * [`brokers`]: the logs and their transactions. [`coordinator`]: the group. [`member`]: a worker's client of both.
 //! * [`world`]: the schedule and its processes. [`random`]: the random numbers of a seed.
@@ -34,6 +34,8 @@ const MUTATED_SEEDS: u64 = 2000;
 /// The safeguard that a schedule runs without.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Mutation {
+    /// A process continues states of any configuration.
+    AnyConfiguration,
     /// The worker does not get the change that its partitions are lost.
     KeepLostTables,
     /// The coordinator accepts offsets from any client.
@@ -51,6 +53,7 @@ struct Tally {
     backlogs: u64,
     blind: u64,
     commits: u64,
+    configurations: u64,
     deletions: u64,
     expelled: u64,
     fenced: u64,
@@ -59,6 +62,7 @@ struct Tally {
     growths: u64,
     input_pauses: u64,
     kills: u64,
+    refused: u64,
     results: u64,
     timed_out: u64,
     transient: u64,
@@ -68,11 +72,12 @@ struct Tally {
 
 impl Tally {
     /// Each count with its name.
-    fn counts(&self) -> [(&'static str, u64); 16] {
+    fn counts(&self) -> [(&'static str, u64); 18] {
         [
             ("backlogs over a growth", self.backlogs),
             ("partitions whose end a client cannot see", self.blind),
             ("commits", self.commits),
+            ("changes of the configuration", self.configurations),
             ("deletions of unread input", self.deletions),
             ("expulsions", self.expelled),
             ("fenced commits", self.fenced),
@@ -81,6 +86,7 @@ impl Tally {
             ("growths", self.growths),
             ("pauses of the input for a sink", self.input_pauses),
             ("kills", self.kills),
+            ("restores refused to an older configuration", self.refused),
             ("results", self.results),
             ("transactions timed out", self.timed_out),
             ("transient failures", self.transient),
@@ -153,6 +159,11 @@ fn every_record_counts_once_in_every_schedule() {
         println!("{sum} {name}");
         assert!(sum > 0 || one.is_some(), "no {name} in any schedule");
     }
+}
+
+#[test]
+fn the_audit_detects_an_older_configuration_that_continues_newer_states() {
+    assert_detected(Mutation::AnyConfiguration);
 }
 
 #[test]

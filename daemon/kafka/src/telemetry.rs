@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
@@ -16,6 +17,7 @@ pub struct GroupTelemetry {
     dead_letters: Counter,
     misplaced: Counter,
     input_paused: Gauge,
+    waiting: Family<[(&'static str, &'static str); 1], Gauge>,
     restore_seconds: Histogram,
     restores: Mutex<Vec<Weak<Restore>>>,
 }
@@ -52,6 +54,7 @@ impl Default for GroupTelemetry {
             dead_letters: Counter::default(),
             misplaced: Counter::default(),
             input_paused: Gauge::default(),
+            waiting: Family::default(),
             // 10 ms to 80 s: a shorter restore has almost no state.
             restore_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 14)),
             restores: Mutex::default(),
@@ -78,6 +81,11 @@ impl GroupTelemetry {
     /// Sets whether all input is paused because a sink lags.
     pub(crate) fn set_input_paused(&self, is_paused: bool) {
         self.input_paused.set(i64::from(is_paused));
+    }
+
+    /// The gauge of a reason for which this daemon does no work; 0 until it is set.
+    pub(crate) fn waiting(&self, reason: &'static str) -> Gauge {
+        self.waiting.get_or_create(&[("reason", reason)]).clone()
     }
 
     /// Starts a restore of `partitions` partitions; it is in progress until the returned handle is dropped.
@@ -116,6 +124,8 @@ impl GroupTelemetry {
         registry.register("misplaced_records", help, self.misplaced.clone());
         let help = "Whether all input of this process is paused because a sink lags; on Kafka only";
         registry.register("input_paused", help, self.input_paused.clone());
+        let help = "Whether this daemon waits, or has left the group, for a reason: it does no work";
+        registry.register("waiting", help, self.waiting.clone());
         let help = "Time from the assignment of partitions until their states are restored";
         registry.register_with_unit("restore", help, Unit::Seconds, self.restore_seconds.clone());
     }

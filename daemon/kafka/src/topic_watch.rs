@@ -1,5 +1,7 @@
 //! Polls the topics and admits the workers of this process to the group.
 
+mod agreement;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use crate::admission::Admission;
 use crate::claim::{ClaimError, Claims};
 use crate::configuration::Configuration;
 use crate::engine::Shared;
-use crate::group::is_taken;
+use crate::health::Health;
 use crate::members::{Members, Waiting};
 use crate::settings::KafkaSettings;
 use crate::topics::{Step, StreamTopics, Topics, Verdict};
@@ -37,6 +39,7 @@ pub(crate) struct TopicWatch {
     topology: Arc<Topology>,
     own: KafkaSettings,
     admission: Arc<Admission>,
+    health: Arc<Health>,
     configuration: Configuration,
     claims: Claims,
     members: Members,
@@ -76,13 +79,14 @@ impl TopicWatch {
         own: &KafkaSettings,
         configuration: Configuration,
         shared: &Shared,
-        admission: Arc<Admission>,
+        (admission, health): (Arc<Admission>, Arc<Health>),
     ) -> Result<Self, KafkaError> {
         Ok(Self {
             topics,
             topology,
             own: own.clone(),
             admission,
+            health,
             claims: Claims::new(&own.connection, &own.names),
             members: Members::new(&own.connection, &own.names)?,
             waiting: Waiting::new(&own.connection, &own.names, &configuration),
@@ -108,10 +112,12 @@ impl TopicWatch {
         let (mut complete, mut failures) = (false, 0_u32);
         while !stop.is_set() {
             failpoint::point("topics.run");
+            self.health.poll_began();
             let polled = self.poll(&mut complete);
             let on_request = polled.is_ok();
             let pause = match polled {
                 Ok(()) => {
+                    self.health.poll_succeeded();
                     if std::mem::take(&mut failures) > 0 {
                         info!("The topics can be read again.");
                     }
@@ -124,6 +130,7 @@ impl TopicWatch {
                 }
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(error) => {
+                    self.health.poll_failed(&error);
                     let error = format!("{error:#}");
                     match failures {
                         0 => warn!(%error, "The topics cannot be read; retrying until they can."),
@@ -165,77 +172,6 @@ impl TopicWatch {
         Ok(())
     }
 
-    /// Claims the state topics for the group, and registers the configuration of this daemon; returns whether it is
-    /// that of the group. A daemon whose configuration does not count registers nothing: two could wait for each other.
-    fn settle(&mut self, streams: &[StreamTopics]) -> anyhow::Result<bool> {
-        let mut all: Vec<_> = streams.iter().filter(|it| it.states > 0).map(|it| it.stream.clone()).collect();
-        all.sort_unstable();
-        let open: Vec<_> = all.iter().filter(|stream| !self.settled.contains(*stream)).cloned().collect();
-        if !open.is_empty() {
-            let topics: Vec<_> = all.iter().map(|stream| self.own.names.state(stream)).collect();
-            let counts = self.claims.configuration(&topics)?;
-            let is_of_group = counts.as_ref().is_some_and(|counts| counts.is_same(&self.configuration));
-            if let Some(counts) = counts.filter(|counts| !self.configuration.may_continue(counts)) {
-                self.wait_for(&counts);
-                return Ok(false);
-            }
-            for stream in open {
-                let topic = self.own.names.state(&stream);
-                if let Some(current) = self.claims.settle(&topic, &self.configuration, is_of_group)? {
-                    self.wait_for(&current);
-                    return Ok(false);
-                }
-                self.settled.insert(stream);
-            }
-        }
-        if !self.is_admitted && self.admission.waiting().is_some() {
-            info!("The configuration of this daemon is that of the group; the daemon joins the group.");
-            self.admission.set_waiting(None);
-            self.waiting.leave();
-        }
-        Ok(true)
-    }
-
-    /// Logs once that this daemon waits, as its group has another configuration.
-    fn wait_for(&mut self, current: &Configuration) {
-        let reason = self.configuration.waits_for(current);
-        if self.admission.is_closed() || self.admission.waiting().as_ref() == Some(&reason) {
-            return;
-        }
-        if self.is_admitted {
-            let reason = format!("{reason}; then restart this daemon, which has worked before and has left the group");
-            warn!(%reason, "This daemon waits.");
-            self.admission.close(reason);
-        } else {
-            warn!(%reason, "This daemon waits.");
-            self.admission.set_waiting(Some(reason));
-        }
-    }
-
-    /// Gives way to members with a higher version of the configuration, and logs the daemons that wait because they
-    /// have another one.
-    fn watch_members(&mut self) -> anyhow::Result<()> {
-        if self.admission.is_closed() {
-            return Ok(());
-        }
-        let members = self.members.of(&self.own.names.group)?;
-        let configurations = members.iter().filter_map(|member| member.configuration.as_ref());
-        if let Some(newer) = configurations
-            .into_iter()
-            .find(|it| !self.configuration.may_continue(it) && it.replaces(&self.configuration))
-        {
-            self.wait_for(&newer.clone());
-            return Ok(());
-        }
-        let waiting = self.members.of(&self.own.names.waiting_group())?;
-        let waiting: Vec<String> = waiting.iter().map(ToString::to_string).collect();
-        for member in waiting.iter().filter(|member| !self.seen_waiting.contains(member)) {
-            warn!(%member, configuration = %self.configuration, "A daemon with another configuration waits.");
-        }
-        self.seen_waiting = waiting;
-        Ok(())
-    }
-
     /// Waits, with `on_request` only until a worker requests a poll, and fails as soon as this process has to end.
     fn rest(&self, pause: Duration, on_request: bool, stop: &Stop) -> anyhow::Result<()> {
         let mut left = pause;
@@ -259,29 +195,6 @@ impl TopicWatch {
             }
             left -= step;
         }
-    }
-
-    /// Admits the workers to the group unless another process has the name of this daemon; returns whether it did. A
-    /// process that was killed is a member until its session ends, so another one is waited for that long.
-    fn admit(&mut self) -> anyhow::Result<bool> {
-        let names = &self.own.names;
-        let twin = self.members.of(&names.group)?.into_iter().find(|member| member.is_twin(names));
-        let Some(twin) = twin else {
-            self.admission.open(&self.control.stop);
-            return Ok(true);
-        };
-        let now = self.clock.monotonic();
-        if self.twin_since.is_none() {
-            info!(
-                member = %twin,
-                "A member of the group has the name of this daemon; waiting until it leaves or its session ends."
-            );
-        }
-        let since = *self.twin_since.get_or_insert(now);
-        if now.saturating_sub(since) > self.own.connection.session_timeout() * 2 {
-            return Err(Fatal(is_taken(names, &twin)).into());
-        }
-        Ok(false)
     }
 
     /// Logs once what the settings of the input topics will lead to.
@@ -317,6 +230,10 @@ impl TopicWatch {
             warn!("{problem}");
         }
         self.shown = problems;
+        // The topology keeps the number of states: a topic that has any existed before.
+        let shapes = self.topology.shapes().into_iter().zip(streams).filter(|(shape, _)| shape.inputs == 0);
+        let missing = shapes.map(|(shape, it)| (self.own.names.input(&it.stream), shape.shards > 0));
+        self.health.set_missing(missing);
     }
 }
 

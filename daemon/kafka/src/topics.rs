@@ -16,12 +16,16 @@ use std::time::Duration;
 use cluster::Cluster;
 use plan::{Existing, Found, plan};
 
+use proxy_uve::Plan;
+
 use super::claim::Claims;
 use super::client::Connection;
+use super::configuration::Configuration;
 use super::members::Members;
 use super::names::Names;
 use super::topic_id::TopicId;
 
+pub(crate) use self::error::Unreachable;
 pub use self::plan::{Needs, Note, Purpose, Step, Verdict};
 
 /// The time between two polls for a new topic.
@@ -59,6 +63,8 @@ pub struct Topics {
     names: Names,
     streams: Vec<String>,
     needs: Needs,
+    /// The configuration that is compared with that of the group.
+    configuration: Option<Configuration>,
 }
 
 impl Topics {
@@ -75,6 +81,7 @@ impl Topics {
             names,
             streams: streams.to_vec(),
             needs: Needs::default(),
+            configuration: None,
         })
     }
 
@@ -82,6 +89,13 @@ impl Topics {
     #[must_use]
     pub fn with_needs(self, needs: Needs) -> Self {
         Self { needs, ..self }
+    }
+
+    /// Sets what the daemon computes and the version of its configuration, which are compared with those of the group.
+    #[must_use]
+    pub fn with_configuration<'p>(self, version: u64, plans: impl Iterator<Item = &'p Plan>) -> Self {
+        let configuration = Some(Configuration::new(version, plans, &self.names));
+        Self { configuration, ..self }
     }
 
     /// Requests the number of partitions of each stream's topics: one small request per topic.
@@ -136,8 +150,11 @@ impl Topics {
         let claims = Claims::new(&self.connection, &self.names);
         let states = steps.iter_mut().filter(|step| step.purpose == Purpose::State && step.found.is_some());
         for step in states.filter(|step| matches!(step.verdict, Verdict::Right(_))) {
-            if let Some(problem) = claims.problem(&step.topic)? {
+            let registered = claims.registered(&step.topic)?;
+            if let Some(problem) = registered.problem(&self.names.group) {
                 step.verdict = Verdict::Problem(problem);
+            } else if let Some((own, current)) = self.configuration.as_ref().zip(registered.configuration()) {
+                compare(step, own, current);
             }
         }
         self.check_keys(&mut steps)?;
@@ -224,5 +241,16 @@ impl Topics {
         anyhow::bail!(
             "topic {topic} was created, but the metadata of the brokers does not contain it; check that all brokers run"
         );
+    }
+}
+
+/// Compares the configuration of this daemon with that of the group in a state topic.
+fn compare(step: &mut Step, own: &Configuration, current: &Configuration) {
+    if !own.may_continue(current) {
+        step.verdict = Verdict::Problem(format!("a daemon with this configuration waits: {}", own.waits_for(current)));
+    } else if !own.is_same(current) {
+        let difference = own.difference(current);
+        let text = format!("this configuration, {own}, will replace that of the group, {current}: {difference}");
+        step.notes.push(Note { text, is_warning: false });
     }
 }

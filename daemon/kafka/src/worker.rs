@@ -6,6 +6,7 @@
 //! transaction fails, the worker drops the table and writes nothing: the next owner restores the last commit. An object
 //! is never deleted because its owner changed.
 
+mod assignment;
 mod commits;
 mod reading;
 mod silence;
@@ -18,13 +19,13 @@ use std::time::Duration;
 use daemon_base::clock::Clock;
 use daemon_log::PartitionId;
 use daemon_partition::{Control, WorkerSettings, WorkerTelemetry};
-use tracing::{debug, error, info, warn};
+use tracing::{error, warn};
 
 use crate::admission::Admission;
 use crate::backpressure::Backpressure;
-use crate::input_merge::ReadTime;
+use crate::input_merge::{HeldBudget, ReadTime};
 use crate::member::{Change, Member, MemberError};
-use crate::shard_restore::{Restored, Restorer};
+use crate::shard_restore::Restorer;
 use crate::telemetry::GroupTelemetry;
 use crate::topology::Topology;
 
@@ -79,6 +80,8 @@ pub(crate) struct Worker<M> {
     shards: BTreeMap<PartitionId, Slot>,
     paused: BTreeSet<PartitionId>,
     silences: Silences,
+    /// What the shards of this worker may hold together.
+    held: Arc<HeldBudget>,
     /// The number of the last restore request.
     last_ticket: u64,
     last_check: Duration,
@@ -104,6 +107,7 @@ impl<M: Member> Worker<M> {
             shards: BTreeMap::new(),
             paused: BTreeSet::new(),
             silences: Silences::default(),
+            held: Arc::default(),
             last_ticket: 0,
             last_check: Duration::ZERO,
         }
@@ -182,106 +186,6 @@ impl<M: Member> Worker<M> {
         Ok(change)
     }
 
-    fn assigned(&mut self, sources: Vec<PartitionId>) -> Result<(), MemberError> {
-        info!(worker = %self.owner, partitions = sources.len(), "Partitions assigned.");
-        self.group.rebalanced();
-        self.assigned_partitions.extend(sources);
-        self.has_joined = true;
-        self.restore_assigned();
-        self.report_ready();
-        self.member.accept()
-    }
-
-    /// Requests the restore of every assigned shard that is neither active nor being restored.
-    fn restore_assigned(&mut self) {
-        let missing = self.assigned_partitions.iter().filter(|source| self.topology.is_shard(**source));
-        let missing: Vec<_> = missing.filter(|source| !self.shards.contains_key(*source)).copied().collect();
-        self.restore(&missing);
-    }
-
-    /// Requests the restore of shards, except for those without input, of a topic that was created again with fewer
-    /// partitions: their offsets could not be committed.
-    fn restore(&mut self, shards: &[PartitionId]) {
-        let shards: Vec<_> = shards.iter().filter(|id| self.topology.source_count(**id) > 0).collect();
-        if shards.is_empty() {
-            return;
-        }
-        let mut request = Vec::with_capacity(shards.len());
-        for &id in shards {
-            self.last_ticket += 1;
-            self.shards.insert(id, Slot::Restoring(self.last_ticket));
-            request.push((id, self.last_ticket));
-        }
-        self.restorer.request(request);
-    }
-
-    /// Begins to read the input of a restored shard, unless the shard was revoked or requested again since.
-    fn activate(&mut self, restored: Restored) -> Result<(), MemberError> {
-        let Restored { id, ticket, mut shard } = restored;
-        if !matches!(self.shards.get(&id), Some(Slot::Restoring(current)) if *current == ticket) {
-            debug!(partition = %id, "A restored shard is dropped: it is not assigned to this worker any more.");
-            return Ok(());
-        }
-        let sources = self.topology.sources(id);
-        let starts = shard.begin(&sources, self.clock.monotonic());
-        self.shards.insert(id, Slot::Active(ActiveShard { shard, sources }));
-        self.report_ready();
-        self.read_from(&starts)
-    }
-
-    /// Reports once that the first assignment is restored.
-    fn report_ready(&mut self) {
-        if self.topology.is_known()
-            && self.shards.values().all(|slot| slot.active().is_some())
-            && self.has_joined
-            && let Some(ready) = self.ready.take()
-        {
-            ready();
-        }
-    }
-
-    fn revoked(&mut self, sources: &[PartitionId]) -> Result<(), MemberError> {
-        info!(worker = %self.owner, partitions = sources.len(), "Partitions revoked.");
-        self.group.rebalanced();
-        self.commit_revoked(sources);
-        self.release(sources)
-    }
-
-    fn lost(&mut self, sources: &[PartitionId]) -> Result<(), MemberError> {
-        if self.member.were_deleted(sources) {
-            warn!(
-                worker = %self.owner, partitions = sources.len(),
-                "The input topic of these partitions was deleted; its records that were not committed are lost."
-            );
-        } else {
-            warn!(
-                worker = %self.owner,
-                partitions = sources.len(),
-                "Partitions lost: for longer than kafka.session_timeout no heartbeat of this worker reached the brokers, \
-                 so other members may have them. The uncommitted input is read again."
-            );
-        }
-        self.group.rebalanced();
-        self.release(sources)
-    }
-
-    /// Drops the shards of these partitions and gives the partitions up.
-    fn release(&mut self, sources: &[PartitionId]) -> Result<(), MemberError> {
-        let mut read = Vec::new();
-        for source in sources {
-            self.assigned_partitions.remove(source);
-            if !self.topology.is_shard(*source) {
-                continue;
-            }
-            if let Some(Slot::Active(active)) = self.shards.remove(source) {
-                read.extend(active.sources);
-            }
-            self.telemetry.remove_table(*source);
-        }
-        self.paused.retain(|source| !read.contains(source));
-        self.member.give_up(&read)
-    }
-
     /// Checks for changes that no record shows: new partitions, deleted input, idle shards.
     fn check_periodically(&mut self, now: Duration) -> Result<(), MemberError> {
         self.restore_assigned();
@@ -304,3 +208,6 @@ impl<M: Member> Worker<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,6 +142,12 @@ pub trait Log: Send + Sync {
         None
     }
 
+    /// Returns what the start of this process waits for before it can read the log; `None` if that is not known. The call
+    /// does not wait.
+    fn waits_for(&self) -> Option<String> {
+        None
+    }
+
     /// Ends the wait of all waiting callers at once, for a shutdown.
     fn wake_all(&self);
 }

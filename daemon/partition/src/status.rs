@@ -1,6 +1,7 @@
 //! The status of the partitions, on either log: the response of `GET /api/v1/partitions`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proxy_uve::{Fate, Fates};
 use serde_json::{Map, Value, json};
@@ -43,6 +44,8 @@ pub struct PartitionStatus {
     pub watermark: u64,
     /// Objects with state.
     pub objects: u64,
+    /// How old the offsets are; `None` if they are as of now.
+    pub age: Option<Duration>,
     /// The status of the table; `None` in every process that is not the owner.
     pub table: Option<TableStatus>,
 }
@@ -58,6 +61,9 @@ impl PartitionStatus {
             "watermark": self.watermark,
             "objects": self.objects,
         });
+        if let Some(age) = self.age {
+            shown["age_seconds"] = age.as_secs().into();
+        }
         if let Some(owner) = &self.owner {
             shown["owner"] = owner.as_str().into();
         }
@@ -79,6 +85,6 @@ pub trait StatusSource: Send + Sync {
     ///
     /// # Errors
     ///
-    /// When the brokers do not respond, or not all partitions are restored yet.
+    /// When no broker has responded yet, or not all partitions are restored yet.
     fn partitions(&self) -> anyhow::Result<Vec<PartitionStatus>>;
 }

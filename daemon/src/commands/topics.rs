@@ -10,7 +10,7 @@ use proxy_uve::Plan;
 use serde::Serialize;
 
 use crate::commands::config_args::ConfigArgs;
-use crate::config::{Config, Loaded, Streams};
+use crate::config::{Config, Loaded};
 
 /// Arguments of `topics`.
 #[derive(Args, Debug)]
@@ -44,7 +44,11 @@ pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams: loaded_streams, .
     }
     let names = Names::new(kafka, &config.aggregation.cluster_id, String::new);
     let streams: Vec<_> = loaded_streams.proxies.entries().iter().map(|entry| entry.stream.to_string()).collect();
-    let topics = Topics::new(&Connection::new(kafka)?, &names, &streams)?.with_needs(needs(config, loaded_streams));
+    let entries = loaded_streams.proxies.entries().iter();
+    let plans: Vec<_> = entries.map(|entry| Plan::new(entry.stream.clone(), &entry.types)).collect();
+    let topics = Topics::new(&Connection::new(kafka)?, &names, &streams)?
+        .with_needs(needs(config, &plans))
+        .with_configuration(kafka.configuration_version, plans.iter());
     let taken = if args.take_over { topics.take_over()? } else { Vec::new() };
     let mut steps = topics.plan(kafka.partitions)?;
     let mut created = Vec::new();
@@ -65,11 +69,9 @@ pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams: loaded_streams, .
     verdict(&rows)
 }
 
-fn needs(config: &Config, streams: &Streams) -> Needs {
-    let windows = streams.proxies.entries().iter().map(|entry| {
-        let plan = Plan::new(entry.stream.clone(), &entry.types);
-        Duration::from_micros(plan.longest_window()) + config.aggregation.allowed_lateness
-    });
+fn needs(config: &Config, plans: &[Plan]) -> Needs {
+    let windows =
+        plans.iter().map(|plan| Duration::from_micros(plan.longest_window()) + config.aggregation.allowed_lateness);
     Needs { retention: windows.collect(), threads: config.workers.threads() }
 }
 

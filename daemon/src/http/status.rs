@@ -21,8 +21,8 @@ pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-/// The readiness probe: the log can write, partitions are restored, the view has caught up, and the
-/// process is not stopping.
+/// The readiness probe: the log can write, or the brokers and the input topics are there; partitions are restored, the
+/// view has caught up, and the process is not stopping.
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     if *shared.stopping.borrow() {
         return unavailable("stopping");
@@ -35,7 +35,10 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         return "ready\n".into_response();
     }
     match restores {
-        None => unavailable("starting"),
+        None => match shared.log.waits_for() {
+            Some(reason) => unavailable(&format!("starting: {reason}")),
+            None => unavailable("starting"),
+        },
         Some(RestoreTotals { done, partitions, records, expected }) => unavailable(&format!(
             "restoring: {done} of {partitions} partitions, {records} of at most {expected} state records"
         )),
@@ -73,7 +76,7 @@ pub(super) async fn partitions(State(shared): State<Arc<Shared>>, Extension(clie
         Ok(permit) => permit,
         Err(busy) => return *busy,
     };
-    // On Kafka this sends requests to the brokers.
+    // On Kafka this waits for the brokers, for a moment.
     let read = tokio::task::spawn_blocking(move || {
         let partitions = shared.status.partitions()?;
         let partitions: Vec<_> = partitions.iter().map(PartitionStatus::to_json).collect();

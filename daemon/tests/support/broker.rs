@@ -269,6 +269,11 @@ pub(super) fn free_ports<const N: usize>() -> [u16; N] {
     held.map(|listener| listener.local_addr().unwrap().port())
 }
 
+/// A port at which nothing listens.
+pub(crate) fn free_port() -> u16 {
+    free_ports::<1>()[0]
+}
+
 /// Waits for the end of its standard input, that is of this process; then kills the server and removes its folder.
 pub(super) fn guard(jvm: u32, folder: &Path) -> Child {
     let mut shell = Command::new("sh");

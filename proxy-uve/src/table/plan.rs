@@ -11,6 +11,7 @@
 
 mod parts;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use derived_stats::{MetricKind, Number, Spec, ValueType};
@@ -74,20 +75,22 @@ impl Plan {
         self.types.iter().map(|plan| plan.uve_name.as_str())
     }
 
-    /// What it computes and how the results are named, as text: plans with the same text give the same results.
-    pub fn identity(&self) -> String {
-        let mut text = self.stream.to_string();
+    /// What it computes and how the results are named, as texts by name: one for each proxy type, and one for the
+    /// detectors of the stream. Plans with the same texts give the same results, whatever the order of their types.
+    pub fn identities(&self) -> BTreeMap<String, String> {
+        let mut identities: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (index, proxy_type) in self.types.iter().enumerate() {
             let groups = self.groups.iter().filter(|group| group.types.contains(&index));
-            text.extend(groups.map(|group| format!("\n{} {}", proxy_type.uve_name, group.key())));
-            let periodic = proxy_type.attributes.iter();
-            text.extend(periodic.map(|it| format!(" {}={}", it.name, it.spec.identity())));
+            let periodic = proxy_type.attributes.iter().map(|it| format!("{}={}", it.name, it.spec.identity()));
             let inline = self.inline.iter().filter(|inline| inline.type_index == index);
-            text.extend(inline.map(|it| format!(" {}={} hidden={}", it.name, it.spec.identity(), it.hidden)));
+            let inline = inline.map(|it| format!("{}={} hidden={}", it.name, it.spec.identity(), it.hidden));
+            let settings = groups.map(|group| group.key().to_string()).chain(periodic).chain(inline);
+            identities.entry(proxy_type.uve_name.clone()).or_default().extend(settings);
         }
-        // Those of hidden attributes, too.
-        text.extend(self.detectors.iter().map(|detector| format!("\n{}", detector.identity)));
-        text
+        // Those of hidden attributes, too; their order is that of the types.
+        let detectors: BTreeSet<_> = self.detectors.iter().map(|detector| detector.identity.clone()).collect();
+        identities.insert(format!("detectors of {}", self.stream), detectors.into_iter().collect());
+        identities.into_iter().map(|(name, settings)| (name, settings.join("; "))).collect()
     }
 
     /// The longest window, in microseconds; windows of all lengths are aligned to the epoch.

@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
-use super::{Group, unreachable};
+use super::Group;
 use crate::member::{Ends, MemberError, ShardCommit};
 use crate::topic_id::{self, TopicId};
 use crate::{client, end_offsets};
@@ -72,14 +72,25 @@ impl Group {
 
     /// Fails if an input topic was created again since its records were applied.
     pub(super) fn check_input_ids(&self, commits: &[ShardCommit]) -> Result<(), MemberError> {
-        let applied: BTreeMap<_, _> = commits.iter().filter_map(|it| Some((it.shard.stream, it.input_id?))).collect();
-        for (stream, applied) in applied {
-            if self.refresh_input_id(stream)?.is_some_and(|current| current != applied) {
+        let applied = commits.iter().filter_map(|it| Some((it.shard.stream, it.input_id?))).collect();
+        match self.created_again(&applied)? {
+            None => Ok(()),
+            Some(stream) => {
                 let reason = format!("topic {} was created again", self.topics.name(stream));
-                return Err(MemberError::Aborted { reason });
+                Err(MemberError::Aborted { reason })
             }
         }
-        Ok(())
+    }
+
+    /// A stream whose input topic has another id than the one of which records were applied; the ids of all are refreshed.
+    pub(super) fn created_again(&self, applied: &BTreeMap<u16, TopicId>) -> Result<Option<u16>, MemberError> {
+        let mut found = None;
+        for (stream, applied) in applied {
+            if self.refresh_input_id(*stream)?.is_some_and(|current| current != *applied) {
+                found = Some(*stream);
+            }
+        }
+        Ok(found)
     }
 
     /// Whether the topic of one of these partitions was deleted or created again since it was assigned.
@@ -115,4 +126,8 @@ impl Group {
         }
         Ok(())
     }
+}
+
+pub(super) fn unreachable(operation: &'static str, error: &KafkaError) -> MemberError {
+    MemberError::Unreachable { operation, reason: error.to_string() }
 }

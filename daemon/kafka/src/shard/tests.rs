@@ -105,3 +105,20 @@ proptest! {
         prop_assert_eq!(letters, dead_letters(&records, &[1], has_broker_time));
     }
 }
+
+#[test]
+fn a_shard_that_was_restored_without_the_id_of_its_topic_takes_it_and_saves_it_once() {
+    let id = |text: &str| TopicId::new(text.as_bytes());
+    let (first, second) = (id("eyQ4aBcDeF-_0123456789"), id("zzQ4aBcDeF-_0123456789"));
+    let mut shard = shard();
+    assert!(!shard.is_of_other_topic(first), "it is not known of which topic it is");
+    shard.adopt_input_id(None);
+    shard.adopt_input_id(first);
+    shard.adopt_input_id(second);
+    assert_eq!(shard.input_id(), first);
+    assert!(shard.is_of_other_topic(second) && !shard.is_of_other_topic(first));
+    let commit = shard.prepare_commit("a/0", Duration::ZERO).unwrap();
+    let saved: Vec<_> = commit.state.iter().filter(|(key, _)| key == state_records::INPUT_ID).collect();
+    let expected = (state_records::INPUT_ID.to_vec(), first.map(|id| id.as_bytes().to_vec()));
+    assert_eq!((saved, commit.input_id), (vec![&expected], first));
+}

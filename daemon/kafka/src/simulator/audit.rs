@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use proxy_uve::{Table, wire};
 use serde_json::Value;
 
+use crate::configuration::Configuration;
 use crate::simulator::brokers::{Brokers, SHARDS, Sent};
 use crate::simulator::world::World;
-use crate::state_records::{self, Saved};
+use crate::state_records::{self, CONFIGURATION, INPUT_ID, Saved};
+use crate::topic_id::TopicId;
 
 /// The window of the built-in types: a minute.
 const PERIOD: u64 = 60_000_000;
@@ -16,6 +18,7 @@ const PERIOD: u64 = 60_000_000;
 pub(super) fn violations(world: &World, reference: &World) -> Vec<String> {
     let mut found = Vec::new();
     each_shard_counts_every_record(world, &mut found);
+    each_state_has_its_topic_and_its_configuration(world, &mut found);
     each_malformed_record_is_one_dead_letter(world, &mut found);
     let (lines, expected) = (read_lines(world), read_lines(reference));
     sums_are_right(world, &lines, &mut found);
@@ -88,6 +91,23 @@ fn each_shard_counts_every_record(world: &World, found: &mut Vec<String>) {
                 outcomes_add_up(shard, &saved, world, found);
             }
             Err(reason) => found.push(format!("shard {shard}: the state cannot be used: {reason}")),
+        }
+    }
+}
+
+/// Each state has the id of the input topic, and no older configuration has continued that of a newer one.
+fn each_state_has_its_topic_and_its_configuration(world: &World, found: &mut Vec<String>) {
+    let brokers = world.brokers.borrow();
+    for shard in 0..SHARDS {
+        let state = brokers.state(shard);
+        let id = state.get(INPUT_ID).and_then(|bytes| TopicId::new(bytes));
+        if !state.is_empty() && id != World::input_id() {
+            found.push(format!("shard {shard}: the state has the id {id:?} of its input topic"));
+        }
+        let configurations = brokers.committed_values(shard, CONFIGURATION).filter_map(Configuration::from_bytes);
+        let versions: Vec<u64> = configurations.map(|it| it.version).collect();
+        if !versions.is_sorted() {
+            found.push(format!("shard {shard}: the configuration went back: {versions:?}"));
         }
     }
 }

@@ -214,6 +214,13 @@ impl Brokers {
         records
     }
 
+    /// The committed values of a key of a shard's state, in the order of the log.
+    pub(super) fn committed_values<'b>(&'b self, shard: u16, key: &'b [u8]) -> impl Iterator<Item = &'b [u8]> {
+        let records = self.states[usize::from(shard)].iter();
+        let committed = records.filter(move |it| self.is_committed(it.transaction) && it.key == key);
+        committed.filter_map(|it| it.value.as_deref())
+    }
+
     /// The lines of the committed results, in the order of the log.
     pub(super) fn committed_results(&self) -> impl Iterator<Item = &[u8]> {
         let is_visible = |inside: &Inside| inside.is_none_or(|transaction| self.is_committed(transaction));

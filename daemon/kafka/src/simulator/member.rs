@@ -10,6 +10,7 @@ use daemon_log::PartitionId;
 use crate::member::{Change, Ends, Incoming, Member, MemberError, ShardCommit};
 use crate::simulator::Mutation;
 use crate::simulator::world::World;
+use crate::topic_id::TopicId;
 
 /// A worker's member of the simulated group.
 pub(super) struct SimulatedMember {
@@ -159,6 +160,11 @@ impl Member for SimulatedMember {
         self.stop_reading(read)?;
         self.world.coordinator.borrow_mut().given_up(self.client);
         Ok(())
+    }
+
+    fn are_created_again(&mut self, _: &BTreeMap<u16, TopicId>) -> Result<bool, MemberError> {
+        self.request("requesting the id of a topic")?;
+        Ok(false)
     }
 
     fn commit(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError> {

@@ -27,6 +27,7 @@ use crate::simulator::coordinator::Coordinator;
 use crate::simulator::random::Random;
 use crate::simulator::{Mutation, Tally};
 use crate::telemetry::GroupTelemetry;
+use crate::topic_id::TopicId;
 use crate::topology::{Shape, Topology};
 
 use self::processes::Process;
@@ -34,8 +35,12 @@ use self::processes::Process;
 /// Steps of a schedule with faults.
 const STEPS: u32 = 600;
 
-/// After this long every process has found the new partitions of a topic.
-const REFRESH: Duration = Duration::from_secs(5);
+/// After this long every process has found the new partitions of a topic. It is below the longest time between two
+/// confirmations that a partition is at its end.
+const REFRESH: Duration = Duration::from_secs(4);
+
+/// The id of the input topic. A poll of the topics may not have it yet.
+const INPUT_ID: &[u8] = b"eyQ4aBcDeF-_0123456789";
 
 /// The wall clock at the start of a schedule, in microseconds since the epoch.
 const START: u64 = 1_488_000_000_000_000;
@@ -77,6 +82,13 @@ pub(super) struct World {
     producers: RefCell<[u16; 2]>,
     /// When the input topic got more partitions.
     grown: Cell<Option<Duration>>,
+    /// The version of the configuration of processes that start.
+    version: Cell<u64>,
+}
+
+/// The configuration of this version; each has other types, as far as a process can see.
+fn configuration(version: u64) -> Configuration {
+    Configuration { version, fingerprint: version.to_string(), ..Configuration::default() }
 }
 
 fn stream() -> Arc<StreamPlan> {
@@ -142,6 +154,7 @@ impl World {
             steps: Cell::new(steps),
             producers: RefCell::new([SHARDS; 2]),
             grown: Cell::new(None),
+            version: Cell::new(0),
             clock,
         })
     }
@@ -178,17 +191,19 @@ impl World {
             984..986 => self.toggle_backpressure_of_any(),
             986..988 => self.coordinator.borrow_mut().request_rebalance(1),
             988..992 => self.grow(),
-            992..996 => self.delete_input(),
+            992..995 => self.delete_input(),
+            995 => self.change_configuration(),
             _ => self.expel_frozen(),
         }
     }
 
     /// Continues without faults until every worker is idle, then stops all.
     fn settle(self: &Rc<Self>) {
+        self.processes.borrow_mut().iter_mut().for_each(|process| process.frozen_until = Duration::ZERO);
+        self.give_way();
         if self.running().is_empty() {
             self.start();
         }
-        self.processes.borrow_mut().iter_mut().for_each(|process| process.frozen_until = Duration::ZERO);
         for round in 0..165 {
             if round == 75 {
                 // So late that windows would have been closed by the clock if paused time counted as idle time.
@@ -217,7 +232,7 @@ impl World {
         for process in self.processes.borrow().iter() {
             let is_silent = self.coordinator.borrow().clients[process.client].is_silent;
             if !is_silent && process.frozen_until <= now && self.polls_topics(&process.topology, now) {
-                process.topology.set(vec![self.shape()], now);
+                process.topology.set(vec![self.polled(&process.topology)], now);
             }
         }
     }
@@ -226,6 +241,17 @@ impl World {
     fn polls_topics(&self, topology: &Topology, now: Duration) -> bool {
         let is_due = topology.take_request() || now >= topology.as_of() + REFRESH;
         is_due && (!self.has_faults() || self.random.once_in(3))
+    }
+
+    /// What a poll of the topics finds.
+    fn polled(&self, topology: &Topology) -> Shape {
+        let is_known = topology.input_id(0).is_some() || !self.has_faults() || !self.random.once_in(3);
+        Shape { input_id: Self::input_id().filter(|_| is_known), ..self.shape() }
+    }
+
+    /// The id of the input topic.
+    pub(super) fn input_id() -> Option<TopicId> {
+        TopicId::new(INPUT_ID)
     }
 
     fn shape(&self) -> Shape {

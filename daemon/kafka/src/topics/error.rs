@@ -4,6 +4,21 @@ use std::fmt;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+/// No broker can be reached for an operation.
+#[derive(Debug, thiserror::Error)]
+#[error("{failed}: {reason}")]
+pub(crate) struct Unreachable {
+    failed: String,
+    /// Why, with the settings to check.
+    pub reason: String,
+}
+
+impl Unreachable {
+    pub(crate) fn new(failed: &str, reason: &str) -> Self {
+        Self { failed: failed.to_owned(), reason: reason.to_owned() }
+    }
+}
+
 /// An operation on a topic.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Operation {
@@ -48,7 +63,7 @@ pub(super) fn explain(operation: Operation, topic: &str, code: Code, unreachable
         | Code::Resolve
         | Code::SSL
         | Code::SaslAuthenticationFailed
-        | Code::TimedOutQueue => anyhow::anyhow!("{failed}: {unreachable}"),
+        | Code::TimedOutQueue => Unreachable::new(&failed, unreachable).into(),
         code => anyhow::anyhow!("{failed}: {code}; see the log of the brokers"),
     }
 }

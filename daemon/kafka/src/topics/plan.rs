@@ -115,7 +115,7 @@ pub struct Step {
     pub found: Option<u16>,
     /// The result of the comparison.
     pub verdict: Verdict,
-    /// Remarks on the settings of an input topic.
+    /// Remarks on the settings of an input topic, and on the configuration of the group.
     pub notes: Vec<Note>,
 }
 

@@ -1,6 +1,6 @@
 //! The commits of a worker: it closes windows, and writes all due shards in one transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use daemon_log::{LogError, PartitionId};
@@ -85,6 +85,9 @@ impl<M: Member> Worker<M> {
         let (mut commits, mut bytes, mut failed) = (Vec::new(), 0, Vec::new());
         let is_due = |slot: &Slot| matches!(slot, Slot::Active(it) if it.shard.is_due(now, due));
         let ids: Vec<_> = self.shards.iter().filter(|(_, slot)| is_due(slot)).map(|(id, _)| *id).collect();
+        if !self.check_inputs(&ids) {
+            return;
+        }
         for id in ids {
             let Some(Slot::Active(active)) = self.shards.get_mut(&id) else { continue };
             match active.shard.prepare_commit(&self.owner, now) {
@@ -101,6 +104,28 @@ impl<M: Member> Worker<M> {
         }
         self.commit_or_restore(&commits);
         self.restore_failed(failed);
+    }
+
+    /// Restores the shards whose input topic was created again since its records were applied, before the changes of any
+    /// shard are taken: those of other streams are committed. Returns `false` if that is not known now; then nothing is
+    /// committed, and nothing is lost.
+    fn check_inputs(&mut self, due: &[PartitionId]) -> bool {
+        let id = |shard: &PartitionId| Some((shard.stream, self.shards.get(shard)?.active()?.shard.input_id()?));
+        let applied: BTreeMap<_, _> = due.iter().filter_map(id).collect();
+        if applied.is_empty() {
+            return true;
+        }
+        match self.member.are_created_again(&applied) {
+            Ok(false) => true,
+            Ok(true) => {
+                self.leave_topics_created_again();
+                true
+            }
+            Err(error) => {
+                warn!(%error, "A request of this worker to the cluster failed; retrying.");
+                false
+            }
+        }
     }
 
     fn commit_or_restore(&mut self, commits: &[ShardCommit]) {

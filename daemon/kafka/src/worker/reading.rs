@@ -11,11 +11,20 @@ use super::{CHECK_INTERVAL, Worker};
 use crate::member::{Ends, Member, MemberError};
 use crate::shard::Shard;
 
+/// The age of the last poll of the topics from which on an idle shard requests another one. It is below the longest time
+/// between two confirmations that a partition is at its end.
+const MAX_POLL_AGE: Duration = Duration::from_millis(2_500);
+
 impl<M: Member> Worker<M> {
     /// Restores the shards whose input topic was created again; they begin at the start of the new one. What they have
     /// applied since their last commit may be of either topic, and is not committed. If the new one has fewer partitions,
     /// some shards have no input any more, and rest.
     pub(super) fn leave_topics_created_again(&mut self) {
+        for (id, slot) in &mut self.shards {
+            if let Slot::Active(ActiveShard { shard, .. }) = slot {
+                shard.adopt_input_id(self.topology.input_id(id.stream));
+            }
+        }
         let is_other = |id: &PartitionId, it: &ActiveShard| {
             let shape = self.topology.shape(id.stream);
             let has_no_input = shape.inputs > 0 && self.topology.source_count(*id) == 0;
@@ -97,14 +106,24 @@ impl<M: Member> Worker<M> {
     /// Moves the cursors that are out of range to the oldest record.
     pub(super) fn skip_deleted_input(&mut self) -> Result<(), MemberError> {
         let cursors: Vec<_> = self.active().flat_map(ActiveShard::next_offsets).collect();
-        let deleted = self.member.out_of_range(&cursors)?;
+        let mut deleted = self.member.out_of_range(&cursors)?;
+        // The topics may have been polled meanwhile: these offsets are of another topic than what the shard has applied.
+        deleted.retain(|(source, _)| !self.is_of_other_topic(*source));
         deleted.iter().for_each(|(source, first)| self.skip(*source, *first));
         let starts: Vec<_> = deleted.into_iter().map(|(source, first)| (source, Some(first))).collect();
         if starts.is_empty() { Ok(()) } else { self.read_from(&starts) }
     }
 
+    /// Whether the shard of an input partition has applied records of another topic than the current one.
+    fn is_of_other_topic(&self, source: PartitionId) -> bool {
+        let slot = self.topology.shard_of(source).and_then(|shard| self.shards.get(&shard));
+        let current = self.topology.input_id(source.stream);
+        slot.and_then(Slot::active).is_some_and(|it| it.shard.is_of_other_topic(current))
+    }
+
     /// Advances the event time of the idle shards whose input partitions are all at their ends. A paused partition is
-    /// not polled for its end, so a shard whose input is paused is not idle.
+    /// not polled for its end, so a shard whose input is paused is not idle. Partitions that were added since the last
+    /// poll of the topics may have samples, so the shard was idle until that poll.
     pub(super) fn advance_idle_shards(&mut self, now: Duration) -> Result<(), MemberError> {
         let Self { member, shards, settings, topology, paused, backpressure, .. } = self;
         let pauses_all = backpressure.is_on();
@@ -120,7 +139,13 @@ impl<M: Member> Worker<M> {
                     topology.request();
                 }
             } else if is_idle(shard) && sources.iter().all(|source| ends.reached.contains(source)) {
-                shard.confirm_at_end(now, settings);
+                let as_of = topology.complete_as_of(*id, sources).min(now);
+                if as_of >= now.saturating_sub(shard.idle(now)) {
+                    shard.confirm_at_end(as_of, settings);
+                }
+                if now.saturating_sub(as_of) >= MAX_POLL_AGE {
+                    topology.request();
+                }
             }
             for source in sources.iter() {
                 set_paused(member, *source, pauses_all || shard.is_full(*source), paused)?;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use daemon_base::clock::{Clock, micros};
 use serde::Deserialize;
 
-/// The timeout of a request, during which the daemon may send requests to Kafka.
+/// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The partition status of one response.
@@ -28,6 +28,8 @@ pub(super) struct Row {
     /// Event time in microseconds since the epoch; 0 before the first record.
     pub watermark: u64,
     pub objects: u64,
+    /// How old the offsets are; present only on Kafka.
+    pub age_seconds: Option<u64>,
     /// Present only if the responding daemon owns the partition.
     pub closing: Option<bool>,
 }

@@ -15,6 +15,8 @@ const TITLES: [&str; 9] =
 /// The columns of text, aligned left; the others have numbers, aligned right.
 const NAMES: [usize; 4] = [0, 2, 6, 8];
 const UNKNOWN: &str = "-";
+/// The age in seconds from which on the head line says how old the offsets are.
+const MAX_FRESH: u64 = 2;
 
 /// The available size; `None` is unlimited.
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +72,10 @@ fn head(snapshot: &Snapshot, rates: &Rates<'_>) -> String {
         Some(rate) => rate.to_string(),
         None => UNKNOWN.to_owned(),
     };
+    let age = snapshot.rows.iter().filter_map(|row| row.age_seconds).max().unwrap_or(0);
+    let age = if age > MAX_FRESH { format!("; as of {age} s ago: the brokers do not answer") } else { String::new() };
     format!(
-        "{} partitions ({owned} owned, {} unowned), lag {}, {rate} records/s, {} objects",
+        "{} partitions ({owned} owned, {} unowned), lag {}, {rate} records/s, {} objects{age}",
         snapshot.rows.len(),
         snapshot.rows.len() - owned,
         sum(|row| row.lag),
@@ -155,6 +159,7 @@ mod tests {
             lag,
             watermark: if cursor == 0 { 0 } else { 1_488_000_000_000_000 },
             objects: 10 * u64::from(partition),
+            age_seconds: None,
             closing: (partition == 1).then_some(true),
         }
     }
@@ -211,6 +216,14 @@ mod tests {
         let [_, newest] = snapshots();
         let head = lines(None, Some(&newest), None, ALL).remove(0);
         assert_eq!(head, "4 partitions (3 owned, 1 unowned), lag 13, - records/s, 60 objects");
+    }
+
+    #[test]
+    fn old_offsets_are_shown_with_their_age() {
+        let [_, mut newest] = snapshots();
+        newest.rows.iter_mut().zip([0, 47, 2]).for_each(|(row, age)| row.age_seconds = Some(age));
+        let head = lines(None, Some(&newest), None, ALL).remove(0);
+        assert!(head.ends_with("60 objects; as of 47 s ago: the brokers do not answer"), "{head}");
     }
 
     #[test]

@@ -71,9 +71,14 @@ impl Broker {
 
     /// Deletes a topic, and creates it again without records.
     pub(crate) fn create_topic_again(&self, name: &str, partitions: u16) {
+        self.delete_topic(name);
+        self.create_topic(name, partitions, &[]);
+    }
+
+    /// Deletes a topic.
+    pub(crate) fn delete_topic(&self, name: &str) {
         let deleted = block_on(self.admin().delete_topics(&[name], &options()));
         assert_eq!(deleted.unwrap(), [Ok(name.to_owned())]);
-        self.create_topic(name, partitions, &[]);
     }
 
     /// Gives a topic more partitions, `partitions` in all.

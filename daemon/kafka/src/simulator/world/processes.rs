@@ -10,13 +10,13 @@ use daemon_base::clock::Clock as _;
 use daemon_partition::Control;
 
 use crate::backpressure::Backpressure;
-use crate::shard_restore::{RestoreRequest, Restored, Restorer};
+use crate::shard_restore::{RestoreRequest, Restored, Restorer, ShardBuilder};
 use crate::simulator::member::SimulatedMember;
 use crate::topology::Topology;
 use crate::worker::{Parts, Worker};
 
-use super::World;
 use super::restores::PendingRestore;
+use super::{World, configuration};
 
 /// The most workers at a time.
 const MAX_WORKERS: usize = 4;
@@ -31,6 +31,8 @@ pub(super) struct Process {
     pub(super) restored: Sender<Restored>,
     pub(super) pending: Vec<PendingRestore>,
     pub(super) topology: Arc<Topology>,
+    /// With the configuration and the admission of this process.
+    pub(super) builder: ShardBuilder,
     pub(super) backpressure: Arc<Backpressure>,
     control: Arc<Control>,
     pub(super) frozen_until: Duration,
@@ -56,8 +58,11 @@ impl World {
         }
     }
 
-    /// One iteration of a worker.
+    /// One iteration of a worker; it stops if its configuration is not that of the group any more.
     pub(super) fn iterate(&self, process: usize) {
+        if self.processes.borrow()[process].builder.admission.is_closed() {
+            return self.stop(process);
+        }
         let (worker, client) = {
             let process = &mut self.processes.borrow_mut()[process];
             // A process that iterates sends heartbeats again.
@@ -160,7 +165,8 @@ impl World {
         let transactional_id = free.unwrap_or(MAX_WORKERS + client);
         let (restorer, requests, restored) = Restorer::without_thread();
         let topology: Arc<Topology> = Arc::default();
-        topology.set(vec![self.shape()], self.clock.monotonic());
+        topology.set(vec![self.polled(&topology)], self.clock.monotonic());
+        let builder = self.builder_of_process();
         let (backpressure, control): (Arc<Backpressure>, Arc<Control>) = Default::default();
         let member = SimulatedMember { world: Rc::clone(self), client, transactional_id, is_ready: false };
         let worker = Worker::new(Parts {
@@ -173,7 +179,7 @@ impl World {
             telemetry: Arc::default(),
             group: Arc::clone(&self.builder.telemetry),
             control: Arc::clone(&control),
-            admission: Arc::default(),
+            admission: Arc::clone(&builder.admission),
             owner: transactional_id.to_string(),
             ready: Box::new(|| {}),
         });
@@ -185,10 +191,37 @@ impl World {
             restored,
             pending: Vec::new(),
             topology,
+            builder,
             backpressure,
             control,
             frozen_until: Duration::ZERO,
         });
+    }
+
+    /// What a process that starts now builds shards with: its configuration is the newest.
+    fn builder_of_process(&self) -> ShardBuilder {
+        let configuration = configuration(self.version.get());
+        ShardBuilder { configuration, admission: Arc::default(), ..self.builder.clone() }
+    }
+
+    /// Starts a process with a newer configuration, which the others find in the states. Some see it before, in the
+    /// list of the members, and give way.
+    pub(super) fn change_configuration(self: &Rc<Self>) {
+        self.version.set(self.version.get() + 1);
+        self.tally.borrow_mut().configurations += 1;
+        if self.random.once_in(2) {
+            self.give_way();
+        }
+        self.start();
+    }
+
+    /// Stops the processes with an older configuration than the newest.
+    pub(super) fn give_way(&self) {
+        for process in self.running() {
+            if self.processes.borrow()[process].builder.configuration.version < self.version.get() {
+                self.stop(process);
+            }
+        }
     }
 
     /// The transactional ids of the processes that have not ended.

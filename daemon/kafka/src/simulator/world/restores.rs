@@ -2,9 +2,9 @@
 
 use daemon_log::PartitionId;
 
-use crate::shard_restore::Restored;
+use crate::shard_restore::{NotRestored, Restored};
 use crate::simulator::Mutation;
-use crate::state_records::StateRecords;
+use crate::state_records::{CONFIGURATION, StateRecords};
 
 use super::World;
 use super::processes::Process;
@@ -35,7 +35,7 @@ impl World {
     /// One step of a process's restore thread; returns whether there was one.
     pub(super) fn restore(&self, process: usize) -> bool {
         let mut processes = self.processes.borrow_mut();
-        let Process { pending, requests, restored, .. } = &mut processes[process];
+        let Process { pending, requests, restored, topology, builder, .. } = &mut processes[process];
         for (id, ticket) in requests.try_iter().flatten() {
             pending.push(PendingRestore { id, ticket, stage: Stage::Requested });
         }
@@ -55,9 +55,17 @@ impl World {
                 *stage = Stage::Read(brokers.state(id.partition));
             }
             Stage::Read(records) => {
-                let built = self.builder.build(*id, &self.builder.streams[0], records, None);
-                let shard = Box::new(built.expect("all states are of this version"));
-                let _ = restored.send(Restored { id: *id, ticket: *ticket, shard });
+                if self.mutation == Mutation::AnyConfiguration {
+                    records.remove(CONFIGURATION);
+                }
+                match builder.build(*id, &builder.streams[0], records, topology.input_id(0)) {
+                    Ok(shard) => drop(restored.send(Restored { id: *id, ticket: *ticket, shard: Box::new(shard) })),
+                    Err(NotRestored::OtherConfiguration(reason)) => {
+                        builder.admission.close(reason);
+                        self.tally.borrow_mut().refused += 1;
+                    }
+                    Err(error) => panic!("all states are of this build: {error}"),
+                }
                 pending.swap_remove(chosen);
             }
         }

@@ -1,0 +1,249 @@
+//! Whether the cluster serves this daemon, in words, for `GET /readyz`: since when no poll of the topics has succeeded,
+//! which input topics are missing, and whether another process has the name of this daemon.
+//!
+//! The clients connect again by themselves, and a broker may answer without a topic that it has. So a daemon that works
+//! is unready only once such a state has lasted for `kafka.session_timeout`: from then on the group would also give the
+//! partitions of a silent member away. What a start waits for is shown at once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use daemon_base::clock::Clock;
+use prometheus_client::metrics::gauge::Gauge;
+
+use crate::settings::KafkaSettings;
+use crate::topics::Unreachable;
+
+/// A poll of the topics that takes longer than this has not failed, but a start that waits for it says so.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// How many missing topics a reason names.
+const MAX_NAMED: usize = 3;
+
+/// What the thread that polls the topics knows about the cluster.
+pub(crate) struct Health {
+    clock: Arc<dyn Clock>,
+    brokers: String,
+    /// How long a state must last until a daemon that works is unready.
+    patience: Duration,
+    /// Whether a process has the name of this daemon, as a metric.
+    waits_for_name: Gauge,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// When the first poll began since which none has succeeded; it may be under way.
+    failing_since: Option<Duration>,
+    error: Option<PollError>,
+    missing: BTreeMap<String, Missing>,
+    /// The process that has the name of this daemon.
+    namesake: Option<String>,
+}
+
+/// Why the last poll failed.
+#[derive(Debug)]
+enum PollError {
+    Other(String),
+    Unreachable(String),
+}
+
+/// A missing input topic.
+#[derive(Debug)]
+struct Missing {
+    since: Duration,
+    /// Whether it existed before.
+    was_there: bool,
+}
+
+impl Health {
+    pub(crate) fn new(own: &KafkaSettings, clock: &Arc<dyn Clock>, waits_for_name: Gauge) -> Self {
+        let (brokers, patience) = (own.connection.brokers(), own.connection.session_timeout());
+        Self { clock: Arc::clone(clock), brokers, patience, waits_for_name, state: Mutex::default() }
+    }
+
+    /// A poll of the topics begins.
+    pub(crate) fn poll_began(&self) {
+        let now = self.clock.monotonic();
+        self.state().failing_since.get_or_insert(now);
+    }
+
+    /// A poll of the topics has succeeded.
+    pub(crate) fn poll_succeeded(&self) {
+        let mut state = self.state();
+        (state.failing_since, state.error) = (None, None);
+    }
+
+    /// A poll of the topics has failed.
+    pub(crate) fn poll_failed(&self, error: &anyhow::Error) {
+        self.state().error = Some(match error.downcast_ref::<Unreachable>() {
+            Some(unreachable) => PollError::Unreachable(unreachable.reason.clone()),
+            None => PollError::Other(format!("{error:#}")),
+        });
+    }
+
+    /// Sets the input topics that do not exist, each with whether it existed before.
+    pub(crate) fn set_missing(&self, topics: impl Iterator<Item = (String, bool)>) {
+        let now = self.clock.monotonic();
+        let mut state = self.state();
+        let missing = topics.map(|(topic, was_there)| {
+            let since = state.missing.get(&topic).map_or(now, |missing| missing.since);
+            (topic, Missing { since, was_there })
+        });
+        state.missing = missing.collect();
+    }
+
+    /// Sets the process that has the name of this daemon, which it waits for.
+    pub(crate) fn set_namesake(&self, namesake: Option<String>) {
+        self.waits_for_name.set(i64::from(namesake.is_some()));
+        self.state().namesake = namesake;
+    }
+
+    /// Why a daemon that works is unready.
+    pub(crate) fn outage(&self) -> Option<String> {
+        let (now, state) = (self.clock.monotonic(), self.state());
+        let lasts = |since: Duration| now.saturating_sub(since) >= self.patience;
+        if let Some(since) = state.failing_since.filter(|since| lasts(*since)) {
+            return Some(self.failing(now.saturating_sub(since), state.error.as_ref()));
+        }
+        let missing = state.missing.iter().filter(|(_, it)| it.was_there && lasts(it.since));
+        let (first, longest) = missing.clone().max_by_key(|(_, it)| now.saturating_sub(it.since))?;
+        Some(format!(
+            "kafka: the input topic {first} has been missing for {} s{}; create it again with the number of partitions of \
+             its state topic, or take its stream out of aggregation.uve_proxy_list",
+            now.saturating_sub(longest.since).as_secs(),
+            others(missing.map(|(topic, _)| topic).filter(|topic| *topic != first)),
+        ))
+    }
+
+    /// What a start waits for, as far as it is known.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        let (now, state) = (self.clock.monotonic(), self.state());
+        if let Some(since) = state.failing_since {
+            let lasts = now.saturating_sub(since);
+            if lasts >= SLOW || state.error.is_some() {
+                return Some(self.failing(lasts, state.error.as_ref()));
+            }
+        }
+        if let Some(namesake) = &state.namesake {
+            return Some(format!(
+                "kafka: {namesake} is a member of the group with the name of this daemon; it starts once that member has \
+                 left or its session has ended. Give each daemon a kafka.instance of its own"
+            ));
+        }
+        let mut missing = state.missing.keys();
+        let first = missing.next()?;
+        Some(format!(
+            "kafka: the input topic {first} does not exist{}; create it, or run `derived-statsd topics --create`",
+            others(missing)
+        ))
+    }
+
+    fn failing(&self, lasts: Duration, error: Option<&PollError>) -> String {
+        let (brokers, seconds) = (&self.brokers, lasts.as_secs());
+        match error {
+            None => format!("kafka: no broker reached since {seconds} s ({brokers}): it has not answered yet"),
+            Some(PollError::Unreachable(reason)) => {
+                format!("kafka: no broker reached since {seconds} s ({brokers}): {reason}")
+            }
+            Some(PollError::Other(reason)) => format!("kafka: the topics cannot be read since {seconds} s: {reason}"),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The names of further topics, in brackets.
+fn others<'t>(topics: impl Iterator<Item = &'t String> + Clone) -> String {
+    let count = topics.clone().count();
+    let mut named: Vec<_> = topics.take(MAX_NAMED - 1).cloned().collect();
+    if count > named.len() {
+        named.push(format!("{} more", count - named.len()));
+    }
+    if named.is_empty() { String::new() } else { format!(" (also {})", named.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use daemon_base::clock::ManualClock;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn health() -> (Arc<ManualClock>, Health) {
+        let clock = Arc::new(ManualClock::at(0));
+        let (brokers, patience) = ("a:1,b:2".to_owned(), 10 * SECOND);
+        let (waits_for_name, state) = (Gauge::default(), Mutex::default());
+        let of_health = Arc::clone(&clock) as Arc<dyn Clock>;
+        (clock, Health { clock: of_health, brokers, patience, waits_for_name, state })
+    }
+
+    fn missing(health: &Health, topics: &[(&str, bool)]) {
+        health.set_missing(topics.iter().map(|(topic, was_there)| ((*topic).to_owned(), *was_there)));
+    }
+
+    #[test]
+    fn polls_that_fail_for_a_while_are_an_outage_until_one_succeeds() {
+        let (clock, health) = health();
+        for round in 0..3 {
+            health.poll_began();
+            clock.advance(9 * SECOND);
+            health.poll_failed(&Unreachable::new("cannot describe topic t", "nobody").into());
+            assert_eq!(health.outage(), None, "{round}: one lost connection");
+            health.poll_began();
+            health.poll_succeeded();
+        }
+        health.poll_began();
+        clock.advance(10 * SECOND);
+        let frozen = "kafka: no broker reached since 10 s (a:1,b:2): it has not answered yet";
+        assert_eq!(health.outage().as_deref(), Some(frozen));
+        health.poll_failed(&Unreachable::new("cannot describe topic t", "nobody").into());
+        health.poll_began();
+        clock.advance(32 * SECOND);
+        assert_eq!(health.outage().as_deref(), Some("kafka: no broker reached since 42 s (a:1,b:2): nobody"));
+        health.poll_failed(&anyhow::anyhow!("no right"));
+        assert_eq!(health.outage().as_deref(), Some("kafka: the topics cannot be read since 42 s: no right"));
+        health.poll_succeeded();
+        assert_eq!((health.outage(), health.waits_for()), (None, None));
+    }
+
+    #[test]
+    fn an_input_topic_that_was_deleted_is_an_outage_and_one_that_never_was_is_none() {
+        let (clock, health) = health();
+        missing(&health, &[("never", false), ("x", true)]);
+        clock.advance(5 * SECOND);
+        missing(&health, &[("a", true), ("b", true), ("c", true), ("never", false), ("x", true)]);
+        assert_eq!(health.outage(), None);
+        clock.advance(5 * SECOND);
+        let reason = health.outage().unwrap();
+        assert!(reason.starts_with("kafka: the input topic x has been missing for 10 s; create it again"), "{reason}");
+        clock.advance(5 * SECOND);
+        let reason = health.outage().unwrap();
+        assert!(reason.contains("topic x has been missing for 15 s (also a, b, 1 more);"), "{reason}");
+        missing(&health, &[("never", false)]);
+        assert_eq!(health.outage(), None);
+        let waits = health.waits_for().unwrap();
+        assert!(waits.starts_with("kafka: the input topic never does not exist; create it"), "{waits}");
+    }
+
+    #[test]
+    fn a_start_says_at_once_what_it_waits_for() {
+        let (clock, health) = health();
+        health.poll_began();
+        assert_eq!(health.waits_for(), None, "nothing is known yet");
+        clock.advance(SECOND);
+        assert!(health.waits_for().unwrap().contains("no broker reached since 1 s"));
+        health.poll_succeeded();
+        missing(&health, &[("t", false)]);
+        health.set_namesake(Some("a with process id 7 at h".to_owned()));
+        assert!(health.waits_for().unwrap().starts_with("kafka: a with process id 7 at h is a member"));
+        assert_eq!(health.waits_for_name.get(), 1);
+        health.set_namesake(None);
+        assert_eq!(health.waits_for_name.get(), 0);
+        assert!(health.waits_for().unwrap().contains("topic t does not exist"));
+    }
+}

@@ -8,6 +8,7 @@ mod configured;
 mod events;
 mod names;
 mod object;
+mod objects;
 mod sink;
 mod types;
 mod walk;
@@ -19,6 +20,7 @@ use daemon_results::block::{Row, UveShape};
 use serde_json::value::RawValue;
 
 use self::object::{Object, Scratch};
+use self::objects::Objects;
 use self::types::Types;
 
 pub(crate) use self::events::{Event, EventHub, EventId};
@@ -45,9 +47,6 @@ struct Tables {
     shapes: Vec<Arc<UveShape>>,
     scratch: Scratch,
 }
-
-/// The UVEs of each object, by the object's name. They are ordered, so that a reader can go on where it stopped.
-type Objects = BTreeMap<Box<str>, Object>;
 
 /// A filter of structures and attributes: Contrail's `cfilt`. It has the attributes of each structure, `None` for all;
 /// without a structure it selects everything.
@@ -115,17 +114,13 @@ impl Tables {
             self.remove(table, name, &row.shape.uve);
             return;
         }
-        // A lookup before the insert saves an allocation: nearly every result is for an existing object.
+        // A lookup before the insert saves an allocation: nearly every result is for a known table.
         if !self.by_name.contains_key(table) {
             self.by_name.insert(table.into(), Objects::default());
             self.types.add(table);
         }
-        let objects = self.by_name.entry(table.into()).or_default();
-        if !objects.contains_key(name) {
-            objects.insert(name.into(), Object::default());
-        }
-        if let Some(object) = objects.get_mut(name) {
-            object.apply(&self.shapes, shape, row, &mut self.scratch);
+        if let Some(objects) = self.by_name.get_mut(table) {
+            objects.get_or_add(name).apply(&self.shapes, shape, row, &mut self.scratch);
         }
     }
 

@@ -1,6 +1,5 @@
 //! Reads of many objects, in slices under short locks.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::view::names::Names;
@@ -59,7 +58,13 @@ impl Walk {
 
 impl Position {
     /// Visits the next entries, until `visit` returns false or the slice is over.
-    fn advance<V>(&mut self, entries: &BTreeMap<Box<str>, V>, mut visit: impl FnMut(&str, &V) -> bool) {
+    ///
+    /// `entries` gives the entries from a name on, in order.
+    fn advance<'e, V: 'e, I: Iterator<Item = (&'e str, &'e V)>>(
+        &mut self,
+        entries: impl FnOnce(Bound<&str>) -> I,
+        mut visit: impl FnMut(&str, &V) -> bool,
+    ) {
         let Some(pattern) = self.names.get(self.pattern) else {
             self.is_done = true;
             return;
@@ -68,8 +73,7 @@ impl Position {
             Some(last) if **last >= *pattern.text => Bound::Excluded(&**last),
             _ => Bound::Included(pattern.text.as_str()),
         };
-        let range = entries.range::<str, _>((from, Bound::Unbounded));
-        let mut rest = range.take_while(|(name, _)| pattern.covers(name)).peekable();
+        let mut rest = entries(from).take_while(|(name, _)| pattern.covers(name)).peekable();
         let mut last = None;
         for (name, entry) in rest.by_ref().take(SLICE) {
             last = Some(name);
@@ -82,7 +86,7 @@ impl Position {
         }
         self.is_done = self.names.get(self.pattern).is_none();
         if let Some(last) = last {
-            self.last = Some(last.clone());
+            self.last = Some(last.into());
         }
     }
 }
@@ -94,14 +98,16 @@ impl UveView {
         let tables = self.read();
         let Walk { table, filter, position } = walk;
         let Some(table) = table else {
-            return position
-                .advance(&tables.by_name, |table, _| visit(&tables.type_of(table), &UveDocument::default()));
+            let from = |name: Bound<&str>| {
+                tables.by_name.range::<str, _>((name, Bound::Unbounded)).map(|(name, objects)| (&**name, objects))
+            };
+            return position.advance(from, |table, _| visit(&tables.type_of(table), &UveDocument::default()));
         };
         let Some(objects) = tables.by_name.get(table.as_str()) else {
             position.is_done = true;
             return;
         };
-        position.advance(objects, |name, object| {
+        position.advance(|name| objects.from(name), |name, object| {
             let document = filter.as_ref().map(|filter| tables.filtered(object, filter));
             let is_shown = document.as_ref().is_none_or(|document| !document.is_empty());
             !is_shown || visit(name, &document.unwrap_or_default())

@@ -212,7 +212,7 @@ pub(crate) fn shared(
         events: Arc::clone(&engine.events),
         telemetry: Arc::clone(&engine.telemetry),
         registry: engine.telemetry.registry(Arc::clone(&engine.log), engine.local.clone(), Arc::clone(&engine.status)),
-        ready: engine.ready.clone(),
+        ready: engine.ready_state(),
         stopping,
         permits: Permits::new(&http),
         bodies: Bodies::new(&http),

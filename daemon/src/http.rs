@@ -42,6 +42,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::engine::ReadyState;
 use crate::telemetry::Telemetry;
 use crate::view::EventHub;
 use crate::view::UveView;
@@ -59,8 +60,7 @@ pub(crate) struct Shared {
     pub events: Arc<EventHub>,
     pub telemetry: Arc<Telemetry>,
     pub registry: Registry,
-    /// True once the partitions are restored and the view has caught up.
-    pub ready: watch::Receiver<bool>,
+    pub ready: ReadyState,
     /// True once the process stops.
     pub stopping: watch::Receiver<bool>,
     pub permits: Permits,

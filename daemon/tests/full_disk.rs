@@ -4,8 +4,11 @@
 
 mod support;
 
+use std::path::Path;
+
 use support::disk::SmallDisk;
-use support::{Daemon, line};
+use support::{Daemon, command, line};
+use tempfile::TempDir;
 
 const START: u64 = 1_488_000_000_000_000;
 
@@ -41,4 +44,24 @@ fn a_daemon_is_ready_in_its_log_when_it_is_in_the_probe() {
     daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
     daemon.wait_until_said("Ready: all partitions are restored, the view has caught up, and the log can write.");
     daemon.stop();
+}
+
+/// Exit code and messages of `validate` for a data directory.
+fn validate(data: &Path) -> (Option<i32>, String) {
+    let mut validate = command("validate", data, &[]);
+    let output = validate.arg("/dev/null").output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn validate_names_the_room_on_the_disk_of_the_log() {
+    let disk = SmallDisk::mount(SIZE);
+    let notice = |free: &str| format!("note: log.data_dir: the disk of {} has {free}", disk.path().display());
+    let (code, said) = validate(&disk.path().join("log"));
+    assert!(code == Some(0) && said.contains(&notice("8388608 bytes free; ")), "{said}");
+    disk.fill();
+    let (code, said) = validate(&disk.path().join("log"));
+    assert!(code == Some(0) && said.contains(&notice("0 bytes free; ")) && said.contains("; free space, or"), "{said}");
+    let large = TempDir::new().unwrap();
+    assert_eq!(validate(large.path()), (Some(0), String::new()));
 }

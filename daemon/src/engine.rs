@@ -220,7 +220,7 @@ impl Engine {
         let (log, stop, telemetry) = (Arc::clone(&self.log), self.stop_sinks.clone(), Arc::clone(&self.telemetry));
         let name = sink.name().to_owned();
         anyhow::ensure!(!telemetry.sinks.all().contains_key(&name), "two sinks have the name {name}; rename one");
-        telemetry.sinks.expect(&name, !sink.is_durable());
+        telemetry.sinks.expect(&name, sink.is_durable());
         self.sinks.spawn_for(Lifetime::UntilStop, name, move || {
             daemon_sinks::run(sink, &log, &stop, |name, next, at_end| {
                 telemetry.sinks.set(name, next, at_end);

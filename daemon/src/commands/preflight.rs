@@ -1,8 +1,8 @@
 //! What a start with a configuration would meet: all problems of the configuration and of the files that it names.
 //!
 //! `validate` prints them, and a start that has failed takes its exit code from them. What a start survives, such as a
-//! full disk or a result file that cannot be written yet, is a notice. No file is opened for writing and none is created:
-//! `access(2)` checks permissions.
+//! full disk or a result file that cannot be written yet, is a notice. No file is opened for writing and none is
+//! created: `access(2)` checks permissions.
 
 mod data_dir;
 
@@ -16,8 +16,8 @@ use crate::app::NotStarted;
 use crate::config::{self, LogKind, Problems, Sources, Survey};
 use crate::engine::check_partitions;
 
-/// The most that the log needs beside the records that it retains, of its journal and of records that are deleted and not
-/// compacted yet.
+/// The most that the log needs beside the records that it retains, of its journal and of records that are deleted and
+/// not compacted yet.
 const LOG_ROOM_BYTES: u64 = 300 * 1024 * 1024;
 
 /// Reads and checks all sources, and the files that they name.
@@ -33,8 +33,8 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     survey
 }
 
-/// The problems that `validate` names of the configuration with which a start failed; `None` if it names none, or if the
-/// error is not that of a start.
+/// The problems that `validate` names of the configuration with which a start failed; `None` if it names none, or if
+/// the error is not that of a start.
 pub(crate) fn problems(error: &anyhow::Error, sources: &Sources, registry: &Registry) -> Option<Problems> {
     // After a start the files may be others: what fails then is not the configuration.
     let survey = error.is::<NotStarted>().then(|| survey(sources, registry))?;
@@ -54,7 +54,7 @@ fn check_data_dir(survey: &mut Survey) {
     }
 }
 
-/// Checks the path of the result file: an error if it names what no start can use, a notice if it cannot be written yet.
+/// Checks the path of the result file: an error if it names what no start can use, a notice if it cannot be written.
 fn check_result_file(survey: &mut Survey, path: &Path) {
     if let Err(error) = check_kind(path) {
         survey.add_problem("sinks.file.path", &error);

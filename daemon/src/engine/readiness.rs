@@ -45,7 +45,7 @@ pub(crate) struct ReadyState {
 }
 
 impl ReadyState {
-    /// Why the daemon is not ready; `None` if it is: the log can write, partitions are restored, the view has caught up.
+    /// Why the daemon is not ready; `None` if it is: the log can write, partitions are restored, the view is current.
     pub(crate) fn hindrance(&self) -> Option<String> {
         if let Some(outage) = self.log.outage() {
             return Some(outage.reason);

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | 200 | all lines accepted |
 //! | 207 | some lines accepted, some rejected |
-//! | 400 | no line accepted, a bad `Idempotency-Key` or several, a parameter, or a body that is not in its `Content-Encoding` |
+//! | 400 | no line accepted, a bad `Idempotency-Key`, a parameter, or a body not in its `Content-Encoding` |
 //! | 403 | a browser sends the request for a page of another site |
 //! | 408, 413 | body too slow, or above the limit ([`bodies`](super::bodies)) |
 //! | 409 | the `Idempotency-Key` was used for another body |

@@ -1,5 +1,5 @@
-//! The time of a line is that of its writing, so that the lines of a log are in the order of their times. A message that
-//! was held has the time of its occurrence as a field.
+//! The time of a line is that of its writing, so that the lines of a log are in the order of their times. A message
+//! that was held has the time of its occurrence as a field.
 
 use std::fmt::Write as _;
 
@@ -36,8 +36,8 @@ impl Stamp {
         }
     }
 
-    /// Adds fields to the end of a line: `left_out`, the number of messages that were left out before it, unless it is 0,
-    /// and `last_at`, the time of the message, if it was held.
+    /// Adds fields to the end of a line: `left_out`, the number of messages that were left out before it, unless it is
+    /// 0, and `last_at`, the time of the message, if it was held.
     pub(super) fn add(self, line: &mut String, left_out: u64, last_at: Option<&str>) {
         line.truncate(line.trim_end().len());
         let is_json = matches!(self.format, LogFormat::Json) && line.ends_with('}');

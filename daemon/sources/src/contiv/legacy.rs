@@ -8,8 +8,8 @@
 //! | `/?all`, `/all` | all pairs of all endpoints, in a list |
 //! | `/` | these paths |
 //!
-//! A path may be percent-encoded and may end with a slash. Unknown parameters are refused, but for the `_` that browsers
-//! send against caches.
+//! A path may be percent-encoded and may end with a slash. Unknown parameters are refused, but for the `_` that
+//! browsers send against caches.
 //!
 //! With the parameter `server` the objects of a list have a further member: the name of the node. Telegraf makes a tag
 //! of it, so that an endpoint on two nodes has two series.

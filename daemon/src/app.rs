@@ -36,6 +36,16 @@ pub(crate) struct AppSettings {
     pub grace: Duration,
 }
 
+/// The context of the error of a start that failed, before anything ran.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotStarted;
+
+impl std::fmt::Display for NotStarted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the daemon cannot start")
+    }
+}
+
 /// How long the end waits for requests that the stop has cut off.
 const REQUESTS_LEFT: Duration = Duration::from_millis(200);
 
@@ -76,7 +86,7 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     let page = bind_page(&settings, &latest, &clock).await?;
     let http = settings.http;
     let AppSettings { engine, poller, contiv, grace, .. } = settings;
-    let engine = start_engine(&engine, poller, contiv, own, &latest, &clock)?;
+    let engine = start_engine(&engine, poller, contiv, own, &latest, &clock).context(NotStarted)?;
     let (stop, stopping) = watch::channel(false);
     let shared = shared(&engine, Arc::clone(&clock), stopping.clone(), http);
     info!(address = %server.address(), "Listening.");
@@ -212,7 +222,7 @@ pub(crate) fn shared(
         events: Arc::clone(&engine.events),
         telemetry: Arc::clone(&engine.telemetry),
         registry: engine.telemetry.registry(Arc::clone(&engine.log), engine.local.clone(), Arc::clone(&engine.status)),
-        ready: engine.ready.clone(),
+        ready: engine.ready_state(),
         stopping,
         permits: Permits::new(&http),
         bodies: Bodies::new(&http),

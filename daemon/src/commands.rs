@@ -8,6 +8,7 @@ pub(crate) mod explain;
 mod http_url;
 mod neighbours;
 mod pipeline_args;
+pub(crate) mod preflight;
 pub(crate) mod print;
 mod recorded;
 pub(crate) mod replay;

@@ -39,6 +39,7 @@ use crate::view::{EventHub, UveView, ViewSink};
 pub(crate) use self::embedded::{EmbeddedSettings, check_partitions};
 pub(crate) use self::kafka::publisher;
 use self::readiness::Readiness;
+pub(crate) use self::readiness::ReadyState;
 use self::threads::{Lifetime, Threads};
 
 /// The settings of the engine.
@@ -95,10 +96,22 @@ impl Engine {
     ///
     /// When the data directory cannot be used, or the settings of Kafka are refused.
     pub(crate) fn start(settings: &EngineSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        match &settings.log {
+        let mut engine = match &settings.log {
             LogSettings::Embedded(own) => embedded::start(settings, own, clock),
             LogSettings::Kafka(own) => kafka::start(settings, own, clock),
-        }
+        }?;
+        let state = engine.ready_state();
+        engine.add_helper("readiness", move |stop| {
+            state.log_changes(stop);
+            Ok(())
+        })?;
+        Ok(engine)
+    }
+
+    /// Whether the daemon is ready, and why not.
+    pub(crate) fn ready_state(&self) -> ReadyState {
+        let (log, group) = (Arc::clone(&self.log), Arc::clone(&self.telemetry.group));
+        ReadyState { log, started: self.ready.clone(), group }
     }
 
     /// The parts that both kinds of log have, none of them running yet.
@@ -207,7 +220,7 @@ impl Engine {
         let (log, stop, telemetry) = (Arc::clone(&self.log), self.stop_sinks.clone(), Arc::clone(&self.telemetry));
         let name = sink.name().to_owned();
         anyhow::ensure!(!telemetry.sinks.all().contains_key(&name), "two sinks have the name {name}; rename one");
-        telemetry.sinks.expect(&name, !sink.is_durable());
+        telemetry.sinks.expect(&name, sink.is_durable());
         self.sinks.spawn_for(Lifetime::UntilStop, name, move || {
             daemon_sinks::run(sink, &log, &stop, |name, next, at_end| {
                 telemetry.sinks.set(name, next, at_end);

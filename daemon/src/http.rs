@@ -42,6 +42,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::engine::ReadyState;
 use crate::telemetry::Telemetry;
 use crate::view::EventHub;
 use crate::view::UveView;
@@ -59,8 +60,7 @@ pub(crate) struct Shared {
     pub events: Arc<EventHub>,
     pub telemetry: Arc<Telemetry>,
     pub registry: Registry,
-    /// True once the partitions are restored and the view has caught up.
-    pub ready: watch::Receiver<bool>,
+    pub ready: ReadyState,
     /// True once the process stops.
     pub stopping: watch::Receiver<bool>,
     pub permits: Permits,
@@ -128,9 +128,9 @@ impl Server {
 
 fn router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/api/v1/samples", post(samples::post))
+        .route("/api/v1/samples", post(samples::post).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/results/stream", get(stream::get))
-        .route("/api/v1/partitions", get(status::partitions))
+        .route("/api/v1/partitions", get(status::partitions).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/analytics/uves", get(uves::types))
         .route("/analytics/uves/{uve_type}", get(uves::list).post(uves::posted))
         .route("/analytics/uves/{uve_type}/{*name}", get(uves::one))
@@ -160,6 +160,20 @@ async fn refuse_query_not_utf8(request: Request, next: Next) -> Response {
         Ok(_) => next.run(request).await,
         Err(error) => {
             let text = format!("the query is not UTF-8 ({error}); write parameters in percent-encoded UTF-8");
+            problem(StatusCode::BAD_REQUEST, &text)
+        }
+    }
+}
+
+/// Refuses the parameters of a request to a route that has none: what they ask for would be left out in silence. The
+/// probes and the metrics take any, as those who ask for them may not choose.
+async fn refuse_parameters(request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    match query.split('&').find(|parameter| !parameter.is_empty()) {
+        None => next.run(request).await,
+        Some(parameter) => {
+            let name = parameter.split('=').next().unwrap_or(parameter);
+            let text = format!("unknown parameter `{name}`; {} takes none", request.uri().path());
             problem(StatusCode::BAD_REQUEST, &text)
         }
     }

@@ -6,6 +6,7 @@
 
 mod output;
 mod repeats;
+mod stamp;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::config::LogFormat;
 use self::output::Output;
 pub(crate) use self::output::dropped;
 use self::repeats::{Limited, Repeats, Ticker};
+use self::stamp::Stamp;
 
 /// What is printed without `RUST_LOG`.
 const DEFAULT_FILTER: &str = "info";
@@ -51,17 +53,18 @@ pub(crate) fn start(format: LogFormat) -> anyhow::Result<Logging> {
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUED_MESSAGES);
     let (writer, guard) = builder.thread_name("messages").finish(Output::new(std::io::stderr()));
     output::count_unqueued(writer.error_counter());
-    let (lines, repeats) = (writer.clone(), Repeats::new(format));
+    let ansi = matches!(format, LogFormat::Text) && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let (lines, repeats) = (writer.clone(), Repeats::new(Stamp { format, ansi }));
     // Its own errors would be printed on standard error, by a call that panics when that fails.
     let subscriber = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter).with_writer(writer);
     let limited = Arc::clone(&repeats);
     let started = match format {
         LogFormat::Json => {
-            let limited = Limited { format: format::json(), repeats: limited };
+            let limited = Limited { format: format::json().without_time(), repeats: limited };
             subscriber.fmt_fields(JsonFields::new()).event_format(limited).try_init()
         }
         LogFormat::Text => {
-            let format = format::format().with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+            let format = format::format().without_time().with_ansi(ansi);
             subscriber.event_format(Limited { format, repeats: limited }).try_init()
         }
     };

@@ -164,5 +164,8 @@ fn configured(
     for notice in &loaded.notices {
         tracing::warn!("{notice}");
     }
-    work(loaded).map(|()| ExitCode::SUCCESS)
+    let Err(error) = work(loaded) else { return Ok(ExitCode::SUCCESS) };
+    let Some(problems) = commands::preflight::problems(&error, &args.sources(), registry) else { return Err(error) };
+    message(format_args!("error: {error:#}\n{problems}"));
+    Ok(ExitCode::from(BAD_CONFIGURATION))
 }

@@ -85,6 +85,12 @@ fn the_page_has_every_pair_of_the_nodes_in_etcd() {
         assert!(of_it.as_array().unwrap().iter().any(|pair| same_pair(&pair)), "{first} is not in {of_it}");
     }
     assert_eq!(page.get("/11.9.9.9").0, 404);
+    for path in ["/all?sever", "/?all&sever=1", "/services?sever"] {
+        let (status, answer) = page.get(path);
+        let reason = answer["error"].as_str().unwrap();
+        assert!(status == 400 && ["`sever`", "`all`", "`server`"].iter().all(|name| reason.contains(name)), "{reason}");
+    }
+    assert_eq!(page.get("/all?server&_=1490306665057").0, 200);
     daemon.stop();
 }
 

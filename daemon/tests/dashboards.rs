@@ -105,6 +105,22 @@ fn reference() -> BTreeMap<String, bool> {
     cells.flat_map(names).collect()
 }
 
+#[test]
+fn a_dashboard_shows_every_metric_that_is_worth_an_alert() {
+    let page = include_str!("../../docs/src/reference/metrics.md");
+    let alerts = page.split_once("Worth an alert").unwrap().1.split("```").nth(1).unwrap();
+    let metrics = |text: &str| -> BTreeSet<String> {
+        let is_of_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        words(text, is_of_name).filter(|word| word.starts_with("derived_statsd_")).map(str::to_owned).collect()
+    };
+    let named = metrics(alerts);
+    assert!(named.len() >= 8, "{named:?}");
+    let shown: BTreeSet<_> =
+        dashboards::all().iter().flat_map(Dashboard::promql).flat_map(|query| metrics(&query.text)).collect();
+    let missing: Vec<_> = named.difference(&shown).collect();
+    assert!(missing.is_empty(), "in no dashboard: {missing:?}");
+}
+
 /// What the daemon answers to a scrape, and the names of its metrics.
 fn shown() -> (String, BTreeSet<String>) {
     let data = TempDir::new().unwrap();

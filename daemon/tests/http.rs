@@ -95,7 +95,18 @@ fn every_refusal_is_json_that_names_the_remedy() {
     refused(&get("/analytics/uves/virtual-network/%ff"), 400, &["UTF-8"]);
     refused(&get("/analytics/uves/%ff"), 400, &["UTF-8"]);
     refused(&get("/api/v1/results/stream?from=x"), 400, &["from", "offset"]);
+    refused(&get("/api/v1/results/stream?form=0"), 400, &["`form`", "`from`", "offset"]);
+    refused(&get("/api/v1/results/stream?from=1&from=2"), 400, &["from", "once"]);
+    refused(&get("/api/v1/partitions?partition=3"), 400, &["`partition`", "/api/v1/partitions takes none"]);
     refused(&get("/analytics/uves/virtual-network/a?cfilt=a&cfilt=b"), 400, &["cfilt"]);
+    let post = |path: &str, headers: &str| ask(&daemon, &format!("POST {path} HTTP/1.1{headers}"), b"{}");
+    refused(&post("/api/v1/samples?dry_run=1", ""), 400, &["`dry_run`", "/api/v1/samples takes none"]);
+    refused(&post("/analytics/uves/virtual-network?kfilt=a", ""), 400, &["`kfilt`", "in its body"]);
+    let keys = "\r\nIdempotency-Key: a\r\nIdempotency-Key: b";
+    refused(&post("/api/v1/samples", keys), 400, &["several", "Idempotency-Key", "send one"]);
+    for probe in ["/healthz?x=1", "/readyz?x=1", "/metrics?x=1"] {
+        assert!(get(probe).1.contains("200 OK"), "{probe}");
+    }
     let other_method = get("/api/v1/samples");
     refused(&other_method, 405, &["GET", "/api/v1/samples"]);
     assert!(other_method.1.to_lowercase().contains("\r\nallow: post"), "{}", other_method.1);

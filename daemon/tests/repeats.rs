@@ -9,6 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use support::{Daemon, command, line};
 use tempfile::TempDir;
@@ -25,6 +26,14 @@ fn lines(stderr: &str, parts: &[&str]) -> Vec<String> {
 fn number(line: &str, name: &str) -> u64 {
     let value = line.split_once(&format!("{name}=")).map_or("0", |(_, rest)| rest.split(' ').next().unwrap());
     value.parse().unwrap()
+}
+
+/// Demands that each line has the time at which it was written: no line is older than one above it, but for the moment
+/// between a thread's clock and the queue.
+fn assert_in_order(stderr: &str) {
+    let times: Vec<Timestamp> = stderr.lines().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
+    let is_older = |pair: &[Timestamp]| pair[1].as_microsecond() + 100_000 < pair[0].as_microsecond();
+    assert!(!times.windows(2).any(is_older), "{stderr}");
 }
 
 #[test]
@@ -70,6 +79,7 @@ fn a_sink_that_fails_once_a_second_is_reported_in_few_lines() {
     daemon.wait_until_said("The sink failed");
     thread::sleep(Duration::from_secs(6));
     let stderr = daemon.stop();
+    assert_in_order(&stderr);
     let lines = lines(&stderr, &["The sink failed; it tries again", "sink=\"file\""]);
     assert!(lines.len() <= 2, "{lines:#?}");
     let left_out: u64 = lines.iter().map(|line| number(line, "left_out")).sum();
@@ -104,6 +114,7 @@ fn a_disk_that_takes_no_more_is_reported_in_few_lines() {
     daemon.wait();
     let stderr = daemon.stderr();
     assert!(stderr.lines().count() <= 20, "{stderr}");
+    assert_in_order(&stderr);
     let left_out: u64 =
         lines(&stderr, &["The store of the log failed"]).iter().map(|line| number(line, "left_out")).sum();
     assert!(left_out > 10, "{stderr}");
@@ -120,6 +131,7 @@ fn connections_that_cannot_be_accepted_are_reported_in_few_lines() {
     thread::sleep(Duration::from_secs(4));
     drop(waiting);
     let stderr = daemon.stop();
+    assert_in_order(&stderr);
     let lines = lines(&stderr, &["No connection can be accepted", "Too many open files"]);
     assert!(lines.len() <= 2, "{lines:#?}");
     let left_out: u64 = lines.iter().map(|line| number(line, "left_out")).sum();

@@ -135,8 +135,11 @@ fn what_cannot_be_a_file_of_results_is_refused_at_the_start() {
     ] {
         let sink = format!("sinks.file.path={}", path.display());
         let (status, said) = Daemon::try_spawn(command("run", &data.path().join("log"), &[&sink])).err().unwrap();
-        assert_eq!(status.code(), Some(1), "{said}");
-        assert!(said.contains("sinks.file.path") && said.contains(kind) && said.contains("regular file"), "{said}");
+        assert_eq!(status.code(), Some(64), "{said}");
+        assert!(
+            said.contains("flag --set: `sinks.file.path`") && said.contains(kind) && said.contains("regular file"),
+            "{said}"
+        );
     }
 }
 

@@ -412,7 +412,7 @@ fn another_number_of_partitions_is_rejected() {
     let data = TempDir::new().unwrap();
     Daemon::start(data.path(), &["log.partitions=4"]).stop();
     let other = support::command("run", data.path(), &["log.partitions=8"]).output().unwrap();
-    assert_eq!(other.status.code(), Some(1));
+    assert_eq!(other.status.code(), Some(64));
     let stderr = String::from_utf8_lossy(&other.stderr);
     assert!(stderr.contains("made with log.partitions=4"), "{stderr}");
 }

@@ -48,7 +48,7 @@ pub struct Shared {
 }
 
 /// The parts of the engine, connected and not running.
-pub struct Engine {
+pub struct EngineParts {
     /// The log that producers and sinks use.
     pub log: Arc<dyn Log>,
     /// The status of all partitions of the group.
@@ -102,7 +102,7 @@ impl Streams {
     }
 }
 
-impl Engine {
+impl EngineParts {
     /// Builds the engine with `threads` workers. The streams are numbered in the order of `plans`. A cluster that
     /// cannot be reached is not an error: the daemon waits for it.
     ///

@@ -66,7 +66,7 @@ mod worker;
 
 pub use self::client::Connection;
 pub use self::config::{KafkaConfig, ResultsFormat};
-pub use self::engine::{Engine, Helper, Shared, WorkerBody, publisher, reader};
+pub use self::engine::{EngineParts, Helper, Shared, WorkerBody, publisher, reader};
 pub use self::names::Names;
 pub use self::settings::KafkaSettings;
 pub use self::telemetry::{GroupTelemetry, RestoreTotals};

@@ -4,14 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 /// The progress of one sink in the results log.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct SinkOffset {
     /// The next offset to deliver; `None` before the sink has started.
     pub next: Option<u64>,
     /// Whether the sink had delivered every result at some time since the last [`SinkOffsets::take`].
     pub was_at_end: bool,
-    /// Whether the sink keeps its data in memory and reads from the oldest result at each start.
-    pub is_volatile: bool,
+    /// Whether the sink stores its position, so that it goes on there at its next start and the input may wait for it.
+    pub is_durable: bool,
+}
+
+impl Default for SinkOffset {
+    /// A sink that has not started and, as most, stores its position.
+    fn default() -> Self {
+        Self { next: None, was_at_end: false, is_durable: true }
+    }
 }
 
 /// The offsets of all sinks of this process, by name.
@@ -20,8 +27,8 @@ pub struct SinkOffsets(Mutex<BTreeMap<String, SinkOffset>>);
 
 impl SinkOffsets {
     /// Registers a sink that has not started yet.
-    pub fn expect(&self, name: &str, is_volatile: bool) {
-        self.lock().entry(name.to_owned()).or_default().is_volatile = is_volatile;
+    pub fn expect(&self, name: &str, is_durable: bool) {
+        self.lock().entry(name.to_owned()).or_default().is_durable = is_durable;
     }
 
     /// Sets the next offset that a sink delivers, and whether the sink is at the end of the results.

@@ -24,7 +24,7 @@ pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, clock: Arc<d
         sinks: Arc::clone(&telemetry.sinks),
         worker_is_ready: Arc::new(move || of_workers.one_more()),
     };
-    let parts = daemon_kafka::Engine::new(&settings.plans, own, settings.threads, &settings.worker, &shared)?;
+    let parts = daemon_kafka::EngineParts::new(&settings.plans, own, settings.threads, &settings.worker, &shared)?;
     let mut engine = Engine::new(parts.log, parts.status, telemetry, intake(settings), ready, shared.control, clock);
     engine.observations = settings.worker.observations.clone();
     for (number, body) in parts.workers.into_iter().enumerate() {

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | 200 | all lines accepted |
 //! | 207 | some lines accepted, some rejected |
-//! | 400 | no line accepted, a bad `Idempotency-Key`, or a body that is not in its `Content-Encoding` |
+//! | 400 | no line accepted, a bad `Idempotency-Key`, a parameter, or a body not in its `Content-Encoding` |
 //! | 403 | a browser sends the request for a page of another site |
 //! | 408, 413 | body too slow, or above the limit ([`bodies`](super::bodies)) |
 //! | 409 | the `Idempotency-Key` was used for another body |
@@ -113,9 +113,15 @@ pub(super) async fn post(
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Box<Response>> {
-    let Some(value) = headers.get("idempotency-key") else {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
+    if values.next().is_some() {
+        let text =
+            "the request has several headers Idempotency-Key; send one, the same for each repetition of the batch";
+        return Err(Box::new(problem(StatusCode::BAD_REQUEST, text)));
+    }
     match value.to_str() {
         Ok(key) if !key.is_empty() && key.len() <= MAX_KEY_BYTES => Ok(Some(key.to_owned())),
         _ => {

@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use daemon_base::listener::Client;
-use daemon_kafka::RestoreTotals;
 use daemon_partition::PartitionStatus;
 
 use crate::http::chunks::whole;
@@ -21,27 +20,14 @@ pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-/// The readiness probe: the log can write, or the brokers and the input topics are there; partitions are restored, the
-/// view has caught up, and the process is not stopping.
+/// The readiness probe: 503 with the reason while the daemon [is not ready](crate::engine::ReadyState) or stops.
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     if *shared.stopping.borrow() {
         return unavailable("stopping");
     }
-    if let Some(outage) = shared.log.outage() {
-        return unavailable(&outage.reason);
-    }
-    let restores = shared.telemetry.group.restores();
-    if *shared.ready.borrow() && restores.is_none() {
-        return "ready\n".into_response();
-    }
-    match restores {
-        None => match shared.log.waits_for() {
-            Some(reason) => unavailable(&format!("starting: {reason}")),
-            None => unavailable("starting"),
-        },
-        Some(RestoreTotals { done, partitions, records, expected }) => unavailable(&format!(
-            "restoring: {done} of {partitions} partitions, {records} of at most {expected} state records"
-        )),
+    match shared.ready.hindrance() {
+        None => "ready\n".into_response(),
+        Some(reason) => unavailable(&reason),
     }
 }
 

@@ -37,6 +37,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// The query of the stream.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct From {
     from: Option<u64>,
 }
@@ -51,7 +52,8 @@ pub(super) async fn get(
     let Query(query) = match query {
         Ok(query) => query,
         Err(rejection) => {
-            let text = format!("{}; `from` is an offset of the results log, from 0", rejection.body_text());
+            let text =
+                format!("{}; `from`, given once, is an offset of the results log, from 0", rejection.body_text());
             return problem(StatusCode::BAD_REQUEST, &text);
         }
     };

@@ -111,8 +111,8 @@ pub(super) async fn types(
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
-    if let Some(name) = query.ok().and_then(|Query(query)| query.into_keys().find(|name| name != "flat")) {
-        return problem(StatusCode::BAD_REQUEST, &format!("unknown parameter `{name}`; the list of types takes none"));
+    if let Some(refusal) = unless_flat(query, "the list of types takes none") {
+        return refusal;
     }
     let form = Form::Types(format!("{}/analytics/uves/", base(&headers)));
     let listing = Listing::new(Arc::clone(&shared.view), Walk::tables(), form);
@@ -186,15 +186,26 @@ fn selected<P>(
     Ok((path, selection))
 }
 
+/// The response to a query with another parameter than `flat`; `remedy` says what to do instead.
+fn unless_flat(query: Result<Query<BTreeMap<String, String>>, QueryRejection>, remedy: &str) -> Option<Response> {
+    // Of a query that cannot be read, the middleware has refused the only kind there is: it is not UTF-8.
+    let name = query.ok()?.0.into_keys().find(|name| name != "flat")?;
+    Some(problem(StatusCode::BAD_REQUEST, &format!("unknown parameter `{name}`; {remedy}")))
+}
+
 /// Responds with the objects that a JSON body selects: `{"kfilt": ["name", "prefix*"], "cfilt": ["Structure"]}`.
 pub(super) async fn posted(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<String>, PathRejection>,
+    query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
     Extension(client): Extension<Client>,
     headers: HeaderMap,
     uri: Uri,
     body: Body,
 ) -> Response {
+    if let Some(refusal) = unless_flat(query, "a posted query has `kfilt` and `cfilt` in its body") {
+        return refusal;
+    }
     let uve_type = match path {
         Ok(Path(uve_type)) => uve_type,
         Err(rejection) => return bad_path(&rejection),

@@ -2,8 +2,10 @@
 //!
 //! Two warnings or errors are of one kind if the same statement made them, about the same thing, and their texts differ
 //! in digits only, as those of errors with a number do. Other messages are of one kind if they are equal.
+//!
+//! Messages come without a time; each line gets the time at which it is written.
 
-use std::fmt::{self, Debug, Write as _};
+use std::fmt::{self, Debug};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +23,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::LogFormat;
+use super::stamp::Stamp;
 
 /// The fields that name what a warning is about.
 const SUBJECTS: [&str; 12] =
@@ -43,54 +45,60 @@ const TICK: Duration = Duration::from_secs(1);
 /// What makes a message a repeated one.
 type Kind = (Identifier, u64, u64);
 
+/// A message without its time, and the time at which it was made.
+struct Held {
+    line: String,
+    at: String,
+}
+
 /// The limit of all messages of the process.
 pub(super) struct Repeats {
-    limit: Mutex<RepeatLimit<Kind, String>>,
+    limit: Mutex<RepeatLimit<Kind, Held>>,
     clock: SystemClock,
-    format: LogFormat,
+    stamp: Stamp,
 }
 
 impl Repeats {
-    pub(super) fn new(format: LogFormat) -> Arc<Self> {
+    pub(super) fn new(stamp: Stamp) -> Arc<Self> {
         let limit = Mutex::new(RepeatLimit::new(INTERVAL, MAX_KINDS));
-        Arc::new(Self { limit, clock: SystemClock::new(), format })
+        Arc::new(Self { limit, clock: SystemClock::new(), stamp })
     }
 
     /// Returns the line to write now; `None` if it is held.
     fn add(&self, kind: Kind, line: String) -> Option<String> {
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = limit.add(kind, 1, line, self.clock.monotonic())?;
-        Some(self.line(due))
+        let Due { message, count } = limit.add(kind, 1, Held { line, at: Stamp::now() }, self.clock.monotonic())?;
+        Some(self.line(&message.line, count, None))
     }
 
     fn due(&self) -> Vec<String> {
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-        limit.due(self.clock.monotonic()).into_iter().map(|due| self.line(due)).collect()
+        let due = limit.due(self.clock.monotonic());
+        self.held_lines(due)
     }
 
     fn finish(&self) -> Vec<String> {
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-        limit.finish().into_iter().map(|due| self.line(due)).collect()
+        let left = limit.finish();
+        self.held_lines(left)
     }
 
-    /// The line with the number of messages that were left out before it.
-    fn line(&self, due: Due<String>) -> String {
-        let Due { message: mut line, count: 2.. } = due else { return due.message };
-        let left_out = due.count - 1;
-        line.truncate(line.trim_end().len());
-        // Writing to a string cannot fail.
-        let _ = match (self.format, line.strip_suffix('}').map(str::len)) {
-            (LogFormat::Json, Some(open)) => {
-                line.truncate(open);
-                writeln!(line, ",\"left_out\":{left_out}}}")
-            }
-            _ => writeln!(line, " left_out={left_out}"),
-        };
+    /// The lines of messages that were held, in the order in which they were made.
+    fn held_lines(&self, mut due: Vec<Due<Held>>) -> Vec<String> {
+        due.sort_by(|a, b| a.message.at.cmp(&b.message.at));
+        let lines = due.iter().map(|due| self.line(&due.message.line, due.count, Some(&due.message.at)));
+        lines.collect()
+    }
+
+    /// The line with its time, and with the number of messages that were left out before it.
+    fn line(&self, line: &str, count: u64, last_at: Option<&str>) -> String {
+        let mut line = self.stamp.line(line);
+        self.stamp.add(&mut line, count.saturating_sub(1), last_at);
         line
     }
 }
 
-/// A format that leaves repeated messages out.
+/// A format, without a time of its own, that leaves repeated messages out.
 pub(super) struct Limited<F> {
     pub(super) format: F,
     pub(super) repeats: Arc<Repeats>,
@@ -103,10 +111,11 @@ where
     F: FormatEvent<S, N>,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        if *event.metadata().level() > Level::INFO || event.metadata().name() == LIMITED {
-            return self.format.format_event(context, writer, event);
-        }
         let mut line = String::new();
+        if *event.metadata().level() > Level::INFO || event.metadata().name() == LIMITED {
+            self.format.format_event(context, Writer::new(&mut line), event)?;
+            return writer.write_str(&self.repeats.stamp.line(&line));
+        }
         self.format.format_event(context, Writer::new(&mut line), event)?;
         // Without internal errors logged, a message that is not formatted is not written.
         let line = self.repeats.add(kind(event), line).ok_or(fmt::Error)?;
@@ -182,11 +191,12 @@ mod tests {
     use tracing_subscriber::fmt::format;
 
     use super::*;
+    use crate::config::LogFormat;
 
     /// The lines of what `work` logs, with those that were held.
     fn logged(work: impl FnOnce()) -> Vec<String> {
         let written: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let repeats = Repeats::new(LogFormat::Text);
+        let repeats = Repeats::new(Stamp { format: LogFormat::Text, ansi: false });
         let format = Limited { format: format().with_ansi(false).without_time(), repeats: Arc::clone(&repeats) };
         let writer = Arc::clone(&written);
         let builder = tracing_subscriber::fmt().log_internal_errors(false).event_format(format);
@@ -240,10 +250,21 @@ mod tests {
     }
 
     #[test]
-    fn the_count_of_what_was_left_out_is_in_the_line_in_both_formats() {
-        let line = |format, message: &str, count| Repeats::new(format).line(Due { message: message.to_owned(), count });
-        assert_eq!(line(LogFormat::Text, "WARN It failed.\n", 1), "WARN It failed.\n");
-        assert_eq!(line(LogFormat::Text, "WARN It failed.\n", 8), "WARN It failed. left_out=7\n");
-        assert_eq!(line(LogFormat::Json, "{\"level\":\"WARN\"}\n", 8), "{\"level\":\"WARN\",\"left_out\":7}\n");
+    fn held_messages_have_the_time_of_their_line_and_their_own_in_order() {
+        let lines = logged(|| {
+            for _ in 0..2 {
+                for what in ["c", "a", "b"] {
+                    warn!(sink = what, "It failed.");
+                }
+            }
+        });
+        let times: Vec<_> = lines.iter().map(|line| line.split(' ').next()).collect();
+        assert!(lines.len() == 6 && times.is_sorted(), "{lines:#?}");
+        for (line, what) in lines.iter().zip(["c", "a", "b"].into_iter().cycle()) {
+            assert!(line.contains(&format!("sink=\"{what}\"")), "{lines:#?}");
+        }
+        let (at_once, held) = lines.split_at(3);
+        assert!(at_once.iter().all(|line| !line.contains("last_at=")), "{lines:#?}");
+        assert!(held.iter().all(|line| line.contains(" last_at=2")), "{lines:#?}");
     }
 }

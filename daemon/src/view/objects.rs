@@ -34,11 +34,8 @@ impl Objects {
     /// The object, a new one if it is not known.
     pub(super) fn get_or_add(&mut self, name: &str) -> &mut Object {
         let Self { by_hash, names, hasher } = self;
-        let entry = by_hash.entry(
-            hasher.hash_one(name),
-            |(known, _)| **known == *name,
-            |(known, _)| hasher.hash_one(&**known),
-        );
+        let entry =
+            by_hash.entry(hasher.hash_one(name), |(known, _)| **known == *name, |(known, _)| hasher.hash_one(&**known));
         let occupied = entry.or_insert_with(|| {
             let name: Arc<str> = name.into();
             names.insert(Arc::clone(&name));
@@ -59,7 +56,7 @@ impl Objects {
     }
 
     /// The objects from a name on, in order.
-    pub(super) fn from(&self, name: Bound<&str>) -> impl Iterator<Item = (&str, &Object)> {
+    pub(super) fn from<'o>(&'o self, name: Bound<&str>) -> impl Iterator<Item = (&'o str, &'o Object)> + use<'o> {
         let names = self.names.range::<str, _>((name, Bound::Unbounded));
         names.filter_map(|name| Some((&**name, self.get(name)?)))
     }

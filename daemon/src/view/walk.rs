@@ -107,11 +107,14 @@ impl UveView {
             position.is_done = true;
             return;
         };
-        position.advance(|name| objects.from(name), |name, object| {
-            let document = filter.as_ref().map(|filter| tables.filtered(object, filter));
-            let is_shown = document.as_ref().is_none_or(|document| !document.is_empty());
-            !is_shown || visit(name, &document.unwrap_or_default())
-        });
+        position.advance(
+            |name| objects.from(name),
+            |name, object| {
+                let document = filter.as_ref().map(|filter| tables.filtered(object, filter));
+                let is_shown = document.as_ref().is_none_or(|document| !document.is_empty());
+                !is_shown || visit(name, &document.unwrap_or_default())
+            },
+        );
     }
 }
 

@@ -8,7 +8,8 @@
 //! | `/?all`, `/all` | all pairs of all endpoints, in a list |
 //! | `/` | these paths |
 //!
-//! A path may be percent-encoded and may end with a slash. An IPv6 address may have any of its forms.
+//! A path may be percent-encoded and may end with a slash. An IPv6 address may have any of its forms. Unknown parameters
+//! are refused, but for the `_` that browsers send against caches.
 //!
 //! With the parameter `server` the objects of a list have a further member: the name of the node. Telegraf makes a tag
 //! of it, so that an endpoint on two nodes has two series.
@@ -62,6 +63,9 @@ const PATHS: [(&str, &str); 5] = [
     ("/all", "all pairs of all endpoints; with ?server the node of each"),
     ("/", "these paths"),
 ];
+
+/// The known parameters. The last one has no effect: browsers send it so that no cache has the answer.
+const PARAMETERS: [&str; 3] = ["all", "server", "_"];
 
 /// The settings of the legacy server.
 #[derive(Clone, Debug)]
@@ -166,14 +170,18 @@ async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> 
         let allowed = [(header::ALLOW, "GET, HEAD")];
         return (allowed, problem(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")).into_response();
     }
+    let parameters = || uri.query().unwrap_or_default().split('&').filter_map(|parameter| parameter.split('=').next());
+    if let Some(name) = parameters().find(|name| !PARAMETERS.contains(name) && !name.is_empty()) {
+        let text = format!(
+            "unknown parameter `{name}`; the parameters are `all`, for every pair, and `server`, for the node of each"
+        );
+        return problem(StatusCode::BAD_REQUEST, &text);
+    }
     let path = percent_decoded(uri.path());
     if path.contains("/services") {
         return services(&shared).await;
     }
-    let has = |name: &str| {
-        let mut parameters = uri.query().unwrap_or_default().split('&');
-        parameters.any(|parameter| parameter.split('=').next() == Some(name))
-    };
+    let has = |wanted: &str| parameters().any(|name| name == wanted);
     let (all, with_server) = (has("all"), has("server"));
     match (&*canonical_address(path.trim_matches('/')), all) {
         ("", false) => json(StatusCode::OK, serde_json::json!({ "paths": BTreeMap::from(PATHS) }).to_string()),

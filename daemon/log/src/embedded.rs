@@ -15,14 +15,16 @@
 //!
 //! # Disk and memory
 //!
-//! Everything is written once, except chunks of state that are still in use when their file goes. The directory holds
-//! the retained records, up to three times the state, and one file of each family that is not full yet. In memory are
-//! the places of the state's chunks, the idempotency keys and at most about a thousand places per log.
+//! Records are written once. Chunks of state are copied when most of their file is not in use, and each file of the
+//! journal begins with a checkpoint of the tables. The directory holds the retained records, twice the state and 32 MiB,
+//! and one file of each family that is not full yet. In memory are the places of the state's chunks, the idempotency
+//! keys, and one place for every 64 KiB of a log.
 //!
 //! # After a failed write
 //!
-//! A full disk, or any other IO error, fails the calls that shared the write. The next call cuts the failed write off
-//! and reads the tables again; when there is space again, the log goes on without a restart. A partition must be
+//! A full disk, or any other IO error, fails the calls that shared the write. The next call reads the tables again, cuts
+//! the failed write off if it is not whole, and writes it again if it is; when there is space again, the log goes on
+//! without a restart. A partition must be
 //! restored before it may commit again, because a failed write may be on disk in spite of the error.
 
 mod append;
@@ -69,6 +71,9 @@ const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// The smallest one, for small limits of retention.
 const MIN_SEGMENT_BYTES: u64 = 1024 * 1024;
 
+/// The size of a file of state, which is small so that the space of replaced chunks comes back soon.
+const STATE_SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+
 /// The interval and the number of attempts to lock a directory that another process has open: one second in all.
 const LOCK_POLL: Duration = Duration::from_millis(10);
 const LOCK_TRIES: u32 = 100;
@@ -95,13 +100,14 @@ impl EmbeddedLog {
     /// [`LogError::Damaged`] or [`LogError::LostTail`] if the files fail their checks. [`LogError::Io`] if the file
     /// system fails.
     pub fn open(path: &Path, config: LogConfig) -> Result<Self, LogError> {
-        let smallest = config.max_input_bytes.min(config.max_results_bytes);
-        let segment_bytes = (smallest / 16).clamp(MIN_SEGMENT_BYTES, SEGMENT_BYTES);
-        Self::open_with(path, config, segment_bytes)
+        let size = |limit: u64| (limit / 16).clamp(MIN_SEGMENT_BYTES, SEGMENT_BYTES);
+        let input = size(config.max_input_bytes.max(config.max_backlog_bytes));
+        let results = size(config.max_results_bytes.max(config.results_hard_limit_bytes));
+        Self::open_with(path, config, [input, results, STATE_SEGMENT_BYTES])
     }
 
-    /// Opens a log that closes its files at a size.
-    fn open_with(path: &Path, config: LogConfig, segment_bytes: u64) -> Result<Self, LogError> {
+    /// Opens a log that closes the files of the journal, of results and of state at these sizes.
+    fn open_with(path: &Path, config: LogConfig, segment_bytes: [u64; 3]) -> Result<Self, LogError> {
         for _ in 0..LOCK_TRIES {
             match Self::open_now(path, config.clone(), segment_bytes) {
                 Err(LogError::Locked { .. }) => std::thread::sleep(LOCK_POLL),
@@ -139,7 +145,7 @@ impl EmbeddedLog {
         self.writer.check_disk()
     }
 
-    fn open_now(path: &Path, config: LogConfig, segment_bytes: u64) -> Result<Self, LogError> {
+    fn open_now(path: &Path, config: LogConfig, segment_bytes: [u64; 3]) -> Result<Self, LogError> {
         let directory = Directory::open(path)?;
         let disk = directory.store_path();
         let writer = Writer::open(directory, config, segment_bytes)?;

@@ -40,7 +40,10 @@ impl Stage<'_> {
 
     /// Stages the state and results of a source together with its samples.
     pub(super) fn commit_source(&mut self, commit: PartitionCommit, samples: AppendBatch) -> Result<(), LogError> {
-        // The check comes first: after an error no part of the call may be staged.
+        // The checks come first: after an error no part of the call may be staged.
+        if samples.idempotency.is_some() {
+            return Err(LogError::invalid("the samples of a source have an idempotency key; a commit needs none"));
+        }
         self.check_backlog(samples.bytes())?;
         self.commit(vec![commit], samples.appended_at)?;
         self.append(samples).map(drop)

@@ -8,8 +8,12 @@ use crate::embedded::segment::{Family, Segment};
 use crate::embedded::tables::{Ends, Partition, Tables};
 use crate::{Bounds, PartitionId};
 
-/// The number of frames per log that the index names before it drops every second of them.
-const MAX_ENTRIES: usize = 1024;
+/// The distance in a file between two frames of a log that the index names.
+const DISTANCE: u32 = 64 * 1024;
+/// With more logs than this the distance grows with their number, so that the index stays as large.
+const MANY_LOGS: usize = 8;
+/// The number of the newest frames of a log that the index names all: readers are mostly there.
+const NEWEST: usize = 128;
 
 /// The durable part of the log.
 #[derive(Debug, Default)]
@@ -27,9 +31,13 @@ struct LogView {
     index: FrameIndex,
 }
 
-/// Where frames of one log are, from the oldest to the newest: not each of them. A read goes on from the nearest one.
+/// Where frames of one log are, from the oldest to the newest: one at a distance, the first one in each file, and the
+/// newest ones. A read goes on from the nearest one.
 #[derive(Debug, Default)]
-pub(super) struct FrameIndex(VecDeque<Entry>);
+struct FrameIndex {
+    entries: VecDeque<Entry>,
+    newest: VecDeque<Entry>,
+}
 
 impl Catalog {
     /// Adds the frames of a durable write and takes over the ends of the tables.
@@ -44,7 +52,8 @@ impl Catalog {
 
     /// Adds a frame to the index.
     pub(super) fn index(&mut self, log: PartitionId, entry: Entry) {
-        self.logs.entry(log).or_default().index.push(entry);
+        let distance = DISTANCE.saturating_mul((self.logs.len() / MANY_LOGS).max(1) as u32);
+        self.logs.entry(log).or_default().index.push(entry, distance);
     }
 
     pub(super) fn add_file(&mut self, family: Family, segment: Arc<Segment>) {
@@ -67,7 +76,7 @@ impl Catalog {
 
     /// The frames of a log that the index names.
     pub(super) fn entries(&self) -> impl Iterator<Item = (PartitionId, Entry)> {
-        self.logs.iter().flat_map(|(log, view)| view.index.0.iter().map(|entry| (*log, *entry)))
+        self.logs.iter().flat_map(|(log, view)| view.index.entries.iter().map(|entry| (*log, *entry)))
     }
 
     /// The last frame of the index that begins at or before an offset.
@@ -96,29 +105,31 @@ impl LogView {
 }
 
 impl FrameIndex {
-    fn push(&mut self, entry: Entry) {
-        if self.0.len() >= MAX_ENTRIES {
-            self.thin();
+    fn push(&mut self, entry: Entry, distance: u32) {
+        let is_near = |last: &Entry| {
+            last.place.segment == entry.place.segment && entry.place.at.saturating_sub(last.place.at) < distance
+        };
+        if !self.entries.back().is_some_and(is_near) {
+            self.entries.push_back(entry);
         }
-        self.0.push_back(entry);
-    }
-
-    /// Drops every second frame; the first one of each file stays, so that a read never crosses files.
-    fn thin(&mut self) {
-        let (mut index, mut segment) = (0, None);
-        self.0.retain(|entry| {
-            index += 1;
-            segment.replace(entry.place.segment) != Some(entry.place.segment) || index % 2 == 0
-        });
+        if self.newest.len() == NEWEST {
+            self.newest.pop_front();
+        }
+        self.newest.push_back(entry);
     }
 
     fn find(&self, offset: u64) -> Option<Entry> {
-        let after = self.0.partition_point(|entry| entry.base <= offset);
-        self.0.get(after.checked_sub(1)?).copied()
+        let last = |entries: &VecDeque<Entry>| {
+            let after = entries.partition_point(|entry| entry.base <= offset);
+            entries.get(after.checked_sub(1)?).copied()
+        };
+        last(&self.newest).or_else(|| last(&self.entries))
     }
 
     fn retire(&mut self, number: u32) {
-        self.0.retain(|entry| entry.place.segment != number);
+        for entries in [&mut self.entries, &mut self.newest] {
+            entries.retain(|entry| entry.place.segment != number);
+        }
     }
 }
 
@@ -128,18 +139,20 @@ mod tests {
     use crate::embedded::segment::Place;
 
     #[test]
-    fn a_thinned_index_stays_small_and_finds_a_frame_of_the_same_file_before_each_offset() {
+    fn a_frame_near_each_offset_is_found_in_the_same_file_and_the_newest_are_all_known() {
         let mut index = FrameIndex::default();
         let segment = |base: u64| (base / 5_000) as u32;
         for base in 0..50_000_u64 {
-            let place = Place { segment: segment(base), at: base as u32, len: 1 };
-            index.push(Entry { base, bytes_before: base, place });
+            let place = Place { segment: segment(base), at: (base % 5_000) as u32 * 1_000, len: 1_000 };
+            index.push(Entry { base, bytes_before: base, place }, DISTANCE);
         }
-        assert!(index.0.len() <= MAX_ENTRIES);
+        assert!(index.entries.len() < 1_000, "{}", index.entries.len());
         for offset in 0..50_000 {
             let found = index.find(offset).unwrap();
-            assert!(found.base <= offset && found.place.segment == segment(offset), "{offset}: {found:?}");
+            let is_near = found.base <= offset && offset - found.base <= u64::from(DISTANCE) / 1_000;
+            assert!(is_near && found.place.segment == segment(offset), "{offset}: {found:?}");
         }
+        assert_eq!(index.find(49_950).unwrap().base, 49_950);
         (0..4).for_each(|number| index.retire(number));
         assert_eq!((index.find(19_999), index.find(20_000).unwrap().base), (None, 20_000));
     }

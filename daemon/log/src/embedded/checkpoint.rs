@@ -27,6 +27,12 @@ pub(super) fn create_journal(
     if let Some(reason) = record.failure {
         return Err(LogError::invalid(reason));
     }
+    if record.journal_len() > u64::from(u32::MAX) / 2 {
+        return Err(LogError::invalid(format!(
+            "the checkpoint has {} bytes; lower max_idempotency_keys",
+            record.journal_len()
+        )));
+    }
     let mut segment = Segment::create(store, Family::Journal, number, ".new")?;
     let (head, changes) = record.blocks(Kind::Checkpoint, tables.sequence, tables.last_at);
     let written = disk::write(&segment.file, &segment.path, HEAD_LEN, [&head[..], &changes]);

@@ -88,26 +88,41 @@ impl Directory {
             .map_err(|source| io_error("record the acknowledged write", &self.path, source))
     }
 
-    /// Fails if the journal, whose last write is `found` and ends at byte `end`, lacks acknowledged writes.
+    /// The number of the last acknowledged write.
     ///
     /// A missing or damaged file `acknowledged` is not an error: the log does not depend on it.
-    pub(super) fn check_acknowledged(&mut self, journal: &Path, end: u64, found: u64) -> Result<(), LogError> {
+    pub(super) fn acknowledged(&mut self) -> Result<Acknowledged, LogError> {
         let mut sealed = Vec::new();
         self.acknowledged
             .seek(SeekFrom::Start(0))
             .and_then(|_| self.acknowledged.read_to_end(&mut sealed))
             .map_err(|source| io_error("read the acknowledged write", &self.path, source))?;
         let payload = codec::open(ACKNOWLEDGED, &sealed);
-        match payload.and_then(|payload| codec::Fields(payload).u64()) {
-            Ok(acknowledged) if acknowledged > found => Err(LogError::LostTail {
+        let sequence = payload.and_then(|payload| codec::Fields(payload).u64()).unwrap_or(0);
+        Ok(Acknowledged { sequence, file: acknowledged_path(&self.path) })
+    }
+}
+
+/// The number of the last acknowledged write, and the file that holds it.
+#[derive(Clone, Debug)]
+pub(super) struct Acknowledged {
+    sequence: u64,
+    file: PathBuf,
+}
+
+impl Acknowledged {
+    /// Fails if the journal, whose last write is `found` and ends at byte `end`, lacks acknowledged writes.
+    pub(super) fn check(&self, journal: &Path, end: u64, found: u64) -> Result<(), LogError> {
+        if self.sequence > found {
+            return Err(LogError::LostTail {
                 path: journal.to_owned(),
                 end,
-                acknowledged_file: acknowledged_path(&self.path),
+                acknowledged_file: self.file.clone(),
                 found,
-                acknowledged,
-            }),
-            _ => Ok(()),
+                acknowledged: self.sequence,
+            });
         }
+        Ok(())
     }
 }
 

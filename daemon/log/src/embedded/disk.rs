@@ -66,6 +66,8 @@ pub(super) fn write<'a>(
 
 /// Puts what was written to the file on the disk.
 pub(super) fn sync(file: &File, path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    trace::fail_if_asked(path)?;
     file.sync_data()?;
     trace!(path, Sync(path.to_owned()));
     Ok(())

@@ -115,8 +115,8 @@ impl RecordHead {
         head
     }
 
-    /// Parses and verifies the head of a record.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+    /// Parses and verifies the head of a record; the inner error is another format, which is no torn write.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Result<Self, String>, String> {
         let Some((head, _)) = bytes.split_first_chunk::<{ RECORD_LEN as usize }>() else {
             return Err("it ends within the head of a write".to_owned());
         };
@@ -126,16 +126,16 @@ impl RecordHead {
         if head[0] != b'R' || computed != stored {
             return Err(format!("no write begins here (checksum {computed:08x}, stored {stored:08x})"));
         }
-        if head[1] != FORMAT {
-            return Err(format!("the write has format {}, this program knows {FORMAT}", head[1]));
-        }
-        Ok(Self {
-            kind: if head[2] == 0 { Kind::Write } else { Kind::Checkpoint },
-            bodies: u32_at(4),
-            changes: u32_at(8),
-            sequence: u64_at(12),
-            last_at: u64_at(20),
-        })
+        let kind = match (head[1], head[2]) {
+            (FORMAT, 0) => Kind::Write,
+            (FORMAT, 1) => Kind::Checkpoint,
+            (format, kind) => {
+                return Ok(Err(format!(
+                    "a write of format {format}.{kind}, this program knows {FORMAT}.0 and {FORMAT}.1"
+                )));
+            }
+        };
+        Ok(Ok(Self { kind, bodies: u32_at(4), changes: u32_at(8), sequence: u64_at(12), last_at: u64_at(20) }))
     }
 
     /// The size of the whole record.

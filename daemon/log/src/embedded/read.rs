@@ -11,7 +11,7 @@ use crate::frame::{Frame, FrameHeader, HEADER_LEN};
 use crate::{Bounds, PartitionId, RecordBatch};
 
 /// The size of the reads that look for a frame.
-const WINDOW: u64 = 16 * 1024;
+const WINDOW: usize = 16 * 1024;
 
 impl Writer {
     /// Reads frames, from the one that holds offset `from` on, until they have `max_bytes`.
@@ -100,12 +100,12 @@ impl Cursor<'_> {
             let within = (*at - start) as usize;
             let bytes = window.get(within..).unwrap_or_default();
             if bytes.len() < HEADER_LEN {
-                let rest = file.len()?.saturating_sub(*at).min(WINDOW);
-                if rest as usize <= bytes.len() {
+                // A write that failed may be cut off at any moment, so the file may end before the window does.
+                window = file.read_some(*at, WINDOW)?;
+                start = *at;
+                if window.len() < HEADER_LEN {
                     return Err(self.cut_short(offset, file));
                 }
-                window = file.read(*at, rest as usize)?.ok_or_else(|| self.cut_short(offset, file))?;
-                start = *at;
                 continue;
             }
             if let Some(len) = block_len(bytes) {

@@ -4,14 +4,14 @@
 //! last write of the journal can be torn, in any of the files. It is cut off as a whole.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::PartitionId;
 use crate::embedded::catalog::Catalog;
 use crate::embedded::change::{Change, ChunkAt, FrameAt, decode};
 use crate::embedded::checkpoint::create_journal;
-use crate::embedded::directory::io_error;
+use crate::embedded::directory::{Acknowledged, io_error};
 use crate::embedded::disk;
 use crate::embedded::journal::{Kind, RECORD_LEN, RecordHead};
 use crate::embedded::segment::{Family, HEAD_LEN, Place, Segment};
@@ -25,6 +25,8 @@ pub(super) struct Opened {
     pub catalog: Catalog,
     /// The open file of each family.
     pub open: [Open; 3],
+    /// The files that were found missing, and of which nothing is needed.
+    pub missing: Vec<(Family, u32)>,
 }
 
 /// The file of a family to which writes append.
@@ -44,78 +46,114 @@ struct Pending {
 }
 
 /// Opens the files in `store`, and creates them if there are none.
-pub(super) fn recover(store: &Path) -> Result<Opened, LogError> {
-    let found = list(store)?;
-    let number = |family| found.iter().filter(|(it, _)| *it == family).map(|(_, number)| *number).max();
-    let Some(newest) = number(Family::Journal) else { return create(store, &found) };
+///
+/// Nothing is changed before it is clear that no acknowledged write is lost. Files are deleted last, when everything
+/// that makes them unnecessary is on the disk.
+pub(super) fn recover(store: &Path, acknowledged: &Acknowledged) -> Result<Opened, LogError> {
+    let Listing { segments: found, unfinished } = list(store)?;
+    let newest = found.iter().filter(|(family, _)| *family == Family::Journal).map(|(_, number)| *number).max();
+    let Some(newest) = newest else { return create(store, &found, acknowledged) };
     let (mut tables, mut catalog) = (Tables::default(), Catalog::default());
     let journal = Arc::new(Segment::open(store, Family::Journal, newest)?);
     catalog.add_file(Family::Journal, Arc::clone(&journal));
-    let (begin, end) = replay(store, &journal, &mut tables, &mut catalog)?;
-    retire_missing(store, &found, newest, &mut tables, &mut catalog)?;
-    for (family, number) in found.into_iter().filter(|file| *file != (Family::Journal, newest)) {
-        if is_used(&tables, family, number) {
-            catalog.add_file(family, Arc::new(Segment::open(store, family, number)?));
-        } else {
-            let path = store.join(family.file_name(number));
-            disk::remove(&path).map_err(|source| io_error("remove an unused file", &path, source))?;
-        }
+    let Replayed { begin, end, last } = replay(store, &journal, &mut tables, &mut catalog)?;
+    acknowledged.check(&journal.path, end, tables.sequence)?;
+    let missing = retire_missing(store, &found, &mut tables, &mut catalog)?;
+    let is_open = |file: &(Family, u32)| *file == (Family::Journal, newest);
+    let (used, unused): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .filter(|file| !is_open(file))
+        .partition(|(family, number)| is_used(&tables, *family, *number));
+    for (family, number) in used {
+        catalog.add_file(family, Arc::new(Segment::open_closed(store, family, number)?));
     }
     let open = open_files(store, &tables, &catalog, Open { segment: journal, begin, end })?;
-    for Open { segment, end, .. } in &open {
-        if segment.len()? > *end {
-            segment.cut(*end)?;
-        }
-        // What a process wrote before it was killed may be in memory only.
-        segment.sync()?;
+    settle(store, &open, last.as_ref(), &catalog)?;
+    let unused = unused.into_iter().map(|(family, number)| store.join(family.file_name(number)));
+    for path in unused.chain(unfinished) {
+        disk::remove(&path).map_err(|source| io_error("remove an unused file", &path, source))?;
     }
-    disk::sync_directory(store).map_err(|source| io_error("sync the directory of the log", store, source))?;
     catalog.publish(&tables, &[]);
     for (id, partition) in &mut tables.partitions {
         let (ends, cursor) = (partition.ends, partition.cursor());
         partition.cursor_bytes = cursor.map_or(ends.bytes_first, |cursor| catalog.bytes_before(*id, &ends, cursor));
     }
-    Ok(Opened { tables, catalog, open })
+    Ok(Opened { tables, catalog, open, missing })
 }
 
-/// The files of the store; removes those whose creation was interrupted.
-fn list(store: &Path) -> Result<BTreeSet<(Family, u32)>, LogError> {
+/// Cuts what follows the last whole write, and puts that write on the disk.
+fn settle(store: &Path, open: &[Open; 3], last: Option<&Pending>, catalog: &Catalog) -> Result<(), LogError> {
+    for Open { segment, end, .. } in open {
+        if segment.len()? > *end {
+            segment.cut(*end)?;
+        }
+    }
+    // The process before may have been killed before its sync, or the sync failed: then what is read here is in memory
+    // only, and a further sync does not write it. So it is written again.
+    if let Some(last) = last {
+        rewrite(&open[Family::Journal as usize].segment, last.at, last.head.len() as usize)?;
+        for (family, place) in last.places() {
+            let file = file(catalog, store, family, place.segment)?;
+            rewrite(&file, u64::from(place.at), place.len as usize)?;
+        }
+    }
+    for Open { segment, .. } in open {
+        segment.sync()?;
+    }
+    disk::sync_directory(store).map_err(|source| io_error("sync the directory of the log", store, source))
+}
+
+/// Writes bytes of a file again, in place.
+fn rewrite(file: &Segment, at: u64, len: usize) -> Result<(), LogError> {
+    let Some(bytes) = file.read(at, len)? else { return Err(file.damaged(at, "it ends here".to_owned())) };
+    disk::write(&file.file, &file.path, at, [&bytes[..]]).map(drop).map_err(|source| file.write_error(source))
+}
+
+/// The files of a store.
+struct Listing {
+    segments: BTreeSet<(Family, u32)>,
+    /// Files whose creation was interrupted.
+    unfinished: Vec<PathBuf>,
+}
+
+fn list(store: &Path) -> Result<Listing, LogError> {
     let io = |source| io_error("list the files of the log", store, source);
-    let mut found = BTreeSet::new();
+    let mut listing = Listing { segments: BTreeSet::new(), unfinished: Vec::new() };
     for entry in std::fs::read_dir(store).map_err(io)? {
         let path = entry.map_err(io)?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        match name.strip_suffix(".new").map(Family::parse) {
-            Some(Some(_)) => disk::remove(&path).map_err(io)?,
-            _ => found.extend(Family::parse(name)),
+        match name.strip_suffix(".new").and_then(Family::parse) {
+            Some(_) => listing.unfinished.push(path),
+            None => listing.segments.extend(Family::parse(name)),
         }
     }
-    Ok(found)
+    Ok(listing)
 }
 
 /// Creates the first file of each family.
-fn create(store: &Path, found: &BTreeSet<(Family, u32)>) -> Result<Opened, LogError> {
+fn create(store: &Path, found: &BTreeSet<(Family, u32)>, acknowledged: &Acknowledged) -> Result<Opened, LogError> {
+    acknowledged.check(store, 0, 0)?;
     // The journal is created last, so the others alone are what an interrupted creation left.
     if found.iter().any(|file| file.1 != 1) {
         let (path, location) = (store.to_owned(), "the newest file journal-N".to_owned());
         return Err(LogError::Damaged { path, location, reason: "it is missing".to_owned() });
     }
     let mut tables = Tables::default();
-    let (mut catalog, mut open) = (Catalog::default(), Vec::new());
-    for family in [Family::Results, Family::State] {
+    let mut catalog = Catalog::default();
+    let mut first = |family| {
         let segment = Arc::new(Segment::create(store, family, 1, "")?);
         segment.sync()?;
         tables.apply(Change::File { family, segment: 1, end: HEAD_LEN });
         catalog.add_file(family, Arc::clone(&segment));
-        open.push(Open { segment, begin: HEAD_LEN, end: HEAD_LEN });
-    }
+        Ok(Open { segment, begin: HEAD_LEN, end: HEAD_LEN })
+    };
+    let (results, state) = (first(Family::Results)?, first(Family::State)?);
     // The journal has its name only after the others have theirs.
     disk::sync_directory(store).map_err(|source| io_error("sync the directory of the log", store, source))?;
     let (journal, end) = create_journal(store, 1, &tables, &catalog)?;
     let journal = Open { segment: Arc::new(journal), begin: end, end };
     catalog.add_file(Family::Journal, Arc::clone(&journal.segment));
-    let [results, state] = <[_; 2]>::try_from(open).map_err(|_| LogError::invalid("two files were created"))?;
-    Ok(Opened { tables, catalog, open: [journal, results, state] })
+    Ok(Opened { tables, catalog, open: [journal, results, state], missing: Vec::new() })
 }
 
 fn file(catalog: &Catalog, store: &Path, family: Family, number: u32) -> Result<Arc<Segment>, LogError> {
@@ -127,8 +165,17 @@ fn missing(store: &Path, family: Family, number: u32) -> LogError {
     LogError::Damaged { path, location, reason: "the file is missing".to_owned() }
 }
 
-/// Applies the checkpoint and all whole writes of a journal; returns the end of the checkpoint and of the last write.
-fn replay(store: &Path, journal: &Segment, tables: &mut Tables, catalog: &mut Catalog) -> Result<(u64, u64), LogError> {
+/// What a journal gives.
+struct Replayed {
+    /// The end of the checkpoint.
+    begin: u64,
+    /// The end of the last whole write.
+    end: u64,
+    last: Option<Pending>,
+}
+
+/// Applies the checkpoint and all whole writes of a journal.
+fn replay(store: &Path, journal: &Segment, tables: &mut Tables, catalog: &mut Catalog) -> Result<Replayed, LogError> {
     let damaged = |reason| journal.damaged(HEAD_LEN, format!("its checkpoint is damaged: {reason}"));
     let checkpoint = read_record(journal, HEAD_LEN)?.map_err(damaged)?;
     if checkpoint.head.kind != Kind::Checkpoint {
@@ -136,26 +183,29 @@ fn replay(store: &Path, journal: &Segment, tables: &mut Tables, catalog: &mut Ca
     }
     let begin = HEAD_LEN + checkpoint.head.len();
     let mut end = begin;
-    apply(checkpoint, tables, catalog);
+    apply(&checkpoint, tables, catalog);
     let mut last: Option<Pending> = None;
     loop {
-        let next = read_record(journal, end)?;
         let sequence = last.as_ref().map_or(tables.sequence, |last| last.head.sequence) + 1;
-        match next.ok().filter(|next| next.head.sequence == sequence && next.head.kind == Kind::Write) {
-            Some(next) => {
-                end = next.at + next.head.len();
-                last.replace(next).into_iter().for_each(|last| apply(last, tables, catalog));
-            }
-            None => break,
+        let next = read_record(journal, end)?;
+        let Some(next) = next.ok().filter(|next| next.head.sequence == sequence && next.head.kind == Kind::Write)
+        else {
+            break;
+        };
+        end = next.at + next.head.len();
+        if let Some(last) = last.replace(next) {
+            apply(&last, tables, catalog);
         }
     }
-    if let Some(last) = last {
-        if !is_whole(&last, store)? {
-            return Ok((begin, last.at));
+    match last {
+        // Only the last write can be torn.
+        Some(last) if !is_whole(&last, store)? => Ok(Replayed { begin, end: last.at, last: None }),
+        Some(last) => {
+            apply(&last, tables, catalog);
+            Ok(Replayed { begin, end, last: Some(last) })
         }
-        apply(last, tables, catalog);
+        None => Ok(Replayed { begin, end, last }),
     }
-    Ok((begin, end))
 }
 
 /// Reads the record at a position; the inner error says why there is none.
@@ -163,7 +213,7 @@ fn read_record(journal: &Segment, at: u64) -> Result<Result<Pending, String>, Lo
     let short = || "the file ends within it".to_owned();
     let Some(head) = journal.read(at, RECORD_LEN as usize)? else { return Ok(Err(short())) };
     let head = match RecordHead::parse(&head) {
-        Ok(head) => head,
+        Ok(head) => head.map_err(|format| journal.damaged(at, format))?,
         Err(reason) => return Ok(Err(reason)),
     };
     let (changes_at, len) = head.changes_at(at);
@@ -175,15 +225,26 @@ fn read_record(journal: &Segment, at: u64) -> Result<Result<Pending, String>, Lo
     Ok(changes.map(|changes| Pending { at, head, changes }))
 }
 
-fn apply(record: Pending, tables: &mut Tables, catalog: &mut Catalog) {
+impl Pending {
+    /// Where the frames of results and the chunks of state are; the input is within the record.
+    fn places(&self) -> impl Iterator<Item = (Family, Place)> {
+        self.changes.iter().filter_map(|change| match change {
+            Change::Frame(FrameAt { log: PartitionId::RESULTS, entry, .. }) => Some((Family::Results, entry.place)),
+            Change::Chunk { at: Some(ChunkAt { place, .. }), .. } => Some((Family::State, *place)),
+            _ => None,
+        })
+    }
+}
+
+fn apply(record: &Pending, tables: &mut Tables, catalog: &mut Catalog) {
     (tables.sequence, tables.last_at) = (record.head.sequence, record.head.last_at);
-    for change in record.changes {
-        match &change {
+    for change in &record.changes {
+        match change {
             Change::Frame(FrameAt { log, entry, .. }) | Change::Indexed { log, entry } => catalog.index(*log, *entry),
             Change::Retired { family, segment } if *family != Family::State => catalog.retire(*family, *segment),
             _ => {}
         }
-        tables.apply(change);
+        tables.apply(change.clone());
     }
 }
 
@@ -227,32 +288,41 @@ fn open_files(store: &Path, tables: &Tables, catalog: &Catalog, journal: Open) -
     Ok([journal, newest(Family::Results)?, newest(Family::State)?])
 }
 
-/// Forgets the oldest files that are missing: a retention that was interrupted deleted them. Any other missing file is
-/// damage, except of state: the partition reports that.
+/// Forgets missing files of which nothing is needed, and returns them: a retention that was interrupted deleted them.
+/// Any other missing file is damage, except of state: the partition reports that.
 fn retire_missing(
     store: &Path,
     found: &BTreeSet<(Family, u32)>,
-    newest: u32,
     tables: &mut Tables,
     catalog: &mut Catalog,
-) -> Result<(), LogError> {
+) -> Result<Vec<(Family, u32)>, LogError> {
+    let mut gone = Vec::new();
     for family in [Family::Journal, Family::Results] {
         let parts = if family == Family::Journal { &tables.input_parts } else { &tables.results_parts };
-        let gone: Vec<_> = parts.keys().copied().filter(|number| !found.contains(&(family, *number))).collect();
-        let oldest = parts.keys().copied().find(|number| found.contains(&(family, *number))).unwrap_or(newest);
-        for number in gone {
-            let applied = |(id, part): (&PartitionId, &crate::embedded::tables::Part)| {
-                tables.partitions.get(id).is_none_or(|partition| part.end <= partition.applied())
+        let is_there = |number: &u32| found.contains(&(family, *number));
+        let oldest = parts.keys().copied().find(is_there).unwrap_or(u32::MAX);
+        for (number, logs) in parts.iter().filter(|(number, _)| !is_there(number)) {
+            let needed = match family {
+                Family::Journal => !logs.iter().all(|(id, part)| tables.is_applied(*id, part)),
+                // Results go in order, also those that a sink has not read.
+                _ => *number > oldest,
             };
-            let logs = if family == Family::Journal { tables.input_parts.get(&number) } else { None };
-            if number > oldest || !logs.is_none_or(|logs| logs.iter().all(applied)) {
-                return Err(missing(store, family, number));
+            if needed {
+                return Err(missing(store, family, *number));
             }
-            tables.retire(family, number);
-            catalog.retire(family, number);
+            gone.push((family, *number));
         }
     }
-    Ok(())
+    let dropped = tables.results_dropped;
+    for (family, number) in &gone {
+        tables.retire(*family, *number);
+        catalog.retire(*family, *number);
+    }
+    if tables.results_dropped > dropped {
+        let results = tables.results_dropped - dropped;
+        tracing::warn!(results, "Files of results that a sink had not read are missing; the results count as dropped.");
+    }
+    Ok(gone)
 }
 
 /// Whether a committed write refers to a file.

@@ -7,14 +7,18 @@ use std::collections::BTreeMap;
 
 use daemon_base::failpoint;
 
+use crate::config::is_older;
 use crate::embedded::change::Change;
 use crate::embedded::disk;
 use crate::embedded::segment::Family;
-use crate::embedded::tables::Part;
+use crate::embedded::tables::{Part, Parts};
 use crate::embedded::writer::{Locked, Writer};
 use crate::error::LogError;
 use crate::retention::{Oldest, input_is_deletable, results_are_deletable};
 use crate::{PartitionId, RetentionReport};
+
+/// The parts of a limit of age to which it is kept.
+const AGES_PER_LIMIT: u64 = 16;
 
 impl Writer {
     /// Runs a whole retention pass and releases the write lock after each file.
@@ -23,28 +27,43 @@ impl Writer {
         let idempotency_keys = self.lock()?.drop_expired_keys(now);
         let mut total = RetentionReport { idempotency_keys, ..RetentionReport::default() };
         for family in [Family::Journal, Family::Results] {
-            while self.lock()?.retire_oldest(family, now, &mut total)? {}
+            self.lock()?.roll_if_old(family, now)?;
+            while self.lock()?.retire_one(family, now, &mut total)? {}
         }
         Ok(total)
     }
 }
 
+/// The logs in one file, by number.
+type File = (u32, BTreeMap<PartitionId, Part>);
+
 impl Locked<'_> {
-    /// Deletes the oldest file of a family if the rules allow that; `false` if they do not.
-    fn retire_oldest(&mut self, family: Family, now: u64, total: &mut RetentionReport) -> Result<bool, LogError> {
-        let Some((number, logs)) = self.oldest(family) else { return Ok(false) };
+    /// Closes the open file when its records are older than a part of the limit, so that the limit is kept to that part.
+    fn roll_if_old(&mut self, family: Family, now: u64) -> Result<(), LogError> {
+        let config = self.config();
+        let limit = match family {
+            Family::Journal => config.max_input_age_seconds,
+            _ => config.max_results_age_seconds,
+        };
         let open = self.open_number(family);
-        if !self.is_deletable(family, &logs, now, number == open) {
-            return Ok(false);
+        let oldest_at = self.parts(family).get(&open).and_then(|logs| logs.values().map(|part| part.oldest_at).min());
+        match oldest_at {
+            Some(oldest_at) if is_older(oldest_at, limit / AGES_PER_LIMIT, now) => self.roll(family),
+            _ => Ok(()),
         }
-        if number == open {
+    }
+
+    /// Deletes a file of a family if the rules allow that; `false` if they allow none.
+    fn retire_one(&mut self, family: Family, now: u64, total: &mut RetentionReport) -> Result<bool, LogError> {
+        let Some((number, logs)) = self.deletable(family, now)? else { return Ok(false) };
+        if number == self.open_number(family) {
             self.roll(family)?;
-            // The next file is known before this one goes.
-            self.write(|stage| {
-                stage.name_open_files();
-                Ok(())
-            })?;
         }
+        // The files that stay are named before this one goes.
+        self.write(|stage| {
+            stage.name_open_files();
+            Ok(())
+        })?;
         failpoint::point("retention.mid");
         let Some(file) = self.catalog().file(family, number) else { return Ok(false) };
         disk::remove(&file.path).map_err(|source| file.write_error(source))?;
@@ -66,43 +85,55 @@ impl Locked<'_> {
         written
     }
 
-    /// The oldest file with records, and what it has of each log.
-    fn oldest(&mut self, family: Family) -> Option<(u32, BTreeMap<PartitionId, Part>)> {
-        let tables = self.tables();
-        let parts = if family == Family::Journal { &tables.input_parts } else { &tables.results_parts };
-        parts.first_key_value().map(|(number, logs)| (*number, logs.clone()))
+    /// The oldest file that may go. Results go in order; a file of input may go while an older one has input that is not
+    /// applied.
+    fn deletable(&mut self, family: Family, now: u64) -> Result<Option<File>, LogError> {
+        let config = self.config();
+        let (open, size) = (self.open_number(family), self.size(family)?);
+        let limit = if family == Family::Journal { config.max_input_bytes } else { config.max_results_bytes };
+        let files = self.parts(family).iter().take(if family == Family::Results { 1 } else { usize::MAX });
+        let may_go = |(number, logs): &(&u32, &BTreeMap<PartitionId, Part>)| {
+            // The size of the open file does not count, unless nothing is to be kept.
+            let size = if **number == open && limit > 0 { 0 } else { size };
+            self.rules_allow(family, logs, size, now)
+        };
+        let found = files.into_iter().find(may_go);
+        Ok(found.map(|(number, logs)| (*number, logs.clone())))
     }
 
-    fn is_deletable(&mut self, family: Family, logs: &BTreeMap<PartitionId, Part>, now: u64, is_open: bool) -> bool {
-        let config = self.config().clone();
-        let tables = self.tables();
+    /// The size of all files of a family.
+    fn size(&self, family: Family) -> Result<u64, LogError> {
+        let catalog = self.catalog();
+        self.parts(family).keys().filter_map(|number| catalog.file(family, *number)).map(|file| file.len()).sum()
+    }
+
+    fn rules_allow(&self, family: Family, logs: &BTreeMap<PartitionId, Part>, size: u64, now: u64) -> bool {
+        let (config, tables) = (self.config(), self.known());
         let newest_at = logs.values().map(|part| part.newest_at).max().unwrap_or(0);
-        let mut parts = logs.iter();
-        if family == Family::Journal {
-            let total = if is_open && config.max_input_bytes > 0 { 0 } else { tables.input_bytes() };
-            parts.all(|(id, part)| {
-                let applied = tables.partitions.get(id).map_or(0, |it| it.applied());
-                input_is_deletable(Oldest { written_at: newest_at, end: part.end }, applied, total, now, &config)
-            })
-        } else {
-            let total = if is_open && config.max_results_bytes > 0 { 0 } else { tables.results.bytes() };
-            let unread = tables.unread_results();
-            parts.all(|(_, part)| {
-                results_are_deletable(Oldest { written_at: newest_at, end: part.end }, unread, total, now, &config)
-            })
-        }
+        let oldest = |part: &Part| Oldest { written_at: newest_at, end: part.end };
+        logs.iter().all(|(id, part)| match family {
+            Family::Journal => {
+                tables.is_applied(*id, part) && input_is_deletable(oldest(part), part.end, size, now, config)
+            }
+            _ => results_are_deletable(oldest(part), tables.unread_results(), size, now, config),
+        })
+    }
+
+    fn parts(&self, family: Family) -> &Parts {
+        let tables = self.known();
+        if family == Family::Journal { &tables.input_parts } else { &tables.results_parts }
     }
 
     /// Adds what a deleted file had to the report.
-    fn report(&mut self, family: Family, logs: &BTreeMap<PartitionId, Part>, total: &mut RetentionReport) {
-        let tables = self.tables();
+    fn report(&self, family: Family, logs: &BTreeMap<PartitionId, Part>, total: &mut RetentionReport) {
+        let tables = self.known();
         for (log, part) in logs {
-            let first = tables.ends(*log).bounds.first;
+            let records = part.end.saturating_sub(tables.ends(*log).bounds.first);
             if family == Family::Journal {
-                total.input_records += part.end - first;
+                total.input_records += records;
                 total.input_bytes += part.bytes;
             } else {
-                total.results += part.end - first;
+                total.results += records;
                 total.results_bytes += part.bytes;
                 total.results_dropped += tables.unread_in(part);
             }

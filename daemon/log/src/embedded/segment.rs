@@ -100,11 +100,9 @@ impl Segment {
 
     /// Opens an existing file and checks its head.
     pub(super) fn open(store: &Path, family: Family, number: u32) -> Result<Self, LogError> {
-        let path = store.join(family.file_name(number));
-        let file = disk::open(&path).map_err(|source| io_error("open a file of the log", &path, source))?;
+        let segment = Self::open_closed(store, family, number)?;
         let mut found = [0; HEAD_LEN as usize];
-        let read = file.read_exact_at(&mut found, 0);
-        let segment = Self { path, number, file };
+        let read = segment.file.read_exact_at(&mut found, 0);
         match read {
             Ok(()) if found == head(family, number) => Ok(segment),
             Ok(()) => Err(segment.damaged(0, "its head is not that of this file".to_owned())),
@@ -113,6 +111,30 @@ impl Segment {
             }
             Err(source) => Err(segment.read_error(source)),
         }
+    }
+
+    /// Opens a file that no write appends to. Its head is not checked: whatever is read of it has a checksum of its own,
+    /// and damage of the head alone harms nobody.
+    pub(super) fn open_closed(store: &Path, family: Family, number: u32) -> Result<Self, LogError> {
+        let path = store.join(family.file_name(number));
+        let file = disk::open(&path).map_err(|source| io_error("open a file of the log", &path, source))?;
+        Ok(Self { path, number, file })
+    }
+
+    /// Reads up to `len` bytes: fewer if the file ends before.
+    pub(super) fn read_some(&self, at: u64, len: usize) -> Result<Vec<u8>, LogError> {
+        let mut bytes = vec![0; len];
+        let mut read = 0;
+        while read < len {
+            match self.file.read_at(&mut bytes[read..], at + read as u64) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.read_error(source)),
+            }
+        }
+        bytes.truncate(read);
+        Ok(bytes)
     }
 
     /// Reads a range; `None` if the file ends before it.

@@ -2,7 +2,7 @@
 //!
 //! A commit appends the changed chunks to the open file of state. The journal names the place and the checksum of each
 //! chunk, so a restore reads exactly the chunks of the last commit. When more than half of the files is replaced, a
-//! commit carries on what is still in use in the oldest one, and the file goes.
+//! commit also copies chunks of the oldest one that are in use; a file of which nothing is in use goes.
 
 use daemon_base::failpoint;
 
@@ -69,16 +69,21 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Carries on the chunks of a file of state: they get a new place, and nothing refers to the file any more.
+    /// Writes chunks of a file of state again, about `limit` bytes of them, so that the file is less in use.
     ///
     /// A damaged chunk stays where it is, so that its partition reports it.
-    pub(super) fn carry_on(&mut self, segment: u32) {
+    pub(super) fn copy_chunks(&mut self, segment: u32, limit: u64) {
         let in_file = |(chunk, at): (&u32, &ChunkAt)| (at.place.segment == segment).then_some((*chunk, *at));
         let partitions = self.tables.partitions.iter();
         let live: Vec<_> =
             partitions.flat_map(|(id, it)| it.chunks.iter().filter_map(in_file).map(|found| (*id, found))).collect();
         let Some(file) = self.catalog.file(Family::State, segment) else { return };
+        let mut copied = 0;
         for (partition, (chunk, ChunkAt { place, crc })) in live {
+            if copied >= limit {
+                return;
+            }
+            copied += u64::from(place.len);
             match file.read(u64::from(place.at), place.len as usize) {
                 Ok(Some(bytes)) if crc32fast::hash(&bytes) == crc => {
                     let place = self.add(Family::State, bytes);

@@ -210,20 +210,29 @@ impl Tables {
         };
         let retired = parts.remove(&segment).unwrap_or_default();
         for (log, part) in &retired {
-            let parts = if family == Family::Results { &self.results_parts } else { &self.input_parts };
-            let oldest_at = parts.values().find_map(|logs| logs.get(log)).map(|next| next.oldest_at);
             if family == Family::Results {
                 self.results_dropped += self.unread_in(part);
             }
+            // An older file may be there still: another log needs it.
+            let (first, bytes_first) = (part.end.max(self.ends(*log).bounds.first), part.bytes_end);
+            let parts = if family == Family::Results { &self.results_parts } else { &self.input_parts };
+            let rest = parts.values().filter_map(|logs| logs.get(log)).find(|rest| rest.end > first);
+            let oldest_at = rest.map(|rest| rest.oldest_at);
             let ends = self.ends_mut(*log);
-            ends.bounds.first = part.end;
-            (ends.bytes_first, ends.oldest_at) = (part.bytes_end, oldest_at);
+            ends.bounds.first = first;
+            (ends.bytes_first, ends.oldest_at) = (bytes_first.max(ends.bytes_first), oldest_at);
         }
     }
 
     /// The number of results in the oldest file that a sink has not read.
     pub(super) fn unread_in(&self, part: &Part) -> u64 {
         part.end.saturating_sub(self.unread_results().max(self.results.bounds.first))
+    }
+
+    /// Whether all input that a file has of a partition is applied.
+    pub(super) fn is_applied(&self, id: PartitionId, part: &Part) -> bool {
+        let partition = self.partitions.get(&id);
+        partition.is_none_or(|it| part.end <= it.applied().max(it.ends.bounds.first))
     }
 
     pub(super) fn backlog_bytes(&self) -> u64 {

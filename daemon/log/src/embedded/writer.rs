@@ -8,6 +8,7 @@
 //! group fails, and the next request reads the tables from the files again. Readers do not use the tables; they use
 //! the catalog, to which the writer publishes after the sync.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -30,6 +31,12 @@ use crate::error::LogError;
 use crate::signal::Signal;
 use crate::{Appended, Bounds, PartitionId};
 
+/// The least that a commit copies of the chunks of state, if it copies any.
+const MIN_COPY_BYTES: u64 = 1024 * 1024;
+
+/// The largest size of a file of the journal, far below the 4 GiB of a place.
+const MAX_JOURNAL_BYTES: u64 = 1024 * 1024 * 1024;
+
 /// The size from which a checkpoint makes its file of the journal longer.
 const LARGE_CHECKPOINT: u64 = 128 * 1024;
 
@@ -40,7 +47,9 @@ struct Inner {
     /// The open file of each family.
     open: [Open; 3],
     /// Files of state that hold a damaged chunk: they stay.
-    kept: std::collections::BTreeSet<u32>,
+    kept: BTreeSet<u32>,
+    /// Deletions of files that no write has named yet.
+    unwritten: Vec<Change>,
     /// The failure after which the tables must be read again before the next write.
     failed: Option<String>,
     /// How often the tables were read again.
@@ -50,8 +59,8 @@ struct Inner {
 /// The only writer of the log, which combines concurrent requests into one write and one sync.
 pub(super) struct Writer {
     config: LogConfig,
-    /// The size at which a file is closed and the next one begins.
-    segment_bytes: u64,
+    /// The size at which a file of each family is closed and the next one begins.
+    segment_bytes: [u64; 3],
     queue: Queue<Request, Result<Reply, LogError>>,
     inner: Mutex<Inner>,
     catalog: RwLock<Catalog>,
@@ -71,10 +80,9 @@ pub(super) struct Locked<'a> {
 
 impl Writer {
     /// Opens the files in `directory` and reads the tables.
-    pub(super) fn open(mut directory: Directory, config: LogConfig, segment_bytes: u64) -> Result<Self, LogError> {
+    pub(super) fn open(mut directory: Directory, config: LogConfig, segment_bytes: [u64; 3]) -> Result<Self, LogError> {
         let store = directory.store_path();
-        let Opened { mut tables, catalog, open } = recover(&store)?;
-        directory.check_acknowledged(&open[0].segment.path, open[0].end, tables.sequence)?;
+        let Opened { mut tables, catalog, open, missing } = recover(&store, &directory.acknowledged()?)?;
         tables.keys.drop_excess(&config);
         Ok(Self {
             config,
@@ -85,7 +93,15 @@ impl Writer {
             store,
             records: Signal::new(),
             results: Signal::new(),
-            inner: Mutex::new(Inner { directory, tables, open, kept: Default::default(), failed: None, reopened: 0 }),
+            inner: Mutex::new(Inner {
+                directory,
+                tables,
+                open,
+                kept: BTreeSet::new(),
+                unwritten: retired(missing),
+                failed: None,
+                reopened: 0,
+            }),
         })
     }
 
@@ -140,10 +156,10 @@ impl Writer {
     }
 
     fn reload(&self, inner: &mut Inner) -> Result<(), LogError> {
-        let Opened { mut tables, catalog, open } = recover(&self.store)?;
-        inner.directory.check_acknowledged(&open[0].segment.path, open[0].end, tables.sequence)?;
+        let Opened { mut tables, catalog, open, missing } = recover(&self.store, &inner.directory.acknowledged()?)?;
         tables.keys.drop_excess(&self.config);
         (inner.tables, inner.open, inner.failed) = (tables, open, None);
+        inner.unwritten = retired(missing);
         inner.reopened += 1;
         *self.catalog_mut() = catalog;
         Ok(())
@@ -157,12 +173,18 @@ impl Writer {
 }
 
 impl Locked<'_> {
+    /// The tables, to change what no write needs.
     pub(super) fn tables(&mut self) -> &mut Tables {
         &mut self.inner.tables
     }
 
     pub(super) fn config(&self) -> &LogConfig {
         &self.writer.config
+    }
+
+    /// The tables, to read them.
+    pub(super) fn known(&self) -> &Tables {
+        &self.inner.tables
     }
 
     pub(super) fn reopened(&self) -> u64 {
@@ -221,8 +243,9 @@ impl Locked<'_> {
             return reply;
         }
         staged.name_open_files();
+        inner.unwritten.drain(..).for_each(|change| staged.change(change));
         let freed = if staged.touched.states {
-            free_state(&mut staged, &mut inner.kept, writer.segment_bytes)
+            free_state(&mut staged, &mut inner.kept, writer.segment_bytes[Family::State as usize])
         } else {
             Vec::new()
         };
@@ -260,18 +283,8 @@ impl Locked<'_> {
 
     /// Publishes a durable write and wakes the waiting readers.
     fn finish(&mut self, frames: &[FrameAt], touched: Touched, freed: &[u32]) {
-        let mut catalog = self.writer.catalog_mut();
-        catalog.publish(&self.inner.tables, frames);
-        for number in freed {
-            // A file that cannot be deleted now is unused, and the next opening deletes it.
-            if let Some(file) = catalog.file(Family::State, *number)
-                && let Err(error) = disk::remove(&file.path)
-            {
-                tracing::warn!(%error, file = %file.path.display(), "A file of state that is not used stays.");
-            }
-            catalog.retire(Family::State, *number);
-        }
-        drop(catalog);
+        self.catalog_mut().publish(&self.inner.tables, frames);
+        freed.iter().for_each(|number| self.delete_state(*number));
         let sequence = self.inner.tables.sequence;
         // The write itself is durable: with an old number the check at the next opening only detects fewer lost writes.
         if let Err(error) = self.inner.directory.acknowledge(sequence) {
@@ -283,6 +296,16 @@ impl Locked<'_> {
         if touched.results {
             self.writer.results.raise();
         }
+    }
+
+    /// Deletes a file of state of which nothing is in use.
+    fn delete_state(&self, number: u32) {
+        let file = self.catalog().file(Family::State, number);
+        // A file that cannot be deleted now is deleted at the next opening.
+        if let Some(Err(error)) = file.map(|file| disk::remove(&file.path)) {
+            tracing::warn!(%error, number, "A file of state that is not in use stays.");
+        }
+        self.catalog_mut().retire(Family::State, number);
     }
 
     fn write_group(&mut self, requests: Vec<Request>) -> Vec<Result<Reply, LogError>> {
@@ -308,8 +331,8 @@ impl Locked<'_> {
         for family in Family::ALL {
             let Open { begin, end, .. } = self.inner.open[family as usize];
             // Much more than a large checkpoint, so that little of the journal is checkpoints.
-            let limit = if begin > LARGE_CHECKPOINT { 8 * begin } else { 0 };
-            if end > begin && end - begin >= self.writer.segment_bytes.max(limit) {
+            let limit = if begin > LARGE_CHECKPOINT { (8 * begin).min(MAX_JOURNAL_BYTES) } else { 0 };
+            if end > begin && end - begin >= self.writer.segment_bytes[family as usize].max(limit) {
                 self.roll(family)?;
             }
         }
@@ -319,6 +342,8 @@ impl Locked<'_> {
     /// Closes the open file of a family and begins the next one.
     pub(super) fn roll(&mut self, family: Family) -> Result<(), LogError> {
         let (store, number) = (&self.writer.store, self.open_number(family) + 1);
+        // The new file may be there in spite of an error.
+        self.inner.failed = Some("a new file was not finished".to_owned());
         let created = if family == Family::Journal {
             create_journal(store, number, &self.inner.tables, &self.writer.catalog())
         } else {
@@ -339,6 +364,7 @@ impl Locked<'_> {
             disk::remove(&closed.path).map_err(|source| closed.write_error(source))?;
             self.writer.catalog_mut().retire(family, closed.number);
         }
+        self.inner.failed = None;
         Ok(())
     }
 }
@@ -376,24 +402,38 @@ fn put(inner: &mut Inner, record: &Record, touched: Touched) -> Result<(), LogEr
     Ok(())
 }
 
-/// Stages what empties the oldest files of state while more than half of all of them is not in use; returns their
-/// numbers.
-fn free_state(stage: &mut Stage<'_>, kept: &mut std::collections::BTreeSet<u32>, segment_bytes: u64) -> Vec<u32> {
-    let mut freed = Vec::new();
-    loop {
-        let files = stage.tables.file_ends.iter().filter(|((family, _), _)| *family == Family::State);
-        let (total, live) = (files.clone().map(|(_, end)| end).sum::<u64>(), stage.tables.live.values().sum::<u64>());
-        let open = stage.ends[Family::State as usize].0;
-        let oldest = files.map(|((_, number), _)| *number).find(|number| *number < open && !kept.contains(number));
-        let Some(oldest) = oldest.filter(|_| total > 2 * live + 2 * segment_bytes) else { return freed };
-        stage.carry_on(oldest);
-        if stage.tables.live.get(&oldest).is_some_and(|live| *live > 0) {
+/// Stages copies of chunks from the oldest file of state while more than half of all bytes is not in use, and the
+/// deletion of the files that are not in use; returns their numbers.
+///
+/// It copies in proportion to what the write has itself, so that a write is never much longer for it.
+fn free_state(stage: &mut Stage<'_>, kept: &mut BTreeSet<u32>, segment_bytes: u64) -> Vec<u32> {
+    let open = stage.ends[Family::State as usize].0;
+    let live = |stage: &Stage<'_>, number: u32| stage.tables.live.get(&number).copied().unwrap_or(0);
+    let files: BTreeMap<u32, u64> = stage.tables.file_ends.iter().filter_map(of_state).collect();
+    let (total, in_use) = (files.values().sum::<u64>(), stage.tables.live.values().sum::<u64>());
+    let oldest = files.keys().copied().find(|number| *number < open && !kept.contains(number));
+    if let Some(oldest) = oldest.filter(|_| total > 2 * in_use + 2 * segment_bytes) {
+        let before = live(stage, oldest);
+        stage.copy_chunks(oldest, (2 * stage.record.size(Family::State)).max(MIN_COPY_BYTES));
+        // All of it is damaged: the next one is tried.
+        if before > 0 && live(stage, oldest) == before {
             kept.insert(oldest);
-            continue;
         }
-        stage.change(Change::Retired { family: Family::State, segment: oldest });
-        freed.push(oldest);
     }
+    let unused: Vec<_> = files.keys().copied().filter(|number| *number < open && live(stage, *number) == 0).collect();
+    for segment in &unused {
+        kept.remove(segment);
+        stage.change(Change::Retired { family: Family::State, segment: *segment });
+    }
+    unused
+}
+
+fn of_state(((family, number), end): (&(Family, u32), &u64)) -> Option<(u32, u64)> {
+    (*family == Family::State).then_some((*number, *end))
+}
+
+fn retired(missing: Vec<(Family, u32)>) -> Vec<Change> {
+    missing.into_iter().map(|(family, segment)| Change::Retired { family, segment }).collect()
 }
 
 /// The error of a log that failed with `earlier` and whose files cannot be read again.

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::damage::{Everything, everything};
-use super::trace::{Op, record, recorded};
+use super::trace::{self, Op, record, recorded};
 use super::*;
 
 /// The files of a store by path.
@@ -27,7 +27,7 @@ fn config() -> LogConfig {
 }
 
 fn open_small(path: &Path) -> Result<EmbeddedLog, LogError> {
-    EmbeddedLog::open_with(path, config(), 300)
+    EmbeddedLog::open_with(path, config(), [300; 3])
 }
 
 /// Runs the history in `dir`; returns its operations and what each call acknowledged.
@@ -65,6 +65,13 @@ fn history(dir: &Path) -> (Vec<Op>, Vec<Acknowledged>) {
     (ops, acknowledged)
 }
 
+/// The call that was under way at a moment: what was acknowledged before it, and what it acknowledges.
+fn under_way(acknowledged: &[Acknowledged], moment: usize) -> Option<(&Acknowledged, &Acknowledged)> {
+    let done = acknowledged.iter().filter(|it| it.ops <= moment).count();
+    let before = &acknowledged[done.checked_sub(1)?];
+    Some((before, acknowledged.get(done).unwrap_or(before)))
+}
+
 /// The files after operations of which each is done whole.
 fn apply(files: &mut Files, op: &Op) {
     match op {
@@ -81,7 +88,7 @@ fn apply(files: &mut Files, op: &Op) {
             files.extend(moved.map(|file| (to.clone(), file)));
         }
         Op::Remove(path) => drop(files.remove(path)),
-        Op::Sync(_) | Op::SyncDirectory => {}
+        Op::Sync(_) | Op::FailedSync(_) | Op::SyncDirectory => {}
     }
 }
 
@@ -89,12 +96,13 @@ fn apply(files: &mut Files, op: &Op) {
 fn undoable(ops: &[Op]) -> Vec<usize> {
     let is_synced = |index: usize, op: &Op| match op {
         Op::Write(path, ..) | Op::Cut(path, _) => {
-            ops[index..].iter().any(|later| matches!(later, Op::Sync(it) if it == path))
+            let of_file = |later: &&Op| matches!(later, Op::Sync(it) | Op::FailedSync(it) if it == path);
+            matches!(ops[index..].iter().find(of_file), Some(Op::Sync(_)))
         }
         Op::Create(_) | Op::Rename(..) | Op::Remove(_) => {
             ops[index..].iter().any(|later| matches!(later, Op::SyncDirectory))
         }
-        Op::Sync(_) | Op::SyncDirectory => true,
+        Op::Sync(_) | Op::FailedSync(_) | Op::SyncDirectory => true,
     };
     (0..ops.len()).filter(|index| !is_synced(*index, &ops[*index])).collect()
 }
@@ -114,10 +122,10 @@ fn torn(op: &Op) -> Vec<Op> {
     left
 }
 
-/// All files that a crash after `ops` may leave.
-fn crashes(ops: &[Op]) -> Vec<Files> {
+/// All files that a crash after `ops` may leave; without `tear` each write is there or not.
+fn crashes(ops: &[Op], tear: bool) -> Vec<Files> {
     let undoable = undoable(ops);
-    assert!(undoable.len() < 10, "too many operations without a sync");
+    assert!(undoable.len() < 12, "too many operations without a sync");
     let mut all = Vec::new();
     for undone in 0..1_u32 << undoable.len() {
         let is_undone =
@@ -134,7 +142,7 @@ fn crashes(ops: &[Op]) -> Vec<Files> {
             files
         };
         all.push(build(None));
-        for index in undoable.iter().copied().filter(|index| is_undone(*index)) {
+        for index in undoable.iter().copied().filter(|index| tear && is_undone(*index)) {
             all.extend(torn(&ops[index]).iter().map(|left| build(Some((index, left)))));
         }
     }
@@ -192,18 +200,18 @@ impl Trial {
         (found, log)
     }
 
-    /// The files after the first operations of an opening.
-    fn interrupted(&self, mut files: Files, opening: &[Op]) -> Files {
+    /// The operations of an opening, as operations on the original files.
+    fn moved(&self, opening: &[Op]) -> Vec<Op> {
         let moved = |path: &PathBuf| self.original.join(path.strip_prefix(&self.data).unwrap());
-        for op in opening {
-            match op {
-                Op::Cut(path, length) => apply(&mut files, &Op::Cut(moved(path), *length)),
-                Op::Remove(path) => apply(&mut files, &Op::Remove(moved(path))),
-                Op::Sync(_) | Op::SyncDirectory => {}
-                other => panic!("an opening causes {other:?}"),
-            }
-        }
-        files
+        let op = |op: &Op| match op {
+            Op::Write(path, at, bytes) => Op::Write(moved(path), *at, bytes.clone()),
+            Op::Sync(path) => Op::Sync(moved(path)),
+            Op::Cut(path, length) => Op::Cut(moved(path), *length),
+            Op::Remove(path) => Op::Remove(moved(path)),
+            Op::SyncDirectory => Op::SyncDirectory,
+            other => panic!("an opening causes {other:?}"),
+        };
+        opening.iter().map(op).collect()
     }
 }
 
@@ -219,25 +227,80 @@ fn every_state_after_a_crash_opens_with_whole_writes_only() {
     let trial = Trial { original: dir.path().to_owned(), data: scratch.path().join("data") };
     let (mut states, mut openings) = (0, 0);
     for moment in 0..=ops.len() {
-        let done = acknowledged.iter().filter(|it| it.ops <= moment).count();
-        let Some(before) = done.checked_sub(1).map(|last| &acknowledged[last]) else { continue };
-        let after = acknowledged.get(done).unwrap_or(before);
-        for files in crashes(&ops[..moment]) {
+        let Some((before, after)) = under_way(&acknowledged, moment) else { continue };
+        for files in crashes(&ops[..moment], true) {
             states += 1;
             let ((found, log), opening) = record(|| trial.open(&files, before, after, moment));
+            log.enforce_retention(0).unwrap();
             append(&log, 9, P, &["after the crash"]);
             drop(log);
             let again = everything(&open_small(&trial.data).unwrap()).unwrap();
-            assert_eq!((again.0.len(), again.0.last().unwrap().as_str()), (found.0.len() + 1, "after the crash"));
+            assert!(again.0.len() <= found.0.len() + 1 && again.0.last().unwrap() == "after the crash", "{again:?}");
+            assert_eq!((&again.2, &again.4), (&found.2, &found.4), "state and keys");
             // A second crash, during the opening.
-            for cut in 0..opening.len() {
+            let mut files = files;
+            for op in trial.moved(&opening) {
                 openings += 1;
-                trial.open(&trial.interrupted(files.clone(), &opening[..cut]), before, after, moment);
+                apply(&mut files, &op);
+                trial.open(&files, before, after, moment);
             }
         }
     }
     println!("{states} states after a crash, {openings} interrupted openings");
     assert!(states > 500 && openings > 1_000, "{states} states, {openings} interrupted openings");
+}
+
+/// A process is killed, so that the system still has its writes; the next one opens the log, and then the power fails.
+#[test]
+fn what_an_opening_took_for_durable_is_there_after_a_power_failure() {
+    let (dir, scratch) = (memory_dir(), memory_dir());
+    let (ops, acknowledged) = history(dir.path());
+    let trial = Trial { original: dir.path().to_owned(), data: scratch.path().join("data") };
+    let mut states = 0;
+    for moment in 0..=ops.len() {
+        let Some((before, after)) = under_way(&acknowledged, moment) else { continue };
+        let mut killed = Files::new();
+        ops[..moment].iter().for_each(|op| apply(&mut killed, op));
+        let ((found, _), opening) = record(|| trial.open(&killed, before, after, moment));
+        let trace = [&ops[..moment], &trial.moved(&opening)].concat();
+        for cut in moment..=trace.len() {
+            for files in crashes(&trace[..cut], false) {
+                states += 1;
+                let (again, _) = trial.open(&files, before, after, moment);
+                // What the opening showed stays once it has returned.
+                assert!(cut < trace.len() || again == found, "after {moment} operations: {again:?}");
+            }
+        }
+    }
+    println!("{states} states after a kill and a power failure");
+    assert!(states > 1_000, "{states} states");
+}
+
+#[test]
+fn a_write_whose_sync_failed_is_acknowledged_only_when_it_is_on_the_disk() {
+    let (dir, scratch) = (memory_dir(), memory_dir());
+    let key = || Idempotency { key: "key".to_owned(), body_crc: 0, outcome: Vec::new() };
+    let append = |log: &EmbeddedLog| log.append(batch(1, P, &["again"]).idempotent(key()));
+    let mut done = 0;
+    let (witness, ops) = record(|| {
+        let log = open_small(dir.path()).unwrap();
+        super::append(&log, 1, P, &["first"]);
+        trace::fail_next_sync();
+        assert!(append(&log).unwrap_err().outcome_is_unknown());
+        append(&log).unwrap();
+        done = recorded();
+        super::append(&log, 1, P, &["last"]);
+        std::fs::read(dir.path().join("acknowledged")).unwrap()
+    });
+    let first = Acknowledged { ops: 0, content: Everything::default(), witness };
+    for moment in done..=ops.len() {
+        for files in crashes(&ops[..moment], true) {
+            let data = scratch.path().join("data");
+            materialize(&files, dir.path(), &data, if moment == ops.len() { &first.witness } else { b"" });
+            let found = payloads(&open_small(&data).unwrap(), P, 0);
+            assert!(found.starts_with(&["first".to_owned(), "again".to_owned()]), "{found:?}");
+        }
+    }
 }
 
 #[test]
@@ -246,7 +309,7 @@ fn a_crash_during_the_creation_of_a_store_leaves_nothing_that_the_next_one_canno
     let (log, ops) = record(|| open_small(dir.path()).unwrap());
     drop(log);
     for moment in 0..=ops.len() {
-        for files in crashes(&ops[..moment]) {
+        for files in crashes(&ops[..moment], true) {
             let data = scratch.path().join("data");
             materialize(&files, dir.path(), &data, b"");
             let log = open_small(&data).unwrap_or_else(|error| panic!("after {moment} operations: {error}"));

@@ -1,7 +1,7 @@
 //! Records the operations on the files of a store.
 
-use std::cell::RefCell;
-use std::path::PathBuf;
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
 
 /// One operation on the files of a store.
 #[derive(Clone, Debug)]
@@ -9,6 +9,8 @@ pub(in crate::embedded) enum Op {
     Create(PathBuf),
     Write(PathBuf, u64, Vec<u8>),
     Sync(PathBuf),
+    /// The sync failed: the system may take what was written before for written, although it is not on the disk.
+    FailedSync(PathBuf),
     SyncDirectory,
     Cut(PathBuf, u64),
     Rename(PathBuf, PathBuf),
@@ -16,6 +18,7 @@ pub(in crate::embedded) enum Op {
 }
 
 thread_local! {
+    static FAIL_SYNC: Cell<bool> = const { Cell::new(false) };
     static RECORDED: RefCell<Option<Vec<Op>>> = const { RefCell::new(None) };
 }
 
@@ -37,4 +40,17 @@ pub(in crate::embedded) fn record<T>(run: impl FnOnce() -> T) -> (T, Vec<Op>) {
 /// The number of operations that are recorded so far.
 pub(in crate::embedded) fn recorded() -> usize {
     RECORDED.with_borrow(|recorded| recorded.as_ref().map_or(0, Vec::len))
+}
+
+/// Makes the next sync of this thread fail.
+pub(in crate::embedded) fn fail_next_sync() {
+    FAIL_SYNC.set(true);
+}
+
+pub(in crate::embedded) fn fail_if_asked(path: &Path) -> std::io::Result<()> {
+    if FAIL_SYNC.replace(false) {
+        push(|| Op::FailedSync(path.to_owned()));
+        return Err(std::io::Error::other("the disk failed"));
+    }
+    Ok(())
 }

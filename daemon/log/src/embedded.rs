@@ -12,6 +12,7 @@
 //! | [`recover`] | the opening |
 //! | [`queue`], [`writer`], [`stage`] | the single writer: the queue of requests, the write lock, one write |
 //! | [`append`], [`state`], [`retire`] | the changes: appends, commits, retention |
+//! | [`snapshot`] | copies of a running log |
 //!
 //! # Disk and memory
 //!
@@ -41,6 +42,7 @@ mod read;
 mod recover;
 mod retire;
 mod segment;
+mod snapshot;
 mod stage;
 mod state;
 mod tables;
@@ -133,6 +135,35 @@ impl EmbeddedLog {
     /// fail.
     pub fn check_format(path: &Path) -> Result<(), LogError> {
         directory::check_format(path).map(drop)
+    }
+
+    /// Makes a copy of the running log in the directory `target`, which must not exist yet: all writes that returned
+    /// before the call, and nothing of later ones. It can be opened as a log.
+    ///
+    /// Closed files are linked and not copied, so `target` must be in the same file system; the open ones have 64 MiB
+    /// each at the most. Writers wait meanwhile.
+    ///
+    /// # Errors
+    /// [`LogError::Io`] if the directory exists, is in another file system, or the disk is full; what is left of the
+    /// copy is no log.
+    ///
+    /// # Examples
+    /// ```
+    /// use daemon_log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, PartitionId, PartitionLog as _};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
+    /// let log = EmbeddedLog::open(&data, LogConfig::default())?;
+    /// let mut batch = AppendBatch::new(1_700_000_000_000_000);
+    /// batch.push(PartitionId::new(0, 0), b"key", b"payload")?;
+    /// log.append(batch)?;
+    /// log.snapshot(&copy)?;
+    /// let copied = EmbeddedLog::open(&copy, LogConfig::default())?;
+    /// assert_eq!(copied.bounds(PartitionId::new(0, 0))?.next, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn snapshot(&self, target: &Path) -> Result<(), LogError> {
+        self.writer.snapshot(target)
     }
 
     /// Checks that the disk takes a write, for a process that is going to write: a failure is an

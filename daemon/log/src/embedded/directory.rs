@@ -81,10 +81,9 @@ impl Directory {
 
     /// Records that all writes up to `sequence` are acknowledged.
     pub(super) fn acknowledge(&mut self, sequence: u64) -> Result<(), LogError> {
-        let sealed = codec::seal(ACKNOWLEDGED, &[&sequence.to_le_bytes()]);
         self.acknowledged
             .seek(SeekFrom::Start(0))
-            .and_then(|_| self.acknowledged.write_all(&sealed))
+            .and_then(|_| self.acknowledged.write_all(&seal_acknowledged(sequence)))
             .map_err(|source| io_error("record the acknowledged write", &self.path, source))
     }
 
@@ -101,6 +100,16 @@ impl Directory {
         let sequence = payload.and_then(|payload| codec::Fields(payload).u64()).unwrap_or(0);
         Ok(Acknowledged { sequence, file: acknowledged_path(&self.path) })
     }
+}
+
+/// Creates the file of acknowledged writes in a copy of a log.
+pub(super) fn write_acknowledged(path: &Path, sequence: u64) -> Result<(), LogError> {
+    std::fs::write(acknowledged_path(path), seal_acknowledged(sequence))
+        .map_err(|source| io_error("record the acknowledged write", path, source))
+}
+
+fn seal_acknowledged(sequence: u64) -> Vec<u8> {
+    codec::seal(ACKNOWLEDGED, &[&sequence.to_le_bytes()])
 }
 
 /// The number of the last acknowledged write, and the file that holds it.
@@ -220,8 +229,8 @@ fn check_empty(path: &Path) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Creates the VERSION file in a directory without other files.
-fn create_version(path: &Path) -> Result<(), LogError> {
+/// Creates the VERSION file, which makes a directory one of a log.
+pub(super) fn create_version(path: &Path) -> Result<(), LogError> {
     let io = |operation| move |source| io_error(operation, path, source);
     let unfinished = path.join("VERSION.new");
     let mut file = File::create(&unfinished).map_err(io("create the VERSION file"))?;

@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod disk_full;
 mod durability;
+mod format;
 #[cfg(all(unix, feature = "fault-points"))]
 mod kill;
 mod ordering;

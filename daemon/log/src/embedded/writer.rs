@@ -204,6 +204,11 @@ impl Locked<'_> {
         self.inner.open[family as usize].segment.number
     }
 
+    /// The committed end of a file to which writes append; `None` for a closed file.
+    pub(super) fn open_end(&self, segment: &Segment) -> Option<u64> {
+        self.inner.open.iter().find(|open| open.segment.path == segment.path).map(|open| open.end)
+    }
+
     /// Makes the next caller read the tables again.
     pub(super) fn fail(&mut self, reason: String) {
         self.inner.failed = Some(reason);
@@ -310,7 +315,10 @@ impl Locked<'_> {
 
     fn write_group(&mut self, requests: Vec<Request>) -> Vec<Result<Reply, LogError>> {
         if let Err(error) = self.check() {
-            return requests.iter().map(|request| self.known_outcome(request).ok_or_else(|| error.clone())).collect();
+            return requests
+                .iter()
+                .map(|request| self.reply_without_change(request).ok_or_else(|| error.clone()))
+                .collect();
         }
         let count = requests.len();
         let stage_all =
@@ -318,13 +326,21 @@ impl Locked<'_> {
         self.write(stage_all).unwrap_or_else(|error| vec![Err(error); count])
     }
 
-    /// The outcome of an append that is written already: it needs no disk.
-    fn known_outcome(&self, request: &Request) -> Option<Reply> {
-        let Request::Append(batch) = request else { return None };
+    /// The reply to a request that changes nothing, which needs no disk.
+    fn reply_without_change(&self, request: &Request) -> Option<Reply> {
         let Inner { tables, .. } = &*self.inner;
-        let at = batch.appended_at.max(tables.last_at);
-        let outcome = tables.keys.outcome(batch.idempotency.as_ref()?, at, &self.writer.config).ok().flatten()?;
-        Some(Reply::Appended(Appended::Duplicate { outcome }))
+        match request {
+            Request::Append(batch) => {
+                let at = batch.appended_at.max(tables.last_at);
+                let outcome =
+                    tables.keys.outcome(batch.idempotency.as_ref()?, at, &self.writer.config).ok().flatten()?;
+                Some(Reply::Appended(Appended::Duplicate { outcome }))
+            }
+            Request::RegisterStream(name) => tables.streams.get(name).map(|number| Reply::Stream(*number)),
+            Request::RemoveSink(name) => (!tables.sinks.contains_key(name)).then_some(Reply::Done),
+            Request::SetSink(name, position) => (tables.sinks.get(name) == Some(position)).then_some(Reply::Done),
+            Request::Commit(..) | Request::CommitSource(..) | Request::ResetState(_) => None,
+        }
     }
 
     fn roll_full_files(&mut self) -> Result<(), LogError> {

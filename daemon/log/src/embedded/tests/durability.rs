@@ -269,3 +269,26 @@ fn an_existing_log_is_opened_and_none_is_created() {
     drop(EmbeddedLog::open(&path, LogConfig::default()).unwrap());
     assert!(EmbeddedLog::open_existing(&path, LogConfig::default()).is_ok());
 }
+
+#[test]
+fn a_snapshot_of_a_running_log_has_all_writes_that_returned_and_shares_none_of_the_later_ones() {
+    let dir = dir();
+    let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
+    let log = EmbeddedLog::open_with(&data, LogConfig::default(), [300; 3]).unwrap();
+    let content = |log: &EmbeddedLog| (payloads(log, P, 0), results(log), log.restore(P).unwrap().unwrap());
+    log.restore(P).unwrap();
+    for round in 0..5 {
+        append(&log, round, P, &[&format!("{round} {}", "x".repeat(200))]);
+        log.commit(vec![commit(P, round + 1, &format!("state {round}"), &[&"r".repeat(200)])], round).unwrap();
+    }
+    let before = content(&log);
+    log.snapshot(&copy).unwrap();
+    assert!(matches!(log.snapshot(&copy), Err(LogError::Io { .. })), "it would overwrite the first one");
+    append(&log, 9, P, &["later"]);
+    let copied = EmbeddedLog::open(&copy, LogConfig::default()).unwrap();
+    assert_eq!(content(&copied), before);
+    append(&copied, 9, P, &["of the copy"]);
+    drop(log);
+    let log = EmbeddedLog::open(&data, LogConfig::default()).unwrap();
+    assert_eq!((payloads(&log, P, 5), payloads(&copied, P, 5)), (vec!["later".into()], vec!["of the copy".into()]));
+}

@@ -35,6 +35,7 @@ mod claim;
 mod client;
 mod config;
 mod configuration;
+mod digests;
 mod end_offsets;
 mod engine;
 mod group;

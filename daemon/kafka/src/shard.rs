@@ -7,10 +7,11 @@ mod gaps;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_log::{Digests, LogError, PartitionId};
+use daemon_log::{LogError, PartitionId};
 use daemon_partition::{Due, MAX_PENDING_BYTES, PartitionTable, TableStatus, WorkerSettings};
 use tracing::error;
 
+use crate::digests::Digests;
 use crate::input_merge::{HeldBudget, InputMerge};
 use crate::member::{DeadLetter, Ends, ShardCommit};
 use crate::state_records::{self, Head, Saved};

@@ -241,12 +241,13 @@ impl<S: StateStore> RestoreThread<S> {
 #[cfg(test)]
 mod tests {
     use daemon_base::clock::SystemClock;
-    use daemon_log::{Digests, Observations};
+    use daemon_log::Observations;
     use daemon_partition::StreamPlan;
     use proxy_uve::schema::Schema;
     use proxy_uve::{Plan, StreamName, TableSettings};
 
     use super::*;
+    use crate::digests::Digests;
     use crate::state_records::{self, Head};
 
     /// Partition 0 has the state of a newer version, 1 a damaged one, 2 none.

@@ -16,8 +16,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use daemon_log::Digests;
 use daemon_log::codec::{self, Fields};
+
+use crate::digests::Digests;
 
 const HEAD: &[u8] = b"h";
 const CHUNK: u8 = b'c';

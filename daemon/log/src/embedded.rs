@@ -9,9 +9,10 @@
 //! | [`journal`], [`change`], [`checkpoint`] | the stored form of a write, of its changes, and of all changes together |
 //! | [`tables`], [`keys`] | the tables in memory of the writer |
 //! | [`catalog`], [`read`] | what readers know, and reads |
-//! | [`recover`] | the opening |
-//! | [`queue`], [`writer`], [`stage`] | the single writer: the queue of requests, the write lock, one write |
-//! | [`append`], [`state`], [`retire`] | the changes: appends, commits, retention |
+//! | [`recover`], [`replay`] | the opening |
+//! | [`queue`], [`writer`], [`stage`], [`write`] | the single writer: the queue of requests, the write lock, one write |
+//! | [`append`], [`state`] | the requests: appends, commits |
+//! | [`roll`], [`free`], [`retire`] | new files, the space of replaced state, retention |
 //! | [`snapshot`] | copies of a running log |
 //!
 //! # Disk and memory
@@ -34,13 +35,16 @@ mod change;
 mod checkpoint;
 mod directory;
 mod disk;
+mod free;
 mod health;
 mod journal;
 mod keys;
 mod queue;
 mod read;
 mod recover;
+mod replay;
 mod retire;
+mod roll;
 mod segment;
 mod snapshot;
 mod stage;
@@ -48,6 +52,7 @@ mod state;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod write;
 mod writer;
 
 use std::path::Path;

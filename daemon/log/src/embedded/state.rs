@@ -68,31 +68,6 @@ impl Stage<'_> {
         }
         Ok(())
     }
-
-    /// Writes chunks of a file of state again, about `limit` bytes of them, so that the file is less in use.
-    ///
-    /// A damaged chunk stays where it is, so that its partition reports it.
-    pub(super) fn copy_chunks(&mut self, segment: u32, limit: u64) {
-        let in_file = |(chunk, at): (&u32, &ChunkAt)| (at.place.segment == segment).then_some((*chunk, *at));
-        let partitions = self.tables.partitions.iter();
-        let live: Vec<_> =
-            partitions.flat_map(|(id, it)| it.chunks.iter().filter_map(in_file).map(|found| (*id, found))).collect();
-        let Some(file) = self.catalog.file(Family::State, segment) else { return };
-        let mut copied = 0;
-        for (partition, (chunk, ChunkAt { place, crc })) in live {
-            if copied >= limit {
-                return;
-            }
-            copied += u64::from(place.len);
-            match file.read(u64::from(place.at), place.len as usize) {
-                Ok(Some(bytes)) if crc32fast::hash(&bytes) == crc => {
-                    let place = self.add(Family::State, bytes);
-                    self.change(Change::Chunk { partition, chunk, at: Some(ChunkAt { place, crc }) });
-                }
-                _ => tracing::warn!(file = %file.path.display(), "A damaged chunk of state keeps its file."),
-            }
-        }
-    }
 }
 
 impl Locked<'_> {

@@ -8,63 +8,51 @@
 //! group fails, and the next request reads the tables from the files again. Readers do not use the tables; they use
 //! the catalog, to which the writer publishes after the sync.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use daemon_base::remedy::remedy;
 
 use crate::config::LogConfig;
 use crate::embedded::catalog::Catalog;
-use crate::embedded::change::{Change, FrameAt};
-use crate::embedded::checkpoint::create_journal;
+use crate::embedded::change::Change;
 use crate::embedded::directory::Directory;
-use crate::embedded::disk;
 use crate::embedded::health::Health;
-use crate::embedded::journal::{Kind, Record};
 use crate::embedded::queue::Queue;
 use crate::embedded::recover::{Open, Opened, recover};
-use crate::embedded::segment::{Family, HEAD_LEN, Segment};
-use crate::embedded::stage::{Reply, Request, Stage, Touched};
+use crate::embedded::segment::{Family, Segment};
+use crate::embedded::stage::{Reply, Request};
 use crate::embedded::tables::Tables;
 use crate::error::LogError;
 use crate::signal::Signal;
-use crate::{Appended, Bounds, PartitionId};
-
-/// The least that a commit copies of the chunks of state, if it copies any.
-const MIN_COPY_BYTES: u64 = 1024 * 1024;
-
-/// The largest size of a file of the journal, far below the 4 GiB of a place.
-const MAX_JOURNAL_BYTES: u64 = 1024 * 1024 * 1024;
-
-/// The size from which a checkpoint makes its file of the journal longer.
-const LARGE_CHECKPOINT: u64 = 128 * 1024;
+use crate::{Bounds, PartitionId};
 
 /// The state behind the write lock.
-struct Inner {
-    directory: Directory,
-    tables: Tables,
+pub(super) struct Inner {
+    pub(super) directory: Directory,
+    pub(super) tables: Tables,
     /// The open file of each family.
-    open: [Open; 3],
+    pub(super) open: [Open; 3],
     /// Files of state that hold a damaged chunk: they stay.
-    kept: BTreeSet<u32>,
+    pub(super) kept: BTreeSet<u32>,
     /// Deletions of files that no write has named yet.
-    unwritten: Vec<Change>,
+    pub(super) unwritten: Vec<Change>,
     /// The failure after which the tables must be read again before the next write.
-    failed: Option<String>,
+    pub(super) failed: Option<String>,
     /// How often the tables were read again.
     reopened: u64,
 }
 
 /// The only writer of the log, which combines concurrent requests into one write and one sync.
 pub(super) struct Writer {
-    config: LogConfig,
+    pub(super) config: LogConfig,
     /// The size at which a file of each family is closed and the next one begins.
-    segment_bytes: [u64; 3],
+    pub(super) segment_bytes: [u64; 3],
     queue: Queue<Request, Result<Reply, LogError>>,
     inner: Mutex<Inner>,
     catalog: RwLock<Catalog>,
-    store: PathBuf,
+    pub(super) store: PathBuf,
     pub(super) health: Health,
     /// Raised after each write that appends input.
     pub(super) records: Signal,
@@ -74,8 +62,8 @@ pub(super) struct Writer {
 
 /// The write lock.
 pub(super) struct Locked<'a> {
-    writer: &'a Writer,
-    inner: MutexGuard<'a, Inner>,
+    pub(super) writer: &'a Writer,
+    pub(super) inner: MutexGuard<'a, Inner>,
 }
 
 impl Writer {
@@ -151,7 +139,7 @@ impl Writer {
         self.catalog().bounds(id)
     }
 
-    fn catalog_mut(&self) -> RwLockWriteGuard<'_, Catalog> {
+    pub(super) fn catalog_mut(&self) -> RwLockWriteGuard<'_, Catalog> {
         self.catalog.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -218,234 +206,6 @@ impl Locked<'_> {
         let config = &self.writer.config;
         self.inner.tables.keys.drop_expired(now, config)
     }
-
-    /// Stages changes with `stage`, then writes them.
-    pub(super) fn write<T>(
-        &mut self,
-        stage: impl FnOnce(&mut Stage<'_>) -> Result<T, LogError>,
-    ) -> Result<T, LogError> {
-        self.check()?;
-        self.roll_full_files()?;
-        let writer = self.writer;
-        let catalog = writer.catalog();
-        let inner = &mut *self.inner;
-        // Until the write succeeds the tables are ahead of the disk; the mark also covers a panic.
-        inner.failed = Some("a write did not finish".to_owned());
-        let ends = [0, 1, 2].map(|it: usize| (inner.open[it].segment.number, inner.open[it].end));
-        let sequence = inner.tables.sequence + 1;
-        let mut staged = Stage {
-            tables: &mut inner.tables,
-            catalog: &catalog,
-            config: &writer.config,
-            record: Record::default(),
-            sequence,
-            ends,
-            touched: Touched::default(),
-        };
-        let reply = stage(&mut staged);
-        if staged.record.is_empty() && !writer.health.has_failed() {
-            inner.failed = None;
-            return reply;
-        }
-        staged.name_open_files();
-        inner.unwritten.drain(..).for_each(|change| staged.change(change));
-        let freed = if staged.touched.states {
-            free_state(&mut staged, &mut inner.kept, writer.segment_bytes[Family::State as usize])
-        } else {
-            Vec::new()
-        };
-        let Stage { record, touched, .. } = staged;
-        drop(catalog);
-        let reply = reply?;
-        inner.tables.sequence = sequence;
-        self.put(&record, touched)?;
-        self.finish(&record.frames, touched, &freed);
-        Ok(reply)
-    }
-
-    /// Fails if a write could not be found again, or if the disk is still full after a failed write: a small write may
-    /// succeed on such a disk.
-    fn check(&mut self) -> Result<(), LogError> {
-        let health = &self.writer.health;
-        if let Some(reason) = health.is_lost() {
-            return Err(LogError::Unavailable { reason });
-        }
-        if health.has_failed() {
-            return health.check(|| self.inner.directory.check_disk());
-        }
-        Ok(())
-    }
-
-    /// Writes a record to its files and syncs them.
-    fn put(&mut self, record: &Record, touched: Touched) -> Result<(), LogError> {
-        let health = &self.writer.health;
-        health.begin_write();
-        let written = put(&mut self.inner, record, touched);
-        health.ended(written.as_ref().err().map(ToString::to_string));
-        self.inner.failed = written.as_ref().err().map(ToString::to_string);
-        written
-    }
-
-    /// Publishes a durable write and wakes the waiting readers.
-    fn finish(&mut self, frames: &[FrameAt], touched: Touched, freed: &[u32]) {
-        self.catalog_mut().publish(&self.inner.tables, frames);
-        freed.iter().for_each(|number| self.delete_state(*number));
-        let sequence = self.inner.tables.sequence;
-        // The write itself is durable: with an old number the check at the next opening only detects fewer lost writes.
-        if let Err(error) = self.inner.directory.acknowledge(sequence) {
-            tracing::warn!(%error, "The log cannot record the number of the acknowledged write.");
-        }
-        if touched.inputs {
-            self.writer.records.raise();
-        }
-        if touched.results {
-            self.writer.results.raise();
-        }
-    }
-
-    /// Deletes a file of state of which nothing is in use.
-    fn delete_state(&self, number: u32) {
-        let file = self.catalog().file(Family::State, number);
-        // A file that cannot be deleted now is deleted at the next opening.
-        if let Some(Err(error)) = file.map(|file| disk::remove(&file.path)) {
-            tracing::warn!(%error, number, "A file of state that is not in use stays.");
-        }
-        self.catalog_mut().retire(Family::State, number);
-    }
-
-    fn write_group(&mut self, requests: Vec<Request>) -> Vec<Result<Reply, LogError>> {
-        if let Err(error) = self.check() {
-            return requests
-                .iter()
-                .map(|request| self.reply_without_change(request).ok_or_else(|| error.clone()))
-                .collect();
-        }
-        let count = requests.len();
-        let stage_all =
-            |stage: &mut Stage<'_>| Ok(requests.into_iter().map(|request| stage.request(request)).collect());
-        self.write(stage_all).unwrap_or_else(|error| vec![Err(error); count])
-    }
-
-    /// The reply to a request that changes nothing, which needs no disk.
-    fn reply_without_change(&self, request: &Request) -> Option<Reply> {
-        let Inner { tables, .. } = &*self.inner;
-        match request {
-            Request::Append(batch) => {
-                let at = batch.appended_at.max(tables.last_at);
-                let outcome =
-                    tables.keys.outcome(batch.idempotency.as_ref()?, at, &self.writer.config).ok().flatten()?;
-                Some(Reply::Appended(Appended::Duplicate { outcome }))
-            }
-            Request::RegisterStream(name) => tables.streams.get(name).map(|number| Reply::Stream(*number)),
-            Request::RemoveSink(name) => (!tables.sinks.contains_key(name)).then_some(Reply::Done),
-            Request::SetSink(name, position) => (tables.sinks.get(name) == Some(position)).then_some(Reply::Done),
-            Request::Commit(..) | Request::CommitSource(..) | Request::ResetState(_) => None,
-        }
-    }
-
-    fn roll_full_files(&mut self) -> Result<(), LogError> {
-        for family in Family::ALL {
-            let Open { begin, end, .. } = self.inner.open[family as usize];
-            // Much more than a large checkpoint, so that little of the journal is checkpoints.
-            let limit = if begin > LARGE_CHECKPOINT { (8 * begin).min(MAX_JOURNAL_BYTES) } else { 0 };
-            if end > begin && end - begin >= self.writer.segment_bytes[family as usize].max(limit) {
-                self.roll(family)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Closes the open file of a family and begins the next one.
-    pub(super) fn roll(&mut self, family: Family) -> Result<(), LogError> {
-        let (store, number) = (&self.writer.store, self.open_number(family) + 1);
-        // The new file may be there in spite of an error.
-        self.inner.failed = Some("a new file was not finished".to_owned());
-        let created = if family == Family::Journal {
-            create_journal(store, number, &self.inner.tables, &self.writer.catalog())
-        } else {
-            // On the disk before any write names it.
-            Segment::create(store, family, number, "").and_then(|segment| {
-                segment.sync()?;
-                disk::sync_directory(store).map_err(|source| segment.write_error(source))?;
-                Ok((segment, HEAD_LEN))
-            })
-        };
-        let (segment, begin) = created.inspect_err(|error| self.writer.health.ended(Some(error.to_string())))?;
-        let segment = Arc::new(segment);
-        self.writer.catalog_mut().add_file(family, Arc::clone(&segment));
-        let opened = Open { segment, begin, end: begin };
-        let Open { segment: closed, .. } = std::mem::replace(&mut self.inner.open[family as usize], opened);
-        if family == Family::Journal && !self.inner.tables.input_parts.contains_key(&closed.number) {
-            // It has no input, and the checkpoint has everything else.
-            disk::remove(&closed.path).map_err(|source| closed.write_error(source))?;
-            self.writer.catalog_mut().retire(family, closed.number);
-        }
-        self.inner.failed = None;
-        Ok(())
-    }
-}
-
-/// Writes a record to the end of the open files, and syncs them.
-fn put(inner: &mut Inner, record: &Record, touched: Touched) -> Result<(), LogError> {
-    if let Some(reason) = &record.failure {
-        return Err(LogError::invalid(reason));
-    }
-    let (head, changes) = record.blocks(Kind::Write, inner.tables.sequence, inner.tables.last_at);
-    let mut written = [false; 3];
-    for family in [Family::Results, Family::State, Family::Journal] {
-        let Open { segment, end, .. } = &inner.open[family as usize];
-        let journal = family == Family::Journal;
-        let len = if journal { record.journal_len() } else { record.size(family) };
-        if end + len > u64::from(u32::MAX) {
-            return Err(LogError::invalid(format!("one write has {len} bytes for {}", segment.path.display())));
-        }
-        if len == 0 {
-            continue;
-        }
-        let (before, after) = if journal { (&head[..], &changes[..]) } else { (&[][..], &[][..]) };
-        let parts = std::iter::once(before).chain(record.bodies(family)).chain(std::iter::once(after));
-        disk::write(&segment.file, &segment.path, *end, parts).map_err(|source| segment.write_error(source))?;
-        written[family as usize] = true;
-    }
-    touched.failpoint();
-    for family in Family::ALL.into_iter().filter(|family| written[*family as usize]) {
-        inner.open[family as usize].segment.sync()?;
-    }
-    for family in Family::ALL {
-        let journal = family == Family::Journal;
-        inner.open[family as usize].end += if journal { record.journal_len() } else { record.size(family) };
-    }
-    Ok(())
-}
-
-/// Stages copies of chunks from the oldest file of state while more than half of all bytes is not in use, and the
-/// deletion of the files that are not in use; returns their numbers.
-///
-/// It copies in proportion to what the write has itself, so that a write is never much longer for it.
-fn free_state(stage: &mut Stage<'_>, kept: &mut BTreeSet<u32>, segment_bytes: u64) -> Vec<u32> {
-    let open = stage.ends[Family::State as usize].0;
-    let live = |stage: &Stage<'_>, number: u32| stage.tables.live.get(&number).copied().unwrap_or(0);
-    let files: BTreeMap<u32, u64> = stage.tables.file_ends.iter().filter_map(of_state).collect();
-    let (total, in_use) = (files.values().sum::<u64>(), stage.tables.live.values().sum::<u64>());
-    let oldest = files.keys().copied().find(|number| *number < open && !kept.contains(number));
-    if let Some(oldest) = oldest.filter(|_| total > 2 * in_use + 2 * segment_bytes) {
-        let before = live(stage, oldest);
-        stage.copy_chunks(oldest, (2 * stage.record.size(Family::State)).max(MIN_COPY_BYTES));
-        // All of it is damaged: the next one is tried.
-        if before > 0 && live(stage, oldest) == before {
-            kept.insert(oldest);
-        }
-    }
-    let unused: Vec<_> = files.keys().copied().filter(|number| *number < open && live(stage, *number) == 0).collect();
-    for segment in &unused {
-        kept.remove(segment);
-        stage.change(Change::Retired { family: Family::State, segment: *segment });
-    }
-    unused
-}
-
-fn of_state(((family, number), end): (&(Family, u32), &u64)) -> Option<(u32, u64)> {
-    (*family == Family::State).then_some((*number, *end))
 }
 
 fn retired(missing: Vec<(Family, u32)>) -> Vec<Change> {
@@ -472,6 +232,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
+    use std::sync::Arc;
 
     use super::*;
 

@@ -9,14 +9,14 @@ use daemon_base::splitmix::mix;
 
 /// The ids and stored checksums of a partition's chunks, with a digest over all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Digests {
+pub(crate) struct Digests {
     chunks: BTreeMap<u32, u32>,
     sum: u64,
 }
 
 impl Digests {
     /// Sets the checksum of a chunk; `None` removes the chunk.
-    pub fn set(&mut self, chunk: u32, checksum: Option<u32>) {
+    pub(crate) fn set(&mut self, chunk: u32, checksum: Option<u32>) {
         let old = match checksum {
             Some(checksum) => self.chunks.insert(chunk, checksum),
             None => self.chunks.remove(&chunk),
@@ -27,18 +27,13 @@ impl Digests {
     }
 
     /// The digest over all chunks.
-    pub fn sum(&self) -> u64 {
+    pub(crate) fn sum(&self) -> u64 {
         self.sum
     }
 
     /// The number of chunks.
-    pub fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u32 {
         self.chunks.len() as u32
-    }
-
-    /// Iterates over the ids of the chunks in ascending order.
-    pub fn ids(&self) -> impl Iterator<Item = u32> {
-        self.chunks.keys().copied()
     }
 }
 

@@ -10,7 +10,7 @@
 //! | [`tables`], [`keys`] | the tables in memory of the writer |
 //! | [`catalog`], [`read`] | what readers know, and reads |
 //! | [`recover`], [`replay`] | the opening |
-//! | [`queue`], [`writer`], [`stage`], [`write`] | the single writer: the queue of requests, the write lock, one write |
+//! | [`queue`], [`writer`], [`stage`], [`mod@write`] | the single writer: the queue of requests, the write lock, one write |
 //! | [`append`], [`state`] | the requests: appends, commits |
 //! | [`roll`], [`free`], [`retire`] | new files, the space of replaced state, retention |
 //! | [`snapshot`] | copies of a running log |

@@ -30,6 +30,8 @@ impl Writer {
             self.lock()?.roll_if_old(family, now)?;
             while self.lock()?.retire_one(family, now, &mut total)? {}
         }
+        // Nothing to write, unless an earlier write has failed: then this one shows whether the next one works.
+        self.lock()?.write(|_| Ok(()))?;
         Ok(total)
     }
 }
@@ -59,11 +61,13 @@ impl Locked<'_> {
         if number == self.open_number(family) {
             self.roll(family)?;
         }
-        // The files that stay are named before this one goes.
-        self.write(|stage| {
-            stage.name_open_files();
-            Ok(())
-        })?;
+        // The files that stay are named before this one goes. Mostly they are, so that this works on a full disk.
+        if !self.open_files_are_named() {
+            self.write(|stage| {
+                stage.name_open_files();
+                Ok(())
+            })?;
+        }
         failpoint::point("retention.mid");
         let Some(file) = self.catalog().file(family, number) else { return Ok(false) };
         disk::remove(&file.path).map_err(|source| file.write_error(source))?;

@@ -192,6 +192,12 @@ impl Locked<'_> {
         self.inner.open[family as usize].segment.number
     }
 
+    /// Whether a write has named the open files of results and state.
+    pub(super) fn open_files_are_named(&self) -> bool {
+        let is_named = |family| self.known().file_ends.contains_key(&(family, self.open_number(family)));
+        is_named(Family::Results) && is_named(Family::State)
+    }
+
     /// The committed end of a file to which writes append; `None` for a closed file.
     pub(super) fn open_end(&self, segment: &Segment) -> Option<u64> {
         self.inner.open.iter().find(|open| open.segment.path == segment.path).map(|open| open.end)

@@ -89,6 +89,28 @@ fn a_full_disk_fails_the_write_and_the_log_recovers_when_there_is_space_again() 
 }
 
 #[test]
+fn retention_makes_room_on_a_full_disk() {
+    let Some(disk) = SmallDisk::mount(8) else {
+        println!("not checked: a small file system can only be mounted by root");
+        return;
+    };
+    let config = LogConfig { max_input_bytes: 0, ..LogConfig::default() };
+    let log = EmbeddedLog::open_with(&disk.path.join("data"), config, [500_000; 3]).unwrap();
+    for _ in 0..30 {
+        append(&log, 1, P, &[&"x".repeat(100_000)]);
+    }
+    restore_and_commit(&log, vec![commit(P, 30, "s", &[])], 1);
+    let ballast = std::fs::write(disk.path.join("ballast"), vec![1; 8 * 1024 * 1024]);
+    assert!(ballast.is_err(), "the disk is not full");
+    append_until_it_fails(&log, &"x".repeat(100_000), 3);
+    // The write that says what was deleted may fail as long as the disk is full.
+    let passes = (0..10).take_while(|_| log.enforce_retention(SECOND).is_err()).count();
+    assert!(passes < 10 && log.bounds(P).unwrap().first > 0, "{passes} passes freed nothing");
+    append(&log, 2, P, &["space again"]);
+    assert_eq!(payloads(&log, P, 30).last().unwrap(), "space again");
+}
+
+#[test]
 fn a_file_system_that_is_mounted_read_only_is_named_with_its_remedy() {
     let Some(disk) = SmallDisk::mount(40) else {
         println!("not checked: a small file system can only be mounted by root");

@@ -3,10 +3,10 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test test-full lint doc book bench compare fuzz mutants clean
+.PHONY: help demo test test-full lint doc book bench bench-daemon compare fuzz mutants clean
 
 help: ## This list
-	@awk -F ': .*## ' '/^[a-z-]+:.* ## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z-]+:.* ## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## The main job on simulated vrouters, in a terminal: Ctrl-C ends it
 	@echo "Builds the release binary (minutes, the first time), then runs derived-statsd demo."
@@ -29,6 +29,11 @@ book: ## The book, in target/book
 
 bench: ## Micro-benchmarks, then the whole job with its records per core-second and bytes per object
 	$(CARGO) bench -p benches
+
+bench-daemon: ## The daemon on its embedded log: ingest, restart, latency, idle; BENCH_ARGS="OLD NEW" compares binaries
+	$(CARGO) build --release -p daemon -p benches
+	benches/daemon $(BENCH_ARGS)
+	benches/http_ingest
 
 compare: ## The same job on this project and its peers, with a table of ratios; see docs/src/design/compare.md
 	benches/compare $(COMPARE_ARGS)

@@ -13,9 +13,11 @@ use crate::view::object::Object;
 #[derive(Debug, Default)]
 pub(super) struct Objects {
     by_hash: HashTable<(Arc<str>, Object)>,
-    /// The same names in order, so that a reader can go on where it stopped. They change with new and deleted objects
-    /// only, while almost every result is for a known one.
+    /// The same names in order, so that a reader can go on where it stopped, but for those of `unsorted`.
     names: BTreeSet<Arc<str>>,
+    /// The names of new objects. They are sorted when there is time, because a start adds all of them at once. Some may
+    /// be of objects that are deleted again.
+    unsorted: Vec<Arc<str>>,
     hasher: RandomState,
 }
 
@@ -33,12 +35,12 @@ impl Objects {
 
     /// The object, a new one if it is not known.
     pub(super) fn get_or_add(&mut self, name: &str) -> &mut Object {
-        let Self { by_hash, names, hasher } = self;
+        let Self { by_hash, unsorted, hasher, .. } = self;
         let entry =
             by_hash.entry(hasher.hash_one(name), |(known, _)| **known == *name, |(known, _)| hasher.hash_one(&**known));
         let occupied = entry.or_insert_with(|| {
             let name: Arc<str> = name.into();
-            names.insert(Arc::clone(&name));
+            unsorted.push(Arc::clone(&name));
             (name, Object::default())
         });
         &mut occupied.into_mut().1
@@ -55,9 +57,53 @@ impl Objects {
         self.by_hash.is_empty()
     }
 
-    /// The objects from a name on, in order.
+    /// Whether all names are in order.
+    pub(super) fn is_sorted(&self) -> bool {
+        self.unsorted.is_empty()
+    }
+
+    /// Sorts the names of at most `limit` new objects.
+    pub(super) fn sort(&mut self, limit: usize) {
+        let from = self.unsorted.len().saturating_sub(limit);
+        for name in self.unsorted.split_off(from) {
+            if self.get(&name).is_some() {
+                self.names.insert(name);
+            }
+        }
+        if self.unsorted.is_empty() {
+            self.unsorted = Vec::new();
+        }
+    }
+
+    /// The objects from a name on, in order; only if all names [are](Self::is_sorted).
     pub(super) fn from<'o>(&'o self, name: Bound<&str>) -> impl Iterator<Item = (&'o str, &'o Object)> + use<'o> {
         let names = self.names.range::<str, _>((name, Bound::Unbounded));
         names.filter_map(|name| Some((&**name, self.get(name)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_order_once_they_are_sorted_and_deleted_ones_are_gone() {
+        let mut objects = Objects::default();
+        for name in ["c", "a", "deleted", "b"] {
+            objects.get_or_add(name);
+        }
+        objects.remove("deleted");
+        objects.get_or_add("again");
+        objects.remove("again");
+        objects.get_or_add("again");
+        while !objects.is_sorted() {
+            objects.sort(2);
+        }
+        let names =
+            |objects: &Objects| objects.from(Bound::Unbounded).map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+        assert_eq!(names(&objects), ["a", "again", "b", "c"]);
+        objects.remove("b");
+        assert_eq!(names(&objects), ["a", "again", "c"]);
+        assert!(objects.get("b").is_none() && objects.get_mut("c").is_some());
     }
 }

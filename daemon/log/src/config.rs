@@ -31,7 +31,7 @@ pub struct LogConfig {
     /// The age at which an idempotency key expires. Default 1 day; 0 keeps none beyond the next retention pass.
     pub idempotency_age_seconds: u64,
     /// The largest number of idempotency keys; the log deletes the oldest beyond it. Default 100,000, about 20 MB of
-    /// memory. From 1 to 1,000,000,000.
+    /// memory. From 1 to 10,000,000.
     pub max_idempotency_keys: u64,
 }
 

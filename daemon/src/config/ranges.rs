@@ -102,7 +102,7 @@ pub(super) const NUMBERS: [Number; 31] = [
     number("log.retention.full_retry_after_seconds", 0, 86_400, |c| some(c.log.retention.full_retry_after_seconds)),
     number("log.retention.idempotency_age_seconds", 0, AGE_SECONDS, |c| some(c.log.retention.idempotency_age_seconds)),
     number("log.retention.max_backlog_bytes", 1, DISK, |c| some(c.log.retention.max_backlog_bytes)),
-    number("log.retention.max_idempotency_keys", 1, 1_000_000_000, |c| some(c.log.retention.max_idempotency_keys)),
+    number("log.retention.max_idempotency_keys", 1, 10_000_000, |c| some(c.log.retention.max_idempotency_keys)),
     number("log.retention.max_input_age_seconds", 0, AGE_SECONDS, |c| some(c.log.retention.max_input_age_seconds)),
     number("log.retention.max_input_bytes", 0, DISK, |c| some(c.log.retention.max_input_bytes)),
     number("log.retention.max_results_age_seconds", 0, AGE_SECONDS, |c| some(c.log.retention.max_results_age_seconds)),

@@ -23,6 +23,11 @@ impl Stage<'_> {
             return Ok(Appended::Duplicate { outcome });
         }
         self.check_backlog(batch.bytes())?;
+        Ok(Appended::Written(self.append_checked(batch, appended_at)))
+    }
+
+    /// Stages an append that is within the limits.
+    fn append_checked(&mut self, batch: AppendBatch, appended_at: u64) -> Written {
         if let Some(Idempotency { key, body_crc, outcome }) = batch.idempotency.filter(|_| !batch.partitions.is_empty())
         {
             let (key, outcome) = (key.into(), outcome.into());
@@ -35,7 +40,7 @@ impl Stage<'_> {
             offsets.push((partition, self.append_to(partition, records.into_frames(), appended_at)));
         }
         self.touched.inputs |= !offsets.is_empty();
-        Ok(Appended::Written(Written { offsets, appended_at }))
+        Written { offsets, appended_at }
     }
 
     /// Stages the state and results of a source together with its samples.
@@ -46,7 +51,9 @@ impl Stage<'_> {
         }
         self.check_backlog(samples.bytes())?;
         self.commit(vec![commit], samples.appended_at)?;
-        self.append(samples).map(drop)
+        let appended_at = samples.appended_at.max(self.tables.last_at);
+        self.append_checked(samples, appended_at);
+        Ok(())
     }
 
     /// Fails if the backlog and `bytes` exceed the limit.

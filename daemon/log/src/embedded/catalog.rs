@@ -8,16 +8,16 @@ use crate::embedded::segment::{Family, Segment};
 use crate::embedded::tables::{Ends, Partition, Tables};
 use crate::{Bounds, PartitionId};
 
-/// The distance in a file between two frames of a log that the index names.
-const DISTANCE: u32 = 64 * 1024;
 /// With more logs than this the distance grows with their number, so that the index stays as large.
 const MANY_LOGS: usize = 8;
 /// The number of the newest frames of a log that the index names all: readers are mostly there.
 const NEWEST: usize = 128;
 
 /// The durable part of the log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Catalog {
+    /// The distance in a file between two frames of a log that the index names.
+    distance: u32,
     logs: BTreeMap<PartitionId, LogView>,
     files: BTreeMap<(Family, u32), Arc<Segment>>,
     /// The latest time in the log (µs UTC).
@@ -40,6 +40,10 @@ struct FrameIndex {
 }
 
 impl Catalog {
+    pub(super) fn new(distance: u32) -> Self {
+        Self { distance, logs: BTreeMap::new(), files: BTreeMap::new(), last_at: 0 }
+    }
+
     /// Adds the frames of a durable write and takes over the ends of the tables.
     pub(super) fn publish(&mut self, tables: &Tables, frames: &[FrameAt]) {
         frames.iter().for_each(|frame| self.index(frame.log, frame.entry));
@@ -52,7 +56,7 @@ impl Catalog {
 
     /// Adds a frame to the index.
     pub(super) fn index(&mut self, log: PartitionId, entry: Entry) {
-        let distance = DISTANCE.saturating_mul((self.logs.len() / MANY_LOGS).max(1) as u32);
+        let distance = self.distance.saturating_mul((self.logs.len() / MANY_LOGS).max(1) as u32);
         self.logs.entry(log).or_default().index.push(entry, distance);
     }
 
@@ -149,12 +153,12 @@ mod tests {
         let segment = |base: u64| (base / 5_000) as u32;
         for base in 0..50_000_u64 {
             let place = Place { segment: segment(base), at: (base % 5_000) as u32 * 1_000, len: 1_000 };
-            index.push(Entry { base, bytes_before: base, place }, DISTANCE);
+            index.push(Entry { base, bytes_before: base, place }, 65_536);
         }
         assert!(index.entries.len() < 1_000, "{}", index.entries.len());
         for offset in 0..50_000 {
             let found = index.find(offset).unwrap();
-            let is_near = found.base <= offset && offset - found.base <= u64::from(DISTANCE) / 1_000;
+            let is_near = found.base <= offset && offset - found.base <= 65_536 / 1_000;
             assert!(is_near && found.place.segment == segment(offset), "{offset}: {found:?}");
         }
         assert_eq!(index.find(49_950).unwrap().base, 49_950);

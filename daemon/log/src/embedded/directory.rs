@@ -79,12 +79,17 @@ impl Directory {
         written.and(removed).map_err(|source| io_error("check that the disk has space", &self.path, source))
     }
 
-    /// Records that all writes up to `sequence` are acknowledged.
-    pub(super) fn acknowledge(&mut self, sequence: u64) -> Result<(), LogError> {
-        self.acknowledged
+    /// Records that all writes up to `sequence` are on the disk and may be acknowledged.
+    ///
+    /// They are durable without it: with an old number the next opening only detects fewer lost writes.
+    pub(super) fn acknowledge(&mut self, sequence: u64) {
+        let written = self
+            .acknowledged
             .seek(SeekFrom::Start(0))
-            .and_then(|_| self.acknowledged.write_all(&seal_acknowledged(sequence)))
-            .map_err(|source| io_error("record the acknowledged write", &self.path, source))
+            .and_then(|_| self.acknowledged.write_all(&seal_acknowledged(sequence)));
+        if let Err(error) = written {
+            tracing::warn!(%error, "The log cannot record the number of the acknowledged write.");
+        }
     }
 
     /// The number of the last acknowledged write.
@@ -115,7 +120,7 @@ fn seal_acknowledged(sequence: u64) -> Vec<u8> {
 /// The number of the last acknowledged write, and the file that holds it.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledged {
-    sequence: u64,
+    pub sequence: u64,
     file: PathBuf,
 }
 

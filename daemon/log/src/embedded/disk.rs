@@ -100,3 +100,10 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Deletes a file that nothing refers to. One that cannot be deleted harms nobody; the next opening tries again.
+pub(super) fn remove_unused(path: &Path) {
+    if let Err(error) = remove(path) {
+        tracing::warn!(%error, file = %path.display(), "A file of the log that is not in use cannot be deleted.");
+    }
+}

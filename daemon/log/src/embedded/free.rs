@@ -54,9 +54,9 @@ impl Stage<'_> {
             if copied >= limit {
                 return;
             }
-            copied += u64::from(place.len);
             match file.read(u64::from(place.at), place.len as usize) {
                 Ok(Some(bytes)) if crc32fast::hash(&bytes) == crc => {
+                    copied += u64::from(place.len);
                     let place = self.add(Family::State, bytes);
                     self.change(Change::Chunk { partition, chunk, at: Some(ChunkAt { place, crc }) });
                 }

@@ -87,6 +87,11 @@ impl Health {
         self.outage().filter(|outage| outage.needs_restart).map(|outage| outage.reason)
     }
 
+    /// Fails if nothing that is written, deleted or read by its path is of this log.
+    pub(super) fn check_found(&self) -> Result<(), LogError> {
+        self.is_lost().map_or(Ok(()), |reason| Err(LogError::Unavailable { reason }))
+    }
+
     /// Returns why the store cannot write; `None` if it can, as far as is known.
     pub(super) fn outage(&self) -> Option<Outage> {
         if let Some(outage) = self.directories.iter().find_map(Directory::outage) {

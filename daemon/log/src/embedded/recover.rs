@@ -12,7 +12,7 @@ use crate::embedded::change::Change;
 use crate::embedded::checkpoint::create_journal;
 use crate::embedded::directory::{Acknowledged, io_error};
 use crate::embedded::disk;
-use crate::embedded::replay::{Pending, Replayed, replay};
+use crate::embedded::replay::{Last, Replayed, replay};
 use crate::embedded::segment::{Family, HEAD_LEN, Segment};
 use crate::embedded::tables::Tables;
 use crate::error::LogError;
@@ -40,14 +40,16 @@ pub(super) struct Open {
 ///
 /// Nothing is changed before it is clear that no acknowledged write is lost. Files are deleted last, when everything
 /// that makes them unnecessary is on the disk.
-pub(super) fn recover(store: &Path, acknowledged: &Acknowledged) -> Result<Opened, LogError> {
+///
+/// The index of the readers has frames at `distance` bytes.
+pub(super) fn recover(store: &Path, acknowledged: &Acknowledged, distance: u32) -> Result<Opened, LogError> {
     let Listing { segments: found, unfinished } = list(store)?;
     let newest = found.iter().filter(|(family, _)| *family == Family::Journal).map(|(_, number)| *number).max();
-    let Some(newest) = newest else { return create(store, &found, acknowledged) };
-    let (mut tables, mut catalog) = (Tables::default(), Catalog::default());
+    let Some(newest) = newest else { return create(store, &found, acknowledged, distance) };
+    let (mut tables, mut catalog) = (Tables::default(), Catalog::new(distance));
     let journal = Arc::new(Segment::open(store, Family::Journal, newest)?);
     catalog.add_file(Family::Journal, Arc::clone(&journal));
-    let Replayed { begin, end, last } = replay(store, &journal, &mut tables, &mut catalog)?;
+    let Replayed { begin, end, last } = replay(store, &journal, &mut tables, &mut catalog, acknowledged.sequence)?;
     acknowledged.check(&journal.path, end, tables.sequence)?;
     let missing = retire_missing(store, &found, &mut tables, &mut catalog)?;
     let is_open = |file: &(Family, u32)| *file == (Family::Journal, newest);
@@ -61,9 +63,7 @@ pub(super) fn recover(store: &Path, acknowledged: &Acknowledged) -> Result<Opene
     let open = open_files(store, &tables, &catalog, Open { segment: journal, begin, end })?;
     settle(store, &open, last.as_ref(), &catalog)?;
     let unused = unused.into_iter().map(|(family, number)| store.join(family.file_name(number)));
-    for path in unused.chain(unfinished) {
-        disk::remove(&path).map_err(|source| io_error("remove an unused file", &path, source))?;
-    }
+    unused.chain(unfinished).for_each(|path| disk::remove_unused(&path));
     catalog.publish(&tables, &[]);
     for (id, partition) in &mut tables.partitions {
         let (ends, cursor) = (partition.ends, partition.cursor());
@@ -73,7 +73,7 @@ pub(super) fn recover(store: &Path, acknowledged: &Acknowledged) -> Result<Opene
 }
 
 /// Cuts what follows the last whole write, and puts that write on the disk.
-fn settle(store: &Path, open: &[Open; 3], last: Option<&Pending>, catalog: &Catalog) -> Result<(), LogError> {
+fn settle(store: &Path, open: &[Open; 3], last: Option<&Last>, catalog: &Catalog) -> Result<(), LogError> {
     for Open { segment, end, .. } in open {
         if segment.len()? > *end {
             segment.cut(*end)?;
@@ -82,14 +82,21 @@ fn settle(store: &Path, open: &[Open; 3], last: Option<&Pending>, catalog: &Cata
     // The process before may have been killed before its sync, or the sync failed: then what is read here is in memory
     // only, and a further sync does not write it. So it is written again.
     if let Some(last) = last {
-        rewrite(&open[Family::Journal as usize].segment, last.at, last.head.len() as usize)?;
-        for (family, place) in last.places() {
-            let file = file(catalog, store, family, place.segment)?;
+        rewrite(&open[Family::Journal as usize].segment, last.at, last.len as usize)?;
+        for (family, place) in &last.places {
+            let file = file(catalog, store, *family, place.segment)?;
             rewrite(&file, u64::from(place.at), place.len as usize)?;
         }
     }
     for Open { segment, .. } in open {
         segment.sync()?;
+    }
+    // The system may have read an older state of the disk meanwhile.
+    if let Some(last) = last
+        && !last.is_whole(store)?
+    {
+        let journal = &open[Family::Journal as usize].segment;
+        return Err(journal.damaged(last.at, "what this write names changed while the log was opened".to_owned()));
     }
     disk::sync_directory(store).map_err(|source| io_error("sync the directory of the log", store, source))
 }
@@ -122,7 +129,12 @@ fn list(store: &Path) -> Result<Listing, LogError> {
 }
 
 /// Creates the first file of each family.
-fn create(store: &Path, found: &BTreeSet<(Family, u32)>, acknowledged: &Acknowledged) -> Result<Opened, LogError> {
+fn create(
+    store: &Path,
+    found: &BTreeSet<(Family, u32)>,
+    acknowledged: &Acknowledged,
+    distance: u32,
+) -> Result<Opened, LogError> {
     acknowledged.check(store, 0, 0)?;
     // The journal is created last, so the others alone are what an interrupted creation left.
     if found.iter().any(|file| file.1 != 1) {
@@ -130,7 +142,7 @@ fn create(store: &Path, found: &BTreeSet<(Family, u32)>, acknowledged: &Acknowle
         return Err(LogError::Damaged { path, location, reason: "it is missing".to_owned() });
     }
     let mut tables = Tables::default();
-    let mut catalog = Catalog::default();
+    let mut catalog = Catalog::new(distance);
     let mut first = |family| {
         let segment = Arc::new(Segment::create(store, family, 1, "")?);
         segment.sync()?;

@@ -12,9 +12,9 @@ use crate::error::LogError;
 use crate::frame::Frame;
 
 /// A record whose changes are not applied yet.
-pub(super) struct Pending {
-    pub at: u64,
-    pub head: RecordHead,
+struct Pending {
+    at: u64,
+    head: RecordHead,
     changes: Vec<Change>,
 }
 
@@ -24,7 +24,17 @@ pub(super) struct Replayed {
     pub begin: u64,
     /// The end of the last whole write.
     pub end: u64,
-    pub last: Option<Pending>,
+    /// The last write, if nobody was told of it: it may not be on the disk.
+    pub last: Option<Last>,
+}
+
+/// Where the last write is.
+pub(super) struct Last {
+    pub at: u64,
+    pub len: u64,
+    /// The frames of results and the chunks of state; the input is within the record.
+    pub places: Vec<(Family, Place)>,
+    changes: Vec<Change>,
 }
 
 /// Applies the checkpoint and all whole writes of a journal.
@@ -33,6 +43,7 @@ pub(super) fn replay(
     journal: &Segment,
     tables: &mut Tables,
     catalog: &mut Catalog,
+    acknowledged: u64,
 ) -> Result<Replayed, LogError> {
     let damaged = |reason| journal.damaged(HEAD_LEN, format!("its checkpoint is damaged: {reason}"));
     let checkpoint = read_record(journal, HEAD_LEN)?.map_err(damaged)?;
@@ -41,28 +52,51 @@ pub(super) fn replay(
     }
     let begin = HEAD_LEN + checkpoint.head.len();
     let mut end = begin;
-    apply(&checkpoint, tables, catalog);
+    apply(checkpoint, tables, catalog);
     let mut last: Option<Pending> = None;
     loop {
         let sequence = last.as_ref().map_or(tables.sequence, |last| last.head.sequence) + 1;
         let next = read_record(journal, end)?;
         let Some(next) = next.ok().filter(|next| next.head.sequence == sequence && next.head.kind == Kind::Write)
         else {
+            check_nothing_follows(journal, end, sequence)?;
             break;
         };
         end = next.at + next.head.len();
         if let Some(last) = last.replace(next) {
-            apply(&last, tables, catalog);
+            apply(last, tables, catalog);
         }
     }
-    match last {
-        // Only the last write can be torn.
-        Some(last) if !is_whole(&last, store)? => Ok(Replayed { begin, end: last.at, last: None }),
-        Some(last) => {
-            apply(&last, tables, catalog);
-            Ok(Replayed { begin, end, last: Some(last) })
+    let Some(last) = last else { return Ok(Replayed { begin, end, last: None }) };
+    if last.head.sequence <= acknowledged {
+        // It was on the disk before it was acknowledged. If a part of it is damaged now, its reader says so.
+        apply(last, tables, catalog);
+        return Ok(Replayed { begin, end, last: None });
+    }
+    // Only a last write that nobody was told of can be torn.
+    let (at, len, changes) = (last.at, last.head.len(), last.changes.clone());
+    let places = places(&changes).collect();
+    let found = Last { at, len, places, changes };
+    if !found.is_whole(store)? {
+        return Ok(Replayed { begin, end: at, last: None });
+    }
+    apply(last, tables, catalog);
+    Ok(Replayed { begin, end, last: Some(found) })
+}
+
+/// Fails if a whole write follows the write at `at` that is not whole: then that one is damaged and not torn.
+fn check_nothing_follows(journal: &Segment, at: u64, sequence: u64) -> Result<(), LogError> {
+    let head = |at| -> Result<Option<RecordHead>, LogError> {
+        let bytes = journal.read(at, RECORD_LEN as usize)?;
+        Ok(bytes.and_then(|bytes| RecordHead::parse(&bytes).ok()?.ok()))
+    };
+    let Some(damaged) = head(at)?.filter(|head| head.sequence == sequence) else { return Ok(()) };
+    match head(at + damaged.len())? {
+        Some(next) if next.sequence == sequence + 1 => {
+            Err(journal
+                .damaged(at, format!("write {sequence} fails its checksum, and write {} follows", next.sequence)))
         }
-        None => Ok(Replayed { begin, end, last }),
+        _ => Ok(()),
     }
 }
 
@@ -83,47 +117,47 @@ fn read_record(journal: &Segment, at: u64) -> Result<Result<Pending, String>, Lo
     Ok(changes.map(|changes| Pending { at, head, changes }))
 }
 
-impl Pending {
-    /// Where the frames of results and the chunks of state are; the input is within the record.
-    pub(super) fn places(&self) -> impl Iterator<Item = (Family, Place)> {
-        self.changes.iter().filter_map(|change| match change {
-            Change::Frame(FrameAt { log: PartitionId::RESULTS, entry, .. }) => Some((Family::Results, entry.place)),
-            Change::Chunk { at: Some(ChunkAt { place, .. }), .. } => Some((Family::State, *place)),
-            _ => None,
-        })
-    }
+/// Where the frames of results and the chunks of state are.
+fn places(changes: &[Change]) -> impl Iterator<Item = (Family, Place)> {
+    changes.iter().filter_map(|change| match change {
+        Change::Frame(FrameAt { log: PartitionId::RESULTS, entry, .. }) => Some((Family::Results, entry.place)),
+        Change::Chunk { at: Some(ChunkAt { place, .. }), .. } => Some((Family::State, *place)),
+        _ => None,
+    })
 }
 
-fn apply(record: &Pending, tables: &mut Tables, catalog: &mut Catalog) {
+fn apply(record: Pending, tables: &mut Tables, catalog: &mut Catalog) {
     (tables.sequence, tables.last_at) = (record.head.sequence, record.head.last_at);
-    for change in &record.changes {
-        match change {
+    for change in record.changes {
+        match &change {
             Change::Frame(FrameAt { log, entry, .. }) | Change::Indexed { log, entry } => catalog.index(*log, *entry),
             Change::Retired { family, segment } if *family != Family::State => catalog.retire(*family, *segment),
             _ => {}
         }
-        tables.apply(change.clone());
+        tables.apply(change);
     }
 }
 
-/// Whether all frames and chunks of a write are there and pass their checksums.
-fn is_whole(record: &Pending, store: &Path) -> Result<bool, LogError> {
-    for change in &record.changes {
-        let whole = match change {
-            Change::Frame(FrameAt { log, entry, .. }) => {
-                let frame = read(store, Family::of(*log), entry.place)?.and_then(|bytes| Frame::parse(bytes).ok());
-                frame.is_some_and(|frame| (frame.header().partition, frame.header().base) == (*log, entry.base))
+impl Last {
+    /// Whether all frames and chunks are there and pass their checksums.
+    pub(super) fn is_whole(&self, store: &Path) -> Result<bool, LogError> {
+        for change in &self.changes {
+            let whole = match change {
+                Change::Frame(FrameAt { log, entry, .. }) => {
+                    let frame = read(store, Family::of(*log), entry.place)?.and_then(|bytes| Frame::parse(bytes).ok());
+                    frame.is_some_and(|frame| (frame.header().partition, frame.header().base) == (*log, entry.base))
+                }
+                Change::Chunk { at: Some(ChunkAt { place, crc }), .. } => {
+                    read(store, Family::State, *place)?.is_some_and(|bytes| crc32fast::hash(&bytes) == *crc)
+                }
+                _ => true,
+            };
+            if !whole {
+                return Ok(false);
             }
-            Change::Chunk { at: Some(ChunkAt { place, crc }), .. } => {
-                read(store, Family::State, *place)?.is_some_and(|bytes| crc32fast::hash(&bytes) == *crc)
-            }
-            _ => true,
-        };
-        if !whole {
-            return Ok(false);
         }
+        Ok(true)
     }
-    Ok(true)
 }
 
 /// Reads bytes of a write that may be torn; `None` if they, or their file, did not reach the disk.

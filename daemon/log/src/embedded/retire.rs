@@ -26,9 +26,13 @@ impl Writer {
         failpoint::point("retention.before");
         let idempotency_keys = self.lock()?.drop_expired_keys(now);
         let mut total = RetentionReport { idempotency_keys, ..RetentionReport::default() };
-        for family in [Family::Journal, Family::Results] {
-            self.lock()?.roll_if_old(family, now)?;
+        let families = [Family::Journal, Family::Results];
+        for family in families {
             while self.lock()?.retire_one(family, now, &mut total)? {}
+        }
+        // Later, because it needs space.
+        for family in families {
+            self.lock()?.roll_if_old(family, now)?;
         }
         // Nothing to write, unless an earlier write has failed: then this one shows whether the next one works.
         self.lock()?.write(|_| Ok(()))?;
@@ -50,7 +54,7 @@ impl Locked<'_> {
         let open = self.open_number(family);
         let oldest_at = self.parts(family).get(&open).and_then(|logs| logs.values().map(|part| part.oldest_at).min());
         match oldest_at {
-            Some(oldest_at) if is_older(oldest_at, limit / AGES_PER_LIMIT, now) => self.roll(family),
+            Some(oldest_at) if is_older(oldest_at, limit.div_ceil(AGES_PER_LIMIT), now) => self.roll(family),
             _ => Ok(()),
         }
     }
@@ -58,6 +62,7 @@ impl Locked<'_> {
     /// Deletes a file of a family if the rules allow that; `false` if they allow none.
     fn retire_one(&mut self, family: Family, now: u64, total: &mut RetentionReport) -> Result<bool, LogError> {
         let Some((number, logs)) = self.deletable(family, now)? else { return Ok(false) };
+        self.writer.health.check_found()?;
         if number == self.open_number(family) {
             self.roll(family)?;
         }
@@ -78,6 +83,11 @@ impl Locked<'_> {
 
     /// Writes that a file was deleted. Without that write the next opening finds the file missing.
     fn forget(&mut self, family: Family, segment: u32) -> Result<(), LogError> {
+        if self.writer.health.has_failed() {
+            // The disk is full, and the file takes space as long as it is open. The next opening closes it.
+            self.fail("a file was deleted while nothing could be written".to_owned());
+            return Ok(());
+        }
         let written = self.write(|stage| {
             stage.change(Change::Retired { family, segment });
             Ok(())

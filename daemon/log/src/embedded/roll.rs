@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::embedded::checkpoint::create_journal;
-use crate::embedded::disk;
+use crate::embedded::disk::{self, remove_unused};
 use crate::embedded::recover::Open;
 use crate::embedded::segment::{Family, HEAD_LEN, Segment};
 use crate::embedded::writer::Locked;
@@ -31,6 +31,7 @@ impl Locked<'_> {
 
     /// Closes the open file of a family and begins the next one.
     pub(super) fn roll(&mut self, family: Family) -> Result<(), LogError> {
+        self.writer.health.check_found()?;
         let (store, number) = (&self.writer.store, self.open_number(family) + 1);
         // The new file may be there in spite of an error.
         self.inner.failed = Some("a new file was not finished".to_owned());
@@ -51,7 +52,7 @@ impl Locked<'_> {
         let Open { segment: closed, .. } = std::mem::replace(&mut self.inner.open[family as usize], opened);
         if family == Family::Journal && !self.inner.tables.input_parts.contains_key(&closed.number) {
             // It has no input, and the checkpoint has everything else.
-            disk::remove(&closed.path).map_err(|source| closed.write_error(source))?;
+            remove_unused(&closed.path);
             self.writer.catalog_mut().retire(family, closed.number);
         }
         self.inner.failed = None;

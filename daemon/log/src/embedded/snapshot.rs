@@ -14,7 +14,12 @@ impl Writer {
     /// Closed files never change, so they are linked; the open ones are copied up to the last write. Writers wait for
     /// the copy, readers do not.
     pub(super) fn snapshot(&self, target: &Path) -> Result<(), LogError> {
-        let locked = self.lock()?;
+        let mut locked = self.lock()?;
+        // The copy takes the newest files that a write has named for open: no link may be among them.
+        locked.write(|stage| {
+            stage.name_open_files();
+            Ok(())
+        })?;
         let io = |source| io_error("make a snapshot of the log", target, source);
         std::fs::create_dir(target).and_then(|()| std::fs::create_dir(target.join("store"))).map_err(io)?;
         let store = target.join("store");
@@ -29,7 +34,9 @@ impl Writer {
         File::open(&store).and_then(|store| store.sync_all()).map_err(io)?;
         write_acknowledged(target, locked.known().sequence)?;
         // Last: without it the directory is no log.
-        create_version(target)
+        create_version(target)?;
+        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)
     }
 }
 

@@ -27,6 +27,22 @@ pub(super) enum Request {
     SetSink(String, SinkPosition),
 }
 
+impl Request {
+    /// The size of the records and chunks.
+    pub(super) fn bytes(&self) -> u64 {
+        let commit = |commit: &PartitionCommit| {
+            let chunks = commit.chunks.iter().filter_map(|(_, bytes)| bytes.as_ref()).map(|bytes| bytes.len() as u64);
+            chunks.sum::<u64>() + commit.results.bytes()
+        };
+        match self {
+            Self::Append(batch) => batch.bytes(),
+            Self::Commit(commits, _) => commits.iter().map(commit).sum(),
+            Self::CommitSource(source, samples) => commit(source) + samples.bytes(),
+            Self::RegisterStream(_) | Self::RemoveSink(_) | Self::ResetState(_) | Self::SetSink(..) => 0,
+        }
+    }
+}
+
 /// The reply to a request that was written.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {

@@ -11,6 +11,9 @@ use crate::embedded::stage::{Reply, Request, Stage, Touched};
 use crate::embedded::writer::{Inner, Locked};
 use crate::error::LogError;
 
+/// The size of the requests that share a write, far below the 4 GiB of a place. A larger one has a write of its own.
+const MAX_WRITE_BYTES: u64 = 256 * 1024 * 1024;
+
 impl Locked<'_> {
     /// Stages changes with `stage`, then writes them.
     pub(super) fn write<T>(
@@ -60,9 +63,7 @@ impl Locked<'_> {
     /// succeed on such a disk.
     fn check(&mut self) -> Result<(), LogError> {
         let health = &self.writer.health;
-        if let Some(reason) = health.is_lost() {
-            return Err(LogError::Unavailable { reason });
-        }
+        health.check_found()?;
         if health.has_failed() {
             return health.check(|| self.inner.directory.check_disk());
         }
@@ -84,10 +85,7 @@ impl Locked<'_> {
         self.catalog_mut().publish(&self.inner.tables, frames);
         freed.iter().for_each(|number| self.delete_state(*number));
         let sequence = self.inner.tables.sequence;
-        // The write itself is durable: with an old number the check at the next opening only detects fewer lost writes.
-        if let Err(error) = self.inner.directory.acknowledge(sequence) {
-            tracing::warn!(%error, "The log cannot record the number of the acknowledged write.");
-        }
+        self.inner.directory.acknowledge(sequence);
         if touched.inputs {
             self.writer.records.raise();
         }
@@ -99,14 +97,31 @@ impl Locked<'_> {
     /// Deletes a file of state of which nothing is in use.
     fn delete_state(&self, number: u32) {
         let file = self.catalog().file(Family::State, number);
-        // A file that cannot be deleted now is deleted at the next opening.
-        if let Some(Err(error)) = file.map(|file| disk::remove(&file.path)) {
-            tracing::warn!(%error, number, "A file of state that is not in use stays.");
-        }
+        file.into_iter().for_each(|file| disk::remove_unused(&file.path));
         self.catalog_mut().retire(Family::State, number);
     }
 
+    /// Writes the requests of a group, in several writes if they are large together.
     pub(super) fn write_group(&mut self, requests: Vec<Request>) -> Vec<Result<Reply, LogError>> {
+        // Not refused for a file that cannot be added.
+        let known = requests.iter().map(|request| self.reply_without_change(request).map(Ok));
+        if let Some(replies) = known.collect() {
+            return replies;
+        }
+        let mut replies = Vec::with_capacity(requests.len());
+        let mut requests = requests.into_iter().peekable();
+        while requests.peek().is_some() {
+            let (mut part, mut bytes) = (Vec::new(), 0);
+            while let Some(request) = requests.next_if(|next| bytes == 0 || bytes + next.bytes() <= MAX_WRITE_BYTES) {
+                bytes += request.bytes().max(1);
+                part.push(request);
+            }
+            replies.extend(self.write_all(part));
+        }
+        replies
+    }
+
+    fn write_all(&mut self, requests: Vec<Request>) -> Vec<Result<Reply, LogError>> {
         if let Err(error) = self.check() {
             return requests
                 .iter()

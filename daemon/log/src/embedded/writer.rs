@@ -28,6 +28,11 @@ use crate::error::LogError;
 use crate::signal::Signal;
 use crate::{Bounds, PartitionId};
 
+/// The smallest distance in a file between two frames of a log in the index.
+const MIN_DISTANCE: u32 = 64 * 1024;
+/// The most frames of a log in the index.
+const ENTRIES_PER_LIMIT: u64 = 65_536;
+
 /// The state behind the write lock.
 pub(super) struct Inner {
     pub(super) directory: Directory,
@@ -70,7 +75,9 @@ impl Writer {
     /// Opens the files in `directory` and reads the tables.
     pub(super) fn open(mut directory: Directory, config: LogConfig, segment_bytes: [u64; 3]) -> Result<Self, LogError> {
         let store = directory.store_path();
-        let Opened { mut tables, catalog, open, missing } = recover(&store, &directory.acknowledged()?)?;
+        let Opened { mut tables, catalog, open, missing } =
+            recover(&store, &directory.acknowledged()?, distance(&config))?;
+        directory.acknowledge(tables.sequence);
         tables.keys.drop_excess(&config);
         Ok(Self {
             config,
@@ -113,6 +120,7 @@ impl Writer {
     pub(super) fn lock(&self) -> Result<Locked<'_>, LogError> {
         let mut inner = lock(&self.inner);
         if let Some(reason) = inner.failed.clone() {
+            self.health.check_found()?;
             tracing::warn!(%reason, "A write of the log failed; the log reads its tables again.");
             self.reload(&mut inner).map_err(|error| self.reload_failed(&reason, error))?;
         }
@@ -144,12 +152,17 @@ impl Writer {
     }
 
     fn reload(&self, inner: &mut Inner) -> Result<(), LogError> {
-        let Opened { mut tables, catalog, open, missing } = recover(&self.store, &inner.directory.acknowledged()?)?;
+        let Opened { mut tables, catalog, open, missing } =
+            recover(&self.store, &inner.directory.acknowledged()?, distance(&self.config))?;
+        inner.directory.acknowledge(tables.sequence);
         tables.keys.drop_excess(&self.config);
         (inner.tables, inner.open, inner.failed) = (tables, open, None);
         inner.unwritten = retired(missing);
         inner.reopened += 1;
         *self.catalog_mut() = catalog;
+        // A write that failed may be there.
+        self.records.raise();
+        self.results.raise();
         Ok(())
     }
 
@@ -212,6 +225,12 @@ impl Locked<'_> {
         let config = &self.writer.config;
         self.inner.tables.keys.drop_expired(now, config)
     }
+}
+
+/// The distance of frames in the index: with larger limits it is larger, so that the index stays small.
+fn distance(config: &LogConfig) -> u32 {
+    let limit = config.max_input_bytes.max(config.max_backlog_bytes).max(config.results_hard_limit_bytes);
+    u32::try_from(limit / ENTRIES_PER_LIMIT).unwrap_or(u32::MAX).max(MIN_DISTANCE)
 }
 
 fn retired(missing: Vec<(Family, u32)>) -> Vec<Change> {

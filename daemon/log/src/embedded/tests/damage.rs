@@ -24,7 +24,14 @@ fn nothing_is_acknowledged_in_a_directory_that_is_gone_or_replaced() {
         let error = log.append(batch(2 * SECOND, P, &["lost"])).unwrap_err();
         assert!(matches!(&error, LogError::Unavailable { reason } if reason.contains("restart the daemon")), "{error}");
     }
-    std::fs::remove_dir(&directory).unwrap();
+    // Nor is the directory that is there now changed: it may be a copy that was put back.
+    copy_dir(&aside, &directory);
+    let names =
+        || std::fs::read_dir(directory.join("store")).unwrap().map(|it| it.unwrap().file_name()).collect::<Vec<_>>();
+    let before = names();
+    assert!(log.enforce_retention(u64::MAX).is_err() && log.snapshot(&parent.path().join("copy")).is_err());
+    assert_eq!(names(), before);
+    std::fs::remove_dir_all(&directory).unwrap();
     std::fs::rename(&aside, &directory).unwrap();
     append(&log, 3 * SECOND, P, &["after"]);
     assert_eq!(payloads(&log, P, 0), ["kept", "after"]);
@@ -57,6 +64,47 @@ fn a_damaged_or_missing_chunk_is_an_error_until_a_reset() {
         log.commit(vec![commit(P, 2, "fresh", &[])], 1).unwrap();
         assert_eq!(log.restore(P).unwrap().unwrap().chunks, [(1, b"fresh".to_vec())]);
     }
+}
+
+#[test]
+fn a_damaged_chunk_of_the_last_write_is_no_torn_write_once_that_was_acknowledged() {
+    let dir = dir();
+    drop(log_with_state(&dir));
+    flip(&dir, "state", "two");
+    let log = open(&dir);
+    assert!(matches!(log.restore(P), Err(LogError::CorruptState { chunk: Some(2), .. })));
+    assert_eq!((payloads(&log, P, 0).len(), results(&log)), (2, vec!["r1".to_owned()]));
+}
+
+#[test]
+fn a_damaged_write_that_others_follow_is_no_torn_write_without_the_witness_either() {
+    let dir = dir();
+    let log = open(&dir);
+    for name in ["one", "two", "three"] {
+        log.set_sink_position(name, SinkPosition::default()).unwrap();
+    }
+    drop(log);
+    std::fs::remove_file(dir.path().join("acknowledged")).unwrap();
+    flip(&dir, "journal", "two");
+    let error = open_error(dir.path());
+    assert!(error.to_string().contains("write 2 fails its checksum, and write 3 follows"), "{error}");
+    flip(&dir, "journal", "uwo");
+    assert!(open(&dir).sink_position("three").unwrap().is_some(), "the files are as they were");
+}
+
+#[test]
+fn an_empty_chunk_needs_no_file() {
+    let dir = dir();
+    let log = EmbeddedLog::open_with(dir.path(), LogConfig::default(), [1; 3]).unwrap();
+    let mut first = commit(P, 0, "s", &[]);
+    first.chunks.push((9, Some(Vec::new())));
+    restore_and_commit(&log, vec![first], 1);
+    for round in 0..20 {
+        log.commit(vec![commit(P, 0, &format!("{round}"), &[])], 1).unwrap();
+    }
+    drop(log);
+    let restored = open(&dir).restore(P).unwrap().unwrap();
+    assert_eq!(restored.chunks, [(1, b"19".to_vec()), (9, Vec::new())]);
 }
 
 #[test]

@@ -292,3 +292,25 @@ fn a_snapshot_of_a_running_log_has_all_writes_that_returned_and_shares_none_of_t
     let log = EmbeddedLog::open(&data, LogConfig::default()).unwrap();
     assert_eq!((payloads(&log, P, 5), payloads(&copied, P, 5)), (vec!["later".into()], vec!["of the copy".into()]));
 }
+
+#[test]
+fn a_snapshot_shares_no_file_that_the_copy_appends_to() {
+    let dir = dir();
+    let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
+    let config = LogConfig { max_results_age_seconds: 16, ..LogConfig::default() };
+    let log = EmbeddedLog::open(&data, config).unwrap();
+    log.set_sink_position("sink", SinkPosition::default()).unwrap();
+    restore_and_commit(&log, vec![commit(P, 0, "s", &["result"])], 1);
+    // The open file is closed for its age, and nothing is written after that.
+    log.enforce_retention(10 * SECOND).unwrap();
+    log.snapshot(&copy).unwrap();
+    let copied = EmbeddedLog::open(&copy, LogConfig::default()).unwrap();
+    restore_and_commit(&copied, vec![commit(P, 0, "s", &["of the copy"])], 2);
+    drop((log, copied));
+    let (log, copied) = (open_at(&data), open_at(&copy));
+    assert_eq!((results(&log), results(&copied)), (vec!["result".into()], vec!["result".into(), "of the copy".into()]));
+}
+
+fn open_at(path: &Path) -> EmbeddedLog {
+    EmbeddedLog::open(path, LogConfig::default()).unwrap()
+}

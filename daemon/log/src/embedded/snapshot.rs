@@ -35,7 +35,7 @@ impl Writer {
         write_acknowledged(target, locked.known().sequence)?;
         // Last: without it the directory is no log.
         create_version(target)?;
-        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)
     }
 }

@@ -31,9 +31,6 @@ pub(crate) use self::walk::Walk;
 /// The number of names that are sorted under one lock, so that results wait for about a millisecond.
 const SORTED_AT_ONCE: usize = 1024;
 
-/// The number of names that are sorted in a pause of the results; readers sort what is left when they need it.
-const SORTED_WHEN_IDLE: usize = 32 * SORTED_AT_ONCE;
-
 /// The attributes of one structure, by name.
 type Structure = BTreeMap<Box<str>, Box<RawValue>>;
 
@@ -95,22 +92,15 @@ impl UveView {
         tables.apply(row);
     }
 
-    /// Sorts names of new objects of a table under one short lock; returns whether there were any.
+    /// Sorts names of new objects of a table under one short lock; returns whether all are sorted then.
     fn sort_names(&self, table: &str) -> bool {
         if self.read().by_name.get(table).is_none_or(Objects::is_sorted) {
-            return false;
+            return true;
         }
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        tables.by_name.get_mut(table).into_iter().for_each(|objects| objects.sort(SORTED_AT_ONCE));
-        true
-    }
-
-    /// Sorts names of new objects, under short locks and for some milliseconds at the most.
-    pub(crate) fn sort_some_names(&self) {
-        let tables: Vec<_> = self.read().by_name.keys().cloned().collect();
-        let mut turns =
-            tables.iter().flat_map(|table| std::iter::repeat_with(|| self.sort_names(table)).take_while(|it| *it));
-        turns.by_ref().take(SORTED_WHEN_IDLE / SORTED_AT_ONCE).for_each(drop);
+        let Some(objects) = tables.by_name.get_mut(table) else { return true };
+        objects.sort(SORTED_AT_ONCE);
+        objects.is_sorted()
     }
 
     /// The structures of one object that pass the filter; `None` if the object does not exist or no structure passes.
@@ -143,8 +133,8 @@ impl Tables {
             self.by_name.insert(table.into(), Objects::default());
             self.types.add(table);
         }
-        if let Some(objects) = self.by_name.get_mut(table) {
-            objects.get_or_add(name).apply(&self.shapes, shape, row, &mut self.scratch);
+        if let Some(object) = self.by_name.get_mut(table).and_then(|objects| objects.get_or_add(name)) {
+            object.apply(&self.shapes, shape, row, &mut self.scratch);
         }
     }
 

@@ -5,8 +5,8 @@ const DAY_SECONDS: u64 = 24 * 3600;
 
 /// The limits of the log: sizes and ages of retention, the backlog, and idempotency keys.
 ///
-/// Sizes count the records as stored, without the store's own overhead. They go up to 1 PiB, ages to a hundred years, also
-/// where no limit is named.
+/// The sizes of input and results are those of their files, which are deleted as a whole; the backlog is that of the
+/// records. Sizes go up to 1 PiB, ages to a hundred years, also where no limit is named.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {

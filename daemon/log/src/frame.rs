@@ -1,7 +1,6 @@
-//! Frames: the stored format of records, with many records in one value of the store.
+//! Frames: the stored format of records.
 //!
-//! With one value per record the store would spend more on keys than on data at hundreds of thousands of records per
-//! second. A frame holds the records that one write appends to one partition, up to about half a MiB. Numbers are
+//! A frame holds the records that one write appends to one partition, up to about half a MiB. Numbers are
 //! little-endian:
 //!
 //! ```text
@@ -10,10 +9,10 @@
 //! | body: per record  varint key length | varint payload length | key | payload
 //! ```
 //!
-//! *Bytes before* is the size of all earlier frames of the same log, retained or deleted. The difference between two
-//! frames is the size of the frames between them, so backlog and retention need no index in memory. A frame repeats the
-//! partition and the base offset of its key, so that a reader detects a frame under a wrong key. The body has its own
-//! checksum, which is computed before the write lock is taken; under the lock only the header is sealed.
+//! *Bytes before* is the size of all earlier frames of the same log, retained or deleted: the difference between two
+//! frames is the size of the frames between them. A frame has its partition and offset, so that a reader detects a frame
+//! at a wrong place. The body has its own checksum, which is computed before the write lock is taken; under the lock
+//! only the header is sealed.
 
 use crate::PartitionId;
 use crate::error::LogError;

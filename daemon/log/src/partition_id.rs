@@ -14,7 +14,7 @@ pub struct PartitionId {
 }
 
 impl PartitionId {
-    /// The reserved id of the results log in frames and in stored keys; input cannot use it.
+    /// The reserved id of the results log in frames; input cannot use it.
     pub(crate) const RESULTS: Self = Self { stream: u16::MAX, partition: u16::MAX };
 
     /// Creates the id of partition `partition` of the stream with number `stream`.

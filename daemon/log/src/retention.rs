@@ -2,11 +2,11 @@
 //!
 //! The log keeps input until it is applied, and then within an age and a size so that a damaged state can be replayed.
 //! It keeps results until every registered sink has read them, unless they exceed the hard limit. Retention deletes
-//! whole frames, the oldest first.
+//! whole files, the oldest first.
 
 use crate::config::{LogConfig, is_older};
 
-/// The age and end of a log's oldest frame.
+/// The age and end of a log's records in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Oldest {
     pub written_at: u64,
@@ -14,13 +14,13 @@ pub(super) struct Oldest {
     pub end: u64,
 }
 
-/// Whether an input frame may be deleted: all input has `total_bytes`, and offsets before `applied` are applied.
+/// Whether the input in a file may be deleted: all input has `total_bytes`, and offsets before `applied` are applied.
 pub(super) fn input_is_deletable(oldest: Oldest, applied: u64, total_bytes: u64, now: u64, config: &LogConfig) -> bool {
     oldest.end <= applied
         && (total_bytes > config.max_input_bytes || is_older(oldest.written_at, config.max_input_age_seconds, now))
 }
 
-/// Whether a result frame may be deleted: all results have `total_bytes`, and every sink has read those before
+/// Whether the results in a file may be deleted: all results have `total_bytes`, and every sink has read those before
 /// `unread`.
 pub(super) fn results_are_deletable(
     oldest: Oldest,

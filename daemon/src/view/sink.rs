@@ -45,11 +45,6 @@ impl Sink for ViewSink {
         Ok(log.results_bounds()?.first)
     }
 
-    fn idle(&mut self, _log: &dyn Log, _stopping: bool) -> anyhow::Result<()> {
-        self.view.sort_some_names();
-        Ok(())
-    }
-
     fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
         let Self { view, events, records, lines, configured } = self;
         for record in batch.records() {

@@ -93,9 +93,10 @@ impl Position {
 
 impl UveView {
     /// Visits what is next in a walk under one lock, until `visit` returns false or the slice is over. Objects without a
-    /// structure that passes the filter are not visited. Nothing is visited while names of new objects are sorted.
+    /// structure that passes the filter are not visited. Nothing is visited while the names of many new
+    /// objects are sorted.
     pub(crate) fn slice(&self, walk: &mut Walk, mut visit: impl FnMut(&str, &UveDocument) -> bool) {
-        if walk.table.as_ref().is_some_and(|table| self.sort_names(table)) {
+        if walk.table.as_ref().is_some_and(|table| !self.sort_names(table)) {
             return;
         }
         let tables = self.read();

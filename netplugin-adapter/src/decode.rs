@@ -14,6 +14,7 @@ mod endpoint;
 mod entry;
 mod fields;
 mod location;
+mod near;
 mod ports;
 mod service;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub(crate) use self::address::is_address;
 pub use self::address::{MAX_ADDRESS_LENGTH, canonical_address};
 pub(crate) use self::endpoint::Entries;
 use self::endpoint::{Service, Services, endpoint};
+use self::fields::UnknownFields;
 use self::location::Location;
 use crate::error::{DecodeError, Reason, Rejected};
 use crate::json::{MembersError, members};
@@ -58,7 +60,7 @@ pub fn decode(body: &[u8], limits: &Limits) -> Result<ServiceStats, DecodeError>
     // `from_utf8` checks good text faster than the lossy conversion does.
     let body = str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
     let mut endpoints: BTreeMap<Cow<'_, str>, Services<'_>> = BTreeMap::new();
-    let (mut rejected, mut unknown) = (Vec::new(), Vec::new());
+    let (mut rejected, mut unknown) = (Vec::new(), UnknownFields::default());
     let walked = members(&body, |key, json| {
         if endpoints.len() + rejected.len() == limits.endpoints {
             return Err(DecodeError::TooManyEndpoints { limit: limits.endpoints });
@@ -81,7 +83,7 @@ pub fn decode(body: &[u8], limits: &Limits) -> Result<ServiceStats, DecodeError>
         MembersError::Json(error) => DecodeError::Json(error),
         MembersError::Callback(error) => error,
     })?;
-    Ok(ServiceStats { tree: tree(endpoints), rejected, unknown })
+    Ok(ServiceStats { tree: tree(endpoints), rejected, unknown: unknown.into_fields() })
 }
 
 /// Packs the endpoints of a body. Each map is freed as soon as it is packed.

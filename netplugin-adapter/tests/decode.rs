@@ -389,6 +389,25 @@ fn unknown_fields_are_listed_once_with_those_that_are_read() {
 }
 
 #[test]
+fn a_misspelt_field_is_listed_however_many_others_there_are() {
+    let found = |body: &str| read(body).unknown_fields().iter().map(|it| it.found.clone()).collect::<Vec<_>>();
+    let of_entry =
+        |fields: &str| format!(r#"{{"e":{{"SvcStats":{{"s":{{"ProvStats":{{"p":{{{fields},"BytesIn":5}}}}}}}}}}}}"#);
+    let far = r#""A":1,"B":1,"New":1,"Inbound":1"#;
+    for near in ["ByteOut", "BytesOuts", "BytseOut", "byte_out", "Out", "PaketsIn"] {
+        for fields in [format!(r#"{far},"{near}":7"#), format!(r#""{near}":7,{far}"#)] {
+            let found = found(&of_entry(&fields));
+            assert!(found.len() == 4 && found.contains(&near.to_owned()), "{near}: {found:?}");
+        }
+    }
+    // Those of a body.
+    let far: Vec<_> = (0..100).map(|number| format!(r#""e{number}":{{"SvcStats":{{}},"x{number}":1}}"#)).collect();
+    let body = format!(r#"{{{},"f":{{"SvcStats":{{}},"EndpointI":1}}}}"#, far.join(","));
+    let found = found(&body);
+    assert!(found.len() == 16 && found.contains(&"EndpointI".to_owned()), "{found:?}");
+}
+
+#[test]
 fn a_byte_order_mark_is_named() {
     let marks = [(&b"\xEF\xBB\xBF"[..], "UTF-8"), (b"\xFE\xFF", "UTF-16, big"), (b"\xFF\xFE", "UTF-16, little")];
     for (mark, name) in marks {

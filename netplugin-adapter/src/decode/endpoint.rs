@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 
 use super::address::{endpoint_ip, name, own_address};
-use super::fields::{Fields, Seen};
+use super::fields::{Fields, Seen, UnknownFields};
 use super::location::{Location, MESSAGE_LENGTH, cut};
 use super::ports::Ports;
 use super::service::ServiceMembers;
@@ -19,7 +19,7 @@ use crate::error::{Reason, Rejected};
 use crate::json::{Key, Object, ReadMember, text};
 use crate::limits::Limits;
 use crate::merge;
-use crate::stats::{Counters, Form, UnknownField};
+use crate::stats::{Counters, Form};
 
 /// The fields of an endpoint that are read. Without the last one there is nothing to read.
 const FIELDS: Fields =
@@ -43,7 +43,7 @@ pub(super) fn endpoint<'a>(
     key: Key<'a>,
     json: &'a str,
     limits: &Limits,
-    unknown: &mut Vec<UnknownField>,
+    unknown: &mut UnknownFields,
 ) -> Result<(Cow<'a, str>, Services<'a>), Rejected> {
     let mut context = Context { limits, unknown, reason: None };
     let mut fields = Endpoint { context: &mut context, ip: None, services: Services::new(), seen: Seen::default() };
@@ -69,7 +69,7 @@ pub(super) fn endpoint<'a>(
 pub(super) struct Context<'l> {
     pub(super) limits: &'l Limits,
     /// The unknown fields of the body.
-    pub(super) unknown: &'l mut Vec<UnknownField>,
+    pub(super) unknown: &'l mut UnknownFields,
     /// Why the endpoint is rejected.
     reason: Option<Reason>,
 }

@@ -206,6 +206,8 @@ fn an_entry_that_was_forgotten_is_a_baseline_whatever_its_size() {
         added.observe(20 * SECOND + FORGET_AFTER, &alone(700));
         assert_eq!([added.received, added.counters.entry_count() as u64], [610, 1], "{old}");
         added.observe(30 * SECOND + FORGET_AFTER, &both(700, old + 50));
+        let expected = "expected its last counters to be known: it was dropped";
+        assert!(added.example.ends_with(expected), "{}", added.example);
         added.observe(40 * SECOND + FORGET_AFTER, &both(700, old + 55));
         assert_eq!((added.received, added.uncounted), (615, [1, 0, 0]), "{old}");
         // It is known again, and goes on from its last values for an hour.
@@ -239,6 +241,17 @@ fn the_bound_is_twice_the_highest_rate_of_the_node_or_a_line_rate() {
         added.observe(20 * SECOND, &body(&several(&[("new", total, 0)])));
         assert_eq!((added.received, added.uncounted[2]), (if counts { total } else { 0 }, u64::from(!counts)));
     }
+}
+
+#[test]
+fn an_entry_of_a_service_that_changed_its_form_was_not_absent() {
+    let mut added = Added::default();
+    let both = |bytes: u64| body(&several(&[("p", OLD + bytes, 0), ("e", 0, OLD + bytes)]));
+    added.observe(10 * SECOND, &both(100));
+    added.observe(20 * SECOND, &body(&single("p", OLD + 200, OLD + 200)));
+    // The entry of `e` was dropped.
+    added.observe(30 * SECOND, &both(300));
+    assert_eq!((added.received + added.sent, added.uncounted), (0, [0, 3, 0]));
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(super) enum Cause {
 }
 
 impl Uncounted {
-    /// The reasons, in the order of [`counts`](Self::counts): `forgotten` (the entry was absent for too long), `form`
+    /// The reasons, in the order of [`counts`](Self::counts): `forgotten` (the entry was dropped while it was absent), `form`
     /// (its service has another form than before), `implausible` (its total is larger than the node's rate allows).
     pub const REASONS: [&'static str; 3] = ["forgotten", "form", "implausible"];
 
@@ -126,14 +126,16 @@ impl<'c> NewEntries<'c> {
             return false;
         };
         let hash = hash(row);
-        if self.known.forgotten.contains(&hash) {
+        let is_forgotten = self.known.forgotten.contains(&hash);
+        if is_forgotten {
             self.returned.push(hash);
-            let expected = "its last counters to be known: it was absent for an hour or longer";
-            self.uncounted.add(Cause::Forgotten, row, &expected);
-            return false;
         }
         if self.known.has_other_form(row) {
             self.uncounted.add_form(row);
+            return false;
+        }
+        if is_forgotten {
+            self.uncounted.add(Cause::Forgotten, row, &"its last counters to be known: it was dropped");
             return false;
         }
         let elapsed = self.at.saturating_sub(last);

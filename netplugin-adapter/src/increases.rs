@@ -12,8 +12,7 @@
 //!   twice the highest rate that any entry of the node has had, times the time since the node's last scrape. Else it is
 //!   a baseline ([`Uncounted`]). A rise gives the node's rate when the next one of its counter confirms it, or when it
 //!   is at most twice the node's rate: one that was of another counter gives none. While no rate is confirmed, the
-//!   limit is that of the largest last rise, and at most 1 Gbit/s for that time; nothing, once 4,096 entries were
-//!   dropped.
+//!   limit is that of the largest last rise, and at most 1 Gbit/s for 10 s; nothing, once 4,096 entries were dropped.
 //! * A service that changes between the form of 2016 and today's shows the same counters under other addresses: its
 //!   readings in the new form are baselines, and its entries in the old one are forgotten.
 //! * When one of an entry's four counters fell, all four were reset and count from zero, if the new values are

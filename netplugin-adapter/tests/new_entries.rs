@@ -234,8 +234,10 @@ fn the_bound_is_twice_the_highest_rate_of_the_node_or_a_line_rate() {
         added.observe((40 + seconds) * SECOND, &body(&several(&[("low", 130, 0), ("new", total, 0)])));
         assert_eq!((added.received - before, added.uncounted[2]), (if counts { total } else { 0 }, u64::from(!counts)));
     }
-    // Nothing is known of a node without traffic.
-    for (seconds, total, counts) in [(10, 1_250_000_000, true), (10, 1_250_000_001, false), (5, 625_000_001, false)] {
+    // Nothing is known of a node without traffic. A longer interval than ten seconds allows no more.
+    let table =
+        [(10, 1_250_000_000, true), (10, 1_250_000_001, false), (5, 625_000_001, false), (30, 1_250_000_000, true)];
+    for (seconds, total, counts) in table.into_iter().chain([(30, 1_250_000_001, false), (3_600, 2 * OLD, false)]) {
         let mut added = Added::default();
         added.observe(10 * SECOND, "null");
         added.observe((10 + seconds) * SECOND, &body(&several(&[("new", total, 0)])));

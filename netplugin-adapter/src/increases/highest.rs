@@ -14,6 +14,10 @@ use super::new_entries::MAX_FORGOTTEN;
 /// the slowest link that hosts of containers have. The first provider on an idle node then counts in full.
 const RATE_OF_UNKNOWN: u128 = 125_000_000;
 
+/// For how long at most that rate is taken, in microseconds: the default scrape interval. Of a longer one it would be
+/// more than the counters of many containers that are old.
+const LONGEST_OF_UNKNOWN: u64 = 10_000_000;
+
 /// The largest plausible total of a new entry of a node.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Limit {
@@ -43,7 +47,7 @@ impl Limit {
     pub(super) fn most(self) -> u128 {
         match self {
             Self::OfRate { rate, elapsed } => (u128::from(rate) * PLAUSIBLE_FACTOR).saturating_mul(elapsed.into()),
-            Self::OfLink { elapsed } => RATE_OF_UNKNOWN * u128::from(elapsed),
+            Self::OfLink { elapsed } => RATE_OF_UNKNOWN * u128::from(elapsed.min(LONGEST_OF_UNKNOWN)),
             Self::Nothing => 0,
         }
     }
@@ -58,7 +62,7 @@ impl fmt::Display for Limit {
                 write!(f, "at most {most} of a new one: twice the node's highest rate of {rate}/s, for {seconds} s")
             }
             Self::OfLink { elapsed } => {
-                let seconds = seconds(elapsed);
+                let seconds = seconds(elapsed.min(LONGEST_OF_UNKNOWN));
                 write!(f, "at most {most} of a new one: 1 Gbit/s for {seconds} s, as no rate of the node is known")
             }
             Self::Nothing => f.write_str(

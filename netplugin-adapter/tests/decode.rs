@@ -301,7 +301,9 @@ fn nesting_of_any_depth_is_ignored_or_rejected() {
 #[test]
 fn each_limit_accepts_its_number_and_rejects_one_more() {
     let body = r#"{"a":{"SvcStats":{"s":{"ProvStats":{"p":{},"q":{}}},"t":{}}},"b":null}"#;
-    let exact = Limits { body_bytes: body.len(), endpoints: 2, providers_per_service: 2, services_per_endpoint: 2 };
+    // Two services and two entries.
+    let body_bytes = body.len();
+    let exact = Limits { body_bytes, entries: 4, endpoints: 2, providers_per_service: 2, services_per_endpoint: 2 };
     let read = |limits: Limits| match decode(body.as_bytes(), &limits) {
         Ok(stats) => summary(&stats),
         Err(error) => error.kind().to_owned(),
@@ -309,6 +311,7 @@ fn each_limit_accepts_its_number_and_rejects_one_more() {
     assert_eq!(read(exact), "a s p 0 0\na s q 0 0");
     let table = [
         (Limits { body_bytes: body.len() - 1, ..exact }, "too_large"),
+        (Limits { entries: 3, ..exact }, "too_many_entries"),
         (Limits { endpoints: 1, ..exact }, "too_many_endpoints"),
         (Limits { providers_per_service: 1, ..exact }, "! a too_many_providers"),
         (Limits { services_per_endpoint: 1, ..exact }, "! a too_many_services"),

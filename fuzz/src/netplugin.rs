@@ -3,7 +3,8 @@
 use netplugin_adapter::{Limits, decode, points, points_of};
 
 /// Limits that small inputs reach.
-const TIGHT: Limits = Limits { body_bytes: 4096, endpoints: 3, providers_per_service: 2, services_per_endpoint: 2 };
+const TIGHT: Limits =
+    Limits { body_bytes: 4096, entries: 16, endpoints: 3, providers_per_service: 2, services_per_endpoint: 2 };
 
 /// Decodes the body within usual and within tight limits.
 pub fn netplugin_body(data: &[u8]) {

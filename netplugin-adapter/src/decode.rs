@@ -14,6 +14,7 @@ mod endpoint;
 mod entry;
 mod fields;
 mod location;
+mod near;
 mod ports;
 mod service;
 #[cfg(test)]
@@ -26,7 +27,7 @@ use std::collections::btree_map::Entry;
 pub(crate) use self::address::is_address;
 pub use self::address::{MAX_ADDRESS_LENGTH, canonical_address};
 pub(crate) use self::endpoint::Entries;
-use self::endpoint::{Service, Services, endpoint};
+use self::endpoint::{Service, Services, Shared, endpoint};
 use self::location::Location;
 use crate::error::{DecodeError, Reason, Rejected};
 use crate::json::{MembersError, members};
@@ -58,12 +59,13 @@ pub fn decode(body: &[u8], limits: &Limits) -> Result<ServiceStats, DecodeError>
     // `from_utf8` checks good text faster than the lossy conversion does.
     let body = str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
     let mut endpoints: BTreeMap<Cow<'_, str>, Services<'_>> = BTreeMap::new();
-    let (mut rejected, mut unknown) = (Vec::new(), Vec::new());
+    let (mut rejected, mut shared) = (Vec::new(), Shared::new(limits));
     let walked = members(&body, |key, json| {
         if endpoints.len() + rejected.len() == limits.endpoints {
             return Err(DecodeError::TooManyEndpoints { limit: limits.endpoints });
         }
-        match endpoint(key, json, limits, &mut unknown) {
+        match endpoint(key, json, limits, &mut shared) {
+            _ if shared.is_over => return Err(DecodeError::TooManyEntries { limit: limits.entries }),
             Ok((ip, services)) => match endpoints.entry(ip) {
                 Entry::Vacant(vacant) => {
                     vacant.insert(services);
@@ -81,7 +83,7 @@ pub fn decode(body: &[u8], limits: &Limits) -> Result<ServiceStats, DecodeError>
         MembersError::Json(error) => DecodeError::Json(error),
         MembersError::Callback(error) => error,
     })?;
-    Ok(ServiceStats { tree: tree(endpoints), rejected, unknown })
+    Ok(ServiceStats { tree: tree(endpoints), rejected, unknown: shared.unknown.into_fields() })
 }
 
 /// Packs the endpoints of a body. Each map is freed as soon as it is packed.

@@ -28,6 +28,15 @@ pub enum DecodeError {
         /// The limit that is exceeded.
         limit: usize,
     },
+    /// The body holds more services and entries than [`Limits::entries`](crate::Limits::entries).
+    #[error(
+        "the body has more than {limit} services and entries; check that the address is Netplugin's, or raise the limit \
+         and that of the body's size if a node can be that large"
+    )]
+    TooManyEntries {
+        /// The limit that is exceeded.
+        limit: usize,
+    },
     /// The body holds more endpoints than [`Limits::endpoints`](crate::Limits::endpoints).
     #[error("the body has more than {limit} endpoints; raise the limit if a node can be that large")]
     TooManyEndpoints {
@@ -37,13 +46,14 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Returns the error as one word: `json`, `too_large` or `too_many_endpoints`.
+    /// Returns the error as one word: `json`, `too_large`, `too_many_endpoints` or `too_many_entries`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::ByteOrderMark { .. } | Self::Json(_) => "json",
             Self::TooLarge { .. } => "too_large",
             Self::TooManyEndpoints { .. } => "too_many_endpoints",
+            Self::TooManyEntries { .. } => "too_many_entries",
         }
     }
 }

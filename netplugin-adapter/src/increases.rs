@@ -9,8 +9,10 @@
 //!
 //! * The first scrape of a node gives no increases: the age of its counters is unknown.
 //! * A new entry on a known node counts in full, if its total is *plausible*: bytes and packets together are at most
-//!   twice the highest rate of all the node's entries so far, times the time since the node's last scrape; at most
-//!   1 Gbit/s for that time, while no rate is known. Else it is a baseline ([`Uncounted`]).
+//!   twice the highest rate that any entry of the node has had, times the time since the node's last scrape. Else it is
+//!   a baseline ([`Uncounted`]). A rise gives the node's rate when the next one of its counter confirms it, or when it
+//!   is at most twice the node's rate: one that was of another counter gives none. While no rate is confirmed, the
+//!   limit is that of the largest last rise, and at most 1 Gbit/s for 10 s; nothing, once 4,096 entries were dropped.
 //! * A service that changes between the form of 2016 and today's shows the same counters under other addresses: its
 //!   readings in the new form are baselines, and its entries in the old one are forgotten.
 //! * When one of an entry's four counters fell, all four were reset and count from zero, if the new values are
@@ -38,6 +40,7 @@
 
 mod baseline;
 mod changed;
+mod highest;
 mod new_entries;
 mod saved;
 #[cfg(test)]
@@ -45,7 +48,7 @@ mod tests;
 
 use std::cmp::Ordering;
 
-use self::baseline::Baseline;
+use self::baseline::{Baseline, Next};
 pub use self::new_entries::Uncounted;
 use self::new_entries::{NewEntries, hash};
 pub use self::saved::CountersError;
@@ -111,6 +114,8 @@ pub struct NodeCounters {
     unread: Vec<Box<str>>,
     /// The hashes of the entries that were dropped last, the oldest first.
     forgotten: Vec<u64>,
+    /// The highest rate that any entry has had, in bytes and packets together, a second; 0 if none is known.
+    highest: u64,
     entries: Tree<Baseline>,
 }
 
@@ -177,7 +182,8 @@ impl NodeCounters {
                     next.push_row(&new, old.value.restarted(*new.value, at));
                 }
                 (Some(old), Some(new)) => {
-                    let (entry, added) = old.value.next(*new.value, at, retention.forget_after);
+                    let Next { entry, added, rates } = old.value.next(*new.value, at, retention.forget_after);
+                    new_entries.add_rates(rates);
                     increase(&new, added).into_iter().for_each(&mut each);
                     next.push_row(&new, entry);
                 }
@@ -193,18 +199,19 @@ impl NodeCounters {
         if absent > retention.max_absent {
             next = without_oldest(&next, absent - retention.max_absent, &mut dropped);
         }
-        let (forgotten, uncounted) = new_entries.forgotten(&dropped);
-        (self.entries, self.forgotten) = (next, forgotten);
-        self.remember_unread(stats, &rejected);
-        self.last = Some(at);
+        let (forgotten, highest, uncounted) = new_entries.finish(&dropped);
+        (self.entries, self.forgotten, self.highest) = (next, forgotten, highest);
+        self.end_scrape(at, stats, &rejected);
         uncounted
     }
 
-    fn remember_unread(&mut self, stats: &ServiceStats, rejected: &[&str]) {
+    /// Notes the time of a scrape and the endpoints that are unread.
+    fn end_scrape(&mut self, at: u64, stats: &ServiceStats, rejected: &[&str]) {
         if self.last.is_none() {
             self.unread = rejected.iter().filter(|ip| is_address(ip)).map(|&ip| ip.into()).collect();
         }
         self.unread.retain(|ip| stats.tree.endpoint(ip).is_none());
+        self.last = Some(at);
     }
 }
 

@@ -83,7 +83,7 @@
 //!
 //! # Input safety
 //!
-//! [`Limits`] bound the body and the number of endpoints, services and providers. No depth of nesting exhausts the
+//! [`Limits`] bound the body and the number of endpoints, services and entries. No depth of nesting exhausts the
 //! stack: unknown values are skipped without recursion. While a body is decoded it takes at most about fifteen times
 //! its size in memory, and the list of rejected endpoints. An address is 1 to [`MAX_ADDRESS_LENGTH`] visible ASCII
 //! characters other than the quote and the backslash, so it is safe in a tag and needs no escape in JSON; texts in

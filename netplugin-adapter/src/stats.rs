@@ -67,7 +67,8 @@ impl ServiceStats {
         &self.rejected
     }
 
-    /// Returns the fields that were ignored, each name once, at most 16 of them: to find those that are misspelt.
+    /// Returns the fields that were ignored, each name once, at most 16 of them: to find those that are misspelt. Of
+    /// more, names near one that is read are preferred.
     #[must_use]
     pub fn unknown_fields(&self) -> &[UnknownField] {
         &self.unknown

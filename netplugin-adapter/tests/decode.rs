@@ -301,7 +301,9 @@ fn nesting_of_any_depth_is_ignored_or_rejected() {
 #[test]
 fn each_limit_accepts_its_number_and_rejects_one_more() {
     let body = r#"{"a":{"SvcStats":{"s":{"ProvStats":{"p":{},"q":{}}},"t":{}}},"b":null}"#;
-    let exact = Limits { body_bytes: body.len(), endpoints: 2, providers_per_service: 2, services_per_endpoint: 2 };
+    // Two services and two entries.
+    let body_bytes = body.len();
+    let exact = Limits { body_bytes, entries: 4, endpoints: 2, providers_per_service: 2, services_per_endpoint: 2 };
     let read = |limits: Limits| match decode(body.as_bytes(), &limits) {
         Ok(stats) => summary(&stats),
         Err(error) => error.kind().to_owned(),
@@ -309,6 +311,7 @@ fn each_limit_accepts_its_number_and_rejects_one_more() {
     assert_eq!(read(exact), "a s p 0 0\na s q 0 0");
     let table = [
         (Limits { body_bytes: body.len() - 1, ..exact }, "too_large"),
+        (Limits { entries: 3, ..exact }, "too_many_entries"),
         (Limits { endpoints: 1, ..exact }, "too_many_endpoints"),
         (Limits { providers_per_service: 1, ..exact }, "! a too_many_providers"),
         (Limits { services_per_endpoint: 1, ..exact }, "! a too_many_services"),
@@ -386,6 +389,25 @@ fn unknown_fields_are_listed_once_with_those_that_are_read() {
     ");
     let many: Vec<_> = (0..100).map(|number| format!(r#""e{number}":{{"SvcStats":{{}},"x{number}":1}}"#)).collect();
     assert_eq!(read(&format!("{{{}}}", many.join(","))).unknown_fields().len(), 16);
+}
+
+#[test]
+fn a_misspelt_field_is_listed_however_many_others_there_are() {
+    let found = |body: &str| read(body).unknown_fields().iter().map(|it| it.found.clone()).collect::<Vec<_>>();
+    let of_entry =
+        |fields: &str| format!(r#"{{"e":{{"SvcStats":{{"s":{{"ProvStats":{{"p":{{{fields},"BytesIn":5}}}}}}}}}}}}"#);
+    let far = r#""A":1,"B":1,"New":1,"Inbound":1"#;
+    for near in ["ByteOut", "BytesOuts", "BytseOut", "byte_out", "Out", "PaketsIn"] {
+        for fields in [format!(r#"{far},"{near}":7"#), format!(r#""{near}":7,{far}"#)] {
+            let found = found(&of_entry(&fields));
+            assert!(found.len() == 4 && found.contains(&near.to_owned()), "{near}: {found:?}");
+        }
+    }
+    // Those of a body.
+    let far: Vec<_> = (0..100).map(|number| format!(r#""e{number}":{{"SvcStats":{{}},"x{number}":1}}"#)).collect();
+    let body = format!(r#"{{{},"f":{{"SvcStats":{{}},"EndpointI":1}}}}"#, far.join(","));
+    let found = found(&body);
+    assert!(found.len() == 16 && found.contains(&"EndpointI".to_owned()), "{found:?}");
 }
 
 #[test]

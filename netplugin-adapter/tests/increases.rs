@@ -265,7 +265,7 @@ fn the_saved_form_is_pinned() {
     observe(&mut counters, 301, &body(&[("p", [1, 200, 3, u64::MAX])]));
     observe(&mut counters, 304, &body(&[("p", [1, 200, 3, u64::MAX])]));
     observe(&mut counters, 306, "null");
-    let mut expected = vec![3, 1, 0xB2, 2, 1, 1, b'u', 0, 1, 1, b'e', 1, 1, b's', 1, 1, b'p', 3, 0, 1, 1, 200, 1, 3];
+    let mut expected = vec![3, 1, 0xB2, 2, 1, 1, b'u', 0, 0, 1, 1, b'e', 1, 1, b's', 1, 1, b'p', 3, 0, 1, 1, 200, 1, 3];
     expected.extend([0xFF; 9]);
     // Its form is the second one, and its kind 1,024.
     expected.extend([1, 2, 0, 0x80, 8, 0]);
@@ -343,7 +343,7 @@ fn points_are_left_out_when_none_of_their_entries_has_changed() {
 fn a_rejected_endpoint_without_an_address_can_be_saved() {
     let mut counters = NodeCounters::default();
     observe(&mut counters, 10, r#"{"no address":{},"b":1,"a":{"EndpointIP":1},"a":{"EndpointIP":1}}"#);
-    assert_eq!(saved(&counters), [3, 1, 10, 2, 1, b'a', 1, b'b', 0, 0]);
+    assert_eq!(saved(&counters), [3, 1, 10, 2, 1, b'a', 1, b'b', 0, 0, 0]);
     assert_eq!(NodeCounters::load(&saved(&counters)), Ok(counters));
 }
 
@@ -394,7 +394,7 @@ fn forgotten_entries_and_forms_of_another_format_are_rejected() {
     assert_eq!(NodeCounters::load(&[3, 1, 5, 0, 0x81, 0x20]), Err(CountersError::Inconsistent { problem }));
     // The kind of the last track is 512 times the form.
     let of_form = |version: u8, form: u8| {
-        let head = [&[version, 1, 5, 0][..], if version == 2 { &[] } else { &[0] }].concat();
+        let head = [&[version, 1, 5, 0][..], if version == 2 { &[] } else { &[0, 0] }].concat();
         let entry = [1, 1, b'e', 1, 1, b's', 1, 1, b'p', 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x80, 4 * form, 0];
         NodeCounters::load(&[&head[..], &entry].concat()).map(drop)
     };
@@ -402,7 +402,12 @@ fn forgotten_entries_and_forms_of_another_format_are_rejected() {
     let refused = Err(CountersError::Inconsistent { problem });
     assert_eq!(
         [of_form(3, 1), of_form(3, 2), of_form(3, 3), of_form(2, 1)],
-        [Ok(()), Ok(()), refused.clone(), refused]
+        [Ok(()), Ok(()), refused.clone(), refused.clone()]
+    );
+    // Above the forms is the mark of a jump.
+    assert_eq!(
+        [of_form(3, 4), of_form(3, 6), of_form(3, 7), of_form(3, 8), of_form(2, 4)],
+        [Ok(()), Ok(()), refused.clone(), refused.clone(), refused]
     );
 }
 

@@ -316,7 +316,7 @@ proptest! {
             let at = index.index(bytes.len());
             bytes[at] = byte;
         }
-        let small = Limits { body_bytes: 1 << 20, endpoints: limit, providers_per_service: limit, services_per_endpoint: limit };
+        let small = Limits { endpoints: limit, providers_per_service: limit, services_per_endpoint: limit, ..Limits::default() };
         for limits in [Limits::default(), small] {
             if let Ok(stats) = decode(&bytes, &limits) {
                 let pairs: Vec<_> = points(&stats).map(|p| (p.endpoint_ip, p.service_ip, p.provider_ip)).collect();

@@ -206,6 +206,8 @@ fn an_entry_that_was_forgotten_is_a_baseline_whatever_its_size() {
         added.observe(20 * SECOND + FORGET_AFTER, &alone(700));
         assert_eq!([added.received, added.counters.entry_count() as u64], [610, 1], "{old}");
         added.observe(30 * SECOND + FORGET_AFTER, &both(700, old + 50));
+        let expected = "expected its last counters to be known: it was dropped";
+        assert!(added.example.ends_with(expected), "{}", added.example);
         added.observe(40 * SECOND + FORGET_AFTER, &both(700, old + 55));
         assert_eq!((added.received, added.uncounted), (615, [1, 0, 0]), "{old}");
         // It is known again, and goes on from its last values for an hour.
@@ -232,13 +234,60 @@ fn the_bound_is_twice_the_highest_rate_of_the_node_or_a_line_rate() {
         added.observe((40 + seconds) * SECOND, &body(&several(&[("low", 130, 0), ("new", total, 0)])));
         assert_eq!((added.received - before, added.uncounted[2]), (if counts { total } else { 0 }, u64::from(!counts)));
     }
-    // Nothing is known of a node without traffic.
-    for (total, counts) in [(1_250_000_000, true), (1_250_000_001, false)] {
+    // Nothing is known of a node without traffic. A longer interval than ten seconds allows no more.
+    let table =
+        [(10, 1_250_000_000, true), (10, 1_250_000_001, false), (5, 625_000_001, false), (30, 1_250_000_000, true)];
+    for (seconds, total, counts) in table.into_iter().chain([(30, 1_250_000_001, false), (3_600, 2 * OLD, false)]) {
         let mut added = Added::default();
         added.observe(10 * SECOND, "null");
-        added.observe(20 * SECOND, &body(&several(&[("new", total, 0)])));
+        added.observe((10 + seconds) * SECOND, &body(&several(&[("new", total, 0)])));
         assert_eq!((added.received, added.uncounted[2]), (if counts { total } else { 0 }, u64::from(!counts)));
     }
+}
+
+/// The bytes that a new entry with `total` adds ten seconds after these readings of another one, ten seconds apart.
+fn added_after(readings: &[u64], total: u64) -> u64 {
+    let mut added = Added::default();
+    for (round, bytes) in readings.iter().enumerate() {
+        added.observe(10 * SECOND * (round as u64 + 1), &body(&several(&[("p", *bytes, 0)])));
+    }
+    let (before, last) = (added.received, readings[readings.len() - 1]);
+    added.observe(10 * SECOND * (readings.len() as u64 + 1), &body(&several(&[("p", last, 0), ("new", total, 0)])));
+    added.received - before
+}
+
+#[test]
+fn a_jump_gives_the_nodes_highest_rate_only_when_the_next_rise_confirms_it() {
+    const JUMP: u64 = 50_000_000_000;
+    let table: [(&str, &[u64], u64); 9] = [
+        ("the usual rate", &[0, 300, 600], 600),
+        ("the rate rises", &[0, 300, 600, 1_200], 1_200),
+        ("a jump", &[0, 300, 600, JUMP], 600),
+        ("a jump and less", &[0, 300, 600, JUMP, JUMP + 300], 600),
+        ("a jump, nothing and less", &[0, 300, 600, JUMP, JUMP, JUMP + 300], 600),
+        ("a jump and as much", &[0, 300, 600, 10_600, 20_600], 20_000),
+        ("a jump and half of it", &[0, 300, 600, 10_600, 15_600], 20_000),
+        ("first a jump and less", &[0, JUMP, JUMP + 300, JUMP + 600], 600),
+        ("two jumps", &[0, 300, 600, JUMP, JUMP + 300, 2 * JUMP, 2 * JUMP + 300], 600),
+    ];
+    for (name, readings, most) in table {
+        assert_eq!([added_after(readings, most), added_after(readings, most + 1)], [most, 0], "{name}");
+    }
+    // A single rise stands for the rate of a node, up to 1 Gbit/s.
+    let most = 1_250_000_000;
+    assert_eq!([added_after(&[0, JUMP], most), added_after(&[0, JUMP], most + 1)], [most, 0]);
+    assert_eq!([added_after(&[0, 300], 600), added_after(&[0, 300], 601)], [600, 0]);
+}
+
+#[test]
+fn an_entry_of_a_service_that_changed_its_form_was_not_absent() {
+    let mut added = Added::default();
+    let both = |bytes: u64| body(&several(&[("p", OLD + bytes, 0), ("e", 0, OLD + bytes)]));
+    added.observe(10 * SECOND, &both(100));
+    added.observe(20 * SECOND, &body(&single("p", OLD + 200, OLD + 200)));
+    // The entry of `e` was dropped.
+    added.observe(30 * SECOND, &both(300));
+    assert_eq!((added.received + added.sent, added.uncounted), (0, [0, 3, 0]));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 
 use super::address::{endpoint_ip, name, own_address};
-use super::fields::{Fields, Seen};
+use super::fields::{Fields, Seen, UnknownFields};
 use super::location::{Location, MESSAGE_LENGTH, cut};
 use super::ports::Ports;
 use super::service::ServiceMembers;
@@ -19,7 +19,7 @@ use crate::error::{Reason, Rejected};
 use crate::json::{Key, Object, ReadMember, text};
 use crate::limits::Limits;
 use crate::merge;
-use crate::stats::{Counters, Form, UnknownField};
+use crate::stats::{Counters, Form};
 
 /// The fields of an endpoint that are read. Without the last one there is nothing to read.
 const FIELDS: Fields =
@@ -43,13 +43,13 @@ pub(super) fn endpoint<'a>(
     key: Key<'a>,
     json: &'a str,
     limits: &Limits,
-    unknown: &mut Vec<UnknownField>,
+    shared: &mut Shared,
 ) -> Result<(Cow<'a, str>, Services<'a>), Rejected> {
-    let mut context = Context { limits, unknown, reason: None };
+    let mut context = Context { limits, shared, reason: None };
     let mut fields = Endpoint { context: &mut context, ip: None, services: Services::new(), seen: Seen::default() };
     let walked = Object(&mut fields).deserialize(&mut serde_json::Deserializer::from_str(json));
     let Endpoint { ip: field, services, seen, .. } = fields;
-    FIELDS.note_unknown(&seen, &Location::Endpoint, context.unknown);
+    FIELDS.note_unknown(&seen, &Location::Endpoint, &mut context.shared.unknown);
     let accept = || {
         if let Err(error) = walked {
             return Err(context.reason.unwrap_or_else(|| shape(Location::Endpoint, &error)));
@@ -65,11 +65,25 @@ pub(super) fn endpoint<'a>(
     accept().map_err(|reason| Rejected { endpoint: name(key, own_address(json)), reason })
 }
 
+/// State that the endpoints of a body share.
+pub(super) struct Shared {
+    pub(super) unknown: UnknownFields,
+    /// How many services and entries there may still be.
+    entries_left: usize,
+    /// Whether there were more. The endpoint is rejected then, and the body with it.
+    pub(super) is_over: bool,
+}
+
+impl Shared {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { unknown: UnknownFields::default(), entries_left: limits.entries, is_over: false }
+    }
+}
+
 /// State that the levels of an endpoint share.
 pub(super) struct Context<'l> {
     pub(super) limits: &'l Limits,
-    /// The unknown fields of the body.
-    pub(super) unknown: &'l mut Vec<UnknownField>,
+    pub(super) shared: &'l mut Shared,
     /// Why the endpoint is rejected.
     reason: Option<Reason>,
 }
@@ -79,6 +93,14 @@ impl Context<'_> {
     pub(super) fn reject<E: Error>(&mut self, reason: Reason) -> E {
         self.reason.get_or_insert(reason);
         E::custom("rejected")
+    }
+
+    /// Counts a service or an entry.
+    pub(super) fn count_entry<E: Error>(&mut self) -> Result<(), E> {
+        let left = self.shared.entries_left.checked_sub(1);
+        self.shared.is_over = left.is_none();
+        self.shared.entries_left = left.ok_or_else(|| E::custom("too many services and entries"))?;
+        Ok(())
     }
 
     pub(super) fn check<T, E: Error>(&mut self, result: Result<T, Reason>) -> Result<T, E> {

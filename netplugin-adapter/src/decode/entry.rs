@@ -29,6 +29,7 @@ pub(super) struct EntryMembers<'a, 's, 'c, 'l> {
 impl<'a> ReadMember<'a> for EntryMembers<'a, '_, '_, '_> {
     fn member<A: MapAccess<'a>>(&mut self, key: &'a str, map: &mut A) -> Result<(), A::Error> {
         let service_ip = self.service_ip;
+        self.context.count_entry()?;
         let ip = self.context.check(member_ip(key, Location::Entries { service_ip }))?;
         let limit = self.context.limits.providers_per_service;
         if self.entries.len() == limit {
@@ -73,7 +74,7 @@ impl<'s, 'c, 'l> EntryFields<'s, 'c, 'l> {
 
     /// Returns the counters when all fields were read.
     pub(super) fn counters(self) -> Result<Counters, Reason> {
-        FIELDS.note_unknown(&self.seen, &self.location, self.context.unknown);
+        FIELDS.note_unknown(&self.seen, &self.location, &mut self.context.shared.unknown);
         FIELDS.check(self.seen, &self.location)?;
         Ok(self.counters)
     }

@@ -33,6 +33,7 @@ pub(super) struct ServiceMembers<'a, 'c, 'l> {
 
 impl<'a> ReadMember<'a> for ServiceMembers<'a, '_, '_> {
     fn member<A: MapAccess<'a>>(&mut self, key: &'a str, map: &mut A) -> Result<(), A::Error> {
+        self.context.count_entry()?;
         let ip = self.context.check(member_ip(key, Location::Services))?;
         let limit = self.context.limits.services_per_endpoint;
         if self.services.len() == limit {
@@ -86,7 +87,7 @@ impl<'a, 's, 'c, 'l> ServiceFields<'a, 's, 'c, 'l> {
     fn entries(self) -> Result<Entries<'a>, Reason> {
         let Self { context, ip, mut entries, provider_ip, stats, seen, .. } = self;
         let location = Location::Service { service_ip: ip };
-        FIELDS.note_unknown(&seen, &location, context.unknown);
+        FIELDS.note_unknown(&seen, &location, &mut context.shared.unknown);
         FIELDS.check(seen, &location)?;
         match (stats, provider_ip) {
             (Some((_, true)), _) if !entries.is_empty() => {

@@ -26,8 +26,10 @@ pub(super) struct Track {
     pub(super) form: Form,
     /// The time of the last scrape that showed it.
     pub(super) seen: u64,
-    /// The rate of its last rise if that was a jump, which may be another counter's reading; else 0.
-    pub(super) jump: u64,
+    /// The rate of its last rise, in bytes and packets together, a second; 0 before the first.
+    pub(super) rise: u64,
+    /// Whether that was a jump since its last reading, which may be another counter's.
+    pub(super) is_jump: bool,
     /// Whether a reset was taken for its end.
     pub(super) is_ended: bool,
 }
@@ -43,6 +45,15 @@ pub(super) struct Baseline {
     pub(super) changed: u64,
     /// The highest rate of a rise, in bytes and packets together, a second.
     pub(super) rate: u64,
+}
+
+/// An entry after a reading.
+pub(super) struct Next {
+    pub(super) entry: Baseline,
+    /// What the reading adds.
+    pub(super) added: Counters,
+    /// The rates of the counter's last two rises, if the reading is one; else zeros.
+    pub(super) rates: [u64; 2],
 }
 
 /// A track that a reading may continue.
@@ -68,7 +79,22 @@ enum Found {
 impl Track {
     fn new(reading: Reading, seen: u64) -> Self {
         let Reading { counters, port, form } = reading;
-        Self { counters, port, form, seen, jump: 0, is_ended: false }
+        Self { counters, port, form, seen, rise: 0, is_jump: false, is_ended: false }
+    }
+
+    /// Returns the rate of its last rise if that was a jump; else 0.
+    fn jump(&self) -> u64 {
+        if self.is_jump { self.rise } else { 0 }
+    }
+
+    /// Sets the rate of a rise from `before`. Returns the rates of the last two rises; zeros if this is none.
+    fn set_rise(&mut self, before: &Self, rise: Counters) -> [u64; 2] {
+        if rise == Counters::default() {
+            self.rise = before.rise;
+            return [0; 2];
+        }
+        self.rise = per_second(rise, self.seen.saturating_sub(before.seen));
+        [before.rise, self.rise]
     }
 }
 
@@ -83,31 +109,35 @@ impl Baseline {
         Self { rate: self.rate, ..Self::new(reading, at) }
     }
 
-    /// Returns the entry after a reading at `at`, and what that adds. Tracks that were not seen for `forget_after` are
-    /// dropped.
-    pub(super) fn next(&self, reading: Reading, at: u64, forget_after: u64) -> (Self, Counters) {
+    /// Returns the entry after a reading at `at`. Tracks that were not seen for `forget_after` are dropped.
+    pub(super) fn next(&self, reading: Reading, at: u64, forget_after: u64) -> Next {
         if let Some(continued) = self.continued(reading, at) {
             return continued;
         }
         let mut tracks: Vec<Track> = self.tracks().copied().collect();
         let base = tracks.iter().position(|track| track.port.matches(reading.port));
         let start = || self.restarted(reading, at);
-        let (mut next, mut others, added) = match self.find(&tracks, base, reading, at) {
-            Found::Reset => (start().after_reset(&mut tracks, base), tracks, reading.counters),
-            Found::Unknown => (start(), tracks, Counters::default()),
+        let (mut next, mut others) = match self.find(&tracks, base, reading, at) {
+            Found::Reset => (start().after_reset(&mut tracks, base).adds(reading.counters, [0; 2]), tracks),
+            Found::Unknown => (start().adds(Counters::default(), [0; 2]), tracks),
             Found::Next(rise) => self.risen(tracks, rise, start(), false),
             Found::Jump(rise) => self.risen(tracks, rise, start(), true),
         };
         others.retain(|other| at.saturating_sub(other.seen) < forget_after);
         others.sort_by_key(|other| Reverse(other.seen));
         others.truncate(MAX_TRACKS - 1);
-        next.others = others.into();
-        (next, added)
+        next.entry.others = others.into();
+        next
+    }
+
+    fn adds(self, added: Counters, rates: [u64; 2]) -> Next {
+        Next { entry: self, added, rates }
     }
 
     /// Returns the same for the next reading of an entry's only counter, which is the usual case; `None` for any other.
-    fn continued(&self, reading: Reading, at: u64) -> Option<(Self, Counters)> {
-        let Track { counters, port, seen, jump, .. } = self.last;
+    fn continued(&self, reading: Reading, at: u64) -> Option<Next> {
+        let Track { counters, port, seen, .. } = self.last;
+        let jump = self.last.jump();
         // A jump is settled with the track that it rose from.
         let origins = usize::from(jump > 0);
         let is_origin = |other: &Track| other.port.matches(reading.port) && counters.minus(other.counters).is_some();
@@ -116,17 +146,16 @@ impl Baseline {
         let (elapsed, before) = (at.saturating_sub(seen), self.rate.max(jump));
         let changed = if rise == Counters::default() { self.changed } else { at };
         let mut next = Self { last: Track::new(reading, at), others: Box::default(), changed, rate: before };
+        let rates = next.last.set_rise(&self.last, rise);
         if is_plausible(rise, before, elapsed) {
-            if rise != Counters::default() {
-                next.rate = before.max(per_second(rise, elapsed));
-            }
+            next.rate = before.max(rates[1]);
         } else if jump == 0 {
-            next.last.jump = per_second(rise, elapsed);
+            next.last.is_jump = true;
             next.others = Box::new([self.last]);
         } else {
             return None;
         }
-        Some((next, rise))
+        Some(next.adds(rise, rates))
     }
 
     /// Returns this new entry after a reset of the base track, of which it has the rate.
@@ -140,18 +169,17 @@ impl Baseline {
         Self { rate: self.rate.max(jump), ..self }
     }
 
-    /// Returns the entry `next` after a rise, its other tracks, and what the rise adds. After a jump the track that
-    /// rose stays among them: the reading may be another counter's.
-    fn risen(&self, mut tracks: Vec<Track>, rise: Rise, mut next: Self, is_jump: bool) -> (Self, Vec<Track>, Counters) {
+    /// Returns the entry `next` after a rise, and its other tracks. After a jump the track that rose stays among them:
+    /// the reading may be another counter's.
+    fn risen(&self, mut tracks: Vec<Track>, rise: Rise, mut next: Self, is_jump: bool) -> (Next, Vec<Track>) {
         let before = tracks[rise.index];
         let now = next.last;
-        let of_rise = per_second(rise.counters, now.seen.saturating_sub(before.seen));
+        let rates = next.last.set_rise(&before, rise.counters);
         let (jump, origin) = settle_jumps(&mut tracks, rise.index);
         next.rate = self.rate.max(jump);
-        if is_jump {
-            next.last.jump = of_rise;
-        } else {
-            next.rate = next.rate.max(of_rise);
+        next.last.is_jump = is_jump;
+        if !is_jump {
+            next.rate = next.rate.max(rates[1]);
         }
         if rise.counters == Counters::default() {
             next.changed = self.changed;
@@ -160,7 +188,8 @@ impl Baseline {
             Some(index) != origin && (is_jump || (index != rise.index && !is_passed(other, &before, &now)))
         };
         let kept = tracks.iter().enumerate().filter(|(index, other)| is_kept(*index, other));
-        (next, kept.map(|(_, other)| *other).collect(), rise.counters)
+        let kept = kept.map(|(_, other)| *other).collect();
+        (next.adds(rise.counters, rates), kept)
     }
 
     /// Returns all tracks, the one that was seen last first.
@@ -177,7 +206,7 @@ impl Baseline {
         let rises = tracks.iter().enumerate().filter(|(_, track)| track.port.matches(reading.port));
         let rises = rises.filter_map(|(index, track)| {
             let counters = reading.counters.minus(track.counters)?;
-            let is_plausible = is_plausible(counters, self.rate.max(track.jump), at.saturating_sub(track.seen));
+            let is_plausible = is_plausible(counters, self.rate.max(track.jump()), at.saturating_sub(track.seen));
             Some(Rise { index, counters, is_plausible })
         });
         let rises: Vec<_> = rises.collect();
@@ -205,7 +234,7 @@ impl Baseline {
         if let Some(live) = live.filter(is_continued) {
             return Found::Next(live);
         }
-        let highest = if self.rate == 0 { self.last.jump } else { self.rate };
+        let highest = if self.rate == 0 { self.last.jump() } else { self.rate };
         if is_plausible(reading.counters, highest, at.saturating_sub(self.last.seen)) {
             return Found::Reset;
         }
@@ -224,14 +253,14 @@ fn is_near(rise: &Rise, reading: Reading) -> bool {
 /// counter.
 fn settle_jumps(tracks: &mut [Track], index: usize) -> (u64, Option<usize>) {
     for other in 0..tracks.len() {
-        if other != index && tracks[other].jump > 0 && origin(tracks, other) == Some(index) {
-            tracks[other].jump = 0;
+        if other != index && tracks[other].is_jump && origin(tracks, other) == Some(index) {
+            (tracks[other].rise, tracks[other].is_jump) = (0, false);
         }
     }
-    match std::mem::take(&mut tracks[index].jump) {
-        0 => (0, None),
-        jump => (jump, origin(tracks, index)),
+    if !std::mem::take(&mut tracks[index].is_jump) {
+        return (0, None);
     }
+    (tracks[index].rise, origin(tracks, index))
 }
 
 /// Returns the track from which the one at `index` jumped: the next one below it.

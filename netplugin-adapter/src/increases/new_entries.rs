@@ -5,21 +5,18 @@
 //!
 //! * those that [`NodeCounters`] has forgotten. It keeps a hash of the addresses of the last [`MAX_FORGOTTEN`];
 //! * those of a service that has changed between the form of 2016 and today's: the same counters under other addresses;
-//! * any other entry with more bytes and packets than [plausible](Highest::most).
+//! * any other entry with more bytes and packets than [plausible](Limit::most).
 
 use std::fmt;
 
 use super::NodeCounters;
-use super::baseline::{PLAUSIBLE_FACTOR, SECOND};
+use super::baseline::SECOND;
+use super::highest::{Limit, confirmed};
 use crate::stats::Reading;
 use crate::tree::Row;
 
 /// How many forgotten entries are recognised when they come back; beyond, the plausible total decides.
 pub(super) const MAX_FORGOTTEN: usize = 4_096;
-
-/// What a new entry may add in a second, in bytes and packets together, while no rate of the node is known: 1 Gbit/s,
-/// the slowest link that hosts of containers have. The first provider on an idle node then counts in full.
-const RATE_OF_UNKNOWN: u128 = 125_000_000;
 
 /// The entries of a scrape that look new, but whose first reading is a baseline and not an increase.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,7 +34,7 @@ pub(super) enum Cause {
 }
 
 impl Uncounted {
-    /// The reasons, in the order of [`counts`](Self::counts): `forgotten` (the entry was absent for too long), `form`
+    /// The reasons, in the order of [`counts`](Self::counts): `forgotten` (the entry was dropped while it was absent), `form`
     /// (its service has another form than before), `implausible` (its total is larger than the node's rate allows).
     pub const REASONS: [&'static str; 3] = ["forgotten", "form", "implausible"];
 
@@ -75,40 +72,14 @@ impl Uncounted {
     }
 }
 
-/// The highest rate of a node's entries so far, in bytes and packets a second; 0 if none is known.
-#[derive(Debug, Clone, Copy)]
-struct Highest {
-    rate: u64,
-    elapsed: u64,
-}
-
-impl Highest {
-    /// Returns the highest plausible total of a new entry, in millionths: twice the highest rate, times the time since
-    /// the node's last scrape.
-    fn most(self) -> u128 {
-        let rate = if self.rate == 0 { RATE_OF_UNKNOWN } else { u128::from(self.rate) * PLAUSIBLE_FACTOR };
-        rate.saturating_mul(self.elapsed.into())
-    }
-}
-
-impl fmt::Display for Highest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (most, seconds) = (self.most() / SECOND, self.elapsed as f64 / SECOND as f64);
-        match self.rate {
-            0 => write!(f, "at most {most} of a new one: 1 Gbit/s for {seconds} s, as no rate of the node is known"),
-            rate => {
-                write!(f, "at most {most} of a new one: twice the node's highest rate of {rate}/s, for {seconds} s")
-            }
-        }
-    }
-}
-
 /// Decides on the new entries of one scrape.
 pub(super) struct NewEntries<'c> {
     known: &'c NodeCounters,
     at: u64,
     /// Computed for the first new entry.
-    highest: Option<Highest>,
+    limit: Option<Limit>,
+    /// The node's highest rate after the entries so far.
+    highest: u64,
     /// The entries of this scrape that were forgotten.
     returned: Vec<u64>,
     pub(super) uncounted: Uncounted,
@@ -117,7 +88,8 @@ pub(super) struct NewEntries<'c> {
 impl<'c> NewEntries<'c> {
     /// Begins a scrape at `at`; `known` is the node before it.
     pub(super) fn new(known: &'c NodeCounters, at: u64) -> Self {
-        Self { known, at, highest: None, returned: Vec::new(), uncounted: Uncounted::default() }
+        let highest = known.highest;
+        Self { known, at, limit: None, highest, returned: Vec::new(), uncounted: Uncounted::default() }
     }
 
     /// Returns whether the first reading of an entry counts in full.
@@ -126,31 +98,39 @@ impl<'c> NewEntries<'c> {
             return false;
         };
         let hash = hash(row);
-        if self.known.forgotten.contains(&hash) {
+        let is_forgotten = self.known.forgotten.contains(&hash);
+        if is_forgotten {
             self.returned.push(hash);
-            let expected = "its last counters to be known: it was absent for an hour or longer";
-            self.uncounted.add(Cause::Forgotten, row, &expected);
-            return false;
         }
         if self.known.has_other_form(row) {
             self.uncounted.add_form(row);
             return false;
         }
+        if is_forgotten {
+            self.uncounted.add(Cause::Forgotten, row, &"its last counters to be known: it was dropped");
+            return false;
+        }
         let elapsed = self.at.saturating_sub(last);
-        let highest = *self.highest.get_or_insert_with(|| Highest { rate: self.known.highest_rate(), elapsed });
-        let is_plausible = row.value.counters.total() * SECOND <= highest.most();
+        let limit = *self.limit.get_or_insert_with(|| Limit::new(self.known, elapsed));
+        let is_plausible = row.value.counters.total() * SECOND <= limit.most();
         if !is_plausible {
-            self.uncounted.add(Cause::Implausible, row, &highest);
+            self.uncounted.add(Cause::Implausible, row, &limit);
         }
         is_plausible
     }
 
-    /// Returns the hashes of forgotten entries after the scrape, which has dropped those of `dropped`.
-    pub(super) fn forgotten(self, dropped: &[u64]) -> (Vec<u64>, Uncounted) {
+    /// Takes the rates of the last two rises of a counter.
+    pub(super) fn add_rates(&mut self, rates: [u64; 2]) {
+        self.highest = self.highest.max(confirmed(rates, self.known.highest));
+    }
+
+    /// Returns the hashes of forgotten entries and the highest rate after the scrape, which has dropped those of
+    /// `dropped`.
+    pub(super) fn finish(self, dropped: &[u64]) -> (Vec<u64>, u64, Uncounted) {
         let before = self.known.forgotten.iter().filter(|hash| !self.returned.contains(hash));
         let mut forgotten: Vec<u64> = before.chain(dropped).copied().collect();
         forgotten.drain(..forgotten.len().saturating_sub(MAX_FORGOTTEN));
-        (forgotten, self.uncounted)
+        (forgotten, self.highest, self.uncounted)
     }
 }
 
@@ -163,15 +143,6 @@ impl NodeCounters {
     fn has_other_form(&self, row: &Row<'_, Reading>) -> bool {
         let service = self.entries.service_of(row);
         service.is_some_and(|service| service.entries().any(|(_, known)| known.last.form.differs(row.value.form)))
-    }
-
-    /// Returns the highest rate of all entries; that of a single rise counts while an entry has no other.
-    fn highest_rate(&self) -> u64 {
-        let rate = |row: Row<'_, super::Baseline>| match row.value.rate {
-            0 => row.value.last.jump,
-            rate => rate,
-        };
-        self.entries.rows().map(rate).max().unwrap_or(0)
     }
 }
 

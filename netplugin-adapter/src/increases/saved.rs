@@ -1,25 +1,25 @@
 //! The saved form of a node's counters.
 //!
 //! ```text
-//! saved    := version:u8 last? unread forgotten endpoint*  `known` is 0 before the first scrape, and nothing follows
-//! last     := known:u8 time:number
+//! saved    := version:u8 last? unread forgotten highest:number endpoint*
+//! last     := known:u8 time:number      `known` is 0 before the first scrape, and nothing follows
 //! unread   := count:number text*
 //! forgotten := count:number hash:number*           the oldest first
 //! endpoint := text count:number service*              the first one follows the count of endpoints
 //! service  := text count:number entry*
 //! entry    := text unchanged rate count:number track+  the one that was seen last first
-//! track    := bytes_in bytes_out packets_in packets_out age jump kind port:number
+//! track    := bytes_in bytes_out packets_in packets_out age rise kind port:number
 //! text     := length:number byte*
 //! number   := seven bits a byte, the lowest first, the highest bit set on all but the last
 //! ```
 //!
 //! `age` is the time between the track's last scrape and `last`: 0 for a present entry. `unchanged` is the time from
-//! the last change of the entry to its last scrape. `kind` is the number of the protocol, plus 256 after a reset, plus
-//! 512 times the number of the form. The addresses of a level rise; another order is an error. The log that stores the
-//! bytes has the checksums.
+//! the last change of the entry to its last scrape. `rise` is the rate of the track's last rise. `kind` is the number of
+//! the protocol, plus 256 after a reset, plus 512 times the number of the form, plus 2,048 if the last rise was a jump.
+//! The addresses of a level rise; another order is an error. The log that stores the bytes has the checksums.
 //!
-//! Version 2 has neither `forgotten` nor forms. In version 1 an entry is `text bytes_in bytes_out packets_in packets_out
-//! age`: one track, whose rate is not known.
+//! Version 2 has neither `forgotten`, `highest` nor forms, and its `rise` is that of a jump or 0. In version 1 an entry
+//! is `text bytes_in bytes_out packets_in packets_out age`: one track, whose rate is not known.
 
 use super::NodeCounters;
 use super::baseline::{Baseline, MAX_TRACKS, Track};
@@ -35,6 +35,9 @@ const ENDED: u64 = 256;
 
 /// What the kind of a track has above that for each form.
 const FORM: u64 = 512;
+
+/// What it has above that if the last rise was a jump.
+const JUMP: u64 = 2_048;
 
 /// The oldest version that is loaded.
 const OLDEST_VERSION: u8 = 1;
@@ -78,6 +81,7 @@ impl NodeCounters {
         for hash in &self.forgotten {
             push_number(*hash, out);
         }
+        push_number(self.highest, out);
         push_number(self.entries.endpoint_count() as u64, out);
         for endpoint in self.entries.endpoints() {
             push_text(endpoint.ip(), out);
@@ -128,8 +132,9 @@ fn push_entry(baseline: &Baseline, last: u64, out: &mut Vec<u8>) {
     for track in baseline.tracks() {
         let Counters { bytes_in, bytes_out, packets_in, packets_out } = track.counters;
         let age = last.saturating_sub(track.seen);
-        let kind = u64::from(track.port.protocol) + if track.is_ended { ENDED } else { 0 } + FORM * track.form as u64;
-        for number in [bytes_in, bytes_out, packets_in, packets_out, age, track.jump, kind, track.port.number.into()] {
+        let flags = if track.is_ended { ENDED } else { 0 } + if track.is_jump { JUMP } else { 0 };
+        let kind = u64::from(track.port.protocol) + flags + FORM * track.form as u64;
+        for number in [bytes_in, bytes_out, packets_in, packets_out, age, track.rise, kind, track.port.number.into()] {
             push_number(number, out);
         }
     }
@@ -163,10 +168,11 @@ impl<'b> Saved<'b> {
             Ok(())
         })?;
         let forgotten = self.forgotten()?;
+        let highest = if self.version < 3 { 0 } else { self.number("highest")? };
         let mut entries = Tree::default();
         self.each("endpoints", |saved, ip| saved.endpoint(ip, last, &mut entries))?;
         entries.shrink_to_fit();
-        Ok(NodeCounters { last: Some(last), unread, forgotten, entries })
+        Ok(NodeCounters { last: Some(last), unread, forgotten, highest, entries })
     }
 
     fn forgotten(&mut self) -> Result<Vec<u64>, CountersError> {
@@ -212,14 +218,16 @@ impl<'b> Saved<'b> {
 
     fn track(&mut self, last: u64) -> Result<Track, CountersError> {
         let track = self.counters_and_age(last)?;
-        let (jump, kind, number) = (self.number("jump")?, self.number("kind")?, self.number("port")?);
-        let forms = if self.version < 3 { &Form::ALL[..1] } else { &Form::ALL };
-        let form = usize::try_from(kind / FORM).ok().and_then(|form| forms.get(form));
+        let (rise, kind, number) = (self.number("rise")?, self.number("kind")?, self.number("port")?);
+        let (forms, is_jump) =
+            if self.version < 3 { (&Form::ALL[..1], rise > 0) } else { (&Form::ALL[..], kind / JUMP == 1) };
+        let form = if self.version < 3 || kind / JUMP > 1 { kind / FORM } else { kind % JUMP / FORM };
+        let form = usize::try_from(form).ok().and_then(|form| forms.get(form));
         let (Some(&form), Ok(number)) = (form, number.try_into()) else {
             return Err(CountersError::Inconsistent { problem: "a protocol, a form or a port is too large" });
         };
         let port = Port { protocol: (kind % ENDED) as u8, number };
-        Ok(Track { jump, port, form, is_ended: kind % FORM >= ENDED, ..track })
+        Ok(Track { rise, is_jump, port, form, is_ended: kind % FORM >= ENDED, ..track })
     }
 
     fn counters_and_age(&mut self, last: u64) -> Result<Track, CountersError> {
@@ -231,7 +239,8 @@ impl<'b> Saved<'b> {
         };
         let early = CountersError::Inconsistent { problem: "an age exceeds the time of the last scrape" };
         let seen = last.checked_sub(self.number("age")?).ok_or(early)?;
-        Ok(Track { counters, port: Port::default(), form: Form::default(), seen, jump: 0, is_ended: false })
+        let (port, form) = (Port::default(), Form::default());
+        Ok(Track { counters, port, form, seen, rise: 0, is_jump: false, is_ended: false })
     }
 
     /// Reads a count and as many items, each of which begins with an address above the last one.

@@ -71,17 +71,69 @@ fn present_entries_are_not_counted_as_absent() {
     assert_eq!(counters.entry_count(), 2);
 }
 
+/// More entries than are remembered once they are dropped, each with the same bytes received.
+fn many(bytes: u64) -> Vec<(String, u64)> {
+    (0..MAX_FORGOTTEN + 904).map(|number| (format!("p{number:05}"), bytes)).collect()
+}
+
+fn borrowed(entries: &[(String, u64)]) -> Vec<(&str, u64)> {
+    entries.iter().map(|(ip, bytes)| (&**ip, *bytes)).collect()
+}
+
 #[test]
 fn of_too_many_forgotten_entries_the_oldest_are_new() {
     let retention = Retention { forget_after: 100, max_absent: 1_000_000 };
-    let names: Vec<_> = (0..=MAX_FORGOTTEN).map(|number| format!("p{number:05}")).collect();
-    let (first, rest) = names.split_first().expect("names");
-    let rest: Vec<_> = rest.iter().map(|name| (&**name, 1)).collect();
+    let rest = &many(1)[..MAX_FORGOTTEN];
+    // The rate is one byte in ten microseconds, so that two are plausible.
+    for (back, expected) in [(2, 2), (3, 0)] {
+        let mut counters = NodeCounters::default();
+        for bytes in 1..=3 {
+            observe(&mut counters, retention, 10 * bytes, &[("a", bytes)]);
+        }
+        observe(&mut counters, retention, 140, &borrowed(rest));
+        observe(&mut counters, retention, 300, &[]);
+        let all = [&[("a", back)][..], &borrowed(rest)].concat();
+        assert_eq!(observe(&mut counters, retention, 310, &all), of("a", expected));
+        assert_eq!((counters.forgotten.len(), counters.entry_count()), (0, MAX_FORGOTTEN + 1));
+    }
+}
+
+#[test]
+fn old_counters_add_nothing_when_more_entries_come_back_than_are_remembered() {
+    let retention = Retention { forget_after: 4_000_000_000, max_absent: 1_000_000 };
+    // In each second an entry receives so much.
+    for rate in [0, 10] {
+        let mut counters = NodeCounters::default();
+        for second in 1..=3 {
+            observe(&mut counters, retention, 1_000_000 * second, &borrowed(&many(1_000_000 + rate * second)));
+        }
+        observe(&mut counters, retention, 3_000_000 + retention.forget_after, &[]);
+        assert_eq!((counters.forgotten.len(), counters.entry_count()), (MAX_FORGOTTEN, 0));
+        let back = many(1_000_000 + rate * 4_000);
+        assert_eq!(
+            observe(&mut counters, retention, 4_000_000 + retention.forget_after, &borrowed(&back)),
+            [],
+            "{rate}"
+        );
+    }
+}
+
+#[test]
+fn the_highest_rate_outlives_its_entry() {
+    let retention = Retention { forget_after: 100_000_000, max_absent: 1_000_000 };
     let mut counters = NodeCounters::default();
-    observe(&mut counters, retention, 10, &[(first, 1)]);
-    observe(&mut counters, retention, 120, &rest);
-    observe(&mut counters, retention, 300, &[]);
-    let back = [&[(&**first, 1)][..], &rest].concat();
-    assert_eq!(observe(&mut counters, retention, 310, &back), of(first, 1));
-    assert_eq!((counters.forgotten.len(), counters.entry_count()), (0, MAX_FORGOTTEN + 1));
+    for second in 1..=3 {
+        observe(&mut counters, retention, 1_000_000 * second, &[("busy", 1_000 * second), ("idle", second)]);
+    }
+    for second in [4, 103, 104] {
+        observe(&mut counters, retention, 1_000_000 * second, &[("idle", second)]);
+    }
+    assert_eq!(counters.entry_count(), 1);
+    let mut saved = Vec::new();
+    counters.save(&mut saved);
+    for (total, expected) in [(2_000, 2_000), (2_001, 0)] {
+        let mut counters = NodeCounters::load(&saved).expect("a saved state");
+        let all = [("idle", 104), ("new", total)];
+        assert_eq!(observe(&mut counters, retention, 105_000_000, &all), of("new", expected));
+    }
 }

@@ -68,8 +68,17 @@ pub(super) enum ScrapeError {
 
 impl ScrapeError {
     /// All labels that [`reason`](Self::reason) returns.
-    pub(super) const REASONS: [&'static str; 8] =
-        ["json", "status", "thread", "timeout", "too_large", "too_many_endpoints", "transport", "unreadable"];
+    pub(super) const REASONS: [&'static str; 9] = [
+        "json",
+        "status",
+        "thread",
+        "timeout",
+        "too_large",
+        "too_many_endpoints",
+        "too_many_entries",
+        "transport",
+        "unreadable",
+    ];
 
     /// Returns the reason as a label.
     pub(super) fn reason(&self) -> &'static str {
@@ -93,7 +102,7 @@ impl Requests {
         spawn: Box<Spawn>,
     ) -> Self {
         let (sender, receiver) = mpsc::channel();
-        let limits = Limits { body_bytes: settings.max_body_bytes, ..Limits::default() };
+        let limits = Limits::of_body(settings.max_body_bytes);
         let (clock, telemetry, stop) = (Arc::clone(clock), telemetry.clone(), stop.clone());
         Self { getter, limits, clock, telemetry, stop, spawn, sender, receiver }
     }

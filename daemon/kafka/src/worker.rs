@@ -29,6 +29,7 @@ use crate::shard_restore::Restorer;
 use crate::telemetry::GroupTelemetry;
 use crate::topology::Topology;
 
+pub(crate) use self::reading::MAX_POLL_AGE;
 use self::silence::Silences;
 use self::slot::{ActiveShard, Slot};
 

@@ -208,3 +208,16 @@ fn windows_are_not_closed_by_the_clock_for_time_in_which_the_topics_were_not_pol
     rig.pass(Duration::from_secs(600), true);
     assert!(rig.watermark() > START + 300_000_000, "{}", rig.watermark());
 }
+
+#[test]
+fn windows_are_closed_by_the_clock_although_each_poll_of_the_topics_takes_seconds() {
+    let mut rig = Rig::new();
+    rig.begin();
+    *rig.script.payload.borrow_mut() = Some(format!(r#"{{"ts":{START},"value":1}}"#).into_bytes());
+    rig.pass(Duration::from_secs(1), true);
+    for _ in 0..100 {
+        rig.poll_topics();
+        rig.pass(Duration::from_secs(6), false);
+    }
+    assert!(rig.watermark() > START + 300_000_000, "{}", rig.watermark());
+}

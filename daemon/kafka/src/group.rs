@@ -32,7 +32,7 @@ use daemon_base::failpoint;
 use daemon_log::PartitionId;
 use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext as _;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::Offset;
@@ -127,17 +127,6 @@ impl Group {
     /// When librdkafka rejects a name of a topic.
     pub(crate) fn join(&self) -> KafkaResult<()> {
         self.consumer.subscribe(&self.topics.names())
-    }
-
-    /// Whether the group has expelled this member. librdkafka clears its own flag with the next call that changes the
-    /// assignment, so this runs before each such call.
-    fn is_expelled(&mut self) -> bool {
-        self.is_expelled |= self.consumer.assignment_lost();
-        self.is_expelled
-    }
-
-    fn is_cooperative(&self) -> bool {
-        matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
     }
 }
 

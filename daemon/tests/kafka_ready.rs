@@ -84,6 +84,18 @@ fn a_deleted_input_topic_makes_a_daemon_unready_until_it_is_there_again() {
 }
 
 #[test]
+fn input_and_state_topic_that_are_deleted_together_make_a_daemon_unready() {
+    let group = Group::new(&BROKER, "both", 1);
+    let (input, state) = (group.topic(&format!("agg-{STREAM}")), group.topic(&format!("state-{STREAM}")));
+    let daemon = group.daemon("a");
+    is_ready(&daemon);
+    BROKER.delete_topic(&state);
+    BROKER.delete_topic(&input);
+    is_unready(&daemon, &["kafka: the input topic ", &input, " has been missing for "]);
+    daemon.stop();
+}
+
+#[test]
 fn the_start_says_which_topics_it_waits_for() {
     let group = Group::bare(&BROKER, "absent", 1);
     let daemon = group.daemon("a");

@@ -257,8 +257,8 @@ impl TopicWatch {
             warn!("{problem}");
         }
         self.shown = problems;
-        // The topology keeps the number of states: a topic that has any existed before.
-        let shapes = self.topology.shapes().into_iter().zip(streams).filter(|(shape, _)| shape.inputs == 0);
+        // The topology keeps the shape of a stream without a state topic, and so whether its input existed before.
+        let shapes = self.topology.shapes().into_iter().zip(streams).filter(|(_, it)| it.inputs == 0);
         let missing = shapes.map(|(shape, it)| (self.own.names.input(&it.stream), shape.shards > 0));
         self.health.set_missing(missing);
     }

@@ -96,6 +96,24 @@ fn input_and_state_topic_that_are_deleted_together_make_a_daemon_unready() {
 }
 
 #[test]
+fn a_daemon_that_polls_the_topics_rarely_is_unready_soon_without_brokers() {
+    let mut broker = Broker::start();
+    let group = Group::new(&broker, "rarely", 1);
+    let daemon = group.daemon_with("a", &["kafka.refresh_interval=1h"]);
+    let other = group.daemon_with("b", &["kafka.refresh_interval=1h"]);
+    is_ready(&daemon);
+    is_ready(&other);
+    let detached = group.detach();
+    broker.kill();
+    // One of the two has no partition, and requests nothing.
+    is_unready(&daemon, &["kafka: no broker reached since "]);
+    is_unready(&other, &["kafka: no broker reached since "]);
+    drop(detached);
+    daemon.stop();
+    other.stop();
+}
+
+#[test]
 fn the_start_says_which_topics_it_waits_for() {
     let group = Group::bare(&BROKER, "absent", 1);
     let daemon = group.daemon("a");

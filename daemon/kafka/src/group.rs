@@ -95,7 +95,8 @@ impl Group {
         results: ResultMessages,
     ) -> KafkaResult<Self> {
         let config = connection.member(&names.group, client_id);
-        let consumer = BaseConsumer::from_config_and_context(&config, GroupContext::new(Arc::clone(&topics)))?;
+        let context = GroupContext::new(Arc::clone(&topics), Arc::clone(&topology));
+        let consumer = BaseConsumer::from_config_and_context(&config, context)?;
         let metadata_client = connection.reader(&names.group, Isolation::Committed);
         let metadata_client =
             BaseConsumer::from_config_and_context(&IdContext::configure(metadata_client), IdContext::default())?;

@@ -199,14 +199,15 @@ impl TopicWatch {
         );
     }
 
-    /// Waits, with `on_request` only until a worker requests a poll, and fails as soon as this process has to end.
+    /// Waits, with `on_request` only until a worker requests a poll, or until a request of any client failed, and fails
+    /// as soon as this process has to end.
     fn rest(&self, pause: Duration, on_request: bool, stop: &Stop) -> anyhow::Result<()> {
         let mut left = pause;
         if on_request {
             stop.rest(left.min(MIN_PAUSE));
             left = left.saturating_sub(MIN_PAUSE);
         }
-        let mut is_requested = false;
+        let (mut is_requested, mut rested) = (false, Duration::ZERO);
         loop {
             if let Some(reason) = self.admission.failure() {
                 return Err(Fatal(reason).into());
@@ -214,7 +215,11 @@ impl TopicWatch {
             if left.is_zero() || is_requested || stop.is_set() {
                 return Ok(());
             }
+            if rested >= RETRY && self.topology.take_doubt() {
+                return Ok(());
+            }
             let step = left.min(FAILURE_CHECK);
+            rested += step;
             if on_request {
                 is_requested = self.topology.wait_for_request(step, stop);
             } else {

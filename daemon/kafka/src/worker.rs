@@ -124,6 +124,7 @@ impl<M: Member> Worker<M> {
             }
             if let Err(error) = self.iterate() {
                 warn!(%error, "A request of this worker to the cluster failed; retrying.");
+                self.topology.doubt();
                 self.control.stop.rest(RETRY_WAIT);
             }
         }

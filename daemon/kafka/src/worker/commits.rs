@@ -136,6 +136,7 @@ impl<M: Member> Worker<M> {
             "A transaction failed and had no effect; its partitions are restored and their input is read again."
         );
         self.telemetry.log_failed();
+        self.topology.doubt();
         self.restore_again(&shards);
     }
 

@@ -126,7 +126,7 @@ impl EngineParts {
         let health = Arc::new(Health::new(own, &shared.clock, name));
         let log = streams.log(own, &shared.clock, (&admission, &health))?;
         let (input_topics, topology) = (Arc::clone(&streams.topics), Arc::clone(&streams.topology));
-        let status = GroupStatus::new(own, input_topics, topology, &shared.workers, &shared.clock)
+        let status = GroupStatus::new(own, input_topics, topology, &shared.workers, &shared.clock, &health)
             .context("start a client; check the [kafka] settings")?;
         let status = Arc::new(status);
         let workers = (0..threads).map(|number| worker(settings, own, &streams, shared, &admission, number));

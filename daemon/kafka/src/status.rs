@@ -26,6 +26,7 @@ use tracing::debug;
 
 use crate::client::{self, Isolation, LogContext, TIMEOUT};
 use crate::end_offsets;
+use crate::health::Health;
 use crate::input_topics::InputTopics;
 use crate::settings::KafkaSettings;
 use crate::topology::Topology;
@@ -42,6 +43,7 @@ pub(crate) struct GroupStatus {
     topics: Arc<InputTopics>,
     topology: Arc<Topology>,
     telemetry: Arc<WorkerTelemetry>,
+    health: Arc<Health>,
     rounds: Rounds,
 }
 
@@ -84,11 +86,12 @@ impl GroupStatus {
         topology: Arc<Topology>,
         telemetry: &Arc<WorkerTelemetry>,
         clock: &Arc<dyn Clock>,
+        health: &Arc<Health>,
     ) -> Result<Self, KafkaError> {
         let config = own.connection.reader(&own.names.group, Isolation::Committed);
         let client = BaseConsumer::from_config_and_context(&config, LogContext)?;
         let (telemetry, rounds) = (Arc::clone(telemetry), Rounds::new(Arc::clone(clock), PATIENCE));
-        Ok(Self { client, topics, topology, telemetry, rounds })
+        Ok(Self { client, topics, topology, telemetry, health: Arc::clone(health), rounds })
     }
 
     /// Requests the offsets whenever the status is wanted, until `stop` is set. A stop does not wait for brokers that do
@@ -114,8 +117,14 @@ impl GroupStatus {
 
     /// Requests the committed offsets and the end offsets of all input partitions of all streams. The own cursors are
     /// those from before: a lag of 0 is never shown while there was one.
-    fn request(&self) -> Result<Found, KafkaError> {
+    ///
+    /// # Errors
+    ///
+    /// When the brokers do not answer, or the topics are not known yet: without any, there would be no partition to
+    /// show.
+    fn request(&self) -> anyhow::Result<Found> {
         client::discard_events(&self.client);
+        anyhow::ensure!(self.topology.is_known(), "the topics have not been polled yet");
         let shapes = self.topology.shapes().into_iter().zip(0..);
         let ids = shapes.flat_map(|(shape, stream)| (0..shape.inputs).map(move |it| PartitionId::new(stream, it)));
         let ids: Vec<_> = ids.collect();
@@ -175,9 +184,8 @@ impl GroupStatus {
 impl StatusSource for GroupStatus {
     fn partitions(&self) -> anyhow::Result<Vec<PartitionStatus>> {
         let Some((found, age)) = self.rounds.newest() else {
-            anyhow::bail!(
-                "no broker has answered with the offsets of the group yet; `GET /readyz` has the reason if there is one"
-            );
+            let reason = self.health.waits_for().unwrap_or_else(|| "the daemon starts; ask again".to_owned());
+            anyhow::bail!("no broker has answered with the offsets of the group yet: {reason}");
         };
         let own = self.telemetry.tables();
         let exists = |id: PartitionId| id.partition < self.topology.shape(id.stream).inputs;

@@ -38,6 +38,8 @@ struct State {
     failing_since: Option<Duration>,
     error: Option<PollError>,
     missing: BTreeMap<String, Missing>,
+    /// Whether there is an input topic.
+    has_input: bool,
     /// The process that has the name of this daemon.
     namesake: Option<String>,
 }
@@ -83,8 +85,8 @@ impl Health {
         });
     }
 
-    /// Sets the input topics that do not exist, each with whether it existed before.
-    pub(crate) fn set_missing(&self, topics: impl Iterator<Item = (String, bool)>) {
+    /// Sets the input topics that do not exist, each with whether it existed before, and whether others exist.
+    pub(crate) fn set_missing(&self, topics: impl Iterator<Item = (String, bool)>, has_input: bool) {
         let now = self.clock.monotonic();
         let mut state = self.state();
         let missing = topics.map(|(topic, was_there)| {
@@ -92,6 +94,7 @@ impl Health {
             (topic, Missing { since, was_there })
         });
         state.missing = missing.collect();
+        state.has_input = has_input;
     }
 
     /// Sets the process that has the name of this daemon, which it waits for.
@@ -132,7 +135,9 @@ impl Health {
                  left or its session has ended. Give each daemon a kafka.instance of its own"
             ));
         }
-        let mut missing = state.missing.keys();
+        // A topic that has never been there is none that a start with others waits for.
+        let missing = state.missing.iter().filter(|(_, it)| it.was_there || !state.has_input);
+        let mut missing = missing.map(|(topic, _)| topic);
         let first = missing.next()?;
         Some(format!(
             "kafka: the input topic {first} does not exist{}; create it, or run `derived-statsd topics --create`",
@@ -183,7 +188,12 @@ mod tests {
     }
 
     fn missing(health: &Health, topics: &[(&str, bool)]) {
-        health.set_missing(topics.iter().map(|(topic, was_there)| ((*topic).to_owned(), *was_there)));
+        missing_beside(health, topics, false);
+    }
+
+    fn missing_beside(health: &Health, topics: &[(&str, bool)], has_input: bool) {
+        let topics = topics.iter().map(|(topic, was_there)| ((*topic).to_owned(), *was_there));
+        health.set_missing(topics, has_input);
     }
 
     #[test]
@@ -245,5 +255,9 @@ mod tests {
         health.set_namesake(None);
         assert_eq!(health.waits_for_name.get(), 0);
         assert!(health.waits_for().unwrap().contains("topic t does not exist"));
+        missing_beside(&health, &[("t", false)], true);
+        assert_eq!(health.waits_for(), None, "there are others, and it never was");
+        missing_beside(&health, &[("t", false), ("u", true)], true);
+        assert!(health.waits_for().unwrap().contains("topic u does not exist; create it"));
     }
 }

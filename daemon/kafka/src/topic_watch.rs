@@ -265,7 +265,7 @@ impl TopicWatch {
         // The topology keeps the shape of a stream without a state topic, and so whether its input existed before.
         let shapes = self.topology.shapes().into_iter().zip(streams).filter(|(_, it)| it.inputs == 0);
         let missing = shapes.map(|(shape, it)| (self.own.names.input(&it.stream), shape.shards > 0));
-        self.health.set_missing(missing);
+        self.health.set_missing(missing, streams.iter().any(|it| it.inputs > 0));
     }
 }
 

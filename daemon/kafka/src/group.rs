@@ -44,7 +44,7 @@ use self::placement::Placement;
 use self::reassign::start;
 use crate::client::{Connection, Isolation, LogContext};
 use crate::input_topics::InputTopics;
-use crate::member::{Change, Ends, Incoming, Member, MemberError, ShardCommit};
+use crate::member::{Change, CheckedIds, Ends, Incoming, Member, MemberError, ShardCommit};
 use crate::names::Names;
 use crate::settings::ResultMessages;
 use crate::telemetry::GroupTelemetry;
@@ -67,6 +67,8 @@ pub(crate) struct Group {
     topology: Arc<Topology>,
     /// The ids of the input topics, by stream, when their partitions were assigned.
     assigned_ids: BTreeMap<u16, Option<TopicId>>,
+    /// The streams whose input topic was asked for its id since the last poll for records or commit.
+    checked_ids: BTreeSet<u16>,
     /// The partitions that the consumer reads, each with its position: the offset after its last polled record, or the
     /// one where reading began; `None` before the first record of one that is read from its oldest record.
     positions: BTreeMap<PartitionId, Option<u64>>,
@@ -114,6 +116,7 @@ impl Group {
             topics,
             topology,
             assigned_ids: BTreeMap::new(),
+            checked_ids: BTreeSet::new(),
             positions: BTreeMap::new(),
             paused: BTreeSet::new(),
             was_assigned: false,
@@ -137,6 +140,7 @@ impl Member for Group {
         timeout: Duration,
         apply: &mut dyn FnMut(PartitionId, &[Incoming<'_>]),
     ) -> Result<Option<Change>, MemberError> {
+        self.checked_ids.clear();
         let Self { consumer, topics, topology, placement, positions, .. } = self;
         let (messages, is_drained) = messages::poll_batch(consumer, timeout);
         let incoming: Vec<Incoming<'_>> = messages.iter().map(messages::incoming).collect();
@@ -243,8 +247,8 @@ impl Member for Group {
         done.map_err(|error| unreachable("giving up partitions", &error))
     }
 
-    fn are_created_again(&mut self, applied: &BTreeMap<u16, TopicId>) -> Result<bool, MemberError> {
-        Ok(self.created_again(applied)?.is_some())
+    fn check_ids(&mut self, applied: &BTreeMap<u16, TopicId>) -> CheckedIds {
+        self.request_ids(applied)
     }
 
     fn commit(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError> {

@@ -19,6 +19,7 @@ static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 const STREAM: &str = "UveVirtualNetworkAgent-egress_flow_count";
+const OTHER: &str = "UveVirtualNetworkAgent-ingress_flow_count";
 
 fn is_ready(daemon: &Daemon) {
     daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
@@ -72,29 +73,39 @@ fn a_daemon_without_brokers_says_so_and_answers_from_what_it_knows() {
 }
 
 #[test]
-fn a_deleted_input_topic_makes_a_daemon_unready_until_it_is_there_again() {
+fn deleted_input_topics_are_counted_and_make_a_daemon_unready_if_none_is_left() {
     let group = Group::new(&BROKER, "deleted", 1);
-    let topic = group.topic(&format!("agg-{STREAM}"));
+    let [topic, other] = [STREAM, OTHER].map(|stream| group.topic(&format!("agg-{stream}")));
     let daemon = group.daemon("a");
     is_ready(&daemon);
+    let counts = |missing: u64| {
+        let line = format!("derived_statsd_missing_input_topics {missing}\n");
+        daemon.wait_for("/metrics", |(_, body)| body.contains(&line).then_some(()));
+    };
     BROKER.delete_topic(&topic);
-    is_unready(&daemon, &["kafka: the input topic ", &topic, " has been missing for "]);
+    counts(1);
     let known = partitions(&daemon);
     assert!(known.iter().all(|it| it["stream"] != STREAM), "{known:?}");
+    // The other one is deleted later, and both for as long as it takes.
+    BROKER.delete_topic(&other);
+    counts(2);
+    is_unready(&daemon, &["kafka: the input topic ", &topic, " has been missing for ", &other]);
     BROKER.create_topic(&topic, 1, &[]);
     is_ready(&daemon);
+    counts(1);
     daemon.stop();
 }
 
 #[test]
-fn input_and_state_topic_that_are_deleted_together_make_a_daemon_unready() {
+fn input_and_state_topics_that_are_deleted_together_make_a_daemon_unready() {
     let group = Group::new(&BROKER, "both", 1);
-    let (input, state) = (group.topic(&format!("agg-{STREAM}")), group.topic(&format!("state-{STREAM}")));
     let daemon = group.daemon("a");
     is_ready(&daemon);
-    BROKER.delete_topic(&state);
-    BROKER.delete_topic(&input);
-    is_unready(&daemon, &["kafka: the input topic ", &input, " has been missing for "]);
+    for stream in [STREAM, OTHER] {
+        BROKER.delete_topic(&group.topic(&format!("state-{stream}")));
+        BROKER.delete_topic(&group.topic(&format!("agg-{stream}")));
+    }
+    is_unready(&daemon, &["kafka: the input topic ", STREAM, " has been missing for "]);
     daemon.stop();
 }
 

@@ -19,6 +19,7 @@ static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 const STREAM: &str = "UveVirtualNetworkAgent-egress_flow_count";
+const OTHER: &str = "UveVirtualNetworkAgent-ingress_flow_count";
 
 fn is_ready(daemon: &Daemon) {
     daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
@@ -49,8 +50,11 @@ fn a_daemon_without_brokers_says_so_and_answers_from_what_it_knows() {
     is_ready(&daemon);
     group.publish(&input.samples);
     daemon.wait_until_applied();
-    let before = partitions(&daemon);
-    assert!(before.iter().all(|it| it["age_seconds"] == 0), "{before:?}");
+    let is_fresh = |body: &str| {
+        let all: Vec<Value> = serde_json::from_str(body).unwrap();
+        all.iter().all(|it| it["age_seconds"] == 0).then_some(all)
+    };
+    let before = daemon.wait_for("/api/v1/partitions", |(_, body)| is_fresh(body));
 
     let detached = group.detach();
     broker.kill();
@@ -69,18 +73,58 @@ fn a_daemon_without_brokers_says_so_and_answers_from_what_it_knows() {
 }
 
 #[test]
-fn a_deleted_input_topic_makes_a_daemon_unready_until_it_is_there_again() {
+fn deleted_input_topics_are_counted_and_make_a_daemon_unready_if_none_is_left() {
     let group = Group::new(&BROKER, "deleted", 1);
-    let topic = group.topic(&format!("agg-{STREAM}"));
+    let [topic, other] = [STREAM, OTHER].map(|stream| group.topic(&format!("agg-{stream}")));
     let daemon = group.daemon("a");
     is_ready(&daemon);
+    let counts = |missing: u64| {
+        let line = format!("derived_statsd_missing_input_topics {missing}\n");
+        daemon.wait_for("/metrics", |(_, body)| body.contains(&line).then_some(()));
+    };
     BROKER.delete_topic(&topic);
-    is_unready(&daemon, &["kafka: the input topic ", &topic, " has been missing for "]);
+    counts(1);
     let known = partitions(&daemon);
     assert!(known.iter().all(|it| it["stream"] != STREAM), "{known:?}");
+    // The other one is deleted later, and both for as long as it takes.
+    BROKER.delete_topic(&other);
+    counts(2);
+    is_unready(&daemon, &["kafka: the input topic ", &topic, " has been missing for ", &other]);
     BROKER.create_topic(&topic, 1, &[]);
     is_ready(&daemon);
+    counts(1);
     daemon.stop();
+}
+
+#[test]
+fn input_and_state_topics_that_are_deleted_together_make_a_daemon_unready() {
+    let group = Group::new(&BROKER, "both", 1);
+    let daemon = group.daemon("a");
+    is_ready(&daemon);
+    for stream in [STREAM, OTHER] {
+        BROKER.delete_topic(&group.topic(&format!("state-{stream}")));
+        BROKER.delete_topic(&group.topic(&format!("agg-{stream}")));
+    }
+    is_unready(&daemon, &["kafka: the input topic ", STREAM, " has been missing for "]);
+    daemon.stop();
+}
+
+#[test]
+fn a_daemon_that_polls_the_topics_rarely_is_unready_soon_without_brokers() {
+    let mut broker = Broker::start();
+    let group = Group::new(&broker, "rarely", 1);
+    let daemon = group.daemon_with("a", &["kafka.refresh_interval=1h"]);
+    let other = group.daemon_with("b", &["kafka.refresh_interval=1h"]);
+    is_ready(&daemon);
+    is_ready(&other);
+    let detached = group.detach();
+    broker.kill();
+    // One of the two has no partition, and requests nothing.
+    is_unready(&daemon, &["kafka: no broker reached since "]);
+    is_unready(&other, &["kafka: no broker reached since "]);
+    drop(detached);
+    daemon.stop();
+    other.stop();
 }
 
 #[test]
@@ -117,6 +161,7 @@ fn a_start_without_brokers_says_so() {
     let nobody = format!("kafka.brokers=127.0.0.1:{}", support::broker::free_port());
     let daemon = group.daemon_with("a", &[&nobody]);
     is_unready(&daemon, &["starting: ", "kafka: no broker reached since "]);
-    assert_eq!(partitions(&daemon), Vec::<Value>::new());
+    let (status, body) = daemon.get("/api/v1/partitions");
+    assert!(status == 503 && body.contains("no broker has answered"), "{status}: {body}");
     daemon.stop();
 }

@@ -226,6 +226,15 @@ pub(crate) fn is_out_of_range(error: &KafkaError) -> bool {
     matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange))
 }
 
+/// Whether the error means that a broker was not reached.
+pub(crate) fn is_unreachable(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut | Code::Resolve)
+    )
+}
+
 /// Discards the events in the queue of a client that requests metadata only: while brokers are unreachable their errors
 /// would accumulate.
 pub(crate) fn discard_events<C: ConsumerContext>(client: &BaseConsumer<C>) {

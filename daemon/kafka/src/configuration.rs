@@ -89,8 +89,14 @@ impl Configuration {
 
     /// What differs from the configuration of the group.
     pub(crate) fn difference(&self, of_group: &Self) -> String {
-        if self.types.is_empty() || of_group.types.is_empty() {
+        if self.types.is_empty() {
             return "its streams or proxy types differ".to_owned();
+        }
+        if of_group.types.is_empty() {
+            // The member id of a daemon has no types either.
+            return "its streams or proxy types differ, or an older build wrote that of the group: raise \
+                    kafka.configuration_version"
+                .to_owned();
         }
         difference::describe(&of_group.types, &self.types)
     }
@@ -161,6 +167,9 @@ mod tests {
         );
         // A daemon that is known from its member id only, or from a record of an older build.
         let unknown = Configuration { types: BTreeMap::new(), ..group };
-        assert!(own.waits_for(&unknown).contains(": its streams or proxy types differ. Give"));
+        let reason = own.waits_for(&unknown);
+        assert!(reason.contains(": its streams or proxy types differ, or an older build wrote that"), "{reason}");
+        assert!(reason.contains(": raise kafka.configuration_version. Give"), "{reason}");
+        assert!(unknown.waits_for(&own).contains(": its streams or proxy types differ. Give"));
     }
 }

@@ -9,14 +9,13 @@ use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
 use daemon_log::{Log, Observations, SinkOffsets};
 use daemon_partition::{Control, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
-use prometheus_client::metrics::gauge::Gauge;
 use proxy_uve::Plan;
 
 use crate::admission::Admission;
 use crate::backpressure::{Backpressure, SinkWatch};
 use crate::configuration::Configuration;
 use crate::group::{Group, OwnName};
-use crate::health::Health;
+use crate::health::{Health, HealthGauges};
 use crate::input_topics::InputTopics;
 use crate::log::KafkaLog;
 use crate::producer::Producer;
@@ -121,12 +120,13 @@ impl EngineParts {
             plans.iter().map(|plan| Duration::from_micros(plan.longest_window()) + settings.table.allowed_lateness);
         let needs = Needs { retention: retention.collect(), threads };
         let topics = Topics::new(&own.connection, &own.names, &streams.names)?.with_needs(needs);
-        let [configuration, name] = ["configuration", "name"].map(|reason| shared.group.waiting(reason));
+        let [configuration, waits_for_name] = ["configuration", "name"].map(|reason| shared.group.waiting(reason));
+        let gauges = HealthGauges { waits_for_name, missing_inputs: shared.group.missing_inputs() };
         let admission = Arc::new(Admission::new(configuration));
-        let health = Arc::new(Health::new(own, &shared.clock, name));
+        let health = Arc::new(Health::new(own, &shared.clock, gauges));
         let log = streams.log(own, &shared.clock, (&admission, &health))?;
         let (input_topics, topology) = (Arc::clone(&streams.topics), Arc::clone(&streams.topology));
-        let status = GroupStatus::new(own, input_topics, topology, &shared.workers, &shared.clock)
+        let status = GroupStatus::new(own, input_topics, topology, &shared.workers, &shared.clock, &health)
             .context("start a client; check the [kafka] settings")?;
         let status = Arc::new(status);
         let workers = (0..threads).map(|number| worker(settings, own, &streams, shared, &admission, number));
@@ -163,7 +163,7 @@ pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock
     let streams = Streams::new(plans, own, &Observations::default());
     let shapes = Topics::new(&own.connection, &own.names, &streams.names)?.poll()?;
     streams.topology.set(shapes.iter().map(Shape::from).collect(), clock.monotonic());
-    streams.log(own, clock, (&Arc::default(), &Arc::new(Health::new(own, clock, Gauge::default()))))
+    streams.log(own, clock, (&Arc::default(), &Arc::new(Health::new(own, clock, HealthGauges::default()))))
 }
 
 /// Makes a log that only reads results: for `results`.
@@ -172,7 +172,7 @@ pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock
 ///
 /// When librdkafka rejects the settings.
 pub fn reader(own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
-    let health = Arc::new(Health::new(own, clock, Gauge::default()));
+    let health = Arc::new(Health::new(own, clock, HealthGauges::default()));
     Streams::new(&[], own, &Observations::default()).log(own, clock, (&Arc::default(), &health))
 }
 

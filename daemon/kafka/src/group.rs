@@ -32,7 +32,7 @@ use daemon_base::failpoint;
 use daemon_log::PartitionId;
 use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext as _;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::Offset;
@@ -44,7 +44,7 @@ use self::placement::Placement;
 use self::reassign::start;
 use crate::client::{Connection, Isolation, LogContext};
 use crate::input_topics::InputTopics;
-use crate::member::{Change, Ends, Incoming, Member, MemberError, ShardCommit};
+use crate::member::{Change, CheckedIds, Ends, Incoming, Member, MemberError, ShardCommit};
 use crate::names::Names;
 use crate::settings::ResultMessages;
 use crate::telemetry::GroupTelemetry;
@@ -67,6 +67,8 @@ pub(crate) struct Group {
     topology: Arc<Topology>,
     /// The ids of the input topics, by stream, when their partitions were assigned.
     assigned_ids: BTreeMap<u16, Option<TopicId>>,
+    /// The streams whose input topic was asked for its id since the last poll for records or commit.
+    checked_ids: BTreeSet<u16>,
     /// The partitions that the consumer reads, each with its position: the offset after its last polled record, or the
     /// one where reading began; `None` before the first record of one that is read from its oldest record.
     positions: BTreeMap<PartitionId, Option<u64>>,
@@ -95,7 +97,8 @@ impl Group {
         results: ResultMessages,
     ) -> KafkaResult<Self> {
         let config = connection.member(&names.group, client_id);
-        let consumer = BaseConsumer::from_config_and_context(&config, GroupContext::new(Arc::clone(&topics)))?;
+        let context = GroupContext::new(Arc::clone(&topics), Arc::clone(&topology));
+        let consumer = BaseConsumer::from_config_and_context(&config, context)?;
         let metadata_client = connection.reader(&names.group, Isolation::Committed);
         let metadata_client =
             BaseConsumer::from_config_and_context(&IdContext::configure(metadata_client), IdContext::default())?;
@@ -113,6 +116,7 @@ impl Group {
             topics,
             topology,
             assigned_ids: BTreeMap::new(),
+            checked_ids: BTreeSet::new(),
             positions: BTreeMap::new(),
             paused: BTreeSet::new(),
             was_assigned: false,
@@ -128,17 +132,6 @@ impl Group {
     pub(crate) fn join(&self) -> KafkaResult<()> {
         self.consumer.subscribe(&self.topics.names())
     }
-
-    /// Whether the group has expelled this member. librdkafka clears its own flag with the next call that changes the
-    /// assignment, so this runs before each such call.
-    fn is_expelled(&mut self) -> bool {
-        self.is_expelled |= self.consumer.assignment_lost();
-        self.is_expelled
-    }
-
-    fn is_cooperative(&self) -> bool {
-        matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
-    }
 }
 
 impl Member for Group {
@@ -147,6 +140,7 @@ impl Member for Group {
         timeout: Duration,
         apply: &mut dyn FnMut(PartitionId, &[Incoming<'_>]),
     ) -> Result<Option<Change>, MemberError> {
+        self.checked_ids.clear();
         let Self { consumer, topics, topology, placement, positions, .. } = self;
         let (messages, is_drained) = messages::poll_batch(consumer, timeout);
         let incoming: Vec<Incoming<'_>> = messages.iter().map(messages::incoming).collect();
@@ -253,8 +247,8 @@ impl Member for Group {
         done.map_err(|error| unreachable("giving up partitions", &error))
     }
 
-    fn are_created_again(&mut self, applied: &BTreeMap<u16, TopicId>) -> Result<bool, MemberError> {
-        Ok(self.created_again(applied)?.is_some())
+    fn check_ids(&mut self, applied: &BTreeMap<u16, TopicId>) -> CheckedIds {
+        self.request_ids(applied)
     }
 
     fn commit(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError> {

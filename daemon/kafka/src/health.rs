@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use daemon_base::clock::Clock;
 use prometheus_client::metrics::gauge::Gauge;
+use tracing::warn;
 
 use crate::settings::KafkaSettings;
 use crate::topics::Unreachable;
@@ -27,9 +28,17 @@ pub(crate) struct Health {
     brokers: String,
     /// How long a state must last until a daemon that works is unready.
     patience: Duration,
-    /// Whether a process has the name of this daemon, as a metric.
-    waits_for_name: Gauge,
+    gauges: HealthGauges,
     state: Mutex<State>,
+}
+
+/// What the metrics show of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HealthGauges {
+    /// Whether a process has the name of this daemon.
+    pub waits_for_name: Gauge,
+    /// The number of input topics that existed before and do not exist.
+    pub missing_inputs: Gauge,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +47,8 @@ struct State {
     failing_since: Option<Duration>,
     error: Option<PollError>,
     missing: BTreeMap<String, Missing>,
+    /// Whether there is an input topic.
+    has_input: bool,
     /// The process that has the name of this daemon.
     namesake: Option<String>,
 }
@@ -58,9 +69,9 @@ struct Missing {
 }
 
 impl Health {
-    pub(crate) fn new(own: &KafkaSettings, clock: &Arc<dyn Clock>, waits_for_name: Gauge) -> Self {
+    pub(crate) fn new(own: &KafkaSettings, clock: &Arc<dyn Clock>, gauges: HealthGauges) -> Self {
         let (brokers, patience) = (own.connection.brokers(), own.connection.session_timeout());
-        Self { clock: Arc::clone(clock), brokers, patience, waits_for_name, state: Mutex::default() }
+        Self { clock: Arc::clone(clock), brokers, patience, gauges, state: Mutex::default() }
     }
 
     /// A poll of the topics begins.
@@ -83,31 +94,38 @@ impl Health {
         });
     }
 
-    /// Sets the input topics that do not exist, each with whether it existed before.
-    pub(crate) fn set_missing(&self, topics: impl Iterator<Item = (String, bool)>) {
+    /// Sets the input topics that do not exist, each with whether it existed before, and whether others exist.
+    pub(crate) fn set_missing(&self, topics: impl Iterator<Item = (String, bool)>, has_input: bool) {
         let now = self.clock.monotonic();
         let mut state = self.state();
         let missing = topics.map(|(topic, was_there)| {
             let since = state.missing.get(&topic).map_or(now, |missing| missing.since);
             (topic, Missing { since, was_there })
         });
-        state.missing = missing.collect();
+        let missing: BTreeMap<_, _> = missing.collect();
+        self.gauges.missing_inputs.set(missing.values().filter(|it| it.was_there).count().cast_signed() as i64);
+        for topic in missing.iter().filter(|(topic, it)| it.was_there && !state.missing.contains_key(*topic)) {
+            warn!(topic = topic.0, "An input topic does not exist any more; its stream stands still.");
+        }
+        state.missing = missing;
+        state.has_input = has_input;
     }
 
     /// Sets the process that has the name of this daemon, which it waits for.
     pub(crate) fn set_namesake(&self, namesake: Option<String>) {
-        self.waits_for_name.set(i64::from(namesake.is_some()));
+        self.gauges.waits_for_name.set(i64::from(namesake.is_some()));
         self.state().namesake = namesake;
     }
 
-    /// Why a daemon that works is unready.
+    /// Why a daemon that works is unready. Where other input topics are left it serves these: all daemons of the group
+    /// miss the same topic, so if they were unready for it no load balancer would have any.
     pub(crate) fn outage(&self) -> Option<String> {
         let (now, state) = (self.clock.monotonic(), self.state());
         let lasts = |since: Duration| now.saturating_sub(since) >= self.patience;
         if let Some(since) = state.failing_since.filter(|since| lasts(*since)) {
             return Some(self.failing(now.saturating_sub(since), state.error.as_ref()));
         }
-        let missing = state.missing.iter().filter(|(_, it)| it.was_there && lasts(it.since));
+        let missing = state.missing.iter().filter(|(_, it)| !state.has_input && it.was_there && lasts(it.since));
         let (first, longest) = missing.clone().max_by_key(|(_, it)| now.saturating_sub(it.since))?;
         Some(format!(
             "kafka: the input topic {first} has been missing for {} s{}; create it again with the number of partitions of \
@@ -132,7 +150,9 @@ impl Health {
                  left or its session has ended. Give each daemon a kafka.instance of its own"
             ));
         }
-        let mut missing = state.missing.keys();
+        // A topic that has never been there is none that a start with others waits for.
+        let missing = state.missing.iter().filter(|(_, it)| it.was_there || !state.has_input);
+        let mut missing = missing.map(|(topic, _)| topic);
         let first = missing.next()?;
         Some(format!(
             "kafka: the input topic {first} does not exist{}; create it, or run `derived-statsd topics --create`",
@@ -177,13 +197,18 @@ mod tests {
     fn health() -> (Arc<ManualClock>, Health) {
         let clock = Arc::new(ManualClock::at(0));
         let (brokers, patience) = ("a:1,b:2".to_owned(), 10 * SECOND);
-        let (waits_for_name, state) = (Gauge::default(), Mutex::default());
+        let (gauges, state) = (HealthGauges::default(), Mutex::default());
         let of_health = Arc::clone(&clock) as Arc<dyn Clock>;
-        (clock, Health { clock: of_health, brokers, patience, waits_for_name, state })
+        (clock, Health { clock: of_health, brokers, patience, gauges, state })
     }
 
     fn missing(health: &Health, topics: &[(&str, bool)]) {
-        health.set_missing(topics.iter().map(|(topic, was_there)| ((*topic).to_owned(), *was_there)));
+        missing_beside(health, topics, false);
+    }
+
+    fn missing_beside(health: &Health, topics: &[(&str, bool)], has_input: bool) {
+        let topics = topics.iter().map(|(topic, was_there)| ((*topic).to_owned(), *was_there));
+        health.set_missing(topics, has_input);
     }
 
     #[test]
@@ -224,6 +249,8 @@ mod tests {
         clock.advance(5 * SECOND);
         let reason = health.outage().unwrap();
         assert!(reason.contains("topic x has been missing for 15 s (also a, b, 1 more);"), "{reason}");
+        missing_beside(&health, &[("never", false), ("x", true)], true);
+        assert_eq!((health.outage(), health.gauges.missing_inputs.get()), (None, 1), "others are left");
         missing(&health, &[("never", false)]);
         assert_eq!(health.outage(), None);
         let waits = health.waits_for().unwrap();
@@ -241,9 +268,13 @@ mod tests {
         missing(&health, &[("t", false)]);
         health.set_namesake(Some("a with process id 7 at h".to_owned()));
         assert!(health.waits_for().unwrap().starts_with("kafka: a with process id 7 at h is a member"));
-        assert_eq!(health.waits_for_name.get(), 1);
+        assert_eq!(health.gauges.waits_for_name.get(), 1);
         health.set_namesake(None);
-        assert_eq!(health.waits_for_name.get(), 0);
+        assert_eq!(health.gauges.waits_for_name.get(), 0);
         assert!(health.waits_for().unwrap().contains("topic t does not exist"));
+        missing_beside(&health, &[("t", false)], true);
+        assert_eq!(health.waits_for(), None, "there are others, and it never was");
+        missing_beside(&health, &[("t", false), ("u", true)], true);
+        assert!(health.waits_for().unwrap().contains("topic u does not exist; create it"));
     }
 }

@@ -43,6 +43,16 @@ pub(crate) struct Ends {
     pub in_transaction: BTreeSet<PartitionId>,
 }
 
+/// What the brokers say about the ids of input topics.
+#[derive(Debug, Default)]
+pub(crate) struct CheckedIds {
+    /// Whether a topic has another id than the one of which records were applied.
+    pub is_any_other: bool,
+    /// The streams whose id is not known now, and why the first one is not.
+    pub unknown: BTreeSet<u16>,
+    pub error: Option<MemberError>,
+}
+
 /// One shard's part of a transaction.
 #[derive(Debug)]
 pub(crate) struct ShardCommit {
@@ -113,10 +123,11 @@ pub(crate) trait Member {
     /// Acknowledges [`Change::Revoked`] and [`Change::Lost`]; `read` are those of its partitions that were read.
     fn give_up(&mut self, read: &[PartitionId]) -> Result<(), MemberError>;
 
-    /// Whether one of these input topics, by stream, has another id now than the one of which records were applied. The
-    /// topology has the current ids afterwards.
-    fn are_created_again(&mut self, _applied: &BTreeMap<u16, TopicId>) -> Result<bool, MemberError> {
-        Ok(false)
+    /// Compares the current ids of these input topics, by stream, with those of which records were applied. The
+    /// topology has the current ids afterwards. A [`commit`](Self::commit) that follows at once need not ask for
+    /// them again.
+    fn check_ids(&mut self, _applied: &BTreeMap<u16, TopicId>) -> CheckedIds {
+        CheckedIds::default()
     }
 
     /// Commits all shards in one transaction; returns when it is durable and visible.

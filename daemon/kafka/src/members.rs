@@ -112,29 +112,50 @@ impl Members {
     fn check_visibility(&self, group: &str) -> anyhow::Result<()> {
         let config = self.connection.reader(group, Isolation::Committed);
         let client: BaseConsumer<LogContext> = BaseConsumer::from_config_and_context(&config, LogContext)?;
-        let mut refused: Option<KafkaError> = None;
+        let mut last: Option<KafkaError> = None;
         for _ in 0..VISIBILITY_TRIES {
             let mut list = TopicPartitionList::new();
             list.add_partition(&self.topic, 0);
             match client.committed_offsets(list, Duration::from_secs(1)) {
                 Ok(_) => return Ok(()),
-                Err(error) => refused = Some(error),
+                Err(error) if is_refusal(&error) => return Err(unknown_members(group, Some(&error))),
+                Err(error) => last = Some(error),
             }
             // The client repeats the request; what the broker has answered is an event.
             let events = std::iter::from_fn(|| client.poll(Duration::ZERO)).take(100).filter_map(Result::err);
-            let code = Some(RDKafkaErrorCode::GroupAuthorizationFailed);
-            if let Some(error) = events.into_iter().find(|error| error.rdkafka_error_code() == code) {
-                refused = Some(error);
-                break;
+            if let Some(error) = events.into_iter().find(is_refusal) {
+                return Err(unknown_members(group, Some(&error)));
             }
         }
-        let reason = refused.map(|error| format!(" ({error})")).unwrap_or_default();
-        anyhow::bail!(
+        Err(unknown_members(group, last.as_ref()))
+    }
+}
+
+/// Whether the error means that the user lacks a right.
+fn is_refusal(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)
+    )
+}
+
+/// The error for a group whose members are not known, although the brokers list none.
+fn unknown_members(group: &str, error: Option<&KafkaError>) -> anyhow::Error {
+    let reason = error.map(|error| format!(" ({error})")).unwrap_or_default();
+    if error.is_some_and(is_refusal) {
+        return anyhow::anyhow!(
             "the brokers show no members of the consumer group `{group}`, and refuse its offsets{reason}: it may have \
              members that this user may not see; grant Describe on the consumer group `{group}` to the user, and run this \
              again"
-        )
+        );
     }
+    anyhow::anyhow!(
+        "the brokers show no members of the consumer group `{group}`, and have not answered with its offsets for \
+         {VISIBILITY_TRIES} s{reason}, so it is not known whether this user may see its members; check that the \
+         coordinator of the group runs and can be reached, and run this again"
+    )
 }
 
 /// A member of the group of daemons that wait, by which the daemons that work see that this one does.
@@ -194,6 +215,21 @@ pub(crate) fn members<C: rdkafka::consumer::ConsumerContext>(
 mod tests {
     use super::*;
     use crate::config::KafkaConfig;
+
+    #[test]
+    fn a_right_is_named_only_if_one_is_missing() {
+        use RDKafkaErrorCode as Code;
+        for (code, is_right) in [
+            (Code::GroupAuthorizationFailed, true),
+            (Code::OperationTimedOut, false),
+            (Code::CoordinatorNotAvailable, false),
+            (Code::BrokerTransportFailure, false),
+        ] {
+            let text = unknown_members("g", Some(&KafkaError::OffsetFetch(code))).to_string();
+            assert_eq!(text.contains("grant Describe on the consumer group `g`"), is_right, "{text}");
+            assert_eq!(text.contains("can be reached"), !is_right, "{text}");
+        }
+    }
 
     #[test]
     fn a_twin_is_another_process_with_the_same_name() {

@@ -61,7 +61,10 @@ impl Producer {
         let outcome = pending.wait();
         sent?;
         match outcome {
-            Some(error) => Err(failed(&error)),
+            Some(error) => {
+                self.topology.doubt();
+                Err(failed(&error))
+            }
             None => Ok(Appended::Written(Written { offsets: Vec::new(), appended_at: batch.appended_at() })),
         }
     }

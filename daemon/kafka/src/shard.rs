@@ -203,9 +203,10 @@ impl Shard {
         self.table.close_more(objects, now)
     }
 
-    /// Advances event time by the clock; call it when all input partitions were just found to be at their ends.
-    pub(crate) fn confirm_at_end(&mut self, now: Duration, settings: &WorkerSettings) {
-        self.table.confirm_at_end(now, settings.idle_timeout);
+    /// Advances event time by the clock; call it when all input partitions were just found to be at their ends. At
+    /// `as_of` there were no others.
+    pub(crate) fn confirm_at_end(&mut self, now: Duration, as_of: Duration, settings: &WorkerSettings) {
+        self.table.confirm_at_end_as_of(now, as_of, settings.idle_timeout);
     }
 
     /// Whether a commit is due: for results and dead letters after the linger, for a new owner after [`LINGER`], for

@@ -17,6 +17,7 @@ pub struct GroupTelemetry {
     dead_letters: Counter,
     misplaced: Counter,
     input_paused: Gauge,
+    missing_inputs: Gauge,
     waiting: Family<[(&'static str, &'static str); 1], Gauge>,
     restore_seconds: Histogram,
     restores: Mutex<Vec<Weak<Restore>>>,
@@ -54,6 +55,7 @@ impl Default for GroupTelemetry {
             dead_letters: Counter::default(),
             misplaced: Counter::default(),
             input_paused: Gauge::default(),
+            missing_inputs: Gauge::default(),
             waiting: Family::default(),
             // 10 ms to 80 s: a shorter restore has almost no state.
             restore_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 14)),
@@ -86,6 +88,11 @@ impl GroupTelemetry {
     /// The gauge of a reason for which this daemon does no work; 0 until it is set.
     pub(crate) fn waiting(&self, reason: &'static str) -> Gauge {
         self.waiting.get_or_create(&[("reason", reason)]).clone()
+    }
+
+    /// The gauge of input topics that are missing.
+    pub(crate) fn missing_inputs(&self) -> Gauge {
+        self.missing_inputs.clone()
     }
 
     /// Starts a restore of `partitions` partitions; it is in progress until the returned handle is dropped.
@@ -124,6 +131,8 @@ impl GroupTelemetry {
         registry.register("misplaced_records", help, self.misplaced.clone());
         let help = "Whether all input of this process is paused because a sink lags; on Kafka only";
         registry.register("input_paused", help, self.input_paused.clone());
+        let help = "Input topics that existed before and do not exist: their streams stand still";
+        registry.register("missing_input_topics", help, self.missing_inputs.clone());
         let help = "Whether this daemon waits, or has left the group, for a reason: it does no work";
         registry.register("waiting", help, self.waiting.clone());
         let help = "Time from the assignment of partitions until their states are restored";

@@ -22,12 +22,16 @@ use crate::members::{Members, Waiting};
 use crate::settings::KafkaSettings;
 use crate::topics::{Step, StreamTopics, Topics, Verdict};
 use crate::topology::{Shape, Topology};
+use crate::worker::MAX_POLL_AGE;
 
 /// How long to wait before a failed poll of the topics is repeated.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The shortest time between two polls of the topics, however often workers request one.
 const MIN_PAUSE: Duration = Duration::from_millis(20);
+
+/// The shortest time between two warnings that a poll of the topics takes long.
+const SLOW_WARNING_PAUSE: Duration = Duration::from_secs(600);
 
 /// How often a thread that waits looks whether this process has to end.
 const FAILURE_CHECK: Duration = Duration::from_millis(250);
@@ -58,6 +62,8 @@ pub(crate) struct TopicWatch {
     noted: BTreeSet<String>,
     /// The daemons that waited at the last poll, which are logged already.
     seen_waiting: Vec<String>,
+    /// When the log had a warning that a poll takes long.
+    slow_warned: Option<Duration>,
     /// The problems of the last poll, which are logged already.
     shown: Vec<String>,
 }
@@ -99,6 +105,7 @@ impl TopicWatch {
             members_seen: Duration::ZERO,
             noted: BTreeSet::new(),
             seen_waiting: Vec::new(),
+            slow_warned: None,
             shown: Vec::new(),
         })
     }
@@ -146,7 +153,7 @@ impl TopicWatch {
     }
 
     fn poll(&mut self, complete: &mut bool) -> anyhow::Result<()> {
-        let began = self.clock.monotonic();
+        let (began, was_admitted) = (self.clock.monotonic(), self.is_admitted);
         let streams = if *complete {
             self.topics.poll()?
         } else {
@@ -169,17 +176,38 @@ impl TopicWatch {
         if self.admission.waiting().is_some() {
             self.waiting.join()?;
         }
+        if was_admitted {
+            self.warn_if_slow(began);
+        }
         Ok(())
     }
 
-    /// Waits, with `on_request` only until a worker requests a poll, and fails as soon as this process has to end.
+    /// Warns, once in a while, that a poll which began at `began` has taken long: so much later idle windows close.
+    fn warn_if_slow(&mut self, began: Duration) {
+        let now = self.clock.monotonic();
+        let took = now.saturating_sub(began);
+        let is_shown = self.slow_warned.is_some_and(|at| now.saturating_sub(at) < SLOW_WARNING_PAUSE);
+        if took <= MAX_POLL_AGE || is_shown {
+            return;
+        }
+        self.slow_warned = Some(now);
+        warn!(
+            seconds = took.as_secs_f64(),
+            streams = self.settled.len(),
+            "A poll of the topics takes long: windows of idle partitions close by that much later, and added \
+             partitions are read later. Check the brokers and the way to them, or configure fewer streams."
+        );
+    }
+
+    /// Waits, with `on_request` only until a worker requests a poll, or until a request of any client failed, and fails
+    /// as soon as this process has to end.
     fn rest(&self, pause: Duration, on_request: bool, stop: &Stop) -> anyhow::Result<()> {
         let mut left = pause;
         if on_request {
             stop.rest(left.min(MIN_PAUSE));
             left = left.saturating_sub(MIN_PAUSE);
         }
-        let mut is_requested = false;
+        let (mut is_requested, mut rested) = (false, Duration::ZERO);
         loop {
             if let Some(reason) = self.admission.failure() {
                 return Err(Fatal(reason).into());
@@ -187,7 +215,11 @@ impl TopicWatch {
             if left.is_zero() || is_requested || stop.is_set() {
                 return Ok(());
             }
+            if rested >= RETRY && self.topology.take_doubt() {
+                return Ok(());
+            }
             let step = left.min(FAILURE_CHECK);
+            rested += step;
             if on_request {
                 is_requested = self.topology.wait_for_request(step, stop);
             } else {
@@ -230,10 +262,10 @@ impl TopicWatch {
             warn!("{problem}");
         }
         self.shown = problems;
-        // The topology keeps the number of states: a topic that has any existed before.
-        let shapes = self.topology.shapes().into_iter().zip(streams).filter(|(shape, _)| shape.inputs == 0);
+        // The topology keeps the shape of a stream without a state topic, and so whether its input existed before.
+        let shapes = self.topology.shapes().into_iter().zip(streams).filter(|(_, it)| it.inputs == 0);
         let missing = shapes.map(|(shape, it)| (self.own.names.input(&it.stream), shape.shards > 0));
-        self.health.set_missing(missing);
+        self.health.set_missing(missing, streams.iter().any(|it| it.inputs > 0));
     }
 }
 

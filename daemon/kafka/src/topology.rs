@@ -42,6 +42,7 @@ impl Shape {
 pub(crate) struct Topology {
     polled: RwLock<Polled>,
     is_requested: AtomicBool,
+    is_doubted: AtomicBool,
     /// The flag at which the thread that polls the topics waits.
     waiting: OnceLock<Stop>,
 }
@@ -99,6 +100,17 @@ impl Topology {
     /// Whether a poll was requested since the last call.
     pub(crate) fn take_request(&self) -> bool {
         self.is_requested.swap(false, Ordering::AcqRel)
+    }
+
+    /// Requests a poll soon, as a request of some client to the brokers failed: only a poll finds out whether they
+    /// answer.
+    pub(crate) fn doubt(&self) {
+        self.is_doubted.store(true, Ordering::Release);
+    }
+
+    /// Whether [`doubt`](Self::doubt) was called since the last call of this.
+    pub(crate) fn take_doubt(&self) -> bool {
+        self.is_doubted.swap(false, Ordering::AcqRel)
     }
 
     /// Whether the topics have been polled yet.

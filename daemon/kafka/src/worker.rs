@@ -29,6 +29,7 @@ use crate::shard_restore::Restorer;
 use crate::telemetry::GroupTelemetry;
 use crate::topology::Topology;
 
+pub(crate) use self::reading::MAX_POLL_AGE;
 use self::silence::Silences;
 use self::slot::{ActiveShard, Slot};
 
@@ -123,6 +124,7 @@ impl<M: Member> Worker<M> {
             }
             if let Err(error) = self.iterate() {
                 warn!(%error, "A request of this worker to the cluster failed; retrying.");
+                self.topology.doubt();
                 self.control.stop.rest(RETRY_WAIT);
             }
         }

@@ -243,11 +243,17 @@ impl PartitionTable {
     /// producers may have been unable to send. Where sources state what they have observed, event time does not advance
     /// beyond that.
     pub fn confirm_at_end(&mut self, now: Duration, idle_timeout: Duration) {
+        self.confirm_at_end_as_of(now, now, idle_timeout);
+    }
+
+    /// As [`confirm_at_end`](Self::confirm_at_end), where it is known only for `as_of` that no other logs have records
+    /// of this partition: time after it does not count yet, and counts with a confirmation for a later one.
+    pub fn confirm_at_end_as_of(&mut self, now: Duration, as_of: Duration, idle_timeout: Duration) {
         let known = self.at_end.filter(|at_end| now.saturating_sub(at_end.confirmed) <= MAX_UNCONFIRMED);
         let since = known.map_or(now, |at_end| at_end.since);
         self.at_end = Some(AtEnd { since, confirmed: now });
         self.stream.drops.report(&Dropped::default(), now, |_| None);
-        let quiet = now.saturating_sub(since);
+        let quiet = as_of.min(now).saturating_sub(since);
         let Some(newest) = self.table.newest_timestamp().filter(|_| quiet >= idle_timeout) else { return };
         self.observe();
         let idle = self.table.settings().watermark(newest.saturating_add(micros(quiet)));

@@ -18,11 +18,13 @@ use crate::client;
 use crate::input_topics::InputTopics;
 use crate::member::Change;
 use crate::progress::Progress;
+use crate::topology::Topology;
 
 /// The client context of a group member's consumer.
 #[derive(Debug, Default)]
 pub(super) struct GroupContext {
     topics: Arc<InputTopics>,
+    topology: Arc<Topology>,
     changes: Mutex<VecDeque<Change>>,
     pub(super) progress: Progress,
     flags: Mutex<Flags>,
@@ -37,8 +39,8 @@ struct Flags {
 }
 
 impl GroupContext {
-    pub(super) fn new(topics: Arc<InputTopics>) -> Self {
-        Self { topics, ..Self::default() }
+    pub(super) fn new(topics: Arc<InputTopics>, topology: Arc<Topology>) -> Self {
+        Self { topics, topology, ..Self::default() }
     }
 
     /// The number of events that polls have handled.
@@ -70,6 +72,14 @@ impl GroupContext {
         self.flags().is_out_of_range = false;
     }
 
+    /// Requests a poll of the topics if no broker was reached. A member without partitions requests nothing: it learns
+    /// of that from an event only.
+    pub(super) fn doubt_if_unreachable(&self, error: &KafkaError) {
+        if client::is_unreachable(error) {
+            self.topology.doubt();
+        }
+    }
+
     fn flags(&self) -> MutexGuard<'_, Flags> {
         self.flags.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,6 +102,7 @@ impl ClientContext for GroupContext {
         if client::is_out_of_range(&error) {
             self.flags().is_out_of_range = true;
         }
+        self.doubt_if_unreachable(&error);
         debug!(%error, reason, "Kafka's client.");
     }
 }

@@ -8,9 +8,12 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use super::Group;
-use crate::member::{Ends, MemberError, ShardCommit};
+use crate::member::{CheckedIds, Ends, MemberError, ShardCommit};
 use crate::topic_id::{self, TopicId};
 use crate::{client, end_offsets};
+
+/// The number of failed requests for ids after which no more are made.
+const MAX_FAILED_REQUESTS: usize = 2;
 
 impl Group {
     /// Requests the offset of the oldest record of each partition; one without a leader is left out.
@@ -70,27 +73,45 @@ impl Group {
         Ok(found)
     }
 
-    /// Fails if an input topic was created again since its records were applied.
-    pub(super) fn check_input_ids(&self, commits: &[ShardCommit]) -> Result<(), MemberError> {
-        let applied = commits.iter().filter_map(|it| Some((it.shard.stream, it.input_id?))).collect();
-        match self.created_again(&applied)? {
-            None => Ok(()),
-            Some(stream) => {
+    /// Fails if an input topic was created again since its records were applied. Those that
+    /// [`request_ids`](Self::request_ids) has just asked for are not asked again.
+    pub(super) fn check_input_ids(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError> {
+        let checked = std::mem::take(&mut self.checked_ids);
+        let applied: BTreeMap<_, _> = commits.iter().filter_map(|it| Some((it.shard.stream, it.input_id?))).collect();
+        for (stream, applied) in applied {
+            let current = match checked.contains(&stream) {
+                true => self.topology.input_id(stream),
+                false => self.refresh_input_id(stream)?,
+            };
+            if current.is_some_and(|current| current != applied) {
                 let reason = format!("topic {} was created again", self.topics.name(stream));
-                Err(MemberError::Aborted { reason })
+                return Err(MemberError::Aborted { reason });
             }
         }
+        Ok(())
     }
 
-    /// A stream whose input topic has another id than the one of which records were applied; the ids of all are refreshed.
-    pub(super) fn created_again(&self, applied: &BTreeMap<u16, TopicId>) -> Result<Option<u16>, MemberError> {
-        let mut found = None;
+    /// Requests the ids of input topics, and compares them with those of which records were applied. Where two requests
+    /// have failed the brokers do not answer, and the ids of all further topics are unknown.
+    pub(super) fn request_ids(&mut self, applied: &BTreeMap<u16, TopicId>) -> CheckedIds {
+        let mut found = CheckedIds::default();
         for (stream, applied) in applied {
-            if self.refresh_input_id(*stream)?.is_some_and(|current| current != *applied) {
-                found = Some(*stream);
+            if found.unknown.len() >= MAX_FAILED_REQUESTS {
+                found.unknown.insert(*stream);
+                continue;
+            }
+            match self.refresh_input_id(*stream) {
+                Ok(current) => {
+                    self.checked_ids.insert(*stream);
+                    found.is_any_other |= current.is_some_and(|current| current != *applied);
+                }
+                Err(error) => {
+                    found.unknown.insert(*stream);
+                    found.error.get_or_insert(error);
+                }
             }
         }
-        Ok(found)
+        found
     }
 
     /// Whether the topic of one of these partitions was deleted or created again since it was assigned.

@@ -23,7 +23,10 @@ pub(super) fn poll_batch(consumer: &BaseConsumer<GroupContext>, timeout: Duratio
         let events = consumer.context().events();
         match consumer.poll(wait) {
             Some(Ok(message)) => messages.push(message),
-            Some(Err(error)) => log_read_error(&error),
+            Some(Err(error)) => {
+                consumer.context().doubt_if_unreachable(&error);
+                log_read_error(&error);
+            }
             // A poll without time to wait ends after one event, whatever is behind it in the queue.
             None => return (messages, consumer.context().events() == events),
         }

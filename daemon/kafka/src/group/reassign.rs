@@ -1,13 +1,24 @@
-//! Where partitions are read from, and the assignment of a group that rebalances eagerly.
+//! What holds for the assignment, where partitions are read from, and the calls of a group that rebalances eagerly.
 
 use daemon_log::PartitionId;
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{Consumer as _, RebalanceProtocol};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::Offset;
 
 use super::Group;
 
 impl Group {
+    /// Whether the group has expelled this member. librdkafka clears its own flag with the next call that changes the
+    /// assignment, so this runs before each such call.
+    pub(super) fn is_expelled(&mut self) -> bool {
+        self.is_expelled |= self.consumer.assignment_lost();
+        self.is_expelled
+    }
+
+    pub(super) fn is_cooperative(&self) -> bool {
+        matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
+    }
+
     /// Assigns all partitions that are read to the consumer of an eager group, which has no incremental call. They
     /// continue at their positions.
     pub(super) fn reassign(&self) -> KafkaResult<()> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use daemon_log::PartitionId;
 
-use crate::member::{Change, Ends, Incoming, Member, MemberError, ShardCommit};
+use crate::member::{Change, CheckedIds, Ends, Incoming, Member, MemberError, ShardCommit};
 use crate::simulator::Mutation;
 use crate::simulator::world::World;
 use crate::topic_id::TopicId;
@@ -162,9 +162,13 @@ impl Member for SimulatedMember {
         Ok(())
     }
 
-    fn are_created_again(&mut self, _: &BTreeMap<u16, TopicId>) -> Result<bool, MemberError> {
-        self.request("requesting the id of a topic")?;
-        Ok(false)
+    fn check_ids(&mut self, applied: &BTreeMap<u16, TopicId>) -> CheckedIds {
+        match self.request("requesting the id of a topic") {
+            Ok(()) => CheckedIds::default(),
+            Err(error) => {
+                CheckedIds { unknown: applied.keys().copied().collect(), error: Some(error), ..CheckedIds::default() }
+            }
+        }
     }
 
     fn commit(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError> {

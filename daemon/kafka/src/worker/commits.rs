@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 
 use super::Worker;
 use super::slot::{ActiveShard, Slot};
-use crate::member::{Member, MemberError, ShardCommit};
+use crate::member::{CheckedIds, Member, MemberError, ShardCommit};
 use crate::shard::LINGER;
 
 /// The approximate size of a transaction: states and results together.
@@ -85,10 +85,8 @@ impl<M: Member> Worker<M> {
         let (mut commits, mut bytes, mut failed) = (Vec::new(), 0, Vec::new());
         let is_due = |slot: &Slot| matches!(slot, Slot::Active(it) if it.shard.is_due(now, due));
         let ids: Vec<_> = self.shards.iter().filter(|(_, slot)| is_due(slot)).map(|(id, _)| *id).collect();
-        if !self.check_inputs(&ids) {
-            return;
-        }
-        for id in ids {
+        let unknown = self.check_inputs(&ids);
+        for id in ids.into_iter().filter(|id| !unknown.contains(&id.stream)) {
             let Some(Slot::Active(active)) = self.shards.get_mut(&id) else { continue };
             match active.shard.prepare_commit(&self.owner, now) {
                 Ok(commit) => {
@@ -107,25 +105,23 @@ impl<M: Member> Worker<M> {
     }
 
     /// Restores the shards whose input topic was created again since its records were applied, before the changes of any
-    /// shard are taken: those of other streams are committed. Returns `false` if that is not known now; then nothing is
-    /// committed, and nothing is lost.
-    fn check_inputs(&mut self, due: &[PartitionId]) -> bool {
+    /// shard are taken: those of other streams are committed. Returns the streams of which that is not known now;
+    /// nothing of them is committed, and nothing is lost.
+    fn check_inputs(&mut self, due: &[PartitionId]) -> BTreeSet<u16> {
         let id = |shard: &PartitionId| Some((shard.stream, self.shards.get(shard)?.active()?.shard.input_id()?));
         let applied: BTreeMap<_, _> = due.iter().filter_map(id).collect();
         if applied.is_empty() {
-            return true;
+            return BTreeSet::new();
         }
-        match self.member.are_created_again(&applied) {
-            Ok(false) => true,
-            Ok(true) => {
-                self.leave_topics_created_again();
-                true
-            }
-            Err(error) => {
-                warn!(%error, "A request of this worker to the cluster failed; retrying.");
-                false
-            }
+        let CheckedIds { is_any_other, unknown, error } = self.member.check_ids(&applied);
+        if is_any_other {
+            self.leave_topics_created_again();
         }
+        if let Some(error) = error {
+            warn!(%error, streams = unknown.len(), "A request of this worker to the cluster failed; retrying.");
+            self.topology.doubt();
+        }
+        unknown
     }
 
     fn commit_or_restore(&mut self, commits: &[ShardCommit]) {
@@ -136,6 +132,7 @@ impl<M: Member> Worker<M> {
             "A transaction failed and had no effect; its partitions are restored and their input is read again."
         );
         self.telemetry.log_failed();
+        self.topology.doubt();
         self.restore_again(&shards);
     }
 

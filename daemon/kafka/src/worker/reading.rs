@@ -11,9 +11,9 @@ use super::{CHECK_INTERVAL, Worker};
 use crate::member::{Ends, Member, MemberError};
 use crate::shard::Shard;
 
-/// The age of the last poll of the topics from which on an idle shard requests another one. It is below the longest time
-/// between two confirmations that a partition is at its end.
-const MAX_POLL_AGE: Duration = Duration::from_millis(2_500);
+/// The age of the last poll of the topics from which on an idle shard requests another one: its windows close that much
+/// later.
+pub(crate) const MAX_POLL_AGE: Duration = Duration::from_millis(2_500);
 
 impl<M: Member> Worker<M> {
     /// Restores the shards whose input topic was created again; they begin at the start of the new one. What they have
@@ -139,10 +139,8 @@ impl<M: Member> Worker<M> {
                     topology.request();
                 }
             } else if is_idle(shard) && sources.iter().all(|source| ends.reached.contains(source)) {
-                let as_of = topology.complete_as_of(*id, sources).min(now);
-                if as_of >= now.saturating_sub(shard.idle(now)) {
-                    shard.confirm_at_end(as_of, settings);
-                }
+                let as_of = topology.complete_as_of(*id, sources);
+                shard.confirm_at_end(now, as_of, settings);
                 if now.saturating_sub(as_of) >= MAX_POLL_AGE {
                     topology.request();
                 }

@@ -12,13 +12,15 @@ use proxy_uve::{Plan, StreamName, TableSettings};
 
 use super::*;
 use crate::configuration::Configuration;
-use crate::member::{Ends, Incoming, ShardCommit};
+use crate::member::{CheckedIds, Ends, Incoming, ShardCommit};
 use crate::shard_restore::{RestoreRequest, Restored, ShardBuilder};
 use crate::state_records::StateRecords;
 use crate::topic_id::TopicId;
 use crate::topology::Shape;
 
 const ID: PartitionId = PartitionId::new(0, 0);
+/// The partition of another stream, which few tests assign.
+const OTHER: PartitionId = PartitionId::new(1, 0);
 const START: u64 = 1_488_000_000_000_000;
 
 /// The start of each partition that was read.
@@ -29,6 +31,10 @@ struct Script {
     change: Cell<Option<Change>>,
     payload: RefCell<Option<Vec<u8>>>,
     read: RefCell<Starts>,
+    /// The stream whose topic cannot be asked for its id.
+    unknown: Cell<Option<u16>>,
+    /// The shards of each transaction.
+    commits: RefCell<Vec<Vec<PartitionId>>>,
     /// The oldest offset of the partition, which is behind its cursor, and the id that the topic has by then.
     deleted: Cell<Option<(u64, TopicId)>>,
 }
@@ -45,7 +51,8 @@ impl Member for Scripted {
         apply: &mut dyn FnMut(PartitionId, &[Incoming<'_>]),
     ) -> Result<Option<Change>, MemberError> {
         if let Some(payload) = self.script.payload.take() {
-            apply(ID, &[Incoming { offset: 0, at: Some(START), key: b"ObjectVNTable:a", payload: &payload }]);
+            let incoming = Incoming { offset: 0, at: Some(START), key: b"ObjectVNTable:a", payload: &payload };
+            [ID, OTHER].into_iter().for_each(|id| apply(id, &[incoming]));
         }
         Ok(self.script.change.take())
     }
@@ -71,7 +78,16 @@ impl Member for Scripted {
         Ok(())
     }
 
-    fn commit(&mut self, _: &[ShardCommit]) -> Result<(), MemberError> {
+    fn check_ids(&mut self, applied: &BTreeMap<u16, TopicId>) -> CheckedIds {
+        let unknown: BTreeSet<_> =
+            self.script.unknown.get().into_iter().filter(|it| applied.contains_key(it)).collect();
+        let reason = "nobody".to_owned();
+        let error = (!unknown.is_empty()).then_some(MemberError::Unreachable { operation: "asking", reason });
+        CheckedIds { unknown, error, ..CheckedIds::default() }
+    }
+
+    fn commit(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError> {
+        self.script.commits.borrow_mut().push(commits.iter().map(|it| it.shard).collect());
         Ok(())
     }
 
@@ -153,19 +169,24 @@ impl Rig {
 
     fn poll_topics(&self) {
         let shape = Shape { inputs: 1, shards: 1, input_id: Some(old_topic()) };
-        self.topology.set(vec![shape], self.clock.monotonic());
+        self.topology.set(vec![shape; 2], self.clock.monotonic());
     }
 
     /// Assigns the partition, and restores the shard without a state.
     fn begin(&mut self) {
+        self.begin_with(&[ID]);
+    }
+
+    fn begin_with(&mut self, ids: &[PartitionId]) {
         self.poll_topics();
-        self.script.change.set(Some(Change::Assigned(vec![ID])));
+        self.script.change.set(Some(Change::Assigned(ids.to_vec())));
         self.worker.iterate().unwrap();
-        let (id, ticket) = self.requests.recv().unwrap()[0];
-        let input_id = self.topology.input_id(0);
-        let shard = self.builder.build(id, &self.builder.streams[0], &StateRecords::default(), input_id);
-        let shard = Box::new(shard.unwrap_or_else(|error| panic!("{error}")));
-        self.restored.send(Restored { id, ticket, shard }).unwrap();
+        for (id, ticket) in self.requests.recv().unwrap() {
+            let input_id = self.topology.input_id(id.stream);
+            let shard = self.builder.build(id, &self.builder.streams[0], &StateRecords::default(), input_id);
+            let shard = Box::new(shard.unwrap_or_else(|error| panic!("{error}")));
+            self.restored.send(Restored { id, ticket, shard }).unwrap();
+        }
         self.worker.iterate().unwrap();
     }
 
@@ -207,4 +228,33 @@ fn windows_are_not_closed_by_the_clock_for_time_in_which_the_topics_were_not_pol
     assert!(rig.topology.take_request(), "the worker requests a poll");
     rig.pass(Duration::from_secs(600), true);
     assert!(rig.watermark() > START + 300_000_000, "{}", rig.watermark());
+}
+
+#[test]
+fn windows_are_closed_by_the_clock_although_each_poll_of_the_topics_takes_seconds() {
+    let mut rig = Rig::new();
+    rig.begin();
+    *rig.script.payload.borrow_mut() = Some(format!(r#"{{"ts":{START},"value":1}}"#).into_bytes());
+    rig.pass(Duration::from_secs(1), true);
+    for _ in 0..100 {
+        rig.poll_topics();
+        rig.pass(Duration::from_secs(6), false);
+    }
+    assert!(rig.watermark() > START + 300_000_000, "{}", rig.watermark());
+}
+
+#[test]
+fn a_topic_that_cannot_be_asked_for_its_id_holds_up_the_commits_of_its_stream_only() {
+    let mut rig = Rig::new();
+    rig.begin_with(&[ID, OTHER]);
+    *rig.script.payload.borrow_mut() = Some(format!(r#"{{"ts":{START},"value":1}}"#).into_bytes());
+    rig.script.unknown.set(Some(1));
+    rig.pass(Duration::from_secs(5), true);
+    let committed = |rig: &Rig| rig.script.commits.take().into_iter().flatten().collect::<BTreeSet<_>>();
+    assert_eq!(committed(&rig), BTreeSet::from([ID]));
+    assert!(rig.topology.take_doubt(), "the worker requests a poll");
+    rig.script.unknown.set(None);
+    rig.pass(Duration::from_secs(5), true);
+    assert!(committed(&rig).contains(&OTHER));
+    assert_eq!(rig.requests.try_iter().count(), 0, "nothing is restored");
 }

@@ -83,8 +83,8 @@ fn settle(store: &Path, open: &[Open; 3], last: Option<&Last>, catalog: &Catalog
     // only, and a further sync does not write it. So it is written again.
     if let Some(last) = last {
         rewrite(&open[Family::Journal as usize].segment, last.at, last.len as usize)?;
-        for (family, place) in &last.places {
-            let file = file(catalog, store, *family, place.segment)?;
+        for (family, place) in last.places() {
+            let file = file(catalog, store, family, place.segment)?;
             rewrite(&file, u64::from(place.at), place.len as usize)?;
         }
     }
@@ -188,7 +188,7 @@ fn retire_missing(
 ) -> Result<Vec<(Family, u32)>, LogError> {
     let mut gone = Vec::new();
     for family in [Family::Journal, Family::Results] {
-        let parts = if family == Family::Journal { &tables.input_parts } else { &tables.results_parts };
+        let parts = tables.parts(family);
         let is_there = |number: &u32| found.contains(&(family, *number));
         let oldest = parts.keys().copied().find(is_there).unwrap_or(u32::MAX);
         for (number, logs) in parts.iter().filter(|(number, _)| !is_there(number)) {

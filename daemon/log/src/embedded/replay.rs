@@ -32,8 +32,6 @@ pub(super) struct Replayed {
 pub(super) struct Last {
     pub at: u64,
     pub len: u64,
-    /// The frames of results and the chunks of state; the input is within the record.
-    pub places: Vec<(Family, Place)>,
     changes: Vec<Change>,
 }
 
@@ -75,8 +73,7 @@ pub(super) fn replay(
     }
     // Only a last write that nobody was told of can be torn.
     let (at, len, changes) = (last.at, last.head.len(), last.changes.clone());
-    let places = places(&changes).collect();
-    let found = Last { at, len, places, changes };
+    let found = Last { at, len, changes };
     if !found.is_whole(store)? {
         return Ok(Replayed { begin, end: at, last: None });
     }
@@ -117,15 +114,6 @@ fn read_record(journal: &Segment, at: u64) -> Result<Result<Pending, String>, Lo
     Ok(changes.map(|changes| Pending { at, head, changes }))
 }
 
-/// Where the frames of results and the chunks of state are.
-fn places(changes: &[Change]) -> impl Iterator<Item = (Family, Place)> {
-    changes.iter().filter_map(|change| match change {
-        Change::Frame(FrameAt { log: PartitionId::RESULTS, entry, .. }) => Some((Family::Results, entry.place)),
-        Change::Chunk { at: Some(ChunkAt { place, .. }), .. } => Some((Family::State, *place)),
-        _ => None,
-    })
-}
-
 fn apply(record: Pending, tables: &mut Tables, catalog: &mut Catalog) {
     (tables.sequence, tables.last_at) = (record.head.sequence, record.head.last_at);
     for change in record.changes {
@@ -139,6 +127,15 @@ fn apply(record: Pending, tables: &mut Tables, catalog: &mut Catalog) {
 }
 
 impl Last {
+    /// Where the frames of results and the chunks of state are; the input is within the record.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Family, Place)> {
+        self.changes.iter().filter_map(|change| match change {
+            Change::Frame(FrameAt { log: PartitionId::RESULTS, entry, .. }) => Some((Family::Results, entry.place)),
+            Change::Chunk { at: Some(ChunkAt { place, .. }), .. } => Some((Family::State, *place)),
+            _ => None,
+        })
+    }
+
     /// Whether all frames and chunks are there and pass their checksums.
     pub(super) fn is_whole(&self, store: &Path) -> Result<bool, LogError> {
         for change in &self.changes {

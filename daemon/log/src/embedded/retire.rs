@@ -67,12 +67,7 @@ impl Locked<'_> {
             self.roll(family)?;
         }
         // The files that stay are named before this one goes. Mostly they are, so that this works on a full disk.
-        if !self.open_files_are_named() {
-            self.write(|stage| {
-                stage.name_open_files();
-                Ok(())
-            })?;
-        }
+        self.name_open_files()?;
         failpoint::point("retention.mid");
         let Some(file) = self.catalog().file(family, number) else { return Ok(false) };
         disk::remove(&file.path).map_err(|source| file.write_error(source))?;
@@ -134,8 +129,7 @@ impl Locked<'_> {
     }
 
     fn parts(&self, family: Family) -> &Parts {
-        let tables = self.known();
-        if family == Family::Journal { &tables.input_parts } else { &tables.results_parts }
+        self.known().parts(family)
     }
 
     /// Adds what a deleted file had to the report.

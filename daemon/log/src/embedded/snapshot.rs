@@ -15,11 +15,9 @@ impl Writer {
     /// the copy, readers do not.
     pub(super) fn snapshot(&self, target: &Path) -> Result<(), LogError> {
         let mut locked = self.lock()?;
+        self.health.check_found()?;
         // The copy takes the newest files that a write has named for open: no link may be among them.
-        locked.write(|stage| {
-            stage.name_open_files();
-            Ok(())
-        })?;
+        locked.name_open_files()?;
         let io = |source| io_error("make a snapshot of the log", target, source);
         std::fs::create_dir(target).and_then(|()| std::fs::create_dir(target.join("store"))).map_err(io)?;
         let store = target.join("store");

@@ -193,6 +193,11 @@ impl Tables {
         if log == PartitionId::RESULTS { &mut self.results } else { &mut self.partitions.entry(log).or_default().ends }
     }
 
+    /// The logs in the files of the journal or of the results.
+    pub(super) fn parts(&self, family: Family) -> &Parts {
+        if family == Family::Journal { &self.input_parts } else { &self.results_parts }
+    }
+
     fn parts_mut(&mut self, log: PartitionId) -> &mut Parts {
         if log == PartitionId::RESULTS { &mut self.results_parts } else { &mut self.input_parts }
     }
@@ -215,8 +220,7 @@ impl Tables {
             }
             // An older file may be there still: another log needs it.
             let (first, bytes_first) = (part.end.max(self.ends(*log).bounds.first), part.bytes_end);
-            let parts = if family == Family::Results { &self.results_parts } else { &self.input_parts };
-            let rest = parts.values().filter_map(|logs| logs.get(log)).find(|rest| rest.end > first);
+            let rest = self.parts(family).values().filter_map(|logs| logs.get(log)).find(|rest| rest.end > first);
             let oldest_at = rest.map(|rest| rest.oldest_at);
             let ends = self.ends_mut(*log);
             ends.bounds.first = first;

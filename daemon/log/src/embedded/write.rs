@@ -21,6 +21,11 @@ impl Locked<'_> {
         stage: impl FnOnce(&mut Stage<'_>) -> Result<T, LogError>,
     ) -> Result<T, LogError> {
         self.check()?;
+        self.write_checked(stage)
+    }
+
+    /// Stages and writes, after [`check`](Self::check).
+    fn write_checked<T>(&mut self, stage: impl FnOnce(&mut Stage<'_>) -> Result<T, LogError>) -> Result<T, LogError> {
         self.roll_full_files()?;
         let writer = self.writer;
         let catalog = writer.catalog();
@@ -57,6 +62,18 @@ impl Locked<'_> {
         self.put(&record, touched)?;
         self.finish(&record.frames, touched, &freed);
         Ok(reply)
+    }
+
+    /// Writes the names of the open files of results and state, unless a write has named them.
+    pub(super) fn name_open_files(&mut self) -> Result<(), LogError> {
+        let is_named = |family| self.known().file_ends.contains_key(&(family, self.open_number(family)));
+        if is_named(Family::Results) && is_named(Family::State) {
+            return Ok(());
+        }
+        self.write(|stage| {
+            stage.name_open_files();
+            Ok(())
+        })
     }
 
     /// Fails if a write could not be found again, or if the disk is still full after a failed write: a small write may
@@ -131,7 +148,7 @@ impl Locked<'_> {
         let count = requests.len();
         let stage_all =
             |stage: &mut Stage<'_>| Ok(requests.into_iter().map(|request| stage.request(request)).collect());
-        self.write(stage_all).unwrap_or_else(|error| vec![Err(error); count])
+        self.write_checked(stage_all).unwrap_or_else(|error| vec![Err(error); count])
     }
 
     /// The reply to a request that changes nothing, which needs no disk.

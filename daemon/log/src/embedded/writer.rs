@@ -9,7 +9,7 @@
 //! the catalog, to which the writer publishes after the sync.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use daemon_base::remedy::remedy;
@@ -75,10 +75,7 @@ impl Writer {
     /// Opens the files in `directory` and reads the tables.
     pub(super) fn open(mut directory: Directory, config: LogConfig, segment_bytes: [u64; 3]) -> Result<Self, LogError> {
         let store = directory.store_path();
-        let Opened { mut tables, catalog, open, missing } =
-            recover(&store, &directory.acknowledged()?, distance(&config))?;
-        directory.acknowledge(tables.sequence);
-        tables.keys.drop_excess(&config);
+        let Opened { tables, catalog, open, missing } = read_files(&mut directory, &store, &config)?;
         Ok(Self {
             config,
             segment_bytes,
@@ -152,10 +149,7 @@ impl Writer {
     }
 
     fn reload(&self, inner: &mut Inner) -> Result<(), LogError> {
-        let Opened { mut tables, catalog, open, missing } =
-            recover(&self.store, &inner.directory.acknowledged()?, distance(&self.config))?;
-        inner.directory.acknowledge(tables.sequence);
-        tables.keys.drop_excess(&self.config);
+        let Opened { tables, catalog, open, missing } = read_files(&mut inner.directory, &self.store, &self.config)?;
         (inner.tables, inner.open, inner.failed) = (tables, open, None);
         inner.unwritten = retired(missing);
         inner.reopened += 1;
@@ -205,12 +199,6 @@ impl Locked<'_> {
         self.inner.open[family as usize].segment.number
     }
 
-    /// Whether a write has named the open files of results and state.
-    pub(super) fn open_files_are_named(&self) -> bool {
-        let is_named = |family| self.known().file_ends.contains_key(&(family, self.open_number(family)));
-        is_named(Family::Results) && is_named(Family::State)
-    }
-
     /// The committed end of a file to which writes append; `None` for a closed file.
     pub(super) fn open_end(&self, segment: &Segment) -> Option<u64> {
         self.inner.open.iter().find(|open| open.segment.path == segment.path).map(|open| open.end)
@@ -225,6 +213,14 @@ impl Locked<'_> {
         let config = &self.writer.config;
         self.inner.tables.keys.drop_expired(now, config)
     }
+}
+
+/// Reads the tables from the files, whose last write is acknowledged then.
+fn read_files(directory: &mut Directory, store: &Path, config: &LogConfig) -> Result<Opened, LogError> {
+    let mut opened = recover(store, &directory.acknowledged()?, distance(config))?;
+    directory.acknowledge(opened.tables.sequence);
+    opened.tables.keys.drop_excess(config);
+    Ok(opened)
 }
 
 /// The distance of frames in the index: with larger limits it is larger, so that the index stays small.

@@ -16,13 +16,13 @@ use tracing::warn;
 use crate::settings::KafkaSettings;
 use crate::topics::Unreachable;
 
-/// A poll of the topics that takes longer than this has not failed, but a start that waits for it says so.
+/// A poll of the topics that takes longer than this has not failed, but a start that waits for it is reported.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// How many missing topics a reason names.
 const MAX_NAMED: usize = 3;
 
-/// What the thread that polls the topics knows about the cluster.
+/// The state of the cluster, as the thread that polls the topics has found it.
 pub(crate) struct Health {
     clock: Arc<dyn Clock>,
     brokers: String,

@@ -21,7 +21,7 @@
 //! * Before a worker joins the group: `topic_watch` polls the topics, `claim` makes sure that no other group has the
 //!   state topics, `members` that no other process has the name of this daemon, and it waits while the group has
 //!   another `configuration`; then `admission` is open.
-//! * `health`: what `GET /readyz` says of all that.
+//! * `health`: the state of the cluster for `GET /readyz`.
 //! * `topic_id`: by which a topic that was created again is recognised.
 //! * The cluster for the rest of the daemon: `log`, `results_reader`, `producer`, `status`,
 //!   `backpressure`. `client`: the configuration of librdkafka's clients. `telemetry`: the counters.

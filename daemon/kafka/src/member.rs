@@ -43,7 +43,7 @@ pub(crate) struct Ends {
     pub in_transaction: BTreeSet<PartitionId>,
 }
 
-/// What the brokers say about the ids of input topics.
+/// The ids of input topics, as the brokers answer.
 #[derive(Debug, Default)]
 pub(crate) struct CheckedIds {
     /// Whether a topic has another id than the one of which records were applied.

@@ -149,8 +149,8 @@ impl EmbeddedLog {
     /// each at the most. Writers wait meanwhile.
     ///
     /// # Errors
-    /// [`LogError::Io`] if the directory exists, is in another file system, or the disk is full; what is left of the
-    /// copy is no log.
+    /// [`LogError::Io`] if the directory exists, is in another file system, or the disk is full; an unfinished
+    /// copy is not a log.
     ///
     /// # Examples
     /// ```

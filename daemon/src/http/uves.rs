@@ -186,7 +186,7 @@ fn selected<P>(
     Ok((path, selection))
 }
 
-/// The response to a query with another parameter than `flat`; `remedy` says what to do instead.
+/// The response to a query with another parameter than `flat`; `remedy` is the advice in the text.
 fn unless_flat(query: Result<Query<BTreeMap<String, String>>, QueryRejection>, remedy: &str) -> Option<Response> {
     // Of a query that cannot be read, the middleware has refused the only kind there is: it is not UTF-8.
     let name = query.ok()?.0.into_keys().find(|name| name != "flat")?;

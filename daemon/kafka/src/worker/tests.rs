@@ -1,4 +1,4 @@
-//! One worker and one shard, with a member that does what a test says.
+//! One worker and one shard, with a scripted member.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -115,7 +115,7 @@ impl RecordHead {
         head
     }
 
-    /// Parses and verifies the head of a record; the inner error is another format, which is no torn write.
+    /// Parses and verifies the head of a record; the inner error is another format, not a torn write.
     pub(super) fn parse(bytes: &[u8]) -> Result<Result<Self, String>, String> {
         let Some((head, _)) = bytes.split_first_chunk::<{ RECORD_LEN as usize }>() else {
             return Err("it ends within the head of a write".to_owned());
@@ -160,7 +160,7 @@ impl RecordHead {
     }
 }
 
-/// The size of the block of a journal that begins with these bytes and is no frame; `None` if it is none.
+/// The size of the block at the beginning of these bytes of a journal; `None` for a frame and for anything else.
 pub(super) fn block_len(bytes: &[u8]) -> Option<u64> {
     match bytes.first()? {
         b'R' => RecordHead::parse(bytes).ok().map(|_| RECORD_LEN),

@@ -24,7 +24,7 @@ pub(super) struct Replayed {
     pub begin: u64,
     /// The end of the last whole write.
     pub end: u64,
-    /// The last write, if nobody was told of it: it may not be on the disk.
+    /// The last write, if it was not acknowledged: it may not be on the disk.
     pub last: Option<Last>,
 }
 
@@ -67,11 +67,11 @@ pub(super) fn replay(
     }
     let Some(last) = last else { return Ok(Replayed { begin, end, last: None }) };
     if last.head.sequence <= acknowledged {
-        // It was on the disk before it was acknowledged. If a part of it is damaged now, its reader says so.
+        // It was on the disk before it was acknowledged. Damage of a part of it is reported by its reader.
         apply(last, tables, catalog);
         return Ok(Replayed { begin, end, last: None });
     }
-    // Only a last write that nobody was told of can be torn.
+    // Only a last write that was not acknowledged can be torn.
     let (at, len, changes) = (last.at, last.head.len(), last.changes.clone());
     let found = Last { at, len, changes };
     if !found.is_whole(store)? {
@@ -97,7 +97,7 @@ fn check_nothing_follows(journal: &Segment, at: u64, sequence: u64) -> Result<()
     }
 }
 
-/// Reads the record at a position; the inner error says why there is none.
+/// Reads the record at a position; the inner error is the reason why there is none.
 fn read_record(journal: &Segment, at: u64) -> Result<Result<Pending, String>, LogError> {
     let short = || "the file ends within it".to_owned();
     let Some(head) = journal.read(at, RECORD_LEN as usize)? else { return Ok(Err(short())) };

@@ -1,6 +1,6 @@
 //! Retention: deletes whole files of input and of results, the oldest first, and old idempotency keys.
 //!
-//! A file is deleted first, so that retention makes room on a full disk, and the write that says so follows. If that
+//! A file is deleted first, so that retention makes room on a full disk, and the write that records it follows. If that
 //! write fails, the next opening finds that the oldest file is missing: see [`recover`](super::recover).
 
 use std::collections::BTreeMap;

@@ -31,7 +31,7 @@ impl Writer {
         }
         File::open(&store).and_then(|store| store.sync_all()).map_err(io)?;
         write_acknowledged(target, locked.known().sequence)?;
-        // Last: without it the directory is no log.
+        // Last: without it the directory is not a log.
         create_version(target)?;
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)

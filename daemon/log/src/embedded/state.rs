@@ -88,7 +88,7 @@ impl Locked<'_> {
         Ok(head.map(|Head { cursor, sequence, meta }| Restored { cursor, meta, chunks, sequence }))
     }
 
-    /// Reads a chunk; the inner error says what is damaged, and where.
+    /// Reads a chunk; the inner error is the damage, with its file and position.
     fn read_chunk(&self, ChunkAt { place, crc }: ChunkAt) -> Result<Result<Vec<u8>, String>, LogError> {
         if place.len == 0 {
             return Ok(Ok(Vec::new()));

@@ -15,7 +15,7 @@ const TITLES: [&str; 9] =
 /// The columns of text, aligned left; the others have numbers, aligned right.
 const NAMES: [usize; 4] = [0, 2, 6, 8];
 const UNKNOWN: &str = "-";
-/// The age in seconds from which on the head line says how old the offsets are.
+/// The age in seconds from which on the head line has the age of the offsets.
 const MAX_FRESH: u64 = 2;
 
 /// The available size; `None` is unlimited.

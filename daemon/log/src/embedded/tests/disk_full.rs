@@ -103,7 +103,7 @@ fn retention_makes_room_on_a_full_disk() {
     let ballast = std::fs::write(disk.path.join("ballast"), vec![1; 8 * 1024 * 1024]);
     assert!(ballast.is_err(), "the disk is not full");
     append_until_it_fails(&log, &"x".repeat(100_000), 3);
-    // The write that says what was deleted may fail as long as the disk is full.
+    // The write that records the deletion may fail as long as the disk is full.
     let later = 13 * 3_600 * SECOND;
     let passes = (0..10).take_while(|_| log.enforce_retention(later).is_err()).count();
     assert!(passes < 10 && log.bounds(P).unwrap().first > 0, "{passes} passes freed nothing");

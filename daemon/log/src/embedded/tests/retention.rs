@@ -171,7 +171,7 @@ fn bounds_do_not_go_back_after_a_retention_that_was_interrupted() {
         log.commit(vec![commit(P, round + 1, "s", &["result"])], round).unwrap();
     }
     drop(log);
-    // As a kill leaves it between the deletion of a file and the write that says so.
+    // As a kill leaves it between the deletion of a file and the write that records it.
     for family in ["journal", "results"] {
         let paths = std::fs::read_dir(dir.path().join("store")).unwrap().map(|entry| entry.unwrap().path());
         let is_of = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(family);

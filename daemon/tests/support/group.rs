@@ -208,6 +208,8 @@ impl<'b> Group<'b> {
             "kafka.session_timeout=3s".to_owned(),
             "kafka.transaction_timeout=4s".to_owned(),
             "kafka.refresh_interval=500ms".to_owned(),
+            // On a busy machine a minute may pass between two slices of an input: that must not close a window.
+            "aggregation.idle_timeout=1h".to_owned(),
         ];
         let all: Vec<&str> =
             SETTINGS.into_iter().chain(own.iter().map(String::as_str)).chain(settings.iter().copied()).collect();

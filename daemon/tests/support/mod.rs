@@ -200,6 +200,18 @@ impl Daemon {
         self.wait_for("/api/v1/partitions", |(_, body)| is_applied(body).then_some(()));
     }
 
+    /// Waits until everything that was appended is applied, or the process has ended or is frozen.
+    pub(crate) fn wait_until_applied_or_gone(&mut self) {
+        wait_until("the daemon has applied its input, or is gone", || {
+            if !self.is_running() || self.is_frozen() {
+                return Some(());
+            }
+            // It may be frozen at any time from here on.
+            let request = agent_with(Duration::from_secs(5)).get(self.url("/api/v1/partitions"));
+            answer(request.call()).is_some_and(|(_, body)| is_applied(&body)).then_some(())
+        });
+    }
+
     pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
     }
@@ -234,11 +246,12 @@ impl Daemon {
 
     /// Waits until the process has stopped itself, as it does at a failpoint that freezes.
     pub(crate) fn wait_until_frozen(&self) {
-        let status = format!("/proc/{}/stat", self.child.id());
-        wait_until("the daemon is frozen", || {
-            let status = std::fs::read_to_string(&status).unwrap();
-            status.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T')).then_some(())
-        });
+        wait_until("the daemon is frozen", || self.is_frozen().then_some(()));
+    }
+
+    pub(crate) fn is_frozen(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        status.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
     }
 
     /// Waits until its messages hold a text; all of them.
@@ -313,7 +326,11 @@ pub(crate) fn is_applied(partitions: &str) -> bool {
 }
 
 fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().new_agent()
+    agent_with(PATIENCE)
+}
+
+fn agent_with(patience: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(patience)).build().new_agent()
 }
 
 fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option<Answer> {

@@ -1,0 +1,144 @@
+//! One result. Its attributes stay encoded until somebody asks for them: most readers need a few, or only copy them.
+
+use std::sync::Arc;
+
+use derived_stats::Record;
+
+use crate::block::bytes::{BlockError, Reader, put_varint};
+use crate::block::shape::{AttributeShape, UveShape};
+use crate::block::value::{put_value, read_value, skip_value};
+
+/// One result, which borrows from its block and its reader.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'r> {
+    /// The object, as `table:name`.
+    pub key: &'r str,
+    /// The names and types of the result.
+    pub shape: &'r Arc<UveShape>,
+    /// The start of the window, or the time of the sample of an inline result (µs since the epoch).
+    pub start: u64,
+    /// The end of the window, or the time of the sample of an inline result (µs since the epoch).
+    pub end: u64,
+    /// Whether the proxy UVE has expired.
+    pub deleted: bool,
+    /// Whether the samples do not cover the window from its start.
+    pub partial: bool,
+    /// The attributes of the result.
+    pub values: Values<'r>,
+}
+
+impl<'r> Row<'r> {
+    /// Decodes the attributes of the result, in order.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'r AttributeShape, Record)> + use<'r> {
+        let (shape, values) = (&**self.shape, self.values);
+        values.iter(shape).filter_map(|value| {
+            let attribute = shape.attributes.get(value.index)?;
+            Some((attribute, read_value(&mut Reader::new(value.bytes), attribute.numbers()).ok()?))
+        })
+    }
+}
+
+/// The attributes of a result, encoded as in a [block](crate::block): `(attribute+1  value)*`, checked.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Values<'r> {
+    encoded: &'r [u8],
+    count: usize,
+}
+
+/// One attribute of a result, encoded.
+#[derive(Clone, Copy, Debug)]
+pub struct EncodedValue<'r> {
+    /// The index in the attributes of the shape.
+    pub index: usize,
+    /// The value, which [`read_value`] reads.
+    pub bytes: &'r [u8],
+}
+
+impl<'r> Values<'r> {
+    /// Reads the attributes of a row of `shape`, and the zero behind them.
+    pub(super) fn read(reader: &mut Reader<'r>, shape: &UveShape) -> Result<Self, BlockError> {
+        let from = reader.rest();
+        let mut count = 0;
+        loop {
+            let end = from.len() - reader.rest().len();
+            let number = reader.varint("attribute")?;
+            let Some(index) = number.checked_sub(1) else {
+                return Ok(Self { encoded: from.get(..end).unwrap_or_default(), count });
+            };
+            let attribute = usize::try_from(index).ok().and_then(|index| shape.attributes.get(index));
+            let Some(attribute) = attribute else {
+                return Err(reader.damaged("attribute", number.to_string(), "an attribute of the entry"));
+            };
+            skip_value(reader, attribute.numbers())?;
+            count += 1;
+        }
+    }
+
+    /// The number of attributes.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The encoded attributes.
+    pub fn encoded(&self) -> &'r [u8] {
+        self.encoded
+    }
+
+    /// The attributes one by one; `shape` is that of the row.
+    pub fn iter<'s>(self, shape: &'s UveShape) -> impl Iterator<Item = EncodedValue<'r>> + use<'r, 's> {
+        Self::split(self.encoded, shape)
+    }
+
+    /// The attributes in bytes that [`encoded`](Self::encoded) returned for a row of `shape`. Ends at damage.
+    pub fn split<'s>(encoded: &'r [u8], shape: &'s UveShape) -> impl Iterator<Item = EncodedValue<'r>> + use<'r, 's> {
+        let mut reader = Reader::new(encoded);
+        std::iter::from_fn(move || {
+            if reader.is_at_end() {
+                return None;
+            }
+            let index = usize::try_from(reader.varint("attribute").ok()?.checked_sub(1)?).ok()?;
+            let from = reader.rest();
+            skip_value(&mut reader, shape.attributes.get(index)?.numbers()).ok()?;
+            Some(EncodedValue { index, bytes: from.get(..from.len() - reader.rest().len())? })
+        })
+    }
+}
+
+/// The attributes of a result that does not come from a block, or is a part of one: the owner of [`Values`].
+#[derive(Clone, Debug, Default)]
+pub struct ValuesBuffer {
+    encoded: Vec<u8>,
+    count: usize,
+}
+
+impl ValuesBuffer {
+    /// Removes all attributes.
+    pub fn clear(&mut self) {
+        self.encoded.clear();
+        self.count = 0;
+    }
+
+    /// Adds the attribute `index` of `shape`.
+    pub fn push(&mut self, shape: &AttributeShape, index: usize, record: &Record) {
+        put_varint(&mut self.encoded, index as u64 + 1);
+        put_value(&mut self.encoded, record, shape.numbers());
+        self.count += 1;
+    }
+
+    /// Adds an attribute of another row of the same shape.
+    pub fn push_encoded(&mut self, value: EncodedValue<'_>) {
+        put_varint(&mut self.encoded, value.index as u64 + 1);
+        self.encoded.extend_from_slice(value.bytes);
+        self.count += 1;
+    }
+
+    /// The attributes.
+    pub fn values(&self) -> Values<'_> {
+        Values { encoded: &self.encoded, count: self.count }
+    }
+}

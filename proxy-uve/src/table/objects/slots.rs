@@ -147,6 +147,13 @@ impl Slots {
         slot as usize
     }
 
+    /// Makes room in the index for the objects of a restore: without it, each growth of the index hashes all keys again.
+    pub(in crate::table) fn reserve(&mut self, objects: usize) {
+        let Self { index, arena, hasher, .. } = self;
+        let more = objects.min(self.max_objects).saturating_sub(index.len());
+        index.reserve(more, |entry| hasher.hash_one(arena.key(entry.start)));
+    }
+
     /// Gives a key the slot that it had when it was saved. `false` if the slot or the key is taken, or there is no
     /// room.
     pub(in crate::table) fn restore(&mut self, slot: usize, key: &[u8]) -> bool {
@@ -165,6 +172,11 @@ impl Slots {
     pub(in crate::table) fn finish_restore(&mut self) {
         let free = self.starts.iter().enumerate().filter(|(_, start)| start.is_none());
         self.free = free.map(|(slot, _)| Reverse(slot as u32)).collect();
+        // Chunks may have been nearly empty.
+        let Self { index, arena, hasher, .. } = self;
+        if index.capacity() / 4 > index.len() {
+            index.shrink_to(index.len(), |entry| hasher.hash_one(arena.key(entry.start)));
+        }
     }
 
     fn put(&mut self, slot: u32, key: &[u8]) {

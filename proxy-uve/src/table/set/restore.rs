@@ -132,8 +132,6 @@ fn restore_one<'p, 'c, S: ResultSink>(
         return Ok(Restore::unsaved(plan, settings, sink));
     };
     let mut restore = Restore::new(plan, settings, sink, meta)?;
-    for (chunk, bytes) in chunks {
-        restore.add_chunk(slots, chunk, bytes)?;
-    }
+    restore.add_chunks(slots, chunks)?;
     Ok(restore)
 }

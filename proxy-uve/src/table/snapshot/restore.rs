@@ -11,7 +11,7 @@ use crate::table::snapshot::sources::Sources;
 use crate::table::snapshot::{Meta, RestoreReport, SnapshotError, SnapshotPart, StateKind, seal};
 use crate::table::stream_state::StreamState;
 use crate::table::window::window_start;
-use crate::table::{ResultBuffer, ResultSink, Table, TableSettings};
+use crate::table::{CHUNK_SLOTS, ResultBuffer, ResultSink, Table, TableSettings};
 
 impl Table {
     /// Restores the table that a sequence of snapshots describes: the newest meta part and the newest form of each
@@ -71,9 +71,7 @@ impl<S: ResultSink> Table<S> {
     ) -> Result<(Self, RestoreReport), SnapshotError> {
         let mut slots = Slots::new(&settings);
         let mut restore = Restore::new(&plan, settings, sink, meta)?;
-        for (chunk, bytes) in chunks {
-            restore.add_chunk(&mut slots, chunk, bytes)?;
-        }
+        restore.add_chunks(&mut slots, chunks)?;
         slots.finish_restore();
         let Restored { mut stream, named, report } = restore.finish(&slots)?;
         stream.forget_orphans(&mut slots, &named);
@@ -110,6 +108,21 @@ impl<'p, S: ResultSink> Restore<'p, S> {
         let sources = Sources::new(plan, &meta.columns);
         let stream = StreamState::new(Arc::clone(plan), settings, sink);
         Ok(Self { stream, named: Bits::default(), meta, sources })
+    }
+
+    pub(in crate::table) fn add_chunks<'c>(
+        &mut self,
+        slots: &mut Slots,
+        chunks: impl IntoIterator<Item = (u32, &'c [u8])>,
+    ) -> Result<(), SnapshotError> {
+        let chunks = chunks.into_iter();
+        if let (_, Some(most)) = chunks.size_hint() {
+            slots.reserve(most.saturating_mul(CHUNK_SLOTS));
+        }
+        for (chunk, bytes) in chunks {
+            self.add_chunk(slots, chunk, bytes)?;
+        }
+        Ok(())
     }
 
     /// The restore of a stream without a snapshot.

@@ -24,12 +24,14 @@
 mod bytes;
 mod decode;
 mod encode;
+mod row;
 mod shape;
 mod value;
 
 pub use self::bytes::{BlockError, Reader, put_varint};
-pub use self::decode::{BlockReader, Row};
+pub use self::decode::BlockReader;
 pub use self::encode::BlockSink;
+pub use self::row::{EncodedValue, Row, Values, ValuesBuffer};
 pub use self::shape::{AttributeShape, Content, FieldShape, Shown, UveShape, is_plain_name};
 pub use self::value::{put_value, read_value};
 

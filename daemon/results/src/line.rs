@@ -46,7 +46,7 @@ pub fn write(row: &Row<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"");
         out.extend_from_slice(attribute.name.as_bytes());
         out.extend_from_slice(b"\":");
-        attribute.write_json(record, out);
+        attribute.write_json(&record, out);
     }
     out.extend_from_slice(b"}}");
 }

@@ -62,11 +62,28 @@ impl RecordReader {
         }
         match self.each_row(record, |number, row| take(number, Stored::Row(row))) {
             Err(error @ BlockError::Damaged { .. }) => {
-                error!(offset, %error, "A stored block of results is damaged; the reader skips the rest of the block.");
+                log_damage(offset, &error);
                 Ok(())
             }
             read => read,
         }
+    }
+
+    /// Returns all rows of a block at once, up to its damage, which it logs as [`each`](Self::each) does; `None` if the
+    /// record is not a block.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`each`](Self::each).
+    pub fn rows<'r>(&'r mut self, offset: u64, record: &'r [u8]) -> Result<Option<Vec<Row<'r>>>, BlockError> {
+        if !is_block(record) {
+            return Ok(None);
+        }
+        let (rows, damage) = self.0.all_rows(record)?;
+        if let Some(error) = damage {
+            log_damage(offset, &error);
+        }
+        Ok(Some(rows))
     }
 
     fn each_row(&mut self, block: &[u8], mut take: impl FnMut(usize, Row<'_>)) -> Result<(), BlockError> {
@@ -77,6 +94,10 @@ impl RecordReader {
         }
         Ok(())
     }
+}
+
+fn log_damage(offset: u64, error: &BlockError) {
+    error!(offset, %error, "A stored block of results is damaged; the reader skips the rest of the block.");
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use daemon_results::block::{AttributeShape, Row, UveShape};
-use derived_stats::Record;
+use daemon_results::block::{AttributeShape, EncodedValue, Row, UveShape, ValuesBuffer};
 use proxy_uve::{Plan, UveDescription};
 
 /// The shapes whose comparison with the configuration is kept. A log has a few for each configuration it was written
@@ -18,7 +17,7 @@ const MAX_COMPARED: usize = 64;
 pub(super) struct Configured {
     uves: HashMap<Box<str>, Vec<Attribute>>,
     compared: Vec<Compared>,
-    kept: Vec<(usize, Record)>,
+    kept: ValuesBuffer,
 }
 
 /// An attribute as it is configured.
@@ -37,6 +36,8 @@ struct Compared {
     shape: Arc<UveShape>,
     /// `None` if the UVE is not configured.
     attributes: Option<Vec<Option<Window>>>,
+    /// The window of all attributes, if they have one and all are configured: then nobody need look at each.
+    all: Option<Window>,
 }
 
 impl Configured {
@@ -47,22 +48,23 @@ impl Configured {
     }
 
     /// Calls `take` with what is configured of a result, if anything is.
-    pub(super) fn select(&mut self, row: &Row<'_>, take: impl FnOnce(&Row<'_>)) {
+    pub(super) fn select(&mut self, row: &Row<'_>, mut take: impl FnMut(&Row<'_>)) {
         let known = self.compared.iter().position(|compared| Arc::ptr_eq(&compared.shape, row.shape));
         let index = known.unwrap_or_else(|| self.compare(row.shape));
-        let Some(attributes) = &self.compared[index].attributes else { return };
+        let compared = &self.compared[index];
+        let Some(attributes) = &compared.attributes else { return };
         let length = row.end.saturating_sub(row.start);
-        let is_configured = |(index, _): &(usize, Record)| match attributes.get(*index) {
-            Some(Some(window)) => window.is_none_or(|window| window == length),
-            _ => false,
-        };
-        if row.deleted || row.values.iter().all(is_configured) {
+        let has_length = |window: Window| window.is_none_or(|window| window == length);
+        if row.deleted || compared.all.is_some_and(has_length) {
             return take(row);
         }
+        let is_configured =
+            |value: &EncodedValue<'_>| attributes.get(value.index).copied().flatten().is_some_and(has_length);
         self.kept.clear();
-        self.kept.extend(row.values.iter().filter(|value| is_configured(value)).cloned());
-        if !self.kept.is_empty() {
-            take(&Row { values: &self.kept, ..*row });
+        row.values.iter(row.shape).filter(is_configured).for_each(|value| self.kept.push_encoded(value));
+        let values = self.kept.values();
+        if !values.is_empty() {
+            take(&Row { values, ..*row });
         }
     }
 
@@ -71,11 +73,13 @@ impl Configured {
         if self.compared.len() >= MAX_COMPARED {
             self.compared.clear();
         }
-        let attributes = self.uves.get(&shape.uve).map(|configured| {
+        let attributes: Option<Vec<_>> = self.uves.get(&shape.uve).map(|configured| {
             let window = |found: &AttributeShape| configured.iter().find(|it| it.shape == *found).map(|it| it.window);
             shape.attributes.iter().map(window).collect()
         });
-        self.compared.push(Compared { shape: Arc::clone(shape), attributes });
+        let first = attributes.as_ref().and_then(|windows| *windows.first()?);
+        let all = first.filter(|first| attributes.iter().flatten().all(|window| *window == Some(*first)));
+        self.compared.push(Compared { shape: Arc::clone(shape), attributes, all });
         self.compared.len() - 1
     }
 }

@@ -1,112 +1,191 @@
-//! The proxy UVEs of one object, encoded in one byte string.
+//! The name and the proxy UVEs of one object, encoded in one byte string, so that a result finds both in one place of
+//! memory.
 //!
 //! ```text
-//! object    := uve*
-//! uve       := shape  partial:u8  length  attribute*
-//! attribute := shape  index  value
+//! object := name  uve*
+//! uve    := shape  partial:u8  length newest  length older
+//! newest := (attribute+1  value)*              the newest result, as its block has it
+//! older  := (shape  attribute+1  value)*       attributes that the newest result does not have
 //! ```
 //!
-//! `shape` is an index into the view's list of shapes: in `uve` that of the newest result, in `attribute` that of the
-//! newest result with this attribute. `value` is encoded as in a [block](daemon_results::block).
+//! `shape` is an index into the view's list of shapes. Attributes and values are encoded as in a
+//! [block](daemon_results::block), so a result is copied and not decoded.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use daemon_results::block::{AttributeShape, BlockError, Reader, Row, UveShape, put_value, put_varint, read_value};
+use daemon_results::block::{
+    AttributeShape, BlockError, EncodedValue, Reader, Row, UveShape, Values, put_varint, read_value,
+};
 use derived_stats::Record;
 use proxy_uve::json;
 
-/// The encoded structures of one object.
+/// The name and the encoded structures of one object.
 #[derive(Debug, Default)]
-pub(super) struct Object(Box<[u8]>);
+pub(super) struct Object {
+    /// The size of the name.
+    name: u32,
+    bytes: Vec<u8>,
+}
 
 /// Reusable buffers for the next encoding of an object.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     object: Vec<u8>,
-    attributes: Vec<u8>,
+    older: Vec<u8>,
 }
 
-/// A decoded structure.
-#[derive(Clone, Copy, Debug)]
+/// A structure.
+#[derive(Clone, Debug)]
 pub(super) struct Uve<'o> {
     pub shape: &'o UveShape,
+    /// The index of `shape`.
+    number: usize,
     is_partial: bool,
-    /// The encoded structure.
-    whole: &'o [u8],
-    /// The encoded attributes.
-    attributes: &'o [u8],
+    newest: &'o [u8],
+    older: &'o [u8],
+    /// The place of the whole structure among the object's bytes.
+    place: Range<usize>,
+}
+
+/// What the object has of the UVE of a result.
+enum Known {
+    /// Nothing.
+    Nothing,
+    /// A result of the same shape and size at this place, which the new one replaces altogether.
+    Same { partial: usize, newest: Range<usize> },
+    /// Anything else.
+    Other { place: Range<usize> },
 }
 
 impl Object {
-    /// Applies a result whose shape has the index `shape`.
-    pub(super) fn apply(&mut self, shapes: &[Arc<UveShape>], shape: usize, row: &Row<'_>, scratch: &mut Scratch) {
-        let Scratch { object, attributes } = scratch;
-        object.clear();
-        attributes.clear();
-        for &(index, ref record) in row.values {
-            let Some(attribute) = row.shape.attributes.get(index) else { continue };
-            put_varint(attributes, shape as u64);
-            put_varint(attributes, index as u64);
-            put_value(attributes, record, attribute.numbers());
+    /// An object without structures; `None` if the name has four gigabytes.
+    pub(super) fn new(name: &str) -> Option<Self> {
+        Some(Self { name: u32::try_from(name.len()).ok()?, bytes: name.into() })
+    }
+
+    /// The name as UTF-8.
+    pub(super) fn name(&self) -> &[u8] {
+        self.bytes.get(..self.name as usize).unwrap_or_default()
+    }
+
+    /// The encoded structures.
+    fn uve_bytes(&self) -> &[u8] {
+        self.bytes.get(self.name as usize..).unwrap_or_default()
+    }
+
+    /// Applies a result whose shape has the index `number`.
+    #[inline]
+    pub(super) fn apply(&mut self, shapes: &[Arc<UveShape>], number: usize, row: &Row<'_>, scratch: &mut Scratch) {
+        let place = match self.known(shapes, number, row) {
+            Known::Same { partial, newest } => {
+                let bytes = &mut self.bytes[self.name as usize..];
+                bytes[partial] = row.partial.into();
+                return bytes[newest].copy_from_slice(row.values.encoded());
+            }
+            Known::Other { place } => place,
+            Known::Nothing => self.uve_bytes().len()..self.uve_bytes().len(),
+        };
+        self.replace(shapes, place, number, row, scratch);
+    }
+
+    fn known(&self, shapes: &[Arc<UveShape>], number: usize, row: &Row<'_>) -> Known {
+        let Some(uve) = self.uves(shapes).find(|uve| uve.number == number || uve.shape.uve == row.shape.uve) else {
+            return Known::Nothing;
+        };
+        let has_all = row.values.len() == row.shape.attributes.len();
+        let encoded = row.values.encoded();
+        if uve.number != number || !has_all || !uve.older.is_empty() || uve.newest.len() != encoded.len() {
+            return Known::Other { place: uve.place };
         }
-        for uve in self.uves(shapes) {
-            if uve.shape.uve == row.shape.uve {
-                let is_new = |name: &str| row.attributes().any(|(attribute, _)| *attribute.name == *name);
-                uve.each(shapes, |attribute, _, bytes| {
-                    if !is_new(&attribute.name) {
-                        attributes.extend_from_slice(bytes);
-                    }
-                });
-            } else {
-                object.extend_from_slice(uve.whole);
+        // Behind it is the length of `older`, which is zero.
+        let end = uve.place.end - 1;
+        let newest = end - encoded.len()..end;
+        Known::Same { partial: newest.start - varint_len(encoded.len()) - 1, newest }
+    }
+
+    /// Puts a result in the place of an older one, and keeps the attributes that it does not have.
+    fn replace(
+        &mut self,
+        shapes: &[Arc<UveShape>],
+        place: Range<usize>,
+        number: usize,
+        row: &Row<'_>,
+        scratch: &mut Scratch,
+    ) {
+        let Scratch { object, older } = scratch;
+        object.clear();
+        older.clear();
+        let is_new = |name: &str| row.attributes().any(|(attribute, _)| *attribute.name == *name);
+        let before = self.uves(shapes).find(|uve| uve.place == place);
+        for (number, attribute, value) in before.iter().flat_map(|before| before.encoded(shapes)) {
+            if !is_new(&attribute.name) {
+                put_varint(older, number as u64);
+                put_varint(older, value.index as u64 + 1);
+                older.extend_from_slice(value.bytes);
             }
         }
-        put_varint(object, shape as u64);
+        object.extend_from_slice(&self.uve_bytes()[..place.start]);
+        put_varint(object, number as u64);
         object.push(row.partial.into());
-        put_varint(object, attributes.len() as u64);
-        object.extend_from_slice(attributes);
+        for part in [row.values.encoded(), older] {
+            put_varint(object, part.len() as u64);
+            object.extend_from_slice(part);
+        }
+        object.extend_from_slice(&self.uve_bytes()[place.end..]);
         self.set(object);
     }
 
     /// Removes the structure `uve`.
     pub(super) fn remove(&mut self, shapes: &[Arc<UveShape>], uve: &str, scratch: &mut Scratch) {
+        let Some(place) = self.uves(shapes).find(|known| *known.shape.uve == *uve).map(|known| known.place) else {
+            return;
+        };
         let object = &mut scratch.object;
         object.clear();
-        self.uves(shapes)
-            .filter(|known| *known.shape.uve != *uve)
-            .for_each(|known| object.extend_from_slice(known.whole));
+        object.extend_from_slice(&self.uve_bytes()[..place.start]);
+        object.extend_from_slice(&self.uve_bytes()[place.end..]);
         self.set(object);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.uve_bytes().is_empty()
     }
 
-    /// The structures, in the order of their newest results.
+    /// The structures, in the order of their first results.
     pub(super) fn uves<'o>(&'o self, shapes: &'o [Arc<UveShape>]) -> impl Iterator<Item = Uve<'o>> {
-        let mut reader = Reader::new(&self.0);
+        let mut reader = Reader::new(self.uve_bytes());
+        let total = self.uve_bytes().len();
         // The bytes are this file's own: the errors cannot happen.
-        std::iter::from_fn(move || if reader.is_at_end() { None } else { uve(&mut reader, shapes).ok().flatten() })
+        std::iter::from_fn(
+            move || if reader.is_at_end() { None } else { uve(&mut reader, total, shapes).ok().flatten() },
+        )
     }
 
+    /// Numbers of few digits more or less are usual, so a little room is left.
     fn set(&mut self, bytes: &[u8]) {
-        if self.0.len() == bytes.len() {
-            self.0.copy_from_slice(bytes);
-        } else {
-            self.0 = bytes.into();
+        self.bytes.truncate(self.name as usize);
+        if self.bytes.capacity() - self.bytes.len() < bytes.len() {
+            self.bytes.reserve_exact((self.bytes.len() + bytes.len()).next_multiple_of(16) - self.bytes.len());
         }
+        self.bytes.extend_from_slice(bytes);
     }
 }
 
-fn uve<'o>(reader: &mut Reader<'o>, shapes: &'o [Arc<UveShape>]) -> Result<Option<Uve<'o>>, BlockError> {
-    let from = reader.rest();
-    let shape = reader.varint("shape")?;
+fn uve<'o>(reader: &mut Reader<'o>, total: usize, shapes: &'o [Arc<UveShape>]) -> Result<Option<Uve<'o>>, BlockError> {
+    let start = total - reader.rest().len();
+    let number = reader.count("shape")?;
     let is_partial = reader.byte("partial")? != 0;
     let length = reader.count("length")?;
-    let attributes = reader.take(length, "attributes")?;
-    let whole = &from[..from.len() - reader.rest().len()];
-    let shape = usize::try_from(shape).ok().and_then(|shape| shapes.get(shape));
-    Ok(shape.map(|shape| Uve { shape, is_partial, whole, attributes }))
+    let newest = reader.take(length, "newest")?;
+    let length = reader.count("length")?;
+    let older = reader.take(length, "older")?;
+    let place = start..total - reader.rest().len();
+    Ok(shapes.get(number).map(|shape| Uve { shape, number, is_partial, newest, older, place }))
+}
+
+fn varint_len(value: usize) -> usize {
+    (value.max(1).ilog2() as usize / 7) + 1
 }
 
 impl<'o> Uve<'o> {
@@ -119,29 +198,40 @@ impl<'o> Uve<'o> {
         if self.is_partial {
             take("partial", &|out| out.extend_from_slice(b"true"));
         }
-        self.each(shapes, |attribute, record, _| take(&attribute.name, &|out| attribute.write_json(record, out)));
+        for (_, attribute, value) in self.encoded(shapes) {
+            // The block was checked when it was read.
+            let Ok(record) = decoded(attribute, &value) else { continue };
+            take(&attribute.name, &|out| attribute.write_json(&record, out));
+        }
     }
 
-    /// Calls `take` for each attribute with its value and its encoding.
-    fn each(&self, shapes: &[Arc<UveShape>], mut take: impl FnMut(&AttributeShape, &Record, &'o [u8])) {
-        let mut reader = Reader::new(self.attributes);
-        while !reader.is_at_end() {
-            let from = reader.rest();
-            // The bytes are this file's own: the errors cannot happen.
-            let Ok(Some((attribute, record))) = attribute(&mut reader, shapes) else { return };
-            take(attribute, &record, &from[..from.len() - reader.rest().len()]);
-        }
+    /// The attributes: the index of the shape, the attribute, and its value.
+    fn encoded<'s>(
+        &self,
+        shapes: &'s [Arc<UveShape>],
+    ) -> impl Iterator<Item = (usize, &'s AttributeShape, EncodedValue<'o>)> + use<'o, 's> {
+        let number = self.number;
+        let newest = shapes.get(number).into_iter().flat_map({
+            let newest = self.newest;
+            move |shape| Values::split(newest, shape).map(move |value| (number, value))
+        });
+        let mut reader = Reader::new(self.older);
+        let older = std::iter::from_fn(move || older_value(&mut reader, shapes));
+        newest.chain(older).filter_map(|(number, value)| {
+            let attribute = shapes.get(number)?.attributes.get(value.index)?;
+            Some((number, attribute, value))
+        })
     }
 }
 
-fn attribute<'s>(
-    reader: &mut Reader<'_>,
-    shapes: &'s [Arc<UveShape>],
-) -> Result<Option<(&'s AttributeShape, Record)>, BlockError> {
-    let (shape, index) = (reader.varint("shape")?, reader.varint("index")?);
-    let position = |number| usize::try_from(number).unwrap_or(usize::MAX);
-    let Some(attribute) = shapes.get(position(shape)).and_then(|shape| shape.attributes.get(position(index))) else {
-        return Ok(None);
-    };
-    Ok(Some((attribute, read_value(reader, attribute.numbers())?)))
+/// The next attribute of `older`; `None` at the end.
+fn older_value<'o>(reader: &mut Reader<'o>, shapes: &[Arc<UveShape>]) -> Option<(usize, EncodedValue<'o>)> {
+    let number = reader.count("shape").ok()?;
+    let value = Values::split(reader.rest(), shapes.get(number)?).next()?;
+    reader.take(varint_len(value.index + 1) + value.bytes.len(), "value").ok()?;
+    Some((number, value))
+}
+
+fn decoded(attribute: &AttributeShape, value: &EncodedValue<'_>) -> Result<Record, BlockError> {
+    read_value(&mut Reader::new(value.bytes), attribute.numbers())
 }

@@ -1,88 +1,151 @@
 //! The objects of one table: found by hash for each result, and in the order of their names for readers.
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
+use std::hint::black_box;
 use std::ops::Bound;
-use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::view::object::Object;
 
+/// The most results whose objects are looked up together.
+pub(super) const LOOK_AHEAD: usize = 64;
+
+/// No object.
+pub(super) const UNKNOWN: u32 = u32::MAX;
+
 /// The UVEs of each object, by the object's name.
+///
+/// An object whose UVEs are all deleted stays as an empty one: mostly it comes back. When a quarter are empty, they go.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
-    objects: Vec<(Arc<str>, Object)>,
+    objects: Vec<Object>,
+    /// The empty ones among them.
+    empty: usize,
     /// The index of each object, by the hash of its name.
     by_hash: HashTable<u32>,
     /// The names in order, so that a reader can go on where it stopped, but for those of `unsorted`.
-    names: BTreeSet<Arc<str>>,
-    /// The names of new objects, which the next reader sorts: a start adds all of them at once, and often nobody reads.
-    /// Some may be of objects that are deleted again.
-    unsorted: Vec<Arc<str>>,
+    names: BTreeSet<Box<str>>,
+    /// The objects whose names the next reader sorts: a start adds all of them at once, and often nobody reads.
+    unsorted: Vec<u32>,
+    /// With a seed of this process, because names come from outside.
     hasher: RandomState,
 }
 
 impl Objects {
     pub(super) fn get(&self, name: &str) -> Option<&Object> {
-        self.objects.get(self.index(name)?).map(|(_, object)| object)
+        self.objects.get(self.index(name)?).filter(|object| !object.is_empty())
     }
 
-    /// The object, if it is known.
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Object> {
-        let index = self.index(name)?;
-        self.objects.get_mut(index).map(|(_, object)| object)
+    /// Finds the objects of many names; [`UNKNOWN`] for a name that is new.
+    ///
+    /// A look-up waits for memory three times: for the index, for the object, for its bytes. Each step is a loop of its
+    /// own, so that the processor waits for many at a time.
+    pub(super) fn look_ahead<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> [u32; LOOK_AHEAD] {
+        let (mut hashes, mut places) = ([0; LOOK_AHEAD], [UNKNOWN; LOOK_AHEAD]);
+        for (hash, name) in hashes.iter_mut().zip(names.clone()) {
+            *hash = self.hasher.hash_one(name.as_bytes());
+        }
+        for ((place, &hash), _) in places.iter_mut().zip(&hashes).zip(names.clone()) {
+            // The first one with the right tag: nearly always the right one.
+            *place = self.by_hash.find(hash, |_| true).copied().unwrap_or(UNKNOWN);
+        }
+        let first = |place: &u32| self.objects.get(*place as usize).and_then(|object| object.name().first());
+        black_box(places.iter().filter_map(first).fold(0, |sum: u8, byte| sum ^ byte));
+        for ((place, &hash), name) in places.iter_mut().zip(&hashes).zip(names) {
+            if !self.is_at(*place, name) {
+                *place = self.index_hashed(hash, name).unwrap_or(UNKNOWN);
+            }
+        }
+        places
     }
 
-    /// The object, a new one if it is not known; `None` with four billion of them.
-    pub(super) fn get_or_add(&mut self, name: &str) -> Option<&mut Object> {
-        let index = match self.index(name) {
-            Some(index) => index,
-            None => self.add(name)?,
+    /// The object, a new one if it is not known; `place` is where [`look_ahead`](Self::look_ahead) found it. `None` with
+    /// four billion of them.
+    pub(super) fn get_or_add(&mut self, place: u32, name: &str) -> Option<&mut Object> {
+        let index = match self.is_at(place, name) {
+            true => place as usize,
+            false => match self.index(name) {
+                Some(index) => index,
+                None => self.add(name)?,
+            },
         };
-        self.objects.get_mut(index).map(|(_, object)| object)
+        let object = self.objects.get_mut(index)?;
+        self.empty -= usize::from(object.is_empty());
+        Some(object)
     }
 
-    pub(super) fn remove(&mut self, name: &str) {
-        let Some(index) = self.index(name) else { return };
-        self.forget_index(name, index);
-        self.names.remove(name);
-        self.objects.swap_remove(index);
-        // The last object has its place now.
-        let (moved, last) = (self.objects.get(index).map(|(name, _)| Arc::clone(name)), self.objects.len());
-        if let Some(moved) = moved {
-            self.forget_index(&moved, last);
-            self.note_index(&moved, index as u32);
+    /// Lets `change` take structures from an object that is not empty.
+    pub(super) fn reduce(&mut self, place: u32, name: &str, change: impl FnOnce(&mut Object)) {
+        let index = if self.is_at(place, name) { Some(place as usize) } else { self.index(name) };
+        let Some(object) = index.and_then(|index| self.objects.get_mut(index)) else { return };
+        let was_empty = object.is_empty();
+        change(object);
+        self.empty += usize::from(object.is_empty() && !was_empty);
+        if self.empty > self.objects.len() / 4 + LOOK_AHEAD {
+            self.drop_empty();
         }
     }
 
+    /// Whether all objects are empty.
     pub(super) fn is_empty(&self) -> bool {
-        self.objects.is_empty()
+        self.empty == self.objects.len()
+    }
+
+    fn is_at(&self, place: u32, name: &str) -> bool {
+        self.objects.get(place as usize).is_some_and(|object| object.name() == name.as_bytes())
     }
 
     fn index(&self, name: &str) -> Option<usize> {
-        let is_name = |index: &u32| self.objects.get(*index as usize).is_some_and(|(known, _)| **known == *name);
-        self.by_hash.find(self.hasher.hash_one(name), is_name).map(|index| *index as usize)
+        self.index_hashed(self.hasher.hash_one(name.as_bytes()), name).map(|index| index as usize)
     }
 
+    fn index_hashed(&self, hash: u64, name: &str) -> Option<u32> {
+        self.by_hash.find(hash, |index| self.is_at(*index, name)).copied()
+    }
+
+    /// Adds an empty object.
     fn add(&mut self, name: &str) -> Option<usize> {
-        let (index, name) = (self.objects.len(), Arc::<str>::from(name));
-        let stored = u32::try_from(index).ok()?;
-        self.objects.push((Arc::clone(&name), Object::default()));
-        self.note_index(&name, stored);
-        self.unsorted.push(name);
+        let index = self.objects.len();
+        let stored = u32::try_from(index).ok().filter(|stored| *stored != UNKNOWN)?;
+        self.objects.push(Object::new(name)?);
+        self.empty += 1;
+        self.unsorted.push(stored);
+        let Self { objects, by_hash, hasher, .. } = self;
+        let hash = |index: &u32| objects.get(*index as usize).map_or(0, |object| hash_of(hasher, object));
+        by_hash.insert_unique(hasher.hash_one(name.as_bytes()), stored, hash);
         Some(index)
     }
 
-    fn note_index(&mut self, name: &str, index: u32) {
-        let Self { objects, by_hash, hasher, .. } = self;
-        let hash = |index: &u32| objects.get(*index as usize).map_or(0, |(name, _)| hasher.hash_one(&**name));
-        by_hash.insert_unique(hasher.hash_one(name), index, hash);
-    }
-
-    fn forget_index(&mut self, name: &str, index: usize) {
-        if let Ok(entry) = self.by_hash.find_entry(self.hasher.hash_one(name), |known| *known as usize == index) {
-            entry.remove();
+    /// Forgets the empty objects.
+    fn drop_empty(&mut self) {
+        let Self { objects, empty, by_hash, names, unsorted, hasher } = self;
+        let mut unsorted_names = unsorted.drain(..).peekable();
+        let (mut index, mut next) = (0, 0);
+        let mut still_unsorted = Vec::new();
+        objects.retain(|object| {
+            let is_unsorted = unsorted_names.next_if_eq(&index).is_some();
+            index += 1;
+            if object.is_empty() {
+                if !is_unsorted && let Ok(name) = std::str::from_utf8(object.name()) {
+                    names.remove(name);
+                }
+                return false;
+            }
+            if is_unsorted {
+                still_unsorted.push(next);
+            }
+            next += 1;
+            true
+        });
+        drop(unsorted_names);
+        (*empty, *unsorted) = (0, still_unsorted);
+        by_hash.clear();
+        for (index, object) in (0..).zip(objects.iter()) {
+            let hash = |index: &u32| objects.get(*index as usize).map_or(0, |object| hash_of(hasher, object));
+            by_hash.insert_unique(hash_of(hasher, object), index, hash);
         }
     }
 
@@ -94,10 +157,9 @@ impl Objects {
     /// Sorts the names of at most `limit` new objects.
     pub(super) fn sort(&mut self, limit: usize) {
         let from = self.unsorted.len().saturating_sub(limit);
-        for name in self.unsorted.split_off(from) {
-            if self.get(&name).is_some() {
-                self.names.insert(name);
-            }
+        for index in self.unsorted.drain(from..) {
+            let name = self.objects.get(index as usize).and_then(|object| std::str::from_utf8(object.name()).ok());
+            self.names.extend(name.map(Box::from));
         }
         if self.unsorted.is_empty() {
             self.unsorted = Vec::new();
@@ -111,29 +173,62 @@ impl Objects {
     }
 }
 
+fn hash_of(hasher: &RandomState, object: &Object) -> u64 {
+    hasher.hash_one(object.name())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use daemon_results::block::{Row, UveShape, Values};
+
     use super::*;
+    use crate::view::object::Scratch;
+
+    fn shapes() -> [Arc<UveShape>; 1] {
+        [Arc::new(UveShape { uve: "U".into(), ..UveShape::default() })]
+    }
+
+    fn add(objects: &mut Objects, name: &str) {
+        let shapes = shapes();
+        let row = Row {
+            key: name,
+            shape: &shapes[0],
+            start: 0,
+            end: 0,
+            deleted: false,
+            partial: false,
+            values: Values::default(),
+        };
+        let [place, ..] = objects.look_ahead([name].into_iter());
+        objects.get_or_add(place, name).unwrap().apply(&shapes, 0, &row, &mut Scratch::default());
+    }
+
+    fn remove(objects: &mut Objects, name: &str) {
+        let [place, ..] = objects.look_ahead([name].into_iter());
+        objects.reduce(place, name, |object| object.remove(&shapes(), "U", &mut Scratch::default()));
+    }
 
     #[test]
     fn names_are_in_order_once_they_are_sorted_and_deleted_ones_are_gone() {
         let mut objects = Objects::default();
         for name in ["c", "a", "deleted", "b"] {
-            objects.get_or_add(name).unwrap();
+            add(&mut objects, name);
         }
-        objects.remove("deleted");
-        objects.get_or_add("again").unwrap();
-        objects.remove("again");
-        objects.get_or_add("again").unwrap();
+        remove(&mut objects, "deleted");
+        add(&mut objects, "again");
+        remove(&mut objects, "again");
+        add(&mut objects, "again");
         while !objects.is_sorted() {
             objects.sort(2);
         }
         let names =
             |objects: &Objects| objects.from(Bound::Unbounded).map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
         assert_eq!(names(&objects), ["a", "again", "b", "c"]);
-        objects.remove("b");
+        remove(&mut objects, "b");
         assert_eq!(names(&objects), ["a", "again", "c"]);
-        assert!(objects.get("b").is_none() && objects.get_mut("c").is_some());
+        assert!(objects.get("b").is_none() && objects.get("c").is_some());
     }
 
     #[test]
@@ -143,10 +238,10 @@ mod tests {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let name = format!("object {}", random >> 40 & 255);
             if random >> 62 == 0 {
-                objects.remove(&name);
+                remove(&mut objects, &name);
                 expected.remove(&name);
             } else {
-                objects.get_or_add(&name).unwrap();
+                add(&mut objects, &name);
                 expected.insert(name);
             }
             if step % 97 == 0 {
@@ -157,7 +252,7 @@ mod tests {
             }
         }
         assert!(expected.len() > 100 && expected.iter().all(|name| objects.get(name).is_some()));
-        expected.iter().for_each(|name| objects.remove(name));
-        assert!(objects.is_empty() && objects.by_hash.is_empty());
+        expected.iter().for_each(|name| remove(&mut objects, name));
+        assert!(objects.is_empty() && objects.by_hash.len() <= LOOK_AHEAD, "{}", objects.by_hash.len());
     }
 }

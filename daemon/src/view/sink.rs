@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use daemon_log::{Log, RecordBatch};
+use daemon_results::block::BlockError;
 use daemon_results::line::{LineReader, is_scrape};
 use daemon_results::record::{RecordReader, Stored};
 use daemon_sinks::Sink;
@@ -46,30 +47,53 @@ impl Sink for ViewSink {
     }
 
     fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
-        let Self { view, events, records, lines, configured } = self;
         for record in batch.records() {
             let offset = record.offset;
-            let read = records.each(offset, record.payload, |number, result| {
-                match &result {
-                    Stored::Row(row) => configured.select(row, |row| view.apply(row)),
-                    Stored::Line(line) if is_scrape(line) => {}
-                    Stored::Line(line) => match lines.row(line) {
-                        Ok(row) => configured.select(&row, |row| view.apply(row)),
-                        Err(error) => {
-                            warn!(offset, %error, "A stored result line cannot be parsed; the view skips it.");
-                        }
-                    },
-                }
-                events.send(|| {
-                    let mut line = Vec::new();
-                    result.write_line(&mut line);
-                    Event { id: EventId { record: offset, line: number }, line: line.into() }
-                });
-            });
-            if let Err(error) = read {
+            let applied = match self.apply_block(offset, record.payload) {
+                Ok(false) => self.apply_lines(offset, record.payload),
+                applied => applied.map(drop),
+            };
+            if let Err(error) = applied {
                 error!(offset, %error, "A results record cannot be decoded; the view skips it.");
             }
         }
         Ok(())
     }
+}
+
+impl ViewSink {
+    /// Applies a record that is a block; `false` if it is not.
+    fn apply_block(&mut self, offset: u64, record: &[u8]) -> Result<bool, BlockError> {
+        let Self { view, events, records, configured, .. } = self;
+        let Some(rows) = records.rows(offset, record)? else { return Ok(false) };
+        view.writer().apply_all(&rows, |row, apply| configured.select(row, apply));
+        for (number, row) in rows.iter().enumerate() {
+            send(events, EventId { record: offset, line: number }, &Stored::Row(*row));
+        }
+        Ok(true)
+    }
+
+    /// Applies a record that consists of lines.
+    fn apply_lines(&mut self, offset: u64, record: &[u8]) -> Result<(), BlockError> {
+        let Self { view, events, records, lines, configured } = self;
+        records.each(offset, record, |number, result| {
+            if let Stored::Line(line) = &result
+                && !is_scrape(line)
+            {
+                match lines.row(line) {
+                    Ok(row) => configured.select(&row, |row| view.writer().apply(row)),
+                    Err(error) => warn!(offset, %error, "A stored result line cannot be parsed; the view skips it."),
+                }
+            }
+            send(events, EventId { record: offset, line: number }, &result);
+        })
+    }
+}
+
+fn send(events: &EventHub, id: EventId, result: &Stored<'_>) {
+    events.send(|| {
+        let mut line = Vec::new();
+        result.write_line(&mut line);
+        Event { id, line: line.into() }
+    });
 }

@@ -136,7 +136,7 @@ mod tests {
 
     fn add(view: &UveView, name: &str) {
         let line = format!(r#"{{"key":"T:{name}","uve":"P","start":0,"end":60,"data":{{"deleted":false,"value":1}}}}"#);
-        view.apply(&LineReader::default().row(line.as_bytes()).expect("a good line"));
+        view.writer().apply(&LineReader::default().row(line.as_bytes()).expect("a good line"));
     }
 
     /// The names of one slice of at most `most` objects.

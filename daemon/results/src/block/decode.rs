@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use derived_stats::Record;
-
 use crate::block::bytes::{BlockError, Reader};
-use crate::block::shape::{AttributeShape, UveShape};
-use crate::block::value::read_value;
+use crate::block::row::{Row, Values};
+use crate::block::shape::UveShape;
 use crate::block::{HEADER_LEN, MAGIC, VERSION, flag};
 
 /// The number of definitions that a reader caches. A configuration has a few; only damaged blocks have more.
@@ -19,35 +17,6 @@ pub struct BlockReader {
     shapes: HashMap<Box<[u8]>, Arc<UveShape>>,
     /// The entries of the current block.
     dictionary: Vec<Arc<UveShape>>,
-    /// The attributes of the current row, by index.
-    values: Vec<(usize, Record)>,
-}
-
-/// One result, which borrows from its block and its reader.
-#[derive(Clone, Copy, Debug)]
-pub struct Row<'r> {
-    /// The object, as `table:name`.
-    pub key: &'r str,
-    /// The names and types of the result.
-    pub shape: &'r Arc<UveShape>,
-    /// The start of the window, or the time of the sample of an inline result (µs since the epoch).
-    pub start: u64,
-    /// The end of the window, or the time of the sample of an inline result (µs since the epoch).
-    pub end: u64,
-    /// Whether the proxy UVE has expired.
-    pub deleted: bool,
-    /// Whether the samples do not cover the window from its start.
-    pub partial: bool,
-    /// The attributes of the result: the index in the attributes of `shape`, and the numbers.
-    pub values: &'r [(usize, Record)],
-}
-
-impl<'r> Row<'r> {
-    /// Iterates over the attributes of the result, in order.
-    pub fn attributes(&self) -> impl Iterator<Item = (&'r AttributeShape, &'r Record)> + use<'r> {
-        let (shape, values) = (self.shape, self.values);
-        values.iter().filter_map(|(index, record)| Some((shape.attributes.get(*index)?, record)))
-    }
 }
 
 impl BlockReader {
@@ -74,6 +43,51 @@ impl BlockReader {
         self.dictionary.clear();
         Ok(Rows { block: self, reader, previous: None, remaining: u32::from_le_bytes(rows) })
     }
+
+    /// Returns all rows of a block at once, for a reader that looks ahead, and the damage behind them if there is any.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`rows`](Self::rows).
+    pub fn all_rows<'r>(&'r mut self, block: &'r [u8]) -> Result<(Vec<Row<'r>>, Option<BlockError>), BlockError> {
+        let mut rows = self.rows(block)?;
+        let mut found = Vec::with_capacity(rows.remaining.min(MAX_AHEAD) as usize);
+        let damage = loop {
+            match rows.next_encoded() {
+                Ok(Some(row)) => found.push(row),
+                Ok(None) => break None,
+                Err(damage) => break Some(damage),
+            }
+        };
+        let Rows { block: BlockReader { dictionary, .. }, .. } = rows;
+        Ok((found.into_iter().filter_map(|row| row.with_shape(dictionary)).collect(), damage))
+    }
+}
+
+/// The most rows for which memory is taken before they are found.
+const MAX_AHEAD: u32 = 4096;
+
+/// A row that does not borrow from its reader yet: its shape is still a number.
+#[derive(Debug)]
+struct EncodedRow<'b> {
+    /// The index in the dictionary.
+    entry: usize,
+    key: &'b str,
+    start: u64,
+    end: u64,
+    deleted: bool,
+    partial: bool,
+    values: Values<'b>,
+}
+
+impl EncodedRow<'_> {
+    fn with_shape<'r>(self, dictionary: &'r [Arc<UveShape>]) -> Option<Row<'r>>
+    where
+        Self: 'r,
+    {
+        let Self { entry, key, start, end, deleted, partial, values } = self;
+        dictionary.get(entry).map(|shape| Row { key, shape, start, end, deleted, partial, values })
+    }
 }
 
 /// The rows of one block, in order.
@@ -94,6 +108,11 @@ impl<'r> Rows<'r> {
     ///
     /// [`BlockError`] if the block is damaged at this row. The caller then stops, because the later rows are lost.
     pub fn next(&mut self) -> Result<Option<Row<'_>>, BlockError> {
+        let row = self.next_encoded()?;
+        Ok(row.and_then(|row| row.with_shape(&self.block.dictionary)))
+    }
+
+    fn next_encoded(&mut self) -> Result<Option<EncodedRow<'r>>, BlockError> {
         loop {
             if self.reader.is_at_end() {
                 return match self.remaining {
@@ -127,7 +146,7 @@ impl<'r> Rows<'r> {
     }
 
     /// Reads a row of dictionary entry `entry`, counted from 1.
-    fn row(&mut self, entry: u64) -> Result<Row<'_>, BlockError> {
+    fn row(&mut self, entry: u64) -> Result<EncodedRow<'r>, BlockError> {
         let index = usize::try_from(entry - 1).unwrap_or(usize::MAX);
         if index >= self.block.dictionary.len() {
             return Err(self.reader.damaged("item", entry.to_string(), "a defined entry"));
@@ -141,11 +160,10 @@ impl<'r> Rows<'r> {
             return Err(self.reader.damaged("flags", flags.to_string(), "0 to 15"));
         }
         let (key, (start, end)) = self.key_and_window(flags)?;
-        let BlockReader { dictionary, values, .. } = &mut *self.block;
-        let shape = &dictionary[index];
-        read_values(&mut self.reader, shape, values)?;
+        let shape = &self.block.dictionary[index];
+        let values = Values::read(&mut self.reader, shape)?;
         let (deleted, partial) = (flags & flag::DELETED != 0, flags & flag::PARTIAL != 0);
-        Ok(Row { key, shape, start, end, deleted, partial, values })
+        Ok(EncodedRow { entry: index, key, start, end, deleted, partial, values })
     }
 
     /// Reads the key and the window of a row, or takes those of the previous row.
@@ -166,19 +184,5 @@ impl<'r> Rows<'r> {
         };
         self.previous = Some((key, window));
         Ok((key, window))
-    }
-}
-
-/// Reads the attributes of a row of `shape` into `values`.
-fn read_values(reader: &mut Reader<'_>, shape: &UveShape, values: &mut Vec<(usize, Record)>) -> Result<(), BlockError> {
-    values.clear();
-    loop {
-        let number = reader.varint("attribute")?;
-        let Some(index) = number.checked_sub(1) else { return Ok(()) };
-        let index = usize::try_from(index).unwrap_or(usize::MAX);
-        let Some(attribute) = shape.attributes.get(index) else {
-            return Err(reader.damaged("attribute", number.to_string(), "an attribute of the entry"));
-        };
-        values.push((index, read_value(reader, attribute.numbers())?));
     }
 }

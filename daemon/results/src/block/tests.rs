@@ -70,7 +70,9 @@ fn read(plan: &Plan, reader: &mut BlockReader, block: &[u8]) -> Result<Vec<Sent>
     while let Some(row) = rows.next()? {
         let Some(type_index) = shapes.iter().position(|shape| *shape == **row.shape) else { continue };
         let Row { start, end, deleted, partial, .. } = row;
-        let (key, values) = (row.key.to_owned(), row.values.to_vec());
+        let index = |name: &str| row.shape.attributes.iter().position(|attribute| *attribute.name == *name).unwrap();
+        let values = row.attributes().map(|(attribute, record)| (index(&attribute.name), record)).collect();
+        let key = row.key.to_owned();
         found.push(Sent { type_index, key, start, end, deleted, partial, values });
     }
     Ok(found)

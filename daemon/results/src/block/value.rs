@@ -32,12 +32,7 @@ pub fn put_value(out: &mut Vec<u8>, record: &Record, numbers: usize) {
 /// [`BlockError::Damaged`] if the bytes are invalid, or `numbers` exceeds [`Record::MAX_NUMBERS`].
 #[inline]
 pub fn read_value(reader: &mut Reader<'_>, numbers: usize) -> Result<Record, BlockError> {
-    let code = reader.byte("flaw")?;
-    let flaw = Flaw::from_code(code).ok_or_else(|| reader.damaged("flaw", code.to_string(), "a known flaw"))?;
-    let types = reader.varint("types")?;
-    if numbers > Record::MAX_NUMBERS || types >> (2 * numbers) != 0 {
-        return Err(reader.damaged("types", format!("{types:#x}"), "two bits for each number of the attribute"));
-    }
+    let (flaw, types) = read_head(reader, numbers)?;
     let mut found = [None; Record::MAX_NUMBERS];
     for (index, number) in found.iter_mut().enumerate().take(numbers) {
         *number = match types >> (2 * index) & 3 {
@@ -53,4 +48,35 @@ pub fn read_value(reader: &mut Reader<'_>, numbers: usize) -> Result<Record, Blo
     let record = Record::from_numbers(found.into_iter().take(numbers));
     let record = record.ok_or_else(|| reader.damaged("types", numbers.to_string(), "at most 10 numbers"))?;
     Ok(record.flawed(flaw))
+}
+
+/// Skips a result that [`put_value`] wrote with the same `numbers`, and finds every error that [`read_value`] finds.
+///
+/// # Errors
+///
+/// As [`read_value`].
+#[inline]
+pub(super) fn skip_value(reader: &mut Reader<'_>, numbers: usize) -> Result<(), BlockError> {
+    let (_, mut types) = read_head(reader, numbers)?;
+    while types != 0 {
+        match types & 3 {
+            0 => {}
+            3 => drop(reader.take(8, "number")?),
+            _ => drop(reader.varint("number")?),
+        }
+        types >>= 2;
+    }
+    Ok(())
+}
+
+/// Reads what is in front of the numbers: the flaw, and the type of each number.
+#[inline]
+fn read_head(reader: &mut Reader<'_>, numbers: usize) -> Result<(Option<Flaw>, u64), BlockError> {
+    let code = reader.byte("flaw")?;
+    let flaw = Flaw::from_code(code).ok_or_else(|| reader.damaged("flaw", code.to_string(), "a known flaw"))?;
+    let types = reader.varint("types")?;
+    if numbers > Record::MAX_NUMBERS || types >> (2 * numbers) != 0 {
+        return Err(reader.damaged("types", format!("{types:#x}"), "two bits for each number of the attribute"));
+    }
+    Ok((flaw, types))
 }

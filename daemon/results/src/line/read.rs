@@ -9,11 +9,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use derived_stats::Record;
 use proxy_uve::Plan;
 use serde::Deserialize;
 
-use crate::block::{Row, UveShape, is_plain_name};
+use crate::block::{Row, UveShape, ValuesBuffer, is_plain_name};
 use crate::line::printed::{Data, Printed};
 use crate::line::{infer, recover};
 
@@ -44,7 +43,7 @@ pub struct LineReader {
     /// The key of the current row.
     key: String,
     shape: Arc<UveShape>,
-    values: Vec<(usize, Record)>,
+    values: ValuesBuffer,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +87,7 @@ impl LineReader {
         self.key.clear();
         self.key.push_str(&key);
         let Data { deleted, partial, .. } = data;
-        Ok(Row { key: &self.key, shape: &self.shape, start, end, deleted, partial, values: &self.values })
+        Ok(Row { key: &self.key, shape: &self.shape, start, end, deleted, partial, values: self.values.values() })
     }
 
     /// Infers the shape and the values of a line.
@@ -97,8 +96,8 @@ impl LineReader {
         let mut attributes = Vec::with_capacity(data.attributes.len());
         for (index, (name, printed)) in data.attributes.iter().enumerate() {
             let (shape, record) = infer::attribute(name, printed)?;
+            self.values.push(&shape, index, &record);
             attributes.push(shape);
-            self.values.push((index, record));
         }
         let proxy = data.proxy.as_deref().unwrap_or_default();
         let shape = UveShape { uve: uve.into(), proxy: proxy.into(), attributes: attributes.into() };

@@ -3,18 +3,19 @@
 use derived_stats::entry::{Form, Role};
 use derived_stats::{Flaw, Number, Record, ValueType};
 
-use crate::block::{AttributeShape, Content, FieldShape, Shown, UveShape};
+use crate::block::{AttributeShape, Content, FieldShape, Shown, UveShape, ValuesBuffer};
 use crate::line::printed::{Data, Printed};
 use crate::line::read::Members;
 
 /// Adds the values of a line to `values`, by the attributes of `shape`.
 ///
 /// It returns `false` if the line has content that the attributes do not have; `values` is then incomplete.
-pub(super) fn values(shape: &UveShape, data: &Data<'_>, values: &mut Vec<(usize, Record)>) -> bool {
+pub(super) fn values(shape: &UveShape, data: &Data<'_>, values: &mut ValuesBuffer) -> bool {
     data.attributes.iter().all(|(name, printed)| {
-        let found = shape.attributes.iter().position(|attribute| *attribute.name == **name);
-        let value = found.and_then(|index| Some((index, attribute(&shape.attributes[index], printed)?)));
-        value.map(|value| values.push(value)).is_some()
+        let mut attributes = shape.attributes.iter().enumerate();
+        let found = attributes.find(|(_, attribute)| *attribute.name == **name);
+        let value = found.and_then(|(index, shape)| Some((shape, index, attribute(shape, printed)?)));
+        value.map(|(shape, index, record)| values.push(shape, index, &record)).is_some()
     })
 }
 

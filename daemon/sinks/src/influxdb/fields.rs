@@ -24,7 +24,7 @@ pub(super) fn add(row: &Row<'_>, line: &mut Line<'_>, path: &mut String) {
     for (attribute, record) in row.attributes() {
         path.clear();
         path.push_str(&attribute.name);
-        if let Some(number) = attribute.bare_number(record) {
+        if let Some(number) = attribute.bare_number(&record) {
             if !attribute.inline {
                 path.push_str("_value");
             }
@@ -32,7 +32,7 @@ pub(super) fn add(row: &Row<'_>, line: &mut Line<'_>, path: &mut String) {
             continue;
         }
         let length = path.len();
-        for (field, content) in attribute.present(record) {
+        for (field, content) in attribute.present(&record) {
             let FieldValue::Number(number) = content else { continue };
             for part in [field.group.as_deref(), Some(&*field.name)].into_iter().flatten() {
                 path.push('_');

@@ -68,7 +68,7 @@ impl Board {
         let Some((result, record)) = row.attributes().find(|(attribute, _)| &*attribute.name == "value") else {
             return;
         };
-        let number = |role| result.of_role(role, record);
+        let number = |role| result.of_role(role, &record);
         let (Some(sigma), Some(Number::U64(metric))) = (number(Role::Score), number(Role::Value)) else {
             return;
         };

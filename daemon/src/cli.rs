@@ -6,6 +6,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::aggregate::AggregateArgs;
+use crate::commands::backup::BackupArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::eval::EvalArgs;
 use crate::commands::explain::ExplainArgs;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     TelegrafConfig(TelegrafConfigArgs),
     /// Print the results log as NDJSON.
     Results(ResultsArgs),
+    /// Copy the data directory, also of a running daemon.
+    Backup(BackupArgs),
     /// Compare the Kafka topics with those that the group needs; `--create` creates the missing ones.
     Topics(TopicsArgs),
     /// Show cursor, lag and watermark of each partition of a running daemon.

@@ -1,6 +1,7 @@
 //! The commands of the program: each module has the arguments of its command and a function `run`.
 
 pub(crate) mod aggregate;
+pub(crate) mod backup;
 pub(crate) mod config_args;
 pub(crate) mod demo;
 pub(crate) mod eval;

@@ -13,7 +13,7 @@
 //! | [`queue`], [`writer`], [`stage`], [`mod@write`] | the single writer: the queue of requests, the write lock, one write |
 //! | [`append`], [`state`] | the requests: appends, commits |
 //! | [`roll`], [`free`], [`retire`] | new files, the space of replaced state, retention |
-//! | [`snapshot`] | copies of a running log |
+//! | [`snapshot`], [`backup`] | copies of a running log: by the process that has it open, by any other |
 //!
 //! # Disk and memory
 //!
@@ -30,6 +30,7 @@
 //! restored before it may commit again, because a failed write may be on disk in spite of the error.
 
 mod append;
+mod backup;
 mod catalog;
 mod change;
 mod checkpoint;
@@ -169,6 +170,44 @@ impl EmbeddedLog {
     /// ```
     pub fn snapshot(&self, target: &Path) -> Result<(), LogError> {
         self.writer.snapshot(target)
+    }
+
+    /// Copies the log in the directory `path` to the directory `target`, which must not exist yet, also while another
+    /// process has it open; returns the number of bytes. The copy has all writes that were acknowledged before the call.
+    /// Nobody waits for it.
+    ///
+    /// # Errors
+    /// [`LogError::NoLog`] or [`LogError::UnknownVersion`] if there is no log of this version. [`LogError::Io`] if
+    /// `target` exists or cannot be written. [`LogError::Unavailable`] if retention deletes files faster than they are
+    /// copied. An unfinished copy is not a log.
+    ///
+    /// # Examples
+    /// ```
+    /// use daemon_log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, PartitionId, PartitionLog as _};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
+    /// let log = EmbeddedLog::open(&data, LogConfig::default())?;
+    /// let mut batch = AppendBatch::new(1_700_000_000_000_000);
+    /// batch.push(PartitionId::new(0, 0), b"key", b"payload")?;
+    /// log.append(batch)?;
+    /// EmbeddedLog::backup(&data, &copy)?;
+    /// let copied = EmbeddedLog::open(&copy, LogConfig::default())?;
+    /// assert_eq!(copied.bounds(PartitionId::new(0, 0))?.next, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backup(path: &Path, target: &Path) -> Result<u64, LogError> {
+        backup::backup(path, target)
+    }
+
+    /// One more than the largest number of a partition of which the log has had records; 0 without any.
+    ///
+    /// # Errors
+    /// [`LogError::Io`] if the log must be read again after a failed write, and cannot.
+    pub fn partitions(&self) -> Result<u16, LogError> {
+        let locked = self.writer.lock()?;
+        let numbers = locked.known().partitions.keys().map(|id| id.partition.saturating_add(1));
+        Ok(numbers.max().unwrap_or(0))
     }
 
     /// Checks that the disk takes a write, for a process that is going to write: a failure is an

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use daemon_base::clock::{Clock, SystemClock};
-use daemon_log::{EmbeddedLog, Log};
+use daemon_log::{EmbeddedLog, Log, LogError, RecordBatch};
 use daemon_results::record::RecordReader;
 
 use crate::commands::config_args::ConfigArgs;
@@ -20,6 +20,9 @@ pub(crate) struct ResultsArgs {
     /// The offset of the first results record to print.
     #[arg(long, value_name = "OFFSET", default_value_t = 0)]
     pub(crate) from: u64,
+    /// Leave out what is damaged, and print what is behind it.
+    #[arg(long)]
+    pub(crate) skip_damaged: bool,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
@@ -30,21 +33,26 @@ pub(crate) struct ResultsArgs {
 /// # Errors
 ///
 /// Fails if `from` is behind the end of the results, if there is no log, which it does not create, or if the log cannot
-/// be opened (a running daemon locks its embedded log) or read.
-pub(crate) fn run(settings: &LogSettings, from: u64) -> anyhow::Result<()> {
+/// be opened (a running daemon locks its embedded log) or read. What is in front of damage is printed in any case; with
+/// `skip_damaged` what is behind it, too.
+pub(crate) fn run(settings: &LogSettings, from: u64, skip_damaged: bool) -> anyhow::Result<()> {
     match settings {
         LogSettings::Embedded(own) => {
             let log = EmbeddedLog::open_existing(&own.data_dir, own.log.clone());
-            print(&log.with_context(|| format!("open the log in {} (log.data_dir)", own.data_dir.display()))?, from)
+            print(
+                &log.with_context(|| format!("open the log in {} (log.data_dir)", own.data_dir.display()))?,
+                from,
+                skip_damaged,
+            )
         }
         LogSettings::Kafka(own) => {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-            print(&*daemon_kafka::reader(own, &clock)?, from)
+            print(&*daemon_kafka::reader(own, &clock)?, from, skip_damaged)
         }
     }
 }
 
-fn print(log: &dyn Log, from: u64) -> anyhow::Result<()> {
+fn print(log: &dyn Log, from: u64, skip_damaged: bool) -> anyhow::Result<()> {
     let bounds = log.results_bounds()?;
     anyhow::ensure!(
         from <= bounds.next,
@@ -53,22 +61,57 @@ fn print(log: &dyn Log, from: u64) -> anyhow::Result<()> {
         bounds.next
     );
     let mut next = from.max(bounds.first);
-    let mut out = super::print::output();
-    let (mut reader, mut lines) = (RecordReader::default(), Vec::new());
+    let (mut out, mut reader) = (super::print::output(), RecordReader::default());
+    // The offset behind the last damaged record, and how many there were.
+    let (mut damaged_to, mut left_out) = (0, 0_u64);
     loop {
-        let batch = log.read_results(next, READ_BYTES)?;
+        let batch = match read(log, next) {
+            Err(error) if is_damage(&error) => {
+                out.flush().context("write to standard output")?;
+                if !skip_damaged || next >= bounds.next {
+                    return Err(error).context("--skip-damaged prints what is behind it");
+                }
+                if damaged_to != next || left_out == 0 {
+                    eprintln!("derived-statsd: {error}; it is left out");
+                }
+                (damaged_to, next, left_out) = (next + 1, next + 1, left_out + 1);
+                continue;
+            }
+            batch => batch?,
+        };
         if batch.is_empty() {
-            return out.flush().context("write to standard output");
+            out.flush().context("write to standard output")?;
+            anyhow::ensure!(left_out == 0, "{left_out} records of the results are damaged and were left out");
+            return Ok(());
         }
         next = batch.next_offset();
-        for record in batch.records() {
-            lines.clear();
-            let read = reader.each(record.offset, record.payload, |_, result| {
-                result.write_line(&mut lines);
-                lines.push(b'\n');
-            });
-            read.with_context(|| format!("read the results at offset {}", record.offset))?;
-            out.write_all(&lines).context("write to standard output")?;
-        }
+        write(&batch, &mut reader, &mut out)?;
     }
+}
+
+/// Writes the results of a batch as lines.
+fn write(batch: &RecordBatch, reader: &mut RecordReader, out: &mut impl std::io::Write) -> anyhow::Result<()> {
+    let mut lines = Vec::new();
+    for record in batch.records() {
+        lines.clear();
+        let read = reader.each(record.offset, record.payload, |_, result| {
+            result.write_line(&mut lines);
+            lines.push(b'\n');
+        });
+        read.with_context(|| format!("read the results at offset {}", record.offset))?;
+        out.write_all(&lines).context("write to standard output")?;
+    }
+    Ok(())
+}
+
+/// Reads what is next: a whole batch, or the records before damage one by one.
+fn read(log: &dyn Log, next: u64) -> Result<RecordBatch, LogError> {
+    match log.read_results(next, READ_BYTES) {
+        Err(error) if is_damage(&error) => log.read_results(next, 1),
+        batch => batch,
+    }
+}
+
+fn is_damage(error: &LogError) -> bool {
+    matches!(error, LogError::CorruptFrame { .. })
 }

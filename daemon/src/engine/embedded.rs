@@ -43,7 +43,7 @@ pub(super) fn start(
     let log = EmbeddedLog::open(directory, own.log.clone());
     let log = Arc::new(log.with_context(|| format!("open the log in {}", directory.display()))?);
     check_disk(&log);
-    keep_partitions(directory, own.partitions)?;
+    keep_partitions(&log, directory, own.partitions)?;
     let mut streams = BTreeMap::new();
     for plan in &settings.plans {
         let name = plan.stream().to_string();
@@ -112,12 +112,19 @@ fn shares(
 
 /// Holds the number of partitions to what the log was made with: with another number an object's samples would go to
 /// another partition than its state.
-fn keep_partitions(directory: &Path, partitions: u16) -> anyhow::Result<()> {
+fn keep_partitions(log: &EmbeddedLog, directory: &Path, partitions: u16) -> anyhow::Result<()> {
     check_partitions(directory, partitions)?;
     let path = partitions_file(directory);
     if path.exists() {
         return Ok(());
     }
+    let found = log.partitions().context("read the partitions of the log")?;
+    anyhow::ensure!(
+        found == 0,
+        "{0} is missing, which has the log.partitions that the log was made with, {found} or more; write it again, as \
+         `echo {found} > {0}`: with another number objects would lose their states",
+        path.display(),
+    );
     std::fs::write(&path, format!("{partitions}\n")).with_context(|| format!("write {}", path.display()))
 }
 
@@ -139,6 +146,16 @@ pub(crate) fn check_partitions(directory: &Path, partitions: u16) -> anyhow::Res
         found.trim(),
     );
     Ok(())
+}
+
+/// Gives the copy of a log the number of partitions of the log.
+pub(crate) fn copy_partitions(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let (from, to) = (partitions_file(from), partitions_file(to));
+    match std::fs::copy(&from, &to) {
+        // The daemon was killed as it made the log.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        copied => copied.map(drop).with_context(|| format!("copy {} to {}", from.display(), to.display())),
+    }
 }
 
 fn partitions_file(directory: &Path) -> PathBuf {

@@ -69,6 +69,10 @@ impl Directory {
         store_path(&self.path)
     }
 
+    pub(super) fn lock_path(&self) -> PathBuf {
+        lock_path(&self.path)
+    }
+
     /// Writes a file durably and removes it; fails if the disk is full or refuses writes.
     pub(super) fn check_disk(&self) -> Result<(), LogError> {
         let path = self.path.join("disk-check");
@@ -94,7 +98,7 @@ impl Directory {
 
     /// The number of the last acknowledged write.
     ///
-    /// A missing or damaged file `acknowledged` is not an error: the log does not depend on it.
+    /// A missing or damaged file `acknowledged` is not an error: the log does not depend on it. The number is 0 then.
     pub(super) fn acknowledged(&mut self) -> Result<Acknowledged, LogError> {
         let mut sealed = Vec::new();
         self.acknowledged
@@ -111,6 +115,14 @@ impl Directory {
 pub(super) fn write_acknowledged(path: &Path, sequence: u64) -> Result<(), LogError> {
     std::fs::write(acknowledged_path(path), seal_acknowledged(sequence))
         .map_err(|source| io_error("record the acknowledged write", path, source))
+}
+
+/// Copies the file of acknowledged writes, if there is one.
+pub(super) fn copy_acknowledged(from: &Path, to: &Path) -> Result<(), LogError> {
+    match std::fs::copy(acknowledged_path(from), acknowledged_path(to)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("copy the acknowledged write", to, error)),
+        _ => Ok(()),
+    }
 }
 
 fn seal_acknowledged(sequence: u64) -> Vec<u8> {
@@ -171,12 +183,16 @@ fn acknowledged_path(path: &Path) -> PathBuf {
     path.join("acknowledged")
 }
 
-fn store_path(path: &Path) -> PathBuf {
+pub(super) fn store_path(path: &Path) -> PathBuf {
     path.join("store")
 }
 
+fn lock_path(path: &Path) -> PathBuf {
+    path.join("LOCK")
+}
+
 fn lock(path: &Path) -> Result<File, LogError> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("LOCK"));
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(lock_path(path));
     let file = file.map_err(|source| io_error("open the lock file", path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

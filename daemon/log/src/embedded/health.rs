@@ -17,15 +17,17 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// The state of the store's writes.
 pub(super) struct Health {
     clock: SystemClock,
-    /// The data directory and that of the store in it.
-    directories: [Directory; 2],
+    /// The data directory, that of the store in it, and the lock.
+    places: [Place; 3],
     state: Mutex<State>,
 }
 
-struct Directory {
+/// A directory or a file that must stay what it was when the log was opened.
+struct Place {
     /// As messages call it.
     name: &'static str,
     path: PathBuf,
+    remedy: &'static str,
     /// Device and inode at its opening; `None` if they could not be read.
     opened: Option<(u64, u64)>,
 }
@@ -40,12 +42,20 @@ struct State {
 }
 
 impl Health {
-    /// Call it when both directories exist.
-    pub(super) fn new(data: &Path, store: &Path) -> Self {
-        let directories = [("data directory", data), ("directory of the store", store)];
-        let directories =
-            directories.map(|(name, path)| Directory { name, path: path.to_owned(), opened: identity(path).ok() });
-        Self { clock: SystemClock::new(), directories, state: Mutex::default() }
+    /// Call it when all of these exist.
+    pub(super) fn new(data: &Path, store: &Path, lock: &Path) -> Self {
+        let restore = "restore it, then restart the daemon";
+        // Without it another process may open the directory, too.
+        let alone = "stop every daemon that has this directory open, then start one";
+        let places =
+            [("data directory", data, restore), ("directory of the store", store, restore), ("lock", lock, alone)];
+        let place = |(name, path, remedy): (_, &Path, _)| Place {
+            name,
+            path: path.to_owned(),
+            remedy,
+            opened: identity(path).ok(),
+        };
+        Self { clock: SystemClock::new(), places: places.map(place), state: Mutex::default() }
     }
 
     /// Notes that a write begins.
@@ -94,10 +104,10 @@ impl Health {
 
     /// Returns why the store cannot write; `None` if it can, as far as is known.
     pub(super) fn outage(&self) -> Option<Outage> {
-        if let Some(outage) = self.directories.iter().find_map(Directory::outage) {
+        if let Some(outage) = self.places.iter().find_map(Place::outage) {
             return Some(outage);
         }
-        let directory = self.directories[0].path.display();
+        let directory = self.places[0].path.display();
         let state = self.state();
         let since = state.writing_since.map(|since| self.clock.monotonic().saturating_sub(since));
         if let Some(since) = since.filter(|since| *since > STUCK_AFTER) {
@@ -112,10 +122,11 @@ impl Health {
     }
 }
 
-impl Directory {
-    /// Why files that were opened in the directory are not in it any more; `None` if they are.
+impl Place {
+    /// Why what was opened is not there any more; `None` if it is.
     fn outage(&self) -> Option<Outage> {
-        let Self { name, path, opened } = self;
+        let Self { name, path, remedy, opened } = self;
+        let needs_restart = |what: String| Outage { reason: format!("{what}; {remedy}"), needs_restart: true };
         let path = path.display();
         match identity(&self.path) {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -133,12 +144,8 @@ impl Directory {
     }
 }
 
-fn needs_restart(reason: String) -> Outage {
-    Outage { reason: format!("{reason}; restore it, then restart the daemon"), needs_restart: true }
-}
-
-fn identity(directory: &Path) -> std::io::Result<(u64, u64)> {
-    let metadata = std::fs::metadata(directory)?;
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    let metadata = std::fs::metadata(path)?;
     Ok((metadata.dev(), metadata.ino()))
 }
 
@@ -152,7 +159,9 @@ mod tests {
         let (data, aside) = (parent.path().join("log"), parent.path().join("aside"));
         let store = data.join("store");
         std::fs::create_dir_all(&store).unwrap();
-        let health = Health::new(&data, &store);
+        let lock = data.join("LOCK");
+        std::fs::write(&lock, "").unwrap();
+        let health = Health::new(&data, &store, &lock);
         assert_eq!(health.outage(), None);
         for directory in [&data, &store] {
             std::fs::rename(directory, &aside).unwrap();
@@ -165,12 +174,17 @@ mod tests {
             std::fs::rename(&aside, directory).unwrap();
             assert_eq!(health.outage(), None);
         }
+        std::fs::rename(&lock, &aside).unwrap();
+        let gone = health.outage().unwrap();
+        assert!(gone.needs_restart && gone.reason.contains("stop every daemon"), "{gone:?}");
+        std::fs::write(&lock, "").unwrap();
+        assert!(health.outage().unwrap().reason.contains("was replaced"), "another daemon may hold the new one");
     }
 
     #[test]
     fn a_failure_lasts_until_a_write_succeeds() {
         let parent = tempfile::tempdir().unwrap();
-        let health = Health::new(parent.path(), parent.path());
+        let health = Health::new(parent.path(), parent.path(), parent.path());
         health.begin_write();
         assert_eq!(health.outage(), None, "a write takes a moment");
         health.ended(Some("no space".to_owned()));

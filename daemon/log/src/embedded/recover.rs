@@ -114,6 +114,11 @@ struct Listing {
     unfinished: Vec<PathBuf>,
 }
 
+/// The segments in a store.
+pub(super) fn files(store: &Path) -> Result<BTreeSet<(Family, u32)>, LogError> {
+    list(store).map(|listing| listing.segments)
+}
+
 fn list(store: &Path) -> Result<Listing, LogError> {
     let io = |source| io_error("list the files of the log", store, source);
     let mut listing = Listing { segments: BTreeSet::new(), unfinished: Vec::new() };
@@ -205,6 +210,12 @@ fn retire_missing(
     }
     let dropped = tables.results_dropped;
     for (family, number) in &gone {
+        let file = store.join(family.file_name(*number));
+        tracing::warn!(
+            file = %file.display(),
+            "A file of the log is missing, and nothing in it is needed: its deletion was interrupted, or somebody else \
+             deleted it. If it comes back, it is deleted."
+        );
         tables.retire(*family, *number);
         catalog.retire(*family, *number);
     }

@@ -79,7 +79,7 @@ impl Writer {
         Ok(Self {
             config,
             segment_bytes,
-            health: Health::new(directory.path(), &store),
+            health: Health::new(directory.path(), &store, &directory.lock_path()),
             queue: Queue::default(),
             catalog: RwLock::new(catalog),
             store,
@@ -217,7 +217,14 @@ impl Locked<'_> {
 
 /// Reads the tables from the files, whose last write is acknowledged then.
 fn read_files(directory: &mut Directory, store: &Path, config: &LogConfig) -> Result<Opened, LogError> {
-    let mut opened = recover(store, &directory.acknowledged()?, distance(config))?;
+    let acknowledged = directory.acknowledged()?;
+    let mut opened = recover(store, &acknowledged, distance(config))?;
+    if acknowledged.sequence == 0 && opened.tables.sequence > 0 {
+        tracing::warn!(
+            "The number of the last acknowledged write is missing or damaged; whether the last writes are all there is not \
+             known."
+        );
+    }
     directory.acknowledge(opened.tables.sequence);
     opened.tables.keys.drop_excess(config);
     Ok(opened)

@@ -59,7 +59,7 @@ impl BlockReader {
                 Err(damage) => break Some(damage),
             }
         };
-        let Rows { block: BlockReader { dictionary, .. }, .. } = rows;
+        let Rows { block: Self { dictionary, .. }, .. } = rows;
         Ok((found.into_iter().filter_map(|row| row.with_shape(dictionary)).collect(), damage))
     }
 }

@@ -1,0 +1,143 @@
+//! Copies of a data directory, made while the daemon runs, and what can be read of a damaged one.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use support::{Daemon, command, line, results};
+use tempfile::TempDir;
+
+const PERIOD: u64 = 10_000_000;
+const START: u64 = 1_488_000_000_000_000;
+const SETTINGS: [&str; 5] = [
+    "aggregation.period=10",
+    "aggregation.allowed_lateness=0s",
+    "log.partitions=2",
+    "log.commit_interval=20ms",
+    // Segments of a megabyte, of which retention deletes some during the copies.
+    "log.retention.max_input_bytes=1",
+];
+const OBJECTS: u64 = 3_000;
+
+fn batch(window: u64) -> String {
+    let sample = |vn| line(&format!("vn{vn}"), "egress_flow_count", START + window * PERIOD, vn + window);
+    (0..OBJECTS).map(sample).collect()
+}
+
+fn backup(from: &Path, to: &Path) -> Output {
+    command("backup", from, &SETTINGS).arg(to).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
+}
+
+#[test]
+fn a_copy_of_a_running_daemon_has_what_was_acknowledged_and_goes_on() {
+    let directory = TempDir::new().unwrap();
+    let log = directory.path().join("log");
+    let daemon = Daemon::start(&log, &SETTINGS);
+    let post = |window| assert_eq!(daemon.post(batch(window).as_bytes(), None).unwrap().0, 200);
+    (0..3).for_each(&post);
+    let copies: Vec<PathBuf> = std::thread::scope(|scope| {
+        let posting = scope.spawn(|| (3..40).for_each(&post));
+        let mut copies = Vec::new();
+        while !posting.is_finished() || copies.is_empty() {
+            let copy = directory.path().join(format!("copy-{}", copies.len()));
+            let output = backup(&log, &copy);
+            assert!(output.status.success() && said(&output).contains("Copied"), "{}", said(&output));
+            copies.push(copy);
+        }
+        copies
+    });
+    daemon.wait_until_applied();
+    daemon.stop();
+    let whole = results(&log);
+    let sums = |lines: &[String]| lines.iter().filter(|line| line.contains("AggProxySum-")).count();
+    for copy in copies {
+        assert!(copy.join("PARTITIONS").exists());
+        let copied = results(&copy);
+        assert!(whole.starts_with(&copied), "{}: {} of {} results", copy.display(), copied.len(), whole.len());
+        let daemon = Daemon::start(&copy, &SETTINGS);
+        daemon.wait_until_applied();
+        // A time that closes whatever is open.
+        daemon.post(batch(100).as_bytes(), None).unwrap();
+        daemon.wait_until_applied();
+        daemon.stop();
+        assert!(sums(&results(&copy)) as u64 >= 3 * OBJECTS, "what was acknowledged before the copy");
+    }
+}
+
+#[test]
+fn a_copy_needs_a_log_and_a_new_directory() {
+    let directory = TempDir::new().unwrap();
+    let (log, copy) = (directory.path().join("log"), directory.path().join("copy"));
+    let output = backup(&log, &copy);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("there is no log") && !copy.exists(), "{}", said(&output));
+    Daemon::start(&log, &SETTINGS).stop();
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::write(copy.join("mine"), "kept").unwrap();
+    let output = backup(&log, &copy);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("exists") && copy.join("mine").exists(), "{}", said(&output));
+}
+
+#[test]
+fn a_log_without_its_number_of_partitions_is_not_opened() {
+    let directory = TempDir::new().unwrap();
+    let log = directory.path().join("log");
+    let daemon = Daemon::start(&log, &SETTINGS);
+    daemon.post(batch(0).as_bytes(), None).unwrap();
+    daemon.stop();
+    std::fs::remove_file(log.join("PARTITIONS")).unwrap();
+    let (status, said) = Daemon::try_spawn(command("run", &log, &SETTINGS)).err().unwrap();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("PARTITIONS is missing") && said.contains("echo 2 >"), "{said}");
+    std::fs::write(log.join("PARTITIONS"), "2\n").unwrap();
+    Daemon::start(&log, &SETTINGS).stop();
+}
+
+#[test]
+fn results_in_front_of_damage_are_printed_and_those_behind_it_on_demand() {
+    let directory = TempDir::new().unwrap();
+    let log = directory.path().join("log");
+    let daemon = Daemon::start(&log, &SETTINGS);
+    for window in 0..6 {
+        daemon.post(batch(window).as_bytes(), None).unwrap();
+        daemon.wait_until_applied();
+    }
+    daemon.stop();
+    let whole = results(&log);
+    let file = log.join("store/results-0000000001");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let print = |arguments: &[&str]| {
+        let output = command("results", &log, &SETTINGS).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        let lines: Vec<_> = String::from_utf8(output.stdout.clone()).unwrap().lines().map(str::to_owned).collect();
+        (lines, String::from_utf8(output.stderr).unwrap())
+    };
+    let (before, said) = print(&[]);
+    assert!(said.contains("is damaged") && said.contains("--skip-damaged"), "{said}");
+    assert!(!before.is_empty() && before.len() < whole.len() && whole.starts_with(&before), "{}", before.len());
+    let (both, said) = print(&["--skip-damaged"]);
+    assert!(said.contains("damaged and were left out") && said.matches("it is left out").count() == 1, "{said}");
+    assert!(both.len() > before.len() && both.len() < whole.len() && both.starts_with(&before));
+    assert!(whole.ends_with(&both[before.len()..]), "what is behind the damage");
+}
+
+/// A command that knows none of these settings.
+#[test]
+fn a_group_on_kafka_has_nothing_to_copy() {
+    let directory = TempDir::new().unwrap();
+    let mut command: Command = command("backup", directory.path(), &["log.kind=kafka", "kafka.brokers=127.0.0.1:1"]);
+    let output = command.arg(directory.path().join("copy")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("Kafka's tools"), "{}", said(&output));
+}

@@ -20,7 +20,7 @@ use daemon_results::block::{Row, UveShape};
 use serde_json::value::RawValue;
 
 use self::object::{Object, Scratch};
-use self::objects::{LOOK_AHEAD, Objects, UNKNOWN};
+use self::objects::{LOOK_AHEAD, Objects};
 use self::types::Types;
 
 pub(crate) use self::events::{Event, EventHub, EventId};
@@ -127,59 +127,53 @@ impl Writer<'_> {
     /// Applies results in order; `select` decides what of each is applied.
     pub(crate) fn apply_all(&mut self, rows: &[Row<'_>], mut select: impl FnMut(&Row<'_>, &mut dyn FnMut(&Row<'_>))) {
         for rows in rows.chunks(LOOK_AHEAD) {
-            let places = self.0.look_ahead(rows);
-            for (row, place) in rows.iter().zip(places) {
-                select(row, &mut |row| self.0.apply(place, row));
+            let mut keys = [("", ""); LOOK_AHEAD];
+            keys.iter_mut().zip(rows).for_each(|(key, row)| *key = split_key(row.key));
+            let mut rest = rows;
+            for keys in keys[..rows.len()].chunk_by(|(table, _), (next, _)| table == next) {
+                let rows;
+                (rows, rest) = rest.split_at(keys.len());
+                self.0.apply_to_table(keys, rows, &mut select);
             }
         }
     }
 
     /// Applies one result.
     pub(crate) fn apply(&mut self, row: &Row<'_>) {
-        self.0.apply(UNKNOWN, row);
+        self.apply_all(&[*row], |row, apply| apply(row));
     }
 }
 
 impl Tables {
-    /// Where the objects of these results are among those of the first one's table.
-    fn look_ahead(&self, rows: &[Row<'_>]) -> [u32; LOOK_AHEAD] {
-        let table = rows.first().map_or("", |row| split_key(row.key).0);
-        let Some(objects) = self.by_name.get(table) else { return [UNKNOWN; LOOK_AHEAD] };
-        objects.look_ahead(rows.iter().map(|row| match split_key(row.key) {
-            (its, name) if *its == *table => name,
-            _ => "",
-        }))
-    }
-
-    /// Applies a result to the object that was found at `place`, or is found now.
-    fn apply(&mut self, place: u32, row: &Row<'_>) {
-        let (table, name) = split_key(row.key);
-        if row.deleted {
-            self.remove(place, table, name, &row.shape.uve);
-            return;
-        }
+    /// Applies results of one table; `keys` has the table and the name of each.
+    fn apply_to_table(
+        &mut self,
+        keys: &[(&str, &str)],
+        rows: &[Row<'_>],
+        select: &mut impl FnMut(&Row<'_>, &mut dyn FnMut(&Row<'_>)),
+    ) {
+        let Some((table, _)) = keys.first() else { return };
         let Self { by_name, types, shapes, scratch } = self;
-        let shape = shape_number(shapes, row.shape);
-        let objects = match by_name.get_mut(table) {
+        let objects = match by_name.get_mut(*table) {
             Some(objects) => objects,
             None => {
                 types.add(table);
-                by_name.entry(table.into()).or_default()
+                by_name.entry((*table).into()).or_default()
             }
         };
-        if let Some(object) = objects.get_or_add(place, name) {
-            object.apply(shapes, shape, row, scratch);
+        let places = objects.look_ahead(keys.iter().map(|(_, name)| *name));
+        for ((row, (_, name)), place) in rows.iter().zip(keys).zip(places) {
+            select(row, &mut |row| {
+                if row.deleted {
+                    objects.reduce(place, name, |object| object.remove(shapes, &row.shape.uve, scratch));
+                } else if let Some(object) = objects.get_or_add(place, name) {
+                    let shape = shape_number(shapes, row.shape);
+                    object.apply(shapes, shape, row, scratch);
+                }
+            });
         }
-    }
-
-    fn remove(&mut self, place: u32, table: &str, name: &str, uve: &str) {
-        let Self { by_name, types, shapes, scratch } = self;
-        let Some(objects) = by_name.get_mut(table) else {
-            return;
-        };
-        objects.reduce(place, name, |object| object.remove(shapes, uve, scratch));
         if objects.is_empty() {
-            by_name.remove(table);
+            by_name.remove(*table);
             types.remove(table);
         }
     }

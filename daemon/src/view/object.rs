@@ -90,7 +90,9 @@ impl Object {
     }
 
     fn known(&self, shapes: &[Arc<UveShape>], number: usize, row: &Row<'_>) -> Known {
-        let Some(uve) = self.uves(shapes).find(|uve| uve.number == number || uve.shape.uve == row.shape.uve) else {
+        // Mostly the shape is the same, and no names need be compared.
+        let same = self.uves(shapes).find(|uve| uve.number == number);
+        let Some(uve) = same.or_else(|| self.uves(shapes).find(|uve| uve.shape.uve == row.shape.uve)) else {
             return Known::Nothing;
         };
         let has_all = row.values.len() == row.shape.attributes.len();

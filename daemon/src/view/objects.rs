@@ -14,7 +14,7 @@ use crate::view::object::Object;
 pub(super) const LOOK_AHEAD: usize = 64;
 
 /// No object.
-pub(super) const UNKNOWN: u32 = u32::MAX;
+const UNKNOWN: u32 = u32::MAX;
 
 /// The UVEs of each object, by the object's name.
 ///

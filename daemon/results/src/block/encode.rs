@@ -1,5 +1,7 @@
 //! The encoder of blocks, which receives results from a table.
 
+use std::borrow::Cow;
+
 use daemon_log::{LogError, RecordBuffer};
 use derived_stats::Record;
 use proxy_uve::{AttributeResult, Plan, ResultSink, Subject};
@@ -159,8 +161,8 @@ impl BlockSink {
     }
 
     fn put_head(&mut self, subject: &Subject<'_>) {
-        // The table accepts only UTF-8 keys, so this copies no bytes.
-        let key = String::from_utf8_lossy(subject.key);
+        // The table accepts only UTF-8 keys.
+        let key = std::str::from_utf8(subject.key).map_or_else(|_| String::from_utf8_lossy(subject.key), Cow::Borrowed);
         let same_key = self.previous.filter(|row| self.bytes[row.key.0..row.key.1] == *key.as_bytes());
         let same_window = self.previous.is_some_and(|it| (it.start, it.end) == (subject.start, subject.end));
         let mut flags = 0;

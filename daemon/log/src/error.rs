@@ -40,7 +40,7 @@ pub enum LogError {
     /// A chunk or the head (cursor and meta) of a partition's state fails its verification.
     #[error(
         "state of partition {partition} is damaged ({}): {reason}; \
-         reset its state to replay the retained input",
+         check the disk; a daemon replays the input that the log still has of it",
         chunk.map_or_else(|| "its head".to_owned(), |id| format!("chunk {id}"))
     )]
     CorruptState {

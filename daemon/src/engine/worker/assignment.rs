@@ -142,6 +142,7 @@ fn fresh(
 }
 
 fn start_over(log: &dyn PartitionLog, id: PartitionId, error: &dyn std::error::Error) -> Result<(), LogError> {
-    error!(partition = %id, %error, "The saved state cannot be used; the partition replays its retained input.");
+    let from = log.bounds(id)?.first;
+    error!(partition = %id, %error, from, "The saved state cannot be used; the partition replays its retained input.");
     log.reset_state(id)
 }

@@ -36,7 +36,7 @@ use tracing::warn;
 use crate::telemetry::Telemetry;
 use crate::view::{EventHub, UveView, ViewSink};
 
-pub(crate) use self::embedded::{EmbeddedSettings, check_partitions, copy_partitions};
+pub(crate) use self::embedded::{EmbeddedSettings, check_partitions};
 pub(crate) use self::kafka::publisher;
 use self::readiness::Readiness;
 pub(crate) use self::readiness::ReadyState;

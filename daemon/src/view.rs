@@ -90,7 +90,7 @@ impl Filter {
 pub(crate) type UveDocument = BTreeMap<Box<str>, Structure>;
 
 impl UveView {
-    /// A writer, while which nobody reads.
+    /// The right to change the view; reads wait until it is dropped.
     pub(crate) fn writer(&self) -> Writer<'_> {
         Writer(self.tables.write().unwrap_or_else(PoisonError::into_inner))
     }
@@ -129,11 +129,11 @@ impl Writer<'_> {
         for rows in rows.chunks(LOOK_AHEAD) {
             let mut keys = [("", ""); LOOK_AHEAD];
             keys.iter_mut().zip(rows).for_each(|(key, row)| *key = split_key(row.key));
-            let mut rest = rows;
+            let mut from = 0;
             for keys in keys[..rows.len()].chunk_by(|(table, _), (next, _)| table == next) {
-                let rows;
-                (rows, rest) = rest.split_at(keys.len());
-                self.0.apply_to_table(keys, rows, &mut select);
+                let to = from + keys.len();
+                self.0.apply_to_table(keys, &rows[from..to], &mut select);
+                from = to;
             }
         }
     }
@@ -165,11 +165,10 @@ impl Tables {
         for ((row, (_, name)), place) in rows.iter().zip(keys).zip(places) {
             select(row, &mut |row| {
                 if row.deleted {
-                    objects.reduce(place, name, |object| object.remove(shapes, &row.shape.uve, scratch));
-                } else if let Some(object) = objects.get_or_add(place, name) {
-                    let shape = shape_number(shapes, row.shape);
-                    object.apply(shapes, shape, row, scratch);
+                    return objects.get_mut(place, name, |object| object.remove(shapes, &row.shape.uve, scratch));
                 }
+                let shape = shape_number(shapes, row.shape);
+                objects.get_or_add(place, name, |object| object.apply(shapes, shape, row, scratch));
             });
         }
         if objects.is_empty() {
@@ -199,18 +198,27 @@ impl Tables {
     }
 }
 
-/// The index of a shape; adds the shape if it is new.
+/// The index of a shape; adds the shape if it is new. A reader that decodes it again gives an equal one of its own, which
+/// then takes the place of the first, so that the next look needs no comparison.
 fn shape_number(shapes: &mut Vec<Arc<UveShape>>, shape: &Arc<UveShape>) -> usize {
-    let same = shapes.iter().position(|known| Arc::ptr_eq(known, shape));
-    let equal = || shapes.iter().position(|known| known == shape);
-    same.or_else(equal).unwrap_or_else(|| {
-        shapes.push(Arc::clone(shape));
-        shapes.len() - 1
-    })
+    if let Some(same) = shapes.iter().position(|known| Arc::ptr_eq(known, shape)) {
+        return same;
+    }
+    match shapes.iter_mut().enumerate().find(|(_, known)| *known == shape) {
+        Some((index, known)) => {
+            *known = Arc::clone(shape);
+            index
+        }
+        None => {
+            shapes.push(Arc::clone(shape));
+            shapes.len() - 1
+        }
+    }
 }
 
 /// Splits a key into table and name. A key without `:` is both: old logs may hold results with such keys.
 pub(crate) fn split_key(key: &str) -> (&str, &str) {
+    // Once for each result: a search for a character costs more than it saves here.
     let colon = key.bytes().position(|byte| byte == b':');
     colon.and_then(|at| Some((key.get(..at)?, key.get(at + 1..)?))).unwrap_or((key, key))
 }

@@ -172,14 +172,14 @@ impl EmbeddedLog {
         self.writer.snapshot(target)
     }
 
-    /// Copies the log in the directory `path` to the directory `target`, which must not exist yet, also while another
-    /// process has it open; returns the number of bytes. The copy has all writes that were acknowledged before the call.
-    /// Nobody waits for it.
+    /// Copies the log in the directory `path`, with the files that its owner keeps beside it, to the directory `target`,
+    /// which must not exist yet; returns the number of bytes. Another process may have the log open and does not wait.
+    /// The copy has all writes that were acknowledged before the call.
     ///
     /// # Errors
     /// [`LogError::NoLog`] or [`LogError::UnknownVersion`] if there is no log of this version. [`LogError::Io`] if
-    /// `target` exists or cannot be written. [`LogError::Unavailable`] if retention deletes files faster than they are
-    /// copied. An unfinished copy is not a log.
+    /// `target` exists or cannot be written. [`LogError::Unavailable`] if files are deleted faster than they are opened.
+    /// A copy that fails is removed.
     ///
     /// # Examples
     /// ```
@@ -204,7 +204,7 @@ impl EmbeddedLog {
     ///
     /// # Errors
     /// [`LogError::Io`] if the log must be read again after a failed write, and cannot.
-    pub fn partitions(&self) -> Result<u16, LogError> {
+    pub fn least_partitions(&self) -> Result<u16, LogError> {
         let locked = self.writer.lock()?;
         let numbers = locked.known().partitions.keys().map(|id| id.partition.saturating_add(1));
         Ok(numbers.max().unwrap_or(0))

@@ -74,7 +74,7 @@ impl RecordReader {
     ///
     /// # Errors
     ///
-    /// Those of [`each`](Self::each).
+    /// [`BlockError`] if the header of the block is damaged, or of a newer version.
     pub fn rows<'r>(&'r mut self, offset: u64, record: &'r [u8]) -> Result<Option<Vec<Row<'r>>>, BlockError> {
         if !is_block(record) {
             return Ok(None);

@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use daemon_log::{EmbeddedLog, Log as _, PartitionLog as _};
+use daemon_log::{Bounds, EmbeddedLog, Log as _, LogError, PartitionLog as _, PartitionStats};
 
 use crate::commands::config_args::ConfigArgs;
-use crate::engine::{LogSettings, copy_partitions};
+use crate::engine::LogSettings;
+
+/// The size of the reads that check the copy.
+const READ_BYTES: usize = 1024 * 1024;
 
 /// Arguments of `backup`.
 #[derive(Args, Debug)]
@@ -19,12 +22,13 @@ pub(crate) struct BackupArgs {
     pub(crate) config: ConfigArgs,
 }
 
-/// Copies the embedded log to `target`, opens the copy as a daemon would, and reads the states of all partitions.
+/// Copies the embedded log to `target`, opens the copy as a daemon would, and reads what a daemon reads: the states, the
+/// input that is not applied, and the results.
 ///
 /// # Errors
 ///
-/// Fails if there is no log, if `target` exists or cannot be written, or if the copy cannot be opened; then it stays, for
-/// what can be read of it.
+/// Fails if there is no log, if `target` exists or cannot be written, or if the copy has damage, which the log has then,
+/// too; such a copy stays.
 pub(crate) fn run(settings: &LogSettings, target: &Path) -> anyhow::Result<()> {
     let LogSettings::Embedded(own) = settings else {
         anyhow::bail!(
@@ -34,20 +38,37 @@ pub(crate) fn run(settings: &LogSettings, target: &Path) -> anyhow::Result<()> {
     let from = &own.data_dir;
     let bytes = EmbeddedLog::backup(from, target)
         .with_context(|| format!("copy the log in {} (log.data_dir) to {}", from.display(), target.display()))?;
-    copy_partitions(from, target)?;
-    let log = EmbeddedLog::open(target, own.log.clone());
-    let log = log.with_context(|| format!("open the copy in {}", target.display()))?;
-    let partitions = log.stats()?.partitions;
-    for partition in &partitions {
-        let restored = log.restore(partition.partition);
-        restored.with_context(|| format!("read the states in the copy in {}", target.display()))?;
-    }
-    let (results, mebibytes) = (log.results_bounds()?.next, bytes.div_ceil(1024 * 1024));
-    println!(
-        "Copied {mebibytes} MiB to {}: {} partitions, results up to offset {results}. The copy opens, and all states are \
-         readable.",
+    let checked = EmbeddedLog::open(target, own.log.clone()).and_then(|log| check(&log));
+    let Checked { states, results } = checked.with_context(|| format!("check the copy in {}", target.display()))?;
+    let copied = format!(
+        "Copied {} MiB to {}. The copy is whole: the states of {states} partitions, {results} records of results.\n",
+        bytes.div_ceil(1024 * 1024),
         target.display(),
-        partitions.len(),
     );
-    Ok(())
+    super::print::print(&copied).context("write to standard output")
+}
+
+/// What was read of a copy.
+struct Checked {
+    states: usize,
+    results: u64,
+}
+
+fn check(log: &EmbeddedLog) -> Result<Checked, LogError> {
+    let mut checked = Checked { states: 0, results: 0 };
+    for PartitionStats { partition, bounds, .. } in log.stats()?.partitions {
+        let restored = log.restore(partition)?;
+        checked.states += usize::from(restored.is_some());
+        let mut next = restored.map_or(bounds.first, |restored| restored.cursor);
+        while next < bounds.next {
+            next = log.read(partition, next, READ_BYTES)?.next_offset();
+        }
+    }
+    let Bounds { first, next: end } = log.results_bounds()?;
+    let mut next = first;
+    while next < end {
+        next = log.read_results(next, READ_BYTES)?.next_offset();
+    }
+    checked.results = end - first;
+    Ok(checked)
 }

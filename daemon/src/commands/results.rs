@@ -60,32 +60,72 @@ fn print(log: &dyn Log, from: u64, skip_damaged: bool) -> anyhow::Result<()> {
         bounds.first,
         bounds.next
     );
-    let mut next = from.max(bounds.first);
     let (mut out, mut reader) = (super::print::output(), RecordReader::default());
-    // The offset behind the last damaged record, and how many there were.
-    let (mut damaged_to, mut left_out) = (0, 0_u64);
+    let mut results = Results {
+        log,
+        next: from.max(bounds.first),
+        end: bounds.next,
+        size: READ_BYTES,
+        skip_damaged,
+        left_out: 0,
+        is_behind_damage: false,
+    };
     loop {
-        let batch = match read(log, next) {
-            Err(error) if is_damage(&error) => {
-                out.flush().context("write to standard output")?;
-                if !skip_damaged || next >= bounds.next {
-                    return Err(error).context("--skip-damaged prints what is behind it");
-                }
-                if damaged_to != next || left_out == 0 {
-                    eprintln!("derived-statsd: {error}; it is left out");
-                }
-                (damaged_to, next, left_out) = (next + 1, next + 1, left_out + 1);
-                continue;
-            }
-            batch => batch?,
-        };
+        let batch = results.batch(&mut out)?;
         if batch.is_empty() {
-            out.flush().context("write to standard output")?;
-            anyhow::ensure!(left_out == 0, "{left_out} records of the results are damaged and were left out");
-            return Ok(());
+            break;
         }
-        next = batch.next_offset();
         write(&batch, &mut reader, &mut out)?;
+    }
+    out.flush().context("write to standard output")?;
+    let left_out = results.left_out;
+    anyhow::ensure!(left_out == 0, "{left_out} records of the results are damaged, or between damage, and left out");
+    Ok(())
+}
+
+/// The results from an offset on.
+struct Results<'l> {
+    log: &'l dyn Log,
+    next: u64,
+    end: u64,
+    /// The size of a read.
+    size: usize,
+    skip_damaged: bool,
+    /// The number of records that were left out.
+    left_out: u64,
+    is_behind_damage: bool,
+}
+
+impl Results<'_> {
+    /// The next batch; an empty one at the end. Flushes `out` before it says that something is damaged.
+    fn batch(&mut self, out: &mut impl std::io::Write) -> anyhow::Result<RecordBatch> {
+        loop {
+            let error = match self.log.read_results(self.next, self.size) {
+                // Somewhere in it is damage: what is in front of that comes record by record.
+                Err(error) if is_damage(&error) && self.size > 1 => {
+                    self.size = 1;
+                    continue;
+                }
+                Err(error) if is_damage(&error) => error,
+                batch => return Ok(self.behind(batch?)),
+            };
+            out.flush().context("write to standard output")?;
+            let may_skip = self.skip_damaged && self.next < self.end;
+            anyhow::ensure!(may_skip, "{error}; --skip-damaged prints what is behind that");
+            if !self.is_behind_damage {
+                super::print::message(format_args!("derived-statsd: {error}; it is left out"));
+            }
+            (self.next, self.left_out, self.is_behind_damage) = (self.next + 1, self.left_out + 1, true);
+        }
+    }
+
+    /// Goes on behind a batch that was read.
+    fn behind(&mut self, batch: RecordBatch) -> RecordBatch {
+        if self.is_behind_damage {
+            (self.size, self.is_behind_damage) = (READ_BYTES, false);
+        }
+        self.next = self.next.max(batch.next_offset());
+        batch
     }
 }
 
@@ -104,14 +144,7 @@ fn write(batch: &RecordBatch, reader: &mut RecordReader, out: &mut impl std::io:
     Ok(())
 }
 
-/// Reads what is next: a whole batch, or the records before damage one by one.
-fn read(log: &dyn Log, next: u64) -> Result<RecordBatch, LogError> {
-    match log.read_results(next, READ_BYTES) {
-        Err(error) if is_damage(&error) => log.read_results(next, 1),
-        batch => batch,
-    }
-}
-
 fn is_damage(error: &LogError) -> bool {
-    matches!(error, LogError::CorruptFrame { .. })
+    // A bad disk gives an error of the system as well.
+    matches!(error, LogError::CorruptFrame { .. } | LogError::Io { .. })
 }

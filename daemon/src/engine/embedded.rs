@@ -118,11 +118,11 @@ fn keep_partitions(log: &EmbeddedLog, directory: &Path, partitions: u16) -> anyh
     if path.exists() {
         return Ok(());
     }
-    let found = log.partitions().context("read the partitions of the log")?;
+    let least = log.least_partitions().context("read the partitions of the log")?;
     anyhow::ensure!(
-        found == 0,
-        "{0} is missing, which has the log.partitions that the log was made with, {found} or more; write it again, as \
-         `echo {found} > {0}`: with another number objects would lose their states",
+        least == 0,
+        "{0} is missing, which has the log.partitions that the log was made with: {least} or more; with another number \
+         objects lose their states; if {partitions}, which is configured, is that number: echo {partitions} > {0}",
         path.display(),
     );
     std::fs::write(&path, format!("{partitions}\n")).with_context(|| format!("write {}", path.display()))
@@ -146,16 +146,6 @@ pub(crate) fn check_partitions(directory: &Path, partitions: u16) -> anyhow::Res
         found.trim(),
     );
     Ok(())
-}
-
-/// Gives the copy of a log the number of partitions of the log.
-pub(crate) fn copy_partitions(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let (from, to) = (partitions_file(from), partitions_file(to));
-    match std::fs::copy(&from, &to) {
-        // The daemon was killed as it made the log.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        copied => copied.map(drop).with_context(|| format!("copy {} to {}", from.display(), to.display())),
-    }
 }
 
 fn partitions_file(directory: &Path) -> PathBuf {

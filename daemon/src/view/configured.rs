@@ -36,7 +36,7 @@ struct Compared {
     shape: Arc<UveShape>,
     /// `None` if the UVE is not configured.
     attributes: Option<Vec<Option<Window>>>,
-    /// The window of all attributes, if they have one and all are configured: then nobody need look at each.
+    /// The window of all attributes, if they have one and all are configured: then a result of that length is taken as it is.
     all: Option<Window>,
 }
 

@@ -95,8 +95,7 @@ impl Object {
         let Some(uve) = same.or_else(|| self.uves(shapes).find(|uve| uve.shape.uve == row.shape.uve)) else {
             return Known::Nothing;
         };
-        let has_all = row.values.len() == row.shape.attributes.len();
-        let encoded = row.values.encoded();
+        let (has_all, encoded) = (row.values.has_all(row.shape), row.values.encoded());
         if uve.number != number || !has_all || !uve.older.is_empty() || uve.newest.len() != encoded.len() {
             return Known::Other { place: uve.place };
         }
@@ -118,7 +117,8 @@ impl Object {
         let Scratch { object, older } = scratch;
         object.clear();
         older.clear();
-        let is_new = |name: &str| row.attributes().any(|(attribute, _)| *attribute.name == *name);
+        let name = |value: EncodedValue<'_>| row.shape.attributes.get(value.index).map(|attribute| &*attribute.name);
+        let is_new = |known: &str| row.values.iter(row.shape).any(|value| name(value) == Some(known));
         let before = self.uves(shapes).find(|uve| uve.place == place);
         for (number, attribute, value) in before.iter().flat_map(|before| before.encoded(shapes)) {
             if !is_new(&attribute.name) {
@@ -148,6 +148,9 @@ impl Object {
         object.extend_from_slice(&self.uve_bytes()[..place.start]);
         object.extend_from_slice(&self.uve_bytes()[place.end..]);
         self.set(object);
+        if self.is_empty() {
+            self.bytes.shrink_to_fit();
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

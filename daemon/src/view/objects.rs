@@ -13,6 +13,9 @@ use crate::view::object::Object;
 /// The most results whose objects are looked up together.
 pub(super) const LOOK_AHEAD: usize = 64;
 
+/// The empty objects that stay in any case: to drop them means to go through all objects.
+const MIN_EMPTY: usize = 64;
+
 /// No object.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -62,29 +65,31 @@ impl Objects {
         places
     }
 
-    /// The object, a new one if it is not known; `place` is where [`look_ahead`](Self::look_ahead) found it. `None` with
-    /// four billion of them.
-    pub(super) fn get_or_add(&mut self, place: u32, name: &str) -> Option<&mut Object> {
-        let index = match self.is_at(place, name) {
-            true => place as usize,
-            false => match self.index(name) {
-                Some(index) => index,
-                None => self.add(name)?,
-            },
-        };
-        let object = self.objects.get_mut(index)?;
-        self.empty -= usize::from(object.is_empty());
-        Some(object)
+    /// Calls `change` with the object, a new one if it is not known; not at all with four billion of them. `at` is
+    /// where [`look_ahead`](Self::look_ahead) found it.
+    pub(super) fn get_or_add(&mut self, at: u32, name: &str, change: impl FnOnce(&mut Object)) {
+        if let Some(index) = self.index_from(at, name).or_else(|| self.add(name)) {
+            self.change(index, change);
+        }
     }
 
-    /// Lets `change` take structures from an object that is not empty.
-    pub(super) fn reduce(&mut self, place: u32, name: &str, change: impl FnOnce(&mut Object)) {
-        let index = if self.is_at(place, name) { Some(place as usize) } else { self.index(name) };
-        let Some(object) = index.and_then(|index| self.objects.get_mut(index)) else { return };
+    /// Calls `change` with the object if it is known.
+    pub(super) fn get_mut(&mut self, at: u32, name: &str, change: impl FnOnce(&mut Object)) {
+        if let Some(index) = self.index_from(at, name) {
+            self.change(index, change);
+        }
+    }
+
+    fn change(&mut self, index: usize, change: impl FnOnce(&mut Object)) {
+        let Some(object) = self.objects.get_mut(index) else { return };
         let was_empty = object.is_empty();
         change(object);
-        self.empty += usize::from(object.is_empty() && !was_empty);
-        if self.empty > self.objects.len() / 4 + LOOK_AHEAD {
+        match (was_empty, object.is_empty()) {
+            (true, false) => self.empty -= 1,
+            (false, true) => self.empty += 1,
+            _ => {}
+        }
+        if self.empty > self.objects.len() / 4 + MIN_EMPTY {
             self.drop_empty();
         }
     }
@@ -94,8 +99,12 @@ impl Objects {
         self.empty == self.objects.len()
     }
 
-    fn is_at(&self, place: u32, name: &str) -> bool {
-        self.objects.get(place as usize).is_some_and(|object| object.name() == name.as_bytes())
+    fn is_at(&self, at: u32, name: &str) -> bool {
+        self.objects.get(at as usize).is_some_and(|object| object.name() == name.as_bytes())
+    }
+
+    fn index_from(&self, at: u32, name: &str) -> Option<usize> {
+        if self.is_at(at, name) { Some(at as usize) } else { self.index(name) }
     }
 
     fn index(&self, name: &str) -> Option<usize> {
@@ -141,8 +150,7 @@ impl Objects {
             true
         });
         drop(unsorted_names);
-        (*empty, *unsorted) = (0, still_unsorted);
-        by_hash.clear();
+        (*empty, *unsorted, *by_hash) = (0, still_unsorted, HashTable::with_capacity(objects.len()));
         for (index, object) in (0..).zip(objects.iter()) {
             let hash = |index: &u32| objects.get(*index as usize).map_or(0, |object| hash_of(hasher, object));
             by_hash.insert_unique(hash_of(hasher, object), index, hash);
@@ -202,12 +210,12 @@ mod tests {
             values: Values::default(),
         };
         let [place, ..] = objects.look_ahead([name].into_iter());
-        objects.get_or_add(place, name).unwrap().apply(&shapes, 0, &row, &mut Scratch::default());
+        objects.get_or_add(place, name, |object| object.apply(&shapes, 0, &row, &mut Scratch::default()));
     }
 
     fn remove(objects: &mut Objects, name: &str) {
         let [place, ..] = objects.look_ahead([name].into_iter());
-        objects.reduce(place, name, |object| object.remove(&shapes(), "U", &mut Scratch::default()));
+        objects.get_mut(place, name, |object| object.remove(&shapes(), "U", &mut Scratch::default()));
     }
 
     #[test]
@@ -253,6 +261,6 @@ mod tests {
         }
         assert!(expected.len() > 100 && expected.iter().all(|name| objects.get(name).is_some()));
         expected.iter().for_each(|name| remove(&mut objects, name));
-        assert!(objects.is_empty() && objects.by_hash.len() <= LOOK_AHEAD, "{}", objects.by_hash.len());
+        assert!(objects.is_empty() && objects.by_hash.len() <= MIN_EMPTY, "{}", objects.by_hash.len());
     }
 }

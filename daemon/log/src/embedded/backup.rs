@@ -1,77 +1,111 @@
 //! Copies the files of a log to another directory, whether or not a process has it open.
 //!
-//! A write is complete in all files before the next one begins, and files only grow. So whatever is copied after the
-//! newest journal has at least what that copy of the journal names: the whole is as a power cut leaves it, and its
-//! opening cuts the last write off if only a part of it was copied. The exception is a file that is deleted meanwhile;
-//! then everything is copied again.
+//! The copy is the log at the moment at which the length of the newest journal is taken. All files are open by then, so
+//! one that is deleted later is still read; whatever that much of the journal names was in them before. What they have
+//! got since is cut off when the copy is opened, as after a power cut.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use crate::embedded::directory::{self, Format, check_format, copy_acknowledged, create_version, io_error, store_path};
+use crate::embedded::directory::{copy_beside, create_version, io_error, is_log, store_path, sync_parent};
 use crate::embedded::recover::files;
 use crate::embedded::segment::Family;
 use crate::error::LogError;
 
-/// How often a copy begins again because a file was deleted: retention comes every few seconds.
+/// How often the files are opened again because one was deleted between its listing and its opening.
 const TRIES: usize = 20;
 
-/// Copies the log in `path` to the directory `target`, which must not exist; returns the number of bytes.
+type OpenFiles = BTreeMap<(Family, u32), File>;
+
+/// Copies the log in `path` to the directory `target`, which must not exist; returns the number of bytes. Nothing stays
+/// of a copy that fails.
 pub(super) fn backup(path: &Path, target: &Path) -> Result<u64, LogError> {
-    if !directory::is_log(path)? {
+    if !is_log(path)? {
         return Err(LogError::NoLog { path: path.to_owned() });
     }
-    let Format::Known = check_format(path)? else { return Err(LogError::NoLog { path: path.to_owned() }) };
-    let io = |source| io_error("copy the log", target, source);
-    let (from, to) = (store_path(path), store_path(target));
-    std::fs::create_dir(target).map_err(io)?;
-    for _ in 0..TRIES {
-        std::fs::create_dir(&to).map_err(io)?;
-        // First: the number must not be ahead of the journal that is copied.
-        copy_acknowledged(path, target)?;
-        if let Some(bytes) = copy_store(&from, &to)? {
-            File::open(&to).and_then(|store| store.sync_all()).map_err(io)?;
-            // Last: without it the directory is not a log.
-            create_version(target)?;
-            return Ok(bytes);
-        }
-        std::fs::remove_dir_all(&to).map_err(io)?;
+    crate::EmbeddedLog::check_format(path)?;
+    std::fs::create_dir(target).map_err(|source| io_error("create the directory of the copy", target, source))?;
+    let copied = copy_log(path, target);
+    if copied.is_err() {
+        // It has nothing but a part of the copy.
+        let _ = std::fs::remove_dir_all(target);
     }
-    let reason =
-        format!("files of {} were deleted during each of {TRIES} copies; copy it when less comes in", path.display());
+    copied
+}
+
+fn copy_log(path: &Path, target: &Path) -> Result<u64, LogError> {
+    // First: the number of the last acknowledged write must not be ahead of the journal that is copied.
+    copy_beside(path, target)?;
+    let store = store_path(target);
+    let io = |source| io_error("copy the log", &store, source);
+    std::fs::create_dir(&store).map_err(io)?;
+    let bytes = copy_store(&store_path(path), &store)?;
+    File::open(&store).and_then(|store| store.sync_all()).map_err(io)?;
+    // Last: without it the directory is not a log.
+    create_version(target)?;
+    sync_parent(target)?;
+    Ok(bytes)
+}
+
+fn copy_store(from: &Path, to: &Path) -> Result<u64, LogError> {
+    let (mut open, newest) = open_files(from)?;
+    let journal = open.remove(&newest).map(|journal| {
+        let len = journal.metadata().map_err(|source| io_error("read a file of the log", from, source))?.len();
+        Ok((journal, len))
+    });
+    // Files that were created since the listing. A later journal would name what is not copied.
+    let later: BTreeSet<_> = files(from)?.into_iter().filter(|file| file.0 != Family::Journal).collect();
+    for file in later {
+        if let Some(opened) = open_if_there(from, file)? {
+            open.entry(file).or_insert(opened);
+        }
+    }
+    let mut bytes = 0;
+    if let Some(journal) = journal {
+        let (journal, len) = journal?;
+        bytes += copy(&journal, len, to, newest)?;
+    }
+    for (file, opened) in &open {
+        bytes += copy(opened, u64::MAX, to, *file)?;
+    }
+    Ok(bytes)
+}
+
+/// Opens all files of a store; returns them with the newest journal.
+fn open_files(store: &Path) -> Result<(OpenFiles, (Family, u32)), LogError> {
+    for _ in 0..TRIES {
+        let listed = files(store)?;
+        let Some(newest) = listed.iter().rfind(|(family, _)| *family == Family::Journal) else {
+            return Err(LogError::NoLog { path: store.to_owned() });
+        };
+        let mut open = OpenFiles::new();
+        for file in &listed {
+            open.extend(open_if_there(store, *file)?.map(|opened| (*file, opened)));
+        }
+        if open.len() == listed.len() {
+            return Ok((open, *newest));
+        }
+    }
+    let reason = format!("files of {} were deleted during each of {TRIES} attempts to open them", store.display());
     Err(LogError::Unavailable { reason })
 }
 
-/// `None` if a file was deleted meanwhile.
-fn copy_store(from: &Path, to: &Path) -> Result<Option<u64>, LogError> {
-    let before = files(from)?;
-    let Some(newest) = before.iter().rfind(|(family, _)| *family == Family::Journal).copied() else {
-        return Err(LogError::NoLog { path: from.to_owned() });
-    };
-    let Some(mut bytes) = copy(from, to, newest)? else { return Ok(None) };
-    let after = files(from)?;
-    if !before.is_subset(&after) {
-        return Ok(None);
+fn open_if_there(store: &Path, (family, number): (Family, u32)) -> Result<Option<File>, LogError> {
+    let path = store.join(family.file_name(number));
+    match File::open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some).map_err(|source| io_error("open a file of the log", &path, source)),
     }
-    for file in after.difference(&BTreeSet::from([newest])) {
-        let Some(more) = copy(from, to, *file)? else { return Ok(None) };
-        bytes += more;
-    }
-    Ok(Some(bytes))
 }
 
-/// Copies a file durably; `None` if it is gone.
-fn copy(from: &Path, to: &Path, (family, number): (Family, u32)) -> Result<Option<u64>, LogError> {
-    let (from, to) = (from.join(family.file_name(number)), to.join(family.file_name(number)));
-    let source = match File::open(&from) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        source => source.map_err(|source| io_error("copy a file of the log", &from, source))?,
-    };
+/// Copies at most `len` bytes of a file durably.
+fn copy(from: &File, len: u64, to: &Path, (family, number): (Family, u32)) -> Result<u64, LogError> {
+    let to = to.join(family.file_name(number));
     let copied = File::create_new(&to).and_then(|mut copy| {
-        let bytes = std::io::copy(&mut &source, &mut copy)?;
+        let bytes = std::io::copy(&mut from.take(len), &mut copy)?;
         copy.sync_all().map(|()| bytes)
     });
-    copied.map(Some).map_err(|source| io_error("copy a file of the log", &to, source))
+    copied.map_err(|source| io_error("copy a file of the log", &to, source))
 }

@@ -30,6 +30,11 @@ const VERSION: u32 = 2;
 /// The file that holds it, which makes a directory one of a log.
 const VERSION_FILE: &str = "VERSION";
 
+/// The same while it is written.
+const VERSION_NEW: &str = "VERSION.new";
+const LOCK_FILE: &str = "LOCK";
+const DISK_CHECK: &str = "disk-check";
+
 /// The size of the file that shows whether the disk has space: many blocks, because a small write of the store fits
 /// into the rest of a block that it has already, also on a full disk.
 const CHECK_BYTES: u64 = 64 * 1024;
@@ -75,7 +80,7 @@ impl Directory {
 
     /// Writes a file durably and removes it; fails if the disk is full or refuses writes.
     pub(super) fn check_disk(&self) -> Result<(), LogError> {
-        let path = self.path.join("disk-check");
+        let path = self.path.join(DISK_CHECK);
         // Bytes that no file system compresses to nothing.
         let bytes: Vec<u8> = (0..CHECK_BYTES).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
         let written = File::create(&path).and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
@@ -117,12 +122,28 @@ pub(super) fn write_acknowledged(path: &Path, sequence: u64) -> Result<(), LogEr
         .map_err(|source| io_error("record the acknowledged write", path, source))
 }
 
-/// Copies the file of acknowledged writes, if there is one.
-pub(super) fn copy_acknowledged(from: &Path, to: &Path) -> Result<(), LogError> {
-    match std::fs::copy(acknowledged_path(from), acknowledged_path(to)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("copy the acknowledged write", to, error)),
-        _ => Ok(()),
+/// Copies the files beside the store durably, which its owner may have added to: all but those that belong to one
+/// process, and `VERSION`.
+pub(super) fn copy_beside(from: &Path, to: &Path) -> Result<(), LogError> {
+    let io = |source| io_error("copy the files beside the store", to, source);
+    for entry in std::fs::read_dir(from).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let name = entry.file_name();
+        let is_left_out = [LOCK_FILE, VERSION_FILE, VERSION_NEW, DISK_CHECK].iter().any(|left_out| name == *left_out);
+        if is_left_out || !entry.file_type().map_err(io)?.is_file() {
+            continue;
+        }
+        let copy = to.join(&name);
+        std::fs::copy(entry.path(), &copy).and_then(|_| File::open(&copy)?.sync_all()).map_err(io)?;
     }
+    Ok(())
+}
+
+/// Makes the creation of a directory durable.
+pub(super) fn sync_parent(path: &Path) -> Result<(), LogError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let synced = File::open(parent).and_then(|parent| parent.sync_all());
+    synced.map_err(|source| io_error("sync the directory above", parent, source))
 }
 
 fn seal_acknowledged(sequence: u64) -> Vec<u8> {
@@ -188,7 +209,7 @@ pub(super) fn store_path(path: &Path) -> PathBuf {
 }
 
 fn lock_path(path: &Path) -> PathBuf {
-    path.join("LOCK")
+    path.join(LOCK_FILE)
 }
 
 fn lock(path: &Path) -> Result<File, LogError> {
@@ -243,7 +264,7 @@ fn check_empty(path: &Path) -> Result<(), LogError> {
     };
     for entry in entries {
         let name = entry.map_err(io("list the data directory"))?.file_name();
-        if name != "LOCK" && name != "VERSION.new" {
+        if name != LOCK_FILE && name != VERSION_NEW {
             return Err(unknown_version(path, format!("none, and contains {}", name.display())));
         }
     }
@@ -253,7 +274,7 @@ fn check_empty(path: &Path) -> Result<(), LogError> {
 /// Creates the VERSION file, which makes a directory one of a log.
 pub(super) fn create_version(path: &Path) -> Result<(), LogError> {
     let io = |operation| move |source| io_error(operation, path, source);
-    let unfinished = path.join("VERSION.new");
+    let unfinished = path.join(VERSION_NEW);
     let mut file = File::create(&unfinished).map_err(io("create the VERSION file"))?;
     file.write_all(version_line().as_bytes())
         .and_then(|()| file.sync_all())

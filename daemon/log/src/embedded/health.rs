@@ -18,12 +18,12 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 pub(super) struct Health {
     clock: SystemClock,
     /// The data directory, that of the store in it, and the lock.
-    places: [Place; 3],
+    guarded: [Guarded; 3],
     state: Mutex<State>,
 }
 
 /// A directory or a file that must stay what it was when the log was opened.
-struct Place {
+struct Guarded {
     /// As messages call it.
     name: &'static str,
     path: PathBuf,
@@ -47,15 +47,15 @@ impl Health {
         let restore = "restore it, then restart the daemon";
         // Without it another process may open the directory, too.
         let alone = "stop every daemon that has this directory open, then start one";
-        let places =
+        let guarded =
             [("data directory", data, restore), ("directory of the store", store, restore), ("lock", lock, alone)];
-        let place = |(name, path, remedy): (_, &Path, _)| Place {
+        let watch = |(name, path, remedy): (_, &Path, _)| Guarded {
             name,
             path: path.to_owned(),
             remedy,
             opened: identity(path).ok(),
         };
-        Self { clock: SystemClock::new(), places: places.map(place), state: Mutex::default() }
+        Self { clock: SystemClock::new(), guarded: guarded.map(watch), state: Mutex::default() }
     }
 
     /// Notes that a write begins.
@@ -92,7 +92,8 @@ impl Health {
         checked
     }
 
-    /// Returns why nothing that is written can be found again: the data directory is gone or is another one.
+    /// Returns why nothing must be written: the data directory is gone or is another one, so that it could not be found
+    /// again, or the lock is, so that another process may write, too.
     pub(super) fn is_lost(&self) -> Option<String> {
         self.outage().filter(|outage| outage.needs_restart).map(|outage| outage.reason)
     }
@@ -104,10 +105,10 @@ impl Health {
 
     /// Returns why the store cannot write; `None` if it can, as far as is known.
     pub(super) fn outage(&self) -> Option<Outage> {
-        if let Some(outage) = self.places.iter().find_map(Place::outage) {
+        if let Some(outage) = self.guarded.iter().find_map(Guarded::outage) {
             return Some(outage);
         }
-        let directory = self.places[0].path.display();
+        let directory = self.guarded[0].path.display();
         let state = self.state();
         let since = state.writing_since.map(|since| self.clock.monotonic().saturating_sub(since));
         if let Some(since) = since.filter(|since| *since > STUCK_AFTER) {
@@ -122,7 +123,7 @@ impl Health {
     }
 }
 
-impl Place {
+impl Guarded {
     /// Why what was opened is not there any more; `None` if it is.
     fn outage(&self) -> Option<Outage> {
         let Self { name, path, remedy, opened } = self;

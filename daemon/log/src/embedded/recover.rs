@@ -213,8 +213,8 @@ fn retire_missing(
         let file = store.join(family.file_name(*number));
         tracing::warn!(
             file = %file.display(),
-            "A file of the log is missing, and nothing in it is needed: its deletion was interrupted, or somebody else \
-             deleted it. If it comes back, it is deleted."
+            "A file of the log is missing that retention may delete: a kill or a full disk interrupted its deletion, or \
+             somebody else deleted it. If it comes back, it is deleted."
         );
         tables.retire(*family, *number);
         catalog.retire(*family, *number);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use crate::embedded::directory::{create_version, io_error, write_acknowledged};
+use crate::embedded::directory::{create_version, io_error, sync_parent, write_acknowledged};
 use crate::embedded::writer::Writer;
 use crate::error::LogError;
 
@@ -33,8 +33,7 @@ impl Writer {
         write_acknowledged(target, locked.known().sequence)?;
         // Last: without it the directory is not a log.
         create_version(target)?;
-        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)
+        sync_parent(target)
     }
 }
 

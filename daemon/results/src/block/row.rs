@@ -1,4 +1,4 @@
-//! One result. Its attributes stay encoded until somebody asks for them: most readers need a few, or only copy them.
+//! One result. Its attributes are decoded on demand, because most readers need a few, or copy them as they are.
 
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ impl<'r> Row<'r> {
 pub struct Values<'r> {
     encoded: &'r [u8],
     count: usize,
+    /// Whether the indices ascend: then no attribute is there twice.
+    is_ordered: bool,
 }
 
 /// One attribute of a result, encoded.
@@ -58,13 +60,15 @@ impl<'r> Values<'r> {
     /// Reads the attributes of a row of `shape`, and the zero behind them.
     pub(super) fn read(reader: &mut Reader<'r>, shape: &UveShape) -> Result<Self, BlockError> {
         let from = reader.rest();
-        let mut count = 0;
+        let (mut count, mut is_ordered, mut last) = (0, true, 0);
         loop {
             let end = from.len() - reader.rest().len();
             let number = reader.varint("attribute")?;
             let Some(index) = number.checked_sub(1) else {
-                return Ok(Self { encoded: from.get(..end).unwrap_or_default(), count });
+                return Ok(Self { encoded: from.get(..end).unwrap_or_default(), count, is_ordered });
             };
+            is_ordered &= number > last;
+            last = number;
             let attribute = usize::try_from(index).ok().and_then(|index| shape.attributes.get(index));
             let Some(attribute) = attribute else {
                 return Err(reader.damaged("attribute", number.to_string(), "an attribute of the entry"));
@@ -74,9 +78,9 @@ impl<'r> Values<'r> {
         }
     }
 
-    /// The number of attributes.
-    pub fn len(&self) -> usize {
-        self.count
+    /// Whether each attribute of `shape`, the row's, is there once.
+    pub fn has_all(&self, shape: &UveShape) -> bool {
+        self.is_ordered && self.count == shape.attributes.len()
     }
 
     /// Whether there is none.
@@ -114,31 +118,38 @@ impl<'r> Values<'r> {
 pub struct ValuesBuffer {
     encoded: Vec<u8>,
     count: usize,
+    /// The index after the last one, and whether all ascended.
+    next: usize,
+    is_unordered: bool,
 }
 
 impl ValuesBuffer {
     /// Removes all attributes.
     pub fn clear(&mut self) {
         self.encoded.clear();
-        self.count = 0;
+        (self.count, self.next, self.is_unordered) = (0, 0, false);
     }
 
     /// Adds the attribute `index` of `shape`.
     pub fn push(&mut self, shape: &AttributeShape, index: usize, record: &Record) {
-        put_varint(&mut self.encoded, index as u64 + 1);
+        self.begin(index);
         put_value(&mut self.encoded, record, shape.numbers());
-        self.count += 1;
     }
 
     /// Adds an attribute of another row of the same shape.
     pub fn push_encoded(&mut self, value: EncodedValue<'_>) {
-        put_varint(&mut self.encoded, value.index as u64 + 1);
+        self.begin(value.index);
         self.encoded.extend_from_slice(value.bytes);
-        self.count += 1;
+    }
+
+    fn begin(&mut self, index: usize) {
+        put_varint(&mut self.encoded, index as u64 + 1);
+        self.is_unordered |= index < self.next;
+        (self.count, self.next) = (self.count + 1, index + 1);
     }
 
     /// The attributes.
     pub fn values(&self) -> Values<'_> {
-        Values { encoded: &self.encoded, count: self.count }
+        Values { encoded: &self.encoded, count: self.count, is_ordered: !self.is_unordered }
     }
 }

@@ -116,9 +116,9 @@ impl<'p, S: ResultSink> Restore<'p, S> {
         chunks: impl IntoIterator<Item = (u32, &'c [u8])>,
     ) -> Result<(), SnapshotError> {
         let chunks = chunks.into_iter();
-        if let (_, Some(most)) = chunks.size_hint() {
-            slots.reserve(most.saturating_mul(CHUNK_SLOTS));
-        }
+        // Exact for chunks in a list or a map.
+        let (least, _) = chunks.size_hint();
+        slots.reserve(least.saturating_mul(CHUNK_SLOTS));
         for (chunk, bytes) in chunks {
             self.add_chunk(slots, chunk, bytes)?;
         }

@@ -28,6 +28,7 @@ pub(crate) mod null;
 mod range;
 pub(crate) mod sum;
 mod tally;
+mod wide_sum;
 
 #[cfg(test)]
 use alloc::vec::Vec;
@@ -45,9 +46,10 @@ pub use self::ewm::{Alpha, AlphaError, Ewm, EwmState};
 pub use self::newest::Newest;
 pub use self::non_zero::NonZero;
 pub use self::null::{Null, NullState};
-pub use self::range::{Range, RangeError, RangeState};
+pub use self::range::{Range, RangeError, RangeState, Ranged, Windowed};
 pub use self::sum::{RangeSum, Sum};
 pub use self::tally::Tally;
+pub use self::wide_sum::{WideSum, WideTally};
 
 /// A value with its time.
 #[derive(Clone, Copy, Debug, PartialEq)]

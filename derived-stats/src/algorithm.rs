@@ -13,6 +13,11 @@
 //! | `DSMin[:range]` | inline, period, pre | [`Min`] | the smallest sample |
 //! | `DSMax[:range]` | inline, period, pre | [`Max`] | the largest sample |
 //! | `DSSpread[:range]` | inline, period, pre | [`Spread`] | the largest sample minus the smallest |
+//! | `DSVariance[:range]` | inline, period, pre | [`Variance`] | the variance of the samples |
+//! | `DSStddev[:range]` | inline, period, pre | [`Stddev`] | their standard deviation |
+//! | `DSTimeAvg[:range]` | inline, period, pre | [`TimeAverage`] | the mean over time of a value that holds until the next |
+//! | `DSIncrease[:range]` | inline, period, pre | [`Increase`] | the increase of a cumulative counter |
+//! | `DSRate[:range]` | inline, period, pre | [`Rate`] | the same per second |
 //! | `DSFirst[:range]` | inline, period, pre | [`First`] | the first sample |
 //! | `DSNone` | inline, period, pre | [`Newest`] | the newest sample |
 //! | `DSNon0` | inline, period, pre | [`NonZero`] | the newest sample, unchanged while 0 |
@@ -31,15 +36,22 @@ pub(crate) mod count;
 pub(crate) mod ewm;
 pub(crate) mod first;
 mod fixed;
+pub(crate) mod increase;
 pub(crate) mod max;
 pub(crate) mod min;
 pub(crate) mod newest;
 pub(crate) mod non_zero;
 pub(crate) mod null;
 mod range;
+pub(crate) mod rate;
+mod readings;
 pub(crate) mod spread;
+mod squares;
+pub(crate) mod stddev;
 pub(crate) mod sum;
 mod tally;
+pub(crate) mod time_average;
+pub(crate) mod variance;
 mod wide_sum;
 
 #[cfg(test)]
@@ -57,15 +69,22 @@ pub use self::change::Change;
 pub use self::count::{Count, CountState};
 pub use self::ewm::{Alpha, AlphaError, Ewm, EwmState};
 pub use self::first::First;
+pub use self::increase::Increase;
 pub use self::max::Max;
 pub use self::min::Min;
 pub use self::newest::Newest;
 pub use self::non_zero::NonZero;
 pub use self::null::{Null, NullState};
 pub use self::range::{Range, RangeError, RangeState, Ranged, Windowed};
+pub use self::rate::Rate;
+pub use self::readings::Readings;
 pub use self::spread::{Spread, SpreadState};
+pub use self::squares::Squares;
+pub use self::stddev::Stddev;
 pub use self::sum::{RangeSum, Sum};
 pub use self::tally::Tally;
+pub use self::time_average::{TimeAverage, TimeAverageState};
+pub use self::variance::Variance;
 pub use self::wide_sum::{WideSum, WideTally};
 
 /// A value with its time.

@@ -4,26 +4,34 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::algorithm::{anomaly, average, change, count, ewm, first, max, min, newest, non_zero, null, spread, sum};
+use crate::algorithm::{
+    anomaly, average, change, count, ewm, first, increase, max, min, newest, non_zero, null, rate, spread, stddev, sum,
+    time_average, variance,
+};
 use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Period, Span, nearest, one_of};
 use crate::entry::{Argument, ArgumentError, ArgumentKind, Built, Entry, Given};
 use crate::registry::Registry;
 
 /// Every built-in algorithm.
-static MENU: [&Entry; 13] = [
+static MENU: [&Entry; 18] = [
     &anomaly::ENTRY,
     &average::ENTRY,
     &change::ENTRY,
     &count::ENTRY,
     &ewm::ENTRY,
     &first::ENTRY,
+    &increase::ENTRY,
     &max::ENTRY,
     &min::ENTRY,
     &newest::ENTRY,
     &non_zero::ENTRY,
     &null::ENTRY,
+    &rate::ENTRY,
     &spread::ENTRY,
+    &stddev::ENTRY,
     &sum::ENTRY,
+    &time_average::ENTRY,
+    &variance::ENTRY,
 ];
 
 /// The name before the name of a detector in annotations: `DSAnomaly:EWM:0.1`.

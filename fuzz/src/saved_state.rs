@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use arbitrary::{Result, Unstructured};
 use derived_stats::{Context, MetricKind, Number, Output, Report, SavedState, Silence, Spec, State, ValueType};
 
-const ANNOTATIONS: [&str; 30] = [
+const ANNOTATIONS: [&str; 36] = [
     "raw:DSSum",
     "raw:DSAvg",
     "raw:DSNone",
@@ -36,6 +36,12 @@ const ANNOTATIONS: [&str; 30] = [
     "raw:DSSpread:2",
     "1-raw:DSFirst:2",
     "1.DSCount.DSMax(2)-raw:DSAnomaly:EWM:0.5",
+    "raw:DSVariance:2",
+    "1-raw:DSStddev",
+    "raw:DSTimeAvg:2",
+    "1-raw:DSTimeAvg",
+    "raw:DSIncrease:2",
+    "1.DSRate.DSStddev(2)-raw:DSAnomaly:EWM:0.5",
 ];
 
 static SPECS: LazyLock<Vec<Spec>> = LazyLock::new(|| {

@@ -10,7 +10,7 @@
 //! | unit and type | samples; u64 for every metric |
 //! | range | 0 to 2^64-1, where it stops |
 //! | error | none; merging is exact |
-//! | memory | 8 bytes an object; over a window 8 bytes and up to 4 KiB |
+//! | memory | 8 bytes an object; over a window 8 bytes and about 4 KiB |
 //! | cost | constant for each sample, as `DSSum`; over a window amortised constant |
 //!
 //! The values make no difference, so the count of sums that overflowed is exact too, and is not marked. The count of a

@@ -9,7 +9,7 @@
 //! | source | the counterpart of `DSNone`, which is the newest sample |
 //! | unit, type and range | as the metric |
 //! | error | none |
-//! | memory | 16 bytes an object; over a window 8 bytes and up to 6 KiB |
+//! | memory | 16 bytes an object; over a window 8 bytes and about 6 KiB |
 //! | cost | constant for each sample; over a window amortised constant |
 //!
 //! The first sample is the first that arrives, as the newest one of `DSNone` is the last that arrives. So states do not

@@ -9,7 +9,7 @@
 //! | source | the definition; a window by two stacks, see `algorithm/range/buckets.rs` |
 //! | unit, type and range | as the metric |
 //! | error | none; merging is exact |
-//! | memory | 16 bytes an object; over a window 8 bytes and up to 6 KiB |
+//! | memory | 16 bytes an object; over a window 8 bytes and about 6 KiB |
 //! | cost | constant for each sample, as `DSSum`; over a window amortised constant |
 //!
 //! Of 0.0 and -0.0 the first one stays. In a chain, a sum that overflowed marks every later result of the same state:

@@ -10,7 +10,7 @@
 //! | unit and type | as the metric |
 //! | range | 0 to the largest value of the type, where it stops with an error in the result (i64 and doubles) |
 //! | error | integers: none; doubles: one rounding; merging is exact |
-//! | memory | 24 bytes an object; over a window 8 bytes and up to 8 KiB |
+//! | memory | 24 bytes an object; over a window 8 bytes and about 8 KiB |
 //! | cost | constant for each sample; over a window amortised constant |
 
 use crate::algorithm::fixed::{FixedState, ensure, state_is_fixed};
@@ -74,7 +74,7 @@ impl<T: Numeric> SpreadState<T> {
         self.least = if is_first | (other.least < self.least) { other.least } else { self.least };
         self.most = if is_first | (other.most > self.most) { other.most } else { self.most };
         let samples = (self.packed / SAMPLE).saturating_add(other.packed / SAMPLE).min(MAX_SAMPLES);
-        self.packed = samples * SAMPLE | (self.packed | other.packed) & OVERFLOWED;
+        self.packed = (samples * SAMPLE) | (self.packed | other.packed) & OVERFLOWED;
     }
 }
 

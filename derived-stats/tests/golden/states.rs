@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 43] = [
+const PIPELINES: [(&str, &str, MetricKind); 63] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -67,6 +67,26 @@ const PIPELINES: [(&str, &str, MetricKind); 43] = [
     ("range-first", "raw:DSFirst:3", MetricKind::Plain),
     ("periodic-first", "1-raw:DSFirst", MetricKind::Plain),
     ("detector-first", "1.DSFirst-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("variance", "raw:DSVariance", MetricKind::Plain),
+    ("range-variance", "raw:DSVariance:3", MetricKind::Plain),
+    ("periodic-variance", "1-raw:DSVariance", MetricKind::Plain),
+    ("detector-variance", "1.DSVariance-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("stddev", "raw:DSStddev", MetricKind::Plain),
+    ("range-stddev", "raw:DSStddev:3", MetricKind::Plain),
+    ("periodic-stddev", "1-raw:DSStddev", MetricKind::Plain),
+    ("detector-stddev", "1.DSStddev-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("time-average", "raw:DSTimeAvg", MetricKind::Plain),
+    ("range-time-average", "raw:DSTimeAvg:3", MetricKind::Plain),
+    ("periodic-time-average", "1-raw:DSTimeAvg", MetricKind::Plain),
+    ("detector-time-average", "1.DSTimeAvg-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("increase", "raw:DSIncrease", MetricKind::Plain),
+    ("range-increase", "raw:DSIncrease:3", MetricKind::Plain),
+    ("periodic-increase", "1-raw:DSIncrease", MetricKind::Plain),
+    ("detector-increase", "1.DSIncrease-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("rate", "raw:DSRate", MetricKind::Plain),
+    ("range-rate", "raw:DSRate:3", MetricKind::Plain),
+    ("periodic-rate", "1-raw:DSRate", MetricKind::Plain),
+    ("detector-rate", "1.DSRate-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
     ("chain", "1.DSSum.DSAvg(3).DSNon0.DSChange-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
 ];
 

@@ -136,6 +136,7 @@ pub struct Entry {
     summary: &'static str,
     explain: Option<Explain>,
     claims: Claims,
+    takes_readings: bool,
     version: u16,
     build: Build,
 }
@@ -161,6 +162,7 @@ impl Entry {
             summary,
             explain: None,
             claims: Claims { merges: false, order_insensitive: false, within_samples: false, scales: false },
+            takes_readings: false,
             version: 1,
             build,
         }
@@ -212,6 +214,14 @@ impl Entry {
         self
     }
 
+    /// Marks an algorithm that takes the readings of a cumulative counter and makes their differences itself. It cannot
+    /// take the samples of a metric whose samples are differences ([`MetricKind`](crate::MetricKind)).
+    #[must_use]
+    pub const fn of_readings(mut self) -> Self {
+        self.takes_readings = true;
+        self
+    }
+
     /// Sets the version of the state's words. Increase it when the words change; the algorithm's
     /// [`migrate`](crate::Algorithm::migrate) reads the older versions.
     #[must_use]
@@ -248,6 +258,11 @@ impl Entry {
     /// The claims about the arithmetic.
     pub fn claim_list(&self) -> Claims {
         self.claims
+    }
+
+    /// Whether the algorithm takes the readings of a cumulative counter and makes their differences itself.
+    pub fn takes_readings(&self) -> bool {
+        self.takes_readings
     }
 
     /// The version of the state's words.

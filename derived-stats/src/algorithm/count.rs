@@ -107,6 +107,7 @@ impl<T: Numeric> Windowed<T> for Count {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algorithm::{Range, Ranged};
 
     #[test]
     fn a_count_stops_at_the_end_of_its_type() {
@@ -114,6 +115,18 @@ mod tests {
         Algorithm::<f64>::merge(&Count, &mut state, &CountState(3)).expect("it merges");
         Count.update(&mut state, Sample::new(0, 0.5)).expect("every value is a sample");
         assert_eq!(state, CountState(u64::MAX));
+    }
+
+    #[test]
+    fn a_full_window_whose_samples_have_expired_has_0() {
+        let window = Ranged::<Count>::new(Range::from_seconds(1).expect("a small range"));
+        let mut state = Algorithm::<u64>::start(&window);
+        let count = |state: &_, now| Algorithm::<u64>::report(&window, state, now).forced()?.get(0);
+        for at in [0, 500_000] {
+            window.update(&mut state, Sample::new(at, 7u64)).expect("time goes forward");
+        }
+        let counts = [500_000, 1_200_000, 9_000_000].map(|now| count(&state, now));
+        assert_eq!(counts, [None, Some(Number::U64(1)), Some(Number::U64(0))]);
     }
 
     #[test]

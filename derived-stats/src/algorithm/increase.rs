@@ -16,8 +16,8 @@
 //! The samples are readings of one counter. The increase is that between the first and the newest reading, and nothing
 //! is added for the time before and after them. In a period, and in a window, the first reading inside is the baseline:
 //! the increase between two periods is in neither. For the increases of many counters without such gaps declare the
-//! metric as a counter (`metric="agg"`), which keeps a reading for each source, and add them up with `DSSum`: the samples
-//! of such a metric are increases already, not readings.
+//! metric as a counter (`metric="agg"`), which keeps a reading for each source, and add them up with `DSSum`. The samples
+//! of such a metric are increases already, so it is an error to use `DSIncrease` or `DSRate` for it.
 //!
 //! States do not merge: each reading is compared with the one before it.
 
@@ -33,7 +33,8 @@ use crate::report::Report;
 pub(crate) static ENTRY: Entry = Entry::new("DSIncrease", Roles::AGGREGATE, SUMMARY, |given| built(given, 0, Increase))
     .arguments(&[RANGE])
     .explained(|given, _| explain_window(given, 0, SUMMARY, "the increase of a cumulative counter in the last"))
-    .claims(Claims { merges: false, order_insensitive: false, within_samples: false, scales: true });
+    .claims(Claims { merges: false, order_insensitive: false, within_samples: false, scales: true })
+    .of_readings();
 
 const SUMMARY: &str = "the increase of a cumulative counter since its first reading";
 

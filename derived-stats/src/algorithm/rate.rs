@@ -34,7 +34,8 @@ pub(crate) static ENTRY: Entry = Entry::new("DSRate", Roles::AGGREGATE, SUMMARY,
     .explained(|given, _| {
         explain_window(given, 0, SUMMARY, "the increase of a cumulative counter per second, over the last")
     })
-    .claims(Claims { merges: false, order_insensitive: false, within_samples: false, scales: true });
+    .claims(Claims { merges: false, order_insensitive: false, within_samples: false, scales: true })
+    .of_readings();
 
 const SUMMARY: &str = "the increase of a cumulative counter per second since its first reading";
 

@@ -59,6 +59,14 @@ impl Shape {
         !self.chain.is_empty()
     }
 
+    /// The kinds of metrics whose samples the first algorithm takes.
+    pub(crate) fn metrics(&self) -> Vec<MetricKind> {
+        match self.chain.first().unwrap_or(&self.last).takes_readings() {
+            false => vec![MetricKind::Agg, MetricKind::Diff, MetricKind::Plain],
+            true => vec![MetricKind::Plain],
+        }
+    }
+
     /// Annotations of this shape with arguments of all kinds.
     pub(crate) fn annotations(&self) -> BoxedStrategy<String> {
         let (every, last) = (self.every, self.last);
@@ -80,7 +88,7 @@ impl Shape {
     /// Specs of this shape, for every element type and kind of metric.
     pub(crate) fn specs(&self) -> BoxedStrategy<Arc<Spec>> {
         let types = prop::sample::select(vec![ValueType::F64, ValueType::I64, ValueType::U64]);
-        let metrics = prop::sample::select(vec![MetricKind::Agg, MetricKind::Diff, MetricKind::Plain]);
+        let metrics = prop::sample::select(self.metrics());
         (self.annotations(), types, metrics).prop_map(|(text, value, metric)| compile(&text, value, metric)).boxed()
     }
 }
@@ -130,7 +138,7 @@ pub(crate) fn for_each_metric<S: Strategy>(
 ) {
     for shape in shapes() {
         for value in [ValueType::F64, ValueType::I64, ValueType::U64] {
-            for metric in [MetricKind::Agg, MetricKind::Diff, MetricKind::Plain] {
+            for metric in shape.metrics() {
                 let specs = shape.annotations().prop_map(move |text| compile(&text, value, metric));
                 let name = format!("{shape} of {value} as {metric:?}");
                 run(Config::default().cases / 40, &specs.prop_flat_map(input.clone()), &property, &name);

@@ -36,8 +36,8 @@ pub trait Windowed<T: Numeric>: Algorithm<T> {
     }
 
     /// The report of a full window with samples: `parts` are the states of which it consists, from the oldest to the
-    /// newest. There are at most three of them, unless so much time has passed since the newest sample that half of the
-    /// window is over.
+    /// newest. There are at most three of them, unless buckets have expired since the newest sample that no sample has
+    /// folded: then each bucket is a part.
     ///
     /// The default appends the parts to each other. Override it for states that allocate, to read them without a copy.
     fn report_window(&self, parts: &mut dyn Iterator<Item = &Self::State>, now: u64) -> Report<Record> {

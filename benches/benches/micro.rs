@@ -4,7 +4,9 @@ use std::hint::black_box;
 
 use benches::{MINUTE, START, plan, records, settings};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use derived_stats::{Context, Number, Silence, Spec, ValueType};
+use derived_stats::column::{DownstreamColumn, InlineColumn, Reports, WORD, WindowColumn};
+use derived_stats::entry::{Argument, ArgumentKind, Entry};
+use derived_stats::{Context, DETECTOR_CALL, Number, Silence, Spec, ValueType, menu};
 use proxy_uve::{DecodedRecord, Position, Record, Table, wire};
 
 fn spec(annotation: &str) -> Spec {
@@ -32,6 +34,87 @@ fn pipeline(c: &mut Criterion) {
         b.iter(|| {
             let _ = spec.update(&mut state, START, Number::U64(black_box(36)));
             black_box(spec.close(&mut state, START, Silence::Once).is_some())
+        });
+    });
+}
+
+/// The calls of an entry, without and with its optional arguments.
+fn calls(entry: &Entry) -> Vec<String> {
+    let text = |argument: &Argument| match argument.kind() {
+        // A short window, so that buckets expire.
+        ArgumentKind::Whole { least, most } => 60.clamp(least, most).to_string(),
+        _ => argument.example().to_owned(),
+    };
+    let name =
+        if entry.roles().detector { format!("{DETECTOR_CALL}:{}", entry.name()) } else { entry.name().to_owned() };
+    let all = entry.argument_list();
+    let required = all.iter().filter(|argument| argument.is_required()).map(text).collect();
+    let call = |arguments: Vec<String>| [vec![name.clone()], arguments].concat().join(":");
+    let mut calls = vec![call(required), call(all.iter().map(text).collect())];
+    calls.dedup();
+    calls
+}
+
+/// Values of about the size and the irregularity of flow counts.
+fn value(n: u64) -> Number {
+    Number::U64(1000 + n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 512)
+}
+
+/// Every entry of the menu: a sample a millisecond, and the end of a minute for 64 objects.
+fn algorithms(c: &mut Criterion) {
+    let mut group = c.benchmark_group("algorithm/update");
+    group.throughput(Throughput::Elements(1));
+    for call in menu().iter().filter(|entry| entry.roles().inline).flat_map(|entry| calls(entry)) {
+        let mut column = InlineColumn::new(&spec(&format!("raw:{call}"))).expect("an inline spec");
+        let mut n = 0;
+        group.bench_function(&call, |b| {
+            b.iter(|| {
+                n += 1;
+                column.update(0, START + n * 1000, value(black_box(n)))
+            });
+        });
+    }
+    group.finish();
+    let mut group = c.benchmark_group("algorithm/close");
+    group.throughput(Throughput::Elements(WORD as u64));
+    for entry in menu() {
+        for call in calls(entry) {
+            if entry.roles().detector {
+                close_detector(&mut group, &call);
+            } else if entry.roles().period {
+                close_window(&mut group, &call);
+            }
+        }
+    }
+    group.finish();
+}
+
+type Group<'c> = criterion::BenchmarkGroup<'c, criterion::measurement::WallTime>;
+
+/// A window of 64 objects with a minute's samples.
+fn window(annotation: &str) -> WindowColumn {
+    let mut window = WindowColumn::new(&spec(annotation)).expect("a periodic spec");
+    for n in 0..60 * WORD as u64 {
+        let (slot, second) = ((n % WORD as u64) as usize, n / WORD as u64);
+        window.update(slot, START + second * 1_000_000, value(n)).expect("time goes forward");
+    }
+    window
+}
+
+fn close_window(group: &mut Group<'_>, call: &str) {
+    let (window, mut reports) = (window(&format!("1-raw:{call}")), Reports::new());
+    group.bench_function(call, |b| b.iter(|| window.reports(0, u64::MAX, black_box(START + MINUTE), &mut reports)));
+}
+
+fn close_detector(group: &mut Group<'_>, call: &str) {
+    let annotation = format!("1.DSSum-raw:{call}");
+    let window = window(&annotation);
+    let mut detectors = DownstreamColumn::new(&spec(&annotation)).expect("a detector");
+    let mut now = START;
+    group.bench_function(call, |b| {
+        b.iter(|| {
+            now += MINUTE;
+            detectors.close_many(0, u64::MAX, Some(&window), black_box(now), Silence::Once)
         });
     });
 }
@@ -102,5 +185,5 @@ fn close(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, pipeline, text, table);
+criterion_group!(benches, pipeline, algorithms, text, table);
 criterion_main!(benches);

@@ -9,6 +9,16 @@
 //! |---|---|---|---|
 //! | `DSSum[:range]` | inline, period, pre | [`Sum`], [`RangeSum`] | sum of all samples, or of the last `range` seconds |
 //! | `DSAvg[:range]` | inline, period, pre | [`Average`], [`RangeAverage`] | mean of the same samples |
+//! | `DSCount[:range]` | inline, period, pre | [`Count`] | the number of samples |
+//! | `DSMin[:range]` | inline, period, pre | [`Min`] | the smallest sample |
+//! | `DSMax[:range]` | inline, period, pre | [`Max`] | the largest sample |
+//! | `DSSpread[:range]` | inline, period, pre | [`Spread`] | the largest sample minus the smallest |
+//! | `DSVariance[:range]` | inline, period, pre | [`Variance`] | the variance of the samples |
+//! | `DSStddev[:range]` | inline, period, pre | [`Stddev`] | their standard deviation |
+//! | `DSTimeAvg[:range]` | inline, period, pre | [`TimeAverage`] | the mean over time of a value that holds until the next |
+//! | `DSIncrease[:range]` | inline, period, pre | [`Increase`] | the increase of a cumulative counter |
+//! | `DSRate[:range]` | inline, period, pre | [`Rate`] | the same per second |
+//! | `DSFirst[:range]` | inline, period, pre | [`First`] | the first sample |
 //! | `DSNone` | inline, period, pre | [`Newest`] | the newest sample |
 //! | `DSNon0` | inline, period, pre | [`NonZero`] | the newest sample, unchanged while 0 |
 //! | `DSChange` | inline, period, pre | [`Change`] | the newest sample, unchanged while equal to the previous one |
@@ -16,18 +26,33 @@
 //! | `DSEWM:alpha` | inline | [`Ewm`] | exponentially weighted mean and deviation |
 //! | `DSAnomaly:EWM:alpha` | inline, detector | [`Anomaly`] | the same, with warm-up and a score |
 //!
-//! The column *where* lists the [roles](crate::entry::Roles); `pre` is a pre-aggregation.
+//! The column *where* lists the [roles](crate::entry::Roles); `pre` is a pre-aggregation. With a `range`, the algorithm
+//! takes the samples of the last `range` seconds ([`Ranged`]).
 
 pub(crate) mod anomaly;
 pub(crate) mod average;
 pub(crate) mod change;
+pub(crate) mod count;
 pub(crate) mod ewm;
+pub(crate) mod first;
+mod fixed;
+pub(crate) mod increase;
+pub(crate) mod max;
+pub(crate) mod min;
 pub(crate) mod newest;
 pub(crate) mod non_zero;
 pub(crate) mod null;
 mod range;
+pub(crate) mod rate;
+mod readings;
+pub(crate) mod spread;
+mod squares;
+pub(crate) mod stddev;
 pub(crate) mod sum;
 mod tally;
+pub(crate) mod time_average;
+pub(crate) mod variance;
+mod wide_sum;
 
 #[cfg(test)]
 use alloc::vec::Vec;
@@ -41,13 +66,26 @@ use crate::saved::{RestoreError, WordWriter, Words};
 pub use self::anomaly::{Anomaly, AnomalyState};
 pub use self::average::{Average, RangeAverage};
 pub use self::change::Change;
+pub use self::count::{Count, CountState};
 pub use self::ewm::{Alpha, AlphaError, Ewm, EwmState};
+pub use self::first::First;
+pub use self::increase::Increase;
+pub use self::max::Max;
+pub use self::min::Min;
 pub use self::newest::Newest;
 pub use self::non_zero::NonZero;
 pub use self::null::{Null, NullState};
-pub use self::range::{Range, RangeError, RangeState};
+pub use self::range::{Range, RangeError, RangeState, Ranged, Windowed};
+pub use self::rate::Rate;
+pub use self::readings::Readings;
+pub use self::spread::{Spread, SpreadState};
+pub use self::squares::Squares;
+pub use self::stddev::Stddev;
 pub use self::sum::{RangeSum, Sum};
 pub use self::tally::Tally;
+pub use self::time_average::{TimeAverage, TimeAverageState};
+pub use self::variance::Variance;
+pub use self::wide_sum::{WideSum, WideTally};
 
 /// A value with its time.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -136,6 +136,7 @@ pub struct Entry {
     summary: &'static str,
     explain: Option<Explain>,
     claims: Claims,
+    takes_readings: bool,
     version: u16,
     build: Build,
 }
@@ -161,6 +162,7 @@ impl Entry {
             summary,
             explain: None,
             claims: Claims { merges: false, order_insensitive: false, within_samples: false, scales: false },
+            takes_readings: false,
             version: 1,
             build,
         }
@@ -170,6 +172,14 @@ impl Entry {
     #[must_use]
     pub const fn arguments(mut self, arguments: &'static [Argument]) -> Self {
         self.arguments = arguments;
+        self
+    }
+
+    /// Makes the result one number whose type or unit is not that of the metric. The field has the role
+    /// [`Role::Value`].
+    #[must_use]
+    pub const fn number(mut self, field: &'static [Field; 1]) -> Self {
+        self.fields = FieldsOf::Fixed(field);
         self
     }
 
@@ -201,6 +211,14 @@ impl Entry {
     #[must_use]
     pub const fn claims(mut self, claims: Claims) -> Self {
         self.claims = claims;
+        self
+    }
+
+    /// Marks an algorithm that takes the readings of a cumulative counter and makes their differences itself. It cannot
+    /// take the samples of a metric whose samples are differences ([`MetricKind`](crate::MetricKind)).
+    #[must_use]
+    pub const fn of_readings(mut self) -> Self {
+        self.takes_readings = true;
         self
     }
 
@@ -240,6 +258,11 @@ impl Entry {
     /// The claims about the arithmetic.
     pub fn claim_list(&self) -> Claims {
         self.claims
+    }
+
+    /// Whether the algorithm takes the readings of a cumulative counter and makes their differences itself.
+    pub fn takes_readings(&self) -> bool {
+        self.takes_readings
     }
 
     /// The version of the state's words.

@@ -411,6 +411,11 @@ const RESULTS: &[(&str, &str, &[&str])] = &[
         &["6:4 DSSum gives a number, which the type `x.AnomalyResult` cannot hold"],
     ),
     (
+        "a fraction for an integer",
+        "5: u64 value (stats=\"raw:DSStddev\")",
+        &["6:4 DSStddev gives a `double`, which the type `u64` cannot hold"],
+    ),
+    (
         "mstats",
         "5: map<string,u64> value (mstats=\"raw:DSSum\")",
         &["6:27 proxy types take a scalar raw value for now, not a map; use a number and `stats`"],
@@ -482,15 +487,32 @@ fn another_period_compiles_every_type_anew() {
     }
 }
 
+#[test]
+fn the_result_of_whole_numbers_can_be_a_fraction_or_a_count() {
+    for result in ["5: double value (stats=\"raw:DSStddev\")", "5: i64 value (stats=\"raw:DSCount\")"] {
+        compiled(&with_result(result));
+    }
+}
+
+#[test]
+fn increases_are_not_taken_for_readings() {
+    let raw = RAW.replace("hidden", "metric=\"agg\", hidden");
+    let text = definition(&format!("{raw}\n5: double value (stats=\"raw:DSRate\")"), PERIOD);
+    let [error] = &errors_of(&text)[..] else { panic!("one error") };
+    assert!(error.contains("DSRate takes the readings of a counter, but with `metric=\"agg\"`"), "{error}");
+}
+
 static MINE: Entry = Entry::new("Mine", Roles::AGGREGATE, "the sum of all samples", |_| Ok(Built::aggregate(Sum)));
 
 #[test]
 fn algorithms_of_the_embedding_program_can_be_named() {
     let text = with_result("5: u64 value (stats=\"raw:Mine\")");
-    let unknown = "6:26 unknown algorithm `Mine`; expected `DSAnomaly`, `DSAvg`, `DSChange`, `DSEWM`, `DSNon0`, `DSNone`, \
-                   `DSNull` or `DSSum`; for an algorithm of your own, register it in the registry of the context \
-                   (`Context::with_registry`)";
-    assert_eq!(errors_of(&text), [unknown]);
+    let errors = errors_of(&text);
+    let [unknown] = &errors[..] else { panic!("{errors:?}") };
+    assert!(unknown.starts_with("6:26 unknown algorithm `Mine`; expected `DSAnomaly`, `DSAvg`, "), "{unknown}");
+    let remedy =
+        "; for an algorithm of your own, register it in the registry of the context (`Context::with_registry`)";
+    assert!(unknown.ends_with(remedy), "{unknown}");
     let mut registry = Registry::new();
     registry.register(&MINE).unwrap();
     let schema = Schema::parse_with("my.sandesh", &text, &registry).unwrap();

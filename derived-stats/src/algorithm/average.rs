@@ -22,23 +22,22 @@
 
 use crate::algorithm::range::{RANGE, explain_window, window};
 use crate::algorithm::tally::state_is_tally;
-use crate::algorithm::{Algorithm, Measured, MergeError, Range, RangeState, Sample, Tally, UpdateError};
+use crate::algorithm::{Algorithm, Measured, MergeError, Ranged, Sample, Tally, UpdateError, WideSum};
 use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::{Number, Numeric};
 use crate::record::Record;
-use crate::report::{Flaw, Report};
-use crate::saved::{RestoreError, WordWriter, Words};
+use crate::report::Report;
 
 /// The menu entry of `DSAvg`.
 pub(crate) static ENTRY: Entry = Entry::new("DSAvg", Roles::AGGREGATE, "the mean of all samples", |given| {
-    Ok(match window(given)? {
+    Ok(match window(given, 0)? {
         None => Built::aggregate(Average),
         Some(range) => Built::aggregate(RangeAverage::new(range)).with_window(range.seconds()),
     })
 })
 .arguments(&[RANGE])
 .explained(|given, _| {
-    let mut explanation = explain_window(given, "the mean of all samples", "the mean of the last");
+    let mut explanation = explain_window(given, 0, "the mean of all samples", "the mean of the last");
     explanation.sentence.push_str(", cut to a whole number for integers");
     explanation
 })
@@ -94,71 +93,14 @@ impl<T: Numeric> Algorithm<T> for Average {
     }
 }
 
-/// The mean of the samples of the last `range` seconds; see [`RangeSum`](crate::algorithm::RangeSum) for the window.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RangeAverage {
-    range: Range,
-}
-
-impl RangeAverage {
-    /// A mean over the window of `range`.
-    pub fn new(range: Range) -> Self {
-        Self { range }
-    }
-
-    /// The window.
-    pub fn range(&self) -> Range {
-        self.range
-    }
-}
-
-impl<T: Numeric> Algorithm<T> for RangeAverage {
-    type State = RangeState<T>;
-
-    fn start(&self) -> RangeState<T> {
-        RangeState::default()
-    }
-
-    fn is_empty(&self, state: &RangeState<T>) -> bool {
-        state.is_empty()
-    }
-
-    fn update(&self, state: &mut RangeState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
-        state.update(self.range, sample)
-    }
-
-    fn report(&self, state: &RangeState<T>, now: u64) -> Report<Record> {
-        match state.window(self.range, now) {
-            Some(window) if window.samples > 0 => {
-                let (value, overflowed) = window.mean();
-                Report::Value(Record::new([value.into_number()]).flawed(overflowed.then_some(Flaw::Overflow)))
-            }
-            _ => Report::NotReady(None),
-        }
-    }
-
-    fn merge(&self, into: &mut RangeState<T>, from: &RangeState<T>) -> Result<(), MergeError> {
-        into.merge(self.range, from);
-        Ok(())
-    }
-
-    fn heap_bytes(&self) -> usize {
-        RangeState::<T>::heap_bytes(self.range)
-    }
-
-    fn save(&self, state: &RangeState<T>, words: &mut WordWriter<'_>) {
-        state.save(words);
-    }
-
-    fn restore(&self, words: &mut Words<'_>) -> Result<RangeState<T>, RestoreError> {
-        RangeState::restore(self.range, words)
-    }
-}
+/// The mean of the samples of the last `range` seconds.
+pub type RangeAverage = Ranged<WideSum<true>>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algorithm::saved;
+    use crate::algorithm::{Range, saved};
+    use crate::saved::Words;
 
     fn number(value: u64) -> Report<Record> {
         Report::Value(Record::new([Number::U64(value)]))

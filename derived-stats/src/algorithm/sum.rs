@@ -19,22 +19,21 @@
 
 use crate::algorithm::range::{RANGE, explain_window, window};
 use crate::algorithm::tally::state_is_tally;
-use crate::algorithm::{Algorithm, Measured, MergeError, Range, RangeState, Sample, Tally, UpdateError};
+use crate::algorithm::{Algorithm, Measured, MergeError, Ranged, Sample, Tally, UpdateError, WideSum};
 use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::Numeric;
 use crate::record::Record;
-use crate::report::{Flaw, Report};
-use crate::saved::{RestoreError, WordWriter, Words};
+use crate::report::Report;
 
 /// The menu entry of `DSSum`.
 pub(crate) static ENTRY: Entry = Entry::new("DSSum", Roles::AGGREGATE, "the sum of all samples", |given| {
-    Ok(match window(given)? {
+    Ok(match window(given, 0)? {
         None => Built::aggregate(Sum),
         Some(range) => Built::aggregate(RangeSum::new(range)).with_window(range.seconds()),
     })
 })
 .arguments(&[RANGE])
-.explained(|given, _| explain_window(given, "the sum of all samples", "the sum of the last"))
+.explained(|given, _| explain_window(given, 0, "the sum of all samples", "the sum of the last"))
 .claims(Claims { merges: true, order_insensitive: true, within_samples: false, scales: true });
 
 /// Adds up samples.
@@ -83,8 +82,6 @@ impl<T: Numeric> Algorithm<T> for Sum {
 
 /// The sum of the samples of the last `range` seconds.
 ///
-/// Not ready until one whole range has passed since the first sample.
-///
 /// ```
 /// use derived_stats::{Number, Pipeline};
 ///
@@ -95,67 +92,12 @@ impl<T: Numeric> Algorithm<T> for Sum {
 /// assert_eq!(bytes.number(), Some(Number::U64(60)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RangeSum {
-    range: Range,
-}
-
-impl RangeSum {
-    /// A sum over the window of `range`.
-    pub fn new(range: Range) -> Self {
-        Self { range }
-    }
-
-    /// The window.
-    pub fn range(&self) -> Range {
-        self.range
-    }
-}
-
-impl<T: Numeric> Algorithm<T> for RangeSum {
-    type State = RangeState<T>;
-
-    fn start(&self) -> RangeState<T> {
-        RangeState::default()
-    }
-
-    fn is_empty(&self, state: &RangeState<T>) -> bool {
-        state.is_empty()
-    }
-
-    fn update(&self, state: &mut RangeState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
-        state.update(self.range, sample)
-    }
-
-    fn report(&self, state: &RangeState<T>, now: u64) -> Report<Record> {
-        let Some(window) = state.window(self.range, now) else {
-            return Report::NotReady(None);
-        };
-        let (value, overflowed) = window.total();
-        Report::Value(Record::new([value.into_number()]).flawed(overflowed.then_some(Flaw::Overflow)))
-    }
-
-    fn merge(&self, into: &mut RangeState<T>, from: &RangeState<T>) -> Result<(), MergeError> {
-        into.merge(self.range, from);
-        Ok(())
-    }
-
-    fn heap_bytes(&self) -> usize {
-        RangeState::<T>::heap_bytes(self.range)
-    }
-
-    fn save(&self, state: &RangeState<T>, words: &mut WordWriter<'_>) {
-        state.save(words);
-    }
-
-    fn restore(&self, words: &mut Words<'_>) -> Result<RangeState<T>, RestoreError> {
-        RangeState::restore(self.range, words)
-    }
-}
+pub type RangeSum = Ranged<WideSum<false>>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Flaw;
 
     #[test]
     fn an_overflow_stays_at_the_bound_and_is_named() {

@@ -290,6 +290,17 @@ pub enum ErrorKind {
         /// The struct's period in seconds.
         period: u64,
     },
+    /// An algorithm that makes the differences of a counter's readings, for a metric whose samples are differences.
+    #[error(
+        "{algorithm} takes the readings of a counter, but with `metric=\"{metric}\"` the samples are increases already; \
+         write `DSSum` for their sum, or remove `metric=\"{metric}\"`"
+    )]
+    ReadingsOfDifferences {
+        /// The algorithm.
+        algorithm: String,
+        /// The kind of the metric: `agg` or `diff`.
+        metric: &'static str,
+    },
     /// An error of an algorithm that the embedding program registered.
     #[error("{message}")]
     Custom {

@@ -84,6 +84,7 @@ impl Compiler<'_> {
                 let resolved = menu::algorithm(self.annotation, last, self.context.registry)?;
                 if self.every == 0 {
                     self.runs_inline(&resolved)?;
+                    self.takes_samples(&resolved, last)?;
                     let link = self.link(&resolved, self.context.value);
                     layout.cell(link.link());
                     return Ok(Form::Inline(Arc::new(link)));
@@ -113,6 +114,7 @@ impl Compiler<'_> {
             };
             return Err(self.annotation.error_at(call.name().span(), kind));
         }
+        self.takes_samples(resolved, call)?;
         self.window_fits(resolved)?;
         let link = self.link(resolved, self.context.value);
         let closed_at = layout.word();
@@ -135,6 +137,7 @@ impl Compiler<'_> {
             return Err(self.annotation.error_at(first.name().span(), kind));
         }
         let resolved = menu::pre_aggregation(self.annotation, first, registry)?;
+        self.takes_samples(&resolved, first)?;
         self.window_fits(&resolved)?;
         let window = self.link(&resolved, self.context.value);
         layout.cell(window.link());
@@ -167,6 +170,21 @@ impl Compiler<'_> {
             let kind = ErrorKind::NoValue { algorithm: call.name().as_str().to_owned() };
             self.annotation.error_at(call.name().span(), kind)
         })
+    }
+
+    /// Checks that an algorithm for the readings of a counter does not get differences, of which it would make
+    /// differences again.
+    fn takes_samples(&self, resolved: &Resolved<'_>, call: &Call) -> Result<(), AnnotationError> {
+        let metric = match self.context.metric {
+            MetricKind::Agg => "agg",
+            MetricKind::Diff => "diff",
+            MetricKind::Plain => return Ok(()),
+        };
+        if !resolved.entry.takes_readings() {
+            return Ok(());
+        }
+        let kind = ErrorKind::ReadingsOfDifferences { algorithm: call.name().as_str().to_owned(), metric };
+        Err(self.annotation.error_at(call.name().span(), kind))
     }
 
     /// Checks the length of a window: every period of the struct resets it, so a longer one never fills.
@@ -203,5 +221,22 @@ mod tests {
             let error = Spec::parse(long, context).expect_err("too long a window");
             assert_eq!(*error.kind(), ErrorKind::RangeOverPeriod { range: 61, period: 60 }, "{error}");
         }
+    }
+    #[test]
+    #[cfg(feature = "parser")]
+    fn differences_of_differences_are_refused() {
+        for (metric, name) in [(MetricKind::Agg, "agg"), (MetricKind::Diff, "diff")] {
+            let context = Context::new(ValueType::U64).with_metric(metric);
+            for bad in ["raw:DSRate", "1-raw:DSIncrease:60", "1.DSRate.DSMax-raw:DSAnomaly:EWM:0.1"] {
+                let error = Spec::parse(bad, context).expect_err("increases for readings");
+                let is_kind =
+                    matches!(error.kind(), ErrorKind::ReadingsOfDifferences { metric, .. } if *metric == name);
+                assert!(is_kind && bad[error.span().range()].starts_with("DS"), "{error}");
+            }
+            // The values that a later link takes are not the samples of the metric.
+            let later = "1.DSSum.DSRate-raw:DSAnomaly:EWM:0.1";
+            assert!(Spec::parse(later, context).is_ok() && Spec::parse("raw:DSMax", context).is_ok());
+        }
+        assert!(Spec::parse("raw:DSRate", Context::new(ValueType::U64)).is_ok());
     }
 }

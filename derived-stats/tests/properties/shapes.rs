@@ -27,17 +27,20 @@ pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
     menu().iter().copied().chain(REGISTRY.entries())
 }
 
-/// Every shape: inline, periodic, and each detector after each chain of one or two pre-aggregations.
+/// Every shape: inline, periodic, and each detector after each pre-aggregation and after chains of two.
 pub(crate) fn shapes() -> Vec<Shape> {
     let mut shapes: Vec<Shape> = entries().filter(|entry| entry.roles().inline).map(Shape::inline).collect();
     for entry in entries().filter(|entry| entry.roles().period) {
         shapes.extend([1, 2].map(|every| Shape { every, chain: Vec::new(), last: entry }));
     }
-    let pre = || entries().filter(|entry| entry.roles().pre_aggregation);
-    for last in entries().filter(|entry| entry.roles().detector) {
-        for first in pre() {
+    let pre: Vec<_> = entries().filter(|entry| entry.roles().pre_aggregation).collect();
+    for (offset, last) in entries().filter(|entry| entry.roles().detector).enumerate() {
+        for (index, first) in pre.iter().enumerate() {
+            // Not every pair, whose number grows with the square of the menu: each pre-aggregation is first and later
+            // in two chains of each detector, with other neighbours for each of them.
+            let later = [offset, offset + pre.len() / 2].map(|steps| pre[(index + steps) % pre.len()]);
             shapes.push(Shape { every: 1, chain: vec![first], last });
-            shapes.extend(pre().map(|later| Shape { every: 1, chain: vec![first, later], last }));
+            shapes.extend(later.map(|later| Shape { every: 1, chain: vec![first, later], last }));
         }
     }
     shapes
@@ -54,6 +57,14 @@ impl Shape {
 
     pub(crate) fn is_chain(&self) -> bool {
         !self.chain.is_empty()
+    }
+
+    /// The kinds of metrics whose samples the first algorithm takes.
+    pub(crate) fn metrics(&self) -> Vec<MetricKind> {
+        match self.chain.first().unwrap_or(&self.last).takes_readings() {
+            false => vec![MetricKind::Agg, MetricKind::Diff, MetricKind::Plain],
+            true => vec![MetricKind::Plain],
+        }
     }
 
     /// Annotations of this shape with arguments of all kinds.
@@ -77,7 +88,7 @@ impl Shape {
     /// Specs of this shape, for every element type and kind of metric.
     pub(crate) fn specs(&self) -> BoxedStrategy<Arc<Spec>> {
         let types = prop::sample::select(vec![ValueType::F64, ValueType::I64, ValueType::U64]);
-        let metrics = prop::sample::select(vec![MetricKind::Agg, MetricKind::Diff, MetricKind::Plain]);
+        let metrics = prop::sample::select(self.metrics());
         (self.annotations(), types, metrics).prop_map(|(text, value, metric)| compile(&text, value, metric)).boxed()
     }
 }
@@ -127,7 +138,7 @@ pub(crate) fn for_each_metric<S: Strategy>(
 ) {
     for shape in shapes() {
         for value in [ValueType::F64, ValueType::I64, ValueType::U64] {
-            for metric in [MetricKind::Agg, MetricKind::Diff, MetricKind::Plain] {
+            for metric in shape.metrics() {
                 let specs = shape.annotations().prop_map(move |text| compile(&text, value, metric));
                 let name = format!("{shape} of {value} as {metric:?}");
                 run(Config::default().cases / 40, &specs.prop_flat_map(input.clone()), &property, &name);

@@ -1,28 +1,42 @@
-//! The buckets of one object's window.
+//! The buckets of one object's window, over states of any algorithm that [slides](Windowed).
+//!
+//! A state that subtracts (a sum) has a running total of all buckets, from which expired buckets are subtracted. Any
+//! other state uses two stacks, which merge each bucket twice in its life, however many samples and reads there are:
+//!
+//! ```text
+//!        folded                        complete             newest
+//! +----+----+----+----+     +----+----+----+----+----+     +----+
+//! | abcd | bcd | cd | d |   |  e |  f |  g |  h |  i |     |  j |
+//! +----+----+----+----+     +----+----+----+----+----+     +----+
+//!                                 total = efghi
+//! ```
+//!
+//! A folded bucket holds the merged states of itself and of the later folded ones, so the window from `b` on is
+//! `bcd + total + j`. When the last folded bucket has expired and a complete one expires too, the remaining complete
+//! buckets are folded, in place. (The queue of two stacks for aggregation of windows: K. Tangwongsan, M. Hirzel, S.
+//! Schneider, "Low-latency sliding-window aggregation in worst-case constant time", DEBS 2017, section 2.)
+
+mod saved;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::algorithm::range::Range;
-use crate::algorithm::tally::MAX_SAMPLES;
+use crate::algorithm::range::{Range, Windowed};
 use crate::algorithm::{Sample, UpdateError};
-use crate::number::{Numeric, ValueType};
-use crate::saved::{RestoreError, WordWriter, Words};
-use crate::wide::Wide;
+use crate::number::Numeric;
 
 /// The largest number of buckets of a window: 2^8, by the choice of their width.
 pub(super) const MAX_BUCKETS: usize = 256;
 
 /// The window of an object that has taken a sample.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::algorithm) struct Buckets<T: Numeric> {
+pub(super) struct Buckets<S> {
     /// Oldest first; the capacity is reserved at the start, so that later samples do not allocate.
-    buckets: VecDeque<Bucket<T>>,
-    /// The sum over `buckets`, updated by adding and subtracting.
-    sum: T::Sum,
-    samples: u64,
-    /// The newest bucket with the bound of an overflowed sum.
-    marked: Option<u64>,
+    buckets: VecDeque<Bucket<S>>,
+    /// The number of folded buckets, from the oldest on; 0 for a state that subtracts.
+    folded: usize,
+    /// The state of all buckets for a state that subtracts, else of the complete ones.
+    total: S,
     /// The bucket of the first sample ever.
     first: u64,
     /// The bucket of the newest sample.
@@ -31,63 +45,15 @@ pub(in crate::algorithm) struct Buckets<T: Numeric> {
     refused: u64,
 }
 
-/// The samples of a window at one time.
-pub(crate) struct Window<T: Wide> {
-    pub(crate) sum: T::Sum,
-    pub(crate) samples: u64,
-    /// Whether a sample was the bound of an overflowed sum.
-    is_marked: bool,
-}
-
-impl<T: Numeric> Window<T> {
-    /// The sum, and whether it or a sample is the bound of its type.
-    pub(crate) fn total(&self) -> (T, bool) {
-        let (sum, overflowed) = T::narrow(self.sum);
-        (sum, overflowed | self.is_marked)
-    }
-
-    /// The mean of the exact sum, truncated for integers. `samples` is at least 1.
-    pub(crate) fn mean(&self) -> (T, bool) {
-        let (mean, overflowed) = T::wide_quotient(self.sum, self.samples);
-        (mean, overflowed | self.is_marked)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Bucket<T: Wide> {
+#[derive(Clone, Debug, PartialEq)]
+struct Bucket<S> {
     start: u64,
-    sum: T::Sum,
-    count: Count,
+    state: S,
 }
 
-/// The number of samples of a bucket, and in the highest bit whether one of them was the bound of an overflowed sum.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Count(u64);
-
-impl Count {
-    const MARK: u64 = 1 << 63;
-
-    fn one(is_bound: bool) -> Self {
-        Self(1 | if is_bound { Self::MARK } else { 0 })
-    }
-
-    fn samples(self) -> u64 {
-        self.0 & !Self::MARK
-    }
-
-    fn is_marked(self) -> bool {
-        self.0 & Self::MARK != 0
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self((self.samples() + other.samples()) | ((self.0 | other.0) & Self::MARK))
-    }
-}
-
-impl<T: Wide> Bucket<T> {
-    fn add(&mut self, other: Self) {
-        self.sum = T::wide_sum(self.sum, other.sum);
-        self.count = self.count.plus(other.count);
+impl<S> Bucket<S> {
+    fn state(&self) -> &S {
+        &self.state
     }
 }
 
@@ -95,15 +61,15 @@ fn capacity(range: Range) -> usize {
     usize::try_from(range.micros >> range.shift).unwrap_or(MAX_BUCKETS).min(MAX_BUCKETS) + 1
 }
 
-impl<T: Numeric> Buckets<T> {
-    pub(super) fn new(range: Range, first: u64) -> Self {
+impl<S: Clone> Buckets<S> {
+    pub(super) fn new(range: Range, first: u64, total: S) -> Self {
         let buckets = VecDeque::with_capacity(capacity(range));
-        Self { buckets, sum: T::ZERO, samples: 0, marked: None, first, newest: first, refused: 0 }
+        Self { buckets, folded: 0, total, first, newest: first, refused: 0 }
     }
 
-    /// The upper bound of the bytes that a window of `range` allocates.
-    pub(super) fn heap_bytes(range: Range) -> usize {
-        size_of::<Self>() + capacity(range) * size_of::<Bucket<T>>()
+    /// The upper bound of the bytes that a window of `range` allocates, if a state allocates up to `of_state` bytes.
+    pub(super) fn heap_bytes(range: Range, of_state: usize) -> usize {
+        size_of::<Self>() + of_state + capacity(range) * (size_of::<Bucket<S>>() + of_state)
     }
 
     pub(super) fn refused(&self) -> u64 {
@@ -115,146 +81,196 @@ impl<T: Numeric> Buckets<T> {
     }
 
     /// Adds a sample of `bucket`; refuses it if the bucket is older than the newest.
-    pub(super) fn update(&mut self, range: Range, bucket: u64, sample: Sample<T>) -> Result<(), UpdateError> {
+    pub(super) fn update<T: Numeric, A: Windowed<T, State = S>>(
+        &mut self,
+        algorithm: &A,
+        range: Range,
+        bucket: u64,
+        sample: Sample<T>,
+    ) -> Result<(), UpdateError> {
         if bucket < self.newest {
             self.refused = self.refused.saturating_add(1);
             return Err(UpdateError::TimeWentBack { at: sample.at, newest: self.newest });
         }
+        if A::SUBTRACTS {
+            algorithm.update(&mut self.total, sample)?;
+        }
+        match self.buckets.back_mut() {
+            Some(newest) if newest.start == bucket => algorithm.update(&mut newest.state, sample)?,
+            _ => {
+                let mut state = algorithm.start();
+                algorithm.update(&mut state, sample)?;
+                self.push(algorithm, Bucket { start: bucket, state });
+            }
+        }
         self.newest = bucket;
-        self.add(bucket, sample);
-        self.expire(range, bucket);
+        self.expire(algorithm, range, bucket);
         Ok(())
     }
 
-    fn add(&mut self, bucket: u64, sample: Sample<T>) {
-        if sample.overflowed {
-            self.marked = Some(bucket);
+    /// Adds a bucket that is newer than all others.
+    fn push<T: Numeric, A: Windowed<T, State = S>>(&mut self, algorithm: &A, bucket: Bucket<S>) {
+        if !A::SUBTRACTS && self.buckets.len() > self.folded {
+            // The newest bucket is now complete.
+            self.buckets.back().into_iter().for_each(|complete| algorithm.append(&mut self.total, &complete.state));
         }
-        let sample = Bucket { start: bucket, sum: sample.value.widen(), count: Count::one(sample.overflowed) };
-        self.sum = if self.samples == 0 && self.buckets.is_empty() && self.sum == T::ZERO {
-            sample.sum
-        } else {
-            T::wide_sum(self.sum, sample.sum)
-        };
-        self.samples += 1;
-        self.append(sample);
+        self.buckets.push_back(bucket);
     }
 
-    /// Adds a bucket that is the newest or newer.
-    fn append(&mut self, bucket: Bucket<T>) {
-        match self.buckets.back_mut() {
-            Some(newest) if newest.start == bucket.start => newest.add(bucket),
-            _ => self.buckets.push_back(bucket),
-        }
+    /// The number of buckets that have expired at `now`.
+    #[inline]
+    fn expired(&self, range: Range, now: u64) -> usize {
+        let is_over = |bucket: &Bucket<S>| range.end_of(bucket.start) <= now;
+        if self.buckets.front().is_some_and(is_over) { self.buckets.partition_point(is_over) } else { 0 }
     }
 
-    fn expire(&mut self, range: Range, now: u64) {
-        let is_bound = T::is_bound(self.sum);
-        while let Some(oldest) = self.buckets.front() {
-            if range.end_of(oldest.start) > now {
-                break;
+    fn expire<T: Numeric, A: Windowed<T, State = S>>(&mut self, algorithm: &A, range: Range, now: u64) {
+        let expired = self.expired(range, now);
+        if A::SUBTRACTS {
+            if let Some(total) = self.subtracted(algorithm, expired) {
+                self.total = total;
             }
-            self.sum = T::wide_difference(self.sum, oldest.sum);
-            self.samples -= oldest.count.samples();
-            self.buckets.pop_front();
+            self.buckets.drain(..expired);
+            return;
         }
-        if is_bound {
-            self.sum = Self::added(self.buckets.iter());
+        self.buckets.drain(..expired);
+        if expired <= self.folded {
+            self.folded -= expired;
+            return;
         }
-        self.marked = self.marked.filter(|marked| range.end_of(*marked) > now);
+        // Every bucket but the newest, which takes more samples.
+        self.folded = 0;
+        let newest = self.buckets.pop_back();
+        self.fold(algorithm);
+        self.buckets.extend(newest);
+        self.total = algorithm.start();
     }
 
-    /// The sum of buckets, computed again.
-    fn added<'b>(buckets: impl Iterator<Item = &'b Bucket<T>>) -> T::Sum {
-        buckets.fold(T::ZERO, |sum, bucket| T::wide_sum(sum, bucket.sum))
+    /// The total without the oldest buckets; `None` if it does not change.
+    fn subtracted<T: Numeric, A: Windowed<T, State = S>>(&self, algorithm: &A, expired: usize) -> Option<S> {
+        let mut is_lost = algorithm.is_saturated(&self.total);
+        if expired == 0 && !is_lost {
+            return None;
+        }
+        let mut total = self.total.clone();
+        for bucket in self.buckets.range(..expired) {
+            is_lost |= !algorithm.subtract(&mut total, &bucket.state);
+        }
+        Some(if is_lost { self.merged(algorithm, expired..self.buckets.len()) } else { total })
+    }
+
+    /// The state of some buckets that are not folded.
+    fn merged<T: Numeric, A: Windowed<T, State = S>>(&self, algorithm: &A, buckets: core::ops::Range<usize>) -> S {
+        let mut merged = algorithm.start();
+        self.buckets.range(buckets).for_each(|bucket| algorithm.append(&mut merged, &bucket.state));
+        merged
+    }
+
+    /// Folds every bucket.
+    fn fold<T: Numeric, A: Windowed<T, State = S>>(&mut self, algorithm: &A) {
+        let folded = core::mem::replace(&mut self.folded, self.buckets.len());
+        let (before, mut rest) = self.buckets.make_contiguous().split_at_mut(folded);
+        while let Some((newer, older)) = rest.split_last_mut() {
+            match older.last_mut() {
+                Some(last) => algorithm.append(&mut last.state, &newer.state),
+                None => before.iter_mut().for_each(|bucket| algorithm.append(&mut bucket.state, &newer.state)),
+            }
+            rest = older;
+        }
     }
 
     /// Adds the buckets of another window, as if all samples had been taken in order of time.
-    pub(super) fn merge(&mut self, range: Range, from: &Self) {
+    pub(super) fn merge<T: Numeric, A: Windowed<T, State = S>>(&mut self, algorithm: &A, range: Range, from: &Self) {
         let mut from = from.clone();
         self.first = self.first.min(from.first);
         self.newest = self.newest.max(from.newest);
         self.refused = self.refused.saturating_add(from.refused);
-        self.expire(range, self.newest);
-        from.expire(range, self.newest);
-        self.sum = T::wide_sum(self.sum, from.sum);
-        self.samples = self.samples.saturating_add(from.samples);
-        self.marked = self.marked.max(from.marked);
-        let mut both: Vec<Bucket<T>> = self.buckets.drain(..).chain(from.buckets).collect();
-        both.sort_by_key(|bucket| bucket.start);
-        for bucket in both {
-            self.append(bucket);
+        self.expire(algorithm, range, self.newest);
+        from.expire(algorithm, range, self.newest);
+        if A::SUBTRACTS {
+            algorithm.append(&mut self.total, &from.total);
+            return self.merge_buckets(algorithm, Rule::Plain, &mut from);
         }
+        // The newest bucket takes more samples: it is not folded.
+        let newest = [self.taken_newest(algorithm, self.newest), from.taken_newest(algorithm, self.newest)];
+        self.merge_buckets(algorithm, Rule::Folded, &mut from);
+        (self.folded, self.total) = (self.buckets.len(), algorithm.start());
+        self.buckets.extend(pairs(algorithm, Rule::Plain, newest.each_ref().map(Option::as_slice)));
     }
 
-    pub(super) fn window(&self, range: Range, now: u64) -> Option<Window<T>> {
+    fn merge_buckets<T: Numeric, A: Windowed<T, State = S>>(&mut self, algorithm: &A, rule: Rule, from: &mut Self) {
+        let merged = pairs(algorithm, rule, [self.buckets.make_contiguous(), from.buckets.make_contiguous()]);
+        self.buckets.clear();
+        self.buckets.extend(merged);
+    }
+
+    /// Takes the bucket of `start` out, if it is the newest, and folds the others.
+    fn taken_newest<T: Numeric, A: Windowed<T, State = S>>(&mut self, algorithm: &A, start: u64) -> Option<Bucket<S>> {
+        let is_newest = self.buckets.len() > self.folded && self.buckets.back().is_some_and(|last| last.start == start);
+        let newest = if is_newest { self.buckets.pop_back() } else { None };
+        self.fold(algorithm);
+        newest
+    }
+
+    /// Reads the states of the window that ends at `now`, from the oldest to the newest; `None` until one whole range
+    /// has passed since the first sample.
+    pub(super) fn read<T: Numeric, A: Windowed<T, State = S>, R>(
+        &self,
+        algorithm: &A,
+        range: Range,
+        now: u64,
+        read: impl FnOnce(&mut dyn Iterator<Item = &S>) -> R,
+    ) -> Option<R> {
         let now = range.bucket(now).max(self.newest);
         if now < range.end_of(self.first) {
             return None;
         }
-        let is_marked = self.marked.is_some_and(|marked| range.end_of(marked) > now);
-        let mut window = Window { sum: self.sum, samples: self.samples, is_marked };
-        let is_over = |bucket: &&Bucket<T>| range.end_of(bucket.start) <= now;
-        for bucket in self.buckets.iter().take_while(is_over) {
-            window.sum = T::wide_difference(window.sum, bucket.sum);
-            window.samples -= bucket.count.samples();
+        let expired = self.expired(range, now);
+        if A::SUBTRACTS {
+            let total = self.subtracted(algorithm, expired);
+            return Some(read(&mut core::iter::once(total.as_ref().unwrap_or(&self.total))));
         }
-        if T::is_bound(self.sum) {
-            window.sum = Self::added(self.buckets.iter().skip_while(is_over));
+        if expired > self.folded {
+            return Some(read(&mut self.buckets.range(expired..).map(Bucket::state)));
         }
-        Some(window)
+        let folded = self.buckets.get(expired).filter(|_| expired < self.folded).map(Bucket::state);
+        let newest = self.buckets.range(self.folded..).next_back().map(Bucket::state);
+        let complete = (!algorithm.is_empty(&self.total)).then_some(&self.total);
+        Some(read(&mut folded.into_iter().chain(complete).chain(newest)))
     }
+}
 
-    pub(super) fn save(&self, words: &mut WordWriter<'_>) {
-        words.extend([self.first, self.newest, self.refused]);
-        T::save_wide(self.sum, words);
-        words.push(self.buckets.len() as u64);
-        for bucket in &self.buckets {
-            words.extend([bucket.start, bucket.count.0]);
-            T::save_wide(bucket.sum, words);
-        }
-    }
+/// The rule by which the buckets of two windows are merged.
+#[derive(Clone, Copy, PartialEq)]
+enum Rule {
+    /// The state of each start is that of the next folded bucket of each window.
+    Folded,
+    /// Buckets of one start are merged.
+    Plain,
+}
 
-    pub(super) fn restore(range: Range, words: &mut Words<'_>) -> Result<Self, RestoreError> {
-        let first = words.next("first bucket")?;
-        let newest = words.next("newest bucket")?;
-        if range.bucket(first) != first || range.bucket(newest) != newest || first > newest {
-            return Err(RestoreError::invalid("first bucket", first));
-        }
-        let mut window = Self { newest, ..Self::new(range, first) };
-        window.refused = words.next("refused samples")?;
-        window.sum = T::restore_wide(words)?;
-        window.restore_buckets(range, words)?;
-        Ok(window)
-    }
-
-    fn restore_buckets(&mut self, range: Range, words: &mut Words<'_>) -> Result<(), RestoreError> {
-        let mut sum = T::ZERO;
-        let count = words.next("buckets")?;
-        if count > MAX_BUCKETS as u64 {
-            return Err(RestoreError::invalid("buckets", count));
-        }
-        for _ in 0..count {
-            let (start, count) = (words.next("bucket start")?, Count(words.next("bucket samples")?));
-            let follows = self.buckets.back().is_none_or(|newest| newest.start < start);
-            if !follows || start > self.newest || range.bucket(start) != start {
-                return Err(RestoreError::invalid("bucket start", start));
+/// The buckets of two windows, in order of time.
+fn pairs<T: Numeric, A: Windowed<T>>(
+    algorithm: &A,
+    rule: Rule,
+    [mut left, mut right]: [&[Bucket<A::State>]; 2],
+) -> Vec<Bucket<A::State>> {
+    let mut merged = Vec::with_capacity(left.len() + right.len());
+    while let Some(start) = left.first().into_iter().chain(right.first()).map(|bucket| bucket.start).min() {
+        let mut state = algorithm.start();
+        for side in [&mut left, &mut right] {
+            let Some((bucket, later)) = side.split_first() else {
+                continue;
+            };
+            let is_here = bucket.start == start;
+            if is_here || rule == Rule::Folded {
+                algorithm.append(&mut state, &bucket.state);
             }
-            if count.samples() == 0 || count.samples() > MAX_SAMPLES {
-                return Err(RestoreError::invalid("bucket samples", count.0));
+            if is_here {
+                *side = later;
             }
-            let bucket = Bucket { start, count, sum: T::restore_wide(words)? };
-            sum = T::wide_sum(sum, bucket.sum);
-            self.samples += count.samples();
-            self.marked = if count.is_marked() { Some(start) } else { self.marked };
-            self.buckets.push_back(bucket);
         }
-        // The sum of doubles also contains the rounding errors of expired buckets.
-        if T::TYPE != ValueType::F64 && sum != self.sum {
-            let mut bits = Vec::new();
-            T::save_wide(self.sum, &mut WordWriter::new(&mut bits));
-            return Err(RestoreError::invalid("sum", bits.first().copied().unwrap_or_default()));
-        }
-        Ok(())
+        merged.push(Bucket { start, state });
     }
+    merged
 }

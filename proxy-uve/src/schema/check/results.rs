@@ -32,7 +32,7 @@ impl<'s> Check<'s> {
                 continue;
             };
             let result_type = checked.field.ty.whole();
-            self.result_type(&spec, result_type);
+            self.result_type(&spec, checked.kind, result_type);
             results.push(ResultAttribute {
                 name: checked.name().to_owned(),
                 spec: Arc::new(spec),
@@ -91,11 +91,16 @@ impl<'s> Check<'s> {
 
     /// Checks that the type of the field is that of the result. The original generates C++ that does not compile
     /// otherwise.
-    fn result_type(&mut self, spec: &Spec, written: &Word) {
+    fn result_type(&mut self, spec: &Spec, kind: Option<Kind>, written: &Word) {
         let last = written.text.rsplit('.').next().unwrap_or_default();
+        let is_whole = matches!(kind, Some(Kind::Number(ValueType::I64 | ValueType::U64)));
+        // A result of the metric's own type is not checked: a metric of doubles may have whole numbers.
+        let is_fraction =
+            spec.description().value_type() == Some(ValueType::F64) && spec.value_type() != ValueType::F64;
         let expected = match spec.description().result_type() {
             ResultType::Struct(name) if name != last => with_article(name),
             ResultType::Number if self.is_struct_result(last) => "a number".to_owned(),
+            ResultType::Number if is_whole && is_fraction => "a `double`".to_owned(),
             ResultType::Number | ResultType::Struct(_) => return,
         };
         let algorithm = spec.annotation().algorithm().name().as_str().to_owned();

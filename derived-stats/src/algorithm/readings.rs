@@ -1,0 +1,207 @@
+//! The readings of a cumulative counter: the state of `DSIncrease` and `DSRate`.
+//!
+//! ```text
+//! step(from, to) = to - from, or to if it is lower: the counter was reset
+//! increase       = step(x1, x2) + step(x2, x3) + ... + step(x(n-1), xn)
+//! ```
+//!
+//! The rules are those for the counters of a metric with `metric="agg"` in `proxy-uve`, for one series: the first reading
+//! is a baseline, because the time of its growth is not known; a lower reading means that the counter was reset, and is
+//! itself the increase; a reading older than the newest one, or lower at the same time, adds nothing.
+
+use crate::algorithm::Sample;
+use crate::algorithm::fixed::{FixedState, ensure};
+use crate::algorithm::tally::MAX_SAMPLES;
+use crate::number::Numeric;
+use crate::report::Flaw;
+use crate::saved::RestoreError;
+
+/// The first and the newest reading of a counter, and the increase between them: 48 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Readings<T> {
+    first: T,
+    first_at: u64,
+    newest: T,
+    newest_at: u64,
+    increase: T,
+    /// The number of readings, and in the lowest bit whether the increase is the bound of its type.
+    packed: u64,
+}
+
+const OVERFLOWED: u64 = 1;
+const READING: u64 = 2;
+
+impl<T: Numeric> Readings<T> {
+    /// Takes a reading.
+    #[inline]
+    pub(crate) fn add(&mut self, sample: Sample<T>) {
+        let Sample { at, value, overflowed } = sample;
+        if self.is_empty() {
+            (self.first, self.first_at) = (value, at);
+        } else if at < self.newest_at || (at == self.newest_at && value < self.newest) {
+            return;
+        } else {
+            self.step_to(value);
+        }
+        (self.newest, self.newest_at) = (value, at);
+        self.count(READING | u64::from(overflowed));
+    }
+
+    /// Appends readings that are newer than all of these.
+    pub(crate) fn append(&mut self, later: &Self) {
+        if later.is_empty() || self.is_empty() {
+            *self = if later.is_empty() { *self } else { *later };
+            return;
+        }
+        self.step_to(later.first);
+        self.increase_by(later.increase);
+        (self.newest, self.newest_at) = (later.newest, later.newest_at);
+        self.count(later.packed);
+    }
+
+    /// The increase between the first and the newest reading; `None` before the second.
+    #[inline]
+    pub(crate) fn increase(&self) -> Option<T> {
+        (self.packed >= 2 * READING).then_some(self.increase)
+    }
+
+    /// The microseconds between the first and the newest reading.
+    #[inline]
+    pub(crate) fn micros(&self) -> u64 {
+        self.newest_at.saturating_sub(self.first_at)
+    }
+
+    /// The flaw of a result.
+    #[inline]
+    pub(crate) fn flaw(&self) -> Option<Flaw> {
+        (self.packed & OVERFLOWED != 0).then_some(Flaw::Overflow)
+    }
+
+    #[inline]
+    fn step_to(&mut self, reading: T) {
+        if reading < self.newest {
+            return self.increase_by(reading);
+        }
+        let (step, overflowed) = reading.saturating_difference(self.newest);
+        self.increase_by(step);
+        self.packed |= u64::from(overflowed);
+    }
+
+    /// Adds to the increase. It stays at the bound that it reached.
+    #[inline]
+    fn increase_by(&mut self, step: T) {
+        if self.packed & OVERFLOWED == 0 {
+            let (increase, overflowed) = self.increase.saturating_sum(step);
+            self.increase = increase;
+            self.packed |= u64::from(overflowed);
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, packed: u64) {
+        let readings = (self.packed / READING + packed / READING).min(MAX_SAMPLES);
+        self.packed = (readings * READING) | (self.packed | packed) & OVERFLOWED;
+    }
+}
+
+impl<T: Numeric> FixedState<6> for Readings<T> {
+    const FIELDS: [&'static str; 6] =
+        ["first reading", "time of the first", "newest reading", "time of the newest", "increase", "readings"];
+
+    #[inline]
+    fn words(&self) -> [u64; 6] {
+        let [first, newest, increase] = [self.first, self.newest, self.increase].map(T::to_bits);
+        [first, self.first_at, newest, self.newest_at, increase, self.packed]
+    }
+
+    #[inline]
+    fn from_words([first, first_at, newest, newest_at, increase, packed]: [u64; 6]) -> Self {
+        let [first, newest, increase] = [first, newest, increase].map(T::from_bits);
+        Self { first, first_at, newest, newest_at, increase, packed }
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.packed < READING
+    }
+
+    fn check(&self) -> Result<(), RestoreError> {
+        let [first, _, newest, newest_at, increase, packed] = self.words();
+        let finite = |value: T, field, word| ensure(value.to_f64().is_finite(), field, word);
+        finite(self.first, "first reading", first)?;
+        finite(self.newest, "newest reading", newest)?;
+        finite(self.increase, "increase", increase)?;
+        ensure(self.newest_at >= self.first_at, "time of the newest", newest_at)?;
+        let is_start = !self.is_empty() || self.words() == [0; 6];
+        ensure(is_start && packed / READING <= MAX_SAMPLES, "readings", packed)?;
+        ensure(packed >= 2 * READING || increase == 0, "increase", increase)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readings<T: Numeric>(samples: &[(u64, T)]) -> Readings<T> {
+        let mut readings = Readings::default();
+        samples.iter().for_each(|&(at, value)| readings.add(Sample::new(at, value)));
+        readings
+    }
+
+    #[test]
+    fn the_first_reading_is_a_baseline_and_a_lower_one_a_reset() {
+        let increase = |samples: &[(u64, u64)]| readings(samples).increase();
+        assert_eq!(increase(&[]), None);
+        assert_eq!(increase(&[(0, 700)]), None);
+        assert_eq!(increase(&[(0, 700), (1, 700)]), Some(0));
+        assert_eq!(increase(&[(0, 700), (1, 710), (2, 3), (3, 5)]), Some(10 + 3 + 2));
+    }
+
+    #[test]
+    fn a_reading_that_is_older_or_lower_at_the_same_time_adds_nothing() {
+        let before = readings(&[(5, 700u64), (9, 710)]);
+        let mut after = before;
+        after.add(Sample::new(8, 705));
+        after.add(Sample::new(9, 709));
+        assert_eq!(after, before);
+        after.add(Sample::new(9, 712));
+        assert_eq!((after.increase(), after.micros()), (Some(12), 4));
+    }
+
+    #[test]
+    fn an_increase_beyond_the_type_stays_at_the_bound() {
+        let large = readings(&[(0, i64::MIN), (1, i64::MAX), (2, 5)]);
+        assert_eq!((large.increase(), large.flaw()), (Some(i64::MAX), Some(Flaw::Overflow)));
+        let sum = readings(&[(0, 0), (1, u64::MAX), (2, 7), (3, 8)]);
+        assert_eq!((sum.increase(), sum.flaw()), (Some(u64::MAX), Some(Flaw::Overflow)));
+    }
+
+    #[test]
+    fn appended_readings_have_the_increase_of_all() {
+        let samples = [(0, 700u64), (1, 710), (2, 3), (3, 5), (3, 9)];
+        for cut in 0..=samples.len() {
+            let (earlier, later) = samples.split_at(cut);
+            let mut appended = readings(earlier);
+            appended.append(&readings(later));
+            assert_eq!(appended, readings(&samples), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn saved_readings_that_no_samples_lead_to_are_refused() {
+        let words = readings(&[(4, 700u64), (9, 710)]).words();
+        let check = |index: usize, word| {
+            let mut words = words;
+            words[index] = word;
+            match Readings::<u64>::from_words(words).check() {
+                Err(RestoreError::Invalid { field, .. }) => Some(field),
+                _ => None,
+            }
+        };
+        assert_eq!(check(0, 700), None);
+        assert_eq!(check(3, 3), Some("time of the newest"));
+        assert_eq!(check(5, 0), Some("readings"));
+        assert_eq!(check(5, READING), Some("increase"));
+        assert_eq!(check(5, (MAX_SAMPLES + 1) * READING), Some("readings"));
+    }
+}

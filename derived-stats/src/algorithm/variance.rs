@@ -1,0 +1,93 @@
+//! `DSVariance[:range]`: the variance of all samples, or of the samples of the last `range` seconds.
+//!
+//! ```text
+//! variance = ((x1 - mean)^2 + ... + (xn - mean)^2) / n
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | source | `algorithm/squares.rs`: Welford (1962); merged by Chan, Golub, LeVeque (1979) |
+//! | unit and type | the square of the unit of the metric; a double for every metric |
+//! | range | 0 to the square of the largest sample by size |
+//! | error | at most `4 * (n+8) * 2^-53 * M^2` for n samples of size M at most, and as much for each merge |
+//! | memory | 24 bytes an object; over a window 8 bytes and about 8 KiB |
+//! | cost | a division for each sample; over a window amortised constant |
+//!
+//! This is the variance of the samples themselves (divided by n, as Prometheus' `stdvar_over_time`), not an estimate for a
+//! population from which they were drawn (n - 1). One sample has variance 0. Integers above 2^53 are rounded to doubles.
+//! A sample beyond 1e150 counts as that bound, and the result carries an error ([`TOO_LARGE`](crate::TOO_LARGE)).
+
+use crate::algorithm::fixed::{FixedState, state_is_fixed};
+use crate::algorithm::range::{RANGE, built, explain_window};
+use crate::algorithm::{Algorithm, MergeError, Sample, Squares, UpdateError, Windowed};
+use crate::entry::{Claims, Entry, Field, NumberKind, Role, Roles, Unit};
+use crate::number::{Number, Numeric};
+use crate::record::Record;
+use crate::report::Report;
+
+/// The menu entry of `DSVariance`.
+pub(crate) static ENTRY: Entry =
+    Entry::new("DSVariance", Roles::AGGREGATE, "the variance of all samples", |given| built(given, 0, Variance))
+        .arguments(&[RANGE])
+        .number(&[Field::number("value", NumberKind::F64, Unit::MetricSquared, "the variance").role_of(Role::Value)])
+        .explained(|given, _| {
+            explain_window(given, 0, "the variance of all samples", "the variance of the samples of the last")
+        })
+        .claims(Claims { merges: true, order_insensitive: false, within_samples: false, scales: false });
+
+/// The variance of all samples.
+///
+/// 24 bytes an object.
+///
+/// ```
+/// use derived_stats::{Number, Pipeline};
+///
+/// let mut latency = Pipeline::parse("raw:DSVariance")?;
+/// for micros in [2, 4, 4, 4, 5, 5, 7, 9] {
+///     latency.update(0, Number::U64(micros))?;
+/// }
+/// assert_eq!(latency.number(), Some(Number::F64(4.0)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Variance;
+
+impl<T: Numeric> Algorithm<T> for Variance {
+    state_is_fixed!(Squares, 3);
+
+    #[inline]
+    fn update(&self, state: &mut Squares, sample: Sample<T>) -> Result<(), UpdateError> {
+        state.add(sample);
+        Ok(())
+    }
+
+    fn report(&self, state: &Squares, _now: u64) -> Report<Record> {
+        match state.variance() {
+            None => Report::NotReady(None),
+            Some(variance) => Report::Value(Record::new([Number::F64(variance)]).flawed(state.flaw())),
+        }
+    }
+
+    fn merge(&self, into: &mut Squares, from: &Squares) -> Result<(), MergeError> {
+        into.add_all(from);
+        Ok(())
+    }
+}
+
+impl<T: Numeric> Windowed<T> for Variance {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sample_has_no_deviation_and_none_has_no_result() {
+        let mut state = Algorithm::<i64>::start(&Variance);
+        assert_eq!(Algorithm::<i64>::report(&Variance, &state, 0), Report::NotReady(None));
+        for (value, expected) in [(-7i64, 0.0), (-3, 4.0)] {
+            Variance.update(&mut state, Sample::new(0, value)).expect("every value is a sample");
+            let report = Algorithm::<i64>::report(&Variance, &state, 0);
+            assert_eq!(report, Report::Value(Record::new([Number::F64(expected)])));
+        }
+    }
+}

@@ -37,7 +37,7 @@ use crate::number::{Number, ValueType};
 
 pub use self::argument::{Argument, ArgumentError, ArgumentKind, Given};
 pub use self::build::Built;
-pub use self::field::{Field, FieldKind, Form, NumberKind, Role, TextSource, Unit};
+pub use self::field::{ArgumentPart, Field, FieldKind, Form, NumberKind, Role, TextSource, Unit};
 
 /// The positions in an annotation at which an algorithm is allowed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

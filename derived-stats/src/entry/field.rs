@@ -1,11 +1,14 @@
 //! The fields of a result.
 
+use alloc::string::String;
+
 use crate::number::ValueType;
 
 /// One field of a result: its name, type and meaning.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Field {
     name: &'static str,
+    part: Option<ArgumentPart>,
     kind: FieldKind,
     unit: Unit,
     role: Option<Role>,
@@ -14,6 +17,36 @@ pub struct Field {
     column: Option<&'static str>,
     is_original: bool,
     meaning: &'static str,
+}
+
+/// A part of an argument, which completes the name of a field.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ArgumentPart {
+    /// The index of the argument.
+    pub argument: usize,
+    /// The position among the parts of the argument, which have `,` between them.
+    pub part: usize,
+}
+
+impl ArgumentPart {
+    /// The part of an argument as a part of a name: `-` becomes `m`, and every other character that a name cannot have
+    /// becomes `_`. Empty if the argument has no such part.
+    ///
+    /// ```
+    /// use derived_stats::entry::ArgumentPart;
+    ///
+    /// let part = |part| ArgumentPart { argument: 0, part }.of("-5,99.9");
+    /// assert_eq!([part(0), part(1), part(2)], ["m5", "99_9", ""]);
+    /// ```
+    pub fn of(self, argument: &str) -> String {
+        let part = argument.split(',').nth(self.part).unwrap_or_default();
+        let in_name = |character: char| match character {
+            '-' => 'm',
+            character if character.is_ascii_alphanumeric() => character,
+            _ => '_',
+        };
+        part.chars().map(in_name).collect()
+    }
 }
 
 /// The content of a field.
@@ -175,6 +208,7 @@ impl Field {
     pub const fn number(name: &'static str, kind: NumberKind, unit: Unit, meaning: &'static str) -> Self {
         Self {
             name,
+            part: None,
             kind: FieldKind::Number(kind),
             unit,
             role: None,
@@ -204,6 +238,17 @@ impl Field {
     #[must_use]
     pub const fn role_of(mut self, role: Role) -> Self {
         self.role = Some(role);
+        self
+    }
+
+    /// The same field with a name that a part of an argument completes: `p` and the part `99.9` make `p99_9`. This is
+    /// also the name of its column in CSV.
+    ///
+    /// For fields whose number depends on an argument, such as one for each percentile; see
+    /// [`Entry::structured_by`](crate::Entry::structured_by).
+    #[must_use]
+    pub const fn named_by_part(mut self, argument: usize, part: usize) -> Self {
+        self.part = Some(ArgumentPart { argument, part });
         self
     }
 
@@ -243,9 +288,15 @@ impl Field {
         self
     }
 
-    /// The name: letters, digits and `_`.
+    /// The name, or the part of it before the [part of an argument](Self::part): letters, digits and `_`. The complete
+    /// name is [`DescribedField::name`](crate::DescribedField::name).
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The part of an argument that completes the name, if there is one.
+    pub fn part(&self) -> Option<ArgumentPart> {
+        self.part
     }
 
     /// The content.
@@ -304,6 +355,15 @@ mod tests {
             assert_eq!((form.code(), Form::from_code(code)), (code, Some(form)));
         }
         assert_eq!((Role::from_code(6), Form::from_code(2)), (None, None));
+    }
+
+    #[test]
+    fn a_part_of_an_argument_is_written_as_a_name() {
+        let cases =
+            [("50,99.9", 0, "50"), ("50,99.9", 1, "99_9"), ("-1e-3", 0, "m1em3"), ("a b,é", 1, "_"), ("", 0, "")];
+        for (argument, part, name) in cases {
+            assert_eq!(ArgumentPart { argument: 0, part }.of(argument), name, "part {part} of {argument}");
+        }
     }
 
     #[test]

@@ -217,6 +217,18 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
         0
     }
 
+    /// The bytes that this state allocates now. The default is the [upper bound](Self::heap_bytes) for a state that has
+    /// taken a sample; override it for states that grow.
+    fn allocated_bytes(&self, state: &Self::State) -> usize {
+        if self.is_empty(state) { 0 } else { self.heap_bytes() }
+    }
+
+    /// Whether a state allocates again as it takes samples, until it has the size that its samples need. Other states
+    /// allocate at their first sample, or not at all.
+    fn grows(&self) -> bool {
+        false
+    }
+
     /// Writes the exact state.
     fn save(&self, state: &Self::State, words: &mut WordWriter<'_>);
 

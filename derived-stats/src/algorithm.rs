@@ -12,6 +12,7 @@
 //! | `DSNone` | inline, period, pre | [`Newest`] | the newest sample |
 //! | `DSNon0` | inline, period, pre | [`NonZero`] | the newest sample, unchanged while 0 |
 //! | `DSChange` | inline, period, pre | [`Change`] | the newest sample, unchanged while equal to the previous one |
+//! | `DSPercentile:p[:error[:range]]` | inline, period, pre | [`Percentile`] | percentiles, from a sketch |
 //! | `DSNull` | inline | [`Null`] | newest sample and count |
 //! | `DSEWM:alpha` | inline | [`Ewm`] | exponentially weighted mean and deviation |
 //! | `DSAnomaly:EWM:alpha` | inline, detector | [`Anomaly`] | the same, with warm-up and a score |
@@ -25,6 +26,8 @@ pub(crate) mod ewm;
 pub(crate) mod newest;
 pub(crate) mod non_zero;
 pub(crate) mod null;
+mod packed;
+pub(crate) mod percentile;
 mod range;
 pub(crate) mod sum;
 mod tally;
@@ -46,6 +49,7 @@ pub use self::ewm::{Alpha, AlphaError, Ewm, EwmState};
 pub use self::newest::Newest;
 pub use self::non_zero::NonZero;
 pub use self::null::{Null, NullState};
+pub use self::percentile::{Percentile, PercentileError, PercentileState};
 pub use self::range::{Range, RangeError, RangeState, Ranged, Windowed};
 pub use self::sum::{RangeSum, Sum};
 pub use self::tally::Tally;

@@ -4,13 +4,13 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::algorithm::{anomaly, average, change, ewm, newest, non_zero, null, sum};
+use crate::algorithm::{anomaly, average, change, ewm, newest, non_zero, null, percentile, sum};
 use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Period, Span, nearest, one_of};
 use crate::entry::{Argument, ArgumentError, ArgumentKind, Built, Entry, Given};
 use crate::registry::Registry;
 
 /// Every built-in algorithm.
-static MENU: [&Entry; 8] = [
+static MENU: [&Entry; 9] = [
     &anomaly::ENTRY,
     &average::ENTRY,
     &change::ENTRY,
@@ -18,6 +18,7 @@ static MENU: [&Entry; 8] = [
     &newest::ENTRY,
     &non_zero::ENTRY,
     &null::ENTRY,
+    &percentile::ENTRY,
     &sum::ENTRY,
 ];
 
@@ -322,6 +323,11 @@ mod tests {
         Argument::optional("last", ArgumentKind::Whole { least: 1, most: 9 }, "a last count, 1 to 9", "3"),
     ]);
 
+    /// The names of the entries with some roles, in order.
+    fn known(has: fn(Roles) -> bool) -> Vec<String> {
+        names(MENU.into_iter().chain([&TRIPLE]).filter(|entry| has(entry.roles())))
+    }
+
     #[test]
     fn an_error_points_to_the_part_that_is_wrong() {
         let mut registry = Registry::new();
@@ -415,12 +421,15 @@ mod tests {
     #[test]
     fn the_names_that_fit_are_listed_when_none_is_near() {
         let own = "for an algorithm of your own, register it in the registry of the context (`Context::with_registry`)";
-        let every = "`DSAnomaly`, `DSAvg`, `DSChange`, `DSEWM`, `DSNon0`, `DSNone`, `DSNull`, `DSSum` or `Triple`";
-        let periodic = "`DSAvg`, `DSChange`, `DSNon0`, `DSNone`, `DSSum` or `Triple`";
+        let (mut every, periodic) = (known(|roles| !roles.detector), known(|roles| roles.period));
+        every.push(DETECTOR_CALL.to_owned());
+        every.sort();
+        let [every, periodic] = [every, periodic].map(|names| one_of(&names, "none").to_string());
+        assert!(every.contains("`DSNull`, ") && every.ends_with(" or `Triple`"), "{every}");
         let cases = [
-            ("raw:Maximum:7", every),
-            ("0-raw:Maximum:7", every),
-            ("1-raw:Maximum", periodic),
+            ("raw:Maximum:7", &*every),
+            ("0-raw:Maximum:7", &*every),
+            ("1-raw:Maximum", &*periodic),
             ("1.DSSum-raw:Maximum", "`DSAnomaly`"),
         ];
         for (annotation, names) in cases {
@@ -438,10 +447,10 @@ mod tests {
         let context = Context::new(ValueType::U64).with_registry(&registry);
         let kind = |annotation| Spec::parse(annotation, context).expect_err("an unknown name").kind().clone();
         let (name, nearest) = ("Tripel".to_owned(), Some("Triple".to_owned()));
-        let allowed = ["DSAvg", "DSChange", "DSNon0", "DSNone", "DSSum", "Triple"].map(str::to_owned).into();
+        let allowed = known(|roles| roles.period);
         let expected = ErrorKind::UnknownAlgorithm { name: name.clone(), nearest: nearest.clone(), allowed };
         assert_eq!(kind("1-raw:Tripel"), expected);
-        let allowed = ["DSAvg", "DSChange", "DSNon0", "DSNone", "DSSum", "Triple"].map(str::to_owned).into();
+        let allowed = known(|roles| roles.pre_aggregation);
         assert_eq!(kind("1.Tripel-raw:DSAnomaly:EWM:0.1"), ErrorKind::UnknownPre { name, nearest, allowed });
         let (name, nearest) = ("EMW".to_owned(), Some("EWM".to_owned()));
         let (allowed, example) = ([String::from("EWM")].into(), "DSAnomaly:EWM:0.1".to_owned());

@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 23] = [
+const PIPELINES: [(&str, &str, MetricKind); 27] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -47,6 +47,10 @@ const PIPELINES: [(&str, &str, MetricKind); 23] = [
     ("detector-counter", "1.DSSum-raw:DSAnomaly:EWM:0.3", MetricKind::Agg),
     ("periodic-non-zero", "1-raw:DSNon0", MetricKind::Plain),
     ("periodic-change", "1-raw:DSChange", MetricKind::Plain),
+    ("percentile", "raw:DSPercentile:50,90,99:0.02", MetricKind::Plain),
+    ("range-percentile", "raw:DSPercentile:99::3", MetricKind::Plain),
+    ("periodic-percentile", "1-raw:DSPercentile:50,99.9", MetricKind::Plain),
+    ("detector-percentile", "1.DSPercentile(90)-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
     ("chain", "1.DSSum.DSAvg(3).DSNon0.DSChange-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
 ];
 

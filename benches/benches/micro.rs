@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use benches::{MINUTE, START, plan, records, settings};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use derived_stats::column::{Reports, Update, WindowColumn};
 use derived_stats::{Context, Number, Silence, Spec, ValueType};
 use proxy_uve::{DecodedRecord, Position, Record, Table, wire};
 
@@ -35,6 +36,27 @@ fn pipeline(c: &mut Criterion) {
         });
     });
 }
+
+/// Algorithms whose states grow with the samples, on samples of three decades of many objects.
+fn sketches(c: &mut Criterion) {
+    const OBJECTS: u32 = 64;
+    let value = |n: u32| 10f64.powf(f64::from(n.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 24) * 3.0);
+    let sample = |n| Update { slot: n % OBJECTS, at: START, value: Number::U64(value(n) as u64) };
+    let samples: Vec<Update> = (0..16_384).map(sample).collect();
+    for annotation in SKETCHES {
+        let spec = spec(annotation);
+        let mut window = WindowColumn::new(&spec).expect("a periodic annotation");
+        let mut group = c.benchmark_group(format!("window/{annotation}"));
+        group.throughput(Throughput::Elements(samples.len() as u64));
+        group.bench_function("update", |b| b.iter(|| window.update_all(black_box(&samples))));
+        group.throughput(Throughput::Elements(u64::from(OBJECTS)));
+        let mut reports = Reports::new();
+        group.bench_function("close", |b| b.iter(|| window.reports(0, u64::MAX, black_box(START), &mut reports)));
+        group.finish();
+    }
+}
+
+const SKETCHES: [&str; 1] = ["1-raw:DSPercentile:50,90,99"];
 
 fn text(c: &mut Criterion) {
     c.bench_function("annotation/parse", |b| b.iter(|| spec(black_box("1.DSSum-raw:DSAnomaly:EWM:0.1"))));
@@ -102,5 +124,5 @@ fn close(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, pipeline, text, table);
+criterion_group!(benches, pipeline, sketches, text, table);
 criterion_main!(benches);

@@ -9,6 +9,11 @@
 //! |---|---|---|---|
 //! | `DSSum[:range]` | inline, period, pre | [`Sum`], [`RangeSum`] | sum of all samples, or of the last `range` seconds |
 //! | `DSAvg[:range]` | inline, period, pre | [`Average`], [`RangeAverage`] | mean of the same samples |
+//! | `DSCount[:range]` | inline, period, pre | [`Count`] | the number of samples |
+//! | `DSMin[:range]` | inline, period, pre | [`Min`] | the smallest sample |
+//! | `DSMax[:range]` | inline, period, pre | [`Max`] | the largest sample |
+//! | `DSSpread[:range]` | inline, period, pre | [`Spread`] | the largest sample minus the smallest |
+//! | `DSFirst[:range]` | inline, period, pre | [`First`] | the first sample |
 //! | `DSNone` | inline, period, pre | [`Newest`] | the newest sample |
 //! | `DSNon0` | inline, period, pre | [`NonZero`] | the newest sample, unchanged while 0 |
 //! | `DSChange` | inline, period, pre | [`Change`] | the newest sample, unchanged while equal to the previous one |
@@ -17,18 +22,25 @@
 //! | `DSEWM:alpha` | inline | [`Ewm`] | exponentially weighted mean and deviation |
 //! | `DSAnomaly:EWM:alpha` | inline, detector | [`Anomaly`] | the same, with warm-up and a score |
 //!
-//! The column *where* lists the [roles](crate::entry::Roles); `pre` is a pre-aggregation.
+//! The column *where* lists the [roles](crate::entry::Roles); `pre` is a pre-aggregation. With a `range`, the algorithm
+//! takes the samples of the last `range` seconds ([`Ranged`]).
 
 pub(crate) mod anomaly;
 pub(crate) mod average;
 pub(crate) mod change;
+pub(crate) mod count;
 pub(crate) mod ewm;
+pub(crate) mod first;
+mod fixed;
+pub(crate) mod max;
+pub(crate) mod min;
 pub(crate) mod newest;
 pub(crate) mod non_zero;
 pub(crate) mod null;
 mod packed;
 pub(crate) mod percentile;
 mod range;
+pub(crate) mod spread;
 pub(crate) mod sum;
 mod tally;
 mod wide_sum;
@@ -45,12 +57,17 @@ use crate::saved::{RestoreError, WordWriter, Words};
 pub use self::anomaly::{Anomaly, AnomalyState};
 pub use self::average::{Average, RangeAverage};
 pub use self::change::Change;
+pub use self::count::{Count, CountState};
 pub use self::ewm::{Alpha, AlphaError, Ewm, EwmState};
+pub use self::first::First;
+pub use self::max::Max;
+pub use self::min::Min;
 pub use self::newest::Newest;
 pub use self::non_zero::NonZero;
 pub use self::null::{Null, NullState};
 pub use self::percentile::{Percentile, PercentileError, PercentileState};
 pub use self::range::{Range, RangeError, RangeState, Ranged, Windowed};
+pub use self::spread::{Spread, SpreadState};
 pub use self::sum::{RangeSum, Sum};
 pub use self::tally::Tally;
 pub use self::wide_sum::{WideSum, WideTally};

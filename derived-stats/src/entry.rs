@@ -173,6 +173,14 @@ impl Entry {
         self
     }
 
+    /// Makes the result one number whose type or unit is not that of the metric. The field has the role
+    /// [`Role::Value`].
+    #[must_use]
+    pub const fn number(mut self, field: &'static [Field; 1]) -> Self {
+        self.fields = FieldsOf::Fixed(field);
+        self
+    }
+
     /// Makes the result a struct of `fields`; a [`Record`](crate::Record) holds the numeric fields in this order.
     #[must_use]
     pub const fn structured(mut self, result_type: &'static str, fields: &'static [Field]) -> Self {

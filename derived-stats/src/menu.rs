@@ -4,21 +4,28 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::algorithm::{anomaly, average, change, ewm, newest, non_zero, null, percentile, sum};
+use crate::algorithm::{
+    anomaly, average, change, count, ewm, first, max, min, newest, non_zero, null, percentile, spread, sum,
+};
 use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Period, Span, nearest, one_of};
 use crate::entry::{Argument, ArgumentError, ArgumentKind, Built, Entry, Given};
 use crate::registry::Registry;
 
 /// Every built-in algorithm.
-static MENU: [&Entry; 9] = [
+static MENU: [&Entry; 14] = [
     &anomaly::ENTRY,
     &average::ENTRY,
     &change::ENTRY,
+    &count::ENTRY,
     &ewm::ENTRY,
+    &first::ENTRY,
+    &max::ENTRY,
+    &min::ENTRY,
     &newest::ENTRY,
     &non_zero::ENTRY,
     &null::ENTRY,
     &percentile::ENTRY,
+    &spread::ENTRY,
     &sum::ENTRY,
 ];
 

@@ -25,7 +25,7 @@ use crate::menu::{DETECTOR_CALL, menu};
 /// struct First;
 ///
 /// static FIRST: Entry =
-///     Entry::new("DSFirst", Roles::AGGREGATE, "the first sample", |_| Ok(Built::aggregate(First)));
+///     Entry::new("MyFirst", Roles::AGGREGATE, "the first sample", |_| Ok(Built::aggregate(First)));
 ///
 /// impl<T: Numeric> Algorithm<T> for First {
 ///     type State = Option<T>;
@@ -61,7 +61,7 @@ use crate::menu::{DETECTOR_CALL, menu};
 ///
 /// let mut registry = Registry::new();
 /// registry.register(&FIRST).unwrap();
-/// let spec = Spec::parse("1-raw:DSFirst", Context::new(ValueType::U64).with_registry(&registry)).unwrap();
+/// let spec = Spec::parse("1-raw:MyFirst", Context::new(ValueType::U64).with_registry(&registry)).unwrap();
 /// let mut flows = Pipeline::new(spec.into());
 /// for value in [7, 9] {
 ///     flows.update(0, Number::U64(value)).unwrap();

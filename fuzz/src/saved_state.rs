@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use arbitrary::{Result, Unstructured};
 use derived_stats::{Context, MetricKind, Number, Output, Report, SavedState, Silence, Spec, State, ValueType};
 
-const ANNOTATIONS: [&str; 24] = [
+const ANNOTATIONS: [&str; 30] = [
     "raw:DSSum",
     "raw:DSAvg",
     "raw:DSNone",
@@ -30,6 +30,12 @@ const ANNOTATIONS: [&str; 24] = [
     "2.DSSum-raw:DSAnomaly:EWM:0.5",
     "1.DSSum.DSChange-raw:DSAnomaly:EWM:0.5",
     "1.DSSum(1).DSAvg(2)-raw:DSAnomaly:EWM:0.5",
+    "raw:DSCount:2",
+    "raw:DSMax:2",
+    "raw:DSMin",
+    "raw:DSSpread:2",
+    "1-raw:DSFirst:2",
+    "1.DSCount.DSMax(2)-raw:DSAnomaly:EWM:0.5",
 ];
 
 static SPECS: LazyLock<Vec<Spec>> = LazyLock::new(|| {

@@ -105,7 +105,7 @@ impl Schema {
     /// struct First;
     ///
     /// static FIRST: Entry =
-    ///     Entry::new("DSFirst", Roles::AGGREGATE, "the first sample", |_| Ok(Built::aggregate(First)));
+    ///     Entry::new("MyFirst", Roles::AGGREGATE, "the first sample", |_| Ok(Built::aggregate(First)));
     ///
     /// impl<T: Numeric> Algorithm<T> for First {
     ///     type State = Option<T>;
@@ -142,12 +142,12 @@ impl Schema {
     ///       2: string proxy
     ///       3: optional bool deleted
     ///       4: optional u64 raw (hidden="yes")
-    ///       5: optional u64 value (stats="1-raw:DSFirst", tags="proxy")
+    ///       5: optional u64 value (stats="1-raw:MyFirst", tags="proxy")
     ///     } (period="60", timeout="1")
     /// "#;
     /// let schema = Schema::parse_with("mine.sandesh", text, &registry).unwrap();
     /// assert!(schema.get("AggProxyFirst").is_some());
-    /// assert!(Schema::parse("mine.sandesh", text).unwrap_err().to_string().contains("`DSFirst`"));
+    /// assert!(Schema::parse("mine.sandesh", text).unwrap_err().to_string().contains("`MyFirst`"));
     /// ```
     ///
     /// # Errors

@@ -487,10 +487,12 @@ static MINE: Entry = Entry::new("Mine", Roles::AGGREGATE, "the sum of all sample
 #[test]
 fn algorithms_of_the_embedding_program_can_be_named() {
     let text = with_result("5: u64 value (stats=\"raw:Mine\")");
-    let unknown = "6:26 unknown algorithm `Mine`; expected `DSAnomaly`, `DSAvg`, `DSChange`, `DSEWM`, `DSNon0`, `DSNone`, \
-                   `DSNull` or `DSSum`; for an algorithm of your own, register it in the registry of the context \
-                   (`Context::with_registry`)";
-    assert_eq!(errors_of(&text), [unknown]);
+    let errors = errors_of(&text);
+    let [unknown] = &errors[..] else { panic!("{errors:?}") };
+    assert!(unknown.starts_with("6:26 unknown algorithm `Mine`; expected `DSAnomaly`, `DSAvg`, "), "{unknown}");
+    let remedy =
+        "; for an algorithm of your own, register it in the registry of the context (`Context::with_registry`)";
+    assert!(unknown.ends_with(remedy), "{unknown}");
     let mut registry = Registry::new();
     registry.register(&MINE).unwrap();
     let schema = Schema::parse_with("my.sandesh", &text, &registry).unwrap();

@@ -37,11 +37,10 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::algorithm::range::{RANGE, explain_window, window};
-use crate::algorithm::{Algorithm, MergeError, Ranged, Sample, UpdateError, Windowed};
+use crate::algorithm::range::{RANGE, built, explain_window};
+use crate::algorithm::{Algorithm, MergeError, Sample, UpdateError, Windowed};
 use crate::entry::{
-    Argument, ArgumentError, ArgumentKind, Built, Claims, Entry, Explanation, Field, Given, NumberKind, Role, Roles,
-    Unit,
+    Argument, ArgumentError, ArgumentKind, Claims, Entry, Explanation, Field, Given, NumberKind, Role, Roles, Unit,
 };
 use crate::number::{Number, Numeric, ValueType};
 use crate::record::Record;
@@ -66,11 +65,7 @@ const EXPECTED: &str = "1 to 9 different percentiles with `,` between them, each
 
 /// The menu entry of `DSPercentile`.
 pub(crate) static ENTRY: Entry = Entry::new("DSPercentile", Roles::AGGREGATE, "percentiles of the samples", |given| {
-    let percentile = percentile(given)?;
-    Ok(match window(given, 2)? {
-        None => Built::aggregate(percentile),
-        Some(range) => Built::aggregate(Ranged::of(percentile, range)).with_window(range.seconds()),
-    })
+    built(given, 2, percentile(given)?)
 })
 .arguments(&[
     Argument::required("percentiles", ArgumentKind::Text, EXPECTED, "50,90,99"),

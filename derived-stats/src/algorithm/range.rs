@@ -28,6 +28,7 @@ mod windowed;
 use crate::entry::{Argument, ArgumentError, ArgumentKind, Explanation, Given};
 use crate::number::Number;
 
+pub(crate) use self::windowed::built;
 pub use self::windowed::{RangeState, Ranged, Windowed};
 
 /// The length of a sliding window, as an argument.

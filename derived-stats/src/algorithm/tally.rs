@@ -60,7 +60,8 @@ pub(crate) use state_is_tally;
 
 /// A value, the number of its samples and two flags: 16 bytes.
 ///
-/// The value is a sum (`DSSum`, `DSAvg`) or the newest sample (`DSNone`, `DSNon0`, `DSChange`). One flag is set if the
+/// The value is a sum (`DSSum`, `DSAvg`), the newest sample (`DSNone`, `DSNon0`, `DSChange`), the first (`DSFirst`), the
+/// smallest (`DSMin`) or the largest (`DSMax`). One flag is set if the
 /// value is the bound of its type because the true value did not fit, the other if the newest sample equals the
 /// previous one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -106,6 +107,48 @@ impl<T: Numeric> Tally<T> {
         let flags = (OVERFLOWED * u64::from(sample.overflowed)) | (REPEATED * u64::from(repeated));
         self.packed = self.packed & !(OVERFLOWED | REPEATED) | flags;
         self.count(1);
+    }
+
+    /// Keeps the value of the sample if it is the first or `takes` prefers it to the stored value. A value that is the
+    /// bound of an overflow sets the flag for good, because the true value is not known.
+    #[inline]
+    pub(crate) fn keep(&mut self, sample: Sample<T>, takes: impl FnOnce(T, T) -> bool) {
+        let is_better = self.is_empty() | takes(sample.value, self.value);
+        self.value = if is_better { sample.value } else { self.value };
+        self.packed |= OVERFLOWED * u64::from(sample.overflowed);
+        self.count(1);
+    }
+
+    /// Keeps the value of other samples, as [`keep`](Self::keep).
+    #[inline]
+    pub(crate) fn keep_all(&mut self, other: &Self, takes: impl FnOnce(T, T) -> bool) {
+        if other.is_empty() {
+            return;
+        }
+        let is_better = self.is_empty() | takes(other.value, self.value);
+        self.value = if is_better { other.value } else { self.value };
+        self.packed |= other.packed & OVERFLOWED;
+        self.count(other.samples());
+    }
+
+    /// Keeps the value of the first sample only.
+    #[inline]
+    pub(crate) fn keep_first(&mut self, sample: Sample<T>) {
+        if self.is_empty() {
+            self.replace(sample);
+        } else {
+            self.count(1);
+        }
+    }
+
+    /// Counts samples that are later than those of this tally, and takes their first if there are no earlier ones.
+    #[inline]
+    pub(crate) fn keep_first_of(&mut self, later: &Self) {
+        if self.is_empty() {
+            *self = *later;
+        } else {
+            self.count(later.samples());
+        }
     }
 
     /// Adds the sum of other samples.

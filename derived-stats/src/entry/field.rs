@@ -105,6 +105,10 @@ pub enum Unit {
     Deviations,
     /// The unit of the metric.
     Metric,
+    /// The unit of the metric per second.
+    MetricPerSecond,
+    /// The square of the unit of the metric.
+    MetricSquared,
     /// No unit.
     None,
     /// Samples; after a pre-aggregation, periods.
@@ -119,6 +123,8 @@ impl Unit {
         match self {
             Self::Deviations => Some("standard deviations"),
             Self::Metric => Some("unit of the metric"),
+            Self::MetricPerSecond => Some("unit of the metric per second"),
+            Self::MetricSquared => Some("square of the unit of the metric"),
             Self::None => None,
             Self::Samples => Some("samples"),
             Self::Seconds => Some("seconds"),
@@ -368,9 +374,16 @@ mod tests {
 
     #[test]
     fn every_unit_but_none_has_a_name() {
-        let units = [Unit::Deviations, Unit::Metric, Unit::None, Unit::Samples, Unit::Seconds].map(Unit::name);
-        let names = ["standard deviations", "unit of the metric", "", "samples", "seconds"];
-        assert_eq!(units, names.map(|name| (!name.is_empty()).then_some(name)));
+        let names = [
+            (Unit::Deviations, "standard deviations"),
+            (Unit::Metric, "unit of the metric"),
+            (Unit::MetricPerSecond, "unit of the metric per second"),
+            (Unit::MetricSquared, "square of the unit of the metric"),
+            (Unit::Samples, "samples"),
+            (Unit::Seconds, "seconds"),
+        ];
+        assert_eq!(names.map(|(unit, _)| unit.name()), names.map(|(_, name)| Some(name)));
+        assert_eq!(Unit::None.name(), None);
     }
 
     #[test]

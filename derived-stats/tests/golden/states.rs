@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 27] = [
+const PIPELINES: [(&str, &str, MetricKind); 47] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -51,6 +51,26 @@ const PIPELINES: [(&str, &str, MetricKind); 27] = [
     ("range-percentile", "raw:DSPercentile:99::3", MetricKind::Plain),
     ("periodic-percentile", "1-raw:DSPercentile:50,99.9", MetricKind::Plain),
     ("detector-percentile", "1.DSPercentile(90)-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("count", "raw:DSCount", MetricKind::Plain),
+    ("range-count", "raw:DSCount:3", MetricKind::Plain),
+    ("periodic-count", "1-raw:DSCount", MetricKind::Plain),
+    ("detector-count", "1.DSCount-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("max", "raw:DSMax", MetricKind::Plain),
+    ("range-max", "raw:DSMax:3", MetricKind::Plain),
+    ("periodic-max", "1-raw:DSMax", MetricKind::Plain),
+    ("detector-max", "1.DSMax-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("min", "raw:DSMin", MetricKind::Plain),
+    ("range-min", "raw:DSMin:3", MetricKind::Plain),
+    ("periodic-min", "1-raw:DSMin", MetricKind::Plain),
+    ("detector-min", "1.DSMin-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("spread", "raw:DSSpread", MetricKind::Plain),
+    ("range-spread", "raw:DSSpread:3", MetricKind::Plain),
+    ("periodic-spread", "1-raw:DSSpread", MetricKind::Plain),
+    ("detector-spread", "1.DSSpread-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("first", "raw:DSFirst", MetricKind::Plain),
+    ("range-first", "raw:DSFirst:3", MetricKind::Plain),
+    ("periodic-first", "1-raw:DSFirst", MetricKind::Plain),
+    ("detector-first", "1.DSFirst-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
     ("chain", "1.DSSum.DSAvg(3).DSNon0.DSChange-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
 ];
 

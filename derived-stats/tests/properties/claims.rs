@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use derived_stats::column::WindowColumn;
-use derived_stats::entry::{Claims, Entry};
-use derived_stats::{MergeError, MetricKind, Number, Report, Spec, ValueType};
+use derived_stats::entry::{Claims, Entry, Field, Unit};
+use derived_stats::{FieldValue, MergeError, MetricKind, Number, Output, Report, Spec, ValueType};
 use proptest::prelude::*;
 
 use crate::input::sample;
@@ -37,8 +37,47 @@ impl Series {
 /// size. Also covers the conversion of exact integers for a comparison.
 fn tolerance(samples: &[(u64, Number)]) -> f64 {
     let count = samples.len() as f64;
-    let largest = samples.iter().map(|(_, value)| value.as_f64().abs()).fold(0.0, f64::max);
-    largest * f64::EPSILON * 4.0 * count * count
+    largest(samples) * f64::EPSILON * 4.0 * count * count
+}
+
+fn largest(samples: &[(u64, Number)]) -> f64 {
+    samples.iter().map(|(_, value)| value.as_f64().abs()).fold(0.0, f64::max)
+}
+
+/// The rounding of a field in its unit.
+fn tolerance_of(field: &Field, samples: &[(u64, Number)]) -> f64 {
+    match field.unit() {
+        Unit::MetricSquared => tolerance(samples) * largest(samples),
+        // Times differ by a microsecond or more.
+        Unit::MetricPerSecond => tolerance(samples) * 1e6,
+        _ => tolerance(samples),
+    }
+}
+
+/// The reports of two computations from the same samples agree: integers are equal, doubles may differ by rounding.
+pub(crate) fn agree(
+    left: Option<Report<Output<'_>>>,
+    right: Option<Report<Output<'_>>>,
+    samples: &[(u64, Number)],
+) -> Result<(), TestCaseError> {
+    prop_assert_eq!(left.as_ref().map(Report::name), right.as_ref().map(Report::name));
+    let (Some(left), Some(right)) = (left.and_then(Report::any), right.and_then(Report::any)) else {
+        return Ok(());
+    };
+    prop_assert_eq!((left.error(), left.record().len()), (right.error(), right.record().len()));
+    for ((field, left), (_, right)) in left.fields().zip(right.fields()) {
+        let (FieldValue::Number(left), FieldValue::Number(right)) = (left, right) else {
+            prop_assert_eq!(left, right);
+            continue;
+        };
+        if left.value_type() == ValueType::F64 {
+            let error = (left.as_f64() - right.as_f64()).abs();
+            prop_assert!(error <= tolerance_of(field.field(), samples), "{}: {left} and {right}", field.name());
+        } else {
+            prop_assert_eq!(left, right, "{}", field.name());
+        }
+    }
+    Ok(())
 }
 
 fn series(
@@ -63,7 +102,7 @@ fn series(
 }
 
 /// Samples whose sums stay within the type.
-fn small(value: ValueType) -> BoxedStrategy<Number> {
+pub(crate) fn small(value: ValueType) -> BoxedStrategy<Number> {
     match value {
         ValueType::F64 => prop_oneof![4 => -1e3..1e3, 1 => Just(0.0)].prop_map(Number::F64).boxed(),
         ValueType::I64 => prop_oneof![-9..9i64, -1 << 40..1i64 << 40].prop_map(Number::I64).boxed(),
@@ -179,10 +218,6 @@ fn windows(series: &Series, hands: &[bool]) -> [WindowColumn; 3] {
     windows
 }
 
-fn value(report: Option<Report<derived_stats::Output<'_>>>) -> Option<(&'static str, Option<Number>)> {
-    report.map(|report| (report.name(), report.forced().and_then(|output| output.value())))
-}
-
 #[test]
 fn property_merged_windows_equal_one_pass_where_claimed() {
     let shapes = claiming(|claims| claims.merges).filter(|entry| entry.roles().period).map(Shape::per_period);
@@ -192,16 +227,7 @@ fn property_merged_windows_equal_one_pass_where_claimed() {
         prop_assert_eq!(whole.is_empty(3), left.is_empty(3));
         for later in [0, SECOND / 2, 2 * SECOND, 9 * SECOND] {
             let now = series.end() + later;
-            let (merged, expected) = (value(left.report(3, now)), value(whole.report(3, now)));
-            if series.spec.value_type() == ValueType::F64 {
-                let number =
-                    |value: Option<(_, Option<Number>)>| value.and_then(|(_, value)| value).map(Number::as_f64);
-                prop_assert_eq!(merged.map(|(name, _)| name), expected.map(|(name, _)| name));
-                let error = (number(merged).unwrap_or(0.0) - number(expected).unwrap_or(0.0)).abs();
-                prop_assert!(error <= tolerance(&series.samples), "{:?} for {:?}", merged, expected);
-            } else {
-                prop_assert_eq!(merged, expected);
-            }
+            agree(left.report(3, now), whole.report(3, now), &series.samples)?;
         }
         Ok(())
     });

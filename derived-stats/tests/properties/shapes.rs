@@ -27,17 +27,20 @@ pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
     menu().iter().copied().chain(REGISTRY.entries())
 }
 
-/// Every shape: inline, periodic, and each detector after each chain of one or two pre-aggregations.
+/// Every shape: inline, periodic, and each detector after each pre-aggregation and after chains of two.
 pub(crate) fn shapes() -> Vec<Shape> {
     let mut shapes: Vec<Shape> = entries().filter(|entry| entry.roles().inline).map(Shape::inline).collect();
     for entry in entries().filter(|entry| entry.roles().period) {
         shapes.extend([1, 2].map(|every| Shape { every, chain: Vec::new(), last: entry }));
     }
-    let pre = || entries().filter(|entry| entry.roles().pre_aggregation);
-    for last in entries().filter(|entry| entry.roles().detector) {
-        for first in pre() {
+    let pre: Vec<_> = entries().filter(|entry| entry.roles().pre_aggregation).collect();
+    for (offset, last) in entries().filter(|entry| entry.roles().detector).enumerate() {
+        for (index, first) in pre.iter().enumerate() {
+            // Not every pair, whose number grows with the square of the menu: each pre-aggregation is first and later
+            // in two chains of each detector, with other neighbours for each of them.
+            let later = [offset, offset + pre.len() / 2].map(|steps| pre[(index + steps) % pre.len()]);
             shapes.push(Shape { every: 1, chain: vec![first], last });
-            shapes.extend(pre().map(|later| Shape { every: 1, chain: vec![first, later], last }));
+            shapes.extend(later.map(|later| Shape { every: 1, chain: vec![first, later], last }));
         }
     }
     shapes

@@ -1,10 +1,12 @@
-//! Ranged sums and means against a scan of all samples.
+//! Sliding windows against a scan of all samples.
 
+use derived_stats::entry::{Argument, Entry};
 use derived_stats::{MetricKind, Number, OVERFLOW, Output, Report, ValueType};
 use proptest::prelude::*;
 
-use crate::input::sample;
-use crate::shapes::compile;
+use crate::claims::{agree, small};
+use crate::input::{sample, value_type};
+use crate::shapes::{Shape, compile, entries, for_each};
 
 const SECOND: u64 = 1_000_000;
 
@@ -49,6 +51,13 @@ fn times(seconds: u64) -> impl Strategy<Value = Vec<u64>> {
 }
 
 fn input(value: ValueType) -> impl Strategy<Value = (u64, Vec<(u64, Number)>, u64)> {
+    input_of(value, sample)
+}
+
+fn input_of(
+    value: ValueType,
+    sample: fn(ValueType) -> BoxedStrategy<Number>,
+) -> impl Strategy<Value = (u64, Vec<(u64, Number)>, u64)> {
     let seconds = prop::sample::select(vec![1, 3, 60, 1073, 1074, 86_400, u64::from(u32::MAX)]);
     seconds.prop_flat_map(move |seconds| {
         let samples = times(seconds)
@@ -57,10 +66,15 @@ fn input(value: ValueType) -> impl Strategy<Value = (u64, Vec<(u64, Number)>, u6
     })
 }
 
-/// The integers in the window that ends at `now`; `None` while it is not full.
+/// The values in the window that ends at `now`; `None` while it is not full.
 fn naive(rule: &Rule, samples: &[(u64, Number)], now: u64) -> Option<Vec<Number>> {
+    Some(scanned(rule, samples, now)?.into_iter().map(|(_, value)| value).collect())
+}
+
+/// The samples in the window that ends at `now`; `None` while it is not full.
+fn scanned(rule: &Rule, samples: &[(u64, Number)], now: u64) -> Option<Vec<(u64, Number)>> {
     let (first, _) = samples.first()?;
-    let inside = samples.iter().filter(|(at, _)| rule.holds(*at, now)).map(|(_, value)| *value);
+    let inside = samples.iter().filter(|(at, _)| rule.holds(*at, now)).copied();
     (!rule.holds(*first, now)).then(|| inside.collect())
 }
 
@@ -102,6 +116,57 @@ fn same_integer(report: Report<Output<'_>>, expected: Option<i128>, value: Value
     let found = report.forced().map(|output| (exact(output.value().unwrap()), output.error() == Some(OVERFLOW)));
     prop_assert_eq!(found, expected.map(|sum| (sum.clamp(low, high), !(low..=high).contains(&sum))));
     Ok(())
+}
+
+/// The name of the argument for the length of a window.
+const RANGE: &str = "range";
+
+/// An annotation of an entry with its required arguments, and with or without a window.
+fn annotation(entry: &Entry, seconds: Option<u64>) -> String {
+    let text = |argument: &Argument| match seconds {
+        Some(seconds) if argument.name() == RANGE => seconds.to_string(),
+        _ if argument.is_required() => argument.example().to_owned(),
+        _ => String::new(),
+    };
+    let arguments: Vec<String> = entry.argument_list().iter().map(text).collect();
+    format!("raw:{}:{}", entry.name(), arguments.join(":")).trim_end_matches(':').to_owned()
+}
+
+/// The report of a window is that of the algorithm without a window, fed with the samples inside.
+#[test]
+fn property_every_window_is_that_of_its_samples() {
+    let slides = |entry: &&'static Entry| entry.argument_list().iter().any(|argument| argument.name() == RANGE);
+    for entry in entries().filter(slides) {
+        let input = |_: &Shape| value_type().prop_flat_map(|value| (Just(value), input_of(value, small)));
+        for_each([Shape::inline(entry)], input, |(value, (seconds, samples, idle))| {
+            let rule = Rule::of(seconds);
+            let [window, whole] =
+                [Some(seconds), None].map(|seconds| compile(&annotation(entry, seconds), value, MetricKind::Plain));
+            let mut state = window.start();
+            for (position, (at, sample)) in samples.iter().enumerate() {
+                window.update(&mut state, *at, *sample).unwrap();
+                let seen = &samples[..=position];
+                for now in [*at, at + idle] {
+                    let found = window.report(&state, now);
+                    let Some(inside) = scanned(&rule, seen, now) else {
+                        prop_assert_eq!(found, Report::NotReady(None), "before the window is full");
+                        continue;
+                    };
+                    if inside.is_empty() {
+                        let value = found.forced().map_or(0.0, |output| output.value().unwrap().as_f64());
+                        prop_assert!(value.abs() <= tolerance(1e12, 4 * (position + 1)), "{} of nothing", value);
+                        continue;
+                    }
+                    let mut expected = whole.start();
+                    for (at, sample) in inside {
+                        whole.update(&mut expected, at, sample).unwrap();
+                    }
+                    agree(Some(found), Some(whole.report(&expected, now)), seen)?;
+                }
+            }
+            Ok(())
+        });
+    }
 }
 
 proptest! {

@@ -2,9 +2,10 @@
 
 use alloc::boxed::Box;
 
-use crate::algorithm::range::Range;
 use crate::algorithm::range::buckets::Buckets;
+use crate::algorithm::range::{Range, window};
 use crate::algorithm::{Algorithm, MergeError, Sample, UpdateError};
+use crate::entry::{ArgumentError, Built, Given};
 use crate::number::Numeric;
 use crate::record::Record;
 use crate::report::Report;
@@ -81,6 +82,17 @@ pub trait Windowed<T: Numeric>: Algorithm<T> {
         let _ = buckets;
         Ok(total)
     }
+}
+
+/// Builds an algorithm, over a sliding window if the argument [`RANGE`](super::RANGE) at `index` is given.
+pub(crate) fn built<A>(given: &Given<'_>, index: usize, algorithm: A) -> Result<Built, ArgumentError>
+where
+    A: Windowed<f64> + Windowed<i64> + Windowed<u64> + Clone,
+{
+    Ok(match window(given, index)? {
+        None => Built::aggregate(algorithm),
+        Some(range) => Built::aggregate(Ranged::of(algorithm, range)).with_window(range.seconds()),
+    })
 }
 
 /// An algorithm over the samples of the last `range` seconds.

@@ -18,6 +18,7 @@
 //! | `DSNon0` | inline, period, pre | [`NonZero`] | the newest sample, unchanged while 0 |
 //! | `DSChange` | inline, period, pre | [`Change`] | the newest sample, unchanged while equal to the previous one |
 //! | `DSPercentile:p[:error[:range]]` | inline, period, pre | [`Percentile`] | percentiles, from a sketch |
+//! | `DSHistogram:bounds[:range]` | inline, period | [`Histogram`] | the number of samples up to each bound |
 //! | `DSNull` | inline | [`Null`] | newest sample and count |
 //! | `DSEWM:alpha` | inline | [`Ewm`] | exponentially weighted mean and deviation |
 //! | `DSAnomaly:EWM:alpha` | inline, detector | [`Anomaly`] | the same, with warm-up and a score |
@@ -29,9 +30,11 @@ pub(crate) mod anomaly;
 pub(crate) mod average;
 pub(crate) mod change;
 pub(crate) mod count;
+mod counts;
 pub(crate) mod ewm;
 pub(crate) mod first;
 mod fixed;
+pub(crate) mod histogram;
 pub(crate) mod max;
 pub(crate) mod min;
 pub(crate) mod newest;
@@ -58,8 +61,10 @@ pub use self::anomaly::{Anomaly, AnomalyState};
 pub use self::average::{Average, RangeAverage};
 pub use self::change::Change;
 pub use self::count::{Count, CountState};
+pub use self::counts::Counts;
 pub use self::ewm::{Alpha, AlphaError, Ewm, EwmState};
 pub use self::first::First;
+pub use self::histogram::{Histogram, HistogramError};
 pub use self::max::Max;
 pub use self::min::Min;
 pub use self::newest::Newest;

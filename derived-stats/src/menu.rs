@@ -5,20 +5,21 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::algorithm::{
-    anomaly, average, change, count, ewm, first, max, min, newest, non_zero, null, percentile, spread, sum,
+    anomaly, average, change, count, ewm, first, histogram, max, min, newest, non_zero, null, percentile, spread, sum,
 };
 use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Period, Span, nearest, one_of};
 use crate::entry::{Argument, ArgumentError, ArgumentKind, Built, Entry, Given};
 use crate::registry::Registry;
 
 /// Every built-in algorithm.
-static MENU: [&Entry; 14] = [
+static MENU: [&Entry; 15] = [
     &anomaly::ENTRY,
     &average::ENTRY,
     &change::ENTRY,
     &count::ENTRY,
     &ewm::ENTRY,
     &first::ENTRY,
+    &histogram::ENTRY,
     &max::ENTRY,
     &min::ENTRY,
     &newest::ENTRY,

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use arbitrary::{Result, Unstructured};
 use derived_stats::{Context, MetricKind, Number, Output, Report, SavedState, Silence, Spec, State, ValueType};
 
-const ANNOTATIONS: [&str; 30] = [
+const ANNOTATIONS: [&str; 33] = [
     "raw:DSSum",
     "raw:DSAvg",
     "raw:DSNone",
@@ -36,6 +36,9 @@ const ANNOTATIONS: [&str; 30] = [
     "raw:DSSpread:2",
     "1-raw:DSFirst:2",
     "1.DSCount.DSMax(2)-raw:DSAnomaly:EWM:0.5",
+    "raw:DSPercentile:50,99.9",
+    "1-raw:DSPercentile:99:0.1:2",
+    "1-raw:DSHistogram:-1,0,10",
 ];
 
 static SPECS: LazyLock<Vec<Spec>> = LazyLock::new(|| {

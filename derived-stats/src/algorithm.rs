@@ -18,6 +18,7 @@
 //! | `DSNon0` | inline, period, pre | [`NonZero`] | the newest sample, unchanged while 0 |
 //! | `DSChange` | inline, period, pre | [`Change`] | the newest sample, unchanged while equal to the previous one |
 //! | `DSPercentile:p[:error[:range]]` | inline, period, pre | [`Percentile`] | percentiles, from a sketch |
+//! | `DSCategory:names[:range]` | inline, period, pre | [`Category`] | the number of samples of each category |
 //! | `DSHistogram:bounds[:range]` | inline, period | [`Histogram`] | the number of samples up to each bound |
 //! | `DSNull` | inline | [`Null`] | newest sample and count |
 //! | `DSEWM:alpha` | inline | [`Ewm`] | exponentially weighted mean and deviation |
@@ -28,6 +29,7 @@
 
 pub(crate) mod anomaly;
 pub(crate) mod average;
+pub(crate) mod category;
 pub(crate) mod change;
 pub(crate) mod count;
 mod counts;
@@ -59,6 +61,7 @@ use crate::saved::{RestoreError, WordWriter, Words};
 
 pub use self::anomaly::{Anomaly, AnomalyState};
 pub use self::average::{Average, RangeAverage};
+pub use self::category::{Category, CategoryError};
 pub use self::change::Change;
 pub use self::count::{Count, CountState};
 pub use self::counts::Counts;

@@ -91,6 +91,7 @@ mod saved;
 mod spec;
 mod state;
 mod text;
+mod text_sample;
 mod wide;
 
 pub use self::algorithm::{Algorithm, Detector, Measured, MergeError, Sample, UpdateError};
@@ -109,6 +110,7 @@ pub use self::saved::{RestoreError, STATE_VERSION, SavedState, WordWriter, Words
 pub use self::spec::{Context, MetricKind, Periods, Silence, Spec, SpecLink, counter_increase};
 pub use self::state::State;
 pub use self::text::{is_decimal, six_digits, write_six_digits};
+pub use self::text_sample::{MAX_TEXT_SAMPLE, TextSampleError, text_sample};
 
 /// The examples of the README run as tests.
 #[cfg(doctest)]

@@ -5,16 +5,18 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::algorithm::{
-    anomaly, average, change, count, ewm, first, histogram, max, min, newest, non_zero, null, percentile, spread, sum,
+    anomaly, average, category, change, count, ewm, first, histogram, max, min, newest, non_zero, null, percentile,
+    spread, sum,
 };
 use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Period, Span, nearest, one_of};
 use crate::entry::{Argument, ArgumentError, ArgumentKind, Built, Entry, Given};
 use crate::registry::Registry;
 
 /// Every built-in algorithm.
-static MENU: [&Entry; 15] = [
+static MENU: [&Entry; 16] = [
     &anomaly::ENTRY,
     &average::ENTRY,
+    &category::ENTRY,
     &change::ENTRY,
     &count::ENTRY,
     &ewm::ENTRY,

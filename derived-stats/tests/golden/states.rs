@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 50] = [
+const PIPELINES: [(&str, &str, MetricKind); 54] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -74,6 +74,10 @@ const PIPELINES: [(&str, &str, MetricKind); 50] = [
     ("histogram", "raw:DSHistogram:-20,0,20,40", MetricKind::Plain),
     ("range-histogram", "raw:DSHistogram:10:3", MetricKind::Plain),
     ("periodic-histogram", "1-raw:DSHistogram:0.5,10,100", MetricKind::Plain),
+    ("category", "raw:DSCategory:0,38,ok", MetricKind::Plain),
+    ("range-category", "raw:DSCategory:0,-50:3", MetricKind::Plain),
+    ("periodic-category", "1-raw:DSCategory:7,ok", MetricKind::Plain),
+    ("detector-category", "1.DSCategory(0,1)-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
     ("chain", "1.DSSum.DSAvg(3).DSNon0.DSChange-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
 ];
 

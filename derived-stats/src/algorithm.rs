@@ -18,6 +18,7 @@
 //! | `DSNon0` | inline, period, pre | [`NonZero`] | the newest sample, unchanged while 0 |
 //! | `DSChange` | inline, period, pre | [`Change`] | the newest sample, unchanged while equal to the previous one |
 //! | `DSPercentile:p[:error[:range]]` | inline, period, pre | [`Percentile`] | percentiles, from a sketch |
+//! | `DSDistinct[:error[:range]]` | inline, period, pre | [`Distinct`] | the number of different values |
 //! | `DSCategory:names[:range]` | inline, period, pre | [`Category`] | the number of samples of each category |
 //! | `DSHistogram:bounds[:range]` | inline, period | [`Histogram`] | the number of samples up to each bound |
 //! | `DSNull` | inline | [`Null`] | newest sample and count |
@@ -33,6 +34,7 @@ pub(crate) mod category;
 pub(crate) mod change;
 pub(crate) mod count;
 mod counts;
+pub(crate) mod distinct;
 pub(crate) mod ewm;
 pub(crate) mod first;
 mod fixed;
@@ -65,6 +67,7 @@ pub use self::category::{Category, CategoryError};
 pub use self::change::Change;
 pub use self::count::{Count, CountState};
 pub use self::counts::Counts;
+pub use self::distinct::{Distinct, DistinctError, DistinctState};
 pub use self::ewm::{Alpha, AlphaError, Ewm, EwmState};
 pub use self::first::First;
 pub use self::histogram::{Histogram, HistogramError};

@@ -5,20 +5,21 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::algorithm::{
-    anomaly, average, category, change, count, ewm, first, histogram, max, min, newest, non_zero, null, percentile,
-    spread, sum,
+    anomaly, average, category, change, count, distinct, ewm, first, histogram, max, min, newest, non_zero, null,
+    percentile, spread, sum,
 };
 use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Period, Span, nearest, one_of};
 use crate::entry::{Argument, ArgumentError, ArgumentKind, Built, Entry, Given};
 use crate::registry::Registry;
 
 /// Every built-in algorithm.
-static MENU: [&Entry; 16] = [
+static MENU: [&Entry; 17] = [
     &anomaly::ENTRY,
     &average::ENTRY,
     &category::ENTRY,
     &change::ENTRY,
     &count::ENTRY,
+    &distinct::ENTRY,
     &ewm::ENTRY,
     &first::ENTRY,
     &histogram::ENTRY,

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use arbitrary::{Result, Unstructured};
 use derived_stats::{Context, MetricKind, Number, Output, Report, SavedState, Silence, Spec, State, ValueType};
 
-const ANNOTATIONS: [&str; 34] = [
+const ANNOTATIONS: [&str; 36] = [
     "raw:DSSum",
     "raw:DSAvg",
     "raw:DSNone",
@@ -38,6 +38,8 @@ const ANNOTATIONS: [&str; 34] = [
     "1.DSCount.DSMax(2)-raw:DSAnomaly:EWM:0.5",
     "raw:DSPercentile:50,99.9",
     "1-raw:DSPercentile:99:0.1:2",
+    "raw:DSDistinct:0.2",
+    "1.DSDistinct-raw:DSAnomaly:EWM:0.5",
     "raw:DSCategory:0,1,ok",
     "1-raw:DSHistogram:-1,0,10",
 ];

@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 54] = [
+const PIPELINES: [(&str, &str, MetricKind); 58] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -71,6 +71,10 @@ const PIPELINES: [(&str, &str, MetricKind); 54] = [
     ("range-first", "raw:DSFirst:3", MetricKind::Plain),
     ("periodic-first", "1-raw:DSFirst", MetricKind::Plain),
     ("detector-first", "1.DSFirst-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("distinct", "raw:DSDistinct:0.26", MetricKind::Plain),
+    ("range-distinct", "raw:DSDistinct::3", MetricKind::Plain),
+    ("periodic-distinct", "1-raw:DSDistinct", MetricKind::Plain),
+    ("detector-distinct", "1.DSDistinct-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
     ("histogram", "raw:DSHistogram:-20,0,20,40", MetricKind::Plain),
     ("range-histogram", "raw:DSHistogram:10:3", MetricKind::Plain),
     ("periodic-histogram", "1-raw:DSHistogram:0.5,10,100", MetricKind::Plain),

@@ -56,8 +56,13 @@ fn sketches(c: &mut Criterion) {
     }
 }
 
-const SKETCHES: [&str; 4] =
-    ["1-raw:DSPercentile:50,90,99", "1-raw:DSDistinct", "1-raw:DSCategory:1,2,3", "1-raw:DSHistogram:10,100,1000"];
+const SKETCHES: [&str; 5] = [
+    "1-raw:DSPercentile:50,90,99",
+    "1-raw:DSDistinct",
+    "1-raw:DSTopK:3",
+    "1-raw:DSCategory:1,2,3",
+    "1-raw:DSHistogram:10,100,1000",
+];
 
 fn text(c: &mut Criterion) {
     c.bench_function("annotation/parse", |b| b.iter(|| spec(black_box("1.DSSum-raw:DSAnomaly:EWM:0.1"))));

@@ -19,6 +19,7 @@
 //! | `DSChange` | inline, period, pre | [`Change`] | the newest sample, unchanged while equal to the previous one |
 //! | `DSPercentile:p[:error[:range]]` | inline, period, pre | [`Percentile`] | percentiles, from a sketch |
 //! | `DSDistinct[:error[:range]]` | inline, period, pre | [`Distinct`] | the number of different values |
+//! | `DSTopK:k[:counters[:range]]` | inline, period, pre | [`Top`] | the most frequent values |
 //! | `DSCategory:names[:range]` | inline, period, pre | [`Category`] | the number of samples of each category |
 //! | `DSHistogram:bounds[:range]` | inline, period | [`Histogram`] | the number of samples up to each bound |
 //! | `DSNull` | inline | [`Null`] | newest sample and count |
@@ -50,6 +51,7 @@ mod range;
 pub(crate) mod spread;
 pub(crate) mod sum;
 mod tally;
+pub(crate) mod top;
 mod wide_sum;
 
 #[cfg(test)]
@@ -81,6 +83,7 @@ pub use self::range::{Range, RangeError, RangeState, Ranged, Windowed};
 pub use self::spread::{Spread, SpreadState};
 pub use self::sum::{RangeSum, Sum};
 pub use self::tally::Tally;
+pub use self::top::{Top, TopError, TopState};
 pub use self::wide_sum::{WideSum, WideTally};
 
 /// A value with its time.

@@ -6,14 +6,14 @@ use alloc::vec::Vec;
 
 use crate::algorithm::{
     anomaly, average, category, change, count, distinct, ewm, first, histogram, max, min, newest, non_zero, null,
-    percentile, spread, sum,
+    percentile, spread, sum, top,
 };
 use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Period, Span, nearest, one_of};
 use crate::entry::{Argument, ArgumentError, ArgumentKind, Built, Entry, Given};
 use crate::registry::Registry;
 
 /// Every built-in algorithm.
-static MENU: [&Entry; 17] = [
+static MENU: [&Entry; 18] = [
     &anomaly::ENTRY,
     &average::ENTRY,
     &category::ENTRY,
@@ -31,6 +31,7 @@ static MENU: [&Entry; 17] = [
     &percentile::ENTRY,
     &spread::ENTRY,
     &sum::ENTRY,
+    &top::ENTRY,
 ];
 
 /// The name before the name of a detector in annotations: `DSAnomaly:EWM:0.1`.

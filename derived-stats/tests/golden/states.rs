@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 58] = [
+const PIPELINES: [(&str, &str, MetricKind); 62] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -78,6 +78,10 @@ const PIPELINES: [(&str, &str, MetricKind); 58] = [
     ("histogram", "raw:DSHistogram:-20,0,20,40", MetricKind::Plain),
     ("range-histogram", "raw:DSHistogram:10:3", MetricKind::Plain),
     ("periodic-histogram", "1-raw:DSHistogram:0.5,10,100", MetricKind::Plain),
+    ("top", "raw:DSTopK:3", MetricKind::Plain),
+    ("range-top", "raw:DSTopK:1:100:3", MetricKind::Plain),
+    ("periodic-top", "1-raw:DSTopK:2", MetricKind::Plain),
+    ("detector-top", "1.DSTopK(1)-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
     ("category", "raw:DSCategory:0,38,ok", MetricKind::Plain),
     ("range-category", "raw:DSCategory:0,-50:3", MetricKind::Plain),
     ("periodic-category", "1-raw:DSCategory:7,ok", MetricKind::Plain),

@@ -65,13 +65,50 @@ fn widened<C: Count, W: Count + From<C>>(counts: &[C]) -> Vec<W> {
     counts.iter().map(|count| W::from(*count)).collect()
 }
 
-/// Visits the counts other than 0, with their offsets.
-#[inline]
-fn visit_used<C: Count>(counts: &[C], visit: &mut impl FnMut(usize, u64)) {
-    for (offset, count) in counts.iter().enumerate() {
-        let count = (*count).into();
-        if count > 0 {
-            visit(offset, count);
+/// A walk over the buckets with values.
+pub(super) trait Walk {
+    /// Whether to go past the next buckets without visiting them: they have `n` values in all.
+    fn passes(&mut self, n: u64) -> bool;
+
+    /// Visits a bucket of `n` values.
+    fn visit(&mut self, index: i32, n: u64);
+}
+
+/// Visits every bucket.
+impl<F: FnMut(i32, u64)> Walk for F {
+    fn passes(&mut self, n: u64) -> bool {
+        n == 0
+    }
+
+    fn visit(&mut self, index: i32, n: u64) {
+        self(index, n);
+    }
+}
+
+/// The number of buckets whose sum a walk computes before it visits them.
+const STRIDE: usize = 16;
+
+/// The sum of counts, which fits: no sketch has more than 2^64-1 samples.
+fn sum<C: Count>(counts: &[C]) -> u64 {
+    counts.iter().fold(0, |sum: u64, count| sum.wrapping_add((*count).into()))
+}
+
+fn ascend<C: Count>(counts: &[C], first: i32, walk: &mut impl Walk) {
+    for (chunk, counts) in counts.chunks(STRIDE).enumerate() {
+        if !walk.passes(sum(counts)) {
+            let used = counts.iter().enumerate().filter(|(_, count)| (**count).into() > 0);
+            used.for_each(|(offset, n)| walk.visit(first + (chunk * STRIDE + offset) as i32, (*n).into()));
+        }
+    }
+}
+
+fn descend<C: Count>(counts: &[C], first: i32, walk: &mut impl Walk) {
+    let mut end = counts.len();
+    for counts in counts.rchunks(STRIDE) {
+        end -= counts.len();
+        if !walk.passes(sum(counts)) {
+            let used = counts.iter().enumerate().rev().filter(|(_, count)| (**count).into() > 0);
+            used.for_each(|(offset, n)| walk.visit(first + (end + offset) as i32, (*n).into()));
         }
     }
 }
@@ -103,27 +140,18 @@ impl Bins {
     pub(super) fn add_all(&mut self, from: &Self, limit: usize) -> bool {
         let mut collapsed = false;
         // From the highest, which determines the buckets that are collapsed.
-        from.descend(|index, n| collapsed |= self.add(index, n, limit));
+        from.descend(&mut |index: i32, n: u64| collapsed |= self.add(index, n, limit));
         collapsed
     }
 
-    /// Visits the buckets with values, from the lowest.
-    #[inline]
-    pub(super) fn ascend(&self, mut visit: impl FnMut(i32, u64)) {
-        let mut visit = |offset, n| visit(self.first + offset as i32, n);
-        each!(&self.counts, counts => visit_used(counts, &mut visit));
+    /// Walks over the buckets with values, from the lowest.
+    pub(super) fn ascend(&self, walk: &mut impl Walk) {
+        each!(&self.counts, counts => ascend(counts, self.first, walk));
     }
 
-    /// Visits the buckets with values, from the highest.
-    pub(super) fn descend(&self, mut visit: impl FnMut(i32, u64)) {
-        each!(&self.counts, counts => {
-            for (offset, count) in counts.iter().enumerate().rev() {
-                let count = u64::from(*count);
-                if count > 0 {
-                    visit(self.first + offset as i32, count);
-                }
-            }
-        });
+    /// Walks over the buckets with values, from the highest.
+    pub(super) fn descend(&self, walk: &mut impl Walk) {
+        each!(&self.counts, counts => descend(counts, self.first, walk));
     }
 
     /// The lowest and the highest bucket with values.
@@ -181,7 +209,7 @@ impl Bins {
             Counts::Bits64(_) => Counts::Bits64(alloc::vec![0; length]),
         };
         let before = core::mem::replace(self, Self { first, counts });
-        before.ascend(|index, n| {
+        before.ascend(&mut |index: i32, n: u64| {
             let offset = self.offset(index.max(bottom));
             self.add_at(offset, n);
         });
@@ -209,7 +237,7 @@ impl PartialEq for Bins {
     fn eq(&self, other: &Self) -> bool {
         let counts = |bins: &Self| {
             let mut counts = Vec::new();
-            bins.ascend(|index, n| counts.push((index, n)));
+            bins.ascend(&mut |index: i32, n: u64| counts.push((index, n)));
             counts
         };
         counts(self) == counts(other)
@@ -223,7 +251,7 @@ impl Bins {
     /// Writes the first bucket with values, and the counts from there on; a run of `n` empty buckets is 0 and `n-1`.
     pub(super) fn save(&self, words: &mut WordWriter<'_>) {
         let (mut packed, mut next) = (Packed::default(), None);
-        self.ascend(|index, n| {
+        self.ascend(&mut |index: i32, n: u64| {
             let gap = next.map_or(0, |next: i32| index - next);
             if gap > 0 {
                 packed.put(0);
@@ -251,8 +279,8 @@ impl Bins {
         }
         let word = words.next("first bucket")?;
         let first = i32::try_from(word.cast_signed()).ok().filter(|first| indexes.contains(first));
-        let first = first.ok_or(RestoreError::invalid("first bucket", word))?;
-        let (mut offset, mut last) = (0u64, 0);
+        let first = first.ok_or_else(|| RestoreError::invalid("first bucket", word))?;
+        let (mut offset, mut last, mut total) = (0u64, 0, 0u64);
         while !unpacked.is_empty() {
             let n = unpacked.next()?;
             let step = if n > 0 { 1 } else { unpacked.next()?.saturating_add(1) };
@@ -262,8 +290,10 @@ impl Bins {
                 return Err(RestoreError::invalid(FIELD, offset));
             }
             let index = i32::try_from(offset).ok().and_then(|offset| first.checked_add(offset));
-            let index = index.filter(|index| indexes.contains(index)).ok_or(RestoreError::invalid(FIELD, offset))?;
+            let index =
+                index.filter(|index| indexes.contains(index)).ok_or_else(|| RestoreError::invalid(FIELD, offset))?;
             if n > 0 {
+                total = total.checked_add(n).ok_or_else(|| RestoreError::invalid(FIELD, n))?;
                 bins.add(index, n, limit);
             }
             (offset, last) = (offset + step, n);
@@ -271,11 +301,9 @@ impl Bins {
         if last == 0 { Err(RestoreError::invalid(FIELD, offset)) } else { Ok(bins) }
     }
 
-    /// The number of values in all buckets; `None` if it does not fit.
-    pub(super) fn total(&self) -> Option<u64> {
-        let mut total = Some(0u64);
-        self.ascend(|_, n| total = total.and_then(|total| total.checked_add(n)));
-        total
+    /// The number of values in all buckets.
+    pub(super) fn total(&self) -> u64 {
+        each!(&self.counts, counts => sum(counts))
     }
 }
 
@@ -293,7 +321,7 @@ mod tests {
 
     fn counts(bins: &Bins) -> Vec<(i32, u64)> {
         let mut counts = Vec::new();
-        bins.ascend(|index, n| counts.push((index, n)));
+        bins.ascend(&mut |index: i32, n: u64| counts.push((index, n)));
         counts
     }
 
@@ -304,7 +332,7 @@ mod tests {
         assert_eq!((counts(&up), collapsed), (vec![(-3, 1), (0, 2), (40, 1), (90, 1)], false));
         assert_eq!(up, down);
         let mut descending = Vec::new();
-        up.descend(|index, n| descending.insert(0, (index, n)));
+        up.descend(&mut |index: i32, n: u64| descending.insert(0, (index, n)));
         assert_eq!(descending, counts(&up));
         assert_ne!(up, of(&[-3, 0, 40, 90]).0);
     }
@@ -363,18 +391,19 @@ mod tests {
             let mut words = Vec::new();
             bins.save(&mut WordWriter::new(&mut words));
             assert_eq!(restored(&words).as_ref(), Ok(&bins), "{words:?}");
-            assert_eq!(restored(&words).map(|bins| bins.total()), Ok(Some(indexes.len() as u64)));
+            assert_eq!(restored(&words).map(|bins| bins.total()), Ok(indexes.len() as u64));
         }
         // Two, a gap of three, and one: the length in bytes, the bytes, the first index.
         let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
         let good = [4, word(&[2, 0, 2, 1]), 7];
         assert_eq!(restored(&good).map(|bins| counts(&bins)), Ok(vec![(7, 2), (11, 1)]));
-        let bad: [(&str, &[u64]); 9] = [
+        let bad: [(&str, &[u64]); 10] = [
             ("a gap at the start", &[3, word(&[0, 2, 1]), 7]),
             ("a gap at the end", &[3, word(&[2, 0, 2]), 7]),
             ("two gaps", &[6, word(&[2, 0, 2, 0, 2, 1]), 7]),
             ("a gap without length", &[2, word(&[2, 0]), 7]),
             ("a gap beyond the limit", &[4, word(&[2, 0, 98, 1]), 7]),
+            ("more than 2^64-1 values", &[20, u64::MAX, 0xffff_ffff_ffff_01ff, 0x01ff_ffff, 7]),
             ("no first index", &good[..2]),
             ("a first index out of range", &[4, word(&[2, 0, 2, 1]), 1001]),
             ("a last index out of range", &[4, word(&[2, 0, 2, 1]), 999]),

@@ -2,7 +2,7 @@
 
 use crate::saved::{RestoreError, WordWriter, Words};
 
-use super::bins::Bins;
+use super::bins::{Bins, Walk};
 use super::mapping::Mapping;
 
 /// The samples of an object that has taken one.
@@ -89,28 +89,13 @@ impl Sketch {
 
     /// The samples at these ranks, which ascend: rank 0 is the smallest sample. Each is passed with its position among
     /// the ranks.
-    pub(super) fn at_ranks(
-        &self,
-        mapping: &Mapping,
-        ranks: impl Iterator<Item = u64>,
-        mut found: impl FnMut(usize, f64),
-    ) {
-        let mut ranks = ranks.enumerate().peekable();
-        let mut below = 0u64;
-        let mut pass = |n: u64, value: &dyn Fn() -> f64| {
-            below += n;
-            while let Some((position, rank)) = ranks.next_if(|(_, rank)| *rank < below) {
-                let sample = match rank {
-                    0 => self.least,
-                    _ if rank == self.samples - 1 => self.most,
-                    _ => value().max(self.least).min(self.most),
-                };
-                found(position, sample);
-            }
-        };
-        self.negative.descend(|index, n| pass(n, &|| -mapping.value(index)));
-        pass(self.zeros, &|| 0.0);
-        self.positive.ascend(|index, n| pass(n, &|| mapping.value(index)));
+    pub(super) fn at_ranks(&self, mapping: &Mapping, ranks: impl Iterator<Item = u64>, found: impl FnMut(usize, f64)) {
+        let mut ranks = ranks.enumerate();
+        let mut search = Search { sketch: self, mapping, next: ranks.next(), ranks, found, below: 0, sign: -1.0 };
+        self.negative.descend(&mut search);
+        search.pass(self.zeros, 0.0);
+        search.sign = 1.0;
+        self.positive.ascend(&mut search);
     }
 
     pub(super) fn save(&self, words: &mut WordWriter<'_>) {
@@ -130,10 +115,9 @@ impl Sketch {
         let indexes = mapping.index(f64::from_bits(1))..=mapping.index(f64::MAX);
         let positive = Bins::restore(indexes.clone(), mapping.limit(), words)?;
         let negative = Bins::restore(indexes, mapping.limit(), words)?;
-        let total =
-            positive.total().zip(negative.total()).and_then(|(positive, negative)| positive.checked_add(negative));
+        let total = positive.total().checked_add(negative.total());
         let samples = total.and_then(|total| total.checked_add(zeros)).filter(|samples| *samples > 0);
-        let samples = samples.ok_or(RestoreError::invalid("zeros", zeros))?;
+        let samples = samples.ok_or_else(|| RestoreError::invalid("zeros", zeros))?;
         let (is_collapsed, is_overflowed) = (flags & 1 == 1, flags & 2 == 2);
         let sketch = Self { samples, zeros, least, most, positive, negative, is_collapsed, is_overflowed };
         sketch.check_ends(mapping)?;
@@ -161,5 +145,51 @@ impl Sketch {
             (false, _) => Err(RestoreError::invalid("smallest sample", self.least.to_bits())),
             (true, false) => Err(RestoreError::invalid("largest sample", self.most.to_bits())),
         }
+    }
+}
+
+/// A walk over the samples in order of size, in search of ranks.
+struct Search<'s, R, F> {
+    sketch: &'s Sketch,
+    mapping: &'s Mapping,
+    /// The next rank, with its position.
+    next: Option<(usize, u64)>,
+    ranks: R,
+    found: F,
+    /// The number of samples before the next bucket.
+    below: u64,
+    sign: f64,
+}
+
+impl<R: Iterator<Item = (usize, u64)>, F: FnMut(usize, f64)> Search<'_, R, F> {
+    /// Passes `n` samples that `value` stands for.
+    fn pass(&mut self, n: u64, value: f64) {
+        self.below += n;
+        while let Some((position, rank)) = self.next.filter(|(_, rank)| *rank < self.below) {
+            let &Sketch { samples, least, most, .. } = self.sketch;
+            let sample = match rank {
+                0 => least,
+                _ if rank == samples - 1 => most,
+                _ => value.max(least).min(most),
+            };
+            (self.found)(position, sample);
+            self.next = self.ranks.next();
+        }
+    }
+}
+
+impl<R: Iterator<Item = (usize, u64)>, F: FnMut(usize, f64)> Walk for Search<'_, R, F> {
+    #[inline]
+    fn passes(&mut self, n: u64) -> bool {
+        let passes = self.next.is_none_or(|(_, rank)| rank >= self.below + n);
+        self.below += if passes { n } else { 0 };
+        passes
+    }
+
+    #[inline]
+    fn visit(&mut self, index: i32, n: u64) {
+        let is_here = self.next.is_some_and(|(_, rank)| rank < self.below + n);
+        let value = if is_here { self.sign * self.mapping.value(index) } else { 0.0 };
+        self.pass(n, value);
     }
 }

@@ -245,7 +245,7 @@ impl Distinct {
             }
             let is_whole = ranks.len() == self.registers() && ranks.iter().any(|rank| *rank > 0);
             let ranks = is_whole.then_some(Values::Many(ranks.into()));
-            return ranks.ok_or(RestoreError::invalid(RANKS, 0));
+            return ranks.ok_or_else(|| RestoreError::invalid(RANKS, 0));
         }
         if count == 0 || count > self.most_listed() as u64 {
             return Err(RestoreError::invalid(HASHES, count));

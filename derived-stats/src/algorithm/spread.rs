@@ -74,7 +74,7 @@ impl<T: Numeric> SpreadState<T> {
         self.least = if is_first | (other.least < self.least) { other.least } else { self.least };
         self.most = if is_first | (other.most > self.most) { other.most } else { self.most };
         let samples = (self.packed / SAMPLE).saturating_add(other.packed / SAMPLE).min(MAX_SAMPLES);
-        self.packed = samples * SAMPLE | (self.packed | other.packed) & OVERFLOWED;
+        self.packed = (samples * SAMPLE) | (self.packed | other.packed) & OVERFLOWED;
     }
 }
 

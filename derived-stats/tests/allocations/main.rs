@@ -152,7 +152,7 @@ fn closing_periods_allocates_nothing() {
                 }
             });
             // The closed period of a state that grows is freed; the first sample of the next one starts another.
-            let most = if grows(&spec) { START * spec.links().count() as u64 * SAMPLES } else { 0 };
+            let most = if grows(spec) { START * spec.links().count() as u64 * SAMPLES } else { 0 };
             assert!(count <= most, "{count} allocations of {}", spec.identity());
         }
     }

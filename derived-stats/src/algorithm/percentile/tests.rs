@@ -28,8 +28,9 @@ fn times(count: usize, mut value: impl FnMut(usize) -> f64) -> Vec<f64> {
 fn samples() -> Vec<(&'static str, Vec<f64>)> {
     let mut next = random(7);
     let uniform = times(5000, |_| next() * 1000.0);
-    let log_normal =
-        times(5000, |_| (1.5 * (-2.0 * next().max(1e-300).ln()).sqrt() * (6.283_185 * next()).cos()).exp());
+    let log_normal = times(5000, |_| {
+        (1.5 * (-2.0 * next().max(1e-300).ln()).sqrt() * (core::f64::consts::TAU * next()).cos()).exp()
+    });
     let bimodal = times(5000, |n| if n % 2 == 0 { 1.0 + next() } else { 1e6 + next() });
     let negative = log_normal.iter().map(|value| -value).collect();
     let signs = times(5000, |n| [1.0, -1.0, 0.0][n % 3] * (next() * 1e3).floor());

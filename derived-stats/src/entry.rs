@@ -28,6 +28,7 @@
 mod argument;
 mod build;
 mod field;
+mod part;
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -37,7 +38,8 @@ use crate::number::{Number, ValueType};
 
 pub use self::argument::{Argument, ArgumentError, ArgumentKind, Given};
 pub use self::build::Built;
-pub use self::field::{ArgumentPart, Field, FieldKind, Form, NumberKind, Role, TextSource, Unit};
+pub use self::field::{Field, FieldKind, Form, NumberKind, Role, TextSource, Unit};
+pub use self::part::ArgumentPart;
 
 /// The positions in an annotation at which an algorithm is allowed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

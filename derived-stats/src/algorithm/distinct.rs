@@ -6,7 +6,7 @@
 //! distinct = m^2 / (2 ln 2 * (m s(C0/m) + C1/2 + C2/4 + ... + m t(1 - Cq/m) / 2^q)),   m = 2^b
 //! ```
 //!
-//! Ck is the number of registers M[i] that are k; s and t are the series that [`sigma`] and [`tau`] compute.
+//! Ck is the number of registers M[i] that are k; s and t are the series that `sigma` and `tau` in `distinct/estimate.rs` compute.
 //!
 //! | | |
 //! |---|---|
@@ -24,10 +24,12 @@
 //!
 //! 0.0 and -0.0 are one value. Texts are counted by their [hashes](crate::text_sample).
 
+mod estimate;
+mod values;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::algorithm::packed::{Packed, Unpacked};
 use crate::algorithm::range::{RANGE, built, explain_window};
 use crate::algorithm::{Algorithm, MergeError, Sample, UpdateError, Windowed};
 use crate::entry::{Argument, ArgumentKind, Claims, Entry, Explanation, Field, Given, NumberKind, Role, Roles, Unit};
@@ -37,6 +39,9 @@ use crate::record::Record;
 use crate::report::{Flaw, Report};
 use crate::saved::{RestoreError, WordWriter, Words};
 use crate::text_sample::mix;
+
+use self::estimate::estimate;
+use self::values::Values;
 
 /// The standard error without an argument.
 const DEFAULT_ERROR: f64 = 0.02;
@@ -116,14 +121,6 @@ struct Set {
     is_overflowed: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Values {
-    /// The hashes of a few values, ascending.
-    Few(Vec<u64>),
-    /// The largest rank for each index.
-    Many(Box<[u8]>),
-}
-
 impl Distinct {
     /// A count with at most this standard error.
     ///
@@ -160,138 +157,10 @@ impl Distinct {
         (65 - self.bits) as u8
     }
 
-    fn insert(self, values: &mut Values, hash: u64) {
-        match values {
-            Values::Many(ranks) => self.raise(ranks, hash),
-            Values::Few(hashes) => {
-                let Err(position) = hashes.binary_search(&hash) else {
-                    return;
-                };
-                if hashes.len() < self.most_listed() {
-                    return hashes.insert(position, hash);
-                }
-                let mut ranks = self.ranks(hashes);
-                self.raise(&mut ranks, hash);
-                *values = Values::Many(ranks);
-            }
-        }
-    }
-
-    /// The registers of listed values.
-    fn ranks(self, hashes: &[u64]) -> Box<[u8]> {
-        let mut ranks = alloc::vec![0; self.registers()].into_boxed_slice();
-        hashes.iter().for_each(|hash| self.raise(&mut ranks, *hash));
-        ranks
-    }
-
-    #[inline]
-    fn raise(self, ranks: &mut [u8], hash: u64) {
-        let index = (hash >> (64 - self.bits)) as usize;
-        // The bit after the others bounds the rank.
-        let rest = hash << self.bits | 1 << (self.bits - 1);
-        let rank = rest.leading_zeros() as u8 + 1;
-        if let Some(largest) = ranks.get_mut(index) {
-            *largest = (*largest).max(rank);
-        }
-    }
-
-    fn merge_values(self, into: &mut Values, from: &Values) {
-        match (&mut *into, from) {
-            (_, Values::Few(hashes)) => hashes.iter().for_each(|hash| self.insert(into, *hash)),
-            (Values::Many(ranks), Values::Many(other)) => {
-                ranks.iter_mut().zip(other).for_each(|(rank, other)| *rank = (*rank).max(*other));
-            }
-            (Values::Few(hashes), Values::Many(other)) => {
-                let mut ranks = other.clone();
-                hashes.iter().for_each(|hash| self.raise(&mut ranks, *hash));
-                *into = Values::Many(ranks);
-            }
-        }
-    }
-
     fn count(self, values: &Values) -> u64 {
-        let ranks = match values {
-            Values::Few(hashes) => return hashes.len() as u64,
-            Values::Many(ranks) => ranks,
-        };
-        let mut counts = [0u32; 64];
-        for rank in ranks {
-            counts[usize::from(rank & 63)] += 1;
-        }
-        let m = self.registers() as f64;
-        let most = usize::from(self.most_rank());
-        let mut z = m * tau(1.0 - f64::from(counts[most]) / m);
-        for count in counts[1..most].iter().rev() {
-            z = 0.5 * (z + f64::from(*count));
-        }
-        z += m * sigma(f64::from(counts[0]) / m);
-        // A saturating cast, which also rounds to the nearest.
-        (m * m / (2.0 * core::f64::consts::LN_2 * z) + 0.5) as u64
-    }
-
-    fn restore_values(self, words: &mut Words<'_>) -> Result<Values, RestoreError> {
-        const HASHES: &str = "number of values";
-        const RANKS: &str = "ranks";
-        let count = words.next(HASHES)?;
-        if count == u64::MAX {
-            let mut unpacked = Unpacked::restore(RANKS, words)?;
-            let mut ranks = Vec::new();
-            while !unpacked.is_empty() {
-                let rank = unpacked.next()?;
-                if rank > self.most_rank().into() || ranks.len() == self.registers() {
-                    return Err(RestoreError::invalid(RANKS, rank));
-                }
-                ranks.push(rank as u8);
-            }
-            let is_whole = ranks.len() == self.registers() && ranks.iter().any(|rank| *rank > 0);
-            let ranks = is_whole.then_some(Values::Many(ranks.into()));
-            return ranks.ok_or_else(|| RestoreError::invalid(RANKS, 0));
-        }
-        if count == 0 || count > self.most_listed() as u64 {
-            return Err(RestoreError::invalid(HASHES, count));
-        }
-        let mut hashes: Vec<u64> = Vec::new();
-        for _ in 0..count {
-            let hash = words.next("value")?;
-            if hashes.last().is_some_and(|last| *last >= hash) {
-                return Err(RestoreError::invalid("value", hash));
-            }
-            hashes.push(hash);
-        }
-        Ok(Values::Few(hashes))
-    }
-}
-
-/// `x + x^2 + 2 x^4 + 4 x^8 + ...`: the part of the registers without a value, infinite if no register has one.
-fn sigma(mut x: f64) -> f64 {
-    if x >= 1.0 {
-        return f64::INFINITY;
-    }
-    let (mut y, mut z) = (1.0, x);
-    loop {
-        x *= x;
-        let before = z;
-        z += x * y;
-        y += y;
-        if z == before {
-            return z;
-        }
-    }
-}
-
-/// `(1 - x - (1-x^(1/2))^2 / 2 - (1-x^(1/4))^2 / 4 - ...) / 3`: the part of the registers with the largest rank.
-fn tau(mut x: f64) -> f64 {
-    if x <= 0.0 || x >= 1.0 {
-        return 0.0;
-    }
-    let (mut y, mut z) = (1.0, 1.0 - x);
-    loop {
-        x = sqrt(x);
-        let before = z;
-        y *= 0.5;
-        z -= (1.0 - x) * (1.0 - x) * y;
-        if z == before {
-            return z / 3.0;
+        match values {
+            Values::Few(hashes) => hashes.len() as u64,
+            Values::Many(ranks) => estimate(ranks, self.most_rank()),
         }
     }
 }
@@ -370,18 +239,7 @@ impl<T: Numeric> Algorithm<T> for Distinct {
             return words.push(0);
         };
         words.push(1 + u64::from(set.is_overflowed));
-        match &set.values {
-            Values::Few(hashes) => {
-                words.push(hashes.len() as u64);
-                words.extend(hashes.iter().copied());
-            }
-            Values::Many(ranks) => {
-                words.push(u64::MAX);
-                let mut packed = Packed::default();
-                ranks.iter().for_each(|rank| packed.put(u64::from(*rank)));
-                packed.save(words);
-            }
-        }
+        set.values.save(words);
     }
 
     fn restore(&self, words: &mut Words<'_>) -> Result<DistinctState, RestoreError> {

@@ -22,6 +22,8 @@
 //!
 //! Texts are counted by their [hashes](crate::text_sample), which are the values of the result.
 
+mod counters;
+
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -33,6 +35,8 @@ use crate::number::{Number, Numeric};
 use crate::record::Record;
 use crate::report::{Flaw, Report};
 use crate::saved::{RestoreError, WordWriter, Words};
+
+use self::counters::{Counter, Counters, insert};
 
 /// The largest number of values in a result, with three numbers each.
 const MOST: usize = Record::MAX_NUMBERS / 3;
@@ -137,22 +141,6 @@ pub struct TopError;
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopState<T>(Option<Box<Counters<T>>>);
 
-#[derive(Clone, Debug, PartialEq)]
-struct Counters<T> {
-    counters: Vec<Counter<T>>,
-    /// Whether a sample was the bound of an overflowed sum.
-    is_overflowed: bool,
-}
-
-/// A value with its count.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Counter<T> {
-    value: T,
-    count: u64,
-    /// The part of the count that may be of other values.
-    error: u64,
-}
-
 impl Top {
     /// The `k` most frequent values, from a number of counters.
     ///
@@ -163,56 +151,6 @@ impl Top {
         let is_in_range = (1..=MOST).contains(&k) && (LEAST_COUNTERS..=MOST_COUNTERS).contains(&counters);
         if is_in_range { Ok(Self { k, counters }) } else { Err(TopError) }
     }
-}
-
-impl<T: Numeric> Counters<T> {
-    fn add(&mut self, most: usize, value: T) {
-        // -0.0 is the same value as 0.0.
-        let value = if value == T::default() { T::default() } else { value };
-        if let Some(counter) = self.counters.iter_mut().find(|counter| counter.value == value) {
-            counter.count = counter.count.saturating_add(1);
-        } else if self.counters.len() < most {
-            self.counters.push(Counter { value, count: 1, error: 0 });
-        } else if let Some(least) = self.counters.iter_mut().min_by_key(|counter| counter.count) {
-            *least = Counter { value, count: least.count.saturating_add(1), error: least.count };
-        }
-    }
-
-    /// The largest true count of a value without a counter.
-    fn missed(&self, most: usize) -> u64 {
-        let least = self.counters.iter().map(|counter| counter.count).min();
-        least.filter(|_| self.counters.len() >= most).unwrap_or(0)
-    }
-
-    fn add_all(&mut self, most: usize, from: &Self) {
-        let missed = [self.missed(most), from.missed(most)];
-        let found = |counters: &[Counter<T>], value: T| counters.iter().position(|counter| counter.value == value);
-        let mut others = from.counters.clone();
-        for counter in &mut self.counters {
-            let (count, error) = match found(&others, counter.value).map(|index| others.swap_remove(index)) {
-                Some(other) => (other.count, other.error),
-                None => (missed[1], missed[1]),
-            };
-            counter.count = counter.count.saturating_add(count);
-            counter.error = counter.error.saturating_add(error);
-        }
-        self.counters.extend(others.into_iter().map(|Counter { value, count, error }| Counter {
-            value,
-            count: count.saturating_add(missed[0]),
-            error: error.saturating_add(missed[0]),
-        }));
-        sort(&mut self.counters);
-        self.counters.truncate(most);
-        self.is_overflowed |= from.is_overflowed;
-    }
-}
-
-/// Sorts counters from the largest count to the smallest; those of one count by their values.
-fn sort<T: Numeric>(counters: &mut [Counter<T>]) {
-    counters.sort_unstable_by(|left, right| {
-        let values = || left.value.partial_cmp(&right.value).unwrap_or(core::cmp::Ordering::Equal);
-        right.count.cmp(&left.count).then_with(values)
-    });
 }
 
 impl<T: Numeric> Algorithm<T> for Top {
@@ -315,21 +253,6 @@ impl<T: Numeric> Algorithm<T> for Top {
             counters.push(counter);
         }
         Ok(TopState(Some(Box::new(Counters { counters, is_overflowed }))))
-    }
-}
-
-/// Inserts a counter into the largest, in the order of [`sort`].
-fn insert<T: Numeric>(largest: &mut [Option<Counter<T>>; MOST], counter: Counter<T>) {
-    let mut next = counter;
-    for place in largest {
-        let Some(other) = place else {
-            *place = Some(next);
-            return;
-        };
-        let is_before = next.count > other.count || next.count == other.count && next.value < other.value;
-        if is_before {
-            core::mem::swap(other, &mut next);
-        }
     }
 }
 

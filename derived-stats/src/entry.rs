@@ -78,7 +78,7 @@ pub enum ResultType {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Claims {
     /// [`Algorithm::merge`](crate::Algorithm::merge) of two states equals one pass over both inputs, for all arguments.
-    /// Sums of doubles may be rounded differently.
+    /// Sums of doubles may be rounded differently, and a result that states an error may differ within that error.
     pub merges: bool,
     /// For integers, the order of the samples makes no difference, as long as no partial sum leaves the type.
     pub order_insensitive: bool,

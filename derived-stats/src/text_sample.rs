@@ -17,7 +17,8 @@ pub struct TextSampleError {
 ///
 /// A metric of texts, such as a status or the name of a client, is a metric of type `u64` whose samples are these
 /// hashes. So texts need no memory in states and no other type of sample. `DSCategory` counts the texts that its
-/// annotation lists, and `DSDistinct` the number of different ones; `DSTopK` returns the hash of the most frequent text.
+/// annotation lists, and `DSDistinct` the number of different ones; `DSTopK` returns the hashes of the most frequent
+/// texts.
 ///
 /// The hash is FNV-1a (G. Fowler, L. Noll, P. Vo, RFC 9923) with the finaliser of SplitMix64. It never changes, because
 /// saved states depend on it. Two texts have the same hash with a probability of 2^-64; who knows the function can make

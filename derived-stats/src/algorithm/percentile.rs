@@ -7,25 +7,31 @@
 //!
 //! | | |
 //! |---|---|
-//! | source | DDSketch: C. Masson, J. Rim, H. Lee, PVLDB 12 (2019), <https://arxiv.org/abs/1908.10693>; result: Contrail's `PercentileResult` |
+//! | source | DDSketch, see below; the result is Contrail's `PercentileResult` |
 //! | unit and type | of the metric, as a double |
 //! | range | all finite samples: negative ones, 0 and positive ones |
-//! | error | at most `error * abs(x)` for the sample x of that rank (default 0.01); ranks are exact, so are p0, p100 and 0 |
-//! | memory | 8 bytes an object; with samples 120, and 1 byte (2, 4 or 8 for larger counts) for each bucket between the smallest and the largest size: 350 buckets for three decades at 0.01, and up to half as many spare ones |
-//! | bound | 8 bytes for each of 2241 buckets of each sign at 0.01: 18 KB for u64, 36 KB for i64 and f64 |
-//! | cost | constant for each sample; a result iterates over the buckets |
+//! | error | at most `error * abs(x)` for the sample x of that rank (default 0.01); exact for p0, p100 and 0 |
+//! | memory | 8 bytes an object; with samples 120 and the counts, at most 18 KB (u64) or 36 KB (i64, f64) at 0.01 |
+//! | cost | constant for each sample, 16 ns; a result iterates over the buckets |
+//!
+//! Source: C. Masson, J. Rim, H. Lee, "DDSketch: A fast and fully-mergeable quantile sketch with relative-error
+//! guarantees", PVLDB 12 (2019), <https://arxiv.org/abs/1908.10693>.
+//!
+//! A count takes 1 byte (2, 4 or 8 if one of them is larger) for each bucket between the smallest and the largest size,
+//! which are 350 buckets for three decades at 0.01, and for up to half as many spare ones. Over a range there are up to
+//! 258 sketches.
 //!
 //! `p/100 * (n-1)` is computed in integers, so the rank is exact. Merging adds counts: a merged sketch equals that of
 //! all samples bit for bit, in every order, also where buckets were collapsed.
 //!
-//! The buckets of one sign cover sizes from the largest sample down to its 2^-64th part: 2241 buckets for an error of
-//! 0.01. Integers never need more. Smaller samples count as that smallest size, because a sketch without a bound could
+//! The buckets of one sign cover sizes from the largest sample down to 2^-64 of it: 2241 buckets for an error of 0.01.
+//! Integers never need more. Smaller samples count as that smallest size, because a sketch without a bound could
 //! be made to take any memory; the results from then on carry an error ([`COLLAPSED`](crate::COLLAPSED)). High
 //! percentiles of sizes keep their accuracy. Doubles below 2.2e-308 are accurate to one step of their type.
 //!
-//! Neighbours: a t-digest is smaller, but has no proven error after a merge; HdrHistogram bounds the range, not only the
-//! error; both need more than a rank to merge exactly. A kept crate (`sketches-ddsketch`) takes 8 bytes for each bucket,
-//! needs the standard library, and computes logarithms, which differ between platforms; the tests compare with it.
+//! Neighbours: a t-digest is smaller, but has no proven error after a merge; an HdrHistogram allocates its whole range.
+//! The kept crate (`sketches-ddsketch`) takes 8 bytes for each bucket, needs the standard library, and computes
+//! logarithms, which differ between platforms; the tests compare with it.
 
 mod bins;
 mod mapping;
@@ -62,8 +68,8 @@ const DEFAULT_ERROR: f64 = 0.01;
 const LEAST_ERROR: f64 = 0.0005;
 const MOST_ERROR: f64 = 0.5;
 
-const EXPECTED: &str = "1 to 9 different percentiles with `,` between them, each 0 to 100 with at most 4 decimals, such as \
-                        `50,90,99`";
+const EXPECTED: &str = "1 to 9 different percentiles with `,` between them, each 0 to 100 with at most 4 decimals, \
+                        such as `50,90,99`";
 
 /// The menu entry of `DSPercentile`.
 pub(crate) static ENTRY: Entry = Entry::new("DSPercentile", Roles::AGGREGATE, "percentiles of the samples", |given| {

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use benches::{MINUTE, START, plan, records, settings};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use derived_stats::column::{DownstreamColumn, InlineColumn, Reports, WORD, WindowColumn};
+use derived_stats::column::{DownstreamColumn, InlineColumn, Reports, Update, WORD, WindowColumn};
 use derived_stats::entry::{Argument, ArgumentKind, Entry};
 use derived_stats::{Context, DETECTOR_CALL, Number, Silence, Spec, ValueType, menu};
 use proxy_uve::{DecodedRecord, Position, Record, Table, wire};
@@ -119,6 +119,33 @@ fn close_detector(group: &mut Group<'_>, call: &str) {
     });
 }
 
+/// Algorithms whose states grow with the samples, on samples of three decades of many objects.
+fn sketches(c: &mut Criterion) {
+    const OBJECTS: u32 = 64;
+    let value = |n: u32| 10f64.powf(f64::from(n.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 24) * 3.0);
+    let sample = |n| Update { slot: n % OBJECTS, at: START, value: Number::U64(value(n) as u64) };
+    let samples: Vec<Update> = (0..16_384).map(sample).collect();
+    for annotation in SKETCHES {
+        let spec = spec(annotation);
+        let mut window = WindowColumn::new(&spec).expect("a periodic annotation");
+        let mut group = c.benchmark_group(format!("window/{annotation}"));
+        group.throughput(Throughput::Elements(samples.len() as u64));
+        group.bench_function("update", |b| b.iter(|| window.update_all(black_box(&samples))));
+        group.throughput(Throughput::Elements(u64::from(OBJECTS)));
+        let mut reports = Reports::new();
+        group.bench_function("close", |b| b.iter(|| window.reports(0, u64::MAX, black_box(START), &mut reports)));
+        group.finish();
+    }
+}
+
+const SKETCHES: [&str; 5] = [
+    "1-raw:DSPercentile:50,90,99",
+    "1-raw:DSDistinct",
+    "1-raw:DSTopK:3",
+    "1-raw:DSCategory:1,2,3",
+    "1-raw:DSHistogram:10,100,1000",
+];
+
 fn text(c: &mut Criterion) {
     c.bench_function("annotation/parse", |b| b.iter(|| spec(black_box("1.DSSum-raw:DSAnomaly:EWM:0.1"))));
     let record = &records(1, 1, 1)[0];
@@ -185,5 +212,5 @@ fn close(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, pipeline, algorithms, text, table);
+criterion_group!(benches, pipeline, algorithms, sketches, text, table);
 criterion_main!(benches);

@@ -22,6 +22,11 @@
 //! | `DSNone` | inline, period, pre | [`Newest`] | the newest sample |
 //! | `DSNon0` | inline, period, pre | [`NonZero`] | the newest sample, unchanged while 0 |
 //! | `DSChange` | inline, period, pre | [`Change`] | the newest sample, unchanged while equal to the previous one |
+//! | `DSPercentile:p[:error[:range]]` | inline, period, pre | [`Percentile`] | percentiles, from a sketch |
+//! | `DSDistinct[:error[:range]]` | inline, period, pre | [`Distinct`] | the number of different values |
+//! | `DSTopK:k[:counters[:range]]` | inline, period, pre | [`Top`] | the most frequent values |
+//! | `DSCategory:names[:range]` | inline, period, pre | [`Category`] | the number of samples of each category |
+//! | `DSHistogram:bounds[:range]` | inline, period | [`Histogram`] | the number of samples up to each bound |
 //! | `DSNull` | inline | [`Null`] | newest sample and count |
 //! | `DSEWM:alpha` | inline | [`Ewm`] | exponentially weighted mean and deviation |
 //! | `DSAnomaly:EWM:alpha` | inline, detector | [`Anomaly`] | the same, with warm-up and a score |
@@ -31,17 +36,23 @@
 
 pub(crate) mod anomaly;
 pub(crate) mod average;
+pub(crate) mod category;
 pub(crate) mod change;
 pub(crate) mod count;
+mod counts;
+pub(crate) mod distinct;
 pub(crate) mod ewm;
 pub(crate) mod first;
 mod fixed;
+pub(crate) mod histogram;
 pub(crate) mod increase;
 pub(crate) mod max;
 pub(crate) mod min;
 pub(crate) mod newest;
 pub(crate) mod non_zero;
 pub(crate) mod null;
+mod packed;
+pub(crate) mod percentile;
 mod range;
 pub(crate) mod rate;
 mod readings;
@@ -51,6 +62,7 @@ pub(crate) mod stddev;
 pub(crate) mod sum;
 mod tally;
 pub(crate) mod time_average;
+pub(crate) mod top;
 pub(crate) mod variance;
 mod wide_sum;
 
@@ -65,16 +77,21 @@ use crate::saved::{RestoreError, WordWriter, Words};
 
 pub use self::anomaly::{Anomaly, AnomalyState};
 pub use self::average::{Average, RangeAverage};
+pub use self::category::{Category, CategoryError};
 pub use self::change::Change;
 pub use self::count::{Count, CountState};
+pub use self::counts::Counts;
+pub use self::distinct::{Distinct, DistinctError, DistinctState};
 pub use self::ewm::{Alpha, AlphaError, Ewm, EwmState};
 pub use self::first::First;
+pub use self::histogram::{Histogram, HistogramError};
 pub use self::increase::Increase;
 pub use self::max::Max;
 pub use self::min::Min;
 pub use self::newest::Newest;
 pub use self::non_zero::NonZero;
 pub use self::null::{Null, NullState};
+pub use self::percentile::{Percentile, PercentileError, PercentileState};
 pub use self::range::{Range, RangeError, RangeState, Ranged, Windowed};
 pub use self::rate::Rate;
 pub use self::readings::Readings;
@@ -84,6 +101,7 @@ pub use self::stddev::Stddev;
 pub use self::sum::{RangeSum, Sum};
 pub use self::tally::Tally;
 pub use self::time_average::{TimeAverage, TimeAverageState};
+pub use self::top::{Top, TopError, TopState};
 pub use self::variance::Variance;
 pub use self::wide_sum::{WideSum, WideTally};
 
@@ -251,6 +269,18 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
     /// The upper bound of the bytes that a state allocates in addition to its own size.
     fn heap_bytes(&self) -> usize {
         0
+    }
+
+    /// The bytes that this state allocates now. The default is the [upper bound](Self::heap_bytes) for a state that has
+    /// taken a sample; override it for states that grow.
+    fn allocated_bytes(&self, state: &Self::State) -> usize {
+        if self.is_empty(state) { 0 } else { self.heap_bytes() }
+    }
+
+    /// Whether a state allocates again as it takes samples, until it has the size that its samples need. Other states
+    /// allocate at their first sample, or not at all.
+    fn grows(&self) -> bool {
+        false
     }
 
     /// Writes the exact state.

@@ -142,7 +142,7 @@ pub(crate) trait Column: Any + fmt::Debug + Send + Sync {
     /// Moves the states of these slots from a column of the same algorithm to this one, and resets them there.
     fn take(&mut self, word: usize, slots: u64, from: &mut dyn Column);
 
-    /// The bytes of the array, and the bytes that states with samples may allocate.
+    /// The bytes of the array, and the bytes that its states allocate.
     fn bytes(&self) -> usize;
 
     /// Drops the slots from `slots` on and frees their memory.

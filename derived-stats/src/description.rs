@@ -2,6 +2,7 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::string::String;
 
 use crate::entry::{Entry, Field, FieldKind, ResultType, Role, TextSource};
 use crate::number::{Number, ValueType};
@@ -17,13 +18,14 @@ pub struct Description {
     fields: Box<[DescribedField]>,
     /// The index in a record of the result's value.
     value: Option<usize>,
-    columns: Box<[(usize, &'static str)]>,
+    columns: Box<[(usize, Cow<'static, str>)]>,
 }
 
 /// A field with the content that the arguments and the element type determine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribedField {
     field: Field,
+    name: Cow<'static, str>,
     content: Content,
 }
 
@@ -68,7 +70,8 @@ impl Description {
                         Content::Number(numbers - 1, kind.value_type(metric))
                     }
                 };
-                DescribedField { field: *field, content }
+                let name = name(field, &written);
+                DescribedField { field: *field, name, content }
             })
             .collect();
         let value = fields.iter().find(|field| field.field.role() == Some(Role::Value)).and_then(DescribedField::index);
@@ -103,7 +106,7 @@ impl Description {
 
     /// The columns of a table of results: the index of the number in a [`Record`], and the name of the column. The
     /// result's value is the first column, the others follow in the order of the fields.
-    pub fn columns(&self) -> &[(usize, &'static str)] {
+    pub fn columns(&self) -> &[(usize, Cow<'static, str>)] {
         &self.columns
     }
 
@@ -114,12 +117,24 @@ impl Description {
 
     /// The field of this name.
     pub fn field(&self, name: &str) -> Option<&DescribedField> {
-        self.fields.iter().find(|field| field.field.name() == name)
+        self.fields.iter().find(|field| field.name == name)
     }
 }
 
-fn columns(fields: &[DescribedField], value: Option<usize>) -> Box<[(usize, &'static str)]> {
-    let column = |field: &DescribedField| Some((field.index()?, field.field.csv_column()?));
+/// The complete name of a field; `written` are the arguments.
+fn name(field: &Field, written: impl Fn(usize) -> Box<str>) -> Cow<'static, str> {
+    match field.part() {
+        None => Cow::Borrowed(field.name()),
+        Some(part) => Cow::Owned(String::from(field.name()) + &part.of(&written(part.argument))),
+    }
+}
+
+fn columns(fields: &[DescribedField], value: Option<usize>) -> Box<[(usize, Cow<'static, str>)]> {
+    let column = |field: &DescribedField| {
+        let name = field.field.csv_column()?;
+        let is_named_by_part = field.field.part().is_some();
+        Some((field.index()?, if is_named_by_part { field.name.clone() } else { Cow::Borrowed(name) }))
+    };
     let is_value = |field: &&DescribedField| field.index().is_some() && field.index() == value;
     let first = fields.iter().filter(is_value);
     let others = fields.iter().filter(|field| !is_value(field));
@@ -127,7 +142,12 @@ fn columns(fields: &[DescribedField], value: Option<usize>) -> Box<[(usize, &'st
 }
 
 impl DescribedField {
-    /// The field of the entry: name, unit, role, meaning.
+    /// The name: letters, digits and `_`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The field of the entry: unit, role, meaning.
     pub fn field(&self) -> &Field {
         &self.field
     }
@@ -190,12 +210,25 @@ mod tests {
         let numbers = [("name", None), ("mean", Some((0, ValueType::F64))), ("newest", Some((1, ValueType::I64)))];
         for (name, number) in numbers {
             let field = description.field(name).expect("one of the fields");
-            assert_eq!((field.field().name(), field.index().zip(field.value_type())), (name, number));
+            assert_eq!((field.name(), field.index().zip(field.value_type())), (name, number));
         }
         let constants: Vec<_> = description.fields().iter().map(DescribedField::constant).collect();
         assert_eq!(constants, [Some("EWM"), None, Some("second"), None, None]);
         assert_eq!(description.of_role(Role::Expected), description.field("mean"));
         assert_eq!((description.of_role(Role::Score), description.field("other")), (None, None));
+    }
+
+    #[test]
+    fn a_part_of_an_argument_completes_the_name_and_the_column() {
+        let percentile = Field::number("p", NumberKind::F64, Unit::Metric, "a percentile");
+        let fields = [percentile.named_by_part(1, 0), percentile.named_by_part(1, 1).role_of(Role::Value)];
+        let written = |index: usize| ["first", "50,99.9"][index].into();
+        let description = Description::new(menu()[0], fields.to_vec().into(), ValueType::U64, written);
+        let names: Vec<&str> = description.fields().iter().map(DescribedField::name).collect();
+        assert_eq!(names, ["p50", "p99_9"]);
+        assert_eq!(description.columns(), [(1, Cow::Borrowed("p99_9")), (0, Cow::Borrowed("p50"))]);
+        assert_eq!(description.field("p99_9").and_then(DescribedField::index), Some(1));
+        assert_eq!(description.field("p"), None);
     }
 
     #[test]

@@ -28,6 +28,7 @@
 mod argument;
 mod build;
 mod field;
+mod part;
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -38,6 +39,7 @@ use crate::number::{Number, ValueType};
 pub use self::argument::{Argument, ArgumentError, ArgumentKind, Given};
 pub use self::build::Built;
 pub use self::field::{Field, FieldKind, Form, NumberKind, Role, TextSource, Unit};
+pub use self::part::ArgumentPart;
 
 /// The positions in an annotation at which an algorithm is allowed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -76,7 +78,7 @@ pub enum ResultType {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Claims {
     /// [`Algorithm::merge`](crate::Algorithm::merge) of two states equals one pass over both inputs, for all arguments.
-    /// Sums of doubles may be rounded differently.
+    /// Sums of doubles may be rounded differently, and a result that states an error may differ within that error.
     pub merges: bool,
     /// For integers, the order of the samples makes no difference, as long as no partial sum leaves the type.
     pub order_insensitive: bool,

@@ -91,6 +91,7 @@ mod saved;
 mod spec;
 mod state;
 mod text;
+mod text_sample;
 mod wide;
 
 pub use self::algorithm::{Algorithm, Detector, Measured, MergeError, Sample, UpdateError};
@@ -104,11 +105,12 @@ pub use self::output::Output;
 pub use self::pipeline::Pipeline;
 pub use self::record::Record;
 pub use self::registry::{RegisterError, Registry};
-pub use self::report::{Flaw, OVERFLOW, Report, TOO_LARGE};
+pub use self::report::{COLLAPSED, Flaw, OVERFLOW, Report, TOO_LARGE};
 pub use self::saved::{RestoreError, STATE_VERSION, SavedState, WordWriter, Words};
 pub use self::spec::{Context, MetricKind, Periods, Silence, Spec, SpecLink, counter_increase};
 pub use self::state::State;
 pub use self::text::{is_decimal, six_digits, write_six_digits};
+pub use self::text_sample::{MAX_TEXT_SAMPLE, TextSampleError, text_sample};
 
 /// The examples of the README run as tests.
 #[cfg(doctest)]

@@ -34,6 +34,9 @@ pub(crate) trait Link: fmt::Debug + Send + Sync {
     /// The upper bound of the bytes that a state takes in addition to its words.
     fn heap_bytes(&self) -> usize;
 
+    /// Whether a state allocates again as it takes samples.
+    fn grows(&self) -> bool;
+
     /// Resets a cell to the state before the first sample.
     fn reset(&self, cell: CellMut<'_>);
 

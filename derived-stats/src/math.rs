@@ -1,4 +1,6 @@
-//! The square root, with and without the standard library: both round correctly, so their results are equal.
+//! Functions of doubles whose results are the same with and without the standard library, on every platform.
+//!
+//! The square root of both rounds correctly.
 
 #[cfg(feature = "std")]
 #[inline]
@@ -10,4 +12,14 @@ pub(crate) fn sqrt(value: f64) -> f64 {
 #[inline]
 pub(crate) fn sqrt(value: f64) -> f64 {
     libm::sqrt(value)
+}
+
+/// The natural logarithm by libm, whose result is the same on every platform.
+pub(crate) fn ln(value: f64) -> f64 {
+    libm::log(value)
+}
+
+/// `value * 2^power`, rounded once.
+pub(crate) fn scale(value: f64, power: i32) -> f64 {
+    libm::scalbn(value, power)
 }

@@ -5,32 +5,37 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::algorithm::{
-    anomaly, average, change, count, ewm, first, increase, max, min, newest, non_zero, null, rate, spread, stddev, sum,
-    time_average, variance,
+    anomaly, average, category, change, count, distinct, ewm, first, histogram, increase, max, min, newest, non_zero,
+    null, percentile, rate, spread, stddev, sum, time_average, top, variance,
 };
 use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Period, Span, nearest, one_of};
 use crate::entry::{Argument, ArgumentError, ArgumentKind, Built, Entry, Given};
 use crate::registry::Registry;
 
 /// Every built-in algorithm.
-static MENU: [&Entry; 18] = [
+static MENU: [&Entry; 23] = [
     &anomaly::ENTRY,
     &average::ENTRY,
+    &category::ENTRY,
     &change::ENTRY,
     &count::ENTRY,
+    &distinct::ENTRY,
     &ewm::ENTRY,
     &first::ENTRY,
+    &histogram::ENTRY,
     &increase::ENTRY,
     &max::ENTRY,
     &min::ENTRY,
     &newest::ENTRY,
     &non_zero::ENTRY,
     &null::ENTRY,
+    &percentile::ENTRY,
     &rate::ENTRY,
     &spread::ENTRY,
     &stddev::ENTRY,
     &sum::ENTRY,
     &time_average::ENTRY,
+    &top::ENTRY,
     &variance::ENTRY,
 ];
 

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use crate::description::{Description, FieldValue};
-use crate::entry::{Field, Role};
+use crate::description::{DescribedField, Description, FieldValue};
+use crate::entry::Role;
 use crate::number::Number;
 use crate::record::Record;
 use crate::report::Flaw;
@@ -66,9 +66,9 @@ impl<'s> Output<'s> {
     }
 
     /// The present fields, in the order of the description.
-    pub fn fields(&self) -> impl Iterator<Item = (&'s Field, FieldValue<'s>)> + use<'s> {
+    pub fn fields(&self) -> impl Iterator<Item = (&'s DescribedField, FieldValue<'s>)> + use<'s> {
         let Self { description, record } = *self;
-        description.fields().iter().filter_map(move |field| Some((field.field(), field.value_in(&record)?)))
+        description.fields().iter().filter_map(move |field| Some((field, field.value_in(&record)?)))
     }
 
     /// The error text of a flawed result: [`OVERFLOW`](crate::OVERFLOW) or
@@ -106,7 +106,7 @@ impl fmt::Debug for Output<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Entry, NumberKind, TextSource, Unit};
+    use crate::entry::{Entry, Field, NumberKind, TextSource, Unit};
     use crate::menu::menu;
     use crate::number::ValueType;
 

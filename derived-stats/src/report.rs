@@ -79,10 +79,16 @@ pub const OVERFLOW: &str = "overflow: the sum left the range of its type, the va
 /// The error text of a detector whose newest sample is beyond 1e150.
 pub const TOO_LARGE: &str = "too large: the sample is beyond 1e150, it counted as that bound";
 
+/// The error text of percentiles whose samples differ in size by a factor of more than 2^64.
+pub const COLLAPSED: &str =
+    "collapsed: samples smaller than the largest by a factor of more than 2^64 count as that size";
+
 /// A reason why a valid result is not exact.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Flaw {
+    /// Samples whose sizes are too different for a sketch counted as larger ones.
+    Collapsed,
     /// The true value is outside the range of the type; the value is the nearest bound.
     Overflow,
     /// The newest sample of a detector is beyond 1e150 and counted as that bound.
@@ -93,6 +99,7 @@ impl Flaw {
     /// The text of the field `error` of results.
     pub fn text(self) -> &'static str {
         match self {
+            Self::Collapsed => COLLAPSED,
             Self::Overflow => OVERFLOW,
             Self::TooLarge => TOO_LARGE,
         }
@@ -104,6 +111,7 @@ impl Flaw {
             None => 0,
             Some(Self::Overflow) => 1,
             Some(Self::TooLarge) => 2,
+            Some(Self::Collapsed) => 3,
         }
     }
 
@@ -113,6 +121,7 @@ impl Flaw {
             0 => Some(None),
             1 => Some(Some(Self::Overflow)),
             2 => Some(Some(Self::TooLarge)),
+            3 => Some(Some(Self::Collapsed)),
             _ => None,
         }
     }
@@ -124,9 +133,10 @@ mod tests {
 
     #[test]
     fn a_flaw_has_a_stable_number() {
-        for flaw in [None, Some(Flaw::Overflow), Some(Flaw::TooLarge)] {
-            assert_eq!(Flaw::from_code(Flaw::code(flaw)), Some(flaw));
+        let flaws = [None, Some(Flaw::Overflow), Some(Flaw::TooLarge), Some(Flaw::Collapsed)];
+        for (code, flaw) in (0..).zip(flaws) {
+            assert_eq!((Flaw::code(flaw), Flaw::from_code(code)), (code, Some(flaw)));
         }
-        assert_eq!(Flaw::from_code(3), None);
+        assert_eq!(Flaw::from_code(4), None);
     }
 }

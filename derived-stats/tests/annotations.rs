@@ -84,7 +84,7 @@ const COMPILE_OUTCOMES: [(&str, &str, &str); 25] = [
     ("ann-00098", "-", "PeriodInPlainStruct"),                    // 2147483648-raw:DSSum
     ("ann-00101", "-", "PeriodInPlainStruct"),                    // 1.DSSum.DSAvg-raw:DSAnomaly:EWM:0.1
     ("ann-00106", "UnknownAlgorithm", "UnknownAlgorithm"),        // raw:dssum
-    ("ann-00107", "UnknownAlgorithm", "UnknownAlgorithm"),        // raw:DSPercentile:95
+    ("ann-00107", "-", "-"),                                      // raw:DSPercentile:95
     ("ann-00118", "BadArgument", "BadArgument"),                  // raw:DSSum:-1
     ("ann-00119", "BadArgument", "BadArgument"),                  // raw:DSSum:abc
     ("ann-00121", "BadArgument", "PeriodInPlainStruct"),          // 1.DSSum-raw:DSAnomaly:EWM:-0.1

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use arbitrary::{Result, Unstructured};
 use derived_stats::{Context, MetricKind, Number, Output, Report, SavedState, Silence, Spec, State, ValueType};
 
-const ANNOTATIONS: [&str; 36] = [
+const ANNOTATIONS: [&str; 43] = [
     "raw:DSSum",
     "raw:DSAvg",
     "raw:DSNone",
@@ -42,6 +42,13 @@ const ANNOTATIONS: [&str; 36] = [
     "1-raw:DSTimeAvg",
     "raw:DSIncrease:2",
     "1.DSRate.DSStddev(2)-raw:DSAnomaly:EWM:0.5",
+    "raw:DSPercentile:50,99.9",
+    "1-raw:DSPercentile:99:0.1:2",
+    "raw:DSDistinct:0.2",
+    "1.DSDistinct-raw:DSAnomaly:EWM:0.5",
+    "raw:DSTopK:3::2",
+    "raw:DSCategory:0,1,ok",
+    "1-raw:DSHistogram:-1,0,10",
 ];
 
 static SPECS: LazyLock<Vec<Spec>> = LazyLock::new(|| {

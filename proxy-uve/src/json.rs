@@ -29,8 +29,8 @@ pub fn write_output(output: &Output<'_>, inline: bool, out: &mut Vec<u8>) {
     write_fields(
         output.fields().map(|(field, value)| JsonField {
             name: field.name(),
-            group: field.group(),
-            form: field.form(),
+            group: field.field().group(),
+            form: field.field().form(),
             value,
         }),
         out,
@@ -115,7 +115,7 @@ impl JsonTemplate {
             return Self { numbers, end: out };
         }
         let shown = description.fields().iter().filter(|field| field.index().is_some() || field.constant().is_some());
-        let members = shown.map(|field| (field.field().name(), field.field().group(), field));
+        let members = shown.map(|field| (field.name(), field.field().group(), field));
         write_object(members, &mut out, |field, out| match (field.index(), field.constant()) {
             (Some(index), _) => slot(index, field.field().form(), out),
             (None, text) => write_text(text.unwrap_or_default(), out),

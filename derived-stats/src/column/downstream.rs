@@ -165,7 +165,7 @@ impl DownstreamColumn {
         self.from_samples.shrink_to_fit();
     }
 
-    /// The allocated bytes; for states that allocate, the upper bound.
+    /// The allocated bytes, those of states included.
     pub fn bytes(&self) -> usize {
         let links: usize = self.columns.iter().map(|column| column.bytes()).sum();
         links + self.from_samples.capacity() * size_of::<u64>()

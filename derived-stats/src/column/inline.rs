@@ -108,7 +108,7 @@ impl InlineColumn {
         }
     }
 
-    /// The allocated bytes; for states that allocate, the upper bound.
+    /// The allocated bytes, those of states included.
     pub fn bytes(&self) -> usize {
         self.cells.bytes() + self.counters.as_ref().map_or(0, CounterColumn::bytes)
     }

@@ -241,7 +241,7 @@ impl MapColumn {
         self.store.cells.shrink(self.store.slots.end());
     }
 
-    /// The allocated bytes; for states that allocate, the upper bound. Does not count the overhead of the nodes of the
+    /// The allocated bytes, those of states included. Does not count the overhead of the nodes of the
     /// search tree of names.
     pub fn bytes(&self) -> usize {
         let keys: usize = self.objects.iter().map(|object| object.keys.capacity()).sum();

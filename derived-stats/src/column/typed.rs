@@ -185,9 +185,12 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
     }
 
     fn bytes(&self) -> usize {
-        let (algorithm, heap) = (&self.shared.algorithm, self.shared.algorithm.heap_bytes());
-        let allocates = |cell: &&A::State| heap > 0 && !algorithm.is_empty(cell);
-        self.cells.capacity() * size_of::<A::State>() + self.cells.iter().filter(allocates).count() * heap
+        let algorithm = &self.shared.algorithm;
+        let array = self.cells.capacity() * size_of::<A::State>();
+        if algorithm.heap_bytes() == 0 {
+            return array;
+        }
+        array + self.cells.iter().map(|cell| algorithm.allocated_bytes(cell)).sum::<usize>()
     }
 
     fn reserve(&mut self, slots: usize) {

@@ -172,7 +172,7 @@ impl WindowColumn {
         self.cells.shrink(slots);
     }
 
-    /// The allocated bytes; for states that allocate, the upper bound.
+    /// The allocated bytes, those of states included.
     pub fn bytes(&self) -> usize {
         self.cells.bytes()
     }

@@ -1,11 +1,13 @@
 //! The fields of a result.
 
+use crate::entry::ArgumentPart;
 use crate::number::ValueType;
 
 /// One field of a result: its name, type and meaning.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Field {
     name: &'static str,
+    part: Option<ArgumentPart>,
     kind: FieldKind,
     unit: Unit,
     role: Option<Role>,
@@ -181,6 +183,7 @@ impl Field {
     pub const fn number(name: &'static str, kind: NumberKind, unit: Unit, meaning: &'static str) -> Self {
         Self {
             name,
+            part: None,
             kind: FieldKind::Number(kind),
             unit,
             role: None,
@@ -210,6 +213,17 @@ impl Field {
     #[must_use]
     pub const fn role_of(mut self, role: Role) -> Self {
         self.role = Some(role);
+        self
+    }
+
+    /// The same field with a name that a part of an argument completes: `p` and the part `99.9` make `p99_9`. This is
+    /// also the name of its column in CSV.
+    ///
+    /// For fields whose number depends on an argument, such as one for each percentile; see
+    /// [`Entry::structured_by`](crate::Entry::structured_by).
+    #[must_use]
+    pub const fn named_by_part(mut self, argument: usize, part: usize) -> Self {
+        self.part = Some(ArgumentPart { argument, part });
         self
     }
 
@@ -249,9 +263,15 @@ impl Field {
         self
     }
 
-    /// The name: letters, digits and `_`.
+    /// The name, or the part of it before the [part of an argument](Self::part): letters, digits and `_`. The complete
+    /// name is [`DescribedField::name`](crate::DescribedField::name).
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The part of an argument that completes the name, if there is one.
+    pub fn part(&self) -> Option<ArgumentPart> {
+        self.part
     }
 
     /// The content.

@@ -135,6 +135,10 @@ impl<T: Numeric, A: Algorithm<T>> Link for TypedLink<T, A> {
         boxed + self.0.algorithm.heap_bytes()
     }
 
+    fn grows(&self) -> bool {
+        self.0.algorithm.grows()
+    }
+
     fn reset(&self, cell: CellMut<'_>) {
         self.put(cell, self.0.algorithm.start());
     }

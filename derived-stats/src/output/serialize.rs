@@ -4,8 +4,8 @@ use alloc::string::String;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::description::FieldValue;
-use crate::entry::{Field, Form, ResultType};
+use crate::description::{DescribedField, FieldValue};
+use crate::entry::{Form, ResultType};
 use crate::output::Output;
 use crate::text::six_digits;
 
@@ -17,14 +17,14 @@ impl Serialize for Output<'_> {
             return value.serialize(serializer);
         }
         let mut map = serializer.serialize_map(None)?;
-        let mut fields = self.fields().filter(|(field, _)| field.is_original()).peekable();
+        let mut fields = self.fields().filter(|(field, _)| field.field().is_original()).peekable();
         while let Some((field, value)) = fields.next() {
-            let Some(group) = field.group() else {
+            let Some(group) = field.field().group() else {
                 map.serialize_entry(field.name(), &Shown { field, value })?;
                 continue;
             };
             let mut members = alloc::vec![(field, value)];
-            while let Some(member) = fields.next_if(|(next, _)| next.group() == Some(group)) {
+            while let Some(member) = fields.next_if(|(next, _)| next.field().group() == Some(group)) {
                 members.push(member);
             }
             map.serialize_entry(group, &Members(&members))?;
@@ -34,7 +34,7 @@ impl Serialize for Output<'_> {
 }
 
 /// Consecutive fields of one group, as an object.
-struct Members<'f, 's>(&'f [(&'s Field, FieldValue<'s>)]);
+struct Members<'f, 's>(&'f [(&'s DescribedField, FieldValue<'s>)]);
 
 impl Serialize for Members<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -44,13 +44,13 @@ impl Serialize for Members<'_, '_> {
 
 /// The value of a field in the form of the field.
 struct Shown<'s> {
-    field: &'s Field,
+    field: &'s DescribedField,
     value: FieldValue<'s>,
 }
 
 impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match (self.value, self.field.form()) {
+        match (self.value, self.field.field().form()) {
             (FieldValue::Text(text), _) => serializer.serialize_str(text),
             (FieldValue::Number(number), Form::Plain) => number.serialize(serializer),
             (FieldValue::Number(number), Form::SixDigits) => {
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::algorithm::Sum;
     use crate::description::Description;
-    use crate::entry::{Built, Entry, NumberKind, Role, Roles, TextSource, Unit};
+    use crate::entry::{Built, Entry, Field, NumberKind, Role, Roles, TextSource, Unit};
     use crate::number::{Number, ValueType};
     use crate::record::Record;
     use crate::report::Flaw;

@@ -66,6 +66,11 @@ impl SpecLink {
         }
     }
 
+    /// Whether the state of an object allocates again as it takes samples, until it has the size that its samples need.
+    pub fn grows(&self) -> bool {
+        self.link.grows()
+    }
+
     pub(crate) fn takes_every_sample(&self) -> bool {
         self.link.takes_every_sample()
     }

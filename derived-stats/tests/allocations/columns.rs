@@ -7,14 +7,14 @@ use allocation_counter::measure;
 use derived_stats::column::{CounterColumn, DownstreamColumn, InlineColumn, MapColumn, WindowColumn};
 use derived_stats::{Output, Report, Silence, Spec, menu};
 
-use crate::{SECOND, allocations, calls, inline, periodic, sample, specs};
+use crate::{SECOND, allocations, calls, grows, has_range, inline, periodic, sample, specs};
 
 const SLOTS: usize = 200;
 
 #[test]
 fn reserved_columns_allocate_nothing_as_they_grow_and_free_memory_as_they_shrink() {
     for annotation in inline().iter().chain(&periodic()) {
-        for spec in specs(annotation).iter().filter(|spec| !has_range(spec)) {
+        for spec in specs(annotation).iter().filter(|spec| !allocates(spec)) {
             let mut kept = None;
             let grown = measure(|| kept = Some(Columns::new(spec, SLOTS)));
             let mut columns = kept.unwrap();
@@ -27,9 +27,9 @@ fn reserved_columns_allocate_nothing_as_they_grow_and_free_memory_as_they_shrink
     }
 }
 
-/// Whether a link has a window, which allocates for each object.
-fn has_range(spec: &Spec) -> bool {
-    spec.links().any(|link| link.explain(None).facts.iter().any(|(group, ..)| *group == "window"))
+/// Whether an object allocates.
+fn allocates(spec: &Spec) -> bool {
+    has_range(spec) || grows(spec)
 }
 
 /// The columns of a spec.
@@ -87,7 +87,7 @@ fn see(_slot: usize, _key: &str, report: Report<Output<'_>>) {
 #[test]
 fn maps_of_known_keys_and_their_periods_allocate_nothing() {
     for annotation in inline().iter().chain(&periodic()) {
-        for spec in specs(annotation).into_iter().filter(|spec| !has_range(spec)) {
+        for spec in specs(annotation).into_iter().filter(|spec| !allocates(spec)) {
             let mut column = MapColumn::new(Arc::new(spec.clone()));
             let mut periods = |from: u64| {
                 for n in from..from + 5 {

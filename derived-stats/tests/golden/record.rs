@@ -6,7 +6,8 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 
-use derived_stats::{Number, Output, Report, ValueType, six_digits};
+use derived_stats::entry::ResultType;
+use derived_stats::{DescribedField, FieldValue, Number, Output, Report, ValueType, six_digits};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
@@ -102,9 +103,19 @@ fn shown(output: &Output<'_>) -> String {
             let metric = output.number("metric").map_or(String::new(), |metric| format!(" metric={metric}"));
             format!("{head} {state} {}{metric}", moments())
         }
-        _ => number_text(output.value().unwrap()),
+        _ if output.description().result_type() == ResultType::Number => number_text(output.value().unwrap()),
+        _ => numbers(output),
     };
     with_error(text, output.error())
+}
+
+/// Every number of a result that the original does not have.
+fn numbers(output: &Output<'_>) -> String {
+    let number = |(field, value): (&DescribedField, FieldValue<'_>)| match value {
+        FieldValue::Number(number) => Some(format!("{}={}", field.name(), number_text(number))),
+        _ => None,
+    };
+    output.fields().filter_map(number).collect::<Vec<_>>().join(" ")
 }
 
 pub(crate) fn with_error(text: String, error: Option<&str>) -> String {

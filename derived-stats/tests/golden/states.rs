@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 63] = [
+const PIPELINES: [(&str, &str, MetricKind); 82] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -47,6 +47,10 @@ const PIPELINES: [(&str, &str, MetricKind); 63] = [
     ("detector-counter", "1.DSSum-raw:DSAnomaly:EWM:0.3", MetricKind::Agg),
     ("periodic-non-zero", "1-raw:DSNon0", MetricKind::Plain),
     ("periodic-change", "1-raw:DSChange", MetricKind::Plain),
+    ("percentile", "raw:DSPercentile:50,90,99:0.02", MetricKind::Plain),
+    ("range-percentile", "raw:DSPercentile:99::3", MetricKind::Plain),
+    ("periodic-percentile", "1-raw:DSPercentile:50,99.9", MetricKind::Plain),
+    ("detector-percentile", "1.DSPercentile(90)-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
     ("count", "raw:DSCount", MetricKind::Plain),
     ("range-count", "raw:DSCount:3", MetricKind::Plain),
     ("periodic-count", "1-raw:DSCount", MetricKind::Plain),
@@ -87,6 +91,21 @@ const PIPELINES: [(&str, &str, MetricKind); 63] = [
     ("range-rate", "raw:DSRate:3", MetricKind::Plain),
     ("periodic-rate", "1-raw:DSRate", MetricKind::Plain),
     ("detector-rate", "1.DSRate-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("distinct", "raw:DSDistinct:0.26", MetricKind::Plain),
+    ("range-distinct", "raw:DSDistinct::3", MetricKind::Plain),
+    ("periodic-distinct", "1-raw:DSDistinct", MetricKind::Plain),
+    ("detector-distinct", "1.DSDistinct-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("histogram", "raw:DSHistogram:-20,0,20,40", MetricKind::Plain),
+    ("range-histogram", "raw:DSHistogram:10:3", MetricKind::Plain),
+    ("periodic-histogram", "1-raw:DSHistogram:0.5,10,100", MetricKind::Plain),
+    ("top", "raw:DSTopK:3", MetricKind::Plain),
+    ("range-top", "raw:DSTopK:1:100:3", MetricKind::Plain),
+    ("periodic-top", "1-raw:DSTopK:2", MetricKind::Plain),
+    ("detector-top", "1.DSTopK(1)-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("category", "raw:DSCategory:0,38,ok", MetricKind::Plain),
+    ("range-category", "raw:DSCategory:0,-50:3", MetricKind::Plain),
+    ("periodic-category", "1-raw:DSCategory:7,ok", MetricKind::Plain),
+    ("detector-category", "1.DSCategory(0,1)-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
     ("chain", "1.DSSum.DSAvg(3).DSNon0.DSChange-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
 ];
 

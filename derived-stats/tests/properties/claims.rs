@@ -72,7 +72,7 @@ pub(crate) fn agree(
         };
         if left.value_type() == ValueType::F64 {
             let error = (left.as_f64() - right.as_f64()).abs();
-            prop_assert!(error <= tolerance_of(field, samples), "{}: {left} and {right}", field.name());
+            prop_assert!(error <= tolerance_of(field.field(), samples), "{}: {left} and {right}", field.name());
         } else {
             prop_assert_eq!(left, right, "{}", field.name());
         }

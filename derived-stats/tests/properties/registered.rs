@@ -16,7 +16,7 @@ use derived_stats::{
 /// The registry of the suite.
 pub(crate) static REGISTRY: LazyLock<Registry> = LazyLock::new(|| registry(&DISTINCT));
 
-/// The registry of a program whose `DSDistinct` is older by one version.
+/// The registry of a program whose `OwnDistinct` is older by one version.
 pub(crate) static OLD_REGISTRY: LazyLock<Registry> = LazyLock::new(|| registry(&OLD_DISTINCT));
 
 fn registry(distinct: &'static Entry) -> Registry {
@@ -27,14 +27,14 @@ fn registry(distinct: &'static Entry) -> Registry {
 }
 
 static DISTINCT: Entry =
-    Entry::new("DSDistinct", Roles::AGGREGATE, "the number of different values", |given| distinct::<2>(given.text(0)))
+    Entry::new("OwnDistinct", Roles::AGGREGATE, "the number of different values", |given| distinct::<2>(given.text(0)))
         .arguments(&[BY])
         .structured("DistinctResult", &FIELDS)
         .claims(CLAIMS)
         .version(2);
 
 static OLD_DISTINCT: Entry =
-    Entry::new("DSDistinct", Roles::AGGREGATE, "the number of different values", |given| distinct::<1>(given.text(0)))
+    Entry::new("OwnDistinct", Roles::AGGREGATE, "the number of different values", |given| distinct::<1>(given.text(0)))
         .arguments(&[BY])
         .structured("DistinctResult", &FIELDS)
         .claims(CLAIMS);

@@ -90,11 +90,11 @@ fn property_an_older_version_that_no_algorithm_reads_is_refused() {
 }
 
 const ANNOTATIONS: [&str; 5] = [
-    "raw:DSDistinct",
-    "1-raw:DSDistinct:size",
-    "1.DSDistinct-raw:DSAnomaly:EWM:0.5",
-    "1.DSSum.DSDistinct(size)-raw:DSAnomaly:HABIT:2",
-    "1.DSDistinct.DSDistinct-raw:DSAnomaly:HABIT:1",
+    "raw:OwnDistinct",
+    "1-raw:OwnDistinct:size",
+    "1.OwnDistinct-raw:DSAnomaly:EWM:0.5",
+    "1.DSSum.OwnDistinct(size)-raw:DSAnomaly:HABIT:2",
+    "1.OwnDistinct.OwnDistinct-raw:DSAnomaly:HABIT:1",
 ];
 
 proptest! {

@@ -205,7 +205,7 @@ impl FieldShape {
             (None, None) => Content::Flaw,
         };
         let group = field.group().map(Into::into);
-        Self { name: field.name().into(), content, group, form: field.form(), role: field.role() }
+        Self { name: described.name().into(), content, group, form: field.form(), role: field.role() }
     }
 
     /// The type of a numeric field; `None` for a text.

@@ -92,7 +92,8 @@ fn number() -> impl Strategy<Value = Option<Number>> {
 }
 
 fn record(numbers: usize) -> impl Strategy<Value = Record> {
-    let flaw = prop_oneof![Just(None), Just(Some(Flaw::Overflow)), Just(Some(Flaw::TooLarge))];
+    let flaws = [None, Some(Flaw::Overflow), Some(Flaw::TooLarge), Some(Flaw::Collapsed)];
+    let flaw = prop::sample::select(flaws.to_vec());
     (prop::collection::vec(number(), numbers), flaw)
         .prop_map(|(numbers, flaw)| Record::from_numbers(numbers).unwrap().flawed(flaw))
 }

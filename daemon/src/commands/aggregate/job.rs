@@ -24,7 +24,7 @@ pub(crate) struct Job {
     /// The names of the types, if rows begin with the name of their result.
     pub(crate) type_names: Option<Vec<String>>,
     /// The columns of the results, if all results have the same.
-    pub(crate) columns: Option<Vec<&'static str>>,
+    pub(crate) columns: Option<Vec<String>>,
     pub(crate) type_source: TypeSource,
     /// The unit of the timestamps of the records.
     pub(crate) unit: TimeUnit,
@@ -53,7 +53,7 @@ impl Job {
         let names = types.iter().map(|proxy_type| proxy_type.name().to_owned()).collect();
         let attributes = types.iter().flat_map(|proxy_type| proxy_type.attributes());
         let may_overflow = |spec: &Spec| spec.metric() == MetricKind::Agg && spec.value_type() != ValueType::U64;
-        let columns: Vec<Vec<&'static str>> = attributes
+        let columns: Vec<Vec<String>> = attributes
             .clone()
             .map(|attribute| column_names(attribute.spec.description()))
             .collect::<anyhow::Result<_>>()?;
@@ -70,8 +70,8 @@ impl Job {
 }
 
 /// The names of the columns of a result.
-fn column_names(description: &Description) -> anyhow::Result<Vec<&'static str>> {
-    let names: Vec<_> = description.columns().iter().map(|&(_, name)| name).collect();
+fn column_names(description: &Description) -> anyhow::Result<Vec<String>> {
+    let names: Vec<_> = description.columns().iter().map(|(_, name)| name.to_string()).collect();
     anyhow::ensure!(
         !names.is_empty(),
         "the result of {} has no column with a number; choose an algorithm that has one",

@@ -146,8 +146,8 @@ impl ResultSink for Rows {
 }
 
 /// The numbers of a result in the order of their columns.
-fn values<'o>(output: &'o Output<'_>) -> impl Iterator<Item = (&'static str, Number)> + 'o {
-    output.description().columns().iter().filter_map(|&(index, name)| Some((name, output.record().get(index)?)))
+fn values<'o>(output: &'o Output<'_>) -> impl Iterator<Item = (&'o str, Number)> + 'o {
+    output.description().columns().iter().filter_map(|(index, name)| Some((&**name, output.record().get(*index)?)))
 }
 
 #[inline]

@@ -72,6 +72,13 @@ impl<S: Clone> Buckets<S> {
         size_of::<Self>() + of_state + capacity(range) * (size_of::<Bucket<S>>() + of_state)
     }
 
+    /// The bytes that the window allocates now.
+    pub(super) fn allocated_bytes<T: Numeric, A: Windowed<T, State = S>>(&self, algorithm: &A) -> usize {
+        let states = self.buckets.iter().map(Bucket::state).chain([&self.total]);
+        let own = size_of::<Self>() + self.buckets.capacity() * size_of::<Bucket<S>>();
+        own + states.map(|state| algorithm.allocated_bytes(state)).sum::<usize>()
+    }
+
     pub(super) fn refused(&self) -> u64 {
         self.refused
     }

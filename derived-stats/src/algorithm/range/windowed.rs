@@ -198,6 +198,14 @@ impl<T: Numeric, A: Windowed<T>> Algorithm<T> for Ranged<A> {
         Buckets::<A::State>::heap_bytes(self.range, self.algorithm.heap_bytes())
     }
 
+    fn allocated_bytes(&self, state: &RangeState<A::State>) -> usize {
+        state.0.as_ref().map_or(0, |window| window.allocated_bytes(&self.algorithm))
+    }
+
+    fn grows(&self) -> bool {
+        self.algorithm.grows()
+    }
+
     fn save(&self, state: &RangeState<A::State>, words: &mut WordWriter<'_>) {
         words.push(u64::from(state.0.is_some()));
         if let Some(window) = &state.0 {

@@ -1,0 +1,189 @@
+//! `DSHistogram:bounds[:range]`: the number of samples up to each bound, as the buckets of a Prometheus histogram.
+//!
+//! ```text
+//! le_B = the number of samples x with x <= B
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | source | the definition; cumulative as in the exposition format of Prometheus |
+//! | unit and type | samples, as u64 |
+//! | range | 1 to 9 bounds, ascending; counts stop at 2^64-1 |
+//! | error | none; integers above 2^53 are compared as doubles |
+//! | memory | 80 bytes an object |
+//! | cost | at most nine comparisons for each sample, 15 ns |
+//!
+//! Bounds are those of the annotation, so a result of one object can be added to that of another, and merging is exact.
+//! The number of bounds is limited by the [numbers of a result](crate::Record::MAX_NUMBERS). A percentile needs no
+//! bounds and has a relative error: see `DSPercentile`. A sum that overflowed counts as the bound of its type.
+
+use alloc::borrow::Cow;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use crate::algorithm::counts::{COUNTS, Counts};
+use crate::algorithm::fixed::{FixedState, state_is_fixed};
+use crate::algorithm::range::{RANGE, built, explain_window};
+use crate::algorithm::{Algorithm, MergeError, Sample, UpdateError, Windowed};
+use crate::entry::{
+    Argument, ArgumentError, ArgumentKind, Claims, Entry, Explanation, Field, Given, NumberKind, Roles, Unit,
+};
+use crate::number::{Number, Numeric};
+use crate::record::Record;
+use crate::report::Report;
+use crate::text::is_decimal;
+
+/// The largest number of bounds: the last count is that of all samples.
+const MOST: usize = COUNTS - 1;
+
+const EXPECTED: &str = "1 to 9 ascending decimal numbers with `,` between them, such as `10,100,1000`";
+
+/// The menu entry of `DSHistogram`.
+pub(crate) static ENTRY: Entry =
+    Entry::new("DSHistogram", Roles::PERIOD, "the number of samples up to each bound", |given| {
+        let histogram = Histogram::new(given.text(0).unwrap_or_default());
+        let bad = |HistogramError| ArgumentError::Bad { index: 0, expected: EXPECTED.to_string() };
+        built(given, 1, histogram.map_err(bad)?)
+    })
+    .arguments(&[Argument::required("bounds", ArgumentKind::Text, EXPECTED, "10,100,1000"), RANGE])
+    .structured_by("HistogramResult", |given, _| Cow::Owned(fields(given)))
+    .explained(|given, _| explain(given))
+    .claims(Claims { merges: true, order_insensitive: true, within_samples: false, scales: false });
+
+fn fields(given: &Given<'_>) -> Vec<Field> {
+    let mut fields = alloc::vec![Field::number("samples", NumberKind::U64, Unit::Samples, "samples seen")];
+    let count = Field::number("le_", NumberKind::U64, Unit::Samples, "samples up to the bound").in_group("counts");
+    let bounds = given.text(0).unwrap_or_default().split(',').count().min(MOST);
+    fields.extend((0..bounds).map(|part| count.named_by_part(0, part)));
+    fields
+}
+
+fn explain(given: &Given<'_>) -> Explanation {
+    let bounds = given.text(0).unwrap_or_default().replace(',', ", ");
+    let whole = alloc::format!("the number of samples up to {bounds}");
+    explain_window(given, 1, &whole, &alloc::format!("{whole}, of the last"))
+}
+
+/// Counts samples up to bounds.
+///
+/// 80 bytes an object.
+///
+/// ```
+/// use derived_stats::{Number, Pipeline};
+///
+/// let mut latency = Pipeline::parse("raw:DSHistogram:0.5,10,100")?;
+/// for millis in [7, 10, 11, 5000] {
+///     latency.update(0, Number::U64(millis))?;
+/// }
+/// let result = latency.report(0).forced().expect("a result after every sample");
+/// let counts = ["le_0_5", "le_10", "le_100", "samples"].map(|name| result.number(name));
+/// assert_eq!(counts, [0, 2, 3, 4].map(|count| Some(Number::U64(count))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Histogram {
+    /// The bounds, then infinity.
+    bounds: [f64; MOST],
+    count: usize,
+}
+
+/// A text that is not 1 to 9 ascending decimal numbers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("expected 1 to 9 ascending decimal numbers with `,` between them, such as `10,100,1000`")]
+pub struct HistogramError;
+
+impl Histogram {
+    /// A histogram with bounds as in an annotation, such as `-1,0.5,10`.
+    ///
+    /// # Errors
+    ///
+    /// [`HistogramError`] for other texts than 1 to 9 finite numbers, each larger than the one before.
+    pub fn new(bounds: &str) -> Result<Self, HistogramError> {
+        let mut histogram = Self { bounds: [f64::INFINITY; MOST], count: 0 };
+        let mut last = f64::NEG_INFINITY;
+        for text in bounds.split(',') {
+            let size = text.strip_prefix('-').unwrap_or(text);
+            let bound: f64 = text.parse().ok().filter(|_| is_decimal(size)).ok_or(HistogramError)?;
+            let place = histogram.bounds.get_mut(histogram.count).ok_or(HistogramError)?;
+            if !bound.is_finite() || bound <= last {
+                return Err(HistogramError);
+            }
+            (*place, last) = (bound, bound);
+            histogram.count += 1;
+        }
+        Ok(histogram)
+    }
+
+    /// The bounds, ascending.
+    pub fn bounds(&self) -> &[f64] {
+        self.bounds.get(..self.count).unwrap_or_default()
+    }
+}
+
+impl<T: Numeric> Algorithm<T> for Histogram {
+    state_is_fixed!(Counts, 10);
+
+    #[inline]
+    fn update(&self, state: &mut Counts, sample: Sample<T>) -> Result<(), UpdateError> {
+        let x = sample.value.to_f64();
+        state.add(self.bounds().iter().filter(|bound| x > **bound).count());
+        Ok(())
+    }
+
+    fn report(&self, state: &Counts, _now: u64) -> Report<Record> {
+        if state.is_empty() {
+            return Report::NotReady(None);
+        }
+        let mut sum = 0u64;
+        let mut sums = [0; COUNTS];
+        for (cumulative, count) in sums.iter_mut().zip(state.iter()) {
+            sum = sum.saturating_add(count);
+            *cumulative = sum;
+        }
+        let numbers = core::iter::once(sum).chain(sums.into_iter().take(self.count));
+        let record = Record::from_numbers(numbers.map(|count| Some(Number::U64(count))));
+        Report::Value(record.unwrap_or_else(|| Record::new([])))
+    }
+
+    fn merge(&self, into: &mut Counts, from: &Counts) -> Result<(), MergeError> {
+        into.add_all(from);
+        Ok(())
+    }
+}
+
+impl<T: Numeric> Windowed<T> for Histogram {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_at_a_bound_counts_up_to_it() {
+        let histogram = Histogram::new("-1,0,2.5").expect("good bounds");
+        let mut state = Algorithm::<f64>::start(&histogram);
+        assert_eq!(Algorithm::<f64>::report(&histogram, &state, 0), Report::NotReady(None));
+        for value in [-1.5, -1.0, -0.5, -0.0, 0.0, 1.0, 2.5, 2.6, f64::MAX] {
+            histogram.update(&mut state, Sample::new(0, value)).expect("every value is a sample");
+        }
+        let record = Algorithm::<f64>::report(&histogram, &state, 0).forced().expect("there are samples");
+        assert_eq!(record, Record::new([9, 2, 5, 7].map(Number::U64)));
+    }
+
+    #[test]
+    fn nine_bounds_fill_a_result() {
+        let histogram = Histogram::new("1,2,3,4,5,6,7,8,9").expect("good bounds");
+        let mut state = Algorithm::<u64>::start(&histogram);
+        (0..20u64).for_each(|value| histogram.update(&mut state, Sample::new(0, value)).expect("a sample"));
+        let record = Algorithm::<u64>::report(&histogram, &state, 0).forced().expect("there are samples");
+        assert_eq!(record, Record::new([20, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(Number::U64)));
+    }
+
+    #[test]
+    fn bounds_that_do_not_ascend_or_are_no_numbers_are_refused() {
+        for text in ["", "1,", "2,1", "1,1", "1,1.0", "a", "+1", "--1", "1e999", "inf", "1,2,3,4,5,6,7,8,9,10", "-0,0"]
+        {
+            assert_eq!(Histogram::new(text), Err(HistogramError), "{text}");
+        }
+        assert_eq!(Histogram::new("-1e3,0.5").map(|histogram| histogram.bounds().to_vec()), Ok(vec![-1e3, 0.5]));
+    }
+}

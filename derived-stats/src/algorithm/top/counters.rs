@@ -1,0 +1,89 @@
+//! The counters of one object.
+
+use alloc::vec::Vec;
+
+use crate::number::Numeric;
+
+/// Values with their counts.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Counters<T> {
+    pub(super) counters: Vec<Counter<T>>,
+    /// Whether a sample was the bound of an overflowed sum.
+    pub(super) is_overflowed: bool,
+}
+
+/// A value with its count.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Counter<T> {
+    pub(super) value: T,
+    pub(super) count: u64,
+    /// The part of the count that may be of other values.
+    pub(super) error: u64,
+}
+
+impl<T: Numeric> Counters<T> {
+    /// Counts a sample, with at most `most` counters.
+    pub(super) fn add(&mut self, most: usize, value: T) {
+        // -0.0 is the same value as 0.0.
+        let value = if value == T::default() { T::default() } else { value };
+        if let Some(counter) = self.counters.iter_mut().find(|counter| counter.value == value) {
+            counter.count = counter.count.saturating_add(1);
+        } else if self.counters.len() < most {
+            self.counters.push(Counter { value, count: 1, error: 0 });
+        } else if let Some(least) = self.counters.iter_mut().min_by_key(|counter| counter.count) {
+            *least = Counter { value, count: least.count.saturating_add(1), error: least.count };
+        }
+    }
+
+    /// The largest true count of a value without a counter.
+    fn missed(&self, most: usize) -> u64 {
+        let least = self.counters.iter().map(|counter| counter.count).min();
+        least.filter(|_| self.counters.len() >= most).unwrap_or(0)
+    }
+
+    /// Adds the counts of other samples.
+    pub(super) fn add_all(&mut self, most: usize, from: &Self) {
+        let missed = [self.missed(most), from.missed(most)];
+        let found = |counters: &[Counter<T>], value: T| counters.iter().position(|counter| counter.value == value);
+        let mut others = from.counters.clone();
+        for counter in &mut self.counters {
+            let (count, error) = match found(&others, counter.value).map(|index| others.swap_remove(index)) {
+                Some(other) => (other.count, other.error),
+                None => (missed[1], missed[1]),
+            };
+            counter.count = counter.count.saturating_add(count);
+            counter.error = counter.error.saturating_add(error);
+        }
+        self.counters.extend(others.into_iter().map(|Counter { value, count, error }| Counter {
+            value,
+            count: count.saturating_add(missed[0]),
+            error: error.saturating_add(missed[0]),
+        }));
+        sort(&mut self.counters);
+        self.counters.truncate(most);
+        self.is_overflowed |= from.is_overflowed;
+    }
+}
+
+/// Sorts counters from the largest count to the smallest; those of one count by their values.
+fn sort<T: Numeric>(counters: &mut [Counter<T>]) {
+    counters.sort_unstable_by(|left, right| {
+        let values = || left.value.partial_cmp(&right.value).unwrap_or(core::cmp::Ordering::Equal);
+        right.count.cmp(&left.count).then_with(values)
+    });
+}
+
+/// Inserts a counter into the largest, in the order of [`sort`].
+pub(super) fn insert<T: Numeric, const N: usize>(largest: &mut [Option<Counter<T>>; N], counter: Counter<T>) {
+    let mut next = counter;
+    for place in largest {
+        let Some(other) = place else {
+            *place = Some(next);
+            return;
+        };
+        let is_before = next.count > other.count || next.count == other.count && next.value < other.value;
+        if is_before {
+            core::mem::swap(other, &mut next);
+        }
+    }
+}

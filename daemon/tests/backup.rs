@@ -79,6 +79,10 @@ fn a_copy_needs_a_log_and_a_new_directory() {
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("there is no log") && !copy.exists(), "{}", said(&output));
     Daemon::start(&log, &SETTINGS).stop();
+    for inside in [log.join("copy"), log.join("store/copy")] {
+        let output = backup(&log, &inside);
+        assert!(said(&output).contains("name a directory outside") && !inside.exists(), "{}", said(&output));
+    }
     std::fs::create_dir(&copy).unwrap();
     std::fs::write(copy.join("mine"), "kept").unwrap();
     let output = backup(&log, &copy);

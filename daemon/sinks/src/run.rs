@@ -7,7 +7,7 @@ use daemon_base::failpoint;
 use daemon_base::remedy::remedy;
 use daemon_base::stop::Stop;
 use daemon_log::{Log, LogError, RecordBatch};
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::Sink;
 
@@ -57,6 +57,8 @@ pub fn run(
         let Some(batch) = retry(&name, stop, || read(&sink, &**log, next))? else {
             return Ok(());
         };
+        // Also of an empty batch: it may be behind damage.
+        next = batch.next_offset();
         if batch.is_empty() {
             if retry(&name, stop, || sink.idle(&**log, stopping))?.is_none() {
                 return Ok(());
@@ -72,7 +74,6 @@ pub fn run(
         if retry(&name, stop, || sink.deliver(&**log, &batch))?.is_none() {
             return Ok(());
         }
-        next = batch.next_offset();
         progress(sink.name(), sink.delivered(next), false);
     }
 }
@@ -90,8 +91,29 @@ fn read(sink: &impl Sink, log: &dyn Log, next: u64) -> anyhow::Result<RecordBatc
             );
             Ok(log.read_results(bounds.first, READ_BYTES)?)
         }
+        Err(LogError::CorruptFrame { .. }) if !sink.is_durable() => read_around_damage(sink, log, next),
         batch => Ok(batch?),
     }
+}
+
+/// Reads the records in front of damage one by one, then goes on behind it: what a sink without a position misses is
+/// missing in its memory only. A sink with a position stops, because nobody would deliver the rest later.
+fn read_around_damage(sink: &impl Sink, log: &dyn Log, from: u64) -> anyhow::Result<RecordBatch> {
+    let mut damage = None;
+    for next in from..=log.results_bounds()?.next {
+        match log.read_results(next, 1) {
+            Err(error @ LogError::CorruptFrame { .. }) => {
+                damage.get_or_insert(error);
+            }
+            batch => {
+                if let Some(error) = damage {
+                    error!(sink = sink.name(), from, to = next, %error, "Results are damaged; the sink goes on behind them.");
+                }
+                return Ok(batch?);
+            }
+        }
+    }
+    Ok(log.read_results(from, READ_BYTES)?)
 }
 
 /// Repeats `attempt` until it succeeds; `None` after a failure with `stop` set.
@@ -136,9 +158,63 @@ fn remedy_of(error: &anyhow::Error) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use daemon_log::{EmbeddedLog, LogConfig};
+    use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
 
     use super::*;
+
+    /// Keeps the offsets of what it gets, and stops at the end.
+    struct Seen<'s>(&'s mut Vec<u64>, bool, Stop);
+
+    impl Sink for Seen<'_> {
+        fn name(&self) -> &str {
+            "seen"
+        }
+
+        fn is_durable(&self) -> bool {
+            self.1
+        }
+
+        fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
+            Ok(log.results_bounds()?.first)
+        }
+
+        fn deliver(&mut self, _: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
+            self.0.extend(batch.records().map(|record| record.offset));
+            Ok(())
+        }
+
+        fn idle(&mut self, _: &dyn Log, _: bool) -> anyhow::Result<()> {
+            self.2.set();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_sink_without_a_position_goes_on_behind_damage_and_one_with_a_position_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(folder.path(), LogConfig::default()).unwrap();
+        let id = PartitionId::new(0, 0);
+        log.restore(id).unwrap();
+        for result in 0..5u8 {
+            let mut results = RecordBuffer::default();
+            results.push(b"", &[result; 100]).unwrap();
+            let commit = PartitionCommit { partition: id, cursor: 0, meta: Vec::new(), chunks: Vec::new(), results };
+            log.commit(vec![commit], u64::from(result)).unwrap();
+        }
+        drop(log);
+        let file = folder.path().join("store/results-0000000001");
+        let mut bytes = std::fs::read(&file).unwrap();
+        let third = bytes.windows(9).position(|window| window == [2; 9]).unwrap();
+        bytes[third] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(folder.path(), LogConfig::default()).unwrap());
+        let (mut seen, stop) = (Vec::new(), Stop::default());
+        run(Seen(&mut seen, false, stop.clone()), &log, &stop, |_, _, _| ()).unwrap();
+        assert_eq!(seen, [0, 1, 3, 4]);
+        let (mut seen, stop) = (Vec::new(), Stop::default());
+        let error = run(Seen(&mut seen, true, stop.clone()), &log, &stop, |_, _, _| ()).unwrap_err();
+        assert!(error.to_string().contains("frame at offset 2"), "{error}");
+    }
 
     /// Cannot start, with errors that it was given, first to last.
     struct Failing(Vec<LogError>);

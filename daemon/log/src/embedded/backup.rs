@@ -26,6 +26,7 @@ pub(super) fn backup(path: &Path, target: &Path) -> Result<u64, LogError> {
         return Err(LogError::NoLog { path: path.to_owned() });
     }
     crate::EmbeddedLog::check_format(path)?;
+    check_outside(path, target)?;
     std::fs::create_dir(target).map_err(|source| io_error("create the directory of the copy", target, source))?;
     let copied = copy_log(path, target);
     if copied.is_err() {
@@ -33,6 +34,19 @@ pub(super) fn backup(path: &Path, target: &Path) -> Result<u64, LogError> {
         let _ = std::fs::remove_dir_all(target);
     }
     copied
+}
+
+/// Fails if the copy would be a part of the log's own directory.
+fn check_outside(path: &Path, target: &Path) -> Result<(), LogError> {
+    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let io = |source| io_error("find the directory above the copy", parent, source);
+    let (log, parent) = (path.canonicalize().map_err(io)?, parent.canonicalize().map_err(io)?);
+    if parent.starts_with(&log) {
+        let reason =
+            format!("the copy {} is inside the log {}; name a directory outside", target.display(), log.display());
+        return Err(LogError::invalid(reason));
+    }
+    Ok(())
 }
 
 fn copy_log(path: &Path, target: &Path) -> Result<u64, LogError> {

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use benches::{MINUTE, START, plan, records, settings};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use derived_stats::{Context, Number, Silence, Spec, ValueType};
+use derived_stats::{Context, DETECTOR_CALL, Number, Silence, Spec, ValueType, menu};
 use proxy_uve::{DecodedRecord, Position, Record, Table, wire};
 
 fn spec(annotation: &str) -> Spec {
@@ -34,6 +34,27 @@ fn pipeline(c: &mut Criterion) {
             black_box(spec.close(&mut state, START, Silence::Once).is_some())
         });
     });
+}
+
+/// Every detector of the menu without optional arguments, on minutes of a noisy season.
+fn detectors(c: &mut Criterion) {
+    let mut group = c.benchmark_group("detector/update");
+    group.throughput(Throughput::Elements(1));
+    for entry in menu().iter().filter(|entry| entry.roles().detector) {
+        let example = entry.example();
+        let separator = if example.is_empty() { "" } else { ":" };
+        let spec = spec(&format!("raw:{DETECTOR_CALL}:{}{separator}{example}", entry.name()));
+        let (mut state, mut at, mut seed) = (spec.start(), START, 1u64);
+        let mut update = || {
+            at += MINUTE;
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let season = (at / (60 * MINUTE) % 24) * 20;
+            spec.update(&mut state, at, Number::U64(black_box(1000 + season + (seed >> 58) + (seed << 6 >> 58))))
+        };
+        (0..20_000).for_each(|_| update().expect("an unsigned number"));
+        group.bench_function(entry.name(), |b| b.iter(&mut update));
+    }
+    group.finish();
 }
 
 fn text(c: &mut Criterion) {
@@ -102,5 +123,5 @@ fn close(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, pipeline, text, table);
+criterion_group!(benches, pipeline, detectors, text, table);
 criterion_main!(benches);

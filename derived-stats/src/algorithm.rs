@@ -15,6 +15,7 @@
 //! | `DSNull` | inline | [`Null`] | newest sample and count |
 //! | `DSEWM:alpha` | inline | [`Ewm`] | exponentially weighted mean and deviation |
 //! | `DSAnomaly:EWM:alpha` | inline, detector | [`Anomaly`] | the same, with warm-up and a score |
+//! | `DSAnomaly:Seasonal` | inline, detector | | score against the hours of day and week, and alarms |
 //!
 //! The column *where* lists the [roles](crate::entry::Roles); `pre` is a pre-aggregation.
 
@@ -26,6 +27,8 @@ pub(crate) mod newest;
 pub(crate) mod non_zero;
 pub(crate) mod null;
 mod range;
+mod scored;
+pub(crate) mod seasonal;
 pub(crate) mod sum;
 mod tally;
 

@@ -1,4 +1,9 @@
-//! The square root, with and without the standard library: both round correctly, so their results are equal.
+//! Functions of doubles that are equal on all platforms, with and without the standard library.
+//!
+//! The square root is rounded correctly everywhere. The other functions are those of `libm` always, because the standard
+//! library takes them from the platform, whose last digits differ.
+
+pub(crate) use libm::{asinh, cbrt, log as ln, log10};
 
 #[cfg(feature = "std")]
 #[inline]
@@ -10,4 +15,35 @@ pub(crate) fn sqrt(value: f64) -> f64 {
 #[inline]
 pub(crate) fn sqrt(value: f64) -> f64 {
     libm::sqrt(value)
+}
+
+/// Splits a positive double into `m` and `e` with `value = m * 2^e` and `m` from 0.5 to below 1.
+#[inline]
+pub(crate) fn split(value: f64) -> (f64, i32) {
+    const EXPONENT: u64 = 0x7ff << 52;
+    let bits = value.to_bits();
+    match bits & EXPONENT {
+        // Zero and subnormal numbers.
+        0 => libm::frexp(value),
+        exponent => (f64::from_bits(bits & !EXPONENT | 1022 << 52), (exponent >> 52) as i32 - 1022),
+    }
+}
+
+/// `m * 2^e`.
+pub(crate) fn scaled(m: f64, e: i32) -> f64 {
+    libm::ldexp(m, e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_double_is_split_into_mantissa_and_exponent() {
+        for value in [1.0, 0.75, 3e150, 1e-150, f64::MIN_POSITIVE, f64::from_bits(1), f64::from_bits(12345), f64::MAX] {
+            let (m, e) = split(value);
+            assert!((0.5..1.0).contains(&m), "{value:e}: {m}");
+            assert_eq!((scaled(m, e), (m, e)), (value, libm::frexp(value)), "{value:e}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::algorithm::{anomaly, average, change, ewm, newest, non_zero, null, sum};
+use crate::algorithm::{anomaly, average, change, ewm, newest, non_zero, null, seasonal, sum};
 use crate::annotation::{Annotation, AnnotationError, Call, ErrorKind, Period, Span, nearest, one_of};
 use crate::entry::{Built, Entry, Given};
 use crate::registry::Registry;
@@ -14,7 +14,7 @@ use crate::registry::Registry;
 use self::arguments::{Position, Text, resolve};
 
 /// Every built-in algorithm.
-static MENU: [&Entry; 8] = [
+static MENU: [&Entry; 9] = [
     &anomaly::ENTRY,
     &average::ENTRY,
     &change::ENTRY,
@@ -22,6 +22,7 @@ static MENU: [&Entry; 8] = [
     &newest::ENTRY,
     &non_zero::ENTRY,
     &null::ENTRY,
+    &seasonal::ENTRY,
     &sum::ENTRY,
 ];
 
@@ -298,9 +299,12 @@ mod tests {
         assert_eq!(refusal("raw:Triple"), (format!("{missing} `Triple:x:3`"), "Triple".to_owned()));
         let pre = "1.DSSum.Triple-raw:DSAnomaly:EWM:0.5";
         assert_eq!(refusal(pre), (format!("{missing} `Triple(x:3)`"), "Triple".to_owned()));
-        let detector = "`DSAnomaly` lacks the argument `detector`; expected the name of a detector, `EWM`; \
-                        write `DSAnomaly:EWM:0.1`";
-        assert_eq!(refusal("raw:DSAnomaly"), (detector.to_owned(), DETECTOR_CALL.to_owned()));
+        let detectors = one_of(&names(entries(None).filter(|entry| entry.roles().detector)), "none");
+        let detector = format!(
+            "`DSAnomaly` lacks the argument `detector`; expected the name of a detector, {detectors}; write \
+             `DSAnomaly:EWM:0.1`"
+        );
+        assert_eq!(refusal("raw:DSAnomaly"), (detector, DETECTOR_CALL.to_owned()));
     }
 
     #[test]
@@ -367,7 +371,8 @@ mod tests {
         let allowed = ["DSAvg", "DSChange", "DSNon0", "DSNone", "DSSum", "Triple"].map(str::to_owned).into();
         assert_eq!(kind("1.Tripel-raw:DSAnomaly:EWM:0.1"), ErrorKind::UnknownPre { name, nearest, allowed });
         let (name, nearest) = ("EMW".to_owned(), Some("EWM".to_owned()));
-        let (allowed, example) = ([String::from("EWM")].into(), "DSAnomaly:EWM:0.1".to_owned());
+        let detectors = names(entries(None).filter(|entry| entry.roles().detector));
+        let (allowed, example) = (detectors, "DSAnomaly:EWM:0.1".to_owned());
         let expected = ErrorKind::UnknownDetector { name, nearest, allowed, example };
         assert_eq!(kind("raw:DSAnomaly:EMW:0.1"), expected);
     }

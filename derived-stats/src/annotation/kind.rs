@@ -425,6 +425,21 @@ mod tests {
             ErrorKind::BadArgument { expected: owned(ALPHA), text: owned("2") },
             ErrorKind::BadArgument { expected: owned(ALPHA), text: owned("") },
             ErrorKind::BadArgument { expected: owned(RANGE), text: owned("-1") },
+            ErrorKind::Custom { message: owned("expected two numbers") },
+        ]), @r"
+        `DSNone` takes no arguments; remove `:3`
+        `DSX` takes at most 2 arguments (`low`, `high`); remove `:3`
+        `DSEWM` lacks the argument `alpha`; expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`; write `DSEWM:0.1`
+        expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`, found `2`
+        expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`, found nothing
+        expected a range in whole seconds, 0 (no range) to 4294967295, found `-1`
+        expected two numbers
+        ");
+    }
+
+    #[test]
+    fn an_error_about_a_named_argument_names_it() {
+        insta::assert_snapshot!(sentences([
             ErrorKind::UnknownArgument {
                 algorithm: owned("Seasonal"),
                 name: owned("alarm"),
@@ -439,19 +454,11 @@ mod tests {
             },
             ErrorKind::UnnamedArgument { text: owned("5"), example: owned("alarms=5") },
             ErrorKind::RepeatedArgument { name: owned("alarms") },
-            ErrorKind::Custom { message: owned("expected two numbers") },
         ]), @r"
-        `DSNone` takes no arguments; remove `:3`
-        `DSX` takes at most 2 arguments (`low`, `high`); remove `:3`
-        `DSEWM` lacks the argument `alpha`; expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`; write `DSEWM:0.1`
-        expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`, found `2`
-        expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`, found nothing
-        expected a range in whole seconds, 0 (no range) to 4294967295, found `-1`
         `Seasonal` has no argument `alarm`; did you mean `alarms`?
         `Seasonal` has no argument `x`; expected `alarms` or `warmup`
         `5` lacks the name of its argument; write for example `alarms=5`
         the argument `alarms` is written twice; remove one of them
-        expected two numbers
         ");
     }
 }

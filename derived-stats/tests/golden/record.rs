@@ -6,7 +6,8 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 
-use derived_stats::{Number, Output, Report, ValueType, six_digits};
+use derived_stats::entry::Field;
+use derived_stats::{FieldValue, Number, Output, Report, ValueType, six_digits};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
@@ -102,9 +103,19 @@ fn shown(output: &Output<'_>) -> String {
             let metric = output.number("metric").map_or(String::new(), |metric| format!(" metric={metric}"));
             format!("{head} {state} {}{metric}", moments())
         }
-        _ => number_text(output.value().unwrap()),
+        _ if output.description().fields().len() == 1 => number_text(output.value().unwrap()),
+        _ => fields(output),
     };
     with_error(text, output.error())
+}
+
+/// The numbers of a result that the original does not have.
+fn fields(output: &Output<'_>) -> String {
+    let text = |(field, value): (&Field, FieldValue<'_>)| match value {
+        FieldValue::Number(number) => Some(format!("{}={}", field.name(), number_text(number))),
+        _ => None,
+    };
+    output.fields().filter_map(text).collect::<Vec<_>>().join(" ")
 }
 
 pub(crate) fn with_error(text: String, error: Option<&str>) -> String {

@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 23] = [
+const PIPELINES: [(&str, &str, MetricKind); 25] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -47,6 +47,8 @@ const PIPELINES: [(&str, &str, MetricKind); 23] = [
     ("detector-counter", "1.DSSum-raw:DSAnomaly:EWM:0.3", MetricKind::Agg),
     ("periodic-non-zero", "1-raw:DSNon0", MetricKind::Plain),
     ("periodic-change", "1-raw:DSChange", MetricKind::Plain),
+    ("seasonal", "raw:DSAnomaly:Seasonal", MetricKind::Plain),
+    ("detector-seasonal", "1.DSSum-raw:DSAnomaly:Seasonal:alarms=2:threshold=0.5:warmup=0", MetricKind::Plain),
     ("chain", "1.DSSum.DSAvg(3).DSNon0.DSChange-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
 ];
 

@@ -16,6 +16,7 @@
 //! | `DSEWM:alpha` | inline | [`Ewm`] | exponentially weighted mean and deviation |
 //! | `DSAnomaly:EWM:alpha` | inline, detector | [`Anomaly`] | the same, with warm-up and a score |
 //! | `DSAnomaly:Seasonal` | inline, detector | | score against the hours of day and week, and alarms |
+//! | `DSAnomaly:SeasonalSmall` | inline, detector | | the same idea in 200 bytes |
 //!
 //! The column *where* lists the [roles](crate::entry::Roles); `pre` is a pre-aggregation.
 
@@ -29,6 +30,7 @@ pub(crate) mod null;
 mod range;
 mod scored;
 pub(crate) mod seasonal;
+pub(crate) mod seasonal_small;
 pub(crate) mod sum;
 mod tally;
 

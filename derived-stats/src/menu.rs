@@ -6,7 +6,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::algorithm::{anomaly, average, change, ewm, newest, non_zero, null, seasonal, sum};
+use crate::algorithm::{anomaly, average, change, ewm, newest, non_zero, null, seasonal, seasonal_small, sum};
 use crate::annotation::{Annotation, AnnotationError, Call, ErrorKind, Period, Span, nearest, one_of};
 use crate::entry::{Built, Entry, Given};
 use crate::registry::Registry;
@@ -14,7 +14,7 @@ use crate::registry::Registry;
 use self::arguments::{Position, Text, resolve};
 
 /// Every built-in algorithm.
-static MENU: [&Entry; 9] = [
+static MENU: [&Entry; 10] = [
     &anomaly::ENTRY,
     &average::ENTRY,
     &change::ENTRY,
@@ -23,6 +23,7 @@ static MENU: [&Entry; 9] = [
     &non_zero::ENTRY,
     &null::ENTRY,
     &seasonal::ENTRY,
+    &seasonal_small::ENTRY,
     &sum::ENTRY,
 ];
 

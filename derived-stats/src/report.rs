@@ -79,10 +79,15 @@ pub const OVERFLOW: &str = "overflow: the sum left the range of its type, the va
 /// The error text of a detector whose newest sample is beyond 1e150.
 pub const TOO_LARGE: &str = "too large: the sample is beyond 1e150, it counted as that bound";
 
+/// The error text of a detector with single floats whose newest sample is beyond 1e37.
+pub const BEYOND_SINGLE: &str = "too large: the sample is beyond 1e37, it counted as that bound";
+
 /// A reason why a valid result is not exact.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Flaw {
+    /// The newest sample of a detector with single floats is beyond 1e37 and counted as that bound.
+    BeyondSingle,
     /// The true value is outside the range of the type; the value is the nearest bound.
     Overflow,
     /// The newest sample of a detector is beyond 1e150 and counted as that bound.
@@ -93,6 +98,7 @@ impl Flaw {
     /// The text of the field `error` of results.
     pub fn text(self) -> &'static str {
         match self {
+            Self::BeyondSingle => BEYOND_SINGLE,
             Self::Overflow => OVERFLOW,
             Self::TooLarge => TOO_LARGE,
         }
@@ -104,6 +110,7 @@ impl Flaw {
             None => 0,
             Some(Self::Overflow) => 1,
             Some(Self::TooLarge) => 2,
+            Some(Self::BeyondSingle) => 3,
         }
     }
 
@@ -113,6 +120,7 @@ impl Flaw {
             0 => Some(None),
             1 => Some(Some(Self::Overflow)),
             2 => Some(Some(Self::TooLarge)),
+            3 => Some(Some(Self::BeyondSingle)),
             _ => None,
         }
     }
@@ -124,9 +132,9 @@ mod tests {
 
     #[test]
     fn a_flaw_has_a_stable_number() {
-        for flaw in [None, Some(Flaw::Overflow), Some(Flaw::TooLarge)] {
+        for flaw in [None, Some(Flaw::Overflow), Some(Flaw::TooLarge), Some(Flaw::BeyondSingle)] {
             assert_eq!(Flaw::from_code(Flaw::code(flaw)), Some(flaw));
         }
-        assert_eq!(Flaw::from_code(3), None);
+        assert_eq!(Flaw::from_code(4), None);
     }
 }

@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 25] = [
+const PIPELINES: [(&str, &str, MetricKind); 27] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -49,6 +49,8 @@ const PIPELINES: [(&str, &str, MetricKind); 25] = [
     ("periodic-change", "1-raw:DSChange", MetricKind::Plain),
     ("seasonal", "raw:DSAnomaly:Seasonal", MetricKind::Plain),
     ("detector-seasonal", "1.DSSum-raw:DSAnomaly:Seasonal:alarms=2:threshold=0.5:warmup=0", MetricKind::Plain),
+    ("seasonal-small", "raw:DSAnomaly:SeasonalSmall:alarms=2:threshold=0.5:warmup=0", MetricKind::Plain),
+    ("detector-seasonal-small", "1.DSSum-raw:DSAnomaly:SeasonalSmall", MetricKind::Plain),
     ("chain", "1.DSSum.DSAvg(3).DSNon0.DSChange-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
 ];
 

@@ -91,6 +91,10 @@ impl Alarms {
         Self { per_week }
     }
 
+    pub(crate) fn per_week(&self) -> f64 {
+        self.per_week
+    }
+
     /// Decides whether the newest value raises an alarm, and learns it. `is_armed` is false for a value that cannot
     /// raise one.
     #[inline]

@@ -15,6 +15,10 @@
 //! | `DSNull` | inline | [`Null`] | newest sample and count |
 //! | `DSEWM:alpha` | inline | [`Ewm`] | exponentially weighted mean and deviation |
 //! | `DSAnomaly:EWM:alpha` | inline, detector | [`Anomaly`] | the same, with warm-up and a score |
+//! | `DSAnomaly:CUSUM` | inline, detector | | cumulative sums, for shifts of the level |
+//! | `DSAnomaly:EWMPrior` | inline, detector | | distance from the weighted mean before the value |
+//! | `DSAnomaly:HoltWinters:season` | inline, detector | | distance from a forecast of level, trend and season |
+//! | `DSAnomaly:MAD` | inline, detector | | distance from the median of a window |
 //! | `DSAnomaly:Seasonal` | inline, detector | | score against the hours of day and week, and alarms |
 //! | `DSAnomaly:SeasonalSmall` | inline, detector | | the same idea in 200 bytes |
 //!
@@ -23,7 +27,11 @@
 pub(crate) mod anomaly;
 pub(crate) mod average;
 pub(crate) mod change;
+pub(crate) mod cusum;
 pub(crate) mod ewm;
+pub(crate) mod ewm_prior;
+pub(crate) mod holt_winters;
+pub(crate) mod mad;
 pub(crate) mod newest;
 pub(crate) mod non_zero;
 pub(crate) mod null;

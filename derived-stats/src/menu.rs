@@ -6,7 +6,10 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::algorithm::{anomaly, average, change, ewm, newest, non_zero, null, seasonal, seasonal_small, sum};
+use crate::algorithm::{
+    anomaly, average, change, cusum, ewm, ewm_prior, holt_winters, mad, newest, non_zero, null, seasonal,
+    seasonal_small, sum,
+};
 use crate::annotation::{Annotation, AnnotationError, Call, ErrorKind, Period, Span, nearest, one_of};
 use crate::entry::{Built, Entry, Given};
 use crate::registry::Registry;
@@ -14,11 +17,15 @@ use crate::registry::Registry;
 use self::arguments::{Position, Text, resolve};
 
 /// Every built-in algorithm.
-static MENU: [&Entry; 10] = [
+static MENU: [&Entry; 14] = [
     &anomaly::ENTRY,
     &average::ENTRY,
     &change::ENTRY,
+    &cusum::ENTRY,
     &ewm::ENTRY,
+    &ewm_prior::ENTRY,
+    &holt_winters::ENTRY,
+    &mad::ENTRY,
     &newest::ENTRY,
     &non_zero::ENTRY,
     &null::ENTRY,

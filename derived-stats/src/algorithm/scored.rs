@@ -11,7 +11,7 @@ mod options;
 use core::fmt;
 
 use crate::algorithm::{Algorithm, Detector, Measured, Sample, UpdateError};
-use crate::entry::{Field, NumberKind, Role, TextSource, Unit};
+use crate::entry::{Built, Field, NumberKind, Role, TextSource, Unit};
 use crate::number::{Number, Numeric};
 use crate::record::Record;
 use crate::report::{Flaw, Report};
@@ -19,7 +19,7 @@ use crate::saved::{RestoreError, WordWriter, Words};
 
 pub(crate) use self::alarms::{AlarmState, Alarms};
 pub(crate) use self::clock::Clock;
-pub(crate) use self::options::{ALARMS, Options, WARM_UP, explain_options};
+pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_options, span};
 
 /// The largest sample by size that a detector takes unchanged: the square of twice this value is a finite double.
 pub(crate) const LARGEST: f64 = 1e150;
@@ -52,6 +52,12 @@ pub(crate) trait Model: Clone + fmt::Debug + Send + Sync + 'static {
     /// Scores the value `x`, at most [`LARGEST`] by size, and learns it. `clock` has counted it.
     fn score(&self, state: &mut Self::State, x: f64, clock: &Clock) -> Scores;
 
+    /// Whether the newest value may raise an alarm.
+    fn can_alarm(&self, state: &Self::State) -> bool {
+        let _ = state;
+        true
+    }
+
     /// Writes the exact state.
     fn save(&self, state: &Self::State, words: &mut WordWriter<'_>);
 
@@ -77,11 +83,15 @@ pub(crate) struct ScoredState<T, S> {
     model: S,
 }
 
-impl<M> Scored<M> {
-    pub(crate) fn new(model: M, options: Options) -> Self {
-        Self { model, options }
+impl<M: Model> Scored<M> {
+    /// The detector of a model, for an entry.
+    pub(crate) fn built(model: M, options: Options) -> Built {
+        let alarms = options.alarms().per_week();
+        Built::detector(Self { model, options }).with_alarms(alarms)
     }
+}
 
+impl<M> Scored<M> {
     /// Whether the warm-up is over.
     fn is_ready(&self, clock: &Clock) -> bool {
         clock.samples() > Options::LEAST_SAMPLES && clock.age() >= self.options.warm_up()
@@ -163,7 +173,9 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
         state.clock.tick(sample.at);
         (state.newest, state.is_bound) = (sample.value, sample.overflowed);
         state.scores = self.model.score(&mut state.model, within(sample.value.to_f64()), &state.clock);
-        let is_armed = self.is_ready(&state.clock) && state.scores.score.abs() >= self.options.threshold();
+        let is_armed = self.is_ready(&state.clock)
+            && state.scores.score.abs() >= self.options.threshold()
+            && self.model.can_alarm(&state.model);
         self.options.alarms().update(&mut state.alarm, state.scores.strangeness, &state.clock, is_armed);
         Ok(())
     }

@@ -53,13 +53,13 @@ use self::spread::Spread;
 use crate::algorithm::scored::{
     ALARMS, BOUND, Clock, LARGEST, Model, Options, Scored, Scores, WARM_UP, bounded, explain_options, fields, positive,
 };
-use crate::entry::{Argument, ArgumentKind, Built, Entry, Explanation, Field, Given, Roles};
+use crate::entry::{Argument, ArgumentKind, Entry, Explanation, Field, Given, Roles};
 use crate::math::{asinh, cbrt, log10, sqrt};
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The menu entry of the detector `Seasonal`.
 pub(crate) static ENTRY: Entry = Entry::new("Seasonal", Roles::DETECTOR, SUMMARY, |given| {
-    Ok(Built::detector(Scored::new(Seasonal, Options::of(given, 0, DAY_SECONDS))))
+    Ok(Scored::built(Seasonal, Options::of(given, 0, DAY_SECONDS)))
 })
 .arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP])
 .structured("DetectorResult", &FIELDS)
@@ -306,6 +306,11 @@ impl Model for Seasonal {
         state.last = x;
         let expected = 0.5 * (day + week);
         Scores { score, strangeness: f, expected, low: day.min(week) - width, high: day.max(week) + width }
+    }
+
+    /// A series that never moved has the longest run of equal values with each value, which is no reason for an alarm.
+    fn can_alarm(&self, state: &SeasonalMemory) -> bool {
+        state.z_variance > 0.0
     }
 
     fn save(&self, state: &SeasonalMemory, words: &mut WordWriter<'_>) {

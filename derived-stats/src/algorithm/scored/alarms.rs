@@ -4,19 +4,21 @@
 //! tail of these measures for each object:
 //!
 //! ```text
-//! level     <- level + 0.3 * excess * (1 - p)      if strangeness > level      (1)
-//!              level - 0.3 * excess * p            otherwise
+//! level     <- level + 0.3 * scale * (1 - p)       if strangeness > level      (1)
+//!              level - 0.3 * scale * p             otherwise
 //! excess    <- mean of strangeness - level, of the values above the level      (2)
 //! cluster   <- mean number of values above the level in one event              (3)
 //! threshold  = level + excess * (ln(p * n / (cluster * alarms)) + offset)      (4)
-//! offset    <- offset + 0.5 at each alarm, offset - 0.5 * alarms a week        (5)
+//! offset    <- offset + step at each alarm, offset - step * alarms a week      (5)
 //! ```
 //!
 //! (1) is the stochastic approximation (H. Robbins, S. Monro, 1951) of the quantile that the share p of the values
-//! exceeds; p is 20 times the share that is to raise an alarm. (2) to (4) extrapolate an exponential tail from there
+//! exceeds; p is 20 times the share that is to raise an alarm, and the
+//! scale is the excess, or a 50th of the level if that is more. (2) to (4) extrapolate an exponential tail from there
 //! (peaks over threshold: A. C. Davison, R. L. Smith, "Models for exceedances over high thresholds", 1990), with n values
 //! a week, and values in succession counted once. (5) is again a stochastic approximation, of the rate of alarms itself:
-//! the offset is stationary only at the requested rate, whatever the tail is.
+//! the offset is stationary only at the requested rate, whatever the tail is. The step is 0.5, and 1 in the first four
+//! weeks.
 //!
 //! Alarms less than an hour apart are one event. An event counts once in (5), and an excess counts as five times the
 //! mean at most in (2), so that an anomaly hardly changes the threshold.
@@ -43,8 +45,14 @@ const FIRST_VALUES: u64 = 20;
 /// The step of (1), in mean excesses.
 const LEVEL_STEP: f64 = 0.3;
 
+/// The least scale of (1), as a share of the level: without it a level above all values falls too slowly.
+const LEAST_SCALE: f64 = 0.02;
+
 /// The step of (5), in mean excesses.
 const OFFSET_STEP: f64 = 0.5;
+
+/// Microseconds in which that step is twice as large.
+const YOUNG: u64 = 4 * 604_800_000_000;
 
 /// The bound of the offset by size: a rate that is e^6 times too large or too small is corrected.
 const LARGEST_OFFSET: f64 = 6.0;
@@ -106,14 +114,15 @@ impl Alarms {
         }
         let (share, level) = (self.share(clock), f64::from(state.level));
         state.is_alarm = false;
+        let step = if clock.age() < YOUNG { 2.0 * OFFSET_STEP } else { OFFSET_STEP };
         if is_armed {
-            state.offset -= (OFFSET_STEP * self.per_week * clock.interval() / WEEK) as f32;
+            state.offset -= (step * self.per_week * clock.interval() / WEEK) as f32;
         }
         if strangeness > level {
             state.is_alarm = is_armed && strangeness > self.threshold(state, clock);
-            state.exceed(strangeness, share, clock.last());
+            state.exceed(strangeness, share, step, clock.last());
         } else {
-            state.level = (level - LEVEL_STEP * f64::from(state.excess) * share).max(0.0) as f32;
+            state.level = (level - LEVEL_STEP * state.scale() * share).max(0.0) as f32;
         }
         state.offset = state.offset.clamp(-LARGEST_OFFSET as f32, LARGEST_OFFSET as f32);
     }
@@ -141,8 +150,14 @@ impl AlarmState {
         self.excess = self.level * LEVEL_STEP as f32;
     }
 
+    /// The scale of (1).
+    #[inline]
+    fn scale(&self) -> f64 {
+        f64::from(self.excess).max(LEAST_SCALE * f64::from(self.level))
+    }
+
     /// Learns a value above the level.
-    fn exceed(&mut self, strangeness: f64, share: f64, at: u64) {
+    fn exceed(&mut self, strangeness: f64, share: f64, step: f64, at: u64) {
         if at.saturating_sub(self.above_level) > APART {
             let mean = if self.cluster < 1.0 { self.open } else { self.cluster + (self.open - self.cluster) / 16.0 };
             self.cluster = mean.max(1.0);
@@ -158,10 +173,10 @@ impl AlarmState {
         let weight = 1.0 / (f64::from(self.exceeded) + if excess > 0.0 { 4.0 } else { 0.0 });
         let excess = excess + (measured - excess) * weight;
         self.excess = excess as f32;
-        self.level = (level + LEVEL_STEP * excess * (1.0 - share)) as f32;
+        self.level = (level + LEVEL_STEP * self.scale() * (1.0 - share)) as f32;
         if self.is_alarm {
             if at.saturating_sub(self.above_threshold) > APART || self.above_threshold == 0 {
-                self.offset += OFFSET_STEP as f32;
+                self.offset += step as f32;
             }
             self.above_threshold = at;
         }
@@ -252,7 +267,7 @@ mod tests {
         assert!(decided.ends_with(&[true, true]));
         let (usual, _) = decide(days(14));
         assert!(state.level < usual.level + 3.0 && state.excess < 1.3 * usual.excess, "{usual:?} {state:?}");
-        assert!(state.offset < usual.offset + 0.6, "one event: {usual:?} {state:?}");
+        assert!(state.offset < usual.offset + 1.1, "one event: {usual:?} {state:?}");
     }
 
     #[test]

@@ -8,6 +8,9 @@ const SECOND: f64 = 1e6;
 /// The interval that is assumed while the time does not advance, in seconds.
 const USUAL_INTERVAL: f64 = 60.0;
 
+/// A microsecond, the unit of the time, in seconds.
+const LEAST_INTERVAL: f64 = 1e-6;
+
 /// Up to this number of values the mean of all gaps is the interval. Later a gap counts as four intervals at most, so
 /// that an outage does not count.
 const FIRST_GAPS: u64 = 20;
@@ -71,7 +74,14 @@ impl Clock {
     /// The mean interval in seconds, never 0.
     #[inline]
     pub(crate) fn interval(&self) -> f64 {
-        if self.mean_interval > 0.0 { self.mean_interval } else { USUAL_INTERVAL }
+        if self.mean_interval > 0.0 { self.mean_interval.max(LEAST_INTERVAL) } else { USUAL_INTERVAL }
+    }
+
+    /// The weight of one value in an exponentially weighted mean over `span` seconds. During the first values it is
+    /// that of a plain mean, which corrects the bias of the start.
+    #[inline]
+    pub(crate) fn weight(&self, span: f64) -> f64 {
+        (self.interval() / span).min(1.0).max(1.0 / (self.samples.max(1) as f64))
     }
 
     /// The time since the first value, in microseconds.
@@ -135,6 +145,7 @@ mod tests {
     fn a_time_that_stands_still_counts_as_a_value_a_minute() {
         let clock = after([5; 30]);
         assert_eq!((clock.mean_interval(), clock.interval(), clock.age()), (0.0, 60.0, 0));
+        assert_eq!([6000.0, 600.0, 6.0].map(|span| clock.weight(span)), [1.0 / 30.0, 0.1, 1.0]);
     }
 
     #[test]

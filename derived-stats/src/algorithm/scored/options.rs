@@ -23,6 +23,20 @@ pub(crate) const ALARMS: Argument = Argument::optional(
 )
 .named();
 
+/// `threshold=`, for a score without bound.
+pub(crate) const THRESHOLD: Argument = Argument::optional(
+    "threshold",
+    ArgumentKind::Decimal { above: 0.0, most: 1e30 },
+    "threshold, the least score of an alarm, a decimal number above 0 such as `threshold=3`",
+    "3",
+)
+.named();
+
+/// `span=`, or a span of another name.
+pub(crate) const fn span(name: &'static str, expected: &'static str, example: &'static str) -> Argument {
+    Argument::optional(name, ArgumentKind::Whole { least: 60, most: 31_536_000 }, expected, example).named()
+}
+
 /// `warmup=`.
 pub(crate) const WARM_UP: Argument = Argument::optional(
     "warmup",

@@ -58,6 +58,14 @@ fn bin(value: f64) -> i16 {
     (e * PER_OCTAVE + ((2.0 * m - 1.0) * f64::from(PER_OCTAVE)) as i32) as i16
 }
 
+/// Whether 2 + 0.4 log10(n) - log10(c) is below 0, for `c` values that are larger and `n` in all: without logarithms, and
+/// false if rounding could decide. Most values are usual.
+#[inline]
+fn is_usual(c: f64, n: f64) -> bool {
+    let square = c * c;
+    square * square * c > 1.000_001e10 * (n * n)
+}
+
 impl Calibrator {
     pub(super) const START: Self = Self { counts: [0; BINS], values: 0, top: NO_BIN, largest: 0.0 };
 
@@ -102,6 +110,9 @@ impl Calibrator {
             let above: u32 = self.counts.iter().skip(index + 1).map(|count| u32::from(*count)).sum();
             let own = self.counts.get(index).copied().unwrap_or_default();
             larger = 0.5 * f64::from(own) + f64::from(above);
+        }
+        if is_usual(larger + 0.5, f64::from(self.values) + 1.0) {
+            return 0.0;
         }
         let mut strangeness = 2.0 + BETA * log10(f64::from(self.values) + 1.0) - log10(larger + 0.5);
         if value > self.largest && self.largest > 0.0 {
@@ -206,6 +217,18 @@ mod tests {
         assert!((strangeness(1.99 * core::f64::consts::E) - (record + 0.5)).abs() < 1e-12);
         assert!(strangeness(1.3) < strangeness(1.6) && strangeness(1.6) < strangeness(1.9));
         assert_eq!(past.width(), 2.0, "the bin above the largest values starts at 2");
+    }
+
+    #[test]
+    fn a_usual_value_is_found_without_logarithms() {
+        for n in [51.0, 700.0, 9999.0, 20_000.0f64] {
+            for c in 0..20_000 {
+                let c = f64::from(c) + 0.5;
+                let strangeness = 2.0 + BETA * n.log10() - c.log10();
+                assert!(!is_usual(c, n) || strangeness < 0.0, "{c} of {n}");
+                assert!(is_usual(c, n) || strangeness > -1e-6, "{c} of {n}");
+            }
+        }
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! `DSAnomaly:SeasonalSmall`: the idea of `Seasonal` in 200 bytes, for very many objects.
 //!
-//! A memory of 16 buckets of the day forecasts the value. Three signals measure how far the value is off: the residual,
-//! its mean over 4 values, and the distance from an exponentially weighted mean of 100 minutes, in deviations. Each has a
-//! strangeness q among its own past in a histogram of ten bins, as (1) of `Seasonal`, and
+//! A memory of 16 buckets of the day forecasts the value. Three signals measure how far the value is off: r1, a12 and L16 of
+//! `Seasonal`. Each has a strangeness q among its own past in a histogram of ten bins, as (1) of `Seasonal`, and
 //!
 //! ```text
-//! g     = (sum of q^4 / 3)^(1/4)                                               (1)
+//! g     = (sum of q^2 / 3)^(1/2)                                               (1)
 //! f     = g + 0.2 log10(interval / 300 s) - 0.4 max(0, log10(14 days / age))   (2)
-//! score = f / (f + 2.05) if f > 1.3 * peak * (1 - since / hold), else 0        (3)
+//! score = f / (f + 1.9) if f > 1.3 * peak * (1 - since / hold), else 0        (3)
 //! threshold <- threshold + step at each alarm, threshold - step * alarms a week    (4)
 //! ```
 //!
@@ -43,7 +42,9 @@ use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The menu entry of the detector `SeasonalSmall`.
 pub(crate) static ENTRY: Entry = Entry::new("SeasonalSmall", Roles::DETECTOR, SUMMARY, |given| {
-    Ok(Built::detector(SeasonalSmall { options: Options::of(given, 0, DAY_SECONDS) }))
+    let options = Options::of(given, 0, DAY_SECONDS);
+    let alarms = options.alarms().per_week();
+    Ok(Built::detector(SeasonalSmall { options }).with_alarms(alarms))
 })
 .arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP])
 .structured("DetectorResult", &FIELDS)
@@ -64,11 +65,13 @@ fn explain(given: &Given<'_>, seconds: Option<u64>) -> Explanation {
 }
 
 /// Constants of (1) to (4).
-const HALF: f64 = 2.05;
+const HALF: f64 = 1.9;
 const MARGIN: f64 = 1.3;
 const HOLD: f64 = 100.0;
 const HOLD_SHARE: f64 = 0.05;
 const INTERVAL_WEIGHT: f64 = 0.2 * core::f64::consts::LOG10_2;
+/// The largest interval is 2^32 s: 0.2 log10(2^32 / 300).
+const LARGEST_INTERVAL_TERM: f64 = 1.5;
 const YOUNG_WEIGHT: f64 = 0.4 * core::f64::consts::LOG10_2;
 const USUAL_INTERVAL: f64 = 300.0;
 const RIPE: f64 = 14.0 * 86_400.0;
@@ -110,13 +113,13 @@ pub(crate) struct SeasonalSmall {
 
 impl SeasonalSmall {
     fn is_ready<T>(&self, state: &SmallState<T>) -> bool {
-        u64::from(state.samples) > Options::LEAST_SAMPLES && state.age() * 1_000_000 >= self.options.warm_up()
+        u64::from(state.samples()) > Options::LEAST_SAMPLES && state.age() * 1_000_000 >= self.options.warm_up()
     }
 
     /// (4), for the strangeness g.
     #[inline]
-    fn decide<T>(&self, state: &mut SmallState<T>, g: f64, score: f64) {
-        let (alarms, interval) = (self.options.alarms().per_week(), state.interval());
+    fn decide<T>(&self, state: &mut SmallState<T>, g: f64, interval: f64) {
+        let alarms = self.options.alarms().per_week();
         state.set(State::Alarm, false);
         state.since_alarm = state.since_alarm.saturating_add(1);
         if !self.is_ready(state) {
@@ -130,9 +133,10 @@ impl SeasonalSmall {
             state.threshold = (f64::from(state.threshold) + beyond).min(LARGEST_START) as f32;
         }
         // The start is a guess, and the first steps are larger.
-        let step = STEP * (YOUNG / (state.age() as f64).max(1.0)).clamp(1.0, 4.0);
-        let mut threshold = f64::from(state.threshold) - step * alarms * interval / WEEK;
-        if g > threshold && score.abs() >= self.options.threshold() && g > 0.0 {
+        let age = state.age() as f64;
+        let step = if age < YOUNG { STEP * (YOUNG / age.max(1.0)).min(4.0) } else { STEP };
+        let mut threshold = f64::from(state.threshold) - step * alarms * interval * (1.0 / WEEK);
+        if g > threshold && score(state) >= self.options.threshold() && g > 0.0 {
             if f64::from(state.since_alarm) * interval > APART {
                 threshold += step;
             }
@@ -146,7 +150,7 @@ impl SeasonalSmall {
         let width = state.tails.width();
         let [expected, threshold, strangeness] = [state.expected, state.threshold, state.strangeness].map(f64::from);
         let record = Record::new([
-            Number::U64(u64::from(state.samples)),
+            Number::U64(u64::from(state.samples())),
             Number::F64(expected),
             Number::F64(expected - width),
             Number::F64(expected + width),
@@ -156,7 +160,7 @@ impl SeasonalSmall {
             Number::U64(u64::from(state.has(State::Alarm))),
             state.newest.into_number(),
         ]);
-        let record = if state.samples == 0 { record.without(8) } else { record };
+        let record = if state.samples() == 0 { record.without(8) } else { record };
         let is_beyond = state.newest.to_f64().abs() > LARGEST;
         record.flawed(match state.has(State::Bound) {
             true => Some(Flaw::Overflow),
@@ -173,18 +177,20 @@ fn score<T>(state: &SmallState<T>) -> f64 {
 
 /// (2) and (3).
 #[inline]
-fn gate<T: Numeric>(state: &mut SmallState<T>, g: f64) {
+fn gate<T: Numeric>(state: &mut SmallState<T>, g: f64, interval: f64) {
+    let hold = HOLD.max(HOLD_SHARE * f64::from(state.samples()));
+    let decayed = (1.0 - f64::from(state.since) / hold).max(0.0);
+    let least = MARGIN * f64::from(state.peak) * decayed;
     let mut f = g;
-    if g > 0.0 {
-        f += INTERVAL_WEIGHT * log2(state.interval() / USUAL_INTERVAL);
+    // Few values are near enough to need the logarithms.
+    if g > 0.0 && g + LARGEST_INTERVAL_TERM > least {
+        f += INTERVAL_WEIGHT * log2(interval / USUAL_INTERVAL);
         let age = state.age() as f64 + 3600.0;
         if age < RIPE {
             f -= YOUNG_WEIGHT * log2(RIPE / age);
         }
     }
-    let hold = HOLD.max(HOLD_SHARE * f64::from(state.samples));
-    let decayed = (1.0 - f64::from(state.since) / hold).max(0.0);
-    if f > 0.0 && f > MARGIN * f64::from(state.peak) * decayed {
+    if f > 0.0 && f > least {
         (state.peak, state.since) = (f as f32, 0);
     }
     state.since = state.since.saturating_add(1).max(1);
@@ -198,19 +204,21 @@ impl<T: Numeric> Algorithm<T> for SeasonalSmall {
     }
 
     fn is_empty(&self, state: &SmallState<T>) -> bool {
-        state.samples == 0
+        state.samples() == 0
     }
 
     fn update(&self, state: &mut SmallState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
         state.newest = sample.value;
         state.set(State::Bound, sample.overflowed);
-        let signals = state.signals(sample.value.to_f64().clamp(-LARGEST, LARGEST), sample.at / 1_000_000);
-        let [r, r4, z] = state.tails.update(signals).map(|q| (q * q) * (q * q));
-        let g = sqrt(sqrt((r + r4 + z) / 3.0));
+        let (x, seconds) = (sample.value.to_f64().clamp(-LARGEST, LARGEST), sample.at / 1_000_000);
+        state.tick(seconds);
+        let interval = state.interval();
+        let signals = state.signals(x, seconds, interval);
+        let [r1, a12, level] = state.tails.update(signals).map(|q| q * q);
+        let g = sqrt((r1 + a12 + level) * (1.0 / 3.0));
         state.strangeness = g as f32;
-        gate(state, g);
-        let score = score(state);
-        self.decide(state, g, score);
+        gate(state, g, interval);
+        self.decide(state, g, interval);
         Ok(())
     }
 

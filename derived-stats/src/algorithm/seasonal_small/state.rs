@@ -2,7 +2,7 @@
 
 use super::LARGEST;
 use super::tail::{SIGNALS, Tails};
-use crate::math::sqrt;
+use crate::math::{log2, sqrt};
 use crate::number::Numeric;
 use crate::saved::{RestoreError, WordWriter, Words};
 
@@ -16,30 +16,33 @@ const MOST: u8 = 15;
 /// The time in a bucket over which its mean is weighted, in seconds: two days.
 const BUCKET_SPAN: f64 = 2.0 * BUCKET as f64;
 
-/// The span of the mean and the deviation, in seconds.
-const SPAN: f64 = 6000.0;
-
 /// The interval that is assumed while the time does not advance, in seconds.
 const USUAL_INTERVAL: f64 = 60.0;
 
-/// Values over which the size of the values is averaged.
-const MEMO: f64 = 2000.0;
+/// The weight of a value in the mean size of the values.
+const SIZE_WEIGHT: f64 = 1.0 / 2000.0;
 
-/// The number of values before the distance in deviations counts.
+/// The least weight of a value in the long mean of the level.
+const LEVEL_WEIGHT: f64 = 1.0 / 32_000.0;
+
+/// The number of values before the distance of the level counts.
 const WARM: f64 = 20.0;
 
 /// A residual below this share of the size of the values is rounding of single floats.
 const ROUNDING: f64 = 1e-5;
 
+/// The largest number of values that is counted, 28 bits: 510 years of minutes.
+const MOST_SAMPLES: u32 = (1 << 28) - 1;
+
 /// A flag of a state.
 #[derive(Clone, Copy)]
 pub(super) enum State {
     /// The newest value raises an alarm.
-    Alarm = 1,
+    Alarm = 1 << 28,
     /// The newest value is the bound of an overflowed sum.
-    Bound = 2,
+    Bound = 1 << 29,
     /// The warm-up is over, and the threshold is set.
-    Ready = 4,
+    Ready = 1 << 30,
 }
 
 /// The data of one object: 200 bytes.
@@ -49,16 +52,18 @@ pub(crate) struct SmallState<T> {
     /// The times of the first and of the latest value, in seconds.
     first: u32,
     last: u32,
-    pub(super) samples: u32,
+    /// The number of values, and above it the flags.
+    packed: u32,
     /// The mean of each bucket.
     means: [f32; BUCKETS],
     /// The mean size of the values.
     size: f32,
-    /// The mean and the deviation over the span.
-    mean: f32,
-    deviation: f32,
-    /// The mean over 4 residuals.
-    r4: f32,
+    /// The mean over 12 residuals on the asinh scale.
+    a12: f32,
+    /// On that scale: the mean over 16 values, the long mean and the deviation of their difference.
+    fast_level: f32,
+    level: f32,
+    level_deviation: f32,
     pub(super) strangeness: f32,
     pub(super) expected: f32,
     /// The newest f that passed the gate.
@@ -70,18 +75,23 @@ pub(crate) struct SmallState<T> {
     pub(super) since_alarm: u16,
     /// The number of values of each bucket, up to 15: four bits each.
     counts: [u8; BUCKETS / 2],
-    flags: u8,
 }
 
 impl<T> SmallState<T> {
     #[inline]
     pub(super) fn has(&self, flag: State) -> bool {
-        self.flags & flag as u8 != 0
+        self.packed & flag as u32 != 0
     }
 
     #[inline]
     pub(super) fn set(&mut self, flag: State, is_set: bool) {
-        self.flags = self.flags & !(flag as u8) | if is_set { flag as u8 } else { 0 };
+        self.packed = self.packed & !(flag as u32) | if is_set { flag as u32 } else { 0 };
+    }
+
+    /// The number of values.
+    #[inline]
+    pub(super) fn samples(&self) -> u32 {
+        self.packed & MOST_SAMPLES
     }
 
     /// The time since the first value, in seconds.
@@ -93,7 +103,7 @@ impl<T> SmallState<T> {
     /// The mean interval in seconds, never 0.
     #[inline]
     pub(super) fn interval(&self) -> f64 {
-        match (self.last - self.first, self.samples) {
+        match (self.last - self.first, self.samples()) {
             (0, _) | (_, 0 | 1) => USUAL_INTERVAL,
             (age, samples) => f64::from(age) / f64::from(samples - 1),
         }
@@ -110,12 +120,13 @@ impl<T: Numeric> SmallState<T> {
             newest: T::default(),
             first: 0,
             last: 0,
-            samples: 0,
+            packed: 0,
             means: [0.0; BUCKETS],
             size: 0.0,
-            mean: 0.0,
-            deviation: 0.0,
-            r4: 0.0,
+            a12: 0.0,
+            fast_level: 0.0,
+            level: 0.0,
+            level_deviation: 0.0,
             strangeness: 0.0,
             expected: 0.0,
             peak: 0.0,
@@ -124,48 +135,57 @@ impl<T: Numeric> SmallState<T> {
             since: u16::MAX,
             since_alarm: u16::MAX,
             counts: [0; BUCKETS / 2],
-            flags: 0,
         }
     }
 
-    /// The signals of the value `x` at `seconds`; then learns it.
+    /// Counts a value at `seconds`.
     #[inline]
-    pub(super) fn signals(&mut self, x: f64, seconds: u64) -> [f64; SIGNALS] {
-        self.tick(seconds);
-        let (earlier, interval) = (f64::from(self.samples - 1), self.interval());
-        if self.samples == 1 {
-            (self.size, self.mean) = (x.abs() as f32, x as f32);
-        }
-        let size = f64::from(self.size) + (x.abs() - f64::from(self.size)) * (1.0 / MEMO).max(1.0 / (earlier + 1.0));
-        self.size = size as f32;
-        let expected = self.forecast(seconds);
-        self.expected = expected as f32;
-        let mut r = x - expected;
-        if r.abs() < ROUNDING * size {
-            r = 0.0;
-        }
-        let r4 = f64::from(self.r4) + (r - f64::from(self.r4)) / (earlier + 1.0).min(4.0);
-        self.r4 = r4 as f32;
-        let z = self.z_signal(x, earlier, interval);
-        self.learn(x, seconds, interval);
-        [r.abs(), r4.abs(), z]
-    }
-
-    fn tick(&mut self, seconds: u64) {
+    pub(super) fn tick(&mut self, seconds: u64) {
         let now = u32::try_from(seconds).unwrap_or(u32::MAX);
-        if self.samples == 0 {
+        if self.samples() == 0 {
             (self.first, self.last) = (now, now);
         }
         self.last = self.last.max(now);
-        self.samples = self.samples.saturating_add(1);
+        if self.samples() < MOST_SAMPLES {
+            self.packed += 1;
+        }
     }
 
-    /// The mean of the bucket, read between the centres of two buckets; the mean before the bucket has values.
+    /// The signals of the value `x` at `seconds`, which is counted already; then learns it.
+    #[inline]
+    pub(super) fn signals(&mut self, x: f64, seconds: u64, interval: f64) -> [f64; SIGNALS] {
+        let earlier = f64::from(self.samples() - 1);
+        let weight = 1.0 / (earlier + 1.0);
+        let size = f64::from(self.size) + (x.abs() - f64::from(self.size)) * SIZE_WEIGHT.max(weight);
+        self.size = size as f32;
+        let expected = if earlier == 0.0 { x } else { self.forecast(seconds) };
+        self.expected = expected as f32;
+        let k = 3.0 / (size + 1e-12);
+        let (y, mut ra, mut r) = (asinh(k * x), 0.0, x - expected);
+        if r.abs() < ROUNDING * size {
+            r = 0.0;
+        } else {
+            ra = y - asinh(k * expected);
+        }
+        let a12 = f64::from(self.a12) + (ra - f64::from(self.a12)) * weight.max(1.0 / 12.0);
+        self.a12 = a12 as f32;
+        let level = self.level_signal(y, earlier, weight);
+        self.learn(x, seconds, interval);
+        [r.abs(), a12.abs(), level]
+    }
+
+    /// The mean of the bucket, read between the centres of two buckets. A bucket without values is like the one before.
     #[inline]
     fn forecast(&self, seconds: u64) -> f64 {
         let (bucket, phase) = (bucket(seconds), (seconds % BUCKET) as f64 / BUCKET as f64 - 0.5);
         if self.count(bucket) == 0 {
-            return f64::from(self.mean);
+            let before = (bucket + BUCKETS - 1) % BUCKETS;
+            let is_known = self.count(before) > 0;
+            return f64::from(if is_known {
+                self.means.get(before).copied().unwrap_or_default()
+            } else {
+                self.expected
+            });
         }
         let other = (bucket + if phase > 0.0 { 1 } else { BUCKETS - 1 }) % BUCKETS;
         let mean = |bucket: usize| self.means.get(bucket).copied().map_or(0.0, f64::from);
@@ -173,13 +193,21 @@ impl<T: Numeric> SmallState<T> {
         if self.count(other) == 0 { own } else { own + phase.abs() * (mean(other) - own) }
     }
 
+    /// The distance of the mean over 16 values from the long mean, in deviations. `weight` is that of a plain mean.
     #[inline]
-    fn z_signal(&mut self, x: f64, earlier: f64, interval: f64) -> f64 {
-        let (d, deviation) = (x - f64::from(self.mean), f64::from(self.deviation));
-        let signal = d.abs() / (deviation + 1e-3 * f64::from(self.size) + 1e-12);
-        let weight = (interval / SPAN).min(1.0).max(1.0 / (earlier + 1.0));
-        self.mean = (f64::from(self.mean) + weight * d) as f32;
-        self.deviation = sqrt((1.0 - weight) * (deviation * deviation + weight * d * d)) as f32;
+    fn level_signal(&mut self, y: f64, earlier: f64, weight: f64) -> f64 {
+        if earlier == 0.0 {
+            (self.fast_level, self.level) = (y as f32, y as f32);
+        }
+        let fast = f64::from(self.fast_level) + (y - f64::from(self.fast_level)) * weight.max(1.0 / 16.0);
+        let (level, deviation) = (f64::from(self.level), f64::from(self.level_deviation));
+        let d = fast - level;
+        // A millionth of the variance and of the level is rounding.
+        let signal = d.abs() / (deviation + 1e-3 * level.abs() + 1e-6);
+        let weight = LEVEL_WEIGHT.max(0.5 * weight);
+        self.fast_level = fast as f32;
+        self.level = (level + weight * d) as f32;
+        self.level_deviation = sqrt((1.0 - weight) * (deviation * deviation + weight * d * d)) as f32;
         if earlier > WARM { signal } else { 0.0 }
     }
 
@@ -200,11 +228,11 @@ impl<T: Numeric> SmallState<T> {
     pub(super) fn save(&self, words: &mut WordWriter<'_>) {
         let pair = |[high, low]: [u32; 2]| u64::from(high) << 32 | u64::from(low);
         words.push(self.newest.to_bits());
-        words.extend([pair([self.first, self.last]), pair([self.samples, u32::from(self.flags)])]);
+        words.extend([pair([self.first, self.last]), u64::from(self.packed)]);
         words.push(pair([u32::from(self.since), u32::from(self.since_alarm)]));
-        let Self { size, mean, deviation, r4, strangeness, expected, peak, threshold, .. } = *self;
+        let Self { size, a12, fast_level, level, level_deviation, strangeness, expected, peak, threshold, .. } = *self;
         words.extend(
-            [[size, mean], [deviation, r4], [strangeness, expected], [peak, threshold]]
+            [[size, a12], [fast_level, level], [level_deviation, strangeness], [expected, peak], [threshold, 0.0]]
                 .map(|floats| pair(floats.map(f32::to_bits))),
         );
         let (pairs, _) = self.means.as_chunks::<2>();
@@ -217,20 +245,20 @@ impl<T: Numeric> SmallState<T> {
         let mut state = Self { newest: words.finite("newest value")?, ..Self::start() };
         [state.first, state.last] = halves(words.next("times")?);
         let packed = words.next("samples")?;
-        let [samples, flags] = halves(packed);
-        (state.samples, state.flags) = (samples, flags as u8);
+        state.packed = u32::try_from(packed).map_err(|_| RestoreError::invalid("samples", packed))?;
         [state.since, state.since_alarm] = halves(words.next("values since the peak")?).map(|since| since as u16);
-        [state.size, state.mean] = floats(words, "size and mean")?;
-        [state.deviation, state.r4] = floats(words, "deviation and residual")?;
-        [state.strangeness, state.expected] = floats(words, "strangeness and expected value")?;
-        [state.peak, state.threshold] = floats(words, "peak and threshold")?;
+        [state.size, state.a12] = floats(words, "size and residual")?;
+        [state.fast_level, state.level] = floats(words, "levels")?;
+        [state.level_deviation, state.strangeness] = floats(words, "deviation and strangeness")?;
+        [state.expected, state.peak] = floats(words, "expected value and peak")?;
+        [state.threshold, _] = floats(words, "threshold")?;
         for pair in state.means.as_chunks_mut::<2>().0 {
             *pair = floats(words, "means of the day")?;
         }
         state.counts = words.next("counts of the day")?.to_be_bytes();
         state.tails = Tails::restore(words)?;
-        let is_start = samples == 0 && state != Self::start();
-        if is_start || flags >> 8 != 0 || !state.is_possible() {
+        let is_start = state.samples() == 0 && state != Self::start();
+        if is_start || !state.is_possible() {
             return Err(RestoreError::invalid("samples", packed));
         }
         Ok(state)
@@ -238,19 +266,25 @@ impl<T: Numeric> SmallState<T> {
 
     /// Whether the fields are within their ranges.
     fn is_possible(&self) -> bool {
-        let all = State::Alarm as u8 | State::Bound as u8 | State::Ready as u8;
-        let sizes = [self.size, self.deviation, self.strangeness, self.peak, self.threshold];
+        let sizes = [self.size, self.level_deviation, self.strangeness, self.peak, self.threshold];
+        let small = [self.a12, self.fast_level, self.level, self.level_deviation, self.strangeness, self.peak];
         self.first <= self.last
-            && self.flags & !all == 0
+            && self.packed >> 31 == 0
             && self.since > 0
             && sizes.iter().all(|size| *size >= 0.0)
-            && self.strangeness <= LARGEST_STRANGENESS
-            && self.peak <= LARGEST_STRANGENESS
+            && small.iter().all(|value| value.abs() <= LARGEST_STRANGENESS)
     }
 }
 
-/// Above the strangeness of every value.
+/// Above the strangeness and the asinh of every value.
 const LARGEST_STRANGENESS: f32 = 1e3;
+
+/// The inverse hyperbolic sine with an error of 3e-7.
+#[inline]
+fn asinh(value: f64) -> f64 {
+    let size = value.abs();
+    (core::f64::consts::LN_2 * log2(size + sqrt(size * size + 1.0))).copysign(value)
+}
 
 #[inline]
 fn bucket(seconds: u64) -> usize {

@@ -68,7 +68,9 @@ impl Tails {
     pub(super) fn update(&mut self, signals: [f64; SIGNALS]) -> [f64; SIGNALS] {
         let mut strangeness = [0.0; SIGNALS];
         let is_warm = self.values >= WARM;
-        let length = if is_warm { 2.0 + BETA * log2(f64::from(self.values) + 1.0) } else { 0.0 };
+        let n = f64::from(self.values) + 1.0;
+        let length = if is_warm { 2.0 + BETA * log2(n) } else { 0.0 };
+        let usual = 1e10 * (n * n);
         for (((counts, top), signal), strangeness) in
             self.counts.iter_mut().zip(&mut self.tops).zip(signals).zip(&mut strangeness)
         {
@@ -78,7 +80,7 @@ impl Tails {
             }
             let (bin, within) = bin(signal);
             if is_warm {
-                *strangeness = share(counts, *top, (bin, within), signal, length);
+                *strangeness = share(counts, *top, (bin, within), signal, (length, usual));
             }
             if bin > *top {
                 extend(counts, top, bin);
@@ -169,7 +171,7 @@ fn index(top: i16, bin: i16) -> usize {
 
 /// Minus the decimal logarithm of the share of larger values. Within its bin, a value divides the count.
 #[inline]
-fn share(counts: &[u16; BINS], top: i16, (bin, within): (i16, f64), value: f64, length: f64) -> f64 {
+fn share(counts: &[u16; BINS], top: i16, (bin, within): (i16, f64), value: f64, (length, usual): (f64, f64)) -> f64 {
     if bin > top {
         let beyond = if top == NO_BIN { 0.0 } else { RECORD * log2(value / bound(i32::from(top) + 1)).max(0.0) };
         return length + LOG10_2 + beyond;
@@ -179,8 +181,10 @@ fn share(counts: &[u16; BINS], top: i16, (bin, within): (i16, f64), value: f64, 
         above += if position > index { u32::from(*count) } else { 0 };
     }
     let own = counts.get(index).copied().unwrap_or_default();
-    let larger = f64::from(own) * (1.0 - within) + f64::from(above);
-    (length - LOG10_2 * log2(larger + 0.5)).max(0.0)
+    let larger = f64::from(own) * (1.0 - within) + f64::from(above) + 0.5;
+    // The fifth power of 100 * n^0.4: most values are usual, and need no logarithm.
+    let square = larger * larger;
+    if square * square * larger > usual { 0.0 } else { (length - LOG10_2 * log2(larger)).max(0.0) }
 }
 
 /// Moves the bins, so that `bin` is the top.

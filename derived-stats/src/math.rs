@@ -3,7 +3,7 @@
 //! The square root is rounded correctly everywhere. The other functions are those of `libm` always, because the standard
 //! library takes them from the platform, whose last digits differ.
 
-pub(crate) use libm::{asinh, cbrt, log as ln, log10};
+pub(crate) use libm::{asinh, cbrt, floor, log as ln, log10};
 
 #[cfg(feature = "std")]
 #[inline]

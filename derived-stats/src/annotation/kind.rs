@@ -317,6 +317,19 @@ pub enum ErrorKind {
         /// The struct's period in seconds.
         period: u64,
     },
+    /// A detector that cannot raise as many alarms as it is to.
+    #[error(
+        "{alarms} alarms a week cannot be reached: a period of {period} s gives too few values a week; write \
+         `alarms={most}` or less, or shorten the period"
+    )]
+    AlarmsOverPeriods {
+        /// The number of alarms a week.
+        alarms: String,
+        /// The time between two values in seconds.
+        period: u64,
+        /// The largest number of alarms a week.
+        most: String,
+    },
     /// An error of an algorithm that the embedding program registered.
     #[error("{message}")]
     Custom {

@@ -47,6 +47,13 @@ pub(crate) fn log2(value: f64) -> f64 {
     f64::from(e) + 2.0 * LOG2_E * series
 }
 
+/// The inverse hyperbolic sine with the error of [`log2`].
+#[inline]
+pub(crate) fn quick_asinh(value: f64) -> f64 {
+    let size = value.abs();
+    (core::f64::consts::LN_2 * log2(size + sqrt(size * size + 1.0))).copysign(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +66,9 @@ mod tests {
             }
         }
         assert_eq!([0.5, 1.0, 8.0].map(log2), [-1.0, 0.0, 3.0]);
+        for value in [0.0, 1e-9, 0.5, 3.0, -3.0, 1e40] {
+            assert!((quick_asinh(value) - asinh(value)).abs() < 3e-7, "of {value}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | source | E. S. Page, "Continuous inspection schemes" (1954); the allowance 0.5 is the usual one for shifts of one deviation |
+//! | source | E. S. Page, "Continuous inspection schemes" (1954); 0.5 is the usual allowance |
 //! | unit | score: standard deviations, summed; expected value and band (3 deviations): the unit of the metric |
 //! | range | score: -1e6 to 1e6 |
 //! | error | a few roundings for each value; a value beyond 1e150 counts as that bound |

@@ -16,12 +16,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | source | C. Holt (1957), P. Winters (1960), in the error-correction form of R. Hyndman et al., "Forecasting with exponential smoothing" (2008); the limit: S. Gelper, R. Fried, C. Croux, "Robust forecasting with exponential and Holt-Winters smoothing" (2010) |
+//! | source | C. Holt (1957), P. Winters (1960); see below |
 //! | unit | score: standard deviations; expected value and band (3 deviations): the unit of the metric |
 //! | range | score: any, 0 in the first 20 values |
 //! | error | a few roundings for each value; a value beyond 1e150 counts as that bound |
 //! | memory | 592 bytes an object |
 //! | cost | constant for each value, with a square root and five divisions |
+//!
+//! The form is the error correction of R. Hyndman et al., "Forecasting with exponential smoothing" (2008). The limit is that
+//! of S. Gelper, R. Fried, C. Croux, "Robust forecasting with exponential and Holt-Winters smoothing" (2010).
 
 use crate::algorithm::ewm_prior::{BAND, FLOOR, LARGEST_SCORE};
 use crate::algorithm::scored::{

@@ -2,7 +2,7 @@
 
 use super::LARGEST;
 use super::tail::{SIGNALS, Tails};
-use crate::math::{log2, sqrt};
+use crate::math::{quick_asinh, sqrt};
 use crate::number::Numeric;
 use crate::saved::{RestoreError, WordWriter, Words};
 
@@ -161,11 +161,11 @@ impl<T: Numeric> SmallState<T> {
         let expected = if earlier == 0.0 { x } else { self.forecast(seconds) };
         self.expected = expected as f32;
         let k = 3.0 / (size + 1e-12);
-        let (y, mut ra, mut r) = (asinh(k * x), 0.0, x - expected);
+        let (y, mut ra, mut r) = (quick_asinh(k * x), 0.0, x - expected);
         if r.abs() < ROUNDING * size {
             r = 0.0;
         } else {
-            ra = y - asinh(k * expected);
+            ra = y - quick_asinh(k * expected);
         }
         let a12 = f64::from(self.a12) + (ra - f64::from(self.a12)) * weight.max(1.0 / 12.0);
         self.a12 = a12 as f32;
@@ -278,13 +278,6 @@ impl<T: Numeric> SmallState<T> {
 
 /// Above the strangeness and the asinh of every value.
 const LARGEST_STRANGENESS: f32 = 1e3;
-
-/// The inverse hyperbolic sine with an error of 3e-7.
-#[inline]
-fn asinh(value: f64) -> f64 {
-    let size = value.abs();
-    (core::f64::consts::LN_2 * log2(size + sqrt(size * size + 1.0))).copysign(value)
-}
 
 #[inline]
 fn bucket(seconds: u64) -> usize {

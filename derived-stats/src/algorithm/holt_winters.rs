@@ -10,7 +10,7 @@
 //! score    = (x - forecast) / deviation                                 (4)
 //! ```
 //!
-//! The deviation is that of the limited errors, over 6 hours. (3) remembers about three seasons. The limit makes the
+//! The deviation is that of the errors over 6 hours, limited to 10 deviations. (3) remembers about three seasons. The limit makes the
 //! update robust: an anomaly moves the level by at most 3 deviations times a. A lasting shift of 20 deviations is usual
 //! after about half a day.
 //!
@@ -82,6 +82,10 @@ const SEASONS: f64 = 3.0;
 /// The limit of an error, in deviations.
 const LIMIT: f64 = 3.0;
 
+/// The limit of an error in the deviation, in deviations. With [`LIMIT`] the deviation of counts that are mostly 0 would
+/// shrink for ever; this limit keeps it if one value in a hundred is not 0.
+const WIDE_LIMIT: f64 = 10.0;
+
 /// The number of values before errors are limited and there is a score.
 const WARM: u64 = 20;
 
@@ -116,7 +120,7 @@ pub(crate) struct HoltWinters {
 pub(crate) struct Components {
     level: f64,
     trend: f64,
-    /// The variance of the limited errors.
+    /// The variance of the errors.
     variance: f64,
     /// The mean size of the values.
     size: f64,
@@ -155,7 +159,8 @@ impl Components {
     fn learn(&mut self, x: f64, e: f64, index: usize, clock: &Clock, season: f64) {
         let deviation = self.deviation();
         let is_warm = clock.samples() > WARM;
-        let e = if is_warm { e.clamp(-LIMIT * deviation, LIMIT * deviation) } else { e };
+        let limited = |limit: f64| if is_warm { e.clamp(-limit * deviation, limit * deviation) } else { e };
+        let (e, wide) = (limited(LIMIT), limited(WIDE_LIMIT));
         let (a, interval) = (clock.weight(LEVEL_SPAN), clock.interval());
         let b = (interval / TREND_SPAN).min(1.0);
         let limit = 2.0 * LARGEST;
@@ -169,7 +174,7 @@ impl Components {
             *bucket = (*bucket + c * (1.0 - a) * e).clamp(-limit, limit);
         }
         let weight = clock.weight(DEVIATION_SPAN);
-        self.variance += weight * (e * e - self.variance);
+        self.variance += weight * (wide * wide - self.variance);
         self.size += weight * (x.abs() - self.size);
     }
 }

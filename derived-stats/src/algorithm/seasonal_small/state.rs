@@ -202,8 +202,8 @@ impl<T: Numeric> SmallState<T> {
         let fast = f64::from(self.fast_level) + (y - f64::from(self.fast_level)) * weight.max(1.0 / 16.0);
         let (level, deviation) = (f64::from(self.level), f64::from(self.level_deviation));
         let d = fast - level;
-        // A millionth of the variance and of the level is rounding.
-        let signal = d.abs() / (deviation + 1e-3 * level.abs() + 1e-6);
+        let is_rounding = d.abs() < ROUNDING * (level.abs() + fast.abs());
+        let signal = if is_rounding { 0.0 } else { d.abs() / (deviation + 1e-3 * level.abs() + 1e-6) };
         let weight = LEVEL_WEIGHT.max(0.5 * weight);
         self.fast_level = fast as f32;
         self.level = (level + weight * d) as f32;

@@ -89,6 +89,27 @@ fn algorithms(c: &mut Criterion) {
     group.finish();
 }
 
+/// Every detector of the menu without optional arguments, on minutes of a noisy season.
+fn detectors(c: &mut Criterion) {
+    let mut group = c.benchmark_group("detector/update");
+    group.throughput(Throughput::Elements(1));
+    for entry in menu().iter().filter(|entry| entry.roles().detector) {
+        let example = entry.example();
+        let separator = if example.is_empty() { "" } else { ":" };
+        let spec = spec(&format!("raw:{DETECTOR_CALL}:{}{separator}{example}", entry.name()));
+        let (mut state, mut at, mut seed) = (spec.start(), START, 1u64);
+        let mut update = || {
+            at += MINUTE;
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let season = (at / (60 * MINUTE) % 24) * 20;
+            spec.update(&mut state, at, Number::U64(black_box(1000 + season + (seed >> 58) + (seed << 6 >> 58))))
+        };
+        (0..20_000).for_each(|_| update().expect("an unsigned number"));
+        group.bench_function(entry.name(), |b| b.iter(&mut update));
+    }
+    group.finish();
+}
+
 type Group<'c> = criterion::BenchmarkGroup<'c, criterion::measurement::WallTime>;
 
 /// A window of 64 objects with a minute's samples.
@@ -212,5 +233,5 @@ fn close(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, pipeline, algorithms, sketches, text, table);
+criterion_group!(benches, pipeline, algorithms, detectors, sketches, text, table);
 criterion_main!(benches);

@@ -30,6 +30,12 @@
 //! | `DSNull` | inline | [`Null`] | newest sample and count |
 //! | `DSEWM:alpha` | inline | [`Ewm`] | exponentially weighted mean and deviation |
 //! | `DSAnomaly:EWM:alpha` | inline, detector | [`Anomaly`] | the same, with warm-up and a score |
+//! | `DSAnomaly:CUSUM` | inline, detector | | cumulative sums, for shifts of the level |
+//! | `DSAnomaly:EWMPrior` | inline, detector | | distance from the weighted mean before the value |
+//! | `DSAnomaly:HoltWinters:season` | inline, detector | | distance from a forecast of level, trend and season |
+//! | `DSAnomaly:MAD` | inline, detector | | distance from the median of a window |
+//! | `DSAnomaly:Seasonal` | inline, detector | | score against the hours of day and week, and alarms |
+//! | `DSAnomaly:SeasonalSmall` | inline, detector | | the same idea in 200 bytes |
 //!
 //! The column *where* lists the [roles](crate::entry::Roles); `pre` is a pre-aggregation. With a `range`, the algorithm
 //! takes the samples of the last `range` seconds ([`Ranged`]).
@@ -40,12 +46,16 @@ pub(crate) mod category;
 pub(crate) mod change;
 pub(crate) mod count;
 mod counts;
+pub(crate) mod cusum;
 pub(crate) mod distinct;
 pub(crate) mod ewm;
+pub(crate) mod ewm_prior;
 pub(crate) mod first;
 mod fixed;
 pub(crate) mod histogram;
+pub(crate) mod holt_winters;
 pub(crate) mod increase;
+pub(crate) mod mad;
 pub(crate) mod max;
 pub(crate) mod min;
 pub(crate) mod newest;
@@ -56,6 +66,9 @@ pub(crate) mod percentile;
 mod range;
 pub(crate) mod rate;
 mod readings;
+mod scored;
+pub(crate) mod seasonal;
+pub(crate) mod seasonal_small;
 pub(crate) mod spread;
 mod squares;
 pub(crate) mod stddev;

@@ -105,7 +105,7 @@ pub use self::output::Output;
 pub use self::pipeline::Pipeline;
 pub use self::record::Record;
 pub use self::registry::{RegisterError, Registry};
-pub use self::report::{COLLAPSED, Flaw, OVERFLOW, Report, TOO_LARGE};
+pub use self::report::{BEYOND_SINGLE, COLLAPSED, Flaw, OVERFLOW, Report, TOO_LARGE};
 pub use self::saved::{RestoreError, STATE_VERSION, SavedState, WordWriter, Words};
 pub use self::spec::{Context, MetricKind, Periods, Silence, Spec, SpecLink, counter_increase};
 pub use self::state::State;

@@ -1,29 +1,38 @@
 //! The menu: the list of built-in algorithms, and the resolution of names in annotations.
 
+mod arguments;
+
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::algorithm::{
-    anomaly, average, category, change, count, distinct, ewm, first, histogram, increase, max, min, newest, non_zero,
-    null, percentile, rate, spread, stddev, sum, time_average, top, variance,
+    anomaly, average, category, change, count, cusum, distinct, ewm, ewm_prior, first, histogram, holt_winters,
+    increase, mad, max, min, newest, non_zero, null, percentile, rate, seasonal, seasonal_small, spread, stddev, sum,
+    time_average, top, variance,
 };
-use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Period, Span, nearest, one_of};
-use crate::entry::{Argument, ArgumentError, ArgumentKind, Built, Entry, Given};
+use crate::annotation::{Annotation, AnnotationError, Call, ErrorKind, Period, Span, nearest, one_of};
+use crate::entry::{Built, Entry, Given};
 use crate::registry::Registry;
 
+use self::arguments::{Position, Text, resolve};
+
 /// Every built-in algorithm.
-static MENU: [&Entry; 23] = [
+static MENU: [&Entry; 29] = [
     &anomaly::ENTRY,
     &average::ENTRY,
     &category::ENTRY,
     &change::ENTRY,
     &count::ENTRY,
+    &cusum::ENTRY,
     &distinct::ENTRY,
     &ewm::ENTRY,
+    &ewm_prior::ENTRY,
     &first::ENTRY,
     &histogram::ENTRY,
+    &holt_winters::ENTRY,
     &increase::ENTRY,
+    &mad::ENTRY,
     &max::ENTRY,
     &min::ENTRY,
     &newest::ENTRY,
@@ -31,6 +40,8 @@ static MENU: [&Entry; 23] = [
     &null::ENTRY,
     &percentile::ENTRY,
     &rate::ENTRY,
+    &seasonal::ENTRY,
+    &seasonal_small::ENTRY,
     &spread::ENTRY,
     &stddev::ENTRY,
     &sum::ENTRY,
@@ -151,143 +162,6 @@ fn detector<'a>(
     }
 }
 
-/// The position of a call, which determines the syntax of its arguments.
-#[derive(Clone, Copy)]
-enum Position {
-    /// `NAME:arguments`.
-    Algorithm,
-    /// `NAME(arguments)`.
-    Chain,
-}
-
-impl Position {
-    /// The call in the syntax of this position.
-    fn call(self, name: &str, arguments: &str) -> String {
-        match self {
-            _ if arguments.is_empty() => name.to_owned(),
-            Self::Algorithm => alloc::format!("{name}:{arguments}"),
-            Self::Chain => alloc::format!("{name}({arguments})"),
-        }
-    }
-}
-
-/// Checks the arguments of an entry, and builds it.
-fn resolve<'a>(
-    annotation: &Annotation,
-    call: &Call,
-    entry: &'static Entry,
-    arguments: Text<'a>,
-    position: Position,
-) -> Result<Resolved<'a>, AnnotationError> {
-    let taken = entry.argument_list();
-    // A text argument at the end takes the rest.
-    let takes_rest = taken.last().is_some_and(|argument| argument.kind() == ArgumentKind::Text);
-    let mut parts = arguments.split(taken.len() + usize::from(!takes_rest));
-    let surplus = parts.get(taken.len()).copied();
-    parts.truncate(taken.len());
-    let texts: Vec<&str> = parts.iter().map(|part| part.text).collect();
-    let written = Written { annotation, call, entry, arguments, parts, position };
-    let given = Given::check(taken, &texts).map_err(|error| written.error(error))?;
-    if let Some(surplus) = surplus {
-        return Err(written.surplus_error(surplus));
-    }
-    let built = entry.build(&given).map_err(|error| written.error(error))?;
-    let canonical = given.canonical();
-    let separator = if canonical.is_empty() { "" } else { ":" };
-    let family = if entry.roles().detector { DETECTOR_PREFIX } else { "" };
-    let call = alloc::format!("{family}{}{separator}{canonical}", entry.name());
-    Ok(Resolved { entry, given, built, texts, call, span: arguments.span() })
-}
-
-/// The arguments of an entry in an annotation, for its errors.
-struct Written<'a> {
-    annotation: &'a Annotation,
-    call: &'a Call,
-    entry: &'static Entry,
-    arguments: Text<'a>,
-    parts: Vec<Text<'a>>,
-    position: Position,
-}
-
-impl Written<'_> {
-    /// The error of an argument, with its span in the annotation.
-    fn error(&self, error: ArgumentError) -> AnnotationError {
-        let (annotation, arguments) = (self.annotation, self.arguments);
-        match error {
-            ArgumentError::Missing { index, name, .. } => {
-                let expected = self.entry.argument_list().get(index).map(Argument::expected);
-                let expected = expected.unwrap_or_default().to_owned();
-                if self.call.arguments().is_empty() {
-                    let (algorithm, argument) = (self.entry.name().to_owned(), name.to_owned());
-                    let example = self.position.call(self.entry.name(), &self.entry.example());
-                    let kind = ErrorKind::MissingArguments { algorithm, argument, expected, example };
-                    return annotation.error_at(self.call.name().span(), kind);
-                }
-                annotation.error_at(arguments.end(), ErrorKind::BadArgument { expected, text: String::new() })
-            }
-            ArgumentError::Bad { index, expected } => {
-                let part = self.parts.get(index).copied().unwrap_or(arguments);
-                let kind = ErrorKind::BadArgument { expected, text: part.text.to_owned() };
-                annotation.error_at(part.span(), kind)
-            }
-            ArgumentError::Other { message } => annotation.error_at(arguments.span(), ErrorKind::Custom { message }),
-        }
-    }
-
-    /// The error for text after the last argument.
-    fn surplus_error(&self, surplus: Text<'_>) -> AnnotationError {
-        let (algorithm, taken) = (self.entry.name().to_owned(), self.entry.argument_list());
-        let takes = taken.iter().map(|argument| argument.name().to_owned()).collect();
-        let surplus_text = match self.position {
-            Position::Chain if taken.is_empty() => alloc::format!("({})", surplus.text),
-            Position::Algorithm | Position::Chain => alloc::format!(":{}", surplus.text),
-        };
-        let kind = ErrorKind::UnexpectedArguments { algorithm, takes, surplus: surplus_text };
-        self.annotation.error_at(surplus.span(), kind)
-    }
-}
-
-/// Arguments, or a part of them, with their position.
-#[derive(Clone, Copy)]
-struct Text<'a> {
-    text: &'a str,
-    start: usize,
-}
-
-impl<'a> Text<'a> {
-    fn of(arguments: &'a Arguments) -> Self {
-        Self { text: arguments.as_str(), start: arguments.span().start }
-    }
-
-    fn span(self) -> Span {
-        Span { start: self.start, end: self.start + self.text.len() }
-    }
-
-    fn end(self) -> Span {
-        let end = self.start + self.text.len();
-        Span { start: end, end }
-    }
-
-    /// The text before and the text after the first `:`; the latter is empty without a `:`.
-    fn split_first(self) -> (Self, Self) {
-        let at = self.text.find(':').unwrap_or(self.text.len());
-        let rest = (at + 1).min(self.text.len());
-        (Self { text: &self.text[..at], ..self }, Self { text: &self.text[rest..], start: self.start + rest })
-    }
-
-    /// Splits at each `:` into at most `most` parts; the last part takes the rest. An empty text has no parts.
-    fn split(self, most: usize) -> Vec<Self> {
-        let mut start = self.start;
-        let texts = self.text.splitn(most, ':').filter(|_| !self.text.is_empty());
-        let part = |text: &'a str| {
-            let part = Self { text, start };
-            start += text.len() + 1;
-            part
-        };
-        texts.map(part).collect()
-    }
-}
-
 fn entries(registry: Option<&Registry>) -> impl Iterator<Item = &'static Entry> {
     MENU.into_iter().chain(registry.into_iter().flat_map(Registry::entries))
 }
@@ -305,7 +179,7 @@ fn owned(name: Option<&str>) -> Option<String> {
 #[cfg(test)]
 mod unparsed_tests {
     use super::*;
-    use crate::annotation::{Ident, Source};
+    use crate::annotation::{Arguments, Ident, Source};
     use crate::number::ValueType;
     use crate::spec::{Context, Spec};
 
@@ -326,7 +200,7 @@ mod unparsed_tests {
 mod tests {
     use super::*;
     use crate::algorithm::Sum;
-    use crate::entry::Roles;
+    use crate::entry::{Argument, ArgumentError, ArgumentKind, Roles};
     use crate::number::ValueType;
     use crate::spec::{Context, Spec};
 
@@ -392,15 +266,74 @@ mod tests {
         (error.kind().to_string(), annotation[error.span().range()].to_owned())
     }
 
+    static TUNED: Entry = Entry::new("Tuned", Roles::AGGREGATE, "a sum", |_| Ok(Built::aggregate(Sum))).arguments(&[
+        Argument::optional("count", ArgumentKind::Whole { least: 1, most: 9 }, "a count, 1 to 9", "3"),
+        Argument::optional("first", ArgumentKind::Whole { least: 1, most: 9 }, "a first, 1 to 9", "3").named(),
+        Argument::optional("last", ArgumentKind::Decimal { above: 0.0, most: 9.0 }, "a last, at most 9", "3").named(),
+    ]);
+
+    #[test]
+    fn named_arguments_are_found_in_any_order_and_may_name_the_others_too() {
+        let mut registry = Registry::new();
+        registry.register(&TUNED).expect("a free name");
+        let context = Context::new(ValueType::U64).with_registry(&registry);
+        let call = |annotation: &str| {
+            let spec = Spec::parse(annotation, context).expect("good arguments");
+            let link = spec.links().next().expect("a spec has a link");
+            (link.call().to_owned(), link.arguments().collect::<Vec<_>>().join(","))
+        };
+        let cases = [
+            ("raw:Tuned", "Tuned", ""),
+            ("raw:Tuned:", "Tuned", ""),
+            ("raw:Tuned:07", "Tuned:7", "07"),
+            ("raw:Tuned:last=2.50:first=1", "Tuned:first=1:last=2.5", ",1,2.50"),
+            ("raw:Tuned:first=1:2", "Tuned:2:first=1", "2,1"),
+            ("raw:Tuned:count=2:first=1", "Tuned:2:first=1", "2,1"),
+            ("raw:Tuned::first=1", "Tuned:first=1", ",1"),
+            ("1.Tuned(2:last=3)-raw:DSAnomaly:EWM:0.1", "Tuned:2:last=3", "2,,3"),
+        ];
+        for (annotation, canonical, written) in cases {
+            assert_eq!(call(annotation), (canonical.to_owned(), written.to_owned()), "{annotation}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_a_named_argument_is_marked_with_its_name() {
+        let mut registry = Registry::new();
+        registry.register(&TUNED).expect("a free name");
+        let context = Context::new(ValueType::U64).with_registry(&registry);
+        let cases = [
+            ("raw:Tuned:frist=1", "frist", "`Tuned` has no argument `frist`; did you mean `first`?"),
+            ("raw:Tuned:x=1", "x", "`Tuned` has no argument `x`; expected `count`, `first` or `last`"),
+            ("raw:Tuned:first=0", "0", "expected a first, 1 to 9, found `0`"),
+            ("raw:Tuned:2:last=:first=1", "", "expected a last, at most 9, found nothing"),
+            ("raw:Tuned:last=1=2", "1=2", "expected a last, at most 9, found `1=2`"),
+            ("raw:Tuned:2:3", "3", "`3` lacks the name of its argument; write for example `first=3`"),
+            ("raw:Tuned:2:count=3", "count=3", "the argument `count` is written twice; remove one of them"),
+            ("raw:Tuned:last=1:last=1", "last=1", "the argument `last` is written twice; remove one of them"),
+        ];
+        for (annotation, marked, sentence) in cases {
+            let error = Spec::parse(annotation, context).expect_err("a wrong argument");
+            assert_eq!(
+                (&annotation[error.span().range()], &*error.kind().to_string()),
+                (marked, sentence),
+                "{annotation}"
+            );
+        }
+    }
+
     #[test]
     fn a_call_without_its_arguments_is_completed_in_the_form_of_its_position() {
         let missing = "`Triple` lacks the argument `note`; expected a note; write";
         assert_eq!(refusal("raw:Triple"), (format!("{missing} `Triple:x:3`"), "Triple".to_owned()));
         let pre = "1.DSSum.Triple-raw:DSAnomaly:EWM:0.5";
         assert_eq!(refusal(pre), (format!("{missing} `Triple(x:3)`"), "Triple".to_owned()));
-        let detector = "`DSAnomaly` lacks the argument `detector`; expected the name of a detector, `EWM`; \
-                        write `DSAnomaly:EWM:0.1`";
-        assert_eq!(refusal("raw:DSAnomaly"), (detector.to_owned(), DETECTOR_CALL.to_owned()));
+        let detectors = one_of(&names(entries(None).filter(|entry| entry.roles().detector)), "none");
+        let detector = format!(
+            "`DSAnomaly` lacks the argument `detector`; expected the name of a detector, {detectors}; write \
+             `DSAnomaly:EWM:0.1`"
+        );
+        assert_eq!(refusal("raw:DSAnomaly"), (detector, DETECTOR_CALL.to_owned()));
     }
 
     #[test]
@@ -470,7 +403,8 @@ mod tests {
         let allowed = known(|roles| roles.pre_aggregation);
         assert_eq!(kind("1.Tripel-raw:DSAnomaly:EWM:0.1"), ErrorKind::UnknownPre { name, nearest, allowed });
         let (name, nearest) = ("EMW".to_owned(), Some("EWM".to_owned()));
-        let (allowed, example) = ([String::from("EWM")].into(), "DSAnomaly:EWM:0.1".to_owned());
+        let detectors = names(entries(None).filter(|entry| entry.roles().detector));
+        let (allowed, example) = (detectors, "DSAnomaly:EWM:0.1".to_owned());
         let expected = ErrorKind::UnknownDetector { name, nearest, allowed, example };
         assert_eq!(kind("raw:DSAnomaly:EMW:0.1"), expected);
     }

@@ -82,6 +82,8 @@ pub const TOO_LARGE: &str = "too large: the sample is beyond 1e150, it counted a
 /// The error text of percentiles whose samples differ in size by a factor of more than 2^64.
 pub const COLLAPSED: &str =
     "collapsed: samples smaller than the largest by a factor of more than 2^64 count as that size";
+/// The error text of a detector with single floats whose newest sample is beyond 1e37.
+pub const BEYOND_SINGLE: &str = "too large: the sample is beyond 1e37, it counted as that bound";
 
 /// A reason why a valid result is not exact.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,6 +91,8 @@ pub const COLLAPSED: &str =
 pub enum Flaw {
     /// Samples whose sizes are too different for a sketch counted as larger ones.
     Collapsed,
+    /// The newest sample of a detector with single floats is beyond 1e37 and counted as that bound.
+    BeyondSingle,
     /// The true value is outside the range of the type; the value is the nearest bound.
     Overflow,
     /// The newest sample of a detector is beyond 1e150 and counted as that bound.
@@ -100,6 +104,7 @@ impl Flaw {
     pub fn text(self) -> &'static str {
         match self {
             Self::Collapsed => COLLAPSED,
+            Self::BeyondSingle => BEYOND_SINGLE,
             Self::Overflow => OVERFLOW,
             Self::TooLarge => TOO_LARGE,
         }
@@ -112,6 +117,7 @@ impl Flaw {
             Some(Self::Overflow) => 1,
             Some(Self::TooLarge) => 2,
             Some(Self::Collapsed) => 3,
+            Some(Self::BeyondSingle) => 4,
         }
     }
 
@@ -122,6 +128,7 @@ impl Flaw {
             1 => Some(Some(Self::Overflow)),
             2 => Some(Some(Self::TooLarge)),
             3 => Some(Some(Self::Collapsed)),
+            4 => Some(Some(Self::BeyondSingle)),
             _ => None,
         }
     }
@@ -133,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_flaw_has_a_stable_number() {
-        let flaws = [None, Some(Flaw::Overflow), Some(Flaw::TooLarge), Some(Flaw::Collapsed)];
+        let flaws = [None, Some(Flaw::Overflow), Some(Flaw::TooLarge), Some(Flaw::Collapsed), Some(Flaw::BeyondSingle)];
         for (code, flaw) in (0..).zip(flaws) {
             assert_eq!((Flaw::code(flaw), Flaw::from_code(code)), (code, Some(flaw)));
         }

@@ -9,7 +9,8 @@ use thiserror::Error;
 
 use super::fault::{NameFault, ParenthesesFault, PeriodFault};
 use super::sentence::{
-    FORM, at_most, found, in_parentheses, missing_argument, nearest_or_known, not_a_pre, unknown_detector, unknown_pre,
+    FORM, at_most, found, in_parentheses, missing_argument, nearest_or_known, nearest_or_taken, not_a_pre,
+    unknown_detector, unknown_pre,
 };
 use crate::excerpt::{did_you_mean, quoted};
 
@@ -267,6 +268,32 @@ pub enum ErrorKind {
         /// The argument as written.
         text: String,
     },
+    /// A name before a `=` that no argument has: `DSAnomaly:Seasonal:alarm=1`.
+    #[error("{} has no argument {}{}", quoted(algorithm), quoted(name), nearest_or_taken(nearest.as_deref(), takes))]
+    UnknownArgument {
+        /// The algorithm as written.
+        algorithm: String,
+        /// The name as written.
+        name: String,
+        /// The most similar name of an argument.
+        nearest: Option<String>,
+        /// Names of the arguments that it takes.
+        takes: Vec<String>,
+    },
+    /// An argument without the name that it needs: `DSAnomaly:Seasonal:1`.
+    #[error("{} lacks the name of its argument; write for example {}", quoted(text), quoted(example))]
+    UnnamedArgument {
+        /// The argument as written.
+        text: String,
+        /// The argument with a name, such as `alarms=1`.
+        example: String,
+    },
+    /// The same name twice.
+    #[error("the argument {} is written twice; remove one of them", quoted(name))]
+    RepeatedArgument {
+        /// The name of the argument.
+        name: String,
+    },
     /// A detector that does not exist.
     #[error("{}", unknown_detector(name, nearest.as_deref(), allowed, example))]
     UnknownDetector {
@@ -300,6 +327,19 @@ pub enum ErrorKind {
         algorithm: String,
         /// The kind of the metric: `agg` or `diff`.
         metric: &'static str,
+    },
+    /// A detector that cannot raise as many alarms as it is to.
+    #[error(
+        "{alarms} alarms a week cannot be reached: a period of {period} s gives too few values a week; write \
+         `alarms={most}` or less, or shorten the period"
+    )]
+    AlarmsOverPeriods {
+        /// The number of alarms a week.
+        alarms: String,
+        /// The time between two values in seconds.
+        period: u64,
+        /// The largest number of alarms a week.
+        most: String,
     },
     /// An error of an algorithm that the embedding program registered.
     #[error("{message}")]
@@ -418,6 +458,31 @@ mod tests {
         expected alpha, a decimal number above 2^-64 (5.4e-20) and at most 1 such as `0.1`, found nothing
         expected a range in whole seconds, 0 (no range) to 4294967295, found `-1`
         expected two numbers
+        ");
+    }
+
+    #[test]
+    fn an_error_about_a_named_argument_names_it() {
+        insta::assert_snapshot!(sentences([
+            ErrorKind::UnknownArgument {
+                algorithm: owned("Seasonal"),
+                name: owned("alarm"),
+                nearest: Some(owned("alarms")),
+                takes: vec![owned("alarms")],
+            },
+            ErrorKind::UnknownArgument {
+                algorithm: owned("Seasonal"),
+                name: owned("x"),
+                nearest: None,
+                takes: vec![owned("alarms"), owned("warmup")],
+            },
+            ErrorKind::UnnamedArgument { text: owned("5"), example: owned("alarms=5") },
+            ErrorKind::RepeatedArgument { name: owned("alarms") },
+        ]), @r"
+        `Seasonal` has no argument `alarm`; did you mean `alarms`?
+        `Seasonal` has no argument `x`; expected `alarms` or `warmup`
+        `5` lacks the name of its argument; write for example `alarms=5`
+        the argument `alarms` is written twice; remove one of them
         ");
     }
 }

@@ -24,6 +24,14 @@ pub(super) fn nearest_or_known(nearest: Option<&str>, allowed: &[String]) -> Str
     }
 }
 
+/// The remedy for an unknown argument: the most similar name, or else all names.
+pub(super) fn nearest_or_taken(nearest: Option<&str>, takes: &[String]) -> String {
+    match nearest {
+        Some(name) => did_you_mean(Some(name)),
+        None => format!("; expected {}", one_of(takes, "no argument")),
+    }
+}
+
 /// The names as a list with `or`; `none` if there are no names.
 pub(crate) fn one_of(names: &[String], none: &str) -> String {
     match names {

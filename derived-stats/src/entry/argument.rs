@@ -16,6 +16,8 @@ pub struct Argument {
     required: bool,
     /// The value that means the same as no argument.
     absent: Option<u64>,
+    /// Whether the argument is written with its name.
+    named: bool,
 }
 
 /// The form of an argument.
@@ -49,7 +51,7 @@ impl Argument {
         expected: &'static str,
         example: &'static str,
     ) -> Self {
-        Self { name, kind, expected, example, required: true, absent: None }
+        Self { name, kind, expected, example, required: true, absent: None, named: false }
     }
 
     /// An optional argument.
@@ -59,12 +61,19 @@ impl Argument {
         expected: &'static str,
         example: &'static str,
     ) -> Self {
-        Self { name, kind, expected, example, required: false, absent: None }
+        Self { name, kind, expected, example, required: false, absent: None, named: false }
     }
 
     /// Makes this whole number mean the same as no argument.
     pub const fn absent_is(mut self, value: u64) -> Self {
         self.absent = Some(value);
+        self
+    }
+
+    /// Makes the argument one that is written with its name, `name=value`, in any order. An entry lists such arguments
+    /// after those without names, and its last argument is then not a [text](ArgumentKind::Text) that takes the rest.
+    pub const fn named(mut self) -> Self {
+        self.named = true;
         self
     }
 
@@ -91,6 +100,16 @@ impl Argument {
     /// Whether the argument is required.
     pub fn is_required(&self) -> bool {
         self.required
+    }
+
+    /// Whether the argument is written with its name.
+    pub fn is_named(&self) -> bool {
+        self.named
+    }
+
+    /// The argument with the value `text`, as annotations contain it: `alarms=2`, or the text itself.
+    pub fn written(&self, text: &str) -> String {
+        if self.named { alloc::format!("{}={text}", self.name) } else { text.to_string() }
     }
 
     /// The value of a text; `None` if the text has another form or is out of bounds.
@@ -208,20 +227,22 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// The canonical text: arguments with the same meaning have the same text. It does not contain trailing arguments
-    /// that are left out. A blank or a backslash in a text has a backslash before it.
-    pub(crate) fn canonical(&self) -> String {
-        let written = self.values.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        let texts: Vec<String> = self.values[..written]
-            .iter()
-            .map(|value| match value {
-                None => String::new(),
-                Some((_, Value::Decimal(value))) => value.to_string(),
-                // Blanks separate calls; the escape prevents that an argument looks like another call.
-                Some((text, Value::Text)) => text.replace('\\', r"\\").replace(' ', r"\ "),
-                Some((_, Value::Whole(value))) => value.to_string(),
-            })
-            .collect();
+    /// The canonical text, with the names of `taken`: arguments with the same meaning have the same text. It does not
+    /// contain trailing arguments that are left out. A blank or a backslash in a text has a backslash before it.
+    pub(crate) fn canonical(&self, taken: &[Argument]) -> String {
+        let text = |value: &Option<(&str, Value)>| match value {
+            None => String::new(),
+            Some((_, Value::Decimal(value))) => value.to_string(),
+            // Blanks separate calls; the escape prevents that an argument looks like another call.
+            Some((text, Value::Text)) => text.replace('\\', r"\\").replace(' ', r"\ "),
+            Some((_, Value::Whole(value))) => value.to_string(),
+        };
+        let all = || taken.iter().zip(&self.values);
+        let unnamed: Vec<_> = all().filter(|(argument, _)| !argument.named).map(|(_, value)| value).collect();
+        let written = unnamed.iter().rposition(|value| value.is_some()).map_or(0, |last| last + 1);
+        let mut texts: Vec<String> = unnamed.into_iter().take(written).map(text).collect();
+        let named = all().filter(|(argument, value)| argument.named && value.is_some());
+        texts.extend(named.map(|(argument, value)| argument.written(&text(value))));
         texts.join(":")
     }
 }
@@ -254,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_canonical_text_has_one_form_for_one_meaning() {
-        let canonical = |texts: &[&'static str]| Given::check(&TAKEN, texts).expect("good arguments").canonical();
+        let canonical = |texts: &[&'static str]| Given::check(&TAKEN, texts).expect("good arguments").canonical(&TAKEN);
         assert_eq!(canonical(&["0.10", "03"]), "0.1:3");
         assert_eq!(canonical(&["1e-1"]), "0.1");
         assert_eq!(canonical(&["0.1", "", "x"]), "0.1::x");
@@ -263,6 +284,22 @@ mod tests {
         assert_eq!(canonical(&["0.1", "0", "a"]), "0.1::a");
         assert_eq!(canonical(&["0.1", "0"]), "0.1");
         assert_eq!(canonical(&["0.1", "0", r"a b\c"]), r"0.1::a\ b\\c");
+    }
+
+    #[test]
+    fn named_arguments_follow_the_others_in_the_order_of_the_entry() {
+        const KIND: ArgumentKind = ArgumentKind::Whole { least: 0, most: 9 };
+        static NAMED: [Argument; 3] = [
+            Argument::optional("count", KIND, "a count, 0 to 9", "3"),
+            Argument::optional("first", KIND, "a first, 0 to 9", "3").named(),
+            Argument::optional("last", KIND, "a last, 0 to 9", "3").named(),
+        ];
+        let canonical = |texts: &[&'static str]| Given::check(&NAMED, texts).expect("good arguments").canonical(&NAMED);
+        assert_eq!(canonical(&["07", "", "1"]), "7:last=1");
+        assert_eq!(canonical(&["", "02", "1"]), "first=2:last=1");
+        assert_eq!(canonical(&["", "", ""]), "");
+        assert_eq!(NAMED.each_ref().map(|argument| argument.written("5")), ["5", "first=5", "last=5"]);
+        assert_eq!(NAMED.each_ref().map(Argument::is_named), [false, true, true]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::number::ValueType;
 pub struct Built {
     links: Arc<dyn Links>,
     seconds: Option<u64>,
+    alarms: Option<f64>,
 }
 
 impl Built {
@@ -20,7 +21,7 @@ impl Built {
     where
         A: Algorithm<f64> + Algorithm<i64> + Algorithm<u64> + Clone,
     {
-        Self { links: Arc::new(Aggregate(algorithm)), seconds: None }
+        Self { links: Arc::new(Aggregate(algorithm)), seconds: None, alarms: None }
     }
 
     /// A detector.
@@ -28,7 +29,7 @@ impl Built {
     where
         D: Detector<f64> + Detector<i64> + Detector<u64> + Clone,
     {
-        Self { links: Arc::new(Detecting(detector)), seconds: None }
+        Self { links: Arc::new(Detecting(detector)), seconds: None, alarms: None }
     }
 
     /// Sets the length of the window in seconds. In a struct the window must not be longer than the period of the
@@ -37,6 +38,19 @@ impl Built {
     pub fn with_window(mut self, seconds: u64) -> Self {
         self.seconds = Some(seconds);
         self
+    }
+
+    /// Sets the number of alarms a week that a detector aims at. With a known period, it must be at most a fifth of the
+    /// number of periods in a week: a detector does not learn a threshold that more of its values exceed.
+    #[must_use]
+    pub fn with_alarms(mut self, per_week: f64) -> Self {
+        self.alarms = Some(per_week);
+        self
+    }
+
+    /// The number of alarms a week, if there is one.
+    pub fn alarms_per_week(&self) -> Option<f64> {
+        self.alarms
     }
 
     /// The length of the window in seconds, if there is one.

@@ -105,6 +105,8 @@ impl Unit {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Role {
+    /// 1 if the newest value raises an alarm, else 0.
+    Alarm,
     /// The expected value of a detector at the time of the newest value.
     Expected,
     /// The upper bound of the band of normal values.
@@ -138,6 +140,7 @@ impl Role {
             Some(Self::Low) => 3,
             Some(Self::Score) => 4,
             Some(Self::Value) => 5,
+            Some(Self::Alarm) => 6,
         }
     }
 
@@ -150,6 +153,7 @@ impl Role {
             3 => Some(Self::Low),
             4 => Some(Self::Score),
             5 => Some(Self::Value),
+            6 => Some(Self::Alarm),
             _ => return None,
         })
     }
@@ -321,15 +325,15 @@ mod tests {
 
     #[test]
     fn roles_and_forms_have_stable_numbers() {
-        let roles =
-            [None, Some(Role::Expected), Some(Role::High), Some(Role::Low), Some(Role::Score), Some(Role::Value)];
+        let roles = [Role::Expected, Role::High, Role::Low, Role::Score, Role::Value, Role::Alarm].map(Some);
+        let roles = [None].into_iter().chain(roles);
         for (code, role) in (0..).zip(roles) {
             assert_eq!((Role::code(role), Role::from_code(code)), (code, Some(role)));
         }
         for (code, form) in [(0, Form::Plain), (1, Form::SixDigits)] {
             assert_eq!((form.code(), Form::from_code(code)), (code, Some(form)));
         }
-        assert_eq!((Role::from_code(6), Form::from_code(2)), (None, None));
+        assert_eq!((Role::from_code(7), Form::from_code(2)), (None, None));
     }
 
     #[test]

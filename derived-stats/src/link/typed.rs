@@ -213,7 +213,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::entry::{Argument, Built, Roles};
+    use crate::entry::{Built, Roles};
     use crate::link::raw_value;
     use crate::menu::{DETECTOR_CALL, menu};
     use crate::{Context, Number, Registry, Silence, Spec};
@@ -222,8 +222,11 @@ mod tests {
     fn specs() -> Vec<Spec> {
         let mut specs = Vec::new();
         for entry in menu().iter().filter(|entry| entry.roles().inline) {
-            let arguments: String =
-                entry.argument_list().iter().map(|argument| format!(":{}", Argument::example(argument))).collect();
+            let arguments: String = entry
+                .argument_list()
+                .iter()
+                .map(|argument| format!(":{}", argument.written(argument.example())))
+                .collect();
             let detector = if entry.roles().detector { format!("{DETECTOR_CALL}:") } else { String::new() };
             for value in [ValueType::F64, ValueType::I64, ValueType::U64] {
                 for arguments in [&arguments, ""] {

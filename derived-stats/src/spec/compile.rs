@@ -136,6 +136,7 @@ impl Compiler<'_> {
                 ErrorKind::ChainWithoutDetector { algorithm: self.annotation.algorithm().name().as_str().to_owned() };
             return Err(self.annotation.error_at(first.name().span(), kind));
         }
+        self.alarms_fit(&last)?;
         let resolved = menu::pre_aggregation(self.annotation, first, registry)?;
         self.takes_samples(&resolved, first)?;
         self.window_fits(&resolved)?;
@@ -185,6 +186,24 @@ impl Compiler<'_> {
         }
         let kind = ErrorKind::ReadingsOfDifferences { algorithm: call.name().as_str().to_owned(), metric };
         Err(self.annotation.error_at(call.name().span(), kind))
+    }
+
+    /// Checks the number of alarms: at most a fifth of the values can raise one.
+    fn alarms_fit(&self, resolved: &Resolved<'_>) -> Result<(), AnnotationError> {
+        const WEEK: f64 = 604_800.0;
+        let (Periods::Every { seconds }, Some(alarms)) = (self.context.periods, resolved.built.alarms_per_week())
+        else {
+            return Ok(());
+        };
+        let period = u64::from(seconds) * u64::from(self.every);
+        let most = WEEK / (5.0 * period as f64);
+        if alarms <= most {
+            return Ok(());
+        }
+        // Three digits, rounded down.
+        let most = alloc::format!("{:.3}", crate::math::floor(most * 1e3) / 1e3);
+        let kind = ErrorKind::AlarmsOverPeriods { alarms: alloc::format!("{alarms}"), period, most };
+        Err(self.annotation.error_at(resolved.span, kind))
     }
 
     /// Checks the length of a window: every period of the struct resets it, so a longer one never fills.
@@ -238,5 +257,36 @@ mod tests {
             assert!(Spec::parse(later, context).is_ok() && Spec::parse("raw:DSMax", context).is_ok());
         }
         assert!(Spec::parse("raw:DSRate", Context::new(ValueType::U64)).is_ok());
+    }
+
+    #[test]
+    #[cfg(feature = "parser")]
+    fn a_detector_has_at_most_a_fifth_of_its_values_as_alarms() {
+        let context = |seconds| Context::new(ValueType::U64).with_periods(Periods::Every { seconds });
+        for (seconds, good) in [
+            (60, "1.DSSum-raw:DSAnomaly:MAD:alarms=84"),
+            (3600, "1.DSSum-raw:DSAnomaly:MAD:alarms=33"),
+            (86_400, "1.DSSum-raw:DSAnomaly:Seasonal"),
+            (604_800, "raw:DSSum"),
+        ] {
+            assert!(Spec::parse(good, context(seconds)).is_ok(), "{good} every {seconds} s");
+        }
+        for (seconds, bad, sentence) in [
+            (
+                3600,
+                "2.DSSum-raw:DSAnomaly:MAD:alarms=17",
+                "17 alarms a week cannot be reached: a period of 7200 s gives too few values a week; write \
+                 `alarms=16.800` or less, or shorten the period",
+            ),
+            (
+                604_800,
+                "1.DSSum-raw:DSAnomaly:SeasonalSmall",
+                "1 alarms a week cannot be reached: a period of 604800 s gives too few values a week; write \
+                 `alarms=0.200` or less, or shorten the period",
+            ),
+        ] {
+            let error = Spec::parse(bad, context(seconds)).expect_err("too many alarms");
+            assert_eq!(error.kind().to_string(), sentence);
+        }
     }
 }

@@ -38,8 +38,8 @@ fn calls(entry: &Entry) -> Vec<String> {
 /// The text of an argument; for a window 2 s, so that buckets expire.
 fn text(argument: &Argument) -> String {
     match argument.kind() {
-        ArgumentKind::Whole { least, most } => 2.clamp(least, most).to_string(),
-        _ => argument.example().to_owned(),
+        ArgumentKind::Whole { least, most } => argument.written(&2.clamp(least, most).to_string()),
+        _ => argument.written(argument.example()),
     }
 }
 

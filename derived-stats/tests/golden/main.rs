@@ -32,6 +32,7 @@ mod maps;
 mod model;
 mod periodic;
 mod record;
+mod seasonal;
 mod simple;
 mod states;
 mod subject;

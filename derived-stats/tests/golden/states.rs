@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 82] = [
+const PIPELINES: [(&str, &str, MetricKind); 94] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -106,6 +106,18 @@ const PIPELINES: [(&str, &str, MetricKind); 82] = [
     ("range-category", "raw:DSCategory:0,-50:3", MetricKind::Plain),
     ("periodic-category", "1-raw:DSCategory:7,ok", MetricKind::Plain),
     ("detector-category", "1.DSCategory(0,1)-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("seasonal", "raw:DSAnomaly:Seasonal", MetricKind::Plain),
+    ("detector-seasonal", "1.DSSum-raw:DSAnomaly:Seasonal:alarms=2:threshold=0.5:warmup=0", MetricKind::Plain),
+    ("seasonal-small", "raw:DSAnomaly:SeasonalSmall:alarms=2:threshold=0.5:warmup=0", MetricKind::Plain),
+    ("detector-seasonal-small", "1.DSSum-raw:DSAnomaly:SeasonalSmall", MetricKind::Plain),
+    ("cusum", "raw:DSAnomaly:CUSUM:span=600:warmup=0", MetricKind::Plain),
+    ("detector-cusum", "1.DSSum-raw:DSAnomaly:CUSUM", MetricKind::Plain),
+    ("ewm-prior", "raw:DSAnomaly:EWMPrior:span=600:warmup=0", MetricKind::Plain),
+    ("detector-ewm-prior", "1.DSSum-raw:DSAnomaly:EWMPrior", MetricKind::Plain),
+    ("holt-winters", "raw:DSAnomaly:HoltWinters:600:warmup=0", MetricKind::Plain),
+    ("detector-holt-winters", "1.DSSum-raw:DSAnomaly:HoltWinters", MetricKind::Plain),
+    ("mad", "raw:DSAnomaly:MAD:span=600:warmup=0", MetricKind::Plain),
+    ("detector-mad", "1.DSSum-raw:DSAnomaly:MAD", MetricKind::Plain),
     ("chain", "1.DSSum.DSAvg(3).DSNon0.DSChange-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
 ];
 

@@ -175,6 +175,7 @@ fn texts(entry: &'static Entry, argument: &'static Argument) -> BoxedStrategy<St
         ArgumentKind::Whole { least, most } => wholes(least, most),
         kind => panic!("the suite makes no {kind:?} for the argument {} of {}", argument.name(), entry.name()),
     };
+    let given = given.prop_map(|text| argument.written(&text)).boxed();
     if argument.is_required() { given } else { prop_oneof![Just(String::new()), given].boxed() }
 }
 

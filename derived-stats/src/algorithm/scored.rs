@@ -1,0 +1,238 @@
+//! The common part of the detectors that score values with their time: a [`Model`] computes score and band, and
+//! [`Scored`] adds the warm-up, the alarm decision, the result and the saved state.
+//!
+//! Spans of these detectors are in time, not in samples: a series of 60 s and one of 300 s behave alike per day. A period
+//! without a value changes nothing: silence is not zero.
+
+mod alarms;
+mod clock;
+mod options;
+
+use core::fmt;
+
+use crate::algorithm::{Algorithm, Detector, Measured, Sample, UpdateError};
+use crate::entry::{Built, Field, NumberKind, Role, TextSource, Unit};
+use crate::number::{Number, Numeric};
+use crate::record::Record;
+use crate::report::{Flaw, Report};
+use crate::saved::{RestoreError, WordWriter, Words};
+
+pub(crate) use self::alarms::{AlarmState, Alarms};
+pub(crate) use self::clock::Clock;
+pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_options, span};
+
+/// The largest sample by size that a detector takes unchanged: the square of twice this value is a finite double.
+pub(crate) const LARGEST: f64 = 1e150;
+
+/// No number in a state of a model is larger by size: above the square of twice [`LARGEST`].
+pub(crate) const BOUND: f64 = 1e302;
+
+/// The score of one value.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Scores {
+    /// The larger by size, the more unusual.
+    pub(crate) score: f64,
+    /// The measure that the alarm decision calibrates, 0 or more.
+    pub(crate) strangeness: f64,
+    /// The expected value.
+    pub(crate) expected: f64,
+    /// The bounds of the band of normal values.
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+/// The computation of one detector.
+pub(crate) trait Model: Clone + fmt::Debug + Send + Sync + 'static {
+    /// The data of one object.
+    type State: Clone + fmt::Debug + PartialEq + Send + Sync + 'static;
+
+    /// The state before the first value.
+    fn start(&self) -> Self::State;
+
+    /// Scores the value `x`, at most [`LARGEST`] by size, and learns it. `clock` has counted it.
+    fn score(&self, state: &mut Self::State, x: f64, clock: &Clock) -> Scores;
+
+    /// Whether the newest value may raise an alarm.
+    fn can_alarm(&self, state: &Self::State) -> bool {
+        let _ = state;
+        true
+    }
+
+    /// Writes the exact state.
+    fn save(&self, state: &Self::State, words: &mut WordWriter<'_>);
+
+    /// Reads back what [`save`](Self::save) wrote.
+    fn restore(&self, words: &mut Words<'_>) -> Result<Self::State, RestoreError>;
+}
+
+/// A detector of a model.
+#[derive(Clone, Debug)]
+pub(crate) struct Scored<M> {
+    model: M,
+    options: Options,
+}
+
+/// The state of a [`Scored`] detector for one object.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ScoredState<T, S> {
+    clock: Clock,
+    newest: T,
+    is_bound: bool,
+    scores: Scores,
+    alarm: AlarmState,
+    model: S,
+}
+
+impl<M: Model> Scored<M> {
+    /// The detector of a model, for an entry.
+    pub(crate) fn built(model: M, options: Options) -> Built {
+        let alarms = options.alarms().per_week();
+        Built::detector(Self { model, options }).with_alarms(alarms)
+    }
+}
+
+impl<M> Scored<M> {
+    /// Whether the warm-up is over.
+    fn is_ready(&self, clock: &Clock) -> bool {
+        clock.samples() > Options::LEAST_SAMPLES && clock.age() >= self.options.warm_up()
+    }
+
+    fn record<T: Numeric, S>(&self, state: &ScoredState<T, S>) -> Record {
+        let Scores { score, strangeness, expected, low, high } = state.scores;
+        let threshold = self.options.alarms().threshold(&state.alarm, &state.clock);
+        let record = Record::new([
+            Number::U64(state.clock.samples()),
+            Number::F64(expected),
+            Number::F64(low),
+            Number::F64(high),
+            Number::F64(strangeness),
+            Number::F64(threshold),
+            Number::F64(score),
+            Number::U64(u64::from(state.alarm.is_alarm())),
+            state.newest.into_number(),
+        ]);
+        let record = if state.clock.samples() == 0 { record.without(8) } else { record };
+        let flaw = if state.is_bound {
+            Some(Flaw::Overflow)
+        } else {
+            (state.newest.to_f64().abs() > LARGEST).then_some(Flaw::TooLarge)
+        };
+        record.flawed(flaw)
+    }
+}
+
+/// The fields of the results of a scored detector. `detector` is its name.
+pub(crate) const fn fields(detector: &'static str) -> [Field; 11] {
+    const fn state(name: &'static str, unit: Unit, meaning: &'static str) -> Field {
+        Field::number(name, NumberKind::F64, unit, meaning).in_group("state")
+    }
+    [
+        Field::number("samples", NumberKind::U64, Unit::Samples, "values seen by the detector"),
+        Field::text("algo", TextSource::Literal(detector), "the detector"),
+        Field::error(),
+        state("expected", Unit::Metric, "the value that was expected").role_of(Role::Expected),
+        state("low", Unit::Metric, "the lower bound of normal values").role_of(Role::Low),
+        state("high", Unit::Metric, "the upper bound of normal values").role_of(Role::High),
+        state("strangeness", Unit::None, "the size of the deviation, which the threshold applies to"),
+        state("threshold", Unit::None, "the strangeness above which a value raises an alarm"),
+        Field::number("score", NumberKind::F64, Unit::None, "the anomaly score of the newest value")
+            .role_of(Role::Score),
+        Field::number("alarm", NumberKind::U64, Unit::None, "1 if the newest value raises an alarm, else 0")
+            .role_of(Role::Alarm),
+        Field::number("value", NumberKind::Metric, Unit::Metric, "the newest value")
+            .role_of(Role::Value)
+            .column("metric"),
+    ]
+}
+
+/// The value as a model takes it.
+#[inline]
+pub(crate) fn within(x: f64) -> f64 {
+    x.clamp(-LARGEST, LARGEST)
+}
+
+impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
+    type State = ScoredState<T, M::State>;
+
+    fn start(&self) -> Self::State {
+        ScoredState {
+            clock: Clock::default(),
+            newest: T::default(),
+            is_bound: false,
+            scores: Scores::default(),
+            alarm: AlarmState::default(),
+            model: self.model.start(),
+        }
+    }
+
+    fn is_empty(&self, state: &Self::State) -> bool {
+        state.clock.samples() == 0
+    }
+
+    fn update(&self, state: &mut Self::State, sample: Sample<T>) -> Result<(), UpdateError> {
+        state.clock.tick(sample.at);
+        (state.newest, state.is_bound) = (sample.value, sample.overflowed);
+        state.scores = self.model.score(&mut state.model, within(sample.value.to_f64()), &state.clock);
+        let is_armed = self.is_ready(&state.clock)
+            && state.scores.score.abs() >= self.options.threshold()
+            && self.model.can_alarm(&state.model);
+        self.options.alarms().update(&mut state.alarm, state.scores.strangeness, &state.clock, is_armed);
+        Ok(())
+    }
+
+    fn report(&self, state: &Self::State, _now: u64) -> Report<Record> {
+        let record = self.record(state);
+        if self.is_ready(&state.clock) { Report::Value(record) } else { Report::NotReady(Some(record)) }
+    }
+
+    #[inline]
+    fn value(&self, state: &Self::State, _now: u64, _value: usize) -> Option<Measured> {
+        let measured = Measured { number: state.newest.into_number(), overflowed: state.is_bound };
+        self.is_ready(&state.clock).then_some(measured)
+    }
+
+    fn takes_every_sample(&self) -> bool {
+        true
+    }
+
+    fn save(&self, state: &Self::State, words: &mut WordWriter<'_>) {
+        state.clock.save(words);
+        words.extend([state.newest.to_bits(), u64::from(state.is_bound)]);
+        let Scores { score, strangeness, expected, low, high } = state.scores;
+        words.extend([score, strangeness, expected, low, high].map(f64::to_bits));
+        state.alarm.save(words);
+        self.model.save(&state.model, words);
+    }
+
+    fn restore(&self, words: &mut Words<'_>) -> Result<Self::State, RestoreError> {
+        let clock = Clock::restore(words)?;
+        let (newest, is_bound) = (words.finite("newest value")?, words.flag("overflow")?);
+        let scores = Scores {
+            score: words.finite("score")?,
+            strangeness: words.finite("strangeness")?,
+            expected: words.finite("expected value")?,
+            low: words.finite("low")?,
+            high: words.finite("high")?,
+        };
+        let (alarm, model) = (AlarmState::restore(words)?, self.model.restore(words)?);
+        let state = ScoredState { clock, newest, is_bound, scores, alarm, model };
+        if clock.samples() == 0 && state != Algorithm::<T>::start(self) {
+            return Err(RestoreError::invalid("samples", 0));
+        }
+        Ok(state)
+    }
+}
+
+impl<T: Numeric, M: Model> Detector<T> for Scored<M> {}
+
+/// A saved double that is at most `bound` by size.
+pub(crate) fn bounded(words: &mut Words<'_>, field: &'static str, bound: f64) -> Result<f64, RestoreError> {
+    let value: f64 = words.finite(field)?;
+    if value.abs() <= bound { Ok(value) } else { Err(RestoreError::invalid(field, value.to_bits())) }
+}
+
+/// A saved double from 0 to `bound`.
+pub(crate) fn positive(words: &mut Words<'_>, field: &'static str, bound: f64) -> Result<f64, RestoreError> {
+    let value = bounded(words, field, bound)?;
+    if value >= 0.0 { Ok(value) } else { Err(RestoreError::invalid(field, value.to_bits())) }
+}

@@ -1,0 +1,292 @@
+//! The alarm decision of a scored detector: a threshold that gives a number of alarms a week.
+//!
+//! A detector measures how strange a value is, in units that differ from series to series. The decision learns the upper
+//! tail of these measures for each object:
+//!
+//! ```text
+//! level     <- level + 0.3 * scale * (1 - p)       if strangeness > level      (1)
+//!              level - 0.3 * scale * p             otherwise
+//! excess    <- mean of strangeness - level, of the values above the level      (2)
+//! cluster   <- mean number of values above the level in one event              (3)
+//! threshold  = level + excess * (ln(p * n / (cluster * alarms)) + offset)      (4)
+//! offset    <- offset + step at each alarm, offset - step * alarms a week      (5)
+//! ```
+//!
+//! (1) is the stochastic approximation (H. Robbins, S. Monro, 1951) of the quantile that the share p of the values
+//! exceeds; p is 20 times the share that is to raise an alarm, and the
+//! scale is the excess, or a 50th of the level if that is more. (2) to (4) extrapolate an exponential tail from there
+//! (peaks over threshold: A. C. Davison, R. L. Smith, "Models for exceedances over high thresholds", 1990), with n values
+//! a week, and values in succession counted once. (5) is again a stochastic approximation, of the rate of alarms itself:
+//! the offset is stationary only at the requested rate, whatever the tail is. The step is 0.5, and 1 in the first four
+//! weeks.
+//!
+//! Alarms less than an hour apart are one event. An event counts once in (5), and an excess counts as five times the
+//! mean at most in (2), so that an anomaly hardly changes the threshold.
+
+use crate::algorithm::scored::Clock;
+use crate::math::ln;
+use crate::saved::{RestoreError, WordWriter, Words};
+
+/// Seconds in a week.
+const WEEK: f64 = 604_800.0;
+
+/// The values above the level for each alarm: (4) extrapolates by this factor.
+const PER_ALARM: f64 = 20.0;
+
+/// The largest share of values above the level.
+const LARGEST_SHARE: f64 = 0.2;
+
+/// The number of values above the level before the share is as small as requested.
+const FIRST_EXCEEDED: f64 = 5.0;
+
+/// The values whose maximum is the first level.
+const FIRST_VALUES: u64 = 20;
+
+/// The step of (1), in mean excesses.
+const LEVEL_STEP: f64 = 0.3;
+
+/// The least scale of (1), as a share of the level: without it a level above all values falls too slowly.
+const LEAST_SCALE: f64 = 0.02;
+
+/// The step of (5), in mean excesses.
+const OFFSET_STEP: f64 = 0.5;
+
+/// Microseconds in which that step is twice as large.
+const YOUNG: u64 = 4 * 604_800_000_000;
+
+/// The bound of the offset by size: a rate that is e^6 times too large or too small is corrected.
+const LARGEST_OFFSET: f64 = 6.0;
+
+/// Values above the level that the means of (2) and (3) are over.
+const MEMORY: u32 = 64;
+
+/// The largest excess that counts in (2), in mean excesses.
+const LARGEST_EXCESS: f64 = 5.0;
+
+/// The least time between two events, in microseconds.
+const APART: u64 = 3_600_000_000;
+
+/// The largest strangeness that counts.
+const STRANGEST: f64 = 1e30;
+
+/// The rate of alarms a week, above 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Alarms {
+    per_week: f64,
+}
+
+/// The tail of one object's strangeness: 40 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct AlarmState {
+    /// The newest times above the level and above the threshold, in microseconds; 0 before the first one.
+    above_level: u64,
+    above_threshold: u64,
+    level: f32,
+    excess: f32,
+    /// The mean number of values above the level in one event, 1 at least; 0 before the first event.
+    cluster: f32,
+    /// The number of values above the level in the newest event.
+    open: f32,
+    offset: f32,
+    /// The number of values above the level, up to the memory.
+    exceeded: u16,
+    is_alarm: bool,
+}
+
+impl Alarms {
+    /// `per_week` alarms a week.
+    pub(crate) fn new(per_week: f64) -> Self {
+        Self { per_week }
+    }
+
+    pub(crate) fn per_week(&self) -> f64 {
+        self.per_week
+    }
+
+    /// Decides whether the newest value raises an alarm, and learns it. `is_armed` is false for a value that cannot
+    /// raise one.
+    #[inline]
+    pub(crate) fn update(&self, state: &mut AlarmState, strangeness: f64, clock: &Clock, is_armed: bool) {
+        let strangeness = strangeness.min(STRANGEST);
+        if clock.samples() <= FIRST_VALUES {
+            state.start(strangeness);
+            return;
+        }
+        let (share, level) = (self.share(clock), f64::from(state.level));
+        state.is_alarm = false;
+        let step = if clock.age() < YOUNG { 2.0 * OFFSET_STEP } else { OFFSET_STEP };
+        if is_armed {
+            state.offset -= (step * self.per_week * clock.interval() / WEEK) as f32;
+        }
+        if strangeness > level {
+            state.is_alarm = is_armed && strangeness > self.threshold(state, clock);
+            state.exceed(strangeness, share, step, clock.last());
+        } else {
+            state.level = (level - LEVEL_STEP * state.scale() * share).max(0.0) as f32;
+        }
+        state.offset = state.offset.clamp(-LARGEST_OFFSET as f32, LARGEST_OFFSET as f32);
+    }
+
+    /// The share of values above the level.
+    #[inline]
+    fn share(&self, clock: &Clock) -> f64 {
+        let requested = PER_ALARM * self.per_week * clock.interval() / WEEK;
+        requested.max(FIRST_EXCEEDED / clock.samples() as f64).min(LARGEST_SHARE)
+    }
+
+    /// (4).
+    pub(crate) fn threshold(&self, state: &AlarmState, clock: &Clock) -> f64 {
+        let expected = self.share(clock) * WEEK / clock.interval();
+        let cluster = f64::from(state.cluster).max(1.0);
+        let beyond = ln(expected / (cluster * self.per_week)) + f64::from(state.offset);
+        f64::from(state.level) + f64::from(state.excess) * beyond.max(0.0)
+    }
+}
+
+impl AlarmState {
+    /// The first values: their maximum.
+    fn start(&mut self, strangeness: f64) {
+        self.level = self.level.max(strangeness as f32);
+        self.excess = self.level * LEVEL_STEP as f32;
+    }
+
+    /// The scale of (1).
+    #[inline]
+    fn scale(&self) -> f64 {
+        f64::from(self.excess).max(LEAST_SCALE * f64::from(self.level))
+    }
+
+    /// Learns a value above the level.
+    fn exceed(&mut self, strangeness: f64, share: f64, step: f64, at: u64) {
+        if at.saturating_sub(self.above_level) > APART {
+            let mean = if self.cluster < 1.0 { self.open } else { self.cluster + (self.open - self.cluster) / 16.0 };
+            self.cluster = mean.max(1.0);
+            self.open = 0.0;
+        }
+        (self.above_level, self.open) = (at, (self.open + 1.0).min(1e6));
+        let (level, excess) = (f64::from(self.level), f64::from(self.excess));
+        let measured = strangeness - level;
+        let is_known = self.exceeded > 0 && excess > 0.0;
+        let measured = if is_known { measured.min(LARGEST_EXCESS * excess) } else { measured };
+        self.exceeded = (self.exceeded + 1).min(MEMORY as u16);
+        // The first level is a guess; it counts as four values.
+        let weight = 1.0 / (f64::from(self.exceeded) + if excess > 0.0 { 4.0 } else { 0.0 });
+        let excess = excess + (measured - excess) * weight;
+        self.excess = excess as f32;
+        self.level = (level + LEVEL_STEP * self.scale() * (1.0 - share)) as f32;
+        if self.is_alarm {
+            if at.saturating_sub(self.above_threshold) > APART || self.above_threshold == 0 {
+                self.offset += step as f32;
+            }
+            self.above_threshold = at;
+        }
+    }
+
+    /// Whether the newest value raises an alarm.
+    #[inline]
+    pub(crate) fn is_alarm(&self) -> bool {
+        self.is_alarm
+    }
+
+    pub(crate) fn save(&self, words: &mut WordWriter<'_>) {
+        let pair = |high: f32, low: f32| u64::from(high.to_bits()) << 32 | u64::from(low.to_bits());
+        words.extend([self.above_level, self.above_threshold]);
+        words.extend([pair(self.level, self.excess), pair(self.cluster, self.open)]);
+        let counts = u64::from(self.exceeded) << 1 | u64::from(self.is_alarm);
+        words.push(u64::from(self.offset.to_bits()) << 32 | counts);
+    }
+
+    pub(crate) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
+        let (above_level, above_threshold) = (words.next("time above the level")?, words.next("time of an alarm")?);
+        let [level, excess] = pair(words, "level of alarms", 0.0..=2e30)?;
+        let [cluster, open] = pair(words, "values of an event", 0.0..=1e6)?;
+        let word = words.next("offset of alarms")?;
+        let (offset, counts) = (f32::from_bits((word >> 32) as u32), word as u32);
+        let is_offset = offset.is_finite() && f64::from(offset.abs()) <= LARGEST_OFFSET;
+        if !is_offset || counts >> 1 > MEMORY {
+            return Err(RestoreError::invalid("offset of alarms", word));
+        }
+        let (exceeded, is_alarm) = ((counts >> 1) as u16, counts & 1 == 1);
+        Ok(Self { above_level, above_threshold, level, excess, cluster, open, offset, exceeded, is_alarm })
+    }
+}
+
+/// Two single floats within a range.
+fn pair(
+    words: &mut Words<'_>,
+    field: &'static str,
+    range: core::ops::RangeInclusive<f32>,
+) -> Result<[f32; 2], RestoreError> {
+    let word = words.next(field)?;
+    let pair = [(word >> 32) as u32, word as u32].map(f32::from_bits);
+    if pair.iter().all(|value| range.contains(value)) { Ok(pair) } else { Err(RestoreError::invalid(field, word)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    /// The alarms of each value, one a minute, at one alarm a week.
+    fn decide(values: impl IntoIterator<Item = f64>) -> (AlarmState, Vec<bool>) {
+        let (alarms, mut state, mut clock) = (Alarms::new(1.0), AlarmState::default(), Clock::default());
+        let mut decide = |(minute, value): (u64, f64)| {
+            clock.tick((minute + 1) * 60_000_000);
+            alarms.update(&mut state, value, &clock, true);
+            state.is_alarm()
+        };
+        let decided = (0..).zip(values).map(&mut decide).collect();
+        (state, decided)
+    }
+
+    /// Values with an exponential tail of mean 1.
+    fn exponential(count: u64) -> impl Iterator<Item = f64> {
+        let mut seed = 1u64;
+        (0..count).map(move |_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            -ln(((seed >> 11) as f64 + 0.5) / (1u64 << 53) as f64)
+        })
+    }
+
+    #[test]
+    fn the_rate_of_alarms_is_the_requested_one() {
+        let weeks = 40;
+        let (state, decided) = decide(exponential(weeks * 10_080));
+        let alarms = decided.iter().filter(|is_alarm| **is_alarm).count();
+        assert!((30..=55).contains(&alarms), "{alarms} alarms in {weeks} weeks: {state:?}");
+        // One value in 10080 is above ln(10080) = 9.2.
+        let threshold = f64::from(state.level) + f64::from(state.excess) * (ln(PER_ALARM) + f64::from(state.offset));
+        assert!((7.5..11.5).contains(&threshold), "{threshold}: {state:?}");
+    }
+
+    #[test]
+    fn an_anomaly_raises_an_alarm_and_hardly_changes_the_threshold() {
+        let days = |count: u64| exponential(count * 1440);
+        let (state, decided) = decide(days(14).chain([1e20, 1e25]));
+        assert!(decided.ends_with(&[true, true]));
+        let (usual, _) = decide(days(14));
+        assert!(state.level < usual.level + 3.0 && state.excess < 1.3 * usual.excess, "{usual:?} {state:?}");
+        assert!(state.offset < usual.offset + 1.1, "one event: {usual:?} {state:?}");
+    }
+
+    #[test]
+    fn a_series_without_strangeness_has_no_alarm_until_there_is_some() {
+        let (_, decided) = decide(core::iter::repeat_n(0.0, 5000).chain([0.1]));
+        assert_eq!(decided.iter().position(|is_alarm| *is_alarm), Some(5000));
+    }
+
+    #[test]
+    fn a_saved_tail_is_restored_and_an_impossible_one_is_refused() {
+        let (state, _) = decide(exponential(30_000));
+        let mut words = Vec::new();
+        state.save(&mut WordWriter::new(&mut words));
+        assert_eq!(AlarmState::restore(&mut Words::new(&words)), Ok(state));
+        let nan = u64::from(f32::NAN.to_bits());
+        for (index, word) in [(2, nan), (2, nan << 32), (3, u64::from((-1f32).to_bits())), (4, nan << 32), (4, 131)] {
+            let mut words = words.clone();
+            words[index] = word;
+            assert!(AlarmState::restore(&mut Words::new(&words)).is_err(), "word {index} as {word:#x}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The times of one object's values.
+
+use crate::saved::{RestoreError, WordWriter, Words};
+
+/// Microseconds in a second.
+const SECOND: f64 = 1e6;
+
+/// The interval that is assumed while the time does not advance, in seconds.
+const USUAL_INTERVAL: f64 = 60.0;
+
+/// A microsecond, the unit of the time, in seconds.
+const LEAST_INTERVAL: f64 = 1e-6;
+
+/// Up to this number of values the mean of all gaps is the interval. Later a gap counts as four intervals at most, so
+/// that an outage does not count.
+const FIRST_GAPS: u64 = 20;
+
+/// The number of values, their first and last time, and the usual interval between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Clock {
+    /// The number of values.
+    samples: u64,
+    /// The time of the first value, in microseconds.
+    first: u64,
+    /// The latest time of a value, in microseconds.
+    last: u64,
+    /// The mean interval in seconds; 0 while the time does not advance.
+    mean_interval: f64,
+}
+
+impl Clock {
+    /// Counts a value of time `at`. A time before the last one counts as the last one.
+    #[inline]
+    pub(crate) fn tick(&mut self, at: u64) {
+        let before = self.samples;
+        if before == 0 {
+            (self.first, self.last) = (at, at);
+        } else {
+            let gap = at.saturating_sub(self.last) as f64 / SECOND;
+            let gap = if before <= FIRST_GAPS { gap } else { gap.min(4.0 * self.mean_interval) };
+            self.mean_interval += (gap - self.mean_interval) * (1.0 / before as f64).max(0.001);
+            self.last = self.last.max(at);
+        }
+        self.samples = before.saturating_add(1).min(Self::MOST);
+    }
+
+    /// The largest number of values that is counted, which a double holds exactly.
+    const MOST: u64 = 1 << 48;
+
+    /// The number of values.
+    #[inline]
+    pub(crate) fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// The number of values before the newest one.
+    #[inline]
+    pub(crate) fn earlier(&self) -> f64 {
+        self.samples.saturating_sub(1) as f64
+    }
+
+    /// The latest time, in microseconds.
+    #[inline]
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The mean interval in seconds; 0 while the time does not advance.
+    #[inline]
+    pub(crate) fn mean_interval(&self) -> f64 {
+        self.mean_interval
+    }
+
+    /// The mean interval in seconds, never 0.
+    #[inline]
+    pub(crate) fn interval(&self) -> f64 {
+        if self.mean_interval > 0.0 { self.mean_interval.max(LEAST_INTERVAL) } else { USUAL_INTERVAL }
+    }
+
+    /// The weight of one value in an exponentially weighted mean over `span` seconds. During the first values it is
+    /// that of a plain mean, which corrects the bias of the start.
+    #[inline]
+    pub(crate) fn weight(&self, span: f64) -> f64 {
+        (self.interval() / span).min(1.0).max(1.0 / (self.samples.max(1) as f64))
+    }
+
+    /// The time since the first value, in microseconds.
+    #[inline]
+    pub(crate) fn age(&self) -> u64 {
+        self.last - self.first
+    }
+
+    pub(crate) fn save(&self, words: &mut WordWriter<'_>) {
+        words.extend([self.samples, self.first, self.last, self.mean_interval.to_bits()]);
+    }
+
+    pub(crate) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
+        let clock = Self {
+            samples: words.next("samples")?,
+            first: words.next("first time")?,
+            last: words.next("last time")?,
+            mean_interval: words.finite("interval")?,
+        };
+        if clock.samples > Self::MOST {
+            return Err(RestoreError::invalid("samples", clock.samples));
+        }
+        if clock.last < clock.first || clock.samples < 2 && clock.last != clock.first {
+            return Err(RestoreError::invalid("last time", clock.last));
+        }
+        // No gap is longer than the range of the time.
+        if !(0.0..=u64::MAX as f64 / SECOND).contains(&clock.mean_interval) {
+            return Err(RestoreError::invalid("interval", clock.mean_interval.to_bits()));
+        }
+        if clock.samples == 0 && clock != Self::default() {
+            return Err(RestoreError::invalid("samples", 0));
+        }
+        Ok(clock)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    fn after(times: impl IntoIterator<Item = u64>) -> Clock {
+        let mut clock = Clock::default();
+        times.into_iter().for_each(|seconds| clock.tick(seconds * 1_000_000));
+        clock
+    }
+
+    #[test]
+    fn an_outage_and_a_time_that_goes_back_hardly_change_the_interval() {
+        let regular = || (0..1000).map(|n| n * 60);
+        assert_eq!(after(regular()).interval(), 60.0);
+        let late = after(regular().chain([999 * 60 + 1_000_000]));
+        assert!((60.0..60.3).contains(&late.interval()), "{late:?}");
+        let back = after(regular().chain([0]));
+        assert!((59.8..60.0).contains(&back.interval()), "{back:?}");
+        assert_eq!((back.last(), back.age()), (999 * 60_000_000, 999 * 60_000_000));
+    }
+
+    #[test]
+    fn a_time_that_stands_still_counts_as_a_value_a_minute() {
+        let clock = after([5; 30]);
+        assert_eq!((clock.mean_interval(), clock.interval(), clock.age()), (0.0, 60.0, 0));
+        assert_eq!([6000.0, 600.0, 6.0].map(|span| clock.weight(span)), [1.0 / 30.0, 0.1, 1.0]);
+    }
+
+    #[test]
+    fn impossible_times_are_refused() {
+        let mut words = Vec::new();
+        after([5, 65]).save(&mut WordWriter::new(&mut words));
+        assert_eq!(Clock::restore(&mut Words::new(&words)), Ok(after([5, 65])));
+        for (index, word) in
+            [(0, 0), (0, 1), (0, u64::MAX), (1, 66_000_000), (2, 0), (3, f64::NAN.to_bits()), (3, (-1f64).to_bits())]
+        {
+            let mut words = words.clone();
+            words[index] = word;
+            assert!(Clock::restore(&mut Words::new(&words)).is_err(), "word {index} as {word}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The data of one object: the signals, and equations (1) to (4) of [`seasonal`](super).
+
+use super::calibrator::Calibrator;
+use super::memory::Memory;
+use super::spread::Spread;
+use crate::algorithm::scored::{BOUND, Clock, LARGEST, bounded, positive};
+use crate::math::{asinh, cbrt, log10, sqrt};
+use crate::saved::{RestoreError, WordWriter, Words};
+
+/// The weights of the signals, and their sum.
+const WEIGHTS: [f64; SIGNALS] = [1.0, 1.0, 1.0, 1.0, 0.5, 1.0, 1.0, 0.5];
+const WEIGHT: f64 = 7.0;
+const SIGNALS: usize = 8;
+
+/// Values over which the size of the values is averaged.
+const MEMO: f64 = 2000.0;
+/// The least weight of a value in a long mean.
+pub(super) const SLOW: f64 = 1.0 / (16.0 * MEMO);
+/// The number of values before a signal in deviations starts.
+const WARM: f64 = 20.0;
+/// The weight of a value in the mean of the signal z.
+const ALPHA: f64 = 0.01;
+/// A residual below this share of the size of the values is rounding.
+const ROUNDING: f64 = 1e-7;
+/// Constants of (3) and (4).
+const INTERVAL_WEIGHT: f64 = 0.2;
+const USUAL_INTERVAL: f64 = 300.0;
+const YOUNG_WEIGHT: f64 = 0.4;
+const RIPE: f64 = 14.0 * 86_400.0;
+const HALF: f64 = 2.05;
+const MARGIN: f64 = 1.3;
+const HOLD: f64 = 100.0;
+const HOLD_SHARE: f64 = 0.05;
+
+/// The data of one object.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SeasonalMemory {
+    pub(super) memory: Memory,
+    pub(super) calibrators: [Calibrator; SIGNALS],
+    /// The mean size of the values.
+    size: f64,
+    /// The mean of the values.
+    pub(super) mean: f64,
+    pub(super) last: f64,
+    /// The number of values in a row that equal the one before them.
+    run: f64,
+    /// Means over 4 and 12 residuals.
+    r4: f64,
+    a12: f64,
+    /// On the asinh scale: the mean over 16 values, the long mean and the variance of their difference.
+    fast_level: f64,
+    level: f64,
+    level_variance: f64,
+    long_spread: Spread<128>,
+    short_spread: Spread<8>,
+    /// The mean and the variance of the signal z.
+    z_mean: f64,
+    pub(super) z_variance: f64,
+    /// The newest f that passed the gate, and the values since then.
+    peak: f64,
+    since: f64,
+}
+
+/// The values before the first one passes the gate.
+const NEVER: f64 = 1e9;
+
+impl SeasonalMemory {
+    pub(super) const START: Self = Self {
+        memory: Memory::START,
+        calibrators: [Calibrator::START; SIGNALS],
+        size: 0.0,
+        mean: 0.0,
+        last: 0.0,
+        run: 0.0,
+        r4: 0.0,
+        a12: 0.0,
+        fast_level: 0.0,
+        level: 0.0,
+        level_variance: 0.0,
+        long_spread: Spread::START,
+        short_spread: Spread::START,
+        z_mean: 0.0,
+        z_variance: 0.0,
+        peak: 0.0,
+        since: NEVER,
+    };
+
+    pub(super) fn first(&mut self, x: f64) {
+        (self.size, self.mean, self.z_mean, self.last) = (x.abs(), x, x, x);
+        (self.long_spread, self.short_spread) = (Spread::start(x), Spread::start(x));
+    }
+
+    /// The signals of the value `x`, after `earlier` values.
+    #[inline]
+    pub(super) fn signals(&mut self, x: f64, earlier: f64, forecasts: (f64, f64)) -> [f64; SIGNALS] {
+        self.size += (x.abs() - self.size) * (1.0 / MEMO).max(1.0 / (earlier + 1.0));
+        let k = 3.0 / (self.size + 1e-12);
+        let y = asinh(k * x);
+        let (day, week) = forecasts;
+        let forecast = if (x - day).abs() <= (x - week).abs() { day } else { week };
+        let (mut r, mut ra) = (x - forecast, y - asinh(k * forecast));
+        if r.abs() < ROUNDING * self.size {
+            r = 0.0;
+        }
+        if ra.abs() < ROUNDING {
+            ra = 0.0;
+        }
+        self.r4 += (r - self.r4) / (earlier + 1.0).min(4.0);
+        self.a12 += (ra - self.a12) / (earlier + 1.0).min(12.0);
+        let level = self.level_signal(y, earlier);
+        let long = self.long_spread.update(x, earlier, self.size, SLOW);
+        let short = self.short_spread.update(x, earlier, self.size, SLOW);
+        self.run = if earlier > 0.0 && x == self.last { self.run + 1.0 } else { 0.0 };
+        let z = self.z_signal(x, earlier);
+        [r.abs(), self.r4.abs(), self.a12.abs(), level, long, short, z, self.run]
+    }
+
+    #[inline]
+    fn level_signal(&mut self, y: f64, earlier: f64) -> f64 {
+        if earlier == 0.0 {
+            (self.fast_level, self.level) = (y, y);
+        }
+        self.fast_level += (y - self.fast_level) / (earlier + 1.0).min(16.0);
+        let d = self.fast_level - self.level;
+        let floor = 1e-6 * (self.level * self.level);
+        let signal = if earlier > WARM { d.abs() / sqrt(self.level_variance + 1e-12 + floor) } else { 0.0 };
+        let weight = SLOW.max(1.0 / (earlier + 2.0));
+        self.level += weight * d;
+        self.level_variance = (1.0 - weight) * (self.level_variance + weight * d * d);
+        signal
+    }
+
+    #[inline]
+    fn z_signal(&mut self, x: f64, earlier: f64) -> f64 {
+        let d = x - self.z_mean;
+        let deviation = sqrt(self.z_variance) + 1e-3 * self.size + 1e-12;
+        let signal = if earlier > WARM { d.abs() / deviation } else { 0.0 };
+        let weight = ALPHA.max(1.0 / (earlier + 1.0));
+        self.z_mean += weight * d;
+        self.z_variance = (1.0 - weight) * (self.z_variance + weight * d * d);
+        signal
+    }
+
+    /// (1) to (3).
+    #[inline]
+    pub(super) fn strangeness(&mut self, signals: [f64; SIGNALS], clock: &Clock) -> f64 {
+        let mut sum = 0.0;
+        for ((calibrator, signal), weight) in self.calibrators.iter_mut().zip(signals).zip(WEIGHTS) {
+            let q = calibrator.update(signal);
+            sum += weight * (q * q * q);
+        }
+        let mut f = cbrt(sum / WEIGHT);
+        if f > 0.0 {
+            if clock.mean_interval() > 0.0 {
+                f += INTERVAL_WEIGHT * log10(clock.mean_interval() / USUAL_INTERVAL);
+            }
+            let age = clock.age() as f64 / 1e6;
+            if age + 3600.0 < RIPE {
+                f -= YOUNG_WEIGHT * log10(RIPE / (age + 3600.0)).max(0.0);
+            }
+        }
+        f.max(0.0)
+    }
+
+    /// (4).
+    #[inline]
+    pub(super) fn gated(&mut self, f: f64, earlier: f64) -> f64 {
+        let decayed = (1.0 - self.since / HOLD.max(HOLD_SHARE * earlier)).max(0.0);
+        let mut passed = 0.0;
+        if f > MARGIN * self.peak * decayed {
+            (passed, self.peak, self.since) = (f, f, 0.0);
+        }
+        self.since += 1.0;
+        passed / (passed + HALF)
+    }
+
+    pub(super) fn save(&self, words: &mut WordWriter<'_>) {
+        let SeasonalMemory { size, mean, last, run, r4, a12, fast_level, level, level_variance, .. } = *self;
+        words.extend([size, mean, last, run, r4, a12, fast_level, level, level_variance].map(f64::to_bits));
+        words.extend([self.z_mean, self.z_variance, self.peak, self.since].map(f64::to_bits));
+        self.long_spread.save(words);
+        self.short_spread.save(words);
+        self.memory.save(words);
+        self.calibrators.iter().for_each(|calibrator| calibrator.save(words));
+    }
+
+    pub(super) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
+        // The asinh of a double is at most 745 by size.
+        const COMPRESSED: f64 = 1e3;
+        let mut state = Self {
+            size: positive(words, "size", LARGEST)?,
+            mean: bounded(words, "mean", 2.0 * LARGEST)?,
+            last: bounded(words, "last value", LARGEST)?,
+            run: positive(words, "run", 1e18)?,
+            r4: bounded(words, "mean residual", 4.0 * LARGEST)?,
+            a12: bounded(words, "mean compressed residual", 2.0 * COMPRESSED)?,
+            fast_level: bounded(words, "fast level", COMPRESSED)?,
+            level: bounded(words, "level", COMPRESSED)?,
+            level_variance: positive(words, "variance of the level", 4.0 * COMPRESSED * COMPRESSED)?,
+            z_mean: bounded(words, "mean of z", 2.0 * LARGEST)?,
+            z_variance: positive(words, "variance of z", BOUND)?,
+            peak: positive(words, "peak", COMPRESSED)?,
+            since: positive(words, "values since the peak", 1e18)?,
+            long_spread: Spread::restore(words)?,
+            short_spread: Spread::restore(words)?,
+            memory: Memory::restore(words)?,
+            calibrators: [Calibrator::START; SIGNALS],
+        };
+        for calibrator in &mut state.calibrators {
+            *calibrator = Calibrator::restore(words)?;
+        }
+        Ok(state)
+    }
+}

@@ -1,0 +1,259 @@
+//! `DSAnomaly:SeasonalSmall`: the idea of `Seasonal` in 200 bytes, for very many objects.
+//!
+//! A memory of 16 buckets of the day forecasts the value. Three signals measure how far the value is off: r1, a12 and L16 of
+//! `Seasonal`. Each has a strangeness q among its own past in a histogram of ten bins, as (1) of `Seasonal`, and
+//!
+//! ```text
+//! g     = (sum of q^2 / 3)^(1/2)                                               (1)
+//! f     = g + 0.2 log10(interval / 300 s) - 0.4 max(0, log10(14 days / age))   (2)
+//! score = f / (f + 1.9) if f > 1.3 * peak * (1 - since / hold), else 0        (3)
+//! threshold <- threshold + step at each alarm, threshold - step * alarms a week    (4)
+//! ```
+//!
+//! (3) is the gate of `Seasonal`. A value with g above the threshold raises an alarm. (4) is the stochastic approximation
+//! (H. Robbins, S. Monro, 1951) of the rate of alarms: the threshold is stationary only at the requested rate. It starts
+//! at the maximum of the warm-up, extrapolated to the time between two alarms. The step is 0.15; in the first four weeks
+//! it is larger, up to 0.6.
+//!
+//! | | |
+//! |---|---|
+//! | source | designed for this project, after `Seasonal` |
+//! | unit | score and strangeness: none; expected value and band: the unit of the metric |
+//! | range | score: 0 to below 1; strangeness (g): 0 or more |
+//! | error | expected value and band: single floats; a value beyond 1e37 counts as that bound |
+//! | memory | 200 bytes an object |
+//! | cost | constant for each value |
+//!
+//! The time is in whole seconds, up to the year 2106. The interval is the mean since the first value.
+
+mod state;
+mod tail;
+
+use self::state::{SmallState, State};
+use crate::algorithm::scored::{ALARMS, Options, WARM_UP, explain_options, fields};
+use crate::algorithm::seasonal::SCORE_THRESHOLD;
+use crate::algorithm::{Algorithm, Detector, Measured, Sample, UpdateError};
+use crate::entry::{Built, Entry, Explanation, Field, Given, Roles};
+use crate::math::{log2, sqrt};
+use crate::number::{Number, Numeric};
+use crate::record::Record;
+use crate::report::{Flaw, Report};
+use crate::saved::{RestoreError, WordWriter, Words};
+
+/// The menu entry of the detector `SeasonalSmall`.
+pub(crate) static ENTRY: Entry = Entry::new("SeasonalSmall", Roles::DETECTOR, SUMMARY, |given| {
+    let options = Options::of(given, 0, DAY_SECONDS);
+    let alarms = options.alarms().per_week();
+    Ok(Built::detector(SeasonalSmall { options }).with_alarms(alarms))
+})
+.arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP])
+.structured("DetectorResult", &FIELDS)
+.explained(explain);
+
+const SUMMARY: &str = "how strange the newest value is for its time of day and after the values before it, against the \
+                       object's own past; 200 bytes an object";
+
+static FIELDS: [Field; 11] = fields("SeasonalSmall");
+
+const DAY_SECONDS: u64 = 86_400;
+
+fn explain(given: &Given<'_>, seconds: Option<u64>) -> Explanation {
+    let explanation = Explanation::new(SUMMARY)
+        .line("season", "16 buckets of the day in UTC; it learns them while it runs")
+        .line("bound", "the score is 0 to below 1; 0.5 and more is the start of an anomaly");
+    explain_options(explanation, given, 0, DAY_SECONDS, seconds)
+}
+
+/// Constants of (1) to (4).
+const HALF: f64 = 1.9;
+const MARGIN: f64 = 1.3;
+const HOLD: f64 = 100.0;
+const HOLD_SHARE: f64 = 0.05;
+const INTERVAL_WEIGHT: f64 = 0.2 * core::f64::consts::LOG10_2;
+/// The largest interval is 2^32 s: 0.2 log10(2^32 / 300).
+const LARGEST_INTERVAL_TERM: f64 = 1.5;
+const YOUNG_WEIGHT: f64 = 0.4 * core::f64::consts::LOG10_2;
+const USUAL_INTERVAL: f64 = 300.0;
+const RIPE: f64 = 14.0 * 86_400.0;
+const WEEK: f64 = 604_800.0;
+const STEP: f64 = 0.15;
+const YOUNG: f64 = 4.0 * WEEK;
+/// The scale of the tail of g, for the extrapolation to the first threshold.
+const TAIL: f64 = 0.15;
+/// The largest first threshold: an anomaly in the warm-up must not hide the later ones.
+const LARGEST_START: f64 = 3.6;
+/// The range of the threshold: g is at most 6 for values that are not extreme.
+const LARGEST_THRESHOLD: f64 = 8.0;
+/// Alarms that are not farther apart, in seconds, are one event.
+const APART: f64 = 3600.0;
+/// The largest sample by size that is taken unchanged: twice this value is a finite single float.
+const LARGEST: f64 = 1e37;
+
+/// `DSAnomaly:SeasonalSmall[:alarms=N][:threshold=S][:warmup=SECONDS]`.
+///
+/// 200 bytes an object. The value must come with the time since the Unix epoch.
+///
+/// ```
+/// use derived_stats::entry::Role;
+/// use derived_stats::{Number, Pipeline};
+///
+/// let mut requests = Pipeline::parse("raw:DSAnomaly:SeasonalSmall:alarms=2")?;
+/// for minute in 0..2 * 1440u64 {
+///     requests.update(minute * 60_000_000, Number::U64(100 + minute * 7919 % 101 / 10))?;
+/// }
+/// requests.update(2 * 86_400_000_000, Number::U64(900))?;
+/// let strange = requests.report(0).forced().expect("ready after a day");
+/// assert_eq!(strange.role(Role::Alarm), Some(Number::U64(1)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub(crate) struct SeasonalSmall {
+    options: Options,
+}
+
+impl SeasonalSmall {
+    fn is_ready<T>(&self, state: &SmallState<T>) -> bool {
+        u64::from(state.samples()) > Options::LEAST_SAMPLES && state.age() * 1_000_000 >= self.options.warm_up()
+    }
+
+    /// (4), for the strangeness g.
+    #[inline]
+    fn decide<T>(&self, state: &mut SmallState<T>, g: f64, interval: f64) {
+        let alarms = self.options.alarms().per_week();
+        state.set(State::Alarm, false);
+        state.since_alarm = state.since_alarm.saturating_add(1);
+        if !self.is_ready(state) {
+            state.threshold = state.threshold.max(g as f32);
+            return;
+        }
+        if !state.has(State::Ready) {
+            state.set(State::Ready, true);
+            let age = (state.age() as f64).max(interval);
+            let beyond = TAIL * core::f64::consts::LN_2 * log2(WEEK / (alarms * age)).max(0.0);
+            state.threshold = (f64::from(state.threshold) + beyond).min(LARGEST_START) as f32;
+        }
+        // The start is a guess, and the first steps are larger.
+        let age = state.age() as f64;
+        let step = if age < YOUNG { STEP * (YOUNG / age.max(1.0)).min(4.0) } else { STEP };
+        let mut threshold = f64::from(state.threshold) - step * alarms * interval * (1.0 / WEEK);
+        if g > threshold && score(state) >= self.options.threshold() && g > 0.0 {
+            if f64::from(state.since_alarm) * interval > APART {
+                threshold += step;
+            }
+            state.since_alarm = 0;
+            state.set(State::Alarm, true);
+        }
+        state.threshold = threshold.clamp(0.0, LARGEST_THRESHOLD) as f32;
+    }
+
+    fn record<T: Numeric>(state: &SmallState<T>) -> Record {
+        let width = state.tails.width();
+        let [expected, threshold, strangeness] = [state.expected, state.threshold, state.strangeness].map(f64::from);
+        let record = Record::new([
+            Number::U64(u64::from(state.samples())),
+            Number::F64(expected),
+            Number::F64(expected - width),
+            Number::F64(expected + width),
+            Number::F64(strangeness),
+            Number::F64(threshold),
+            Number::F64(score(state)),
+            Number::U64(u64::from(state.has(State::Alarm))),
+            state.newest.into_number(),
+        ]);
+        let record = if state.samples() == 0 { record.without(8) } else { record };
+        let is_beyond = state.newest.to_f64().abs() > LARGEST;
+        record.flawed(match state.has(State::Bound) {
+            true => Some(Flaw::Overflow),
+            false => is_beyond.then_some(Flaw::BeyondSingle),
+        })
+    }
+}
+
+/// The score of the newest value: it passed the gate if no value came since.
+fn score<T>(state: &SmallState<T>) -> f64 {
+    let passed = if state.since == 1 { f64::from(state.peak) } else { 0.0 };
+    passed / (passed + HALF)
+}
+
+/// (2) and (3).
+#[inline]
+fn gate<T: Numeric>(state: &mut SmallState<T>, g: f64, interval: f64) {
+    let hold = HOLD.max(HOLD_SHARE * f64::from(state.samples()));
+    let decayed = (1.0 - f64::from(state.since) / hold).max(0.0);
+    let least = MARGIN * f64::from(state.peak) * decayed;
+    let mut f = g;
+    // Few values are near enough to need the logarithms.
+    if g > 0.0 && g + LARGEST_INTERVAL_TERM > least {
+        f += INTERVAL_WEIGHT * log2(interval / USUAL_INTERVAL);
+        let age = state.age() as f64 + 3600.0;
+        if age < RIPE {
+            f -= YOUNG_WEIGHT * log2(RIPE / age);
+        }
+    }
+    if f > 0.0 && f > least {
+        (state.peak, state.since) = (f as f32, 0);
+    }
+    state.since = state.since.saturating_add(1).max(1);
+}
+
+impl<T: Numeric> Algorithm<T> for SeasonalSmall {
+    type State = SmallState<T>;
+
+    fn start(&self) -> SmallState<T> {
+        SmallState::start()
+    }
+
+    fn is_empty(&self, state: &SmallState<T>) -> bool {
+        state.samples() == 0
+    }
+
+    fn update(&self, state: &mut SmallState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
+        state.newest = sample.value;
+        state.set(State::Bound, sample.overflowed);
+        let (x, seconds) = (sample.value.to_f64().clamp(-LARGEST, LARGEST), sample.at / 1_000_000);
+        state.tick(seconds);
+        let interval = state.interval();
+        let signals = state.signals(x, seconds, interval);
+        let [r1, a12, level] = state.tails.update(signals).map(|q| q * q);
+        let g = sqrt((r1 + a12 + level) * (1.0 / 3.0));
+        state.strangeness = g as f32;
+        gate(state, g, interval);
+        self.decide(state, g, interval);
+        Ok(())
+    }
+
+    fn report(&self, state: &SmallState<T>, _now: u64) -> Report<Record> {
+        let record = Self::record(state);
+        if self.is_ready(state) { Report::Value(record) } else { Report::NotReady(Some(record)) }
+    }
+
+    #[inline]
+    fn value(&self, state: &SmallState<T>, _now: u64, _value: usize) -> Option<Measured> {
+        let measured = Measured { number: state.newest.into_number(), overflowed: state.has(State::Bound) };
+        self.is_ready(state).then_some(measured)
+    }
+
+    fn takes_every_sample(&self) -> bool {
+        true
+    }
+
+    fn save(&self, state: &SmallState<T>, words: &mut WordWriter<'_>) {
+        state.save(words);
+    }
+
+    fn restore(&self, words: &mut Words<'_>) -> Result<SmallState<T>, RestoreError> {
+        SmallState::restore(words)
+    }
+}
+
+impl<T: Numeric> Detector<T> for SeasonalSmall {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_200_bytes() {
+        assert_eq!(size_of::<SmallState<u64>>(), 200);
+    }
+}

@@ -1,0 +1,250 @@
+//! The tails of the signals: ten bins each.
+
+use crate::math::{log2, scaled, split};
+use crate::saved::{RestoreError, WordWriter, Words};
+
+/// The number of signals.
+pub(super) const SIGNALS: usize = 3;
+
+/// The number of bins of a signal.
+const BINS: usize = 10;
+
+/// Bins per power of two: ten bins reach from the largest value down to a sixth of it.
+const PER_OCTAVE: i32 = 4;
+
+/// The number of values before a share is computed.
+const WARM: u16 = 50;
+
+/// At this number of values all counts are halved.
+const CAP: u16 = 20_000;
+
+/// The weights of the length of the past and of a record, as in `Seasonal`, for binary logarithms.
+const BETA: f64 = 0.4 * LOG10_2;
+const RECORD: f64 = 0.5 * core::f64::consts::LN_2;
+const LOG10_2: f64 = core::f64::consts::LOG10_2;
+
+/// The share of the values beyond [`Tails::width`].
+const WIDTH_SHARE: f64 = 0.01;
+
+/// Below the bin of every value.
+const NO_BIN: i16 = i16::MIN;
+
+/// The largest and the smallest value by size that is not counted as 0.
+const LARGEST: f64 = 1e60;
+const SMALLEST: f64 = 1e-60;
+
+/// The histograms of all signals: 68 bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Tails {
+    /// In [0, 20000] together for each signal. The lowest bin also counts all smaller values and the zeros.
+    counts: [[u16; BINS]; SIGNALS],
+    /// The bin of the largest value of each signal.
+    tops: [i16; SIGNALS],
+    /// The number of values, which is the sum of the counts of each signal.
+    values: u16,
+}
+
+/// The bin of a value, and the position in it, from 0 to below 1.
+#[inline]
+fn bin(value: f64) -> (i16, f64) {
+    let (m, e) = split(value.min(LARGEST));
+    let step = (2.0 * m - 1.0) * f64::from(PER_OCTAVE);
+    let whole = step as i32;
+    ((e * PER_OCTAVE + whole) as i16, step - f64::from(whole))
+}
+
+/// The lower bound of a bin.
+#[inline]
+fn bound(bin: i32) -> f64 {
+    let (e, step) = (bin.div_euclid(PER_OCTAVE), bin.rem_euclid(PER_OCTAVE));
+    scaled(0.5 * (1.0 + f64::from(step) / f64::from(PER_OCTAVE)), e)
+}
+
+impl Tails {
+    pub(super) const START: Self = Self { counts: [[0; BINS]; SIGNALS], tops: [NO_BIN; SIGNALS], values: 0 };
+
+    /// The strangeness of each signal among the values before it; then counts the signals.
+    #[inline]
+    pub(super) fn update(&mut self, signals: [f64; SIGNALS]) -> [f64; SIGNALS] {
+        let mut strangeness = [0.0; SIGNALS];
+        let is_warm = self.values >= WARM;
+        let n = f64::from(self.values) + 1.0;
+        let length = if is_warm { 2.0 + BETA * log2(n) } else { 0.0 };
+        let usual = 1e10 * (n * n);
+        for (((counts, top), signal), strangeness) in
+            self.counts.iter_mut().zip(&mut self.tops).zip(signals).zip(&mut strangeness)
+        {
+            if signal < SMALLEST {
+                counts[0] += 1;
+                continue;
+            }
+            let (bin, within) = bin(signal);
+            if is_warm {
+                *strangeness = share(counts, *top, (bin, within), signal, (length, usual));
+            }
+            if bin > *top {
+                extend(counts, top, bin);
+            }
+            if let Some(count) = counts.get_mut(index(*top, bin)) {
+                *count += 1;
+            }
+        }
+        self.values += 1;
+        if self.values >= CAP {
+            self.halve();
+        }
+        strangeness
+    }
+
+    /// The sums of the halves may differ; the lowest bins are adjusted to the smallest one.
+    #[cold]
+    fn halve(&mut self) {
+        self.values /= 2;
+        for (counts, top) in self.counts.iter_mut().zip(&mut self.tops) {
+            counts.iter_mut().for_each(|count| *count /= 2);
+            let upper: u16 = counts.iter().skip(1).sum();
+            counts[0] = self.values.saturating_sub(upper);
+            // The largest value decays, so that a single glitch does not set the scale for ever.
+            if counts.last() == Some(&0) && *top != NO_BIN {
+                counts.copy_within(..BINS - 1, 1);
+                counts[0] = 0;
+                *top -= 1;
+            }
+        }
+    }
+
+    /// The lower bound of the bin above the one that holds the 99th percentile of the first signal.
+    pub(super) fn width(&self) -> f64 {
+        let ([counts, ..], [top, ..]) = (&self.counts, self.tops);
+        if self.values < WARM || top == NO_BIN {
+            return 0.0;
+        }
+        let (most, mut above) = (WIDTH_SHARE * f64::from(self.values), 0.0);
+        for (below_top, count) in (0..).zip(counts.iter().rev()) {
+            above += f64::from(*count);
+            if above > most {
+                return bound(i32::from(top) - below_top + 1);
+            }
+        }
+        0.0
+    }
+
+    pub(super) fn save(&self, words: &mut WordWriter<'_>) {
+        let [first, second, third] = self.tops.map(|top| u64::from(top as u16));
+        words.push(first << 48 | second << 32 | third << 16 | u64::from(self.values));
+        let mut counts = self.counts.as_flattened().iter();
+        while let Some(count) = counts.next() {
+            let first = u64::from(*count) << 48;
+            let others = counts.by_ref().take(3).zip([32, 16, 0]).map(|(count, shift)| u64::from(*count) << shift);
+            words.push(others.fold(first, |word, count| word | count));
+        }
+    }
+
+    pub(super) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
+        let packed = words.next("number of signals")?;
+        let tops = [48, 32, 16].map(|shift| (packed >> shift) as u16 as i16);
+        let mut tails = Self { tops, values: packed as u16, ..Self::START };
+        for four in tails.counts.as_flattened_mut().chunks_mut(4) {
+            let word = words.next("counts of signals")?;
+            for (count, shift) in four.iter_mut().zip([48, 32, 16, 0]) {
+                *count = (word >> shift) as u16;
+            }
+        }
+        let range = bin(SMALLEST).0 - 200..=bin(LARGEST).0;
+        let is_possible = tails.counts.iter().zip(tails.tops).all(|(counts, top)| {
+            let sum: u32 = counts.iter().map(|count| u32::from(*count)).sum();
+            let is_top = range.contains(&top) || top == NO_BIN && counts.iter().skip(1).all(|count| *count == 0);
+            sum == u32::from(tails.values) && is_top
+        });
+        if !is_possible || tails.values >= CAP {
+            return Err(RestoreError::invalid("number of signals", packed));
+        }
+        Ok(tails)
+    }
+}
+
+/// The index of a bin at or below the top.
+#[inline]
+fn index(top: i16, bin: i16) -> usize {
+    (i32::from(bin) - (i32::from(top) - BINS as i32 + 1)).max(0) as usize
+}
+
+/// Minus the decimal logarithm of the share of larger values. Within its bin, a value divides the count.
+#[inline]
+fn share(counts: &[u16; BINS], top: i16, (bin, within): (i16, f64), value: f64, (length, usual): (f64, f64)) -> f64 {
+    if bin > top {
+        let beyond = if top == NO_BIN { 0.0 } else { RECORD * log2(value / bound(i32::from(top) + 1)).max(0.0) };
+        return length + LOG10_2 + beyond;
+    }
+    let (index, mut above) = (index(top, bin), 0);
+    for (position, count) in counts.iter().enumerate() {
+        above += if position > index { u32::from(*count) } else { 0 };
+    }
+    let own = counts.get(index).copied().unwrap_or_default();
+    let larger = f64::from(own) * (1.0 - within) + f64::from(above) + 0.5;
+    // The fifth power of 100 * n^0.4: most values are usual, and need no logarithm.
+    let square = larger * larger;
+    if square * square * larger > usual { 0.0 } else { (length - LOG10_2 * log2(larger)).max(0.0) }
+}
+
+/// Moves the bins, so that `bin` is the top.
+#[cold]
+fn extend(counts: &mut [u16; BINS], top: &mut i16, bin: i16) {
+    let shift = match *top {
+        NO_BIN => BINS,
+        top => (i32::from(bin) - i32::from(top)).clamp(0, BINS as i32) as usize,
+    };
+    let lowest = counts.iter().take(shift + 1).sum();
+    counts.copy_within(shift.., 0);
+    counts[BINS - shift..].fill(0);
+    counts[0] = lowest;
+    *top = bin;
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_the_stranger_the_fewer_are_larger() {
+        let mut tails = Tails::START;
+        for n in 0..30_000 {
+            tails.update([1.0 + f64::from(n % 100) / 100.0, f64::from(n % 2), 0.0]);
+        }
+        let past = tails;
+        let strangeness = |value| past.clone().update([value; SIGNALS]);
+        let [low, middle, high, record] = [1.0, 1.9, 1.99, 20.0].map(|value| strangeness(value)[0]);
+        assert!(low == 0.0 && low < middle && middle < high && high + 1.0 < record, "{low} {middle} {high} {record}");
+        assert_eq!(strangeness(0.0), [0.0; SIGNALS]);
+        assert!(strangeness(1e-9)[2] > 3.0, "nothing but zeros before");
+        assert_eq!(past.width(), 2.0);
+    }
+
+    #[test]
+    fn bins_are_bounded_by_their_values() {
+        for value in [1e-60, 0.3, 1.0, 1.25, 7.9, 1e37, 1e60, f64::MAX] {
+            let (bin, within) = bin(value);
+            let (low, high) = (bound(i32::from(bin)), bound(i32::from(bin) + 1));
+            assert!(low <= value.min(LARGEST) && value.min(LARGEST) < high, "{value} is not in {low}..{high}");
+            assert!((0.0..1.0).contains(&within), "{value}: {within}");
+        }
+    }
+
+    #[test]
+    fn saved_tails_are_restored_and_impossible_ones_are_refused() {
+        let mut tails = Tails::START;
+        for n in 0..45_000 {
+            tails.update([f64::from(n % 1000), f64::from(n % 7), 1e-3 * f64::from(n)]);
+        }
+        let mut words = Vec::new();
+        tails.save(&mut WordWriter::new(&mut words));
+        assert_eq!((Tails::restore(&mut Words::new(&words)), words.len()), (Ok(tails), 9));
+        for (index, word) in [(0, words[0] + 1), (0, words[0] | 1 << 63), (1, words[1] + 1), (8, 1 << 50)] {
+            let mut words = words.clone();
+            words[index] = word;
+            assert!(Tails::restore(&mut Words::new(&words)).is_err(), "word {index} as {word:#x}");
+        }
+    }
+}

@@ -175,7 +175,7 @@ impl SeasonalMemory {
     }
 
     pub(super) fn save(&self, words: &mut WordWriter<'_>) {
-        let SeasonalMemory { size, mean, last, run, r4, a12, fast_level, level, level_variance, .. } = *self;
+        let Self { size, mean, last, run, r4, a12, fast_level, level, level_variance, .. } = *self;
         words.extend([size, mean, last, run, r4, a12, fast_level, level, level_variance].map(f64::to_bits));
         words.extend([self.z_mean, self.z_variance, self.peak, self.since].map(f64::to_bits));
         self.long_spread.save(words);

@@ -82,6 +82,7 @@ pub const TOO_LARGE: &str = "too large: the sample is beyond 1e150, it counted a
 /// The error text of percentiles whose samples differ in size by a factor of more than 2^64.
 pub const COLLAPSED: &str =
     "collapsed: samples smaller than the largest by a factor of more than 2^64 count as that size";
+
 /// The error text of a detector with single floats whose newest sample is beyond 1e37.
 pub const BEYOND_SINGLE: &str = "too large: the sample is beyond 1e37, it counted as that bound";
 
@@ -144,6 +145,6 @@ mod tests {
         for (code, flaw) in (0..).zip(flaws) {
             assert_eq!((Flaw::code(flaw), Flaw::from_code(code)), (code, Some(flaw)));
         }
-        assert_eq!(Flaw::from_code(4), None);
+        assert_eq!(Flaw::from_code(5), None);
     }
 }

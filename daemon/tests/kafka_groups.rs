@@ -24,7 +24,13 @@ fn is_ready(daemon: &Daemon) {
 fn refused(command: Command) -> String {
     let (status, messages) = match Daemon::try_spawn(command) {
         Ok(mut daemon) => {
-            wait_until("the daemon has ended", || (!daemon.is_running()).then_some(()));
+            for _ in 0..PATIENCE.as_millis() / 20 {
+                if !daemon.is_running() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            assert!(!daemon.is_running(), "the daemon does not end:\n{}", daemon.stderr());
             (daemon.wait(), daemon.stderr())
         }
         Err(ended) => ended,
@@ -70,6 +76,28 @@ fn a_second_group_is_refused_until_it_takes_over_and_every_window_is_given_once(
     results.wait(&input, expected.len(), PATIENCE);
     input.assert_results(results.lines, &expected, "two groups, one after the other");
     second.stop();
+}
+
+/// The daemons make a state topic again that somebody deletes. Without the claim of the group a second one would be let
+/// in, and give every window again.
+#[test]
+fn a_state_topic_that_is_deleted_while_the_group_runs_is_claimed_again() {
+    let group = Group::new(&BROKER, "reclaimed", 2);
+    let daemon = group.daemon("a");
+    is_ready(&daemon);
+    let topic = group.topic("state-UveVirtualNetworkAgent-egress_flow_count");
+    let registered = format!("registered its group or its configuration. topic=\"{topic}\"");
+    let times = |daemon: &Daemon| daemon.stderr().matches(&registered).count();
+    assert_eq!(times(&daemon), 1, "{}", daemon.stderr());
+    BROKER.delete_topic(&topic);
+    wait_until("the group has the claim again", || (times(&daemon) == 2).then_some(()));
+    assert!(daemon.stderr().contains("A state topic was deleted while the group runs"), "{}", daemon.stderr());
+    BROKER.delete_topic(&topic);
+    BROKER.create_topic(&topic, 2, &[("cleanup.policy", "compact"), ("max.message.bytes", "8388608")]);
+    wait_until("the group has the claim of that one, too", || (times(&daemon) == 3).then_some(()));
+    let messages = refused(group.command("run", "b", &OTHER));
+    assert!(messages.contains("holds the states of the consumer group `reclaimed-derived-statsd`"), "{messages}");
+    daemon.stop();
 }
 
 /// The setting of a second group.

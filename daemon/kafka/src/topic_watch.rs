@@ -2,7 +2,7 @@
 
 mod agreement;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::engine::Shared;
 use crate::health::Health;
 use crate::members::{Members, Waiting};
 use crate::settings::KafkaSettings;
+use crate::topic_id::TopicId;
 use crate::topics::{Step, StreamTopics, Topics, Verdict};
 use crate::topology::{Shape, Topology};
 use crate::worker::MAX_POLL_AGE;
@@ -50,8 +51,9 @@ pub(crate) struct TopicWatch {
     waiting: Waiting,
     clock: Arc<dyn Clock>,
     control: Arc<Control>,
-    /// The streams whose state topic the group has claimed, for the configuration of this daemon.
-    settled: BTreeSet<String>,
+    /// The streams whose state topic the group has claimed, for the configuration of this daemon, with the id that the
+    /// topic had then.
+    settled: BTreeMap<String, Option<TopicId>>,
     /// Whether the workers are admitted.
     is_admitted: bool,
     /// Since when another member has had the name of this daemon.
@@ -99,7 +101,7 @@ impl TopicWatch {
             configuration,
             clock: Arc::clone(&shared.clock),
             control: Arc::clone(&shared.control),
-            settled: BTreeSet::new(),
+            settled: BTreeMap::new(),
             is_admitted: false,
             twin_since: None,
             members_seen: Duration::ZERO,
@@ -163,6 +165,7 @@ impl TopicWatch {
         };
         // The state topic of a stream is created once its input topic exists.
         *complete = streams.iter().all(|stream| stream.inputs == 0 || stream.states > 0);
+        self.forget_deleted(&streams);
         let is_agreed = self.settle(&streams)?;
         self.publish(&streams, began);
         if self.is_admitted {

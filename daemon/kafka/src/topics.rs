@@ -45,6 +45,8 @@ pub struct StreamTopics {
     pub states: u16,
     /// The id of the input topic, if it is known.
     pub(crate) input_id: Option<TopicId>,
+    /// The same of the state topic.
+    pub(crate) state_id: Option<TopicId>,
 }
 
 impl StreamTopics {
@@ -108,8 +110,10 @@ impl Topics {
             let input = self.names.input(stream);
             let inputs = self.cluster.partitions(&input)?.unwrap_or(0);
             let input_id = self.cluster.id(&input).filter(|_| inputs > 0);
-            let states = self.cluster.partitions(&self.names.state(stream))?.unwrap_or(0);
-            Ok(StreamTopics { stream: stream.clone(), inputs, states, input_id })
+            let state = self.names.state(stream);
+            let states = self.cluster.partitions(&state)?.unwrap_or(0);
+            let state_id = self.cluster.id(&state).filter(|_| states > 0);
+            Ok(StreamTopics { stream: stream.clone(), inputs, states, input_id, state_id })
         });
         topics.collect()
     }

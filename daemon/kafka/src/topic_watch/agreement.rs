@@ -1,7 +1,7 @@
 //! What must be agreed on before the workers of this process may work: the group of the state topics, the configuration
 //! of the group, and the name of this daemon.
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{Fatal, TopicWatch};
 use crate::configuration::Configuration;
@@ -9,12 +9,30 @@ use crate::group::is_taken;
 use crate::topics::StreamTopics;
 
 impl TopicWatch {
+    /// Forgets the claims of state topics that are gone, or that are other ones with the same name: a topic that is made
+    /// again has no claim, and would let another group in.
+    pub(super) fn forget_deleted(&mut self, streams: &[StreamTopics]) {
+        for StreamTopics { stream, states, state_id, .. } in streams {
+            let Some(claimed) = self.settled.get(stream) else { continue };
+            let is_other = claimed.zip(*state_id).is_some_and(|(claimed, found)| claimed != found);
+            if *states > 0 && !is_other {
+                continue;
+            }
+            error!(
+                topic = self.own.names.state(stream),
+                "A state topic was deleted while the group runs. The daemons make it and claim it again, and write what \
+                 changes from now on: states that do not change are lost at the next restart."
+            );
+            self.settled.remove(stream);
+        }
+    }
+
     /// Claims the state topics for the group, and registers the configuration of this daemon; returns whether it is
     /// that of the group. A daemon whose configuration does not count registers nothing: two could wait for each other.
     pub(super) fn settle(&mut self, streams: &[StreamTopics]) -> anyhow::Result<bool> {
         let mut all: Vec<_> = streams.iter().filter(|it| it.states > 0).map(|it| it.stream.clone()).collect();
         all.sort_unstable();
-        let open: Vec<_> = all.iter().filter(|stream| !self.settled.contains(*stream)).cloned().collect();
+        let open: Vec<_> = all.iter().filter(|stream| !self.settled.contains_key(*stream)).cloned().collect();
         if !open.is_empty() {
             let topics: Vec<_> = all.iter().map(|stream| self.own.names.state(stream)).collect();
             let counts = self.claims.configuration(&topics)?;
@@ -29,7 +47,8 @@ impl TopicWatch {
                     self.wait_for(&current);
                     return Ok(false);
                 }
-                self.settled.insert(stream);
+                let id = streams.iter().find(|it| it.stream == stream).and_then(|it| it.state_id);
+                self.settled.insert(stream, id);
             }
         }
         if !self.is_admitted && self.admission.waiting().is_some() {
@@ -69,7 +88,7 @@ impl TopicWatch {
             .find(|it| !self.configuration.may_continue(it) && it.replaces(&self.configuration))
         {
             // Its member id has only the fingerprint; the record has what it computes.
-            let topics: Vec<_> = self.settled.iter().map(|stream| self.own.names.state(stream)).collect();
+            let topics: Vec<_> = self.settled.keys().map(|stream| self.own.names.state(stream)).collect();
             let registered = self.claims.configuration(&topics)?.filter(|it| it.is_same(newer));
             let newer = registered.unwrap_or_else(|| newer.clone());
             self.wait_for(&newer);

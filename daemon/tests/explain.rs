@@ -2,6 +2,7 @@
 
 mod binary;
 
+use derived_stats::{DETECTOR_CALL, menu};
 use serde_json::{Value, json};
 
 fn explain(arguments: &[&str]) -> String {
@@ -64,7 +65,7 @@ fn a_window_over_a_counter_in_words() {
     computes    DSAvg: the mean of the last 3600 s, cut to a whole number for integers
     window      slides in buckets of 16777216 us; not ready before 3600 s have passed since the first sample, and samples must come in order of buckets
     silence     no sample, no report
-    state       at most 7112 bytes for each key
+    state       at most 7104 bytes for each key
     ");
 }
 
@@ -103,9 +104,10 @@ fn a_window_has_at_most_256_buckets() {
 
 #[test]
 fn every_algorithm_has_an_explanation() {
-    for annotation in
-        ["raw:DSNone", "raw:DSNon0", "raw:DSChange", "raw:DSNull", "raw:DSEWM:0.5", "3-raw:DSSum", "raw:DSAvg"]
-    {
+    for entry in menu().iter().filter(|entry| entry.roles().inline) {
+        let detector = if entry.roles().detector { format!("{DETECTOR_CALL}:") } else { String::new() };
+        let annotation = format!("raw:{detector}{}:{}", entry.name(), entry.example());
+        let annotation = annotation.trim_end_matches(':');
         let text = explain(&[annotation]);
         assert!(text.starts_with(&format!("annotation  {annotation}\n")), "{text}");
         assert!(!text.contains("registered"), "{text}");

@@ -38,8 +38,9 @@ pub use self::value::{put_value, read_value};
 /// The first byte of a block. No UTF-8 text starts with it, so it distinguishes a block from a line of JSON.
 const MAGIC: u8 = 0xB5;
 
-/// The version that this build writes, and the newest version that it reads.
-const VERSION: u8 = 1;
+/// The version that this build writes, and the newest version that it reads. Version 2 has the flaws and the role that
+/// came with percentiles and detectors.
+const VERSION: u8 = 2;
 
 /// The size of the header: first byte, version and number of rows.
 const HEADER_LEN: usize = 6;

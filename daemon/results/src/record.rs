@@ -134,6 +134,6 @@ mod tests {
         block.pop();
         assert_eq!(lines(&block).unwrap().len(), 1);
         block[1] += 1;
-        assert!(matches!(lines(&block), Err(BlockError::Version { found: 2 })));
+        assert!(matches!(lines(&block), Err(BlockError::Version { found: 3 })));
     }
 }

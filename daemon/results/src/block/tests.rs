@@ -196,8 +196,8 @@ fn a_block_of_a_newer_version_is_refused_with_the_remedy() {
     let (plan, mut block) = one_block();
     block[1] = VERSION + 1;
     let refused = read(&plan, &mut BlockReader::default(), &block).unwrap_err();
-    assert_eq!(refused, BlockError::Version { found: 2 });
-    insta::assert_snapshot!(refused, @"the block of results has version 2, this build reads versions up to 1; run the build that wrote it, or a newer one");
+    assert_eq!(refused, BlockError::Version { found: 3 });
+    insta::assert_snapshot!(refused, @"the block of results has version 3, this build reads versions up to 2; run the build that wrote it, or a newer one");
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn a_damaged_block_is_refused_with_offset_and_field() {
     insta::assert_snapshot!(refused(&|block| block[2] = 2), @r##"the block of results is damaged before byte 159, in `rows`: found the end, 1 rows early, expected a row"##);
     insta::assert_snapshot!(refused(&|block| block[2] = 0), @r##"the block of results is damaged before byte 142, in `rows`: found one more row, expected the end"##);
     insta::assert_snapshot!(refused(&|block| block[last] = 9), @r##"the block of results is damaged before byte 159, in `attribute`: found 9, expected an attribute of the entry"##);
-    insta::assert_snapshot!(refused(&|block| block[last - 3] = 3), @r##"the block of results is damaged before byte 156, in `flaw`: found 3, expected a known flaw"##);
+    insta::assert_snapshot!(refused(&|block| block[last - 3] = 255), @r##"the block of results is damaged before byte 156, in `flaw`: found 255, expected a known flaw"##);
     insta::assert_snapshot!(refused(&|block| block[142] |= flag::SAME_KEY), @r##"the block of results is damaged before byte 143, in `flags`: found 4, expected a key in the first row"##);
     insta::assert_snapshot!(refused(&|block| block[142] |= flag::SAME_WINDOW), @r##"the block of results is damaged before byte 147, in `flags`: found 8, expected a window in the first row"##);
     insta::assert_snapshot!(refused(&|block| block.truncate(last)), @r##"the block of results is damaged before byte 158, in `attribute`: found 0 bytes to the end, expected more"##);

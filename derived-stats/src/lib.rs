@@ -77,6 +77,7 @@ pub mod column;
 mod description;
 pub mod entry;
 pub mod excerpt;
+mod fnv;
 mod link;
 mod map;
 mod math;

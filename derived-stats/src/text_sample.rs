@@ -1,5 +1,6 @@
 //! Texts as samples.
 
+use crate::fnv::{OFFSET_BASIS, fnv_1a};
 use crate::number::Number;
 
 /// The largest length of a text sample in bytes.
@@ -49,8 +50,7 @@ pub fn text_sample(text: &str) -> Result<Number, TextSampleError> {
 
 /// The hash of a text of any length.
 pub(crate) fn hash(text: &str) -> u64 {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    mix(text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
+    mix(fnv_1a(OFFSET_BASIS, text.as_bytes()))
 }
 
 /// A permutation of the integers whose result depends on every bit: the finaliser of SplitMix64 (G. Steele, D. Lea, C.

@@ -12,7 +12,8 @@
 
 use alloc::borrow::Cow;
 
-use crate::algorithm::ewm::{ALPHA, Moments, NEWEST, SIGMA, alpha, explain_moments, flaw};
+use crate::algorithm::ewm::{ALPHA, Moments, NEWEST, SIGMA, alpha, explain_moments};
+use crate::algorithm::large::flaw;
 use crate::algorithm::tally::MAX_SAMPLES;
 use crate::algorithm::{Algorithm, Alpha, Detector, Measured, Sample, UpdateError};
 use crate::entry::{Built, Entry, Explanation, Field, Given, NumberKind, Role, Roles, TextSource, Unit};

@@ -34,6 +34,7 @@
 mod alpha;
 mod moments;
 
+use crate::algorithm::large::flaw;
 use crate::algorithm::{Algorithm, Sample, UpdateError};
 use crate::entry::{Built, Entry, Explanation, Field, Given, NumberKind, Role, Roles, Unit};
 use crate::math::sqrt;
@@ -44,7 +45,7 @@ use crate::saved::{RestoreError, WordWriter, Words};
 
 pub(crate) use self::alpha::{ALPHA, alpha};
 pub use self::alpha::{Alpha, AlphaError};
-pub(crate) use self::moments::{Moments, flaw};
+pub(crate) use self::moments::Moments;
 
 /// The menu entry of `DSEWM`.
 pub(crate) static ENTRY: Entry =

@@ -23,9 +23,10 @@
 //! | memory | 152 bytes an object |
 //! | cost | constant for each value, with a square root and two divisions |
 
+use crate::algorithm::large::LARGEST;
 use crate::algorithm::scored::{
-    ALARMS, BOUND, Clock, LARGEST, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, bounded, explain_options,
-    fields, positive, span,
+    ALARMS, BOUND, Clock, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, bounded, explain_options, fields,
+    positive, span,
 };
 use crate::entry::{Argument, Entry, Explanation, Field, Given, Roles};
 use crate::math::sqrt;

@@ -27,9 +27,10 @@
 //! of S. Gelper, R. Fried, C. Croux, "Robust forecasting with exponential and Holt-Winters smoothing" (2010).
 
 use crate::algorithm::ewm_prior::{BAND, FLOOR, LARGEST_SCORE};
+use crate::algorithm::large::LARGEST;
 use crate::algorithm::scored::{
-    ALARMS, BOUND, Clock, LARGEST, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, bounded, explain_options,
-    fields, positive,
+    ALARMS, BOUND, Clock, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, bounded, explain_options, fields,
+    positive,
 };
 use crate::entry::{Argument, ArgumentKind, Entry, Explanation, Field, Given, Roles};
 use crate::math::sqrt;

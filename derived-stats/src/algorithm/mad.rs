@@ -24,8 +24,9 @@
 //! | cost | constant for each value; each 64th of the span also sorts the window |
 
 use crate::algorithm::ewm_prior::{BAND, FLOOR, LARGEST_SCORE};
+use crate::algorithm::large::LARGEST;
 use crate::algorithm::scored::{
-    ALARMS, Clock, LARGEST, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, bounded, explain_options, fields, span,
+    ALARMS, Clock, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, bounded, explain_options, fields, span,
 };
 use crate::entry::{Argument, Entry, Explanation, Field, Given, Roles};
 use crate::saved::{RestoreError, WordWriter, Words};

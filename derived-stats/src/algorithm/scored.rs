@@ -10,21 +10,19 @@ mod options;
 
 use core::fmt;
 
+use crate::algorithm::large::{flaw, within};
 use crate::algorithm::{Algorithm, Detector, Measured, Sample, UpdateError};
 use crate::entry::{Built, Field, NumberKind, Role, TextSource, Unit};
 use crate::number::{Number, Numeric};
 use crate::record::Record;
-use crate::report::{Flaw, Report};
+use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
 
-pub(crate) use self::alarms::{AlarmState, Alarms};
+pub(crate) use self::alarms::{AlarmState, Alarms, WEEK};
 pub(crate) use self::clock::Clock;
 pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_options, span};
 
-/// The largest sample by size that a detector takes unchanged: the square of twice this value is a finite double.
-pub(crate) const LARGEST: f64 = 1e150;
-
-/// No number in a state of a model is larger by size: above the square of twice [`LARGEST`].
+/// No number in a state of a model is larger by size: above the square of twice [`LARGEST`](crate::algorithm::large::LARGEST).
 pub(crate) const BOUND: f64 = 1e302;
 
 /// The score of one value.
@@ -49,7 +47,7 @@ pub(crate) trait Model: Clone + fmt::Debug + Send + Sync + 'static {
     /// The state before the first value.
     fn start(&self) -> Self::State;
 
-    /// Scores the value `x`, at most [`LARGEST`] by size, and learns it. `clock` has counted it.
+    /// Scores the value `x`, at most [`LARGEST`](crate::algorithm::large::LARGEST) by size, and learns it. `clock` has counted it.
     fn score(&self, state: &mut Self::State, x: f64, clock: &Clock) -> Scores;
 
     /// Whether the newest value may raise an alarm.
@@ -98,27 +96,27 @@ impl<M> Scored<M> {
     }
 
     fn record<T: Numeric, S>(&self, state: &ScoredState<T, S>) -> Record {
-        let Scores { score, strangeness, expected, low, high } = state.scores;
         let threshold = self.options.alarms().threshold(&state.alarm, &state.clock);
-        let record = Record::new([
-            Number::U64(state.clock.samples()),
-            Number::F64(expected),
-            Number::F64(low),
-            Number::F64(high),
-            Number::F64(strangeness),
-            Number::F64(threshold),
-            Number::F64(score),
-            Number::U64(u64::from(state.alarm.is_alarm())),
-            state.newest.into_number(),
-        ]);
-        let record = if state.clock.samples() == 0 { record.without(8) } else { record };
-        let flaw = if state.is_bound {
-            Some(Flaw::Overflow)
-        } else {
-            (state.newest.to_f64().abs() > LARGEST).then_some(Flaw::TooLarge)
-        };
-        record.flawed(flaw)
+        let flaw = flaw(state.newest.to_f64(), state.is_bound);
+        record(state.clock.samples(), state.scores, threshold, state.alarm.is_alarm(), state.newest).flawed(flaw)
     }
+}
+
+/// The numbers of the [`fields`].
+pub(crate) fn record<T: Numeric>(samples: u64, scores: Scores, threshold: f64, is_alarm: bool, newest: T) -> Record {
+    let Scores { score, strangeness, expected, low, high } = scores;
+    let record = Record::new([
+        Number::U64(samples),
+        Number::F64(expected),
+        Number::F64(low),
+        Number::F64(high),
+        Number::F64(strangeness),
+        Number::F64(threshold),
+        Number::F64(score),
+        Number::U64(u64::from(is_alarm)),
+        newest.into_number(),
+    ]);
+    if samples == 0 { record.without(8) } else { record }
 }
 
 /// The fields of the results of a scored detector. `detector` is its name.
@@ -143,12 +141,6 @@ pub(crate) const fn fields(detector: &'static str) -> [Field; 11] {
             .role_of(Role::Value)
             .column("metric"),
     ]
-}
-
-/// The value as a model takes it.
-#[inline]
-pub(crate) fn within(x: f64) -> f64 {
-    x.clamp(-LARGEST, LARGEST)
 }
 
 impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {

@@ -30,12 +30,12 @@ mod state;
 mod tail;
 
 use self::state::{SmallState, State};
-use crate::algorithm::scored::{ALARMS, Options, WARM_UP, explain_options, fields};
+use crate::algorithm::scored::{ALARMS, Options, Scores, WARM_UP, WEEK, explain_options, fields, record};
 use crate::algorithm::seasonal::SCORE_THRESHOLD;
 use crate::algorithm::{Algorithm, Detector, Measured, Sample, UpdateError};
 use crate::entry::{Built, Entry, Explanation, Field, Given, Roles};
 use crate::math::{log2, sqrt};
-use crate::number::{Number, Numeric};
+use crate::number::Numeric;
 use crate::record::Record;
 use crate::report::{Flaw, Report};
 use crate::saved::{RestoreError, WordWriter, Words};
@@ -75,7 +75,6 @@ const LARGEST_INTERVAL_TERM: f64 = 1.5;
 const YOUNG_WEIGHT: f64 = 0.4 * core::f64::consts::LOG10_2;
 const USUAL_INTERVAL: f64 = 300.0;
 const RIPE: f64 = 14.0 * 86_400.0;
-const WEEK: f64 = 604_800.0;
 const STEP: f64 = 0.15;
 const YOUNG: f64 = 4.0 * WEEK;
 /// The scale of the tail of g, for the extrapolation to the first threshold.
@@ -149,18 +148,9 @@ impl SeasonalSmall {
     fn record<T: Numeric>(state: &SmallState<T>) -> Record {
         let width = state.tails.width();
         let [expected, threshold, strangeness] = [state.expected, state.threshold, state.strangeness].map(f64::from);
-        let record = Record::new([
-            Number::U64(u64::from(state.samples())),
-            Number::F64(expected),
-            Number::F64(expected - width),
-            Number::F64(expected + width),
-            Number::F64(strangeness),
-            Number::F64(threshold),
-            Number::F64(score(state)),
-            Number::U64(u64::from(state.has(State::Alarm))),
-            state.newest.into_number(),
-        ]);
-        let record = if state.samples() == 0 { record.without(8) } else { record };
+        let (low, high) = (expected - width, expected + width);
+        let scores = Scores { score: score(state), strangeness, expected, low, high };
+        let record = record(u64::from(state.samples()), scores, threshold, state.has(State::Alarm), state.newest);
         let is_beyond = state.newest.to_f64().abs() > LARGEST;
         record.flawed(match state.has(State::Bound) {
             true => Some(Flaw::Overflow),

@@ -19,13 +19,11 @@
 
 use crate::algorithm::Sample;
 use crate::algorithm::fixed::{FixedState, ensure};
+use crate::algorithm::large::{LARGEST, within};
 use crate::algorithm::tally::MAX_SAMPLES;
 use crate::number::Numeric;
 use crate::report::Flaw;
 use crate::saved::RestoreError;
-
-/// The largest sample by size that is used unchanged: the square of twice this value is a finite double.
-const LARGEST: f64 = 1e150;
 
 /// The mean, the sum of squared deviations and the number of samples: 24 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -48,7 +46,7 @@ impl Squares {
     #[inline]
     pub(crate) fn add<T: Numeric>(&mut self, sample: Sample<T>) {
         let value = sample.value.to_f64();
-        let x = value.clamp(-LARGEST, LARGEST);
+        let x = within(value);
         let flags = (OVERFLOWED * u64::from(sample.overflowed)) | (TOO_LARGE * u64::from(x != value));
         self.count(SAMPLE | flags);
         let d = x - self.mean;

@@ -5,8 +5,10 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::algorithm::scored::WEEK;
 use crate::annotation::{Annotation, AnnotationError, Call, ErrorKind};
 use crate::description::Description;
+use crate::fnv::{OFFSET_BASIS, fnv_1a};
 use crate::menu::{self, Resolved};
 use crate::number::ValueType;
 use crate::spec::{Context, Form, MetricKind, Periods, Spec, SpecLink};
@@ -60,12 +62,6 @@ fn start_state(spec: &Spec) -> crate::state::State {
 fn tag(spec: &Spec) -> u64 {
     let entries = spec.links().map(|link| core::ptr::from_ref(link.entry()) as usize as u64);
     entries.fold(fnv_1a(OFFSET_BASIS, spec.identity().as_bytes()), |hash, entry| fnv_1a(hash, &entry.to_le_bytes()))
-}
-
-const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-
-fn fnv_1a(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 struct Compiler<'a> {
@@ -190,7 +186,6 @@ impl Compiler<'_> {
 
     /// Checks the number of alarms: at most a fifth of the values can raise one.
     fn alarms_fit(&self, resolved: &Resolved<'_>) -> Result<(), AnnotationError> {
-        const WEEK: f64 = 604_800.0;
         let (Periods::Every { seconds }, Some(alarms)) = (self.context.periods, resolved.built.alarms_per_week())
         else {
             return Ok(());
@@ -224,12 +219,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_is_fnv_1a() {
-        let hashes = ["", "a", "foobar"].map(|text| fnv_1a(OFFSET_BASIS, text.as_bytes()));
-        assert_eq!(hashes, [0xcbf2_9ce4_8422_2325, 0xaf63_dc4c_8601_ec8c, 0x8594_4171_f739_67e8]);
-    }
-
-    #[test]
     #[cfg(feature = "parser")]
     fn a_window_is_at_most_as_long_as_the_period_of_the_struct() {
         let context = Context::new(ValueType::U64).with_periods(Periods::Every { seconds: 60 });
@@ -241,6 +230,7 @@ mod tests {
             assert_eq!(*error.kind(), ErrorKind::RangeOverPeriod { range: 61, period: 60 }, "{error}");
         }
     }
+
     #[test]
     #[cfg(feature = "parser")]
     fn differences_of_differences_are_refused() {

@@ -1,12 +1,9 @@
 //! The mean and the variance of one series: equations (1) to (3) of [`ewm`](super).
 
 use crate::algorithm::Alpha;
+use crate::algorithm::large::{LARGEST, within};
 use crate::math::sqrt;
-use crate::report::Flaw;
 use crate::saved::{RestoreError, WordWriter, Words};
-
-/// The largest sample by size that the moments use unchanged: the square of twice this value is a finite double.
-const LARGEST: f64 = 1e150;
 
 /// The upper bound of the variance of samples up to [`LARGEST`], (2*1e150)^2, with a margin for rounding.
 const LARGEST_VARIANCE: f64 = 4.1e300;
@@ -80,23 +77,11 @@ impl Moments {
     }
 }
 
-#[inline]
-fn within(x: f64) -> f64 {
-    x.clamp(-LARGEST, LARGEST)
-}
-
-/// The flaw of a result whose newest sample is `x`.
-#[inline]
-pub(crate) fn flaw(x: f64, overflowed: bool) -> Option<Flaw> {
-    if overflowed {
-        return Some(Flaw::Overflow);
-    }
-    (x.abs() > LARGEST).then_some(Flaw::TooLarge)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algorithm::large::flaw;
+    use crate::report::Flaw;
 
     fn restored(mean: f64, variance: f64) -> Result<Moments, RestoreError> {
         Moments::restore(&mut Words::new(&[mean.to_bits(), variance.to_bits()]))

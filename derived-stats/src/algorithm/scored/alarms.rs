@@ -28,7 +28,7 @@ use crate::math::ln;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// Seconds in a week.
-const WEEK: f64 = 604_800.0;
+pub(crate) const WEEK: f64 = 604_800.0;
 
 /// The values above the level for each alarm: (4) extrapolates by this factor.
 const PER_ALARM: f64 = 20.0;

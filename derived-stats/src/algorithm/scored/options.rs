@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use crate::algorithm::scored::Alarms;
+use crate::algorithm::scored::{Alarms, WEEK};
 use crate::entry::{Argument, ArgumentKind, Explanation, Given};
 use crate::number::Number;
 
@@ -11,8 +11,6 @@ const LEAST_ALARMS: f64 = 0.001;
 
 /// Alarms are at least an hour apart, so that more than 84 a week cannot be a matter of chance.
 const MOST_ALARMS: f64 = 84.0;
-
-const WEEK_SECONDS: f64 = 604_800.0;
 
 /// `alarms=`.
 pub(crate) const ALARMS: Argument = Argument::optional(
@@ -96,7 +94,7 @@ pub(crate) fn explain_options(
     let (alarms, warm_up) = (given.decimal(first).unwrap_or(1.0), given.whole(first + 2).unwrap_or(warm_up));
     let least = Options::LEAST_SAMPLES + 1;
     let rate = seconds.filter(|seconds| *seconds > 0).map_or_else(Default::default, |seconds| {
-        format!(", one in {:.0} values", (WEEK_SECONDS / (seconds as f64 * alarms)).max(1.0))
+        format!(", one in {:.0} values", (WEEK / (seconds as f64 * alarms)).max(1.0))
     });
     let mut explanation = explanation
         .line("alarms", format!("about {alarms} a week for each object when nothing happens{rate}"))

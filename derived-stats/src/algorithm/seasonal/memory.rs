@@ -1,6 +1,7 @@
 //! The seasonal memories: a mean for each hour of the day and for each hour of the week.
 
-use crate::algorithm::scored::{LARGEST, bounded};
+use crate::algorithm::large::LARGEST;
+use crate::algorithm::scored::bounded;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The least weight of a value in the mean of its hour.

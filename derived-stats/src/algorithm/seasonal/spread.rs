@@ -1,6 +1,7 @@
 //! The change of the spread of a series, as a signal.
 
-use crate::algorithm::scored::{BOUND, LARGEST, bounded, positive};
+use crate::algorithm::large::LARGEST;
+use crate::algorithm::scored::{BOUND, bounded, positive};
 use crate::math::{ln, sqrt};
 use crate::saved::{RestoreError, WordWriter, Words};
 

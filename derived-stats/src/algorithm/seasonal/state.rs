@@ -3,7 +3,8 @@
 use super::calibrator::Calibrator;
 use super::memory::Memory;
 use super::spread::Spread;
-use crate::algorithm::scored::{BOUND, Clock, LARGEST, bounded, positive};
+use crate::algorithm::large::LARGEST;
+use crate::algorithm::scored::{BOUND, Clock, bounded, positive};
 use crate::math::{asinh, cbrt, log10, sqrt};
 use crate::saved::{RestoreError, WordWriter, Words};
 

@@ -20,8 +20,8 @@
 //! The mean of integers is an integer, truncated towards zero. The original divides a negative sum by an unsigned
 //! count, which gives a wrong result; here the mean of negative integers is correct.
 
+use crate::algorithm::fixed::state_is_fixed;
 use crate::algorithm::range::{RANGE, explain_window, window};
-use crate::algorithm::tally::state_is_tally;
 use crate::algorithm::{Algorithm, Measured, MergeError, Ranged, Sample, Tally, UpdateError, WideSum};
 use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::{Number, Numeric};
@@ -66,7 +66,7 @@ impl Average {
 }
 
 impl<T: Numeric> Algorithm<T> for Average {
-    state_is_tally!(T);
+    state_is_fixed!(Tally<T>, 2);
 
     #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {

@@ -14,7 +14,7 @@
 //!
 //! The original compares its first sample with an uninitialised value; here the first sample always counts as a change.
 
-use crate::algorithm::tally::state_is_tally;
+use crate::algorithm::fixed::state_is_fixed;
 use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError};
 use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::Numeric;
@@ -45,7 +45,7 @@ const SUMMARY: &str = "the newest sample, unchanged while it equals the one befo
 pub struct Change;
 
 impl<T: Numeric> Algorithm<T> for Change {
-    state_is_tally!(T);
+    state_is_fixed!(Tally<T>, 2);
 
     #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {

@@ -15,8 +15,8 @@
 //! The first sample is the first that arrives, as the newest one of `DSNone` is the last that arrives. So states do not
 //! merge: the order of the samples of two states is not known.
 
+use crate::algorithm::fixed::state_is_fixed;
 use crate::algorithm::range::{RANGE, built, explain_window};
-use crate::algorithm::tally::state_is_tally;
 use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError, Windowed};
 use crate::entry::{Claims, Entry, Roles};
 use crate::number::Numeric;
@@ -47,7 +47,7 @@ pub(crate) static ENTRY: Entry =
 pub struct First;
 
 impl<T: Numeric> Algorithm<T> for First {
-    state_is_tally!(T);
+    state_is_fixed!(Tally<T>, 2);
 
     #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {
@@ -56,10 +56,7 @@ impl<T: Numeric> Algorithm<T> for First {
     }
 
     fn report(&self, state: &Tally<T>, _now: u64) -> Report<Record> {
-        if state.is_empty() {
-            return Report::NotReady(None);
-        }
-        Report::Value(state.record(state.value().into_number()))
+        state.report()
     }
 
     #[inline]

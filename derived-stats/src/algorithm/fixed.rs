@@ -1,6 +1,6 @@
 //! States of a fixed number of words.
 
-use crate::saved::RestoreError;
+use crate::saved::{RestoreError, WordWriter, Words};
 
 /// A state of `N` words.
 pub(crate) trait FixedState<const N: usize>: Default {
@@ -22,6 +22,22 @@ pub(crate) trait FixedState<const N: usize>: Default {
     ///
     /// [`RestoreError::Invalid`] with the first impossible word.
     fn check(&self) -> Result<(), RestoreError>;
+
+    /// Writes the words.
+    fn save(&self, words: &mut WordWriter<'_>) {
+        words.extend(self.words());
+    }
+
+    /// Reads back what [`save`](Self::save) wrote.
+    fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
+        let mut read = [0; N];
+        for (word, field) in read.iter_mut().zip(Self::FIELDS) {
+            *word = words.next(field)?;
+        }
+        let state = Self::from_words(read);
+        state.check()?;
+        Ok(state)
+    }
 }
 
 /// The part of `impl Algorithm<T>` that is the same for every algorithm that takes every sample and whose state is a
@@ -62,17 +78,11 @@ macro_rules! state_is_fixed {
         }
 
         fn save(&self, state: &$State, words: &mut $crate::saved::WordWriter<'_>) {
-            words.extend($crate::algorithm::fixed::FixedState::<$N>::words(state));
+            $crate::algorithm::fixed::FixedState::<$N>::save(state, words);
         }
 
         fn restore(&self, words: &mut $crate::saved::Words<'_>) -> Result<$State, $crate::saved::RestoreError> {
-            let mut read = [0; $N];
-            for (word, field) in read.iter_mut().zip(<$State as $crate::algorithm::fixed::FixedState<$N>>::FIELDS) {
-                *word = words.next(field)?;
-            }
-            let state = <$State as $crate::algorithm::fixed::FixedState<$N>>::from_words(read);
-            state.check()?;
-            Ok(state)
+            <$State as $crate::algorithm::fixed::FixedState<$N>>::restore(words)
         }
     };
 }

@@ -21,7 +21,7 @@
 //!
 //! States do not merge: each reading is compared with the one before it.
 
-use crate::algorithm::fixed::{FixedState, state_is_fixed};
+use crate::algorithm::fixed::state_is_fixed;
 use crate::algorithm::range::{RANGE, built, explain_window};
 use crate::algorithm::{Algorithm, Readings, Sample, UpdateError, Windowed};
 use crate::entry::{Claims, Entry, Roles};

@@ -15,8 +15,8 @@
 //! Of 0.0 and -0.0 the first one stays. In a chain, a sum that overflowed marks every later result of the same state:
 //! the true sum is not known, so it may have been the largest one.
 
+use crate::algorithm::fixed::state_is_fixed;
 use crate::algorithm::range::{RANGE, built, explain_window};
-use crate::algorithm::tally::state_is_tally;
 use crate::algorithm::{Algorithm, Measured, MergeError, Sample, Tally, UpdateError, Windowed};
 use crate::entry::{Claims, Entry, Roles};
 use crate::number::Numeric;
@@ -48,7 +48,7 @@ pub(crate) static ENTRY: Entry =
 pub struct Max;
 
 impl<T: Numeric> Algorithm<T> for Max {
-    state_is_tally!(T);
+    state_is_fixed!(Tally<T>, 2);
 
     #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {
@@ -57,10 +57,7 @@ impl<T: Numeric> Algorithm<T> for Max {
     }
 
     fn report(&self, state: &Tally<T>, _now: u64) -> Report<Record> {
-        if state.is_empty() {
-            return Report::NotReady(None);
-        }
-        Report::Value(state.record(state.value().into_number()))
+        state.report()
     }
 
     #[inline]

@@ -12,7 +12,7 @@
 //! | memory | 16 bytes an object |
 //! | cost | constant for each sample |
 
-use crate::algorithm::tally::state_is_tally;
+use crate::algorithm::fixed::state_is_fixed;
 use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError};
 use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::Numeric;
@@ -42,7 +42,7 @@ pub(crate) static ENTRY: Entry = Entry::new("DSNone", Roles::AGGREGATE, "the new
 pub struct Newest;
 
 impl<T: Numeric> Algorithm<T> for Newest {
-    state_is_tally!(T);
+    state_is_fixed!(Tally<T>, 2);
 
     #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {
@@ -51,10 +51,7 @@ impl<T: Numeric> Algorithm<T> for Newest {
     }
 
     fn report(&self, state: &Tally<T>, _now: u64) -> Report<Record> {
-        if state.is_empty() {
-            return Report::NotReady(None);
-        }
-        Report::Value(state.record(state.value().into_number()))
+        state.report()
     }
 
     #[inline]

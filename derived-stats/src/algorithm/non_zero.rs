@@ -12,7 +12,7 @@
 //! | memory | 16 bytes an object |
 //! | cost | constant for each sample |
 
-use crate::algorithm::tally::state_is_tally;
+use crate::algorithm::fixed::state_is_fixed;
 use crate::algorithm::{Algorithm, Measured, Sample, Tally, UpdateError};
 use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::Numeric;
@@ -44,7 +44,7 @@ pub(crate) static ENTRY: Entry =
 pub struct NonZero;
 
 impl<T: Numeric> Algorithm<T> for NonZero {
-    state_is_tally!(T);
+    state_is_fixed!(Tally<T>, 2);
 
     #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {

@@ -12,12 +12,13 @@
 //! | memory | 16 bytes an object |
 //! | cost | constant for each sample |
 
+use crate::algorithm::fixed::{FixedState, ensure, state_is_fixed};
 use crate::algorithm::{Algorithm, Sample, UpdateError};
 use crate::entry::{Built, Entry, Field, NumberKind, Role, Roles, Unit};
 use crate::number::{Number, Numeric};
 use crate::record::Record;
 use crate::report::{Flaw, Report};
-use crate::saved::{RestoreError, WordWriter, Words};
+use crate::saved::RestoreError;
 
 /// The menu entry of `DSNull`.
 pub(crate) static ENTRY: Entry =
@@ -56,15 +57,7 @@ pub struct NullState<T> {
 }
 
 impl<T: Numeric> Algorithm<T> for Null {
-    type State = NullState<T>;
-
-    fn start(&self) -> NullState<T> {
-        NullState::default()
-    }
-
-    fn is_empty(&self, state: &NullState<T>) -> bool {
-        state.samples == 0
-    }
+    state_is_fixed!(NullState<T>, 2);
 
     fn update(&self, state: &mut NullState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
         state.samples = (state.samples >> 1).saturating_add(1).min(u64::MAX >> 1) << 1 | u64::from(sample.overflowed);
@@ -79,40 +72,29 @@ impl<T: Numeric> Algorithm<T> for Null {
         let record = Record::new([Number::U64(state.samples >> 1), state.value.into_number()]);
         Report::Value(record.flawed((state.samples & 1 == 1).then_some(Flaw::Overflow)))
     }
+}
 
-    fn takes_every_sample(&self) -> bool {
-        true
-    }
+impl<T: Numeric> FixedState<2> for NullState<T> {
+    const FIELDS: [&'static str; 2] = ["samples", "value"];
 
-    fn words(&self) -> Option<usize> {
-        Some(2)
+    #[inline]
+    fn words(&self) -> [u64; 2] {
+        [self.samples, self.value.to_bits()]
     }
 
     #[inline]
-    fn load(&self, words: &[u64]) -> Option<NullState<T>> {
-        let &[samples, value] = words else {
-            return None;
-        };
-        Some(NullState { samples, value: T::from_bits(value) })
+    fn from_words([samples, value]: [u64; 2]) -> Self {
+        Self { samples, value: T::from_bits(value) }
     }
 
     #[inline]
-    fn store(&self, state: &NullState<T>, words: &mut [u64]) {
-        if let [samples, value] = words {
-            (*samples, *value) = (state.samples, state.value.to_bits());
-        }
+    fn is_empty(&self) -> bool {
+        self.samples == 0
     }
 
-    fn save(&self, state: &NullState<T>, words: &mut WordWriter<'_>) {
-        words.extend([state.samples, state.value.to_bits()]);
-    }
-
-    fn restore(&self, words: &mut Words<'_>) -> Result<NullState<T>, RestoreError> {
-        let state = NullState { samples: words.next("samples")?, value: words.finite("value")? };
+    fn check(&self) -> Result<(), RestoreError> {
+        ensure(self.value.to_f64().is_finite(), "value", self.value.to_bits())?;
         // Without samples there is neither a value nor a flag.
-        if state.samples < 2 && state != NullState::default() {
-            return Err(RestoreError::invalid("samples", state.samples));
-        }
-        Ok(state)
+        ensure(self.samples >= 2 || *self == Self::default(), "samples", self.samples)
     }
 }

@@ -17,7 +17,7 @@
 //! passed before and after them, so it does not depend on when the period began. A metric that is declared as a counter
 //! (`metric="agg"`) has increases for samples already: its rate is `DSSum` divided by the length of the period.
 
-use crate::algorithm::fixed::{FixedState, state_is_fixed};
+use crate::algorithm::fixed::state_is_fixed;
 use crate::algorithm::range::{RANGE, built, explain_window};
 use crate::algorithm::{Algorithm, Readings, Sample, UpdateError, Windowed};
 use crate::entry::{Claims, Entry, Field, NumberKind, Role, Roles, Unit};

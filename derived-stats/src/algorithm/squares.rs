@@ -21,8 +21,9 @@ use crate::algorithm::Sample;
 use crate::algorithm::fixed::{FixedState, ensure};
 use crate::algorithm::large::{LARGEST, within};
 use crate::algorithm::tally::MAX_SAMPLES;
-use crate::number::Numeric;
-use crate::report::Flaw;
+use crate::number::{Number, Numeric};
+use crate::record::Record;
+use crate::report::{Flaw, Report};
 use crate::saved::RestoreError;
 
 /// The mean, the sum of squared deviations and the number of samples: 24 bytes.
@@ -71,6 +72,14 @@ impl Squares {
     #[inline]
     pub(crate) fn variance(&self) -> Option<f64> {
         (!self.is_empty()).then(|| self.squares / self.samples())
+    }
+
+    /// What `of` makes of the variance, as a result; not ready without samples.
+    pub(crate) fn report(&self, of: impl FnOnce(f64) -> f64) -> Report<Record> {
+        match self.variance() {
+            None => Report::NotReady(None),
+            Some(variance) => Report::Value(Record::new([Number::F64(of(variance))]).flawed(self.flaw())),
+        }
     }
 
     /// The flaw of a result.

@@ -17,12 +17,12 @@
 //! population from which they were drawn (n - 1). One sample has standard deviation 0. Integers above 2^53 are rounded to doubles.
 //! A sample beyond 1e150 counts as that bound, and the result carries an error ([`TOO_LARGE`](crate::TOO_LARGE)).
 
-use crate::algorithm::fixed::{FixedState, state_is_fixed};
+use crate::algorithm::fixed::state_is_fixed;
 use crate::algorithm::range::{RANGE, built, explain_window};
 use crate::algorithm::{Algorithm, MergeError, Sample, Squares, UpdateError, Windowed};
 use crate::entry::{Claims, Entry, Field, NumberKind, Role, Roles, Unit};
 use crate::math::sqrt;
-use crate::number::{Number, Numeric};
+use crate::number::Numeric;
 use crate::record::Record;
 use crate::report::Report;
 
@@ -68,10 +68,7 @@ impl<T: Numeric> Algorithm<T> for Stddev {
     }
 
     fn report(&self, state: &Squares, _now: u64) -> Report<Record> {
-        match state.variance() {
-            None => Report::NotReady(None),
-            Some(variance) => Report::Value(Record::new([Number::F64(sqrt(variance))]).flawed(state.flaw())),
-        }
+        state.report(sqrt)
     }
 
     fn merge(&self, into: &mut Squares, from: &Squares) -> Result<(), MergeError> {
@@ -85,6 +82,7 @@ impl<T: Numeric> Windowed<T> for Stddev {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::number::Number;
 
     #[test]
     fn one_sample_has_no_deviation_and_none_has_no_result() {

@@ -17,8 +17,8 @@
 //! because a wrapped sum cannot be distinguished from a correct small sum. Doubles are added in order of arrival. The
 //! sum over a window is [`RangeSum`].
 
+use crate::algorithm::fixed::state_is_fixed;
 use crate::algorithm::range::{RANGE, explain_window, window};
-use crate::algorithm::tally::state_is_tally;
 use crate::algorithm::{Algorithm, Measured, MergeError, Ranged, Sample, Tally, UpdateError, WideSum};
 use crate::entry::{Built, Claims, Entry, Roles};
 use crate::number::Numeric;
@@ -53,7 +53,7 @@ pub(crate) static ENTRY: Entry = Entry::new("DSSum", Roles::AGGREGATE, "the sum 
 pub struct Sum;
 
 impl<T: Numeric> Algorithm<T> for Sum {
-    state_is_tally!(T);
+    state_is_fixed!(Tally<T>, 2);
 
     #[inline]
     fn update(&self, state: &mut Tally<T>, sample: Sample<T>) -> Result<(), UpdateError> {
@@ -63,10 +63,7 @@ impl<T: Numeric> Algorithm<T> for Sum {
 
     #[inline]
     fn report(&self, state: &Tally<T>, _now: u64) -> Report<Record> {
-        if state.is_empty() {
-            return Report::NotReady(None);
-        }
-        Report::Value(state.record(state.value().into_number()))
+        state.report()
     }
 
     #[inline]

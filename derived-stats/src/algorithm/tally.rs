@@ -1,62 +1,15 @@
 //! The state that most algorithms use: a value, the number of samples and two flags.
 
+use crate::algorithm::fixed::{FixedState, ensure};
 use crate::algorithm::{Measured, Sample};
 use crate::number::{Number, Numeric};
 use crate::record::Record;
-use crate::report::Flaw;
-use crate::saved::{RestoreError, WordWriter, Words};
+use crate::report::{Flaw, Report};
+use crate::saved::RestoreError;
 
 /// The largest number of samples that a state counts, which leaves bits for flags: one sample per microsecond for nine
 /// years.
 pub(super) const MAX_SAMPLES: u64 = (1 << 48) - 1;
-
-/// The part of `impl Algorithm<T>` that is the same for every algorithm whose state is a [`Tally`] and that takes every
-/// sample: all methods except `update`, `report`, `value` and `merge`.
-macro_rules! state_is_tally {
-    ($T:ident) => {
-        type State = $crate::algorithm::Tally<$T>;
-
-        #[inline]
-        fn start(&self) -> $crate::algorithm::Tally<$T> {
-            $crate::algorithm::Tally::default()
-        }
-
-        #[inline]
-        fn is_empty(&self, state: &$crate::algorithm::Tally<$T>) -> bool {
-            state.is_empty()
-        }
-
-        fn takes_every_sample(&self) -> bool {
-            true
-        }
-
-        fn words(&self) -> Option<usize> {
-            Some($crate::algorithm::Tally::<$T>::WORDS)
-        }
-
-        #[inline]
-        fn load(&self, words: &[u64]) -> Option<$crate::algorithm::Tally<$T>> {
-            $crate::algorithm::Tally::load(words)
-        }
-
-        #[inline]
-        fn store(&self, state: &$crate::algorithm::Tally<$T>, words: &mut [u64]) {
-            state.store(words);
-        }
-
-        fn save(&self, state: &$crate::algorithm::Tally<$T>, words: &mut $crate::saved::WordWriter<'_>) {
-            state.save(words);
-        }
-
-        fn restore(
-            &self,
-            words: &mut $crate::saved::Words<'_>,
-        ) -> Result<$crate::algorithm::Tally<$T>, $crate::saved::RestoreError> {
-            $crate::algorithm::Tally::restore(words)
-        }
-    };
-}
-pub(crate) use state_is_tally;
 
 /// A value, the number of its samples and two flags: 16 bytes.
 ///
@@ -197,6 +150,15 @@ impl<T: Numeric> Tally<T> {
         Record::new([number]).flawed(self.is_overflowed().then_some(Flaw::Overflow))
     }
 
+    /// The value as a result; not ready without samples.
+    #[inline]
+    pub(crate) fn report(&self) -> Report<Record> {
+        if self.is_empty() {
+            return Report::NotReady(None);
+        }
+        Report::Value(self.record(self.value.into_number()))
+    }
+
     /// The value, if the state has taken a sample.
     #[inline]
     pub(crate) fn measured(&self) -> Option<Measured> {
@@ -210,39 +172,31 @@ impl<T: Numeric> Tally<T> {
         let room = MAX_SAMPLES.saturating_sub(self.samples());
         self.packed += SAMPLE * samples.min(room);
     }
+}
 
-    /// The number of words of a tally.
-    pub(crate) const WORDS: usize = 2;
+impl<T: Numeric> FixedState<2> for Tally<T> {
+    const FIELDS: [&'static str; 2] = ["value", "samples"];
 
     #[inline]
-    pub(crate) fn load(words: &[u64]) -> Option<Self> {
-        let &[value, packed] = words else {
-            return None;
-        };
-        Some(Self { value: T::from_bits(value), packed })
+    fn words(&self) -> [u64; 2] {
+        [self.value.to_bits(), self.packed]
     }
 
     #[inline]
-    pub(crate) fn store(&self, words: &mut [u64]) {
-        if let [value, packed] = words {
-            (*value, *packed) = (self.value.to_bits(), self.packed);
-        }
+    fn from_words([value, packed]: [u64; 2]) -> Self {
+        Self { value: T::from_bits(value), packed }
     }
 
-    pub(crate) fn save(&self, words: &mut WordWriter<'_>) {
-        words.extend([self.value.to_bits(), self.packed]);
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.is_empty()
     }
 
-    pub(crate) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
-        let value = words.finite("value")?;
-        let packed = words.next("samples")?;
-        let tally = Self { value, packed };
+    fn check(&self) -> Result<(), RestoreError> {
+        ensure(self.value.to_f64().is_finite(), "value", self.value.to_bits())?;
         // Without samples there is neither a value nor a flag.
-        let is_impossible = tally.is_empty() && tally != Self::default();
-        if packed / SAMPLE > MAX_SAMPLES || is_impossible {
-            return Err(RestoreError::invalid("samples", packed));
-        }
-        Ok(tally)
+        let is_start = !self.is_empty() || *self == Self::default();
+        ensure(is_start && self.packed / SAMPLE <= MAX_SAMPLES, "samples", self.packed)
     }
 }
 
@@ -251,6 +205,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
+    use crate::saved::{WordWriter, Words};
 
     #[test]
     fn a_tally_is_sixteen_bytes() {

@@ -44,18 +44,10 @@ pub(super) struct Uve<'o> {
     is_partial: bool,
     newest: &'o [u8],
     older: &'o [u8],
-    /// The place of the whole structure among the object's bytes.
-    place: Range<usize>,
-}
-
-/// What the object has of the UVE of a result.
-enum Known {
-    /// Nothing.
-    Nothing,
-    /// A result of the same shape and size at this place, which the new one replaces altogether.
-    Same { partial: usize, newest: Range<usize> },
-    /// Anything else.
-    Other { place: Range<usize> },
+    /// Where the whole structure, its `partial` and its `newest` are among the structures' bytes.
+    whole_at: Range<usize>,
+    partial_at: usize,
+    newest_at: Range<usize>,
 }
 
 impl Object {
@@ -77,49 +69,32 @@ impl Object {
     /// Applies a result whose shape has the index `number`.
     #[inline]
     pub(super) fn apply(&mut self, shapes: &[Arc<UveShape>], number: usize, row: &Row<'_>, scratch: &mut Scratch) {
-        let place = match self.known(shapes, number, row) {
-            Known::Same { partial, newest } => {
-                let bytes = &mut self.bytes[self.name as usize..];
-                bytes[partial] = row.partial.into();
-                return bytes[newest].copy_from_slice(row.values.encoded());
-            }
-            Known::Other { place } => place,
-            Known::Nothing => self.uve_bytes().len()..self.uve_bytes().len(),
-        };
-        self.replace(shapes, place, number, row, scratch);
-    }
-
-    fn known(&self, shapes: &[Arc<UveShape>], number: usize, row: &Row<'_>) -> Known {
         // Mostly the shape is the same, and no names need be compared.
         let same = self.uves(shapes).find(|uve| uve.number == number);
-        let Some(uve) = same.or_else(|| self.uves(shapes).find(|uve| uve.shape.uve == row.shape.uve)) else {
-            return Known::Nothing;
-        };
-        let (has_all, encoded) = (row.values.has_all(row.shape), row.values.encoded());
-        if uve.number != number || !has_all || !uve.older.is_empty() || uve.newest.len() != encoded.len() {
-            return Known::Other { place: uve.place };
+        let before = same.or_else(|| self.uves(shapes).find(|uve| uve.shape.uve == row.shape.uve));
+        if let Some(uve) = before.as_ref().filter(|uve| uve.has_form_of(number, row)) {
+            let (partial_at, newest_at) = (uve.partial_at, uve.newest_at.clone());
+            let bytes = &mut self.bytes[self.name as usize..];
+            bytes[partial_at] = row.partial.into();
+            return bytes[newest_at].copy_from_slice(row.values.encoded());
         }
-        // Behind it is the length of `older`, which is zero.
-        let end = uve.place.end - 1;
-        let newest = end - encoded.len()..end;
-        Known::Same { partial: newest.start - varint_len(encoded.len()) - 1, newest }
+        self.encode_replaced(shapes, before.as_ref(), number, row, scratch);
+        self.set(&scratch.object);
     }
 
-    /// Puts a result in the place of an older one, and keeps the attributes that it does not have.
-    fn replace(
-        &mut self,
+    /// Encodes the object with a result in place of the one before, whose attributes stay that it does not have.
+    fn encode_replaced(
+        &self,
         shapes: &[Arc<UveShape>],
-        place: Range<usize>,
+        before: Option<&Uve<'_>>,
         number: usize,
         row: &Row<'_>,
-        scratch: &mut Scratch,
+        Scratch { object, older }: &mut Scratch,
     ) {
-        let Scratch { object, older } = scratch;
         object.clear();
         older.clear();
         let name = |value: EncodedValue<'_>| row.shape.attributes.get(value.index).map(|attribute| &*attribute.name);
         let is_new = |known: &str| row.values.iter(row.shape).any(|value| name(value) == Some(known));
-        let before = self.uves(shapes).find(|uve| uve.place == place);
         for (number, attribute, value) in before.iter().flat_map(|before| before.encoded(shapes)) {
             if !is_new(&attribute.name) {
                 put_varint(older, number as u64);
@@ -127,26 +102,25 @@ impl Object {
                 older.extend_from_slice(value.bytes);
             }
         }
-        object.extend_from_slice(&self.uve_bytes()[..place.start]);
+        let bytes = self.uve_bytes();
+        let Range { start, end } = before.map_or(bytes.len()..bytes.len(), |before| before.whole_at.clone());
+        object.extend_from_slice(&bytes[..start]);
         put_varint(object, number as u64);
         object.push(row.partial.into());
         for part in [row.values.encoded(), older] {
             put_varint(object, part.len() as u64);
             object.extend_from_slice(part);
         }
-        object.extend_from_slice(&self.uve_bytes()[place.end..]);
-        self.set(object);
+        object.extend_from_slice(&bytes[end..]);
     }
 
     /// Removes the structure `uve`.
     pub(super) fn remove(&mut self, shapes: &[Arc<UveShape>], uve: &str, scratch: &mut Scratch) {
-        let Some(place) = self.uves(shapes).find(|known| *known.shape.uve == *uve).map(|known| known.place) else {
-            return;
-        };
+        let Some(Uve { whole_at, .. }) = self.uves(shapes).find(|known| *known.shape.uve == *uve) else { return };
         let object = &mut scratch.object;
         object.clear();
-        object.extend_from_slice(&self.uve_bytes()[..place.start]);
-        object.extend_from_slice(&self.uve_bytes()[place.end..]);
+        object.extend_from_slice(&self.uve_bytes()[..whole_at.start]);
+        object.extend_from_slice(&self.uve_bytes()[whole_at.end..]);
         self.set(object);
         if self.is_empty() {
             self.bytes.shrink_to_fit();
@@ -178,15 +152,20 @@ impl Object {
 }
 
 fn uve<'o>(reader: &mut Reader<'o>, total: usize, shapes: &'o [Arc<UveShape>]) -> Result<Option<Uve<'o>>, BlockError> {
-    let start = total - reader.rest().len();
+    let at = |reader: &Reader<'_>| total - reader.rest().len();
+    let start = at(reader);
     let number = reader.count("shape")?;
+    let partial_at = at(reader);
     let is_partial = reader.byte("partial")? != 0;
     let length = reader.count("length")?;
+    let newest_from = at(reader);
     let newest = reader.take(length, "newest")?;
+    let newest_at = newest_from..at(reader);
     let length = reader.count("length")?;
     let older = reader.take(length, "older")?;
-    let place = start..total - reader.rest().len();
-    Ok(shapes.get(number).map(|shape| Uve { shape, number, is_partial, newest, older, place }))
+    let whole_at = start..at(reader);
+    let shape = shapes.get(number);
+    Ok(shape.map(|shape| Uve { shape, number, is_partial, newest, older, whole_at, partial_at, newest_at }))
 }
 
 fn varint_len(value: usize) -> usize {
@@ -194,6 +173,14 @@ fn varint_len(value: usize) -> usize {
 }
 
 impl<'o> Uve<'o> {
+    /// Whether a result has the same shape and size, and replaces this one altogether.
+    fn has_form_of(&self, number: usize, row: &Row<'_>) -> bool {
+        self.number == number
+            && self.older.is_empty()
+            && self.newest.len() == row.values.encoded().len()
+            && row.values.has_all(row.shape)
+    }
+
     /// Calls `take` for each member of the structure with its name and a function that appends its JSON.
     pub(super) fn members(&self, shapes: &[Arc<UveShape>], mut take: impl FnMut(&str, &dyn Fn(&mut Vec<u8>))) {
         take("deleted", &|out| out.extend_from_slice(b"false"));

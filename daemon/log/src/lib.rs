@@ -33,6 +33,7 @@
 #![deny(missing_docs)]
 
 mod append_batch;
+mod before_damage;
 pub mod codec;
 mod commit;
 mod config;
@@ -50,6 +51,7 @@ mod stats;
 use std::time::Duration;
 
 pub use self::append_batch::{AppendBatch, Appended, Idempotency, Written};
+pub use self::before_damage::read_before_damage;
 pub use self::commit::{PartitionCommit, Restored, SinkPosition};
 pub use self::config::LogConfig;
 pub use self::embedded::EmbeddedLog;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use daemon_base::failpoint;
 use daemon_base::remedy::remedy;
 use daemon_base::stop::Stop;
-use daemon_log::{Log, LogError, RecordBatch};
+use daemon_log::{Log, LogError, RecordBatch, read_before_damage};
 use tracing::{error, warn};
 
 use crate::Sink;
@@ -91,18 +91,18 @@ fn read(sink: &impl Sink, log: &dyn Log, next: u64) -> anyhow::Result<RecordBatc
             );
             Ok(log.read_results(bounds.first, READ_BYTES)?)
         }
-        Err(LogError::CorruptFrame { .. }) if !sink.is_durable() => read_around_damage(sink, log, next),
+        Err(error) if is_damage(&error) && !sink.is_durable() => read_around_damage(sink, log, next),
         batch => Ok(batch?),
     }
 }
 
-/// Reads the records in front of damage one by one, then goes on behind it: what a sink without a position misses is
-/// missing in its memory only. A sink with a position stops, because nobody would deliver the rest later.
+/// Reads what is in front of damage, then goes on behind it: what a sink without a position misses is missing in its
+/// memory only. A sink with a position stops, because nobody would deliver the rest later.
 fn read_around_damage(sink: &impl Sink, log: &dyn Log, from: u64) -> anyhow::Result<RecordBatch> {
     let mut damage = None;
     for next in from..=log.results_bounds()?.next {
-        match log.read_results(next, 1) {
-            Err(error @ LogError::CorruptFrame { .. }) => {
+        match read_before_damage(log, next, READ_BYTES, is_damage) {
+            Err(error) if is_damage(&error) => {
                 damage.get_or_insert(error);
             }
             batch => {
@@ -114,6 +114,10 @@ fn read_around_damage(sink: &impl Sink, log: &dyn Log, from: u64) -> anyhow::Res
         }
     }
     Ok(log.read_results(from, READ_BYTES)?)
+}
+
+fn is_damage(error: &LogError) -> bool {
+    matches!(error, LogError::CorruptFrame { .. })
 }
 
 /// Repeats `attempt` until it succeeds; `None` after a failure with `stop` set.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use daemon_base::clock::{Clock, SystemClock};
-use daemon_log::{EmbeddedLog, Log, LogError, RecordBatch};
+use daemon_log::{EmbeddedLog, Log, LogError, RecordBatch, read_before_damage};
 use daemon_results::record::RecordReader;
 
 use crate::commands::config_args::ConfigArgs;
@@ -61,72 +61,34 @@ fn print(log: &dyn Log, from: u64, skip_damaged: bool) -> anyhow::Result<()> {
         bounds.next
     );
     let (mut out, mut reader) = (super::print::output(), RecordReader::default());
-    let mut results = Results {
-        log,
-        next: from.max(bounds.first),
-        end: bounds.next,
-        size: READ_BYTES,
-        skip_damaged,
-        left_out: 0,
-        is_behind_damage: false,
-    };
+    let mut next = from.max(bounds.first);
+    let (mut left_out, mut is_behind_damage) = (0_u64, false);
     loop {
-        let batch = results.batch(&mut out)?;
-        if batch.is_empty() {
-            break;
+        match read_before_damage(log, next, READ_BYTES, is_damage) {
+            Err(error) if is_damage(&error) => {
+                out.flush().context("write to standard output")?;
+                anyhow::ensure!(
+                    skip_damaged && next < bounds.next,
+                    "{error}; --skip-damaged prints what is behind that"
+                );
+                if !is_behind_damage {
+                    super::print::message(format_args!("derived-statsd: {error}; it is left out"));
+                }
+                (next, left_out, is_behind_damage) = (next + 1, left_out + 1, true);
+            }
+            batch => {
+                let batch = batch?;
+                if batch.is_empty() {
+                    break;
+                }
+                (next, is_behind_damage) = (batch.next_offset(), false);
+                write(&batch, &mut reader, &mut out)?;
+            }
         }
-        write(&batch, &mut reader, &mut out)?;
     }
     out.flush().context("write to standard output")?;
-    let left_out = results.left_out;
     anyhow::ensure!(left_out == 0, "{left_out} records of the results are damaged, or between damage, and left out");
     Ok(())
-}
-
-/// The results from an offset on.
-struct Results<'l> {
-    log: &'l dyn Log,
-    next: u64,
-    end: u64,
-    /// The size of a read.
-    size: usize,
-    skip_damaged: bool,
-    /// The number of records that were left out.
-    left_out: u64,
-    is_behind_damage: bool,
-}
-
-impl Results<'_> {
-    /// The next batch; an empty one at the end. Flushes `out` before it says that something is damaged.
-    fn batch(&mut self, out: &mut impl std::io::Write) -> anyhow::Result<RecordBatch> {
-        loop {
-            let error = match self.log.read_results(self.next, self.size) {
-                // Somewhere in it is damage: what is in front of that comes record by record.
-                Err(error) if is_damage(&error) && self.size > 1 => {
-                    self.size = 1;
-                    continue;
-                }
-                Err(error) if is_damage(&error) => error,
-                batch => return Ok(self.behind(batch?)),
-            };
-            out.flush().context("write to standard output")?;
-            let may_skip = self.skip_damaged && self.next < self.end;
-            anyhow::ensure!(may_skip, "{error}; --skip-damaged prints what is behind that");
-            if !self.is_behind_damage {
-                super::print::message(format_args!("derived-statsd: {error}; it is left out"));
-            }
-            (self.next, self.left_out, self.is_behind_damage) = (self.next + 1, self.left_out + 1, true);
-        }
-    }
-
-    /// Goes on behind a batch that was read.
-    fn behind(&mut self, batch: RecordBatch) -> RecordBatch {
-        if self.is_behind_damage {
-            (self.size, self.is_behind_damage) = (READ_BYTES, false);
-        }
-        self.next = self.next.max(batch.next_offset());
-        batch
-    }
 }
 
 /// Writes the results of a batch as lines.

@@ -9,7 +9,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use crate::embedded::directory::{copy_beside, create_version, io_error, is_log, store_path, sync_parent};
+use crate::embedded::directory::{copy_beside, create_version, io_error, is_log, parent, store_path, sync_parent};
+use crate::embedded::disk::sync_directory;
 use crate::embedded::recover::files;
 use crate::embedded::segment::Family;
 use crate::error::LogError;
@@ -38,7 +39,7 @@ pub(super) fn backup(path: &Path, target: &Path) -> Result<u64, LogError> {
 
 /// Fails if the copy would be a part of the log's own directory.
 fn check_outside(path: &Path, target: &Path) -> Result<(), LogError> {
-    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let parent = parent(target);
     let io = |source| io_error("find the directory above the copy", parent, source);
     let (log, parent) = (path.canonicalize().map_err(io)?, parent.canonicalize().map_err(io)?);
     if parent.starts_with(&log) {
@@ -56,7 +57,7 @@ fn copy_log(path: &Path, target: &Path) -> Result<u64, LogError> {
     let io = |source| io_error("copy the log", &store, source);
     std::fs::create_dir(&store).map_err(io)?;
     let bytes = copy_store(&store_path(path), &store)?;
-    File::open(&store).and_then(|store| store.sync_all()).map_err(io)?;
+    sync_directory(&store).map_err(io)?;
     // Last: without it the directory is not a log.
     create_version(target)?;
     sync_parent(target)?;
@@ -114,12 +115,15 @@ fn open_if_there(store: &Path, (family, number): (Family, u32)) -> Result<Option
     }
 }
 
-/// Copies at most `len` bytes of a file durably.
 fn copy(from: &File, len: u64, to: &Path, (family, number): (Family, u32)) -> Result<u64, LogError> {
     let to = to.join(family.file_name(number));
-    let copied = File::create_new(&to).and_then(|mut copy| {
-        let bytes = std::io::copy(&mut from.take(len), &mut copy)?;
-        copy.sync_all().map(|()| bytes)
-    });
-    copied.map_err(|source| io_error("copy a file of the log", &to, source))
+    copy_up_to(len, from, &to).map_err(|source| io_error("copy a file of the log", &to, source))
+}
+
+/// Copies at most the first `len` bytes of a file, durably; returns their number.
+pub(super) fn copy_up_to(len: u64, from: &File, to: &Path) -> std::io::Result<u64> {
+    let mut copy = File::create_new(to)?;
+    let bytes = std::io::copy(&mut from.take(len), &mut copy)?;
+    copy.sync_all()?;
+    Ok(bytes)
 }

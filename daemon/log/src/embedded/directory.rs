@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::codec;
+use crate::embedded::disk::sync_directory;
 use crate::error::LogError;
 
 /// The format of the data directory that this program reads and writes.
@@ -139,11 +140,15 @@ pub(super) fn copy_beside(from: &Path, to: &Path) -> Result<(), LogError> {
     Ok(())
 }
 
+/// The directory above a path.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
 /// Makes the creation of a directory durable.
 pub(super) fn sync_parent(path: &Path) -> Result<(), LogError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let synced = File::open(parent).and_then(|parent| parent.sync_all());
-    synced.map_err(|source| io_error("sync the directory above", parent, source))
+    let parent = parent(path);
+    sync_directory(parent).map_err(|source| io_error("sync the directory above", parent, source))
 }
 
 fn seal_acknowledged(sequence: u64) -> Vec<u8> {

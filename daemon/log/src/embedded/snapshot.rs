@@ -1,10 +1,11 @@
 //! Snapshots: a copy of a running log as of one write, mostly of hard links.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
+use crate::embedded::backup::copy_up_to;
 use crate::embedded::directory::{create_version, io_error, sync_parent, write_acknowledged};
+use crate::embedded::disk::sync_directory;
 use crate::embedded::writer::Writer;
 use crate::error::LogError;
 
@@ -24,22 +25,15 @@ impl Writer {
         for segment in locked.catalog().files() {
             let copy = store.join(segment.path.file_name().unwrap_or_default());
             match locked.open_end(segment) {
-                Some(end) => copy_up_to(end, &segment.path, &copy),
+                Some(end) => File::open(&segment.path).and_then(|open| copy_up_to(end, &open, &copy)).map(drop),
                 None => std::fs::hard_link(&segment.path, &copy),
             }
             .map_err(io)?;
         }
-        File::open(&store).and_then(|store| store.sync_all()).map_err(io)?;
+        sync_directory(&store).map_err(io)?;
         write_acknowledged(target, locked.known().sequence)?;
         // Last: without it the directory is not a log.
         create_version(target)?;
         sync_parent(target)
     }
-}
-
-/// Copies the first `end` bytes of a file, durably.
-fn copy_up_to(end: u64, from: &Path, to: &Path) -> std::io::Result<()> {
-    let mut copy = File::create_new(to)?;
-    std::io::copy(&mut File::open(from)?.take(end), &mut copy)?;
-    copy.sync_all()
 }

@@ -23,16 +23,7 @@ fn is_ready(daemon: &Daemon) {
 /// Starts a daemon that must end with an error; its messages.
 fn refused(command: Command) -> String {
     let (status, messages) = match Daemon::try_spawn(command) {
-        Ok(mut daemon) => {
-            for _ in 0..PATIENCE.as_millis() / 20 {
-                if !daemon.is_running() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            assert!(!daemon.is_running(), "the daemon does not end:\n{}", daemon.stderr());
-            (daemon.wait(), daemon.stderr())
-        }
+        Ok(mut daemon) => (daemon.wait_for_end(), daemon.stderr()),
         Err(ended) => ended,
     };
     assert_eq!(status.code(), Some(1), "{messages}");

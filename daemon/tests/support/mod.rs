@@ -236,6 +236,17 @@ impl Daemon {
         status
     }
 
+    /// Waits for the end, and fails with all messages if it does not come.
+    pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
+        for _ in 0..PATIENCE.as_millis() / POLL.as_millis() {
+            if !self.is_running() {
+                return self.wait();
+            }
+            thread::sleep(POLL);
+        }
+        panic!("the daemon does not end:\n{}", self.stderr());
+    }
+
     /// Stops in order and demands that it works.
     pub(crate) fn stop(mut self) -> String {
         self.signal("TERM");

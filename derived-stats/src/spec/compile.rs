@@ -214,12 +214,11 @@ impl Compiler<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "parser"))]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(feature = "parser")]
     fn a_window_is_at_most_as_long_as_the_period_of_the_struct() {
         let context = Context::new(ValueType::U64).with_periods(Periods::Every { seconds: 60 });
         for good in ["raw:DSSum:60", "0-raw:DSSum:60", "1.DSSum(60)-raw:DSAnomaly:EWM:0.1"] {
@@ -232,7 +231,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "parser")]
     fn differences_of_differences_are_refused() {
         for (metric, name) in [(MetricKind::Agg, "agg"), (MetricKind::Diff, "diff")] {
             let context = Context::new(ValueType::U64).with_metric(metric);
@@ -250,7 +248,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "parser")]
     fn a_detector_has_at_most_a_fifth_of_its_values_as_alarms() {
         let context = |seconds| Context::new(ValueType::U64).with_periods(Periods::Every { seconds });
         for (seconds, good) in [

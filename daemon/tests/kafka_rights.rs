@@ -1,5 +1,5 @@
-//! A user who may not see a consumer group, on a real broker with access control: what is not shown to it is not taken
-//! for something that does not exist.
+//! A user who lacks a right, on a real broker with access control: what is not shown to it is not taken for something
+//! that does not exist, and a right that is taken away while a daemon works is named by it.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -7,11 +7,13 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use support::Daemon;
 use support::broker::Broker;
-use support::group::Group;
+use support::group::{Group, Input};
 
+const PATIENCE: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "80915723640017";
 
 /// A broker whose plain listener lets everybody do everything. That of users asks for a right only where somebody else
@@ -33,18 +35,25 @@ fn broker() -> Broker {
 enum Resource {
     Cluster,
     Group(&'static str),
+    Topic(&'static str),
 }
 
-/// Gives a user the right Describe on a resource, which takes it from all others. The client library has no call for it,
+/// The rights, with their codes of the protocol.
+const READ: u8 = 3;
+const WRITE: u8 = 4;
+const DESCRIBE: u8 = 8;
+const DESCRIBE_CONFIGS: u8 = 10;
+
+/// Gives a user a right on a resource, which takes all rights on it from users that have none. The client library has no call for it,
 /// so this is the request CreateAcls of the protocol, version 1.
-fn let_describe(broker: &Broker, user: &str, resource: Resource) {
-    const DESCRIBE: u8 = 8;
+fn allow(broker: &Broker, user: &str, resource: Resource, right: u8) {
     const ALLOW: u8 = 3;
     const LITERAL: u8 = 3;
     let text = |text: &str| [&(text.len() as i16).to_be_bytes()[..], text.as_bytes()].concat();
     let (kind, name) = match resource {
         Resource::Cluster => (4, "kafka-cluster"),
         Resource::Group(name) => (3, name),
+        Resource::Topic(name) => (2, name),
     };
     let request = [
         // The request, its version, a number, the name of the client, and the number of entries.
@@ -58,7 +67,7 @@ fn let_describe(broker: &Broker, user: &str, resource: Resource) {
         &[LITERAL],
         &text(&format!("User:{user}")),
         &text("*"),
-        &[DESCRIBE, ALLOW],
+        &[right, ALLOW],
     ]
     .concat();
     let mut stream = TcpStream::connect(broker.bootstrap()).unwrap();
@@ -67,6 +76,17 @@ fn let_describe(broker: &Broker, user: &str, resource: Resource) {
     let mut answer = [0; 18];
     stream.read_exact(&mut answer).unwrap();
     assert_eq!((&answer[4..8], &answer[12..]), (&7_i32.to_be_bytes()[..], &[0, 0, 0, 1, 0, 0][..]), "{answer:?}");
+}
+
+/// The settings of a daemon of the user `ds`.
+fn as_user(broker: &Broker) -> [String; 5] {
+    [
+        "kafka.security=sasl_plaintext".to_owned(),
+        "kafka.sasl=plain".to_owned(),
+        "kafka.user=ds".to_owned(),
+        format!("kafka.brokers={}", broker.secure_bootstrap()),
+        format!("kafka.password={PASSWORD}"),
+    ]
 }
 
 fn is_ready(daemon: &Daemon) {
@@ -94,7 +114,7 @@ fn a_group_that_the_user_may_not_see_is_not_taken_over() {
     let daemon = group.daemon("a");
     is_ready(&daemon);
     // The brokers list the group, and show its members to another user only.
-    let_describe(&broker, "somebody", Resource::Group("unseen-derived-statsd"));
+    allow(&broker, "somebody", Resource::Group("unseen-derived-statsd"), DESCRIBE);
     let refused = |case: &str| {
         let (is_done, shown) = take_over();
         assert!(!is_done, "{case}: {shown}");
@@ -103,12 +123,55 @@ fn a_group_that_the_user_may_not_see_is_not_taken_over() {
     };
     refused("listed");
     // They do not list it, either.
-    let_describe(&broker, "somebody", Resource::Cluster);
+    allow(&broker, "somebody", Resource::Cluster, DESCRIBE);
     refused("not listed");
-    let_describe(&broker, "ds", Resource::Group("unseen-derived-statsd"));
+    allow(&broker, "ds", Resource::Group("unseen-derived-statsd"), DESCRIBE);
     let (is_done, shown) = take_over();
     assert!(!is_done && shown.contains("stop its daemons first"), "{shown}");
     daemon.stop();
     let (is_done, shown) = take_over();
     assert!(is_done && shown.contains("taken over from the consumer group unseen-derived-statsd"), "{shown}");
+}
+
+/// The daemon is unready for as long as it cannot commit, says which right it lacks, and does not read its states again
+/// each second meanwhile. Once it has the right, every window is given once.
+#[test]
+fn a_right_that_is_taken_away_is_named_until_it_is_there_again() {
+    for (name, topic, others) in [
+        ("norightres", "norightres-uve-results", "results"),
+        ("norightsta", "norightsta-uve-state-UveVirtualNetworkAgent-egress_flow_count", "states"),
+    ] {
+        let broker = broker();
+        let group = Group::new(&broker, name, 1);
+        let input = Input::new(7, 1, 6, 20, 4);
+        let expected = input.expected();
+        let settings = as_user(&broker);
+        let daemon = group.daemon_with("a", &settings.each_ref().map(String::as_str));
+        is_ready(&daemon);
+        let half = input.samples.len() / 2;
+        group.publish(&input.samples[..half]);
+        daemon.wait_for("/api/v1/partitions", |(_, body)| support::is_applied(body).then_some(()));
+        [DESCRIBE, DESCRIBE_CONFIGS, READ]
+            .into_iter()
+            .for_each(|right| allow(&broker, "ds", Resource::Topic(topic), right));
+        allow(&broker, "somebody", Resource::Topic(topic), WRITE);
+        group.publish(&input.samples[half..]);
+        let reason = format!("the user may not write to topic {topic}: grant Write on it");
+        let is_named = |(status, body): &(u16, String)| *status == 503 && body.contains(&reason);
+        daemon.wait_for("/readyz", |answer| is_named(answer).then_some(()));
+        let restores = |daemon: &Daemon| daemon.stderr().matches("Restoring partitions.").count();
+        let before = restores(&daemon);
+        for _ in 0..60 {
+            std::thread::sleep(Duration::from_millis(100));
+            let answer = daemon.get("/readyz");
+            assert!(is_named(&answer), "{others}: {answer:?}");
+        }
+        assert!(restores(&daemon) - before <= 4, "{others}: {}", daemon.stderr());
+        allow(&broker, "ds", Resource::Topic(topic), WRITE);
+        is_ready(&daemon);
+        let mut results = group.results();
+        results.wait(&input, expected.len(), PATIENCE);
+        input.assert_results(results.lines, &expected, others);
+        daemon.stop();
+    }
 }

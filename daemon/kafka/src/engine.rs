@@ -93,10 +93,10 @@ impl Streams {
         (admission, health): (&Arc<Admission>, &Arc<Health>),
     ) -> anyhow::Result<Arc<dyn Log>> {
         let (topics, topology) = (Arc::clone(&self.topics), Arc::clone(&self.topology));
-        let producer = Producer::new(&own.connection, &own.names, topics, topology);
+        let producer = Producer::new(&own.connection, &own.names, topics, Arc::clone(&topology));
         let producer = producer.context("start a producer; check the [kafka] settings")?;
         let (connection, names) = (own.connection.clone(), own.names.clone());
-        let state = (Arc::clone(admission), Arc::clone(health));
+        let state = (Arc::clone(admission), Arc::clone(health), topology);
         Ok(Arc::new(KafkaLog::new(connection, names, producer, Arc::clone(clock), state)))
     }
 }
@@ -129,7 +129,7 @@ impl EngineParts {
         let status = GroupStatus::new(own, input_topics, topology, &shared.workers, &shared.clock, &health)
             .context("start a client; check the [kafka] settings")?;
         let status = Arc::new(status);
-        let workers = (0..threads).map(|number| worker(settings, own, &streams, shared, &admission, number));
+        let workers = (0..threads).map(|number| worker(settings, own, &streams, shared, (&admission, &health), number));
         let workers = workers.collect::<anyhow::Result<_>>()?;
         let mut helpers: Vec<(_, Helper)> = Vec::new();
         if own.max_sink_lag > 0 {
@@ -204,7 +204,7 @@ fn worker(
     own: &KafkaSettings,
     streams: &Streams,
     shared: &Shared,
-    admission: &Arc<Admission>,
+    (admission, health): (&Arc<Admission>, &Arc<Health>),
     number: usize,
 ) -> anyhow::Result<WorkerBody> {
     let member = member(own, streams, &shared.group, admission, number)?;
@@ -222,7 +222,7 @@ fn worker(
     let is_ready = Arc::clone(&shared.worker_is_ready);
     let parts = Parts {
         member,
-        restorer: Restorer::start(store, builder, Arc::clone(&streams.topology))
+        restorer: Restorer::start(store, builder, Arc::clone(&streams.topology), health.failures())
             .context("start a thread that restores")?,
         topology: Arc::clone(&streams.topology),
         backpressure: Arc::clone(&streams.backpressure),
@@ -232,6 +232,7 @@ fn worker(
         group: Arc::clone(&shared.group),
         control: Arc::clone(&shared.control),
         admission: Arc::clone(admission),
+        failures: health.failures(),
         owner: format!("{}/{number}", own.names.instance),
         ready: Box::new(move || is_ready()),
     };

@@ -105,7 +105,7 @@ impl Group {
         let high_client = connection.reader(&names.group, Isolation::Uncommitted);
         let high_client = BaseConsumer::from_config_and_context(&high_client, LogContext)?;
         let config = connection.transactional(transactional_id);
-        let transactions = Transactions::new(config, names, results);
+        let transactions = Transactions::new(config, names, results, Arc::clone(&topology));
         Ok(Self {
             consumer,
             metadata_client,

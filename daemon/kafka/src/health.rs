@@ -1,5 +1,5 @@
 //! Whether the cluster serves this daemon, in words, for `GET /readyz`: since when no poll of the topics has succeeded,
-//! which input topics are missing, and whether another process has the name of this daemon.
+//! which input topics are missing, which partitions fail, and whether another process has the name of this daemon.
 //!
 //! The clients connect again by themselves, and a broker may answer without a topic that it has. So a daemon that works
 //! is unready only once such a state has lasted for `kafka.session_timeout`: from then on the group would also give the
@@ -13,6 +13,7 @@ use daemon_base::clock::Clock;
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::warn;
 
+use crate::partition_failures::PartitionFailures;
 use crate::settings::KafkaSettings;
 use crate::topics::Unreachable;
 
@@ -29,6 +30,7 @@ pub(crate) struct Health {
     /// How long a state must last until a daemon that works is unready.
     patience: Duration,
     gauges: HealthGauges,
+    failures: Arc<PartitionFailures>,
     state: Mutex<State>,
 }
 
@@ -71,7 +73,12 @@ struct Missing {
 impl Health {
     pub(crate) fn new(own: &KafkaSettings, clock: &Arc<dyn Clock>, gauges: HealthGauges) -> Self {
         let (brokers, patience) = (own.connection.brokers(), own.connection.session_timeout());
-        Self { clock: Arc::clone(clock), brokers, patience, gauges, state: Mutex::default() }
+        Self { clock: Arc::clone(clock), brokers, patience, gauges, failures: Arc::default(), state: Mutex::default() }
+    }
+
+    /// Where the workers report partitions that fail.
+    pub(crate) fn failures(&self) -> Arc<PartitionFailures> {
+        Arc::clone(&self.failures)
     }
 
     /// A poll of the topics begins.
@@ -124,6 +131,11 @@ impl Health {
         let lasts = |since: Duration| now.saturating_sub(since) >= self.patience;
         if let Some(since) = state.failing_since.filter(|since| lasts(*since)) {
             return Some(self.failing(now.saturating_sub(since), state.error.as_ref()));
+        }
+        if let Some((since, reason, count)) = self.failures.longest().filter(|(since, ..)| lasts(*since)) {
+            let seconds = now.saturating_sub(since).as_secs();
+            let plural = if count == 1 { "" } else { "s" };
+            return Some(format!("kafka: no progress in {count} partition{plural} for {seconds} s: {reason}"));
         }
         let missing = state.missing.iter().filter(|(_, it)| !state.has_input && it.was_there && lasts(it.since));
         let (first, longest) = missing.clone().max_by_key(|(_, it)| now.saturating_sub(it.since))?;
@@ -189,6 +201,7 @@ fn others<'t>(topics: impl Iterator<Item = &'t String> + Clone) -> String {
 #[cfg(test)]
 mod tests {
     use daemon_base::clock::ManualClock;
+    use daemon_log::PartitionId;
 
     use super::*;
 
@@ -197,9 +210,9 @@ mod tests {
     fn health() -> (Arc<ManualClock>, Health) {
         let clock = Arc::new(ManualClock::at(0));
         let (brokers, patience) = ("a:1,b:2".to_owned(), 10 * SECOND);
-        let (gauges, state) = (HealthGauges::default(), Mutex::default());
+        let (gauges, failures, state) = (HealthGauges::default(), Arc::default(), Mutex::default());
         let of_health = Arc::clone(&clock) as Arc<dyn Clock>;
-        (clock, Health { clock: of_health, brokers, patience, gauges, state })
+        (clock, Health { clock: of_health, brokers, patience, gauges, failures, state })
     }
 
     fn missing(health: &Health, topics: &[(&str, bool)]) {
@@ -234,6 +247,20 @@ mod tests {
         assert_eq!(health.outage().as_deref(), Some("kafka: the topics cannot be read since 42 s: no right"));
         health.poll_succeeded();
         assert_eq!((health.outage(), health.waits_for()), (None, None));
+    }
+
+    #[test]
+    fn a_partition_that_fails_for_a_while_is_an_outage() {
+        let (clock, health) = health();
+        let id = PartitionId::new(0, 0);
+        health.failures().failed(id, clock.monotonic(), "no right");
+        clock.advance(9 * SECOND);
+        health.failures().failed(id, clock.monotonic(), "grant Write");
+        assert_eq!(health.outage(), None, "a transaction that fails is tried again");
+        clock.advance(SECOND);
+        assert_eq!(health.outage().as_deref(), Some("kafka: no progress in 1 partition for 10 s: grant Write"));
+        health.failures().ended(id);
+        assert_eq!(health.outage(), None);
     }
 
     #[test]

@@ -46,6 +46,7 @@ mod log;
 mod member;
 mod members;
 mod names;
+mod partition_failures;
 mod producer;
 mod progress;
 mod results_reader;

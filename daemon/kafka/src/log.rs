@@ -16,6 +16,7 @@ use crate::health::Health;
 use crate::names::Names;
 use crate::producer::Producer;
 use crate::results_reader::ResultsReader;
+use crate::topology::Topology;
 
 /// The [`Log`] on the topics of a Kafka cluster.
 pub(crate) struct KafkaLog {
@@ -25,6 +26,7 @@ pub(crate) struct KafkaLog {
     results: ResultsReader,
     admission: Arc<Admission>,
     health: Arc<Health>,
+    topology: Arc<Topology>,
 }
 
 impl KafkaLog {
@@ -33,10 +35,10 @@ impl KafkaLog {
         names: Names,
         producer: Producer,
         clock: Arc<dyn Clock>,
-        (admission, health): (Arc<Admission>, Arc<Health>),
+        (admission, health, topology): (Arc<Admission>, Arc<Health>, Arc<Topology>),
     ) -> Self {
         let results = ResultsReader::new(&connection, &names, clock);
-        Self { connection, names, producer, results, admission, health }
+        Self { connection, names, producer, results, admission, health, topology }
     }
 
     /// A client of the sink's own consumer group, in which the sink's offset is committed.
@@ -81,7 +83,11 @@ impl Log for KafkaLog {
     }
 
     fn read_results(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
-        self.results.read(from, max_bytes)
+        let read = self.results.read(from, max_bytes);
+        if matches!(read, Err(LogError::Cluster { .. })) {
+            self.topology.doubt();
+        }
+        read
     }
 
     fn results_bounds(&self) -> Result<Bounds, LogError> {

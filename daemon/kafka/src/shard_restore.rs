@@ -39,6 +39,7 @@ use daemon_log::PartitionId;
 use tracing::{error, info, warn};
 
 pub(crate) use self::builder::{NotRestored, ShardBuilder};
+use crate::partition_failures::PartitionFailures;
 use crate::shard::Shard;
 use crate::state_records::StateRecords;
 use crate::telemetry::RestoreProgress;
@@ -97,10 +98,11 @@ impl Restorer {
         store: impl StateStore + 'static,
         builder: ShardBuilder,
         topology: Arc<Topology>,
+        failures: Arc<PartitionFailures>,
     ) -> std::io::Result<Self> {
         let (requests, received) = channel();
         let (done, restored) = channel();
-        let thread = RestoreThread { store, builder, topology, done };
+        let thread = RestoreThread { store, builder, topology, failures, done };
         let thread = thread::Builder::new().name("restore".to_owned()).spawn(move || thread.run(&received))?;
         Ok(Self { requests, restored, thread: Some(thread) })
     }
@@ -135,6 +137,7 @@ struct RestoreThread<S> {
     store: S,
     builder: ShardBuilder,
     topology: Arc<Topology>,
+    failures: Arc<PartitionFailures>,
     done: Sender<Restored>,
 }
 
@@ -168,6 +171,10 @@ impl<S: StateStore> RestoreThread<S> {
                 Ok(records) => return records,
                 Err(reason) => {
                     warn!(stream = %name, %reason, "States cannot be read; retrying.");
+                    let now = self.builder.clock.monotonic();
+                    for partition in partitions {
+                        self.failures.failed(PartitionId::new(stream, *partition), now, &reason);
+                    }
                     thread::sleep(RETRY);
                 }
             }
@@ -282,7 +289,8 @@ mod tests {
             configuration: crate::configuration::Configuration::default(),
             admission: Arc::default(),
         };
-        let Restorer { requests, restored, .. } = Restorer::start(Store, builder, Arc::default()).unwrap();
+        let Restorer { requests, restored, .. } =
+            Restorer::start(Store, builder, Arc::default(), Arc::default()).unwrap();
         requests.send((0..3).map(|partition| (PartitionId::new(0, partition), 7)).collect()).unwrap();
         drop(requests);
         // The thread ends after it has handled all requests.

@@ -1,8 +1,9 @@
 //! The transactions of a worker: results, states, dead letters and offsets are committed together or not at all.
 
+mod failure;
 mod writer;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::failpoint;
@@ -13,7 +14,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode;
@@ -25,7 +26,9 @@ use crate::input_topics::InputTopics;
 use crate::member::{MemberError, ShardCommit};
 use crate::names::Names;
 use crate::settings::ResultMessages;
+use crate::topology::Topology;
 
+use self::failure::{FirstFailure, code, reason, refused_topic};
 use self::writer::Writer;
 
 /// The client's timeout of one step; the broker enforces the transaction timeout.
@@ -36,6 +39,7 @@ pub(crate) struct Transactions {
     config: ClientConfig,
     names: Names,
     results: ResultMessages,
+    topology: Arc<Topology>,
     /// `None` until partitions are assigned, and after a fatal error.
     producer: Option<BaseProducer<Deliveries>>,
     /// Whether the broker has fenced a producer since the last [`take_fenced`](Self::take_fenced).
@@ -43,8 +47,8 @@ pub(crate) struct Transactions {
 }
 
 impl Transactions {
-    pub(crate) fn new(config: ClientConfig, names: &Names, results: ResultMessages) -> Self {
-        Self { config, names: names.clone(), results, producer: None, was_fenced: false }
+    pub(crate) fn new(config: ClientConfig, names: &Names, results: ResultMessages, topology: Arc<Topology>) -> Self {
+        Self { config, names: names.clone(), results, topology, producer: None, was_fenced: false }
     }
 
     /// Initializes the producer before the first commit: that takes up to some seconds, in which results would wait.
@@ -81,7 +85,7 @@ impl Transactions {
         }
         let producer = match self.producer.take() {
             Some(producer) => producer,
-            None => self.start().map_err(|error| aborted(&error))?,
+            None => self.start().map_err(|error| self.aborted(&error, None))?,
         };
         match self.attempt(&producer, consumer, topics, commits) {
             Ok(()) => {
@@ -91,12 +95,21 @@ impl Transactions {
             }
             Err(error) => {
                 self.was_fenced = is_fenced(&producer, &error);
+                let failed = producer.context().failed.take();
+                // The abort waits for brokers that do not answer; that must be known before.
+                self.topology.doubt();
                 if abort(&producer) {
                     self.producer = Some(producer);
                 }
-                Err(aborted(&error))
+                Err(self.aborted(&error, failed.as_ref()))
             }
         }
+    }
+
+    /// The error of a failed transaction; the first record that was not written counts, if there is one.
+    fn aborted(&self, error: &KafkaError, failed: Option<&(String, KafkaError)>) -> MemberError {
+        let (error, topic) = failed.map_or((error, None), |(topic, error)| (error, Some(topic.as_str())));
+        MemberError::Aborted { reason: reason(error, topic, &self.names) }
     }
 
     /// Makes a producer and initializes its transactions.
@@ -223,33 +236,28 @@ fn abort(producer: &BaseProducer<Deliveries>) -> bool {
 /// cause is the producer's fatal error.
 fn is_fenced(producer: &BaseProducer<Deliveries>, error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
-    let code = match error {
-        KafkaError::Transaction(error) => Some(error.code()),
-        error => error.rdkafka_error_code(),
-    };
-    let codes = [code, producer.client().fatal_error().map(|(code, _)| code)];
+    let codes = [code(error), producer.client().fatal_error().map(|(code, _)| code)];
     codes.into_iter().flatten().any(|code| matches!(code, Fenced | InvalidProducerEpoch | ProducerFenced))
-}
-
-fn aborted(error: &KafkaError) -> MemberError {
-    MemberError::Aborted { reason: error.to_string() }
 }
 
 /// The client context that keeps the first delivery error.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
-    failed: Mutex<Option<KafkaError>>,
+    failed: FirstFailure,
 }
 
 impl Deliveries {
     /// Takes the first error since the last call.
     pub(crate) fn take_failure(&self) -> Option<KafkaError> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.failed.take().map(|(_, error)| error)
     }
 }
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if let Some(topic) = refused_topic(message) {
+            self.failed.keep(topic, &KafkaError::MessageProduction(RDKafkaErrorCode::TopicAuthorizationFailed));
+        }
         client::log(level, facility, message);
     }
 
@@ -262,8 +270,8 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
+        if let Err((error, record)) = result {
+            self.failed.keep(record.topic(), error);
         }
     }
 }

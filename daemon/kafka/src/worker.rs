@@ -25,6 +25,7 @@ use crate::admission::Admission;
 use crate::backpressure::Backpressure;
 use crate::input_merge::{HeldBudget, ReadTime};
 use crate::member::{Change, Member, MemberError};
+use crate::partition_failures::PartitionFailures;
 use crate::shard_restore::Restorer;
 use crate::telemetry::GroupTelemetry;
 use crate::topology::Topology;
@@ -54,6 +55,7 @@ pub(crate) struct Parts<M> {
     pub group: Arc<GroupTelemetry>,
     pub control: Arc<Control>,
     pub admission: Arc<Admission>,
+    pub failures: Arc<PartitionFailures>,
     /// The name of the worker, unique in the group.
     pub owner: String,
     /// Called once the first assignment is restored.
@@ -72,6 +74,9 @@ pub(crate) struct Worker<M> {
     group: Arc<GroupTelemetry>,
     control: Arc<Control>,
     admission: Arc<Admission>,
+    failures: Arc<PartitionFailures>,
+    /// The shards whose last commit has failed, each with the time from which it may be restored.
+    failing: BTreeMap<PartitionId, Duration>,
     owner: String,
     ready: Option<Box<dyn FnOnce() + Send>>,
     /// The input partitions assigned to this worker.
@@ -101,6 +106,8 @@ impl<M: Member> Worker<M> {
             group: parts.group,
             control: parts.control,
             admission: parts.admission,
+            failures: parts.failures,
+            failing: BTreeMap::new(),
             owner: parts.owner,
             ready: Some(parts.ready),
             assigned_partitions: BTreeSet::new(),

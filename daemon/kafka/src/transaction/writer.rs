@@ -119,7 +119,10 @@ impl Writer<'_> {
                     self.producer.poll(POLL);
                     record = back;
                 }
-                Err((error, _)) => return Err(error),
+                Err((error, record)) => {
+                    self.producer.context().failed.keep(record.topic, &error);
+                    return Err(error);
+                }
             }
         }
     }
@@ -129,6 +132,6 @@ impl Writer<'_> {
         while self.producer.in_flight_count() > 0 {
             self.producer.poll(POLL);
         }
-        self.producer.context().take_failure().map_or(Ok(()), Err)
+        self.producer.context().failed.error().map_or(Ok(()), Err)
     }
 }

@@ -19,10 +19,14 @@ impl<M: Member> Worker<M> {
         self.member.accept()
     }
 
-    /// Requests the restore of every assigned shard that is neither active nor being restored.
+    /// Requests the restore of every assigned shard that is neither active nor being restored, except for
+    /// those that wait after commits that failed.
     pub(super) fn restore_assigned(&mut self) {
         let missing = self.assigned_partitions.iter().filter(|source| self.topology.is_shard(**source));
-        let missing: Vec<_> = missing.filter(|source| !self.shards.contains_key(*source)).copied().collect();
+        let now = self.clock.monotonic();
+        let waits = |source: &PartitionId| self.failing.get(source).is_some_and(|at| now < *at);
+        let missing = missing.filter(|source| !self.shards.contains_key(*source) && !waits(source));
+        let missing: Vec<_> = missing.copied().collect();
         self.restore(&missing);
     }
 
@@ -46,8 +50,14 @@ impl<M: Member> Worker<M> {
     pub(super) fn activate(&mut self, restored: Restored) -> Result<(), MemberError> {
         let Restored { id, ticket, mut shard } = restored;
         if !matches!(self.shards.get(&id), Some(Slot::Restoring(current)) if *current == ticket) {
+            if !self.assigned_partitions.contains(&id) {
+                self.failures.ended(id);
+            }
             debug!(partition = %id, "A restored shard is dropped: it is not assigned to this worker any more.");
             return Ok(());
+        }
+        if !self.failing.contains_key(&id) {
+            self.failures.ended(id);
         }
         let sources = self.topology.sources(id);
         shard.share_held(&self.held);
@@ -104,6 +114,8 @@ impl<M: Member> Worker<M> {
             if let Some(Slot::Active(active)) = self.shards.remove(source) {
                 read.extend(active.sources);
             }
+            self.failing.remove(source);
+            self.failures.ended(*source);
             self.telemetry.remove_table(*source);
         }
         self.paused.retain(|source| !read.contains(source));

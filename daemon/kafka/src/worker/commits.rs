@@ -89,6 +89,8 @@ impl<M: Member> Worker<M> {
         for id in ids.into_iter().filter(|id| !unknown.contains(&id.stream)) {
             let Some(Slot::Active(active)) = self.shards.get_mut(&id) else { continue };
             match active.shard.prepare_commit(&self.owner, now) {
+                // Alone: what fails with it must not fail for ever.
+                Ok(commit) if self.failing.contains_key(&id) => self.commit_or_restore(&[commit]),
                 Ok(commit) => {
                     bytes += size(&commit);
                     commits.push(commit);
@@ -133,7 +135,19 @@ impl<M: Member> Worker<M> {
         );
         self.telemetry.log_failed();
         self.topology.doubt();
-        self.restore_again(&shards);
+        self.leave(&shards);
+        let (now, reason) = (self.clock.monotonic(), error.to_string());
+        for shard in shards {
+            self.failing.insert(shard, now + self.failures.failed(shard, now, &reason));
+        }
+        self.restore_assigned();
+    }
+
+    /// Ends the failures of a shard: it was committed, or is another member's.
+    pub(super) fn ends_failing(&mut self, shard: PartitionId) {
+        if self.failing.remove(&shard).is_some() {
+            self.failures.ended(shard);
+        }
     }
 
     fn restore_failed(&mut self, failed: Vec<(PartitionId, LogError)>) {
@@ -146,6 +160,12 @@ impl<M: Member> Worker<M> {
     /// Drops these shards and requests their restore. If they are assigned to another member by now, the group sends a
     /// change.
     pub(super) fn restore_again(&mut self, shards: &[PartitionId]) {
+        self.leave(shards);
+        self.restore(shards);
+    }
+
+    /// Drops these shards and ends the reading of their input.
+    fn leave(&mut self, shards: &[PartitionId]) {
         let read: Vec<_> = shards
             .iter()
             .filter_map(|id| self.shards.remove(id))
@@ -158,7 +178,6 @@ impl<M: Member> Worker<M> {
         if let Err(error) = self.member.stop_reading(&read) {
             debug!(%error, "Partitions that are restored could not be left first.");
         }
-        self.restore(shards);
     }
 
     fn write(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError> {
@@ -167,6 +186,9 @@ impl<M: Member> Worker<M> {
         }
         let began = self.clock.monotonic();
         self.member.commit(commits)?;
+        for commit in commits {
+            self.ends_failing(commit.shard);
+        }
         let records = commits.iter().flat_map(|commit| commit.results.records());
         let results = records.map(|(_, record)| declared_rows(record)).sum();
         let dead_letters = commits.iter().map(|commit| commit.dead_letters.len() as u64).sum();

@@ -161,6 +161,7 @@ impl Rig {
             group: Arc::default(),
             control: Arc::default(),
             admission: Arc::default(),
+            failures: Arc::default(),
             owner: "a/0".to_owned(),
             ready: Box::new(|| {}),
         });

@@ -160,14 +160,12 @@ impl World {
             return;
         }
         let client = self.coordinator.borrow_mut().join(self.clock.monotonic());
-        // Either the transactional id of a process that has ended, or a new one.
-        let free = (0..MAX_WORKERS).find(|id| !used.contains(id)).filter(|_| !self.random.once_in(3));
-        let transactional_id = free.unwrap_or(MAX_WORKERS + client);
+        let transactional_id = self.transactional_id(&used, client);
         let (restorer, requests, restored) = Restorer::without_thread();
         let topology: Arc<Topology> = Arc::default();
         topology.set(vec![self.polled(&topology)], self.clock.monotonic());
         let builder = self.builder_of_process();
-        let (backpressure, control): (Arc<Backpressure>, Arc<Control>) = Default::default();
+        let (backpressure, control, failures): (Arc<Backpressure>, Arc<Control>, _) = Default::default();
         let member = SimulatedMember { world: Rc::clone(self), client, transactional_id, is_ready: false };
         let worker = Worker::new(Parts {
             member,
@@ -180,6 +178,7 @@ impl World {
             group: Arc::clone(&self.builder.telemetry),
             control: Arc::clone(&control),
             admission: Arc::clone(&builder.admission),
+            failures,
             owner: transactional_id.to_string(),
             ready: Box::new(|| {}),
         });
@@ -196,6 +195,12 @@ impl World {
             control,
             frozen_until: Duration::ZERO,
         });
+    }
+
+    /// Either the transactional id of a process that has ended, or a new one.
+    fn transactional_id(&self, used: &BTreeSet<usize>, client: usize) -> usize {
+        let free = (0..MAX_WORKERS).find(|id| !used.contains(id)).filter(|_| !self.random.once_in(3));
+        free.unwrap_or(MAX_WORKERS + client)
     }
 
     /// What a process that starts now builds shards with: its configuration is the newest.

@@ -8,9 +8,9 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use support::broker::Broker;
+use support::broker::{Broker, Isolation};
 use support::group::{Group, Input, Sample};
-use support::{Daemon, wait_until};
+use support::{Daemon, is_applied, wait_until};
 
 static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
 
@@ -91,6 +91,41 @@ fn a_state_topic_that_is_deleted_while_the_group_runs_is_claimed_again() {
     daemon.stop();
 }
 
+/// The topics of results and of dead letters are made again as well. What a transaction could not write is read again:
+/// no window is missing after it.
+#[test]
+fn shared_topics_that_are_deleted_while_the_group_runs_are_made_again() {
+    let group = Group::new(&BROKER, "unshared", 1);
+    let daemon = group.daemon("a");
+    is_ready(&daemon);
+    let input = Input::new(11, 1, 6, 20, 4);
+    let expected = input.expected();
+    let begin = input.samples.len() / 8;
+    group.publish(&input.samples[..begin]);
+    daemon.wait_for("/api/v1/partitions", |(_, body)| is_applied(body).then_some(()));
+    for name in ["dead-letters", "results"] {
+        let topic = group.topic(name);
+        BROKER.delete_topic(&topic);
+        let said = format!(
+            "A topic was deleted while the group runs. The daemons make it again; its records are lost. topic=\"{topic}\""
+        );
+        daemon.wait_until_said(&said);
+        daemon.wait_until_said(&format!("Created a topic. topic=\"{topic}\""));
+    }
+    let attribute = "agg-UveVirtualNetworkAgent-egress_flow_count";
+    BROKER.produce(&group.topic(attribute), [(0, "ObjectVNTable:a".to_owned(), "no sample".to_owned())]);
+    group.publish(&input.samples[begin..]);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "after the topics were made again");
+    let letters = BROKER.read_all(&group.topic("dead-letters"), Isolation::Committed);
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    is_ready(&daemon);
+    // The view reads the new topic as well.
+    daemon.wait_for("/analytics/uves/virtual-network/*", |(_, body)| body.contains("AggProxySum").then_some(()));
+    daemon.stop();
+}
+
 /// The setting of a second group.
 const OTHER: [&str; 1] = ["kafka.group_id=other"];
 
@@ -99,7 +134,7 @@ fn frozen_while_taken_over(group: &Group<'_>, samples: &[Sample]) -> Daemon {
     let daemon = group.daemon("a");
     is_ready(&daemon);
     group.publish(samples);
-    daemon.wait_for("/api/v1/partitions", |(_, body)| support::is_applied(body).then_some(()));
+    daemon.wait_for("/api/v1/partitions", |(_, body)| is_applied(body).then_some(()));
     daemon.signal("STOP");
     wait_until("its session has ended", || topics(group, &OTHER, &["--take-over"]).0.then_some(()));
     daemon

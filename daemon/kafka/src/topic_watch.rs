@@ -11,7 +11,7 @@ use daemon_base::failpoint;
 use daemon_base::stop::Stop;
 use daemon_partition::Control;
 use rdkafka::error::KafkaError;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::admission::Admission;
 use crate::claim::{ClaimError, Claims};
@@ -66,6 +66,8 @@ pub(crate) struct TopicWatch {
     seen_waiting: Vec<String>,
     /// When the log had a warning that a poll takes long.
     slow_warned: Option<Duration>,
+    /// The shared topics that were missing at the last poll, which are logged already.
+    deleted: Vec<String>,
     /// The problems of the last poll, which are logged already.
     shown: Vec<String>,
 }
@@ -108,6 +110,7 @@ impl TopicWatch {
             noted: BTreeSet::new(),
             seen_waiting: Vec::new(),
             slow_warned: None,
+            deleted: Vec::new(),
             shown: Vec::new(),
         })
     }
@@ -156,7 +159,7 @@ impl TopicWatch {
 
     fn poll(&mut self, complete: &mut bool) -> anyhow::Result<()> {
         let (began, was_admitted) = (self.clock.monotonic(), self.is_admitted);
-        let streams = if *complete {
+        let streams = if *complete && !self.misses_shared()? {
             self.topics.poll()?
         } else {
             let (streams, inputs) = self.topics.ensure_own(self.own.replication)?;
@@ -252,6 +255,17 @@ impl TopicWatch {
                 }
             }
         }
+    }
+
+    /// Whether the topic of results or of dead letters was deleted; logs each once.
+    fn misses_shared(&mut self) -> anyhow::Result<bool> {
+        let missing = self.topics.missing_shared()?;
+        for topic in missing.iter().filter(|topic| !self.deleted.contains(topic)) {
+            error!(topic, "A topic was deleted while the group runs. The daemons make it again; its records are lost.");
+        }
+        let is_any = !missing.is_empty();
+        self.deleted = missing;
+        Ok(is_any)
     }
 
     fn publish(&mut self, streams: &[StreamTopics], began: Duration) {

@@ -118,6 +118,21 @@ impl Topics {
         topics.collect()
     }
 
+    /// Requests which of the topics that all streams share, results and dead letters, do not exist.
+    ///
+    /// # Errors
+    ///
+    /// When no broker responds, or the user lacks a right.
+    pub(crate) fn missing_shared(&self) -> anyhow::Result<Vec<String>> {
+        let mut missing = Vec::new();
+        for topic in [self.names.results(), self.names.dead_letters()] {
+            if self.cluster.partitions(&topic)?.is_none() {
+                missing.push(topic);
+            }
+        }
+        Ok(missing)
+    }
+
     /// Creates the missing topics of the daemon: the state topics of streams whose input topic exists, results, dead
     /// letters. Other daemons may create them at the same time. Returns the numbers of partitions, and the comparison
     /// of the input topics. An input topic with a wrong number of partitions is not an error here, as it stops one

@@ -266,6 +266,14 @@ fn the_last_records_of_a_grown_topic_do_not_wait_for_a_partition_without_records
     daemon.wait_for("/api/v1/partitions", |(_, body)| has_grown(body).then_some(()));
     BROKER.produce(&group.topic(EGRESS), (5..10).map(|second| sample(4, second)));
     wait_until_applied(&daemon, 10);
+    // Of the four partitions one has the object and its records.
+    let (_, body) = daemon.get("/api/v1/partitions");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&body).unwrap();
+    let egress = rows.iter().filter(|row| row["stream"] == "UveVirtualNetworkAgent-egress_flow_count");
+    assert_eq!(egress.clone().map(|row| row["objects"].as_u64().unwrap()).sum::<u64>(), 1, "{body}");
+    let aggregated = egress.clone().filter_map(|row| row["records"]["aggregated"].as_u64()).sum::<u64>();
+    assert_eq!(aggregated, 10, "{body}");
+    assert!(egress.clone().all(|row| row["shard"] == 0) && egress.count() == 4, "{body}");
 }
 
 /// The number of records with this outcome, of a group with one daemon.

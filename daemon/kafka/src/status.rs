@@ -167,6 +167,7 @@ impl GroupStatus {
     ) -> PartitionStatus {
         let metadata = &offsets.metadata;
         let status = self.own(id, own);
+        let shard = self.topology.shard_of(id).filter(|_| self.topology.is_grown(id.stream));
         PartitionStatus {
             stream: self.topics.stream(id.stream).to_owned(),
             partition: id.partition,
@@ -175,6 +176,7 @@ impl GroupStatus {
             lag: offsets.lag(),
             watermark: status.map_or(metadata.watermark, |status| status.watermark),
             objects: status.map_or(metadata.objects, |status| status.objects as u64),
+            shard: shard.map(|shard| shard.partition),
             age: Some(age),
             table: status.cloned(),
         }

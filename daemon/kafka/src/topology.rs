@@ -151,6 +151,12 @@ impl Topology {
         source.partition < self.shape(source.stream).shards
     }
 
+    /// Whether the input topic of a stream has more partitions than there are shards.
+    pub(crate) fn is_grown(&self, stream: u16) -> bool {
+        let Shape { inputs, shards, .. } = self.shape(stream);
+        shards > 0 && inputs > shards
+    }
+
     /// The shard of an input partition's records; `None` while the state topic does not exist.
     pub(crate) fn shard_of(&self, source: PartitionId) -> Option<PartitionId> {
         let partition = source.partition.checked_rem(self.shape(source.stream).shards)?;

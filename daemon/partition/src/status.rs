@@ -44,6 +44,9 @@ pub struct PartitionStatus {
     pub watermark: u64,
     /// Objects with state.
     pub objects: u64,
+    /// The shard that the records belong to, if the input topic has more partitions than there are shards. The partition
+    /// with its number shows its objects and records.
+    pub shard: Option<u16>,
     /// How old the offsets are; `None` if they are as of now.
     pub age: Option<Duration>,
     /// The status of the table; `None` in every process that is not the owner.
@@ -51,6 +54,11 @@ pub struct PartitionStatus {
 }
 
 impl PartitionStatus {
+    /// Whether objects and records are shown with this partition: a sum over all must count those of a shard once.
+    fn is_counted(&self) -> bool {
+        self.shard.is_none_or(|shard| shard == self.partition)
+    }
+
     /// The JSON of the partitions API.
     pub fn to_json(&self) -> Value {
         let mut shown = json!({
@@ -59,8 +67,11 @@ impl PartitionStatus {
             "cursor": self.cursor,
             "lag": self.lag,
             "watermark": self.watermark,
-            "objects": self.objects,
+            "objects": if self.is_counted() { self.objects } else { 0 },
         });
+        if let Some(shard) = self.shard {
+            shown["shard"] = shard.into();
+        }
         if let Some(age) = self.age {
             shown["age_seconds"] = age.as_secs().into();
         }
@@ -70,6 +81,9 @@ impl PartitionStatus {
         if let Some(table) = &self.table {
             let counts = Fate::ALL.iter().map(|&fate| (fate.name().to_owned(), table.fates.count(fate).into()));
             shown["closing"] = table.closing.into();
+            if !self.is_counted() {
+                return shown;
+            }
             shown["records"] = counts.collect::<Map<_, _>>().into();
             if let Some(restored) = &table.restored {
                 shown["restored"] = restored.to_json();

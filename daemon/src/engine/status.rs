@@ -27,6 +27,7 @@ impl StatusSource for LocalStatus {
                 lag: next.saturating_sub(cursor),
                 watermark: table.watermark,
                 objects: table.objects as u64,
+                shard: None,
                 age: None,
                 table: Some(table),
             }

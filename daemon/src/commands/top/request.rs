@@ -28,6 +28,8 @@ pub(super) struct Row {
     /// Event time in microseconds since the epoch; 0 before the first record.
     pub watermark: u64,
     pub objects: u64,
+    /// Present only on Kafka, for a topic that has grown: the partition that shows the objects.
+    pub shard: Option<u16>,
     /// How old the offsets are; present only on Kafka.
     pub age_seconds: Option<u64>,
     /// Present only if the responding daemon owns the partition.

@@ -122,7 +122,11 @@ fn row_cells(row: &Row, rate: Option<u64>) -> [String; TITLES.len()] {
         row.lag.to_string(),
         rate.map_or_else(|| UNKNOWN.to_owned(), |rate| rate.to_string()),
         if row.watermark == 0 { UNKNOWN.to_owned() } else { utc(row.watermark) },
-        row.objects.to_string(),
+        if row.shard.is_some_and(|shard| shard != row.partition) {
+            UNKNOWN.to_owned()
+        } else {
+            row.objects.to_string()
+        },
         closing.to_owned(),
     ]
 }
@@ -158,7 +162,8 @@ mod tests {
             cursor,
             lag,
             watermark: if cursor == 0 { 0 } else { 1_488_000_000_000_000 },
-            objects: 10 * u64::from(partition),
+            objects: if partition == 3 { 0 } else { 10 * u64::from(partition) },
+            shard: (partition == 3).then_some(1),
             age_seconds: None,
             closing: (partition == 1).then_some(true),
         }
@@ -183,11 +188,11 @@ mod tests {
     fn partitions_with_the_most_lag_come_first_with_their_rates() {
         let [before, newest] = snapshots();
         insta::assert_snapshot!(text(Some(&before), Some(&newest), None, ALL), @"
-        4 partitions (3 owned, 1 unowned), lag 13, 500 records/s, 60 objects
+        4 partitions (3 owned, 1 unowned), lag 13, 500 records/s, 30 objects
         stream                                    partition  owner  cursor  lag  records/s  watermark             objects  closing
         UveVirtualNetworkAgent-egress_flow_count          2  -           0    7          0  -                          20  -
         UveVirtualNetworkAgent-egress_flow_count          0  a/0      1100    3        500  2017-02-25T05:20:00Z        0  -
-        UveVirtualNetworkAgent-egress_flow_count          3  b/0         9    3          -  2017-02-25T05:20:00Z       30  -
+        UveVirtualNetworkAgent-egress_flow_count          3  b/0         9    3          -  2017-02-25T05:20:00Z        -  -
         UveVirtualNetworkAgent-egress_flow_count          1  b/0        20    0          -  2017-02-25T05:20:00Z       10  yes
         ");
     }
@@ -197,7 +202,7 @@ mod tests {
         let [before, newest] = snapshots();
         let size = Size { width: Some(90), height: Some(6) };
         insta::assert_snapshot!(text(Some(&before), Some(&newest), None, size), @"
-        4 partitions (3 owned, 1 unowned), lag 13, 500 records/s, 60 objects
+        4 partitions (3 owned, 1 unowned), lag 13, 500 records/s, 30 objects
         stream        partition  owner  cursor  lag  records/s  watermark             objects  cl…
         UveVirtualN…          2  -           0    7          0  -                          20  -
         UveVirtualN…          0  a/0      1100    3        500  2017-02-25T05:20:00Z        0  -
@@ -215,7 +220,7 @@ mod tests {
     fn without_an_earlier_snapshot_there_is_no_rate() {
         let [_, newest] = snapshots();
         let head = lines(None, Some(&newest), None, ALL).remove(0);
-        assert_eq!(head, "4 partitions (3 owned, 1 unowned), lag 13, - records/s, 60 objects");
+        assert_eq!(head, "4 partitions (3 owned, 1 unowned), lag 13, - records/s, 30 objects");
     }
 
     #[test]
@@ -223,7 +228,7 @@ mod tests {
         let [_, mut newest] = snapshots();
         newest.rows.iter_mut().zip([0, 47, 2]).for_each(|(row, age)| row.age_seconds = Some(age));
         let head = lines(None, Some(&newest), None, ALL).remove(0);
-        assert!(head.ends_with("60 objects; as of 47 s ago"), "{head}");
+        assert!(head.ends_with("30 objects; as of 47 s ago"), "{head}");
     }
 
     #[test]

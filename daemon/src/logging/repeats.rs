@@ -112,15 +112,22 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = String::new();
+        self.format.format_event(context, Writer::new(&mut line), event)?;
+        let line = in_one_line(line);
         if *event.metadata().level() > Level::INFO || event.metadata().name() == LIMITED {
-            self.format.format_event(context, Writer::new(&mut line), event)?;
             return writer.write_str(&self.repeats.stamp.line(&line));
         }
-        self.format.format_event(context, Writer::new(&mut line), event)?;
         // Without internal errors logged, a message that is not formatted is not written.
         let line = self.repeats.add(kind(event), line).ok_or(fmt::Error)?;
         writer.write_str(&line)
     }
+}
+
+/// The line with the breaks within it escaped: a key or a name that somebody sends must not make a line of its own, which
+/// could look like a message of the daemon.
+fn in_one_line(line: String) -> String {
+    let text = line.trim_end_matches('\n');
+    if text.contains(['\n', '\r']) { text.replace('\n', "\\n").replace('\r', "\\r") + "\n" } else { line }
 }
 
 fn kind(event: &Event<'_>) -> Kind {
@@ -230,6 +237,12 @@ mod tests {
         });
         let count = |line: &String| line.split_once("records=")?.1.split(' ').next()?.trim().parse::<u64>().ok();
         assert_eq!(lines.iter().filter_map(count).sum::<u64>(), 9, "{lines:#?}");
+    }
+
+    #[test]
+    fn a_text_with_line_breaks_makes_one_line() {
+        let lines = logged(|| warn!(node = %"a\nERROR forged\r\n", "It failed."));
+        assert!(lines.len() == 1 && lines[0].ends_with("node=a\\nERROR forged\\r"), "{lines:#?}");
     }
 
     #[test]

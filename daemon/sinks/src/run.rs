@@ -82,13 +82,23 @@ pub fn run(
 fn read(sink: &impl Sink, log: &dyn Log, next: u64) -> anyhow::Result<RecordBatch> {
     match log.read_results(next, READ_BYTES) {
         Err(LogError::OffsetOutOfRange { bounds, .. }) => {
-            warn!(
-                sink = sink.name(),
-                from = next,
-                to = bounds.first,
-                "Results were deleted before this sink read them; raise results_hard_limit_bytes to keep results for \
-                 a longer lag."
-            );
+            if next > bounds.next {
+                warn!(
+                    sink = sink.name(),
+                    from = next,
+                    to = bounds.first,
+                    "The results end before the position of this sink: they were deleted, and begin anew. The sink goes on \
+                     with the oldest that there are."
+                );
+            } else {
+                warn!(
+                    sink = sink.name(),
+                    from = next,
+                    to = bounds.first,
+                    "Results were deleted before this sink read them; raise results_hard_limit_bytes to keep results for \
+                     a longer lag."
+                );
+            }
             Ok(log.read_results(bounds.first, READ_BYTES)?)
         }
         Err(error) if is_damage(&error) && !sink.is_durable() => read_around_damage(sink, log, next),

@@ -302,6 +302,39 @@ fn a_daemon_with_an_older_configuration_waits_and_loses_no_state() {
     older.stop();
 }
 
+/// Daemons without a common stream have no topic in which both configurations could be registered: the members show them.
+#[test]
+fn a_daemon_with_other_streams_waits_as_well() {
+    let group = Group::new(&BROKER, "disjoint", 1);
+    let streams = ["egress", "ingress"]
+        .map(|way| format!("aggregation.uve_proxy_list=UveVirtualNetworkAgent-{way}_flow_count:AggProxySum"));
+    let first = group.daemon_with("a", &[&streams[0], "kafka.configuration_version=4"]);
+    is_ready(&first);
+    let second = group.daemon_with("b", &[&streams[1], "kafka.configuration_version=2"]);
+    let said = second.wait_until_said("This daemon waits.");
+    for part in [
+        "only the group has AggProxySum-UveVirtualNetworkAgent-egress_flow_count; only this daemon has \
+         AggProxySum-UveVirtualNetworkAgent-ingress_flow_count",
+        "kafka.configuration_version = 5",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!((waits(&second), waits(&first)), (["1", "0"].map(str::to_owned), ["0", "0"].map(str::to_owned)));
+    first.wait_until_said("A daemon with another configuration waits.");
+    first.stop();
+    is_ready(&second);
+    second.stop();
+    // Of two that start at once one gives way.
+    let both = streams.iter().zip(["a", "b"]).map(|(streams, name)| group.daemon_with(name, &[streams]));
+    let both: Vec<_> = both.collect();
+    wait_until("one waits", || {
+        let waiting = both.iter().filter(|it| waits(it)[0] == "1").count();
+        let ready = both.iter().filter(|it| it.get("/readyz").0 == 200).count();
+        (waiting == 1 && ready == 1).then_some(())
+    });
+    both.into_iter().for_each(|daemon| drop(daemon.stop()));
+}
+
 /// A daemon without the detectors says in words what differs: in its log, at its probe, and in `topics`.
 fn says_what_differs(group: &Group<'_>, older: &Daemon, settings: &[&str]) {
     let differs = "only the group has AggProxySumAnomalyEWM01-UveVirtualNetworkAgent-egress_flow_count, \

@@ -87,6 +87,21 @@ impl Claims {
         Ok(counts)
     }
 
+    /// The configuration with this version and fingerprint, from the first of these state topics that has it.
+    ///
+    /// # Errors
+    ///
+    /// When a request failed.
+    pub(crate) fn find(&self, topics: &[String], wanted: &Configuration) -> Result<Option<Configuration>, ClaimError> {
+        for topic in topics {
+            let found = self.registered(topic)?.configurations;
+            if let Some(found) = found.into_iter().find(|it| it.is_same(wanted) && it.version == wanted.version) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
     /// Makes sure that the group has the claim of a state topic, and registers the configuration of this daemon there,
     /// unless one counts that it does not replace: that is returned, and this daemon must wait. With `is_of_group` it is
     /// that of the group ([`configuration`](Self::configuration)), and replaces others of the same version, which

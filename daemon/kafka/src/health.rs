@@ -17,6 +17,15 @@ use crate::partition_failures::PartitionFailures;
 use crate::settings::KafkaSettings;
 use crate::topics::Unreachable;
 
+/// Why nothing of an input topic can be read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lack {
+    /// It has fewer partitions than there are states.
+    Partitions,
+    /// It does not exist.
+    Topic,
+}
+
 /// A poll of the topics that takes longer than this has not failed, but a start that waits for it is reported.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -48,7 +57,7 @@ struct State {
     /// When the first poll began since which none has succeeded; it may be under way.
     failing_since: Option<Duration>,
     error: Option<PollError>,
-    missing: BTreeMap<String, Missing>,
+    unread: BTreeMap<String, Unread>,
     /// Whether there is an input topic.
     has_input: bool,
     /// The process that has the name of this daemon.
@@ -62,10 +71,11 @@ enum PollError {
     Unreachable(String),
 }
 
-/// A missing input topic.
+/// An input topic of which nothing can be read.
 #[derive(Debug)]
-struct Missing {
+struct Unread {
     since: Duration,
+    lack: Lack,
     /// Whether it existed before.
     was_there: bool,
 }
@@ -101,20 +111,23 @@ impl Health {
         });
     }
 
-    /// Sets the input topics that do not exist, each with whether it existed before, and whether others exist.
-    pub(crate) fn set_missing(&self, topics: impl Iterator<Item = (String, bool)>, has_input: bool) {
+    /// Sets the input topics of which nothing can be read, each with whether it was read before, and whether others are
+    /// read.
+    pub(crate) fn set_unread(&self, topics: impl Iterator<Item = (String, bool, Lack)>, has_input: bool) {
         let now = self.clock.monotonic();
         let mut state = self.state();
-        let missing = topics.map(|(topic, was_there)| {
-            let since = state.missing.get(&topic).map_or(now, |missing| missing.since);
-            (topic, Missing { since, was_there })
+        let unread = topics.map(|(topic, was_there, lack)| {
+            let since = state.unread.get(&topic).map_or(now, |unread| unread.since);
+            (topic, Unread { since, was_there, lack })
         });
-        let missing: BTreeMap<_, _> = missing.collect();
-        self.gauges.missing_inputs.set(missing.values().filter(|it| it.was_there).count().cast_signed() as i64);
-        for topic in missing.iter().filter(|(topic, it)| it.was_there && !state.missing.contains_key(*topic)) {
+        let unread: BTreeMap<_, _> = unread.collect();
+        self.gauges.missing_inputs.set(unread.values().filter(|it| it.was_there).count().cast_signed() as i64);
+        let is_new = |(topic, it): &(&String, &Unread)| it.was_there && !state.unread.contains_key(*topic);
+        // What lacks partitions is logged with each change of their number.
+        for topic in unread.iter().filter(is_new).filter(|(_, it)| it.lack == Lack::Topic) {
             warn!(topic = topic.0, "An input topic does not exist any more; its stream stands still.");
         }
-        state.missing = missing;
+        state.unread = unread;
         state.has_input = has_input;
     }
 
@@ -137,13 +150,17 @@ impl Health {
             let plural = if count == 1 { "" } else { "s" };
             return Some(format!("kafka: no progress in {count} partition{plural} for {seconds} s: {reason}"));
         }
-        let missing = state.missing.iter().filter(|(_, it)| !state.has_input && it.was_there && lasts(it.since));
-        let (first, longest) = missing.clone().max_by_key(|(_, it)| now.saturating_sub(it.since))?;
+        let unread = state.unread.iter().filter(|(_, it)| !state.has_input && it.was_there && lasts(it.since));
+        let (first, longest) = unread.clone().max_by_key(|(_, it)| now.saturating_sub(it.since))?;
         Some(format!(
-            "kafka: the input topic {first} has been missing for {} s{}; create it again with the number of partitions of \
-             its state topic, or take its stream out of aggregation.uve_proxy_list",
+            "kafka: the input topic {first} has been {} for {} s{}; create it again with the number of partitions of its \
+             state topic, or take its stream out of aggregation.uve_proxy_list",
+            match longest.lack {
+                Lack::Partitions => "without the partitions that its states need",
+                Lack::Topic => "missing",
+            },
             now.saturating_sub(longest.since).as_secs(),
-            others(missing.map(|(topic, _)| topic).filter(|topic| *topic != first)),
+            others(unread.map(|(topic, _)| topic).filter(|topic| *topic != first)),
         ))
     }
 
@@ -163,7 +180,8 @@ impl Health {
             ));
         }
         // A topic that has never been there is none that a start with others waits for.
-        let missing = state.missing.iter().filter(|(_, it)| it.was_there || !state.has_input);
+        let missing =
+            state.unread.iter().filter(|(_, it)| it.lack == Lack::Topic && (it.was_there || !state.has_input));
         let mut missing = missing.map(|(topic, _)| topic);
         let first = missing.next()?;
         Some(format!(
@@ -220,8 +238,8 @@ mod tests {
     }
 
     fn missing_beside(health: &Health, topics: &[(&str, bool)], has_input: bool) {
-        let topics = topics.iter().map(|(topic, was_there)| ((*topic).to_owned(), *was_there));
-        health.set_missing(topics, has_input);
+        let topics = topics.iter().map(|(topic, was_there)| ((*topic).to_owned(), *was_there, Lack::Topic));
+        health.set_unread(topics, has_input);
     }
 
     #[test]
@@ -282,6 +300,20 @@ mod tests {
         assert_eq!(health.outage(), None);
         let waits = health.waits_for().unwrap();
         assert!(waits.starts_with("kafka: the input topic never does not exist; create it"), "{waits}");
+    }
+
+    #[test]
+    fn an_input_topic_with_fewer_partitions_than_states_is_an_outage_if_no_other_is_read() {
+        let (clock, health) = health();
+        let unread = || [("t".to_owned(), true, Lack::Partitions)].into_iter();
+        health.set_unread(unread(), false);
+        clock.advance(10 * SECOND);
+        health.set_unread(unread(), false);
+        let reason = health.outage().unwrap();
+        assert!(reason.contains("topic t has been without the partitions that its states need for 10 s;"), "{reason}");
+        assert_eq!((health.waits_for(), health.gauges.missing_inputs.get()), (None, 1), "it exists");
+        health.set_unread(unread(), true);
+        assert_eq!(health.outage(), None, "others are left");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Polls the topics and admits the workers of this process to the group.
 
 mod agreement;
+mod deleted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,13 +12,13 @@ use daemon_base::failpoint;
 use daemon_base::stop::Stop;
 use daemon_partition::Control;
 use rdkafka::error::KafkaError;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use crate::admission::Admission;
 use crate::claim::{ClaimError, Claims};
 use crate::configuration::Configuration;
 use crate::engine::Shared;
-use crate::health::Health;
+use crate::health::{Health, Lack};
 use crate::members::{Members, Waiting};
 use crate::settings::KafkaSettings;
 use crate::topic_id::TopicId;
@@ -62,6 +63,8 @@ pub(crate) struct TopicWatch {
     members_seen: Duration,
     /// The remarks on input topics that are logged already.
     noted: BTreeSet<String>,
+    /// The configuration of the last member that this daemon gave way to.
+    seen_other: Option<Configuration>,
     /// The daemons that waited at the last poll, which are logged already.
     seen_waiting: Vec<String>,
     /// When the log had a warning that a poll takes long.
@@ -108,6 +111,7 @@ impl TopicWatch {
             twin_since: None,
             members_seen: Duration::ZERO,
             noted: BTreeSet::new(),
+            seen_other: None,
             seen_waiting: Vec::new(),
             slow_warned: None,
             deleted: Vec::new(),
@@ -169,7 +173,7 @@ impl TopicWatch {
         // The state topic of a stream is created once its input topic exists.
         *complete = streams.iter().all(|stream| stream.inputs == 0 || stream.states > 0);
         self.forget_deleted(&streams);
-        let is_agreed = self.settle(&streams)?;
+        let is_agreed = (self.is_admitted || self.agrees_with_members()?) && self.settle(&streams)?;
         self.publish(&streams, began);
         if self.is_admitted {
             if began.saturating_sub(self.members_seen) >= self.own.refresh_interval {
@@ -257,17 +261,6 @@ impl TopicWatch {
         }
     }
 
-    /// Whether the topic of results or of dead letters was deleted; logs each once.
-    fn misses_shared(&mut self) -> anyhow::Result<bool> {
-        let missing = self.topics.missing_shared()?;
-        for topic in missing.iter().filter(|topic| !self.deleted.contains(topic)) {
-            error!(topic, "A topic was deleted while the group runs. The daemons make it again; its records are lost.");
-        }
-        let is_any = !missing.is_empty();
-        self.deleted = missing;
-        Ok(is_any)
-    }
-
     fn publish(&mut self, streams: &[StreamTopics], began: Duration) {
         if self.topology.set(streams.iter().map(Shape::from).collect(), began) {
             for stream in streams {
@@ -280,9 +273,12 @@ impl TopicWatch {
         }
         self.shown = problems;
         // The topology keeps the shape of a stream without a state topic, and so whether its input existed before.
-        let shapes = self.topology.shapes().into_iter().zip(streams).filter(|(_, it)| it.inputs == 0);
-        let missing = shapes.map(|(shape, it)| (self.own.names.input(&it.stream), shape.shards > 0));
-        self.health.set_missing(missing, streams.iter().any(|it| it.inputs > 0));
+        let shapes = self.topology.shapes().into_iter().zip(streams).filter(|(_, it)| !it.is_read());
+        let unread = shapes.map(|(shape, it)| {
+            let lack = if it.inputs == 0 { Lack::Topic } else { Lack::Partitions };
+            (self.own.names.input(&it.stream), shape.shards > 0, lack)
+        });
+        self.health.set_unread(unread, streams.iter().any(StreamTopics::is_read));
     }
 }
 

@@ -24,12 +24,16 @@ use super::configuration::Configuration;
 use super::members::Members;
 use super::names::Names;
 use super::topic_id::TopicId;
+use super::topology::usable;
 
 pub(crate) use self::error::Unreachable;
 pub use self::plan::{Needs, Note, Purpose, Step, Verdict};
 
 /// The time between two polls for a new topic.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How many state topics are searched for a configuration.
+const MAX_STATES: usize = 32;
 
 /// The most polls for a new topic.
 const MAX_POLLS: u32 = 200;
@@ -50,6 +54,11 @@ pub struct StreamTopics {
 }
 
 impl StreamTopics {
+    /// Whether a part of the input topic is read: it exists, and has at least as many partitions as the state topic.
+    pub(crate) fn is_read(&self) -> bool {
+        usable(self.inputs, self.states) > 0
+    }
+
     /// Describes the problem and its fix if the number of input partitions is not a multiple of that of the state
     /// topic.
     pub fn problem(&self, names: &Names) -> Option<String> {
@@ -131,6 +140,22 @@ impl Topics {
             }
         }
         Ok(missing)
+    }
+
+    /// Requests the names of state topics that exist, also of streams that this daemon does not have; those of its own
+    /// first, and not more than [`MAX_STATES`].
+    ///
+    /// # Errors
+    ///
+    /// When no broker responds.
+    pub(crate) fn existing_states(&self) -> anyhow::Result<Vec<String>> {
+        let (prefix, own) = (self.names.state(""), self.streams.iter().map(|stream| self.names.state(stream)));
+        let own: Vec<_> = own.collect();
+        let mut found = self.cluster.names()?;
+        found.retain(|topic| topic.starts_with(&prefix));
+        found.sort_by_key(|topic| !own.contains(topic));
+        found.truncate(MAX_STATES);
+        Ok(found)
     }
 
     /// Creates the missing topics of the daemon: the state topics of streams whose input topic exists, results, dead

@@ -9,6 +9,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tracing::{debug, warn};
 
 use super::context::GroupContext;
+use crate::client;
 use crate::member::Incoming;
 
 /// The most messages of one poll: enough for the table to apply them in batches.
@@ -60,6 +61,8 @@ fn log_read_error(error: &KafkaError) {
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
             debug!(%error, "A topic does not exist yet.");
         }
+        // The gap itself is logged, with its offsets.
+        _ if client::is_out_of_range(error) => debug!(%error, "Records were deleted before they were read."),
         _ => warn!(%error, "Reading from Kafka failed; the client retries."),
     }
 }

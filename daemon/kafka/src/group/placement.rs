@@ -37,10 +37,10 @@ impl Placement {
             return;
         }
         error!(
-            topic, partition = id.partition, records, %key, expected,
+            topic, partition = id.partition, records, %key, expected, partitions = shape.inputs, states = shape.shards,
             "Records are not in the partition of their keys: an object with samples in partitions of several shards \
-             has its results once for each of them. Set the producer's partitioner to Contrail's; `derived-statsd topics` \
-             shows which topics this concerns."
+             has its results once for each of them. Set the producer's partitioner to Contrail's; if the topic was just \
+             grown, grow it on to a multiple of its states. `derived-statsd topics` shows which topics this concerns."
         );
     }
 }

@@ -1,32 +1,15 @@
 //! What must be agreed on before the workers of this process may work: the group of the state topics, the configuration
 //! of the group, and the name of this daemon.
 
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{Fatal, TopicWatch};
 use crate::configuration::Configuration;
 use crate::group::is_taken;
+use crate::members::GroupMember;
 use crate::topics::StreamTopics;
 
 impl TopicWatch {
-    /// Forgets the claims of state topics that are gone, or that are other ones with the same name: a topic that is made
-    /// again has no claim, and would let another group in.
-    pub(super) fn forget_deleted(&mut self, streams: &[StreamTopics]) {
-        for StreamTopics { stream, states, state_id, .. } in streams {
-            let Some(claimed) = self.settled.get(stream) else { continue };
-            let is_other = claimed.zip(*state_id).is_some_and(|(claimed, found)| claimed != found);
-            if *states > 0 && !is_other {
-                continue;
-            }
-            error!(
-                topic = self.own.names.state(stream),
-                "A state topic was deleted while the group runs. The daemons make it and claim it again, and write what \
-                 changes from now on: states that do not change are lost at the next restart."
-            );
-            self.settled.remove(stream);
-        }
-    }
-
     /// Claims the state topics for the group, and registers the configuration of this daemon; returns whether it is
     /// that of the group. A daemon whose configuration does not count registers nothing: two could wait for each other.
     pub(super) fn settle(&mut self, streams: &[StreamTopics]) -> anyhow::Result<bool> {
@@ -50,11 +33,6 @@ impl TopicWatch {
                 let id = streams.iter().find(|it| it.stream == stream).and_then(|it| it.state_id);
                 self.settled.insert(stream, id);
             }
-        }
-        if !self.is_admitted && self.admission.waiting().is_some() {
-            info!("The configuration of this daemon is that of the group; the daemon joins the group.");
-            self.admission.set_waiting(None);
-            self.waiting.leave();
         }
         Ok(true)
     }
@@ -82,17 +60,14 @@ impl TopicWatch {
             return Ok(());
         }
         let members = self.members.of(&self.own.names.group)?;
-        let configurations = members.iter().filter_map(|member| member.configuration.as_ref());
-        if let Some(newer) = configurations
-            .into_iter()
-            .find(|it| !self.configuration.may_continue(it) && it.replaces(&self.configuration))
-        {
-            // Its member id has only the fingerprint; the record has what it computes.
-            let topics: Vec<_> = self.settled.keys().map(|stream| self.own.names.state(stream)).collect();
-            let registered = self.claims.configuration(&topics)?.filter(|it| it.is_same(newer));
-            let newer = registered.unwrap_or_else(|| newer.clone());
-            self.wait_for(&newer);
-            return Ok(());
+        if let Some(other) = highest_other(&self.configuration, &members) {
+            // Of two that started at once, with no topic in common, one has to give way.
+            let gives_way = other.replaces(&self.configuration) || other.fingerprint < self.configuration.fingerprint;
+            if gives_way {
+                let other = self.with_types(other)?;
+                self.wait_for(&other);
+                return Ok(());
+            }
         }
         let waiting = self.members.of(&self.own.names.waiting_group())?;
         let waiting: Vec<String> = waiting.iter().map(ToString::to_string).collect();
@@ -103,9 +78,36 @@ impl TopicWatch {
         Ok(())
     }
 
+    /// Whether no member of the group has another configuration that counts; waits otherwise. The members may have no
+    /// topic in common with this daemon, so what is registered in its topics does not show them all.
+    pub(super) fn agrees_with_members(&mut self) -> anyhow::Result<bool> {
+        let members = self.members.of(&self.own.names.group)?;
+        let Some(other) = highest_other(&self.configuration, &members) else { return Ok(true) };
+        let other = self.with_types(other)?;
+        self.wait_for(&other);
+        Ok(false)
+    }
+
+    /// The configuration of a member with what it computes, if that can be found: a member id has only the fingerprint.
+    /// Its topics need not be those of this daemon, but their names begin alike.
+    fn with_types(&mut self, member: &Configuration) -> anyhow::Result<Configuration> {
+        if let Some(known) = self.seen_other.as_ref().filter(|it| it.is_same(member) && it.version == member.version) {
+            return Ok(known.clone());
+        }
+        let found = self.claims.find(&self.topics.existing_states()?, member)?;
+        let found = found.unwrap_or_else(|| member.clone());
+        self.seen_other = Some(found.clone());
+        Ok(found)
+    }
+
     /// Admits the workers to the group unless another process has the name of this daemon; returns whether it did. A
     /// process that was killed is a member until its session ends, so another one is waited for that long.
     pub(super) fn admit(&mut self) -> anyhow::Result<bool> {
+        if self.admission.waiting().is_some() {
+            info!("The configuration of this daemon is that of the group; the daemon joins the group.");
+            self.admission.set_waiting(None);
+            self.waiting.leave();
+        }
         let names = &self.own.names;
         let twin = self.members.of(&names.group)?.into_iter().find(|member| member.is_twin(names));
         self.health.set_namesake(twin.as_ref().map(ToString::to_string));
@@ -126,4 +128,10 @@ impl TopicWatch {
         }
         Ok(false)
     }
+}
+
+/// The configuration of a member that a daemon with `own` may not work beside; of several, that of the highest version.
+fn highest_other<'m>(own: &Configuration, members: &'m [GroupMember]) -> Option<&'m Configuration> {
+    let configurations = members.iter().filter_map(|member| member.configuration.as_ref());
+    configurations.filter(|it| !own.may_continue(it)).max_by_key(|it| it.version)
 }

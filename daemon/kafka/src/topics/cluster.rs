@@ -74,6 +74,18 @@ impl Cluster {
         }
     }
 
+    /// Requests the names of all topics that the user may see.
+    ///
+    /// # Errors
+    ///
+    /// When no broker responds.
+    pub(super) fn names(&self) -> anyhow::Result<Vec<String>> {
+        let answer = self.consumer.fetch_metadata(None, REQUEST_TIMEOUT);
+        self.take_events();
+        let metadata = answer.map_err(|error| self.failed(Operation::Describe, "(all)", &error))?;
+        Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+
     /// The id of a topic, as of the last request for its partitions; `None` if the brokers have no ids.
     pub(super) fn id(&self, topic: &str) -> Option<TopicId> {
         self.consumer.context().ids.id(topic)

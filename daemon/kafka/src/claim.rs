@@ -68,38 +68,27 @@ impl Claims {
     }
 
     /// The configuration that counts for the group: that of the highest version in any of its state topics; of several,
-    /// that in the first topic, and of several there the first. `None` if none is registered. A topic of another group
-    /// does not count.
+    /// the one that was registered first. `None` if none is registered. A topic of another group does not count.
     ///
     /// # Errors
     ///
     /// When a request failed.
     pub(crate) fn configuration(&self, topics: &[String]) -> Result<Option<Configuration>, ClaimError> {
-        let mut counts: Option<Configuration> = None;
+        let mut found = Vec::new();
         for topic in topics {
-            let found = self.read(topic).map_err(|source| ClaimError::Failed { topic: topic.clone(), source })?;
-            let is_ours = found.groups.first() == Some(&self.names.group);
-            let Some(here) = current(&found.configurations).filter(|_| is_ours) else { continue };
-            if counts.as_ref().is_none_or(|counts| here.replaces(counts)) {
-                counts = Some(here.clone());
-            }
+            found.extend(current(&self.configurations(topic)?).cloned());
         }
-        Ok(counts)
+        Ok(Configuration::that_counts(found))
     }
 
-    /// The configuration with this version and fingerprint, from the first of these state topics that has it.
+    /// The configurations that are registered in a state topic; none if it is another group's.
     ///
     /// # Errors
     ///
     /// When a request failed.
-    pub(crate) fn find(&self, topics: &[String], wanted: &Configuration) -> Result<Option<Configuration>, ClaimError> {
-        for topic in topics {
-            let found = self.registered(topic)?.configurations;
-            if let Some(found) = found.into_iter().find(|it| it.is_same(wanted) && it.version == wanted.version) {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
+    pub(crate) fn configurations(&self, topic: &str) -> Result<Vec<Configuration>, ClaimError> {
+        let Registered { groups, configurations } = self.registered(topic)?;
+        Ok(if groups.first() == Some(&self.names.group) { configurations } else { Vec::new() })
     }
 
     /// Makes sure that the group has the claim of a state topic, and registers the configuration of this daemon there,
@@ -211,7 +200,8 @@ impl Claims {
             match consumer.poll(POLL) {
                 Some(Ok(message)) => {
                     silent = 0;
-                    registered.apply(message.key().unwrap_or_default(), message.payload());
+                    let at = message.timestamp().to_millis().unwrap_or(0);
+                    registered.apply(message.key().unwrap_or_default(), message.payload(), at);
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(registered),
                 // librdkafka retries by itself; the records come, or the polls stay silent.
@@ -268,7 +258,7 @@ impl Registered {
     }
 
     /// Applies a record of the partition.
-    fn apply(&mut self, key: &[u8], value: Option<&[u8]>) {
+    fn apply(&mut self, key: &[u8], value: Option<&[u8]>, at: i64) {
         if let Some(group) = key.strip_prefix(&[CLAIM]) {
             let group = String::from_utf8_lossy(group).into_owned();
             if value.is_none() {
@@ -280,7 +270,7 @@ impl Registered {
             match value.and_then(Configuration::from_bytes) {
                 None => self.configurations.retain(|it| configuration_key(it) != key),
                 Some(new) if self.configurations.iter().any(|it| configuration_key(it) == key) => drop(new),
-                Some(new) => self.configurations.push(new),
+                Some(new) => self.configurations.push(Configuration { registered_at: at, ..new }),
             }
         }
     }
@@ -317,7 +307,7 @@ mod tests {
             ("ga", true, Some("b")),
             ("c123", true, Some("b")),
         ] {
-            registered.apply(key.as_bytes(), exists.then_some(b"{}"));
+            registered.apply(key.as_bytes(), exists.then_some(b"{}"), 0);
             assert_eq!(registered.groups.first().map(String::as_str), first, "{key} {exists}: {registered:?}");
         }
     }
@@ -336,7 +326,7 @@ mod tests {
         ] {
             let configuration = Configuration { version, fingerprint: fingerprint.to_owned(), ..Default::default() };
             let value = configuration.to_bytes();
-            registered.apply(&configuration_key(&configuration), exists.then_some(&*value));
+            registered.apply(&configuration_key(&configuration), exists.then_some(&*value), 0);
             let found = current(&registered.configurations).map(|it| it.fingerprint.as_str());
             assert_eq!(found, Some(counts), "{version} {fingerprint} {exists}: {registered:?}");
         }

@@ -8,6 +8,7 @@
 
 mod difference;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -36,6 +37,9 @@ pub(crate) struct Configuration {
     /// member of the group.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub types: BTreeMap<String, String>,
+    /// When it was registered, in milliseconds: the time of the record.
+    #[serde(skip)]
+    pub registered_at: i64,
 }
 
 impl Configuration {
@@ -46,7 +50,14 @@ impl Configuration {
         if texts.len() > MAX_TYPES_BYTES {
             types.clear();
         }
-        Self { version, fingerprint, instance: names.instance.clone(), group: names.group.clone(), types }
+        Self {
+            version,
+            fingerprint,
+            instance: names.instance.clone(),
+            group: names.group.clone(),
+            types,
+            registered_at: 0,
+        }
     }
 
     /// Whether both compute the same.
@@ -62,6 +73,13 @@ impl Configuration {
     /// Whether a record of `saved` must be replaced by one of this configuration, which may continue its states.
     pub(crate) fn replaces(&self, saved: &Self) -> bool {
         self.version > saved.version
+    }
+
+    /// The one of these, all registered, that counts for their group: that of the highest version; of several the one
+    /// that was registered first, and of those at one instant any, but the same one at each daemon.
+    pub(crate) fn that_counts(registered: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let order = |it: &Self| (Reverse(it.version), it.registered_at, it.fingerprint.clone());
+        registered.into_iter().min_by_key(order)
     }
 
     /// Whether `saved` is of another group.

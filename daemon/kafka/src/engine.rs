@@ -207,7 +207,7 @@ fn worker(
     (admission, health): (&Arc<Admission>, &Arc<Health>),
     number: usize,
 ) -> anyhow::Result<WorkerBody> {
-    let member = member(own, streams, &shared.group, admission, number)?;
+    let (member, failures) = (member(own, streams, &shared.group, admission, number)?, health.failures());
     let store = StateTopicReader::new(&own.connection, &own.names, &streams.names, Arc::clone(&shared.clock))
         .context("start a client; check the [kafka] settings")?;
     let builder = ShardBuilder {
@@ -222,7 +222,7 @@ fn worker(
     let is_ready = Arc::clone(&shared.worker_is_ready);
     let parts = Parts {
         member,
-        restorer: Restorer::start(store, builder, Arc::clone(&streams.topology), health.failures())
+        restorer: Restorer::start(store, builder, Arc::clone(&streams.topology), Arc::clone(&failures))
             .context("start a thread that restores")?,
         topology: Arc::clone(&streams.topology),
         backpressure: Arc::clone(&streams.backpressure),
@@ -232,7 +232,7 @@ fn worker(
         group: Arc::clone(&shared.group),
         control: Arc::clone(&shared.control),
         admission: Arc::clone(admission),
-        failures: health.failures(),
+        failures,
         owner: format!("{}/{number}", own.names.instance),
         ready: Box::new(move || is_ready()),
     };

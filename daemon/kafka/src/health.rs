@@ -39,7 +39,8 @@ pub(crate) struct Health {
     /// How long a state must last until a daemon that works is unready.
     patience: Duration,
     gauges: HealthGauges,
-    failures: Arc<PartitionFailures>,
+    /// Those of each worker.
+    failures: Mutex<Vec<Arc<PartitionFailures>>>,
     state: Mutex<State>,
 }
 
@@ -83,12 +84,33 @@ struct Unread {
 impl Health {
     pub(crate) fn new(own: &KafkaSettings, clock: &Arc<dyn Clock>, gauges: HealthGauges) -> Self {
         let (brokers, patience) = (own.connection.brokers(), own.connection.session_timeout());
-        Self { clock: Arc::clone(clock), brokers, patience, gauges, failures: Arc::default(), state: Mutex::default() }
+        Self {
+            clock: Arc::clone(clock),
+            brokers,
+            patience,
+            gauges,
+            failures: Mutex::default(),
+            state: Mutex::default(),
+        }
     }
 
-    /// Where the workers report partitions that fail.
+    /// Where a further worker reports partitions that fail.
     pub(crate) fn failures(&self) -> Arc<PartitionFailures> {
-        Arc::clone(&self.failures)
+        let failures = Arc::default();
+        self.of_workers().push(Arc::clone(&failures));
+        failures
+    }
+
+    fn of_workers(&self) -> MutexGuard<'_, Vec<Arc<PartitionFailures>>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when the partition that fails for the longest does so, why, and how many there are.
+    fn longest_failure(&self) -> Option<(Duration, String, usize)> {
+        let failures: Vec<_> = self.of_workers().iter().filter_map(|it| it.longest()).collect();
+        let count = failures.iter().map(|(.., count)| count).sum();
+        let (since, reason, _) = failures.into_iter().min_by_key(|(since, ..)| *since)?;
+        Some((since, reason, count))
     }
 
     /// A poll of the topics begins.
@@ -145,7 +167,7 @@ impl Health {
         if let Some(since) = state.failing_since.filter(|since| lasts(*since)) {
             return Some(self.failing(now.saturating_sub(since), state.error.as_ref()));
         }
-        if let Some((since, reason, count)) = self.failures.longest().filter(|(since, ..)| lasts(*since)) {
+        if let Some((since, reason, count)) = self.longest_failure().filter(|(since, ..)| lasts(*since)) {
             let seconds = now.saturating_sub(since).as_secs();
             let plural = if count == 1 { "" } else { "s" };
             return Some(format!("kafka: no progress in {count} partition{plural} for {seconds} s: {reason}"));
@@ -228,7 +250,7 @@ mod tests {
     fn health() -> (Arc<ManualClock>, Health) {
         let clock = Arc::new(ManualClock::at(0));
         let (brokers, patience) = ("a:1,b:2".to_owned(), 10 * SECOND);
-        let (gauges, failures, state) = (HealthGauges::default(), Arc::default(), Mutex::default());
+        let (gauges, failures, state) = (HealthGauges::default(), Mutex::default(), Mutex::default());
         let of_health = Arc::clone(&clock) as Arc<dyn Clock>;
         (clock, Health { clock: of_health, brokers, patience, gauges, failures, state })
     }
@@ -271,13 +293,14 @@ mod tests {
     fn a_partition_that_fails_for_a_while_is_an_outage() {
         let (clock, health) = health();
         let id = PartitionId::new(0, 0);
-        health.failures().failed(id, clock.monotonic(), "no right");
+        let (failures, _others) = (health.failures(), health.failures());
+        failures.failed(id, clock.monotonic(), "no right");
         clock.advance(9 * SECOND);
-        health.failures().failed(id, clock.monotonic(), "grant Write");
+        failures.failed(id, clock.monotonic(), "grant Write");
         assert_eq!(health.outage(), None, "a transaction that fails is tried again");
         clock.advance(SECOND);
         assert_eq!(health.outage().as_deref(), Some("kafka: no progress in 1 partition for 10 s: grant Write"));
-        health.failures().ended(id);
+        failures.ended(id);
         assert_eq!(health.outage(), None);
     }
 

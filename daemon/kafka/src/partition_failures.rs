@@ -1,4 +1,4 @@
-//! Which partitions of this process cannot be committed or restored: for `GET /readyz`, and for the pause before they
+//! Which partitions of a worker cannot be committed or restored: for `GET /readyz`, and for the pause before they
 //! are restored again.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause. A restore reads whole states, which a cause that stays does not need each second.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// The partitions whose last commit or restore has failed.
+/// The partitions of one worker whose last commit or restore has failed.
 #[derive(Debug, Default)]
 pub(crate) struct PartitionFailures(Mutex<BTreeMap<PartitionId, Failing>>);
 
@@ -39,16 +39,18 @@ impl PartitionFailures {
         }
     }
 
-    /// A partition was committed or restored, or is not of this process any more.
+    /// A partition was committed or restored, or is not of this worker any more.
     pub(crate) fn ended(&self, partition: PartitionId) {
         self.partitions().remove(&partition);
     }
 
-    /// Since when the partition that fails for the longest does so, why, and how many there are.
+    /// Since when the partition that fails for the longest does so, why, and how many there are. One failure is none: the
+    /// next attempt may come much later, when there is something to commit.
     pub(crate) fn longest(&self) -> Option<(Duration, String, usize)> {
         let partitions = self.partitions();
-        let longest = partitions.values().min_by_key(|failing| failing.since)?;
-        Some((longest.since, longest.reason.clone(), partitions.len()))
+        let repeated = partitions.values().filter(|failing| failing.failures > 1);
+        let longest = repeated.clone().min_by_key(|failing| failing.since)?;
+        Some((longest.since, longest.reason.clone(), repeated.count()))
     }
 
     fn partitions(&self) -> MutexGuard<'_, BTreeMap<PartitionId, Failing>> {
@@ -72,6 +74,8 @@ mod tests {
         assert_eq!(pauses(first), [0, 1, 2, 4, 8, 15, 15], "each partition for itself");
         failures.ended(first);
         assert_eq!(failures.failed(first, Duration::from_secs(3), "late"), Duration::ZERO);
+        assert_eq!(failures.longest(), Some((Duration::ZERO, "no right".to_owned(), 1)));
+        assert_eq!(failures.failed(first, Duration::from_secs(4), "late"), FIRST_PAUSE);
         assert_eq!(failures.longest(), Some((Duration::ZERO, "no right".to_owned(), 2)));
         failures.ended(second);
         assert_eq!(failures.longest(), Some((Duration::from_secs(3), "late".to_owned(), 1)));

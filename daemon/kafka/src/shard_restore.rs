@@ -171,20 +171,24 @@ impl<S: StateStore> RestoreThread<S> {
                 Ok(records) => return records,
                 Err(reason) => {
                     warn!(stream = %name, %reason, "States cannot be read; retrying.");
-                    let now = self.builder.clock.monotonic();
-                    for partition in partitions {
-                        self.failures.failed(PartitionId::new(stream, *partition), now, &reason);
-                    }
+                    self.fail(stream, partitions, &reason);
                     thread::sleep(RETRY);
                 }
             }
         }
     }
 
+    fn fail(&self, stream: u16, partitions: &[u16], reason: &str) {
+        let now = self.builder.clock.monotonic();
+        for partition in partitions {
+            self.failures.failed(PartitionId::new(stream, *partition), now, reason);
+        }
+    }
+
     /// Whether the group has the claim of a state topic; without it this process ends. It is read again before each
     /// restore: the states may have been moved to another group while this process was frozen, before that group has
     /// committed any.
-    fn has_claim(&mut self, stream: u16) -> bool {
+    fn has_claim(&mut self, stream: u16, partitions: &[u16]) -> bool {
         loop {
             match self.store.claim_problem(stream) {
                 Ok(None) => return true,
@@ -194,10 +198,17 @@ impl<S: StateStore> RestoreThread<S> {
                 }
                 Err(reason) => {
                     warn!(%reason, "States cannot be read; retrying.");
+                    self.fail(stream, partitions, &reason);
                     thread::sleep(RETRY);
                 }
             }
         }
+    }
+
+    fn leave_to_newer(&self, id: PartitionId, stream: &str, error: &NotRestored) {
+        // What failed before, if anything did, is over.
+        self.failures.ended(id);
+        error!(%stream, %error, "The partition is not restored until the group assigns it to a daemon of the newer version.");
     }
 
     /// Restores shards of one stream, and retries until that succeeds. Returns `false` if the worker has ended.
@@ -208,7 +219,7 @@ impl<S: StateStore> RestoreThread<S> {
         let began = self.builder.clock.monotonic();
         let progress = self.builder.telemetry.restoring(partitions.len());
         let mut records = self.read(stream, &plan.name, &partitions, &progress);
-        if !self.has_claim(stream) {
+        if !self.has_claim(stream, &partitions) {
             return true;
         }
         failpoint::point("restore.mid");
@@ -228,7 +239,7 @@ impl<S: StateStore> RestoreThread<S> {
                     continue;
                 }
                 Err(error) => {
-                    error!(stream = %plan.name, %error, "The partition is not restored until the group assigns it to a daemon of the newer version.");
+                    self.leave_to_newer(id, &plan.name, &error);
                     continue;
                 }
             };

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod deleted;
+mod notes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,18 +23,14 @@ use crate::health::{Health, Lack};
 use crate::members::{Members, Waiting};
 use crate::settings::KafkaSettings;
 use crate::topic_id::TopicId;
-use crate::topics::{Step, StreamTopics, Topics, Verdict};
+use crate::topics::{StreamTopics, Topics};
 use crate::topology::{Shape, Topology};
-use crate::worker::MAX_POLL_AGE;
 
 /// How long to wait before a failed poll of the topics is repeated.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The shortest time between two polls of the topics, however often workers request one.
 const MIN_PAUSE: Duration = Duration::from_millis(20);
-
-/// The shortest time between two warnings that a poll of the topics takes long.
-const SLOW_WARNING_PAUSE: Duration = Duration::from_secs(600);
 
 /// How often a thread that waits looks whether this process has to end.
 const FAILURE_CHECK: Duration = Duration::from_millis(250);
@@ -63,6 +60,8 @@ pub(crate) struct TopicWatch {
     members_seen: Duration,
     /// The remarks on input topics that are logged already.
     noted: BTreeSet<String>,
+    /// State topics of other streams that cannot be read.
+    unreadable: BTreeSet<String>,
     /// The configuration of the last member that this daemon gave way to.
     seen_other: Option<Configuration>,
     /// The daemons that waited at the last poll, which are logged already.
@@ -111,6 +110,7 @@ impl TopicWatch {
             twin_since: None,
             members_seen: Duration::ZERO,
             noted: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
             seen_other: None,
             seen_waiting: Vec::new(),
             slow_warned: None,
@@ -163,7 +163,8 @@ impl TopicWatch {
 
     fn poll(&mut self, complete: &mut bool) -> anyhow::Result<()> {
         let (began, was_admitted) = (self.clock.monotonic(), self.is_admitted);
-        let streams = if *complete && !self.misses_shared()? {
+        let was_complete = *complete;
+        let streams = if was_complete {
             self.topics.poll()?
         } else {
             let (streams, inputs) = self.topics.ensure_own(self.own.replication)?;
@@ -186,27 +187,13 @@ impl TopicWatch {
         if self.admission.waiting().is_some() {
             self.waiting.join()?;
         }
+        if was_complete {
+            self.make_shared_again()?;
+        }
         if was_admitted {
             self.warn_if_slow(began);
         }
         Ok(())
-    }
-
-    /// Warns, once in a while, that a poll which began at `began` has taken long: so much later idle windows close.
-    fn warn_if_slow(&mut self, began: Duration) {
-        let now = self.clock.monotonic();
-        let took = now.saturating_sub(began);
-        let is_shown = self.slow_warned.is_some_and(|at| now.saturating_sub(at) < SLOW_WARNING_PAUSE);
-        if took <= MAX_POLL_AGE || is_shown {
-            return;
-        }
-        self.slow_warned = Some(now);
-        warn!(
-            seconds = took.as_secs_f64(),
-            streams = self.settled.len(),
-            "A poll of the topics takes long: windows of idle partitions close by that much later, and added \
-             partitions are read later. Check the brokers and the way to them, or configure fewer streams."
-        );
     }
 
     /// Waits, with `on_request` only until a worker requests a poll, or until a request of any client failed, and fails
@@ -236,28 +223,6 @@ impl TopicWatch {
                 stop.rest(step);
             }
             left -= step;
-        }
-    }
-
-    /// Logs once what the settings of the input topics will lead to.
-    fn show_notes(&mut self, inputs: &[Step]) {
-        for Step { topic, verdict, notes, .. } in inputs {
-            let problem = match verdict {
-                // A number of partitions is logged with each change.
-                Verdict::Problem(problem) if problem.starts_with("cleanup.policy") => Some((problem.as_str(), true)),
-                _ => None,
-            };
-            let notes = notes.iter().map(|note| (note.text.as_str(), note.is_warning));
-            for (text, is_warning) in problem.into_iter().chain(notes) {
-                if !self.noted.insert(format!("{topic} {text}")) {
-                    continue;
-                }
-                if is_warning {
-                    warn!(topic, "An input topic has settings that lose samples or leave workers idle: {text}");
-                } else {
-                    info!(topic, "The settings of an input topic: {text}");
-                }
-            }
         }
     }
 

@@ -32,7 +32,7 @@ use crate::topology::Topology;
 
 pub(crate) use self::reading::MAX_POLL_AGE;
 use self::silence::Silences;
-use self::slot::{ActiveShard, Slot};
+use self::slot::{ActiveShard, Failing, Slot};
 
 /// The longest wait of a poll for records.
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
@@ -75,8 +75,8 @@ pub(crate) struct Worker<M> {
     control: Arc<Control>,
     admission: Arc<Admission>,
     failures: Arc<PartitionFailures>,
-    /// The shards whose last commit has failed, each with the time from which it may be restored.
-    failing: BTreeMap<PartitionId, Duration>,
+    /// The shards whose last commit has failed.
+    failing: BTreeMap<PartitionId, Failing>,
     owner: String,
     ready: Option<Box<dyn FnOnce() + Send>>,
     /// The input partitions assigned to this worker.

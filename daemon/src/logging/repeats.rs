@@ -126,7 +126,7 @@ where
 /// The line with the breaks within it escaped: a key or a name that somebody sends must not make a line of its own, which
 /// could look like a message of the daemon.
 fn in_one_line(line: String) -> String {
-    let text = line.trim_end_matches('\n');
+    let text = line.strip_suffix('\n').unwrap_or(&line);
     if text.contains(['\n', '\r']) { text.replace('\n', "\\n").replace('\r', "\\r") + "\n" } else { line }
 }
 
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_text_with_line_breaks_makes_one_line() {
         let lines = logged(|| warn!(node = %"a\nERROR forged\r\n", "It failed."));
-        assert!(lines.len() == 1 && lines[0].ends_with("node=a\\nERROR forged\\r"), "{lines:#?}");
+        assert!(lines.len() == 1 && lines[0].ends_with("node=a\\nERROR forged\\r\\n"), "{lines:#?}");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What must be agreed on before the workers of this process may work: the group of the state topics, the configuration
 //! of the group, and the name of this daemon.
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Fatal, TopicWatch};
 use crate::configuration::Configuration;
 use crate::group::is_taken;
 use crate::members::GroupMember;
+use crate::names::Names;
 use crate::topics::StreamTopics;
 
 impl TopicWatch {
@@ -19,6 +20,7 @@ impl TopicWatch {
         if !open.is_empty() {
             let topics: Vec<_> = all.iter().map(|stream| self.own.names.state(stream)).collect();
             let counts = self.claims.configuration(&topics)?;
+            let counts = Configuration::that_counts(counts.into_iter().chain(self.registered_elsewhere(&topics)?));
             let is_of_group = counts.as_ref().is_some_and(|counts| counts.is_same(&self.configuration));
             if let Some(counts) = counts.filter(|counts| !self.configuration.may_continue(counts)) {
                 self.wait_for(&counts);
@@ -60,13 +62,16 @@ impl TopicWatch {
             return Ok(());
         }
         let members = self.members.of(&self.own.names.group)?;
-        if let Some(other) = highest_other(&self.configuration, &members) {
-            // Of two that started at once, with no topic in common, one has to give way.
-            let gives_way = other.replaces(&self.configuration) || other.fingerprint < self.configuration.fingerprint;
-            if gives_way {
-                let other = self.with_types(other)?;
+        if let Some(other) = highest_other(&self.configuration, &members, &self.own.names) {
+            let other = self.with_types(other);
+            if other.replaces(&self.configuration) {
                 self.wait_for(&other);
                 return Ok(());
+            }
+            // Two with no topic in common have started at once, before either was registered.
+            let own = self.with_types(&self.configuration.clone());
+            if Configuration::that_counts([other.clone(), own]).is_some_and(|it| it.is_same(&other)) {
+                return Err(Fatal(self.configuration.waits_for(&other)).into());
             }
         }
         let waiting = self.members.of(&self.own.names.waiting_group())?;
@@ -82,22 +87,45 @@ impl TopicWatch {
     /// topic in common with this daemon, so what is registered in its topics does not show them all.
     pub(super) fn agrees_with_members(&mut self) -> anyhow::Result<bool> {
         let members = self.members.of(&self.own.names.group)?;
-        let Some(other) = highest_other(&self.configuration, &members) else { return Ok(true) };
-        let other = self.with_types(other)?;
+        let Some(other) = highest_other(&self.configuration, &members, &self.own.names) else { return Ok(true) };
+        let other = self.with_types(other);
         self.wait_for(&other);
         Ok(false)
     }
 
-    /// The configuration of a member with what it computes, if that can be found: a member id has only the fingerprint.
-    /// Its topics need not be those of this daemon, but their names begin alike.
-    fn with_types(&mut self, member: &Configuration) -> anyhow::Result<Configuration> {
-        if let Some(known) = self.seen_other.as_ref().filter(|it| it.is_same(member) && it.version == member.version) {
-            return Ok(known.clone());
+    /// The configurations that the group has registered in state topics other than these. A topic that cannot be read is
+    /// of no stream of this daemon, and is left out from then on.
+    fn registered_elsewhere(&mut self, own: &[String]) -> anyhow::Result<Vec<Configuration>> {
+        let mut found = Vec::new();
+        for topic in self.topics.existing_states()?.into_iter().filter(|topic| !own.contains(topic)) {
+            if self.unreadable.contains(&topic) {
+                continue;
+            }
+            match self.claims.configurations(&topic) {
+                Ok(registered) => found.extend(registered),
+                Err(error) => {
+                    debug!(%error, "A state topic of another stream cannot be read.");
+                    self.unreadable.insert(topic);
+                }
+            }
         }
-        let found = self.claims.find(&self.topics.existing_states()?, member)?;
-        let found = found.unwrap_or_else(|| member.clone());
-        self.seen_other = Some(found.clone());
         Ok(found)
+    }
+
+    /// The configuration of a member as it is registered, with what it computes and since when; without, if it is not
+    /// found: a member id has only the fingerprint.
+    fn with_types(&mut self, member: &Configuration) -> Configuration {
+        let is_it = |it: &Configuration| it.is_same(member) && it.version == member.version;
+        if let Some(known) = self.seen_other.as_ref().filter(|it| is_it(it)) {
+            return known.clone();
+        }
+        let found = self.registered_elsewhere(&[]).unwrap_or_default().into_iter().filter(is_it);
+        let found = Configuration::that_counts(found);
+        if let Some(found) = &found {
+            self.seen_other = Some(found.clone());
+        }
+        // One that is not registered was not there before one that is.
+        found.unwrap_or_else(|| Configuration { registered_at: i64::MAX, ..member.clone() })
     }
 
     /// Admits the workers to the group unless another process has the name of this daemon; returns whether it did. A
@@ -131,7 +159,9 @@ impl TopicWatch {
 }
 
 /// The configuration of a member that a daemon with `own` may not work beside; of several, that of the highest version.
-fn highest_other<'m>(own: &Configuration, members: &'m [GroupMember]) -> Option<&'m Configuration> {
-    let configurations = members.iter().filter_map(|member| member.configuration.as_ref());
+/// A process with the name of this daemon is not one of them: it is waited for in another way.
+fn highest_other<'m>(own: &Configuration, members: &'m [GroupMember], names: &Names) -> Option<&'m Configuration> {
+    let others = members.iter().filter(|member| member.instance != names.instance);
+    let configurations = others.filter_map(|member| member.configuration.as_ref());
     configurations.filter(|it| !own.may_continue(it)).max_by_key(|it| it.version)
 }

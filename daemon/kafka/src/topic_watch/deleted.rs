@@ -24,14 +24,29 @@ impl TopicWatch {
         }
     }
 
-    /// Whether the topic of results or of dead letters was deleted; logs each once.
-    pub(super) fn misses_shared(&mut self) -> anyhow::Result<bool> {
+    /// Makes the topics of results and of dead letters again if they were deleted. If it may not, only commits with records
+    /// for them fail, so that is no error of the poll; it is logged once.
+    pub(super) fn make_shared_again(&mut self) -> anyhow::Result<()> {
         let missing = self.topics.missing_shared()?;
-        for topic in missing.iter().filter(|topic| !self.deleted.contains(topic)) {
-            error!(topic, "A topic was deleted while the group runs. The daemons make it again; its records are lost.");
+        if missing.is_empty() {
+            self.deleted.clear();
+            return Ok(());
         }
-        let is_any = !missing.is_empty();
-        self.deleted = missing;
-        Ok(is_any)
+        let made = self.topics.ensure_own(self.own.replication);
+        for topic in missing.iter().filter(|topic| !self.deleted.contains(topic)) {
+            match &made {
+                Ok(_) => error!(
+                    topic,
+                    "A topic was deleted while the group runs. The daemons made it again; its records are lost."
+                ),
+                Err(error) => error!(
+                    topic, error = %format!("{error:#}"),
+                    "A topic was deleted while the group runs, and cannot be made again: nothing is committed that has \
+                     records for it."
+                ),
+            }
+        }
+        self.deleted = if made.is_ok() { Vec::new() } else { missing };
+        Ok(())
     }
 }

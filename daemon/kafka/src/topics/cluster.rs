@@ -2,7 +2,7 @@
 //!
 //! Partition counts are requested through one consumer, so that its connections are reused. It requests the metadata of
 //! each topic by name: a list of all topics is long on a shared cluster, and omits the topics that the user may not see
-//! instead of reporting an error. An admin client is made for each use only: nothing takes events out of its queue,
+//! instead of reporting an error; only a daemon that is not admitted yet, or gives way, requests one. An admin client is made for each use only: nothing takes events out of its queue,
 //! which would grow while brokers are unreachable.
 
 use std::pin::pin;

@@ -45,8 +45,11 @@ pub(super) fn reason(error: &KafkaError, topic: Option<&str>, names: &Names) -> 
         (Some(Code::TopicAuthorizationFailed), Some(topic)) => {
             format!("the user may not write to topic {topic}: grant Write on it")
         }
+        (Some(Code::TopicAuthorizationFailed), None) => {
+            "the user may not commit offsets of the input topics: grant Read on them".to_owned()
+        }
         (Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition), Some(topic)) => {
-            format!("topic {topic} does not exist")
+            format!("topic {topic}, or its partition, does not exist")
         }
         (Some(Code::MessageTimedOut), Some(topic)) => format!(
             "topic {topic} has not taken a record within kafka.transaction_timeout: check that it exists, and that its \
@@ -59,6 +62,9 @@ pub(super) fn reason(error: &KafkaError, topic: Option<&str>, names: &Names) -> 
             "the user may not use the transactional ids of this daemon: grant Write and Describe on those that begin with \
              {group}"
         ),
+        (_, None) if matches!(error, KafkaError::Canceled) => {
+            "the partitions were lost during the transaction".to_owned()
+        }
         (_, Some(topic)) => format!("topic {topic}: {error}"),
         (_, None) => error.to_string(),
     }
@@ -86,12 +92,12 @@ mod tests {
                 Some("t"),
                 "the user may not write to topic t: grant Write on it",
             ),
-            (produced(Code::UnknownTopicOrPartition), Some("t"), "topic t does not exist"),
+            (produced(Code::UnknownTopicOrPartition), Some("t"), "topic t, or its partition, does not exist"),
             (produced(Code::MessageTimedOut), Some("t"), "topic t has not taken a record within"),
             (produced(Code::GroupAuthorizationFailed), None, "consumer group north-derived-statsd: grant Read on it"),
             (produced(Code::TransactionalIdAuthorizationFailed), None, "begin with north-derived-statsd"),
             (produced(Code::MessageSizeTooLarge), Some("t"), "topic t: Message production error: MessageSizeTooLarge"),
-            (KafkaError::Canceled, None, "client dropped"),
+            (KafkaError::Canceled, None, "the partitions were lost during the transaction"),
         ] {
             let text = reason(&error, topic, &names);
             assert!(text.to_lowercase().contains(&expected.to_lowercase()), "{text}");

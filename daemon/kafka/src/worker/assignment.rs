@@ -19,12 +19,12 @@ impl<M: Member> Worker<M> {
         self.member.accept()
     }
 
-    /// Requests the restore of every assigned shard that is neither active nor being restored, except for
-    /// those that wait after commits that failed.
+    /// Requests the restore of every assigned shard that is neither active nor being restored, except for those that
+    /// wait after commits that failed.
     pub(super) fn restore_assigned(&mut self) {
         let missing = self.assigned_partitions.iter().filter(|source| self.topology.is_shard(**source));
         let now = self.clock.monotonic();
-        let waits = |source: &PartitionId| self.failing.get(source).is_some_and(|at| now < *at);
+        let waits = |source: &PartitionId| self.failing.get(source).is_some_and(|it| now < it.restores_at);
         let missing = missing.filter(|source| !self.shards.contains_key(*source) && !waits(source));
         let missing: Vec<_> = missing.copied().collect();
         self.restore(&missing);
@@ -51,6 +51,7 @@ impl<M: Member> Worker<M> {
         let Restored { id, ticket, mut shard } = restored;
         if !matches!(self.shards.get(&id), Some(Slot::Restoring(current)) if *current == ticket) {
             if !self.assigned_partitions.contains(&id) {
+                // The restore may have failed since the shard was given up.
                 self.failures.ended(id);
             }
             debug!(partition = %id, "A restored shard is dropped: it is not assigned to this worker any more.");
@@ -108,14 +109,14 @@ impl<M: Member> Worker<M> {
         let mut read = Vec::new();
         for source in sources {
             self.assigned_partitions.remove(source);
+            self.failing.remove(source);
+            self.failures.ended(*source);
             if !self.topology.is_shard(*source) {
                 continue;
             }
             if let Some(Slot::Active(active)) = self.shards.remove(source) {
                 read.extend(active.sources);
             }
-            self.failing.remove(source);
-            self.failures.ended(*source);
             self.telemetry.remove_table(*source);
         }
         self.paused.retain(|source| !read.contains(source));

@@ -9,7 +9,7 @@ use daemon_results::block::declared_rows;
 use tracing::{debug, warn};
 
 use super::Worker;
-use super::slot::{ActiveShard, Slot};
+use super::slot::{ActiveShard, Failing, Slot};
 use crate::member::{CheckedIds, Member, MemberError, ShardCommit};
 use crate::shard::LINGER;
 
@@ -26,6 +26,7 @@ impl<M: Member> Worker<M> {
         for (id, slot) in &mut self.shards {
             if let Slot::Active(active) = slot
                 && revoked.contains(id)
+                && !self.failing.contains_key(id)
                 && active.shard.is_due(now, Due { all: true, linger: Duration::ZERO, interval: Duration::ZERO })
             {
                 match active.shard.prepare_commit(&self.owner, now) {
@@ -86,11 +87,11 @@ impl<M: Member> Worker<M> {
         let is_due = |slot: &Slot| matches!(slot, Slot::Active(it) if it.shard.is_due(now, due));
         let ids: Vec<_> = self.shards.iter().filter(|(_, slot)| is_due(slot)).map(|(id, _)| *id).collect();
         let unknown = self.check_inputs(&ids);
-        for id in ids.into_iter().filter(|id| !unknown.contains(&id.stream)) {
+        let ids = ids.into_iter().filter(|id| !unknown.contains(&id.stream));
+        let (failing, others): (Vec<_>, Vec<_>) = ids.partition(|id| self.failing.contains_key(id));
+        for id in others {
             let Some(Slot::Active(active)) = self.shards.get_mut(&id) else { continue };
             match active.shard.prepare_commit(&self.owner, now) {
-                // Alone: what fails with it must not fail for ever.
-                Ok(commit) if self.failing.contains_key(&id) => self.commit_or_restore(&[commit]),
                 Ok(commit) => {
                     bytes += size(&commit);
                     commits.push(commit);
@@ -103,7 +104,22 @@ impl<M: Member> Worker<M> {
             }
         }
         self.commit_or_restore(&commits);
+        if !all {
+            self.commit_failing(&failing, now, &mut failed);
+        }
         self.restore_failed(failed);
+    }
+
+    /// Commits one of the shards whose last commit has failed, the longest ago, in a transaction of its own: another shard
+    /// must not fail because of it, and a transaction that fails may take `kafka.transaction_timeout`.
+    fn commit_failing(&mut self, due: &[PartitionId], now: Duration, failed: &mut Vec<(PartitionId, LogError)>) {
+        let failed_at = |id: &&PartitionId| self.failing.get(*id).map(|it| it.restores_at);
+        let Some(&id) = due.iter().min_by_key(failed_at) else { return };
+        let Some(Slot::Active(active)) = self.shards.get_mut(&id) else { return };
+        match active.shard.prepare_commit(&self.owner, now) {
+            Ok(commit) => self.commit_or_restore(&[commit]),
+            Err(error) => failed.push((id, error)),
+        }
     }
 
     /// Restores the shards whose input topic was created again since its records were applied, before the changes of any
@@ -128,32 +144,47 @@ impl<M: Member> Worker<M> {
 
     fn commit_or_restore(&mut self, commits: &[ShardCommit]) {
         let Err(error) = self.write(commits) else { return };
-        let shards: Vec<_> = commits.iter().map(|commit| commit.shard).collect();
         warn!(
-            worker = %self.owner, partitions = shards.len(), %error,
+            worker = %self.owner, partitions = commits.len(), %error,
             "A transaction failed and had no effect; its partitions are restored and their input is read again."
         );
         self.telemetry.log_failed();
         self.topology.doubt();
-        self.leave(&shards);
-        let (now, reason) = (self.clock.monotonic(), error.to_string());
-        for shard in shards {
-            self.failing.insert(shard, now + self.failures.failed(shard, now, &reason));
-        }
-        self.restore_assigned();
-    }
-
-    /// Ends the failures of a shard: it was committed, or is another member's.
-    pub(super) fn ends_failing(&mut self, shard: PartitionId) {
-        if self.failing.remove(&shard).is_some() {
-            self.failures.ended(shard);
-        }
+        let shards = commits.iter().map(|commit| (commit.shard, has_output(commit)));
+        self.fail(shards.collect(), &error.to_string());
     }
 
     fn restore_failed(&mut self, failed: Vec<(PartitionId, LogError)>) {
         for (id, error) in failed {
             warn!(partition = %id, %error, "A result cannot be committed; the partition is restored.");
-            self.restore_again(&[id]);
+            self.fail(vec![(id, true)], &error.to_string());
+        }
+    }
+
+    /// Drops shards that could not be committed, each with whether results or dead letters were a part of that, and
+    /// restores them after a pause.
+    fn fail(&mut self, mut shards: Vec<(PartitionId, bool)>, reason: &str) {
+        let now = self.clock.monotonic();
+        self.leave(&shards.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+        // A shard that is not assigned any more is restored by its next owner.
+        shards.retain(|(id, _)| self.assigned_partitions.contains(id));
+        for (id, has_output) in shards {
+            let restores_at = now + self.failures.failed(id, now, reason);
+            let needs_output = has_output || self.failing.get(&id).is_some_and(|it| it.needs_output);
+            self.failing.insert(id, Failing { restores_at, needs_output });
+        }
+        self.restore_assigned();
+    }
+
+    /// Ends the failures of the shards that were committed. Where results or dead letters could not be written, a commit
+    /// without any shows nothing.
+    fn end_failing(&mut self, commits: &[ShardCommit]) {
+        for commit in commits {
+            let ends = |failing: &Failing| !failing.needs_output || has_output(commit);
+            if self.failing.get(&commit.shard).is_some_and(ends) {
+                self.failing.remove(&commit.shard);
+                self.failures.ended(commit.shard);
+            }
         }
     }
 
@@ -186,9 +217,7 @@ impl<M: Member> Worker<M> {
         }
         let began = self.clock.monotonic();
         self.member.commit(commits)?;
-        for commit in commits {
-            self.ends_failing(commit.shard);
-        }
+        self.end_failing(commits);
         let records = commits.iter().flat_map(|commit| commit.results.records());
         let results = records.map(|(_, record)| declared_rows(record)).sum();
         let dead_letters = commits.iter().map(|commit| commit.dead_letters.len() as u64).sum();
@@ -197,6 +226,11 @@ impl<M: Member> Worker<M> {
         self.publish();
         Ok(())
     }
+}
+
+/// Whether a commit has records for the topics that all streams share.
+fn has_output(commit: &ShardCommit) -> bool {
+    !commit.results.is_empty() || !commit.dead_letters.is_empty()
 }
 
 fn size(commit: &ShardCommit) -> u64 {

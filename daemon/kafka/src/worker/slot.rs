@@ -1,5 +1,7 @@
 //! The state of a shard within its worker: being restored, or active.
 
+use std::time::Duration;
+
 use daemon_log::PartitionId;
 
 use crate::shard::Shard;
@@ -41,4 +43,12 @@ impl ActiveShard {
     pub(super) fn next_offsets(&self) -> impl Iterator<Item = (PartitionId, u64)> {
         self.sources.iter().map(|source| (*source, self.shard.next_offset(*source).unwrap_or(0)))
     }
+}
+
+/// A shard whose last commit has failed.
+pub(super) struct Failing {
+    /// When it may be restored.
+    pub restores_at: Duration,
+    /// Whether results or dead letters could not be written: only a commit with some shows that they can.
+    pub needs_output: bool,
 }

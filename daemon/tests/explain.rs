@@ -32,6 +32,14 @@ fn a_detector_over_sums_in_words() {
     "#);
 }
 
+#[test]
+fn a_built_in_type_in_words() {
+    let found = explain(&["AggProxyPercentiles"]);
+    assert!(found.starts_with("The values below which 50, 90 and 99 of 100 samples of each minute are"), "{found}");
+    assert!(found.contains("\nannotation  1-raw:DSPercentile:50,90,99\n"), "{found}");
+    assert_eq!(facts(&["AggProxySeasonal"]), facts(&["1.DSSum-raw:DSAnomaly:Seasonal"]));
+}
+
 /// The lines about the links of a chain.
 fn links(annotation: &str) -> String {
     let is_link = |line: &&str| line.starts_with("aggregate") || line.starts_with("computes");

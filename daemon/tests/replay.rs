@@ -184,6 +184,37 @@ fn a_limit_of_ten_thousand_objects_holds_for_a_million_keys() {
     assert_eq!((sums.len(), sums.values().sum::<u64>()), (10_000, 10_000));
 }
 
+/// The types that no default list uses: each window has its percentiles, and the seasonal detector its score once it has
+/// learned for a day.
+#[test]
+fn the_further_built_in_types_compute_what_their_names_say() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("samples.ndjson");
+    let minutes = 2 * 24 * 60;
+    let sample = |minute: u64, value: u64| support::line("a", "egress_flow_count", START + minute * 60_000_000, value);
+    let line =
+        |minute| if minute + 10 == minutes { sample(minute, 1_000_000) } else { sample(minute, 500 + minute % 7) };
+    std::fs::write(&file, (0..minutes).map(|minute| line(minute) + "\n").collect::<String>()).unwrap();
+    let data = directory.path().join("log");
+    let types = "UveVirtualNetworkAgent-egress_flow_count:AggProxyPercentiles:AggProxySeasonal";
+    replay(&data, &[&format!("aggregation.uve_proxy_list={types}")], &[&file]);
+    let results: Vec<serde_json::Value> =
+        results(&data).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |uve: &str| results.iter().filter(|it| it["uve"].as_str().unwrap().starts_with(uve)).collect::<Vec<_>>();
+    let percentiles = of("AggProxyPercentiles-");
+    assert!(percentiles.len() as u64 >= minutes, "{}", percentiles.len());
+    let first = percentiles[0]["data"]["value"]["percentiles"]["p90"].as_f64().unwrap();
+    assert!((495.0..=505.0).contains(&first), "{}", percentiles[0]);
+    let alarms: Vec<_> =
+        of("AggProxySeasonal-").into_iter().filter(|it| it["data"]["value"]["alarm"] == 1).collect();
+    let burst = START + (minutes - 10) * 60_000_000;
+    assert!(
+        alarms.iter().any(|it| it["start"].as_u64().unwrap() == burst - burst % 60_000_000),
+        "{:?}",
+        of("AggProxySeasonal-").last()
+    );
+}
+
 #[cfg(feature = "fault-points")]
 #[test]
 fn a_replay_does_not_wait_for_a_stream_that_is_no_longer_configured() {

@@ -83,6 +83,24 @@ impl Schema {
         Self::parse("builtin.sandesh", include_str!("schema/builtin.sandesh")).unwrap_or_default()
     }
 
+    /// The types of [`builtin`](Self::builtin), and those that no default list uses: `AggProxyPercentiles`, the 50th, 90th
+    /// and 99th percentile of the samples of a minute, and `AggProxySeasonal`, the sum of each minute with a detector that
+    /// knows the hours of the day and of the week. Costs what `builtin` does.
+    ///
+    /// ```
+    /// use proxy_uve::schema::Schema;
+    ///
+    /// let schema = Schema::extended();
+    /// let seasonal = schema.get("AggProxySeasonal").expect("built in");
+    /// assert_eq!(seasonal.attributes()[0].spec.annotation().text(), "1.DSSum-raw:DSAnomaly:Seasonal");
+    /// ```
+    pub fn extended() -> Self {
+        // A test checks that this file has no errors.
+        let mut schema = Self::parse("extended.sandesh", include_str!("schema/extended.sandesh")).unwrap_or_default();
+        schema.types.extend(Self::builtin().types);
+        schema
+    }
+
     /// Parses and compiles a file. `file_name` is only shown in errors.
     ///
     /// # Errors
@@ -239,5 +257,13 @@ mod tests {
         let schema = Schema::parse("builtin.sandesh", include_str!("schema/builtin.sandesh"));
         let names: Vec<_> = schema.unwrap().names().map(str::to_owned).collect();
         assert_eq!(names, ["AggProxySum", "AggProxySumAnomalyEWM01"]);
+    }
+
+    #[test]
+    fn the_extended_types_are_built_in_as_well_and_have_other_names() {
+        let more = Schema::parse("extended.sandesh", include_str!("schema/extended.sandesh")).unwrap();
+        assert!(more.names().all(|name| Schema::builtin().get(name).is_none()));
+        let names: Vec<_> = Schema::extended().names().map(str::to_owned).collect();
+        assert_eq!(names, ["AggProxyPercentiles", "AggProxySeasonal", "AggProxySum", "AggProxySumAnomalyEWM01"]);
     }
 }

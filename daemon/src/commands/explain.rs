@@ -1,9 +1,10 @@
-//! `explain` describes an annotation, in words or as one JSON object.
+//! `explain` describes an annotation or a built-in proxy type, in words or as JSON objects.
 //!
 //! Every fact comes from the compiled pipeline or from the types of the algorithms, so the description matches the
 //! code.
 
 mod facts;
+mod types;
 mod words;
 
 use std::process::ExitCode;
@@ -30,12 +31,21 @@ pub(crate) struct ExplainArgs {
 ///
 /// When standard output cannot be written.
 pub(crate) fn run(args: &ExplainArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
-    let spec = match args.pipeline.compile(registry) {
-        Ok(spec) => spec,
-        Err(error) => return Ok(super::print::refuse(&error)),
+    let text = if let Some((proxy_type, sentences)) = types::find(&args.pipeline.annotation) {
+        let head = if args.json { String::new() } else { format!("{sentences}\n\n") };
+        let attributes = proxy_type.attributes().iter();
+        let facts = attributes.map(|attribute| text(&Facts::of(&attribute.spec, false), args.json));
+        head + &facts.collect::<anyhow::Result<String>>()?
+    } else {
+        match args.pipeline.compile(registry) {
+            Ok(spec) => text(&Facts::of(&spec, args.pipeline.mstats), args.json)?,
+            Err(error) => return Ok(super::print::refuse(&error)),
+        }
     };
-    let facts = Facts::of(&spec, args.pipeline.mstats);
-    let text = if args.json { format!("{}\n", serde_json::to_string_pretty(&facts)?) } else { words::of(&facts) };
     super::print::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn text(facts: &Facts, as_json: bool) -> anyhow::Result<String> {
+    Ok(if as_json { format!("{}\n", serde_json::to_string_pretty(facts)?) } else { words::of(facts) })
 }

@@ -18,7 +18,7 @@ pub(crate) struct PipelineArgs {
     /// The metric is a map of values; each key has its own pipeline.
     #[arg(long)]
     pub(crate) mstats: bool,
-    /// The annotation, such as `1.DSSum-raw:DSAnomaly:EWM:0.1`.
+    /// The annotation, such as `1.DSSum-raw:DSAnomaly:EWM:0.1`; for `explain` also the name of a built-in proxy type.
     pub(crate) annotation: String,
 }
 

@@ -76,7 +76,7 @@ impl Streams {
 
     /// The types of schema files that no stream uses.
     pub(crate) fn unused_types(&self) -> impl Iterator<Item = &str> {
-        let built_in = Schema::builtin();
+        let built_in = Schema::extended();
         let is_used = |name: &str| self.proxy_types().any(|used| used.name() == name);
         self.schema.names().filter(move |name| built_in.get(name).is_none() && !is_used(name))
     }
@@ -95,7 +95,7 @@ impl Streams {
 
 /// The built-in types, with the configured period if there is one. Types of schema files keep their periods.
 fn built_in(period: Option<u32>, layers: &mut Layers) -> Schema {
-    let schema = Schema::builtin();
+    let schema = Schema::extended();
     let Some(seconds) = period.filter(|seconds| (1..=86_400).contains(seconds)) else {
         return schema;
     };

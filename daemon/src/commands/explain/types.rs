@@ -1,0 +1,49 @@
+//! The built-in proxy types in words.
+
+use std::sync::Arc;
+
+use proxy_uve::schema::{ProxyType, Schema};
+
+/// What each type is for, in the order of their names.
+const SENTENCES: [(&str, &str); 4] = [
+    (
+        "AggProxyPercentiles",
+        "The values below which 50, 90 and 99 of 100 samples of each minute are, with an error of 1 %. For latencies, sizes \
+         and loads, whose mean hides the worst cases.",
+    ),
+    (
+        "AggProxySeasonal",
+        "The sum of each minute, and how strange it is for its hour of the day and of the week, with an alarm about once a \
+         week for each object when nothing happens. For traffic and counts of people's work, after a day of learning.",
+    ),
+    (
+        "AggProxySum",
+        "The sum of all samples of each minute, such as the flows of a virtual network over all of its vrouters. The base \
+         of the others, and what most charts show.",
+    ),
+    (
+        "AggProxySumAnomalyEWM01",
+        "How many deviations the sum of each minute is away from the mean of about the last ten. Contrail's detector: it \
+         finds sudden changes after ten minutes, and its score stays below 3.",
+    ),
+];
+
+/// A built-in type and what it is for; `None` if the name is of none.
+pub(super) fn find(name: &str) -> Option<(Arc<ProxyType>, &'static str)> {
+    let (_, text) = SENTENCES.iter().find(|(of, _)| *of == name)?;
+    Some((Arc::clone(Schema::extended().get(name)?), *text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_built_in_type_has_two_sentences() {
+        let names: Vec<_> = SENTENCES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(Schema::extended().names().map(str::to_owned).collect::<Vec<_>>(), names);
+        for (name, text) in SENTENCES {
+            assert_eq!(text.matches(['.', '!']).count(), 2, "{name}: {text}");
+        }
+    }
+}

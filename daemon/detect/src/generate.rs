@@ -104,6 +104,14 @@ pub fn series(seed: u64, index: u64) -> Generated {
     keep(family, &grid, &values, &kept, effects.anomalies())
 }
 
+/// Normal noise of mean 100 and deviation 10, `count` values that are `interval` seconds apart: a series without
+/// anomalies.
+pub fn noise(seed: u64, interval: u64, count: usize) -> Vec<Point> {
+    let mut random = Random::new(seed, 0);
+    let times = (0..count as u64).map(|row| (EPOCH + interval * row) * 1_000_000);
+    times.map(|at| Point { at, value: 100.0 + 10.0 * random.normal() }).collect()
+}
+
 /// The series without the rows that are missing.
 fn keep(family: Family, grid: &Grid, values: &[f64], kept: &[bool], anomalies: &[Anomaly]) -> Generated {
     let mut rows = Vec::with_capacity(kept.len());

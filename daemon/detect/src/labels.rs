@@ -231,5 +231,7 @@ mod tests {
     fn a_range_has_the_rows_inside_and_equal_times_count_once() {
         let times = [10, 20, 20, 30, 40];
         assert_eq!(rows(&times, &[(15, 35), (20, 40), (10, 20), (21, 29), (50, 60)]), [(1, 3), (1, 4), (0, 1)]);
+        // After a time that goes back, a range starts at its own first time.
+        assert_eq!(rows(&[10, 20, 15, 30], &[(15, 30)]), [(2, 3)]);
     }
 }

@@ -99,8 +99,9 @@ fn draw_axes(svg: &mut Svg, times: &Axis, (values, scores): (&Axis, &Axis), (fir
         svg.path("grid", &path_along(&[(LEFT, y), (RIGHT, y)]));
         svg.text("end", (LEFT - 5.0, y + 4.0), &text);
     }
-    svg.text("end", (LEFT - 5.0, SCORES.0 + 10.0), "score");
-    svg.text("end", (LEFT - 5.0, SCORES.1), &axis::short(scores.range().1));
+    svg.text("end", (LEFT - 5.0, SCORES.0 + 8.0), &axis::short(scores.range().1));
+    svg.text("end", (LEFT - 5.0, (SCORES.0 + SCORES.1) / 2.0 + 4.0), "score");
+    svg.text("end", (LEFT - 5.0, SCORES.1 + 4.0), "0");
     svg.path("grid", &path_along(&[(LEFT, SCORES.1), (RIGHT, SCORES.1)]));
 }
 

@@ -213,6 +213,8 @@ fn fields(line: &str, separator: Separator) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(text: &str) -> Series {
@@ -309,5 +311,30 @@ mod tests {
     fn the_interval_is_the_median() {
         assert_eq!(read("1488000000,1\n1488000060,1\n1488000120,1\n1488090000,1\n").interval(), 60.0);
         assert_eq!(read("1488000000,1\n").interval(), 60.0);
+    }
+
+    fn line() -> impl Strategy<Value = String> {
+        let time = prop_oneof![Just("1488000060".to_owned()), Just("2017-02-25 05:20:00".to_owned()), "[ -~]{0,12}"];
+        let value = prop_oneof![Just("3.5".to_owned()), Just(String::new()), Just("1e999".to_owned()), "[ -~]{0,6}"];
+        (time, "[,;\t\"#]{0,2}", value).prop_map(|(time, separator, value)| time + &separator + &value)
+    }
+
+    proptest! {
+        #[test]
+        fn property_every_line_is_a_row_or_is_counted(lines in prop::collection::vec(line(), 0..20)) {
+            let text = format!("1488000000,3\n{}\n", lines.join("\n"));
+            let series = read(&text);
+            let is_row = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with('#');
+            let found = series.points.len() as u64 + series.missing + series.bad_lines;
+            prop_assert_eq!(found, text.lines().filter(is_row).count() as u64);
+            prop_assert!(series.points.iter().all(|point| point.value.is_finite()));
+        }
+
+        #[test]
+        fn property_no_bytes_stop_the_readers(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            // The result is a series, labels or an error.
+            let _ = Series::read(&*bytes);
+            let _ = crate::labels::Labels::parse(&String::from_utf8_lossy(&bytes));
+        }
     }
 }

@@ -120,5 +120,6 @@ fn rates_and_delays_are_over_all_sources() {
     };
     let outcomes = [outcome(3, &[60.0, 0.0]), outcome(1, &[120.0])];
     assert_eq!((false_alarms_a_week(&outcomes), median_delay(&outcomes)), (1.0, Some(60.0)));
+    assert_eq!(median_delay(&[outcome(0, &[60.0, 0.0])]), Some(30.0));
     assert_eq!((false_alarms_a_week(&[]), median_delay(&[]), macro_f1(&[])), (0.0, None, 0.0));
 }

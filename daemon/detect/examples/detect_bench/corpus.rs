@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use daemon_detect::generate;
+use daemon_detect::generate::{self, Kind};
 use daemon_detect::labels::{Labels, rows};
 use daemon_detect::score::Marks;
 use daemon_detect::score::events::Corpus;
@@ -22,6 +22,8 @@ pub(crate) struct Labelled {
     pub(crate) points: Vec<Point>,
     /// The first and the last row of each anomaly.
     pub(crate) anomalies: Vec<(usize, usize)>,
+    /// Their kinds, of a generated series.
+    pub(crate) kinds: Vec<Kind>,
 }
 
 /// The series that a table is over.
@@ -105,7 +107,8 @@ fn source(name: &str) -> &'static str {
 fn labelled(seed: u64, index: u64) -> Labelled {
     let generated = generate::series(seed, index);
     let anomalies = generated.anomalies.iter().map(|one| (one.first, one.last)).collect();
-    Labelled { name: format!("gen/{index}"), source: "gen", points: generated.points, anomalies }
+    let kinds = generated.anomalies.iter().map(|one| one.kind).collect();
+    Labelled { name: format!("gen/{index}"), source: "gen", points: generated.points, anomalies, kinds }
 }
 
 /// The series of a folder of `testdata`.
@@ -126,7 +129,7 @@ fn recorded(folder: &str, source: impl Fn(&str) -> &'static str) -> Result<Vec<L
         let source = source(name);
         let name = name.trim_end_matches(".csv").to_owned();
         let name = if source == NAB { format!("{NAB}/{name}") } else { name };
-        Ok(Labelled { name, source, points: series.points, anomalies })
+        Ok(Labelled { name, source, points: series.points, anomalies, kinds: Vec::new() })
     };
     labels.iter().map(series).collect()
 }

@@ -4,12 +4,15 @@
 //! detect_bench [--quick] [--export DIR] [--peers DIR]
 //! ```
 //!
-//! It prints two tables in Markdown. The first one is over the corpora of `daemon/detect/testdata` and over generated
-//! series. The second one is over a smaller set, on which other systems can be measured in reasonable time: with
+//! It prints tables in Markdown. The first two are over the corpora of `daemon/detect/testdata` and over generated
+//! series. The third one is over a smaller set, on which other systems can be measured in reasonable time: with
 //! `--export` its series are written to a directory, and with `--peers` the scores of other systems are read from
-//! there (`benches/detect_peers.py`). `--quick` is a smoke test over a few series.
+//! there (`benches/detect_peers.py`). The last one is over noise without anomalies. `--quick` is a smoke test over a few
+//! series.
 
+mod clean;
 mod corpus;
+mod kinds;
 mod measure;
 mod peers;
 mod table;
@@ -63,17 +66,24 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return peers::export(&small, directory);
     }
     println!("{whole}\n\n{}", table::whole_head());
-    let mut rows = Vec::new();
+    let (mut rows, mut by_kind) = (Vec::new(), vec![kinds::head()]);
     for algorithm in detectors() {
         let measured = Measured::of(&algorithm, &whole)?;
         println!("{}", table::whole_row(&measured, &whole));
+        by_kind.push(kinds::row(&measured, &whole));
         rows.push(Measured::of(&algorithm, &small)?);
     }
     if let Some(directory) = &arguments.peers {
         rows.extend(peers::import(&small, directory)?);
     }
+    println!("\n{}", by_kind.join("\n"));
     println!("\n{small}\n\n{}", table::small_head());
     rows.iter().for_each(|measured| println!("{}", table::small_row(measured, &small)));
+    let (seeds, weeks) = if arguments.quick { (1, 4) } else { (8, 12) };
+    println!("\n{}", clean::head(seeds, weeks));
+    for algorithm in detectors() {
+        clean::row(&algorithm, seeds, weeks)?.iter().for_each(|row| println!("{row}"));
+    }
     Ok(())
 }
 

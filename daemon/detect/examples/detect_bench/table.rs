@@ -63,6 +63,12 @@ fn weekly(corpus: &Corpus, scores: &[Vec<f64>]) -> f64 {
     corpus.at_rate(scores, 1.0, |source| OPERATIONS.contains(&source))
 }
 
+/// The same for a set.
+pub(crate) fn weekly_of(measured: &Measured, set: &Set) -> f64 {
+    let (corpus, scores) = main_corpus(set, &measured.scores);
+    weekly(&corpus, &scores)
+}
+
 pub(crate) fn whole_row(measured: &Measured, set: &Set) -> String {
     let points = measured.points(set);
     let (best_points, points_at) = points.best();

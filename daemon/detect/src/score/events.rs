@@ -162,26 +162,29 @@ impl Corpus {
     }
 }
 
+/// The first row with an alarm in each window of a series at a threshold; `None` for a window without an alarm.
+pub fn first_alarms(marks: &Marks, scores: &[f64], threshold: f64) -> Vec<Option<usize>> {
+    let mut first: Vec<Option<usize>> = vec![None; marks.starts.len()];
+    for (row, (score, mark)) in scores.iter().zip(&marks.rows).enumerate() {
+        if let Mark::Window(index) = mark
+            && *score >= threshold
+            && let Some(first) = first.get_mut(*index as usize)
+        {
+            first.get_or_insert(row);
+        }
+    }
+    first
+}
+
 /// The events of one series.
 fn count(marks: &Marks, scores: &[f64], threshold: f64) -> Outcome {
-    let mut first: Vec<Option<usize>> = vec![None; marks.starts.len()];
+    let first = first_alarms(marks, scores, threshold);
     let (mut false_alarms, mut counted) = (0, None);
     for (row, (score, mark)) in scores.iter().zip(&marks.rows).enumerate() {
-        if *score < threshold {
-            continue;
-        }
-        match mark {
-            Mark::Ignored => {}
-            Mark::Normal if counted.is_some_and(|counted| row - counted < marks.apart) => {}
-            Mark::Normal => {
-                false_alarms += 1;
-                counted = Some(row);
-            }
-            Mark::Window(index) => {
-                if let Some(first) = first.get_mut(*index as usize) {
-                    first.get_or_insert(row);
-                }
-            }
+        let is_apart = |counted: usize| row - counted >= marks.apart;
+        if *mark == Mark::Normal && *score >= threshold && counted.is_none_or(is_apart) {
+            false_alarms += 1;
+            counted = Some(row);
         }
     }
     let time = |row: usize| marks.times.get(row).copied().unwrap_or_default();

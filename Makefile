@@ -25,6 +25,7 @@ doc: ## The API documentation
 
 book: ## The book, in target/book
 	command -v mdbook >/dev/null || $(CARGO) install --locked mdbook --no-default-features
+	docs/pictures
 	mdbook build docs
 
 bench: ## Micro-benchmarks, then the whole job with its records per core-second and bytes per object

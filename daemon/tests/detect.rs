@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use binary::Run;
+use derived_stats::menu;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -154,5 +155,33 @@ fn a_mistake_has_an_error_with_the_remedy() {
             "{arguments:?}: {:.500}",
             run.stderr
         );
+    }
+}
+
+#[test]
+fn every_annotation_that_the_book_proposes_compiles() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/guide/choosing.md")).unwrap();
+    let starts = ["1-value:", "1.DS", "value:DS"];
+    let spans: Vec<&str> = page.split('`').filter(|span| starts.iter().any(|start| span.starts_with(start))).collect();
+    assert!(spans.len() > 12, "{spans:?}");
+    for annotation in spans {
+        let run = binary::run(&["explain", annotation], "");
+        assert_eq!(run.code, Some(0), "{annotation}: {}", run.stderr);
+    }
+}
+
+/// The book has a section with pictures of every detector, and the script draws them.
+#[test]
+fn every_detector_is_in_the_book() {
+    let read = |path| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let (page, script) = (read("../docs/src/guide/choosing.md"), read("../docs/pictures"));
+    let list = script.lines().find_map(|line| line.strip_prefix("detectors=(")).unwrap();
+    let words: Vec<&str> = list.split([' ', '"', ')', ':']).collect();
+    for entry in menu().iter().filter(|entry| entry.roles().detector) {
+        let name = entry.name();
+        assert!(words.contains(&name), "docs/pictures does not draw {name}");
+        for part in [format!("### {name}\n"), format!("pictures/{name}/nyc_taxi.svg"), format!("`DSAnomaly:{name}")] {
+            assert!(page.contains(&part), "choosing.md lacks {part:?}");
+        }
     }
 }

@@ -6,7 +6,8 @@
 reads DIR/series/SOURCE/NAME.csv, which `detect_bench --export DIR` writes, and writes one score a row to
 DIR/scores/SYSTEM/SOURCE/NAME.txt, and the mean time for a value to DIR/scores/SYSTEM/ns.txt. Every system is strictly
 online (the score of a row depends on it and the rows before), and has one set of parameters for all series. A system
-whose package is missing, or that takes more than N seconds (default 1800), is reported and left out.
+whose package is missing, or that takes more than N seconds (default 1800), is reported and left out; the exit code is 1
+if a package is missing.
 """
 import csv
 import glob
@@ -192,6 +193,7 @@ def main(arguments):
     folder = os.path.join(directory, "series")
     if not os.path.isdir(folder):
         sys.exit("%s has no series; write them with detect_bench --export %s" % (folder, directory))
+    is_complete = True
     for name in names or SYSTEMS:
         target = os.path.join(directory, "scores", name)
         shutil.rmtree(target, ignore_errors=True)
@@ -199,10 +201,12 @@ def main(arguments):
             print("%s: %.0f s" % (name, run(SYSTEMS[name], folder, target, limit)), flush=True)
         except ImportError as error:
             print("PEER SKIPPED: %s: %s" % (name, error), flush=True)
+            is_complete = False
         except TooSlow:
             shutil.rmtree(target, ignore_errors=True)
             print("PEER SKIPPED: %s: more than %.0f s" % (name, limit), flush=True)
+    return 0 if is_complete else 1
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 //! The rows of a scored series as text: CSV or JSON lines.
 
-use std::fmt::Write as _;
+use std::io::{self, Write};
 
 use serde_json::{Number, Value};
 
@@ -20,50 +20,54 @@ pub enum Form {
 /// The names of the fields; the last one is present if there are labels.
 const NAMES: [&str; 8] = ["timestamp", "value", "score", "expected", "low", "high", "alarm", "label"];
 
-/// Appends the rows of a series to `text`. `labels` are the time ranges of known anomalies, if there are labels.
+/// Writes the rows of a series. `labels` are the time ranges of known anomalies, if there are labels.
 ///
 /// ```
 /// use daemon_detect::rows::{Form, write};
 ///
-/// let mut text = String::new();
-/// write(&mut text, Form::Csv, &[], None);
-/// assert_eq!(text, "timestamp,value,score,expected,low,high,alarm\n");
+/// let mut text = Vec::new();
+/// write(&mut text, Form::Csv, &[], None)?;
+/// assert_eq!(text, b"timestamp,value,score,expected,low,high,alarm\n");
+/// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn write(text: &mut String, form: Form, scored: &[Scored], labels: Option<&[Range]>) {
+///
+/// # Errors
+///
+/// When the output cannot be written.
+pub fn write(output: &mut impl Write, form: Form, scored: &[Scored], labels: Option<&[Range]>) -> io::Result<()> {
     let labelled = labels.map(|labels| labelled(scored, labels));
     let names = if labelled.is_some() { &NAMES[..] } else { NAMES.split_last().map_or(&[][..], |(_, names)| names) };
     if form == Form::Csv {
-        *text += &names.join(",");
-        text.push('\n');
+        writeln!(output, "{}", names.join(","))?;
     }
     for (row, one) in scored.iter().enumerate() {
         let label = labelled.as_ref().map(|labelled| labelled.get(row).copied().unwrap_or_default());
         let numbers = [Some(one.value), one.score, one.expected, one.low, one.high];
-        let flags = [Some(one.is_alarm), label];
+        let flags = [Some(one.is_alarm), label].into_iter().flatten();
         match form {
             Form::Csv => {
-                *text += &timestamp::print(one.at);
+                write!(output, "{}", timestamp::print(one.at))?;
                 for number in numbers {
-                    // Writing to a text does not fail.
-                    let _ = match number {
-                        Some(number) => write!(text, ",{number}"),
-                        None => write!(text, ","),
-                    };
+                    match number {
+                        Some(number) => write!(output, ",{number}")?,
+                        None => write!(output, ",")?,
+                    }
                 }
-                for flag in flags.into_iter().flatten() {
-                    let _ = write!(text, ",{}", u8::from(flag));
+                for flag in flags {
+                    write!(output, ",{}", u8::from(flag))?;
                 }
+                writeln!(output)?;
             }
             Form::Json => {
                 let number = |number: Option<f64>| number.and_then(Number::from_f64).map_or(Value::Null, Value::Number);
                 let values = [Value::from(timestamp::print(one.at))].into_iter().chain(numbers.map(number));
-                let values = values.chain(flags.into_iter().flatten().map(Value::Bool));
+                let values = values.chain(flags.map(Value::Bool));
                 let fields = names.iter().zip(values).map(|(name, value)| format!("\"{name}\":{value}"));
-                let _ = write!(text, "{{{}}}", fields.collect::<Vec<_>>().join(","));
+                writeln!(output, "{{{}}}", fields.collect::<Vec<_>>().join(","))?;
             }
         }
-        text.push('\n');
     }
+    Ok(())
 }
 
 /// Whether each row is in a range.
@@ -97,9 +101,9 @@ mod tests {
         let alarm =
             Scored { at: START + 60_000_000, score: Some(-0.5), low: Some(0.1), is_alarm: true, value: 3.0, ..absent };
         let written = |form, labels| {
-            let mut text = String::new();
-            write(&mut text, form, &[absent, alarm], labels);
-            text
+            let mut text = Vec::new();
+            write(&mut text, form, &[absent, alarm], labels).unwrap();
+            String::from_utf8(text).unwrap()
         };
         let labels = [(START + 1, START + 60_000_000)];
         let large = format!("1{}", "0".repeat(300));

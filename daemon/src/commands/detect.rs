@@ -133,10 +133,8 @@ fn file(args: &DetectArgs, detector: &Detector, labels: Option<&Labels>) -> anyh
         Some(FormatArg::Json) => rows::Form::Json,
         Some(FormatArg::Csv) | None => rows::Form::Csv,
     };
-    let mut text = String::new();
-    rows::write(&mut text, form, &found.scored, found.labels.as_deref());
     let mut output = print::output();
-    output.write_all(text.as_bytes()).and_then(|()| output.flush())?;
+    rows::write(&mut output, form, &found.scored, found.labels.as_deref()).and_then(|()| output.flush())?;
     message(format_args!("{}", table::sentence(&found.summary(), detector.has_alarms())));
     Ok(())
 }

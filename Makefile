@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test test-full lint doc book bench bench-daemon compare fuzz mutants clean
+.PHONY: help demo test test-full lint doc book bench bench-daemon compare detect-bench fuzz mutants clean
 
 help: ## This list
 	@awk -F ': .*## ' '/^[a-z-]+:.* ## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,7 @@ doc: ## The API documentation
 
 book: ## The book, in target/book
 	command -v mdbook >/dev/null || $(CARGO) install --locked mdbook --no-default-features
+	docs/pictures
 	mdbook build docs
 
 bench: ## Micro-benchmarks, then the whole job with its records per core-second and bytes per object
@@ -41,13 +42,17 @@ compare: ## The same job on this project and its peers, with a table of ratios; 
 # Seeds of the fault runs in the full test.
 SEEDS ?= 200
 
-test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on Kafka with a million samples, then half an hour of fuzzing
+test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on Kafka with a million samples, the detectors, then half an hour of fuzzing
 	DERIVED_STATSD_FAULT_SEEDS=$(SEEDS) $(CARGO) test -p daemon --all-features --test faults --test torn \
 		--test reconfigure_faults --test disk_faults --test source_faults
 	DERIVED_STATSD_FAULT_SEEDS=20000 $(CARGO) test -p daemon-kafka --all-features --lib simulator
 	DERIVED_STATSD_FAULT_SEEDS=4 DERIVED_STATSD_FAULT_SAMPLES=85000 \
 		$(CARGO) test -p daemon --all-features --test kafka_faults -- --test-threads=1
+	benches/detect --quick
 	$(MAKE) fuzz
+
+detect-bench: ## The quality of every detector on recorded and generated series, beside other systems; see docs/src/design/detection.md
+	benches/detect $(DETECT_ARGS)
 
 fuzz: ## Every fuzz target for its share of half an hour; with libFuzzer if nightly Rust and cargo-fuzz are installed
 	.ci/fuzz $(or $(FUZZ_ARGS),1800)

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::commands::aggregate::AggregateArgs;
 use crate::commands::backup::BackupArgs;
 use crate::commands::demo::DemoArgs;
+use crate::commands::detect::DetectArgs;
 use crate::commands::eval::EvalArgs;
 use crate::commands::explain::ExplainArgs;
 use crate::commands::replay::ReplayArgs;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Run proxy types or an annotation over recorded files, without a log.
     Aggregate(AggregateArgs),
+    /// Run a detector over recorded series: scores, band, alarms, and a picture.
+    Detect(DetectArgs),
     /// Run the daemon on simulated vrouters and Contiv nodes, and show the anomalies it detects.
     Demo(DemoArgs),
     /// Serve a simulated cluster on loopback, to be scraped.

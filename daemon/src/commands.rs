@@ -4,6 +4,7 @@ pub(crate) mod aggregate;
 pub(crate) mod backup;
 pub(crate) mod config_args;
 pub(crate) mod demo;
+pub(crate) mod detect;
 pub(crate) mod eval;
 pub(crate) mod explain;
 mod http_url;

@@ -205,8 +205,7 @@ fn the_further_built_in_types_compute_what_their_names_say() {
     assert!(percentiles.len() as u64 >= minutes, "{}", percentiles.len());
     let first = percentiles[0]["data"]["value"]["percentiles"]["p90"].as_f64().unwrap();
     assert!((495.0..=505.0).contains(&first), "{}", percentiles[0]);
-    let alarms: Vec<_> =
-        of("AggProxySeasonal-").into_iter().filter(|it| it["data"]["value"]["alarm"] == 1).collect();
+    let alarms: Vec<_> = of("AggProxySeasonal-").into_iter().filter(|it| it["data"]["value"]["alarm"] == 1).collect();
     let burst = START + (minutes - 10) * 60_000_000;
     assert!(
         alarms.iter().any(|it| it["start"].as_u64().unwrap() == burst - burst % 60_000_000),

@@ -9,7 +9,7 @@
 //! score  = upper if it is larger than lower, else -lower
 //! ```
 //!
-//! A shift by s deviations, s above 0.5, adds s - 0.5 with each value. The mean adapts over the span, and the sums then
+//! Mean and deviation are those of `EWMPrior`. A shift by s deviations, s above 0.5, adds s - 0.5 with each value. The mean adapts over the span, and the sums then
 //! return to 0. A single spike adds 3.5 at most.
 //!
 //! | | |
@@ -23,7 +23,7 @@
 
 use crate::algorithm::ewm_prior::Moments;
 use crate::algorithm::scored::{
-    ALARMS, Clock, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, explain_options, fields, positive, span,
+    ALARMS, Clock, Model, Options, Scored, Scores, WARM_UP, explain_options, fields, positive, span, threshold,
 };
 use crate::entry::{Argument, Entry, Explanation, Field, Given, Roles};
 use crate::saved::{RestoreError, WordWriter, Words};
@@ -33,7 +33,7 @@ pub(crate) static ENTRY: Entry = Entry::new("CUSUM", Roles::DETECTOR, SUMMARY, |
     let span = seconds(given);
     Ok(Scored::built(Cusum { span: span as f64 }, Options::of(given, 1, span)))
 })
-.arguments(&[SPAN, ALARMS, THRESHOLD, WARM_UP])
+.arguments(&[SPAN, ALARMS, SUM_THRESHOLD, WARM_UP])
 .structured("DetectorResult", &FIELDS)
 .explained(|given, period| {
     let explanation = Explanation::new(SUMMARY)
@@ -60,6 +60,14 @@ const LARGEST_DEVIATION: f64 = 4.0;
 
 /// The bound of the sums.
 const LARGEST_SUM: f64 = 1e6;
+
+/// `threshold=`.
+const SUM_THRESHOLD: Argument = threshold(
+    LARGEST_SUM,
+    "threshold, the least score of an alarm, a decimal number above 0 and at most 1000000 (no score is larger) such as \
+     `threshold=3`",
+    "3",
+);
 
 fn seconds(given: &Given<'_>) -> u64 {
     given.whole(0).unwrap_or(DEFAULT_SPAN)
@@ -109,14 +117,14 @@ impl Model for Cusum {
         if clock.samples() == 1 {
             state.moments = Moments::of_first(x);
         }
-        if clock.samples() > Options::LEAST_SAMPLES {
-            let z = (x - state.moments.mean()) / state.moments.deviation();
+        if clock.is_warm() {
+            let z = (x - state.moments.mean()) / state.moments.deviation(x);
             let z = z.clamp(-LARGEST_DEVIATION, LARGEST_DEVIATION);
             state.upper = (state.upper + z - ALLOWANCE).clamp(0.0, LARGEST_SUM);
             state.lower = (state.lower - z - ALLOWANCE).clamp(0.0, LARGEST_SUM);
         }
         let scores = state.moments.scores(if state.upper > state.lower { state.upper } else { -state.lower });
-        state.moments.learn(x, clock.weight(self.span));
+        state.moments.learn(x, clock.weight(self.span), clock.is_warm());
         scores
     }
 

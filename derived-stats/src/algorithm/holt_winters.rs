@@ -10,15 +10,16 @@
 //! score    = (x - forecast) / deviation                                 (4)
 //! ```
 //!
-//! The deviation is that of the errors over 6 hours, limited to 10 deviations. (3) remembers about three seasons. The limit makes the
-//! update robust: an anomaly moves the level by at most 3 deviations times a. A lasting shift of 20 deviations is usual
-//! after about half a day.
+//! The deviation is that of the errors over 6 hours, limited to 10 deviations, and at least a 1000th of the mean size of
+//! the values; in (4) also at least a 1000th of the size of x and of the forecast. (3) remembers about three seasons. The
+//! limit makes the update robust: an anomaly moves the level by at most 3 deviations times a. A lasting shift of 20
+//! deviations is usual after about half a day.
 //!
 //! | | |
 //! |---|---|
 //! | source | C. Holt (1957), P. Winters (1960); see below |
 //! | unit | score: standard deviations; expected value and band (3 deviations): the unit of the metric |
-//! | range | score: any, 0 in the first 20 values |
+//! | range | score: -2000 to 2000, 0 in the first 20 values |
 //! | error | a few roundings for each value; a value beyond 1e150 counts as that bound |
 //! | memory | 592 bytes an object |
 //! | cost | constant for each value, with a square root and five divisions |
@@ -26,7 +27,7 @@
 //! The form is the error correction of R. Hyndman et al., "Forecasting with exponential smoothing" (2008). The limit is that
 //! of S. Gelper, R. Fried, C. Croux, "Robust forecasting with exponential and Holt-Winters smoothing" (2010).
 
-use crate::algorithm::ewm_prior::{BAND, FLOOR, LARGEST_SCORE};
+use crate::algorithm::ewm_prior::{BAND, floored, grown};
 use crate::algorithm::large::LARGEST;
 use crate::algorithm::scored::{
     ALARMS, BOUND, Clock, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, bounded, explain_options, fields,
@@ -86,9 +87,6 @@ const LIMIT: f64 = 3.0;
 /// The limit of an error in the deviation, in deviations. With [`LIMIT`] the deviation of counts that are mostly 0 would
 /// shrink for ever; this limit keeps it if one value in a hundred is not 0.
 const WIDE_LIMIT: f64 = 10.0;
-
-/// The number of values before errors are limited and there is a score.
-const WARM: u64 = 20;
 
 fn seconds(given: &Given<'_>) -> u64 {
     given.whole(0).unwrap_or(DEFAULT_SEASON)
@@ -150,16 +148,17 @@ impl Components {
         (own + between, index)
     }
 
+    /// The deviation of the errors, for a score of a value of this size.
     #[inline]
-    fn deviation(&self) -> f64 {
-        sqrt(self.variance).max(FLOOR * self.size) + f64::MIN_POSITIVE
+    fn deviation(&self, size: f64) -> f64 {
+        floored(sqrt(self.variance), self.size, size)
     }
 
     /// (1) to (3) and the deviation, with the error `e` of the value `x`.
     #[inline]
     fn learn(&mut self, x: f64, e: f64, index: usize, clock: &Clock, season: f64) {
-        let deviation = self.deviation();
-        let is_warm = clock.samples() > WARM;
+        let deviation = self.deviation(0.0);
+        let is_warm = clock.is_warm();
         let limited = |limit: f64| if is_warm { e.clamp(-limit * deviation, limit * deviation) } else { e };
         let (e, wide) = (limited(LIMIT), limited(WIDE_LIMIT));
         let (a, interval) = (clock.weight(LEVEL_SPAN), clock.interval());
@@ -176,7 +175,7 @@ impl Components {
         }
         let weight = clock.weight(DEVIATION_SPAN);
         self.variance += weight * (wide * wide - self.variance);
-        self.size += weight * (x.abs() - self.size);
+        self.size = grown(self.size, x, weight, is_warm);
     }
 }
 
@@ -195,10 +194,9 @@ impl Model for HoltWinters {
         let position = (clock.last() % self.season) as f64 / self.season as f64 * BUCKETS as f64;
         let (season, index) = state.season(position);
         let forecast = state.level + state.trend + season;
-        let (e, deviation) = (x - forecast, state.deviation());
-        let score = if clock.samples() > WARM { (e / deviation).clamp(-LARGEST_SCORE, LARGEST_SCORE) } else { 0.0 };
+        let (e, width) = (x - forecast, BAND * state.deviation(0.0));
+        let score = if clock.is_warm() { e / state.deviation(x.abs().max(forecast.abs())) } else { 0.0 };
         state.learn(x, e, index, clock, self.season as f64 / 1e6);
-        let width = BAND * deviation;
         Scores { score, strangeness: score.abs(), expected: forecast, low: forecast - width, high: forecast + width }
     }
 

@@ -4,12 +4,12 @@
 //!
 //! ```text
 //! deviation = 1.4826 * D, or 1.2533 * (mean of |x - m|) if D is 0        (1)
-//! score     = (x - m) / max(deviation, 0.001 * |m|)                      (2)
+//! score     = (x - m) / max(deviation, 0.001 * max(|m|, |x|))            (2)
 //! ```
 //!
 //! Up to half of the window may be anomalies without effect on the median and on D. 1.4826 and 1.2533 make both parts of
 //! (1) the standard deviation of normal values. D is 0 if more than half of the values are equal, as in counts with many
-//! zeros.
+//! zeros. The floor in (2) bounds the score by 2000, also if all values are equal.
 //!
 //! The window holds 64 values of the last `span=` seconds: the first value, and each value that is a 64th of the span
 //! later. Until 64 values are in the window, it holds every value.
@@ -18,12 +18,12 @@
 //! |---|---|
 //! | source | B. Iglewicz, D. Hoaglin, "How to detect and handle outliers" (1993): the modified z score |
 //! | unit | score: standard deviations; expected value and band (3 deviations): the unit of the metric |
-//! | range | score: any, 0 before the third value |
+//! | range | score: -2000 to 2000, 0 before the third value |
 //! | error | D of 64 normal values differs from the true one by about 15 %; a value beyond 1e150 counts as that bound |
 //! | memory | 672 bytes an object |
 //! | cost | constant for each value; each 64th of the span also sorts the window |
 
-use crate::algorithm::ewm_prior::{BAND, FLOOR, LARGEST_SCORE};
+use crate::algorithm::ewm_prior::{BAND, floored};
 use crate::algorithm::large::LARGEST;
 use crate::algorithm::scored::{
     ALARMS, Clock, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, bounded, explain_options, fields, span,
@@ -156,11 +156,10 @@ impl Model for Mad {
     #[inline]
     fn score(&self, state: &mut Window, x: f64, clock: &Clock) -> Scores {
         let median = if state.len == 0 { x } else { state.median };
-        let deviation = state.deviation.max(FLOOR * median.abs()) + f64::MIN_POSITIVE;
-        let score = if state.len > 1 { (x - median) / deviation } else { 0.0 };
-        let score = score.clamp(-LARGEST_SCORE, LARGEST_SCORE);
+        let deviation = |x| floored(state.deviation, median.abs(), x);
+        let (width, score) = (BAND * deviation(0.0), (x - median) / deviation(x));
+        let score = if state.len > 1 { score } else { 0.0 };
         state.offer(x, clock.last(), self.every);
-        let width = BAND * deviation;
         Scores { score, strangeness: score.abs(), expected: median, low: median - width, high: median + width }
     }
 

@@ -20,7 +20,7 @@ use crate::saved::{RestoreError, WordWriter, Words};
 
 pub(crate) use self::alarms::{AlarmState, Alarms, WEEK};
 pub(crate) use self::clock::Clock;
-pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_options, span};
+pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_options, span, threshold};
 
 /// No number in a state of a model is larger by size: above the square of twice [`LARGEST`](crate::algorithm::large::LARGEST).
 pub(crate) const BOUND: f64 = 1e302;

@@ -51,8 +51,10 @@ mod state;
 use self::calibrator::Calibrator;
 use self::memory::Season;
 use self::state::{SLOW, SeasonalMemory};
-use crate::algorithm::scored::{ALARMS, Clock, Model, Options, Scored, Scores, WARM_UP, explain_options, fields};
-use crate::entry::{Argument, ArgumentKind, Entry, Explanation, Field, Given, Roles};
+use crate::algorithm::scored::{
+    ALARMS, Clock, Model, Options, Scored, Scores, WARM_UP, explain_options, fields, threshold,
+};
+use crate::entry::{Argument, Entry, Explanation, Field, Given, Roles};
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The menu entry of the detector `Seasonal`.
@@ -71,15 +73,13 @@ static FIELDS: [Field; 11] = fields("Seasonal");
 const DAY_SECONDS: u64 = 86_400;
 
 /// `threshold=`, for a score below 1.
-pub(crate) const SCORE_THRESHOLD: Argument = Argument::optional(
-    "threshold",
+pub(crate) const SCORE_THRESHOLD: Argument = threshold(
     // A score is f / (f + 2.05), and no f is above 1000.
-    ArgumentKind::Decimal { above: 0.0, most: 0.99 },
+    0.99,
     "threshold, the least score of an alarm, a decimal number above 0 and at most 0.99 (the score is below 1) such as \
      `threshold=0.5`",
     "0.5",
-)
-.named();
+);
 
 fn explain(given: &Given<'_>, seconds: Option<u64>) -> Explanation {
     let explanation = Explanation::new(SUMMARY)

@@ -21,7 +21,9 @@
 //! weeks.
 //!
 //! Alarms less than an hour apart are one event. An event counts once in (5), and an excess counts as five times the
-//! mean at most in (2), so that an anomaly hardly changes the threshold.
+//! mean at most in (2), so that an anomaly hardly changes the threshold. Before there is a mean, as in a series that was
+//! constant so far, an excess counts as five at most. The first level is the second largest of the first 20 values, so
+//! that a single one of them does not determine it.
 
 use crate::algorithm::scored::Clock;
 use crate::math::ln;
@@ -39,7 +41,7 @@ const LARGEST_SHARE: f64 = 0.2;
 /// The number of values above the level before the share is as small as requested.
 const FIRST_EXCEEDED: f64 = 5.0;
 
-/// The values whose maximum is the first level.
+/// The values whose second largest is the first level.
 const FIRST_VALUES: u64 = 20;
 
 /// The step of (1), in mean excesses.
@@ -62,6 +64,10 @@ const MEMORY: u32 = 64;
 
 /// The largest excess that counts in (2), in mean excesses.
 const LARGEST_EXCESS: f64 = 5.0;
+
+/// The mean excess that is assumed before the first one: the strangeness of every detector is in deviations or in decimal
+/// logarithms.
+const USUAL_EXCESS: f64 = 1.0;
 
 /// The least time between two events, in microseconds.
 const APART: u64 = 3_600_000_000;
@@ -109,7 +115,7 @@ impl Alarms {
     pub(crate) fn update(&self, state: &mut AlarmState, strangeness: f64, clock: &Clock, is_armed: bool) {
         let strangeness = strangeness.min(STRANGEST);
         if clock.samples() <= FIRST_VALUES {
-            state.start(strangeness);
+            state.start(strangeness, clock.samples() == FIRST_VALUES);
             return;
         }
         let (share, level) = (self.share(clock), f64::from(state.level));
@@ -144,10 +150,14 @@ impl Alarms {
 }
 
 impl AlarmState {
-    /// The first values: their maximum.
-    fn start(&mut self, strangeness: f64) {
-        self.level = self.level.max(strangeness as f32);
-        self.excess = self.level * LEVEL_STEP as f32;
+    /// The first values: the level is the second largest of them. Until the last of them, the excess is the largest.
+    fn start(&mut self, strangeness: f64, is_last: bool) {
+        let (level, largest) = (f64::from(self.level), f64::from(self.excess));
+        self.level = level.max(strangeness.min(largest)) as f32;
+        self.excess = largest.max(strangeness) as f32;
+        if is_last {
+            self.excess = self.level * LEVEL_STEP as f32;
+        }
     }
 
     /// The scale of (1).
@@ -165,9 +175,9 @@ impl AlarmState {
         }
         (self.above_level, self.open) = (at, (self.open + 1.0).min(1e6));
         let (level, excess) = (f64::from(self.level), f64::from(self.excess));
-        let measured = strangeness - level;
         let is_known = self.exceeded > 0 && excess > 0.0;
-        let measured = if is_known { measured.min(LARGEST_EXCESS * excess) } else { measured };
+        let usual = if is_known { excess } else { excess.max(USUAL_EXCESS) };
+        let measured = (strangeness - level).min(LARGEST_EXCESS * usual);
         self.exceeded = (self.exceeded + 1).min(MEMORY as u16);
         // The first level is a guess; it counts as four values.
         let weight = 1.0 / (f64::from(self.exceeded) + if excess > 0.0 { 4.0 } else { 0.0 });
@@ -274,6 +284,25 @@ mod tests {
     fn a_series_without_strangeness_has_no_alarm_until_there_is_some() {
         let (_, decided) = decide(core::iter::repeat_n(0.0, 5000).chain([0.1]));
         assert_eq!(decided.iter().position(|is_alarm| *is_alarm), Some(5000));
+    }
+
+    #[test]
+    fn the_first_strangeness_after_none_teaches_a_bounded_excess() {
+        let zeros = || core::iter::repeat_n(0.0, 5000);
+        let (state, _) = decide(zeros().chain([1e30]));
+        assert!(state.level < 2.0 && state.excess <= 5.0, "{state:?}");
+        // A week later a strangeness of 50 is still an alarm.
+        let (_, decided) = decide(zeros().chain([1e30]).chain(zeros()).chain(zeros()).chain([50.0]));
+        assert_eq!(decided.iter().filter(|is_alarm| **is_alarm).count(), 2);
+        assert!(decided.ends_with(&[true]));
+    }
+
+    #[test]
+    fn one_of_the_first_values_does_not_determine_the_level() {
+        let level = |values: &[f64]| decide(values.iter().copied().chain([1.0; 20]).take(20)).0;
+        let (usual, glitch) = (level(&[]), level(&[1.0, 1e6, 1.0]));
+        assert_eq!((usual.level, usual.excess), (1.0, 0.3));
+        assert_eq!((glitch.level, glitch.excess), (1.0, 0.3));
     }
 
     #[test]

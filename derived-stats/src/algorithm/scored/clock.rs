@@ -44,6 +44,9 @@ impl Clock {
         self.samples = before.saturating_add(1).min(Self::MOST);
     }
 
+    /// The number of values of a [warm](Self::is_warm) state.
+    pub(crate) const WARM: u64 = 20;
+
     /// The largest number of values that is counted, which a double holds exactly.
     const MOST: u64 = 1 << 48;
 
@@ -57,6 +60,12 @@ impl Clock {
     #[inline]
     pub(crate) fn earlier(&self) -> f64 {
         self.samples.saturating_sub(1) as f64
+    }
+
+    /// Whether there were enough values before the newest one for a score and for limits of what one value teaches.
+    #[inline]
+    pub(crate) fn is_warm(&self) -> bool {
+        self.samples > Self::WARM
     }
 
     /// The latest time, in microseconds.

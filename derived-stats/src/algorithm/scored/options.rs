@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use crate::algorithm::scored::{Alarms, WEEK};
+use crate::algorithm::scored::{Alarms, Clock, WEEK};
 use crate::entry::{Argument, ArgumentKind, Explanation, Given};
 use crate::number::Number;
 
@@ -21,14 +21,18 @@ pub(crate) const ALARMS: Argument = Argument::optional(
 )
 .named();
 
-/// `threshold=`, for a score without bound.
-pub(crate) const THRESHOLD: Argument = Argument::optional(
-    "threshold",
-    ArgumentKind::Decimal { above: 0.0, most: 1e30 },
-    "threshold, the least score of an alarm, a decimal number above 0 such as `threshold=3`",
+/// `threshold=`, for a score of at most 2000 by size.
+pub(crate) const THRESHOLD: Argument = threshold(
+    2000.0,
+    "threshold, the least score of an alarm, a decimal number above 0 and at most 2000 (no score is larger) such as \
+     `threshold=3`",
     "3",
-)
-.named();
+);
+
+/// `threshold=`, for a score of at most `most` by size.
+pub(crate) const fn threshold(most: f64, expected: &'static str, example: &'static str) -> Argument {
+    Argument::optional("threshold", ArgumentKind::Decimal { above: 0.0, most }, expected, example).named()
+}
 
 /// `span=`, or a span of another name.
 pub(crate) const fn span(name: &'static str, expected: &'static str, example: &'static str) -> Argument {
@@ -55,7 +59,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// The warm-up is over after more than this number of values, whatever the time is.
-    pub(crate) const LEAST_SAMPLES: u64 = 20;
+    pub(crate) const LEAST_SAMPLES: u64 = Clock::WARM;
 
     /// The options of an entry whose arguments from `first` on are [`ALARMS`], a threshold and [`WARM_UP`]. `warm_up` is
     /// the default in seconds.

@@ -18,7 +18,7 @@
 //! | unit | score: standard deviations, summed; expected value and band (3 deviations): the unit of the metric |
 //! | range | score: -1e6 to 1e6 |
 //! | error | a few roundings for each value; a value beyond 1e150 counts as that bound |
-//! | memory | 168 bytes an object |
+//! | memory | 176 bytes an object |
 //! | cost | constant for each value, with a square root and two divisions |
 
 use crate::algorithm::ewm_prior::Moments;
@@ -35,6 +35,7 @@ pub(crate) static ENTRY: Entry = Entry::new("CUSUM", Roles::DETECTOR, SUMMARY, |
 })
 .arguments(&[SPAN, ALARMS, SUM_THRESHOLD, WARM_UP])
 .structured("DetectorResult", &FIELDS)
+.version(2)
 .explained(|given, period| {
     let explanation = Explanation::new(SUMMARY)
         .line("span", alloc::format!("{} s: the time in which a new level becomes the usual one", seconds(given)));
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_state_has_the_documented_size() {
-        assert_eq!(size_of::<ScoredState<u64, Sums>>(), 168);
+        assert_eq!(size_of::<ScoredState<u64, Sums>>(), 176);
     }
 
     #[test]

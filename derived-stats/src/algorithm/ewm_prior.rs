@@ -24,7 +24,7 @@
 //! | unit | score: standard deviations; expected value and band (3 deviations): the unit of the metric |
 //! | range | score: -2000 to 2000, 0 before the third value |
 //! | error | a few roundings for each value; a value beyond 1e150 counts as that bound |
-//! | memory | 152 bytes an object |
+//! | memory | 160 bytes an object |
 //! | cost | constant for each value, with a square root and two divisions |
 
 use crate::algorithm::large::LARGEST;
@@ -43,6 +43,7 @@ pub(crate) static ENTRY: Entry = Entry::new("EWMPrior", Roles::DETECTOR, SUMMARY
 })
 .arguments(&[SPAN, ALARMS, THRESHOLD, WARM_UP])
 .structured("DetectorResult", &FIELDS)
+.version(2)
 .explained(|given, period| {
     let explanation = Explanation::new(SUMMARY)
         .line("span", alloc::format!("{} s: an older value counts 1/e as much", seconds(given)));
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_state_has_the_documented_size() {
-        assert_eq!(size_of::<ScoredState<u64, Moments>>(), 152);
+        assert_eq!(size_of::<ScoredState<u64, Moments>>(), 160);
     }
 
     #[test]

@@ -197,6 +197,25 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
     }
 
     fn restore(&self, words: &mut Words<'_>) -> Result<Self::State, RestoreError> {
+        self.read(words, AlarmState::restore)
+    }
+
+    /// Version 1 had single floats in the state of the alarms.
+    fn migrate(&self, version: u16, words: &mut Words<'_>) -> Result<Self::State, RestoreError> {
+        match version {
+            1 => self.read(words, AlarmState::migrate),
+            found => Err(RestoreError::UnknownAlgorithmVersion { found }),
+        }
+    }
+}
+
+impl<M: Model> Scored<M> {
+    /// Reads a state whose alarms `alarm` reads.
+    fn read<T: Numeric>(
+        &self,
+        words: &mut Words<'_>,
+        alarm: impl FnOnce(&mut Words<'_>) -> Result<AlarmState, RestoreError>,
+    ) -> Result<ScoredState<T, M::State>, RestoreError> {
         let clock = Clock::restore(words)?;
         let (newest, is_bound) = (words.finite("newest value")?, words.flag("overflow")?);
         let scores = Scores {
@@ -206,7 +225,7 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
             low: words.finite("low")?,
             high: words.finite("high")?,
         };
-        let (alarm, model) = (AlarmState::restore(words)?, self.model.restore(words)?);
+        let (alarm, model) = (alarm(words)?, self.model.restore(words)?);
         let state = ScoredState { clock, newest, is_bound, scores, alarm, model };
         if clock.samples() == 0 && state != Algorithm::<T>::start(self) {
             return Err(RestoreError::invalid("samples", 0));

@@ -25,7 +25,7 @@
 //! constant so far, an excess counts as five at most. The first level is the second largest of the first 20 values, so
 //! that a single one of them does not determine it.
 
-use crate::algorithm::scored::Clock;
+use crate::algorithm::scored::{Clock, bounded, positive};
 use crate::math::ln;
 use crate::saved::{RestoreError, WordWriter, Words};
 
@@ -75,25 +75,29 @@ const APART: u64 = 3_600_000_000;
 /// The largest strangeness that counts.
 const STRANGEST: f64 = 1e30;
 
+/// The largest number of values of an event that is counted.
+const LARGEST_CLUSTER: f32 = 1e6;
+
 /// The rate of alarms a week, above 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Alarms {
     per_week: f64,
 }
 
-/// The tail of one object's strangeness: 40 bytes.
+/// The tail of one object's strangeness: 48 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct AlarmState {
     /// The newest times above the level and above the threshold, in microseconds; 0 before the first one.
     above_level: u64,
     above_threshold: u64,
-    level: f32,
+    /// Doubles, as (1) and (5) add small steps.
+    level: f64,
+    offset: f64,
     excess: f32,
     /// The mean number of values above the level in one event, 1 at least; 0 before the first event.
     cluster: f32,
     /// The number of values above the level in the newest event.
     open: f32,
-    offset: f32,
     /// The number of values above the level, up to the memory.
     exceeded: u16,
     is_alarm: bool,
@@ -118,19 +122,19 @@ impl Alarms {
             state.start(strangeness, clock.samples() == FIRST_VALUES);
             return;
         }
-        let (share, level) = (self.share(clock), f64::from(state.level));
+        let (share, level) = (self.share(clock), state.level);
         state.is_alarm = false;
         let step = if clock.age() < YOUNG { 2.0 * OFFSET_STEP } else { OFFSET_STEP };
         if is_armed {
-            state.offset -= (step * self.per_week * clock.interval() / WEEK) as f32;
+            state.offset -= step * self.per_week * clock.interval() / WEEK;
         }
         if strangeness > level {
             state.is_alarm = is_armed && strangeness > self.threshold(state, clock);
             state.exceed(strangeness, share, step, clock.last());
         } else {
-            state.level = (level - LEVEL_STEP * state.scale() * share).max(0.0) as f32;
+            state.level = (level - LEVEL_STEP * state.scale() * share).max(0.0);
         }
-        state.offset = state.offset.clamp(-LARGEST_OFFSET as f32, LARGEST_OFFSET as f32);
+        state.offset = state.offset.clamp(-LARGEST_OFFSET, LARGEST_OFFSET);
     }
 
     /// The share of values above the level.
@@ -144,26 +148,26 @@ impl Alarms {
     pub(crate) fn threshold(&self, state: &AlarmState, clock: &Clock) -> f64 {
         let expected = self.share(clock) * WEEK / clock.interval();
         let cluster = f64::from(state.cluster).max(1.0);
-        let beyond = ln(expected / (cluster * self.per_week)) + f64::from(state.offset);
-        f64::from(state.level) + f64::from(state.excess) * beyond.max(0.0)
+        let beyond = ln(expected / (cluster * self.per_week)) + state.offset;
+        state.level + f64::from(state.excess) * beyond.max(0.0)
     }
 }
 
 impl AlarmState {
     /// The first values: the level is the second largest of them. Until the last of them, the excess is the largest.
     fn start(&mut self, strangeness: f64, is_last: bool) {
-        let (level, largest) = (f64::from(self.level), f64::from(self.excess));
-        self.level = level.max(strangeness.min(largest)) as f32;
+        let largest = f64::from(self.excess);
+        self.level = self.level.max(strangeness.min(largest));
         self.excess = largest.max(strangeness) as f32;
         if is_last {
-            self.excess = self.level * LEVEL_STEP as f32;
+            self.excess = (LEVEL_STEP * self.level) as f32;
         }
     }
 
     /// The scale of (1).
     #[inline]
     fn scale(&self) -> f64 {
-        f64::from(self.excess).max(LEAST_SCALE * f64::from(self.level))
+        f64::from(self.excess).max(LEAST_SCALE * self.level)
     }
 
     /// Learns a value above the level.
@@ -173,8 +177,8 @@ impl AlarmState {
             self.cluster = mean.max(1.0);
             self.open = 0.0;
         }
-        (self.above_level, self.open) = (at, (self.open + 1.0).min(1e6));
-        let (level, excess) = (f64::from(self.level), f64::from(self.excess));
+        (self.above_level, self.open) = (at, (self.open + 1.0).min(LARGEST_CLUSTER));
+        let (level, excess) = (self.level, f64::from(self.excess));
         let is_known = self.exceeded > 0 && excess > 0.0;
         let usual = if is_known { excess } else { excess.max(USUAL_EXCESS) };
         let measured = (strangeness - level).min(LARGEST_EXCESS * usual);
@@ -183,10 +187,10 @@ impl AlarmState {
         let weight = 1.0 / (f64::from(self.exceeded) + if excess > 0.0 { 4.0 } else { 0.0 });
         let excess = excess + (measured - excess) * weight;
         self.excess = excess as f32;
-        self.level = (level + LEVEL_STEP * self.scale() * (1.0 - share)) as f32;
+        self.level = level + LEVEL_STEP * self.scale() * (1.0 - share);
         if self.is_alarm {
             if at.saturating_sub(self.above_threshold) > APART || self.above_threshold == 0 {
-                self.offset += step as f32;
+                self.offset += step;
             }
             self.above_threshold = at;
         }
@@ -199,25 +203,42 @@ impl AlarmState {
     }
 
     pub(crate) fn save(&self, words: &mut WordWriter<'_>) {
-        let pair = |high: f32, low: f32| u64::from(high.to_bits()) << 32 | u64::from(low.to_bits());
-        words.extend([self.above_level, self.above_threshold]);
-        words.extend([pair(self.level, self.excess), pair(self.cluster, self.open)]);
-        let counts = u64::from(self.exceeded) << 1 | u64::from(self.is_alarm);
-        words.push(u64::from(self.offset.to_bits()) << 32 | counts);
+        let pair = |high: f32, low: u32| u64::from(high.to_bits()) << 32 | u64::from(low);
+        words.extend([self.above_level, self.above_threshold, self.level.to_bits(), self.offset.to_bits()]);
+        let counts = u32::from(self.exceeded) << 1 | u32::from(self.is_alarm);
+        words.extend([pair(self.excess, self.cluster.to_bits()), pair(self.open, counts)]);
     }
 
     pub(crate) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
         let (above_level, above_threshold) = (words.next("time above the level")?, words.next("time of an alarm")?);
-        let [level, excess] = pair(words, "level of alarms", 0.0..=2e30)?;
-        let [cluster, open] = pair(words, "values of an event", 0.0..=1e6)?;
-        let word = words.next("offset of alarms")?;
-        let (offset, counts) = (f32::from_bits((word >> 32) as u32), word as u32);
-        let is_offset = offset.is_finite() && f64::from(offset.abs()) <= LARGEST_OFFSET;
-        if !is_offset || counts >> 1 > MEMORY {
-            return Err(RestoreError::invalid("offset of alarms", word));
+        let level = positive(words, "level of alarms", 2.0 * STRANGEST)?;
+        let offset = bounded(words, "offset of alarms", LARGEST_OFFSET)?;
+        let [excess, cluster] = pair(words, "excess of alarms", 0.0..=2.0 * STRANGEST as f32)?;
+        if cluster > LARGEST_CLUSTER {
+            return Err(RestoreError::invalid("excess of alarms", cluster.to_bits().into()));
+        }
+        let word = words.next("values of an event")?;
+        let (open, counts) = (f32::from_bits((word >> 32) as u32), word as u32);
+        if !(0.0..=LARGEST_CLUSTER).contains(&open) || counts >> 1 > MEMORY {
+            return Err(RestoreError::invalid("values of an event", word));
         }
         let (exceeded, is_alarm) = ((counts >> 1) as u16, counts & 1 == 1);
-        Ok(Self { above_level, above_threshold, level, excess, cluster, open, offset, exceeded, is_alarm })
+        Ok(Self { above_level, above_threshold, level, offset, excess, cluster, open, exceeded, is_alarm })
+    }
+
+    /// Reads the words of version 1, which had single floats.
+    pub(crate) fn migrate(words: &mut Words<'_>) -> Result<Self, RestoreError> {
+        let (above_level, above_threshold) = (words.next("time above the level")?, words.next("time of an alarm")?);
+        let [level, excess] = pair(words, "level of alarms", 0.0..=2.0 * STRANGEST as f32)?;
+        let [cluster, open] = pair(words, "values of an event", 0.0..=LARGEST_CLUSTER)?;
+        let word = words.next("offset of alarms")?;
+        let (offset, counts) = (f64::from(f32::from_bits((word >> 32) as u32)), word as u32);
+        // A comparison with NaN is false.
+        if !(offset.abs() <= LARGEST_OFFSET) || counts >> 1 > MEMORY {
+            return Err(RestoreError::invalid("offset of alarms", word));
+        }
+        let (exceeded, is_alarm, level) = ((counts >> 1) as u16, counts & 1 == 1, f64::from(level));
+        Ok(Self { above_level, above_threshold, level, offset, excess, cluster, open, exceeded, is_alarm })
     }
 }
 
@@ -266,7 +287,7 @@ mod tests {
         let alarms = decided.iter().filter(|is_alarm| **is_alarm).count();
         assert!((30..=55).contains(&alarms), "{alarms} alarms in {weeks} weeks: {state:?}");
         // One value in 10080 is above ln(10080) = 9.2.
-        let threshold = f64::from(state.level) + f64::from(state.excess) * (ln(PER_ALARM) + f64::from(state.offset));
+        let threshold = state.level + f64::from(state.excess) * (ln(PER_ALARM) + state.offset);
         assert!((7.5..11.5).contains(&threshold), "{threshold}: {state:?}");
     }
 
@@ -312,10 +333,53 @@ mod tests {
         state.save(&mut WordWriter::new(&mut words));
         assert_eq!(AlarmState::restore(&mut Words::new(&words)), Ok(state));
         let nan = u64::from(f32::NAN.to_bits());
-        for (index, word) in [(2, nan), (2, nan << 32), (3, u64::from((-1f32).to_bits())), (4, nan << 32), (4, 131)] {
+        for (index, word) in [
+            (2, f64::NAN.to_bits()),
+            (2, (-1f64).to_bits()),
+            (3, 6.5f64.to_bits()),
+            (4, nan),
+            (4, nan << 32),
+            (4, u64::from((-1f32).to_bits())),
+            (5, nan << 32),
+            (5, 131),
+        ] {
             let mut words = words.clone();
             words[index] = word;
             assert!(AlarmState::restore(&mut Words::new(&words)).is_err(), "word {index} as {word:#x}");
         }
+    }
+
+    #[test]
+    fn the_words_of_version_1_are_read() {
+        let pair = |high: f32, low: f32| u64::from(high.to_bits()) << 32 | u64::from(low.to_bits());
+        let words = [7, 5, pair(2.5, 0.5), pair(1.5, 3.0), pair(-0.25, f32::from_bits(9 << 1))];
+        let state = AlarmState::migrate(&mut Words::new(&words)).expect("words of version 1");
+        assert_eq!((state.above_level, state.above_threshold, state.exceeded, state.is_alarm), (7, 5, 9, false));
+        assert_eq!((state.level, state.excess, state.offset), (2.5, 0.5, -0.25));
+        assert_eq!((state.cluster, state.open), (1.5, 3.0));
+        for (index, word) in [(2, pair(f32::NAN, 0.0)), (3, pair(-1.0, 0.0)), (4, pair(f32::NAN, 0.0)), (4, 131)] {
+            let mut words = words;
+            words[index] = word;
+            assert!(AlarmState::migrate(&mut Words::new(&words)).is_err(), "word {index} as {word:#x}");
+        }
+    }
+
+    /// At one alarm in two years and a value a second, a step of the level is less than 1e-6, and one of the offset 1e-8.
+    #[test]
+    fn small_steps_add_up() {
+        let (alarms, mut clock) = (Alarms::new(0.01), Clock::default());
+        let start = AlarmState { level: 20.0, excess: 0.5, offset: 1.0, exceeded: 64, ..AlarmState::default() };
+        let mut state = start;
+        for second in 0..1_000_000 {
+            clock.tick(second * 1_000_000);
+            if clock.samples() > FIRST_VALUES {
+                alarms.update(&mut state, 0.0, &clock, true);
+            }
+        }
+        let fallen = |step: f64| 0.01 * step * 1e6 / WEEK;
+        let [level, offset] = [start.level - state.level, start.offset - state.offset];
+        assert!((offset - fallen(2.0 * OFFSET_STEP)).abs() < 1e-6, "{state:?}");
+        let share = fallen(PER_ALARM) + FIRST_EXCEEDED * ln(1e6 / 20.0);
+        assert!((level / (LEVEL_STEP * 0.5 * share) - 1.0).abs() < 0.05, "{level} {share}: {state:?}");
     }
 }

@@ -165,10 +165,11 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
         state.clock.tick(sample.at);
         (state.newest, state.is_bound) = (sample.value, sample.overflowed);
         state.scores = self.model.score(&mut state.model, within(sample.value.to_f64()), &state.clock);
-        let is_armed = self.is_ready(&state.clock)
-            && state.scores.score.abs() >= self.options.threshold()
-            && self.model.can_alarm(&state.model);
+        let is_armed = self.is_ready(&state.clock) && self.model.can_alarm(&state.model);
         self.options.alarms().update(&mut state.alarm, state.scores.strangeness, &state.clock, is_armed);
+        if state.scores.score.abs() < self.options.threshold() {
+            state.alarm.suppress();
+        }
         Ok(())
     }
 

@@ -135,12 +135,13 @@ impl SeasonalSmall {
         let age = state.age() as f64;
         let step = if age < YOUNG { STEP * (YOUNG / age.max(1.0)).min(4.0) } else { STEP };
         let mut threshold = f64::from(state.threshold) - step * alarms * interval * (1.0 / WEEK);
-        if g > threshold && score(state) >= self.options.threshold() && g > 0.0 {
+        if g > threshold && g > 0.0 {
             if f64::from(state.since_alarm) * interval > APART {
                 threshold += step;
             }
             state.since_alarm = 0;
-            state.set(State::Alarm, true);
+            // An explicit threshold removes alarms, and changes nothing that is learned.
+            state.set(State::Alarm, score(state) >= self.options.threshold());
         }
         state.threshold = threshold.clamp(0.0, LARGEST_THRESHOLD) as f32;
     }

@@ -114,7 +114,7 @@ impl Alarms {
     }
 
     /// Decides whether the newest value raises an alarm, and learns it. `is_armed` is false for a value that cannot
-    /// raise one.
+    /// raise one, as in the warm-up.
     #[inline]
     pub(crate) fn update(&self, state: &mut AlarmState, strangeness: f64, clock: &Clock, is_armed: bool) {
         let strangeness = strangeness.min(STRANGEST);
@@ -194,6 +194,13 @@ impl AlarmState {
             }
             self.above_threshold = at;
         }
+    }
+
+    /// Takes back the alarm of the newest value, and nothing that was learned from it. The learned threshold does not
+    /// depend on the alarms that the user wants to see: it would fall or rise for ever if it counted only those.
+    #[inline]
+    pub(crate) fn suppress(&mut self) {
+        self.is_alarm = false;
     }
 
     /// Whether the newest value raises an alarm.

@@ -247,15 +247,16 @@ impl<T: Numeric> Algorithm<T> for Top {
         for _ in 0..len {
             let counter: Counter<T> =
                 Counter { value: words.finite("value")?, count: words.next("count")?, error: words.next("error")? };
-            if counters.iter().any(|other| other.value == counter.value) {
-                return Err(RestoreError::invalid("value", counter.value.to_bits()));
-            }
             if counter.error >= counter.count && counter.count != u64::MAX || counter.count == 0 {
                 return Err(RestoreError::invalid("error", counter.error));
             }
             counters.push(counter);
         }
-        Ok(TopState(Some(Box::new(Counters { counters, is_overflowed }))))
+        let state = Counters { counters, is_overflowed };
+        if state.has_twins() {
+            return Err(RestoreError::invalid("value", len));
+        }
+        Ok(TopState(Some(Box::new(state))))
     }
 }
 

@@ -111,8 +111,8 @@ fn explain(given: &Given<'_>) -> Explanation {
     let percentiles = given.text(0).unwrap_or_default().replace(',', ", ");
     let error = given.decimal(1).unwrap_or(DEFAULT_ERROR);
     let bound = alloc::format!(
-        "each percentile is within {error} of a sample's size, relative to that size; samples smaller than the largest \
-         by a factor of more than 2^64 count as that size, with an error"
+        "each percentile is within {error} of a sample's size, relative to that size; samples smaller than a 2^64th of \
+         the largest count as a 2^64th of it, with an error"
     );
     let whole = alloc::format!("the percentiles {percentiles} of the samples");
     explain_window(given, 2, &whole, &alloc::format!("{whole} of the last")).line("error", bound).fact(

@@ -269,10 +269,11 @@ mod tests {
         let cases = [
             (0, 2, Some("window")),
             (1, 1, Some("first bucket")),
-            (1, 8192, None),
+            (1, 8192, Some("bucket start")),
             (1, 12_288, Some("first bucket")),
             (2, 8193, Some("first bucket")),
-            (2, 12_288, None),
+            (2, 12_288, Some("newest bucket")),
+            (2, 1 << 20, Some("bucket start")),
             (2, 4096, Some("bucket start")),
             (3, u64::MAX, None),
             (4, 14, Some("sum")),
@@ -296,6 +297,8 @@ mod tests {
                 Err(RestoreError::Invalid { field, .. }) => Some(field),
                 Err(error) => panic!("word {index} as {word}: {error}"),
                 Ok(_) => None,
+            (6, 0, Some("newest bucket")),
+            (6, 2, Some("newest bucket")),
             };
             assert_eq!(refused, field, "word {index} as {word}");
         }
@@ -316,3 +319,8 @@ mod tests {
         assert!((state.buckets() * bucket..most * bucket + 200).contains(&bytes), "{bytes} bytes");
     }
 }
+    }
+
+    #[test]
+    fn a_saved_window_that_ends_early_is_refused() {
+        let (sum, words) = three_buckets();

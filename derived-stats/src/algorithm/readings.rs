@@ -134,7 +134,13 @@ impl<T: Numeric> FixedState<6> for Readings<T> {
         ensure(self.newest_at >= self.first_at, "time of the newest", newest_at)?;
         let is_start = !self.is_empty() || self.words() == [0; 6];
         ensure(is_start && packed / READING <= MAX_SAMPLES, "readings", packed)?;
-        ensure(packed >= 2 * READING || increase == 0, "increase", increase)
+        if packed < 2 * READING {
+            // The first reading is the newest one.
+            ensure(newest == first, "newest reading", newest)?;
+            ensure(newest_at == self.first_at, "time of the newest", newest_at)?;
+            ensure(increase == 0, "increase", increase)?;
+        }
+        Ok(())
     }
 }
 
@@ -201,7 +207,14 @@ mod tests {
         assert_eq!(check(0, 700), None);
         assert_eq!(check(3, 3), Some("time of the newest"));
         assert_eq!(check(5, 0), Some("readings"));
-        assert_eq!(check(5, READING), Some("increase"));
+        assert_eq!(check(5, READING), Some("newest reading"));
+        let one = readings(&[(4, 700u64)]).words();
+        let check_one = |index: usize, word: u64| {
+            let mut words = one;
+            words[index] = word;
+            Readings::<u64>::from_words(words).check().is_ok()
+        };
+        assert!(check_one(0, 700) && !check_one(0, 699) && !check_one(3, 5) && !check_one(4, 1));
         assert_eq!(check(5, (MAX_SAMPLES + 1) * READING), Some("readings"));
     }
 }

@@ -20,6 +20,9 @@
 //! "never"; and a sample that is older than the previous one moves the window. Here time 0 is a time, buckets also
 //! expire on reads, and a sample of an older bucket is refused and counted.
 //!
+//! Times are believed: after a sample of a time in the far future, later ones are refused with an error until the time has
+//! come, as `algorithm/readings.rs` describes with the remedy.
+//!
 //! Storing buckets instead of samples bounds the memory.
 
 mod buckets;
@@ -63,6 +66,21 @@ pub(crate) fn explain_window(given: &Given<'_>, index: usize, whole: &str, windo
         .line("window", line)
         .fact("window", "seconds", Number::U64(seconds))
         .fact("window", "bucket_micros", Number::U64(bucket))
+}
+
+/// The text of `explain` for an algorithm that compares the readings in a window.
+pub(crate) fn explain_readings(given: &Given<'_>, index: usize, whole: &str, windowed: &str) -> Explanation {
+    let explanation = explain_window(given, index, whole, windowed);
+    match window(given, index) {
+        Ok(Some(range)) => explanation.line(
+            "readings",
+            alloc::format!(
+                "compares the first and the newest reading inside the window, so readings must come at least every {} s",
+                range.seconds() / 2
+            ),
+        ),
+        _ => explanation,
+    }
 }
 
 /// A window of whole seconds.

@@ -33,7 +33,7 @@ pub(crate) static ENTRY: Entry = Entry::new("CUSUM", Roles::DETECTOR, SUMMARY, |
     let span = seconds(given);
     Ok(Scored::built(Cusum { span: span as f64 }, Options::of(given, 1, span)))
 })
-.arguments(&[SPAN, ALARMS, SUM_THRESHOLD, WARM_UP])
+.arguments(&[SPAN, ALARMS, SUM_THRESHOLD, WARM_UP.absent_is_times(0, 1)])
 .structured("DetectorResult", &FIELDS)
 .version(2)
 .explained(|given, period| {

@@ -41,7 +41,7 @@ pub(crate) static ENTRY: Entry = Entry::new("EWMPrior", Roles::DETECTOR, SUMMARY
     let span = seconds(given);
     Ok(Scored::built(EwmPrior { span: span as f64 }, Options::of(given, 1, span)))
 })
-.arguments(&[SPAN, ALARMS, THRESHOLD, WARM_UP])
+.arguments(&[SPAN, ALARMS, THRESHOLD, WARM_UP.absent_is_times(0, 1)])
 .structured("DetectorResult", &FIELDS)
 .version(2)
 .explained(|given, period| {
@@ -57,7 +57,7 @@ static FIELDS: [Field; 11] = fields("EWMPrior");
 
 /// `span=`.
 const SPAN: Argument =
-    span("span", "span of the mean in whole seconds, 60 to 31536000 (a year), such as `span=7200`", "7200");
+    span(DEFAULT_SPAN, "span of the mean in whole seconds, 60 to 31536000 (a year), such as `span=7200`", "7200");
 
 /// Two hours: 120 values of a minute, of which a deploy is forgotten in a few hours.
 const DEFAULT_SPAN: u64 = 7200;

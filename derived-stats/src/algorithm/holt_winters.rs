@@ -43,7 +43,7 @@ pub(crate) static ENTRY: Entry = Entry::new("HoltWinters", Roles::DETECTOR, SUMM
     let options = Options::of(given, 1, WARM_SEASONS * season);
     Ok(Scored::built(HoltWinters { season: season.saturating_mul(1_000_000) }, options))
 })
-.arguments(&[SEASON, ALARMS, THRESHOLD, WARM_UP])
+.arguments(&[SEASON, ALARMS, THRESHOLD, WARM_UP.absent_is_times(0, WARM_SEASONS)])
 .structured("DetectorResult", &FIELDS)
 .version(2)
 .explained(|given, period| {
@@ -64,7 +64,8 @@ const SEASON: Argument = Argument::optional(
     ArgumentKind::Whole { least: 600, most: 31_536_000 },
     "season in whole seconds, 600 to 31536000 (a year), such as `86400` (a day)",
     "86400",
-);
+)
+.absent_is(DEFAULT_SEASON);
 
 const DEFAULT_SEASON: u64 = 86_400;
 

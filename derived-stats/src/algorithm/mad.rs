@@ -36,7 +36,7 @@ pub(crate) static ENTRY: Entry = Entry::new("MAD", Roles::DETECTOR, SUMMARY, |gi
     let options = Options::of(given, 1, DEFAULT_WARM_UP);
     Ok(Scored::built(Mad { every: seconds(given).saturating_mul(1_000_000) / WINDOW as u64 }, options))
 })
-.arguments(&[SPAN, ALARMS, THRESHOLD, WARM_UP])
+.arguments(&[SPAN, ALARMS, THRESHOLD, WARM_UP.absent_is(DEFAULT_WARM_UP)])
 .structured("DetectorResult", &FIELDS)
 .version(2)
 .explained(|given, period| {
@@ -51,7 +51,7 @@ static FIELDS: [Field; 11] = fields("MAD");
 
 /// `span=`.
 const SPAN: Argument =
-    span("span", "span of the window in whole seconds, 60 to 31536000 (a year), such as `span=86400`", "86400");
+    span(DEFAULT_SPAN, "span of the window in whole seconds, 60 to 31536000 (a year), such as `span=86400`", "86400");
 
 const DEFAULT_SPAN: u64 = 86_400;
 const DEFAULT_WARM_UP: u64 = 7200;

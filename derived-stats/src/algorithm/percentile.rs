@@ -82,7 +82,8 @@ pub(crate) static ENTRY: Entry = Entry::new("DSPercentile", Roles::AGGREGATE, "p
         ArgumentKind::Decimal { above: LEAST_ERROR, most: MOST_ERROR },
         "a relative error above 0.0005 and at most 0.5",
         "0.01",
-    ),
+    )
+    .absent_is_decimal(DEFAULT_ERROR),
     RANGE,
 ])
 .structured_by("PercentileResult", |given, _| Cow::Owned(fields(given)))

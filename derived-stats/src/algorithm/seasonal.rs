@@ -61,7 +61,7 @@ use crate::saved::{RestoreError, WordWriter, Words};
 pub(crate) static ENTRY: Entry = Entry::new("Seasonal", Roles::DETECTOR, SUMMARY, |given| {
     Ok(Scored::built(Seasonal, Options::of(given, 0, DAY_SECONDS)))
 })
-.arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP])
+.arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP.absent_is(DAY_SECONDS)])
 .structured("DetectorResult", &FIELDS)
 .version(2)
 .explained(explain);

@@ -46,7 +46,7 @@ pub(crate) static ENTRY: Entry = Entry::new("SeasonalSmall", Roles::DETECTOR, SU
     let alarms = options.alarms().per_week();
     Ok(Built::detector(SeasonalSmall { options }).with_alarms(alarms))
 })
-.arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP])
+.arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP.absent_is(DAY_SECONDS)])
 .structured("DetectorResult", &FIELDS)
 .explained(explain);
 

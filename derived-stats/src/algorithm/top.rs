@@ -63,7 +63,8 @@ pub(crate) static ENTRY: Entry =
                 ArgumentKind::Whole { least: LEAST_COUNTERS as u64, most: MOST_COUNTERS as u64 },
                 "a number of counters, 64 to 1024",
                 "64",
-            ),
+            )
+            .absent_is(LEAST_COUNTERS as u64),
             RANGE,
         ])
         .structured_by("TopResult", |given, _| Cow::Borrowed(FIELDS.get(..3 * top(given).k).unwrap_or_default()))

@@ -4,16 +4,17 @@
 //! centres of two buckets. With the error e = x - forecast, limited to 3 deviations:
 //!
 //! ```text
-//! level   <- level + trend + a*e        a = interval / 2 hours          (1)
-//! trend   <- trend + b*a*e              b = interval / 7 days           (2)
-//! bucket  <- bucket + c*(1-a)*e         c = 16 * interval / season      (3)
+//! level   <- level + trend + a*e        a = interval / 2 hours, 1/4 at most     (1)
+//! trend   <- trend + b*a*e              b = interval / 7 days                   (2)
+//! bucket  <- bucket + c*(1-a)*e         c = 16 * interval / season, 1/3 at most (3)
 //! score    = (x - forecast) / deviation                                 (4)
 //! ```
 //!
-//! The deviation is that of the errors over 6 hours, limited to 10 deviations, and at least a 1000th of the mean size of
+//! The deviation is that of the errors over 6 hours and 24 values at least, limited to 10 deviations, and at least a 1000th of the mean size of
 //! the values; in (4) also at least a 1000th of the size of x and of the forecast. (3) remembers about three seasons. The
 //! limit makes the update robust: an anomaly moves the level by at most 3 deviations times a. A lasting shift of 20
-//! deviations is usual after about half a day.
+//! deviations is usual after about half a day. The season has at least four values: the level would follow every value of
+//! a shorter one, and nothing would be left for the season.
 //!
 //! | | |
 //! |---|---|
@@ -41,15 +42,20 @@ use crate::saved::{RestoreError, WordWriter, Words};
 pub(crate) static ENTRY: Entry = Entry::new("HoltWinters", Roles::DETECTOR, SUMMARY, |given| {
     let season = seconds(given);
     let options = Options::of(given, 1, WARM_SEASONS * season);
-    Ok(Scored::built(HoltWinters { season: season.saturating_mul(1_000_000) }, options))
+    let detector = Scored::built(HoltWinters { season: season.saturating_mul(1_000_000) }, options);
+    Ok(detector.with_longest_period(season / LEAST_VALUES))
 })
 .arguments(&[SEASON, ALARMS, THRESHOLD, WARM_UP.absent_is_times(0, WARM_SEASONS)])
 .structured("DetectorResult", &FIELDS)
 .version(2)
 .explained(|given, period| {
     let season = seconds(given);
-    let explanation = Explanation::new(SUMMARY)
-        .line("season", alloc::format!("{season} s in {BUCKETS} buckets; it remembers about three seasons"));
+    let explanation = Explanation::new(SUMMARY).line(
+        "season",
+        alloc::format!(
+            "{season} s in {BUCKETS} buckets; it remembers about three seasons and needs {LEAST_VALUES} values in one"
+        ),
+    );
     explain_options(explanation, given, 1, WARM_SEASONS * season, period)
 });
 
@@ -79,6 +85,13 @@ const BUCKETS: usize = 48;
 const LEVEL_SPAN: f64 = 7200.0;
 const TREND_SPAN: f64 = 604_800.0;
 const DEVIATION_SPAN: f64 = 21_600.0;
+
+/// The same for the level and the deviation, in values at least.
+const LEVEL_VALUES: f64 = 4.0;
+const DEVIATION_VALUES: f64 = 24.0;
+
+/// The number of values in a season at least.
+const LEAST_VALUES: u64 = 4;
 
 /// The seasons that a bucket remembers.
 const SEASONS: f64 = 3.0;
@@ -163,7 +176,8 @@ impl Components {
         let is_warm = clock.is_warm();
         let limited = |limit: f64| if is_warm { e.clamp(-limit * deviation, limit * deviation) } else { e };
         let (e, wide) = (limited(LIMIT), limited(WIDE_LIMIT));
-        let (a, interval) = (clock.weight(LEVEL_SPAN), clock.interval());
+        let interval = clock.interval();
+        let a = clock.weight(LEVEL_SPAN.max(LEVEL_VALUES * interval));
         let b = (interval / TREND_SPAN).min(1.0);
         let limit = 2.0 * LARGEST;
         self.level = (self.level + self.trend + a * e).clamp(-limit, limit);
@@ -172,10 +186,12 @@ impl Components {
         }
         if let (Some(bucket), Some(count)) = (self.buckets.get_mut(index), self.counts.get_mut(index)) {
             *count = count.saturating_add(1);
-            let c = (interval * BUCKETS as f64 / (SEASONS * season)).min(1.0).max(1.0 / f64::from(*count));
+            // A bucket has one value a season at least.
+            let c = (interval * BUCKETS as f64 / season).min(1.0) / SEASONS;
+            let c = c.max(1.0 / f64::from(*count));
             *bucket = (*bucket + c * (1.0 - a) * e).clamp(-limit, limit);
         }
-        let weight = clock.weight(DEVIATION_SPAN);
+        let weight = clock.weight(DEVIATION_SPAN.max(DEVIATION_VALUES * interval));
         self.variance += weight * (wide * wide - self.variance);
         self.size = grown(self.size, x, weight, is_warm);
     }

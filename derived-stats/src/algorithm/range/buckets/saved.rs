@@ -86,7 +86,11 @@ impl<S: Clone> Buckets<S> {
             }
             self.buckets.push_back(Bucket { start, state });
         }
-        let has_newest = self.buckets.back().is_some_and(|bucket| bucket.start == self.newest);
+        let has_newest = match self.buckets.back() {
+            Some(bucket) => bucket.start == self.newest,
+            // At the end of time a bucket expires at once.
+            None => range.end_of(self.newest) <= self.newest,
+        };
         if has_newest { Ok(()) } else { Err(RestoreError::invalid("newest bucket", self.newest)) }
     }
 }

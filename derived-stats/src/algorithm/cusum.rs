@@ -21,7 +21,7 @@
 //! | memory | 176 bytes an object |
 //! | cost | constant for each value, with a square root and two divisions |
 
-use crate::algorithm::ewm_prior::Moments;
+use crate::algorithm::ewm_prior::PriorMoments;
 use crate::algorithm::scored::{
     ALARMS, Clock, Model, Options, Scored, Scores, WARM_UP, explain_options, fields, positive, span, threshold,
 };
@@ -101,7 +101,7 @@ pub(crate) struct Cusum {
 /// The usual level and the sums of one object.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sums {
-    moments: Moments,
+    moments: PriorMoments,
     upper: f64,
     lower: f64,
 }
@@ -116,7 +116,7 @@ impl Model for Cusum {
     #[inline]
     fn score(&self, state: &mut Sums, x: f64, clock: &Clock) -> Scores {
         if clock.samples() == 1 {
-            state.moments = Moments::of_first(x);
+            state.moments = PriorMoments::of_first(x);
         }
         if clock.is_warm() {
             let z = (x - state.moments.mean()) / state.moments.deviation(x);
@@ -136,7 +136,7 @@ impl Model for Cusum {
 
     fn restore(&self, words: &mut Words<'_>) -> Result<Sums, RestoreError> {
         Ok(Sums {
-            moments: Moments::restore(words)?,
+            moments: PriorMoments::restore(words)?,
             upper: positive(words, "upper sum", LARGEST_SUM)?,
             lower: positive(words, "lower sum", LARGEST_SUM)?,
         })

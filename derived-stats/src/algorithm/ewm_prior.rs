@@ -116,13 +116,13 @@ pub(crate) struct EwmPrior {
 
 /// The mean, the variance and the size of the values of one object.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Moments {
+pub(crate) struct PriorMoments {
     mean: f64,
     variance: f64,
     size: f64,
 }
 
-impl Moments {
+impl PriorMoments {
     /// The moments of the first value.
     pub(crate) fn of_first(x: f64) -> Self {
         Self { mean: x, variance: 0.0, size: x.abs() }
@@ -171,16 +171,16 @@ impl Moments {
 }
 
 impl Model for EwmPrior {
-    type State = Moments;
+    type State = PriorMoments;
 
-    fn start(&self) -> Moments {
-        Moments::default()
+    fn start(&self) -> PriorMoments {
+        PriorMoments::default()
     }
 
     #[inline]
-    fn score(&self, state: &mut Moments, x: f64, clock: &Clock) -> Scores {
+    fn score(&self, state: &mut PriorMoments, x: f64, clock: &Clock) -> Scores {
         if clock.samples() == 1 {
-            *state = Moments::of_first(x);
+            *state = PriorMoments::of_first(x);
         }
         let score = if clock.samples() > 2 { (x - state.mean) / state.deviation(x) } else { 0.0 };
         let scores = state.scores(score);
@@ -188,12 +188,12 @@ impl Model for EwmPrior {
         scores
     }
 
-    fn save(&self, state: &Moments, words: &mut WordWriter<'_>) {
+    fn save(&self, state: &PriorMoments, words: &mut WordWriter<'_>) {
         state.save(words);
     }
 
-    fn restore(&self, words: &mut Words<'_>) -> Result<Moments, RestoreError> {
-        Moments::restore(words)
+    fn restore(&self, _version: u16, words: &mut Words<'_>, _clock: &Clock) -> Result<PriorMoments, RestoreError> {
+        PriorMoments::restore(words)
     }
 }
 
@@ -206,12 +206,12 @@ mod tests {
 
     #[test]
     fn a_state_has_the_documented_size() {
-        assert_eq!(size_of::<ScoredState<u64, Moments>>(), 160);
+        assert_eq!(size_of::<ScoredState<u64, PriorMoments>>(), 160);
     }
 
     #[test]
     fn a_score_is_the_distance_from_the_values_before() {
-        let (model, mut state, mut clock) = (EwmPrior { span: 240.0 }, Moments::default(), Clock::default());
+        let (model, mut state, mut clock) = (EwmPrior { span: 240.0 }, PriorMoments::default(), Clock::default());
         let mut scores = [8.0, 4.0, 12.0, 6.0].map(|x| {
             clock.tick(clock.samples() * 60_000_000);
             model.score(&mut state, x, &clock)
@@ -225,8 +225,8 @@ mod tests {
     }
 
     /// The scores of values a minute apart.
-    fn scores(values: impl IntoIterator<Item = f64>) -> (Moments, Vec<f64>) {
-        let (model, mut state, mut clock) = (EwmPrior { span: 7200.0 }, Moments::default(), Clock::default());
+    fn scores(values: impl IntoIterator<Item = f64>) -> (PriorMoments, Vec<f64>) {
+        let (model, mut state, mut clock) = (EwmPrior { span: 7200.0 }, PriorMoments::default(), Clock::default());
         let mut score = |x| {
             clock.tick(clock.samples() * 60_000_000);
             model.score(&mut state, x, &clock).score

@@ -2,8 +2,8 @@
 
 use super::calibrator::Calibrator;
 use super::memory::Memory;
-use super::spread::Spread;
-use crate::algorithm::large::LARGEST;
+use super::spread::SpreadSignal;
+use crate::algorithm::large::{LARGEST, within};
 use crate::algorithm::scored::{BOUND, Clock, bounded, positive};
 use crate::math::{asinh, cbrt, log10, sqrt};
 use crate::saved::{RestoreError, WordWriter, Words};
@@ -52,8 +52,8 @@ pub(crate) struct SeasonalMemory {
     fast_level: f64,
     level: f64,
     level_variance: f64,
-    long_spread: Spread<128>,
-    short_spread: Spread<8>,
+    long_spread: SpreadSignal<128>,
+    short_spread: SpreadSignal<8>,
     /// The mean and the variance of the signal z.
     z_mean: f64,
     pub(super) z_variance: f64,
@@ -78,8 +78,8 @@ impl SeasonalMemory {
         fast_level: 0.0,
         level: 0.0,
         level_variance: 0.0,
-        long_spread: Spread::START,
-        short_spread: Spread::START,
+        long_spread: SpreadSignal::START,
+        short_spread: SpreadSignal::START,
         z_mean: 0.0,
         z_variance: 0.0,
         peak: 0.0,
@@ -88,7 +88,24 @@ impl SeasonalMemory {
 
     pub(super) fn first(&mut self, x: f64) {
         (self.size, self.mean, self.z_mean, self.last) = (x.abs(), x, x, x);
-        (self.long_spread, self.short_spread) = (Spread::start(x), Spread::start(x));
+        (self.long_spread, self.short_spread) = (SpreadSignal::start(x), SpreadSignal::start(x));
+    }
+
+    /// The value that is learned for `x`: `x` itself, or a nearer one if it is beyond the limit, or none if it is the
+    /// only one beyond the limit for long.
+    #[inline]
+    pub(super) fn learned(&mut self, x: f64, forecasts: (f64, f64), clock: &Clock) -> Option<f64> {
+        let known = self.calibrators.first().map_or(0.0, Calibrator::largest);
+        // A series that never moved has no residual.
+        let known = if known > 0.0 { known } else { self.size };
+        let limit = known * if clock.age() < FIRST_DAY { FIRST_LIMIT } else { LIMIT };
+        let r = x - nearer(x, forecasts);
+        self.since_beyond += 1.0;
+        if r.abs() <= limit || limit == 0.0 || clock.earlier() < UNLIMITED {
+            return Some(x);
+        }
+        let is_first = core::mem::take(&mut self.since_beyond) > MEMO;
+        (!is_first).then(|| within(x - r + limit.copysign(r)))
     }
 
     /// The signals of the value `x`, after `earlier` values.
@@ -202,8 +219,9 @@ impl SeasonalMemory {
             z_variance: positive(words, "variance of z", BOUND)?,
             peak: positive(words, "peak", COMPRESSED)?,
             since: positive(words, "values since the peak", 1e18)?,
-            long_spread: Spread::restore(words)?,
-            short_spread: Spread::restore(words)?,
+            since_beyond: NEVER,
+            long_spread: SpreadSignal::restore(words)?,
+            short_spread: SpreadSignal::restore(words)?,
             memory: Memory::restore(words)?,
             calibrators: [Calibrator::START; SIGNALS],
         };

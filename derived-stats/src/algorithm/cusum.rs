@@ -9,8 +9,8 @@
 //! score  = upper if it is larger than lower, else -lower
 //! ```
 //!
-//! Mean and deviation are those of `EWMPrior`. A shift by s deviations, s above 0.5, adds s - 0.5 with each value. The mean adapts over the span, and the sums then
-//! return to 0. A single spike adds 3.5 at most.
+//! Mean and deviation are those of `EWMPrior`. A shift by s deviations, s above 0.5, adds s - 0.5 with each value. The
+//! mean adapts over the span, and the sums then return to 0. A single spike adds 3.5 at most.
 //!
 //! | | |
 //! |---|---|
@@ -23,7 +23,7 @@
 
 use crate::algorithm::ewm_prior::PriorMoments;
 use crate::algorithm::scored::{
-    ALARMS, Clock, Model, Options, Scored, Scores, WARM_UP, explain_options, fields, positive, span, threshold,
+    ALARMS, Clock, Model, Options, Scored, Scores, VERSION, WARM_UP, explain_options, fields, positive, span, threshold,
 };
 use crate::entry::{Argument, Entry, Explanation, Field, Given, Roles};
 use crate::saved::{RestoreError, WordWriter, Words};
@@ -35,7 +35,7 @@ pub(crate) static ENTRY: Entry = Entry::new("CUSUM", Roles::DETECTOR, SUMMARY, |
 })
 .arguments(&[SPAN, ALARMS, SUM_THRESHOLD, WARM_UP.absent_is_times(0, 1)])
 .structured("DetectorResult", &FIELDS)
-.version(2)
+.version(VERSION)
 .explained(|given, period| {
     let explanation = Explanation::new(SUMMARY)
         .line("span", alloc::format!("{} s: the time in which a new level becomes the usual one", seconds(given)));
@@ -47,8 +47,11 @@ const SUMMARY: &str = "the sum of the deviations in one direction, which grows w
 static FIELDS: [Field; 11] = fields("CUSUM");
 
 /// `span=`.
-const SPAN: Argument =
-    span("span", "span of the usual level in whole seconds, 60 to 31536000 (a year), such as `span=86400`", "86400");
+const SPAN: Argument = span(
+    DEFAULT_SPAN,
+    "span of the usual level in whole seconds, 60 to 31536000 (a year), such as `span=86400`",
+    "86400",
+);
 
 /// A day: a deploy that shifts the level is usual on the next one.
 const DEFAULT_SPAN: u64 = 86_400;
@@ -134,7 +137,7 @@ impl Model for Cusum {
         words.extend([state.upper, state.lower].map(f64::to_bits));
     }
 
-    fn restore(&self, words: &mut Words<'_>) -> Result<Sums, RestoreError> {
+    fn restore(&self, _version: u16, words: &mut Words<'_>, _clock: &Clock) -> Result<Sums, RestoreError> {
         Ok(Sums {
             moments: PriorMoments::restore(words)?,
             upper: positive(words, "upper sum", LARGEST_SUM)?,

@@ -10,8 +10,8 @@
 //! w         = max(interval / span, 1/n)                    (4)
 //! ```
 //!
-//! From the 21st value on, d in (2) and (3) is limited to 100 deviations, and |x| in the size to 10000 sizes: a glitch is
-//! forgotten within the span however large it is, and a new level is learned after a few values.
+//! From the 21st value on, d in (2) and (3) is limited to 100 deviations, and |x| in the size to 10000 sizes: a glitch
+//! is forgotten within the span however large it is, and a new level is learned after a few values.
 //!
 //! `EWM`, the original's detector, scores x against a mean that includes x, so that its score is at most
 //! `sqrt((1-a)/a)`, and starts at 0. (1) uses the mean before x and reaches any size; (4) is a plain mean at first, which
@@ -29,8 +29,8 @@
 
 use crate::algorithm::large::LARGEST;
 use crate::algorithm::scored::{
-    ALARMS, BOUND, Clock, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, bounded, explain_options, fields,
-    positive, span,
+    ALARMS, BOUND, Clock, Model, Options, Scored, Scores, THRESHOLD, VERSION, WARM_UP, bounded, explain_options,
+    fields, positive, span,
 };
 use crate::entry::{Argument, Entry, Explanation, Field, Given, Roles};
 use crate::math::sqrt;
@@ -43,7 +43,7 @@ pub(crate) static ENTRY: Entry = Entry::new("EWMPrior", Roles::DETECTOR, SUMMARY
 })
 .arguments(&[SPAN, ALARMS, THRESHOLD, WARM_UP.absent_is_times(0, 1)])
 .structured("DetectorResult", &FIELDS)
-.version(2)
+.version(VERSION)
 .explained(|given, period| {
     let explanation = Explanation::new(SUMMARY)
         .line("span", alloc::format!("{} s: an older value counts 1/e as much", seconds(given)));
@@ -72,11 +72,12 @@ const FLOOR: f64 = 1e-3;
 /// The limit of a deviation in (2) and (3), in deviations.
 const LIMIT: f64 = 100.0;
 
-/// The limit of a value in the mean size, in mean sizes. It is far above [`LIMIT`], because the mean size of a series that
-/// became 0 goes on falling, and a value in the size is only a thousandth of a deviation.
+/// The limit of a value in the mean size, in mean sizes. It is far above [`LIMIT`], because the mean size of a series
+/// that became 0 goes on falling, and a value in the size is only a thousandth of a deviation.
 const LARGEST_GROWTH: f64 = 1e4;
 
-/// The mean size of the values with the value `x`, limited in a warm state so that a single value does not determine it.
+/// The mean size of the values with the value `x`, limited in a warm state so that a single value does not determine
+/// it.
 #[inline]
 pub(crate) fn grown(size: f64, x: f64, weight: f64, is_warm: bool) -> f64 {
     let most = if is_warm && size > 0.0 { LARGEST_GROWTH * size } else { f64::MAX };

@@ -10,11 +10,11 @@
 //! score    = (x - forecast) / deviation                                 (4)
 //! ```
 //!
-//! The deviation is that of the errors over 6 hours and 24 values at least, limited to 10 deviations, and at least a 1000th of the mean size of
-//! the values; in (4) also at least a 1000th of the size of x and of the forecast. (3) remembers about three seasons. The
-//! limit makes the update robust: an anomaly moves the level by at most 3 deviations times a. A lasting shift of 20
-//! deviations is usual after about half a day. The season has at least four values: the level would follow every value of
-//! a shorter one, and nothing would be left for the season.
+//! The deviation is that of the errors over 6 hours and 24 values at least, limited to 10 deviations, and at least a
+//! 1000th of the mean size of the values; in (4) also at least a 1000th of the size of x and of the forecast. (3)
+//! remembers about three seasons. The limit makes the update robust: an anomaly moves the level by at most 3 deviations
+//! times a. A lasting shift of 20 deviations is usual after about half a day. The season has at least four values: the
+//! level would follow every value of a shorter one, and nothing would be left for the season.
 //!
 //! | | |
 //! |---|---|
@@ -25,14 +25,14 @@
 //! | memory | 600 bytes an object |
 //! | cost | constant for each value, with a square root and five divisions |
 //!
-//! The form is the error correction of R. Hyndman et al., "Forecasting with exponential smoothing" (2008). The limit is that
-//! of S. Gelper, R. Fried, C. Croux, "Robust forecasting with exponential and Holt-Winters smoothing" (2010).
+//! The form is the error correction of R. Hyndman et al., "Forecasting with exponential smoothing" (2008). The limit is
+//! that of S. Gelper, R. Fried, C. Croux, "Robust forecasting with exponential and Holt-Winters smoothing" (2010).
 
 use crate::algorithm::ewm_prior::{BAND, floored, grown};
 use crate::algorithm::large::LARGEST;
 use crate::algorithm::scored::{
-    ALARMS, BOUND, Clock, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, bounded, explain_options, fields,
-    positive,
+    ALARMS, BOUND, Clock, Model, Options, Scored, Scores, THRESHOLD, VERSION, WARM_UP, bounded, explain_options,
+    fields, positive,
 };
 use crate::entry::{Argument, ArgumentKind, Entry, Explanation, Field, Given, Roles};
 use crate::math::sqrt;
@@ -47,7 +47,7 @@ pub(crate) static ENTRY: Entry = Entry::new("HoltWinters", Roles::DETECTOR, SUMM
 })
 .arguments(&[SEASON, ALARMS, THRESHOLD, WARM_UP.absent_is_times(0, WARM_SEASONS)])
 .structured("DetectorResult", &FIELDS)
-.version(2)
+.version(VERSION)
 .explained(|given, period| {
     let season = seconds(given);
     let explanation = Explanation::new(SUMMARY).line(
@@ -99,8 +99,8 @@ const SEASONS: f64 = 3.0;
 /// The limit of an error, in deviations.
 const LIMIT: f64 = 3.0;
 
-/// The limit of an error in the deviation, in deviations. With [`LIMIT`] the deviation of counts that are mostly 0 would
-/// shrink for ever; this limit keeps it if one value in a hundred is not 0.
+/// The limit of an error in the deviation, in deviations. With [`LIMIT`] the deviation of counts that are mostly 0
+/// would shrink for ever; this limit keeps it if one value in a hundred is not 0.
 const WIDE_LIMIT: f64 = 10.0;
 
 fn seconds(given: &Given<'_>) -> u64 {
@@ -225,7 +225,7 @@ impl Model for HoltWinters {
         words.extend(eights.iter().map(|eight| u64::from_be_bytes(*eight)));
     }
 
-    fn restore(&self, words: &mut Words<'_>) -> Result<Components, RestoreError> {
+    fn restore(&self, _version: u16, words: &mut Words<'_>, _clock: &Clock) -> Result<Components, RestoreError> {
         let mut state = Components {
             level: bounded(words, "level", 2.0 * LARGEST)?,
             trend: bounded(words, "trend", LARGEST)?,

@@ -52,7 +52,7 @@ use self::calibrator::Calibrator;
 use self::memory::Season;
 use self::state::{SLOW, SeasonalMemory};
 use crate::algorithm::scored::{
-    ALARMS, Clock, Model, Options, Scored, Scores, WARM_UP, explain_options, fields, threshold,
+    ALARMS, Clock, Model, Options, Scored, Scores, VERSION, WARM_UP, explain_options, fields, threshold,
 };
 use crate::entry::{Argument, Entry, Explanation, Field, Given, Roles};
 use crate::saved::{RestoreError, WordWriter, Words};
@@ -63,7 +63,7 @@ pub(crate) static ENTRY: Entry = Entry::new("Seasonal", Roles::DETECTOR, SUMMARY
 })
 .arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP.absent_is(DAY_SECONDS)])
 .structured("DetectorResult", &FIELDS)
-.version(2)
+.version(VERSION)
 .explained(explain);
 
 const SUMMARY: &str = "how strange the newest value is for its hour of the day and of the week, for its level, its \

@@ -202,7 +202,8 @@ impl SeasonalMemory {
         self.calibrators.iter().for_each(|calibrator| calibrator.save(words));
     }
 
-    pub(super) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
+    /// Reads the words of a version. Version 1 had no limit.
+    pub(super) fn restore(version: u16, words: &mut Words<'_>) -> Result<Self, RestoreError> {
         // The asinh of a double is at most 745 by size.
         const COMPRESSED: f64 = 1e3;
         let mut state = Self {

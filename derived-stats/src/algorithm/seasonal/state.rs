@@ -23,6 +23,13 @@ const WARM: f64 = 20.0;
 const ALPHA: f64 = 0.01;
 /// A residual below this share of the size of the values is rounding.
 const ROUNDING: f64 = 1e-7;
+/// The limits of what a value teaches: its distance from the forecast, in largest residuals so far, on the first day
+/// and later. A histogram has six octaves.
+const FIRST_LIMIT: f64 = 16.0;
+const LIMIT: f64 = 8.0;
+/// The length of the first day, in microseconds, and the number of values without limits.
+const FIRST_DAY: u64 = 86_400_000_000;
+const UNLIMITED: f64 = 50.0;
 /// Constants of (3) and (4).
 const INTERVAL_WEIGHT: f64 = 0.2;
 const USUAL_INTERVAL: f64 = 300.0;
@@ -60,9 +67,17 @@ pub(crate) struct SeasonalMemory {
     /// The newest f that passed the gate, and the values since then.
     peak: f64,
     since: f64,
+    /// The values since the newest one beyond the limit.
+    since_beyond: f64,
 }
 
-/// The values before the first one passes the gate.
+/// The forecast that is nearer to the value `x`.
+#[inline]
+fn nearer(x: f64, (day, week): (f64, f64)) -> f64 {
+    if (x - day).abs() <= (x - week).abs() { day } else { week }
+}
+
+/// The values before the first one passes the gate or is beyond the limit.
 const NEVER: f64 = 1e9;
 
 impl SeasonalMemory {
@@ -84,6 +99,7 @@ impl SeasonalMemory {
         z_variance: 0.0,
         peak: 0.0,
         since: NEVER,
+        since_beyond: NEVER,
     };
 
     pub(super) fn first(&mut self, x: f64) {
@@ -114,8 +130,7 @@ impl SeasonalMemory {
         self.size += (x.abs() - self.size) * (1.0 / MEMO).max(1.0 / (earlier + 1.0));
         let k = 3.0 / (self.size + 1e-12);
         let y = asinh(k * x);
-        let (day, week) = forecasts;
-        let forecast = if (x - day).abs() <= (x - week).abs() { day } else { week };
+        let forecast = nearer(x, forecasts);
         let (mut r, mut ra) = (x - forecast, y - asinh(k * forecast));
         if r.abs() < ROUNDING * self.size {
             r = 0.0;
@@ -200,6 +215,7 @@ impl SeasonalMemory {
         self.short_spread.save(words);
         self.memory.save(words);
         self.calibrators.iter().for_each(|calibrator| calibrator.save(words));
+        words.push(self.since_beyond.to_bits());
     }
 
     /// Reads the words of a version. Version 1 had no limit.
@@ -228,6 +244,9 @@ impl SeasonalMemory {
         };
         for calibrator in &mut state.calibrators {
             *calibrator = Calibrator::restore(words)?;
+        }
+        if version > 1 {
+            state.since_beyond = positive(words, "values since a large one", 1e18)?;
         }
         Ok(state)
     }

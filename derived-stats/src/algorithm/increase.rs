@@ -15,10 +15,10 @@
 //!
 //! The samples are readings of one counter. The increase is that between the first and the newest reading, and nothing
 //! is added for the time before and after them. In a period, and in a window, the first reading inside is the baseline:
-//! the increase between two periods is in neither. A range as long as the time between two readings holds one reading, and
-//! is never ready; twice that time is the least. For the increases of many counters without such gaps declare the
-//! metric as a counter (`metric="agg"`), which keeps a reading for each source, and add them up with `DSSum`. The samples
-//! of such a metric are increases already, so it is an error to use `DSIncrease` or `DSRate` for it.
+//! the increase between two periods is in neither. A range as long as the time between two readings holds one reading,
+//! and is never ready; twice that time is the least. For the increases of many counters without such gaps declare the
+//! metric as a counter (`metric="agg"`), which keeps a reading for each source, and add them up with `DSSum`. The
+//! samples of such a metric are increases already, so it is an error to use `DSIncrease` or `DSRate` for it.
 //!
 //! States do not merge: each reading is compared with the one before it.
 
@@ -41,8 +41,8 @@ const SUMMARY: &str = "the increase of a cumulative counter since its first read
 
 /// The increase of a cumulative counter since its first reading.
 ///
-/// 48 bytes an object. Not ready before the second reading. A reading that is older than the newest one adds nothing, so
-/// after one reading of a time in the far future none does: check the times, or start with a new state.
+/// 48 bytes an object. Not ready before the second reading. A reading that is older than the newest one adds nothing,
+/// so after one reading of a time in the far future none does: check the times, or start with a new state.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};

@@ -13,11 +13,11 @@
 //! | memory | 48 bytes an object; over a window 8 bytes and about 14 KiB |
 //! | cost | constant for each sample, two divisions for each result; over a window amortised constant |
 //!
-//! The samples are readings of one counter. The rate is that between the first and the newest reading, whatever time has
-//! passed before and after them, so it does not depend on when the period began. In a window, both are inside it: a range
-//! as long as the time between two readings holds one reading, and has no rate; twice that time is the least, as for
-//! Prometheus' `rate`. A metric that is declared as a counter
-//! (`metric="agg"`) has increases for samples already: its rate is `DSSum` divided by the length of the period.
+//! The samples are readings of one counter. The rate is that between the first and the newest reading, whatever time
+//! has passed before and after them, so it does not depend on when the period began. In a window, both are inside it: a
+//! range as long as the time between two readings holds one reading, and has no rate; twice that time is the least, as
+//! for Prometheus' `rate`. A metric that is declared as a counter (`metric="agg"`) has increases for samples already:
+//! its rate is `DSSum` divided by the length of the period.
 
 use crate::algorithm::fixed::state_is_fixed;
 use crate::algorithm::range::{RANGE, built, explain_readings};
@@ -43,8 +43,9 @@ const SUMMARY: &str = "the increase of a cumulative counter per second since its
 
 /// The increase of a cumulative counter per second.
 ///
-/// 48 bytes an object. Not ready before there are readings of two times. A reading that is older than the newest one adds
-/// nothing, so after one reading of a time in the far future none does: check the times, or start with a new state.
+/// 48 bytes an object. Not ready before there are readings of two times. A reading that is older than the newest one
+/// adds nothing, so after one reading of a time in the far future none does: check the times, or start with a new
+/// state.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};

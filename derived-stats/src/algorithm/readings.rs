@@ -5,14 +5,14 @@
 //! increase       = step(x1, x2) + step(x2, x3) + ... + step(x(n-1), xn)
 //! ```
 //!
-//! The rules are those for the counters of a metric with `metric="agg"` in `proxy-uve`, for one series: the first reading
-//! is a baseline, because the time of its growth is not known; a lower reading means that the counter was reset, and is
-//! itself the increase; a reading older than the newest one, or lower at the same time, adds nothing.
+//! The rules are those for the counters of a metric with `metric="agg"` in `proxy-uve`, for one series: the first
+//! reading is a baseline, because the time of its growth is not known; a lower reading means that the counter was
+//! reset, and is itself the increase; a reading older than the newest one, or lower at the same time, adds nothing.
 //!
-//! Times are believed. After one reading of a time in the far future, all later ones are older and add nothing, until the
-//! time has come or the period ends; `DSTimeAvg` has the same rule. To believe such a time only when a second reading
-//! confirms it, a state would hold a reading more, and report each increase one reading late after an outage. Check times
-//! where they enter, as `proxy-uve` does (`allowed_skew`), or replace the state by a new one.
+//! Times are believed. After one reading of a time in the far future, all later ones are older and add nothing, until
+//! the time has come or the period ends; `DSTimeAvg` has the same rule. To believe such a time only when a second
+//! reading confirms it, a state would hold a reading more, and report each increase one reading late after an outage.
+//! Check times where they enter, as `proxy-uve` does (`allowed_skew`), or replace the state by a new one.
 
 use crate::algorithm::Sample;
 use crate::algorithm::fixed::{FixedState, ensure};

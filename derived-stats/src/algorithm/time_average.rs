@@ -16,8 +16,8 @@
 //! Use it for a state that is reported when it changes, such as the length of a queue: the plain mean counts a value
 //! that held for an hour as much as one that held for a second. The newest value counts until the time of the result,
 //! which for a period is its end; the time before the first sample is not known and does not count. At the time of the
-//! first sample the mean is the newest value. A sample that is older than the newest one adds nothing, so after one sample
-//! of a time in the far future none does, until the time has come: see `algorithm/readings.rs`.
+//! first sample the mean is the newest value. A sample that is older than the newest one adds nothing, so after one
+//! sample of a time in the far future none does, until the time has come: see `algorithm/readings.rs`.
 //!
 //! States do not merge: which value held at a time depends on the samples of both.
 
@@ -46,8 +46,8 @@ const SUMMARY: &str = "the mean over time, in which each sample holds until the 
 
 /// The mean over time, in which each sample holds until the next.
 ///
-/// 40 bytes an object. A sample that is older than the newest one adds nothing, so after one sample of a time in the far
-/// future none does: check the times, or start with a new state.
+/// 40 bytes an object. A sample that is older than the newest one adds nothing, so after one sample of a time in the
+/// far future none does: check the times, or start with a new state.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};

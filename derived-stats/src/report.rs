@@ -80,8 +80,7 @@ pub const OVERFLOW: &str = "overflow: the sum left the range of its type, the va
 pub const TOO_LARGE: &str = "too large: the sample is beyond 1e150, it counted as that bound";
 
 /// The error text of percentiles whose samples differ in size by a factor of more than 2^64.
-pub const COLLAPSED: &str =
-    "collapsed: samples smaller than the largest by a factor of more than 2^64 count as that size";
+pub const COLLAPSED: &str = "collapsed: samples smaller than a 2^64th of the largest count as a 2^64th of it";
 
 /// The error text of a detector with single floats whose newest sample is beyond 1e37.
 pub const BEYOND_SINGLE: &str = "too large: the sample is beyond 1e37, it counted as that bound";

@@ -123,6 +123,17 @@ impl Name {
         }
     }
 
+    /// Whether two texts are spellings of one number, such as `5` and `+5`.
+    fn is_number_of(&self, other: &Self) -> bool {
+        // As integers where both are, because integers that differ may be one double.
+        match ((self.u64, other.u64), (self.i64, other.i64), (self.f64, other.f64)) {
+            ((Some(one), Some(other)), _, _) | (_, (Some(one), Some(other)), _) | (_, _, (Some(one), Some(other))) => {
+                one == other
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a sample is in the category. A hash is a sample of unsigned integers.
     #[inline]
     fn is<T: Numeric>(&self, sample: T) -> bool {
@@ -140,8 +151,8 @@ impl Category {
     ///
     /// # Errors
     ///
-    /// [`CategoryError`] for no or more than 9 names, and for one that is empty, too long, `other`, or makes the same
-    /// name of a field as another, as `a-b` and `amb` do.
+    /// [`CategoryError`] for no or more than 9 names, and for one that is empty, too long, `other`, the same number as
+    /// another (`5` and `+5`), or makes the same name of a field as another, as `a-b` and `amb` do.
     pub fn new(names: &str) -> Result<Self, CategoryError> {
         let mut category = Self { names: [Name::default(); MOST], count: 0 };
         let mut fields: Vec<String> = alloc::vec![OTHER.to_string()];
@@ -152,6 +163,10 @@ impl Category {
                 return Err(CategoryError);
             }
             *name = Name::of(text);
+            let (name, before) = (*name, category.names.iter().take(part));
+            if before.into_iter().any(|other| other.is_number_of(&name)) {
+                return Err(CategoryError);
+            }
             category.count += 1;
             fields.push(field);
         }
@@ -214,7 +229,24 @@ mod tests {
     #[test]
     fn names_without_a_field_of_their_own_are_refused() {
         let long = "x".repeat(257);
-        for names in ["", "a,", "a,a", "a,other", "a-b,amb", "a b,a_b", "1,2,3,4,5,6,7,8,9,10", &long] {
+        let huge = "9007199254740993,9007199254740992";
+        assert!(Category::new(huge).is_ok(), "different integers, and one double");
+        for names in [
+            "5,+5",
+            "0,-0",
+            "1,1.0",
+            "1e3,1000",
+            "07,7",
+            "-5,-5.0",
+            "",
+            "a,",
+            "a,a",
+            "a,other",
+            "a-b,amb",
+            "a b,a_b",
+            "1,2,3,4,5,6,7,8,9,10",
+            &long,
+        ] {
             assert_eq!(Category::new(names), Err(CategoryError), "{names}");
         }
         assert!(Category::new(&long[1..]).is_ok());

@@ -9,8 +9,8 @@
 //! score  = upper if it is larger than lower, else -lower
 //! ```
 //!
-//! A shift by s deviations, s above 0.5, adds s - 0.5 with each value. The mean adapts over the span, and the sums then
-//! return to 0. A single spike adds 3.5 at most.
+//! Mean and deviation are those of `EWMPrior`. A shift by s deviations, s above 0.5, adds s - 0.5 with each value. The
+//! mean adapts over the span, and the sums then return to 0. A single spike adds 3.5 at most.
 //!
 //! | | |
 //! |---|---|
@@ -18,12 +18,12 @@
 //! | unit | score: standard deviations, summed; expected value and band (3 deviations): the unit of the metric |
 //! | range | score: -1e6 to 1e6 |
 //! | error | a few roundings for each value; a value beyond 1e150 counts as that bound |
-//! | memory | 168 bytes an object |
+//! | memory | 176 bytes an object |
 //! | cost | constant for each value, with a square root and two divisions |
 
-use crate::algorithm::ewm_prior::Moments;
+use crate::algorithm::ewm_prior::PriorMoments;
 use crate::algorithm::scored::{
-    ALARMS, Clock, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, explain_options, fields, positive, span,
+    ALARMS, Clock, Model, Options, Scored, Scores, VERSION, WARM_UP, explain_options, fields, positive, span, threshold,
 };
 use crate::entry::{Argument, Entry, Explanation, Field, Given, Roles};
 use crate::saved::{RestoreError, WordWriter, Words};
@@ -33,8 +33,9 @@ pub(crate) static ENTRY: Entry = Entry::new("CUSUM", Roles::DETECTOR, SUMMARY, |
     let span = seconds(given);
     Ok(Scored::built(Cusum { span: span as f64 }, Options::of(given, 1, span)))
 })
-.arguments(&[SPAN, ALARMS, THRESHOLD, WARM_UP])
+.arguments(&[SPAN, ALARMS, SUM_THRESHOLD, WARM_UP.absent_is_times(0, 1)])
 .structured("DetectorResult", &FIELDS)
+.version(VERSION)
 .explained(|given, period| {
     let explanation = Explanation::new(SUMMARY)
         .line("span", alloc::format!("{} s: the time in which a new level becomes the usual one", seconds(given)));
@@ -46,8 +47,11 @@ const SUMMARY: &str = "the sum of the deviations in one direction, which grows w
 static FIELDS: [Field; 11] = fields("CUSUM");
 
 /// `span=`.
-const SPAN: Argument =
-    span("span", "span of the usual level in whole seconds, 60 to 31536000 (a year), such as `span=86400`", "86400");
+const SPAN: Argument = span(
+    DEFAULT_SPAN,
+    "span of the usual level in whole seconds, 60 to 31536000 (a year), such as `span=86400`",
+    "86400",
+);
 
 /// A day: a deploy that shifts the level is usual on the next one.
 const DEFAULT_SPAN: u64 = 86_400;
@@ -60,6 +64,14 @@ const LARGEST_DEVIATION: f64 = 4.0;
 
 /// The bound of the sums.
 const LARGEST_SUM: f64 = 1e6;
+
+/// `threshold=`.
+const SUM_THRESHOLD: Argument = threshold(
+    LARGEST_SUM,
+    "threshold, the least score of an alarm, a decimal number above 0 and at most 1000000 (no score is larger) such as \
+     `threshold=3`",
+    "3",
+);
 
 fn seconds(given: &Given<'_>) -> u64 {
     given.whole(0).unwrap_or(DEFAULT_SPAN)
@@ -92,7 +104,7 @@ pub(crate) struct Cusum {
 /// The usual level and the sums of one object.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sums {
-    moments: Moments,
+    moments: PriorMoments,
     upper: f64,
     lower: f64,
 }
@@ -107,16 +119,16 @@ impl Model for Cusum {
     #[inline]
     fn score(&self, state: &mut Sums, x: f64, clock: &Clock) -> Scores {
         if clock.samples() == 1 {
-            state.moments = Moments::of_first(x);
+            state.moments = PriorMoments::of_first(x);
         }
-        if clock.samples() > Options::LEAST_SAMPLES {
-            let z = (x - state.moments.mean()) / state.moments.deviation();
+        if clock.is_warm() {
+            let z = (x - state.moments.mean()) / state.moments.deviation(x);
             let z = z.clamp(-LARGEST_DEVIATION, LARGEST_DEVIATION);
             state.upper = (state.upper + z - ALLOWANCE).clamp(0.0, LARGEST_SUM);
             state.lower = (state.lower - z - ALLOWANCE).clamp(0.0, LARGEST_SUM);
         }
         let scores = state.moments.scores(if state.upper > state.lower { state.upper } else { -state.lower });
-        state.moments.learn(x, clock.weight(self.span));
+        state.moments.learn(x, clock.weight(self.span), clock.is_warm());
         scores
     }
 
@@ -125,9 +137,9 @@ impl Model for Cusum {
         words.extend([state.upper, state.lower].map(f64::to_bits));
     }
 
-    fn restore(&self, words: &mut Words<'_>) -> Result<Sums, RestoreError> {
+    fn restore(&self, _version: u16, words: &mut Words<'_>, _clock: &Clock) -> Result<Sums, RestoreError> {
         Ok(Sums {
-            moments: Moments::restore(words)?,
+            moments: PriorMoments::restore(words)?,
             upper: positive(words, "upper sum", LARGEST_SUM)?,
             lower: positive(words, "lower sum", LARGEST_SUM)?,
         })
@@ -141,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_state_has_the_documented_size() {
-        assert_eq!(size_of::<ScoredState<u64, Sums>>(), 168);
+        assert_eq!(size_of::<ScoredState<u64, Sums>>(), 176);
     }
 
     #[test]

@@ -65,7 +65,8 @@ pub(crate) static ENTRY: Entry =
             ArgumentKind::Decimal { above: LEAST_ERROR, most: MOST_ERROR },
             "a standard error above 0.004 and at most 0.26",
             "0.02",
-        ),
+        )
+        .absent_is_decimal(DEFAULT_ERROR),
         RANGE,
     ])
     .number(&[

@@ -4,33 +4,35 @@
 //! centres of two buckets. With the error e = x - forecast, limited to 3 deviations:
 //!
 //! ```text
-//! level   <- level + trend + a*e        a = interval / 2 hours          (1)
-//! trend   <- trend + b*a*e              b = interval / 7 days           (2)
-//! bucket  <- bucket + c*(1-a)*e         c = 16 * interval / season      (3)
+//! level   <- level + trend + a*e        a = interval / 2 hours, 1/4 at most     (1)
+//! trend   <- trend + b*a*e              b = interval / 7 days                   (2)
+//! bucket  <- bucket + c*(1-a)*e         c = 16 * interval / season, 1/3 at most (3)
 //! score    = (x - forecast) / deviation                                 (4)
 //! ```
 //!
-//! The deviation is that of the errors over 6 hours, limited to 10 deviations. (3) remembers about three seasons. The limit makes the
-//! update robust: an anomaly moves the level by at most 3 deviations times a. A lasting shift of 20 deviations is usual
-//! after about half a day.
+//! The deviation is that of the errors over 6 hours and 24 values at least, limited to 10 deviations, and at least a
+//! 1000th of the mean size of the values; in (4) also at least a 1000th of the size of x and of the forecast. (3)
+//! remembers about three seasons. The limit makes the update robust: an anomaly moves the level by at most 3 deviations
+//! times a. A lasting shift of 20 deviations is usual after about half a day. The season has at least four values: the
+//! level would follow every value of a shorter one, and nothing would be left for the season.
 //!
 //! | | |
 //! |---|---|
 //! | source | C. Holt (1957), P. Winters (1960); see below |
 //! | unit | score: standard deviations; expected value and band (3 deviations): the unit of the metric |
-//! | range | score: any, 0 in the first 20 values |
+//! | range | score: -2000 to 2000, 0 in the first 20 values |
 //! | error | a few roundings for each value; a value beyond 1e150 counts as that bound |
-//! | memory | 592 bytes an object |
+//! | memory | 600 bytes an object |
 //! | cost | constant for each value, with a square root and five divisions |
 //!
-//! The form is the error correction of R. Hyndman et al., "Forecasting with exponential smoothing" (2008). The limit is that
-//! of S. Gelper, R. Fried, C. Croux, "Robust forecasting with exponential and Holt-Winters smoothing" (2010).
+//! The form is the error correction of R. Hyndman et al., "Forecasting with exponential smoothing" (2008). The limit is
+//! that of S. Gelper, R. Fried, C. Croux, "Robust forecasting with exponential and Holt-Winters smoothing" (2010).
 
-use crate::algorithm::ewm_prior::{BAND, FLOOR, LARGEST_SCORE};
+use crate::algorithm::ewm_prior::{BAND, floored, grown};
 use crate::algorithm::large::LARGEST;
 use crate::algorithm::scored::{
-    ALARMS, BOUND, Clock, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, bounded, explain_options, fields,
-    positive,
+    ALARMS, BOUND, Clock, Model, Options, Scored, Scores, THRESHOLD, VERSION, WARM_UP, bounded, explain_options,
+    fields, positive,
 };
 use crate::entry::{Argument, ArgumentKind, Entry, Explanation, Field, Given, Roles};
 use crate::math::sqrt;
@@ -40,14 +42,20 @@ use crate::saved::{RestoreError, WordWriter, Words};
 pub(crate) static ENTRY: Entry = Entry::new("HoltWinters", Roles::DETECTOR, SUMMARY, |given| {
     let season = seconds(given);
     let options = Options::of(given, 1, WARM_SEASONS * season);
-    Ok(Scored::built(HoltWinters { season: season.saturating_mul(1_000_000) }, options))
+    let detector = Scored::built(HoltWinters { season: season.saturating_mul(1_000_000) }, options);
+    Ok(detector.with_longest_period(season / LEAST_VALUES))
 })
-.arguments(&[SEASON, ALARMS, THRESHOLD, WARM_UP])
+.arguments(&[SEASON, ALARMS, THRESHOLD, WARM_UP.absent_is_times(0, WARM_SEASONS)])
 .structured("DetectorResult", &FIELDS)
+.version(VERSION)
 .explained(|given, period| {
     let season = seconds(given);
-    let explanation = Explanation::new(SUMMARY)
-        .line("season", alloc::format!("{season} s in {BUCKETS} buckets; it remembers about three seasons"));
+    let explanation = Explanation::new(SUMMARY).line(
+        "season",
+        alloc::format!(
+            "{season} s in {BUCKETS} buckets; it remembers about three seasons and needs {LEAST_VALUES} values in one"
+        ),
+    );
     explain_options(explanation, given, 1, WARM_SEASONS * season, period)
 });
 
@@ -62,7 +70,8 @@ const SEASON: Argument = Argument::optional(
     ArgumentKind::Whole { least: 600, most: 31_536_000 },
     "season in whole seconds, 600 to 31536000 (a year), such as `86400` (a day)",
     "86400",
-);
+)
+.absent_is(DEFAULT_SEASON);
 
 const DEFAULT_SEASON: u64 = 86_400;
 
@@ -77,18 +86,22 @@ const LEVEL_SPAN: f64 = 7200.0;
 const TREND_SPAN: f64 = 604_800.0;
 const DEVIATION_SPAN: f64 = 21_600.0;
 
+/// The same for the level and the deviation, in values at least.
+const LEVEL_VALUES: f64 = 4.0;
+const DEVIATION_VALUES: f64 = 24.0;
+
+/// The number of values in a season at least.
+const LEAST_VALUES: u64 = 4;
+
 /// The seasons that a bucket remembers.
 const SEASONS: f64 = 3.0;
 
 /// The limit of an error, in deviations.
 const LIMIT: f64 = 3.0;
 
-/// The limit of an error in the deviation, in deviations. With [`LIMIT`] the deviation of counts that are mostly 0 would
-/// shrink for ever; this limit keeps it if one value in a hundred is not 0.
+/// The limit of an error in the deviation, in deviations. With [`LIMIT`] the deviation of counts that are mostly 0
+/// would shrink for ever; this limit keeps it if one value in a hundred is not 0.
 const WIDE_LIMIT: f64 = 10.0;
-
-/// The number of values before errors are limited and there is a score.
-const WARM: u64 = 20;
 
 fn seconds(given: &Given<'_>) -> u64 {
     given.whole(0).unwrap_or(DEFAULT_SEASON)
@@ -150,19 +163,21 @@ impl Components {
         (own + between, index)
     }
 
+    /// The deviation of the errors, for a score of a value of this size.
     #[inline]
-    fn deviation(&self) -> f64 {
-        sqrt(self.variance).max(FLOOR * self.size) + f64::MIN_POSITIVE
+    fn deviation(&self, size: f64) -> f64 {
+        floored(sqrt(self.variance), self.size, size)
     }
 
     /// (1) to (3) and the deviation, with the error `e` of the value `x`.
     #[inline]
     fn learn(&mut self, x: f64, e: f64, index: usize, clock: &Clock, season: f64) {
-        let deviation = self.deviation();
-        let is_warm = clock.samples() > WARM;
+        let deviation = self.deviation(0.0);
+        let is_warm = clock.is_warm();
         let limited = |limit: f64| if is_warm { e.clamp(-limit * deviation, limit * deviation) } else { e };
         let (e, wide) = (limited(LIMIT), limited(WIDE_LIMIT));
-        let (a, interval) = (clock.weight(LEVEL_SPAN), clock.interval());
+        let interval = clock.interval();
+        let a = clock.weight(LEVEL_SPAN.max(LEVEL_VALUES * interval));
         let b = (interval / TREND_SPAN).min(1.0);
         let limit = 2.0 * LARGEST;
         self.level = (self.level + self.trend + a * e).clamp(-limit, limit);
@@ -171,12 +186,14 @@ impl Components {
         }
         if let (Some(bucket), Some(count)) = (self.buckets.get_mut(index), self.counts.get_mut(index)) {
             *count = count.saturating_add(1);
-            let c = (interval * BUCKETS as f64 / (SEASONS * season)).min(1.0).max(1.0 / f64::from(*count));
+            // A bucket has one value a season at least.
+            let c = (interval * BUCKETS as f64 / season).min(1.0) / SEASONS;
+            let c = c.max(1.0 / f64::from(*count));
             *bucket = (*bucket + c * (1.0 - a) * e).clamp(-limit, limit);
         }
-        let weight = clock.weight(DEVIATION_SPAN);
+        let weight = clock.weight(DEVIATION_SPAN.max(DEVIATION_VALUES * interval));
         self.variance += weight * (wide * wide - self.variance);
-        self.size += weight * (x.abs() - self.size);
+        self.size = grown(self.size, x, weight, is_warm);
     }
 }
 
@@ -195,10 +212,9 @@ impl Model for HoltWinters {
         let position = (clock.last() % self.season) as f64 / self.season as f64 * BUCKETS as f64;
         let (season, index) = state.season(position);
         let forecast = state.level + state.trend + season;
-        let (e, deviation) = (x - forecast, state.deviation());
-        let score = if clock.samples() > WARM { (e / deviation).clamp(-LARGEST_SCORE, LARGEST_SCORE) } else { 0.0 };
+        let (e, width) = (x - forecast, BAND * state.deviation(0.0));
+        let score = if clock.is_warm() { e / state.deviation(x.abs().max(forecast.abs())) } else { 0.0 };
         state.learn(x, e, index, clock, self.season as f64 / 1e6);
-        let width = BAND * deviation;
         Scores { score, strangeness: score.abs(), expected: forecast, low: forecast - width, high: forecast + width }
     }
 
@@ -209,7 +225,7 @@ impl Model for HoltWinters {
         words.extend(eights.iter().map(|eight| u64::from_be_bytes(*eight)));
     }
 
-    fn restore(&self, words: &mut Words<'_>) -> Result<Components, RestoreError> {
+    fn restore(&self, _version: u16, words: &mut Words<'_>, _clock: &Clock) -> Result<Components, RestoreError> {
         let mut state = Components {
             level: bounded(words, "level", 2.0 * LARGEST)?,
             trend: bounded(words, "trend", LARGEST)?,
@@ -236,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_state_has_the_documented_size() {
-        assert_eq!(size_of::<ScoredState<u64, Components>>(), 592);
+        assert_eq!(size_of::<ScoredState<u64, Components>>(), 600);
     }
 
     /// The scores of values a minute apart.

@@ -15,14 +15,15 @@
 //!
 //! The samples are readings of one counter. The increase is that between the first and the newest reading, and nothing
 //! is added for the time before and after them. In a period, and in a window, the first reading inside is the baseline:
-//! the increase between two periods is in neither. For the increases of many counters without such gaps declare the
-//! metric as a counter (`metric="agg"`), which keeps a reading for each source, and add them up with `DSSum`. The samples
-//! of such a metric are increases already, so it is an error to use `DSIncrease` or `DSRate` for it.
+//! the increase between two periods is in neither. A range as long as the time between two readings holds one reading,
+//! and is never ready; twice that time is the least. For the increases of many counters without such gaps declare the
+//! metric as a counter (`metric="agg"`), which keeps a reading for each source, and add them up with `DSSum`. The
+//! samples of such a metric are increases already, so it is an error to use `DSIncrease` or `DSRate` for it.
 //!
 //! States do not merge: each reading is compared with the one before it.
 
 use crate::algorithm::fixed::state_is_fixed;
-use crate::algorithm::range::{RANGE, built, explain_window};
+use crate::algorithm::range::{RANGE, built, explain_readings};
 use crate::algorithm::{Algorithm, Readings, Sample, UpdateError, Windowed};
 use crate::entry::{Claims, Entry, Roles};
 use crate::number::Numeric;
@@ -32,7 +33,7 @@ use crate::report::Report;
 /// The menu entry of `DSIncrease`.
 pub(crate) static ENTRY: Entry = Entry::new("DSIncrease", Roles::AGGREGATE, SUMMARY, |given| built(given, 0, Increase))
     .arguments(&[RANGE])
-    .explained(|given, _| explain_window(given, 0, SUMMARY, "the increase of a cumulative counter in the last"))
+    .explained(|given, _| explain_readings(given, 0, SUMMARY, "the increase of a cumulative counter in the last"))
     .claims(Claims { merges: false, order_insensitive: false, within_samples: false, scales: true })
     .of_readings();
 
@@ -40,7 +41,8 @@ const SUMMARY: &str = "the increase of a cumulative counter since its first read
 
 /// The increase of a cumulative counter since its first reading.
 ///
-/// 48 bytes an object. Not ready before the second reading.
+/// 48 bytes an object. Not ready before the second reading. A reading that is older than the newest one adds nothing,
+/// so after one reading of a time in the far future none does: check the times, or start with a new state.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};

@@ -4,29 +4,32 @@
 //!
 //! ```text
 //! deviation = 1.4826 * D, or 1.2533 * (mean of |x - m|) if D is 0        (1)
-//! score     = (x - m) / max(deviation, 0.001 * |m|)                      (2)
+//! score     = (x - m) / max(deviation, 0.001 * max(|m|, |x|))            (2)
 //! ```
 //!
-//! Up to half of the window may be anomalies without effect on the median and on D. 1.4826 and 1.2533 make both parts of
-//! (1) the standard deviation of normal values. D is 0 if more than half of the values are equal, as in counts with many
-//! zeros.
+//! Up to half of the window may be anomalies without effect on the median and on D. 1.4826 and 1.2533 make both parts
+//! of (1) the standard deviation of normal values. D is 0 if more than half of the values are equal, as in counts with
+//! many zeros. The floor in (2) bounds the score by 2000, also if all values are equal.
 //!
 //! The window holds 64 values of the last `span=` seconds: the first value, and each value that is a 64th of the span
-//! later. Until 64 values are in the window, it holds every value.
+//! later. Until 64 values are in the window, it holds every value. A silence does not empty the window: without other
+//! values, those before it are the best estimate, and a few values of one hour would be the worst of a series with a
+//! season. So after a silence, values are up to that much older than the span, until they are replaced within a span.
+//! After a silence of 7 spans, the window is empty and starts anew.
 //!
 //! | | |
 //! |---|---|
 //! | source | B. Iglewicz, D. Hoaglin, "How to detect and handle outliers" (1993): the modified z score |
 //! | unit | score: standard deviations; expected value and band (3 deviations): the unit of the metric |
-//! | range | score: any, 0 before the third value |
+//! | range | score: -2000 to 2000, 0 until there are 20 values in the window |
 //! | error | D of 64 normal values differs from the true one by about 15 %; a value beyond 1e150 counts as that bound |
-//! | memory | 672 bytes an object |
+//! | memory | 680 bytes an object |
 //! | cost | constant for each value; each 64th of the span also sorts the window |
 
-use crate::algorithm::ewm_prior::{BAND, FLOOR, LARGEST_SCORE};
+use crate::algorithm::ewm_prior::{BAND, floored};
 use crate::algorithm::large::LARGEST;
 use crate::algorithm::scored::{
-    ALARMS, Clock, Model, Options, Scored, Scores, THRESHOLD, WARM_UP, bounded, explain_options, fields, span,
+    ALARMS, Clock, Model, Options, Scored, Scores, THRESHOLD, VERSION, WARM_UP, bounded, explain_options, fields, span,
 };
 use crate::entry::{Argument, Entry, Explanation, Field, Given, Roles};
 use crate::saved::{RestoreError, WordWriter, Words};
@@ -36,8 +39,9 @@ pub(crate) static ENTRY: Entry = Entry::new("MAD", Roles::DETECTOR, SUMMARY, |gi
     let options = Options::of(given, 1, DEFAULT_WARM_UP);
     Ok(Scored::built(Mad { every: seconds(given).saturating_mul(1_000_000) / WINDOW as u64 }, options))
 })
-.arguments(&[SPAN, ALARMS, THRESHOLD, WARM_UP])
+.arguments(&[SPAN, ALARMS, THRESHOLD, WARM_UP.absent_is(DEFAULT_WARM_UP)])
 .structured("DetectorResult", &FIELDS)
+.version(VERSION)
 .explained(|given, period| {
     let explanation =
         Explanation::new(SUMMARY).line("window", alloc::format!("{WINDOW} values of the last {} s", seconds(given)));
@@ -50,13 +54,19 @@ static FIELDS: [Field; 11] = fields("MAD");
 
 /// `span=`.
 const SPAN: Argument =
-    span("span", "span of the window in whole seconds, 60 to 31536000 (a year), such as `span=86400`", "86400");
+    span(DEFAULT_SPAN, "span of the window in whole seconds, 60 to 31536000 (a year), such as `span=86400`", "86400");
 
 const DEFAULT_SPAN: u64 = 86_400;
 const DEFAULT_WARM_UP: u64 = 7200;
 
 /// The number of values in the window.
 const WINDOW: usize = 64;
+
+/// The length of a silence that empties the window, in spans.
+const EXPIRED: u64 = 7;
+
+/// The number of values in the window before there is a score.
+const LEAST: u8 = Clock::WARM as u8;
 
 /// The factors of (1).
 const OF_MEDIAN: f64 = 1.4826;
@@ -103,6 +113,15 @@ pub(crate) struct Window {
 
 impl Window {
     const START: Self = Self { values: [0.0; WINDOW], len: 0, oldest: 0, newest_at: 0, median: 0.0, deviation: 0.0 };
+
+    /// Removes all values after a silence of many spans. A clock may have stepped back.
+    #[inline]
+    fn expire(&mut self, at: u64, every: u64) {
+        self.newest_at = self.newest_at.min(at);
+        if at - self.newest_at >= every.saturating_mul(WINDOW as u64 * EXPIRED) && self.len > 0 {
+            *self = Self::START;
+        }
+    }
 
     /// Takes a value, if it is due.
     #[inline]
@@ -155,13 +174,17 @@ impl Model for Mad {
 
     #[inline]
     fn score(&self, state: &mut Window, x: f64, clock: &Clock) -> Scores {
+        state.expire(clock.last(), self.every);
         let median = if state.len == 0 { x } else { state.median };
-        let deviation = state.deviation.max(FLOOR * median.abs()) + f64::MIN_POSITIVE;
-        let score = if state.len > 1 { (x - median) / deviation } else { 0.0 };
-        let score = score.clamp(-LARGEST_SCORE, LARGEST_SCORE);
+        let deviation = |x| floored(state.deviation, median.abs(), x);
+        let (width, score) = (BAND * deviation(0.0), (x - median) / deviation(x));
+        let score = if state.len >= LEAST { score } else { 0.0 };
         state.offer(x, clock.last(), self.every);
-        let width = BAND * deviation;
         Scores { score, strangeness: score.abs(), expected: median, low: median - width, high: median + width }
+    }
+
+    fn pass(&self, state: &mut Window, clock: &Clock) {
+        state.expire(clock.last(), self.every);
     }
 
     fn save(&self, state: &Window, words: &mut WordWriter<'_>) {
@@ -169,7 +192,7 @@ impl Model for Mad {
         words.extend(state.values.iter().map(|value| value.to_bits()));
     }
 
-    fn restore(&self, words: &mut Words<'_>) -> Result<Window, RestoreError> {
+    fn restore(&self, _version: u16, words: &mut Words<'_>, clock: &Clock) -> Result<Window, RestoreError> {
         let packed = words.next("length of the window")?;
         let (len, oldest) = ((packed >> 8) as u8, packed as u8);
         let is_full = usize::from(len) == WINDOW;
@@ -177,7 +200,11 @@ impl Model for Mad {
         if packed >> 16 != 0 || usize::from(len) > WINDOW || !is_index {
             return Err(RestoreError::invalid("length of the window", packed));
         }
-        let mut window = Window { len, oldest, newest_at: words.next("time of the window")?, ..Window::START };
+        let newest_at = words.next("time of the window")?;
+        if newest_at > clock.last() || len == 0 && newest_at != 0 {
+            return Err(RestoreError::invalid("time of the window", newest_at));
+        }
+        let mut window = Window { len, oldest, newest_at, ..Window::START };
         for (index, value) in window.values.iter_mut().enumerate() {
             *value = bounded(words, "value of the window", LARGEST)?;
             if index >= usize::from(len) && value.to_bits() != 0 {
@@ -196,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_state_has_the_documented_size() {
-        assert_eq!(size_of::<ScoredState<u64, Window>>(), 672);
+        assert_eq!(size_of::<ScoredState<u64, Window>>(), 680);
     }
 
     #[test]
@@ -227,5 +254,25 @@ mod tests {
         assert_eq!((window.values[0], window.oldest), (0.0, 0), "too early");
         window.offer(100.0, 1063, 1000);
         assert_eq!((window.values[0], window.values[1], window.oldest), (100.0, 1.0, 1));
+    }
+
+    #[test]
+    fn a_silence_of_seven_spans_empties_the_window() {
+        let model = Mad { every: 1_000_000 };
+        let after = |silence: u64| {
+            let (mut state, mut clock) = (Window::START, Clock::default());
+            let mut score = |at: u64, x| {
+                clock.tick(at);
+                model.score(&mut state, x, &clock)
+            };
+            for second in 0..200 {
+                score(second * 1_000_000, 100.0 + (second % 7) as f64);
+            }
+            let first = score(199_000_000 + silence, 500.0);
+            (first.expected, first.score, state.len)
+        };
+        let (expected, score, len) = after(447_999_999);
+        assert!(expected < 110.0 && score > 50.0 && len == 64, "{expected} {score} {len}");
+        assert_eq!(after(448_000_000), (500.0, 0.0, 1));
     }
 }

@@ -82,7 +82,8 @@ pub(crate) static ENTRY: Entry = Entry::new("DSPercentile", Roles::AGGREGATE, "p
         ArgumentKind::Decimal { above: LEAST_ERROR, most: MOST_ERROR },
         "a relative error above 0.0005 and at most 0.5",
         "0.01",
-    ),
+    )
+    .absent_is_decimal(DEFAULT_ERROR),
     RANGE,
 ])
 .structured_by("PercentileResult", |given, _| Cow::Owned(fields(given)))
@@ -111,8 +112,8 @@ fn explain(given: &Given<'_>) -> Explanation {
     let percentiles = given.text(0).unwrap_or_default().replace(',', ", ");
     let error = given.decimal(1).unwrap_or(DEFAULT_ERROR);
     let bound = alloc::format!(
-        "each percentile is within {error} of a sample's size, relative to that size; samples smaller than the largest \
-         by a factor of more than 2^64 count as that size, with an error"
+        "each percentile is within {error} of a sample's size, relative to that size; samples smaller than a 2^64th of \
+         the largest count as a 2^64th of it, with an error"
     );
     let whole = alloc::format!("the percentiles {percentiles} of the samples");
     explain_window(given, 2, &whole, &alloc::format!("{whole} of the last")).line("error", bound).fact(

@@ -20,6 +20,9 @@
 //! "never"; and a sample that is older than the previous one moves the window. Here time 0 is a time, buckets also
 //! expire on reads, and a sample of an older bucket is refused and counted.
 //!
+//! Times are believed: after a sample of a time in the far future, later ones are refused with an error until the time has
+//! come, as `algorithm/readings.rs` describes with the remedy.
+//!
 //! Storing buckets instead of samples bounds the memory.
 
 mod buckets;
@@ -63,6 +66,21 @@ pub(crate) fn explain_window(given: &Given<'_>, index: usize, whole: &str, windo
         .line("window", line)
         .fact("window", "seconds", Number::U64(seconds))
         .fact("window", "bucket_micros", Number::U64(bucket))
+}
+
+/// The text of `explain` for an algorithm that compares the readings in a window.
+pub(crate) fn explain_readings(given: &Given<'_>, index: usize, whole: &str, windowed: &str) -> Explanation {
+    let explanation = explain_window(given, index, whole, windowed);
+    match window(given, index) {
+        Ok(Some(range)) => explanation.line(
+            "readings",
+            alloc::format!(
+                "compares the first and the newest reading inside the window, so readings must come at least every {} s",
+                range.seconds() / 2
+            ),
+        ),
+        _ => explanation,
+    }
 }
 
 /// A window of whole seconds.
@@ -269,15 +287,18 @@ mod tests {
         let cases = [
             (0, 2, Some("window")),
             (1, 1, Some("first bucket")),
-            (1, 8192, None),
+            (1, 8192, Some("bucket start")),
             (1, 12_288, Some("first bucket")),
             (2, 8193, Some("first bucket")),
-            (2, 12_288, None),
+            (2, 12_288, Some("newest bucket")),
+            (2, 1 << 20, Some("bucket start")),
             (2, 4096, Some("bucket start")),
             (3, u64::MAX, None),
             (4, 14, Some("sum")),
             (5, 1, Some("sum")),
             (6, 257, Some("buckets")),
+            (6, 0, Some("newest bucket")),
+            (6, 2, Some("newest bucket")),
             (7, 1, Some("bucket start")),
             (7, 4096, Some("bucket start")),
             (11, 0, Some("bucket start")),
@@ -299,6 +320,11 @@ mod tests {
             };
             assert_eq!(refused, field, "word {index} as {word}");
         }
+    }
+
+    #[test]
+    fn a_saved_window_that_ends_early_is_refused() {
+        let (sum, words) = three_buckets();
         let short = restored(&sum, &words[..words.len() - 1]);
         assert_eq!(short.err(), Some(RestoreError::TooShort { field: "sum" }));
     }

@@ -13,12 +13,14 @@
 //! | memory | 48 bytes an object; over a window 8 bytes and about 14 KiB |
 //! | cost | constant for each sample, two divisions for each result; over a window amortised constant |
 //!
-//! The samples are readings of one counter. The rate is that between the first and the newest reading, whatever time has
-//! passed before and after them, so it does not depend on when the period began. A metric that is declared as a counter
-//! (`metric="agg"`) has increases for samples already: its rate is `DSSum` divided by the length of the period.
+//! The samples are readings of one counter. The rate is that between the first and the newest reading, whatever time
+//! has passed before and after them, so it does not depend on when the period began. In a window, both are inside it: a
+//! range as long as the time between two readings holds one reading, and has no rate; twice that time is the least, as
+//! for Prometheus' `rate`. A metric that is declared as a counter (`metric="agg"`) has increases for samples already:
+//! its rate is `DSSum` divided by the length of the period.
 
 use crate::algorithm::fixed::state_is_fixed;
-use crate::algorithm::range::{RANGE, built, explain_window};
+use crate::algorithm::range::{RANGE, built, explain_readings};
 use crate::algorithm::{Algorithm, Readings, Sample, UpdateError, Windowed};
 use crate::entry::{Claims, Entry, Field, NumberKind, Role, Roles, Unit};
 use crate::number::{Number, Numeric};
@@ -32,7 +34,7 @@ pub(crate) static ENTRY: Entry = Entry::new("DSRate", Roles::AGGREGATE, SUMMARY,
         Field::number("value", NumberKind::F64, Unit::MetricPerSecond, "the increase per second").role_of(Role::Value)
     ])
     .explained(|given, _| {
-        explain_window(given, 0, SUMMARY, "the increase of a cumulative counter per second, over the last")
+        explain_readings(given, 0, SUMMARY, "the increase of a cumulative counter per second, over the last")
     })
     .claims(Claims { merges: false, order_insensitive: false, within_samples: false, scales: true })
     .of_readings();
@@ -41,7 +43,9 @@ const SUMMARY: &str = "the increase of a cumulative counter per second since its
 
 /// The increase of a cumulative counter per second.
 ///
-/// 48 bytes an object. Not ready before there are readings of two times.
+/// 48 bytes an object. Not ready before there are readings of two times. A reading that is older than the newest one
+/// adds nothing, so after one reading of a time in the far future none does: check the times, or start with a new
+/// state.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};

@@ -5,9 +5,14 @@
 //! increase       = step(x1, x2) + step(x2, x3) + ... + step(x(n-1), xn)
 //! ```
 //!
-//! The rules are those for the counters of a metric with `metric="agg"` in `proxy-uve`, for one series: the first reading
-//! is a baseline, because the time of its growth is not known; a lower reading means that the counter was reset, and is
-//! itself the increase; a reading older than the newest one, or lower at the same time, adds nothing.
+//! The rules are those for the counters of a metric with `metric="agg"` in `proxy-uve`, for one series: the first
+//! reading is a baseline, because the time of its growth is not known; a lower reading means that the counter was
+//! reset, and is itself the increase; a reading older than the newest one, or lower at the same time, adds nothing.
+//!
+//! Times are believed. After one reading of a time in the far future, all later ones are older and add nothing, until
+//! the time has come or the period ends; `DSTimeAvg` has the same rule. To believe such a time only when a second
+//! reading confirms it, a state would hold a reading more, and report each increase one reading late after an outage.
+//! Check times where they enter, as `proxy-uve` does (`allowed_skew`), or replace the state by a new one.
 
 use crate::algorithm::Sample;
 use crate::algorithm::fixed::{FixedState, ensure};
@@ -134,7 +139,13 @@ impl<T: Numeric> FixedState<6> for Readings<T> {
         ensure(self.newest_at >= self.first_at, "time of the newest", newest_at)?;
         let is_start = !self.is_empty() || self.words() == [0; 6];
         ensure(is_start && packed / READING <= MAX_SAMPLES, "readings", packed)?;
-        ensure(packed >= 2 * READING || increase == 0, "increase", increase)
+        if packed < 2 * READING {
+            // The first reading is the newest one.
+            ensure(newest == first, "newest reading", newest)?;
+            ensure(newest_at == self.first_at, "time of the newest", newest_at)?;
+            ensure(increase == 0, "increase", increase)?;
+        }
+        Ok(())
     }
 }
 
@@ -166,6 +177,22 @@ mod tests {
         assert_eq!(after, before);
         after.add(Sample::new(9, 712));
         assert_eq!((after.increase(), after.micros()), (Some(12), 4));
+    }
+
+    /// The contract of times: see the top.
+    #[test]
+    fn a_time_in_the_far_future_is_believed_until_it_has_come() {
+        let mut after = readings(&[(5, 700u64), (9, 710), (1 << 60, 720u64)]);
+        let before = after;
+        for second in 10..1000 {
+            after.add(Sample::new(second, 800));
+        }
+        assert_eq!((after, after.increase()), (before, Some(20)));
+        after.add(Sample::new((1 << 60) + 1, 800));
+        assert_eq!(after.increase(), Some(100));
+        let mut new = Readings::default();
+        [(1000, 800u64), (1001, 801)].into_iter().for_each(|(at, value)| new.add(Sample::new(at, value)));
+        assert_eq!(new.increase(), Some(1), "a new state continues");
     }
 
     #[test]
@@ -201,7 +228,14 @@ mod tests {
         assert_eq!(check(0, 700), None);
         assert_eq!(check(3, 3), Some("time of the newest"));
         assert_eq!(check(5, 0), Some("readings"));
-        assert_eq!(check(5, READING), Some("increase"));
+        assert_eq!(check(5, READING), Some("newest reading"));
+        let one = readings(&[(4, 700u64)]).words();
+        let check_one = |index: usize, word: u64| {
+            let mut words = one;
+            words[index] = word;
+            Readings::<u64>::from_words(words).check().is_ok()
+        };
+        assert!(check_one(0, 700) && !check_one(0, 699) && !check_one(3, 5) && !check_one(4, 1));
         assert_eq!(check(5, (MAX_SAMPLES + 1) * READING), Some("readings"));
     }
 }

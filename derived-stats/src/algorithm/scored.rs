@@ -1,11 +1,12 @@
 //! The common part of the detectors that score values with their time: a [`Model`] computes score and band, and
 //! [`Scored`] adds the warm-up, the alarm decision, the result and the saved state.
 //!
-//! Spans of these detectors are in time, not in samples: a series of 60 s and one of 300 s behave alike per day. A period
-//! without a value changes nothing: silence is not zero.
+//! Spans of these detectors are in time, not in samples: a series of 60 s and one of 300 s behave alike per day. A
+//! period without a value changes nothing: silence is not zero.
 
 mod alarms;
 mod clock;
+mod controller;
 mod options;
 
 use core::fmt;
@@ -19,11 +20,16 @@ use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 pub(crate) use self::alarms::{AlarmState, Alarms, WEEK};
-pub(crate) use self::clock::Clock;
-pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_options, span};
+pub(crate) use self::clock::{Clock, LARGEST_STEP_BACK, USUAL_INTERVAL, mean_interval};
+pub(crate) use self::controller::{APART, Controller};
+pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_options, span, threshold};
 
-/// No number in a state of a model is larger by size: above the square of twice [`LARGEST`](crate::algorithm::large::LARGEST).
+/// No number in a state of a model is larger by size: above the square of twice
+/// [`LARGEST`](crate::algorithm::large::LARGEST).
 pub(crate) const BOUND: f64 = 1e302;
+
+/// The version of the states of all scored detectors. In version 1, the state of the alarms had single floats.
+pub(crate) const VERSION: u16 = 2;
 
 /// The score of one value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,8 +53,14 @@ pub(crate) trait Model: Clone + fmt::Debug + Send + Sync + 'static {
     /// The state before the first value.
     fn start(&self) -> Self::State;
 
-    /// Scores the value `x`, at most [`LARGEST`](crate::algorithm::large::LARGEST) by size, and learns it. `clock` has counted it.
+    /// Scores the value `x`, at most [`LARGEST`](crate::algorithm::large::LARGEST) by size, and learns it. `clock` has
+    /// counted it. It may have counted values before that were not learned, because they were [flawed](flaw).
     fn score(&self, state: &mut Self::State, x: f64, clock: &Clock) -> Scores;
+
+    /// Passes a value that is not learned. `clock` has counted it, and may have stepped back.
+    fn pass(&self, state: &mut Self::State, clock: &Clock) {
+        let _ = (state, clock);
+    }
 
     /// Whether the newest value may raise an alarm.
     fn can_alarm(&self, state: &Self::State) -> bool {
@@ -59,8 +71,8 @@ pub(crate) trait Model: Clone + fmt::Debug + Send + Sync + 'static {
     /// Writes the exact state.
     fn save(&self, state: &Self::State, words: &mut WordWriter<'_>);
 
-    /// Reads back what [`save`](Self::save) wrote.
-    fn restore(&self, words: &mut Words<'_>) -> Result<Self::State, RestoreError>;
+    /// Reads back what [`save`](Self::save) of this version or an older one wrote. `clock` is the restored clock.
+    fn restore(&self, version: u16, words: &mut Words<'_>, clock: &Clock) -> Result<Self::State, RestoreError>;
 }
 
 /// A detector of a model.
@@ -164,11 +176,21 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
     fn update(&self, state: &mut Self::State, sample: Sample<T>) -> Result<(), UpdateError> {
         state.clock.tick(sample.at);
         (state.newest, state.is_bound) = (sample.value, sample.overflowed);
-        state.scores = self.model.score(&mut state.model, within(sample.value.to_f64()), &state.clock);
-        let is_armed = self.is_ready(&state.clock)
-            && state.scores.score.abs() >= self.options.threshold()
-            && self.model.can_alarm(&state.model);
+        let value = sample.value.to_f64();
+        let x = within(value);
+        state.scores = match flaw(value, sample.overflowed) {
+            None => self.model.score(&mut state.model, x, &state.clock),
+            // The true value is not known. It is far away, and would determine what is usual.
+            Some(_) => {
+                self.model.pass(&mut state.model, &state.clock);
+                self.model.score(&mut state.model.clone(), x, &state.clock)
+            }
+        };
+        let is_armed = self.is_ready(&state.clock) && self.model.can_alarm(&state.model);
         self.options.alarms().update(&mut state.alarm, state.scores.strangeness, &state.clock, is_armed);
+        if state.scores.score.abs() < self.options.threshold() {
+            state.alarm.suppress();
+        }
         Ok(())
     }
 
@@ -197,6 +219,20 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
     }
 
     fn restore(&self, words: &mut Words<'_>) -> Result<Self::State, RestoreError> {
+        self.read(VERSION, words)
+    }
+
+    fn migrate(&self, version: u16, words: &mut Words<'_>) -> Result<Self::State, RestoreError> {
+        match version {
+            1 => self.read(version, words),
+            found => Err(RestoreError::UnknownAlgorithmVersion { found }),
+        }
+    }
+}
+
+impl<M: Model> Scored<M> {
+    /// Reads a state that a version wrote.
+    fn read<T: Numeric>(&self, version: u16, words: &mut Words<'_>) -> Result<ScoredState<T, M::State>, RestoreError> {
         let clock = Clock::restore(words)?;
         let (newest, is_bound) = (words.finite("newest value")?, words.flag("overflow")?);
         let scores = Scores {
@@ -206,7 +242,8 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
             low: words.finite("low")?,
             high: words.finite("high")?,
         };
-        let (alarm, model) = (AlarmState::restore(words)?, self.model.restore(words)?);
+        let alarm = AlarmState::restore(version, words, &clock)?;
+        let model = self.model.restore(version, words, &clock)?;
         let state = ScoredState { clock, newest, is_bound, scores, alarm, model };
         if clock.samples() == 0 && state != Algorithm::<T>::start(self) {
             return Err(RestoreError::invalid("samples", 0));

@@ -1,6 +1,7 @@
 //! `DSAnomaly:SeasonalSmall`: the idea of `Seasonal` in 200 bytes, for very many objects.
 //!
-//! A memory of 16 buckets of the day forecasts the value. Three signals measure how far the value is off: r1, a12 and L16 of
+//! A memory of 16 buckets of the day forecasts the value. Three signals measure how far the value is off: r1, a12 and
+//! L16 of
 //! `Seasonal`. Each has a strangeness q among its own past in a histogram of ten bins, as (1) of `Seasonal`, and
 //!
 //! ```text
@@ -10,10 +11,10 @@
 //! threshold <- threshold + step at each alarm, threshold - step * alarms a week    (4)
 //! ```
 //!
-//! (3) is the gate of `Seasonal`. A value with g above the threshold raises an alarm. (4) is the stochastic approximation
-//! (H. Robbins, S. Monro, 1951) of the rate of alarms: the threshold is stationary only at the requested rate. It starts
-//! at the maximum of the warm-up, extrapolated to the time between two alarms. The step is 0.15; in the first four weeks
-//! it is larger, up to 0.6.
+//! (3) is the gate of `Seasonal`. A value with g above the threshold raises an alarm. (4) is the stochastic
+//! approximation (H. Robbins, S. Monro, 1951) of the rate of alarms: the threshold is stationary only at the requested
+//! rate. It starts at the maximum of the warm-up, extrapolated to the time between two alarms. The step is 0.15; in the
+//! first four weeks it is larger, up to 0.6.
 //!
 //! | | |
 //! |---|---|
@@ -24,13 +25,20 @@
 //! | memory | 200 bytes an object |
 //! | cost | constant for each value |
 //!
-//! The time is in whole seconds, up to the year 2106. The interval is the mean since the first value.
+//! A value is scored as it is, and learned within a limit: its distance from the forecast is at most 4 times the
+//! largest r1 so far. At 20000 values the counts behind q are halved, and the bins end at the largest value that is
+//! still counted; the first value beyond the limit after that teaches nothing, because it is a glitch. An overflowed
+//! sum is not learned.
+//!
+//! The time is in whole seconds, up to the year 2106. The interval is a mean over 1000 values, without outages.
 
 mod state;
 mod tail;
 
 use self::state::{SmallState, State};
-use crate::algorithm::scored::{ALARMS, Options, Scores, WARM_UP, WEEK, explain_options, fields, record};
+use crate::algorithm::scored::{
+    ALARMS, APART, Controller, Options, Scores, WARM_UP, WEEK, explain_options, fields, record,
+};
 use crate::algorithm::seasonal::SCORE_THRESHOLD;
 use crate::algorithm::{Algorithm, Detector, Measured, Sample, UpdateError};
 use crate::entry::{Built, Entry, Explanation, Field, Given, Roles};
@@ -44,10 +52,12 @@ use crate::saved::{RestoreError, WordWriter, Words};
 pub(crate) static ENTRY: Entry = Entry::new("SeasonalSmall", Roles::DETECTOR, SUMMARY, |given| {
     let options = Options::of(given, 0, DAY_SECONDS);
     let alarms = options.alarms().per_week();
-    Ok(Built::detector(SeasonalSmall { options }).with_alarms(alarms))
+    let controller = Controller::new(alarms, STEP, FIRST_STEPS);
+    Ok(Built::detector(SeasonalSmall { options, controller }).with_alarms(alarms))
 })
-.arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP])
+.arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP.absent_is(DAY_SECONDS)])
 .structured("DetectorResult", &FIELDS)
+.version(2)
 .explained(explain);
 
 const SUMMARY: &str = "how strange the newest value is for its time of day and after the values before it, against the \
@@ -76,15 +86,11 @@ const YOUNG_WEIGHT: f64 = 0.4 * core::f64::consts::LOG10_2;
 const USUAL_INTERVAL: f64 = 300.0;
 const RIPE: f64 = 14.0 * 86_400.0;
 const STEP: f64 = 0.15;
-const YOUNG: f64 = 4.0 * WEEK;
+const FIRST_STEPS: f64 = 4.0;
 /// The scale of the tail of g, for the extrapolation to the first threshold.
 const TAIL: f64 = 0.15;
 /// The largest first threshold: an anomaly in the warm-up must not hide the later ones.
 const LARGEST_START: f64 = 3.6;
-/// The range of the threshold: g is at most 6 for values that are not extreme.
-const LARGEST_THRESHOLD: f64 = 8.0;
-/// Alarms that are not farther apart, in seconds, are one event.
-const APART: f64 = 3600.0;
 /// The largest sample by size that is taken unchanged: twice this value is a finite single float.
 const LARGEST: f64 = 1e37;
 
@@ -108,6 +114,8 @@ const LARGEST: f64 = 1e37;
 #[derive(Clone, Debug)]
 pub(crate) struct SeasonalSmall {
     options: Options,
+    /// (4).
+    controller: Controller,
 }
 
 impl SeasonalSmall {
@@ -120,34 +128,33 @@ impl SeasonalSmall {
     fn decide<T>(&self, state: &mut SmallState<T>, g: f64, interval: f64) {
         let alarms = self.options.alarms().per_week();
         state.set(State::Alarm, false);
-        state.since_alarm = state.since_alarm.saturating_add(1);
         if !self.is_ready(state) {
-            state.threshold = state.threshold.max(g as f32);
+            state.set_threshold(state.threshold().max(g));
             return;
         }
         if !state.has(State::Ready) {
             state.set(State::Ready, true);
             let age = (state.age() as f64).max(interval);
             let beyond = TAIL * core::f64::consts::LN_2 * log2(WEEK / (alarms * age)).max(0.0);
-            state.threshold = (f64::from(state.threshold) + beyond).min(LARGEST_START) as f32;
+            state.set_threshold((state.threshold() + beyond).min(LARGEST_START));
         }
-        // The start is a guess, and the first steps are larger.
-        let age = state.age() as f64;
-        let step = if age < YOUNG { STEP * (YOUNG / age.max(1.0)).min(4.0) } else { STEP };
-        let mut threshold = f64::from(state.threshold) - step * alarms * interval * (1.0 / WEEK);
-        if g > threshold && score(state) >= self.options.threshold() && g > 0.0 {
-            if f64::from(state.since_alarm) * interval > APART {
-                threshold += step;
+        let age = state.age() * 1_000_000;
+        let mut threshold = self.controller.fall(state.threshold(), interval, age);
+        if g > threshold && g > 0.0 {
+            if u64::from(state.since_alarm) * 1_000_000 > APART {
+                threshold = self.controller.rise(threshold, age);
             }
             state.since_alarm = 0;
-            state.set(State::Alarm, true);
+            // An explicit threshold removes alarms, and changes nothing that is learned.
+            state.set(State::Alarm, score(state) >= self.options.threshold());
         }
-        state.threshold = threshold.clamp(0.0, LARGEST_THRESHOLD) as f32;
+        state.set_threshold(threshold);
     }
 
     fn record<T: Numeric>(state: &SmallState<T>) -> Record {
         let width = state.tails.width();
-        let [expected, threshold, strangeness] = [state.expected, state.threshold, state.strangeness].map(f64::from);
+        let ([expected, strangeness], threshold) =
+            ([state.expected, state.strangeness].map(f64::from), state.threshold());
         let (low, high) = (expected - width, expected + width);
         let scores = Scores { score: score(state), strangeness, expected, low, high };
         let record = record(u64::from(state.samples()), scores, threshold, state.has(State::Alarm), state.newest);
@@ -168,7 +175,8 @@ fn score<T>(state: &SmallState<T>) -> f64 {
 /// (2) and (3).
 #[inline]
 fn gate<T: Numeric>(state: &mut SmallState<T>, g: f64, interval: f64) {
-    let hold = HOLD.max(HOLD_SHARE * f64::from(state.samples()));
+    // The values since the peak are counted up to 65535.
+    let hold = HOLD.max(HOLD_SHARE * f64::from(state.samples())).min(u16::MAX.into());
     let decayed = (1.0 - f64::from(state.since) / hold).max(0.0);
     let least = MARGIN * f64::from(state.peak) * decayed;
     let mut f = g;
@@ -186,6 +194,35 @@ fn gate<T: Numeric>(state: &mut SmallState<T>, g: f64, interval: f64) {
     state.since = state.since.saturating_add(1).max(1);
 }
 
+/// (1) for a value, which is scored as it is, and learned as [`SmallState::learned`] returns it, or not at all if it is
+/// the bound of its type or of the detector.
+#[inline]
+fn learn<T: Numeric>(state: &mut SmallState<T>, value: f64, is_bound: bool, seconds: u64) -> f64 {
+    let x = value.clamp(-LARGEST, LARGEST);
+    let learned = if is_bound || x != value { None } else { state.learned(x, seconds) };
+    if learned == Some(x) {
+        return strangeness(state, x, seconds);
+    }
+    let mut scored = *state;
+    let g = strangeness(&mut scored, x, seconds);
+    if let Some(learned) = learned {
+        strangeness(state, learned, seconds);
+    }
+    state.expected = scored.expected;
+    g
+}
+
+/// (1) for a value that is learned in full.
+#[inline]
+fn strangeness<T: Numeric>(state: &mut SmallState<T>, x: f64, seconds: u64) -> f64 {
+    let (signals, before) = (state.signals(x, seconds, state.interval()), state.tails.values());
+    let [r1, a12, level] = state.tails.update(signals).map(|q| q * q);
+    if state.tails.values() < before {
+        state.set(State::Beyond, false);
+    }
+    sqrt((r1 + a12 + level) * (1.0 / 3.0))
+}
+
 impl<T: Numeric> Algorithm<T> for SeasonalSmall {
     type State = SmallState<T>;
 
@@ -200,12 +237,10 @@ impl<T: Numeric> Algorithm<T> for SeasonalSmall {
     fn update(&self, state: &mut SmallState<T>, sample: Sample<T>) -> Result<(), UpdateError> {
         state.newest = sample.value;
         state.set(State::Bound, sample.overflowed);
-        let (x, seconds) = (sample.value.to_f64().clamp(-LARGEST, LARGEST), sample.at / 1_000_000);
+        let (value, seconds) = (sample.value.to_f64(), sample.at / 1_000_000);
         state.tick(seconds);
         let interval = state.interval();
-        let signals = state.signals(x, seconds, interval);
-        let [r1, a12, level] = state.tails.update(signals).map(|q| q * q);
-        let g = sqrt((r1 + a12 + level) * (1.0 / 3.0));
+        let g = learn(state, value, sample.overflowed, seconds);
         state.strangeness = g as f32;
         gate(state, g, interval);
         self.decide(state, g, interval);
@@ -233,6 +268,13 @@ impl<T: Numeric> Algorithm<T> for SeasonalSmall {
 
     fn restore(&self, words: &mut Words<'_>) -> Result<SmallState<T>, RestoreError> {
         SmallState::restore(words)
+    }
+
+    fn migrate(&self, version: u16, words: &mut Words<'_>) -> Result<SmallState<T>, RestoreError> {
+        match version {
+            1 => SmallState::migrate(words),
+            found => Err(RestoreError::UnknownAlgorithmVersion { found }),
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Squares {
     packed: u64,
 }
 
-/// A sample was the bound of an overflowed sum.
+/// A sample was the bound of an overflowed sum, or the sum of squares left the range of doubles.
 const OVERFLOWED: u64 = 1;
 /// A sample was beyond [`LARGEST`].
 const TOO_LARGE: u64 = 2;
@@ -52,7 +52,7 @@ impl Squares {
         self.count(SAMPLE | flags);
         let d = x - self.mean;
         self.mean += d / self.samples();
-        self.squares = (self.squares + d * (x - self.mean)).min(f64::MAX);
+        self.set_squares(self.squares + d * (x - self.mean));
     }
 
     /// Adds the samples of another state: equations (2) and (3).
@@ -65,7 +65,14 @@ impl Squares {
         self.count(other.packed);
         let (d, share) = (other.mean - self.mean, added / self.samples());
         self.mean += d * share;
-        self.squares = (self.squares + other.squares + d * d * (before * share)).min(f64::MAX);
+        self.set_squares(self.squares + other.squares + d * d * (before * share));
+    }
+
+    /// Sets the sum of squares, which stops at the bound of doubles and marks the result.
+    #[inline]
+    fn set_squares(&mut self, squares: f64) {
+        self.packed |= OVERFLOWED * u64::from(squares > f64::MAX);
+        self.squares = squares.min(f64::MAX);
     }
 
     /// The variance of the samples; `None` without samples.
@@ -179,6 +186,26 @@ mod tests {
         overflowed.add(Sample { at: 0, value: u64::MAX, overflowed: true });
         overflowed.add_all(&large);
         assert_eq!(overflowed.flaw(), Some(Flaw::Overflow));
+    }
+
+    /// It takes 10^8 samples of the largest sizes.
+    #[test]
+    fn a_sum_of_squares_beyond_doubles_marks_the_result() {
+        let most = squares(&[LARGEST, -LARGEST]);
+        let whole = core::iter::repeat_n(most, 2).fold(most, |mut sum, state| {
+            sum.add_all(&state);
+            sum
+        });
+        assert_eq!(whole.flaw(), None);
+        let mut doubled = whole;
+        for _ in 0..30 {
+            let half = doubled;
+            doubled.add_all(&half);
+        }
+        assert_eq!((doubled.squares, doubled.flaw()), (f64::MAX, Some(Flaw::Overflow)));
+        let mut added = Squares { squares: f64::MAX, ..most };
+        added.add(Sample::new(0, LARGEST));
+        assert_eq!(added.flaw(), Some(Flaw::Overflow));
     }
 
     #[test]

@@ -16,7 +16,8 @@
 //! Use it for a state that is reported when it changes, such as the length of a queue: the plain mean counts a value
 //! that held for an hour as much as one that held for a second. The newest value counts until the time of the result,
 //! which for a period is its end; the time before the first sample is not known and does not count. At the time of the
-//! first sample the mean is the newest value. A sample that is older than the newest one adds nothing.
+//! first sample the mean is the newest value. A sample that is older than the newest one adds nothing, so after one
+//! sample of a time in the far future none does, until the time has come: see `algorithm/readings.rs`.
 //!
 //! States do not merge: which value held at a time depends on the samples of both.
 
@@ -45,7 +46,8 @@ const SUMMARY: &str = "the mean over time, in which each sample holds until the 
 
 /// The mean over time, in which each sample holds until the next.
 ///
-/// 40 bytes an object.
+/// 40 bytes an object. A sample that is older than the newest one adds nothing, so after one sample of a time in the
+/// far future none does: check the times, or start with a new state.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};
@@ -184,6 +186,18 @@ mod tests {
 
     fn mean(state: &TimeAverageState<i64>, second: u64) -> Option<Number> {
         TimeAverage.report(state, second * SECOND).forced()?.get(0)
+    }
+
+    /// The contract of times: see the top.
+    #[test]
+    fn a_time_in_the_far_future_is_believed_until_it_has_come() {
+        let mut state = Algorithm::<u64>::start(&TimeAverage);
+        for (at, value) in [(0, 4u64), (1 << 60, 4), (10, 400), (20, 400)] {
+            TimeAverage.update(&mut state, Sample::new(at, value)).expect("every value is a sample");
+        }
+        assert_eq!(TimeAverage.report(&state, 30), Report::Value(Record::new([Number::F64(4.0)])));
+        TimeAverage.update(&mut state, Sample::new(1 << 61, 10)).expect("every value is a sample");
+        assert_eq!(TimeAverage.report(&state, (1 << 61) + (1 << 60)), Report::Value(Record::new([Number::F64(6.0)])));
     }
 
     #[test]

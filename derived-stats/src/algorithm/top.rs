@@ -63,7 +63,8 @@ pub(crate) static ENTRY: Entry =
                 ArgumentKind::Whole { least: LEAST_COUNTERS as u64, most: MOST_COUNTERS as u64 },
                 "a number of counters, 64 to 1024",
                 "64",
-            ),
+            )
+            .absent_is(LEAST_COUNTERS as u64),
             RANGE,
         ])
         .structured_by("TopResult", |given, _| Cow::Borrowed(FIELDS.get(..3 * top(given).k).unwrap_or_default()))
@@ -247,15 +248,16 @@ impl<T: Numeric> Algorithm<T> for Top {
         for _ in 0..len {
             let counter: Counter<T> =
                 Counter { value: words.finite("value")?, count: words.next("count")?, error: words.next("error")? };
-            if counters.iter().any(|other| other.value == counter.value) {
-                return Err(RestoreError::invalid("value", counter.value.to_bits()));
-            }
             if counter.error >= counter.count && counter.count != u64::MAX || counter.count == 0 {
                 return Err(RestoreError::invalid("error", counter.error));
             }
             counters.push(counter);
         }
-        Ok(TopState(Some(Box::new(Counters { counters, is_overflowed }))))
+        let state = Counters { counters, is_overflowed };
+        if state.has_twins() {
+            return Err(RestoreError::invalid("value", len));
+        }
+        Ok(TopState(Some(Box::new(state))))
     }
 }
 

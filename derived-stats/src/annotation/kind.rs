@@ -341,6 +341,20 @@ pub enum ErrorKind {
         /// The largest number of alarms a week.
         most: String,
     },
+    /// A detector that needs more values in its season than the period gives.
+    #[error(
+        "{} with this season takes a value every {longest} s at least, and a period of {period} s gives fewer; lengthen \
+         the season, or shorten the period",
+        quoted(detector)
+    )]
+    PeriodTooLong {
+        /// Name of the detector.
+        detector: String,
+        /// The time between two values in seconds.
+        period: u64,
+        /// The longest time between two values in seconds.
+        longest: u64,
+    },
     /// An error of an algorithm that the embedding program registered.
     #[error("{message}")]
     Custom {

@@ -15,9 +15,18 @@ pub struct Argument {
     example: &'static str,
     required: bool,
     /// The value that means the same as no argument.
-    absent: Option<u64>,
+    absent: Option<Absent>,
     /// Whether the argument is written with its name.
     named: bool,
+}
+
+/// The value that an argument has when it is left out.
+#[derive(Clone, Copy, Debug)]
+enum Absent {
+    Decimal(f64),
+    /// The value of the whole argument at an index, times a factor.
+    Times(usize, u64),
+    Whole(u64),
 }
 
 /// The form of an argument.
@@ -64,9 +73,21 @@ impl Argument {
         Self { name, kind, expected, example, required: false, absent: None, named: false }
     }
 
-    /// Makes this whole number mean the same as no argument.
+    /// Makes this whole number mean the same as no argument, also in the [identity](crate::Spec::identity).
     pub const fn absent_is(mut self, value: u64) -> Self {
-        self.absent = Some(value);
+        self.absent = Some(Absent::Whole(value));
+        self
+    }
+
+    /// Makes this decimal number mean the same as no argument.
+    pub const fn absent_is_decimal(mut self, value: f64) -> Self {
+        self.absent = Some(Absent::Decimal(value));
+        self
+    }
+
+    /// Makes the value of the whole argument at `index` of the entry, times `factor`, mean the same as no argument.
+    pub const fn absent_is_times(mut self, index: usize, factor: u64) -> Self {
+        self.absent = Some(Absent::Times(index, factor));
         self
     }
 
@@ -105,6 +126,15 @@ impl Argument {
     /// Whether the argument is written with its name.
     pub fn is_named(&self) -> bool {
         self.named
+    }
+
+    /// The text of the default, if there is one that does not depend on other arguments.
+    pub fn absent(&self) -> Option<String> {
+        match self.absent? {
+            Absent::Decimal(value) => Some(value.to_string()),
+            Absent::Times(..) => None,
+            Absent::Whole(value) => Some(value.to_string()),
+        }
     }
 
     /// The argument with the value `text`, as annotations contain it: `alarms=2`, or the text itself.
@@ -199,11 +229,32 @@ impl<'a> Given<'a> {
                 return Err(ArgumentError::Missing { index, name, example });
             }
             let bad = || ArgumentError::Bad { index, expected: argument.expected.to_string() };
-            let value = argument.read(text).ok_or_else(bad)?;
-            let is_left_out = argument.absent.is_some_and(|absent| value == Value::Whole(absent));
-            values.push((!is_left_out).then_some((text, value)));
+            values.push(Some((text, argument.read(text).ok_or_else(bad)?)));
         }
-        Ok(Self { values })
+        let mut given = Self { values };
+        given.leave_out_defaults(taken);
+        Ok(given)
+    }
+
+    /// Leaves out the arguments that have their default.
+    fn leave_out_defaults(&mut self, taken: &[Argument]) {
+        let whole_at = |index: usize| match (self.whole(index), taken.get(index).and_then(|argument| argument.absent)) {
+            (Some(value), _) | (None, Some(Absent::Whole(value))) => Some(value),
+            _ => None,
+        };
+        let default = |argument: &Argument| match argument.absent? {
+            Absent::Decimal(value) => Some(Value::Decimal(value)),
+            Absent::Times(index, factor) => {
+                whole_at(index).and_then(|value| value.checked_mul(factor)).map(Value::Whole)
+            }
+            Absent::Whole(value) => Some(Value::Whole(value)),
+        };
+        let defaults: Vec<_> = taken.iter().map(default).collect();
+        for (given, default) in self.values.iter_mut().zip(defaults) {
+            if given.is_some_and(|(_, value)| Some(value) == default) {
+                *given = None;
+            }
+        }
     }
 
     /// The argument at `index` as written; `None` if it is left out or has the value that means the same.
@@ -300,6 +351,26 @@ mod tests {
         assert_eq!(canonical(&["", "", ""]), "");
         assert_eq!(NAMED.each_ref().map(|argument| argument.written("5")), ["5", "first=5", "last=5"]);
         assert_eq!(NAMED.each_ref().map(Argument::is_named), [false, true, true]);
+    }
+
+    #[test]
+    fn an_argument_with_its_default_is_left_out() {
+        const KIND: ArgumentKind = ArgumentKind::Whole { least: 0, most: 99 };
+        static TAKEN: [Argument; 3] = [
+            Argument::optional("season", KIND, "a season, 0 to 99", "3").absent_is(7),
+            Argument::optional("warmup", KIND, "a warm-up, 0 to 99", "3").absent_is_times(0, 2),
+            Argument::optional("rate", ArgumentKind::Decimal { above: 0.0, most: 9.0 }, "a rate, 0 to 9", "3")
+                .absent_is_decimal(1.0)
+                .named(),
+        ];
+        let canonical = |texts: &[&'static str]| Given::check(&TAKEN, texts).expect("good arguments").canonical(&TAKEN);
+        for defaults in [&[][..], &["7"], &["07", "14"], &["", "14"], &["", "", "1.0"], &["7", "14", "1e0"]] {
+            assert_eq!(canonical(defaults), "", "{defaults:?}");
+        }
+        assert_eq!(canonical(&["8", "16", "1"]), "8");
+        assert_eq!(canonical(&["8", "14", "2"]), "8:14:rate=2");
+        assert_eq!(canonical(&["7", "16"]), ":16");
+        assert_eq!(TAKEN.each_ref().map(Argument::absent), [Some("7".to_string()), None, Some("1".to_string())]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub struct Built {
     links: Arc<dyn Links>,
     seconds: Option<u64>,
     alarms: Option<f64>,
+    longest_period: Option<u64>,
 }
 
 impl Built {
@@ -21,7 +22,7 @@ impl Built {
     where
         A: Algorithm<f64> + Algorithm<i64> + Algorithm<u64> + Clone,
     {
-        Self { links: Arc::new(Aggregate(algorithm)), seconds: None, alarms: None }
+        Self { links: Arc::new(Aggregate(algorithm)), seconds: None, alarms: None, longest_period: None }
     }
 
     /// A detector.
@@ -29,7 +30,7 @@ impl Built {
     where
         D: Detector<f64> + Detector<i64> + Detector<u64> + Clone,
     {
-        Self { links: Arc::new(Detecting(detector)), seconds: None, alarms: None }
+        Self { links: Arc::new(Detecting(detector)), seconds: None, alarms: None, longest_period: None }
     }
 
     /// Sets the length of the window in seconds. In a struct the window must not be longer than the period of the
@@ -46,6 +47,19 @@ impl Built {
     pub fn with_alarms(mut self, per_week: f64) -> Self {
         self.alarms = Some(per_week);
         self
+    }
+
+    /// Sets the longest period in seconds with which a detector works, as one that needs some values in each season. A
+    /// longer period is an error.
+    #[must_use]
+    pub fn with_longest_period(mut self, seconds: u64) -> Self {
+        self.longest_period = Some(seconds);
+        self
+    }
+
+    /// The longest period in seconds, if there is one.
+    pub(crate) fn longest_period(&self) -> Option<u64> {
+        self.longest_period
     }
 
     /// The number of alarms a week, if there is one.

@@ -132,6 +132,7 @@ impl Compiler<'_> {
                 ErrorKind::ChainWithoutDetector { algorithm: self.annotation.algorithm().name().as_str().to_owned() };
             return Err(self.annotation.error_at(first.name().span(), kind));
         }
+        self.period_fits(&last)?;
         self.alarms_fit(&last)?;
         let resolved = menu::pre_aggregation(self.annotation, first, registry)?;
         self.takes_samples(&resolved, first)?;
@@ -182,6 +183,20 @@ impl Compiler<'_> {
         }
         let kind = ErrorKind::ReadingsOfDifferences { algorithm: call.name().as_str().to_owned(), metric };
         Err(self.annotation.error_at(call.name().span(), kind))
+    }
+
+    /// Checks that a detector gets enough values in its season.
+    fn period_fits(&self, resolved: &Resolved<'_>) -> Result<(), AnnotationError> {
+        let (Periods::Every { seconds }, Some(longest)) = (self.context.periods, resolved.built.longest_period())
+        else {
+            return Ok(());
+        };
+        let period = u64::from(seconds) * u64::from(self.every);
+        if period <= longest {
+            return Ok(());
+        }
+        let kind = ErrorKind::PeriodTooLong { detector: resolved.entry.name().to_owned(), period, longest };
+        Err(self.annotation.error_at(resolved.span, kind))
     }
 
     /// Checks the number of alarms: at most a fifth of the values can raise one.
@@ -245,6 +260,34 @@ mod tests {
             assert!(Spec::parse(later, context).is_ok() && Spec::parse("raw:DSMax", context).is_ok());
         }
         assert!(Spec::parse("raw:DSRate", Context::new(ValueType::U64)).is_ok());
+    }
+
+    #[test]
+    fn a_season_has_at_least_four_values() {
+        let context = |seconds| Context::new(ValueType::U64).with_periods(Periods::Every { seconds });
+        for (seconds, good) in [
+            (21_600, "1.DSSum-raw:DSAnomaly:HoltWinters"),
+            (60, "1.DSSum-raw:DSAnomaly:HoltWinters:600"),
+            (150, "1.DSSum-raw:DSAnomaly:HoltWinters:season=600"),
+            (86_400, "1.DSSum-raw:DSAnomaly:HoltWinters:604800"),
+        ] {
+            assert!(Spec::parse(good, context(seconds)).is_ok(), "{good} every {seconds} s");
+        }
+        for (seconds, bad, longest) in [
+            (21_601, "1.DSSum-raw:DSAnomaly:HoltWinters", 21_600),
+            (300, "1.DSSum-raw:DSAnomaly:HoltWinters:600", 150),
+            (100, "2.DSSum-raw:DSAnomaly:HoltWinters:600", 150),
+        ] {
+            let error = Spec::parse(bad, context(seconds)).expect_err("too few values in a season");
+            let is_kind = matches!(error.kind(), ErrorKind::PeriodTooLong { longest: found, .. } if *found == longest);
+            assert!(is_kind, "{error}");
+        }
+        let error = Spec::parse("2.DSSum-raw:DSAnomaly:HoltWinters:600", context(100)).expect_err("too few values");
+        assert_eq!(
+            error.kind().to_string(),
+            "`HoltWinters` with this season takes a value every 150 s at least, and a period of 200 s gives fewer; lengthen \
+             the season, or shorten the period"
+        );
     }
 
     #[test]

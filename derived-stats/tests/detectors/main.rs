@@ -7,5 +7,6 @@
 
 mod clean;
 mod events;
+mod robust;
 mod series;
 mod subject;

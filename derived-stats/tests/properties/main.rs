@@ -8,6 +8,7 @@
 mod chains;
 mod claims;
 mod columns;
+mod defaults;
 mod docs;
 mod input;
 mod invalid_states;

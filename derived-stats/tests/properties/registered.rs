@@ -71,9 +71,10 @@ impl<const VERSION: u16> Distinct<VERSION> {
         let mut values = BTreeSet::new();
         for _ in 0..len {
             let value = words.next("value")?;
-            if !values.insert(value) {
+            if values.last().is_some_and(|last| *last >= value) {
                 return Err(RestoreError::invalid("value", value));
             }
+            values.insert(value);
         }
         Ok(Seen { values, overflowed })
     }

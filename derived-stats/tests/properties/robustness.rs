@@ -117,6 +117,7 @@ proptest! {
     ) {
         let saved = SavedState { words, ..spec.save(&spec.start()) };
         if let Ok(state) = spec.restore(&saved) {
+            prop_assert_eq!(&spec.save(&state), &saved, "the restored state is another one");
             survives(&mut Object { state, ..Object::new(spec, silence) }, &events)?;
         }
     }
@@ -136,6 +137,7 @@ proptest! {
         let position = position.index(saved.words.len());
         saved.words[position] = word;
         if let Ok(state) = spec.restore(&saved) {
+            prop_assert_eq!(&spec.save(&state), &saved, "the restored state is another one");
             object.state = state;
             survives(&mut object, &later)?;
         }

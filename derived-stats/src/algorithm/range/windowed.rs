@@ -97,7 +97,9 @@ where
 
 /// An algorithm over the samples of the last `range` seconds.
 ///
-/// Not ready until one whole range has passed since the first sample.
+/// Not ready until one whole range has passed since the first sample. A sample of an older bucket than the newest is refused
+/// with [`UpdateError::TimeWentBack`], so after one sample of a time in the far future all are: check the times, or start
+/// with a new state.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};

@@ -6,7 +6,7 @@ use crate::saved::{RestoreError, WordWriter, Words};
 const SECOND: f64 = 1e6;
 
 /// The interval that is assumed while the time does not advance, in seconds.
-const USUAL_INTERVAL: f64 = 60.0;
+pub(crate) const USUAL_INTERVAL: f64 = 60.0;
 
 /// A microsecond, the unit of the time, in seconds.
 const LEAST_INTERVAL: f64 = 1e-6;
@@ -15,6 +15,10 @@ const LEAST_INTERVAL: f64 = 1e-6;
 /// that an outage does not count.
 const FIRST_GAPS: u64 = 20;
 
+/// A time that is farther back than this, in microseconds, replaces the latest one: that one was wrong, as a sender's
+/// whose clock is years ahead. Without this rule, each later value would be at the wrong time, in the wrong season.
+pub(crate) const LARGEST_STEP_BACK: u64 = 86_400_000_000;
+
 /// The number of values, their first and last time, and the usual interval between them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Clock {
@@ -22,27 +26,63 @@ pub(crate) struct Clock {
     samples: u64,
     /// The time of the first value, in microseconds.
     first: u64,
-    /// The latest time of a value, in microseconds.
+    /// The latest time of a value, in microseconds. It is before the first one while one of both is wrong.
     last: u64,
     /// The mean interval in seconds; 0 while the time does not advance.
     mean_interval: f64,
 }
 
+/// The mean interval after a `gap`, the one numbered `count` from 1 on, in seconds. `unit` is the unit of the times.
+#[inline]
+pub(crate) fn mean_interval(mean: f64, gap: f64, count: u64, unit: f64) -> f64 {
+    // While the time does not advance, there is no interval to compare a gap with.
+    let is_full = count <= FIRST_GAPS || mean == 0.0;
+    let gap = if is_full { gap } else { gap.min((4.0 * mean).max(unit)) };
+    mean + (gap - mean) * (1.0 / count as f64).max(0.001)
+}
+
 impl Clock {
-    /// Counts a value of time `at`. A time before the last one counts as the last one.
+    /// Counts a value of time `at`. A time up to a day before the latest one counts as the latest one; an earlier one
+    /// replaces it.
     #[inline]
     pub(crate) fn tick(&mut self, at: u64) {
         let before = self.samples;
         if before == 0 {
             (self.first, self.last) = (at, at);
+        } else if self.last.saturating_sub(at) > LARGEST_STEP_BACK {
+            self.step_back(at);
+        } else if self.first > self.last {
+            self.resume(at);
         } else {
             let gap = at.saturating_sub(self.last) as f64 / SECOND;
-            let gap = if before <= FIRST_GAPS { gap } else { gap.min(4.0 * self.mean_interval) };
-            self.mean_interval += (gap - self.mean_interval) * (1.0 / before as f64).max(0.001);
+            self.mean_interval = mean_interval(self.mean_interval, gap, before, LEAST_INTERVAL);
             self.last = self.last.max(at);
         }
         self.samples = before.saturating_add(1).min(Self::MOST);
     }
+
+    /// Continues from `at`, because the latest time was wrong. The first gaps count in full, so they are measured
+    /// again.
+    #[cold]
+    fn step_back(&mut self, at: u64) {
+        self.last = at;
+        if self.samples <= FIRST_GAPS && at >= self.first {
+            self.mean_interval = (at - self.first) as f64 / SECOND / self.samples as f64;
+        }
+    }
+
+    /// Continues from a time before the first one: either that time was wrong, or, if the next is before the first one
+    /// too, the first.
+    #[cold]
+    fn resume(&mut self, at: u64) {
+        if at < self.first {
+            self.first = self.last.min(at);
+        }
+        self.last = self.last.max(at);
+    }
+
+    /// The number of values of a [warm](Self::is_warm) state.
+    pub(crate) const WARM: u64 = 20;
 
     /// The largest number of values that is counted, which a double holds exactly.
     const MOST: u64 = 1 << 48;
@@ -57,6 +97,12 @@ impl Clock {
     #[inline]
     pub(crate) fn earlier(&self) -> f64 {
         self.samples.saturating_sub(1) as f64
+    }
+
+    /// Whether there were enough values before the newest one for a score and for limits of what one value teaches.
+    #[inline]
+    pub(crate) fn is_warm(&self) -> bool {
+        self.samples > Self::WARM
     }
 
     /// The latest time, in microseconds.
@@ -87,7 +133,7 @@ impl Clock {
     /// The time since the first value, in microseconds.
     #[inline]
     pub(crate) fn age(&self) -> u64 {
-        self.last - self.first
+        self.last.saturating_sub(self.first)
     }
 
     pub(crate) fn save(&self, words: &mut WordWriter<'_>) {
@@ -104,7 +150,7 @@ impl Clock {
         if clock.samples > Self::MOST {
             return Err(RestoreError::invalid("samples", clock.samples));
         }
-        if clock.last < clock.first || clock.samples < 2 && clock.last != clock.first {
+        if clock.samples < 2 && clock.last != clock.first {
             return Err(RestoreError::invalid("last time", clock.last));
         }
         // No gap is longer than the range of the time.
@@ -142,6 +188,25 @@ mod tests {
     }
 
     #[test]
+    fn one_time_in_the_far_future_is_not_believed_after_the_next() {
+        for wrong in [0, 5, 500] {
+            let clock = after((0..1000).map(|n| if n == wrong { 4_000_000_000 } else { 100_000 + n * 60 }));
+            assert_eq!(clock.last(), 159_940_000_000, "{wrong}");
+            assert!(clock.age() >= 59_000_000_000 && clock.age() < 60_000_000_000, "{wrong}: {clock:?}");
+            assert!((58.0..60.5).contains(&clock.interval()), "{wrong}: {clock:?}");
+        }
+        for wrong in [5, 500, 999] {
+            let clock = after((0..1000).map(|n| if n == wrong { 0 } else { 1_000_000 + n * 60 }));
+            let last: u64 = if wrong == 999 { 0 } else { 1_059_940_000_000 };
+            assert_eq!(
+                (clock.last(), clock.first, clock.age()),
+                (last, 1_000_000_000_000, last.saturating_sub(clock.first))
+            );
+            assert!((58.0..60.5).contains(&clock.interval()), "{wrong}: {clock:?}");
+        }
+    }
+
+    #[test]
     fn a_time_that_stands_still_counts_as_a_value_a_minute() {
         let clock = after([5; 30]);
         assert_eq!((clock.mean_interval(), clock.interval(), clock.age()), (0.0, 60.0, 0));
@@ -153,9 +218,7 @@ mod tests {
         let mut words = Vec::new();
         after([5, 65]).save(&mut WordWriter::new(&mut words));
         assert_eq!(Clock::restore(&mut Words::new(&words)), Ok(after([5, 65])));
-        for (index, word) in
-            [(0, 0), (0, 1), (0, u64::MAX), (1, 66_000_000), (2, 0), (3, f64::NAN.to_bits()), (3, (-1f64).to_bits())]
-        {
+        for (index, word) in [(0, 0), (0, 1), (0, u64::MAX), (3, f64::NAN.to_bits()), (3, (-1f64).to_bits())] {
             let mut words = words.clone();
             words[index] = word;
             assert!(Clock::restore(&mut Words::new(&words)).is_err(), "word {index} as {word}");

@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use crate::algorithm::scored::{Alarms, WEEK};
+use crate::algorithm::scored::{Alarms, Clock, WEEK};
 use crate::entry::{Argument, ArgumentKind, Explanation, Given};
 use crate::number::Number;
 
@@ -19,23 +19,33 @@ pub(crate) const ALARMS: Argument = Argument::optional(
     "alarms a week for each object when nothing happens, a decimal number above 0.001 and at most 84 such as `alarms=1`",
     "2",
 )
+.absent_is_decimal(DEFAULT_ALARMS)
 .named();
 
-/// `threshold=`, for a score without bound.
-pub(crate) const THRESHOLD: Argument = Argument::optional(
-    "threshold",
-    ArgumentKind::Decimal { above: 0.0, most: 1e30 },
-    "threshold, the least score of an alarm, a decimal number above 0 such as `threshold=3`",
+/// `alarms=` without an argument.
+const DEFAULT_ALARMS: f64 = 1.0;
+
+/// `threshold=`, for a score of at most 2000 by size.
+pub(crate) const THRESHOLD: Argument = threshold(
+    2000.0,
+    "threshold, the least score of an alarm, a decimal number above 0 and at most 2000 (no score is larger) such as \
+     `threshold=3`",
     "3",
-)
-.named();
+);
 
-/// `span=`, or a span of another name.
-pub(crate) const fn span(name: &'static str, expected: &'static str, example: &'static str) -> Argument {
-    Argument::optional(name, ArgumentKind::Whole { least: 60, most: 31_536_000 }, expected, example).named()
+/// `threshold=`, for a score of at most `most` by size.
+pub(crate) const fn threshold(most: f64, expected: &'static str, example: &'static str) -> Argument {
+    Argument::optional("threshold", ArgumentKind::Decimal { above: 0.0, most }, expected, example).named()
 }
 
-/// `warmup=`.
+/// `span=` with its default, which is the example.
+pub(crate) const fn span(default: u64, expected: &'static str, example: &'static str) -> Argument {
+    Argument::optional("span", ArgumentKind::Whole { least: 60, most: 31_536_000 }, expected, example)
+        .absent_is(default)
+        .named()
+}
+
+/// `warmup=`, without its default.
 pub(crate) const WARM_UP: Argument = Argument::optional(
     "warmup",
     ArgumentKind::Whole { least: 0, most: 31_536_000 },
@@ -55,14 +65,14 @@ pub(crate) struct Options {
 
 impl Options {
     /// The warm-up is over after more than this number of values, whatever the time is.
-    pub(crate) const LEAST_SAMPLES: u64 = 20;
+    pub(crate) const LEAST_SAMPLES: u64 = Clock::WARM;
 
     /// The options of an entry whose arguments from `first` on are [`ALARMS`], a threshold and [`WARM_UP`]. `warm_up` is
     /// the default in seconds.
     pub(crate) fn of(given: &Given<'_>, first: usize, warm_up: u64) -> Self {
         let seconds = given.whole(first + 2).unwrap_or(warm_up);
         Self {
-            alarms: Alarms::new(given.decimal(first).unwrap_or(1.0)),
+            alarms: Alarms::new(given.decimal(first).unwrap_or(DEFAULT_ALARMS)),
             threshold: given.decimal(first + 1).unwrap_or(0.0),
             warm_up: seconds.saturating_mul(1_000_000),
         }
@@ -91,7 +101,7 @@ pub(crate) fn explain_options(
     warm_up: u64,
     seconds: Option<u64>,
 ) -> Explanation {
-    let (alarms, warm_up) = (given.decimal(first).unwrap_or(1.0), given.whole(first + 2).unwrap_or(warm_up));
+    let (alarms, warm_up) = (given.decimal(first).unwrap_or(DEFAULT_ALARMS), given.whole(first + 2).unwrap_or(warm_up));
     let least = Options::LEAST_SAMPLES + 1;
     let rate = seconds.filter(|seconds| *seconds > 0).map_or_else(Default::default, |seconds| {
         format!(", one in {:.0} values", (WEEK / (seconds as f64 * alarms)).max(1.0))

@@ -18,7 +18,7 @@ const BETA: f64 = 0.4;
 /// The weight of the logarithm of the ratio to the largest value so far.
 const RECORD: f64 = 0.5;
 
-/// At this number of values all counts are halved, and the largest value decays.
+/// At this number of values all counts are halved, and the largest value and its bin decay.
 const CAP: u16 = 20_000;
 
 /// The decay of the largest value.
@@ -34,8 +34,8 @@ const WIDTH_WARM: u16 = 20;
 /// deviation.
 const LARGEST: f64 = 1e170;
 
-/// Minus the decimal logarithm of the share of the past values that are larger, from a logarithmic histogram that ends at
-/// the largest value: 112 bytes.
+/// Minus the decimal logarithm of the share of the past values that are larger, from a logarithmic histogram that ends
+/// at the largest value: 112 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Calibrator {
     /// The counts, in [0, 20000] together. The lowest bin also counts all smaller values and the zeros.
@@ -58,8 +58,15 @@ fn bin(value: f64) -> i16 {
     (e * PER_OCTAVE + ((2.0 * m - 1.0) * f64::from(PER_OCTAVE)) as i32) as i16
 }
 
-/// Whether 2 + 0.4 log10(n) - log10(c) is below 0, for `c` values that are larger and `n` in all: without logarithms, and
-/// false if rounding could decide. Most values are usual.
+/// The lower bound of a bin.
+#[inline]
+fn bound(bin: i32) -> f64 {
+    let (e, step) = (bin.div_euclid(PER_OCTAVE), bin.rem_euclid(PER_OCTAVE));
+    scaled(0.5 * (1.0 + f64::from(step) / f64::from(PER_OCTAVE)), e)
+}
+
+/// Whether 2 + 0.4 log10(n) - log10(c) is below 0, for `c` values that are larger and `n` in all: without logarithms,
+/// and false if rounding could decide. Most values are usual.
 #[inline]
 fn is_usual(c: f64, n: f64) -> bool {
     let square = c * c;
@@ -140,6 +147,28 @@ impl Calibrator {
         self.counts.iter_mut().for_each(|count| *count /= 2);
         self.values = self.counts.iter().sum();
         self.largest *= DECAY;
+        self.lower_top();
+    }
+
+    /// Makes the highest bin with values the top, so that a large value is forgotten once its count is halved to 0. The
+    /// values of the lowest bin stay there, because most of them are zeros.
+    fn lower_top(&mut self) {
+        let highest = self.counts.iter().rposition(|count| *count > 0).unwrap_or_default();
+        if highest == 0 {
+            (self.top, self.largest) = (NO_BIN, 0.0);
+            return;
+        }
+        let shift = BINS - 1 - highest;
+        self.counts.copy_within(1..=highest, 1 + shift);
+        self.counts[1..=shift].fill(0);
+        self.top -= shift as i16;
+        self.largest = self.largest.min(bound(i32::from(self.top) + 1).next_down());
+    }
+
+    /// The largest value so far, which decays.
+    #[inline]
+    pub(super) fn largest(&self) -> f64 {
+        self.largest
     }
 
     /// The lower bound of the bin above the one that holds the 99th percentile; 0 if there are few values.
@@ -151,9 +180,7 @@ impl Calibrator {
         for (below_top, count) in (0..).zip(self.counts.iter().rev()) {
             above += u32::from(*count);
             if f64::from(above) > most {
-                let bin = i32::from(self.top) - below_top + 1;
-                let (e, step) = (bin.div_euclid(PER_OCTAVE), bin.rem_euclid(PER_OCTAVE));
-                return scaled(0.5 * (1.0 + f64::from(step) / f64::from(PER_OCTAVE)), e);
+                return bound(i32::from(self.top) - below_top + 1);
             }
         }
         0.0
@@ -179,7 +206,7 @@ impl Calibrator {
             return Err(RestoreError::invalid("number of signals", packed));
         }
         let has_top = top != NO_BIN;
-        // The largest value decays, the top does not.
+        // The largest value decays at once, its bin when it has no counts.
         let is_largest = match has_top {
             true => largest > 0.0 && largest <= LARGEST && bin(largest) <= top && top <= bin(LARGEST),
             false => largest.to_bits() == 0 && counts.iter().skip(1).all(|count| *count == 0),
@@ -239,6 +266,30 @@ mod tests {
             assert!(calibrator.values < CAP);
         }
         assert_eq!(calibrator.counts.iter().sum::<u16>(), calibrator.values);
+    }
+
+    #[test]
+    fn a_large_value_is_forgotten_when_its_count_is_halved_away() {
+        let mut calibrator = Calibrator::START;
+        let usual = |n: u32| if n.is_multiple_of(2) { 0.0 } else { 1.0 + f64::from(n % 100) / 100.0 };
+        let update = |range: core::ops::Range<u32>, calibrator: &mut Calibrator| {
+            for n in range {
+                calibrator.update(usual(n));
+            }
+        };
+        update(0..5000, &mut calibrator);
+        let before = calibrator;
+        assert!(calibrator.update(60.0) > 3.0);
+        assert_eq!((calibrator.top, calibrator.largest), (before.top + 40, 60.0));
+        update(5000..26_000, &mut calibrator);
+        assert_eq!((calibrator.top, calibrator.largest), (before.top, 2f64.next_down()));
+        assert!(calibrator.update(1.999) > 0.5 && calibrator.update(1e-3) == 0.0, "half of the values are 0");
+        let mut zeros = Calibrator::START;
+        zeros.update(9.0);
+        for _ in 0..50_000 {
+            zeros.update(0.0);
+        }
+        assert_eq!((zeros.top, zeros.largest, zeros.counts[0]), (NO_BIN, 0.0, zeros.values));
     }
 
     #[test]

@@ -10,7 +10,7 @@ const WARM: f64 = 50.0;
 
 /// The logarithm of the variance over `SPAN` values, against its own mean and deviation.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Spread<const SPAN: u32> {
+pub(super) struct SpreadSignal<const SPAN: u32> {
     mean: f64,
     variance: f64,
     /// The mean and the variance of the logarithm.
@@ -18,7 +18,7 @@ pub(super) struct Spread<const SPAN: u32> {
     log_variance: f64,
 }
 
-impl<const SPAN: u32> Spread<SPAN> {
+impl<const SPAN: u32> SpreadSignal<SPAN> {
     pub(super) const START: Self = Self { mean: 0.0, variance: 0.0, log_mean: 0.0, log_variance: 0.0 };
 
     pub(super) fn start(x: f64) -> Self {

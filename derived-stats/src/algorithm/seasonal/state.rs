@@ -2,8 +2,8 @@
 
 use super::calibrator::Calibrator;
 use super::memory::Memory;
-use super::spread::Spread;
-use crate::algorithm::large::LARGEST;
+use super::spread::SpreadSignal;
+use crate::algorithm::large::{LARGEST, within};
 use crate::algorithm::scored::{BOUND, Clock, bounded, positive};
 use crate::math::{asinh, cbrt, log10, sqrt};
 use crate::saved::{RestoreError, WordWriter, Words};
@@ -23,6 +23,13 @@ const WARM: f64 = 20.0;
 const ALPHA: f64 = 0.01;
 /// A residual below this share of the size of the values is rounding.
 const ROUNDING: f64 = 1e-7;
+/// The limits of what a value teaches: its distance from the forecast, in largest residuals so far, on the first day
+/// and later. A histogram has six octaves.
+const FIRST_LIMIT: f64 = 16.0;
+const LIMIT: f64 = 8.0;
+/// The length of the first day, in microseconds, and the number of values without limits.
+const FIRST_DAY: u64 = 86_400_000_000;
+const UNLIMITED: f64 = 50.0;
 /// Constants of (3) and (4).
 const INTERVAL_WEIGHT: f64 = 0.2;
 const USUAL_INTERVAL: f64 = 300.0;
@@ -52,17 +59,25 @@ pub(crate) struct SeasonalMemory {
     fast_level: f64,
     level: f64,
     level_variance: f64,
-    long_spread: Spread<128>,
-    short_spread: Spread<8>,
+    long_spread: SpreadSignal<128>,
+    short_spread: SpreadSignal<8>,
     /// The mean and the variance of the signal z.
     z_mean: f64,
     pub(super) z_variance: f64,
     /// The newest f that passed the gate, and the values since then.
     peak: f64,
     since: f64,
+    /// The values since the newest one beyond the limit.
+    since_beyond: f64,
 }
 
-/// The values before the first one passes the gate.
+/// The forecast that is nearer to the value `x`.
+#[inline]
+fn nearer(x: f64, (day, week): (f64, f64)) -> f64 {
+    if (x - day).abs() <= (x - week).abs() { day } else { week }
+}
+
+/// The values before the first one passes the gate or is beyond the limit.
 const NEVER: f64 = 1e9;
 
 impl SeasonalMemory {
@@ -78,17 +93,35 @@ impl SeasonalMemory {
         fast_level: 0.0,
         level: 0.0,
         level_variance: 0.0,
-        long_spread: Spread::START,
-        short_spread: Spread::START,
+        long_spread: SpreadSignal::START,
+        short_spread: SpreadSignal::START,
         z_mean: 0.0,
         z_variance: 0.0,
         peak: 0.0,
         since: NEVER,
+        since_beyond: NEVER,
     };
 
     pub(super) fn first(&mut self, x: f64) {
         (self.size, self.mean, self.z_mean, self.last) = (x.abs(), x, x, x);
-        (self.long_spread, self.short_spread) = (Spread::start(x), Spread::start(x));
+        (self.long_spread, self.short_spread) = (SpreadSignal::start(x), SpreadSignal::start(x));
+    }
+
+    /// The value that is learned for `x`: `x` itself, or a nearer one if it is beyond the limit, or none if it is the
+    /// only one beyond the limit for long.
+    #[inline]
+    pub(super) fn learned(&mut self, x: f64, forecasts: (f64, f64), clock: &Clock) -> Option<f64> {
+        let known = self.calibrators.first().map_or(0.0, Calibrator::largest);
+        // A series that never moved has no residual.
+        let known = if known > 0.0 { known } else { self.size };
+        let limit = known * if clock.age() < FIRST_DAY { FIRST_LIMIT } else { LIMIT };
+        let r = x - nearer(x, forecasts);
+        self.since_beyond += 1.0;
+        if r.abs() <= limit || limit == 0.0 || clock.earlier() < UNLIMITED {
+            return Some(x);
+        }
+        let is_first = core::mem::take(&mut self.since_beyond) > MEMO;
+        (!is_first).then(|| within(x - r + limit.copysign(r)))
     }
 
     /// The signals of the value `x`, after `earlier` values.
@@ -97,8 +130,7 @@ impl SeasonalMemory {
         self.size += (x.abs() - self.size) * (1.0 / MEMO).max(1.0 / (earlier + 1.0));
         let k = 3.0 / (self.size + 1e-12);
         let y = asinh(k * x);
-        let (day, week) = forecasts;
-        let forecast = if (x - day).abs() <= (x - week).abs() { day } else { week };
+        let forecast = nearer(x, forecasts);
         let (mut r, mut ra) = (x - forecast, y - asinh(k * forecast));
         if r.abs() < ROUNDING * self.size {
             r = 0.0;
@@ -183,9 +215,11 @@ impl SeasonalMemory {
         self.short_spread.save(words);
         self.memory.save(words);
         self.calibrators.iter().for_each(|calibrator| calibrator.save(words));
+        words.push(self.since_beyond.to_bits());
     }
 
-    pub(super) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
+    /// Reads the words of a version. Version 1 had no limit.
+    pub(super) fn restore(version: u16, words: &mut Words<'_>) -> Result<Self, RestoreError> {
         // The asinh of a double is at most 745 by size.
         const COMPRESSED: f64 = 1e3;
         let mut state = Self {
@@ -202,13 +236,17 @@ impl SeasonalMemory {
             z_variance: positive(words, "variance of z", BOUND)?,
             peak: positive(words, "peak", COMPRESSED)?,
             since: positive(words, "values since the peak", 1e18)?,
-            long_spread: Spread::restore(words)?,
-            short_spread: Spread::restore(words)?,
+            since_beyond: NEVER,
+            long_spread: SpreadSignal::restore(words)?,
+            short_spread: SpreadSignal::restore(words)?,
             memory: Memory::restore(words)?,
             calibrators: [Calibrator::START; SIGNALS],
         };
         for calibrator in &mut state.calibrators {
             *calibrator = Calibrator::restore(words)?;
+        }
+        if version > 1 {
+            state.since_beyond = positive(words, "values since a large one", 1e18)?;
         }
         Ok(state)
     }

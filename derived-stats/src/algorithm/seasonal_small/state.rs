@@ -1,10 +1,13 @@
 //! The data of one object, and its signals.
 
-use super::LARGEST;
+mod saved;
+mod threshold;
+
+use self::threshold::Threshold;
 use super::tail::{SIGNALS, Tails};
+use crate::algorithm::scored::{LARGEST_STEP_BACK, USUAL_INTERVAL, mean_interval};
 use crate::math::{quick_asinh, sqrt};
 use crate::number::Numeric;
-use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The number of buckets of the day, and their length in seconds.
 const BUCKETS: usize = 16;
@@ -16,14 +19,15 @@ const MOST: u8 = 15;
 /// The time in a bucket over which its mean is weighted, in seconds: two days.
 const BUCKET_SPAN: f64 = 2.0 * BUCKET as f64;
 
-/// The interval that is assumed while the time does not advance, in seconds.
-const USUAL_INTERVAL: f64 = 60.0;
-
 /// The weight of a value in the mean size of the values.
 const SIZE_WEIGHT: f64 = 1.0 / 2000.0;
 
 /// The least weight of a value in the long mean of the level.
 const LEVEL_WEIGHT: f64 = 1.0 / 32_000.0;
+
+/// The limit of what a value teaches: its distance from the forecast, in largest residuals so far. A histogram has two
+/// and a half octaves.
+const LIMIT: f64 = 4.0;
 
 /// The number of values before the distance of the level counts.
 const WARM: f64 = 20.0;
@@ -36,6 +40,7 @@ const MOST_SAMPLES: u32 = (1 << 28) - 1;
 
 /// A flag of a state.
 #[derive(Clone, Copy)]
+#[repr(u32)]
 pub(super) enum State {
     /// The newest value raises an alarm.
     Alarm = 1 << 28,
@@ -43,13 +48,15 @@ pub(super) enum State {
     Bound = 1 << 29,
     /// The warm-up is over, and the threshold is set.
     Ready = 1 << 30,
+    /// A value was beyond the limit since the counts of the tails were halved.
+    Beyond = 1 << 31,
 }
 
 /// The data of one object: 200 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct SmallState<T> {
     pub(super) newest: T,
-    /// The times of the first and of the latest value, in seconds.
+    /// The times of the first and of the latest value, in seconds, as in [`Clock`](crate::algorithm::scored::Clock).
     first: u32,
     last: u32,
     /// The number of values, and above it the flags.
@@ -68,16 +75,31 @@ pub(crate) struct SmallState<T> {
     pub(super) expected: f32,
     /// The newest f that passed the gate.
     pub(super) peak: f32,
-    pub(super) threshold: f32,
+    /// The mean interval in seconds; 0 while the time does not advance.
+    interval: f32,
+    threshold: Threshold,
     pub(super) tails: Tails,
-    /// The values since the gate passed one, 1 for that value itself; and since an alarm.
+    /// The values since the gate passed one, up to 65535, and 1 for that value itself.
     pub(super) since: u16,
+    /// The seconds since an alarm, up to 65535.
     pub(super) since_alarm: u16,
     /// The number of values of each bucket, up to 15: four bits each.
     counts: [u8; BUCKETS / 2],
 }
 
 impl<T> SmallState<T> {
+    /// The threshold of alarms.
+    #[inline]
+    pub(super) fn threshold(&self) -> f64 {
+        self.threshold.value()
+    }
+
+    /// Sets the threshold of alarms, which is limited to its range.
+    #[inline]
+    pub(super) fn set_threshold(&mut self, threshold: f64) {
+        self.threshold = Threshold::of(threshold);
+    }
+
     #[inline]
     pub(super) fn has(&self, flag: State) -> bool {
         self.packed & flag as u32 != 0
@@ -97,16 +119,13 @@ impl<T> SmallState<T> {
     /// The time since the first value, in seconds.
     #[inline]
     pub(super) fn age(&self) -> u64 {
-        u64::from(self.last - self.first)
+        u64::from(self.last.saturating_sub(self.first))
     }
 
     /// The mean interval in seconds, never 0.
     #[inline]
     pub(super) fn interval(&self) -> f64 {
-        match (self.last - self.first, self.samples()) {
-            (0, _) | (_, 0 | 1) => USUAL_INTERVAL,
-            (age, samples) => f64::from(age) / f64::from(samples - 1),
-        }
+        if self.interval > 0.0 { f64::from(self.interval) } else { USUAL_INTERVAL }
     }
 
     fn count(&self, bucket: usize) -> u8 {
@@ -130,7 +149,8 @@ impl<T: Numeric> SmallState<T> {
             strangeness: 0.0,
             expected: 0.0,
             peak: 0.0,
-            threshold: 0.0,
+            interval: 0.0,
+            threshold: Threshold::default(),
             tails: Tails::START,
             since: u16::MAX,
             since_alarm: u16::MAX,
@@ -142,13 +162,47 @@ impl<T: Numeric> SmallState<T> {
     #[inline]
     pub(super) fn tick(&mut self, seconds: u64) {
         let now = u32::try_from(seconds).unwrap_or(u32::MAX);
-        if self.samples() == 0 {
+        let before = self.samples();
+        if before == 0 {
             (self.first, self.last) = (now, now);
+        } else if u64::from(self.last.saturating_sub(now)) > LARGEST_STEP_BACK / 1_000_000 {
+            self.last = now;
+        } else if self.first > self.last {
+            self.resume(now);
+        } else {
+            let gap = now.saturating_sub(self.last);
+            self.interval = mean_interval(self.interval.into(), gap.into(), before.into(), 1.0) as f32;
+            self.since_alarm = self.since_alarm.saturating_add(gap.try_into().unwrap_or(u16::MAX));
+            self.last = self.last.max(now);
         }
-        self.last = self.last.max(now);
-        if self.samples() < MOST_SAMPLES {
+        if before < MOST_SAMPLES {
             self.packed += 1;
         }
+    }
+
+    /// Continues from a time before the first one, as a [`Clock`](crate::algorithm::scored::Clock) does.
+    #[cold]
+    fn resume(&mut self, now: u32) {
+        if now < self.first {
+            (self.first, self.interval) = (self.last.min(now), 0.0);
+        }
+        self.last = self.last.max(now);
+    }
+
+    /// The value that is learned for `x`: `x` itself, or a nearer one if it is beyond the limit, or none if it is the
+    /// first one beyond the limit.
+    #[inline]
+    pub(super) fn learned(&mut self, x: f64, seconds: u64) -> Option<f64> {
+        let Some(known) = self.tails.largest() else { return Some(x) };
+        // A series that never moved has no residual.
+        let limit = LIMIT * if known > 0.0 { known } else { f64::from(self.size) };
+        let r = x - self.forecast(seconds);
+        if r.abs() <= limit || limit == 0.0 {
+            return Some(x);
+        }
+        let is_first = !self.has(State::Beyond);
+        self.set(State::Beyond, true);
+        (!is_first).then(|| x - r + limit.copysign(r))
     }
 
     /// The signals of the value `x` at `seconds`, which is counted already; then learns it.
@@ -224,74 +278,62 @@ impl<T: Numeric> SmallState<T> {
             *mean = (f64::from(*mean) + (x - f64::from(*mean)) * weight) as f32;
         }
     }
-
-    pub(super) fn save(&self, words: &mut WordWriter<'_>) {
-        let pair = |[high, low]: [u32; 2]| u64::from(high) << 32 | u64::from(low);
-        words.push(self.newest.to_bits());
-        words.extend([pair([self.first, self.last]), u64::from(self.packed)]);
-        words.push(pair([u32::from(self.since), u32::from(self.since_alarm)]));
-        let Self { size, a12, fast_level, level, level_deviation, strangeness, expected, peak, threshold, .. } = *self;
-        words.extend(
-            [[size, a12], [fast_level, level], [level_deviation, strangeness], [expected, peak], [threshold, 0.0]]
-                .map(|floats| pair(floats.map(f32::to_bits))),
-        );
-        let (pairs, _) = self.means.as_chunks::<2>();
-        words.extend(pairs.iter().map(|floats| pair(floats.map(f32::to_bits))));
-        words.push(u64::from_be_bytes(self.counts));
-        self.tails.save(words);
-    }
-
-    pub(super) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
-        let mut state = Self { newest: words.finite("newest value")?, ..Self::start() };
-        [state.first, state.last] = halves(words.next("times")?);
-        let packed = words.next("samples")?;
-        state.packed = u32::try_from(packed).map_err(|_| RestoreError::invalid("samples", packed))?;
-        [state.since, state.since_alarm] = halves(words.next("values since the peak")?).map(|since| since as u16);
-        [state.size, state.a12] = floats(words, "size and residual")?;
-        [state.fast_level, state.level] = floats(words, "levels")?;
-        [state.level_deviation, state.strangeness] = floats(words, "deviation and strangeness")?;
-        [state.expected, state.peak] = floats(words, "expected value and peak")?;
-        [state.threshold, _] = floats(words, "threshold")?;
-        for pair in state.means.as_chunks_mut::<2>().0 {
-            *pair = floats(words, "means of the day")?;
-        }
-        state.counts = words.next("counts of the day")?.to_be_bytes();
-        state.tails = Tails::restore(words)?;
-        let is_start = state.samples() == 0 && state != Self::start();
-        if is_start || !state.is_possible() {
-            return Err(RestoreError::invalid("samples", packed));
-        }
-        Ok(state)
-    }
-
-    /// Whether the fields are within their ranges.
-    fn is_possible(&self) -> bool {
-        let sizes = [self.size, self.level_deviation, self.strangeness, self.peak, self.threshold];
-        let small = [self.a12, self.fast_level, self.level, self.level_deviation, self.strangeness, self.peak];
-        self.first <= self.last
-            && self.packed >> 31 == 0
-            && self.since > 0
-            && sizes.iter().all(|size| *size >= 0.0)
-            && small.iter().all(|value| value.abs() <= LARGEST_STRANGENESS)
-    }
 }
-
-/// Above the strangeness and the asinh of every value.
-const LARGEST_STRANGENESS: f32 = 1e3;
 
 #[inline]
 fn bucket(seconds: u64) -> usize {
     (seconds / BUCKET % BUCKETS as u64) as usize
 }
 
-fn halves(word: u64) -> [u32; 2] {
-    [(word >> 32) as u32, word as u32]
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Two saved floats, at most four times the largest sample by size.
-fn floats(words: &mut Words<'_>, field: &'static str) -> Result<[f32; 2], RestoreError> {
-    let word = words.next(field)?;
-    let floats = halves(word).map(f32::from_bits);
-    let is_bounded = floats.iter().all(|float| f64::from(float.abs()) <= 4.0 * LARGEST);
-    if is_bounded { Ok(floats) } else { Err(RestoreError::invalid(field, word)) }
+    #[test]
+    fn the_interval_follows_a_new_period_and_ignores_an_outage() {
+        let mut state = SmallState::<u64>::start();
+        let mut now = 1_700_000_000;
+        let mut run = |count: u32, interval: u64| {
+            for _ in 0..count {
+                now += interval;
+                state.tick(now);
+            }
+            state.interval()
+        };
+        assert_eq!(run(20_000, 300), 300.0);
+        assert!((300.0..302.0).contains(&run(1, 30 * 86_400)));
+        assert!((60.0..62.0).contains(&run(6000, 60)));
+        assert!((0.99..1.01).contains(&run(10_000, 1)));
+    }
+
+    #[test]
+    fn values_within_a_second_have_an_interval() {
+        let mut state = SmallState::<u64>::start();
+        (0..10_000u64).for_each(|n| state.tick(1_700_000_000 + n / 100));
+        assert!((0.009..0.011).contains(&state.interval()), "{}", state.interval());
+    }
+
+    #[test]
+    fn one_time_in_the_far_future_is_not_believed_after_the_next() {
+        for wrong in [0, 5, 500] {
+            let mut state = SmallState::<u64>::start();
+            (0..1000u64).for_each(|n| state.tick(if n == wrong { u64::MAX } else { 1_700_000_000 + n * 60 }));
+            assert_eq!((state.last, state.samples()), (1_700_059_940, 1000));
+            assert!((59_000..60_000).contains(&state.age()), "{wrong}: {}", state.age());
+        }
+    }
+
+    #[test]
+    fn an_alarm_is_an_event_again_after_an_hour_at_any_interval() {
+        let mut state = SmallState::<u64>::start();
+        let mut now = 1_700_000_000;
+        state.tick(now);
+        state.since_alarm = 0;
+        // A hundred values a second.
+        for n in 0..3601 * 100u64 {
+            state.tick(now + n / 100);
+        }
+        now += 3600;
+        assert_eq!((state.last, state.since_alarm), (now as u32, 3600));
+    }
 }

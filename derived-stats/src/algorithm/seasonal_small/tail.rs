@@ -6,8 +6,8 @@ use crate::saved::{RestoreError, WordWriter, Words};
 /// The number of signals.
 pub(super) const SIGNALS: usize = 3;
 
-/// The number of bins of a signal.
-const BINS: usize = 10;
+/// The number of bins of a signal above the lowest one, which holds all smaller values and the zeros.
+const UPPER: usize = 9;
 
 /// Bins per power of two: ten bins reach from the largest value down to a sixth of it.
 const PER_OCTAVE: i32 = 4;
@@ -33,14 +33,17 @@ const NO_BIN: i16 = i16::MIN;
 const LARGEST: f64 = 1e60;
 const SMALLEST: f64 = 1e-60;
 
-/// The histograms of all signals: 68 bytes.
+/// The counts of the upper bins of a signal.
+type Counts = [u16; UPPER];
+
+/// The histograms of all signals: 62 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tails {
-    /// In [0, 20000] together for each signal. The lowest bin also counts all smaller values and the zeros.
-    counts: [[u16; BINS]; SIGNALS],
+    /// At most the number of values together for each signal; the other values are in its lowest bin.
+    counts: [Counts; SIGNALS],
     /// The bin of the largest value of each signal.
     tops: [i16; SIGNALS],
-    /// The number of values, which is the sum of the counts of each signal.
+    /// The number of values, in [0, 20000].
     values: u16,
 }
 
@@ -61,7 +64,7 @@ fn bound(bin: i32) -> f64 {
 }
 
 impl Tails {
-    pub(super) const START: Self = Self { counts: [[0; BINS]; SIGNALS], tops: [NO_BIN; SIGNALS], values: 0 };
+    pub(super) const START: Self = Self { counts: [[0; UPPER]; SIGNALS], tops: [NO_BIN; SIGNALS], values: 0 };
 
     /// The strangeness of each signal among the values before it; then counts the signals.
     #[inline]
@@ -71,21 +74,21 @@ impl Tails {
         let n = f64::from(self.values) + 1.0;
         let length = if is_warm { 2.0 + BETA * log2(n) } else { 0.0 };
         let usual = 1e10 * (n * n);
+        let values = self.values;
         for (((counts, top), signal), strangeness) in
             self.counts.iter_mut().zip(&mut self.tops).zip(signals).zip(&mut strangeness)
         {
             if signal < SMALLEST {
-                counts[0] += 1;
                 continue;
             }
             let (bin, within) = bin(signal);
             if is_warm {
-                *strangeness = share(counts, *top, (bin, within), signal, (length, usual));
+                *strangeness = share(counts, *top, values, (bin, within), signal, (length, usual));
             }
             if bin > *top {
                 extend(counts, top, bin);
             }
-            if let Some(count) = counts.get_mut(index(*top, bin)) {
+            if let Some(count) = index(*top, bin).and_then(|index| counts.get_mut(index)) {
                 *count += 1;
             }
         }
@@ -96,21 +99,35 @@ impl Tails {
         strangeness
     }
 
-    /// The sums of the halves may differ; the lowest bins are adjusted to the smallest one.
+    /// Halves all counts. The highest bin with values is then the top, so that a glitch does not set the scale for ever.
     #[cold]
     fn halve(&mut self) {
         self.values /= 2;
         for (counts, top) in self.counts.iter_mut().zip(&mut self.tops) {
             counts.iter_mut().for_each(|count| *count /= 2);
-            let upper: u16 = counts.iter().skip(1).sum();
-            counts[0] = self.values.saturating_sub(upper);
-            // The largest value decays, so that a single glitch does not set the scale for ever.
-            if counts.last() == Some(&0) && *top != NO_BIN {
-                counts.copy_within(..BINS - 1, 1);
-                counts[0] = 0;
-                *top -= 1;
-            }
+            let Some(highest) = counts.iter().rposition(|count| *count > 0) else {
+                *top = NO_BIN;
+                continue;
+            };
+            let shift = UPPER - 1 - highest;
+            counts.copy_within(..=highest, shift);
+            counts[..shift].fill(0);
+            *top -= shift as i16;
         }
+    }
+
+    /// The number of values, which is halved at times.
+    #[inline]
+    pub(super) fn values(&self) -> u16 {
+        self.values
+    }
+
+    /// The upper bound of the largest value of the first signal; 0 before the first one, and `None` while there are few
+    /// values.
+    #[inline]
+    pub(super) fn largest(&self) -> Option<f64> {
+        let [top, ..] = self.tops;
+        (self.values >= WARM).then(|| if top == NO_BIN { 0.0 } else { bound(i32::from(top) + 1) })
     }
 
     /// The lower bound of the bin above the one that holds the 99th percentile of the first signal.
@@ -126,7 +143,7 @@ impl Tails {
                 return bound(i32::from(top) - below_top + 1);
             }
         }
-        0.0
+        bound(i32::from(top) - UPPER as i32 + 1)
     }
 
     pub(super) fn save(&self, words: &mut WordWriter<'_>) {
@@ -142,45 +159,83 @@ impl Tails {
 
     pub(super) fn restore(words: &mut Words<'_>) -> Result<Self, RestoreError> {
         let packed = words.next("number of signals")?;
-        let tops = [48, 32, 16].map(|shift| (packed >> shift) as u16 as i16);
-        let mut tails = Self { tops, values: packed as u16, ..Self::START };
-        for four in tails.counts.as_flattened_mut().chunks_mut(4) {
-            let word = words.next("counts of signals")?;
-            for (count, shift) in four.iter_mut().zip([48, 32, 16, 0]) {
-                *count = (word >> shift) as u16;
-            }
-        }
-        let range = bin(SMALLEST).0 - 200..=bin(LARGEST).0;
-        let is_possible = tails.counts.iter().zip(tails.tops).all(|(counts, top)| {
-            let sum: u32 = counts.iter().map(|count| u32::from(*count)).sum();
-            let is_top = range.contains(&top) || top == NO_BIN && counts.iter().skip(1).all(|count| *count == 0);
-            sum == u32::from(tails.values) && is_top
-        });
-        if !is_possible || tails.values >= CAP {
+        Self::of(packed, read(words)?)
+    }
+
+    /// Reads the words of version 1, which had the counts of the lowest bins.
+    pub(super) fn migrate(words: &mut Words<'_>) -> Result<Self, RestoreError> {
+        let packed = words.next("number of signals")?;
+        let counts: [[u16; UPPER + 1]; SIGNALS] = read(words)?;
+        let sums = counts.map(|counts| counts.iter().map(|count| u32::from(*count)).sum::<u32>());
+        if sums != [packed as u16; SIGNALS].map(u32::from) {
             return Err(RestoreError::invalid("number of signals", packed));
         }
-        Ok(tails)
+        Self::of(packed, counts.map(|[_, upper @ ..]| upper))
+    }
+
+    /// The tails of the tops and the number of values in `packed`, if these are possible.
+    fn of(packed: u64, counts: [Counts; SIGNALS]) -> Result<Self, RestoreError> {
+        let tops = [48, 32, 16].map(|shift| (packed >> shift) as u16 as i16);
+        let values = packed as u16;
+        let range = bin(SMALLEST).0..=bin(LARGEST).0;
+        let is_possible = counts.iter().zip(tops).all(|(counts, top)| {
+            let sum: u32 = counts.iter().map(|count| u32::from(*count)).sum();
+            sum <= u32::from(values) && if top == NO_BIN { sum == 0 } else { range.contains(&top) }
+        });
+        if !is_possible || values >= CAP {
+            return Err(RestoreError::invalid("number of signals", packed));
+        }
+        Ok(Self { counts, tops, values })
     }
 }
 
-/// The index of a bin at or below the top.
-#[inline]
-fn index(top: i16, bin: i16) -> usize {
-    (i32::from(bin) - (i32::from(top) - BINS as i32 + 1)).max(0) as usize
+/// Reads counts, four in a word; the unused part of the last word is 0.
+fn read<const N: usize>(words: &mut Words<'_>) -> Result<[[u16; N]; SIGNALS], RestoreError> {
+    let mut counts = [[0; N]; SIGNALS];
+    for four in counts.as_flattened_mut().chunks_mut(4) {
+        let word = words.next("counts of signals")?;
+        let used = 64 - 16 * four.len() as u32;
+        if word.trailing_zeros() < used {
+            return Err(RestoreError::invalid("counts of signals", word));
+        }
+        for (count, shift) in four.iter_mut().zip([48, 32, 16, 0]) {
+            *count = (word >> shift) as u16;
+        }
+    }
+    Ok(counts)
 }
 
-/// Minus the decimal logarithm of the share of larger values. Within its bin, a value divides the count.
+/// The index of a bin at or below the top among the upper bins; `None` for the lowest bin.
 #[inline]
-fn share(counts: &[u16; BINS], top: i16, (bin, within): (i16, f64), value: f64, (length, usual): (f64, f64)) -> f64 {
+fn index(top: i16, bin: i16) -> Option<usize> {
+    usize::try_from(i32::from(bin) - (i32::from(top) - UPPER as i32 + 1)).ok()
+}
+
+/// Minus the decimal logarithm of the share of larger values, among `values`. Within its bin, a value divides the count.
+#[inline]
+fn share(
+    counts: &Counts,
+    top: i16,
+    values: u16,
+    (bin, within): (i16, f64),
+    value: f64,
+    (length, usual): (f64, f64),
+) -> f64 {
     if bin > top {
         let beyond = if top == NO_BIN { 0.0 } else { RECORD * log2(value / bound(i32::from(top) + 1)).max(0.0) };
         return length + LOG10_2 + beyond;
     }
-    let (index, mut above) = (index(top, bin), 0);
+    let first_above = index(top, bin).map_or(0, |index| index + 1);
+    let (mut above, mut upper) = (0, 0);
     for (position, count) in counts.iter().enumerate() {
-        above += if position > index { u32::from(*count) } else { 0 };
+        let count = u32::from(*count);
+        above += if position >= first_above { count } else { 0 };
+        upper += count;
     }
-    let own = counts.get(index).copied().unwrap_or_default();
+    let own = match first_above {
+        0 => u32::from(values).saturating_sub(upper),
+        next => counts.get(next - 1).copied().map_or(0, u32::from),
+    };
     let larger = f64::from(own) * (1.0 - within) + f64::from(above) + 0.5;
     // The fifth power of 100 * n^0.4: most values are usual, and need no logarithm.
     let square = larger * larger;
@@ -189,15 +244,13 @@ fn share(counts: &[u16; BINS], top: i16, (bin, within): (i16, f64), value: f64, 
 
 /// Moves the bins, so that `bin` is the top.
 #[cold]
-fn extend(counts: &mut [u16; BINS], top: &mut i16, bin: i16) {
+fn extend(counts: &mut Counts, top: &mut i16, bin: i16) {
     let shift = match *top {
-        NO_BIN => BINS,
-        top => (i32::from(bin) - i32::from(top)).clamp(0, BINS as i32) as usize,
+        NO_BIN => UPPER,
+        top => (i32::from(bin) - i32::from(top)).clamp(0, UPPER as i32) as usize,
     };
-    let lowest = counts.iter().take(shift + 1).sum();
     counts.copy_within(shift.., 0);
-    counts[BINS - shift..].fill(0);
-    counts[0] = lowest;
+    counts[UPPER - shift..].fill(0);
     *top = bin;
 }
 
@@ -233,6 +286,31 @@ mod tests {
     }
 
     #[test]
+    fn the_words_of_version_1_have_the_counts_of_the_lowest_bins() {
+        // Ten counts of each signal: 5 and 2 of the first, and 7 in the lowest bins of the others.
+        let tops = 100 << 48 | u64::from(NO_BIN as u16) << 32 | 3 << 16;
+        let mut words = [tops | 7, 5 << 48, 2 << 48, 7 << 16, 0, 0, 7 << 48, 0, 0];
+        let tails = Tails::migrate(&mut Words::new(&words)).expect("words of version 1");
+        assert_eq!((tails.values, tails.tops), (7, [100, NO_BIN, 3]));
+        assert_eq!(tails.counts, [[0, 0, 0, 2, 0, 0, 0, 0, 0], [0; 9], [0; 9]]);
+        words[1] += 1 << 48;
+        assert!(Tails::migrate(&mut Words::new(&words)).is_err(), "the sum is not the number of values");
+    }
+
+    #[test]
+    fn a_large_value_is_forgotten_when_its_count_is_halved_away() {
+        let mut tails = Tails::START;
+        let usual = |n: u32| [1.0 + f64::from(n % 100) / 100.0, if n.is_multiple_of(2) { 0.0 } else { 1.0 }, 0.0];
+        for n in 0..25_000 {
+            tails.update(if n == 5000 { [7.0, 7.0, 7.0] } else { usual(n) });
+        }
+        assert_eq!(tails.largest(), Some(2.0));
+        assert_eq!(tails.tops.map(|top| top != NO_BIN), [true, true, false]);
+        let zeros = tails.update([1e-9; SIGNALS]);
+        assert!(zeros[1] == 0.0 && zeros[2] > 3.0, "the zeros are below every bin: {zeros:?}");
+    }
+
+    #[test]
     fn saved_tails_are_restored_and_impossible_ones_are_refused() {
         let mut tails = Tails::START;
         for n in 0..45_000 {
@@ -240,8 +318,8 @@ mod tests {
         }
         let mut words = Vec::new();
         tails.save(&mut WordWriter::new(&mut words));
-        assert_eq!((Tails::restore(&mut Words::new(&words)), words.len()), (Ok(tails), 9));
-        for (index, word) in [(0, words[0] + 1), (0, words[0] | 1 << 63), (1, words[1] + 1), (8, 1 << 50)] {
+        assert_eq!((Tails::restore(&mut Words::new(&words)), words.len()), (Ok(tails), 8));
+        for (index, word) in [(0, words[0] | 1 << 63), (0, words[0] & !0xffff), (1, 65_535 << 48), (7, words[7] | 1)] {
             let mut words = words.clone();
             words[index] = word;
             assert!(Tails::restore(&mut Words::new(&words)).is_err(), "word {index} as {word:#x}");

@@ -1,6 +1,7 @@
 //! The counters of one object.
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use crate::number::Numeric;
 
@@ -41,36 +42,54 @@ impl<T: Numeric> Counters<T> {
         least.filter(|_| self.counters.len() >= most).unwrap_or(0)
     }
 
-    /// Adds the counts of other samples.
+    /// Adds the counts of other samples. Both are sorted by value, so that the cost is that of a sort.
     pub(super) fn add_all(&mut self, most: usize, from: &Self) {
         let missed = [self.missed(most), from.missed(most)];
-        let found = |counters: &[Counter<T>], value: T| counters.iter().position(|counter| counter.value == value);
         let mut others = from.counters.clone();
-        for counter in &mut self.counters {
-            let (count, error) = match found(&others, counter.value).map(|index| others.swap_remove(index)) {
-                Some(other) => (other.count, other.error),
-                None => (missed[1], missed[1]),
-            };
-            counter.count = counter.count.saturating_add(count);
-            counter.error = counter.error.saturating_add(error);
+        for counters in [&mut self.counters, &mut others] {
+            counters.sort_unstable_by(|left, right| by_value(left.value, right.value));
         }
-        self.counters.extend(others.into_iter().map(|Counter { value, count, error }| Counter {
-            value,
-            count: count.saturating_add(missed[0]),
-            error: error.saturating_add(missed[0]),
-        }));
+        let mut others = others.into_iter().peekable();
+        let mut added = Vec::new();
+        for counter in &mut self.counters {
+            while let Some(other) = others.next_if(|other| other.value < counter.value) {
+                added.push(other.with(missed[0], missed[0]));
+            }
+            *counter = match others.next_if(|other| other.value == counter.value) {
+                Some(other) => counter.with(other.count, other.error),
+                None => counter.with(missed[1], missed[1]),
+            };
+        }
+        self.counters.extend(added.into_iter().chain(others.map(|other| other.with(missed[0], missed[0]))));
         sort(&mut self.counters);
         self.counters.truncate(most);
         self.is_overflowed |= from.is_overflowed;
     }
+
+    /// Whether two counters have the same value.
+    pub(super) fn has_twins(&self) -> bool {
+        let mut values: Vec<T> = self.counters.iter().map(|counter| counter.value).collect();
+        values.sort_unstable_by(|left, right| by_value(*left, *right));
+        values.windows(2).any(|pair| matches!(pair, [left, right] if left == right))
+    }
+}
+
+impl<T> Counter<T> {
+    /// The counter with a count and an error added.
+    fn with(self, count: u64, error: u64) -> Self {
+        Self { count: self.count.saturating_add(count), error: self.error.saturating_add(error), ..self }
+    }
+}
+
+/// The order of two values, none of which is a NaN.
+fn by_value<T: Numeric>(left: T, right: T) -> Ordering {
+    left.partial_cmp(&right).unwrap_or(Ordering::Equal)
 }
 
 /// Sorts counters from the largest count to the smallest; those of one count by their values.
 fn sort<T: Numeric>(counters: &mut [Counter<T>]) {
-    counters.sort_unstable_by(|left, right| {
-        let values = || left.value.partial_cmp(&right.value).unwrap_or(core::cmp::Ordering::Equal);
-        right.count.cmp(&left.count).then_with(values)
-    });
+    counters
+        .sort_unstable_by(|left, right| right.count.cmp(&left.count).then_with(|| by_value(left.value, right.value)));
 }
 
 /// Inserts a counter into the largest, in the order of [`sort`].

@@ -51,11 +51,12 @@ impl<S: Clone> Buckets<S> {
         let folded = words.next("folded buckets")?;
         window.restore_buckets(algorithm, range, words)?;
         window.folded = usize::try_from(folded).unwrap_or(usize::MAX);
-        if window.folded > window.buckets.len() {
+        // The newest bucket takes more samples, and is never folded.
+        let newest = window.buckets.len().saturating_sub(1);
+        if window.folded > newest {
             return Err(RestoreError::invalid("folded buckets", folded));
         }
-        let newest = window.buckets.len().saturating_sub(1);
-        window.total = window.merged(algorithm, window.folded.min(newest)..newest);
+        window.total = window.merged(algorithm, window.folded..newest);
         Ok(window)
     }
 
@@ -71,7 +72,11 @@ impl<S: Clone> Buckets<S> {
         }
         for _ in 0..count {
             let start = words.next("bucket start")?;
-            let follows = self.buckets.back().is_none_or(|newest| newest.start < start);
+            // The oldest is at or after the first sample, and has not expired.
+            let follows = match self.buckets.back() {
+                Some(newest) => newest.start < start,
+                None => start >= self.first && range.end_of(start) > self.newest,
+            };
             if !follows || start > self.newest || range.bucket(start) != start {
                 return Err(RestoreError::invalid("bucket start", start));
             }
@@ -81,6 +86,11 @@ impl<S: Clone> Buckets<S> {
             }
             self.buckets.push_back(Bucket { start, state });
         }
-        Ok(())
+        let has_newest = match self.buckets.back() {
+            Some(bucket) => bucket.start == self.newest,
+            // At the end of time a bucket expires at once.
+            None => range.end_of(self.newest) <= self.newest,
+        };
+        if has_newest { Ok(()) } else { Err(RestoreError::invalid("newest bucket", self.newest)) }
     }
 }

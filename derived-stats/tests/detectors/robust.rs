@@ -1,0 +1,127 @@
+//! Values and times that must not make a detector blind.
+
+use derived_stats::entry::{Entry, Role};
+
+use crate::series::{Kind, Random, Series};
+use crate::subject::{DAY, HOUR, START, Subject, WEEK, detectors};
+
+/// The number of values until the first alarm of two hours of 15 deviations of [`Kind::Level`].
+fn until_alarm(subject: &mut Subject, start: u64, interval: u64) -> Option<u64> {
+    let mut values = (start..start + 2 * HOUR).step_by(interval as usize);
+    values.position(|seconds| subject.update(seconds, 250.0)).map(|index| index as u64 + 1)
+}
+
+/// The series was 0 for weeks. The first burst teaches nothing that hides a second one, three weeks later.
+#[test]
+fn a_burst_after_zeros_does_not_hide_a_later_one() {
+    let mut failures = Vec::new();
+    for entry in detectors() {
+        for interval in [60, 300] {
+            let (mut subject, mut random) = (Subject::new(entry, ""), Random(3));
+            let mut start = START;
+            for burst in 1..=3 {
+                let end = start + 3 * WEEK;
+                subject.run((start, end), interval, |_| 0.0);
+                let values = (end..end + HOUR / 2).step_by(interval as usize);
+                // Counted in values: the longest run of zeros may have raised an alarm just before.
+                let alarms = values.filter(|seconds| subject.update(*seconds, 20.0 + random.poisson(30.0))).count();
+                if alarms == 0 {
+                    failures.push(format!("{} at {interval} s, burst {burst}", subject.name));
+                }
+                start = end + HOUR / 2;
+            }
+        }
+    }
+    assert_eq!(failures, [""; 0]);
+}
+
+/// A counter that jumped, or a sum at the bound of its type. Two days later the detector finds anomalies as before.
+#[test]
+fn one_glitch_does_not_hide_later_anomalies() {
+    let mut failures = Vec::new();
+    for entry in detectors() {
+        for (interval, glitch) in [(60, 1e5), (60, u64::MAX as f64), (300, 1e5), (300, -1e40), (60, 1e300)] {
+            let (mut subject, mut series) = (Subject::new(entry, ""), Series::new(Kind::Level, 5, interval));
+            let end = START + 3 * WEEK;
+            subject.run((START, end), interval, |seconds| series.value(seconds));
+            subject.update(end, glitch);
+            let later = end + 2 * DAY;
+            subject.run((end + interval, later), interval, |seconds| series.value(seconds));
+            let found = until_alarm(&mut subject, later, interval);
+            if found.is_none_or(|values| values > 8) {
+                failures.push(format!("{} at {interval} s after {glitch:e}: {found:?}", subject.name));
+            }
+        }
+    }
+    assert_eq!(failures, [""; 0]);
+}
+
+/// `threshold=` removes the alarms of lower scores, and changes nothing that the detector learns.
+#[test]
+fn an_explicit_threshold_removes_alarms_and_changes_nothing_else() {
+    for entry in detectors() {
+        let Some(threshold) = entry.argument_list().iter().find(|argument| argument.name() == "threshold") else {
+            continue;
+        };
+        let least: f64 = threshold.example().parse().unwrap();
+        let (mut plain, mut limited) =
+            (Subject::new(entry, ":alarms=20"), Subject::new(entry, &format!(":alarms=20:threshold={least}")));
+        let (mut series, mut removed, mut left) = (Series::new(Kind::Zeros, 9, 300), 0, 0);
+        for seconds in (START..START + 8 * WEEK).step_by(300) {
+            let value = series.value(seconds);
+            let is_alarm = plain.update(seconds, value);
+            let expected = is_alarm && plain.number(Role::Score).abs() >= least;
+            assert_eq!(limited.update(seconds, value), expected, "{} at {seconds}", limited.name);
+            removed += u32::from(is_alarm && !expected);
+            left += u32::from(expected);
+        }
+        println!("{}: {left} alarms left, {removed} removed", limited.name);
+    }
+}
+
+/// A sender with a wrong clock: one value of the year 2100. The season and the times of alarms recover from it.
+#[test]
+fn one_time_in_the_far_future_does_not_stop_a_detector() {
+    for entry in detectors() {
+        for at in [START, START + 2 * WEEK] {
+            let (mut subject, mut series) = (Subject::new(entry, ""), Series::new(Kind::Level, 5, 60));
+            let end = START + 3 * WEEK;
+            let wrong = |seconds| if seconds == at { 4_102_444_800 } else { seconds };
+            for seconds in (START..end).step_by(60) {
+                subject.update(wrong(seconds), series.value(seconds));
+            }
+            let name = format!("{} with a wrong time at {at}", subject.name);
+            assert_eq!(subject.report().name(), "ok", "{name}");
+            let found = until_alarm(&mut subject, end, 60);
+            assert!(found.is_some_and(|values| values <= 8), "{name}: {found:?}");
+        }
+    }
+}
+
+/// The detectors with a season.
+fn seasonal() -> impl Iterator<Item = &'static Entry> {
+    let has_season = |entry: &&Entry| entry.argument_list().iter().any(|argument| argument.name() == "season");
+    detectors().into_iter().filter(has_season)
+}
+
+/// A season of a day is learned with as few as four values a day.
+#[test]
+fn a_season_is_learned_at_every_interval_that_is_accepted() {
+    let triangle = |seconds: u64| {
+        let of_day = seconds % DAY;
+        of_day.min(DAY - of_day) as f64 / 60.0
+    };
+    assert!(seasonal().next().is_some(), "the menu has a detector with a season");
+    for entry in seasonal() {
+        for interval in [HOUR, 2 * HOUR, 3 * HOUR, 4 * HOUR, 6 * HOUR] {
+            let (mut subject, end) = (Subject::new(entry, ""), START + 40 * DAY);
+            let mut worst: f64 = 0.0;
+            subject.run((START, end - DAY), interval, triangle);
+            for seconds in (end - DAY..end).step_by(interval as usize) {
+                subject.update(seconds, triangle(seconds));
+                worst = worst.max((subject.number(Role::Expected) - triangle(seconds)).abs());
+            }
+            assert!(worst < 72.0, "{} at {interval} s: off by {worst} of a range of 720", subject.name);
+        }
+    }
+}

@@ -117,6 +117,40 @@ fn a_directory_has_a_table_and_pictures() {
     assert!(run.stdout.contains("\na.csv,4320,0,0.43,0,0.00,0,0,0,,\n"), "{run:?}");
 }
 
+/// The others are in the table all the same. The file of the labels is none of the series, and a pipe would have no end.
+#[test]
+fn a_bad_file_of_a_directory_is_named() {
+    let directory = TempDir::new().unwrap();
+    written(&directory, "a.csv", &spiky());
+    written(&directory, "b.csv", "");
+    let labels = written(&directory, "labels.csv", "2023-11-22 23:40:00,2023-11-22 23:45:00\n2030-01-01,2030-01-02\n");
+    std::os::unix::fs::symlink("loop.csv", directory.path().join("loop.csv")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(directory.path().join("pipe.csv")).status().unwrap().success());
+    let run = detect(&[directory.path().to_str().unwrap(), "--algo", ALGORITHM, "--labels", &labels], "");
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stdout.lines().count() == 2 && run.stdout.contains("\na.csv "), "{run:?}");
+    for part in
+        ["b.csv: there is no row", "loop.csv", "2 of 3 files could not be scored", "1 of 2 labelled ranges have no"]
+    {
+        assert!(run.stderr.contains(part), "{part}: {run:?}");
+    }
+}
+
+/// A newest row first, and a label within a period.
+#[test]
+fn rows_are_scored_in_the_order_of_time_and_labels_are_those_of_their_period() {
+    let directory = TempDir::new().unwrap();
+    let mut rows: Vec<String> = spiky().lines().skip(1).map(str::to_owned).collect();
+    rows.reverse();
+    let series = written(&directory, "s.csv", &format!("timestamp,value,label\n{}\n", rows.join("\n")));
+    let labels = written(&directory, "l.csv", "2023-11-22 23:41:00,2023-11-22 23:43:00\n");
+    let annotation = "1.DSMax-value:DSAnomaly:Seasonal:warmup=252000";
+    let run = detect(&[&series, "--algo", annotation, "--period", "600", "--labels", &labels], "");
+    assert_eq!((run.code, run.stdout.lines().count()), (Some(0), 433), "{run:?}");
+    assert!(run.stderr.contains("4319 rows are older than the row before; the rows were sorted by time"), "{run:?}");
+    assert!(run.stderr.contains("1 of 1 labelled windows hit"), "{run:?}");
+}
+
 #[test]
 fn a_picture_of_a_file_has_its_labels() {
     let directory = TempDir::new().unwrap();
@@ -138,11 +172,15 @@ fn a_mistake_has_an_error_with_the_remedy() {
     let (empty, labels) = (written(&directory, "e.csv", ""), written(&directory, "l.json", "{\"s.csv\": 3}"));
     let empty_directory = directory.path().join("none");
     fs::create_dir(&empty_directory).unwrap();
-    let cases: [(&[&str], i32, &str); 8] = [
+    let picture = written(&directory, "s.svg", &spiky());
+    let cases: [(&[&str], i32, &str); 11] = [
         (&[&series, "--algo", "Seasonall"], 2, "did you mean `Seasonal`?"),
         (&[&series, "--algo", "EWM"], 2, "at most 1 such as `0.1`, found nothing"),
         (&[&series, "--plot", "out.png"], 2, "the picture is SVG; expected a name such as out.svg"),
         (&[&series, "--threshold", "0"], 2, "--threshold: expected a finite number above 0, such as 3"),
+        (&[&picture, "--plot", &picture], 2, "the picture would replace an input; choose another name"),
+        (&[&series, "--period", "900"], 2, "`Seasonal` scores every value; the period is that of an annotation"),
+        (&[&series, "--labels", &empty], 1, "e.csv: there is no range; expected lines of a start and an end"),
         (&["/none/s.csv"], 1, "read /none/s.csv: No such file"),
         (&[&empty], 1, "e.csv: there is no row; expected lines such as `2017-02-25T05:20:00Z,3.5`"),
         (&[&series, "--labels", &labels], 1, "s.csv: expected a list of ranges such as [[\"2014-04-10 16:15:00\""),

@@ -11,7 +11,7 @@
 
 use serde_json::Value;
 
-use crate::series::Series;
+use crate::series::{Separator, Series, fields};
 use crate::timestamp::{self, TimestampError};
 
 /// A time range: its first and its last time in microseconds.
@@ -40,6 +40,12 @@ pub enum LabelsError {
         /// The end.
         end: String,
     },
+    /// There is no range.
+    #[error(
+        "there is no range; expected lines of a start and an end, such as `2014-04-10 16:15:00,2014-04-12 01:45:00`, or \
+         [] for a series without anomalies"
+    )]
+    Empty,
     /// The JSON is malformed.
     #[error("the labels are not JSON: {message}")]
     Json {
@@ -72,6 +78,7 @@ impl Labels {
     ///
     /// [`LabelsError`], with the place in the file.
     pub fn parse(text: &str) -> Result<Self, LabelsError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         match text.trim_start().chars().next() {
             Some('{' | '[') => json(text),
             _ => lines(text).map(Self::One),
@@ -110,7 +117,11 @@ impl Labels {
 }
 
 /// The first and the last row of each range. `times` are the times of the rows; ranges without a row are left out.
+/// Costs a binary search for each range if the times are in order, and a pass over them if they are not.
 pub fn rows(times: &[u64], ranges: &[Range]) -> Vec<(usize, usize)> {
+    if times.is_sorted() {
+        return ranges.iter().filter_map(|range| sorted_rows(times, *range)).collect();
+    }
     let rows_of = |&(start, end): &Range| {
         // A time that occurs twice counts as its first row.
         let equal = |time: u64| times.iter().position(|at| *at == time);
@@ -119,6 +130,14 @@ pub fn rows(times: &[u64], ranges: &[Range]) -> Vec<(usize, usize)> {
         (first <= last).then_some((first, last))
     };
     ranges.iter().filter_map(rows_of).collect()
+}
+
+fn sorted_rows(times: &[u64], (start, end): Range) -> Option<(usize, usize)> {
+    let first = times.partition_point(|at| *at < start);
+    let at_end = times.partition_point(|at| *at < end);
+    // A time that occurs twice counts as its first row.
+    let last = if times.get(at_end) == Some(&end) { at_end } else { at_end.checked_sub(1)? };
+    (first <= last).then_some((first, last))
 }
 
 fn json(text: &str) -> Result<Labels, LabelsError> {
@@ -148,17 +167,19 @@ fn list(ranges: &Value, name: &str) -> Result<Vec<Range>, LabelsError> {
 
 fn lines(text: &str) -> Result<Vec<Range>, LabelsError> {
     let mut ranges = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
-        let (start, end) = line.split_once(',').unwrap_or((line, line));
-        let end = end.split(',').next().unwrap_or(end);
-        // The first line may have names.
-        let is_header = ranges.is_empty() && timestamp::parse(start.trim()).is_err() && index == 0;
-        if !line.is_empty() && !line.starts_with('#') && !is_header {
-            ranges.push(range(start.trim(), end.trim(), || format!("line {}", index + 1))?);
+    let rows = text.lines().zip(1..).map(|(line, number)| (line.trim(), number));
+    let rows = rows.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
+    for (row, (line, number)) in rows.enumerate() {
+        let mut fields = fields(line, Separator::of(line));
+        let start = fields.next().unwrap_or_default();
+        let end = fields.next().unwrap_or(start);
+        // The first row may have names, which have no digits.
+        let is_header = row == 0 && !start.contains(char::is_numeric) && !end.contains(char::is_numeric);
+        if !is_header {
+            ranges.push(range(start, end, || format!("line {number}"))?);
         }
     }
-    Ok(ranges)
+    if ranges.is_empty() { Err(LabelsError::Empty) } else { Ok(ranges) }
 }
 
 fn range(start: &str, end: &str, place: impl Fn() -> String) -> Result<Range, LabelsError> {
@@ -185,6 +206,9 @@ mod tests {
             "[[1488000000, 1488000300]]",
             "start,end\n2017-02-25 05:20:00, 2017-02-25T05:25:00Z\n",
             "# one\n1488000000,1488000300,spike\n",
+            "\u{feff}2017-02-25 05:20:00;2017-02-25 05:25:00\n",
+            "\"begin\",\"end\"\n\"2017-02-25 05:20:00\",\"2017-02-25 05:25:00\"\n",
+            "\u{feff}[[1488000000, 1488000300]]",
         ] {
             assert_eq!(Labels::parse(text).unwrap().of("any.csv"), Some(&expected[..]), "{text}");
         }
@@ -209,6 +233,9 @@ mod tests {
             (r#"{"a.csv": [[1488000000, "x"]]}"#, "a.csv, range 1: `x` is not a time"),
             (r#"{"a.csv": [[1488000000]]}"#, "a.csv, range 1: expected a list of ranges such as [["),
             (r#"{"a.csv": 3}"#, "a.csv: expected a list of ranges"),
+            ("hello\n", "there is no range; expected lines"),
+            ("", "there is no range"),
+            ("2017-02-25/2017-02-26\n", "line 1: `2017-02-25/2017-02-26` is not a time"),
             ("[[", "the labels are not JSON: EOF while parsing a list at line 1 column 2"),
         ];
         for (text, sentence) in cases {

@@ -8,10 +8,14 @@ use derived_stats::{
     ValueType,
 };
 
+use crate::labels::Range;
 use crate::series::Point;
 
 /// The field with the measure that a detector compares with its threshold, without the gate of its score.
 const STRANGENESS: &str = "strangeness";
+
+/// The longest period.
+pub const MAX_PERIOD_SECONDS: u64 = 366 * 86_400;
 
 /// A compiled detector.
 #[derive(Clone, Debug)]
@@ -49,6 +53,12 @@ pub enum DetectorError {
     /// The annotation is wrong.
     #[error("{0}")]
     Annotation(#[from] AnnotationError),
+    /// The period is too long.
+    #[error("a period of {seconds} s is longer than a year ({MAX_PERIOD_SECONDS} s); choose a shorter one")]
+    Period {
+        /// The period.
+        seconds: u64,
+    },
     /// The algorithm has no score.
     #[error(
         "`{found}` gives no score; choose a detector such as `Seasonal` or `1.DSSum-value:{DETECTOR_CALL}:Seasonal`"
@@ -69,7 +79,9 @@ impl Detector {
     /// When the annotation is wrong, or its algorithm has no score.
     pub fn compile(algorithm: &str, period_seconds: u32, registry: &Registry) -> Result<Self, DetectorError> {
         let calls_detector = algorithm.contains(&format!(":{DETECTOR_CALL}:"));
-        let text = match calls_detector || algorithm.contains('-') || algorithm.starts_with("value:") {
+        // That of an annotation is in front of the first colon; an argument may be a number such as 1e-2.
+        let has_period = algorithm.split(':').next().is_some_and(|head| head.contains('-'));
+        let text = match calls_detector || has_period || algorithm.starts_with("value:") {
             true => algorithm.to_owned(),
             false if algorithm.split(':').next() == Some(DETECTOR_CALL) => format!("value:{algorithm}"),
             false => format!("value:{DETECTOR_CALL}:{algorithm}"),
@@ -84,7 +96,11 @@ impl Detector {
         if spec.description().of_role(Role::Score).is_none() {
             return Err(DetectorError::NoScore { found: text });
         }
-        let period = u64::from(spec.every()) * u64::from(period_seconds) * 1_000_000;
+        let seconds = u64::from(spec.every()) * u64::from(period_seconds);
+        if seconds > MAX_PERIOD_SECONDS {
+            return Err(DetectorError::Period { seconds });
+        }
+        let period = seconds * 1_000_000;
         Ok(Self { spec: Arc::new(spec), period, threshold: None })
     }
 
@@ -98,6 +114,16 @@ impl Detector {
     /// The compiled annotation.
     pub fn spec(&self) -> &Spec {
         &self.spec
+    }
+
+    /// Whether it scores periods, not single values.
+    pub fn has_periods(&self) -> bool {
+        self.period > 0
+    }
+
+    /// A time range as that of the scored values: with whole periods, if it scores periods.
+    pub fn widen(&self, (start, end): Range) -> Range {
+        (start - start.checked_rem(self.period).unwrap_or(0), end)
     }
 
     /// Whether the detector has alarms: its own, or those of a threshold.
@@ -252,6 +278,10 @@ mod tests {
     fn a_wrong_algorithm_has_an_error_with_the_remedy() {
         let error = |algorithm| Detector::compile(algorithm, 60, &Registry::new()).unwrap_err().to_string();
         assert!(error("Seasonall").contains("did you mean `Seasonal`?"), "{}", error("Seasonall"));
+        let long = "4294967295.DSSum-value:DSAnomaly:EWM:0.5";
+        let long = Detector::compile(long, 86_400, &Registry::new()).unwrap_err().to_string();
+        assert!(long.contains("is longer than a year"), "{long}");
+        assert!(Detector::compile("EWM:1e-2", 60, &Registry::new()).is_ok());
         assert!(error("value:DSSum").contains("`value:DSSum` gives no score; choose a detector such as `Seasonal`"));
     }
 

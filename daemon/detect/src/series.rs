@@ -10,7 +10,8 @@ mod row;
 
 use std::io::{self, BufRead, Read};
 
-use self::columns::{Columns, Separator};
+use self::columns::Columns;
+pub(crate) use self::columns::Separator;
 pub use self::columns::{LABEL_NAMES, TIME_NAMES, VALUE_NAMES};
 pub use self::row::LineError;
 use self::row::Row;
@@ -158,6 +159,16 @@ impl Series {
         Ok(())
     }
 
+    /// Sorts the rows by their time; those of one time stay in their order.
+    pub fn sort(&mut self) {
+        let labels = std::mem::take(&mut self.labels);
+        let labels = labels.into_iter().map(Some).chain(std::iter::repeat(None));
+        let mut rows: Vec<_> = std::mem::take(&mut self.points).into_iter().zip(labels).collect();
+        rows.sort_by_key(|(point, _)| point.at);
+        self.points = rows.iter().map(|(point, _)| *point).collect();
+        self.labels = rows.into_iter().filter_map(|(_, label)| label).collect();
+    }
+
     /// The usual interval between two values in seconds: the median; 60 without an interval.
     pub fn interval(&self) -> f64 {
         interval(&self.points)
@@ -203,12 +214,36 @@ fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
     }
 }
 
-/// The fields of a line, without blanks and quotes around them.
-fn fields(line: &str, separator: Separator) -> impl Iterator<Item = &str> {
-    line.split(separator.character()).map(|field| {
-        let field = field.trim();
-        field.strip_prefix('"').and_then(|field| field.strip_suffix('"')).unwrap_or(field)
+/// The fields of a line, without blanks and quotes around them. A separator within quotes belongs to its field.
+pub(crate) fn fields(line: &str, separator: Separator) -> impl Iterator<Item = &str> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let (field, next) = quoted(text, separator.character()).unwrap_or_else(|| {
+            let (field, next) = text.split_once(separator.character()).unzip();
+            (field.unwrap_or(text).trim(), next)
+        });
+        rest = next;
+        Some(field)
     })
+}
+
+/// The field in quotes at the start of a text, and what is behind its separator.
+fn quoted(text: &str, separator: char) -> Option<(&str, Option<&str>)> {
+    let inner = text.trim_start_matches(' ').strip_prefix('"')?;
+    let mut from = 0;
+    loop {
+        let at = from + inner.get(from..)?.find('"')?;
+        let behind = inner.get(at + 1..)?;
+        if behind.starts_with('"') {
+            // Two quotes are one within the field.
+            from = at + 2;
+            continue;
+        }
+        let behind = behind.trim_start_matches(' ');
+        let next = if behind.is_empty() { None } else { Some(behind.strip_prefix(separator)?) };
+        return Some((inner.get(..at)?, next));
+    }
 }
 
 #[cfg(test)]
@@ -251,6 +286,26 @@ mod tests {
     }
 
     #[test]
+    fn a_separator_within_quotes_belongs_to_its_field() {
+        let series =
+            read("time,note,value,x\n1488000000,\"a, 5 ,b\",7,9\n1488000060, \"say \"\"so\"\", twice\" ,8,9\n");
+        assert_eq!(series.points.iter().map(|point| point.value).collect::<Vec<_>>(), [7.0, 8.0]);
+        assert_eq!(fields("\"open,5", Separator::Comma).collect::<Vec<_>>(), ["\"open", "5"]);
+        assert_eq!(fields("a;;\"\"", Separator::Semicolon).collect::<Vec<_>>(), ["a", "", ""]);
+    }
+
+    #[test]
+    fn sorted_rows_keep_their_labels() {
+        let mut series = read("1488000120,3,1\n1488000000,4,0\n1488000000,5,1\n");
+        series.sort();
+        assert_eq!(series.points.iter().map(|point| point.value).collect::<Vec<_>>(), [4.0, 5.0, 3.0]);
+        assert_eq!(series.labels, [false, true, true]);
+        let mut series = read("1488000120,3\n1488000000,4\n");
+        series.sort();
+        assert_eq!((series.points[0].value, series.labels.len()), (4.0, 0));
+    }
+
+    #[test]
     fn rows_without_a_value_and_rows_that_go_back_are_counted() {
         let series = read("1488000060,3\n1488000000,4\n1488000120,\n1488000180,NaN\n1488000240,null\n");
         assert_eq!((series.points.len(), series.missing, series.backwards, series.bad_lines), (2, 3, 1, 0));
@@ -259,17 +314,18 @@ mod tests {
     #[test]
     fn a_bad_line_is_counted_with_its_line_and_the_remedy() {
         let text = "time,value,label\n1488000000,3,0\nnever,4,0\n1488000060\n1488000120,\"1,5\",0\n1488000180,5,maybe\n\
-                    1488000240,inf,0\n1488000300,six,0\n";
+                    1488000240,inf,0\n1488000300,six,0\n1488000360,1,234,0\n";
         let series = read(text);
-        assert_eq!((series.points.len(), series.bad_lines), (1, 6));
+        assert_eq!((series.points.len(), series.bad_lines), (1, 7));
         let errors: Vec<String> = series.errors.iter().map(|(line, error)| format!("line {line}: {error}")).collect();
         let expected = [
             "line 3: `never` is not a time; expected a date",
             "line 4: found 1 field, expected at least 3; write the time and the value, such as `2017-02-25T05:20:00Z",
-            "line 5: the value `\"1` is not a number; expected one such as 3.5, with a decimal point",
+            "line 5: the value `1,5` is not a number; expected one such as 3.5, with a decimal point",
             "line 6: the label `maybe` is unknown; expected 0, 1, false or true",
             "line 7: the value `inf` is not finite; expected a finite number; leave the field empty if there is no",
             "line 8: the value `six` is not a number",
+            "line 9: found 4 fields, expected at most 3; write numbers with a decimal point",
         ];
         assert_eq!(errors.len(), expected.len());
         for (error, expected) in errors.iter().zip(expected) {

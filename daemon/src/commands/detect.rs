@@ -5,13 +5,14 @@
 mod files;
 mod table;
 
+use std::collections::BTreeSet;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use daemon_detect::labels::{Labels, Range};
+use daemon_detect::labels::{self, Labels, Range};
 use daemon_detect::run::{Detector, Scored};
 use daemon_detect::series::Series;
 use daemon_detect::summary::Summary;
@@ -22,6 +23,9 @@ use crate::commands::detect::table::Table;
 use crate::commands::pipeline_args::ASSUMED_PERIOD_SECONDS;
 use crate::commands::print::{self, message};
 use crate::commands::recorded;
+
+/// The longest text of a file in a message.
+const MAX_MESSAGE: usize = 400;
 
 /// The exit code of a bad argument.
 const BAD_ARGUMENT: u8 = 2;
@@ -37,10 +41,9 @@ pub(crate) struct DetectArgs {
     /// as `1.DSSum-value:DSAnomaly:Seasonal`, which scores each period.
     #[arg(long, value_name = "NAME[:ARGS]", default_value = "Seasonal")]
     pub(crate) algo: String,
-    /// The period of the annotation.
-    #[arg(long, value_name = "SECONDS", default_value_t = ASSUMED_PERIOD_SECONDS,
-          value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub(crate) period: u32,
+    /// The period of the annotation; 60 by default.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) period: Option<u32>,
     /// The least size of a score that is an alarm, instead of the detector's own alarms.
     #[arg(long, value_name = "SCORE")]
     pub(crate) threshold: Option<f64>,
@@ -83,7 +86,7 @@ impl Found {
 ///
 /// When a file cannot be read or written, and when no row of a file can be read.
 pub(crate) fn run(args: &DetectArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
-    let detector = match check(args).and_then(|()| Ok(Detector::compile(&args.algo, args.period, registry)?)) {
+    let detector = match check(args).and_then(|()| compile(args, registry)) {
         Ok(detector) => detector.with_threshold(args.threshold),
         Err(error) => {
             message(format_args!("{error}"));
@@ -97,11 +100,23 @@ pub(crate) fn run(args: &DetectArgs, registry: &Registry) -> anyhow::Result<Exit
         None => None,
         Some(path) => Some(read_labels(path)?),
     };
-    match args.path.is_dir() {
-        true => directory(args, &detector, labels.as_ref())?,
-        false => file(args, &detector, labels.as_ref())?,
+    if args.path.is_dir() {
+        return directory(args, &detector, labels.as_ref());
     }
+    file(args, &detector, labels.as_ref())?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn compile(args: &DetectArgs, registry: &Registry) -> anyhow::Result<Detector> {
+    let detector = Detector::compile(&args.algo, args.period.unwrap_or(ASSUMED_PERIOD_SECONDS), registry)?;
+    if args.period.is_some() && !detector.has_periods() {
+        bail!(
+            "error: --period: `{}` scores every value; the period is that of an annotation, such as \
+             1.DSSum-value:DSAnomaly:Seasonal",
+            args.algo
+        );
+    }
+    Ok(detector)
 }
 
 fn check(args: &DetectArgs) -> anyhow::Result<()> {
@@ -114,8 +129,17 @@ fn check(args: &DetectArgs) -> anyhow::Result<()> {
             "error: --plot {}: the picture is SVG; expected a name such as out.svg (`rsvg-convert` makes PNG of it)",
             path.display()
         ),
+        Some(path) if [Some(&args.path), args.labels.as_ref()].into_iter().flatten().any(|it| is_same(it, path)) => {
+            bail!("error: --plot {}: the picture would replace an input; choose another name", path.display())
+        }
         _ => Ok(()),
     }
+}
+
+/// Whether both paths are one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let [one, other] = [one, other].map(|path| path.canonicalize().ok());
+    one.is_some() && one == other
 }
 
 fn read_labels(path: &Path) -> anyhow::Result<Labels> {
@@ -139,60 +163,105 @@ fn file(args: &DetectArgs, detector: &Detector, labels: Option<&Labels>) -> anyh
     Ok(())
 }
 
-fn directory(args: &DetectArgs, detector: &Detector, labels: Option<&Labels>) -> anyhow::Result<()> {
-    let files = files::in_directory(&args.path)?;
-    let mut table = Table::default();
+/// A file that cannot be scored is named, and is not in the table; then the exit code is 1.
+fn directory(args: &DetectArgs, detector: &Detector, labels: Option<&Labels>) -> anyhow::Result<ExitCode> {
+    let mut files = files::in_directory(&args.path)?;
+    files.retain(|path| !args.labels.as_ref().is_some_and(|labels| is_same(path, labels)));
+    let (mut table, mut failed) = (Table::default(), 0);
+    let mut pictures = BTreeSet::new();
     for path in &files {
         let name = path.strip_prefix(&args.path).unwrap_or(path).display().to_string();
-        let found = find(path, detector, labels)?;
+        let found = match find(path, detector, labels) {
+            Ok(found) => found,
+            Err(error) => {
+                failed += 1;
+                message(format_args!("{}", plain(&format!("error: {error:#}"))));
+                continue;
+            }
+        };
         if let Some(directory) = &args.plot {
-            let target = directory.join(files::picture_name(&name));
+            let mut picture = files::picture_name(&name);
+            if !pictures.insert(picture.clone()) {
+                picture = format!("{name}.svg");
+            }
+            let target = directory.join(picture);
             let parent = target.parent().unwrap_or(directory);
             std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
             draw(&target, &format!("{name}, {}", args.algo), &found)?;
         }
-        table.push(&name, &found.summary(), found.series.bad_lines);
+        table.push(&plain(&name), &found.summary(), found.series.bad_lines);
     }
-    Ok(print::print(&table.text(args.format))?)
+    print::print(&table.text(args.format))?;
+    if failed == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    message(format_args!("{failed} of {} files could not be scored", files.len()));
+    Ok(ExitCode::FAILURE)
+}
+
+/// The text without control characters, which could change a terminal, and not longer than a message should be.
+fn plain(text: &str) -> String {
+    let shown = |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+    text.chars().take(MAX_MESSAGE).map(shown).collect()
 }
 
 /// Reads a series, reports what it lacks, and scores it.
 fn find(path: &Path, detector: &Detector, labels: Option<&Labels>) -> anyhow::Result<Found> {
-    let name = display_name(path);
-    let progress = recorded::progress_bar(&[path])?;
-    let input = recorded::open(path, &progress)?;
-    let series = Series::read(BufReader::new(input)).with_context(|| name.clone());
-    progress.finish_and_clear();
-    let series = series?;
-    for (line, error) in &series.errors {
-        message(format_args!("{name}: line {line}: {error}"));
-    }
-    let notes = [
-        (series.bad_lines, "bad lines were left out"),
-        (series.missing, "rows have no value and were left out"),
-        (series.backwards, "rows are older than the row before; sort the file by time"),
-    ];
-    for (count, note) in notes.into_iter().filter(|(count, _)| *count > 0) {
-        message(format_args!("{name}: {count} {note}"));
-    }
+    let name = plain(&display_name(path));
+    let series = read(path, &name)?;
     let (scored, refused) = detector.run(&series.points);
     if refused > 0 {
         message(format_args!("{name}: {refused} values came after the end of their period and were left out"));
     }
     let labels = match labels {
-        Some(labels) => {
-            // Labels name the series, not its compressed form.
-            let path = path.to_string_lossy();
-            let found = labels.of(path.trim_end_matches(".gz").trim_end_matches(".zst"));
-            if found.is_none() {
-                message(format_args!("{name}: --labels has no entry for this file"));
-            }
-            found.map(<[Range]>::to_vec)
-        }
+        Some(labels) => named_labels(path, &name, labels),
         None if series.labels.is_empty() => None,
         None => Some(Labels::of_column(&series)),
     };
+    let labels = labels.map(|ranges| ranges.into_iter().map(|range| detector.widen(range)).collect::<Vec<_>>());
+    if let Some(ranges) = &labels {
+        let times: Vec<u64> = scored.iter().map(|one| one.at).collect();
+        let lost = ranges.len() - labels::rows(&times, ranges).len();
+        if lost > 0 {
+            message(format_args!("{name}: {lost} of {} labelled ranges have no value of this series", ranges.len()));
+        }
+    }
     Ok(Found { series, scored, labels })
+}
+
+/// Reads a series in the order of time, and reports what it lacks.
+fn read(path: &Path, name: &str) -> anyhow::Result<Series> {
+    let progress = recorded::progress_bar(&[path])?;
+    let input = recorded::open(path, &progress)?;
+    let series = Series::read(BufReader::new(input)).with_context(|| name.to_owned());
+    progress.finish_and_clear();
+    let mut series = series?;
+    for (line, error) in &series.errors {
+        message(format_args!("{name}: line {line}: {}", plain(&error.to_string())));
+    }
+    if series.backwards > 0 {
+        series.sort();
+    }
+    let notes = [
+        (series.bad_lines, "bad lines were left out"),
+        (series.missing, "rows have no value and were left out"),
+        (series.backwards, "rows are older than the row before; the rows were sorted by time"),
+    ];
+    for (count, note) in notes.into_iter().filter(|(count, _)| *count > 0) {
+        message(format_args!("{name}: {count} {note}"));
+    }
+    Ok(series)
+}
+
+/// The labels of a file, by its whole path; those of the series if there are none of its compressed form.
+fn named_labels(path: &Path, name: &str, labels: &Labels) -> Option<Vec<Range>> {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let whole = whole.to_string_lossy();
+    let found = labels.of(&whole).or_else(|| labels.of(whole.trim_end_matches(".gz").trim_end_matches(".zst")));
+    if found.is_none() {
+        message(format_args!("{name}: --labels has no entry for this file"));
+    }
+    found.map(<[Range]>::to_vec)
 }
 
 fn draw(path: &Path, title: &str, found: &Found) -> anyhow::Result<()> {

@@ -12,14 +12,14 @@ pub const LABEL_NAMES: &[&str] = &["label", "anomaly", "is_anomaly"];
 
 /// The character between two fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Separator {
+pub(crate) enum Separator {
     Comma,
     Semicolon,
     Tab,
 }
 
 impl Separator {
-    pub(super) fn character(self) -> char {
+    pub(crate) fn character(self) -> char {
         match self {
             Self::Comma => ',',
             Self::Semicolon => ';',
@@ -28,7 +28,7 @@ impl Separator {
     }
 
     /// The separator of a line. A comma may be inside of the fields that the others separate.
-    fn of(line: &str) -> Self {
+    pub(crate) fn of(line: &str) -> Self {
         let found = [Self::Tab, Self::Semicolon].into_iter().find(|separator| line.contains(separator.character()));
         found.unwrap_or(Self::Comma)
     }
@@ -41,6 +41,8 @@ pub(super) struct Columns {
     pub(super) time: usize,
     pub(super) value: usize,
     pub(super) label: Option<usize>,
+    /// The number of columns.
+    pub(super) count: usize,
 }
 
 impl Columns {
@@ -51,7 +53,7 @@ impl Columns {
         let is_data = |name: &&str| timestamp::parse(name).is_ok() || name.parse::<f64>().is_ok();
         if names.len() < 2 || names.iter().any(is_data) {
             let label = (names.len() > 2).then_some(2);
-            return Ok((Self { separator, time: 0, value: 1, label }, false));
+            return Ok((Self { separator, time: 0, value: 1, label, count: names.len() }, false));
         }
         let position = |known: &[&str]| {
             let is_known = |name: &&str| known.iter().any(|known| known.eq_ignore_ascii_case(name));
@@ -70,6 +72,6 @@ impl Columns {
             return Err(SeriesError::Column { line: number, expected, found });
         }
         let (time, value) = (time.unwrap_or(0), value.unwrap_or(1));
-        Ok((Self { separator, time, value, label }, true))
+        Ok((Self { separator, time, value, label, count: names.len() }, true))
     }
 }

@@ -26,6 +26,17 @@ pub enum LineError {
         /// The least number of fields.
         expected: usize,
     },
+    /// The line has more fields than there are columns.
+    #[error(
+        "found {found} fields, expected at most {expected}; write numbers with a decimal point and without separators of \
+         thousands, texts with separators in quotes, and a name for each column in the first line"
+    )]
+    MoreFields {
+        /// The number of fields.
+        found: usize,
+        /// The number of columns.
+        expected: usize,
+    },
     /// The value is not finite.
     #[error("the value `{found}` is not finite; expected a finite number; leave the field empty if there is no value")]
     Infinite {
@@ -64,6 +75,9 @@ impl Row {
     pub(super) fn parse(line: &str, columns: &Columns) -> Result<Self, LineError> {
         let found: Vec<&str> = fields(line, columns.separator).collect();
         let expected = columns.time.max(columns.value).max(columns.label.unwrap_or(0)) + 1;
+        if found.len() > columns.count.max(2) {
+            return Err(LineError::MoreFields { found: found.len(), expected: columns.count.max(2) });
+        }
         let missing = || LineError::Fields { found: found.len(), expected };
         let field = |index: usize| found.get(index).copied().ok_or_else(missing);
         let label = columns.label.map(field).transpose()?;

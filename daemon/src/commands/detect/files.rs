@@ -18,10 +18,12 @@ pub(super) fn in_directory(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let read = || format!("read {}", directory.display());
         for entry in std::fs::read_dir(&directory).with_context(read)? {
             let entry = entry.with_context(read)?;
-            // A link to a directory is not followed: it may lead back.
+            // A link to a directory is not followed: it may lead back. What is no file, such as a pipe, has no end.
+            let path = entry.path();
+            let is_special = path.metadata().is_ok_and(|metadata| !metadata.is_file());
             match entry.file_type().with_context(read)?.is_dir() {
-                true => open.push(entry.path()),
-                false if is_series(&entry.path()) => found.push(entry.path()),
+                true => open.push(path),
+                false if is_series(&path) && !is_special => found.push(path),
                 false => {}
             }
         }

@@ -37,6 +37,10 @@ fn a_built_in_type_in_words() {
     let found = explain(&["AggProxyPercentiles"]);
     assert!(found.starts_with("The values below which 50, 90 and 99 of 100 samples of each minute are"), "{found}");
     assert!(found.contains("\nannotation  1-raw:DSPercentile:50,90,99\n"), "{found}");
+    for wrong in ["aggproxysum", "AggProxySums"] {
+        let run = binary::run(&["explain", wrong], "");
+        assert!(run.code == Some(2) && run.stderr.contains("did you mean `AggProxySum`?"), "{run:?}");
+    }
     assert_eq!(facts(&["AggProxySeasonal"]), facts(&["1.DSSum-raw:DSAnomaly:Seasonal"]));
 }
 

@@ -31,6 +31,12 @@ pub(crate) struct ExplainArgs {
 ///
 /// When standard output cannot be written.
 pub(crate) fn run(args: &ExplainArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
+    if let Some(error) = types::unknown(&args.pipeline.annotation)
+        && types::find(&args.pipeline.annotation).is_none()
+    {
+        super::print::message(format_args!("{error}"));
+        return Ok(ExitCode::from(super::print::USAGE));
+    }
     let text = if let Some((proxy_type, sentences)) = types::find(&args.pipeline.annotation) {
         let head = if args.json { String::new() } else { format!("{sentences}\n\n") };
         let attributes = proxy_type.attributes().iter();

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use derived_stats::AnnotationError;
 
 /// The exit code for a bad annotation, the same as for any other wrong argument.
-const USAGE: u8 = 2;
+pub(super) const USAGE: u8 = 2;
 
 /// Prints the error of a bad annotation with its caret on standard error.
 pub(super) fn refuse(error: &AnnotationError) -> ExitCode {

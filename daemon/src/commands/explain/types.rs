@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use derived_stats::annotation::nearest;
 use proxy_uve::schema::{ProxyType, Schema};
 
 /// What each type is for, in the order of their names.
@@ -32,6 +33,21 @@ const SENTENCES: [(&str, &str); 4] = [
 pub(super) fn find(name: &str) -> Option<(Arc<ProxyType>, &'static str)> {
     let (_, text) = SENTENCES.iter().find(|(of, _)| *of == name)?;
     Some((Arc::clone(Schema::extended().get(name)?), *text))
+}
+
+/// The error for a text that is neither the name of a type nor an annotation, which has a `:`.
+pub(super) fn unknown(text: &str) -> Option<String> {
+    let names = || SENTENCES.iter().map(|(name, _)| *name);
+    if text.contains(':') {
+        return None;
+    }
+    let same = names().find(|name| name.eq_ignore_ascii_case(text));
+    let meant = same.or_else(|| nearest(text, names())).map(|name| format!("; did you mean `{name}`?"));
+    Some(format!(
+        "error: `{text}` is neither an annotation, such as `1-raw:DSSum`, nor a built-in type ({}){}",
+        names().collect::<Vec<_>>().join(", "),
+        meant.unwrap_or_default()
+    ))
 }
 
 #[cfg(test)]

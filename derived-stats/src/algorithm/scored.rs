@@ -178,15 +178,20 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
         (state.newest, state.is_bound) = (sample.value, sample.overflowed);
         let value = sample.value.to_f64();
         let x = within(value);
-        state.scores = match flaw(value, sample.overflowed) {
-            None => self.model.score(&mut state.model, x, &state.clock),
+        let can_alarm;
+        (state.scores, can_alarm) = match flaw(value, sample.overflowed) {
+            None => {
+                let scores = self.model.score(&mut state.model, x, &state.clock);
+                (scores, self.model.can_alarm(&state.model))
+            }
             // The true value is not known. It is far away, and would determine what is usual.
             Some(_) => {
                 self.model.pass(&mut state.model, &state.clock);
-                self.model.score(&mut state.model.clone(), x, &state.clock)
+                let mut scored = state.model.clone();
+                (self.model.score(&mut scored, x, &state.clock), self.model.can_alarm(&scored))
             }
         };
-        let is_armed = self.is_ready(&state.clock) && self.model.can_alarm(&state.model);
+        let is_armed = self.is_ready(&state.clock) && can_alarm;
         self.options.alarms().update(&mut state.alarm, state.scores.strangeness, &state.clock, is_armed);
         if state.scores.score.abs() < self.options.threshold() {
             state.alarm.suppress();

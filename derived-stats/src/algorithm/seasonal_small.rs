@@ -129,7 +129,10 @@ impl SeasonalSmall {
         let alarms = self.options.alarms().per_week();
         state.set(State::Alarm, false);
         if !self.is_ready(state) {
-            state.set_threshold(state.threshold().max(g));
+            // A time that went back ends the warm-up no second time: what was learned stays.
+            if !state.has(State::Ready) {
+                state.set_threshold(state.threshold().max(g));
+            }
             return;
         }
         if !state.has(State::Ready) {

@@ -59,6 +59,7 @@ fn one_glitch_does_not_hide_later_anomalies() {
 /// `threshold=` removes the alarms of lower scores, and changes nothing that the detector learns.
 #[test]
 fn an_explicit_threshold_removes_alarms_and_changes_nothing_else() {
+    let mut counts = (0, 0);
     for entry in detectors() {
         let Some(threshold) = entry.argument_list().iter().find(|argument| argument.name() == "threshold") else {
             continue;
@@ -76,7 +77,44 @@ fn an_explicit_threshold_removes_alarms_and_changes_nothing_else() {
             left += u32::from(expected);
         }
         println!("{}: {left} alarms left, {removed} removed", limited.name);
+        counts = (counts.0 + left, counts.1 + removed);
     }
+    assert!(counts.0 > 0 && counts.1 > 0, "{counts:?} alarms left and removed prove nothing");
+}
+
+/// A gauge that never moved, and one value far away: it is not learned, and is an alarm all the same.
+#[test]
+fn one_glitch_on_a_series_that_never_moved_is_an_alarm() {
+    let mut failures = Vec::new();
+    for entry in detectors() {
+        for (interval, glitch) in [(60, 1000.0), (300, 1e19), (60, u64::MAX as f64)] {
+            let (mut subject, end) = (Subject::new(entry, ""), START + 3 * WEEK);
+            subject.run((START, end), interval, |_| 100.0);
+            if !subject.update(end, glitch) {
+                failures.push(format!("{} at {interval} s, {glitch:e}", subject.name));
+            }
+        }
+    }
+    assert_eq!(failures, [""; 0]);
+}
+
+/// One old record with a strange value teaches the threshold nothing: its time looks like a warm-up.
+#[test]
+fn one_time_in_the_past_does_not_hide_later_anomalies() {
+    let mut failures = Vec::new();
+    for entry in detectors() {
+        let (mut subject, mut series) = (Subject::new(entry, ""), Series::new(Kind::Level, 5, 60));
+        let end = START + 3 * WEEK;
+        subject.run((START, end), 60, |seconds| series.value(seconds));
+        subject.update(0, 0.0);
+        let later = end + 2 * DAY;
+        subject.run((end + 60, later), 60, |seconds| series.value(seconds));
+        let found = until_alarm(&mut subject, later, 60);
+        if found.is_none_or(|values| values > 8) {
+            failures.push(format!("{}: {found:?}", subject.name));
+        }
+    }
+    assert_eq!(failures, [""; 0]);
 }
 
 /// A sender with a wrong clock: one value of the year 2100. The season and the times of alarms recover from it.

@@ -68,7 +68,7 @@ pub(crate) struct SeasonalMemory {
     peak: f64,
     since: f64,
     /// The values since the newest one beyond the limit.
-    since_beyond: f64,
+    pub(super) since_beyond: f64,
 }
 
 /// The forecast that is nearer to the value `x`.

@@ -37,7 +37,10 @@ use crate::saved::{RestoreError, WordWriter, Words};
 /// The menu entry of the detector `MAD`.
 pub(crate) static ENTRY: Entry = Entry::new("MAD", Roles::DETECTOR, SUMMARY, |given| {
     let options = Options::of(given, 1, DEFAULT_WARM_UP);
-    Ok(Scored::built(Mad { every: seconds(given).saturating_mul(1_000_000) / WINDOW as u64 }, options))
+    let span = seconds(given);
+    let detector = Scored::built(Mad { every: span.saturating_mul(1_000_000) / WINDOW as u64 }, options);
+    // Of values further apart the window, which expires, has too few.
+    Ok(detector.with_longest_period(span))
 })
 .arguments(&[SPAN, ALARMS, THRESHOLD, WARM_UP.absent_is(DEFAULT_WARM_UP)])
 .structured("DetectorResult", &FIELDS)

@@ -343,8 +343,8 @@ pub enum ErrorKind {
     },
     /// A detector that needs more values in its season than the period gives.
     #[error(
-        "{} with this season takes a value every {longest} s at least, and a period of {period} s gives fewer; lengthen \
-         the season, or shorten the period",
+        "{} with these arguments takes a value every {longest} s at least, and a period of {period} s gives \
+         fewer; lengthen its season or span, or shorten the period",
         quoted(detector)
     )]
     PeriodTooLong {

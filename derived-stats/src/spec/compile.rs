@@ -263,13 +263,14 @@ mod tests {
     }
 
     #[test]
-    fn a_season_has_at_least_four_values() {
+    fn a_season_has_at_least_four_values_and_a_span_one() {
         let context = |seconds| Context::new(ValueType::U64).with_periods(Periods::Every { seconds });
         for (seconds, good) in [
             (21_600, "1.DSSum-raw:DSAnomaly:HoltWinters"),
             (60, "1.DSSum-raw:DSAnomaly:HoltWinters:600"),
             (150, "1.DSSum-raw:DSAnomaly:HoltWinters:season=600"),
             (86_400, "1.DSSum-raw:DSAnomaly:HoltWinters:604800"),
+            (86_400, "1.DSSum-raw:DSAnomaly:MAD"),
         ] {
             assert!(Spec::parse(good, context(seconds)).is_ok(), "{good} every {seconds} s");
         }
@@ -277,6 +278,7 @@ mod tests {
             (21_601, "1.DSSum-raw:DSAnomaly:HoltWinters", 21_600),
             (300, "1.DSSum-raw:DSAnomaly:HoltWinters:600", 150),
             (100, "2.DSSum-raw:DSAnomaly:HoltWinters:600", 150),
+            (600, "1.DSSum-raw:DSAnomaly:MAD:span=60", 60),
         ] {
             let error = Spec::parse(bad, context(seconds)).expect_err("too few values in a season");
             let is_kind = matches!(error.kind(), ErrorKind::PeriodTooLong { longest: found, .. } if *found == longest);
@@ -285,8 +287,8 @@ mod tests {
         let error = Spec::parse("2.DSSum-raw:DSAnomaly:HoltWinters:600", context(100)).expect_err("too few values");
         assert_eq!(
             error.kind().to_string(),
-            "`HoltWinters` with this season takes a value every 150 s at least, and a period of 200 s gives fewer; lengthen \
-             the season, or shorten the period"
+            "`HoltWinters` with these arguments takes a value every 150 s at least, and a period of 200 s gives \
+             fewer; lengthen its season or span, or shorten the period"
         );
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use daemon_log::PartitionId;
 
-/// The pause after the second failure in a row. One failure is no pattern: a lost connection, a rebalance.
+/// The pause after the second failure in a row. A single failure may be a lost connection or a rebalance.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause. A restore reads whole states, which a cause that stays does not need each second.

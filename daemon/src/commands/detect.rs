@@ -166,7 +166,8 @@ fn file(args: &DetectArgs, detector: &Detector, labels: Option<&Labels>) -> anyh
 /// A file that cannot be scored is named, and is not in the table; then the exit code is 1.
 fn directory(args: &DetectArgs, detector: &Detector, labels: Option<&Labels>) -> anyhow::Result<ExitCode> {
     let mut files = files::in_directory(&args.path)?;
-    files.retain(|path| !args.labels.as_ref().is_some_and(|labels| is_same(path, labels)));
+    let of_labels = args.labels.as_ref().and_then(|path| path.canonicalize().ok());
+    files.retain(|path| of_labels.is_none() || path.canonicalize().ok() != of_labels);
     let (mut table, mut failed) = (Table::default(), 0);
     let mut pictures = BTreeSet::new();
     for path in &files {
@@ -199,10 +200,9 @@ fn directory(args: &DetectArgs, detector: &Detector, labels: Option<&Labels>) ->
     Ok(ExitCode::FAILURE)
 }
 
-/// The text without control characters, which could change a terminal, and not longer than a message should be.
+/// A text of a file for a message.
 fn plain(text: &str) -> String {
-    let shown = |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
-    text.chars().take(MAX_MESSAGE).map(shown).collect()
+    print::excerpt(text, MAX_MESSAGE)
 }
 
 /// Reads a series, reports what it lacks, and scores it.

@@ -14,6 +14,7 @@ use derived_stats::Registry;
 
 use self::facts::Facts;
 use crate::commands::pipeline_args::PipelineArgs;
+use crate::commands::print;
 
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
@@ -31,24 +32,22 @@ pub(crate) struct ExplainArgs {
 ///
 /// When standard output cannot be written.
 pub(crate) fn run(args: &ExplainArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
-    if let Some(error) = types::unknown(&args.pipeline.annotation)
-        && types::find(&args.pipeline.annotation).is_none()
-    {
-        super::print::message(format_args!("{error}"));
-        return Ok(ExitCode::from(super::print::USAGE));
-    }
-    let text = if let Some((proxy_type, sentences)) = types::find(&args.pipeline.annotation) {
+    let given = &args.pipeline.annotation;
+    let text = if let Some((proxy_type, sentences)) = types::find(given) {
         let head = if args.json { String::new() } else { format!("{sentences}\n\n") };
         let attributes = proxy_type.attributes().iter();
         let facts = attributes.map(|attribute| text(&Facts::of(&attribute.spec, false), args.json));
         head + &facts.collect::<anyhow::Result<String>>()?
+    } else if !given.contains(':') {
+        print::message(format_args!("{}", types::unknown(given)));
+        return Ok(ExitCode::from(print::USAGE));
     } else {
         match args.pipeline.compile(registry) {
             Ok(spec) => text(&Facts::of(&spec, args.pipeline.mstats), args.json)?,
-            Err(error) => return Ok(super::print::refuse(&error)),
+            Err(error) => return Ok(print::refuse(&error)),
         }
     };
-    super::print::print(&text)?;
+    print::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

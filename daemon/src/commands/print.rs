@@ -23,6 +23,17 @@ pub(crate) fn message(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// The first `limit` characters of a text from outside, with a mark in place of each control character, which could
+/// change a terminal.
+pub(crate) fn excerpt(text: &str, limit: usize) -> String {
+    let plain = |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+    let mut shown: String = text.chars().take(limit).map(plain).collect();
+    if text.chars().nth(limit).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// Prints a text. A closed pipe (`| head`) is not an error.
 pub(super) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();

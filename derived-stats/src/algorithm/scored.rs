@@ -178,8 +178,7 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
         (state.newest, state.is_bound) = (sample.value, sample.overflowed);
         let value = sample.value.to_f64();
         let x = within(value);
-        let can_alarm;
-        (state.scores, can_alarm) = match flaw(value, sample.overflowed) {
+        let (scores, can_alarm) = match flaw(value, sample.overflowed) {
             None => {
                 let scores = self.model.score(&mut state.model, x, &state.clock);
                 (scores, self.model.can_alarm(&state.model))
@@ -191,6 +190,7 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
                 (self.model.score(&mut scored, x, &state.clock), self.model.can_alarm(&scored))
             }
         };
+        state.scores = scores;
         let is_armed = self.is_ready(&state.clock) && can_alarm;
         self.options.alarms().update(&mut state.alarm, state.scores.strangeness, &state.clock, is_armed);
         if state.scores.score.abs() < self.options.threshold() {

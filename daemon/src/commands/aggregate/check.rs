@@ -5,6 +5,7 @@ use proxy_uve::key::{KeyError, ObjectKey};
 
 use crate::commands::aggregate::AggregateArgs;
 use crate::commands::aggregate::lines::MAX_LINE_BYTES;
+use crate::commands::print;
 
 /// The most characters of a key in a message.
 const SHOWN_CHARACTERS: usize = 64;
@@ -81,12 +82,5 @@ fn names(types: &[ValueType]) -> String {
 
 /// The beginning of a text, without control characters.
 fn excerpt(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let shown = text.chars().take(SHOWN_CHARACTERS);
-    let mut shown: String =
-        shown.map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect();
-    if text.chars().nth(SHOWN_CHARACTERS).is_some() {
-        shown.push('…');
-    }
-    shown
+    print::excerpt(&String::from_utf8_lossy(text), SHOWN_CHARACTERS)
 }

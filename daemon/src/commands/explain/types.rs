@@ -36,18 +36,15 @@ pub(super) fn find(name: &str) -> Option<(Arc<ProxyType>, &'static str)> {
 }
 
 /// The error for a text that is neither the name of a type nor an annotation, which has a `:`.
-pub(super) fn unknown(text: &str) -> Option<String> {
+pub(super) fn unknown(text: &str) -> String {
     let names = || SENTENCES.iter().map(|(name, _)| *name);
-    if text.contains(':') {
-        return None;
-    }
     let same = names().find(|name| name.eq_ignore_ascii_case(text));
     let meant = same.or_else(|| nearest(text, names())).map(|name| format!("; did you mean `{name}`?"));
-    Some(format!(
+    format!(
         "error: `{text}` is neither an annotation, such as `1-raw:DSSum`, nor a built-in type ({}){}",
         names().collect::<Vec<_>>().join(", "),
         meant.unwrap_or_default()
-    ))
+    )
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ struct Script {
     unknown: Cell<Option<u16>>,
     /// The shards of each transaction.
     commits: RefCell<Vec<Vec<PartitionId>>>,
+    /// Whether a transaction with results is refused.
+    refuses_results: Cell<bool>,
     /// The oldest offset of the partition, which is behind its cursor, and the id that the topic has by then.
     deleted: Cell<Option<(u64, TopicId)>>,
 }
@@ -87,6 +89,9 @@ impl Member for Scripted {
     }
 
     fn commit(&mut self, commits: &[ShardCommit]) -> Result<(), MemberError> {
+        if self.script.refuses_results.get() && commits.iter().any(|it| !it.results.is_empty()) {
+            return Err(MemberError::Aborted { reason: "no right".to_owned() });
+        }
         self.script.commits.borrow_mut().push(commits.iter().map(|it| it.shard).collect());
         Ok(())
     }
@@ -105,6 +110,10 @@ impl Member for Scripted {
         self.topology.set_input_id(0, id);
         Ok(vec![(ID, first)])
     }
+}
+
+fn sample() -> Vec<u8> {
+    format!(r#"{{"ts":{START},"value":1}}"#).into_bytes()
 }
 
 struct Rig {
@@ -182,13 +191,35 @@ impl Rig {
         self.poll_topics();
         self.script.change.set(Some(Change::Assigned(ids.to_vec())));
         self.worker.iterate().unwrap();
-        for (id, ticket) in self.requests.recv().unwrap() {
+        let requested = self.requests.recv().unwrap();
+        self.restore(requested);
+        self.worker.iterate().unwrap();
+    }
+
+    /// Restores shards without a state.
+    fn restore(&self, requested: RestoreRequest) {
+        for (id, ticket) in requested {
             let input_id = self.topology.input_id(id.stream);
             let shard = self.builder.build(id, &self.builder.streams[0], &StateRecords::default(), input_id);
             let shard = Box::new(shard.unwrap_or_else(|error| panic!("{error}")));
             self.restored.send(Restored { id, ticket, shard }).unwrap();
         }
-        self.worker.iterate().unwrap();
+    }
+
+    /// The number of restores that the worker requests within a time, each of which is made at once, with the sample in
+    /// the input again.
+    fn restores_within(&mut self, time: Duration) -> usize {
+        let mut count = 0;
+        for _ in 0..time.as_millis() / 500 {
+            self.pass(Duration::from_millis(500), true);
+            for requested in self.requests.try_iter().collect::<Vec<_>>() {
+                count += requested.len();
+                self.restore(requested);
+                self.worker.iterate().unwrap();
+                *self.script.payload.borrow_mut() = Some(sample());
+            }
+        }
+        count
     }
 
     /// Iterates for a time, half a second a time; with `polls` the topics are polled meanwhile.
@@ -258,4 +289,23 @@ fn a_topic_that_cannot_be_asked_for_its_id_holds_up_the_commits_of_its_stream_on
     rig.pass(Duration::from_secs(5), true);
     assert!(committed(&rig).contains(&OTHER));
     assert_eq!(rig.requests.try_iter().count(), 0, "nothing is restored");
+}
+
+/// The commits of states between, which succeed, end neither the pause nor what `/readyz` shows.
+#[test]
+fn results_that_cannot_be_written_are_tried_more_and_more_rarely_until_they_can() {
+    let mut rig = Rig::new();
+    rig.begin_with(&[ID, OTHER]);
+    *rig.script.payload.borrow_mut() = Some(sample());
+    rig.script.refuses_results.set(true);
+    let failures = Arc::clone(&rig.worker.failures);
+    let restores = rig.restores_within(Duration::from_secs(1200));
+    // Two shards; with a pause of 15 s and the wait for the end of the window, which is 93 s, at most.
+    assert!((4..=30).contains(&restores), "{restores}");
+    assert!(rig.script.commits.take().iter().flatten().any(|id| *id == ID), "states are committed meanwhile");
+    let (_, reason, count) = failures.longest().expect("both fail");
+    assert!(count == 2 && reason.contains("no right"), "{count}: {reason}");
+    rig.script.refuses_results.set(false);
+    rig.restores_within(Duration::from_secs(300));
+    assert_eq!((failures.longest(), rig.worker.failing.len()), (None, 0));
 }

@@ -48,6 +48,7 @@ test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on 
 	DERIVED_STATSD_FAULT_SEEDS=20000 $(CARGO) test -p daemon-kafka --all-features --lib simulator
 	DERIVED_STATSD_FAULT_SEEDS=4 DERIVED_STATSD_FAULT_SAMPLES=85000 \
 		$(CARGO) test -p daemon --all-features --test kafka_faults -- --test-threads=1
+	MEMORY_TEST_OBJECTS=1000000 $(CARGO) test -p daemon --all-features --test memory
 	benches/detect --quick
 	$(MAKE) fuzz
 

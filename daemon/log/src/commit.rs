@@ -18,6 +18,14 @@ pub struct PartitionCommit {
     pub results: RecordBuffer,
 }
 
+impl PartitionCommit {
+    /// The size of the changes: results, chunks and the worker's own data.
+    pub fn bytes(&self) -> u64 {
+        let chunks = self.chunks.iter().filter_map(|(_, chunk)| chunk.as_ref());
+        self.results.bytes() + self.meta.len() as u64 + chunks.map(|chunk| chunk.len() as u64).sum::<u64>()
+    }
+}
+
 /// The last committed state of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {

@@ -73,7 +73,7 @@ impl RecordBuffer {
             return Err(LogError::invalid(format!("a record has {size} bytes, the limit is {MAX_RECORD_BYTES}")));
         }
         if self.frames.last().is_none_or(|last| last.bytes.len() + size > FRAME_BODY_BYTES) {
-            self.frames.push(OpenFrame { bytes: vec![0; HEADER_LEN], count: 0, body_crc: 0 });
+            self.frames.push(OpenFrame::new(self.frames.is_empty()));
         }
         if let Some(frame) = self.frames.last_mut() {
             push_varint(&mut frame.bytes, key.len());
@@ -119,6 +119,14 @@ impl RecordBuffer {
 }
 
 impl OpenFrame {
+    /// An empty frame. The first one of a buffer may stay small; a later one will probably be filled, and is not copied
+    /// as it grows.
+    fn new(is_first: bool) -> Self {
+        let mut bytes = Vec::with_capacity(if is_first { HEADER_LEN } else { HEADER_LEN + FRAME_BODY_BYTES });
+        bytes.resize(HEADER_LEN, 0);
+        Self { bytes, count: 0, body_crc: 0 }
+    }
+
     pub(super) fn count(&self) -> u32 {
         self.count
     }

@@ -1,7 +1,7 @@
 //! A worker: the thread that owns the tables of some partitions.
 //!
-//! One iteration: read what came to each partition since its cursor, apply it, and commit in one write for all
-//! partitions with changes: results, changed state, cursor. Nothing else ever writes these, so a kill at any instant
+//! One iteration: read what came to each partition since its cursor, apply it, and commit the partitions with changes:
+//! results, changed state, cursor. Small commits of several partitions go into one write. Nothing else ever writes these, so a kill at any instant
 //! leaves the last commit, and the worker that comes after restores it and reads on.
 //!
 //! A partition commits when windows closed, when its results grow large, and otherwise once in an interval, so that a
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
-use daemon_log::{LogError, PartitionCommit, PartitionId, PartitionLog};
+use daemon_log::{LogError, PartitionId, PartitionLog};
 use daemon_partition::{CLOSED_PER_ITERATION, Control, Due, StreamPlan, WorkerSettings, WorkerTelemetry};
 use daemon_results::block::declared_rows;
 use tracing::{error, info, warn};
@@ -27,6 +27,9 @@ use self::assignment::Assignment;
 /// How much of a partition is read and applied at a time. Large enough to make the read cheap, small enough that the
 /// partitions of a worker take turns within milliseconds.
 const READ_BYTES: usize = 256 * 1024;
+
+/// The size of results and states from which a commit takes no further partition.
+const COMMIT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How long a worker without work sleeps at most before it looks at the clock.
 const IDLE_WAIT: Duration = Duration::from_millis(200);
@@ -154,22 +157,38 @@ impl Worker {
     fn commit(&mut self, all: bool) -> anyhow::Result<()> {
         let now = self.clock.monotonic();
         let due = Due { all, linger: Duration::ZERO, interval: self.settings.commit_interval };
-        let mut due: Vec<_> =
-            self.assignments.iter_mut().filter(|assignment| assignment.table.is_due(now, due)).collect();
-        if due.is_empty() {
-            return Ok(());
-        }
+        let assignments = self.assignments.iter().enumerate();
+        let due: Vec<usize> =
+            assignments.filter(|(_, assignment)| assignment.table.is_due(now, due)).map(|(index, _)| index).collect();
         let wall = self.clock.now_micros();
-        due.iter_mut().for_each(|assignment| assignment.table.cut_unknown(wall));
-        let commits: Vec<PartitionCommit> =
-            due.iter_mut().map(|assignment| assignment.prepare_commit(now)).collect::<Result<_, _>>()?;
+        due.iter().for_each(|&index| self.assignments[index].table.cut_unknown(wall));
+        let mut due = due.as_slice();
+        while !due.is_empty() {
+            due = self.commit_first(due, wall)?;
+        }
+        Ok(())
+    }
+
+    /// Commits the first partitions of `due` in one write and returns the others. The states in a write have about
+    /// [`COMMIT_BYTES`], so that the copies of all states do not lie in memory together.
+    fn commit_first<'d>(&mut self, due: &'d [usize], wall: u64) -> anyhow::Result<&'d [usize]> {
+        let now = self.clock.monotonic();
+        let (mut commits, mut bytes) = (Vec::new(), 0);
+        for &index in due {
+            let commit = self.assignments[index].prepare_commit(now)?;
+            bytes += commit.bytes();
+            commits.push(commit);
+            if bytes >= COMMIT_BYTES {
+                break;
+            }
+        }
         let records = commits.iter().flat_map(|commit| commit.results.records());
         let results: u64 = records.map(|(_, record)| declared_rows(record)).sum();
+        let (committed, others) = due.split_at(commits.len());
         self.log.commit(commits, wall).context("commit results and state")?;
-        due.into_iter().for_each(|assignment| assignment.downtime = None);
-        let took = self.clock.monotonic().saturating_sub(now);
-        self.telemetry.committed(results, took);
-        Ok(())
+        committed.iter().for_each(|&index| self.assignments[index].downtime = None);
+        self.telemetry.committed(results, self.clock.monotonic().saturating_sub(now));
+        Ok(others)
     }
 
     /// After a failure nothing in memory can be trusted to be what the log has: a failed write may be on disk.

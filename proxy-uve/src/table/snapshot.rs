@@ -131,7 +131,8 @@ impl<S: ResultSink> StreamState<S> {
         let changed = self.objects.take_changed();
         let columns = columns::distinct_columns(&self.plan);
         let encoder = ChunkEncoder::new(keys.slots(), &self.objects, &self.columns, &columns);
-        let chunks = changed.iter().map(|chunk| (chunk as u32, encoder.encode(chunk))).collect();
+        let mut part = Vec::new();
+        let chunks = changed.iter().map(|chunk| (chunk as u32, encoder.encode(chunk, &mut part))).collect();
         Snapshot { meta: self.encode_meta(&columns), chunks }
     }
 
@@ -167,9 +168,11 @@ impl<S: ResultSink> StreamState<S> {
             columns: columns.iter().map(column).collect(),
         };
         let version = if meta.unknown.is_empty() { VERSION } else { VERSION_WITH_UNKNOWN_TIME };
-        let mut part = seal::begin(version);
+        let mut part = Vec::new();
+        seal::begin(version, &mut part);
         // Plain data into memory: serialising cannot fail.
         part.extend(serde_json::to_vec(&meta).unwrap_or_default());
-        seal::finish(part)
+        seal::finish(&mut part);
+        part
     }
 }

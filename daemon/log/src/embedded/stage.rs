@@ -28,16 +28,12 @@ pub(super) enum Request {
 }
 
 impl Request {
-    /// The size of the records and chunks.
+    /// The size of the records and of the changes of state.
     pub(super) fn bytes(&self) -> u64 {
-        let commit = |commit: &PartitionCommit| {
-            let chunks = commit.chunks.iter().filter_map(|(_, bytes)| bytes.as_ref()).map(|bytes| bytes.len() as u64);
-            chunks.sum::<u64>() + commit.results.bytes()
-        };
         match self {
             Self::Append(batch) => batch.bytes(),
-            Self::Commit(commits, _) => commits.iter().map(commit).sum(),
-            Self::CommitSource(source, samples) => commit(source) + samples.bytes(),
+            Self::Commit(commits, _) => commits.iter().map(PartitionCommit::bytes).sum(),
+            Self::CommitSource(source, samples) => source.bytes() + samples.bytes(),
             Self::RegisterStream(_) | Self::RemoveSink(_) | Self::ResetState(_) | Self::SetSink(..) => 0,
         }
     }

@@ -34,7 +34,7 @@ pub(crate) struct Aggregation {
     #[serde(deserialize_with = "duration::deserialize")]
     pub idle_timeout: Duration,
     /// The maximum number of objects in one partition; samples of a further object are rejected and counted. Default
-    /// 1,000,000 (up to 900 MB with both built-in types), from 1 to 1,000,000,000. Lower it to bound memory.
+    /// 1,000,000 (up to 500 MB with both built-in types), from 1 to 1,000,000,000. Lower it to bound memory.
     pub max_objects_per_partition: usize,
     /// The maximum number of sources of one object in a stream whose types read counters (`metric="agg"`); readings of
     /// a further source are rejected and counted. Default 10,000 (40 bytes each, and the name), from 1 to 1,000,000. 256

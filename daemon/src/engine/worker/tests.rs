@@ -74,3 +74,26 @@ fn a_replay_that_is_told_to_stop_at_once_closes_its_windows_all_the_same() {
     }
     assert_eq!(sums, PARTITIONS);
 }
+
+/// The states of all partitions of a worker in memory at once were a third of the daemon's memory at its peak.
+#[test]
+fn the_large_states_of_several_partitions_are_not_written_together() {
+    for (objects, writes) in [(10, 1), (60_000, u64::from(PARTITIONS))] {
+        let directory = tempfile::tempdir().unwrap();
+        let log = Arc::new(EmbeddedLog::open(directory.path(), LogConfig::default()).unwrap());
+        let mut batch = AppendBatch::new(1_488_000_000_000_000);
+        for (partition, object) in (0..PARTITIONS).flat_map(|partition| (0..objects).map(move |it| (partition, it))) {
+            let key = format!("ObjectVNTable:default-domain:project-{partition:03}:vn-{object:06}");
+            let payload = br#"{"ts":1488000000000000,"value":7}"#;
+            batch.push(PartitionId::new(0, partition), key.as_bytes(), payload).unwrap();
+        }
+        log.append(batch).unwrap();
+        let mut worker = worker(&log, &Arc::default());
+        while worker.iterate().unwrap() {}
+        worker.commit(true).unwrap();
+        let sequences: std::collections::BTreeSet<u64> = (0..PARTITIONS)
+            .map(|partition| log.restore(PartitionId::new(0, partition)).unwrap().unwrap().sequence)
+            .collect();
+        assert_eq!(sequences.len() as u64, writes, "{objects} objects in each of {PARTITIONS} partitions");
+    }
+}

@@ -22,12 +22,16 @@ impl<'s> ChunkEncoder<'s> {
 
     /// The chunk's bytes; `None` if none of its slots belongs to an object of the stream. Keys that only other streams
     /// have are left out: they may be freed before the chunk changes again.
-    pub(super) fn encode(&self, chunk: usize) -> Option<Vec<u8>> {
+    ///
+    /// The bytes grow in `part`, which the caller keeps for the next chunk, so that the copy has their exact size: the
+    /// chunks of a table wait in memory for their commit.
+    pub(super) fn encode(&self, chunk: usize, part: &mut Vec<u8>) -> Option<Vec<u8>> {
         let first = chunk * CHUNK_SLOTS;
         let slots = first..(first + CHUNK_SLOTS).min(self.keys.len());
         let used: Vec<usize> = slots.filter(|&slot| self.objects.contains(slot)).collect();
         let last = *used.last()?;
-        let mut out = seal::begin(VERSION);
+        let out = part;
+        seal::begin(VERSION, out);
         out.extend(((last + 1 - first) as u16).to_le_bytes());
         let mut next_used = used.iter().peekable();
         for slot in first..=last {
@@ -39,7 +43,8 @@ impl<'s> ChunkEncoder<'s> {
         for column in self.columns {
             self.encode_column(&mut writer, column);
         }
-        Some(seal::finish(writer.out))
+        seal::finish(writer.out);
+        Some(writer.out.as_slice().to_vec())
     }
 
     fn encode_column(&self, writer: &mut SectionWriter<'_>, column: &Column<'_>) {
@@ -78,7 +83,7 @@ impl<'s> ChunkEncoder<'s> {
 }
 
 struct SectionWriter<'s> {
-    out: Vec<u8>,
+    out: &'s mut Vec<u8>,
     /// The slots of the chunk with an object.
     used: &'s [usize],
     words: Vec<u64>,

@@ -11,20 +11,18 @@ use crate::table::snapshot::{SnapshotError, SnapshotPart, VERSION, VERSION_WITH_
 
 const HEAD: usize = 5;
 
-/// A part of that version whose body is still to be written.
-pub(super) fn begin(version: u8) -> Vec<u8> {
-    let mut part = vec![0; HEAD];
-    part[0] = version;
-    part
+/// Replaces `part` by the head of a part of that version, whose body is still to be written.
+pub(super) fn begin(version: u8, part: &mut Vec<u8>) {
+    part.clear();
+    part.extend([version, 0, 0, 0, 0]);
 }
 
 /// Fills in the checksum.
-pub(super) fn finish(mut part: Vec<u8>) -> Vec<u8> {
+pub(super) fn finish(part: &mut [u8]) {
     if let Some((head, body)) = part.split_at_mut_checked(HEAD) {
         let checksum = checksum(head[0], body);
         head[1..].copy_from_slice(&checksum.to_le_bytes());
     }
-    part
 }
 
 /// The body of a part.

@@ -3,6 +3,10 @@
 //! Counters are added to once for a batch or a commit, never for a sample. Values that tables and log already hold
 //! (fates, objects, sizes) are read at the scrape.
 
+mod exposition;
+#[cfg(target_os = "linux")]
+mod process;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -21,13 +25,18 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use proxy_uve::Fate;
 
+pub(crate) use self::exposition::Exposition;
 use crate::logging;
 
 /// A lag is shown for this long after the brokers have answered for the last time.
 const MAX_LAG_AGE: Duration = Duration::from_secs(60);
+
+/// The path of the samples.
+const SAMPLES: &str = "/api/v1/samples";
 
 /// The counters of all parts. Each part has its own struct; this one puts them into one registry.
 #[derive(Debug, Default)]
@@ -65,7 +74,11 @@ impl HttpTelemetry {
         self.requests.get_or_create(&labels).inc();
     }
 
+    /// Registers the counters. Those of an alert exist from the start, or their first increase would not be seen.
     fn register(&self, registry: &mut Registry) {
+        for status in ["200", "400", "429", "500", "503"] {
+            drop(self.requests.get_or_create(&vec![("path", SAMPLES.to_owned()), ("status", status.to_owned())]));
+        }
         registry.register("samples_accepted", "Samples accepted by HTTP and durable", self.accepted.clone());
         registry.register("samples_rejected", "Lines rejected by HTTP", self.rejected.clone());
         registry.register("http_requests", "Requests answered", self.requests.clone());
@@ -80,16 +93,21 @@ impl Telemetry {
         local: Option<Arc<dyn PartitionLog>>,
         status: Arc<dyn StatusSource>,
     ) -> Registry {
-        let mut registry = Registry::with_prefix("derived_statsd");
-        self.workers.register(&mut registry);
-        self.group.register(&mut registry);
-        self.sources.register(&mut registry);
-        self.opserver.register(&mut registry);
-        self.contiv.register(&mut registry);
-        self.influxdb.register(&mut registry);
-        self.http.register(&mut registry);
+        let mut all = Registry::default();
+        let registry = all.sub_registry_with_prefix("derived_statsd");
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The build of this program", build);
+        self.workers.register(registry);
+        self.group.register(registry);
+        self.sources.register(registry);
+        self.opserver.register(registry);
+        self.contiv.register(registry);
+        self.influxdb.register(registry);
+        self.http.register(registry);
         registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log, local, status }));
-        registry
+        #[cfg(target_os = "linux")]
+        all.register_collector(Box::new(process::ProcessMetrics));
+        all
     }
 }
 
@@ -138,7 +156,7 @@ impl Collector for Gathered {
         let streams = self.by_stream();
         let counter = ConstCounter::new(0u64);
         let kind = counter.metric_type();
-        let mut records = encoder.encode_descriptor("records", "Records by outcome", None, kind)?;
+        let mut records = encoder.encode_descriptor("records", "Records by outcome.", None, kind)?;
         for (stream, totals) in &streams {
             for (fate, count) in &totals.fates {
                 let labels = [("stream", stream.as_str()), ("fate", fate)];
@@ -146,18 +164,18 @@ impl Collector for Gathered {
             }
         }
         let kind = ConstGauge::new(0u64).metric_type();
-        let mut objects = encoder.encode_descriptor("objects", "Objects with state", None, kind)?;
+        let mut objects = encoder.encode_descriptor("objects", "Objects with state.", None, kind)?;
         for (stream, totals) in &streams {
             ConstGauge::new(totals.objects).encode(objects.encode_family(&[("stream", stream.as_str())])?)?;
         }
-        let help = "Event time up to which every partition of the stream has closed its windows";
+        let help = "Event time up to which every partition of the stream has closed its windows.";
         let mut watermark = encoder.encode_descriptor("watermark", help, Some(&Unit::Seconds), kind)?;
         for (stream, oldest) in streams.iter().filter_map(|(stream, totals)| Some((stream, totals.oldest_watermark?))) {
             let seconds = oldest as f64 / 1e6;
             ConstGauge::new(seconds).encode(watermark.encode_family(&[("stream", stream.as_str())])?)?;
         }
         let dropped = ConstCounter::new(logging::dropped());
-        let help = "Messages of this program that could not be written to standard error";
+        let help = "Messages of this program that could not be written to standard error.";
         dropped.encode(encoder.encode_descriptor("messages_dropped", help, None, dropped.metric_type())?)?;
         self.encode_connections(&mut encoder)?;
         self.encode_lag(&mut encoder)?;
@@ -178,7 +196,7 @@ impl Gathered {
         for partition in partitions.into_iter().filter(|it| it.table.is_some() && is_known(it.age)) {
             *streams.entry(partition.stream).or_default() += partition.lag;
         }
-        let help = "Records not applied yet, of the partitions of this process";
+        let help = "Records not applied yet, of the partitions of this process.";
         let mut lag = encoder.encode_descriptor("lag_records", help, None, ConstGauge::new(0u64).metric_type())?;
         for (stream, records) in &streams {
             ConstGauge::new(*records).encode(lag.encode_family(&[("stream", stream.as_str())])?)?;
@@ -189,10 +207,10 @@ impl Gathered {
     fn encode_connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let refusals = &self.telemetry.http.refusals;
         let refused = ConstCounter::new(refusals.count(Closed::Refused));
-        let help = "Connections refused with 429, of clients with all that they may have";
+        let help = "Connections refused with 429, of clients with all that they may have.";
         let kind = refused.metric_type();
         refused.encode(encoder.encode_descriptor("http_connections_refused", help, None, kind)?)?;
-        let help = "Connections that the server closed by itself";
+        let help = "Connections that the server closed by itself.";
         let mut closed = encoder.encode_descriptor("http_connections_closed", help, None, kind)?;
         for reason in Closed::ALL.into_iter().filter(|reason| *reason != Closed::Refused) {
             let count = ConstCounter::new(refusals.count(reason));
@@ -208,13 +226,27 @@ impl Gathered {
         };
         let uncommitted: u64 = stats.partitions.iter().map(|partition| partition.backlog_bytes).sum();
         let gauges = [
-            ("log_uncommitted", "Input that is durable and that no commit covers, applied or not", uncommitted),
-            ("log_input", "Input kept, applied or not", stats.partitions.iter().map(|partition| partition.bytes).sum()),
-            ("log_disk", "Size of the log's files", stats.disk_bytes),
+            ("log_uncommitted", "Input that is durable and that no commit covers, applied or not.", uncommitted),
+            (
+                "log_input",
+                "Input kept, applied or not.",
+                stats.partitions.iter().map(|partition| partition.bytes).sum(),
+            ),
+            ("log_disk", "Size of the log's files.", stats.disk_bytes),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, Some(&Unit::Bytes), gauge.metric_type())?)?;
+        }
+        let mut streams: BTreeMap<String, u64> = BTreeMap::new();
+        for (id, status) in self.telemetry.workers.tables() {
+            let state = stats.partitions.iter().find(|partition| partition.partition == id);
+            *streams.entry(status.stream).or_default() += state.map_or(0, |partition| partition.state_bytes);
+        }
+        let (help, kind) = ("Size of the committed states.", ConstGauge::new(0u64).metric_type());
+        let mut state = encoder.encode_descriptor("state", help, Some(&Unit::Bytes), kind)?;
+        for (stream, bytes) in &streams {
+            ConstGauge::new(*bytes).encode(state.encode_family(&[("stream", stream.as_str())])?)?;
         }
         Ok(())
     }
@@ -226,7 +258,7 @@ impl Gathered {
         let kind = ConstGauge::new(0u64).metric_type();
         let mut lag = encoder.encode_descriptor(
             "sink_lag_results",
-            "Records of the results log that a sink has not delivered",
+            "Records of the results log that a sink has not delivered.",
             None,
             kind,
         )?;

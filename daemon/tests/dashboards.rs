@@ -61,15 +61,23 @@ fn sources(json: &Value, found: &mut BTreeSet<String>) {
 #[test]
 fn a_dashboard_can_be_imported_anywhere() {
     let all = dashboards::all();
-    assert_eq!(all.iter().map(|it| it.file.as_str()).collect::<Vec<_>>(), ["contiv.json", "contrail.json"]);
+    assert_eq!(
+        all.iter().map(|it| it.file.as_str()).collect::<Vec<_>>(),
+        ["contiv.json", "contrail.json", "daemon.json"]
+    );
     for dashboard in all {
         let Dashboard { file, json } = &dashboard;
-        assert!(json["id"].is_null() && json["uid"].is_null(), "{file} has an identity of its own");
+        // Links of alerts lead to the daemon's own dashboard; of the others, a site may have several.
+        let uid = if file == "daemon.json" { Value::from("derived-statsd") } else { Value::Null };
+        assert!(json["id"].is_null() && json["uid"] == uid, "{file} has an identity of its own");
         assert!(json["schemaVersion"].as_u64().unwrap() >= 41, "{file}");
         let mut found = BTreeSet::new();
         sources(json, &mut found);
-        let chosen = ["influxdb ${influxdb}", "prometheus ${prometheus}"].map(str::to_owned);
-        assert_eq!(found, BTreeSet::from(chosen), "{file} names a data source that not everybody has");
+        let mut chosen = BTreeSet::from(["prometheus ${prometheus}".to_owned()]);
+        if file != "daemon.json" {
+            chosen.insert("influxdb ${influxdb}".to_owned());
+        }
+        assert_eq!(found, chosen, "{file} names a data source that not everybody has");
         let own: BTreeSet<_> = ids(&dashboard).into_iter().collect();
         assert_eq!(own.len(), dashboard.panels().len(), "{file} has two panels of one id");
         for panel in dashboard.panels() {
@@ -100,7 +108,11 @@ fn reference() -> BTreeMap<String, bool> {
     let names = |cells: Vec<&str>| {
         let has_labels = !cells[2].is_empty();
         let names = cells[1].split('`').skip(1).step_by(2);
-        names.map(|name| (format!("derived_statsd_{name}"), has_labels)).collect::<Vec<_>>()
+        let full = |name: &str| match name.strip_prefix("process_") {
+            Some(_) => name.to_owned(),
+            None => format!("derived_statsd_{name}"),
+        };
+        names.map(|name| (full(name), has_labels)).collect::<Vec<_>>()
     };
     cells.flat_map(names).collect()
 }
@@ -128,8 +140,7 @@ fn shown() -> (String, BTreeSet<String>) {
     let daemon = Daemon::start(data.path(), &["contiv.nodes=127.0.0.1:1", "sinks.influxdb.url=http://127.0.0.1:1"]);
     let metrics = daemon.get("/metrics").1;
     let described = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    let name = |(name, kind)| if kind == "counter" { format!("{name}_total") } else { str::to_owned(name) };
-    let names = described.map(name).collect();
+    let names = described.map(|(name, _)| name.to_owned()).collect();
     (metrics, names)
 }
 
@@ -150,7 +161,8 @@ fn every_metric_of_a_dashboard_is_in_the_reference_and_shown_by_the_daemon() {
     let mut asked = 0;
     for query in dashboards::all().iter().flat_map(Dashboard::promql) {
         let is_of_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
-        for word in words(&query.text, is_of_name).filter(|word| word.starts_with("derived_statsd_")) {
+        let is_metric = |word: &&str| word.starts_with("derived_statsd_") || word.starts_with("process_");
+        for word in words(&query.text, is_of_name).filter(is_metric) {
             // A part of a histogram.
             let name = ["_bucket", "_count", "_sum"].iter().find_map(|part| word.strip_suffix(part)).unwrap_or(word);
             let has_labels = reference.get(name).unwrap_or_else(|| panic!("{}: {name} is not known", query.location));

@@ -193,6 +193,11 @@ impl Shard {
         self.table.idle(now)
     }
 
+    /// The name of the stream.
+    pub(crate) fn stream(&self) -> &str {
+        &self.table.stream().name
+    }
+
     /// Whether a window is closing in slices.
     pub(crate) fn is_closing(&self) -> bool {
         self.table.is_closing()

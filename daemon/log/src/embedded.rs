@@ -341,6 +341,7 @@ impl PartitionLog for EmbeddedLog {
             bytes: partition.ends.bytes(),
             cursor: partition.cursor(),
             backlog_bytes: partition.backlog_bytes(),
+            state_bytes: partition.chunks.values().map(|chunk| u64::from(chunk.place.len)).sum(),
         };
         Ok(LogStats {
             disk_bytes,

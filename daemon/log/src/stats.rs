@@ -41,6 +41,8 @@ pub struct PartitionStats {
     pub cursor: Option<u64>,
     /// The size of the frames from the one that holds the committed cursor on.
     pub backlog_bytes: u64,
+    /// The size of the committed state.
+    pub state_bytes: u64,
 }
 
 /// The sizes, ages and offsets of the whole log.

@@ -1,21 +1,27 @@
 //! The counters of the workers, and the last published status of their partitions.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use daemon_log::PartitionId;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::TableStatus;
+
+type ByStream = Family<[(&'static str, String); 1], Counter<f64, AtomicU64>>;
 
 /// The counters of the workers of a process. They are updated once per batch or commit, never per sample.
 #[derive(Debug)]
 pub struct WorkerTelemetry {
     commits: Counter,
     commit_seconds: Histogram,
+    apply_seconds: ByStream,
+    close_seconds: ByStream,
     results: Counter,
     log_failures: Counter,
     tables: Mutex<BTreeMap<PartitionId, TableStatus>>,
@@ -27,6 +33,8 @@ impl Default for WorkerTelemetry {
             commits: Counter::default(),
             // 1 ms to 8 s: a shorter commit is that of a fast disk, a longer one means trouble.
             commit_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            apply_seconds: Family::default(),
+            close_seconds: Family::default(),
             results: Counter::default(),
             log_failures: Counter::default(),
             tables: Mutex::default(),
@@ -40,6 +48,16 @@ impl WorkerTelemetry {
         self.commits.inc();
         self.commit_seconds.observe(took.as_secs_f64());
         self.results.inc_by(results);
+    }
+
+    /// Counts time that a worker spent with the records of a stream.
+    pub fn applied(&self, stream: &str, took: Duration) {
+        self.apply_seconds.get_or_create(&[("stream", stream.to_owned())]).inc_by(took.as_secs_f64());
+    }
+
+    /// Counts time that a worker spent with closing windows of a stream.
+    pub fn closed(&self, stream: &str, took: Duration) {
+        self.close_seconds.get_or_create(&[("stream", stream.to_owned())]).inc_by(took.as_secs_f64());
     }
 
     /// Counts a failure of the log that made a worker restore its partitions.
@@ -73,5 +91,9 @@ impl WorkerTelemetry {
         );
         let help = "Time until a commit was durable";
         registry.register_with_unit("commit", help, Unit::Seconds, self.commit_seconds.clone());
+        let help = "Time that workers spent with records; each of them closes a few objects of a window that is due";
+        registry.register_with_unit("apply", help, Unit::Seconds, self.apply_seconds.clone());
+        let help = "Time that workers spent with closing windows between records";
+        registry.register_with_unit("close", help, Unit::Seconds, self.close_seconds.clone());
     }
 }

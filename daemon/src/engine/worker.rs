@@ -70,7 +70,11 @@ impl Worker {
             let marked = assignment.map(|assignment| assignment.with_downtime(&*log, now, wall));
             marked.with_context(|| format!("restore partition {id}"))
         };
-        let assignments = partitions.into_iter().map(restore).collect::<anyhow::Result<_>>()?;
+        let assignments = partitions.into_iter().map(restore).collect::<anyhow::Result<Vec<_>>>()?;
+        for stream in assignments.iter().map(|assignment| &assignment.table.stream().name) {
+            telemetry.applied(stream, Duration::ZERO);
+            telemetry.closed(stream, Duration::ZERO);
+        }
         let worker = Self { log, clock, settings, telemetry, assignments, closes: 0, control };
         worker.publish();
         Ok(worker)
@@ -129,6 +133,7 @@ impl Worker {
         };
         let table = &mut self.assignments[index].table;
         table.close_more(CLOSED_PER_ITERATION, now);
+        self.telemetry.closed(&table.stream().name, self.clock.monotonic().saturating_sub(now));
         self.closes = if table.is_closing() { index } else { index + 1 };
         true
     }
@@ -149,7 +154,9 @@ impl Worker {
             assignment.table.confirm_at_end(now, self.settings.idle_timeout);
             return Ok(false);
         }
-        assignment.apply(&batch, self.clock.monotonic());
+        let now = self.clock.monotonic();
+        assignment.apply(&batch, now);
+        self.telemetry.applied(&assignment.table.stream().name, self.clock.monotonic().saturating_sub(now));
         Ok(true)
     }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use daemon_base::listener::Client;
 use daemon_partition::PartitionStatus;
 
 use crate::http::chunks::whole;
 use crate::http::{Shared, problem};
+use crate::telemetry::Exposition;
 
 /// The liveness probe: 503 when only a restart can help.
 pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
@@ -35,8 +36,14 @@ fn unavailable(reason: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
 }
 
-/// The metrics in OpenMetrics text format.
-pub(super) async fn metrics(State(shared): State<Arc<Shared>>, Extension(client): Extension<Client>) -> Response {
+/// The metrics in the format that the client asks for.
+pub(super) async fn metrics(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+) -> Response {
+    let accept: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Exposition::accepted(&accept.join(","));
     let permit = match shared.permits.metrics.wait(client).await {
         Ok(permit) => permit,
         Err(busy) => return *busy,
@@ -45,12 +52,12 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>, Extension(client)
     let encoded = tokio::task::spawn_blocking(move || {
         let mut text = String::new();
         // With the permit: the work goes on when its client is gone.
-        prometheus_client::encoding::text::encode(&mut text, &shared.registry).map(|()| (text, permit))
+        prometheus_client::encoding::text::encode(&mut text, &shared.registry).map(|()| (format.of(text), permit))
     });
     match encoded.await {
         Ok(Ok((text, permit))) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, kind)], whole(text.into(), permit)).into_response()
+            let head = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];
+            (head, whole(text.into(), permit)).into_response()
         }
         _ => problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be encoded"),
     }

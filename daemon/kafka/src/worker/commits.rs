@@ -52,8 +52,9 @@ impl<M: Member> Worker<M> {
             if !shard.is_closing() {
                 continue;
             }
-            let before = shard.pending_bytes();
+            let (before, begun) = (shard.pending_bytes(), self.clock.monotonic());
             left = shard.close_more(left, now);
+            self.telemetry.closed(shard.stream(), self.clock.monotonic().saturating_sub(begun));
             pending += (shard.pending_bytes() - before) as u64;
             if left == 0 || pending > TRANSACTION_BYTES {
                 return;

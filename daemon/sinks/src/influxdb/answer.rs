@@ -36,6 +36,22 @@ pub(super) enum NoAnswer {
     Transport(String),
 }
 
+/// The labels of all outcomes of a request.
+pub(super) const OUTCOMES: [&str; 12] = [
+    "auth",
+    "busy",
+    "no_database",
+    "not_found",
+    "ok",
+    "partial",
+    "refused",
+    "server_error",
+    "timeout",
+    "too_large",
+    "transport",
+    "unexpected",
+];
+
 /// The reason why the server rejected lines permanently.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) enum DropReason {
@@ -50,6 +66,8 @@ pub(super) enum DropReason {
 }
 
 impl DropReason {
+    pub(super) const ALL: [Self; 4] = [Self::Conflict, Self::Parse, Self::Refused, Self::TooLarge];
+
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Conflict => "conflict",

@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::answer::DropReason;
+use super::answer::{DropReason, OUTCOMES};
 
 type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
 
@@ -23,8 +23,12 @@ pub struct InfluxTelemetry {
 }
 
 impl InfluxTelemetry {
-    /// Registers the metrics in `registry`.
+    /// Registers the metrics in `registry`, the counters at 0: the first increase of one that appears with it is not seen.
     pub fn register(&self, registry: &mut Registry) {
+        DropReason::ALL.into_iter().for_each(|reason| self.dropped(0, reason));
+        for outcome in OUTCOMES {
+            drop(self.requests.get_or_create(&[("outcome", outcome)]));
+        }
         registry.register("influxdb_lines", "Lines that InfluxDB accepted", self.lines.clone());
         registry.register(
             "influxdb_lines_dropped",

@@ -26,6 +26,9 @@ pub(super) enum Rejected {
 }
 
 impl Rejected {
+    const ALL: [Self; 7] =
+        [Self::Capacity, Self::Empty, Self::Form, Self::Line, Self::Number, Self::Object, Self::Source];
+
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Capacity => "capacity",
@@ -52,6 +55,8 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
+    const ALL: [Self; 4] = [Self::Failed, Self::LogFailed, Self::Missed, Self::Ok];
+
     fn label(self) -> &'static str {
         match self {
             Self::Failed => "failed",
@@ -72,8 +77,12 @@ pub struct PollerTelemetry {
 }
 
 impl PollerTelemetry {
-    /// Registers the counters under their names.
+    /// Registers the counters under their names, each at 0: the first increase of one that appears with it is not seen.
     pub fn register(&self, registry: &mut Registry) {
+        Outcome::ALL.into_iter().for_each(|outcome| self.ended(outcome, 0));
+        for reason in Rejected::ALL {
+            drop(self.rejected.get_or_create(&[("reason", reason.label())]));
+        }
         registry.register("opserver_polls", "Poll intervals by outcome", self.polls.clone());
         let help = "Times a server of the analytics API failed, by reason";
         registry.register("opserver_server_failures", help, self.failures.clone());

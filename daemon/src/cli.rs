@@ -16,6 +16,7 @@ use crate::commands::results::ResultsArgs;
 use crate::commands::run::RunArgs;
 use crate::commands::simulate::SimulateArgs;
 use crate::commands::telegraf_config::TelegrafConfigArgs;
+use crate::commands::test::TestArgs;
 use crate::commands::top::TopArgs;
 use crate::commands::topics::TopicsArgs;
 use crate::commands::validate::ValidateArgs;
@@ -55,6 +56,8 @@ pub(crate) enum Command {
     Top(TopArgs),
     /// Check a configuration and print every problem with its remedy.
     Validate(ValidateArgs),
+    /// Run unit tests of a configuration: samples with times, and the results that must come of them.
+    Test(TestArgs),
     /// Explain what an annotation computes.
     Explain(ExplainArgs),
     /// Run a pipeline over NDJSON events from standard input, one answer line for each.

@@ -18,6 +18,7 @@ pub(crate) mod results;
 pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod telegraf_config;
+pub(crate) mod test;
 pub(crate) mod top;
 pub(crate) mod topics;
 pub(crate) mod validate;

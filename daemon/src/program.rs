@@ -123,6 +123,7 @@ impl DaemonBuilder {
             Command::TelegrafConfig(args) => commands::telegraf_config::run(&args),
             Command::Top(args) => commands::top::run(&args),
             Command::Validate(args) => commands::validate::run(&args, &registry, BAD_CONFIGURATION),
+            Command::Test(args) => commands::test::run(&args, &registry, BAD_CONFIGURATION),
             Command::Aggregate(args) => commands::aggregate::run(&args, &registry),
             Command::Detect(args) => commands::detect::run(&args, &registry),
             Command::Run(args) => configured(&args.config, &registry, |loaded| commands::run::run(&args, &loaded, own)),

@@ -109,7 +109,8 @@ fn kafka(config: &Config) -> anyhow::Result<KafkaSettings> {
 /// of them takes longer than some tens of microseconds.
 const CLOSE_PER_RECORD: usize = 64;
 
-fn table(aggregation: &Aggregation) -> TableSettings {
+/// The limits of a table.
+pub(crate) fn table(aggregation: &Aggregation) -> TableSettings {
     TableSettings::default()
         .with_allowed_lateness(aggregation.allowed_lateness)
         .with_allowed_skew(aggregation.allowed_skew)
@@ -123,7 +124,8 @@ fn streams(loaded: &Loaded) -> impl Iterator<Item = StreamName> {
     loaded.streams.proxies.entries().iter().map(|entry| entry.stream.clone())
 }
 
-fn plans(streams: &Streams) -> Vec<Arc<Plan>> {
+/// What is computed, by stream.
+pub(crate) fn plans(streams: &Streams) -> Vec<Arc<Plan>> {
     let entries = streams.proxies.entries().iter();
     entries.map(|entry| Arc::new(Plan::new(entry.stream.clone(), &entry.types))).collect()
 }

@@ -1,0 +1,186 @@
+//! The expectations of a test, and how a result differs from them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use daemon_base::setting::duration;
+use serde_json::Value;
+
+use crate::commands::print::excerpt;
+use crate::commands::test::EXCERPT;
+use crate::commands::test::file::TestCase;
+use crate::commands::test::outcome::{Found, Outcome};
+use crate::commands::test::series::stream_of;
+use crate::config::Streams;
+
+/// By how much two numbers that are not whole may differ, as a part of the larger one.
+const TOLERANCE: f64 = 1e-9;
+
+/// The most reasons and windows that a difference shows.
+const MAX_SHOWN: usize = 5;
+
+/// An expected result, with names and times as the results have them.
+#[derive(Debug)]
+pub(super) struct Expectation<'t> {
+    pub stream: String,
+    pub proxy_type: String,
+    key: &'t str,
+    /// The start of the test, and of the window.
+    start: u64,
+    at: u64,
+    /// `None` if there must be no result.
+    data: Option<&'t toml::Table>,
+}
+
+/// The expected results of a test.
+///
+/// # Errors
+///
+/// When one names a stream or a type that the configuration does not have.
+pub(super) fn resolve<'t>(case: &'t TestCase, start: u64, streams: &Streams) -> Result<Vec<Expectation<'t>>, String> {
+    let resolved = case.results.iter().map(|expected| {
+        let stream = stream_of(expected.stream.as_deref(), streams)?;
+        let entry = streams.proxies.entries().iter().find(|entry| entry.stream.to_string() == stream);
+        let types: Vec<&str> = entry.iter().flat_map(|entry| &entry.types).map(|of| of.name()).collect();
+        let proxy_type = &expected.proxy_type;
+        if !types.contains(&proxy_type.as_str()) {
+            return Err(format!("{stream} has no proxy type `{proxy_type}`; it has {}", types.join(", ")));
+        }
+        if expected.none && !expected.data.is_empty() {
+            return Err("`none = true` and `data` contradict each other; remove one".to_owned());
+        }
+        Ok(Expectation {
+            stream,
+            proxy_type: proxy_type.clone(),
+            key: &expected.key,
+            start,
+            at: start.saturating_add(expected.at.0),
+            data: (!expected.none).then_some(&expected.data),
+        })
+    });
+    resolved.collect()
+}
+
+impl Expectation<'_> {
+    /// How the results differ from this expectation; `None` if they do not.
+    pub(super) fn difference(&self, results: &[Found]) -> Option<String> {
+        let uve = format!("{}-{}", self.proxy_type, self.stream);
+        let of_object: Vec<_> = results.iter().filter(|found| found.key == self.key && found.uve == uve).collect();
+        let found = of_object.iter().find(|found| found.start == self.at);
+        let differences = match (self.data, found) {
+            (None, None) => Vec::new(),
+            (None, Some(found)) => vec![format!("expected no result, found {}", found.data)],
+            (Some(data), Some(found)) => fields(data, &found.data),
+            (Some(_), None) => vec![format!("there is no such result; {}", self.windows(&of_object))],
+        };
+        (!differences.is_empty()).then(|| {
+            let (proxy_type, key) = (&self.proxy_type, excerpt(self.key, EXCERPT));
+            let head = format!("{proxy_type} of {key}, window at {}:", self.after_start(self.at));
+            [head].into_iter().chain(differences.iter().map(|it| format!("  {it}"))).collect::<Vec<_>>().join("\n")
+        })
+    }
+
+    /// The windows of the object that have results.
+    fn windows(&self, results: &[&Found]) -> String {
+        if results.is_empty() {
+            return "the object has none of this type".to_owned();
+        }
+        let shown = results.iter().take(MAX_SHOWN).map(|found| self.after_start(found.start));
+        let more = if results.len() > MAX_SHOWN { ", …" } else { "" };
+        format!("its windows with results: {}{more}", shown.collect::<Vec<_>>().join(", "))
+    }
+
+    fn after_start(&self, time: u64) -> String {
+        match time.checked_sub(self.start) {
+            Some(after) => duration::print(Duration::from_micros(after)),
+            None => format!("-{}", duration::print(Duration::from_micros(self.start - time))),
+        }
+    }
+}
+
+/// The fields that differ; those that are not expected do not count.
+fn fields(expected: &toml::Table, found: &Value) -> Vec<String> {
+    let mut differences = Vec::new();
+    for (name, value) in expected {
+        compare(name, value, &found[name], &mut differences);
+    }
+    differences
+}
+
+fn compare(path: &str, expected: &toml::Value, found: &Value, differences: &mut Vec<String>) {
+    if let (toml::Value::Table(expected), Value::Object(found)) = (expected, found) {
+        for (name, value) in expected {
+            compare(&format!("{path}.{name}"), value, found.get(name).unwrap_or(&Value::Null), differences);
+        }
+        return;
+    }
+    if !is_met(expected, found) {
+        let found = if found.is_null() { "none".to_owned() } else { excerpt(&found.to_string(), EXCERPT) };
+        differences.push(format!("{path}: expected {expected}, found {found}"));
+    }
+}
+
+fn is_met(expected: &toml::Value, found: &Value) -> bool {
+    match expected {
+        toml::Value::Integer(expected) => match found.as_i64() {
+            Some(found) => found == *expected,
+            None => found.as_f64().is_some_and(|found| is_near(found, *expected as f64)),
+        },
+        toml::Value::Float(expected) => found.as_f64().is_some_and(|found| is_near(found, *expected)),
+        toml::Value::Boolean(expected) => found.as_bool() == Some(*expected),
+        toml::Value::String(expected) => is_text_met(expected, found),
+        toml::Value::Array(expected) => found.as_array().is_some_and(|found| {
+            expected.len() == found.len() && expected.iter().zip(found).all(|(expected, found)| is_met(expected, found))
+        }),
+        toml::Value::Table(expected) => found.is_object() && fields(expected, found).is_empty(),
+        toml::Value::Datetime(_) => false,
+    }
+}
+
+/// A text is one to be equal to, a bound such as `> 2.5`, or a number beyond the integers of TOML.
+fn is_text_met(expected: &str, found: &Value) -> bool {
+    let bound = [">=", "<=", ">", "<"].iter().find_map(|sign| Some((*sign, expected.strip_prefix(sign)?.trim())));
+    match (bound, found) {
+        (Some((sign, bound)), Value::Number(number)) => match (number.as_f64(), bound.parse::<f64>()) {
+            (Some(found), Ok(bound)) => holds(sign, found, bound),
+            _ => false,
+        },
+        (None, Value::Number(number)) => number.to_string() == expected,
+        (_, found) => found.as_str() == Some(expected),
+    }
+}
+
+fn holds(sign: &str, found: f64, bound: f64) -> bool {
+    match sign {
+        ">=" => found >= bound,
+        "<=" => found <= bound,
+        ">" => found > bound,
+        _ => found < bound,
+    }
+}
+
+fn is_near(found: f64, expected: f64) -> bool {
+    (found - expected).abs() <= TOLERANCE * found.abs().max(expected.abs())
+}
+
+/// How the samples that were not aggregated differ from the expected ones.
+///
+/// # Errors
+///
+/// When there is no such outcome.
+pub(super) fn drops(expected: &BTreeMap<String, u64>, outcome: &Outcome) -> Result<Vec<String>, String> {
+    if let Some(unknown) = expected.keys().find(|name| outcome.dropped(name).is_none()) {
+        let known: Vec<_> = Outcome::names().collect();
+        return Err(format!("`drops`: there is no outcome `{unknown}`; there are {}", known.join(", ")));
+    }
+    let differs = |name: &'static str| {
+        let (expected, found) = (expected.get(name).copied().unwrap_or(0), outcome.dropped(name).unwrap_or(0));
+        (expected != found).then(|| format!("drops.{name}: expected {expected}, found {found}"))
+    };
+    let mut differences: Vec<String> = Outcome::names().filter_map(differs).collect();
+    if differences.iter().any(|difference| difference.starts_with("drops.rejected")) {
+        let reasons = outcome.rejected.iter().take(MAX_SHOWN);
+        differences.extend(reasons.map(|reason| format!("  rejected: {}", excerpt(reason, EXCERPT))));
+    }
+    Ok(differences)
+}

@@ -1,0 +1,115 @@
+//! `derived-statsd test`: the examples of the book, and what it says of tests that fail or are wrong.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+const LIST: &str = "aggregation.uve_proxy_list=A-b:AggProxySum:AggProxySumAnomalyEWM01";
+
+/// Exit code, standard output and standard error.
+fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+    // The outcome must not depend on the environment.
+    let command = command.arg("test").args(arguments).current_dir(folder).env("DERIVED_STATSD_AGGREGATION_PERIOD", "7");
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// The same of a file with this text.
+fn run_text(text: &str) -> (i32, String, String) {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("t.toml"), text).unwrap();
+    run(folder.path(), &["t.toml"])
+}
+
+/// A file with one test of one series, which has `rest`.
+fn file(values: &str, rest: &str) -> String {
+    format!(
+        "set = [\"{LIST}\"]\n[[tests]]\nname = \"one\"\n{rest}\n[[tests.series]]\nkey = \"T:a\"\nvalues = \"{values}\"\n"
+    )
+}
+
+fn result(text: &str) -> String {
+    format!("results = [{{key = \"T:a\", type = \"AggProxySum\", {text}}}]")
+}
+
+#[test]
+fn the_examples_of_the_book_pass_from_any_folder() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/tests");
+    let (code, stdout, stderr) = run(&folder, &["sums.toml", "anomaly.toml", "counters.toml"]);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    assert!(stdout.ends_with("5 passed, 0 failed\n"), "{stdout}");
+    let elsewhere = folder.join("counters.toml");
+    let (code, stdout, _) = run(Path::new("/"), &["--coverage", elsewhere.to_str().unwrap()]);
+    assert!(code == 0 && stdout.contains(": 1 of 1\n"), "{stdout}");
+}
+
+#[test]
+fn a_failure_shows_what_was_expected_and_what_was_found() {
+    let cases = [
+        (file("1 2 3", &result("at = \"1m\", data = {value.value = 5}")), "value.value: expected 5, found 2"),
+        (file("1 2 3", &result("at = \"1m\", data = {value.sum = 5}")), "value.sum: expected 5, found none"),
+        (file("1 2 3", &result("at = \"1m\", data = {value.value = \"> 2\"}")), "expected \"> 2\", found 2"),
+        (file("1 2 3", &result("at = \"1m\", data = {value = [2]}")), "value: expected [2], found {\"value\":2}"),
+        (file("1 2 3", &result("at = \"7m\"")), "no such result; its windows with results: 0s, 1m, 2m"),
+        (file("1 2 3", &result("at = \"1m\", none = true")), "expected no result, found {"),
+        (file("1 2 3", "results = [{key = \"T:b\", type = \"AggProxySum\", at = \"1m\"}]"), "has none of this type"),
+        (file("1 2 -3", &result("at = \"1m\"")), "drops.rejected: expected 0, found 1"),
+        (file("1 2 3", "drops = {late = 2}"), "drops.late: expected 2, found 0"),
+    ];
+    for (text, expected) in cases {
+        let (code, stdout, stderr) = run_text(&text);
+        assert_eq!((code, stderr.as_str()), (1, ""), "{text}\n{stdout}");
+        assert!(stdout.starts_with("FAIL  t.toml: one\n") && stdout.contains(expected), "{expected}\n{stdout}");
+        assert!(stdout.ends_with("0 passed, 1 failed\n"), "{stdout}");
+    }
+}
+
+#[test]
+fn numbers_are_compared_as_they_are_written() {
+    let big = "18446744073709551615";
+    for (values, data) in [
+        ("5", "{value.value = 5}"),
+        ("5", "{value.value = 5.0}"),
+        ("5", "{value = {value = \">= 5\"}}"),
+        (big, "{value.value = \"18446744073709551615\"}"),
+        ("5", "{deleted = false, proxy = \"A-b\"}"),
+    ] {
+        let (code, stdout, _) = run_text(&file(values, &result(&format!("at = \"0s\", data = {data}"))));
+        assert_eq!(code, 0, "{data}\n{stdout}");
+    }
+    let (code, stdout, _) =
+        run_text(&file(big, &result("at = \"0s\", data = {value.value = \"18446744073709551614\"}")));
+    assert_eq!(code, 1, "{stdout}");
+}
+
+#[test]
+fn a_wrong_file_is_named_with_its_place_and_the_others_run() {
+    let good = file("1", &result("at = \"0s\""));
+    let cases = [
+        (good.replace("values", "value"), vec!["line 7", "unknown field `value`"]),
+        (good.replace("\"1\"", "\"1 z\""), vec!["test \"one\"", "`values`", "found `z`"]),
+        (good.replace("at = \"0s\"", "at = 5"), vec!["line 4", "\"5s\""]),
+        (good.replace("AggProxySum\",", "AggProxySums\","), vec!["`AggProxySums`", "AggProxySumAnomalyEWM01"]),
+        (good.replace("A-b", "A-b:"), vec!["its configuration", "uve_proxy_list"]),
+        (good.replace(&result("at = \"0s\""), ""), vec!["expects nothing", "`drops`"]),
+        (file("1", "drops = {lat = 1}"), vec!["no outcome `lat`", "late"]),
+        (file("1", "start = \"noon\"\ndrops = {late = 1}"), vec!["`start`", "noon", "2026-01-01T00:00:00Z"]),
+        ("tests = []".to_owned(), vec!["no tests"]),
+        (good.replace("key = \"T:a\"\nvalues", "stream = \"A-c\"\nkey = \"T:a\"\nvalues"), vec!["`A-c`", "A-b"]),
+    ];
+    for (text, expected) in cases {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("t.toml"), &text).unwrap();
+        std::fs::write(folder.path().join("good.toml"), &good).unwrap();
+        let (code, stdout, stderr) = run(folder.path(), &["t.toml", "good.toml"]);
+        assert_eq!(code, 64, "{text}\n{stderr}");
+        let is_named = stderr.contains("t.toml: ") && expected.iter().all(|part| stderr.contains(part));
+        assert!(is_named, "{expected:?}\n{stderr}");
+        assert_eq!(stdout, "pass  good.toml: one\n1 passed, 0 failed\n");
+    }
+}

@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test test-full lint doc book bench bench-daemon compare detect-bench fuzz mutants clean
+.PHONY: help demo test test-full lint doc deb book bench bench-daemon compare detect-bench fuzz mutants clean
 
 help: ## This list
 	@awk -F ': .*## ' '/^[a-z-]+:.* ## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ lint: ## Formatting, lints, docs, and what the core may depend on
 
 doc: ## The API documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps
+
+deb: ## The Debian package, in target/packaging
+	packaging/build-deb
 
 book: ## The book, in target/book
 	command -v mdbook >/dev/null || $(CARGO) install --locked mdbook --no-default-features
@@ -50,6 +53,7 @@ test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on 
 		$(CARGO) test -p daemon --all-features --test kafka_faults -- --test-threads=1
 	MEMORY_TEST_OBJECTS=1000000 $(CARGO) test -p daemon --all-features --test memory
 	benches/detect --quick
+	packaging/test-deb
 	$(MAKE) fuzz
 
 detect-bench: ## The quality of every detector on recorded and generated series, beside other systems; see docs/src/design/detection.md

@@ -20,6 +20,7 @@ use crate::engine::{Engine, EngineSettings};
 use crate::extensions::Extensions;
 use crate::http::{Bodies, HttpSettings, Permits, Server, Shared, blocking_threads};
 use crate::ready_file::ReadyFile;
+use crate::service_manager;
 
 /// The whole program's settings.
 #[derive(Clone, Debug)]
@@ -86,7 +87,7 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     let page = bind_page(&settings, &latest, &clock).await?;
     let http = settings.http;
     let AppSettings { engine, poller, contiv, grace, .. } = settings;
-    let engine = start_engine(&engine, poller, contiv, own, &latest, &clock).context(NotStarted)?;
+    let mut engine = start_engine(&engine, poller, contiv, own, &latest, &clock).context(NotStarted)?;
     let (stop, stopping) = watch::channel(false);
     let shared = shared(&engine, Arc::clone(&clock), stopping.clone(), http);
     info!(address = %server.address(), "Listening.");
@@ -99,8 +100,10 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
         info!(address = %page.address(), "Listening for Contiv's page.");
         servers.spawn(page.serve(engine.telemetry.http.refusals.clone(), stopping));
     }
+    inform_service_manager(&mut engine)?;
     let failed = engine.failed.clone();
     let failure = wait_for_end(&mut signals, failed.clone(), &mut servers).await;
+    service_manager::stopping();
     tokio::spawn(exit_on_second_signal(signals));
     stop.send_replace(true);
     drain(servers, engine, &*clock, grace).await?;
@@ -132,6 +135,19 @@ fn start_engine(
         start_scraper(&mut engine, scraper, observer, latest)?;
     }
     Ok(engine)
+}
+
+/// Starts the thread that tells the service manager about the daemon, if there is one.
+fn inform_service_manager(engine: &mut Engine) -> anyhow::Result<()> {
+    if !service_manager::is_there() {
+        return Ok(());
+    }
+    let (state, workers) = (engine.ready_state(), Arc::clone(&engine.telemetry.workers));
+    let clock = Arc::clone(&engine.clock);
+    engine.add_helper("service-manager", move |stop| {
+        service_manager::keep_informed(&state, &workers, &*clock, stop);
+        Ok(())
+    })
 }
 
 /// Binds the server for Contiv's page, if it is on.

@@ -11,6 +11,8 @@ use crate::commands::demo::DemoArgs;
 use crate::commands::detect::DetectArgs;
 use crate::commands::eval::EvalArgs;
 use crate::commands::explain::ExplainArgs;
+use crate::commands::generate::{CompletionsArgs, ManArgs};
+use crate::commands::health::HealthArgs;
 use crate::commands::replay::ReplayArgs;
 use crate::commands::results::ResultsArgs;
 use crate::commands::run::RunArgs;
@@ -54,10 +56,17 @@ pub(crate) enum Command {
     Topics(TopicsArgs),
     /// Show cursor, lag and watermark of each partition of a running daemon.
     Top(TopArgs),
+    /// Ask a running daemon whether it is well: the probe of a container.
+    Health(HealthArgs),
     /// Check a configuration and print every problem with its remedy.
     Validate(ValidateArgs),
     /// Run unit tests of a configuration: samples with times, and the results that must come of them.
     Test(TestArgs),
+    /// Print the completions of a shell.
+    Completions(CompletionsArgs),
+    /// Write the man pages, for a package.
+    #[command(hide = true)]
+    Man(ManArgs),
     /// Explain what an annotation computes.
     Explain(ExplainArgs),
     /// Run a pipeline over NDJSON events from standard input, one answer line for each.

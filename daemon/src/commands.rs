@@ -7,6 +7,8 @@ pub(crate) mod demo;
 pub(crate) mod detect;
 pub(crate) mod eval;
 pub(crate) mod explain;
+pub(crate) mod generate;
+pub(crate) mod health;
 mod http_url;
 mod neighbours;
 mod pipeline_args;

@@ -61,6 +61,7 @@ mod http;
 mod logging;
 mod program;
 mod ready_file;
+mod service_manager;
 mod settings;
 mod telemetry;
 mod view;

@@ -35,3 +35,23 @@ fn once_without_a_daemon_is_an_error_with_the_address() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
     assert!(run.stderr.contains(&format!("no answer from http://{closed}/api/v1/partitions")), "{run:?}");
 }
+
+#[test]
+fn health_ends_with_0_only_while_the_daemon_is_well() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(&data.path().join("log"), &[]);
+    let health = |arguments: &[&str]| {
+        let url = daemon.url("");
+        let run = binary::run(&[&["health", "--url", &url], arguments].concat(), "");
+        (run.code.unwrap(), run.stdout, run.stderr)
+    };
+    assert_eq!(health(&[]), (0, "ok\n".to_owned(), String::new()));
+    support::wait_until("the daemon is ready", || (health(&["--ready"]).0 == 0).then_some(()));
+    assert_eq!(health(&["--ready"]), (0, "ready\n".to_owned(), String::new()));
+    std::fs::remove_dir_all(data.path().join("log/store")).unwrap();
+    support::wait_until("the loss is noticed", || (health(&[]).0 == 1).then_some(()));
+    let (_, stdout, stderr) = health(&[]);
+    assert!(stdout.is_empty() && stderr.contains("/healthz: 503") && stderr.contains("log/store"), "{stderr}");
+    daemon.signal("KILL");
+    support::wait_until("the daemon is gone", || health(&[]).2.contains("no answer").then_some(()));
+}

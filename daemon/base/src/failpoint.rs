@@ -4,7 +4,7 @@
 //! With the feature `fault-points`, [`point`] sends SIGKILL to its own process when the variable
 //! `DERIVED_STATSD_KILL_AT=name:n` names this point and it is reached for the n-th time (from 1). With
 //! `DERIVED_STATSD_STOP_AT` it sends SIGSTOP, which lasts until a SIGCONT; with `DERIVED_STATSD_PANIC_AT` the thread
-//! panics. After a kill no destructor, flush or `atexit` handler runs. `DERIVED_STATSD_WITHOUT` disables a safeguard by
+//! panics, with `DERIVED_STATSD_HANG_AT` it hangs, as in a disk that does not answer. After a kill no destructor, flush or `atexit` handler runs. `DERIVED_STATSD_WITHOUT` disables a safeguard by
 //! its name ([`is_without`]): a test that passes without it proves nothing. Without the feature all of this is empty
 //! inline functions, so that a release has neither the variables nor the system calls.
 
@@ -19,6 +19,10 @@ pub const STOP_AT: &str = "DERIVED_STATSD_STOP_AT";
 /// The environment variable that arms one point to panic: `name:n`.
 #[cfg(feature = "fault-points")]
 pub const PANIC_AT: &str = "DERIVED_STATSD_PANIC_AT";
+
+/// The environment variable that arms one point at which the thread hangs for ten seconds: `name:n`.
+#[cfg(feature = "fault-points")]
+pub const HANG_AT: &str = "DERIVED_STATSD_HANG_AT";
 
 /// The environment variable that names a safeguard to disable: `fencing` or `transactions`.
 #[cfg(feature = "fault-points")]
@@ -63,7 +67,7 @@ pub fn point(_name: &str) {}
 pub fn point(name: &str) {
     use rustix::process::Signal;
     debug_assert!(POINTS.contains(&name), "the failpoint {name} is not in the list");
-    let [kill, stop, panic] = armed();
+    let [kill, stop, panic, hang] = armed();
     if panic.as_ref().is_some_and(|armed| armed.is_hit(name)) {
         panic!("the failpoint {name} is armed");
     }
@@ -71,6 +75,9 @@ pub fn point(name: &str) {
         raise(Signal::KILL);
         // The signal cannot be caught; abort is for the case that the kernel refuses it.
         std::process::abort();
+    }
+    if hang.as_ref().is_some_and(|armed| armed.is_hit(name)) {
+        std::thread::sleep(std::time::Duration::from_secs(10));
     }
     if stop.as_ref().is_some_and(|armed| armed.is_hit(name)) {
         raise(Signal::STOP);
@@ -113,9 +120,9 @@ impl Armed {
 }
 
 #[cfg(feature = "fault-points")]
-fn armed() -> &'static [Option<Armed>; 3] {
-    static ARMED: std::sync::OnceLock<[Option<Armed>; 3]> = std::sync::OnceLock::new();
-    ARMED.get_or_init(|| [KILL_AT, STOP_AT, PANIC_AT].map(|variable| parse(&std::env::var(variable).ok()?)))
+fn armed() -> &'static [Option<Armed>; 4] {
+    static ARMED: std::sync::OnceLock<[Option<Armed>; 4]> = std::sync::OnceLock::new();
+    ARMED.get_or_init(|| [KILL_AT, STOP_AT, PANIC_AT, HANG_AT].map(|variable| parse(&std::env::var(variable).ok()?)))
 }
 
 #[cfg(feature = "fault-points")]

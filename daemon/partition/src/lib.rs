@@ -16,6 +16,7 @@
 mod commit;
 mod control;
 mod drops;
+mod heartbeat;
 mod restored;
 mod settings;
 mod status;
@@ -25,6 +26,7 @@ mod telemetry;
 pub use self::commit::{Due, TableCommit};
 pub use self::control::Control;
 pub use self::drops::DropLog;
+pub use self::heartbeat::{Heartbeat, Heartbeats};
 pub use self::restored::RestoredStates;
 pub use self::settings::{StreamPlan, WorkerSettings};
 pub use self::status::{PartitionStatus, StatusSource, TableStatus};

@@ -11,13 +11,15 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::TableStatus;
+use crate::{Heartbeats, TableStatus};
 
 type ByStream = Family<[(&'static str, String); 1], Counter<f64, AtomicU64>>;
 
 /// The counters of the workers of a process. They are updated once per batch or commit, never per sample.
 #[derive(Debug)]
 pub struct WorkerTelemetry {
+    /// The signs of life of the workers.
+    pub heartbeats: Heartbeats,
     commits: Counter,
     commit_seconds: Histogram,
     apply_seconds: ByStream,
@@ -30,6 +32,7 @@ pub struct WorkerTelemetry {
 impl Default for WorkerTelemetry {
     fn default() -> Self {
         Self {
+            heartbeats: Heartbeats::default(),
             commits: Counter::default(),
             // 1 ms to 8 s: a shorter commit is that of a fast disk, a longer one means trouble.
             commit_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),

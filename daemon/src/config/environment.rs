@@ -21,6 +21,8 @@ const OTHERS: &[&str] = &[
     #[cfg(feature = "fault-points")]
     daemon_base::failpoint::PANIC_AT,
     #[cfg(feature = "fault-points")]
+    daemon_base::failpoint::HANG_AT,
+    #[cfg(feature = "fault-points")]
     daemon_base::failpoint::WITHOUT,
     #[cfg(feature = "fault-points")]
     "DERIVED_STATSD_FAULT_SAMPLES",

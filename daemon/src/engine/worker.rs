@@ -18,7 +18,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
 use daemon_log::{LogError, PartitionId, PartitionLog};
-use daemon_partition::{CLOSED_PER_ITERATION, Control, Due, StreamPlan, WorkerSettings, WorkerTelemetry};
+use daemon_partition::{CLOSED_PER_ITERATION, Control, Due, Heartbeat, StreamPlan, WorkerSettings, WorkerTelemetry};
 use daemon_results::block::declared_rows;
 use tracing::{error, info, warn};
 
@@ -87,12 +87,14 @@ impl Worker {
     /// When the log is damaged, or the last commit failed. Nothing is lost: the next start reads its input again.
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let mut generation = 0;
+        let heartbeat = self.telemetry.heartbeats.join(self.clock.monotonic());
         while !self.control.stop.is_set() {
+            heartbeat.beat(self.clock.monotonic());
             match self.iterate() {
                 Ok(true) => continue,
                 // What was appended since the last wait, also during this iteration, ends the wait at once.
                 Ok(false) => generation = self.log.wait_for_records(generation, IDLE_WAIT),
-                Err(error) => self.recover(error)?,
+                Err(error) => self.recover(error, &heartbeat)?,
             }
         }
         self.end().context("the last commit failed; the next start reads its input again")
@@ -203,7 +205,7 @@ impl Worker {
     /// # Errors
     ///
     /// When no later attempt can succeed.
-    fn recover(&mut self, failure: anyhow::Error) -> anyhow::Result<()> {
+    fn recover(&mut self, failure: anyhow::Error, heartbeat: &Heartbeat) -> anyhow::Result<()> {
         let remedy = match failure.downcast_ref::<LogError>() {
             Some(error) if error.is_permanent() => return Err(failure),
             Some(error) if error.remedy().is_some() => " Retries fail until what the error names is changed.",
@@ -216,6 +218,7 @@ impl Worker {
         self.telemetry.log_failed();
         while !self.control.stop.is_set() {
             self.control.stop.rest(RETRY_WAIT);
+            heartbeat.beat(self.clock.monotonic());
             match self.restore_all() {
                 Ok(()) => {
                     info!("The partitions are restored.");

@@ -1,0 +1,56 @@
+//! `health` asks a daemon for its health: the probe of a container without `curl`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use daemon_base::setting::duration;
+
+use super::http_url::http_url;
+use super::print::{excerpt, message, print};
+
+/// The characters of an answer that are shown.
+const EXCERPT: usize = 500;
+
+/// Arguments of `health`.
+#[derive(Args, Debug)]
+pub(crate) struct HealthArgs {
+    /// The URL of the daemon's HTTP server.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", value_parser = http_url)]
+    url: String,
+    /// Ask whether it is ready, and not only whether it lives: partitions are restored, the log can write.
+    #[arg(long)]
+    ready: bool,
+    /// How long to wait for the answer.
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration::parse)]
+    timeout: Duration,
+}
+
+/// Prints the daemon's answer. Returns exit code 1 if it is not well or does not answer.
+///
+/// # Errors
+///
+/// Fails if standard output cannot be written.
+pub(crate) fn run(args: &HealthArgs) -> anyhow::Result<ExitCode> {
+    let url = format!("{}{}", args.url, if args.ready { "/readyz" } else { "/healthz" });
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(args.timeout)).build();
+    let answer = ureq::Agent::new_with_config(config).get(&url).call();
+    let answered = answer.and_then(|mut answer| {
+        let text = answer.body_mut().with_config().limit(64 * 1024).read_to_string()?;
+        Ok((answer.status(), text))
+    });
+    match answered {
+        Ok((status, text)) if status.is_success() => {
+            print(&format!("{}\n", excerpt(text.trim_end(), EXCERPT)))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok((status, text)) => {
+            message(format_args!("{url}: {status}: {}", excerpt(text.trim_end(), EXCERPT)));
+            Ok(ExitCode::FAILURE)
+        }
+        Err(error) => {
+            message(format_args!("{url}: no answer: {error}"));
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

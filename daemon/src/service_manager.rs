@@ -1,0 +1,85 @@
+//! What systemd is told by [`sd_notify`]: that the daemon listens, its state in words, its progress, its stop.
+//!
+//! Nothing is sent unless `NOTIFY_SOCKET` is set, as it is for a unit of `Type=notify`. With `WatchdogSec=` the daemon
+//! sends a sign of life only while every worker makes progress: a process whose worker hangs in the disk or in a bug
+//! looks alive and gives no results, and a restart is what helps it. A worker that tries again after an error makes
+//! progress.
+//!
+//! [`sd_notify`]: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon_base::clock::Clock;
+use daemon_base::stop::Stop;
+use daemon_partition::WorkerTelemetry;
+use sd_notify::NotifyState;
+use tracing::{error, warn};
+
+use crate::engine::ReadyState;
+
+/// How often the state is looked at, if the watchdog does not ask for more.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The part of the watchdog's time without progress from which on no sign of life is sent.
+const SILENCE_PART: u32 = 2;
+
+/// Whether there is a service manager to tell.
+pub(crate) fn is_there() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+/// Tells it that the daemon stops.
+pub(crate) fn stopping() {
+    if is_there() {
+        send(&[NotifyState::Stopping, NotifyState::Status("Stopping: the last results and states are committed.")]);
+    }
+}
+
+/// Tells it that the daemon listens, then its state and its progress, until the stop.
+pub(crate) fn keep_informed(state: &ReadyState, workers: &Arc<WorkerTelemetry>, clock: &dyn Clock, stop: &Stop) {
+    send(&[NotifyState::Ready]);
+    let watchdog = watchdog();
+    let interval = watchdog.map_or(INTERVAL, |watchdog| INTERVAL.min(watchdog / 4));
+    let (mut told, mut is_silent) = (None, false);
+    loop {
+        let status = state.hindrance().map_or_else(|| "Ready.".to_owned(), |reason| format!("Not ready: {reason}"));
+        if told.as_ref() != Some(&status) {
+            send(&[NotifyState::Status(&status)]);
+            told = Some(status);
+        }
+        if let Some(watchdog) = watchdog {
+            let silence = workers.heartbeats.longest_silence(clock.monotonic());
+            let hangs = silence > watchdog / SILENCE_PART;
+            if !hangs {
+                send(&[NotifyState::Watchdog]);
+            } else if !is_silent {
+                error!(
+                    seconds = silence.as_secs_f64(),
+                    "A worker makes no progress; the service manager restarts the daemon unless it goes on. Check the \
+                     disk of log.data_dir."
+                );
+            }
+            is_silent = hangs;
+        }
+        if !stop.rest(interval) {
+            return;
+        }
+    }
+}
+
+/// The time after which the service manager restarts a daemon without a sign of life. `WATCHDOG_PID`, if it is set, names
+/// the process that is meant. (The crate takes a variable that is missing for another process.)
+fn watchdog() -> Option<Duration> {
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    let is_meant =
+        std::env::var_os("WATCHDOG_PID").is_none() || number("WATCHDOG_PID") == Some(std::process::id().into());
+    number("WATCHDOG_USEC").filter(|micros| is_meant && *micros > 0).map(Duration::from_micros)
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    // The service manager notices by itself that nothing comes; a daemon under its control goes on.
+    if let Err(error) = sd_notify::notify(false, states) {
+        warn!(%error, "The service manager cannot be told about the daemon's state.");
+    }
+}

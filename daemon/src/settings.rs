@@ -70,6 +70,7 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
             idle_timeout: config.aggregation.idle_timeout,
             commit_interval,
             observations: Observations::default(),
+            start_over: config.log.data_dir.join(START_OVER),
         },
         result_file: config.sinks.file.path.clone(),
         influxdb: InfluxSettings::new(&config.sinks.influxdb)?,
@@ -104,6 +105,9 @@ fn kafka(config: &Config) -> anyhow::Result<KafkaSettings> {
     };
     KafkaSettings::new(&config.kafka, &config.aggregation.cluster_id, instance)
 }
+
+/// The file that accepts the loss of states that cannot be used.
+const START_OVER: &str = "START-OVER";
 
 /// Objects that a record closes: a window of a million is through after as many records as come in a second, and none
 /// of them takes longer than some tens of microseconds.

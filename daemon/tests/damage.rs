@@ -135,7 +135,7 @@ fn go_on(data: &Path) -> Option<(Vec<String>, String)> {
         Err((status, stderr)) => {
             // A failed start exits with 1, or 64 for what `validate` finds; a panic or a signal gives another status.
             assert!(matches!(status.code(), Some(1 | 64)), "{}:\n{stderr}", data.display());
-            return None;
+            return accept(data, &stderr).then(|| go_on(data))?;
         }
     };
     let is_ready = |daemon: &mut Daemon| match daemon.is_running() {
@@ -155,7 +155,48 @@ fn go_on(data: &Path) -> Option<(Vec<String>, String)> {
         return Some((results(data), said));
     }
     assert_eq!(daemon.wait().code(), Some(1), "{}", daemon.stderr());
-    None
+    accept(data, &daemon.stderr()).then(|| go_on(data))?
+}
+
+/// Accepts the loss of a state, if that is what the daemon has named; whether it is.
+fn accept(data: &Path, stderr: &str) -> bool {
+    let permission = data.join("START-OVER");
+    assert!(!permission.exists(), "refused although the loss is accepted:\n{stderr}");
+    let is_named = stderr.contains(&format!("create the file {} to accept", permission.display()));
+    if is_named {
+        std::fs::write(permission, "").unwrap();
+    }
+    is_named
+}
+
+#[test]
+fn a_damaged_state_is_refused_until_its_loss_is_accepted() {
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().join("log");
+    let daemon = Daemon::start(&data, &SETTINGS);
+    daemon.post(batch(0).as_bytes(), None).unwrap();
+    daemon.wait_until_applied();
+    daemon.stop();
+    let state = files(&data).into_iter().find(|file| file.to_string_lossy().contains("store/state-")).unwrap();
+    let mut bytes = std::fs::read(&state).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&state, bytes).unwrap();
+    for _ in 0..2 {
+        // It may end before it listens, or soon after.
+        let (status, said) = Daemon::try_spawn(command("run", &data, &SETTINGS))
+            .map_or_else(|ended| ended, |mut daemon| (daemon.wait_for_end(), daemon.stderr()));
+        assert_eq!(status.code(), Some(1), "{said}");
+        let parts = ["the saved state of partition 0/", "at byte", "restore a copy", "START-OVER"];
+        assert!(parts.iter().all(|part| said.contains(part)) && !said.contains(REPLAYS), "{said}");
+    }
+    std::fs::write(data.join("START-OVER"), "").unwrap();
+    let daemon = Daemon::start(&data, &SETTINGS);
+    wait_until("the permission is withdrawn", || (!data.join("START-OVER").exists()).then_some(()));
+    let said = daemon.stop();
+    assert!(said.contains(REPLAYS), "{said}");
+    let daemon = Daemon::start(&data, &SETTINGS);
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    assert!(!daemon.stop().contains(REPLAYS));
 }
 
 #[test]

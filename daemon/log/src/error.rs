@@ -163,6 +163,24 @@ pub enum LogError {
         acknowledged: u64,
     },
 
+    /// The state of a partition cannot be used, and nobody has accepted its loss.
+    #[error(
+        "the saved state of partition {partition} cannot be used: {reason}; started over, the partition would lose what \
+         input before offset {from} gave it, and repeat the results of the input from there on; restore a copy, or \
+         create the file {} to accept that",
+        permission.display()
+    )]
+    StateLoss {
+        /// The partition of the state.
+        partition: PartitionId,
+        /// The damage, with its file and position.
+        reason: String,
+        /// The oldest input that the log has.
+        from: u64,
+        /// The file whose existence accepts the loss.
+        permission: PathBuf,
+    },
+
     /// A newer program wrote the state of a partition; this program does not change it.
     #[error(
         "a newer program wrote the saved state of partition {partition}, this program does not change it: {reason}"
@@ -252,6 +270,7 @@ impl LogError {
                 | Self::Damaged { .. }
                 | Self::LostTail { .. }
                 | Self::NewerState { .. }
+                | Self::StateLoss { .. }
                 | Self::UnknownVersion { .. }
         )
     }

@@ -1,5 +1,6 @@
 //! The settings of the workers, and the plans of the streams.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ pub struct WorkerSettings {
     pub commit_interval: Duration,
     /// What the sources have observed.
     pub observations: Observations,
+    /// On the embedded log, the file whose existence allows a partition to start over when its state cannot be used;
+    /// without it that is an error.
+    pub start_over: PathBuf,
 }
 
 /// A stream with its plan.

@@ -13,7 +13,8 @@ use daemon_log::{EmbeddedLog, Log, LogConfig, PartitionId, PartitionLog};
 use daemon_partition::StreamPlan;
 use daemon_sources::intake::{Intake, PayloadForm};
 use daemon_sources::opserver::confirm_polled;
-use tracing::{error, warn};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
 
 use super::status::LocalStatus;
 use super::threads::Lifetime;
@@ -69,7 +70,10 @@ pub(super) fn start(
     start_workers(&mut engine, settings, own, &streams, &readiness)?;
     engine.start_sinks(settings, &readiness)?;
     let (clock, stop) = (Arc::clone(&engine.clock), engine.stop_sinks.clone());
-    engine.sinks.spawn("retention".to_owned(), move || run_retention(&log, &*clock, &stop))?;
+    let (started, permission) = (engine.ready.clone(), settings.worker.start_over.clone());
+    engine.sinks.spawn("retention".to_owned(), move || {
+        run_retention(&log, &*clock, &stop, || withdraw(&started, &permission));
+    })?;
     Ok(engine)
 }
 
@@ -159,9 +163,25 @@ fn check_disk(log: &EmbeddedLog) {
     }
 }
 
-fn run_retention(log: &EmbeddedLog, clock: &dyn Clock, stop: &Stop) {
+/// Withdraws the permission to start over once every partition has started: it is for one start.
+fn withdraw(started: &watch::Receiver<bool>, permission: &Path) {
+    if !*started.borrow() || !permission.exists() {
+        return;
+    }
+    match std::fs::remove_file(permission) {
+        Ok(()) => {
+            info!(file = %permission.display(), "All partitions have started; the permission to start over is withdrawn.")
+        }
+        Err(error) => {
+            warn!(file = %permission.display(), %error, "The permission to start over cannot be withdrawn; delete the file.")
+        }
+    }
+}
+
+fn run_retention(log: &EmbeddedLog, clock: &dyn Clock, stop: &Stop, also: impl Fn()) {
     // The first time after a while, and not at the start: a machine that boots may not know the time yet.
     while stop.rest(RETENTION_INTERVAL) {
+        also();
         match log.enforce_retention(clock.now_micros()) {
             Ok(retained) if retained.results_dropped > 0 => {
                 error!(

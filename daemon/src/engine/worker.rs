@@ -54,8 +54,7 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// When the log cannot be read. A damaged state is no error: the partition starts over from the oldest retained
-    /// input, and says so.
+    /// When the log cannot be read, or a state cannot be used and [`WorkerSettings::start_over`] does not exist.
     pub(crate) fn new(
         log: Arc<dyn PartitionLog>,
         clock: Arc<dyn Clock>,

@@ -150,6 +150,7 @@ impl World {
                 idle_timeout: Duration::from_secs(3),
                 commit_interval: Duration::from_secs(2),
                 observations: Observations::default(),
+                start_over: std::path::PathBuf::new(),
             },
             steps: Cell::new(steps),
             producers: RefCell::new([SHARDS; 2]),

@@ -158,6 +158,7 @@ impl Rig {
             idle_timeout: Duration::from_secs(3),
             commit_interval: Duration::from_secs(2),
             observations: Observations::default(),
+            start_over: std::path::PathBuf::new(),
         };
         let worker = Worker::new(Parts {
             member: Scripted { script: Rc::clone(&script), topology: Arc::clone(&topology) },

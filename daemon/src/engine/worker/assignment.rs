@@ -22,8 +22,9 @@ pub(super) struct Assignment {
 impl Assignment {
     /// Restores the partition from the log, or starts it anew if nothing was ever committed.
     ///
-    /// A state that is damaged or cannot be read is dropped as a whole, and the partition replays its retained input:
-    /// results may then come again, but none is computed from half a state. The state of a newer program is an error.
+    /// A state that is damaged or cannot be read is an error, unless the file [`WorkerSettings::start_over`] exists: then
+    /// it is dropped as a whole, and the partition replays its retained input. Results then come again, but none is
+    /// computed from half a state. The state of a newer program is an error in any case.
     pub(super) fn restore(
         log: &dyn PartitionLog,
         id: PartitionId,
@@ -33,7 +34,7 @@ impl Assignment {
     ) -> Result<Self, LogError> {
         let restored = match log.restore(id) {
             Err(error @ LogError::CorruptState { .. }) => {
-                start_over(log, id, &error)?;
+                start_over(log, id, settings, &error)?;
                 None
             }
             restored => restored?,
@@ -122,7 +123,7 @@ fn table(
             Err(LogError::NewerState { partition: id, reason: error.to_string() })
         }
         Err(error) => {
-            start_over(log, id, &error)?;
+            start_over(log, id, settings, &error)?;
             fresh(log, id, stream, settings)
         }
     }
@@ -141,8 +142,17 @@ fn fresh(
     Ok(PartitionTable::new(stream, settings.table, MAX_BLOCK_BYTES).with_cursors(cursors))
 }
 
-fn start_over(log: &dyn PartitionLog, id: PartitionId, error: &dyn std::error::Error) -> Result<(), LogError> {
-    let from = log.bounds(id)?.first;
+/// Drops a state that cannot be used, if the operator has accepted the loss.
+fn start_over(
+    log: &dyn PartitionLog,
+    id: PartitionId,
+    settings: &WorkerSettings,
+    error: &dyn std::error::Error,
+) -> Result<(), LogError> {
+    let (from, permission) = (log.bounds(id)?.first, settings.start_over.clone());
+    if !permission.exists() {
+        return Err(LogError::StateLoss { partition: id, reason: error.to_string(), from, permission });
+    }
     error!(partition = %id, %error, from, "The saved state cannot be used; the partition replays its retained input.");
     log.reset_state(id)
 }

@@ -25,6 +25,7 @@ fn try_worker(log: &Arc<EmbeddedLog>, control: &Arc<Control>) -> anyhow::Result<
         idle_timeout: Duration::from_secs(3600),
         commit_interval: Duration::from_secs(3600),
         observations: Observations::default(),
+        start_over: std::path::PathBuf::new(),
     };
     let partitions = (0..PARTITIONS).map(|partition| (PartitionId::new(0, partition), Arc::clone(&plan))).collect();
     let log: Arc<dyn PartitionLog> = Arc::clone(log) as Arc<dyn PartitionLog>;

@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::engine::{Engine, EngineSettings};
 use crate::extensions::Extensions;
-use crate::http::{Bodies, HttpSettings, Permits, Server, Shared, blocking_threads};
+use crate::http::{Access, Bodies, HttpSettings, Permits, Server, Shared, blocking_threads};
 use crate::ready_file::ReadyFile;
 use crate::service_manager;
 
@@ -33,6 +33,8 @@ pub(crate) struct AppSettings {
     /// The server for Contiv's page, if it is on.
     pub legacy: Option<LegacySettings>,
     pub http: HttpSettings,
+    /// Who may use the server.
+    pub access: Arc<Access>,
     /// How long stopping may take.
     pub grace: Duration,
 }
@@ -86,10 +88,16 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     let latest: Arc<Latest> = Arc::default();
     let page = bind_page(&settings, &latest, &clock).await?;
     let http = settings.http;
-    let AppSettings { engine, poller, contiv, grace, .. } = settings;
+    let AppSettings { engine, poller, contiv, access, grace, .. } = settings;
     let mut engine = start_engine(&engine, poller, contiv, own, &latest, &clock).context(NotStarted)?;
     let (stop, stopping) = watch::channel(false);
-    let shared = shared(&engine, Arc::clone(&clock), stopping.clone(), http);
+    let shared = shared(&engine, Arc::clone(&clock), stopping.clone(), http, Arc::clone(&access));
+    if access.is_guarded() {
+        engine.add_helper("tokens", move |stop| {
+            access.follow(stop);
+            Ok(())
+        })?;
+    }
     info!(address = %server.address(), "Listening.");
     let page_address = page.as_ref().map(LegacyServer::address);
     let ready_file = ready_file.map(|path| ReadyFile::write(&path, server.address(), page_address));
@@ -228,6 +236,7 @@ pub(crate) fn shared(
     clock: Arc<dyn Clock>,
     stopping: watch::Receiver<bool>,
     http: HttpSettings,
+    access: Arc<Access>,
 ) -> Arc<Shared> {
     Arc::new(Shared {
         log: Arc::clone(&engine.log),
@@ -242,6 +251,7 @@ pub(crate) fn shared(
         stopping,
         permits: Permits::new(&http),
         bodies: Bodies::new(&http),
+        access,
     })
 }
 

@@ -19,6 +19,7 @@ use crate::commands::run::RunArgs;
 use crate::commands::simulate::SimulateArgs;
 use crate::commands::telegraf_config::TelegrafConfigArgs;
 use crate::commands::test::TestArgs;
+use crate::commands::token::TokenArgs;
 use crate::commands::top::TopArgs;
 use crate::commands::topics::TopicsArgs;
 use crate::commands::validate::ValidateArgs;
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Topics(TopicsArgs),
     /// Show cursor, lag and watermark of each partition of a running daemon.
     Top(TopArgs),
+    /// Make the token of a client of the HTTP server.
+    Token(TokenArgs),
     /// Ask a running daemon whether it is well: the probe of a container.
     Health(HealthArgs),
     /// Check a configuration and print every problem with its remedy.

@@ -21,6 +21,7 @@ pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod telegraf_config;
 pub(crate) mod test;
+pub(crate) mod token;
 pub(crate) mod top;
 pub(crate) mod topics;
 pub(crate) mod validate;

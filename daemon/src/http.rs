@@ -8,6 +8,7 @@
 //! | `GET /analytics/uves` and below | the UVEs in the form of Contrail's analytics API ([`uves`]) |
 //! | `GET /healthz`, `/readyz`, `/metrics` | liveness, readiness and metrics ([`status`]) |
 
+mod access;
 mod bodies;
 mod body;
 mod chunks;
@@ -17,6 +18,7 @@ mod permits;
 mod samples;
 mod status;
 mod stream;
+mod tokens;
 mod uves;
 
 use std::net::SocketAddr;
@@ -47,8 +49,10 @@ use crate::telemetry::Telemetry;
 use crate::view::EventHub;
 use crate::view::UveView;
 
+pub(crate) use self::access::Access;
 pub(crate) use self::bodies::Bodies;
 pub(crate) use self::permits::{Permits, blocking_threads};
+pub(crate) use self::tokens::{Scope, Token, Tokens};
 
 /// The state that all handlers share.
 pub(crate) struct Shared {
@@ -65,6 +69,8 @@ pub(crate) struct Shared {
     pub stopping: watch::Receiver<bool>,
     pub permits: Permits,
     pub bodies: Bodies,
+    /// Who may use the server.
+    pub access: Arc<Access>,
 }
 
 /// The address and the limits of the server.
@@ -140,6 +146,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(refuse_query_not_utf8))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), access::refuse_strangers))
         .layer(middleware::from_fn(origin::refuse_other_sites))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
         .with_state(shared)

@@ -126,6 +126,7 @@ impl DaemonBuilder {
             Command::Completions(args) => commands::generate::completions(&args),
             Command::Man(args) => commands::generate::man(&args),
             Command::Health(args) => commands::health::run(&args),
+            Command::Token(args) => commands::token::run(&args),
             Command::Test(args) => commands::test::run(&args, &registry, BAD_CONFIGURATION),
             Command::Aggregate(args) => commands::aggregate::run(&args, &registry),
             Command::Detect(args) => commands::detect::run(&args, &registry),

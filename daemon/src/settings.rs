@@ -14,7 +14,7 @@ use proxy_uve::{Plan, StreamName, TableSettings};
 use crate::app::AppSettings;
 use crate::config::{Aggregation, Config, Http, Loaded, LogKind, Streams};
 use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
-use crate::http::HttpSettings;
+use crate::http::{Access, HttpSettings};
 
 /// Settings of the whole program.
 ///
@@ -28,8 +28,14 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
         contiv: ScraperSettings::new(&loaded.config.contiv)?,
         legacy: LegacySettings::new(&loaded.config.contiv)?,
         http: http(&loaded.config.http),
+        access: access(&loaded.config.http)?,
         grace: loaded.config.shutdown.grace,
     })
+}
+
+fn access(section: &Http) -> anyhow::Result<Arc<Access>> {
+    let access = Access::new(section.tokens_file.clone());
+    Ok(Arc::new(access.map_err(|reason| anyhow::anyhow!("http.tokens_file: {reason}"))?))
 }
 
 fn http(section: &Http) -> HttpSettings {

@@ -160,14 +160,20 @@ fn directories_are_checked_and_not_created() {
 }
 
 #[test]
-fn an_address_that_other_machines_reach_gives_a_note() {
-    let run = validate("[log]\ndata_dir = \"$DIR/data\"\n[http]\nlisten = \"0.0.0.0:8081\"\n", &[]);
-    assert_eq!(run.code, Some(0));
-    assert!(
-        run.stderr.starts_with("note: http.listen: 0.0.0.0:8081 is reachable from other machines"),
-        "{}",
-        run.stderr
-    );
+fn an_address_that_other_machines_reach_needs_tokens_or_a_word_that_it_is_guarded() {
+    let with = |http: &str| {
+        validate(&format!("[log]\ndata_dir = \"$DIR/data\"\n[http]\nlisten = \"0.0.0.0:8081\"\n{http}"), &[])
+    };
+    let run = with("");
+    assert_eq!(run.code, Some(64));
+    let parts = [":4:", "`http.listen`", "http.tokens_file", "derived-statsd token", "http.insecure = true"];
+    assert!(parts.iter().all(|part| run.stderr.contains(part)), "{}", run.stderr);
+    let run = with("insecure = true\n");
+    let note = "note: http.listen: 0.0.0.0:8081 is reachable from other machines without authentication";
+    assert!(run.code == Some(0) && run.stderr.starts_with(note), "{}", run.stderr);
+    let run = with("tokens_file = \"$DIR/none\"\n");
+    let parts = ["`http.tokens_file`", "none cannot be read"];
+    assert!(run.code == Some(64) && parts.iter().all(|part| run.stderr.contains(part)), "{}", run.stderr);
 }
 
 #[test]
@@ -217,7 +223,7 @@ password = "secret"
 fn listeners_that_would_have_the_same_port_are_a_problem() {
     let both = |http: &str, contiv: &str| {
         let text = format!(
-            "[log]\ndata_dir = \"$DIR/data\"\n[http]\nlisten = {http:?}\n[contiv]\nlisten = {contiv:?}\n\
+            "[log]\ndata_dir = \"$DIR/data\"\n[http]\nlisten = {http:?}\ninsecure = true\n[contiv]\nlisten = {contiv:?}\n\
              nodes = [\"a\"]\n"
         );
         validate(&text, &[])
@@ -233,7 +239,7 @@ fn listeners_that_would_have_the_same_port_are_a_problem() {
     for (http, contiv) in same {
         let run = both(http, contiv);
         let expected =
-            format!("a.toml:6:1: `contiv.listen`: {contiv} and `http.listen`, {http}, include the same address");
+            format!("a.toml:7:1: `contiv.listen`: {contiv} and `http.listen`, {http}, include the same address");
         assert!(run.code == Some(64) && run.stderr.contains(&expected), "{http} {contiv}: {}", run.stderr);
     }
     for (http, contiv) in [

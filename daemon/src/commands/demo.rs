@@ -92,7 +92,7 @@ async fn show(
     engine.add_sink(BoardSink::new(Arc::clone(&board)), |_| ())?;
     let (stop, stopping) = watch::channel(false);
     let contiv = contiv::start(&mut engine, period, http.limits, &clock, stopping.clone()).await?;
-    let serving = tokio::spawn(server.serve(app::shared(&engine, Arc::clone(&clock), stopping, http)));
+    let serving = tokio::spawn(server.serve(app::shared(&engine, Arc::clone(&clock), stopping, http, Arc::default())));
     let simulation = Simulation::seeded(7, period);
     let announcement = announcement(address, &simulation, &contiv, period);
 

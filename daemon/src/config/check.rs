@@ -13,7 +13,8 @@ use proxy_uve::{StreamName, table_of_uve_type};
 use super::layers::Layers;
 use super::problem::SourceLocation;
 use super::ranges::{self, Number, Span};
-use crate::config::{Config, LogKind};
+use crate::config::{Config, Http, LogKind};
+use crate::http::Tokens;
 
 /// Checks all values and adds a problem for each one that is out of range.
 pub(super) fn values(config: &Config, layers: &mut Layers) {
@@ -39,11 +40,15 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
 /// Lists the risks of a valid configuration, one sentence each, for the operator.
 pub(super) fn notices(config: &Config) -> Vec<String> {
     let mut notices = Vec::new();
-    if !config.http.listen.ip().is_loopback() {
-        notices.push(format!(
-            "http.listen: {} is reachable from other machines without authentication; put a firewall or proxy before it",
-            config.http.listen
-        ));
+    let is_allowed = config.http.insecure || config.http.tokens_file.is_some();
+    if is_allowed && !config.http.listen.ip().is_loopback() {
+        let risk = match config.http.tokens_file {
+            None => "is reachable from other machines without authentication; put a firewall or proxy before it",
+            Some(_) => {
+                "is reachable from other machines without TLS: tokens can be read on the way; put a proxy before it"
+            }
+        };
+        notices.push(format!("http.listen: {} {risk}", config.http.listen));
     }
     if config.sinks.influxdb.sends_secret_in_clear() {
         notices.push("sinks.influxdb.url: http sends the secret unencrypted; use https".to_owned());
@@ -106,6 +111,17 @@ impl Checks<'_> {
                 duration::print(idle)
             );
             self.add_problem("http.header_timeout", &message);
+        }
+        let Http { listen, tokens_file, insecure, .. } = &config.http;
+        if let Some(Err(reason)) = tokens_file.as_deref().map(Tokens::read) {
+            self.add_problem("http.tokens_file", &reason);
+        }
+        if !listen.ip().is_loopback() && tokens_file.is_none() && !insecure {
+            let message = format!(
+                "everybody who reaches {listen} could read and post; set http.tokens_file (`derived-statsd token NAME` \
+                 makes tokens), or http.insecure = true if something else guards it"
+            );
+            self.add_problem("http.listen", &message);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The section `[http]`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use daemon_base::setting::{address, duration};
@@ -11,10 +12,16 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
-    /// The address and port to listen on. Default `"127.0.0.1:8081"`: this machine only. The server has no
-    /// authentication, so set another address only behind a firewall or proxy. Port 0 binds any free port.
+    /// The address and port to listen on. Default `"127.0.0.1:8081"`: this machine only. Another address needs
+    /// `tokens_file`, or `insecure`. Port 0 binds any free port.
     #[serde(deserialize_with = "address::deserialize")]
     pub listen: SocketAddr,
+    /// A file with the tokens of clients, which `derived-statsd token` makes: each request but the probes then needs one.
+    /// It is read again when it changes. By default none.
+    pub tokens_file: Option<PathBuf>,
+    /// Whether to listen on an address of the network without tokens. Default `false`. Set it behind a proxy with
+    /// authentication, or in a container whose port is published on this machine only.
+    pub insecure: bool,
     /// The largest request body in bytes, as received and as decoded; a larger one gets status 413. Default 16 MiB,
     /// from 1 to 1 GiB. Raise it for producers that send larger batches.
     pub max_body_bytes: usize,
@@ -58,6 +65,8 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            tokens_file: None,
+            insecure: false,
             max_body_bytes: 16 * 1024 * 1024,
             max_in_flight: 64,
             time_unit: TimeUnit::default(),

@@ -1,0 +1,137 @@
+//! Who may do what: the check of tokens before every route but the probes.
+//!
+//! A client sends its token as `Authorization: Bearer TOKEN`, or as the password of basic authentication, for which a
+//! browser asks. The file of tokens is read again when it changes, so that a token is replaced without a restart.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use daemon_base::stop::Stop;
+use tracing::{error, info};
+
+use crate::http::tokens::{Scope, Tokens, Verdict};
+use crate::http::{Shared, problem};
+
+/// How often the file is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The paths that need no token: who probes may have none, and they tell nothing about the data.
+const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
+/// The paths whose POST only asks.
+const ASKED_BY_POST: [&str; 1] = ["/analytics/"];
+
+/// The right to use the server.
+#[derive(Debug, Default)]
+pub(crate) struct Access(Option<Guard>);
+
+#[derive(Debug)]
+struct Guard {
+    path: PathBuf,
+    tokens: RwLock<Arc<Tokens>>,
+}
+
+impl Access {
+    /// Of clients with a token of this file; without a file of everybody.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokens::read`].
+    pub(crate) fn new(path: Option<PathBuf>) -> Result<Self, String> {
+        let guard = path.map(|path| {
+            let tokens = RwLock::new(Arc::new(Tokens::read(&path)?));
+            Ok::<_, String>(Guard { path, tokens })
+        });
+        guard.transpose().map(Self)
+    }
+
+    /// Whether requests need a token.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Reads the file again whenever it changes, until the stop. A file that cannot be used leaves the tokens as they are.
+    pub(crate) fn follow(&self, stop: &Stop) {
+        let Some(guard) = &self.0 else { return };
+        let changed = || std::fs::metadata(&guard.path).and_then(|file| Ok((file.modified()?, file.len()))).ok();
+        let mut seen: Option<(SystemTime, u64)> = None;
+        while stop.rest(INTERVAL) {
+            let now = changed();
+            if now.is_none() || now == seen {
+                continue;
+            }
+            seen = now;
+            match Tokens::read(&guard.path) {
+                Ok(tokens) if *guard.tokens() == tokens => {}
+                Ok(tokens) => {
+                    *guard.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+                    info!(file = %guard.path.display(), "The tokens of clients have changed.");
+                }
+                Err(reason) => error!(%reason, "The file of tokens cannot be used; the tokens before it stay valid."),
+            }
+        }
+    }
+}
+
+impl Guard {
+    fn tokens(&self) -> Arc<Tokens> {
+        Arc::clone(&self.tokens.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Refuses a request without a token that allows it.
+pub(super) async fn refuse_strangers(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let Some(guard) = &shared.access.0 else { return next.run(request).await };
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    if PROBES.contains(&path) {
+        return next.run(request).await;
+    }
+    let scope = scope_of(request.method(), path);
+    let verdict = token(request.headers()).map(|token| guard.tokens().check(&token, scope));
+    match verdict {
+        Some(Verdict::Allowed) => next.run(request).await,
+        Some(Verdict::Lacks(name)) => {
+            let text = format!("the token of {name} lacks the scope `{}`, which this request needs", scope.name());
+            problem(StatusCode::FORBIDDEN, &text)
+        }
+        Some(Verdict::Unknown) => {
+            unauthorized("the token is not known; it is in the file http.tokens_file no more, or not yet")
+        }
+        None => {
+            unauthorized("a token is needed: `Authorization: Bearer TOKEN`, or as the password of basic authentication")
+        }
+    }
+}
+
+fn scope_of(method: &Method, path: &str) -> Scope {
+    let asks =
+        matches!(*method, Method::GET | Method::HEAD) || ASKED_BY_POST.iter().any(|asked| path.starts_with(asked));
+    if asks { Scope::Read } else { Scope::Write }
+}
+
+/// The token that a request brings.
+fn token(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, credentials) = value.split_once(' ')?;
+    let credentials = credentials.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(credentials.to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = String::from_utf8(BASE64_STANDARD.decode(credentials).ok()?).ok()?;
+    pair.split_once(':').map(|(_, password)| password.to_owned())
+}
+
+fn unauthorized(text: &str) -> Response {
+    let challenge = r#"Basic realm="derived-statsd", charset="UTF-8""#;
+    ([(header::WWW_AUTHENTICATE, challenge)], problem(StatusCode::UNAUTHORIZED, text)).into_response()
+}

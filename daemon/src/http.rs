@@ -18,7 +18,6 @@ mod permits;
 mod samples;
 mod status;
 mod stream;
-mod tokens;
 mod uves;
 
 use std::net::SocketAddr;
@@ -52,7 +51,6 @@ use crate::view::UveView;
 pub(crate) use self::access::Access;
 pub(crate) use self::bodies::Bodies;
 pub(crate) use self::permits::{Permits, blocking_threads};
-pub(crate) use self::tokens::{Scope, Token, Tokens};
 
 /// The state that all handlers share.
 pub(crate) struct Shared {

@@ -64,6 +64,7 @@ mod ready_file;
 mod service_manager;
 mod settings;
 mod telemetry;
+mod tokens;
 mod view;
 
 pub use crate::program::{Daemon, DaemonBuilder};

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use daemon_sinks::Sink;
 use daemon_sources::Source;
 use derived_stats::entry::Entry;
@@ -123,8 +123,8 @@ impl DaemonBuilder {
             Command::TelegrafConfig(args) => commands::telegraf_config::run(&args),
             Command::Top(args) => commands::top::run(&args),
             Command::Validate(args) => commands::validate::run(&args, &registry, BAD_CONFIGURATION),
-            Command::Completions(args) => commands::generate::completions(&args),
-            Command::Man(args) => commands::generate::man(&args),
+            Command::Completions(args) => commands::generate::completions(&args, Cli::command()),
+            Command::Man(args) => commands::generate::man(&args, Cli::command()),
             Command::Health(args) => commands::health::run(&args),
             Command::Token(args) => commands::token::run(&args),
             Command::Test(args) => commands::test::run(&args, &registry, BAD_CONFIGURATION),

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::commands::print::print;
 
 /// The name of the program.
@@ -34,9 +33,9 @@ pub(crate) struct ManArgs {
 /// # Errors
 ///
 /// Fails if standard output cannot be written.
-pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn completions(args: &CompletionsArgs, mut program: Command) -> anyhow::Result<ExitCode> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), NAME, &mut text);
+    clap_complete::generate(args.shell, &mut program, NAME, &mut text);
     print(&String::from_utf8_lossy(&text))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -46,9 +45,9 @@ pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
 /// # Errors
 ///
 /// Fails if a file cannot be written.
-pub(crate) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn man(args: &ManArgs, program: Command) -> anyhow::Result<ExitCode> {
     let target = &args.target;
     std::fs::create_dir_all(target).with_context(|| format!("make {}", target.display()))?;
-    clap_mangen::generate_to(Cli::command(), target).with_context(|| format!("write to {}", target.display()))?;
+    clap_mangen::generate_to(program, target).with_context(|| format!("write to {}", target.display()))?;
     Ok(ExitCode::SUCCESS)
 }

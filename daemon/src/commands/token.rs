@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::print::{message, print};
-use crate::http::{Scope, Token};
+use crate::tokens::{Scope, Token};
 
 /// Arguments of `token`.
 #[derive(Args, Debug)]

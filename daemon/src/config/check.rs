@@ -14,7 +14,7 @@ use super::layers::Layers;
 use super::problem::SourceLocation;
 use super::ranges::{self, Number, Span};
 use crate::config::{Config, Http, LogKind};
-use crate::http::Tokens;
+use crate::tokens::Tokens;
 
 /// Checks all values and adds a problem for each one that is out of range.
 pub(super) fn values(config: &Config, layers: &mut Layers) {

@@ -16,8 +16,8 @@ use base64::prelude::BASE64_STANDARD;
 use daemon_base::stop::Stop;
 use tracing::{error, info};
 
-use crate::http::tokens::{Scope, Tokens, Verdict};
 use crate::http::{Shared, problem};
+use crate::tokens::{Scope, Tokens, Verdict};
 
 /// How often the file is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);

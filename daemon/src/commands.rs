@@ -8,6 +8,7 @@ pub(crate) mod detect;
 pub(crate) mod eval;
 pub(crate) mod explain;
 mod http_url;
+pub(crate) mod merge;
 mod neighbours;
 mod pipeline_args;
 pub(crate) mod preflight;

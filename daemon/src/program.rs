@@ -124,6 +124,7 @@ impl DaemonBuilder {
             Command::Top(args) => commands::top::run(&args),
             Command::Validate(args) => commands::validate::run(&args, &registry, BAD_CONFIGURATION),
             Command::Aggregate(args) => commands::aggregate::run(&args, &registry),
+            Command::Merge(args) => commands::merge::run(&args, &registry),
             Command::Detect(args) => commands::detect::run(&args, &registry),
             Command::Run(args) => configured(&args.config, &registry, |loaded| commands::run::run(&args, &loaded, own)),
             Command::Replay(args) => configured(&args.config, &registry, |loaded| {

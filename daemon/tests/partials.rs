@@ -1,13 +1,16 @@
-//! Partial states through the real binary: `aggregate --partial` at several edges, and `merge`.
+//! Partial states through the real binary: `aggregate --partial` at several edges, `merge`, and `POST /api/v1/partials`
+//! with a kill.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod binary;
 mod support;
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use support::Random;
+use support::{Daemon, Random, command, results, wait_until};
 use tempfile::TempDir;
 
 const MINUTE: u64 = 60_000_000;
@@ -175,4 +178,131 @@ fn a_bad_line_is_named_and_the_output_is_not_called_complete() {
     let expected = ":1: the state is `60s DSSum u64`, `Recorded-value` takes `60s DSMax u64`; aggregate with the same";
     assert!(code == 1 && stderr.contains(expected), "{code} {stderr}");
     assert_eq!(failure("merge", &SUM, &file).0, 0);
+}
+
+const SETTINGS: [&str; 6] = [
+    "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySum",
+    "aggregation.idle_timeout=200ms",
+    "aggregation.allowed_lateness=20m",
+    "log.partitions=2",
+    "log.commit_interval=20ms",
+    "workers.threads=1",
+];
+
+/// Posts partial states; `None` if the connection broke.
+fn post(daemon: &Daemon, body: &str, key: &str) -> Option<(u16, String)> {
+    daemon.post_to("/api/v1/partials", body.as_bytes(), Some(key))
+}
+
+/// The sums of the results by object and start of the window.
+fn sums(data: &Path) -> BTreeMap<(String, u64), u64> {
+    let sum = |line: &String| {
+        let result: serde_json::Value = serde_json::from_str(line).unwrap();
+        let (key, start) = (result["key"].as_str()?.to_owned(), result["start"].as_u64()?);
+        Some(((key, start), result["data"]["value"]["value"].as_u64()?))
+    };
+    let results = results(data);
+    let sums: Vec<_> = results.iter().filter_map(sum).collect();
+    let count = sums.len();
+    let sums: BTreeMap<_, _> = sums.into_iter().collect();
+    assert_eq!(sums.len(), count, "a result is there twice");
+    sums
+}
+
+#[test]
+fn posted_states_count_once_over_kills() {
+    let directory = TempDir::new().unwrap();
+    let mut recorded = recorded(3, 1500);
+    for lines in recorded.edges.iter_mut().chain([&mut recorded.all]) {
+        *lines = lines.lines().filter(|line| line.contains("egress")).fold(String::new(), |mut lines, line| {
+            writeln!(lines, "{line}").unwrap();
+            lines
+        });
+    }
+    let files = partials(directory.path(), &recorded, &SUM);
+    let bodies: Vec<String> = files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let data = directory.path().join("data");
+
+    // The second batch is written, and never answered.
+    let mut start = command("run", &data, &SETTINGS);
+    start.env("DERIVED_STATSD_KILL_AT", "append.mid:2");
+    let mut daemon = Daemon::spawn(start).unwrap();
+    let answer = post(&daemon, &bodies[0], "edge-0").unwrap();
+    assert_eq!(answer.0, 200, "{}", answer.1);
+    assert_eq!(post(&daemon, &bodies[1], "edge-1"), None);
+    assert!(!daemon.wait().success());
+
+    let mut daemon = Daemon::start(&data, &SETTINGS);
+    assert_eq!(post(&daemon, &bodies[0], "edge-0"), Some(answer), "the same answer, and it counts once");
+    assert_eq!(post(&daemon, &bodies[1], "edge-1").unwrap().0, 200);
+    // The third edge sends its samples.
+    assert_eq!(daemon.post(recorded.edges[2].as_bytes(), Some("edge-2")).unwrap().0, 200);
+    daemon.signal("KILL");
+    daemon.wait();
+
+    let daemon = Daemon::start(&data, &SETTINGS);
+    assert_eq!(post(&daemon, &bodies[1], "edge-1").unwrap().0, 200);
+    assert_eq!(post(&daemon, &bodies[2], "edge-1").unwrap().0, 409, "another body under the same key");
+    let all = file(directory.path(), "all.ndjson", &recorded.all);
+    let csv = output("aggregate", &SUM, &[all]);
+    let row = |line: &str| {
+        let (key, rest) = line.strip_prefix('"').unwrap().split_once("\",").unwrap();
+        let fields: Vec<&str> = rest.split(',').collect();
+        ((key.to_owned(), fields[1].parse().unwrap()), fields[2].parse().unwrap())
+    };
+    let expected: BTreeMap<(String, u64), u64> = csv.lines().map(row).collect();
+    daemon.wait_until_applied();
+    // Samples of an hour later, in every partition, end the windows.
+    let end = (0..64).fold(String::new(), |mut lines, object| {
+        let at = START + 60 * MINUTE;
+        writeln!(lines, r#"{{"ts":{at},"key":"VM:{object}","attr":"egress_flow_count","value":1}}"#).unwrap();
+        lines
+    });
+    assert_eq!(daemon.post(end.as_bytes(), None).unwrap().0, 200);
+    wait_until("the windows are closed", || {
+        daemon.wait_until_applied();
+        let (_, status) = daemon.get("/api/v1/partitions");
+        let partitions: Vec<serde_json::Value> = serde_json::from_str(&status).unwrap();
+        let closed = |it: &serde_json::Value| it["watermark"].as_u64().is_some_and(|at| at >= START + 40 * MINUTE);
+        partitions.iter().all(closed).then_some(())
+    });
+    daemon.stop();
+    assert_eq!(sums(&data), expected);
+}
+
+#[test]
+fn rejected_states_are_named_by_line_with_the_remedy() {
+    let directory = TempDir::new().unwrap();
+    let input = file(directory.path(), "edge.ndjson", recorded(1, 300).all);
+    let partials = output("aggregate", &[&SUM[..], &["--partial"]].concat(), std::slice::from_ref(&input));
+    let of = |attribute: &str| partials.lines().find(|line| line.contains(attribute)).unwrap();
+    let maxima = output("aggregate", &["--annotation", "1-value:DSMax", "--type", "u64", "--partial"], &[input]);
+    let maximum = maxima.lines().find(|line| line.contains("egress")).unwrap();
+    let daemon = Daemon::start(&directory.path().join("data"), &SETTINGS);
+    let body = [
+        of("egress"),
+        "",
+        &of("egress").replacen("\"window\":", "\"window\":0", 1),
+        &of("egress").replacen("\"words\":\"", "\"words\":\"1", 1),
+        of("ingress"),
+        maximum,
+        r#"{"ts":1488000000000000,"key":"VM:a","attr":"egress_flow_count","value":1}"#,
+    ];
+    let (status, answer) = post(&daemon, &body.join("\n"), "mixed").unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((status, &answer["accepted"], &answer["rejected"]), (207, &1.into(), &5.into()), "{answer}");
+    let errors = [
+        (3, "not a partial state"),
+        (4, "the line was changed or cut, aggregate its samples again"),
+        (5, "no stream `ingress_flow_count` is configured"),
+        (6, "the state is `60s DSMax u64`, `UveVirtualNetworkAgent-egress_flow_count` takes `60s DSSum u64`"),
+        (7, "not a partial state"),
+    ];
+    for ((line, expected), found) in errors.iter().zip(answer["errors"].as_array().unwrap()) {
+        assert_eq!(found["line"], *line, "{answer}");
+        assert!(found["error"].as_str().unwrap().contains(expected), "{found}");
+    }
+    let (status, answer) = daemon.post(of("egress").as_bytes(), None).unwrap();
+    assert_eq!(status, 400, "a partial state is not a sample: {answer}");
+    daemon.stop();
 }

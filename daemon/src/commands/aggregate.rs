@@ -128,15 +128,8 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
     };
     let form = args.format.map(LineForm::from);
     let progress = recorded::progress_bar(&args.files)?;
-    let settings = TableSettings::default()
-        .with_allowed_lateness(args.allowed_lateness)
-        .with_max_objects(usize::MAX)
-        .with_max_sources(usize::MAX);
     let out = args.job.out.as_deref();
-    let format = match args.partial {
-        true => RowFormat::partial(),
-        false => RowFormat::new(out, &job, args.sorted),
-    };
+    let format = if args.partial { RowFormat::partial() } else { RowFormat::new(out, &job, args.sorted) };
     // Inputs are opened before the output is created, so an unreadable input leaves the output as it was.
     let blocks = Blocks::open(&args.files, form, args.time_unit, &progress)?;
     let mut output = output::create(out)?;
@@ -147,7 +140,10 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
         blocks,
         names: AttributeNames::default(),
         job: &job,
-        settings,
+        settings: TableSettings::default()
+            .with_allowed_lateness(args.allowed_lateness)
+            .with_max_objects(usize::MAX)
+            .with_max_sources(usize::MAX),
         output: Ordered::new(output, format.is_sorted()),
         format,
         form,
@@ -158,12 +154,18 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
     let outcome = pipeline.run(args.threads.into())?;
     progress.finish_and_clear();
     summarise(&outcome, &job, args, clock.monotonic());
+    check_complete(&outcome, args)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An error if a result or a state has no row.
+fn check_complete(outcome: &Outcome, args: &AggregateArgs) -> anyhow::Result<()> {
     let remedy = match args.partial {
         true => "choose an algorithm with fewer counters or a larger error",
         false => "choose an algorithm whose results are whole",
     };
     anyhow::ensure!(outcome.incomplete == 0, "the output is incomplete; {remedy}");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Prints the totals on standard error, and why records were left out.

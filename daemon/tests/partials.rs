@@ -209,16 +209,51 @@ fn sums(data: &Path) -> BTreeMap<(String, u64), u64> {
     sums
 }
 
-#[test]
-fn posted_states_count_once_over_kills() {
-    let directory = TempDir::new().unwrap();
-    let mut recorded = recorded(3, 1500);
+/// The records of one of the attributes.
+fn of_one_attribute(mut recorded: Recorded) -> Recorded {
     for lines in recorded.edges.iter_mut().chain([&mut recorded.all]) {
         *lines = lines.lines().filter(|line| line.contains("egress")).fold(String::new(), |mut lines, line| {
             writeln!(lines, "{line}").unwrap();
             lines
         });
     }
+    recorded
+}
+
+/// The sums of `aggregate` over all samples.
+fn expected_sums(directory: &Path, recorded: &Recorded) -> BTreeMap<(String, u64), u64> {
+    let all = file(directory, "all.ndjson", &recorded.all);
+    let csv = output("aggregate", &SUM, &[all]);
+    let row = |line: &str| {
+        let (key, rest) = line.strip_prefix('"').unwrap().split_once("\",").unwrap();
+        let fields: Vec<&str> = rest.split(',').collect();
+        ((key.to_owned(), fields[1].parse().unwrap()), fields[2].parse().unwrap())
+    };
+    csv.lines().map(row).collect()
+}
+
+/// Closes the windows of the recorded time.
+fn end_windows(daemon: &Daemon) {
+    // Samples of an hour later, in every partition, end the windows.
+    let end = (0..64).fold(String::new(), |mut lines, object| {
+        let at = START + 60 * MINUTE;
+        writeln!(lines, r#"{{"ts":{at},"key":"VM:{object}","attr":"egress_flow_count","value":1}}"#).unwrap();
+        lines
+    });
+    assert_eq!(daemon.post(end.as_bytes(), None).unwrap().0, 200);
+    wait_until("the windows are closed", || {
+        daemon.wait_until_applied();
+        let (_, status) = daemon.get("/api/v1/partitions");
+        let partitions: Vec<serde_json::Value> = serde_json::from_str(&status).unwrap();
+        let closed = |it: &serde_json::Value| it["watermark"].as_u64().is_some_and(|at| at >= START + 40 * MINUTE);
+        partitions.iter().all(closed).then_some(())
+    });
+}
+
+#[test]
+fn posted_states_count_once_over_kills() {
+    let directory = TempDir::new().unwrap();
+    let recorded = of_one_attribute(recorded(3, 1500));
     let files = partials(directory.path(), &recorded, &SUM);
     let bodies: Vec<String> = files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     let data = directory.path().join("data");
@@ -243,31 +278,10 @@ fn posted_states_count_once_over_kills() {
     let daemon = Daemon::start(&data, &SETTINGS);
     assert_eq!(post(&daemon, &bodies[1], "edge-1").unwrap().0, 200);
     assert_eq!(post(&daemon, &bodies[2], "edge-1").unwrap().0, 409, "another body under the same key");
-    let all = file(directory.path(), "all.ndjson", &recorded.all);
-    let csv = output("aggregate", &SUM, &[all]);
-    let row = |line: &str| {
-        let (key, rest) = line.strip_prefix('"').unwrap().split_once("\",").unwrap();
-        let fields: Vec<&str> = rest.split(',').collect();
-        ((key.to_owned(), fields[1].parse().unwrap()), fields[2].parse().unwrap())
-    };
-    let expected: BTreeMap<(String, u64), u64> = csv.lines().map(row).collect();
     daemon.wait_until_applied();
-    // Samples of an hour later, in every partition, end the windows.
-    let end = (0..64).fold(String::new(), |mut lines, object| {
-        let at = START + 60 * MINUTE;
-        writeln!(lines, r#"{{"ts":{at},"key":"VM:{object}","attr":"egress_flow_count","value":1}}"#).unwrap();
-        lines
-    });
-    assert_eq!(daemon.post(end.as_bytes(), None).unwrap().0, 200);
-    wait_until("the windows are closed", || {
-        daemon.wait_until_applied();
-        let (_, status) = daemon.get("/api/v1/partitions");
-        let partitions: Vec<serde_json::Value> = serde_json::from_str(&status).unwrap();
-        let closed = |it: &serde_json::Value| it["watermark"].as_u64().is_some_and(|at| at >= START + 40 * MINUTE);
-        partitions.iter().all(closed).then_some(())
-    });
+    end_windows(&daemon);
     daemon.stop();
-    assert_eq!(sums(&data), expected);
+    assert_eq!(sums(&data), expected_sums(directory.path(), &recorded));
 }
 
 #[test]

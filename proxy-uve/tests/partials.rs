@@ -120,7 +120,7 @@ fn both(types: &[Arc<ProxyType>], samples: &[Sample], order: impl Fn(&mut Vec<Ve
         let state = PartialState::decode(&line, 1 << 20).unwrap();
         let position = Position::new(merged.position().map_or(0, |position| position.get() + 1));
         // In half of the cases as the payload of a record.
-        let fate = if position.get() % 2 == 0 {
+        let fate = if position.get().is_multiple_of(2) {
             merged.ingest_partial(&PartialRecord { position, arrived: state.window, state: &state })
         } else {
             merged.ingest(&Record { position, arrived: state.window, key: state.key.as_bytes(), payload: &line })

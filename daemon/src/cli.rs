@@ -13,6 +13,7 @@ use crate::commands::eval::EvalArgs;
 use crate::commands::explain::ExplainArgs;
 use crate::commands::generate::{CompletionsArgs, ManArgs};
 use crate::commands::health::HealthArgs;
+use crate::commands::merge::MergeArgs;
 use crate::commands::replay::ReplayArgs;
 use crate::commands::results::ResultsArgs;
 use crate::commands::run::RunArgs;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Run proxy types or an annotation over recorded files, without a log.
     Aggregate(AggregateArgs),
+    /// Merge the partial states of `aggregate --partial` to the results of one `aggregate` over all samples.
+    Merge(MergeArgs),
     /// Run a detector over recorded series: scores, band, alarms, and a picture.
     Detect(DetectArgs),
     /// Run the daemon on simulated vrouters and Contiv nodes, and show the anomalies it detects.

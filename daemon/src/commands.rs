@@ -10,6 +10,7 @@ pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod health;
 mod http_url;
+pub(crate) mod merge;
 mod neighbours;
 mod pipeline_args;
 pub(crate) mod preflight;

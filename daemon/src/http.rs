@@ -3,6 +3,7 @@
 //! | route | response |
 //! |---|---|
 //! | `POST /api/v1/samples` | ingests samples; responds once they are durable ([`samples`]) |
+//! | `POST /api/v1/partials` | the same for what edges have aggregated |
 //! | `GET /api/v1/results/stream` | results as server-sent events ([`stream`]) |
 //! | `GET /api/v1/partitions` | the status of each partition ([`status`]) |
 //! | `GET /analytics/uves` and below | the UVEs in the form of Contrail's analytics API ([`uves`]) |
@@ -133,6 +134,7 @@ impl Server {
 fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/api/v1/samples", post(samples::post).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/api/v1/partials", post(samples::post_partials).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/results/stream", get(stream::get))
         .route("/api/v1/partitions", get(status::partitions).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/analytics/uves", get(uves::types))

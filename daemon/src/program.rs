@@ -129,6 +129,7 @@ impl DaemonBuilder {
             Command::Token(args) => commands::token::run(&args),
             Command::Test(args) => commands::test::run(&args, &registry, BAD_CONFIGURATION),
             Command::Aggregate(args) => commands::aggregate::run(&args, &registry),
+            Command::Merge(args) => commands::merge::run(&args, &registry),
             Command::Detect(args) => commands::detect::run(&args, &registry),
             Command::Run(args) => configured(&args.config, &registry, |loaded| commands::run::run(&args, &loaded, own)),
             Command::Replay(args) => configured(&args.config, &registry, |loaded| {

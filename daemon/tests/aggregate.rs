@@ -316,6 +316,22 @@ fn a_schema_defines_further_types() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("lines:3: the value -9 does not fit"));
 }
 
+/// The window of 60 s that begins at 240 s ends after the one of 90 s that begins at 180 s; it used to be left out.
+#[test]
+fn the_last_window_of_every_period_is_written() {
+    let directory = TempDir::new().unwrap();
+    let slow = MEAN_SCHEMA.replace("Mine", "Slow").replace("60", "90");
+    let schema = file(directory.path(), "two.sandesh", format!("{MEAN_SCHEMA}\n{slow}\n"));
+    let at = START / (3 * MINUTE) * (3 * MINUTE) + 250_000_000;
+    let input =
+        file(directory.path(), "one.ndjson", format!("{{\"ts\":{at},\"key\":\"VM:a\",\"attr\":\"b\",\"value\":7}}\n"));
+    let rows = rows(&["--schema", schema.to_str().unwrap()], &[input]);
+    let mut rows: Vec<&str> = rows.lines().collect();
+    rows.sort_unstable();
+    let (fast, slow) = (at / MINUTE * MINUTE, at / 90_000_000 * 90_000_000);
+    assert_eq!(rows, [format!("Mine.mean,VM:a,b,{fast},7"), format!("Slow.mean,VM:a,b,{slow},7")]);
+}
+
 #[test]
 fn invalid_arguments_have_error_texts() {
     let nothing = PathBuf::from("/dev/null");

@@ -11,6 +11,7 @@
 //! | [`wire_xml`], [`wire_json`] | payload | a finite sample that encodes and decodes back equal, or an error |
 //! | [`wire_lines`] | block of lines | the fast and the general decoder agree on every line |
 //! | [`netplugin_body`] | body of `/svcstats` | sorted points, each in the endpoint that lists it, or an error |
+//! | [`partial`] | line of a partial state | encodes back equal, or an error; a table that takes it has rows of JSON |
 //! | [`saved_state`] | words | saves the words that it was restored from, and every later result is finite |
 //! | [`snapshot`] | meta part and chunks | a table that goes on, writes JSON and restores from its own snapshot |
 
@@ -18,6 +19,7 @@
 
 mod annotation;
 mod netplugin;
+mod partial;
 mod proxy_list;
 mod saved_state;
 mod schema;
@@ -26,6 +28,7 @@ mod wire;
 
 pub use self::annotation::annotation;
 pub use self::netplugin::netplugin_body;
+pub use self::partial::partial;
 pub use self::proxy_list::proxy_list;
 pub use self::saved_state::saved_state;
 pub use self::schema::schema;

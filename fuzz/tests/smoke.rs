@@ -172,6 +172,7 @@ macro_rules! smoke_tests {
 smoke_tests! {
     annotation,
     netplugin_body,
+    partial,
     proxy_list,
     saved_state,
     schema,

@@ -79,9 +79,9 @@ pub use self::position::Position;
 pub use self::stream::StreamName;
 pub use self::table::{
     AttributeDescription, AttributeResult, AttributeView, CHUNK_SLOTS, DecodedRecord, Fate, Fates, Metric, MetricMut,
-    ObjectView, OpenWindow, Plan, Record, RecordFault, RestoreOutcome, RestoreReport, RestoredState, ResultBuffer,
-    ResultRow, ResultSink, SavedMetric, SetRestoreError, Snapshot, SnapshotError, SnapshotPart, StateKind, Subject,
-    Table, TableSet, TableSettings, TypeView, UveDescription,
+    NotMergeable, ObjectView, OpenWindow, PartialFault, PartialRecord, Plan, Record, RecordFault, RestoreOutcome,
+    RestoreReport, RestoredState, ResultBuffer, ResultRow, ResultSink, SavedMetric, SetRestoreError, Snapshot,
+    SnapshotError, SnapshotPart, StateKind, Subject, Table, TableSet, TableSettings, TypeView, UveDescription,
 };
 
 /// The examples of the README run as tests.

@@ -21,6 +21,7 @@ mod error;
 mod json;
 pub mod line;
 mod number;
+mod partial;
 mod scan;
 mod stored;
 mod xml;
@@ -31,6 +32,8 @@ use derived_stats::Number;
 
 pub use self::encode::{encode_json, encode_xml};
 pub use self::error::{Format, WireError};
+pub(crate) use self::partial::is_partial;
+pub use self::partial::{MAX_PARTIAL_LENGTH, PARTIAL_VERSION, PartialError, PartialState};
 pub use self::stored::encode_stored;
 
 /// The longest payload that [`decode`] takes, in bytes. Real ones have a hundred.

@@ -15,6 +15,7 @@
 
 mod error;
 mod key;
+mod partial;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -14,6 +14,7 @@
 //! are spread over a fixed number of shards, each shard processes its records in order, and rows are written shard by
 //! shard: the output is the same for any number of threads.
 
+mod args;
 mod batch;
 mod blocks;
 mod check;
@@ -22,10 +23,11 @@ mod lines;
 mod merge;
 mod names;
 mod ordered;
-mod output;
+pub(crate) mod output;
 mod pipeline;
 mod rows;
 mod shard;
+pub(crate) mod sorted;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -37,22 +39,25 @@ use daemon_base::clock::{Clock as _, SystemClock};
 use daemon_base::setting::duration;
 use daemon_sources::timestamp::TimeUnit;
 use derived_stats::Registry;
-use derived_stats::Silence;
 use proxy_uve::wire::line::LineForm;
 use proxy_uve::{Fate, TableSettings};
 
 use crate::commands::aggregate::blocks::Blocks;
-use crate::commands::aggregate::job::Job;
-use crate::commands::aggregate::names::AttributeNames;
 use crate::commands::aggregate::ordered::Ordered;
 use crate::commands::aggregate::pipeline::{Outcome, Pipeline};
-use crate::commands::aggregate::rows::RowFormat;
-use crate::commands::pipeline_args::{ASSUMED_PERIOD_SECONDS, TypeArg};
 use crate::commands::print::message;
 use crate::commands::recorded;
 
+pub(crate) use self::args::JobArgs;
+pub(crate) use self::batch::MAX_NAMED;
+pub(crate) use self::check::{check_key, too_long};
+pub(crate) use self::job::{Job, Parts};
+pub(crate) use self::lines::{Found, Lines};
+pub(crate) use self::names::AttributeNames;
+pub(crate) use self::rows::{RowFormat, Rows};
+
 /// The exit code of a bad annotation, schema or output, the same as for any wrong argument.
-const BAD_ARGUMENT: u8 = 2;
+pub(crate) const BAD_ARGUMENT: u8 = 2;
 
 /// Arguments of `aggregate`.
 #[derive(Args, Debug)]
@@ -65,26 +70,8 @@ pub(crate) struct AggregateArgs {
     /// default is to detect it from the first byte of each line.
     #[arg(long, value_enum)]
     pub(crate) format: Option<FormatArg>,
-    /// The annotation to compute for the `value` of each key and attribute, such as `1.DSSum-value:DSAnomaly:EWM:0.1`.
-    /// The default is the proxy types of the schema.
-    #[arg(long, conflicts_with = "schema")]
-    pub(crate) annotation: Option<String>,
-    /// The period of the annotation.
-    #[arg(long, value_name = "SECONDS", default_value_t = ASSUMED_PERIOD_SECONDS, requires = "annotation",
-          conflicts_with = "schema", value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub(crate) period: u32,
-    /// The element type of the annotation: f64 accepts every number and is exact for integers up to 2^53; u64 and i64
-    /// accept integers of their range only and are exact.
-    #[arg(long = "type", value_enum, default_value_t = TypeArg::F64, requires = "annotation",
-          conflicts_with = "schema")]
-    pub(crate) value_type: TypeArg,
-    /// The value of a period without samples for the detector of the annotation: zero for the first one in a row
-    /// (once), zero for each one (zero), or none (skip).
-    #[arg(long, value_enum, default_value_t = SilenceArg::Once, requires = "annotation", conflicts_with = "schema")]
-    pub(crate) silence: SilenceArg,
-    /// A file of proxy types in Sandesh syntax, which replace the built-in ones.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) schema: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
     /// The allowed lateness: records further behind the newest timestamp are left out, as with
     /// aggregation.allowed_lateness of the daemon.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
@@ -95,33 +82,16 @@ pub(crate) struct AggregateArgs {
     /// The number of threads, 1 to 16; the rows are the same for any number.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
     pub(crate) threads: u16,
-    /// The output file: CSV, or JSON lines if its name ends in .ndjson. The default is CSV on standard output.
-    #[arg(long, value_name = "OUT")]
-    pub(crate) out: Option<PathBuf>,
-    /// Begin the CSV with a header line.
+    /// Write what was aggregated of each object in each period as a partial state, one JSON line each, for `merge` or
+    /// `POST /api/v1/partials`.
+    #[arg(long, conflicts_with = "header")]
+    pub(crate) partial: bool,
+    /// Order the rows by the end of their window, and those of the same end by their bytes, as `merge` does.
     #[arg(long)]
-    pub(crate) header: bool,
+    pub(crate) sorted: bool,
     /// Stop at the first bad line. The default is to skip and count bad lines, and to print the first ten.
     #[arg(long)]
     pub(crate) strict: bool,
-}
-
-/// The silence policies, as spelled on the command line.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum SilenceArg {
-    Once,
-    Skip,
-    Zero,
-}
-
-impl From<SilenceArg> for Silence {
-    fn from(silence: SilenceArg) -> Self {
-        match silence {
-            SilenceArg::Once => Self::Once,
-            SilenceArg::Skip => Self::Skip,
-            SilenceArg::Zero => Self::Zero,
-        }
-    }
 }
 
 /// The formats of a recorded line.
@@ -147,7 +117,9 @@ impl From<FormatArg> for LineForm {
 /// When a file cannot be read or written, and with `--strict` at a bad line.
 pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
     let clock = SystemClock::new();
-    let job = match output::check(args).and_then(|()| Job::of(args, registry)) {
+    let parts = if args.partial { Parts::Made } else { Parts::None };
+    let job = output::check(&args.files, &args.job).and_then(|()| Job::of(&args.job, args.time_unit, parts, registry));
+    let job = match job {
         Ok(job) => job,
         Err(error) => {
             message(format_args!("error: {error:#}"));
@@ -156,52 +128,67 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
     };
     let form = args.format.map(LineForm::from);
     let progress = recorded::progress_bar(&args.files)?;
-    let settings = TableSettings::default()
-        .with_allowed_lateness(args.allowed_lateness)
-        .with_max_objects(usize::MAX)
-        .with_max_sources(usize::MAX);
-    let format = RowFormat::new(args.out.as_deref(), &job);
+    let out = args.job.out.as_deref();
+    let format = if args.partial { RowFormat::partial() } else { RowFormat::new(out, &job, args.sorted) };
     // Inputs are opened before the output is created, so an unreadable input leaves the output as it was.
     let blocks = Blocks::open(&args.files, form, args.time_unit, &progress)?;
-    let mut output = output::create(args.out.as_deref())?;
-    if args.header {
+    let mut output = output::create(out)?;
+    if args.job.header {
         output.write_all(format.header(&job).as_bytes())?;
     }
     let pipeline = Pipeline {
         blocks,
         names: AttributeNames::default(),
         job: &job,
-        settings,
+        settings: TableSettings::default()
+            .with_allowed_lateness(args.allowed_lateness)
+            .with_max_objects(usize::MAX)
+            .with_max_sources(usize::MAX),
+        output: Ordered::new(output, format.is_sorted()),
         format,
         form,
-        output: Ordered::new(output),
         files: &args.files,
         strict: args.strict,
         progress: &progress,
     };
     let outcome = pipeline.run(args.threads.into())?;
     progress.finish_and_clear();
-    summarise(&outcome, &job, args.allowed_lateness, clock.monotonic());
-    anyhow::ensure!(outcome.incomplete == 0, "the output is incomplete; choose an algorithm whose results are whole");
+    summarise(&outcome, &job, args, clock.monotonic());
+    check_complete(&outcome, args)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// An error if a result or a state has no row.
+fn check_complete(outcome: &Outcome, args: &AggregateArgs) -> anyhow::Result<()> {
+    let remedy = match args.partial {
+        true => "choose an algorithm with fewer counters or a larger error",
+        false => "choose an algorithm whose results are whole",
+    };
+    anyhow::ensure!(outcome.incomplete == 0, "the output is incomplete; {remedy}");
+    Ok(())
+}
+
 /// Prints the totals on standard error, and why records were left out.
-fn summarise(outcome: &Outcome, job: &Job, lateness: Duration, took: Duration) {
+fn summarise(outcome: &Outcome, job: &Job, args: &AggregateArgs, took: Duration) {
     let Outcome { records, bad_lines, objects, rows, incomplete, fates } = outcome;
     let seconds = took.as_secs_f64();
     let rate = *records as f64 / seconds.max(f64::EPSILON);
     message(format_args!(
-        "{records} records of {objects} objects gave {rows} rows in {seconds:.1} s ({rate:.0} records/s)"
+        "{records} records of {objects} objects gave {rows} {} in {seconds:.1} s ({rate:.0} records/s)",
+        if args.partial { "partial states" } else { "rows" }
     ));
     if *incomplete > 0 {
-        message(format_args!("{incomplete} results lack a number for one of their columns and were left out"));
+        let reason = match args.partial {
+            true => "partial states are longer than a line may be",
+            false => "results lack a number for one of their columns",
+        };
+        message(format_args!("{incomplete} {reason} and were left out"));
     }
     if *bad_lines > 0 {
         message(format_args!("{bad_lines} bad lines were left out"));
     }
     if fates.late > 0 {
-        let lateness = duration::print(lateness);
+        let lateness = duration::print(args.allowed_lateness);
         message(format_args!(
             "{} records came more than {lateness} behind the newest one and were left out; if the files are not in \
              the order of time, raise --allowed-lateness",
@@ -242,7 +229,7 @@ fn reason(fate: Fate, may_overflow: bool) -> Option<&'static str> {
 }
 
 /// The name of a file in messages.
-fn display_name(path: &Path) -> String {
+pub(crate) fn display_name(path: &Path) -> String {
     match path.as_os_str() == recorded::STDIN {
         true => "standard input".to_owned(),
         false => path.display().to_string(),

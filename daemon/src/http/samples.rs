@@ -1,7 +1,8 @@
-//! `POST /api/v1/samples` ingests a batch of samples.
+//! `POST /api/v1/samples` ingests a batch of samples, `POST /api/v1/partials` one of partial states.
 //!
 //! The [`body`](super::body) has one sample per line, in either form of [`intake`](daemon_sources::intake), or is a JSON
-//! array of samples. The response follows once all accepted lines are on disk, and lists the rejected lines:
+//! array of samples; for partial states, the lines are those of `aggregate --partial`. The response follows once all
+//! accepted lines are on disk, and lists the rejected lines:
 //!
 //! ```json
 //! {"accepted":2,"rejected":1,"errors":[{"line":3,"error":"no stream `flows` is configured; …"}]}
@@ -68,12 +69,32 @@ enum Failure {
     Refused(Refusal),
 }
 
-/// Ingests a batch.
+/// What the lines of a batch are.
+#[derive(Clone, Copy, Debug)]
+enum Lines {
+    Partials,
+    Samples,
+}
+
+/// Ingests a batch of samples.
 pub(super) async fn post(
     State(shared): State<Arc<Shared>>,
     Extension(client): Extension<Client>,
     request: Request,
 ) -> Response {
+    ingest(shared, client, request, Lines::Samples).await
+}
+
+/// Ingests a batch of partial states.
+pub(super) async fn post_partials(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
+    request: Request,
+) -> Response {
+    ingest(shared, client, request, Lines::Partials).await
+}
+
+async fn ingest(shared: Arc<Shared>, client: Client, request: Request, lines: Lines) -> Response {
     let (head, body) = request.into_parts();
     let key = match idempotency_key(&head.headers) {
         Ok(key) => key,
@@ -95,7 +116,7 @@ pub(super) async fn post(
     let for_log = Arc::clone(&shared);
     let appended = tokio::task::spawn_blocking(move || {
         let _held = permit;
-        append(&for_log, encoded, key)
+        append(&for_log, encoded, key, lines)
     });
     match timeout(LOG_TIMEOUT, appended).await {
         Ok(Ok(Ok(outcome))) => answer(&outcome),
@@ -131,10 +152,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Box<Response>>
     }
 }
 
-fn append(shared: &Shared, encoded: Encoded, key: Option<String>) -> Result<Outcome, Failure> {
+fn append(shared: &Shared, encoded: Encoded, key: Option<String>, lines: Lines) -> Result<Outcome, Failure> {
     let body = &encoded.decode(shared.bodies.samples).map_err(Failure::Refused)?[..];
     let mut batch = AppendBatch::new(shared.log.arrival(shared.clock.now_micros()));
-    let mut outcome = read_lines(shared, body, &mut batch);
+    let mut outcome = read_lines(shared, body, &mut batch, lines);
     if let Some(key) = key {
         // The serialization of plain data into memory cannot fail.
         let stored = serde_json::to_vec(&outcome).unwrap_or_default();
@@ -150,12 +171,15 @@ fn append(shared: &Shared, encoded: Encoded, key: Option<String>) -> Result<Outc
     Ok(outcome)
 }
 
-fn read_lines(shared: &Shared, body: &[u8], batch: &mut AppendBatch) -> Outcome {
+fn read_lines(shared: &Shared, body: &[u8], batch: &mut AppendBatch, lines: Lines) -> Outcome {
     let mut outcome = Outcome::default();
     let mut scratch = Vec::new();
     let (mut rest, mut line) = (body, 1);
     while !rest.is_empty() {
-        let (taken, pushed) = shared.intake.push_first(rest, batch, &mut scratch);
+        let (taken, pushed) = match lines {
+            Lines::Partials => shared.intake.push_first_partial(rest, batch, &mut scratch),
+            Lines::Samples => shared.intake.push_first(rest, batch, &mut scratch),
+        };
         match pushed {
             None => {}
             Some(Ok(())) => outcome.accepted += 1,

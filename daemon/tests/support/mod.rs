@@ -177,7 +177,12 @@ impl Daemon {
 
     /// Posts a batch; `None` if the connection broke.
     pub(crate) fn post(&self, body: &[u8], idempotency_key: Option<&str>) -> Option<Answer> {
-        let mut request = agent().post(self.url("/api/v1/samples")).header("content-type", "text/plain");
+        self.post_to("/api/v1/samples", body, idempotency_key)
+    }
+
+    /// Posts a batch to a path; `None` if the connection broke.
+    pub(crate) fn post_to(&self, path: &str, body: &[u8], idempotency_key: Option<&str>) -> Option<Answer> {
+        let mut request = agent().post(self.url(path)).header("content-type", "text/plain");
         if let Some(key) = idempotency_key {
             request = request.header("idempotency-key", key);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use derived_stats::column::WindowColumn;
 use derived_stats::entry::{Claims, Entry, Field, Unit};
-use derived_stats::{FieldValue, MergeError, MetricKind, Number, Output, Report, Spec, ValueType};
+use derived_stats::{FieldValue, MergeError, MetricKind, Number, Output, Report, Spec, ValueType, Words};
 use proptest::prelude::*;
 
 use crate::input::sample;
@@ -231,6 +231,92 @@ fn property_merged_windows_equal_one_pass_where_claimed() {
         }
         Ok(())
     });
+}
+
+/// Pre-aggregation: the samples are distributed to several places, each saves its window, and the words are merged in
+/// another order.
+#[test]
+fn property_saved_windows_of_several_places_merge_in_any_order_where_claimed() {
+    const PLACES: usize = 4;
+    let shapes = claiming(|claims| claims.merges).filter(|entry| entry.roles().period).map(Shape::per_period);
+    let input = |shape: &_| {
+        let order = Just((0..PLACES).collect::<Vec<_>>()).prop_shuffle();
+        let places = |series: Series| (prop::collection::vec(0..PLACES, series.samples.len()), Just(series));
+        (series(shape, ALL.to_vec(), small).prop_flat_map(places), order)
+    };
+    for_each(shapes, input, |((places, series), order)| {
+        let mut whole = WindowColumn::new(&series.spec).unwrap();
+        let mut parts = whole.empty_clone();
+        for ((at, value), place) in series.samples.iter().zip(&places) {
+            whole.update(0, *at, *value).unwrap();
+            parts.update(*place, *at, *value).unwrap();
+        }
+        let mut merged = whole.empty_clone();
+        for place in order {
+            let (mut words, mut part) = (Vec::new(), whole.empty_clone());
+            parts.save(place, &mut words);
+            let mut words = Words::new(&words);
+            prop_assert_eq!(part.restore(0, &parts.versions(), &mut words).and_then(|()| words.finish()), Ok(()));
+            prop_assert_eq!(merged.merge(0, &part, 0), Ok(()));
+        }
+        prop_assert_eq!(whole.is_empty(0), merged.is_empty(0));
+        for later in [0, 2 * SECOND] {
+            let now = series.end() + later;
+            agree(merged.report(0, now), whole.report(0, now), &series.samples)?;
+        }
+        Ok(())
+    });
+}
+
+/// States from outside: words that an algorithm restores, whoever wrote them, merge to a state that it restores again.
+#[test]
+fn property_whatever_words_are_restored_merge_to_a_valid_state() {
+    let shapes = claiming(|claims| claims.merges).filter(|entry| entry.roles().period).map(Shape::per_period);
+    let input = |shape: &_| {
+        let change = (any::<prop::sample::Index>(), word());
+        (dealt(shape), [changes(change.clone()), changes(change)])
+    };
+    for_each(shapes, input, |((series, hands), changes)| {
+        let [_, left, right] = windows(&series, &hands);
+        let mut columns = Vec::new();
+        for ((column, slot), changes) in [(&left, 3), (&right, 70)].into_iter().zip(changes) {
+            let mut words = Vec::new();
+            column.save(slot, &mut words);
+            for (index, word) in changes {
+                let index = index.index(words.len().max(1));
+                words.get_mut(index).into_iter().for_each(|old| *old = word);
+            }
+            let (mut restored, mut words) = (column.empty_clone(), Words::new(&words));
+            if restored.restore(0, &column.versions(), &mut words).and_then(|()| words.finish()).is_ok() {
+                columns.push(restored);
+            }
+        }
+        let [mut into, from]: [WindowColumn; 2] = match columns.try_into() {
+            Ok(columns) => columns,
+            Err(_) => return Ok(()),
+        };
+        prop_assert_eq!(into.merge(0, &from, 0), Ok(()));
+        let now = series.end() + SECOND;
+        let (mut words, mut again) = (Vec::new(), into.empty_clone());
+        into.save(0, &mut words);
+        let mut reader = Words::new(&words);
+        let restored = again.restore(0, &into.versions(), &mut reader).and_then(|()| reader.finish());
+        prop_assert_eq!(restored, Ok(()), "{:?}", words);
+        prop_assert_eq!(again.report(0, now), into.report(0, now));
+        Ok(())
+    });
+}
+
+/// A few changed words.
+fn changes<S: Strategy>(change: S) -> impl Strategy<Value = Vec<S::Value>> {
+    prop::collection::vec(change, 0..3)
+}
+
+/// A word that is a bound of something, or any.
+fn word() -> impl Strategy<Value = u64> + Clone {
+    let doubles = [f64::MAX, f64::MIN, f64::MIN_POSITIVE, -0.0].map(f64::to_bits);
+    let bounds = [0, 1, 2, u64::MAX, u64::MAX - 1, 1 << 63, i64::MAX as u64, 1 << 32, 1 << 53];
+    prop_oneof![prop::sample::select([&bounds[..], &doubles].concat()), any::<u64>(), 0..1000u64]
 }
 
 #[test]

@@ -111,6 +111,9 @@ impl<S: ResultSink> StreamState<S> {
         if change.alive | change.deleted == 0 {
             return;
         }
+        if self.output.sink.wants_partials() {
+            self.send_partials(keys, plan, closing, word);
+        }
         self.columns.feed(plan, closing, word, change.alive);
         self.output.prepare(plan, &self.columns, closing, word, change.alive);
         for bit in ones(ResultOutput::<S>::relevant(change)) {

@@ -9,8 +9,8 @@ use crate::table::by_source::SourceId;
 use crate::table::columns::{Accepted, NotAccepted, Outcome, best};
 use crate::table::objects::{Keys, Slots};
 use crate::table::stream_state::StreamState;
-use crate::table::{DecodedRecord, Fate, Record, ResultSink, Table};
-use crate::wire::{self, WireError, WireSample};
+use crate::table::{DecodedRecord, Fate, PartialFault, Record, ResultSink, Table};
+use crate::wire::{self, PartialError, WireError, WireSample};
 
 /// Why a record is not a sample.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -22,6 +22,12 @@ pub enum RecordFault {
     /// Its payload is not of a known form.
     #[error("the payload is not a sample: {0}")]
     Payload(WireError),
+    /// Its payload is a partial state that is damaged.
+    #[error("{0}")]
+    Partial(PartialError),
+    /// Its payload is a partial state that no proxy type takes.
+    #[error("{0}")]
+    PartialState(PartialFault),
     /// No proxy type accepts its value.
     #[error("the value {0} does not fit the raw type of any proxy type")]
     Value(Number),
@@ -112,12 +118,13 @@ impl<S: ResultSink> StreamState<S> {
                 let (at, value, source) = (sample.timestamp, sample.value, sample.source.as_deref().unwrap_or(""));
                 self.ingest_decoded(keys, &DecodedRecord { position, arrived, key, at, value, source })
             }
+            Err(_) if wire::is_partial(record.payload) => self.ingest_partial_payload(keys, record),
             Err(_) => self.refuse_payload(keys, position),
         }
     }
 
     /// Counts a record whose payload cannot be decoded.
-    fn refuse_payload(&mut self, keys: &mut impl Keys, position: Position) -> Fate {
+    pub(super) fn refuse_payload(&mut self, keys: &mut impl Keys, position: Position) -> Fate {
         let fate = if self.progress.advance_to(position) { Fate::MalformedPayload } else { Fate::Duplicate };
         self.count(keys, fate);
         fate
@@ -165,6 +172,7 @@ impl<S: ResultSink> StreamState<S> {
 
     pub(super) fn fault(&self, slots: &Slots, key: &[u8], payload: &[u8]) -> Option<RecordFault> {
         match (wire::decode_within(payload, self.settings.max_payload_bytes), slots.check(key)) {
+            (Err(_), Ok(())) if wire::is_partial(payload) => self.partial_fault(payload),
             (Err(error), _) => Some(RecordFault::Payload(error)),
             (_, Err(error)) => Some(RecordFault::Key(error)),
             (Ok(sample), Ok(())) if !self.plan.accepts(sample.value) => Some(RecordFault::Value(sample.value)),
@@ -176,7 +184,7 @@ impl<S: ResultSink> StreamState<S> {
     }
 
     /// Moves event time on. Whether windows may have closed.
-    fn accept_time(&mut self, keys: &mut impl Keys, at: u64) -> bool {
+    pub(super) fn accept_time(&mut self, keys: &mut impl Keys, at: u64) -> bool {
         let Some(watermark) = self.progress.accept_time(at) else {
             return false;
         };

@@ -9,6 +9,7 @@
 //!
 //! The [names of state](identity) decide what is the same, here as in a snapshot.
 
+mod partial;
 mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use derived_stats::{MetricKind, Number, Spec, ValueType};
 
+pub use self::partial::{NotMergeable, PartialFault};
 pub(crate) use self::parts::{AttributePlan, DetectorPlan, GroupPlan, InlinePlan, Reading, TypePlan, WindowColumnPlan};
 use crate::json::JsonTemplate;
 use crate::schema::ProxyType;
@@ -40,11 +42,17 @@ pub struct Plan {
     /// How many window columns and inline attributes take the readings of counters.
     counters: usize,
     longest_window: u64,
+    /// Every window is a single period, also for results of several.
+    single_periods: bool,
 }
 
 impl Plan {
     /// Arranges `types` for the samples of `stream`. Types are distinguished by name, attributes by order.
     pub fn new(stream: StreamName, types: &[Arc<ProxyType>]) -> Self {
+        Self::arranged(stream, types, false)
+    }
+
+    fn arranged(stream: StreamName, types: &[Arc<ProxyType>], single_periods: bool) -> Self {
         let mut plan = Self {
             stream,
             groups: Vec::new(),
@@ -55,6 +63,7 @@ impl Plan {
             value_types: Vec::new(),
             counters: 0,
             longest_window: 1,
+            single_periods,
         };
         for proxy_type in types {
             plan.add(proxy_type);
@@ -96,6 +105,13 @@ impl Plan {
     /// The longest window, in microseconds; windows of all lengths are aligned to the epoch.
     pub fn longest_window(&self) -> u64 {
         self.longest_window
+    }
+
+    /// The first time at which every window that contains `time` or an earlier time has ended; both in microseconds.
+    pub fn last_window_end(&self, time: u64) -> u64 {
+        let lengths = self.window_columns.iter().map(|column| column.length);
+        let lengths = lengths.chain(self.groups.iter().map(|group| group.period));
+        lengths.map(|length| window_end(time, length)).max().unwrap_or(time)
     }
 
     /// The types of the values that the proxy types take, each once, in the order of their first results.
@@ -215,11 +231,13 @@ impl Plan {
     }
 
     fn window_column(&mut self, group: usize, spec: &Arc<Spec>) -> usize {
-        let length = self.groups[group].period * u64::from(spec.every());
+        let every = if self.single_periods { 1 } else { u64::from(spec.every()) };
+        let length = self.groups[group].period * every;
         let identity = identity::window(length, spec);
         let mut columns = self.groups[group].window_columns.iter().copied();
         columns.find(|&column| self.window_columns[column].identity == identity).unwrap_or_else(|| {
-            self.window_columns.push(WindowColumnPlan { spec: Arc::clone(spec), group, length, identity });
+            let (spec, window_identity) = (Arc::clone(spec), spec.window_identity().unwrap_or_default());
+            self.window_columns.push(WindowColumnPlan { spec, group, length, identity, window_identity });
             let column = self.window_columns.len() - 1;
             self.groups[group].window_columns.push(column);
             column

@@ -5,6 +5,7 @@ use std::ops::Range;
 use derived_stats::{Output, Report};
 
 use crate::json::JsonTemplate;
+use crate::wire::PartialState;
 
 /// The subject of a result: one proxy UVE of one object, at the end of a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,6 +106,17 @@ pub trait ResultSink {
 
     /// It is complete.
     fn end(&mut self, subject: &Subject<'_>);
+
+    /// Whether the table also sends what each object has accumulated in each window. Its plan is then one
+    /// [for partials](crate::Plan::for_partials).
+    fn wants_partials(&self) -> bool {
+        false
+    }
+
+    /// What an object with samples has accumulated in a window that closes. The attribute is that of the stream.
+    fn partial(&mut self, state: PartialState<'_>) {
+        let _ = state;
+    }
 }
 
 /// Takes no results, for measurements and for tables of which only the state is used.

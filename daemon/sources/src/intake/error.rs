@@ -2,7 +2,8 @@
 
 use daemon_log::LogError;
 use derived_stats::Number;
-use proxy_uve::wire::line;
+use proxy_uve::PartialFault;
+use proxy_uve::wire::{PartialError, line};
 
 use crate::timestamp::TimestampError;
 
@@ -38,6 +39,18 @@ pub enum LineError {
         /// The value.
         value: f64,
     },
+    /// The line is not a partial state.
+    #[error(transparent)]
+    Partial(#[from] PartialError),
+    /// No proxy type of the stream takes the partial state.
+    #[error(transparent)]
+    PartialState(#[from] PartialFault),
+    /// Partial states go to a log that others read, too.
+    #[error(
+        "partial states are for the embedded log, and log.kind is `kafka`, whose topics other programs read; send \
+         samples, or merge the states with `derived-statsd merge`"
+    )]
+    PartialsNotPublished,
     /// The timestamp is not that of a sample that was just taken.
     #[error(transparent)]
     Timestamp(#[from] TimestampError),

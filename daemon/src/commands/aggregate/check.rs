@@ -3,7 +3,7 @@
 use derived_stats::{Number, ValueType};
 use proxy_uve::key::{KeyError, ObjectKey};
 
-use crate::commands::aggregate::AggregateArgs;
+use crate::commands::aggregate::JobArgs;
 use crate::commands::aggregate::lines::MAX_LINE_BYTES;
 use crate::commands::print;
 
@@ -23,7 +23,7 @@ pub(crate) enum TypeSource {
 
 impl TypeSource {
     /// The source of the type under these arguments.
-    pub(crate) fn of(args: &AggregateArgs) -> Self {
+    pub(crate) fn of(args: &JobArgs) -> Self {
         match (&args.annotation, &args.schema) {
             (Some(_), _) => Self::Argument,
             (None, Some(_)) => Self::Schema,

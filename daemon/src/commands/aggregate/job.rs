@@ -8,13 +8,24 @@ use daemon_base::setting::file;
 use daemon_sources::timestamp::TimeUnit;
 use derived_stats::{Description, MetricKind, Registry, Spec, ValueType};
 use proxy_uve::schema::{ProxyType, ProxyTypeErrorKind, Schema};
-use proxy_uve::{Plan, StreamName};
+use proxy_uve::{NotMergeable, Plan, StreamName};
 
-use crate::commands::aggregate::AggregateArgs;
+use crate::commands::aggregate::JobArgs;
 use crate::commands::aggregate::check::TypeSource;
 
 /// The field of a record with its number.
 const NUMBER: &str = "value";
+
+/// The part of partial states in a job.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Parts {
+    /// Samples give results.
+    None,
+    /// Samples give partial states.
+    Made,
+    /// Partial states give results.
+    Merged,
+}
 
 /// The proxy types to run, compiled, with the form of their rows.
 #[derive(Debug)]
@@ -37,8 +48,8 @@ impl Job {
     ///
     /// # Errors
     ///
-    /// Fails if an annotation or a schema is invalid; the error has location and remedy.
-    pub(crate) fn of(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<Self> {
+    /// Fails if an annotation or a schema is invalid, or has no partial states; the error has location and remedy.
+    pub(crate) fn of(args: &JobArgs, unit: TimeUnit, parts: Parts, registry: &Registry) -> anyhow::Result<Self> {
         let types = match (&args.annotation, &args.schema) {
             (Some(text), None) => vec![Arc::new(annotated(text, args, registry)?)],
             (None, Some(path)) => {
@@ -59,14 +70,24 @@ impl Job {
             .collect::<anyhow::Result<_>>()?;
         let alike = columns.windows(2).all(|pair| pair[0] == pair[1]);
         Ok(Self {
-            unit: args.time_unit,
+            unit,
             columns: columns.into_iter().next().filter(|_| alike),
-            plan: Arc::new(Plan::new(stream, &types)),
+            plan: Arc::new(plan(stream, &types, parts)?),
             type_names: args.annotation.is_none().then_some(names),
             type_source: TypeSource::of(args),
             may_overflow: attributes.map(|attribute| &attribute.spec).any(|spec| may_overflow(spec)),
         })
     }
+}
+
+/// The plan of a job.
+fn plan(stream: StreamName, types: &[Arc<ProxyType>], parts: Parts) -> Result<Plan, NotMergeable> {
+    if parts == Parts::None {
+        return Ok(Plan::new(stream, types));
+    }
+    // Also where they are merged: types that have no partial states are an error, not results that never come.
+    let of_partials = Plan::for_partials(stream.clone(), types)?;
+    Ok(if parts == Parts::Made { of_partials } else { Plan::new(stream, types) })
 }
 
 /// The names of the columns of a result.
@@ -81,7 +102,7 @@ fn column_names(description: &Description) -> anyhow::Result<Vec<String>> {
 }
 
 /// A proxy type with the annotation as its only result, whose objects never expire.
-fn annotated(text: &str, args: &AggregateArgs, registry: &Registry) -> anyhow::Result<ProxyType> {
+fn annotated(text: &str, args: &JobArgs, registry: &Registry) -> anyhow::Result<ProxyType> {
     let builder = ProxyType::builder("Annotation", args.value_type.into())
         .raw(NUMBER)
         .period(Duration::from_secs(args.period.into()))

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 use crate::commands::aggregate::batch::SHARDS;
+use crate::commands::aggregate::sorted;
 
 /// Writes the rows of all shards in the order of watermark advances and shards, whatever the order of the calls. Every
 /// shard puts its rows, perhaps none, for every advance.
@@ -14,12 +15,16 @@ struct State {
     /// The sequence number of the next rows to write: `advance * SHARDS + shard`.
     next: u64,
     waiting: BTreeMap<u64, Vec<u8>>,
+    /// The rows of the current advance, if they are sorted.
+    unsorted: Option<Vec<u8>>,
     output: Box<dyn Write + Send>,
 }
 
 impl Ordered {
-    pub(crate) fn new(output: Box<dyn Write + Send>) -> Self {
-        Self(Mutex::new(State { next: 0, waiting: BTreeMap::new(), output }))
+    /// An output of rows; with `is_sorted` the rows of each advance are [`sorted`].
+    pub(crate) fn new(output: Box<dyn Write + Send>, is_sorted: bool) -> Self {
+        let unsorted = is_sorted.then(Vec::new);
+        Self(Mutex::new(State { next: 0, waiting: BTreeMap::new(), unsorted, output }))
     }
 
     /// Writes the rows in `bytes` and those that waited for them, or stores them if earlier ones are missing. `bytes`
@@ -35,9 +40,8 @@ impl Ordered {
             state.waiting.insert(number, std::mem::take(bytes));
             return Ok(());
         }
-        state.output.write_all(bytes)?;
+        state.write(bytes)?;
         bytes.clear();
-        state.next += 1;
         state.drain()
     }
 
@@ -52,10 +56,25 @@ impl Ordered {
 }
 
 impl State {
+    /// Writes the next rows; sorted ones after those of the last shard.
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.next += 1;
+        let Some(unsorted) = &mut self.unsorted else {
+            return self.output.write_all(bytes);
+        };
+        unsorted.extend_from_slice(bytes);
+        if !self.next.is_multiple_of(SHARDS as u64) {
+            return Ok(());
+        }
+        let mut rows = Vec::with_capacity(unsorted.len());
+        sorted::sort(unsorted, &mut rows);
+        unsorted.clear();
+        self.output.write_all(&rows)
+    }
+
     fn drain(&mut self) -> std::io::Result<()> {
         while let Some(bytes) = self.waiting.remove(&self.next) {
-            self.output.write_all(&bytes)?;
-            self.next += 1;
+            self.write(&bytes)?;
         }
         Ok(())
     }

@@ -2,11 +2,11 @@
 
 use std::fs::{File, Metadata};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::commands::aggregate::AggregateArgs;
+use crate::commands::aggregate::JobArgs;
 use crate::commands::aggregate::display_name;
 use crate::commands::aggregate::rows::RowFormat;
 use crate::commands::{print, recorded};
@@ -18,7 +18,7 @@ use crate::commands::{print, recorded};
 /// # Errors
 ///
 /// Fails if the output is an input or the schema; the error has both names.
-pub(crate) fn check(args: &AggregateArgs) -> anyhow::Result<()> {
+pub(crate) fn check(files: &[PathBuf], args: &JobArgs) -> anyhow::Result<()> {
     if let Some(path) = args.out.as_deref().filter(|path| args.header && RowFormat::is_json(path)) {
         bail!("--header begins CSV with a line, and {} is JSON lines; leave --header out", path.display());
     }
@@ -30,7 +30,7 @@ pub(crate) fn check(args: &AggregateArgs) -> anyhow::Result<()> {
         return Ok(());
     };
     let is_output = |metadata: Option<Metadata>| metadata.and_then(|metadata| identity(&metadata)) == Some(output);
-    let inputs = args.files.iter().map(|path| match path.as_os_str() == recorded::STDIN {
+    let inputs = files.iter().map(|path| match path.as_os_str() == recorded::STDIN {
         true => ("input", path, metadata_of(std::io::stdin())),
         false => ("input", path, std::fs::metadata(path).ok()),
     });

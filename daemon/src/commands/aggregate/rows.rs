@@ -8,6 +8,8 @@
 //!
 //! The columns after `window` are those of the algorithm's entry; the main number of the result is the first one.
 //!
+//! With `--partial` a row is the line of a [partial state](proxy_uve::wire::PartialState).
+//!
 //! `window` is the start of the window in microseconds; for an inline result it is the timestamp of the sample. With a
 //! schema or the built-in types each row begins with `Type.attribute`. Doubles are printed with the shortest digits
 //! that parse to the same double; an integral double is printed as an integer. A warm-up has rows, silence has none.
@@ -16,10 +18,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use derived_stats::{Number, Output, ValueType};
+use proxy_uve::wire::{MAX_PARTIAL_LENGTH, PartialState};
 use proxy_uve::{AttributeResult, ResultSink, Subject};
 use serde::Serialize;
 
 use crate::commands::aggregate::job::Job;
+use crate::commands::aggregate::sorted;
 
 /// The limit below which an integral double can be printed exactly as an integer (2^53).
 const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
@@ -27,14 +31,36 @@ const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
 /// The format of rows.
 #[derive(Clone, Debug)]
 pub(crate) struct RowFormat {
-    is_json: bool,
+    kind: Kind,
+    /// Each row has the [header](sorted) by which rows are sorted.
+    is_sorted: bool,
     type_names: Option<Arc<[String]>>,
+}
+
+/// The kinds of rows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Csv,
+    Json,
+    /// Partial states instead of results.
+    Partial,
 }
 
 impl RowFormat {
     /// The format for the name of the output: JSON lines for `.ndjson`, `.jsonl` and `.json`, else CSV.
-    pub(crate) fn new(out: Option<&Path>, job: &Job) -> Self {
-        Self { is_json: out.is_some_and(Self::is_json), type_names: job.type_names.clone().map(Into::into) }
+    pub(crate) fn new(out: Option<&Path>, job: &Job, is_sorted: bool) -> Self {
+        let kind = if out.is_some_and(Self::is_json) { Kind::Json } else { Kind::Csv };
+        Self { kind, is_sorted, type_names: job.type_names.clone().map(Into::into) }
+    }
+
+    /// The format of partial states, in the order of their ends, by which `merge` reads them.
+    pub(crate) fn partial() -> Self {
+        Self { kind: Kind::Partial, is_sorted: true, type_names: None }
+    }
+
+    /// Whether each row has the header of [`sorted`].
+    pub(crate) fn is_sorted(&self) -> bool {
+        self.is_sorted
     }
 
     /// Whether an output of this name has JSON lines.
@@ -44,7 +70,7 @@ impl RowFormat {
 
     /// The header line of a CSV file; empty for JSON.
     pub(crate) fn header(&self, job: &Job) -> String {
-        if self.is_json {
+        if self.kind != Kind::Csv {
             return String::new();
         }
         let result = if self.type_names.is_some() { "result," } else { "" };
@@ -69,11 +95,22 @@ pub(crate) struct Rows {
 impl Rows {
     pub(crate) fn new(format: RowFormat, attribute: &str) -> Self {
         let mut text = Vec::new();
-        match format.is_json {
-            true => json(&mut text, attribute),
-            false => field(&mut text, attribute.as_bytes()),
+        match format.kind {
+            Kind::Csv => field(&mut text, attribute.as_bytes()),
+            Kind::Json => json(&mut text, attribute),
+            Kind::Partial => text.extend_from_slice(attribute.as_bytes()),
         }
         Self { format, attribute: text, bytes: Vec::new(), count: 0, incomplete: 0 }
+    }
+
+    /// Adds a row of a window that ends at `end`.
+    fn row(&mut self, end: u64, write: impl FnOnce(&mut Self)) {
+        if !self.format.is_sorted {
+            return write(self);
+        }
+        let start = sorted::begin(&mut self.bytes);
+        write(self);
+        sorted::end(&mut self.bytes, start, end);
     }
 
     fn csv(&mut self, subject: &Subject<'_>, result: &AttributeResult<'_>, output: &Output<'_>) {
@@ -127,6 +164,9 @@ impl ResultSink for Rows {
     fn begin(&mut self, _: &Subject<'_>) {}
 
     fn attribute(&mut self, subject: &Subject<'_>, result: &AttributeResult<'_>) {
+        if self.format.kind == Kind::Partial {
+            return;
+        }
         let Some(output) = result.report.as_ref().any().filter(|_| !result.silent) else {
             return;
         };
@@ -135,14 +175,36 @@ impl ResultSink for Rows {
             self.incomplete += 1;
             return;
         }
-        match self.format.is_json {
-            true => self.json(subject, result, output),
-            false => self.csv(subject, result, output),
-        }
+        let is_json = self.format.kind == Kind::Json;
+        self.row(subject.end, |rows| match is_json {
+            true => rows.json(subject, result, output),
+            false => rows.csv(subject, result, output),
+        });
         self.count += 1;
     }
 
     fn end(&mut self, _: &Subject<'_>) {}
+
+    fn wants_partials(&self) -> bool {
+        self.format.kind == Kind::Partial
+    }
+
+    fn partial(&mut self, state: PartialState<'_>) {
+        // The attribute was UTF-8 when the table was made.
+        let attribute = String::from_utf8_lossy(&self.attribute).into_owned().into();
+        let state = PartialState { attribute, ..state };
+        let before = self.bytes.len();
+        self.row(state.end(), |rows| {
+            state.encode(&mut rows.bytes);
+            rows.bytes.push(b'\n');
+        });
+        if self.bytes.len() - before > MAX_PARTIAL_LENGTH {
+            self.bytes.truncate(before);
+            self.incomplete += 1;
+        } else {
+            self.count += 1;
+        }
+    }
 }
 
 /// The numbers of a result in the order of their columns.

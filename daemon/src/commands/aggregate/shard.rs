@@ -157,9 +157,8 @@ impl<'p> Shard<'p> {
     /// Closes every window that has samples, at the end of the input, and returns the number of this last advance.
     pub(crate) fn finish(&mut self, rows: &mut Vec<u8>) -> u64 {
         rows.append(&mut self.waiting);
-        let longest = self.common.plan.longest_window();
         if let Some(newest) = self.newest {
-            self.advance((newest - newest % longest).saturating_add(longest), rows);
+            self.advance(self.common.plan.last_window_end(newest), rows);
         }
         self.advances
     }

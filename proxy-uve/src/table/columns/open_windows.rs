@@ -37,6 +37,17 @@ impl OpenWindows {
         })
     }
 
+    /// What a window without samples has accumulated.
+    pub(in crate::table) fn empty(&self) -> &WindowColumn {
+        &self.empty
+    }
+
+    /// Adds a state of time `at` to the window of that time. Whether the column takes such states.
+    pub(in crate::table) fn merge(&mut self, slot: usize, at: u64, state: &WindowColumn) -> bool {
+        let index = self.index_of(at);
+        self.open[index].1.merge(slot, state, 0).is_ok()
+    }
+
     /// Windows that start before this time are partial. Microseconds.
     pub(in crate::table) fn covered_from(&self) -> u64 {
         self.covered_from

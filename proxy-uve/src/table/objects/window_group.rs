@@ -124,6 +124,11 @@ impl WindowGroup {
         self.advance(plan, word, touched, ages)
     }
 
+    /// Which of 64 objects, from slot `64 * word` on, had samples in the window that is closing.
+    pub(in crate::table) fn touched_word(&self, word: usize) -> u64 {
+        self.closing.as_ref().map_or(0, |closing| closing.touched.word(word))
+    }
+
     /// Ends the close of a window, after its last word; see [`close_word`](Self::close_word) for `ages`.
     pub(in crate::table) fn end_close(&mut self, ages: bool) {
         let Some(ClosingSet { mut touched, .. }) = self.closing.take() else {

@@ -30,6 +30,8 @@ pub(crate) struct WindowColumnPlan {
     pub(crate) length: u64,
     /// The name of its state.
     pub(crate) identity: String,
+    /// The name without the length, which a partial state has.
+    pub(crate) window_identity: String,
 }
 
 /// A detector behind a window column.

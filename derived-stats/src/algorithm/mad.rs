@@ -9,7 +9,8 @@
 //!
 //! Up to half of the window may be anomalies without effect on the median and on D. 1.4826 and 1.2533 make both parts
 //! of (1) the standard deviation of normal values. D is 0 if more than half of the values are equal, as in counts with
-//! many zeros. The floor in (2) bounds the score by 2000, also if all values are equal.
+//! many zeros. In that mean, the largest counts as much as the second largest: one glitch among equal values teaches
+//! nothing. The floor in (2) bounds the score by 2000, also if all values are equal.
 //!
 //! The window holds 64 values of the last `span=` seconds: the first value, and each value that is a 64th of the span
 //! later. Until 64 values are in the window, it holds every value. A silence does not empty the window: without other
@@ -154,9 +155,8 @@ impl Window {
         let values = values.get_mut(..usize::from(self.len)).unwrap_or_default();
         let median = median(values);
         values.iter_mut().for_each(|value| *value = (*value - median).abs());
-        let mean = values.iter().sum::<f64>() / f64::from(self.len.max(1));
         let deviation = self::median(values);
-        (median, if deviation > 0.0 { OF_MEDIAN * deviation } else { OF_MEAN * mean })
+        (median, if deviation > 0.0 { OF_MEDIAN * deviation } else { OF_MEAN * winsorized_mean(values) })
     }
 }
 
@@ -166,6 +166,12 @@ fn median(values: &mut [f64]) -> f64 {
     let middle = values.len() / 2;
     let at = |index: usize| values.get(index).copied().unwrap_or_default();
     if values.len() % 2 == 1 { at(middle) } else { 0.5 * (at(middle.saturating_sub(1)) + at(middle)) }
+}
+
+/// The mean of sorted values, of which the largest counts as the second largest; 0 without values.
+fn winsorized_mean(sorted: &[f64]) -> f64 {
+    let Some((_, others @ [.., second])) = sorted.split_last() else { return 0.0 };
+    (others.iter().sum::<f64>() + second) / sorted.len() as f64
 }
 
 impl Model for Mad {
@@ -240,10 +246,13 @@ mod tests {
     #[test]
     fn the_deviation_of_mostly_equal_values_is_their_mean_deviation() {
         let mut window = Window::START;
-        for x in [0.0, 0.0, 0.0, 8.0] {
+        for x in [0.0, 0.0, 0.0, 1e9] {
             window.offer(x, 0, 1);
         }
-        assert_eq!((window.median, window.deviation), (0.0, OF_MEAN * 2.0));
+        assert_eq!((window.median, window.deviation), (0.0, 0.0), "one glitch");
+        window.offer(0.0, 0, 1);
+        window.offer(9.0, 0, 1);
+        assert_eq!((window.median, window.deviation), (0.0, OF_MEAN * 3.0));
         window.offer(4.0, 0, 1);
         window.offer(4.0, 0, 1);
         assert_eq!((window.median, window.deviation), (2.0, OF_MEDIAN * 2.0));

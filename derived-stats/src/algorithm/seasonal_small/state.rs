@@ -5,6 +5,7 @@ mod threshold;
 
 use self::threshold::Threshold;
 use super::tail::{SIGNALS, Tails};
+use crate::algorithm::ewm_prior::LEAST_SIZE;
 use crate::algorithm::scored::{LARGEST_STEP_BACK, USUAL_INTERVAL, mean_interval};
 use crate::math::{quick_asinh, sqrt};
 use crate::number::Numeric;
@@ -194,10 +195,10 @@ impl<T: Numeric> SmallState<T> {
     #[inline]
     pub(super) fn learned(&mut self, x: f64, seconds: u64) -> Option<f64> {
         let Some(known) = self.tails.largest() else { return Some(x) };
-        // A series that never moved has no residual.
-        let limit = LIMIT * if known > 0.0 { known } else { f64::from(self.size) };
+        // A series that never moved has no residual, and zeros have no size.
+        let limit = LIMIT * if known > 0.0 { known } else { f64::from(self.size).max(LEAST_SIZE) };
         let r = x - self.forecast(seconds);
-        if r.abs() <= limit || limit == 0.0 {
+        if r.abs() <= limit {
             return Some(x);
         }
         let is_first = !self.has(State::Beyond);

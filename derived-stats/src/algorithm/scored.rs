@@ -20,7 +20,7 @@ use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 pub(crate) use self::alarms::{AlarmState, Alarms, WEEK};
-pub(crate) use self::clock::{Clock, LARGEST_STEP_BACK, USUAL_INTERVAL, mean_interval};
+pub(crate) use self::clock::Clock;
 pub(crate) use self::controller::{APART, Controller};
 pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_options, span, threshold};
 

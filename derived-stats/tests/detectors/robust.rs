@@ -142,6 +142,61 @@ fn one_time_in_the_far_future_does_not_stop_a_detector() {
     }
 }
 
+/// The expected value and the width of the band.
+fn band(subject: &Subject) -> [f64; 2] {
+    let [low, expected, high] = [Role::Low, Role::Expected, Role::High].map(|role| subject.number(role));
+    [expected, high - low]
+}
+
+/// Whether a band is that of [`Kind::Level`], as a detector finds it among right times.
+fn is_near([expected, width]: [f64; 2], [usual, usual_width]: [f64; 2]) -> bool {
+    (expected - usual).abs() < 6.0 && width > 0.6 * usual_width && width < 1.6 * usual_width
+}
+
+/// Devices that boot without a clock, and a batch whose values all have the time of its arrival. After the warm-up the
+/// detector is as it would be without them.
+#[test]
+fn wrong_first_times_do_not_change_what_is_learned() {
+    let mut failures = Vec::new();
+    let end = START + 3 * DAY;
+    let first: [&[u64]; 5] = [&[0], &[0, 60, 120], &[0; 15], &[START - 400 * DAY], &[START; 500]];
+    for (entry, first) in pairs(first.into_iter()) {
+        let [usual, found] = [&[], first].map(|first| {
+            let (mut subject, mut series) = (Subject::new(entry, ""), Series::new(Kind::Level, 5, 60));
+            for seconds in first {
+                subject.update(*seconds, series.value(*seconds));
+            }
+            subject.run((START + 60, end), 60, |seconds| series.value(seconds));
+            band(&subject)
+        });
+        if !is_near(found, usual) {
+            let (name, count, at) = (entry.name(), first.len(), first[0]);
+            failures.push(format!("{name} after {count} times from {at}: {found:?} instead of {usual:?}"));
+        }
+    }
+    assert_eq!(failures, [""; 0]);
+}
+
+/// Two senders of one object, whose clocks are days apart. What is expected is as with one clock.
+#[test]
+fn two_clocks_do_not_change_what_is_learned() {
+    let mut failures = Vec::new();
+    for (entry, apart) in pairs([DAY + HOUR, 2 * DAY, 30 * DAY].into_iter()) {
+        let [usual, found] = [0, apart].map(|apart| {
+            let (mut subject, mut series) = (Subject::new(entry, ""), Series::new(Kind::Level, 5, 60));
+            for seconds in (START..START + 2 * WEEK).step_by(60) {
+                subject.update(seconds, series.value(seconds));
+                subject.update(seconds + apart, series.value(seconds));
+            }
+            band(&subject)
+        });
+        if !is_near(found, usual) {
+            failures.push(format!("{}, {apart} s apart: {found:?} instead of {usual:?}", entry.name()));
+        }
+    }
+    assert_eq!(failures, [""; 0]);
+}
+
 /// The detectors with a season.
 fn seasonal() -> impl Iterator<Item = &'static Entry> {
     let has_season = |entry: &&Entry| entry.argument_list().iter().any(|argument| argument.name() == "season");

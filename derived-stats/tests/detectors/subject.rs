@@ -52,7 +52,7 @@ impl Subject {
         self.spec.update(&mut self.state, seconds * 1_000_000, Number::F64(value)).unwrap();
         let is_alarm = self.number(Role::Alarm) == 1.0;
         if is_alarm {
-            if seconds - self.newest_alarm > HOUR {
+            if seconds.abs_diff(self.newest_alarm) > HOUR {
                 self.alarms.push(seconds);
             }
             self.newest_alarm = seconds;

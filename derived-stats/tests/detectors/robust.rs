@@ -142,6 +142,27 @@ fn one_time_in_the_far_future_does_not_stop_a_detector() {
     }
 }
 
+/// A time of one value that is wrong, in either direction. The next values are expected and scored as before.
+#[test]
+fn one_wrong_time_changes_nothing_that_is_expected() {
+    let mut failures = Vec::new();
+    let end = START + 3 * WEEK;
+    let wrong = [0, end - 9 * DAY, end - 2 * DAY, end + 2 * DAY, end + 9 * DAY, 4_102_444_800];
+    for (entry, wrong) in pairs(wrong.into_iter()) {
+        let (mut subject, mut series) = (Subject::new(entry, ""), Series::new(Kind::Level, 5, 60));
+        subject.run((START, end), 60, |seconds| series.value(seconds));
+        subject.update(wrong, 105.0);
+        let back = end + 5 * 60;
+        subject.run((end + 60, back), 60, |seconds| series.value(seconds));
+        let expected = subject.number(Role::Expected);
+        let found = until_alarm(&mut subject, back, 60);
+        if !(95.0..105.0).contains(&expected) || found.is_none_or(|values| values > 8) {
+            failures.push(format!("{} after {wrong}: {expected} expected, {found:?}", subject.name));
+        }
+    }
+    assert_eq!(failures, [""; 0]);
+}
+
 /// The expected value and the width of the band.
 fn band(subject: &Subject) -> [f64; 2] {
     let [low, expected, high] = [Role::Low, Role::Expected, Role::High].map(|role| subject.number(role));

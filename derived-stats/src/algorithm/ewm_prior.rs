@@ -10,7 +10,7 @@
 //! w         = max(interval / span, 1/n)                    (4)
 //! ```
 //!
-//! From the 21st value on, d in (2) and (3) is limited to 100 deviations, and |x| in the size to 10000 sizes: a glitch
+//! From the 21st value on, d in (2) and (3) is limited to 30 deviations, and |x| in the size to 1000 sizes: a glitch
 //! is forgotten within the span however large it is, and a new level is learned after a few values. A size below 1e-9
 //! counts as 1e-9 there: the first value after zeros teaches next to nothing, and some more of them teach the new level.
 //!
@@ -71,11 +71,11 @@ fn seconds(given: &Given<'_>) -> u64 {
 const FLOOR: f64 = 1e-3;
 
 /// The limit of a deviation in (2) and (3), in deviations.
-const LIMIT: f64 = 100.0;
+const LIMIT: f64 = 30.0;
 
 /// The limit of a value in the mean size, in mean sizes. It is far above [`LIMIT`], because the mean size of a series
 /// that became 0 goes on falling, and a value in the size is only a thousandth of a deviation.
-const LARGEST_GROWTH: f64 = 1e4;
+const LARGEST_GROWTH: f64 = 1e3;
 
 /// The least size that [`LARGEST_GROWTH`] applies to. In a series of zeros, nothing distinguishes a glitch from the first
 /// value of a new level. Values of a usual unit are so far above it that one of them does not determine the size, and so

@@ -62,6 +62,26 @@ fn pairs<C: Clone>(cases: impl Iterator<Item = C> + Clone) -> impl Iterator<Item
     detectors().into_iter().flat_map(move |entry| cases.clone().map(move |case| (entry, case)))
 }
 
+/// Some extreme values in a row are an incident. What the detector knows of the usual values outlives it.
+#[test]
+fn an_incident_does_not_hide_later_anomalies() {
+    let mut failures = Vec::new();
+    let cases = [60, 300].into_iter().flat_map(|interval| [1e4, 1e6, 1e12].map(|size| (interval, size)));
+    for (entry, (interval, size)) in pairs(cases) {
+        let (mut subject, mut series) = (Subject::new(entry, ""), Series::new(Kind::Level, 5, interval));
+        let incident = START + 3 * WEEK;
+        let (recovered, later) = (incident + 4 * interval, incident + 10 * DAY);
+        subject.run((START, incident), interval, |seconds| series.value(seconds));
+        subject.run((incident, recovered), interval, |seconds| series.value(seconds) + size);
+        subject.run((recovered, later), interval, |seconds| series.value(seconds));
+        let found = until_alarm(&mut subject, later, interval);
+        if found.is_none_or(|values| values > 8) {
+            failures.push(format!("{} at {interval} s after {size:e}: {found:?}", subject.name));
+        }
+    }
+    assert_eq!(failures, [""; 0]);
+}
+
 /// `threshold=` removes the alarms of lower scores, and changes nothing that the detector learns.
 #[test]
 fn an_explicit_threshold_removes_alarms_and_changes_nothing_else() {

@@ -27,8 +27,9 @@
 //!
 //! A value is scored as it is, and learned within a limit: its distance from the forecast is at most 4 times the
 //! largest r1 so far. At 20000 values the counts behind q are halved, and the bins end at the largest value that is
-//! still counted; the first value beyond the limit after that teaches nothing, because it is a glitch. An overflowed
-//! sum is not learned.
+//! still counted; the first value beyond the limit after that teaches nothing, because it is a glitch. Extreme values
+//! do not move the bins away from the usual ones: those farther above count in the highest bin. An overflowed sum is
+//! not learned.
 //!
 //! The time is in whole seconds, up to the year 2106. The interval is a mean over 1000 values, without outages.
 
@@ -57,7 +58,7 @@ pub(crate) static ENTRY: Entry = Entry::new("SeasonalSmall", Roles::DETECTOR, SU
 })
 .arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP.absent_is(DAY_SECONDS)])
 .structured("DetectorResult", &FIELDS)
-.version(2)
+.version(3)
 .explained(explain);
 
 const SUMMARY: &str = "how strange the newest value is for its time of day and after the values before it, against the \
@@ -276,6 +277,8 @@ impl<T: Numeric> Algorithm<T> for SeasonalSmall {
     fn migrate(&self, version: u16, words: &mut Words<'_>) -> Result<SmallState<T>, RestoreError> {
         match version {
             1 => SmallState::migrate(words),
+            // The same words: it had no histogram whose top bin has larger values.
+            2 => SmallState::restore(words),
             found => Err(RestoreError::UnknownAlgorithmVersion { found }),
         }
     }

@@ -82,6 +82,34 @@ fn an_incident_does_not_hide_later_anomalies() {
     assert_eq!(failures, [""; 0]);
 }
 
+/// When the extreme values of an incident are forgotten, weeks later, the usual ones are no stranger than before: not in
+/// bursts, as the 20 strangest of some weeks show.
+#[test]
+fn an_incident_that_is_forgotten_does_not_make_usual_values_strange() {
+    let mut failures = Vec::new();
+    let cases = [Kind::Level, Kind::Season].into_iter().flat_map(|kind| [1e4, 1e6, 1e12].map(|size| (kind, size)));
+    for (entry, (kind, size)) in pairs(cases) {
+        let (incident, end) = (START + 3 * WEEK, START + 8 * WEEK);
+        let [usual, found] = [0.0, size].map(|size| {
+            let (mut subject, mut series, mut late) = (Subject::new(entry, ""), Series::new(kind, 5, 60), Vec::new());
+            for seconds in (START..end).step_by(60) {
+                let is_extreme = (incident..incident + 4 * 60).contains(&seconds);
+                subject.update(seconds, series.value(seconds) + if is_extreme { size } else { 0.0 });
+                if seconds > incident + 3 * DAY {
+                    late.push(subject.strangeness());
+                }
+            }
+            late.sort_unstable_by(|one: &f64, other| other.total_cmp(one));
+            late[20]
+        });
+        println!("{}, {kind:?} after {size:e}: {found}, {usual} without it", entry.name());
+        if found > 1.15 * usual {
+            failures.push(format!("{}, {kind:?} after {size:e}: {found} instead of {usual}", entry.name()));
+        }
+    }
+    assert_eq!(failures, [""; 0]);
+}
+
 /// `threshold=` removes the alarms of lower scores, and changes nothing that the detector learns.
 #[test]
 fn an_explicit_threshold_removes_alarms_and_changes_nothing_else() {

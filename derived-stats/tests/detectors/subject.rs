@@ -76,6 +76,11 @@ impl Subject {
         self.spec.report(&self.state, 0)
     }
 
+    /// The measure that the threshold of alarms applies to.
+    pub(crate) fn strangeness(&self) -> f64 {
+        self.report().any().unwrap().number("strangeness").unwrap().as_f64()
+    }
+
     pub(crate) fn number(&self, role: Role) -> f64 {
         self.report().any().unwrap().role(role).unwrap().as_f64()
     }

@@ -84,8 +84,8 @@ static FIELDS: [Field; 11] = fields("Seasonal");
 const DAY_SECONDS: u64 = 86_400;
 
 /// `threshold=`, for a score below 1.
-pub(crate) const SCORE_THRESHOLD: Argument = threshold(
-    // A score is f / (f + 2.05), and no f is above 1000.
+const SCORE_THRESHOLD: Argument = threshold(
+    // A score is f / (f + 2.05), and no ratio of doubles gives an f above 360.
     0.99,
     "threshold, the least score of an alarm, a decimal number above 0 and at most 0.99 (the score is below 1) such as \
      `threshold=0.5`",

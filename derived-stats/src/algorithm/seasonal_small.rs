@@ -38,11 +38,10 @@ mod tail;
 
 use self::state::{SmallState, State};
 use crate::algorithm::scored::{
-    ALARMS, APART, Controller, Options, Scores, WARM_UP, WEEK, explain_options, fields, record,
+    ALARMS, APART, Controller, Options, Scores, WARM_UP, WEEK, explain_options, fields, record, threshold,
 };
-use crate::algorithm::seasonal::SCORE_THRESHOLD;
 use crate::algorithm::{Algorithm, Detector, Measured, Sample, UpdateError};
-use crate::entry::{Built, Entry, Explanation, Field, Given, Roles};
+use crate::entry::{Argument, Built, Entry, Explanation, Field, Given, Roles};
 use crate::math::{log2, sqrt};
 use crate::number::Numeric;
 use crate::record::Record;
@@ -67,6 +66,15 @@ const SUMMARY: &str = "how strange the newest value is for its time of day and a
 static FIELDS: [Field; 11] = fields("SeasonalSmall");
 
 const DAY_SECONDS: u64 = 86_400;
+
+/// `threshold=`.
+const SCORE_THRESHOLD: Argument = threshold(
+    // A score is g / (g + 1.9), and no ratio of values to 1e37 gives a g above 100.
+    0.95,
+    "threshold, the least score of an alarm, a decimal number above 0 and at most 0.95 (no score is much larger) such as \
+     `threshold=0.5`",
+    "0.5",
+);
 
 fn explain(given: &Given<'_>, seconds: Option<u64>) -> Explanation {
     let explanation = Explanation::new(SUMMARY)

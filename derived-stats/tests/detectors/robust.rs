@@ -1,6 +1,7 @@
 //! Values and times that must not make a detector blind.
 
-use derived_stats::entry::{Entry, Role};
+use derived_stats::entry::{Argument, ArgumentKind, Entry, Role};
+use derived_stats::{Context, DETECTOR_CALL, Spec, ValueType};
 
 use crate::series::{Kind, Random, Series};
 use crate::subject::{DAY, HOUR, START, Subject, WEEK, detectors};
@@ -134,6 +135,37 @@ fn an_explicit_threshold_removes_alarms_and_changes_nothing_else() {
         counts = (counts.0 + left, counts.1 + removed);
     }
     assert!(counts.0 > 0 && counts.1 > 0, "{counts:?} alarms left and removed prove nothing");
+}
+
+/// The largest `threshold=` that is accepted is a score of some series, and a larger one is an error.
+#[test]
+fn each_threshold_that_is_accepted_can_be_reached() {
+    // A flat line and its opposite, residuals of almost 0 and a huge value, and a value that grows for ever.
+    let step = |last| (0..3000).map(move |n| if n < 2999 { 50.0 } else { last });
+    let jump =
+        |small: f64, large| (0..3000).map(move |n| if n < 2999 { small * f64::from(n * 7919 % 101) } else { large });
+    let growth = (1..300_000).map(|n| f64::from(n).powi(10));
+    let series: [Box<dyn Iterator<Item = f64>>; 4] =
+        [Box::new(step(-50.0)), Box::new(jump(1e-155, 1e150)), Box::new(jump(1e-55, 1e37)), Box::new(growth)];
+    let series = series.map(Iterator::collect::<Vec<_>>);
+    for entry in detectors() {
+        let argument = |name: &str| entry.argument_list().iter().find(|argument| argument.name() == name);
+        let Some(ArgumentKind::Decimal { most, .. }) = argument("threshold").map(Argument::kind) else { continue };
+        let span = argument("span").map_or("", |_| ":span=31536000");
+        let score = |values: &Vec<f64>| {
+            let mut subject = Subject::new(entry, span);
+            let scored = (0..).zip(values).map(|(n, value)| {
+                subject.update(START + 10 * n, *value);
+                subject.number(Role::Score).abs()
+            });
+            scored.fold(0.0, f64::max)
+        };
+        let largest = series.iter().map(score).fold(0.0, f64::max);
+        assert!(largest >= most, "{}: the largest score is {largest}, not {most}", entry.name());
+        let written = |threshold: f64| format!("raw:{DETECTOR_CALL}:{}:threshold={threshold}", entry.name());
+        let accepts = |threshold| Spec::parse(&written(threshold), Context::new(ValueType::F64)).is_ok();
+        assert!(accepts(most) && !accepts(1.001 * most), "{}: {most}", entry.name());
+    }
 }
 
 /// A gauge that never moved, and one value far away: it is not learned, and is an alarm all the same.

@@ -28,8 +28,8 @@ pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_opti
 /// [`LARGEST`](crate::algorithm::large::LARGEST).
 pub(crate) const BOUND: f64 = 1e302;
 
-/// The version of the states of all scored detectors. In version 1, the state of the alarms had single floats. Version 2
-/// had no window with a time that is far away, and no histogram whose top bin has larger values.
+/// The version of the states of all scored detectors. In version 1, the state of the alarms had single floats. Version
+/// 2 had no window with a time that is far away, and no histogram whose top bin has larger values.
 pub(crate) const VERSION: u16 = 3;
 
 /// The score of one value.

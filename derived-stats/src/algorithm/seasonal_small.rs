@@ -71,8 +71,8 @@ const DAY_SECONDS: u64 = 86_400;
 const SCORE_THRESHOLD: Argument = threshold(
     // A score is g / (g + 1.9), and no ratio of values to 1e37 gives a g above 100.
     0.95,
-    "threshold, the least score of an alarm, a decimal number above 0 and at most 0.95 (no score is much larger) such as \
-     `threshold=0.5`",
+    "threshold, the least score of an alarm, a decimal number above 0 and at most 0.95 (no score is much larger) such \
+     as `threshold=0.5`",
     "0.5",
 );
 

@@ -47,7 +47,7 @@ fn a_flat_line_that_moves_once_raises_one_alarm() {
         for (flat, level) in [(36.0, 50.0), (0.0, 50.0), (0.0, 1e9), (0.0, 1e-3)] {
             let (mut subject, moved) = (Subject::new(entry, ""), START + 3 * WEEK);
             subject.run((START, moved), 60, |_| flat);
-            assert_eq!(subject.alarms, [], "{}: a flat line", subject.name);
+            assert!(subject.alarms.is_empty(), "{}: a flat line", subject.name);
             subject.run((moved, moved + WEEK), 60, |_| level);
             let (first, late) = (subject.alarms.first(), subject.alarms_in((moved + 2 * DAY, moved + WEEK)));
             println!("{}, {flat} to {level}: {late} alarms from the third day on", subject.name);

@@ -22,6 +22,11 @@ pub(crate) fn detectors() -> Vec<&'static Entry> {
     detectors
 }
 
+/// Each detector with each case.
+pub(crate) fn pairs<C: Clone>(cases: impl Iterator<Item = C> + Clone) -> impl Iterator<Item = (&'static Entry, C)> {
+    detectors().into_iter().flat_map(move |entry| cases.clone().map(move |case| (entry, case)))
+}
+
 /// A detector with its required arguments and `options`, such as `:alarms=2`.
 fn compile(entry: &Entry, options: &str) -> Arc<Spec> {
     let example = entry.example();
@@ -65,6 +70,13 @@ impl Subject {
         for seconds in (start..end).step_by(interval as usize) {
             self.update(seconds, value(seconds));
         }
+    }
+
+    /// The number of values until the first alarm of two hours of 250: 15 deviations of
+    /// [`Kind::Level`](crate::series::Kind::Level).
+    pub(crate) fn until_alarm(&mut self, start: u64, interval: u64) -> Option<u64> {
+        let mut values = (start..start + 2 * HOUR).step_by(interval as usize);
+        values.position(|seconds| self.update(seconds, 250.0)).map(|index| index as u64 + 1)
     }
 
     /// The number of alarms from `start` to before `end`.

@@ -173,10 +173,15 @@ fn a_mistake_has_an_error_with_the_remedy() {
     let empty_directory = directory.path().join("none");
     fs::create_dir(&empty_directory).unwrap();
     let picture = written(&directory, "s.svg", &spiky());
-    let cases: [(&[&str], i32, &str); 11] = [
+    let cases: [(&[&str], i32, &str); 12] = [
         (&[&series, "--algo", "Seasonall"], 2, "did you mean `Seasonal`?"),
         (&[&series, "--algo", "EWM"], 2, "at most 1 such as `0.1`, found nothing"),
         (&[&series, "--plot", "out.png"], 2, "the picture is SVG; expected a name such as out.svg"),
+        (
+            &[&series, "--threshold", "1"],
+            2,
+            "no score of `Seasonal` is as large as 1; choose a threshold of at most 0.99",
+        ),
         (&[&series, "--threshold", "0"], 2, "--threshold: expected a finite number above 0, such as 3"),
         (&[&picture, "--plot", &picture], 2, "the picture would replace an input; choose another name"),
         (&[&series, "--period", "900"], 2, "`Seasonal` scores every value; the period is that of an annotation"),

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use derived_stats::entry::Role;
+use derived_stats::entry::{Argument, ArgumentKind, Entry, Role};
 use derived_stats::{
     Annotation, AnnotationError, Context, DETECTOR_CALL, Number, Output, Periods, Registry, Report, Silence, Spec,
-    ValueType,
+    SpecLink, ValueType,
 };
 
 use crate::labels::Range;
@@ -13,6 +13,9 @@ use crate::series::Point;
 
 /// The field with the measure that a detector compares with its threshold, without the gate of its score.
 const STRANGENESS: &str = "strangeness";
+
+/// The argument of a detector with the least score of an alarm.
+const THRESHOLD: &str = "threshold";
 
 /// The longest period.
 pub const MAX_PERIOD_SECONDS: u64 = 366 * 86_400;
@@ -58,6 +61,16 @@ pub enum DetectorError {
     Period {
         /// The period.
         seconds: u64,
+    },
+    /// No score reaches the threshold.
+    #[error("no score of `{detector}` is as large as {found}; choose a threshold of at most {most}")]
+    Threshold {
+        /// The threshold.
+        found: f64,
+        /// The largest one.
+        most: f64,
+        /// The detector.
+        detector: &'static str,
     },
     /// The algorithm has no score.
     #[error(
@@ -105,10 +118,20 @@ impl Detector {
     }
 
     /// The same detector, whose alarms are the scores of this size and above instead of the detector's own.
-    #[must_use]
-    pub fn with_threshold(mut self, threshold: Option<f64>) -> Self {
-        self.threshold = threshold;
-        self
+    ///
+    /// # Errors
+    ///
+    /// When the detector has an argument for the threshold whose bound this one exceeds: no score is that large.
+    pub fn with_threshold(self, threshold: Option<f64>) -> Result<Self, DetectorError> {
+        let entry = self.spec.links().last().map(SpecLink::entry);
+        let argument =
+            entry.and_then(|entry| entry.argument_list().iter().find(|argument| argument.name() == THRESHOLD));
+        match (threshold, argument.map(Argument::kind)) {
+            (Some(found), Some(ArgumentKind::Decimal { most, .. })) if found > most => {
+                Err(DetectorError::Threshold { found, most, detector: entry.map_or("", Entry::name) })
+            }
+            _ => Ok(Self { threshold, ..self }),
+        }
     }
 
     /// The compiled annotation.
@@ -253,10 +276,19 @@ mod tests {
     }
 
     #[test]
+    fn a_threshold_that_no_score_reaches_is_refused() {
+        for (algorithm, most) in [("Seasonal", 0.99), ("1.DSSum-value:DSAnomaly:MAD", 2000.0)] {
+            assert!(compile(algorithm).with_threshold(Some(most)).is_ok());
+            let error = compile(algorithm).with_threshold(Some(1.001 * most)).unwrap_err().to_string();
+            assert!(error.ends_with(&format!("choose a threshold of at most {most}")), "{error}");
+        }
+    }
+
+    #[test]
     fn a_threshold_replaces_the_alarms() {
         let detector = compile("EWM:0.01");
         assert!(!detector.has_alarms());
-        let detector = detector.with_threshold(Some(5.0));
+        let detector = detector.with_threshold(Some(5.0)).unwrap();
         assert!(detector.has_alarms());
         let (scored, _) = detector.run(&spiky());
         let found: Vec<usize> = (0..scored.len()).filter(|row| scored[*row].is_alarm).collect();

@@ -10,7 +10,7 @@ use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
 use daemon_detect::labels::{self, Labels, Range};
 use daemon_detect::run::{Detector, Scored};
@@ -87,7 +87,7 @@ impl Found {
 /// When a file cannot be read or written, and when no row of a file can be read.
 pub(crate) fn run(args: &DetectArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
     let detector = match check(args).and_then(|()| compile(args, registry)) {
-        Ok(detector) => detector.with_threshold(args.threshold),
+        Ok(detector) => detector,
         Err(error) => {
             message(format_args!("{error}"));
             return Ok(ExitCode::from(BAD_ARGUMENT));
@@ -109,6 +109,7 @@ pub(crate) fn run(args: &DetectArgs, registry: &Registry) -> anyhow::Result<Exit
 
 fn compile(args: &DetectArgs, registry: &Registry) -> anyhow::Result<Detector> {
     let detector = Detector::compile(&args.algo, args.period.unwrap_or(ASSUMED_PERIOD_SECONDS), registry)?;
+    let detector = detector.with_threshold(args.threshold).map_err(|error| anyhow!("error: --threshold: {error}"))?;
     if args.period.is_some() && !detector.has_periods() {
         bail!(
             "error: --period: `{}` scores every value; the period is that of an annotation, such as \

@@ -10,8 +10,10 @@
 //! w         = max(interval / span, 1/n)                    (4)
 //! ```
 //!
-//! From the 21st value on, d in (2) and (3) is limited to 100 deviations, and |x| in the size to 10000 sizes: a glitch
-//! is forgotten within the span however large it is, and a new level is learned after a few values.
+//! From the 21st value on, d in (2) and (3) is limited to 30 deviations, and |x| in the size to 1000 sizes: a glitch
+//! is forgotten within the span however large it is, and a new level is learned after a few values. A size below 1e-9
+//! counts as 1e-9 there: the first value after zeros teaches next to nothing, and some more of them teach the new
+//! level.
 //!
 //! `EWM`, the original's detector, scores x against a mean that includes x, so that its score is at most
 //! `sqrt((1-a)/a)`, and starts at 0. (1) uses the mean before x and reaches any size; (4) is a plain mean at first, which
@@ -70,17 +72,22 @@ fn seconds(given: &Given<'_>) -> u64 {
 const FLOOR: f64 = 1e-3;
 
 /// The limit of a deviation in (2) and (3), in deviations.
-const LIMIT: f64 = 100.0;
+const LIMIT: f64 = 30.0;
 
 /// The limit of a value in the mean size, in mean sizes. It is far above [`LIMIT`], because the mean size of a series
 /// that became 0 goes on falling, and a value in the size is only a thousandth of a deviation.
-const LARGEST_GROWTH: f64 = 1e4;
+const LARGEST_GROWTH: f64 = 1e3;
+
+/// The least size that [`LARGEST_GROWTH`] applies to. In a series of zeros, nothing distinguishes a glitch from the
+/// first value of a new level. Values of a usual unit are so far above it that one of them does not determine the size,
+/// and so near to it that a new level is learned after some ten values.
+pub(crate) const LEAST_SIZE: f64 = 1e-9;
 
 /// The mean size of the values with the value `x`, limited in a warm state so that a single value does not determine
 /// it.
 #[inline]
 pub(crate) fn grown(size: f64, x: f64, weight: f64, is_warm: bool) -> f64 {
-    let most = if is_warm && size > 0.0 { LARGEST_GROWTH * size } else { f64::MAX };
+    let most = if is_warm { LARGEST_GROWTH * size.max(LEAST_SIZE) } else { f64::MAX };
     size + weight * (x.abs().min(most) - size)
 }
 

@@ -13,7 +13,8 @@
 //! The deviation is that of the errors over 6 hours and 24 values at least, limited to 10 deviations, and at least a
 //! 1000th of the mean size of the values; in (4) also at least a 1000th of the size of x and of the forecast. (3)
 //! remembers about three seasons. The limit makes the update robust: an anomaly moves the level by at most 3 deviations
-//! times a. A lasting shift of 20 deviations is usual after about half a day. The season has at least four values: the
+//! times a. During the first 254 values of a bucket, (3) is their plain mean if that weighs more. A lasting shift of 20
+//! deviations is usual after about half a day. The season has at least four values: the
 //! level would follow every value of a shorter one, and nothing would be left for the season.
 //!
 //! | | |
@@ -188,7 +189,8 @@ impl Components {
             *count = count.saturating_add(1);
             // A bucket has one value a season at least.
             let c = (interval * BUCKETS as f64 / season).min(1.0) / SEASONS;
-            let c = c.max(1.0 / f64::from(*count));
+            // A plain mean at first. A count at its bound is not the number of values.
+            let c = if *count < u8::MAX { c.max(1.0 / f64::from(*count)) } else { c };
             *bucket = (*bucket + c * (1.0 - a) * e).clamp(-limit, limit);
         }
         let weight = clock.weight(DEVIATION_SPAN.max(DEVIATION_VALUES * interval));
@@ -253,6 +255,18 @@ mod tests {
     #[test]
     fn a_state_has_the_documented_size() {
         assert_eq!(size_of::<ScoredState<u64, Components>>(), 600);
+    }
+
+    #[test]
+    fn a_bucket_remembers_three_seasons_however_many_values_they_have() {
+        for season in [86_400.0, 604_800.0, 31_536_000.0] {
+            let mut clock = Clock::default();
+            (0..1000).for_each(|minute| clock.tick(minute * 60_000_000));
+            let mut state = Components { variance: 1.0, size: 1.0, counts: [u8::MAX; BUCKETS], ..Components::START };
+            state.learn(1.0, 1.0, 7, &clock, season);
+            let values = 3.0 * season / (60.0 * BUCKETS as f64);
+            assert!((state.buckets[7] * values - (1.0 - 1.0 / 120.0)).abs() < 1e-9, "{season}: {}", state.buckets[7]);
+        }
     }
 
     /// The scores of values a minute apart.

@@ -9,13 +9,15 @@
 //!
 //! Up to half of the window may be anomalies without effect on the median and on D. 1.4826 and 1.2533 make both parts
 //! of (1) the standard deviation of normal values. D is 0 if more than half of the values are equal, as in counts with
-//! many zeros. The floor in (2) bounds the score by 2000, also if all values are equal.
+//! many zeros. In that mean, the largest counts as much as the second largest: one glitch among equal values teaches
+//! nothing. The floor in (2) bounds the score by 2000, also if all values are equal.
 //!
 //! The window holds 64 values of the last `span=` seconds: the first value, and each value that is a 64th of the span
 //! later. Until 64 values are in the window, it holds every value. A silence does not empty the window: without other
 //! values, those before it are the best estimate, and a few values of one hour would be the worst of a series with a
 //! season. So after a silence, values are up to that much older than the span, until they are replaced within a span.
-//! After a silence of 7 spans, the window is empty and starts anew.
+//! After a silence of 7 spans, the window is empty and starts anew with the second value. The first is scored only: its
+//! time may be wrong.
 //!
 //! | | |
 //! |---|---|
@@ -107,7 +109,9 @@ pub(crate) struct Window {
     len: u8,
     /// The index of the oldest value of a full window.
     oldest: u8,
-    /// The time of the newest value of the window, in microseconds.
+    /// Whether the time of the newest value of the detector is many spans from that of the window.
+    is_far: bool,
+    /// The time of the newest value of the window, in microseconds. A later one may be before it.
     newest_at: u64,
     /// The median and (1); computed from the values, and not saved.
     median: f64,
@@ -115,21 +119,31 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    const START: Self = Self { values: [0.0; WINDOW], len: 0, oldest: 0, newest_at: 0, median: 0.0, deviation: 0.0 };
+    const START: Self =
+        Self { values: [0.0; WINDOW], len: 0, oldest: 0, is_far: false, newest_at: 0, median: 0.0, deviation: 0.0 };
 
-    /// Removes all values after a silence of many spans. A clock may have stepped back.
+    /// Removes all values after a silence of many spans, with the second value after it. A single time that is far away
+    /// may be wrong. If the second one is far too, and earlier, the clock has stepped back, and the values stay.
     #[inline]
     fn expire(&mut self, at: u64, every: u64) {
-        self.newest_at = self.newest_at.min(at);
-        if at - self.newest_at >= every.saturating_mul(WINDOW as u64 * EXPIRED) && self.len > 0 {
+        let far = every.saturating_mul(WINDOW as u64 * EXPIRED);
+        let was_far = core::mem::replace(&mut self.is_far, self.len > 0 && at.abs_diff(self.newest_at) >= far);
+        if !self.is_far {
+            self.newest_at = self.newest_at.min(at);
+        } else if was_far && at < self.newest_at {
+            (self.newest_at, self.is_far) = (at, false);
+        } else if was_far {
             *self = Self::START;
         }
     }
 
-    /// Takes a value, if it is due.
+    /// Takes a value, if it is due and its time is not far away.
     #[inline]
     fn offer(&mut self, x: f64, at: u64, every: u64) {
         let len = usize::from(self.len);
+        if self.is_far {
+            return;
+        }
         if len < WINDOW {
             self.len += 1;
             self.put(len, x, at);
@@ -154,9 +168,8 @@ impl Window {
         let values = values.get_mut(..usize::from(self.len)).unwrap_or_default();
         let median = median(values);
         values.iter_mut().for_each(|value| *value = (*value - median).abs());
-        let mean = values.iter().sum::<f64>() / f64::from(self.len.max(1));
         let deviation = self::median(values);
-        (median, if deviation > 0.0 { OF_MEDIAN * deviation } else { OF_MEAN * mean })
+        (median, if deviation > 0.0 { OF_MEDIAN * deviation } else { OF_MEAN * winsorized_mean(values) })
     }
 }
 
@@ -166,6 +179,12 @@ fn median(values: &mut [f64]) -> f64 {
     let middle = values.len() / 2;
     let at = |index: usize| values.get(index).copied().unwrap_or_default();
     if values.len() % 2 == 1 { at(middle) } else { 0.5 * (at(middle.saturating_sub(1)) + at(middle)) }
+}
+
+/// The mean of sorted values, of which the largest counts as the second largest; 0 without values.
+fn winsorized_mean(sorted: &[f64]) -> f64 {
+    let Some((_, others @ [.., second])) = sorted.split_last() else { return 0.0 };
+    (others.iter().sum::<f64>() + second) / sorted.len() as f64
 }
 
 impl Model for Mad {
@@ -191,23 +210,25 @@ impl Model for Mad {
     }
 
     fn save(&self, state: &Window, words: &mut WordWriter<'_>) {
-        words.extend([u64::from(state.len) << 8 | u64::from(state.oldest), state.newest_at]);
+        let is_far = u64::from(state.is_far) << 16;
+        words.extend([is_far | u64::from(state.len) << 8 | u64::from(state.oldest), state.newest_at]);
         words.extend(state.values.iter().map(|value| value.to_bits()));
     }
 
-    fn restore(&self, _version: u16, words: &mut Words<'_>, clock: &Clock) -> Result<Window, RestoreError> {
+    /// Reads the words of a version. Before version 3, no time was far away.
+    fn restore(&self, version: u16, words: &mut Words<'_>, clock: &Clock) -> Result<Window, RestoreError> {
         let packed = words.next("length of the window")?;
-        let (len, oldest) = ((packed >> 8) as u8, packed as u8);
+        let (is_far, len, oldest) = (packed >> 16 == 1 && version > 2, (packed >> 8) as u8, packed as u8);
         let is_full = usize::from(len) == WINDOW;
         let is_index = usize::from(oldest) < WINDOW && (is_full || oldest == 0);
-        if packed >> 16 != 0 || usize::from(len) > WINDOW || !is_index {
+        if packed >> 16 != u64::from(is_far) || usize::from(len) > WINDOW || !is_index || is_far && len == 0 {
             return Err(RestoreError::invalid("length of the window", packed));
         }
         let newest_at = words.next("time of the window")?;
-        if newest_at > clock.last() || len == 0 && newest_at != 0 {
+        if newest_at > clock.last() && !is_far || len == 0 && newest_at != 0 {
             return Err(RestoreError::invalid("time of the window", newest_at));
         }
-        let mut window = Window { len, oldest, newest_at, ..Window::START };
+        let mut window = Window { len, oldest, is_far, newest_at, ..Window::START };
         for (index, value) in window.values.iter_mut().enumerate() {
             *value = bounded(words, "value of the window", LARGEST)?;
             if index >= usize::from(len) && value.to_bits() != 0 {
@@ -240,10 +261,13 @@ mod tests {
     #[test]
     fn the_deviation_of_mostly_equal_values_is_their_mean_deviation() {
         let mut window = Window::START;
-        for x in [0.0, 0.0, 0.0, 8.0] {
+        for x in [0.0, 0.0, 0.0, 1e9] {
             window.offer(x, 0, 1);
         }
-        assert_eq!((window.median, window.deviation), (0.0, OF_MEAN * 2.0));
+        assert_eq!((window.median, window.deviation), (0.0, 0.0), "one glitch");
+        window.offer(0.0, 0, 1);
+        window.offer(9.0, 0, 1);
+        assert_eq!((window.median, window.deviation), (0.0, OF_MEAN * 3.0));
         window.offer(4.0, 0, 1);
         window.offer(4.0, 0, 1);
         assert_eq!((window.median, window.deviation), (2.0, OF_MEDIAN * 2.0));
@@ -259,23 +283,39 @@ mod tests {
         assert_eq!((window.values[0], window.values[1], window.oldest), (100.0, 1.0, 1));
     }
 
-    #[test]
-    fn a_silence_of_seven_spans_empties_the_window() {
-        let model = Mad { every: 1_000_000 };
-        let after = |silence: u64| {
-            let (mut state, mut clock) = (Window::START, Clock::default());
-            let mut score = |at: u64, x| {
-                clock.tick(at);
-                model.score(&mut state, x, &clock)
-            };
-            for second in 0..200 {
-                score(second * 1_000_000, 100.0 + (second % 7) as f64);
-            }
-            let first = score(199_000_000 + silence, 500.0);
-            (first.expected, first.score, state.len)
+    /// The expected value, the score and the length of the window for values of 500 at these times, after 200 seconds.
+    fn after(times: &[u64]) -> (f64, f64, u8) {
+        let (model, mut state, mut clock) = (Mad { every: 1_000_000 }, Window::START, Clock::default());
+        let mut score = |at: u64, x| {
+            clock.tick(at);
+            model.score(&mut state, x, &clock)
         };
-        let (expected, score, len) = after(447_999_999);
-        assert!(expected < 110.0 && score > 50.0 && len == 64, "{expected} {score} {len}");
-        assert_eq!(after(448_000_000), (500.0, 0.0, 1));
+        for second in 0..200 {
+            score(DAY + second * 1_000_000, 100.0 + (second % 7) as f64);
+        }
+        let last = times.iter().fold(Scores::default(), |_, at| score(*at, 500.0));
+        (last.expected, last.score, state.len)
+    }
+
+    const DAY: u64 = 86_400_000_000;
+
+    #[test]
+    fn a_silence_of_seven_spans_empties_the_window_with_the_second_value() {
+        let silence = |length: u64| DAY + 199_000_000 + length;
+        for times in [&[silence(447_999_999)][..], &[silence(448_000_000)]] {
+            let (expected, score, len) = after(times);
+            assert!(expected < 110.0 && score > 50.0 && len == 64, "{expected} {score} {len}");
+        }
+        assert_eq!(after(&[silence(448_000_000), silence(449_000_000)]), (500.0, 0.0, 1));
+    }
+
+    #[test]
+    fn one_time_that_is_far_away_changes_nothing() {
+        for far in [0, 30 * DAY] {
+            let (expected, score, len) = after(&[far, DAY + 200_000_000]);
+            assert!(expected < 110.0 && score > 50.0 && len == 64, "{far}: {expected} {score} {len}");
+        }
+        let (expected, _, len) = after(&[0, 1_000_000]);
+        assert!(expected < 110.0 && len == 64, "a clock that stepped back: {expected} {len}");
     }
 }

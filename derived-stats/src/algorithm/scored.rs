@@ -20,7 +20,7 @@ use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 pub(crate) use self::alarms::{AlarmState, Alarms, WEEK};
-pub(crate) use self::clock::{Clock, LARGEST_STEP_BACK, USUAL_INTERVAL, mean_interval};
+pub(crate) use self::clock::Clock;
 pub(crate) use self::controller::{APART, Controller};
 pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_options, span, threshold};
 
@@ -28,8 +28,9 @@ pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_opti
 /// [`LARGEST`](crate::algorithm::large::LARGEST).
 pub(crate) const BOUND: f64 = 1e302;
 
-/// The version of the states of all scored detectors. In version 1, the state of the alarms had single floats.
-pub(crate) const VERSION: u16 = 2;
+/// The version of the states of all scored detectors. In version 1, the state of the alarms had single floats. Version
+/// 2 had no window with a time that is far away, and no histogram whose top bin has larger values.
+pub(crate) const VERSION: u16 = 3;
 
 /// The score of one value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -185,9 +186,10 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
             }
             // The true value is not known. It is far away, and would determine what is usual.
             Some(_) => {
-                self.model.pass(&mut state.model, &state.clock);
                 let mut scored = state.model.clone();
-                (self.model.score(&mut scored, x, &state.clock), self.model.can_alarm(&scored))
+                let scores = self.model.score(&mut scored, x, &state.clock);
+                self.model.pass(&mut state.model, &state.clock);
+                (scores, self.model.can_alarm(&scored))
             }
         };
         state.scores = scores;
@@ -229,7 +231,7 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
 
     fn migrate(&self, version: u16, words: &mut Words<'_>) -> Result<Self::State, RestoreError> {
         match version {
-            1 => self.read(version, words),
+            1 | 2 => self.read(version, words),
             found => Err(RestoreError::UnknownAlgorithmVersion { found }),
         }
     }

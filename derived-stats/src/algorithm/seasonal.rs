@@ -28,11 +28,14 @@
 //! 0.5 and more is the start of an anomaly. The band is that of both forecasts, widened by the 99th percentile of |r1|.
 //!
 //! A value is scored as it is, and learned within a limit: its distance from the forecast is at most 8 times the
-//! largest
-//! |r1| so far, 16 times on the first day; the first 50 values have no limit. The first value beyond the limit in 2000
-//! values teaches nothing: it is a glitch. Another one counts as the limit, so a new level is learned after a few
-//! values. An overflowed sum is not learned. At 20000 values, after two weeks of minutes, the counts behind (1) are
-//! halved, and the bins end at the largest value that is still counted.
+//! largest |r1| so far, 16 times on the first day; the first 50 values have no limit. The first value beyond the limit
+//! in 2000 values teaches nothing: it is a glitch. Another one counts as the limit, so a new level is learned after a
+//! few values; in a series of zeros, whose largest |r1| counts as 1e-9, after some ten. An overflowed sum is not
+//! learned.
+//!
+//! The counts behind (1) are in bins of an eighth of an octave. At 20000 values, after two weeks of minutes, they are
+//! halved, and the bins end at the largest value that is still counted. Extreme values do not move the bins away from
+//! the usual ones: those farther above count in the highest bin.
 //!
 //! | | |
 //! |---|---|
@@ -81,8 +84,8 @@ static FIELDS: [Field; 11] = fields("Seasonal");
 const DAY_SECONDS: u64 = 86_400;
 
 /// `threshold=`, for a score below 1.
-pub(crate) const SCORE_THRESHOLD: Argument = threshold(
-    // A score is f / (f + 2.05), and no f is above 1000.
+const SCORE_THRESHOLD: Argument = threshold(
+    // A score is f / (f + 2.05), and no ratio of doubles gives an f above 360.
     0.99,
     "threshold, the least score of an alarm, a decimal number above 0 and at most 0.99 (the score is below 1) such as \
      `threshold=0.5`",

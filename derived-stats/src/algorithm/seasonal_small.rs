@@ -27,8 +27,9 @@
 //!
 //! A value is scored as it is, and learned within a limit: its distance from the forecast is at most 4 times the
 //! largest r1 so far. At 20000 values the counts behind q are halved, and the bins end at the largest value that is
-//! still counted; the first value beyond the limit after that teaches nothing, because it is a glitch. An overflowed
-//! sum is not learned.
+//! still counted; the first value beyond the limit after that teaches nothing, because it is a glitch. Extreme values
+//! do not move the bins away from the usual ones: those farther above count in the highest bin. An overflowed sum is
+//! not learned.
 //!
 //! The time is in whole seconds, up to the year 2106. The interval is a mean over 1000 values, without outages.
 
@@ -37,11 +38,10 @@ mod tail;
 
 use self::state::{SmallState, State};
 use crate::algorithm::scored::{
-    ALARMS, APART, Controller, Options, Scores, WARM_UP, WEEK, explain_options, fields, record,
+    ALARMS, APART, Controller, Options, Scores, WARM_UP, WEEK, explain_options, fields, record, threshold,
 };
-use crate::algorithm::seasonal::SCORE_THRESHOLD;
 use crate::algorithm::{Algorithm, Detector, Measured, Sample, UpdateError};
-use crate::entry::{Built, Entry, Explanation, Field, Given, Roles};
+use crate::entry::{Argument, Built, Entry, Explanation, Field, Given, Roles};
 use crate::math::{log2, sqrt};
 use crate::number::Numeric;
 use crate::record::Record;
@@ -57,7 +57,7 @@ pub(crate) static ENTRY: Entry = Entry::new("SeasonalSmall", Roles::DETECTOR, SU
 })
 .arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP.absent_is(DAY_SECONDS)])
 .structured("DetectorResult", &FIELDS)
-.version(2)
+.version(3)
 .explained(explain);
 
 const SUMMARY: &str = "how strange the newest value is for its time of day and after the values before it, against the \
@@ -66,6 +66,15 @@ const SUMMARY: &str = "how strange the newest value is for its time of day and a
 static FIELDS: [Field; 11] = fields("SeasonalSmall");
 
 const DAY_SECONDS: u64 = 86_400;
+
+/// `threshold=`.
+const SCORE_THRESHOLD: Argument = threshold(
+    // A score is g / (g + 1.9), and no ratio of values to 1e37 gives a g above 100.
+    0.95,
+    "threshold, the least score of an alarm, a decimal number above 0 and at most 0.95 (no score is much larger) such \
+     as `threshold=0.5`",
+    "0.5",
+);
 
 fn explain(given: &Given<'_>, seconds: Option<u64>) -> Explanation {
     let explanation = Explanation::new(SUMMARY)
@@ -276,6 +285,8 @@ impl<T: Numeric> Algorithm<T> for SeasonalSmall {
     fn migrate(&self, version: u16, words: &mut Words<'_>) -> Result<SmallState<T>, RestoreError> {
         match version {
             1 => SmallState::migrate(words),
+            // The same words: it had no histogram whose top bin has larger values.
+            2 => SmallState::restore(words),
             found => Err(RestoreError::UnknownAlgorithmVersion { found }),
         }
     }

@@ -10,3 +10,4 @@ mod events;
 mod robust;
 mod series;
 mod subject;
+mod times;

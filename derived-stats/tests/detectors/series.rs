@@ -42,6 +42,8 @@ impl Random {
 /// A series without anomalies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
+    /// Nothing but zeros.
+    AllZeros,
     /// Normal noise around a level that wanders within an hour.
     Autocorrelated,
     /// Counts with a burst of some minutes four times a day.
@@ -56,6 +58,7 @@ pub(crate) enum Kind {
     Zeros,
 }
 
+/// The kinds with some noise.
 pub(crate) const KINDS: [Kind; 6] =
     [Kind::Autocorrelated, Kind::Bursts, Kind::Counts, Kind::Level, Kind::Season, Kind::Zeros];
 
@@ -78,6 +81,7 @@ impl Series {
     pub(crate) fn value(&mut self, seconds: u64) -> f64 {
         let random = &mut self.random;
         match self.kind {
+            Kind::AllZeros => 0.0,
             Kind::Autocorrelated => {
                 let kept = (-self.interval / 600.0).exp();
                 self.wander = kept * self.wander + (1.0 - kept * kept).sqrt() * random.normal();

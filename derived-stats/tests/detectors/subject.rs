@@ -22,6 +22,11 @@ pub(crate) fn detectors() -> Vec<&'static Entry> {
     detectors
 }
 
+/// Each detector with each case.
+pub(crate) fn pairs<C: Clone>(cases: impl Iterator<Item = C> + Clone) -> impl Iterator<Item = (&'static Entry, C)> {
+    detectors().into_iter().flat_map(move |entry| cases.clone().map(move |case| (entry, case)))
+}
+
 /// A detector with its required arguments and `options`, such as `:alarms=2`.
 fn compile(entry: &Entry, options: &str) -> Arc<Spec> {
     let example = entry.example();
@@ -52,7 +57,7 @@ impl Subject {
         self.spec.update(&mut self.state, seconds * 1_000_000, Number::F64(value)).unwrap();
         let is_alarm = self.number(Role::Alarm) == 1.0;
         if is_alarm {
-            if seconds - self.newest_alarm > HOUR {
+            if seconds.abs_diff(self.newest_alarm) > HOUR {
                 self.alarms.push(seconds);
             }
             self.newest_alarm = seconds;
@@ -67,6 +72,13 @@ impl Subject {
         }
     }
 
+    /// The number of values until the first alarm of two hours of 250: 15 deviations of
+    /// [`Kind::Level`](crate::series::Kind::Level).
+    pub(crate) fn until_alarm(&mut self, start: u64, interval: u64) -> Option<u64> {
+        let mut values = (start..start + 2 * HOUR).step_by(interval as usize);
+        values.position(|seconds| self.update(seconds, 250.0)).map(|index| index as u64 + 1)
+    }
+
     /// The number of alarms from `start` to before `end`.
     pub(crate) fn alarms_in(&self, (start, end): (u64, u64)) -> usize {
         self.alarms.iter().filter(|seconds| (start..end).contains(*seconds)).count()
@@ -74,6 +86,11 @@ impl Subject {
 
     pub(crate) fn report(&self) -> Report<Output<'_>> {
         self.spec.report(&self.state, 0)
+    }
+
+    /// The measure that the threshold of alarms applies to.
+    pub(crate) fn strangeness(&self) -> f64 {
+        self.report().any().unwrap().number("strangeness").unwrap().as_f64()
     }
 
     pub(crate) fn number(&self, role: Role) -> f64 {

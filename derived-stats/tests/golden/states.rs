@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 106] = [
+const PIPELINES: [(&str, &str, MetricKind); 118] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -131,6 +131,19 @@ const PIPELINES: [(&str, &str, MetricKind); 106] = [
     ("detector-holt-winters-2", "1.DSSum-raw:DSAnomaly:HoltWinters", MetricKind::Plain),
     ("mad-2", "raw:DSAnomaly:MAD:span=600:warmup=0", MetricKind::Plain),
     ("detector-mad-2", "1.DSSum-raw:DSAnomaly:MAD", MetricKind::Plain),
+    // Version 3 of the detectors' states.
+    ("seasonal-3", "raw:DSAnomaly:Seasonal", MetricKind::Plain),
+    ("detector-seasonal-3", "1.DSSum-raw:DSAnomaly:Seasonal:alarms=2:threshold=0.5:warmup=0", MetricKind::Plain),
+    ("seasonal-small-3", "raw:DSAnomaly:SeasonalSmall:alarms=2:threshold=0.5:warmup=0", MetricKind::Plain),
+    ("detector-seasonal-small-3", "1.DSSum-raw:DSAnomaly:SeasonalSmall", MetricKind::Plain),
+    ("cusum-3", "raw:DSAnomaly:CUSUM:span=600:warmup=0", MetricKind::Plain),
+    ("detector-cusum-3", "1.DSSum-raw:DSAnomaly:CUSUM", MetricKind::Plain),
+    ("ewm-prior-3", "raw:DSAnomaly:EWMPrior:span=600:warmup=0", MetricKind::Plain),
+    ("detector-ewm-prior-3", "1.DSSum-raw:DSAnomaly:EWMPrior", MetricKind::Plain),
+    ("holt-winters-3", "raw:DSAnomaly:HoltWinters:600:warmup=0", MetricKind::Plain),
+    ("detector-holt-winters-3", "1.DSSum-raw:DSAnomaly:HoltWinters", MetricKind::Plain),
+    ("mad-3", "raw:DSAnomaly:MAD:span=600:warmup=0", MetricKind::Plain),
+    ("detector-mad-3", "1.DSSum-raw:DSAnomaly:MAD", MetricKind::Plain),
     ("chain", "1.DSSum.DSAvg(3).DSNon0.DSChange-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
 ];
 

@@ -15,9 +15,18 @@ const LEAST_INTERVAL: f64 = 1e-6;
 /// that an outage does not count.
 const FIRST_GAPS: u64 = 20;
 
+/// The largest gap of a known interval, in intervals.
+const LARGEST_GAP: f64 = 4.0;
+
+/// The least weight of a gap.
+const LEAST_WEIGHT: f64 = 0.001;
+
+/// The first time was wrong if a gap is so much shorter than the mean of the first ones.
+const WRONG_START: f64 = 1000.0;
+
 /// A time that is farther back than this, in microseconds, replaces the latest one: that one was wrong, as a sender's
 /// whose clock is years ahead. Without this rule, each later value would be at the wrong time, in the wrong season.
-pub(crate) const LARGEST_STEP_BACK: u64 = 86_400_000_000;
+const LARGEST_STEP_BACK: u64 = 86_400_000_000;
 
 /// The number of values, their first and last time, and the usual interval between them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -32,20 +41,47 @@ pub(crate) struct Clock {
     mean_interval: f64,
 }
 
+/// The weight of the gap numbered `count`, from 1 on.
+#[inline]
+fn weight_of_gap(count: u64) -> f64 {
+    (1.0 / count.max(1) as f64).max(LEAST_WEIGHT)
+}
+
 /// The mean interval after a `gap`, the one numbered `count` from 1 on, in seconds. `unit` is the unit of the times.
 #[inline]
-pub(crate) fn mean_interval(mean: f64, gap: f64, count: u64, unit: f64) -> f64 {
-    // While the time does not advance, there is no interval to compare a gap with.
+fn mean_interval(mean: f64, gap: f64, count: u64, unit: f64) -> f64 {
+    // Values of one unit share the first gap. Those that had one time for longer say nothing about the interval.
+    if mean == 0.0 && gap > unit {
+        return gap;
+    }
     let is_full = count <= FIRST_GAPS || mean == 0.0;
-    let gap = if is_full { gap } else { gap.min((4.0 * mean).max(unit)) };
-    mean + (gap - mean) * (1.0 / count as f64).max(0.001)
+    let gap = if is_full { gap } else { gap.min((LARGEST_GAP * mean).max(unit)) };
+    mean + (gap - mean) * weight_of_gap(count)
 }
 
 impl Clock {
+    /// The clock of some values, with these first and last times.
+    #[inline]
+    pub(crate) fn of(samples: u64, [first, last]: [u64; 2], mean_interval: f64) -> Self {
+        Self { samples, first, last, mean_interval }
+    }
+
+    /// The times of the first and of the latest value, in microseconds.
+    #[inline]
+    pub(crate) fn times(&self) -> [u64; 2] {
+        [self.first, self.last]
+    }
+
     /// Counts a value of time `at`. A time up to a day before the latest one counts as the latest one; an earlier one
     /// replaces it.
     #[inline]
     pub(crate) fn tick(&mut self, at: u64) {
+        self.tick_in(LEAST_INTERVAL, at);
+    }
+
+    /// [`tick`](Self::tick) for times that are multiples of a unit, in seconds.
+    #[inline]
+    pub(crate) fn tick_in(&mut self, unit: f64, at: u64) {
         let before = self.samples;
         if before == 0 {
             (self.first, self.last) = (at, at);
@@ -55,18 +91,33 @@ impl Clock {
             self.resume(at);
         } else {
             let gap = at.saturating_sub(self.last) as f64 / SECOND;
-            self.mean_interval = mean_interval(self.mean_interval, gap, before, LEAST_INTERVAL);
+            if before <= FIRST_GAPS && self.is_start_wrong(gap) {
+                (self.first, self.mean_interval) = (self.last, 0.0);
+            }
+            self.mean_interval = mean_interval(self.mean_interval, gap, before, unit);
             self.last = self.last.max(at);
         }
         self.samples = before.saturating_add(1).min(Self::MOST);
     }
 
-    /// Continues from `at`, because the latest time was wrong. The first gaps count in full, so they are measured
-    /// again.
+    /// Whether one of the first gaps led from a wrong time, such as that of a device which boots in 1970, to the right
+    /// one. It shows with the gap after it.
+    #[inline]
+    fn is_start_wrong(&self, gap: f64) -> bool {
+        gap > 0.0 && WRONG_START * gap < self.mean_interval && self.age() > LARGEST_STEP_BACK
+    }
+
+    /// Continues from `at`, because the latest time was wrong: the gap to it does not count. The first gaps count in
+    /// full, so they are measured again. A later one counted as four intervals: with two senders whose clocks are days
+    /// apart, every second gap is such a one.
     #[cold]
     fn step_back(&mut self, at: u64) {
         self.last = at;
-        if self.samples <= FIRST_GAPS && at >= self.first {
+        if self.samples == 1 {
+            self.first = at;
+        } else if self.samples > FIRST_GAPS + 1 {
+            self.mean_interval /= 1.0 + (LARGEST_GAP - 1.0) * weight_of_gap(self.samples - 1);
+        } else if at >= self.first {
             self.mean_interval = (at - self.first) as f64 / SECOND / self.samples as f64;
         }
     }
@@ -211,6 +262,33 @@ mod tests {
         let clock = after([5; 30]);
         assert_eq!((clock.mean_interval(), clock.interval(), clock.age()), (0.0, 60.0, 0));
         assert_eq!([6000.0, 600.0, 6.0].map(|span| clock.weight(span)), [1.0 / 30.0, 0.1, 1.0]);
+    }
+
+    #[test]
+    fn a_first_time_long_ago_is_not_believed_after_the_next_two() {
+        for wrong in [1, 3, 15] {
+            let clock = after((0..1000).map(|n| if n < wrong { n } else { 1_700_000_000 + n * 60 }));
+            assert_eq!(clock.age(), (999 - wrong) * 60_000_000, "{wrong}");
+            assert!((50.0..60.5).contains(&clock.interval()), "{wrong}: {clock:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_gap_after_a_time_that_stood_still_is_the_interval() {
+        for still in [2, 20, 5000] {
+            let clock = after((0..still).map(|_| 100).chain([400, 700, 1000]));
+            assert!((295.0..=300.0).contains(&clock.interval()), "{still}: {clock:?}");
+        }
+    }
+
+    #[test]
+    fn clocks_that_are_days_apart_have_the_interval_of_each() {
+        for apart in [100_000, 1_000_000, 1_000_000_000] {
+            for order in [[0, apart], [apart, 0]] {
+                let clock = after((0..20_000).flat_map(|n| order.map(|ahead| 1_000_000 + n * 60 + ahead)));
+                assert!((25.0..65.0).contains(&clock.interval()), "{order:?}: {clock:?}");
+            }
+        }
     }
 
     #[test]

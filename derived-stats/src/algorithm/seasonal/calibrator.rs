@@ -9,6 +9,11 @@ const BINS: usize = 48;
 /// Bins per power of two.
 const PER_OCTAVE: i32 = 8;
 
+/// The bins end where one value in this number is still above the lowest one, as far as it was before. Otherwise some
+/// extreme values would move all usual ones into the lowest bin, and it would no longer be known where they were when
+/// the extreme ones are forgotten.
+const KEPT: u32 = 64;
+
 /// The number of values before a share is computed.
 const WARM: u16 = 50;
 
@@ -35,14 +40,15 @@ const WIDTH_WARM: u16 = 20;
 const LARGEST: f64 = 1e170;
 
 /// Minus the decimal logarithm of the share of the past values that are larger, from a logarithmic histogram that ends
-/// at the largest value: 112 bytes.
+/// at the largest value, or below it if that is extreme: 112 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Calibrator {
-    /// The counts, in [0, 20000] together. The lowest bin also counts all smaller values and the zeros.
+    /// The counts, in [0, 20000] together. The lowest bin also counts all smaller values and the zeros, the highest one
+    /// all larger values.
     counts: [u16; BINS],
     /// The sum of the counts.
     values: u16,
-    /// The bin of the largest value; [`NO_BIN`] before the first value above 0.
+    /// The highest bin; [`NO_BIN`] before the first value above 0.
     top: i16,
     /// The largest value, which decays at each halving.
     largest: f64,
@@ -103,16 +109,16 @@ impl Calibrator {
         strangeness
     }
 
-    /// The index of a bin at or below the top.
+    /// The index of a bin; that of the top if it is above.
     #[inline]
     fn index(&self, bin: i16) -> usize {
-        (i32::from(bin) - (i32::from(self.top) - BINS as i32 + 1)).max(0) as usize
+        (i32::from(bin.min(self.top)) - (i32::from(self.top) - BINS as i32 + 1)).max(0) as usize
     }
 
     #[inline]
     fn strangeness(&self, value: f64, bin: i16) -> f64 {
         let mut larger = 0.0;
-        if bin <= self.top {
+        if bin <= self.top || value <= self.largest {
             let index = self.index(bin);
             let above: u32 = self.counts.iter().skip(index + 1).map(|count| u32::from(*count)).sum();
             let own = self.counts.get(index).copied().unwrap_or_default();
@@ -128,18 +134,34 @@ impl Calibrator {
         strangeness.max(0.0)
     }
 
-    /// Moves the bins, so that `bin` is the top.
+    /// Moves the bins up, so that `bin` is the top, or as far as [`KEPT`] admits.
     #[cold]
     fn extend_to(&mut self, bin: i16) {
-        let shift = match self.top {
-            NO_BIN => BINS,
-            top => (i32::from(bin) - i32::from(top)).clamp(0, BINS as i32) as usize,
-        };
+        if self.top == NO_BIN {
+            self.top = bin;
+            return;
+        }
+        let wanted = (i32::from(bin) - i32::from(self.top)).max(0) as usize;
+        let shift = wanted.min(self.largest_shift());
+        // Without values that are to be kept, the bins move farther than their number.
+        self.top += shift as i16;
+        let shift = shift.min(BINS);
         let lowest = self.counts.iter().take(shift + 1).sum();
         self.counts.copy_within(shift.., 0);
         self.counts[BINS - shift..].fill(0);
         self.counts[0] = lowest;
-        self.top = bin;
+    }
+
+    /// The number of bins by which the top may rise.
+    fn largest_shift(&self) -> usize {
+        let (kept, mut above) = (u32::from(self.values) / KEPT, 0);
+        for (shift, count) in self.counts.iter().enumerate().skip(1).rev() {
+            above += u32::from(*count);
+            if above > kept {
+                return shift - 1;
+            }
+        }
+        usize::MAX
     }
 
     #[cold]
@@ -159,6 +181,9 @@ impl Calibrator {
             return;
         }
         let shift = BINS - 1 - highest;
+        if shift == 0 {
+            return;
+        }
         self.counts.copy_within(1..=highest, 1 + shift);
         self.counts[1..=shift].fill(0);
         self.top -= shift as i16;
@@ -205,10 +230,9 @@ impl Calibrator {
         if packed >> 32 != 0 || sum != u32::from(values) || values >= CAP {
             return Err(RestoreError::invalid("number of signals", packed));
         }
-        let has_top = top != NO_BIN;
         // The largest value decays at once, its bin when it has no counts.
-        let is_largest = match has_top {
-            true => largest > 0.0 && largest <= LARGEST && bin(largest) <= top && top <= bin(LARGEST),
+        let is_largest = match top != NO_BIN {
+            true => largest > 0.0 && largest <= LARGEST && top <= bin(LARGEST),
             false => largest.to_bits() == 0 && counts.iter().skip(1).all(|count| *count == 0),
         };
         if !is_largest {
@@ -293,6 +317,20 @@ mod tests {
     }
 
     #[test]
+    fn usual_values_are_usual_after_the_extreme_ones_of_an_incident_are_forgotten() {
+        let mut calibrator = Calibrator::START;
+        let usual = |n: u32| 1.0 + f64::from(n * 7919 % 1009) / 100.0;
+        (0..15_000).for_each(|n| _ = calibrator.update(usual(n)));
+        let [records @ .., newest] = [1e3, 1e4, 1e5, 1e6, 5e5].map(|value| calibrator.update(value));
+        assert!(records.iter().all(|record| *record > 5.0), "each is the largest so far: {records:?}");
+        assert!(newest > 3.0 && newest < 4.0, "one is larger: {newest}");
+        assert!(calibrator.clone().update(30.0) > 2.0, "nothing but the incident is larger");
+        let strangest = (0..30_000).map(|n| calibrator.update(usual(n))).fold(0.0, f64::max);
+        assert!(strangest < 2.0, "{strangest}");
+        assert_eq!(calibrator.largest, 12f64.next_down(), "the incident is forgotten");
+    }
+
+    #[test]
     fn counts_that_no_values_lead_to_are_refused() {
         let mut calibrator = Calibrator::START;
         for n in 0..100 {
@@ -305,7 +343,6 @@ mod tests {
             (0, 0),
             (0, f64::NAN.to_bits()),
             (0, 1e171f64.to_bits()),
-            (0, 256f64.to_bits()),
             (1, words[1] + 1),
             (1, words[1] | 1 << 40),
             (2, words[2] + 1),

@@ -3,6 +3,7 @@
 use super::calibrator::Calibrator;
 use super::memory::Memory;
 use super::spread::SpreadSignal;
+use crate::algorithm::ewm_prior::LEAST_SIZE;
 use crate::algorithm::large::{LARGEST, within};
 use crate::algorithm::scored::{BOUND, Clock, bounded, positive};
 use crate::math::{asinh, cbrt, log10, sqrt};
@@ -112,12 +113,12 @@ impl SeasonalMemory {
     #[inline]
     pub(super) fn learned(&mut self, x: f64, forecasts: (f64, f64), clock: &Clock) -> Option<f64> {
         let known = self.calibrators.first().map_or(0.0, Calibrator::largest);
-        // A series that never moved has no residual.
-        let known = if known > 0.0 { known } else { self.size };
+        // A series that never moved has no residual, and zeros have no size.
+        let known = if known > 0.0 { known } else { self.size.max(LEAST_SIZE) };
         let limit = known * if clock.age() < FIRST_DAY { FIRST_LIMIT } else { LIMIT };
         let r = x - nearer(x, forecasts);
         self.since_beyond += 1.0;
-        if r.abs() <= limit || limit == 0.0 || clock.earlier() < UNLIMITED {
+        if r.abs() <= limit || clock.earlier() < UNLIMITED {
             return Some(x);
         }
         let is_first = core::mem::take(&mut self.since_beyond) > MEMO;

@@ -5,9 +5,13 @@ mod threshold;
 
 use self::threshold::Threshold;
 use super::tail::{SIGNALS, Tails};
-use crate::algorithm::scored::{LARGEST_STEP_BACK, USUAL_INTERVAL, mean_interval};
+use crate::algorithm::ewm_prior::LEAST_SIZE;
+use crate::algorithm::scored::Clock;
 use crate::math::{quick_asinh, sqrt};
 use crate::number::Numeric;
+
+/// Microseconds in a second, the unit of the times.
+const SECOND: u64 = 1_000_000;
 
 /// The number of buckets of the day, and their length in seconds.
 const BUCKETS: usize = 16;
@@ -56,7 +60,7 @@ pub(super) enum State {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct SmallState<T> {
     pub(super) newest: T,
-    /// The times of the first and of the latest value, in seconds, as in [`Clock`](crate::algorithm::scored::Clock).
+    /// The times of the first and of the latest value, in seconds, as in [`Clock`].
     first: u32,
     last: u32,
     /// The number of values, and above it the flags.
@@ -125,7 +129,13 @@ impl<T> SmallState<T> {
     /// The mean interval in seconds, never 0.
     #[inline]
     pub(super) fn interval(&self) -> f64 {
-        if self.interval > 0.0 { f64::from(self.interval) } else { USUAL_INTERVAL }
+        self.clock().interval()
+    }
+
+    #[inline]
+    fn clock(&self) -> Clock {
+        let times = [self.first, self.last].map(|seconds| u64::from(seconds) * SECOND);
+        Clock::of(self.samples().into(), times, self.interval.into())
     }
 
     fn count(&self, bucket: usize) -> u8 {
@@ -162,31 +172,17 @@ impl<T: Numeric> SmallState<T> {
     #[inline]
     pub(super) fn tick(&mut self, seconds: u64) {
         let now = u32::try_from(seconds).unwrap_or(u32::MAX);
-        let before = self.samples();
-        if before == 0 {
-            (self.first, self.last) = (now, now);
-        } else if u64::from(self.last.saturating_sub(now)) > LARGEST_STEP_BACK / 1_000_000 {
-            self.last = now;
-        } else if self.first > self.last {
-            self.resume(now);
-        } else {
-            let gap = now.saturating_sub(self.last);
-            self.interval = mean_interval(self.interval.into(), gap.into(), before.into(), 1.0) as f32;
+        let gap = now.saturating_sub(self.last);
+        if self.samples() > 0 {
             self.since_alarm = self.since_alarm.saturating_add(gap.try_into().unwrap_or(u16::MAX));
-            self.last = self.last.max(now);
         }
-        if before < MOST_SAMPLES {
+        let mut clock = self.clock();
+        clock.tick_in(1.0, u64::from(now) * SECOND);
+        [self.first, self.last] = clock.times().map(|at| (at / SECOND) as u32);
+        self.interval = clock.mean_interval() as f32;
+        if self.samples() < MOST_SAMPLES {
             self.packed += 1;
         }
-    }
-
-    /// Continues from a time before the first one, as a [`Clock`](crate::algorithm::scored::Clock) does.
-    #[cold]
-    fn resume(&mut self, now: u32) {
-        if now < self.first {
-            (self.first, self.interval) = (self.last.min(now), 0.0);
-        }
-        self.last = self.last.max(now);
     }
 
     /// The value that is learned for `x`: `x` itself, or a nearer one if it is beyond the limit, or none if it is the
@@ -194,10 +190,10 @@ impl<T: Numeric> SmallState<T> {
     #[inline]
     pub(super) fn learned(&mut self, x: f64, seconds: u64) -> Option<f64> {
         let Some(known) = self.tails.largest() else { return Some(x) };
-        // A series that never moved has no residual.
-        let limit = LIMIT * if known > 0.0 { known } else { f64::from(self.size) };
+        // A series that never moved has no residual, and zeros have no size.
+        let limit = LIMIT * if known > 0.0 { known } else { f64::from(self.size).max(LEAST_SIZE) };
         let r = x - self.forecast(seconds);
-        if r.abs() <= limit || limit == 0.0 {
+        if r.abs() <= limit {
             return Some(x);
         }
         let is_first = !self.has(State::Beyond);

@@ -12,6 +12,9 @@ const UPPER: usize = 9;
 /// Bins per power of two: ten bins reach from the largest value down to a sixth of it.
 const PER_OCTAVE: i32 = 4;
 
+/// The bins end where one value in this number is still above the lowest one, as in `Seasonal`.
+const KEPT: u32 = 64;
+
 /// The number of values before a share is computed.
 const WARM: u16 = 50;
 
@@ -39,9 +42,10 @@ type Counts = [u16; UPPER];
 /// The histograms of all signals: 62 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tails {
-    /// At most the number of values together for each signal; the other values are in its lowest bin.
+    /// At most the number of values together for each signal; the other values are in its lowest bin. The highest bin
+    /// also counts all larger values.
     counts: [Counts; SIGNALS],
-    /// The bin of the largest value of each signal.
+    /// The highest bin of each signal.
     tops: [i16; SIGNALS],
     /// The number of values, in [0, 20000].
     values: u16,
@@ -86,9 +90,9 @@ impl Tails {
                 *strangeness = share(counts, *top, values, (bin, within), signal, (length, usual));
             }
             if bin > *top {
-                extend(counts, top, bin);
+                extend(counts, top, bin, values);
             }
-            if let Some(count) = index(*top, bin).and_then(|index| counts.get_mut(index)) {
+            if let Some(count) = index(*top, bin.min(*top)).and_then(|index| counts.get_mut(index)) {
                 *count += 1;
             }
         }
@@ -242,16 +246,31 @@ fn share(
     if square * square * larger > usual { 0.0 } else { (length - LOG10_2 * log2(larger)).max(0.0) }
 }
 
-/// Moves the bins, so that `bin` is the top.
+/// Moves the bins up, so that `bin` is the top, or as far as [`KEPT`] admits.
 #[cold]
-fn extend(counts: &mut Counts, top: &mut i16, bin: i16) {
-    let shift = match *top {
-        NO_BIN => UPPER,
-        top => (i32::from(bin) - i32::from(top)).clamp(0, UPPER as i32) as usize,
-    };
+fn extend(counts: &mut Counts, top: &mut i16, bin: i16, values: u16) {
+    if *top == NO_BIN {
+        *top = bin;
+        return;
+    }
+    let wanted = (i32::from(bin) - i32::from(*top)).max(0) as usize;
+    let shift = wanted.min(largest_shift(counts, values));
+    *top += shift as i16;
+    let shift = shift.min(UPPER);
     counts.copy_within(shift.., 0);
     counts[UPPER - shift..].fill(0);
-    *top = bin;
+}
+
+/// The number of bins by which the top may rise.
+fn largest_shift(counts: &Counts, values: u16) -> usize {
+    let (kept, mut above) = (u32::from(values) / KEPT, 0);
+    for (shift, count) in counts.iter().enumerate().rev() {
+        above += u32::from(*count);
+        if above > kept {
+            return shift;
+        }
+    }
+    usize::MAX
 }
 
 #[cfg(test)]
@@ -308,6 +327,19 @@ mod tests {
         assert_eq!(tails.tops.map(|top| top != NO_BIN), [true, true, false]);
         let zeros = tails.update([1e-9; SIGNALS]);
         assert!(zeros[1] == 0.0 && zeros[2] > 3.0, "the zeros are below every bin: {zeros:?}");
+    }
+
+    #[test]
+    fn usual_values_are_usual_after_the_extreme_ones_of_an_incident_are_forgotten() {
+        let mut tails = Tails::START;
+        let usual = |n: u32| [1.0 + f64::from(n * 7919 % 1009) / 100.0; SIGNALS];
+        (0..15_000).for_each(|n| _ = tails.update(usual(n)));
+        let records = [1e3, 1e4, 1e5, 1e6].map(|value| tails.update([value; SIGNALS])[0]);
+        assert!(records.is_sorted(), "{records:?}");
+        assert!(tails.clone().update([60.0; SIGNALS])[0] > 2.0, "nothing but the incident is larger");
+        let strangest = (0..30_000).map(|n| tails.update(usual(n))[0]).fold(0.0, f64::max);
+        assert!(strangest < 2.0, "{strangest}");
+        assert_eq!(tails.largest(), Some(12.0), "the incident is forgotten");
     }
 
     #[test]

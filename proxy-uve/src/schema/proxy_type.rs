@@ -5,6 +5,7 @@
 
 mod builder;
 mod error;
+mod samples;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;

@@ -173,6 +173,7 @@ smoke_tests! {
     annotation,
     netplugin_body,
     proxy_list,
+    remote_write,
     saved_state,
     schema,
     snapshot,

@@ -22,7 +22,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Ten times what Prometheus sends at most with its defaults (2,000 samples), and more labels than any exporter has.
+    /// Far more than what Prometheus sends with its defaults (2,000 samples), and more labels than any exporter has.
     fn default() -> Self {
         Self {
             body_bytes: 16 * 1024 * 1024,

@@ -139,12 +139,16 @@ pub(crate) fn shortened(text: &str) -> String {
 
 /// Why a series is not taken: it can never be, in no later request either.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{}: {fault}", if .metric.is_empty() { "a series without a name".to_owned() } else { format!("series `{}`", shortened(.metric)) })]
+#[error("{}: {fault}", subject(.metric))]
 pub struct SeriesError {
     /// The name of the metric; empty if it is not known.
     pub metric: String,
     /// What is wrong.
     pub fault: SeriesFault,
+}
+
+fn subject(metric: &str) -> String {
+    if metric.is_empty() { "a series without a name".to_owned() } else { format!("series `{}`", shortened(metric)) }
 }
 
 /// What is wrong with a series.

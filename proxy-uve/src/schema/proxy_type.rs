@@ -5,7 +5,6 @@
 
 mod builder;
 mod error;
-mod samples;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;

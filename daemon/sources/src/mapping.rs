@@ -7,7 +7,7 @@
 //! | series | what becomes of it |
 //! |---|---|
 //! | no stream takes it | left out; that is what a configuration of few streams means |
-//! | the marker of its end | nothing. The next reading of the counter is compared with the one before, until [`TableSettings::source_timeout`](proxy_uve::TableSettings) |
+//! | the marker of its end | nothing; until the source expires, the next reading is compared with the one before |
 //! | NaN or infinite | left out: exporters send NaN for a quantile without observations |
 //! | a counter with the time of its start, shortly before | a reading 0 at that time, so that the first reading counts |
 //! | a native histogram `h` | samples of `h_count` and `h_sum` |

@@ -9,6 +9,7 @@ use daemon_base::clock::{Clock, SystemClock};
 use daemon_base::open_files;
 use daemon_log::Observer;
 use daemon_sources::contiv::{self, Latest, LegacyServer, LegacySettings, ScraperSettings};
+use daemon_sources::mapping::{Mapping, Rule};
 use daemon_sources::opserver::{self, PollerSettings};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,6 +33,8 @@ pub(crate) struct AppSettings {
     /// The server for Contiv's page, if it is on.
     pub legacy: Option<LegacySettings>,
     pub http: HttpSettings,
+    /// The streams of labelled series.
+    pub rules: Vec<Rule>,
     /// How long stopping may take.
     pub grace: Duration,
 }
@@ -85,10 +88,12 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     let latest: Arc<Latest> = Arc::default();
     let page = bind_page(&settings, &latest, &clock).await?;
     let http = settings.http;
-    let AppSettings { engine, poller, contiv, grace, .. } = settings;
+    let AppSettings { engine, poller, contiv, grace, rules, .. } = settings;
+    let allowed_lateness = engine.worker.table.allowed_lateness;
     let engine = start_engine(&engine, poller, contiv, own, &latest, &clock).context(NotStarted)?;
     let (stop, stopping) = watch::channel(false);
-    let shared = shared(&engine, Arc::clone(&clock), stopping.clone(), http);
+    let mapping = Mapping::new(&rules, &engine.intake, allowed_lateness);
+    let shared = shared(&engine, mapping, Arc::clone(&clock), stopping.clone(), http);
     info!(address = %server.address(), "Listening.");
     let page_address = page.as_ref().map(LegacyServer::address);
     let ready_file = ready_file.map(|path| ReadyFile::write(&path, server.address(), page_address));
@@ -209,6 +214,7 @@ pub(crate) fn start_scraper(
 /// What the handlers share, for a running engine.
 pub(crate) fn shared(
     engine: &Engine,
+    mapping: Mapping,
     clock: Arc<dyn Clock>,
     stopping: watch::Receiver<bool>,
     http: HttpSettings,
@@ -218,6 +224,8 @@ pub(crate) fn shared(
         status: Arc::clone(&engine.status),
         clock,
         intake: engine.intake.clone().with_time_unit(http.time_unit),
+        mapping,
+        remembers_keys: engine.local.is_some(),
         view: Arc::clone(&engine.view),
         events: Arc::clone(&engine.events),
         telemetry: Arc::clone(&engine.telemetry),

@@ -28,6 +28,7 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
         contiv: ScraperSettings::new(&loaded.config.contiv)?,
         legacy: LegacySettings::new(&loaded.config.contiv)?,
         http: http(&loaded.config.http),
+        rules: loaded.streams.mapped.clone(),
         grace: loaded.config.shutdown.grace,
     })
 }

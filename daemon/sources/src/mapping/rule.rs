@@ -168,7 +168,8 @@ impl Rule {
         }
         if source.len() > MAX_SOURCE_BYTES {
             let digest = fnv::digest(source.as_bytes());
-            source.truncate(source.floor_char_boundary(MAX_SOURCE_BYTES - DIGEST_DIGITS - 1));
+            let kept = (0..MAX_SOURCE_BYTES - DIGEST_DIGITS).rev().find(|end| source.is_char_boundary(*end));
+            source.truncate(kept.unwrap_or(0));
             // Writing to a string cannot fail.
             let _ = write!(source, "#{digest:0DIGEST_DIGITS$x}");
         }

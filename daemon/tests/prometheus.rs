@@ -7,6 +7,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -56,29 +57,67 @@ fn micros() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
 }
 
+/// Starts a daemon by the guide on a port, with short periods.
+fn start_daemon(data: &Path, port: u16) -> Daemon {
+    let config = data.join("derived-statsd.toml");
+    std::fs::write(&config, block("[aggregation]")).unwrap();
+    let address = format!("http.listen=127.0.0.1:{port}");
+    let settings = ["log.partitions=2", "aggregation.period=2", "aggregation.allowed_lateness=3s", &address];
+    let mut command = command("run", &data.join("log"), &settings);
+    command.arg("--config").arg(&config);
+    Daemon::spawn(command).expect("the daemon starts")
+}
+
+/// Waits until the windows up to a time are closed. Scrapes of the target at rest move the time on.
+fn wait_until_closed(daemon: &Daemon, end: u64) {
+    wait_until("the windows of all samples are closed", || {
+        let partitions: Vec<serde_json::Value> = serde_json::from_str(&daemon.get("/api/v1/partitions").1).unwrap();
+        let mut used = partitions.iter().filter(|partition| partition["objects"] != 0).peekable();
+        let is_closed = |partition: &serde_json::Value| partition["watermark"].as_u64() > Some(end + 2_000_000);
+        (used.peek().is_some() && used.all(is_closed)).then_some(())
+    });
+}
+
+/// The increases of the stored series of each handler, by the key of its object.
+fn increases(prometheus: &Prometheus) -> BTreeMap<String, f64> {
+    let of = |handler: &str| {
+        let series = prometheus.samples(&format!("http_requests_total{{handler=\"{handler}\"}}"), "code");
+        assert!(series.values().all(|samples| samples.len() > 10), "{series:?}");
+        let sum = series.values().map(|samples| increase(samples)).sum();
+        assert!(sum > 100.0, "{series:?}");
+        (format!("Service:{handler}"), sum)
+    };
+    ["/cart", "/pay"].map(of).into()
+}
+
+/// The sums of all windows of each object.
+fn sums(log: &Path) -> BTreeMap<String, f64> {
+    let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+    for line in results(log) {
+        let result: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if result["uve"].as_str().unwrap().starts_with("AggProxySum-")
+            && let Some(value) = result["data"]["value"]["value"].as_f64()
+        {
+            *sums.entry(result["key"].as_str().unwrap().to_owned()).or_default() += value;
+        }
+    }
+    sums
+}
+
 #[test]
 fn what_prometheus_sends_is_counted_once_over_kills_of_both() {
     let (data, target) = (TempDir::new().unwrap(), Target::start());
     let mut counts = BTreeMap::from([(("/cart", "200"), 1000), (("/cart", "500"), 10), (("/pay", "200"), 0)]);
     target.set(page(&counts));
-    let config = data.path().join("derived-statsd.toml");
-    std::fs::write(&config, block("[aggregation]")).unwrap();
     let [port] = free_ports();
-    let start_daemon = || {
-        let address = format!("http.listen=127.0.0.1:{port}");
-        let settings = ["log.partitions=2", "aggregation.period=2", "aggregation.allowed_lateness=3s", &address];
-        let mut command = command("run", &data.path().join("log"), &settings);
-        command.arg("--config").arg(&config);
-        Daemon::spawn(command).expect("the daemon starts")
-    };
-    let mut daemon = start_daemon();
+    let mut daemon = start_daemon(data.path(), port);
     let remote_write = block("remote_write:").replace("127.0.0.1:8081", &format!("127.0.0.1:{port}"));
     let mut prometheus = Prometheus::start(target.address, &remote_write);
     run(&target, &mut counts, DISCOVERY_SECONDS + 4);
     daemon.signal("KILL");
     daemon.wait();
     run(&target, &mut counts, 3);
-    let daemon = start_daemon();
+    let daemon = start_daemon(data.path(), port);
     run(&target, &mut counts, 2);
     // The target starts anew.
     counts.values_mut().for_each(|count| *count = 3);
@@ -88,42 +127,15 @@ fn what_prometheus_sends_is_counted_once_over_kills_of_both() {
     run(&target, &mut counts, 2);
     prometheus.restart();
     run(&target, &mut counts, DISCOVERY_SECONDS + 4);
-    let end = micros();
-    // Scrapes of the target at rest move the time on until the windows are closed.
-    wait_until("the windows of all samples are closed", || {
-        let partitions: Vec<serde_json::Value> = serde_json::from_str(&daemon.get("/api/v1/partitions").1).unwrap();
-        let mut used = partitions.iter().filter(|partition| partition["objects"] != 0).peekable();
-        let is_closed = |partition: &serde_json::Value| partition["watermark"].as_u64() > Some(end + 2_000_000);
-        (used.peek().is_some() && used.all(is_closed)).then_some(())
-    });
+    wait_until_closed(&daemon, micros());
     let metrics = daemon.get("/metrics").1;
     let rejected = "derived_statsd_series_points_total{format=\"remote_write\",outcome=\"rejected\"} 0";
     assert!(metrics.contains(rejected), "{metrics}");
     let (status, uve) = daemon.get("/analytics/uves/service/%2Fcart?flat");
-    assert!(
-        status == 200 && uve.contains("\"AggProxySum-http_requests-http_requests_total\""),
-        "{status}: {uve} {} {}",
-        daemon.get("/analytics/uves").1,
-        daemon.stderr()
-    );
-    let stored = prometheus.samples("http_requests_total", "code");
-    assert!(stored.values().all(|samples| samples.len() > 10), "{stored:?}");
-    let by_code = |handler: &str| prometheus.samples(&format!("http_requests_total{{handler=\"{handler}\"}}"), "code");
-    let expected = ["/cart", "/pay"].map(|handler| {
-        (format!("Service:{handler}"), by_code(handler).values().map(|samples| increase(samples)).sum::<f64>())
-    });
+    assert!(status == 200 && uve.contains("\"AggProxySum-http_requests-http_requests_total\""), "{status}: {uve}");
+    let expected = increases(&prometheus);
     daemon.stop();
-    let mut sums: BTreeMap<String, f64> = BTreeMap::new();
-    for line in results(&data.path().join("log")) {
-        let result: serde_json::Value = serde_json::from_str(&line).unwrap();
-        if result["uve"].as_str().unwrap().starts_with("AggProxySum-")
-            && let Some(value) = result["data"]["value"]["value"].as_f64()
-        {
-            *sums.entry(result["key"].as_str().unwrap().to_owned()).or_default() += value;
-        }
-    }
-    assert!(expected.iter().all(|(_, sum)| *sum > 100.0), "{expected:?}");
-    assert_eq!(sums, BTreeMap::from(expected));
+    assert_eq!(sums(&data.path().join("log")), expected);
 }
 
 #[test]

@@ -25,6 +25,35 @@ aggregations = ["1-raw:DSPercentile:50,90"]
 period = 10
 "#;
 
+const FAULTY: &str = r#"
+[[streams]]
+nam = "a"
+metric = "m"
+object = "job"
+kind = "count"
+aggregations = ["AggProxySums"]
+
+[[streams]]
+name = "b"
+metric = "m"
+object = ["job"]
+where = { code = "5(" }
+aggregations = ["1-raw:DSSumm"]
+period = 0
+
+[[streams]]
+name = "c"
+metric = "m"
+object = ["job"]
+aggregations = ["AggProxySum", "AggProxySum", "1-bytes:DSSum"]
+
+[[streams]]
+name = "c"
+metric = "m"
+object = ["job"]
+aggregations = ["AggProxySum"]
+"#;
+
 /// Runs a command with the text as its configuration, whose path is left out of the output.
 fn run(arguments: &[&str], text: &str) -> Run {
     let folder = TempDir::new().expect("a directory for tests");
@@ -58,35 +87,7 @@ fn validate_explains_each_stream_in_words() {
 
 #[test]
 fn every_problem_has_its_place_and_remedy() {
-    let text = r#"
-[[streams]]
-nam = "a"
-metric = "m"
-object = "job"
-kind = "count"
-aggregations = ["AggProxySums"]
-
-[[streams]]
-name = "b"
-metric = "m"
-object = ["job"]
-where = { code = "5(" }
-aggregations = ["1-raw:DSSumm"]
-period = 0
-
-[[streams]]
-name = "c"
-metric = "m"
-object = ["job"]
-aggregations = ["AggProxySum", "AggProxySum", "1-bytes:DSSum"]
-
-[[streams]]
-name = "c"
-metric = "m"
-object = ["job"]
-aggregations = ["AggProxySum"]
-"#;
-    let run = run(&["validate", "FILE"], text);
+    let run = run(&["validate", "FILE"], FAULTY);
     assert_eq!((run.code, run.stdout.as_str()), (Some(64), ""));
     insta::assert_snapshot!(run.stderr, @r#"
     a.toml:2:1: `streams.name`: the stream has no name; name it, such as "http-requests"

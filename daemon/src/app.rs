@@ -9,6 +9,7 @@ use daemon_base::clock::{Clock, SystemClock};
 use daemon_base::open_files;
 use daemon_log::Observer;
 use daemon_sources::contiv::{self, Latest, LegacyServer, LegacySettings, ScraperSettings};
+use daemon_sources::mapping::{Mapping, Rule};
 use daemon_sources::opserver::{self, PollerSettings};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -35,6 +36,8 @@ pub(crate) struct AppSettings {
     pub http: HttpSettings,
     /// Who may use the server.
     pub access: Arc<Access>,
+    /// The streams of labelled series.
+    pub rules: Vec<Rule>,
     /// How long stopping may take.
     pub grace: Duration,
 }
@@ -88,10 +91,12 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     let latest: Arc<Latest> = Arc::default();
     let page = bind_page(&settings, &latest, &clock).await?;
     let http = settings.http;
-    let AppSettings { engine, poller, contiv, access, grace, .. } = settings;
+    let AppSettings { engine, poller, contiv, access, grace, rules, .. } = settings;
+    let allowed_lateness = engine.worker.table.allowed_lateness;
     let mut engine = start_engine(&engine, poller, contiv, own, &latest, &clock).context(NotStarted)?;
     let (stop, stopping) = watch::channel(false);
-    let shared = shared(&engine, Arc::clone(&clock), stopping.clone(), http, Arc::clone(&access));
+    let mapping = Mapping::new(&rules, &engine.intake, allowed_lateness);
+    let shared = shared(&engine, mapping, Arc::clone(&clock), stopping.clone(), http, Arc::clone(&access));
     if access.is_guarded() {
         engine.add_helper("tokens", move |stop| {
             access.follow(stop);
@@ -233,6 +238,7 @@ pub(crate) fn start_scraper(
 /// What the handlers share, for a running engine.
 pub(crate) fn shared(
     engine: &Engine,
+    mapping: Mapping,
     clock: Arc<dyn Clock>,
     stopping: watch::Receiver<bool>,
     http: HttpSettings,
@@ -243,6 +249,8 @@ pub(crate) fn shared(
         status: Arc::clone(&engine.status),
         clock,
         intake: engine.intake.clone().with_time_unit(http.time_unit),
+        mapping,
+        remembers_keys: engine.local.is_some(),
         view: Arc::clone(&engine.view),
         events: Arc::clone(&engine.events),
         telemetry: Arc::clone(&engine.telemetry),

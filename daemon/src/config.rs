@@ -17,6 +17,7 @@ mod flags;
 mod keys;
 mod layers;
 mod load;
+mod mapped;
 mod problem;
 mod program_options;
 mod ranges;
@@ -24,9 +25,11 @@ mod ranges;
 mod robustness;
 mod sections;
 mod streams;
+mod tables;
 
 use daemon_kafka::KafkaConfig;
 use daemon_sources::contiv::ContivConfig;
+use daemon_sources::mapping::StreamConfig;
 use daemon_sources::opserver::OpserverConfig;
 use serde::Deserialize;
 
@@ -59,6 +62,8 @@ pub(crate) struct Config {
     pub shutdown: Shutdown,
     /// The sinks that read the results log.
     pub sinks: Sinks,
+    /// The streams of labelled series, such as those of Prometheus.
+    pub streams: Vec<StreamConfig>,
     /// The threads that aggregate.
     pub workers: Workers,
 }
@@ -69,6 +74,7 @@ mod tests {
 
     const EXAMPLE: &str = include_str!("../derived-statsd.example.toml");
     const REFERENCE: &str = include_str!("../../docs/src/reference/configuration.md");
+    const STREAMS: &str = include_str!("../../docs/src/reference/streams.md");
 
     /// The example with its commented keys enabled.
     fn complete_example() -> String {
@@ -90,6 +96,13 @@ mod tests {
     #[test]
     fn the_example_file_holds_the_defaults() {
         assert_eq!(toml::from_str::<Config>(EXAMPLE).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_page_of_streams_lists_every_key_and_no_other() {
+        let rows = STREAMS.lines().skip_while(|line| !line.starts_with("| key")).skip(2);
+        let named: Vec<_> = rows.map_while(|row| row.strip_prefix("| `")?.split('`').next()).collect();
+        assert_eq!(named, keys::stream_fields());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /api/v1/samples` | ingests samples; responds once they are durable ([`samples`]) |
 //! | `POST /api/v1/partials` | the same for what edges have aggregated |
+//! | `POST /api/v1/write` | Prometheus remote write ([`write`](mod@write)) |
 //! | `GET /api/v1/results/stream` | results as server-sent events ([`stream`]) |
 //! | `GET /api/v1/partitions` | the status of each partition ([`status`]) |
 //! | `GET /analytics/uves` and below | the UVEs in the form of Contrail's analytics API ([`uves`]) |
@@ -13,6 +14,7 @@ mod access;
 mod bodies;
 mod body;
 mod chunks;
+mod ingest;
 mod listing;
 mod origin;
 mod permits;
@@ -20,6 +22,7 @@ mod samples;
 mod status;
 mod stream;
 mod uves;
+mod write;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,6 +41,7 @@ use daemon_base::listener::{self, Limits};
 use daemon_log::Log;
 use daemon_partition::StatusSource;
 use daemon_sources::intake::Intake;
+use daemon_sources::mapping::Mapping;
 use daemon_sources::timestamp::TimeUnit;
 use percent_encoding::percent_decode_str;
 use prometheus_client::registry::Registry;
@@ -59,6 +63,10 @@ pub(crate) struct Shared {
     pub status: Arc<dyn StatusSource>,
     pub clock: Arc<dyn Clock>,
     pub intake: Intake,
+    /// The streams of labelled series.
+    pub mapping: Mapping,
+    /// Whether the log remembers idempotency keys.
+    pub remembers_keys: bool,
     pub view: Arc<UveView>,
     pub events: Arc<EventHub>,
     pub telemetry: Arc<Telemetry>,
@@ -135,6 +143,7 @@ fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/api/v1/samples", post(samples::post).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/partials", post(samples::post_partials).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/api/v1/write", post(write::post).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/results/stream", get(stream::get))
         .route("/api/v1/partitions", get(status::partitions).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/analytics/uves", get(uves::types))

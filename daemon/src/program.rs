@@ -118,7 +118,7 @@ impl DaemonBuilder {
         }
         match command {
             Command::Eval(args) => commands::eval::run(&args, &registry),
-            Command::Explain(args) => commands::explain::run(&args, &registry),
+            Command::Explain(args) => commands::explain::run(&args, &registry, BAD_CONFIGURATION),
             Command::Simulate(args) => commands::simulate::run(&args),
             Command::TelegrafConfig(args) => commands::telegraf_config::run(&args),
             Command::Top(args) => commands::top::run(&args),

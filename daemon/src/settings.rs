@@ -29,6 +29,7 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
         legacy: LegacySettings::new(&loaded.config.contiv)?,
         http: http(&loaded.config.http),
         access: access(&loaded.config.http)?,
+        rules: loaded.streams.mapped.clone(),
         grace: loaded.config.shutdown.grace,
     })
 }

@@ -19,6 +19,7 @@ use daemon_partition::{StatusSource, WorkerTelemetry};
 use daemon_sinks::influxdb::InfluxTelemetry;
 use daemon_sources::SourceTelemetry;
 use daemon_sources::contiv::ScraperTelemetry;
+use daemon_sources::mapping::Tally;
 use daemon_sources::opserver::PollerTelemetry;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -57,6 +58,8 @@ pub(crate) struct HttpTelemetry {
     accepted: Counter,
     rejected: Counter,
     requests: Family<Vec<(&'static str, String)>, Counter>,
+    /// Points of labelled series, by format and outcome.
+    points: Family<[(&'static str, &'static str); 2], Counter>,
     /// Connections that got 429, also those to Contiv's page.
     pub refusals: Refusals,
 }
@@ -66,6 +69,22 @@ impl HttpTelemetry {
     pub(crate) fn ingested(&self, accepted: u64, rejected: u64) {
         self.accepted.inc_by(accepted);
         self.rejected.inc_by(rejected);
+    }
+
+    /// Counts the points of a request with labelled series, once they are durable.
+    pub(crate) fn mapped(&self, format: &'static str, tally: &Tally) {
+        self.ingested(tally.stored, tally.rejected);
+        let Tally { stored, unmatched, stale, not_finite, rejected, .. } = *tally;
+        let outcomes = [
+            ("not_finite", not_finite),
+            ("rejected", rejected),
+            ("stale_marker", stale),
+            ("stored", stored),
+            ("unmatched", unmatched),
+        ];
+        for (outcome, count) in outcomes {
+            self.points.get_or_create(&[("format", format), ("outcome", outcome)]).inc_by(count);
+        }
     }
 
     /// Counts an answer.
@@ -82,6 +101,7 @@ impl HttpTelemetry {
         registry.register("samples_accepted", "Samples accepted by HTTP and durable", self.accepted.clone());
         registry.register("samples_rejected", "Lines rejected by HTTP", self.rejected.clone());
         registry.register("http_requests", "Requests answered", self.requests.clone());
+        registry.register("series_points", "Points of labelled series by format and outcome", self.points.clone());
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`wire_lines`] | block of lines | the fast and the general decoder agree on every line |
 //! | [`netplugin_body`] | body of `/svcstats` | sorted points, each in the endpoint that lists it, or an error |
 //! | [`partial`] | line of a partial state | encodes back equal, or an error; a table that takes it has rows of JSON |
+//! | [`remote_write`] | body of remote write | series with valid labels within the limits, or an error |
 //! | [`saved_state`] | words | saves the words that it was restored from, and every later result is finite |
 //! | [`snapshot`] | meta part and chunks | a table that goes on, writes JSON and restores from its own snapshot |
 
@@ -21,6 +22,7 @@ mod annotation;
 mod netplugin;
 mod partial;
 mod proxy_list;
+mod remote_write;
 mod saved_state;
 mod schema;
 mod snapshot;
@@ -30,6 +32,7 @@ pub use self::annotation::annotation;
 pub use self::netplugin::netplugin_body;
 pub use self::partial::partial;
 pub use self::proxy_list::proxy_list;
+pub use self::remote_write::remote_write;
 pub use self::saved_state::saved_state;
 pub use self::schema::schema;
 pub use self::snapshot::snapshot;

@@ -174,6 +174,7 @@ smoke_tests! {
     netplugin_body,
     partial,
     proxy_list,
+    remote_write,
     saved_state,
     schema,
     snapshot,

@@ -79,6 +79,19 @@ impl ProxyList {
         Ok(Self { entries: entries.into_iter().map(|(entry, _)| entry).collect() })
     }
 
+    /// Adds an entry that was not written in the list.
+    ///
+    /// # Errors
+    ///
+    /// Returns the entry if the list has its stream already.
+    pub fn add(&mut self, entry: ProxyEntry) -> Result<(), ProxyEntry> {
+        if self.get(&entry.stream).is_some() {
+            return Err(entry);
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
     /// The entries, each stream once.
     pub fn entries(&self) -> &[ProxyEntry] {
         &self.entries

@@ -14,6 +14,7 @@
 //! | [`open_files`] | the limit of open files |
 //! | [`setting`] | types of values that sections of the configuration share: durations, lists, addresses, secrets |
 //! | [`failpoint`] | named points at which a test kills or freezes the process, or panics |
+//! | [`fnv`] | a digest that is the same on every machine |
 //! | [`splitmix`] | pseudo-random numbers that are the same on every machine |
 //!
 //! # Crate features
@@ -26,6 +27,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod failpoint;
+pub mod fnv;
 pub mod listener;
 pub mod open_files;
 pub mod outbound;

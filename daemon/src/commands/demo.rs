@@ -20,6 +20,7 @@ use daemon_base::clock::{Clock, SystemClock};
 use daemon_base::open_files;
 use daemon_base::setting::duration;
 use daemon_base::stop::Stop;
+use daemon_sources::mapping::Mapping;
 use proxy_uve::proxy_list::{DEFAULT_PROXY_LIST, ProxyList};
 use proxy_uve::schema::Schema;
 use tokio::sync::watch;
@@ -62,7 +63,7 @@ pub(crate) fn run(mut loaded: Loaded, duration: Option<Duration>, own: Extension
     let seconds = loaded.config.aggregation.period.unwrap_or(PERIOD_SECONDS);
     let schema = Schema::builtin().with_period(seconds).context("shorten the built-in types")?;
     let proxies = format!("{DEFAULT_PROXY_LIST} {}", contiv::PROXIES);
-    loaded.streams = Streams { proxies: ProxyList::parse(&proxies, &schema)?, schema };
+    loaded.streams = Streams { proxies: ProxyList::parse(&proxies, &schema)?, schema, mapped: Vec::new() };
     let aggregation = &mut loaded.config.aggregation;
     // All samples have timestamps of one clock and arrive shortly after them.
     aggregation.allowed_lateness = Duration::from_millis(500);
@@ -92,7 +93,8 @@ async fn show(
     engine.add_sink(BoardSink::new(Arc::clone(&board)), |_| ())?;
     let (stop, stopping) = watch::channel(false);
     let contiv = contiv::start(&mut engine, period, http.limits, &clock, stopping.clone()).await?;
-    let serving = tokio::spawn(server.serve(app::shared(&engine, Arc::clone(&clock), stopping, http, Arc::default())));
+    let shared = app::shared(&engine, Mapping::default(), Arc::clone(&clock), stopping, http, Arc::default());
+    let serving = tokio::spawn(server.serve(shared));
     let simulation = Simulation::seeded(7, period);
     let announcement = announcement(address, &simulation, &contiv, period);
 

@@ -24,13 +24,15 @@ use self::answer::Answers;
 use self::event::Event;
 use self::lines::{Line, MAX_LINE_BYTES};
 use self::session::Session;
-use crate::commands::pipeline_args::PipelineArgs;
+use crate::commands::pipeline_args::MetricArgs;
 
 /// Arguments of `eval`.
 #[derive(Args, Debug)]
 pub(crate) struct EvalArgs {
     #[command(flatten)]
-    pub(crate) pipeline: PipelineArgs,
+    pub(crate) metric: MetricArgs,
+    /// The annotation, such as `1.DSSum-raw:DSAnomaly:EWM:0.1`.
+    pub(crate) annotation: String,
 }
 
 /// Runs until standard input ends. Exit code 2 for a bad annotation.
@@ -39,11 +41,11 @@ pub(crate) struct EvalArgs {
 ///
 /// Fails if standard input cannot be read or standard output not written. A closed pipe is not an error.
 pub(crate) fn run(args: &EvalArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
-    let spec = match args.pipeline.compile(registry) {
+    let spec = match args.metric.compile(&args.annotation, registry) {
         Ok(spec) => Arc::new(spec),
         Err(error) => return Ok(super::print::refuse(&error)),
     };
-    let session = Session::new(spec, args.pipeline.mstats);
+    let session = Session::new(spec, args.metric.mstats);
     super::print::quiet_if_closed(answer_all(session, io::stdin().lock(), io::stdout().lock()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,9 +1,11 @@
-//! `explain` describes an annotation or a built-in proxy type, in words or as JSON objects.
+//! `explain` describes an annotation or a built-in proxy type, in words or as JSON objects, or a configured stream of
+//! series in words.
 //!
 //! Every fact comes from the compiled pipeline or from the types of the algorithms, so the description matches the
 //! code.
 
 mod facts;
+mod stream;
 mod types;
 mod words;
 
@@ -13,7 +15,8 @@ use clap::Args;
 use derived_stats::Registry;
 
 use self::facts::Facts;
-use crate::commands::pipeline_args::PipelineArgs;
+use crate::commands::config_args::ConfigArgs;
+use crate::commands::pipeline_args::MetricArgs;
 use crate::commands::print;
 
 /// Arguments of `explain`.
@@ -23,16 +26,30 @@ pub(crate) struct ExplainArgs {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) pipeline: PipelineArgs,
+    pub(crate) metric: MetricArgs,
+    /// The annotation, such as `1.DSSum-raw:DSAnomaly:EWM:0.1`, or the name of a built-in proxy type.
+    #[arg(required_unless_present = "stream")]
+    pub(crate) annotation: Option<String>,
+    /// Explain this stream of `[[streams]]` in the configuration instead of an annotation.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["annotation", "json", "value", "mstats"])]
+    pub(crate) stream: Option<String>,
+    /// What would become of this sample in the stream, such as `http_requests_total{job="a"} 3`.
+    #[arg(long, value_name = "SAMPLE", requires = "stream")]
+    pub(crate) sample: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
-/// Prints the explanation. Exit code 2 for a bad annotation.
+/// Prints the explanation. Exit code 2 for a bad annotation, stream or sample, and `bad` for a bad configuration.
 ///
 /// # Errors
 ///
 /// When standard output cannot be written.
-pub(crate) fn run(args: &ExplainArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
-    let given = &args.pipeline.annotation;
+pub(crate) fn run(args: &ExplainArgs, registry: &Registry, bad: u8) -> anyhow::Result<ExitCode> {
+    if let Some(name) = &args.stream {
+        return stream::run(name, args.sample.as_deref(), &args.config.sources(), registry, bad);
+    }
+    let given = args.annotation.as_deref().unwrap_or_default();
     let text = if let Some((proxy_type, sentences)) = types::find(given) {
         let head = if args.json { String::new() } else { format!("{sentences}\n\n") };
         let attributes = proxy_type.attributes().iter();
@@ -42,8 +59,8 @@ pub(crate) fn run(args: &ExplainArgs, registry: &Registry) -> anyhow::Result<Exi
         print::message(format_args!("{}", types::unknown(given)));
         return Ok(ExitCode::from(print::USAGE));
     } else {
-        match args.pipeline.compile(registry) {
-            Ok(spec) => text(&Facts::of(&spec, args.pipeline.mstats), args.json)?,
+        match args.metric.compile(given, registry) {
+            Ok(spec) => text(&Facts::of(&spec, args.metric.mstats), args.json)?,
             Err(error) => return Ok(print::refuse(&error)),
         }
     };

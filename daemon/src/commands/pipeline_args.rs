@@ -6,9 +6,9 @@ use derived_stats::{Annotation, AnnotationError, Context, MetricKind, Periods, R
 /// The period that the tools assume for the struct of an annotation, in seconds: that of the built-in proxy types.
 pub(crate) const ASSUMED_PERIOD_SECONDS: u32 = 60;
 
-/// An annotation, with the type and the kind of its metric.
+/// The properties of the metric of an annotation.
 #[derive(Args, Debug)]
-pub(crate) struct PipelineArgs {
+pub(crate) struct MetricArgs {
     /// The element type of the samples.
     #[arg(long = "type", value_enum, default_value_t = TypeArg::U64)]
     pub(crate) value: TypeArg,
@@ -18,8 +18,6 @@ pub(crate) struct PipelineArgs {
     /// The metric is a map of values; each key has its own pipeline.
     #[arg(long)]
     pub(crate) mstats: bool,
-    /// The annotation, such as `1.DSSum-raw:DSAnomaly:EWM:0.1`; for `explain` also the name of a built-in proxy type.
-    pub(crate) annotation: String,
 }
 
 /// The element types, as spelled on the command line.
@@ -38,11 +36,11 @@ pub(crate) enum MetricArg {
     Plain,
 }
 
-impl PipelineArgs {
+impl MetricArgs {
     /// Compiles the annotation with the algorithms of `registry`: inline without a period or with `0-`, else in a
     /// struct with [`ASSUMED_PERIOD_SECONDS`].
-    pub(crate) fn compile(&self, registry: &Registry) -> Result<Spec, AnnotationError> {
-        let annotation = Annotation::parse(&self.annotation)?;
+    pub(crate) fn compile(&self, annotation: &str, registry: &Registry) -> Result<Spec, AnnotationError> {
+        let annotation = Annotation::parse(annotation)?;
         let periods = match annotation.period() {
             Some(period) if period.every() > 0 => Periods::Every { seconds: ASSUMED_PERIOD_SECONDS },
             _ => Periods::Plain,

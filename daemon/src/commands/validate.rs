@@ -41,7 +41,7 @@ pub(crate) fn run(args: &ValidateArgs, registry: &Registry, bad: u8) -> anyhow::
     }
     match &survey.streams {
         Some(streams) if survey.problems.is_empty() => {
-            super::print::print(&summary(&args.file, streams))?;
+            super::print::print(&(summary(&args.file, streams) + &mapped(streams)))?;
             Ok(ExitCode::SUCCESS)
         }
         _ => {
@@ -70,6 +70,11 @@ fn summary(file: &Path, streams: &Streams) -> String {
         names.join(", "),
         periods.join(", "),
     )
+}
+
+/// A line for each stream of series.
+fn mapped(streams: &Streams) -> String {
+    streams.mapped.iter().map(|rule| format!("stream {}\n", rule.words())).collect()
 }
 
 fn count(number: usize, thing: &str) -> String {

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::layers::{Layers, exists, unknown};
 use super::problem::SourceLocation;
-use super::{keys, ranges};
+use super::{keys, ranges, tables};
 
 /// Merges the settings of a file's text into `layers`.
 pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) {
@@ -72,6 +72,9 @@ fn walk<'t>(
             _ if !exists(section) => layers.add_problem(at, unknown(section)),
             (DeValue::Table(inner), Some(Value::Table(values))) if keys::is_section(section) => {
                 walk(section, inner, values, location, layers);
+            }
+            (DeValue::Array(elements), Some(Value::Array(values))) if tables::is_list(section) => {
+                tables::read(elements, values, &at, location, layers);
             }
             _ if keys::is_section(section) => {
                 let name = section.join(".");

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 
+use daemon_sources::mapping::StreamConfig;
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
@@ -25,9 +26,18 @@ pub(super) fn is_section(path: &[&str]) -> bool {
 
 /// The names of the keys in the section at `path`; `None` if it is a value or does not exist.
 pub(super) fn fields(path: &[&str]) -> Option<&'static [&'static str]> {
+    fields_of::<Config>(path)
+}
+
+/// The names of the keys in a table of `[[streams]]`.
+pub(super) fn stream_fields() -> &'static [&'static str] {
+    fields_of::<StreamConfig>(&[]).unwrap_or_default()
+}
+
+fn fields_of<'de, T: Deserialize<'de>>(path: &[&str]) -> Option<&'static [&'static str]> {
     let found = RefCell::new(None);
     // The probe has no values, so it always ends in an error.
-    let _ = Config::deserialize(Probe { path, found: &found });
+    let _ = T::deserialize(Probe { path, found: &found });
     found.into_inner()
 }
 

@@ -81,6 +81,18 @@ impl Layers {
         known.cloned().unwrap_or_else(|| self.location(key))
     }
 
+    /// Stores the location of an element of a list of tables, or of a key of one.
+    pub(super) fn locate_element(&mut self, list: &str, index: usize, key: Option<&str>, location: SourceLocation) {
+        self.locations.insert(element(list, index, key), location);
+    }
+
+    /// The location of a key of an element of a list of tables, else that of the element, or of the list.
+    pub(super) fn element_location(&self, list: &str, index: usize, key: &str) -> SourceLocation {
+        let known = [element(list, index, Some(key)), element(list, index, None)];
+        let known = known.iter().find_map(|place| self.locations.get(place));
+        known.cloned().unwrap_or_else(|| self.location(list))
+    }
+
     /// The configuration of all valid settings.
     pub(super) fn config(&mut self) -> Config {
         Config::deserialize(Value::Table(self.table.clone())).unwrap_or_else(|error| {
@@ -100,9 +112,16 @@ impl Layers {
             table = inner;
         }
         table.insert((*last).to_owned(), value);
-        self.lines.remove(&path.join("."));
-        self.locations.insert(path.join("."), location);
+        let key = path.join(".");
+        self.lines.remove(&key);
+        // The elements of an earlier source, if it is a list of tables.
+        self.locations.retain(|place, _| !place.strip_prefix(&key).is_some_and(|rest| rest.starts_with('[')));
+        self.locations.insert(key, location);
     }
+}
+
+fn element(list: &str, index: usize, key: Option<&str>) -> String {
+    key.map_or_else(|| format!("{list}[{index}]"), |key| format!("{list}[{index}].{key}"))
 }
 
 /// Whether the key or section exists.
@@ -155,7 +174,7 @@ fn try_alone(path: &[&str], value: &Value) -> Result<(), String> {
 }
 
 /// The message on one line.
-fn one_line(error: &toml::de::Error) -> String {
+pub(super) fn one_line(error: &toml::de::Error) -> String {
     error.message().trim_end().replace('\n', "; ")
 }
 

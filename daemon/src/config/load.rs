@@ -93,7 +93,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
 
     let config = layers.config();
     check::values(&config, &mut layers);
-    let streams = Streams::build(&config.aggregation, registry, &mut layers);
+    let streams = Streams::build(&config, registry, &mut layers);
     notices.extend(check::notices(&config));
     for name in streams.iter().flat_map(Streams::unused_types) {
         notices.push(format!("the proxy type `{name}` runs on no stream; list it in aggregation.uve_proxy_list"));

@@ -1,16 +1,19 @@
-//! The streams to aggregate: `uve_proxy_list`, compiled against the built-in proxy types and those of schema files.
+//! The streams to aggregate: `uve_proxy_list`, compiled against the built-in proxy types and those of schema files, and
+//! `[[streams]]`.
 
 use std::sync::Arc;
 
 use daemon_base::setting::file;
+use daemon_sources::mapping::Rule;
 use derived_stats::{MetricKind, Registry};
 use proxy_uve::StreamName;
 use proxy_uve::proxy_list::{ProxyEntry, ProxyList};
 use proxy_uve::schema::{ProxyType, Schema, SchemaErrors};
 
 use super::layers::Layers;
+use super::mapped;
 use super::problem::SourceLocation;
-use crate::config::Aggregation;
+use crate::config::Config;
 
 const LIST: &str = "aggregation.uve_proxy_list";
 const PERIOD: &str = "aggregation.period";
@@ -23,11 +26,14 @@ pub(crate) struct Streams {
     pub schema: Schema,
     /// The proxy types of each stream.
     pub proxies: ProxyList,
+    /// The streams among them that take labelled series.
+    pub mapped: Vec<Rule>,
 }
 
 impl Streams {
     /// Compiles the streams, with the algorithms of `registry` in schema files; `None` if `layers` gets a problem.
-    pub(super) fn build(aggregation: &Aggregation, registry: &Registry, layers: &mut Layers) -> Option<Self> {
+    pub(super) fn build(config: &Config, registry: &Registry, layers: &mut Layers) -> Option<Self> {
+        let aggregation = &config.aggregation;
         let before = layers.problems.len();
         let mut schema = built_in(aggregation.period, layers);
         for path in &aggregation.schema_files {
@@ -53,7 +59,10 @@ impl Streams {
             return None;
         }
         match ProxyList::parse(&aggregation.uve_proxy_list, &schema) {
-            Ok(proxies) => Some(Self { schema, proxies }),
+            Ok(proxies) => {
+                let mut streams = Self { schema, proxies, mapped: Vec::new() };
+                mapped::add(config, registry, &mut streams, layers).then_some(streams)
+            }
             Err(errors) => {
                 for error in &errors {
                     let location = layers.line_location(LIST, error.line());
@@ -81,10 +90,13 @@ impl Streams {
         self.schema.names().filter(move |name| built_in.get(name).is_none() && !is_used(name))
     }
 
-    /// The streams with a type that takes samples as readings of counters.
+    /// The streams with a type that takes samples as readings of counters, whose senders may not name sources. Those of
+    /// labelled series always do.
     pub(crate) fn with_counters(&self) -> impl Iterator<Item = &StreamName> {
         let reads_counters = |entry: &&ProxyEntry| entry.types.iter().any(|of| of.raw().metric == MetricKind::Agg);
-        self.proxies.entries().iter().filter(reads_counters).map(|entry| &entry.stream)
+        let is_mapped = |stream: &StreamName| self.mapped.iter().any(|rule| rule.stream() == stream);
+        let streams = self.proxies.entries().iter().filter(reads_counters).map(|entry| &entry.stream);
+        streams.filter(move |stream| !is_mapped(stream))
     }
 
     /// The proxy types of all streams; a type that several streams share is repeated.

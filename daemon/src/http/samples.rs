@@ -25,24 +25,20 @@
 //! remembered: it is checked again, as the configuration may be another one by then.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use daemon_base::listener::Client;
-use daemon_log::{AppendBatch, Appended, Idempotency, LogError};
+use daemon_log::{AppendBatch, Appended, Idempotency};
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 
-use crate::http::body::{Encoded, Refusal};
+use crate::http::body::Encoded;
+use crate::http::ingest::{self, Failure};
 use crate::http::{Shared, json, problem};
 
 /// The most rejected lines that a response lists; further ones are only counted.
 const MAX_NAMED: usize = 100;
-
-/// How long a request waits for the log. Its permit is in use until the log is done with it.
-const LOG_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest `Idempotency-Key`.
 const MAX_KEY_BYTES: usize = 255;
@@ -63,12 +59,6 @@ struct Rejection {
     error: String,
 }
 
-/// Why a batch is not ingested.
-enum Failure {
-    Log(LogError),
-    Refused(Refusal),
-}
-
 /// What the lines of a batch are.
 #[derive(Clone, Copy, Debug)]
 enum Lines {
@@ -82,7 +72,7 @@ pub(super) async fn post(
     Extension(client): Extension<Client>,
     request: Request,
 ) -> Response {
-    ingest(shared, client, request, Lines::Samples).await
+    post_lines(shared, client, request, Lines::Samples).await
 }
 
 /// Ingests a batch of partial states.
@@ -91,45 +81,19 @@ pub(super) async fn post_partials(
     Extension(client): Extension<Client>,
     request: Request,
 ) -> Response {
-    ingest(shared, client, request, Lines::Partials).await
+    post_lines(shared, client, request, Lines::Partials).await
 }
 
-async fn ingest(shared: Arc<Shared>, client: Client, request: Request, lines: Lines) -> Response {
+async fn post_lines(shared: Arc<Shared>, client: Client, request: Request, lines: Lines) -> Response {
     let (head, body) = request.into_parts();
     let key = match idempotency_key(&head.headers) {
         Ok(key) => key,
         Err(response) => return *response,
     };
-    let (bounds, stopping) = (shared.bodies.samples, shared.stopping.clone());
-    let encoded = match shared.bodies.read(bounds, client, &head.headers, body, stopping).await {
-        Ok(encoded) => encoded,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let permit = match shared.permits.samples.take(client) {
-        Ok(permit) => permit,
-        Err(busy) => return *busy,
-    };
-    if *shared.stopping.borrow() {
-        return Refusal::Stopping.into_response();
-    }
-    // Decoding and waiting for the disk both block.
-    let for_log = Arc::clone(&shared);
-    let appended = tokio::task::spawn_blocking(move || {
-        let _held = permit;
-        append(&for_log, encoded, key, lines)
-    });
-    match timeout(LOG_TIMEOUT, appended).await {
-        Ok(Ok(Ok(outcome))) => answer(&outcome),
-        Ok(Ok(Err(Failure::Log(error)))) => failed(&error),
-        Ok(Ok(Err(Failure::Refused(refusal)))) => refusal.into_response(),
-        Ok(Err(_)) => problem(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the batch could not be processed, and may be stored; send it again with an Idempotency-Key",
-        ),
-        Err(_) => problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the log did not store the batch within a minute, and still may; send it again with an Idempotency-Key",
-        ),
+    let work = move |shared: &Shared, encoded| append(shared, encoded, key, lines);
+    match ingest::run(&shared, client, &head.headers, body, work).await {
+        Ok(outcome) => answer(&outcome),
+        Err(response) => *response,
     }
 }
 
@@ -203,21 +167,4 @@ fn answer(outcome: &Outcome) -> Response {
         _ => StatusCode::MULTI_STATUS,
     };
     json(status, outcome)
-}
-
-fn failed(error: &LogError) -> Response {
-    let (status, retry_after) = match error {
-        LogError::Full { retry_after, .. } => (StatusCode::TOO_MANY_REQUESTS, retry_after.as_secs().max(1)),
-        LogError::IdempotencyConflict { .. } => (StatusCode::CONFLICT, 0),
-        LogError::InvalidArgument { .. } => (StatusCode::BAD_REQUEST, 0),
-        error if error.is_temporary() => (StatusCode::SERVICE_UNAVAILABLE, 1),
-        // Until an operator acts: no time to retry at.
-        error if error.remedy().is_some() => (StatusCode::SERVICE_UNAVAILABLE, 0),
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, 0),
-    };
-    let response = problem(status, &error.to_string());
-    if retry_after == 0 {
-        return response;
-    }
-    ([(header::RETRY_AFTER, retry_after.to_string())], response).into_response()
 }

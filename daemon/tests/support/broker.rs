@@ -258,7 +258,7 @@ fn copy_folder(from: &Path, to: &Path) {
 
 /// Ports that are free, below those that the system gives to connections going out: one of those might be taken by a
 /// client, even by one that tries to reach this very broker, while the broker is stopped.
-pub(super) fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let held = [(); N].map(|()| {
         let free = (0..).find_map(|attempt: u64| {
             let port = 20_000 + u16::try_from(RandomState::new().hash_one(attempt) % 12_000).unwrap();
@@ -275,7 +275,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Waits for the end of its standard input, that is of this process; then kills the server and removes its folder.
-pub(super) fn guard(jvm: u32, folder: &Path) -> Child {
+pub(crate) fn guard(jvm: u32, folder: &Path) -> Child {
     let mut shell = Command::new("sh");
     shell.args(["-c", "cat >/dev/null; kill -9 \"$1\"; rm -rf \"$2\"", "sh", &jvm.to_string()]).arg(folder);
     shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()

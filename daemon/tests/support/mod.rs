@@ -15,6 +15,8 @@ pub(crate) mod encodings;
 pub(crate) mod group;
 pub(crate) mod influxdb;
 pub(crate) mod outage;
+pub(crate) mod process;
+pub(crate) mod prometheus;
 pub(crate) mod strict_influxdb;
 
 use std::ffi::OsStr;

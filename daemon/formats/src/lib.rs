@@ -1,0 +1,21 @@
+//! Decoders of the formats in which other systems send metrics.
+//!
+//! Each is a pure function from bytes to [`Series`], with the URL of the format above it and [`Limits`] on what a
+//! request may contain. The daemon maps series to samples of objects; nothing here has a stream, a clock or a socket.
+//!
+//! | module | format |
+//! |---|---|
+//! | [`remote_write`] | Prometheus remote write, versions 1 and 2 |
+//! | [`text`] | one sample as people write it, `http_requests_total{job="a"} 3` |
+
+#![deny(missing_docs)]
+
+mod limits;
+pub mod remote_write;
+mod series;
+pub mod text;
+
+pub use self::limits::Limits;
+pub use self::series::{
+    HistogramPoint, Labels, METRIC_NAME, Point, STALE_MARKER, Series, SeriesError, SeriesFault, is_stale_marker,
+};

@@ -1,0 +1,302 @@
+//! Prometheus remote write: a snappy-compressed protobuf message with series and their samples.
+//!
+//! * version 1: <https://prometheus.io/docs/specs/prw/remote_write_spec/>
+//! * version 2: <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>
+//!
+//! A request is decompressed within [`Limits::body_bytes`] and then decoded series by series, so that it takes the memory
+//! of its body and of one series, whatever it claims to contain. What is wrong with one series is the [`SeriesError`] of
+//! that series; a message that is not a request at all is a [`RequestError`], and then nothing of it is passed on.
+//!
+//! Exemplars, metadata and the buckets of native histograms are skipped.
+
+#[cfg(any(test, feature = "test-util"))]
+pub mod encode;
+mod message;
+mod wire;
+
+use bytes::Bytes;
+use prost::Message;
+
+use self::message::{Count, Histogram, Sample, TimeSeries1, TimeSeries2};
+use self::wire::Fields;
+use crate::{HistogramPoint, Labels, Limits, Point, Series, SeriesError, SeriesFault};
+
+/// The version of the protocol, which the content type names.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Version {
+    /// `prometheus.WriteRequest`.
+    V1,
+    /// `io.prometheus.write.v2.Request`.
+    V2,
+}
+
+impl Version {
+    /// The version of a content type; without one it is 1. `None` for another type.
+    ///
+    /// ```
+    /// use daemon_formats::remote_write::Version;
+    ///
+    /// let of = Version::of_content_type;
+    /// assert_eq!(of("application/x-protobuf"), Some(Version::V1));
+    /// assert_eq!(of("application/x-protobuf;proto=io.prometheus.write.v2.Request"), Some(Version::V2));
+    /// assert_eq!(of("application/json"), None);
+    /// ```
+    pub fn of_content_type(text: &str) -> Option<Self> {
+        let mut parts = text.split(';').map(str::trim);
+        match parts.next()?.to_ascii_lowercase().as_str() {
+            "" | "application/x-protobuf" => {}
+            _ => return None,
+        }
+        let message =
+            parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("proto"));
+        match message.map(|(_, message)| message.trim_matches('"')) {
+            None => Some(Self::V1),
+            Some(message) => [Self::V1, Self::V2].into_iter().find(|version| version.message() == message),
+        }
+    }
+
+    /// The name of the protobuf message of a request.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::V1 => "prometheus.WriteRequest",
+            Self::V2 => "io.prometheus.write.v2.Request",
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::V1 => Self::V2,
+            Self::V2 => Self::V1,
+        }
+    }
+
+    /// The field of a request that holds the series. The versions use different ones, so that a request under the wrong
+    /// content type is noticed.
+    fn series_field(self) -> u32 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 5,
+        }
+    }
+}
+
+/// The field of a request of version 2 that holds the symbols.
+const SYMBOLS_FIELD: u32 = 4;
+
+/// Why a request is refused as a whole. It can never be taken.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The body is not a message of the protocol.
+    #[error("the body is not a protobuf message of the version that its Content-Type names: {reason}")]
+    NotProtobuf {
+        /// What was found where.
+        reason: String,
+    },
+    /// The body is not compressed as the protocol prescribes.
+    #[error("the body is not in the block format of snappy, which remote write prescribes: {reason}")]
+    NotSnappy {
+        /// The error of the decoder.
+        reason: String,
+    },
+    /// The body is of the other version.
+    #[error(
+        "the Content-Type names {}, but the body is {}; send the Content-Type of the message",
+        .0.message(),
+        .0.other().message()
+    )]
+    OtherVersion(Version),
+    /// The body is too large.
+    #[error("the body has {found} bytes decompressed, at most {limit} are taken; lower `max_samples_per_send`")]
+    TooLarge {
+        /// Its length as it claims.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// More of something than a request may have.
+    #[error("the request has more than {limit} {what}; lower `max_samples_per_send`")]
+    TooMany {
+        /// Series, samples or symbols.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// A series is too large.
+    #[error("series {number} of the request has {found} bytes, at most {limit} are taken; send less of it at a time")]
+    TooLargeSeries {
+        /// Its number, from 1.
+        number: usize,
+        /// Its length.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Decompresses a body. Its length is checked before memory is taken.
+///
+/// # Errors
+///
+/// [`RequestError::NotSnappy`], [`RequestError::TooLarge`].
+pub fn decompress(body: &[u8], limits: &Limits) -> Result<Vec<u8>, RequestError> {
+    let invalid = |error: snap::Error| RequestError::NotSnappy { reason: error.to_string() };
+    let found = snap::raw::decompress_len(body).map_err(invalid)?;
+    if found > limits.body_bytes {
+        return Err(RequestError::TooLarge { found, limit: limits.body_bytes });
+    }
+    snap::raw::Decoder::new().decompress_vec(body).map_err(invalid)
+}
+
+/// Checks a decompressed request. [`series`](Request::series) then cannot fail.
+///
+/// # Errors
+///
+/// A [`RequestError`].
+pub fn decode(version: Version, body: Vec<u8>, limits: Limits) -> Result<Request, RequestError> {
+    let body = Bytes::from(body);
+    let mut request = Request { version, limits, symbols: Vec::new(), series: Vec::new() };
+    for field in Fields::of(&body) {
+        let (number, content) = field?;
+        match content {
+            Some(content) if number == version.series_field() => request.add_series(content)?,
+            Some(content) if number == SYMBOLS_FIELD && version == Version::V2 => request.add_symbol(content)?,
+            Some(_) if number == version.other().series_field() => return Err(RequestError::OtherVersion(version)),
+            _ => {}
+        }
+    }
+    Ok(request)
+}
+
+/// A request whose outer message is valid.
+#[derive(Clone, Debug)]
+pub struct Request {
+    version: Version,
+    limits: Limits,
+    symbols: Vec<Bytes>,
+    /// The encoded series.
+    series: Vec<Bytes>,
+}
+
+impl Request {
+    /// Calls `take` with every series, or with why it is not one, in the order of the request.
+    ///
+    /// # Errors
+    ///
+    /// A [`RequestError`] if a series is not a message, or there are more samples than allowed: `take` may have been
+    /// called before. What it made of the series must be dropped.
+    pub fn series(&self, mut take: impl FnMut(Result<Series<'_>, SeriesError>)) -> Result<(), RequestError> {
+        let mut samples = 0;
+        for (index, encoded) in self.series.iter().enumerate() {
+            let invalid = |error: prost::DecodeError| RequestError::NotProtobuf {
+                reason: format!("series {}: {error}", index + 1),
+            };
+            let points = match self.version {
+                Version::V1 => self.take_1(&TimeSeries1::decode(encoded.clone()).map_err(invalid)?, &mut take),
+                Version::V2 => self.take_2(&TimeSeries2::decode(encoded.clone()).map_err(invalid)?, &mut take),
+            };
+            samples += points;
+            if samples > self.limits.samples {
+                return Err(RequestError::TooMany { what: "samples", limit: self.limits.samples });
+            }
+        }
+        Ok(())
+    }
+
+    fn take_1(&self, series: &TimeSeries1, take: &mut impl FnMut(Result<Series<'_>, SeriesError>)) -> usize {
+        let pairs = series.labels.iter().map(|label| Some((text(&label.name)?, text(&label.value)?)));
+        let pairs: Option<Vec<_>> = pairs.collect();
+        let labels = pairs.ok_or_else(|| SeriesError { metric: String::new(), fault: SeriesFault::NotUtf8 });
+        let labels = labels.and_then(|pairs| Labels::new(pairs, &self.limits));
+        pass(labels, &series.samples, &series.histograms, 0, take)
+    }
+
+    fn take_2(&self, series: &TimeSeries2, take: &mut impl FnMut(Result<Series<'_>, SeriesError>)) -> usize {
+        let labels = self.referenced(&series.label_references);
+        let labels = labels.map_err(|fault| SeriesError { metric: String::new(), fault });
+        let labels = labels.and_then(|pairs| Labels::new(pairs, &self.limits));
+        pass(labels, &series.samples, &series.histograms, series.created_timestamp, take)
+    }
+
+    /// The labels that the references name.
+    fn referenced(&self, references: &[u32]) -> Result<Vec<(&str, &str)>, SeriesFault> {
+        if !references.len().is_multiple_of(2) {
+            return Err(SeriesFault::OddReferences { count: references.len() });
+        }
+        let symbol = |reference: &u32| {
+            let unknown = SeriesFault::UnknownSymbol { reference: *reference, symbols: self.symbols.len() };
+            let found = usize::try_from(*reference).ok().and_then(|index| self.symbols.get(index)).ok_or(unknown)?;
+            text(found).ok_or(SeriesFault::NotUtf8)
+        };
+        let pairs = references.chunks_exact(2).map(|pair| match pair {
+            [name, value] => Ok((symbol(name)?, symbol(value)?)),
+            _ => Err(SeriesFault::OddReferences { count: references.len() }),
+        });
+        pairs.collect()
+    }
+
+    fn add_series(&mut self, encoded: Bytes) -> Result<(), RequestError> {
+        let (number, found, limit) = (self.series.len() + 1, encoded.len(), self.limits.series_bytes);
+        if number > self.limits.series {
+            return Err(RequestError::TooMany { what: "series", limit: self.limits.series });
+        }
+        if found > limit {
+            return Err(RequestError::TooLargeSeries { number, found, limit });
+        }
+        self.series.push(encoded);
+        Ok(())
+    }
+
+    fn add_symbol(&mut self, symbol: Bytes) -> Result<(), RequestError> {
+        if self.symbols.len() >= self.limits.symbols {
+            return Err(RequestError::TooMany { what: "symbols", limit: self.limits.symbols });
+        }
+        self.symbols.push(symbol);
+        Ok(())
+    }
+}
+
+/// Passes a series on; the number of its points.
+fn pass(
+    labels: Result<Labels<'_>, SeriesError>,
+    samples: &[Sample],
+    histograms: &[Histogram],
+    start_of_all: i64,
+    take: &mut impl FnMut(Result<Series<'_>, SeriesError>),
+) -> usize {
+    let start = |own: i64| if own == 0 { start_of_all } else { own };
+    let samples: Vec<_> = samples
+        .iter()
+        .map(|sample| Point {
+            timestamp_ms: sample.timestamp,
+            start_ms: start(sample.start_timestamp),
+            value: sample.value,
+        })
+        .collect();
+    let histograms: Vec<_> = histograms
+        .iter()
+        .map(|histogram| HistogramPoint {
+            timestamp_ms: histogram.timestamp,
+            start_ms: start(histogram.start_timestamp),
+            count: match histogram.count {
+                None => 0.0,
+                // Exact up to 2^53, as all numbers of Prometheus.
+                Some(Count::Integer(count)) => count as f64,
+                Some(Count::Float(count)) => count,
+            },
+            sum: histogram.sum,
+        })
+        .collect();
+    match &labels {
+        Ok(labels) => take(Ok(Series { labels, samples: &samples, histograms: &histograms })),
+        Err(error) => take(Err(error.clone())),
+    }
+    samples.len() + histograms.len()
+}
+
+fn text(bytes: &Bytes) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests;

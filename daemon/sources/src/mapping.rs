@@ -1,0 +1,275 @@
+//! The mapping of labelled series to samples of objects, one for all inputs that have labels.
+//!
+//! A stream takes the series of a metric that fulfil its conditions. Some labels make the key of the object; the others
+//! are summed over. For counters they are the source of the sample, so that the table differences each series before it
+//! sums over them, with the resets, baselines and expiry that it has for all counters.
+//!
+//! | series | what becomes of it |
+//! |---|---|
+//! | no stream takes it | left out; that is what a configuration of few streams means |
+//! | the marker of its end | nothing; until the source expires, the next reading is compared with the one before |
+//! | NaN or infinite | left out: exporters send NaN for a quantile without observations |
+//! | a counter with the time of its start, shortly before | a reading 0 at that time, so that the first reading counts |
+//! | a native histogram `h` | samples of `h_count` and `h_sum` |
+
+mod config;
+mod pattern;
+mod rule;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use daemon_formats::{HistogramPoint, Point, Series, is_stale_marker};
+use daemon_log::AppendBatch;
+use derived_stats::{MetricKind, Number};
+use proxy_uve::wire::WireSample;
+
+pub use self::config::{Kind, StreamConfig, TypeName};
+pub use self::rule::{Rule, RuleProblem};
+use crate::intake::{Intake, LineError};
+
+/// The most reasons that a request's [`Tally`] keeps.
+const MAX_REASONS: usize = 10;
+
+/// All streams of series.
+#[derive(Clone, Debug, Default)]
+pub struct Mapping {
+    rules: Vec<(u16, Rule)>,
+    /// The rules for one metric, by its name.
+    exact: HashMap<String, Vec<usize>>,
+    globs: Vec<usize>,
+    /// In milliseconds.
+    allowed_lateness: i64,
+}
+
+/// What became of the points of a request.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Tally {
+    /// Samples that the request has, as far as their series are valid.
+    pub samples: u64,
+    /// Native histograms that the request has, likewise.
+    pub histograms: u64,
+    /// Samples of streams: what the log gets.
+    pub stored: u64,
+    /// Samples and histograms that no stream takes.
+    pub unmatched: u64,
+    /// Markers of the end of a series.
+    pub stale: u64,
+    /// NaN and infinite values of series that a stream takes.
+    pub not_finite: u64,
+    /// Samples that are refused, and series.
+    pub rejected: u64,
+    /// How many of `samples` are refused.
+    pub rejected_samples: u64,
+    /// How many of `histograms` are refused.
+    pub rejected_histograms: u64,
+    /// The first reasons.
+    pub reasons: Vec<String>,
+}
+
+impl Tally {
+    /// Counts a sample, or a series, that cannot be taken.
+    pub fn reject(&mut self, reason: String) {
+        self.rejected += 1;
+        self.add_reason(reason);
+    }
+
+    fn add_reason(&mut self, reason: String) {
+        if self.reasons.len() < MAX_REASONS {
+            self.reasons.push(reason);
+        }
+    }
+}
+
+/// Adds the samples of a request to a batch of the log, and counts what becomes of them.
+#[derive(Debug)]
+pub struct Writer<'w> {
+    mapping: &'w Mapping,
+    intake: &'w Intake,
+    batch: &'w mut AppendBatch,
+    /// What has become of the points so far.
+    pub tally: Tally,
+    key: String,
+    source: String,
+    metric: String,
+    payload: Vec<u8>,
+}
+
+/// What a sample becomes in one stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mapped {
+    /// The stream.
+    pub stream: String,
+    /// The key of the object; `None` if the series has none of the labels that make it.
+    pub key: Option<String>,
+    /// The source, for a counter.
+    pub source: Option<String>,
+}
+
+impl Mapping {
+    /// The mapping of `rules` to the streams of `intake`. A start of a counter counts if it is not older than the
+    /// samples that a window still takes.
+    pub fn new(rules: &[Rule], intake: &Intake, allowed_lateness: Duration) -> Self {
+        let known =
+            rules.iter().filter_map(|rule| Some((intake.stream(&rule.stream().to_string()).ok()?, rule.clone())));
+        let mut mapping = Self {
+            rules: known.collect(),
+            allowed_lateness: i64::try_from(allowed_lateness.as_millis()).unwrap_or(i64::MAX),
+            ..Self::default()
+        };
+        for (index, (_, rule)) in mapping.rules.iter().enumerate() {
+            match rule.exact_metric() {
+                Some(metric) => mapping.exact.entry(metric.to_owned()).or_default().push(index),
+                None => mapping.globs.push(index),
+            }
+        }
+        mapping
+    }
+
+    /// What becomes of a sample of the series, in every stream that takes it.
+    pub fn explain(rules: &[Rule], series: &Series<'_>) -> Vec<Mapped> {
+        let (metric, labels) = (series.labels.metric(), series.labels);
+        let taking = rules.iter().filter(|rule| rule.takes(metric, labels));
+        taking
+            .map(|rule| {
+                let (mut key, mut source) = (String::new(), String::new());
+                let is_named = rule.key(metric, labels, &mut key).is_some();
+                let has_source = rule.source(metric, labels, &mut source).is_some();
+                Mapped {
+                    stream: rule.stream().to_string(),
+                    key: is_named.then_some(key),
+                    source: has_source.then_some(source),
+                }
+            })
+            .collect()
+    }
+
+    fn taking<'r>(&'r self, metric: &'r str, series: &'r Series<'_>) -> impl Iterator<Item = &'r (u16, Rule)> {
+        let exact = self.exact.get(metric).into_iter().flatten();
+        let candidates = exact.chain(&self.globs).filter_map(|index| self.rules.get(*index));
+        candidates.filter(move |(_, rule)| rule.takes(metric, series.labels))
+    }
+}
+
+impl<'w> Writer<'w> {
+    /// A writer to `batch`.
+    pub fn new(mapping: &'w Mapping, intake: &'w Intake, batch: &'w mut AppendBatch) -> Self {
+        let (key, source, metric) = (String::new(), String::new(), String::new());
+        Self { mapping, intake, batch, tally: Tally::default(), key, source, metric, payload: Vec::new() }
+    }
+
+    /// Adds the samples of a series.
+    pub fn push(&mut self, series: &Series<'_>) {
+        let metric = series.labels.metric();
+        let (samples, histograms) = (series.samples.len() as u64, series.histograms.len() as u64);
+        self.tally.samples += samples;
+        self.tally.histograms += histograms;
+        if samples > 0 {
+            match self.push_points(metric, series, series.samples.iter().copied()) {
+                None => self.tally.unmatched += samples,
+                Some(rejected) => self.tally.rejected_samples += rejected,
+            }
+        }
+        if histograms > 0 {
+            let mut name = std::mem::take(&mut self.metric);
+            let outcomes = [Part::Count, Part::Sum].map(|part| {
+                name.clear();
+                name.push_str(metric);
+                name.push_str(part.suffix());
+                self.push_points(&name, series, series.histograms.iter().map(|histogram| part.of(histogram)))
+            });
+            match outcomes.into_iter().flatten().max() {
+                None => self.tally.unmatched += histograms,
+                Some(rejected) => self.tally.rejected_histograms += rejected,
+            }
+            self.metric = name;
+        }
+    }
+
+    /// Adds points to every stream that takes the series. The number of those that are rejected; `None` if no stream
+    /// takes any.
+    fn push_points(
+        &mut self,
+        metric: &str,
+        series: &Series<'_>,
+        points: impl Iterator<Item = Point> + Clone,
+    ) -> Option<u64> {
+        let mut most_rejected = None;
+        for (stream, rule) in self.mapping.taking(metric, series) {
+            if rule.key(metric, series.labels, &mut self.key).is_none() {
+                continue;
+            }
+            let has_source = rule.source(metric, series.labels, &mut self.source).is_some();
+            let mut rejected = 0;
+            for point in points.clone() {
+                if let Err(error) = self.push_point(*stream, rule, point, has_source) {
+                    rejected += 1;
+                    self.tally.reject(format!("series `{metric}` in stream {}: {error}", rule.stream()));
+                }
+            }
+            most_rejected = most_rejected.max(Some(rejected));
+        }
+        most_rejected
+    }
+
+    fn push_point(&mut self, stream: u16, rule: &Rule, point: Point, has_source: bool) -> Result<(), LineError> {
+        if is_stale_marker(point.value) {
+            self.tally.stale += 1;
+            return Ok(());
+        }
+        if !point.value.is_finite() {
+            self.tally.not_finite += 1;
+            return Ok(());
+        }
+        let age = point.timestamp_ms.saturating_sub(point.start_ms);
+        let has_start = point.start_ms > 0 && (0..=self.mapping.allowed_lateness).contains(&age);
+        if has_start && rule.metric_kind() == MetricKind::Agg {
+            // A counter that is known with a later reading ignores it.
+            self.add(stream, point.start_ms, 0.0, has_source)?;
+        }
+        self.add(stream, point.timestamp_ms, point.value, has_source)?;
+        self.tally.stored += 1;
+        Ok(())
+    }
+
+    fn add(&mut self, stream: u16, timestamp_ms: i64, value: f64, has_source: bool) -> Result<(), LineError> {
+        let sample = WireSample {
+            // A time before 1970 is refused as one before 2001.
+            timestamp: u64::try_from(timestamp_ms).unwrap_or(0).saturating_mul(1000),
+            value: Number::F64(value),
+            source: has_source.then_some(Cow::Borrowed(self.source.as_str())),
+            element: None,
+        };
+        self.intake.add(stream, self.key.as_bytes(), &sample, self.batch, &mut self.payload)
+    }
+}
+
+/// A number of a histogram.
+#[derive(Clone, Copy)]
+enum Part {
+    Count,
+    Sum,
+}
+
+impl Part {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Count => "_count",
+            Self::Sum => "_sum",
+        }
+    }
+
+    /// The number as a sample. The marker of the end is in the sum, and ends both.
+    fn of(self, histogram: &HistogramPoint) -> Point {
+        let HistogramPoint { timestamp_ms, start_ms, count, sum } = *histogram;
+        let value = match self {
+            Self::Count if !is_stale_marker(sum) => count,
+            _ => sum,
+        };
+        Point { timestamp_ms, start_ms, value }
+    }
+}
+
+#[cfg(test)]
+mod tests;

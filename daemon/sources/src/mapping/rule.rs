@@ -1,0 +1,274 @@
+//! One stream of series, compiled: which series it takes, and what key and source their samples have.
+
+use std::fmt::Write as _;
+
+use daemon_base::fnv;
+use daemon_formats::{Labels, METRIC_NAME};
+use derived_stats::MetricKind;
+use proxy_uve::StreamName;
+use proxy_uve::wire::MAX_SOURCE_BYTES;
+
+use super::config::{Kind, StreamConfig, TypeName};
+use super::pattern::Pattern;
+use crate::intake::check_key;
+
+/// The label that senders of one pair differ in. It is no part of a source: the readings of all replicas are of one
+/// counter.
+const REPLICA: &str = "__replica__";
+
+/// The digits of the digest in the source of a series with very long labels.
+const DIGEST_DIGITS: usize = 32;
+
+/// A compiled stream.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    name: String,
+    stream: StreamName,
+    metric: Pattern,
+    is_glob: bool,
+    object: Vec<String>,
+    table: String,
+    conditions: Vec<(String, Pattern)>,
+    kind: Kind,
+    value_type: TypeName,
+}
+
+/// A problem with a key of a stream.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RuleProblem {
+    /// The key.
+    pub key: &'static str,
+    /// What was found and expected, and the remedy.
+    pub message: String,
+}
+
+impl Rule {
+    /// Compiles a stream.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once.
+    pub fn compile(config: &StreamConfig) -> Result<Self, Vec<RuleProblem>> {
+        let mut problems = Problems::default();
+        let is_glob = config.metric.contains(['*', '?']);
+        let metric = if is_glob { Pattern::glob(&config.metric) } else { Ok(Pattern::exact(&config.metric)) };
+        let metric = metric.map_err(|error| problems.add("metric", error)).ok();
+        problems.names(config);
+        problems.objects(config);
+        let conditions: Vec<_> = config
+            .conditions
+            .iter()
+            .filter_map(|(label, text)| match Pattern::expression(text) {
+                Ok(pattern) => Some((label.clone(), pattern)),
+                Err(error) => {
+                    problems.add("where", format!("the condition on `{label}`: {error}"));
+                    None
+                }
+            })
+            .collect();
+        let stream = StreamName::new(&identifier(&config.name), &identifier(&config.metric));
+        match (problems.0.is_empty(), stream, metric) {
+            (true, Ok(stream), Some(metric)) => Ok(Self {
+                name: config.name.clone(),
+                stream,
+                metric,
+                is_glob,
+                object: config.object.clone(),
+                table: config.table.clone(),
+                conditions,
+                kind: config.kind,
+                value_type: config.value_type,
+            }),
+            (true, Err(error), _) => Err(vec![RuleProblem { key: "name", message: error.to_string() }]),
+            _ => Err(problems.0),
+        }
+    }
+
+    /// The name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The stream: `name` and `metric` of the configuration with `_` for what an identifier cannot have.
+    pub fn stream(&self) -> &StreamName {
+        &self.stream
+    }
+
+    /// What the samples of the stream are for the algorithms.
+    pub fn metric_kind(&self) -> MetricKind {
+        self.kind.metric_kind()
+    }
+
+    /// The name of the metric, if the stream takes only one.
+    pub(super) fn exact_metric(&self) -> Option<&str> {
+        self.metric.exact_text()
+    }
+
+    /// Whether the stream takes the samples of a series, which are of `metric`.
+    pub fn takes(&self, metric: &str, labels: &Labels<'_>) -> bool {
+        let fulfils = |(label, pattern): &(String, Pattern)| pattern.matches(value(label, metric, labels));
+        self.metric.matches(metric) && self.conditions.iter().all(fulfils)
+    }
+
+    /// Why the stream does not take a series; `None` if it does.
+    pub fn refusal(&self, metric: &str, labels: &Labels<'_>) -> Option<String> {
+        if !self.metric.matches(metric) {
+            return Some(format!("the metric `{metric}` is not `{}`", self.metric));
+        }
+        let missed = self.conditions.iter().find(|(label, pattern)| !pattern.matches(value(label, metric, labels)));
+        if let Some((label, pattern)) = missed {
+            return Some(format!("`{label}` is \"{}\", not `{pattern}`", value(label, metric, labels)));
+        }
+        let is_object = self.object.iter().any(|label| !value(label, metric, labels).is_empty());
+        (!is_object).then(|| format!("it has no label {}, which makes the object", self.object.join(" or ")))
+    }
+
+    /// Writes the key of the object: the table, and the values of the labels with `,` between them. A comma or a
+    /// backslash in a value has a backslash before it, so that different values make different keys. `None` if the series
+    /// has none of the labels.
+    pub fn key(&self, metric: &str, labels: &Labels<'_>, key: &mut String) -> Option<()> {
+        key.clear();
+        key.push_str(&self.table);
+        key.push(':');
+        let mut is_named = false;
+        for (index, label) in self.object.iter().enumerate() {
+            if index > 0 {
+                key.push(',');
+            }
+            let value = value(label, metric, labels);
+            is_named |= !value.is_empty();
+            if self.object.len() == 1 {
+                key.push_str(value);
+            } else {
+                escape(value, ['\\', ','], key);
+            }
+        }
+        is_named.then_some(())
+    }
+
+    /// Writes the source of a series: the labels that are no part of the key. For counters only, as nothing else depends
+    /// on it; `None` otherwise. Very long labels are cut, with a digest of all in place of the rest.
+    pub fn source(&self, metric: &str, labels: &Labels<'_>, source: &mut String) -> Option<()> {
+        if self.kind != Kind::Counter {
+            return None;
+        }
+        source.clear();
+        if self.is_glob {
+            source.push_str(metric);
+        }
+        let is_rest = |name: &str| name != METRIC_NAME && name != REPLICA && !self.object.iter().any(|it| it == name);
+        for (name, value) in labels.iter().filter(|(name, _)| is_rest(name)) {
+            if !source.is_empty() {
+                source.push(',');
+            }
+            source.push_str(name);
+            source.push_str("=\"");
+            escape(value, ['\\', '"'], source);
+            source.push('"');
+        }
+        if source.len() > MAX_SOURCE_BYTES {
+            let digest = fnv::digest(source.as_bytes());
+            let kept = (0..MAX_SOURCE_BYTES - DIGEST_DIGITS).rev().find(|end| source.is_char_boundary(*end));
+            source.truncate(kept.unwrap_or(0));
+            // Writing to a string cannot fail.
+            let _ = write!(source, "#{digest:0DIGEST_DIGITS$x}");
+        }
+        Some(())
+    }
+
+    /// The stream in words, for people who check a configuration.
+    pub fn words(&self) -> String {
+        let kind = match self.kind {
+            Kind::Counter => "readings of counters, of which the increase of each series counts",
+            Kind::Delta => "increases",
+            Kind::Gauge => "plain values",
+        };
+        let conditions: Vec<_> =
+            self.conditions.iter().map(|(label, pattern)| format!("{label} is {pattern}")).collect();
+        let conditions =
+            if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
+        format!(
+            "{}: takes `{}`{conditions}; an object of the table {} for each value of {}; the samples are {kind} ({})",
+            self.stream,
+            self.metric,
+            self.table,
+            self.object.join(" and "),
+            self.value_type.value_type(),
+        )
+    }
+}
+
+/// The value of a label of a sample, whose metric may be derived from that of the series.
+fn value<'v>(label: &str, metric: &'v str, labels: &Labels<'v>) -> &'v str {
+    if label == METRIC_NAME { metric } else { labels.value(label) }
+}
+
+/// Appends a value with a backslash before each of `special`.
+fn escape(value: &str, special: [char; 2], out: &mut String) {
+    for character in value.chars() {
+        if special.contains(&character) {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+}
+
+/// A name with `_` for each character that an identifier cannot have.
+fn identifier(name: &str) -> String {
+    name.chars().map(|character| if character.is_ascii_alphanumeric() { character } else { '_' }).collect()
+}
+
+#[derive(Default)]
+struct Problems(Vec<RuleProblem>);
+
+impl Problems {
+    fn add(&mut self, key: &'static str, message: impl Into<String>) {
+        self.0.push(RuleProblem { key, message: message.into() });
+    }
+
+    fn names(&mut self, config: &StreamConfig) {
+        let StreamConfig { name, metric, table, .. } = config;
+        let is_fit = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
+        if name.is_empty() {
+            self.add("name", "the stream has no name; name it, such as \"http-requests\"");
+        } else if let Some(bad) = name.chars().find(|&character| !is_fit(character)) {
+            self.add("name", format!("{bad:?} in {name:?} is not allowed; use letters, digits, `_`, `-` and `.`"));
+        } else if name.starts_with(|first: char| first.is_ascii_digit()) {
+            self.add("name", format!("{name:?} begins with a digit; begin with a letter"));
+        }
+        if metric.is_empty() {
+            self.add("metric", "no metric is named; name one, such as \"http_requests_total\", or a glob");
+        } else if metric.starts_with(|first: char| first.is_ascii_digit()) {
+            self.add("metric", format!("{metric:?} begins with a digit, which no metric does; correct it"));
+        }
+        if table.is_empty() || table.contains(':') {
+            self.add("table", format!("{table:?} is not a table; name one without `:`, such as \"Service\""));
+        } else if let Err(error) = check_key(format!("{table}:name").as_bytes()) {
+            self.add("table", error.to_string());
+        }
+    }
+
+    fn objects(&mut self, config: &StreamConfig) {
+        let object = &config.object;
+        if object.is_empty() {
+            let example = "[\"job\", \"instance\"]; [\"__name__\"] makes one object of all series";
+            self.add("object", format!("no label is named that makes the object; write some, such as {example}"));
+        }
+        for (index, label) in object.iter().enumerate() {
+            if label.is_empty() {
+                self.add("object", "a label without a name; remove it");
+            } else if object.iter().take(index).any(|other| other == label) {
+                self.add("object", format!("the label `{label}` is there twice; keep one"));
+            } else if label == REPLICA {
+                self.add("object", "`__replica__` tells apart the copies of one sender; remove it");
+            }
+        }
+        if config.aggregations.is_empty() {
+            let example = "[\"AggProxySum\"] or [\"1.DSSum-raw:DSAnomaly:EWM:0.1\"]";
+            self.add(
+                "aggregations",
+                format!("nothing is computed; name a proxy type or an annotation, such as {example}"),
+            );
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! What becomes of series, and what is wrong with a stream.
+
+use std::collections::BTreeMap;
+
+use daemon_formats::{Labels, Limits, METRIC_NAME, STALE_MARKER};
+use derived_stats::ValueType;
+
+use super::*;
+use crate::intake::PayloadForm;
+use crate::intake::tests::intake_of;
+
+const NOW_MS: i64 = 1_700_000_000_000;
+
+fn config(metric: &str, object: &[&str], kind: Kind) -> StreamConfig {
+    StreamConfig {
+        name: "http-requests".to_owned(),
+        metric: metric.to_owned(),
+        object: object.iter().map(|label| (*label).to_owned()).collect(),
+        kind,
+        aggregations: vec!["AggProxySum".to_owned()],
+        ..StreamConfig::default()
+    }
+}
+
+fn labels<'t>(pairs: &[(&'t str, &'t str)]) -> Labels<'t> {
+    Labels::new(pairs.to_vec(), &Limits::default()).unwrap()
+}
+
+fn key_and_source(rule: &Rule, labels: &Labels<'_>) -> (Option<String>, Option<String>) {
+    let series = Series { labels, samples: &[], histograms: &[] };
+    let mapped = Mapping::explain(std::slice::from_ref(rule), &series).remove(0);
+    (mapped.key, mapped.source)
+}
+
+/// What a series with these points adds: the tally, and the number of records.
+fn pushed(
+    config: &StreamConfig,
+    value_type: ValueType,
+    samples: &[Point],
+    histograms: &[HistogramPoint],
+) -> (Tally, u64) {
+    let rule = Rule::compile(config).unwrap();
+    let intake = intake_of(&[(rule.stream().clone(), 3)], value_type, PayloadForm::Stored);
+    let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30));
+    let mut batch = AppendBatch::new(NOW_MS as u64 * 1000);
+    let mut writer = Writer::new(&mapping, &intake, &mut batch);
+    let labels = labels(&[(METRIC_NAME, "m"), ("job", "a"), ("code", "200")]);
+    writer.push(&Series { labels: &labels, samples, histograms });
+    let tally = writer.tally;
+    (tally, batch.len())
+}
+
+fn point(value: f64) -> Point {
+    Point { timestamp_ms: NOW_MS, start_ms: 0, value }
+}
+
+#[test]
+fn the_labels_of_the_object_make_the_key_and_the_others_the_source_of_a_counter() {
+    let labels = labels(&[
+        (METRIC_NAME, "http_requests_total"),
+        ("job", "a,b"),
+        ("instance", "h:80"),
+        ("code", "200"),
+        ("path", "/\"x\""),
+        ("__replica__", "r1"),
+    ]);
+    let rule = |metric: &str, object: &[&str], kind| Rule::compile(&config(metric, object, kind)).unwrap();
+    let source = r#"code="200",path="/\"x\"""#;
+    let one = rule("http_requests_total", &["job"], Kind::Counter);
+    let with_instance = format!(r#"code="200",instance="h:80",path="/\"x\"""#);
+    assert_eq!(key_and_source(&one, &labels), (Some("Service:a,b".to_owned()), Some(with_instance)));
+    let two = rule("http_requests_total", &["job", "instance"], Kind::Counter);
+    assert_eq!(key_and_source(&two, &labels), (Some(r"Service:a\,b,h:80".to_owned()), Some(source.to_owned())));
+    let glob = rule("http_*", &["job", "instance"], Kind::Counter);
+    let with_metric = format!("http_requests_total,{source}");
+    assert_eq!(key_and_source(&glob, &labels), (Some(r"Service:a\,b,h:80".to_owned()), Some(with_metric)));
+    let by_metric = rule("http_*", &[METRIC_NAME], Kind::Gauge);
+    assert_eq!(key_and_source(&by_metric, &labels), (Some("Service:http_requests_total".to_owned()), None));
+    let absent = rule("http_*", &["zone", "rack"], Kind::Gauge);
+    assert_eq!(key_and_source(&absent, &labels), (None, None));
+}
+
+#[test]
+fn a_source_is_bounded_and_different_series_keep_different_ones() {
+    let rule = Rule::compile(&config("m", &["job"], Kind::Counter)).unwrap();
+    let of = |end: &str| {
+        let long = format!("{}{end}", "é".repeat(1000));
+        key_and_source(&rule, &labels(&[(METRIC_NAME, "m"), ("job", "a"), ("path", &long)])).1.unwrap()
+    };
+    let (one, other) = (of("a"), of("b"));
+    assert!(one != other && one == of("a"));
+    for source in [&one, &other] {
+        assert!(source.len() <= proxy_uve::wire::MAX_SOURCE_BYTES && source.len() > 900, "{}", source.len());
+    }
+    assert!(of("").contains('#'));
+}
+
+#[test]
+fn a_stream_takes_its_metric_where_all_conditions_are_met() {
+    let mut config = config("http_*_total", &["job"], Kind::Counter);
+    config.conditions = BTreeMap::from([("code", "5.."), ("env", "prod"), ("zone", "")])
+        .into_iter()
+        .map(|(label, text)| (label.to_owned(), text.to_owned()))
+        .collect();
+    let rule = Rule::compile(&config).unwrap();
+    let takes = |metric: &str, code: &str, env: &str, zone: &str| {
+        let pairs = [(METRIC_NAME, metric), ("job", "a"), ("code", code), ("env", env), ("zone", zone)];
+        rule.takes(metric, &labels(&pairs))
+    };
+    assert!(takes("http_x_total", "503", "prod", ""));
+    let others = [
+        ("http_x_sum", "503", "prod", ""),
+        ("xhttp_x_total", "503", "prod", ""),
+        ("http_x_total", "5031", "prod", ""),
+        ("http_x_total", "503", "production", ""),
+        ("http_x_total", "503", "prod", "z"),
+    ];
+    for (metric, code, env, zone) in others {
+        assert!(!takes(metric, code, env, zone), "{metric} {code} {env} {zone}");
+    }
+}
+
+#[test]
+fn what_is_no_reading_adds_nothing_and_what_no_stream_takes_is_left_out() {
+    let counter = config("m", &["job"], Kind::Counter);
+    let points = [1.0, f64::NAN, f64::INFINITY, f64::from_bits(STALE_MARKER)].map(point);
+    let (tally, records) = pushed(&counter, ValueType::F64, &points, &[]);
+    let expected = Tally { samples: 4, stored: 1, not_finite: 2, stale: 1, ..Tally::default() };
+    assert_eq!((tally, records), (expected, 1));
+    let (tally, records) = pushed(&config("other", &["job"], Kind::Counter), ValueType::F64, &points, &[]);
+    assert_eq!((tally, records), (Tally { samples: 4, unmatched: 4, ..Tally::default() }, 0));
+    let (tally, records) = pushed(&config("m", &["zone"], Kind::Counter), ValueType::F64, &points, &[]);
+    assert_eq!((tally, records), (Tally { samples: 4, unmatched: 4, ..Tally::default() }, 0));
+}
+
+#[test]
+fn a_recent_start_of_a_counter_is_a_reading_of_zero() {
+    let started = |before: i64| Point { start_ms: NOW_MS - before, ..point(5.0) };
+    let records = |kind, point| pushed(&config("m", &["job"], kind), ValueType::F64, &[point], &[]).1;
+    assert_eq!(records(Kind::Counter, started(0)), 2);
+    assert_eq!(records(Kind::Counter, started(30_000)), 2);
+    assert_eq!(records(Kind::Counter, started(30_001)), 1, "its window is closed");
+    assert_eq!(records(Kind::Counter, started(-1)), 1, "a start after the sample is none");
+    assert_eq!(records(Kind::Counter, point(5.0)), 1);
+    assert_eq!(records(Kind::Gauge, started(0)), 1);
+}
+
+#[test]
+fn a_histogram_is_its_count_and_its_sum() {
+    let histogram = |count, sum| HistogramPoint { timestamp_ms: NOW_MS, start_ms: 0, count, sum };
+    let both = config("m_*", &["job"], Kind::Counter);
+    let (tally, records) = pushed(&both, ValueType::F64, &[], &[histogram(3.0, 1.5)]);
+    assert_eq!((tally, records), (Tally { histograms: 1, stored: 2, ..Tally::default() }, 2));
+    let (tally, records) =
+        pushed(&config("m_count", &["job"], Kind::Counter), ValueType::F64, &[], &[histogram(3.0, 1.5)]);
+    assert_eq!((tally, records), (Tally { histograms: 1, stored: 1, ..Tally::default() }, 1));
+    let (tally, records) = pushed(&config("m", &["job"], Kind::Counter), ValueType::F64, &[], &[histogram(3.0, 1.5)]);
+    assert_eq!((tally, records), (Tally { histograms: 1, unmatched: 1, ..Tally::default() }, 0));
+    let (tally, records) = pushed(&both, ValueType::F64, &[], &[histogram(0.0, f64::from_bits(STALE_MARKER))]);
+    assert_eq!((tally, records), (Tally { histograms: 1, stale: 2, ..Tally::default() }, 0));
+}
+
+#[test]
+fn a_sample_that_can_never_be_taken_is_rejected_with_series_and_reason() {
+    let late = Point { timestamp_ms: NOW_MS + 3_600_000, ..point(1.0) };
+    let old = Point { timestamp_ms: -1, ..point(1.0) };
+    let (tally, records) = pushed(&config("m", &["job"], Kind::Gauge), ValueType::F64, &[late, point(1.0), old], &[]);
+    assert_eq!((tally.rejected, tally.rejected_samples, tally.stored, records), (2, 2, 1, 1));
+    assert!(tally.reasons[0].starts_with("series `m` in stream http_requests-m: "), "{:?}", tally.reasons);
+    let (tally, _) = pushed(&config("m", &["job"], Kind::Gauge), ValueType::U64, &[point(0.5)], &[]);
+    assert!(tally.reasons[0].contains("0.5") && tally.reasons[0].contains("u64"), "{:?}", tally.reasons);
+}
+
+#[test]
+fn every_problem_of_a_stream_is_named_with_its_key() {
+    let problems = |change: fn(&mut StreamConfig)| {
+        let mut config = config("m", &["job"], Kind::Gauge);
+        change(&mut config);
+        let problems = Rule::compile(&config).expect_err("a problem");
+        problems
+            .into_iter()
+            .map(|problem| format!("{}: {}", problem.key, problem.message))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let cases: [(fn(&mut StreamConfig), &str); 12] = [
+        (|it| it.name.clear(), "name: the stream has no name; name it, such as \"http-requests\""),
+        (|it| it.name = "a b".to_owned(), "name: ' ' in \"a b\" is not allowed; use letters, digits, `_`, `-` and `.`"),
+        (|it| it.name = "1a".to_owned(), "name: \"1a\" begins with a digit; begin with a letter"),
+        (|it| it.metric.clear(), "metric: no metric is named; name one, such as \"http_requests_total\", or a glob"),
+        (|it| it.metric = "1m".to_owned(), "metric: \"1m\" begins with a digit, which no metric does; correct it"),
+        (
+            |it| it.object.clear(),
+            "object: no label is named that makes the object; write some, such as [\"job\", \"instance\"]; [\"__name__\"] \
+             makes one object of all series",
+        ),
+        (|it| it.object.push("job".to_owned()), "object: the label `job` is there twice; keep one"),
+        (|it| it.object.push(String::new()), "object: a label without a name; remove it"),
+        (
+            |it| it.object.push("__replica__".to_owned()),
+            "object: `__replica__` tells apart the copies of one sender; remove it",
+        ),
+        (|it| it.table = "a:b".to_owned(), "table: \"a:b\" is not a table; name one without `:`, such as \"Service\""),
+        (
+            |it| it.conditions = BTreeMap::from([("code".to_owned(), "5)".to_owned())]),
+            "where: the condition on `code`: \"5)\" is not a regular expression: unopened group; correct it, or escape \
+             with `\\\\`",
+        ),
+        (
+            |it| it.aggregations.clear(),
+            "aggregations: nothing is computed; name a proxy type or an annotation, such as [\"AggProxySum\"] or \
+             [\"1.DSSum-raw:DSAnomaly:EWM:0.1\"]",
+        ),
+    ];
+    for (change, expected) in cases {
+        assert_eq!(problems(change), expected);
+    }
+    assert_eq!(problems(|it| *it = StreamConfig::default()).lines().count(), 4, "all at once");
+}

@@ -1,0 +1,157 @@
+//! A real Prometheus scrapes a target and writes here by the guide's configuration, while both are killed and started
+//! again. What is counted equals what Prometheus has stored.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "Prometheus scrapes at times of the clock")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use support::broker::free_ports;
+use support::prometheus::{Prometheus, Target};
+use support::{Daemon, command, results, wait_until};
+use tempfile::TempDir;
+
+const GUIDE: &str = include_str!("../../docs/src/guide/from-prometheus.md");
+
+/// Prometheus scrapes for the first time so long after its start, when its discovery has listed the targets.
+const DISCOVERY_SECONDS: u64 = 5;
+
+/// The block of the guide that begins with a line.
+fn block(first_line: &str) -> &'static str {
+    let blocks = GUIDE.split("```").skip(1).step_by(2);
+    let mut bodies = blocks.filter_map(|block| block.split_once('\n').map(|(_, body)| body));
+    bodies.find(|body| body.starts_with(first_line)).unwrap_or_else(|| panic!("no block {first_line:?} in the guide"))
+}
+
+/// A counter of each handler and code, as a target shows it.
+fn page(counts: &BTreeMap<(&str, &str), u64>) -> String {
+    let line = |((handler, code), count): (&(&str, &str), &u64)| {
+        format!("http_requests_total{{handler=\"{handler}\",code=\"{code}\"}} {count}\n")
+    };
+    format!("# TYPE http_requests_total counter\n{}", counts.iter().map(line).collect::<String>())
+}
+
+/// Adds to the counters for so many seconds.
+fn run(target: &Target, counts: &mut BTreeMap<(&'static str, &'static str), u64>, seconds: u64) {
+    for step in 0..seconds * 10 {
+        for (index, count) in counts.values_mut().enumerate() {
+            *count += step % 3 + index as u64;
+        }
+        target.set(page(counts));
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The increases of the stored samples of a series.
+fn increase(samples: &[(f64, f64)]) -> f64 {
+    let step = |pair: &[(f64, f64)]| if pair[1].1 >= pair[0].1 { pair[1].1 - pair[0].1 } else { pair[1].1 };
+    samples.windows(2).map(step).sum()
+}
+
+fn micros() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
+}
+
+/// Starts a daemon by the guide on a port, with short periods.
+fn start_daemon(data: &Path, port: u16) -> Daemon {
+    let config = data.join("derived-statsd.toml");
+    std::fs::write(&config, block("[aggregation]")).unwrap();
+    let address = format!("http.listen=127.0.0.1:{port}");
+    let settings = ["log.partitions=2", "aggregation.period=2", "aggregation.allowed_lateness=3s", &address];
+    let mut command = command("run", &data.join("log"), &settings);
+    command.arg("--config").arg(&config);
+    Daemon::spawn(command).expect("the daemon starts")
+}
+
+/// Waits until the windows up to a time are closed. Scrapes of the target at rest move the time on.
+fn wait_until_closed(daemon: &Daemon, end: u64) {
+    wait_until("the windows of all samples are closed", || {
+        let partitions: Vec<serde_json::Value> = serde_json::from_str(&daemon.get("/api/v1/partitions").1).unwrap();
+        let mut used = partitions.iter().filter(|partition| partition["objects"] != 0).peekable();
+        let is_closed = |partition: &serde_json::Value| partition["watermark"].as_u64() > Some(end + 2_000_000);
+        (used.peek().is_some() && used.all(is_closed)).then_some(())
+    });
+}
+
+/// The increases of the stored series of each handler, by the key of its object.
+fn increases(prometheus: &Prometheus) -> BTreeMap<String, f64> {
+    let of = |handler: &str| {
+        let series = prometheus.samples(&format!("http_requests_total{{handler=\"{handler}\"}}"), "code");
+        assert!(series.values().all(|samples| samples.len() > 10), "{series:?}");
+        let sum = series.values().map(|samples| increase(samples)).sum();
+        assert!(sum > 100.0, "{series:?}");
+        (format!("Service:{handler}"), sum)
+    };
+    ["/cart", "/pay"].map(of).into()
+}
+
+/// The sums of all windows of each object.
+fn sums(log: &Path) -> BTreeMap<String, f64> {
+    let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+    for line in results(log) {
+        let result: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if result["uve"].as_str().unwrap().starts_with("AggProxySum-")
+            && let Some(value) = result["data"]["value"]["value"].as_f64()
+        {
+            *sums.entry(result["key"].as_str().unwrap().to_owned()).or_default() += value;
+        }
+    }
+    sums
+}
+
+#[test]
+fn what_prometheus_sends_is_counted_once_over_kills_of_both() {
+    let (data, target) = (TempDir::new().unwrap(), Target::start());
+    let mut counts = BTreeMap::from([(("/cart", "200"), 1000), (("/cart", "500"), 10), (("/pay", "200"), 0)]);
+    target.set(page(&counts));
+    let [port] = free_ports();
+    let mut daemon = start_daemon(data.path(), port);
+    let remote_write = block("remote_write:").replace("127.0.0.1:8081", &format!("127.0.0.1:{port}"));
+    let mut prometheus = Prometheus::start(target.address, &remote_write);
+    run(&target, &mut counts, DISCOVERY_SECONDS + 4);
+    daemon.signal("KILL");
+    daemon.wait();
+    run(&target, &mut counts, 3);
+    let daemon = start_daemon(data.path(), port);
+    run(&target, &mut counts, 2);
+    // The target starts anew.
+    counts.values_mut().for_each(|count| *count = 3);
+    run(&target, &mut counts, 3);
+    prometheus.kill();
+    // Prometheus never sends what it had not sent; the next reading contains its increase.
+    run(&target, &mut counts, 2);
+    prometheus.restart();
+    run(&target, &mut counts, DISCOVERY_SECONDS + 4);
+    wait_until_closed(&daemon, micros());
+    let metrics = daemon.get("/metrics").1;
+    let rejected = "derived_statsd_series_points_total{format=\"remote_write\",outcome=\"rejected\"} 0";
+    assert!(metrics.contains(rejected), "{metrics}");
+    let (status, uve) = daemon.get("/analytics/uves/service/%2Fcart?flat");
+    assert!(status == 200 && uve.contains("\"AggProxySum-http_requests-http_requests_total\""), "{status}: {uve}");
+    let expected = increases(&prometheus);
+    daemon.stop();
+    assert_eq!(sums(&data.path().join("log")), expected);
+}
+
+#[test]
+fn the_guide_is_valid_and_its_rule_is_one_of_prometheus() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("daemon.toml"), block("[aggregation]")).unwrap();
+    let mut validate = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+    let data = format!("log.data_dir={}", path("log").display());
+    let output = validate.arg("validate").arg(path("daemon.toml")).args(["--set", &data]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(path("prometheus.yml"), block("remote_write:")).unwrap();
+    let check = |arguments: &[&str], file: &str| {
+        let output = std::process::Command::new("promtool").args(arguments).arg(path(file)).output();
+        let output = output.expect("promtool is installed; run .ci/setup");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    check(&["check", "config", "--syntax-only"], "prometheus.yml");
+}

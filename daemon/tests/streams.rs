@@ -1,0 +1,169 @@
+//! `[[streams]]`: problems with their places, and streams in words.
+
+mod binary;
+
+use binary::{Run, command, finish};
+use tempfile::TempDir;
+
+const VALID: &str = r#"[aggregation]
+uve_proxy_list = ""
+
+[[streams]]
+name = "http-errors"
+metric = "http_requests_total"
+object = ["job"]
+where = { env = "prod", code = "5.." }
+kind = "agg"
+aggregations = ["AggProxySum", "Spikes = 1.DSSum-raw:DSAnomaly:EWM:0.1"]
+
+[[streams]]
+name = "heat"
+metric = "temp_*"
+object = ["room", "floor"]
+type = "f64"
+aggregations = ["1-raw:DSPercentile:50,90"]
+period = 10
+"#;
+
+const FAULTY: &str = r#"
+[[streams]]
+nam = "a"
+metric = "m"
+object = "job"
+kind = "count"
+aggregations = ["AggProxySums"]
+
+[[streams]]
+name = "b"
+metric = "m"
+object = ["job"]
+where = { code = "5(" }
+aggregations = ["1-raw:DSSumm"]
+period = 0
+
+[[streams]]
+name = "c"
+metric = "m"
+object = ["job"]
+aggregations = ["AggProxySum", "AggProxySum", "1-bytes:DSSum"]
+
+[[streams]]
+name = "c"
+metric = "m"
+object = ["job"]
+aggregations = ["AggProxySum"]
+"#;
+
+/// Runs a command with the text as its configuration, whose path is left out of the output.
+fn run(arguments: &[&str], text: &str) -> Run {
+    let folder = TempDir::new().expect("a directory for tests");
+    let path = folder.path().join("a.toml");
+    std::fs::write(&path, text).expect("a file for tests");
+    let file = path.to_str().expect("UTF-8");
+    let arguments: Vec<_> =
+        arguments.iter().map(|argument| if *argument == "FILE" { file } else { argument }).collect();
+    let mut command = command(&arguments);
+    command.env("DERIVED_STATSD_LOG__DATA_DIR", folder.path().join("log"));
+    let mut run = finish(command, "");
+    let prefix = format!("{}/", folder.path().display());
+    (run.stdout, run.stderr) = (run.stdout.replace(&prefix, ""), run.stderr.replace(&prefix, ""));
+    run
+}
+
+fn explain(arguments: &[&str]) -> Run {
+    run(&[&["explain", "--config", "FILE", "--stream"], arguments].concat(), VALID)
+}
+
+#[test]
+fn validate_explains_each_stream_in_words() {
+    let run = run(&["validate", "FILE"], VALID);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    insta::assert_snapshot!(run.stdout, @r"
+    a.toml: ok: 2 streams with 3 proxy types (AggProxySum, Agg_1_raw_DSPercentile_50_90, Spikes), period 10 s, 60 s
+    stream http_errors-http_requests_total: takes `http_requests_total` where code is 5.. and env is prod; an object of the table Service for each value of job; the samples are readings of counters, of which the increase of each series counts (f64)
+    stream heat-temp__: takes `temp_*`; an object of the table Service for each value of room and floor; the samples are plain values (f64)
+    ");
+}
+
+#[test]
+fn every_problem_has_its_place_and_remedy() {
+    let run = run(&["validate", "FILE"], FAULTY);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(64), ""));
+    insta::assert_snapshot!(run.stderr, @r#"
+    a.toml:2:1: `streams.name`: the stream has no name; name it, such as "http-requests"
+    a.toml:3:1: unknown key `streams.nam`; did you mean `name`?
+    a.toml:6:1: `streams.kind`: unknown variant `count`, expected one of `agg`, `counter`, `delta`, `gauge`
+    a.toml:7:1: `streams.aggregations`: `AggProxySums` is neither a proxy type nor an annotation, such as `1-raw:DSSum`; did you mean `AggProxySum`?
+    a.toml:13:1: `streams.where`: the condition on `code`: "5(" is not a regular expression: unclosed group; correct it, or escape with `\\`
+    a.toml:14:1: `streams.aggregations`: proxy type `Agg_1_raw_DSSumm`: the annotation of the result `value` is wrong: annotation error:
+        1-raw:DSSumm
+              ^^^^^^
+    unknown algorithm `DSSumm`; did you mean `DSSum`?
+    a.toml:15:1: `streams.period`: 0 is out of range; set 1 to 86400
+    a.toml:21:1: `streams.aggregations`: the type `AggProxySum` is there twice; keep one
+    a.toml:21:1: `streams.aggregations`: proxy type `Agg_1_bytes_DSSum`: the result `value` reads `bytes`, but samples fill `raw`; write `raw` in its annotation
+    a.toml:24:1: `streams.name`: the stream c-m is there already; choose another name
+    a.toml: 10 problems
+    "#);
+}
+
+#[test]
+fn a_list_is_one_setting_on_the_command_line() {
+    let set = r#"streams=[{name = "a", metric = "m", object = ["job"], aggregations = ["AggProxySum"]}]"#;
+    let run = run(&["validate", "FILE", "--set", set], "[[streams]]\nname = \"\"\n");
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stdout.contains("stream a-m: takes `m`;"), "{}", run.stdout);
+}
+
+#[test]
+fn a_sample_is_explained_by_its_stream() {
+    let sample = r#"http_requests_total{job="shop",code="503",env="prod",path="/"} 3"#;
+    let run = explain(&["http-errors", "--sample", sample]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    insta::assert_snapshot!(run.stdout, @r#"
+    stream      http_errors-http_requests_total: takes `http_requests_total` where code is 5.. and env is prod; an object of the table Service for each value of job; the samples are readings of counters, of which the increase of each series counts (f64)
+    computes    AggProxySum, Spikes
+    sample      http_requests_total{job="shop",code="503",env="prod",path="/"} 3
+    object      Service:shop
+    source      code="503",env="prod",path="/"
+    value       3, a reading of a counter: the increase since the last reading of this object and source counts, and a lower reading counts in full
+    "#);
+}
+
+#[test]
+fn a_sample_that_is_not_taken_has_the_reason() {
+    let cases = [
+        ("http-errors", "up 1", "taken       no: the metric `up` is not `http_requests_total`\n"),
+        ("http-errors", "http_requests_total{code=\"200\"} 1", "taken       no: `code` is \"200\", not `5..`\n"),
+        ("heat", "temp_c{site=\"x\"} 1", "taken       no: it has no label room or floor, which makes the object\n"),
+        ("heat-temp__", "temp_c{room=\"x\"} NaN", "value       NaN, which is left out: it is not a finite number\n"),
+        ("heat", "temp_c{room=\"x,y\"}", "object      Service:x\\,y,\n"),
+    ];
+    for (stream, sample, expected) in cases {
+        let run = explain(&[stream, "--sample", sample]);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(run.stdout.contains(expected), "{sample}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn an_unknown_stream_and_a_bad_sample_are_errors_with_a_remedy() {
+    let cases = [
+        (&["http-error"][..], "error: no stream `http-error` is configured; did you mean `http-errors`?\n"),
+        (&["zzz"], "error: no stream `zzz` is configured; the streams are http-errors, heat\n"),
+        (
+            &["heat", "--sample", "temp_c{room=x}"],
+            "error: --sample: column 13: expected `\"`, found `x}`; write it as `http_requests_total{job=\"a\"} 3`\n",
+        ),
+        (
+            &["heat", "--sample", "temp_c{room=\"x\",room=\"y\"}"],
+            "error: --sample: series `temp_c`: the label `room` is there twice; send each label once\n",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let run = explain(arguments);
+        assert_eq!((run.code, run.stderr.as_str()), (Some(2), expected));
+    }
+    let without = run(&["explain", "--sample", "up"], VALID);
+    assert_eq!(without.code, Some(2), "{}", without.stderr);
+}

@@ -1,0 +1,107 @@
+//! A real Prometheus, and a target that it scrapes. It can be killed and restarted with the same port and data.
+//!
+//! A test fails if Prometheus is not installed; `.ci/setup` installs it.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::broker::free_ports;
+use super::process::{Running, kill, start, wait_until_it_answers};
+use super::{agent, answer};
+
+/// A Prometheus that runs or is killed.
+pub(crate) struct Prometheus {
+    folder: TempDir,
+    port: u16,
+    running: Option<Running>,
+}
+
+impl Prometheus {
+    /// Starts a server that scrapes `target` each second as the job `shop`, with `more` at the end of its configuration.
+    pub(crate) fn start(target: SocketAddr, more: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let config = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+             scrape_configs: [{{job_name: shop, static_configs: [{{targets: ['{target}']}}]}}]\n{more}"
+        );
+        std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
+        let [port] = free_ports();
+        let mut prometheus = Self { folder, port, running: None };
+        prometheus.restart();
+        prometheus
+    }
+
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        let mut command = Command::new("prometheus");
+        command.arg(format!("--config.file={}", self.folder.path().join("prometheus.yml").display()));
+        command.arg(format!("--storage.tsdb.path={}", self.folder.path().join("data").display()));
+        command.arg(format!("--web.listen-address=127.0.0.1:{}", self.port));
+        self.running = Some(start(command, &self.folder));
+        let ready = format!("http://127.0.0.1:{}/-/ready", self.port);
+        wait_until_it_answers(&ready, self.running.as_mut().unwrap(), &self.folder);
+    }
+
+    pub(crate) fn kill(&mut self) {
+        if let Some(running) = self.running.take() {
+            kill(running);
+        }
+    }
+
+    /// The stored samples of each series of a metric, by the value of a label: times in seconds, and values.
+    pub(crate) fn samples(&self, metric: &str, label: &str) -> BTreeMap<String, Vec<(f64, f64)>> {
+        let url = format!("http://127.0.0.1:{}/api/v1/query", self.port);
+        let response = agent().get(url).query("query", format!("{metric}[1h]")).call();
+        let (status, body) = answer(response).expect("Prometheus answers");
+        assert_eq!(status, 200, "{body}");
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        let series = answer["data"]["result"].as_array().unwrap();
+        let point = |point: &Value| (point[0].as_f64().unwrap(), point[1].as_str().unwrap().parse().unwrap());
+        let points = |series: &Value| series["values"].as_array().unwrap().iter().map(point).collect();
+        series.iter().map(|series| (series["metric"][label].as_str().unwrap().to_owned(), points(series))).collect()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A server whose only page is a text. It ends with the process.
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    page: Arc<Mutex<String>>,
+}
+
+impl Target {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Self { address: listener.local_addr().unwrap(), page: Arc::default() };
+        let page = Arc::clone(&target.page);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { continue };
+                let mut head = [0; 4096];
+                // One read has the whole head of a scrape.
+                let _ = stream.read(&mut head);
+                let body = page.lock().unwrap().clone();
+                let kind = "Content-Type: text/plain; version=0.0.4\r\nConnection: close";
+                let _ = write!(stream, "HTTP/1.1 200 OK\r\n{kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            }
+        });
+        target
+    }
+
+    /// Sets what the next scrape gets.
+    pub(crate) fn set(&self, page: String) {
+        *self.page.lock().unwrap() = page;
+    }
+}

@@ -88,6 +88,7 @@ use crate::number::{Number, Numeric, ValueError};
 use crate::record::Record;
 use crate::report::{Flaw, Report};
 use crate::saved::{RestoreError, WordWriter, Words};
+use crate::source_id::SourceId;
 
 pub use self::anomaly::{Anomaly, AnomalyState};
 pub use self::average::{Average, RangeAverage};
@@ -226,6 +227,25 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
     ///
     /// If the sample is refused; the state is then unchanged.
     fn update(&self, state: &mut Self::State, sample: Sample<T>) -> Result<(), UpdateError>;
+
+    /// Takes a sample of a source, for algorithms whose state distinguishes sources. The default ignores the source.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update), which takes a sample of [`SourceId::UNNAMED`].
+    #[inline]
+    fn update_from(&self, state: &mut Self::State, source: SourceId, sample: Sample<T>) -> Result<(), UpdateError> {
+        let _ = source;
+        self.update(state, sample)
+    }
+
+    /// The state with which the next period begins after one that ended with the state `ended`. The default is
+    /// [`start`](Self::start): periods are independent.
+    #[inline]
+    fn next_period(&self, ended: &Self::State) -> Self::State {
+        let _ = ended;
+        self.start()
+    }
 
     /// The result at time `now`, in microseconds. It holds the numbers of the entry's fields, in their order.
     ///

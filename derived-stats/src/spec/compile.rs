@@ -251,7 +251,7 @@ mod tests {
         for (metric, name) in [(MetricKind::Agg, "agg"), (MetricKind::Diff, "diff")] {
             let context = Context::new(ValueType::U64).with_metric(metric);
             for bad in
-                ["raw:DSRate", "1-raw:DSIncrease:60", "1.DSRate.DSMax-raw:DSAnomaly:EWM:0.1"]
+                ["raw:DSRate", "1-raw:DSIncrease:60", "1.DSRate.DSMax-raw:DSAnomaly:EWM:0.1", "1-raw:DSSumLast:3"]
             {
                 let error = Spec::parse(bad, context).expect_err("increases for readings");
                 let is_kind =

@@ -2,19 +2,23 @@
 
 mod counters;
 mod ended;
+mod last_values;
 mod open_windows;
 mod readings;
 
-use derived_stats::column::{DownstreamColumn, InlineColumn, Reports, Update};
+use derived_stats::column::{DownstreamColumn, InlineColumn, Reports, Update, WORD, WindowColumn};
 use derived_stats::{Number, RestoreError, ValueType, Words};
 
 use self::counters::SourceSample;
 pub(super) use self::counters::{Accepted, Counters, NotAccepted, Outcome, SourceRules, best};
 pub(super) use self::ended::EndedWindows;
+use self::last_values::End;
+pub(super) use self::last_values::LastValues;
 pub(super) use self::open_windows::OpenWindows;
 use self::readings::Readings;
 use crate::table::by_source::SourceId;
 use crate::table::closing::Closing;
+use crate::table::objects::ones;
 use crate::table::plan::{AttributePlan, GroupPlan, Plan, Reading};
 
 /// The states of one stream's objects, by slot, for every window column, detector and inline attribute of the plan.
@@ -31,7 +35,8 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub(super) fn new(plan: &Plan) -> Self {
+    /// `lateness` is how long windows stay open after their end, in microseconds.
+    pub(super) fn new(plan: &Plan, lateness: u64) -> Self {
         let windows: Vec<OpenWindows> = plan.window_columns.iter().filter_map(OpenWindows::new).collect();
         let detectors: Vec<_> =
             plan.detectors.iter().filter_map(|detector| DownstreamColumn::new(&detector.spec)).collect();
@@ -40,9 +45,9 @@ impl Columns {
         debug_assert_eq!(windows.len(), plan.window_columns.len());
         debug_assert_eq!(detectors.len(), plan.detectors.len());
         debug_assert_eq!(inline.len(), plan.inline.len());
-        let takes_every_value = !plan.has_counters() && windows.iter().all(OpenWindows::takes_every_value);
+        let takes_every_value = !plan.keeps_sources() && windows.iter().all(OpenWindows::takes_every_value);
         let plain_type = plan.only_value_type().filter(|_| takes_every_value);
-        Self { windows, detectors, inline, readings: Readings::new(plan), plain_type }
+        Self { windows, detectors, inline, readings: Readings::new(plan, lateness), plain_type }
     }
 
     /// The open windows of a window column.
@@ -70,7 +75,7 @@ impl Columns {
         &mut self.inline[index]
     }
 
-    /// The readings of counters.
+    /// What is kept of each source.
     pub(super) fn readings(&self) -> &Readings {
         &self.readings
     }
@@ -155,10 +160,46 @@ impl Columns {
         for &column in &plan.groups[group].window_columns {
             let windows = &mut self.windows[column];
             if windows.ends_at(end) {
-                columns.push((column, windows.take_ending(end)));
+                let mut window = windows.take_ending(end);
+                if window.is_none() && self.readings.keeps_values(column) {
+                    window = Some(windows.empty_window());
+                }
+                columns.push((column, window));
             }
         }
         EndedWindows { columns, fed: vec![0; plan.detectors.len()] }
+    }
+
+    /// Fills the windows that ended and have the last values of sources, for 64 objects from slot `64 * word` on.
+    pub(super) fn fill(&mut self, closing: &mut Closing, word: usize, alive: u64) {
+        let Closing { unknown_columns, windows: EndedWindows { columns, .. }, end, .. } = closing;
+        for (column, window) in columns {
+            if let Some(window) = window.as_mut().filter(|_| self.readings.has_last_values(*column)) {
+                let end = End { at: *end, is_unknown: unknown_columns.contains(column) };
+                self.readings.close(*column, ones(alive).map(|bit| word * WORD + bit), end, window);
+            }
+        }
+    }
+
+    /// Whether a window of a group without samples may have a result, because an object has last values.
+    pub(super) fn keep_values(&self, plan: &Plan, group: usize) -> bool {
+        plan.groups[group].window_columns.iter().any(|&column| self.readings.keeps_values(column))
+    }
+
+    /// The open windows of a column with last values in which an object has samples: their starts, and the window of
+    /// the values so far, in slot 0.
+    pub(super) fn previews(
+        &self,
+        column: usize,
+        slot: usize,
+        watermark: u64,
+    ) -> impl Iterator<Item = (u64, WindowColumn)> {
+        let starts = self.readings.open_windows(column, slot, watermark);
+        starts.into_iter().map(move |start| {
+            let mut window = self.windows[column].new_window();
+            self.readings.preview(column, slot, start, watermark, &mut window);
+            (start, window)
+        })
     }
 
     /// Feeds the detectors of 64 objects, from slot `64 * word` on, with the windows that ended. `alive` has a bit for
@@ -239,8 +280,18 @@ impl Columns {
         groups.enumerate().filter(|(_, of)| *of == group).for_each(|(column, _)| self.readings.clear(column, slot));
     }
 
+    /// Forgets what a group has of an object from windows that ended at or before `end`, when it is deleted and has
+    /// samples in later windows. A counter's reading and an inline state follow the log, not the windows, so they are
+    /// kept.
+    pub(super) fn forget_ended(&mut self, plan: &Plan, group: usize, slot: usize, end: u64) {
+        self.clear_detectors(plan, group, slot);
+        for &column in &plan.groups[group].window_columns {
+            self.readings.forget_ended(column, slot, end);
+        }
+    }
+
     /// Forgets what the detectors of a group have of an object.
-    pub(super) fn clear_detectors(&mut self, plan: &Plan, group: usize, slot: usize) {
+    fn clear_detectors(&mut self, plan: &Plan, group: usize, slot: usize) {
         let GroupPlan { window_columns, .. } = &plan.groups[group];
         for (detectors, detector) in self.detectors.iter_mut().zip(&plan.detectors) {
             if window_columns.contains(&detector.window_column) {

@@ -148,7 +148,7 @@ impl<T: Numeric> LastValue<T> {
         if (other.at, other.value) > (self.at, self.value) {
             *self = other;
         }
-        self.packed = self.packed & OVERFLOWED | silent * PERIOD;
+        self.packed = (self.packed & OVERFLOWED) | (silent * PERIOD);
     }
 }
 

@@ -2,23 +2,22 @@
 
 mod counters;
 mod ended;
+mod fill;
 mod last_values;
 mod open_windows;
 mod readings;
 
-use derived_stats::column::{DownstreamColumn, InlineColumn, Reports, Update, WORD, WindowColumn};
+use derived_stats::column::{DownstreamColumn, InlineColumn, Reports, Update};
 use derived_stats::{Number, RestoreError, ValueType, Words};
 
 use self::counters::SourceSample;
 pub(super) use self::counters::{Accepted, Counters, NotAccepted, Outcome, SourceRules, best};
 pub(super) use self::ended::EndedWindows;
-use self::last_values::End;
 pub(super) use self::last_values::LastValues;
 pub(super) use self::open_windows::OpenWindows;
 use self::readings::Readings;
 use crate::table::by_source::SourceId;
 use crate::table::closing::Closing;
-use crate::table::objects::ones;
 use crate::table::plan::{AttributePlan, GroupPlan, Plan, Reading};
 
 /// The states of one stream's objects, by slot, for every window column, detector and inline attribute of the plan.
@@ -170,38 +169,6 @@ impl Columns {
         EndedWindows { columns, fed: vec![0; plan.detectors.len()] }
     }
 
-    /// Fills the windows that ended and have the last values of sources, for 64 objects from slot `64 * word` on.
-    pub(super) fn fill(&mut self, closing: &mut Closing, word: usize, alive: u64) {
-        let Closing { unknown_columns, windows: EndedWindows { columns, .. }, end, .. } = closing;
-        for (column, window) in columns {
-            if let Some(window) = window.as_mut().filter(|_| self.readings.has_last_values(*column)) {
-                let end = End { at: *end, is_unknown: unknown_columns.contains(column) };
-                self.readings.close(*column, ones(alive).map(|bit| word * WORD + bit), end, window);
-            }
-        }
-    }
-
-    /// Whether a window of a group without samples may have a result, because an object has last values.
-    pub(super) fn keep_values(&self, plan: &Plan, group: usize) -> bool {
-        plan.groups[group].window_columns.iter().any(|&column| self.readings.keeps_values(column))
-    }
-
-    /// The open windows of a column with last values in which an object has samples: their starts, and the window of
-    /// the values so far, in slot 0.
-    pub(super) fn previews(
-        &self,
-        column: usize,
-        slot: usize,
-        watermark: u64,
-    ) -> impl Iterator<Item = (u64, WindowColumn)> {
-        let starts = self.readings.open_windows(column, slot, watermark);
-        starts.into_iter().map(move |start| {
-            let mut window = self.windows[column].new_window();
-            self.readings.preview(column, slot, start, watermark, &mut window);
-            (start, window)
-        })
-    }
-
     /// Feeds the detectors of 64 objects, from slot `64 * word` on, with the windows that ended. `alive` has a bit for
     /// each object that is alive.
     pub(super) fn feed(&mut self, plan: &Plan, closing: &mut Closing, word: usize, alive: u64) {
@@ -278,16 +245,6 @@ impl Columns {
         let inline = plan.inline.iter().map(|inline| inline.group);
         let groups = plan.window_columns.iter().map(|column| column.group).chain(inline);
         groups.enumerate().filter(|(_, of)| *of == group).for_each(|(column, _)| self.readings.clear(column, slot));
-    }
-
-    /// Forgets what a group has of an object from windows that ended at or before `end`, when it is deleted and has
-    /// samples in later windows. A counter's reading and an inline state follow the log, not the windows, so they are
-    /// kept.
-    pub(super) fn forget_ended(&mut self, plan: &Plan, group: usize, slot: usize, end: u64) {
-        self.clear_detectors(plan, group, slot);
-        for &column in &plan.groups[group].window_columns {
-            self.readings.forget_ended(column, slot, end);
-        }
     }
 
     /// Forgets what the detectors of a group have of an object.

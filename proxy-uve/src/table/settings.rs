@@ -42,7 +42,7 @@ pub struct TableSettings {
     pub max_objects: usize,
     /// How many sources an object may have where a proxy type has counters (`metric="agg"`) or counts the last value of
     /// each source (`DSSumLast`), at least 1; a sample of a further one is refused and counted. Each costs about 40 bytes
-    /// for each window column with counters, 48 for one with last values, and its name once for all objects. Neighbouring
+    /// for each window column with counters, 56 for one with last values, and its name once for all objects. Neighbouring
     /// objects, 256 of them, share 5 MiB for their sources with their names, of which each can have 8 in any case: enough
     /// for 400 sources each with names of 16 bytes. Default 10,000.
     pub max_sources: usize,

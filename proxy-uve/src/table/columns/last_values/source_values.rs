@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use crate::table::columns::last_values::{End, Windows};
 use crate::table::window::window_start;
 
-/// The newest value of a source in each open window, and before them: 48 bytes with its id, while it has two values.
+/// The newest value of a source in each open window, and before them: 56 bytes with its id, while it has two values.
 #[derive(Clone, Debug)]
 pub(super) struct SourceValues {
     /// In the order of their times, each of another window.
@@ -156,6 +156,7 @@ fn restore_value(words: &mut Words<'_>, value_type: ValueType, newest: u64) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::by_source::SourceId;
 
     const WINDOWS: Windows = Windows { length: 60, periods: 2, open: 2 };
 
@@ -172,6 +173,13 @@ mod tests {
 
     fn times(values: &SourceValues) -> Vec<u64> {
         values.iter().map(|value| value.at).collect()
+    }
+
+    #[test]
+    fn a_source_takes_the_bytes_that_the_documentation_names() {
+        assert_eq!(size_of::<(SourceId, SourceValues)>(), 56);
+        let object = size_of::<SmallVec<[(SourceId, SourceValues); 1]>>();
+        assert_eq!(object, 64, "with one source");
     }
 
     #[test]
